@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from Cython.Build import cythonize
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 
 # module -> extra C include folders. The source is the module's path with .pyx.
 ROOMS: dict[str, list[str]] = {
@@ -25,18 +25,8 @@ ROOMS: dict[str, list[str]] = {
     # ROOMS-END
 }
 
-PACKAGES = [
-    "frame",
-    "crypto",
-    "gateway_core",
-    "gateway_core.engine",
-    "gateway_core.conn",
-    "gateway_core.net",
-    "gateway_core.leaf",
-    "im_service",
-    "control",
-    "benchmarks",
-]
+# Import names this distribution owns; their subpackages follow.
+PACKAGES = ["frame", "crypto", "gateway_core", "im_service", "control", "benchmarks"]
 
 BUILD = os.environ.get("QIANWAN_BUILD", "release")
 FLAGS: dict[str, tuple[list[str], list[str]]] = {
@@ -81,15 +71,18 @@ def extensions(prefixes: list[str]) -> list[Extension]:
 
 
 def main() -> None:
-    chosen = extensions(requested_rooms(sys.argv))
+    # An editable install only links the tree; `build_ext --inplace` builds the rooms.
+    link_only = os.environ.get("QIANWAN_ROOMS") == "none"
+    chosen = [] if link_only else extensions(requested_rooms(sys.argv))
     build_dir = Path("build") / BUILD
     setup(
-        packages=PACKAGES,
+        packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
         package_dir={"": "."},
         ext_modules=cythonize(
             chosen,
             build_dir=str(build_dir / "c"),
             language_level=3,
+            nthreads=os.cpu_count() or 1,
             compiler_directives={
                 "boundscheck": False,
                 "wraparound": False,

@@ -1,0 +1,67 @@
+# Everything a developer or a machine runs stands here; `make help` lists it.
+# The virtual environment is .venv/ (so the program is .venv/bin/qianwan); packages come from PyPI only.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := build
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMPS := build/stamps
+SOURCES := $(shell find frame crypto gateway_core benchmarks -name '*.pyx' -o -name '*.pxd' -o -name '*.h' 2>/dev/null) setup.py
+PYTEST_ARGS ?=
+
+.PHONY: help build debug sanitize test lint generate demo bench instructions fuzz clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(STAMPS)/venv: pyproject.toml constraints.txt sdk/python/pyproject.toml tools/find_python.sh
+	@mkdir -p $(STAMPS)
+	@python=$$(tools/find_python.sh) && { [ -x $(PY) ] || "$$python" -m venv $(VENV); }
+	@$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt setuptools wheel Cython PyNaCl zstandard
+	@$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e sdk/python
+	@QIANWAN_ROOMS=none $(PY) -m pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]'
+	@touch $@
+
+$(STAMPS)/rooms: $(STAMPS)/venv $(SOURCES)
+	@echo "building the C rooms (about a minute on two cores)"
+	@$(PY) setup.py -q build_ext --inplace --parallel $$(nproc) > build/build.log 2>&1 || { cat build/build.log; exit 1; }
+	@touch $@
+
+build: $(STAMPS)/rooms ## build the C rooms in place (release)
+
+debug: $(STAMPS)/venv ## build the C rooms in place with -O1 -g and live-object counts
+	QIANWAN_BUILD=debug $(PY) setup.py -q build_ext --inplace --force --parallel $$(nproc)
+	@rm -f $(STAMPS)/rooms
+
+sanitize: $(STAMPS)/venv ## build under AddressSanitizer and UBSan in a copy of the tree and run the tests of the C rooms
+	$(PY) tools/sanitize.py $(SANITIZE_ARGS)
+
+lint: build ## ruff, mypy strict, stubtest, generated files fresh
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(PY) -m mypy
+	$(PY) tools/stubtest.py
+	$(PY) tools/generate.py --check
+
+test: build lint ## build, lint and run every test
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+generate: $(STAMPS)/venv ## write what is generated from frame/spec/protocol.toml
+	$(PY) tools/generate.py
+
+demo: build ## two people and a chatroom talk through a real server
+	$(VENV)/bin/qianwan demo
+
+bench: build ## the short set of benchmarks (see docs/PERFORMANCE.md)
+	$(VENV)/bin/qianwan bench quick
+
+instructions: build ## instructions per delivered and relayed message under callgrind, compared with the committed figure
+	$(PY) tools/instructions.py
+
+fuzz: $(STAMPS)/venv ## coverage-guided fuzzing of the parsers under ASan and UBSan (FUZZ_SECONDS per target, default 60)
+	$(PY) tools/fuzz.py --seconds $${FUZZ_SECONDS:-60}
+
+clean: ## remove everything that was built (keeps .venv)
+	rm -rf build dist bench-report.html *.egg-info sdk/python/*.egg-info
+	find frame crypto gateway_core benchmarks -name '*.so' -delete
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,35 @@
+"""The files of the repository, as the architecture tests see them."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+FLOOR_ROOMS = ("frame", "crypto", "gateway_core", "im_service", "control")
+
+
+@functools.cache
+def tracked() -> tuple[Path, ...]:
+    """Paths relative to the root: what git tracks and what it would add; every file below when there is no git."""
+    try:
+        listing = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+        )
+        names = [name for name in listing.stdout.decode().split("\0") if name]
+    except (OSError, subprocess.CalledProcessError):
+        names = [str(path.relative_to(ROOT)) for path in ROOT.rglob("*") if ".venv" not in path.parts]
+    return tuple(sorted(Path(name) for name in names if (ROOT / name).is_file()))
+
+
+def sources(*tops: str, suffixes: tuple[str, ...] = (".py", ".pyx", ".pxd", ".pyi")) -> list[Path]:
+    """Tracked source files below the given top folders (all when none is given)."""
+    return [p for p in tracked() if p.suffix in suffixes and (not tops or p.parts[0] in tops)]
+
+
+def text(path: Path) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
