@@ -1,0 +1,4 @@
+cdef enum:
+    SUITE_CHACHAPOLY = 1
+    SUITE_AESGCM = 2
+    SUITE_AEGIS128L = 3
