@@ -1,0 +1,381 @@
+"""What a store guarantees. One contract suite (tests/contract/storage) holds both engines to this page.
+
+For every method:
+
+* It is atomic: after a kill -9 at any moment either all of it is there or nothing. Its `notices` (messages that
+  tell people of the change) are committed in the same transaction.
+* When it returns, or `done` is called with results, it is durable (SQLite synchronous=FULL, PostgreSQL
+  synchronous_commit=on). When it raises, nothing of it was stored.
+* It never blocks the event loop. Changes queue for one writer that commits many in one transaction; reads
+  run beside it and see everything that was acknowledged before they started.
+* Errors are those of `errors.py`: StoreUnavailable (disk full, locked, server gone) may hit every method and is
+  not repeated below.
+* Times are arguments. Unknown users read as strangers; users are created when first named in a change.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from im_service.storage.records import (
+    Account,
+    AppendResult,
+    Applied,
+    Broadcast,
+    ChangedPage,
+    Device,
+    Group,
+    GroupMember,
+    InboxRow,
+    Limits,
+    Login,
+    Mark,
+    NewMessage,
+    Page,
+    Profile,
+    QueueItem,
+    Reaction,
+    ReceiptCount,
+    ReceiptList,
+    Relation,
+    Replay,
+    Request,
+    Revised,
+    Role,
+    Room,
+    RoomMember,
+    SessionRow,
+    StoredMessage,
+    TagMute,
+    Version,
+    View,
+)
+
+Done = Callable[[list[AppendResult] | BaseException], None]
+Notices = Sequence[NewMessage]
+
+
+class MessageLog(Protocol):
+    """The one log. `seq` counts 1, 2, 3 ... per conversation without a gap, in commit order."""
+
+    def append(self, batch: Sequence[NewMessage], done: Done) -> None:
+        """Queue messages for commit; call from the event loop. `done` runs there, once, results in batch order.
+
+        The batch commits as a whole, batches in the order queued. `s/` and `r/` conversations are created when
+        first used, a group must exist. time_ms never runs backwards along seq (raised if need be).
+        A full queue (settings of the engine) is answered with StoreUnavailable, through `done`.
+        """
+
+    async def pull(
+        self, user: str | None, conversation: str, from_seq: int, to_seq: int | None,
+        limit: int, view: View, reverse: bool = False,
+    ) -> Page[StoredMessage]:
+        """Messages with from_seq <= seq <= to_seq (None = last), ascending, or newest first with `reverse`.
+
+        Seqs that exist but are hidden from `user` (view, target, one-sided delete, noSense, expired rows) come
+        as FILTERED placeholders; below the reader's min_seq nothing comes. user None = the server's eye: no
+        membership, target or one-sided rule applies. A user without this conversation gets an empty page.
+        """
+
+    async def recent(
+        self, user: str, conversations: int, per_conversation: int, view: View
+    ) -> list[StoredMessage]:
+        """Roaming: the last `per_conversation` visible messages of the most recently changed conversations."""
+
+    async def find(self, conversation: str, seqs: Sequence[int]) -> list[StoredMessage]:
+        """These rows as the server sees them; missing ones are left out."""
+
+    async def find_server_ids(self, conversation: str, server_ids: Sequence[int]) -> list[StoredMessage]: ...
+
+    async def recall(
+        self, conversation: str, seq: int, tombstone: bytes, now_ms: int, notices: Notices = ()
+    ) -> Applied[Revised]:
+        """Replace the payload by `tombstone`, drop versions and reactions, set RECALLED, count it unread no more.
+
+        Idempotent: a second recall changes nothing and commits no notices. StoreMissing.
+        """
+
+    async def erase(
+        self, conversation: str, seqs: Sequence[int], now_ms: int, notices: Notices = ()
+    ) -> Applied[int]:
+        """Silent deletion for everybody: payload emptied, FILTERED for all, not counted. -> rows changed."""
+
+    async def edit(
+        self, conversation: str, seq: int, editor: str, payload: bytes, now_ms: int,
+        notices: Notices = (), max_versions: int = 0,
+    ) -> Applied[Revised]:
+        """New payload; the one before is kept as a version. StoreMissing also when recalled or erased;
+        StoreFull when `max_versions` (0 = no limit) are kept already."""
+
+    async def versions(self, conversation: str, seq: int) -> list[Version]:
+        """Every earlier payload, oldest first (without the present one)."""
+
+    async def hide(self, user: str, conversation: str, seqs: Sequence[int], now_ms: int) -> int:
+        """One-sided deletion: FILTERED for this user on every device, not counted unread. -> newly hidden."""
+
+    async def react(
+        self, conversation: str, seq: int, user: str, kind: str, ext: str, add: bool, now_ms: int,
+        notices: Notices = (),
+    ) -> Applied[bool]:
+        """Add or remove a quick comment, one per (message, user, kind). value: did anything change."""
+
+    async def reactions(self, conversation: str, seqs: Sequence[int]) -> list[Reaction]: ...
+
+
+class Inbox(Protocol):
+    """What one user holds of his conversations."""
+
+    async def changed(self, user: str, device: str, cursor: int, limit: int) -> ChangedPage:
+        """Conversations of the user with a change after `cursor` (0 = all), oldest change first.
+
+        Counts as change: message, recall, edit, erase, reaction, read watermark, settings, join, leave, clear.
+        The cursor is one number per store; a change is never missed, but may be told twice.
+        """
+
+    async def sessions(self, user: str, limit: int, view: View, before: int | None = None) -> list[SessionRow]:
+        """Conversation list, latest change first; `before` = change of the last row of the page before."""
+
+    async def unread(self, user: str, conversations: Sequence[str] | None, now_ms: int) -> dict[str, int]:
+        """Exact unread counts, conversations with 0 left out; None = all the user has.
+
+        Counted: seq > read_seq, BADGE set, from others, visible to the user by target, noSense, one-sided
+        delete and expiry, not recalled, not erased.
+        """
+
+    async def read(self, user: str, marks: Sequence[Mark]) -> list[Mark]:
+        """Raise read watermarks (never lowered, capped at last_seq). -> those that moved, as they are now."""
+
+    async def ack(self, user: str, device: str, marks: Sequence[Mark]) -> None:
+        """Raise delivery watermarks of this device (never lowered, capped). Is not a change for `changed`."""
+
+    async def clear(self, user: str, conversation: str, up_to_seq: int) -> InboxRow:
+        """Forget everything up to this seq for this user. StoreMissing."""
+
+    async def set_inbox(self, user: str, conversation: str, settings: bytes) -> InboxRow:
+        """StoreMissing when the user has no such conversation."""
+
+    async def inbox(self, user: str, device: str, conversations: Sequence[str]) -> list[InboxRow]: ...
+
+    async def read_marks(self, conversation: str, users: Sequence[str]) -> dict[str, int]:
+        """Read watermarks of these users (single chats: the peer's receipt)."""
+
+    async def last_seqs(self, conversations: Sequence[str]) -> dict[str, int]: ...
+
+
+class Receipts(Protocol):
+    """Group receipts of messages with the RECEIPT bit. Expected readers: members who joined before, not the sender."""
+
+    async def report(
+        self, user: str, conversation: str, seqs: Sequence[int], now_ms: int
+    ) -> list[ReceiptCount]:
+        """Note that `user` read these. -> new counts of those where it was news. Others are ignored."""
+
+    async def receipt_counts(self, conversation: str, seqs: Sequence[int]) -> list[ReceiptCount]: ...
+
+    async def receipt_list(self, conversation: str, seq: int) -> ReceiptList:
+        """StoreMissing when there is no such message or it asked for none."""
+
+
+class Groups(Protocol):
+    """`rev`: when given and not the group's present rev, StoreConflict and nothing happens (checks stay true
+    until commit). StoreMissing when the group does not exist. Each change makes the group's rev grow by 1."""
+
+    async def create_group(
+        self, group: str, owner: str, info: bytes, members: Sequence[str], member_limit: int, now_ms: int,
+        notices: Notices = (),
+    ) -> Applied[Group]:
+        """StoreConflict if the id is or was taken, StoreFull above member_limit (owner included)."""
+
+    async def groups(self, groups: Sequence[str]) -> list[Group]: ...
+
+    async def update_group(
+        self, group: str, now_ms: int, *, info: bytes | None = None, mute_all: bool | None = None,
+        member_limit: int | None = None, rev: int | None = None, notices: Notices = (),
+    ) -> Applied[Group]: ...
+
+    async def dismiss_group(
+        self, group: str, now_ms: int, rev: int | None = None, notices: Notices = ()
+    ) -> Applied[list[str]]:
+        """Notices go in first. -> who were members; their inbox rows become inactive, history stays readable."""
+
+    async def add_members(
+        self, group: str, users: Sequence[str], now_ms: int, *, history: bool = False,
+        rev: int | None = None, notices: Notices = (),
+    ) -> Applied[list[str]]:
+        """-> those newly added. history False: they see nothing from before. StoreFull: nobody is added.
+        Open join requests and invitations of those added are closed with state 1."""
+
+    async def remove_members(
+        self, group: str, users: Sequence[str], now_ms: int, rev: int | None = None, notices: Notices = ()
+    ) -> Applied[list[str]]:
+        """Notices go in first. -> those removed (they keep what they had). The owner is never removed."""
+
+    async def update_member(
+        self, group: str, user: str, now_ms: int, *, role: Role | None = None, nick: str | None = None,
+        ext: bytes | None = None, muted_until_ms: int | None = None, rev: int | None = None,
+        notices: Notices = (),
+    ) -> Applied[GroupMember]:
+        """StoreMissing if not a member; StoreConflict for role OWNER (see transfer) or the owner's role."""
+
+    async def transfer_group(
+        self, group: str, new_owner: str, leave: bool, now_ms: int, rev: int | None = None, notices: Notices = ()
+    ) -> Applied[Group]:
+        """The old owner becomes a member, or leaves. StoreMissing if new_owner is no member."""
+
+    async def members(self, group: str, after: str = "", limit: int = 500) -> Page[GroupMember]:
+        """In order of user id."""
+
+    async def member_states(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], GroupMember]:
+        """(group, user) -> member; pairs that are none are left out."""
+
+    async def groups_of(self, user: str) -> list[Group]: ...
+
+
+class Requests(Protocol):
+    """Join requests and invitations (scope g/<group>) and friend requests (scope u/<user>)."""
+
+    async def open_request(
+        self, scope: str, kind: int, user: str, by: str, text: str, now_ms: int, notices: Notices = ()
+    ) -> Applied[Request]:
+        """An open one with the same (scope, kind, user) gets the new text and keeps its id."""
+
+    async def requests(self, scope: str, state: int | None, after: int = 0, limit: int = 100) -> Page[Request]: ...
+
+    async def requests_of(self, user: str, after: int = 0, limit: int = 100) -> Page[Request]: ...
+
+    async def request(self, scope: str, id: int) -> Request: ...
+
+    async def decide_request(
+        self, scope: str, id: int, state: int, now_ms: int, notices: Notices = ()
+    ) -> Applied[Request]:
+        """Set the state of an open one. StoreMissing; StoreConflict when it is no longer open."""
+
+
+class Relations(Protocol):
+    """What users hold about each other; each row carries the owner's change number, for the other devices."""
+
+    async def set_profile(self, user: str, info: bytes, now_ms: int) -> Profile: ...
+
+    async def profiles(self, users: Sequence[str]) -> list[Profile]: ...
+
+    async def befriend(
+        self, a: str, b: str, now_ms: int, limit: int = 0, notices: Notices = ()
+    ) -> Applied[bool]:
+        """Both sides at once; open friend requests between them get state 1. StoreFull above `limit` friends."""
+
+    async def unfriend(self, a: str, b: str, now_ms: int, notices: Notices = ()) -> Applied[bool]:
+        """Both sides at once; alias and ext of both go, blacklist and mute stay."""
+
+    async def set_relation(
+        self, owner: str, other: str, now_ms: int, *, black: bool | None = None, muted: bool | None = None,
+        alias: str | None = None, ext: bytes | None = None,
+    ) -> Relation: ...
+
+    async def relation_pairs(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Relation]:
+        """(owner, other) -> row, for many pairs at once; strangers get the zero row."""
+
+    async def relations(self, owner: str, cursor: int = 0, limit: int = 500) -> Page[Relation]:
+        """Rows changed after `cursor`, oldest change first; rows that became all zero come too."""
+
+
+class Accounts(Protocol):
+    async def accounts(self, users: Sequence[str]) -> dict[str, Account]:
+        """Every user asked for has an entry; strangers have known=False."""
+
+    async def set_account(
+        self, user: str, now_ms: int, *, disabled_until_ms: int | None = None, mute_single_ms: int | None = None,
+        mute_group_ms: int | None = None, mute_room_ms: int | None = None, info: bytes | None = None,
+    ) -> Account: ...
+
+    async def login(
+        self, user: str, device: str, platform: int, session_id: int, info: bytes, now_ms: int
+    ) -> Login:
+        """One row per (user, device); a later login of the same device replaces session_id."""
+
+    async def logout(self, user: str, device: str, session_id: int, now_ms: int) -> bool:
+        """Ignored (False) when session_id is not the device's latest."""
+
+    async def devices(self, user: str) -> list[Device]: ...
+
+    async def forget_device(self, user: str, device: str) -> bool:
+        """Its watermarks go too; its next login is new."""
+
+
+class Rooms(Protocol):
+    """Chatrooms: rows for the room, its named or restricted people and its queue; none for plain guests."""
+
+    async def create_room(self, room: str, owner: str, info: bytes, now_ms: int) -> Room:
+        """StoreConflict when taken (a closed one counts)."""
+
+    async def rooms(self, rooms: Sequence[str]) -> list[Room]: ...
+
+    async def update_room(
+        self, room: str, now_ms: int, *, info: bytes | None = None, mute_all: bool | None = None,
+        closed: bool | None = None, rev: int | None = None,
+    ) -> Room: ...
+
+    async def set_room_member(
+        self, room: str, user: str, now_ms: int, *, role: Role | None = None, named: bool | None = None,
+        black: bool | None = None, muted_until_ms: int | None = None, info: bytes | None = None,
+    ) -> RoomMember:
+        """A row that says nothing any more is removed. StoreMissing when there is no such room."""
+
+    async def room_members(self, room: str, after: str = "", limit: int = 500) -> Page[RoomMember]: ...
+
+    async def room_member_states(self, room: str, users: Sequence[str]) -> dict[str, RoomMember]: ...
+
+    async def mute_tag(self, room: str, tag: str, until_ms: int) -> list[TagMute]:
+        """0 lifts. -> all tag mutes of the room."""
+
+    async def tag_mutes(self, room: str) -> list[TagMute]: ...
+
+    async def queue_put(
+        self, room: str, items: Sequence[QueueItem], limit: int, front: bool = False
+    ) -> list[QueueItem]:
+        """Add at the end (or front), or update in place where the key exists (position given is ignored).
+        StoreFull above `limit` elements: none is put."""
+
+    async def queue_poll(self, room: str, key: str | None) -> QueueItem | None:
+        """Remove and return this key, or the first element."""
+
+    async def queue(self, room: str) -> list[QueueItem]: ...
+
+    async def queue_clear(self, room: str, transient_of: str | None = None) -> list[QueueItem]:
+        """Drop all, or the transient elements of one owner. -> those dropped."""
+
+
+class Housekeeping(Protocol):
+    async def add_broadcast(
+        self, payload: bytes, platforms: int, now_ms: int, expires_ms: int
+    ) -> Broadcast: ...
+
+    async def broadcasts(self, after: int, now_ms: int, limit: int = 100) -> list[Broadcast]:
+        """Living ones with id > after, oldest first."""
+
+    async def begin_request(self, key: str, digest: bytes, now_ms: int, ttl_ms: int) -> Replay | None:
+        """Idempotency-Key: None = the first, go on; else the earlier answer. StoreConflict: other digest."""
+
+    async def finish_request(self, key: str, status: int, body: bytes) -> None: ...
+
+    async def drop_request(self, key: str) -> None:
+        """The call failed in a way that may be tried again with the same key."""
+
+    async def expire(self, now_ms: int, limits: Limits, max_rows: int = 500) -> int:
+        """Remove up to max_rows messages (and what hangs on them), broadcasts and keys that no view can show.
+
+        -> rows removed; 0 = nothing left to do now. One call is one short item for the writer.
+        """
+
+    async def stats(self) -> Mapping[str, int]:
+        """messages, conversations, accounts, change, schema, queued, commits, committed_messages, bytes."""
+
+
+class Store(
+    MessageLog, Inbox, Receipts, Groups, Requests, Relations, Accounts, Rooms, Housekeeping, Protocol
+):
+    """Everything, on one engine. `open_sqlite` and `open_postgres` make one."""
+
+    async def start(self) -> None:
+        """Open, migrate, start the writer. SchemaTooNew, SchemaError, StoreUnavailable."""
+
+    async def stop(self) -> None:
+        """Commit what is queued, then close. Further calls raise StoreUnavailable."""

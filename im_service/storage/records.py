@@ -1,0 +1,327 @@
+"""Plain records that cross the storage doors. Times are milliseconds since 1970, ids are text, 0 is "none".
+
+`payload` and `info` bytes belong to the service (msgpack); a store never looks inside.
+"""
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Final, Generic, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+FOREVER: Final = 1 << 62
+"""End time of a mute without end."""
+
+# Option bits of a stored message. Only those that decide what a store shows or counts are here.
+HISTORY: Final = 1
+ROAM: Final = 2
+PERSISTENT: Final = 4  # kept as offline copy
+SENDER_SYNC: Final = 8  # the sender's other devices find it in offline and roaming reads
+BADGE: Final = 16  # counts as unread
+SESSION: Final = 32  # becomes the last message of the conversation list
+SENDER_NO_SENSE: Final = 64  # invisible to the sender
+RECEIVER_NO_SENSE: Final = 128  # invisible to everyone else (also: sent by somebody on the blacklist)
+RECEIPT: Final = 256  # group message that asks for receipts
+DEFAULT_BITS: Final = HISTORY | ROAM | PERSISTENT | SENDER_SYNC | BADGE | SESSION
+
+# Flags of a message as read (wire: Message.flags).
+RECALLED: Final = 1
+EDITED: Final = 2
+FILTERED: Final = 4  # placeholder: the seq exists, this reader sees nothing of it
+
+
+class Role(IntEnum):
+    """Role in a group or room."""
+
+    MEMBER = 0
+    MANAGER = 1
+    OWNER = 2
+    RESTRICTED = 3  # rooms only
+
+
+class Target(NamedTuple):
+    """Who of a group sees a message: only `users` (inclusive) or all but `users`."""
+
+    users: tuple[str, ...]
+    inclusive: bool
+    new_joiners_see: bool  # what members who joined after the message see of it
+
+
+class NewMessage(NamedTuple):
+    """A message that passed every check and waits for its commit."""
+
+    conversation: str  # s/<a>:<b>, g/<group> or r/<room>
+    sender: str
+    client_id: str
+    digest: bytes  # of what the client sent, <= 32 bytes: same client_id with another digest is a conflict
+    server_id: int
+    time_ms: int
+    type: int
+    payload: bytes
+    bits: int = DEFAULT_BITS
+    expires_ms: int = 0  # visible until then whatever the class limits say; 0 = class limits only
+    target: Target | None = None
+
+
+class AppendStatus(IntEnum):
+    NEW = 0
+    DUPLICATE = 1  # committed earlier with the same digest: the earlier answer is given again
+    CONFLICT = 2  # same (sender, client_id), other digest: nothing stored (wire code 417)
+    MISSING = 3  # the group does not exist (any more): nothing stored
+
+
+class AppendResult(NamedTuple):
+    status: AppendStatus
+    server_id: int
+    seq: int
+    time_ms: int
+
+
+class Applied(NamedTuple, Generic[T]):
+    """Result of a change, and of the notice messages committed in the same transaction."""
+
+    value: T
+    notices: Sequence[AppendResult] = ()
+
+
+class StoredMessage(NamedTuple):
+    conversation: str
+    seq: int
+    server_id: int
+    time_ms: int
+    sender: str
+    client_id: str
+    type: int
+    payload: bytes  # of the latest version; the tombstone given to `recall` when RECALLED; empty when FILTERED
+    bits: int
+    flags: int
+    expires_ms: int
+
+
+class View(NamedTuple):
+    """Which messages a read shows; the others come as FILTERED placeholders, so that no seq is missing.
+
+    A message shows when, for one of `classes` = (option bit, not_before_ms), the bit is set and its time is
+    not before not_before_ms. With `sync` the reader's own messages show only if SENDER_SYNC is set.
+    """
+
+    classes: tuple[tuple[int, int], ...]
+    now_ms: int  # messages whose expires_ms has come are filtered
+    sync: bool = False
+
+
+class Page(NamedTuple, Generic[T]):
+    items: list[T]
+    more: bool
+
+
+class InboxRow(NamedTuple):
+    """A conversation as one user (and device) sees it."""
+
+    conversation: str
+    last_seq: int
+    read_seq: int
+    min_seq: int  # nothing below exists for this user (cleared, joined later, expired)
+    acked_seq: int  # delivery watermark of the asking device, 0 without device
+    active: bool  # False: the user left or was removed from the group
+    settings: bytes  # pin, do-not-disturb ...: the service's
+    change: int
+
+
+class ChangedPage(NamedTuple):
+    rows: list[InboxRow]
+    cursor: int  # pass to the next call
+    more: bool
+
+
+class SessionRow(NamedTuple):
+    """One line of the conversation list."""
+
+    inbox: InboxRow
+    last: StoredMessage | None  # latest visible message with SESSION set
+    unread: int
+
+
+class Mark(NamedTuple):
+    """A watermark: everything up to seq, in this conversation."""
+
+    conversation: str
+    seq: int
+
+
+class Revised(NamedTuple):
+    """A recalled, edited or erased message. `changed` is False when it was so already (idempotent)."""
+
+    before: StoredMessage
+    changed: bool
+    version: int
+
+
+class Version(NamedTuple):
+    version: int  # 0 = as sent
+    editor: str
+    time_ms: int
+    payload: bytes
+
+
+class Reaction(NamedTuple):
+    seq: int
+    user: str
+    kind: str
+    time_ms: int
+    ext: str
+
+
+class ReceiptCount(NamedTuple):
+    seq: int
+    read: int
+    unread: int
+
+
+class ReceiptList(NamedTuple):
+    read: list[str]
+    unread: list[str]
+
+
+class Group(NamedTuple):
+    group: str
+    owner: str
+    info: bytes
+    member_limit: int
+    member_count: int
+    mute_all: bool
+    rev: int  # grows with every change of the group or its members
+    created_ms: int
+    last_seq: int
+
+
+class GroupMember(NamedTuple):
+    group: str
+    user: str
+    role: Role
+    nick: str
+    ext: bytes
+    muted_until_ms: int  # 0 = may speak, FOREVER = until lifted
+    joined_ms: int
+    joined_seq: int  # last seq of the group when this member came
+
+
+class Request(NamedTuple):
+    """A request to join, an invitation, or a friend request; `state` is the service's number, 0 = open."""
+
+    id: int
+    scope: str  # g/<group> or u/<user asked>
+    kind: int
+    user: str  # who would join / who asks
+    by: str  # who asked or invited
+    text: str
+    state: int
+    time_ms: int
+
+
+class Profile(NamedTuple):
+    user: str
+    info: bytes
+    rev: int
+    time_ms: int
+
+
+class Relation(NamedTuple):
+    """What `owner` holds about `other`. A row of all zeroes is what is known of strangers."""
+
+    owner: str
+    other: str
+    friend: bool = False
+    black: bool = False
+    muted: bool = False
+    alias: str = ""
+    ext: bytes = b""
+    time_ms: int = 0
+    change: int = 0
+
+
+class Account(NamedTuple):
+    user: str
+    known: bool  # False: never registered, never seen
+    disabled_until_ms: int
+    mute_single_ms: int  # may not send to single chats before this time
+    mute_group_ms: int
+    mute_room_ms: int
+    info: bytes
+
+
+class Device(NamedTuple):
+    user: str
+    device: str
+    platform: int
+    session_id: int  # of the last login
+    online: bool  # logged in and not yet logged out, as far as the store was told
+    first_login_ms: int
+    last_login_ms: int
+    last_logout_ms: int
+    info: bytes
+
+
+class Login(NamedTuple):
+    device: Device
+    is_new: bool  # first login of this device id: roaming applies
+    others: list[Device]
+
+
+class Room(NamedTuple):
+    room: str
+    owner: str
+    info: bytes  # attributes
+    mute_all: bool
+    closed: bool
+    rev: int
+    created_ms: int
+
+
+class RoomMember(NamedTuple):
+    """A named member of a room, or a guest the room remembers (muted, on its blacklist)."""
+
+    room: str
+    user: str
+    role: Role
+    named: bool
+    black: bool
+    muted_until_ms: int
+    info: bytes
+
+
+class TagMute(NamedTuple):
+    tag: str
+    until_ms: int
+
+
+class QueueItem(NamedTuple):
+    key: str
+    value: str
+    owner: str
+    transient: bool  # removed when its owner leaves
+    position: int
+
+
+class Broadcast(NamedTuple):
+    id: int
+    payload: bytes
+    platforms: int  # bit mask of platform numbers, 0 = all
+    created_ms: int
+    expires_ms: int
+
+
+class Replay(NamedTuple):
+    """Answer of an earlier call with the same Idempotency-Key. `status` 0: still running."""
+
+    status: int
+    body: bytes
+
+
+class Limits(NamedTuple):
+    """How long rows live, milliseconds since their time; 0 = for ever."""
+
+    offline_ms: int
+    roam_ms: int
+    history_ms: int
+    dedupe_ms: int = 86_400_000  # a row stays at least this long so that a repeated send finds it
