@@ -1,0 +1,168 @@
+"""API keys of app servers: `qwk_<id>_<secret>`, kept as SHA-256 of the 256-bit random secret.
+
+A fast hash is right here because the secret is random over 256 bits: there is nothing to guess. The file is
+shared between processes of one machine; a change made by `qianwan api-key` is seen by a running server within
+a second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+SCOPES = ("tokens", "messages", "admin", "read")
+_KEY = re.compile(r"qwk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+_STAT_PERIOD_S = 1.0
+_NO_HASH = bytes(32)
+
+
+class ApiKeyError(Exception):
+    """The operator asked for something that cannot be: an unknown key, an unknown scope."""
+
+
+class ApiKey(msgspec.Struct, frozen=True):
+    """What is stored of a key. Times are unix seconds; `expires_at` 0 means never."""
+
+    id: str
+    name: str
+    sha256: str
+    scopes: tuple[str, ...]
+    created_at: int
+    expires_at: int = 0
+    revoked_at: int = 0
+
+    def usable(self, now: float) -> bool:
+        return not self.revoked_at and not (self.expires_at and self.expires_at <= now)
+
+
+class _File(msgspec.Struct):
+    version: int = 1
+    keys: list[ApiKey] = []
+
+
+@dataclass
+class ApiKeys:
+    """The keys of one data folder. `path` is written atomically with mode 0600."""
+
+    path: Path
+    bootstrap: str = ""
+    _keys: dict[str, ApiKey] = field(default_factory=dict, init=False)
+    _seen: tuple[int, int] = field(default=(-1, -1), init=False)
+    _checked_at: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        if self.bootstrap and not _KEY.fullmatch(self.bootstrap):
+            raise ApiKeyError(
+                "auth.bootstrap_api_key does not look like qwk_<12 hex>_<43 base64url characters>"
+            )
+        self._read()
+
+    def create(self, name: str, scopes: tuple[str, ...] = SCOPES, ttl_s: int = 0) -> tuple[ApiKey, str]:
+        """Make a key. Returns (what is stored, the text shown once). Raises ApiKeyError for an unknown
+        scope.
+        """
+        if unknown := set(scopes) - set(SCOPES):
+            raise ApiKeyError(f"unknown scope {', '.join(sorted(unknown))}; there are {', '.join(SCOPES)}")
+        text = generate_key()
+        key_id, secret = split_key(text)
+        now = int(time.time())
+        key = ApiKey(key_id, name, _hash(secret).hex(), tuple(scopes), now, now + ttl_s if ttl_s else 0)
+        self._read()
+        self._keys[key_id] = key
+        self._write()
+        return key, text
+
+    def list(self) -> list[ApiKey]:
+        self._read()
+        return sorted(self._keys.values(), key=lambda key: key.created_at)
+
+    def revoke(self, key_id: str) -> ApiKey:
+        """Mark a key as revoked. Raises ApiKeyError when there is none with this id."""
+        self._read()
+        if key_id not in self._keys:
+            raise ApiKeyError(f"there is no API key with id {key_id}")
+        key = msgspec.structs.replace(self._keys[key_id], revoked_at=int(time.time()))
+        self._keys[key_id] = key
+        self._write()
+        return key
+
+    def check(self, text: str, now: float) -> ApiKey | None:
+        """The key that `text` proves, or None. Takes the same time for an unknown id as for a wrong
+        secret.
+        """
+        match = _KEY.fullmatch(text)
+        key_id, secret = match.groups() if match else ("", "")
+        if self.bootstrap and hmac.compare_digest(_hash(text), _hash(self.bootstrap)):
+            return ApiKey(key_id, "bootstrap", "", SCOPES, 0)
+        if now - self._checked_at >= _STAT_PERIOD_S:
+            self._checked_at = now
+            self._read_if_changed()
+        key = self._keys.get(key_id)
+        expected = bytes.fromhex(key.sha256) if key else _NO_HASH
+        proven = hmac.compare_digest(_hash(secret), expected)
+        return key if key and proven and key.usable(now) else None
+
+    def _read_if_changed(self) -> None:
+        if self._stamp() != self._seen:
+            self._read()
+
+    def _stamp(self) -> tuple[int, int]:
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            return (0, 0)
+        return (status.st_mtime_ns, status.st_ino)
+
+    def _read(self) -> None:
+        self._seen = self._stamp()
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            self._keys = {}
+            return
+        try:
+            self._keys = {key.id: key for key in msgspec.json.decode(content, type=_File).keys}
+        except msgspec.MsgspecError as error:
+            raise ApiKeyError(f"{self.path} is damaged: {error}") from None
+
+    def _write(self) -> None:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        content = msgspec.json.format(msgspec.json.encode(_File(keys=list(self._keys.values()))), indent=1)
+        write_private(self.path, content)
+        self._seen = self._stamp()
+
+
+def generate_key() -> str:
+    return f"qwk_{secrets.token_hex(6)}_{secrets.token_urlsafe(32)}"
+
+
+def split_key(text: str) -> tuple[str, str]:
+    """(id, secret) of a key's text. Raises ApiKeyError."""
+    match = _KEY.fullmatch(text)
+    if match is None:
+        raise ApiKeyError("an API key looks like qwk_<12 hex>_<43 base64url characters>")
+    return match[1], match[2]
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace `path` atomically by a file only its owner can read; durable when this returns."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(descriptor, content)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.replace(temporary, path)
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()

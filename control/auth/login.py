@@ -1,0 +1,81 @@
+"""The check of an AUTH frame: token, device, and the binding that ties both to this very connection.
+
+Binding (docs/PROTOCOL.md, AUTH): kind 1 HMAC-SHA256 under SHA-256(token), kind 2 an Ed25519 signature by the
+key in the token's `cnf`; both over "qw1 auth" and the Noise handshake hash, so a recorded AUTH is worthless
+elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from control.auth.tokens import ID, Claims, TokenRefused, TokenVerifier
+
+KIND_BEARER = 1
+KIND_KEY_BOUND = 2
+CONTEXT = b"qw1 auth"
+
+AUTH_FAILED = 4001
+TOKEN_EXPIRED = 4002
+
+
+class LoginRefused(Exception):
+    """`code` and `text` go to the client (the same text for every kind of bad credential); `reason` to the
+    log.
+    """
+
+    def __init__(self, code: int, text: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.text = text
+        self.reason = reason
+
+
+def check_login(
+    verifier: TokenVerifier,
+    now: float,
+    handshake_hash: bytes,
+    kind: int,
+    token: str,
+    binding: bytes,
+    device: str,
+) -> Claims:
+    """Claims of a client that may log in on this connection. Raises LoginRefused (4001 or 4002)."""
+    try:
+        claims = verifier.verify(token, now)
+    except TokenRefused as refusal:
+        if refusal.expired:
+            raise LoginRefused(TOKEN_EXPIRED, "token expired", refusal.reason) from None
+        raise _failed(refusal.reason) from None
+    if not ID.fullmatch(device):
+        raise _failed("device id")
+    if claims.device is not None and claims.device != device:
+        raise _failed("token is for another device")
+    if kind == KIND_BEARER:
+        if claims.confirm is not None:
+            raise _failed("a key-bound token was used as a bearer token")
+        if not hmac.compare_digest(bearer_binding(token, handshake_hash), binding):
+            raise _failed("binding")
+    elif kind == KIND_KEY_BOUND:
+        if claims.confirm is None:
+            raise _failed("kind 2 needs a token with cnf")
+        try:
+            Ed25519PublicKey.from_public_bytes(claims.confirm).verify(binding, CONTEXT + handshake_hash)
+        except (InvalidSignature, ValueError):
+            raise _failed("key binding") from None
+    else:
+        raise _failed(f"unknown kind {kind}")
+    return claims
+
+
+def bearer_binding(token: str, handshake_hash: bytes) -> bytes:
+    """The 32-byte binding of kind 1."""
+    return hmac.digest(hashlib.sha256(token.encode()).digest(), CONTEXT + handshake_hash, "sha256")
+
+
+def _failed(reason: str) -> LoginRefused:
+    return LoginRefused(AUTH_FAILED, "authentication failed", reason)
