@@ -5,7 +5,6 @@ from libc.stdint cimport uint8_t, uint16_t, uint64_t
 
 cdef extern from "frame/includes/preamble.h" nogil:
     enum:
-        PREAMBLE_BYTES "QW_PREAMBLE_SIZE"  # 8
         REJECT_HEADER_BYTES "QW_REJECT_HEADER"  # 5
 
     ctypedef struct Preamble "qw_preamble":

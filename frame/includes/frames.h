@@ -8,19 +8,14 @@
 #ifndef QW_FRAMES_H
 #define QW_FRAMES_H
 
+#include "frame/includes/constants.h"
 #include "frame/includes/varint.h"
 
-enum {
-    QW_TYPE_MASK = 0x1f,
-    QW_Z = 0x20,
-    QW_A = 0x40,
-    QW_RESERVED = 0x80,
-    QW_FRAME_HEADER_MAX = 1 + 2 * QW_UV_MAX,
-};
+enum { QW_FRAME_HEADER_MAX = 1 + 2 * QW_UV_MAX };
 
 typedef struct {
     uint8_t type;        /* 0..31; whether it is known or may be skipped is the caller's to judge */
-    uint8_t flags;       /* QW_Z, QW_A as they stood in the header */
+    uint8_t flags;       /* QW_FLAG_COMPRESSED, QW_FLAG_ACK as they stood in the header */
     uint64_t ack;        /* 0 without A */
     const uint8_t *body; /* into the input */
     size_t body_len;
@@ -63,10 +58,10 @@ typedef struct {
 static inline ptrdiff_t qw_frame_parse(const uint8_t *p, size_t n, size_t max_body, qw_frame *out) {
     if (QW_UNLIKELY(n == 0)) return QW_NEED_MORE;
     uint8_t h = p[0];
-    if (QW_UNLIKELY(h & QW_RESERVED)) return QW_MALFORMED;
+    if (QW_UNLIKELY(h & QW_FLAG_RESERVED)) return QW_MALFORMED;
     size_t at = 1;
     uint64_t ack = 0, len;
-    if (h & QW_A) {
+    if (h & QW_FLAG_ACK) {
         int used = qw_uv_get(p + 1, n - 1, &ack);
         if (QW_UNLIKELY(used <= 0)) return used;
         at += (size_t)used;
@@ -76,8 +71,8 @@ static inline ptrdiff_t qw_frame_parse(const uint8_t *p, size_t n, size_t max_bo
     at += (size_t)used;
     if (QW_UNLIKELY(len > max_body)) return QW_TOO_BIG;
     if (QW_UNLIKELY(len > n - at)) return QW_NEED_MORE;
-    out->type = h & QW_TYPE_MASK;
-    out->flags = h & (QW_Z | QW_A);
+    out->type = h & QW_FRAME_TYPE_MASK;
+    out->flags = h & (QW_FLAG_COMPRESSED | QW_FLAG_ACK);
     out->ack = ack;
     out->body = p + at;
     out->body_len = (size_t)len;
@@ -87,8 +82,8 @@ static inline ptrdiff_t qw_frame_parse(const uint8_t *p, size_t n, size_t max_bo
 /* Write a frame header (room for 21 bytes); the ack is written when flags carry A. Return the count. */
 static inline size_t qw_frame_header_put(uint8_t *p, int type, int flags, uint64_t ack, size_t body_len) {
     size_t at = 1;
-    p[0] = (uint8_t)((type & QW_TYPE_MASK) | (flags & (QW_Z | QW_A)));
-    if (flags & QW_A) at += (size_t)qw_uv_put(p + at, ack);
+    p[0] = (uint8_t)((type & QW_FRAME_TYPE_MASK) | (flags & (QW_FLAG_COMPRESSED | QW_FLAG_ACK)));
+    if (flags & QW_FLAG_ACK) at += (size_t)qw_uv_put(p + at, ack);
     return at + (size_t)qw_uv_put(p + at, body_len);
 }
 

@@ -6,6 +6,7 @@
 #define QW_HTTP_UPGRADE_H
 
 #include "frame/includes/codes.h"
+#include "frame/includes/constants.h"
 #include "frame/includes/sha1.h"
 
 enum { QW_WS_KEY_SIZE = 24, QW_UPGRADE_RESPONSE_MAX = 256 };
@@ -100,7 +101,7 @@ static inline void qw_upgrade_header(const uint8_t *name, size_t name_len, const
         seen->version_13 = value_len == 2 && value[0] == '1' && value[1] == '3';
     } else if (qw_same_nocase(name, name_len, "sec-websocket-protocol")) {
         out->offers = 1;
-        out->has_qw1 |= (uint8_t)qw_list_has(value, value_len, "qw1", 1);
+        out->has_qw1 |= (uint8_t)qw_list_has(value, value_len, QW_WS_SUBPROTOCOL, 1);
     } else if (qw_same_nocase(name, name_len, "transfer-encoding")) seen->body = 1;
     else if (qw_same_nocase(name, name_len, "content-length")) seen->body |= !(value_len == 1 && value[0] == '0');
 }
@@ -140,7 +141,7 @@ static inline int qw_upgrade_request_line(const uint8_t *p, size_t n, qw_upgrade
 static inline int qw_upgrade_status(const qw_upgrade *u, const qw_upgrade_seen *seen) {
     if (seen->bad || seen->body || seen->hosts != 1) return 400;
     if (seen->keys > 1 || seen->versions > 1 || seen->origins > 1) return 400;
-    if (u->path_len != 4 || memcmp(u->path, "/qw1", 4) != 0) return 404;
+    if (u->path_len != sizeof QW_WS_PATH - 1 || memcmp(u->path, QW_WS_PATH, u->path_len) != 0) return 404;
     if (!seen->upgrade || !seen->connection) return 426;
     if (seen->versions == 0) return 400;
     if (!seen->version_13) return 426;
@@ -209,7 +210,7 @@ static inline size_t qw_upgrade_response_put(uint8_t *p, const qw_upgrade *u) {
                                "Sec-WebSocket-Accept: ");
     qw_ws_accept(u->key, p + at);
     at += 28;
-    if (u->has_qw1) at += qw_text_put(p + at, "\r\nSec-WebSocket-Protocol: qw1");
+    if (u->has_qw1) at += qw_text_put(p + at, "\r\nSec-WebSocket-Protocol: " QW_WS_SUBPROTOCOL);
     return at + qw_text_put(p + at, "\r\n\r\n");
 }
 

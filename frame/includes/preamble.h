@@ -5,9 +5,10 @@
 #define QW_PREAMBLE_H
 
 #include "frame/includes/bytes.h"
+#include "frame/includes/constants.h"
 #include "frame/includes/varint.h"
 
-enum { QW_PREAMBLE_SIZE = 8, QW_REJECT_HEADER = 5 };
+enum { QW_REJECT_HEADER = 5 };
 
 typedef struct {
     uint8_t version;

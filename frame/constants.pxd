@@ -1,0 +1,191 @@
+"""GENERATED from frame/spec/protocol.toml by tools/generate.py. Do not edit."""
+
+
+# Limits
+cdef enum:
+    VERSION = 1  # version byte of the preamble and of the signed key set
+    PREAMBLE_SIZE = 8  # bytes: the preamble, which is the Noise prologue
+    HANDSHAKE_MIN = 48  # bytes: Noise message with an empty payload; a shorter one is malformed
+    HANDSHAKE_MAX = 560  # bytes: Noise message 1 as a whole; a longer one closes the connection
+    HANDSHAKE_PAYLOAD_MAX = 512  # bytes: payload of handshake message 1
+    PREAUTH_MAX_RECORD = 1024  # bytes: a whole record, length included, before AUTH succeeded; more closes
+    RECORD_MAX_PLAINTEXT = 65503  # bytes: plaintext of a record: 65535 less the largest tag
+    # bytes: senders gather frames up to this, unless one frame alone is larger
+    RECORD_TARGET_PLAINTEXT = 16384
+    MAX_BODY = 61440  # bytes: body of a frame as it stands on the wire; more closes with TOO_BIG
+    MAX_RAW_BODY = 1048576  # bytes: a compressed body's raw_len, checked before allocating
+    MAX_RATIO = 100  # times: raw_len against the compressed size, checked before allocating
+    REKEY_RECORDS = 16384  # records: a sender rekeys at the latest after this many records under one key
+    REKEY_SECONDS = 900  # seconds: a sender rekeys at the latest after this much use of one key
+    UPGRADE_MAX = 4096  # bytes: HTTP head of a WebSocket upgrade; more closes
+    NAME_MAX = 64  # characters: user, group, room and device ids, and client message ids
+
+# First byte of a frame
+cdef enum:
+    FRAME_TYPE_MASK = 0x1F  # bits of the frame's type
+    FLAG_COMPRESSED = 0x20  # Z: the body is uv raw_len and a zstd frame
+    FLAG_ACK = 0x40  # A: an ack stands between the first byte and the length
+    FLAG_RESERVED = 0x80  # must be 0
+    TYPE_SKIPPABLE_FIRST = 24  # unknown types from here to 31 are skipped; others close with PROTOCOL_ERROR
+
+# Frame types
+cdef enum:
+    FRAME_PING = 1  # keep-alive; the sender may announce its next interval
+    FRAME_PONG = 2  # answer to PING; a changed revision announces a POLICY
+    FRAME_ACK = 3  # carries an ack (flag A) when nothing else is to be sent
+    FRAME_AUTH = 4  # first frame of a client: who it is, bound to this handshake
+    FRAME_AUTH_OK = 5  # the session is live
+    FRAME_MSG = 6  # a message that must arrive; counted by acks
+    FRAME_EVENT = 7  # droppable, not acked
+    FRAME_SEND = 8  # a message to a user, a group or a room
+    FRAME_SEND_ACK = 9  # the message is stored, or why not
+    FRAME_CALL = 10  # a request to the service
+    FRAME_RETURN = 11  # the result of a CALL
+    FRAME_POLICY = 12  # heartbeat and reconnect policy
+    FRAME_REKEY = 13  # last frame of a record: the next record of this direction uses the next key
+    FRAME_TICKET = 14  # resumption ticket
+    FRAME_GOAWAY = 15  # leave soon and come back as the code says
+    FRAME_CLOSE = 16  # the last frame of a connection
+    FRAME_ERROR = 17  # an error tied to no request; the connection goes on
+    FRAME_RESUME = 18  # take up an earlier session
+    FRAME_RESUME_OK = 19  # the session goes on
+    FRAME_RESUME_FAIL = 20  # the session cannot go on; sync instead
+    FRAME_PADDING = 31  # ignored
+
+# Bits of the preamble's flags
+cdef enum:
+    PREAMBLE_ZSTD = 1  # the client accepts compressed bodies
+
+# Handshake patterns
+cdef enum:
+    PATTERN_NK = 1  # full handshake with a known server key
+    PATTERN_NKPSK0 = 2  # reserved: resumption; refused with UNSUPPORTED
+    PATTERN_NNPSK0 = 3  # reserved: light resumption; refused with UNSUPPORTED
+
+# Cipher suites
+cdef enum:
+    SUITE_CHACHAPOLY = 1  # transport ChaCha20-Poly1305; nonce 4 zero bytes, u64 little-endian n
+    SUITE_AESGCM = 2  # transport AES-256-GCM; nonce 4 zero bytes, u64 big-endian n
+    # transport AEGIS-128L under the first 16 key bytes; nonce 8 zero bytes, u64 little-endian n
+    SUITE_AEGIS128L = 3
+
+# Codes of a REJECT in the place of handshake message 2
+cdef enum:
+    REJECT_BAD_VERSION = 1  # this protocol version is not spoken here
+    REJECT_UNSUPPORTED = 2  # pattern, suite or flags are not served
+    REJECT_UNKNOWN_KEY = 3  # no such key id; data = the signed key set, verify it and try again
+    REJECT_OVERLOADED = 4  # too many handshakes; data = uv retry_after_ms
+
+# TLV tags in the payload of handshake message 2
+cdef enum:
+    TLV_SERVER_TIME_MS = 1  # uv: milliseconds since 1970, UTC
+    TLV_NODE_NAME = 2  # utf8: the gateway's name
+
+# Kinds of AUTH
+cdef enum:
+    AUTH_BEARER = 1  # binding = HMAC-SHA256(SHA-256(token), "qw1 auth" || handshake hash), 32 bytes
+    AUTH_KEY_BOUND = 2  # binding = Ed25519 signature by the token's cnf key over the same bytes, 64 bytes
+
+# State bits of a PING
+cdef enum:
+    PING_BACKGROUND = 1  # the app is not in the foreground
+    PING_DOZE = 2  # the system defers timers
+    PING_LATE_ALARM = 4  # this ping was due earlier
+    PING_LOW_BATTERY = 8  # the battery is low
+
+# Platforms of a device
+cdef enum:
+    PLATFORM_UNKNOWN = 0  # not said
+    PLATFORM_ANDROID = 1  # Android
+    PLATFORM_IOS = 2  # iOS
+    PLATFORM_WEB = 3  # browser
+    PLATFORM_WINDOWS = 4  # Windows
+    PLATFORM_MACOS = 5  # macOS
+    PLATFORM_LINUX = 6  # Linux
+    PLATFORM_SERVER = 7  # another server
+
+# Codes of CLOSE and GOAWAY, see CLOSE_RANGES
+cdef enum:
+    CLOSE_NORMAL = 1000  # done
+    CLOSE_IDLE_TIMEOUT = 1001  # nothing was read for too long
+    CLOSE_MAX_AGE = 1002  # the connection reached its greatest age
+    CLOSE_OVERLOADED = 2000  # the node has no room now
+    CLOSE_SLOW_CONSUMER = 2001  # the out queue reached its hard limit; sync what is missing
+    CLOSE_INTERNAL = 2002  # a fault of the server
+    CLOSE_RATE_LIMITED = 2003  # too many frames or bytes from this client
+    CLOSE_AUTH_UNAVAILABLE = 2004  # tokens cannot be checked now
+    CLOSE_DRAINING = 3000  # the node is going away
+    CLOSE_WRONG_NODE = 3001  # this user belongs to another node
+    CLOSE_PROTOCOL_ERROR = 4000  # the peer broke the protocol
+    CLOSE_AUTH_FAILED = 4001  # token or binding is not valid
+    CLOSE_TOKEN_EXPIRED = 4002  # the token is over; get a new one
+    CLOSE_SUPERSEDED = 4003  # the same device logged in anew
+    CLOSE_KICKED = 4004  # removed by a login policy or an administrator
+    CLOSE_ACCOUNT_DISABLED = 4005  # the account is disabled
+    CLOSE_TOO_BIG = 4006  # a frame or body is above its limit
+    CLOSE_AUTH_TIMEOUT = 4007  # no AUTH in time
+    CLOSE_UNSUPPORTED = 4008  # the peer asked for what is not served
+
+# Codes of SEND_ACK, RETURN and ERROR
+cdef enum:
+    CODE_OK = 0  # done
+    CODE_MALFORMED = 400  # the payload cannot be decoded
+    CODE_FORBIDDEN = 403  # not allowed
+    CODE_NOT_FOUND = 404  # no such thing or method
+    CODE_CONFLICT = 409  # it exists already, or changed meanwhile
+    CODE_INVALID = 414  # a parameter is not valid
+    CODE_RATE_LIMITED = 416  # too often; the detail may carry retry_after_ms
+    CODE_DUPLICATE = 417  # the same client_id with other content
+    CODE_ACCOUNT_DISABLED = 422  # the account is disabled
+    CODE_MUTED = 423  # the sender is muted
+    CODE_INTERNAL = 500  # a fault of the server
+    CODE_UNAVAILABLE = 503  # not now; try again
+    CODE_TIMEOUT = 504  # the service did not answer in time; the outcome is unknown
+    CODE_RECALL_WINDOW = 508  # too late to recall
+    CODE_GROUP_FULL = 801  # the group has no room
+    CODE_NOT_GROUP_MEMBER = 802  # not a member of the group
+    CODE_GROUP_NOT_FOUND = 803  # no such group
+    CODE_BLACKLISTED = 7101  # the receiver blocks the sender
+    CODE_NOT_IN_ROOM = 13001  # join the room first
+    CODE_ROOM_NOT_FOUND = 13002  # no such room
+    CODE_ROOM_BLACKLISTED = 13003  # barred from the room
+    CODE_ROOM_MUTED = 13004  # muted in the room
+    CODE_ROOM_MUTED_ALL = 13005  # the room is muted
+
+# Kinds of EVENT
+cdef enum:
+    EVENT_ROOM_MESSAGE = 1  # Message of a chatroom
+    EVENT_NOTICE = 2  # [name str, data map]
+    EVENT_SYNC = 3  # [conversation str|nil, last_seq]: something may be missing, pull it
+    EVENT_PRESENCE = 4  # who came or went
+
+# Types of a message
+cdef enum:
+    MESSAGE_TEXT = 0  # {"text": str}
+    MESSAGE_IMAGE = 1  # image
+    MESSAGE_AUDIO = 2  # audio
+    MESSAGE_VIDEO = 3  # video
+    MESSAGE_LOCATION = 4  # location
+    MESSAGE_NOTIFICATION = 5  # notification
+    MESSAGE_FILE = 6  # file
+    MESSAGE_TIP = 10  # tip
+    MESSAGE_CUSTOM = 100  # whatever the application agrees on
+
+# Flag bits of a Message
+cdef enum:
+    MESSAGE_FLAG_RECALLED = 1  # the sender took it back; the body is gone
+    MESSAGE_FLAG_EDITED = 2  # the body was changed later
+    MESSAGE_FLAG_FILTERED = 4  # placeholder of a message withheld by moderation
+
+# Sizes of the suites, bytes
+cdef enum:
+    TAG_CHACHAPOLY = 16  # tag bytes
+    KEY_CHACHAPOLY = 32  # key bytes
+    NONCE_CHACHAPOLY = 12  # nonce bytes
+    TAG_AESGCM = 16  # tag bytes
+    KEY_AESGCM = 32  # key bytes
+    NONCE_AESGCM = 12  # nonce bytes
+    TAG_AEGIS128L = 32  # tag bytes
+    KEY_AEGIS128L = 16  # key bytes
+    NONCE_AEGIS128L = 16  # nonce bytes
+    TAG_MAX = 32  # the largest tag of any suite

@@ -1,0 +1,216 @@
+/* GENERATED from frame/spec/protocol.toml by tools/generate.py. Do not edit. */
+#ifndef QW_CONSTANTS_H
+#define QW_CONSTANTS_H
+
+#define QW_MAGIC "QW"
+#define QW_WS_PATH "/qw1"
+#define QW_WS_SUBPROTOCOL "qw1"
+#define QW_AUTH_CONTEXT "qw1 auth"
+#define QW_KEY_SET_MAGIC "QWKS"
+#define QW_ROOT_PREFIX "qwroot1."
+
+/* Limits */
+enum {
+    QW_VERSION = 1,
+    QW_PREAMBLE_SIZE = 8,
+    QW_HANDSHAKE_MIN = 48,
+    QW_HANDSHAKE_MAX = 560,
+    QW_HANDSHAKE_PAYLOAD_MAX = 512,
+    QW_PREAUTH_MAX_RECORD = 1024,
+    QW_RECORD_MAX_PLAINTEXT = 65503,
+    QW_RECORD_TARGET_PLAINTEXT = 16384,
+    QW_MAX_BODY = 61440,
+    QW_MAX_RAW_BODY = 1048576,
+    QW_MAX_RATIO = 100,
+    QW_REKEY_RECORDS = 16384,
+    QW_REKEY_SECONDS = 900,
+    QW_UPGRADE_MAX = 4096,
+    QW_NAME_MAX = 64,
+};
+
+/* First byte of a frame */
+enum {
+    QW_FRAME_TYPE_MASK = 0x1F,
+    QW_FLAG_COMPRESSED = 0x20,
+    QW_FLAG_ACK = 0x40,
+    QW_FLAG_RESERVED = 0x80,
+    QW_TYPE_SKIPPABLE_FIRST = 24,
+};
+
+/* Frame types */
+enum {
+    QW_FRAME_PING = 1,
+    QW_FRAME_PONG = 2,
+    QW_FRAME_ACK = 3,
+    QW_FRAME_AUTH = 4,
+    QW_FRAME_AUTH_OK = 5,
+    QW_FRAME_MSG = 6,
+    QW_FRAME_EVENT = 7,
+    QW_FRAME_SEND = 8,
+    QW_FRAME_SEND_ACK = 9,
+    QW_FRAME_CALL = 10,
+    QW_FRAME_RETURN = 11,
+    QW_FRAME_POLICY = 12,
+    QW_FRAME_REKEY = 13,
+    QW_FRAME_TICKET = 14,
+    QW_FRAME_GOAWAY = 15,
+    QW_FRAME_CLOSE = 16,
+    QW_FRAME_ERROR = 17,
+    QW_FRAME_RESUME = 18,
+    QW_FRAME_RESUME_OK = 19,
+    QW_FRAME_RESUME_FAIL = 20,
+    QW_FRAME_PADDING = 31,
+};
+
+/* Bits of the preamble's flags */
+enum {
+    QW_PREAMBLE_ZSTD = 1,
+};
+
+/* Handshake patterns */
+enum {
+    QW_PATTERN_NK = 1,
+    QW_PATTERN_NKPSK0 = 2,
+    QW_PATTERN_NNPSK0 = 3,
+};
+
+/* Cipher suites */
+enum {
+    QW_SUITE_CHACHAPOLY = 1,
+    QW_SUITE_AESGCM = 2,
+    QW_SUITE_AEGIS128L = 3,
+};
+
+/* Codes of a REJECT in the place of handshake message 2 */
+enum {
+    QW_REJECT_BAD_VERSION = 1,
+    QW_REJECT_UNSUPPORTED = 2,
+    QW_REJECT_UNKNOWN_KEY = 3,
+    QW_REJECT_OVERLOADED = 4,
+};
+
+/* TLV tags in the payload of handshake message 2 */
+enum {
+    QW_TLV_SERVER_TIME_MS = 1,
+    QW_TLV_NODE_NAME = 2,
+};
+
+/* Kinds of AUTH */
+enum {
+    QW_AUTH_BEARER = 1,
+    QW_AUTH_KEY_BOUND = 2,
+};
+
+/* State bits of a PING */
+enum {
+    QW_PING_BACKGROUND = 1,
+    QW_PING_DOZE = 2,
+    QW_PING_LATE_ALARM = 4,
+    QW_PING_LOW_BATTERY = 8,
+};
+
+/* Platforms of a device */
+enum {
+    QW_PLATFORM_UNKNOWN = 0,
+    QW_PLATFORM_ANDROID = 1,
+    QW_PLATFORM_IOS = 2,
+    QW_PLATFORM_WEB = 3,
+    QW_PLATFORM_WINDOWS = 4,
+    QW_PLATFORM_MACOS = 5,
+    QW_PLATFORM_LINUX = 6,
+    QW_PLATFORM_SERVER = 7,
+};
+
+/* Codes of CLOSE and GOAWAY, see CLOSE_RANGES */
+enum {
+    QW_CLOSE_NORMAL = 1000,
+    QW_CLOSE_IDLE_TIMEOUT = 1001,
+    QW_CLOSE_MAX_AGE = 1002,
+    QW_CLOSE_OVERLOADED = 2000,
+    QW_CLOSE_SLOW_CONSUMER = 2001,
+    QW_CLOSE_INTERNAL = 2002,
+    QW_CLOSE_RATE_LIMITED = 2003,
+    QW_CLOSE_AUTH_UNAVAILABLE = 2004,
+    QW_CLOSE_DRAINING = 3000,
+    QW_CLOSE_WRONG_NODE = 3001,
+    QW_CLOSE_PROTOCOL_ERROR = 4000,
+    QW_CLOSE_AUTH_FAILED = 4001,
+    QW_CLOSE_TOKEN_EXPIRED = 4002,
+    QW_CLOSE_SUPERSEDED = 4003,
+    QW_CLOSE_KICKED = 4004,
+    QW_CLOSE_ACCOUNT_DISABLED = 4005,
+    QW_CLOSE_TOO_BIG = 4006,
+    QW_CLOSE_AUTH_TIMEOUT = 4007,
+    QW_CLOSE_UNSUPPORTED = 4008,
+};
+
+/* Codes of SEND_ACK, RETURN and ERROR */
+enum {
+    QW_CODE_OK = 0,
+    QW_CODE_MALFORMED = 400,
+    QW_CODE_FORBIDDEN = 403,
+    QW_CODE_NOT_FOUND = 404,
+    QW_CODE_CONFLICT = 409,
+    QW_CODE_INVALID = 414,
+    QW_CODE_RATE_LIMITED = 416,
+    QW_CODE_DUPLICATE = 417,
+    QW_CODE_ACCOUNT_DISABLED = 422,
+    QW_CODE_MUTED = 423,
+    QW_CODE_INTERNAL = 500,
+    QW_CODE_UNAVAILABLE = 503,
+    QW_CODE_TIMEOUT = 504,
+    QW_CODE_RECALL_WINDOW = 508,
+    QW_CODE_GROUP_FULL = 801,
+    QW_CODE_NOT_GROUP_MEMBER = 802,
+    QW_CODE_GROUP_NOT_FOUND = 803,
+    QW_CODE_BLACKLISTED = 7101,
+    QW_CODE_NOT_IN_ROOM = 13001,
+    QW_CODE_ROOM_NOT_FOUND = 13002,
+    QW_CODE_ROOM_BLACKLISTED = 13003,
+    QW_CODE_ROOM_MUTED = 13004,
+    QW_CODE_ROOM_MUTED_ALL = 13005,
+};
+
+/* Kinds of EVENT */
+enum {
+    QW_EVENT_ROOM_MESSAGE = 1,
+    QW_EVENT_NOTICE = 2,
+    QW_EVENT_SYNC = 3,
+    QW_EVENT_PRESENCE = 4,
+};
+
+/* Types of a message */
+enum {
+    QW_MESSAGE_TEXT = 0,
+    QW_MESSAGE_IMAGE = 1,
+    QW_MESSAGE_AUDIO = 2,
+    QW_MESSAGE_VIDEO = 3,
+    QW_MESSAGE_LOCATION = 4,
+    QW_MESSAGE_NOTIFICATION = 5,
+    QW_MESSAGE_FILE = 6,
+    QW_MESSAGE_TIP = 10,
+    QW_MESSAGE_CUSTOM = 100,
+};
+
+/* Flag bits of a Message */
+enum {
+    QW_MESSAGE_FLAG_RECALLED = 1,
+    QW_MESSAGE_FLAG_EDITED = 2,
+    QW_MESSAGE_FLAG_FILTERED = 4,
+};
+
+/* Sizes of the suites, bytes */
+enum {
+    QW_TAG_CHACHAPOLY = 16,
+    QW_KEY_CHACHAPOLY = 32,
+    QW_NONCE_CHACHAPOLY = 12,
+    QW_TAG_AESGCM = 16,
+    QW_KEY_AESGCM = 32,
+    QW_NONCE_AESGCM = 12,
+    QW_TAG_AEGIS128L = 32,
+    QW_KEY_AEGIS128L = 16,
+    QW_NONCE_AEGIS128L = 16,
+    QW_TAG_MAX = 32,
+};
+
+#endif

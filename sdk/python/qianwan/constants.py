@@ -1,0 +1,233 @@
+"""QW1 on the wire. GENERATED from frame/spec/protocol.toml by tools/generate.py. Do not edit."""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+from typing import Final
+
+MAGIC: Final = "QW"  # first bytes of a native connection
+WS_PATH: Final = "/qw1"  # path of the WebSocket upgrade
+WS_SUBPROTOCOL: Final = "qw1"  # subprotocol, echoed when the client offers it
+AUTH_CONTEXT: Final = "qw1 auth"  # stands before the handshake hash in an AUTH binding
+KEY_SET_MAGIC: Final = "QWKS"  # first bytes of a signed key set
+# text form of the Ed25519 root public key: this, then base64url without padding
+ROOT_PREFIX: Final = "qwroot1."
+
+VERSION: Final = 1  # version byte of the preamble and of the signed key set
+PREAMBLE_SIZE: Final = 8  # bytes: the preamble, which is the Noise prologue
+HANDSHAKE_MIN: Final = 48  # bytes: Noise message with an empty payload; a shorter one is malformed
+HANDSHAKE_MAX: Final = 560  # bytes: Noise message 1 as a whole; a longer one closes the connection
+HANDSHAKE_PAYLOAD_MAX: Final = 512  # bytes: payload of handshake message 1
+PREAUTH_MAX_RECORD: Final = 1024  # bytes: a whole record, length included, before AUTH succeeded; more closes
+RECORD_MAX_PLAINTEXT: Final = 65503  # bytes: plaintext of a record: 65535 less the largest tag
+# bytes: senders gather frames up to this, unless one frame alone is larger
+RECORD_TARGET_PLAINTEXT: Final = 16384
+MAX_BODY: Final = 61440  # bytes: body of a frame as it stands on the wire; more closes with TOO_BIG
+MAX_RAW_BODY: Final = 1048576  # bytes: a compressed body's raw_len, checked before allocating
+MAX_RATIO: Final = 100  # times: raw_len against the compressed size, checked before allocating
+REKEY_RECORDS: Final = 16384  # records: a sender rekeys at the latest after this many records under one key
+REKEY_SECONDS: Final = 900  # seconds: a sender rekeys at the latest after this much use of one key
+UPGRADE_MAX: Final = 4096  # bytes: HTTP head of a WebSocket upgrade; more closes
+NAME_MAX: Final = 64  # characters: user, group, room and device ids, and client message ids
+
+FRAME_TYPE_MASK: Final = 0x1F  # bits of the frame's type
+FLAG_COMPRESSED: Final = 0x20  # Z: the body is uv raw_len and a zstd frame
+FLAG_ACK: Final = 0x40  # A: an ack stands between the first byte and the length
+FLAG_RESERVED: Final = 0x80  # must be 0
+# unknown types from here to 31 are skipped; others close with PROTOCOL_ERROR
+TYPE_SKIPPABLE_FIRST: Final = 24
+
+
+class FrameType(IntEnum):
+    """Frame types."""
+
+    PING = 1  # keep-alive; the sender may announce its next interval
+    PONG = 2  # answer to PING; a changed revision announces a POLICY
+    ACK = 3  # carries an ack (flag A) when nothing else is to be sent
+    AUTH = 4  # first frame of a client: who it is, bound to this handshake
+    AUTH_OK = 5  # the session is live
+    MSG = 6  # a message that must arrive; counted by acks
+    EVENT = 7  # droppable, not acked
+    SEND = 8  # a message to a user, a group or a room
+    SEND_ACK = 9  # the message is stored, or why not
+    CALL = 10  # a request to the service
+    RETURN = 11  # the result of a CALL
+    POLICY = 12  # heartbeat and reconnect policy
+    REKEY = 13  # last frame of a record: the next record of this direction uses the next key
+    TICKET = 14  # resumption ticket
+    GOAWAY = 15  # leave soon and come back as the code says
+    CLOSE = 16  # the last frame of a connection
+    ERROR = 17  # an error tied to no request; the connection goes on
+    RESUME = 18  # take up an earlier session
+    RESUME_OK = 19  # the session goes on
+    RESUME_FAIL = 20  # the session cannot go on; sync instead
+    PADDING = 31  # ignored
+
+
+class PreambleFlag(IntFlag):
+    """Bits of the preamble's flags."""
+
+    ZSTD = 1  # the client accepts compressed bodies
+
+
+class Pattern(IntEnum):
+    """Handshake patterns."""
+
+    NK = 1  # full handshake with a known server key
+    NKPSK0 = 2  # reserved: resumption; refused with UNSUPPORTED
+    NNPSK0 = 3  # reserved: light resumption; refused with UNSUPPORTED
+
+
+class Suite(IntEnum):
+    """Cipher suites."""
+
+    CHACHAPOLY = 1  # transport ChaCha20-Poly1305; nonce 4 zero bytes, u64 little-endian n
+    AESGCM = 2  # transport AES-256-GCM; nonce 4 zero bytes, u64 big-endian n
+    # transport AEGIS-128L under the first 16 key bytes; nonce 8 zero bytes, u64 little-endian n
+    AEGIS128L = 3
+
+
+class Reject(IntEnum):
+    """Codes of a REJECT in the place of handshake message 2."""
+
+    BAD_VERSION = 1  # this protocol version is not spoken here
+    UNSUPPORTED = 2  # pattern, suite or flags are not served
+    UNKNOWN_KEY = 3  # no such key id; data = the signed key set, verify it and try again
+    OVERLOADED = 4  # too many handshakes; data = uv retry_after_ms
+
+
+class HelloTlv(IntEnum):
+    """TLV tags in the payload of handshake message 2."""
+
+    SERVER_TIME_MS = 1  # uv: milliseconds since 1970, UTC
+    NODE_NAME = 2  # utf8: the gateway's name
+
+
+class AuthKind(IntEnum):
+    """Kinds of AUTH."""
+
+    BEARER = 1  # binding = HMAC-SHA256(SHA-256(token), "qw1 auth" || handshake hash), 32 bytes
+    KEY_BOUND = 2  # binding = Ed25519 signature by the token's cnf key over the same bytes, 64 bytes
+
+
+class PingState(IntFlag):
+    """State bits of a PING."""
+
+    BACKGROUND = 1  # the app is not in the foreground
+    DOZE = 2  # the system defers timers
+    LATE_ALARM = 4  # this ping was due earlier
+    LOW_BATTERY = 8  # the battery is low
+
+
+class Platform(IntEnum):
+    """Platforms of a device."""
+
+    UNKNOWN = 0  # not said
+    ANDROID = 1  # Android
+    IOS = 2  # iOS
+    WEB = 3  # browser
+    WINDOWS = 4  # Windows
+    MACOS = 5  # macOS
+    LINUX = 6  # Linux
+    SERVER = 7  # another server
+
+
+class CloseCode(IntEnum):
+    """Codes of CLOSE and GOAWAY, see CLOSE_RANGES."""
+
+    NORMAL = 1000  # done
+    IDLE_TIMEOUT = 1001  # nothing was read for too long
+    MAX_AGE = 1002  # the connection reached its greatest age
+    OVERLOADED = 2000  # the node has no room now
+    SLOW_CONSUMER = 2001  # the out queue reached its hard limit; sync what is missing
+    INTERNAL = 2002  # a fault of the server
+    RATE_LIMITED = 2003  # too many frames or bytes from this client
+    AUTH_UNAVAILABLE = 2004  # tokens cannot be checked now
+    DRAINING = 3000  # the node is going away
+    WRONG_NODE = 3001  # this user belongs to another node
+    PROTOCOL_ERROR = 4000  # the peer broke the protocol
+    AUTH_FAILED = 4001  # token or binding is not valid
+    TOKEN_EXPIRED = 4002  # the token is over; get a new one
+    SUPERSEDED = 4003  # the same device logged in anew
+    KICKED = 4004  # removed by a login policy or an administrator
+    ACCOUNT_DISABLED = 4005  # the account is disabled
+    TOO_BIG = 4006  # a frame or body is above its limit
+    AUTH_TIMEOUT = 4007  # no AUTH in time
+    UNSUPPORTED = 4008  # the peer asked for what is not served
+
+
+class RequestCode(IntEnum):
+    """Codes of SEND_ACK, RETURN and ERROR."""
+
+    OK = 0  # done
+    MALFORMED = 400  # the payload cannot be decoded
+    FORBIDDEN = 403  # not allowed
+    NOT_FOUND = 404  # no such thing or method
+    CONFLICT = 409  # it exists already, or changed meanwhile
+    INVALID = 414  # a parameter is not valid
+    RATE_LIMITED = 416  # too often; the detail may carry retry_after_ms
+    DUPLICATE = 417  # the same client_id with other content
+    ACCOUNT_DISABLED = 422  # the account is disabled
+    MUTED = 423  # the sender is muted
+    INTERNAL = 500  # a fault of the server
+    UNAVAILABLE = 503  # not now; try again
+    TIMEOUT = 504  # the service did not answer in time; the outcome is unknown
+    RECALL_WINDOW = 508  # too late to recall
+    GROUP_FULL = 801  # the group has no room
+    NOT_GROUP_MEMBER = 802  # not a member of the group
+    GROUP_NOT_FOUND = 803  # no such group
+    BLACKLISTED = 7101  # the receiver blocks the sender
+    NOT_IN_ROOM = 13001  # join the room first
+    ROOM_NOT_FOUND = 13002  # no such room
+    ROOM_BLACKLISTED = 13003  # barred from the room
+    ROOM_MUTED = 13004  # muted in the room
+    ROOM_MUTED_ALL = 13005  # the room is muted
+
+
+class EventKind(IntEnum):
+    """Kinds of EVENT."""
+
+    ROOM_MESSAGE = 1  # Message of a chatroom
+    NOTICE = 2  # [name str, data map]
+    SYNC = 3  # [conversation str|nil, last_seq]: something may be missing, pull it
+    PRESENCE = 4  # who came or went
+
+
+class MessageType(IntEnum):
+    """Types of a message."""
+
+    TEXT = 0  # {"text": str}
+    IMAGE = 1  # image
+    AUDIO = 2  # audio
+    VIDEO = 3  # video
+    LOCATION = 4  # location
+    NOTIFICATION = 5  # notification
+    FILE = 6  # file
+    TIP = 10  # tip
+    CUSTOM = 100  # whatever the application agrees on
+
+
+class MessageFlag(IntFlag):
+    """Flag bits of a Message."""
+
+    RECALLED = 1  # the sender took it back; the body is gone
+    EDITED = 2  # the body was changed later
+    FILTERED = 4  # placeholder of a message withheld by moderation
+
+
+# (first, last, what a client does)
+CLOSE_RANGES: Final = (
+    (1000, 1999, "at_once"),
+    (2000, 2999, "later"),
+    (3000, 3999, "elsewhere"),
+    (4000, 4999, "never"),
+)
+
+TAG_BYTES: Final[dict[int, int]] = {Suite.CHACHAPOLY: 16, Suite.AESGCM: 16, Suite.AEGIS128L: 32}
+KEY_BYTES: Final[dict[int, int]] = {Suite.CHACHAPOLY: 32, Suite.AESGCM: 32, Suite.AEGIS128L: 16}
+NONCE_BYTES: Final[dict[int, int]] = {Suite.CHACHAPOLY: 12, Suite.AESGCM: 12, Suite.AEGIS128L: 16}
+NOISE_NAME: Final[dict[int, str]] = {
+    Suite.CHACHAPOLY: "Noise_NK_25519_ChaChaPoly_SHA256",
+    Suite.AESGCM: "Noise_NK_25519_AESGCM_SHA256",
+    Suite.AEGIS128L: "Noise_NK_25519_ChaChaPoly_SHA256",
+}
