@@ -25,7 +25,8 @@ ROOMS: dict[str, list[str]] = {
     "crypto.aead": [],
     "crypto.noise": [],
     "crypto.sodium": [],
-    "crypto.kdf": [],
+    "crypto.symmetric": [],
+    "crypto.zstd": [],
     # ROOMS-END
 }
 

@@ -33,3 +33,7 @@ class KeyFileError(CryptoError):
 
 class KeySetError(CryptoError):
     """A signed key set is malformed, or its signature is not the root's."""
+
+
+class CompressionFailed(CryptoError):
+    """A compressed body is damaged, not a single frame, or exceeds a limit."""

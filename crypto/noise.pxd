@@ -7,6 +7,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t
 
 from crypto.aead cimport CipherState
+from crypto.symmetric cimport SymmetricState
 
 cdef enum:
     NOISE_PATTERN_NK = 1
@@ -15,13 +16,6 @@ cdef enum:
     NOISE_MESSAGE_OVERHEAD = 48       # e (32) and the tag of the payload (16), in both messages
     NOISE_MAX_PAYLOAD = 1024          # bytes of payload in one handshake message
     NOISE_MAX_PROLOGUE = 1024
-
-cdef struct SymmetricState:
-    uint8_t ck[32]
-    uint8_t h[32]
-    CipherState cipher
-    int suite                         # of the handshake: SUITE_CHACHAPOLY or SUITE_AESGCM
-    int has_key
 
 cdef struct Handshake:
     SymmetricState symmetric
@@ -38,7 +32,7 @@ cdef struct Handshake:
     int suite                         # of the transport
     int pattern
     int initiator
-    int step                          # messages done; < 0 after a failure
+    int step                          # messages done; an all-zero state is dead and refuses everything
 
 # What an initiator keeps between its message and the answer; wiped by noise_nk_finish, or by noise_wipe.
 cdef struct NoiseInitiator:

@@ -1,4 +1,4 @@
-"""Noise handshakes (rev 34, noiseprotocol.org/noise.html): the symmetric state, the patterns as tables, one-shot NK.
+"""Noise handshakes (rev 34, noiseprotocol.org/noise.html): patterns as tables, the handshake state, NK in one call.
 
 The rules of a failed handshake: it returns -1, wipes what it held, and says nothing about why; the caller closes.
 """
@@ -7,10 +7,19 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy, memset
 
-from crypto.aead cimport CipherState, aead_decrypt, aead_encrypt, aead_tag_size
-from crypto.kdf cimport noise_hkdf, sha256, sha256_pair
+from crypto.aead cimport CipherState, aead_tag_size
 from crypto.sodium cimport sodium
 from crypto.suites cimport SUITE_AEGIS128L, SUITE_AESGCM, SUITE_CHACHAPOLY
+from crypto.symmetric cimport (
+    SymmetricState,
+    symmetric_decrypt,
+    symmetric_encrypt,
+    symmetric_init,
+    symmetric_mix_hash,
+    symmetric_mix_key,
+    symmetric_mix_key_and_hash,
+    symmetric_split,
+)
 
 from typing import NamedTuple
 
@@ -46,70 +55,6 @@ PATTERNS[NOISE_PATTERN_NKPSK0] = Pattern(b"NKpsk0", True, True, [[T_PSK, T_E, T_
 PATTERNS[NOISE_PATTERN_NNPSK0] = Pattern(b"NNpsk0", False, True, [[T_PSK, T_E, T_END, T_END], [T_E, T_EE, T_END, T_END]])
 
 
-# --- symmetric state (Noise section 5.2) ---
-
-cdef int _mix_hash(SymmetricState* ss, const uint8_t* data, size_t n) noexcept nogil:
-    return sha256_pair(ss.h, data, n, ss.h)
-
-
-cdef void _mix_key(SymmetricState* ss, const uint8_t* ikm) noexcept nogil:
-    noise_hkdf(ss.ck, ikm, 32, 2, ss.ck, ss.cipher.key, NULL)
-    ss.cipher.n = 0
-    ss.has_key = 1
-
-
-cdef int _mix_key_and_hash(SymmetricState* ss, const uint8_t* ikm) noexcept nogil:
-    cdef uint8_t temp_h[32]
-    cdef int rc
-    noise_hkdf(ss.ck, ikm, 32, 3, ss.ck, temp_h, ss.cipher.key)
-    rc = _mix_hash(ss, temp_h, 32)
-    ss.cipher.n = 0
-    ss.has_key = 1
-    sodium.memzero(temp_h, 32)
-    return rc
-
-
-cdef int _encrypt_and_hash(SymmetricState* ss, const uint8_t* plain, size_t n, uint8_t* out) noexcept nogil:
-    """Bytes written, or -1."""
-    cdef int written
-    if not ss.has_key:
-        return -1                     # no pattern here sends a payload before its first key
-    written = aead_encrypt(ss.suite, ss.cipher.key, ss.cipher.n, ss.h, 32, plain, n, out)
-    if written < 0 or _mix_hash(ss, out, written) < 0:
-        return -1
-    ss.cipher.n += 1
-    return written
-
-
-cdef int _decrypt_and_hash(SymmetricState* ss, const uint8_t* sealed, size_t n, uint8_t* out) noexcept nogil:
-    """Plaintext length, or -1. `out` may equal `sealed`."""
-    cdef uint8_t next_h[32]
-    cdef int written
-    if not ss.has_key or sha256_pair(ss.h, sealed, n, next_h) < 0:
-        return -1
-    written = aead_decrypt(ss.suite, ss.cipher.key, ss.cipher.n, ss.h, 32, sealed, n, out)
-    if written < 0:
-        return -1
-    memcpy(ss.h, next_h, 32)
-    ss.cipher.n += 1
-    return written
-
-
-cdef void _protocol_name(SymmetricState* ss, const Pattern* pattern) noexcept nogil:
-    """InitializeSymmetric: h = the name, zero-padded to 32 bytes or hashed when longer; ck = h."""
-    cdef uint8_t name[64]
-    cdef size_t n = 0
-    memset(name, 0, 64)
-    n = _append(name, n, b"Noise_")
-    n = _append(name, n, pattern.name)
-    n = _append(name, n, b"_25519_AESGCM_SHA256" if ss.suite == SUITE_AESGCM else b"_25519_ChaChaPoly_SHA256")
-    if n <= 32:
-        memcpy(ss.h, name, 32)
-    else:
-        sha256(name, n, ss.h)
-    memcpy(ss.ck, ss.h, 32)
-
-
 cdef size_t _append(uint8_t* p, size_t at, const char* word) noexcept nogil:
     while word[0] != 0:
         p[at] = <uint8_t> word[0]
@@ -118,7 +63,19 @@ cdef size_t _append(uint8_t* p, size_t at, const char* word) noexcept nogil:
     return at
 
 
-# --- handshake state (Noise section 5.3) ---
+cdef void _begin(SymmetricState* ss, const Pattern* pattern, int suite) noexcept nogil:
+    """InitializeSymmetric with the protocol name of Noise section 8."""
+    cdef uint8_t name[64]
+    cdef size_t n = 0
+    n = _append(name, n, b"Noise_")
+    n = _append(name, n, pattern.name)
+    if suite == SUITE_AESGCM:
+        n = _append(name, n, b"_25519_AESGCM_SHA256")
+        symmetric_init(ss, name, n, SUITE_AESGCM)
+    else:
+        n = _append(name, n, b"_25519_ChaChaPoly_SHA256")
+        symmetric_init(ss, name, n, SUITE_CHACHAPOLY)
+
 
 cdef int _keep(Handshake* hs, int flag, uint8_t* to, const uint8_t* key) noexcept nogil:
     if key == NULL:
@@ -144,7 +101,6 @@ cdef int handshake_init(Handshake* hs, int pattern, int suite, int initiator,
     if table.responder_static and (rs == NULL if initiator else (s_priv == NULL or s_pub == NULL)):
         return -1
     hs.pattern, hs.suite, hs.initiator = pattern, suite, initiator
-    hs.symmetric.suite = SUITE_AESGCM if suite == SUITE_AESGCM else SUITE_CHACHAPOLY
     _keep(hs, HAVE_E, hs.e_priv, e_priv)
     _keep(hs, HAVE_E, hs.e_pub, e_pub)
     if table.psk:
@@ -155,10 +111,10 @@ cdef int handshake_init(Handshake* hs, int pattern, int suite, int initiator,
         else:
             _keep(hs, HAVE_S, hs.s_priv, s_priv)
             _keep(hs, HAVE_S, hs.s_pub, s_pub)
-    _protocol_name(&hs.symmetric, table)
-    _mix_hash(&hs.symmetric, prologue, prologue_len)
+    _begin(&hs.symmetric, table, suite)
+    symmetric_mix_hash(&hs.symmetric, prologue, prologue_len)
     if table.responder_static:
-        _mix_hash(&hs.symmetric, rs if initiator else s_pub, 32)
+        symmetric_mix_hash(&hs.symmetric, rs if initiator else s_pub, 32)
     return 0
 
 
@@ -175,7 +131,7 @@ cdef int _mix_dh(Handshake* hs, int token) noexcept nogil:
             mine = hs.s_priv
     rc = sodium.scalarmult(shared, mine, theirs)
     if rc == 0:
-        _mix_key(&hs.symmetric, shared)
+        symmetric_mix_key(&hs.symmetric, shared)
     sodium.memzero(shared, 32)
     return rc
 
@@ -201,18 +157,18 @@ cdef int handshake_write(Handshake* hs, const uint8_t* payload, size_t len, uint
     token = PATTERNS[hs.pattern].tokens[hs.step]
     while token[0] != T_END and rc == 0:
         if token[0] == T_PSK:
-            rc = _mix_key_and_hash(ss, hs.psk)
+            symmetric_mix_key_and_hash(ss, hs.psk)
         elif token[0] == T_E:
             memcpy(out, hs.e_pub, 32)
             at = 32
-            rc = _mix_hash(ss, hs.e_pub, 32)
+            rc = symmetric_mix_hash(ss, hs.e_pub, 32)
             if PATTERNS[hs.pattern].psk:
-                _mix_key(ss, hs.e_pub)
+                symmetric_mix_key(ss, hs.e_pub)
         else:
             rc = _mix_dh(hs, token[0])
         token += 1
     if rc == 0:
-        rc = _encrypt_and_hash(ss, payload, len, out + at)
+        rc = symmetric_encrypt(ss, payload, len, out + at)
     if rc < 0:
         return _fail(hs)
     hs.step += 1
@@ -228,17 +184,17 @@ cdef int handshake_read(Handshake* hs, const uint8_t* msg, size_t len, uint8_t* 
     token = PATTERNS[hs.pattern].tokens[hs.step]
     while token[0] != T_END and rc == 0:
         if token[0] == T_PSK:
-            rc = _mix_key_and_hash(ss, hs.psk)
+            symmetric_mix_key_and_hash(ss, hs.psk)
         elif token[0] == T_E:
             _keep(hs, HAVE_RE, hs.re, msg)
-            rc = _mix_hash(ss, hs.re, 32)
+            rc = symmetric_mix_hash(ss, hs.re, 32)
             if PATTERNS[hs.pattern].psk:
-                _mix_key(ss, hs.re)
+                symmetric_mix_key(ss, hs.re)
         else:
             rc = _mix_dh(hs, token[0])
         token += 1
     if rc == 0:
-        rc = _decrypt_and_hash(ss, msg + 32, len - 32, payload)
+        rc = symmetric_decrypt(ss, msg + 32, len - 32, payload)
     if rc < 0:
         return _fail(hs)
     hs.step += 1
@@ -252,7 +208,7 @@ cdef int handshake_split(Handshake* hs, CipherState* rx, CipherState* tx, uint8_
         return _fail(hs)
     memset(rx, 0, sizeof(CipherState))
     memset(tx, 0, sizeof(CipherState))
-    noise_hkdf(hs.symmetric.ck, NULL, 0, 2, first.key, second.key, NULL)
+    symmetric_split(&hs.symmetric, first.key, second.key)
     if hs.suite == SUITE_AEGIS128L:
         sodium.memzero(first.key + 16, 16)
         sodium.memzero(second.key + 16, 16)
