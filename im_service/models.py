@@ -1,0 +1,125 @@
+"""Bodies on the wire between SDK and service: array-like on the hot path, maps for calls.
+
+`Message` is [conversation, seq, server_id, time_ms, sender, client_id, type, body, options, ext, flags]. The store
+keeps body, options and ext as their three encodings one after the other ("payload"), so a message is put together
+for the wire without decoding anything.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from frame.constants import EventKind
+from im_service.storage.records import EDITED, FILTERED, RECALLED, StoredMessage
+
+MAX_EXT = 4096  # characters
+MAX_CLIENT_ID = 64  # characters
+
+NIL = b"\xc0"
+EMPTY_MAP = b"\x80"
+NOTHING = NIL + EMPTY_MAP + NIL
+"""Payload of a message without content: placeholders."""
+ARRAY_11 = b"\x9b"
+PLAIN_FLAGS = b"\x00"
+
+ClientId = Annotated[str, Meta(min_length=1, max_length=MAX_CLIENT_ID)]
+
+
+class SendRequest(Struct, array_like=True, gc=False):
+    """Payload of SEND: [client_id, type, body, options|nil, ext|nil]."""
+
+    client_id: ClientId
+    type: int
+    body: Raw
+    options: Raw = Raw(NIL)
+    ext: Annotated[str, Meta(max_length=MAX_EXT)] | None = None
+
+
+class Message(Struct, array_like=True, gc=False):
+    """A message as it is delivered (for readers; the hot path writes these bytes without building one)."""
+
+    conversation: str
+    seq: int
+    server_id: int
+    time_ms: int
+    sender: str
+    client_id: str
+    type: int
+    body: Any
+    options: dict[str, Any]
+    ext: str | None
+    flags: int
+
+
+_encoder = msgspec.msgpack.Encoder()
+encode = _encoder.encode
+decode_send = msgspec.msgpack.Decoder(SendRequest).decode
+decode_message = msgspec.msgpack.Decoder(Message).decode
+
+
+class _Payload(Struct, array_like=True, gc=False):
+    body: Raw
+    options: Raw
+    ext: str | None
+
+
+_decode_payload = msgspec.msgpack.Decoder(_Payload).decode
+
+
+def pack_payload(body: bytes | Raw, options: bytes = EMPTY_MAP, ext: str | None = None) -> bytes:
+    """The stored form: three encodings one after the other."""
+    return b"".join((body, options, NIL if ext is None else encode(ext)))
+
+
+def unpack_payload(payload: bytes) -> tuple[bytes, bytes, str | None]:
+    """(body, options, ext) of a stored payload."""
+    parts = _decode_payload(b"\x93" + (payload or NOTHING))
+    return bytes(parts.body), bytes(parts.options), parts.ext
+
+
+def message_bytes(
+    conversation: str, seq: int, server_id: int, time_ms: int, sender: str, client_id: str, type: int,
+    payload: bytes, flags: int = 0,
+) -> bytes:  # fmt: skip
+    """A Message on the wire. The head is encoded as a tuple of seven; its array byte is replaced by that of eleven."""
+    head = encode((conversation, seq, server_id, time_ms, sender, client_id, type))
+    return b"".join((ARRAY_11, memoryview(head)[1:], payload, encode(flags)))
+
+
+def stored_bytes(row: StoredMessage) -> bytes:
+    """A stored row on the wire; a placeholder says nothing but its seq and time."""
+    if row.flags & FILTERED:
+        return message_bytes(row.conversation, row.seq, 0, row.time_ms, "", "", 0, NOTHING, FILTERED)
+    return message_bytes(
+        row.conversation, row.seq, row.server_id, row.time_ms, row.sender, row.client_id, row.type,
+        row.payload or NOTHING, row.flags & (RECALLED | EDITED),
+    )  # fmt: skip
+
+
+_ROOM_EVENT = bytes([EventKind.ROOM_MESSAGE])
+_NOTICE = bytes([EventKind.NOTICE])
+_SYNC = bytes([EventKind.SYNC])
+_PRESENCE = bytes([EventKind.PRESENCE])
+
+
+def room_event(message: bytes) -> bytes:
+    """EVENT kind 1."""
+    return _ROOM_EVENT + message
+
+
+def notice_event(name: str, data: dict[str, Any]) -> bytes:
+    """EVENT kind 2: [name, data]."""
+    return _NOTICE + encode((name, data))
+
+
+def sync_event(conversation: str | None, last_seq: int) -> bytes:
+    """EVENT kind 3: something may be missing here."""
+    return _SYNC + encode((conversation, last_seq))
+
+
+def presence_event(user: str, states: list[dict[str, Any]], online: bool) -> bytes:
+    """EVENT kind 4: [user, online, devices]."""
+    return _PRESENCE + encode((user, online, states))
