@@ -43,6 +43,11 @@ cdef extern from "frame/includes/frames.h" nogil:
         uint8_t state
         uint64_t next_interval_s  # 0: not announced
 
+    ctypedef struct Compressed "qw_compressed":
+        size_t raw_len  # size after decompression, within MAX_RAW_BODY and MAX_RATIO
+        const uint8_t* packed  # one zstd frame
+        size_t packed_len
+
     ptrdiff_t frame_parse "qw_frame_parse"(const uint8_t* p, size_t n, size_t max_body, Frame* out) noexcept
     # Writes the ack when flags carry FLAG_ACK; room for 21 bytes.
     size_t frame_header_put "qw_frame_header_put"(
@@ -54,5 +59,7 @@ cdef extern from "frame/includes/frames.h" nogil:
     int reply_parse "qw_reply_parse"(const uint8_t* body, size_t n, Reply* out) noexcept
     int auth_parse "qw_auth_parse"(const uint8_t* body, size_t n, AuthBody* out) noexcept
     int ping_parse "qw_ping_parse"(const uint8_t* body, size_t n, Ping* out) noexcept
+    # Body of a frame with FLAG_COMPRESSED: 1, MALFORMED, or TOO_BIG by MAX_RAW_BODY and MAX_RATIO.
+    int compressed_parse "qw_compressed_parse"(const uint8_t* body, size_t n, Compressed* out) noexcept
     # What stands before the payload of SEND_ACK and RETURN; room for 20 bytes.
     size_t reply_header_put "qw_reply_header_put"(uint8_t* p, uint64_t request, uint64_t code) noexcept

@@ -1,4 +1,4 @@
-"""Write what repeats frame/spec/protocol.toml: constants for C, Cython, Python, JavaScript, tables of the docs.
+"""Write what repeats frame/spec/protocol.toml: constants for C, Python and JavaScript, tables of the docs.
 
     python tools/generate.py           write what is stale
     python tools/generate.py --check   write nothing; name stale files and exit 1 if there are any
@@ -12,6 +12,7 @@ import argparse
 import re
 import sys
 import tomllib
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,9 +103,18 @@ def suites_pxd(spec: Spec) -> str:
     return "\n".join(out) + "\n"
 
 
+def mark(spec: Spec) -> str:
+    """One number over all names and values: modules built from different specifications differ in it."""
+    rows = [(name, value) for _, group in flat(spec) for name, value, _ in group]
+    texts = [(name, row["value"]) for name, row in spec["text"].items()]
+    return f"0x{zlib.crc32(repr((rows, texts)).encode()):08X}"
+
+
 def c_header(spec: Spec) -> str:
     out = [f"/* {HEAD} */", "#ifndef QW_CONSTANTS_H", "#define QW_CONSTANTS_H", ""]
     out += [f'#define QW_{name} "{row["value"]}"' for name, row in spec["text"].items()]
+    out += ["", "/* over all names and values here; part of the layout mark */"]
+    out += [f"#define QW_CONSTANTS_MARK {mark(spec)}u"]
     for heading, rows in flat(spec):
         out += ["", f"/* {heading} */", "enum {"]
         out += [f"    QW_{name} = {number(name, value)}," for name, value, _ in rows]
@@ -135,7 +145,8 @@ def python(spec: Spec) -> str:
         out.append(f"{title}: Final[dict[int, int]] = {{{pairs}}}")
     out += ["NOISE_NAME: Final[dict[int, str]] = {"]
     out += [f'    Suite.{k}: "{v["noise"]}",' for k, v in spec["suites"].items()]
-    return "\n".join([*out, "}", ""])
+    out += ["}", "", "# over all names and values here; the C rooms must have been built with the same"]
+    return "\n".join([*out, f"CONSTANTS_MARK: Final = {mark(spec)}", ""])
 
 
 def javascript(spec: Spec) -> str:

@@ -9,6 +9,9 @@
 #define QW_KEY_SET_MAGIC "QWKS"
 #define QW_ROOT_PREFIX "qwroot1."
 
+/* over all names and values here; part of the layout mark */
+#define QW_CONSTANTS_MARK 0xE1C5D7DEu
+
 /* Limits */
 enum {
     QW_VERSION = 1,

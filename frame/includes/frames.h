@@ -54,6 +54,12 @@ typedef struct {
     uint64_t next_interval_s; /* 0 when the body was empty: the policy's interval holds */
 } qw_ping;
 
+typedef struct {
+    size_t raw_len;        /* size after decompression, within the limits */
+    const uint8_t *packed; /* one zstd frame */
+    size_t packed_len;
+} qw_compressed;
+
 /* One frame at p. In a record the frames are whole, so NEED_MORE there means a frame past the record's end. */
 static inline ptrdiff_t qw_frame_parse(const uint8_t *p, size_t n, size_t max_body, qw_frame *out) {
     if (QW_UNLIKELY(n == 0)) return QW_NEED_MORE;
@@ -156,6 +162,20 @@ static inline int qw_ping_parse(const uint8_t *p, size_t n, qw_ping *out) {
     out->state = p[0];
     int used = qw_uv_get(p + 1, n - 1, &out->next_interval_s);
     return used > 0 && (size_t)used + 1 == n ? 1 : QW_MALFORMED;
+}
+
+/* Body of a frame with FLAG_COMPRESSED: uv raw_len | zstd frame. 1, MALFORMED, or TOO_BIG when raw_len is above
+ * MAX_RAW_BODY or MAX_RATIO times the compressed size: judged here, before anybody allocates. */
+static inline int qw_compressed_parse(const uint8_t *p, size_t n, qw_compressed *out) {
+    uint64_t raw;
+    int used = qw_uv_get(p, n, &raw);
+    if (used <= 0 || (size_t)used == n) return QW_MALFORMED;
+    size_t packed = n - (size_t)used;
+    if (raw > QW_MAX_RAW_BODY || raw > packed * QW_MAX_RATIO) return QW_TOO_BIG;
+    out->raw_len = (size_t)raw;
+    out->packed = p + used;
+    out->packed_len = packed;
+    return 1;
 }
 
 #endif

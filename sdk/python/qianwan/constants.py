@@ -231,3 +231,6 @@ NOISE_NAME: Final[dict[int, str]] = {
     Suite.AESGCM: "Noise_NK_25519_AESGCM_SHA256",
     Suite.AEGIS128L: "Noise_NK_25519_ChaChaPoly_SHA256",
 }
+
+# over all names and values here; the C rooms must have been built with the same
+CONSTANTS_MARK: Final = 0xE1C5D7DE

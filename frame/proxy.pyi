@@ -1,0 +1,9 @@
+from typing import Final
+
+from typing_extensions import Buffer
+
+from frame.models import ProxyHeader
+
+LAYOUT: Final[int]
+
+def parse(data: Buffer) -> tuple[int, ProxyHeader | None]: ...
