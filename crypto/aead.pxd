@@ -7,7 +7,6 @@ cdef struct CipherState:
     uint64_t n                # next nonce; 2^64-1 is reserved for rekey and refused
 
 cdef enum:
-    AEAD_MAX_TAG = 32
     AEAD_MAX_SEALED = 65535   # the u16 length of a record
 
 # 16, 16, 32; -1 for a suite this build or CPU does not have.

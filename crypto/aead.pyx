@@ -1,11 +1,19 @@
-"""Transport ciphers of QW1: ChaCha20-Poly1305, AES-256-GCM, AEGIS-128L (docs/PROTOCOL.md, Noise rev 34 section 12)."""
+"""Transport ciphers of QW1: ChaCha20-Poly1305, AES-256-GCM, AEGIS-128L (docs/PROTOCOL.md; Noise section 12)."""
 
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from crypto.sodium cimport sodium
-from crypto.suites cimport SUITE_AEGIS128L, SUITE_AESGCM, SUITE_CHACHAPOLY
+from crypto.suites cimport (
+    SUITE_AEGIS128L,
+    SUITE_AESGCM,
+    SUITE_CHACHAPOLY,
+    TAG_AEGIS128L,
+    TAG_AESGCM,
+    TAG_CHACHAPOLY,
+    TAG_MAX,
+)
 
 from crypto.errors import AuthenticationFailed, NonceExhausted, UnsupportedSuite
 
@@ -37,11 +45,11 @@ cdef inline void _nonce(int suite, uint64_t n, uint8_t* out) noexcept nogil:
 
 cdef int aead_tag_size(int suite) noexcept nogil:
     if suite == SUITE_CHACHAPOLY:
-        return 16
+        return TAG_CHACHAPOLY
     if suite == SUITE_AESGCM:
-        return 16 if sodium.has_aes256gcm else -1
+        return TAG_AESGCM if sodium.has_aes256gcm else -1
     if suite == SUITE_AEGIS128L:
-        return 32
+        return TAG_AEGIS128L
     return -1
 
 
@@ -147,7 +155,7 @@ cdef class Cipher:
 
     def seal(self, const uint8_t[::1] plain not None) -> bytes:
         """Seal with the next nonce. Raises NonceExhausted; ValueError when too long for a record."""
-        out = bytearray(plain.shape[0] + AEAD_MAX_TAG)
+        out = bytearray(plain.shape[0] + TAG_MAX)
         out[: plain.shape[0]] = plain
         return bytes(memoryview(out)[: self.seal_in_place(out, plain.shape[0])])
 

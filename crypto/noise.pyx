@@ -1,223 +1,31 @@
-"""Noise handshakes (rev 34, noiseprotocol.org/noise.html): patterns as tables, the handshake state, NK in one call.
-
-The rules of a failed handshake: it returns -1, wipes what it held, and says nothing about why; the caller closes.
-"""
+"""The NK handshake of QW1 in one call on each turn (Noise rev 34; bytes in docs/PROTOCOL.md)."""
 
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from crypto.aead cimport CipherState, aead_tag_size
-from crypto.sodium cimport sodium
-from crypto.suites cimport SUITE_AEGIS128L, SUITE_AESGCM, SUITE_CHACHAPOLY
-from crypto.symmetric cimport (
-    SymmetricState,
-    symmetric_decrypt,
-    symmetric_encrypt,
-    symmetric_init,
-    symmetric_mix_hash,
-    symmetric_mix_key,
-    symmetric_mix_key_and_hash,
-    symmetric_split,
+from crypto.handshake cimport (
+    NOISE_MAX_PAYLOAD,
+    NOISE_MAX_PROLOGUE,
+    NOISE_MESSAGE_OVERHEAD,
+    NOISE_PATTERN_NK,
+    Handshake,
+    channel,
+    handshake_init,
+    handshake_read,
+    handshake_split,
+    handshake_write,
+    key32,
+    x25519_keypair,
 )
+from crypto.sodium cimport sodium
 
 from typing import NamedTuple
 
-from crypto.aead import Cipher
-from crypto.errors import HandshakeFailed, HandshakeMisuse, UnsupportedSuite
+from crypto.errors import HandshakeFailed, UnsupportedSuite
+from crypto.handshake import Channel, HandshakeState, generate_keypair, public_key
 
-cdef enum Token:
-    T_END = 0
-    T_E
-    T_ES
-    T_EE
-    T_PSK
-
-cdef enum Have:
-    HAVE_S = 1
-    HAVE_E = 2
-    HAVE_RS = 4
-    HAVE_RE = 8
-    HAVE_PSK = 16
-
-cdef enum:
-    MESSAGES = 2
-
-cdef struct Pattern:
-    const char* name
-    bint responder_static             # pre-message  <- s
-    bint psk
-    int tokens[MESSAGES][4]
-
-cdef Pattern PATTERNS[4]
-PATTERNS[NOISE_PATTERN_NK] = Pattern(b"NK", True, False, [[T_E, T_ES, T_END, T_END], [T_E, T_EE, T_END, T_END]])
-PATTERNS[NOISE_PATTERN_NKPSK0] = Pattern(b"NKpsk0", True, True, [[T_PSK, T_E, T_ES, T_END], [T_E, T_EE, T_END, T_END]])
-PATTERNS[NOISE_PATTERN_NNPSK0] = Pattern(b"NNpsk0", False, True, [[T_PSK, T_E, T_END, T_END], [T_E, T_EE, T_END, T_END]])
-
-
-cdef size_t _append(uint8_t* p, size_t at, const char* word) noexcept nogil:
-    while word[0] != 0:
-        p[at] = <uint8_t> word[0]
-        at += 1
-        word += 1
-    return at
-
-
-cdef void _begin(SymmetricState* ss, const Pattern* pattern, int suite) noexcept nogil:
-    """InitializeSymmetric with the protocol name of Noise section 8."""
-    cdef uint8_t name[64]
-    cdef size_t n = 0
-    n = _append(name, n, b"Noise_")
-    n = _append(name, n, pattern.name)
-    if suite == SUITE_AESGCM:
-        n = _append(name, n, b"_25519_AESGCM_SHA256")
-        symmetric_init(ss, name, n, SUITE_AESGCM)
-    else:
-        n = _append(name, n, b"_25519_ChaChaPoly_SHA256")
-        symmetric_init(ss, name, n, SUITE_CHACHAPOLY)
-
-
-cdef int _keep(Handshake* hs, int flag, uint8_t* to, const uint8_t* key) noexcept nogil:
-    if key == NULL:
-        return 0
-    memcpy(to, key, 32)
-    hs.have |= flag
-    return flag
-
-
-cdef int handshake_init(Handshake* hs, int pattern, int suite, int initiator,
-                        const uint8_t* prologue, size_t prologue_len,
-                        const uint8_t* s_priv, const uint8_t* s_pub, const uint8_t* e_priv, const uint8_t* e_pub,
-                        const uint8_t* rs, const uint8_t* psk) noexcept nogil:
-    cdef const Pattern* table
-    memset(hs, 0, sizeof(Handshake))
-    if pattern < NOISE_PATTERN_NK or pattern > NOISE_PATTERN_NNPSK0 or aead_tag_size(suite) < 0:
-        return -1
-    table = &PATTERNS[pattern]
-    if prologue_len > NOISE_MAX_PROLOGUE or e_priv == NULL or e_pub == NULL:
-        return -1
-    if table.psk and psk == NULL:
-        return -1
-    if table.responder_static and (rs == NULL if initiator else (s_priv == NULL or s_pub == NULL)):
-        return -1
-    hs.pattern, hs.suite, hs.initiator = pattern, suite, initiator
-    _keep(hs, HAVE_E, hs.e_priv, e_priv)
-    _keep(hs, HAVE_E, hs.e_pub, e_pub)
-    if table.psk:
-        _keep(hs, HAVE_PSK, hs.psk, psk)
-    if table.responder_static:
-        if initiator:
-            _keep(hs, HAVE_RS, hs.rs, rs)
-        else:
-            _keep(hs, HAVE_S, hs.s_priv, s_priv)
-            _keep(hs, HAVE_S, hs.s_pub, s_pub)
-    _begin(&hs.symmetric, table, suite)
-    symmetric_mix_hash(&hs.symmetric, prologue, prologue_len)
-    if table.responder_static:
-        symmetric_mix_hash(&hs.symmetric, rs if initiator else s_pub, 32)
-    return 0
-
-
-cdef int _mix_dh(Handshake* hs, int token) noexcept nogil:
-    """`es` or `ee`. -1 when the shared point is all zero."""
-    cdef uint8_t shared[32]
-    cdef const uint8_t* mine = hs.e_priv
-    cdef const uint8_t* theirs = hs.re
-    cdef int rc
-    if token == T_ES:
-        if hs.initiator:
-            theirs = hs.rs
-        else:
-            mine = hs.s_priv
-    rc = sodium.scalarmult(shared, mine, theirs)
-    if rc == 0:
-        symmetric_mix_key(&hs.symmetric, shared)
-    sodium.memzero(shared, 32)
-    return rc
-
-
-cdef int _fail(Handshake* hs) noexcept nogil:
-    """Wipe. A state of zeros holds no ephemeral key and no finished step, so every later call refuses too."""
-    sodium.memzero(hs, sizeof(Handshake))
-    return -1
-
-
-cdef int _turn(const Handshake* hs, bint writing) noexcept nogil:
-    """Is it our turn to write (or to read)? The initiator writes message 0."""
-    return hs.step < MESSAGES and ((hs.step & 1) == 0) == (hs.initiator == writing) and hs.have & HAVE_E
-
-
-cdef int handshake_write(Handshake* hs, const uint8_t* payload, size_t len, uint8_t* out) noexcept nogil:
-    cdef SymmetricState* ss = &hs.symmetric
-    cdef const int* token
-    cdef size_t at = 0
-    cdef int rc = 0
-    if not _turn(hs, True) or len > NOISE_MAX_PAYLOAD:
-        return _fail(hs)
-    token = PATTERNS[hs.pattern].tokens[hs.step]
-    while token[0] != T_END and rc == 0:
-        if token[0] == T_PSK:
-            symmetric_mix_key_and_hash(ss, hs.psk)
-        elif token[0] == T_E:
-            memcpy(out, hs.e_pub, 32)
-            at = 32
-            rc = symmetric_mix_hash(ss, hs.e_pub, 32)
-            if PATTERNS[hs.pattern].psk:
-                symmetric_mix_key(ss, hs.e_pub)
-        else:
-            rc = _mix_dh(hs, token[0])
-        token += 1
-    if rc == 0:
-        rc = symmetric_encrypt(ss, payload, len, out + at)
-    if rc < 0:
-        return _fail(hs)
-    hs.step += 1
-    return <int> at + rc
-
-
-cdef int handshake_read(Handshake* hs, const uint8_t* msg, size_t len, uint8_t* payload) noexcept nogil:
-    cdef SymmetricState* ss = &hs.symmetric
-    cdef const int* token
-    cdef int rc = 0
-    if not _turn(hs, False) or len < NOISE_MESSAGE_OVERHEAD or len > NOISE_MESSAGE_OVERHEAD + NOISE_MAX_PAYLOAD:
-        return _fail(hs)
-    token = PATTERNS[hs.pattern].tokens[hs.step]
-    while token[0] != T_END and rc == 0:
-        if token[0] == T_PSK:
-            symmetric_mix_key_and_hash(ss, hs.psk)
-        elif token[0] == T_E:
-            _keep(hs, HAVE_RE, hs.re, msg)
-            rc = symmetric_mix_hash(ss, hs.re, 32)
-            if PATTERNS[hs.pattern].psk:
-                symmetric_mix_key(ss, hs.re)
-        else:
-            rc = _mix_dh(hs, token[0])
-        token += 1
-    if rc == 0:
-        rc = symmetric_decrypt(ss, msg + 32, len - 32, payload)
-    if rc < 0:
-        return _fail(hs)
-    hs.step += 1
-    return rc
-
-
-cdef int handshake_split(Handshake* hs, CipherState* rx, CipherState* tx, uint8_t* hash32) noexcept nogil:
-    cdef CipherState* first = tx if hs.initiator else rx
-    cdef CipherState* second = rx if hs.initiator else tx
-    if hs.step != MESSAGES:
-        return _fail(hs)
-    memset(rx, 0, sizeof(CipherState))
-    memset(tx, 0, sizeof(CipherState))
-    symmetric_split(&hs.symmetric, first.key, second.key)
-    if hs.suite == SUITE_AEGIS128L:
-        sodium.memzero(first.key + 16, 16)
-        sodium.memzero(second.key + 16, 16)
-    memcpy(hash32, hs.symmetric.h, 32)
-    sodium.memzero(hs, sizeof(Handshake))
-    return 0
-
-
-# --- NK in one call ---
 
 cdef int noise_nk_respond(
     int suite, const uint8_t* prologue, size_t prologue_len, const uint8_t* s_priv, const uint8_t* s_pub,
@@ -277,61 +85,28 @@ cdef void noise_wipe(NoiseInitiator* st) noexcept nogil:
 
 
 cdef int noise_keypair(uint8_t* priv, uint8_t* pub) noexcept nogil:
-    sodium.randombytes(priv, 32)
-    return sodium.scalarmult_base(pub, priv)
+    return x25519_keypair(priv, pub)
 
 
-# --- Python faces ---
-
-PATTERN_NUMBERS = {"NK": NOISE_PATTERN_NK, "NKpsk0": NOISE_PATTERN_NKPSK0, "NNpsk0": NOISE_PATTERN_NNPSK0}
-
-
-class Finished(NamedTuple):
-    """The result of a handshake: what the peer's last message carried, the ciphers of both directions, the hash."""
+class Response(NamedTuple):
+    """The responder's side of a handshake: the payload of message 1, message 2 to send, the channel."""
 
     payload: bytes
     message: bytes
-    rx: Cipher
-    tx: Cipher
-    handshake_hash: bytes
+    channel: Channel
 
 
-cdef const uint8_t* _key32(key, str name) except? NULL:
-    """Bytes of a 32-byte key, or NULL for None. The caller keeps `key` alive."""
-    if key is None:
-        return NULL
-    if not isinstance(key, bytes) or len(key) != 32:
-        raise ValueError(f"{name} must be 32 bytes")
-    return <const uint8_t*> (<bytes> key)
-
-
-cdef object _cipher(int suite, CipherState* cs):
-    cipher = Cipher(suite, (<const char*> cs.key)[:32])
-    sodium.memzero(cs, sizeof(CipherState))
-    return cipher
-
-
-def public_key(bytes private not None) -> bytes:
-    """The X25519 public key of a 32-byte private key."""
-    cdef uint8_t pub[32]
-    sodium.scalarmult_base(pub, _key32(private, "private"))
-    return (<const char*> pub)[:32]
-
-
-def generate_keypair() -> tuple[bytes, bytes]:
-    """A random X25519 pair: (private, public), 32 bytes each."""
-    cdef uint8_t priv[32]
-    cdef uint8_t pub[32]
-    if noise_keypair(priv, pub) < 0:
-        raise HandshakeMisuse("no key pair")
-    pair = ((<const char*> priv)[:32], (<const char*> pub)[:32])
-    sodium.memzero(priv, 32)
-    return pair
+cdef int _check(int suite, bytes prologue, bytes payload) except -1:
+    if aead_tag_size(suite) < 0:
+        raise UnsupportedSuite(f"suite {suite} is not available")
+    if len(payload) > NOISE_MAX_PAYLOAD or len(prologue) > NOISE_MAX_PROLOGUE:
+        raise ValueError("the payload or the prologue is too long")
+    return 0
 
 
 def respond(int suite, bytes prologue not None, bytes s_priv not None, bytes message not None,
-            bytes payload not None=b"", e_priv=None) -> Finished:
-    """The responder's NK handshake in one call. `e_priv` fixes the ephemeral key (vectors); None draws one.
+            bytes payload not None=b"", e_priv=None) -> Response:
+    """The responder's NK handshake. `e_priv` fixes the ephemeral key (vectors); None draws one.
 
     Raises HandshakeFailed for whatever the peer sent wrong, UnsupportedSuite, ValueError for our own arguments.
     """
@@ -339,21 +114,17 @@ def respond(int suite, bytes prologue not None, bytes s_priv not None, bytes mes
     cdef uint8_t digest[32]
     cdef size_t got = 0
     cdef int written
-    if aead_tag_size(suite) < 0:
-        raise UnsupportedSuite(f"suite {suite} is not available")
-    if len(payload) > NOISE_MAX_PAYLOAD or len(prologue) > NOISE_MAX_PROLOGUE:
-        raise ValueError("the payload or the prologue is too long")
+    _check(suite, prologue, payload)
     e_priv = generate_keypair()[0] if e_priv is None else e_priv
     s_pub, e_pub = public_key(s_priv), public_key(e_priv)
     payload1, message2 = bytearray(max(len(message), 1)), bytearray(NOISE_MESSAGE_OVERHEAD + len(payload))
     written = noise_nk_respond(
-        suite, prologue, len(prologue), _key32(s_priv, "s_priv"), _key32(s_pub, "s_pub"),
-        _key32(e_priv, "e_priv"), _key32(e_pub, "e_pub"), message, len(message),
+        suite, prologue, len(prologue), key32(s_priv, "s_priv"), key32(s_pub, "s_pub"),
+        key32(e_priv, "e_priv"), key32(e_pub, "e_pub"), message, len(message),
         payload1, &got, payload, len(payload), message2, &rx, &tx, digest)
     if written < 0:
         raise HandshakeFailed("message 1 was refused")
-    return Finished(bytes(payload1[:got]), bytes(message2[:written]), _cipher(suite, &rx), _cipher(suite, &tx),
-                    (<const char*> digest)[:32])
+    return Response(bytes(payload1[:got]), bytes(message2[:written]), channel(suite, &rx, &tx, digest))
 
 
 cdef class Initiator:
@@ -366,17 +137,14 @@ cdef class Initiator:
     def __cinit__(self, int suite, bytes prologue not None, bytes rs_pub not None, bytes payload not None=b"",
                   e_priv=None):
         cdef int written
-        if aead_tag_size(suite) < 0:
-            raise UnsupportedSuite(f"suite {suite} is not available")
-        if len(payload) > NOISE_MAX_PAYLOAD or len(prologue) > NOISE_MAX_PROLOGUE:
-            raise ValueError("the payload or the prologue is too long")
+        _check(suite, prologue, payload)
         self.suite = suite
         e_priv = generate_keypair()[0] if e_priv is None else e_priv
         e_pub = public_key(e_priv)
         out = bytearray(NOISE_MESSAGE_OVERHEAD + len(payload))
         written = noise_nk_start(
-            suite, prologue, len(prologue), _key32(rs_pub, "rs_pub"), _key32(e_priv, "e_priv"),
-            _key32(e_pub, "e_pub"), payload, len(payload), out, &self.state)
+            suite, prologue, len(prologue), key32(rs_pub, "rs_pub"), key32(e_priv, "e_priv"),
+            key32(e_pub, "e_pub"), payload, len(payload), out, &self.state)
         if written < 0:
             raise HandshakeFailed("the server's public key is of low order")
         self.message = bytes(out[:written])
@@ -389,88 +157,23 @@ cdef class Initiator:
         """True once no byte of the handshake's secrets is left."""
         return not any((<const char*> &self.state)[: sizeof(NoiseInitiator)])
 
-    def finish(self, bytes message not None) -> Finished:
-        """Read message 2. Raises HandshakeFailed; the state is wiped either way."""
+    def finish(self, bytes message not None) -> tuple[bytes, Channel]:
+        """Read message 2: its payload and the channel. Raises HandshakeFailed; the state is wiped either way."""
         cdef CipherState rx, tx
         cdef uint8_t digest[32]
         cdef size_t got = 0
         payload = bytearray(max(len(message), 1))
         if noise_nk_finish(self.suite, &self.state, message, len(message), payload, &got, &rx, &tx, digest) < 0:
             raise HandshakeFailed("message 2 was refused")
-        return Finished(bytes(payload[:got]), b"", _cipher(self.suite, &rx), _cipher(self.suite, &tx),
-                        (<const char*> digest)[:32])
+        return bytes(payload[:got]), channel(self.suite, &rx, &tx, digest)
 
 
-cdef class HandshakeState:
-    """Step by step, for every pattern: "NK", "NKpsk0", "NNpsk0". Keys are 32 bytes; `e` fixes the ephemeral."""
-
-    cdef Handshake state
-    cdef readonly int suite
-
-    def __cinit__(self, str pattern not None, int suite, bint initiator, bytes prologue not None=b"", *,
-                  s=None, rs=None, e=None, psk=None):
-        if aead_tag_size(suite) < 0:
-            raise UnsupportedSuite(f"suite {suite} is not available")
-        self.suite = suite
-        e = generate_keypair()[0] if e is None else e
-        e_pub = public_key(e)
-        s_pub = None if s is None else public_key(s)
-        if handshake_init(
-            &self.state, PATTERN_NUMBERS[pattern], suite, initiator, prologue, len(prologue),
-            _key32(s, "s"), _key32(s_pub, "s_pub"), _key32(e, "e"), _key32(e_pub, "e_pub"),
-            _key32(rs, "rs"), _key32(psk, "psk"),
-        ) < 0:
-            raise HandshakeMisuse(f"{pattern} needs a key that was not given, or the prologue is too long")
-
-    def __dealloc__(self):
-        sodium.memzero(&self.state, sizeof(Handshake))
-
-    @property
-    def wiped(self) -> bool:
-        """True once no byte of the handshake's secrets is left."""
-        return not any((<const char*> &self.state)[: sizeof(Handshake)])
-
-    @property
-    def complete(self) -> bool:
-        """Both messages are done; `split` is next."""
-        return self.state.step == MESSAGES
-
-    def write_message(self, bytes payload not None=b"") -> bytes:
-        """The next message. Raises HandshakeMisuse out of turn, HandshakeFailed for a low-order peer key."""
-        cdef int written
-        if len(payload) > NOISE_MAX_PAYLOAD:
-            raise ValueError("the payload is too long")
-        if not _turn(&self.state, True):
-            raise HandshakeMisuse("it is not our turn to write")
-        out = bytearray(NOISE_MESSAGE_OVERHEAD + len(payload))
-        written = handshake_write(&self.state, payload, len(payload), out)
-        if written < 0:
-            raise HandshakeFailed("the peer's public key is of low order")
-        return bytes(out[:written])
-
-    def read_message(self, bytes message not None) -> bytes:
-        """The payload of the peer's message. Raises HandshakeMisuse out of turn, else HandshakeFailed (and wipes)."""
-        cdef int got
-        if not _turn(&self.state, False):
-            raise HandshakeMisuse("it is not our turn to read")
-        payload = bytearray(max(len(message), 1))
-        got = handshake_read(&self.state, message, len(message), payload)
-        if got < 0:
-            raise HandshakeFailed("the message was refused")
-        return bytes(payload[:got])
-
-    def split(self) -> Finished:
-        """The transport ciphers; the state is wiped. Raises HandshakeMisuse before both messages are done."""
-        cdef CipherState rx, tx
-        cdef uint8_t digest[32]
-        if self.state.step != MESSAGES:
-            raise HandshakeMisuse("the handshake is not complete")
-        handshake_split(&self.state, &rx, &tx, digest)
-        return Finished(b"", b"", _cipher(self.suite, &rx), _cipher(self.suite, &tx), (<const char*> digest)[:32])
-
-
-cdef SymmetricState _probe
+cdef NoiseInitiator _probe
 LAYOUT = {
-    "CipherState": (sizeof(CipherState), <size_t> (<char*> &_probe.cipher.n - <char*> &_probe.cipher)),
-    "NoiseInitiator": (sizeof(NoiseInitiator), sizeof(Handshake), sizeof(SymmetricState)),
+    "CipherState": (
+        sizeof(CipherState),
+        <size_t> (<char*> &_probe.handshake.symmetric.cipher.n - <char*> &_probe.handshake.symmetric.cipher),
+    ),
+    "Handshake": (sizeof(Handshake), <size_t> (<char*> &_probe.handshake.step - <char*> &_probe.handshake)),
+    "NoiseInitiator": (sizeof(NoiseInitiator),),
 }

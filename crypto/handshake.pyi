@@ -1,0 +1,36 @@
+from typing import NamedTuple
+
+from crypto.aead import Cipher
+
+LAYOUT: dict[str, tuple[int, ...]]
+PATTERN_NUMBERS: dict[str, int]
+
+class Channel(NamedTuple):
+    rx: Cipher
+    tx: Cipher
+    handshake_hash: bytes
+
+class HandshakeState:
+    suite: int
+    def __init__(
+        self,
+        pattern: str,
+        suite: int,
+        initiator: bool,
+        prologue: bytes = b"",
+        *,
+        s: bytes | None = None,
+        rs: bytes | None = None,
+        e: bytes | None = None,
+        psk: bytes | None = None,
+    ) -> None: ...
+    @property
+    def wiped(self) -> bool: ...
+    @property
+    def complete(self) -> bool: ...
+    def write_message(self, payload: bytes = b"") -> bytes: ...
+    def read_message(self, message: bytes) -> bytes: ...
+    def split(self) -> Channel: ...
+
+def public_key(private: bytes) -> bytes: ...
+def generate_keypair() -> tuple[bytes, bytes]: ...

@@ -1,0 +1,32 @@
+from typing import NamedTuple
+
+from crypto.handshake import Channel as Channel
+from crypto.handshake import HandshakeState as HandshakeState
+from crypto.handshake import generate_keypair as generate_keypair
+from crypto.handshake import public_key as public_key
+
+LAYOUT: dict[str, tuple[int, ...]]
+
+class Response(NamedTuple):
+    payload: bytes
+    message: bytes
+    channel: Channel
+
+class Initiator:
+    suite: int
+    message: bytes
+    def __init__(
+        self, suite: int, prologue: bytes, rs_pub: bytes, payload: bytes = b"", e_priv: bytes | None = None
+    ) -> None: ...
+    @property
+    def wiped(self) -> bool: ...
+    def finish(self, message: bytes) -> tuple[bytes, Channel]: ...
+
+def respond(
+    suite: int,
+    prologue: bytes,
+    s_priv: bytes,
+    message: bytes,
+    payload: bytes = b"",
+    e_priv: bytes | None = None,
+) -> Response: ...
