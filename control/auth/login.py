@@ -68,7 +68,7 @@ def check_login(
         except (InvalidSignature, ValueError):
             raise _failed("key binding") from None
     else:
-        raise _failed(f"unknown kind {kind}")
+        raise _failed("unknown kind")
     return claims
 
 

@@ -6,7 +6,7 @@ The sample file `deploy/qianwan.toml` and the reference table in `docs/OPERATION
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -141,7 +141,7 @@ class GatewaySection(Section):
 
 
 class ImSection(Section):
-    service: dict[str, int | float | bool | str] = Field(
+    service: dict[str, Any] = Field(
         default_factory=dict,
         description="Settings of the message service by their name in im_service (docs/MESSAGES.md).",
     )

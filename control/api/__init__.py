@@ -1,0 +1,1 @@
+"""The HTTP API for app servers: routers translate, the services hold the rules."""

@@ -1,0 +1,55 @@
+"""The bus: publish and subscribe between processes. A hint, never the truth; the store is the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Bus(Protocol):
+    """At-most-once delivery of byte strings.
+
+    Guarantees. Messages of one publisher on one subject arrive in the order of `publish`, or not at all: a
+    gap is possible, a swap or a duplicate is not. A subscription that was confirmed (`subscribe` returned)
+    sees every later message of a healthy bus. Nothing is kept for absent subscribers. While the bus is away,
+    `publish` neither blocks nor raises: what exceeds the bounded buffer is dropped and counted in `dropped`.
+    """
+
+    dropped: int
+
+    async def start(self) -> None:
+        """Connect. Raises BusError when the bus cannot be reached within the connect time-out."""
+        ...
+
+    async def close(self) -> None: ...
+
+    def publish(self, subject: str, payload: bytes) -> None:
+        """Queue one message. Subjects are words joined by dots; the bus adds its own prefix."""
+        ...
+
+    async def subscribe(self, subject: str, handler: Callable[[bytes], None]) -> None:
+        """Call `handler(payload)` on the event loop thread for each message. Handlers must not block or
+        raise.
+        """
+        ...
+
+    async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
+        """Ask the one responder of `subject`. Raises BusError when nobody answers in time."""
+        ...
+
+    async def respond(self, subject: str, handler: Callable[[bytes, Callable[[bytes], None]], None]) -> None:
+        """Answer requests on `subject`: `handler(payload, answer)`, where `answer(payload)` is called
+        once, later.
+        """
+        ...
+
+    async def flush(self) -> None:
+        """Return when everything published before has left this process, or the bus is away."""
+        ...
+
+    @property
+    def connected(self) -> bool: ...
+
+
+class BusError(Exception):
+    """The bus could not be reached, or nobody answered a request."""

@@ -1,0 +1,157 @@
+"""The bus over core NATS (nats-py). JetStream is not used: what must survive is in the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import nats
+from nats.errors import Error as NatsError
+
+from control.bus.base import BusError
+from control.logs import get_logger
+
+log = get_logger("bus")
+
+CONNECT_TIMEOUT_S = 5.0
+FLUSH_TIMEOUT_S = 2.0
+# A client's share of a server's memory while it is away; the same 64 MiB after which NATS cuts off a slow
+# consumer.
+PENDING_BYTES = 64 << 20
+
+
+class _Message(Protocol):
+    data: bytes
+
+    def respond(self, data: bytes) -> Awaitable[None]: ...
+
+
+class NatsBus:
+    """Implements Bus. Reconnects for ever, resubscribing by itself; `on_reconnect` callbacks run after
+    each return.
+    """
+
+    def __init__(self, url: str, prefix: str = "qw", token: str | None = None, name: str = "qianwan") -> None:
+        self._url = url
+        self._prefix = prefix + "."
+        self._token = token
+        self._name = name
+        self._client: Any = None
+        self._outgoing: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
+        self._queued_bytes = 0
+        self._writer: asyncio.Task[None] | None = None
+        self._answers: set[asyncio.Task[None]] = set()
+        self.dropped = 0
+
+    async def start(self) -> None:
+        options: dict[str, Any] = {
+            "name": self._name,
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "allow_reconnect": True,
+            "max_reconnect_attempts": -1,
+            "reconnect_time_wait": 0.25,
+            "ping_interval": 10,
+            "max_outstanding_pings": 2,
+            "pending_size": PENDING_BYTES,
+            "disconnected_cb": self._on_disconnect,
+            "reconnected_cb": self._on_reconnect,
+            "error_cb": self._on_error,
+        }
+        if self._token:
+            options["token"] = self._token
+        try:
+            self._client = await asyncio.wait_for(nats.connect(self._url, **options), CONNECT_TIMEOUT_S)
+        except (NatsError, OSError, TimeoutError) as error:
+            raise BusError(f"cannot reach NATS at {self._url}: {error or type(error).__name__}") from None
+        self._writer = asyncio.create_task(self._write(), name="bus-writer")
+
+    async def close(self) -> None:
+        if self._writer is not None:
+            await self.flush()
+            self._writer.cancel()
+            await asyncio.gather(self._writer, return_exceptions=True)
+            self._writer = None
+        if self._client is not None:
+            await self._client.close()
+
+    @property
+    def connected(self) -> bool:
+        return self._client is not None and bool(self._client.is_connected)
+
+    def publish(self, subject: str, payload: bytes) -> None:
+        if self._queued_bytes + len(payload) > PENDING_BYTES:
+            self.dropped += 1
+            return
+        self._queued_bytes += len(payload)
+        self._outgoing.put_nowait((self._prefix + subject, payload))
+
+    async def subscribe(self, subject: str, handler: Callable[[bytes], None]) -> None:
+        async def receive(message: _Message) -> None:
+            try:
+                handler(message.data)
+            except Exception:
+                log.exception("bus handler failed", subject=subject)
+
+        await self._client.subscribe(
+            self._prefix + subject, cb=receive, pending_msgs_limit=1 << 20, pending_bytes_limit=PENDING_BYTES
+        )
+        await self._client.flush()
+
+    async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
+        try:
+            reply = await self._client.request(self._prefix + subject, payload, timeout=timeout_s)
+        except (NatsError, TimeoutError) as error:
+            raise BusError(f"no answer on {subject}: {type(error).__name__}") from None
+        return bytes(reply.data)
+
+    async def respond(self, subject: str, handler: Callable[[bytes, Callable[[bytes], None]], None]) -> None:
+        async def receive(message: _Message) -> None:
+            def answer(result: bytes) -> None:
+                task = asyncio.ensure_future(_send(message, result))
+                self._answers.add(task)
+                task.add_done_callback(self._answers.discard)
+
+            try:
+                handler(message.data, answer)
+            except Exception:
+                log.exception("bus responder failed", subject=subject)
+
+        await self._client.subscribe(self._prefix + subject, cb=receive)
+        await self._client.flush()
+
+    async def flush(self) -> None:
+        if self.connected:
+            try:
+                await asyncio.wait_for(self._outgoing.join(), FLUSH_TIMEOUT_S)
+                await self._client.flush(timeout=FLUSH_TIMEOUT_S)
+            except (NatsError, TimeoutError):
+                log.warning("bus flush timed out")
+
+    async def _write(self) -> None:
+        while True:
+            subject, payload = await self._outgoing.get()
+            self._queued_bytes -= len(payload)
+            try:
+                await self._client.publish(subject, payload)
+            except NatsError as error:
+                self.dropped += 1
+                log.warning("bus publish failed", subject=subject, error=str(error))
+            finally:
+                self._outgoing.task_done()
+
+    async def _on_disconnect(self) -> None:
+        log.warning("bus connection lost", url=self._url)
+
+    async def _on_reconnect(self) -> None:
+        log.info("bus connection is back", url=self._url)
+
+    async def _on_error(self, error: Exception) -> None:
+        log.warning("bus error", error=str(error) or type(error).__name__)
+
+
+async def _send(message: _Message, result: bytes) -> None:
+    try:
+        await message.respond(result)
+    except NatsError as error:
+        log.warning("bus answer failed", error=str(error))

@@ -1,0 +1,197 @@
+"""Numbered streams over the bus: in order, exactly once while both ends live, or a clear word that something
+is lost.
+
+A stream goes from one epoch of a sender to one epoch of a receiver; batches are numbered 1, 2, 3 ...
+
+    sender                                            receiver
+      BATCH n, payload   ----------------------------->  n == expected: apply
+      BATCH n+2          ----------------------------->  gap: hold, ask
+                         <-----------------------------  REPAIR n+1
+      BATCH n+1          ----------------------------->  apply n+1, n+2
+      BEACON last        ----(once a beacon period)--->  last >= expected: the tail was lost, ask
+      LOST upto          ----------------------------->  the ring no longer holds it: skip to upto+1, tell the
+      owner
+
+The sender keeps a ring bounded by batches and bytes. The receiver holds early batches up to the same bounds.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from enum import IntEnum
+
+import msgspec
+
+
+class Kind(IntEnum):
+    BATCH = 1
+    BEACON = 2
+    REPAIR = 3
+    LOST = 4
+
+
+class Envelope(msgspec.Struct, array_like=True):
+    """One message of a stream. `sender`/`receiver` are node ids with their epochs; `number` depends on the
+    kind.
+    """
+
+    kind: int
+    sender: int
+    sender_epoch: int
+    receiver: int
+    receiver_epoch: int
+    number: int
+    payload: bytes = b""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
+RESEND_AT_ONCE = 512
+
+
+class StreamSender:
+    """The sending end. `send(bytes)` publishes one envelope towards the receiver and does not block."""
+
+    def __init__(
+        self,
+        own: tuple[int, int],
+        peer: tuple[int, int],
+        send: Callable[[bytes], None],
+        ring_batches: int = 4096,
+        ring_bytes: int = 32 << 20,
+    ) -> None:
+        self._own = own
+        self._peer = peer
+        self._send = send
+        self._ring: deque[tuple[int, bytes]] = deque()
+        self._ring_batches = ring_batches
+        self._ring_bytes = ring_bytes
+        self._held_bytes = 0
+        self.last = 0
+        self.repaired = 0
+        self.unrepairable = 0
+
+    @property
+    def peer(self) -> tuple[int, int]:
+        return self._peer
+
+    def push(self, payload: bytes) -> int:
+        """Send the next batch and remember it for repair. Returns its number."""
+        self.last += 1
+        self._ring.append((self.last, payload))
+        self._held_bytes += len(payload)
+        while len(self._ring) > self._ring_batches or self._held_bytes > self._ring_bytes:
+            self._held_bytes -= len(self._ring.popleft()[1])
+        self._send(self._envelope(Kind.BATCH, self.last, payload))
+        return self.last
+
+    def beacon(self) -> None:
+        """Tell the last number; called once a beacon period."""
+        self._send(self._envelope(Kind.BEACON, self.last))
+
+    def on_repair(self, first: int) -> None:
+        """Send again from number `first` on, at most RESEND_AT_ONCE batches; say LOST for what the ring
+        has not.
+        """
+        oldest = self._ring[0][0] if self._ring else self.last + 1
+        if first < oldest:
+            self.unrepairable += oldest - first
+            self._send(self._envelope(Kind.LOST, oldest - 1))
+            first = oldest
+        sent = 0
+        for number, payload in self._ring:
+            if number >= first:
+                self._send(self._envelope(Kind.BATCH, number, payload))
+                sent += 1
+                if sent == RESEND_AT_ONCE:
+                    break
+        self.repaired += sent
+
+    def _envelope(self, kind: Kind, number: int, payload: bytes = b"") -> bytes:
+        return _encode(Envelope(kind, *self._own, *self._peer, number, payload))
+
+
+class StreamReceiver:
+    """The receiving end of one stream.
+
+    `apply(payload)` gets each batch once and in order; `lost()` says that batches are gone for good;
+    `ask(first)` requests repair. `now` is monotonic seconds, handed in.
+    """
+
+    def __init__(
+        self,
+        apply: Callable[[bytes], None],
+        lost: Callable[[], None],
+        ask: Callable[[int], None],
+        patience_s: float = 2.0,
+        max_held: int = 4096,
+    ) -> None:
+        self._apply = apply
+        self._lost = lost
+        self._ask = ask
+        self._patience_s = patience_s
+        self._max_held = max_held
+        self._held: dict[int, bytes] = {}
+        self._asked_at: float | None = None
+        self._gap_since = 0.0
+        self.expected = 1
+        self.gaps = 0
+        self.losses = 0
+
+    def on_batch(self, number: int, payload: bytes, now: float) -> None:
+        if number < self.expected:
+            return
+        if number > self.expected:
+            if len(self._held) < self._max_held:
+                self._held[number] = payload
+            self._missing(now)
+            return
+        self._take(payload)
+        self._drain()
+
+    def on_beacon(self, last: int, now: float) -> None:
+        """`last` is the sender's latest number: a tail we have not seen is a loss nothing else would show."""
+        if last >= self.expected:
+            self._missing(now)
+        else:
+            self._asked_at = None
+
+    def on_lost(self, upto: int) -> None:
+        """The sender cannot resend `upto` and before."""
+        if upto >= self.expected:
+            self.losses += upto - self.expected + 1
+            self._skip(upto + 1)
+
+    def _missing(self, now: float) -> None:
+        if self._asked_at is None:
+            self.gaps += 1
+            self._gap_since = self._asked_at = now
+            self._ask(self.expected)
+        elif now - self._gap_since >= self._patience_s and self._held:
+            # Whoever should repair does not answer: better a told loss than a stream that stands still.
+            first = min(self._held)
+            self.losses += first - self.expected
+            self._skip(first)
+        elif now - self._asked_at >= self._patience_s / 4:
+            self._asked_at = now
+            self._ask(self.expected)
+
+    def _skip(self, number: int) -> None:
+        self._asked_at = None
+        self.expected = number
+        for early in [n for n in self._held if n < number]:
+            del self._held[early]
+        self._lost()
+        self._drain()
+
+    def _drain(self) -> None:
+        while self._held and (payload := self._held.pop(self.expected, None)) is not None:
+            self._take(payload)
+        if not self._held:
+            self._asked_at = None
+
+    def _take(self, payload: bytes) -> None:
+        # Counted before it is applied: a handler that fails must not make the stream stand still.
+        self.expected += 1
+        self._apply(payload)

@@ -1,0 +1,65 @@
+"""What the program needs to know of the cluster: small, slow data, never one entry per user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+
+class NodeInfo(msgspec.Struct, frozen=True, array_like=True):
+    """One live process. `epoch` is its start in unix milliseconds: a restart is another epoch of the same
+    node.
+    """
+
+    node_id: int
+    epoch: int
+    name: str
+    roles: tuple[str, ...]
+    host: str = ""
+    port: int = 0
+    zone: str = ""
+    isp: str = ""
+    capacity: int = 0
+    connections: int = 0
+    draining: bool = False
+
+    @property
+    def free(self) -> float:
+        """Free share of the node's capacity, 0.0 (full) to 1.0; a node without a stated capacity counts as
+        empty.
+        """
+        return max(0.0, 1.0 - self.connections / self.capacity) if self.capacity > 0 else 1.0
+
+
+class Coordination(Protocol):
+    """Membership of the cluster.
+
+    Guarantees. `nodes` and `epoch_of` answer from memory and never block. A node that stops renewing
+    disappears after the backend's dead time, not before. Per node id only the highest epoch ever seen is
+    live. Callbacks run on the event loop thread, once per appearance, restart or disappearance; a change of
+    load alone calls nobody. A backend that cannot reach its store keeps answering from what it last knew.
+    """
+
+    def nodes(self, role: str | None = None) -> list[NodeInfo]:
+        """Live nodes, own node included, ordered by node id."""
+        ...
+
+    def epoch_of(self, node_id: int) -> int | None:
+        """The live epoch of a node, None when it is not live."""
+        ...
+
+    def announce(self, info: NodeInfo) -> None:
+        """Publish the own node, or its new load; renewed by the backend until `close`."""
+        ...
+
+    def on_change(self, callback: Callable[[NodeInfo, bool], None]) -> None:
+        """Call `callback(node, alive)` for each change from now on."""
+        ...
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None:
+        """Withdraw the own node at once and stop renewing."""
+        ...

@@ -1,0 +1,137 @@
+"""Membership kept in memory and renewed by beacons over the bus; in one process the bus is memory as well."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from control.bus.base import Bus
+from control.coordination.base import NodeInfo
+from control.logs import get_logger
+
+log = get_logger("coordination")
+
+SUBJECT = "node"
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class _Beacon(msgspec.Struct, array_like=True):
+    info: NodeInfo
+    leaving: bool = False
+
+
+class MemoryCoordination:
+    """Implements Coordination. `beacon_s` is the period of renewal, `dead_after_s` the silence that means
+    death.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        beacon_s: float,
+        dead_after_s: float,
+        static: tuple[NodeInfo, ...] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._bus = bus
+        self._beacon_s = beacon_s
+        self._dead_after_s = dead_after_s
+        self._static = static
+        self._clock = clock
+        self._own: NodeInfo | None = None
+        self._nodes: dict[int, NodeInfo] = {}
+        self._heard: dict[int, float] = {}
+        self._highest: dict[int, int] = {}
+        self._callbacks: list[Callable[[NodeInfo, bool], None]] = []
+        self._decode = msgspec.msgpack.Decoder(_Beacon).decode
+        self._task: asyncio.Task[None] | None = None
+
+    def nodes(self, role: str | None = None) -> list[NodeInfo]:
+        known = [self._nodes[node_id] for node_id in sorted(self._nodes)]
+        if self._static and role == "gateway":
+            return list(self._static)
+        return [node for node in known if role is None or role in node.roles]
+
+    def epoch_of(self, node_id: int) -> int | None:
+        node = self._nodes.get(node_id)
+        return node.epoch if node else None
+
+    def announce(self, info: NodeInfo) -> None:
+        self._own = info
+        self._see(info)
+        self._publish(leaving=False)
+
+    def on_change(self, callback: Callable[[NodeInfo, bool], None]) -> None:
+        self._callbacks.append(callback)
+
+    async def start(self) -> None:
+        await self._bus.subscribe(SUBJECT, self._on_beacon)
+        self._task = asyncio.create_task(self._run(), name="coordination")
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        if self._own is not None:
+            self._publish(leaving=True)
+            await self._bus.flush()
+
+    def expire(self) -> None:
+        """Forget nodes that have been silent for longer than the dead time. Called once a beacon period."""
+        now = self._clock()
+        for node_id, heard in list(self._heard.items()):
+            own = self._own is not None and self._own.node_id == node_id
+            if not own and now - heard > self._dead_after_s:
+                self._forget(node_id, "silent")
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._beacon_s)
+            if self._own is not None:
+                self._publish(leaving=False)
+            self.expire()
+
+    def _publish(self, *, leaving: bool) -> None:
+        if self._own is not None:
+            self._bus.publish(SUBJECT, _encode(_Beacon(self._own, leaving)))
+
+    def _on_beacon(self, payload: bytes) -> None:
+        try:
+            beacon = self._decode(payload)
+        except msgspec.MsgspecError:
+            log.warning("beacon not understood", size=len(payload))
+            return
+        if beacon.leaving:
+            known = self._nodes.get(beacon.info.node_id)
+            if known is not None and known.epoch == beacon.info.epoch:
+                self._forget(beacon.info.node_id, "left")
+            return
+        self._see(beacon.info)
+
+    def _see(self, info: NodeInfo) -> None:
+        if info.epoch < self._highest.get(info.node_id, 0):
+            return
+        known = self._nodes.get(info.node_id)
+        if known is not None and known.epoch != info.epoch:
+            self._forget(info.node_id, "restarted")
+            known = None
+        self._highest[info.node_id] = info.epoch
+        self._nodes[info.node_id] = info
+        self._heard[info.node_id] = self._clock()
+        if known is None:
+            log.info(
+                "node is there", peer=info.name, peer_id=info.node_id, epoch=info.epoch, roles=info.roles
+            )
+            for callback in self._callbacks:
+                callback(info, True)
+
+    def _forget(self, node_id: int, reason: str) -> None:
+        node = self._nodes.pop(node_id)
+        self._heard.pop(node_id, None)
+        log.info("node is gone", peer=node.name, peer_id=node_id, epoch=node.epoch, reason=reason)
+        for callback in self._callbacks:
+            callback(node, False)

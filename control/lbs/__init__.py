@@ -1,0 +1,1 @@
+"""Which gateways a client should try, in which order."""

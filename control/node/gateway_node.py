@@ -1,0 +1,172 @@
+"""One gateway and its Python thread: events out of the core in batches, logins checked, the rest to the
+service.
+
+core --eventfd--> take_events --+-- EV_AUTH    check token and binding, gw.login, im.on_login
+                                +-- EV_SEND    collected, one im.on_sends per wake
+                                +-- EV_CALL    im.on_call, after the sends before it
+                                +-- EV_CLOSED  im.on_logout
+                                +-- EV_TOPIC   first/last local member -> topics (several processes only)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import msgspec
+
+from control.auth.login import LoginRefused, check_login
+from control.auth.tokens import TokenVerifier
+from control.logs import get_logger
+from control.node.core import Core
+from control.node.session_ids import SessionIds
+from im_service.ports import Session
+
+log = get_logger("gateway")
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class MessageService(Protocol):
+    """What a gateway node needs of the message service, here or behind the bus."""
+
+    def on_sends(self, batch: list[tuple[Session, int, str, bytes]]) -> None: ...
+    def on_call(self, session: Session, request: int, method: str, payload: bytes) -> None: ...
+    def on_login(self, session: Session, platform: int, session_id: int) -> None: ...
+    def on_logout(self, session: Session, code: int) -> None: ...
+
+
+class EventCodes(msgspec.Struct, frozen=True):
+    """The core's event codes, handed in so that tests need no compiled core."""
+
+    auth: int
+    send: int
+    call: int
+    closed: int
+    topic: int
+
+
+class GatewayNode:
+    """Joins one core with the message service. All methods run on the event loop thread."""
+
+    def __init__(
+        self,
+        core: Core,
+        codes: EventCodes,
+        verifier: TokenVerifier,
+        service: MessageService,
+        node_id: int,
+        node_name: str,
+        ping_interval_s: int = 240,
+        events_per_wake: int = 2048,
+        on_topic: Callable[[str, int, bool], None] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._core = core
+        self._codes = codes
+        self._verifier = verifier
+        self._service = service
+        self._node_id = node_id
+        self._node_name = node_name
+        self._ping_interval_s = ping_interval_s
+        self._events_per_wake = events_per_wake
+        self._on_topic = on_topic
+        self._clock = clock
+        self._session_ids = SessionIds(node_id, clock)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.policy_rev = 0
+        self.sessions = 0
+        self.logins = 0
+        self.refusals: dict[str, int] = {}
+        self.wakes = 0
+        self.events = 0
+
+    def start(self) -> None:
+        """Start the core's threads and listen to its events on the running loop."""
+        self._core.start()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._core.fileno(), self._wake)
+
+    def stop(self, timeout_s: float) -> None:
+        """Stop the core: connections are closed within `timeout_s`. The events of those closes are still
+        handled.
+        """
+        if self._loop is None:
+            return
+        self._loop.remove_reader(self._core.fileno())
+        self._core.stop(timeout_s)
+        self._wake()
+        self._loop = None
+
+    def _wake(self) -> None:
+        events = self._core.take_events(self._events_per_wake)
+        self.wakes += 1
+        self.events += len(events)
+        self.handle(events)
+        if len(events) >= self._events_per_wake and self._loop is not None:
+            self._loop.call_soon(self._wake)
+
+    def handle(self, events: list[tuple[Any, ...]]) -> None:
+        """Handle a batch in order; consecutive sends become one batch for the service."""
+        rest = iter(events)
+        while True:
+            try:
+                self._handle(rest)
+                return
+            except Exception:
+                # One bad event must not cost the others; the loop goes on behind it.
+                log.exception("an event could not be handled")
+
+    def _handle(self, events: Iterator[tuple[Any, ...]]) -> None:
+        codes, node, service = self._codes, self._node_id, self._service
+        send, call = codes.send, codes.call
+        sends: list[tuple[Session, int, str, bytes]] = []
+        for event in events:
+            kind = event[0]
+            if kind == send:
+                _, conn, user, device, request, target, payload = event
+                sends.append((Session(node, conn, user, device), request, target, payload))
+                continue
+            if sends and kind != codes.topic:
+                service.on_sends(sends)
+                sends = []
+            if kind == call:
+                _, conn, user, device, request, method, payload = event
+                service.on_call(Session(node, conn, user, device), request, method, payload)
+            elif kind == codes.auth:
+                self._authenticate(event)
+            elif kind == codes.closed:
+                _, conn, user, device, code = event
+                self.sessions -= 1
+                service.on_logout(Session(node, conn, user, device), code)
+            elif kind == codes.topic and self._on_topic is not None:
+                self._on_topic(event[1], event[2], event[3])
+        if sends:
+            service.on_sends(sends)
+
+    def _authenticate(self, event: tuple[Any, ...]) -> None:
+        _, conn, _suite, handshake_hash, kind, token, binding, device, platform, peer = event
+        now = self._clock()
+        try:
+            claims = check_login(self._verifier, now, handshake_hash, kind, token, binding, device)
+        except LoginRefused as refusal:
+            self.refusals[refusal.reason] = self.refusals.get(refusal.reason, 0) + 1
+            log.info("login refused", code=refusal.code, reason=refusal.reason, peer=peer)
+            self._core.refuse(conn, refusal.code, refusal.text)
+            return
+        session_id = self._session_ids.next()
+        body = _encode(
+            [
+                session_id.to_bytes(8, "big"),
+                claims.user,
+                int(now * 1000),
+                self.policy_rev,
+                self._ping_interval_s,
+                self._node_name,
+            ]
+        )
+        self._core.login(conn, claims.user, device, platform, session_id, body)
+        self.logins += 1
+        self.sessions += 1
+        self._service.on_login(Session(self._node_id, conn, claims.user, device), platform, session_id)

@@ -1,0 +1,1 @@
+"""Heartbeat policies: what clients are told about pinging and reconnecting."""

@@ -1,0 +1,1 @@
+"""Where a topic has members: topic -> gateways, with epochs."""
