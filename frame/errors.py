@@ -1,4 +1,4 @@
-"""What can be wrong with bytes. The Python faces raise these; the C functions return the codes of codes.pxd."""
+"""What can be wrong with bytes: the Python faces raise these, the C functions return codes.pxd's codes."""
 
 from __future__ import annotations
 

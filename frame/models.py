@@ -81,7 +81,7 @@ class Upgrade(NamedTuple):
 
 
 class ProxyHeader(NamedTuple):
-    """PROXY v2: family 0 (no address), 4 or 6; addresses in network order, 4 or 16 bytes, empty for family 0."""
+    """PROXY v2: family 0 (no address), 4 or 6; addresses in network order: 0, 4 or 16 bytes."""
 
     family: int
     local: bool

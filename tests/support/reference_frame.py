@@ -1,0 +1,160 @@
+"""A slow second reading of the QW1 bytes, written from docs/PROTOCOL.md for comparison with the C parsers.
+
+Results speak the same vocabulary: (bytes consumed, value), or (NEED_MORE | MALFORMED | TOO_BIG, None).
+"""
+
+from __future__ import annotations
+
+from frame.errors import MALFORMED, NEED_MORE, TOO_BIG
+from frame.models import AuthBody, Frame, Ping, Preamble, Reply, Request
+
+
+class Stop(Exception):
+    """Leaves a reading with a code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Reader:
+    """Takes bytes from the front; running out raises Stop(at_end)."""
+
+    def __init__(self, data: bytes, at_end: int = NEED_MORE) -> None:
+        self.data = data
+        self.at = 0
+        self.at_end = at_end
+
+    def take(self, count: int) -> bytes:
+        if self.at + count > len(self.data):
+            raise Stop(self.at_end)
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def byte(self) -> int:
+        return self.take(1)[0]
+
+    def rest(self) -> bytes:
+        return self.take(len(self.data) - self.at)
+
+    def uv(self) -> int:
+        """Arithmetic instead of bits: digits of base 128, least significant first."""
+        value, weight = 0, 1
+        while True:
+            digit = self.byte()
+            value += (digit % 128) * weight
+            if value >= 2**64 or (weight == 128**9 and digit >= 128):
+                raise Stop(MALFORMED)
+            if digit < 128:
+                if digit == 0 and weight > 1:
+                    raise Stop(MALFORMED)
+                return value
+            weight *= 128
+
+
+def varint(data: bytes) -> tuple[int, int | None]:
+    reader = Reader(data)
+    try:
+        value = reader.uv()
+    except Stop as stop:
+        return stop.code, None
+    return reader.at, value
+
+
+def frame(data: bytes, max_body: int = 61440) -> tuple[int, Frame | None]:
+    reader = Reader(data)
+    try:
+        head = reader.byte()
+        if head >= 128:
+            raise Stop(MALFORMED)
+        ack = reader.uv() if head // 64 % 2 else None
+        length = reader.uv()
+        if length > max_body:
+            raise Stop(TOO_BIG)
+        body = reader.take(length)
+    except Stop as stop:
+        return stop.code, None
+    return reader.at, Frame(head % 32, bool(head // 32 % 2), ack, body)
+
+
+def record(data: bytes, min_len: int = 17, max_len: int = 65535) -> tuple[int, bytes | None]:
+    reader = Reader(data)
+    try:
+        length = int.from_bytes(reader.take(2), "big")
+        if length < min_len:
+            raise Stop(MALFORMED)
+        if length > max_len:
+            raise Stop(TOO_BIG)
+        return reader.at + length, reader.take(length)
+    except Stop as stop:
+        return stop.code, None
+
+
+def preamble(data: bytes) -> tuple[int, Preamble | None]:
+    if not data.startswith(b"QW"[: len(data)]):
+        return MALFORMED, None
+    if len(data) < 8:
+        return NEED_MORE, None
+    return 8, Preamble(data[2], data[3], data[4], data[5], data[6] * 256 + data[7])
+
+
+def request(data: bytes) -> Request | None:
+    reader = Reader(data, MALFORMED)
+    try:
+        number = reader.uv()
+        name = reader.take(reader.byte())
+        return Request(number, name, reader.rest())
+    except Stop:
+        return None
+
+
+def reply(data: bytes) -> Reply | None:
+    reader = Reader(data, MALFORMED)
+    try:
+        return Reply(reader.uv(), reader.uv(), reader.rest())
+    except Stop:
+        return None
+
+
+def auth(data: bytes) -> AuthBody | None:
+    reader = Reader(data, MALFORMED)
+    try:
+        kind = reader.byte()
+        token, binding, device = (reader.take(reader.uv()) for _ in range(3))
+        platform = reader.byte()
+        extras = reader.take(reader.uv())
+    except Stop:
+        return None
+    return AuthBody(kind, token, binding, device, platform, extras) if reader.at == len(data) else None
+
+
+def ping(data: bytes) -> Ping | None:
+    reader = Reader(data, MALFORMED)
+    try:
+        found = Ping(reader.byte(), reader.uv()) if data else Ping(0, 0)
+    except Stop:
+        return None
+    return found if reader.at == len(data) else None
+
+
+def compressed(data: bytes) -> int | tuple[int, bytes]:
+    """(raw_len, zstd frame), or the code."""
+    reader = Reader(data, MALFORMED)
+    try:
+        raw_len, packed = reader.uv(), reader.rest()
+    except Stop as stop:
+        return stop.code
+    if not packed:
+        return MALFORMED
+    return TOO_BIG if raw_len > min(1 << 20, 100 * len(packed)) else (raw_len, packed)
+
+
+def tlvs(data: bytes) -> list[tuple[int, bytes]] | None:
+    reader, found = Reader(data, MALFORMED), []
+    try:
+        while reader.at < len(data):
+            tag = reader.uv()
+            found.append((tag, reader.take(reader.uv())))
+    except Stop:
+        return None
+    return found
