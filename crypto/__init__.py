@@ -23,9 +23,9 @@ def compare_layouts(marks: Iterable[tuple[str, Mapping[str, tuple[int, ...]]]]) 
         for struct, mark in layout.items():
             other, known = seen.setdefault(struct, (room, mark))
             if known != mark:
-                raise ImportError(f"{room} and {other} disagree on the layout of {struct}: rebuild the C rooms")
+                raise ImportError(
+                    f"{room} and {other} disagree on the layout of {struct}: rebuild the C rooms"
+                )
 
 
-compare_layouts(
-    (room.__name__, room.LAYOUT) for room in (sodium, zstd, aead, symmetric, handshake, noise)
-)
+compare_layouts((room.__name__, room.LAYOUT) for room in (sodium, zstd, aead, symmetric, handshake, noise))

@@ -1,10 +1,13 @@
+from typing import Self, final
+
 from typing_extensions import Buffer
 
 LAYOUT: dict[str, tuple[int, ...]]
 
+@final
 class Cipher:
     suite: int
-    def __init__(self, suite: int, key: Buffer, n: int = 0) -> None: ...
+    def __new__(cls, suite: int, key: Buffer, n: int = 0) -> Self: ...
     @property
     def n(self) -> int: ...
     @property

@@ -1,5 +1,6 @@
 """Transport ciphers of QW1: ChaCha20-Poly1305, AES-256-GCM, AEGIS-128L (docs/PROTOCOL.md; Noise section 12)."""
 
+cimport cython
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -121,6 +122,7 @@ cdef int aead_rekey(int suite, CipherState* cs) noexcept nogil:
     return 0
 
 
+@cython.final
 cdef class Cipher:
     """One direction of a connection, for tests and tools. The C core uses `CipherState` itself.
 

@@ -1,4 +1,4 @@
-from typing import NamedTuple
+from typing import NamedTuple, Self, final
 
 from crypto.aead import Cipher
 
@@ -10,10 +10,11 @@ class Channel(NamedTuple):
     tx: Cipher
     handshake_hash: bytes
 
+@final
 class HandshakeState:
     suite: int
-    def __init__(
-        self,
+    def __new__(
+        cls,
         pattern: str,
         suite: int,
         initiator: bool,
@@ -23,7 +24,7 @@ class HandshakeState:
         rs: bytes | None = None,
         e: bytes | None = None,
         psk: bytes | None = None,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def wiped(self) -> bool: ...
     @property

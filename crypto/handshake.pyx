@@ -3,6 +3,7 @@
 A failed handshake returns -1, wipes what it held, and says nothing about why; the caller closes.
 """
 
+cimport cython
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy, memset
@@ -256,6 +257,7 @@ def generate_keypair() -> tuple[bytes, bytes]:
     return pair
 
 
+@cython.final
 cdef class HandshakeState:
     """Step by step, for every pattern: "NK", "NKpsk0", "NNpsk0". Keys are 32 bytes; `e` fixes the ephemeral."""
 

@@ -1,4 +1,4 @@
-from typing import NamedTuple
+from typing import NamedTuple, Self, final
 
 from crypto.handshake import Channel as Channel
 from crypto.handshake import HandshakeState as HandshakeState
@@ -12,12 +12,13 @@ class Response(NamedTuple):
     message: bytes
     channel: Channel
 
+@final
 class Initiator:
     suite: int
     message: bytes
-    def __init__(
-        self, suite: int, prologue: bytes, rs_pub: bytes, payload: bytes = b"", e_priv: bytes | None = None
-    ) -> None: ...
+    def __new__(
+        cls, suite: int, prologue: bytes, rs_pub: bytes, payload: bytes = b"", e_priv: bytes | None = None
+    ) -> Self: ...
     @property
     def wiped(self) -> bool: ...
     def finish(self, message: bytes) -> tuple[bytes, Channel]: ...

@@ -1,5 +1,6 @@
 """The NK handshake of QW1 in one call on each turn (Noise rev 34; bytes in docs/PROTOCOL.md)."""
 
+cimport cython
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t
 from libc.string cimport memset
@@ -127,6 +128,7 @@ def respond(int suite, bytes prologue not None, bytes s_priv not None, bytes mes
     return Response(bytes(payload1[:got]), bytes(message2[:written]), channel(suite, &rx, &tx, digest))
 
 
+@cython.final
 cdef class Initiator:
     """The initiator's NK handshake: `message` goes out, `finish` takes the answer."""
 

@@ -1,5 +1,6 @@
 """The libzstd function table, taken from the cffi module of `zstandard`, and compressed bodies on it."""
 
+cimport cython
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
 from libc.string cimport memcmp
@@ -99,6 +100,7 @@ cdef ptrdiff_t zstd_decompress(void* ctx, const uint8_t* src, size_t n, uint8_t*
     return <ptrdiff_t> raw_len if written == raw_len else -1
 
 
+@cython.final
 cdef class Compressor:
     """Compressed bodies for tests and tools; not thread-safe, as the contexts inside."""
 
