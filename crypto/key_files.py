@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
+import fcntl
 import json
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,7 @@ def b64url_encode(data: bytes) -> str:
 
 
 def b64url_decode(text: str, size: int | None = None) -> bytes:
-    """Strict inverse of b64url_encode: ValueError for padding, foreign characters, loose bits or another size."""
+    """Strict inverse: ValueError for padding, foreign characters, loose bits or another size."""
     try:
         data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, UnicodeEncodeError) as error:
@@ -44,9 +47,25 @@ def make_private_directory(folder: Path) -> None:
         raise KeyFileError(f"{folder} is writable by others (mode {mode & 0o777:04o}): chmod 700 {folder}")
 
 
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder alone: processes that share it take turns. KeyFileError when it is missing."""
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise KeyFileError(f"cannot open the key folder {folder}: {error.strerror}") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
 def read_private(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`. KeyFileError when it is missing, no regular file of ours, readable or writable by
-    group or others, or malformed."""
+    """The JSON object in `path`.
+
+    KeyFileError when it is missing, malformed, no regular file of ours, or open to group or others.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
@@ -77,7 +96,7 @@ def read_private(path: Path) -> dict[str, Any]:
 def write_private(path: Path, value: dict[str, Any], *, replace: bool) -> None:
     """Write `value` with mode 0600, durably and atomically: after a crash the old file stands or the new one.
 
-    With `replace` false an existing file is kept and FileExistsError raised, also when two processes race.
+    With `replace` false a file that exists is kept: KeyFileError.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -90,6 +109,8 @@ def write_private(path: Path, value: dict[str, Any], *, replace: bool) -> None:
             os.replace(temporary, path)
         else:
             os.link(temporary, path)
+    except FileExistsError as error:
+        raise KeyFileError(f"{path} exists already") from error
     finally:
         temporary.unlink(missing_ok=True)
     sync_directory(path.parent)

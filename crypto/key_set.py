@@ -3,7 +3,8 @@
     "QWKS" | u8 ver=1 | u32 issued_at | u8 n | n x (u16 key_id | 32 public | u32 not_before | u32 not_after)
            | 64 Ed25519 signature over all bytes before it
 
-Integers are big-endian, times are Unix seconds (docs/PROTOCOL.md). A key holds for not_before <= t < not_after.
+Integers are big-endian, times are Unix seconds (docs/PROTOCOL.md).
+A key holds while not_before <= t < not_after.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class KeySet(NamedTuple):
 
 
 def build(sign: Callable[[bytes], bytes], issued_at: int, keys: Iterable[KeyEntry]) -> bytes:
-    """The bytes of a key set; `sign` returns the root's 64-byte signature. KeySetError for what does not fit."""
+    """The bytes of a key set; `sign` gives the root's 64-byte signature. KeySetError for bad fields."""
     entries = tuple(keys)
     if not 1 <= len(entries) <= MAX_KEYS or len({key.key_id for key in entries}) != len(entries):
         raise KeySetError("a key set holds 1 to 255 keys with different ids")

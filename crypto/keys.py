@@ -4,9 +4,12 @@
     server-<id>.json     X25519 static key of the handshake, one file per key id
     token-<kid>.json     Ed25519 key that signs tokens; kid is the RFC 7638 thumbprint
 
-Times are Unix seconds and always arguments. A rotation writes the new key before it shortens the old ones, so a
-crash in between leaves both valid for longer, never none. Python cannot wipe `bytes`: private parts live as long as
-the objects here, which are few and stay in the control process; the C core wipes its own copies.
+Times are Unix seconds and always arguments. A rotation writes the new key before it shortens the old ones,
+so a crash in between leaves both valid for longer, never none. Processes that share a folder take turns on
+its lock.
+
+Python cannot wipe `bytes`: private parts live as long as the objects here, which are few and stay in the
+control process. The C core wipes its own copies.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from crypto.errors import KeyFileError
 from crypto.key_files import (
     b64url_decode,
     b64url_encode,
+    locked,
     make_private_directory,
     read_private,
     remove,
@@ -158,12 +162,8 @@ class ServerKeys:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read the folder. KeyFileError when a file is missing, malformed or open to others."""
-        return cls(
-            folder,
-            _read_root(folder / "root.json"),
-            [_read_server(path) for path in sorted(folder.glob("server-*.json"))],
-            [_read_token(path) for path in sorted(folder.glob("token-*.json"))],
-        )
+        with locked(folder):
+            return cls._read(folder)
 
     @classmethod
     def load_or_create(
@@ -174,21 +174,27 @@ class ServerKeys:
         server_lifetime: int = SERVER_KEY_LIFETIME_S,
         token_lifetime: int = TOKEN_KEY_LIFETIME_S,
     ) -> Self:
-        """Read the folder and make what is missing: the root, and keys of each kind that hold at `now`.
-
-        Several processes may do this at once on one folder: the first to write a file wins, all read the same.
-        """
+        """Read the folder and make what is missing: itself, the root, a key of each kind for `now`."""
         make_private_directory(folder)
-        if not (folder / "root.json").exists():
-            _create(folder / "root.json", RootKey.from_seed(_random_seed()).to_file())
-        keys = cls.load(folder)
-        if not holding(keys.servers, now):
-            fresh = keys._new_server(now, server_lifetime)
-            _create(folder / fresh.file_name, fresh.to_file())
-        if not holding(keys.tokens, now):
-            token = TokenKey.from_seed(_random_seed(), now, _end(now, token_lifetime))
-            _create(folder / token.file_name, token.to_file())
-        return cls.load(folder)
+        with locked(folder):
+            if not (folder / "root.json").exists():
+                root = RootKey.from_seed(_random_seed())
+                write_private(folder / "root.json", root.to_file(), replace=False)
+            keys = cls._read(folder)
+            if not holding(keys.servers, now):
+                keys._write_new(keys._new_server(now, server_lifetime))
+            if not holding(keys.tokens, now):
+                keys._write_new(_new_token(now, token_lifetime))
+            return cls._read(folder)
+
+    @classmethod
+    def _read(cls, folder: Path) -> Self:
+        return cls(
+            folder,
+            _read_root(folder / "root.json"),
+            [_read_server(path) for path in sorted(folder.glob("server-*.json"))],
+            [_read_token(path) for path in sorted(folder.glob("token-*.json"))],
+        )
 
     def current(self, now: int) -> ServerKey:
         """The youngest server key that holds. KeyFileError when none does."""
@@ -216,19 +222,26 @@ class ServerKeys:
         return key_set.build(self.root.sign, now, entries)
 
     def rotate(self, now: int, overlap: int, *, lifetime: int = SERVER_KEY_LIFETIME_S) -> Self:
-        """A new server key from `now` on; the others end at now + `overlap` seconds at the latest, those already
-        over are removed. KeyFileError when another process rotated at the same time."""
-        fresh = self._new_server(now, lifetime)
-        _create_new(self.folder / fresh.file_name, fresh.to_file())
-        self._end_others(self.servers, now, overlap)
-        return type(self).load(self.folder)
+        """A new server key from `now` on.
+
+        The others end `overlap` seconds later at the latest; those already over are removed.
+        """
+        with locked(self.folder):
+            keys = self._read(self.folder)
+            keys._write_new(keys._new_server(now, lifetime))
+            keys._end_others(keys.servers, now, overlap)
+            return self._read(self.folder)
 
     def rotate_tokens(self, now: int, overlap: int, *, lifetime: int = TOKEN_KEY_LIFETIME_S) -> Self:
         """The same for token keys; `overlap` should be the longest life of a token."""
-        fresh = TokenKey.from_seed(_random_seed(), now, _end(now, lifetime))
-        _create_new(self.folder / fresh.file_name, fresh.to_file())
-        self._end_others(self.tokens, now, overlap)
-        return type(self).load(self.folder)
+        with locked(self.folder):
+            keys = self._read(self.folder)
+            keys._write_new(_new_token(now, lifetime))
+            keys._end_others(keys.tokens, now, overlap)
+            return self._read(self.folder)
+
+    def _write_new(self, key: ServerKey | TokenKey) -> None:
+        write_private(self.folder / key.file_name, key.to_file(), replace=False)
 
     def _end_others(self, keys: Sequence[ServerKey] | Sequence[TokenKey], now: int, overlap: int) -> None:
         for key in keys:
@@ -257,6 +270,10 @@ def _random_seed() -> bytes:
     return bytes(random_bytes(32))
 
 
+def _new_token(now: int, lifetime: int) -> TokenKey:
+    return TokenKey.from_seed(_random_seed(), now, _end(now, lifetime))
+
+
 def _end(now: int, lifetime: int) -> int:
     if lifetime <= 0 or now + lifetime > TIME_MAX:
         raise ValueError("a key must hold for a positive time, before 2106")
@@ -267,21 +284,6 @@ def _first(keys: list[K], kind: str) -> K:
     if not keys:
         raise KeyFileError(f"no {kind} key holds now: rotate the keys")
     return keys[0]
-
-
-def _create(path: Path, value: dict[str, Any]) -> None:
-    """Write a new file; when another process was first, its file stands."""
-    try:
-        write_private(path, value, replace=False)
-    except FileExistsError:
-        return
-
-
-def _create_new(path: Path, value: dict[str, Any]) -> None:
-    try:
-        write_private(path, value, replace=False)
-    except FileExistsError as error:
-        raise KeyFileError(f"{path} appeared meanwhile: another process rotates the keys") from error
 
 
 def _fields(path: Path, kind: str, secret: str) -> tuple[dict[str, Any], bytes]:
