@@ -1,0 +1,282 @@
+"""`Client`: one user on one device, always connected as far as the network allows."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Any, Literal
+
+from qianwan.dial import DialSettings
+from qianwan.engine import Engine, EngineSettings, TokenSource
+from qianwan.errors import ClientClosed
+from qianwan.models import Ack, Content, Message, Options, text
+from qianwan.notices import NoticeQueue
+from qianwan.protocol.messages import decode, encode
+from qianwan.reconnect import Backoff
+from qianwan.rooms import Room
+from qianwan.store import CursorStore, MemoryCursor
+from qianwan.supervisor import State, StateChange
+from qianwan.transport import Address
+
+CLOSE_PATIENCE_S = 2.0
+
+
+class Messages:
+    """The stream of `Client.messages()`: in order per conversation, nothing twice, gaps repaired first.
+
+    A message counts as delivered when the one after it is asked for, or when the client is closed without
+    an error.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._last: Message | None = None
+
+    def __aiter__(self) -> Messages:
+        return self
+
+    async def __anext__(self) -> Message:
+        self.settle()
+        self._last = await self._engine.feed.next()
+        return self._last
+
+    def settle(self) -> None:
+        """The message handed out last was dealt with."""
+        if self._last is not None:
+            self._engine.feed.consumed(self._last)
+            self._last = None
+
+
+class Client:
+    """Use as `async with Client(url, token=..., root_key=...) as me:`.
+
+    where         LBS URL(s) (`http...`), or addresses of gateways (`host:port`, `tcp://`, `ws://`, `wss://`)
+    token         a JWT, or an async callable that gets a fresh one (asked before every login)
+    root_key      `qwroot1....`, the pinned root; may be left out when an LBS answers over https or on this
+    machine
+    device_id     stable name of this device; a new login of the same device replaces the old one
+    signing_key   Ed25519 seed of a key-bound token
+    suite         "auto", "chachapoly", "aesgcm" or "aegis128l";  transport: "auto", "tcp" or "ws"
+    store         where the read position is kept (FileCursor survives restarts)
+    max_pending   unanswered messages before OutboxFull;  max_queue: unread messages held in memory
+    on_state      called with every StateChange
+    rng, clock, sleep  for tests
+    """
+
+    def __init__(
+        self,
+        where: str | Sequence[str],
+        *,
+        token: TokenSource,
+        root_key: str | None = None,
+        device_id: str = "python",
+        platform: int = 0,
+        signing_key: bytes | None = None,
+        suite: Literal["auto", "chachapoly", "aesgcm", "aegis128l"] = "auto",
+        transport: Literal["auto", "tcp", "ws"] = "auto",
+        tls: ssl.SSLContext | None = None,
+        store: CursorStore | None = None,
+        backoff: Backoff | None = None,
+        max_pending: int = 1000,
+        max_queue: int = 10_000,
+        login_timeout_s: float = 20.0,
+        call_timeout_s: float = 10.0,
+        ack_timeout_s: float = 20.0,
+        on_state: Callable[[StateChange], None] | None = None,
+        rng: random.Random | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        places = [where] if isinstance(where, str) else list(where)
+        urls = tuple(place for place in places if place.startswith("http"))
+        scheme = "ws" if transport == "ws" else "tcp"
+        addresses = tuple(Address.parse(place, scheme) for place in places if place not in urls)
+        self._settings = EngineSettings(
+            dial=DialSettings(urls, addresses, root_key, suite, transport, tls),
+            token=token,
+            signing_key=signing_key,
+            device_id=device_id,
+            platform=platform,
+            store=MemoryCursor() if store is None else store,
+            backoff=backoff or Backoff(),
+            max_pending=max_pending,
+            max_queue=max_queue,
+            login_timeout_s=login_timeout_s,
+            call_timeout_s=call_timeout_s,
+            ack_timeout_s=ack_timeout_s,
+            on_state=on_state,
+            rng=rng or random.Random(),
+            clock=clock,
+            sleep=sleep,
+        )
+        self._engine: Engine | None = None
+        self._messages: Messages | None = None
+
+    # life
+
+    async def __aenter__(self) -> Client:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close(handled=kind is None)
+
+    async def open(self) -> None:
+        """Connect and log in. Raises ConnectFailed after `login_timeout_s`, or what the server refused
+        with.
+        """
+        if self._engine is not None:
+            raise RuntimeError("a client is opened once")
+        self._engine = Engine(self._settings)
+        await self._engine.open()
+
+    async def close(self, *, handled: bool = True) -> None:
+        """Wait (two seconds at most) for outstanding acknowledgements, tell read positions, say goodbye.
+
+        `handled` says that the message last handed out by `messages()` was dealt with.
+        """
+        if handled and self._messages is not None:
+            self._messages.settle()
+        if self._engine is not None:
+            await self._engine.close(patience_s=CLOSE_PATIENCE_S)
+
+    @property
+    def engine(self) -> Engine:
+        """The inside, for tools and tests."""
+        if self._engine is None:
+            raise ClientClosed("the client is not open")
+        return self._engine
+
+    @property
+    def user(self) -> str:
+        """Who is logged in, as the server says."""
+        return self.engine.user
+
+    @property
+    def node(self) -> str:
+        """The gateway's name."""
+        return self.engine.node
+
+    @property
+    def state(self) -> State:
+        return self.engine.change.state
+
+    # messages
+
+    async def send(
+        self,
+        user: str,
+        content: str | Content,
+        *,
+        options: Options | None = None,
+        ext: str | None = None,
+        client_id: str | None = None,
+    ) -> Ack:
+        """Send to a user; returns when the message is durably stored. Raises RequestError, OutboxFull,
+        ClientClosed.
+
+        While the network is away the message waits and is sent again with the same client id; the server
+        stores it once.
+        """
+        return await self.send_to(f"u/{user}", content, options=options, ext=ext, client_id=client_id)
+
+    async def send_group(
+        self,
+        group: str,
+        content: str | Content,
+        *,
+        options: Options | None = None,
+        ext: str | None = None,
+        client_id: str | None = None,
+    ) -> Ack:
+        """Send to a group, otherwise like `send`."""
+        return await self.send_to(f"g/{group}", content, options=options, ext=ext, client_id=client_id)
+
+    async def send_to(
+        self,
+        target: str,
+        content: str | Content,
+        *,
+        options: Options | None = None,
+        ext: str | None = None,
+        client_id: str | None = None,
+    ) -> Ack:
+        """Send to a target as the protocol writes it: `u/<user>`, `g/<group>` or `r/<room>`."""
+        engine = self.engine
+        if engine.change.state is State.CLOSED:
+            raise ClientClosed("the client is closed") from engine.failure
+        kind, body = text(content) if isinstance(content, str) else content
+        name = client_id or secrets.token_hex(12)
+        chosen = options.to_map() if options is not None else None
+        payload = encode([name, int(kind), body, chosen, ext])
+        future = engine.outbox.put(name, target, payload)
+        engine.feed.sending(name)
+        return await asyncio.shield(future)
+
+    def messages(self) -> Messages:
+        """All conversations' messages as one stream. There is one stream per client, so read it in one
+        place.
+        """
+        if self._messages is None:
+            self._messages = Messages(self.engine)
+        return self._messages
+
+    def notices(self) -> NoticeQueue:
+        """Events that are not messages; the newest 1,000 unread ones are kept."""
+        return self.engine.notices
+
+    async def read(self, conversation: str, seq: int) -> None:
+        """Tell that this user has read a conversation up to `seq`."""
+        await self.call("read", {"conversation": conversation, "seq": seq})
+
+    async def history(
+        self,
+        conversation: str,
+        *,
+        from_seq: int = 1,
+        to_seq: int | None = None,
+        limit: int = 100,
+        reverse: bool = False,
+    ) -> list[Message]:
+        """Stored messages of a conversation (at most 200 a call), oldest first unless `reverse`."""
+        return await self.engine.feed.history(conversation, from_seq, to_seq, limit, reverse)
+
+    # rooms
+
+    async def join_room(self, name: str) -> Room:
+        """Enter a chatroom; the client enters it again after every reconnect until `leave`."""
+        engine = self.engine
+        if name in engine.rooms:
+            return engine.rooms[name]
+        room = engine.rooms[name] = Room(self, name)
+        try:
+            room.joined(await self.call("room.join", {"room": name}))
+        except BaseException:
+            engine.rooms.pop(name, None)
+            raise
+        return room
+
+    async def leave_room(self, name: str) -> None:
+        room = self.engine.rooms.pop(name, None)
+        if room is not None:
+            room.ended(None)
+            if self.state is not State.CLOSED:
+                await self.call("room.leave", {"room": name})
+
+    # everything else
+
+    async def call(
+        self, method: str, args: dict[str, Any] | None = None, *, timeout_s: float | None = None
+    ) -> Any:
+        """Any method of the service (docs/PROTOCOL.md, "Calls"); returns its result.
+
+        Raises RequestError; RequestTimeout or ConnectionClosed when the outcome is unknown.
+        """
+        return decode(await self.engine.call(method, args or {}, timeout_s=timeout_s))

@@ -1,0 +1,213 @@
+"""From "connect me" to a shaken-hands Link: LBS, key set, suite, and a staggered race of up to three
+gateways.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from qianwan import lbs
+from qianwan.constants import Reject
+from qianwan.errors import ConnectFailed, HandshakeRejected, KeySetError, QianwanError
+from qianwan.link import Link, LinkOwner
+from qianwan.protocol import ciphers, keyset, varint
+from qianwan.protocol.keyset import KeySet, ServerKey
+from qianwan.protocol.wire import Wire
+from qianwan.transport import Address
+
+SUITES = {"chachapoly": ciphers.CHACHAPOLY, "aesgcm": ciphers.AESGCM, "aegis128l": ciphers.AEGIS128L}
+UNKNOWN_KEY_ID = 0
+"""No server key has this id: naming it makes the gateway answer with its signed key set."""
+
+
+class DialSettings(NamedTuple):
+    """Everything about reaching a gateway. Times in seconds."""
+
+    lbs_urls: tuple[str, ...] = ()
+    addresses: tuple[Address, ...] = ()
+    root_key: str | None = None
+    suite: str = "auto"
+    transport: str = "auto"
+    tls: ssl.SSLContext | None = None
+    stagger_s: float = 2.5
+    parallel: int = 3
+    attempt_s: float = 10.0
+
+
+class Dialer:
+    """Finds a gateway and shakes hands with it. Remembers addresses and the newest verified key set."""
+
+    def __init__(
+        self, settings: DialSettings, *, device: str, rng: random.Random, clock: Callable[[], float]
+    ) -> None:
+        self._settings = settings
+        self._device = device
+        self._rng = rng
+        self._clock = clock
+        self._root = keyset.parse_root(settings.root_key) if settings.root_key else None
+        if self._root is None and settings.addresses:
+            raise KeySetError("a root key is needed when addresses are given")
+        self._placement: lbs.Placement | None = None
+        self._placed_at = 0.0
+        self._keys: KeySet | None = None
+        self.key_set_text = ""
+        self._refused_suites: set[int] = set()
+
+    def remember_keys(self, text: str) -> None:
+        """Take the key set of an earlier run; one that no longer verifies is forgotten."""
+        try:
+            self._adopt(keyset.decode_base64url(text))
+        except KeySetError:
+            return
+        self.key_set_text = text
+
+    async def connect(
+        self, owner: LinkOwner, token: str, *, elsewhere: bool = False, avoid: Address | None = None
+    ) -> Link:
+        """A Link after its handshake. Raises ConnectFailed, KeySetError or HandshakeRejected (OVERLOADED
+        wins).
+        """
+        addresses = list(await self._addresses(token, elsewhere))
+        if avoid in addresses and len(addresses) > 1:
+            addresses.remove(avoid)
+            addresses.append(avoid)
+        return await self._race(addresses, owner)
+
+    async def _addresses(self, token: str, elsewhere: bool) -> Sequence[Address]:
+        settings = self._settings
+        if not settings.lbs_urls:
+            return settings.addresses
+        fresh = self._placement is not None and self._clock() - self._placed_at < self._placement.ttl_s
+        if fresh and not elsewhere and self._placement is not None:
+            return self._placement.addresses
+        causes = []
+        transport = None if settings.transport == "auto" else settings.transport
+        for url in settings.lbs_urls:
+            try:
+                placement = await lbs.ask(
+                    url, user=lbs.subject_of(token), device=self._device, transport=transport
+                )
+                self._trust(url, placement)
+            except (ConnectFailed, KeySetError) as error:
+                causes.append(str(error))
+                continue
+            if placement.addresses:
+                self._placement, self._placed_at = placement, self._clock()
+                return placement.addresses
+            causes.append(f"LBS {url} names no gateway")
+        if self._placement is not None:
+            return self._placement.addresses
+        if settings.addresses:
+            return settings.addresses
+        raise ConnectFailed("; ".join(causes))
+
+    def _trust(self, url: str, placement: lbs.Placement) -> None:
+        if self._root is None:
+            if not lbs.trusted_for_root(url):
+                raise KeySetError(
+                    "give root_key, or ask the LBS over https: a root key from plain http proves nothing"
+                )
+            self._root = keyset.parse_root(placement.root)
+        if placement.key_set:
+            self._adopt(keyset.decode_base64url(placement.key_set))
+            self.key_set_text = placement.key_set
+
+    def _adopt(self, data: bytes) -> None:
+        """Verify a key set; an older one never replaces a newer one."""
+        if self._root is None:
+            raise KeySetError("no root key to check the key set with")
+        keys = keyset.verify(data, self._root)
+        if self._keys is None or keys.issued_at >= self._keys.issued_at:
+            self._keys = keys
+
+    def _server_key(self) -> ServerKey:
+        if self._keys is not None:
+            return self._keys.choose(time.time())
+        return ServerKey(UNKNOWN_KEY_ID, ciphers.PUBLIC_OF(os.urandom(32)), 0, 0)
+
+    def _suite(self) -> int:
+        wanted = self._settings.suite
+        if wanted != "auto":
+            return SUITES[wanted]
+        offered = self._placement.suites if self._placement is not None else ()
+        usable = [suite for suite in ciphers.available() if suite not in self._refused_suites]
+        for suite in offered or usable:
+            if suite in usable:
+                return suite
+        raise ConnectFailed("this machine and the server share no cipher suite")
+
+    async def _race(self, addresses: Sequence[Address], owner: LinkOwner) -> Link:
+        """The first finished handshake wins; the next attempt starts `stagger_s` later, or when one has
+        failed.
+        """
+        settings = self._settings
+        waiting = list(addresses)
+        running: dict[asyncio.Task[Link], Address] = {}
+        causes: list[str] = []
+        overloaded: HandshakeRejected | None = None
+        try:
+            while waiting or running:
+                if waiting and len(running) < settings.parallel:
+                    address = waiting.pop(0)
+                    running[asyncio.ensure_future(self._attempt(address, owner))] = address
+                more = waiting and len(running) < settings.parallel
+                done, _ = await asyncio.wait(
+                    running, timeout=settings.stagger_s if more else None, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    address = running.pop(task)
+                    error = task.exception()
+                    if error is None:
+                        return task.result()
+                    if isinstance(error, HandshakeRejected) and error.code == Reject.OVERLOADED:
+                        overloaded = error
+                    if not isinstance(error, (OSError, QianwanError, TimeoutError)):
+                        raise error
+                    causes.append(f"{address}: {error or type(error).__name__}")
+        finally:
+            for task in running:
+                task.cancel()
+            for result in await asyncio.gather(*running, return_exceptions=True):
+                if isinstance(result, Link):
+                    result.abort()
+        raise overloaded or ConnectFailed("; ".join(causes) or "no address to connect to")
+
+    async def _attempt(self, address: Address, owner: LinkOwner) -> Link:
+        """One address, within `attempt_s`; learns the key set or another suite from a REJECT and tries
+        again.
+        """
+        async with asyncio.timeout(self._settings.attempt_s):
+            for _ in range(2 + len(SUITES)):
+                key, suite = self._server_key(), self._suite()
+                link = Link(Wire(suite, key.key_id, key.public), owner, self._rng)
+                try:
+                    await link.open(address, self._settings.tls)
+                except HandshakeRejected as rejected:
+                    if rejected.code == Reject.UNKNOWN_KEY:
+                        self._learn(rejected.data, key)
+                    elif rejected.code == Reject.UNSUPPORTED and self._settings.suite == "auto":
+                        self._refused_suites.add(suite)
+                    else:
+                        raise
+                else:
+                    return link
+        raise ConnectFailed("the gateway rejects every key and suite")
+
+    def _learn(self, data: bytes, refused: ServerKey) -> None:
+        self._adopt(data)
+        if self._keys is not None and self._keys.choose(time.time()) == refused:
+            raise KeySetError("the gateway does not know the key its own key set names")
+        self.key_set_text = keyset.encode_base64url(data)
+
+
+def retry_after_s(rejected: HandshakeRejected) -> float:
+    """The wait an OVERLOADED rejection asks for."""
+    if rejected.code != Reject.OVERLOADED or not rejected.data:
+        return 0.0
+    return varint.get(rejected.data, 0)[0] / 1000

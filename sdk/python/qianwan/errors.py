@@ -1,0 +1,192 @@
+"""Every error an application can see. Whose fault it is, and what to do about it, stands in the type.
+
+The codes are those of docs/PROTOCOL.md ("Request codes", "Close codes"); a code without a class of its own
+arrives
+as the plain RequestError with the number in `code`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class QianwanError(Exception):
+    """Base of all errors of this package."""
+
+
+class ProtocolError(QianwanError):
+    """The peer sent bytes that break the protocol, or are not from the server whose key is pinned."""
+
+
+class KeySetError(QianwanError):
+    """The server's key set is not signed by the pinned root, or holds no valid key."""
+
+
+class ConnectFailed(QianwanError):
+    """No gateway could be reached in the time allowed; the causes are in the message."""
+
+
+class HandshakeRejected(QianwanError):
+    """The gateway answered the handshake with REJECT."""
+
+    def __init__(self, code: int, data: bytes) -> None:
+        super().__init__(f"the gateway rejected the handshake with code {code}")
+        self.code = code
+        self.data = data
+
+
+class OutboxFull(QianwanError):
+    """Too many messages wait for their acknowledgement; slow down, or raise `max_pending`."""
+
+
+class ClientClosed(QianwanError):
+    """The client was closed, by the application or for good by the server (see `__cause__`)."""
+
+
+class Advice(enum.Enum):
+    """What the range of a close code says about connecting again."""
+
+    AT_ONCE = 1
+    LATER = 2
+    ELSEWHERE = 3
+    NEVER = 4
+
+
+class ConnectionClosed(QianwanError):
+    """The connection ended. `code` is a close code, or 0 when the stream ended without one."""
+
+    def __init__(self, code: int, text: str = "", *, retry_after_ms: int = 0) -> None:
+        super().__init__(f"connection closed ({code or 'no code'}){': ' + text if text else ''}")
+        self.code = code
+        self.text = text
+        self.retry_after_ms = retry_after_ms
+
+    @property
+    def advice(self) -> Advice:
+        if self.code == 0 or 1000 <= self.code < 2000:
+            return Advice.AT_ONCE
+        if 3000 <= self.code < 4000:
+            return Advice.ELSEWHERE
+        if 4000 <= self.code < 5000:
+            return Advice.NEVER
+        return Advice.LATER
+
+
+class RequestError(QianwanError):
+    """The server refused a request. `code` is the request code, `detail` what it added (may be empty)."""
+
+    CODE: ClassVar[int] = 0
+
+    def __init__(self, code: int, text: str = "", detail: Mapping[str, Any] | None = None) -> None:
+        super().__init__(f"{text or type(self).__name__} ({code})")
+        self.code = code
+        self.text = text
+        self.detail: Mapping[str, Any] = detail or {}
+
+    @property
+    def retry_after_s(self) -> float:
+        """Seconds the server asks to wait before trying again (0 when it does not say)."""
+        value = self.detail.get("retry_after_ms", 0)
+        return value / 1000 if isinstance(value, (int, float)) else 0.0
+
+
+class MalformedRequest(RequestError):
+    CODE = 400
+
+
+class Forbidden(RequestError):
+    CODE = 403
+
+
+class NotFound(RequestError):
+    CODE = 404
+
+
+class Conflict(RequestError):
+    CODE = 409
+
+
+class InvalidParameters(RequestError):
+    CODE = 414
+
+
+class RateLimited(RequestError):
+    CODE = 416
+
+
+class DuplicateMessage(RequestError):
+    """The same client id was used before with another content."""
+
+    CODE = 417
+
+
+class AccountDisabled(RequestError):
+    CODE = 422
+
+
+class Muted(RequestError):
+    CODE = 423
+
+
+class ServerError(RequestError):
+    CODE = 500
+
+
+class Unavailable(RequestError):
+    CODE = 503
+
+
+class RequestTimeout(RequestError):
+    """The answer did not come in time; also raised locally, so the request may have been carried out."""
+
+    CODE = 504
+
+
+class RecallWindowPassed(RequestError):
+    CODE = 508
+
+
+class Blacklisted(RequestError):
+    CODE = 7101
+
+
+class GroupFull(RequestError):
+    CODE = 801
+
+
+class NotGroupMember(RequestError):
+    CODE = 802
+
+
+class GroupNotFound(RequestError):
+    CODE = 803
+
+
+class NotInRoom(RequestError):
+    CODE = 13001
+
+
+class RoomNotFound(RequestError):
+    CODE = 13002
+
+
+class RoomBlacklisted(RequestError):
+    CODE = 13003
+
+
+class RoomMuted(RequestError):
+    CODE = 13004
+
+
+class RoomMutedAll(RequestError):
+    CODE = 13005
+
+
+BY_CODE: Mapping[int, type[RequestError]] = {kind.CODE: kind for kind in RequestError.__subclasses__()}
+
+
+def request_error(code: int, text: str = "", detail: Mapping[str, Any] | None = None) -> RequestError:
+    """The error object for a request code."""
+    return BY_CODE.get(code, RequestError)(code, text, detail)

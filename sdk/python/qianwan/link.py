@@ -1,0 +1,283 @@
+"""One connection: handshake, login, requests and their answers, heartbeat, frame acks. It never
+reconnects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import Any, Protocol
+
+import msgspec
+
+from qianwan import constants as c
+from qianwan.constants import CloseCode, FrameType
+from qianwan.errors import ConnectionClosed, HandshakeRejected, ProtocolError, QianwanError
+from qianwan.heartbeat import Beat, Heartbeat
+from qianwan.models import Message, decode_message
+from qianwan.protocol import auth, messages
+from qianwan.protocol.frames import Frame
+from qianwan.protocol.wire import State, Wire
+from qianwan.transport import Address, Stream, open_stream
+
+ACK_AFTER_MESSAGES = 16
+ACK_AFTER_S = 0.2
+DEFAULT_PING_S = 60.0
+_RECORD_OVERHEAD = 2 + 32
+
+log = logging.getLogger("qianwan")
+
+
+class LinkOwner(Protocol):
+    """Who is told what the server says. Called in the order of the bytes; must not block."""
+
+    def on_message(self, message: Message) -> None: ...
+
+    def on_event(self, kind: int, payload: bytes) -> None: ...
+
+    def on_policy(self, policy: dict[str, Any]) -> None: ...
+
+
+class Link:
+    """A connection to one gateway. `closed` resolves with the reason; `leaving` with a GOAWAY, if one
+    comes.
+    """
+
+    def __init__(self, wire: Wire, owner: LinkOwner, rng: random.Random) -> None:
+        loop = asyncio.get_running_loop()
+        self._loop = loop
+        self._wire = wire
+        self._owner = owner
+        self._stream: Stream | None = None
+        self._handshake: asyncio.Future[None] = loop.create_future()
+        self._welcome: asyncio.Future[auth.Welcome] = loop.create_future()
+        self._answers: dict[int, asyncio.Future[messages.Answer]] = {}
+        self._request = 0
+        self._rng = rng
+        self._beat: Heartbeat | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._ack_timer: asyncio.TimerHandle | None = None
+        self._flush_due = False
+        self.address: Address | None = None
+        self.closed: asyncio.Future[ConnectionClosed] = loop.create_future()
+        self.leaving: asyncio.Future[messages.GoAway] = loop.create_future()
+        self.policy_rev = 0
+
+    # opening
+
+    async def open(self, address: Address, tls: Any = None) -> None:
+        """Connect and shake hands. Raises OSError, ProtocolError, HandshakeRejected or ConnectionClosed."""
+        self.address = address
+        try:
+            self._stream = await open_stream(address, self, tls)
+            self._stream.write(self._wire.start())
+            await self._handshake
+        except BaseException:
+            self.abort()
+            raise
+
+    async def login(self, credentials: auth.Credentials) -> auth.Welcome:
+        """Send AUTH, wait for AUTH_OK. Raises ConnectionClosed with the server's reason."""
+        body = auth.auth_body(credentials, self._wire.handshake_hash)
+        if len(body) + _RECORD_OVERHEAD + 4 > c.PREAUTH_MAX_RECORD:
+            raise QianwanError("the token is too long for a login record")
+        self.write(FrameType.AUTH, body)
+        welcome = await self._welcome
+        self.policy_rev = welcome.policy_rev
+        self._beat = Heartbeat(welcome.ping_interval_s or DEFAULT_PING_S, self._loop.time(), self._rng)
+        self._arm()
+        return welcome
+
+    @property
+    def node(self) -> str:
+        return self._wire.node
+
+    @property
+    def suite(self) -> int:
+        return self._wire.suite
+
+    @property
+    def alive(self) -> bool:
+        return not self.closed.done()
+
+    # sending
+
+    def write(self, kind: int, body: bytes = b"") -> None:
+        """Queue a frame; everything queued in one turn of the loop shares records and one system call."""
+        self._wire.write(kind, body)
+        if not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        self._flush_due = False
+        if self._stream is None or self._wire.state is not State.OPEN:
+            return
+        now = self._loop.time()
+        data = self._wire.flush(now)
+        if data:
+            self._stream.write(data)
+            if self._beat is not None:
+                self._beat.wrote(now)
+
+    def request(self, kind: int, name: str, payload: bytes) -> asyncio.Future[messages.Answer]:
+        """SEND or CALL; the future fails with ConnectionClosed when the connection ends first."""
+        future: asyncio.Future[messages.Answer] = self._loop.create_future()
+        if self.closed.done():
+            future.set_exception(self.closed.result())
+            return future
+        self._request += 1
+        self._answers[self._request] = future
+        self.write(kind, messages.request_body(self._request, name, payload))
+        return future
+
+    def ping(self) -> None:
+        if self._beat is not None:
+            self.write(FrameType.PING)
+            self.flush()
+            self._beat.pinged(self._loop.time())
+            self._arm()
+
+    def close(self, code: int = CloseCode.NORMAL, text: str = "") -> None:
+        """Say CLOSE and close the stream when it is sent."""
+        if self.closed.done():
+            return
+        if self._wire.state is State.OPEN and self._stream is not None:
+            self.write(FrameType.CLOSE, messages.close_body(code, text))
+            self.flush()
+            self._stream.close()
+        self._end(ConnectionClosed(code, text))
+
+    def abort(self) -> None:
+        if self._stream is not None:
+            self._stream.abort()
+        self._end(ConnectionClosed(0, "aborted"))
+
+    # receiving
+
+    def stream_data(self, data: bytes) -> None:
+        try:
+            frames = self._wire.feed(data)
+            if self._wire.state is State.OPEN and not self._handshake.done():
+                self._handshake.set_result(None)
+            for frame in frames:
+                self._take(frame)
+        except HandshakeRejected as rejected:
+            self._fail(rejected)
+            return
+        except ProtocolError as error:
+            log.warning("closing the connection: %s", error)
+            if self._beat is not None:
+                self.close(CloseCode.PROTOCOL_ERROR)
+            self._fail(error)
+            return
+        due = self._wire.received - self._wire.acked
+        if due >= ACK_AFTER_MESSAGES:
+            self.write(FrameType.ACK)
+        elif due and self._ack_timer is None:
+            self._ack_timer = self._loop.call_later(ACK_AFTER_S, self._ack_late)
+
+    def stream_closed(self, error: Exception | None) -> None:
+        self._fail(error)
+
+    def _take(self, frame: Frame) -> None:
+        kind, body = frame.type, frame.body
+        if kind == FrameType.MSG:
+            self._owner.on_message(_message(body))
+        elif kind == FrameType.EVENT:
+            if not body:
+                raise ProtocolError("an EVENT without a kind")
+            self._owner.on_event(body[0], body[1:])
+        elif kind in (FrameType.SEND_ACK, FrameType.RETURN):
+            answer = messages.parse_answer(body)
+            future = self._answers.pop(answer.request, None)
+            if future is not None and not future.done():
+                future.set_result(answer)
+        elif kind == FrameType.PONG:
+            if self._beat is not None:
+                self._beat.ponged(self._loop.time())
+                self._arm()
+        elif kind == FrameType.PING:
+            self.write(FrameType.ACK)
+        elif kind == FrameType.AUTH_OK:
+            if not self._welcome.done():
+                self._welcome.set_result(auth.parse_welcome(body))
+        elif kind == FrameType.POLICY:
+            self._take_policy(messages.decode(body))
+        elif kind == FrameType.GOAWAY:
+            if not self.leaving.done():
+                self.leaving.set_result(messages.parse_goaway(body))
+        elif kind == FrameType.CLOSE:
+            self._end(messages.parse_close(body))
+            if self._stream is not None:
+                self._stream.close()
+        elif kind == FrameType.ERROR:
+            log.warning("the server says: %s", messages.parse_close(body))
+
+    def _take_policy(self, policy: Any) -> None:
+        if not isinstance(policy, dict):
+            raise ProtocolError("a POLICY is a map")
+        interval = policy.get("ping_interval_s")
+        if isinstance(interval, (int, float)) and interval > 0 and self._beat is not None:
+            self._beat.set_interval(float(interval))
+            self._arm()
+        self._owner.on_policy(policy)
+
+    # timers
+
+    def _ack_late(self) -> None:
+        self._ack_timer = None
+        if self._wire.received > self._wire.acked and self.alive:
+            self.write(FrameType.ACK)
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._beat is not None and self.alive:
+            self._timer = self._loop.call_at(self._beat.next_check(), self._check)
+
+    def _check(self) -> None:
+        if self._beat is None:
+            return
+        verdict = self._beat.check(self._loop.time())
+        if verdict is Beat.PING:
+            self.ping()
+        elif verdict is Beat.DEAD:
+            self._end(ConnectionClosed(0, "no pong"))
+            if self._stream is not None:
+                self._stream.abort()
+        else:
+            self._arm()
+
+    # the end
+
+    def _fail(self, error: Exception | None) -> None:
+        reason = ConnectionClosed(0, str(error) if error else "the stream ended")
+        reason.__cause__ = error
+        if self._stream is not None:
+            self._stream.abort()
+        if isinstance(error, QianwanError) and not self._handshake.done():
+            self._handshake.set_exception(error)
+        self._end(reason)
+
+    def _end(self, reason: ConnectionClosed) -> None:
+        if self.closed.done():
+            return
+        self.closed.set_result(reason)
+        for timer in (self._timer, self._ack_timer):
+            if timer is not None:
+                timer.cancel()
+        waiting: list[asyncio.Future[Any]] = [self._handshake, self._welcome, *self._answers.values()]
+        self._answers = {}
+        for future in waiting:
+            if not future.done():
+                future.set_exception(reason)
+                future.exception()  # whoever awaits it still gets it; nobody awaiting is no fault
+
+
+def _message(body: bytes) -> Message:
+    try:
+        return decode_message(body)
+    except msgspec.MsgspecError as error:
+        raise ProtocolError("a MSG body is not a Message") from error

@@ -1,0 +1,1 @@
+"""QW1 without I/O: what goes over the wire, as docs/PROTOCOL.md writes it down."""

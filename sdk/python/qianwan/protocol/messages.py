@@ -1,0 +1,86 @@
+"""Bodies of SEND, CALL and their answers, and of what the server says about a connection
+(docs/PROTOCOL.md, "Bodies").
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from qianwan.errors import ConnectionClosed, ProtocolError, RequestError, request_error
+from qianwan.protocol import varint
+
+encode = msgspec.msgpack.encode
+_any = msgspec.msgpack.Decoder()
+
+
+def decode(data: bytes) -> Any:
+    """One msgpack value (None for an empty payload)."""
+    if not data:
+        return None
+    try:
+        return _any.decode(data)
+    except msgspec.DecodeError as error:
+        raise ProtocolError("a payload is not msgpack") from error
+
+
+def request_body(request: int, name: str, payload: bytes) -> bytes:
+    """SEND (name = target) and CALL (name = method): `uv request | u8 len | name | payload`."""
+    encoded = name.encode()
+    if not 0 < len(encoded) < 256:
+        raise ValueError("a target or method has 1 to 255 bytes")
+    return varint.put(request) + bytes((len(encoded),)) + encoded + payload
+
+
+class Answer(NamedTuple):
+    """SEND_ACK or RETURN: `uv request | uv code | payload`."""
+
+    request: int
+    code: int
+    payload: bytes
+
+    def error(self) -> RequestError:
+        """The typed error of an answer whose code is not 0."""
+        value = decode(self.payload)
+        text, detail = "", {}
+        if isinstance(value, list) and value:
+            text = str(value[0])
+            detail = value[1] if len(value) > 1 and isinstance(value[1], dict) else {}
+        return request_error(self.code, text, detail)
+
+
+def parse_answer(body: bytes) -> Answer:
+    request, at = varint.get(body, 0)
+    code, at = varint.get(body, at)
+    return Answer(request, code, body[at:])
+
+
+def parse_close(body: bytes) -> ConnectionClosed:
+    """CLOSE: `uv code | text`."""
+    code, at = varint.get(body, 0)
+    return ConnectionClosed(code, body[at:].decode("utf-8", "replace"))
+
+
+def close_body(code: int, text: str = "") -> bytes:
+    return varint.put(code) + text.encode()
+
+
+class GoAway(NamedTuple):
+    """The server asks to move: connect elsewhere after `retry_after_ms` plus a random part of `jitter_ms`."""
+
+    code: int
+    retry_after_ms: int
+    jitter_ms: int
+    text: str
+
+
+def parse_goaway(body: bytes) -> GoAway:
+    code, at = varint.get(body, 0)
+    retry_after, at = varint.get(body, at)
+    jitter, at = varint.get(body, at)
+    return GoAway(code, retry_after, jitter, body[at:].decode("utf-8", "replace"))
+
+
+def ping_body(state_bits: int, next_interval_s: int) -> bytes:
+    return bytes((state_bits,)) + varint.put(next_interval_s)

@@ -1,0 +1,93 @@
+"""Chatrooms: joined again after every reconnect, messages in a bounded queue of their own, nothing stored."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from qianwan.inbox import RecentIds
+from qianwan.models import Ack, Content, Message, Options
+
+if TYPE_CHECKING:
+    from qianwan.client import Client
+
+MAX_QUEUE = 5000
+
+
+class Room:
+    """One joined chatroom. `async for message in room` ends when the room is left.
+
+    A reader that falls behind by more than 5,000 messages loses the oldest; `dropped` counts them.
+    """
+
+    def __init__(self, client: Client, name: str, max_queue: int = MAX_QUEUE) -> None:
+        self._client = client
+        self._queue: deque[Message] = deque()
+        self._max_queue = max_queue
+        self._arrival = asyncio.Event()
+        self._recent = RecentIds(1024)
+        self._end: BaseException | None = None
+        self._left = False
+        self.name = name
+        self.online = 0
+        self.dropped = 0
+
+    async def send(
+        self,
+        content: str | Content,
+        *,
+        options: Options | None = None,
+        ext: str | None = None,
+        client_id: str | None = None,
+    ) -> Ack:
+        """Say something in the room; `seq` of the answer is 0. Raises RequestError."""
+        return await self._client.send_to(
+            f"r/{self.name}", content, options=options, ext=ext, client_id=client_id
+        )
+
+    async def leave(self) -> None:
+        await self._client.leave_room(self.name)
+
+    async def call(self, method: str, **args: Any) -> Any:
+        """A method of the room, for example `call("members", limit=50)` for `room.members`."""
+        return await self._client.call(f"room.{method}", {"room": self.name, **args})
+
+    def __aiter__(self) -> Room:
+        return self
+
+    async def __anext__(self) -> Message:
+        while not self._queue:
+            if self._end is not None:
+                raise self._end
+            if self._left:
+                raise StopAsyncIteration
+            self._arrival.clear()
+            await self._arrival.wait()
+        return self._queue.popleft()
+
+    async def __aenter__(self) -> Room:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.leave()
+
+    # for the client
+
+    def joined(self, result: Any) -> None:
+        if isinstance(result, Mapping) and isinstance(result.get("online"), int):
+            self.online = result["online"]
+
+    def arrived(self, message: Message) -> None:
+        if not self._recent.add(message.server_id):
+            return
+        if len(self._queue) >= self._max_queue:
+            self._queue.popleft()
+            self.dropped += 1
+        self._queue.append(message)
+        self._arrival.set()
+
+    def ended(self, reason: BaseException | None) -> None:
+        self._left, self._end = True, reason
+        self._arrival.set()

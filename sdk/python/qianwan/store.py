@@ -1,0 +1,79 @@
+"""How far the application has read, so that a restart misses nothing.
+
+A conversation's position moves when the application asks for the message after it: what it was handling
+when it
+stopped comes again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+
+class Position(msgspec.Struct):
+    """What is remembered: the `sync` cursor, per conversation [read up to, known to exist], the last key
+    set.
+    """
+
+    user: str = ""
+    cursor: int = 0
+    conversations: dict[str, tuple[int, int]] = {}
+    key_set: str = ""
+
+
+class CursorStore(Protocol):
+    """Keeps one Position. `save` is called a few times a second at most and must not be slow."""
+
+    def load(self) -> Position:
+        """The last saved position, or a new one."""
+
+    def save(self, position: Position) -> None:
+        """Replace what `load` returns, as a whole or not at all."""
+
+
+class MemoryCursor:
+    """Forgets with the process: the server's record of what this device acked is all there is after a
+    restart.
+    """
+
+    def __init__(self) -> None:
+        self._position = Position()
+
+    def load(self) -> Position:
+        return self._position
+
+    def save(self, position: Position) -> None:
+        self._position = position
+
+
+class FileCursor:
+    """One JSON file, replaced atomically."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path)
+
+    def load(self) -> Position:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=Position)
+        except FileNotFoundError:
+            return Position()
+
+    def save(self, position: Position) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=self._path.name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(msgspec.json.encode(position))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, self._path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+            raise

@@ -1,0 +1,171 @@
+"""Keeps one logged-in Link alive: connect, log in, wait for its end, decide, connect again; moves over on
+GOAWAY.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, Protocol
+
+from qianwan.constants import CloseCode
+from qianwan.dial import Dialer, retry_after_s
+from qianwan.errors import ConnectionClosed, HandshakeRejected, KeySetError, QianwanError
+from qianwan.link import Link, LinkOwner
+from qianwan.protocol.auth import Credentials, Welcome
+from qianwan.reconnect import Decision, Reconnector
+
+LOGIN_S = 10.0
+log = logging.getLogger("qianwan")
+
+
+class State(enum.Enum):
+    """What `on_state` hears."""
+
+    CONNECTING = "connecting"
+    ONLINE = "online"
+    WAITING = "waiting"
+    CLOSED = "closed"
+
+
+class StateChange(NamedTuple):
+    """A new state, the error that led to it, and for WAITING the seconds until the next attempt."""
+
+    state: State
+    reason: Exception | None = None
+    retry_in_s: float = 0.0
+
+
+class SupervisorOwner(LinkOwner, Protocol):
+    """The client, as its supervisor sees it."""
+
+    async def credentials(self) -> Credentials:
+        """A token to log in with; asked for before every attempt."""
+
+    async def on_online(self, link: Link, welcome: Welcome) -> None:
+        """A connection is logged in and replaces the one before it."""
+
+    def on_offline(self) -> None: ...
+
+    def on_change(self, change: StateChange) -> None: ...
+
+
+class Supervisor:
+    """Runs until `run` raises: the error that ended the client for good."""
+
+    def __init__(
+        self,
+        owner: SupervisorOwner,
+        dialer: Dialer,
+        reconnector: Reconnector,
+        *,
+        rng: random.Random,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self._owner = owner
+        self._dialer = dialer
+        self._reconnector = reconnector
+        self._rng = rng
+        self._clock = clock
+        self._sleep = sleep
+        self._elsewhere = False
+        self.link: Link | None = None
+
+    async def run(self) -> None:
+        while True:
+            self._owner.on_change(StateChange(State.CONNECTING))
+            link = await self._connect_once()
+            while link is not None:
+                link = await self._watch(link)
+
+    async def _connect_once(self, avoid: Link | None = None) -> Link | None:
+        """One attempt to log in. None after a failure that was waited for; raises what ends the client."""
+        try:
+            link = await self._login(avoid)
+        except ConnectionClosed as end:
+            await self._pause(self._reconnector.after(end, 0.0), end)
+        except HandshakeRejected as rejected:
+            if retry_after_s(rejected) == 0 and rejected.code != 4:
+                raise
+            await self._pause(self._reconnector.failed(retry_after_s(rejected)), rejected)
+        except KeySetError:
+            raise
+        except (OSError, TimeoutError, QianwanError) as error:
+            await self._pause(self._reconnector.failed(), error)
+        else:
+            return link
+        return None
+
+    async def _login(self, avoid: Link | None) -> Link:
+        credentials = await self._owner.credentials()
+        link = await self._dialer.connect(
+            self._owner,
+            credentials.token,
+            elsewhere=self._elsewhere,
+            avoid=avoid.address if avoid is not None else None,
+        )
+        try:
+            async with asyncio.timeout(LOGIN_S):
+                welcome = await link.login(credentials)
+        except BaseException:
+            link.abort()
+            raise
+        self._elsewhere = False
+        self._reconnector.logged_in()
+        self._born = self._clock()
+        self.link = link
+        self._owner.on_change(StateChange(State.ONLINE))
+        await self._owner.on_online(link, welcome)
+        return link
+
+    async def _watch(self, link: Link) -> Link | None:
+        """Until this connection ends, or another has taken its place."""
+        either: list[asyncio.Future[Any]] = [link.closed, link.leaving]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if link.leaving.done() and link.alive:
+            successor = await self._move(link)
+            if successor is not None:
+                return successor
+        end = link.closed.result() if link.closed.done() else await asyncio.shield(link.closed)
+        log.info("%s", end)
+        self.link = None
+        self._owner.on_offline()
+        await self._pause(self._reconnector.after(end, self._clock() - self._born), end)
+        return None
+
+    async def _move(self, link: Link) -> Link | None:
+        """GOAWAY: log in elsewhere while the old connection still works, then leave it."""
+        notice = link.leaving.result()
+        self._elsewhere = True
+        delay = (notice.retry_after_ms + self._rng.uniform(0, notice.jitter_ms)) / 1000
+        patience = asyncio.ensure_future(self._sleep(delay))
+        try:
+            either: list[asyncio.Future[Any]] = [patience, link.closed]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            patience.cancel()
+        while link.alive:
+            successor = await self._connect_once(avoid=link)
+            if successor is not None:
+                link.close()
+                return successor
+        return None
+
+    async def _pause(self, decision: Decision, reason: Exception) -> None:
+        if decision.stop:
+            raise reason
+        self._elsewhere = self._elsewhere or decision.elsewhere
+        link = self.link
+        if link is None or not link.alive:
+            self._owner.on_change(StateChange(State.WAITING, reason, decision.delay_s))
+        await self._sleep(decision.delay_s)
+
+    def close(self) -> None:
+        if self.link is not None:
+            with contextlib.suppress(OSError):
+                self.link.close(CloseCode.NORMAL)
