@@ -1,0 +1,375 @@
+"""All generator processes together: start them, connect, join, measure, add up.
+
+    with Fleet(shape) as fleet:
+        fleet.connect(window=64)
+        fleet.join("r/hall")
+        result = fleet.measure(Load(rate=100, seconds=10))
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from benchmarks.loadgen.histogram import Histogram
+from benchmarks.loadgen.tokens import TokenMint
+
+CLIENTS_PER_PROCESS = 19_000  # RLIMIT_NOFILE is 20,000 here and cannot be raised
+START_TIMEOUT_S = 60.0
+LEAD_S = 0.3  # between giving out a schedule and its first message
+
+Counters = dict[str, int]
+Progress = Callable[[str, Counters], None]
+
+
+class FleetError(RuntimeError):
+    """The generator could not do what was asked: what it says is for the person at the terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Who is there. In a room `members` are judged and `publishers` are further clients; in pairs every even member
+    sends to the next odd one and there are no further clients."""
+
+    gateways: Sequence[tuple[str, int]]
+    members: int
+    publishers: int = 0
+    pair: bool = False
+    wire: str = "qw1"
+    suite: int = 3
+    key_id: int = 0
+    server_key: bytes = bytes(32)
+    text_size: int = 60
+    ping_s: int = 0
+    online_only: bool = False
+    core: bool = False
+    mint: TokenMint | None = None
+    user_prefix: str = "b"
+    processes: int = 0  # 0: as many as there are cores, or as the limit of open files asks for
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is sent: `rate` messages a second by all publishers together, open loop, for warm_up_s + seconds."""
+
+    rate: float
+    seconds: float
+    warm_up_s: float = 1.0
+    drain_s: float = 10.0
+    hold_ms: float = 0.0  # publishers write what is due every hold_ms (0: at once)
+    nap_us: int = 1000
+
+
+@dataclass(slots=True)
+class Measured:
+    """What arrived. Latencies cover every message due in the window, whenever it arrived; the throughput counts what
+    arrived while the window was open; lost, reordered and duplicated cover the whole load with warm-up and drain."""
+
+    seconds: float
+    offered_per_s: float
+    throughput_per_s: float
+    k_mean: float
+    sent: int
+    acked_per_s: float
+    lost: int
+    reordered: int
+    duplicated: int
+    foreign: int
+    refused: int
+    refusal_code: int
+    closed: int
+    delivery: Histogram
+    ack: Histogram
+    lag: Histogram
+    turn: Histogram
+    cpu_s: list[float] = field(default_factory=list)
+    counters: Counters = field(default_factory=dict)
+
+
+class Process:
+    """The fleet's end of one worker's socket."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self.channel = channel
+        self.waiting = b""
+
+    def ask(self, do: str, **request: Any) -> None:
+        self.channel.sendall(json.dumps({"do": do, **request}).encode() + b"\n")
+
+    def answer(self) -> dict[str, Any]:
+        while b"\n" not in self.waiting:
+            data = self.channel.recv(1 << 20)
+            if not data:
+                raise FleetError("a generator process ended unexpectedly")
+            self.waiting += data
+        line, self.waiting = self.waiting.split(b"\n", 1)
+        result: dict[str, Any] = json.loads(line)
+        if "error" in result:
+            raise FleetError(result["error"])
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one process holds: clients [first, first + members + publishers), publishers last."""
+
+    first: int
+    members: int
+    publishers: int
+    publisher: int  # number of its first publisher
+
+
+def shares(members: int, publishers: int, processes: int, pair: bool) -> list[Share]:
+    """Divide evenly; in pairs only between pairs."""
+    unit = 2 if pair else 1
+    result = []
+    first = publisher = 0
+    for i in range(processes):
+        here = (members // unit * (i + 1) // processes - members // unit * i // processes) * unit
+        sending = publishers * (i + 1) // processes - publishers * i // processes
+        result.append(Share(first, here, sending, first // 2 if pair else publisher))
+        first += here + sending
+        publisher += sending
+    return result
+
+
+class Fleet:
+    """See the module. `close` (or leaving the `with`) ends every process."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        total = shape.members + shape.publishers
+        wanted = shape.processes or max(os.cpu_count() or 1, -(-total // CLIENTS_PER_PROCESS))
+        self.shares = shares(shape.members, shape.publishers, max(1, min(wanted, max(1, shape.members // 2))), shape.pair)
+        self.processes: list[Process] = []
+        self._folder = tempfile.TemporaryDirectory(prefix="qianwan-bench-")
+        self._host: subprocess.Popen[bytes] | None = None
+        self._run = secrets.randbits(32)
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def senders(self) -> int:
+        return self.shape.members // 2 if self.shape.pair else self.shape.publishers
+
+    def user(self, index: int) -> str:
+        return f"{self.shape.user_prefix}{index}"
+
+    # every process at once
+
+    def ask_all(self, do: str, **request: Any) -> list[dict[str, Any]]:
+        for process in self.processes:
+            process.ask(do, **request)
+        return [process.answer() for process in self.processes]
+
+    def counters(self) -> Counters:
+        """Sums over all processes."""
+        return self._sum(self.ask_all("status"))
+
+    def histograms(self) -> dict[str, Histogram]:
+        merged: dict[str, Histogram] = {}
+        for answer in self.ask_all("histograms"):
+            for name, packed in answer.items():
+                merged.setdefault(name, Histogram()).merge(base64.b64decode(packed))
+        return merged
+
+    # phases
+
+    def connect(self, window: int = 64, timeout_s: float = 120.0, progress: Progress | None = None) -> Counters:
+        """Connect and log in everyone, `window` under way in the whole fleet; failed ones are tried three times."""
+        total = self.shape.members + self.shape.publishers
+        each = max(1, window // len(self.processes))
+        seen: Counters = {}
+        for _ in range(3):
+            for process, share in zip(self.processes, self.shares, strict=True):
+                process.ask("connect", to=share.members + share.publishers, window=each)
+            for process in self.processes:
+                process.answer()
+            seen = self._wait("connecting", timeout_s, progress, lambda c: c["live"] - c["closed"] >= total)
+            if seen["live"] - seen["closed"] >= total:
+                return seen
+        raise FleetError(
+            f"{seen['live'] - seen['closed']} of {total} clients logged in; the last code was {seen['close_code']}"
+        )
+
+    def join(self, topic: str, window: int = 64, timeout_s: float = 120.0, progress: Progress | None = None) -> None:
+        """Let every member join; publishers too where the room asks for it (QW1)."""
+        qw1 = self.shape.wire == "qw1"
+        before = self.counters()["joined"]
+        wanted = 0
+        for process, share in zip(self.processes, self.shares, strict=True):
+            to = share.members + (share.publishers if qw1 else 0)
+            wanted += to
+            process.ask("join", topic=topic, to=to, window=max(1, window // len(self.processes)))
+        for process in self.processes:
+            process.answer()
+        seen = self._wait("joining", timeout_s, progress, lambda c: c["joined"] - before >= wanted)
+        if seen["joined"] - before < wanted:
+            raise FleetError(f"{seen['joined'] - before} of {wanted} joined {topic}; code {seen['refusal_code']}")
+
+    def measure(self, load: Load, topic: str = "", progress: Progress | None = None,
+                at_window: Callable[[bool], None] | None = None) -> Measured:
+        """Send by schedule and count. `at_window(True)` is called when the window opens, (False) when it closes."""
+        before = self.counters()
+        start = time.monotonic_ns() + int(LEAD_S * 1e9)
+        begin = start + int(load.warm_up_s * 1e9)
+        end = begin + int(load.seconds * 1e9)
+        self.ask_all("window", begin=begin, end=end, nap_us=load.nap_us)
+        self._schedule(load, topic, start, end)
+        first = self._at(begin, progress, at_window, True)
+        last = self._at(end, progress, at_window, False)
+        listeners = 1 if self.shape.pair else self.shape.members
+        seen = self._wait("draining", load.drain_s, progress, lambda c: self._drained(c, before, listeners))
+        return self._measured(load, before, seen, first, last, listeners)
+
+    def _schedule(self, load: Load, topic: str, start: int, end: int) -> None:
+        for process, share in zip(self.processes, self.shares, strict=True):
+            pair = self.shape.pair
+            sending = share.members // 2 if pair else share.publishers
+            if not sending or load.rate <= 0:
+                continue
+            interval = 1e9 * self.senders / (load.rate * sending)
+            targets = [f"u/{self.user(share.first + 2 * k + 1)}" for k in range(sending)] if pair else [topic]
+            process.ask(
+                "schedule", first=0 if pair else share.members, step=2 if pair else 1, publisher=share.publisher,
+                targets=targets, repeat=1 if pair else sending, interval_ns=interval,
+                start=start + int(interval * share.first / max(1, self.shape.members + self.shape.publishers)),
+                stop=end, hold_ns=int(load.hold_ms * 1e6),
+            )
+            process.answer()
+
+    def _drained(self, now: Counters, before: Counters, listeners: int) -> bool:
+        sent = now["sent"] - before["sent"]
+        acked = now["acked"] + now["refused"] - before["acked"] - before["refused"]
+        answered = self.shape.wire != "qw1" or self.shape.core or acked >= sent
+        return now["sending"] == 0 and now["tracked"] - before["tracked"] >= sent * listeners and answered
+
+    def _measured(self, load: Load, before: Counters, seen: Counters, first: list[dict[str, Any]],
+                  last: list[dict[str, Any]], listeners: int) -> Measured:
+        hist = self.histograms()
+        gone = {name: seen[name] - before[name] for name in seen}
+        span = [(b["at"] - a["at"]) / 1e9 for a, b in zip(first, last, strict=True)]
+        cpu = [(b["counters"]["cpu_ns"] - a["counters"]["cpu_ns"]) / 1e9 / s * load.seconds
+               for a, b, s in zip(first, last, span, strict=True)]
+        records = gone["window_records"]
+        return Measured(
+            seconds=load.seconds,
+            offered_per_s=load.rate * listeners,
+            throughput_per_s=gone["in_window"] / load.seconds,
+            k_mean=gone["in_window"] / records if records else 0.0,
+            sent=gone["sent"],
+            acked_per_s=gone["acked_in_window"] / load.seconds,
+            lost=gone["sent"] * listeners - gone["tracked"],
+            reordered=gone["reordered"], duplicated=gone["duplicated"], foreign=gone["foreign"],
+            refused=gone["refused"], refusal_code=seen["refusal_code"], closed=gone["closed"],
+            delivery=hist["delivery"], ack=hist["ack"], lag=hist["lag"], turn=hist["turn"],
+            cpu_s=cpu, counters=gone,
+        )
+
+    # waiting
+
+    def _at(self, when_ns: int, progress: Progress | None, at_window: Callable[[bool], None] | None,
+            opening: bool) -> list[dict[str, Any]]:
+        """Sleep until `when_ns`, then take everyone's status."""
+        while (left := when_ns - time.monotonic_ns()) > 0:
+            time.sleep(min(left / 1e9, 1.0))
+            if progress is not None and left > 1_000_000_000:
+                progress("warming up" if opening else "measuring", self.counters())
+        if at_window is not None:
+            at_window(opening)
+        return self.ask_all("status")
+
+    def _wait(self, what: str, timeout_s: float, progress: Progress | None,
+              done: Callable[[Counters], bool]) -> Counters:
+        """Until done, until nothing is under way any more, or until the time is over."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            seen = self.counters()
+            if done(seen) or time.monotonic() > deadline or (what == "connecting" and not seen["busy"]):
+                return seen
+            if progress is not None:
+                progress(what, seen)
+            time.sleep(0.1)
+
+    @staticmethod
+    def _sum(answers: list[dict[str, Any]]) -> Counters:
+        total: Counters = {"busy": 0, "sending": 0}
+        for answer in answers:
+            total["busy"] += answer["busy"]
+            total["sending"] += answer["sending"]
+            for name, value in answer["counters"].items():
+                total[name] = max(total.get(name, 0), value) if name.endswith("_code") else total.get(name, 0) + value
+        return total
+
+    # processes
+
+    def _start(self) -> None:
+        path = str(Path(self._folder.name) / "fleet")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            listener.bind(path)
+            listener.listen(len(self.shares))
+            listener.settimeout(START_TIMEOUT_S)
+            self._host = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.loadgen.worker", "--socket", path, "--processes", str(len(self.shares))]
+            )
+            found: dict[int, Process] = {}
+            while len(found) < len(self.shares):
+                channel, _ = listener.accept()
+                channel.settimeout(START_TIMEOUT_S)
+                process = Process(channel)
+                found[process.answer()["hello"]] = process
+        self.processes = [found[i] for i in range(len(self.shares))]
+        for process, share in zip(self.processes, self.shares, strict=True):
+            process.ask("open", swarm=self._swarm(share), mint=self._mint(), user_prefix=self.shape.user_prefix)
+        for process in self.processes:
+            process.answer()
+
+    def _mint(self) -> dict[str, str] | None:
+        mint = self.shape.mint
+        if mint is None:
+            return None
+        return {"kid": mint.kid, "seed": mint.seed, "issuer": mint.issuer, "audience": mint.audience}
+
+    def _swarm(self, share: Share) -> dict[str, Any]:
+        shape = self.shape
+        return {
+            "wire": shape.wire, "gateways": list(shape.gateways), "count": share.members + share.publishers,
+            "tracked": share.members, "first": share.first, "slots": 1 if shape.pair else max(1, shape.publishers),
+            "pair": shape.pair, "text_size": shape.text_size, "suite": shape.suite, "key_id": shape.key_id,
+            "server_key": shape.server_key.hex(), "ping_s": shape.ping_s, "run_id": self._run,
+            "online_only": shape.online_only, "core": shape.core,
+        }
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.channel.close()
+        if self._host is not None:
+            try:
+                self._host.wait(10)
+            except subprocess.TimeoutExpired:
+                self._host.kill()
+                self._host.wait()
+        self._folder.cleanup()

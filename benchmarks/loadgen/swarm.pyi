@@ -1,0 +1,53 @@
+from collections.abc import Iterable, Sequence
+
+WIRES: tuple[str, ...]
+
+class Swarm:
+    """One process full of clients. Every method returns at once except `run`. Times are CLOCK_MONOTONIC ns."""
+
+    def __init__(
+        self,
+        *,
+        wire: str,
+        gateways: Iterable[tuple[str, int]],
+        count: int,
+        tracked: int,
+        first: int,
+        slots: int = 1,
+        pair: bool = False,
+        text_size: int = 60,
+        suite: int = 3,
+        key_id: int = 0,
+        server_key: bytes = ...,
+        ping_s: int = 0,
+        run_id: int = 0,
+        online_only: bool = False,
+        core: bool = False,
+        nap_us: int = 0,
+    ) -> None: ...
+    def login_with(self, tokens: bytes, offsets: Sequence[int]) -> None: ...
+    def connect(self, to: int, window: int, churn: int = 0) -> None: ...
+    def join(self, topic: bytes, to: int, window: int) -> None: ...
+    def schedule(
+        self,
+        *,
+        first: int,
+        step: int,
+        publisher: int,
+        targets: Sequence[bytes],
+        interval_ns: float,
+        start: int,
+        stop: int,
+        hold_ns: int = 0,
+    ) -> None: ...
+    def window(self, begin: int, end: int) -> None: ...
+    def forget_logins(self) -> None: ...
+    def set_nap(self, us: int) -> None: ...
+    def run(self, until: int) -> None: ...
+    def counters(self) -> dict[str, int]: ...
+    def histograms(self) -> dict[str, bytes]: ...
+    @property
+    def sending(self) -> bool: ...
+    @property
+    def busy(self) -> bool: ...
+    def close_all(self) -> None: ...

@@ -1,0 +1,1 @@
+"""One file per protocol that the swarm speaks. Each fills a `Wire` table of `types.pxd`."""
