@@ -35,6 +35,16 @@ ROOMS: dict[str, list[str]] = {
     "frame.varint": [],
     "frame.websocket": [],
     "crypto.handshake": [],
+    "benchmarks.loadgen.histogram": [],
+    "benchmarks.loadgen.stamp": [],
+    "benchmarks.loadgen.delivery": [],
+    "benchmarks.loadgen.sockets": [],
+    "benchmarks.loadgen.wires.message": [],
+    "benchmarks.loadgen.wires.qw1": [],
+    "benchmarks.loadgen.wires.mqtt": [],
+    "benchmarks.loadgen.wires.nats": [],
+    "benchmarks.loadgen.wires.websocket": [],
+    "benchmarks.loadgen.swarm": [],
     # ROOMS-END
 }
 
