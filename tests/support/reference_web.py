@@ -1,6 +1,6 @@
-"""A slow second reading of WebSocket frames, the HTTP upgrade and PROXY v2, written from their specifications.
+"""A slow second reading of WebSocket frames, the HTTP upgrade and PROXY v2, from their specifications.
 
-Results speak the vocabulary of the C parsers: (bytes consumed, value), or (NEED_MORE | MALFORMED | TOO_BIG, None).
+Results speak the C parsers' vocabulary: (bytes consumed, value), or (NEED_MORE | MALFORMED | TOO_BIG, None).
 """
 
 from __future__ import annotations

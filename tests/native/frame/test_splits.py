@@ -1,4 +1,4 @@
-"""However the bytes arrive, the verdict is the same: one position from which on it is known, and never changes."""
+"""However the bytes arrive, the verdict is the same: from one position on it is known and never changes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def test_a_stream_of_frames_split_anywhere_gives_the_same_frames() -> None:
     stream = b"".join(frames.build(t, b"x" * (t * 40), ack=t if t % 2 else None) for t in range(1, 12))
 
     def fed(pieces: list[bytes]) -> list[object]:
-        held, found = b"", []
+        held = b""
+        found: list[object] = []
         for piece in pieces:
             held += piece
             while True:
