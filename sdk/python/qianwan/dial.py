@@ -73,13 +73,13 @@ class Dialer:
         """A Link after its handshake. Raises ConnectFailed, KeySetError or HandshakeRejected (OVERLOADED
         wins).
         """
-        addresses = list(await self._addresses(token, elsewhere))
+        addresses = list(await self.addresses_for(token, elsewhere))
         if avoid in addresses and len(addresses) > 1:
             addresses.remove(avoid)
             addresses.append(avoid)
         return await self._race(addresses, owner)
 
-    async def _addresses(self, token: str, elsewhere: bool) -> Sequence[Address]:
+    async def addresses_for(self, token: str, elsewhere: bool) -> Sequence[Address]:
         settings = self._settings
         if not settings.lbs_urls:
             return settings.addresses
@@ -126,7 +126,7 @@ class Dialer:
         if self._keys is None or keys.issued_at >= self._keys.issued_at:
             self._keys = keys
 
-    def _server_key(self) -> ServerKey:
+    def server_key(self) -> ServerKey:
         if self._keys is not None:
             return self._keys.choose(time.time())
         return ServerKey(UNKNOWN_KEY_ID, ciphers.PUBLIC_OF(os.urandom(32)), 0, 0)
@@ -184,7 +184,7 @@ class Dialer:
         """
         async with asyncio.timeout(self._settings.attempt_s):
             for _ in range(2 + len(SUITES)):
-                key, suite = self._server_key(), self._suite()
+                key, suite = self.server_key(), self._suite()
                 link = Link(Wire(suite, key.key_id, key.public), owner, self._rng)
                 try:
                     await link.open(address, self._settings.tls)

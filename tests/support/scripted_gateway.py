@@ -1,0 +1,261 @@
+"""A gateway whose faults a test writes: withheld or repeated messages, lost acks, sudden ends, refusals.
+
+It keeps conversations in memory and knows sync, pull, ack and rooms, no more. A token is just the user's
+name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from tests.support.qw1_responder import Responder, Taken, frame, read_uv, uv
+
+pack = msgspec.msgpack.encode
+unpack = msgspec.msgpack.decode
+
+
+class KeyRing:
+    """A root and one server key, signed."""
+
+    def __init__(self, key_id: int = 7) -> None:
+        self.root = Ed25519PrivateKey.generate()
+        self.server = X25519PrivateKey.generate()
+        self.key_id = key_id
+
+    @property
+    def root_text(self) -> str:
+        raw = self.root.public_key().public_bytes_raw()
+        return "qwroot1." + base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+    def key_set(self, *, not_before: int = 0, not_after: int = 2**32 - 1, issued: int | None = None) -> bytes:
+        body = b"QWKS\x01" + int(time.time() if issued is None else issued).to_bytes(4, "big") + b"\x01"
+        body += self.key_id.to_bytes(2, "big") + self.server.public_key().public_bytes_raw()
+        body += not_before.to_bytes(4, "big") + not_after.to_bytes(4, "big")
+        return body + self.root.sign(body)
+
+
+class Peer(asyncio.Protocol):
+    """One connection."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, gateway: ScriptedGateway) -> None:
+        self.gateway = gateway
+        self.responder = Responder(gateway.keys.server.private_bytes_raw())
+        self.user = self.device = ""
+        self.sent_msgs = 0
+        self.acked = 0
+        self.rooms: set[str] = set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.gateway.peers.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.responder.buffer += data
+        if self.responder.rx is None:
+            hello = self.responder.hello()
+            if hello is None or not self._greet(*hello):
+                return
+        for taken in self.responder.frames():
+            if taken.ack is not None:
+                assert taken.ack <= self.sent_msgs
+                self.acked = taken.ack
+            self._take(taken)
+
+    def _greet(self, preamble: bytes, message1: bytes) -> bool:
+        reject = self.gateway.reject
+        data = b""
+        if reject is None and int.from_bytes(preamble[6:8], "big") != self.gateway.keys.key_id:
+            reject, data = 3, self.gateway.keys.key_set()
+        elif reject is None and preamble[4] not in self.gateway.suites:
+            reject = 2
+        elif reject == 4:
+            data = uv(self.gateway.retry_after_ms)
+        self.gateway.greetings.append(preamble)
+        if reject is not None:
+            self.transport.write(b"\0\0" + bytes([reject]) + len(data).to_bytes(2, "big") + data)
+            self.transport.close()
+            return False
+        clock = uv(int(time.time() * 1000))
+        hello = b"\x01" + uv(len(clock)) + clock + b"\x02\x05gate1"
+        self.transport.write(self.responder.accept(message1, hello))
+        return True
+
+    def say(self, *frames: bytes) -> None:
+        self.transport.write(self.responder.seal(*frames))
+
+    def push(self, message: list[Any]) -> None:
+        self.sent_msgs += 1
+        self.say(frame(6, pack(message)))
+
+    def _take(self, taken: Taken) -> None:
+        gateway = self.gateway
+        gateway.seen.append(taken.kind)
+        if taken.kind == 4:
+            self._login(taken.body)
+        elif taken.kind == 1 and gateway.pong:
+            self.say(frame(2, uv(1)))
+        elif taken.kind in (8, 10):
+            request, at = read_uv(taken.body, 0)
+            name = taken.body[at + 1 : at + 1 + taken.body[at]].decode()
+            payload = taken.body[at + 1 + taken.body[at] :]
+            if taken.kind == 8:
+                gateway.send(self, request, name, unpack(payload))
+            else:
+                gateway.called(self, request, name, unpack(payload))
+        elif taken.kind == 16:
+            gateway.goodbyes.append(read_uv(taken.body, 0)[0])
+            self.transport.close()
+
+    def _login(self, body: bytes) -> None:
+        parts, at = [], 1
+        for _ in range(3):
+            size, at = read_uv(body, at)
+            parts.append(body[at : at + size])
+            at += size
+        token, proof, device = parts
+        key = sha256(token).digest()
+        if not hmac.compare_digest(
+            proof, hmac.digest(key, b"qw1 auth" + self.responder.handshake_hash, "sha256")
+        ):
+            self.end(4001, "wrong binding")
+            return
+        code = self.gateway.refuse_login(token.decode())
+        if code:
+            self.end(code, "refused")
+            return
+        self.user, self.device = token.decode(), device.decode()
+        for other in list(self.gateway.peers):
+            if other is not self and (other.user, other.device) == (self.user, self.device):
+                other.end(4003, "superseded")
+        self.gateway.peers.add(self)
+        self.gateway.logins += 1
+        welcome = [b"12345678", self.user, int(time.time() * 1000), 1, self.gateway.ping_interval_s, "gate1"]
+        self.say(frame(5, pack(welcome)))
+
+    def end(self, code: int, text: str = "") -> None:
+        self.gateway.peers.discard(self)
+        self.say(frame(16, uv(code) + text.encode()))
+        self.transport.close()
+
+
+class ScriptedGateway:
+    """`async with ScriptedGateway() as gateway:`; connect to `gateway.address` with
+    `gateway.keys.root_text`.
+    """
+
+    def __init__(self, keys: KeyRing | None = None) -> None:
+        self.keys = keys or KeyRing()
+        self.suites = {1, 2, 3}
+        self.reject: int | None = None
+        self.retry_after_ms = 50
+        self.ping_interval_s = 60
+        self.pong = True
+        self.peers: set[Peer] = set()
+        self.log: dict[str, list[list[Any]]] = defaultdict(list)
+        self.ids: dict[str, list[int]] = {}
+        self.acks: dict[str, int] = {}
+        self.seen: list[int] = []
+        self.calls: list[tuple[str, Any]] = []
+        self.greetings: list[bytes] = []
+        self.goodbyes: list[int] = []
+        self.logins = 0
+        self.live: Callable[[list[Any]], bool] = lambda message: True
+        self.answers: Callable[[list[Any]], bool] = lambda payload: True
+        self.refuse_login: Callable[[str], int] = lambda token: 0
+        self._server_id = 1000
+
+    async def __aenter__(self) -> ScriptedGateway:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Peer(self), "127.0.0.1", 0)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._server.close()
+        for peer in list(self.peers):
+            peer.transport.abort()
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def store(self, conversation: str, sender: str, text: str, client_id: str = "") -> list[Any]:
+        """A message of somebody else appears in the log; nobody is told."""
+        self._server_id += 1
+        log = self.log[conversation]
+        message = [conversation, len(log) + 1, self._server_id, int(time.time() * 1000), sender]
+        message += [client_id or f"c{self._server_id}", 0, {"text": text}, None, None, 0]
+        log.append(message)
+        return message
+
+    def deliver(self, user: str, message: list[Any]) -> None:
+        for peer in self.peers:
+            if peer.user == user:
+                peer.push(message)
+
+    def send(self, peer: Peer, request: int, target: str, payload: list[Any]) -> None:
+        client_id = payload[0]
+        if target.startswith("r/"):
+            self._server_id += 1
+            message = [target, 0, self._server_id, 1, peer.user, client_id, *payload[1:3], None, None, 0]
+            for other in self.peers:
+                if target in other.rooms:
+                    other.say(frame(7, b"\x01" + pack(message)))
+            peer.say(frame(9, uv(request) + uv(0) + pack([self._server_id, 0, 1])))
+            return
+        if target == "u/nobody":
+            peer.say(frame(9, uv(request) + uv(404) + pack(["no such user"])))
+            return
+        if client_id not in self.ids:
+            first, second = sorted([peer.user, target[2:]])
+            conversation = f"s/{first}:{second}" if target.startswith("u/") else target
+            message = self.store(conversation, peer.user, payload[2].get("text", ""), client_id)
+            self.ids[client_id] = [message[2], message[1], message[3]]
+            if self.live(message):
+                self.deliver(target[2:], message)
+        if self.answers(payload):
+            peer.say(frame(9, uv(request) + uv(0) + pack(self.ids[client_id])))
+
+    def called(self, peer: Peer, request: int, method: str, args: Any) -> None:
+        self.calls.append((method, args))
+        result: Any = {}
+        code = 0
+        if method == "sync":
+            rows = [
+                [name, len(log), 0, 1, self.acks.get(name, 0)]
+                for name, log in self.log.items()
+                if not name.startswith("s/") or peer.user in name[2:].split(":")
+            ]
+            result = {"conversations": rows, "cursor": self._server_id, "more": False}
+        elif method == "pull":
+            last = args.get("to_seq") or 1 << 60
+            found = [m for m in self.log[args["conversation"]] if args["from_seq"] <= m[1] <= last]
+            result = {"messages": found[: args["limit"]], "more": len(found) > args["limit"]}
+        elif method == "ack":
+            self.acks.update(args["acks"])
+        elif method == "room.join":
+            peer.rooms.add("r/" + args["room"])
+            result = {"room": args["room"], "online": len(self.peers)}
+        elif method == "room.leave":
+            peer.rooms.discard("r/" + args["room"])
+        elif method == "never":
+            return
+        elif method != "time":
+            code, result = 404, ["no such method"]
+        peer.say(frame(11, uv(request) + uv(code) + pack(result)))
