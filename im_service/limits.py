@@ -66,6 +66,8 @@ class Settings(Struct, kw_only=True, frozen=True):
     rooms_per_connection: int = 20
     room_autocreate: bool = True  # joining an unknown room makes it
     room_ring: int = 50  # most messages a room's entry ring may keep
+    room_normal_rate: Rate = Rate(20, 200)  # normal messages a member gets of one room; more are dropped
+    room_high_rate: Rate = Rate(10, 100)  # high priority ones; what is above competes as normal
     room_notice_members: int = 200  # in and out notices are off above this many people online
     room_queue: int = 1000
     room_attributes_bytes: int = 4096

@@ -92,14 +92,14 @@ class Options(Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=Tru
     highPriority: Flag = UNSET
     abandonRatio: Annotated[int, Meta(ge=0, le=9999)] | UnsetType = UNSET
     skipHistory: Flag = UNSET
-    tags: Annotated[list[str], Meta(min_length=1, max_length=16)] | UnsetType = UNSET
+    tag: Annotated[str, Meta(min_length=1, max_length=64)] | UnsetType = UNSET
 
 
 DEFAULTS_TRUE = ("history", "roam", "persistent", "sendersync", "push", "badge", "route", "sessionUpdate")
 DEFAULTS_FALSE = (
     "checkFriend", "senderNoSense", "receiverNoSense", "onlineOnly", "receipt", "highPriority", "skipHistory",
 )  # fmt: skip
-ROOM_ONLY = ("highPriority", "abandonRatio", "skipHistory", "tags")
+ROOM_ONLY = ("highPriority", "abandonRatio", "skipHistory", "tag")
 NOT_IN_ROOMS = (
     "roam", "persistent", "sendersync", "push", "badge", "needPushNick", "sessionUpdate", "checkFriend", "pushContent",
     "payload", "forcePush", "target", "senderNoSense", "receiverNoSense", "onlineOnly", "expire", "receipt",
@@ -242,7 +242,7 @@ def resolve(o: Options, kind: str) -> Resolved:
         o = msgspec.structs.replace(o, **changes)
     special = (
         o.target, o.checkFriend, o.pushContent, o.payload, o.forcePush, o.needPushNick, o.env, o.antispam,
-        o.highPriority, o.abandonRatio, o.skipHistory, o.tags,
+        o.highPriority, o.abandonRatio, o.skipHistory, o.tag,
     )  # fmt: skip
     expire_ms = 0 if o.expire is UNSET else o.expire * 1000
     plain = target is None and all(value is UNSET for value in special)

@@ -1,0 +1,1 @@
+"""Accounts, devices, relations and presence."""

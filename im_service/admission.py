@@ -1,0 +1,94 @@
+"""May this be sent? The synchronous checks, in their fixed order, on what is remembered.
+
+account, module mute, membership, group or room mute, blacklist, friend, rate. The hooks come after (messages.py).
+"""
+
+from __future__ import annotations
+
+from im_service.errors import Code, ImError, rate_limited
+from im_service.ids import ROOM, SINGLE
+from im_service.limits import Limiter, Settings
+from im_service.options import Resolved
+from im_service.routes import Route
+from im_service.sessions import SessionState
+
+PASSED = 0
+SILENTLY_BLOCKED = 1
+"""Stored for the sender only, acknowledged as if it were delivered."""
+
+
+class Admission:
+    """The checks of one process; buckets are per process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._friend_only = settings.friend_only
+        self._account = Limiter(settings.account_rate)
+        self._device = Limiter(settings.device_rate)
+        self._conversation = Limiter(settings.conversation_rate)
+        self._stranger = Limiter(settings.stranger_rate)
+        self._blocked = settings.blacklist_answer or SILENTLY_BLOCKED
+
+    def check(self, state: SessionState, route: Route, options: Resolved, now: int) -> int:
+        """PASSED; or the code to tell a blacklisted sender (7101, or 1 = none). Raises ImError otherwise."""
+        account = route.account
+        if account is not None:
+            if account.disabled_ms > now:
+                raise ImError(Code.ACCOUNT_DISABLED, None, {"until_ms": account.disabled_ms})
+            kind = route.kind
+            muted = account.single_ms if kind == SINGLE else account.room_ms if kind == ROOM else account.group_ms
+            if muted > now:
+                raise ImError(Code.MUTED, "the account may not send here", {"until_ms": muted})
+        pair = route.pair
+        if pair is None:
+            self._place(state, route, now)
+        elif pair.black:
+            wait = self._rate(state, route, now)
+            if wait is not None and self._blocked == SILENTLY_BLOCKED:
+                raise wait
+            if wait is not None:
+                raise ImError(Code.BLACKLISTED)
+            return self._blocked
+        elif not pair.friend:
+            if self._friend_only or (not options.plain and options.options.checkFriend is True):
+                raise ImError(Code.FORBIDDEN, "friends only")
+        wait = self._rate(state, route, now)
+        if wait is not None:
+            raise wait
+        return PASSED
+
+    def _place(self, state: SessionState, route: Route, now: int) -> None:
+        """Membership and mute of a group or room."""
+        group = route.group
+        if group is None:
+            if route.room is not None:
+                route.room.admit(state, now)
+            return
+        if group.record is None:
+            raise ImError(Code.GROUP_NOT_FOUND)
+        member = route.member
+        if member is None or member.record is None:
+            raise ImError(Code.NOT_GROUP_MEMBER)
+        if member.muted_ms > now:
+            raise ImError(Code.MUTED, "muted in the group", {"until_ms": member.muted_ms})
+        if group.mute_all and not member.manager:
+            raise ImError(Code.MUTED, "the group is muted")
+
+    def _rate(self, state: SessionState, route: Route, now: int) -> ImError | None:
+        """Take one token everywhere, or say where there was none."""
+        account = route.account
+        if account is not None:
+            limit = self._account
+            if not limit.off and (wait := limit.take(account.bucket, now)):
+                return rate_limited(wait, "account")
+        limit = self._device
+        if not limit.off and (wait := limit.take(state.bucket, now)):
+            return rate_limited(wait, "device")
+        limit = self._conversation
+        if not limit.off and (wait := limit.take(route.bucket, now)):
+            return rate_limited(wait, "conversation")
+        limit = self._stranger
+        if not limit.off and account is not None and route.pair is not None and not route.pair.friend:
+            wait = limit.take(account.stranger, now)
+            if wait:
+                return rate_limited(wait, "stranger")
+        return None

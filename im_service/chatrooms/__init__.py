@@ -1,0 +1,1 @@
+"""Chatrooms: no limit of members, no row per member."""

@@ -1,0 +1,128 @@
+"""Entering and leaving chatrooms."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Raw
+
+from frame.constants import FrameType
+from im_service.calls import Args, Caller, method
+from im_service.chatrooms.room import RoomState, RoomTable
+from im_service.errors import Code, ImError
+from im_service.ids import check_id
+from im_service.limits import Settings
+from im_service.models import notice_event
+from im_service.ports import Downlink
+from im_service.sessions import Sessions, SessionState
+from im_service.storage.base import Store
+
+EVENT = int(FrameType.EVENT)
+Tags = Annotated[list[str], Meta(max_length=4)]
+
+
+class JoinArgs(Args):
+    room: str
+    tags: Tags = []
+
+
+class RoomArgs(Args):
+    room: str
+
+
+class RoomDoor:
+    """Who is in a room is a fact of connections: it ends with them."""
+
+    def __init__(
+        self, store: Store, table: RoomTable, sessions: Sessions, downlink: Downlink, settings: Settings
+    ) -> None:
+        self._store = store
+        self._table = table
+        self._sessions = sessions
+        self._downlink = downlink
+        self._per_connection = settings.rooms_per_connection
+        self._notice_members = settings.room_notice_members
+
+    @method(
+        "room.join", Code.ROOM_NOT_FOUND, Code.ROOM_BLACKLISTED, Code.CONFLICT, result="{room, online, attributes, recent}"
+    )
+    async def join(self, caller: Caller, args: JoinArgs) -> dict[str, Any]:
+        """Enter a room with this connection, in up to 4 tags. Several rooms a connection; a repeat changes the tags."""
+        room = await self._table.get(check_id(args.room, "room"))
+        state = self._state(caller)
+        room.enter(caller.user)
+        tags = tuple(dict.fromkeys(check_id(tag, "tag") for tag in args.tags))
+        session = state.session
+        if args.room not in state.rooms:
+            if len(state.rooms) >= self._per_connection:
+                raise ImError(Code.CONFLICT, f"at most {self._per_connection} rooms a connection")
+            newcomer = caller.user not in room.members
+            state.rooms[args.room] = room
+            room.members.setdefault(caller.user, {})[session.node, session.conn] = state
+            self._downlink.join(session, room.topic)
+            if newcomer:
+                self._tell(room, "room.enter", caller.user, state)
+        self._set_tags(state, room, tags)
+        recent = [Raw(message) for message in room.ring]
+        return {"room": args.room, "online": room.online, "attributes": room.info.attributes, "recent": recent}
+
+    def _set_tags(self, state: SessionState, room: RoomState, tags: tuple[str, ...]) -> None:
+        before = state.tags.get(room.room, ())
+        for tag in before:
+            if tag not in tags:
+                self._downlink.leave(state.session, f"{room.topic}#{tag}")
+        for tag in tags:
+            if tag not in before:
+                self._downlink.join(state.session, f"{room.topic}#{tag}")
+        state.tags[room.room] = tags
+
+    def _state(self, caller: Caller) -> SessionState:
+        if caller.session is None:
+            raise ImError(Code.INVALID, "only a connection can be in a room")
+        return self._sessions.get(caller.session) or self._sessions.stray(caller.session)
+
+    @method("room.leave", result="{}")
+    async def leave(self, caller: Caller, args: RoomArgs) -> dict[str, Any]:
+        """Leave a room with this connection. Leaving a room one is not in is fine."""
+        state = self._state(caller)
+        room = state.rooms.get(args.room)
+        if room is not None:
+            await self.drop(state, room, "room.exit")
+        return {}
+
+    async def drop(
+        self, state: SessionState, room: RoomState, event: str, data: dict[str, Any] | None = None
+    ) -> None:
+        """Take one session out of a room. With the user's last session his transient queue elements go."""
+        session = state.session
+        if state.rooms.pop(room.room, None) is None:
+            return
+        self._downlink.leave(session, room.topic)
+        self._set_tags(state, room, ())
+        state.tags.pop(room.room, None)
+        state.routes.pop(room.topic, None)
+        here = room.members.get(session.user, {})
+        here.pop((session.node, session.conn), None)
+        if here:
+            return
+        room.members.pop(session.user, None)
+        self._tell(room, event, session.user, state, data)
+        if room.record is None:
+            return
+        gone = await self._store.queue_clear(room.room, session.user)
+        if gone:
+            body = {"room": room.room, "op": "exit", "keys": [item.key for item in gone]}
+            self._downlink.publish(room.topic, EVENT, notice_event("room.queue", body))
+
+    async def logout(self, state: SessionState) -> None:
+        """The connection is gone: so is it from its rooms."""
+        for room in list(state.rooms.values()):
+            await self.drop(state, room, "room.exit")
+
+    def _tell(
+        self, room: RoomState, event: str, user: str, state: SessionState, data: dict[str, Any] | None = None
+    ) -> None:
+        """In and out notices, unless the room does not want them or is too full for them."""
+        if room.info.notices and room.online <= self._notice_members:
+            body = {"room": room.room, "user": user, "online": room.online, **(data or {})}
+            self._downlink.publish(room.topic, EVENT, notice_event(event, body), 0, state.session)

@@ -1,0 +1,115 @@
+"""From a committed message to the connections: which topics, who is left out, what goes to push and copy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import UNSET
+
+from frame.constants import FrameType
+from im_service.models import room_event
+from im_service.options import SENDER_SYNC, Resolved
+from im_service.ports import Downlink, Publication, Reply, Session
+from im_service.routes import Route
+from im_service.sessions import Sessions, SessionState
+
+if TYPE_CHECKING:
+    from im_service.chatrooms.room import RoomState
+    from im_service.messages import Pending
+
+MSG = int(FrameType.MSG)
+EVENT = int(FrameType.EVENT)
+SEND_ACK = int(FrameType.SEND_ACK)
+SERVER_NODE = -1
+"""Node of publications that no connection asked for."""
+
+
+class Outbox:
+    """What a batch wants sent: publications in commit order, then the replies."""
+
+    __slots__ = ("_node", "_publications", "_replies", "_runs")
+
+    def __init__(self) -> None:
+        self._node = SERVER_NODE
+        self._publications: list[Publication] = []
+        self._runs: list[tuple[int, list[Publication]]] = []
+        self._replies: dict[int, list[Reply]] = {}
+
+    def publish(self, node: int, topic: str, type: int, body: bytes, priority: int = 0, exclude: int = 0) -> None:
+        """`exclude` is a connection of `node`."""
+        if node != self._node and exclude:
+            self._publications = []
+            self._runs.append((node, self._publications))
+            self._node = node
+        elif not self._runs:
+            self._runs.append((self._node, self._publications))
+        self._publications.append((topic, type, body, priority, exclude))
+
+    def reply(self, session: Session, type: int, request: int, code: int, payload: bytes) -> None:
+        replies = self._replies.get(session.node)
+        if replies is None:
+            replies = self._replies[session.node] = []
+        replies.append((session.conn, type, request, code, payload))
+
+    def flush(self, downlink: Downlink) -> None:
+        for node, publications in self._runs:
+            downlink.publish_many(node, publications)
+        for node, replies in self._replies.items():
+            downlink.reply_many(node, replies)
+
+
+class Aside(Protocol):
+    """What happens to a message beside its delivery: vendor push and copies (aside.py)."""
+
+    def offer(self, entry: Pending, server_id: int, message: bytes) -> None: ...
+
+
+class Delivery:
+    """Live delivery. `sees_all`: every session of every user is known here, so absent users need no publish."""
+
+    def __init__(self, downlink: Downlink, sessions: Sessions, sees_all: bool) -> None:
+        self.downlink = downlink
+        self._sessions = sessions
+        self._sees_all = sees_all
+        self.aside: Aside | None = None
+
+    def live(
+        self, out: Outbox, state: SessionState | None, route: Route, options: Resolved, message: bytes,
+        blocked: bool, receivers: Sequence[str] | None, now: int,
+    ) -> None:  # fmt: skip
+        """Publish one message to those who may see it now. `blocked`: only the sender's own devices may."""
+        if state is None:
+            node, conn = SERVER_NODE, 0
+        else:
+            session = state.session
+            node, conn = session.node, session.conn
+        theirs = route.theirs
+        if theirs is not None:
+            if not blocked and (theirs.live or not self._sees_all):
+                out.publish(node, route.topic, MSG, message)
+        elif route.room is not None:
+            if not blocked:
+                self._room(out, node, route.room, options, message, now)
+            return
+        elif receivers is not None:
+            for user in () if blocked else receivers:
+                out.publish(node, "u/" + user, MSG, message)
+        elif not blocked:
+            out.publish(node, route.topic, MSG, message, 0, conn)
+            return
+        mine = route.mine
+        if options.bits & SENDER_SYNC and (mine is None or len(mine.live) > 1 or not self._sees_all or not conn):
+            out.publish(node, route.self_topic, MSG, message, 0, conn)
+
+    def _room(
+        self, out: Outbox, node: int, room: RoomState, options: Resolved, message: bytes, now: int
+    ) -> None:
+        """To the members, the sender's own connection too (the order of a room is the order of its topic)."""
+        if room.drops(options, now):
+            return
+        room.remember(message)
+        asked = options.options
+        topic = room.topic if asked.tag is UNSET else f"{room.topic}#{asked.tag}"
+        out.publish(node, topic, EVENT, room_event(message), 1 if asked.highPriority is True else 0)

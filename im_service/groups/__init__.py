@@ -1,0 +1,1 @@
+"""Groups: members with roles, up to 5,000."""

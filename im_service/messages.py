@@ -1,0 +1,346 @@
+"""The pipeline of a send: decode, check, commit, publish, acknowledge.
+
+The order of checks is fixed (docs/MESSAGES.md): account, module mute, membership, group or room mute, blacklist,
+friend, rate, moderation hook, callback hook. A send whose (session, target) is resolved and that no hook wants takes
+the fast path and touches no coroutine; the others wait in a lane, one per (session, target), in order.
+Nothing is acknowledged or published before its commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+
+import msgspec
+from msgspec import UNSET
+
+from frame.constants import FrameType
+from im_service.admission import PASSED, SILENTLY_BLOCKED, Admission
+from im_service.bodies import check_body
+from im_service.delivery import Delivery, Outbox
+from im_service.errors import REFUSALS, Code, ImError, refusal
+from im_service.ids import ServerIds
+from im_service.models import SendRequest, decode_send, encode, message_bytes, pack_payload
+from im_service.options import SENDER_SYNC, STORED, OptionTable, Resolved
+from im_service.ports import Action, Clock, Draft, Hook, Session
+from im_service.routes import Route, Routes
+from im_service.sessions import Sessions, SessionState
+from im_service.storage.base import Store
+from im_service.storage.errors import StoreError
+from im_service.storage.records import (
+    BADGE,
+    RECEIPT,
+    RECEIVER_NO_SENSE,
+    AppendResult,
+    AppendStatus,
+    NewMessage,
+)
+
+Item = tuple[Session, int, str, bytes]
+"""(session, request, target, payload) as the gateway hands it over."""
+Answer = Callable[[int, bytes], None]
+"""Takes (code, payload) of a send that no connection waits for."""
+
+SEND_ACK = int(FrameType.SEND_ACK)
+MAX_LANE = 1000
+"""Sends of one session to one target that may wait for a hook or a first look-up; more are answered 503."""
+BLOCKED_TEXT = "the receiver does not take messages from you"
+_new = tuple.__new__
+_NEW = AppendStatus.NEW
+_DUPLICATE = AppendStatus.DUPLICATE
+_CONFLICT = AppendStatus.CONFLICT
+_log = logging.getLogger("qianwan.im")
+
+
+class Pending:
+    """A send between its checks and its commit."""
+
+    __slots__ = (
+        "answer", "bits", "client_id", "options", "payload", "receivers", "request", "route", "state", "type", "verdict",
+    )  # fmt: skip
+
+    def __init__(
+        self, state: SessionState | None, request: int, route: Route, client_id: str, type: int, payload: bytes,
+        options: Resolved, verdict: int, receivers: Sequence[str] | None, answer: Answer | None,
+    ) -> None:  # fmt: skip
+        self.state = state
+        self.request = request
+        self.route = route
+        self.client_id = client_id
+        self.type = type
+        self.payload = payload
+        self.options = options
+        self.bits = options.bits if not verdict else (options.bits | RECEIVER_NO_SENSE) & ~(BADGE | RECEIPT)
+        self.verdict = verdict
+        self.receivers = receivers
+        self.answer = answer
+
+
+class Work:
+    """What one batch accumulates: rows for one append, and what can go out at once."""
+
+    __slots__ = ("now", "out", "pending", "rows")
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+        self.rows: list[NewMessage] = []
+        self.pending: list[Pending] = []
+        self.out = Outbox()
+
+
+class Messages:
+    """Sends, from users and from the server."""
+
+    def __init__(
+        self, store: Store, clock: Clock, sessions: Sessions, routes: Routes, admission: Admission,
+        delivery: Delivery, ids: ServerIds, hooks: Sequence[Hook],
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._clock = clock
+        self._sessions = sessions
+        self._routes = routes
+        self._admission = admission
+        self._delivery = delivery
+        self._ids = ids
+        self._hooks = tuple(hooks)
+        self._options = OptionTable()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- the fast path
+
+    def on_sends(self, batch: Sequence[Item]) -> None:
+        """Take a batch of sends. Synchronous; every item is answered exactly once, now or later."""
+        work = Work(self._clock.now_ms())
+        find = self._sessions.get
+        for item in batch:
+            session, request, target, raw = item
+            state = find(session)
+            if state is None:
+                state = self._sessions.stray(session)
+            route = state.routes.get(target)
+            if route is None or state.lanes or self._hooks:
+                self._wait(state, target, item, work)
+                continue
+            try:
+                asked, options = self._decode(route, raw)
+                if route.group is not None and _picks(options):
+                    self._wait(state, target, item, work)
+                    continue
+                verdict = self._admission.check(state, route, options, work.now)
+                payload = pack_payload(asked.body, options.wire, asked.ext)
+                self._queue(
+                    work,
+                    Pending(
+                        state, request, route, asked.client_id, asked.type, payload, options, verdict, None, None
+                    ),
+                    raw,
+                )
+            except ImError as error:
+                work.out.reply(session, SEND_ACK, request, error.code, error.payload())
+        self._commit(work)
+
+    def _decode(self, route: Route, raw: bytes) -> tuple[SendRequest, Resolved]:
+        """The request and its resolved options. Raises 400, 403, 414."""
+        try:
+            asked = decode_send(raw)
+        except msgspec.ValidationError as error:
+            raise ImError(Code.INVALID, f"send: {error}") from None
+        except msgspec.DecodeError:
+            raise ImError(Code.MALFORMED) from None
+        check_body(asked.type, asked.body, route.room is not None)
+        return asked, self._options.resolve(bytes(asked.options), route.kind)
+
+    def _queue(self, work: Work, entry: Pending, raw: bytes) -> None:
+        """A checked send: its row joins the batch, or it is finished here if no view keeps it."""
+        route, options, now = entry.route, entry.options, work.now
+        server_id = self._ids.next(now)
+        stored = options.bits & STORED if route.room is None else route.room.keeps(options)
+        if not stored:
+            self._finish(work.out, entry, server_id, 0, now)
+            return
+        work.rows.append(
+            _new(
+                NewMessage,
+                (
+                    route.conversation, route.sender, entry.client_id,
+                    blake2b(route.key + raw, digest_size=16).digest(), server_id, now, entry.type, entry.payload,
+                    entry.bits, now + options.expire_ms if options.expire_ms else 0, route.cut(options.target),
+                ),
+            )
+        )  # fmt: skip
+        work.pending.append(entry)
+
+    # -- the commit
+
+    def _commit(self, work: Work) -> None:
+        """Hand the rows to the store's writer; what needs no commit goes out now."""
+        work.out.flush(self._delivery.downlink)
+        if work.rows:
+            pending = work.pending
+            self._store.append(work.rows, lambda results: self._committed(pending, results))
+
+    def _committed(self, pending: Sequence[Pending], results: list[AppendResult] | BaseException) -> None:
+        out = Outbox()
+        if isinstance(results, BaseException):
+            _log.warning("append failed: %r", results)
+            for entry in pending:
+                _answer(out, entry, Code.UNAVAILABLE, REFUSALS[Code.UNAVAILABLE])
+        else:
+            for entry, (status, server_id, seq, time_ms) in zip(pending, results, strict=True):
+                if status == _NEW:
+                    self._finish(out, entry, server_id, seq, time_ms)
+                elif status == _DUPLICATE:
+                    _accept(out, entry, server_id, seq, time_ms)
+                else:
+                    code = Code.DUPLICATE if status == _CONFLICT else Code.GROUP_NOT_FOUND
+                    _answer(out, entry, code, REFUSALS[code])
+        out.flush(self._delivery.downlink)
+
+    def _finish(self, out: Outbox, entry: Pending, server_id: int, seq: int, time_ms: int) -> None:
+        """Publish to those who may see it now, then acknowledge."""
+        route = entry.route
+        message = message_bytes(
+            route.conversation, seq, server_id, time_ms, route.sender, entry.client_id, entry.type, entry.payload
+        )
+        delivery = self._delivery
+        delivery.live(
+            out, entry.state, route, entry.options, message, entry.verdict != PASSED, entry.receivers, time_ms
+        )
+        if delivery.aside is not None:
+            delivery.aside.offer(entry, server_id, message)
+        _accept(out, entry, server_id, seq, time_ms)
+
+    # -- lanes: sends that must wait, in order
+
+    def _wait(self, state: SessionState, target: str, item: Item, work: Work) -> None:
+        lane = state.lanes.get(target)
+        if lane is None:
+            state.lanes[target] = lane = deque()
+            task = asyncio.get_running_loop().create_task(self._run_lane(state, target, lane))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        if len(lane) >= MAX_LANE:
+            work.out.reply(item[0], SEND_ACK, item[1], Code.UNAVAILABLE, REFUSALS[Code.UNAVAILABLE])
+            return
+        lane.append(item)
+
+    async def _run_lane(self, state: SessionState, target: str, lane: deque[Item]) -> None:
+        """Send what waits for this target one by one; the lane ends when it is empty."""
+        try:
+            while lane:
+                work = Work(self._clock.now_ms())
+                try:
+                    route = state.routes.get(target) or await self._routes.resolve(state, target)
+                    while lane:
+                        session, request, _, raw = item = lane[0]
+                        try:
+                            await self._admit_slowly(work, state, route, item)
+                        except ImError as error:
+                            work.out.reply(session, SEND_ACK, request, error.code, error.payload())
+                        lane.popleft()
+                        if self._hooks or len(work.rows) >= MAX_LANE:
+                            break
+                except ImError as error:
+                    session, request, _, _ = lane.popleft()
+                    work.out.reply(session, SEND_ACK, request, error.code, error.payload())
+                except Exception as error:
+                    if not isinstance(error, StoreError):
+                        _log.exception("send failed")
+                    session, request, _, _ = lane.popleft()
+                    code = Code.UNAVAILABLE if isinstance(error, StoreError) else Code.INTERNAL
+                    work.out.reply(session, SEND_ACK, request, code, REFUSALS[code])
+                self._commit(work)
+        finally:
+            del state.lanes[target]
+
+    async def _admit_slowly(self, work: Work, state: SessionState, route: Route, item: Item) -> None:
+        _, request, _, raw = item
+        asked, options = self._decode(route, raw)
+        verdict = self._admission.check(state, route, options, work.now)
+        receivers = await self._receivers(route, options)
+        body, ext = bytes(asked.body), asked.ext
+        if not verdict:
+            draft = Draft(
+                route.conversation, route.sender, state.session.device, asked.client_id, asked.type, body, ext,
+                None if options.options.antispam is UNSET else options.options.antispam,
+            )  # fmt: skip
+            draft, verdict = await self._judge(draft, route.kind)
+            body, ext = draft.body, draft.ext
+        payload = pack_payload(body, options.wire, ext)
+        entry = Pending(
+            state, request, route, asked.client_id, asked.type, payload, options, verdict, receivers, None
+        )
+        self._queue(work, entry, raw)
+
+    async def _judge(self, draft: Draft, kind: str) -> tuple[Draft, int]:
+        """Run the hooks in order: moderation, then callback. Raises 403 on a rejection, 503 on a failing hook."""
+        for hook in self._hooks:
+            if not hook.wants(kind, draft.type):
+                continue
+            try:
+                found = hook.judge(draft)
+                verdict = await found if inspect.isawaitable(found) else found
+            except Exception:
+                _log.exception("hook failed")
+                raise ImError(Code.UNAVAILABLE, "the message could not be judged") from None
+            if verdict.action == Action.REJECT:
+                raise ImError(Code.FORBIDDEN, verdict.text or "rejected", {"hook": True})
+            if verdict.action == Action.SWALLOW:
+                return draft, SILENTLY_BLOCKED
+            if verdict.action == Action.REPLACE:
+                draft = draft._replace(body=verdict.body or draft.body, ext=verdict.ext or draft.ext)
+                check_body(draft.type, draft.body, kind == "r", server=True)
+        return draft, PASSED
+
+    async def _receivers(self, route: Route, options: Resolved) -> list[str] | None:
+        """Who gets a group message one by one; None = everybody through the group's topic."""
+        if route.group is None or not _picks(options):
+            return None
+        target = options.target
+        group = route.group.group
+        if target is not None and target.inclusive:
+            states = await self._store.member_states([(group, user) for user in target.users])
+            return [user for _, user in states if user != route.sender]
+        hidden = set() if target is None else set(target.users)
+        hidden.add(route.sender)
+        return [user for user in await self.member_names(group) if user not in hidden]
+
+    async def member_names(self, group: str) -> list[str]:
+        """Every member of a group, in order of user id."""
+        names: list[str] = []
+        more = True
+        while more:
+            page = await self._store.members(group, names[-1] if names else "", 1000)
+            names += [member.user for member in page.items]
+            more = page.more
+        return names
+
+    async def close(self) -> None:
+        """Wait until every lane is empty."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _picks(options: Resolved) -> bool:
+    """Does a group message with these options go to members one by one?"""
+    return options.target is not None or not options.bits & SENDER_SYNC
+
+
+def _answer(out: Outbox, entry: Pending, code: int, payload: bytes) -> None:
+    if entry.answer is not None:
+        entry.answer(code, payload)
+    elif entry.state is not None:
+        out.reply(entry.state.session, SEND_ACK, entry.request, code, payload)
+
+
+def _accept(out: Outbox, entry: Pending, server_id: int, seq: int, time_ms: int) -> None:
+    """[server_id, seq, time_ms], or what a blacklisted sender is told."""
+    if entry.verdict <= SILENTLY_BLOCKED:
+        _answer(out, entry, 0, encode((server_id, seq, time_ms)))
+        return
+    detail = {"server_id": server_id, "seq": seq, "time_ms": time_ms}
+    _answer(out, entry, entry.verdict, refusal(BLOCKED_TEXT, detail))

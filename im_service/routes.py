@@ -1,0 +1,111 @@
+"""From (session, target) to everything a send needs, resolved once and kept with the session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from im_service import ids
+from im_service.errors import Code, ImError
+from im_service.limits import Bucket
+from im_service.sessions import Sessions, SessionState, UserSessions
+from im_service.state import AccountState, Directory, GroupState, MemberState, PairState
+from im_service.storage.records import Target
+
+if TYPE_CHECKING:
+    from im_service.chatrooms.room import RoomState, RoomTable
+
+MAX_ROUTES = 5000
+"""Targets remembered per session; above it the session starts again."""
+
+
+class Route:
+    """One sender's way to one target. The states it holds are live: a change in the store shows at once."""
+
+    __slots__ = (
+        "account", "bucket", "conversation", "group", "key", "kind", "member", "mine", "pair", "room", "self_topic",
+        "sender", "theirs", "topic",
+    )  # fmt: skip
+
+    def __init__(
+        self, kind: str, conversation: str, topic: str, sender: str, account: AccountState | None, bucket: Bucket
+    ) -> None:
+        self.kind = kind
+        self.conversation = conversation
+        self.key = conversation.encode()
+        self.topic = topic
+        self.sender = sender
+        self.self_topic = "u/" + sender
+        self.account = account  # None: the server speaks
+        self.bucket = bucket
+        self.mine: UserSessions | None = None
+        self.theirs: UserSessions | None = None
+        self.pair: PairState | None = None
+        self.group: GroupState | None = None
+        self.member: MemberState | None = None
+        self.room: RoomState | None = None
+
+    def cut(self, target: Target | None) -> Target | None:
+        """The stored form of a target list: the sender always sees what he sent."""
+        if target is None or (self.sender in target.users) == target.inclusive:
+            return target
+        if target.inclusive:
+            return target._replace(users=(*target.users, self.sender))
+        return target._replace(users=tuple(user for user in target.users if user != self.sender))
+
+
+class Routes:
+    """Resolves targets: `u/<user>`, `g/<group>`, `r/<room>`."""
+
+    def __init__(self, directory: Directory, sessions: Sessions, rooms: RoomTable) -> None:
+        self._directory = directory
+        self._sessions = sessions
+        self._rooms = rooms
+
+    async def resolve(self, state: SessionState, target: str) -> Route:
+        """The route of a session, remembered there. Raises 414 for a bad target, 803, 13002."""
+        found = state.routes.get(target)
+        if found is not None:
+            return found
+        sender = state.session.user
+        account = await self._directory.accounts.get(sender)
+        route = await self.make(sender, target, account)
+        if len(state.routes) >= MAX_ROUTES:
+            state.routes.clear()
+        state.routes[target] = route
+        return route
+
+    async def make(self, sender: str, target: str, account: AccountState | None) -> Route:
+        """A route that is not remembered; account None = the server speaks as `sender`."""
+        kind, name = target[:2], target[2:]
+        if ids.ID.match(name) is None:
+            raise ImError(Code.INVALID, "a target is u/<user>, g/<group> or r/<room>")
+        if kind == "u/":
+            return await self._single(sender, name, account)
+        if kind == "g/":
+            return await self._group(sender, name, account)
+        if kind == "r/":
+            room = await self._rooms.get(name)
+            route = Route(ids.ROOM, target, target, sender, account, room.bucket)
+            route.room = room
+            return route
+        raise ImError(Code.INVALID, "a target is u/<user>, g/<group> or r/<room>")
+
+    async def _single(self, sender: str, name: str, account: AccountState | None) -> Route:
+        if name == sender:
+            raise ImError(Code.INVALID, "a message needs somebody else to go to")
+        pair = await self._directory.pairs.get((name, sender))
+        route = Route(ids.SINGLE, ids.single(sender, name), "u/" + name, sender, account, pair.bucket)
+        route.pair = pair
+        route.mine = self._sessions.user(sender)
+        route.theirs = self._sessions.user(name)
+        return route
+
+    async def _group(self, sender: str, name: str, account: AccountState | None) -> Route:
+        group = await self._directory.groups.get(name)
+        if group.record is None:
+            raise ImError(Code.GROUP_NOT_FOUND)
+        route = Route(ids.GROUP, "g/" + name, "g/" + name, sender, account, group.bucket)
+        route.group = group
+        route.member = await self._directory.members.get((name, sender))
+        route.mine = self._sessions.user(sender)
+        return route

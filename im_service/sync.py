@@ -1,0 +1,204 @@
+"""What a device reads: what changed, what it missed, history; and the watermarks it raises.
+
+Four views of one log (docs/MESSAGES.md). Online is the live stream. A pull is the union of two: *offline*, messages
+kept for a device that was known when they came and has not acknowledged them; *roaming*, the newest messages of a
+conversation for a device that is new. *History* is asked for explicitly. A seq that a view hides comes as a
+placeholder, so a client never meets a gap.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Raw
+
+from frame.constants import FrameType
+from im_service import ids
+from im_service.calls import Args, Caller, method
+from im_service.errors import Code, ImError
+from im_service.limits import Settings
+from im_service.models import notice_event, stored_bytes
+from im_service.ports import Clock, Downlink
+from im_service.sessions import Sessions
+from im_service.storage.base import Store
+from im_service.storage.records import (
+    FILTERED,
+    HISTORY,
+    PERSISTENT,
+    ROAM,
+    InboxRow,
+    Mark,
+    Page,
+    StoredMessage,
+    View,
+)
+
+EVENT = int(FrameType.EVENT)
+Seq = Annotated[int, Meta(ge=0, le=1 << 62)]
+Conversation = Annotated[str, Meta(min_length=3, max_length=132)]
+
+
+class NoArgs(Args):
+    pass
+
+
+class SyncArgs(Args):
+    cursor: Annotated[int, Meta(ge=0)]
+    limit: Annotated[int, Meta(ge=1, le=500)] = 100
+
+
+class PullArgs(Args):
+    conversation: Conversation
+    from_seq: Seq = 0
+    to_seq: Seq | None = None
+    limit: Annotated[int, Meta(ge=1, le=200)] = 100
+    reverse: bool = False
+
+
+class HistoryArgs(Args):
+    conversation: Conversation
+    from_seq: Seq = 0
+    to_seq: Seq | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 100
+    reverse: bool = True
+
+
+class AckArgs(Args):
+    acks: Annotated[dict[Conversation, Seq], Meta(min_length=1, max_length=500)]
+
+
+class ReadArgs(Args):
+    conversation: Conversation
+    seq: Seq
+
+
+class UnreadArgs(Args):
+    conversations: Annotated[list[Conversation], Meta(max_length=500)] | None = None
+
+
+class Sync:
+    """Reading and watermarks."""
+
+    def __init__(
+        self, store: Store, clock: Clock, sessions: Sessions, downlink: Downlink, settings: Settings
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._sessions = sessions
+        self._downlink = downlink
+        self._keep = settings.retention
+        self._reply_bytes = settings.reply_bytes
+
+    @method("time", result="{server_time_ms}")
+    async def time(self, caller: Caller, args: NoArgs) -> dict[str, int]:
+        """The server's clock in milliseconds."""
+        return {"server_time_ms": self._clock.now_ms()}
+
+    @method("sync", result="{conversations: [[conversation, last_seq, read_seq, min_seq, acked_seq, active]], cursor, more}")
+    async def sync(self, caller: Caller, args: SyncArgs) -> dict[str, Any]:
+        """My conversations changed since the cursor (0 = all). A change is never missed, it may come twice."""
+        page = await self._store.changed(caller.user, caller.device, args.cursor, args.limit)
+        rows = [[r.conversation, r.last_seq, r.read_seq, r.min_seq, r.acked_seq, r.active] for r in page.rows]
+        return {"conversations": rows, "cursor": page.cursor, "more": page.more}
+
+    @method("pull", Code.FORBIDDEN, Code.INVALID, result="{messages: [Message], more}")
+    async def pull(self, caller: Caller, args: PullArgs) -> dict[str, Any]:
+        """What this device lacks of a conversation: its offline and roaming view, placeholders for the rest."""
+        now = self._clock.now_ms()
+        known_since = self._known_since(caller)
+        keep = self._keep
+        offline_from = max(known_since, _since(now, keep.offline_ms))
+        view = View(((PERSISTENT, offline_from), (ROAM, _since(now, keep.roam_ms))), now, True)
+        rows = await self._store.inbox(caller.user, caller.device, [args.conversation])
+        if not rows:
+            return {"messages": [], "more": False}
+        page = await self._store.pull(
+            caller.user, args.conversation, args.from_seq, args.to_seq, args.limit, view, args.reverse
+        )
+        shown = [self._cut(row, rows[0], known_since, offline_from) for row in page.items]
+        return self._reply(shown, page.more)
+
+    def _cut(self, row: StoredMessage, inbox: InboxRow, known_since: int, offline_from: int) -> StoredMessage:
+        """Offline: known at the time, kept, not acknowledged. Roaming: the last N, for what is not offline."""
+        if row.flags & FILTERED:
+            return row
+        waiting = row.seq > inbox.acked_seq
+        if waiting and row.bits & PERSISTENT and row.time_ms >= offline_from:
+            return row
+        roams = row.bits & ROAM and row.seq > inbox.last_seq - self._keep.roam_count
+        if roams and (row.time_ms < known_since or not waiting):
+            return row
+        return row._replace(flags=FILTERED, payload=b"")
+
+    @method("history", Code.FORBIDDEN, Code.INVALID, result="{messages: [Message], more}")
+    async def history(self, caller: Caller, args: HistoryArgs) -> dict[str, Any]:
+        """Cloud history of a conversation, newest first unless reverse is false. The server sees every message."""
+        now = self._clock.now_ms()
+        view = View(((HISTORY, _since(now, self._keep.history_ms)),), now)
+        user = caller.user if not caller.server or caller.user else None
+        if user is not None and args.conversation.startswith("s/"):
+            ids.peer_of(args.conversation, user)
+        page: Page[StoredMessage] = await self._store.pull(
+            user, args.conversation, args.from_seq, args.to_seq, args.limit, view, args.reverse
+        )
+        shown = [row for row in page.items if not row.flags & FILTERED]
+        reply = self._reply(shown, page.more)
+        if page.items and len(reply["messages"]) == len(shown):
+            last = page.items[-1].seq
+            reply["next_seq"] = last - 1 if args.reverse else last + 1
+        elif reply["messages"]:
+            last = shown[len(reply["messages"]) - 1].seq
+            reply["next_seq"] = last - 1 if args.reverse else last + 1
+        return reply
+
+    def _reply(self, rows: list[StoredMessage], more: bool) -> dict[str, Any]:
+        """Messages up to the reply limit; the rest is `more`. At least one goes out."""
+        messages: list[Raw] = []
+        size = 0
+        for row in rows:
+            encoded = stored_bytes(row)
+            size += len(encoded)
+            if messages and size > self._reply_bytes:
+                return {"messages": messages, "more": True}
+            messages.append(Raw(encoded))
+        return {"messages": messages, "more": more}
+
+    @method("ack")
+    async def ack(self, caller: Caller, args: AckArgs) -> dict[str, Any]:
+        """Delivery watermarks of this device: its offline copies up to these seqs are done."""
+        marks = [Mark(conversation, seq) for conversation, seq in args.acks.items()]
+        await self._store.ack(caller.user, caller.device, marks)
+        return {}
+
+    @method("read", Code.INVALID, result="{seq}")
+    async def read(self, caller: Caller, args: ReadArgs) -> dict[str, Any]:
+        """Read watermark of this conversation, for all my devices; in a single chat the peer learns it."""
+        moved = await self._store.read(caller.user, [Mark(args.conversation, args.seq)])
+        for mark in moved:
+            data = {"conversation": mark.conversation, "user": caller.user, "seq": mark.seq}
+            event = notice_event("read", data)
+            self._downlink.publish(f"u/{caller.user}", EVENT, event, 0, caller.session)
+            if mark.conversation.startswith("s/"):
+                peer = ids.peer_of(mark.conversation, caller.user)
+                self._downlink.publish(f"u/{peer}", EVENT, notice_event("receipt", data))
+        return {"seq": moved[0].seq if moved else args.seq}
+
+    @method("unread", result="{total, conversations: {conversation: count}}")
+    async def unread(self, caller: Caller, args: UnreadArgs) -> dict[str, Any]:
+        """Exact unread counts, conversations without any left out."""
+        counts = await self._store.unread(caller.user, args.conversations, self._clock.now_ms())
+        return {"total": sum(counts.values()), "conversations": counts}
+
+    def _known_since(self, caller: Caller) -> int:
+        state = None if caller.session is None else self._sessions.get(caller.session)
+        return 0 if state is None else state.known_since_ms
+
+
+def _since(now: int, keep_ms: int) -> int:
+    return now - keep_ms if keep_ms else 0
+
+
+def refuse_room(conversation: str) -> None:
+    """Most of what a conversation can do needs stored messages; chatrooms have none."""
+    if conversation.startswith("r/"):
+        raise ImError(Code.INVALID, "chatrooms have no such thing")

@@ -1,0 +1,156 @@
+"""A whole IM service over a real SQLite store, with people on devices, and a clock that tests move."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from im_service.limits import Settings
+from im_service.ports import Session
+from im_service.service import ImService
+from im_service.storage.sqlite import SqliteStore
+from tests.support.im_downlink import Connection, RecordingDownlink
+
+START_MS = 1_800_000_000_000
+
+
+class TestClock:
+    """A clock that stands still until told."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        self.ms = START_MS
+
+    def now_ms(self) -> int:
+        return self.ms
+
+    def advance(self, ms: int) -> None:
+        self.ms += ms
+
+
+class Person:
+    """One logged-in device of one user."""
+
+    def __init__(self, world: World, connection: Connection, platform: int) -> None:
+        self.world = world
+        self.connection = connection
+        self.session = connection.session
+        self.platform = platform
+        self.user = connection.session.user
+
+    async def send(
+        self, target: str, body: Any = None, *, type: int = 0, options: dict[str, Any] | None = None,
+        ext: str | None = None, client_id: str | None = None,
+    ) -> tuple[int, Any]:  # fmt: skip
+        """-> (code, payload): [server_id, seq, time_ms] when the code is 0."""
+        if body is None or isinstance(body, str):
+            body = {"text": body or "hello"}
+        client_id = client_id or f"{self.user}-{next(self.world.numbers)}"
+        payload = msgspec.msgpack.encode([client_id, type, body, options, ext])
+        request = next(self.world.numbers)
+        self.world.im.on_sends([(self.session, request, target, payload)])
+        return await self.answer(request)
+
+    async def call(self, method: str, **args: Any) -> tuple[int, Any]:
+        """-> (code, result map)."""
+        request = next(self.world.numbers)
+        self.world.im.on_call(self.session, request, method, msgspec.msgpack.encode(args))
+        return await self.answer(request)
+
+    async def ok(self, method: str, **args: Any) -> Any:
+        """The result of a call that must succeed."""
+        code, result = await self.call(method, **args)
+        assert code == 0, (method, args, code, result)
+        return result
+
+    async def said(self, target: str, body: Any = None, **how: Any) -> tuple[int, int]:
+        """-> (server_id, seq) of a send that must succeed."""
+        code, payload = await self.send(target, body, **how)
+        assert code == 0, (target, code, payload)
+        return payload[0], payload[1]
+
+    async def answer(self, request: int) -> tuple[int, Any]:
+        replies = self.connection.replies
+        await until(lambda: request in replies)
+        return replies.pop(request)
+
+    async def catch_up(self, ack: bool = True) -> dict[str, list[list[Any]]]:
+        """Sync and pull everything this device lacks; conversation -> messages without placeholders."""
+        got: dict[str, list[list[Any]]] = {}
+        cursor, more = 0, True
+        while more:
+            page = await self.ok("sync", cursor=cursor, limit=500)
+            for conversation, last_seq, _, min_seq, acked, *_ in page["conversations"]:
+                seq = max(acked + 1, min_seq)
+                rest = seq <= last_seq
+                while rest:
+                    pulled = await self.ok("pull", conversation=conversation, from_seq=seq, limit=200)
+                    messages = pulled["messages"]
+                    got.setdefault(conversation, []).extend(m for m in messages if not m[10] & 4)
+                    seq = messages[-1][1] + 1 if messages else seq
+                    rest = pulled["more"] and bool(messages)
+                if ack and last_seq:
+                    await self.ok("ack", acks={conversation: last_seq})
+            cursor, more = page["cursor"], page["more"]
+        return got
+
+    async def logout(self) -> None:
+        self.world.downlink.disconnect(self.session)
+        self.world.im.on_logout(self.session, 1000)
+        await self.world.settle()
+
+
+async def until(condition: Any, turns: int = 20_000) -> None:
+    """Turn the event loop until the condition holds; the writer thread answers within a few milliseconds."""
+    for _ in range(turns):
+        if condition():
+            return
+        await asyncio.sleep(0.0005)
+    raise AssertionError("the condition did not come true")
+
+
+class World:
+    """Service, store, downlink, clock."""
+
+    def __init__(self, store: SqliteStore, settings: Settings | None, **ports: Any) -> None:
+        self.store = store
+        self.clock = TestClock()
+        self.downlink = RecordingDownlink()
+        self.im = ImService(store, self.downlink, self.clock, settings, **ports)
+        self.numbers = itertools.count(1)
+
+    async def login(self, user: str, device: str = "phone", platform: int = 1) -> Person:
+        number = next(self.numbers)
+        session = Session(1, number, user, device)
+        connection = self.downlink.connect(session, number)
+        self.im.on_login(session, platform, number)
+        await self.settle()
+        return Person(self, connection, platform)
+
+    async def settle(self) -> None:
+        """Wait until logins, logouts and calls under way are done."""
+        await self.im.settle()
+
+    async def unread(self, user: str) -> dict[str, int]:
+        return await self.store.unread(user, None, self.clock.ms)
+
+
+@asynccontextmanager
+async def open_world(path: Path, settings: Settings | None = None, **ports: Any) -> AsyncIterator[World]:
+    """A started world in `path`; stopped at the end."""
+    store = SqliteStore(path / "im.sqlite3", readers=1, cache_bytes=8 << 20)
+    await store.start()
+    world = World(store, settings, **ports)
+    await world.im.start()
+    try:
+        yield world
+    finally:
+        await world.im.stop()
+        await store.stop()
