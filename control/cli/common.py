@@ -1,0 +1,36 @@
+"""Options shared by the commands, and settings errors shown to people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from control.settings import Settings, SettingsError, find_config, load_settings
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Settings file (TOML). Default: $QIANWAN_CONFIG, ./qianwan.toml"),
+]
+DataDirOption = Annotated[
+    Path | None, typer.Option("--data-dir", "-d", help="Folder for keys and the embedded store")
+]
+
+
+def settings_or_exit(config: Path | None, overrides: Mapping[str, Any]) -> Settings:
+    """Settings, or a readable list of what is wrong and exit code 2."""
+    given = {key: value for key, value in overrides.items() if value is not None}
+    try:
+        return load_settings(find_config(config), given)
+    except SettingsError as error:
+        for line in error.lines:
+            typer.secho(f"settings: {line}", fg=typer.colors.RED, err=True)
+        raise typer.Exit(2) from None
+
+
+def fail(text: str, code: int = 1) -> typer.Exit:
+    """Print an error line; raise what it returns."""
+    typer.secho(text, fg=typer.colors.RED, err=True)
+    return typer.Exit(code)

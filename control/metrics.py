@@ -1,0 +1,241 @@
+"""Every metric of the program, defined here and read only when Prometheus asks.
+
+Names: prefix `qianwan_`, base units, `_total` for counters; never a user, device or room as a label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+
+GATEWAY_COUNTERS: Mapping[str, str] = {
+    "accepted": "TCP connections accepted",
+    "accept_errors": "Accepts that failed",
+    "accept_pauses": "Times accepting paused because file descriptors ran out",
+    "refused_full": "Connections refused because the connection table was full",
+    "refused_ip_connections": "Connections refused by the per-address connection limit",
+    "refused_ip_rate": "Connections refused by the per-address rate limit",
+    "refused_net64": "Connections refused by the per-/64 limit",
+    "handshakes": "Noise handshakes finished",
+    "handshakes_failed": "Noise handshakes that failed",
+    "ephemerals_made_hot": "Ephemeral keys made while a client waited",
+    "reject_version": "Clients rejected for their protocol version",
+    "reject_unsupported": "Clients rejected for an unsupported pattern, suite or flag",
+    "reject_key": "Clients rejected for an unknown server key id",
+    "reject_overloaded": "Clients rejected because of overload",
+    "logins": "Sessions that became live",
+    "refused_logins": "Logins refused by the token check",
+    "stale_commands": "Commands for connections that were gone",
+    "commands": "Commands taken from the mailboxes",
+    "events": "Events handed to Python",
+    "events_over": "Events that had to wait for room in the event ring",
+    "bytes_in": "Bytes read from clients",
+    "records_in": "Records opened",
+    "frames_in": "Frames parsed",
+    "bytes_out": "Bytes written to clients",
+    "records_out": "Records sealed",
+    "frames_out": "Frames sent",
+    "flushes": "Flushes of a connection",
+    "partial_writes": "Writes the kernel took only in part",
+    "rekeys_in": "Rekeys of the receiving direction",
+    "rekeys_out": "Rekeys of the sending direction",
+    "pings": "PING frames answered",
+    "publishes": "Publishes to a topic",
+    "publishes_unheard": "Publishes to a topic without a local member",
+    "sweeps": "Sweeps of topic members",
+    "swept": "Members visited by sweeps",
+    "relayed": "Messages relayed inside the core",
+    "relay_dropped": "Messages not relayed inside the core",
+    "compressed": "Bodies compressed",
+    "dropped_normal": "Events of normal priority dropped",
+    "dropped_high": "Events of high priority dropped",
+    "dropped_budget_normal": "Events of normal priority over a receiver's budget",
+    "dropped_budget_high": "Events of high priority over a receiver's budget",
+    "dropped_pending_normal": "Events of normal priority dropped from a full topic queue",
+    "dropped_pending_high": "Events of high priority dropped from a full topic queue",
+    "dropped_at_close": "Frames unsent when their connection closed",
+    "stalls": "Connections whose socket stopped taking data",
+    "soft_limit": "Out queues that passed the soft limit",
+    "slow_consumer": "Connections closed as slow consumers",
+    "rate_limited": "Connections that hit their inbound rate limit",
+    "read_pauses": "Connections whose reading was paused",
+    "ticks": "Turns of the loops",
+}
+
+GATEWAY_LIVE: Mapping[str, str] = {
+    "connections": "Connections open",
+    "preauth": "Connections that have not logged in",
+    "sessions": "Sessions logged in",
+    "topics": "Topics with local members",
+    "memberships": "Members of all topics together",
+    "in_buffers": "Connections that hold a partial record",
+    "in_bytes": "Bytes of partial records",
+    "ws_states": "WebSocket connections",
+    "out_queues": "Connections with queued output",
+    "queued_bytes": "Bytes queued for output",
+    "tails": "Connections with a sealed, unsent tail",
+    "batches": "Shared batches alive",
+}
+
+Source = Callable[[], Mapping[str, Any]]
+
+
+@dataclass
+class Sources:
+    """Where the collector reads; None: this process has no such part."""
+
+    node_name: str
+    roles: tuple[str, ...]
+    gateway_stats: Source | None = None
+    gateway_stages: Source | None = None
+    node: Source | None = None
+    service: Source | None = None
+    store: Source | None = None
+    streams: Source | None = None
+    bus: Source | None = None
+    routes: Callable[[], int] | None = None
+    ready: Callable[[], bool] | None = None
+    extra: dict[str, float] = field(default_factory=dict)
+
+
+class NodeCollector:
+    """A prometheus-client collector over the sources; nothing is counted twice or kept between scrapes."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        s = self._sources
+        yield InfoMetricFamily(
+            "qianwan_build",
+            "Version and roles of this process",
+            {"version": _version(), "node": s.node_name, "roles": ",".join(s.roles)},
+        )
+        if s.ready is not None:
+            yield _gauge("qianwan_ready", "1 when /readyz answers ok", float(s.ready()))
+        if s.gateway_stats is not None:
+            yield from _gateway(s.gateway_stats())
+        if s.gateway_stages is not None:
+            yield from _stages(s.gateway_stages())
+        if s.node is not None:
+            yield from _node(s.node())
+        for prefix, source in (("im", s.service), ("store", s.store)):
+            if source is not None:
+                yield from _numbers(prefix, source())
+        if s.streams is not None:
+            yield from _streams(s.streams())
+        if s.bus is not None:
+            bus = s.bus()
+            yield _gauge("qianwan_bus_connected", "1 while the bus is connected", float(bus["connected"]))
+            yield _counter("qianwan_bus_dropped", "Messages the bus buffer could not hold", bus["dropped"])
+        if s.routes is not None:
+            yield _gauge("qianwan_routes", "Entries (topic, gateway) of the routing table", s.routes())
+
+
+def make_registry(sources: Sources) -> CollectorRegistry:
+    """A registry of this process: the sources above, CPU, memory, descriptors and garbage collections."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(NodeCollector(sources))
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+def _gateway(stats: Mapping[str, Any]) -> Iterable[Metric]:
+    for name, text in GATEWAY_COUNTERS.items():
+        if name in stats:
+            yield _counter(f"qianwan_gateway_{name}", text, stats[name])
+    live = stats.get("live", {})
+    for name, text in GATEWAY_LIVE.items():
+        if name in live:
+            yield _gauge(f"qianwan_gateway_{name}", text, live[name])
+    for key, metric, text, label in (
+        ("closed_by_reason", "qianwan_gateway_closed", "Connections ended, by reason", "reason"),
+        ("closes", "qianwan_gateway_session_closes", "Sessions ended, by close code", "code"),
+        ("k_histogram", "qianwan_gateway_flush_frames", "Flushes by frames in the flush", "frames"),
+    ):
+        family = CounterMetricFamily(metric, text, labels=[label])
+        for value, count in stats.get(key, {}).items():
+            family.add_metric([str(value)], count)
+        yield family
+    states = GaugeMetricFamily("qianwan_gateway_states", "Connections by state", labels=["state"])
+    for state, count in stats.get("states", {}).items():
+        states.add_metric([state], count)
+    yield states
+    if "max_pause_ms" in stats:
+        text = "Longest turn of a loop since start"
+        yield _gauge("qianwan_gateway_max_pause_seconds", text, stats["max_pause_ms"] / 1000)
+
+
+def _stages(stages: Mapping[str, Any]) -> Iterable[Metric]:
+    seconds = CounterMetricFamily(
+        "qianwan_gateway_stage_seconds", "Loop time spent per stage", labels=["stage"]
+    )
+    counts = CounterMetricFamily("qianwan_gateway_stage_operations", "Operations per stage", labels=["stage"])
+    for stage, numbers in stages.items():
+        seconds.add_metric([stage], numbers["ns"] / 1e9)
+        counts.add_metric([stage], numbers["count"])
+    yield seconds
+    yield counts
+
+
+def _node(node: Mapping[str, Any]) -> Iterable[Metric]:
+    yield _gauge("qianwan_node_sessions", "Sessions the wiring knows of", node["sessions"])
+    yield _counter("qianwan_node_logins", "Logins accepted", node["logins"])
+    yield _counter("qianwan_node_wakes", "Times the Python thread took events", node["wakes"])
+    yield _counter("qianwan_node_events", "Events the Python thread took", node["events"])
+    refusals = CounterMetricFamily(
+        "qianwan_node_logins_refused", "Logins refused, by reason", labels=["reason"]
+    )
+    for reason, count in node["refusals"].items():
+        refusals.add_metric([reason], count)
+    yield refusals
+    yield _counter("qianwan_downlink_dropped", "Downlink commands dropped", node["downlink_dropped"])
+    yield _counter("qianwan_downlink_delayed", "Downlink commands delayed", node["downlink_delayed"])
+    yield _gauge("qianwan_downlink_waiting", "Downlink commands waiting", node["downlink_waiting"])
+
+
+def _numbers(prefix: str, numbers: Mapping[str, Any]) -> Iterable[Metric]:
+    """Counters of the service and the store under their own names; the owner documents them."""
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        text = f"{name.replace('_', ' ')} ({prefix})"
+        if name.endswith("_total"):
+            yield _counter(f"qianwan_{prefix}_{name.removesuffix('_total')}", text, value)
+        else:
+            yield _gauge(f"qianwan_{prefix}_{name}", text, value)
+
+
+def _streams(streams: Mapping[str, Any]) -> Iterable[Metric]:
+    for name, text in (
+        ("gaps", "Gaps noticed in incoming streams"),
+        ("losses", "Batches of incoming streams lost for good"),
+        ("repaired", "Batches sent again"),
+        ("unrepairable", "Batches asked for that the ring no longer held"),
+    ):
+        yield _counter(f"qianwan_stream_{name}", text, streams[name])
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(name, text, value=value)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def _version() -> str:
+    try:
+        return version("qianwan-server")
+    except PackageNotFoundError:
+        return "source"

@@ -1,0 +1,142 @@
+"""The gateway role of a process: core, node wiring, downlink and, over the bus, the upstream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from control.bus.links import StreamLinks
+from control.coordination.base import Coordination, NodeInfo
+from control.node import builders
+from control.node.bus_upstream import BusUpstream
+from control.node.gateway_node import GatewayNode, MessageService
+from control.node.keystore import KeyStore
+from control.node.local_downlink import LocalDownlink
+from control.node.sync_hints import SyncHints
+from control.settings import Settings
+from frame.constants import CloseCode, EventKind, FrameType
+
+SYNC_BODY = bytes([EventKind.SYNC]) + msgspec.msgpack.encode([None, 0])
+POLL_S = 0.05
+# A client that is sent away waits this long at least, so that another node is announced and ready.
+RETRY_AFTER_MS = 500
+
+
+class GatewayPart:
+    """Everything of the gateway role. `start` needs the running loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        keystore: KeyStore,
+        coordination: Coordination,
+        links: StreamLinks | None,
+    ) -> None:
+        self._settings = settings
+        self._keystore = keystore
+        self.core = builders.make_core(
+            settings, keystore.gateway_keys(), keystore.key_set(), announce_topics=links is not None
+        )
+        self.downlink = LocalDownlink(self.core, builders.mailbox_full(), self.on_lost)
+        self._upstream = (
+            BusUpstream(links, coordination, self.downlink, settings.limits.event_backlog)
+            if links is not None
+            else None
+        )
+        self._hints = SyncHints(self._user_topics, self._hint, settings.bus.sync_spread_s)
+        self._node: GatewayNode | None = None
+
+    def start(self, service: MessageService | None) -> None:
+        """Bind and listen. `service`: the message service of this process, None to reach it over the bus."""
+        upstream = self._upstream
+        target: MessageService | None = service if service is not None else upstream
+        if target is None:
+            raise ValueError("a gateway without a message service needs a bus")
+        gateway = self._settings.gateway
+        self._node = GatewayNode(
+            self.core,
+            builders.event_codes(),
+            self._keystore.verifier,
+            target,
+            self._settings.server.node_id,
+            self._settings.node_name,
+            gateway.ping_interval_s,
+            gateway.events_per_wake,
+            upstream.on_topic if upstream is not None else None,
+        )
+        self._node.start()
+
+    @property
+    def capacity(self) -> int:
+        """Connections this process can hold, as far as the core's settings say; 0 when they do not."""
+        return int(self._settings.gateway.core.get("max_connections", 0))
+
+    def connections(self) -> int:
+        return int(self.core.stats()["live"]["connections"])
+
+    def check(self) -> str | None:
+        return None if self._node is not None else "not started"
+
+    def apply(self, peer_id: int, operations: list[list[Any]]) -> None:
+        if self._upstream is not None:
+            self._upstream.apply(peer_id, operations)
+
+    def on_im(self, info: NodeInfo, alive: bool) -> None:
+        """An im process came or went; what the gone one had committed but not yet published is hinted at."""
+        if self._upstream is None:
+            return
+        if alive:
+            self._upstream.im_came(info)
+        else:
+            self._upstream.im_gone(info)
+            self.on_lost()
+
+    def on_lost(self) -> None:
+        """Something was lost on the way here: the sessions shall look into the store."""
+        self._hints.trigger()
+
+    def set_keys(self) -> None:
+        self.core.set_keys(self._keystore.gateway_keys(), self._keystore.key_set())
+
+    async def drain(self) -> None:
+        """GOAWAY to everybody, spread; returns when nobody is left or the drain time is over."""
+        server = self._settings.server
+        if self._node is None or not self.connections():
+            return
+        jitter_ms = int(server.drain_spread_s * 1000)
+        self.core.drain(CloseCode.DRAINING, RETRY_AFTER_MS, jitter_ms, "draining", server.drain_spread_s)
+        for _ in range(int(server.drain_timeout_s / POLL_S) + 1):
+            if not self.connections():
+                return
+            await asyncio.sleep(POLL_S)
+
+    def stop(self, grace_s: float) -> None:
+        if self._node is not None:
+            self._node.stop(grace_s)
+            self._node = None
+        self.downlink.close()
+
+    def stats(self) -> Mapping[str, Any]:
+        node = self._node
+        return {
+            "sessions": node.sessions if node else 0,
+            "logins": node.logins if node else 0,
+            "wakes": node.wakes if node else 0,
+            "events": node.events if node else 0,
+            "refusals": dict(node.refusals) if node else {},
+            "downlink_dropped": self.downlink.dropped,
+            "downlink_delayed": self.downlink.delayed,
+            "downlink_waiting": self.downlink.waiting,
+            "unavailable": self._upstream.unavailable if self._upstream else 0,
+            "topics": self._upstream.topics if self._upstream else 0,
+            "sync_hints": self._hints.sent,
+        }
+
+    def _user_topics(self) -> list[str]:
+        return self._upstream.users() if self._upstream is not None else []
+
+    def _hint(self, topic: str) -> None:
+        self.downlink.publish(topic, FrameType.EVENT, SYNC_BODY, 1)

@@ -1,0 +1,96 @@
+"""The im process's end of the streams: operations of the gateways become calls of the message service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+from control.coordination.base import NodeInfo
+from control.logs import get_logger
+from control.node.batches import Up
+from control.node.bus_downlink import node_key
+from control.node.gateway_node import MessageService
+from control.routing.base import Routes
+from im_service.ports import Session
+
+log = get_logger("im")
+
+GATEWAY_GONE = 2002
+
+
+class ImNode:
+    """Applies batches of gateways to the service, and keeps the routes and the list of their sessions.
+
+    `sessions` holds one entry per live session, so that a gateway's death can log all of them out.
+    """
+
+    def __init__(self, service: MessageService, routes: Routes) -> None:
+        self._service = service
+        self._routes = routes
+        self.sessions: dict[int, dict[int, Session]] = {}
+
+    def apply(self, peer_id: int, peer_epoch: int, operations: list[list[Any]]) -> None:
+        """One batch of one gateway epoch, in stream order."""
+        node = node_key(peer_id, peer_epoch)
+        for operation in operations:
+            handler = self._handlers.get(operation[0])
+            if handler is None:
+                log.warning("operation not known", operation=operation[0], peer_id=peer_id)
+                continue
+            handler(self, node, operation[1:])
+
+    def gateway_gone(self, info: NodeInfo) -> None:
+        """A gateway epoch is dead: nothing is routed there, its sessions are logged out."""
+        self._routes.bury(info.node_id, info.epoch)
+        for session in list(self.sessions.pop(node_key(info.node_id, info.epoch), {}).values()):
+            self._service.on_logout(session, GATEWAY_GONE)
+
+    def _sends(self, node: int, operation: list[Any]) -> None:
+        self._service.on_sends(
+            [
+                (Session(node, conn, user, device), request, target, payload)
+                for conn, user, device, request, target, payload in operation[0]
+            ]
+        )
+
+    def _call(self, node: int, operation: list[Any]) -> None:
+        conn, user, device, request, method, payload = operation
+        self._service.on_call(Session(node, conn, user, device), request, method, payload)
+
+    def _login(self, node: int, operation: list[Any]) -> None:
+        conn, user, device, platform, session_id = operation
+        session = Session(node, conn, user, device)
+        self.sessions.setdefault(node, {})[conn] = session
+        self._service.on_login(session, platform, session_id)
+
+    def _logout(self, node: int, operation: list[Any]) -> None:
+        conn, user, device, code = operation
+        self.sessions.get(node, {}).pop(conn, None)
+        self._service.on_logout(Session(node, conn, user, device), code)
+
+    def _announce(self, node: int, operation: list[Any]) -> None:
+        self._routes.announce(*_peer(node), _strings(operation[0]))
+
+    def _withdraw(self, node: int, operation: list[Any]) -> None:
+        self._routes.withdraw(*_peer(node), _strings(operation[0]))
+
+    def _replace(self, node: int, operation: list[Any]) -> None:
+        self._routes.replace(*_peer(node), _strings(operation[0]))
+
+    _handlers: ClassVar[dict[int, Callable[[ImNode, int, list[Any]], None]]] = {
+        Up.SENDS: _sends,
+        Up.CALL: _call,
+        Up.LOGIN: _login,
+        Up.LOGOUT: _logout,
+        Up.ANNOUNCE: _announce,
+        Up.WITHDRAW: _withdraw,
+        Up.REPLACE: _replace,
+    }
+
+
+def _peer(node: int) -> tuple[int, int]:
+    return node & 0xFF, node >> 8
+
+
+def _strings(values: Iterable[object]) -> list[str]:
+    return [value for value in values if isinstance(value, str)]

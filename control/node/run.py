@@ -1,0 +1,89 @@
+"""One process: its parts in the order of their start, signals, drain and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import resource
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+import uvloop
+
+from control.bus.base import BusError
+from control.logs import get_logger, setup_logs
+from control.node.process import Process
+from control.settings import Settings
+from crypto.errors import CryptoError
+from im_service.storage.errors import StoreError
+
+log = get_logger("process")
+
+# Young-generation threshold: batches of events make garbage in bulk, and most of it dies at once.
+GC_THRESHOLD = (50_000, 20, 50)
+
+
+class StartError(Exception):
+    """The process could not start; the text is for the operator."""
+
+
+def run(settings: Settings) -> int:
+    """Run one process until a signal ends it. Returns the exit code. Raises StartError."""
+    setup_logs(settings.log.level, settings.log.format, settings.node_name)
+    _raise_file_limit()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_main(settings))
+
+
+async def _main(settings: Settings) -> int:
+    stop = asyncio.Event()
+    at_once = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: int) -> None:
+        if stop.is_set():
+            at_once.set()
+        stop.set()
+        log.info("signal", name=signal.Signals(number).name, at_once=at_once.is_set())
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+
+    process = Process(settings)
+    try:
+        await process.start()
+    except (OSError, BusError, CryptoError, StoreError) as error:
+        await process.stop(0.0)
+        raise StartError(str(error)) from error
+    _tell_first_key(process)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLD)
+    await stop.wait()
+    await _first_of(process.drain(), at_once.wait())
+    await process.stop(0.0 if at_once.is_set() else 2.0)
+    log.info("stopped")
+    return 0
+
+
+async def _first_of(*waits: Coroutine[Any, Any, Any]) -> None:
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _tell_first_key(process: Process) -> None:
+    if process.first_api_key:
+        sys.stdout.write(f"API key (shown once, only its hash is kept): {process.first_api_key}\n")
+        sys.stdout.flush()
+
+
+def _raise_file_limit() -> None:
+    """Connections are descriptors: take what the machine grants."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,45 @@
+"""After a loss that cannot be repaired: every session is told to look into the store."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+
+class SyncHints:
+    """Tells sessions to look into the store after a loss, spread over seconds so that it makes no storm."""
+
+    SLICES = 50
+
+    def __init__(
+        self, users: Callable[[], list[str]], publish: Callable[[str], None], spread_s: float
+    ) -> None:
+        self._users = users
+        self._publish = publish
+        self._spread_s = spread_s
+        self._queue: list[str] = []
+        self._size = 1
+        self._running = False
+        self.sent = 0
+
+    def trigger(self) -> None:
+        """Every user of this gateway gets one hint within `spread_s`; a trigger meanwhile starts over for
+        all.
+        """
+        self._queue = self._users()
+        random.shuffle(self._queue)
+        self._size = max(1, -(-len(self._queue) // self.SLICES))
+        if not self._running and self._queue:
+            self._running = True
+            self._slice()
+
+    def _slice(self) -> None:
+        for topic in self._queue[: self._size]:
+            self._publish(topic)
+            self.sent += 1
+        self._queue = self._queue[self._size :]
+        if self._queue:
+            asyncio.get_running_loop().call_later(self._spread_s / self.SLICES, self._slice)
+        else:
+            self._running = False

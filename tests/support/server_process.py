@@ -1,0 +1,215 @@
+"""Real `qianwan serve` processes for tests: free ports, a temporary data folder, kill -9, restart, logs on
+failure.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 30.0
+POLL_S = 0.02
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class ServerFailed(AssertionError):
+    """The server did not do what the test waited for; the message holds the end of its log."""
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are free now, below the range the kernel gives to outgoing connections."""
+    found: list[int] = []
+    candidate = 20000 + (os.getpid() * 37 + time.monotonic_ns() // 1000) % 11000
+    while len(found) < count:
+        candidate = 20000 + (candidate + 1 - 20000) % 12000
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", candidate))
+            except OSError:
+                continue
+        found.append(candidate)
+    return found
+
+
+@dataclass
+class ServerProcess:
+    """One server. Use as a context manager, or `start` and `stop`.
+
+    `settings` are dotted keys ("gateway.loops": 1) given through the environment. `roles` is the --role text.
+    """
+
+    data_dir: Path
+    settings: dict[str, Any] = field(default_factory=dict)
+    roles: str = ""
+    http_port: int = 0
+    gateway_port: int = 0
+    arguments: tuple[str, ...] = ()
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        if not self.http_port or not self.gateway_port:
+            self.http_port, self.gateway_port = free_ports(2)
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+
+    # -- addresses and files
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.http_port}"
+
+    @property
+    def gateway(self) -> tuple[str, int]:
+        return "127.0.0.1", self.gateway_port
+
+    @property
+    def log_file(self) -> Path:
+        return self.data_dir / f"server-{self.http_port}.log"
+
+    @property
+    def out_file(self) -> Path:
+        return self.data_dir / f"server-{self.http_port}.out"
+
+    @property
+    def pid(self) -> int:
+        if self.process is None:
+            raise ServerFailed("the server is not running")
+        return self.process.pid
+
+    def log(self) -> str:
+        return self.log_file.read_text("utf-8", "replace") if self.log_file.exists() else ""
+
+    def first_api_key(self) -> str:
+        """The API key the first start printed."""
+        for word in self.out_file.read_text().split():
+            if word.startswith("qwk_"):
+                return word
+        raise ServerFailed(f"no API key in {self.out_file}")
+
+    # -- life
+
+    def start(self, wait: bool = True) -> ServerProcess:
+        command = [sys.executable, "-m", "control", "serve", "--data-dir", str(self.data_dir)]
+        command += ["--http", f"127.0.0.1:{self.http_port}", "--listen", f"127.0.0.1:{self.gateway_port}"]
+        if self.roles:
+            command += ["--role", self.roles]
+        command += self.arguments
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("QIANWAN_")}
+        environment |= {"PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"}
+        for key, value in self.settings.items():
+            name = "QIANWAN_" + key.replace(".", "__").upper()
+            environment[name] = value if isinstance(value, str) else json.dumps(value)
+        with self.log_file.open("ab") as log, self.out_file.open("ab") as out:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=log
+            )
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Return when /readyz answers 200; raise ServerFailed with the log when it does not in time."""
+        self.wait_for(lambda: self.get("/readyz")[0] == 200, "ready", timeout_s)
+
+    def wait_for(self, condition: Any, what: str, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Poll a condition of the running server until it holds."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if self.process is not None and self.process.poll() is not None:
+                raise ServerFailed(f"the server left with {self.process.returncode}:\n{self.tail()}")
+            if condition():
+                return
+            time.sleep(POLL_S)
+        raise ServerFailed(f"not {what} within {timeout_s} s:\n{self.tail()}")
+
+    def stop(self, number: int = signal.SIGTERM, timeout_s: float = STOP_TIMEOUT_S) -> int:
+        """Send a signal and wait for the end. Returns the exit code."""
+        process = self.process
+        if process is None:
+            return 0
+        if process.poll() is None:
+            process.send_signal(number)
+        try:
+            code = process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise ServerFailed(f"did not stop within {timeout_s} s:\n{self.tail()}") from None
+        finally:
+            self.process = None
+        return code
+
+    def kill(self) -> None:
+        """kill -9: nothing of the process gets a chance to tidy up."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def restart(self) -> None:
+        """Start again on the same data and ports; after `kill` this is a crash and a recovery."""
+        self.stop()
+        self.start()
+
+    def tail(self, lines: int = 40) -> str:
+        return "\n".join(self.log().splitlines()[-lines:])
+
+    # -- HTTP
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """(status, body) of a GET; status 0 when nobody listens yet."""
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=5) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+        except OSError:
+            return 0, b""
+
+    def post(self, path: str, body: Any, api_key: str | None = None) -> tuple[int, Any]:
+        """(status, decoded JSON) of a POST with the first API key, or another one."""
+        headers = {"Content-Type": "application/json", "X-API-Key": api_key or self.first_api_key()}
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    def token(self, user: str, device: str | None = None, **extra: Any) -> str:
+        """A token for a user, through the HTTP API."""
+        wanted = {"user": user, **extra} | ({"device": device} if device else {})
+        status, answer = self.post("/v1/tokens", wanted)
+        if status != 201:
+            raise ServerFailed(f"POST /v1/tokens answered {status}: {answer}")
+        return str(answer["token"])
+
+    def metrics(self) -> dict[str, float]:
+        """Every sample of /metrics by its name with labels, as Prometheus writes it."""
+        found: dict[str, float] = {}
+        for line in self.get("/metrics")[1].decode().splitlines():
+            if line and not line.startswith("#"):
+                name, _, value = line.rpartition(" ")
+                found[name] = float(value)
+        return found
+
+    def __enter__(self) -> ServerProcess:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            sys.stderr.write(f"--- log of the server on {self.url}\n{self.tail(100)}\n")
+        self.stop()
