@@ -6,7 +6,6 @@ A file is one JSON object. Binary values are base64url without padding (RFC 4648
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import fcntl
 import json
@@ -30,7 +29,7 @@ def b64url_decode(text: str, size: int | None = None) -> bytes:
     """Strict inverse: ValueError for padding, foreign characters, loose bits or another size."""
     try:
         data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, UnicodeEncodeError) as error:
+    except ValueError as error:
         raise ValueError("not base64url") from error
     if b64url_encode(data) != text:
         raise ValueError("not canonical base64url")

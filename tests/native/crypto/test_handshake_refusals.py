@@ -7,6 +7,7 @@ import hmac
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from nacl.bindings import crypto_scalarmult
 
 from crypto.errors import AuthenticationFailed, HandshakeFailed, HandshakeMisuse, UnsupportedSuite
 from crypto.noise import HandshakeState, Initiator, generate_keypair, public_key, respond
@@ -95,14 +96,19 @@ def test_the_cipher_of_the_handshake_counts() -> None:
         respond(1, PROLOGUE, private, Initiator(2, PROLOGUE, public).message)
 
 
-def forged_message_1(server_public: bytes, point: bytes) -> bytes:
-    """Message 1 whose `e` makes the DH all zero: authentic to whoever goes on with a zero secret."""
+def forged_message_1(server_public: bytes, point: bytes, shared: bytes) -> bytes:
+    """Message 1 with this `e`, authentic to whoever computes `shared` from it."""
     h = ck = b"Noise_NK_25519_ChaChaPoly_SHA256"
     for data in (PROLOGUE, server_public, point):
         h = hashlib.sha256(h + data).digest()
-    temp = hmac.digest(ck, bytes(32), "sha256")
+    temp = hmac.digest(ck, shared, "sha256")
     key = hmac.digest(temp, hmac.digest(temp, b"\x01", "sha256") + b"\x02", "sha256")
     return point + ChaCha20Poly1305(key).encrypt(bytes(12), b"", h)
+
+
+def test_the_forger_writes_what_an_honest_initiator_would() -> None:
+    (private, public), (mine, point) = generate_keypair(), generate_keypair()
+    assert respond(1, PROLOGUE, private, forged_message_1(public, point, crypto_scalarmult(mine, public)))
 
 
 @pytest.mark.parametrize("point", LOW_ORDER, ids=lambda p: p[::-1].hex()[:8])
@@ -110,7 +116,7 @@ def forged_message_1(server_public: bytes, point: bytes) -> bytes:
 def test_a_low_order_ephemeral_is_refused_though_its_message_is_authentic(suite: int, point: bytes) -> None:
     private, public = generate_keypair()
     with pytest.raises(HandshakeFailed):
-        respond(suite, PROLOGUE, private, forged_message_1(public, point))
+        respond(suite, PROLOGUE, private, forged_message_1(public, point, bytes(32)))
 
 
 @pytest.mark.parametrize("point", LOW_ORDER, ids=lambda p: p[::-1].hex()[:8])
