@@ -240,13 +240,15 @@ class Client:
         self,
         conversation: str,
         *,
-        from_seq: int = 1,
+        from_seq: int = 0,
         to_seq: int | None = None,
         limit: int = 100,
-        reverse: bool = False,
+        newest_first: bool = True,
     ) -> list[Message]:
-        """Stored messages of a conversation (at most 200 a call), oldest first unless `reverse`."""
-        return await self.engine.feed.history(conversation, from_seq, to_seq, limit, reverse)
+        """A page (at most 100) of the cloud history between two sequence numbers; the stream is not
+        touched.
+        """
+        return await self.engine.feed.history(conversation, from_seq, to_seq, limit, newest_first)
 
     # rooms
 

@@ -171,13 +171,16 @@ class Feed:
     async def history(
         self, conversation: str, from_seq: int, to_seq: int | None, limit: int, reverse: bool
     ) -> list[Message]:
-        """A page of stored messages, placeholders left out; the stream is not touched."""
-        args: dict[str, Any] = {"conversation": conversation, "from_seq": from_seq, "limit": limit}
+        """A page of the cloud history; the stream is not touched."""
+        args: dict[str, Any] = {
+            "conversation": conversation,
+            "from_seq": from_seq,
+            "limit": limit,
+            "reverse": reverse,
+        }
         if to_seq is not None:
             args["to_seq"] = to_seq
-        if reverse:
-            args["reverse"] = True
-        page = _decode(_pulled, await self._call("pull", args))
+        page = _decode(_pulled, await self._call("history", args))
         return [message for message in page.messages if not message.hidden]
 
     def _spawn_once(self, key: str, work: Any) -> None:

@@ -86,34 +86,59 @@ def tip(value: str) -> Content:
 
 
 def image(
-    url: str, *, size: int | None = None, width: int | None = None, height: int | None = None,
-    digest: str | None = None, name: str | None = None,
-) -> Content:  # fmt: skip
+    url: str,
+    *,
+    size: int | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    digest: str | None = None,
+    name: str | None = None,
+) -> Content:
     """A picture by URL; size in bytes, width and height in pixels."""
-    return _content(MessageType.IMAGE, url=url, size=size, w=width, h=height, digest=digest, name=name)
+    return _content(
+        MessageType.IMAGE, url=url, size=size, width=width, height=height, digest=digest, name=name
+    )
 
 
 def audio(url: str, *, duration_ms: int, size: int | None = None, digest: str | None = None) -> Content:
-    return _content(MessageType.AUDIO, url=url, dur=duration_ms, size=size, digest=digest)
+    return _content(MessageType.AUDIO, url=url, duration_ms=duration_ms, size=size, digest=digest)
 
 
 def video(
-    url: str, *, duration_ms: int, size: int | None = None, width: int | None = None,
-    height: int | None = None, digest: str | None = None,
-) -> Content:  # fmt: skip
-    return _content(MessageType.VIDEO, url=url, dur=duration_ms, size=size, w=width, h=height, digest=digest)
+    url: str,
+    *,
+    duration_ms: int,
+    size: int | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    cover: str | None = None,
+    digest: str | None = None,
+) -> Content:
+    """A film by URL; `cover` is the URL of a still picture."""
+    return _content(
+        MessageType.VIDEO,
+        url=url,
+        duration_ms=duration_ms,
+        size=size,
+        width=width,
+        height=height,
+        cover=cover,
+        digest=digest,
+    )
 
 
-def location(latitude: float, longitude: float, title: str = "") -> Content:
-    return _content(MessageType.LOCATION, lat=latitude, lng=longitude, title=title)
+def location(latitude: float, longitude: float, title: str | None = None) -> Content:
+    """A place in degrees, WGS 84."""
+    return _content(MessageType.LOCATION, latitude=latitude, longitude=longitude, title=title)
 
 
-def file(url: str, *, name: str, size: int, digest: str | None = None) -> Content:
+def file(url: str, *, name: str, size: int | None = None, digest: str | None = None) -> Content:
     return _content(MessageType.FILE, url=url, name=name, size=size, digest=digest)
 
 
-def custom(subtype: int, data: Mapping[str, Any]) -> Content:
-    return _content(MessageType.CUSTOM, subtype=subtype, data=dict(data))
+def custom(sub_type: int, data: Any) -> Content:
+    """Whatever the application agreed on under its number `sub_type`."""
+    return _content(MessageType.CUSTOM, sub_type=sub_type, data=data)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +172,7 @@ class Options:
     highPriority: bool | None = None
     abandonRatio: int | None = None
     skipHistory: bool | None = None
-    tags: Sequence[str] | None = None
+    tag: str | None = None
 
     def to_map(self) -> dict[str, Any] | None:
         chosen = {

@@ -32,13 +32,13 @@ class KeySet(NamedTuple):
     keys: tuple[ServerKey, ...]
 
     def choose(self, now: float) -> ServerKey:
-        """The valid key that stays valid longest; raises KeySetError when none is valid at `now` (Unix
+        """The youngest valid key; raises KeySetError when none is valid at `now` (Unix
         seconds).
         """
         valid = [key for key in self.keys if key.not_before <= now < key.not_after]
         if not valid:
             raise KeySetError("no server key of the key set is valid now; check this machine's clock")
-        return max(valid, key=lambda key: (key.not_after, key.key_id))
+        return max(valid, key=lambda key: (key.not_before, key.not_after))
 
 
 def parse_root(text: str) -> bytes:
