@@ -154,6 +154,7 @@ class Fleet:
         wanted = shape.processes or max(os.cpu_count() or 1, -(-total // CLIENTS_PER_PROCESS))
         self.shares = shares(shape.members, shape.publishers, max(1, min(wanted, max(1, shape.members // 2))), shape.pair)
         self.processes: list[Process] = []
+        self.pids: list[int] = []
         self._folder = tempfile.TemporaryDirectory(prefix="qianwan-bench-")
         self._host: subprocess.Popen[bytes] | None = None
         self._run = secrets.randbits(32)
@@ -344,8 +345,7 @@ class Fleet:
         self.processes = [found[i] for i in range(len(self.shares))]
         for process, share in zip(self.processes, self.shares, strict=True):
             process.ask("open", swarm=self._swarm(share), mint=self._mint(), user_prefix=self.shape.user_prefix)
-        for process in self.processes:
-            process.answer()
+        self.pids = [process.answer()["pid"] for process in self.processes]
 
     def _mint(self) -> dict[str, str] | None:
         mint = self.shape.mint

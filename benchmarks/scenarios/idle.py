@@ -1,0 +1,67 @@
+"""Idle: so many clients connected and heartbeating; what they cost in memory and in CPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.figures import Figure, ServerReport, figure
+from benchmarks.loadgen.fleet import Load, Shape
+from benchmarks.machine import memory, rss_bytes
+from benchmarks.scenarios.context import CONNECT_TIMEOUT_S, CONNECT_WINDOW, Context, stage, suite_number
+from benchmarks.scenarios.limits import OPEN_CORE, OPEN_SERVICE
+from benchmarks.servers import Sample, ServerPlan, gateways_for
+
+PAUSE_BOUND_MS = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class IdleOptions:
+    connections: int = 10_000
+    hold_s: float = 30.0
+    interval_s: int = 240
+    suite: str = "aegis128l"
+    gateways: int = 0
+    loops: int = 0
+    generators: int = 0
+    nap_us: int = 5000
+
+
+def run_idle(context: Context, options: IdleOptions) -> Figure:
+    """One figure. `memory_bytes` is what the machine has less than before the first process was started."""
+    plan = ServerPlan(
+        gateways=options.gateways or gateways_for(options.connections), loops=options.loops,
+        ping_interval_s=options.interval_s, core=OPEN_CORE, service=OPEN_SERVICE,
+    )
+    shape = Shape(
+        gateways=[], members=options.connections, suite=suite_number(options.suite), ping_s=options.interval_s,
+        processes=options.generators,
+    )
+    before = memory("MemAvailable")
+    with stage(context, plan, shape) as (servers, fleet):
+        empty = servers.sample()
+        seen = fleet.connect(CONNECT_WINDOW, CONNECT_TIMEOUT_S, context.progress)
+        logins = fleet.histograms()["login"]
+        edges: dict[bool, Sample] = {}
+
+        def edge(opening: bool) -> None:
+            edges[opening] = servers.sample()
+
+        load = Load(rate=0, seconds=options.hold_s, warm_up_s=3.0, drain_s=1.0, nap_us=options.nap_us)
+        measured = fleet.measure(load, progress=context.progress, at_window=edge)
+        report = ServerReport.between(
+            edges[True], edges[False], len(servers.processes), empty_rss=empty.gateway_rss,
+            connections=options.connections,
+        )
+        generator_rss = sum(rss_bytes(pid) for pid in fleet.pids)
+        taken = before - memory("MemAvailable")
+        measured.throughput_per_s = measured.offered_per_s = measured.counters["pongs"] / options.hold_s
+        return figure(
+            "idle", context.command, connections=options.connections, size=0, suite=options.suite,
+            measured=measured, server=report, bound_ms=PAUSE_BOUND_MS, latency=logins,
+            hold_s=options.hold_s, interval_s=options.interval_s, gateways=plan.gateways,
+            connected=seen["live"] - seen["closed"], still_connected=options.connections - measured.closed,
+            pings=measured.counters["pings"], pongs=measured.counters["pongs"],
+            heartbeat_core_share=round(report.cpu_s / options.hold_s, 4),
+            memory_bytes=taken, memory_bytes_per_connection=round(taken / options.connections, 1),
+            generator_rss_bytes=generator_rss,
+        )

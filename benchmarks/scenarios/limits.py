@@ -1,0 +1,28 @@
+"""Settings of the server under test: limits that protect a public server would refuse a load that is wanted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.servers import Servers
+
+OFF = {"per_s": 0.0, "burst": 1}
+
+OPEN_SERVICE: dict[str, Any] = {
+    name: OFF
+    for name in (
+        "account_rate", "device_rate", "conversation_rate", "stranger_rate", "call_rate",
+        "room_normal_rate", "room_high_rate",
+    )
+}
+OPEN_CORE: dict[str, Any] = {}
+RELAY_PREFIX = "u/"
+
+
+def flush_settings(k: int) -> dict[str, Any]:
+    """Settings that bound the messages of one flush; none when k is 0."""
+    return {"flush_frames": k} if k else {}
+
+
+def create_room(servers: Servers, room: str) -> None:
+    """Joining an unknown room makes it: nothing is to be done before."""

@@ -1,0 +1,275 @@
+"""The server under test: real `qianwan serve` processes in a folder of their own, and what /proc and /metrics say.
+
+One gateway: one process with all three roles. More: one `im,control` process, one process per gateway, and a NATS
+server between them, all on loopback.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from benchmarks.loadgen.fleet import CLIENTS_PER_PROCESS
+from benchmarks.loadgen.tokens import TokenMint
+from benchmarks.machine import ROOT, Busy, cpu_seconds, rss_bytes
+
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 20.0
+SAMPLE_LINE = re.compile(r"^([a-zA-Z_:][\w:]*)(\{[^}]*\})? (\S+)", re.MULTILINE)
+
+
+class ServerError(RuntimeError):
+    """A server did not start or answer; the text carries the end of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerPlan:
+    """How many gateways and with which settings. `core` and `service` are settings by the names of the sections
+    [gateway.core] and [im.service]."""
+
+    gateways: int = 1
+    loops: int = 0
+    ping_interval_s: int = 240
+    core: dict[str, Any] = field(default_factory=dict)
+    service: dict[str, Any] = field(default_factory=dict)
+
+
+def gateways_for(connections: int) -> int:
+    """Processes needed under the limit of open files."""
+    return max(1, -(-connections // CLIENTS_PER_PROCESS))
+
+
+@dataclass(slots=True)
+class Process:
+    """One server process and where it listens (`listen` None: no gateway role)."""
+
+    name: str
+    popen: subprocess.Popen[bytes]
+    log: Path
+    http: str
+    listen: tuple[str, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Counters at one moment; two samples make a report."""
+
+    at: float
+    cpu_s: float
+    rss: int
+    gateway_rss: int
+    busy: Busy
+    metrics: dict[str, float]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def parse_metrics(text: str) -> dict[str, float]:
+    """Name with labels -> value, of the Prometheus text format."""
+    return {match[1] + (match[2] or ""): float(match[3]) for match in SAMPLE_LINE.finditer(text)}
+
+
+def toml(tree: dict[str, dict[str, Any]]) -> str:
+    """Sections of scalars and lists; JSON's notation of those is TOML's."""
+    lines = []
+    for section, values in tree.items():
+        lines.append(f"[{section}]")
+        lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    return "\n".join(lines) + "\n"
+
+
+class Servers:
+    """Starts in `__enter__`, stops in `__exit__`; nothing of it stays on the disk."""
+
+    def __init__(self, plan: ServerPlan) -> None:
+        self.plan = plan
+        self.folder = Path(tempfile.mkdtemp(prefix="qianwan-bench-server-"))
+        self.api_key = f"qwk_bench{secrets.token_hex(4)}_{secrets.token_hex(24)}"
+        self.processes: list[Process] = []
+        self._others: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # what a fleet needs
+
+    @property
+    def gateways(self) -> list[tuple[str, int]]:
+        return [process.listen for process in self.processes if process.listen is not None]
+
+    def server_key(self) -> tuple[int, bytes]:
+        """(key id, X25519 public key) from the data folder."""
+        from crypto.keys import ServerKeys
+
+        key = ServerKeys.load(self.folder / "data" / "keys").current(int(time.time()))
+        return key.key_id, key.public
+
+    def mint(self) -> TokenMint:
+        """Signs logins with the server's own token key."""
+        from control.settings import Settings
+        from crypto.keys import ServerKeys
+
+        key = ServerKeys.load(self.folder / "data" / "keys").current_token(int(time.time()))
+        auth = Settings.model_construct().auth
+        return TokenMint(key.kid, key.seed.hex(), auth.issuer, auth.audience)
+
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """One request of the HTTP API of the control process. Raises ServerError with its answer."""
+        request = urllib.request.Request(
+            f"http://{self.processes[0].http}{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.api_key}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                text = answer.read()
+        except urllib.error.HTTPError as error:
+            raise ServerError(f"{method} {path}: {error.code} {error.read().decode(errors='replace')}") from None
+        result: dict[str, Any] = json.loads(text) if text else {}
+        return result
+
+    # measuring
+
+    def sample(self) -> Sample:
+        metrics: dict[str, float] = {}
+        for process in self.processes:
+            for name, value in self._metrics(process).items():
+                longest = "max_pause" in name
+                metrics[name] = max(metrics.get(name, 0.0), value) if longest else metrics.get(name, 0.0) + value
+        rss = {process.name: rss_bytes(process.popen.pid) for process in self.processes}
+        return Sample(
+            at=time.monotonic(),
+            cpu_s=sum(cpu_seconds(process.popen.pid) for process in self.processes)
+            + sum(cpu_seconds(other.pid) for other in self._others),
+            rss=sum(rss.values()),
+            gateway_rss=sum(rss[process.name] for process in self.processes if process.listen is not None),
+            busy=Busy.now(),
+            metrics=metrics,
+        )
+
+    def _metrics(self, process: Process) -> dict[str, float]:
+        try:
+            with urllib.request.urlopen(f"http://{process.http}/metrics", timeout=30) as answer:
+                return parse_metrics(answer.read().decode())
+        except OSError:
+            return {}
+
+    # processes
+
+    def _start(self) -> None:
+        bus = None
+        if self.plan.gateways > 1:
+            port = free_port()
+            bus = f"nats://127.0.0.1:{port}"
+            self._others.append(self._run_nats(port))
+        config = self.folder / "qianwan.toml"
+        config.write_text(toml(self._settings()))
+        if bus is None:
+            self.processes.append(self._serve("all", config, "gateway,im,control", 1, bus, True))
+            self._await(self.processes[0])
+            return
+        self.processes.append(self._serve("im", config, "im,control", 1, bus, False))
+        self._await(self.processes[0])
+        for i in range(self.plan.gateways):
+            self.processes.append(self._serve(f"gateway-{i + 1}", config, "gateway", i + 2, bus, True))
+        for process in self.processes[1:]:
+            self._await(process)
+
+    def _settings(self) -> dict[str, dict[str, Any]]:
+        plan = self.plan
+        return {
+            "server": {"data_dir": str(self.folder / "data"), "drain_timeout_s": 1.0, "drain_spread_s": 0.0},
+            "gateway": {"loops": plan.loops, "ping_interval_s": plan.ping_interval_s},
+            "gateway.core": plan.core,
+            "im.service": plan.service,
+            "auth": {"bootstrap_api_key": self.api_key},
+            "log": {"level": "warning", "format": "json"},
+        }
+
+    def _serve(self, name: str, config: Path, roles: str, node: int, bus: str | None, gateway: bool) -> Process:
+        http = f"127.0.0.1:{free_port()}"
+        listen = ("127.0.0.1", free_port())
+        log = self.folder / f"{name}.log"
+        words = [
+            sys.executable, "-m", "control", "serve", "--config", str(config), "--role", roles,
+            "--http", http, "--listen", f"{listen[0]}:{listen[1]}", "--node-id", str(node),
+        ]
+        if bus is not None:
+            words += ["--bus", bus]
+        with log.open("wb") as out:
+            popen = subprocess.Popen(words, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
+        return Process(name, popen, log, http, listen if gateway else None)
+
+    def _run_nats(self, port: int) -> subprocess.Popen[bytes]:
+        binary = shutil.which("nats-server") or str(Path(sys.executable).with_name("nats-server"))
+        with (self.folder / "nats.log").open("wb") as out:
+            popen = subprocess.Popen([binary, "-a", "127.0.0.1", "-p", str(port)], stdout=out, stderr=out)
+        _await_port(port, popen)
+        return popen
+
+    def _await(self, process: Process) -> None:
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if process.popen.poll() is not None:
+                break
+            try:
+                with urllib.request.urlopen(f"http://{process.http}/readyz", timeout=2) as answer:
+                    if answer.status == 200:
+                        return
+            except OSError:
+                time.sleep(0.05)
+        raise ServerError(f"{process.name} is not ready\n{process.log.read_text(errors='replace')[-2000:]}")
+
+    def stop(self) -> None:
+        everyone = [process.popen for process in reversed(self.processes)] + self._others
+        for popen in everyone:
+            if popen.poll() is None:
+                popen.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        for popen in everyone:
+            try:
+                popen.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                popen.kill()
+                popen.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _await_port(port: int, popen: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while time.monotonic() < deadline and popen.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise ServerError(f"nothing listens on port {port}")
