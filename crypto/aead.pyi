@@ -6,7 +6,8 @@ LAYOUT: dict[str, tuple[int, ...]]
 
 @final
 class Cipher:
-    suite: int
+    @property
+    def suite(self) -> int: ...
     def __new__(cls, suite: int, key: Buffer, n: int = 0) -> Self: ...
     @property
     def n(self) -> int: ...

@@ -12,7 +12,8 @@ class Channel(NamedTuple):
 
 @final
 class HandshakeState:
-    suite: int
+    @property
+    def suite(self) -> int: ...
     def __new__(
         cls,
         pattern: str,

@@ -14,8 +14,10 @@ class Response(NamedTuple):
 
 @final
 class Initiator:
-    suite: int
-    message: bytes
+    @property
+    def suite(self) -> int: ...
+    @property
+    def message(self) -> bytes: ...
     def __new__(
         cls, suite: int, prologue: bytes, rs_pub: bytes, payload: bytes = b"", e_priv: bytes | None = None
     ) -> Self: ...
