@@ -1,0 +1,195 @@
+"""What control/bus/base.py promises, kept by both buses: in memory, and over a real NATS server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from control.bus.base import Bus, BusError
+from control.bus.links import StreamLinks
+from control.bus.memory import MemoryBus, MemoryHub
+from control.bus.nats import NatsBus
+from tests.support.nats_process import NatsProcess
+
+MakeBus = Callable[[], Awaitable[Bus]]
+
+
+@pytest.fixture(scope="module")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> object:
+    with NatsProcess(tmp_path_factory.mktemp("nats")) as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "nats"])
+async def make_bus(request: pytest.FixtureRequest) -> AsyncIterator[MakeBus]:
+    opened: list[Bus] = []
+    hub = MemoryHub()
+    url = request.getfixturevalue("nats_server").url if request.param == "nats" else ""
+    prefix = f"t{id(opened)}"
+
+    async def make() -> Bus:
+        bus: Bus = MemoryBus(hub) if request.param == "memory" else NatsBus(url, prefix)
+        await bus.start()
+        opened.append(bus)
+        return bus
+
+    yield make
+    for bus in opened:
+        await bus.close()
+
+
+async def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+async def test_messages_of_one_publisher_arrive_in_order_at_every_subscriber(make_bus: MakeBus) -> None:
+    one, two = await make_bus(), await make_bus()
+    seen: list[list[bytes]] = [[], []]
+    await one.subscribe("topic", seen[0].append)
+    await two.subscribe("topic", seen[1].append)
+    sent = [str(number).encode() for number in range(2000)]
+    for payload in sent:
+        one.publish("topic", payload)
+    await until(lambda: len(seen[0]) == len(seen[1]) == len(sent))
+    assert seen[0] == sent
+    assert seen[1] == sent
+    assert one.dropped == 0
+
+
+async def test_subjects_are_apart_and_the_absent_get_nothing(make_bus: MakeBus) -> None:
+    bus = await make_bus()
+    seen: list[bytes] = []
+    bus.publish("late", b"before")
+    await bus.flush()
+    await bus.subscribe("late", seen.append)
+    bus.publish("other", b"elsewhere")
+    bus.publish("late", b"after")
+    await until(lambda: bool(seen))
+    await bus.flush()
+    assert seen == [b"after"]
+
+
+async def test_a_failing_handler_harms_no_other_message(make_bus: MakeBus) -> None:
+    bus = await make_bus()
+    seen: list[bytes] = []
+
+    def handler(payload: bytes) -> None:
+        seen.append(payload)
+        if payload == b"bad":
+            raise RuntimeError("on purpose")
+
+    await bus.subscribe("topic", handler)
+    for payload in (b"bad", b"good"):
+        bus.publish("topic", payload)
+    await until(lambda: len(seen) == 2)
+
+
+async def test_requests_are_answered_later_and_once_or_time_out(make_bus: MakeBus) -> None:
+    server, client = await make_bus(), await make_bus()
+
+    def handler(payload: bytes, answer: Callable[[bytes], None]) -> None:
+        if payload != b"silence":
+            asyncio.get_running_loop().call_later(0.01, answer, payload.upper())
+
+    await server.respond("ask", handler)
+    assert await client.request("ask", b"hello", 5.0) == b"HELLO"
+    with pytest.raises(BusError):
+        await client.request("ask", b"silence", 0.1)
+    with pytest.raises(BusError):
+        await client.request("nobody", b"hello", 0.2)
+
+
+async def test_streams_over_the_bus_survive_a_lossy_publisher(
+    make_bus: MakeBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender_bus, receiver_bus = await make_bus(), await make_bus()
+    applied: list[bytes] = []
+    lost: list[int] = []
+    sender = StreamLinks(sender_bus, (1, 10), lambda *batch: None, lost.append, beacon_s=0.05)
+    receiver = StreamLinks(
+        receiver_bus,
+        (2, 20),
+        lambda peer, epoch, payload: applied.append(payload),
+        lost.append,
+        beacon_s=0.05,
+    )
+    await sender.start()
+    await receiver.start()
+    real, count = sender_bus.publish, 0
+
+    def lossy(subject: str, payload: bytes) -> None:
+        nonlocal count
+        count += 1
+        if count % 3:
+            real(subject, payload)
+
+    monkeypatch.setattr(sender_bus, "publish", lossy)
+    sent = [str(number).encode() for number in range(300)]
+    stream = sender.sender(2, 20)
+    for number, payload in enumerate(sent):
+        stream.push(payload)
+        if number % 20 == 0:
+            await asyncio.sleep(0)
+    await until(lambda: len(applied) == len(sent))
+    assert applied == sent
+    assert lost == []
+    assert receiver.stats()["gaps"] > 0
+    await sender.close()
+    await receiver.close()
+
+
+async def test_a_new_epoch_of_a_sender_is_a_new_stream_and_the_old_tail_counts_as_lost(
+    make_bus: MakeBus,
+) -> None:
+    bus = await make_bus()
+    applied: list[tuple[int, bytes]] = []
+    lost: list[int] = []
+    receiver = StreamLinks(
+        bus,
+        (2, 20),
+        lambda peer, epoch, payload: applied.append((epoch, payload)),
+        lost.append,
+        beacon_s=0.05,
+    )
+    await receiver.start()
+    ends = {
+        epoch: StreamLinks(await make_bus(), (1, epoch), lambda *batch: None, lost.append)
+        for epoch in (10, 11)
+    }
+    for epoch, text in ((10, b"first"), (11, b"second"), (10, b"ghost"), (11, b"third")):
+        ends[epoch].sender(2, 20).push(text)
+        if text != b"ghost":
+            await until(lambda wanted=(epoch, text): wanted in applied)
+    assert applied == [(10, b"first"), (11, b"second"), (11, b"third")]
+    assert lost == [1]
+    await receiver.close()
+
+
+async def test_nats_away_blocks_nobody_and_comes_back(tmp_path: Path) -> None:
+    with NatsProcess(tmp_path) as server:
+        bus = NatsBus(server.url, "away")
+        await bus.start()
+        seen: list[bytes] = []
+        await bus.subscribe("topic", seen.append)
+        server.kill()
+        await until(lambda: not bus.connected)
+        bus.publish("topic", b"while away")
+        server.start()
+        await until(lambda: bus.connected, 20)
+
+        def ping() -> bool:
+            bus.publish("topic", b"back")
+            return b"back" in seen
+
+        await until(ping)
+        await bus.close()
+
+
+async def test_an_absent_server_is_told_at_start(tmp_path: Path) -> None:
+    with pytest.raises(BusError, match="cannot reach NATS"):
+        await NatsBus("nats://127.0.0.1:9").start()

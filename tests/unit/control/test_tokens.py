@@ -1,0 +1,182 @@
+"""Tokens and the login check: everything that must be refused, and why."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from joserfc import jwt
+from joserfc.jwk import OctKey
+
+from control.auth.login import (
+    AUTH_FAILED,
+    CONTEXT,
+    TOKEN_EXPIRED,
+    LoginRefused,
+    bearer_binding,
+    check_login,
+)
+from control.auth.tokens import TokenRefused, TokenSigner, TokenVerifier, private_okp
+
+NOW = 1_800_000_000
+HASH = bytes(range(32))
+SEED = bytes(range(32, 64))
+
+
+def public_of(seed: bytes) -> bytes:
+    return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+
+
+def b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def signer(
+    seed: bytes = SEED, kid: str = "k1", issuer: str = "qianwan", audience: str = "qianwan"
+) -> TokenSigner:
+    return TokenSigner(private_okp(seed, kid), kid, issuer, audience)
+
+
+@pytest.fixture
+def verifier() -> TokenVerifier:
+    found = TokenVerifier("qianwan", "qianwan", skew_s=30, max_ttl_s=86400)
+    found.set_keys({"k1": public_of(SEED)})
+    return found
+
+
+def login(verifier: TokenVerifier, token: str, **changed: Any) -> Any:
+    arguments: dict[str, Any] = {
+        "now": NOW,
+        "handshake_hash": HASH,
+        "kind": 1,
+        "token": token,
+        "binding": bearer_binding(token, HASH),
+        "device": "phone",
+    } | changed
+    return check_login(verifier, **arguments)
+
+
+def forged(header: dict[str, Any], claims: dict[str, Any], signature: bytes = b"") -> str:
+    return ".".join(b64(json.dumps(part).encode()) for part in (header, claims)) + "." + b64(signature)
+
+
+CLAIMS = {"iss": "qianwan", "aud": "qianwan", "sub": "alice", "iat": NOW, "exp": NOW + 60}
+
+
+def signed(claims: dict[str, Any], header: dict[str, Any] | None = None) -> str:
+    return jwt.encode(
+        {"alg": "Ed25519", "kid": "k1", "typ": "JWT"} | (header or {}), claims, private_okp(SEED, "k1"),
+        algorithms=["Ed25519", "EdDSA"],
+    )  # fmt: skip
+
+
+def test_a_good_token_logs_in(verifier: TokenVerifier) -> None:
+    claims = login(verifier, signer().sign("alice", NOW, 60))
+    assert (claims.user, claims.device, claims.expires_at) == ("alice", None, NOW + 60)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        pytest.param(forged({"alg": "none", "kid": "k1", "typ": "JWT"}, CLAIMS), id="alg none"),
+        pytest.param(
+            forged({"alg": "Ed25519", "kid": "k1", "typ": "JWT"}, CLAIMS, bytes(64)), id="no signature"
+        ),
+        pytest.param(
+            jwt.encode(
+                {"alg": "HS256", "kid": "k1", "typ": "JWT"}, CLAIMS, OctKey.import_key(public_of(SEED))
+            ),
+            id="HMAC under the public key",
+        ),
+        pytest.param(signer(bytes(32)).sign("alice", NOW, 60), id="another key under our kid"),
+        pytest.param(signer(kid="k2").sign("alice", NOW, 60), id="unknown kid"),
+        pytest.param(signer(issuer="other").sign("alice", NOW, 60), id="wrong issuer"),
+        pytest.param(signer(audience="other").sign("alice", NOW, 60), id="wrong audience"),
+        pytest.param(signer().sign("alice", NOW + 3600, 60), id="from the future"),
+        pytest.param(signer().sign("alice", NOW, 86401), id="lives too long"),
+        pytest.param(signed({**CLAIMS, "nbf": NOW + 3600}), id="not before"),
+        pytest.param(signed({**CLAIMS, "exp": NOW - 1, "iat": NOW}), id="ends before it begins"),
+        pytest.param(signed({key: value for key, value in CLAIMS.items() if key != "exp"}), id="no exp"),
+        pytest.param(signed({**CLAIMS, "exp": True}), id="exp true"),
+        pytest.param(signed({**CLAIMS, "exp": 1e400}), id="exp infinite"),
+        pytest.param(signed({**CLAIMS, "sub": "no/slash"}), id="subject"),
+        pytest.param(signed({**CLAIMS, "sub": 7}), id="subject is a number"),
+        pytest.param(signed(CLAIMS, {"typ": "at+jwt"}), id="typ"),
+        pytest.param(signed({**CLAIMS, "cnf": {"jwk": {"kty": "EC"}}}), id="cnf of another kind"),
+        pytest.param("", id="empty"),
+        pytest.param("a.b.c", id="garbage"),
+        pytest.param("x" * 5000, id="long"),
+        pytest.param("\u00e9.\u00e9.\u00e9", id="not ascii"),
+    ],
+)
+def test_bad_tokens_are_refused_all_alike(verifier: TokenVerifier, token: str) -> None:
+    with pytest.raises(LoginRefused) as refused:
+        login(verifier, token)
+    assert (refused.value.code, refused.value.text) == (AUTH_FAILED, "authentication failed")
+
+
+def test_an_expired_token_has_a_code_of_its_own_and_the_clocks_may_differ(verifier: TokenVerifier) -> None:
+    token = signer().sign("alice", NOW, 60)
+    login(verifier, token, now=NOW + 89)
+    with pytest.raises(LoginRefused) as refused:
+        login(verifier, token, now=NOW + 90)
+    assert refused.value.code == TOKEN_EXPIRED
+
+
+def test_a_remembered_token_still_expires_and_forgotten_keys_forget_tokens(verifier: TokenVerifier) -> None:
+    token = signer().sign("alice", NOW, 60)
+    assert verifier.verify(token, NOW) is verifier.verify(token, NOW)
+    with pytest.raises(TokenRefused, match="expired"):
+        verifier.verify(token, NOW + 100)
+    verifier.set_keys({"k2": public_of(bytes(32))})
+    with pytest.raises(TokenRefused):
+        verifier.verify(token, NOW)
+
+
+def test_the_memory_of_tokens_is_bounded(verifier: TokenVerifier) -> None:
+    verifier.cache = 4
+    for number in range(20):
+        verifier.verify(signer().sign(f"u{number}", NOW, 60), NOW)
+    assert len(verifier._known) == 4
+
+
+def test_a_token_may_be_for_one_device_only(verifier: TokenVerifier) -> None:
+    token = signer().sign("alice", NOW, 60, device="phone")
+    login(verifier, token, device="phone")
+    with pytest.raises(LoginRefused, match="another device"):
+        login(verifier, token, device="tablet")
+
+
+def test_the_binding_belongs_to_one_connection(verifier: TokenVerifier) -> None:
+    token = signer().sign("alice", NOW, 60)
+    for binding in (bearer_binding(token, bytes(32)), b"", bearer_binding(token, HASH)[:31]):
+        with pytest.raises(LoginRefused, match="binding"):
+            login(verifier, token, binding=binding)
+
+
+def test_a_key_bound_token_needs_its_key(verifier: TokenVerifier) -> None:
+    client = Ed25519PrivateKey.from_private_bytes(bytes(range(64, 96)))
+    jwk = {"kty": "OKP", "crv": "Ed25519", "x": b64(client.public_key().public_bytes_raw())}
+    token = signer().sign("alice", NOW, 60, cnf={"jwk": jwk})
+    proof = client.sign(CONTEXT + HASH)
+    assert login(verifier, token, kind=2, binding=proof).user == "alice"
+    stranger = Ed25519PrivateKey.from_private_bytes(bytes(32)).sign(CONTEXT + HASH)
+    for kind, binding in ((1, bearer_binding(token, HASH)), (2, stranger), (2, b""), (2, client.sign(HASH))):
+        with pytest.raises(LoginRefused) as refused:
+            login(verifier, token, kind=kind, binding=binding)
+        assert refused.value.code == AUTH_FAILED
+    plain = signer().sign("alice", NOW, 60)
+    for kind in (0, 2, 3):
+        with pytest.raises(LoginRefused):
+            login(verifier, plain, kind=kind)
+
+
+def test_the_signer_refuses_what_could_never_log_in() -> None:
+    for arguments in ({"user": "a/b"}, {"user": ""}, {"user": "a", "device": "x y"}):
+        with pytest.raises(ValueError, match="must match"):
+            signer().sign(arguments["user"], NOW, 60, arguments.get("device"))
+    with pytest.raises(ValueError, match="cnf"):
+        signer().sign("alice", NOW, 60, cnf={"jwk": {"kty": "OKP", "crv": "X25519", "x": ""}})
