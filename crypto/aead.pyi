@@ -4,6 +4,8 @@ from typing_extensions import Buffer
 
 LAYOUT: dict[str, tuple[int, ...]]
 
+def tag_size(suite: int) -> int: ...
+
 @final
 class Cipher:
     @property

@@ -122,6 +122,14 @@ cdef int aead_rekey(int suite, CipherState* cs) noexcept nogil:
     return 0
 
 
+def tag_size(int suite) -> int:
+    """Bytes a sealed record is longer than its plaintext: 16, 16, 32. UnsupportedSuite when it is not available here."""
+    cdef int size = aead_tag_size(suite)
+    if size < 0:
+        raise UnsupportedSuite(f"suite {suite} is not available")
+    return size
+
+
 @cython.final
 cdef class Cipher:
     """One direction of a connection, for tests and tools. The C core uses `CipherState` itself.

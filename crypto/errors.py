@@ -7,7 +7,7 @@ class CryptoError(Exception):
     """Base of all errors of this package."""
 
 
-class UnsupportedSuite(CryptoError):
+class UnsupportedSuite(CryptoError, ValueError):
     """The suite is unknown, or this CPU has no instructions for it."""
 
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto.aead import Cipher
+from crypto.aead import Cipher, tag_size
 from crypto.errors import AuthenticationFailed, NonceExhausted, UnsupportedSuite
 from tests.support import noise_aegis128l
 from tests.support.noise_peer import SUITES, seeded
@@ -155,7 +155,7 @@ def test_suite_3_uses_the_first_half_of_the_key_only() -> None:
 @pytest.mark.parametrize("suite", SUITES)
 def test_tag_sizes_and_the_longest_record(suite: int) -> None:
     cipher = Cipher(suite, bytes(32))
-    assert cipher.tag_size == TAGS[suite]
+    assert cipher.tag_size == tag_size(suite) == TAGS[suite]
     longest = 65_535 - cipher.tag_size
     assert len(cipher.seal(bytes(longest))) == 65_535
     with pytest.raises(ValueError, match="do not fit"):
@@ -167,6 +167,8 @@ def test_tag_sizes_and_the_longest_record(suite: int) -> None:
 def test_unknown_suites_are_refused(suite: int) -> None:
     with pytest.raises(UnsupportedSuite):
         Cipher(suite, bytes(32))
+    with pytest.raises(UnsupportedSuite):
+        tag_size(suite)
 
 
 @pytest.mark.parametrize(("suite", "size"), [(1, 31), (2, 16), (3, 31), (1, 0), (3, 0), (1, 33)])
