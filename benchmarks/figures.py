@@ -1,4 +1,4 @@
-"""From what was measured to what is written: the JSON of a figure, and whether the generator was the limit."""
+"""From what was measured to what is written: the JSON of a figure, and if the generator was the limit."""
 
 from __future__ import annotations
 
@@ -52,16 +52,23 @@ class ServerReport:
         """`empty_rss`: resident memory of the gateways before the first connection."""
         user = (last.gateway_rss - empty_rss) / connections if connections and empty_rss else 0.0
         return cls(
-            processes, last.cpu_s - first.cpu_s, last.rss, user,
-            last.metrics.get(MAX_PAUSE, 0.0) * 1000, stages(first.metrics, last.metrics),
+            processes,
+            last.cpu_s - first.cpu_s,
+            last.rss,
+            user,
+            last.metrics.get(MAX_PAUSE, 0.0) * 1000,
+            stages(first.metrics, last.metrics),
             last.busy.share_since(first.busy),
         )
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "processes": self.processes, "cpu_s": round(self.cpu_s, 3), "rss_bytes": self.rss_bytes,
+            "processes": self.processes,
+            "cpu_s": round(self.cpu_s, 3),
+            "rss_bytes": self.rss_bytes,
             "user_bytes_per_connection": round(self.user_bytes_per_connection, 1),
-            "max_pause_ms": round(self.max_pause_ms, 3), "stages": self.stages,
+            "max_pause_ms": round(self.max_pause_ms, 3),
+            "stages": self.stages,
         }
 
 
@@ -71,7 +78,7 @@ def stages(first: dict[str, float], last: dict[str, float]) -> dict[str, dict[st
     for name, value in last.items():
         for prefix, key, scale in ((STAGE_SECONDS, "ms", 1000.0), (STAGE_COUNTS, "count", 1.0)):
             if name.startswith(prefix):
-                stage = name[len(prefix):].partition('"')[0]
+                stage = name[len(prefix) :].partition('"')[0]
                 result.setdefault(stage, {})[key] = round((value - first.get(name, 0.0)) * scale, 3)
     return result
 
@@ -123,8 +130,11 @@ def figure(
         "duplicated": measured.duplicated,
         "generator_limited": bool(reasons),
         "generator": {
-            "processes": len(measured.cpu_s), "cpu_s": round(sum(measured.cpu_s), 3), "reasons": reasons,
-            "send_lag_ms": latency_ms(measured.lag), "turn_ms": latency_ms(measured.turn),
+            "processes": len(measured.cpu_s),
+            "cpu_s": round(sum(measured.cpu_s), 3),
+            "reasons": reasons,
+            "send_lag_ms": latency_ms(measured.lag),
+            "turn_ms": latency_ms(measured.turn),
             "machine_busy": round(server.machine_busy, 3),
         },
         "server": server.as_json(),

@@ -13,7 +13,7 @@ RATE_MAX = 5_000_000.0
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a passing load has: nothing lost or refused, the rate kept, p99 of the latency within the bound."""
+    """A passing load: nothing lost or refused, the rate kept, p99 of the latency within the bound."""
 
     p99_ms: float
     by_ack: bool = False  # judge acknowledgements, not deliveries

@@ -1,7 +1,8 @@
-"""The server under test: real `qianwan serve` processes in a folder of their own, and what /proc and /metrics say.
+"""The server under test: real `qianwan serve` processes in a folder of their own, and what /proc and
+/metrics say.
 
-One gateway: one process with all three roles. More: one `im,control` process, one process per gateway, and a NATS
-server between them, all on loopback.
+One gateway: one process with all three roles. More: one `im,control` process, one process per gateway, and
+a NATS server between them, all on loopback.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ class ServerError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class ServerPlan:
-    """How many gateways and with which settings. `core` and `service` are settings by the names of the sections
-    [gateway.core] and [im.service]."""
+    """How many gateways and with which settings. `core` and `service` are settings by the names of the
+    sections [gateway.core] and [im.service].
+    """
 
     gateways: int = 1
     loops: int = 0
@@ -154,7 +156,9 @@ class Servers:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 text = answer.read()
         except urllib.error.HTTPError as error:
-            raise ServerError(f"{method} {path}: {error.code} {error.read().decode(errors='replace')}") from None
+            raise ServerError(
+                f"{method} {path}: {error.code} {error.read().decode(errors='replace')}"
+            ) from None
         result: dict[str, Any] = json.loads(text) if text else {}
         return result
 
@@ -165,7 +169,9 @@ class Servers:
         for process in self.processes:
             for name, value in self._metrics(process).items():
                 longest = "max_pause" in name
-                metrics[name] = max(metrics.get(name, 0.0), value) if longest else metrics.get(name, 0.0) + value
+                metrics[name] = (
+                    max(metrics.get(name, 0.0), value) if longest else metrics.get(name, 0.0) + value
+                )
         rss = {process.name: rss_bytes(process.popen.pid) for process in self.processes}
         return Sample(
             at=time.monotonic(),
@@ -216,13 +222,27 @@ class Servers:
             "log": {"level": "warning", "format": "json"},
         }
 
-    def _serve(self, name: str, config: Path, roles: str, node: int, bus: str | None, gateway: bool) -> Process:
+    def _serve(
+        self, name: str, config: Path, roles: str, node: int, bus: str | None, gateway: bool
+    ) -> Process:
         http = f"127.0.0.1:{free_port()}"
         listen = ("127.0.0.1", free_port())
         log = self.folder / f"{name}.log"
         words = [
-            sys.executable, "-m", "control", "serve", "--config", str(config), "--role", roles,
-            "--http", http, "--listen", f"{listen[0]}:{listen[1]}", "--node-id", str(node),
+            sys.executable,
+            "-m",
+            "control",
+            "serve",
+            "--config",
+            str(config),
+            "--role",
+            roles,
+            "--http",
+            http,
+            "--listen",
+            f"{listen[0]}:{listen[1]}",
+            "--node-id",
+            str(node),
         ]
         if bus is not None:
             words += ["--bus", bus]

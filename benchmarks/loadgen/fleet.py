@@ -1,9 +1,9 @@
 """All generator processes together: start them, connect, join, measure, add up.
 
-    with Fleet(shape) as fleet:
-        fleet.connect(window=64)
-        fleet.join("r/hall")
-        result = fleet.measure(Load(rate=100, seconds=10))
+with Fleet(shape) as fleet:
+    fleet.connect(window=64)
+    fleet.join("r/hall")
+    result = fleet.measure(Load(rate=100, seconds=10))
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ class FleetError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Who is there. In a room `members` are judged and `publishers` are further clients; in pairs every even member
-    sends to the next odd one and there are no further clients."""
+    """Who is there. In a room `members` are judged and `publishers` are further clients; in pairs every
+    even member sends to the next odd one and there are no further clients.
+    """
 
     gateways: Sequence[tuple[str, int]]
     members: int
@@ -62,7 +63,9 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is sent: `rate` messages a second by all publishers together, open loop, for warm_up_s + seconds."""
+    """What is sent: `rate` messages a second by all publishers together, open loop, for warm_up_s +
+    seconds.
+    """
 
     rate: float
     seconds: float
@@ -74,8 +77,10 @@ class Load:
 
 @dataclass(slots=True)
 class Measured:
-    """What arrived. Latencies cover every message due in the window, whenever it arrived; the throughput counts what
-    arrived while the window was open; lost, reordered and duplicated cover the whole load with warm-up and drain."""
+    """What arrived. Latencies cover every message due in the window, whenever it arrived; the throughput
+    counts what arrived while the window was open; lost, reordered and duplicated cover the whole load
+    with warm-up and drain.
+    """
 
     seconds: float
     offered_per_s: float
@@ -152,7 +157,9 @@ class Fleet:
         self.shape = shape
         total = shape.members + shape.publishers
         wanted = shape.processes or max(os.cpu_count() or 1, -(-total // CLIENTS_PER_PROCESS))
-        self.shares = shares(shape.members, shape.publishers, max(1, min(wanted, max(1, shape.members // 2))), shape.pair)
+        self.shares = shares(
+            shape.members, shape.publishers, max(1, min(wanted, max(1, shape.members // 2))), shape.pair
+        )
         self.processes: list[Process] = []
         self.pids: list[int] = []
         self._folder = tempfile.TemporaryDirectory(prefix="qianwan-bench-")
@@ -199,8 +206,12 @@ class Fleet:
 
     # phases
 
-    def connect(self, window: int = 64, timeout_s: float = 120.0, progress: Progress | None = None) -> Counters:
-        """Connect and log in everyone, `window` under way in the whole fleet; failed ones are tried three times."""
+    def connect(
+        self, window: int = 64, timeout_s: float = 120.0, progress: Progress | None = None
+    ) -> Counters:
+        """Connect and log in everyone, `window` under way in the whole fleet; failed ones are tried three
+        times.
+        """
         total = self.shape.members + self.shape.publishers
         each = max(1, window // len(self.processes))
         seen: Counters = {}
@@ -212,11 +223,12 @@ class Fleet:
             seen = self._wait("connecting", timeout_s, progress, lambda c: c["live"] - c["closed"] >= total)
             if seen["live"] - seen["closed"] >= total:
                 return seen
-        raise FleetError(
-            f"{seen['live'] - seen['closed']} of {total} clients logged in; the last code was {seen['close_code']}"
-        )
+        here = seen["live"] - seen["closed"]
+        raise FleetError(f"{here} of {total} clients logged in; the last code was {seen['close_code']}")
 
-    def join(self, topic: str, window: int = 64, timeout_s: float = 120.0, progress: Progress | None = None) -> None:
+    def join(
+        self, topic: str, window: int = 64, timeout_s: float = 120.0, progress: Progress | None = None
+    ) -> None:
         """Let every member join; publishers too where the room asks for it (QW1)."""
         qw1 = self.shape.wire == "qw1"
         before = self.counters()["joined"]
@@ -229,11 +241,20 @@ class Fleet:
             process.answer()
         seen = self._wait("joining", timeout_s, progress, lambda c: c["joined"] - before >= wanted)
         if seen["joined"] - before < wanted:
-            raise FleetError(f"{seen['joined'] - before} of {wanted} joined {topic}; code {seen['refusal_code']}")
+            raise FleetError(
+                f"{seen['joined'] - before} of {wanted} joined {topic}; code {seen['refusal_code']}"
+            )
 
-    def measure(self, load: Load, topic: str = "", progress: Progress | None = None,
-                at_window: Callable[[bool], None] | None = None) -> Measured:
-        """Send by schedule and count. `at_window(True)` is called when the window opens, (False) when it closes."""
+    def measure(
+        self,
+        load: Load,
+        topic: str = "",
+        progress: Progress | None = None,
+        at_window: Callable[[bool], None] | None = None,
+    ) -> Measured:
+        """Send by schedule and count. `at_window(True)` is called when the window opens, (False) when it
+        closes.
+        """
         before = self.counters()
         start = time.monotonic_ns() + int(LEAD_S * 1e9)
         begin = start + int(load.warm_up_s * 1e9)
@@ -255,10 +276,17 @@ class Fleet:
             interval = 1e9 * self.senders / (load.rate * sending)
             targets = [f"u/{self.user(share.first + 2 * k + 1)}" for k in range(sending)] if pair else [topic]
             process.ask(
-                "schedule", first=0 if pair else share.members, step=2 if pair else 1, publisher=share.publisher,
-                targets=targets, repeat=1 if pair else sending, interval_ns=interval,
-                start=start + int(interval * share.first / max(1, self.shape.members + self.shape.publishers)),
-                stop=end, hold_ns=int(load.hold_ms * 1e6),
+                "schedule",
+                first=0 if pair else share.members,
+                step=2 if pair else 1,
+                publisher=share.publisher,
+                targets=targets,
+                repeat=1 if pair else sending,
+                interval_ns=interval,
+                start=start
+                + int(interval * share.first / max(1, self.shape.members + self.shape.publishers)),
+                stop=end,
+                hold_ns=int(load.hold_ms * 1e6),
             )
             process.answer()
 
@@ -268,13 +296,22 @@ class Fleet:
         answered = self.shape.wire != "qw1" or self.shape.core or acked >= sent
         return now["sending"] == 0 and now["tracked"] - before["tracked"] >= sent * listeners and answered
 
-    def _measured(self, load: Load, before: Counters, seen: Counters, first: list[dict[str, Any]],
-                  last: list[dict[str, Any]], listeners: int) -> Measured:
+    def _measured(
+        self,
+        load: Load,
+        before: Counters,
+        seen: Counters,
+        first: list[dict[str, Any]],
+        last: list[dict[str, Any]],
+        listeners: int,
+    ) -> Measured:
         hist = self.histograms()
         gone = {name: seen[name] - before[name] for name in seen}
         span = [(b["at"] - a["at"]) / 1e9 for a, b in zip(first, last, strict=True)]
-        cpu = [(b["counters"]["cpu_ns"] - a["counters"]["cpu_ns"]) / 1e9 / s * load.seconds
-               for a, b, s in zip(first, last, span, strict=True)]
+        cpu = [
+            (b["counters"]["cpu_ns"] - a["counters"]["cpu_ns"]) / 1e9 / s * load.seconds
+            for a, b, s in zip(first, last, span, strict=True)
+        ]
         records = gone["window_records"]
         return Measured(
             seconds=load.seconds,
@@ -284,16 +321,25 @@ class Fleet:
             sent=gone["sent"],
             acked_per_s=gone["acked_in_window"] / load.seconds,
             lost=gone["sent"] * listeners - gone["tracked"],
-            reordered=gone["reordered"], duplicated=gone["duplicated"], foreign=gone["foreign"],
-            refused=gone["refused"], refusal_code=seen["refusal_code"], closed=gone["closed"],
-            delivery=hist["delivery"], ack=hist["ack"], lag=hist["lag"], turn=hist["turn"],
-            cpu_s=cpu, counters=gone,
+            reordered=gone["reordered"],
+            duplicated=gone["duplicated"],
+            foreign=gone["foreign"],
+            refused=gone["refused"],
+            refusal_code=seen["refusal_code"],
+            closed=gone["closed"],
+            delivery=hist["delivery"],
+            ack=hist["ack"],
+            lag=hist["lag"],
+            turn=hist["turn"],
+            cpu_s=cpu,
+            counters=gone,
         )
 
     # waiting
 
-    def _at(self, when_ns: int, progress: Progress | None, at_window: Callable[[bool], None] | None,
-            opening: bool) -> list[dict[str, Any]]:
+    def _at(
+        self, when_ns: int, progress: Progress | None, at_window: Callable[[bool], None] | None, opening: bool
+    ) -> list[dict[str, Any]]:
         """Sleep until `when_ns`, then take everyone's status."""
         while (left := when_ns - time.monotonic_ns()) > 0:
             time.sleep(min(left / 1e9, 1.0))
@@ -303,8 +349,9 @@ class Fleet:
             at_window(opening)
         return self.ask_all("status")
 
-    def _wait(self, what: str, timeout_s: float, progress: Progress | None,
-              done: Callable[[Counters], bool]) -> Counters:
+    def _wait(
+        self, what: str, timeout_s: float, progress: Progress | None, done: Callable[[Counters], bool]
+    ) -> Counters:
         """Until done, until nothing is under way any more, or until the time is over."""
         deadline = time.monotonic() + timeout_s
         while True:
@@ -322,7 +369,9 @@ class Fleet:
             total["busy"] += answer["busy"]
             total["sending"] += answer["sending"]
             for name, value in answer["counters"].items():
-                total[name] = max(total.get(name, 0), value) if name.endswith("_code") else total.get(name, 0) + value
+                total[name] = (
+                    max(total.get(name, 0), value) if name.endswith("_code") else total.get(name, 0) + value
+                )
         return total
 
     # processes
@@ -334,7 +383,15 @@ class Fleet:
             listener.listen(len(self.shares))
             listener.settimeout(START_TIMEOUT_S)
             self._host = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.loadgen.worker", "--socket", path, "--processes", str(len(self.shares))]
+                [
+                    sys.executable,
+                    "-m",
+                    "benchmarks.loadgen.worker",
+                    "--socket",
+                    path,
+                    "--processes",
+                    str(len(self.shares)),
+                ]
             )
             found: dict[int, Process] = {}
             while len(found) < len(self.shares):
@@ -344,7 +401,9 @@ class Fleet:
                 found[process.answer()["hello"]] = process
         self.processes = [found[i] for i in range(len(self.shares))]
         for process, share in zip(self.processes, self.shares, strict=True):
-            process.ask("open", swarm=self._swarm(share), mint=self._mint(), user_prefix=self.shape.user_prefix)
+            process.ask(
+                "open", swarm=self._swarm(share), mint=self._mint(), user_prefix=self.shape.user_prefix
+            )
         self.pids = [process.answer()["pid"] for process in self.processes]
 
     def _mint(self) -> dict[str, str] | None:
@@ -356,11 +415,21 @@ class Fleet:
     def _swarm(self, share: Share) -> dict[str, Any]:
         shape = self.shape
         return {
-            "wire": shape.wire, "gateways": list(shape.gateways), "count": share.members + share.publishers,
-            "tracked": share.members, "first": share.first, "slots": 1 if shape.pair else max(1, shape.publishers),
-            "pair": shape.pair, "text_size": shape.text_size, "suite": shape.suite, "key_id": shape.key_id,
-            "server_key": shape.server_key.hex(), "ping_s": shape.ping_s, "run_id": self._run,
-            "online_only": shape.online_only, "core": shape.core,
+            "wire": shape.wire,
+            "gateways": list(shape.gateways),
+            "count": share.members + share.publishers,
+            "tracked": share.members,
+            "first": share.first,
+            "slots": 1 if shape.pair else max(1, shape.publishers),
+            "pair": shape.pair,
+            "text_size": shape.text_size,
+            "suite": shape.suite,
+            "key_id": shape.key_id,
+            "server_key": shape.server_key.hex(),
+            "ping_s": shape.ping_s,
+            "run_id": self._run,
+            "online_only": shape.online_only,
+            "core": shape.core,
         }
 
     def close(self) -> None:

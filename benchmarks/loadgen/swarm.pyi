@@ -3,7 +3,7 @@ from collections.abc import Iterable, Sequence
 WIRES: tuple[str, ...]
 
 class Swarm:
-    """One process full of clients. Every method returns at once except `run`. Times are CLOCK_MONOTONIC ns."""
+    """One process full of clients. Only `run` takes its time; times are CLOCK_MONOTONIC ns."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Logins of a whole swarm, minted before a run with the server's own token key.
 
-The tokens are what `POST /v1/tokens` would give (JWT, Ed25519, claims iss, aud, sub, iat, exp), written straight to
-bytes because a run needs up to a million of them: about 30 us each.
+The tokens are what `POST /v1/tokens` would give (JWT, Ed25519, claims iss, aud, sub, iat, exp), written
+straight to bytes because a run needs up to a million of them: about 30 us each.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ class TokenMint:
         issued = int(time.time()) if now is None else now
         header = _b64(json.dumps({"alg": "Ed25519", "kid": self.kid, "typ": "JWT"}).encode())
         _, secret = crypto_sign_seed_keypair(bytes.fromhex(self.seed))
-        tail = json.dumps({"iss": self.issuer, "aud": self.audience, "iat": issued, "exp": issued + LIFE_S})[1:]
+        tail = json.dumps({"iss": self.issuer, "aud": self.audience, "iat": issued, "exp": issued + LIFE_S})[
+            1:
+        ]
         block = bytearray()
         offsets = [0]
         for user in users:

@@ -1,7 +1,9 @@
-"""Generator processes. One parent imports everything and forks the others, so that fifty of them share its memory.
+"""Generator processes. One parent imports everything and forks the others, so that fifty of them share its
+memory.
 
-Each child talks JSON lines over a Unix socket with the fleet: one request, one answer. Between requests it runs its
-swarm in slices, so pings and receipts go on whatever the fleet is doing. A child ends when the fleet hangs up.
+Each child talks JSON lines over a Unix socket with the fleet: one request, one answer. Between requests it
+runs its swarm in slices, so pings and receipts go on whatever the fleet is doing. A child ends when the
+fleet hangs up.
 """
 
 from __future__ import annotations
@@ -63,7 +65,12 @@ class Worker:
 
     def status(self) -> dict[str, Any]:
         live = self.live
-        return {"counters": live.counters(), "busy": live.busy, "sending": live.sending, "at": time.monotonic_ns()}
+        return {
+            "counters": live.counters(),
+            "busy": live.busy,
+            "sending": live.sending,
+            "at": time.monotonic_ns(),
+        }
 
     def histograms(self) -> dict[str, Any]:
         return {name: base64.b64encode(data).decode() for name, data in self.live.histograms().items()}

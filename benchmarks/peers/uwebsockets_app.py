@@ -1,7 +1,8 @@
 """The application behind the uWebSockets peer: `J` subscribes and is echoed, anything else is published.
 
-Messages of one publisher that arrive in one read are published in one turn of the event loop, so uWebSockets joins
-them into one write per subscriber: its best batching. Subscribers may lag by 256 MB before they are cut off.
+Messages of one publisher that arrive in one read are published in one turn of the event loop, so
+uWebSockets joins them into one write per subscriber: its best batching. Subscribers may lag by 256 MB
+before they are cut off.
 """
 
 from __future__ import annotations

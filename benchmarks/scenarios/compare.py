@@ -94,7 +94,11 @@ class PeerRun:
 def _searched(context: Context, options: FanoutOptions, name: str, kind: type[Peer]) -> Figure:
     connections = options.members + options.publishers
     shape = Shape(
-        gateways=[], members=options.members, publishers=options.publishers, wire=kind.wire, text_size=options.size,
+        gateways=[],
+        members=options.members,
+        publishers=options.publishers,
+        wire=kind.wire,
+        text_size=options.size,
         processes=options.generators,
     )
     with kind() as peer, Fleet(replace(shape, gateways=peer.gateways)) as fleet:
@@ -113,7 +117,16 @@ def _searched(context: Context, options: FanoutOptions, name: str, kind: type[Pe
         report = peer.report(run.edges[True], run.edges[False], empty.rss, connections)
         more: dict[str, Any] = {"version": kind.version(), "hold_ms": options.hold_ms, "rate": round(rate, 2)}
         return figure(
-            f"fanout of {name}", context.command, connections=connections, size=options.size, suite="none",
-            measured=measured, server=report, bound_ms=options.p99_ms, passed=failure is None, failure=failure,
-            members=options.members, **more,
+            f"fanout of {name}",
+            context.command,
+            connections=connections,
+            size=options.size,
+            suite="none",
+            measured=measured,
+            server=report,
+            bound_ms=options.p99_ms,
+            passed=failure is None,
+            failure=failure,
+            members=options.members,
+            **more,
         )

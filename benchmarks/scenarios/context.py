@@ -1,4 +1,6 @@
-"""What every scenario needs: the console, the command line that is recorded, and a fleet logged in to servers."""
+"""What every scenario needs: the console, the command line that is recorded, and a fleet logged in to
+servers.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +37,10 @@ class Context:
 
     def progress(self, what: str, seen: Counters) -> None:
         """Show one line that changes in place."""
+        here = seen.get("live", 0) - seen.get("closed", 0)
         self.say(
-            f"{what}: {seen.get('live', 0) - seen.get('closed', 0):,} connected, {seen.get('joined', 0):,} joined, "
-            f"{seen.get('sent', 0):,} sent, {seen.get('arrived', 0):,} arrived"
+            f"{what}: {here:,} connected, {seen.get('joined', 0):,} joined, {seen.get('sent', 0):,} sent, "
+            f"{seen.get('arrived', 0):,} arrived"
         )
 
     def say(self, text: str) -> None:
@@ -67,13 +70,18 @@ def suite_number(name: str) -> int:
 
 
 @contextmanager
-def stage(context: Context, plan: ServerPlan, shape: Shape, login: bool = True) -> Iterator[tuple[Servers, Fleet]]:
+def stage(
+    context: Context, plan: ServerPlan, shape: Shape, login: bool = True
+) -> Iterator[tuple[Servers, Fleet]]:
     """Servers and a fleet that knows their addresses and keys; nothing is connected yet."""
     context.say(f"starting {plan.gateways} gateway process(es)")
     with Servers(plan) as servers:
         key_id, public = servers.server_key()
         ready = replace(
-            shape, gateways=servers.gateways, key_id=key_id, server_key=public,
+            shape,
+            gateways=servers.gateways,
+            key_id=key_id,
+            server_key=public,
             mint=servers.mint() if login else None,
         )
         context.say("starting the generator")

@@ -1,7 +1,8 @@
 """Fan-out: messages of ordinary clients through the im service into one chatroom, to every member.
 
-`size` is the number of characters of the text that the application reads in each message ({"text": ...}, type 0);
-on the wire each message also carries its envelope (conversation, ids, time, sender: about 70 bytes).
+`size` is the number of characters of the text that the application reads in each message ({"text": ...},
+type 0); on the wire each message also carries its envelope (conversation, ids, time, sender: about 70
+bytes).
 """
 
 from __future__ import annotations
@@ -55,15 +56,24 @@ def plan_of(options: FanoutOptions) -> ServerPlan:
 
 def shape_of(options: FanoutOptions) -> Shape:
     return Shape(
-        gateways=[], members=options.members, publishers=options.publishers, suite=suite_number(options.suite),
-        text_size=options.size, ping_s=200, processes=options.generators,
+        gateways=[],
+        members=options.members,
+        publishers=options.publishers,
+        suite=suite_number(options.suite),
+        text_size=options.size,
+        ping_s=200,
+        processes=options.generators,
     )
 
 
 def load_of(options: FanoutOptions, rate: float, seconds: float) -> Load:
     return Load(
-        rate=rate, seconds=seconds, warm_up_s=options.warm_up_s, drain_s=options.drain_s,
-        hold_ms=options.hold_ms, nap_us=options.nap_us,
+        rate=rate,
+        seconds=seconds,
+        warm_up_s=options.warm_up_s,
+        drain_s=options.drain_s,
+        hold_ms=options.hold_ms,
+        nap_us=options.nap_us,
     )
 
 
@@ -112,8 +122,9 @@ def search(context: Context, run: Run, options: FanoutOptions) -> Knee:
     def show(point: Point) -> None:
         measured = point.measured
         context.note(
-            f"  {point.rate:10,.1f} msg/s  {measured.throughput_per_s:13,.0f}/s delivered  K {measured.k_mean:6.1f}  "
-            f"p99 {measured.delivery.percentile(99) / 1000:8.1f} ms  {point.failure or 'ok'}"
+            f"  {point.rate:10,.1f} msg/s  {measured.throughput_per_s:13,.0f}/s delivered  "
+            f"K {measured.k_mean:6.1f}  p99 {measured.delivery.percentile(99) / 1000:8.1f} ms  "
+            f"{point.failure or 'ok'}"
         )
 
     start = max(1.0, START_PER_S / options.members)
@@ -121,7 +132,9 @@ def search(context: Context, run: Run, options: FanoutOptions) -> Knee:
 
 
 def run_fanout(context: Context, options: FanoutOptions) -> Figure:
-    """One figure: at the given rate, or at the knee (confirmed over the whole length; 7 % less when it fails)."""
+    """One figure: at the given rate, or at the knee (confirmed over the whole length; 7 % less when it
+    fails).
+    """
     with stage(context, plan_of(options), shape_of(options)) as (servers, fleet):
         empty = servers.sample()
         assemble(context, servers, fleet)
@@ -147,18 +160,35 @@ def run_fanout(context: Context, options: FanoutOptions) -> Figure:
 
 
 def _figure(
-    context: Context, options: FanoutOptions, measured: Measured, report: ServerReport, rate: float, failure: str | None
+    context: Context,
+    options: FanoutOptions,
+    measured: Measured,
+    report: ServerReport,
+    rate: float,
+    failure: str | None,
 ) -> Figure:
     return figure(
-        "fanout", context.command, connections=options.members + options.publishers, size=options.size,
-        suite=options.suite, measured=measured, server=report, bound_ms=options.p99_ms, members=options.members,
-        publishers=options.publishers, rate=round(rate, 2), hold_ms=options.hold_ms, passed=failure is None,
+        "fanout",
+        context.command,
+        connections=options.members + options.publishers,
+        size=options.size,
+        suite=options.suite,
+        measured=measured,
+        server=report,
+        bound_ms=options.p99_ms,
+        members=options.members,
+        publishers=options.publishers,
+        rate=round(rate, 2),
+        hold_ms=options.hold_ms,
+        passed=failure is None,
         failure=failure,
     )
 
 
 def run_sweep(context: Context, options: FanoutOptions, sizes: list[int], rates: list[float]) -> list[Figure]:
-    """The curve: every step of the search for each size (and every given rate), each as a figure of its own."""
+    """The curve: every step of the search for each size (and every given rate), each as a figure of its
+    own.
+    """
     figures: list[Figure] = []
     for size in sizes:
         sized = replace(options, size=size)
@@ -168,7 +198,9 @@ def run_sweep(context: Context, options: FanoutOptions, sizes: list[int], rates:
             run = Run(context, servers, fleet)
             context.note(f"size {size}:")
 
-            def record(point: Point, run: Run = run, sized: FanoutOptions = sized, empty: Sample = empty) -> None:
+            def record(
+                point: Point, run: Run = run, sized: FanoutOptions = sized, empty: Sample = empty
+            ) -> None:
                 report = run.report(empty_rss=empty.gateway_rss, connections=sized.members + sized.publishers)
                 item = _figure(context, sized, point.measured, report, point.rate, point.failure)
                 figures.append({**item, "scenario": "sweep"})

@@ -1,4 +1,5 @@
-"""Handshakes: clients that connect, shake hands in full, hang up and come again, as fast as they are answered.
+"""Handshakes: clients that connect, shake hands in full, hang up and come again, as fast as they are
+answered.
 
 The server makes a fresh ephemeral key and two DH for each; the generator reuses its own (wires/qw1.pyx). With
 `--login` each client also authenticates, which adds the token check in Python.
@@ -56,9 +57,18 @@ def run_handshake(context: Context, options: HandshakeOptions) -> Figure:
         done = last[what] - first[what]
         measured.throughput_per_s = measured.offered_per_s = done / span
         return figure(
-            "handshake", context.command, connections=options.window, size=0, suite=options.suite,
-            measured=measured, server=report, bound_ms=BOUND_MS, latency=logins, handshakes=done,
-            failed=last["failed"] - first["failed"], login=options.login,
+            "handshake",
+            context.command,
+            connections=options.window,
+            size=0,
+            suite=options.suite,
+            measured=measured,
+            server=report,
+            bound_ms=BOUND_MS,
+            latency=logins,
+            handshakes=done,
+            failed=last["failed"] - first["failed"],
+            login=options.login,
             per_server_core_per_s=round(done / report.cpu_s, 1) if report.cpu_s else 0.0,
         )
 

@@ -29,11 +29,17 @@ class IdleOptions:
 def run_idle(context: Context, options: IdleOptions) -> Figure:
     """One figure. `memory_bytes` is what the machine has less than before the first process was started."""
     plan = ServerPlan(
-        gateways=options.gateways or gateways_for(options.connections), loops=options.loops,
-        ping_interval_s=options.interval_s, core=OPEN_CORE, service=OPEN_SERVICE,
+        gateways=options.gateways or gateways_for(options.connections),
+        loops=options.loops,
+        ping_interval_s=options.interval_s,
+        core=OPEN_CORE,
+        service=OPEN_SERVICE,
     )
     shape = Shape(
-        gateways=[], members=options.connections, suite=suite_number(options.suite), ping_s=options.interval_s,
+        gateways=[],
+        members=options.connections,
+        suite=suite_number(options.suite),
+        ping_s=options.interval_s,
         processes=options.generators,
     )
     before = memory("MemAvailable")
@@ -49,19 +55,34 @@ def run_idle(context: Context, options: IdleOptions) -> Figure:
         load = Load(rate=0, seconds=options.hold_s, warm_up_s=3.0, drain_s=1.0, nap_us=options.nap_us)
         measured = fleet.measure(load, progress=context.progress, at_window=edge)
         report = ServerReport.between(
-            edges[True], edges[False], len(servers.processes), empty_rss=empty.gateway_rss,
+            edges[True],
+            edges[False],
+            len(servers.processes),
+            empty_rss=empty.gateway_rss,
             connections=options.connections,
         )
         generator_rss = sum(rss_bytes(pid) for pid in fleet.pids)
         taken = before - memory("MemAvailable")
         measured.throughput_per_s = measured.offered_per_s = measured.counters["pongs"] / options.hold_s
         return figure(
-            "idle", context.command, connections=options.connections, size=0, suite=options.suite,
-            measured=measured, server=report, bound_ms=PAUSE_BOUND_MS, latency=logins,
-            hold_s=options.hold_s, interval_s=options.interval_s, gateways=plan.gateways,
-            connected=seen["live"] - seen["closed"], still_connected=options.connections - measured.closed,
-            pings=measured.counters["pings"], pongs=measured.counters["pongs"],
+            "idle",
+            context.command,
+            connections=options.connections,
+            size=0,
+            suite=options.suite,
+            measured=measured,
+            server=report,
+            bound_ms=PAUSE_BOUND_MS,
+            latency=logins,
+            hold_s=options.hold_s,
+            interval_s=options.interval_s,
+            gateways=plan.gateways,
+            connected=seen["live"] - seen["closed"],
+            still_connected=options.connections - measured.closed,
+            pings=measured.counters["pings"],
+            pongs=measured.counters["pongs"],
             heartbeat_core_share=round(report.cpu_s / options.hold_s, 4),
-            memory_bytes=taken, memory_bytes_per_connection=round(taken / options.connections, 1),
+            memory_bytes=taken,
+            memory_bytes_per_connection=round(taken / options.connections, 1),
             generator_rss_bytes=generator_rss,
         )

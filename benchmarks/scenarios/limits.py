@@ -1,4 +1,6 @@
-"""Settings of the server under test: limits that protect a public server would refuse a load that is wanted."""
+"""Settings of the server under test: limits that protect a public server would refuse a load that is
+wanted.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +10,18 @@ from benchmarks.servers import Servers
 
 OFF = {"per_s": 0.0, "burst": 1}
 
-OPEN_SERVICE: dict[str, Any] = {
-    name: OFF
-    for name in (
-        "account_rate", "device_rate", "conversation_rate", "stranger_rate", "call_rate",
-        "room_normal_rate", "room_high_rate",
-    )
-}
+OPEN_SERVICE: dict[str, Any] = dict.fromkeys(
+    (
+        "account_rate",
+        "device_rate",
+        "conversation_rate",
+        "stranger_rate",
+        "call_rate",
+        "room_normal_rate",
+        "room_high_rate",
+    ),
+    OFF,
+)
 OPEN_CORE: dict[str, Any] = {}
 RELAY_PREFIX = "u/"
 

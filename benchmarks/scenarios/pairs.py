@@ -41,15 +41,23 @@ def plan_of(options: PairOptions) -> ServerPlan:
     if options.kind == "relay-core":
         core["relay_prefix"] = RELAY_PREFIX
     return ServerPlan(
-        gateways=options.gateways or gateways_for(options.connections), loops=options.loops, core=core,
+        gateways=options.gateways or gateways_for(options.connections),
+        loops=options.loops,
+        core=core,
         service=OPEN_SERVICE,
     )
 
 
 def shape_of(options: PairOptions) -> Shape:
     return Shape(
-        gateways=[], members=options.connections // 2 * 2, pair=True, suite=suite_number(options.suite),
-        text_size=options.size, ping_s=200, online_only=options.kind == "relay", core=options.kind == "relay-core",
+        gateways=[],
+        members=options.connections // 2 * 2,
+        pair=True,
+        suite=suite_number(options.suite),
+        text_size=options.size,
+        ping_s=200,
+        online_only=options.kind == "relay",
+        core=options.kind == "relay-core",
         processes=options.generators,
     )
 
@@ -91,11 +99,15 @@ class Run:
                 f"{measured.ack.percentile(99) / 1000:7.1f} ms  {point.failure or 'ok'}"
             )
 
-        return find_knee(lambda rate: self.measure(rate, PROBE_S), self.bounds, START_PER_S, seen=show).best.rate
+        return find_knee(
+            lambda rate: self.measure(rate, PROBE_S), self.bounds, START_PER_S, seen=show
+        ).best.rate
 
 
 def run_pairs(context: Context, options: PairOptions) -> Figure:
-    """One figure at the given rate or at the knee; for `send` and `relay` also acknowledgements at half that rate."""
+    """One figure at the given rate or at the knee; for `send` and `relay` also acknowledgements at half
+    that rate.
+    """
     with stage(context, plan_of(options), shape_of(options)) as (servers, fleet):
         run = Run(context, servers, fleet, options)
         run.connect()
@@ -115,21 +127,38 @@ def run_pairs(context: Context, options: PairOptions) -> Figure:
         if options.kind != "relay-core":
             half = run.measure(rate / 2, options.seconds)
             result["half_rate"] = {
-                "offered_per_s": rate / 2, "latency_ms": latency_ms(half.delivery), "ack_latency_ms": latency_ms(half.ack),
+                "offered_per_s": rate / 2,
+                "latency_ms": latency_ms(half.delivery),
+                "ack_latency_ms": latency_ms(half.ack),
                 "lost": half.lost,
             }
     return result
 
 
 def _figure(
-    context: Context, options: PairOptions, measured: Measured, report: ServerReport, rate: float, failure: str | None
+    context: Context,
+    options: PairOptions,
+    measured: Measured,
+    report: ServerReport,
+    rate: float,
+    failure: str | None,
 ) -> Figure:
     more: dict[str, Any] = {}
     if report.cpu_s > 0:
         more["per_server_core_per_s"] = round(measured.throughput_per_s * measured.seconds / report.cpu_s, 1)
     return figure(
-        options.kind, context.command, connections=options.connections, size=options.size, suite=options.suite,
-        measured=measured, server=report, bound_ms=options.p99_ms, rate=round(rate, 1),
-        acked_per_s=round(measured.acked_per_s, 1), ack_latency_ms=latency_ms(measured.ack),
-        passed=failure is None, failure=failure, **more,
+        options.kind,
+        context.command,
+        connections=options.connections,
+        size=options.size,
+        suite=options.suite,
+        measured=measured,
+        server=report,
+        bound_ms=options.p99_ms,
+        rate=round(rate, 1),
+        acked_per_s=round(measured.acked_per_s, 1),
+        ack_latency_ms=latency_ms(measured.ack),
+        passed=failure is None,
+        failure=failure,
+        **more,
     )
