@@ -4,11 +4,10 @@ from libc.stdint cimport uint8_t, uint64_t
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 
 from frame.codes cimport TOO_BIG
-from frame.constants cimport FLAG_ACK, FLAG_COMPRESSED
+from frame.constants cimport FLAG_ACK, FLAG_COMPRESSED, MAX_BODY
 from frame.layout cimport CONSTANTS_MARK as BUILT_MARK
 from frame.layout cimport frame_layout
 
-from frame.constants import MAX_BODY
 from frame.errors import Malformed, TooBig
 from frame.models import AuthBody as AuthTuple
 from frame.models import Frame as FrameTuple

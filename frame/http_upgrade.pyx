@@ -5,9 +5,9 @@ from libc.string cimport memcpy
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING
 
+from frame.constants cimport UPGRADE_MAX
 from frame.layout cimport frame_layout
 
-from frame.constants import UPGRADE_MAX
 from frame.models import Upgrade as UpgradeTuple
 
 LAYOUT = frame_layout()
