@@ -205,7 +205,7 @@ def tables(spec: Spec) -> dict[str, str]:
         ),
         "flags": markdown(
             ["value", "name", "meaning"],
-            [(f"0x{v['id']:02x}", f"`{k}`", v["meaning"]) for k, v in spec["flags"].items()],
+            [(number(k, v["id"]), f"`{k}`", v["meaning"]) for k, v in spec["flags"].items()],
         ),
         "limits": markdown(
             ["name", "value", "unit", "meaning"],

@@ -176,6 +176,7 @@ static inline ptrdiff_t qw_upgrade_parse_more(const uint8_t *p, size_t n, size_t
     const uint8_t *line = p, *end = p + head - 2; /* end: the empty line */
     while (line < end) {
         const uint8_t *lf = memchr(line, '\n', (size_t)(end - line));
+        if (!lf || lf == line || lf[-1] != '\r') return QW_MALFORMED; /* only if the caller's `seen` was wrong */
         size_t len = (size_t)(lf - line) - 1;
         int ok = line == p ? qw_upgrade_request_line(line, len, out) : qw_upgrade_line(line, len, out, &found);
         if (ok < 0) return ok;

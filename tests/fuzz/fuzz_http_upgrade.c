@@ -25,6 +25,8 @@ static void dripped(const uint8_t *p, size_t n, ptrdiff_t whole) {
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n) {
     ptrdiff_t whole = promise_prefixes(parse, p, n);
     dripped(p, n, whole);
+    qw_upgrade wrong;
+    if (n) qw_upgrade_parse_more(p, n, p[n - 1] % n, LIMIT, &wrong); /* a false `seen` may mislead, but not break */
     if (whole <= 0) return 0;
     qw_upgrade out;
     PROMISE(qw_upgrade_parse(p, n, LIMIT, &out) == whole && whole <= LIMIT);
