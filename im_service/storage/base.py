@@ -185,7 +185,7 @@ class Groups(Protocol):
     ) -> Applied[Group]:
         """StoreConflict if the id is or was taken, StoreFull above member_limit (owner included)."""
 
-    async def groups(self, groups: Sequence[str]) -> list[Group]: ...
+    async def groups(self, groups_: Sequence[str], /) -> list[Group]: ...
 
     async def update_group(
         self, group: str, now_ms: int, *, info: bytes | None = None, mute_all: bool | None = None,
@@ -306,7 +306,7 @@ class Rooms(Protocol):
     async def create_room(self, room: str, owner: str, info: bytes, now_ms: int) -> Room:
         """StoreConflict when taken (a closed one counts)."""
 
-    async def rooms(self, rooms: Sequence[str]) -> list[Room]: ...
+    async def rooms(self, rooms_: Sequence[str], /) -> list[Room]: ...
 
     async def update_room(
         self, room: str, now_ms: int, *, info: bytes | None = None, mute_all: bool | None = None,
@@ -351,10 +351,14 @@ class Housekeeping(Protocol):
     async def broadcasts(self, after: int, now_ms: int, limit: int = 100) -> list[Broadcast]:
         """Living ones with id > after, oldest first."""
 
-    async def begin_request(self, key: str, digest: bytes, now_ms: int, ttl_ms: int) -> Replay | None:
-        """Idempotency-Key: None = the first, go on; else the earlier answer. StoreConflict: other digest."""
+    async def begin_request(self, key: str, digest: bytes, now_ms: int, lease_ms: int) -> Replay | None:
+        """Idempotency-Key: None = the first, go on; else the earlier answer. StoreConflict: other digest.
 
-    async def finish_request(self, key: str, status: int, body: bytes) -> None: ...
+        The key is free again after lease_ms unless finish_request came: its caller may have died.
+        """
+
+    async def finish_request(self, key: str, status: int, body: bytes, expires_ms: int) -> None:
+        """Keep the answer until expires_ms."""
 
     async def drop_request(self, key: str) -> None:
         """The call failed in a way that may be tried again with the same key."""
@@ -362,7 +366,7 @@ class Housekeeping(Protocol):
     async def expire(self, now_ms: int, limits: Limits, max_rows: int = 500) -> int:
         """Remove up to max_rows messages (and what hangs on them), broadcasts and keys that no view can show.
 
-        -> rows removed; 0 = nothing left to do now. One call is one short item for the writer.
+        -> work done; call again until 0 (nothing left for now). One call is one short item for the writer.
         """
 
     async def stats(self) -> Mapping[str, int]:

@@ -1,0 +1,23 @@
+"""What the faces need of an engine."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from im_service.storage.ops import upkeep
+from im_service.storage.ops.tx import Op
+
+T = TypeVar("T")
+
+
+class Engine(ABC):
+    @abstractmethod
+    async def _read(self, op: Op[T]) -> T:
+        """Run on one snapshot, beside the writer."""
+
+    @abstractmethod
+    async def _write(self, make: Callable[[], Op[T]], weight: int = 1) -> T:
+        """Queue for the writer; return after its commit. `make` may be called again for another attempt."""
+
+    def _stats_op(self) -> Op[dict[str, Any]]:
+        return upkeep.stats()

@@ -1,0 +1,47 @@
+"""Numbered SQL files, one folder per engine, applied in order and never changed afterwards."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from im_service.storage.errors import SchemaError, SchemaTooNew
+
+_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+
+
+class Migration(NamedTuple):
+    version: int
+    name: str
+    checksum: str
+    sql: str
+
+
+def load(engine: str, folder: Path | None = None) -> list[Migration]:
+    """Migrations of `sqlite` or `postgres`. SchemaError when a number is missing or doubled."""
+    found: list[Migration] = []
+    for path in sorted((folder or Path(__file__).parent / engine).glob("*.sql")):
+        match = _NAME.fullmatch(path.name)
+        if match is None:
+            raise SchemaError(f"{path.name}: migrations are named 0001_what.sql")
+        sql = path.read_text(encoding="utf-8")
+        checksum = hashlib.sha256(sql.encode()).hexdigest()
+        found.append(Migration(int(match[1]), path.name, checksum, sql))
+    if [migration.version for migration in found] != list(range(1, len(found) + 1)):
+        raise SchemaError(f"migrations of {engine} are not numbered 1, 2, 3 ...")
+    return found
+
+
+def pending(known: list[Migration], applied: Mapping[int, str]) -> list[Migration]:
+    """What is left to apply, given version -> checksum of what the database has."""
+    newest = max(applied, default=0)
+    if newest > len(known):
+        raise SchemaTooNew(
+            f"the data has schema {newest}, this program knows {len(known)}: run the newer program, "
+            "or restore a backup made before the upgrade"
+        )
+    for migration in known[:newest]:
+        if applied.get(migration.version) != migration.checksum:
+            raise SchemaError(f"{migration.name} was changed after it had been applied")
+    return known[newest:]

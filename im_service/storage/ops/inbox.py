@@ -1,0 +1,213 @@
+"""What one user holds of his conversations: changes, watermarks, unread counts, the conversation list."""
+
+from collections.abc import Sequence
+
+from im_service.storage.codec import unpack_target
+from im_service.storage.errors import StoreMissing
+from im_service.storage.ops.messages import last_visible, reader
+from im_service.storage.ops.tx import (
+    Horizon,
+    Op,
+    Row,
+    account_id,
+    conversation_id,
+    find_account,
+    first,
+    next_change,
+    rows,
+    run,
+)
+from im_service.storage.records import (
+    BADGE,
+    FILTERED,
+    RECALLED,
+    RECEIVER_NO_SENSE,
+    SESSION,
+    ChangedPage,
+    InboxRow,
+    Mark,
+    SessionRow,
+    View,
+)
+
+# Change as this user is concerned: after he left, what others do is no news to him.
+_CHANGE = "CASE WHEN i.active = 1 AND c.change > i.change THEN c.change ELSE i.change END"
+_LAST = "CASE WHEN i.active = 1 THEN c.last_seq ELSE i.until_seq END"
+_FLOOR = "(SELECT min(f.seq) FROM message f WHERE f.conv = c.id)"
+_ROW = (
+    f"SELECT c.name, {_LAST}, i.read_seq, i.min_seq, coalesce(k.acked_seq, 0), i.active, i.settings, {_CHANGE},"
+    f" coalesce({_FLOOR}, c.last_seq + 1)"
+    " FROM inbox i JOIN conversation c ON c.id = i.conv"
+    " LEFT JOIN device_mark k ON k.usr = i.usr AND k.conv = i.conv AND k.number ="
+    " (SELECT d.number FROM device d WHERE d.usr = i.usr AND d.name = $2)"
+    " WHERE i.usr = (SELECT id FROM account WHERE name = $1)"
+)
+
+
+def _inbox(row: Row) -> InboxRow:
+    name, last, read, low, acked, active, settings, change, floor = row
+    return InboxRow(name, last, read, max(low, floor), acked, bool(active), settings, change)
+
+
+def changed(user: str, device: str, cursor: int, limit: int) -> Op[ChangedPage]:
+    """Changes below the horizon are final and make the pages; those above are told, and told again."""
+    horizon: int = (yield Horizon())[0][0]
+    found = yield from rows(
+        f"{_ROW} AND {_CHANGE} > $3 AND {_CHANGE} < $4 ORDER BY {_CHANGE}, c.id LIMIT $5",
+        user, device, cursor, horizon, limit + 1,
+    )  # fmt: skip
+    if len(found) > limit:
+        return (yield from _page(user, device, found, limit))
+    newest = yield from rows(f"{_ROW} AND {_CHANGE} >= $3 ORDER BY {_CHANGE}, c.id", user, device, horizon)
+    return ChangedPage([_inbox(row) for row in found + newest], max(cursor, horizon - 1), False)
+
+
+def _page(user: str, device: str, found: list[Row], limit: int) -> Op[ChangedPage]:
+    """A full page. All conversations changed by one transaction share a number and stay on one page."""
+    last = found[limit - 1][7]
+    if found[limit][7] != last:
+        return ChangedPage([_inbox(row) for row in found[:limit]], last, True)
+    whole = yield from rows(f"{_ROW} AND {_CHANGE} = $3 ORDER BY c.id", user, device, last)
+    head = [row for row in found[:limit] if row[7] != last]
+    return ChangedPage([_inbox(row) for row in head + whole], last, True)
+
+
+def inbox(user: str, device: str, conversations: Sequence[str]) -> Op[list[InboxRow]]:
+    found = yield from rows(f"{_ROW} AND c.name IN_TEXTS($3)", user, device, list(conversations))
+    return [_inbox(row) for row in found]
+
+
+def _one(user: str, conversation: str) -> Op[InboxRow]:
+    found = yield from inbox(user, "", [conversation])
+    if not found:
+        raise StoreMissing(f"{user} has no conversation {conversation}")
+    return found[0]
+
+
+def sessions(user: str, limit: int, view: View, before: int | None) -> Op[list[SessionRow]]:
+    upto = before if before is not None else 1 << 62
+    order = f"ORDER BY {_CHANGE} DESC, c.id"
+    found = yield from rows(f"{_ROW} AND i.active = 1 AND {_CHANGE} < $3 {order} LIMIT $4", user, "", upto, limit)
+    if len(found) == limit:
+        last = found[-1][7]
+        whole = yield from rows(f"{_ROW} AND i.active = 1 AND {_CHANGE} = $3 ORDER BY c.id", user, "", last)
+        found = [row for row in found if row[7] != last] + whole
+    names = [row[0] for row in found]
+    counts = yield from unread(user, names, view.now_ms)
+    lines: list[SessionRow] = []
+    for row in found:
+        who = yield from reader(user, row[0])
+        latest = [] if who is None else (yield from last_visible(row[0], who, 1, view, SESSION))
+        lines.append(SessionRow(_inbox(row), latest[0] if latest else None, counts.get(row[0], 0)))
+    return lines
+
+
+_COUNTED = (
+    "FROM inbox i JOIN conversation c ON c.id = i.conv"
+    " JOIN message m ON m.conv = i.conv AND m.seq > i.read_seq AND m.seq >= i.min_seq"
+    f" WHERE i.usr = $1 AND m.seq <= {_LAST} AND m.sender <> $1"
+    f" AND m.bits & {BADGE | RECEIVER_NO_SENSE} = {BADGE} AND m.flags & {RECALLED | FILTERED} = 0"
+    " AND (m.expires_ms = 0 OR m.expires_ms > $2)"
+    " AND NOT EXISTS (SELECT 1 FROM hidden h WHERE h.usr = i.usr AND h.conv = m.conv AND h.seq = m.seq)"
+)
+
+
+def unread(user: str, conversations: Sequence[str] | None, now_ms: int) -> Op[dict[str, int]]:
+    """Counted over the range above the read watermark: no counter that could drift, no write per member."""
+    usr = yield from find_account(user)
+    if usr is None:
+        return {}
+    args: list[object] = [usr, now_ms]
+    chosen = ""
+    if conversations is not None:
+        chosen = " AND c.name IN_TEXTS($3)"
+        args.append(list(conversations))
+    counts = dict(
+        (yield from rows(
+            f"SELECT c.name, count(*) {_COUNTED}{chosen} AND m.target IS NULL GROUP BY c.name", *args
+        ))
+    )  # fmt: skip
+    aimed = yield from rows(
+        f"SELECT c.name, m.target, i.join_seq, m.seq {_COUNTED}{chosen} AND m.target IS NOT NULL", *args
+    )
+    for name, target, join_seq, seq in aimed:
+        if unpack_target(target).shows_to(usr, join_seq, seq):
+            counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def read(user: str, marks: Sequence[Mark]) -> Op[list[Mark]]:
+    usr = yield from account_id(user)
+    moved: list[Mark] = []
+    for name, seq in marks:
+        found = yield from first(
+            f"SELECT i.conv, {_LAST}, i.read_seq FROM conversation c JOIN inbox i ON i.conv = c.id"
+            " WHERE c.name = $1 AND i.usr = $2",
+            name,
+            usr,
+        )
+        if found is None or min(seq, found[1]) <= found[2]:
+            continue
+        seq = min(seq, found[1])
+        done = yield from rows(
+            "UPDATE inbox SET read_seq = $1, change = $2 WHERE usr = $3 AND conv = $4 AND read_seq < $1"
+            " RETURNING read_seq",
+            seq, (yield from next_change()), usr, found[0],
+        )  # fmt: skip
+        if done:
+            moved.append(Mark(name, seq))
+    return moved
+
+
+def ack(user: str, device: str, marks: Sequence[Mark]) -> Op[None]:
+    found = yield from first(
+        "SELECT a.id, d.number FROM account a JOIN device d ON d.usr = a.id WHERE a.name = $1 AND d.name = $2",
+        user,
+        device,
+    )
+    if found is None:
+        return
+    usr, number = found
+    for name, seq in sorted(marks):
+        yield from run(
+            "INSERT INTO device_mark (usr, number, conv, acked_seq)"
+            " SELECT CAST($1 AS BIGINT), CAST($2 AS BIGINT), c.id,"
+            " CASE WHEN c.last_seq < $4 THEN c.last_seq ELSE $4 END FROM conversation c WHERE c.name = $3"
+            " ON CONFLICT (usr, number, conv) DO UPDATE SET acked_seq = excluded.acked_seq"
+            " WHERE excluded.acked_seq > device_mark.acked_seq",
+            usr, number, name, seq,
+        )  # fmt: skip
+
+
+def clear(user: str, conversation: str, up_to_seq: int) -> Op[InboxRow]:
+    usr = yield from account_id(user)
+    conv = yield from conversation_id(conversation)
+    before = yield from _one(user, conversation)
+    seq = min(up_to_seq, before.last_seq)
+    yield from run(
+        "UPDATE inbox SET change = $1, min_seq = CASE WHEN min_seq <= $2 THEN $2 + 1 ELSE min_seq END,"
+        " read_seq = CASE WHEN read_seq < $2 THEN $2 ELSE read_seq END WHERE usr = $3 AND conv = $4",
+        (yield from next_change()), seq, usr, conv,
+    )  # fmt: skip
+    yield from run("DELETE FROM hidden WHERE usr = $1 AND conv = $2 AND seq <= $3", usr, conv, seq)
+    return (yield from _one(user, conversation))
+
+
+def set_inbox(user: str, conversation: str, settings: bytes) -> Op[InboxRow]:
+    yield from _one(user, conversation)
+    yield from run(
+        "UPDATE inbox SET settings = $1, change = $2 WHERE usr = (SELECT id FROM account WHERE name = $3)"
+        " AND conv = (SELECT id FROM conversation WHERE name = $4)",
+        settings, (yield from next_change()), user, conversation,
+    )  # fmt: skip
+    return (yield from _one(user, conversation))
+
+
+def read_marks(conversation: str, users: Sequence[str]) -> Op[dict[str, int]]:
+    found = yield from rows(
+        "SELECT a.name, i.read_seq FROM account a JOIN inbox i ON i.usr = a.id"
+        " WHERE i.conv = (SELECT id FROM conversation WHERE name = $1) AND a.name IN_TEXTS($2)",
+        conversation,
+        list(users),
+    )
+    return {name: seq for name, seq in found}

@@ -1,0 +1,190 @@
+"""Reading the log: what of it one reader sees."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from im_service.storage.codec import unpack_target
+from im_service.storage.errors import StoreMissing
+from im_service.storage.ops.tx import Op, Row, find_account, first, rows
+from im_service.storage.records import (
+    FILTERED,
+    RECALLED,
+    RECEIVER_NO_SENSE,
+    SENDER_NO_SENSE,
+    SENDER_SYNC,
+    Page,
+    StoredMessage,
+    View,
+)
+
+COLUMNS = (
+    "m.seq, m.server_id, m.time_ms, a.name, m.client_id, m.type, m.payload, m.bits, m.flags, m.expires_ms,"
+    " m.sender, m.target"
+)
+FROM = "FROM message m JOIN account a ON a.id = m.sender"
+_FLOOR = "(SELECT min(f.seq) FROM message f WHERE f.conv = c.id)"
+
+
+class Reader(NamedTuple):
+    """Who reads, and the part of the conversation that is his."""
+
+    usr: int  # 0 = the server's eye
+    conv: int
+    lowest: int
+    highest: int
+    join_seq: int
+
+
+def stored(conversation: str, row: Row) -> StoredMessage:
+    return StoredMessage(conversation, *row[:10])
+
+
+def placeholder(conversation: str, seq: int, row: Row | None) -> StoredMessage:
+    server_id, time_ms = (row[1], row[2]) if row else (0, 0)
+    return StoredMessage(conversation, seq, server_id, time_ms, "", "", 0, b"", 0, FILTERED, 0)
+
+
+def reader(user: str | None, conversation: str) -> Op[Reader | None]:
+    """None: there is no such conversation, or this user has none of it."""
+    if user is None:
+        found = yield from first(
+            f"SELECT c.id, c.last_seq, {_FLOOR} FROM conversation c WHERE c.name = $1", conversation
+        )
+        if found is None:
+            return None
+        conv, last, floor = found
+        return Reader(0, conv, last + 1 if floor is None else floor, last, 0)
+    found = yield from first(
+        f"SELECT i.usr, c.id, i.min_seq, i.join_seq, i.active, i.until_seq, c.last_seq, {_FLOOR}"
+        " FROM conversation c JOIN account a ON a.name = $2"
+        " JOIN inbox i ON i.usr = a.id AND i.conv = c.id WHERE c.name = $1",
+        conversation,
+        user,
+    )
+    if found is None:
+        return None
+    usr, conv, min_seq, join_seq, active, until, last, floor = found
+    lowest = max(min_seq, last + 1 if floor is None else floor)
+    return Reader(usr, conv, lowest, last if active else until, join_seq)
+
+
+def visible(row: Row, who: Reader, view: View) -> bool:
+    """Does this reader see this row? One-sided deletes are the caller's (they need the other table)."""
+    bits, flags, expires_ms, sender, target = row[7], row[8], row[9], row[10], row[11]
+    if flags & FILTERED or (expires_ms and expires_ms <= view.now_ms):
+        return False
+    time_ms = row[2]
+    if not any(bits & bit and time_ms >= not_before for bit, not_before in view.classes):
+        return False
+    if not who.usr:
+        return True
+    if sender == who.usr:
+        return not bits & SENDER_NO_SENSE and (not view.sync or bool(bits & SENDER_SYNC))
+    if bits & RECEIVER_NO_SENSE:
+        return False
+    return target is None or unpack_target(target).shows_to(who.usr, who.join_seq, row[0])
+
+
+def window(conversation: str, who: Reader, low: int, high: int, view: View) -> Op[list[StoredMessage]]:
+    """Every seq from low to high, ascending, hidden ones as placeholders."""
+    if low > high:
+        return []
+    found = yield from rows(
+        f"SELECT {COLUMNS} {FROM} WHERE m.conv = $1 AND m.seq BETWEEN $2 AND $3", who.conv, low, high
+    )
+    by_seq = {row[0]: row for row in found}
+    hidden: set[int] = set()
+    if who.usr:
+        gone = yield from rows(
+            "SELECT seq FROM hidden WHERE usr = $1 AND conv = $2 AND seq BETWEEN $3 AND $4",
+            who.usr, who.conv, low, high,
+        )  # fmt: skip
+        hidden = {row[0] for row in gone}
+    page: list[StoredMessage] = []
+    for seq in range(low, high + 1):
+        row = by_seq.get(seq)
+        if row is None or seq in hidden or not visible(row, who, view):
+            page.append(placeholder(conversation, seq, row))
+        else:
+            page.append(stored(conversation, row))
+    return page
+
+
+def pull(
+    user: str | None, conversation: str, from_seq: int, to_seq: int | None, limit: int, view: View, reverse: bool
+) -> Op[Page[StoredMessage]]:
+    who = yield from reader(user, conversation)
+    if who is None:
+        return Page([], False)
+    low = max(from_seq, who.lowest)
+    high = who.highest if to_seq is None else min(to_seq, who.highest)
+    if reverse:
+        start = max(low, high - limit + 1)
+        page = yield from window(conversation, who, start, high, view)
+        page.reverse()
+        return Page(page, start > low)
+    end = min(high, low + limit - 1)
+    page = yield from window(conversation, who, low, end, view)
+    return Page(page, end < high)
+
+
+def last_visible(
+    conversation: str, who: Reader, count: int, view: View, bit: int = 0
+) -> Op[list[StoredMessage]]:
+    """The last `count` visible messages (with this option bit), ascending; looks back in growing steps."""
+    found: list[StoredMessage] = []
+    high, step = who.highest, max(count, 8)
+    while high >= who.lowest and len(found) < count:
+        low = max(who.lowest, high - step + 1)
+        page = yield from window(conversation, who, low, high, view)
+        seen = [m for m in page if not m.flags & FILTERED and (not bit or m.bits & bit)]
+        found = seen + found
+        high, step = low - 1, min(step * 2, 512)
+    return found[-count:]
+
+
+def recent(user: str, conversations: int, per_conversation: int, view: View) -> Op[list[StoredMessage]]:
+    usr = yield from find_account(user)
+    if usr is None:
+        return []
+    names = yield from rows(
+        "SELECT c.name FROM inbox i JOIN conversation c ON c.id = i.conv"
+        " WHERE i.usr = $1 AND i.active = 1 ORDER BY c.change DESC, c.id LIMIT $2",
+        usr,
+        conversations,
+    )
+    found: list[StoredMessage] = []
+    for (name,) in names:
+        who = yield from reader(user, name)
+        if who is not None:
+            found += yield from last_visible(name, who, per_conversation, view)
+    return found
+
+
+def find(conversation: str, column: str, values: Iterable[int]) -> Op[list[StoredMessage]]:
+    """Rows as the server sees them, by `seq` or `server_id`."""
+    found = yield from rows(
+        f"SELECT {COLUMNS} {FROM} WHERE m.conv = (SELECT id FROM conversation WHERE name = $1)"
+        f" AND m.{column} IN_INTS($2) ORDER BY m.seq",
+        conversation,
+        list(values),
+    )
+    return [stored(conversation, row) for row in found]
+
+
+def one(conv: int, conversation: str, seq: int) -> Op[StoredMessage]:
+    found = yield from first(f"SELECT {COLUMNS} {FROM} WHERE m.conv = $1 AND m.seq = $2", conv, seq)
+    if found is None:
+        raise StoreMissing(f"no message {seq} in {conversation}")
+    return stored(conversation, found)
+
+
+def alive(message: StoredMessage) -> bool:
+    return not message.flags & (RECALLED | FILTERED)
+
+
+def last_seqs(conversations: Sequence[str]) -> Op[dict[str, int]]:
+    found = yield from rows(
+        "SELECT name, last_seq FROM conversation WHERE name IN_TEXTS($1)", list(conversations)
+    )
+    return {name: seq for name, seq in found}

@@ -1,0 +1,204 @@
+"""Profiles, relations, accounts and devices."""
+
+from collections.abc import Iterable, Sequence
+
+from im_service.storage.errors import StoreFull
+from im_service.storage.ops.requests import close_open
+from im_service.storage.ops.tx import Op, Row, account_id, append, find_account, first, next_change, rows, run
+from im_service.storage.records import (
+    Account,
+    Applied,
+    Device,
+    Login,
+    NewMessage,
+    Page,
+    Profile,
+    Relation,
+)
+
+_RELATION = (
+    "SELECT o.name, t.name, r.friend, r.black, r.muted, r.alias, r.ext, r.time_ms, r.change"
+    " FROM relation r JOIN account o ON o.id = r.owner JOIN account t ON t.id = r.other"
+)
+_DEVICE = (
+    "SELECT a.name, d.name, d.platform, d.session_id, d.online, d.first_login_ms, d.last_login_ms,"
+    " d.last_logout_ms, d.info FROM device d JOIN account a ON a.id = d.usr"
+)
+
+
+def set_profile(user: str, info: bytes, now_ms: int) -> Op[Profile]:
+    usr = yield from account_id(user)
+    found = yield from first(
+        "INSERT INTO profile (usr, info, rev, time_ms) VALUES ($1, $2, 1, $3) ON CONFLICT (usr) DO UPDATE"
+        " SET info = excluded.info, rev = profile.rev + 1, time_ms = excluded.time_ms RETURNING rev",
+        usr, info, now_ms,
+    )  # fmt: skip
+    return Profile(user, info, found[0] if found else 0, now_ms)
+
+
+def profiles(users: Sequence[str]) -> Op[list[Profile]]:
+    found = yield from rows(
+        "SELECT a.name, p.info, p.rev, p.time_ms FROM profile p JOIN account a ON a.id = p.usr"
+        " WHERE a.name IN_TEXTS($1) ORDER BY a.name",
+        list(users),
+    )
+    return [Profile(*row) for row in found]
+
+
+def _relation(row: Row) -> Relation:
+    owner, other, friend, black, muted, *rest = row
+    return Relation(owner, other, bool(friend), bool(black), bool(muted), *rest)
+
+
+def _set(owner: int, other: int, now_ms: int, values: dict[str, object]) -> Op[None]:
+    change = yield from next_change()
+    yield from run(
+        "INSERT INTO relation (owner, other, time_ms, change) VALUES ($1, $2, $3, $4)"
+        " ON CONFLICT (owner, other) DO UPDATE SET time_ms = excluded.time_ms, change = excluded.change",
+        owner, other, now_ms, change,
+    )  # fmt: skip
+    for column, value in values.items():
+        yield from run(f"UPDATE relation SET {column} = $1 WHERE owner = $2 AND other = $3", value, owner, other)
+
+
+def _are_friends(a: int, b: int) -> Op[bool]:
+    found = yield from rows(
+        "SELECT 1 FROM relation WHERE friend = 1 AND (owner = $1 AND other = $2 OR owner = $2 AND other = $1)",
+        a, b,
+    )  # fmt: skip
+    return len(found) == 2
+
+
+def befriend(
+    a: str, b: str, now_ms: int, limit: int, notices: Sequence[NewMessage]
+) -> Op[Applied[bool]]:
+    one, other = (yield from account_id(a)), (yield from account_id(b))
+    if (yield from _are_friends(one, other)):
+        return Applied(False)
+    for owner, friend in sorted([(one, other), (other, one)]):
+        yield from _set(owner, friend, now_ms, {"friend": 1})
+        if limit:
+            held = yield from first("SELECT count(*) FROM relation WHERE owner = $1 AND friend = 1", owner)
+            if held and held[0] > limit:
+                raise StoreFull(f"{a if owner == one else b} has {limit} friends already")
+    yield from close_open("u/" + b, [a], 1)
+    yield from close_open("u/" + a, [b], 1)
+    return Applied(True, (yield from append(notices)))
+
+
+def unfriend(a: str, b: str, now_ms: int, notices: Sequence[NewMessage]) -> Op[Applied[bool]]:
+    one, other = (yield from account_id(a)), (yield from account_id(b))
+    if not (yield from _are_friends(one, other)):
+        return Applied(False)
+    for owner, friend in sorted([(one, other), (other, one)]):
+        yield from _set(owner, friend, now_ms, {"friend": 0, "alias": "", "ext": b""})
+    return Applied(True, (yield from append(notices)))
+
+
+def set_relation(
+    owner: str, other: str, now_ms: int, black: bool | None, muted: bool | None, alias: str | None,
+    ext: bytes | None,
+) -> Op[Relation]:  # fmt: skip
+    values: dict[str, object] = {}
+    for column, flag in (("black", black), ("muted", muted)):
+        if flag is not None:
+            values[column] = int(flag)
+    if alias is not None:
+        values["alias"] = alias
+    if ext is not None:
+        values["ext"] = ext
+    yield from _set((yield from account_id(owner)), (yield from account_id(other)), now_ms, values)
+    return (yield from relation_pairs([(owner, other)]))[owner, other]
+
+
+def relation_pairs(pairs: Iterable[tuple[str, str]]) -> Op[dict[tuple[str, str], Relation]]:
+    wanted = list(pairs)
+    found = yield from rows(
+        f"{_RELATION} WHERE o.name IN_TEXTS($1) AND t.name IN_TEXTS($2)",
+        sorted({owner for owner, _ in wanted}),
+        sorted({other for _, other in wanted}),
+    )
+    held = {(row[0], row[1]): _relation(row) for row in found}
+    return {pair: held.get(pair) or Relation(*pair) for pair in wanted}
+
+
+def relations(owner: str, cursor: int, limit: int) -> Op[Page[Relation]]:
+    """Rows changed by one transaction share a change number; they stay on one page."""
+    usr = yield from find_account(owner)
+    query = f"{_RELATION} WHERE r.owner = $1 AND r.change > $2 ORDER BY r.change, t.name LIMIT $3"
+    found = yield from rows(query, usr or 0, cursor, limit + 1)
+    if len(found) <= limit:
+        return Page([_relation(row) for row in found], False)
+    last = found[limit - 1][8]
+    whole = yield from rows(f"{_RELATION} WHERE r.owner = $1 AND r.change = $2 ORDER BY t.name", usr or 0, last)
+    head = [row for row in found[:limit] if row[8] != last]
+    return Page([_relation(row) for row in head + whole], True)
+
+
+def accounts(users: Sequence[str]) -> Op[dict[str, Account]]:
+    found = yield from rows(
+        "SELECT a.name, s.disabled_ms, s.mute_single_ms, s.mute_group_ms, s.mute_room_ms, s.info"
+        " FROM account a LEFT JOIN account_state s ON s.usr = a.id WHERE a.name IN_TEXTS($1)",
+        list(users),
+    )
+    known = {
+        name: Account(name, True, disabled or 0, single or 0, group or 0, room or 0, info or b"")
+        for name, disabled, single, group, room, info in found
+    }
+    return {user: known.get(user) or Account(user, False, 0, 0, 0, 0, b"") for user in users}
+
+
+def set_account(user: str, now_ms: int, values: dict[str, object]) -> Op[Account]:
+    usr = yield from account_id(user)
+    yield from run(
+        "INSERT INTO account_state (usr, updated_ms) VALUES ($1, $2)"
+        " ON CONFLICT (usr) DO UPDATE SET updated_ms = excluded.updated_ms",
+        usr, now_ms,
+    )  # fmt: skip
+    for column, value in values.items():
+        yield from run(f"UPDATE account_state SET {column} = $1 WHERE usr = $2", value, usr)
+    return (yield from accounts([user]))[user]
+
+
+def _device(row: Row) -> Device:
+    user, name, platform, session, online, *rest = row
+    return Device(user, name, platform, session, bool(online), *rest)
+
+
+def login(user: str, device: str, platform: int, session_id: int, info: bytes, now_ms: int) -> Op[Login]:
+    usr = yield from account_id(user)
+    known = yield from first("SELECT number FROM device WHERE usr = $1 AND name = $2", usr, device)
+    yield from run(
+        "INSERT INTO device (usr, name, number, platform, session_id, online, first_login_ms, last_login_ms, info)"
+        " VALUES ($1, $2, (SELECT coalesce(max(d.number), 0) + 1 FROM device d WHERE d.usr = $1),"
+        " $3, $4, 1, $5, $5, $6) ON CONFLICT (usr, name) DO UPDATE SET platform = excluded.platform,"
+        " session_id = excluded.session_id, online = 1, last_login_ms = excluded.last_login_ms,"
+        " info = excluded.info",
+        usr, device, platform, session_id, now_ms, info,
+    )  # fmt: skip
+    held = yield from devices(user)
+    own = next(row for row in held if row.device == device)
+    return Login(own, known is None, [row for row in held if row.device != device])
+
+
+def logout(user: str, device: str, session_id: int, now_ms: int) -> Op[bool]:
+    done = yield from rows(
+        "UPDATE device SET online = 0, last_logout_ms = $1"
+        " WHERE usr = (SELECT id FROM account WHERE name = $2) AND name = $3 AND session_id = $4 AND online = 1"
+        " RETURNING number",
+        now_ms, user, device, session_id,
+    )  # fmt: skip
+    return bool(done)
+
+
+def devices(user: str) -> Op[list[Device]]:
+    found = yield from rows(f"{_DEVICE} WHERE a.name = $1 ORDER BY d.last_login_ms DESC, d.name", user)
+    return [_device(row) for row in found]
+
+
+def forget_device(user: str, device: str) -> Op[bool]:
+    usr = yield from account_id(user)
+    gone = yield from rows("DELETE FROM device WHERE usr = $1 AND name = $2 RETURNING number", usr, device)
+    for (number,) in gone:
+        yield from run("DELETE FROM device_mark WHERE usr = $1 AND number = $2", usr, number)
+    return bool(gone)

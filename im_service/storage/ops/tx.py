@@ -1,0 +1,136 @@
+"""The little language between an operation and the engine that runs it.
+
+An operation is a generator. It yields commands, receives rows, returns its result and raises StoreError to undo
+itself; it does no I/O, so the same text runs in SQLite's writer thread and on PostgreSQL's event loop.
+
+SQL is the common subset of both engines: `$n` parameters, ON CONFLICT, RETURNING, CASE. Two macros cover the
+rest: `IN_INTS($n)` and `IN_TEXTS($n)` test membership in a list parameter.
+"""
+
+import re
+from collections.abc import Generator, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from im_service.storage.errors import StoreMissing
+from im_service.storage.records import AppendResult, AppendStatus, NewMessage
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+
+
+class Sql(NamedTuple):
+    text: str
+    args: tuple[Any, ...] = ()
+
+
+class Append(NamedTuple):
+    """Commit these messages in this transaction; answers one AppendResult row each."""
+
+    batch: Sequence[NewMessage]
+
+
+class NextChange(NamedTuple):
+    """Answers [(number,)]: above every change number a reader could have seen, same within a transaction."""
+
+
+class Horizon(NamedTuple):
+    """Answers [(number,)]: no transaction can commit a change below it any more."""
+
+
+class Forget(NamedTuple):
+    """A writer that caches conversations drops what it knows of this one. Answers []."""
+
+    conversation: str
+
+
+Command = Sql | Append | NextChange | Horizon | Forget
+Op = Generator[Command, list[Row], T]
+
+_PARAM = re.compile(r"\$(\d+)")
+_MACRO = re.compile(r"IN_(INTS|TEXTS)\(\$(\d+)\)")
+
+
+def to_sqlite(text: str) -> str:
+    return _PARAM.sub(r"?\1", _MACRO.sub(r"IN (SELECT value FROM json_each($\2))", text))
+
+
+def to_postgres(text: str) -> str:
+    return _MACRO.sub(lambda m: f"= ANY(${m[2]}::{'bigint' if m[1] == 'INTS' else 'text'}[])", text)
+
+
+def rows(text: str, *args: Any) -> Op[list[Row]]:
+    return (yield Sql(text, args))
+
+
+def first(text: str, *args: Any) -> Op[Row | None]:
+    found = yield Sql(text, args)
+    return found[0] if found else None
+
+
+def run(text: str, *args: Any) -> Op[None]:
+    yield Sql(text, args)
+
+
+def next_change() -> Op[int]:
+    return int((yield NextChange())[0][0])
+
+
+def append(batch: Sequence[NewMessage]) -> Op[list[AppendResult]]:
+    """Notices of an operation. One whose group is gone undoes the operation: it would tell nobody."""
+    if not batch:
+        return []
+    results = [AppendResult(*row) for row in (yield Append(batch))]
+    if any(result.status == AppendStatus.MISSING for result in results):
+        raise StoreMissing("a notice names a group that does not exist")
+    return results
+
+
+def account_id(name: str) -> Op[int]:
+    """Number of this user, made when first named."""
+    found = yield from first("SELECT id FROM account WHERE name = $1", name)
+    if found is None:
+        found = yield from first(
+            "INSERT INTO account(name) VALUES ($1) ON CONFLICT(name) DO UPDATE SET name = excluded.name"
+            " RETURNING id",
+            name,
+        )
+    assert found is not None
+    return int(found[0])
+
+
+def account_ids(names: Sequence[str]) -> Op[dict[str, int]]:
+    """Numbers of these users, made when first named."""
+    wanted = sorted(set(names))
+    known = {name: id for name, id in (yield from known_accounts(wanted))}
+    for name in wanted:
+        if name not in known:
+            known[name] = yield from account_id(name)
+    return known
+
+
+def known_accounts(names: Sequence[str]) -> Op[list[Row]]:
+    return (yield from rows("SELECT name, id FROM account WHERE name IN_TEXTS($1)", list(names)))
+
+
+def find_account(name: str) -> Op[int | None]:
+    found = yield from first("SELECT id FROM account WHERE name = $1", name)
+    return None if found is None else int(found[0])
+
+
+def find_conversation(name: str) -> Op[int | None]:
+    found = yield from first("SELECT id FROM conversation WHERE name = $1", name)
+    return None if found is None else int(found[0])
+
+
+def conversation_id(name: str) -> Op[int]:
+    found = yield from find_conversation(name)
+    if found is None:
+        raise StoreMissing(f"no conversation {name}")
+    return found
+
+
+def touch(conv: int) -> Op[int]:
+    """Tell everybody in this conversation that something changed."""
+    change = yield from next_change()
+    yield from run("UPDATE conversation SET change = $1 WHERE id = $2", change, conv)
+    return change

@@ -1,0 +1,79 @@
+"""Expiry in small bites, and what there is to count."""
+
+from im_service.storage.ops.tx import Op, Row, first, rows, run
+from im_service.storage.records import HISTORY, Limits
+
+_HANGING = ("message_version", "reaction", "receipt")
+
+
+def _drop(found: list[Row]) -> Op[None]:
+    """What hangs on removed messages (conv, seq)."""
+    for conv, seq in found:
+        for table in _HANGING:
+            yield from run(f"DELETE FROM {table} WHERE conv = $1 AND seq = $2", conv, seq)
+
+
+def _sweep(key: str, history: bool, before_ms: int, max_rows: int) -> Op[tuple[list[Row], int]]:
+    """Walk the log once, oldest row first, and remove one class of rows older than before_ms.
+
+    Where the walk stopped is kept in `meta`; a row is looked at once per class, then never again.
+    -> (conv, seq) of those removed, and 1 if it got any further.
+    """
+    position = yield from first("SELECT value FROM meta WHERE key = $1", key)
+    start: int = position[0] if position else 0
+    step = yield from first(
+        "SELECT max(id) FROM (SELECT id, time_ms FROM message WHERE id > $1 ORDER BY id LIMIT $2) s"
+        " WHERE s.time_ms < $3",
+        start, max_rows, before_ms,
+    )  # fmt: skip
+    if step is None or step[0] is None:
+        return [], 0
+    end: int = step[0]
+    gone = yield from rows(
+        f"DELETE FROM message WHERE id > $1 AND id <= $2 AND time_ms < $3"
+        f" AND bits & {HISTORY} {'<>' if history else '='} 0 AND expires_ms = 0 RETURNING conv, seq",
+        start, end, before_ms,
+    )  # fmt: skip
+    yield from run("UPDATE meta SET value = $1 WHERE key = $2", end, key)
+    return gone, 1
+
+
+def expire(now_ms: int, limits: Limits, max_rows: int) -> Op[int]:
+    short_ms = 0 if 0 in (limits.offline_ms, limits.roam_ms) else max(limits.offline_ms, limits.roam_ms)
+    gone = yield from rows(
+        "DELETE FROM message WHERE id IN (SELECT id FROM message WHERE expires_ms > 0 AND expires_ms <= $1"
+        " AND time_ms < $2 LIMIT $3) RETURNING conv, seq",
+        now_ms, now_ms - limits.dedupe_ms, max_rows,
+    )  # fmt: skip
+    went_on = 0
+    for key, history, keep_ms in (
+        ("swept_short", False, short_ms),
+        ("swept_long", True, limits.history_ms and max(limits.history_ms, short_ms)),
+    ):
+        if keep_ms:
+            before = now_ms - max(keep_ms, limits.dedupe_ms)
+            more, step = yield from _sweep(key, history, before, max_rows)
+            gone += more
+            went_on |= step
+    yield from _drop(gone)
+    keys = yield from rows(
+        "DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE expires_ms <= $1 LIMIT $2)"
+        " RETURNING key",
+        now_ms, max_rows,
+    )  # fmt: skip
+    ended = yield from rows("DELETE FROM broadcast WHERE expires_ms <= $1 RETURNING id", now_ms)
+    return len(gone) + len(keys) + len(ended) + went_on
+
+
+def stats() -> Op[dict[str, int]]:
+    counted: dict[str, int] = {}
+    for name, source in (
+        ("messages", "count(*) FROM message"),
+        ("conversations", "count(*) FROM conversation"),
+        ("accounts", "count(*) FROM account"),
+        ("schema", "max(version) FROM schema_migration"),
+        ("change", "coalesce(max(change), 0) FROM conversation"),
+    ):
+        found = yield from first(f"SELECT {source}")
+        counted[name] = int(found[0]) if found else 0
+    return counted

@@ -1,0 +1,182 @@
+"""The hot path: a batch of messages for many conversations into the log, in few calls.
+
+Every call into SQLite lets go of the interpreter and must win it back from a busy event loop, so rows go in by
+hundreds per statement. Names and conversation heads are cached: this connection is the only writer, and forgets
+everything when the file was changed by somebody else or its transaction was undone.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
+
+from im_service.storage.codec import pack_target, people_of
+from im_service.storage.records import AppendResult, AppendStatus, NewMessage
+
+_CACHED_NAMES = 500_000  # some 100 bytes each; the caches start anew above
+
+_SIZES = (128, 16, 1)
+_COLUMNS = (
+    "conv", "seq", "sender", "client_id", "digest", "server_id", "time_ms", "type", "bits", "flags",
+    "expires_ms", "target", "payload",
+)  # fmt: skip
+
+
+def _values(columns: int, rows: int) -> str:
+    return ",".join(["(" + ",".join("?" * columns) + ")"] * rows)
+
+
+_INSERT = {
+    n: f"INSERT INTO message ({','.join(_COLUMNS)}) VALUES {_values(len(_COLUMNS), n)}" for n in _SIZES
+}
+_HEADS = {
+    n: f"INSERT INTO conversation (id, name, last_seq, last_time_ms, change) VALUES {_values(5, n)}"
+    " ON CONFLICT (id) DO UPDATE SET last_seq = excluded.last_seq, last_time_ms = excluded.last_time_ms,"
+    " change = excluded.change"
+    for n in _SIZES
+}
+_KNOWN = {
+    n: "SELECT sender, client_id, conv, digest, server_id, seq, time_ms FROM message"
+    f" WHERE (sender, client_id) IN (VALUES {_values(2, n)})"
+    for n in _SIZES
+}
+_INBOX = "INSERT INTO inbox (usr, conv, change) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+
+Key = tuple[int, str]
+Known = dict[Key, tuple[int, bytes, int, int, int]]  # conv, digest, server_id, seq, time_ms
+
+
+class Head:
+    """End of a conversation as of this transaction."""
+
+    __slots__ = ("conv", "last_seq", "last_time_ms", "name")
+
+    def __init__(self, name: str, conv: int, last_seq: int, last_time_ms: int) -> None:
+        self.name = name
+        self.conv = conv
+        self.last_seq = last_seq
+        self.last_time_ms = last_time_ms
+
+
+class Appender:
+    def __init__(self, conn: apsw.Connection) -> None:
+        self._conn = conn
+        self._heads: dict[str, Head] = {}
+        self._accounts: dict[str, int] = {}
+
+    def forget(self, conversation: str | None = None) -> None:
+        """Drop one head, or everything cached (after a rollback, or a foreign commit)."""
+        if conversation is not None:
+            self._heads.pop(conversation, None)
+            return
+        self._heads.clear()
+        self._accounts.clear()
+
+    def append(self, batch: Sequence[NewMessage], change: int) -> list[AppendResult]:
+        """Commit-ready rows for `batch`, inside the caller's transaction. One result per message."""
+        if len(self._heads) + len(self._accounts) > _CACHED_NAMES:
+            self.forget()
+        for message in batch:
+            self._resolve(message, change)
+        self._conn.execute("SAVEPOINT log")
+        heads, accounts = self._heads, self._accounts
+        before = {
+            message.conversation: (heads[message.conversation].last_seq, heads[message.conversation].last_time_ms)
+            for message in batch
+            if message.conversation in heads
+        }
+        try:
+            results = self._write(batch, {}, change)
+        except apsw.ConstraintError:
+            self._conn.execute("ROLLBACK TO log")
+            for name, (seq, time_ms) in before.items():
+                heads[name].last_seq, heads[name].last_time_ms = seq, time_ms
+            known = self._known([(accounts[message.sender], message.client_id) for message in batch])
+            results = self._write(batch, known, change)
+        self._conn.execute("RELEASE log")
+        return results
+
+    def _write(self, batch: Sequence[NewMessage], known: Known, change: int) -> list[AppendResult]:
+        results: list[AppendResult] = []
+        flat: list[Any] = []
+        moved: dict[int, Head] = {}
+        heads, accounts = self._heads, self._accounts
+        fresh: Known = {}
+        for message in batch:
+            head = heads.get(message.conversation)
+            if head is None:
+                results.append(AppendResult(AppendStatus.MISSING, 0, 0, 0))
+                continue
+            key = (accounts[message.sender], message.client_id)
+            earlier = fresh.get(key) or known.get(key)
+            if earlier is not None:
+                same = earlier[0] == head.conv and earlier[1] == message.digest
+                status = AppendStatus.DUPLICATE if same else AppendStatus.CONFLICT
+                results.append(AppendResult(status, *earlier[2:]) if same else AppendResult(status, 0, 0, 0))
+                continue
+            seq = head.last_seq = head.last_seq + 1
+            time_ms = head.last_time_ms = max(message.time_ms, head.last_time_ms)
+            moved[head.conv] = head
+            fresh[key] = (head.conv, message.digest, message.server_id, seq, time_ms)
+            target = None if message.target is None else self._target(message)
+            flat += (
+                head.conv, seq, key[0], message.client_id, message.digest, message.server_id, time_ms,
+                message.type, message.bits, 0, message.expires_ms, target, message.payload,
+            )  # fmt: skip
+            results.append(AppendResult(AppendStatus.NEW, message.server_id, seq, time_ms))
+        self._chunked(_INSERT, len(_COLUMNS), flat)
+        ends: list[Any] = []
+        for head in moved.values():
+            ends += (head.conv, head.name, head.last_seq, head.last_time_ms, change)
+        self._chunked(_HEADS, 5, ends)
+        return results
+
+    def _chunked(self, statements: dict[int, str], width: int, flat: list[Any]) -> list[tuple[Any, ...]]:
+        answers: list[tuple[Any, ...]] = []
+        at = 0
+        for rows in _SIZES:
+            step = rows * width
+            while len(flat) - at >= step:
+                answers += self._conn.execute(statements[rows], flat[at : at + step]).fetchall()
+                at += step
+        return answers
+
+    def _known(self, keys: Sequence[Key]) -> Known:
+        flat = [part for key in keys for part in key]
+        return {(row[0], row[1]): row[2:] for row in self._chunked(_KNOWN, 2, flat)}
+
+    def _resolve(self, message: NewMessage, change: int) -> None:
+        if message.sender not in self._accounts:
+            self._account(message.sender)
+        if message.conversation not in self._heads:
+            self._load_head(message.conversation, change)
+
+    def _account(self, name: str) -> int:
+        known = self._accounts.get(name)
+        if known is None:
+            self._conn.execute("INSERT INTO account (name) VALUES (?) ON CONFLICT DO NOTHING", (name,))
+            known = int(self._conn.execute("SELECT id FROM account WHERE name = ?", (name,)).get)
+            self._accounts[name] = known
+        return known
+
+    def _load_head(self, name: str, change: int) -> None:
+        found = self._conn.execute(
+            "SELECT id, last_seq, last_time_ms FROM conversation WHERE name = ?", (name,)
+        ).fetchone()
+        if name.startswith("g/"):
+            alive = found and self._conn.execute(
+                "SELECT 1 FROM chat_group WHERE conv = ? AND dismissed_ms = 0", (found[0],)
+            ).fetchone()
+            if not alive:
+                return
+        if found is None:
+            self._conn.execute("INSERT INTO conversation (name, change) VALUES (?, ?)", (name, change))
+            found = (self._conn.last_insert_rowid(), 0, 0)
+            for user in people_of(name):
+                self._conn.execute(_INBOX, (self._account(user), found[0], change))
+        self._heads[name] = Head(name, *found)
+
+    def _target(self, message: NewMessage) -> bytes:
+        assert message.target is not None
+        users, inclusive, later = message.target
+        return pack_target([self._account(user) for user in users], inclusive, later)

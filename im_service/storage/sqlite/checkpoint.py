@@ -1,0 +1,51 @@
+"""Folds the write-ahead log into the file beside the writer, so that no commit waits for it.
+
+The bulk is copied here, on a connection of its own. While commits go on, a rest always stays; the writer's hook
+copies that rest when it is small, after which SQLite starts the log from its beginning again.
+"""
+
+import contextlib
+import threading
+
+import apsw
+
+
+class Checkpointer:
+    def __init__(self, conn: apsw.Connection, writer: apsw.Connection, pages: int) -> None:
+        self._conn = conn
+        self._pages = pages
+        self._wake = threading.Event()
+        self._closing = False
+        self._bulk_done = threading.Event()
+        writer.set_wal_hook(self._committed)
+        self._thread = threading.Thread(target=self._main, name="store-checkpoint", daemon=True)
+        self._thread.start()
+
+    def _committed(self, writer: apsw.Connection, _name: str, pages: int) -> int:
+        """After each commit, in the writer's thread; `pages` is the length of the log now."""
+        if pages >= self._pages:
+            if self._bulk_done.is_set():
+                self._bulk_done.clear()
+                with contextlib.suppress(apsw.Error):
+                    writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            elif not self._wake.is_set():
+                self._wake.set()
+        return apsw.SQLITE_OK
+
+    def _main(self) -> None:
+        while not self._closing:
+            self._wake.wait()
+            # Cleared before the work: a wish that comes meanwhile is not lost.
+            self._wake.clear()
+            # A failed checkpoint loses nothing: the log keeps every commit and the next one tries again.
+            with contextlib.suppress(apsw.Error):
+                self._conn.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                self._bulk_done.set()
+
+    def close(self) -> None:
+        self._closing = True
+        self._wake.set()
+        self._thread.join()
+        with contextlib.suppress(apsw.Error):
+            self._conn.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        self._conn.close()

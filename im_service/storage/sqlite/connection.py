@@ -1,0 +1,103 @@
+"""Connections to the file: settings, schema, and what SQLite's errors mean to a caller."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from im_service.storage import migrations
+from im_service.storage.errors import SchemaError, StoreError, StoreUnavailable
+from im_service.storage.ops.tx import Row, to_sqlite
+
+OLDEST = 3_051_003
+"""First SQLite without the WAL-reset bug, which could corrupt a file used by two connections."""
+
+_REASONS: dict[type[apsw.Error], str] = {
+    apsw.FullError: "the disk is full",
+    apsw.BusyError: "the file is locked by another program",
+    apsw.LockedError: "the file is locked by another program",
+    apsw.CantOpenError: "the file cannot be opened",
+    apsw.ReadOnlyError: "the file cannot be written",
+    apsw.IOError: "reading or writing the disk failed",
+    apsw.CorruptError: "the file is damaged",
+    apsw.NotADBError: "the file is no SQLite database",
+}
+
+
+def unavailable(path: Path, error: apsw.Error) -> StoreUnavailable:
+    reason = _REASONS.get(type(error), type(error).__name__)
+    return StoreUnavailable(f"{path}: {reason} ({error})")
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except apsw.Error as error:
+        raise unavailable(path, error) from error
+
+
+def connect(path: Path, cache_bytes: int, busy_ms: int, readonly: bool = False) -> apsw.Connection:
+    """A connection as every thread of the store uses it: WAL, FULL, no checkpoints of its own."""
+    if apsw.SQLITE_VERSION_NUMBER < OLDEST:
+        raise StoreError(f"SQLite {apsw.sqlite_lib_version()} may corrupt a WAL file: install apsw >= 3.51.3")
+    with translated(path):
+        flags = apsw.SQLITE_OPEN_READWRITE | (0 if readonly else apsw.SQLITE_OPEN_CREATE)
+        conn = apsw.Connection(str(path), flags=flags, statementcachesize=200)
+        conn.set_busy_timeout(busy_ms)
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            f"cache_size={-(cache_bytes // 1024)}",
+            "mmap_size=0",
+            "temp_store=MEMORY",
+            "foreign_keys=OFF",
+            "wal_autocheckpoint=0",
+            f"query_only={'ON' if readonly else 'OFF'}",
+        ):
+            conn.execute("PRAGMA " + pragma).fetchall()
+    return conn
+
+
+def migrate(conn: apsw.Connection, path: Path, folder: Path | None = None) -> int:
+    """Bring the schema up to date, all or nothing. -> present version."""
+    known = migrations.load("sqlite", folder)
+    with translated(path):
+        conn.execute(
+            "CREATE TABLE IF NOT EXISTS schema_migration (version INTEGER PRIMARY KEY, name TEXT NOT NULL,"
+            " checksum TEXT NOT NULL, applied_ms INTEGER NOT NULL)"
+        ).fetchall()
+        with conn:
+            applied = dict(conn.execute("SELECT version, checksum FROM schema_migration").fetchall())
+            for migration in migrations.pending(known, applied):
+                _apply(conn, migration)
+    return len(known)
+
+
+def _apply(conn: apsw.Connection, migration: migrations.Migration) -> None:
+    try:
+        conn.execute(migration.sql).fetchall()
+    except apsw.SQLError as error:
+        raise SchemaError(f"{migration.name}: {error}") from error
+    conn.execute(
+        "INSERT INTO schema_migration VALUES (?, ?, ?, ?)",
+        (migration.version, migration.name, migration.checksum, int(time.time() * 1000)),
+    ).fetchall()
+
+
+@lru_cache(maxsize=1024)
+def _text(text: str) -> str:
+    return to_sqlite(text)
+
+
+def query(conn: apsw.Connection, text: str, args: tuple[Any, ...]) -> list[Row]:
+    """Run one statement of the common SQL; list parameters travel as JSON."""
+    if any(type(arg) is list for arg in args):
+        args = tuple(json.dumps(arg) if type(arg) is list else arg for arg in args)
+    found: list[Row] = conn.execute(_text(text), args).fetchall()
+    return found

@@ -1,0 +1,103 @@
+"""Runs operations on a SQLite connection: the writer's, with change numbers and log, or a reader's."""
+
+from typing import TypeVar
+
+import apsw
+
+from im_service.storage.ops.tx import Append, Forget, Horizon, NextChange, Op, Row, Sql
+from im_service.storage.sqlite.append import Appender
+from im_service.storage.sqlite.connection import query
+
+T = TypeVar("T")
+
+
+def read(conn: apsw.Connection, op: Op[T]) -> T:
+    """One operation on one snapshot."""
+    conn.execute("BEGIN")
+    try:
+        answer: list[Row] | None = None
+        while True:
+            try:
+                command = next(op) if answer is None else op.send(answer)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            if isinstance(command, Sql):
+                answer = query(conn, *command)
+            else:
+                assert isinstance(command, Horizon), "a read changes nothing"
+                # One writer, changes numbered in commit order: all up to the present one are committed.
+                answer = [(conn.execute("SELECT value + 1 FROM meta WHERE key = 'change'").get,)]
+    finally:
+        conn.execute("COMMIT")
+
+
+class WriteTransaction:
+    """What the writer keeps between and during its transactions."""
+
+    def __init__(self, conn: apsw.Connection) -> None:
+        self._conn = conn
+        self.log = Appender(conn)
+        self._data_version = -1
+        self._change = 0
+        self._bumped = False
+
+    def begin(self) -> None:
+        self._conn.execute("BEGIN IMMEDIATE")
+        version = self._conn.pragma("data_version")
+        if version != self._data_version:
+            self._data_version = version
+            self.log.forget()
+            self._change = self._conn.execute("SELECT value FROM meta WHERE key = 'change'").get
+        self._bumped = False
+
+    def commit(self) -> None:
+        if self._bumped:
+            self._conn.execute("UPDATE meta SET value = ? WHERE key = 'change'", (self._change,))
+        self._conn.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Also after an error that already undid the transaction (disk full)."""
+        if self._conn.in_transaction:
+            self._conn.execute("ROLLBACK")
+        self._data_version = -1
+
+    def change(self) -> int:
+        if not self._bumped:
+            self._change += 1
+            self._bumped = True
+        return self._change
+
+    def run(self, op: Op[T]) -> T:
+        """The operation in a savepoint of its own: its error undoes it alone."""
+        self._conn.execute("SAVEPOINT op")
+        try:
+            result = self._drive(op)
+        except BaseException:
+            if self._conn.in_transaction:
+                self._conn.execute("ROLLBACK TO op")
+                self._conn.execute("RELEASE op")
+            self.log.forget()
+            raise
+        self._conn.execute("RELEASE op")
+        return result
+
+    def _drive(self, op: Op[T]) -> T:
+        answer: list[Row] | None = None
+        while True:
+            try:
+                command = next(op) if answer is None else op.send(answer)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            if isinstance(command, Sql):
+                answer = query(self._conn, *command)
+            elif isinstance(command, Append):
+                answer = list(self.log.append(command.batch, self.change()))
+            elif isinstance(command, NextChange):
+                answer = [(self.change(),)]
+            elif isinstance(command, Forget):
+                self.log.forget(command.conversation)
+                answer = []
+            else:
+                answer = [(self.change(),)]

@@ -1,0 +1,142 @@
+"""SqliteStore: every Protocol of `base` on one file."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from im_service.storage.base import Done
+from im_service.storage.errors import StoreUnavailable
+from im_service.storage.facade import Facade
+from im_service.storage.ops.tx import Op
+from im_service.storage.queue import AppendItem, OpItem
+from im_service.storage.records import NewMessage
+from im_service.storage.sqlite import connection, runner
+from im_service.storage.sqlite.checkpoint import Checkpointer
+from im_service.storage.sqlite.writer import Writer
+
+T = TypeVar("T")
+
+
+class SqliteStore(Facade):
+    """The embedded store. `path` is created when missing; `-wal` and `-shm` files live beside it.
+
+    readers: threads for reads, each with a connection of its own. cache_bytes: page cache of the writer;
+    readers have an eighth of it each. busy_ms: how long to wait for another program that holds the file.
+    max_commit: messages and operations in one transaction. max_queued: how many may wait before
+    StoreUnavailable. checkpoint_pages: how much log gathers before it is folded into the file.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        readers: int = 2,
+        cache_bytes: int = 256 << 20,
+        busy_ms: int = 5_000,
+        max_commit: int = 2_000,
+        max_queued: int = 50_000,
+        checkpoint_pages: int = 16_384,
+    ) -> None:
+        self._path = Path(path)
+        self._readers = readers
+        self._cache_bytes = cache_bytes
+        self._busy_ms = busy_ms
+        self._max_commit = max_commit
+        self._max_queued = max_queued
+        self._checkpoint_pages = checkpoint_pages
+        self._writer: Writer | None = None
+        self._checkpointer: Checkpointer | None = None
+        self._conn: apsw.Connection | None = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._local = threading.local()
+        self._reading: list[apsw.Connection] = []
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._conn = await loop.run_in_executor(None, self._open)
+        self._writer = Writer(self._conn, self._path, loop, self._max_commit, self._max_queued)
+        self._checkpointer = Checkpointer(
+            connection.connect(self._path, 1 << 20, self._busy_ms), self._conn, self._checkpoint_pages
+        )
+        self._pool = ThreadPoolExecutor(self._readers, thread_name_prefix="store-reader")
+        self._writer.start()
+
+    def _open(self) -> apsw.Connection:
+        conn = connection.connect(self._path, self._cache_bytes, self._busy_ms)
+        try:
+            connection.migrate(conn, self._path)
+        except BaseException:
+            conn.close()
+            raise
+        return conn
+
+    async def stop(self) -> None:
+        loop = asyncio.get_running_loop()
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        await loop.run_in_executor(None, writer.stop)
+        # The writer's last answers are callbacks of this loop already; let them run before we say we are done.
+        await asyncio.sleep(0)
+        assert self._pool is not None
+        assert self._checkpointer is not None
+        assert self._conn is not None
+        pool, self._pool = self._pool, None
+        await loop.run_in_executor(None, pool.shutdown)
+        await loop.run_in_executor(None, self._checkpointer.close)
+        for conn in [*self._reading, self._conn]:
+            conn.close()
+        self._reading.clear()
+
+    def append(self, batch: Sequence[NewMessage], done: Done) -> None:
+        item = AppendItem(batch, done)
+        try:
+            self._open_writer().put(item)
+        except StoreUnavailable as error:
+            asyncio.get_running_loop().call_soon(done, error)
+
+    async def _write(self, make: Callable[[], Op[T]], weight: int = 1) -> T:
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._open_writer().put(OpItem(make, future, weight))
+        return await future
+
+    async def _read(self, op: Op[T]) -> T:
+        if self._pool is None:
+            raise StoreUnavailable("the store is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._read_now, op)
+
+    def _read_now(self, op: Op[T]) -> T:
+        conn: apsw.Connection | None = getattr(self._local, "conn", None)
+        if conn is None:
+            conn = connection.connect(self._path, self._cache_bytes // 8, self._busy_ms, readonly=True)
+            self._local.conn = conn
+            self._reading.append(conn)
+        with connection.translated(self._path):
+            return runner.read(conn, op)
+
+    def _open_writer(self) -> Writer:
+        if self._writer is None:
+            raise StoreUnavailable("the store is closed")
+        return self._writer
+
+    async def stats(self) -> Mapping[str, int]:
+        writer = self._open_writer()
+        rows: dict[str, Any] = await self._read(self._stats_op())
+        size = sum(
+            file.stat().st_size
+            for file in (self._path, self._path.with_name(self._path.name + "-wal"))
+            if file.exists()
+        )
+        counters = writer.counters
+        return rows | {
+            "queued": writer.queued,
+            "commits": counters.commits,
+            "committed_messages": counters.committed_messages,
+            "failed_commits": counters.failed_commits,
+            "bytes": size,
+        }
