@@ -1,7 +1,7 @@
 """Bytes to frames and back: no I/O, no clock, no state.
 
 `from frame.frames cimport frame_parse` and the like give the C functions, which are inlined into the caller.
-The Python faces (`frame.frames.parse` ...) are for tests and tools. The protocol's numbers: `frame.constants`.
+The Python faces (`frame.frames.parse` ...) serve tests and tools. Numbers of the protocol: `frame.constants`.
 """
 
 from __future__ import annotations
