@@ -1,0 +1,59 @@
+"""The gateway core: sockets, loops, encryption, fan-out. No business logic, no database, no asyncio.
+
+`Gateway` runs N loop threads and talks to Python through two narrow doors:
+
+    events out   take_events() -> tuples, the first item says which
+        (EV_AUTH, conn, suite, handshake_hash, kind, token, binding, device, platform, peer)
+        (EV_SEND, conn, user, device, request, target, payload)
+        (EV_CALL, conn, user, device, request, method, payload)
+        (EV_CLOSED, conn, user, device, code)      code 0: the peer vanished without a CLOSE
+        (EV_TOPIC, topic, loop, up)                first member joined / last one left on that loop
+    commands in  login, refuse, reply, send, publish, join, leave, kick, ...
+
+A connection id names one connection for ever: a command to a dead one hits nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+ROOMS = (
+    "leaf.stats leaf.shared_buf leaf.conn_table leaf.mailbox leaf.events leaf.token_bucket leaf.deadlines"
+    " net.poller net.in_buffer net.out_queue net.listener conn.topics conn.transport conn.fanout conn.session"
+    " conn.ws_gate conn.dispatch engine.commands engine.loop engine.bridge engine.gateway"
+).split()
+
+
+def _check_layout() -> None:
+    """Rooms compiled against different struct layouts read garbage: refuse to start instead."""
+    marks = {room: importlib.import_module(f"gateway_core.{room}").LAYOUT for room in ROOMS}
+    if len(set(marks.values())) != 1:
+        common = max(set(marks.values()), key=list(marks.values()).count)
+        stale = ", ".join(room for room, mark in marks.items() if mark != common)
+        raise ImportError(f"gateway_core was built from different versions of types.pxd (stale: {stale}); run `make build`")
+
+
+_check_layout()
+
+from gateway_core.config import GatewayConfig  # noqa: E402
+from gateway_core.engine.gateway import Gateway  # noqa: E402
+from gateway_core.errors import GatewayError, MailboxFull, NotRunning  # noqa: E402
+
+EV_AUTH = 1
+EV_SEND = 2
+EV_CALL = 3
+EV_CLOSED = 4
+EV_TOPIC = 5
+
+__all__ = [
+    "EV_AUTH",
+    "EV_CALL",
+    "EV_CLOSED",
+    "EV_SEND",
+    "EV_TOPIC",
+    "Gateway",
+    "GatewayConfig",
+    "GatewayError",
+    "MailboxFull",
+    "NotRunning",
+]

@@ -1,0 +1,107 @@
+"""The limits of one gateway process: every one with its unit, its reason and what happens beyond it."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """Settings of the core. Nothing here changes while it runs, except policy, keys and budgets by command."""
+
+    host: str = "127.0.0.1"  # literal address
+    port: int = 7801  # 0: the kernel chooses, see Gateway.port
+    loops: int = 1  # threads; one per core
+    node: str = "node"  # told in handshake message 2
+    backlog: int = 4096
+
+    # connections, per loop
+    max_connections: int = 1 << 20  # address space only; beyond: refused at accept
+    accept_budget: int = 64  # accepts per tick, so that a storm does not starve live traffic
+    auth_timeout_s: int = 10  # accept -> authenticated, absolute; then closed
+    handshake_budget_us: int = 3000  # of one tick; the rest wait in a queue
+    handshake_queue: int = 8192  # beyond: REJECT OVERLOADED
+    ephemerals: int = 256  # key pairs made ahead in idle ticks
+
+    # addresses; 0 = no limit. Generous: carriers put thousands behind one address
+    ip_connections: int = 20_000  # beyond: closed at accept
+    net64_connections: int = 100_000  # of one IPv6 /64
+    ip_accepts_per_s: int = 1_000
+    ip_accepts_burst: int = 5_000
+    proxy_from: tuple[str, ...] = ()  # CIDRs of balancers that may speak PROXY v2
+
+    # liveness
+    ping_interval_s: int = 240  # until a policy says otherwise
+    grace_s: int = 15  # closed after 1.5 x interval + grace without a byte read
+    max_timeout_s: int = 3600  # whatever the client announces
+
+    # in
+    max_body: int = 61_440  # bytes of a frame body; beyond: TOO_BIG
+    inbound_per_s: int = 500  # frames of one session; 0 = no limit; beyond: RATE_LIMITED
+    inbound_burst: int = 5_000  # at most 65535
+    max_topics: int = 512  # memberships of one session; beyond: the join is ignored
+
+    # out, bytes of plaintext queued for one connection
+    queue_soft_bytes: int = 65_536  # marked and counted
+    queue_event_bytes: int = 262_144  # events: normal, then high are dropped oldest first
+    queue_hard_bytes: int = 1 << 20  # beyond: SLOW_CONSUMER
+    send_buffer: int = 0  # SO_SNDBUF, 0 = the kernel's choice
+    receive_buffer: int = 0  # SO_RCVBUF
+    compress: bool = True  # compressed twins for clients that accept them
+    compress_level: int = 3
+
+    # fan-out
+    large_topic: int = 64  # local members from which messages leave in batches
+    flush_messages: int = 64  # most messages of one batch
+    flush_bytes: int = 16_000  # most bytes of one batch
+    flush_max_delay_ms: float = 20.0  # longest rest of a hot topic between two batches
+    sweep_budget_us: int = 3_000  # of one tick
+    topic_pending: int = 4_096  # messages waiting in one topic; events beyond are dropped, MSG stops the commands
+
+    # keys
+    rekey_records: int = 1 << 14  # power of two
+    rekey_minutes: int = 15
+
+    # crossing threads
+    mailbox: int = 16_384  # commands, power of two
+    mailbox_wait_ms: int = 1_000  # then MailboxFull
+    event_ring: int = 8_192  # events, power of two; when full, sockets are not read
+    announce_topics: bool = False  # EV_TOPIC for first and last local members
+
+    relay_prefix: str = ""  # SENDs to targets that start so are published inside the core; "" = off
+    proxy_networks: tuple[tuple[bytes, int], ...] = field(init=False, repr=False, default=())
+
+    def __post_init__(self) -> None:
+        for name in ("rekey_records", "mailbox", "event_ring"):
+            value = getattr(self, name)
+            if value < 2 or value & (value - 1):
+                raise ValueError(f"{name} must be a power of two, not {value}")
+        if not 1 <= self.loops <= 255:
+            raise ValueError("loops must be within 1..255")
+        if not 1 <= self.max_connections < 1 << 24:
+            raise ValueError("max_connections must be within 1..2^24-1")
+        if not 0 <= self.inbound_burst <= 65_535:
+            raise ValueError("inbound_burst must be within 0..65535")
+        if not 1 <= self.flush_bytes <= 16_384 or self.flush_messages < 1:
+            raise ValueError("a batch holds 1..16384 bytes and at least one message")
+        if not 1 <= self.max_body <= 61_440:
+            raise ValueError("max_body must be within 1..61440")
+        if not 1 <= self.max_timeout_s <= 65_535 or not 1 <= self.auth_timeout_s <= 65_535:
+            raise ValueError("timeouts must be within 1..65535 seconds")
+        if self.handshake_queue < 1 or self.accept_budget < 1 or self.large_topic < 1 or self.topic_pending < 1:
+            raise ValueError("queues and budgets must be positive")
+        for text in (self.node, self.relay_prefix):
+            if len(text.encode()) > 64:
+                raise ValueError(f"longer than 64 bytes: {text!r}")
+        if len(self.proxy_from) > 32:
+            raise ValueError("at most 32 balancer networks")
+        object.__setattr__(self, "proxy_networks", tuple(_network(text) for text in self.proxy_from))
+
+
+def _network(text: str) -> tuple[bytes, int]:
+    """A CIDR as 16 address bytes (IPv4 mapped) and the count of bits that must match."""
+    net = ipaddress.ip_network(text, strict=False)
+    if net.version == 4:
+        return b"\0" * 10 + b"\xff\xff" + net.network_address.packed, 96 + net.prefixlen
+    return net.network_address.packed, net.prefixlen

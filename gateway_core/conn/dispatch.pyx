@@ -1,0 +1,484 @@
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from crypto.aead cimport aead_open, aead_rekey, aead_tag_size
+from crypto.zstd cimport zstd_decompress, zstd_may_inflate
+from frame.codes cimport TOO_BIG
+from frame.constants cimport (
+    CLOSE_PROTOCOL_ERROR,
+    CLOSE_RATE_LIMITED,
+    CLOSE_TOO_BIG,
+    CODE_RATE_LIMITED,
+    FLAG_ACK,
+    FLAG_COMPRESSED,
+    FRAME_ACK,
+    FRAME_AUTH,
+    FRAME_CALL,
+    FRAME_CLOSE,
+    FRAME_EVENT,
+    FRAME_PADDING,
+    FRAME_PING,
+    FRAME_PONG,
+    FRAME_REKEY,
+    FRAME_SEND,
+    FRAME_SEND_ACK,
+    HANDSHAKE_MAX,
+    HANDSHAKE_MIN,
+    MAX_RATIO,
+    MAX_RAW_BODY,
+    NAME_MAX,
+    PATTERN_NK,
+    PREAMBLE_SIZE,
+    PREAMBLE_ZSTD,
+    PREAUTH_MAX_RECORD,
+    REJECT_BAD_VERSION,
+    REJECT_OVERLOADED,
+    REJECT_UNKNOWN_KEY,
+    REJECT_UNSUPPORTED,
+    TYPE_SKIPPABLE_FIRST,
+    VERSION,
+)
+from frame.frames cimport AuthBody, Frame, Ping, Request, auth_parse, frame_parse, ping_parse, reply_header_put, request_parse
+from frame.preamble cimport Preamble, preamble_parse
+from frame.proxy cimport ProxyHeader, proxy_v2_parse
+from frame.record cimport get_u16, record_parse
+from frame.utf8 cimport utf8_valid
+from frame.varint cimport uv_get
+from gateway_core.conn.fanout cimport publish_all
+from gateway_core.conn.session cimport conn_admit, reject, set_interval, shake, shake_later
+from gateway_core.conn.transport cimport doom, doom_quiet, enqueue, enqueue_frame
+from gateway_core.conn.ws_gate cimport ws_strip, ws_upgrade
+from gateway_core.includes.cpu cimport qw_cycles, qw_hash
+from gateway_core.includes.sys cimport qw_clock_ns, qw_peer_text, qw_recv, qw_would_block
+from gateway_core.leaf.conn_table cimport set_state
+from gateway_core.leaf.deadlines cimport touch
+from gateway_core.leaf.events cimport event_push
+from gateway_core.leaf.shared_buf cimport buf_frame, buf_unref
+from gateway_core.leaf.stats cimport (
+    N_BYTES_IN,
+    N_FRAMES_IN,
+    N_PINGS,
+    N_RATE_LIMITED,
+    N_RECORDS_IN,
+    N_REKEYS_IN,
+    N_RELAYED,
+    R_ACK,
+    R_AEAD,
+    R_AUTH_BODY,
+    R_BEFORE_AUTH,
+    R_COMPRESSED,
+    R_EMPTY_RECORD,
+    R_FIRST_BYTES,
+    R_FRAME,
+    R_FRAME_BODY,
+    R_FRAME_TOO_BIG,
+    R_FRAME_TYPE,
+    R_MEMORY,
+    R_PEER_CLOSE_FRAME,
+    R_PEER_CLOSED,
+    R_PEER_RESET,
+    R_PREAMBLE,
+    R_PREAUTH_TOO_BIG,
+    R_PROXY_MALFORMED,
+    R_PROXY_REFUSED,
+    R_RATE,
+    R_RECORD_LENGTH,
+    R_REKEY_PLACE,
+    R_SHAKE_LENGTH,
+    S_DISPATCH,
+    S_OPEN,
+    S_READ,
+    stage_end,
+    stat_add,
+)
+from gateway_core.leaf.token_bucket cimport bucket_take
+from gateway_core.net.in_buffer cimport in_keep, in_restore
+from gateway_core.types cimport (
+    ASKED,
+    CLOSING,
+    DOOMED,
+    EV_AUTH,
+    EV_CALL,
+    EV_SEND,
+    F_PROXIED,
+    F_WS,
+    FIRST,
+    HELLO,
+    LINGER,
+    LIVE,
+    NORMAL,
+    READ_BYTES,
+    SHAKEN,
+    TOPIC_MAX,
+    WAITING,
+    Conn,
+    Loop,
+    PreAuth,
+    Session,
+    SharedBuf,
+    conn_id,
+    layout_mark,
+    session_device,
+    session_of,
+    session_user,
+)
+
+LAYOUT = layout_mark()
+
+cdef enum:
+    PROXY_FIRST = 0x0D  # first byte of the version 2 signature
+    KEEP_PREAUTH = 900  # bytes kept of an unauthenticated peer: with its PreAuth and socket state below 1 KiB
+    RECORD_MAX = 65535
+
+
+# before login --------------------------------------------------------------------------------------------------
+
+cdef ptrdiff_t _proxy(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil:
+    cdef PreAuth* pre = <PreAuth*>c.held
+    cdef ProxyHeader h
+    cdef ptrdiff_t used
+    if not pre.proxy_allowed or c.flags & F_PROXIED:
+        doom_quiet(loop, c, R_PROXY_REFUSED, 0)
+        return -1
+    used = proxy_v2_parse(p, n, &h)
+    if used < 0:
+        doom_quiet(loop, c, R_PROXY_MALFORMED, 0)
+        return -1
+    if used == 0:
+        return 0
+    c.flags |= F_PROXIED
+    if h.family == 4:
+        memcpy(pre.ip + 12, h.source, 4)
+        pre.ip[10] = 0xFF
+        pre.ip[11] = 0xFF
+        for i in range(10):
+            pre.ip[i] = 0
+    elif h.family == 6:
+        memcpy(pre.ip, h.source, 16)
+    if h.family:
+        pre.port = h.source_port
+        if not conn_admit(loop, c):
+            doom_quiet(loop, c, R_PROXY_REFUSED, 0)
+            return -1
+    return used
+
+
+cdef int _judge_preamble(Loop* loop, const Preamble* pre) noexcept nogil:
+    """0, or the REJECT code."""
+    cdef uint32_t i
+    if pre.version != VERSION:
+        return REJECT_BAD_VERSION
+    if pre.pattern != PATTERN_NK or pre.flags & ~<int>PREAMBLE_ZSTD or aead_tag_size(pre.suite) < 0:
+        return REJECT_UNSUPPORTED
+    for i in range(loop.keys.n):
+        if loop.keys.key[i].id == pre.key_id:
+            return 0
+    return REJECT_UNKNOWN_KEY
+
+
+cdef ptrdiff_t _hello(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil:
+    cdef Preamble pre
+    cdef ptrdiff_t used = preamble_parse(p, n, &pre)
+    cdef int code
+    cdef size_t length
+    if used < 0:
+        doom_quiet(loop, c, R_PREAMBLE, 0)
+        return -1
+    if used == 0:
+        return 0
+    code = _judge_preamble(loop, &pre)
+    if code:
+        reject(loop, c, code)
+        return -1
+    if n < PREAMBLE_SIZE + 2:
+        return 0
+    length = get_u16(p + PREAMBLE_SIZE)
+    if length < HANDSHAKE_MIN or length > HANDSHAKE_MAX:
+        doom_quiet(loop, c, R_SHAKE_LENGTH, 0)
+        return -1
+    if n < PREAMBLE_SIZE + 2 + length:
+        return 0
+    if n > PREAMBLE_SIZE + 2 + length:  # nothing can follow before our answer
+        doom_quiet(loop, c, R_BEFORE_AUTH, 0)
+        return -1
+    if loop.shake_count == 0 and qw_clock_ns(0) < loop.shake_until_ns:
+        shake(loop, c, p, n)
+        return -1 if c.state == DOOMED else <ptrdiff_t>n
+    if shake_later(loop, c) < 0:
+        reject(loop, c, REJECT_OVERLOADED)
+        return -1
+    return 0
+
+
+cdef bint _id_valid(const uint8_t* p, size_t n) noexcept nogil:
+    cdef size_t i
+    cdef uint8_t b
+    if n == 0 or n > NAME_MAX:
+        return False
+    for i in range(n):
+        b = p[i]
+        if not (48 <= b <= 57 or 64 <= b <= 90 or 97 <= b <= 122 or b == 95 or b == 46 or b == 45):
+            return False
+    return True
+
+
+cdef void _auth(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
+    cdef PreAuth* pre = <PreAuth*>c.held
+    cdef AuthBody a
+    cdef char peer[64]
+    cdef const void* strings[5]
+    cdef uint32_t sizes[5]
+    if f.flags & FLAG_COMPRESSED or auth_parse(f.body, f.body_len, &a) < 0 or not _id_valid(a.device, a.device_len):
+        doom_quiet(loop, c, R_AUTH_BODY, CLOSE_PROTOCOL_ERROR)
+        return
+    strings[0] = pre.hash
+    sizes[0] = 32
+    strings[1] = a.token
+    sizes[1] = <uint32_t>a.token_len
+    strings[2] = a.binding
+    sizes[2] = <uint32_t>a.binding_len
+    strings[3] = a.device
+    sizes[3] = <uint32_t>a.device_len
+    strings[4] = peer
+    sizes[4] = <uint32_t>qw_peer_text(pre.ip, pre.port, peer)
+    set_state(loop, c, ASKED)
+    if event_push(loop, EV_AUTH, conn_id(loop, c), 0, c.suite, a.kind, a.platform, strings, sizes, 5) < 0:
+        doom_quiet(loop, c, R_MEMORY, 0)
+
+
+cdef void _early_frame(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
+    if f.type == FRAME_AUTH and c.state == SHAKEN:
+        _auth(loop, c, f)
+    elif f.type != FRAME_PADDING:
+        doom_quiet(loop, c, R_BEFORE_AUTH, CLOSE_PROTOCOL_ERROR)
+
+
+# sessions ------------------------------------------------------------------------------------------------------
+
+cdef void _ping(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
+    cdef Session* s = session_of(c)
+    cdef Ping ping
+    if ping_parse(f.body, f.body_len, &ping) < 0:
+        doom_quiet(loop, c, R_FRAME_BODY, CLOSE_PROTOCOL_ERROR)
+        return
+    stat_add(loop, N_PINGS, 1)
+    if ping.next_interval_s:
+        set_interval(loop, c, ping.next_interval_s)
+    if loop.policy != NULL and s.policy_rev != <uint16_t>loop.policy_rev:
+        s.policy_rev = <uint16_t>loop.policy_rev
+        enqueue(loop, c, loop.policy)
+    enqueue(loop, c, loop.pong)
+
+
+cdef void _relay(Loop* loop, Conn* c, const Request* r) noexcept nogil:
+    """Publishes the payload as an EVENT to the target topic on all loops, and answers."""
+    cdef uint8_t head[24]
+    cdef SharedBuf* b = buf_frame(FRAME_EVENT, NULL, 0, r.payload, r.payload_len, <const char*>r.name, r.name_len)
+    if b == NULL:
+        doom_quiet(loop, c, R_MEMORY, 0)
+        return
+    b.cls = NORMAL
+    if r.name_len > 2 and r.name[0] == 117 and r.name[1] == 47:
+        b.hash = qw_hash(r.name + 2, r.name_len - 2, loop.engine.seed)
+    else:
+        b.hash = qw_hash(r.name, r.name_len, loop.engine.seed)
+    stat_add(loop, N_RELAYED, 1)
+    publish_all(loop, b)
+    buf_unref(b)
+    if c.state == LIVE:
+        enqueue_frame(loop, c, FRAME_SEND_ACK, head, reply_header_put(head, r.request, 0))
+
+
+cdef void _request(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
+    cdef Session* s = session_of(c)
+    cdef Request r
+    cdef const void* strings[4]
+    cdef uint32_t sizes[4]
+    cdef Py_ssize_t i
+    if request_parse(f.body, f.body_len, &r) < 0 or not utf8_valid(r.name, r.name_len):
+        doom_quiet(loop, c, R_FRAME_BODY, CLOSE_PROTOCOL_ERROR)
+        return
+    if f.type == FRAME_SEND and loop.set.relay_len and loop.set.relay_len <= r.name_len <= TOPIC_MAX:
+        for i in range(loop.set.relay_len):
+            if r.name[i] != <uint8_t>loop.set.relay[i]:
+                break
+        else:
+            _relay(loop, c, &r)
+            return
+    strings[0] = session_user(s)
+    sizes[0] = s.user_len
+    strings[1] = session_device(s)
+    sizes[1] = s.device_len
+    strings[2] = r.name
+    sizes[2] = <uint32_t>r.name_len
+    strings[3] = r.payload
+    sizes[3] = <uint32_t>r.payload_len
+    if event_push(loop, EV_SEND if f.type == FRAME_SEND else EV_CALL, conn_id(loop, c), r.request, 0, 0, 0,
+                  strings, sizes, 4) < 0:
+        doom_quiet(loop, c, R_MEMORY, 0)
+
+
+cdef void _peer_close(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
+    cdef uint64_t code = 0
+    if uv_get(f.body, f.body_len, &code) < 1 or code > 0xFFFF:
+        doom_quiet(loop, c, R_FRAME_BODY, CLOSE_PROTOCOL_ERROR)
+    else:
+        doom_quiet(loop, c, R_PEER_CLOSE_FRAME, <int>code)
+
+
+cdef bint _inflate(Loop* loop, Frame* f) noexcept nogil:
+    """Replaces a compressed body by its raw form in the loop's buffer."""
+    cdef uint64_t raw = 0
+    cdef int n = uv_get(f.body, f.body_len, &raw)
+    if n < 1 or not zstd_may_inflate(f.body + n, f.body_len - n, raw, MAX_RAW_BODY, MAX_RATIO):
+        return False
+    if zstd_decompress(loop.expander, f.body + n, f.body_len - n, loop.raw_body, <size_t>raw) < 0:
+        return False
+    f.body = loop.raw_body
+    f.body_len = <size_t>raw
+    return True
+
+
+cdef void _live_frame(Loop* loop, Conn* c, Frame* f, bint last) noexcept nogil:
+    if f.flags & FLAG_ACK and f.ack > c.msgs_sent:
+        doom(loop, c, R_ACK, CLOSE_PROTOCOL_ERROR)
+        return
+    if f.flags & FLAG_COMPRESSED and not _inflate(loop, f):
+        doom_quiet(loop, c, R_COMPRESSED, CLOSE_PROTOCOL_ERROR)
+        return
+    if f.type == FRAME_SEND or f.type == FRAME_CALL:
+        _request(loop, c, f)
+    elif f.type == FRAME_PING:
+        _ping(loop, c, f)
+    elif f.type == FRAME_ACK or f.type == FRAME_PONG or f.type == FRAME_PADDING:
+        pass
+    elif f.type == FRAME_REKEY:
+        if not last or f.body_len:
+            doom_quiet(loop, c, R_REKEY_PLACE, CLOSE_PROTOCOL_ERROR)
+            return
+        aead_rekey(c.suite, &c.rx)
+        stat_add(loop, N_REKEYS_IN, 1)
+    elif f.type == FRAME_CLOSE:
+        _peer_close(loop, c, f)
+    elif f.type < TYPE_SKIPPABLE_FIRST:
+        doom(loop, c, R_FRAME_TYPE, CLOSE_PROTOCOL_ERROR)
+
+
+cdef void _frames(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil:
+    """The frames of one record."""
+    cdef Frame f
+    cdef ptrdiff_t used
+    cdef size_t at = 0
+    cdef uint32_t count = 0
+    while at < n and c.state != DOOMED:
+        used = frame_parse(p + at, n - at, loop.set.max_body, &f)
+        if used == TOO_BIG:
+            doom(loop, c, R_FRAME_TOO_BIG, CLOSE_TOO_BIG)
+            return
+        if used <= 0:
+            doom_quiet(loop, c, R_FRAME, CLOSE_PROTOCOL_ERROR)
+            return
+        at += <size_t>used
+        count += 1
+        if c.state == LIVE:
+            _live_frame(loop, c, &f, at == n)
+        else:
+            _early_frame(loop, c, &f)
+    stat_add(loop, N_FRAMES_IN, count)
+    if c.state == LIVE and not bucket_take(loop, session_of(c), count):
+        stat_add(loop, N_RATE_LIMITED, 1)
+        doom(loop, c, R_RATE, CLOSE_RATE_LIMITED)
+
+
+cdef ptrdiff_t _record(Loop* loop, Conn* c, uint8_t* p, size_t n) noexcept nogil:
+    """One record, opened in place. > 0 consumed, 0 more is needed, -1 doomed."""
+    cdef size_t sealed = 0
+    cdef size_t limit = RECORD_MAX if c.state == LIVE else PREAUTH_MAX_RECORD - 2
+    cdef ptrdiff_t used = record_parse(p, n, <size_t>aead_tag_size(c.suite) + 1, limit, &sealed)
+    cdef int plain
+    cdef uint64_t t
+    if used == 0:
+        return 0
+    if used < 0:
+        doom_quiet(loop, c, R_RECORD_LENGTH if c.state == LIVE else R_PREAUTH_TOO_BIG, CLOSE_PROTOCOL_ERROR)
+        return -1
+    t = qw_cycles()
+    plain = aead_open(c.suite, &c.rx, p + 2, sealed, p + 2)
+    if plain <= 0:
+        doom_quiet(loop, c, R_AEAD if plain < 0 else R_EMPTY_RECORD, CLOSE_PROTOCOL_ERROR)
+        return -1
+    t = stage_end(loop, S_OPEN, t, 1)
+    stat_add(loop, N_RECORDS_IN, 1)
+    _frames(loop, c, p + 2, <size_t>plain)
+    stage_end(loop, S_DISPATCH, t, 1)
+    return used
+
+
+cdef ptrdiff_t _step(Loop* loop, Conn* c, uint8_t* p, size_t n, size_t* end) noexcept nogil:
+    """One unit of the stream. > 0 consumed, 0 more is needed, -1 doomed. *end shrinks when an upgrade is stripped."""
+    cdef ptrdiff_t used, left
+    if c.state >= SHAKEN:
+        return _record(loop, c, p, n)
+    if c.state == WAITING:
+        return 0
+    if c.state == HELLO:
+        return _hello(loop, c, p, n)
+    if p[0] == 81:  # Q
+        set_state(loop, c, HELLO)
+        return _hello(loop, c, p, n)
+    if p[0] == PROXY_FIRST:
+        return _proxy(loop, c, p, n)
+    if p[0] != 71:  # G
+        doom_quiet(loop, c, R_FIRST_BYTES, 0)
+        return -1
+    used = ws_upgrade(loop, c, p, n)
+    if used > 0 and <size_t>used < n:
+        left = ws_strip(loop, c, p + used, n - <size_t>used)
+        if left < 0:
+            return -1
+        end[0] -= (n - <size_t>used) - <size_t>left
+    return used
+
+
+cdef void _feed(Loop* loop, Conn* c, uint8_t* p, size_t n) noexcept nogil:
+    cdef size_t at = 0
+    cdef ptrdiff_t used
+    while at < n:
+        used = _step(loop, c, p + at, n - at, &n)
+        if used < 0:
+            return
+        if used == 0:
+            break
+        at += <size_t>used
+        if c.state >= CLOSING:
+            return
+    if c.state < LIVE and n - at > KEEP_PREAUTH + 130:
+        doom_quiet(loop, c, R_PREAUTH_TOO_BIG, 0)
+    elif in_keep(loop, c, p + at, n - at) < 0:
+        doom_quiet(loop, c, R_MEMORY, 0)
+
+
+cdef void conn_readable(Loop* loop, Conn* c) noexcept nogil:
+    cdef uint8_t* p = loop.read_buf
+    cdef uint64_t t = qw_cycles()
+    cdef size_t kept = in_restore(loop, c, p)
+    cdef ptrdiff_t got = qw_recv(c.fd, p + kept, READ_BYTES), payload
+    stage_end(loop, S_READ, t, 1)
+    if got <= 0:
+        if got == 0:
+            doom_quiet(loop, c, R_PEER_CLOSED, 0)
+        elif not qw_would_block():
+            doom_quiet(loop, c, R_PEER_RESET, 0)
+        return
+    if c.state >= CLOSING:
+        return
+    stat_add(loop, N_BYTES_IN, got)
+    if c.state == LIVE:
+        touch(loop, c)
+    if c.flags & F_WS:
+        payload = ws_strip(loop, c, p + kept, <size_t>got)
+        if payload <= 0:
+            return
+        got = payload
+    _feed(loop, c, p, kept + <size_t>got)

@@ -1,0 +1,32 @@
+"""Birth, handshake, login and end of a connection.
+
+    accept -> FIRST -> HELLO -> (WAITING) -> SHAKEN -> ASKED -> LIVE -> CLOSING -> LINGER -> free
+                 one absolute deadline until LIVE                       5 s       2 s
+
+Only this room frees connections, and only from commands, the scan and the reaping at the tick's end.
+"""
+
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t, uint16_t
+
+from gateway_core.types cimport Conn, Loop, Session, SharedBuf
+
+cdef void conn_open(Loop* loop, int fd, const uint8_t* ip16, uint16_t port) noexcept nogil  # takes the fd
+cdef bint conn_admit(Loop* loop, Conn* c) noexcept nogil  # per-address limits; 0: doomed
+
+# p: preamble and message 1 complete. Answers, and makes the connection SHAKEN (or dooms it).
+cdef void shake(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil
+cdef void reject(Loop* loop, Conn* c, int code) noexcept nogil
+cdef int shake_later(Loop* loop, Conn* c) noexcept nogil  # into the FIFO; 0, or -1 when that is full
+cdef void shake_waiting(Loop* loop) noexcept nogil  # as many as the tick's budget allows
+cdef int ephemerals_fill(Loop* loop, int n) noexcept nogil  # makes up to n; how many were made
+
+# The session (malloc'ed) and the reference pass to the connection. Emits CLOSED when it is gone already.
+cdef void login(Loop* loop, Conn* c, Session* s, SharedBuf* auth_ok, unsigned long long id) noexcept nogil
+cdef void set_interval(Loop* loop, Conn* c, unsigned long long interval_s) noexcept nogil
+
+cdef void close_with(Loop* loop, Conn* c, int reason, int code, const uint8_t* text, size_t n) noexcept nogil
+cdef void finish(Loop* loop, Conn* c) noexcept nogil  # CLOSING: shut down once everything has left
+cdef void reap(Loop* loop) noexcept nogil
+cdef void expire(Loop* loop, Conn* c) noexcept nogil  # its deadline is over
+cdef void release_all(Loop* loop) noexcept nogil

@@ -1,0 +1,524 @@
+"""Two tables of names in one room: they share hashing, growth and the announcement of first and last members."""
+
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcmp, memcpy, memset
+
+from gateway_core.includes.cpu cimport qw_ctz64, qw_hash
+from gateway_core.leaf.events cimport event_push
+from gateway_core.leaf.shared_buf cimport buf_unref
+from gateway_core.leaf.stats cimport L_BATCHES, L_MEMBERSHIPS, L_TOPICS, stat_add
+from gateway_core.types cimport (
+    EV_TOPIC,
+    F_SPECIAL,
+    NONE32,
+    PAGE_SLOTS,
+    PAGE_WORDS,
+    TOPIC_MAX,
+    Budget,
+    Conn,
+    Loop,
+    Session,
+    Topic,
+    TopicTable,
+    UserIndex,
+    Young,
+    layout_mark,
+    session_of,
+    session_user,
+)
+
+LAYOUT = layout_mark()
+
+cdef enum:
+    START = 64  # cells of an empty table
+    MOVE = 32  # old cells carried over with every change of a growing index
+
+cdef uint32_t EMPTY = 0
+cdef uint32_t GONE = 0xFFFFFFFF
+cdef Topic* T_GONE = <Topic*>1
+
+
+cdef int topics_init(Loop* loop) noexcept nogil:
+    memset(&loop.users, 0, sizeof(UserIndex))
+    memset(&loop.topics, 0, sizeof(TopicTable))
+    loop.users.at = <uint32_t*>calloc(START, sizeof(uint32_t))
+    loop.users.cap = START
+    loop.topics.at = <Topic**>calloc(START, sizeof(Topic*))
+    loop.topics.cap = START
+    return 0 if loop.users.at != NULL and loop.topics.at != NULL else -1
+
+
+cdef void topics_free(Loop* loop) noexcept nogil:
+    cdef uint32_t i
+    for i in range(loop.topics.ids):
+        if loop.topics.by_id[i] != NULL:
+            _topic_free(loop, loop.topics.by_id[i])
+    free(loop.topics.at)
+    free(loop.topics.by_id)
+    free(loop.topics.free_ids)
+    free(loop.users.at)
+    free(loop.users.old)
+    memset(&loop.users, 0, sizeof(UserIndex))
+    memset(&loop.topics, 0, sizeof(TopicTable))
+
+
+cdef void _announce(Loop* loop, const char* prefix, size_t m, const char* name, size_t n, int up) noexcept nogil:
+    cdef char text[160]
+    cdef const void* strings[1]
+    cdef uint32_t sizes[1]
+    if not loop.set.announce_topics:
+        return
+    memcpy(text, prefix, m)
+    memcpy(text + m, name, n)
+    strings[0] = text
+    sizes[0] = <uint32_t>(m + n)
+    event_push(loop, EV_TOPIC, 0, 0, 0, <int>loop.index, up, strings, sizes, 1)
+
+
+# users ---------------------------------------------------------------------------------------------------------
+
+cdef uint64_t _user_hash(Loop* loop, Session* s) noexcept nogil:
+    return qw_hash(session_user(s), s.user_len, loop.engine.seed)
+
+
+cdef uint32_t _user_cell(Loop* loop, uint32_t* at, uint32_t cap, uint64_t hash, const char* name, size_t n) noexcept nogil:
+    """Where the user's entry stands in this table, or NONE32."""
+    cdef uint32_t i = <uint32_t>hash & (cap - 1), tag = <uint32_t>(hash >> 56) << 24, e
+    cdef Session* s
+    while at[i] != EMPTY:
+        e = at[i]
+        if e != GONE and (e & <uint32_t>0xFF000000) == tag:
+            s = session_of(&loop.conns[(e & 0xFFFFFF) - 1])
+            if s.user_len == n and memcmp(session_user(s), name, n) == 0:
+                return i
+        i = (i + 1) & (cap - 1)
+    return NONE32
+
+
+cdef void _user_insert(UserIndex* u, uint64_t hash, uint32_t slot) noexcept nogil:
+    cdef uint32_t i = <uint32_t>hash & (u.cap - 1)
+    while u.at[i] != EMPTY and u.at[i] != GONE:
+        i = (i + 1) & (u.cap - 1)
+    if u.at[i] == EMPTY:
+        u.used += 1
+    u.at[i] = (<uint32_t>(hash >> 56) << 24) | (slot + 1)
+
+
+cdef void _user_carry(Loop* loop, uint32_t cells) noexcept nogil:
+    """Moves entries from the old table; growth is spread over many changes, so no tick pays for all of it."""
+    cdef UserIndex* u = &loop.users
+    cdef uint32_t e, slot
+    while u.old != NULL and cells:
+        e = u.old[u.moved]
+        if e != EMPTY and e != GONE:
+            slot = (e & 0xFFFFFF) - 1
+            _user_insert(u, _user_hash(loop, session_of(&loop.conns[slot])), slot)
+            u.old[u.moved] = GONE
+        u.moved += 1
+        cells -= 1
+        if u.moved == u.old_cap:
+            free(u.old)
+            u.old = NULL
+
+
+cdef int _user_grow(Loop* loop) noexcept nogil:
+    cdef UserIndex* u = &loop.users
+    cdef uint32_t cap
+    cdef uint32_t* fresh
+    if u.used < u.cap - u.cap // 4:
+        return 0
+    _user_carry(loop, NONE32)
+    cap = u.cap * 2 if u.live > u.cap // 2 - u.cap // 8 else u.cap
+    fresh = <uint32_t*>calloc(cap, sizeof(uint32_t))
+    if fresh == NULL:
+        return -1
+    u.old = u.at
+    u.old_cap = u.cap
+    u.moved = 0
+    u.at = fresh
+    u.cap = cap
+    u.used = 0
+    return 0
+
+
+cdef uint32_t* _user_entry(Loop* loop, uint64_t hash, const char* name, size_t n) noexcept nogil:
+    cdef UserIndex* u = &loop.users
+    cdef uint32_t i = _user_cell(loop, u.at, u.cap, hash, name, n)
+    if i != NONE32:
+        return &u.at[i]
+    if u.old != NULL:
+        i = _user_cell(loop, u.old, u.old_cap, hash, name, n)
+        if i != NONE32:
+            return &u.old[i]
+    return NULL
+
+
+cdef int user_add(Loop* loop, Conn* c) noexcept nogil:
+    cdef Session* s = session_of(c)
+    cdef uint64_t hash = _user_hash(loop, s)
+    cdef uint32_t slot = <uint32_t>(c - loop.conns)
+    cdef uint32_t* entry
+    if _user_grow(loop) < 0:
+        return -1
+    _user_carry(loop, MOVE)
+    entry = _user_entry(loop, hash, session_user(s), s.user_len)
+    if entry != NULL:
+        s.next = (entry[0] & 0xFFFFFF) - 1
+        entry[0] = (entry[0] & <uint32_t>0xFF000000) | (slot + 1)
+        return 0
+    s.next = NONE32
+    _user_insert(&loop.users, hash, slot)
+    loop.users.live += 1
+    _announce(loop, b"u/", 2, session_user(s), s.user_len, 1)
+    return 0
+
+
+cdef void user_remove(Loop* loop, Conn* c) noexcept nogil:
+    cdef Session* s = session_of(c)
+    cdef Session* other
+    cdef uint32_t slot = <uint32_t>(c - loop.conns), at
+    cdef uint32_t* entry
+    _user_carry(loop, MOVE)
+    entry = _user_entry(loop, _user_hash(loop, s), session_user(s), s.user_len)
+    if entry == NULL:
+        return
+    at = (entry[0] & 0xFFFFFF) - 1
+    if at == slot:
+        if s.next != NONE32:
+            entry[0] = (entry[0] & <uint32_t>0xFF000000) | (s.next + 1)
+            return
+        entry[0] = GONE
+        loop.users.live -= 1
+        _announce(loop, b"u/", 2, session_user(s), s.user_len, 0)
+        return
+    while at != NONE32:
+        other = session_of(&loop.conns[at])
+        if other.next == slot:
+            other.next = s.next
+            return
+        at = other.next
+
+
+cdef uint32_t user_find(Loop* loop, uint64_t hash, const char* name, size_t n) noexcept nogil:
+    cdef uint32_t* entry = _user_entry(loop, hash, name, n)
+    return (entry[0] & 0xFFFFFF) - 1 if entry != NULL else NONE32
+
+
+# topics --------------------------------------------------------------------------------------------------------
+
+cdef uint32_t _topic_cell(TopicTable* table, uint64_t hash, const char* name, size_t n) noexcept nogil:
+    cdef uint32_t i = <uint32_t>hash & (table.cap - 1)
+    cdef Topic* t
+    while table.at[i] != NULL:
+        t = table.at[i]
+        if t != T_GONE and t.hash == hash and t.name_len == n and memcmp(t.name, name, n) == 0:
+            return i
+        i = (i + 1) & (table.cap - 1)
+    return NONE32
+
+
+cdef Topic* topic_find(Loop* loop, uint64_t hash, const char* name, size_t n) noexcept nogil:
+    cdef uint32_t i = _topic_cell(&loop.topics, hash, name, n)
+    return loop.topics.at[i] if i != NONE32 else NULL
+
+
+cdef void _topic_insert(TopicTable* table, Topic* t) noexcept nogil:
+    cdef uint32_t i = <uint32_t>t.hash & (table.cap - 1)
+    while table.at[i] != NULL and table.at[i] != T_GONE:
+        i = (i + 1) & (table.cap - 1)
+    if table.at[i] == NULL:
+        table.used += 1
+    table.at[i] = t
+
+
+cdef int _topic_room(TopicTable* table) noexcept nogil:
+    cdef uint32_t i, cap = table.cap, live = table.ids - table.free_count
+    cdef Topic** fresh
+    cdef uint32_t* ids
+    cdef Topic** by_id
+    if table.ids == table.ids_cap:
+        i = table.ids_cap * 2 if table.ids_cap else START
+        by_id = <Topic**>realloc(table.by_id, i * sizeof(Topic*))
+        if by_id == NULL:
+            return -1
+        table.by_id = by_id
+        ids = <uint32_t*>realloc(table.free_ids, i * sizeof(uint32_t))
+        if ids == NULL:
+            return -1
+        table.free_ids = ids
+        table.ids_cap = i
+    if table.used < cap - cap // 4:
+        return 0
+    if live > cap // 2 - cap // 8:
+        cap *= 2
+    fresh = <Topic**>calloc(cap, sizeof(Topic*))
+    if fresh == NULL:
+        return -1
+    free(table.at)
+    table.at = fresh
+    table.cap = cap
+    table.used = 0
+    for i in range(table.ids):
+        if table.by_id[i] != NULL:
+            _topic_insert(table, table.by_id[i])
+    return 0
+
+
+cdef void topic_budget(Loop* loop, Topic* t) noexcept nogil:
+    cdef uint32_t i, best = 0
+    cdef Budget* b
+    t.normal_rate = 0
+    t.high_rate = 0
+    for i in range(loop.n_budgets):
+        b = &loop.budgets[i]
+        if b.prefix_len <= t.name_len and b.prefix_len + 1 > best and memcmp(b.prefix, t.name, b.prefix_len) == 0:
+            best = b.prefix_len + 1
+            t.normal_rate = b.normal
+            t.high_rate = b.high
+    t.normal_tokens = t.normal_rate
+    t.high_tokens = t.high_rate
+    t.filled_ns = loop.now_ns
+
+
+cdef Topic* _topic_new(Loop* loop, uint64_t hash, const char* name, size_t n) noexcept nogil:
+    cdef TopicTable* table = &loop.topics
+    cdef Topic* t
+    if _topic_room(table) < 0:
+        return NULL
+    t = <Topic*>calloc(1, sizeof(Topic))
+    if t == NULL:
+        return NULL
+    t.hash = hash
+    t.name_len = <uint8_t>n
+    memcpy(t.name, name, n)
+    if table.free_count:
+        table.free_count -= 1
+        t.id = table.free_ids[table.free_count]
+    else:
+        t.id = table.ids
+        table.ids += 1
+    table.by_id[t.id] = t
+    _topic_insert(table, t)
+    topic_budget(loop, t)
+    stat_add(loop, L_TOPICS, 1)
+    _announce(loop, b"", 0, t.name, t.name_len, 1)
+    return t
+
+
+cdef void batch_free(Loop* loop, Topic* t) noexcept nogil:
+    cdef uint32_t i
+    if t.sweep == NULL:
+        return
+    for i in range(t.sweep.n):
+        buf_unref(t.sweep.part[i])
+    buf_unref(t.sweep.plain)
+    buf_unref(t.sweep.packed)
+    free(t.sweep)
+    t.sweep = NULL
+    stat_add(loop, L_BATCHES, -1)
+
+
+cdef void topic_clear_pending(Loop* loop, Topic* t) noexcept nogil:
+    cdef uint32_t i
+    for i in range(t.span):
+        buf_unref(t.ring[(t.head + i) & (t.cap - 1)])
+    t.span = 0
+    t.waiting = 0
+    t.bytes = 0
+
+
+cdef void _topic_free(Loop* loop, Topic* t) noexcept nogil:
+    cdef TopicTable* table = &loop.topics
+    cdef uint32_t i
+    i = _topic_cell(table, t.hash, t.name, t.name_len)
+    if i != NONE32:
+        table.at[i] = T_GONE
+    table.by_id[t.id] = NULL
+    table.free_ids[table.free_count] = t.id
+    table.free_count += 1
+    for i in range(loop.active.len):
+        if loop.active.at[i] == t.id:
+            loop.active.len -= 1
+            loop.active.at[i] = loop.active.at[loop.active.len]
+            break
+    topic_clear_pending(loop, t)
+    batch_free(loop, t)
+    for i in range(t.n_pages):
+        free(t.pages[i])
+    free(t.pages)
+    free(t.dense)
+    free(t.ring)
+    free(t.orders)
+    free(t.young)
+    free(t)
+    stat_add(loop, L_TOPICS, -1)
+
+
+cdef int _set_bit(Topic* t, uint32_t slot) noexcept nogil:
+    cdef uint32_t page = slot // PAGE_SLOTS, n = page + 1
+    cdef uint64_t** grown
+    if page >= t.n_pages:
+        grown = <uint64_t**>realloc(t.pages, n * sizeof(uint64_t*))
+        if grown == NULL:
+            return -1
+        memset(grown + t.n_pages, 0, (n - t.n_pages) * sizeof(uint64_t*))
+        t.pages = grown
+        t.n_pages = n
+    if t.pages[page] == NULL:
+        t.pages[page] = <uint64_t*>calloc(PAGE_WORDS, sizeof(uint64_t))
+        if t.pages[page] == NULL:
+            return -1
+    t.pages[page][(slot % PAGE_SLOTS) // 64] |= <uint64_t>1 << (slot & 63)
+    return 0
+
+
+cdef uint32_t topic_next(Topic* t, uint32_t slot) noexcept nogil:
+    cdef uint32_t page = slot // PAGE_SLOTS, word = (slot % PAGE_SLOTS) // 64
+    cdef uint64_t mask = ~<uint64_t>0 << (slot & 63), bits
+    while page < t.n_pages:
+        if t.pages[page] != NULL:
+            while word < PAGE_WORDS:
+                bits = t.pages[page][word] & mask
+                if bits:
+                    return page * PAGE_SLOTS + word * 64 + <uint32_t>qw_ctz64(bits)
+                mask = ~<uint64_t>0
+                word += 1
+        mask = ~<uint64_t>0
+        word = 0
+        page += 1
+    return NONE32
+
+
+cdef int _member_add(Loop* loop, Topic* t, uint32_t slot) noexcept nogil:
+    cdef uint32_t i, cap
+    cdef uint32_t* grown
+    if t.pages == NULL and t.count + 1 >= loop.set.large_topic:
+        for i in range(t.count):
+            if _set_bit(t, t.dense[i]) < 0:
+                return -1
+        free(t.dense)
+        t.dense = NULL
+        t.dense_cap = 0
+    if t.pages != NULL or t.count + 1 >= loop.set.large_topic:
+        if _set_bit(t, slot) < 0:
+            return -1
+    else:
+        if t.count == t.dense_cap:
+            cap = t.dense_cap * 2 if t.dense_cap else 2
+            grown = <uint32_t*>realloc(t.dense, cap * sizeof(uint32_t))
+            if grown == NULL:
+                return -1
+            t.dense = grown
+            t.dense_cap = cap
+        t.dense[t.count] = slot
+    t.count += 1
+    stat_add(loop, L_MEMBERSHIPS, 1)
+    return 0
+
+
+cdef void _member_remove(Loop* loop, Topic* t, uint32_t slot) noexcept nogil:
+    cdef uint32_t i
+    cdef uint64_t* page
+    if t.pages != NULL:
+        page = t.pages[slot // PAGE_SLOTS]
+        page[(slot % PAGE_SLOTS) // 64] &= ~(<uint64_t>1 << (slot & 63))
+    else:
+        for i in range(t.count):
+            if t.dense[i] == slot:
+                t.dense[i] = t.dense[t.count - 1]
+                break
+    t.count -= 1
+    stat_add(loop, L_MEMBERSHIPS, -1)
+    if t.count == 0:
+        _announce(loop, b"", 0, t.name, t.name_len, 0)
+        _topic_free(loop, t)
+
+
+cdef int _young_add(Topic* t, Conn* c, uint32_t slot) noexcept nogil:
+    """Remembers that messages before t.next_order are not for this member."""
+    cdef uint32_t i, cap
+    cdef Young* grown
+    for i in range(t.youngs):
+        if t.young[i].slot == slot:
+            break
+    else:
+        i = t.youngs
+        if t.youngs == t.young_cap:
+            cap = t.young_cap * 2 if t.young_cap else 16
+            grown = <Young*>realloc(t.young, cap * sizeof(Young))
+            if grown == NULL:
+                return -1
+            t.young = grown
+            t.young_cap = cap
+        t.youngs += 1
+    t.young[i].slot = slot
+    t.young[i].generation = c.generation
+    t.young[i].since = t.next_order
+    c.flags |= F_SPECIAL
+    return 0
+
+
+cdef int _remember(Conn* c, uint32_t id) noexcept nogil:
+    """Appends a topic id to the session's list, which grows with its block."""
+    cdef Session* s = session_of(c)
+    cdef size_t fixed = <size_t>(<char*>session_topics(s) - <char*>s)
+    if s.room == 0 or s.joined == 1 << (s.room - 1):
+        s = <Session*>realloc(s, fixed + (<size_t>1 << s.room) * sizeof(uint32_t))
+        if s == NULL:
+            return -1
+        c.held = s
+        s.room += 1
+    session_topics(s)[s.joined] = id
+    s.joined += 1
+    return 0
+
+
+cdef int topic_join(Loop* loop, Conn* c, const char* name, size_t n) noexcept nogil:
+    cdef uint64_t hash = qw_hash(name, n, loop.engine.seed)
+    cdef Topic* t = topic_find(loop, hash, name, n)
+    cdef Session* s = session_of(c)
+    cdef uint32_t i, slot = <uint32_t>(c - loop.conns)
+    cdef bint ok
+    if n == 0 or n > TOPIC_MAX or s.joined >= loop.set.max_topics:
+        return J_REFUSED
+    if t != NULL:
+        for i in range(s.joined):
+            if session_topics(s)[i] == t.id:
+                return J_ALREADY
+    else:
+        t = _topic_new(loop, hash, name, n)
+        if t == NULL:
+            return J_REFUSED
+    ok = t.waiting == 0 and t.sweep == NULL
+    if (ok or _young_add(t, c, slot) == 0) and _remember(c, t.id) == 0:
+        if _member_add(loop, t, slot) == 0:
+            return J_JOINED
+        session_of(c).joined -= 1
+    if t.count == 0:
+        _topic_free(loop, t)
+    return J_REFUSED
+
+
+cdef void topic_leave(Loop* loop, Conn* c, const char* name, size_t n) noexcept nogil:
+    cdef Session* s = session_of(c)
+    cdef Topic* t = topic_find(loop, qw_hash(name, n, loop.engine.seed), name, n)
+    cdef uint32_t i
+    cdef uint32_t* ids = session_topics(s)
+    if t == NULL:
+        return
+    for i in range(s.joined):
+        if ids[i] == t.id:
+            s.joined -= 1
+            ids[i] = ids[s.joined]
+            _member_remove(loop, t, <uint32_t>(c - loop.conns))
+            return
+
+
+cdef void topics_leave_all(Loop* loop, Conn* c) noexcept nogil:
+    cdef Session* s = session_of(c)
+    cdef uint32_t* ids = session_topics(s)
+    while s.joined:
+        s.joined -= 1
+        _member_remove(loop, loop.topics.by_id[ids[s.joined]], <uint32_t>(c - loop.conns))

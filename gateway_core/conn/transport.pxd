@@ -1,0 +1,27 @@
+"""Plaintext frames -> sealed records -> socket, and the verdict that ends a connection.
+
+A record is sealed once, when it is written; bytes the socket does not take stay as ciphertext (no nonce is used
+twice). Nothing here closes a socket: a verdict puts the connection into the doom list, which the tick reaps at its
+end (conn.session), so a Conn* stays valid during the tick.
+"""
+
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t
+
+from gateway_core.types cimport Conn, Loop, SharedBuf
+
+# A CLOSE frame with the code is sent when the transport still can.
+cdef void doom(Loop* loop, Conn* c, int reason, int code) noexcept nogil
+# Nothing is sent; the code is what the application hears (0: the peer vanished).
+cdef void doom_quiet(Loop* loop, Conn* c, int reason, int code) noexcept nogil
+# Seals n bytes into a record at out (room for 2 + n + 2 + 32); bytes written or -1. `plain` may be out + 2.
+cdef ptrdiff_t seal_record(Loop* loop, Conn* c, const uint8_t* plain, size_t n, uint8_t* out) noexcept nogil
+# One batch of frames (<= one record) to a connection without a queue: sealed and written at once.
+cdef void send_direct(Loop* loop, Conn* c, const uint8_t* plain, size_t n, unsigned int frames) noexcept nogil
+# Unsealed bytes (handshake, upgrade answer). framed: inside a WebSocket message when the connection is one.
+cdef void send_raw(Loop* loop, Conn* c, const uint8_t* p, size_t n, bint framed) noexcept nogil
+# Writes what waits: the tail, then up to FLUSH_BYTES of queued frames in one write.
+cdef void flush_conn(Loop* loop, Conn* c) noexcept nogil
+# queue_push with its verdicts carried out; the caller keeps its reference.
+cdef void enqueue(Loop* loop, Conn* c, SharedBuf* b) noexcept nogil
+cdef void enqueue_frame(Loop* loop, Conn* c, int type, const uint8_t* body, size_t n) noexcept nogil

@@ -1,0 +1,278 @@
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport realloc
+from libc.string cimport memcpy
+
+from crypto.aead cimport aead_rekey, aead_seal
+from frame.constants cimport CLOSE_INTERNAL, CLOSE_SLOW_CONSUMER, FRAME_REKEY
+from frame.frames cimport frame_header_put
+from frame.record cimport put_u16
+from frame.websocket cimport WS_BINARY, ws_header_put
+from gateway_core.includes.cpu cimport qw_cycles
+from gateway_core.includes.sys cimport qw_send, qw_would_block
+from gateway_core.leaf.conn_table cimport set_state
+from gateway_core.leaf.shared_buf cimport buf_frame, buf_packed, buf_unref
+from gateway_core.leaf.stats cimport (
+    N_BYTES_OUT,
+    N_FLUSHES,
+    N_FRAMES_OUT,
+    N_PARTIAL_WRITES,
+    N_RECORDS_OUT,
+    N_REKEYS_OUT,
+    N_SLOW_CONSUMER,
+    R_MEMORY,
+    R_NONCES,
+    R_PEER_RESET,
+    R_SLOW_CONSUMER,
+    S_GATHER,
+    S_SEAL,
+    S_WRITE,
+    stage_end,
+    stat_add,
+)
+from gateway_core.net.out_queue cimport (
+    Q_FULL,
+    Q_MEMORY,
+    mark_dirty,
+    queue_peek,
+    queue_pop,
+    queue_push,
+    queue_settle,
+    queue_tail,
+    queue_tail_done,
+)
+from gateway_core.net.poller cimport poller_want_write
+from gateway_core.types cimport (
+    DOOMED,
+    F_BLOCKED,
+    F_LOST,
+    F_WS,
+    F_ZSTD,
+    FLUSH_BYTES,
+    FREE,
+    RECORD_PLAIN,
+    Conn,
+    Doom,
+    Loop,
+    OutQueue,
+    SharedBuf,
+    buf_data,
+    layout_mark,
+)
+
+LAYOUT = layout_mark()
+
+cdef enum:
+    BASE = 16  # room before the records for a WebSocket header
+
+
+cdef void _judge(Loop* loop, Conn* c, int reason, int code, bint quiet) noexcept nogil:
+    cdef uint32_t cap
+    cdef Doom* grown
+    cdef Doom* d
+    if c.state == DOOMED or c.state == FREE:
+        return
+    if loop.n_dooms == loop.dooms_cap:
+        cap = loop.dooms_cap * 2 if loop.dooms_cap else 256
+        grown = <Doom*>realloc(loop.dooms, cap * sizeof(Doom))
+        if grown == NULL:
+            return
+        loop.dooms = grown
+        loop.dooms_cap = cap
+    d = &loop.dooms[loop.n_dooms]
+    d.slot = <uint32_t>(c - loop.conns)
+    d.code = <uint16_t>code
+    d.reason = <uint8_t>reason
+    d.was = c.state
+    d.quiet = quiet
+    loop.n_dooms += 1
+    set_state(loop, c, DOOMED)
+
+
+cdef void doom(Loop* loop, Conn* c, int reason, int code) noexcept nogil:
+    _judge(loop, c, reason, code, False)
+
+
+cdef void doom_quiet(Loop* loop, Conn* c, int reason, int code) noexcept nogil:
+    _judge(loop, c, reason, code, True)
+
+
+cdef ptrdiff_t seal_record(Loop* loop, Conn* c, const uint8_t* plain, size_t n, uint8_t* out) noexcept nogil:
+    cdef int sealed
+    cdef uint16_t age = loop.now_minute - c.tx_minute
+    stat_add(loop, N_RECORDS_OUT, 1)
+    if ((c.tx.n + 1) & (loop.set.rekey_records - 1)) and age < loop.set.rekey_minutes:
+        sealed = aead_seal(c.suite, &c.tx, plain, n, out + 2)
+    else:
+        if plain != out + 2:
+            memcpy(out + 2, plain, n)
+        n += frame_header_put(out + 2 + n, FRAME_REKEY, 0, 0, 0)
+        sealed = aead_seal(c.suite, &c.tx, out + 2, n, out + 2)
+        aead_rekey(c.suite, &c.tx)
+        c.tx_minute = loop.now_minute
+        stat_add(loop, N_REKEYS_OUT, 1)
+    if sealed < 0:
+        return -1
+    put_u16(out, <uint16_t>sealed)
+    return 2 + sealed
+
+
+cdef void _write(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil:
+    cdef ptrdiff_t sent = qw_send(c.fd, p, n)
+    if sent < 0:
+        if not qw_would_block():
+            c.flags |= F_LOST
+            doom_quiet(loop, c, R_PEER_RESET, 0)
+            return
+        sent = 0
+    stat_add(loop, N_BYTES_OUT, sent)
+    if <size_t>sent < n:
+        stat_add(loop, N_PARTIAL_WRITES, 1)
+        if queue_tail(loop, c, p + sent, n - <size_t>sent) < 0:
+            c.flags |= F_LOST
+            doom_quiet(loop, c, R_MEMORY, CLOSE_INTERNAL)
+            return
+        if not c.flags & F_BLOCKED:
+            c.flags |= F_BLOCKED
+            poller_want_write(loop, c, True)
+
+
+cdef void _write_records(Loop* loop, Conn* c, size_t n) noexcept nogil:
+    """Writes n bytes of records standing at scratch + BASE."""
+    cdef uint8_t* p = loop.scratch + BASE
+    cdef uint8_t header[16]
+    cdef size_t h
+    if c.flags & F_WS:
+        h = ws_header_put(header, WS_BINARY, n)
+        p -= h
+        memcpy(p, header, h)
+        n += h
+    _write(loop, c, p, n)
+
+
+cdef void _count_flush(Loop* loop, uint32_t frames) noexcept nogil:
+    cdef int k = 0
+    stat_add(loop, N_FLUSHES, 1)
+    stat_add(loop, N_FRAMES_OUT, frames)
+    while frames > 1 and k < 7:
+        frames >>= 1
+        k += 1
+    loop.k_hist[k] += 1
+
+
+cdef void send_direct(Loop* loop, Conn* c, const uint8_t* plain, size_t n, unsigned int frames) noexcept nogil:
+    cdef uint64_t t = qw_cycles()
+    cdef ptrdiff_t sealed = seal_record(loop, c, plain, n, loop.scratch + BASE)
+    if sealed < 0:
+        c.flags |= F_LOST
+        doom_quiet(loop, c, R_NONCES, CLOSE_INTERNAL)
+        return
+    t = stage_end(loop, S_SEAL, t, 1)
+    _write_records(loop, c, <size_t>sealed)
+    stage_end(loop, S_WRITE, t, 1)
+    _count_flush(loop, frames)
+
+
+cdef void send_raw(Loop* loop, Conn* c, const uint8_t* p, size_t n, bint framed) noexcept nogil:
+    if c.out != NULL and c.out.tail != NULL:  # the peer reads nothing while shaking hands
+        doom_quiet(loop, c, R_PEER_RESET, 0)
+        return
+    if framed:
+        memcpy(loop.scratch + BASE, p, n)
+        _write_records(loop, c, n)
+    else:
+        _write(loop, c, p, n)
+
+
+cdef bint _flush_tail(Loop* loop, Conn* c) noexcept nogil:
+    """1 when no tail is left."""
+    cdef OutQueue* q = c.out
+    cdef ptrdiff_t sent
+    if q.tail == NULL:
+        return True
+    sent = qw_send(c.fd, q.tail + q.tail_at, q.tail_len - q.tail_at)
+    if sent < 0:
+        if not qw_would_block():
+            c.flags |= F_LOST
+            doom_quiet(loop, c, R_PEER_RESET, 0)
+        return False
+    stat_add(loop, N_BYTES_OUT, sent)
+    q.tail_at += <uint32_t>sent
+    if q.tail_at < q.tail_len:
+        return False
+    queue_tail_done(loop, q)
+    return True
+
+
+cdef ptrdiff_t _gather(Loop* loop, Conn* c, uint32_t* frames) noexcept nogil:
+    """Queued frames -> records at scratch + BASE; their bytes, or -1 when the nonces are used up."""
+    cdef uint8_t* at = loop.scratch + BASE
+    cdef OutQueue* q = c.out
+    cdef SharedBuf* b = queue_peek(q)
+    cdef SharedBuf* form
+    cdef size_t n, total = 0
+    cdef ptrdiff_t sealed
+    cdef uint64_t t = qw_cycles()
+    while b != NULL and (total == 0 or total + b.size <= FLUSH_BYTES):
+        n = 0
+        while b != NULL and (n == 0 or n + b.size <= RECORD_PLAIN) and (total + n == 0 or total + n + b.size <= FLUSH_BYTES):
+            form = buf_packed(b, loop.compressor) if c.flags & F_ZSTD else b
+            memcpy(at + 2 + n, buf_data(form), form.size)
+            n += form.size
+            frames[0] += b.frames
+            buf_unref(queue_pop(loop, q))
+            b = queue_peek(q)
+        total += n
+        t = stage_end(loop, S_GATHER, t, 1)
+        sealed = seal_record(loop, c, at + 2, n, at)
+        t = stage_end(loop, S_SEAL, t, 1)
+        if sealed < 0:
+            return -1
+        at += sealed
+    return at - (loop.scratch + BASE)
+
+
+cdef void flush_conn(Loop* loop, Conn* c) noexcept nogil:
+    cdef ptrdiff_t n
+    cdef uint32_t frames = 0
+    cdef uint64_t t
+    if c.out == NULL or c.flags & F_LOST:
+        return
+    if not _flush_tail(loop, c):
+        return
+    if queue_peek(c.out) != NULL:
+        n = _gather(loop, c, &frames)
+        if n < 0:
+            c.flags |= F_LOST
+            doom_quiet(loop, c, R_NONCES, CLOSE_INTERNAL)
+            return
+        t = qw_cycles()
+        _write_records(loop, c, <size_t>n)
+        stage_end(loop, S_WRITE, t, 1)
+        _count_flush(loop, frames)
+    if c.out.tail == NULL:
+        if queue_peek(c.out) != NULL:
+            mark_dirty(loop, c)
+        if c.flags & F_BLOCKED:
+            c.flags &= <uint16_t>~<unsigned int>F_BLOCKED
+            poller_want_write(loop, c, False)
+    queue_settle(loop, c)
+
+
+cdef void enqueue(Loop* loop, Conn* c, SharedBuf* b) noexcept nogil:
+    cdef int verdict = queue_push(loop, c, b)
+    if verdict == Q_FULL:
+        stat_add(loop, N_SLOW_CONSUMER, 1)
+        doom(loop, c, R_SLOW_CONSUMER, CLOSE_SLOW_CONSUMER)
+    elif verdict == Q_MEMORY:
+        c.flags |= F_LOST
+        doom_quiet(loop, c, R_MEMORY, CLOSE_INTERNAL)
+
+
+cdef void enqueue_frame(Loop* loop, Conn* c, int type, const uint8_t* body, size_t n) noexcept nogil:
+    cdef SharedBuf* b = buf_frame(type, NULL, 0, body, n, NULL, 0)
+    if b == NULL:
+        doom_quiet(loop, c, R_MEMORY, CLOSE_INTERNAL)
+        return
+    enqueue(loop, c, b)
+    buf_unref(b)

@@ -1,0 +1,108 @@
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memset
+
+from gateway_core.includes.atomics cimport qw_swap32
+from gateway_core.includes.sys cimport qw_clear_fd, qw_clock_ns, qw_nap, qw_signal_fd
+from gateway_core.leaf.events cimport event_pop, events_settle, events_waiting
+from gateway_core.leaf.mailbox cimport mail_push
+from gateway_core.leaf.shared_buf cimport buf_ref, buf_unref
+from gateway_core.types cimport (
+    CMD_PUBLISH,
+    EV_AUTH,
+    EV_CALL,
+    EV_CLOSED,
+    EV_SEND,
+    Cmd,
+    Engine,
+    EventCell,
+    SharedBuf,
+    layout_mark,
+)
+
+LAYOUT = layout_mark()
+
+
+cdef str _str(const uint8_t* p, uint32_t n):
+    return PyUnicode_DecodeUTF8(<const char*>p, n, b"replace")
+
+
+cdef bytes _bytes(const uint8_t* p, uint32_t n):
+    return PyBytes_FromStringAndSize(<const char*>p, n)
+
+
+cdef tuple _event(const EventCell* e):
+    cdef const uint8_t* p = e.blob
+    cdef const uint8_t* q = p + e.size[0]
+    cdef const uint8_t* r = q + e.size[1]
+    cdef const uint8_t* s = r + e.size[2]
+    if e.kind == EV_SEND or e.kind == EV_CALL:
+        return (
+            e.kind, e.conn, _str(p, e.size[0]), _str(q, e.size[1]), e.request, _str(r, e.size[2]), _bytes(s, e.size[3])
+        )
+    if e.kind == EV_CLOSED:
+        return (e.kind, e.conn, _str(p, e.size[0]), _str(q, e.size[1]), e.code)
+    if e.kind == EV_AUTH:
+        return (
+            e.kind, e.conn, e.code, _bytes(p, e.size[0]), e.a, _str(q, e.size[1]), _bytes(r, e.size[2]),
+            _str(s, e.size[3]), e.b, _str(s + e.size[3], e.size[4]),
+        )
+    return (e.kind, _str(p, e.size[0]), e.a, bool(e.b))
+
+
+cdef list take_events(Engine* engine, int most, bint running):
+    cdef EventCell e
+    cdef uint32_t i
+    cdef list out = []
+    cdef bint left = False
+    qw_clear_fd(engine.event_fd)
+    qw_swap32(&engine.notified, 0)
+    for i in range(engine.n_loops):
+        if not running:  # the loop's thread is gone: what did not fit its ring is ours to move
+            events_settle(&engine.loops[i])
+        while len(out) < most and event_pop(&engine.loops[i].events, &e):
+            try:
+                out.append(_event(&e))
+            finally:
+                free(e.blob)
+            if not running:
+                events_settle(&engine.loops[i])
+        if events_waiting(&engine.loops[i].events):
+            left = True
+    if left and qw_swap32(&engine.notified, 1) == 0:
+        qw_signal_fd(engine.event_fd)
+    return out
+
+
+cdef int _push_slow(Engine* engine, int loop, const Cmd* cmd, int wait_ms) noexcept nogil:
+    cdef uint64_t until = qw_clock_ns(0) + <uint64_t>wait_ms * 1000000
+    while not mail_push(&engine.loops[loop].mail, cmd):
+        if qw_clock_ns(0) >= until:
+            return 0
+        qw_nap(-1, 1)
+    return 1
+
+
+cdef int give(Engine* engine, int loop, const Cmd* cmd, int wait_ms):
+    cdef int taken = mail_push(&engine.loops[loop].mail, cmd)
+    if not taken:
+        with nogil:
+            taken = _push_slow(engine, loop, cmd, wait_ms)
+    return taken
+
+
+cdef int give_all(Engine* engine, SharedBuf* b, int wait_ms):
+    cdef Cmd cmd
+    cdef uint32_t i
+    cdef int all_taken = 1
+    memset(&cmd, 0, sizeof(cmd))
+    cmd.kind = CMD_PUBLISH
+    for i in range(engine.n_loops):
+        cmd.ptr = buf_ref(b)
+        if not give(engine, <int>i, &cmd, wait_ms):
+            buf_unref(b)
+            all_taken = 0
+    buf_unref(b)
+    return all_taken

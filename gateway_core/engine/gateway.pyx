@@ -1,0 +1,548 @@
+"""The Python face of the core: start, stop, commands in, events out, numbers."""
+
+import os
+import time
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
+
+from crypto.sodium cimport sodium
+from frame.constants cimport CLOSE_NORMAL, FRAME_AUTH_OK, FRAME_EVENT, FRAME_GOAWAY, FRAME_POLICY
+from frame.frames cimport reply_header_put
+from frame.varint cimport uv_put
+from gateway_core.engine.bridge cimport give, give_all, take_events
+from gateway_core.engine.commands cimport NameBlob
+from gateway_core.engine.loop cimport loop_free, loop_free_events, loop_init, loop_main
+from gateway_core.includes.cpu cimport qw_cycles, qw_hash
+from gateway_core.includes.sys cimport close, pthread_join, qw_clock_ns, qw_eventfd, qw_port_of, qw_thread_start
+from gateway_core.leaf.shared_buf cimport buf_frame, buf_live, buf_ref, buf_unref
+from gateway_core.leaf.stats cimport L_SESSIONS, stages_dict, stats_dict
+from gateway_core.leaf.token_bucket cimport ip_free, ip_init
+from gateway_core.net.listener cimport listener_open
+from gateway_core.types cimport (
+    CMD_BUDGET,
+    CMD_DRAIN,
+    CMD_JOIN,
+    CMD_KEYS,
+    CMD_KICK,
+    CMD_LEAVE,
+    CMD_LOGIN,
+    CMD_POLICY,
+    CMD_REFUSE,
+    CMD_SEND,
+    CMD_STOP,
+    HIGH,
+    MAX_KEYS,
+    MUST,
+    NORMAL,
+    TOPIC_MAX,
+    Budget,
+    Cmd,
+    Engine,
+    KeyRing,
+    Loop,
+    Session,
+    Settings,
+    SharedBuf,
+    layout_mark,
+)
+
+from gateway_core.errors import GatewayError, MailboxFull, NotRunning
+
+LAYOUT = layout_mark()
+
+
+cdef int _settings(object config, Settings* s) except -1:
+    cdef bytes text
+    cdef int i
+    memset(s, 0, sizeof(Settings))
+    s.max_connections = config.max_connections
+    s.accept_budget = config.accept_budget
+    s.auth_timeout_s = config.auth_timeout_s
+    s.grace_s = config.grace_s
+    s.max_timeout_s = config.max_timeout_s
+    s.queue_soft_bytes = config.queue_soft_bytes
+    s.queue_hard_bytes = config.queue_hard_bytes
+    s.queue_event_bytes = config.queue_event_bytes
+    s.flush_messages = config.flush_messages
+    s.flush_bytes = config.flush_bytes
+    s.flush_delay_us = int(config.flush_max_delay_ms * 1000)
+    s.sweep_budget_us = config.sweep_budget_us
+    s.large_topic = config.large_topic
+    s.topic_pending = config.topic_pending
+    s.handshake_budget_us = config.handshake_budget_us
+    s.handshake_queue = config.handshake_queue
+    s.ephemerals = config.ephemerals
+    s.rekey_records = config.rekey_records
+    s.rekey_minutes = config.rekey_minutes
+    s.inbound_per_s = config.inbound_per_s
+    s.inbound_burst = config.inbound_burst
+    s.ip_connections = config.ip_connections
+    s.ip_accepts_per_s = config.ip_accepts_per_s
+    s.ip_accepts_burst = config.ip_accepts_burst
+    s.net64_connections = config.net64_connections
+    s.event_ring = config.event_ring
+    s.mailbox = config.mailbox
+    s.max_body = config.max_body
+    s.max_topics = config.max_topics
+    s.send_buffer = config.send_buffer
+    s.receive_buffer = config.receive_buffer
+    s.backlog = config.backlog
+    s.compress_level = config.compress_level
+    s.compress = config.compress
+    s.announce_topics = config.announce_topics
+    text = config.relay_prefix.encode()
+    s.relay_len = <uint32_t>len(text)
+    memcpy(s.relay, PyBytes_AS_STRING(text), s.relay_len)
+    text = config.node.encode()
+    s.node_len = <uint32_t>len(text)
+    memcpy(s.node, PyBytes_AS_STRING(text), s.node_len)
+    s.n_ranges = <uint32_t>len(config.proxy_networks)
+    for i, (ip, bits) in enumerate(config.proxy_networks):
+        memcpy(s.ranges[i].ip, PyBytes_AS_STRING(ip), 16)
+        s.ranges[i].bits = bits
+    return 0
+
+
+cdef int _key_ring(object keys, bytes signed_set, KeyRing* ring) except -1:
+    cdef bytes priv, pub
+    memset(ring, 0, sizeof(KeyRing))
+    if not 1 <= len(keys) <= MAX_KEYS or len(signed_set) > sizeof(ring.signed_set):
+        raise ValueError(f"1..{<int>MAX_KEYS} keys and a key set of at most {sizeof(ring.signed_set)} bytes")
+    for key_id, priv, pub in keys:
+        if len(priv) != 32 or len(pub) != 32:
+            raise ValueError("X25519 keys are 32 bytes")
+        ring.key[ring.n].id = key_id
+        memcpy(ring.key[ring.n].priv, PyBytes_AS_STRING(priv), 32)
+        memcpy(ring.key[ring.n].pub, PyBytes_AS_STRING(pub), 32)
+        ring.n += 1
+    memcpy(ring.signed_set, PyBytes_AS_STRING(signed_set), len(signed_set))
+    ring.signed_len = <uint32_t>len(signed_set)
+    return 0
+
+
+cdef SharedBuf* _frame(int type, const uint8_t* head, size_t n, bytes body):
+    return buf_frame(type, head, n, <const uint8_t*>PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body), NULL, 0)
+
+
+cdef class Gateway:
+    """One gateway: N loop threads on one port. Commands are thread-safe and never await; see gateway_core/__init__."""
+
+    cdef Engine* engine
+    cdef object config
+    cdef object keys
+    cdef bytes key_set
+    cdef bint running
+    cdef bint draining
+    cdef int wait_ms
+    cdef uint64_t cycles0
+
+    def __cinit__(self, config, keys, bytes key_set=b""):
+        cdef KeyRing ring
+        self.config = config
+        self.keys = list(keys)
+        self.key_set = key_set
+        self.wait_ms = config.mailbox_wait_ms
+        _key_ring(self.keys, key_set, &ring)
+        sodium.memzero(&ring, sizeof(ring))
+
+    def __dealloc__(self):
+        if self.running:
+            self._halt()
+        self._forget()
+
+    cdef void _forget(self) noexcept:
+        cdef uint32_t i
+        if self.engine == NULL:
+            return
+        for i in range(self.engine.n_loops):
+            loop_free_events(&self.engine.loops[i])
+        if self.engine.event_fd >= 0:
+            close(self.engine.event_fd)
+        ip_free(self.engine)
+        free(self.engine.loops)
+        free(self.engine)
+        self.engine = NULL
+
+    cdef void _halt(self) noexcept:
+        cdef Cmd cmd
+        cdef uint32_t i
+        memset(&cmd, 0, sizeof(cmd))
+        cmd.kind = CMD_STOP
+        for i in range(self.engine.n_loops):
+            while not give(self.engine, <int>i, &cmd, 1000):
+                pass
+        with nogil:
+            for i in range(self.engine.n_loops):
+                pthread_join(self.engine.loops[i].thread, NULL)
+        for i in range(self.engine.n_loops):
+            loop_free(&self.engine.loops[i])
+        self.running = False
+
+    cdef int _build(self) except -1:
+        cdef Engine* e = <Engine*>calloc(1, sizeof(Engine))
+        cdef KeyRing ring
+        cdef uint32_t i
+        cdef int failed = 0
+        cdef bytes host = self.config.host.encode()
+        if e == NULL:
+            raise MemoryError
+        self.engine = e
+        e.event_fd = qw_eventfd()
+        _settings(self.config, &e.set)
+        _key_ring(self.keys, self.key_set, &ring)
+        sodium.randombytes(<uint8_t*>&e.seed, 8)
+        e.start_ns = qw_clock_ns(0)
+        e.loops = <Loop*>calloc(self.config.loops, sizeof(Loop))
+        if e.loops == NULL or e.event_fd < 0 or ip_init(e) < 0:
+            raise MemoryError
+        e.port = self.config.port
+        for i in range(<uint32_t>self.config.loops):
+            e.n_loops = i + 1
+            if loop_init(&e.loops[i], e, i, &ring) < 0:
+                failed = -1
+                break
+            failed = listener_open(&e.loops[i], PyBytes_AS_STRING(host), e.port)
+            if failed < 0:
+                break
+            e.port = qw_port_of(e.loops[i].listen_fd)
+        sodium.memzero(&ring, sizeof(ring))
+        if failed < 0:
+            for i in range(e.n_loops):
+                loop_free(&e.loops[i])
+            raise OSError(-failed, os.strerror(-failed), f"{self.config.host}:{self.config.port}")
+        return 0
+
+    def start(self):
+        """Binds and starts the loops. OSError when the address is taken, GatewayError when running."""
+        cdef uint32_t i
+        cdef bytes name
+        if self.running:
+            raise GatewayError("already running")
+        self._forget()
+        try:
+            self._build()
+        except BaseException:
+            self._forget()
+            raise
+        self.draining = False
+        self.cycles0 = qw_cycles()
+        self.running = True
+        self.set_policy(0, self.config.ping_interval_s, b"")
+        for i in range(self.engine.n_loops):
+            name = b"qw-loop-%d" % i
+            if qw_thread_start(&self.engine.loops[i].thread, loop_main, &self.engine.loops[i], name):
+                raise OSError("cannot start a thread")
+
+    def stop(self, double timeout_s=0.0):
+        """Ends all connections (those draining get timeout_s to leave by themselves) and joins the threads.
+
+        CLOSED events of the last sessions can be taken afterwards. Stopping twice does nothing.
+        """
+        cdef double until = time.monotonic() + timeout_s
+        if not self.running:
+            return
+        while self.draining and time.monotonic() < until and self._sessions():
+            time.sleep(0.01)
+        self._halt()
+
+    cdef uint64_t _sessions(self):
+        cdef uint32_t i
+        cdef uint64_t n = 0
+        for i in range(self.engine.n_loops):
+            n += self.engine.loops[i].count[L_SESSIONS]
+        return n
+
+    @property
+    def port(self):
+        """The port bound."""
+        if self.engine == NULL:
+            raise NotRunning("not started")
+        return self.engine.port
+
+    def fileno(self):
+        """An eventfd, readable while events wait."""
+        if self.engine == NULL:
+            raise NotRunning("not started")
+        return self.engine.event_fd
+
+    def take_events(self, int max=1024):
+        """Up to `max` events; more waiting keep fileno() readable."""
+        if self.engine == NULL:
+            raise NotRunning("not started")
+        return take_events(self.engine, max, self.running)
+
+    def stats(self):
+        """Counters since start, live objects, states, closes; keys in leaf/stats.pyx."""
+        if self.engine == NULL:
+            raise NotRunning("not started")
+        cdef dict out = stats_dict(self.engine.loops, <int>self.engine.n_loops)
+        out["live"]["shared_bufs"] = buf_live()
+        return out
+
+    def stages(self):
+        """{stage: {"ns", "count"}} summed over the loops; seal and write of sweeps count in `sweep` too."""
+        cdef uint64_t ns
+        if self.engine == NULL:
+            raise NotRunning("not started")
+        ns = qw_clock_ns(0) - self.engine.start_ns
+        return stages_dict(
+            self.engine.loops, <int>self.engine.n_loops, <double>(qw_cycles() - self.cycles0) / (ns if ns else 1)
+        )
+
+    # commands ------------------------------------------------------------------------------------------------
+
+    cdef int _loop_of(self, uint64_t conn) except -1:
+        if not self.running:
+            raise NotRunning("not started")
+        return <int>(conn >> 56)
+
+    cdef int _give(self, int loop, Cmd* cmd) except -1:
+        """1 when the loop took it. An id of a loop that never was names nothing: 0, like a dead connection."""
+        if <uint32_t>loop >= self.engine.n_loops:
+            return 0
+        if not give(self.engine, loop, cmd, self.wait_ms):
+            raise MailboxFull(f"loop {loop}")
+        return 1
+
+    cdef int _give_buf(self, uint64_t conn, SharedBuf* b) except -1:
+        cdef Cmd cmd
+        cdef int taken = 0
+        if b == NULL:
+            raise MemoryError
+        memset(&cmd, 0, sizeof(cmd))
+        cmd.kind = CMD_SEND
+        cmd.conn = conn
+        cmd.ptr = b
+        try:
+            taken = self._give(self._loop_of(conn), &cmd)
+        finally:
+            if not taken:
+                buf_unref(b)
+        return 0
+
+    cdef int _give_names(self, int kind, int loop, uint64_t conn, bytes a, bytes b, bytes c, uint64_t before,
+                         int code) except -1:
+        cdef size_t n = len(a) + len(b) + len(c)
+        cdef NameBlob* blob
+        cdef Cmd cmd
+        cdef char* p
+        cdef int taken = 0
+        if len(a) > 1024 or len(b) > 1024 or len(c) > 1024:
+            raise ValueError("names and texts are at most 1024 bytes")
+        blob = <NameBlob*>malloc(sizeof(NameBlob) + n)
+        if blob == NULL:
+            raise MemoryError
+        blob.before = before
+        blob.a_len = <uint16_t>len(a)
+        blob.b_len = <uint16_t>len(b)
+        blob.c_len = <uint16_t>len(c)
+        p = <char*>blob + sizeof(NameBlob)
+        memcpy(p, PyBytes_AS_STRING(a), blob.a_len)
+        memcpy(p + blob.a_len, PyBytes_AS_STRING(b), blob.b_len)
+        memcpy(p + blob.a_len + blob.b_len, PyBytes_AS_STRING(c), blob.c_len)
+        memset(&cmd, 0, sizeof(cmd))
+        cmd.kind = <uint8_t>kind
+        cmd.conn = conn
+        cmd.code = <uint32_t>code
+        cmd.ptr = blob
+        try:
+            taken = self._give(loop, &cmd)
+        finally:
+            if not taken:
+                free(blob)
+        return 0
+
+    def login(self, uint64_t conn, str user, str device, int platform, uint64_t session_id, bytes body):
+        """Makes the session live: it joins u/<user> and AUTH_OK with `body` is written. CLOSED follows if it is gone."""
+        cdef bytes u = user.encode(), d = device.encode()
+        cdef Session* s
+        cdef Cmd cmd
+        cdef int taken = 0
+        if not 1 <= len(u) <= 64 or not 1 <= len(d) <= 64:
+            raise ValueError("user and device are 1..64 bytes")
+        s = <Session*>malloc(sizeof(Session) + len(u) + len(d))
+        if s == NULL:
+            raise MemoryError
+        memset(s, 0, sizeof(Session))
+        s.id = session_id
+        s.user_len = <uint8_t>len(u)
+        s.device_len = <uint8_t>len(d)
+        s.platform = <uint8_t>platform
+        memcpy(<char*>s + sizeof(Session), PyBytes_AS_STRING(u), len(u))
+        memcpy(<char*>s + sizeof(Session) + len(u), PyBytes_AS_STRING(d), len(d))
+        memset(&cmd, 0, sizeof(cmd))
+        cmd.kind = CMD_LOGIN
+        cmd.conn = conn
+        cmd.ptr = s
+        cmd.x = <uint64_t>_frame(FRAME_AUTH_OK, NULL, 0, body)
+        try:
+            taken = self._give(self._loop_of(conn), &cmd)
+        finally:
+            if not taken:
+                buf_unref(<SharedBuf*>cmd.x)
+                free(s)
+
+    def refuse(self, uint64_t conn, int code, str text=""):
+        """CLOSE frame, then close; before and after login."""
+        self._give_names(CMD_REFUSE, self._loop_of(conn), conn, text.encode(), b"", b"", 0, code)
+
+    def send(self, uint64_t conn, int type, bytes body):
+        """One frame to one connection."""
+        self._give_buf(conn, _frame(type, NULL, 0, body))
+
+    cdef int _reply(self, uint64_t conn, int type, uint64_t request, uint64_t code, bytes payload) except -1:
+        cdef uint8_t head[24]
+        cdef size_t n = reply_header_put(head, request, code)
+        return self._give_buf(conn, _frame(type, head, n, payload))
+
+    def reply(self, uint64_t conn, int type, uint64_t request, uint64_t code, bytes payload):
+        """SEND_ACK or RETURN."""
+        self._reply(conn, type, request, code, payload)
+
+    def reply_many(self, list replies):
+        """[(conn, type, request, code, payload)] in one call."""
+        for conn, type, request, code, payload in replies:
+            self._reply(conn, type, request, code, payload)
+
+    cdef int _publish(self, str topic, int type, bytes body, int priority, uint64_t exclude) except -1:
+        cdef bytes name = topic.encode()
+        cdef size_t n = len(name)
+        cdef const char* p = PyBytes_AS_STRING(name)
+        cdef SharedBuf* b
+        if not self.running:
+            raise NotRunning("not started")
+        if not 3 <= n <= TOPIC_MAX:
+            raise ValueError(f"not a topic: {topic!r}")
+        b = buf_frame(type, NULL, 0, <const uint8_t*>PyBytes_AS_STRING(body), len(body), p, n)
+        if b == NULL:
+            raise MemoryError
+        if type == FRAME_EVENT:
+            b.cls = HIGH if priority else NORMAL
+        b.exclude = exclude
+        b.hash = qw_hash(p + 2, n - 2, self.engine.seed) if name.startswith(b"u/") else qw_hash(p, n, self.engine.seed)
+        if not give_all(self.engine, b, self.wait_ms):
+            raise MailboxFull(topic)
+        return 0
+
+    def publish(self, str topic, int type, bytes body, int priority=0, exclude=0):
+        """One frame to all members of a topic on all loops. Frames other than EVENT are never dropped."""
+        self._publish(topic, type, body, priority, exclude or 0)
+
+    def publish_many(self, list messages):
+        """[(topic, type, body, priority, exclude)] in one call, in this order."""
+        for topic, type, body, priority, exclude in messages:
+            self._publish(topic, type, body, priority, exclude or 0)
+
+    def join(self, uint64_t conn, str topic):
+        """Adds a live connection to a topic. u/ topics follow the login and cannot be joined."""
+        cdef bytes name = topic.encode()
+        if not 3 <= len(name) <= TOPIC_MAX or name.startswith(b"u/"):
+            raise ValueError(f"not a topic to join: {topic!r}")
+        self._give_names(CMD_JOIN, self._loop_of(conn), conn, name, b"", b"", 0, 0)
+
+    def leave(self, uint64_t conn, str topic):
+        """Takes a connection out of a topic."""
+        self._give_names(CMD_LEAVE, self._loop_of(conn), conn, topic.encode(), b"", b"", 0, 0)
+
+    def kick(self, str user, device, uint64_t before_session, int code, str text=""):
+        """Closes this user's sessions (of that device, or all) whose session id is below before_session."""
+        cdef uint32_t i
+        cdef bytes d = device.encode() if device is not None else b""
+        self._loop_of(0)
+        for i in range(self.engine.n_loops):
+            self._give_names(CMD_KICK, <int>i, 0, user.encode(), d, text.encode(), before_session, code)
+
+    cdef int _all_loops(self, Cmd* cmd, SharedBuf* b) except -1:
+        """A command with a (possibly absent) shared frame to every loop; takes over one reference."""
+        cdef uint32_t i
+        cdef bint failed = False
+        for i in range(self.engine.n_loops):
+            cmd.ptr = buf_ref(b) if b != NULL else NULL
+            if not give(self.engine, <int>i, cmd, self.wait_ms):
+                buf_unref(b)
+                failed = True
+        buf_unref(b)
+        if failed:
+            raise MailboxFull("some loop")
+        return 0
+
+    def set_policy(self, uint32_t rev, uint32_t ping_interval_s, bytes body):
+        """PONG tells `rev`; a non-empty body goes out as POLICY with the next PONG (and after AUTH_OK)."""
+        cdef Cmd cmd
+        cdef SharedBuf* b = NULL
+        self._loop_of(0)
+        memset(&cmd, 0, sizeof(cmd))
+        cmd.kind = CMD_POLICY
+        cmd.x = rev
+        cmd.code = ping_interval_s
+        if body:
+            b = _frame(FRAME_POLICY, NULL, 0, body)
+        self._all_loops(&cmd, b)
+
+    def set_keys(self, keys, bytes key_set):
+        """Replaces the static keys (rotation with overlap: pass old and new) and the signed key set."""
+        cdef Cmd cmd
+        cdef KeyRing* ring
+        cdef uint32_t i
+        self._loop_of(0)
+        for i in range(self.engine.n_loops):
+            ring = <KeyRing*>malloc(sizeof(KeyRing))
+            if ring == NULL:
+                raise MemoryError
+            memset(&cmd, 0, sizeof(cmd))
+            cmd.kind = CMD_KEYS
+            cmd.ptr = ring
+            try:
+                _key_ring(keys, key_set, ring)
+                self._give(<int>i, &cmd)
+            except BaseException:
+                free(ring)
+                raise
+        self.keys = list(keys)
+        self.key_set = key_set
+
+    def set_topic_budget(self, str prefix, uint32_t normal, uint32_t high):
+        """EVENTs per second and topic for topics that start with `prefix`; 0 = unlimited. The longest prefix wins."""
+        cdef bytes name = prefix.encode()
+        cdef Cmd cmd
+        cdef Budget* budget
+        cdef uint32_t i
+        self._loop_of(0)
+        if len(name) > 79:
+            raise ValueError("prefix is at most 79 bytes")
+        for i in range(self.engine.n_loops):
+            budget = <Budget*>calloc(1, sizeof(Budget))
+            if budget == NULL:
+                raise MemoryError
+            memcpy(budget.prefix, PyBytes_AS_STRING(name), len(name))
+            budget.prefix_len = <uint32_t>len(name)
+            budget.normal = normal
+            budget.high = high
+            memset(&cmd, 0, sizeof(cmd))
+            cmd.kind = CMD_BUDGET
+            cmd.ptr = budget
+            try:
+                self._give(<int>i, &cmd)
+            except BaseException:
+                free(budget)
+                raise
+
+    def drain(self, int code, int retry_after_ms, int jitter_ms, str text="", double spread_s=0.0):
+        """Stops accepting and sends GOAWAY to every session, spread over spread_s seconds."""
+        cdef uint8_t head[30]
+        cdef size_t n = 0
+        cdef bytes t = text.encode()
+        cdef Cmd cmd
+        self._loop_of(0)
+        n += uv_put(head + n, code)
+        n += uv_put(head + n, retry_after_ms)
+        n += uv_put(head + n, jitter_ms)
+        memset(&cmd, 0, sizeof(cmd))
+        cmd.kind = CMD_DRAIN
+        cmd.x = <uint64_t>(spread_s * 1e9)
+        self.draining = True
+        self._all_loops(&cmd, _frame(FRAME_GOAWAY, head, n, t))

@@ -1,0 +1,292 @@
+from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memmove, memset
+
+from crypto.sodium cimport sodium
+from crypto.zstd cimport zstd_compressor_free, zstd_compressor_new, zstd_decompressor_free, zstd_decompressor_new
+from frame.constants cimport MAX_RAW_BODY
+from gateway_core.conn.dispatch cimport conn_readable
+from gateway_core.conn.fanout cimport fanout_work
+from gateway_core.conn.session cimport conn_open, ephemerals_fill, expire, finish, reap, release_all, shake_waiting
+from gateway_core.conn.topics cimport topics_free, topics_init
+from gateway_core.conn.transport cimport doom_quiet, flush_conn
+from gateway_core.engine.commands cimport command_drop, commands_run, drain_step
+from gateway_core.includes.atomics cimport qw_load32
+from gateway_core.includes.cpu cimport qw_cycles
+from gateway_core.includes.sys cimport qw_clear_fd, qw_clock_ns, qw_map, qw_nap, qw_unmap
+from gateway_core.leaf.conn_table cimport conn_find, table_free, table_init
+from gateway_core.leaf.deadlines cimport scan_slice
+from gateway_core.leaf.events cimport events_free, events_init, events_notify, events_settle
+from gateway_core.leaf.mailbox cimport mail_awake, mail_free, mail_init, mail_may_sleep, mail_pop, mail_waiting
+from gateway_core.leaf.shared_buf cimport buf_unref
+from gateway_core.leaf.stats cimport (
+    N_READ_PAUSES,
+    N_TICKS,
+    R_PEER_RESET,
+    S_ACCEPT,
+    S_POLL,
+    S_SCAN,
+    stage_end,
+    stat_add,
+    stats_free,
+    stats_init,
+)
+from gateway_core.net.listener cimport listener_close, listener_next, listener_resume
+from gateway_core.net.out_queue cimport queue_pool_free
+from gateway_core.net.poller cimport (
+    ID_LISTENER,
+    ID_WAKE,
+    READY_END,
+    READY_IN,
+    READY_OUT,
+    poller_free,
+    poller_init,
+    poller_wait,
+    poller_watch,
+    ready_id,
+    ready_what,
+)
+from gateway_core.types cimport (
+    CLOSING,
+    DOOMED,
+    F_BLOCKED,
+    F_DIRTY,
+    FREE,
+    LINGER,
+    READ_BYTES,
+    SCRATCH_BYTES,
+    Cmd,
+    Conn,
+    Engine,
+    Ephemeral,
+    KeyRing,
+    Loop,
+    layout_mark,
+)
+
+LAYOUT = layout_mark()
+
+cdef enum:
+    SLEEP_MS = 100  # longest sleep: deadlines have a second's grain
+    SCAN_SLOTS = 262144  # looked at per tick: 25-40 us
+    EXPIRED_ROOM = 4096
+    KEPT_MAX = 70000  # a partial record and its length, before the bytes of a read
+    FILL = 4  # ephemeral keys made in one idle tick, ~30 us each
+
+
+cdef int loop_init(Loop* loop, Engine* engine, unsigned int index, const KeyRing* keys) noexcept nogil:
+    memset(loop, 0, sizeof(Loop))
+    loop.engine = engine
+    loop.set = &engine.set
+    loop.index = index
+    loop.epoll_fd = -1
+    loop.listen_fd = -1
+    loop.reserve_fd = -1
+    loop.mail.wake_fd = -1
+    loop.keys = keys[0]
+    loop.running = 1
+    loop.now_ns = qw_clock_ns(0)
+    loop.now_s = 1
+    loop.read_buf = <uint8_t*>qw_map(READ_BYTES + KEPT_MAX)
+    loop.scratch = <uint8_t*>qw_map(SCRATCH_BYTES)
+    loop.raw_body = <uint8_t*>qw_map(MAX_RAW_BODY)
+    loop.shake_ring = <uint64_t*>calloc(engine.set.handshake_queue, sizeof(uint64_t))
+    loop.pool = <Ephemeral*>calloc(engine.set.ephemerals + 1, sizeof(Ephemeral))
+    loop.compressor = zstd_compressor_new(engine.set.compress_level)
+    loop.expander = zstd_decompressor_new()
+    if loop.read_buf == NULL or loop.scratch == NULL or loop.raw_body == NULL or loop.shake_ring == NULL:
+        return -1
+    if loop.pool == NULL or loop.compressor == NULL or loop.expander == NULL:
+        return -1
+    if stats_init(loop) < 0 or topics_init(loop) < 0 or poller_init(loop) < 0:
+        return -1
+    if table_init(loop, engine.set.max_connections) < 0 or mail_init(&loop.mail, engine.set.mailbox) < 0:
+        return -1
+    if events_init(&loop.events, engine.set.event_ring) < 0:
+        return -1
+    return poller_watch(loop, loop.mail.wake_fd, ID_WAKE)
+
+
+cdef void loop_free(Loop* loop) noexcept nogil:
+    cdef Cmd cmd
+    if loop.mail.cells != NULL:
+        while mail_pop(&loop.mail, &cmd):
+            command_drop(&cmd)
+    listener_close(loop)
+    if loop.conns != NULL and loop.count != NULL:
+        release_all(loop)
+    topics_free(loop)
+    table_free(loop)
+    mail_free(&loop.mail)
+    poller_free(loop)
+    queue_pool_free(loop)
+    buf_unref(loop.pong)
+    buf_unref(loop.policy)
+    buf_unref(loop.goaway)
+    free(loop.dirty.at)
+    free(loop.active.at)
+    free(loop.dooms)
+    free(loop.shake_ring)
+    if loop.pool != NULL:
+        sodium.memzero(loop.pool, (loop.set.ephemerals + 1) * sizeof(Ephemeral))
+    free(loop.pool)
+    sodium.memzero(&loop.keys, sizeof(KeyRing))
+    zstd_compressor_free(loop.compressor)
+    zstd_decompressor_free(loop.expander)
+    qw_unmap(loop.read_buf, READ_BYTES + KEPT_MAX)
+    qw_unmap(loop.scratch, SCRATCH_BYTES)
+    qw_unmap(loop.raw_body, MAX_RAW_BODY)
+
+
+cdef void loop_free_events(Loop* loop) noexcept nogil:
+    events_free(&loop.events)
+    stats_free(loop)
+
+
+cdef void _clock(Loop* loop) noexcept nogil:
+    loop.now_ns = qw_clock_ns(0)
+    loop.now_s = <uint32_t>((loop.now_ns - loop.engine.start_ns) // 1000000000) + 1
+    loop.now_minute = <uint16_t>(loop.now_s // 60)
+    loop.shake_until_ns = loop.now_ns + <uint64_t>loop.set.handshake_budget_us * 1000
+
+
+cdef void _accept(Loop* loop) noexcept nogil:
+    cdef uint8_t ip[16]
+    cdef uint16_t port = 0
+    cdef uint32_t i
+    cdef int fd
+    cdef uint64_t t = qw_cycles()
+    for i in range(loop.set.accept_budget):
+        fd = listener_next(loop, ip, &port)
+        if fd < 0:
+            return
+        conn_open(loop, fd, ip, port)
+        t = stage_end(loop, S_ACCEPT, t, 1)
+
+
+cdef void _ready(Loop* loop, int i, bint may_read) noexcept nogil:
+    cdef uint64_t id = ready_id(loop, i)
+    cdef int what
+    cdef Conn* c
+    if id == ID_WAKE:
+        qw_clear_fd(loop.mail.wake_fd)
+        return
+    if id == ID_LISTENER:
+        if may_read and loop.listen_fd >= 0:
+            _accept(loop)
+        return
+    c = conn_find(loop, (<uint64_t>loop.index << 56) | id)
+    if c == NULL or c.state == DOOMED:
+        return
+    what = ready_what(loop, i)
+    if what & READY_OUT:
+        flush_conn(loop, c)
+        if c.state == CLOSING:
+            finish(loop, c)
+    if c.state == DOOMED:
+        return
+    if what & READY_IN:
+        if may_read or c.state >= CLOSING:
+            conn_readable(loop, c)
+    elif what & READY_END:
+        doom_quiet(loop, c, R_PEER_RESET, 0)
+
+
+cdef int _poll(Loop* loop, int timeout_ms) noexcept nogil:
+    """Waits, and acts on what is ready. While events wait for Python, sockets are not read."""
+    cdef bint may_read = events_settle(loop)
+    cdef uint64_t t
+    cdef int i, n
+    if not may_read:
+        stat_add(loop, N_READ_PAUSES, 1)
+        events_notify(loop)
+        qw_nap(loop.mail.wake_fd, 1)
+        timeout_ms = 0
+    elif timeout_ms > 0 and not mail_may_sleep(&loop.mail):
+        timeout_ms = 0
+    t = qw_cycles()
+    n = poller_wait(loop, timeout_ms)
+    if timeout_ms > 0:
+        mail_awake(&loop.mail)
+        _clock(loop)
+    else:
+        stage_end(loop, S_POLL, t, 1)
+    for i in range(n):
+        _ready(loop, i, may_read and loop.events.over_len == 0)
+    return n
+
+
+cdef void _deadlines(Loop* loop) noexcept nogil:
+    cdef uint32_t expired[EXPIRED_ROOM]
+    cdef uint32_t n, i
+    cdef uint64_t t
+    if loop.scan_at >= loop.scan_end:
+        if loop.scan_s == loop.now_s:
+            return
+        loop.scan_s = loop.now_s
+        loop.scan_at = 0
+        loop.scan_end = loop.high
+    t = qw_cycles()
+    n = scan_slice(loop.deadlines, &loop.scan_at, loop.scan_end, loop.now_s, SCAN_SLOTS, expired, EXPIRED_ROOM)
+    for i in range(n):
+        expire(loop, &loop.conns[expired[i]])
+    stage_end(loop, S_SCAN, t, 1)
+
+
+cdef void _flush(Loop* loop) noexcept nogil:
+    cdef uint32_t i, n = loop.dirty.len
+    cdef Conn* c
+    for i in range(n):
+        c = &loop.conns[loop.dirty.at[i]]
+        c.flags &= <uint16_t>~<unsigned int>F_DIRTY
+        if c.state == FREE or c.state == DOOMED or c.flags & F_BLOCKED:
+            continue
+        flush_conn(loop, c)
+        if c.state == CLOSING:
+            finish(loop, c)
+    # connections with more to send than one flush takes have queued themselves again
+    loop.dirty.len -= n
+    if loop.dirty.len:
+        memmove(loop.dirty.at, loop.dirty.at + n, loop.dirty.len * sizeof(uint32_t))
+
+
+cdef int _timeout(Loop* loop, uint64_t wait_ns) noexcept nogil:
+    """Milliseconds the next poll may sleep."""
+    cdef int ms = SLEEP_MS
+    if loop.dirty.len or loop.shake_count or loop.scan_at < loop.scan_end or loop.n_dooms:
+        return 0
+    if loop.pooled < loop.set.ephemerals:
+        return 0
+    if loop.draining and loop.drain_at < loop.high:
+        ms = 1
+    if wait_ns < <uint64_t>ms * 1000000:
+        ms = <int>(wait_ns // 1000000)
+    return ms
+
+
+cdef void* loop_main(void* arg) noexcept nogil:
+    cdef Loop* loop = <Loop*>arg
+    cdef int timeout = 0, ready
+    cdef uint64_t wait_ns, pause
+    while qw_load32(&loop.running):
+        _clock(loop)
+        commands_run(loop)
+        listener_resume(loop)
+        if mail_waiting(&loop.mail):
+            timeout = 0
+        ready = _poll(loop, timeout)
+        shake_waiting(loop)
+        _deadlines(loop)
+        drain_step(loop)
+        wait_ns = fanout_work(loop)
+        _flush(loop)
+        reap(loop)
+        events_notify(loop)
+        if ready == 0 and loop.shake_count == 0 and wait_ns:
+            ephemerals_fill(loop, FILL)
+        stat_add(loop, N_TICKS, 1)
+        pause = qw_clock_ns(0) - loop.now_ns
+        if pause > loop.max_pause_ns:
+            loop.max_pause_ns = pause
+        timeout = _timeout(loop, wait_ns)
+    return NULL

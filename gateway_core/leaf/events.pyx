@@ -1,0 +1,116 @@
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcpy, memset
+
+from gateway_core.includes.atomics cimport qw_load64, qw_store64, qw_swap32
+from gateway_core.includes.sys cimport qw_signal_fd
+from gateway_core.leaf.stats cimport N_EVENTS, N_EVENTS_OVER, stat_add
+from gateway_core.types cimport EventCell, EventRing, Loop, layout_mark
+
+LAYOUT = layout_mark()
+
+
+cdef int events_init(EventRing* r, uint32_t cells) noexcept nogil:
+    memset(r, 0, sizeof(EventRing))
+    r.cells = <EventCell*>calloc(cells, sizeof(EventCell))
+    r.mask = cells - 1
+    return 0 if r.cells != NULL else -1
+
+
+cdef void events_free(EventRing* r) noexcept nogil:
+    cdef EventCell e
+    cdef uint32_t i
+    if r.cells != NULL:
+        while event_pop(r, &e):
+            free(e.blob)
+    for i in range(r.over_at, r.over_len):
+        free(r.over[i].blob)
+    free(r.over)
+    free(r.cells)
+    memset(r, 0, sizeof(EventRing))
+
+
+cdef bint _put(EventRing* r, const EventCell* e) noexcept nogil:
+    if r.tail - qw_load64(&r.head) > r.mask:
+        return False
+    r.cells[r.tail & r.mask] = e[0]
+    qw_store64(&r.tail, r.tail + 1)
+    return True
+
+
+cdef int _put_aside(Loop* loop, const EventCell* e) noexcept nogil:
+    cdef EventRing* r = &loop.events
+    cdef uint32_t cap
+    cdef EventCell* grown
+    if r.over_len == r.over_cap:
+        cap = r.over_cap * 2 if r.over_cap else 64
+        grown = <EventCell*>realloc(r.over, cap * sizeof(EventCell))
+        if grown == NULL:
+            return -1
+        r.over = grown
+        r.over_cap = cap
+    r.over[r.over_len] = e[0]
+    r.over_len += 1
+    stat_add(loop, N_EVENTS_OVER, 1)
+    return 0
+
+
+cdef int event_push(Loop* loop, int kind, uint64_t conn, uint64_t request, uint32_t code, int a, int b,
+                    const void** strings, const uint32_t* sizes, int n) noexcept nogil:
+    cdef EventCell e
+    cdef size_t total = 0, at = 0
+    cdef int i
+    memset(&e, 0, sizeof(e))
+    for i in range(n):
+        e.size[i] = sizes[i]
+        total += sizes[i]
+    e.blob = <uint8_t*>malloc(total if total else 1)
+    if e.blob == NULL:
+        return -1
+    for i in range(n):
+        if sizes[i]:
+            memcpy(e.blob + at, strings[i], sizes[i])
+        at += sizes[i]
+    e.kind = <uint8_t>kind
+    e.conn = conn
+    e.request = request
+    e.code = code
+    e.a = <uint8_t>a
+    e.b = <uint8_t>b
+    stat_add(loop, N_EVENTS, 1)
+    if loop.events.over_len == 0 and _put(&loop.events, &e):
+        return 0
+    if _put_aside(loop, &e) < 0:
+        free(e.blob)
+        return -1
+    return 0
+
+
+cdef bint events_settle(Loop* loop) noexcept nogil:
+    cdef EventRing* r = &loop.events
+    if r.over_len == 0:
+        return True
+    while r.over_at < r.over_len and _put(r, &r.over[r.over_at]):
+        r.over_at += 1
+    if r.over_at == r.over_len:
+        r.over_at = 0
+        r.over_len = 0
+        return True
+    return False
+
+
+cdef void events_notify(Loop* loop) noexcept nogil:
+    if events_waiting(&loop.events) and qw_swap32(&loop.engine.notified, 1) == 0:
+        qw_signal_fd(loop.engine.event_fd)
+
+
+cdef int event_pop(EventRing* r, EventCell* out) noexcept nogil:
+    if qw_load64(&r.tail) == r.head:
+        return 0
+    out[0] = r.cells[r.head & r.mask]
+    qw_store64(&r.head, r.head + 1)
+    return 1
+
+
+cdef bint events_waiting(EventRing* r) noexcept nogil:
+    return qw_load64(&r.tail) != qw_load64(&r.head)

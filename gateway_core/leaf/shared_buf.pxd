@@ -1,0 +1,28 @@
+"""Immutable plaintext frames shared by every queue that waits to send them. Counted across threads."""
+
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+
+from gateway_core.includes.atomics cimport qw_add32, qw_sub32
+from gateway_core.types cimport SharedBuf
+
+# All constructors return one reference, or NULL without memory.
+# One frame. Body in up to two parts; the topic name may be empty.
+cdef SharedBuf* buf_frame(int type, const uint8_t* head, size_t head_len, const uint8_t* body, size_t body_len,
+                          const char* name, size_t name_len) noexcept nogil
+# Room for `size` bytes of frames the caller fills.
+cdef SharedBuf* buf_raw(size_t size) noexcept nogil
+# The form for members that take compressed bodies: a counted twin made at first use (any thread), or b itself.
+# No reference is added.
+cdef SharedBuf* buf_packed(SharedBuf* b, void* compressor) noexcept nogil
+cdef void buf_free(SharedBuf* b) noexcept nogil
+cdef int64_t buf_live() noexcept nogil  # buffers alive in the process
+
+
+cdef inline SharedBuf* buf_ref(SharedBuf* b) noexcept nogil:
+    qw_add32(&b.refs, 1)
+    return b
+
+
+cdef inline void buf_unref(SharedBuf* b) noexcept nogil:
+    if b != NULL and qw_sub32(&b.refs, 1) == 0:
+        buf_free(b)

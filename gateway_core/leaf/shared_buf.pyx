@@ -1,0 +1,117 @@
+from libc.stdint cimport int64_t, uint8_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+
+from crypto.zstd cimport zstd_bound, zstd_compress
+from frame.constants cimport FLAG_COMPRESSED, FRAME_MSG
+from frame.frames cimport frame_header_put
+from frame.varint cimport uv_put
+from gateway_core.includes.atomics cimport qw_cas_ptr, qw_count64, qw_load_ptr
+from gateway_core.types cimport MUST, SharedBuf, buf_data, layout_mark
+
+LAYOUT = layout_mark()
+
+cdef enum:
+    PACK_MIN = 256  # bytes of body: below, a frame does not get smaller without a dictionary
+    PACK_GAIN = 8
+
+cdef int64_t alive = 0
+
+
+cdef int64_t buf_live() noexcept nogil:
+    return qw_count64(&alive, 0)
+
+
+cdef SharedBuf* _new(size_t size, size_t name_len) noexcept nogil:
+    cdef SharedBuf* b = <SharedBuf*>malloc(sizeof(SharedBuf) + size + name_len)
+    if b == NULL:
+        return NULL
+    memset(b, 0, sizeof(SharedBuf))
+    b.refs = 1
+    b.size = <unsigned int>size
+    b.name_len = <uint8_t>name_len
+    b.cls = MUST
+    qw_count64(&alive, 1)
+    return b
+
+
+cdef SharedBuf* buf_raw(size_t size) noexcept nogil:
+    return _new(size, 0)
+
+
+cdef SharedBuf* buf_frame(int type, const uint8_t* head, size_t head_len, const uint8_t* body, size_t body_len,
+                          const char* name, size_t name_len) noexcept nogil:
+    cdef uint8_t header[24]
+    cdef size_t n = frame_header_put(header, type, 0, 0, head_len + body_len)
+    cdef SharedBuf* b = _new(n + head_len + body_len, name_len)
+    cdef uint8_t* p
+    if b == NULL:
+        return NULL
+    p = buf_data(b)
+    memcpy(p, header, n)
+    if head_len:
+        memcpy(p + n, head, head_len)
+    if body_len:
+        memcpy(p + n + head_len, body, body_len)
+    if name_len:
+        memcpy(p + b.size, name, name_len)
+    b.body_at = <unsigned short>n
+    b.frames = 1
+    b.msgs = 1 if type == FRAME_MSG else 0
+    return b
+
+
+cdef SharedBuf* _pack(SharedBuf* b, void* compressor) noexcept nogil:
+    """A compressed frame when it is worth it, else NULL."""
+    cdef size_t raw = b.size - b.body_at
+    cdef size_t room = zstd_bound(raw)
+    cdef uint8_t header[24]
+    cdef uint8_t size[10]
+    cdef ptrdiff_t packed
+    cdef size_t n, m
+    cdef SharedBuf* twin
+    cdef uint8_t* scratch = <uint8_t*>malloc(room)
+    if scratch == NULL:
+        return NULL
+    packed = zstd_compress(compressor, buf_data(b) + b.body_at, raw, scratch, room)
+    m = uv_put(size, raw)
+    twin = NULL
+    if packed > 0 and m + <size_t>packed + PACK_GAIN <= raw:
+        n = frame_header_put(header, (buf_data(b)[0] & 0x1F), FLAG_COMPRESSED, 0, m + <size_t>packed)
+        twin = _new(n + m + <size_t>packed, 0)
+    if twin != NULL:
+        memcpy(buf_data(twin), header, n)
+        memcpy(buf_data(twin) + n, size, m)
+        memcpy(buf_data(twin) + n + m, scratch, <size_t>packed)
+        twin.frames = 1
+        twin.msgs = b.msgs
+        twin.cls = b.cls
+        twin.exclude = b.exclude
+        twin.body_at = <unsigned short>n
+        twin.twin = twin
+    free(scratch)
+    return twin
+
+
+cdef SharedBuf* buf_packed(SharedBuf* b, void* compressor) noexcept nogil:
+    cdef SharedBuf* twin
+    if b.body_at == 0 or b.size - b.body_at < PACK_MIN or compressor == NULL:
+        return b
+    twin = <SharedBuf*>qw_load_ptr(<void**>&b.twin)
+    if twin == NULL:
+        twin = _pack(b, compressor)
+        if twin == NULL:
+            twin = b
+        if not qw_cas_ptr(<void**>&b.twin, NULL, twin):
+            if twin != b:
+                buf_free(twin)
+            twin = <SharedBuf*>qw_load_ptr(<void**>&b.twin)
+    return twin
+
+
+cdef void buf_free(SharedBuf* b) noexcept nogil:
+    if b.twin != NULL and b.twin != b:
+        b.twin.twin = NULL
+        buf_unref(b.twin)
+    free(b)
+    qw_count64(&alive, -1)

@@ -1,0 +1,149 @@
+"""Every counter of a loop in one place. Written by the loop alone, read by anyone (monotonic, may lag a tick)."""
+
+from libc.stdint cimport int64_t, uint64_t
+
+from gateway_core.includes.cpu cimport qw_cycles
+from gateway_core.types cimport Loop
+
+cdef enum:  # counters
+    N_ACCEPTED
+    N_ACCEPT_ERRORS
+    N_ACCEPT_PAUSES
+    N_REFUSED_FULL
+    N_REFUSED_IP_CONNECTIONS
+    N_REFUSED_IP_RATE
+    N_REFUSED_NET64
+    N_HANDSHAKES
+    N_HANDSHAKES_FAILED
+    N_EPHEMERALS_MADE_HOT
+    N_REJECT_VERSION
+    N_REJECT_UNSUPPORTED
+    N_REJECT_KEY
+    N_REJECT_OVERLOADED
+    N_LOGINS
+    N_REFUSED_LOGINS
+    N_STALE_COMMANDS
+    N_COMMANDS
+    N_EVENTS
+    N_EVENTS_OVER
+    N_BYTES_IN
+    N_RECORDS_IN
+    N_FRAMES_IN
+    N_BYTES_OUT
+    N_RECORDS_OUT
+    N_FRAMES_OUT
+    N_FLUSHES
+    N_PARTIAL_WRITES
+    N_REKEYS_IN
+    N_REKEYS_OUT
+    N_PINGS
+    N_PUBLISHES
+    N_PUBLISHES_UNHEARD
+    N_SWEEPS
+    N_SWEPT
+    N_RELAYED
+    N_RELAY_DROPPED
+    N_COMPRESSED
+    N_DROP_NORMAL
+    N_DROP_HIGH
+    N_DROP_BUDGET_NORMAL
+    N_DROP_BUDGET_HIGH
+    N_DROP_PENDING_NORMAL
+    N_DROP_PENDING_HIGH
+    N_DROP_AT_CLOSE
+    N_STALLS
+    N_SOFT_LIMIT
+    N_SLOW_CONSUMER
+    N_RATE_LIMITED
+    N_READ_PAUSES
+    N_TICKS
+    L_CONNECTIONS  # L_*: live objects, back at 0 when everything is closed
+    L_PREAUTH
+    L_SESSIONS
+    L_TOPICS
+    L_MEMBERSHIPS
+    L_IN_BUFFERS
+    L_IN_BYTES
+    L_WS_STATES
+    L_OUT_QUEUES
+    L_QUEUED_BYTES
+    L_TAILS
+    L_BATCHES
+    COUNTERS
+
+cdef enum:  # R_*: why a connection ended
+    R_PEER_CLOSED
+    R_PEER_RESET
+    R_PEER_CLOSE_FRAME
+    R_AUTH_TIMEOUT
+    R_IDLE
+    R_FIRST_BYTES
+    R_PROXY_REFUSED
+    R_PROXY_MALFORMED
+    R_UPGRADE_MALFORMED
+    R_UPGRADE_REFUSED
+    R_WS_MALFORMED
+    R_WS_TEXT
+    R_WS_CLOSED
+    R_PREAMBLE
+    R_REJECTED
+    R_SHAKE_LENGTH
+    R_SHAKE_FAILED
+    R_RECORD_LENGTH
+    R_PREAUTH_TOO_BIG
+    R_AEAD
+    R_FRAME
+    R_FRAME_TOO_BIG
+    R_EMPTY_RECORD
+    R_FRAME_TYPE
+    R_FRAME_BODY
+    R_BEFORE_AUTH
+    R_AUTH_BODY
+    R_ACK
+    R_COMPRESSED
+    R_REKEY_PLACE
+    R_RATE
+    R_SLOW_CONSUMER
+    R_COMMAND
+    R_KICKED
+    R_STOPPED
+    R_CLOSE_STALLED
+    R_NONCES
+    R_MEMORY
+    REASONS
+
+cdef enum:  # stages
+    S_MAILBOX
+    S_POLL
+    S_ACCEPT
+    S_READ
+    S_SHAKE
+    S_OPEN
+    S_DISPATCH  # parse and act on frames
+    S_GATHER
+    S_SEAL
+    S_WRITE
+    S_SCAN
+    S_SWEEP  # whole sweep slices, sealing and writing included
+    STAGES
+
+cdef enum:
+    CODES = 32  # slots of Loop.codes, see code_slot
+
+cdef int stats_init(Loop* loop) noexcept nogil  # 0, or -1 without memory
+cdef void stats_free(Loop* loop) noexcept nogil
+cdef void count_code(Loop* loop, int code) noexcept nogil  # one session ended with it
+cdef dict stats_dict(Loop* loops, int n)
+cdef dict stages_dict(Loop* loops, int n, double cycles_per_ns)
+
+
+cdef inline void stat_add(Loop* loop, int which, int64_t v) noexcept nogil:
+    loop.count[which] += <uint64_t>v
+
+
+# Ends a stage that began at `start`; returns the cycle count now, so that stages chain with one reading each.
+cdef inline uint64_t stage_end(Loop* loop, int stage, uint64_t start, uint64_t n) noexcept nogil:
+    cdef uint64_t now = qw_cycles()
+    loop.stage_cycles[stage] += now - start
+    loop.stage_count[stage] += n
+    return now

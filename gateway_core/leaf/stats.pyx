@@ -1,0 +1,129 @@
+"""Names and sums of the counters. The order of the names is the order of the enums in stats.pxd."""
+
+from libc.stdint cimport uint64_t
+from libc.stdlib cimport calloc, free
+
+from gateway_core.types cimport Loop, layout_mark
+
+LAYOUT = layout_mark()
+
+COUNTER_NAMES = (
+    "accepted accept_errors accept_pauses refused_full refused_ip_connections refused_ip_rate refused_net64"
+    " handshakes handshakes_failed ephemerals_made_hot reject_version reject_unsupported reject_key"
+    " reject_overloaded logins refused_logins stale_commands commands events events_over bytes_in records_in"
+    " frames_in bytes_out records_out frames_out flushes partial_writes rekeys_in rekeys_out pings publishes"
+    " publishes_unheard sweeps swept relayed relay_dropped compressed dropped_normal dropped_high"
+    " dropped_budget_normal dropped_budget_high dropped_pending_normal dropped_pending_high dropped_at_close"
+    " stalls soft_limit slow_consumer rate_limited read_pauses ticks"
+).split()
+LIVE_NAMES = (
+    "connections preauth sessions topics memberships in_buffers in_bytes ws_states out_queues queued_bytes tails"
+    " batches"
+).split()
+REASON_NAMES = (
+    "peer_closed peer_reset peer_close_frame auth_timeout idle first_bytes proxy_refused proxy_malformed"
+    " upgrade_malformed upgrade_refused ws_malformed ws_text ws_closed preamble rejected shake_length shake_failed"
+    " record_length preauth_too_big aead frame frame_too_big empty_record frame_type frame_body before_auth"
+    " auth_body ack compressed rekey_place rate slow_consumer command kicked stopped close_stalled nonces memory"
+).split()
+STATE_NAMES = "free first hello waiting shaken asked live closing linger doomed".split()
+STAGE_NAMES = "mailbox poll accept read shake open dispatch gather seal write scan sweep".split()
+# Slot of Loop.codes -> close code; the last slot counts all others.
+CLOSE_CODES = (
+    0, 1000, 1001, 1002, 2000, 2001, 2002, 2003, 2004, 3000, 3001, 4000, 4001, 4002, 4003, 4004, 4005, 4006, 4007, 4008,
+)
+K_BOUNDS = ("1", "2-3", "4-7", "8-15", "16-31", "32-63", "64-127", "128+")
+
+assert len(COUNTER_NAMES) + len(LIVE_NAMES) == COUNTERS
+assert len(REASON_NAMES) == REASONS
+assert len(STAGE_NAMES) == STAGES
+
+cdef int codes[CODES]
+cdef int n_codes = len(CLOSE_CODES)
+for _i, _code in enumerate(CLOSE_CODES):
+    codes[_i] = _code
+
+
+cdef int stats_init(Loop* loop) noexcept nogil:
+    loop.count = <uint64_t*>calloc(COUNTERS + REASONS + CODES, sizeof(uint64_t))
+    if loop.count == NULL:
+        return -1
+    loop.reasons = loop.count + COUNTERS
+    loop.codes = loop.reasons + REASONS
+    return 0
+
+
+cdef void stats_free(Loop* loop) noexcept nogil:
+    free(loop.count)
+    loop.count = NULL
+
+
+cdef void count_code(Loop* loop, int code) noexcept nogil:
+    cdef int i
+    for i in range(n_codes):
+        if codes[i] == code:
+            loop.codes[i] += 1
+            return
+    loop.codes[CODES - 1] += 1
+
+
+cdef dict stats_dict(Loop* loops, int n):
+    cdef int i, j
+    cdef dict out = {}, live = {}, states = {}, reasons = {}, closes = {}
+    cdef uint64_t total
+    for j in range(len(COUNTER_NAMES)):
+        total = 0
+        for i in range(n):
+            total += loops[i].count[j]
+        out[COUNTER_NAMES[j]] = total
+    for j in range(len(LIVE_NAMES)):
+        total = 0
+        for i in range(n):
+            total += loops[i].count[L_CONNECTIONS + j]
+        live[LIVE_NAMES[j]] = total
+    for j in range(1, len(STATE_NAMES)):
+        total = 0
+        for i in range(n):
+            total += loops[i].by_state[j]
+        states[STATE_NAMES[j]] = total
+    for j in range(len(REASON_NAMES)):
+        total = 0
+        for i in range(n):
+            total += loops[i].reasons[j]
+        if total:
+            reasons[REASON_NAMES[j]] = total
+    for j in range(CODES):
+        total = 0
+        for i in range(n):
+            total += loops[i].codes[j]
+        if total:
+            closes[CLOSE_CODES[j] if j < n_codes else "other"] = total
+    k_hist = {}
+    for j in range(8):
+        total = 0
+        for i in range(n):
+            total += loops[i].k_hist[j]
+        k_hist[K_BOUNDS[j]] = total
+    out["live"] = live
+    out["states"] = states
+    out["closed_by_reason"] = reasons
+    out["closes"] = closes
+    out["k_histogram"] = k_hist
+    out["max_pause_ms"] = max([loops[i].max_pause_ns / 1e6 for i in range(n)], default=0.0)
+    out["loops"] = n
+    out["per_loop_live"] = [loops[i].count[L_SESSIONS] for i in range(n)]
+    return out
+
+
+cdef dict stages_dict(Loop* loops, int n, double cycles_per_ns):
+    cdef int i, j
+    cdef uint64_t cycles, count
+    out = {}
+    for j in range(STAGES):
+        cycles = 0
+        count = 0
+        for i in range(n):
+            cycles += loops[i].stage_cycles[j]
+            count += loops[i].stage_count[j]
+        out[STAGE_NAMES[j]] = {"ns": int(cycles / cycles_per_ns), "count": count}
+    return out
