@@ -99,6 +99,8 @@ cdef int deliver(Swarm* s, uint32_t id, const uint8_t* text, size_t size, Memo* 
     s.n.arrived += 1
     if size != s.text_size:
         s.n.foreign += 1
+        if memo != NULL:
+            memo.stamps = MEMO_STAMPS           # unfit: the note would not say this again
     if id < s.tracked:
         s.n.in_window += s.window_open
         judge(s, id, &stamp)

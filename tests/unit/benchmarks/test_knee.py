@@ -1,0 +1,53 @@
+"""The search ends next to the highest passing rate, whatever the server's limit is."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.knee import Bounds, find_knee
+from tests.support.bench_figures import measured
+
+
+@pytest.mark.parametrize("limit", [30.0, 130.0, 999.0, 70_000.0])
+def test_the_knee_is_within_a_tenth_of_the_limit(limit: float) -> None:
+    knee = find_knee(
+        lambda rate: measured(rate=rate, p99_us=1000 if rate <= limit else 900_000), Bounds(500.0), 20.0
+    )
+    assert limit / 1.1 <= knee.best.rate <= limit
+    assert knee.best.failure is None
+
+
+def test_a_start_above_the_limit_goes_down() -> None:
+    knee = find_knee(
+        lambda rate: measured(rate=rate, p99_us=1000 if rate <= 10 else 900_000), Bounds(500.0), 20.0
+    )
+    assert knee.best.failure is None
+    assert knee.best.rate <= 10
+
+
+def test_a_server_that_never_passes_reports_its_failure() -> None:
+    knee = find_knee(lambda rate: measured(rate=rate, lost=1), Bounds(500.0), 20.0)
+    assert knee.best.failure is not None
+    assert "lost 1" in knee.best.failure
+
+
+@pytest.mark.parametrize(
+    ("fault", "word"),
+    [
+        ({"lost": 3}, "lost 3"),
+        ({"duplicated": 1}, "duplicated 1"),
+        ({"reordered": 2}, "reordered 2"),
+        ({"refused": 9}, "refused"),
+        ({"closed": 1}, "closed"),
+        ({"throughput": 90.0}, "arrived in time"),
+        ({"p99_us": 600_000}, "p99 600 ms"),
+    ],
+)
+def test_every_bound_is_judged(fault: dict[str, float], word: str) -> None:
+    failure = Bounds(500.0).failure(measured(rate=100.0, **fault))
+    assert failure is not None
+    assert word in failure
+
+
+def test_a_load_within_all_bounds_passes() -> None:
+    assert Bounds(500.0).failure(measured(rate=100.0)) is None
