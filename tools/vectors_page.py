@@ -26,7 +26,8 @@ def markdown(made: dict[str, Any]) -> str:
     web = made["websocket"]
     lines += [
         f"WebSocket: `Sec-WebSocket-Key: {web['key']}` is answered by",
-        f"`Sec-WebSocket-Accept: {web['accept']}`; the preamble of suite 1 as one masked binary message is `{web['first_message']}`.",
+        f"`Sec-WebSocket-Accept: {web['accept']}`; the preamble of suite 1 as one masked",
+        f"binary message is `{web['first_message']}`.",
         "",
     ]
     for session in made["sessions"]:

@@ -149,8 +149,7 @@ class Dialer:
         settings = self._settings
         waiting = list(addresses)
         running: dict[asyncio.Task[Link], Address] = {}
-        causes: list[str] = []
-        overloaded: HandshakeRejected | None = None
+        failures: list[tuple[Address, Exception]] = []
         try:
             while waiting or running:
                 if waiting and len(running) < settings.parallel:
@@ -165,18 +164,16 @@ class Dialer:
                     error = task.exception()
                     if error is None:
                         return task.result()
-                    if isinstance(error, HandshakeRejected) and error.code == Reject.OVERLOADED:
-                        overloaded = error
                     if not isinstance(error, (OSError, QianwanError, TimeoutError)):
                         raise error
-                    causes.append(f"{address}: {error or type(error).__name__}")
+                    failures.append((address, error))
         finally:
             for task in running:
                 task.cancel()
             for result in await asyncio.gather(*running, return_exceptions=True):
                 if isinstance(result, Link):
                     result.abort()
-        raise overloaded or ConnectFailed("; ".join(causes) or "no address to connect to")
+        raise _verdict(failures)
 
     async def _attempt(self, address: Address, owner: LinkOwner) -> Link:
         """One address, within `attempt_s`; learns the key set or another suite from a REJECT and tries
@@ -206,8 +203,24 @@ class Dialer:
         self.key_set_text = keyset.encode_base64url(data)
 
 
-def retry_after_s(rejected: HandshakeRejected) -> float:
-    """The wait an OVERLOADED rejection asks for."""
-    if rejected.code != Reject.OVERLOADED or not rejected.data:
+def _verdict(failures: Sequence[tuple[Address, Exception]]) -> QianwanError:
+    """What all attempts together mean: OVERLOADED if one said so; a refusal or a bad key set if that was
+    all.
+    """
+    errors = [error for _, error in failures]
+    for error in errors:
+        if isinstance(error, HandshakeRejected) and error.code == Reject.OVERLOADED:
+            return error
+    refusals = [error for error in errors if isinstance(error, (HandshakeRejected, KeySetError))]
+    if refusals and len(refusals) == len(errors):
+        return refusals[0]
+    causes = [f"{address}: {error or type(error).__name__}" for address, error in failures]
+    return ConnectFailed("; ".join(causes) or "no address to connect to")
+
+
+def retry_after_s(refusal: QianwanError) -> float:
+    """The wait an OVERLOADED rejection asks for (1 ms at least), 0 for any other refusal."""
+    if not isinstance(refusal, HandshakeRejected) or refusal.code != Reject.OVERLOADED:
         return 0.0
-    return varint.get(rejected.data, 0)[0] / 1000
+    asked_ms = varint.get(refusal.data, 0)[0] if refusal.data else 0
+    return max(1, asked_ms) / 1000

@@ -187,7 +187,9 @@ class Inbox:
         ready: list[Message] = []
         if state is None:
             if seq > 1:
-                self._unknown.setdefault(conversation, {})[seq] = message
+                waiting = self._unknown.setdefault(conversation, {})
+                self.duplicates += seq in waiting
+                waiting[seq] = message
                 return []
             state = self._conversations[conversation] = _Conversation(1, 0)
         if seq < state.next or seq in state.held:

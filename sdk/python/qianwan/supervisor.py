@@ -74,6 +74,8 @@ class Supervisor:
         self._clock = clock
         self._sleep = sleep
         self._elsewhere = False
+        self._ever_online = False
+        self._born = 0.0
         self.link: Link | None = None
 
     async def run(self) -> None:
@@ -89,12 +91,11 @@ class Supervisor:
             link = await self._login(avoid)
         except ConnectionClosed as end:
             await self._pause(self._reconnector.after(end, 0.0), end)
-        except HandshakeRejected as rejected:
-            if retry_after_s(rejected) == 0 and rejected.code != 4:
-                raise
-            await self._pause(self._reconnector.failed(retry_after_s(rejected)), rejected)
-        except KeySetError:
-            raise
+        except (HandshakeRejected, KeySetError) as refusal:
+            wait_s = retry_after_s(refusal)
+            if not wait_s and not self._ever_online:
+                raise  # wrong settings; later it may be somebody on the path, who must not end the client
+            await self._pause(self._reconnector.failed(wait_s), refusal)
         except (OSError, TimeoutError, QianwanError) as error:
             await self._pause(self._reconnector.failed(), error)
         else:
@@ -118,6 +119,7 @@ class Supervisor:
         self._elsewhere = False
         self._reconnector.logged_in()
         self._born = self._clock()
+        self._ever_online = True
         self.link = link
         self._owner.on_change(StateChange(State.ONLINE))
         await self._owner.on_online(link, welcome)

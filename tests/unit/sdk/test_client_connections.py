@@ -1,0 +1,153 @@
+"""A gateway that refuses, moves, falls silent and dies: the client does what the codes say."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+from qianwan import (
+    Backoff,
+    ClientClosed,
+    ConnectFailed,
+    ConnectionClosed,
+    HandshakeRejected,
+    KeySetError,
+    State,
+    StateChange,
+)
+
+from tests.support.qw1_responder import frame, uv
+from tests.support.scripted_gateway import KeyRing, ScriptedGateway
+from tests.support.sdk_client import client, take, until
+
+
+def _goaway(code: int, retry_after_ms: int, jitter_ms: int) -> bytes:
+    return frame(15, uv(code) + uv(retry_after_ms) + uv(jitter_ms) + b"draining")
+
+
+async def test_goaway_moves_before_the_old_connection_ends() -> None:
+    keys = KeyRing()
+    async with ScriptedGateway(keys) as first, ScriptedGateway(keys) as second:
+        second.log, second.ids = first.log, first.ids
+        where = [first.address, second.address]
+        states: list[StateChange] = []
+        async with client(first, where=where, on_state=states.append) as alice:
+            assert await alice.join_room("lobby")
+            old = next(iter(first.peers))
+            old.say(_goaway(3000, 10, 10))
+            await until(lambda: first.goodbyes == [1000])
+            assert [change.state for change in states] == [State.CONNECTING, State.ONLINE, State.ONLINE]
+            await until(lambda: ("room.join", {"room": "lobby"}) in second.calls)
+            assert (await alice.send("bob", "from the new place")).seq == 1
+
+
+@pytest.mark.parametrize("code", [4001, 4004, 4005])
+async def test_a_4000_code_ends_the_client_for_good(code: int) -> None:
+    async with ScriptedGateway() as gateway, client(gateway) as alice:
+        room = await alice.join_room("lobby")
+        gateway.answers = lambda payload: False
+        waiting = asyncio.ensure_future(alice.send("bob", "never answered"))
+        await until(lambda: len(gateway.ids) == 1)
+        next(iter(gateway.peers)).end(code, "because")
+        for end in (take(alice, 1), anext(room)):
+            with pytest.raises(ConnectionClosed, match="because") as caught:
+                await end
+            assert caught.value.code == code
+        with pytest.raises(ClientClosed):
+            await waiting
+        with pytest.raises(ClientClosed):
+            await alice.send("bob", "too late")
+        with pytest.raises(ClientClosed):
+            await alice.call("time")
+        assert (alice.state, gateway.logins) == (State.CLOSED, 1)
+
+
+async def test_a_refused_login_is_raised_by_open() -> None:
+    async with ScriptedGateway() as gateway:
+        gateway.refuse_login = lambda token: 4001
+        with pytest.raises(ConnectionClosed, match="4001"):
+            await client(gateway).open()
+
+
+async def test_an_expired_token_is_asked_for_again_once() -> None:
+    async with ScriptedGateway() as gateway:
+        tokens = iter(["old", "alice", "unused"])
+
+        async def fetch() -> str:
+            return next(tokens)
+
+        gateway.refuse_login = lambda token: 4002 if token == "old" else 0
+        async with client(gateway, token=fetch) as alice:
+            assert alice.user == "alice"
+        gateway.refuse_login = lambda token: 4002
+        tokens = iter(["old", "older", "unused"])
+        with pytest.raises(ConnectionClosed, match="4002"):
+            await client(gateway, token=fetch).open()
+        assert next(tokens) == "unused"
+
+
+async def test_keys_are_learnt_from_the_reject_and_must_be_signed_by_the_pinned_root() -> None:
+    async with ScriptedGateway() as gateway:
+        async with client(gateway):
+            assert [greeting[6:8] for greeting in gateway.greetings] == [b"\0\0", b"\0\x07"]
+        with pytest.raises(KeySetError):
+            await client(gateway, root_key=KeyRing().root_text).open()
+        assert gateway.logins == 1
+
+
+async def test_an_unserved_suite_falls_back_and_a_named_one_does_not() -> None:
+    async with ScriptedGateway() as gateway:
+        gateway.suites = {2}
+        async with client(gateway) as alice:
+            assert alice.engine._supervisor.link is not None
+            assert alice.engine._supervisor.link.suite == 2
+        with pytest.raises(HandshakeRejected, match="code 2"):
+            await client(gateway, suite="aegis128l").open()
+
+
+async def test_an_unreachable_gateway_is_an_error_after_the_login_timeout() -> None:
+    async with ScriptedGateway() as gateway:
+        address = gateway.address
+    with pytest.raises(ConnectFailed, match=address):
+        await client(gateway, where=address, login_timeout_s=0.3).open()
+
+
+async def test_an_overloaded_gateway_is_given_its_time() -> None:
+    async with ScriptedGateway() as gateway:
+        gateway.reject = 4
+        states: list[StateChange] = []
+        opening = asyncio.ensure_future(client(gateway, on_state=states.append).open())
+        await until(lambda: any(change.state is State.WAITING for change in states))
+        assert next(c for c in states if c.state is State.WAITING).retry_in_s >= 0.05
+        gateway.reject = None
+        await opening
+
+
+async def test_a_silent_server_is_noticed_by_its_missing_pong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qianwan.heartbeat.MIN_PONG_S", 0.1)
+    monkeypatch.setattr("qianwan.heartbeat.MAX_PONG_S", 0.1)
+    async with ScriptedGateway() as gateway:
+        gateway.ping_interval_s = 1
+        async with client(gateway, "bob") as bob:
+            await until(lambda: 1 in gateway.seen)
+            gateway.pong = False
+            await until(lambda: gateway.logins == 2)
+            assert bob.state is State.ONLINE
+
+
+async def test_delays_between_attempts_come_from_the_injected_chance() -> None:
+    delays: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        delays.append(seconds)
+        await asyncio.sleep(0)
+
+    async with ScriptedGateway() as gateway:
+        gateway.refuse_login = lambda token: 2000 if len(delays) < 6 else 0
+        backoff = Backoff(base_s=0.5, cap_s=4.0)
+        async with client(gateway, backoff=backoff, rng=random.Random(9), sleep=sleep):
+            pass
+    assert len(delays) == 6
+    assert all(delay <= limit for delay, limit in zip(delays, (0.5, 1, 2, 4, 4, 4), strict=True))
+    assert len(set(delays)) == 6

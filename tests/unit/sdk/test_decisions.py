@@ -1,0 +1,117 @@
+"""Reconnecting and heartbeats: every rule of docs/PROTOCOL.md sections 14 and 15, without a clock."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from qianwan import constants as c
+from qianwan.errors import (
+    BY_CODE,
+    Advice,
+    ConnectionClosed,
+    RequestError,
+    request_error,
+)
+from qianwan.heartbeat import Beat, Heartbeat
+from qianwan.reconnect import Backoff, Reconnector
+
+BACKOFF = Backoff(base_s=0.5, cap_s=60)
+
+
+def reconnector(*, refresh: bool = False, seed: int = 1) -> Reconnector:
+    return Reconnector(BACKOFF, random.Random(seed), can_refresh_token=refresh)
+
+
+@pytest.mark.parametrize(("first", "last", "name"), c.CLOSE_RANGES)
+def test_advice_follows_the_range(first: int, last: int, name: str) -> None:
+    for code in (first, last):
+        assert ConnectionClosed(code).advice is Advice[name.upper()]
+
+
+def test_a_settled_connection_reconnects_at_once_with_jitter() -> None:
+    rules = reconnector()
+    delays = [rules.after(ConnectionClosed(code), 60).delay_s for code in (1000, 1001, 1002, 0) * 50]
+    assert 0 <= min(delays) < 0.1
+    assert 0.4 < max(delays) <= 0.5
+
+
+@pytest.mark.parametrize("code", [1001, 2000, 2001, 3000])
+def test_failures_in_a_row_back_off_with_full_jitter_up_to_the_cap(code: int) -> None:
+    samples = [[reconnector(seed=seed) for seed in range(200)], []]
+    for failure in range(12):
+        delays = [rules.after(ConnectionClosed(code), 1).delay_s for rules in samples[0]]
+        limit = min(60, 0.5 * 2**failure)
+        assert max(delays) <= limit
+        assert max(delays) > 0.9 * limit
+        assert min(delays) < 0.1 * limit
+
+
+def test_a_settled_connection_forgets_the_failures() -> None:
+    rules = reconnector()
+    for _ in range(10):
+        rules.after(ConnectionClosed(2000), 1)
+    assert rules.after(ConnectionClosed(2000), 60).delay_s <= 0.5
+
+
+def test_retry_after_is_never_undercut() -> None:
+    end = ConnectionClosed(2000, retry_after_ms=7000)
+    assert all(reconnector(seed=seed).after(end, 60).delay_s >= 7 for seed in range(50))
+    assert reconnector().failed(3.0).delay_s >= 3
+
+
+def test_elsewhere_asks_for_addresses_again() -> None:
+    assert reconnector().after(ConnectionClosed(3001), 60).elsewhere
+    assert reconnector().failed().elsewhere
+    assert not reconnector().after(ConnectionClosed(1001), 60).elsewhere
+
+
+def test_4000_never_reconnects_but_an_expired_token_is_renewed_once() -> None:
+    for code in c.CloseCode:
+        if code >= 4000:
+            assert reconnector().after(ConnectionClosed(code), 60).stop
+    rules = reconnector(refresh=True)
+    assert not rules.after(ConnectionClosed(4002), 60).stop
+    assert rules.after(ConnectionClosed(4002), 0).stop
+    rules.logged_in()
+    assert not rules.after(ConnectionClosed(4002), 60).stop
+    assert rules.after(ConnectionClosed(4001), 60).stop
+
+
+def test_every_request_code_has_its_error() -> None:
+    for code in c.RequestCode:
+        if code:
+            assert type(request_error(code)) is BY_CODE[code]
+            assert type(request_error(code)) is not RequestError
+    assert type(request_error(9999)) is RequestError
+    assert request_error(416, "slow down", {"retry_after_ms": 1500}).retry_after_s == 1.5
+
+
+def test_ping_is_due_after_silence_and_any_write_moves_it() -> None:
+    beat = Heartbeat(100, 0.0, random.Random(2))
+    assert 95 <= beat.next_check() <= 100
+    beat.wrote(50.0)
+    assert beat.check(101.0) is Beat.NOTHING
+    assert beat.check(150.0) is Beat.PING
+    assert 145 <= beat.next_check() <= 150
+
+
+def test_pong_timeout_follows_the_round_trip_within_its_bounds() -> None:
+    for round_trip, expected in ((0.01, 5), (1.0, 6), (1.4, 7.6), (3.0, 8)):
+        beat = Heartbeat(100, 0.0, random.Random(3))
+        assert beat.pong_timeout_s == 8
+        beat.pinged(100.0)
+        beat.ponged(100.0 + round_trip)
+        assert beat.pong_timeout_s == pytest.approx(expected)
+        beat.pinged(200.0)
+        beat.pinged(201.0)  # a second ping gives no new time
+        assert beat.check(200.0 + expected - 0.01) is Beat.NOTHING
+        assert beat.check(200.0 + expected + 0.01) is Beat.DEAD
+        beat.ponged(200.0 + expected)
+        assert beat.check(200.0 + expected) is Beat.NOTHING
+
+
+def test_policy_changes_the_interval() -> None:
+    beat = Heartbeat(240, 0.0, random.Random(4))
+    beat.set_interval(30)
+    assert 28.5 <= beat.next_check() <= 30
