@@ -79,7 +79,7 @@ def make_core(
         "port": port,
         "loops": settings.gateway.loops or len(os.sched_getaffinity(0)),
         "announce_topics": announce_topics,
-        "node_name": settings.node_name,
+        "node": settings.node_name,
         "ping_interval_s": settings.gateway.ping_interval_s,
         "proxy_from": tuple(settings.gateway.proxy_from),
         **settings.gateway.core,
@@ -87,8 +87,12 @@ def make_core(
     known = {field.name for field in dataclasses.fields(GatewayConfig)}
     if unknown := set(settings.gateway.core) - known:
         raise SettingsProblem(f"gateway.core: no such setting: {', '.join(sorted(unknown))}")
-    config = GatewayConfig(**{name: value for name, value in given.items() if name in known})
-    return Gateway(config, keys, key_set)
+    try:
+        config = GatewayConfig(**{name: value for name, value in given.items() if name in known})
+    except (TypeError, ValueError) as error:
+        raise SettingsProblem(f"gateway.core: {error}") from None
+    core: Core = Gateway(config, keys, key_set)
+    return core
 
 
 def event_codes() -> EventCodes:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -88,16 +88,15 @@ class GatewayNode:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._core.fileno(), self._wake)
 
-    def stop(self, timeout_s: float) -> None:
-        """Stop the core: connections are closed within `timeout_s`. The events of those closes are still
-        handled.
-        """
+    async def stop(self, timeout_s: float) -> None:
+        """Stop the core: connections are closed within `timeout_s`. Events are handled to the very last one."""
         if self._loop is None:
             return
+        await asyncio.to_thread(self._core.stop, timeout_s)
         self._loop.remove_reader(self._core.fileno())
-        self._core.stop(timeout_s)
-        self._wake()
         self._loop = None
+        while events := self._core.take_events(self._events_per_wake):
+            self.handle(events)
 
     def _wake(self) -> None:
         events = self._core.take_events(self._events_per_wake)
@@ -107,7 +106,7 @@ class GatewayNode:
         if len(events) >= self._events_per_wake and self._loop is not None:
             self._loop.call_soon(self._wake)
 
-    def handle(self, events: list[tuple[Any, ...]]) -> None:
+    def handle(self, events: Sequence[tuple[Any, ...]]) -> None:
         """Handle a batch in order; consecutive sends become one batch for the service."""
         rest = iter(events)
         while True:

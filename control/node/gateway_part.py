@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ from frame.constants import CloseCode, EventKind, FrameType
 
 SYNC_BODY = bytes([EventKind.SYNC]) + msgspec.msgpack.encode([None, 0])
 POLL_S = 0.05
+# Descriptors kept for the store, the HTTP server, the bus and logs.
+RESERVED_FILES = 256
 # A client that is sent away waits this long at least, so that another node is announced and ready.
 RETRY_AFTER_MS = 500
 
@@ -68,11 +71,14 @@ class GatewayPart:
             upstream.on_topic if upstream is not None else None,
         )
         self._node.start()
+        self.core.set_topic_budget("r/", gateway.room_normal_per_s, gateway.room_high_per_s)
 
     @property
     def capacity(self) -> int:
-        """Connections this process can hold, as far as the core's settings say; 0 when they do not."""
-        return int(self._settings.gateway.core.get("max_connections", 0))
+        """Connections this process can hold: its descriptors, or what its settings say."""
+        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_FILES
+        named = self._settings.gateway.core.get("max_connections")
+        return min(descriptors, int(named)) if named is not None else descriptors
 
     def connections(self) -> int:
         return int(self.core.stats()["live"]["connections"])
@@ -113,10 +119,10 @@ class GatewayPart:
                 return
             await asyncio.sleep(POLL_S)
 
-    def stop(self, grace_s: float) -> None:
-        if self._node is not None:
-            self._node.stop(grace_s)
-            self._node = None
+    async def stop(self, grace_s: float) -> None:
+        node, self._node = self._node, None
+        if node is not None:
+            await node.stop(grace_s)
         self.downlink.close()
 
     def stats(self) -> Mapping[str, Any]:

@@ -44,7 +44,8 @@ class LocalDownlink:
         self._do(lambda: self._core.reply(session.conn, type, request, code, payload))
 
     def reply_many(self, node: int, replies: Sequence[Reply]) -> None:
-        self._do(lambda: self._core.reply_many(replies))
+        batch = [*replies]
+        self._do(lambda: self._core.reply_many(batch))
 
     def publish(
         self, topic: str, type: int, body: bytes, priority: int = 0, exclude: Session | None = None
@@ -53,7 +54,8 @@ class LocalDownlink:
         self._do(lambda: self._core.publish(topic, type, body, priority, conn))
 
     def publish_many(self, node: int, items: Sequence[Publication]) -> None:
-        self._do(lambda: self._core.publish_many(items))
+        batch: list[tuple[str, int, bytes, int, int | None]] = [*items]
+        self._do(lambda: self._core.publish_many(batch))
 
     def join(self, session: Session, topic: str) -> None:
         self._do(lambda: self._core.join(session.conn, topic))

@@ -120,7 +120,7 @@ class Process:
             self._housekeeping.cancel()
             await asyncio.gather(self._housekeeping, return_exceptions=True)
         if self._gateway is not None:
-            self._gateway.stop(grace_s)
+            await self._gateway.stop(grace_s)
         if self._im is not None:
             await self._im.stop()
         if self._http is not None:

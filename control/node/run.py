@@ -14,6 +14,7 @@ import uvloop
 
 from control.bus.base import BusError
 from control.logs import get_logger, setup_logs
+from control.node.builders import SettingsProblem
 from control.node.process import Process
 from control.settings import Settings
 from crypto.errors import CryptoError
@@ -51,12 +52,7 @@ async def _main(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
 
-    process = Process(settings)
-    try:
-        await process.start()
-    except (OSError, BusError, CryptoError, StoreError) as error:
-        await process.stop(0.0)
-        raise StartError(str(error)) from error
+    process = await _started(settings)
     _tell_first_key(process)
     gc.collect()
     gc.freeze()
@@ -66,6 +62,19 @@ async def _main(settings: Settings) -> int:
     await process.stop(0.0 if at_once.is_set() else 2.0)
     log.info("stopped")
     return 0
+
+
+async def _started(settings: Settings) -> Process:
+    try:
+        process = Process(settings)
+    except (OSError, CryptoError, SettingsProblem) as error:
+        raise StartError(str(error)) from error
+    try:
+        await process.start()
+    except (OSError, BusError, CryptoError, StoreError, SettingsProblem) as error:
+        await process.stop(0.0)
+        raise StartError(str(error)) from error
+    return process
 
 
 async def _first_of(*waits: Coroutine[Any, Any, Any]) -> None:

@@ -123,6 +123,23 @@ class GatewaySection(Section):
             "Addresses of balancers from which a PROXY v2 header is required. Others may not send one."
         ),
     )
+    room_normal_per_s: int = Field(
+        default=20,
+        ge=0,
+        le=1_000_000,
+        description=(
+            "Chatroom messages of normal priority a receiver gets per second and room; more are dropped and"
+            " counted, because nobody can read them. 0: no limit."
+        ),
+    )
+    room_high_per_s: int = Field(
+        default=10,
+        ge=0,
+        le=1_000_000,
+        description=(
+            "The same for messages of high priority, which never compete with normal ones. 0: no limit."
+        ),
+    )
     core: dict[str, int | float | bool | str] = Field(
         default_factory=dict,
         description=(

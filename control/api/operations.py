@@ -1,0 +1,238 @@
+"""Routes made from a table: each names a method of the message service, whose argument Struct is the only
+description.
+
+Path and query parameters and the members of a JSON body become the arguments; OpenAPI shows the same Struct.
+So the rules stay in the service, and the document cannot drift from them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+import typing
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+
+import im_service
+from control.api.deps import ImDep, require
+from control.api.errors import STATUS, Problem
+from control.api.idempotency import HEADER, replayable
+from control.api.schemas.common import problems
+from control.auth.api_keys import ApiKey
+from im_service.errors import Code
+
+REF = "#/components/schemas/{name}"
+_PLACEHOLDER = re.compile(r"{(\w+)}")
+_ID = {"type": "string", "pattern": r"^[A-Za-z0-9_.@-]{1,64}$"}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """`actor` names the path, query or body member that says for whom the server acts; the method does not
+    see it.
+    """
+
+    http: str
+    path: str
+    method: str
+    tag: str
+    scope: str = "admin"
+    actor: str | None = None
+    status: int = 200
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A CALL method as the message service declares it."""
+
+    name: str
+    args: type[msgspec.Struct]
+    result: str
+    errors: tuple[Code, ...]
+    doc: str
+
+
+def declared_methods() -> dict[str, Declared]:
+    """Every marked method of the message service, found in its classes; nothing is built."""
+    found: dict[str, Declared] = {}
+    for module_info in pkgutil.walk_packages(im_service.__path__, "im_service."):
+        if ".storage" in module_info.name:
+            continue
+        module = importlib.import_module(module_info.name)
+        for kind in vars(module).values():
+            if isinstance(kind, type) and kind.__module__ == module.__name__:
+                found.update(_of_class(kind))
+    return dict(sorted(found.items()))
+
+
+def _of_class(kind: type) -> dict[str, Declared]:
+    found = {}
+    for function in vars(kind).values():
+        mark = getattr(function, "__call_method__", None)
+        if mark is not None:
+            name, errors, result, _server_only = mark
+            args = typing.get_type_hints(function)["args"]
+            doc = " ".join((function.__doc__ or "").split())
+            found[name] = Declared(name, args, result, tuple(errors), doc)
+    return found
+
+
+def make_router(operations: tuple[Operation, ...], methods: Mapping[str, Declared]) -> APIRouter:
+    """A router with one route per operation. Raises KeyError for a method the service does not have."""
+    router = APIRouter(prefix="/v1")
+    for operation in operations:
+        declared = methods[operation.method]
+        router.add_api_route(
+            operation.path,
+            _endpoint(operation, declared),
+            methods=[operation.http],
+            name=operation.method,
+            operation_id=f"{operation.http.lower()}_{operation.method.replace('.', '_')}",
+            summary=operation.summary or declared.doc.split(". ")[0],
+            description=f"{declared.doc} Answers `{declared.result}`.",
+            tags=[operation.tag],
+            status_code=operation.status,
+            response_class=Response,
+            responses=_responses(operation, declared),
+            openapi_extra=_describe(operation, declared),
+        )
+    return router
+
+
+def schemas(operations: tuple[Operation, ...], methods: Mapping[str, Declared]) -> dict[str, Any]:
+    """OpenAPI components of the argument Structs."""
+    types = {methods[operation.method].args for operation in operations}
+    _, components = msgspec.json.schema_components(
+        sorted(types, key=lambda kind: kind.__name__), ref_template=REF
+    )
+    return components
+
+
+def _endpoint(operation: Operation, declared: Declared) -> Callable[..., Awaitable[Response]]:
+    guard = require(operation.scope)
+    reads_body = operation.http not in ("GET", "DELETE")
+
+    async def endpoint(request: Request, key: Annotated[ApiKey, Depends(guard)], im: ImDep) -> Response:
+        arguments = await _arguments(request, declared.args, reads_body)
+        user = str(arguments.pop(operation.actor, "") if operation.actor else "")
+        _check(declared, arguments, strict=reads_body)
+
+        async def handle() -> Response:
+            result = await im.call(operation.method, arguments, user)
+            return Response(_encode(result), operation.status, media_type="application/json")
+
+        if operation.http == "POST":
+            return await replayable(request.app.state.idempotency, request, key.id, handle)
+        return await handle()
+
+    return endpoint
+
+
+async def _arguments(request: Request, args: type[msgspec.Struct], reads_body: bool) -> dict[str, Any]:
+    """Path parameters over body members (or query parameters, converted to the types of the Struct)."""
+    if reads_body:
+        body = await request.body()
+        try:
+            given = msgspec.json.decode(body) if body else {}
+        except msgspec.DecodeError as error:
+            raise Problem(400, "malformed", f"the body is not JSON: {error}", code=400) from None
+        if not isinstance(given, dict):
+            raise Problem(422, "invalid", "the body must be an object", code=int(Code.INVALID))
+        if request.query_params:
+            raise Problem(422, "invalid", "this route takes no query parameters", code=int(Code.INVALID))
+    else:
+        given = _query(request, args)
+    if twice := set(given) & set(request.path_params):
+        raise Problem(422, "invalid", f"{', '.join(sorted(twice))}: named in the path already")
+    return {**given, **request.path_params}
+
+
+def _query(request: Request, args: type[msgspec.Struct]) -> dict[str, Any]:
+    types = {field.encode_name: field.type for field in msgspec.structs.fields(args)}
+    given: dict[str, Any] = {}
+    for name in request.query_params:
+        values = request.query_params.getlist(name)
+        if name not in types:
+            given[name] = values[-1]
+            continue
+        value: Any = values if _is_list(types[name]) else values[-1]
+        try:
+            given[name] = msgspec.to_builtins(msgspec.convert(value, types[name], strict=False))
+        except msgspec.ValidationError as error:
+            raise Problem(422, "invalid", f"{name}: {error}", code=int(Code.INVALID)) from None
+    return given
+
+
+def _check(declared: Declared, arguments: dict[str, Any], *, strict: bool) -> None:
+    """Refuse here what the service would refuse, so that no request crosses the bus in vain."""
+    try:
+        msgspec.convert(arguments, declared.args, strict=strict)
+    except msgspec.ValidationError as error:
+        raise Problem(422, "invalid", str(error), code=int(Code.INVALID)) from None
+
+
+def _is_list(kind: Any) -> bool:
+    options = typing.get_args(kind) if typing.get_origin(kind) is not list else ()
+    return typing.get_origin(kind) in (list, tuple, set) or any(_is_list(option) for option in options)
+
+
+def _encode(result: Any) -> bytes:
+    return msgspec.json.encode({} if result is None else result)
+
+
+def _responses(operation: Operation, declared: Declared) -> dict[int | str, dict[str, Any]]:
+    statuses = {400, 401, 403, 413, 422, 429, 500, 503, 504} | {
+        STATUS.get(code, 400) for code in declared.errors
+    }
+    statuses |= {404, 409}
+    answer = {
+        "description": declared.result,
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+    return {operation.status: answer, **problems(*sorted(statuses))}
+
+
+def _describe(operation: Operation, declared: Declared) -> dict[str, Any]:
+    """Parameters and body of a route, from the Struct."""
+    in_path = _PLACEHOLDER.findall(operation.path)
+    schema = msgspec.json.schema(declared.args, ref_template=REF)
+    struct = schema["$defs"][declared.args.__name__] if "$defs" in schema else schema
+    properties: dict[str, Any] = struct.get("properties", {})
+    required = list(struct.get("required", []))
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": properties.get(name, _ID)}
+        for name in in_path
+    ]
+    rest = {name: shape for name, shape in properties.items() if name not in in_path}
+    if operation.actor and operation.actor not in in_path:
+        rest[operation.actor] = _ID
+    wanted = [name for name in required if name in rest]
+    if operation.http in ("GET", "DELETE"):
+        parameters += [
+            {"name": name, "in": "query", "required": name in wanted, "schema": shape}
+            for name, shape in rest.items()
+        ]
+        return {"parameters": parameters}
+    if operation.http == "POST":
+        parameters.append(
+            {
+                "name": HEADER,
+                "in": "header",
+                "required": False,
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+            }
+        )
+    body: dict[str, Any] = {"type": "object", "properties": rest, "additionalProperties": False}
+    if wanted:
+        body["required"] = wanted
+    return {
+        "parameters": parameters,
+        "requestBody": {"required": bool(wanted), "content": {"application/json": {"schema": body}}},
+    }
