@@ -22,13 +22,13 @@ OPEN_SERVICE: dict[str, Any] = dict.fromkeys(
     ),
     OFF,
 )
-OPEN_CORE: dict[str, Any] = {}
+OPEN_CORE: dict[str, Any] = {"inbound_per_s": 0, "ip_connections": 0, "net64_connections": 0, "ip_accepts_per_s": 0}
 RELAY_PREFIX = "u/"
 
 
 def flush_settings(k: int) -> dict[str, Any]:
     """Settings that bound the messages of one flush; none when k is 0."""
-    return {"flush_frames": k} if k else {}
+    return {"flush_messages": k, **({"flush_max_delay_ms": 0.0} if k == 1 else {})} if k else {}
 
 
 def create_room(servers: Servers, room: str) -> None:

@@ -1,0 +1,81 @@
+"""The gateway core alone: everyone may log in, rooms are topics, a SEND to a room is published at once.
+
+For figures of the core without the im service, and for counting its instructions. Prints one line of JSON with its
+port and key when it listens; ends when standard input ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import select
+import sys
+from typing import Any
+
+import msgspec
+
+from crypto.noise import generate_keypair
+from frame.constants import EventKind, FrameType
+from gateway_core import EV_AUTH, EV_CALL, EV_SEND, Gateway, GatewayConfig
+
+KEY_ID = 1
+
+
+class Bare:
+    """Answers the events of one core."""
+
+    def __init__(self, config: GatewayConfig) -> None:
+        private, self.public = generate_keypair()
+        self.core = Gateway(config, [(KEY_ID, private, self.public)], b"")
+        self.sessions = 0
+
+    def serve(self) -> None:
+        """Until standard input ends."""
+        self.core.start()
+        where = {"port": self.core.port, "key_id": KEY_ID, "server_key": self.public.hex()}
+        sys.stdout.write(json.dumps(where) + "\n")
+        sys.stdout.flush()
+        while True:
+            readable, _, _ = select.select([self.core.fileno(), sys.stdin], [], [])
+            if sys.stdin in readable:
+                break
+            for event in self.core.take_events():
+                self._on(event)
+        self.core.stop(0.0)
+
+    def _on(self, event: tuple[Any, ...]) -> None:
+        if event[0] == EV_AUTH:
+            self.sessions += 1
+            user, device, platform = _subject(event[5]), event[7], event[8]
+            body = msgspec.msgpack.encode([b"", user, 0, 0, 0, "bare"])
+            self.core.login(event[1], user, device, platform, self.sessions, body)
+        elif event[0] == EV_CALL:
+            room = msgspec.msgpack.decode(event[6])["room"]
+            self.core.join(event[1], f"r/{room}")
+            self.core.reply(event[1], FrameType.RETURN, event[4], 0, b"\x80")
+        elif event[0] == EV_SEND:
+            self._send(*event[1:])
+
+    def _send(self, conn: int, user: str, device: str, request: int, target: str, payload: bytes) -> None:
+        client_id, kind, body, _, _ = msgspec.msgpack.decode(payload)
+        message = msgspec.msgpack.encode([target, 0, 1 << 60, 1 << 40, user, client_id, kind, body, {}, None, 0])
+        self.core.publish(target, FrameType.EVENT, bytes([EventKind.ROOM_MESSAGE]) + message)
+        self.core.reply(conn, FrameType.SEND_ACK, request, 0, msgspec.msgpack.encode([1 << 60, 0, 1 << 40]))
+
+
+def _subject(token: str) -> str:
+    claims = token.split(".")[1]
+    decoded = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
+    return str(decoded["sub"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", default="{}", help="GatewayConfig fields as JSON")
+    options = parser.parse_args()
+    Bare(GatewayConfig(host="127.0.0.1", port=0, **json.loads(options.config))).serve()
+
+
+if __name__ == "__main__":
+    main()
