@@ -35,7 +35,9 @@ class Admission:
             if account.disabled_ms > now:
                 raise ImError(Code.ACCOUNT_DISABLED, None, {"until_ms": account.disabled_ms})
             kind = route.kind
-            muted = account.single_ms if kind == SINGLE else account.room_ms if kind == ROOM else account.group_ms
+            muted = (
+                account.single_ms if kind == SINGLE else account.room_ms if kind == ROOM else account.group_ms
+            )
             if muted > now:
                 raise ImError(Code.MUTED, "the account may not send here", {"until_ms": muted})
         pair = route.pair
@@ -48,9 +50,10 @@ class Admission:
             if wait is not None:
                 raise ImError(Code.BLACKLISTED)
             return self._blocked
-        elif not pair.friend:
-            if self._friend_only or (not options.plain and options.options.checkFriend is True):
-                raise ImError(Code.FORBIDDEN, "friends only")
+        elif not pair.friend and (
+            self._friend_only or (not options.plain and options.options.checkFriend is True)
+        ):
+            raise ImError(Code.FORBIDDEN, "friends only")
         wait = self._rate(state, route, now)
         if wait is not None:
             raise wait

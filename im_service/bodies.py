@@ -111,7 +111,9 @@ BODIES: dict[int, type[Struct]] = {
     MessageType.TIP: Tip,
     MessageType.CUSTOM: Custom,
 }
-DECODERS: dict[int, msgspec.msgpack.Decoder[Any]] = {int(t): msgspec.msgpack.Decoder(b) for t, b in BODIES.items()}
+DECODERS: dict[int, msgspec.msgpack.Decoder[Any]] = {
+    int(t): msgspec.msgpack.Decoder(b) for t, b in BODIES.items()
+}
 _TEXT = int(MessageType.TEXT)
 _NOTIFICATION = int(MessageType.NOTIFICATION)
 _check_text = DECODERS[_TEXT].decode

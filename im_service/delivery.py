@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import UNSET
 
 from frame.constants import FrameType
 from im_service.models import room_event
-from im_service.options import SENDER_SYNC, Resolved
+from im_service.options import Resolved
 from im_service.ports import Downlink, Publication, Reply, Session
 from im_service.routes import Route
 from im_service.sessions import Sessions, SessionState
+from im_service.storage.records import SENDER_SYNC
 
 if TYPE_CHECKING:
     from im_service.chatrooms.room import RoomState
@@ -37,7 +37,9 @@ class Outbox:
         self._runs: list[tuple[int, list[Publication]]] = []
         self._replies: dict[int, list[Reply]] = {}
 
-    def publish(self, node: int, topic: str, type: int, body: bytes, priority: int = 0, exclude: int = 0) -> None:
+    def publish(
+        self, node: int, topic: str, type: int, body: bytes, priority: int = 0, exclude: int = 0
+    ) -> None:
         """`exclude` is a connection of `node`."""
         if node != self._node and exclude:
             self._publications = []
@@ -100,7 +102,9 @@ class Delivery:
             out.publish(node, route.topic, MSG, message, 0, conn)
             return
         mine = route.mine
-        if options.bits & SENDER_SYNC and (mine is None or len(mine.live) > 1 or not self._sees_all or not conn):
+        if options.bits & SENDER_SYNC and (
+            mine is None or len(mine.live) > 1 or not self._sees_all or not conn
+        ):
             out.publish(node, route.self_topic, MSG, message, 0, conn)
 
     def _room(

@@ -13,7 +13,6 @@ import msgspec
 
 from frame.constants import RequestCode
 
-
 Code = RequestCode
 
 TEXTS: Mapping[Code, str] = {
@@ -71,5 +70,7 @@ REFUSALS: Mapping[int, bytes] = {int(code): refusal(text) for code, text in TEXT
 def rate_limited(retry_after_ms: int, what: str) -> ImError:
     """416 with the wait in milliseconds; `what` names the limit that was hit."""
     return ImError(
-        Code.RATE_LIMITED, f"too many requests: {what}", {"retry_after_ms": max(1, retry_after_ms), "limit": what}
+        Code.RATE_LIMITED,
+        f"too many requests: {what}",
+        {"retry_after_ms": max(1, retry_after_ms), "limit": what},
     )

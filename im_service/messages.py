@@ -25,7 +25,7 @@ from im_service.delivery import Delivery, Outbox
 from im_service.errors import REFUSALS, Code, ImError, refusal
 from im_service.ids import ServerIds
 from im_service.models import SendRequest, decode_send, encode, message_bytes, pack_payload
-from im_service.options import SENDER_SYNC, STORED, OptionTable, Resolved
+from im_service.options import STORED, OptionTable, Resolved
 from im_service.ports import Action, Clock, Draft, Hook, Session
 from im_service.routes import Route, Routes
 from im_service.sessions import Sessions, SessionState
@@ -35,6 +35,7 @@ from im_service.storage.records import (
     BADGE,
     RECEIPT,
     RECEIVER_NO_SENSE,
+    SENDER_SYNC,
     AppendResult,
     AppendStatus,
     NewMessage,
@@ -97,7 +98,7 @@ class Messages:
 
     def __init__(
         self, store: Store, clock: Clock, sessions: Sessions, routes: Routes, admission: Admission,
-        delivery: Delivery, ids: ServerIds, hooks: Sequence[Hook],
+        delivery: Delivery, ids: ServerIds, hooks: Sequence[Hook], receipt_members: int = 500,
     ) -> None:  # fmt: skip
         self._store = store
         self._clock = clock
@@ -107,6 +108,7 @@ class Messages:
         self._delivery = delivery
         self._ids = ids
         self._hooks = tuple(hooks)
+        self._receipt_members = receipt_members
         self._options = OptionTable()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -135,7 +137,16 @@ class Messages:
                 self._queue(
                     work,
                     Pending(
-                        state, request, route, asked.client_id, asked.type, payload, options, verdict, None, None
+                        state,
+                        request,
+                        route,
+                        asked.client_id,
+                        asked.type,
+                        payload,
+                        options,
+                        verdict,
+                        None,
+                        None,
                     ),
                     raw,
                 )
@@ -143,7 +154,7 @@ class Messages:
                 work.out.reply(session, SEND_ACK, request, error.code, error.payload())
         self._commit(work)
 
-    def _decode(self, route: Route, raw: bytes) -> tuple[SendRequest, Resolved]:
+    def _decode(self, route: Route, raw: bytes, server: bool = False) -> tuple[SendRequest, Resolved]:
         """The request and its resolved options. Raises 400, 403, 414."""
         try:
             asked = decode_send(raw)
@@ -151,8 +162,13 @@ class Messages:
             raise ImError(Code.INVALID, f"send: {error}") from None
         except msgspec.DecodeError:
             raise ImError(Code.MALFORMED) from None
-        check_body(asked.type, asked.body, route.room is not None)
-        return asked, self._options.resolve(bytes(asked.options), route.kind)
+        check_body(asked.type, asked.body, route.room is not None, server)
+        options = self._options.resolve(bytes(asked.options), route.kind)
+        if options.bits & RECEIPT and route.group is not None:
+            group = route.group.record
+            if group is not None and group.member_count > self._receipt_members:
+                raise ImError(Code.INVALID, f"groups above {self._receipt_members} members keep no receipts")
+        return asked, options
 
     def _queue(self, work: Work, entry: Pending, raw: bytes) -> None:
         """A checked send: its row joins the batch, or it is finished here if no view keeps it."""
@@ -204,7 +220,14 @@ class Messages:
         """Publish to those who may see it now, then acknowledge."""
         route = entry.route
         message = message_bytes(
-            route.conversation, seq, server_id, time_ms, route.sender, entry.client_id, entry.type, entry.payload
+            route.conversation,
+            seq,
+            server_id,
+            time_ms,
+            route.sender,
+            entry.client_id,
+            entry.type,
+            entry.payload,
         )
         delivery = self._delivery
         delivery.live(
@@ -213,6 +236,32 @@ class Messages:
         if delivery.aside is not None:
             delivery.aside.offer(entry, server_id, message)
         _accept(out, entry, server_id, seq, time_ms)
+
+    # -- the server's sends
+
+    async def send_as(self, sender: str, target: str, raw: bytes) -> list[int]:
+        """Send with the server's rights. -> [server_id, seq, time_ms]; raises ImError."""
+        route = await self._routes.make(sender, target, None)
+        work = Work(self._clock.now_ms())
+        asked, options = self._decode(route, raw, server=True)
+        receivers = await self._receivers(route, options)
+        future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+
+        def answer(code: int, payload: bytes) -> None:
+            if future.done():
+                return
+            if code:
+                future.set_exception(ImError(Code(code)))
+            else:
+                future.set_result(msgspec.msgpack.decode(payload))
+
+        payload = pack_payload(asked.body, options.wire, asked.ext)
+        entry = Pending(
+            None, 0, route, asked.client_id, asked.type, payload, options, PASSED, receivers, answer
+        )
+        self._queue(work, entry, raw)
+        self._commit(work)
+        return await future
 
     # -- lanes: sends that must wait, in order
 
@@ -236,7 +285,8 @@ class Messages:
                 try:
                     route = state.routes.get(target) or await self._routes.resolve(state, target)
                     while lane:
-                        session, request, _, raw = item = lane[0]
+                        item = lane[0]
+                        session, request, _, _ = item
                         try:
                             await self._admit_slowly(work, state, route, item)
                         except ImError as error:

@@ -49,7 +49,9 @@ Flag = bool | UnsetType
 Names = Annotated[list[str], Meta(min_length=1, max_length=MAX_TARGETS)]
 
 
-class ForcePush(Struct, forbid_unknown_fields=True, omit_defaults=True, rename={"everybody": "all", "users": "list"}):
+class ForcePush(
+    Struct, forbid_unknown_fields=True, omit_defaults=True, rename={"everybody": "all", "users": "list"}
+):
     """Push that overrides the receiver's mute: everybody, or a list of at most 100, with its own text."""
 
     everybody: bool = False
@@ -157,7 +159,9 @@ def _contradictions(o: Options, kind: str) -> None:
     if nothing_kept:
         for name in ("badge", "sessionUpdate", "receipt"):
             if getattr(o, name) is True:
-                _refuse(_TRUE.format(name, "history, roam and persistent are all false: there is nothing to keep"))
+                _refuse(
+                    _TRUE.format(name, "history, roam and persistent are all false: there is nothing to keep")
+                )
         if o.expire is not UNSET:
             _refuse('contradiction: "expire" is given but nothing is kept')
     if o.push is False:
@@ -174,7 +178,9 @@ def _contradictions(o: Options, kind: str) -> None:
 
 def _sides(o: Options) -> None:
     if o.senderNoSense is True and o.receiverNoSense is True:
-        _refuse('contradiction: "senderNoSense" and "receiverNoSense" leave a trace nowhere; use "onlineOnly"')
+        _refuse(
+            'contradiction: "senderNoSense" and "receiverNoSense" leave a trace nowhere; use "onlineOnly"'
+        )
     if o.senderNoSense is True and o.sendersync is True:
         _refuse(_TRUE.format("senderNoSense", '"sendersync" is true too'))
     if o.receiverNoSense is True:

@@ -27,7 +27,13 @@ class Route:
     )  # fmt: skip
 
     def __init__(
-        self, kind: str, conversation: str, topic: str, sender: str, account: AccountState | None, bucket: Bucket
+        self,
+        kind: str,
+        conversation: str,
+        topic: str,
+        sender: str,
+        account: AccountState | None,
+        bucket: Bucket,
     ) -> None:
         self.kind = kind
         self.conversation = conversation

@@ -91,7 +91,16 @@ class Cache(Generic[K, V, R]):
 class AccountState:
     """May this account send? Times are ends of a mute in milliseconds, 0 = none."""
 
-    __slots__ = ("__weakref__", "bucket", "disabled_ms", "group_ms", "room_ms", "single_ms", "stranger", "user")
+    __slots__ = (
+        "__weakref__",
+        "bucket",
+        "disabled_ms",
+        "group_ms",
+        "room_ms",
+        "single_ms",
+        "stranger",
+        "user",
+    )
 
     def __init__(self, user: str) -> None:
         self.user = user
@@ -161,8 +170,12 @@ class Directory:
         self.accounts: Cache[str, AccountState, Account] = Cache(
             AccountState, AccountState.update, self._read_account
         )
-        self.pairs: Cache[tuple[str, str], PairState, Relation] = Cache(PairState, PairState.update, self._read_pair)
-        self.groups: Cache[str, GroupState, Group | None] = Cache(GroupState, GroupState.update, self._read_group)
+        self.pairs: Cache[tuple[str, str], PairState, Relation] = Cache(
+            PairState, PairState.update, self._read_pair
+        )
+        self.groups: Cache[str, GroupState, Group | None] = Cache(
+            GroupState, GroupState.update, self._read_group
+        )
         self.members: Cache[tuple[str, str], MemberState, GroupMember | None] = Cache(
             MemberState, MemberState.update, self._read_member
         )

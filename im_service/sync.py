@@ -94,7 +94,10 @@ class Sync:
         """The server's clock in milliseconds."""
         return {"server_time_ms": self._clock.now_ms()}
 
-    @method("sync", result="{conversations: [[conversation, last_seq, read_seq, min_seq, acked_seq, active]], cursor, more}")
+    @method(
+        "sync",
+        result="{conversations: [[conversation, last_seq, read_seq, min_seq, acked_seq, active]], cursor, more}",
+    )
     async def sync(self, caller: Caller, args: SyncArgs) -> dict[str, Any]:
         """My conversations changed since the cursor (0 = all). A change is never missed, it may come twice."""
         page = await self._store.changed(caller.user, caller.device, args.cursor, args.limit)

@@ -5,34 +5,99 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import Any
+from typing import Annotated, Any
 
-from frame.constants import CloseCode
+from msgspec import Meta, field
+
+from frame.constants import CloseCode, Platform
+from im_service.accounts.presence import PresenceBook
+from im_service.accounts.profiles import ALL_SESSIONS
+from im_service.calls import Args, Caller, method
 from im_service.chatrooms.door import RoomDoor
-from im_service.limits import Settings
-from im_service.ports import Clock, Downlink, Session
+from im_service.errors import Code, ImError
+from im_service.ids import check_id
+from im_service.limits import LoginPolicy, Settings
+from im_service.notices import Announcer
+from im_service.ports import Clock, Presence, Session
 from im_service.sessions import Sessions, SessionState
 from im_service.state import Directory
 from im_service.storage.base import Store
-from im_service.storage.records import Login, Mark
+from im_service.storage.records import Device, Login, Mark
 
+EVERYBODY = "b/all"
+"""Topic every session hears: broadcasts."""
+MOBILE, DESKTOP, WEB, OTHER = "mobile", "desktop", "web", "other"
+CLASSES = {
+    Platform.ANDROID: MOBILE, Platform.IOS: MOBILE, Platform.WEB: WEB, Platform.WINDOWS: DESKTOP,
+    Platform.MACOS: DESKTOP, Platform.LINUX: DESKTOP,
+}  # fmt: skip
 _log = logging.getLogger("qianwan.im")
+
+
+def class_of(platform: int) -> str:
+    """mobile, desktop, web or other; policy 2 counts web with desktop."""
+    return CLASSES.get(Platform(platform), OTHER) if platform in Platform else OTHER
+
+
+def must_go(policy: LoginPolicy, newcomer: tuple[str, int], others: list[Device]) -> list[str]:
+    """Devices that a login of (device, platform) ends under a policy. `others`: live, newest login last.
+
+    1 every other; 2 those of the same class, web counting as desktop; 3 the oldest above max_devices;
+    4 those whose class the matrix excludes from the newcomer's.
+    """
+    device, platform = newcomer
+    others = [d for d in others if d.device != device]
+    if policy.number == 1:
+        return [d.device for d in others]
+    if policy.number == 2:
+        mine = _two_classes(platform)
+        return [d.device for d in others if _two_classes(d.platform) == mine]
+    if policy.number == 4:
+        mine = class_of(platform)
+        pairs = policy.exclusive
+        return [
+            d.device for d in others
+            if (mine, class_of(d.platform)) in pairs or (class_of(d.platform), mine) in pairs
+        ]  # fmt: skip
+    excess = len(others) + 1 - policy.max_devices
+    oldest = sorted(others, key=lambda d: d.last_login_ms)
+    return [d.device for d in oldest[: max(0, excess)]]
+
+
+def _two_classes(platform: int) -> str:
+    kind = class_of(platform)
+    return DESKTOP if kind == WEB else kind
+
+
+class KickArgs(Args):
+    user: str = ""
+    devices: Annotated[list[str], Meta(max_length=100)] = field(default_factory=list)
+    platforms: Annotated[list[int], Meta(max_length=16)] = field(default_factory=list)
+    reason: Annotated[int, Meta(ge=0)] = 0
+    ext: Annotated[str, Meta(max_length=512)] = ""
+
+
+class DevicesArgs(Args):
+    user: str = ""
 
 
 class Devices:
     """What happens when a session begins and ends."""
 
     def __init__(
-        self, store: Store, clock: Clock, sessions: Sessions, directory: Directory, downlink: Downlink,
-        settings: Settings, rooms: RoomDoor,
+        self, store: Store, clock: Clock, sessions: Sessions, directory: Directory, announcer: Announcer,
+        settings: Settings, rooms: RoomDoor, presence: PresenceBook, online: Presence,
     ) -> None:  # fmt: skip
         self._store = store
         self._clock = clock
         self._sessions = sessions
         self._directory = directory
-        self._downlink = downlink
+        self._announcer = announcer
+        self._downlink = announcer.downlink
         self._settings = settings
         self._rooms = rooms
+        self._presence = presence
+        self._online = online
         self._tasks: set[asyncio.Task[None]] = set()
 
     def on_login(self, session: Session, platform: int, session_id: int) -> None:
@@ -41,7 +106,9 @@ class Devices:
         self._downlink.kick(
             session.user, session.device, session_id, CloseCode.SUPERSEDED, "the same device logged in anew"
         )
+        self._downlink.join(session, EVERYBODY)
         state.ready = self._spawn(self._begin(state))
+        self._presence.changed(session.user)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -50,16 +117,25 @@ class Devices:
         return task
 
     async def _begin(self, state: SessionState) -> None:
+        """Groups, account, device row, policy. A store that is away leaves the session with less, not without."""
         session = state.session
         now = self._clock.now_ms()
         try:
             for group in await self._store.groups_of(session.user):
                 self._downlink.join(session, "g/" + group.group)
-            state.account = await self._directory.accounts.get(session.user)
+            account = state.account = await self._directory.accounts.get(session.user)
             login = await self._store.login(
                 session.user, session.device, state.platform, state.session_id, b"", now
             )
             await self._place(state, login)
+            if account.disabled_ms > now:
+                self._downlink.kick(
+                    session.user, None, ALL_SESSIONS, CloseCode.ACCOUNT_DISABLED, "the account is disabled"
+                )
+            live = {device for device, _ in self._online.devices(session.user)}
+            others = [d for d in login.others if d.device in live]
+            for device in must_go(self._settings.login_policy, (session.device, state.platform), others):
+                self._end_device(session.user, device, "another device logged in", 0, "", state.session_id)
         except Exception:
             _log.exception("login of a session failed")
 
@@ -97,6 +173,59 @@ class Devices:
             await self._store.logout(session.user, session.device, state.session_id, self._clock.now_ms())
         except Exception:
             _log.exception("logout of a session failed")
+        self._presence.changed(session.user)
+        if not self._sessions.online(session.user):
+            self._presence.gone(session.user)
+
+    def _end_device(
+        self, user: str, device: str | None, text: str, reason: int, ext: str, before: int = ALL_SESSIONS
+    ) -> None:
+        """Say why, then close: the code tells the client not to come back by itself."""
+        data = {"device": device, "reason": reason, "ext": ext, "text": text}
+        self._announcer.event("u/" + user, "kicked", data)
+        self._downlink.kick(
+            user, device, before, CloseCode.KICKED, text if not ext else f"{text}: {ext}"[:200]
+        )
+
+    @method("kick", Code.INVALID, Code.FORBIDDEN, result="{kicked: [device]}")
+    async def kick(self, caller: Caller, args: KickArgs) -> dict[str, Any]:
+        """End my sessions on these devices or platforms (never this one by platform); the server may end
+        anybody's, all of them when neither is named. The device hears reason and ext first."""
+        user = check_id(args.user or caller.user, "user")
+        if not caller.server and user != caller.user:
+            raise ImError(Code.FORBIDDEN, "only the server ends other people's sessions")
+        if not caller.server and not args.devices and not args.platforms:
+            raise ImError(Code.INVALID, "name devices or platforms")
+        if caller.server and not args.devices and not args.platforms:
+            self._end_device(user, None, "kicked", args.reason, args.ext)
+            return {"kicked": [device for device, _ in self._online.devices(user)]}
+        names = list(args.devices)
+        for device in await self._store.devices(user):
+            if device.platform in args.platforms and device.device != caller.device:
+                names.append(device.device)
+        for name in dict.fromkeys(names):
+            self._end_device(user, name, "kicked", args.reason, args.ext)
+        return {"kicked": list(dict.fromkeys(names))}
+
+    @method(
+        "devices",
+        Code.FORBIDDEN,
+        result="{devices: [{device, platform, online, last_login_ms, last_logout_ms}]}",
+    )
+    async def devices(self, caller: Caller, args: DevicesArgs) -> dict[str, Any]:
+        """My devices; the server may ask for anybody's."""
+        user = args.user or caller.user
+        if user != caller.user and not caller.server:
+            raise ImError(Code.FORBIDDEN)
+        live = {device for device, _ in self._online.devices(user)}
+        lines = [
+            {
+                "device": d.device, "platform": d.platform, "online": d.device in live,
+                "last_login_ms": d.last_login_ms, "last_logout_ms": d.last_logout_ms,
+            }
+            for d in await self._store.devices(user)
+        ]  # fmt: skip
+        return {"devices": lines}
 
     async def close(self) -> None:
         """Wait until logins and logouts under way are done."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from msgspec import Meta, Raw
+from msgspec import Meta, Raw, field
 
 from frame.constants import FrameType
 from im_service.calls import Args, Caller, method
@@ -23,7 +23,7 @@ Tags = Annotated[list[str], Meta(max_length=4)]
 
 class JoinArgs(Args):
     room: str
-    tags: Tags = []
+    tags: Tags = field(default_factory=list)
 
 
 class RoomArgs(Args):
@@ -44,7 +44,11 @@ class RoomDoor:
         self._notice_members = settings.room_notice_members
 
     @method(
-        "room.join", Code.ROOM_NOT_FOUND, Code.ROOM_BLACKLISTED, Code.CONFLICT, result="{room, online, attributes, recent}"
+        "room.join",
+        Code.ROOM_NOT_FOUND,
+        Code.ROOM_BLACKLISTED,
+        Code.CONFLICT,
+        result="{room, online, attributes, recent}",
     )
     async def join(self, caller: Caller, args: JoinArgs) -> dict[str, Any]:
         """Enter a room with this connection, in up to 4 tags. Several rooms a connection; a repeat changes the tags."""
@@ -64,7 +68,12 @@ class RoomDoor:
                 self._tell(room, "room.enter", caller.user, state)
         self._set_tags(state, room, tags)
         recent = [Raw(message) for message in room.ring]
-        return {"room": args.room, "online": room.online, "attributes": room.info.attributes, "recent": recent}
+        return {
+            "room": args.room,
+            "online": room.online,
+            "attributes": room.info.attributes,
+            "recent": recent,
+        }
 
     def _set_tags(self, state: SessionState, room: RoomState, tags: tuple[str, ...]) -> None:
         before = state.tags.get(room.room, ())

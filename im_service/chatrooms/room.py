@@ -15,11 +15,11 @@ from msgspec import UNSET, Meta, Struct
 
 from im_service.errors import Code, ImError
 from im_service.limits import Bucket, Limiter, Rate, Settings
-from im_service.options import HISTORY, Resolved
+from im_service.options import Resolved
 from im_service.sessions import SessionState
 from im_service.state import Cache
 from im_service.storage.base import Store
-from im_service.storage.records import Role, Room, RoomMember
+from im_service.storage.records import HISTORY, Role, Room, RoomMember
 
 MAX_REMEMBERED = 10_000
 """Rooms kept in memory when nobody is in them (for their recent ring); the least used goes first."""
@@ -35,7 +35,9 @@ class RoomInfo(Struct, omit_defaults=True):
     ring: Annotated[int, Meta(ge=0, le=200)] = 0  # recent messages a newcomer gets
     notices: bool = True  # tell who enters and leaves, while the room is small
     queue_by_managers: bool = False
-    normal_per_s: Annotated[float, Meta(ge=-1)] = -1  # messages a member gets, -1 = the service's default, 0 = no limit
+    normal_per_s: Annotated[
+        float, Meta(ge=-1)
+    ] = -1  # messages a member gets, -1 = the service's default, 0 = no limit
     high_per_s: Annotated[float, Meta(ge=-1)] = -1
 
 
@@ -132,7 +134,9 @@ class RoomState:
         if self.tag_mutes:
             for tag in state.tags.get(self.room, ()):
                 if self.tag_mutes.get(tag, 0) > now and not self.manages(state.session.user):
-                    raise ImError(Code.ROOM_MUTED, f"the tag {tag} is muted", {"until_ms": self.tag_mutes[tag]})
+                    raise ImError(
+                        Code.ROOM_MUTED, f"the tag {tag} is muted", {"until_ms": self.tag_mutes[tag]}
+                    )
         if self.record is not None and self.record.mute_all and not self.manages(state.session.user):
             raise ImError(Code.ROOM_MUTED_ALL)
 

@@ -107,6 +107,6 @@ class RecordingDownlink:
     def kick(self, user: str, device: str | None, before_session: int, code: int, text: str) -> None:
         for connection in self.connections.values():
             session = connection.session
-            if session.user == user and device in (None, session.device) and connection.closed is None:
-                if connection.session_id < before_session:
-                    connection.closed, connection.text = int(code), text
+            mine = session.user == user and device in (None, session.device)
+            if mine and connection.closed is None and connection.session_id < before_session:
+                connection.closed, connection.text = int(code), text

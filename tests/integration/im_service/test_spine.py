@@ -46,7 +46,12 @@ async def test_a_burst_in_one_batch_keeps_its_order(tmp_path: Path) -> None:
 
         alice, bob = await world.login("alice"), await world.login("bob")
         batch = [
-            (alice.session, 1000 + i, "u/bob", msgspec.msgpack.encode([f"c{i}", 0, {"text": str(i)}, None, None]))
+            (
+                alice.session,
+                1000 + i,
+                "u/bob",
+                msgspec.msgpack.encode([f"c{i}", 0, {"text": str(i)}, None, None]),
+            )
             for i in range(300)
         ]
         world.im.on_sends(batch[:150])

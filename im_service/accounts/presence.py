@@ -1,0 +1,109 @@
+"""Presence: a snapshot at subscribe, then every change until the subscription ends.
+
+Subscriptions live in the memory of this process and end with the subscriber's last session here.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from frame.constants import FrameType
+from im_service.calls import Args, Caller, method
+from im_service.errors import Code, ImError
+from im_service.ids import check_id
+from im_service.limits import Settings
+from im_service.models import presence_event
+from im_service.ports import Clock, Downlink, Presence
+
+EVENT = int(FrameType.EVENT)
+
+
+class SubscribeArgs(Args):
+    users: Annotated[list[str], Meta(min_length=1)]
+    seconds: Annotated[int, Meta(ge=1)] = 3600
+
+
+class UnsubscribeArgs(Args):
+    users: Annotated[list[str], Meta(min_length=1)]
+
+
+class PresenceBook:
+    """Who watches whom."""
+
+    def __init__(self, clock: Clock, downlink: Downlink, presence: Presence, settings: Settings) -> None:
+        self._clock = clock
+        self._downlink = downlink
+        self._presence = presence
+        self._per_call = settings.presence_per_call
+        self._most = settings.presence_subscriptions
+        self._min_ms = settings.presence_min_ms
+        self._max_ms = settings.presence_max_ms
+        self._watches: dict[str, OrderedDict[str, int]] = {}  # watcher -> watched -> end, oldest first
+        self._watchers: dict[str, set[str]] = {}  # watched -> watchers
+
+    @method(
+        "presence.subscribe",
+        Code.INVALID,
+        result="{states: [{user, online, devices: [{device, platform}]}], until_ms}",
+    )
+    async def subscribe(self, caller: Caller, args: SubscribeArgs) -> dict[str, Any]:
+        """Hear when these users come and go, for a minute to 30 days; the answer says how they are now.
+        At most 100 a call and 3000 in all: above it the oldest subscriptions end."""
+        if len(args.users) > self._per_call:
+            raise ImError(Code.INVALID, f"at most {self._per_call} users a call")
+        now = self._clock.now_ms()
+        until = now + min(max(args.seconds * 1000, self._min_ms), self._max_ms)
+        mine = self._watches.setdefault(caller.user, OrderedDict())
+        users = [check_id(user, "user") for user in dict.fromkeys(args.users)]
+        for user in users:
+            mine.pop(user, None)
+            mine[user] = until
+            self._watchers.setdefault(user, set()).add(caller.user)
+        while len(mine) > self._most:
+            oldest, _ = mine.popitem(last=False)
+            self._forget(caller.user, oldest)
+        return {"states": [self._state(user) for user in users], "until_ms": until}
+
+    def _state(self, user: str) -> dict[str, Any]:
+        devices = [{"device": d, "platform": p} for d, p in self._presence.devices(user)]
+        return {"user": user, "online": self._presence.online(user), "devices": devices}
+
+    @method("presence.unsubscribe")
+    async def unsubscribe(self, caller: Caller, args: UnsubscribeArgs) -> dict[str, Any]:
+        """Hear of these users no more."""
+        mine = self._watches.get(caller.user, OrderedDict())
+        for user in args.users:
+            if mine.pop(user, None) is not None:
+                self._forget(caller.user, user)
+        return {}
+
+    def _forget(self, watcher: str, user: str) -> None:
+        watchers = self._watchers.get(user)
+        if watchers is not None:
+            watchers.discard(watcher)
+            if not watchers:
+                del self._watchers[user]
+
+    def changed(self, user: str) -> None:
+        """A session of this user began or ended: tell who watches."""
+        watchers = self._watchers.get(user)
+        if not watchers:
+            return
+        now = self._clock.now_ms()
+        state = self._state(user)
+        body = presence_event(user, state["devices"], state["online"])
+        for watcher in list(watchers):
+            mine = self._watches.get(watcher, OrderedDict())
+            if mine.get(user, 0) <= now:
+                mine.pop(user, None)
+                self._forget(watcher, user)
+                continue
+            self._downlink.publish("u/" + watcher, EVENT, body)
+
+    def gone(self, user: str) -> None:
+        """The last session of this user ended: what he watched is forgotten."""
+        for watched in self._watches.pop(user, OrderedDict()):
+            self._forget(user, watched)

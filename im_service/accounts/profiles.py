@@ -1,0 +1,152 @@
+"""Hosted profiles, and what administrators decide about accounts: disabling, mutes by module."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from frame.constants import CloseCode
+from im_service.calls import Args, Caller, method
+from im_service.errors import Code, ImError
+from im_service.ids import check_id
+from im_service.models import encode
+from im_service.notices import Announcer
+from im_service.ports import Clock, PeersPort
+from im_service.state import Directory
+from im_service.storage.base import Store
+from im_service.storage.records import FOREVER, Account, Profile
+
+ALL_SESSIONS = (1 << 63) - 1
+
+
+class ProfileInfo(Struct, omit_defaults=True):
+    """What people see of an account."""
+
+    nick: Annotated[str, Meta(max_length=64)] = ""
+    icon: Annotated[str, Meta(max_length=2048)] = ""
+    sign: Annotated[str, Meta(max_length=256)] = ""
+    gender: Annotated[int, Meta(ge=0, le=2)] = 0
+    birth: Annotated[str, Meta(max_length=16)] = ""
+    ext: Annotated[str, Meta(max_length=1024)] = ""
+
+
+_decode_profile = msgspec.msgpack.Decoder(ProfileInfo).decode
+
+
+class ProfileArgs(Args):
+    nick: Annotated[str, Meta(max_length=64)] | None = None
+    icon: Annotated[str, Meta(max_length=2048)] | None = None
+    sign: Annotated[str, Meta(max_length=256)] | None = None
+    gender: Annotated[int, Meta(ge=0, le=2)] | None = None
+    birth: Annotated[str, Meta(max_length=16)] | None = None
+    ext: Annotated[str, Meta(max_length=1024)] | None = None
+
+
+class UsersArgs(Args):
+    users: Annotated[list[str], Meta(min_length=1, max_length=100)]
+
+
+class UserArgs(Args):
+    user: str
+
+
+class DisableArgs(Args):
+    user: str
+    seconds: Annotated[int, Meta(ge=-1)] = -1
+    text: Annotated[str, Meta(max_length=256)] = ""
+
+
+class ModuleMuteArgs(Args):
+    user: str
+    single_s: Annotated[int, Meta(ge=-1)] | None = None
+    group_s: Annotated[int, Meta(ge=-1)] | None = None
+    room_s: Annotated[int, Meta(ge=-1)] | None = None
+
+
+def describe(profile: Profile) -> dict[str, Any]:
+    info = _decode_profile(profile.info) if profile.info else ProfileInfo()
+    return {"user": profile.user, "rev": profile.rev, **msgspec.structs.asdict(info)}
+
+
+def _end(now: int, seconds: int) -> int:
+    """seconds > 0 from now, -1 for ever, 0 not at all."""
+    return FOREVER if seconds < 0 else now + seconds * 1000 if seconds else 0
+
+
+class Profiles:
+    """Profiles and the administration of accounts."""
+
+    def __init__(
+        self, store: Store, clock: Clock, directory: Directory, announcer: Announcer, peers: PeersPort
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._directory = directory
+        self._announcer = announcer
+        self._peers = peers
+
+    @method("profile.set", Code.INVALID, result="{user, rev, nick, icon, sign, gender, birth, ext}")
+    async def set_profile(self, caller: Caller, args: ProfileArgs) -> dict[str, Any]:
+        """Change my profile; absent keys stay."""
+        user = check_id(caller.user, "user")
+        found = await self._store.profiles([user])
+        info = _decode_profile(found[0].info) if found and found[0].info else ProfileInfo()
+        asked = {k: v for k, v in msgspec.structs.asdict(args).items() if v is not None}
+        info = msgspec.structs.replace(info, **asked)
+        profile = await self._store.set_profile(user, encode(info), self._clock.now_ms())
+        self._announcer.mine(user, "profile", describe(profile), caller.session)
+        return describe(profile)
+
+    @method("profile.get", result="{profiles: [{user, nick, ...}]}")
+    async def get_profiles(self, caller: Caller, args: UsersArgs) -> dict[str, Any]:
+        """Profiles of these users; those who have none are left out."""
+        return {"profiles": [describe(p) for p in await self._store.profiles(args.users)]}
+
+    @method(
+        "account.get", server_only=True,
+        result="{user, known, disabled_until_ms, mute_single_ms, mute_group_ms, mute_room_ms}",
+    )  # fmt: skip
+    async def get_account(self, caller: Caller, args: UserArgs) -> dict[str, Any]:
+        """What administrators decided about an account."""
+        return self._account((await self._store.accounts([args.user]))[args.user])
+
+    def _account(self, account: Account) -> dict[str, Any]:
+        return {
+            "user": account.user, "known": account.known, "disabled_until_ms": account.disabled_until_ms,
+            "mute_single_ms": account.mute_single_ms, "mute_group_ms": account.mute_group_ms,
+            "mute_room_ms": account.mute_room_ms,
+        }  # fmt: skip
+
+    @method("account.disable", Code.INVALID, result="{user, disabled_until_ms, ...}", server_only=True)
+    async def disable(self, caller: Caller, args: DisableArgs) -> dict[str, Any]:
+        """Disable an account for seconds (-1 for ever) and close its sessions; 0 enables it again."""
+        user = check_id(args.user, "user")
+        now = self._clock.now_ms()
+        account = await self._store.set_account(user, now, disabled_until_ms=_end(now, args.seconds))
+        self._remember(account)
+        if args.seconds:
+            text = args.text or "the account is disabled"
+            self._announcer.downlink.kick(user, None, ALL_SESSIONS, CloseCode.ACCOUNT_DISABLED, text)
+        return self._account(account)
+
+    @method("account.mute", Code.INVALID, result="{user, mute_single_ms, ...}", server_only=True)
+    async def mute(self, caller: Caller, args: ModuleMuteArgs) -> dict[str, Any]:
+        """Mute an account in single chats, groups or rooms for seconds: -1 for ever, 0 lifts, absent stays."""
+        user = check_id(args.user, "user")
+        now = self._clock.now_ms()
+        if args.single_s is None and args.group_s is None and args.room_s is None:
+            raise ImError(Code.INVALID, "name at least one module")
+        account = await self._store.set_account(
+            user, now,
+            mute_single_ms=None if args.single_s is None else _end(now, args.single_s),
+            mute_group_ms=None if args.group_s is None else _end(now, args.group_s),
+            mute_room_ms=None if args.room_s is None else _end(now, args.room_s),
+        )  # fmt: skip
+        self._remember(account)
+        return self._account(account)
+
+    def _remember(self, account: Account) -> None:
+        self._directory.accounts.apply(account.user, account)
+        self._peers.changed("account", account.user)

@@ -1,0 +1,195 @@
+"""Friends, blacklist, mute list: what one user holds about another. Every change reaches the owner's other devices."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from im_service.calls import Args, Caller, method
+from im_service.errors import Code, ImError
+from im_service.ids import check_id
+from im_service.limits import Settings
+from im_service.notices import Announcer
+from im_service.ports import Clock, PeersPort
+from im_service.state import Directory
+from im_service.storage.base import Store
+from im_service.storage.errors import StoreFull
+from im_service.storage.records import Relation, Request
+
+REQUEST_FRIEND = 3
+REFUSED = 2
+Text = Annotated[str, Meta(max_length=500)]
+
+
+class UserArgs(Args):
+    user: str
+
+
+class FriendArgs(Args):
+    user: str
+    text: Text = ""
+
+
+class DecideArgs(Args):
+    id: int
+    accept: bool
+
+
+class AliasArgs(Args):
+    user: str
+    alias: Annotated[str, Meta(max_length=64)] | None = None
+    ext: Annotated[str, Meta(max_length=1024)] | None = None
+
+
+class SetArgs(Args):
+    user: str
+    on: bool = True
+
+
+class ListArgs(Args):
+    cursor: Annotated[int, Meta(ge=0)] = 0
+    limit: Annotated[int, Meta(ge=1, le=500)] = 200
+
+
+class RequestsArgs(Args):
+    after: Annotated[int, Meta(ge=0)] = 0
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+
+
+def describe(row: Relation) -> dict[str, Any]:
+    return {
+        "user": row.other, "friend": row.friend, "black": row.black, "muted": row.muted, "alias": row.alias,
+        "ext": row.ext.decode(), "time_ms": row.time_ms,
+    }  # fmt: skip
+
+
+def describe_request(request: Request) -> dict[str, Any]:
+    return {
+        "id": request.id, "user": request.by, "text": request.text, "state": request.state, "time_ms": request.time_ms,
+    }  # fmt: skip
+
+
+class Relations:
+    """Relations between users."""
+
+    def __init__(
+        self, store: Store, clock: Clock, directory: Directory, announcer: Announcer, peers: PeersPort,
+        settings: Settings,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._clock = clock
+        self._directory = directory
+        self._announcer = announcer
+        self._peers = peers
+        self._limit = settings.friends_max
+
+    def _other(self, caller: Caller, user: str) -> str:
+        check_id(caller.user, "user")
+        if user == caller.user:
+            raise ImError(Code.INVALID, "this takes somebody else")
+        return check_id(user, "user")
+
+    async def _changed(self, caller: Caller, *pairs: tuple[str, str]) -> None:
+        """Senders must see it, and so must the devices of the owners."""
+        for owner, other in pairs:
+            await self._directory.pairs.refresh((owner, other))
+            self._peers.changed("pair", f"{owner} {other}")
+        for (owner, _), row in (await self._store.relation_pairs(pairs)).items():
+            skip = caller.session if owner == caller.user else None
+            self._announcer.mine(owner, "relation", describe(row), skip)
+
+    async def _befriend(self, caller: Caller, a: str, b: str) -> bool:
+        try:
+            done = await self._store.befriend(a, b, self._clock.now_ms(), self._limit)
+        except StoreFull:
+            raise ImError(Code.CONFLICT, f"at most {self._limit} friends") from None
+        await self._changed(caller, (a, b), (b, a))
+        return done.value
+
+    @method("friend.add", Code.CONFLICT, Code.FORBIDDEN, result="{changed}")
+    async def add(self, caller: Caller, args: UserArgs) -> dict[str, Any]:
+        """Become friends at once, both ways. Not with somebody whose blacklist I am on."""
+        other = self._other(caller, args.user)
+        pair = await self._store.relation_pairs([(other, caller.user)])
+        if pair[other, caller.user].black and not caller.server:
+            raise ImError(Code.FORBIDDEN, "not allowed")
+        return {"changed": await self._befriend(caller, caller.user, other)}
+
+    @method("friend.request", Code.FORBIDDEN, result="{id}")
+    async def request(self, caller: Caller, args: FriendArgs) -> dict[str, Any]:
+        """Ask to become friends; the other accepts or refuses."""
+        other = self._other(caller, args.user)
+        pair = await self._store.relation_pairs([(other, caller.user)])
+        if pair[other, caller.user].black:
+            raise ImError(Code.FORBIDDEN, "not allowed")
+        done = await self._store.open_request(
+            "u/" + other, REQUEST_FRIEND, caller.user, caller.user, args.text, self._clock.now_ms()
+        )
+        self._announcer.mine(other, "friend.request", describe_request(done.value))
+        return {"id": done.value.id}
+
+    @method("friend.decide", Code.NOT_FOUND, Code.CONFLICT)
+    async def decide(self, caller: Caller, args: DecideArgs) -> dict[str, Any]:
+        """Accept or refuse a friend request made to me."""
+        scope = "u/" + caller.user
+        request = await self._store.request(scope, args.id)
+        if request.state:
+            raise ImError(Code.CONFLICT, "this was decided already")
+        if args.accept:
+            await self._befriend(caller, caller.user, request.by)
+        else:
+            await self._store.decide_request(scope, args.id, REFUSED, self._clock.now_ms())
+        data = {"user": caller.user, "accepted": args.accept}
+        self._announcer.mine(request.by, "friend.decided", data)
+        return {}
+
+    @method("friend.requests", result="{requests: [{id, user, text, state, time_ms}], more}")
+    async def requests(self, caller: Caller, args: RequestsArgs) -> dict[str, Any]:
+        """Friend requests made to me that are open."""
+        page = await self._store.requests("u/" + caller.user, 0, args.after, args.limit)
+        return {"requests": [describe_request(r) for r in page.items], "more": page.more}
+
+    @method("friend.remove", result="{changed}")
+    async def remove(self, caller: Caller, args: UserArgs) -> dict[str, Any]:
+        """Be friends no more, both ways."""
+        other = self._other(caller, args.user)
+        done = await self._store.unfriend(caller.user, other, self._clock.now_ms())
+        await self._changed(caller, (caller.user, other), (other, caller.user))
+        return {"changed": done.value}
+
+    @method("friend.alias", result="{user, friend, alias, ext, ...}")
+    async def alias(self, caller: Caller, args: AliasArgs) -> dict[str, Any]:
+        """My name for somebody, and the application's own text about him."""
+        other = self._other(caller, args.user)
+        ext = None if args.ext is None else args.ext.encode()
+        row = await self._store.set_relation(
+            caller.user, other, self._clock.now_ms(), alias=args.alias, ext=ext
+        )
+        await self._changed(caller, (caller.user, other))
+        return describe(row)
+
+    @method("relation.black")
+    async def black(self, caller: Caller, args: SetArgs) -> dict[str, Any]:
+        """Put somebody on my blacklist: his messages do not reach me any more. Or take him off it."""
+        other = self._other(caller, args.user)
+        await self._store.set_relation(caller.user, other, self._clock.now_ms(), black=args.on)
+        await self._changed(caller, (caller.user, other))
+        return {}
+
+    @method("relation.mute")
+    async def mute(self, caller: Caller, args: SetArgs) -> dict[str, Any]:
+        """Mute list: his messages reach me, but are not pushed."""
+        other = self._other(caller, args.user)
+        await self._store.set_relation(caller.user, other, self._clock.now_ms(), muted=args.on)
+        await self._changed(caller, (caller.user, other))
+        return {}
+
+    @method(
+        "relations", result="{relations: [{user, friend, black, muted, alias, ext, time_ms}], cursor, more}"
+    )
+    async def relations(self, caller: Caller, args: ListArgs) -> dict[str, Any]:
+        """Relations changed since the cursor (0 = all); one that ended comes with everything off."""
+        page = await self._store.relations(caller.user, args.cursor, args.limit)
+        cursor = page.items[-1].change if page.items else args.cursor
+        return {"relations": [describe(r) for r in page.items], "cursor": cursor, "more": page.more}

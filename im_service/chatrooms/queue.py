@@ -1,0 +1,112 @@
+"""A room's ordered key-value queue (for example who speaks next). Transient elements go when their owner leaves."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from im_service.calls import Args, Caller, method
+from im_service.chatrooms.door import RoomArgs
+from im_service.chatrooms.room import RoomState, RoomTable
+from im_service.errors import Code, ImError
+from im_service.limits import Settings
+from im_service.notices import Announcer
+from im_service.storage.base import Store
+from im_service.storage.errors import StoreFull
+from im_service.storage.records import QueueItem
+
+
+class PutArgs(Args):
+    room: str
+    key: Annotated[str, Meta(min_length=1, max_length=128)]
+    value: Annotated[str, Meta(max_length=4096)] = ""
+    transient: bool = False
+    front: bool = False
+
+
+class PollArgs(Args):
+    room: str
+    key: str | None = None
+
+
+def describe(item: QueueItem) -> dict[str, Any]:
+    return {"key": item.key, "value": item.value, "owner": item.owner, "transient": item.transient}
+
+
+class RoomQueue:
+    """Add, take, list, drop; every change is told to the room."""
+
+    def __init__(self, store: Store, table: RoomTable, announcer: Announcer, settings: Settings) -> None:
+        self._store = store
+        self._table = table
+        self._announcer = announcer
+        self._limit = settings.room_queue
+
+    async def _room(self, caller: Caller, name: str, write: bool) -> RoomState:
+        room = await self._table.get(name)
+        if room.record is None or room.record.closed:
+            raise ImError(Code.ROOM_NOT_FOUND)
+        if caller.server or room.manages(caller.user):
+            return room
+        if caller.user not in room.members:
+            raise ImError(Code.NOT_IN_ROOM)
+        if write and room.info.queue_by_managers:
+            raise ImError(Code.FORBIDDEN, "owner and managers change this queue")
+        return room
+
+    def _tell(self, room: RoomState, op: str, items: list[QueueItem]) -> None:
+        data = {"room": room.room, "op": op, "keys": [item.key for item in items]}
+        if op == "put":
+            data["items"] = [describe(item) for item in items]
+        self._announcer.event(room.topic, "room.queue", data)
+
+    @method("room.queue.put", Code.ROOM_NOT_FOUND, Code.NOT_IN_ROOM, Code.FORBIDDEN, Code.CONFLICT)
+    async def put(self, caller: Caller, args: PutArgs) -> dict[str, Any]:
+        """Add an element at the end (or front), or change it in place. Other people's elements are the managers'."""
+        room = await self._room(caller, args.room, True)
+        if not caller.server and not room.manages(caller.user):
+            for item in await self._store.queue(args.room):
+                if item.key == args.key and item.owner != caller.user:
+                    raise ImError(Code.FORBIDDEN, "this element is somebody else's")
+        item = QueueItem(args.key, args.value, caller.user or "@system", args.transient, 0)
+        try:
+            await self._store.queue_put(args.room, [item], self._limit, args.front)
+        except StoreFull:
+            raise ImError(Code.CONFLICT, f"a queue has at most {self._limit} elements") from None
+        self._tell(room, "put", [item])
+        return {}
+
+    @method("room.queue.poll", Code.ROOM_NOT_FOUND, Code.NOT_IN_ROOM, Code.FORBIDDEN, result="{item|nil}")
+    async def poll(self, caller: Caller, args: PollArgs) -> dict[str, Any]:
+        """Take the first element, or this one. Who is no manager takes his own only."""
+        room = await self._room(caller, args.room, True)
+        if not caller.server and not room.manages(caller.user):
+            mine = [item for item in await self._store.queue(args.room) if item.owner == caller.user]
+            if args.key not in [item.key for item in mine]:
+                raise ImError(Code.FORBIDDEN, "this element is not yours")
+        item = await self._store.queue_poll(args.room, args.key)
+        if item is not None:
+            self._tell(room, "poll", [item])
+        return {"item": None if item is None else describe(item)}
+
+    @method(
+        "room.queue.list",
+        Code.ROOM_NOT_FOUND,
+        Code.NOT_IN_ROOM,
+        result="{items: [{key, value, owner, transient}]}",
+    )
+    async def items(self, caller: Caller, args: RoomArgs) -> dict[str, Any]:
+        """All elements in order."""
+        await self._room(caller, args.room, False)
+        return {"items": [describe(item) for item in await self._store.queue(args.room)]}
+
+    @method("room.queue.drop", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, result="{dropped}")
+    async def drop(self, caller: Caller, args: RoomArgs) -> dict[str, Any]:
+        """Empty the queue. Owner and managers do."""
+        room = await self._room(caller, args.room, True)
+        if not caller.server and not room.manages(caller.user):
+            raise ImError(Code.FORBIDDEN, "owner and managers empty a queue")
+        gone = await self._store.queue_clear(args.room)
+        self._tell(room, "drop", gone)
+        return {"dropped": len(gone)}

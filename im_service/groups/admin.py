@@ -1,0 +1,246 @@
+"""Making, changing and ending groups; owner, managers, mutes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from im_service.calls import Caller, method
+from im_service.errors import Code, ImError
+from im_service.groups.context import GroupContext, Place
+from im_service.groups.model import (
+    MODES,
+    CreateArgs,
+    GroupArgs,
+    GroupInfo,
+    MuteAllArgs,
+    MuteArgs,
+    NickArgs,
+    NoArgs,
+    RoleArgs,
+    TransferArgs,
+    UpdateArgs,
+    changes_of,
+    describe,
+    encode_info,
+)
+from im_service.ids import ServerIds, check_id
+from im_service.notices import Note, rows
+from im_service.storage.errors import StoreFull
+from im_service.storage.records import FOREVER, Role
+
+
+class GroupAdmin:
+    """What owners and managers decide."""
+
+    def __init__(self, context: GroupContext, ids: ServerIds) -> None:
+        self._c = context
+        self._ids = ids
+
+    def _note(self, caller: Caller, group: str, event: str, **data: Any) -> Note:
+        return self._c.announcer.group(group, caller.user, event, data)
+
+    @method(
+        "group.create",
+        Code.CONFLICT,
+        Code.GROUP_FULL,
+        Code.INVALID,
+        result="{group, owner, limit, members, ...}",
+    )
+    async def create(self, caller: Caller, args: CreateArgs) -> dict[str, Any]:
+        """Make a group with me as owner (the server names one) and these first members; an id is made if none is given."""
+        now = self._c.clock.now_ms()
+        owner = check_id(args.owner if caller.server and args.owner else caller.user, "owner")
+        group = check_id(args.group, "group") if args.group else f"{self._ids.next(now):x}"
+        settings = self._c.settings
+        limit = args.limit or settings.group_members
+        if limit > settings.group_members_max:
+            raise ImError(Code.INVALID, f"a group has at most {settings.group_members_max} members")
+        if not caller.server and len(await self._c.store.groups_of(owner)) >= settings.groups_per_user:
+            raise ImError(Code.CONFLICT, f"at most {settings.groups_per_user} groups a user")
+        members = [check_id(user, "member") for user in dict.fromkeys(args.members) if user != owner]
+        info = GroupInfo(**changes_of(args))
+        note = self._note(caller, group, "group.create", owner=owner, members=members, name=info.name)
+        try:
+            done = await self._c.store.create_group(
+                group, owner, encode_info(info), members, limit, now, rows([note])
+            )
+        except StoreFull:
+            raise ImError(Code.GROUP_FULL) from None
+        await self._c.came(group, [owner, *members])
+        self._c.announcer.publish([note], done.notices)
+        return describe(done.value)
+
+    @method(
+        "group.info", Code.GROUP_NOT_FOUND, result="{group, owner, limit, members, mute_all, name, join, ...}"
+    )
+    async def info(self, caller: Caller, args: GroupArgs) -> dict[str, Any]:
+        """What a group is; anybody may ask who knows its id."""
+        return describe((await self._c.place(caller, args.group)).group)
+
+    @method("group.mine", result="{groups: [{group, ...}]}")
+    async def mine(self, caller: Caller, args: NoArgs) -> dict[str, Any]:
+        """The groups I am in."""
+        return {"groups": [describe(group) for group in await self._c.store.groups_of(caller.user)]}
+
+    @method(
+        "group.update", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN, result="{group, ...}"
+    )
+    async def update(self, caller: Caller, args: UpdateArgs) -> dict[str, Any]:
+        """Change name, texts and modes. Modes and limit are the owner's and managers'."""
+        changes = changes_of(args)
+        limit = args.limit
+
+        async def step(place: Place) -> dict[str, Any]:
+            sensitive = limit is not None or any(name in MODES for name in changes)
+            if not place.manages and (sensitive or place.info.update != "all"):
+                raise ImError(Code.FORBIDDEN, "owner and managers change this")
+            if limit is not None and limit > self._c.settings.group_members_max:
+                raise ImError(
+                    Code.INVALID, f"a group has at most {self._c.settings.group_members_max} members"
+                )
+            info = msgspec.structs.replace(place.info, **changes)
+            note = self._note(caller, args.group, "group.update", changes=changes)
+            done = await self._c.store.update_group(
+                args.group, self._c.clock.now_ms(), info=encode_info(info), member_limit=limit,
+                rev=place.group.rev, notices=rows([note]),
+            )  # fmt: skip
+            await self._c.refresh(args.group)
+            self._c.announcer.publish([note], done.notices)
+            return describe(done.value)
+
+        return await self._c.change(caller, args.group, step)
+
+    @method("group.dismiss", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN)
+    async def dismiss(self, caller: Caller, args: GroupArgs) -> dict[str, Any]:
+        """End the group. The owner's to decide; what was said stays readable for those who were in it."""
+
+        async def step(place: Place) -> dict[str, Any]:
+            if not place.owns:
+                raise ImError(Code.FORBIDDEN, "the owner dismisses a group")
+            note = self._note(caller, args.group, "group.dismiss")
+            done = await self._c.store.dismiss_group(
+                args.group, self._c.clock.now_ms(), place.group.rev, rows([note])
+            )
+            self._c.announcer.publish([note], done.notices)
+            await self._c.went(args.group, done.value)
+            return {}
+
+        return await self._c.change(caller, args.group, step)
+
+    @method(
+        "group.transfer", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN, result="{group, ...}"
+    )
+    async def transfer(self, caller: Caller, args: TransferArgs) -> dict[str, Any]:
+        """Make another member the owner; the old one stays a member, or leaves."""
+
+        async def step(place: Place) -> dict[str, Any]:
+            if not place.owns:
+                raise ImError(Code.FORBIDDEN, "the owner transfers a group")
+            if args.user == place.group.owner:
+                raise ImError(Code.INVALID, "this user owns the group already")
+            if args.user not in await self._c.states(args.group, [args.user]):
+                raise ImError(Code.NOT_GROUP_MEMBER, "the new owner must be a member")
+            before = place.group.owner
+            note = self._note(caller, args.group, "group.transfer", user=args.user, left=args.leave)
+            done = await self._c.store.transfer_group(
+                args.group, args.user, args.leave, self._c.clock.now_ms(), place.group.rev, rows([note])
+            )
+            self._c.announcer.publish([note], done.notices)
+            if args.leave:
+                await self._c.went(args.group, [before])
+            await self._c.refresh(args.group, [before, args.user])
+            return describe(done.value)
+
+        return await self._c.change(caller, args.group, step)
+
+    @method("group.role", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN)
+    async def role(self, caller: Caller, args: RoleArgs) -> dict[str, Any]:
+        """Make members managers, or managers members. The owner's to decide."""
+        role = Role.MANAGER if args.role == "manager" else Role.MEMBER
+        for user in dict.fromkeys(args.users):
+
+            async def step(place: Place, user: str = user) -> None:
+                if not place.owns:
+                    raise ImError(Code.FORBIDDEN, "the owner names managers")
+                await self._change_member(caller, place, user, "group.role", {"role": args.role}, role=role)
+
+            await self._c.change(caller, args.group, step)
+        return {}
+
+    @method("group.nick", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN)
+    async def nick(self, caller: Caller, args: NickArgs) -> dict[str, Any]:
+        """My name in this group; owner and managers may name members too."""
+        user = args.user or caller.user
+
+        async def step(place: Place) -> dict[str, Any]:
+            if user != caller.user:
+                await self._outranks(place, user)
+            await self._change_member(caller, place, user, "group.nick", {"nick": args.nick}, nick=args.nick)
+            return {}
+
+        return await self._c.change(caller, args.group, step)
+
+    @method("group.mute", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN, result="{until_ms}")
+    async def mute(self, caller: Caller, args: MuteArgs) -> dict[str, Any]:
+        """Mute one member: seconds > 0 for that long, -1 until lifted, 0 lifts. Managers mute members only."""
+        now = self._c.clock.now_ms()
+        until = FOREVER if args.seconds < 0 else now + args.seconds * 1000 if args.seconds else 0
+
+        async def step(place: Place) -> dict[str, Any]:
+            await self._outranks(place, args.user)
+            data = {"until_ms": until}
+            await self._change_member(caller, place, args.user, "group.mute", data, muted_until_ms=until)
+            return data
+
+        return await self._c.change(caller, args.group, step)
+
+    @method("group.mute_all", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN)
+    async def mute_all(self, caller: Caller, args: MuteAllArgs) -> dict[str, Any]:
+        """Only owner and managers speak while this is on."""
+
+        async def step(place: Place) -> dict[str, Any]:
+            if not place.manages:
+                raise ImError(Code.FORBIDDEN, "owner and managers mute a group")
+            note = self._note(caller, args.group, "group.mute_all", on=args.on)
+            done = await self._c.store.update_group(
+                args.group,
+                self._c.clock.now_ms(),
+                mute_all=args.on,
+                rev=place.group.rev,
+                notices=rows([note]),
+            )
+            await self._c.refresh(args.group)
+            self._c.announcer.publish([note], done.notices)
+            return {}
+
+        return await self._c.change(caller, args.group, step)
+
+    async def _outranks(self, place: Place, user: str) -> None:
+        """The caller must stand above this member. 403, 802."""
+        if not place.manages:
+            raise ImError(Code.FORBIDDEN, "owner and managers do this")
+        other = (await self._c.states(place.group.group, [user])).get(user)
+        if other is None:
+            raise ImError(Code.NOT_GROUP_MEMBER, "not a member")
+        if other.role == Role.OWNER or (other.role == Role.MANAGER and not place.owns):
+            raise ImError(Code.FORBIDDEN, "this member ranks as high")
+
+    async def _change_member(
+        self, caller: Caller, place: Place, user: str, event: str, data: dict[str, Any], *,
+        role: Role | None = None, nick: str | None = None, muted_until_ms: int | None = None,
+    ) -> None:  # fmt: skip
+        group = place.group.group
+        member = (await self._c.states(group, [user])).get(user)
+        if member is None:
+            raise ImError(Code.NOT_GROUP_MEMBER, "not a member")
+        if role is not None and member.role == Role.OWNER:
+            raise ImError(Code.FORBIDDEN, "the owner's role moves by transfer")
+        note = self._note(caller, group, event, user=user, **data)
+        done = await self._c.store.update_member(
+            group, user, self._c.clock.now_ms(), role=role, nick=nick, muted_until_ms=muted_until_ms,
+            rev=place.group.rev, notices=rows([note]),
+        )  # fmt: skip
+        await self._c.refresh(group, [user])
+        self._c.announcer.publish([note], done.notices)

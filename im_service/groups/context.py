@@ -1,0 +1,109 @@
+"""What every group call needs: the group as it is now, the caller's place in it, and what follows a change.
+
+Checks hold until the commit: a change names the revision it was checked against, and is checked again when the
+group moved on meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import NamedTuple, TypeVar
+
+from im_service.calls import Caller
+from im_service.errors import Code, ImError
+from im_service.groups.model import GroupInfo, info_of
+from im_service.limits import Settings
+from im_service.notices import Announcer
+from im_service.ports import Clock, PeersPort
+from im_service.state import Directory
+from im_service.storage.base import Store
+from im_service.storage.errors import StoreConflict
+from im_service.storage.records import Group, GroupMember, Role
+
+T = TypeVar("T")
+ATTEMPTS = 8
+"""A group that changes this often under a call is answered 409."""
+
+
+class Place(NamedTuple):
+    """A group and the caller in it; `me` is None for the server and for outsiders."""
+
+    group: Group
+    info: GroupInfo
+    me: GroupMember | None
+    server: bool
+
+    @property
+    def manages(self) -> bool:
+        return self.server or (self.me is not None and self.me.role in (Role.OWNER, Role.MANAGER))
+
+    @property
+    def owns(self) -> bool:
+        return self.server or (self.me is not None and self.me.role == Role.OWNER)
+
+
+class GroupContext:
+    """Shared by the group services."""
+
+    def __init__(
+        self, store: Store, clock: Clock, directory: Directory, announcer: Announcer, peers: PeersPort,
+        settings: Settings,
+    ) -> None:  # fmt: skip
+        self.store = store
+        self.clock = clock
+        self.directory = directory
+        self.announcer = announcer
+        self.peers = peers
+        self.settings = settings
+
+    async def place(self, caller: Caller, group: str) -> Place:
+        """The group now and the caller's membership. 803."""
+        found = await self.store.groups([group])
+        if not found:
+            raise ImError(Code.GROUP_NOT_FOUND)
+        me = None
+        if caller.user:
+            me = (await self.store.member_states([(group, caller.user)])).get((group, caller.user))
+        return Place(found[0], info_of(found[0]), me, caller.server)
+
+    async def inside(self, caller: Caller, group: str) -> Place:
+        """As `place`; 802 for those who are not in it."""
+        place = await self.place(caller, group)
+        if place.me is None and not place.server:
+            raise ImError(Code.NOT_GROUP_MEMBER)
+        return place
+
+    async def change(self, caller: Caller, group: str, step: Callable[[Place], Awaitable[T]]) -> T:
+        """Run check-and-change again while the group moves under it."""
+        for _ in range(ATTEMPTS):
+            place = await self.inside(caller, group)
+            try:
+                return await step(place)
+            except StoreConflict:
+                continue
+        raise ImError(Code.CONFLICT, "the group changes too often")
+
+    async def states(self, group: str, users: Iterable[str]) -> dict[str, GroupMember]:
+        """Those of the users who are members."""
+        found = await self.store.member_states([(group, user) for user in users])
+        return {user: member for (_, user), member in found.items()}
+
+    async def refresh(self, group: str, users: Sequence[str] = ()) -> None:
+        """After a commit: what senders remember of the group and these members is read again, here and elsewhere."""
+        await self.directory.groups.refresh(group)
+        self.peers.changed("group", group)
+        for user in users:
+            await self.directory.members.refresh((group, user))
+            self.peers.changed("member", f"{group} {user}")
+
+    async def came(self, group: str, users: Sequence[str]) -> None:
+        """New members: their connections hear the group from now on."""
+        for user in users:
+            self.announcer.downlink.join_user(user, "g/" + group)
+        await self.refresh(group, users)
+
+    async def went(self, group: str, users: Sequence[str]) -> None:
+        """Gone members: their connections hear the group no more."""
+        for user in users:
+            self.announcer.downlink.leave_user(user, "g/" + group)
+        await self.refresh(group, users)

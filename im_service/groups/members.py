@@ -1,0 +1,235 @@
+"""Coming and going: invitations, applications, joining, leaving, removal, lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from im_service.calls import Caller, method
+from im_service.errors import Code, ImError
+from im_service.groups.context import ATTEMPTS, GroupContext, Place
+from im_service.groups.model import (
+    ACCEPTED,
+    JOIN_CLOSED,
+    JOIN_FREE,
+    REFUSED,
+    REQUEST_INVITE,
+    REQUEST_JOIN,
+    DecideArgs,
+    GroupArgs,
+    InviteArgs,
+    JoinArgs,
+    MembersArgs,
+    RequestsArgs,
+    describe_member,
+)
+from im_service.ids import check_id
+from im_service.notices import rows
+from im_service.storage.errors import StoreConflict, StoreFull
+from im_service.storage.records import Request, Role
+
+
+def describe_request(request: Request) -> dict[str, Any]:
+    return {
+        "id": request.id, "group": request.scope[2:], "kind": "join" if request.kind == REQUEST_JOIN else "invite",
+        "user": request.user, "by": request.by, "text": request.text, "state": request.state,
+        "time_ms": request.time_ms,
+    }  # fmt: skip
+
+
+class GroupMembers:
+    """Who is in a group."""
+
+    def __init__(self, context: GroupContext) -> None:
+        self._c = context
+
+    async def _add(self, caller: Caller, place: Place, users: Sequence[str], event: str) -> list[str]:
+        """Add, tell, let them hear. 801."""
+        group = place.group.group
+        states = await self._c.states(group, users)
+        fresh = [user for user in users if user not in states]
+        if not fresh:
+            return []
+        note = self._c.announcer.group(group, caller.user, event, {"users": fresh})
+        try:
+            done = await self._c.store.add_members(
+                group, fresh, self._c.clock.now_ms(), history=place.info.history, rev=place.group.rev,
+                notices=rows([note]),
+            )  # fmt: skip
+        except StoreFull:
+            raise ImError(Code.GROUP_FULL) from None
+        await self._c.came(group, done.value)
+        self._c.announcer.publish([note], done.notices)
+        return done.value
+
+    @method(
+        "group.invite", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN, Code.GROUP_FULL,
+        result="{added: [user], invited: [user]}",
+    )  # fmt: skip
+    async def invite(self, caller: Caller, args: InviteArgs) -> dict[str, Any]:
+        """Bring users in. In a group with `agree` they are asked first (the server adds them at once)."""
+        users = [check_id(user, "user") for user in dict.fromkeys(args.users)]
+
+        async def step(place: Place) -> dict[str, Any]:
+            if not place.manages and place.info.invite != "all":
+                raise ImError(Code.FORBIDDEN, "owner and managers invite")
+            if place.info.agree and not caller.server:
+                return {"added": [], "invited": await self._ask(caller, place, users, args.text)}
+            return {"added": await self._add(caller, place, users, "group.invite"), "invited": []}
+
+        return await self._c.change(caller, args.group, step)
+
+    async def _ask(self, caller: Caller, place: Place, users: Sequence[str], text: str) -> list[str]:
+        group = place.group.group
+        members = await self._c.states(group, users)
+        asked = []
+        for user in users:
+            if user in members:
+                continue
+            done = await self._c.store.open_request(
+                "g/" + group, REQUEST_INVITE, user, caller.user, text, self._c.clock.now_ms()
+            )
+            self._c.announcer.event("u/" + user, "group.invited", describe_request(done.value))
+            asked.append(user)
+        return asked
+
+    @method("group.join", Code.GROUP_NOT_FOUND, Code.FORBIDDEN, Code.GROUP_FULL, result="{joined, id}")
+    async def join(self, caller: Caller, args: JoinArgs) -> dict[str, Any]:
+        """Come into a free group, or ask owner and managers of one with approval. id = the application's."""
+        for _ in range(ATTEMPTS):
+            place = await self._c.place(caller, args.group)
+            if place.me is not None:
+                return {"joined": True, "id": 0}
+            if place.info.join == JOIN_CLOSED:
+                raise ImError(Code.FORBIDDEN, "nobody joins this group by himself")
+            if place.info.join != JOIN_FREE:
+                return await self._apply(caller, place, args.text)
+            try:
+                await self._add(caller, place, [caller.user], "group.join")
+            except StoreConflict:
+                continue
+            return {"joined": True, "id": 0}
+        raise ImError(Code.CONFLICT, "the group changes too often")
+
+    async def _apply(self, caller: Caller, place: Place, text: str) -> dict[str, Any]:
+        group = place.group.group
+        done = await self._c.store.open_request(
+            "g/" + group, REQUEST_JOIN, caller.user, caller.user, text, self._c.clock.now_ms()
+        )
+        for user in await self._deciders(group):
+            self._c.announcer.event("u/" + user, "group.applied", describe_request(done.value))
+        return {"joined": False, "id": done.value.id}
+
+    async def _deciders(self, group: str) -> list[str]:
+        """Owner and managers."""
+        found: list[str] = []
+        after, more = "", True
+        while more:
+            page = await self._c.store.members(group, after, 1000)
+            found += [m.user for m in page.items if m.role in (Role.OWNER, Role.MANAGER)]
+            after, more = page.items[-1].user if page.items else after, page.more
+        return found
+
+    @method(
+        "group.requests",
+        Code.GROUP_NOT_FOUND,
+        Code.FORBIDDEN,
+        result="{requests: [{id, group, kind, user, by, text, state, time_ms}], more}",
+    )
+    async def requests(self, caller: Caller, args: RequestsArgs) -> dict[str, Any]:
+        """Open applications to a group (owner and managers), or, without a group, my own invitations and applications."""
+        if args.group:
+            place = await self._c.inside(caller, args.group)
+            if not place.manages:
+                raise ImError(Code.FORBIDDEN, "owner and managers see applications")
+            page = await self._c.store.requests("g/" + args.group, 0, args.after, args.limit)
+        else:
+            page = await self._c.store.requests_of(caller.user, args.after, args.limit)
+        lines = [describe_request(r) for r in page.items if r.scope.startswith("g/")]
+        return {"requests": lines, "more": page.more}
+
+    @method("group.decide", Code.NOT_FOUND, Code.FORBIDDEN, Code.GROUP_FULL, Code.CONFLICT)
+    async def decide(self, caller: Caller, args: DecideArgs) -> dict[str, Any]:
+        """Accept or refuse: owner and managers an application, the invited user an invitation."""
+        request = await self._c.store.request("g/" + args.group, args.id)
+        if request.state:
+            raise ImError(Code.CONFLICT, "this was decided already")
+        for _ in range(ATTEMPTS):
+            place = await self._c.place(caller, args.group)
+            if not caller.server:
+                if request.kind == REQUEST_INVITE and request.user != caller.user:
+                    raise ImError(Code.FORBIDDEN, "the invited user decides")
+                if request.kind == REQUEST_JOIN and not place.manages:
+                    raise ImError(Code.FORBIDDEN, "owner and managers decide")
+            if not args.accept:
+                await self._c.store.decide_request(
+                    "g/" + args.group, args.id, REFUSED, self._c.clock.now_ms()
+                )
+                break
+            try:
+                await self._add(caller, place, [request.user], "group.join")
+            except StoreConflict:
+                continue
+            break
+        else:
+            raise ImError(Code.CONFLICT, "the group changes too often")
+        state = ACCEPTED if args.accept else REFUSED
+        told = describe_request(request._replace(state=state))
+        for user in {request.user, request.by} - {caller.user}:
+            self._c.announcer.event("u/" + user, "group.decided", told)
+        return {}
+
+    @method("group.leave", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN)
+    async def leave(self, caller: Caller, args: GroupArgs) -> dict[str, Any]:
+        """Go. The owner transfers or dismisses instead."""
+
+        async def step(place: Place) -> dict[str, Any]:
+            if place.me is None:
+                raise ImError(Code.NOT_GROUP_MEMBER)
+            if place.me.role == Role.OWNER:
+                raise ImError(Code.FORBIDDEN, "the owner transfers or dismisses the group")
+            await self._remove(caller, place, [caller.user], "group.leave")
+            return {}
+
+        return await self._c.change(caller, args.group, step)
+
+    @method(
+        "group.kick", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN, result="{removed: [user]}"
+    )
+    async def kick(self, caller: Caller, args: InviteArgs) -> dict[str, Any]:
+        """Remove members. Managers remove members, the owner also managers; nobody removes the owner."""
+
+        async def step(place: Place) -> dict[str, Any]:
+            if not place.manages:
+                raise ImError(Code.FORBIDDEN, "owner and managers remove members")
+            for member in (await self._c.states(args.group, args.users)).values():
+                if member.role == Role.OWNER or (member.role == Role.MANAGER and not place.owns):
+                    raise ImError(Code.FORBIDDEN, f"{member.user} ranks as high")
+            return {"removed": await self._remove(caller, place, args.users, "group.kick", args.text)}
+
+        return await self._c.change(caller, args.group, step)
+
+    async def _remove(
+        self, caller: Caller, place: Place, users: Sequence[str], event: str, text: str = ""
+    ) -> list[str]:
+        group = place.group.group
+        data = {"users": list(users)} | ({"text": text} if text else {})
+        note = self._c.announcer.group(group, caller.user, event, data)
+        done = await self._c.store.remove_members(
+            group, users, self._c.clock.now_ms(), place.group.rev, rows([note])
+        )
+        self._c.announcer.publish([note], done.notices)
+        await self._c.went(group, done.value)
+        return done.value
+
+    @method(
+        "group.members",
+        Code.GROUP_NOT_FOUND,
+        Code.NOT_GROUP_MEMBER,
+        result="{members: [{user, role, nick, muted_until_ms, joined_ms}], more}",
+    )
+    async def members(self, caller: Caller, args: MembersArgs) -> dict[str, Any]:
+        """The members in order of their ids; `after` = the last id of the page before."""
+        await self._c.inside(caller, args.group)
+        page = await self._c.store.members(args.group, args.after, args.limit)
+        return {"members": [describe_member(member) for member in page.items], "more": page.more}

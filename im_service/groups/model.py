@@ -1,0 +1,169 @@
+"""What a group is set to, and the arguments of group calls."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from im_service.calls import Args
+from im_service.storage.records import Group, GroupMember, Role
+
+JOIN_FREE, JOIN_APPROVAL, JOIN_CLOSED = "free", "approval", "closed"
+REQUEST_JOIN, REQUEST_INVITE = 1, 2
+OPEN, ACCEPTED, REFUSED = 0, 1, 2
+
+Name = Annotated[str, Meta(max_length=128)]
+Text = Annotated[str, Meta(max_length=4096)]
+Users = Annotated[list[str], Meta(min_length=1, max_length=500)]
+JoinMode = Literal["free", "approval", "closed"]
+Who = Literal["managers", "all"]
+
+
+class GroupInfo(Struct, omit_defaults=True):
+    """Stored as msgpack with the group's row.
+
+    join: free, approval (owner or managers decide) or closed. invite: who may invite. agree: an invited user must
+    accept. update: who may change name and texts. history: newcomers see what was said before them.
+    """
+
+    name: Name = ""
+    intro: Text = ""
+    announcement: Text = ""
+    icon: Annotated[str, Meta(max_length=2048)] = ""
+    ext: Text = ""
+    join: JoinMode = "approval"
+    invite: Who = "managers"
+    agree: bool = False
+    update: Who = "managers"
+    history: bool = True
+
+
+_decode_info = msgspec.msgpack.Decoder(GroupInfo).decode
+encode_info = msgspec.msgpack.Encoder().encode
+
+
+def info_of(group: Group) -> GroupInfo:
+    return _decode_info(group.info) if group.info else GroupInfo()
+
+
+class GroupChanges(Args):
+    """Settings in create and update; absent = as they are."""
+
+    name: Name | None = None
+    intro: Text | None = None
+    announcement: Text | None = None
+    icon: Annotated[str, Meta(max_length=2048)] | None = None
+    ext: Text | None = None
+    join: JoinMode | None = None
+    invite: Who | None = None
+    agree: bool | None = None
+    update: Who | None = None
+    history: bool | None = None
+
+
+SETTINGS = tuple(GroupInfo.__struct_fields__)
+MODES = ("join", "invite", "agree", "update", "history")
+
+
+def changes_of(args: GroupChanges) -> dict[str, Any]:
+    """The settings given."""
+    return {name: value for name in SETTINGS if (value := getattr(args, name)) is not None}
+
+
+def describe(group: Group) -> dict[str, Any]:
+    """A group as calls return it."""
+    return {
+        "group": group.group, "owner": group.owner, "limit": group.member_limit, "members": group.member_count,
+        "mute_all": group.mute_all, "created_ms": group.created_ms, "rev": group.rev,
+        **msgspec.structs.asdict(info_of(group)),
+    }  # fmt: skip
+
+
+ROLES = {Role.MEMBER: "member", Role.MANAGER: "manager", Role.OWNER: "owner", Role.RESTRICTED: "restricted"}
+
+
+def describe_member(member: GroupMember) -> dict[str, Any]:
+    return {
+        "user": member.user, "role": ROLES[member.role], "nick": member.nick,
+        "muted_until_ms": member.muted_until_ms, "joined_ms": member.joined_ms,
+    }  # fmt: skip
+
+
+class CreateArgs(GroupChanges, kw_only=True):
+    group: str = ""
+    owner: str = ""
+    members: Annotated[list[str], Meta(max_length=500)] = field(default_factory=list)
+    limit: Annotated[int, Meta(ge=1)] = 0
+
+
+class UpdateArgs(GroupChanges, kw_only=True):
+    group: str
+    limit: Annotated[int, Meta(ge=1)] | None = None
+
+
+class GroupArgs(Args):
+    group: str
+
+
+class NoArgs(Args):
+    pass
+
+
+class MembersArgs(Args):
+    group: str
+    after: str = ""
+    limit: Annotated[int, Meta(ge=1, le=500)] = 100
+
+
+class InviteArgs(Args):
+    group: str
+    users: Users
+    text: Annotated[str, Meta(max_length=500)] = ""
+
+
+class JoinArgs(Args):
+    group: str
+    text: Annotated[str, Meta(max_length=500)] = ""
+
+
+class RequestsArgs(Args):
+    group: str = ""
+    after: Annotated[int, Meta(ge=0)] = 0
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+
+
+class DecideArgs(Args):
+    group: str
+    id: int
+    accept: bool
+
+
+class TransferArgs(Args):
+    group: str
+    user: str
+    leave: bool = False
+
+
+class RoleArgs(Args):
+    group: str
+    users: Users
+    role: Literal["manager", "member"]
+
+
+class NickArgs(Args):
+    group: str
+    nick: Annotated[str, Meta(max_length=64)]
+    user: str = ""
+
+
+class MuteArgs(Args):
+    group: str
+    user: str
+    seconds: Annotated[int, Meta(ge=-1)] = -1
+
+
+class MuteAllArgs(Args):
+    group: str
+    on: bool

@@ -1,0 +1,115 @@
+"""Messages the service writes itself: recalls, edits, group events. They lie in the log like any message.
+
+A notice is committed in the transaction of the change it tells of (the store takes both), so a device that was away
+meets it in order when it pulls. Its body is {"event": name, ...}, its type 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from frame.constants import FrameType, MessageType
+from im_service.ids import ServerIds, split_single
+from im_service.models import encode, message_bytes, notice_event, pack_payload
+from im_service.options import CONTROL_BITS, NOTICE_BITS
+from im_service.ports import Clock, Copy, CopyPort, Downlink, Session
+from im_service.storage.records import (
+    RECEIVER_NO_SENSE,
+    SENDER_NO_SENSE,
+    AppendResult,
+    AppendStatus,
+    NewMessage,
+    StoredMessage,
+)
+
+MSG = int(FrameType.MSG)
+EVENT = int(FrameType.EVENT)
+NOTIFICATION = int(MessageType.NOTIFICATION)
+SYSTEM = "@system"
+"""Sender of what no user did."""
+
+
+class Note(NamedTuple):
+    """A notice row and the topics that hear it."""
+
+    row: NewMessage
+    topics: tuple[str, ...]
+
+
+class Announcer:
+    """Builds notice rows and publishes them after their commit; also sends plain events."""
+
+    def __init__(self, clock: Clock, ids: ServerIds, downlink: Downlink, copy: CopyPort | None) -> None:
+        self._clock = clock
+        self._ids = ids
+        self.downlink = downlink
+        self._copy = copy
+
+    def _row(self, conversation: str, sender: str, event: str, data: dict[str, Any], bits: int) -> NewMessage:
+        now = self._clock.now_ms()
+        server_id = self._ids.next(now)
+        payload = pack_payload(encode({"event": event, **data}))
+        return NewMessage(
+            conversation, sender, f"n{server_id}", b"", server_id, now, NOTIFICATION, payload, bits
+        )
+
+    def about(self, message: StoredMessage, event: str, data: dict[str, Any]) -> Note:
+        """A notice about a stored message, visible to exactly the sides that see the message.
+
+        It counts as written by the message's sender; `data` says who acted.
+        """
+        sides = message.bits & (SENDER_NO_SENSE | RECEIVER_NO_SENSE)
+        body = {"seq": message.seq, "server_id": message.server_id, "client_id": message.client_id, **data}
+        row = self._row(message.conversation, message.sender, event, body, CONTROL_BITS | sides)
+        return Note(row, topics_of(message))
+
+    def group(self, group: str, actor: str, event: str, data: dict[str, Any]) -> Note:
+        """A notice all members of a group see."""
+        conversation = "g/" + group
+        row = self._row(conversation, actor or SYSTEM, event, {"by": actor or SYSTEM, **data}, NOTICE_BITS)
+        return Note(row, (conversation,))
+
+    def publish(self, notes: Sequence[Note], results: Sequence[AppendResult]) -> None:
+        """Live delivery of committed notices."""
+        for note, result in zip(notes, results, strict=False):
+            if result.status != AppendStatus.NEW:
+                continue
+            row = note.row
+            message = message_bytes(
+                row.conversation, result.seq, result.server_id, result.time_ms, row.sender, row.client_id,
+                row.type, row.payload,
+            )  # fmt: skip
+            for topic in note.topics:
+                self.downlink.publish(topic, MSG, message)
+            self.copy("notice", message)
+
+    def copy(self, event: str, body: bytes, env: str | None = None) -> None:
+        """Offer an event to third parties."""
+        if self._copy is not None:
+            self._copy.offer([Copy(event, env, body)])
+
+    def event(self, topic: str, name: str, data: dict[str, Any], exclude: Session | None = None) -> None:
+        """A droppable EVENT to a topic."""
+        self.downlink.publish(topic, EVENT, notice_event(name, data), 0, exclude)
+
+    def mine(self, user: str, name: str, data: dict[str, Any], exclude: Session | None = None) -> None:
+        """An EVENT to all devices of a user but the one that asked."""
+        self.event("u/" + user, name, data, exclude)
+
+
+def topics_of(message: StoredMessage) -> tuple[str, ...]:
+    """Topics of the sides that see a message."""
+    if not message.conversation.startswith("s/"):
+        return (message.conversation,)
+    users: tuple[str, ...] = split_single(message.conversation)
+    if message.bits & RECEIVER_NO_SENSE:
+        users = (message.sender,)
+    elif message.bits & SENDER_NO_SENSE:
+        users = tuple(user for user in users if user != message.sender)
+    return tuple("u/" + user for user in users)
+
+
+def rows(notes: Sequence[Note]) -> list[NewMessage]:
+    """What the store gets."""
+    return [note.row for note in notes]

@@ -1,0 +1,244 @@
+"""Taking back, deleting, editing and reacting: what happens to a message after it was sent.
+
+A recall or edit is one transaction: the row changes and a notice is appended to the same conversation, so a device
+that was away learns of it in order. If the notice reaches a device before the message, the tombstone wins: the row
+a device pulls later is the tombstone already.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Raw
+
+from frame.constants import MessageType
+from im_service import ids
+from im_service.access import Access
+from im_service.bodies import check_body
+from im_service.calls import Args, Caller, method
+from im_service.errors import Code, ImError
+from im_service.limits import Settings
+from im_service.models import EMPTY_MAP, encode, pack_payload, unpack_payload
+from im_service.notices import Announcer, rows, topics_of
+from im_service.ports import Clock, PushPort
+from im_service.storage.base import Store
+from im_service.storage.records import FILTERED, RECALLED, RECEIVER_NO_SENSE, StoredMessage
+from im_service.sync import Conversation, Seq
+
+TEXT = int(MessageType.TEXT)
+Seqs = Annotated[list[Seq], Meta(min_length=1, max_length=100)]
+
+
+class RecallArgs(Args):
+    conversation: Conversation
+    seq: Seq = 0
+    server_id: Annotated[int, Meta(ge=0)] = 0
+    mode: Literal["both", "receiver", "silent"] = "both"
+    text: Annotated[str, Meta(max_length=128)] = ""
+    attach: Annotated[str, Meta(max_length=5000)] = ""
+    ignore_window: bool = False
+
+
+class DeleteArgs(Args):
+    conversation: Conversation
+    seqs: Seqs
+
+
+class EditArgs(Args):
+    conversation: Conversation
+    seq: Annotated[int, Meta(ge=1)]
+    body: Raw
+    ext: Annotated[str, Meta(max_length=4096)] | None = None
+
+
+class MessageArgs(Args):
+    conversation: Conversation
+    seq: Annotated[int, Meta(ge=1)]
+
+
+class ReactArgs(Args):
+    conversation: Conversation
+    seq: Annotated[int, Meta(ge=1)]
+    kind: Annotated[str, Meta(min_length=1, max_length=32)]
+    on: bool = True
+    ext: Annotated[str, Meta(max_length=256)] = ""
+
+
+class ReactionsArgs(Args):
+    conversation: Conversation
+    seqs: Seqs
+
+
+class Revisions:
+    """Recall, deletion, edit, reactions."""
+
+    def __init__(
+        self, store: Store, clock: Clock, access: Access, announcer: Announcer, settings: Settings,
+        push: PushPort | None,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._clock = clock
+        self._access = access
+        self._announcer = announcer
+        self._settings = settings
+        self._push = push
+
+    async def _message(
+        self, caller: Caller, conversation: str, seq: int, server_id: int = 0
+    ) -> StoredMessage:
+        """The row, if the caller takes part and it is there. 404."""
+        await self._access.participant(caller, conversation)
+        if seq:
+            found = await self._store.find(conversation, [seq])
+        else:
+            found = await self._store.find_server_ids(conversation, [server_id])
+        if not found or found[0].flags & FILTERED:
+            raise ImError(Code.NOT_FOUND, "no such message")
+        return found[0]
+
+    @method("recall", Code.NOT_FOUND, Code.FORBIDDEN, Code.RECALL_WINDOW, result="{changed, seq}")
+    async def recall(self, caller: Caller, args: RecallArgs) -> dict[str, Any]:
+        """Take a message back. mode both: tombstone for everybody, a notice, unread corrected, push cancelled;
+        receiver: gone for the receiver, the sender keeps it (single chats); silent: gone, nobody is told (server).
+        The sender has the window, group owners and managers seven days, the server no limit when it says so."""
+        message = await self._message(caller, args.conversation, args.seq, args.server_id)
+        if args.mode == "silent":
+            return await self._silently(caller, message)
+        if message.flags & RECALLED:
+            return {"changed": False, "seq": message.seq}
+        await self._may_recall(caller, message, args)
+        if args.mode == "receiver":
+            return await self._one_sided(message)
+        operator = caller.user or "@system"
+        data = {"operator": operator, "text": args.text, "attach": args.attach}
+        note = self._announcer.about(message, "recall", data)
+        tombstone = pack_payload(encode({"operator": operator, "text": args.text}))
+        now = self._clock.now_ms()
+        done = await self._store.recall(args.conversation, message.seq, tombstone, now, rows([note]))
+        if done.value.changed:
+            self._cancel_push(message)
+            self._announcer.publish([note], done.notices)
+        return {"changed": done.value.changed, "seq": message.seq}
+
+    async def _may_recall(self, caller: Caller, message: StoredMessage, args: RecallArgs) -> None:
+        age = self._clock.now_ms() - message.time_ms
+        longest = self._settings.recall_window_max_ms
+        if caller.server:
+            if age > longest and not args.ignore_window:
+                raise ImError(Code.RECALL_WINDOW)
+            return
+        if args.ignore_window:
+            raise ImError(Code.FORBIDDEN, "only the server may ignore the window")
+        if message.sender == caller.user:
+            window = min(self._settings.recall_window_ms, longest)
+            if age > (window if args.mode == "both" else longest):
+                raise ImError(Code.RECALL_WINDOW, None, {"window_ms": window})
+            return
+        group = args.conversation.startswith("g/")
+        if not group or not await self._access.outranks(args.conversation[2:], caller.user, message.sender):
+            raise ImError(Code.FORBIDDEN, "not yours to recall")
+        if age > longest:
+            raise ImError(Code.RECALL_WINDOW)
+
+    async def _one_sided(self, message: StoredMessage) -> dict[str, Any]:
+        """The receiver loses it, the sender keeps it."""
+        peer = ids.peer_of(message.conversation, message.sender)
+        hidden = await self._store.hide(peer, message.conversation, [message.seq], self._clock.now_ms())
+        if hidden:
+            self._cancel_push(message)
+            data = {"conversation": message.conversation, "seqs": [message.seq]}
+            self._announcer.event("u/" + peer, "deleted", data)
+        return {"changed": bool(hidden), "seq": message.seq}
+
+    async def _silently(self, caller: Caller, message: StoredMessage) -> dict[str, Any]:
+        if not caller.server:
+            raise ImError(Code.FORBIDDEN, "only the server deletes silently")
+        done = await self._store.erase(message.conversation, [message.seq], self._clock.now_ms())
+        self._cancel_push(message)
+        return {"changed": bool(done.value), "seq": message.seq}
+
+    def _cancel_push(self, message: StoredMessage) -> None:
+        if self._push is not None:
+            self._push.cancel(message.conversation, message.server_id)
+
+    @method("delete", Code.FORBIDDEN, result="{deleted}")
+    async def delete(self, caller: Caller, args: DeleteArgs) -> dict[str, Any]:
+        """Delete messages for me only, on all my devices. Others keep them."""
+        await self._access.participant(caller, args.conversation)
+        now = self._clock.now_ms()
+        count = await self._store.hide(caller.user, args.conversation, args.seqs, now)
+        data = {"conversation": args.conversation, "seqs": args.seqs}
+        self._announcer.mine(caller.user, "deleted", data, caller.session)
+        return {"deleted": count}
+
+    @method("edit", Code.NOT_FOUND, Code.FORBIDDEN, Code.RECALL_WINDOW, Code.INVALID, result="{version}")
+    async def edit(self, caller: Caller, args: EditArgs) -> dict[str, Any]:
+        """Give a text message a new body. Its sender may, within the edit window; earlier versions are kept."""
+        message = await self._message(caller, args.conversation, args.seq)
+        if message.flags & RECALLED:
+            raise ImError(Code.NOT_FOUND, "the message was recalled")
+        if message.type != TEXT:
+            raise ImError(Code.INVALID, "only text messages are edited")
+        now = self._clock.now_ms()
+        if not caller.server:
+            if message.sender != caller.user:
+                raise ImError(Code.FORBIDDEN, "not yours to edit")
+            if now - message.time_ms > self._settings.edit_window_ms:
+                raise ImError(Code.RECALL_WINDOW, "the edit window has passed")
+        check_body(TEXT, args.body)
+        _, options, ext = unpack_payload(message.payload)
+        payload = pack_payload(args.body, options or EMPTY_MAP, ext if args.ext is None else args.ext)
+        note = self._announcer.about(message, "edit", {"operator": caller.user or "@system"})
+        done = await self._store.edit(
+            args.conversation, args.seq, caller.user or "@system", payload, now, rows([note]),
+            self._settings.edit_versions,
+        )  # fmt: skip
+        self._announcer.publish([note], done.notices)
+        body = msgspec.msgpack.decode(args.body)
+        event = {
+            "conversation": args.conversation,
+            "seq": args.seq,
+            "version": done.value.version,
+            "body": body,
+        }
+        for topic in topics_of(message):
+            self._announcer.event(topic, "edited", event)
+        return {"version": done.value.version}
+
+    @method(
+        "versions", Code.NOT_FOUND, result="{versions: [[version, editor, time_ms, body]]}", server_only=True
+    )
+    async def versions(self, caller: Caller, args: MessageArgs) -> dict[str, Any]:
+        """Every earlier body of a message, oldest first."""
+        found = await self._store.versions(args.conversation, args.seq)
+        lines = [[v.version, v.editor, v.time_ms, Raw(unpack_payload(v.payload)[0])] for v in found]
+        return {"versions": lines}
+
+    @method("react", Code.NOT_FOUND, Code.FORBIDDEN, result="{changed}")
+    async def react(self, caller: Caller, args: ReactArgs) -> dict[str, Any]:
+        """Add or take away a quick comment on a message; one per kind and user."""
+        message = await self._message(caller, args.conversation, args.seq)
+        if message.flags & RECALLED:
+            raise ImError(Code.NOT_FOUND, "the message was recalled")
+        if message.bits & RECEIVER_NO_SENSE and message.sender != caller.user:
+            raise ImError(Code.NOT_FOUND, "no such message")
+        now = self._clock.now_ms()
+        done = await self._store.react(
+            args.conversation, args.seq, caller.user, args.kind, args.ext, args.on, now
+        )
+        if done.value:
+            data = {
+                "conversation": args.conversation, "seq": args.seq, "user": caller.user, "kind": args.kind,
+                "on": args.on, "ext": args.ext,
+            }  # fmt: skip
+            for topic in topics_of(message):
+                self._announcer.event(topic, "reaction", data, caller.session)
+        return {"changed": done.value}
+
+    @method("reactions", Code.FORBIDDEN, result="{reactions: [[seq, user, kind, time_ms, ext]]}")
+    async def reactions(self, caller: Caller, args: ReactionsArgs) -> dict[str, Any]:
+        """Quick comments of these messages."""
+        await self._access.participant(caller, args.conversation)
+        found = await self._store.reactions(args.conversation, args.seqs)
+        return {"reactions": [[r.seq, r.user, r.kind, r.time_ms, r.ext] for r in found]}

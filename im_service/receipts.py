@@ -1,0 +1,108 @@
+"""Group receipts: opt-in per message, counts pushed to the sender at most once a second per message.
+
+Single chats need none of this: their receipt is the read watermark (sync.py, `read`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from im_service.access import Access
+from im_service.calls import Args, Caller, method
+from im_service.errors import Code, ImError
+from im_service.ids import GROUP
+from im_service.limits import Settings
+from im_service.notices import Announcer
+from im_service.ports import Clock
+from im_service.storage.base import Store
+from im_service.storage.records import ReceiptCount
+from im_service.sync import Conversation, Seq
+
+MAX_WAITING = 10_000
+"""Messages whose new counts wait for the next flush; above it counts are not pushed, queries still answer."""
+
+
+class ReportArgs(Args):
+    conversation: Conversation
+    seqs: Annotated[list[Seq], Meta(min_length=1, max_length=50)]
+
+
+class ReceiptArgs(Args):
+    conversation: Conversation
+    seq: Annotated[int, Meta(ge=1)]
+
+
+class Receipts:
+    """Who has read a group message."""
+
+    def __init__(
+        self, store: Store, clock: Clock, access: Access, announcer: Announcer, settings: Settings
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._access = access
+        self._announcer = announcer
+        self._limit = settings.receipt_report
+        self._waiting: dict[tuple[str, int], ReceiptCount] = {}
+        self.dropped = 0
+
+    @method("receipt.report", Code.NOT_GROUP_MEMBER, Code.INVALID, result="{}")
+    async def report(self, caller: Caller, args: ReportArgs) -> dict[str, Any]:
+        """I have read these group messages; those that asked for no receipt are ignored."""
+        await self._group(caller, args.conversation)
+        if len(args.seqs) > self._limit:
+            raise ImError(Code.INVALID, f"at most {self._limit} messages a report")
+        news = await self._store.report(caller.user, args.conversation, args.seqs, self._clock.now_ms())
+        for count in news:
+            if len(self._waiting) < MAX_WAITING:
+                self._waiting[args.conversation, count.seq] = count
+            else:
+                self.dropped += 1
+        return {}
+
+    @method("receipt.counts", Code.NOT_GROUP_MEMBER, result="{counts: [[seq, read, unread]]}")
+    async def counts(self, caller: Caller, args: ReportArgs) -> dict[str, Any]:
+        """How many have read these messages, and how many not."""
+        await self._group(caller, args.conversation)
+        found = await self._store.receipt_counts(args.conversation, args.seqs)
+        return {"counts": [[c.seq, c.read, c.unread] for c in found]}
+
+    @method(
+        "receipt.list",
+        Code.NOT_GROUP_MEMBER,
+        Code.NOT_FOUND,
+        Code.FORBIDDEN,
+        result="{read: [user], unread: [user]}",
+    )
+    async def members(self, caller: Caller, args: ReceiptArgs) -> dict[str, Any]:
+        """Who has read a message and who has not; its sender, owner and managers may ask."""
+        await self._group(caller, args.conversation)
+        found = await self._store.find(args.conversation, [args.seq])
+        if not found:
+            raise ImError(Code.NOT_FOUND, "no such message")
+        if not caller.server and found[0].sender != caller.user:
+            group = args.conversation[2:]
+            if not await self._access.outranks(group, caller.user, found[0].sender):
+                raise ImError(Code.FORBIDDEN, "the sender asks for the list")
+        lists = await self._store.receipt_list(args.conversation, args.seq)
+        return {"read": lists.read, "unread": lists.unread}
+
+    async def _group(self, caller: Caller, conversation: str) -> None:
+        if await self._access.participant(caller, conversation) != GROUP:
+            raise ImError(Code.INVALID, "receipts with lists are for groups")
+
+    async def flush(self) -> None:
+        """Tell senders the new counts. Called about once a second."""
+        waiting, self._waiting = self._waiting, {}
+        conversations: dict[str, list[int]] = {}
+        for conversation, seq in waiting:
+            conversations.setdefault(conversation, []).append(seq)
+        for conversation, seqs in conversations.items():
+            for message in await self._store.find(conversation, seqs):
+                count = waiting[conversation, message.seq]
+                data = {
+                    "conversation": conversation, "seq": count.seq, "read": count.read, "unread": count.unread,
+                }  # fmt: skip
+                self._announcer.event("u/" + message.sender, "receipts", data)
