@@ -2,7 +2,7 @@
 
 Handshakes come from `noiseprotocol` with fixed ephemeral keys, AES-GCM and ChaCha20-Poly1305 from
 `cryptography`,
-AEGIS-128L from plain Python (tools/aegis128l.py). The result is docs/vectors/qw1-sessions.json and the
+AEGIS-128L from plain Python (tests/support/noise_aegis128l.py). The result is docs/vectors/qw1-sessions.json and the
 marked part of
 docs/PROTOCOL.md; `--check` only compares.
 """
@@ -27,7 +27,7 @@ from noise.connection import Keypair, NoiseConnection
 
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from tools import aegis128l
+from tests.support import noise_aegis128l as aegis128l
 from tools.vectors_page import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,7 +71,7 @@ SUITES: dict[int, tuple[str, str, Aead, int]] = {
     3: (
         "AEGIS-128L",
         "Noise_NK_25519_ChaChaPoly_SHA256",
-        lambda k, n, p: aegis128l.encrypt(k, bytes(8) + n.to_bytes(8, "little"), b"", p),
+        lambda k, n, p: aegis128l.encrypt(k, bytes(8) + n.to_bytes(8, "little"), p),
         16,
     ),
 }

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import zstandard
 from noise.connection import Keypair, NoiseConnection
 
-from tools import aegis128l
+from tests.support import noise_aegis128l as aegis128l
 
 NOISE = {
     1: b"Noise_NK_25519_ChaChaPoly_SHA256",
@@ -62,15 +62,15 @@ class _Aegis:
 
     def encrypt_with_ad(self, ad: bytes, plain: bytes) -> bytes:
         self.n += 1
-        return aegis128l.encrypt(self.key, self._nonce(self.n - 1), ad, plain)
+        return aegis128l.encrypt(self.key, self._nonce(self.n - 1), plain, ad)
 
     def decrypt_with_ad(self, ad: bytes, sealed: bytes) -> bytes:
-        plain = aegis128l.decrypt(self.key, self._nonce(self.n), ad, sealed)
+        plain = aegis128l.decrypt(self.key, self._nonce(self.n), sealed, ad)
         self.n += 1
         return plain
 
     def rekey(self) -> None:
-        self.key = aegis128l.encrypt(self.key, self._nonce(2**64 - 1), b"", bytes(16))[:16]
+        self.key = aegis128l.encrypt(self.key, self._nonce(2**64 - 1), bytes(16))[:16]
 
 
 class Responder:
