@@ -1,1 +1,1 @@
-"""Durable state of the IM service: Protocols in `base`, records in `records`, engines in `sqlite` and `postgres`."""
+"""Durable state of the IM service: Protocols in `base`, records in `records`, engines beside them."""

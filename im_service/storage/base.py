@@ -2,14 +2,14 @@
 
 For every method:
 
-* It is atomic: after a kill -9 at any moment either all of it is there or nothing. Its `notices` (messages that
-  tell people of the change) are committed in the same transaction.
+* It is atomic: after a kill -9 at any moment either all of it is there or nothing. Its `notices` (messages
+  that tell people of the change) are committed in the same transaction.
 * When it returns, or `done` is called with results, it is durable (SQLite synchronous=FULL, PostgreSQL
   synchronous_commit=on). When it raises, nothing of it was stored.
 * It never blocks the event loop. Changes queue for one writer that commits many in one transaction; reads
   run beside it and see everything that was acknowledged before they started.
-* Errors are those of `errors.py`: StoreUnavailable (disk full, locked, server gone) may hit every method and is
-  not repeated below.
+* Errors are those of `errors.py`: StoreUnavailable (disk full, locked, server gone) may hit every method and
+  is not repeated below.
 * Times are arguments. Unknown users read as strangers; users are created when first named in a change.
 """
 
@@ -58,9 +58,9 @@ class MessageLog(Protocol):
     """The one log. `seq` counts 1, 2, 3 ... per conversation without a gap, in commit order."""
 
     def append(self, batch: Sequence[NewMessage], done: Done) -> None:
-        """Queue messages for commit; call from the event loop. `done` runs there, once, results in batch order.
+        """Queue messages for commit; call from the event loop. `done` runs there, once, results in order.
 
-        The batch commits as a whole, batches in the order queued. `s/` and `r/` conversations are created when
+        The batch commits as a whole, batches in the order queued. `s/` and `r/` conversations are made when
         first used, a group must exist. time_ms never runs backwards along seq (raised if need be).
         A full queue (settings of the engine) is answered with StoreUnavailable, through `done`.
         """
@@ -69,17 +69,17 @@ class MessageLog(Protocol):
         self, user: str | None, conversation: str, from_seq: int, to_seq: int | None,
         limit: int, view: View, reverse: bool = False,
     ) -> Page[StoredMessage]:
-        """Messages with from_seq <= seq <= to_seq (None = last), ascending, or newest first with `reverse`.
+        """Messages with from_seq <= seq <= to_seq (None = last), ascending, or `reverse`: newest first.
 
-        Seqs that exist but are hidden from `user` (view, target, one-sided delete, noSense, expired rows) come
-        as FILTERED placeholders; below the reader's min_seq nothing comes. user None = the server's eye: no
+        Seqs that exist but are hidden from `user` (view, target, one-sided delete, noSense, expiry) come as
+        FILTERED placeholders; below the reader's min_seq nothing comes. user None = the server's eye: no
         membership, target or one-sided rule applies. A user without this conversation gets an empty page.
         """
 
     async def recent(
         self, user: str, conversations: int, per_conversation: int, view: View
     ) -> list[StoredMessage]:
-        """Roaming: the last `per_conversation` visible messages of the most recently changed conversations."""
+        """Roaming: the last `per_conversation` visible messages of the latest conversations."""
 
     async def find(self, conversation: str, seqs: Sequence[int]) -> list[StoredMessage]:
         """These rows as the server sees them; missing ones are left out."""
@@ -89,7 +89,7 @@ class MessageLog(Protocol):
     async def recall(
         self, conversation: str, seq: int, tombstone: bytes, now_ms: int, notices: Notices = ()
     ) -> Applied[Revised]:
-        """Replace the payload by `tombstone`, drop versions and reactions, set RECALLED, count it unread no more.
+        """Replace the payload by `tombstone`, drop versions and reactions, set RECALLED, no longer unread.
 
         Idempotent: a second recall changes nothing and commits no notices. StoreMissing.
         """
@@ -127,11 +127,13 @@ class Inbox(Protocol):
     async def changed(self, user: str, device: str, cursor: int, limit: int) -> ChangedPage:
         """Conversations of the user with a change after `cursor` (0 = all), oldest change first.
 
-        Counts as change: message, recall, edit, erase, reaction, read watermark, settings, join, leave, clear.
+        A change is: message, recall, edit, erase, reaction, read watermark, settings, join, leave, clear.
         The cursor is one number per store; a change is never missed, but may be told twice.
         """
 
-    async def sessions(self, user: str, limit: int, view: View, before: int | None = None) -> list[SessionRow]:
+    async def sessions(
+        self, user: str, limit: int, view: View, before: int | None = None
+    ) -> list[SessionRow]:
         """Conversation list, latest change first; `before` = change of the last row of the page before."""
 
     async def unread(self, user: str, conversations: Sequence[str] | None, now_ms: int) -> dict[str, int]:
@@ -162,7 +164,7 @@ class Inbox(Protocol):
 
 
 class Receipts(Protocol):
-    """Group receipts of messages with the RECEIPT bit. Expected readers: members who joined before, not the sender."""
+    """Group receipts of messages with the RECEIPT bit, expected of members who joined before they came."""
 
     async def report(
         self, user: str, conversation: str, seqs: Sequence[int], now_ms: int
@@ -195,7 +197,7 @@ class Groups(Protocol):
     async def dismiss_group(
         self, group: str, now_ms: int, rev: int | None = None, notices: Notices = ()
     ) -> Applied[list[str]]:
-        """Notices go in first. -> who were members; their inbox rows become inactive, history stays readable."""
+        """Notices go in first. -> who were members; their inbox rows become inactive but stay readable."""
 
     async def add_members(
         self, group: str, users: Sequence[str], now_ms: int, *, history: bool = False,
@@ -217,7 +219,8 @@ class Groups(Protocol):
         """StoreMissing if not a member; StoreConflict for role OWNER (see transfer) or the owner's role."""
 
     async def transfer_group(
-        self, group: str, new_owner: str, leave: bool, now_ms: int, rev: int | None = None, notices: Notices = ()
+        self, group: str, new_owner: str, leave: bool, now_ms: int, rev: int | None = None,
+        notices: Notices = (),
     ) -> Applied[Group]:
         """The old owner becomes a member, or leaves. StoreMissing if new_owner is no member."""
 
@@ -238,7 +241,9 @@ class Requests(Protocol):
     ) -> Applied[Request]:
         """An open one with the same (scope, kind, user) gets the new text and keeps its id."""
 
-    async def requests(self, scope: str, state: int | None, after: int = 0, limit: int = 100) -> Page[Request]: ...
+    async def requests(
+        self, scope: str, state: int | None, after: int = 0, limit: int = 100
+    ) -> Page[Request]: ...
 
     async def requests_of(self, user: str, after: int = 0, limit: int = 100) -> Page[Request]: ...
 
@@ -260,7 +265,7 @@ class Relations(Protocol):
     async def befriend(
         self, a: str, b: str, now_ms: int, limit: int = 0, notices: Notices = ()
     ) -> Applied[bool]:
-        """Both sides at once; open friend requests between them get state 1. StoreFull above `limit` friends."""
+        """Both sides at once; open requests between them get state 1. StoreFull above `limit` friends."""
 
     async def unfriend(self, a: str, b: str, now_ms: int, notices: Notices = ()) -> Applied[bool]:
         """Both sides at once; alias and ext of both go, blacklist and mute stay."""
@@ -282,8 +287,9 @@ class Accounts(Protocol):
         """Every user asked for has an entry; strangers have known=False."""
 
     async def set_account(
-        self, user: str, now_ms: int, *, disabled_until_ms: int | None = None, mute_single_ms: int | None = None,
-        mute_group_ms: int | None = None, mute_room_ms: int | None = None, info: bytes | None = None,
+        self, user: str, now_ms: int, *, disabled_until_ms: int | None = None,
+        mute_single_ms: int | None = None, mute_group_ms: int | None = None, mute_room_ms: int | None = None,
+        info: bytes | None = None,
     ) -> Account: ...
 
     async def login(

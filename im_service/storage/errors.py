@@ -20,7 +20,8 @@ class StoreFull(StoreError):
 class StoreUnavailable(StoreError):
     """The engine cannot commit now: disk full, file locked by another program, server gone, store closed.
 
-    The operation may be tried again later; no part of it was acknowledged.
+    The operation may be tried again later; no part of it was acknowledged. If the server was lost in the very
+    moment of committing it may have happened nevertheless: a repeated send is told by its client_id.
     """
 
 

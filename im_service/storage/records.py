@@ -92,7 +92,7 @@ class StoredMessage(NamedTuple):
     sender: str
     client_id: str
     type: int
-    payload: bytes  # of the latest version; the tombstone given to `recall` when RECALLED; empty when FILTERED
+    payload: bytes  # latest version; the tombstone given to `recall` when RECALLED; empty when FILTERED
     bits: int
     flags: int
     expires_ms: int

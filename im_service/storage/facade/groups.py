@@ -15,7 +15,8 @@ class GroupsFace(Engine):
         notices: Notices = (),
     ) -> Applied[Group]:  # fmt: skip
         return await self._write(
-            partial(groups.create, group, owner, info, members, member_limit, now_ms, notices), 1 + len(members)
+            partial(groups.create, group, owner, info, members, member_limit, now_ms, notices),
+            1 + len(members),
         )
 
     async def groups(self, groups_: Sequence[str], /) -> list[Group]:

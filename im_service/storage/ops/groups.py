@@ -23,7 +23,8 @@ from im_service.storage.records import Applied, Group, GroupMember, NewMessage, 
 Notices = Sequence[NewMessage]
 
 _GROUP = (
-    "SELECT c.name, a.name, g.info, g.member_limit, g.member_count, g.mute_all, g.rev, g.created_ms, c.last_seq"
+    "SELECT c.name, a.name, g.info, g.member_limit, g.member_count, g.mute_all, g.rev, g.created_ms,"
+    " c.last_seq"
     " FROM chat_group g JOIN conversation c ON c.id = g.conv JOIN account a ON a.id = g.owner"
     " WHERE g.dismissed_ms = 0"
 )
@@ -82,9 +83,11 @@ def _enter(conv: int, users: dict[str, int], owner: int, history: bool, now_ms: 
         added.append(name)
         low = 1 if history else last_seq + 1
         yield from run(
-            "INSERT INTO inbox (usr, conv, join_seq, min_seq, read_seq, change) VALUES ($1, $2, $3, $4, $3, $5)"
+            "INSERT INTO inbox (usr, conv, join_seq, min_seq, read_seq, change)"
+            " VALUES ($1, $2, $3, $4, $3, $5)"
             " ON CONFLICT (usr, conv) DO UPDATE SET join_seq = excluded.join_seq, active = 1, until_seq = 0,"
-            " min_seq = CASE WHEN excluded.min_seq > inbox.min_seq THEN excluded.min_seq ELSE inbox.min_seq END,"
+            " min_seq = CASE WHEN excluded.min_seq > inbox.min_seq THEN excluded.min_seq"
+            " ELSE inbox.min_seq END,"
             " read_seq = excluded.read_seq, change = excluded.change",
             usr, conv, last_seq, low, change,
         )  # fmt: skip
@@ -103,7 +106,8 @@ def _recount(conv: int) -> Op[tuple[int, int]]:
 
 
 def create(
-    group: str, owner: str, info: bytes, members: Sequence[str], member_limit: int, now_ms: int, notices: Notices
+    group: str, owner: str, info: bytes, members: Sequence[str], member_limit: int, now_ms: int,
+    notices: Notices,
 ) -> Op[Applied[Group]]:
     users = yield from account_ids([owner, *members])
     if len(users) > member_limit:
@@ -153,6 +157,7 @@ def dismiss(group: str, now_ms: int, rev: int | None, notices: Notices) -> Op[Ap
     told = yield from append(notices)
     yield from run("UPDATE chat_group SET dismissed_ms = $1 WHERE conv = $2", now_ms, conv)
     yield Forget("g/" + group)
+    yield from touch(conv)  # waits for sends under way; later ones find the group gone
     gone = yield from _leave(conv, None)
     yield from run("UPDATE request SET state = $1 WHERE scope = $2 AND state = 0", -1, "g/" + group)
     return Applied(gone, told)
@@ -167,7 +172,8 @@ def _leave(conv: int, usrs: list[int] | None) -> Op[list[str]]:
     if not ids:
         return []
     yield from run(
-        "UPDATE inbox SET active = 0, until_seq = (SELECT last_seq FROM conversation WHERE id = $1), change = $2"
+        "UPDATE inbox SET active = 0, change = $2,"
+        " until_seq = (SELECT last_seq FROM conversation WHERE id = $1)"
         " WHERE conv = $1 AND usr IN_INTS($3)",
         conv, (yield from next_change()), ids,
     )  # fmt: skip
@@ -258,7 +264,8 @@ def transfer(
 
 def members(group: str, after: str, limit: int) -> Op[Page[GroupMember]]:
     found = yield from rows(
-        f"{_MEMBER} WHERE c.name = $1 AND a.name > $2 ORDER BY a.name LIMIT $3", "g/" + group, after, limit + 1
+        f"{_MEMBER} WHERE c.name = $1 AND a.name > $2 ORDER BY a.name LIMIT $3",
+        "g/" + group, after, limit + 1,
     )
     return Page([_member(row) for row in found[:limit]], len(found) > limit)
 

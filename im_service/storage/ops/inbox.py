@@ -35,8 +35,8 @@ _CHANGE = "CASE WHEN i.active = 1 AND c.change > i.change THEN c.change ELSE i.c
 _LAST = "CASE WHEN i.active = 1 THEN c.last_seq ELSE i.until_seq END"
 _FLOOR = "(SELECT min(f.seq) FROM message f WHERE f.conv = c.id)"
 _ROW = (
-    f"SELECT c.name, {_LAST}, i.read_seq, i.min_seq, coalesce(k.acked_seq, 0), i.active, i.settings, {_CHANGE},"
-    f" coalesce({_FLOOR}, c.last_seq + 1)"
+    f"SELECT c.name, {_LAST}, i.read_seq, i.min_seq, coalesce(k.acked_seq, 0), i.active, i.settings,"
+    f" {_CHANGE}, coalesce({_FLOOR}, c.last_seq + 1)"
     " FROM inbox i JOIN conversation c ON c.id = i.conv"
     " LEFT JOIN device_mark k ON k.usr = i.usr AND k.conv = i.conv AND k.number ="
     " (SELECT d.number FROM device d WHERE d.usr = i.usr AND d.name = $2)"
@@ -86,11 +86,12 @@ def _one(user: str, conversation: str) -> Op[InboxRow]:
 
 def sessions(user: str, limit: int, view: View, before: int | None) -> Op[list[SessionRow]]:
     upto = before if before is not None else 1 << 62
+    listed = f"{_ROW} AND i.active = 1"
     order = f"ORDER BY {_CHANGE} DESC, c.id"
-    found = yield from rows(f"{_ROW} AND i.active = 1 AND {_CHANGE} < $3 {order} LIMIT $4", user, "", upto, limit)
+    found = yield from rows(f"{listed} AND {_CHANGE} < $3 {order} LIMIT $4", user, "", upto, limit)
     if len(found) == limit:
         last = found[-1][7]
-        whole = yield from rows(f"{_ROW} AND i.active = 1 AND {_CHANGE} = $3 ORDER BY c.id", user, "", last)
+        whole = yield from rows(f"{listed} AND {_CHANGE} = $3 ORDER BY c.id", user, "", last)
         found = [row for row in found if row[7] != last] + whole
     names = [row[0] for row in found]
     counts = yield from unread(user, names, view.now_ms)
@@ -122,7 +123,7 @@ def unread(user: str, conversations: Sequence[str] | None, now_ms: int) -> Op[di
     if conversations is not None:
         chosen = " AND c.name IN_TEXTS($3)"
         args.append(list(conversations))
-    counts = dict(
+    counts: dict[str, int] = dict(
         (yield from rows(
             f"SELECT c.name, count(*) {_COUNTED}{chosen} AND m.target IS NULL GROUP BY c.name", *args
         ))
@@ -161,7 +162,8 @@ def read(user: str, marks: Sequence[Mark]) -> Op[list[Mark]]:
 
 def ack(user: str, device: str, marks: Sequence[Mark]) -> Op[None]:
     found = yield from first(
-        "SELECT a.id, d.number FROM account a JOIN device d ON d.usr = a.id WHERE a.name = $1 AND d.name = $2",
+        "SELECT a.id, d.number FROM account a JOIN device d ON d.usr = a.id"
+        " WHERE a.name = $1 AND d.name = $2",
         user,
         device,
     )
@@ -210,4 +212,4 @@ def read_marks(conversation: str, users: Sequence[str]) -> Op[dict[str, int]]:
         conversation,
         list(users),
     )
-    return {name: seq for name, seq in found}
+    return dict(found)

@@ -111,7 +111,8 @@ def window(conversation: str, who: Reader, low: int, high: int, view: View) -> O
 
 
 def pull(
-    user: str | None, conversation: str, from_seq: int, to_seq: int | None, limit: int, view: View, reverse: bool
+    user: str | None, conversation: str, from_seq: int, to_seq: int | None, limit: int, view: View,
+    reverse: bool,
 ) -> Op[Page[StoredMessage]]:
     who = yield from reader(user, conversation)
     if who is None:
@@ -187,4 +188,4 @@ def last_seqs(conversations: Sequence[str]) -> Op[dict[str, int]]:
     found = yield from rows(
         "SELECT name, last_seq FROM conversation WHERE name IN_TEXTS($1)", list(conversations)
     )
-    return {name: seq for name, seq in found}
+    return dict(found)

@@ -58,12 +58,15 @@ def _set(owner: int, other: int, now_ms: int, values: dict[str, object]) -> Op[N
         owner, other, now_ms, change,
     )  # fmt: skip
     for column, value in values.items():
-        yield from run(f"UPDATE relation SET {column} = $1 WHERE owner = $2 AND other = $3", value, owner, other)
+        yield from run(
+            f"UPDATE relation SET {column} = $1 WHERE owner = $2 AND other = $3", value, owner, other
+        )
 
 
 def _are_friends(a: int, b: int) -> Op[bool]:
     found = yield from rows(
-        "SELECT 1 FROM relation WHERE friend = 1 AND (owner = $1 AND other = $2 OR owner = $2 AND other = $1)",
+        "SELECT 1 FROM relation WHERE friend = 1"
+        " AND (owner = $1 AND other = $2 OR owner = $2 AND other = $1)",
         a, b,
     )  # fmt: skip
     return len(found) == 2
@@ -130,7 +133,8 @@ def relations(owner: str, cursor: int, limit: int) -> Op[Page[Relation]]:
     if len(found) <= limit:
         return Page([_relation(row) for row in found], False)
     last = found[limit - 1][8]
-    whole = yield from rows(f"{_RELATION} WHERE r.owner = $1 AND r.change = $2 ORDER BY t.name", usr or 0, last)
+    same = f"{_RELATION} WHERE r.owner = $1 AND r.change = $2 ORDER BY t.name"
+    whole = yield from rows(same, usr or 0, last)
     head = [row for row in found[:limit] if row[8] != last]
     return Page([_relation(row) for row in head + whole], True)
 
@@ -169,7 +173,8 @@ def login(user: str, device: str, platform: int, session_id: int, info: bytes, n
     usr = yield from account_id(user)
     known = yield from first("SELECT number FROM device WHERE usr = $1 AND name = $2", usr, device)
     yield from run(
-        "INSERT INTO device (usr, name, number, platform, session_id, online, first_login_ms, last_login_ms, info)"
+        "INSERT INTO device (usr, name, number, platform, session_id, online, first_login_ms, last_login_ms,"
+        " info)"
         " VALUES ($1, $2, (SELECT coalesce(max(d.number), 0) + 1 FROM device d WHERE d.usr = $1),"
         " $3, $4, 1, $5, $5, $6) ON CONFLICT (usr, name) DO UPDATE SET platform = excluded.platform,"
         " session_id = excluded.session_id, online = 1, last_login_ms = excluded.last_login_ms,"
@@ -184,8 +189,8 @@ def login(user: str, device: str, platform: int, session_id: int, info: bytes, n
 def logout(user: str, device: str, session_id: int, now_ms: int) -> Op[bool]:
     done = yield from rows(
         "UPDATE device SET online = 0, last_logout_ms = $1"
-        " WHERE usr = (SELECT id FROM account WHERE name = $2) AND name = $3 AND session_id = $4 AND online = 1"
-        " RETURNING number",
+        " WHERE usr = (SELECT id FROM account WHERE name = $2) AND name = $3 AND session_id = $4"
+        " AND online = 1 RETURNING number",
         now_ms, user, device, session_id,
     )  # fmt: skip
     return bool(done)

@@ -27,7 +27,8 @@ def open_request(
     made = yield from first(
         "INSERT INTO request (scope, kind, usr, asker, text, time_ms) VALUES ($1, $2, $3, $4, $5, $6)"
         " ON CONFLICT (scope, kind, usr) WHERE state = 0"
-        " DO UPDATE SET text = excluded.text, asker = excluded.asker, time_ms = excluded.time_ms RETURNING id",
+        " DO UPDATE SET text = excluded.text, asker = excluded.asker, time_ms = excluded.time_ms"
+        " RETURNING id",
         scope, kind, usr, asker, text, now_ms,
     )  # fmt: skip
     assert made is not None

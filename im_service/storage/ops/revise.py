@@ -43,8 +43,8 @@ def recall(
     if not alive(before):
         return Applied(Revised(before, False, 0))
     yield from run(
-        "UPDATE message SET payload = $1, flags = (flags | $2) & ~$3 WHERE conv = $4 AND seq = $5",
-        tombstone, RECALLED, EDITED, conv, seq,
+        f"UPDATE message SET payload = $1, flags = (flags | {RECALLED}) & ~{EDITED} WHERE conv = $2 AND seq = $3",
+        tombstone, conv, seq,
     )  # fmt: skip
     yield from _strip(conv, [seq])
     yield from touch(conv)
@@ -95,7 +95,8 @@ def edit(
 
 def versions(conversation: str, seq: int) -> Op[list[Version]]:
     found = yield from rows(
-        "SELECT v.version, a.name, v.time_ms, v.payload FROM message_version v JOIN account a ON a.id = v.editor"
+        "SELECT v.version, a.name, v.time_ms, v.payload"
+        " FROM message_version v JOIN account a ON a.id = v.editor"
         " WHERE v.conv = (SELECT id FROM conversation WHERE name = $1) AND v.seq = $2 ORDER BY v.version",
         conversation,
         seq,

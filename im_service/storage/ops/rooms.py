@@ -191,7 +191,8 @@ def queue_clear(room: str, transient_of: str | None) -> Op[list[QueueItem]]:
 
 def add_broadcast(payload: bytes, platforms: int, now_ms: int, expires_ms: int) -> Op[Broadcast]:
     made = yield from first(
-        "INSERT INTO broadcast (payload, platforms, created_ms, expires_ms) VALUES ($1, $2, $3, $4) RETURNING id",
+        "INSERT INTO broadcast (payload, platforms, created_ms, expires_ms) VALUES ($1, $2, $3, $4)"
+        " RETURNING id",
         payload, platforms, now_ms, expires_ms,
     )  # fmt: skip
     assert made is not None
@@ -210,7 +211,8 @@ def broadcasts(after: int, now_ms: int, limit: int) -> Op[list[Broadcast]]:
 def begin_request(key: str, digest: bytes, now_ms: int, lease_ms: int) -> Op[Replay | None]:
     yield from run("DELETE FROM idempotency WHERE key = $1 AND expires_ms <= $2", key, now_ms)
     made = yield from rows(
-        "INSERT INTO idempotency (key, digest, expires_ms) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING key",
+        "INSERT INTO idempotency (key, digest, expires_ms) VALUES ($1, $2, $3)"
+        " ON CONFLICT DO NOTHING RETURNING key",
         key, digest, now_ms + lease_ms,
     )  # fmt: skip
     if made:

@@ -1,7 +1,7 @@
 """The little language between an operation and the engine that runs it.
 
-An operation is a generator. It yields commands, receives rows, returns its result and raises StoreError to undo
-itself; it does no I/O, so the same text runs in SQLite's writer thread and on PostgreSQL's event loop.
+An operation is a generator. It yields commands, receives rows, returns its result and raises StoreError to
+undo itself; it does no I/O, so the same text runs in SQLite's writer thread and on PostgreSQL's event loop.
 
 SQL is the common subset of both engines: `$n` parameters, ON CONFLICT, RETURNING, CASE. Two macros cover the
 rest: `IN_INTS($n)` and `IN_TEXTS($n)` test membership in a list parameter.
@@ -43,7 +43,13 @@ class Forget(NamedTuple):
     conversation: str
 
 
-Command = Sql | Append | NextChange | Horizon | Forget
+class DropKeys(NamedTuple):
+    """These (sender, client_id) may be used again: where the dedupe keys are a table of their own. Answers []."""
+
+    keys: Sequence[tuple[int, str]]
+
+
+Command = Sql | Append | NextChange | Horizon | Forget | DropKeys
 Op = Generator[Command, list[Row], T]
 
 _PARAM = re.compile(r"\$(\d+)")
@@ -101,7 +107,7 @@ def account_id(name: str) -> Op[int]:
 def account_ids(names: Sequence[str]) -> Op[dict[str, int]]:
     """Numbers of these users, made when first named."""
     wanted = sorted(set(names))
-    known = {name: id for name, id in (yield from known_accounts(wanted))}
+    known: dict[str, int] = dict((yield from known_accounts(wanted)))
     for name in wanted:
         if name not in known:
             known[name] = yield from account_id(name)

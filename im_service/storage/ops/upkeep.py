@@ -1,14 +1,16 @@
 """Expiry in small bites, and what there is to count."""
 
-from im_service.storage.ops.tx import Op, Row, first, rows, run
+from im_service.storage.ops.tx import DropKeys, Op, Row, first, rows, run
 from im_service.storage.records import HISTORY, Limits
 
 _HANGING = ("message_version", "reaction", "receipt")
 
 
 def _drop(found: list[Row]) -> Op[None]:
-    """What hangs on removed messages (conv, seq)."""
-    for conv, seq in found:
+    """What hangs on removed messages (conv, seq, sender, client_id)."""
+    if found:
+        yield DropKeys([(row[2], row[3]) for row in found])
+    for conv, seq, *_ in found:
         for table in _HANGING:
             yield from run(f"DELETE FROM {table} WHERE conv = $1 AND seq = $2", conv, seq)
 
@@ -17,7 +19,7 @@ def _sweep(key: str, history: bool, before_ms: int, max_rows: int) -> Op[tuple[l
     """Walk the log once, oldest row first, and remove one class of rows older than before_ms.
 
     Where the walk stopped is kept in `meta`; a row is looked at once per class, then never again.
-    -> (conv, seq) of those removed, and 1 if it got any further.
+    -> (conv, seq, sender, client_id) of those removed, and 1 if it got any further.
     """
     position = yield from first("SELECT value FROM meta WHERE key = $1", key)
     start: int = position[0] if position else 0
@@ -31,7 +33,8 @@ def _sweep(key: str, history: bool, before_ms: int, max_rows: int) -> Op[tuple[l
     end: int = step[0]
     gone = yield from rows(
         f"DELETE FROM message WHERE id > $1 AND id <= $2 AND time_ms < $3"
-        f" AND bits & {HISTORY} {'<>' if history else '='} 0 AND expires_ms = 0 RETURNING conv, seq",
+        f" AND bits & {HISTORY} {'<>' if history else '='} 0 AND expires_ms = 0"
+        " RETURNING conv, seq, sender, client_id",
         start, end, before_ms,
     )  # fmt: skip
     yield from run("UPDATE meta SET value = $1 WHERE key = $2", end, key)
@@ -42,7 +45,7 @@ def expire(now_ms: int, limits: Limits, max_rows: int) -> Op[int]:
     short_ms = 0 if 0 in (limits.offline_ms, limits.roam_ms) else max(limits.offline_ms, limits.roam_ms)
     gone = yield from rows(
         "DELETE FROM message WHERE id IN (SELECT id FROM message WHERE expires_ms > 0 AND expires_ms <= $1"
-        " AND time_ms < $2 LIMIT $3) RETURNING conv, seq",
+        " AND time_ms < $2 LIMIT $3) RETURNING conv, seq, sender, client_id",
         now_ms, now_ms - limits.dedupe_ms, max_rows,
     )  # fmt: skip
     went_on = 0

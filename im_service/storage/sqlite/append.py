@@ -1,8 +1,8 @@
 """The hot path: a batch of messages for many conversations into the log, in few calls.
 
-Every call into SQLite lets go of the interpreter and must win it back from a busy event loop, so rows go in by
-hundreds per statement. Names and conversation heads are cached: this connection is the only writer, and forgets
-everything when the file was changed by somebody else or its transaction was undone.
+Every call into SQLite lets go of the interpreter and must win it back from a busy event loop, so rows go in
+by hundreds per statement. Names and conversation heads are cached: this connection is the only writer, and
+forgets everything when the file was changed by somebody else or its transaction was undone.
 """
 
 from collections.abc import Sequence
@@ -80,11 +80,8 @@ class Appender:
             self._resolve(message, change)
         self._conn.execute("SAVEPOINT log")
         heads, accounts = self._heads, self._accounts
-        before = {
-            message.conversation: (heads[message.conversation].last_seq, heads[message.conversation].last_time_ms)
-            for message in batch
-            if message.conversation in heads
-        }
+        touched = {message.conversation for message in batch} & heads.keys()
+        before = {name: (heads[name].last_seq, heads[name].last_time_ms) for name in touched}
         try:
             results = self._write(batch, {}, change)
         except apsw.ConstraintError:

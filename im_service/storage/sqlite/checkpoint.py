@@ -1,7 +1,7 @@
 """Folds the write-ahead log into the file beside the writer, so that no commit waits for it.
 
-The bulk is copied here, on a connection of its own. While commits go on, a rest always stays; the writer's hook
-copies that rest when it is small, after which SQLite starts the log from its beginning again.
+The bulk is copied here, on a connection of its own. While commits go on, a rest always stays; the writer's
+hook copies that rest when it is small, after which SQLite starts the log from its beginning again.
 """
 
 import contextlib

@@ -73,7 +73,8 @@ def migrate(conn: apsw.Connection, path: Path, folder: Path | None = None) -> in
             " checksum TEXT NOT NULL, applied_ms INTEGER NOT NULL)"
         ).fetchall()
         with conn:
-            applied = dict(conn.execute("SELECT version, checksum FROM schema_migration").fetchall())
+            found: list[Row] = conn.execute("SELECT version, checksum FROM schema_migration").fetchall()
+            applied: dict[int, str] = dict(found)
             for migration in migrations.pending(known, applied):
                 _apply(conn, migration)
     return len(known)

@@ -4,7 +4,7 @@ from typing import TypeVar
 
 import apsw
 
-from im_service.storage.ops.tx import Append, Forget, Horizon, NextChange, Op, Row, Sql
+from im_service.storage.ops.tx import Append, DropKeys, Forget, Horizon, NextChange, Op, Row, Sql
 from im_service.storage.sqlite.append import Appender
 from im_service.storage.sqlite.connection import query
 
@@ -99,5 +99,7 @@ class WriteTransaction:
             elif isinstance(command, Forget):
                 self.log.forget(command.conversation)
                 answer = []
+            elif isinstance(command, DropKeys):
+                answer = []  # the unique index on the message itself is the key
             else:
                 answer = [(self.change(),)]

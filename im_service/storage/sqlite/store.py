@@ -81,7 +81,7 @@ class SqliteStore(Facade):
         if writer is None:
             return
         await loop.run_in_executor(None, writer.stop)
-        # The writer's last answers are callbacks of this loop already; let them run before we say we are done.
+        # The writer's last answers are callbacks of this loop already; they run before we say we are done.
         await asyncio.sleep(0)
         assert self._pool is not None
         assert self._checkpointer is not None

@@ -1,4 +1,4 @@
-"""The one thread that changes the file: takes all that waits, one transaction, one fsync, then the answers."""
+"""The one thread that changes the file: all that waits, one transaction, one fsync, then the answers."""
 
 import asyncio
 import threading
@@ -15,10 +15,15 @@ from im_service.storage.sqlite.runner import WriteTransaction
 
 
 class Writer:
-    """Group commit. `max_commit` bounds one transaction, `max_queued` what may wait (messages + operations)."""
+    """Group commit. `max_commit` bounds one transaction, `max_queued` what waits (messages, operations)."""
 
     def __init__(
-        self, conn: apsw.Connection, path: Path, loop: asyncio.AbstractEventLoop, max_commit: int, max_queued: int
+        self,
+        conn: apsw.Connection,
+        path: Path,
+        loop: asyncio.AbstractEventLoop,
+        max_commit: int,
+        max_queued: int,
     ) -> None:
         self._conn = conn
         self._path = path

@@ -1,0 +1,157 @@
+"""A batch of messages into the log, in a handful of round trips, beside other processes doing the same.
+
+The rows of the conversations are locked in order of their number: that makes seq gapless and keeps two batches
+from waiting for each other in a circle. Repeated sends are looked up after the locks are held; two processes
+that race for one (sender, client_id) in different conversations meet at its unique key, and one starts again.
+"""
+
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import asyncpg
+
+from im_service.storage.codec import pack_target, people_of
+from im_service.storage.records import AppendResult, AppendStatus, NewMessage
+
+Key = tuple[int, str]
+Known = dict[Key, tuple[int, bytes, int, int, int]]  # conv, digest, server_id, seq, time_ms
+Head = list[int]  # conv, last_seq, last_time_ms
+
+_CACHED_NAMES = 500_000
+
+_LOCK = (
+    "SELECT name, id, last_seq, last_time_ms FROM conversation WHERE name = ANY($1::text[])"
+    " ORDER BY id FOR UPDATE"
+)
+_MAKE = (
+    "WITH made AS (INSERT INTO conversation (name, change) SELECT n, $2 FROM unnest($1::text[]) n"
+    " ORDER BY n ON CONFLICT (name) DO NOTHING RETURNING id, name)"
+    " INSERT INTO inbox (usr, conv, change) SELECT p.usr, m.id, $2 FROM made m"
+    " JOIN unnest($3::text[], $4::bigint[]) p (name, usr) ON p.name = m.name"
+)
+_ALIVE = "SELECT conv FROM chat_group WHERE conv = ANY($1::bigint[]) AND dismissed_ms = 0"
+_KNOWN = (
+    "SELECT k.sender, k.client_id, k.conv, k.digest, k.server_id, k.seq, k.time_ms"
+    " FROM unnest($1::bigint[], $2::text[]) w (sender, client_id)"
+    " JOIN send_key k ON k.sender = w.sender AND k.client_id = w.client_id"
+)
+_INSERT = (
+    "INSERT INTO message (conv, seq, sender, client_id, digest, server_id, time_ms, type, bits, flags,"
+    " expires_ms, target, payload) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[],"
+    " $5::bytea[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[],"
+    " $12::bytea[], $13::bytea[])"
+)
+_KEYS = (
+    "INSERT INTO send_key (sender, client_id, conv, digest, server_id, seq, time_ms) SELECT * FROM"
+    " unnest($1::bigint[], $2::text[], $3::bigint[], $4::bytea[], $5::bigint[], $6::bigint[], $7::bigint[])"
+)
+_HEADS = (
+    "UPDATE conversation c SET last_seq = n.seq, last_time_ms = n.time_ms, change = $4"
+    " FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) n (id, seq, time_ms) WHERE c.id = n.id"
+)
+
+
+class Appender:
+    def __init__(self) -> None:
+        self._accounts: dict[str, int] = {}
+
+    async def intern(self, conn: asyncpg.Connection, batch: Sequence[NewMessage]) -> None:
+        """Number every user named, outside of the batch's transaction: committed, so safe to remember."""
+        if len(self._accounts) > _CACHED_NAMES:
+            self._accounts.clear()
+        self._accounts.update(await self._missing(conn, batch))
+
+    async def _missing(self, conn: asyncpg.Connection, batch: Sequence[NewMessage]) -> dict[str, int]:
+        """Numbers of those not remembered, made if need be."""
+        names = {message.sender for message in batch}
+        for message in batch:
+            names.update(people_of(message.conversation))
+            if message.target is not None:
+                names.update(message.target.users)
+        missing = sorted(names - self._accounts.keys())
+        if not missing:
+            return {}
+        await conn.execute(
+            "INSERT INTO account (name) SELECT n FROM unnest($1::text[]) n WHERE NOT EXISTS"
+            " (SELECT 1 FROM account a WHERE a.name = n) ORDER BY n ON CONFLICT DO NOTHING",
+            missing,
+        )
+        found = await conn.fetch("SELECT name, id FROM account WHERE name = ANY($1::text[])", missing)
+        return {row[0]: row[1] for row in found}
+
+    async def append(
+        self, conn: asyncpg.Connection, batch: Sequence[NewMessage], change: int
+    ) -> list[AppendResult]:
+        """Inside the caller's transaction."""
+        # Users numbered by this very transaction are not remembered: it may still be undone.
+        accounts = ChainMap(await self._missing(conn, batch), self._accounts)
+        heads = await self._heads(conn, {message.conversation for message in batch}, accounts, change)
+        keys = [(accounts[message.sender], message.client_id) for message in batch]
+        rows = await conn.fetch(_KNOWN, [key[0] for key in keys], [key[1] for key in keys])
+        known: Known = {(row[0], row[1]): tuple(row)[2:] for row in rows}
+        results: list[AppendResult] = []
+        fresh: list[tuple[Any, ...]] = []
+        moved: dict[int, Head] = {}
+        for key, message in zip(keys, batch, strict=True):
+            head = heads.get(message.conversation)
+            if head is None:
+                results.append(AppendResult(AppendStatus.MISSING, 0, 0, 0))
+                continue
+            earlier = known.get(key)
+            if earlier is not None:
+                same = earlier[0] == head[0] and earlier[1] == message.digest
+                status = AppendStatus.DUPLICATE if same else AppendStatus.CONFLICT
+                results.append(AppendResult(status, *earlier[2:]) if same else AppendResult(status, 0, 0, 0))
+                continue
+            head[1] += 1
+            head[2] = max(head[2], message.time_ms)
+            moved[head[0]] = head
+            known[key] = (head[0], message.digest, message.server_id, head[1], head[2])
+            fresh.append((
+                head[0], head[1], key[0], message.client_id, message.digest, message.server_id, head[2],
+                message.type, message.bits, 0, message.expires_ms, _target(message, accounts), message.payload,
+            ))  # fmt: skip
+            results.append(AppendResult(AppendStatus.NEW, message.server_id, head[1], head[2]))
+        if fresh:
+            await self._store(conn, fresh, list(moved.values()), change)
+        return results
+
+    async def _store(
+        self, conn: asyncpg.Connection, fresh: list[tuple[Any, ...]], moved: list[Head], change: int
+    ) -> None:
+        columns = [list(column) for column in zip(*fresh, strict=True)]
+        conv, seq, sender, client_id, digest, server_id, time_ms = columns[:7]
+        await conn.execute(_KEYS, sender, client_id, conv, digest, server_id, seq, time_ms)
+        await conn.execute(_INSERT, *columns)
+        ids, seqs, times = (list(column) for column in zip(*moved, strict=True))
+        await conn.execute(_HEADS, ids, seqs, times, change)
+
+    async def _heads(
+        self, conn: asyncpg.Connection, names: set[str], accounts: Mapping[str, int], change: int
+    ) -> dict[str, Head]:
+        """Locked ends of these conversations, made if need be; groups that are gone are left out."""
+        found = await conn.fetch(_LOCK, list(names))
+        missing = sorted(name for name in names - {row[0] for row in found} if not name.startswith("g/"))
+        if missing:
+            people = [(name, user) for name in missing for user in people_of(name)]
+            await conn.execute(
+                _MAKE, missing, change,
+                [name for name, _ in people], [accounts[user] for _, user in people],
+            )  # fmt: skip
+            found += await conn.fetch(_LOCK, missing)
+        heads = {row[0]: [row[1], row[2], row[3]] for row in found}
+        groups = [name for name in heads if name.startswith("g/")]
+        if groups:
+            alive = {row[0] for row in await conn.fetch(_ALIVE, [heads[name][0] for name in groups])}
+            for name in groups:
+                if heads[name][0] not in alive:
+                    del heads[name]
+        return heads
+
+
+def _target(message: NewMessage, accounts: Mapping[str, int]) -> bytes | None:
+    if message.target is None:
+        return None
+    users, inclusive, later = message.target
+    return pack_target([accounts[user] for user in users], inclusive, later)

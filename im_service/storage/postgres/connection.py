@@ -1,0 +1,90 @@
+"""The pool, the schema, and what PostgreSQL's errors mean to a caller."""
+
+import asyncio
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from im_service.storage import migrations
+from im_service.storage.errors import SchemaError, StoreUnavailable
+from im_service.storage.ops.tx import Row, to_postgres
+
+_MIGRATION_LOCK = 0x7169616E  # any number, the same for every process that migrates
+
+AGAIN = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.UniqueViolationError,  # another process was first; the next attempt sees its row
+)
+GONE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
+    asyncpg.OperatorInterventionError,  # shutdown, cancelled
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    asyncio.TimeoutError,
+)
+
+
+def unavailable(error: BaseException) -> StoreUnavailable:
+    return StoreUnavailable(f"PostgreSQL: {type(error).__name__}: {error}")
+
+
+async def open_pool(dsn: str, size: int, timeout_s: float) -> asyncpg.Pool:
+    """Connections with full durability; a client that hangs inside a transaction is cut off by the server."""
+    try:
+        return await asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=size,
+            timeout=timeout_s,
+            command_timeout=timeout_s,
+            statement_cache_size=500,
+            server_settings={
+                "synchronous_commit": "on",
+                "idle_in_transaction_session_timeout": str(int(timeout_s * 1000)),
+                "application_name": "qianwan",
+                "jit": "off",
+            },
+        )
+    except GONE as error:
+        raise unavailable(error) from error
+
+
+async def migrate(conn: asyncpg.Connection, folder: Path | None = None) -> int:
+    """Bring the schema up to date, all or nothing, one process at a time. -> present version."""
+    known = migrations.load("postgres", folder)
+    async with conn.transaction():
+        await conn.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
+        await conn.execute(
+            "CREATE TABLE IF NOT EXISTS schema_migration (version BIGINT PRIMARY KEY, name TEXT NOT NULL,"
+            " checksum TEXT NOT NULL, applied_ms BIGINT NOT NULL)"
+        )
+        found = await conn.fetch("SELECT version, checksum FROM schema_migration")
+        for migration in migrations.pending(known, {row[0]: row[1] for row in found}):
+            try:
+                await conn.execute(migration.sql)
+            except (asyncpg.SyntaxOrAccessError, asyncpg.IntegrityConstraintViolationError) as error:
+                raise SchemaError(f"{migration.name}: {error}") from error
+            await conn.execute(
+                "INSERT INTO schema_migration VALUES ($1, $2, $3, $4)",
+                migration.version, migration.name, migration.checksum, int(time.time() * 1000),
+            )  # fmt: skip
+    return len(known)
+
+
+@lru_cache(maxsize=1024)
+def _text(text: str) -> str:
+    return to_postgres(text)
+
+
+async def query(conn: asyncpg.Connection, text: str, args: tuple[Any, ...]) -> list[Row]:
+    """Run one statement of the common SQL."""
+    return [tuple(row) for row in await conn.fetch(_text(text), *args)]

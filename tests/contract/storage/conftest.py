@@ -1,0 +1,42 @@
+"""Every test that asks for `store` or `new_store` runs on both engines."""
+
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from tests.support.postgres_server import PostgresServer
+from tests.support.store_kit import Kit
+
+from im_service.storage.base import Store
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def kit(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kit]:
+    """An empty database and a way to open stores on it."""
+    if request.param == "sqlite":
+        where = str(tmp_path / "store.sqlite3")
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        name = f"t{next(_numbers)}"
+        admin = await asyncpg.connect(server.dsn())
+        await admin.execute(f"CREATE DATABASE {name}")
+        await admin.close()
+        where = server.dsn(name)
+    made = Kit(request.param, where)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def store(kit: Kit) -> Store:
+    return await kit.open()
