@@ -15,5 +15,7 @@ from gateway_core.types cimport Loop, SharedBuf
 cdef void publish_local(Loop* loop, SharedBuf* b) noexcept nogil
 # To the members on every loop.
 cdef void publish_all(Loop* loop, SharedBuf* b) noexcept nogil
-# Sweeps for at most the tick's budget. Nanoseconds until there is more to do: 0 = now, all ones = nothing waits.
-cdef uint64_t fanout_work(Loop* loop) noexcept nogil
+# Sweeps for at most the tick's budget.
+cdef void fanout_work(Loop* loop) noexcept nogil
+# Nanoseconds until there is something to sweep: 0 = now, all ones = nothing waits.
+cdef uint64_t fanout_wait(Loop* loop) noexcept nogil

@@ -391,18 +391,30 @@ cdef bint _still_full(Loop* loop) noexcept nogil:
     return False
 
 
-cdef uint64_t fanout_work(Loop* loop) noexcept nogil:
-    cdef uint64_t now, until, wait, least = ~<uint64_t>0, t0
+cdef uint64_t fanout_wait(Loop* loop) noexcept nogil:
+    cdef uint64_t least = ~<uint64_t>0
+    cdef uint32_t i
+    cdef Topic* t
+    for i in range(loop.active.len):
+        t = loop.topics.by_id[loop.active.at[i]]
+        if t.sweep != NULL or _full(loop, t) or t.due_ns <= loop.now_ns:
+            return 0
+        least = min(least, t.due_ns - loop.now_ns)
+    return least
+
+
+cdef void fanout_work(Loop* loop) noexcept nogil:
+    cdef uint64_t now, until, t0
     cdef uint32_t looked = 0
     cdef Topic* t
     if loop.stalled:
         loop.stalled = _still_full(loop)
     if loop.active.len == 0:
-        return least
+        return
     t0 = qw_cycles()
     now = qw_clock_ns(0)
     until = now + <uint64_t>loop.set.sweep_budget_us * 1000
-    while looked < loop.active.len:
+    while looked < loop.active.len and now < until:
         if loop.active_at >= loop.active.len:
             loop.active_at = 0
         t = loop.topics.by_id[loop.active.at[loop.active_at]]
@@ -410,21 +422,14 @@ cdef uint64_t fanout_work(Loop* loop) noexcept nogil:
             _start(loop, t)
         if t.sweep != NULL:
             now = _sweep(loop, t, until)
-            if t.sweep != NULL or now >= until:
-                if t.sweep == NULL:
-                    loop.active_at += 1
-                stage_end(loop, S_SWEEP, t0, 1)
-                return 0
             looked = 0
-            continue
-        if t.waiting == 0:
+            if t.sweep != NULL:
+                break  # goes on where it stopped, in the next tick
+        elif t.waiting == 0:
             t.active = 0
             loop.active.len -= 1
             loop.active.at[loop.active_at] = loop.active.at[loop.active.len]
             continue
-        wait = t.due_ns - now if t.due_ns > now else 0
-        least = min(least, wait)
         loop.active_at += 1
         looked += 1
     stage_end(loop, S_SWEEP, t0, 1)
-    return least

@@ -6,7 +6,7 @@ from crypto.sodium cimport sodium
 from crypto.zstd cimport zstd_compressor_free, zstd_compressor_new, zstd_decompressor_free, zstd_decompressor_new
 from frame.constants cimport MAX_RAW_BODY
 from gateway_core.conn.dispatch cimport conn_readable
-from gateway_core.conn.fanout cimport fanout_work
+from gateway_core.conn.fanout cimport fanout_wait, fanout_work
 from gateway_core.conn.session cimport conn_open, ephemerals_fill, expire, finish, reap, release_all, shake_waiting
 from gateway_core.conn.topics cimport topics_free, topics_init
 from gateway_core.conn.transport cimport doom_quiet, flush_conn
@@ -250,43 +250,39 @@ cdef void _flush(Loop* loop) noexcept nogil:
         memmove(loop.dirty.at, loop.dirty.at + n, loop.dirty.len * sizeof(uint32_t))
 
 
-cdef int _timeout(Loop* loop, uint64_t wait_ns) noexcept nogil:
+cdef int _timeout(Loop* loop) noexcept nogil:
     """Milliseconds the next poll may sleep."""
-    cdef int ms = SLEEP_MS
-    if loop.dirty.len or loop.shake_count or loop.scan_at < loop.scan_end or loop.n_dooms:
+    cdef uint64_t wait_ns
+    if loop.dirty.len or loop.shake_count or loop.n_dooms or loop.scan_at < loop.scan_end or mail_waiting(&loop.mail):
         return 0
     if loop.pooled < loop.set.ephemerals:
         return 0
     if loop.draining and loop.drain_at < loop.high:
-        ms = 1
-    if wait_ns < <uint64_t>ms * 1000000:
-        ms = <int>(wait_ns // 1000000)
-    return ms
+        return 1
+    wait_ns = fanout_wait(loop)
+    return <int>(wait_ns // 1000000) if wait_ns < <uint64_t>SLEEP_MS * 1000000 else SLEEP_MS
 
 
 cdef void* loop_main(void* arg) noexcept nogil:
     cdef Loop* loop = <Loop*>arg
-    cdef int timeout = 0, ready
-    cdef uint64_t wait_ns, pause
+    cdef int ready
+    cdef uint64_t pause
     while qw_load32(&loop.running):
         _clock(loop)
         commands_run(loop)
         listener_resume(loop)
-        if mail_waiting(&loop.mail):
-            timeout = 0
-        ready = _poll(loop, timeout)
+        ready = _poll(loop, _timeout(loop))
         shake_waiting(loop)
         _deadlines(loop)
         drain_step(loop)
-        wait_ns = fanout_work(loop)
+        fanout_work(loop)
         _flush(loop)
         reap(loop)
         events_notify(loop)
-        if ready == 0 and loop.shake_count == 0 and wait_ns:
+        if ready == 0 and loop.shake_count == 0 and loop.active.len == 0:
             ephemerals_fill(loop, FILL)
         stat_add(loop, N_TICKS, 1)
         pause = qw_clock_ns(0) - loop.now_ns
         if pause > loop.max_pause_ns:
             loop.max_pause_ns = pause
-        timeout = _timeout(loop, wait_ns)
     return NULL

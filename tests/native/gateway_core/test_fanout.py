@@ -1,0 +1,208 @@
+"""Every member gets every message of its membership, once, in order - while others come and go."""
+
+from __future__ import annotations
+
+import random
+import struct
+import time
+from collections.abc import Callable
+
+import pytest
+
+from frame.constants import FrameType
+from tests.support.gateway_client import WireClient, uv, wait_for
+from tests.support.gateway_harness import GatewayHarness
+
+Start = Callable[..., GatewayHarness]
+END = 0xFFFFFFFF
+
+
+def body(n: int, size: int = 24) -> bytes:
+    return struct.pack(">BI", 1, n).ljust(size, b".")
+
+
+def numbers_until_end(client: WireClient) -> list[int]:
+    """The numbers of all messages before the one that says END."""
+    out: list[int] = []
+    while True:
+        frame = client.next()
+        assert frame.type in (FrameType.EVENT, FrameType.MSG)
+        n = struct.unpack_from(">I", frame.body, 1)[0]
+        if n == END:
+            return out
+        out.append(n)
+
+
+@pytest.mark.parametrize("members", [3, 70])
+@pytest.mark.parametrize("type", [FrameType.EVENT, FrameType.MSG])
+def test_everybody_gets_everything_in_order(start_gateway: Start, members: int, type: int) -> None:
+    gateway = start_gateway(loops=3)
+    clients = [gateway.login(f"u{i}", suite=1 + i % 3, websocket=i % 5 == 0) for i in range(members)]
+    for i in range(members):
+        gateway.gateway.join(gateway.conn(f"u{i}"), "r/big")
+    for n in range(500):
+        gateway.gateway.publish("r/big", type, body(n))
+    gateway.gateway.publish_many([("r/big", type, body(END), 0, None)])
+    for client in clients:
+        assert numbers_until_end(client) == list(range(500))
+
+
+@pytest.mark.parametrize("members", [4, 40])
+def test_the_excluded_member_alone_misses_a_message(start_gateway: Start, members: int) -> None:
+    gateway = start_gateway(large_topic=16)
+    clients = [gateway.login(f"u{i}") for i in range(members)]
+    conns = [gateway.conn(f"u{i}") for i in range(members)]
+    for conn in conns:
+        gateway.gateway.join(conn, "g/1")
+    for n in range(100):
+        gateway.gateway.publish("g/1", FrameType.EVENT, body(n), 1, conns[n % members])
+    gateway.gateway.publish("g/1", FrameType.EVENT, body(END), 1)
+    for i, client in enumerate(clients):
+        assert numbers_until_end(client) == [n for n in range(100) if n % members != i]
+
+
+def test_all_devices_of_a_user_and_only_they(gateway: GatewayHarness) -> None:
+    mine = [gateway.login("ann", f"d{i}") for i in range(20)]
+    other = gateway.login("anna")
+    for n in range(50):
+        gateway.gateway.publish("u/ann", FrameType.MSG, body(n))
+    mine[3].close()
+    mine[7].close()
+    gateway.wait_sessions(19)
+    gateway.gateway.publish("u/ann", FrameType.MSG, body(END))
+    for i, client in enumerate(mine):
+        if i not in (3, 7):
+            assert numbers_until_end(client) == list(range(50))
+    other.ping()
+    assert not other.frames
+
+
+def test_many_users_come_and_go_and_are_still_found(start_gateway: Start) -> None:
+    seed = time.time_ns()
+    print("seed", seed)
+    chance = random.Random(seed)
+    gateway = start_gateway(loops=2)
+    online: dict[str, WireClient] = {}
+    for step in range(400):
+        name = f"u{chance.randrange(150)}"
+        if name in online:
+            online.pop(name).close()
+        else:
+            online[name] = gateway.login(name)
+        if step % 50 == 49:
+            gateway.wait_sessions(len(online))
+            for user in online:
+                gateway.gateway.publish(f"u/{user}", FrameType.MSG, user.encode())
+            for user, client in online.items():
+                assert client.expect(FrameType.MSG) == user.encode()
+
+
+@pytest.mark.parametrize("large", [8, 10_000])
+@pytest.mark.parametrize("delay_ms", [0.0, 5.0])
+def test_joining_and_leaving_at_random_never_disturbs_a_stream(
+    start_gateway: Start, large: int, delay_ms: float
+) -> None:
+    seed = time.time_ns()
+    print("seed", seed)
+    chance = random.Random(seed)
+    # tiny slices make every sweep stop in the middle many times
+    gateway = start_gateway(
+        loops=2, large_topic=large, sweep_budget_us=50, flush_max_delay_ms=delay_ms, flush_messages=16
+    )
+    gw = gateway.gateway
+    count = 60
+    clients = [gateway.login(f"u{i}", suite=3) for i in range(count)]
+    conns = [gateway.conn(f"u{i}") for i in range(count)]
+    stays: list[list[list[int]]] = [[] for _ in range(count)]
+    inside: set[int] = set()
+    for n in range(3000):
+        if chance.random() < 0.3:
+            who = chance.randrange(count)
+            if who in inside:
+                gw.leave(conns[who], "r/churn")
+                inside.discard(who)
+                stays[who][-1][1] = n
+            else:
+                gw.join(conns[who], "r/churn")
+                inside.add(who)
+                stays[who].append([n, 3000])
+        gw.publish("r/churn", FrameType.EVENT, body(n))
+    gw.publish("r/churn", FrameType.EVENT, body(END))
+    got = {who: numbers_until_end(clients[who]) for who in inside}
+    for who in set(range(count)) - inside:
+        gw.send(conns[who], FrameType.EVENT, body(END))
+        got[who] = numbers_until_end(clients[who])
+    for who in range(count):
+        at = 0
+        for number, (first, end) in enumerate(stays[who]):
+            took = 0
+            while at < len(got[who]) and got[who][at] == first + took and got[who][at] < end:
+                at += 1
+                took += 1
+            if number == len(stays[who]) - 1 and who in inside:
+                assert took == end - first
+            elif large == 10_000:
+                assert took == end - first, "a small topic delivers all that was published before the leave"
+        assert at == len(got[who]), f"u{who}: unexpected {got[who][at:at + 5]} after {got[who][max(0, at - 3):at]}"
+
+
+def test_compressed_twins_reach_those_who_accept_them(start_gateway: Start) -> None:
+    gateway = start_gateway(large_topic=4)
+    text = b"\x01" + b"the same words again and again " * 40
+    for members, topic in ((2, "r/small"), (8, "r/large")):
+        clients = [gateway.login(f"{topic[2:]}{i}", flags=i & 1) for i in range(members)]
+        for i in range(members):
+            gateway.gateway.join(gateway.conn(f"{topic[2:]}{i}"), topic)
+        gateway.gateway.publish_many([(topic, FrameType.EVENT, text, 0, 0), (topic, FrameType.EVENT, b"\x01tiny", 0, 0)])
+        for i, client in enumerate(clients):
+            first, second = client.next(), client.next()
+            assert first.compressed == bool(i & 1)
+            assert second.body == b"\x01tiny"
+            if first.compressed:
+                assert len(first.body) < len(text) // 4
+                assert _inflate(bytes(first.body)) == text
+            else:
+                assert first.body == text
+
+
+def _inflate(compressed: bytes) -> bytes:
+    import zstandard
+
+    head = uv(len(zstandard.ZstdDecompressor().decompress(compressed[2:])))
+    assert compressed.startswith(head)
+    return zstandard.ZstdDecompressor().decompress(compressed[len(head) :])
+
+
+def test_relay_inside_the_core(start_gateway: Start) -> None:
+    gateway = start_gateway(loops=2, relay_prefix="r/")
+    clients = [gateway.login(f"u{i}") for i in range(6)]
+    for i in range(6):
+        gateway.gateway.join(gateway.conn(f"u{i}"), "r/relay")
+    gateway.joined(6)
+    clients[0].frame(FrameType.SEND, uv(9) + b"\x07r/relay" + b"\x01payload")
+    seen = {(frame.type, bytes(frame.body)) for frame in (clients[0].next(), clients[0].next())}
+    assert seen == {(FrameType.EVENT, b"\x01payload"), (FrameType.SEND_ACK, uv(9) + uv(0))}
+    for client in clients[1:]:
+        assert client.expect(FrameType.EVENT) == b"\x01payload"
+    assert gateway.stats()["relayed"] == 1
+
+
+@pytest.mark.parametrize("large", [2, 1000])
+def test_budgets_drop_normal_first_and_count(start_gateway: Start, large: int) -> None:
+    gateway = start_gateway(large_topic=large)
+    gateway.gateway.set_topic_budget("r/", 20, 10)
+    client = gateway.login("ann")
+    gateway.login("bob")
+    for user in ("ann", "bob"):
+        gateway.gateway.join(gateway.conn(user), "r/1")
+    messages = [("r/1", int(FrameType.EVENT), body(n), 0, None) for n in range(15)]
+    messages += [("r/1", int(FrameType.EVENT), body(100 + n), 1, None) for n in range(15)]
+    messages += [("r/1", int(FrameType.EVENT), body(200 + n), 0, None) for n in range(15)]
+    gateway.gateway.publish_many(messages)
+    gateway.gateway.publish("r/1", FrameType.MSG, body(END))
+    got = numbers_until_end(client)
+    wait_for(lambda: gateway.stats()["live"]["batches"] == 0)
+    stats = gateway.stats()
+    assert got[:30] == [*range(15), *range(100, 115)]
+    assert stats["dropped_budget_high"] == 0
+    assert len(got) + stats["dropped_budget_normal"] == 45
