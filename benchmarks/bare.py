@@ -59,7 +59,9 @@ class Bare:
 
     def _send(self, conn: int, user: str, device: str, request: int, target: str, payload: bytes) -> None:
         client_id, kind, body, _, _ = msgspec.msgpack.decode(payload)
-        message = msgspec.msgpack.encode([target, 0, 1 << 60, 1 << 40, user, client_id, kind, body, {}, None, 0])
+        message = msgspec.msgpack.encode(
+            [target, 0, 1 << 60, 1 << 40, user, client_id, kind, body, {}, None, 0]
+        )
         self.core.publish(target, FrameType.EVENT, bytes([EventKind.ROOM_MESSAGE]) + message)
         self.core.reply(conn, FrameType.SEND_ACK, request, 0, msgspec.msgpack.encode([1 << 60, 0, 1 << 40]))
 

@@ -91,12 +91,18 @@ def parse_metrics(text: str) -> dict[str, float]:
 
 
 def toml(tree: dict[str, dict[str, Any]]) -> str:
-    """Sections of scalars and lists; JSON's notation of those is TOML's."""
+    """A TOML document of these sections; values are scalars, lists of scalars, or maps of scalars."""
     lines = []
     for section, values in tree.items():
         lines.append(f"[{section}]")
-        lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+        lines += [f"{key} = {_toml_value(value)}" for key, value in values.items()]
     return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {json.dumps(inner)}" for key, inner in value.items()) + " }"
+    return json.dumps(value)  # JSON's notation of scalars and lists is TOML's
 
 
 class Servers:
@@ -105,7 +111,7 @@ class Servers:
     def __init__(self, plan: ServerPlan) -> None:
         self.plan = plan
         self.folder = Path(tempfile.mkdtemp(prefix="qianwan-bench-server-"))
-        self.api_key = f"qwk_bench{secrets.token_hex(4)}_{secrets.token_hex(24)}"
+        self.api_key = f"qwk_{secrets.token_hex(6)}_{secrets.token_urlsafe(32)}"
         self.processes: list[Process] = []
         self._others: list[subprocess.Popen[bytes]] = []
 
@@ -215,7 +221,12 @@ class Servers:
         plan = self.plan
         return {
             "server": {"data_dir": str(self.folder / "data"), "drain_timeout_s": 1.0, "drain_spread_s": 0.0},
-            "gateway": {"loops": plan.loops, "ping_interval_s": plan.ping_interval_s},
+            "gateway": {
+                "loops": plan.loops,
+                "ping_interval_s": plan.ping_interval_s,
+                "room_normal_per_s": 0,
+                "room_high_per_s": 0,
+            },
             "gateway.core": plan.core,
             "im.service": plan.service,
             "auth": {"bootstrap_api_key": self.api_key},

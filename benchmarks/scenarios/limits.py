@@ -22,7 +22,12 @@ OPEN_SERVICE: dict[str, Any] = dict.fromkeys(
     ),
     OFF,
 )
-OPEN_CORE: dict[str, Any] = {"inbound_per_s": 0, "ip_connections": 0, "net64_connections": 0, "ip_accepts_per_s": 0}
+OPEN_CORE: dict[str, Any] = {
+    "inbound_per_s": 0,
+    "ip_connections": 0,
+    "net64_connections": 0,
+    "ip_accepts_per_s": 0,
+}
 RELAY_PREFIX = "u/"
 
 
