@@ -271,6 +271,10 @@ class Stranger:
             raise Closed(code, got.body[at:].decode())
         return got
 
+    def read_raw(self) -> bytes:
+        """Bytes outside any record; Closed at the end of the stream."""
+        return self.stream.read()
+
     def login(self, token: str, device: str = "stranger", binding: bytes | None = None) -> list[Any]:
         """Section 9, kind 1. The AUTH_OK array; raises Closed."""
         ascii_token = token.encode()
