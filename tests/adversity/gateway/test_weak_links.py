@@ -1,0 +1,203 @@
+"""Slow, stingy and split: the network at its worst, and what one bad peer may cost the others."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from frame import frames
+from frame.constants import CloseCode, FrameType
+from gateway_core import EV_AUTH, EV_SEND, MailboxFull
+from tests.support.gateway_client import Gone, Rejected, uv, wait_for
+from tests.support.gateway_harness import GatewayHarness
+
+Start = Callable[..., GatewayHarness]
+
+
+def proxy_header(ip: str, port: int) -> bytes:
+    if ":" in ip:
+        addresses = socket.inet_pton(socket.AF_INET6, ip) + bytes(16) + struct.pack(">HH", port, 7801)
+        family = 0x21
+    else:
+        addresses = socket.inet_aton(ip) + bytes(4) + struct.pack(">HH", port, 7801)
+        family = 0x11
+    return b"\r\n\r\n\0\r\nQUIT\n\x21" + bytes([family]) + struct.pack(">H", len(addresses)) + addresses
+
+
+@pytest.mark.parametrize("websocket", [False, True])
+def test_a_stream_fed_byte_by_byte(gateway: GatewayHarness, websocket: bool) -> None:
+    client = gateway.connect(websocket=websocket).handshake(b"\x05\x03abc", step=1)
+    client.auth("slow", step=1)
+    client.send(*(frames.build(FrameType.SEND, uv(n) + b"\x03u/x" + b"p" * n) for n in range(40)), step=1)
+    client.frame(FrameType.PING, step=1)
+    client.expect(FrameType.PONG)
+    wait_for(lambda: len(gateway.of_kind(EV_SEND)) == 40)
+    assert [event[4] for event in gateway.of_kind(EV_SEND)] == list(range(40))
+    assert gateway.stats()["live"]["in_bytes"] == 0
+
+
+def test_partial_writes_never_seal_twice(start_gateway: Start) -> None:
+    gateway = start_gateway(send_buffer=4096, queue_hard_bytes=8 << 20, rekey_records=16)
+    clients = [gateway.login(f"u{i}", suite=i + 1, rcvbuf=2048, websocket=i == 1) for i in range(3)]
+    for n in range(300):
+        for i in range(3):
+            gateway.gateway.send(gateway.conn(f"u{i}"), FrameType.MSG, struct.pack(">I", n) + bytes(n * 31 % 5000))
+    wait_for(lambda: gateway.stats()["partial_writes"] > 0)
+    for client in clients:
+        for n in range(300):
+            assert client.expect(FrameType.MSG)[:4] == struct.pack(">I", n)
+        client.frame(FrameType.ACK, ack=300)
+        client.ping()
+
+
+def test_a_slow_consumer_is_closed_and_disturbs_nobody(start_gateway: Start) -> None:
+    gateway = start_gateway(queue_hard_bytes=100_000, send_buffer=4096, large_topic=2)
+    slow = gateway.login("slow", rcvbuf=2048)
+    fast = gateway.login("fast")
+    for user in ("slow", "fast"):
+        gateway.gateway.join(gateway.conn(user), "g/1")
+    for n in range(400):
+        gateway.gateway.publish("g/1", FrameType.MSG, struct.pack(">I", n) + bytes(1000))
+        assert fast.expect(FrameType.MSG)[:4] == struct.pack(">I", n)
+    wait_for(lambda: gateway.closed_codes("slow") == [CloseCode.SLOW_CONSUMER])
+    assert gateway.stats()["slow_consumer"] == 1
+    assert slow.until_closed()[-1].type == FrameType.CLOSE
+
+
+def test_events_for_a_slow_reader_are_dropped_by_class_and_counted(start_gateway: Start) -> None:
+    gateway = start_gateway(queue_event_bytes=30_000, send_buffer=4096)
+    slow = gateway.login("slow", rcvbuf=2048)
+    gateway.gateway.join(gateway.conn("slow"), "r/1")
+    for n in range(1000):
+        priority = n % 10 == 0
+        gateway.gateway.publish("r/1", FrameType.EVENT, struct.pack(">IB", n, priority) + bytes(200), int(priority))
+    gateway.gateway.publish("r/1", FrameType.MSG, b"end")
+    wait_for(lambda: gateway.stats()["publishes"] == 1001)
+    got = []
+    while (frame := slow.next()).type == FrameType.EVENT:
+        got.append(struct.unpack_from(">IB", frame.body))
+    high = [n for n, priority in got if priority]
+    normal = [n for n, priority in got if not priority]
+    stats = gateway.stats()
+    assert high == list(range(0, 1000, 10)), "high is kept"
+    assert stats["dropped_high"] == 0
+    assert stats["dropped_normal"] == 900 - len(normal) > 0
+    assert [n for n, _ in got] == sorted(n for n, _ in got)
+    assert normal[-1] == 999, "the oldest go first"
+
+
+def test_rekeying_both_ways_across_many_records(start_gateway: Start) -> None:
+    gateway = start_gateway(rekey_records=8, large_topic=2)
+    clients = [gateway.login(f"u{i}", suite=i + 1) for i in range(3)]
+    for i in range(3):
+        gateway.gateway.join(gateway.conn(f"u{i}"), "r/1")
+    for n in range(100):
+        for client in clients:
+            if n % 5 == 0:
+                client.rekey()
+            client.ping()
+        gateway.gateway.publish("r/1", FrameType.EVENT, b"%d" % n)
+        for client in clients:
+            assert client.expect(FrameType.EVENT) == b"%d" % n
+    stats = gateway.stats()
+    assert stats["rekeys_in"] == 60
+    assert stats["rekeys_out"] >= 3 * 200 // 8
+
+
+def test_full_event_ring_stops_reading_and_loses_nothing(start_gateway: Start) -> None:
+    gateway = start_gateway(event_ring=16, inbound_per_s=0)
+    clients = [gateway.login(f"u{i}") for i in range(4)]
+    gateway.paused.set()
+    for client in clients:
+        for part in range(10):
+            client.send(*(frames.build(FrameType.SEND, uv(part * 50 + n) + b"\x03u/x") for n in range(50)))
+    wait_for(lambda: gateway.stats()["read_pauses"] > 0)
+    gateway.paused.clear()
+    wait_for(lambda: len(gateway.of_kind(EV_SEND)) == 2000)
+    for i in range(4):
+        mine = [event[4] for event in gateway.of_kind(EV_SEND) if event[2] == f"u{i}"]
+        assert mine == list(range(500))
+
+
+def test_a_flood_of_frames_is_closed_rate_limited(start_gateway: Start) -> None:
+    gateway = start_gateway(inbound_per_s=10, inbound_burst=50)
+    client = gateway.login("flood")
+    witness = gateway.login("witness")
+    client.send(*(frames.build(FrameType.PING) for _ in range(49)))
+    client.send(frames.build(FrameType.PING), frames.build(FrameType.PING), *(frames.build(31) for _ in range(60)))
+    assert client.close_code() == CloseCode.RATE_LIMITED
+    assert witness.ping() == uv(0)
+
+
+def test_too_many_connections_of_one_address(start_gateway: Start) -> None:
+    gateway = start_gateway(ip_connections=3)
+    kept = [gateway.login(f"u{i}") for i in range(3)]
+    with pytest.raises((Gone, ConnectionError)):
+        gateway.connect().handshake()
+    assert gateway.stats()["refused_ip_connections"] == 1
+    kept[0].close()
+    gateway.wait_sessions(2)
+    gateway.login("again")
+
+
+def test_connects_of_one_address_above_the_rate(start_gateway: Start) -> None:
+    gateway = start_gateway(ip_accepts_per_s=1, ip_accepts_burst=5)
+    for i in range(5):
+        gateway.login(f"u{i}")
+    with pytest.raises((Gone, ConnectionError)):
+        gateway.connect().handshake()
+    assert gateway.stats()["refused_ip_rate"] == 1
+
+
+def test_proxy_header_from_a_listed_balancer_names_the_peer(start_gateway: Start) -> None:
+    gateway = start_gateway(proxy_from=("127.0.0.0/8",), ip_connections=1)
+    for i, (ip, text) in enumerate(
+        (("203.0.113.9", "203.0.113.9:4711"), ("2001:db8::1", "[2001:db8::1]:4711"), ("203.0.113.10", "203.0.113.10:4711"))
+    ):
+        client = gateway.connect(before=proxy_header(ip, 4711), websocket=i == 2).handshake()
+        client.auth(f"u{i}")
+        assert gateway.of_kind(EV_AUTH)[-1][9] == text
+    with pytest.raises((Gone, ConnectionError)):
+        gateway.connect(before=proxy_header("203.0.113.9", 1)).handshake()
+    assert gateway.reasons()["proxy_refused"] == 1
+
+
+def test_a_storm_of_handshakes_waits_its_turn(start_gateway: Start) -> None:
+    gateway = start_gateway(handshake_budget_us=1, handshake_queue=4, ephemerals=0)
+    live = gateway.login("live")
+    outcome: list[str] = []
+
+    def one(n: int) -> None:
+        try:
+            gateway.login(f"u{n}")
+            outcome.append("in")
+        except Rejected as refusal:
+            assert refusal.code == 4
+            outcome.append("told to wait")
+
+    threads = [threading.Thread(target=one, args=(n,)) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    for _ in range(20):
+        live.ping()
+    for thread in threads:
+        thread.join(20)
+    assert len(outcome) == 16
+    assert "in" in outcome
+
+
+def test_mailbox_full_is_an_error_not_a_loss(start_gateway: Start) -> None:
+    gateway = start_gateway(large_topic=2, topic_pending=4, flush_messages=1, mailbox=16, mailbox_wait_ms=5000)
+    clients = [gateway.login(f"u{i}") for i in range(2)]
+    for i in range(2):
+        gateway.gateway.join(gateway.conn(f"u{i}"), "g/1")
+    for n in range(500):
+        gateway.gateway.publish("g/1", FrameType.MSG, b"%d" % n)
+    for client in clients:
+        assert [client.expect(FrameType.MSG) for _ in range(500)] == [b"%d" % n for n in range(500)]
+    assert gateway.stats()["stalls"] > 0
+    assert issubclass(MailboxFull, Exception)
