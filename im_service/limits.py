@@ -6,6 +6,7 @@ long run; a breach answers 416 with the wait.
 
 from __future__ import annotations
 
+from math import ceil
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -108,6 +109,6 @@ class Limiter:
         full += self._cost
         wait = full - now_ms - self._span
         if wait > 0:
-            return int(wait) + 1
+            return ceil(wait)
         bucket.full_ms = full
         return 0

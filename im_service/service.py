@@ -83,7 +83,7 @@ class ImService:
             store, clock, self.sessions, Routes(self.directory, self.sessions, self.room_table),
             Admission(settings), self._delivery, ids, hooks, settings.receipt_members,
         )  # fmt: skip
-        self.sync = Sync(store, clock, self.sessions, downlink, settings)
+        self.sync = Sync(store, clock, self.sessions, downlink, access, settings)
         self.conversations = Conversations(store, clock, access, announcer, settings)
         self.revisions = Revisions(store, clock, access, announcer, settings, push)
         self.receipts = Receipts(store, clock, access, announcer, settings)

@@ -14,8 +14,9 @@ from msgspec import Meta, Raw
 
 from frame.constants import FrameType
 from im_service import ids
+from im_service.access import Access
 from im_service.calls import Args, Caller, method
-from im_service.errors import Code, ImError
+from im_service.errors import Code
 from im_service.limits import Settings
 from im_service.models import notice_event, stored_bytes
 from im_service.ports import Clock, Downlink
@@ -80,9 +81,11 @@ class Sync:
     """Reading and watermarks."""
 
     def __init__(
-        self, store: Store, clock: Clock, sessions: Sessions, downlink: Downlink, settings: Settings
-    ) -> None:
+        self, store: Store, clock: Clock, sessions: Sessions, downlink: Downlink, access: Access,
+        settings: Settings,
+    ) -> None:  # fmt: skip
         self._store = store
+        self._access = access
         self._clock = clock
         self._sessions = sessions
         self._downlink = downlink
@@ -138,8 +141,11 @@ class Sync:
         """Cloud history of a conversation, newest first unless reverse is false. The server sees every message."""
         now = self._clock.now_ms()
         view = View(((HISTORY, _since(now, self._keep.history_ms)),), now)
-        user = caller.user if not caller.server or caller.user else None
-        if user is not None and args.conversation.startswith("s/"):
+        user = caller.user or None
+        if args.conversation.startswith("r/"):
+            await self._access.participant(caller, args.conversation, rooms=True)
+            user = None
+        elif user is not None and args.conversation.startswith("s/"):
             ids.peer_of(args.conversation, user)
         page: Page[StoredMessage] = await self._store.pull(
             user, args.conversation, args.from_seq, args.to_seq, args.limit, view, args.reverse
@@ -199,9 +205,3 @@ class Sync:
 
 def _since(now: int, keep_ms: int) -> int:
     return now - keep_ms if keep_ms else 0
-
-
-def refuse_room(conversation: str) -> None:
-    """Most of what a conversation can do needs stored messages; chatrooms have none."""
-    if conversation.startswith("r/"):
-        raise ImError(Code.INVALID, "chatrooms have no such thing")

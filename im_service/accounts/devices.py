@@ -27,7 +27,7 @@ from im_service.storage.records import Device, Login, Mark
 EVERYBODY = "b/all"
 """Topic every session hears: broadcasts."""
 MOBILE, DESKTOP, WEB, OTHER = "mobile", "desktop", "web", "other"
-CLASSES = {
+CLASSES: dict[int, str] = {
     Platform.ANDROID: MOBILE, Platform.IOS: MOBILE, Platform.WEB: WEB, Platform.WINDOWS: DESKTOP,
     Platform.MACOS: DESKTOP, Platform.LINUX: DESKTOP,
 }  # fmt: skip
@@ -36,7 +36,7 @@ _log = logging.getLogger("qianwan.im")
 
 def class_of(platform: int) -> str:
     """mobile, desktop, web or other; policy 2 counts web with desktop."""
-    return CLASSES.get(Platform(platform), OTHER) if platform in Platform else OTHER
+    return CLASSES.get(platform, OTHER)
 
 
 def must_go(policy: LoginPolicy, newcomer: tuple[str, int], others: list[Device]) -> list[str]:

@@ -1,0 +1,180 @@
+"""Groups: coming and going, roles, mutes, limits, and what others hear of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from im_service.limits import Settings
+from tests.support.im_world import Person, World, open_world
+
+
+async def make_group(world: World, *members: str, **settings: object) -> tuple[Person, list[Person]]:
+    owner = await world.login("olga")
+    people = [await world.login(name) for name in members]
+    await owner.ok("group.create", group="team", members=list(members), **settings)
+    return owner, people
+
+
+def events(person: Person) -> list[str]:
+    return [m[7]["event"] for m in person.connection.messages if m[6] == 5]
+
+
+async def test_a_group_message_is_one_row_and_reaches_every_member_once(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        owner, (bob, carl) = await make_group(world, "bob", "carl")
+        before = (await world.store.stats())["messages"]
+        _, seq = await bob.said("g/team", "hello")
+        assert (await world.store.stats())["messages"] == before + 1
+        for person in (owner, carl):
+            assert [m[7] for m in person.connection.messages if m[6] == 0] == [{"text": "hello"}]
+        assert [m for m in bob.connection.messages if m[6] == 0] == []
+        assert seq == 2
+
+
+async def test_a_message_to_two_thousand_members_is_one_write(tmp_path: Path) -> None:
+    async with open_world(tmp_path, Settings(group_members=5000)) as world:
+        owner = await world.login("olga")
+        await owner.ok("group.create", group="crowd")
+        for start in range(0, 2000, 500):
+            users = [f"m{n}" for n in range(start, start + 500)]
+            await world.im.invoke("group.invite", {"group": "crowd", "users": users})
+        before = await world.store.stats()
+        await owner.said("g/crowd", "one row")
+        after = await world.store.stats()
+        assert after["messages"] == before["messages"] + 1
+        assert (await owner.ok("group.info", group="crowd"))["members"] == 2001
+
+
+async def test_joining_follows_the_groups_mode(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        owner, _ = await make_group(world, join="approval")
+        dora = await world.login("dora")
+        asked = await dora.ok("group.join", group="team", text="let me in")
+        assert not asked["joined"]
+        assert owner.connection.notices("group.applied")[0]["text"] == "let me in"
+        assert (await dora.call("group.decide", group="team", id=asked["id"], accept=True))[0] == 403
+        await owner.ok("group.decide", group="team", id=asked["id"], accept=True)
+        assert (await owner.call("group.decide", group="team", id=asked["id"], accept=True))[0] == 409
+        assert (await dora.send("g/team"))[0] == 0
+        eve = await world.login("eve")
+        await owner.ok("group.update", group="team", join="closed")
+        assert (await eve.call("group.join", group="team"))[0] == 403
+        await owner.ok("group.update", group="team", join="free")
+        assert (await eve.ok("group.join", group="team"))["joined"]
+
+
+async def test_an_invitation_waits_for_the_invited_when_the_group_asks_first(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        owner, (bob,) = await make_group(world, "bob", agree=True)
+        dora = await world.login("dora")
+        assert (await bob.call("group.invite", group="team", users=["dora"]))[0] == 403
+        assert (await owner.ok("group.invite", group="team", users=["dora", "bob"]))["invited"] == ["dora"]
+        invited = dora.connection.notices("group.invited")[0]
+        assert (await owner.call("group.decide", group="team", id=invited["id"], accept=True))[0] == 403
+        assert (await dora.ok("group.requests"))["requests"][0]["id"] == invited["id"]
+        await dora.ok("group.decide", group="team", id=invited["id"], accept=True)
+        assert [m["user"] for m in (await dora.ok("group.members", group="team"))["members"]] == [
+            "bob", "dora", "olga",
+        ]  # fmt: skip
+
+
+async def test_the_member_limit_holds(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        owner, _ = await make_group(world, "bob", limit=2, join="free")
+        assert (await owner.call("group.invite", group="team", users=["dora"]))[0] == 801
+        dora = await world.login("dora")
+        assert (await dora.call("group.join", group="team"))[0] == 801
+        assert (await owner.call("group.create", group="big", limit=5001))[0] == 414
+
+
+async def test_outsiders_may_not_send_read_or_list(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        _, (bob,) = await make_group(world, "bob")
+        await bob.said("g/team", "secret")
+        eve = await world.login("eve")
+        assert (await eve.send("g/team"))[0] == 802
+        assert (await eve.ok("pull", conversation="g/team"))["messages"] == []
+        assert (await eve.call("get", conversation="g/team", seqs=[1]))[0] == 802
+        assert (await eve.call("group.members", group="team"))[0] == 802
+        assert (await eve.call("recall", conversation="g/team", seq=2))[0] == 802
+
+
+async def test_a_removed_member_hears_and_sends_no_more(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        owner, (bob, carl) = await make_group(world, "bob", "carl")
+        await bob.said("g/team", "still here")
+        assert (await bob.call("group.kick", group="team", users=["carl"]))[0] == 403
+        assert (await owner.ok("group.kick", group="team", users=["bob"]))["removed"] == ["bob"]
+        assert (await bob.send("g/team"))[0] == 802
+        count = len(bob.connection.messages)
+        await carl.said("g/team", "after")
+        assert len(bob.connection.messages) == count
+        assert events(bob)[-1] == "group.kick"
+        assert events(carl)[-1] == "group.kick"
+
+
+async def test_owner_managers_and_members_rank(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        owner, (bob, carl, dora) = await make_group(world, "bob", "carl", "dora")
+        assert (await bob.call("group.role", group="team", users=["carl"], role="manager"))[0] == 403
+        await owner.ok("group.role", group="team", users=["bob", "carl"], role="manager")
+        assert (await bob.call("group.kick", group="team", users=["carl"]))[0] == 403
+        assert (await bob.call("group.mute", group="team", user="olga"))[0] == 403
+        await bob.ok("group.mute", group="team", user="dora", seconds=60)
+        assert (await dora.send("g/team"))[0] == 423
+        world.clock.advance(60_001)
+        assert (await dora.send("g/team"))[0] == 0
+        assert (await owner.call("group.leave", group="team"))[0] == 403
+        await owner.ok("group.transfer", group="team", user="bob", leave=True)
+        assert (await owner.send("g/team"))[0] == 802
+        info = await bob.ok("group.info", group="team")
+        assert (info["owner"], info["members"]) == ("bob", 3)
+        assert (await carl.call("group.dismiss", group="team"))[0] == 403
+
+
+async def test_a_muted_group_hears_owner_and_managers_only(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        owner, (bob, carl) = await make_group(world, "bob", "carl")
+        await owner.ok("group.role", group="team", users=["bob"], role="manager")
+        await bob.said("g/team")
+        await carl.said("g/team")
+        await bob.ok("group.mute_all", group="team", on=True)
+        assert (await carl.send("g/team"))[0] == 423
+        assert (await bob.send("g/team"))[0] == 0
+        await owner.ok("group.mute_all", group="team", on=False)
+        assert (await carl.send("g/team"))[0] == 0
+
+
+async def test_a_dismissed_group_is_gone_and_its_history_stays(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        owner, (bob,) = await make_group(world, "bob")
+        await bob.said("g/team", "remember me")
+        await owner.ok("group.dismiss", group="team")
+        assert (await bob.send("g/team"))[0] == 803
+        assert events(bob)[-1] == "group.dismiss"
+        texts = [m[7].get("text") for m in (await bob.ok("history", conversation="g/team"))["messages"]]
+        assert "remember me" in texts
+        assert (await owner.call("group.create", group="team"))[0] == 409
+
+
+async def test_newcomers_see_what_was_said_only_if_the_group_says_so(tmp_path: Path) -> None:
+    for history, expected in ((True, True), (False, False)):
+        path = tmp_path / str(history)
+        path.mkdir()
+        async with open_world(path) as world:
+            _, (bob,) = await make_group(world, "bob", history=history, join="free")
+            await bob.said("g/team", "before")
+            dora = await world.login("dora")
+            await dora.ok("group.join", group="team")
+            texts = [m[7].get("text") for m in (await dora.ok("history", conversation="g/team"))["messages"]]
+            assert ("before" in texts) is expected
+            assert (await dora.ok("unread"))["total"] == 0
+
+
+async def test_a_session_that_logs_in_hears_its_groups(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        owner, (bob,) = await make_group(world, "bob")
+        desk = await world.login("bob", "desk", 4)
+        await owner.said("g/team", "all devices")
+        assert [m[7] for m in desk.connection.messages] == [{"text": "all devices"}]
+        assert [m[7] for m in bob.connection.messages if m[6] == 0] == [{"text": "all devices"}]

@@ -1,0 +1,175 @@
+"""Recall, deletion, edit, reactions, receipts: what everybody shows afterwards, away or not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from im_service.limits import DAY_MS
+from tests.support.im_world import open_world
+
+CHAT = "s/alice:bob"
+
+
+async def test_a_recall_leaves_a_tombstone_everywhere_and_corrects_unread(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        alice, bob = await world.login("alice"), await world.login("bob")
+        desk = await world.login("alice", "desk", 4)
+        _, seq = await alice.said("u/bob", "regret")
+        await alice.said("u/bob", "fine")
+        assert (await bob.ok("unread"))["total"] == 2
+        assert (await alice.ok("recall", conversation=CHAT, seq=seq, text="sorry"))["changed"]
+        assert (await bob.ok("unread"))["total"] == 1
+        for person in (alice, bob, desk):
+            notice = person.connection.messages[-1]
+            assert (notice[6], notice[7]["event"], notice[7]["seq"]) == (5, "recall", seq)
+            assert notice[7]["operator"] == "alice"
+        shown = (await bob.ok("history", conversation=CHAT))["messages"]
+        assert [(m[1], m[10] & 1) for m in shown] == [(2, 0), (1, 1)]
+        assert "regret" not in str(shown)
+        assert not (await alice.ok("recall", conversation=CHAT, seq=seq))["changed"]
+
+
+async def test_a_device_that_was_away_learns_of_a_recall_in_order(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        alice, bob = await world.login("alice"), await world.login("bob")
+        await bob.logout()
+        server_id, _ = await alice.said("u/bob", "regret")
+        await alice.ok("recall", conversation=CHAT, server_id=server_id)
+        bob = await world.login("bob")
+        got = (await bob.catch_up())[CHAT]
+        assert [(m[1], m[10], m[6]) for m in got] == [(1, 1, 0), (2, 0, 5)]
+        assert "regret" not in str(got)
+
+
+async def test_the_window_closes_and_the_server_may_ignore_it(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        alice, bob = await world.login("alice"), await world.login("bob")
+        _, seq = await alice.said("u/bob", "too late")
+        world.clock.advance(120_001)
+        assert (await alice.call("recall", conversation=CHAT, seq=seq))[0] == 508
+        assert (await alice.call("recall", conversation=CHAT, seq=seq, ignore_window=True))[0] == 403
+        assert (await bob.call("recall", conversation=CHAT, seq=seq))[0] == 403
+        eve = await world.login("eve")
+        assert (await eve.call("recall", conversation=CHAT, seq=seq))[0] == 403
+        assert (await alice.call("recall", conversation=CHAT, seq=99))[0] == 404
+        assert (await world.im.invoke("recall", {"conversation": CHAT, "seq": seq}))["changed"]
+        _, seq = await alice.said("u/bob", "much too late")
+        world.clock.advance(8 * DAY_MS)
+        args = {"conversation": CHAT, "seq": seq, "ignore_window": True}
+        assert (await world.im.invoke("recall", args))["changed"]
+
+
+async def test_in_groups_managers_recall_what_members_said(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        olga, bob, carl = [await world.login(name) for name in ("olga", "bob", "carl")]
+        await olga.ok("group.create", group="team", members=["bob", "carl"])
+        await olga.ok("group.role", group="team", users=["bob"], role="manager")
+        _, by_olga = await olga.said("g/team", "from the owner")
+        _, by_carl = await carl.said("g/team", "from a member")
+        world.clock.advance(3 * DAY_MS)
+        assert (await carl.call("recall", conversation="g/team", seq=by_olga))[0] == 403
+        assert (await bob.call("recall", conversation="g/team", seq=by_olga))[0] == 403
+        assert (await bob.ok("recall", conversation="g/team", seq=by_carl))["changed"]
+        assert carl.connection.messages[-1][7]["operator"] == "bob"
+
+
+async def test_a_one_sided_recall_leaves_the_sender_his_copy(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        alice, bob = await world.login("alice"), await world.login("bob")
+        _, seq = await alice.said("u/bob", "only mine")
+        assert (await alice.ok("recall", conversation=CHAT, seq=seq, mode="receiver"))["changed"]
+        assert bob.connection.notices("deleted")[0]["seqs"] == [seq]
+        assert (await bob.ok("history", conversation=CHAT))["messages"] == []
+        assert [m[7] for m in (await alice.ok("history", conversation=CHAT))["messages"]] == [
+            {"text": "only mine"}
+        ]
+        assert (await bob.ok("unread"))["total"] == 0
+
+
+async def test_a_silent_deletion_tells_nobody(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        alice, bob = await world.login("alice"), await world.login("bob")
+        _, seq = await alice.said("u/bob", "never was")
+        assert (await alice.call("recall", conversation=CHAT, seq=seq, mode="silent"))[0] == 403
+        counts = len(bob.connection.messages), len(bob.connection.events)
+        assert (await world.im.invoke("recall", {"conversation": CHAT, "seq": seq, "mode": "silent"}))["changed"]
+        assert (len(bob.connection.messages), len(bob.connection.events)) == counts
+        for person in (alice, bob):
+            assert (await person.ok("history", conversation=CHAT))["messages"] == []
+        assert (await bob.ok("unread"))["total"] == 0
+
+
+async def test_a_deletion_for_me_is_mine_alone_on_all_my_devices(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        alice, bob = await world.login("alice"), await world.login("bob")
+        desk = await world.login("bob", "desk", 4)
+        _, seq = await alice.said("u/bob", "away with it")
+        assert (await bob.ok("delete", conversation=CHAT, seqs=[seq]))["deleted"] == 1
+        assert desk.connection.notices("deleted")[0]["seqs"] == [seq]
+        assert (await desk.ok("history", conversation=CHAT))["messages"] == []
+        assert len((await alice.ok("history", conversation=CHAT))["messages"]) == 1
+        assert (await bob.ok("unread"))["total"] == 0
+
+
+async def test_an_edit_shows_everywhere_and_keeps_its_versions_for_the_server(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        alice, bob = await world.login("alice"), await world.login("bob")
+        _, seq = await alice.said("u/bob", "frist")
+        assert (await bob.call("edit", conversation=CHAT, seq=seq, body={"text": "mine now"}))[0] == 403
+        assert (await alice.call("edit", conversation=CHAT, seq=seq, body={"no": 1}))[0] == 414
+        assert (await alice.ok("edit", conversation=CHAT, seq=seq, body={"text": "first"}))["version"] == 1
+        assert bob.connection.notices("edited")[0]["body"] == {"text": "first"}
+        got = (await bob.ok("get", conversation=CHAT, seqs=[seq]))["messages"]
+        assert (got[0][7], got[0][10]) == ({"text": "first"}, 2)
+        kept = await world.im.invoke("versions", {"conversation": CHAT, "seq": seq})
+        assert len(kept["versions"]) == 1
+        assert (await alice.call("versions", conversation=CHAT, seq=seq))[0] == 404
+        await alice.ok("recall", conversation=CHAT, seq=seq)
+        assert (await alice.call("edit", conversation=CHAT, seq=seq, body={"text": "again"}))[0] == 404
+        assert (await world.im.invoke("versions", {"conversation": CHAT, "seq": seq}))["versions"] == []
+
+
+async def test_reactions_are_one_per_kind_and_user(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        alice, bob = await world.login("alice"), await world.login("bob")
+        _, seq = await alice.said("u/bob", "nice?")
+        assert (await bob.ok("react", conversation=CHAT, seq=seq, kind="+1"))["changed"]
+        assert not (await bob.ok("react", conversation=CHAT, seq=seq, kind="+1"))["changed"]
+        assert alice.connection.notices("reaction")[0]["kind"] == "+1"
+        found = (await alice.ok("reactions", conversation=CHAT, seqs=[seq]))["reactions"]
+        assert [r[:3] for r in found] == [[seq, "bob", "+1"]]
+        assert (await bob.ok("react", conversation=CHAT, seq=seq, kind="+1", on=False))["changed"]
+        assert (await alice.ok("reactions", conversation=CHAT, seqs=[seq]))["reactions"] == []
+
+
+async def test_a_single_chats_receipt_only_moves_forward(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        alice, bob = await world.login("alice"), await world.login("bob")
+        desk = await world.login("bob", "desk", 4)
+        for text in "abc":
+            await alice.said("u/bob", text)
+        await bob.ok("read", conversation=CHAT, seq=2)
+        await bob.ok("read", conversation=CHAT, seq=1)
+        assert [n["seq"] for n in alice.connection.notices("receipt")] == [2]
+        assert [n["seq"] for n in desk.connection.notices("read")] == [2]
+        assert (await alice.ok("receipts", conversations=[CHAT]))["receipts"] == {CHAT: 2}
+        assert (await bob.ok("unread"))["conversations"] == {CHAT: 1}
+
+
+async def test_group_receipts_count_those_who_were_there(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        olga, bob, carl = [await world.login(name) for name in ("olga", "bob", "carl")]
+        await olga.ok("group.create", group="team", members=["bob", "carl"])
+        _, asked = await olga.said("g/team", "read this", options={"receipt": True})
+        _, plain = await olga.said("g/team", "or not")
+        await bob.ok("receipt.report", conversation="g/team", seqs=[asked, plain])
+        await bob.ok("receipt.report", conversation="g/team", seqs=[asked])
+        counts = (await olga.ok("receipt.counts", conversation="g/team", seqs=[asked]))["counts"]
+        assert counts == [[asked, 1, 1]]
+        lists = await olga.ok("receipt.list", conversation="g/team", seq=asked)
+        assert lists == {"read": ["bob"], "unread": ["carl"]}
+        assert (await carl.call("receipt.list", conversation="g/team", seq=asked))[0] == 403
+        await world.im.receipts.flush()
+        assert [n["read"] for n in olga.connection.notices("receipts")] == [1]
+        code, _ = await olga.send("u/bob", options={"receipt": True})
+        assert code == 414

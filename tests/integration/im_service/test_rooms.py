@@ -1,0 +1,169 @@
+"""Chatrooms: doors, mutes, priorities, attributes, queue, several rooms on one connection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from im_service.limits import Rate, Settings
+from tests.support.im_world import Person, World, open_world
+
+
+async def make_room(world: World, *guests: str, **settings: object) -> tuple[Person, list[Person]]:
+    owner = await world.login("olga")
+    await owner.ok("room.create", room="hall", **settings)
+    people = [owner, *[await world.login(name) for name in guests]]
+    for person in people:
+        await person.ok("room.join", room="hall")
+    return owner, people[1:]
+
+
+async def test_a_room_has_no_row_per_member(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        owner, _ = await make_room(world, *[f"g{n}" for n in range(30)])
+        assert (await owner.ok("room.info", room="hall"))["online"] == 31
+        assert (await owner.ok("room.people", room="hall"))["people"] == []
+        assert (await owner.ok("room.online", room="hall", limit=3))["users"] == ["g0", "g1", "g10"]
+
+
+async def test_mutes_hold_for_their_time(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        owner, (bob, carl) = await make_room(world, "bob", "carl")
+        await owner.ok("room.mute", room="hall", user="bob", seconds=30)
+        assert (await bob.send("r/hall"))[0] == 13004
+        world.clock.advance(30_001)
+        assert (await bob.send("r/hall"))[0] == 0
+        await owner.ok("room.mute", room="hall", user="bob")
+        assert (await bob.send("r/hall"))[0] == 13004
+        await owner.ok("room.mute", room="hall", user="bob", seconds=0)
+        assert (await bob.send("r/hall"))[0] == 0
+        await owner.ok("room.mute_all", room="hall", on=True)
+        assert (await carl.send("r/hall"))[0] == 13005
+        assert (await owner.send("r/hall"))[0] == 0
+        await owner.ok("room.role", room="hall", user="carl", role="manager")
+        assert (await carl.send("r/hall"))[0] == 0
+        assert (await bob.call("room.mute_all", room="hall", on=False))[0] == 403
+
+
+async def test_a_tag_is_muted_and_addressed_as_one(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        owner, (bob, carl) = await make_room(world, "bob", "carl")
+        await bob.ok("room.join", room="hall", tags=["red"])
+        await carl.ok("room.join", room="hall", tags=["blue"])
+        await owner.ok("room.mute_tag", room="hall", tag="red", seconds=10)
+        assert (await bob.send("r/hall"))[0] == 13004
+        assert (await carl.send("r/hall"))[0] == 0
+        world.clock.advance(10_001)
+        assert (await bob.send("r/hall"))[0] == 0
+        heard = len(carl.connection.room_messages())
+        await owner.said("r/hall", "reds only", options={"tag": "red"})
+        assert bob.connection.room_messages()[-1][7] == {"text": "reds only"}
+        assert len(carl.connection.room_messages()) == heard
+
+
+async def test_the_blacklist_and_a_kick_put_people_out(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        owner, (bob, carl) = await make_room(world, "bob", "carl")
+        await owner.ok("room.kick", room="hall", user="carl", reason="noise")
+        assert carl.connection.notices("room.kicked")[0]["reason"] == "noise"
+        assert (await carl.send("r/hall"))[0] == 13001
+        await carl.ok("room.join", room="hall")
+        await owner.ok("room.black", room="hall", user="bob")
+        assert (await bob.send("r/hall"))[0] == 13001
+        assert (await bob.call("room.join", room="hall"))[0] == 13003
+        await owner.ok("room.black", room="hall", user="bob", on=False)
+        await bob.ok("room.join", room="hall")
+        assert (await carl.call("room.black", room="hall", user="bob"))[0] == 403
+        assert (await owner.call("room.kick", room="hall", user="olga"))[0] == 403
+
+
+async def test_several_rooms_on_one_connection_and_all_end_with_it(tmp_path: Path) -> None:
+    async with open_world(tmp_path, Settings(rooms_per_connection=3)) as world:
+        alice, bob = await world.login("alice"), await world.login("bob")
+        for room in ("one", "two", "three"):
+            await alice.ok("room.join", room=room)
+            await bob.ok("room.join", room=room)
+        assert (await alice.call("room.join", room="four"))[0] == 409
+        await alice.said("r/two", "hi")
+        assert [m[0] for m in bob.connection.room_messages()] == ["r/two"]
+        await alice.logout()
+        assert (await bob.ok("room.info", room="one"))["online"] == 1
+        assert {n["room"] for n in bob.connection.notices("room.exit")} == {"one", "two", "three"}
+
+
+async def test_high_priority_is_never_dropped_before_normal_and_drops_are_counted(tmp_path: Path) -> None:
+    settings = Settings(room_normal_rate=Rate(1, 5), room_high_rate=Rate(1, 5))
+    async with open_world(tmp_path, settings) as world:
+        owner, (bob,) = await make_room(world, "bob")
+        for n in range(8):
+            await owner.said("r/hall", f"n{n}")
+        for n in range(5):
+            await owner.said("r/hall", f"h{n}", options={"highPriority": True})
+        texts = [m[7]["text"] for m in bob.connection.room_messages()]
+        assert [t for t in texts if t[0] == "n"] == [f"n{n}" for n in range(5)]
+        assert [t for t in texts if t[0] == "h"] == [f"h{n}" for n in range(5)]
+        info = await owner.ok("room.info", room="hall")
+        assert (info["dropped_normal"], info["dropped_high"]) == (3, 0)
+        assert world.im.stats()["room_dropped_normal"] == 3
+
+
+async def test_the_abandon_ratio_drops_its_share(tmp_path: Path) -> None:
+    async with open_world(tmp_path, Settings(room_normal_rate=Rate(0))) as world:
+        owner, (bob,) = await make_room(world, "bob")
+        for _ in range(50):
+            await owner.said("r/hall", "maybe", options={"abandonRatio": 9999})
+        heard = len(bob.connection.room_messages())
+        assert heard + (await owner.ok("room.info", room="hall"))["dropped_normal"] == 50
+        assert heard < 10
+
+
+async def test_a_ring_greets_newcomers_and_history_is_kept_on_demand(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        owner, (bob,) = await make_room(world, "bob", ring=2, history=True)
+        for text in "abc":
+            await owner.said("r/hall", text)
+        await owner.said("r/hall", "d", options={"skipHistory": True})
+        dora = await world.login("dora")
+        recent = (await dora.ok("room.join", room="hall"))["recent"]
+        assert [m[7]["text"] for m in recent] == ["c", "d"]
+        shown = (await dora.ok("history", conversation="r/hall", reverse=False))["messages"]
+        assert [m[7]["text"] for m in shown] == ["a", "b", "c"]
+        eve = await world.login("eve")
+        assert (await eve.call("history", conversation="r/hall"))[0] == 13001
+        assert [m[1] for m in bob.connection.room_messages()] == [1, 2, 3, 0]
+
+
+async def test_attributes_and_queue(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        owner, (bob, carl) = await make_room(world, "bob", "carl")
+        await owner.ok("room.attributes", room="hall", put={"topic": "tea", "x": "1"})
+        await owner.ok("room.attributes", room="hall", remove=["x"])
+        assert (await bob.ok("room.join", room="hall"))["attributes"] == {"topic": "tea"}
+        assert (await bob.call("room.attributes", room="hall", put={"a": "b"}))[0] == 403
+        await bob.ok("room.queue.put", room="hall", key="mic1", value="bob", transient=True)
+        await carl.ok("room.queue.put", room="hall", key="mic2", value="carl")
+        await owner.ok("room.queue.put", room="hall", key="mic0", front=True)
+        assert (await carl.call("room.queue.put", room="hall", key="mic1"))[0] == 403
+        keys = [i["key"] for i in (await carl.ok("room.queue.list", room="hall"))["items"]]
+        assert keys == ["mic0", "mic1", "mic2"]
+        await bob.logout()
+        keys = [i["key"] for i in (await carl.ok("room.queue.list", room="hall"))["items"]]
+        assert keys == ["mic0", "mic2"]
+        assert (await carl.call("room.queue.poll", room="hall"))[0] == 403
+        assert (await owner.ok("room.queue.poll", room="hall"))["item"]["key"] == "mic0"
+        assert (await owner.ok("room.queue.drop", room="hall"))["dropped"] == 1
+
+
+async def test_in_and_out_notices_stop_when_the_room_is_full(tmp_path: Path) -> None:
+    async with open_world(tmp_path, Settings(room_notice_members=3)) as world:
+        owner, _ = await make_room(world, "a", "b", "c", "d")
+        assert [n["user"] for n in owner.connection.notices("room.enter")] == ["a", "b"]
+
+
+async def test_a_closed_room_stays_closed(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        owner, (bob,) = await make_room(world, "bob")
+        assert (await bob.call("room.close", room="hall"))[0] == 403
+        await owner.ok("room.close", room="hall")
+        assert (await bob.call("room.join", room="hall"))[0] == 13002
+        assert (await bob.send("r/hall"))[0] == 13002
+        assert (await owner.call("room.create", room="hall"))[0] == 409
