@@ -55,4 +55,6 @@ def test_aegis_agrees_with_the_draft_and_with_plain_python() -> None:
     for size in (0, 1, 31, 32, 33, 100):
         cipher = ciphers.Aegis128L(key, 5)
         plain = os.urandom(size)
-        assert cipher.seal(plain, b"ad") == aegis128l.encrypt(key, bytes(8) + b"\x05" + bytes(7), plain, b"ad")
+        assert cipher.seal(plain, b"ad") == aegis128l.encrypt(
+            key, bytes(8) + b"\x05" + bytes(7), plain, b"ad"
+        )
