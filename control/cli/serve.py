@@ -20,6 +20,9 @@ def serve(
         str | None, typer.Option(metavar="HOST:PORT", help="Address of the client port")
     ] = None,
     loops: Annotated[int | None, typer.Option(help="Loop threads of the gateway; 0: one per core")] = None,
+    processes: Annotated[
+        int | None, typer.Option(help="Gateway processes to fork; ports and node ids count up")
+    ] = None,
     node_id: Annotated[int | None, typer.Option(help="Number of this process in its cluster, 1-255")] = None,
     bus: Annotated[str | None, typer.Option(metavar="URL", help="NATS server that joins the roles")] = None,
 ) -> None:
@@ -31,6 +34,7 @@ def serve(
         "control.http": http,
         "gateway.listen": listen,
         "gateway.loops": loops,
+        "gateway.processes": processes,
         "bus.kind": "nats" if bus else None,
         "bus.nats_url": bus,
     }

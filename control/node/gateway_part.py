@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from control.node.keystore import KeyStore
 from control.node.local_downlink import LocalDownlink
 from control.node.sync_hints import SyncHints
 from control.settings import Settings
+from control.settings.model import parse_address
 from frame.constants import CloseCode, EventKind, FrameType
 
 SYNC_BODY = bytes([EventKind.SYNC]) + msgspec.msgpack.encode([None, 0])
@@ -26,6 +28,18 @@ POLL_S = 0.05
 RESERVED_FILES = 256
 # A client that is sent away waits this long at least, so that another node is announced and ready.
 RETRY_AFTER_MS = 500
+
+
+def refuse_taken_port(host: str, port: int) -> None:
+    """The core's listeners share their port (SO_REUSEPORT), so a second server on the same port would start
+    and take half of the connections without a word. Raises OSError when somebody listens there already.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise OSError(error.errno, f"client port {host}:{port}: {error.strerror}") from None
 
 
 class GatewayPart:
@@ -70,6 +84,8 @@ class GatewayPart:
             gateway.events_per_wake,
             upstream.on_topic if upstream is not None else None,
         )
+        if not gateway.same_port:
+            refuse_taken_port(*parse_address(gateway.listen))
         self._node.start()
         self.core.set_topic_budget("r/", gateway.room_normal_per_s, gateway.room_high_per_s)
 

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Generator
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 BACKLOG = 1024
 GRACE_S = 3
@@ -25,7 +25,7 @@ class _Server(uvicorn.Server):
 class HttpServer:
     """Serves `app` on `host:port` until `stop`. `start` raises OSError when the address cannot be had."""
 
-    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
         self._address = (host, port)
         self._server = _Server(
             uvicorn.Config(
@@ -58,7 +58,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
         listener.listen(BACKLOG)
         listener.setblocking(False)
-    except OSError:
+    except OSError as error:
         listener.close()
-        raise
+        raise OSError(error.errno, f"HTTP port {host}:{port}: {error.strerror}") from None
     return listener

@@ -41,9 +41,9 @@ HOUSEKEEPING_S = 1.0
 
 
 class Process:
-    """One process with the roles its settings name. Not reusable."""
+    """One process with the roles its settings name. Not reusable. `http` False: somebody else speaks HTTP."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, http: bool = True) -> None:
         self.settings = settings
         self.roles = set(settings.server.roles)
         self.epoch = int(time.time() * 1000)
@@ -58,6 +58,7 @@ class Process:
         self._links: StreamLinks | None = None
         self._im: ImPart | None = None
         self._gateway: GatewayPart | None = None
+        self._wants_http = http
         self._http: HttpServer | None = None
         self._housekeeping: asyncio.Task[None] | None = None
         self._own: NodeInfo | None = None
@@ -93,7 +94,8 @@ class Process:
         capacity = self._gateway.capacity if self._gateway else 0
         self._own = builders.own_info(settings, self.epoch, capacity)
         self._coordination.announce(self._own)
-        await self._start_http()
+        if self._wants_http:
+            await self._start_http()
         self._install_checks()
         self._housekeeping = asyncio.create_task(self._keep_house(), name="housekeeping")
         self.health.started = True
@@ -154,7 +156,7 @@ class Process:
             coordination=self._coordination,
             key_set=self._keystore.key_set,
             root=self._keystore.root,
-            registry=make_registry(self._sources()),
+            registry=make_registry(self.sources()),
             health=self.health,
             im=self._im_api(),
         )
@@ -182,7 +184,7 @@ class Process:
         if self._gateway is not None:
             checks["gateway"] = self._gateway.check
 
-    def _sources(self) -> Sources:
+    def sources(self) -> Sources:
         gateway, im = self._gateway, self._im
         return Sources(
             node_name=self.settings.node_name,

@@ -7,7 +7,8 @@ import gc
 import resource
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 import uvloop
@@ -25,6 +26,8 @@ log = get_logger("process")
 # Young-generation threshold: batches of events make garbage in bulk, and most of it dies at once.
 GC_THRESHOLD = (50_000, 20, 50)
 
+Beside = Callable[[Process], AbstractAsyncContextManager[None]]
+
 
 class StartError(Exception):
     """The process could not start; the text is for the operator."""
@@ -32,13 +35,22 @@ class StartError(Exception):
 
 def run(settings: Settings) -> int:
     """Run one process until a signal ends it. Returns the exit code. Raises StartError."""
+    if settings.gateway.processes > 1:
+        from control.node.workers import run_workers
+
+        return run_workers(settings)
     setup_logs(settings.log.level, settings.log.format, settings.node_name)
-    _raise_file_limit()
+    raise_file_limit()
+    return run_process(settings)
+
+
+def run_process(settings: Settings, *, http: bool = True, beside: Beside | None = None) -> int:
+    """Run the parts of one process on a new event loop. `beside`: a context held while they run."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_main(settings))
+        return runner.run(_main(settings, http, beside or (lambda _: nullcontext())))
 
 
-async def _main(settings: Settings) -> int:
+async def _main(settings: Settings, http: bool, beside: Beside) -> int:
     stop = asyncio.Event()
     at_once = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -51,22 +63,25 @@ async def _main(settings: Settings) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
+    # A worker's supervisor keeps them blocked; now they have somebody to go to.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD))
 
-    process = await _started(settings)
+    process = await _started(settings, http)
     _tell_first_key(process)
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLD)
-    await stop.wait()
-    await _first_of(process.drain(), at_once.wait())
-    await process.stop(0.0 if at_once.is_set() else 2.0)
+    async with beside(process):
+        await stop.wait()
+        await _first_of(process.drain(), at_once.wait())
+        await process.stop(0.0 if at_once.is_set() else 2.0)
     log.info("stopped")
     return 0
 
 
-async def _started(settings: Settings) -> Process:
+async def _started(settings: Settings, http: bool) -> Process:
     try:
-        process = Process(settings)
+        process = Process(settings, http=http)
     except (OSError, CryptoError, SettingsProblem) as error:
         raise StartError(str(error)) from error
     try:
@@ -91,7 +106,12 @@ def _tell_first_key(process: Process) -> None:
         sys.stdout.flush()
 
 
-def _raise_file_limit() -> None:
+def file_limit() -> int:
+    """Descriptors this process may have."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def raise_file_limit() -> None:
     """Connections are descriptors: take what the machine grants."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:

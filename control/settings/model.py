@@ -109,6 +109,20 @@ class GatewaySection(Section):
         le=64,
         description="Loop threads of the core. 0: one per core this process may run on.",
     )
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=254,
+        description=(
+            "Gateway processes forked from this one, for more connections than one process may have open "
+            "files. Node ids and ports count up from server.node_id and gateway.listen. More than 1 needs "
+            "roles = [gateway] and a bus."
+        ),
+    )
+    same_port: bool = Field(
+        default=False,
+        description="Let all of these processes listen on one port; the kernel spreads clients over them.",
+    )
     ping_interval_s: int = Field(
         default=240,
         ge=5,
@@ -217,6 +231,8 @@ class Settings(BaseSettings):
             raise ValueError(
                 f'roles without {", ".join(sorted(missing))} need another process: set bus.kind = "nats"'
             )
+        if self.gateway.processes > 1 and (self.server.roles != ["gateway"] or self.bus.kind == "memory"):
+            raise ValueError('gateway.processes > 1 needs roles = ["gateway"] and a bus')
         return self
 
     @property
