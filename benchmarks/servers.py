@@ -1,8 +1,8 @@
 """The server under test: real `qianwan serve` processes in a folder of their own, and what /proc and
 /metrics say.
 
-One gateway: one process with all three roles. More: one `im,control` process, one process per gateway, and
-a NATS server between them, all on loopback.
+One gateway: one process with all three roles. More: one `im,control` process, one `gateway` process that
+forks the workers, and a NATS server between them, all on loopback.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any, Self
 
 from benchmarks.loadgen.fleet import CLIENTS_PER_PROCESS
 from benchmarks.loadgen.tokens import TokenMint
-from benchmarks.machine import ROOT, Busy, cpu_seconds, rss_bytes
+from benchmarks.machine import ROOT, Busy, children, cpu_seconds, resident_bytes
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
@@ -57,13 +57,13 @@ def gateways_for(connections: int) -> int:
 
 @dataclass(slots=True)
 class Process:
-    """One server process and where it listens (`listen` None: no gateway role)."""
+    """One server process and where it (or its workers) listen; nowhere without the gateway role."""
 
     name: str
     popen: subprocess.Popen[bytes]
     log: Path
     http: str
-    listen: tuple[str, int] | None
+    listen: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,24 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def free_ports(count: int) -> int:
+    """The first of `count` ports in a row, below the range the kernel gives to outgoing connections."""
+    first = 20_000 + time.monotonic_ns() // 1000 % (12_000 - count)
+    for _ in range(200):
+        for port in range(first, first + count):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    break
+        else:
+            return first
+        first = 20_000 + (port + 1 - 20_000) % (12_000 - count)
+    raise ServerError(f"no {count} free ports in a row")
 
 
 def parse_metrics(text: str) -> dict[str, float]:
@@ -132,7 +150,7 @@ class Servers:
 
     @property
     def gateways(self) -> list[tuple[str, int]]:
-        return [process.listen for process in self.processes if process.listen is not None]
+        return [address for process in self.processes for address in process.listen]
 
     def server_key(self) -> tuple[int, bytes]:
         """(key id, X25519 public key) from the data folder."""
@@ -178,13 +196,16 @@ class Servers:
                 metrics[name] = (
                     max(metrics.get(name, 0.0), value) if longest else metrics.get(name, 0.0) + value
                 )
-        rss = {process.name: rss_bytes(process.popen.pid) for process in self.processes}
+        trees = {
+            process.name: [process.popen.pid, *children(process.popen.pid)] for process in self.processes
+        }
+        rss = {name: resident_bytes(pids) for name, pids in trees.items()}
+        pids = [pid for tree in trees.values() for pid in tree] + [other.pid for other in self._others]
         return Sample(
             at=time.monotonic(),
-            cpu_s=sum(cpu_seconds(process.popen.pid) for process in self.processes)
-            + sum(cpu_seconds(other.pid) for other in self._others),
+            cpu_s=sum(cpu_seconds(pid) for pid in pids),
             rss=sum(rss.values()),
-            gateway_rss=sum(rss[process.name] for process in self.processes if process.listen is not None),
+            gateway_rss=sum(rss[process.name] for process in self.processes if process.listen),
             busy=Busy.now(),
             metrics=metrics,
         )
@@ -207,15 +228,14 @@ class Servers:
         config = self.folder / "qianwan.toml"
         config.write_text(toml(self._settings()))
         if bus is None:
-            self.processes.append(self._serve("all", config, "gateway,im,control", 1, bus, True))
+            self.processes.append(self._serve("all", config, "gateway,im,control", 1, bus, 1))
             self._await(self.processes[0])
             return
-        self.processes.append(self._serve("im", config, "im,control", 1, bus, False))
-        self._await(self.processes[0])
-        for i in range(self.plan.gateways):
-            self.processes.append(self._serve(f"gateway-{i + 1}", config, "gateway", i + 2, bus, True))
-        for process in self.processes[1:]:
-            self._await(process)
+        for node, (name, roles, listeners) in enumerate(
+            (("im", "im,control", 0), ("gateways", "gateway", self.plan.gateways)), 1
+        ):
+            self.processes.append(self._serve(name, config, roles, node, bus, listeners))
+            self._await(self.processes[-1])
 
     def _settings(self) -> dict[str, dict[str, Any]]:
         plan = self.plan
@@ -234,10 +254,11 @@ class Servers:
         }
 
     def _serve(
-        self, name: str, config: Path, roles: str, node: int, bus: str | None, gateway: bool
+        self, name: str, config: Path, roles: str, node: int, bus: str | None, listeners: int
     ) -> Process:
         http = f"127.0.0.1:{free_port()}"
-        listen = ("127.0.0.1", free_port())
+        first = free_ports(max(1, listeners))
+        listen = tuple(("127.0.0.1", first + i) for i in range(listeners))
         log = self.folder / f"{name}.log"
         words = [
             sys.executable,
@@ -251,15 +272,17 @@ class Servers:
             "--http",
             http,
             "--listen",
-            f"{listen[0]}:{listen[1]}",
+            f"127.0.0.1:{first}",
             "--node-id",
             str(node),
         ]
         if bus is not None:
             words += ["--bus", bus]
+        if listeners > 1:
+            words += ["--processes", str(listeners)]
         with log.open("wb") as out:
             popen = subprocess.Popen(words, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
-        return Process(name, popen, log, http, listen if gateway else None)
+        return Process(name, popen, log, http, listen)
 
     def _run_nats(self, port: int) -> subprocess.Popen[bytes]:
         binary = shutil.which("nats-server") or str(Path(sys.executable).with_name("nats-server"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from benchmarks.figures import Figure, ServerReport, figure
 from benchmarks.loadgen.fleet import Load, Shape
-from benchmarks.machine import memory, rss_bytes
+from benchmarks.machine import memory, resident_bytes
 from benchmarks.scenarios.context import CONNECT_TIMEOUT_S, CONNECT_WINDOW, Context, stage, suite_number
 from benchmarks.scenarios.limits import OPEN_CORE, OPEN_SERVICE
 from benchmarks.servers import Sample, ServerPlan, gateways_for
@@ -61,7 +61,7 @@ def run_idle(context: Context, options: IdleOptions) -> Figure:
             empty_rss=empty.gateway_rss,
             connections=options.connections,
         )
-        generator_rss = sum(rss_bytes(pid) for pid in fleet.pids)
+        generator_rss = resident_bytes(fleet.pids)
         taken = before - memory("MemAvailable")
         measured.throughput_per_s = measured.offered_per_s = measured.counters["pongs"] / options.hold_s
         return figure(
