@@ -1,7 +1,7 @@
 """The gateway core alone: everyone may log in, rooms are topics, a SEND to a room is published at once.
 
-For figures of the core without the im service, and for counting its instructions. Prints one line of JSON with its
-port and key when it listens; ends when standard input ends.
+For figures of the core without the im service, and for counting its instructions. Prints one line of JSON
+with its port and key when it listens; ends when standard input ends.
 """
 
 from __future__ import annotations

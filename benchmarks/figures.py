@@ -43,7 +43,8 @@ class ServerReport:
     user_bytes_per_connection: float = 0.0
     max_pause_ms: float = 0.0
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
-    machine_busy: float = 0.0
+    machine_busy: float = 0.0  # share of all cores
+    machine_used_s: float = 0.0  # CPU seconds of the whole machine
 
     @classmethod
     def between(
@@ -59,6 +60,7 @@ class ServerReport:
             last.metrics.get(MAX_PAUSE, 0.0) * 1000,
             stages(first.metrics, last.metrics),
             last.busy.share_since(first.busy),
+            last.busy.used - first.busy.used,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -95,9 +97,15 @@ def limits_of(measured: Measured, server: ServerReport, bound_ms: float) -> list
     turn = measured.turn.percentile(99) / 1000
     if turn > max(5.0, 0.25 * bound_ms):
         reasons.append(f"turns of the receiving loop took {turn:.0f} ms (p99)")
-    if server.machine_busy > FULL_CORE and used > server.cpu_s:
+    if server.machine_busy > FULL_CORE and used > max(server.cpu_s, 0.5 * server.machine_used_s):
         reasons.append("the machine was full and the generator took the larger part")
     return reasons
+
+
+def others_of(measured: Measured, server: ServerReport) -> float:
+    """Cores that neither server nor generator used: neighbours, and the kernel's own work."""
+    used = server.machine_used_s - server.cpu_s - sum(measured.cpu_s)
+    return max(0.0, used / measured.seconds) if measured.seconds else 0.0
 
 
 def figure(
@@ -136,6 +144,7 @@ def figure(
             "send_lag_ms": latency_ms(measured.lag),
             "turn_ms": latency_ms(measured.turn),
             "machine_busy": round(server.machine_busy, 3),
+            "other_programs_cores": round(others_of(measured, server), 3),
         },
         "server": server.as_json(),
         "seconds": measured.seconds,

@@ -44,6 +44,7 @@ class ServerPlan:
     """
 
     gateways: int = 1
+    split: bool = False  # the gateway is a process of its own even when there is only one
     loops: int = 0
     ping_interval_s: int = 240
     core: dict[str, Any] = field(default_factory=dict)
@@ -221,7 +222,7 @@ class Servers:
 
     def _start(self) -> None:
         bus = None
-        if self.plan.gateways > 1:
+        if self.plan.gateways > 1 or self.plan.split:
             port = free_port()
             bus = f"nats://127.0.0.1:{port}"
             self._others.append(self._run_nats(port))

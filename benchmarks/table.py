@@ -7,6 +7,8 @@ from rich.table import Table
 
 from benchmarks.figures import Figure
 
+OTHERS_CORES = 0.15  # above this a figure is disturbed
+
 
 def print_figure(console: Console, item: Figure) -> None:
     """The figure, its warnings, and the command that repeats it."""
@@ -16,6 +18,9 @@ def print_figure(console: Console, item: Figure) -> None:
     console.print(table)
     for reason in item["generator"]["reasons"]:
         console.print(f"warning: the generator is the limit: {reason}", style="yellow")
+    others = item["generator"]["other_programs_cores"]
+    if others > OTHERS_CORES:
+        console.print(f"warning: other programs used {others:.2f} cores meanwhile", style="yellow")
     if item.get("failure"):
         console.print(f"outside its bounds: {item['failure']}", style="yellow")
 

@@ -39,7 +39,9 @@ def test_the_keys_of_a_figure(tmp_path: Path) -> None:
     ],
 )
 def test_a_generator_at_its_limit_is_named(fault: dict[str, Any], busy: float, word: str) -> None:
-    reasons = limits_of(measured(**fault), ServerReport(cpu_s=0.9, machine_busy=busy), 500.0)
+    reasons = limits_of(
+        measured(**fault), ServerReport(cpu_s=0.9, machine_busy=busy, machine_used_s=2.0), 500.0
+    )
     assert any(word in reason for reason in reasons)
 
 
