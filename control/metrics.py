@@ -199,6 +199,10 @@ def _node(node: Mapping[str, Any]) -> Iterable[Metric]:
     for reason, count in node["refusals"].items():
         refusals.add_metric([reason], count)
     yield refusals
+    yield _gauge("qianwan_node_topics", "Topics announced to the im processes", node["topics"])
+    text = "SENDs and CALLs answered 503 because no im process was there"
+    yield _counter("qianwan_node_unavailable", text, node["unavailable"])
+    yield _counter("qianwan_node_sync_hints", "SYNC hints sent after a loss", node["sync_hints"])
     yield _counter("qianwan_downlink_dropped", "Downlink commands dropped", node["downlink_dropped"])
     yield _counter("qianwan_downlink_delayed", "Downlink commands delayed", node["downlink_delayed"])
     yield _gauge("qianwan_downlink_waiting", "Downlink commands waiting", node["downlink_waiting"])

@@ -56,7 +56,7 @@ class Chat:
             room = None
             if self._room:
                 room = await me.join_room(self._room)
-                readers.append(asyncio.create_task(self._show(room.messages())))
+                readers.append(asyncio.create_task(self._show(room)))
             try:
                 await self._prompt(me, room)
             finally:
@@ -71,8 +71,8 @@ class Chat:
                 await me.read(self._last.conversation, self._last.seq)
             elif line == "/history" and not self._room:
                 first, second = sorted((self._user, self._peer))
-                page = await me.history(f"s/{first}:{second}", limit=20, reverse=True)
-                for message in reversed(page):
+                page = await me.history(f"s/{first}:{second}", limit=20)
+                for message in sorted(page, key=lambda message: message.seq):
                     self._print(message)
             elif line.startswith("/"):
                 self._console.print(f"[dim]{HELP}[/]")
@@ -85,7 +85,7 @@ class Chat:
                 await room.send(line)
             else:
                 ack = await me.send(self._peer, line)
-                self._console.print(f"[dim]{_clock(ack.time_ms)} ✓ {ack.seq}[/]")
+                self._console.print(f"[dim]{_clock(ack.time)} ✓ {ack.seq}[/]")
         except qianwan.QianwanError as error:
             self._console.print(f"[red]not sent: {error}[/]")
 

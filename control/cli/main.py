@@ -6,7 +6,8 @@ import sys
 
 import typer
 
-from control.cli import clients, config, keys, serve, tools
+from control.cli import config, keys, serve, tools
+from control.cli.clients import chat, demo, top
 
 app = typer.Typer(
     name="qianwan",
@@ -24,9 +25,9 @@ app.command()(tools.doctor)
 app.add_typer(keys.keys_app, name="keys")
 app.add_typer(keys.api_keys_app, name="api-key")
 app.add_typer(tools.store_app, name="store")
-app.command()(clients.chat)
-app.command()(clients.demo)
-app.command()(clients.top)
+app.command()(chat)
+app.command()(demo)
+app.command()(top)
 
 
 def main() -> None:

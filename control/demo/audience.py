@@ -126,6 +126,6 @@ def _by_kind(rows: list[Row]) -> list[Row]:
     merged: dict[tuple[str, str], Row] = {}
     for row in rows:
         known = merged.setdefault((row.suite, row.transport), Row(row.scene, row.suite, row.transport, 0))
-        for name in ("clients", "expected", "delivered", "lost", "doubled", "reordered"):
+        for name in ("clients", "expected", "delivered", "lost", "doubled", "swapped"):
             setattr(known, name, getattr(known, name) + getattr(row, name))
     return [merged[kind] for kind in sorted(merged)]

@@ -10,11 +10,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
-import uvloop
 from qianwan.light import LightSwarm
 
 from control.cli.access import Access
-from control.demo.tally import Row
+from control.demo.tally import Row, Suite, Transport
 
 REPORT_S = 0.25
 JOIN_TIMEOUT_S = 60.0
@@ -24,8 +23,8 @@ PARALLEL_TOKENS = 8
 class Part(msgspec.Struct):
     """Members that share a suite and a transport."""
 
-    suite: str
-    transport: str
+    suite: Suite
+    transport: Transport
     users: list[str]
 
 
@@ -94,7 +93,7 @@ def settle(swarm: LightSwarm, part: Part, broadcasts: int) -> Row:
     expected = len(part.users) * broadcasts
     unique = totals.received - totals.duplicated
     return Row(
-        "chatroom",
+        "room",
         part.suite,
         part.transport,
         totals.members,
@@ -102,13 +101,13 @@ def settle(swarm: LightSwarm, part: Part, broadcasts: int) -> Row:
         delivered=totals.received,
         lost=max(0, expected - unique),
         doubled=totals.duplicated,
-        reordered=totals.reordered,
+        swapped=totals.reordered,
     )
 
 
 def main() -> None:
     plan = msgspec.json.decode(sys.stdin.buffer.readline(), type=Plan)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner() as runner:
         try:
             runner.run(attend(plan))
         except Exception as error:

@@ -33,8 +33,8 @@ class Talker:
             url,
             token=token,
             device_id=f"{self.name}-1",
-            suite=self.row.suite,  # type: ignore[arg-type]
-            transport=self.row.transport,  # type: ignore[arg-type]
+            suite=self.row.suite,
+            transport=self.row.transport,
             store=self.store,
         )
         await self.client.open()
@@ -75,7 +75,7 @@ class Talker:
             return
 
     def settle(self, expected: Iterable[str]) -> None:
-        """Compare what came with what was sent; `reordered` counts texts that came before an older one."""
+        """Compare what came with what was sent."""
         wanted = set(expected)
         counts = Counter(self.got)
         self.row.expected = len(wanted)
@@ -94,8 +94,8 @@ async def talk(
     url: str, token: Callable[[str], str], messages: int, progress: Callable[[], None]
 ) -> list[Row]:
     """Run the scene with `messages` messages in all. Returns one row per user."""
-    alice = Talker("alice", "bob", Row("two users", "aegis128l", "tcp", 1))
-    bob = Talker("bob", "alice", Row("two users", "aesgcm", "ws", 1))
+    alice = Talker("alice", "bob", Row("users", "aegis128l", "tcp", 1))
+    bob = Talker("bob", "alice", Row("users", "aesgcm", "ws", 1))
     half = messages // 2
     away = half // 2
     await alice.come(url, token("alice"))

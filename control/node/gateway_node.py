@@ -89,7 +89,9 @@ class GatewayNode:
         self._loop.add_reader(self._core.fileno(), self._wake)
 
     async def stop(self, timeout_s: float) -> None:
-        """Stop the core: connections are closed within `timeout_s`. Events are handled to the very last one."""
+        """Stop the core: connections are closed within `timeout_s`. Events are handled to the very last
+        one.
+        """
         if self._loop is None:
             return
         await asyncio.to_thread(self._core.stop, timeout_s)

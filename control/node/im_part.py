@@ -11,9 +11,10 @@ from control.logs import get_logger
 from control.node import builders
 from control.node.bus_downlink import BusDownlink
 from control.node.im_node import ImNode
+from control.node.presence import RoutePresence
 from control.routing.memory import MemoryRoutes
 from control.settings import Settings
-from im_service.ports import Downlink
+from im_service.ports import Downlink, PeersPort
 from im_service.service import ImService
 from im_service.storage.errors import StoreError
 
@@ -23,8 +24,15 @@ log = get_logger("im")
 class ImPart:
     """Everything of the im role; also the message service as the HTTP API sees it (ImApi)."""
 
-    def __init__(self, settings: Settings, coordination: Coordination, links: StreamLinks | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        coordination: Coordination,
+        links: StreamLinks | None,
+        peers: PeersPort | None = None,
+    ) -> None:
         self._settings = settings
+        self._peers = peers
         self.routes = MemoryRoutes()
         self._bus_downlink = BusDownlink(links, self.routes, coordination) if links is not None else None
         self._store = builders.make_store(settings)
@@ -47,8 +55,9 @@ class ImPart:
             raise ValueError("a message service without a gateway needs a bus")
         await self._store.start()
         self._started = True
+        presence = RoutePresence(self.routes, self._devices) if local is None else None
         self._service = builders.make_service(
-            self._settings, self._store, downlink, sees_all=local is not None
+            self._settings, self._store, downlink, presence=presence, peers=self._peers
         )
         self._node = ImNode(self._service, self.routes)
         await self._service.start()
@@ -97,5 +106,12 @@ class ImPart:
         return self._store_stats
 
     def service_stats(self) -> Mapping[str, Any]:
-        stats: dict[str, Any] = {"sessions": self.service.sessions.count if self._service else 0}
-        return stats
+        return self.service.stats() if self._service is not None else {}
+
+    async def on_peer_change(self, kind: str, key: str) -> None:
+        """Another im process changed something: what is remembered of it here is read again."""
+        if self._service is not None:
+            await self._service.on_peer_change(kind, key)
+
+    def _devices(self, user: str) -> list[tuple[str, int]]:
+        return self.service.sessions.devices(user)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from control.node.core import Core
 from im_service.ports import Publication, Reply, Session
@@ -31,7 +32,7 @@ class LocalDownlink:
         self._full = mailbox_full
         self._lost = lost
         self._max_waiting = max_waiting
-        self._waiting: deque[Callable[[], None]] = deque()
+        self._waiting: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self.dropped = 0
         self.delayed = 0
@@ -41,57 +42,70 @@ class LocalDownlink:
         return len(self._waiting)
 
     def reply(self, session: Session, type: int, request: int, code: int, payload: bytes) -> None:
-        self._do(lambda: self._core.reply(session.conn, type, request, code, payload))
+        self._do(self._core.reply, session.conn, type, request, code, payload)
 
     def reply_many(self, node: int, replies: Sequence[Reply]) -> None:
-        batch = [*replies]
-        self._do(lambda: self._core.reply_many(batch))
+        self._do_many(self._core.reply, replies)
 
     def publish(
         self, topic: str, type: int, body: bytes, priority: int = 0, exclude: Session | None = None
     ) -> None:
         conn = exclude.conn if exclude is not None else 0
-        self._do(lambda: self._core.publish(topic, type, body, priority, conn))
+        self._do(self._core.publish, topic, type, body, priority, conn)
 
     def publish_many(self, node: int, items: Sequence[Publication]) -> None:
-        batch: list[tuple[str, int, bytes, int, int | None]] = [*items]
-        self._do(lambda: self._core.publish_many(batch))
+        self._do_many(self._core.publish, items)
 
     def join(self, session: Session, topic: str) -> None:
-        self._do(lambda: self._core.join(session.conn, topic))
+        self._do(self._core.join, session.conn, topic)
 
     def leave(self, session: Session, topic: str) -> None:
-        self._do(lambda: self._core.leave(session.conn, topic))
+        self._do(self._core.leave, session.conn, topic)
 
     def join_user(self, user: str, topic: str) -> None:
-        self._do(lambda: self._core.join_user(user, topic))
+        self._do(self._core.join_user, user, topic)
 
     def leave_user(self, user: str, topic: str) -> None:
-        self._do(lambda: self._core.leave_user(user, topic))
+        self._do(self._core.leave_user, user, topic)
 
     def kick(self, user: str, device: str | None, before_session: int, code: int, text: str) -> None:
-        self._do(lambda: self._core.kick(user, device, before_session, code, text))
+        self._do(self._core.kick, user, device, before_session, code, text)
 
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _do(self, command: Callable[[], None]) -> None:
+    def _do_many(self, command: Callable[..., None], items: Sequence[tuple[Any, ...]]) -> None:
+        # One command at a time, not the core's batches: after a full mailbox it must be known what was given.
         if self._waiting:
-            self._wait(command)
+            for arguments in items:
+                self._wait(command, arguments)
+            return
+        given = 0
+        try:
+            for arguments in items:
+                command(*arguments)
+                given += 1
+        except self._full:
+            for arguments in items[given:]:
+                self._wait(command, arguments)
+
+    def _do(self, command: Callable[..., None], *arguments: Any) -> None:
+        if self._waiting:
+            self._wait(command, arguments)
             return
         try:
-            command()
+            command(*arguments)
         except self._full:
-            self._wait(command)
+            self._wait(command, arguments)
 
-    def _wait(self, command: Callable[[], None]) -> None:
+    def _wait(self, command: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         if len(self._waiting) >= self._max_waiting:
             self.dropped += 1
             self._lost()
             return
-        self._waiting.append(command)
+        self._waiting.append((command, arguments))
         self.delayed += 1
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(RETRY_S, self._retry)
@@ -99,8 +113,9 @@ class LocalDownlink:
     def _retry(self) -> None:
         self._timer = None
         while self._waiting:
+            command, arguments = self._waiting[0]
             try:
-                self._waiting[0]()
+                command(*arguments)
             except self._full:
                 self._timer = asyncio.get_running_loop().call_later(RETRY_S, self._retry)
                 return

@@ -32,6 +32,7 @@ from control.node.gateway_part import GatewayPart
 from control.node.http_server import HttpServer
 from control.node.im_part import ImPart
 from control.node.keystore import KeyStore
+from control.node.peers import BusPeers
 from control.settings import Settings
 from control.settings.model import parse_address
 
@@ -57,6 +58,7 @@ class Process:
         )
         self._links: StreamLinks | None = None
         self._im: ImPart | None = None
+        self._peers: BusPeers | None = None
         self._gateway: GatewayPart | None = None
         self._wants_http = http
         self._http: HttpServer | None = None
@@ -76,7 +78,9 @@ class Process:
             self._make_first_api_key()
         await self._bus.start()
         await self._start_links()
-        self._im = ImPart(settings, self._coordination, self._links) if "im" in self.roles else None
+        if "im" in self.roles:
+            self._peers = BusPeers(self._bus, (settings.server.node_id, self.epoch), self._on_peer_change)
+            self._im = ImPart(settings, self._coordination, self._links, self._peers if self.split else None)
         self._gateway = (
             GatewayPart(settings, self._keystore, self._coordination, self._links)
             if "gateway" in self.roles
@@ -84,6 +88,8 @@ class Process:
         )
         if self._im is not None:
             await self._im.start(self._gateway.downlink if self._gateway and not self.split else None)
+            if self._peers is not None and self.split:
+                await self._peers.start()
             await self._bus.respond(api_subject(settings.server.node_id), self._on_api_question)
         if self._gateway is not None:
             self._gateway.start(self._im.service if self._im and not self.split else None)
@@ -209,6 +215,10 @@ class Process:
             _, self.first_api_key = keys.create("first", SCOPES)
 
     # -- what comes over the bus
+
+    async def _on_peer_change(self, kind: str, key: str) -> None:
+        if self._im is not None:
+            await self._im.on_peer_change(kind, key)
 
     def _on_batch(self, peer_id: int, peer_epoch: int, batch: bytes) -> None:
         """A batch tells by its operations which end it is for; a process may be both ends."""

@@ -1,0 +1,124 @@
+"""The small commands: config check, doctor, keys, top, and a quick `--help`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.server_process import ROOT, ServerProcess
+
+
+def program(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("QIANWAN_")}
+    return subprocess.run(
+        [sys.executable, "-m", "control", *words],
+        cwd=ROOT,
+        env={**clean, "COLUMNS": "160", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_help_lists_every_command() -> None:
+    shown = program("--help")
+    assert shown.returncode == 0
+    for command in "serve token config doctor keys api-key store chat demo bench top".split():
+        assert f" {command} " in shown.stdout
+
+
+def test_the_program_imports_no_engine_until_it_runs() -> None:
+    code = "import sys, control.cli; print([m for m in ('fastapi', 'nats', 'apsw', 'gateway_core') if m in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+def test_config_check_shows_each_value_and_its_source(tmp_path: Path) -> None:
+    config = tmp_path / "q.toml"
+    config.write_text('[gateway]\nloops = 2\n[bus]\nnats_token = "fjord-ember-91"\n')
+    shown = program(
+        "config", "check", "--config", str(config), "--json", QIANWAN_LOG__LEVEL="debug"
+    )
+    assert shown.returncode == 0, shown.stderr
+    values = json.loads(shown.stdout)
+    assert values["gateway.loops"] == {"value": 2, "source": str(config)}
+    assert values["log.level"] == {"value": "debug", "source": "environment"}
+    assert values["store.kind"] == {"value": "sqlite", "source": "default"}
+    assert "fjord" not in shown.stdout
+    table = program("config", "check", "--config", str(config))
+    assert "gateway.loops" in table.stdout
+
+
+def test_config_check_refuses_with_all_reasons_at_once(tmp_path: Path) -> None:
+    config = tmp_path / "q.toml"
+    config.write_text('[gateway]\nlopps = 2\nlisten = "x"\n[auth]\nbootstrap_api_key = "change-me"\n')
+    shown = program("config", "check", "--config", str(config))
+    assert shown.returncode == 2
+    for reason in ("gateway.lopps: unknown key", "is not host:port", "sample secret"):
+        assert reason in shown.stderr
+
+
+def test_doctor_is_content_here_and_says_what_it_looked_at(tmp_path: Path) -> None:
+    shown = program("doctor", "--data-dir", str(tmp_path), "--json", **_free())
+    findings = {finding["check"]: finding for finding in json.loads(shown.stdout)}
+    red = [finding for finding in findings.values() if finding["level"] == "red"]
+    assert shown.returncode == 0, red
+    for check in ("open files (RLIMIT_NOFILE)", "HTTP port", "client port", "SQLite", "libsodium", "C rooms"):
+        assert check in findings
+
+
+def test_doctor_sees_a_taken_port_an_open_key_file_and_missing_files(server: ServerProcess) -> None:
+    root = server.data_dir / "keys" / "root.json"
+    root.chmod(0o644)
+    try:
+        shown = program(
+            "doctor", "--data-dir", str(server.data_dir), "--json",
+            QIANWAN_CONTROL__HTTP=f"127.0.0.1:{server.http_port}",
+        )  # fmt: skip
+    finally:
+        root.chmod(0o600)
+    assert shown.returncode == 1
+    red = {finding["check"] for finding in json.loads(shown.stdout) if finding["level"] == "red"}
+    assert {"HTTP port", "key file permissions"} <= red
+
+
+def test_keys_are_listed_and_rotated(tmp_path: Path) -> None:
+    def listed() -> list[dict[str, object]]:
+        return list(json.loads(program("keys", "list", "--data-dir", str(tmp_path), "--json").stdout))
+
+    before = listed()
+    assert [row["kind"] for row in before] == ["root", "server", "token"]
+    for kind in ("server", "token"):
+        assert program("keys", "rotate", kind, "--data-dir", str(tmp_path)).returncode == 0
+    after = listed()
+    assert [row["kind"] for row in after] == ["root", "server", "server", "token", "token"]
+    assert before[0] == after[0], "the root stays"
+    assert program("keys", "rotate", "root", "--data-dir", str(tmp_path)).returncode == 1
+
+
+def test_api_keys_are_listed_without_secrets(tmp_path: Path) -> None:
+    key = program("api-key", "create", "app", "--data-dir", str(tmp_path)).stdout.strip()
+    shown = program("api-key", "list", "--data-dir", str(tmp_path), "--json").stdout
+    assert key.split("_")[1] in shown
+    assert key.split("_", 2)[2] not in shown
+    assert program("api-key", "revoke", "0" * 12, "--data-dir", str(tmp_path)).returncode == 1
+    assert program("api-key", "create", "x", "--scope", "root", "--data-dir", str(tmp_path)).returncode == 1
+
+
+def test_top_shows_the_stages_of_a_running_server(server: ServerProcess) -> None:
+    shown = program("top", "--url", server.url, "--once", "--interval", "0.3")
+    assert shown.returncode == 0, shown.stdout
+    for stage in ("mailbox", "poll", "seal", "write"):
+        assert stage in shown.stdout
+    assert program("top", "--url", "http://127.0.0.1:9", "--once").returncode == 1
+
+
+def _free() -> dict[str, str]:
+    from tests.support.server_process import free_ports
+
+    http, listen = free_ports(2)
+    return {"QIANWAN_CONTROL__HTTP": f"127.0.0.1:{http}", "QIANWAN_GATEWAY__LISTEN": f"127.0.0.1:{listen}"}

@@ -1,0 +1,169 @@
+"""Gateways, im processes and control joined by a real NATS server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import qianwan
+
+from tests.support.nats_process import NatsProcess
+from tests.support.server_process import ServerProcess
+
+FAST = {"bus.kind": "nats", "bus.beacon_s": 0.2, "bus.dead_after_s": 1.5, "bus.sync_spread_s": 0.5}
+
+
+@dataclass
+class Cluster:
+    """One im process, two gateways, one control process, on one data folder."""
+
+    nats: NatsProcess
+    folder: Path
+    im: ServerProcess
+    gateways: list[ServerProcess]
+    control: ServerProcess
+
+    @classmethod
+    def make(cls, folder: Path, nats: NatsProcess) -> Cluster:
+        settings = FAST | {"bus.nats_url": nats.url}
+
+        def process(number: int, roles: str) -> ServerProcess:
+            return ServerProcess(folder / "data", settings | {"server.node_id": number}, roles)
+
+        return cls(
+            nats, folder, process(1, "im"), [process(2, "gateway"), process(3, "gateway")], process(4, "control")
+        )
+
+    @property
+    def all(self) -> list[ServerProcess]:
+        return [self.im, *self.gateways, self.control]
+
+    def start(self) -> None:
+        self.nats.start()
+        self.control.start()
+        self.im.start()
+        for gateway in self.gateways:
+            gateway.start()
+        self.control.wait_for(lambda: len(self.lbs("x")) == 2, "two gateways in LBS")
+
+    def stop(self) -> None:
+        for process in self.all:
+            process.stop()
+        self.nats.kill()
+
+    def lbs(self, user: str) -> list[int]:
+        status, body = self.control.get(f"/v1/lbs?user={user}")
+        return [entry["port"] for entry in json.loads(body)["gateways"]] if status == 200 else []
+
+    def client(self, user: str, gateway: int, device: str = "d") -> qianwan.Client:
+        """A client on one gateway, whatever LBS says."""
+        root = json.loads(self.control.get("/v1/lbs")[1])["root"]
+        host, port = self.gateways[gateway].gateway
+        return qianwan.Client(
+            f"{host}:{port}", token=self.control.token(user), root_key=root, device_id=device
+        )
+
+
+@pytest.fixture()
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    made = Cluster.make(tmp_path, NatsProcess(tmp_path))
+    try:
+        made.start()
+        yield made
+    except BaseException:
+        for process in made.all:
+            print(f"--- {process.roles} {process.http_port}\n{process.tail(30)}")
+        raise
+    finally:
+        made.stop()
+
+
+async def texts(client: qianwan.Client, count: int) -> list[str]:
+    found = []
+    async with asyncio.timeout(20):
+        async for message in client.messages():
+            found.append(message.text)
+            if len(found) == count:
+                break
+    return found
+
+
+async def room_texts(room: qianwan.Room, count: int) -> list[str]:
+    found: list[str] = []
+    async with asyncio.timeout(20):
+        async for message in room:
+            found.append(message.text)
+            if len(found) == count:
+                break
+    return found
+
+
+async def test_users_and_rooms_span_gateways_and_survive_deaths(cluster: Cluster) -> None:
+    async with cluster.client("alice", 0) as alice, cluster.client("bob", 1) as bob:
+        for number in range(100):
+            await alice.send("bob", f"m{number}")
+        assert await texts(bob, 100) == [f"m{number}" for number in range(100)]
+
+        stage, hall = await alice.join_room("hall"), await bob.join_room("hall")
+        for number in range(10):
+            await stage.send(f"r{number}")
+        assert await room_texts(hall, 10) == [f"r{number}" for number in range(10)]
+
+        def topics() -> float:
+            return sum(gateway.metrics()["qianwan_node_topics"] for gateway in cluster.gateways)
+
+        assert topics() >= 4, "u/alice, u/bob, and r/hall on both gateways"
+        await asyncio.to_thread(
+            cluster.im.wait_for, lambda: cluster.im.metrics()["qianwan_routes"] == topics(), "same topics"
+        )
+
+        # The im process dies: connections stay, sends wait, and what it committed arrives.
+        await asyncio.to_thread(cluster.im.kill)
+        pending = asyncio.create_task(alice.send("bob", "while away"))
+        await asyncio.to_thread(cluster.im.start)
+        await pending
+        assert await texts(bob, 1) == ["while away"]
+        assert alice.state is qianwan.State.ONLINE
+
+    for gateway in cluster.gateways:
+        await asyncio.to_thread(
+            gateway.wait_for, lambda g=gateway: g.metrics()["qianwan_node_sessions"] == 0, "sessions closed"
+        )
+    await asyncio.to_thread(
+        cluster.im.wait_for, lambda: cluster.im.metrics()["qianwan_routes"] == 0, "routes withdrawn"
+    )
+
+    # A gateway dies: LBS forgets it, its routes go.
+    async with cluster.client("carol", 1):
+        await asyncio.to_thread(
+            cluster.im.wait_for, lambda: cluster.im.metrics()["qianwan_routes"] >= 1, "carol routed"
+        )
+        await asyncio.to_thread(cluster.gateways[1].kill)
+        await asyncio.to_thread(
+            cluster.control.wait_for, lambda: cluster.lbs("x") == [cluster.gateways[0].gateway_port], "one gateway"
+        )
+        await asyncio.to_thread(
+            cluster.im.wait_for, lambda: cluster.im.metrics()["qianwan_routes"] == 0, "routes buried"
+        )
+
+
+async def test_the_bus_away_drops_no_connection_and_loses_no_message(cluster: Cluster) -> None:
+    async with cluster.client("alice", 0) as alice, cluster.client("bob", 1) as bob:
+        await alice.send("bob", "before")
+        assert await texts(bob, 1) == ["before"]
+        await asyncio.to_thread(cluster.nats.kill)
+        pending = asyncio.create_task(alice.send("bob", "during"))
+        await asyncio.to_thread(
+            cluster.gateways[0].wait_for, lambda: cluster.gateways[0].get("/readyz")[0] == 503, "not ready"
+        )
+        assert cluster.gateways[0].get("/livez")[0] == 200
+        await asyncio.to_thread(cluster.nats.start)
+        await pending
+        assert await texts(bob, 1) == ["during"]
+        assert (alice.state, bob.state) == (qianwan.State.ONLINE, qianwan.State.ONLINE)
+        for gateway in cluster.gateways:
+            assert gateway.metrics()["qianwan_gateway_accepted_total"] >= 1
