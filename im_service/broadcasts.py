@@ -123,7 +123,7 @@ class ServerSends:
         self._announcer.event(EVERYBODY, "broadcast", data)
         return {"id": number, "expires_ms": expires}
 
-    @method("broadcasts", result="{broadcasts: [{id, time_ms, expires_ms, type, body}]}")
+    @method("broadcasts", result="{broadcasts: [{id, time_ms, expires_ms, type, body}]}", alone=True)
     async def missed(self, caller: Caller, args: MissedArgs) -> dict[str, Any]:
         """Living broadcasts after this id that are meant for my platform."""
         state = None if caller.session is None else self._sessions.get(caller.session)

@@ -56,14 +56,17 @@ class Method(NamedTuple):
     errors: tuple[Code, ...]
     doc: str
     server_only: bool
+    alone: bool  # the application's server may call it without naming a user
     call: Handler
 
 
-def method(name: str, *errors: Code, result: str = "{}", server_only: bool = False) -> Callable[[F], F]:
+def method(
+    name: str, *errors: Code, result: str = "{}", server_only: bool = False, alone: bool = False
+) -> Callable[[F], F]:
     """Mark an async method `(self, caller, args: SomeArgs)` as the CALL method `name`."""
 
     def mark(function: F) -> F:
-        function.__dict__["__call_method__"] = (name, errors, result, server_only)
+        function.__dict__["__call_method__"] = (name, errors, result, server_only, alone or server_only)
         return function
 
     return mark
@@ -78,12 +81,14 @@ def collect(services: Iterable[object]) -> dict[str, Method]:
             mark = getattr(function, "__call_method__", None)
             if mark is None:
                 continue
-            name, errors, result, server_only = mark
+            name, errors, result, server_only, alone = mark
             if name in found:
                 raise ValueError(f"two methods are called {name}")
             args = typing.get_type_hints(function)["args"]
             doc = " ".join((function.__doc__ or "").split())
-            found[name] = Method(name, args, result, errors, doc, server_only, getattr(service, attribute))
+            found[name] = Method(
+                name, args, result, errors, doc, server_only, alone, getattr(service, attribute)
+            )
     return dict(sorted(found.items()))
 
 
@@ -156,6 +161,8 @@ class Calls:
         entry = self.methods.get(name)
         if entry is None or (entry.server_only and not caller.server):
             raise ImError(Code.NOT_FOUND, f"no such method: {name[:64]}")
+        if not caller.user and not entry.alone:
+            raise ImError(Code.INVALID, f"{name} needs a user to act for")
         if not isinstance(args, Args):
             try:
                 args = msgspec.convert(args, entry.args)

@@ -125,7 +125,7 @@ class Conversations:
         self._announcer.mine(caller.user, "cleared", data, caller.session)
         return {"min_seq": row.min_seq}
 
-    @method("get", Code.FORBIDDEN, result="{messages: [Message]}")
+    @method("get", Code.FORBIDDEN, result="{messages: [Message]}", alone=True)
     async def get(self, caller: Caller, args: GetArgs) -> dict[str, Any]:
         """These messages as any of my views shows them; those that none shows are left out."""
         await self._access.participant(caller, args.conversation)

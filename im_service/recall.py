@@ -97,7 +97,7 @@ class Revisions:
             raise ImError(Code.NOT_FOUND, "no such message")
         return found[0]
 
-    @method("recall", Code.NOT_FOUND, Code.FORBIDDEN, Code.RECALL_WINDOW, result="{changed, seq}")
+    @method("recall", Code.NOT_FOUND, Code.FORBIDDEN, Code.RECALL_WINDOW, result="{changed, seq}", alone=True)
     async def recall(self, caller: Caller, args: RecallArgs) -> dict[str, Any]:
         """Take a message back. mode both: tombstone for everybody, a notice, unread corrected, push cancelled;
         receiver: gone for the receiver, the sender keeps it (single chats); silent: gone, nobody is told (server).
@@ -172,7 +172,15 @@ class Revisions:
         self._announcer.mine(caller.user, "deleted", data, caller.session)
         return {"deleted": count}
 
-    @method("edit", Code.NOT_FOUND, Code.FORBIDDEN, Code.RECALL_WINDOW, Code.INVALID, result="{version}")
+    @method(
+        "edit",
+        Code.NOT_FOUND,
+        Code.FORBIDDEN,
+        Code.RECALL_WINDOW,
+        Code.INVALID,
+        result="{version}",
+        alone=True,
+    )
     async def edit(self, caller: Caller, args: EditArgs) -> dict[str, Any]:
         """Give a text message a new body. Its sender may, within the edit window; earlier versions are kept."""
         message = await self._message(caller, args.conversation, args.seq)
@@ -236,7 +244,7 @@ class Revisions:
                 self._announcer.event(topic, "reaction", data, caller.session)
         return {"changed": done.value}
 
-    @method("reactions", Code.FORBIDDEN, result="{reactions: [[seq, user, kind, time_ms, ext]]}")
+    @method("reactions", Code.FORBIDDEN, result="{reactions: [[seq, user, kind, time_ms, ext]]}", alone=True)
     async def reactions(self, caller: Caller, args: ReactionsArgs) -> dict[str, Any]:
         """Quick comments of these messages."""
         await self._access.participant(caller, args.conversation)

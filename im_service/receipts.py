@@ -62,7 +62,7 @@ class Receipts:
                 self.dropped += 1
         return {}
 
-    @method("receipt.counts", Code.NOT_GROUP_MEMBER, result="{counts: [[seq, read, unread]]}")
+    @method("receipt.counts", Code.NOT_GROUP_MEMBER, result="{counts: [[seq, read, unread]]}", alone=True)
     async def counts(self, caller: Caller, args: ReportArgs) -> dict[str, Any]:
         """How many have read these messages, and how many not."""
         await self._group(caller, args.conversation)
@@ -75,6 +75,7 @@ class Receipts:
         Code.NOT_FOUND,
         Code.FORBIDDEN,
         result="{read: [user], unread: [user]}",
+        alone=True,
     )
     async def members(self, caller: Caller, args: ReceiptArgs) -> dict[str, Any]:
         """Who has read a message and who has not; its sender, owner and managers may ask."""

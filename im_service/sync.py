@@ -92,7 +92,7 @@ class Sync:
         self._keep = settings.retention
         self._reply_bytes = settings.reply_bytes
 
-    @method("time", result="{server_time_ms}")
+    @method("time", result="{server_time_ms}", alone=True)
     async def time(self, caller: Caller, args: NoArgs) -> dict[str, int]:
         """The server's clock in milliseconds."""
         return {"server_time_ms": self._clock.now_ms()}
@@ -136,7 +136,7 @@ class Sync:
             return row
         return row._replace(flags=FILTERED, payload=b"")
 
-    @method("history", Code.FORBIDDEN, Code.INVALID, result="{messages: [Message], more}")
+    @method("history", Code.FORBIDDEN, Code.INVALID, result="{messages: [Message], more}", alone=True)
     async def history(self, caller: Caller, args: HistoryArgs) -> dict[str, Any]:
         """Cloud history of a conversation, newest first unless reverse is false. The server sees every message."""
         now = self._clock.now_ms()

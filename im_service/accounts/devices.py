@@ -187,7 +187,7 @@ class Devices:
             user, device, before, CloseCode.KICKED, text if not ext else f"{text}: {ext}"[:200]
         )
 
-    @method("kick", Code.INVALID, Code.FORBIDDEN, result="{kicked: [device]}")
+    @method("kick", Code.INVALID, Code.FORBIDDEN, result="{kicked: [device]}", alone=True)
     async def kick(self, caller: Caller, args: KickArgs) -> dict[str, Any]:
         """End my sessions on these devices or platforms (never this one by platform); the server may end
         anybody's, all of them when neither is named. The device hears reason and ext first."""
@@ -211,6 +211,7 @@ class Devices:
         "devices",
         Code.FORBIDDEN,
         result="{devices: [{device, platform, online, last_login_ms, last_logout_ms}]}",
+        alone=True,
     )
     async def devices(self, caller: Caller, args: DevicesArgs) -> dict[str, Any]:
         """My devices; the server may ask for anybody's."""

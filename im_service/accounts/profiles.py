@@ -99,7 +99,7 @@ class Profiles:
         self._announcer.mine(user, "profile", describe(profile), caller.session)
         return describe(profile)
 
-    @method("profile.get", result="{profiles: [{user, nick, ...}]}")
+    @method("profile.get", result="{profiles: [{user, nick, ...}]}", alone=True)
     async def get_profiles(self, caller: Caller, args: UsersArgs) -> dict[str, Any]:
         """Profiles of these users; those who have none are left out."""
         return {"profiles": [describe(p) for p in await self._store.profiles(args.users)]}

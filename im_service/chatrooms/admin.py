@@ -153,7 +153,13 @@ class RoomAdmin:
             "dropped_normal": room.dropped_normal, "dropped_high": room.dropped_high, **info,
         }  # fmt: skip
 
-    @method("room.create", Code.CONFLICT, Code.INVALID, result="{room, owner, online, name, attributes, ...}")
+    @method(
+        "room.create",
+        Code.CONFLICT,
+        Code.INVALID,
+        result="{room, owner, online, name, attributes, ...}",
+        alone=True,
+    )
     async def create(self, caller: Caller, args: CreateArgs) -> dict[str, Any]:
         """Make a room with me as owner (the server names one, or none)."""
         owner = args.owner if caller.server else caller.user
@@ -164,7 +170,10 @@ class RoomAdmin:
         return self._describe(await self._table.get(name))
 
     @method(
-        "room.info", Code.ROOM_NOT_FOUND, result="{room, owner, online, dropped_normal, dropped_high, ...}"
+        "room.info",
+        Code.ROOM_NOT_FOUND,
+        result="{room, owner, online, dropped_normal, dropped_high, ...}",
+        alone=True,
     )
     async def info(self, caller: Caller, args: RoomArgs) -> dict[str, Any]:
         """What a room is, how many are in it, what was dropped."""
@@ -173,7 +182,7 @@ class RoomAdmin:
             raise ImError(Code.ROOM_NOT_FOUND)
         return self._describe(room)
 
-    @method("room.update", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, result="{room, ...}")
+    @method("room.update", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, result="{room, ...}", alone=True)
     async def update(self, caller: Caller, args: UpdateArgs) -> dict[str, Any]:
         """Change a room's name, announcement and settings."""
         room = await self._room(caller, args.room)
@@ -187,7 +196,14 @@ class RoomAdmin:
         await self._store.update_room(room.room, self._clock.now_ms(), info=encode_info(info), rev=rev)
         await self._changed(room)
 
-    @method("room.attributes", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, Code.INVALID, result="{attributes}")
+    @method(
+        "room.attributes",
+        Code.ROOM_NOT_FOUND,
+        Code.FORBIDDEN,
+        Code.INVALID,
+        result="{attributes}",
+        alone=True,
+    )
     async def attributes(self, caller: Caller, args: AttributesArgs) -> dict[str, Any]:
         """Put and remove the room's attributes (texts by name), at most 4096 bytes in all."""
         room = await self._room(caller, args.room)
@@ -200,7 +216,7 @@ class RoomAdmin:
         self._tell(room, "room.attributes", {"put": args.put, "remove": args.remove})
         return {"attributes": attributes}
 
-    @method("room.close", Code.ROOM_NOT_FOUND, Code.FORBIDDEN)
+    @method("room.close", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, alone=True)
     async def close(self, caller: Caller, args: RoomArgs) -> dict[str, Any]:
         """End a room: everybody is out, nobody comes in, its id stays taken."""
         room = await self._room(caller, args.room, owner=True)
@@ -212,7 +228,7 @@ class RoomAdmin:
                 await self._door.drop(state, room, "room.exit")
         return {}
 
-    @method("room.mute_all", Code.ROOM_NOT_FOUND, Code.FORBIDDEN)
+    @method("room.mute_all", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, alone=True)
     async def mute_all(self, caller: Caller, args: MuteAllArgs) -> dict[str, Any]:
         """Only owner and managers speak while this is on."""
         room = await self._room(caller, args.room)
@@ -221,7 +237,7 @@ class RoomAdmin:
         self._tell(room, "room.mute_all", {"on": args.on, "by": caller.user})
         return {}
 
-    @method("room.role", Code.ROOM_NOT_FOUND, Code.FORBIDDEN)
+    @method("room.role", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, alone=True)
     async def role(self, caller: Caller, args: RoleArgs) -> dict[str, Any]:
         """Name a member, a manager (the owner does) or a restricted one; guest takes the name away."""
         room = await self._room(caller, args.room, owner=args.role == "manager")
@@ -233,7 +249,7 @@ class RoomAdmin:
         self._tell(room, "room.role", {"user": args.user, "role": args.role, "by": caller.user})
         return {}
 
-    @method("room.mute", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, result="{until_ms}")
+    @method("room.mute", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, result="{until_ms}", alone=True)
     async def mute(self, caller: Caller, args: MuteArgs) -> dict[str, Any]:
         """Mute somebody: seconds > 0 for that long, -1 until lifted, 0 lifts. He may be a guest, or not here at all."""
         room = await self._room(caller, args.room)
@@ -246,7 +262,7 @@ class RoomAdmin:
             self._tell(room, "room.mute", {"user": args.user, "until_ms": until, "by": caller.user})
         return {"until_ms": until}
 
-    @method("room.mute_tag", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, result="{until_ms}")
+    @method("room.mute_tag", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, result="{until_ms}", alone=True)
     async def mute_tag(self, caller: Caller, args: TagMuteArgs) -> dict[str, Any]:
         """Mute everybody who came in under a tag; seconds as in room.mute. Owner and managers go on speaking."""
         room = await self._room(caller, args.room)
@@ -257,7 +273,7 @@ class RoomAdmin:
         self._tell(room, "room.mute_tag", {"tag": args.tag, "until_ms": until, "by": caller.user})
         return {"until_ms": until}
 
-    @method("room.black", Code.ROOM_NOT_FOUND, Code.FORBIDDEN)
+    @method("room.black", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, alone=True)
     async def black(self, caller: Caller, args: BlackArgs) -> dict[str, Any]:
         """Put somebody on the room's blacklist: he is out and stays out. Or take him off it."""
         room = await self._room(caller, args.room)
@@ -269,7 +285,7 @@ class RoomAdmin:
             await self._out(room, args.user, caller.user, "blacklisted")
         return {}
 
-    @method("room.kick", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, Code.NOT_IN_ROOM)
+    @method("room.kick", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, Code.NOT_IN_ROOM, alone=True)
     async def kick(self, caller: Caller, args: KickArgs) -> dict[str, Any]:
         """Put somebody out, with a reason he hears. He may come back."""
         room = await self._room(caller, args.room)
@@ -289,6 +305,7 @@ class RoomAdmin:
         "room.people",
         Code.ROOM_NOT_FOUND,
         result="{people: [{user, role, named, black, muted_until_ms}], more}",
+        alone=True,
     )
     async def people(self, caller: Caller, args: PeopleArgs) -> dict[str, Any]:
         """Named, muted and blacklisted people of a room, in order of their ids."""
@@ -296,7 +313,7 @@ class RoomAdmin:
         page = await self._store.room_members(args.room, args.after, args.limit)
         return {"people": [_person(p) for p in page.items], "more": page.more}
 
-    @method("room.online", Code.ROOM_NOT_FOUND, result="{users: [user], online}")
+    @method("room.online", Code.ROOM_NOT_FOUND, result="{users: [user], online}", alone=True)
     async def online(self, caller: Caller, args: PeopleArgs) -> dict[str, Any]:
         """Who is here, a page at a time."""
         room = await self._table.get(args.room)

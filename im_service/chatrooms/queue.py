@@ -61,7 +61,9 @@ class RoomQueue:
             data["items"] = [describe(item) for item in items]
         self._announcer.event(room.topic, "room.queue", data)
 
-    @method("room.queue.put", Code.ROOM_NOT_FOUND, Code.NOT_IN_ROOM, Code.FORBIDDEN, Code.CONFLICT)
+    @method(
+        "room.queue.put", Code.ROOM_NOT_FOUND, Code.NOT_IN_ROOM, Code.FORBIDDEN, Code.CONFLICT, alone=True
+    )
     async def put(self, caller: Caller, args: PutArgs) -> dict[str, Any]:
         """Add an element at the end (or front), or change it in place. Other people's elements are the managers'."""
         room = await self._room(caller, args.room, True)
@@ -77,7 +79,14 @@ class RoomQueue:
         self._tell(room, "put", [item])
         return {}
 
-    @method("room.queue.poll", Code.ROOM_NOT_FOUND, Code.NOT_IN_ROOM, Code.FORBIDDEN, result="{item|nil}")
+    @method(
+        "room.queue.poll",
+        Code.ROOM_NOT_FOUND,
+        Code.NOT_IN_ROOM,
+        Code.FORBIDDEN,
+        result="{item|nil}",
+        alone=True,
+    )
     async def poll(self, caller: Caller, args: PollArgs) -> dict[str, Any]:
         """Take the first element, or this one. Who is no manager takes his own only."""
         room = await self._room(caller, args.room, True)
@@ -95,13 +104,14 @@ class RoomQueue:
         Code.ROOM_NOT_FOUND,
         Code.NOT_IN_ROOM,
         result="{items: [{key, value, owner, transient}]}",
+        alone=True,
     )
     async def items(self, caller: Caller, args: RoomArgs) -> dict[str, Any]:
         """All elements in order."""
         await self._room(caller, args.room, False)
         return {"items": [describe(item) for item in await self._store.queue(args.room)]}
 
-    @method("room.queue.drop", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, result="{dropped}")
+    @method("room.queue.drop", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, result="{dropped}", alone=True)
     async def drop(self, caller: Caller, args: RoomArgs) -> dict[str, Any]:
         """Empty the queue. Owner and managers do."""
         room = await self._room(caller, args.room, True)

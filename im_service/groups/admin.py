@@ -47,6 +47,7 @@ class GroupAdmin:
         Code.GROUP_FULL,
         Code.INVALID,
         result="{group, owner, limit, members, ...}",
+        alone=True,
     )
     async def create(self, caller: Caller, args: CreateArgs) -> dict[str, Any]:
         """Make a group with me as owner (the server names one) and these first members; an id is made if none is given."""
@@ -73,7 +74,10 @@ class GroupAdmin:
         return describe(done.value)
 
     @method(
-        "group.info", Code.GROUP_NOT_FOUND, result="{group, owner, limit, members, mute_all, name, join, ...}"
+        "group.info",
+        Code.GROUP_NOT_FOUND,
+        result="{group, owner, limit, members, mute_all, name, join, ...}",
+        alone=True,
     )
     async def info(self, caller: Caller, args: GroupArgs) -> dict[str, Any]:
         """What a group is; anybody may ask who knows its id."""
@@ -85,7 +89,12 @@ class GroupAdmin:
         return {"groups": [describe(group) for group in await self._c.store.groups_of(caller.user)]}
 
     @method(
-        "group.update", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN, result="{group, ...}"
+        "group.update",
+        Code.GROUP_NOT_FOUND,
+        Code.NOT_GROUP_MEMBER,
+        Code.FORBIDDEN,
+        result="{group, ...}",
+        alone=True,
     )
     async def update(self, caller: Caller, args: UpdateArgs) -> dict[str, Any]:
         """Change name, texts and modes. Modes and limit are the owner's and managers'."""
@@ -112,7 +121,7 @@ class GroupAdmin:
 
         return await self._c.change(caller, args.group, step)
 
-    @method("group.dismiss", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN)
+    @method("group.dismiss", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN, alone=True)
     async def dismiss(self, caller: Caller, args: GroupArgs) -> dict[str, Any]:
         """End the group. The owner's to decide; what was said stays readable for those who were in it."""
 
@@ -130,7 +139,12 @@ class GroupAdmin:
         return await self._c.change(caller, args.group, step)
 
     @method(
-        "group.transfer", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN, result="{group, ...}"
+        "group.transfer",
+        Code.GROUP_NOT_FOUND,
+        Code.NOT_GROUP_MEMBER,
+        Code.FORBIDDEN,
+        result="{group, ...}",
+        alone=True,
     )
     async def transfer(self, caller: Caller, args: TransferArgs) -> dict[str, Any]:
         """Make another member the owner; the old one stays a member, or leaves."""
@@ -155,7 +169,7 @@ class GroupAdmin:
 
         return await self._c.change(caller, args.group, step)
 
-    @method("group.role", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN)
+    @method("group.role", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN, alone=True)
     async def role(self, caller: Caller, args: RoleArgs) -> dict[str, Any]:
         """Make members managers, or managers members. The owner's to decide."""
         role = Role.MANAGER if args.role == "manager" else Role.MEMBER
@@ -169,7 +183,7 @@ class GroupAdmin:
             await self._c.change(caller, args.group, step)
         return {}
 
-    @method("group.nick", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN)
+    @method("group.nick", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN, alone=True)
     async def nick(self, caller: Caller, args: NickArgs) -> dict[str, Any]:
         """My name in this group; owner and managers may name members too."""
         user = args.user or caller.user
@@ -182,7 +196,14 @@ class GroupAdmin:
 
         return await self._c.change(caller, args.group, step)
 
-    @method("group.mute", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN, result="{until_ms}")
+    @method(
+        "group.mute",
+        Code.GROUP_NOT_FOUND,
+        Code.NOT_GROUP_MEMBER,
+        Code.FORBIDDEN,
+        result="{until_ms}",
+        alone=True,
+    )
     async def mute(self, caller: Caller, args: MuteArgs) -> dict[str, Any]:
         """Mute one member: seconds > 0 for that long, -1 until lifted, 0 lifts. Managers mute members only."""
         now = self._c.clock.now_ms()
@@ -196,7 +217,7 @@ class GroupAdmin:
 
         return await self._c.change(caller, args.group, step)
 
-    @method("group.mute_all", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN)
+    @method("group.mute_all", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN, alone=True)
     async def mute_all(self, caller: Caller, args: MuteAllArgs) -> dict[str, Any]:
         """Only owner and managers speak while this is on."""
 

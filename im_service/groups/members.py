@@ -64,8 +64,7 @@ class GroupMembers:
 
     @method(
         "group.invite", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN, Code.GROUP_FULL,
-        result="{added: [user], invited: [user]}",
-    )  # fmt: skip
+        result="{added: [user], invited: [user]}", alone=True)  # fmt: skip
     async def invite(self, caller: Caller, args: InviteArgs) -> dict[str, Any]:
         """Bring users in. In a group with `agree` they are asked first (the server adds them at once)."""
         users = [check_id(user, "user") for user in dict.fromkeys(args.users)]
@@ -135,6 +134,7 @@ class GroupMembers:
         Code.GROUP_NOT_FOUND,
         Code.FORBIDDEN,
         result="{requests: [{id, group, kind, user, by, text, state, time_ms}], more}",
+        alone=True,
     )
     async def requests(self, caller: Caller, args: RequestsArgs) -> dict[str, Any]:
         """Open applications to a group (owner and managers), or, without a group, my own invitations and applications."""
@@ -148,7 +148,7 @@ class GroupMembers:
         lines = [describe_request(r) for r in page.items if r.scope.startswith("g/")]
         return {"requests": lines, "more": page.more}
 
-    @method("group.decide", Code.NOT_FOUND, Code.FORBIDDEN, Code.GROUP_FULL, Code.CONFLICT)
+    @method("group.decide", Code.NOT_FOUND, Code.FORBIDDEN, Code.GROUP_FULL, Code.CONFLICT, alone=True)
     async def decide(self, caller: Caller, args: DecideArgs) -> dict[str, Any]:
         """Accept or refuse: owner and managers an application, the invited user an invitation."""
         request = await self._c.store.request("g/" + args.group, args.id)
@@ -194,7 +194,12 @@ class GroupMembers:
         return await self._c.change(caller, args.group, step)
 
     @method(
-        "group.kick", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN, result="{removed: [user]}"
+        "group.kick",
+        Code.GROUP_NOT_FOUND,
+        Code.NOT_GROUP_MEMBER,
+        Code.FORBIDDEN,
+        result="{removed: [user]}",
+        alone=True,
     )
     async def kick(self, caller: Caller, args: InviteArgs) -> dict[str, Any]:
         """Remove members. Managers remove members, the owner also managers; nobody removes the owner."""
@@ -227,6 +232,7 @@ class GroupMembers:
         Code.GROUP_NOT_FOUND,
         Code.NOT_GROUP_MEMBER,
         result="{members: [{user, role, nick, muted_until_ms, joined_ms}], more}",
+        alone=True,
     )
     async def members(self, caller: Caller, args: MembersArgs) -> dict[str, Any]:
         """The members in order of their ids; `after` = the last id of the page before."""

@@ -92,7 +92,9 @@ async def test_a_silent_deletion_tells_nobody(tmp_path: Path) -> None:
         _, seq = await alice.said("u/bob", "never was")
         assert (await alice.call("recall", conversation=CHAT, seq=seq, mode="silent"))[0] == 403
         counts = len(bob.connection.messages), len(bob.connection.events)
-        assert (await world.im.invoke("recall", {"conversation": CHAT, "seq": seq, "mode": "silent"}))["changed"]
+        assert (await world.im.invoke("recall", {"conversation": CHAT, "seq": seq, "mode": "silent"}))[
+            "changed"
+        ]
         assert (len(bob.connection.messages), len(bob.connection.events)) == counts
         for person in (alice, bob):
             assert (await person.ok("history", conversation=CHAT))["messages"] == []

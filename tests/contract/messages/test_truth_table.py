@@ -1,0 +1,165 @@
+"""docs/MESSAGES.md, cell by cell: each row is one message, each of its cells one test, on a real SQLite store.
+
+A row is played once: people, devices and a group or room are set up, the message is sent, and every view is looked
+at. `receiver` is bob (his phone is live, his pad known and away, a new tablet comes later) and, for push, carl, who
+is away. `sender` is alice's other devices. `other` is dora (eve for push). `newcomer` is nina.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from im_service.limits import Settings
+from im_service.options import Options
+from tests.support.im_ports import RecordingCopy, RecordingPush
+from tests.support.im_world import Person, World, open_world
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "MESSAGES.md"
+COLUMNS = ("live", "offline", "roaming", "history", "unread", "push", "copy")
+WATCHED = {"receiver": "bob", "sender": "alice", "other": "dora", "newcomer": "nina"}
+AWAY = {"receiver": "carl", "sender": "alice", "other": "eve", "newcomer": "nina"}
+MARK = "the message"
+
+
+class Row(NamedTuple):
+    kind: str
+    options: str
+    state: str
+    side: str
+    cells: tuple[str, ...]
+
+
+def read_table() -> list[Row]:
+    text = PAGE.read_text().partition("<!-- table -->")[2].partition("<!-- /table -->")[0]
+    rows = []
+    for line in text.strip().splitlines()[2:]:
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip().strip("|"))]
+        rows.append(Row(cells[0], cells[1].strip("`"), cells[2], cells[3], tuple(cells[4:])))
+    return rows
+
+
+ROWS = read_table()
+
+
+def shown(messages: list[list[Any]]) -> bool:
+    return any(m[7] == {"text": MARK} for m in messages)
+
+
+@cache
+def observe(kind: str, options: str, state: str) -> dict[tuple[str, str], bool]:
+    """(side, column) -> what was seen."""
+    with tempfile.TemporaryDirectory() as folder:
+        return asyncio.run(play(Path(folder), kind, None if options == "-" else json.loads(options), state))
+
+
+async def play(
+    path: Path, kind: str, options: dict[str, Any] | None, state: str
+) -> dict[tuple[str, str], bool]:
+    push, copy = RecordingPush(), RecordingCopy()
+    settings = Settings(blacklist_answer=0)
+    async with open_world(path, settings, push=push, copy=copy) as world:
+        people = {name: await world.login(name) for name in ("alice", "bob", "carl", "dora", "eve", "nina")}
+        desk = await world.login("alice", "desk", 4)
+        for name in ("alice", "bob", "dora", "nina"):
+            await (await world.login(name, "pad", 2)).logout()
+        target, conversation = await stage(world, people, kind, state)
+        for name in ("carl", "eve"):
+            await people[name].logout()
+        world.clock.advance(1000)
+        code, ack = await people["alice"].send(target, MARK, options=options)
+        assert code == 0, ack
+        to_carl = options
+        if kind == "single":
+            code, _ = await people["alice"].send("u/carl", MARK, options=to_carl)
+            assert code == 0
+        await world.settle()
+        seen = {("receiver", "live"): heard(people["bob"]), ("sender", "live"): heard(desk)}
+        seen |= {("other", "live"): heard(people["dora"]), ("newcomer", "live"): heard(people["nina"])}
+        for side, name in AWAY.items():
+            seen[side, "push"] = any(
+                p.user == name and (MARK in p.text or "look" in p.text) for p in push.pushes
+            )
+            seen[side, "copy"] = any(MARK.encode() in c.body for c in copy.copies)
+        if kind == "group":
+            await world.im.invoke("group.invite", {"group": "team", "users": ["nina"]})
+        if state == "expired":
+            world.clock.advance(3_600_000)
+        if state == "recalled":
+            await people["alice"].ok("recall", conversation=conversation, seq=ack[1])
+        world.clock.advance(1000)
+        for side, name in WATCHED.items():
+            person = people[name]
+            seen[side, "unread"] = conversation in await world.unread(name)
+            code, page = await person.call("history", conversation=conversation, limit=100)
+            seen[side, "history"] = code == 0 and shown(page["messages"])
+            known, new = await world.login(name, "pad", 2), await world.login(name, "tablet", 1)
+            seen[side, "offline"] = shown((await known.catch_up()).get(conversation, []))
+            seen[side, "roaming"] = shown((await new.catch_up()).get(conversation, []))
+        return seen
+
+
+async def stage(world: World, people: dict[str, Person], kind: str, state: str) -> tuple[str, str]:
+    """Make the place of the message. -> (target, conversation)"""
+    if kind == "group":
+        members = ["bob", "carl", "dora", "eve"]
+        await people["alice"].ok("group.create", group="team", members=members)
+        if state == "muted":
+            await people["carl"].ok("conversation.set", conversation="g/team", mute=True)
+        for name in ("alice", *members):
+            seqs = {"g/team": 1}
+            await people[name].ok("ack", acks=seqs)
+        return "g/team", "g/team"
+    if kind == "room":
+        await people["alice"].ok("room.create", room="hall", history=True)
+        for person in [people[name] for name in ("alice", "bob", "carl")]:
+            await person.ok("room.join", room="hall", tags=["red"])
+        return "r/hall", "r/hall"
+    for name in ("bob", "carl"):
+        if state == "friends":
+            await people["alice"].ok("friend.add", user=name)
+        if state == "blacklisted":
+            await people[name].ok("relation.black", user="alice")
+        if state == "muted":
+            await people[name].ok("relation.mute", user="alice")
+    return "u/bob", "s/alice:bob"
+
+
+def heard(person: Person) -> bool:
+    return shown(person.connection.messages) or shown(person.connection.room_messages())
+
+
+CELLS = [
+    pytest.param(row, column, id=f"{row.kind}-{row.options}-{row.state}-{row.side}-{column}")
+    for row in ROWS
+    for column in COLUMNS
+]
+
+
+@pytest.mark.parametrize(("row", "column"), CELLS)
+def test_the_cell_says_what_happens(row: Row, column: str) -> None:
+    expected = row.cells[COLUMNS.index(column)]
+    assert expected in ("yes", "no")
+    seen = observe(row.kind, row.options, row.state)
+    side = "receiver" if row.kind == "room" and row.side == "sender" and column == "live" else row.side
+    assert seen[side, column] is (expected == "yes")
+
+
+def test_every_option_has_a_row_and_a_line() -> None:
+    named = {name for row in ROWS if row.options != "-" for name in json.loads(row.options)}
+    page = PAGE.read_text()
+    for name in Options.__struct_fields__:
+        assert name in named or name in ("payload",), f"{name} has no row"
+        assert f"`{name}`" in page
+
+
+def test_no_row_stands_twice() -> None:
+    keys = [row[:4] for row in ROWS]
+    assert len(keys) == len(set(keys))
