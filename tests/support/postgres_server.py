@@ -77,9 +77,9 @@ class PostgresServer:
         return f"postgresql://qw@/{database}?host={self._dir}"
 
     def stop(self) -> None:
-        """Fast shutdown; sessions still open are cut."""
+        """At once: the data goes with it, so nothing is written out any more."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGINT)
+            self._process.send_signal(signal.SIGQUIT)
             self._process.wait(timeout=30)
             self._process = None
         shutil.rmtree(self._dir, ignore_errors=True)

@@ -59,6 +59,18 @@ class Kit:
         finally:
             await admin.close()
 
+    async def run(self, text: str) -> None:
+        """Change the tables behind the store's back."""
+        if self.engine == "sqlite":
+            with closing(apsw.Connection(self.where)) as conn:
+                conn.execute(text).fetchall()
+            return
+        admin = await asyncpg.connect(self.where)
+        try:
+            await admin.execute(text)
+        finally:
+            await admin.close()
+
 
 def message(
     conversation: str,
@@ -74,8 +86,8 @@ def message(
 ) -> NewMessage:
     made = digest if digest is not None else body[:32]
     return NewMessage(
-        conversation, sender, client_id, made, hash((sender, client_id)) & (1 << 62) - 1, time_ms, 0, body, bits,
-        expires_ms, target,
+        conversation, sender, client_id, made, hash((sender, client_id)) & (1 << 62) - 1, time_ms, 0, body,
+        bits, expires_ms, target,
     )  # fmt: skip
 
 

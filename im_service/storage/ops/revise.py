@@ -43,7 +43,8 @@ def recall(
     if not alive(before):
         return Applied(Revised(before, False, 0))
     yield from run(
-        f"UPDATE message SET payload = $1, flags = (flags | {RECALLED}) & ~{EDITED} WHERE conv = $2 AND seq = $3",
+        f"UPDATE message SET payload = $1, flags = (flags | {RECALLED}) & ~{EDITED}"
+        " WHERE conv = $2 AND seq = $3",
         tombstone, conv, seq,
     )  # fmt: skip
     yield from _strip(conv, [seq])

@@ -44,7 +44,7 @@ class Forget(NamedTuple):
 
 
 class DropKeys(NamedTuple):
-    """These (sender, client_id) may be used again: where the dedupe keys are a table of their own. Answers []."""
+    """These (sender, client_id) may be used again; for engines whose keys are a table. Answers []."""
 
     keys: Sequence[tuple[int, str]]
 

@@ -1,8 +1,9 @@
 """A batch of messages into the log, in a handful of round trips, beside other processes doing the same.
 
-The rows of the conversations are locked in order of their number: that makes seq gapless and keeps two batches
-from waiting for each other in a circle. Repeated sends are looked up after the locks are held; two processes
-that race for one (sender, client_id) in different conversations meet at its unique key, and one starts again.
+The rows of the conversations are locked in order of their number: that makes seq gapless and keeps two
+batches from waiting for each other in a circle. Repeated sends are looked up after the locks are held; two
+processes that race for one (sender, client_id) in different conversations meet at its unique key, and one
+starts again.
 """
 
 from collections import ChainMap
@@ -102,15 +103,17 @@ class Appender:
             if earlier is not None:
                 same = earlier[0] == head[0] and earlier[1] == message.digest
                 status = AppendStatus.DUPLICATE if same else AppendStatus.CONFLICT
-                results.append(AppendResult(status, *earlier[2:]) if same else AppendResult(status, 0, 0, 0))
+                answer = earlier[2:] if same else (0, 0, 0)
+                results.append(AppendResult(status, *answer))
                 continue
             head[1] += 1
             head[2] = max(head[2], message.time_ms)
             moved[head[0]] = head
             known[key] = (head[0], message.digest, message.server_id, head[1], head[2])
+            target = _target(message, accounts)
             fresh.append((
                 head[0], head[1], key[0], message.client_id, message.digest, message.server_id, head[2],
-                message.type, message.bits, 0, message.expires_ms, _target(message, accounts), message.payload,
+                message.type, message.bits, 0, message.expires_ms, target, message.payload,
             ))  # fmt: skip
             results.append(AppendResult(AppendStatus.NEW, message.server_id, head[1], head[2]))
         if fresh:

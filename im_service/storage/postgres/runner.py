@@ -56,7 +56,9 @@ async def _drive(conn: asyncpg.Connection, op: Op[T], base: int, tx: WriteTransa
             answer = await _change_command(tx, command)
 
 
-async def _change_command(tx: WriteTransaction, command: Append | NextChange | Forget | DropKeys) -> list[Row]:
+async def _change_command(
+    tx: WriteTransaction, command: Append | NextChange | Forget | DropKeys
+) -> list[Row]:
     if isinstance(command, NextChange):
         return [(await tx.change(),)]
     if isinstance(command, Append):

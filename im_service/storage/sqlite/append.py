@@ -109,7 +109,8 @@ class Appender:
             if earlier is not None:
                 same = earlier[0] == head.conv and earlier[1] == message.digest
                 status = AppendStatus.DUPLICATE if same else AppendStatus.CONFLICT
-                results.append(AppendResult(status, *earlier[2:]) if same else AppendResult(status, 0, 0, 0))
+                answer = earlier[2:] if same else (0, 0, 0)
+                results.append(AppendResult(status, *answer))
                 continue
             seq = head.last_seq = head.last_seq + 1
             time_ms = head.last_time_ms = max(message.time_ms, head.last_time_ms)

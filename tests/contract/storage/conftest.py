@@ -6,10 +6,10 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from tests.support.postgres_server import PostgresServer
-from tests.support.store_kit import Kit
 
 from im_service.storage.base import Store
+from tests.support.postgres_server import PostgresServer
+from tests.support.store_kit import Kit
 
 _numbers = itertools.count(1)
 
@@ -29,9 +29,9 @@ async def kit(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[K
         server: PostgresServer = request.getfixturevalue("postgres_server")
         name = f"t{next(_numbers)}"
         admin = await asyncpg.connect(server.dsn())
-        await admin.execute(f"CREATE DATABASE {name}")
+        await admin.execute(f"CREATE SCHEMA {name}")
         await admin.close()
-        where = server.dsn(name)
+        where = f"{server.dsn()}&search_path={name}"
     made = Kit(request.param, where)
     yield made
     await made.close()

@@ -2,8 +2,7 @@
 
 import asyncio
 import random
-
-from tests.support.store_kit import EVERYTHING, Kit, append, everything, message, send
+from typing import Any
 
 from im_service.storage.base import Store
 from im_service.storage.records import (
@@ -21,12 +20,14 @@ from im_service.storage.records import (
     Target,
     View,
 )
+from tests.support.store_kit import EVERYTHING, Kit, append, everything, message, send
 
 NEW, DUPLICATE, CONFLICT, MISSING = AppendStatus
 
 
 async def test_seq_is_gapless_across_mixed_batches(store: Store) -> None:
-    first = await append(store, [message("s/a:b", "a", "1"), message("r/x", "c", "1"), message("s/a:b", "b", "1")])
+    mixed = [message("s/a:b", "a", "1"), message("r/x", "c", "1"), message("s/a:b", "b", "1")]
+    first = await append(store, mixed)
     second = await append(store, [message("r/x", "c", "2"), message("s/a:b", "a", "2")])
     assert [r.seq for r in first] == [1, 1, 2]
     assert [r.seq for r in second] == [2, 3]
@@ -77,7 +78,8 @@ async def test_a_batch_of_many_duplicates_keeps_order(store: Store) -> None:
 
 
 async def test_time_never_runs_backwards_along_seq(store: Store) -> None:
-    results = await append(store, [message("s/a:b", "a", str(i), time_ms=t) for i, t in enumerate([50, 40, 60])])
+    times = [50, 40, 60]
+    results = await append(store, [message("s/a:b", "a", str(t), time_ms=t) for t in times])
     late = await send(store, "s/a:b", "b", "x", time_ms=10)
     assert [r.time_ms for r in [*results, late]] == [50, 50, 60, 60]
 
@@ -152,7 +154,7 @@ async def test_who_sees_what(store: Store) -> None:
     for user in "abc":
         await store.set_account(user, 1)
     await store.create_group("x", "a", b"", ["b", "c"], 10, 1)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"bits": DEFAULT_BITS & ~SENDER_SYNC},
         {"bits": DEFAULT_BITS | SENDER_NO_SENSE},
         {"bits": DEFAULT_BITS | RECEIVER_NO_SENSE},

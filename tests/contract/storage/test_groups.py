@@ -1,0 +1,174 @@
+"""Groups, requests, relations: every change whole, guarded by rev and limits, told to those concerned."""
+
+import asyncio
+
+import pytest
+
+from im_service.storage.base import Store
+from im_service.storage.errors import StoreConflict, StoreFull, StoreMissing
+from im_service.storage.records import FOREVER, AppendStatus, Relation, Role
+from tests.support.store_kit import Kit, everything, message, send
+
+
+@pytest.fixture
+async def club(store: Store) -> Store:
+    made = await store.create_group("x", "a", b"info", ["b", "c"], 4, 1, [message("g/x", "a", "made")])
+    assert (made.value.owner, made.value.member_count, made.value.last_seq) == ("a", 3, 1)
+    return store
+
+
+async def who(store: Store) -> dict[str, Role]:
+    return {member.user: member.role for member in (await store.members("x")).items}
+
+
+async def test_create_once(club: Store) -> None:
+    assert await who(club) == {"a": Role.OWNER, "b": Role.MEMBER, "c": Role.MEMBER}
+    with pytest.raises(StoreConflict):
+        await club.create_group("x", "z", b"", [], 4, 1)
+    with pytest.raises(StoreFull):
+        await club.create_group("y", "z", b"", list("abcd"), 4, 1)
+    assert await club.groups(["x", "y"]) == await club.groups_of("b")
+    assert await club.groups_of("z") == []
+
+
+async def test_rev_guards_every_change(club: Store) -> None:
+    (group,) = await club.groups(["x"])
+    changed = (await club.update_group("x", 2, info=b"new", mute_all=True, rev=group.rev)).value
+    assert (changed.info, changed.mute_all, changed.rev) == (b"new", True, group.rev + 1)
+    for stale in (
+        club.update_group("x", 2, info=b"old", rev=group.rev),
+        club.add_members("x", ["d"], 2, rev=group.rev),
+        club.remove_members("x", ["b"], 2, rev=group.rev),
+        club.update_member("x", "b", 2, nick="n", rev=group.rev),
+        club.transfer_group("x", "b", False, 2, rev=group.rev),
+        club.dismiss_group("x", 2, rev=group.rev),
+    ):
+        with pytest.raises(StoreConflict):
+            await stale
+    assert await club.groups(["x"]) == [changed]
+    with pytest.raises(StoreMissing):
+        await club.update_group("none", 2)
+
+
+async def test_new_member_sees_nothing_from_before(club: Store) -> None:
+    notice = message("g/x", "a", "welcome")
+    done = await club.add_members("x", ["d", "b"], 5, notices=[notice])
+    assert (done.value, done.notices[0].seq) == (["d"], 2)
+    assert [m.seq for m in await everything(club, "d", "g/x")] == [2]
+    assert (await club.members("x")).items[-1].joined_seq == 1
+    with pytest.raises(StoreFull):
+        await club.add_members("x", ["e"], 5, notices=[message("g/x", "a", "no")])
+    assert sorted(await who(club)) == ["a", "b", "c", "d"]
+    assert len(await everything(club, "a", "g/x")) == 2
+
+
+async def test_who_left_keeps_what_was_his(club: Store) -> None:
+    done = await club.remove_members("x", ["c", "a", "z"], 5, notices=[message("g/x", "a", "bye c")])
+    assert done.value == ["c"]
+    await send(club, "g/x", "a", "later")
+    assert [m.client_id for m in await everything(club, "c", "g/x")] == ["made", "bye c"]
+    (row,) = await club.inbox("c", "", ["g/x"])
+    assert (row.active, row.last_seq) == (False, 2)
+    assert await club.unread("c", None, 1) == {"g/x": 2}
+    await club.add_members("x", ["c"], 6)
+    await send(club, "g/x", "a", "again")
+    assert [m.client_id for m in await everything(club, "c", "g/x")] == ["again"]
+
+
+async def test_member_changes(club: Store) -> None:
+    done = await club.update_member("x", "b", 2, role=Role.MANAGER, nick="Bee", muted_until_ms=FOREVER)
+    member = done.value
+    assert (member.role, member.nick, member.muted_until_ms) == (Role.MANAGER, "Bee", FOREVER)
+    assert await club.member_states([("x", "b"), ("x", "z"), ("y", "b")]) == {("x", "b"): member}
+    with pytest.raises(StoreConflict):
+        await club.update_member("x", "b", 2, role=Role.OWNER)
+    with pytest.raises(StoreConflict):
+        await club.update_member("x", "a", 2, role=Role.MEMBER)
+    with pytest.raises(StoreMissing):
+        await club.update_member("x", "z", 2, nick="")
+
+
+async def test_transfer_and_leave(club: Store) -> None:
+    group = (await club.transfer_group("x", "b", True, 2, notices=[message("g/x", "b", "mine")])).value
+    assert (group.owner, group.member_count) == ("b", 2)
+    assert await who(club) == {"b": Role.OWNER, "c": Role.MEMBER}
+    assert [m.client_id for m in await everything(club, "a", "g/x")] == ["made", "mine"]
+    with pytest.raises(StoreMissing):
+        await club.transfer_group("x", "a", False, 2)
+
+
+async def test_dismiss(club: Store) -> None:
+    await club.open_request("g/x", 1, "z", "z", "let me in", 1)
+    done = await club.dismiss_group("x", 9, notices=[message("g/x", "a", "end")])
+    assert (done.value, done.notices[0].seq) == (["a", "b", "c"], 2)
+    assert (await club.groups(["x"]), await club.groups_of("b")) == ([], [])
+    assert [m.seq for m in await everything(club, "b", "g/x")] == [1, 2]
+    assert (await club.requests("g/x", 0)).items == []
+    assert (await send(club, "g/x", "a", "after")).status == AppendStatus.MISSING
+    with pytest.raises(StoreConflict):
+        await club.create_group("x", "b", b"", [], 5, 10)
+
+
+async def test_last_place_is_given_once(kit: Kit) -> None:
+    """Two processes add members at the same moment; the limit holds."""
+    stores = [await kit.open(), await kit.open()]
+    await stores[0].create_group("x", "a", b"", [], 6, 1)
+    tries = [stores[i % 2].add_members("x", [f"u{i}"], 2) for i in range(12)]
+    answers = await asyncio.gather(*tries, return_exceptions=True)
+    assert sum(isinstance(answer, StoreFull) for answer in answers) == 7
+    (group,) = await stores[1].groups(["x"])
+    assert group.member_count == len((await stores[0].members("x")).items) == 6
+
+
+async def test_requests(store: Store) -> None:
+    await store.create_group("x", "a", b"", [], 9, 1)
+    first = (await store.open_request("g/x", 1, "z", "z", "hi", 1)).value
+    assert (await store.open_request("g/x", 1, "z", "z", "please", 2)).value.id == first.id
+    other = (await store.open_request("g/x", 1, "y", "a", "", 3, [message("g/x", "a", "asks")])).value
+    assert [r.text for r in (await store.requests("g/x", 0)).items] == ["please", ""]
+    page = await store.requests("g/x", None, limit=1)
+    assert (page.items[0].id, page.more) == (first.id, True)
+    decided = await store.decide_request("g/x", first.id, 2, 5, [message("g/x", "a", "no")])
+    assert decided.value.state == 2
+    with pytest.raises(StoreConflict):
+        await store.decide_request("g/x", first.id, 1, 6, [message("g/x", "a", "yes")])
+    with pytest.raises(StoreMissing):
+        await store.decide_request("g/x", 999, 1, 6)
+    await store.add_members("x", ["y"], 7)
+    assert (await store.request("g/x", other.id)).state == 1
+    assert [r.id for r in (await store.requests_of("z")).items] == [first.id]
+    assert [m.client_id for m in await everything(store, "a", "g/x")] == ["asks", "no"]
+
+
+async def test_friends_are_mutual(store: Store) -> None:
+    await store.open_request("u/b", 2, "a", "a", "hi", 1)
+    assert (await store.befriend("b", "a", 2, notices=[message("s/a:b", "b", "ok")])).value
+    assert not (await store.befriend("a", "b", 3)).value
+    assert (await store.requests("u/b", 0)).items == []
+    pairs = await store.relation_pairs([("a", "b"), ("b", "a"), ("a", "z")])
+    assert [pairs[p].friend for p in pairs] == [True, True, False]
+    assert pairs["a", "z"] == Relation("a", "z")
+    await store.set_relation("a", "b", 4, alias="Bee", black=True)
+    assert (await store.unfriend("a", "b", 5)).value
+    assert not (await store.unfriend("a", "b", 6)).value
+    left = (await store.relation_pairs([("a", "b")]))["a", "b"]
+    assert (left.friend, left.alias, left.black) == (False, "", True)
+
+
+async def test_friend_limit_undoes_both_sides(store: Store) -> None:
+    await store.befriend("a", "b", 1, limit=1)
+    with pytest.raises(StoreFull):
+        await store.befriend("c", "a", 2, limit=1)
+    assert not (await store.relation_pairs([("c", "a")]))["c", "a"].friend
+
+
+async def test_relations_sync_by_cursor(store: Store) -> None:
+    for number in range(5):
+        await store.set_relation("a", f"u{number}", number, muted=True)
+    page = await store.relations("a", 0, 3)
+    assert ([r.other for r in page.items], page.more) == (["u0", "u1", "u2"], True)
+    rest = await store.relations("a", page.items[-1].change, 3)
+    assert ([r.other for r in rest.items], rest.more) == (["u3", "u4"], False)
+    await store.set_relation("a", "u0", 9, muted=False)
+    again = await store.relations("a", rest.items[-1].change)
+    assert [(r.other, r.muted) for r in again.items] == [("u0", False)]

@@ -1,0 +1,140 @@
+"""Migrations apply once, never backwards; a copy to PostgreSQL is whole, resumable and goes on counting."""
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from im_service.storage import migrations
+from im_service.storage.copy import Copied, copy_store
+from im_service.storage.errors import SchemaError, SchemaTooNew, StoreConflict
+from im_service.storage.records import AppendStatus, Mark, QueueItem, Target
+from tests.support.postgres_server import PostgresServer
+from tests.support.store_kit import Kit, append, everything, message, send
+
+
+async def schema(kit: Kit) -> list[tuple[object, ...]]:
+    return await kit.query("SELECT version, checksum, applied_ms FROM schema_migration ORDER BY version")
+
+
+async def test_migrations_apply_once(kit: Kit) -> None:
+    await asyncio.gather(kit.open(), kit.open())
+    before = await schema(kit)
+    assert [row[0] for row in before] == list(range(1, len(migrations.load(kit.engine)) + 1))
+    await kit.close()
+    await kit.open()
+    assert await schema(kit) == before
+
+
+async def test_a_newer_schema_is_refused_untouched(kit: Kit) -> None:
+    await kit.open()
+    await kit.close()
+    await kit.run("INSERT INTO schema_migration VALUES (999, 'later', 'x', 1)")
+    with pytest.raises(SchemaTooNew, match="999"):
+        await kit.open()
+
+
+async def test_a_changed_migration_is_refused(kit: Kit) -> None:
+    await kit.open()
+    await kit.close()
+    await kit.run("UPDATE schema_migration SET checksum = 'other' WHERE version = 1")
+    with pytest.raises(SchemaError, match="0001"):
+        await kit.open()
+
+
+def test_numbers_must_be_whole(tmp_path: Path) -> None:
+    (tmp_path / "0002_late.sql").write_text("SELECT 1")
+    with pytest.raises(SchemaError):
+        migrations.load("sqlite", tmp_path)
+
+
+@pytest.fixture
+async def source(tmp_path: Path) -> Kit:
+    """A SQLite store with something in every table."""
+    kit = Kit("sqlite", str(tmp_path / "source.sqlite3"))
+    store = await kit.open()
+    await store.create_group("x", "a", b"info", ["b", "c"], 10, 1)
+    await append(store, [message("g/x", "a", str(i), target=Target(("b",), True, False)) for i in range(40)])
+    singles = [message(f"s/a:b{i % 9}", "a", f"single{i}", body=b"\0\xff%d" % i) for i in range(300)]
+    await append(store, singles)
+    await store.edit("g/x", 1, "a", b"edited", 2)
+    await store.react("g/x", 2, "b", "ok", "", True, 2)
+    await store.hide("b", "g/x", [3], 2)
+    await store.befriend("a", "b", 3)
+    await store.set_account("a", 3, mute_room_ms=9)
+    await store.set_profile("b", b"\xe5", 3)
+    await store.login("b", "phone", 1, 5, b"", 3)
+    await store.ack("b", "phone", [Mark("g/x", 5)])
+    await store.open_request("g/x", 1, "z", "z", "hi", 3)
+    await store.create_room("r", "a", b"", 3)
+    await store.set_room_member("r", "b", 3, black=True)
+    await store.mute_tag("r", "vip", 9)
+    await store.queue_put("r", [QueueItem("k", "v", "a", True, 0)], 5)
+    await store.add_broadcast(b"all", 0, 3, 1 << 50)
+    await store.begin_request("key", b"d", 3, 1 << 50)
+    await kit.close()
+    return kit
+
+
+@pytest.fixture
+async def empty(postgres_server: PostgresServer) -> Kit:
+    kit = Kit("postgres", f"{postgres_server.dsn()}&search_path=copy{random.getrandbits(40)}")
+    schema_name = kit.where.rpartition("=")[2]
+    await kit.run(f"CREATE SCHEMA {schema_name}")
+    return kit
+
+
+async def test_copy_resumes_and_goes_on(source: Kit, empty: Kit) -> None:
+    steps: list[Copied] = []
+
+    def interrupted(step: Copied) -> None:
+        steps.append(step)
+        if len(steps) in (3, 9, 30):
+            raise KeyboardInterrupt
+
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            await copy_store(source.where, empty.where, chunk_rows=23, progress=interrupted)
+    counted = await copy_store(source.where, empty.where, chunk_rows=23, progress=interrupted)
+    assert counted["message"] == 340
+    assert sum(step.table == "message" for step in steps) == 340 // 23 + 1, "no chunk was copied twice"
+    with pytest.raises(StoreConflict, match="completed"):
+        await copy_store(source.where, empty.where)
+
+    old, new = await source.open(), await empty.open()
+    for user in ("a", "b", None):
+        assert await everything(new, user, "g/x") == await everything(old, user, "g/x")
+    assert await new.unread("b", None, 1) == await old.unread("b", None, 1)
+    cursor = (await old.changed("a", "", 0, 500)).cursor
+    assert (await new.changed("a", "", cursor, 500)).rows == []
+    again = await send(new, "s/a:b1", "a", "single1", body=b"\0\xff1")
+    assert again.status == AppendStatus.DUPLICATE
+    assert (await send(new, "s/a:b1", "a", "fresh")).seq == 35
+    assert [row.conversation for row in (await new.changed("a", "", cursor, 500)).rows] == ["s/a:b1"]
+    assert (await new.open_request("g/x", 1, "y", "y", "", 4)).value.id == 2
+    await source.close()
+    await empty.close()
+
+
+async def test_copy_refuses_a_full_target_and_a_changed_source(source: Kit, empty: Kit) -> None:
+    def stop(step: Copied) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await copy_store(source.where, empty.where, progress=stop)
+    store = await source.open()
+    await send(store, "s/a:b1", "a", "late")
+    await source.close()
+    with pytest.raises(StoreConflict, match="written"):
+        await copy_store(source.where, empty.where)
+    await empty.run("DROP TABLE copy_progress")
+    with pytest.raises(StoreConflict, match="not empty"):
+        await copy_store(source.where, empty.where)
+
+
+async def test_every_table_is_copied(source: Kit, empty: Kit) -> None:
+    counted = await copy_store(source.where, empty.where)
+    names = {row[0] for row in await source.query("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert names - {"meta", "schema_migration", "sqlite_stat1"} == counted.keys()
+    assert [table for table, rows in counted.items() if not rows] == ["receipt"]

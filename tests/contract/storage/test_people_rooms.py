@@ -1,0 +1,161 @@
+"""Accounts, devices, rooms, broadcasts, idempotency keys, expiry."""
+
+import pytest
+
+from im_service.storage.base import Store
+from im_service.storage.errors import StoreConflict, StoreFull, StoreMissing
+from im_service.storage.records import (
+    DEFAULT_BITS,
+    FOREVER,
+    HISTORY,
+    AppendStatus,
+    Limits,
+    QueueItem,
+    Replay,
+    Role,
+    TagMute,
+)
+from tests.support.store_kit import Kit, append, everything, message, send
+
+DAY = 86_400_000
+
+
+async def test_accounts(store: Store) -> None:
+    assert not (await store.accounts(["a"]))["a"].known
+    await store.set_account("a", 1, disabled_until_ms=FOREVER, mute_group_ms=77)
+    account = await store.set_account("a", 2, disabled_until_ms=0, info=b"i")
+    assert (account.known, account.disabled_until_ms) == (True, 0)
+    assert (account.mute_group_ms, account.info) == (77, b"i")
+    await store.set_profile("b", b"one", 1)
+    assert (await store.set_profile("b", b"two", 2)).rev == 2
+    assert [p.info for p in await store.profiles(["a", "b"])] == [b"two"]
+    assert (await store.accounts(["b"]))["b"].known
+
+
+async def test_devices(store: Store) -> None:
+    first = await store.login("a", "phone", 1, 10, b"", 5)
+    assert (first.is_new, first.others) == (True, [])
+    await store.login("a", "web", 3, 11, b"", 6)
+    again = await store.login("a", "phone", 1, 12, b"x", 7)
+    assert (again.is_new, [d.device for d in again.others]) == (False, ["web"])
+    assert (again.device.first_login_ms, again.device.session_id) == (5, 12)
+    assert not await store.logout("a", "phone", 10, 8), "an older session's end is no news"
+    assert await store.logout("a", "phone", 12, 8)
+    assert [(d.device, d.online) for d in await store.devices("a")] == [("phone", False), ("web", True)]
+    assert await store.forget_device("a", "phone")
+    assert not await store.forget_device("a", "phone")
+    assert (await store.login("a", "phone", 1, 13, b"", 9)).is_new
+
+
+async def test_rooms(store: Store) -> None:
+    with pytest.raises(StoreMissing):
+        await store.set_room_member("x", "a", 1, black=True)
+    room = await store.create_room("x", "a", b"info", 1)
+    with pytest.raises(StoreConflict):
+        await store.create_room("x", "b", b"", 1)
+    changed = await store.update_room("x", 2, info=b"new", mute_all=True, rev=room.rev)
+    with pytest.raises(StoreConflict):
+        await store.update_room("x", 2, closed=True, rev=room.rev)
+    assert await store.rooms(["x", "y"]) == [changed]
+    await store.set_room_member("x", "b", 1, role=Role.MANAGER, named=True)
+    await store.set_room_member("x", "c", 1, muted_until_ms=500)
+    assert [m.user for m in (await store.room_members("x")).items] == ["b", "c"]
+    lifted = await store.set_room_member("x", "c", 1, muted_until_ms=0)
+    assert lifted.muted_until_ms == 0
+    assert list(await store.room_member_states("x", ["b", "c"])) == ["b"], "a row that says nothing goes"
+    assert await store.mute_tag("x", "vip", 9) == [TagMute("vip", 9)]
+    assert await store.mute_tag("x", "vip", 0) == await store.tag_mutes("x") == []
+    assert (await send(store, "r/x", "b", "1")).seq == 1
+    assert [m.seq for m in await everything(store, None, "r/x")] == [1]
+
+
+async def test_room_queue(store: Store) -> None:
+    await store.create_room("x", "a", b"", 1)
+    items = [QueueItem(key, "v" + key, owner, owner == "b", 0) for key, owner in ("1a", "2b", "3b")]
+    await store.queue_put("x", items, 4)
+    await store.queue_put("x", [QueueItem("0", "first", "a", False, 0)], 4, front=True)
+    await store.queue_put("x", [QueueItem("2", "changed", "b", True, 0)], 4)
+    with pytest.raises(StoreFull):
+        await store.queue_put("x", [QueueItem("n1", "", "a", False, 0)], 4)
+    assert [(i.key, i.value) for i in await store.queue("x")] == [
+        ("0", "first"), ("1", "v1"), ("2", "changed"), ("3", "v3"),
+    ]  # fmt: skip
+    head, named, none = [await store.queue_poll("x", key) for key in (None, "3", "3")]
+    assert head is not None
+    assert named is not None
+    assert (head.key, named.key, none) == ("0", "3", None)
+    assert [i.key for i in await store.queue_clear("x", transient_of="b")] == ["2"]
+    assert [i.key for i in await store.queue_clear("x")] == ["1"]
+    assert await store.queue("x") == []
+
+
+async def test_broadcasts_have_a_lifetime(store: Store) -> None:
+    first = await store.add_broadcast(b"one", 0, 100, 200)
+    second = await store.add_broadcast(b"two", 3, 100, 900)
+    assert await store.broadcasts(0, 150) == [first, second]
+    assert await store.broadcasts(first.id, 150) == [second]
+    assert await store.broadcasts(0, 200) == [second]
+    assert await store.expire(300, Limits(0, 0, 0)) == 1
+
+
+async def test_idempotency_keys(store: Store) -> None:
+    assert await store.begin_request("k", b"d", 100, 60) is None
+    assert await store.begin_request("k", b"d", 110, 60) == Replay(0, b"")
+    with pytest.raises(StoreConflict):
+        await store.begin_request("k", b"other", 110, 60)
+    await store.finish_request("k", 201, b"made", 5000)
+    assert await store.begin_request("k", b"d", 4999, 60) == Replay(201, b"made")
+    assert await store.begin_request("k", b"other", 5000, 60) is None
+    await store.drop_request("k")
+    assert await store.begin_request("k", b"third", 5001, 60) is None
+
+
+async def sweep(store: Store, now_ms: int, limits: Limits) -> int:
+    rounds = 0
+    while await store.expire(now_ms, limits, 7):
+        rounds += 1
+    return rounds
+
+
+async def test_expiry_by_class(kit: Kit) -> None:
+    store = await kit.open()
+    limits = Limits(offline_ms=7 * DAY, roam_ms=7 * DAY, history_ms=30 * DAY)
+    short = DEFAULT_BITS & ~HISTORY
+    rows = [(bits, day) for day in (0, 20, 38) for bits in (short, DEFAULT_BITS)]
+    await append(
+        store,
+        [
+            message("s/a:b", "a", str(number), bits=bits, time_ms=day * DAY)
+            for number, (bits, day) in enumerate(rows)
+        ],
+    )
+    await append(store, [message("s/a:c", "a", "brief", time_ms=20 * DAY, expires_ms=20 * DAY + 5)])
+    for seq in range(1, 7):
+        await store.react("s/a:b", seq, "b", "ok", "", True, 1)
+    await store.edit("s/a:b", 1, "a", b"edited", 1)
+
+    assert await sweep(store, 40 * DAY, limits) > 0
+    left = await kit.query("SELECT conv, seq FROM message ORDER BY conv, seq")
+    assert [seq for _, seq in left] == [4, 5, 6]
+    assert len(await kit.query("SELECT 1 FROM reaction")) == 3
+    assert await kit.query("SELECT 1 FROM message_version") == []
+    assert [m.seq for m in await everything(store, "b", "s/a:b")] == [4, 5, 6]
+    assert (await store.inbox("b", "", ["s/a:b"]))[0].min_seq == 4
+    assert (await store.inbox("c", "", ["s/a:c"]))[0].min_seq == 2
+    assert (await send(store, "s/a:b", "a", "next")).seq == 7
+
+    await sweep(store, 60 * DAY, limits)
+    assert [m.seq for m in await everything(store, "b", "s/a:b")] == [6, 7]
+    await sweep(store, 90 * DAY, limits)
+    assert await everything(store, "b", "s/a:b") == []
+    assert (await send(store, "s/a:b", "a", "last")).seq == 8
+
+
+async def test_a_send_repeated_within_a_day_finds_its_row(store: Store) -> None:
+    limits = Limits(1, 1, 1)
+    await send(store, "s/a:b", "a", "1", time_ms=5 * DAY, expires_ms=5 * DAY + 1)
+    await send(store, "s/a:b", "a", "2", time_ms=5 * DAY, bits=DEFAULT_BITS & ~HISTORY)
+    await sweep(store, 6 * DAY, limits)
+    assert [(await send(store, "s/a:b", "a", n)).status for n in "12"] == [AppendStatus.DUPLICATE] * 2
+    await sweep(store, 6 * DAY + 2, limits)
+    assert [(await send(store, "s/a:b", "a", n)).status for n in "12"] == [AppendStatus.NEW] * 2
