@@ -48,12 +48,12 @@ class ServerReport:
 
     @classmethod
     def between(
-        cls, first: Sample, last: Sample, processes: int, *, empty_rss: int = 0, connections: int = 0
+        cls, first: Sample, last: Sample, *, empty_rss: int = 0, connections: int = 0
     ) -> ServerReport:
         """`empty_rss`: resident memory of the gateways before the first connection."""
         user = (last.gateway_rss - empty_rss) / connections if connections and empty_rss else 0.0
         return cls(
-            processes,
+            last.processes,
             last.cpu_s - first.cpu_s,
             last.rss,
             user,

@@ -77,6 +77,7 @@ class Sample:
     gateway_rss: int
     busy: Busy
     metrics: dict[str, float]
+    processes: int = 1
 
 
 def free_port() -> int:
@@ -209,6 +210,7 @@ class Servers:
             gateway_rss=sum(rss[process.name] for process in self.processes if process.listen),
             busy=Busy.now(),
             metrics=metrics,
+            processes=sum(len(tree) for tree in trees.values()),
         )
 
     def _metrics(self, process: Process) -> dict[str, float]:

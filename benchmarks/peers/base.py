@@ -86,7 +86,7 @@ class Peer:
 
     @staticmethod
     def report(first: Sample, last: Sample, empty_rss: int, connections: int) -> ServerReport:
-        return ServerReport.between(first, last, 1, empty_rss=empty_rss, connections=connections)
+        return ServerReport.between(first, last, empty_rss=empty_rss, connections=connections)
 
 
 def find_program(*names: str) -> str | None:

@@ -107,7 +107,7 @@ class Run:
         self.edges[opening] = self.servers.sample()
 
     def report(self, **more: Any) -> ServerReport:
-        return ServerReport.between(self.edges[True], self.edges[False], len(self.servers.processes), **more)
+        return ServerReport.between(self.edges[True], self.edges[False], **more)
 
 
 def search(context: Context, run: Run, options: FanoutOptions) -> Knee:

@@ -51,7 +51,7 @@ def run_handshake(context: Context, options: HandshakeOptions) -> Figure:
         span = time.monotonic() - began
         logins = fleet.histograms()["login"]
         fleet.ask_all("connect", to=0, window=0)
-        report = ServerReport.between(first_sample, last_sample, len(servers.processes))
+        report = ServerReport.between(first_sample, last_sample)
         measured.seconds = span
         measured.cpu_s = [_spent(first, last)]
         done = last[what] - first[what]

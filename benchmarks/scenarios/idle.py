@@ -62,7 +62,6 @@ def run_idle(context: Context, options: IdleOptions) -> Figure:
         report = ServerReport.between(
             edges[True],
             edges[False],
-            len(servers.processes),
             empty_rss=empty.gateway_rss,
             connections=options.connections,
         )

@@ -88,7 +88,7 @@ class Run:
         self.edges[opening] = self.servers.sample()
 
     def report(self) -> ServerReport:
-        return ServerReport.between(self.edges[True], self.edges[False], len(self.servers.processes))
+        return ServerReport.between(self.edges[True], self.edges[False])
 
     def knee(self) -> float:
         def show(point: Point) -> None:

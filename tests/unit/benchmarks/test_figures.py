@@ -63,7 +63,7 @@ def test_stages_and_memory_are_differences_between_two_samples() -> None:
     )
     first = Sample(0.0, 1.0, 90, 80, Busy(1.0, 1.0), parse_metrics(text % ("0.5", "10")))
     last = Sample(1.0, 1.5, 900, 1080, Busy(2.0, 1.0), parse_metrics(text % ("0.75", "1.1e2")))
-    report = ServerReport.between(first, last, 3, empty_rss=80, connections=10)
+    report = ServerReport.between(first, last, empty_rss=80, connections=10)
     assert report.stages == {"seal": {"ms": 250.0, "count": 100.0}}
     assert (report.cpu_s, report.user_bytes_per_connection, report.max_pause_ms) == (0.5, 100.0, 4.0)
     assert report.machine_busy == 1.0
