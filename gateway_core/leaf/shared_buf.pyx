@@ -3,7 +3,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from crypto.zstd cimport zstd_bound, zstd_compress
-from frame.constants cimport FLAG_COMPRESSED, FRAME_MSG
+from frame.constants cimport FLAG_COMPRESSED, FRAME_MSG, MAX_RATIO
 from frame.frames cimport frame_header_put
 from frame.varint cimport uv_put
 from gateway_core.includes.atomics cimport qw_cas_ptr, qw_count64, qw_load_ptr
@@ -62,7 +62,7 @@ cdef SharedBuf* buf_frame(int type, const uint8_t* head, size_t head_len, const 
 
 
 cdef SharedBuf* _pack(SharedBuf* b, void* compressor) noexcept nogil:
-    """A compressed frame when it is worth it, else NULL."""
+    """A compressed frame when it is worth it and within the ratio that receivers accept, else NULL."""
     cdef size_t raw = b.size - b.body_at
     cdef size_t room = zstd_bound(raw)
     cdef uint8_t header[24]
@@ -76,7 +76,7 @@ cdef SharedBuf* _pack(SharedBuf* b, void* compressor) noexcept nogil:
     packed = zstd_compress(compressor, buf_data(b) + b.body_at, raw, scratch, room)
     m = uv_put(size, raw)
     twin = NULL
-    if packed > 0 and m + <size_t>packed + PACK_GAIN <= raw:
+    if packed > 0 and m + <size_t>packed + PACK_GAIN <= raw <= <size_t>MAX_RATIO * <size_t>packed:
         n = frame_header_put(header, (buf_data(b)[0] & 0x1F), FLAG_COMPRESSED, 0, m + <size_t>packed)
         twin = _new(n + m + <size_t>packed, 0)
     if twin != NULL:
