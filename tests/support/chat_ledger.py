@@ -1,4 +1,4 @@
-"""What clients were told, and what must be true of it: a judgement is a list of complaints, empty if all is well.
+"""What clients were told, and what must be true of it; a judgement is a list of complaints, hopefully empty.
 
 A message of talker t has the client id `<t>-<number>`, number counting from 1 in the order t sent them; its
 text begins with that client id, so a body under the wrong id is noticed too.

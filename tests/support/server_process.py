@@ -48,6 +48,7 @@ class ServerProcess:
     """One server. Use as a context manager, or `start` and `stop`.
 
     `settings` are dotted keys ("gateway.loops": 1) given through the environment. `roles` is the --role text.
+    `wrapper` comes before the command and must end by exec, so that the process stays the server.
     """
 
     data_dir: Path
@@ -56,6 +57,7 @@ class ServerProcess:
     http_port: int = 0
     gateway_port: int = 0
     arguments: tuple[str, ...] = ()
+    wrapper: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -100,7 +102,7 @@ class ServerProcess:
     # -- life
 
     def start(self, wait: bool = True) -> ServerProcess:
-        command = [sys.executable, "-m", "control", "serve", "--data-dir", str(self.data_dir)]
+        command = [*self.wrapper, sys.executable, "-m", "control", "serve", "--data-dir", str(self.data_dir)]
         command += ["--http", f"127.0.0.1:{self.http_port}", "--listen", f"127.0.0.1:{self.gateway_port}"]
         if self.roles:
             command += ["--role", self.roles]
