@@ -18,7 +18,7 @@ ALLOWED: dict[str, set[str]] = {
     "im_service": {"frame.constants"},
     "control": {"frame", "crypto", "gateway_core", "im_service"},
     "benchmarks": {"frame", "crypto", "gateway_core", "im_service", "control"},
-    "tools": {"frame", "crypto", "gateway_core", "im_service", "control"},
+    "tools": {"frame", "crypto", "gateway_core", "im_service", "control", "benchmarks", "tests.support"},
     "sdk": set(),
 }
 # The commands that play a user (chat, demo) use the SDK as any app would, and the bench is a guest command.
