@@ -20,19 +20,29 @@ def postgres_server() -> Iterator[PostgresServer]:
         yield server
 
 
+async def _postgres(server: PostgresServer) -> str:
+    name = f"t{next(_numbers)}"
+    admin = await asyncpg.connect(server.dsn())
+    await admin.execute(f"CREATE SCHEMA {name}")
+    await admin.close()
+    return f"{server.dsn()}&search_path={name}"
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 async def kit(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kit]:
     """An empty database and a way to open stores on it."""
     if request.param == "sqlite":
         where = str(tmp_path / "store.sqlite3")
     else:
-        server: PostgresServer = request.getfixturevalue("postgres_server")
-        name = f"t{next(_numbers)}"
-        admin = await asyncpg.connect(server.dsn())
-        await admin.execute(f"CREATE SCHEMA {name}")
-        await admin.close()
-        where = f"{server.dsn()}&search_path={name}"
+        where = await _postgres(request.getfixturevalue("postgres_server"))
     made = Kit(request.param, where)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def postgres_kit(postgres_server: PostgresServer) -> AsyncIterator[Kit]:
+    made = Kit("postgres", await _postgres(postgres_server))
     yield made
     await made.close()
 

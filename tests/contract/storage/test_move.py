@@ -1,7 +1,6 @@
 """Migrations apply once, never backwards; a copy to PostgreSQL is whole, resumable and goes on counting."""
 
 import asyncio
-import random
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ from im_service.storage import migrations
 from im_service.storage.copy import Copied, copy_store
 from im_service.storage.errors import SchemaError, SchemaTooNew, StoreConflict
 from im_service.storage.records import AppendStatus, Mark, QueueItem, Target
-from tests.support.postgres_server import PostgresServer
 from tests.support.store_kit import Kit, append, everything, message, send
 
 
@@ -77,15 +75,7 @@ async def source(tmp_path: Path) -> Kit:
     return kit
 
 
-@pytest.fixture
-async def empty(postgres_server: PostgresServer) -> Kit:
-    kit = Kit("postgres", f"{postgres_server.dsn()}&search_path=copy{random.getrandbits(40)}")
-    schema_name = kit.where.rpartition("=")[2]
-    await kit.run(f"CREATE SCHEMA {schema_name}")
-    return kit
-
-
-async def test_copy_resumes_and_goes_on(source: Kit, empty: Kit) -> None:
+async def test_copy_resumes_and_goes_on(source: Kit, postgres_kit: Kit) -> None:
     steps: list[Copied] = []
 
     def interrupted(step: Copied) -> None:
@@ -95,14 +85,14 @@ async def test_copy_resumes_and_goes_on(source: Kit, empty: Kit) -> None:
 
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
-            await copy_store(source.where, empty.where, chunk_rows=23, progress=interrupted)
-    counted = await copy_store(source.where, empty.where, chunk_rows=23, progress=interrupted)
+            await copy_store(source.where, postgres_kit.where, chunk_rows=23, progress=interrupted)
+    counted = await copy_store(source.where, postgres_kit.where, chunk_rows=23, progress=interrupted)
     assert counted["message"] == 340
     assert sum(step.table == "message" for step in steps) == 340 // 23 + 1, "no chunk was copied twice"
     with pytest.raises(StoreConflict, match="completed"):
-        await copy_store(source.where, empty.where)
+        await copy_store(source.where, postgres_kit.where)
 
-    old, new = await source.open(), await empty.open()
+    old, new = await source.open(), await postgres_kit.open()
     for user in ("a", "b", None):
         assert await everything(new, user, "g/x") == await everything(old, user, "g/x")
     assert await new.unread("b", None, 1) == await old.unread("b", None, 1)
@@ -114,27 +104,27 @@ async def test_copy_resumes_and_goes_on(source: Kit, empty: Kit) -> None:
     assert [row.conversation for row in (await new.changed("a", "", cursor, 500)).rows] == ["s/a:b1"]
     assert (await new.open_request("g/x", 1, "y", "y", "", 4)).value.id == 2
     await source.close()
-    await empty.close()
+    await postgres_kit.close()
 
 
-async def test_copy_refuses_a_full_target_and_a_changed_source(source: Kit, empty: Kit) -> None:
+async def test_copy_refuses_a_full_target_and_a_changed_source(source: Kit, postgres_kit: Kit) -> None:
     def stop(step: Copied) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        await copy_store(source.where, empty.where, progress=stop)
+        await copy_store(source.where, postgres_kit.where, progress=stop)
     store = await source.open()
     await send(store, "s/a:b1", "a", "late")
     await source.close()
     with pytest.raises(StoreConflict, match="written"):
-        await copy_store(source.where, empty.where)
-    await empty.run("DROP TABLE copy_progress")
+        await copy_store(source.where, postgres_kit.where)
+    await postgres_kit.run("DROP TABLE copy_progress")
     with pytest.raises(StoreConflict, match="not empty"):
-        await copy_store(source.where, empty.where)
+        await copy_store(source.where, postgres_kit.where)
 
 
-async def test_every_table_is_copied(source: Kit, empty: Kit) -> None:
-    counted = await copy_store(source.where, empty.where)
+async def test_every_table_is_copied(source: Kit, postgres_kit: Kit) -> None:
+    counted = await copy_store(source.where, postgres_kit.where)
     names = {row[0] for row in await source.query("SELECT name FROM sqlite_master WHERE type = 'table'")}
     assert names - {"meta", "schema_migration", "sqlite_stat1"} == counted.keys()
     assert [table for table, rows in counted.items() if not rows] == ["receipt"]
