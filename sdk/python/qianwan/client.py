@@ -11,6 +11,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Literal
 
+from qianwan.api.groups import Groups
+from qianwan.api.messages import MessageCalls
+from qianwan.api.relations import Devices, Presence, Profiles, Relations
 from qianwan.dial import DialSettings
 from qianwan.engine import Engine, EngineSettings, TokenSource
 from qianwan.errors import ClientClosed
@@ -52,7 +55,7 @@ class Messages:
             self._last = None
 
 
-class Client:
+class Client(MessageCalls):
     """Use as `async with Client(url, token=..., root_key=...) as me:`.
 
     where         LBS URL(s) (`http...`), or addresses of gateways (`host:port`, `tcp://`, `ws://`, `wss://`)
@@ -114,6 +117,11 @@ class Client:
             clock=clock,
             sleep=sleep,
         )
+        self.groups = Groups(self)
+        self.relations = Relations(self)
+        self.profiles = Profiles(self)
+        self.presence = Presence(self)
+        self.devices = Devices(self)
         self._engine: Engine | None = None
         self._messages: Messages | None = None
 
@@ -232,10 +240,6 @@ class Client:
         """Events that are not messages; the newest 1,000 unread ones are kept."""
         return self.engine.notices
 
-    async def read(self, conversation: str, seq: int) -> None:
-        """Tell that this user has read a conversation up to `seq`."""
-        await self.call("read", {"conversation": conversation, "seq": seq})
-
     async def history(
         self,
         conversation: str,
@@ -251,6 +255,11 @@ class Client:
         return await self.engine.feed.history(conversation, from_seq, to_seq, limit, newest_first)
 
     # rooms
+
+    async def create_room(self, name: str, **fields: Any) -> dict[str, Any]:
+        """Make a chatroom that I own; fields as in `Room.update`. Joining an unknown room may make it too."""
+        made: dict[str, Any] = await self.call("room.create", {"room": name, **fields})
+        return made
 
     async def join_room(self, name: str) -> Room:
         """Enter a chatroom; the client enters it again after every reconnect until `leave`."""

@@ -38,6 +38,13 @@ class Message(msgspec.Struct, array_like=True, frozen=True):
         return value if isinstance(value, str) else ""
 
     @property
+    def event(self) -> str:
+        """What a notification tells of ("recall", "edit", "group.join" ...), "" for every other kind."""
+        if self.type != MessageType.NOTIFICATION or not isinstance(self.body, dict):
+            return ""
+        return str(self.body.get("event", ""))
+
+    @property
     def recalled(self) -> bool:
         return bool(self.flags & MessageFlag.RECALLED)
 

@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from qianwan.api.room import RoomCalls
 from qianwan.inbox import RecentIds
-from qianwan.models import Ack, Content, Message, Options
+from qianwan.models import Ack, Content, Message, Options, message_from
 
 if TYPE_CHECKING:
     from qianwan.client import Client
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 MAX_QUEUE = 5000
 
 
-class Room:
+class Room(RoomCalls):
     """One joined chatroom. `async for message in room` ends when the room is left.
 
     A reader that falls behind by more than 5,000 messages loses the oldest; `dropped` counts them.
@@ -33,6 +34,8 @@ class Room:
         self.name = name
         self.online = 0
         self.dropped = 0
+        self.recent: list[Message] = []
+        """the newest messages at the time of joining, if the room keeps some"""
 
     async def send(
         self,
@@ -76,8 +79,10 @@ class Room:
     # for the client
 
     def joined(self, result: Any) -> None:
-        if isinstance(result, Mapping) and isinstance(result.get("online"), int):
-            self.online = result["online"]
+        """What room.join answered."""
+        if isinstance(result, Mapping):
+            self.online = int(result.get("online", 0))
+            self.recent = [message_from(entry) for entry in result.get("recent") or ()]
 
     def arrived(self, message: Message) -> None:
         if not self._recent.add(message.server_id):

@@ -1,0 +1,92 @@
+"""What can be done with a message after it was sent; part of `Client`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from qianwan.api.base import given
+from qianwan.models import Message, message_from
+
+
+class MessageCalls:
+    """Methods of `Client` about single messages and conversations. All raise RequestError."""
+
+    async def call(
+        self, method: str, args: dict[str, Any] | None = None, *, timeout_s: float | None = None
+    ) -> Any:
+        raise NotImplementedError
+
+    async def recall(
+        self, conversation: str, seq: int, *, mode: Literal["both", "receiver"] = "both", text: str = ""
+    ) -> bool:
+        """Take a message back for everybody, or from the receiver only; False when it was done before."""
+        args = {"conversation": conversation, "seq": seq, "mode": mode, "text": text}
+        return bool((await self.call("recall", args))["changed"])
+
+    async def delete(self, conversation: str, seqs: list[int]) -> int:
+        """Delete messages for me alone; how many there were."""
+        return int((await self.call("delete", {"conversation": conversation, "seqs": seqs}))["deleted"])
+
+    async def edit(self, conversation: str, seq: int, text: str) -> int:
+        """Give a text message of mine a new text; its version."""
+        args = {"conversation": conversation, "seq": seq, "body": {"text": text}}
+        return int((await self.call("edit", args))["version"])
+
+    async def react(self, conversation: str, seq: int, kind: str, *, on: bool = True) -> bool:
+        """Add or take away a quick comment; False when nothing changed."""
+        args = {"conversation": conversation, "seq": seq, "kind": kind, "on": on}
+        return bool((await self.call("react", args))["changed"])
+
+    async def reactions(self, conversation: str, seqs: list[int]) -> list[list[Any]]:
+        """[seq, user, kind, time_ms, ext] of every quick comment."""
+        found = await self.call("reactions", {"conversation": conversation, "seqs": seqs})
+        return list(found["reactions"])
+
+    async def read(self, conversation: str, seq: int) -> int:
+        """I have read a conversation up to `seq`; the watermark as it now is (it never goes down)."""
+        return int((await self.call("read", {"conversation": conversation, "seq": seq}))["seq"])
+
+    async def unread(self, conversations: list[str] | None = None) -> dict[str, int]:
+        """Exact unread counts; conversations without any are left out."""
+        found = await self.call("unread", given(conversations=conversations))
+        return dict(found["conversations"])
+
+    async def receipts(self, conversations: list[str]) -> dict[str, int]:
+        """How far the peers of single chats have read."""
+        return dict((await self.call("receipts", {"conversations": conversations}))["receipts"])
+
+    async def report_read(self, conversation: str, seqs: list[int]) -> None:
+        """Receipts of group messages that asked for one (at most 50)."""
+        await self.call("receipt.report", {"conversation": conversation, "seqs": seqs})
+
+    async def receipt_counts(self, conversation: str, seqs: list[int]) -> dict[int, tuple[int, int]]:
+        """(read, unread) of my group messages, by seq."""
+        found = await self.call("receipt.counts", {"conversation": conversation, "seqs": seqs})
+        return {seq: (read, unread) for seq, read, unread in found["counts"]}
+
+    async def receipt_members(self, conversation: str, seq: int) -> tuple[list[str], list[str]]:
+        """Who has read a group message, and who has not."""
+        found = await self.call("receipt.list", {"conversation": conversation, "seq": seq})
+        return list(found["read"]), list(found["unread"])
+
+    async def get(self, conversation: str, seqs: list[int]) -> list[Message]:
+        """Messages by their numbers."""
+        found = await self.call("get", {"conversation": conversation, "seqs": seqs})
+        return [message_from(entry) for entry in found["messages"]]
+
+    async def conversations(self, *, limit: int = 50, before: int | None = None) -> dict[str, Any]:
+        """The conversation list, newest first: {"conversations": [...], "before": where to go on}."""
+        page: dict[str, Any] = await self.call("conversations", given(limit=limit, before=before))
+        return page
+
+    async def set_conversation(
+        self, conversation: str, *, mute: bool | None = None, pin: bool | None = None, ext: str | None = None
+    ) -> dict[str, Any]:
+        """Do not disturb, pin to the top, notes of the application."""
+        args = given(conversation=conversation, mute=mute, pin=pin, ext=ext)
+        settings: dict[str, Any] = await self.call("conversation.set", args)
+        return settings
+
+    async def clear_conversation(self, conversation: str, up_to_seq: int) -> None:
+        """Forget messages up to `up_to_seq`, for me alone."""
+        await self.call("conversation.clear", {"conversation": conversation, "up_to_seq": up_to_seq})

@@ -1,0 +1,148 @@
+"""The SDK's typed calls name methods and arguments the service has, and cover what a user may call."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import typing
+from typing import Any
+
+import msgspec
+import pytest
+from qianwan.api.base import given
+from qianwan.api.groups import Groups
+from qianwan.api.messages import MessageCalls
+from qianwan.api.relations import Devices, Presence, Profiles, Relations
+from qianwan.api.room import RoomCalls
+
+import im_service
+
+LEFT_TO_CALL = {
+    "time",
+    "sync",
+    "pull",
+    "history",
+    "ack",
+    "room.join",
+    "room.leave",
+    "room.create",
+    "broadcasts",
+}
+SAMPLES: dict[str, Any] = {
+    "conversation": "g/team",
+    "group": "team",
+    "user": "bob",
+    "users": ["bob"],
+    "devices": ["phone"],
+    "seqs": [1],
+    "conversations": ["g/team"],
+    "role": "member",
+    "mode": "both",
+    "members": ["bob"],
+    "join": "free",
+    "invite": "all",
+    "update": "managers",
+    "put": {"a": "b"},
+    "remove": ["c"],
+}
+
+
+def server_methods() -> dict[str, tuple[type[msgspec.Struct], bool]]:
+    """name -> (argument struct, server only) of every marked method."""
+    found = {}
+    for module in pkgutil.walk_packages(im_service.__path__, "im_service."):
+        if ".storage." in module.name:
+            continue
+        for entry in vars(importlib.import_module(module.name)).values():
+            for function in vars(entry).values() if isinstance(entry, type) else ():
+                mark = getattr(function, "__call_method__", None)
+                if mark is not None:
+                    found[mark[0]] = (typing.get_type_hints(function)["args"], mark[3])
+    return found
+
+
+class Recorder(MessageCalls):
+    """A client that writes down what is called, and answers with whatever may be asked of it."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+
+    async def call(
+        self, method: str, args: dict[str, Any] | None = None, *, timeout_s: float | None = None
+    ) -> Any:
+        self.calls.append((method, args or {}))
+        return Anything()
+
+
+class Anything(dict[str, Any]):
+    """Every key is there: an empty list where one is iterated, 0 where a number is wanted."""
+
+    def __getitem__(self, key: str) -> Any:
+        return 0 if key in NUMBERS else []
+
+
+NUMBERS = {"changed", "deleted", "version", "seq", "joined", "id", "until_ms", "dropped"}
+
+
+class RecorderRoom(RoomCalls):
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    async def call(self, method: str, **args: Any) -> Any:
+        return await self._recorder.call(f"room.{method}", {"room": "hall", **args})
+
+
+def sample(name: str, annotation: str) -> Any:
+    if name in SAMPLES:
+        return SAMPLES[name]
+    for kind, value in (("bool", True), ("int", 1), ("str", "text"), ("list", ["x"])):
+        if kind in annotation:
+            return value
+    raise AssertionError(f"no sample for {name}: {annotation}")
+
+
+async def everything_called() -> Recorder:
+    recorder = Recorder()
+    holders = [recorder, RecorderRoom(recorder)]
+    for kind in (Groups, Relations, Profiles, Presence, Devices):
+        holders.append(kind(recorder))
+    for holder in holders:
+        for name, function in inspect.getmembers(type(holder), inspect.iscoroutinefunction):
+            if name.startswith("_") or name == "call":
+                continue
+            arguments = {
+                parameter.name: sample(parameter.name, str(parameter.annotation))
+                for parameter in list(inspect.signature(function).parameters.values())[1:]
+                if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+            }
+            if name == "receipt_counts":
+                arguments["seqs"] = [1]
+            await function(holder, **arguments)
+    return recorder
+
+
+async def test_every_wrapper_is_a_call_the_service_accepts() -> None:
+    methods = server_methods()
+    for name, args in (await everything_called()).calls:
+        assert name in methods, name
+        struct, server_only = methods[name]
+        assert not server_only, name
+        msgspec.msgpack.decode(msgspec.msgpack.encode(args), type=struct)
+
+
+async def test_every_call_of_users_has_a_wrapper() -> None:
+    called = {name for name, _ in (await everything_called()).calls}
+    users = {name for name, (_, server_only) in server_methods().items() if not server_only}
+    assert users - called == LEFT_TO_CALL & users
+
+
+def test_what_is_not_given_is_not_sent() -> None:
+    assert given(a=None, b=0, c="", d=False) == {"b": 0, "c": "", "d": False}
+
+
+@pytest.mark.parametrize("fields", [{"nick": "Al"}, {"nick": None}])
+async def test_free_fields_go_through(fields: dict[str, Any]) -> None:
+    recorder = Recorder()
+    await Profiles(recorder).set(**fields)
+    assert recorder.calls == [("profile.set", given(**fields))]
