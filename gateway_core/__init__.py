@@ -19,8 +19,8 @@ import importlib
 
 ROOMS = (
     "leaf.stats leaf.shared_buf leaf.conn_table leaf.mailbox leaf.events leaf.token_bucket leaf.deadlines"
-    " net.poller net.in_buffer net.out_queue net.listener conn.topics conn.transport conn.fanout conn.session"
-    " conn.ws_gate conn.dispatch engine.commands engine.loop engine.bridge engine.gateway"
+    " net.poller net.in_buffer net.out_queue net.listener conn.users conn.topics conn.transport conn.fanout conn.session conn.handshake"
+    " conn.ws_gate conn.dispatch engine.commands engine.loop engine.bridge engine.settings engine.gateway"
 ).split()
 
 

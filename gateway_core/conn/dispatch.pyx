@@ -1,6 +1,5 @@
 from libc.stddef cimport size_t
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 
 from crypto.aead cimport aead_open, aead_rekey, aead_tag_size
 from crypto.zstd cimport zstd_decompress, zstd_may_inflate
@@ -9,11 +8,9 @@ from frame.constants cimport (
     CLOSE_PROTOCOL_ERROR,
     CLOSE_RATE_LIMITED,
     CLOSE_TOO_BIG,
-    CODE_RATE_LIMITED,
     FLAG_ACK,
     FLAG_COMPRESSED,
     FRAME_ACK,
-    FRAME_AUTH,
     FRAME_CALL,
     FRAME_CLOSE,
     FRAME_EVENT,
@@ -23,34 +20,22 @@ from frame.constants cimport (
     FRAME_REKEY,
     FRAME_SEND,
     FRAME_SEND_ACK,
-    HANDSHAKE_MAX,
-    HANDSHAKE_MIN,
     MAX_RATIO,
     MAX_RAW_BODY,
-    NAME_MAX,
-    PATTERN_NK,
-    PREAMBLE_SIZE,
-    PREAMBLE_ZSTD,
     PREAUTH_MAX_RECORD,
-    REJECT_BAD_VERSION,
-    REJECT_OVERLOADED,
-    REJECT_UNKNOWN_KEY,
-    REJECT_UNSUPPORTED,
     TYPE_SKIPPABLE_FIRST,
-    VERSION,
 )
-from frame.frames cimport AuthBody, Frame, Ping, Request, auth_parse, frame_parse, ping_parse, reply_header_put, request_parse
-from frame.preamble cimport Preamble, preamble_parse
-from frame.proxy cimport ProxyHeader, proxy_v2_parse
-from frame.record cimport get_u16, record_parse
+from frame.frames cimport Frame, Ping, Request, frame_parse, ping_parse, reply_header_put, request_parse
+from frame.record cimport record_parse
 from frame.utf8 cimport utf8_valid
 from frame.varint cimport uv_get
 from gateway_core.conn.fanout cimport publish_all
-from gateway_core.conn.session cimport conn_admit, reject, set_interval, shake, shake_later
+from gateway_core.conn.handshake cimport early_frame, hello, proxy
+from gateway_core.conn.session cimport set_interval
 from gateway_core.conn.transport cimport doom, doom_quiet, enqueue, enqueue_frame
 from gateway_core.conn.ws_gate cimport ws_strip, ws_upgrade
 from gateway_core.includes.cpu cimport qw_cycles, qw_hash
-from gateway_core.includes.sys cimport qw_clock_ns, qw_peer_text, qw_recv, qw_would_block
+from gateway_core.includes.sys cimport qw_recv, qw_would_block
 from gateway_core.leaf.conn_table cimport set_state
 from gateway_core.leaf.deadlines cimport touch
 from gateway_core.leaf.events cimport event_push
@@ -65,8 +50,6 @@ from gateway_core.leaf.stats cimport (
     N_RELAYED,
     R_ACK,
     R_AEAD,
-    R_AUTH_BODY,
-    R_BEFORE_AUTH,
     R_COMPRESSED,
     R_EMPTY_RECORD,
     R_FIRST_BYTES,
@@ -78,14 +61,10 @@ from gateway_core.leaf.stats cimport (
     R_PEER_CLOSE_FRAME,
     R_PEER_CLOSED,
     R_PEER_RESET,
-    R_PREAMBLE,
     R_PREAUTH_TOO_BIG,
-    R_PROXY_MALFORMED,
-    R_PROXY_REFUSED,
     R_RATE,
     R_RECORD_LENGTH,
     R_REKEY_PLACE,
-    R_SHAKE_LENGTH,
     S_DISPATCH,
     S_OPEN,
     S_READ,
@@ -95,17 +74,12 @@ from gateway_core.leaf.stats cimport (
 from gateway_core.leaf.token_bucket cimport bucket_take
 from gateway_core.net.in_buffer cimport in_keep, in_restore
 from gateway_core.types cimport (
-    ASKED,
     CLOSING,
     DOOMED,
-    EV_AUTH,
     EV_CALL,
     EV_SEND,
-    F_PROXIED,
     F_WS,
-    FIRST,
     HELLO,
-    LINGER,
     LIVE,
     NORMAL,
     READ_BYTES,
@@ -131,130 +105,6 @@ cdef enum:
     KEEP_PREAUTH = 900  # bytes kept of an unauthenticated peer: with its PreAuth and socket state below 1 KiB
     RECORD_MAX = 65535
 
-
-# before login --------------------------------------------------------------------------------------------------
-
-cdef ptrdiff_t _proxy(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil:
-    cdef PreAuth* pre = <PreAuth*>c.held
-    cdef ProxyHeader h
-    cdef ptrdiff_t used
-    if not pre.proxy_allowed or c.flags & F_PROXIED:
-        doom_quiet(loop, c, R_PROXY_REFUSED, 0)
-        return -1
-    used = proxy_v2_parse(p, n, &h)
-    if used < 0:
-        doom_quiet(loop, c, R_PROXY_MALFORMED, 0)
-        return -1
-    if used == 0:
-        return 0
-    c.flags |= F_PROXIED
-    if h.family == 4:
-        memcpy(pre.ip + 12, h.source, 4)
-        pre.ip[10] = 0xFF
-        pre.ip[11] = 0xFF
-        for i in range(10):
-            pre.ip[i] = 0
-    elif h.family == 6:
-        memcpy(pre.ip, h.source, 16)
-    if h.family:
-        pre.port = h.source_port
-        if not conn_admit(loop, c):
-            doom_quiet(loop, c, R_PROXY_REFUSED, 0)
-            return -1
-    return used
-
-
-cdef int _judge_preamble(Loop* loop, const Preamble* pre) noexcept nogil:
-    """0, or the REJECT code."""
-    cdef uint32_t i
-    if pre.version != VERSION:
-        return REJECT_BAD_VERSION
-    if pre.pattern != PATTERN_NK or pre.flags & ~<int>PREAMBLE_ZSTD or aead_tag_size(pre.suite) < 0:
-        return REJECT_UNSUPPORTED
-    for i in range(loop.keys.n):
-        if loop.keys.key[i].id == pre.key_id:
-            return 0
-    return REJECT_UNKNOWN_KEY
-
-
-cdef ptrdiff_t _hello(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil:
-    cdef Preamble pre
-    cdef ptrdiff_t used = preamble_parse(p, n, &pre)
-    cdef int code
-    cdef size_t length
-    if used < 0:
-        doom_quiet(loop, c, R_PREAMBLE, 0)
-        return -1
-    if used == 0:
-        return 0
-    code = _judge_preamble(loop, &pre)
-    if code:
-        reject(loop, c, code)
-        return -1
-    if n < PREAMBLE_SIZE + 2:
-        return 0
-    length = get_u16(p + PREAMBLE_SIZE)
-    if length < HANDSHAKE_MIN or length > HANDSHAKE_MAX:
-        doom_quiet(loop, c, R_SHAKE_LENGTH, 0)
-        return -1
-    if n < PREAMBLE_SIZE + 2 + length:
-        return 0
-    if n > PREAMBLE_SIZE + 2 + length:  # nothing can follow before our answer
-        doom_quiet(loop, c, R_BEFORE_AUTH, 0)
-        return -1
-    if loop.shake_count == 0 and qw_clock_ns(0) < loop.shake_until_ns:
-        shake(loop, c, p, n)
-        return -1 if c.state == DOOMED else <ptrdiff_t>n
-    if shake_later(loop, c) < 0:
-        reject(loop, c, REJECT_OVERLOADED)
-        return -1
-    return 0
-
-
-cdef bint _id_valid(const uint8_t* p, size_t n) noexcept nogil:
-    cdef size_t i
-    cdef uint8_t b
-    if n == 0 or n > NAME_MAX:
-        return False
-    for i in range(n):
-        b = p[i]
-        if not (48 <= b <= 57 or 64 <= b <= 90 or 97 <= b <= 122 or b == 95 or b == 46 or b == 45):
-            return False
-    return True
-
-
-cdef void _auth(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
-    cdef PreAuth* pre = <PreAuth*>c.held
-    cdef AuthBody a
-    cdef char peer[64]
-    cdef const void* strings[5]
-    cdef uint32_t sizes[5]
-    if f.flags & FLAG_COMPRESSED or auth_parse(f.body, f.body_len, &a) < 0 or not _id_valid(a.device, a.device_len):
-        doom_quiet(loop, c, R_AUTH_BODY, CLOSE_PROTOCOL_ERROR)
-        return
-    strings[0] = pre.hash
-    sizes[0] = 32
-    strings[1] = a.token
-    sizes[1] = <uint32_t>a.token_len
-    strings[2] = a.binding
-    sizes[2] = <uint32_t>a.binding_len
-    strings[3] = a.device
-    sizes[3] = <uint32_t>a.device_len
-    strings[4] = peer
-    sizes[4] = <uint32_t>qw_peer_text(pre.ip, pre.port, peer)
-    set_state(loop, c, ASKED)
-    if event_push(loop, EV_AUTH, conn_id(loop, c), 0, c.suite, a.kind, a.platform, strings, sizes, 5) < 0:
-        doom_quiet(loop, c, R_MEMORY, 0)
-
-
-cdef void _early_frame(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
-    if f.type == FRAME_AUTH and c.state == SHAKEN:
-        _auth(loop, c, f)
-    elif f.type != FRAME_PADDING:
-        doom_quiet(loop, c, R_BEFORE_AUTH, CLOSE_PROTOCOL_ERROR)
-
-
-# sessions ------------------------------------------------------------------------------------------------------
 
 cdef void _ping(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
     cdef Session* s = session_of(c)
@@ -384,7 +234,7 @@ cdef void _frames(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogi
         if c.state == LIVE:
             _live_frame(loop, c, &f, at == n)
         else:
-            _early_frame(loop, c, &f)
+            early_frame(loop, c, &f)
     stat_add(loop, N_FRAMES_IN, count)
     if c.state == LIVE and not bucket_take(loop, session_of(c), count):
         stat_add(loop, N_RATE_LIMITED, 1)
@@ -423,12 +273,12 @@ cdef ptrdiff_t _step(Loop* loop, Conn* c, uint8_t* p, size_t n, size_t* end) noe
     if c.state == WAITING:
         return 0
     if c.state == HELLO:
-        return _hello(loop, c, p, n)
+        return hello(loop, c, p, n)
     if p[0] == 81:  # Q
         set_state(loop, c, HELLO)
-        return _hello(loop, c, p, n)
+        return hello(loop, c, p, n)
     if p[0] == PROXY_FIRST:
-        return _proxy(loop, c, p, n)
+        return proxy(loop, c, p, n)
     if p[0] != 71:  # G
         doom_quiet(loop, c, R_FIRST_BYTES, 0)
         return -1

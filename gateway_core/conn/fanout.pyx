@@ -1,9 +1,10 @@
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
-from gateway_core.conn.topics cimport batch_free, topic_find, topic_next, user_find
+from gateway_core.conn.topics cimport batch_free, topic_find, topic_next
 from gateway_core.conn.transport cimport enqueue, flush_conn, send_direct
+from gateway_core.conn.users cimport user_find
 from gateway_core.includes.cpu cimport qw_cycles, qw_prefetch
 from gateway_core.includes.sys cimport qw_clock_ns
 from gateway_core.leaf.conn_table cimport conn_find

@@ -1,4 +1,4 @@
-"""Birth, handshake, login and end of a connection.
+"""Birth, login and end of a connection.
 
     accept -> FIRST -> HELLO -> (WAITING) -> SHAKEN -> ASKED -> LIVE -> CLOSING -> LINGER -> free
                  one absolute deadline until LIVE                       5 s       2 s
@@ -13,13 +13,6 @@ from gateway_core.types cimport Conn, Loop, Session, SharedBuf
 
 cdef void conn_open(Loop* loop, int fd, const uint8_t* ip16, uint16_t port) noexcept nogil  # takes the fd
 cdef bint conn_admit(Loop* loop, Conn* c) noexcept nogil  # per-address limits; 0: doomed
-
-# p: preamble and message 1 complete. Answers, and makes the connection SHAKEN (or dooms it).
-cdef void shake(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil
-cdef void reject(Loop* loop, Conn* c, int code) noexcept nogil
-cdef int shake_later(Loop* loop, Conn* c) noexcept nogil  # into the FIFO; 0, or -1 when that is full
-cdef void shake_waiting(Loop* loop) noexcept nogil  # as many as the tick's budget allows
-cdef int ephemerals_fill(Loop* loop, int n) noexcept nogil  # makes up to n; how many were made
 
 # The session (malloc'ed) and the reference pass to the connection. Emits CLOSED when it is gone already.
 cdef void login(Loop* loop, Conn* c, Session* s, SharedBuf* auth_ok, unsigned long long id) noexcept nogil

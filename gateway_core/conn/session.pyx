@@ -1,91 +1,64 @@
 from libc.stddef cimport size_t
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy
 
-from crypto.noise cimport noise_keypair, noise_nk_respond
 from crypto.sodium cimport sodium
 from frame.constants cimport (
     CLOSE_AUTH_TIMEOUT,
-    CLOSE_IDLE_TIMEOUT,
-    CLOSE_NORMAL,
-    CLOSE_OVERLOADED,
     CLOSE_DRAINING,
+    CLOSE_IDLE_TIMEOUT,
+    CLOSE_OVERLOADED,
     FRAME_CLOSE,
-    PREAMBLE_SIZE,
-    PREAMBLE_ZSTD,
-    REJECT_BAD_VERSION,
-    REJECT_OVERLOADED,
-    REJECT_UNKNOWN_KEY,
-    TLV_NODE_NAME,
-    TLV_SERVER_TIME_MS,
 )
-from frame.preamble cimport Preamble, preamble_parse, reject_header_put
-from frame.record cimport get_u16, put_u16
-from frame.varint cimport uv_put, uv_size
-from gateway_core.conn.topics cimport topics_leave_all, user_add, user_remove
+from frame.record cimport put_u16
+from frame.varint cimport uv_put
+from gateway_core.conn.topics cimport topics_leave_all
 from gateway_core.conn.transport cimport doom, doom_quiet, enqueue, flush_conn, send_raw
-from gateway_core.includes.cpu cimport qw_cycles
-from gateway_core.includes.sys cimport close, qw_clock_ns, qw_peer_text, qw_set_buffers, qw_shutdown_write, qw_wall_ms
-from gateway_core.leaf.conn_table cimport conn_find, conn_new, conn_release, set_state
+from gateway_core.conn.users cimport user_add, user_remove
+from gateway_core.includes.sys cimport close, qw_set_buffers, qw_shutdown_write
+from gateway_core.leaf.conn_table cimport conn_new, conn_release, set_state
 from gateway_core.leaf.deadlines cimport touch
 from gateway_core.leaf.events cimport event_push
 from gateway_core.leaf.shared_buf cimport buf_frame, buf_unref
 from gateway_core.leaf.stats cimport (
     L_PREAUTH,
     L_SESSIONS,
-    N_EPHEMERALS_MADE_HOT,
-    N_HANDSHAKES,
-    N_HANDSHAKES_FAILED,
     N_LOGINS,
     N_REFUSED_FULL,
     N_REFUSED_IP_CONNECTIONS,
     N_REFUSED_IP_RATE,
     N_REFUSED_NET64,
-    N_REJECT_VERSION,
     N_STALE_COMMANDS,
     R_AUTH_TIMEOUT,
     R_CLOSE_STALLED,
-    R_COMMAND,
     R_IDLE,
     R_MEMORY,
-    R_REJECTED,
-    R_SHAKE_FAILED,
     R_STOPPED,
-    S_SHAKE,
     count_code,
-    stage_end,
     stat_add,
 )
-from gateway_core.leaf.token_bucket cimport IP_NET_FULL, IP_OK, IP_TOO_FAST, IP_TOO_MANY, ip_enter, ip_leave
+from gateway_core.leaf.token_bucket cimport IP_OK, IP_TOO_FAST, IP_TOO_MANY, ip_enter, ip_leave
 from gateway_core.net.in_buffer cimport in_drop
 from gateway_core.net.out_queue cimport queue_clear
 from gateway_core.net.poller cimport poller_add
 from gateway_core.types cimport (
     ASKED,
     CLOSING,
-    DOOMED,
     EV_CLOSED,
     F_LOST,
-    F_PROXIED,
     F_WS,
-    F_ZSTD,
     FREE,
     LINGER,
     LIVE,
-    NONE32,
     SHAKEN,
-    WAITING,
     Conn,
     Doom,
-    Ephemeral,
     Loop,
     PreAuth,
     Session,
     SharedBuf,
-    StaticKey,
     conn_id,
-    in_data,
     layout_mark,
     session_device,
     session_of,
@@ -97,7 +70,6 @@ LAYOUT = layout_mark()
 cdef enum:
     CLOSING_S = 5  # seconds for the last bytes to leave
     LINGER_S = 2  # seconds for the peer to close after us: closing at once would reset what is still under way
-    RETRY_MS = 2000  # told to clients refused for overload
 
 
 cdef void _release(Loop* loop, Conn* c) noexcept nogil:
@@ -164,130 +136,6 @@ cdef void conn_open(Loop* loop, int fd, const uint8_t* ip16, uint16_t port) noex
         return
     qw_set_buffers(fd, loop.set.send_buffer, loop.set.receive_buffer)
     touch(loop, c)
-
-
-# handshake -----------------------------------------------------------------------------------------------------
-
-cdef void reject(Loop* loop, Conn* c, int code) noexcept nogil:
-    cdef uint8_t out[1100]
-    cdef uint8_t retry[10]
-    cdef const uint8_t* data = NULL
-    cdef size_t n = 0, m
-    if code == REJECT_UNKNOWN_KEY:
-        data = loop.keys.signed_set
-        n = loop.keys.signed_len
-    elif code == REJECT_OVERLOADED:
-        data = retry
-        n = <size_t>uv_put(retry, RETRY_MS)
-    m = reject_header_put(out, code, n)
-    if n:
-        memcpy(out + m, data, n)
-    stat_add(loop, N_REJECT_VERSION + code - REJECT_BAD_VERSION, 1)
-    loop.reasons[R_REJECTED] += 1
-    send_raw(loop, c, out, m + n, True)
-    if c.state != DOOMED:
-        set_state(loop, c, CLOSING)
-        c.timeout_s = CLOSE_NORMAL
-        finish(loop, c)
-
-
-cdef StaticKey* _key(Loop* loop, uint16_t id) noexcept nogil:
-    cdef uint32_t i
-    for i in range(loop.keys.n):
-        if loop.keys.key[i].id == id:
-            return &loop.keys.key[i]
-    return NULL
-
-
-cdef int ephemerals_fill(Loop* loop, int n) noexcept nogil:
-    cdef int made = 0
-    while made < n and loop.pooled < loop.set.ephemerals:
-        if noise_keypair(loop.pool[loop.pooled].priv, loop.pool[loop.pooled].pub) < 0:
-            break
-        loop.pooled += 1
-        made += 1
-    return made
-
-
-cdef size_t _greeting(Loop* loop, uint8_t* out) noexcept nogil:
-    """Payload of message 2: server time and node name."""
-    cdef uint64_t ms = qw_wall_ms()
-    cdef size_t n = 0
-    n += uv_put(out + n, TLV_SERVER_TIME_MS)
-    n += uv_put(out + n, uv_size(ms))
-    n += uv_put(out + n, ms)
-    n += uv_put(out + n, TLV_NODE_NAME)
-    n += uv_put(out + n, loop.set.node_len)
-    memcpy(out + n, loop.set.node, loop.set.node_len)
-    return n + loop.set.node_len
-
-
-cdef void shake(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil:
-    cdef uint8_t payload1[1024]
-    cdef uint8_t payload2[128]
-    cdef uint8_t answer[256]
-    cdef Ephemeral fresh
-    cdef Ephemeral* e = &fresh
-    cdef size_t got = 0, m
-    cdef int length
-    cdef uint64_t t = qw_cycles()
-    cdef Preamble pre
-    cdef StaticKey* key
-    if preamble_parse(p, n, &pre) <= 0:
-        doom_quiet(loop, c, R_SHAKE_FAILED, 0)
-        return
-    key = _key(loop, pre.key_id)
-    if key == NULL:  # rotated away while this one waited
-        reject(loop, c, REJECT_UNKNOWN_KEY)
-        return
-    if loop.pooled == 0:
-        stat_add(loop, N_EPHEMERALS_MADE_HOT, 1)
-        noise_keypair(fresh.priv, fresh.pub)
-    else:
-        loop.pooled -= 1
-        e = &loop.pool[loop.pooled]
-    m = _greeting(loop, payload2)
-    length = noise_nk_respond(
-        pre.suite, p, PREAMBLE_SIZE, key.priv, key.pub, e.priv, e.pub,
-        p + PREAMBLE_SIZE + 2, get_u16(p + PREAMBLE_SIZE), payload1, &got,
-        payload2, m, answer + 2, &c.rx, &c.tx, (<PreAuth*>c.held).hash,
-    )
-    sodium.memzero(e, sizeof(Ephemeral))
-    if length < 0:
-        stat_add(loop, N_HANDSHAKES_FAILED, 1)
-        doom_quiet(loop, c, R_SHAKE_FAILED, 0)
-        return
-    put_u16(answer, <uint16_t>length)
-    c.suite = pre.suite
-    c.tx_minute = loop.now_minute
-    if pre.flags & PREAMBLE_ZSTD and loop.set.compress:
-        c.flags |= F_ZSTD
-    set_state(loop, c, SHAKEN)
-    stat_add(loop, N_HANDSHAKES, 1)
-    send_raw(loop, c, answer, 2 + <size_t>length, True)
-    stage_end(loop, S_SHAKE, t, 1)
-
-
-cdef int shake_later(Loop* loop, Conn* c) noexcept nogil:
-    if loop.shake_count == loop.set.handshake_queue:
-        return -1
-    loop.shake_ring[(loop.shake_head + loop.shake_count) % loop.set.handshake_queue] = conn_id(loop, c)
-    loop.shake_count += 1
-    set_state(loop, c, WAITING)
-    return 0
-
-
-cdef void shake_waiting(Loop* loop) noexcept nogil:
-    cdef Conn* c
-    while loop.shake_count and qw_clock_ns(0) < loop.shake_until_ns:
-        c = conn_find(loop, loop.shake_ring[loop.shake_head])
-        loop.shake_head = (loop.shake_head + 1) % loop.set.handshake_queue
-        loop.shake_count -= 1
-        if c != NULL and c.state == WAITING and c.in_buf != NULL:
-            shake(loop, c, in_data(c.in_buf), c.in_buf.len)
-            c.in_buf.len = 0
-            if c.in_buf.ws == NULL:
-                in_drop(loop, c)
 
 
 # login ---------------------------------------------------------------------------------------------------------

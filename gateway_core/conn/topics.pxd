@@ -1,8 +1,7 @@
-"""Who gets what: users and their connections, topics and their local members.
+"""Topics and their local members.
 
-u/<user> is not a Topic: an index of slots by user name, devices chained through the sessions (8 B a user). Every
-other topic holds its members as dense slots while small and as bitmap pages when large, so that a walk follows
-memory order, join and leave are O(1), and a leaver never makes a sweep miss its neighbour.
+Members are dense slots while a topic is small and bitmap pages when it is large, so that a walk follows memory
+order, join and leave are O(1), and a leaver never makes a sweep miss its neighbour.
 """
 
 from libc.stddef cimport size_t
@@ -17,10 +16,6 @@ cdef enum:
 
 cdef int topics_init(Loop* loop) noexcept nogil
 cdef void topics_free(Loop* loop) noexcept nogil
-
-cdef int user_add(Loop* loop, Conn* c) noexcept nogil  # 0 or -1
-cdef void user_remove(Loop* loop, Conn* c) noexcept nogil
-cdef uint32_t user_find(Loop* loop, uint64_t hash, const char* name, size_t n) noexcept nogil  # first slot or NONE32
 
 cdef Topic* topic_find(Loop* loop, uint64_t hash, const char* name, size_t n) noexcept nogil
 cdef int topic_join(Loop* loop, Conn* c, const char* name, size_t n) noexcept nogil  # J_*

@@ -1,14 +1,12 @@
 from libc.stddef cimport size_t
-from libc.stdint cimport uint8_t, uint16_t
+from libc.stdint cimport uint16_t, uint8_t
 from libc.string cimport memcpy, memmove
 
 from frame.constants cimport CLOSE_NORMAL, CLOSE_PROTOCOL_ERROR, UPGRADE_MAX
 from frame.http_upgrade cimport Upgrade, upgrade_parse, upgrade_refusal_put, upgrade_response_put
 from frame.record cimport put_u16
 from frame.websocket cimport (
-    WS_BINARY,
     WS_CLOSE,
-    WS_CONTROL_MAX,
     WS_PING,
     WS_TEXT,
     WsHeader,
@@ -30,7 +28,7 @@ from gateway_core.leaf.stats cimport (
     R_WS_TEXT,
 )
 from gateway_core.net.in_buffer cimport in_websocket
-from gateway_core.types cimport CLOSING, DOOMED, F_WS, HELLO, LIVE, Conn, Loop, WsState, layout_mark
+from gateway_core.types cimport CLOSING, DOOMED, F_WS, HELLO, Conn, Loop, WsState, layout_mark
 
 LAYOUT = layout_mark()
 

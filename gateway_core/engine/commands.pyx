@@ -1,14 +1,14 @@
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport free
 from libc.string cimport memcmp
 
 from crypto.sodium cimport sodium
-from frame.constants cimport CLOSE_INTERNAL
 from frame.varint cimport uv_put
 from frame.constants cimport FRAME_PONG
 from gateway_core.conn.fanout cimport publish_local
 from gateway_core.conn.session cimport close_with, login
-from gateway_core.conn.topics cimport topic_budget, topic_join, topic_leave, user_find
+from gateway_core.conn.topics cimport topic_budget, topic_join, topic_leave
+from gateway_core.conn.users cimport user_find
 from gateway_core.conn.transport cimport enqueue
 from gateway_core.includes.atomics cimport qw_store32
 from gateway_core.includes.cpu cimport qw_cycles, qw_hash
@@ -52,7 +52,6 @@ from gateway_core.types cimport (
     layout_mark,
     session_device,
     session_of,
-    session_user,
 )
 
 LAYOUT = layout_mark()

@@ -5,19 +5,27 @@ import time
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stddef cimport size_t
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from crypto.sodium cimport sodium
-from frame.constants cimport CLOSE_NORMAL, FRAME_AUTH_OK, FRAME_EVENT, FRAME_GOAWAY, FRAME_POLICY
+from frame.constants cimport FRAME_AUTH_OK, FRAME_EVENT, FRAME_GOAWAY, FRAME_POLICY
 from frame.frames cimport reply_header_put
 from frame.varint cimport uv_put
 from gateway_core.engine.bridge cimport give, give_all, take_events
 from gateway_core.engine.commands cimport NameBlob
 from gateway_core.engine.loop cimport loop_free, loop_free_events, loop_init, loop_main
+from gateway_core.engine.settings cimport key_ring_fill, settings_fill
 from gateway_core.includes.cpu cimport qw_cycles, qw_hash
-from gateway_core.includes.sys cimport close, pthread_join, qw_clock_ns, qw_eventfd, qw_port_of, qw_thread_start
+from gateway_core.includes.sys cimport (
+    close,
+    pthread_join,
+    qw_clock_ns,
+    qw_eventfd,
+    qw_port_of,
+    qw_thread_start,
+)
 from gateway_core.leaf.shared_buf cimport buf_frame, buf_live, buf_ref, buf_unref
 from gateway_core.leaf.stats cimport L_SESSIONS, stages_dict, stats_dict
 from gateway_core.leaf.token_bucket cimport ip_free, ip_init
@@ -35,8 +43,6 @@ from gateway_core.types cimport (
     CMD_SEND,
     CMD_STOP,
     HIGH,
-    MAX_KEYS,
-    MUST,
     NORMAL,
     TOPIC_MAX,
     Budget,
@@ -45,7 +51,6 @@ from gateway_core.types cimport (
     KeyRing,
     Loop,
     Session,
-    Settings,
     SharedBuf,
     layout_mark,
 )
@@ -53,75 +58,6 @@ from gateway_core.types cimport (
 from gateway_core.errors import GatewayError, MailboxFull, NotRunning
 
 LAYOUT = layout_mark()
-
-
-cdef int _settings(object config, Settings* s) except -1:
-    cdef bytes text
-    cdef int i
-    memset(s, 0, sizeof(Settings))
-    s.max_connections = config.max_connections
-    s.accept_budget = config.accept_budget
-    s.auth_timeout_s = config.auth_timeout_s
-    s.grace_s = config.grace_s
-    s.max_timeout_s = config.max_timeout_s
-    s.queue_soft_bytes = config.queue_soft_bytes
-    s.queue_hard_bytes = config.queue_hard_bytes
-    s.queue_event_bytes = config.queue_event_bytes
-    s.flush_messages = config.flush_messages
-    s.flush_bytes = config.flush_bytes
-    s.flush_delay_us = int(config.flush_max_delay_ms * 1000)
-    s.sweep_budget_us = config.sweep_budget_us
-    s.large_topic = config.large_topic
-    s.topic_pending = config.topic_pending
-    s.handshake_budget_us = config.handshake_budget_us
-    s.handshake_queue = config.handshake_queue
-    s.ephemerals = config.ephemerals
-    s.rekey_records = config.rekey_records
-    s.rekey_minutes = config.rekey_minutes
-    s.inbound_per_s = config.inbound_per_s
-    s.inbound_burst = config.inbound_burst
-    s.ip_connections = config.ip_connections
-    s.ip_accepts_per_s = config.ip_accepts_per_s
-    s.ip_accepts_burst = config.ip_accepts_burst
-    s.net64_connections = config.net64_connections
-    s.event_ring = config.event_ring
-    s.mailbox = config.mailbox
-    s.max_body = config.max_body
-    s.max_topics = config.max_topics
-    s.send_buffer = config.send_buffer
-    s.receive_buffer = config.receive_buffer
-    s.backlog = config.backlog
-    s.compress_level = config.compress_level
-    s.compress = config.compress
-    s.announce_topics = config.announce_topics
-    text = config.relay_prefix.encode()
-    s.relay_len = <uint32_t>len(text)
-    memcpy(s.relay, PyBytes_AS_STRING(text), s.relay_len)
-    text = config.node.encode()
-    s.node_len = <uint32_t>len(text)
-    memcpy(s.node, PyBytes_AS_STRING(text), s.node_len)
-    s.n_ranges = <uint32_t>len(config.proxy_networks)
-    for i, (ip, bits) in enumerate(config.proxy_networks):
-        memcpy(s.ranges[i].ip, PyBytes_AS_STRING(ip), 16)
-        s.ranges[i].bits = bits
-    return 0
-
-
-cdef int _key_ring(object keys, bytes signed_set, KeyRing* ring) except -1:
-    cdef bytes priv, pub
-    memset(ring, 0, sizeof(KeyRing))
-    if not 1 <= len(keys) <= MAX_KEYS or len(signed_set) > sizeof(ring.signed_set):
-        raise ValueError(f"1..{<int>MAX_KEYS} keys and a key set of at most {sizeof(ring.signed_set)} bytes")
-    for key_id, priv, pub in keys:
-        if len(priv) != 32 or len(pub) != 32:
-            raise ValueError("X25519 keys are 32 bytes")
-        ring.key[ring.n].id = key_id
-        memcpy(ring.key[ring.n].priv, PyBytes_AS_STRING(priv), 32)
-        memcpy(ring.key[ring.n].pub, PyBytes_AS_STRING(pub), 32)
-        ring.n += 1
-    memcpy(ring.signed_set, PyBytes_AS_STRING(signed_set), len(signed_set))
-    ring.signed_len = <uint32_t>len(signed_set)
-    return 0
 
 
 cdef SharedBuf* _frame(int type, const uint8_t* head, size_t n, bytes body):
@@ -146,7 +82,7 @@ cdef class Gateway:
         self.keys = list(keys)
         self.key_set = key_set
         self.wait_ms = config.mailbox_wait_ms
-        _key_ring(self.keys, key_set, &ring)
+        key_ring_fill(self.keys, key_set, &ring)
         sodium.memzero(&ring, sizeof(ring))
 
     def __dealloc__(self):
@@ -192,8 +128,8 @@ cdef class Gateway:
             raise MemoryError
         self.engine = e
         e.event_fd = qw_eventfd()
-        _settings(self.config, &e.set)
-        _key_ring(self.keys, self.key_set, &ring)
+        settings_fill(self.config, &e.set)
+        key_ring_fill(self.keys, self.key_set, &ring)
         sodium.randombytes(<uint8_t*>&e.seed, 8)
         e.start_ns = qw_clock_ns(0)
         e.loops = <Loop*>calloc(self.config.loops, sizeof(Loop))
@@ -497,7 +433,7 @@ cdef class Gateway:
             cmd.kind = CMD_KEYS
             cmd.ptr = ring
             try:
-                _key_ring(keys, key_set, ring)
+                key_ring_fill(keys, key_set, ring)
                 self._give(<int>i, &cmd)
             except BaseException:
                 free(ring)

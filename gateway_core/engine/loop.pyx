@@ -3,13 +3,20 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memmove, memset
 
 from crypto.sodium cimport sodium
-from crypto.zstd cimport zstd_compressor_free, zstd_compressor_new, zstd_decompressor_free, zstd_decompressor_new
+from crypto.zstd cimport (
+    zstd_compressor_free,
+    zstd_compressor_new,
+    zstd_decompressor_free,
+    zstd_decompressor_new,
+)
 from frame.constants cimport MAX_RAW_BODY
 from gateway_core.conn.dispatch cimport conn_readable
 from gateway_core.conn.fanout cimport fanout_wait, fanout_work
-from gateway_core.conn.session cimport conn_open, ephemerals_fill, expire, finish, reap, release_all, shake_waiting
+from gateway_core.conn.handshake cimport ephemerals_fill, shake_waiting
+from gateway_core.conn.session cimport conn_open, expire, finish, reap, release_all
 from gateway_core.conn.topics cimport topics_free, topics_init
 from gateway_core.conn.transport cimport doom_quiet, flush_conn
+from gateway_core.conn.users cimport users_free, users_init
 from gateway_core.engine.commands cimport command_drop, commands_run, drain_step
 from gateway_core.includes.atomics cimport qw_load32
 from gateway_core.includes.cpu cimport qw_cycles
@@ -17,7 +24,14 @@ from gateway_core.includes.sys cimport qw_clear_fd, qw_clock_ns, qw_map, qw_nap,
 from gateway_core.leaf.conn_table cimport conn_find, table_free, table_init
 from gateway_core.leaf.deadlines cimport scan_slice
 from gateway_core.leaf.events cimport events_free, events_init, events_notify, events_settle
-from gateway_core.leaf.mailbox cimport mail_awake, mail_free, mail_init, mail_may_sleep, mail_pop, mail_waiting
+from gateway_core.leaf.mailbox cimport (
+    mail_awake,
+    mail_free,
+    mail_init,
+    mail_may_sleep,
+    mail_pop,
+    mail_waiting,
+)
 from gateway_core.leaf.shared_buf cimport buf_unref
 from gateway_core.leaf.stats cimport (
     N_READ_PAUSES,
@@ -52,7 +66,6 @@ from gateway_core.types cimport (
     F_BLOCKED,
     F_DIRTY,
     FREE,
-    LINGER,
     READ_BYTES,
     SCRATCH_BYTES,
     Cmd,
@@ -98,7 +111,7 @@ cdef int loop_init(Loop* loop, Engine* engine, unsigned int index, const KeyRing
         return -1
     if loop.pool == NULL or loop.compressor == NULL or loop.expander == NULL:
         return -1
-    if stats_init(loop) < 0 or topics_init(loop) < 0 or poller_init(loop) < 0:
+    if stats_init(loop) < 0 or topics_init(loop) < 0 or users_init(loop) < 0 or poller_init(loop) < 0:
         return -1
     if table_init(loop, engine.set.max_connections) < 0 or mail_init(&loop.mail, engine.set.mailbox) < 0:
         return -1
@@ -116,6 +129,7 @@ cdef void loop_free(Loop* loop) noexcept nogil:
     if loop.conns != NULL and loop.count != NULL:
         release_all(loop)
     topics_free(loop)
+    users_free(loop)
     table_free(loop)
     mail_free(&loop.mail)
     poller_free(loop)
@@ -260,7 +274,9 @@ cdef int _timeout(Loop* loop) noexcept nogil:
     if loop.draining and loop.drain_at < loop.high:
         return 1
     wait_ns = fanout_wait(loop)
-    return <int>(wait_ns // 1000000) if wait_ns < <uint64_t>SLEEP_MS * 1000000 else SLEEP_MS
+    if wait_ns == 0:
+        return 0
+    return <int>(wait_ns // 1000000) + 1 if wait_ns < <uint64_t>SLEEP_MS * 1000000 else SLEEP_MS
 
 
 cdef void* loop_main(void* arg) noexcept nogil:

@@ -1,4 +1,4 @@
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
@@ -65,7 +65,7 @@ cdef uint32_t _entry(Engine* engine, uint64_t k0, uint64_t k1, uint32_t now_ms) 
     key[0] = k0
     key[1] = k1
     at = <uint32_t>qw_hash(key, 16, engine.seed) & t.mask
-    for i in range(IP_PROBES):
+    for i in range(<uint32_t>IP_PROBES):
         e = &t.at[(at + i) & t.mask]
         if e.key[0] == k0 and e.key[1] == k1:
             return (at + i) & t.mask

@@ -1,5 +1,5 @@
 from libc.stddef cimport size_t
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint32_t, uint8_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
@@ -50,8 +50,9 @@ cdef int in_keep(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil
     if n == 0 and c.in_buf.ws == NULL:
         _release(loop, c)
         return 0
-    if (c.in_buf == NULL or c.in_buf.cap < n or c.in_buf.cap >= n + 4 * GRAIN) and _replace(loop, c, n) < 0:
-        return -1
+    if c.in_buf == NULL or c.in_buf.cap < n or c.in_buf.cap >= n + 4 * GRAIN or (n == 0 and c.in_buf.cap):
+        if _replace(loop, c, n) < 0:
+            return -1
     if n:
         memcpy(in_data(c.in_buf), p, n)
     c.in_buf.len = <uint32_t>n

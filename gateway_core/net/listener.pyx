@@ -1,4 +1,4 @@
-from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.stdint cimport uint16_t, uint64_t, uint8_t
 
 from gateway_core.includes.sys cimport EAGAIN, EMFILE, ENFILE, close, dup, qw_accept, qw_listen
 from gateway_core.leaf.stats cimport N_ACCEPT_ERRORS, N_ACCEPT_PAUSES, N_ACCEPTED, stat_add

@@ -1,0 +1,322 @@
+from libc.stddef cimport size_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
+from libc.string cimport memcpy
+
+from crypto.aead cimport aead_tag_size
+from crypto.noise cimport noise_keypair, noise_nk_respond
+from crypto.sodium cimport sodium
+from frame.constants cimport (
+    CLOSE_NORMAL,
+    CLOSE_PROTOCOL_ERROR,
+    FLAG_COMPRESSED,
+    FRAME_AUTH,
+    FRAME_PADDING,
+    HANDSHAKE_MAX,
+    HANDSHAKE_MIN,
+    NAME_MAX,
+    PATTERN_NK,
+    PREAMBLE_SIZE,
+    PREAMBLE_ZSTD,
+    REJECT_BAD_VERSION,
+    REJECT_OVERLOADED,
+    REJECT_UNKNOWN_KEY,
+    REJECT_UNSUPPORTED,
+    TLV_NODE_NAME,
+    TLV_SERVER_TIME_MS,
+    VERSION,
+)
+from frame.frames cimport AuthBody, Frame, auth_parse
+from frame.preamble cimport Preamble, preamble_parse, reject_header_put
+from frame.proxy cimport ProxyHeader, proxy_v2_parse
+from frame.record cimport get_u16, put_u16
+from frame.varint cimport uv_put, uv_size
+from gateway_core.conn.session cimport conn_admit, finish
+from gateway_core.conn.transport cimport doom_quiet, send_raw
+from gateway_core.includes.cpu cimport qw_cycles
+from gateway_core.includes.sys cimport qw_clock_ns, qw_peer_text, qw_wall_ms
+from gateway_core.leaf.conn_table cimport conn_find, set_state
+from gateway_core.leaf.events cimport event_push
+from gateway_core.leaf.stats cimport (
+    N_EPHEMERALS_MADE_HOT,
+    N_HANDSHAKES,
+    N_HANDSHAKES_FAILED,
+    N_REJECT_VERSION,
+    R_AUTH_BODY,
+    R_BEFORE_AUTH,
+    R_MEMORY,
+    R_PREAMBLE,
+    R_PROXY_MALFORMED,
+    R_PROXY_REFUSED,
+    R_REJECTED,
+    R_SHAKE_FAILED,
+    R_SHAKE_LENGTH,
+    S_SHAKE,
+    stage_end,
+    stat_add,
+)
+from gateway_core.net.in_buffer cimport in_drop
+from gateway_core.types cimport (
+    ASKED,
+    CLOSING,
+    DOOMED,
+    EV_AUTH,
+    F_PROXIED,
+    F_ZSTD,
+    SHAKEN,
+    WAITING,
+    Conn,
+    Ephemeral,
+    Loop,
+    PreAuth,
+    StaticKey,
+    conn_id,
+    in_data,
+    layout_mark,
+)
+
+LAYOUT = layout_mark()
+
+cdef enum:
+    RETRY_MS = 2000  # told to clients refused for overload
+
+
+cdef void _reject(Loop* loop, Conn* c, int code) noexcept nogil:
+    cdef uint8_t out[1100]
+    cdef uint8_t retry[10]
+    cdef const uint8_t* data = NULL
+    cdef size_t n = 0, m
+    if code == REJECT_UNKNOWN_KEY:
+        data = loop.keys.signed_set
+        n = loop.keys.signed_len
+    elif code == REJECT_OVERLOADED:
+        data = retry
+        n = <size_t>uv_put(retry, RETRY_MS)
+    m = reject_header_put(out, code, n)
+    if n:
+        memcpy(out + m, data, n)
+    stat_add(loop, N_REJECT_VERSION + code - REJECT_BAD_VERSION, 1)
+    loop.reasons[R_REJECTED] += 1
+    send_raw(loop, c, out, m + n, True)
+    if c.state != DOOMED:
+        set_state(loop, c, CLOSING)
+        c.timeout_s = CLOSE_NORMAL
+        finish(loop, c)
+
+
+cdef StaticKey* _key(Loop* loop, uint16_t id) noexcept nogil:
+    cdef uint32_t i
+    for i in range(loop.keys.n):
+        if loop.keys.key[i].id == id:
+            return &loop.keys.key[i]
+    return NULL
+
+
+cdef int ephemerals_fill(Loop* loop, int n) noexcept nogil:
+    cdef int made = 0
+    while made < n and loop.pooled < loop.set.ephemerals:
+        if noise_keypair(loop.pool[loop.pooled].priv, loop.pool[loop.pooled].pub) < 0:
+            break
+        loop.pooled += 1
+        made += 1
+    return made
+
+
+cdef size_t _greeting(Loop* loop, uint8_t* out) noexcept nogil:
+    """Payload of message 2: server time and node name."""
+    cdef uint64_t ms = qw_wall_ms()
+    cdef size_t n = 0
+    n += uv_put(out + n, TLV_SERVER_TIME_MS)
+    n += uv_put(out + n, uv_size(ms))
+    n += uv_put(out + n, ms)
+    n += uv_put(out + n, TLV_NODE_NAME)
+    n += uv_put(out + n, loop.set.node_len)
+    memcpy(out + n, loop.set.node, loop.set.node_len)
+    return n + loop.set.node_len
+
+
+cdef void _shake(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil:
+    cdef uint8_t payload1[1024]
+    cdef uint8_t payload2[128]
+    cdef uint8_t answer[256]
+    cdef Ephemeral fresh
+    cdef Ephemeral* e = &fresh
+    cdef size_t got = 0, m
+    cdef int length
+    cdef uint64_t t = qw_cycles()
+    cdef Preamble pre
+    cdef StaticKey* key
+    if preamble_parse(p, n, &pre) <= 0:
+        doom_quiet(loop, c, R_SHAKE_FAILED, 0)
+        return
+    key = _key(loop, pre.key_id)
+    if key == NULL:  # rotated away while this one waited
+        _reject(loop, c, REJECT_UNKNOWN_KEY)
+        return
+    if loop.pooled == 0:
+        stat_add(loop, N_EPHEMERALS_MADE_HOT, 1)
+        noise_keypair(fresh.priv, fresh.pub)
+    else:
+        loop.pooled -= 1
+        e = &loop.pool[loop.pooled]
+    m = _greeting(loop, payload2)
+    length = noise_nk_respond(
+        pre.suite, p, PREAMBLE_SIZE, key.priv, key.pub, e.priv, e.pub,
+        p + PREAMBLE_SIZE + 2, get_u16(p + PREAMBLE_SIZE), payload1, &got,
+        payload2, m, answer + 2, &c.rx, &c.tx, (<PreAuth*>c.held).hash,
+    )
+    sodium.memzero(e, sizeof(Ephemeral))
+    if length < 0:
+        stat_add(loop, N_HANDSHAKES_FAILED, 1)
+        doom_quiet(loop, c, R_SHAKE_FAILED, 0)
+        return
+    put_u16(answer, <uint16_t>length)
+    c.suite = pre.suite
+    c.tx_minute = loop.now_minute
+    if pre.flags & PREAMBLE_ZSTD and loop.set.compress:
+        c.flags |= F_ZSTD
+    set_state(loop, c, SHAKEN)
+    stat_add(loop, N_HANDSHAKES, 1)
+    send_raw(loop, c, answer, 2 + <size_t>length, True)
+    stage_end(loop, S_SHAKE, t, 1)
+
+
+cdef int _shake_later(Loop* loop, Conn* c) noexcept nogil:
+    if loop.shake_count == loop.set.handshake_queue:
+        return -1
+    loop.shake_ring[(loop.shake_head + loop.shake_count) % loop.set.handshake_queue] = conn_id(loop, c)
+    loop.shake_count += 1
+    set_state(loop, c, WAITING)
+    return 0
+
+
+cdef void shake_waiting(Loop* loop) noexcept nogil:
+    cdef Conn* c
+    while loop.shake_count and qw_clock_ns(0) < loop.shake_until_ns:
+        c = conn_find(loop, loop.shake_ring[loop.shake_head])
+        loop.shake_head = (loop.shake_head + 1) % loop.set.handshake_queue
+        loop.shake_count -= 1
+        if c != NULL and c.state == WAITING and c.in_buf != NULL:
+            _shake(loop, c, in_data(c.in_buf), c.in_buf.len)
+            c.in_buf.len = 0
+            if c.in_buf.ws == NULL:
+                in_drop(loop, c)
+
+
+cdef ptrdiff_t proxy(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil:
+    cdef PreAuth* pre = <PreAuth*>c.held
+    cdef ProxyHeader h
+    cdef ptrdiff_t used
+    if not pre.proxy_allowed or c.flags & F_PROXIED:
+        doom_quiet(loop, c, R_PROXY_REFUSED, 0)
+        return -1
+    used = proxy_v2_parse(p, n, &h)
+    if used < 0:
+        doom_quiet(loop, c, R_PROXY_MALFORMED, 0)
+        return -1
+    if used == 0:
+        return 0
+    c.flags |= F_PROXIED
+    if h.family == 4:
+        memcpy(pre.ip + 12, h.source, 4)
+        pre.ip[10] = 0xFF
+        pre.ip[11] = 0xFF
+        for i in range(10):
+            pre.ip[i] = 0
+    elif h.family == 6:
+        memcpy(pre.ip, h.source, 16)
+    if h.family:
+        pre.port = h.source_port
+        if not conn_admit(loop, c):
+            doom_quiet(loop, c, R_PROXY_REFUSED, 0)
+            return -1
+    return used
+
+
+cdef int _judge_preamble(Loop* loop, const Preamble* pre) noexcept nogil:
+    """0, or the REJECT code."""
+    cdef uint32_t i
+    if pre.version != VERSION:
+        return REJECT_BAD_VERSION
+    if pre.pattern != PATTERN_NK or pre.flags & ~<int>PREAMBLE_ZSTD or aead_tag_size(pre.suite) < 0:
+        return REJECT_UNSUPPORTED
+    for i in range(loop.keys.n):
+        if loop.keys.key[i].id == pre.key_id:
+            return 0
+    return REJECT_UNKNOWN_KEY
+
+
+cdef ptrdiff_t hello(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil:
+    cdef Preamble pre
+    cdef ptrdiff_t used = preamble_parse(p, n, &pre)
+    cdef int code
+    cdef size_t length
+    if used < 0:
+        doom_quiet(loop, c, R_PREAMBLE, 0)
+        return -1
+    if used == 0:
+        return 0
+    code = _judge_preamble(loop, &pre)
+    if code:
+        _reject(loop, c, code)
+        return -1
+    if n < PREAMBLE_SIZE + 2:
+        return 0
+    length = get_u16(p + PREAMBLE_SIZE)
+    if length < HANDSHAKE_MIN or length > HANDSHAKE_MAX:
+        doom_quiet(loop, c, R_SHAKE_LENGTH, 0)
+        return -1
+    if n < PREAMBLE_SIZE + 2 + length:
+        return 0
+    if n > PREAMBLE_SIZE + 2 + length:  # nothing can follow before our answer
+        doom_quiet(loop, c, R_BEFORE_AUTH, 0)
+        return -1
+    if loop.shake_count == 0 and qw_clock_ns(0) < loop.shake_until_ns:
+        _shake(loop, c, p, n)
+        return -1 if c.state == DOOMED else <ptrdiff_t>n
+    if _shake_later(loop, c) < 0:
+        _reject(loop, c, REJECT_OVERLOADED)
+        return -1
+    return 0
+
+
+cdef bint _id_valid(const uint8_t* p, size_t n) noexcept nogil:
+    cdef size_t i
+    cdef uint8_t b
+    if n == 0 or n > NAME_MAX:
+        return False
+    for i in range(n):
+        b = p[i]
+        if not (48 <= b <= 57 or 64 <= b <= 90 or 97 <= b <= 122 or b == 95 or b == 46 or b == 45):
+            return False
+    return True
+
+
+cdef void _auth(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
+    cdef PreAuth* pre = <PreAuth*>c.held
+    cdef AuthBody a
+    cdef char peer[64]
+    cdef const void* strings[5]
+    cdef uint32_t sizes[5]
+    if f.flags & FLAG_COMPRESSED or auth_parse(f.body, f.body_len, &a) < 0 or not _id_valid(a.device, a.device_len):
+        doom_quiet(loop, c, R_AUTH_BODY, CLOSE_PROTOCOL_ERROR)
+        return
+    strings[0] = pre.hash
+    sizes[0] = 32
+    strings[1] = a.token
+    sizes[1] = <uint32_t>a.token_len
+    strings[2] = a.binding
+    sizes[2] = <uint32_t>a.binding_len
+    strings[3] = a.device
+    sizes[3] = <uint32_t>a.device_len
+    strings[4] = peer
+    sizes[4] = <uint32_t>qw_peer_text(pre.ip, pre.port, peer)
+    set_state(loop, c, ASKED)
+    if event_push(loop, EV_AUTH, conn_id(loop, c), 0, c.suite, a.kind, a.platform, strings, sizes, 5) < 0:
+        doom_quiet(loop, c, R_MEMORY, 0)
+
+
+cdef void early_frame(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
+    if f.type == FRAME_AUTH and c.state == SHAKEN:
+        _auth(loop, c, f)
+    elif f.type != FRAME_PADDING:
+        doom_quiet(loop, c, R_BEFORE_AUTH, CLOSE_PROTOCOL_ERROR)
