@@ -10,9 +10,11 @@ from control.api import errors
 from control.api.deps import RateGate
 from control.api.idempotency import IdempotencyCache
 from control.api.limits import BodyLimit
+from control.api.operations import argument_schemas, declared_methods, make_router
 from control.api.routers import health, tokens
 from control.api.schemas.common import ProblemDocument
 from control.api.services import Services
+from control.api.table import OPERATIONS
 
 API_VERSION = "1.0.0"
 
@@ -24,6 +26,7 @@ class Api(FastAPI):
         document = super().openapi()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas.setdefault("ProblemDocument", ProblemDocument.model_json_schema())
+        schemas.update(argument_schemas(OPERATIONS, declared_methods()))
         return document
 
 
@@ -44,6 +47,8 @@ def create_app(services: Services) -> FastAPI:
     app.state.idempotency = IdempotencyCache(limits.idempotency_ttl_s, limits.idempotency_entries)
     errors.install(app)
     app.add_middleware(BodyLimit, max_bytes=limits.body_bytes)
-    for router in (health.router, tokens.router):
-        app.include_router(router)
+    app.include_router(health.router)
+    if "control" in services.settings.server.roles:
+        app.include_router(tokens.router)
+        app.include_router(make_router(OPERATIONS, declared_methods()))
     return app

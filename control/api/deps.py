@@ -72,6 +72,7 @@ def require(scope: str) -> Callable[..., ApiKey]:
                 "too many requests with this API key",
                 {"Retry-After": str(int(wait) + 1)},
             )
+        request.state.api_key = key
         return key
 
     return prove

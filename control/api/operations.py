@@ -13,7 +13,7 @@ import re
 import typing
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Depends, Request
@@ -24,12 +24,12 @@ from control.api.deps import ImDep, require
 from control.api.errors import STATUS, Problem
 from control.api.idempotency import HEADER, replayable
 from control.api.schemas.common import problems
-from control.auth.api_keys import ApiKey
+from control.auth.tokens import ID
 from im_service.errors import Code
 
 REF = "#/components/schemas/{name}"
 _PLACEHOLDER = re.compile(r"{(\w+)}")
-_ID = {"type": "string", "pattern": r"^[A-Za-z0-9_.@-]{1,64}$"}
+_ID = {"type": "string", "pattern": f"^{ID.pattern}$"}
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,15 @@ class Operation:
 
 @dataclass(frozen=True)
 class Declared:
-    """A CALL method as the message service declares it."""
+    """A CALL method as the message service declares it. `alone`: the server need not act for a user."""
 
     name: str
     args: type[msgspec.Struct]
     result: str
     errors: tuple[Code, ...]
     doc: str
+    server_only: bool
+    alone: bool
 
 
 def declared_methods() -> dict[str, Declared]:
@@ -77,10 +79,10 @@ def _of_class(kind: type) -> dict[str, Declared]:
     for function in vars(kind).values():
         mark = getattr(function, "__call_method__", None)
         if mark is not None:
-            name, errors, result, _server_only = mark
+            name, errors, result, server_only, alone = mark
             args = typing.get_type_hints(function)["args"]
             doc = " ".join((function.__doc__ or "").split())
-            found[name] = Declared(name, args, result, tuple(errors), doc)
+            found[name] = Declared(name, args, result, tuple(errors), doc, server_only, alone)
     return found
 
 
@@ -98,6 +100,7 @@ def make_router(operations: tuple[Operation, ...], methods: Mapping[str, Declare
             summary=operation.summary or declared.doc.split(". ")[0],
             description=f"{declared.doc} Answers `{declared.result}`.",
             tags=[operation.tag],
+            dependencies=[Depends(require(operation.scope))],
             status_code=operation.status,
             response_class=Response,
             responses=_responses(operation, declared),
@@ -106,7 +109,7 @@ def make_router(operations: tuple[Operation, ...], methods: Mapping[str, Declare
     return router
 
 
-def schemas(operations: tuple[Operation, ...], methods: Mapping[str, Declared]) -> dict[str, Any]:
+def argument_schemas(operations: tuple[Operation, ...], methods: Mapping[str, Declared]) -> dict[str, Any]:
     """OpenAPI components of the argument Structs."""
     types = {methods[operation.method].args for operation in operations}
     _, components = msgspec.json.schema_components(
@@ -116,23 +119,32 @@ def schemas(operations: tuple[Operation, ...], methods: Mapping[str, Declared]) 
 
 
 def _endpoint(operation: Operation, declared: Declared) -> Callable[..., Awaitable[Response]]:
-    guard = require(operation.scope)
     reads_body = operation.http not in ("GET", "DELETE")
 
-    async def endpoint(request: Request, key: Annotated[ApiKey, Depends(guard)], im: ImDep) -> Response:
+    async def endpoint(request: Request, im: ImDep) -> Response:
         arguments = await _arguments(request, declared.args, reads_body)
-        user = str(arguments.pop(operation.actor, "") if operation.actor else "")
-        _check(declared, arguments, strict=reads_body)
+        user = _actor(operation, arguments)
+        _check(declared, arguments)
 
         async def handle() -> Response:
             result = await im.call(operation.method, arguments, user)
             return Response(_encode(result), operation.status, media_type="application/json")
 
         if operation.http == "POST":
-            return await replayable(request.app.state.idempotency, request, key.id, handle)
+            return await replayable(request.app.state.idempotency, request, request.state.api_key.id, handle)
         return await handle()
 
     return endpoint
+
+
+def _actor(operation: Operation, arguments: dict[str, Any]) -> str:
+    """Take the acting user out of the arguments."""
+    if operation.actor is None:
+        return ""
+    user = arguments.pop(operation.actor, None)
+    if not isinstance(user, str) or not ID.fullmatch(user):
+        raise Problem(422, "invalid", f"{operation.actor} must match {ID.pattern}", code=int(Code.INVALID))
+    return user
 
 
 async def _arguments(request: Request, args: type[msgspec.Struct], reads_body: bool) -> dict[str, Any]:
@@ -151,31 +163,53 @@ async def _arguments(request: Request, args: type[msgspec.Struct], reads_body: b
         given = _query(request, args)
     if twice := set(given) & set(request.path_params):
         raise Problem(422, "invalid", f"{', '.join(sorted(twice))}: named in the path already")
-    return {**given, **request.path_params}
+    types = _types(args)
+    in_path = {
+        name: _converted(name, value, types[name]) if name in types else value
+        for name, value in request.path_params.items()
+    }
+    return {**given, **in_path}
 
 
 def _query(request: Request, args: type[msgspec.Struct]) -> dict[str, Any]:
-    types = {field.encode_name: field.type for field in msgspec.structs.fields(args)}
+    types = _types(args)
     given: dict[str, Any] = {}
     for name in request.query_params:
         values = request.query_params.getlist(name)
         if name not in types:
             given[name] = values[-1]
-            continue
-        value: Any = values if _is_list(types[name]) else values[-1]
-        try:
-            given[name] = msgspec.to_builtins(msgspec.convert(value, types[name], strict=False))
-        except msgspec.ValidationError as error:
-            raise Problem(422, "invalid", f"{name}: {error}", code=int(Code.INVALID)) from None
+        else:
+            given[name] = _converted(name, values if _is_list(types[name]) else values[-1], types[name])
     return given
 
 
-def _check(declared: Declared, arguments: dict[str, Any], *, strict: bool) -> None:
+def _types(args: type[msgspec.Struct]) -> dict[str, Any]:
+    return {field.encode_name: field.type for field in msgspec.structs.fields(args)}
+
+
+def _converted(name: str, value: Any, kind: Any) -> Any:
+    """A text of the URL as the type the method wants."""
+    try:
+        return msgspec.to_builtins(msgspec.convert(value, kind, strict=False))
+    except msgspec.ValidationError as error:
+        raise Problem(422, "invalid", f"{name}: {error}", code=int(Code.INVALID)) from None
+
+
+def _check(declared: Declared, arguments: dict[str, Any]) -> None:
     """Refuse here what the service would refuse, so that no request crosses the bus in vain."""
     try:
-        msgspec.convert(arguments, declared.args, strict=strict)
+        msgspec.convert(with_raw(declared.args, arguments), declared.args)
     except msgspec.ValidationError as error:
         raise Problem(422, "invalid", str(error), code=int(Code.INVALID)) from None
+
+
+def with_raw(args: type[msgspec.Struct], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Members the method takes undecoded, encoded as it expects them."""
+    types = _types(args)
+    return {
+        name: msgspec.Raw(msgspec.msgpack.encode(value)) if types.get(name) is msgspec.Raw else value
+        for name, value in arguments.items()
+    }
 
 
 def _is_list(kind: Any) -> bool:
@@ -199,6 +233,11 @@ def _responses(operation: Operation, declared: Declared) -> dict[int | str, dict
     return {operation.status: answer, **problems(*sorted(statuses))}
 
 
+def _in_path(schema: dict[str, Any]) -> dict[str, Any]:
+    """Texts in a path are ids."""
+    return _ID if schema.get("type") == "string" else schema
+
+
 def _describe(operation: Operation, declared: Declared) -> dict[str, Any]:
     """Parameters and body of a route, from the Struct."""
     in_path = _PLACEHOLDER.findall(operation.path)
@@ -207,7 +246,7 @@ def _describe(operation: Operation, declared: Declared) -> dict[str, Any]:
     properties: dict[str, Any] = struct.get("properties", {})
     required = list(struct.get("required", []))
     parameters = [
-        {"name": name, "in": "path", "required": True, "schema": properties.get(name, _ID)}
+        {"name": name, "in": "path", "required": True, "schema": _in_path(properties.get(name, _ID))}
         for name in in_path
     ]
     rest = {name: shape for name, shape in properties.items() if name not in in_path}

@@ -78,9 +78,9 @@ class BusDownlink:
         self._to_all(self._routes.gateways("u/" + user), [Down.LEAVE_USER, user, topic])
 
     def kick(self, user: str, device: str | None, before_session: int, code: int, text: str) -> None:
-        # To every gateway: the announcement of a session to be kicked may still be on its way.
-        every = [node.node_id for node in self._coordination.nodes() if "gateway" in node.roles]
-        self._to_all(every, [Down.KICK, user, device, before_session, code, text])
+        # A LOGIN counts as an announcement (im_node.py), so the routes name every gateway to be asked.
+        gateways = self._routes.gateways("u/" + user)
+        self._to_all(gateways, [Down.KICK, user, device, before_session, code, text])
 
     def ask_topics(self, gateway: int) -> None:
         """Announcements of this gateway were lost: it shall tell all its topics again."""

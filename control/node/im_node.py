@@ -61,6 +61,8 @@ class ImNode:
         conn, user, device, platform, session_id = operation
         session = Session(node, conn, user, device)
         self.sessions.setdefault(node, {})[conn] = session
+        # The announcement follows, but a kick or a message may come before it.
+        self._routes.announce(*_peer(node), ("u/" + user,))
         self._service.on_login(session, platform, session_id)
 
     def _logout(self, node: int, operation: list[Any]) -> None:

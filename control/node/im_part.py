@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from control.api.operations import with_raw
 from control.bus.links import StreamLinks
 from control.coordination.base import Coordination, NodeInfo
 from control.logs import get_logger
@@ -74,7 +75,9 @@ class ImPart:
             await self._store.stop()
 
     async def call(self, method: str, arguments: Mapping[str, Any], user: str = "") -> Any:
-        return await self.service.invoke(method, arguments, user)
+        known = self.service.methods.get(method)
+        given = with_raw(known.args, arguments) if known is not None else arguments
+        return await self.service.invoke(method, given, user)
 
     def apply(self, peer_id: int, peer_epoch: int, operations: list[list[Any]]) -> None:
         if self._node is not None:

@@ -1,0 +1,28 @@
+"""The table of routes against the methods the message service declares."""
+
+from __future__ import annotations
+
+import pytest
+
+from control.api.operations import Operation, declared_methods
+from control.api.table import DEVICE_ONLY, OPERATIONS
+
+METHODS = declared_methods()
+
+
+def test_every_method_has_a_route_or_is_for_devices_only() -> None:
+    routed = {operation.method for operation in OPERATIONS}
+    assert routed | DEVICE_ONLY == set(METHODS)
+    assert not routed & DEVICE_ONLY
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.method)
+def test_a_route_names_a_user_exactly_when_the_method_needs_one(operation: Operation) -> None:
+    assert (operation.actor is None) == METHODS[operation.method].alone
+
+
+def test_paths_are_unique_and_reading_never_changes() -> None:
+    ways = [(operation.http, operation.path) for operation in OPERATIONS]
+    assert len(ways) == len(set(ways))
+    for operation in OPERATIONS:
+        assert (operation.scope == "read") == (operation.http == "GET"), operation.path
