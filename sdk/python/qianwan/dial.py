@@ -214,7 +214,7 @@ def _verdict(failures: Sequence[tuple[Address, Exception]]) -> QianwanError:
     refusals = [error for error in errors if isinstance(error, (HandshakeRejected, KeySetError))]
     if refusals and len(refusals) == len(errors):
         return refusals[0]
-    causes = [f"{address}: {error or type(error).__name__}" for address, error in failures]
+    causes = [f"{address}: {str(error) or type(error).__name__}" for address, error in failures]
     return ConnectFailed("; ".join(causes) or "no address to connect to")
 
 

@@ -143,6 +143,21 @@ async def test_a_killed_server_comes_back_and_nothing_is_lost(tmp_path: Path) ->
     assert sum(change.state is State.ONLINE for change in changes) >= 3
 
 
+async def test_a_drained_server_is_left_and_found_again(tmp_path: Path) -> None:
+    backoff = Backoff(base_s=0.05, cap_s=0.3, settled_s=0.1)
+    with ServerProcess(tmp_path, {"server.drain_timeout_s": 2, "server.drain_spread_s": 0}) as server:
+        where = f"127.0.0.1:{server.gateway_port}"
+        known = {"root_key": _root(server), "backoff": backoff, "token": server.token("a")}
+        changes: list[StateChange] = []
+        async with Client(where, on_state=changes.append, **known) as me:
+            await me.send("b", "before")
+            assert await asyncio.to_thread(server.stop) == 0
+            sending = asyncio.ensure_future(me.send("b", "after"))
+            await until(lambda: changes[-1].state is not State.ONLINE)
+            await asyncio.to_thread(server.start)
+            assert (await sending).seq == 2
+
+
 def _root(server: ServerProcess) -> str:
     root = json.loads(server.get("/v1/lbs")[1])["root"]
     assert isinstance(root, str)
