@@ -1,0 +1,1 @@
+"""Micro benchmarks: `pytest benchmarks/micro`. Each group holds ours and the alternatives."""
