@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import pairwise
 from types import TracebackType
 from typing import Literal
@@ -139,6 +139,15 @@ async def each(talkers: Sequence[Talker], what: str, parallel: int = 50) -> None
     async with asyncio.TaskGroup() as group:
         for talker in talkers:
             group.create_task(one(talker))
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], what: str, timeout_s: float = 20.0) -> None:
+    """Return when the condition holds. Raises AssertionError when it does not in time."""
+    deadline = time.monotonic() + timeout_s
+    while not await condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"never {what} within {timeout_s} s")
+        await asyncio.sleep(0.02)
 
 
 async def read_history(client: Client, conversation: str) -> list[Row]:
