@@ -138,6 +138,8 @@ class Devices:
                 self._end_device(session.user, device, "another device logged in", 0, "", state.session_id)
         except Exception:
             _log.exception("login of a session failed")
+        finally:
+            state.ready = None  # a finished task is 1 KB, and a million sessions wait for nothing
 
     async def _place(self, state: SessionState, login: Login) -> None:
         """Decide from when on messages count as this device's offline messages; a new one gets the last N."""
