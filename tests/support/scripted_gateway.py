@@ -175,6 +175,8 @@ class ScriptedGateway:
         self.greetings: list[bytes] = []
         self.goodbyes: list[int] = []
         self.logins = 0
+        self.refusals: list[tuple[str, int]] = []
+        """(method, code) of the next calls to refuse, in this order"""
         self.live: Callable[[list[Any]], bool] = lambda message: True
         self.answers: Callable[[list[Any]], bool] = lambda payload: True
         self.refuse_login: Callable[[str], int] = lambda token: 0
@@ -236,7 +238,9 @@ class ScriptedGateway:
         self.calls.append((method, args))
         result: Any = {}
         code = 0
-        if method == "sync":
+        if self.refusals and self.refusals[0][0] == method:
+            code, result = self.refusals.pop(0)[1], ["not now"]
+        elif method == "sync":
             rows = [
                 [name, len(log), 0, 1, self.acks.get(name, 0)]
                 for name, log in self.log.items()

@@ -11,7 +11,15 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from qianwan.errors import ConnectionClosed, ProtocolError, RequestError, RequestTimeout, Unavailable
+from qianwan.errors import (
+    ConnectionClosed,
+    Forbidden,
+    GroupNotFound,
+    NotFound,
+    NotGroupMember,
+    ProtocolError,
+    RequestError,
+)
 from qianwan.inbox import Inbox
 from qianwan.models import Ack, ConversationState, Message, conversation_of
 from qianwan.store import CursorStore, Position
@@ -21,9 +29,12 @@ SYNC_LIMIT = 500
 PARALLEL_PULLS = 8
 MAX_ACKS = 200
 RETRY_S = 1.0
+MAX_RETRY_S = 30.0
 
 T = TypeVar("T")
 log = logging.getLogger("qianwan")
+_FINAL = (Forbidden, NotFound, NotGroupMember, GroupNotFound)
+"""answers that will not change: the conversation is no longer this user's"""
 Call = Callable[[str, dict[str, Any]], Awaitable[bytes]]
 
 
@@ -126,11 +137,14 @@ class Feed:
     # catching up
 
     async def catch_up(self) -> None:
-        """Ask what changed since the cursor, then pull what is missing, a few conversations at a time."""
+        """Ask what changed since the cursor, then pull what is missing, a few conversations at a time.
+
+        Goes on until it is done or the connection ends: what it lacks is never given up.
+        """
         more = True
         while more:
-            payload = await self._call("sync", {"cursor": self._position.cursor, "limit": SYNC_LIMIT})
-            answer = _decode(_synced, payload)
+            args = {"cursor": self._position.cursor, "limit": SYNC_LIMIT}
+            answer = _decode(_synced, await self._insist("sync", args))
             for row in answer.conversations:
                 state = _row(row)
                 self._acked.setdefault(state.conversation, state.acked_seq)
@@ -140,6 +154,21 @@ class Feed:
         self._deliver(self._inbox.settle_unknown())
         for conversation, _, _ in self._inbox.missing():
             self._repair(conversation)
+
+    async def _insist(
+        self, method: str, args: dict[str, Any], final: tuple[type[RequestError], ...] = ()
+    ) -> bytes:
+        """Call until there is an answer; raises what will not change (`final`) and ConnectionClosed."""
+        delay = RETRY_S
+        while True:
+            try:
+                return await self._call(method, args)
+            except final:
+                raise
+            except RequestError as refused:
+                log.info("%s: %s, trying again", method, refused)
+                await asyncio.sleep(refused.retry_after_s or delay)
+                delay = min(2 * delay, MAX_RETRY_S)
 
     def _repair(self, conversation: str) -> None:
         if conversation not in self._repairing:
@@ -158,12 +187,9 @@ class Feed:
     async def _pull(self, conversation: str, first: int, last: int) -> None:
         args = {"conversation": conversation, "from_seq": first, "to_seq": last, "limit": PULL_LIMIT}
         try:
-            answer = _decode(_pulled, await self._call("pull", args))
-        except (Unavailable, RequestTimeout):
-            await asyncio.sleep(RETRY_S)
-            return
-        except RequestError as refused:
-            log.warning("%s %d..%d cannot be pulled: %s", conversation, first, last, refused)
+            answer = _decode(_pulled, await self._insist("pull", args, _FINAL))
+        except _FINAL as refused:
+            log.warning("%s %d..%d is not for this user: %s", conversation, first, last, refused)
             answer = _Pulled([])
         up_to = answer.messages[-1].seq if answer.more and answer.messages else last
         self._deliver(self._inbox.pulled(conversation, answer.messages, up_to, self._user))

@@ -161,3 +161,26 @@ async def test_frame_acks_follow_what_was_received() -> None:
             gateway.deliver("bob", gateway.store("s/alice:bob", "alice", str(number)))
         peer = next(iter(gateway.peers))
         await until(lambda: peer.acked == 40)
+
+
+async def test_refused_pulls_are_tried_again_until_they_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qianwan.feed.RETRY_S", 0.01)
+    async with ScriptedGateway() as gateway:
+        for number in range(3):
+            gateway.store("s/alice:bob", "alice", str(number))
+        gateway.refusals = [("sync", 500), ("sync", 403)]
+        gateway.refusals += [("pull", code) for code in (416, 503, 500, 504, 414)]
+        async with client(gateway, "bob") as bob:
+            assert await take(bob, 3) == ["0", "1", "2"]
+        assert gateway.refusals == []
+
+
+async def test_a_conversation_that_is_no_longer_mine_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qianwan.feed.RETRY_S", 0.01)
+    async with ScriptedGateway() as gateway, client(gateway, "bob") as bob:
+        await until(lambda: len(gateway.calls) == 1)
+        gateway.store("g/left", "carol", "not for bob")
+        gateway.refusals = [("pull", 802)]
+        gateway.deliver("bob", gateway.store("g/left", "carol", "gone"))
+        gateway.deliver("bob", gateway.store("s/alice:bob", "alice", "still here"))
+        assert await take(bob, 2) in (["still here", "gone"], ["gone", "still here"])
