@@ -1,6 +1,6 @@
 """The one value a store packs itself: the target list of a message, by account number.
 
-    u8 flags (1 inclusive, 2 later joiners see) | n x u64 little-endian account number, ascending
+u8 flags (1 inclusive, 2 later joiners see) | n x u64 little-endian account number, ascending
 """
 
 import struct

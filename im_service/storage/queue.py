@@ -5,9 +5,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from im_service.storage.base import Done
 from im_service.storage.ops.tx import Op
-from im_service.storage.records import NewMessage
+from im_service.storage.records import Done, Mark, NewMessage
+
+
+def answer_future(future: "asyncio.Future[Any]", result: Any) -> None:
+    if future.done():
+        return  # the caller stopped waiting; the change stands
+    if isinstance(result, BaseException):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
 
 
 @dataclass(slots=True)
@@ -32,16 +40,41 @@ class OpItem:
     weight: int = field(default=1)
 
     def answer(self, result: Any) -> None:
-        if self.future.done():
-            return  # the caller stopped waiting; the change stands
-        if isinstance(result, BaseException):
-            self.future.set_exception(result)
-        else:
-            self.future.set_result(result)
+        answer_future(self.future, result)
 
 
-Item = AppendItem | OpItem
+@dataclass(slots=True)
+class AckItem:
+    """Delivery watermarks of one device; all of a transaction become one write."""
+
+    user: str
+    device: str
+    marks: Sequence[Mark]
+    future: "asyncio.Future[Any]"
+
+    @property
+    def weight(self) -> int:
+        return len(self.marks)
+
+    def answer(self, result: Any) -> None:
+        answer_future(self.future, result)
+
+
+Item = AppendItem | OpItem | AckItem
 Answer = tuple[Item, Any]
+
+
+AckKey = tuple[str, str, str]  # user, device, conversation
+
+
+def highest(acks: Sequence[AckItem]) -> list[tuple[str, str, str, int]]:
+    """(user, device, conversation, seq), each key once, in an order that is the same for every process."""
+    top: dict[AckKey, int] = {}
+    for item in acks:
+        for conversation, seq in item.marks:
+            key = (item.user, item.device, conversation)
+            top[key] = max(seq, top.get(key, 0))
+    return [(*key, seq) for key, seq in sorted(top.items())]
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 `payload` and `info` bytes belong to the service (msgpack); a store never looks inside.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -63,6 +63,10 @@ class NewMessage(NamedTuple):
     target: Target | None = None
 
 
+Notices = Sequence[NewMessage]
+"""Messages that tell of a change, committed with it."""
+
+
 class AppendStatus(IntEnum):
     NEW = 0
     DUPLICATE = 1  # committed earlier with the same digest: the earlier answer is given again
@@ -75,6 +79,9 @@ class AppendResult(NamedTuple):
     server_id: int
     seq: int
     time_ms: int
+
+
+Done = Callable[[list[AppendResult] | BaseException], None]
 
 
 class Applied(NamedTuple, Generic[T]):

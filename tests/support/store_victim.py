@@ -1,6 +1,6 @@
 """A process that writes to a store without pause, says on stdout what was acknowledged, and gets killed.
 
-    python -m tests.support.store_victim ENGINE WHERE SEED
+python -m tests.support.store_victim ENGINE WHERE SEED
 """
 
 import asyncio

@@ -1,11 +1,12 @@
 """What the faces need of an engine."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from im_service.storage.ops import upkeep
 from im_service.storage.ops.tx import Op
+from im_service.storage.records import Mark
 
 T = TypeVar("T")
 
@@ -18,6 +19,10 @@ class Engine(ABC):
     @abstractmethod
     async def _write(self, make: Callable[[], Op[T]], weight: int = 1) -> T:
         """Queue for the writer; return after its commit. `make` may be called again for another attempt."""
+
+    @abstractmethod
+    async def ack(self, user: str, device: str, marks: Sequence[Mark]) -> None:
+        """Part of Inbox; engines write the watermarks of many devices at once."""
 
     def _stats_op(self) -> Op[dict[str, Any]]:
         return upkeep.stats()

@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from im_service.storage.base import Notices
 from im_service.storage.facade.engine import Engine
 from im_service.storage.ops import groups, requests
-from im_service.storage.records import Applied, Group, GroupMember, Page, Request, Role
+from im_service.storage.records import Applied, Group, GroupMember, Notices, Page, Request, Role
 
 
 class GroupsFace(Engine):

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import partial
 
-from im_service.storage.base import Notices
 from im_service.storage.facade.engine import Engine
 from im_service.storage.ops import inbox, messages, receipts, revise
 from im_service.storage.records import (
@@ -11,6 +10,7 @@ from im_service.storage.records import (
     ChangedPage,
     InboxRow,
     Mark,
+    Notices,
     Page,
     Reaction,
     ReceiptCount,
@@ -89,9 +89,6 @@ class MessagesFace(Engine):
 
     async def read(self, user: str, marks: Sequence[Mark]) -> list[Mark]:
         return await self._write(partial(inbox.read, user, marks), len(marks))
-
-    async def ack(self, user: str, device: str, marks: Sequence[Mark]) -> None:
-        await self._write(partial(inbox.ack, user, device, marks), len(marks))
 
     async def clear(self, user: str, conversation: str, up_to_seq: int) -> InboxRow:
         return await self._write(partial(inbox.clear, user, conversation, up_to_seq))

@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from im_service.storage.base import Notices
 from im_service.storage.facade.engine import Engine
 from im_service.storage.ops import people
-from im_service.storage.records import Account, Applied, Device, Login, Page, Profile, Relation
+from im_service.storage.records import Account, Applied, Device, Login, Notices, Page, Profile, Relation
 
 
 class PeopleFace(Engine):

@@ -71,9 +71,7 @@ class RoomsFace(Engine):
     async def queue_clear(self, room: str, transient_of: str | None = None) -> list[QueueItem]:
         return await self._write(partial(rooms.queue_clear, room, transient_of))
 
-    async def add_broadcast(
-        self, payload: bytes, platforms: int, now_ms: int, expires_ms: int
-    ) -> Broadcast:
+    async def add_broadcast(self, payload: bytes, platforms: int, now_ms: int, expires_ms: int) -> Broadcast:
         return await self._write(partial(rooms.add_broadcast, payload, platforms, now_ms, expires_ms))
 
     async def broadcasts(self, after: int, now_ms: int, limit: int = 100) -> list[Broadcast]:

@@ -106,7 +106,12 @@ def _recount(conv: int) -> Op[tuple[int, int]]:
 
 
 def create(
-    group: str, owner: str, info: bytes, members: Sequence[str], member_limit: int, now_ms: int,
+    group: str,
+    owner: str,
+    info: bytes,
+    members: Sequence[str],
+    member_limit: int,
+    now_ms: int,
     notices: Notices,
 ) -> Op[Applied[Group]]:
     users = yield from account_ids([owner, *members])
@@ -265,7 +270,9 @@ def transfer(
 def members(group: str, after: str, limit: int) -> Op[Page[GroupMember]]:
     found = yield from rows(
         f"{_MEMBER} WHERE c.name = $1 AND a.name > $2 ORDER BY a.name LIMIT $3",
-        "g/" + group, after, limit + 1,
+        "g/" + group,
+        after,
+        limit + 1,
     )
     return Page([_member(row) for row in found[:limit]], len(found) > limit)
 

@@ -160,27 +160,6 @@ def read(user: str, marks: Sequence[Mark]) -> Op[list[Mark]]:
     return moved
 
 
-def ack(user: str, device: str, marks: Sequence[Mark]) -> Op[None]:
-    found = yield from first(
-        "SELECT a.id, d.number FROM account a JOIN device d ON d.usr = a.id"
-        " WHERE a.name = $1 AND d.name = $2",
-        user,
-        device,
-    )
-    if found is None:
-        return
-    usr, number = found
-    for name, seq in sorted(marks):
-        yield from run(
-            "INSERT INTO device_mark (usr, number, conv, acked_seq)"
-            " SELECT CAST($1 AS BIGINT), CAST($2 AS BIGINT), c.id,"
-            " CASE WHEN c.last_seq < $4 THEN c.last_seq ELSE $4 END FROM conversation c WHERE c.name = $3"
-            " ON CONFLICT (usr, number, conv) DO UPDATE SET acked_seq = excluded.acked_seq"
-            " WHERE excluded.acked_seq > device_mark.acked_seq",
-            usr, number, name, seq,
-        )  # fmt: skip
-
-
 def clear(user: str, conversation: str, up_to_seq: int) -> Op[InboxRow]:
     usr = yield from account_id(user)
     conv = yield from conversation_id(conversation)

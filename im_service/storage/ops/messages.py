@@ -111,7 +111,12 @@ def window(conversation: str, who: Reader, low: int, high: int, view: View) -> O
 
 
 def pull(
-    user: str | None, conversation: str, from_seq: int, to_seq: int | None, limit: int, view: View,
+    user: str | None,
+    conversation: str,
+    from_seq: int,
+    to_seq: int | None,
+    limit: int,
+    view: View,
     reverse: bool,
 ) -> Op[Page[StoredMessage]]:
     who = yield from reader(user, conversation)

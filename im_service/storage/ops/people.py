@@ -72,9 +72,7 @@ def _are_friends(a: int, b: int) -> Op[bool]:
     return len(found) == 2
 
 
-def befriend(
-    a: str, b: str, now_ms: int, limit: int, notices: Sequence[NewMessage]
-) -> Op[Applied[bool]]:
+def befriend(a: str, b: str, now_ms: int, limit: int, notices: Sequence[NewMessage]) -> Op[Applied[bool]]:
     one, other = (yield from account_id(a)), (yield from account_id(b))
     if (yield from _are_friends(one, other)):
         return Applied(False)

@@ -35,9 +35,7 @@ def _strip(conv: int, seqs: Sequence[int]) -> Op[None]:
         yield from run(f"DELETE FROM {table} WHERE conv = $1 AND seq IN_INTS($2)", conv, list(seqs))
 
 
-def recall(
-    conversation: str, seq: int, tombstone: bytes, notices: Notices
-) -> Op[Applied[Revised]]:
+def recall(conversation: str, seq: int, tombstone: bytes, notices: Notices) -> Op[Applied[Revised]]:
     conv = yield from conversation_id(conversation)
     before = yield from one(conv, conversation, seq)
     if not alive(before):

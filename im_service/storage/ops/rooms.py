@@ -14,9 +14,7 @@ _MEMBER = (
     "SELECT c.name, a.name, m.role, m.named, m.black, m.muted_ms, m.info"
     " FROM room_member m JOIN account a ON a.id = m.usr JOIN conversation c ON c.id = m.conv"
 )
-_ITEM = (
-    "SELECT q.key, q.value, a.name, q.transient, q.pos FROM room_queue q JOIN account a ON a.id = q.owner"
-)
+_ITEM = "SELECT q.key, q.value, a.name, q.transient, q.pos FROM room_queue q JOIN account a ON a.id = q.owner"
 
 
 def _room(row: Row) -> Room:
@@ -92,9 +90,7 @@ def update(
 def set_member(room: str, user: str, values: dict[str, object]) -> Op[RoomMember]:
     conv = yield from _conv(room)
     usr = yield from account_id(user)
-    yield from run(
-        "INSERT INTO room_member (conv, usr) VALUES ($1, $2) ON CONFLICT DO NOTHING", conv, usr
-    )
+    yield from run("INSERT INTO room_member (conv, usr) VALUES ($1, $2) ON CONFLICT DO NOTHING", conv, usr)
     for column, value in values.items():
         yield from run(f"UPDATE room_member SET {column} = $1 WHERE conv = $2 AND usr = $3", value, conv, usr)
     state = (yield from member_states(room, [user]))[user]

@@ -51,6 +51,15 @@ _HEADS = (
     "UPDATE conversation c SET last_seq = n.seq, last_time_ms = n.time_ms, change = $4"
     " FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) n (id, seq, time_ms) WHERE c.id = n.id"
 )
+_ACKS = (
+    "INSERT INTO device_mark (usr, number, conv, acked_seq)"
+    " SELECT d.usr, d.number, c.id, least(v.seq, c.last_seq)"
+    " FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) v (person, device, talk, seq)"
+    " JOIN account a ON a.name = v.person JOIN device d ON d.usr = a.id AND d.name = v.device"
+    " JOIN conversation c ON c.name = v.talk ORDER BY 1, 2, 3"
+    " ON CONFLICT (usr, number, conv) DO UPDATE SET acked_seq = excluded.acked_seq"
+    " WHERE excluded.acked_seq > device_mark.acked_seq"
+)
 
 
 class Appender:
@@ -80,6 +89,11 @@ class Appender:
         )
         found = await conn.fetch("SELECT name, id FROM account WHERE name = ANY($1::text[])", missing)
         return {row[0]: row[1] for row in found}
+
+    async def ack(self, conn: asyncpg.Connection, marks: Sequence[tuple[str, str, str, int]]) -> None:
+        """Raise delivery watermarks: (user, device, conversation, seq), each key once."""
+        if marks:
+            await conn.execute(_ACKS, *(list(column) for column in zip(*marks, strict=True)))
 
     async def append(
         self, conn: asyncpg.Connection, batch: Sequence[NewMessage], change: int

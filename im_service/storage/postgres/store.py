@@ -6,14 +6,13 @@ from typing import TypeVar
 
 import asyncpg
 
-from im_service.storage.base import Done
 from im_service.storage.errors import StoreUnavailable
 from im_service.storage.facade import Facade
 from im_service.storage.ops.tx import Op
 from im_service.storage.postgres import connection, runner
 from im_service.storage.postgres.writer import Writer
-from im_service.storage.queue import AppendItem, OpItem
-from im_service.storage.records import NewMessage
+from im_service.storage.queue import AckItem, AppendItem, OpItem
+from im_service.storage.records import Done, Mark, NewMessage
 
 T = TypeVar("T")
 
@@ -73,6 +72,11 @@ class PostgresStore(Facade):
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._open_writer().put(OpItem(make, future, weight))
         return await future
+
+    async def ack(self, user: str, device: str, marks: Sequence[Mark]) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._open_writer().put(AckItem(user, device, marks, future))
+        await future
 
     async def _read(self, op: Op[T]) -> T:
         if self._pool is None:

@@ -11,7 +11,7 @@ from im_service.storage.errors import StoreError, StoreUnavailable
 from im_service.storage.postgres.append import Appender
 from im_service.storage.postgres.connection import AGAIN, GONE, unavailable
 from im_service.storage.postgres.runner import WriteTransaction
-from im_service.storage.queue import Answer, AppendItem, Counters, Item, OpItem, deliver
+from im_service.storage.queue import AckItem, Answer, AppendItem, Counters, Item, OpItem, deliver, highest
 
 _ATTEMPTS = 6  # of a transaction that met another process
 _PAUSE_S = 0.02  # longest first pause before the next one, doubled each time
@@ -87,9 +87,9 @@ class Writer:
         return [(item, reason) for item in items]
 
     async def _attempt(self, conn: asyncpg.Connection, items: list[Item]) -> list[Answer]:
-        for item in items:
-            if isinstance(item, AppendItem):
-                await self._log.intern(conn, item.batch)
+        sends = [item for item in items if isinstance(item, AppendItem)]
+        await self._log.intern(conn, [message for item in sends for message in item.batch])
+        acks = [item for item in items if isinstance(item, AckItem)]
         async with conn.transaction():
             tx = WriteTransaction(conn, self._log, self._base)
             answers: list[Answer] = []
@@ -97,12 +97,14 @@ class Writer:
             for item in items:
                 if isinstance(item, AppendItem):
                     run.append(item)
+                if not isinstance(item, OpItem):
                     continue
                 answers += await self._append(tx, run)
                 run = []
                 answers.append((item, await self._operation(tx, item)))
             answers += await self._append(tx, run)
-        return answers
+            await self._log.ack(conn, highest(acks))
+        return answers + [(item, None) for item in acks]
 
     async def _append(self, tx: WriteTransaction, run: list[AppendItem]) -> list[Answer]:
         if not run:

@@ -42,6 +42,16 @@ _KNOWN = {
 }
 _INBOX = "INSERT INTO inbox (usr, conv, change) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 
+_ACKS = {
+    n: "INSERT INTO device_mark (usr, number, conv, acked_seq)"
+    " SELECT d.usr, d.number, c.id, min(v.column4, c.last_seq)"
+    f" FROM (VALUES {_values(4, n)}) v JOIN account a ON a.name = v.column1"
+    " JOIN device d ON d.usr = a.id AND d.name = v.column2 JOIN conversation c ON c.name = v.column3"
+    " WHERE true ON CONFLICT (usr, number, conv) DO UPDATE SET acked_seq = excluded.acked_seq"
+    " WHERE excluded.acked_seq > device_mark.acked_seq"
+    for n in _SIZES
+}
+
 Key = tuple[int, str]
 Known = dict[Key, tuple[int, bytes, int, int, int]]  # conv, digest, server_id, seq, time_ms
 
@@ -92,6 +102,10 @@ class Appender:
             results = self._write(batch, known, change)
         self._conn.execute("RELEASE log")
         return results
+
+    def ack(self, marks: Sequence[tuple[str, str, str, int]]) -> None:
+        """Raise delivery watermarks: (user, device, conversation, seq), each key once."""
+        self._chunked(_ACKS, 4, [part for mark in marks for part in mark])
 
     def _write(self, batch: Sequence[NewMessage], known: Known, change: int) -> list[AppendResult]:
         results: list[AppendResult] = []
@@ -162,9 +176,12 @@ class Appender:
             "SELECT id, last_seq, last_time_ms FROM conversation WHERE name = ?", (name,)
         ).fetchone()
         if name.startswith("g/"):
-            alive = found and self._conn.execute(
-                "SELECT 1 FROM chat_group WHERE conv = ? AND dismissed_ms = 0", (found[0],)
-            ).fetchone()
+            alive = (
+                found
+                and self._conn.execute(
+                    "SELECT 1 FROM chat_group WHERE conv = ? AND dismissed_ms = 0", (found[0],)
+                ).fetchone()
+            )
             if not alive:
                 return
         if found is None:

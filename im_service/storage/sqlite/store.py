@@ -9,12 +9,11 @@ from typing import Any, TypeVar
 
 import apsw
 
-from im_service.storage.base import Done
 from im_service.storage.errors import StoreUnavailable
 from im_service.storage.facade import Facade
 from im_service.storage.ops.tx import Op
-from im_service.storage.queue import AppendItem, OpItem
-from im_service.storage.records import NewMessage
+from im_service.storage.queue import AckItem, AppendItem, OpItem
+from im_service.storage.records import Done, Mark, NewMessage
 from im_service.storage.sqlite import connection, runner
 from im_service.storage.sqlite.checkpoint import Checkpointer
 from im_service.storage.sqlite.writer import Writer
@@ -104,6 +103,11 @@ class SqliteStore(Facade):
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._open_writer().put(OpItem(make, future, weight))
         return await future
+
+    async def ack(self, user: str, device: str, marks: Sequence[Mark]) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._open_writer().put(AckItem(user, device, marks, future))
+        await future
 
     async def _read(self, op: Op[T]) -> T:
         if self._pool is None:

@@ -9,7 +9,7 @@ from typing import Any
 import apsw
 
 from im_service.storage.errors import StoreError, StoreUnavailable
-from im_service.storage.queue import Answer, AppendItem, Counters, Item, OpItem, deliver
+from im_service.storage.queue import AckItem, Answer, AppendItem, Counters, Item, OpItem, deliver, highest
 from im_service.storage.sqlite.connection import unavailable
 from im_service.storage.sqlite.runner import WriteTransaction
 
@@ -100,17 +100,23 @@ class Writer:
         return [(item, reason) for item in items]
 
     def _execute(self, items: list[Item]) -> list[Answer]:
-        """In queue order; neighbouring batches of messages become one."""
+        """In queue order; neighbouring batches of messages become one, watermarks come last."""
         answers: list[Answer] = []
         run: list[AppendItem] = []
+        acks: list[AckItem] = []
         for item in items:
             if isinstance(item, AppendItem):
                 run.append(item)
                 continue
+            if isinstance(item, AckItem):
+                acks.append(item)
+                continue
             answers += self._append(run)
             run = []
             answers.append((item, self._operation(item)))
-        return answers + self._append(run)
+        answers += self._append(run)
+        self._tx.log.ack(highest(acks))
+        return answers + [(item, None) for item in acks]
 
     def _append(self, run: list[AppendItem]) -> list[Answer]:
         if not run:
