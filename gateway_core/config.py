@@ -22,7 +22,7 @@ class GatewayConfig:
     auth_timeout_s: int = 10  # accept -> authenticated, absolute; then closed
     handshake_budget_us: int = 3000  # of one tick; the rest wait in a queue
     handshake_queue: int = 8192  # beyond: REJECT OVERLOADED
-    ephemerals: int = 256  # key pairs made ahead in idle ticks
+    ephemerals: int = 1024  # key pairs made ahead in idle ticks, 64 bytes each
 
     # addresses; 0 = no limit. Generous: carriers put thousands behind one address
     ip_connections: int = 20_000  # beyond: closed at accept
@@ -56,7 +56,7 @@ class GatewayConfig:
     flush_messages: int = 64  # most messages of one batch
     flush_bytes: int = 16_000  # most bytes of one batch
     flush_max_delay_ms: float = 20.0  # longest rest of a hot topic between two batches
-    sweep_budget_us: int = 3_000  # of one tick
+    sweep_budget_us: int = 2_000  # of one tick, for sweeps and again for flushes
     topic_pending: int = 4_096  # messages waiting in one topic; events beyond are dropped, MSG stops the commands
 
     # keys
@@ -66,7 +66,7 @@ class GatewayConfig:
     # crossing threads
     mailbox: int = 16_384  # commands, power of two
     mailbox_wait_ms: int = 1_000  # then MailboxFull
-    event_ring: int = 8_192  # events, power of two; when full, sockets are not read
+    event_ring: int = 4_096  # events, power of two; when full, sockets are not read
     announce_topics: bool = False  # EV_TOPIC for first and last local members
 
     relay_prefix: str = ""  # SENDs to targets that start so are published inside the core; "" = off

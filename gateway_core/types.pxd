@@ -50,8 +50,7 @@ cdef enum:  # ConnFlag
     F_SPECIAL = 16  # young in, or excluded from, some batch: sweeps look closer
     F_SOFT = 32  # above the soft limit
     F_PROXIED = 64  # PROXY header read
-    F_HALF = 128  # peer shut down its side; close when flushed
-    F_LOST = 256  # the transport is gone, nothing more can be written
+    F_LOST = 128  # the transport is gone, nothing more can be written
 
 cdef enum:  # Class
     MUST = 0  # MSG, answers: never dropped, hard limit closes

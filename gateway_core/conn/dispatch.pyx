@@ -102,7 +102,9 @@ LAYOUT = layout_mark()
 
 cdef enum:
     PROXY_FIRST = 0x0D  # first byte of the version 2 signature
-    KEEP_PREAUTH = 900  # bytes kept of an unauthenticated peer: with its PreAuth and socket state below 1 KiB
+    # Bytes of an unfinished message kept before login. With Conn and PreAuth below 1 KiB while no handshake was
+    # paid for; an AUTH record may be PREAUTH_MAX_RECORD.
+    KEEP_FIRST = 800
     RECORD_MAX = 65535
 
 
@@ -303,7 +305,7 @@ cdef void _feed(Loop* loop, Conn* c, uint8_t* p, size_t n) noexcept nogil:
         at += <size_t>used
         if c.state >= CLOSING:
             return
-    if c.state < LIVE and n - at > KEEP_PREAUTH + 130:
+    if c.state < LIVE and n - at > <size_t>(KEEP_FIRST if c.state < SHAKEN else PREAUTH_MAX_RECORD):
         doom_quiet(loop, c, R_PREAUTH_TOO_BIG, 0)
     elif in_keep(loop, c, p + at, n - at) < 0:
         doom_quiet(loop, c, R_MEMORY, 0)

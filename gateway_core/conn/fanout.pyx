@@ -12,6 +12,7 @@ from gateway_core.leaf.mailbox cimport mail_push
 from gateway_core.leaf.shared_buf cimport buf_packed, buf_raw, buf_ref, buf_unref
 from gateway_core.leaf.stats cimport (
     L_BATCHES,
+    N_COMPRESSED,
     N_DROP_BUDGET_HIGH,
     N_DROP_BUDGET_NORMAL,
     N_DROP_PENDING_HIGH,
@@ -293,7 +294,10 @@ cdef SharedBuf* _packed(Loop* loop, Batch* batch) noexcept nogil:
             if differs:
                 batch.packed = _join_parts(forms, batch.n, batch.plain.cls)
             free(forms)
-    return batch.packed if batch.packed != NULL else batch.plain
+    if batch.packed == NULL:
+        return batch.plain
+    stat_add(loop, N_COMPRESSED, 1)
+    return batch.packed
 
 
 cdef void _deliver_parts(Loop* loop, Batch* batch, Conn* c, uint64_t since, uint64_t id) noexcept nogil:

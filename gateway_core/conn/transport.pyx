@@ -14,6 +14,7 @@ from gateway_core.leaf.conn_table cimport set_state
 from gateway_core.leaf.shared_buf cimport buf_frame, buf_packed, buf_unref
 from gateway_core.leaf.stats cimport (
     N_BYTES_OUT,
+    N_COMPRESSED,
     N_FLUSHES,
     N_FRAMES_OUT,
     N_PARTIAL_WRITES,
@@ -216,7 +217,10 @@ cdef ptrdiff_t _gather(Loop* loop, Conn* c, uint32_t* frames) noexcept nogil:
     while b != NULL and (total == 0 or total + b.size <= FLUSH_BYTES):
         n = 0
         while b != NULL and (n == 0 or n + b.size <= RECORD_PLAIN) and (total + n == 0 or total + n + b.size <= FLUSH_BYTES):
-            form = buf_packed(b, loop.compressor) if c.flags & F_ZSTD else b
+            form = b
+            if c.flags & F_ZSTD:
+                form = buf_packed(b, loop.compressor)
+                stat_add(loop, N_COMPRESSED, form != b)
             memcpy(at + 2 + n, buf_data(form), form.size)
             n += form.size
             frames[0] += b.frames

@@ -12,6 +12,7 @@ from gateway_core.conn.users cimport user_find
 from gateway_core.conn.transport cimport enqueue
 from gateway_core.includes.atomics cimport qw_store32
 from gateway_core.includes.cpu cimport qw_cycles, qw_hash
+from gateway_core.includes.sys cimport qw_clock_ns
 from gateway_core.leaf.conn_table cimport conn_find
 from gateway_core.leaf.mailbox cimport mail_pop
 from gateway_core.leaf.shared_buf cimport buf_frame, buf_unref
@@ -57,7 +58,8 @@ from gateway_core.types cimport (
 LAYOUT = layout_mark()
 
 cdef enum:
-    BUDGET = 8192  # commands per tick, so that sockets get their turn
+    LOOK = 64  # commands between two looks at the clock
+    BUDGET_NS = 3000000  # of one tick, so that sockets get their turn
 
 
 cdef char* _text(NameBlob* b) noexcept nogil:
@@ -194,9 +196,11 @@ cdef void commands_run(Loop* loop) noexcept nogil:
     cdef Cmd cmd
     cdef uint32_t n = 0
     cdef uint64_t t = qw_cycles()
-    while n < BUDGET and not loop.stalled and mail_pop(&loop.mail, &cmd):
+    while not loop.stalled and mail_pop(&loop.mail, &cmd):
         _run(loop, &cmd)
         n += 1
+        if n % LOOK == 0 and qw_clock_ns(0) - loop.now_ns > BUDGET_NS:
+            break
     if n:
         stat_add(loop, N_COMMANDS, n)
         stage_end(loop, S_MAILBOX, t, n)

@@ -74,6 +74,7 @@ cdef class Gateway:
     cdef bint running
     cdef bint draining
     cdef int wait_ms
+    cdef uint32_t threads  # started
     cdef uint64_t cycles0
 
     def __cinit__(self, config, keys, bytes key_set=b""):
@@ -108,11 +109,11 @@ cdef class Gateway:
         cdef uint32_t i
         memset(&cmd, 0, sizeof(cmd))
         cmd.kind = CMD_STOP
-        for i in range(self.engine.n_loops):
+        for i in range(self.threads):
             while not give(self.engine, <int>i, &cmd, 1000):
                 pass
         with nogil:
-            for i in range(self.engine.n_loops):
+            for i in range(self.threads):
                 pthread_join(self.engine.loops[i].thread, NULL)
         for i in range(self.engine.n_loops):
             loop_free(&self.engine.loops[i])
@@ -166,12 +167,15 @@ cdef class Gateway:
             raise
         self.draining = False
         self.cycles0 = qw_cycles()
+        self.threads = 0
         self.running = True
         self.set_policy(0, self.config.ping_interval_s, b"")
         for i in range(self.engine.n_loops):
             name = b"qw-loop-%d" % i
             if qw_thread_start(&self.engine.loops[i].thread, loop_main, &self.engine.loops[i], name):
+                self._halt()
                 raise OSError("cannot start a thread")
+            self.threads = i + 1
 
     def stop(self, double timeout_s=0.0):
         """Ends all connections (those draining get timeout_s to leave by themselves) and joins the threads.

@@ -83,6 +83,7 @@ cdef enum:
     SLEEP_MS = 100  # longest sleep: deadlines have a second's grain
     SCAN_SLOTS = 262144  # looked at per tick: 25-40 us
     EXPIRED_ROOM = 4096
+    LOOK = 32  # flushes between two looks at the clock
     KEPT_MAX = 70000  # a partial record and its length, before the bytes of a read
     FILL = 4  # ephemeral keys made in one idle tick, ~30 us each
 
@@ -248,9 +249,16 @@ cdef void _deadlines(Loop* loop) noexcept nogil:
 
 
 cdef void _flush(Loop* loop) noexcept nogil:
-    cdef uint32_t i, n = loop.dirty.len
+    cdef uint32_t i, n = 0, end = loop.dirty.len
+    cdef uint64_t until = 0
     cdef Conn* c
-    for i in range(n):
+    for i in range(end):
+        if i % LOOK == LOOK - 1:
+            if until == 0:
+                until = qw_clock_ns(0) + <uint64_t>loop.set.sweep_budget_us * 1000
+            elif qw_clock_ns(0) >= until:
+                break
+        n = i + 1
         c = &loop.conns[loop.dirty.at[i]]
         c.flags &= <uint16_t>~<unsigned int>F_DIRTY
         if c.state == FREE or c.state == DOOMED or c.flags & F_BLOCKED:
@@ -258,7 +266,7 @@ cdef void _flush(Loop* loop) noexcept nogil:
         flush_conn(loop, c)
         if c.state == CLOSING:
             finish(loop, c)
-    # connections with more to send than one flush takes have queued themselves again
+    # left: those whose turn did not come, and those with more to send than one flush takes
     loop.dirty.len -= n
     if loop.dirty.len:
         memmove(loop.dirty.at, loop.dirty.at + n, loop.dirty.len * sizeof(uint32_t))
@@ -289,6 +297,7 @@ cdef void* loop_main(void* arg) noexcept nogil:
         listener_resume(loop)
         ready = _poll(loop, _timeout(loop))
         shake_waiting(loop)
+        events_notify(loop)  # Python works while this thread writes
         _deadlines(loop)
         drain_step(loop)
         fanout_work(loop)
