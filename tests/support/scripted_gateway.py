@@ -213,6 +213,9 @@ class ScriptedGateway:
 
     def send(self, peer: Peer, request: int, target: str, payload: list[Any]) -> None:
         client_id = payload[0]
+        if target.startswith("r/") and target not in peer.rooms:
+            peer.say(frame(9, uv(request) + uv(13001) + pack(["not in the room"])))
+            return
         if target.startswith("r/"):
             self._server_id += 1
             message = [target, 0, self._server_id, 1, peer.user, client_id, *payload[1:3], None, None, 0]

@@ -179,8 +179,7 @@ class Engine:
         position.key_set = self._dialer.key_set_text
         self.outbox.online(link)
         self._online.set()
-        for room in list(self.rooms.values()):
-            self._spawn(self._rejoin(room))
+        self._rejoin_all()
         self._spawn(self._catch_up())
 
     def on_offline(self) -> None:
@@ -210,6 +209,8 @@ class Engine:
         elif kind == EventKind.SYNC:
             conversation, last_seq = decode(payload)
             self.feed.hinted(conversation, last_seq)
+            if conversation is None:  # the service lost track, perhaps of rooms too
+                self._rejoin_all()
         elif kind == EventKind.NOTICE:
             name, data = decode(payload)
             self.notices.arrived(Notice(str(name), data))
@@ -220,14 +221,24 @@ class Engine:
         with contextlib.suppress(ConnectionClosed, RequestError, asyncio.CancelledError):
             await self.feed.catch_up()
 
+    def _rejoin_all(self) -> None:
+        for room in list(self.rooms.values()):
+            self._spawn(self._rejoin(room))
+
     async def _rejoin(self, room: Room) -> None:
         try:
-            room.joined(decode(await self.call("room.join", {"room": room.name})))
+            await self.rejoin(room)
+        except RequestTimeout:
+            pass  # sending, or the next login, joins again
         except RequestError as refused:
-            self.rooms.pop(room.name, None)
-            room.ended(refused)
+            if self.rooms.pop(room.name, None) is not None:
+                room.ended(refused)
         except ConnectionClosed:
             pass  # the next login joins again
+
+    async def rejoin(self, room: Room) -> None:
+        """Enter a room (again). Raises what `call` raises."""
+        room.joined(decode(await self.call("room.join", {"room": room.name})))
 
     # requests
 

@@ -30,6 +30,7 @@ from qianwan.protocol.wire import State, Wire
 from qianwan.transport import Address, Stream, open_stream
 
 _EVENT, _MSG, _ROOM = int(FrameType.EVENT), int(FrameType.MSG), int(EventKind.ROOM_MESSAGE)
+_SYNC = bytes((EventKind.SYNC,))
 _CACHE_SIZE = 4096
 _JOIN_REQUEST = 1
 
@@ -98,7 +99,7 @@ class _Member:
                 elif kind == _MSG:
                     self.received += 1
                     swarm.count += 1
-                elif kind != _EVENT:
+                elif kind != _EVENT or body[:1] == _SYNC:
                     self._take(kind, body)
         except QianwanError as error:
             self._end(ConnectionClosed(0, str(error)))
@@ -122,13 +123,12 @@ class _Member:
 
     def _take(self, kind: int, body: bytes) -> None:
         if kind == FrameType.AUTH_OK:
-            if self.swarm.room:
-                call = messages.request_body(
-                    _JOIN_REQUEST, "room.join", messages.encode({"room": self.swarm.room})
-                )
-                self.say(FrameType.CALL, call)
-            else:
+            if not self._join():
                 self._is_ready()
+        elif kind == _EVENT:
+            conversation, _ = messages.decode(body[1:])
+            if conversation is None:
+                self._join()
         elif kind == FrameType.RETURN:
             answer = messages.parse_answer(body)
             if answer.request == _JOIN_REQUEST and answer.code:
@@ -138,6 +138,12 @@ class _Member:
             self.say(FrameType.ACK)
         elif kind == FrameType.CLOSE:
             self._end(messages.parse_close(body))
+
+    def _join(self) -> bool:
+        if self.swarm.room:
+            args = messages.encode({"room": self.swarm.room})
+            self.say(FrameType.CALL, messages.request_body(_JOIN_REQUEST, "room.join", args))
+        return bool(self.swarm.room)
 
     def _is_ready(self) -> None:
         if self.ready is not None and not self.ready.done():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from qianwan.api.room import RoomCalls
+from qianwan.errors import NotInRoom
 from qianwan.inbox import RecentIds
 from qianwan.models import Ack, Content, Message, Options, message_from
 
@@ -45,10 +47,20 @@ class Room(RoomCalls):
         ext: str | None = None,
         client_id: str | None = None,
     ) -> Ack:
-        """Say something in the room; `seq` of the answer is 0. Raises RequestError."""
-        return await self._client.send_to(
-            f"r/{self.name}", content, options=options, ext=ext, client_id=client_id
-        )
+        """Say something in the room; `seq` of the answer is 0. Raises RequestError.
+
+        A service that forgot who is in the room (it may after a restart) is told again, and the message
+        repeated once.
+        """
+        name = client_id or secrets.token_hex(12)
+        target = f"r/{self.name}"
+        try:
+            return await self._client.send_to(target, content, options=options, ext=ext, client_id=name)
+        except NotInRoom:
+            if self._left:
+                raise
+            await self._client.engine.rejoin(self)
+            return await self._client.send_to(target, content, options=options, ext=ext, client_id=name)
 
     async def leave(self) -> None:
         await self._client.leave_room(self.name)

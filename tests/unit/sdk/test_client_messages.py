@@ -15,9 +15,10 @@ from qianwan import (
     RequestError,
     State,
 )
-from qianwan.errors import NotFound, RequestTimeout
+from qianwan.errors import NotFound, NotInRoom, RequestTimeout
 
-from tests.support.scripted_gateway import ScriptedGateway
+from tests.support.qw1_responder import frame
+from tests.support.scripted_gateway import ScriptedGateway, pack
 from tests.support.sdk_client import client, take, until
 
 
@@ -184,3 +185,18 @@ async def test_a_conversation_that_is_no_longer_mine_holds_up_nobody(monkeypatch
         gateway.deliver("bob", gateway.store("g/left", "carol", "gone"))
         gateway.deliver("bob", gateway.store("s/alice:bob", "alice", "still here"))
         assert await take(bob, 2) in (["still here", "gone"], ["gone", "still here"])
+
+
+async def test_a_service_that_forgot_the_room_is_told_again() -> None:
+    async with ScriptedGateway() as gateway, client(gateway) as alice:
+        room = await alice.join_room("lobby")
+        peer = next(iter(gateway.peers))
+        peer.rooms.clear()
+        assert (await room.send("still here")).seq == 0
+        assert (await anext(room)).text == "still here"
+        peer.rooms.clear()
+        peer.say(frame(7, b"\x03" + pack([None, 0])))
+        await until(lambda: peer.rooms)
+        await room.leave()
+        with pytest.raises(NotInRoom):
+            await room.send("gone")
