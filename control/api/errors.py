@@ -10,10 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from control.logs import get_logger
 from im_service.errors import Code, ImError
-
-log = get_logger("api")
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_BASE = "urn:qianwan:problem:"
@@ -136,7 +133,7 @@ def install(app: FastAPI) -> None:
         title = TITLES.get(error.status_code, "Error").lower().replace(" ", "-")
         return problem(error.status_code, title, str(error.detail), error.headers)
 
+    # Starlette raises the error again after this answer, so the HTTP server logs it with its traceback.
     @app.exception_handler(Exception)
     async def on_failure(request: Request, error: Exception) -> JSONResponse:
-        log.exception("request failed", path=request.url.path, exc_info=error)
         return problem(500, "internal", "the request could not be handled", code=int(Code.INTERNAL))

@@ -8,6 +8,7 @@ for good (messages) is so by `client_id` in the store.
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -19,7 +20,7 @@ from fastapi.responses import Response
 from control.api.errors import Problem
 
 HEADER = "Idempotency-Key"
-MAX_KEY_CHARS = 255
+KEY = re.compile(r"[!-~]{1,255}")
 
 
 @dataclass
@@ -84,8 +85,8 @@ async def replayable(
     name = request.headers.get(HEADER)
     if name is None:
         return await handle()
-    if not 1 <= len(name) <= MAX_KEY_CHARS or not name.isprintable():
-        raise Problem(422, "invalid", f"{HEADER} must be 1 to {MAX_KEY_CHARS} printable characters")
+    if not KEY.fullmatch(name):
+        raise Problem(422, "invalid", f"{HEADER} must match {KEY.pattern}")
     key = (owner, request.method, request.url.path, name)
     digest = hashlib.blake2b(await request.body(), digest_size=16).digest()
     known = cache.begin(key, digest)

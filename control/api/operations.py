@@ -22,11 +22,12 @@ from fastapi.responses import Response
 import im_service
 from control.api.deps import ImDep, require
 from control.api.errors import STATUS, Problem
-from control.api.idempotency import HEADER, replayable
+from control.api.idempotency import HEADER, KEY, replayable
 from control.api.schemas.common import problems
 from control.auth.tokens import ID
 from im_service.errors import Code
 
+IDS = frozenset({"user", "sender", "group", "room"})
 REF = "#/components/schemas/{name}"
 _PLACEHOLDER = re.compile(r"{(\w+)}")
 _ID = {"type": "string", "pattern": f"^{ID.pattern}$"}
@@ -155,6 +156,8 @@ async def _arguments(request: Request, args: type[msgspec.Struct], reads_body: b
             given = msgspec.json.decode(body) if body else {}
         except msgspec.DecodeError as error:
             raise Problem(400, "malformed", f"the body is not JSON: {error}", code=400) from None
+        if not _is_unicode(given):
+            raise Problem(422, "invalid", "a text holds half of a surrogate pair", code=int(Code.INVALID))
         if not isinstance(given, dict):
             raise Problem(422, "invalid", "the body must be an object", code=int(Code.INVALID))
         if request.query_params:
@@ -163,12 +166,26 @@ async def _arguments(request: Request, args: type[msgspec.Struct], reads_body: b
         given = _query(request, args)
     if twice := set(given) & set(request.path_params):
         raise Problem(422, "invalid", f"{', '.join(sorted(twice))}: named in the path already")
+    for name, value in request.path_params.items():
+        if not ID.fullmatch(value):
+            raise Problem(422, "invalid", f"{name} must match {ID.pattern}", code=int(Code.INVALID))
     types = _types(args)
     in_path = {
         name: _converted(name, value, types[name]) if name in types else value
         for name, value in request.path_params.items()
     }
     return {**given, **in_path}
+
+
+def _is_unicode(value: Any) -> bool:
+    """JSON can write lone surrogates, which are no characters: nothing behind this point could encode
+    them.
+    """
+    try:
+        msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _query(request: Request, args: type[msgspec.Struct]) -> dict[str, Any]:
@@ -243,7 +260,10 @@ def _describe(operation: Operation, declared: Declared) -> dict[str, Any]:
     in_path = _PLACEHOLDER.findall(operation.path)
     schema = msgspec.json.schema(declared.args, ref_template=REF)
     struct = schema["$defs"][declared.args.__name__] if "$defs" in schema else schema
-    properties: dict[str, Any] = struct.get("properties", {})
+    properties: dict[str, Any] = {
+        name: _ID if name in IDS and shape.get("type") == "string" and "default" not in shape else shape
+        for name, shape in struct.get("properties", {}).items()
+    }
     required = list(struct.get("required", []))
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": _in_path(properties.get(name, _ID))}
@@ -265,7 +285,7 @@ def _describe(operation: Operation, declared: Declared) -> dict[str, Any]:
                 "name": HEADER,
                 "in": "header",
                 "required": False,
-                "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+                "schema": {"type": "string", "pattern": f"^{KEY.pattern}$"},
             }
         )
     body: dict[str, Any] = {"type": "object", "properties": rest, "additionalProperties": False}

@@ -178,7 +178,6 @@ class Supervisor:
         gc.freeze()
         for child in self._children:
             self._start(child)
-        log.info("workers started", workers=len(self._workers))
         while any(child.pid for child in self._children):
             info = signal.sigtimedwait(WATCHED, self._next_s())
             if info is not None and info.si_signo != signal.SIGCHLD:
@@ -211,6 +210,7 @@ class Supervisor:
         child.pid = pid
         child.again_at = None
         self._tell(child)
+        log.info("child started", child=child.name, pid=pid, restarts=child.restarts)
 
     def _tell(self, child: Child) -> None:
         if child in self._workers:
@@ -253,7 +253,6 @@ class Supervisor:
             if child.again_at is not None and now >= child.again_at:
                 child.restarts += 1
                 self._start(child)
-                log.warning("child was started again", child=child.name, pid=child.pid)
 
     def _next_s(self) -> float:
         if self._stop_by is not None:

@@ -17,7 +17,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         yield running
 
 
-@pytest.fixture()
+@pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[ServerProcess]:
     """A server of one's own, not started."""
     own = ServerProcess(tmp_path / "data")

@@ -7,6 +7,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis import Case, GenerationMode
 from schemathesis.schemas import BaseSchema
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from control.api.table import OPERATIONS
 from tests.support.server_process import ServerProcess
@@ -17,6 +18,13 @@ ROUTES = [("/v1" + operation.path, operation.http) for operation in OPERATIONS] 
     ("/livez", "GET"),
     ("/readyz", "GET"),
     ("/startupz", "GET"),
+]
+# A route without parameters knows no wrong request.
+CASES = [
+    (path, http, mode)
+    for path, http in ROUTES
+    for mode in GenerationMode
+    if mode is GenerationMode.POSITIVE or path.startswith("/v1")
 ]
 
 
@@ -30,8 +38,9 @@ def test_the_document_names_exactly_these_routes(schema: BaseSchema) -> None:
     assert {(operation.path, operation.method.upper()) for operation in named} == set(ROUTES)
 
 
-@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.name.lower())
-@pytest.mark.parametrize(("path", "http"), ROUTES, ids=[f"{http} {path}" for path, http in ROUTES])
+@pytest.mark.parametrize(
+    ("path", "http", "mode"), CASES, ids=lambda value: str(getattr(value, "name", value))
+)
 def test_answers_fit_the_document(
     schema: BaseSchema, server: ServerProcess, path: str, http: str, mode: GenerationMode
 ) -> None:
@@ -41,6 +50,8 @@ def test_answers_fit_the_document(
     @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
     @given(case=operation.as_strategy(generation_mode=mode))
     def check(case: Case) -> None:
-        case.call_and_validate(headers=headers)
+        # The service's rules go beyond shapes (contradictory options, unknown targets): 422 for them is
+        # right.
+        case.call_and_validate(headers=headers, excluded_checks=[positive_data_acceptance])
 
     check()

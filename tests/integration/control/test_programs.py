@@ -27,12 +27,25 @@ def program(*words: str, **environment: str) -> subprocess.CompletedProcess[str]
 def test_help_lists_every_command() -> None:
     shown = program("--help")
     assert shown.returncode == 0
-    for command in "serve token config doctor keys api-key store chat demo bench top".split():
+    for command in [
+        "serve",
+        "token",
+        "config",
+        "doctor",
+        "keys",
+        "api-key",
+        "store",
+        "chat",
+        "demo",
+        "bench",
+        "top",
+    ]:
         assert f" {command} " in shown.stdout
 
 
 def test_the_program_imports_no_engine_until_it_runs() -> None:
-    code = "import sys, control.cli; print([m for m in ('fastapi', 'nats', 'apsw', 'gateway_core') if m in sys.modules])"
+    engines = ("fastapi", "nats", "apsw", "gateway_core")
+    code = f"import sys, control.cli; print([name for name in {engines} if name in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
 
@@ -40,9 +53,7 @@ def test_the_program_imports_no_engine_until_it_runs() -> None:
 def test_config_check_shows_each_value_and_its_source(tmp_path: Path) -> None:
     config = tmp_path / "q.toml"
     config.write_text('[gateway]\nloops = 2\n[bus]\nnats_token = "fjord-ember-91"\n')
-    shown = program(
-        "config", "check", "--config", str(config), "--json", QIANWAN_LOG__LEVEL="debug"
-    )
+    shown = program("config", "check", "--config", str(config), "--json", QIANWAN_LOG__LEVEL="debug")
     assert shown.returncode == 0, shown.stderr
     values = json.loads(shown.stdout)
     assert values["gateway.loops"] == {"value": 2, "source": str(config)}

@@ -1,4 +1,6 @@
-"""`qianwan serve` as a process: start, health, drain, a second signal, kill -9, and settings that cannot work."""
+"""`qianwan serve` as a process: start, health, drain, a second signal, kill -9, and settings that cannot
+work.
+"""
 
 from __future__ import annotations
 
@@ -157,7 +159,7 @@ def test_settings_that_cannot_work_end_the_start_with_the_reason(
     fresh: ServerProcess, settings: dict[str, object], expected: str
 ) -> None:
     fresh.settings = settings
-    with pytest.raises(ServerFailed, match="left with [23]"):
+    with pytest.raises(ServerFailed, match=r"left with [23]"):
         fresh.start()
     assert expected in fresh.log()
 

@@ -35,7 +35,11 @@ class Cluster:
             return ServerProcess(folder / "data", settings | {"server.node_id": number}, roles)
 
         return cls(
-            nats, folder, process(1, "im"), [process(2, "gateway"), process(3, "gateway")], process(4, "control")
+            nats,
+            folder,
+            process(1, "im"),
+            [process(2, "gateway"), process(3, "gateway")],
+            process(4, "control"),
         )
 
     @property
@@ -68,7 +72,7 @@ class Cluster:
         )
 
 
-@pytest.fixture()
+@pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     made = Cluster.make(tmp_path, NatsProcess(tmp_path))
     try:
@@ -144,7 +148,9 @@ async def test_users_and_rooms_span_gateways_and_survive_deaths(cluster: Cluster
         )
         await asyncio.to_thread(cluster.gateways[1].kill)
         await asyncio.to_thread(
-            cluster.control.wait_for, lambda: cluster.lbs("x") == [cluster.gateways[0].gateway_port], "one gateway"
+            cluster.control.wait_for,
+            lambda: cluster.lbs("x") == [cluster.gateways[0].gateway_port],
+            "one gateway",
         )
         await asyncio.to_thread(
             cluster.im.wait_for, lambda: cluster.im.metrics()["qianwan_routes"] == 0, "routes buried"
