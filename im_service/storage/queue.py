@@ -64,6 +64,8 @@ Item = AppendItem | OpItem | AckItem
 Answer = tuple[Item, Any]
 
 
+_HIGHEST_SEQ = 1 << 62  # a client may claim any number
+
 AckKey = tuple[str, str, str]  # user, device, conversation
 
 
@@ -73,7 +75,7 @@ def highest(acks: Sequence[AckItem]) -> list[tuple[str, str, str, int]]:
     for item in acks:
         for conversation, seq in item.marks:
             key = (item.user, item.device, conversation)
-            top[key] = max(seq, top.get(key, 0))
+            top[key] = max(min(seq, _HIGHEST_SEQ), top.get(key, 0))
     return [(*key, seq) for key, seq in sorted(top.items())]
 
 

@@ -81,7 +81,10 @@ class Writer:
                 reason = unavailable(error)
                 break
             except Exception as error:
-                reason = error
+                reason = StoreError(f"PostgreSQL: {error}") if isinstance(error, asyncpg.DataError) else error
+                if len(items) > 1:
+                    # Something in here cannot be stored: each item alone, so that only the culprit fails.
+                    return [answer for item in items for answer in await self._commit([item])]
                 break
         self.counters.failed_commits += 1
         return [(item, reason) for item in items]

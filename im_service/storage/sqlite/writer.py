@@ -13,6 +13,8 @@ from im_service.storage.queue import AckItem, Answer, AppendItem, Counters, Item
 from im_service.storage.sqlite.connection import unavailable
 from im_service.storage.sqlite.runner import WriteTransaction
 
+_BAD_VALUE = (apsw.TooBigError, apsw.MismatchError, apsw.RangeError, apsw.ConstraintError, apsw.SQLError)
+
 
 class Writer:
     """Group commit. `max_commit` bounds one transaction, `max_queued` what waits (messages, operations)."""
@@ -84,12 +86,19 @@ class Writer:
             self._tx.begin()
             answers = self._execute(items)
             self._tx.commit()
+        except _BAD_VALUE as error:
+            return self._apart(items, error)
         except apsw.Error as error:
             return self._failed(items, unavailable(self._path, error))
         except Exception as error:
-            return self._failed(items, error)
+            return self._apart(items, error)
         self.counters.commits += 1
         return answers
+
+    def _apart(self, items: list[Item], error: Exception) -> list[Answer]:
+        """Something in here cannot be stored: each item alone, so that only the culprit fails."""
+        failed = self._failed(items, error)
+        return failed if len(items) == 1 else [answer for item in items for answer in self._commit([item])]
 
     def _failed(self, items: list[Item], reason: Exception) -> list[Answer]:
         self.counters.failed_commits += 1

@@ -12,7 +12,7 @@ import pytest
 from im_service.storage.base import Store
 from im_service.storage.errors import StoreUnavailable
 from im_service.storage.postgres import PostgresStore
-from im_service.storage.records import AppendResult, AppendStatus
+from im_service.storage.records import AppendResult, AppendStatus, Mark
 from im_service.storage.sqlite import SqliteStore
 from tests.support.store_kit import EVERYTHING, Kit, append, everything, message, send
 
@@ -143,3 +143,17 @@ async def test_a_caller_that_gave_up_harms_nobody(store: Store) -> None:
         await task
     assert (await store.set_profile("b", b"info", 1)).rev == 1
     assert [p.user for p in await store.profiles(["a", "b"])] == ["a", "b"]
+
+
+async def test_a_value_that_cannot_be_stored_fails_alone(store: Store) -> None:
+    """Numbers beyond 63 bits from one caller; everybody else in the same commit is served."""
+    await store.login("b", "phone", 1, 1, b"", 1)
+    good = [asyncio.create_task(send(store, "s/a:b", "a", str(number))) for number in range(3)]
+    bad = asyncio.create_task(send(store, "s/a:b", "a", "bad", time_ms=1 << 70))
+    marks = asyncio.create_task(store.ack("b", "phone", [Mark("s/a:b", 1 << 70)]))
+    profile = asyncio.create_task(store.set_profile("a", b"info", 1 << 70))
+    fine = asyncio.create_task(store.set_profile("c", b"info", 1))
+    answers = await asyncio.gather(*good, bad, marks, profile, fine, return_exceptions=True)
+    assert [isinstance(answer, Exception) for answer in answers] == [False] * 3 + [True, False, True, False]
+    assert [m.client_id for m in await everything(store, "b", "s/a:b")] == ["0", "1", "2"]
+    assert await store.profiles(["a"]) == []
