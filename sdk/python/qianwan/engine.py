@@ -7,16 +7,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
-
 from qianwan.constants import EventKind, FrameType, RequestCode
 from qianwan.dial import Dialer, DialSettings
-from qianwan.errors import ClientClosed, ConnectFailed, ConnectionClosed, RequestError, RequestTimeout
+from qianwan.errors import (
+    ClientClosed,
+    ConnectFailed,
+    ConnectionClosed,
+    ProtocolError,
+    RequestError,
+    RequestTimeout,
+)
 from qianwan.feed import Feed
 from qianwan.link import Link
 from qianwan.models import Message, Notice, decode_message
@@ -30,6 +36,7 @@ from qianwan.store import CursorStore
 from qianwan.supervisor import State, StateChange, Supervisor
 
 TokenSource = str | Callable[[], Awaitable[str]]
+log = logging.getLogger("qianwan")
 TICK_S = 1.0
 REPEATABLE = frozenset({"time", "sync", "pull", "ack", "read", "room.join", "room.leave"})
 """methods that may be sent twice without harm, so a lost connection repeats them"""
@@ -161,6 +168,7 @@ class Engine:
         while True:
             await asyncio.sleep(TICK_S)
             self.outbox.overdue()
+            self.feed.persist()
             if self._link is not None:
                 with contextlib.suppress(ConnectionClosed, RequestError):
                     await self.feed.acknowledge()
@@ -200,22 +208,29 @@ class Engine:
         self.policy = policy
 
     def on_event(self, kind: int, payload: bytes) -> None:
+        try:
+            self._take_event(kind, payload)
+        except (ProtocolError, ValueError, TypeError) as error:  # events are droppable
+            log.warning("an event of kind %d cannot be read: %s", kind, error)
+
+    def _take_event(self, kind: int, payload: bytes) -> None:
         if kind == EventKind.ROOM_MESSAGE:
-            with contextlib.suppress(msgspec.MsgspecError):  # events are droppable
-                message = decode_message(payload)
-                room = self.rooms.get(message.conversation[2:])
-                if room is not None:
-                    room.arrived(message)
+            message = decode_message(payload)
+            room = self.rooms.get(message.conversation[2:])
+            if room is not None:
+                room.arrived(message)
         elif kind == EventKind.SYNC:
             conversation, last_seq = decode(payload)
-            self.feed.hinted(conversation, last_seq)
             if conversation is None:  # the service lost track, perhaps of rooms too
                 self._rejoin_all()
+            self.feed.hinted(conversation, last_seq or 0)
         elif kind == EventKind.NOTICE:
             name, data = decode(payload)
-            self.notices.arrived(Notice(str(name), data))
+            self.notices.arrived(Notice(str(name), dict(data)))
         elif kind == EventKind.PRESENCE:
-            self.notices.arrived(Notice("presence", {"value": decode(payload)}))
+            user, online, devices = decode(payload)[:3]
+            data = {"user": user, "online": online, "devices": devices}
+            self.notices.arrived(Notice("presence", data))
 
     async def _catch_up(self) -> None:
         with contextlib.suppress(ConnectionClosed, RequestError, asyncio.CancelledError):

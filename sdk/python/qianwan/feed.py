@@ -254,10 +254,7 @@ class Feed:
 
     async def acknowledge(self) -> None:
         """Tell the server how far this device has got; called every second or so."""
-        self._unacked |= self._inbox.moved
-        if self._inbox.moved:
-            self._inbox.moved.clear()
-            self.save()
+        self.persist()
         while self._unacked:
             batch = [self._unacked.pop() for _ in range(min(MAX_ACKS, len(self._unacked)))]
             acks = {
@@ -272,6 +269,13 @@ class Feed:
             except BaseException:
                 self._unacked.update(batch)
                 raise
+
+    def persist(self) -> None:
+        """Write the position down if it has changed."""
+        if self._inbox.moved:
+            self._unacked |= self._inbox.moved
+            self._inbox.moved.clear()
+            self.save()
 
     def save(self) -> None:
         self._position.conversations = self._inbox.snapshot()

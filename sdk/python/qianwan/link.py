@@ -143,11 +143,15 @@ class Link:
         """Say CLOSE and close the stream when it is sent."""
         if self.closed.done():
             return
-        if self._wire.state is State.OPEN and self._stream is not None:
-            self.write(FrameType.CLOSE, messages.close_body(code, text))
-            self.flush()
-            self._stream.close()
+        self._say_close(code, text)
         self._end(ConnectionClosed(code, text))
+
+    def _say_close(self, code: int, text: str = "") -> None:
+        if self._stream is not None:
+            if self._wire.handshake_hash:
+                self._wire.write(FrameType.CLOSE, messages.close_body(code, text))
+                self._stream.write(self._wire.flush(self._loop.time()))
+            self._stream.close()
 
     def abort(self) -> None:
         if self._stream is not None:
@@ -157,6 +161,8 @@ class Link:
     # receiving
 
     def stream_data(self, data: bytes) -> None:
+        if self.closed.done():
+            return
         try:
             frames = self._wire.feed(data)
             if self._wire.state is State.OPEN and not self._handshake.done():
@@ -168,8 +174,7 @@ class Link:
             return
         except ProtocolError as error:
             log.warning("closing the connection: %s", error)
-            if self._beat is not None:
-                self.close(CloseCode.PROTOCOL_ERROR)
+            self._say_close(CloseCode.PROTOCOL_ERROR)
             self._fail(error)
             return
         due = self._wire.received - self._wire.acked
@@ -255,8 +260,6 @@ class Link:
     def _fail(self, error: Exception | None) -> None:
         reason = ConnectionClosed(0, str(error) if error else "the stream ended")
         reason.__cause__ = error
-        if self._stream is not None:
-            self._stream.abort()
         if isinstance(error, QianwanError) and not self._handshake.done():
             self._handshake.set_exception(error)
         self._end(reason)

@@ -8,12 +8,15 @@ stopped comes again.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import tempfile
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
+
+log = logging.getLogger("qianwan")
 
 
 class Position(msgspec.Struct):
@@ -53,7 +56,9 @@ class MemoryCursor:
 
 
 class FileCursor:
-    """One JSON file, replaced atomically."""
+    """One JSON file, replaced atomically. A damaged one counts as missing: the server knows what was
+    acked.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
@@ -62,6 +67,9 @@ class FileCursor:
         try:
             return msgspec.json.decode(self._path.read_bytes(), type=Position)
         except FileNotFoundError:
+            return Position()
+        except msgspec.MsgspecError as error:
+            log.warning("%s is damaged, starting from what the server knows: %s", self._path, error)
             return Position()
 
     def save(self, position: Position) -> None:

@@ -151,3 +151,26 @@ async def test_delays_between_attempts_come_from_the_injected_chance() -> None:
     assert len(delays) == 6
     assert all(delay <= limit for delay, limit in zip(delays, (0.5, 1, 2, 4, 4, 4), strict=True))
     assert len(set(delays)) == 6
+
+
+async def test_events_that_cannot_be_read_harm_nothing() -> None:
+    async with ScriptedGateway() as gateway, client(gateway) as alice:
+        peer = next(iter(gateway.peers))
+        for body in (b"\x01", b"\x01\xc1", b"\x02\x93\x01", b"\x02\x01", b"\x03\x80", b"\x04\xc0", b"\x63?"):
+            peer.say(frame(7, body))
+        peer.say(frame(7, b"\x02\x92\xa5hello\x81\xa1a\x01"))
+        assert await anext(alice.notices()) == ("hello", {"a": 1})
+        assert gateway.logins == 1
+
+
+@pytest.mark.parametrize("garbage", [bytes(40), b"\x00\x05hello", b"frame"])
+async def test_a_server_that_breaks_the_protocol_is_told_and_left_but_not_for_good(garbage: bytes) -> None:
+    async with ScriptedGateway() as gateway, client(gateway) as alice:
+        peer = next(iter(gateway.peers))
+        if garbage == b"frame":
+            peer.say(frame(4, b"a frame for servers"))
+        else:
+            peer.transport.write(len(garbage).to_bytes(2, "big") + garbage)
+        await until(lambda: gateway.logins == 2)
+        assert gateway.goodbyes == [4000]
+        assert (await alice.send("bob", "after that")).seq == 1

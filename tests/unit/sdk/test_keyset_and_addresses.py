@@ -106,3 +106,5 @@ def test_a_position_survives_and_is_replaced_as_a_whole(tmp_path: Path) -> None:
     store.save(Position("alice", 8))
     assert store.load().cursor == 8
     assert os.listdir(tmp_path / "deep") == ["cursor.json"]
+    (tmp_path / "deep" / "cursor.json").write_text("{half")
+    assert store.load() == Position()

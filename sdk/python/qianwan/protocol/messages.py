@@ -42,8 +42,11 @@ class Answer(NamedTuple):
 
     def error(self) -> RequestError:
         """The typed error of an answer whose code is not 0."""
-        value = decode(self.payload)
         text, detail = "", {}
+        try:
+            value = decode(self.payload)
+        except ProtocolError:
+            value = None  # the code alone says enough
         if isinstance(value, list) and value:
             text = str(value[0])
             detail = value[1] if len(value) > 1 and isinstance(value[1], dict) else {}
