@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -43,13 +44,28 @@ def doctor(
 
 @store_app.command()
 def copy(
-    source: Annotated[str, typer.Argument(help="Path of an SQLite store or a postgresql:// URL")],
-    target: Annotated[str, typer.Argument(help="Path of an SQLite store or a postgresql:// URL")],
+    source: Annotated[
+        Path, typer.Argument(help="SQLite store, e.g. qianwan-data/store.sqlite3; stop its server first")
+    ],
+    target: Annotated[
+        str, typer.Argument(help="postgresql:// URL of an empty database, or of a copy begun before")
+    ],
 ) -> None:
-    """Copy a store to another engine: resumable, and checked row by row at the end."""
-    from im_service.storage import copy as store_copy
+    """Copy an SQLite store to PostgreSQL: may be interrupted and run again, and compares every row at the
+    end.
+    """
+    from rich.console import Console
+
+    from im_service.storage.copy import Copied, copy_store
+    from im_service.storage.errors import StoreError
+
+    console = Console()
+
+    def show(step: Copied) -> None:
+        console.print(f"{step.table}: {step.rows:,} rows" + (" done" if step.done else ""), highlight=False)
 
     try:
-        asyncio.run(store_copy.main(source, target))
-    except (OSError, ValueError) as error:
-        raise fail(str(error)) from None
+        rows = asyncio.run(copy_store(source, target, progress=show))
+    except (OSError, ValueError, StoreError) as error:
+        raise fail(f"not copied: {error}") from None
+    console.print(f"copied and compared: {sum(rows.values()):,} rows", highlight=False)

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -55,7 +56,7 @@ def run_demo(messages: int, members: int, broadcasts: int, keep: bool) -> int:
         with _server(folder) as server:
             where = f"HTTP {server.url}, clients {server.listen}"
             console.print(f"[bold]qianwan serve[/] is process {server.pid}: {where}", highlight=False)
-            with asyncio.Runner() as runner:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 rows = runner.run(_scenes(console, server, messages, members, broadcasts))
     except (DemoFailed, AudienceFailed, NoAccess) as error:
         console.print(f"[red]{error}[/]\n[dim]{_tail(folder)}[/]", highlight=False)

@@ -10,6 +10,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
+import uvloop
 from qianwan.light import LightSwarm
 
 from control.cli.access import Access
@@ -107,7 +108,7 @@ def settle(swarm: LightSwarm, part: Part, broadcasts: int) -> Row:
 
 def main() -> None:
     plan = msgspec.json.decode(sys.stdin.buffer.readline(), type=Plan)
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             runner.run(attend(plan))
         except Exception as error:

@@ -1,0 +1,35 @@
+"""The demonstration counts honestly: it ends well here, and would not with a message missing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from control.demo.audience import plans
+from control.demo.tally import Row, account
+from tests.support.server_process import ROOT
+
+
+def test_a_small_demo_loses_and_doubles_nothing() -> None:
+    command = [sys.executable, "-m", "control", "demo"]
+    command += ["--messages", "100", "--members", "60", "--broadcasts", "20"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "nothing lost, nothing doubled" in shown.stdout
+    assert "1,300" in shown.stdout, "60 x 20 room messages and 100 of the users"
+
+
+def test_one_lost_doubled_swapped_or_unacknowledged_message_spoils_the_account() -> None:
+    def row(**wrong: int) -> Row:
+        return Row("room", "aesgcm", "ws", 1, **{"sent": 5, "acked": 5, "delivered": 5, **wrong})
+
+    assert account([row()])[1]
+    for wrong in ({"lost": 1}, {"doubled": 1}, {"swapped": 1}, {"acked": 4}):
+        assert not account([row(), row(**wrong)])[1]
+
+
+def test_members_are_dealt_out_over_every_suite_and_transport() -> None:
+    found = plans("url", "key", 1000, 200, 2)
+    users = [user for plan in found for part in plan.parts for user in part.users]
+    assert len(users) == len(set(users)) == 1000
+    assert all(len(plan.parts) == 6 for plan in found)
