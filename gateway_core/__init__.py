@@ -17,20 +17,24 @@ from __future__ import annotations
 
 import importlib
 
-ROOMS = (
-    "leaf.stats leaf.shared_buf leaf.conn_table leaf.mailbox leaf.events leaf.token_bucket leaf.deadlines"
-    " net.poller net.in_buffer net.out_queue net.listener conn.users conn.topics conn.transport conn.fanout conn.session conn.handshake"
-    " conn.ws_gate conn.dispatch engine.commands engine.loop engine.bridge engine.settings engine.gateway"
-).split()
+ROOMS = {
+    "leaf": ("stats", "shared_buf", "conn_table", "mailbox", "events", "token_bucket", "deadlines"),
+    "net": ("poller", "in_buffer", "out_queue", "listener"),
+    "conn": ("users", "topics", "transport", "fanout", "session", "handshake", "ws_gate", "dispatch"),
+    "engine": ("commands", "loop", "bridge", "settings", "gateway"),
+}
 
 
 def _check_layout() -> None:
     """Rooms compiled against different struct layouts read garbage: refuse to start instead."""
-    marks = {room: importlib.import_module(f"gateway_core.{room}").LAYOUT for room in ROOMS}
+    names = [f"gateway_core.{floor}.{room}" for floor, rooms in ROOMS.items() for room in rooms]
+    marks = {name: importlib.import_module(name).LAYOUT for name in names}
     if len(set(marks.values())) != 1:
         common = max(set(marks.values()), key=list(marks.values()).count)
         stale = ", ".join(room for room, mark in marks.items() if mark != common)
-        raise ImportError(f"gateway_core was built from different versions of types.pxd (stale: {stale}); run `make build`")
+        raise ImportError(
+            f"built from different versions of gateway_core/types.pxd: {stale}; run `make build`"
+        )
 
 
 _check_layout()

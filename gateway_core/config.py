@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
-    """Settings of the core. Nothing here changes while it runs, except policy, keys and budgets by command."""
+    """Settings of the core. None changes while it runs; policy, keys and budgets come by command."""
 
     host: str = "127.0.0.1"  # literal address
     port: int = 7801  # 0: the kernel chooses, see Gateway.port
@@ -57,7 +57,7 @@ class GatewayConfig:
     flush_bytes: int = 16_000  # most bytes of one batch
     flush_max_delay_ms: float = 20.0  # longest rest of a hot topic between two batches
     sweep_budget_us: int = 2_000  # of one tick, for sweeps and again for flushes
-    topic_pending: int = 4_096  # messages waiting in one topic; events beyond are dropped, MSG stops the commands
+    topic_pending: int = 4_096  # messages waiting in a topic; beyond: events drop, MSG stops the commands
 
     # keys
     rekey_records: int = 1 << 14  # power of two
@@ -89,7 +89,7 @@ class GatewayConfig:
             raise ValueError("max_body must be within 1..61440")
         if not 1 <= self.max_timeout_s <= 65_535 or not 1 <= self.auth_timeout_s <= 65_535:
             raise ValueError("timeouts must be within 1..65535 seconds")
-        if self.handshake_queue < 1 or self.accept_budget < 1 or self.large_topic < 1 or self.topic_pending < 1:
+        if min(self.handshake_queue, self.accept_budget, self.large_topic, self.topic_pending) < 1:
             raise ValueError("queues and budgets must be positive")
         for text in (self.node, self.relay_prefix):
             if len(text.encode()) > 64:

@@ -197,6 +197,8 @@ cdef void publish_local(Loop* loop, SharedBuf* b) noexcept nogil:
 cdef void publish_all(Loop* loop, SharedBuf* b) noexcept nogil:
     cdef uint32_t i
     cdef Cmd cmd
+    if b == NULL:
+        return
     memset(&cmd, 0, sizeof(cmd))
     cmd.kind = CMD_PUBLISH
     for i in range(loop.engine.n_loops):

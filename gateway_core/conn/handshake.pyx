@@ -191,7 +191,12 @@ cdef int _shake_later(Loop* loop, Conn* c) noexcept nogil:
 
 cdef void shake_waiting(Loop* loop) noexcept nogil:
     cdef Conn* c
-    while loop.shake_count and qw_clock_ns(0) < loop.shake_until_ns:
+    cdef uint64_t until
+    if loop.shake_count == 0:
+        return
+    # a budget of its own: reads that took long must not starve those who wait
+    until = qw_clock_ns(0) + <uint64_t>loop.set.handshake_budget_us * 1000
+    while loop.shake_count and qw_clock_ns(0) < until:
         c = conn_find(loop, loop.shake_ring[loop.shake_head])
         loop.shake_head = (loop.shake_head + 1) % loop.set.handshake_queue
         loop.shake_count -= 1

@@ -301,5 +301,6 @@ cdef void release_all(Loop* loop) noexcept nogil:
         if c.state < CLOSING:
             loop.reasons[R_STOPPED] += 1
         if c.state == LIVE:
-            _session_end(loop, c, CLOSE_DRAINING)
+            _part(loop, c, LIVE, CLOSE_DRAINING, NULL, 0, False)
         _release(loop, c)
+    loop.n_dooms = 0

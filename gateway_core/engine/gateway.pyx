@@ -10,7 +10,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from crypto.sodium cimport sodium
-from frame.constants cimport FRAME_AUTH_OK, FRAME_EVENT, FRAME_GOAWAY, FRAME_POLICY
+from frame.constants cimport FRAME_AUTH_OK, FRAME_EVENT, FRAME_GOAWAY, FRAME_POLICY, MAX_BODY
 from frame.frames cimport reply_header_put
 from frame.varint cimport uv_put
 from gateway_core.engine.bridge cimport give, give_all, take_events
@@ -60,7 +60,9 @@ from gateway_core.errors import GatewayError, MailboxFull, NotRunning
 LAYOUT = layout_mark()
 
 
-cdef SharedBuf* _frame(int type, const uint8_t* head, size_t n, bytes body):
+cdef SharedBuf* _frame(int type, const uint8_t* head, size_t n, bytes body) except? NULL:
+    if PyBytes_GET_SIZE(body) + <Py_ssize_t>n > MAX_BODY:
+        raise ValueError(f"a frame body is at most {<int>MAX_BODY} bytes")
     return buf_frame(type, head, n, <const uint8_t*>PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body), NULL, 0)
 
 
@@ -304,8 +306,11 @@ cdef class Gateway:
         cdef int taken = 0
         if not 1 <= len(u) <= 64 or not 1 <= len(d) <= 64:
             raise ValueError("user and device are 1..64 bytes")
+        cdef SharedBuf* ok = _frame(FRAME_AUTH_OK, NULL, 0, body)
         s = <Session*>malloc(sizeof(Session) + len(u) + len(d))
-        if s == NULL:
+        if s == NULL or ok == NULL:
+            buf_unref(ok)
+            free(s)
             raise MemoryError
         memset(s, 0, sizeof(Session))
         s.id = session_id
@@ -318,12 +323,12 @@ cdef class Gateway:
         cmd.kind = CMD_LOGIN
         cmd.conn = conn
         cmd.ptr = s
-        cmd.x = <uint64_t>_frame(FRAME_AUTH_OK, NULL, 0, body)
+        cmd.x = <uint64_t>ok
         try:
             taken = self._give(self._loop_of(conn), &cmd)
         finally:
             if not taken:
-                buf_unref(<SharedBuf*>cmd.x)
+                buf_unref(ok)
                 free(s)
 
     def refuse(self, uint64_t conn, int code, str text=""):
@@ -343,7 +348,7 @@ cdef class Gateway:
         """SEND_ACK or RETURN."""
         self._reply(conn, type, request, code, payload)
 
-    def reply_many(self, list replies):
+    def reply_many(self, replies):
         """[(conn, type, request, code, payload)] in one call."""
         for conn, type, request, code, payload in replies:
             self._reply(conn, type, request, code, payload)
@@ -357,6 +362,8 @@ cdef class Gateway:
             raise NotRunning("not started")
         if not 3 <= n <= TOPIC_MAX:
             raise ValueError(f"not a topic: {topic!r}")
+        if len(body) > MAX_BODY:
+            raise ValueError(f"a frame body is at most {<int>MAX_BODY} bytes")
         b = buf_frame(type, NULL, 0, <const uint8_t*>PyBytes_AS_STRING(body), len(body), p, n)
         if b == NULL:
             raise MemoryError
@@ -372,7 +379,7 @@ cdef class Gateway:
         """One frame to all members of a topic on all loops. Frames other than EVENT are never dropped."""
         self._publish(topic, type, body, priority, exclude or 0)
 
-    def publish_many(self, list messages):
+    def publish_many(self, messages):
         """[(topic, type, body, priority, exclude)] in one call, in this order."""
         for topic, type, body, priority, exclude in messages:
             self._publish(topic, type, body, priority, exclude or 0)

@@ -51,7 +51,9 @@ def uv_get(data: bytes, at: int = 0) -> tuple[int, int]:
             return value, at
 
 
-def auth_body(token: bytes, binding: bytes = b"b" * 32, device: bytes = b"d1", platform: int = 6, kind: int = 1) -> bytes:
+def auth_body(
+    token: bytes, binding: bytes = b"b" * 32, device: bytes = b"d1", platform: int = 6, kind: int = 1
+) -> bytes:
     return (
         bytes([kind]) + uv(len(token)) + token + uv(len(binding)) + binding + uv(len(device)) + device
         + bytes([platform]) + uv(0)

@@ -88,7 +88,9 @@ class GatewayHarness:
         wait_for(lambda: self.stats()["live"]["sessions"] == n, what=f"{n} sessions")
 
     def joined(self, topic_members: int) -> None:
-        wait_for(lambda: self.stats()["live"]["memberships"] == topic_members, what=f"{topic_members} memberships")
+        wait_for(
+            lambda: self.stats()["live"]["memberships"] == topic_members, what=f"{topic_members} memberships"
+        )
 
     def reasons(self) -> dict[str, int]:
         found = self.stats()["closed_by_reason"]

@@ -1,30 +1,3 @@
-"""Every test gets its own gateway; when the test ends, nothing of it may be alive."""
+from tests.support.gateway_fixtures import gateway, start_gateway
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator
-from typing import Any
-
-import pytest
-
-from tests.support.gateway_harness import GatewayHarness
-
-
-@pytest.fixture
-def start_gateway() -> Iterator[Callable[..., GatewayHarness]]:
-    """start_gateway(**config) -> a running harness; stopped and checked for leaks at the end."""
-    started: list[GatewayHarness] = []
-
-    def start(**settings: Any) -> GatewayHarness:
-        harness = GatewayHarness(**settings).start()
-        started.append(harness)
-        return harness
-
-    yield start
-    for harness in started:
-        harness.stop()
-
-
-@pytest.fixture
-def gateway(start_gateway: Callable[..., GatewayHarness]) -> GatewayHarness:
-    return start_gateway(loops=2)
+__all__ = ["gateway", "start_gateway"]

@@ -1,4 +1,4 @@
-"""Bytes that no honest client sends: that connection ends quietly, its reason is counted, nobody else notices."""
+"""Bytes that no honest client sends: that connection ends quietly, the reason is counted, nobody notices."""
 
 from __future__ import annotations
 
@@ -166,7 +166,11 @@ def test_websocket_rules(gateway: GatewayHarness, data: bytes, reason: str, code
 def test_websocket_control_frames_between_fragments(gateway: GatewayHarness) -> None:
     client = gateway.login("web", websocket=True)
     record = client.record(frames.build(FrameType.PING))
-    pieces = client.wrap(record[:3], 2, False) + client.wrap(b"are you there", 9) + client.wrap(record[3:7], 0, False)
+    pieces = (
+        client.wrap(record[:3], 2, False)
+        + client.wrap(b"are you there", 9)
+        + client.wrap(record[3:7], 0, False)
+    )
     pieces += client.wrap(b"", 10) + client.wrap(record[7:], 0, True)
     for at in range(len(pieces)):
         client.sock.sendall(pieces[at : at + 1])

@@ -45,7 +45,9 @@ def test_partial_writes_never_seal_twice(start_gateway: Start) -> None:
     clients = [gateway.login(f"u{i}", suite=i + 1, rcvbuf=2048, websocket=i == 1) for i in range(3)]
     for n in range(300):
         for i in range(3):
-            gateway.gateway.send(gateway.conn(f"u{i}"), FrameType.MSG, struct.pack(">I", n) + bytes(n * 31 % 5000))
+            gateway.gateway.send(
+                gateway.conn(f"u{i}"), FrameType.MSG, struct.pack(">I", n) + bytes(n * 31 % 5000)
+            )
     wait_for(lambda: gateway.stats()["partial_writes"] > 0)
     for client in clients:
         for n in range(300):
@@ -74,7 +76,9 @@ def test_events_for_a_slow_reader_are_dropped_by_class_and_counted(start_gateway
     gateway.gateway.join(gateway.conn("slow"), "r/1")
     for n in range(1000):
         priority = n % 10 == 0
-        gateway.gateway.publish("r/1", FrameType.EVENT, struct.pack(">IB", n, priority) + bytes(200), int(priority))
+        gateway.gateway.publish(
+            "r/1", FrameType.EVENT, struct.pack(">IB", n, priority) + bytes(200), int(priority)
+        )
     gateway.gateway.publish("r/1", FrameType.MSG, b"end")
     wait_for(lambda: gateway.stats()["publishes"] == 1001)
     got = []
@@ -128,7 +132,9 @@ def test_a_flood_of_frames_is_closed_rate_limited(start_gateway: Start) -> None:
     client = gateway.login("flood")
     witness = gateway.login("witness")
     client.send(*(frames.build(FrameType.PING) for _ in range(49)))
-    client.send(frames.build(FrameType.PING), frames.build(FrameType.PING), *(frames.build(31) for _ in range(60)))
+    client.send(
+        frames.build(FrameType.PING), frames.build(FrameType.PING), *(frames.build(31) for _ in range(60))
+    )
     assert client.close_code() == CloseCode.RATE_LIMITED
     assert witness.ping() == uv(0)
 
@@ -156,7 +162,11 @@ def test_connects_of_one_address_above_the_rate(start_gateway: Start) -> None:
 def test_proxy_header_from_a_listed_balancer_names_the_peer(start_gateway: Start) -> None:
     gateway = start_gateway(proxy_from=("127.0.0.0/8",), ip_connections=1)
     for i, (ip, text) in enumerate(
-        (("203.0.113.9", "203.0.113.9:4711"), ("2001:db8::1", "[2001:db8::1]:4711"), ("203.0.113.10", "203.0.113.10:4711"))
+        (
+            ("203.0.113.9", "203.0.113.9:4711"),
+            ("2001:db8::1", "[2001:db8::1]:4711"),
+            ("203.0.113.10", "203.0.113.10:4711"),
+        )
     ):
         client = gateway.connect(before=proxy_header(ip, 4711), websocket=i == 2).handshake()
         client.auth(f"u{i}")
@@ -169,15 +179,14 @@ def test_proxy_header_from_a_listed_balancer_names_the_peer(start_gateway: Start
 def test_a_storm_of_handshakes_waits_its_turn(start_gateway: Start) -> None:
     gateway = start_gateway(handshake_budget_us=1, handshake_queue=4, ephemerals=0)
     live = gateway.login("live")
-    outcome: list[str] = []
+    outcome: list[int] = []
 
     def one(n: int) -> None:
         try:
             gateway.login(f"u{n}")
-            outcome.append("in")
+            outcome.append(0)
         except Rejected as refusal:
-            assert refusal.code == 4
-            outcome.append("told to wait")
+            outcome.append(refusal.code)
 
     threads = [threading.Thread(target=one, args=(n,)) for n in range(16)]
     for thread in threads:
@@ -187,11 +196,14 @@ def test_a_storm_of_handshakes_waits_its_turn(start_gateway: Start) -> None:
     for thread in threads:
         thread.join(20)
     assert len(outcome) == 16
-    assert "in" in outcome
+    assert 0 in outcome
+    assert set(outcome) <= {0, 4}
 
 
 def test_mailbox_full_is_an_error_not_a_loss(start_gateway: Start) -> None:
-    gateway = start_gateway(large_topic=2, topic_pending=4, flush_messages=1, mailbox=16, mailbox_wait_ms=5000)
+    gateway = start_gateway(
+        large_topic=2, topic_pending=4, flush_messages=1, mailbox=16, mailbox_wait_ms=5000
+    )
     clients = [gateway.login(f"u{i}") for i in range(2)]
     for i in range(2):
         gateway.gateway.join(gateway.conn(f"u{i}"), "g/1")

@@ -143,7 +143,9 @@ def test_joining_and_leaving_at_random_never_disturbs_a_stream(
                 assert took == end - first
             elif large == 10_000:
                 assert took == end - first, "a small topic delivers all that was published before the leave"
-        assert at == len(got[who]), f"u{who}: unexpected {got[who][at:at + 5]} after {got[who][max(0, at - 3):at]}"
+        assert at == len(got[who]), (
+            f"u{who}: unexpected {got[who][at : at + 5]} after {got[who][max(0, at - 3) : at]}"
+        )
 
 
 def test_compressed_twins_reach_those_who_accept_them(start_gateway: Start) -> None:
@@ -153,7 +155,9 @@ def test_compressed_twins_reach_those_who_accept_them(start_gateway: Start) -> N
         clients = [gateway.login(f"{topic[2:]}{i}", flags=i & 1) for i in range(members)]
         for i in range(members):
             gateway.gateway.join(gateway.conn(f"{topic[2:]}{i}"), topic)
-        gateway.gateway.publish_many([(topic, FrameType.EVENT, text, 0, 0), (topic, FrameType.EVENT, b"\x01tiny", 0, 0)])
+        gateway.gateway.publish_many(
+            [(topic, FrameType.EVENT, text, 0, 0), (topic, FrameType.EVENT, b"\x01tiny", 0, 0)]
+        )
         for i, client in enumerate(clients):
             first, second = client.next(), client.next()
             assert first.compressed == bool(i & 1)

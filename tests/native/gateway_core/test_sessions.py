@@ -25,7 +25,10 @@ def test_login_ping_and_answers_over_every_suite_and_carrier(
     client = gateway.login("ann", suite=suite, websocket=websocket)
     assert client.ping() == uv(0)
     conn = gateway.conn("ann")
-    client.send(frames.build(FrameType.SEND, uv(7) + b"\x05u/bobhello"), frames.build(FrameType.CALL, uv(8) + b"\x04timeX"))
+    client.send(
+        frames.build(FrameType.SEND, uv(7) + b"\x05u/bobhello"),
+        frames.build(FrameType.CALL, uv(8) + b"\x04timeX"),
+    )
     wait_for(lambda: gateway.of_kind(EV_CALL))
     assert gateway.of_kind(EV_SEND) == [(EV_SEND, conn, "ann", "d1", 7, "u/bob", b"hello")]
     assert gateway.of_kind(EV_CALL) == [(EV_CALL, conn, "ann", "d1", 8, "time", b"X")]
@@ -211,3 +214,14 @@ def test_sessions_alive_at_stop_are_reported_closed() -> None:
     last: list[tuple[Any, ...]] = gateway.gateway.take_events()
     assert [(event[0], event[2], event[4]) for event in last] == [(EV_CLOSED, "ann", CloseCode.DRAINING)]
     assert not any(gateway.stats()["live"].values())
+
+
+def test_bodies_above_the_protocol_limit_are_an_error_here(gateway: GatewayHarness) -> None:
+    client = gateway.login("ann")
+    conn = gateway.conn("ann")
+    with pytest.raises(ValueError, match="61440"):
+        gateway.gateway.send(conn, FrameType.MSG, bytes(61_441))
+    with pytest.raises(ValueError, match="61440"):
+        gateway.gateway.publish("u/ann", FrameType.MSG, bytes(61_441))
+    gateway.gateway.publish("u/ann", FrameType.MSG, bytes(61_440))
+    assert client.expect(FrameType.MSG) == bytes(61_440)
