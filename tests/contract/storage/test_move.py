@@ -1,6 +1,8 @@
 """Migrations apply once, never backwards; a copy to PostgreSQL is whole, resumable and goes on counting."""
 
 import asyncio
+import random
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ from im_service.storage.copy import Copied, copy_store
 from im_service.storage.errors import SchemaError, SchemaTooNew, StoreConflict
 from im_service.storage.records import AppendStatus, Mark, QueueItem, Target
 from tests.support.store_kit import Kit, append, everything, message, send
+
+ROOT = Path(__file__).parents[3]
 
 
 async def schema(kit: Kit) -> list[tuple[object, ...]]:
@@ -105,6 +109,30 @@ async def test_copy_resumes_and_goes_on(source: Kit, postgres_kit: Kit) -> None:
     assert (await new.open_request("g/x", 1, "y", "y", "", 4)).value.id == 2
     await source.close()
     await postgres_kit.close()
+
+
+async def test_copy_survives_kills(source: Kit, postgres_kit: Kit) -> None:
+    """The copying process is killed again and again, each time after another number of chunks."""
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    program = (
+        "import asyncio, sys; from im_service.storage.copy import copy_store; asyncio.run(copy_store("
+        "sys.argv[1], sys.argv[2], chunk_rows=5, progress=lambda step: print(step.table, flush=True)))"
+    )
+    for _ in range(4):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", program, source.where, postgres_kit.where,
+            cwd=ROOT, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stdout is not None
+        for _ in range(rng.randrange(1, 25)):
+            assert await process.stdout.readline()
+        process.kill()
+        await process.wait()
+    counted = await copy_store(source.where, postgres_kit.where)
+    assert counted["message"] == 340
+    assert (await postgres_kit.query("SELECT count(*) FROM send_key")) == [(340,)]
 
 
 async def test_copy_refuses_a_full_target_and_a_changed_source(source: Kit, postgres_kit: Kit) -> None:
