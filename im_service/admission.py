@@ -1,6 +1,7 @@
 """May this be sent? The synchronous checks, in their fixed order, on what is remembered.
 
-account, module mute, membership, group or room mute, blacklist, friend, rate. The hooks come after (messages.py).
+account, module mute, membership, group or room mute, blacklist, friend, rate. The hooks come after
+(messages.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Beside delivery: what is pushed to absent receivers and what is copied to third parties.
 
-Nothing is pushed or copied before the commit, and nothing here delays an acknowledgement: decisions that must read
-(members, names, do-not-disturb) are made by one worker behind a bounded queue; above it pushes are dropped, counted.
+Nothing is pushed or copied before the commit, and nothing here delays an acknowledgement: decisions that
+must read (members, names, do-not-disturb) are made by one worker behind a bounded queue; above it pushes
+are dropped, counted.
 """
 
 from __future__ import annotations
@@ -109,7 +110,8 @@ class Asides:
             said = own if user in forced else text
             pushes.append(
                 Push(
-                    user, route.conversation, server_id, said, payload, bool(entry.bits & BADGE), user in forced,
+                    user, route.conversation, server_id, said, payload, bool(entry.bits & BADGE),
+                    user in forced,
                     route.sender,
                 )
             )  # fmt: skip
@@ -133,7 +135,8 @@ class Asides:
         return bool(rows) and preferences(rows[0]).mute
 
     async def _text(self, entry: Pending, options: Options) -> str:
-        """pushContent as it is; otherwise the text or a word for the type, after "name: " unless not wanted."""
+        """pushContent as it is; otherwise the text or a word for the type, after "name: " unless not
+        wanted."""
         if options.pushContent is not UNSET:
             text = options.pushContent
         else:

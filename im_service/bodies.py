@@ -1,7 +1,8 @@
 """Typed, size-limited message bodies.
 
 Media go by URL: the object store is the application's own, the body carries where it lies and what it is.
-A body may carry further keys of the application (for example a caption); the size limit covers the whole body.
+A body may carry further keys of the application (for example a caption); the size limit covers the whole
+body.
 """
 
 from __future__ import annotations

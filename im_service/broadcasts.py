@@ -70,7 +70,8 @@ class ServerSends:
         self._ids = ids
 
     @method(
-        "message.send", Code.INVALID, Code.DUPLICATE, Code.GROUP_NOT_FOUND, result="{server_id, seq, time_ms}",
+        "message.send", Code.INVALID, Code.DUPLICATE, Code.GROUP_NOT_FOUND,
+        result="{server_id, seq, time_ms}",
         server_only=True,
     )  # fmt: skip
     async def send(self, caller: Caller, args: SendArgs) -> dict[str, Any]:
@@ -89,7 +90,8 @@ class ServerSends:
         server_only=True,
     )
     async def batch(self, caller: Caller, args: BatchArgs) -> dict[str, Any]:
-        """The same message to up to 500 targets; each is answered for itself. A client_id gets the target's number."""
+        """The same message to up to 500 targets; each is answered for itself. A client_id gets the
+        target's number."""
         results = []
         for number, target in enumerate(args.targets):
             client_id = f"{args.client_id[:54]}#{number}" if args.client_id else ""
@@ -105,7 +107,8 @@ class ServerSends:
 
     @method("broadcast", Code.INVALID, result="{id, expires_ms}", server_only=True)
     async def broadcast(self, caller: Caller, args: BroadcastArgs) -> dict[str, Any]:
-        """To everybody who is online now; who comes within the lifetime finds it with `broadcasts`. 0 = now only."""
+        """To everybody who is online now; who comes within the lifetime finds it with `broadcasts`. 0 =
+        now only."""
         now = self._clock.now_ms()
         platforms = sum(1 << p for p in set(args.platforms) if 0 <= p < 31)
         payload = encode({"type": args.type, "body": args.body})

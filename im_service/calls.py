@@ -1,7 +1,7 @@
 """CALL methods: how they are declared, listed and dispatched.
 
-A method is an async function of a service, marked with `@method(name, ...)`; its second parameter's Struct is the
-argument map. `Calls.methods` lists all of them, from which the reference of calls is generated.
+A method is an async function of a service, marked with `@method(name, ...)`; its second parameter's Struct
+is the argument map. `Calls.methods` lists all of them, from which the reference of calls is generated.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The conversation list: latest messages, settings such as do-not-disturb, clearing, single messages by seq."""
+"""The conversation list: latest messages, settings such as do-not-disturb, clearing, single messages by
+seq.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ from im_service.sync import Conversation, Seq
 
 
 class Preferences(Struct, omit_defaults=True):
-    """What a user set for one conversation. `mute` = no push, `pin` = stays on top, `ext` = the application's."""
+    """What a user set for one conversation. `mute` = no push, `pin` = stays on top, `ext` = the
+    application's."""
 
     mute: bool = False
     pin: bool = False
@@ -84,7 +87,8 @@ class Conversations:
 
     @method(
         "conversations",
-        result="{conversations: [{conversation, last_seq, read_seq, min_seq, unread, last, mute, pin, ext}], before}",
+        result="{conversations: [{conversation, last_seq, read_seq, min_seq, unread, last, mute, pin, ext}],"
+        " before}",
     )
     async def overview(self, caller: Caller, args: ListArgs) -> dict[str, Any]:
         """My conversations, latest change first, each with last message and unread count."""
@@ -94,7 +98,8 @@ class Conversations:
             inbox, chosen = row.inbox, preferences(row.inbox)
             lines.append(
                 {
-                    "conversation": inbox.conversation, "last_seq": inbox.last_seq, "read_seq": inbox.read_seq,
+                    "conversation": inbox.conversation, "last_seq": inbox.last_seq,
+                    "read_seq": inbox.read_seq,
                     "min_seq": inbox.min_seq, "unread": row.unread, "active": inbox.active,
                     "last": None if row.last is None else Raw(stored_bytes(row.last)),
                     "mute": chosen.mute, "pin": chosen.pin, "ext": chosen.ext,

@@ -69,7 +69,8 @@ class Aside(Protocol):
 
 
 class Delivery:
-    """Live delivery. `sees_all`: every session of every user is known here, so absent users need no publish."""
+    """Live delivery. `sees_all`: every session of every user is known here, so absent users need no
+    publish."""
 
     def __init__(self, downlink: Downlink, sessions: Sessions, sees_all: bool) -> None:
         self.downlink = downlink

@@ -1,7 +1,7 @@
 """Every limit of the service in one place, as a setting, and the rate limiter.
 
-Rates are GCRA: one float per bucket says when it is empty again. A bucket allows `burst` at once and `per_s` in the
-long run; a breach answers 416 with the wait.
+Rates are GCRA: one float per bucket says when it is empty again. A bucket allows `burst` at once and
+`per_s` in the long run; a breach answers 416 with the wait.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ class Rate(Struct, frozen=True):
 
 
 class Retention(Struct, frozen=True):
-    """How long the views live, in milliseconds; 0 = for ever. Roaming also counts messages per conversation."""
+    """How long the views live, in milliseconds; 0 = for ever. Roaming also counts messages per
+    conversation."""
 
     offline_ms: int = 7 * DAY_MS
     roam_ms: int = 7 * DAY_MS
@@ -32,8 +33,9 @@ class Retention(Struct, frozen=True):
 
 
 class LoginPolicy(NamedTuple):
-    """Which sessions of one user may live side by side. `numbers`: 1 one device; 2 one desktop class and one mobile
-    class; 3 all, at most `max_devices`; 4 the matrix `exclusive` (platform classes that exclude each other)."""
+    """Which sessions of one user may live side by side. `numbers`: 1 one device; 2 one desktop class and
+    one mobile class; 3 all, at most `max_devices`; 4 the matrix `exclusive` (platform classes that
+    exclude each other)."""
 
     number: int = 3
     max_devices: int = 10

@@ -1,9 +1,9 @@
 """The pipeline of a send: decode, check, commit, publish, acknowledge.
 
-The order of checks is fixed (docs/MESSAGES.md): account, module mute, membership, group or room mute, blacklist,
-friend, rate, moderation hook, callback hook. A send whose (session, target) is resolved and that no hook wants takes
-the fast path and touches no coroutine; the others wait in a lane, one per (session, target), in order.
-Nothing is acknowledged or published before its commit.
+The order of checks is fixed (docs/MESSAGES.md): account, module mute, membership, group or room mute,
+blacklist, friend, rate, moderation hook, callback hook. A send whose (session, target) is resolved and
+that no hook wants takes the fast path and touches no coroutine; the others wait in a lane, one per
+(session, target), in order. Nothing is acknowledged or published before its commit.
 """
 
 from __future__ import annotations
@@ -61,11 +61,13 @@ class Pending:
     """A send between its checks and its commit."""
 
     __slots__ = (
-        "answer", "bits", "client_id", "options", "payload", "receivers", "request", "route", "state", "type", "verdict",
+        "answer", "bits", "client_id", "options", "payload", "receivers", "request", "route", "state",
+        "type", "verdict",
     )  # fmt: skip
 
     def __init__(
-        self, state: SessionState | None, request: int, route: Route, client_id: str, type: int, payload: bytes,
+        self, state: SessionState | None, request: int, route: Route, client_id: str, type: int,
+        payload: bytes,
         options: Resolved, verdict: int, receivers: Sequence[str] | None, answer: Answer | None,
     ) -> None:  # fmt: skip
         self.state = state
@@ -183,8 +185,10 @@ class Messages:
                 NewMessage,
                 (
                     route.conversation, route.sender, entry.client_id,
-                    blake2b(route.key + raw, digest_size=16).digest(), server_id, now, entry.type, entry.payload,
-                    entry.bits, now + options.expire_ms if options.expire_ms else 0, route.cut(options.target),
+                    blake2b(route.key + raw, digest_size=16).digest(), server_id, now, entry.type,
+                    entry.payload,
+                    entry.bits, now + options.expire_ms if options.expire_ms else 0,
+                    route.cut(options.target),
                 ),
             )
         )  # fmt: skip
@@ -315,7 +319,8 @@ class Messages:
         body, ext = bytes(asked.body), asked.ext
         if not verdict:
             draft = Draft(
-                route.conversation, route.sender, state.session.device, asked.client_id, asked.type, body, ext,
+                route.conversation, route.sender, state.session.device, asked.client_id, asked.type, body,
+                ext,
                 None if options.options.antispam is UNSET else options.options.antispam,
             )  # fmt: skip
             draft, verdict = await self._judge(draft, route.kind)
@@ -327,7 +332,8 @@ class Messages:
         self._queue(work, entry, raw)
 
     async def _judge(self, draft: Draft, kind: str) -> tuple[Draft, int]:
-        """Run the hooks in order: moderation, then callback. Raises 403 on a rejection, 503 on a failing hook."""
+        """Run the hooks in order: moderation, then callback. Raises 403 on a rejection, 503 on a failing
+        hook."""
         for hook in self._hooks:
             if not hook.wants(kind, draft.type):
                 continue

@@ -1,8 +1,8 @@
 """Bodies on the wire between SDK and service: array-like on the hot path, maps for calls.
 
-`Message` is [conversation, seq, server_id, time_ms, sender, client_id, type, body, options, ext, flags]. The store
-keeps body, options and ext as their three encodings one after the other ("payload"), so a message is put together
-for the wire without decoding anything.
+`Message` is [conversation, seq, server_id, time_ms, sender, client_id, type, body, options, ext, flags].
+The store keeps body, options and ext as their three encodings one after the other ("payload"), so a
+message is put together for the wire without decoding anything.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def message_bytes(
     conversation: str, seq: int, server_id: int, time_ms: int, sender: str, client_id: str, type: int,
     payload: bytes, flags: int = 0,
 ) -> bytes:  # fmt: skip
-    """A Message on the wire. The head is encoded as a tuple of seven; its array byte is replaced by that of eleven."""
+    """A Message on the wire. The head is encoded as a tuple of seven; its array byte is replaced by that
+    of eleven."""
     head = encode((conversation, seq, server_id, time_ms, sender, client_id, type))
     return b"".join((ARRAY_11, memoryview(head)[1:], payload, encode(flags)))
 

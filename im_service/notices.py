@@ -1,7 +1,7 @@
 """Messages the service writes itself: recalls, edits, group events. They lie in the log like any message.
 
-A notice is committed in the transaction of the change it tells of (the store takes both), so a device that was away
-meets it in order when it pulls. Its body is {"event": name, ...}, its type 5.
+A notice is committed in the transaction of the change it tells of (the store takes both), so a device that
+was away meets it in order when it pulls. Its body is {"event": name, ...}, its type 5.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Message options: the set a sender may give, what contradicts what, and the view bits they resolve to.
 
-The exact effect of every option stands in docs/MESSAGES.md as a table from which tests are made. Here an option set
-becomes one integer of view bits, stored with the row, and every reader cuts its view of the log with these bits.
+The exact effect of every option stands in docs/MESSAGES.md as a table from which tests are made. Here an
+option set becomes one integer of view bits, stored with the row, and every reader cuts its view of the log
+with these bits.
 """
 
 from __future__ import annotations
@@ -103,7 +104,8 @@ DEFAULTS_FALSE = (
 )  # fmt: skip
 ROOM_ONLY = ("highPriority", "abandonRatio", "skipHistory", "tag")
 NOT_IN_ROOMS = (
-    "roam", "persistent", "sendersync", "push", "badge", "needPushNick", "sessionUpdate", "checkFriend", "pushContent",
+    "roam", "persistent", "sendersync", "push", "badge", "needPushNick", "sessionUpdate", "checkFriend",
+    "pushContent",
     "payload", "forcePush", "target", "senderNoSense", "receiverNoSense", "onlineOnly", "expire", "receipt",
 )  # fmt: skip
 BIT_OF = {

@@ -28,8 +28,8 @@ class Session(NamedTuple):
 class Downlink(Protocol):
     """The way to the connections. Calls take effect in the order made; nothing here waits or fails.
 
-    What cannot be delivered any more (connection gone, mailbox full) is dropped and counted by the supplier: the
-    store is the truth and a client's next sync repairs it.
+    What cannot be delivered any more (connection gone, mailbox full) is dropped and counted by the
+    supplier: the store is the truth and a client's next sync repairs it.
     """
 
     def reply(self, session: Session, type: int, request: int, code: int, payload: bytes) -> None:
@@ -82,7 +82,8 @@ class Action(IntEnum):
 
 
 class Draft(NamedTuple):
-    """A message on its way through the hooks. `body` is msgpack; `antispam` what the sender said about scanning."""
+    """A message on its way through the hooks. `body` is msgpack; `antispam` what the sender said about
+    scanning."""
 
     conversation: str
     sender: str
@@ -105,10 +106,12 @@ class Hook(Protocol):
     """A judge of messages before they are stored: moderation, or the callback to the application's server."""
 
     def wants(self, kind: str, type: int) -> bool:
-        """Is this hook interested in messages of this kind (s, g, r) and type? Called per message: be quick."""
+        """Is this hook interested in messages of this kind (s, g, r) and type? Called per message: be
+        quick."""
 
     def judge(self, draft: Draft) -> Verdict | Awaitable[Verdict]:
-        """The verdict, or an awaitable of it: then later messages of this sender to this target wait in order.
+        """The verdict, or an awaitable of it: then later messages of this sender to this target wait in
+        order.
 
         An exception counts as the hook's own failure policy having failed: the message is answered 503.
         """

@@ -1,8 +1,8 @@
 """Taking back, deleting, editing and reacting: what happens to a message after it was sent.
 
-A recall or edit is one transaction: the row changes and a notice is appended to the same conversation, so a device
-that was away learns of it in order. If the notice reaches a device before the message, the tombstone wins: the row
-a device pulls later is the tombstone already.
+A recall or edit is one transaction: the row changes and a notice is appended to the same conversation, so
+a device that was away learns of it in order. If the notice reaches a device before the message, the
+tombstone wins: the row a device pulls later is the tombstone already.
 """
 
 from __future__ import annotations
@@ -99,9 +99,10 @@ class Revisions:
 
     @method("recall", Code.NOT_FOUND, Code.FORBIDDEN, Code.RECALL_WINDOW, result="{changed, seq}", alone=True)
     async def recall(self, caller: Caller, args: RecallArgs) -> dict[str, Any]:
-        """Take a message back. mode both: tombstone for everybody, a notice, unread corrected, push cancelled;
-        receiver: gone for the receiver, the sender keeps it (single chats); silent: gone, nobody is told (server).
-        The sender has the window, group owners and managers seven days, the server no limit when it says so."""
+        """Take a message back. mode both: tombstone for everybody, a notice, unread corrected, push
+        cancelled; receiver: gone for the receiver, the sender keeps it (single chats); silent: gone,
+        nobody is told (server). The sender has the window, group owners and managers seven days, the
+        server no limit when it says so."""
         message = await self._message(caller, args.conversation, args.seq, args.server_id)
         if args.mode == "silent":
             return await self._silently(caller, message)
@@ -182,7 +183,8 @@ class Revisions:
         alone=True,
     )
     async def edit(self, caller: Caller, args: EditArgs) -> dict[str, Any]:
-        """Give a text message a new body. Its sender may, within the edit window; earlier versions are kept."""
+        """Give a text message a new body. Its sender may, within the edit window; earlier versions are
+        kept."""
         message = await self._message(caller, args.conversation, args.seq)
         if message.flags & RECALLED:
             raise ImError(Code.NOT_FOUND, "the message was recalled")

@@ -104,6 +104,7 @@ class Receipts:
             for message in await self._store.find(conversation, seqs):
                 count = waiting[conversation, message.seq]
                 data = {
-                    "conversation": conversation, "seq": count.seq, "read": count.read, "unread": count.unread,
+                    "conversation": conversation, "seq": count.seq, "read": count.read,
+                    "unread": count.unread,
                 }  # fmt: skip
                 self._announcer.event("u/" + message.sender, "receipts", data)

@@ -22,7 +22,8 @@ class Route:
     """One sender's way to one target. The states it holds are live: a change in the store shows at once."""
 
     __slots__ = (
-        "account", "bucket", "conversation", "group", "key", "kind", "member", "mine", "pair", "room", "self_topic",
+        "account", "bucket", "conversation", "group", "key", "kind", "member", "mine", "pair", "room",
+        "self_topic",
         "sender", "theirs", "topic",
     )  # fmt: skip
 

@@ -58,12 +58,13 @@ _log = logging.getLogger("qianwan.im")
 class ImService:
     """One im process. Everything runs on one asyncio thread; the store has its own.
 
-    `presence` None means that every session of every user logs in at this process, so its own table answers who
-    is online and publications to absent users are saved.
+    `presence` None means that every session of every user logs in at this process, so its own table
+    answers who is online and publications to absent users are saved.
     """
 
     def __init__(
-        self, store: Store, downlink: Downlink, clock: Clock | None = None, settings: Settings | None = None, *,
+        self, store: Store, downlink: Downlink, clock: Clock | None = None,
+        settings: Settings | None = None, *,
         moderation: Hook | None = None, callback: Hook | None = None, push: PushPort | None = None,
         copy: CopyPort | None = None, peers: PeersPort | None = None, presence: Presence | None = None,
     ) -> None:  # fmt: skip
@@ -108,7 +109,8 @@ class ImService:
             self._asides = Asides(store, presence or self.sessions, push, copy, self.messages)
             self._delivery.aside = self._asides
         services = (
-            self.sync, self.conversations, self.revisions, self.receipts, self.group_admin, self.group_members,
+            self.sync, self.conversations, self.revisions, self.receipts, self.group_admin,
+            self.group_members,
             self.room_door, self.room_admin, self.room_queue, self.relations, self.profiles, self.presence,
             self.devices, self.server_sends,
         )  # fmt: skip
@@ -126,7 +128,8 @@ class ImService:
         self.calls.on_call(session, request, method, payload)
 
     def on_login(self, session: Session, platform: int, session_id: int) -> None:
-        """A session is live (its connection is in u/<user> already). Call it before any send or call of it."""
+        """A session is live (its connection is in u/<user> already). Call it before any send or call of
+        it."""
         self.devices.on_login(session, platform, session_id)
 
     def on_logout(self, session: Session, code: int) -> None:

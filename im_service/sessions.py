@@ -32,7 +32,8 @@ class SessionState:
     """One session: its routes, lanes, rooms and buckets."""
 
     __slots__ = (
-        "account", "bucket", "calls", "known_since_ms", "lanes", "platform", "ready", "rooms", "routes", "session",
+        "account", "bucket", "calls", "known_since_ms", "lanes", "platform", "ready", "rooms", "routes",
+        "session",
         "session_id", "tags", "user_sessions",
     )  # fmt: skip
 

@@ -1,8 +1,8 @@
 """What the service remembers of the store, so that a send reads nothing from disk.
 
-One live object per account, pair, group and member, changed in place when the store changes: whoever holds it sees
-the change. Objects live as long as a route or session holds them (weak caches), so memory is bounded by those.
-A read that overlaps a change is read again before it is used.
+One live object per account, pair, group and member, changed in place when the store changes: whoever holds
+it sees the change. Objects live as long as a route or session holds them (weak caches), so memory is
+bounded by those. A read that overlaps a change is read again before it is used.
 """
 
 from __future__ import annotations

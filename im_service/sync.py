@@ -1,9 +1,9 @@
 """What a device reads: what changed, what it missed, history; and the watermarks it raises.
 
-Four views of one log (docs/MESSAGES.md). Online is the live stream. A pull is the union of two: *offline*, messages
-kept for a device that was known when they came and has not acknowledged them; *roaming*, the newest messages of a
-conversation for a device that is new. *History* is asked for explicitly. A seq that a view hides comes as a
-placeholder, so a client never meets a gap.
+Four views of one log (docs/MESSAGES.md). Online is the live stream. A pull is the union of two: *offline*,
+messages kept for a device that was known when they came and has not acknowledged them; *roaming*, the
+newest messages of a conversation for a device that is new. *History* is asked for explicitly. A seq that a
+view hides comes as a placeholder, so a client never meets a gap.
 """
 
 from __future__ import annotations
@@ -99,17 +99,20 @@ class Sync:
 
     @method(
         "sync",
-        result="{conversations: [[conversation, last_seq, read_seq, min_seq, acked_seq, active]], cursor, more}",
+        result="{conversations: [[conversation, last_seq, read_seq, min_seq, acked_seq, active]], cursor,"
+        " more}",
     )
     async def sync(self, caller: Caller, args: SyncArgs) -> dict[str, Any]:
-        """My conversations changed since the cursor (0 = all). A change is never missed, it may come twice."""
+        """My conversations changed since the cursor (0 = all). A change is never missed, it may come
+        twice."""
         page = await self._store.changed(caller.user, caller.device, args.cursor, args.limit)
         rows = [[r.conversation, r.last_seq, r.read_seq, r.min_seq, r.acked_seq, r.active] for r in page.rows]
         return {"conversations": rows, "cursor": page.cursor, "more": page.more}
 
     @method("pull", Code.FORBIDDEN, Code.INVALID, result="{messages: [Message], more}")
     async def pull(self, caller: Caller, args: PullArgs) -> dict[str, Any]:
-        """What this device lacks of a conversation: its offline and roaming view, placeholders for the rest."""
+        """What this device lacks of a conversation: its offline and roaming view, placeholders for the
+        rest."""
         now = self._clock.now_ms()
         known_since = self._known_since(caller)
         keep = self._keep
@@ -125,7 +128,8 @@ class Sync:
         return self._reply(shown, page.more)
 
     def _cut(self, row: StoredMessage, inbox: InboxRow, known_since: int, offline_from: int) -> StoredMessage:
-        """Offline: known at the time, kept, not acknowledged. Roaming: the last N, for what is not offline."""
+        """Offline: known at the time, kept, not acknowledged. Roaming: the last N, for what is not
+        offline."""
         if row.flags & FILTERED:
             return row
         waiting = row.seq > inbox.acked_seq
@@ -138,7 +142,8 @@ class Sync:
 
     @method("history", Code.FORBIDDEN, Code.INVALID, result="{messages: [Message], more}", alone=True)
     async def history(self, caller: Caller, args: HistoryArgs) -> dict[str, Any]:
-        """Cloud history of a conversation, newest first unless reverse is false. The server sees every message."""
+        """Cloud history of a conversation, newest first unless reverse is false. The server sees every
+        message."""
         now = self._clock.now_ms()
         view = View(((HISTORY, _since(now, self._keep.history_ms)),), now)
         user = caller.user or None

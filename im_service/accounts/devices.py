@@ -117,7 +117,8 @@ class Devices:
         return task
 
     async def _begin(self, state: SessionState) -> None:
-        """Groups, account, device row, policy. A store that is away leaves the session with less, not without."""
+        """Groups, account, device row, policy. A store that is away leaves the session with less, not
+        without."""
         session = state.session
         now = self._clock.now_ms()
         try:

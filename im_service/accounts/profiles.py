@@ -133,7 +133,8 @@ class Profiles:
 
     @method("account.mute", Code.INVALID, result="{user, mute_single_ms, ...}", server_only=True)
     async def mute(self, caller: Caller, args: ModuleMuteArgs) -> dict[str, Any]:
-        """Mute an account in single chats, groups or rooms for seconds: -1 for ever, 0 lifts, absent stays."""
+        """Mute an account in single chats, groups or rooms for seconds: -1 for ever, 0 lifts, absent
+        stays."""
         user = check_id(args.user, "user")
         now = self._clock.now_ms()
         if args.single_s is None and args.group_s is None and args.room_s is None:

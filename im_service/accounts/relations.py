@@ -1,4 +1,6 @@
-"""Friends, blacklist, mute list: what one user holds about another. Every change reaches the owner's other devices."""
+"""Friends, blacklist, mute list: what one user holds about another. Every change reaches the owner's other
+devices.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,8 @@ def describe(row: Relation) -> dict[str, Any]:
 
 def describe_request(request: Request) -> dict[str, Any]:
     return {
-        "id": request.id, "user": request.by, "text": request.text, "state": request.state, "time_ms": request.time_ms,
+        "id": request.id, "user": request.by, "text": request.text, "state": request.state,
+        "time_ms": request.time_ms,
     }  # fmt: skip
 
 

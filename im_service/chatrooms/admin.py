@@ -107,7 +107,8 @@ class RoomAdmin:
     """What owners and managers of a room decide; the server may everything."""
 
     def __init__(
-        self, store: Store, clock: Clock, table: RoomTable, door: RoomDoor, announcer: Announcer, ids: ServerIds,
+        self, store: Store, clock: Clock, table: RoomTable, door: RoomDoor, announcer: Announcer,
+        ids: ServerIds,
         peers: PeersPort, settings: Settings,
     ) -> None:  # fmt: skip
         self._store = store
@@ -251,7 +252,8 @@ class RoomAdmin:
 
     @method("room.mute", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, result="{until_ms}", alone=True)
     async def mute(self, caller: Caller, args: MuteArgs) -> dict[str, Any]:
-        """Mute somebody: seconds > 0 for that long, -1 until lifted, 0 lifts. He may be a guest, or not here at all."""
+        """Mute somebody: seconds > 0 for that long, -1 until lifted, 0 lifts. He may be a guest, or not
+        here at all."""
         room = await self._room(caller, args.room)
         self._outranks(caller, room, check_id(args.user, "user"))
         now = self._clock.now_ms()
@@ -264,7 +266,8 @@ class RoomAdmin:
 
     @method("room.mute_tag", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, result="{until_ms}", alone=True)
     async def mute_tag(self, caller: Caller, args: TagMuteArgs) -> dict[str, Any]:
-        """Mute everybody who came in under a tag; seconds as in room.mute. Owner and managers go on speaking."""
+        """Mute everybody who came in under a tag; seconds as in room.mute. Owner and managers go on
+        speaking."""
         room = await self._room(caller, args.room)
         now = self._clock.now_ms()
         until = FOREVER if args.seconds < 0 else now + args.seconds * 1000 if args.seconds else 0

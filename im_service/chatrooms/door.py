@@ -51,7 +51,8 @@ class RoomDoor:
         result="{room, online, attributes, recent}",
     )
     async def join(self, caller: Caller, args: JoinArgs) -> dict[str, Any]:
-        """Enter a room with this connection, in up to 4 tags. Several rooms a connection; a repeat changes the tags."""
+        """Enter a room with this connection, in up to 4 tags. Several rooms a connection; a repeat changes
+        the tags."""
         room = await self._table.get(check_id(args.room, "room"))
         state = self._state(caller)
         room.enter(caller.user)

@@ -1,4 +1,6 @@
-"""A room's ordered key-value queue (for example who speaks next). Transient elements go when their owner leaves."""
+"""A room's ordered key-value queue (for example who speaks next). Transient elements go when their owner
+leaves.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,8 @@ class RoomQueue:
         "room.queue.put", Code.ROOM_NOT_FOUND, Code.NOT_IN_ROOM, Code.FORBIDDEN, Code.CONFLICT, alone=True
     )
     async def put(self, caller: Caller, args: PutArgs) -> dict[str, Any]:
-        """Add an element at the end (or front), or change it in place. Other people's elements are the managers'."""
+        """Add an element at the end (or front), or change it in place. Other people's elements are the
+        managers'."""
         room = await self._room(caller, args.room, True)
         if not caller.server and not room.manages(caller.user):
             for item in await self._store.queue(args.room):

@@ -1,7 +1,8 @@
-"""One chatroom as this process sees it: its settings, its exceptional people, who is here, what was said last.
+"""One chatroom as this process sees it: its settings, its exceptional people, who is here, what was said
+last.
 
-Members are connections, not rows: a room knows the sessions of this process that are in it, and rows exist only for
-named, muted or blacklisted people.
+Members are connections, not rows: a room knows the sessions of this process that are in it, and rows exist
+only for named, muted or blacklisted people.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ class RoomState:
 
     __slots__ = (
         "__weakref__", "_autocreate", "_high", "_normal", "_random", "_settings", "bucket", "dropped_high",
-        "dropped_normal", "high", "info", "members", "normal", "people", "record", "ring", "room", "tag_mutes", "topic",
+        "dropped_normal", "high", "info", "members", "normal", "people", "record", "ring", "room",
+        "tag_mutes", "topic",
     )  # fmt: skip
 
     def __init__(self, room: str, settings: Settings, random: Random) -> None:

@@ -50,7 +50,8 @@ class GroupAdmin:
         alone=True,
     )
     async def create(self, caller: Caller, args: CreateArgs) -> dict[str, Any]:
-        """Make a group with me as owner (the server names one) and these first members; an id is made if none is given."""
+        """Make a group with me as owner (the server names one) and these first members; an id is made if
+        none is given."""
         now = self._c.clock.now_ms()
         owner = check_id(args.owner if caller.server and args.owner else caller.user, "owner")
         group = check_id(args.group, "group") if args.group else f"{self._ids.next(now):x}"
@@ -205,7 +206,8 @@ class GroupAdmin:
         alone=True,
     )
     async def mute(self, caller: Caller, args: MuteArgs) -> dict[str, Any]:
-        """Mute one member: seconds > 0 for that long, -1 until lifted, 0 lifts. Managers mute members only."""
+        """Mute one member: seconds > 0 for that long, -1 until lifted, 0 lifts. Managers mute members
+        only."""
         now = self._c.clock.now_ms()
         until = FOREVER if args.seconds < 0 else now + args.seconds * 1000 if args.seconds else 0
 

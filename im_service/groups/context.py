@@ -1,7 +1,8 @@
-"""What every group call needs: the group as it is now, the caller's place in it, and what follows a change.
+"""What every group call needs: the group as it is now, the caller's place in it, and what follows a
+change.
 
-Checks hold until the commit: a change names the revision it was checked against, and is checked again when the
-group moved on meanwhile.
+Checks hold until the commit: a change names the revision it was checked against, and is checked again when
+the group moved on meanwhile.
 """
 
 from __future__ import annotations
@@ -89,7 +90,8 @@ class GroupContext:
         return {user: member for (_, user), member in found.items()}
 
     async def refresh(self, group: str, users: Sequence[str] = ()) -> None:
-        """After a commit: what senders remember of the group and these members is read again, here and elsewhere."""
+        """After a commit: what senders remember of the group and these members is read again, here and
+        elsewhere."""
         await self.directory.groups.refresh(group)
         self.peers.changed("group", group)
         for user in users:

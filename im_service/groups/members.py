@@ -31,7 +31,8 @@ from im_service.storage.records import Request, Role
 
 def describe_request(request: Request) -> dict[str, Any]:
     return {
-        "id": request.id, "group": request.scope[2:], "kind": "join" if request.kind == REQUEST_JOIN else "invite",
+        "id": request.id, "group": request.scope[2:],
+        "kind": "join" if request.kind == REQUEST_JOIN else "invite",
         "user": request.user, "by": request.by, "text": request.text, "state": request.state,
         "time_ms": request.time_ms,
     }  # fmt: skip
@@ -137,7 +138,8 @@ class GroupMembers:
         alone=True,
     )
     async def requests(self, caller: Caller, args: RequestsArgs) -> dict[str, Any]:
-        """Open applications to a group (owner and managers), or, without a group, my own invitations and applications."""
+        """Open applications to a group (owner and managers), or, without a group, my own invitations and
+        applications."""
         if args.group:
             place = await self._c.inside(caller, args.group)
             if not place.manages:

@@ -24,8 +24,9 @@ Who = Literal["managers", "all"]
 class GroupInfo(Struct, omit_defaults=True):
     """Stored as msgpack with the group's row.
 
-    join: free, approval (owner or managers decide) or closed. invite: who may invite. agree: an invited user must
-    accept. update: who may change name and texts. history: newcomers see what was said before them.
+    join: free, approval (owner or managers decide) or closed. invite: who may invite. agree: an invited
+    user must accept. update: who may change name and texts. history: newcomers see what was said before
+    them.
     """
 
     name: Name = ""
@@ -75,7 +76,8 @@ def changes_of(args: GroupChanges) -> dict[str, Any]:
 def describe(group: Group) -> dict[str, Any]:
     """A group as calls return it."""
     return {
-        "group": group.group, "owner": group.owner, "limit": group.member_limit, "members": group.member_count,
+        "group": group.group, "owner": group.owner, "limit": group.member_limit,
+        "members": group.member_count,
         "mute_all": group.mute_all, "created_ms": group.created_ms, "rev": group.rev,
         **msgspec.structs.asdict(info_of(group)),
     }  # fmt: skip

@@ -1,8 +1,10 @@
-"""docs/MESSAGES.md, cell by cell: each row is one message, each of its cells one test, on a real SQLite store.
+"""docs/MESSAGES.md, cell by cell: each row is one message, each of its cells one test, on a real SQLite
+store.
 
-A row is played once: people, devices and a group or room are set up, the message is sent, and every view is looked
-at. `receiver` is bob (his phone is live, his pad known and away, a new tablet comes later) and, for push, carl, who
-is away. `sender` is alice's other devices. `other` is dora (eve for push). `newcomer` is nina.
+A row is played once: people, devices and a group or room are set up, the message is sent, and every view
+is looked at. `receiver` is bob (his phone is live, his pad known and away, a new tablet comes later) and,
+for push, carl, who is away. `sender` is alice's other devices. `other` is dora (eve for push). `newcomer`
+is nina.
 """
 
 from __future__ import annotations
