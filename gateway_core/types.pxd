@@ -70,6 +70,8 @@ cdef enum:  # Kind
     CMD_DRAIN = 10
     CMD_BUDGET = 11
     CMD_STOP = 12
+    CMD_JOIN_USER = 13
+    CMD_LEAVE_USER = 14
 
 cdef enum:  # EventKind
     EV_AUTH = 1

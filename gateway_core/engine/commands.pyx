@@ -31,9 +31,11 @@ from gateway_core.types cimport (
     CMD_BUDGET,
     CMD_DRAIN,
     CMD_JOIN,
+    CMD_JOIN_USER,
     CMD_KEYS,
     CMD_KICK,
     CMD_LEAVE,
+    CMD_LEAVE_USER,
     CMD_LOGIN,
     CMD_POLICY,
     CMD_PUBLISH,
@@ -81,6 +83,23 @@ cdef void _kick(Loop* loop, NameBlob* b, int code) noexcept nogil:
         if b.b_len and (s.device_len != b.b_len or memcmp(session_device(s), device, b.b_len) != 0):
             continue
         close_with(loop, c, R_KICKED, code, <const uint8_t*>device + b.b_len, b.c_len)
+
+
+cdef void _user_topic(Loop* loop, NameBlob* b, bint joins) noexcept nogil:
+    """All sessions of a user on this loop join or leave a topic. The next slot is read first: joining moves a Session."""
+    cdef char* topic = _text(b)
+    cdef char* user = topic + b.a_len
+    cdef uint32_t slot = user_find(loop, qw_hash(user, b.b_len, loop.engine.seed), user, b.b_len)
+    cdef Conn* c
+    while slot != NONE32:
+        c = &loop.conns[slot]
+        slot = session_of(c).next
+        if c.state != LIVE:
+            continue
+        if joins:
+            topic_join(loop, c, topic, b.a_len)
+        else:
+            topic_leave(loop, c, topic, b.a_len)
 
 
 cdef void _set_pong(Loop* loop) noexcept nogil:
@@ -179,6 +198,9 @@ cdef void _run(Loop* loop, Cmd* cmd) noexcept nogil:
         _on_conn(loop, cmd, conn_find(loop, cmd.conn))
     elif cmd.kind == CMD_KICK:
         _kick(loop, <NameBlob*>cmd.ptr, <int>cmd.code)
+        free(cmd.ptr)
+    elif cmd.kind == CMD_JOIN_USER or cmd.kind == CMD_LEAVE_USER:
+        _user_topic(loop, <NameBlob*>cmd.ptr, cmd.kind == CMD_JOIN_USER)
         free(cmd.ptr)
     elif cmd.kind == CMD_POLICY:
         _set_policy(loop, cmd)
