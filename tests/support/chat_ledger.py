@@ -62,7 +62,7 @@ class Ledger:
         self.own: dict[str, set[str]] = defaultdict(set)
         """client ids a listener sent itself: the SDK does not show them to it again"""
         self.seen: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
-        self.arrivals = 0
+        self._shown: Counter[str] = Counter()
         self.wrong_bodies: list[str] = []
         self._moved = asyncio.Event()
 
@@ -73,7 +73,7 @@ class Ledger:
     def saw(self, listener: str, message: Message) -> None:
         """`listener` names one device; what it was shown is kept in that order."""
         self.seen[listener][message.conversation].append(row_of(message))
-        self.arrivals += 1
+        self._shown[listener] += 1
         if message.type == 0 and message.body["text"].split(" ")[0] != message.client_id:
             self.wrong_bodies.append(f"{message.client_id} came with {message.body}")
         self._moved.set()
@@ -87,14 +87,10 @@ class Ledger:
     async def until_seen(self, wanted: Mapping[str, int], timeout_s: float) -> None:
         """Return when every listener has seen so many messages, or when the time is over: judges tell why."""
 
-        def lacking() -> bool:
-            return any(
-                sum(map(len, self.seen[listener].values())) < count for listener, count in wanted.items()
-            )
-
+        waiting = set(wanted)
         try:
             async with asyncio.timeout(timeout_s):
-                while lacking():
+                while waiting := {name for name in waiting if self._shown[name] < wanted[name]}:
                     self._moved.clear()
                     await self._moved.wait()
         except TimeoutError:

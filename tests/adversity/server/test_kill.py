@@ -42,6 +42,7 @@ async def kill_often(server: ServerProcess, ledger: Ledger, rng: random.Random) 
     for count in sorted(rng.sample(range(total // 20, total * 9 // 10), KILLS)):
         await ledger.until_acked(count)
         await asyncio.sleep(rng.uniform(0, 0.05))
+        assert len(ledger.acks) < total, "killed too late to matter"
         server.kill()
         if rng.random() < 0.5:
             server.start(wait=False)
