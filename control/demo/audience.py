@@ -15,8 +15,7 @@ from control.demo.members import Part, Plan, Report
 from control.demo.tally import SUITES, TRANSPORTS, Row
 
 ROOM = "demo"
-# Under a receiver's default budget of 20 normal room messages a second: above it, dropping would be right.
-BROADCASTS_PER_S = 18.0
+BROADCASTS_PER_S = 40.0
 SLACK_S = 20.0
 
 Progress = Callable[[str, int], None]
