@@ -68,6 +68,9 @@ def compare(
     members: Annotated[str, typer.Option(help="Members of the chatroom, comma-separated")] = "5000,15000",
     peers: Annotated[str, typer.Option(help="Peers, comma-separated")] = "mosquitto,nats,uwebsockets",
     size: Annotated[int, typer.Option(help="Characters of text", min=32)] = 60,
+    rate: Annotated[
+        str, typer.Option(help="Messages a second for all, or `auto`: each one's highest")
+    ] = "auto",
     seconds: Annotated[float, typer.Option(help="Length of the measured window", min=0.5)] = 5.0,
     suite: Annotated[
         str, typer.Option(help="Cipher suite of this server; peers are plaintext")
@@ -80,7 +83,7 @@ def compare(
     """This server and peers side by side: same members, sizes and latency bound, each peer at its best
     batching.
     """
-    from benchmarks.cli import check_suite, words
+    from benchmarks.cli import check_suite, rate_of, words
     from benchmarks.peers import PEERS
     from benchmarks.peers.base import PeerError
     from benchmarks.scenarios.compare import run_compare
@@ -94,7 +97,12 @@ def compare(
     context = Context(words())
     for count in counts:
         options = FanoutOptions(
-            members=count, size=size, seconds=seconds, suite=check_suite(suite), p99_ms=p99
+            members=count,
+            size=size,
+            rate=rate_of(rate),
+            seconds=seconds,
+            suite=check_suite(suite),
+            p99_ms=p99,
         )
         try:
             item = run_compare(context, options, names)

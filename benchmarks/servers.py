@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from benchmarks.loadgen.fleet import CLIENTS_PER_PROCESS
-from benchmarks.loadgen.tokens import TokenMint
+from benchmarks.loadgen.fleet.tokens import TokenMint
 from benchmarks.machine import ROOT, Busy, children, cpu_seconds, resident_bytes
 
 READY_TIMEOUT_S = 60.0

@@ -16,6 +16,7 @@ from itertools import accumulate
 
 from benchmarks.loadgen.delivery cimport open_missing
 from benchmarks.loadgen.histogram cimport hist_add_ns, hist_add_us, hist_bytes, hist_clear, hist_close, hist_open
+from benchmarks.loadgen.schedule cimport Schedule, next_due, send_due
 from benchmarks.loadgen.sockets cimport (
     CLOCK_MONOTONIC,
     CLOCK_THREAD_CPUTIME_ID,
@@ -35,7 +36,6 @@ from benchmarks.loadgen.sockets cimport (
     epoll_wait,
     timespec,
 )
-from benchmarks.loadgen.stamp cimport Stamp
 from benchmarks.loadgen.types cimport (
     ACK_RING,
     AUTHENTICATING,
@@ -71,21 +71,6 @@ cdef enum:
     CHURN_LOGIN = 2         # ... once the login is answered
 
 WIRES = ("qw1", "mqtt", "nats", "websocket")
-
-
-cdef struct Schedule:
-    double interval_ns      # between two messages of this process; 0 = nothing to send
-    uint64_t start, stop
-    uint64_t hold_ns        # messages due are written together every hold_ns
-    uint64_t next_write
-    uint64_t index          # of the next message
-    uint32_t first          # client id of sender 0
-    uint32_t step           # ids between senders
-    uint32_t senders
-    uint32_t publisher      # publisher number of sender 0
-    uint32_t* sequence      # [senders] last sequence, goes on from run to run
-    const uint8_t* targets  # borrowed
-    const uint32_t* target_at
 
 
 cdef class Swarm:
@@ -363,52 +348,6 @@ cdef class Swarm:
         client_close(&self.s, id)
         self._settle(id, before)
 
-    cdef void _send_due(self) noexcept nogil:
-        """Everything due by now, sender by sender, each sender's messages in as few writes as they fit."""
-        cdef State* s = &self.s
-        cdef Schedule* plan = &self.plan
-        cdef uint64_t limit = min(s.now, plan.stop)
-        cdef uint64_t last, m
-        cdef uint32_t k
-        if s.now < plan.start or (s.now < plan.next_write and s.now < plan.stop):
-            return
-        last = <uint64_t>(<double>(limit - plan.start) / plan.interval_ns)
-        if limit < plan.stop:
-            last += 1
-        for k in range(<uint32_t>min(<uint64_t>plan.senders, last - plan.index)):
-            m = plan.index + k
-            self._send_from(<uint32_t>(m % plan.senders), m, last)
-        plan.index = last
-        if plan.hold_ns:
-            plan.next_write = s.now + plan.hold_ns
-        if s.now >= plan.stop:
-            plan.interval_ns = 0
-
-    cdef void _send_from(self, uint32_t sender, uint64_t m, uint64_t last) noexcept nogil:
-        cdef State* s = &self.s
-        cdef Schedule* plan = &self.plan
-        cdef uint32_t id = plan.first + sender * plan.step
-        cdef const uint8_t* target = plan.targets + plan.target_at[sender]
-        cdef size_t size = plan.target_at[sender + 1] - plan.target_at[sender]
-        cdef Stamp stamp
-        cdef uint64_t late = s.now - plan.hold_ns
-        stamp.publisher = plan.publisher + sender
-        while m < last and s.clients[id].state == LIVE:
-            stamp.due_ns = plan.start + <uint64_t>(<double>m * plan.interval_ns)
-            stamp.sequence = plan.sequence[sender] + 1
-            if s.wire.append(s, id, target, size, &stamp) != 0:
-                if s.wire.flush(s, id) != 0:
-                    self._drop(id)
-                continue
-            plan.sequence[sender] += 1
-            s.n.sent += 1
-            if stamp.due_ns - s.window_from < s.window_to - s.window_from:
-                s.n.sent_in_window += 1
-                hist_add_ns(&s.lag, late, stamp.due_ns)
-            m += plan.senders
-        if s.clients[id].state == LIVE and s.wire.flush(s, id) != 0:
-            self._drop(id)
-
     cdef void _scan(self) noexcept nogil:
         """Pings of clients that have written nothing for ping_s."""
         cdef State* s = &self.s
@@ -447,11 +386,8 @@ cdef class Swarm:
     cdef int _wait_ms(self, uint64_t until) noexcept nogil:
         """How long epoll_wait may sleep."""
         cdef uint64_t wake = until
-        cdef uint64_t next_due
         if self.plan.interval_ns > 0:
-            next_due = self.plan.start + <uint64_t>(<double>self.plan.index * self.plan.interval_ns)
-            next_due = max(next_due, self.plan.next_write)
-            wake = min(wake, next_due)
+            wake = min(wake, next_due(&self.plan))
         wake = min(wake, self.next_scan)
         return <int>((wake - self.s.now + 999999) // 1000000) if wake > self.s.now else 0
 
@@ -466,7 +402,7 @@ cdef class Swarm:
             if s.now >= until:
                 return
             if self.plan.interval_ns > 0:
-                self._send_due()
+                send_due(s, &self.plan)
             if self.connect_at < self.connect_to or self.join_at < self.join_to:
                 self._ramp()
             if s.now >= self.next_scan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.loadgen.tokens import LIFE_S, TokenMint
+from benchmarks.loadgen.fleet.tokens import LIFE_S, TokenMint
 from control.auth.tokens import TokenVerifier
 from crypto.keys import ServerKeys
 

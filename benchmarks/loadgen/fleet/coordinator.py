@@ -1,10 +1,4 @@
-"""All generator processes together: start them, connect, join, measure, add up.
-
-with Fleet(shape) as fleet:
-    fleet.connect(window=64)
-    fleet.join("r/hall")
-    result = fleet.measure(Load(rate=100, seconds=10))
-"""
+"""The fleet's own end: starts the processes, gives out requests, adds up answers."""
 
 from __future__ import annotations
 
@@ -17,90 +11,26 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from benchmarks.loadgen.fleet.shape import (
+    CLIENTS_PER_PROCESS,
+    Counters,
+    FleetError,
+    Load,
+    Measured,
+    Progress,
+    Shape,
+    Share,
+    shares,
+)
 from benchmarks.loadgen.histogram import Histogram
-from benchmarks.loadgen.tokens import TokenMint
 
-CLIENTS_PER_PROCESS = 19_000  # RLIMIT_NOFILE is 20,000 here and cannot be raised
 START_TIMEOUT_S = 60.0
 LEAD_S = 0.3  # between giving out a schedule and its first message
-
-Counters = dict[str, int]
-Progress = Callable[[str, Counters], None]
-
-
-class FleetError(RuntimeError):
-    """The generator could not do what was asked: what it says is for the person at the terminal."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """Who is there. In a room `members` are judged and `publishers` are further clients; in pairs every
-    even member sends to the next odd one and there are no further clients.
-    """
-
-    gateways: Sequence[tuple[str, int]]
-    members: int
-    publishers: int = 0
-    pair: bool = False
-    wire: str = "qw1"
-    suite: int = 3
-    key_id: int = 0
-    server_key: bytes = bytes(32)
-    text_size: int = 60
-    ping_s: int = 0
-    online_only: bool = False
-    core: bool = False
-    mint: TokenMint | None = None
-    user_prefix: str = "b"
-    processes: int = 0  # 0: as many as there are cores, or as the limit of open files asks for
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What is sent: `rate` messages a second by all publishers together, open loop, for warm_up_s +
-    seconds.
-    """
-
-    rate: float
-    seconds: float
-    warm_up_s: float = 1.0
-    drain_s: float = 10.0
-    hold_ms: float = 0.0  # publishers write what is due every hold_ms (0: at once)
-    nap_us: int = 1000
-
-
-@dataclass(slots=True)
-class Measured:
-    """What arrived. Latencies cover every message due in the window, whenever it arrived; the throughput
-    counts what arrived while the window was open; lost, reordered and duplicated cover the whole load
-    with warm-up and drain.
-    """
-
-    seconds: float
-    offered_per_s: float
-    throughput_per_s: float
-    k_mean: float
-    sent: int
-    acked_per_s: float
-    lost: int
-    reordered: int
-    duplicated: int
-    foreign: int
-    refused: int
-    refusal_code: int
-    closed: int
-    delivery: Histogram
-    ack: Histogram
-    lag: Histogram
-    turn: Histogram
-    cpu_s: list[float] = field(default_factory=list)
-    counters: Counters = field(default_factory=dict)
 
 
 class Process:
@@ -124,30 +54,6 @@ class Process:
         if "error" in result:
             raise FleetError(result["error"])
         return result
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """What one process holds: clients [first, first + members + publishers), publishers last."""
-
-    first: int
-    members: int
-    publishers: int
-    publisher: int  # number of its first publisher
-
-
-def shares(members: int, publishers: int, processes: int, pair: bool) -> list[Share]:
-    """Divide evenly; in pairs only between pairs."""
-    unit = 2 if pair else 1
-    result = []
-    first = publisher = 0
-    for i in range(processes):
-        here = (members // unit * (i + 1) // processes - members // unit * i // processes) * unit
-        sending = publishers * (i + 1) // processes - publishers * i // processes
-        result.append(Share(first, here, sending, first // 2 if pair else publisher))
-        first += here + sending
-        publisher += sending
-    return result
 
 
 class Fleet:
@@ -386,7 +292,7 @@ class Fleet:
                 [
                     sys.executable,
                     "-m",
-                    "benchmarks.loadgen.worker",
+                    "benchmarks.loadgen.fleet.worker",
                     "--socket",
                     path,
                     "--processes",

@@ -18,8 +18,8 @@ import socket
 import time
 from typing import Any
 
+from benchmarks.loadgen.fleet.tokens import TokenMint
 from benchmarks.loadgen.swarm import Swarm
-from benchmarks.loadgen.tokens import TokenMint
 
 SLICE_NS = 20_000_000  # how long a request may wait for the loop
 

@@ -1,0 +1,99 @@
+"""Each command of `qianwan bench` starts the real server, measures, writes JSON and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+KEYS = {
+    "scenario", "command", "connections", "size", "suite", "offered_per_s", "throughput_per_s", "k_mean",
+    "latency_ms", "lost", "reordered", "duplicated", "generator_limited", "server", "machine", "commit",
+}  # fmt: skip
+SERVER_KEYS = {"processes", "cpu_s", "rss_bytes", "user_bytes_per_connection", "max_pause_ms", "stages"}
+
+
+def bench(json_file: Path, *words: str) -> dict[str, Any]:
+    """Run the command as a user would; its JSON."""
+    done = subprocess.run(
+        [sys.executable, "-m", "control", "bench", *words, "--json", str(json_file)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    item: dict[str, Any] = json.loads(json_file.read_text())
+    assert set(item) >= KEYS
+    assert set(item["server"]) == SERVER_KEYS
+    assert item["command"].startswith("qianwan bench " + words[0])
+    return item
+
+
+@pytest.mark.parametrize("suite", ["aegis128l", "chachapoly", "aesgcm"])
+def test_fanout_reaches_every_member(tmp_path: Path, suite: str) -> None:
+    words = ["fanout", "--members", "150", "--rate", "40", "--seconds", "1", "--suite", suite]
+    item = bench(tmp_path / "f.json", *words)
+    assert (item["lost"], item["reordered"], item["duplicated"], item["unexpected"]) == (0, 0, 0, 0)
+    assert item["connections"] == 154
+    assert item["latency_ms"]["p99"] > 0
+    assert item["server"]["stages"]
+    assert item["k_mean"] >= 1
+
+
+@pytest.mark.parametrize("words", [["send"], ["relay"], ["relay", "--core"]], ids=" ".join)
+def test_unicast_is_delivered_and_acknowledged(tmp_path: Path, words: list[str]) -> None:
+    item = bench(tmp_path / "p.json", *words, "--connections", "60", "--rate", "200", "--seconds", "1")
+    assert (item["lost"], item["reordered"], item["duplicated"], item["refused"]) == (0, 0, 0, 0)
+    assert item["ack_latency_ms"]["p99"] > 0
+    assert item["acked_per_s"] > 0
+    assert ("half_rate" in item) == ("--core" not in words)
+
+
+def test_idle_counts_heartbeats_and_memory(tmp_path: Path) -> None:
+    item = bench(tmp_path / "i.json", "idle", "--connections", "200", "--hold", "8", "--interval", "5")
+    assert item["connected"] == item["still_connected"] == 200
+    assert item["pings"] == item["pongs"] > 0
+    assert item["server"]["rss_bytes"] > 0
+
+
+def test_several_gateways_share_a_room(tmp_path: Path) -> None:
+    item = bench(
+        tmp_path / "g.json", "fanout", "--members", "100", "--rate", "20", "--seconds", "1", "--gateways", "3"
+    )
+    assert item["lost"] == item["duplicated"] == 0
+    assert item["server"]["processes"] >= 4
+
+
+def test_handshakes_are_counted(tmp_path: Path) -> None:
+    item = bench(tmp_path / "h.json", "handshake", "--seconds", "1", "--window", "8")
+    assert item["handshakes"] > 10
+    assert item["failed"] == 0
+    assert item["per_server_core_per_s"] > 0
+
+
+def test_compare_puts_a_peer_beside(tmp_path: Path) -> None:
+    words = ["--members", "50", "--peers", "nats", "--rate", "20", "--seconds", "1"]
+    item = bench(tmp_path / "c.json", "compare", *words)
+    assert set(item["peers"]) == set(item["ratios"]) == {"nats"}
+    assert set(item["peers"]["nats"]) >= KEYS
+    assert item["peers"]["nats"]["lost"] == 0
+
+
+def test_a_bad_suite_is_one_clear_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "control", "bench", "fanout", "--suite", "rot13"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "aegis128l" in done.stdout + done.stderr
