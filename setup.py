@@ -44,6 +44,7 @@ ROOMS: dict[str, list[str]] = {
     "benchmarks.loadgen.wires.mqtt": [],
     "benchmarks.loadgen.wires.nats": [],
     "benchmarks.loadgen.wires.websocket": [],
+    "benchmarks.loadgen.schedule": [],
     "benchmarks.loadgen.swarm": [],
     "gateway_core.conn.dispatch": [],
     "gateway_core.conn.fanout": [],
