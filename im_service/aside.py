@@ -26,7 +26,8 @@ from im_service.storage.errors import StoreError
 from im_service.storage.records import BADGE
 
 if TYPE_CHECKING:
-    from im_service.messages import Messages, Pending
+    from im_service.judging import Judge
+    from im_service.pending import Pending
 
 MAX_WAITING = 20_000
 EVENTS = {"s": "message.single", "g": "message.group", "r": "message.room"}
@@ -50,13 +51,13 @@ class Asides:
         presence: Presence,
         push: PushPort | None,
         copy: CopyPort | None,
-        messages: Messages,
+        judge: Judge,
     ) -> None:
         self._store = store
         self._presence = presence
         self._push = push
         self._copy = copy
-        self._messages = messages
+        self._judge = judge
         self._waiting: deque[tuple[Pending, int]] = deque()
         self._worker: asyncio.Task[None] | None = None
         self.dropped = 0
@@ -123,7 +124,7 @@ class Asides:
             return [route.theirs.user]
         if entry.receivers is not None:
             return list(entry.receivers)
-        names = await self._messages.member_names(route.conversation[2:])
+        names = await self._judge.member_names(route.conversation[2:])
         return [user for user in names if user != route.sender]
 
     async def _muted(self, entry: Pending, user: str) -> bool:

@@ -17,7 +17,7 @@ from im_service.storage.records import SENDER_SYNC
 
 if TYPE_CHECKING:
     from im_service.chatrooms.room import RoomState
-    from im_service.messages import Pending
+    from im_service.pending import Pending
 
 MSG = int(FrameType.MSG)
 EVENT = int(FrameType.EVENT)

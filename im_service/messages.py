@@ -9,47 +9,34 @@ that no hook wants takes the fast path and touches no coroutine; the others wait
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 
 import msgspec
 from msgspec import UNSET
 
-from frame.constants import FrameType
-from im_service.admission import PASSED, SILENTLY_BLOCKED, Admission
+from im_service.admission import PASSED, Admission
 from im_service.bodies import check_body
 from im_service.delivery import Delivery, Outbox
-from im_service.errors import REFUSALS, Code, ImError, refusal
+from im_service.errors import REFUSALS, Code, ImError
 from im_service.ids import ServerIds
-from im_service.models import SendRequest, decode_send, encode, message_bytes, pack_payload
+from im_service.judging import Judge, picks
+from im_service.models import SendRequest, decode_send, message_bytes, pack_payload
 from im_service.options import STORED, OptionTable, Resolved
-from im_service.ports import Action, Clock, Draft, Hook, Session
+from im_service.pending import SEND_ACK, Pending, Work, accept, answer
+from im_service.ports import Clock, Draft, Session
 from im_service.routes import Route, Routes
 from im_service.sessions import Sessions, SessionState
 from im_service.storage.base import Store
 from im_service.storage.errors import StoreError
-from im_service.storage.records import (
-    BADGE,
-    RECEIPT,
-    RECEIVER_NO_SENSE,
-    SENDER_SYNC,
-    AppendResult,
-    AppendStatus,
-    NewMessage,
-)
+from im_service.storage.records import RECEIPT, AppendResult, AppendStatus, NewMessage
 
 Item = tuple[Session, int, str, bytes]
 """(session, request, target, payload) as the gateway hands it over."""
-Answer = Callable[[int, bytes], None]
-"""Takes (code, payload) of a send that no connection waits for."""
-
-SEND_ACK = int(FrameType.SEND_ACK)
 MAX_LANE = 1000
 """Sends of one session to one target that may wait for a hook or a first look-up; more are answered 503."""
-BLOCKED_TEXT = "the receiver does not take messages from you"
 _new = tuple.__new__
 _NEW = AppendStatus.NEW
 _DUPLICATE = AppendStatus.DUPLICATE
@@ -57,50 +44,12 @@ _CONFLICT = AppendStatus.CONFLICT
 _log = logging.getLogger("qianwan.im")
 
 
-class Pending:
-    """A send between its checks and its commit."""
-
-    __slots__ = (
-        "answer", "bits", "client_id", "options", "payload", "receivers", "request", "route", "state",
-        "type", "verdict",
-    )  # fmt: skip
-
-    def __init__(
-        self, state: SessionState | None, request: int, route: Route, client_id: str, type: int,
-        payload: bytes,
-        options: Resolved, verdict: int, receivers: Sequence[str] | None, answer: Answer | None,
-    ) -> None:  # fmt: skip
-        self.state = state
-        self.request = request
-        self.route = route
-        self.client_id = client_id
-        self.type = type
-        self.payload = payload
-        self.options = options
-        self.bits = options.bits if not verdict else (options.bits | RECEIVER_NO_SENSE) & ~(BADGE | RECEIPT)
-        self.verdict = verdict
-        self.receivers = receivers
-        self.answer = answer
-
-
-class Work:
-    """What one batch accumulates: rows for one append, and what can go out at once."""
-
-    __slots__ = ("now", "out", "pending", "rows")
-
-    def __init__(self, now: int) -> None:
-        self.now = now
-        self.rows: list[NewMessage] = []
-        self.pending: list[Pending] = []
-        self.out = Outbox()
-
-
 class Messages:
     """Sends, from users and from the server."""
 
     def __init__(
         self, store: Store, clock: Clock, sessions: Sessions, routes: Routes, admission: Admission,
-        delivery: Delivery, ids: ServerIds, hooks: Sequence[Hook], receipt_members: int = 500,
+        delivery: Delivery, ids: ServerIds, judge: Judge, receipt_members: int = 500,
     ) -> None:  # fmt: skip
         self._store = store
         self._clock = clock
@@ -109,7 +58,8 @@ class Messages:
         self._admission = admission
         self._delivery = delivery
         self._ids = ids
-        self._hooks = tuple(hooks)
+        self._judge = judge
+        self._hooks = bool(judge.hooks)
         self._receipt_members = receipt_members
         self._options = OptionTable()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -131,7 +81,7 @@ class Messages:
                 continue
             try:
                 asked, options = self._decode(route, raw)
-                if route.group is not None and _picks(options):
+                if route.group is not None and picks(options):
                     self._wait(state, target, item, work)
                     continue
                 verdict = self._admission.check(state, route, options, work.now)
@@ -208,16 +158,16 @@ class Messages:
         if isinstance(results, BaseException):
             _log.warning("append failed: %r", results)
             for entry in pending:
-                _answer(out, entry, Code.UNAVAILABLE, REFUSALS[Code.UNAVAILABLE])
+                answer(out, entry, Code.UNAVAILABLE, REFUSALS[Code.UNAVAILABLE])
         else:
             for entry, (status, server_id, seq, time_ms) in zip(pending, results, strict=True):
                 if status == _NEW:
                     self._finish(out, entry, server_id, seq, time_ms)
                 elif status == _DUPLICATE:
-                    _accept(out, entry, server_id, seq, time_ms)
+                    accept(out, entry, server_id, seq, time_ms)
                 else:
                     code = Code.DUPLICATE if status == _CONFLICT else Code.GROUP_NOT_FOUND
-                    _answer(out, entry, code, REFUSALS[code])
+                    answer(out, entry, code, REFUSALS[code])
         out.flush(self._delivery.downlink)
 
     def _finish(self, out: Outbox, entry: Pending, server_id: int, seq: int, time_ms: int) -> None:
@@ -239,7 +189,7 @@ class Messages:
         )
         if delivery.aside is not None:
             delivery.aside.offer(entry, server_id, message)
-        _accept(out, entry, server_id, seq, time_ms)
+        accept(out, entry, server_id, seq, time_ms)
 
     # -- the server's sends
 
@@ -248,10 +198,10 @@ class Messages:
         route = await self._routes.make(sender, target, None)
         work = Work(self._clock.now_ms())
         asked, options = self._decode(route, raw, server=True)
-        receivers = await self._receivers(route, options)
+        receivers = await self._judge.receivers(route, options)
         future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
 
-        def answer(code: int, payload: bytes) -> None:
+        def resolve(code: int, payload: bytes) -> None:
             if future.done():
                 return
             if code:
@@ -261,7 +211,7 @@ class Messages:
 
         payload = pack_payload(asked.body, options.wire, asked.ext)
         entry = Pending(
-            None, 0, route, asked.client_id, asked.type, payload, options, PASSED, receivers, answer
+            None, 0, route, asked.client_id, asked.type, payload, options, PASSED, receivers, resolve
         )
         self._queue(work, entry, raw)
         self._commit(work)
@@ -315,7 +265,7 @@ class Messages:
         _, request, _, raw = item
         asked, options = self._decode(route, raw)
         verdict = self._admission.check(state, route, options, work.now)
-        receivers = await self._receivers(route, options)
+        receivers = await self._judge.receivers(route, options)
         body, ext = bytes(asked.body), asked.ext
         if not verdict:
             draft = Draft(
@@ -323,7 +273,7 @@ class Messages:
                 ext,
                 None if options.options.antispam is UNSET else options.options.antispam,
             )  # fmt: skip
-            draft, verdict = await self._judge(draft, route.kind)
+            draft, verdict = await self._judge.judge(draft, route.kind)
             body, ext = draft.body, draft.ext
         payload = pack_payload(body, options.wire, ext)
         entry = Pending(
@@ -331,72 +281,7 @@ class Messages:
         )
         self._queue(work, entry, raw)
 
-    async def _judge(self, draft: Draft, kind: str) -> tuple[Draft, int]:
-        """Run the hooks in order: moderation, then callback. Raises 403 on a rejection, 503 on a failing
-        hook."""
-        for hook in self._hooks:
-            if not hook.wants(kind, draft.type):
-                continue
-            try:
-                found = hook.judge(draft)
-                verdict = await found if inspect.isawaitable(found) else found
-            except Exception:
-                _log.exception("hook failed")
-                raise ImError(Code.UNAVAILABLE, "the message could not be judged") from None
-            if verdict.action == Action.REJECT:
-                raise ImError(Code.FORBIDDEN, verdict.text or "rejected", {"hook": True})
-            if verdict.action == Action.SWALLOW:
-                return draft, SILENTLY_BLOCKED
-            if verdict.action == Action.REPLACE:
-                draft = draft._replace(body=verdict.body or draft.body, ext=verdict.ext or draft.ext)
-                check_body(draft.type, draft.body, kind == "r", server=True)
-        return draft, PASSED
-
-    async def _receivers(self, route: Route, options: Resolved) -> list[str] | None:
-        """Who gets a group message one by one; None = everybody through the group's topic."""
-        if route.group is None or not _picks(options):
-            return None
-        target = options.target
-        group = route.group.group
-        if target is not None and target.inclusive:
-            states = await self._store.member_states([(group, user) for user in target.users])
-            return [user for _, user in states if user != route.sender]
-        hidden = set() if target is None else set(target.users)
-        hidden.add(route.sender)
-        return [user for user in await self.member_names(group) if user not in hidden]
-
-    async def member_names(self, group: str) -> list[str]:
-        """Every member of a group, in order of user id."""
-        names: list[str] = []
-        more = True
-        while more:
-            page = await self._store.members(group, names[-1] if names else "", 1000)
-            names += [member.user for member in page.items]
-            more = page.more
-        return names
-
     async def close(self) -> None:
         """Wait until every lane is empty."""
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-def _picks(options: Resolved) -> bool:
-    """Does a group message with these options go to members one by one?"""
-    return options.target is not None or not options.bits & SENDER_SYNC
-
-
-def _answer(out: Outbox, entry: Pending, code: int, payload: bytes) -> None:
-    if entry.answer is not None:
-        entry.answer(code, payload)
-    elif entry.state is not None:
-        out.reply(entry.state.session, SEND_ACK, entry.request, code, payload)
-
-
-def _accept(out: Outbox, entry: Pending, server_id: int, seq: int, time_ms: int) -> None:
-    """[server_id, seq, time_ms], or what a blacklisted sender is told."""
-    if entry.verdict <= SILENTLY_BLOCKED:
-        _answer(out, entry, 0, encode((server_id, seq, time_ms)))
-        return
-    detail = {"server_id": server_id, "seq": seq, "time_ms": time_ms}
-    _answer(out, entry, entry.verdict, refusal(BLOCKED_TEXT, detail))

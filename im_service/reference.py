@@ -59,7 +59,7 @@ def all_methods() -> dict[str, Method]:
     found: dict[str, Method] = {}
     for cls in services():
         if any(hasattr(value, "__call_method__") for value in vars(cls).values()):
-            found.update(collect([cls.__new__(cls)]))
+            found.update(collect([object.__new__(cls)]))
     return dict(sorted(found.items()))
 
 

@@ -27,6 +27,7 @@ from im_service.groups.admin import GroupAdmin
 from im_service.groups.context import GroupContext
 from im_service.groups.members import GroupMembers
 from im_service.ids import ServerIds
+from im_service.judging import Judge
 from im_service.limits import Settings
 from im_service.messages import Item, Messages
 from im_service.notices import Announcer
@@ -79,10 +80,10 @@ class ImService:
         self._delivery = Delivery(downlink, self.sessions, presence is None)
         announcer = Announcer(clock, ids, downlink, copy)
         access = Access(self.directory, self.sessions)
-        hooks = [hook for hook in (moderation, callback) if hook is not None]
+        judge = Judge(store, [hook for hook in (moderation, callback) if hook is not None])
         self.messages = Messages(
             store, clock, self.sessions, Routes(self.directory, self.sessions, self.room_table),
-            Admission(settings), self._delivery, ids, hooks, settings.receipt_members,
+            Admission(settings), self._delivery, ids, judge, settings.receipt_members,
         )  # fmt: skip
         self.sync = Sync(store, clock, self.sessions, downlink, access, settings)
         self.conversations = Conversations(store, clock, access, announcer, settings)
@@ -106,7 +107,7 @@ class ImService:
         self.server_sends = ServerSends(store, clock, self.messages, announcer, self.sessions, ids)
         self._asides: Asides | None = None
         if push is not None or copy is not None:
-            self._asides = Asides(store, presence or self.sessions, push, copy, self.messages)
+            self._asides = Asides(store, presence or self.sessions, push, copy, judge)
             self._delivery.aside = self._asides
         services = (
             self.sync, self.conversations, self.revisions, self.receipts, self.group_admin,

@@ -58,7 +58,7 @@ class RoomQueue:
         return room
 
     def _tell(self, room: RoomState, op: str, items: list[QueueItem]) -> None:
-        data = {"room": room.room, "op": op, "keys": [item.key for item in items]}
+        data: dict[str, Any] = {"room": room.room, "op": op, "keys": [item.key for item in items]}
         if op == "put":
             data["items"] = [describe(item) for item in items]
         self._announcer.event(room.topic, "room.queue", data)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from im_service.limits import Rate, Settings
@@ -102,8 +103,6 @@ async def test_moderation_comes_before_the_callback(tmp_path: Path) -> None:
 
 
 async def test_a_hook_replaces_swallows_and_fails(tmp_path: Path) -> None:
-    import msgspec
-
     async def decide(draft: Draft) -> Verdict:
         await asyncio.sleep(0)
         if b"swallow" in draft.body:
@@ -135,7 +134,7 @@ async def test_a_slow_hook_keeps_the_order_of_one_conversation(tmp_path: Path) -
 
 @pytest.mark.parametrize("which", ["account_rate", "device_rate", "conversation_rate", "stranger_rate"])
 async def test_each_rate_answers_416_with_the_wait(tmp_path: Path, which: str) -> None:
-    async with open_world(tmp_path, Settings(**{which: Rate(1, 2)})) as world:
+    async with open_world(tmp_path, msgspec.structs.replace(Settings(), **{which: Rate(1, 2)})) as world:
         alice = await world.login("alice")
         codes = [(await alice.send("u/bob"))[0] for _ in range(2)]
         code, payload = await alice.send("u/bob")

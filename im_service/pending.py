@@ -1,0 +1,74 @@
+"""A send between its checks and its commit, and how it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from frame.constants import FrameType
+from im_service.admission import SILENTLY_BLOCKED
+from im_service.delivery import Outbox
+from im_service.errors import refusal
+from im_service.models import encode
+from im_service.options import Resolved
+from im_service.routes import Route
+from im_service.sessions import SessionState
+from im_service.storage.records import BADGE, RECEIPT, RECEIVER_NO_SENSE, NewMessage
+
+Answer = Callable[[int, bytes], None]
+"""Takes (code, payload) of a send that no connection waits for."""
+SEND_ACK = int(FrameType.SEND_ACK)
+BLOCKED_TEXT = "the receiver does not take messages from you"
+
+
+class Pending:
+    """A send between its checks and its commit."""
+
+    __slots__ = (
+        "answer", "bits", "client_id", "options", "payload", "receivers", "request", "route", "state",
+        "type", "verdict",
+    )  # fmt: skip
+
+    def __init__(
+        self, state: SessionState | None, request: int, route: Route, client_id: str, type: int,
+        payload: bytes,
+        options: Resolved, verdict: int, receivers: Sequence[str] | None, answer: Answer | None,
+    ) -> None:  # fmt: skip
+        self.state = state
+        self.request = request
+        self.route = route
+        self.client_id = client_id
+        self.type = type
+        self.payload = payload
+        self.options = options
+        self.bits = options.bits if not verdict else (options.bits | RECEIVER_NO_SENSE) & ~(BADGE | RECEIPT)
+        self.verdict = verdict
+        self.receivers = receivers
+        self.answer = answer
+
+
+class Work:
+    """What one batch accumulates: rows for one append, and what can go out at once."""
+
+    __slots__ = ("now", "out", "pending", "rows")
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+        self.rows: list[NewMessage] = []
+        self.pending: list[Pending] = []
+        self.out = Outbox()
+
+
+def answer(out: Outbox, entry: Pending, code: int, payload: bytes) -> None:
+    if entry.answer is not None:
+        entry.answer(code, payload)
+    elif entry.state is not None:
+        out.reply(entry.state.session, SEND_ACK, entry.request, code, payload)
+
+
+def accept(out: Outbox, entry: Pending, server_id: int, seq: int, time_ms: int) -> None:
+    """[server_id, seq, time_ms], or what a blacklisted sender is told."""
+    if entry.verdict <= SILENTLY_BLOCKED:
+        answer(out, entry, 0, encode((server_id, seq, time_ms)))
+        return
+    detail = {"server_id": server_id, "seq": seq, "time_ms": time_ms}
+    answer(out, entry, entry.verdict, refusal(BLOCKED_TEXT, detail))
