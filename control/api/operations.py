@@ -235,7 +235,10 @@ def _is_list(kind: Any) -> bool:
 
 
 def _encode(result: Any) -> bytes:
-    return msgspec.json.encode({} if result is None else result)
+    # Parts of a result may be msgpack already (msgspec.Raw), as the wire wants them: through msgpack and
+    # back.
+    plain = msgspec.msgpack.decode(msgspec.msgpack.encode(result))
+    return msgspec.json.encode({} if plain is None else plain)
 
 
 def _responses(operation: Operation, declared: Declared) -> dict[int | str, dict[str, Any]]:

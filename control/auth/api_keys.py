@@ -102,7 +102,7 @@ class ApiKeys:
         key_id, secret = match.groups() if match else ("", "")
         if self.bootstrap and hmac.compare_digest(_hash(text), _hash(self.bootstrap)):
             return ApiKey(key_id, "bootstrap", "", SCOPES, 0)
-        if now - self._checked_at >= _STAT_PERIOD_S:
+        if key_id not in self._keys or now - self._checked_at >= _STAT_PERIOD_S:
             self._checked_at = now
             self._read_if_changed()
         key = self._keys.get(key_id)

@@ -125,6 +125,16 @@ async def test_users_and_rooms_span_gateways_and_survive_deaths(cluster: Cluster
             cluster.im.wait_for, lambda: cluster.im.metrics()["qianwan_routes"] == topics(), "same topics"
         )
 
+        # The control process has no message service of its own: it asks one over the bus.
+        body = {"sender": "shop", "target": "u/bob", "body": {"text": "from the app"}}
+        status, answer = await asyncio.to_thread(cluster.control.post, "/v1/messages", body)
+        assert (status, answer["seq"]) == (200, 1)
+        assert await texts(bob, 1) == ["from the app"]
+        status, answer = await asyncio.to_thread(
+            cluster.control.post, "/v1/messages", {**body, "target": "x"}
+        )
+        assert (status, answer["code"]) == (422, 414)
+
         # The im process dies: connections stay, sends wait, and what it committed arrives.
         await asyncio.to_thread(cluster.im.kill)
         pending = asyncio.create_task(alice.send("bob", "while away"))

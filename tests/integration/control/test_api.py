@@ -1,0 +1,167 @@
+"""The HTTP API on a real server: keys and scopes, problems, idempotency, limits, and messages that arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from typing import Any
+
+import httpx
+import pytest
+import qianwan
+
+from tests.support.server_process import ROOT, ServerProcess
+
+
+@pytest.fixture
+def http(server: ServerProcess) -> httpx.Client:
+    with httpx.Client(
+        base_url=server.url, headers={"X-API-Key": server.first_api_key()}, timeout=10
+    ) as client:
+        yield client
+
+
+def problem(answer: httpx.Response, status: int, slug: str) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    document = answer.json()
+    assert document["type"] == f"urn:qianwan:problem:{slug}"
+    assert document["status"] == status
+    return dict(document)
+
+
+def key_with(server: ServerProcess, *scopes: str) -> str:
+    command = [
+        sys.executable,
+        "-m",
+        "control",
+        "api-key",
+        "create",
+        "app",
+        "--data-dir",
+        str(server.data_dir),
+    ]
+    for scope in scopes:
+        command += ["--scope", scope]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_without_a_key_with_a_wrong_key_and_with_a_key_of_another_scope(server: ServerProcess) -> None:
+    url = f"{server.url}/v1/tokens"
+    refused = httpx.post(url, json={"user": "a"})
+    problem(refused, 401, "unauthorized")
+    assert refused.headers["www-authenticate"].startswith("Bearer")
+    problem(httpx.post(url, json={"user": "a"}, headers={"X-API-Key": "qwk_x"}), 401, "unauthorized")
+    reader = key_with(server, "read")
+    bearer = {"Authorization": f"Bearer {reader}"}
+    assert (
+        problem(httpx.post(url, json={"user": "a"}, headers=bearer), 403, "scope-missing")["scope"]
+        == "tokens"
+    )
+    assert httpx.get(f"{server.url}/v1/users/a", headers=bearer).status_code == 200
+
+
+def test_tokens_are_bounded_and_bodies_strict(http: httpx.Client) -> None:
+    assert http.post("/v1/tokens", json={"user": "a", "ttl_s": 60}).status_code == 201
+    for body in ({"user": "a", "ttl_s": 366 * 86400}, {"user": "a/b"}, {"user": "a", "admin": True}, {}, []):
+        problem(http.post("/v1/tokens", json=body), 422, "invalid")
+    broken = http.post("/v1/tokens", content=b"{", headers={"Content-Type": "application/json"})
+    problem(broken, 400, "malformed")
+
+
+def test_what_is_not_there_is_a_problem_too(http: httpx.Client) -> None:
+    problem(http.get("/nowhere"), 404, "not-found")
+    problem(http.put("/v1/tokens"), 405, "method-not-allowed")
+    assert problem(http.get("/v1/groups/nobody"), 404, "group-not-found")["code"] == 803
+
+
+def test_a_large_body_is_refused_announced_or_not(http: httpx.Client) -> None:
+    big = json.dumps({"user": "a" * (1 << 20)}).encode()
+    headers = {"Content-Type": "application/json"}
+    problem(http.post("/v1/tokens", content=big, headers=headers), 413, "body-too-large")
+    chunks = (big[start : start + 65536] for start in range(0, len(big), 65536))
+    problem(http.post("/v1/messages", content=chunks, headers=headers), 413, "body-too-large")
+
+
+def test_an_idempotency_key_gives_the_first_answer_again(http: httpx.Client) -> None:
+    body = {"sender": "shop", "target": "u/idem", "body": {"text": "once"}}
+    headers = {"Idempotency-Key": "order-1"}
+    first = http.post("/v1/messages", json=body, headers=headers)
+    again = http.post("/v1/messages", json=body, headers=headers)
+    assert first.status_code == again.status_code == 200
+    assert first.json() == again.json()
+    assert again.headers["idempotent-replayed"] == "true"
+    other = http.post("/v1/messages", json={**body, "target": "u/else"}, headers=headers)
+    problem(other, 422, "idempotency-mismatch")
+    problem(http.post("/v1/messages", json=body, headers={"Idempotency-Key": "a b"}), 422, "invalid")
+    without = http.post("/v1/messages", json=body)
+    assert without.json()["seq"] == first.json()["seq"] + 1
+
+
+def test_a_refusal_may_be_tried_again_under_the_same_key(http: httpx.Client) -> None:
+    headers = {"Idempotency-Key": "bad-1"}
+    wrong = {"sender": "shop", "target": "nowhere", "body": {"text": "x"}}
+    problem(http.post("/v1/messages", json=wrong, headers=headers), 422, "invalid")
+    right = {**wrong, "target": "u/a"}
+    assert http.post("/v1/messages", json=right, headers=headers).status_code == 200
+
+
+async def test_a_message_of_the_app_server_reaches_a_client_and_can_be_edited_and_recalled(
+    server: ServerProcess, http: httpx.Client
+) -> None:
+    async with qianwan.Client(server.url, token=server.token("reader"), device_id="d") as reader:
+        body = {"sender": "shop", "target": "u/reader", "body": {"text": "hello"}}
+        sent = await asyncio.to_thread(lambda: http.post("/v1/messages", json=body).json())
+        async with asyncio.timeout(10):
+            async for message in reader.messages():
+                assert (message.sender, message.text, message.seq) == ("shop", "hello", sent["seq"])
+                break
+    where = {"conversation": "s/reader:shop", "seq": sent["seq"]}
+    assert http.post("/v1/messages/edit", json={**where, "body": {"text": "hi"}}).status_code == 200
+    assert http.get("/v1/messages/versions", params=where).json()["versions"]
+    assert http.post("/v1/messages/recall", json=where).status_code == 200
+    page = http.get("/v1/history", params={"conversation": "s/reader:shop", "limit": 10}).json()
+    assert len(page["messages"]) == 1
+
+
+def test_members_of_a_group_come_in_pages(http: httpx.Client) -> None:
+    members = [f"m{number:03}" for number in range(25)]
+    group = http.post("/v1/groups", json={"owner": "boss", "members": members, "name": "crew"}).json()[
+        "group"
+    ]
+    seen: list[str] = []
+    after, more = "", True
+    while more:
+        params = {"limit": 10} | ({"after": after} if after else {})
+        page = http.get(f"/v1/groups/{group}/members", params=params).json()
+        seen += [member["user"] for member in page["members"]]
+        after, more = seen[-1], page["more"]
+    assert sorted(seen) == sorted([*members, "boss"])
+    assert len(seen) == len(set(seen))
+    assert http.delete(f"/v1/groups/{group}").status_code == 200
+    problem(http.get(f"/v1/groups/{group}"), 404, "group-not-found")
+
+
+async def test_disabling_an_account_closes_its_sessions(server: ServerProcess, http: httpx.Client) -> None:
+    async with qianwan.Client(server.url, token=server.token("banned"), device_id="d") as banned:
+        answer = await asyncio.to_thread(lambda: http.post("/v1/users/banned/disable", json={"seconds": 60}))
+        assert answer.status_code == 200, answer.text
+        async with asyncio.timeout(10):
+            with pytest.raises(qianwan.ConnectionClosed) as closed:
+                async for _ in banned.messages():
+                    pass
+        assert closed.value.code == 4005
+
+
+def test_too_many_requests_with_one_key(fresh: ServerProcess) -> None:
+    fresh.settings = {"limits.api_requests_per_s": 1, "limits.api_burst": 5}
+    fresh.start()
+    headers = {"X-API-Key": fresh.first_api_key()}
+    with httpx.Client(base_url=fresh.url, headers=headers) as http:
+        answers = [http.get("/v1/users/a") for _ in range(8)]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert 1 <= len(refused) <= 3
+    assert problem(refused[0], 429, "rate-limited")
+    assert int(refused[0].headers["retry-after"]) >= 1
