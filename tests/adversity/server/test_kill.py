@@ -54,7 +54,9 @@ async def kill_often(server: ServerProcess, ledger: Ledger, rng: random.Random) 
 async def audit(server: ServerProcess, token: str, conversation: str) -> tuple[str, Log]:
     """What a device that never was here before reads."""
     host, port = server.gateway
-    async with Client(f"{host}:{port}", token=token, root_key=root_of(server), device_id="auditor") as client:
+    async with Client(
+        f"{host}:{port}", token=token, root_key=root_of(server), device_id=f"auditor-{conversation[0]}"
+    ) as client:
         return conversation, {conversation: await read_history(client, conversation)}
 
 
