@@ -34,9 +34,11 @@ from gateway_core.types cimport (
     CMD_BUDGET,
     CMD_DRAIN,
     CMD_JOIN,
+    CMD_JOIN_USER,
     CMD_KEYS,
     CMD_KICK,
     CMD_LEAVE,
+    CMD_LEAVE_USER,
     CMD_LOGIN,
     CMD_POLICY,
     CMD_REFUSE,
@@ -394,6 +396,24 @@ cdef class Gateway:
     def leave(self, uint64_t conn, str topic):
         """Takes a connection out of a topic."""
         self._give_names(CMD_LEAVE, self._loop_of(conn), conn, topic.encode(), b"", b"", 0, 0)
+
+    def join_user(self, str user, str topic):
+        """Adds all live sessions of a user, on every loop, to a topic. Doing it twice changes nothing."""
+        cdef bytes name = topic.encode()
+        if not 3 <= len(name) <= TOPIC_MAX or name.startswith(b"u/"):
+            raise ValueError(f"not a topic to join: {topic!r}")
+        self._for_user(CMD_JOIN_USER, user.encode(), name)
+
+    def leave_user(self, str user, str topic):
+        """Takes all live sessions of a user out of a topic."""
+        self._for_user(CMD_LEAVE_USER, user.encode(), topic.encode())
+
+    cdef int _for_user(self, int kind, bytes user, bytes topic) except -1:
+        cdef uint32_t i
+        self._loop_of(0)
+        for i in range(self.engine.n_loops):
+            self._give_names(kind, <int>i, 0, topic, user, b"", 0, 0)
+        return 0
 
     def kick(self, str user, device, uint64_t before_session, int code, str text=""):
         """Closes this user's sessions (of that device, or all) whose session id is below before_session."""
