@@ -15,7 +15,7 @@ from im_service.storage.records import AppendResult, AppendStatus, NewMessage
 
 _CACHED_NAMES = 500_000  # some 100 bytes each; the caches start anew above
 
-_SIZES = (128, 16, 1)
+_SIZES = (128, 16, 1)  # rows per statement
 _COLUMNS = (
     "conv", "seq", "sender", "client_id", "digest", "server_id", "time_ms", "type", "bits", "flags",
     "expires_ms", "target", "payload",

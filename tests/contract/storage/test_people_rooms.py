@@ -1,5 +1,7 @@
 """Accounts, devices, rooms, broadcasts, idempotency keys, expiry."""
 
+import asyncio
+
 import pytest
 
 from im_service.storage.base import Store
@@ -159,3 +161,24 @@ async def test_a_send_repeated_within_a_day_finds_its_row(store: Store) -> None:
     assert [(await send(store, "s/a:b", "a", n)).status for n in "12"] == [AppendStatus.DUPLICATE] * 2
     await sweep(store, 6 * DAY + 2, limits)
     assert [(await send(store, "s/a:b", "a", n)).status for n in "12"] == [AppendStatus.NEW] * 2
+
+
+async def test_expiry_goes_in_small_bites_beside_sends(kit: Kit) -> None:
+    """Each call removes a bounded number of rows, and sends are served between the calls."""
+    store = await kit.open()
+    short = DEFAULT_BITS & ~HISTORY
+    await append(store, [message(f"s/a:b{n % 9}", "a", f"old{n}", bits=short) for n in range(400)])
+    limits = Limits(offline_ms=DAY, roam_ms=DAY, history_ms=0)
+    sent = 0
+    while True:
+        before = (await store.stats())["messages"]
+        worked, result = await asyncio.gather(
+            store.expire(9 * DAY, limits, 30), send(store, "s/a:c", "c", f"new{sent}", time_ms=9 * DAY)
+        )
+        sent += 1
+        assert result.seq == sent
+        assert before + 1 - (await store.stats())["messages"] <= 30
+        if not worked:
+            break
+    assert sent >= 400 // 30
+    assert (await store.stats())["messages"] == sent
