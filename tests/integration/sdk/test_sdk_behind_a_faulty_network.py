@@ -37,7 +37,7 @@ async def test_cuts_lose_and_double_nothing(server: ServerProcess, seed: int, tr
             reading = asyncio.ensure_future(take(two, COUNT, 60))
             for number in range(0, COUNT, 20):
                 batch = (one.send(bob, str(number + i)) for i in range(20))
-                acks = await asyncio.gather(*batch)
+                acks = await asyncio.wait_for(asyncio.gather(*batch), 60)
                 assert len({ack.seq for ack in acks}) == 20, f"seed {seed}"
             shown = [int(text) for text in await reading]
             assert shown == list(range(COUNT)), f"seed {seed}"
@@ -70,4 +70,4 @@ async def test_a_stalled_network_is_noticed_and_left(
         sending = asyncio.ensure_future(me.send("anybody", "through"))
         await asyncio.wait_for(asyncio.shield(link.closed), 10)
         proxy.stalled = False
-        assert (await sending).seq == 1
+        assert (await asyncio.wait_for(sending, 30)).seq == 1
