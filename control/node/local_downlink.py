@@ -34,6 +34,7 @@ class LocalDownlink:
         self._max_waiting = max_waiting
         self._waiting: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._owes_hint = False
         self.dropped = 0
         self.delayed = 0
 
@@ -103,7 +104,7 @@ class LocalDownlink:
     def _wait(self, command: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         if len(self._waiting) >= self._max_waiting:
             self.dropped += 1
-            self._lost()
+            self._owes_hint = True
             return
         self._waiting.append((command, arguments))
         self.delayed += 1
@@ -120,3 +121,6 @@ class LocalDownlink:
                 self._timer = asyncio.get_running_loop().call_later(RETRY_S, self._retry)
                 return
             self._waiting.popleft()
+        if self._owes_hint:
+            self._owes_hint = False
+            self._lost()

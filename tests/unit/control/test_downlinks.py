@@ -1,0 +1,201 @@
+"""The ways to the gateways: order kept when a mailbox is full, dead epochs reached by nothing, losses
+told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from control.bus.links import StreamLinks
+from control.bus.memory import MemoryBus, MemoryHub
+from control.coordination.base import NodeInfo
+from control.node.batches import decode
+from control.node.bus_downlink import BusDownlink, node_key
+from control.node.bus_upstream import call_key, conversation_key
+from control.node.im_node import ImNode
+from control.node.local_downlink import LocalDownlink
+from control.node.session_ids import SessionIds
+from control.node.sync_hints import SyncHints
+from control.routing.memory import MemoryRoutes
+from im_service.ports import Session
+
+ALICE = Session(0, 1, "alice", "d")
+
+
+class Full(Exception):
+    pass
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Poll a condition for five seconds at most."""
+    for _ in range(5000):
+        if condition():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("the condition did not come true")
+
+
+class NarrowCore:
+    """Takes `room` commands, then says its mailbox is full: the real one does so after a second of
+    stillness.
+    """
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.taken: list[tuple[Any, ...]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        def command(*arguments: Any) -> None:
+            if len(self.taken) >= self.room:
+                raise Full
+            self.taken.append((name, *arguments))
+
+        return command
+
+
+async def test_a_full_mailbox_delays_commands_in_order_and_repeats_none() -> None:
+    core = NarrowCore(3)
+    lost: list[int] = []
+    downlink = LocalDownlink(core, Full, lambda: lost.append(1))
+    downlink.publish_many(0, [(f"t/{n}", 6, b"", 0, 0) for n in range(5)])
+    downlink.reply(ALICE, 9, 1, 0, b"")
+    assert len(core.taken) == 3
+    assert downlink.waiting == 3
+    core.room = 100
+    await until(lambda: downlink.waiting == 0)
+    assert [taken[1] for taken in core.taken] == ["t/0", "t/1", "t/2", "t/3", "t/4", 1]
+    assert lost == []
+    assert downlink.dropped == 0
+
+
+async def test_beyond_the_bound_commands_are_dropped_counted_and_told_once() -> None:
+    lost: list[int] = []
+    core = NarrowCore(0)
+    downlink = LocalDownlink(core, Full, lambda: lost.append(1), max_waiting=2)
+    for _ in range(5):
+        downlink.join(ALICE, "r/x")
+    assert (downlink.waiting, downlink.dropped, lost) == (2, 3, [])
+    core.room = 100
+    await until(lambda: downlink.waiting == 0)
+    assert lost == [1]
+
+
+class Cluster:
+    """What is live, as the tests say."""
+
+    def __init__(self, **epochs: int) -> None:
+        self.epochs = {int(name[1:]): epoch for name, epoch in epochs.items()}
+
+    def nodes(self, role: str | None = None) -> list[NodeInfo]:
+        return [NodeInfo(number, epoch, "", ("gateway",)) for number, epoch in self.epochs.items()]
+
+    def epoch_of(self, node_id: int) -> int | None:
+        return self.epochs.get(node_id)
+
+
+async def make(cluster: Cluster) -> tuple[BusDownlink, MemoryRoutes, dict[int, list[list[Any]]]]:
+    """A downlink whose streams end in lists of operations per gateway."""
+    hub = MemoryHub()
+    bus = MemoryBus(hub)
+    await bus.start()
+    got: dict[int, list[list[Any]]] = {}
+    for number, epoch in cluster.epochs.items():
+        end = StreamLinks(
+            bus,
+            (number, epoch),
+            lambda _p, _e, batch, n=number: got.setdefault(n, []).extend(decode(batch)),
+            print,
+        )
+        await bus.subscribe(f"stream.{number}", end._on_envelope)
+    routes = MemoryRoutes()
+    links = StreamLinks(bus, (1, 1), lambda *batch: None, print)
+    return BusDownlink(links, routes, cluster), routes, got
+
+
+async def settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_one_batch_per_interested_gateway_and_the_exclusion_only_on_its_own() -> None:
+    downlink, routes, got = await make(Cluster(n2=10, n3=10, n4=10))
+    for gateway in (2, 3):
+        routes.announce(gateway, 10, ["r/x"])
+    downlink.publish("r/x", 7, b"hi", 1, Session(node_key(2, 10), 77, "alice", "d"))
+    await settled()
+    assert got == {2: [[102, "r/x", 7, b"hi", 1, 77]], 3: [[102, "r/x", 7, b"hi", 1, 0]]}
+
+
+async def test_a_dead_epoch_of_a_gateway_is_reached_by_nothing() -> None:
+    cluster = Cluster(n2=11)
+    downlink, routes, got = await make(cluster)
+    routes.announce(2, 10, ["u/alice", "r/x"])
+    routes.bury(2, 10)
+    old = Session(node_key(2, 10), 5, "alice", "d")
+    downlink.reply(old, 9, 1, 0, b"")
+    downlink.join(old, "r/x")
+    downlink.publish("u/alice", 6, b"secret")
+    downlink.join_user("alice", "g/1")
+    await settled()
+    assert got == {}
+    assert downlink.stale == 1
+
+
+async def test_a_join_routes_the_next_publish_before_the_gateway_has_announced() -> None:
+    downlink, _, got = await make(Cluster(n2=10))
+    downlink.join(Session(node_key(2, 10), 5, "alice", "d"), "r/x")
+    downlink.publish("r/x", 7, b"hi")
+    await settled()
+    assert got[2] == [[103, 5, "r/x"], [102, "r/x", 7, b"hi", 0, 0]]
+
+
+class Service:
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments: self.calls.append((name, *arguments))
+
+
+def test_the_death_of_a_gateway_logs_its_sessions_out_and_no_others() -> None:
+    service, routes = Service(), MemoryRoutes()
+    node = ImNode(service, routes)
+    for epoch, conn in ((10, 1), (10, 2), (11, 1)):
+        node.apply(2, epoch, [[3, conn, "u", "d", 0, 1]])
+    node.apply(2, 10, [[4, 2, "u", "d", 1000]])
+    node.gateway_gone(NodeInfo(2, 10, "", ("gateway",)))
+    outs = [call[1] for call in service.calls if call[0] == "on_logout"]
+    assert [(out.node, out.conn) for out in outs] == [(node_key(2, 10), 2), (node_key(2, 10), 1)]
+    assert list(node.sessions) == [node_key(2, 11)]
+
+
+def test_both_sides_of_a_chat_and_all_calls_of_a_room_go_to_one_place() -> None:
+    assert conversation_key("bob", "u/alice") == conversation_key("alice", "u/bob") == "s/alice:bob"
+    assert conversation_key("bob", "r/hall") == "r/hall"
+    import msgspec
+
+    encoded = msgspec.msgpack.encode({"room": "hall"})
+    assert call_key("bob", "room.join", encoded) == "r/hall"
+    assert call_key("bob", "room.join", b"\xc1") == call_key("bob", "sync", encoded) == "u/bob"
+
+
+def test_session_ids_only_rise_also_when_the_clock_goes_back() -> None:
+    times = iter([1000.0, 1000.0, 999.0, 1001.0, 1000.5])
+    ids = SessionIds(7, lambda: next(times))
+    found = [ids.next() for _ in range(5)]
+    assert found == sorted(set(found))
+    assert all(value & 0xFF == 7 for value in found)
+    assert found[0] >> 20 == 1_000_000
+    assert found[3] >> 20 == 1_001_000
+
+
+async def test_sync_hints_reach_everybody_once() -> None:
+    sent: list[str] = []
+    users = [f"u/{n}" for n in range(120)]
+    hints = SyncHints(sent.append, spread_s=0.01)
+    hints.trigger(list(users))
+    await until(lambda: len(sent) >= len(users))
+    assert sorted(sent) == sorted(users)
+    assert hints.sent == len(sent)
