@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 from qianwan.constants import FrameType
-from qianwan.dial import Dialer, DialSettings
-from qianwan.link import Link
+from qianwan.connection.dial import Dialer, DialSettings
+from qianwan.connection.link import Link
 from qianwan.models import Message
 from qianwan.protocol.auth import Credentials
 from qianwan.protocol.messages import Answer, decode, encode

@@ -12,7 +12,7 @@ from typing import Literal
 
 from qianwan import Client, Message
 from qianwan.models import conversation_of
-from qianwan.reconnect import Backoff
+from qianwan.connection.reconnect import Backoff
 
 from benchmarks.loadgen.tokens import TokenMint
 from crypto.keys import ServerKeys

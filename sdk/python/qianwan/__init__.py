@@ -1,6 +1,9 @@
 """Qianwan's client: `async with Client(...) as me: await me.send("bob", "hello")`. See README.md."""
 
 from qianwan.client import Client, Messages
+from qianwan.connection.reconnect import Backoff
+from qianwan.connection.supervisor import State, StateChange
+from qianwan.delivery.store import CursorStore, FileCursor, MemoryCursor
 from qianwan.errors import (
     Advice,
     ClientClosed,
@@ -15,10 +18,7 @@ from qianwan.errors import (
     RequestTimeout,
 )
 from qianwan.models import Ack, Content, Message, Notice, Options
-from qianwan.reconnect import Backoff
 from qianwan.rooms import Room
-from qianwan.store import CursorStore, FileCursor, MemoryCursor
-from qianwan.supervisor import State, StateChange
 
 __version__ = "0.1.0"
 

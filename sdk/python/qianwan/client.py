@@ -14,16 +14,16 @@ from typing import Any, Literal
 from qianwan.api.groups import Groups
 from qianwan.api.messages import MessageCalls
 from qianwan.api.relations import Devices, Presence, Profiles, Relations
-from qianwan.dial import DialSettings
+from qianwan.connection.dial import DialSettings
+from qianwan.connection.reconnect import Backoff
+from qianwan.connection.supervisor import State, StateChange
+from qianwan.delivery.notices import NoticeQueue
+from qianwan.delivery.store import CursorStore, MemoryCursor
 from qianwan.engine import Engine, EngineSettings, TokenSource
 from qianwan.errors import ClientClosed
 from qianwan.models import Ack, Content, Message, Options, text
-from qianwan.notices import NoticeQueue
 from qianwan.protocol.messages import decode, encode
-from qianwan.reconnect import Backoff
 from qianwan.rooms import Room
-from qianwan.store import CursorStore, MemoryCursor
-from qianwan.supervisor import State, StateChange
 from qianwan.transport import Address
 
 CLOSE_PATIENCE_S = 2.0

@@ -13,8 +13,15 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from qianwan.connection.dial import Dialer, DialSettings
+from qianwan.connection.link import Link
+from qianwan.connection.reconnect import Backoff, Reconnector
+from qianwan.connection.supervisor import State, StateChange, Supervisor
 from qianwan.constants import EventKind, FrameType, RequestCode
-from qianwan.dial import Dialer, DialSettings
+from qianwan.delivery.feed import Feed
+from qianwan.delivery.notices import NoticeQueue
+from qianwan.delivery.outbox import Outbox
+from qianwan.delivery.store import CursorStore
 from qianwan.errors import (
     ClientClosed,
     ConnectFailed,
@@ -23,17 +30,10 @@ from qianwan.errors import (
     RequestError,
     RequestTimeout,
 )
-from qianwan.feed import Feed
-from qianwan.link import Link
 from qianwan.models import Message, Notice, decode_message
-from qianwan.notices import NoticeQueue
-from qianwan.outbox import Outbox
 from qianwan.protocol.auth import Credentials, Welcome
 from qianwan.protocol.messages import decode, encode
-from qianwan.reconnect import Backoff, Reconnector
 from qianwan.rooms import Room
-from qianwan.store import CursorStore
-from qianwan.supervisor import State, StateChange, Supervisor
 
 TokenSource = str | Callable[[], Awaitable[str]]
 log = logging.getLogger("qianwan")

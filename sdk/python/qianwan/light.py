@@ -21,8 +21,8 @@ from collections.abc import Callable, Sequence
 from itertools import cycle
 from typing import NamedTuple
 
+from qianwan.connection.dial import SUITES, Dialer, DialSettings
 from qianwan.constants import CloseCode, EventKind, FrameType
-from qianwan.dial import SUITES, Dialer, DialSettings
 from qianwan.errors import ConnectFailed, ConnectionClosed, ProtocolError, QianwanError
 from qianwan.models import Message, decode_message
 from qianwan.protocol import auth, messages

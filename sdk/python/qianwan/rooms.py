@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from qianwan.api.room import RoomCalls
+from qianwan.delivery.inbox import RecentIds
 from qianwan.errors import NotInRoom
-from qianwan.inbox import RecentIds
 from qianwan.models import Ack, Content, Message, Options, message_from
 
 if TYPE_CHECKING:

@@ -57,7 +57,7 @@ async def test_a_stalled_network_is_noticed_and_left(
     server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("MIN_PONG_S", "MAX_PONG_S"):
-        monkeypatch.setattr(f"qianwan.heartbeat.{name}", 0.2)
+        monkeypatch.setattr(f"qianwan.connection.heartbeat.{name}", 0.2)
     rng = random.Random(8)
     async with (
         FaultyProxy(*server.gateway, rng) as proxy,

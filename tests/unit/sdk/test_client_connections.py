@@ -125,8 +125,8 @@ async def test_an_overloaded_gateway_is_given_its_time() -> None:
 
 
 async def test_a_silent_server_is_noticed_by_its_missing_pong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qianwan.heartbeat.MIN_PONG_S", 0.1)
-    monkeypatch.setattr("qianwan.heartbeat.MAX_PONG_S", 0.1)
+    monkeypatch.setattr("qianwan.connection.heartbeat.MIN_PONG_S", 0.1)
+    monkeypatch.setattr("qianwan.connection.heartbeat.MAX_PONG_S", 0.1)
     async with ScriptedGateway() as gateway:
         gateway.ping_interval_s = 1
         async with client(gateway, "bob") as bob:

@@ -165,7 +165,7 @@ async def test_frame_acks_follow_what_was_received() -> None:
 
 
 async def test_refused_pulls_are_tried_again_until_they_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qianwan.feed.RETRY_S", 0.01)
+    monkeypatch.setattr("qianwan.delivery.feed.RETRY_S", 0.01)
     async with ScriptedGateway() as gateway:
         for number in range(3):
             gateway.store("s/alice:bob", "alice", str(number))
@@ -177,7 +177,7 @@ async def test_refused_pulls_are_tried_again_until_they_are_answered(monkeypatch
 
 
 async def test_a_conversation_that_is_no_longer_mine_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qianwan.feed.RETRY_S", 0.01)
+    monkeypatch.setattr("qianwan.delivery.feed.RETRY_S", 0.01)
     async with ScriptedGateway() as gateway, client(gateway, "bob") as bob:
         await until(lambda: len(gateway.calls) == 1)
         gateway.store("g/left", "carol", "not for bob")

@@ -6,6 +6,8 @@ import random
 
 import pytest
 from qianwan import constants as c
+from qianwan.connection.heartbeat import Beat, Heartbeat
+from qianwan.connection.reconnect import Backoff, Reconnector
 from qianwan.errors import (
     BY_CODE,
     Advice,
@@ -13,8 +15,6 @@ from qianwan.errors import (
     RequestError,
     request_error,
 )
-from qianwan.heartbeat import Beat, Heartbeat
-from qianwan.reconnect import Backoff, Reconnector
 
 BACKOFF = Backoff(base_s=0.5, cap_s=60)
 

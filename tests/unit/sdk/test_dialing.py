@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
-from qianwan.dial import Dialer, DialSettings
+from qianwan.connection.dial import Dialer, DialSettings
 from qianwan.errors import ConnectFailed, KeySetError
 from qianwan.light import _Deaf
 from qianwan.protocol.keyset import encode_base64url

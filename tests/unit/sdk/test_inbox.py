@@ -6,7 +6,7 @@ import random
 
 from hypothesis import given
 from hypothesis import strategies as st
-from qianwan.inbox import Inbox, RecentIds
+from qianwan.delivery.inbox import Inbox, RecentIds
 from qianwan.models import ConversationState, Message
 
 ME = "alice"

@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
-from qianwan import lbs
+from qianwan.connection import lbs
+from qianwan.delivery.store import FileCursor, Position
 from qianwan.errors import ConnectFailed, KeySetError
 from qianwan.protocol import keyset
-from qianwan.store import FileCursor, Position
 from qianwan.transport import Address
 
 from crypto import key_set as server_key_set

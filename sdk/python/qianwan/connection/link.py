@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import msgspec
 
 from qianwan import constants as c
+from qianwan.connection.heartbeat import Beat, Heartbeat
 from qianwan.constants import CloseCode, FrameType
 from qianwan.errors import ConnectionClosed, HandshakeRejected, ProtocolError, QianwanError
-from qianwan.heartbeat import Beat, Heartbeat
 from qianwan.models import Message, decode_message
 from qianwan.protocol import auth, messages
 from qianwan.protocol.frames import Frame

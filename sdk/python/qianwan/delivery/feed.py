@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from qianwan.delivery.inbox import Inbox
+from qianwan.delivery.store import CursorStore, Position
 from qianwan.errors import (
     ConnectionClosed,
     Forbidden,
@@ -20,9 +22,7 @@ from qianwan.errors import (
     ProtocolError,
     RequestError,
 )
-from qianwan.inbox import Inbox
 from qianwan.models import Ack, ConversationState, Message, conversation_of
-from qianwan.store import CursorStore, Position
 
 PULL_LIMIT = 200
 SYNC_LIMIT = 500

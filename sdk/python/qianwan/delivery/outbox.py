@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import msgspec
 
+from qianwan.connection.link import Link
 from qianwan.constants import FrameType, RequestCode
 from qianwan.errors import ClientClosed, ConnectionClosed, OutboxFull, ProtocolError
-from qianwan.link import Link
 from qianwan.models import Ack
 from qianwan.protocol.messages import Answer
 

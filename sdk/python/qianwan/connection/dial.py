@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from qianwan import lbs
+from qianwan.connection import lbs
+from qianwan.connection.link import Link, LinkOwner
 from qianwan.constants import Reject
 from qianwan.errors import ConnectFailed, HandshakeRejected, KeySetError, QianwanError
-from qianwan.link import Link, LinkOwner
 from qianwan.protocol import ciphers, keyset, varint
 from qianwan.protocol.keyset import KeySet, ServerKey
 from qianwan.protocol.wire import Wire

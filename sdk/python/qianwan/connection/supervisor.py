@@ -12,12 +12,12 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, Protocol
 
+from qianwan.connection.dial import Dialer, retry_after_s
+from qianwan.connection.link import Link, LinkOwner
+from qianwan.connection.reconnect import Decision, Reconnector
 from qianwan.constants import CloseCode
-from qianwan.dial import Dialer, retry_after_s
 from qianwan.errors import ConnectionClosed, HandshakeRejected, KeySetError, QianwanError
-from qianwan.link import Link, LinkOwner
 from qianwan.protocol.auth import Credentials, Welcome
-from qianwan.reconnect import Decision, Reconnector
 
 LOGIN_S = 10.0
 log = logging.getLogger("qianwan")

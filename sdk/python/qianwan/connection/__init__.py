@@ -1,0 +1,1 @@
+"""One connection and how there is always one: dialing, login, heartbeat, reconnecting."""
