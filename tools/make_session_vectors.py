@@ -2,7 +2,8 @@
 
 Handshakes come from `noiseprotocol` with fixed ephemeral keys, AES-GCM and ChaCha20-Poly1305 from
 `cryptography`,
-AEGIS-128L from plain Python (tests/support/noise_aegis128l.py). The result is docs/vectors/qw1-sessions.json and the
+AEGIS-128L from plain Python (tests/support/noise_aegis128l.py). The result is
+docs/vectors/qw1-sessions.json and the
 marked part of
 docs/PROTOCOL.md; `--check` only compares.
 """
@@ -189,6 +190,44 @@ def auth_body(token: bytes, handshake_hash: bytes) -> bytes:
     )  # fmt: skip
 
 
+STORED = [7000000000000000001, 1, 1700000000789]
+ANSWER = ["s/alice:bob", 2, 7000000000000000002, 1700000001000, "bob", "b-1", 0, {"text": "hi"}]
+ROOM = ["r/lobby", 0, 7000000000000000003, 1700000001001, "eve", "e-1", 0, {"text": "all"}]
+REST = [{}, None, 0]  # options, ext, flags
+
+
+def talk(auth: bytes) -> list[tuple[str, str, list[bytes]]]:
+    """(name, who, frames of one record): everything said after the handshake."""
+    welcome = [bytes(range(8)), "alice", 1700000000456, 1, 60, "gate1"]
+    send = uv(1) + uv(5) + b"u/bob" + msgpack(["c-1", 0, {"text": "hello"}, None, None])
+    clock = uv(2) + uv(0) + msgpack({"server_time_ms": 1700000002000})
+    refusal = uv(300) + uv(404) + msgpack(["no such method"])
+    rekey = frame(13)
+    return [
+        ("AUTH", "client", [frame(4, auth)]),
+        ("AUTH_OK", "server", [frame(5, msgpack(welcome))]),
+        ("SEND to u/bob", "client", [frame(8, send)]),
+        ("SEND_ACK", "server", [frame(9, uv(1) + uv(0) + msgpack(STORED))]),
+        (
+            "MSG, and an EVENT in the same record",
+            "server",
+            [frame(6, msgpack(ANSWER + REST)), frame(7, b"\x01" + msgpack(ROOM + REST))],
+        ),
+        ("PING with ack 1", "client", [frame(1, b"\x00" + uv(60), ack=1)]),
+        ("PONG", "server", [frame(2, uv(1))]),
+        ("CALL time, then REKEY", "client", [frame(10, uv(2) + uv(4) + b"time" + msgpack({})), rekey]),
+        ("RETURN, then REKEY", "server", [frame(11, clock), rekey]),
+        (
+            "CALL of an unknown method, under the new key",
+            "client",
+            [frame(10, uv(300) + uv(4) + b"nope" + msgpack({}))],
+        ),
+        ("RETURN 404, under the new key", "server", [frame(11, refusal)]),
+        ("GOAWAY", "server", [frame(15, uv(3000) + uv(2000) + uv(5000) + b"draining")]),
+        ("CLOSE", "client", [frame(16, uv(1000))]),
+    ]
+
+
 def conversation(suite: int) -> dict[str, Any]:
     """A whole session: who sends what, in plain and on the wire."""
     title, noise_name, aead, key_size = SUITES[suite]
@@ -197,69 +236,35 @@ def conversation(suite: int) -> dict[str, Any]:
     hello = b"\x01" + uv(len(clock)) + clock + b"\x02" + uv(5) + b"gate1"
     message1, message2, client = handshake(suite, preamble, hello)
     protocol = client.noise_protocol
-    up = Direction(aead, protocol.cipher_state_encrypt.k[:key_size])
-    down = Direction(aead, protocol.cipher_state_decrypt.k[:key_size])
-    keys = {"client_to_server": up.key.hex(), "server_to_client": down.key.hex()}
-    steps: list[dict[str, str]] = []
-
-    def raw(name: str, who: str, wire: bytes, plain: bytes | None = None) -> None:
-        steps.append(
-            {"name": name, "from": who, "plain": (wire if plain is None else plain).hex(), "wire": wire.hex()}
-        )
-
-    def record(name: str, who: str, *frames: bytes) -> None:
-        direction = up if who == "client" else down
-        plain = b"".join(frames)
-        raw(name, who, direction.record(plain), plain)
-        if frames[-1][0] == 13:
-            direction.rekey()
-
-    raw("preamble", "client", preamble)
-    raw("handshake message 1", "client", len(message1).to_bytes(2, "big") + message1, b"")
-    raw("handshake message 2", "server", len(message2).to_bytes(2, "big") + message2, hello)
-    token = make_token().encode()
-    record("AUTH", "client", frame(4, auth_body(token, client.get_handshake_hash())))
-    welcome = [bytes(range(8)), "alice", 1700000000456, 1, 60, "gate1"]
-    record("AUTH_OK", "server", frame(5, msgpack(welcome)))
-    payload = msgpack(["c-1", 0, {"text": "hello"}, None, None])
-    record("SEND to u/bob", "client", frame(8, uv(1) + uv(5) + b"u/bob" + payload))
-    stored = [7000000000000000001, 1, 1700000000789]
-    record("SEND_ACK", "server", frame(9, uv(1) + uv(0) + msgpack(stored)))
-    answer = [
-        "s/alice:bob",
-        2,
-        7000000000000000002,
-        1700000001000,
-        "bob",
-        "b-1",
-        0,
-        {"text": "hi"},
-        {},
-        None,
-        0,
+    directions = {
+        "client": Direction(aead, protocol.cipher_state_encrypt.k[:key_size]),
+        "server": Direction(aead, protocol.cipher_state_decrypt.k[:key_size]),
+    }
+    keys = {
+        "client_to_server": directions["client"].key.hex(),
+        "server_to_client": directions["server"].key.hex(),
+    }
+    flights = [
+        ("preamble", "client", preamble, preamble),
+        ("handshake message 1", "client", b"", len(message1).to_bytes(2, "big") + message1),
+        ("handshake message 2", "server", hello, len(message2).to_bytes(2, "big") + message2),
     ]
-    room = ["r/lobby", 0, 7000000000000000003, 1700000001001, "eve", "e-1", 0, {"text": "all"}, {}, None, 0]
-    record("MSG, and an EVENT in the same record", "server",
-           frame(6, msgpack(answer)), frame(7, b"\x01" + msgpack(room)))  # fmt: skip
-    record("PING with ack 1", "client", frame(1, b"\x00" + uv(60), ack=1))
-    record("PONG", "server", frame(2, uv(1)))
-    record("CALL time, then REKEY", "client", frame(10, uv(2) + uv(4) + b"time" + msgpack({})), frame(13))
-    record("RETURN, then REKEY", "server",
-           frame(11, uv(2) + uv(0) + msgpack({"server_time_ms": 1700000002000})), frame(13))  # fmt: skip
-    record("CALL of an unknown method, under the new key", "client",
-           frame(10, uv(300) + uv(4) + b"nope" + msgpack({})))  # fmt: skip
-    record(
-        "RETURN 404, under the new key", "server", frame(11, uv(300) + uv(404) + msgpack(["no such method"]))
-    )
-    record("GOAWAY", "server", frame(15, uv(3000) + uv(2000) + uv(5000) + b"draining"))
-    record("CLOSE", "client", frame(16, uv(1000)))
+    handshake_hash = client.get_handshake_hash()
+    for name, who, frames in talk(auth_body(make_token().encode(), handshake_hash)):
+        plain = b"".join(frames)
+        flights.append((name, who, plain, directions[who].record(plain)))
+        if frames[-1][0] == 13:
+            directions[who].rekey()
     return {
         "suite": suite,
         "title": title,
         "noise": noise_name,
-        "handshake_hash": client.get_handshake_hash().hex(),
+        "handshake_hash": handshake_hash.hex(),
         "keys": keys,
-        "steps": steps,
+        "steps": [
+            {"name": name, "from": who, "plain": plain.hex(), "wire": wire.hex()}
+            for name, who, plain, wire in flights
+        ],
     }
 
 
