@@ -105,6 +105,14 @@ cdef int arm(Swarm* s, uint32_t id, int writing) noexcept nogil:
     return epoll_ctl(s.epoll, EPOLL_CTL_MOD, c.fd, &event)
 
 
+cdef int client_listen(Swarm* s, uint32_t id, int listening) noexcept nogil:
+    cdef epoll_event event
+    cdef Client* c = &s.clients[id]
+    event.events = (EPOLLIN if listening else 0) | (EPOLLOUT if c.marks & MARK_WRITING else 0)
+    event.data.u64 = id
+    return epoll_ctl(s.epoll, EPOLL_CTL_MOD, c.fd, &event)
+
+
 cdef ssize_t push(Swarm* s, Client* c, const uint8_t* p, size_t n) noexcept nogil:
     """Bytes the socket took, or -1."""
     cdef ssize_t took = send(c.fd, p, n, MSG_NOSIGNAL)

@@ -14,6 +14,7 @@ class Swarm:
         tracked: int,
         first: int,
         slots: int = 1,
+        deaf: int = 0,
         pair: bool = False,
         text_size: int = 60,
         suite: int = 3,
@@ -50,4 +51,5 @@ class Swarm:
     def sending(self) -> bool: ...
     @property
     def busy(self) -> bool: ...
+    def listen(self, listening: bool) -> None: ...
     def close_all(self) -> None: ...

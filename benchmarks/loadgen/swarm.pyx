@@ -28,6 +28,7 @@ from benchmarks.loadgen.sockets cimport (
     client_close,
     client_connect,
     client_keep_tail,
+    client_listen,
     client_read,
     client_write_more,
     clock_ns,
@@ -91,17 +92,18 @@ cdef class Swarm:
     # what C borrows
     cdef bytes tokens, token_at, topic, targets, target_at
 
-    def __cinit__(self, *, str wire, gateways, uint32_t count, uint32_t tracked, uint32_t first, uint32_t slots=1,
+    def __cinit__(self, *, str wire, gateways, uint32_t count, uint32_t tracked, uint32_t first, uint32_t slots=1, uint32_t deaf=0,
                   bint pair=False, uint32_t text_size=60, int suite=3, uint32_t key_id=0, bytes server_key=bytes(32),
                   uint32_t ping_s=0, uint32_t run_id=0, bint online_only=False, bint core=False,
                   uint32_t nap_us=0):
         cdef State* s = &self.s
         if not 32 <= text_size <= 16000:
             raise ValueError("a text is 32 to 16,000 characters long")
-        if tracked > count or slots < 1 or len(server_key) != 32:
+        if tracked + deaf > count or slots < 1 or len(server_key) != 32:
             raise ValueError("tracked <= count, slots >= 1, a server key of 32 bytes")
         s.count = count
         s.tracked = tracked
+        s.deaf = count - deaf
         s.first = first
         s.slots = slots
         s.mode = MODE_PAIR if pair else MODE_ROOM
@@ -289,6 +291,13 @@ cdef class Swarm:
         return (self.connect_at < self.connect_to or self.pending > 0 or self.join_at < self.join_to
                 or self.s.n.joined - self.join_base < self.join_to)
 
+    def listen(self, bint listening):
+        """Let the last `deaf` clients stop reading, or go on."""
+        cdef uint32_t i
+        for i in range(self.s.deaf, self.s.count):
+            if self.s.clients[i].state == LIVE:
+                client_listen(&self.s, i, listening)
+
     def close_all(self):
         cdef uint32_t i
         for i in range(self.s.count):
@@ -307,7 +316,9 @@ cdef class Swarm:
         if before == after:
             return
         if after == GONE:
-            if before == LIVE and not (self.churn == CHURN_LOGIN):
+            if before == LIVE and id >= s.deaf:
+                s.n.deaf_closed += 1
+            elif before == LIVE and not (self.churn == CHURN_LOGIN):
                 s.n.closed += 1
             else:
                 s.n.failed += 1

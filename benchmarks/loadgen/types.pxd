@@ -60,6 +60,7 @@ cdef struct Counters:
     uint64_t pings, pongs, other_frames
     # the generator itself
     uint64_t turns, naps, full_polls, cpu_ns
+    uint64_t deaf_closed                        # of the clients that stopped reading
 
 # A chunk of plaintext that was parsed completely and held deliveries only, with what was found in it. The same
 # bytes at the next client mean the same messages; comparing is cheaper than parsing again.
@@ -106,6 +107,7 @@ cdef struct Swarm:
     Client* clients
     uint32_t count          # slab size
     uint32_t tracked        # clients [0, tracked) are judged
+    uint32_t deaf           # clients [deaf, count) may stop reading; what happens to them is their own
     uint32_t first          # global index of client 0
     uint32_t slots          # publishers that a tracked client hears (1 in MODE_PAIR)
     int mode

@@ -31,6 +31,7 @@ class FanoutOptions:
     warm_up_s: float = 2.0
     suite: str = "aegis128l"
     publishers: int = 4
+    slow: int = 0  # further members who stop reading while the load is measured
     p99_ms: float = 500.0
     k: int = 0  # most messages in one flush; 0: as the server decides
     gateways: int = 0  # 0: as many as the limit of open files asks for
@@ -41,13 +42,17 @@ class FanoutOptions:
     runs: int = 1
     drain_s: float = 20.0
 
+    @property
+    def connections(self) -> int:
+        return self.members + self.publishers + self.slow
+
 
 def plan_of(options: FanoutOptions) -> ServerPlan:
     """Limits that protect a public server are off: the load is wanted."""
     from benchmarks.scenarios.limits import OPEN_CORE, OPEN_SERVICE, flush_settings
 
     return ServerPlan(
-        gateways=options.gateways or gateways_for(options.members + options.publishers),
+        gateways=options.gateways or gateways_for(options.connections),
         loops=options.loops,
         core={**OPEN_CORE, **flush_settings(options.k)},
         service=OPEN_SERVICE,
@@ -59,6 +64,7 @@ def shape_of(options: FanoutOptions) -> Shape:
         gateways=[],
         members=options.members,
         publishers=options.publishers,
+        deaf=options.slow,
         suite=suite_number(options.suite),
         text_size=options.size,
         ping_s=200,
@@ -146,7 +152,7 @@ def run_fanout(context: Context, options: FanoutOptions) -> Figure:
         while len(found) < options.runs:
             measured = run.measure(load_of(options, rate, options.seconds))
             failure = bounds.failure(measured)
-            report = run.report(empty_rss=empty.gateway_rss, connections=options.members + options.publishers)
+            report = run.report(empty_rss=empty.gateway_rss, connections=options.connections)
             tries += 1
             if failure is not None and not options.rate and tries < 6:
                 context.note(f"  {rate:,.1f} msg/s over {options.seconds:.0f} s: {failure}; trying 7 % less")
@@ -170,7 +176,7 @@ def _figure(
     return figure(
         "fanout",
         context.command,
-        connections=options.members + options.publishers,
+        connections=options.connections,
         size=options.size,
         suite=options.suite,
         measured=measured,
@@ -178,6 +184,8 @@ def _figure(
         bound_ms=options.p99_ms,
         members=options.members,
         publishers=options.publishers,
+        slow=options.slow,
+        slow_closed=measured.counters.get("deaf_closed", 0),
         rate=round(rate, 2),
         hold_ms=options.hold_ms,
         passed=failure is None,
@@ -201,7 +209,7 @@ def run_sweep(context: Context, options: FanoutOptions, sizes: list[int], rates:
             def record(
                 point: Point, run: Run = run, sized: FanoutOptions = sized, empty: Sample = empty
             ) -> None:
-                report = run.report(empty_rss=empty.gateway_rss, connections=sized.members + sized.publishers)
+                report = run.report(empty_rss=empty.gateway_rss, connections=sized.connections)
                 item = _figure(context, sized, point.measured, report, point.rate, point.failure)
                 figures.append({**item, "scenario": "sweep"})
 

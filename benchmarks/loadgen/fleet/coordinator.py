@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import secrets
 import socket
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from benchmarks.loadgen.fleet.process import Process
 from benchmarks.loadgen.fleet.shape import (
     CLIENTS_PER_PROCESS,
     Counters,
@@ -33,27 +33,9 @@ START_TIMEOUT_S = 60.0
 LEAD_S = 0.3  # between giving out a schedule and its first message
 
 
-class Process:
-    """The fleet's end of one worker's socket."""
-
-    def __init__(self, channel: socket.socket) -> None:
-        self.channel = channel
-        self.waiting = b""
-
-    def ask(self, do: str, **request: Any) -> None:
-        self.channel.sendall(json.dumps({"do": do, **request}).encode() + b"\n")
-
-    def answer(self) -> dict[str, Any]:
-        while b"\n" not in self.waiting:
-            data = self.channel.recv(1 << 20)
-            if not data:
-                raise FleetError("a generator process ended unexpectedly")
-            self.waiting += data
-        line, self.waiting = self.waiting.split(b"\n", 1)
-        result: dict[str, Any] = json.loads(line)
-        if "error" in result:
-            raise FleetError(result["error"])
-        return result
+def here(seen: Counters) -> int:
+    """Clients logged in now."""
+    return seen["live"] - seen["closed"] - seen["deaf_closed"]
 
 
 class Fleet:
@@ -61,10 +43,15 @@ class Fleet:
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
-        total = shape.members + shape.publishers
+        total = shape.members + shape.publishers + shape.deaf
+        self.total = total
         wanted = shape.processes or max(os.cpu_count() or 1, -(-total // CLIENTS_PER_PROCESS))
         self.shares = shares(
-            shape.members, shape.publishers, max(1, min(wanted, max(1, shape.members // 2))), shape.pair
+            shape.members,
+            shape.publishers,
+            max(1, min(wanted, max(1, shape.members // 2))),
+            shape.pair,
+            shape.deaf,
         )
         self.processes: list[Process] = []
         self.pids: list[int] = []
@@ -118,29 +105,28 @@ class Fleet:
         """Connect and log in everyone, `window` under way in the whole fleet; failed ones are tried three
         times.
         """
-        total = self.shape.members + self.shape.publishers
+        total = self.total
         each = max(1, window // len(self.processes))
         seen: Counters = {}
         for _ in range(3):
             for process, share in zip(self.processes, self.shares, strict=True):
-                process.ask("connect", to=share.members + share.publishers, window=each)
+                process.ask("connect", to=share.count, window=each)
             for process in self.processes:
                 process.answer()
-            seen = self._wait("connecting", timeout_s, progress, lambda c: c["live"] - c["closed"] >= total)
-            if seen["live"] - seen["closed"] >= total:
+            seen = self._wait("connecting", timeout_s, progress, lambda c: here(c) >= total)
+            if here(seen) >= total:
                 return seen
-        here = seen["live"] - seen["closed"]
-        raise FleetError(f"{here} of {total} clients logged in; the last code was {seen['close_code']}")
+        raise FleetError(f"{here(seen)} of {total} clients logged in; the last code was {seen['close_code']}")
 
     def join(
         self, topic: str, window: int = 64, timeout_s: float = 120.0, progress: Progress | None = None
     ) -> None:
-        """Let every member join; publishers too where the room asks for it (QW1)."""
+        """Let every member join; publishers too where the room asks for it (QW1) or deaf ones follow."""
         qw1 = self.shape.wire == "qw1"
         before = self.counters()["joined"]
         wanted = 0
         for process, share in zip(self.processes, self.shares, strict=True):
-            to = share.members + (share.publishers if qw1 else 0)
+            to = share.count if qw1 or share.deaf else share.members
             wanted += to
             process.ask("join", topic=topic, to=to, window=max(1, window // len(self.processes)))
         for process in self.processes:
@@ -166,11 +152,15 @@ class Fleet:
         begin = start + int(load.warm_up_s * 1e9)
         end = begin + int(load.seconds * 1e9)
         self.ask_all("window", begin=begin, end=end, nap_us=load.nap_us)
+        if self.shape.deaf:
+            self.ask_all("listen", listening=False)
         self._schedule(load, topic, start, end)
         first = self._at(begin, progress, at_window, True)
         last = self._at(end, progress, at_window, False)
         listeners = 1 if self.shape.pair else self.shape.members
         seen = self._wait("draining", load.drain_s, progress, lambda c: self._drained(c, before, listeners))
+        if self.shape.deaf:
+            self.ask_all("listen", listening=True)
         return self._measured(load, before, seen, first, last, listeners)
 
     def _schedule(self, load: Load, topic: str, start: int, end: int) -> None:
@@ -189,8 +179,7 @@ class Fleet:
                 targets=targets,
                 repeat=1 if pair else sending,
                 interval_ns=interval,
-                start=start
-                + int(interval * share.first / max(1, self.shape.members + self.shape.publishers)),
+                start=start + int(interval * share.first / max(1, self.total)),
                 stop=end,
                 hold_ns=int(load.hold_ms * 1e6),
             )
@@ -323,7 +312,8 @@ class Fleet:
         return {
             "wire": shape.wire,
             "gateways": list(shape.gateways),
-            "count": share.members + share.publishers,
+            "count": share.count,
+            "deaf": share.deaf,
             "tracked": share.members,
             "first": share.first,
             "slots": 1 if shape.pair else max(1, shape.publishers),

@@ -20,13 +20,14 @@ class FleetError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Who is there. In a room `members` are judged and `publishers` are further clients; in pairs every
-    even member sends to the next odd one and there are no further clients.
+    """Who is there. In a room `members` are judged; `publishers`, and `deaf` members who stop reading while a
+    load is measured, are further clients. In pairs every even member sends to the next odd one.
     """
 
     gateways: Sequence[tuple[str, int]]
     members: int
     publishers: int = 0
+    deaf: int = 0
     pair: bool = False
     wire: str = "qw1"
     suite: int = 3
@@ -85,23 +86,33 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one process holds: clients [first, first + members + publishers), publishers last."""
+    """What one process holds: clients [first, first + count): members, then publishers, then deaf ones."""
 
     first: int
     members: int
     publishers: int
     publisher: int  # number of its first publisher
+    deaf: int = 0
+
+    @property
+    def count(self) -> int:
+        return self.members + self.publishers + self.deaf
 
 
-def shares(members: int, publishers: int, processes: int, pair: bool) -> list[Share]:
+def _part(whole: int, index: int, parts: int) -> int:
+    return whole * (index + 1) // parts - whole * index // parts
+
+
+def shares(members: int, publishers: int, processes: int, pair: bool, deaf: int = 0) -> list[Share]:
     """Divide evenly; in pairs only between pairs."""
     unit = 2 if pair else 1
     result = []
     first = publisher = 0
     for i in range(processes):
-        here = (members // unit * (i + 1) // processes - members // unit * i // processes) * unit
-        sending = publishers * (i + 1) // processes - publishers * i // processes
-        result.append(Share(first, here, sending, first // 2 if pair else publisher))
-        first += here + sending
+        here = _part(members // unit, i, processes) * unit
+        sending = _part(publishers, i, processes)
+        share = Share(first, here, sending, first // 2 if pair else publisher, _part(deaf, i, processes))
+        result.append(share)
+        first += share.count
         publisher += sending
     return result

@@ -59,6 +59,10 @@ class Worker:
         self.live.set_nap(nap_us)
         return {}
 
+    def listen(self, listening: bool) -> dict[str, Any]:
+        self.live.listen(listening)
+        return {}
+
     def forget_logins(self) -> dict[str, Any]:
         self.live.forget_logins()
         return {}
