@@ -193,7 +193,7 @@ def auth_body(token: bytes, handshake_hash: bytes) -> bytes:
 STORED = [7000000000000000001, 1, 1700000000789]
 ANSWER = ["s/alice:bob", 2, 7000000000000000002, 1700000001000, "bob", "b-1", 0, {"text": "hi"}]
 ROOM = ["r/lobby", 0, 7000000000000000003, 1700000001001, "eve", "e-1", 0, {"text": "all"}]
-REST = [{}, None, 0]  # options, ext, flags
+REST: list[Any] = [{}, None, 0]  # options, ext, flags
 
 
 def talk(auth: bytes) -> list[tuple[str, str, list[bytes]]]:
