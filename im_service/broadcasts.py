@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, field
 
-from im_service.accounts.devices import EVERYBODY
+from frame.constants import FrameType
 from im_service.calls import Args, Caller, method
 from im_service.errors import Code, ImError
 from im_service.ids import ServerIds, check_id
 from im_service.messages import Messages
-from im_service.models import encode
+from im_service.models import encode, notice_event
 from im_service.notices import Announcer
-from im_service.ports import Clock
+from im_service.ports import Clock, PeersPort
 from im_service.sessions import Sessions
 from im_service.storage.base import Store
+from im_service.storage.records import Broadcast
 
 DAY_S = 86_400
+EVENT = int(FrameType.EVENT)
+CHUNK = 500
 Type = Annotated[int, Meta(ge=0)]
 ClientId = Annotated[str, Meta(max_length=64)]
 
@@ -46,7 +50,7 @@ class BatchArgs(Args):
 class BroadcastArgs(Args):
     body: Any
     type: Type = 100
-    lifetime_s: Annotated[int, Meta(ge=0, le=30 * DAY_S)] = 7 * DAY_S
+    lifetime_s: Annotated[int, Meta(ge=60, le=30 * DAY_S)] = 7 * DAY_S
     platforms: Annotated[list[int], Meta(max_length=16)] = field(default_factory=list)
 
 
@@ -55,12 +59,21 @@ class MissedArgs(Args):
     limit: Annotated[int, Meta(ge=1, le=100)] = 100
 
 
+def describe(kept: Broadcast) -> dict[str, Any]:
+    """A broadcast as devices get it; `platforms` empty = all."""
+    platforms = [number for number in range(31) if kept.platforms >> number & 1]
+    return {
+        "id": kept.id, "time_ms": kept.created_ms, "expires_ms": kept.expires_ms, "platforms": platforms,
+        **msgspec.msgpack.decode(kept.payload),
+    }  # fmt: skip
+
+
 class ServerSends:
     """Sends with the server's rights: no check of account, mute, blacklist or rate, no hook."""
 
     def __init__(
         self, store: Store, clock: Clock, messages: Messages, announcer: Announcer, sessions: Sessions,
-        ids: ServerIds,
+        ids: ServerIds, peers: PeersPort,
     ) -> None:  # fmt: skip
         self._store = store
         self._clock = clock
@@ -68,6 +81,7 @@ class ServerSends:
         self._announcer = announcer
         self._sessions = sessions
         self._ids = ids
+        self._peers = peers
 
     @method(
         "message.send", Code.INVALID, Code.DUPLICATE, Code.GROUP_NOT_FOUND,
@@ -107,26 +121,33 @@ class ServerSends:
 
     @method("broadcast", Code.INVALID, result="{id, expires_ms}", server_only=True)
     async def broadcast(self, caller: Caller, args: BroadcastArgs) -> dict[str, Any]:
-        """To everybody who is online now; who comes within the lifetime finds it with `broadcasts`. 0 =
-        now only."""
+        """To everybody who is online now; who comes within the lifetime finds it with
+        `broadcasts`."""
         now = self._clock.now_ms()
         platforms = sum(1 << p for p in set(args.platforms) if 0 <= p < 31)
         payload = encode({"type": args.type, "body": args.body})
-        number, expires = 0, now
-        if args.lifetime_s:
-            kept = await self._store.add_broadcast(payload, platforms, now, now + args.lifetime_s * 1000)
-            number, expires = kept.id, kept.expires_ms
-        data = {
-            "id": number,
-            "time_ms": now,
-            "platforms": args.platforms,
-            "type": args.type,
-            "body": args.body,
-        }
-        self._announcer.event(EVERYBODY, "broadcast", data)
-        return {"id": number, "expires_ms": expires}
+        kept = await self._store.add_broadcast(payload, platforms, now, now + args.lifetime_s * 1000)
+        self._peers.changed("broadcast", str(kept.id))
+        await self._tell_everybody(kept)
+        return {"id": kept.id, "expires_ms": kept.expires_ms}
 
-    @method("broadcasts", result="{broadcasts: [{id, time_ms, expires_ms, type, body}]}", alone=True)
+    async def from_peer(self, number: int) -> None:
+        """Another process took a broadcast: tell those who are logged in here."""
+        for kept in await self._store.broadcasts(number - 1, self._clock.now_ms(), 1):
+            if kept.id == number:
+                await self._tell_everybody(kept)
+
+    async def _tell_everybody(self, kept: Broadcast) -> None:
+        """One event to every user here, some hundred between two turns of the loop."""
+        event = notice_event("broadcast", describe(kept))
+        for count, user in enumerate(self._sessions.names()):
+            self._announcer.downlink.publish("u/" + user, EVENT, event)
+            if count % CHUNK == CHUNK - 1:
+                await asyncio.sleep(0)
+
+    @method(
+        "broadcasts", result="{broadcasts: [{id, time_ms, expires_ms, platforms, type, body}]}", alone=True
+    )
     async def missed(self, caller: Caller, args: MissedArgs) -> dict[str, Any]:
         """Living broadcasts after this id that are meant for my platform."""
         state = None if caller.session is None else self._sessions.get(caller.session)
@@ -135,6 +156,5 @@ class ServerSends:
         for kept in await self._store.broadcasts(args.after, self._clock.now_ms(), args.limit):
             if kept.platforms and mine and not kept.platforms & mine:
                 continue
-            body = msgspec.msgpack.decode(kept.payload)
-            lines.append({"id": kept.id, "time_ms": kept.created_ms, "expires_ms": kept.expires_ms, **body})
+            lines.append(describe(kept))
         return {"broadcasts": lines}

@@ -32,6 +32,15 @@ class Args(Struct, forbid_unknown_fields=True, kw_only=True):
     """Base of argument maps: an unknown key is an error, so a misspelt one is noticed."""
 
 
+def refuse_nul(args: Args) -> None:
+    """Texts that stores keep as text hold no U+0000: not every engine can. 414."""
+    for name in args.__struct_fields__:
+        value = getattr(args, name)
+        texts = value if isinstance(value, list) else (value,)
+        if any(isinstance(text, str) and "\x00" in text for text in texts):
+            raise ImError(Code.INVALID, f"{name} holds U+0000")
+
+
 class Caller(NamedTuple):
     """Who calls: a user on a device, or the application's server (acting for `user`, "" = for itself)."""
 
@@ -172,6 +181,7 @@ class Calls:
 
     async def _guarded(self, entry: Method, caller: Caller, args: Args) -> Any:
         """Run a method; what the store refuses becomes a request code."""
+        refuse_nul(args)
         try:
             return await entry.call(caller, args)
         except StoreMissing as error:

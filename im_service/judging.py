@@ -30,6 +30,10 @@ class Judge:
         self._store = store
         self.hooks = tuple(hooks)
 
+    def wanted(self, kind: str, type: int) -> bool:
+        """Does any hook look at such messages?"""
+        return any(hook.wants(kind, type) for hook in self.hooks)
+
     async def judge(self, draft: Draft, kind: str) -> tuple[Draft, int]:
         """Run the hooks in order: moderation, then callback. Raises 403 on a rejection, 503 on a failing
         hook."""

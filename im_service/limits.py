@@ -84,6 +84,10 @@ class Settings(Struct, kw_only=True, frozen=True):
     expire_rows: int = 500  # rows removed in one step
 
 
+ROUNDING_MS = 0.001
+"""A double holds today's milliseconds to about 0.0003."""
+
+
 class Bucket:
     """One GCRA bucket. `full_ms` is the time at which all tokens are back."""
 
@@ -110,7 +114,7 @@ class Limiter:
             full = now_ms
         full += self._cost
         wait = full - now_ms - self._span
-        if wait > 0:
+        if wait > ROUNDING_MS:
             return ceil(wait)
         bucket.full_ms = full
         return 0

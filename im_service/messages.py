@@ -69,19 +69,21 @@ class Messages:
     def on_sends(self, batch: Sequence[Item]) -> None:
         """Take a batch of sends. Synchronous; every item is answered exactly once, now or later."""
         work = Work(self._clock.now_ms())
-        find = self._sessions.get
+        find, hooks = self._sessions.get, self._hooks
         for item in batch:
             session, request, target, raw = item
             state = find(session)
             if state is None:
                 state = self._sessions.stray(session)
             route = state.routes.get(target)
-            if route is None or state.lanes or self._hooks:
+            if route is None or state.lanes:
                 self._wait(state, target, item, work)
                 continue
             try:
                 asked, options = self._decode(route, raw)
-                if route.group is not None and picks(options):
+                if (route.group is not None and picks(options)) or (
+                    hooks and self._judge.wanted(route.kind, asked.type)
+                ):
                     self._wait(state, target, item, work)
                     continue
                 verdict = self._admission.check(state, route, options, work.now)
@@ -114,6 +116,8 @@ class Messages:
             raise ImError(Code.INVALID, f"send: {error}") from None
         except msgspec.DecodeError:
             raise ImError(Code.MALFORMED) from None
+        if "\x00" in asked.client_id:
+            raise ImError(Code.INVALID, "U+0000 is not allowed in client_id")
         check_body(asked.type, asked.body, route.room is not None, server)
         options = self._options.resolve(bytes(asked.options), route.kind)
         if options.bits & RECEIPT and route.group is not None:

@@ -157,7 +157,7 @@ class PeersPort(Protocol):
     """The other im processes: their caches must forget what changed here."""
 
     def changed(self, kind: str, key: str) -> None:
-        """kind: account, pair, group, member, room; key: the ids joined by a blank."""
+        """kind: account, pair, group, member, room, broadcast; key: the ids joined by a blank."""
 
 
 class NoPeers:

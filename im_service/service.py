@@ -104,7 +104,7 @@ class ImService:
             store, clock, self.sessions, self.directory, announcer, settings, self.room_door, self.presence,
             presence or self.sessions,
         )  # fmt: skip
-        self.server_sends = ServerSends(store, clock, self.messages, announcer, self.sessions, ids)
+        self.server_sends = ServerSends(store, clock, self.messages, announcer, self.sessions, ids, peers)
         self._asides: Asides | None = None
         if push is not None or copy is not None:
             self._asides = Asides(store, presence or self.sessions, push, copy, judge)
@@ -152,6 +152,8 @@ class ImService:
         """Another im process changed something (ports.PeersPort): what is remembered of it is read again."""
         if kind == "room":
             await self.room_table.refresh(key)
+        elif kind == "broadcast":
+            await self.server_sends.from_peer(int(key))
         else:
             await self.directory.refresh(kind, key)
 

@@ -42,7 +42,8 @@ class SessionState:
         self.user_sessions = user_sessions
         self.platform = platform
         self.session_id = session_id
-        self.known_since_ms = 0  # messages from then on count as offline messages of this device
+        # messages from then on count as offline messages of this device; -1: not looked up yet
+        self.known_since_ms = -1
         self.routes: dict[str, Route] = {}
         self.lanes: dict[str, deque[Any]] = {}
         self.rooms: dict[str, RoomState] = {}
@@ -110,6 +111,10 @@ class Sessions:
         """Forget what was resolved for this user's sends."""
         for state in self.user(user).live.values():
             state.routes.clear()
+
+    def names(self) -> list[str]:
+        """Every user with a live session here."""
+        return [user for user, sessions in self._users.items() if sessions.live]
 
     def online(self, user: str) -> bool:
         found = self._users.get(user)

@@ -8,6 +8,7 @@ view hides comes as a placeholder, so a client never meets a gap.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta, Raw
@@ -27,6 +28,7 @@ from im_service.storage.records import (
     HISTORY,
     PERSISTENT,
     ROAM,
+    Device,
     InboxRow,
     Mark,
     Page,
@@ -114,7 +116,7 @@ class Sync:
         """What this device lacks of a conversation: its offline and roaming view, placeholders for the
         rest."""
         now = self._clock.now_ms()
-        known_since = self._known_since(caller)
+        known_since = await self._known_since(caller)
         keep = self._keep
         offline_from = max(known_since, _since(now, keep.offline_ms))
         view = View(((PERSISTENT, offline_from), (ROAM, _since(now, keep.roam_ms))), now, True)
@@ -203,9 +205,24 @@ class Sync:
         counts = await self._store.unread(caller.user, args.conversations, self._clock.now_ms())
         return {"total": sum(counts.values()), "conversations": counts}
 
-    def _known_since(self, caller: Caller) -> int:
-        state = None if caller.session is None else self._sessions.get(caller.session)
-        return 0 if state is None else state.known_since_ms
+    async def _known_since(self, caller: Caller) -> int:
+        """From when on messages are offline messages of the calling device; the server reads as a first
+        device."""
+        if caller.session is None:
+            return 0
+        state = self._sessions.get(caller.session) or self._sessions.stray(caller.session)
+        if state.known_since_ms < 0:
+            devices = await self._store.devices(caller.user)
+            state.known_since_ms = known_since(caller.device, devices)
+        return state.known_since_ms
+
+
+def known_since(device: str, devices: Sequence[Device]) -> int:
+    """First login of a device in milliseconds; 0 for the first device of a user, which finds all that
+    waits."""
+    first = {row.device: row.first_login_ms for row in devices}
+    mine = first.pop(device, 0)
+    return mine if first and min(first.values()) < mine else 0
 
 
 def _since(now: int, keep_ms: int) -> int:

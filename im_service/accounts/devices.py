@@ -23,9 +23,8 @@ from im_service.sessions import Sessions, SessionState
 from im_service.state import Directory
 from im_service.storage.base import Store
 from im_service.storage.records import Device, Login, Mark
+from im_service.sync import known_since
 
-EVERYBODY = "b/all"
-"""Topic every session hears: broadcasts."""
 MOBILE, DESKTOP, WEB, OTHER = "mobile", "desktop", "web", "other"
 CLASSES: dict[int, str] = {
     Platform.ANDROID: MOBILE, Platform.IOS: MOBILE, Platform.WEB: WEB, Platform.WINDOWS: DESKTOP,
@@ -106,7 +105,6 @@ class Devices:
         self._downlink.kick(
             session.user, session.device, session_id, CloseCode.SUPERSEDED, "the same device logged in anew"
         )
-        self._downlink.join(session, EVERYBODY)
         state.ready = self._spawn(self._begin(state))
         self._presence.changed(session.user)
 
@@ -144,9 +142,7 @@ class Devices:
 
     async def _place(self, state: SessionState, login: Login) -> None:
         """Decide from when on messages count as this device's offline messages; a new one gets the last N."""
-        others = [d.first_login_ms for d in login.others]
-        first = login.device.first_login_ms
-        state.known_since_ms = first if others and min(others) < first else 0
+        state.known_since_ms = known_since(state.session.device, [login.device, *login.others])
         if login.is_new and state.known_since_ms:
             await self._skip_old(state)
 

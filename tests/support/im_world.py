@@ -84,6 +84,7 @@ class Person:
     async def catch_up(self, ack: bool = True) -> dict[str, list[list[Any]]]:
         """Sync and pull everything this device lacks; conversation -> messages without placeholders."""
         got: dict[str, list[list[Any]]] = {}
+        done: dict[str, int] = {}
         cursor, more = 0, True
         while more:
             page = await self.ok("sync", cursor=cursor, limit=500)
@@ -96,9 +97,12 @@ class Person:
                     got.setdefault(conversation, []).extend(m for m in messages if not m[10] & 4)
                     seq = messages[-1][1] + 1 if messages else seq
                     rest = pulled["more"] and bool(messages)
-                if ack and last_seq:
-                    await self.ok("ack", acks={conversation: last_seq})
+                if last_seq:
+                    done[conversation] = last_seq
             cursor, more = page["cursor"], page["more"]
+        names = list(done)
+        for start in range(0, len(names) if ack else 0, 500):
+            await self.ok("ack", acks={name: done[name] for name in names[start : start + 500]})
         return got
 
     async def logout(self) -> None:

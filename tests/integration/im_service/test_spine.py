@@ -88,6 +88,8 @@ async def test_bad_sends_are_refused_with_the_right_code(tmp_path: Path) -> None
         assert (await alice.send("g/nowhere"))[0] == 803
         assert (await alice.call("no.such"))[0] == 404
         assert (await alice.call("pull", conversation=5))[0] == 414
+        assert (await alice.send("u/bob", client_id="a\x00b"))[0] == 414
+        assert (await alice.call("friend.alias", user="bob", alias="\x00"))[0] == 414
         world.im.on_sends([(alice.session, 9, "u/bob", b"\xc1")])
         assert (await alice.answer(9))[0] == 400
 
