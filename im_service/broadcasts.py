@@ -12,10 +12,10 @@ from frame.constants import FrameType
 from im_service.calls import Args, Caller, method
 from im_service.errors import Code, ImError
 from im_service.ids import ServerIds, check_id
-from im_service.messages import Messages
 from im_service.models import encode, notice_event
 from im_service.notices import Announcer
 from im_service.ports import Clock, PeersPort
+from im_service.sending.messages import Messages
 from im_service.sessions import Sessions
 from im_service.storage.base import Store
 from im_service.storage.records import Broadcast

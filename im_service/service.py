@@ -8,28 +8,26 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
-from im_service.access import Access
 from im_service.accounts.devices import Devices
 from im_service.accounts.presence import PresenceBook
 from im_service.accounts.profiles import Profiles
 from im_service.accounts.relations import Relations
-from im_service.admission import Admission
-from im_service.aside import Asides
 from im_service.broadcasts import ServerSends
 from im_service.calls import Args, Caller, Calls, Method
 from im_service.chatrooms.admin import RoomAdmin
 from im_service.chatrooms.door import RoomDoor
 from im_service.chatrooms.queue import RoomQueue
 from im_service.chatrooms.room import RoomTable
-from im_service.conversations import Conversations
-from im_service.delivery import Delivery
+from im_service.conversation.access import Access
+from im_service.conversation.inbox import Conversations
+from im_service.conversation.recall import Revisions
+from im_service.conversation.receipts import Receipts
+from im_service.conversation.sync import Sync
 from im_service.groups.admin import GroupAdmin
 from im_service.groups.context import GroupContext
 from im_service.groups.members import GroupMembers
 from im_service.ids import ServerIds
-from im_service.judging import Judge
 from im_service.limits import Settings
-from im_service.messages import Item, Messages
 from im_service.notices import Announcer
 from im_service.ports import (
     Clock,
@@ -43,15 +41,17 @@ from im_service.ports import (
     Session,
     SystemClock,
 )
-from im_service.recall import Revisions
-from im_service.receipts import Receipts
-from im_service.routes import Routes
+from im_service.sending.admission import Admission
+from im_service.sending.aside import Asides
+from im_service.sending.delivery import Delivery
+from im_service.sending.judging import Judge
+from im_service.sending.messages import Item, Messages
+from im_service.sending.routes import Routes
 from im_service.sessions import Sessions
 from im_service.state import Directory
 from im_service.storage.base import Store
 from im_service.storage.errors import StoreError
 from im_service.storage.records import Limits
-from im_service.sync import Sync
 
 _log = logging.getLogger("qianwan.im")
 

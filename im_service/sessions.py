@@ -12,7 +12,7 @@ from im_service.ports import Session
 
 if TYPE_CHECKING:
     from im_service.chatrooms.room import RoomState
-    from im_service.routes import Route
+    from im_service.sending.routes import Route
 
 MAX_STRAY = 10_000
 """Sessions that send here but logged in elsewhere: the oldest is forgotten above this number."""

@@ -14,12 +14,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from im_service.admission import Admission
-from im_service.bodies import check_body
 from im_service.limits import Bucket, Limiter, Rate, Settings
 from im_service.models import decode_send, message_bytes, pack_payload
 from im_service.options import OptionTable
 from im_service.ports import Session, SystemClock
+from im_service.sending.admission import Admission
+from im_service.sending.bodies import check_body
 from im_service.service import ImService
 from im_service.storage.records import AppendResult, AppendStatus, NewMessage
 from im_service.storage.sqlite import SqliteStore

@@ -14,6 +14,7 @@ from im_service.accounts.presence import PresenceBook
 from im_service.accounts.profiles import ALL_SESSIONS
 from im_service.calls import Args, Caller, method
 from im_service.chatrooms.door import RoomDoor
+from im_service.conversation.sync import known_since
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
 from im_service.limits import LoginPolicy, Settings
@@ -23,7 +24,6 @@ from im_service.sessions import Sessions, SessionState
 from im_service.state import Directory
 from im_service.storage.base import Store
 from im_service.storage.records import Device, Login, Mark
-from im_service.sync import known_since
 
 MOBILE, DESKTOP, WEB, OTHER = "mobile", "desktop", "web", "other"
 CLASSES: dict[int, str] = {

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from im_service.bodies import check_body
 from im_service.errors import ImError
 from im_service.models import message_bytes, pack_payload, unpack_payload
+from im_service.sending.bodies import check_body
 
 GOOD: list[tuple[int, dict[str, Any]]] = [
     (0, {"text": "x"}),

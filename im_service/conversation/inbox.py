@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from im_service.access import Access
 from im_service.calls import Args, Caller, method
+from im_service.conversation.access import Access
+from im_service.conversation.sync import Conversation, Seq
 from im_service.errors import Code
 from im_service.limits import Settings
 from im_service.models import encode, stored_bytes
@@ -18,7 +19,6 @@ from im_service.notices import Announcer
 from im_service.ports import Clock
 from im_service.storage.base import Store
 from im_service.storage.records import FILTERED, HISTORY, PERSISTENT, ROAM, InboxRow, View
-from im_service.sync import Conversation, Seq
 
 
 class Preferences(Struct, omit_defaults=True):

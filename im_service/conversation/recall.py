@@ -14,17 +14,17 @@ from msgspec import Meta, Raw
 
 from frame.constants import MessageType
 from im_service import ids
-from im_service.access import Access
-from im_service.bodies import check_body
 from im_service.calls import Args, Caller, method
+from im_service.conversation.access import Access
+from im_service.conversation.sync import Conversation, Seq
 from im_service.errors import Code, ImError
 from im_service.limits import Settings
 from im_service.models import EMPTY_MAP, encode, pack_payload, unpack_payload
 from im_service.notices import Announcer, rows, topics_of
 from im_service.ports import Clock, PushPort
+from im_service.sending.bodies import check_body
 from im_service.storage.base import Store
 from im_service.storage.records import FILTERED, RECALLED, RECEIVER_NO_SENSE, StoredMessage
-from im_service.sync import Conversation, Seq
 
 TEXT = int(MessageType.TEXT)
 Seqs = Annotated[list[Seq], Meta(min_length=1, max_length=100)]

@@ -10,7 +10,7 @@ from im_service.errors import Code, ImError, rate_limited
 from im_service.ids import ROOM, SINGLE
 from im_service.limits import Limiter, Settings
 from im_service.options import Resolved
-from im_service.routes import Route
+from im_service.sending.routes import Route
 from im_service.sessions import SessionState
 
 PASSED = 0

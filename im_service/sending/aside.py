@@ -17,7 +17,7 @@ from msgspec import UNSET
 
 from frame.constants import MessageType
 from im_service.accounts.profiles import ProfileInfo
-from im_service.conversations import preferences
+from im_service.conversation.inbox import preferences
 from im_service.models import unpack_payload
 from im_service.options import MAX_PUSH_TEXT, PUSH, ROUTE, Options
 from im_service.ports import Copy, CopyPort, Presence, Push, PushPort
@@ -26,8 +26,8 @@ from im_service.storage.errors import StoreError
 from im_service.storage.records import BADGE
 
 if TYPE_CHECKING:
-    from im_service.judging import Judge
-    from im_service.pending import Pending
+    from im_service.sending.judging import Judge
+    from im_service.sending.pending import Pending
 
 MAX_WAITING = 20_000
 EVENTS = {"s": "message.single", "g": "message.group", "r": "message.room"}

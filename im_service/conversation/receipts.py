@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from im_service.access import Access
 from im_service.calls import Args, Caller, method
+from im_service.conversation.access import Access
+from im_service.conversation.sync import Conversation, Seq
 from im_service.errors import Code, ImError
 from im_service.ids import GROUP
 from im_service.limits import Settings
@@ -18,7 +19,6 @@ from im_service.notices import Announcer
 from im_service.ports import Clock
 from im_service.storage.base import Store
 from im_service.storage.records import ReceiptCount
-from im_service.sync import Conversation, Seq
 
 MAX_WAITING = 10_000
 """Messages whose new counts wait for the next flush; above it counts are not pushed, queries still answer."""

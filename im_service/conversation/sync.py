@@ -15,8 +15,8 @@ from msgspec import Meta, Raw
 
 from frame.constants import FrameType
 from im_service import ids
-from im_service.access import Access
 from im_service.calls import Args, Caller, method
+from im_service.conversation.access import Access
 from im_service.errors import Code
 from im_service.limits import Settings
 from im_service.models import notice_event, stored_bytes

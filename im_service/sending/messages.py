@@ -17,17 +17,17 @@ from hashlib import blake2b
 import msgspec
 from msgspec import UNSET
 
-from im_service.admission import PASSED, Admission
-from im_service.bodies import check_body
-from im_service.delivery import Delivery, Outbox
 from im_service.errors import REFUSALS, Code, ImError
 from im_service.ids import ServerIds
-from im_service.judging import Judge, picks
 from im_service.models import SendRequest, decode_send, message_bytes, pack_payload
 from im_service.options import STORED, OptionTable, Resolved
-from im_service.pending import SEND_ACK, Pending, Work, accept, answer
 from im_service.ports import Clock, Draft, Session
-from im_service.routes import Route, Routes
+from im_service.sending.admission import PASSED, Admission
+from im_service.sending.bodies import check_body
+from im_service.sending.delivery import Delivery, Outbox
+from im_service.sending.judging import Judge, picks
+from im_service.sending.pending import SEND_ACK, Pending, Work, accept, answer
+from im_service.sending.routes import Route, Routes
 from im_service.sessions import Sessions, SessionState
 from im_service.storage.base import Store
 from im_service.storage.errors import StoreError

@@ -11,13 +11,13 @@ from frame.constants import FrameType
 from im_service.models import room_event
 from im_service.options import Resolved
 from im_service.ports import Downlink, Publication, Reply, Session
-from im_service.routes import Route
+from im_service.sending.routes import Route
 from im_service.sessions import Sessions, SessionState
 from im_service.storage.records import SENDER_SYNC
 
 if TYPE_CHECKING:
     from im_service.chatrooms.room import RoomState
-    from im_service.pending import Pending
+    from im_service.sending.pending import Pending
 
 MSG = int(FrameType.MSG)
 EVENT = int(FrameType.EVENT)

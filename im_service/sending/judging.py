@@ -6,12 +6,12 @@ import inspect
 import logging
 from collections.abc import Sequence
 
-from im_service.admission import PASSED, SILENTLY_BLOCKED
-from im_service.bodies import check_body
 from im_service.errors import Code, ImError
 from im_service.options import Resolved
 from im_service.ports import Action, Draft, Hook
-from im_service.routes import Route
+from im_service.sending.admission import PASSED, SILENTLY_BLOCKED
+from im_service.sending.bodies import check_body
+from im_service.sending.routes import Route
 from im_service.storage.base import Store
 from im_service.storage.records import SENDER_SYNC
 

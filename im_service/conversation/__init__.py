@@ -1,0 +1,1 @@
+"""What happens to a conversation after it was written: reading, watermarks, recall, receipts, settings."""

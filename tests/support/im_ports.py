@@ -1,0 +1,42 @@
+"""Recording push and copy ports, and hooks that do as they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from im_service.ports import Copy, Draft, Push, Verdict
+
+
+class RecordingPush:
+    def __init__(self) -> None:
+        self.pushes: list[Push] = []
+        self.cancelled: list[int] = []
+
+    def offer(self, pushes: Sequence[Push]) -> None:
+        self.pushes += pushes
+
+    def cancel(self, conversation: str, server_id: int) -> None:
+        self.cancelled.append(server_id)
+
+
+class RecordingCopy:
+    def __init__(self) -> None:
+        self.copies: list[Copy] = []
+
+    def offer(self, copies: Sequence[Copy]) -> None:
+        self.copies += copies
+
+
+class ScriptedHook:
+    """Answers every draft with what `decide` returns; remembers the drafts."""
+
+    def __init__(self, decide: Callable[[Draft], Verdict | Awaitable[Verdict]]) -> None:
+        self.decide = decide
+        self.drafts: list[Draft] = []
+
+    def wants(self, kind: str, type: int) -> bool:
+        return True
+
+    def judge(self, draft: Draft) -> Verdict | Awaitable[Verdict]:
+        self.drafts.append(draft)
+        return self.decide(draft)
