@@ -202,6 +202,13 @@ cdef class Swarm:
         self.s.tokens = <const uint8_t*>self.tokens
         self.s.token_at = <const uint32_t*><const uint8_t*>self.token_at
 
+    def forget_logins(self):
+        """Give back the memory of the tokens; nobody can log in any more."""
+        self.connect_to = 0
+        self.s.tokens = NULL
+        self.s.token_at = NULL
+        self.tokens = self.token_at = b""
+
     def connect(self, uint32_t to, uint32_t window, int churn=0):
         """Connect clients [0, to) that are not connected, `window` of them under way at a time."""
         self.connect_at = 0
@@ -258,7 +265,7 @@ cdef class Swarm:
         hist_clear(&self.s.lag)
         hist_clear(&self.s.turn)
 
-    def forget_logins(self):
+    def clear_login_times(self):
         hist_clear(&self.s.login)
 
     def set_nap(self, uint32_t us):

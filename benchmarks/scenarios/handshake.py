@@ -41,7 +41,7 @@ def run_handshake(context: Context, options: HandshakeOptions) -> Figure:
         each = max(1, options.window // len(fleet.processes))
         fleet.ask_all("connect", to=options.window, window=each, churn=2 if options.login else 1)
         time.sleep(options.warm_up_s)
-        fleet.ask_all("forget_logins")
+        fleet.ask_all("clear_login_times")
         measured = fleet.measure(Load(rate=0, seconds=0.2, warm_up_s=0, drain_s=0.0, nap_us=0))
         first_sample, first, began = servers.sample(), fleet.counters(), time.monotonic()
         while (left := began + options.seconds - time.monotonic()) > 0:

@@ -52,6 +52,7 @@ def run_idle(context: Context, options: IdleOptions) -> Figure:
         empty = servers.sample()
         seen = fleet.connect(CONNECT_WINDOW, CONNECT_TIMEOUT_S, context.progress)
         logins = fleet.histograms()["login"]
+        fleet.ask_all("forget_logins")
         edges: dict[bool, Sample] = {}
 
         def edge(opening: bool) -> None:

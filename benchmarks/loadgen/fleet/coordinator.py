@@ -29,7 +29,7 @@ from benchmarks.loadgen.fleet.shape import (
 )
 from benchmarks.loadgen.histogram import Histogram
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 180.0  # a million tokens are signed meanwhile
 LEAD_S = 0.3  # between giving out a schedule and its first message
 
 

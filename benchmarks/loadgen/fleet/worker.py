@@ -22,6 +22,8 @@ from benchmarks.loadgen.fleet.tokens import TokenMint
 from benchmarks.loadgen.swarm import Swarm
 
 SLICE_NS = 20_000_000  # how long a request may wait for the loop
+MANY_PROCESSES = 8
+LONG_SLICE_NS = 100_000_000  # the same when waking so many processes would cost more than it tells
 
 
 class Worker:
@@ -67,6 +69,10 @@ class Worker:
         self.live.forget_logins()
         return {}
 
+    def clear_login_times(self) -> dict[str, Any]:
+        self.live.clear_login_times()
+        return {}
+
     def status(self) -> dict[str, Any]:
         live = self.live
         return {
@@ -100,7 +106,7 @@ def answer(worker: Worker, line: bytes) -> bytes:
     return json.dumps(result).encode() + b"\n"
 
 
-def serve(path: str, index: int) -> None:
+def serve(path: str, index: int, slice_ns: int) -> None:
     """The life of one child."""
     channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     channel.connect(path)
@@ -109,7 +115,7 @@ def serve(path: str, index: int) -> None:
     waiting = b""
     while True:
         if worker.swarm is not None:
-            worker.swarm.run(time.monotonic_ns() + SLICE_NS)
+            worker.swarm.run(time.monotonic_ns() + slice_ns)
         readable, _, _ = select.select([channel], [], [], 0 if worker.swarm is not None else None)
         if not readable:
             continue
@@ -128,12 +134,13 @@ def main() -> None:
     parser.add_argument("--processes", type=int, required=True)
     options = parser.parse_args()
     gc.freeze()
+    slice_ns = SLICE_NS if options.processes <= MANY_PROCESSES else LONG_SLICE_NS
     children = []
     for index in range(options.processes):
         child = os.fork()
         if child == 0:
             try:
-                serve(options.socket, index)
+                serve(options.socket, index, slice_ns)
             except (BrokenPipeError, ConnectionResetError):
                 pass
             os._exit(0)

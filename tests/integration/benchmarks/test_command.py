@@ -56,6 +56,14 @@ def test_unicast_is_delivered_and_acknowledged(tmp_path: Path, words: list[str])
     assert ("half_rate" in item) == ("--core" not in words)
 
 
+def test_members_who_stop_reading_are_not_judged(tmp_path: Path) -> None:
+    words = ["fanout", "--members", "100", "--slow", "3", "--rate", "30", "--seconds", "1"]
+    item = bench(tmp_path / "s.json", *words)
+    assert item["lost"] == item["closed"] == 0
+    assert item["connections"] == 107
+    assert item["slow"] == 3
+
+
 def test_idle_counts_heartbeats_and_memory(tmp_path: Path) -> None:
     item = bench(tmp_path / "i.json", "idle", "--connections", "200", "--hold", "8", "--interval", "5")
     assert item["connected"] == item["still_connected"] == 200
