@@ -48,6 +48,8 @@ class Envelope(msgspec.Struct, array_like=True):
 _encode = msgspec.msgpack.Encoder().encode
 decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
 RESEND_AT_ONCE = 512
+# A lost tail is missed at the next beacon: what is older than this many has arrived, or is told lost.
+KEEP_BEACONS = 30
 
 
 class StreamSender:
@@ -68,6 +70,7 @@ class StreamSender:
         self._ring_batches = ring_batches
         self._ring_bytes = ring_bytes
         self._held_bytes = 0
+        self._told: deque[int] = deque()
         self.last = 0
         self.repaired = 0
         self.unrepairable = 0
@@ -82,12 +85,17 @@ class StreamSender:
         self._ring.append((self.last, payload))
         self._held_bytes += len(payload)
         while len(self._ring) > self._ring_batches or self._held_bytes > self._ring_bytes:
-            self._held_bytes -= len(self._ring.popleft()[1])
+            self._forget_oldest()
         self._send(self._envelope(Kind.BATCH, self.last, payload))
         return self.last
 
     def beacon(self) -> None:
-        """Tell the last number; called once a beacon period."""
+        """Tell the last number, and forget what has been told long ago; called once a beacon period."""
+        self._told.append(self.last)
+        if len(self._told) > KEEP_BEACONS:
+            old = self._told.popleft()
+            while self._ring and self._ring[0][0] <= old:
+                self._forget_oldest()
         self._send(self._envelope(Kind.BEACON, self.last))
 
     def on_repair(self, first: int) -> None:
@@ -107,6 +115,9 @@ class StreamSender:
                 if sent == RESEND_AT_ONCE:
                     break
         self.repaired += sent
+
+    def _forget_oldest(self) -> None:
+        self._held_bytes -= len(self._ring.popleft()[1])
 
     def _envelope(self, kind: Kind, number: int, payload: bytes = b"") -> bytes:
         return _encode(Envelope(kind, *self._own, *self._peer, number, payload))

@@ -18,6 +18,7 @@ from control.lbs.rendezvous import choose
 from control.logs import get_logger
 from control.node.batches import MAX_BATCH_BYTES, Batcher, Down, Up, encode
 from control.node.local_downlink import LocalDownlink
+from control.node.topics import Take, Topics
 from frame.constants import FrameType, RequestCode
 from im_service.ports import Session
 
@@ -38,6 +39,7 @@ class BusUpstream:
         links: StreamLinks,
         coordination: Coordination,
         downlink: LocalDownlink,
+        topics: Topics,
         max_pending_logins: int = 65536,
     ) -> None:
         self._links = links
@@ -45,7 +47,7 @@ class BusUpstream:
         self._downlink = downlink
         self._batcher = Batcher(self._push)
         self._ims: dict[str, NodeInfo] = {}
-        self._topics: dict[str, int] = {}
+        self._topics = topics
         self._pending: deque[tuple[str, bytes]] = deque()
         self._max_pending = max_pending_logins
         self.unavailable = 0
@@ -91,13 +93,7 @@ class BusUpstream:
         """First or last member of a topic on one loop; announced when it is the first or last of all
         loops.
         """
-        before = self._topics.get(topic, 0)
-        after = before | 1 << loop if up else before & ~(1 << loop)
-        if after:
-            self._topics[topic] = after
-        else:
-            self._topics.pop(topic, None)
-        if bool(before) != bool(after):
+        if self._topics.changed(topic, loop, up):
             operation = encode([Up.ANNOUNCE if up else Up.WITHDRAW, [topic]])
             for im in self._ims:
                 self._add(im, operation)
@@ -117,7 +113,9 @@ class BusUpstream:
             self._deliver(user, operation)
 
     def _tell_topics(self, im_id: int) -> None:
-        names = list(self._topics)
+        self._topics.tell(lambda names: self._send_topics(im_id, names))
+
+    def _send_topics(self, im_id: int, names: list[str]) -> None:
         self._add(str(im_id), encode([Up.REPLACE, names[:TOPICS_AT_ONCE]]))
         for start in range(TOPICS_AT_ONCE, len(names), TOPICS_AT_ONCE):
             self._add(str(im_id), encode([Up.ANNOUNCE, names[start : start + TOPICS_AT_ONCE]]))
@@ -166,9 +164,9 @@ class BusUpstream:
         else:
             log.warning("operation not known", operation=kind)
 
-    def users(self) -> list[str]:
-        """Topics of the users with a session here."""
-        return [topic for topic in self._topics if topic.startswith("u/")]
+    def tell_users(self, take: Take) -> None:
+        """Call `take` with the topics of all users with a session here, now or soon."""
+        self._topics.tell(lambda names: take([name for name in names if name.startswith("u/")]))
 
     def _im_for(self, key: str) -> str:
         if len(self._ims) == 1:

@@ -18,6 +18,7 @@ from control.node.gateway_node import GatewayNode, MessageService
 from control.node.keystore import KeyStore
 from control.node.local_downlink import LocalDownlink
 from control.node.sync_hints import SyncHints
+from control.node.topics import KeptTopics, ToldTopics, Topics
 from control.settings import Settings
 from control.settings.model import parse_address
 from frame.constants import CloseCode, EventKind, FrameType
@@ -59,11 +60,11 @@ class GatewayPart:
         )
         self.downlink = LocalDownlink(self.core, builders.mailbox_full(), self.on_lost)
         self._upstream = (
-            BusUpstream(links, coordination, self.downlink, settings.limits.event_backlog)
+            BusUpstream(links, coordination, self.downlink, self._topics(), settings.limits.event_backlog)
             if links is not None
             else None
         )
-        self._hints = SyncHints(self._user_topics, self._hint, settings.bus.sync_spread_s)
+        self._hints = SyncHints(self._hint, settings.bus.sync_spread_s)
         self._node: GatewayNode | None = None
 
     def start(self, service: MessageService | None) -> None:
@@ -118,7 +119,8 @@ class GatewayPart:
 
     def on_lost(self) -> None:
         """Something was lost on the way here: the sessions shall look into the store."""
-        self._hints.trigger()
+        if self._upstream is not None and self._node is not None:
+            self._upstream.tell_users(self._hints.trigger)
 
     def set_keys(self) -> None:
         self.core.set_keys(self._keystore.gateway_keys(), self._keystore.key_set())
@@ -157,8 +159,12 @@ class GatewayPart:
             "sync_hints": self._hints.sent,
         }
 
-    def _user_topics(self) -> list[str]:
-        return self._upstream.users() if self._upstream is not None else []
+    def _topics(self) -> Topics:
+        return (
+            ToldTopics(self.core.tell_topics)
+            if self._settings.gateway.loops == 1 and hasattr(self.core, "tell_topics")
+            else KeptTopics()
+        )
 
     def _hint(self, topic: str) -> None:
         self.downlink.publish(topic, FrameType.EVENT, SYNC_BODY, 1)

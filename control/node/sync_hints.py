@@ -12,10 +12,7 @@ class SyncHints:
 
     SLICES = 50
 
-    def __init__(
-        self, users: Callable[[], list[str]], publish: Callable[[str], None], spread_s: float
-    ) -> None:
-        self._users = users
+    def __init__(self, publish: Callable[[str], None], spread_s: float) -> None:
         self._publish = publish
         self._spread_s = spread_s
         self._queue: list[str] = []
@@ -23,11 +20,9 @@ class SyncHints:
         self._running = False
         self.sent = 0
 
-    def trigger(self) -> None:
-        """Every user of this gateway gets one hint within `spread_s`; a trigger meanwhile starts over for
-        all.
-        """
-        self._queue = self._users()
+    def trigger(self, users: list[str]) -> None:
+        """Every topic of `users` gets one hint within `spread_s`; a trigger meanwhile starts over for all."""
+        self._queue = users
         random.shuffle(self._queue)
         self._size = max(1, -(-len(self._queue) // self.SLICES))
         if not self._running and self._queue:

@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from control.bus.stream import Envelope, Kind, StreamReceiver, StreamSender, decode_envelope
+from control.bus.stream import KEEP_BEACONS, Envelope, Kind, StreamReceiver, StreamSender, decode_envelope
 
 
 class Wire:
@@ -131,3 +131,16 @@ def test_random_losses_never_reorder_double_or_hide_a_batch(seed: int) -> None:
     assert len(sent) - len(wire.applied) == wire.receiver.losses
     assert (wire.receiver.losses == 0) == (wire.losses_told == 0)
     assert wire.applied[-1] == b"end!"
+
+
+def test_what_was_told_long_ago_is_forgotten_and_told_lost() -> None:
+    sent: list[bytes] = []
+    sender = StreamSender((1, 1), (2, 2), sent.append)
+    sender.push(b"first")
+    for _ in range(KEEP_BEACONS + 1):
+        sender.beacon()
+    sender.push(b"second")
+    sent.clear()
+    sender.on_repair(1)
+    kinds = [(envelope.kind, envelope.number, envelope.payload) for envelope in map(decode_envelope, sent)]
+    assert kinds == [(Kind.LOST, 1, b""), (Kind.BATCH, 2, b"second")]
