@@ -1,4 +1,4 @@
-"""Scene two, from the stage: one speaker, and the audience in processes of their own."""
+"""Scene three, from the stage: one speaker, and the audience in processes of their own."""
 
 from __future__ import annotations
 

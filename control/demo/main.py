@@ -24,9 +24,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from control.cli.access import Access, NoAccess
 from control.demo.audience import AudienceFailed, perform
+from control.demo.crew import crew
 from control.demo.talk import talk
 from control.demo.tally import Row, account
 
+GROUP_MESSAGES = 50
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 30.0
 POLL_S = 0.05
@@ -81,6 +83,10 @@ async def _scenes(
     with Progress(*columns, console=console) as progress:
         exchanged = progress.add_task("two users exchange messages", total=messages)
         rows = await talk(server.url, access.token, messages, lambda: progress.advance(exchanged))
+        chatted = progress.add_task("a group of six chats", total=6 * GROUP_MESSAGES)
+        rows += await crew(
+            server.url, server.api_key, access.token, GROUP_MESSAGES, lambda: progress.advance(chatted)
+        )
         bars = {
             "joined": progress.add_task("members enter the chatroom", total=members),
             "received": progress.add_task("broadcasts reach the members", total=members * broadcasts),

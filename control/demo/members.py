@@ -1,4 +1,4 @@
-"""Scene two, the audience: many room members in one process of its own, started by the demo.
+"""Scene three, the audience: many room members in one process of its own, started by the demo.
 
 Speaks JSON lines: the plan comes in on standard input, progress and the account go out on standard output.
 """

@@ -24,6 +24,7 @@ class Talker:
         self.store = qianwan.MemoryCursor()
         self.client: qianwan.Client | None = None
         self.got: list[str] = []
+        self.last_seq = 0
         self.grew = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
 
@@ -87,6 +88,8 @@ class Talker:
         async for message in client.messages():
             if message.sender == self.other:
                 self.got.append(message.text)
+                self.row.swapped += message.seq <= self.last_seq
+                self.last_seq = message.seq
                 self.grew.set()
 
 

@@ -16,7 +16,7 @@ def test_a_small_demo_loses_and_doubles_nothing() -> None:
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert "nothing lost, nothing doubled" in shown.stdout
-    assert "1,300" in shown.stdout, "60 x 20 room messages and 100 of the users"
+    assert "2,800" in shown.stdout, "60 x 20 in the room, 100 of the users, 6 x 5 x 50 in the group"
 
 
 def test_one_lost_doubled_swapped_or_unacknowledged_message_spoils_the_account() -> None:
