@@ -40,6 +40,7 @@ ROOMS: dict[str, list[str]] = {
     "benchmarks.loadgen.delivery": [],
     "benchmarks.loadgen.sockets": [],
     "benchmarks.loadgen.wires.message": [],
+    "benchmarks.loadgen.wires.carriage": [],
     "benchmarks.loadgen.wires.qw1": [],
     "benchmarks.loadgen.wires.mqtt": [],
     "benchmarks.loadgen.wires.nats": [],
@@ -71,6 +72,8 @@ ROOMS: dict[str, list[str]] = {
     "gateway_core.conn.users": [],
     "gateway_core.engine.settings": [],
     "benchmarks.micro.rooms": [],
+    "gateway_core.engine.orders": [],
+    "gateway_core.conn.pending": [],
     # ROOMS-END
 }
 

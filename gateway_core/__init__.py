@@ -18,16 +18,16 @@ from __future__ import annotations
 import importlib
 
 ROOMS = {
-    "leaf": ("stats", "shared_buf", "conn_table", "mailbox", "events", "token_bucket", "deadlines"),
-    "net": ("poller", "in_buffer", "out_queue", "listener"),
-    "conn": ("users", "topics", "transport", "fanout", "session", "handshake", "ws_gate", "dispatch"),
-    "engine": ("commands", "loop", "bridge", "settings", "gateway"),
+    "leaf": "stats shared_buf conn_table mailbox events token_bucket deadlines",
+    "net": "poller in_buffer out_queue listener",
+    "conn": "users topics transport pending fanout session handshake ws_gate dispatch",
+    "engine": "commands loop bridge settings orders gateway",
 }
 
 
 def _check_layout() -> None:
     """Rooms compiled against different struct layouts read garbage: refuse to start instead."""
-    names = [f"gateway_core.{floor}.{room}" for floor, rooms in ROOMS.items() for room in rooms]
+    names = [f"gateway_core.{floor}.{room}" for floor, rooms in ROOMS.items() for room in rooms.split()]
     marks = {name: importlib.import_module(name).LAYOUT for name in names}
     if len(set(marks.values())) != 1:
         common = max(set(marks.values()), key=list(marks.values()).count)

@@ -54,7 +54,7 @@ class GatewayConfig:
     # fan-out
     large_topic: int = 64  # local members from which messages leave in batches
     flush_messages: int = 64  # most messages of one batch
-    flush_bytes: int = 16_000  # most bytes of one batch
+    flush_bytes: int = 16_000  # most bytes of one batch; above 16384: several records, one write
     flush_max_delay_ms: float = 20.0  # longest rest of a hot topic between two batches
     sweep_budget_us: int = 2_000  # of one tick, for sweeps and again for flushes
     topic_pending: int = 4_096  # messages waiting in a topic; beyond: events drop, MSG stops the commands
@@ -83,8 +83,8 @@ class GatewayConfig:
             raise ValueError("max_connections must be within 1..2^24-1")
         if not 0 <= self.inbound_burst <= 65_535:
             raise ValueError("inbound_burst must be within 0..65535")
-        if not 1 <= self.flush_bytes <= 16_384 or self.flush_messages < 1:
-            raise ValueError("a batch holds 1..16384 bytes and at least one message")
+        if not 1 <= self.flush_bytes <= 65_000 or not 1 <= self.flush_messages <= 4_096:
+            raise ValueError("a batch holds 1..65000 bytes and 1..4096 messages")
         if not 1 <= self.max_body <= 61_440:
             raise ValueError("max_body must be within 1..61440")
         if not 1 <= self.max_timeout_s <= 65_535 or not 1 <= self.auth_timeout_s <= 65_535:

@@ -70,6 +70,7 @@ cdef enum:  # Kind
     CMD_DRAIN = 10
     CMD_BUDGET = 11
     CMD_STOP = 12
+    CMD_TELL = 20
     CMD_JOIN_USER = 13
     CMD_LEAVE_USER = 14
 
@@ -173,15 +174,21 @@ cdef struct Young:  # joined while batches were under way
     uint32_t generation
     uint64_t since
 
+cdef struct Cuts:  # where the records of a batch end, between frames
+    uint32_t n
+    uint32_t end[16]
+
 cdef struct Batch:  # what one sweep delivers
     SharedBuf* plain
     SharedBuf* packed  # for F_ZSTD members; NULL = as plain
     SharedBuf** part
     uint32_t n
     uint64_t* order  # place of each part in the topic's stream
-    uint8_t mixed  # classes differ
+    uint8_t mixed  # queues take the parts: classes differ, or more than one record
     uint8_t excludes  # some part has an excluded connection
     uint8_t tried  # packed was looked at
+    Cuts plain_cuts
+    Cuts packed_cuts
 
 cdef struct Topic:
     uint64_t hash
@@ -427,6 +434,10 @@ cdef struct Loop:
     uint64_t drain_next_ns
     uint64_t drain_gap_ns
     bint draining
+    # telling all topics
+    uint32_t tell_slot
+    uint32_t tell_topic
+    bint telling
     # crossing threads
     Mailbox mail
     EventRing events
@@ -449,6 +460,7 @@ cdef struct Engine:
     uint64_t start_ns
     int event_fd
     uint32_t notified
+    uint32_t givers  # Python threads waiting for room in a mailbox
     IpTable ips
     int port
 

@@ -1,7 +1,7 @@
-from libc.stdint cimport uint32_t, uint64_t, uint8_t
-from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcmp, memcpy, memset
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcmp, memset
 
+from gateway_core.conn.pending cimport batch_packed, batch_start, pend, within_budget
 from gateway_core.conn.topics cimport batch_free, topic_find, topic_next
 from gateway_core.conn.transport cimport enqueue, flush_conn, send_direct
 from gateway_core.conn.users cimport user_find
@@ -9,42 +9,33 @@ from gateway_core.includes.cpu cimport qw_cycles, qw_prefetch
 from gateway_core.includes.sys cimport qw_clock_ns
 from gateway_core.leaf.conn_table cimport conn_find
 from gateway_core.leaf.mailbox cimport mail_push
-from gateway_core.leaf.shared_buf cimport buf_packed, buf_raw, buf_ref, buf_unref
+from gateway_core.leaf.shared_buf cimport buf_ref, buf_unref
 from gateway_core.leaf.stats cimport (
-    L_BATCHES,
-    N_COMPRESSED,
-    N_DROP_BUDGET_HIGH,
-    N_DROP_BUDGET_NORMAL,
-    N_DROP_PENDING_HIGH,
-    N_DROP_PENDING_NORMAL,
     N_PUBLISHES,
     N_PUBLISHES_UNHEARD,
     N_RELAY_DROPPED,
-    N_STALLS,
     N_SWEEPS,
     N_SWEPT,
+    S_GATHER,
+    S_SEAL,
     S_SWEEP,
+    S_WRITE,
     stage_end,
     stat_add,
 )
-from gateway_core.net.out_queue cimport slots_push
 from gateway_core.types cimport (
     CMD_PUBLISH,
     F_BLOCKED,
     F_SPECIAL,
     F_ZSTD,
-    HIGH,
     LIVE,
-    MUST,
     NONE32,
-    NORMAL,
     Batch,
     Cmd,
     Conn,
     Loop,
     SharedBuf,
     Topic,
-    buf_data,
     buf_name,
     conn_id,
     layout_mark,
@@ -55,104 +46,6 @@ LAYOUT = layout_mark()
 
 cdef enum:
     CLOCK_EVERY = 16  # members between two looks at the clock
-    RING_START = 64
-
-
-cdef bint _within_budget(Loop* loop, Topic* t, SharedBuf* b) noexcept nogil:
-    """Class rates of chatrooms; high borrows from normal, never the other way."""
-    cdef double passed
-    if b.cls == MUST or (t.normal_rate == 0 and t.high_rate == 0):
-        return True
-    passed = <double>(loop.now_ns - t.filled_ns) / 1e9
-    t.filled_ns = loop.now_ns
-    t.normal_tokens = min(t.normal_tokens + passed * t.normal_rate, <double>t.normal_rate)
-    t.high_tokens = min(t.high_tokens + passed * t.high_rate, <double>t.high_rate)
-    if b.cls == HIGH:
-        if t.high_rate == 0:
-            return True
-        if t.high_tokens >= 1.0:
-            t.high_tokens -= 1.0
-            return True
-    elif t.normal_rate == 0:
-        return True
-    if t.normal_rate and t.normal_tokens >= 1.0:
-        t.normal_tokens -= 1.0
-        return True
-    stat_add(loop, N_DROP_BUDGET_HIGH if b.cls == HIGH else N_DROP_BUDGET_NORMAL, 1)
-    return False
-
-
-cdef void _activate(Loop* loop, Topic* t) noexcept nogil:
-    if not t.active:
-        if slots_push(loop, &loop.active.at, &loop.active.len, &loop.active.cap, t.id) == 0:
-            t.active = 1
-
-
-cdef bint _drop_oldest(Loop* loop, Topic* t, int cls) noexcept nogil:
-    cdef uint32_t i, at
-    cdef SharedBuf* b
-    for i in range(t.span):
-        at = (t.head + i) & (t.cap - 1)
-        b = t.ring[at]
-        if b != NULL and b.cls == cls:
-            t.ring[at] = NULL
-            t.waiting -= 1
-            t.bytes -= b.size
-            stat_add(loop, N_DROP_PENDING_HIGH if cls == HIGH else N_DROP_PENDING_NORMAL, 1)
-            buf_unref(b)
-            return True
-    return False
-
-
-cdef int _pending_grow(Topic* t) noexcept nogil:
-    """Squeezes out dropped cells, or doubles the ring."""
-    cdef uint32_t i, at, n = 0
-    cdef uint32_t cap = t.cap if t.waiting < t.span - t.span // 4 else t.cap * 2
-    cdef SharedBuf** ring
-    cdef uint64_t* orders
-    if cap == 0:
-        cap = RING_START
-    ring = <SharedBuf**>malloc(cap * sizeof(SharedBuf*))
-    orders = <uint64_t*>malloc(cap * sizeof(uint64_t))
-    if ring == NULL or orders == NULL:
-        free(ring)
-        free(orders)
-        return -1
-    for i in range(t.span):
-        at = (t.head + i) & (t.cap - 1)
-        if t.ring[at] != NULL:
-            ring[n] = t.ring[at]
-            orders[n] = t.orders[at]
-            n += 1
-    free(t.ring)
-    free(t.orders)
-    t.ring = ring
-    t.orders = orders
-    t.cap = cap
-    t.head = 0
-    t.span = n
-    return 0
-
-
-cdef void _pend(Loop* loop, Topic* t, SharedBuf* b) noexcept nogil:
-    cdef uint32_t at
-    if t.waiting >= loop.set.topic_pending:
-        if not _drop_oldest(loop, t, NORMAL) and (b.cls == NORMAL or not _drop_oldest(loop, t, HIGH)):
-            if b.cls != MUST:
-                stat_add(loop, N_DROP_PENDING_HIGH if b.cls == HIGH else N_DROP_PENDING_NORMAL, 1)
-                return
-            loop.stalled = True  # commands wait until the sweep has caught up: nothing is lost
-            stat_add(loop, N_STALLS, 1)
-    if t.span == t.cap and _pending_grow(t) < 0:
-        return
-    at = (t.head + t.span) & (t.cap - 1)
-    t.ring[at] = buf_ref(b)
-    t.orders[at] = t.next_order
-    t.next_order += 1
-    t.span += 1
-    t.waiting += 1
-    t.bytes += b.size
-    _activate(loop, t)
 
 
 cdef void _publish_user(Loop* loop, SharedBuf* b) noexcept nogil:
@@ -179,14 +72,14 @@ cdef void publish_local(Loop* loop, SharedBuf* b) noexcept nogil:
     if t == NULL:
         stat_add(loop, N_PUBLISHES_UNHEARD, 1)
         return
-    if not _within_budget(loop, t, b):
+    if not within_budget(loop, t, b):
         return
     if t.pages != NULL:
         if b.exclude:
             c = conn_find(loop, b.exclude)
             if c != NULL:
                 c.flags |= F_SPECIAL
-        _pend(loop, t, b)
+        pend(loop, t, b)
         return
     for i in range(t.count):
         c = &loop.conns[t.dense[i]]
@@ -208,98 +101,6 @@ cdef void publish_all(Loop* loop, SharedBuf* b) noexcept nogil:
                 buf_unref(b)
                 stat_add(loop, N_RELAY_DROPPED, 1)
     publish_local(loop, b)
-
-
-# sweeps --------------------------------------------------------------------------------------------------------
-
-cdef SharedBuf* _join_parts(SharedBuf** part, uint32_t n, uint8_t cls) noexcept nogil:
-    cdef size_t size = 0
-    cdef uint32_t i
-    cdef SharedBuf* b
-    if n == 1:
-        return buf_ref(part[0])
-    for i in range(n):
-        size += part[i].size
-    b = buf_raw(size)
-    if b == NULL:
-        return NULL
-    size = 0
-    for i in range(n):
-        memcpy(buf_data(b) + size, buf_data(part[i]), part[i].size)
-        size += part[i].size
-        b.frames += part[i].frames
-        b.msgs += part[i].msgs
-    b.cls = cls
-    return b
-
-
-cdef bint _start(Loop* loop, Topic* t) noexcept nogil:
-    """Takes the oldest messages that fit one batch; 0 when nothing could be taken."""
-    cdef uint32_t room = loop.set.flush_messages, n = 0
-    cdef size_t bytes = 0
-    cdef Batch* batch
-    cdef SharedBuf* b
-    cdef uint8_t cls = NORMAL
-    if t.waiting < room:
-        room = t.waiting
-    batch = <Batch*>calloc(1, sizeof(Batch) + room * (sizeof(SharedBuf*) + sizeof(uint64_t)))
-    if batch == NULL or room == 0:
-        free(batch)
-        return False
-    batch.order = <uint64_t*>(<char*>batch + sizeof(Batch))
-    batch.part = <SharedBuf**>(batch.order + room)
-    while n < room and t.span:
-        b = t.ring[t.head]
-        if b != NULL:
-            if n and bytes + b.size > loop.set.flush_bytes:
-                break
-            batch.order[n] = t.orders[t.head]
-            batch.part[n] = b
-            n += 1
-            bytes += b.size
-            t.waiting -= 1
-            t.bytes -= b.size
-            if b.cls < cls:
-                cls = b.cls
-            if b.exclude:
-                batch.excludes = 1
-        t.head = (t.head + 1) & (t.cap - 1)
-        t.span -= 1
-    batch.n = n
-    for room in range(n):
-        if batch.part[room].cls != cls:
-            batch.mixed = 1
-    t.sweep = batch
-    t.cursor = 0
-    t.sweep_ns = 0
-    stat_add(loop, L_BATCHES, 1)
-    batch.plain = _join_parts(batch.part, n, cls)
-    if batch.plain == NULL:
-        batch_free(loop, t)
-        return False
-    return True
-
-
-cdef SharedBuf* _packed(Loop* loop, Batch* batch) noexcept nogil:
-    """The batch for members that take compressed bodies, joined from compressed twins at first need."""
-    cdef SharedBuf** forms
-    cdef uint32_t i
-    cdef bint differs = False
-    if not batch.tried:
-        batch.tried = 1
-        forms = <SharedBuf**>malloc(batch.n * sizeof(SharedBuf*))
-        if forms != NULL:
-            for i in range(batch.n):
-                forms[i] = buf_packed(batch.part[i], loop.compressor)
-                if forms[i] != batch.part[i]:
-                    differs = True
-            if differs:
-                batch.packed = _join_parts(forms, batch.n, batch.plain.cls)
-            free(forms)
-    if batch.packed == NULL:
-        return batch.plain
-    stat_add(loop, N_COMPRESSED, 1)
-    return batch.packed
 
 
 cdef void _deliver_parts(Loop* loop, Batch* batch, Conn* c, uint64_t since, uint64_t id) noexcept nogil:
@@ -336,10 +137,10 @@ cdef void _deliver(Loop* loop, Topic* t, Conn* c) noexcept nogil:
     if c.state != LIVE:
         return
     if not (c.flags & F_SPECIAL and _special(loop, t, c)):
-        b = _packed(loop, batch) if c.flags & F_ZSTD else batch.plain
+        b = batch_packed(loop, batch) if c.flags & F_ZSTD else batch.plain
         if c.out == NULL:
             c.msgs_sent += b.msgs
-            send_direct(loop, c, buf_data(b), b.size, b.frames)
+            send_direct(loop, c, b, &batch.plain_cuts if b == batch.plain else &batch.packed_cuts)
             return
         if batch.mixed:
             _deliver_parts(loop, batch, c, 0, 0)
@@ -411,7 +212,7 @@ cdef uint64_t fanout_wait(Loop* loop) noexcept nogil:
 
 
 cdef void fanout_work(Loop* loop) noexcept nogil:
-    cdef uint64_t now, until, t0
+    cdef uint64_t now, until, t0, inner
     cdef uint32_t looked = 0
     cdef Topic* t
     if loop.stalled:
@@ -419,6 +220,7 @@ cdef void fanout_work(Loop* loop) noexcept nogil:
     if loop.active.len == 0:
         return
     t0 = qw_cycles()
+    inner = loop.stage_cycles[S_GATHER] + loop.stage_cycles[S_SEAL] + loop.stage_cycles[S_WRITE]
     now = qw_clock_ns(0)
     until = now + <uint64_t>loop.set.sweep_budget_us * 1000
     while looked < loop.active.len and now < until:
@@ -426,7 +228,7 @@ cdef void fanout_work(Loop* loop) noexcept nogil:
             loop.active_at = 0
         t = loop.topics.by_id[loop.active.at[loop.active_at]]
         if t.sweep == NULL and t.waiting and (t.due_ns <= now or _full(loop, t)):
-            _start(loop, t)
+            batch_start(loop, t)
         if t.sweep != NULL:
             now = _sweep(loop, t, until)
             looked = 0
@@ -439,4 +241,6 @@ cdef void fanout_work(Loop* loop) noexcept nogil:
             continue
         loop.active_at += 1
         looked += 1
-    stage_end(loop, S_SWEEP, t0, 1)
+    # sealing and writing have their own accounts
+    inner = loop.stage_cycles[S_GATHER] + loop.stage_cycles[S_SEAL] + loop.stage_cycles[S_WRITE] - inner
+    stage_end(loop, S_SWEEP, t0 + inner, 1)

@@ -8,7 +8,7 @@ end (conn.session), so a Conn* stays valid during the tick.
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t
 
-from gateway_core.types cimport Conn, Loop, SharedBuf
+from gateway_core.types cimport Conn, Cuts, Loop, SharedBuf
 
 # A CLOSE frame with the code is sent when the transport still can.
 cdef void doom(Loop* loop, Conn* c, int reason, int code) noexcept nogil
@@ -16,8 +16,8 @@ cdef void doom(Loop* loop, Conn* c, int reason, int code) noexcept nogil
 cdef void doom_quiet(Loop* loop, Conn* c, int reason, int code) noexcept nogil
 # Seals n bytes into a record at out (room for 2 + n + 2 + 32); bytes written or -1. `plain` may be out + 2.
 cdef ptrdiff_t seal_record(Loop* loop, Conn* c, const uint8_t* plain, size_t n, uint8_t* out) noexcept nogil
-# One batch of frames (<= one record) to a connection without a queue: sealed and written at once.
-cdef void send_direct(Loop* loop, Conn* c, const uint8_t* plain, size_t n, unsigned int frames) noexcept nogil
+# A batch to a connection without a queue: sealed record by record, written at once.
+cdef void send_direct(Loop* loop, Conn* c, SharedBuf* b, const Cuts* cuts) noexcept nogil
 # Unsealed bytes (handshake, upgrade answer). framed: inside a WebSocket message when the connection is one.
 cdef void send_raw(Loop* loop, Conn* c, const uint8_t* p, size_t n, bint framed) noexcept nogil
 # Writes what waits: the tail, then up to FLUSH_BYTES of queued frames in one write.

@@ -53,6 +53,7 @@ from gateway_core.types cimport (
     FREE,
     RECORD_PLAIN,
     Conn,
+    Cuts,
     Doom,
     Loop,
     OutQueue,
@@ -161,17 +162,23 @@ cdef void _count_flush(Loop* loop, uint32_t frames) noexcept nogil:
     loop.k_hist[k] += 1
 
 
-cdef void send_direct(Loop* loop, Conn* c, const uint8_t* plain, size_t n, unsigned int frames) noexcept nogil:
+cdef void send_direct(Loop* loop, Conn* c, SharedBuf* b, const Cuts* cuts) noexcept nogil:
     cdef uint64_t t = qw_cycles()
-    cdef ptrdiff_t sealed = seal_record(loop, c, plain, n, loop.scratch + BASE)
-    if sealed < 0:
-        c.flags |= F_LOST
-        doom_quiet(loop, c, R_NONCES, CLOSE_INTERNAL)
-        return
-    t = stage_end(loop, S_SEAL, t, 1)
-    _write_records(loop, c, <size_t>sealed)
+    cdef uint8_t* at = loop.scratch + BASE
+    cdef uint32_t i, begin = 0
+    cdef ptrdiff_t sealed
+    for i in range(cuts.n):
+        sealed = seal_record(loop, c, buf_data(b) + begin, cuts.end[i] - begin, at)
+        if sealed < 0:
+            c.flags |= F_LOST
+            doom_quiet(loop, c, R_NONCES, CLOSE_INTERNAL)
+            return
+        begin = cuts.end[i]
+        at += sealed
+    t = stage_end(loop, S_SEAL, t, cuts.n)
+    _write_records(loop, c, <size_t>(at - (loop.scratch + BASE)))
     stage_end(loop, S_WRITE, t, 1)
-    _count_flush(loop, frames)
+    _count_flush(loop, b.frames)
 
 
 cdef void send_raw(Loop* loop, Conn* c, const uint8_t* p, size_t n, bint framed) noexcept nogil:

@@ -40,17 +40,25 @@ cdef void users_free(Loop* loop) noexcept nogil:
     memset(&loop.users, 0, sizeof(UserIndex))
 
 
-cdef void announce_topic(Loop* loop, const char* prefix, size_t m, const char* name, size_t n, int up) noexcept nogil:
+cdef void tell_topic(Loop* loop, const char* prefix, size_t m, const char* name, size_t n, int up) noexcept nogil:
     cdef char text[160]
     cdef const void* strings[1]
     cdef uint32_t sizes[1]
-    if not loop.set.announce_topics:
-        return
     memcpy(text, prefix, m)
     memcpy(text + m, name, n)
     strings[0] = text
     sizes[0] = <uint32_t>(m + n)
     event_push(loop, EV_TOPIC, 0, 0, 0, <int>loop.index, up, strings, sizes, 1)
+
+
+cdef void announce_topic(Loop* loop, const char* prefix, size_t m, const char* name, size_t n, int up) noexcept nogil:
+    if loop.set.announce_topics:
+        tell_topic(loop, prefix, m, name, n, up)
+
+
+cdef bint user_first(Loop* loop, Conn* c) noexcept nogil:
+    cdef Session* s = session_of(c)
+    return user_find(loop, _user_hash(loop, s), session_user(s), s.user_len) == <uint32_t>(c - loop.conns)
 
 
 cdef uint64_t _user_hash(Loop* loop, Session* s) noexcept nogil:

@@ -4,7 +4,7 @@ from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from gateway_core.includes.atomics cimport qw_swap32
+from gateway_core.includes.atomics cimport qw_add32, qw_sub32, qw_swap32
 from gateway_core.includes.sys cimport qw_clear_fd, qw_clock_ns, qw_nap, qw_signal_fd
 from gateway_core.leaf.events cimport event_pop, events_settle, events_waiting
 from gateway_core.leaf.mailbox cimport mail_push
@@ -88,8 +88,10 @@ cdef int _push_slow(Engine* engine, int loop, const Cmd* cmd, int wait_ms) noexc
 cdef int give(Engine* engine, int loop, const Cmd* cmd, int wait_ms):
     cdef int taken = mail_push(&engine.loops[loop].mail, cmd)
     if not taken:
+        qw_add32(&engine.givers, 1)
         with nogil:
             taken = _push_slow(engine, loop, cmd, wait_ms)
+            qw_sub32(&engine.givers, 1)
     return taken
 
 

@@ -8,7 +8,7 @@ from frame.constants cimport FRAME_PONG
 from gateway_core.conn.fanout cimport publish_local
 from gateway_core.conn.session cimport close_with, login
 from gateway_core.conn.topics cimport topic_budget, topic_join, topic_leave
-from gateway_core.conn.users cimport user_find
+from gateway_core.conn.users cimport tell_topic, user_find, user_first
 from gateway_core.conn.transport cimport enqueue
 from gateway_core.includes.atomics cimport qw_store32
 from gateway_core.includes.cpu cimport qw_cycles, qw_hash
@@ -42,6 +42,7 @@ from gateway_core.types cimport (
     CMD_REFUSE,
     CMD_SEND,
     CMD_STOP,
+    CMD_TELL,
     LIVE,
     MAX_BUDGETS,
     NONE32,
@@ -52,14 +53,17 @@ from gateway_core.types cimport (
     Loop,
     Session,
     SharedBuf,
+    Topic,
     layout_mark,
     session_device,
     session_of,
+    session_user,
 )
 
 LAYOUT = layout_mark()
 
 cdef enum:
+    TELL_SLICE = 1024  # slots or topics a tick
     LOOK = 64  # commands between two looks at the clock
     BUDGET_NS = 3000000  # of one tick, so that sockets get their turn
 
@@ -163,6 +167,29 @@ cdef void drain_step(Loop* loop) noexcept nogil:
             enqueue(loop, c, loop.goaway)
 
 
+cdef void tell_step(Loop* loop) noexcept nogil:
+    """EV_TOPIC for every user and topic here, slice by slice, then one with an empty name."""
+    cdef uint32_t i
+    cdef Topic* t
+    cdef Conn* c
+    for i in range(<uint32_t>TELL_SLICE):
+        if not loop.telling or loop.events.over_len:
+            return
+        if loop.tell_slot < loop.high:
+            c = &loop.conns[loop.tell_slot]
+            loop.tell_slot += 1
+            if c.state == LIVE and user_first(loop, c):
+                tell_topic(loop, b"u/", 2, session_user(session_of(c)), session_of(c).user_len, 1)
+        elif loop.tell_topic < loop.topics.ids:
+            t = loop.topics.by_id[loop.tell_topic]
+            loop.tell_topic += 1
+            if t != NULL:
+                tell_topic(loop, b"", 0, t.name, t.name_len, 1)
+        else:
+            loop.telling = False
+            tell_topic(loop, b"", 0, b"", 0, 0)
+
+
 cdef void _on_conn(Loop* loop, Cmd* cmd, Conn* c) noexcept nogil:
     """Commands to one connection; a dead id hits nothing."""
     cdef NameBlob* b
@@ -210,6 +237,10 @@ cdef void _run(Loop* loop, Cmd* cmd) noexcept nogil:
         _set_budget(loop, <Budget*>cmd.ptr)
     elif cmd.kind == CMD_DRAIN:
         _drain(loop, cmd)
+    elif cmd.kind == CMD_TELL:
+        loop.telling = True
+        loop.tell_slot = 0
+        loop.tell_topic = 0
     elif cmd.kind == CMD_STOP:
         qw_store32(&loop.running, 0)
 

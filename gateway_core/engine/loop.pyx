@@ -17,7 +17,7 @@ from gateway_core.conn.session cimport conn_open, expire, finish, reap, release_
 from gateway_core.conn.topics cimport topics_free, topics_init
 from gateway_core.conn.transport cimport doom_quiet, flush_conn
 from gateway_core.conn.users cimport users_free, users_init
-from gateway_core.engine.commands cimport command_drop, commands_run, drain_step
+from gateway_core.engine.commands cimport command_drop, commands_run, drain_step, tell_step
 from gateway_core.includes.atomics cimport qw_load32
 from gateway_core.includes.cpu cimport qw_cycles
 from gateway_core.includes.sys cimport qw_clear_fd, qw_clock_ns, qw_map, qw_nap, qw_unmap
@@ -277,7 +277,7 @@ cdef int _timeout(Loop* loop) noexcept nogil:
     cdef uint64_t wait_ns
     if loop.dirty.len or loop.shake_count or loop.n_dooms or loop.scan_at < loop.scan_end or mail_waiting(&loop.mail):
         return 0
-    if loop.pooled < loop.set.ephemerals:
+    if loop.pooled < loop.set.ephemerals or loop.telling:
         return 0
     if loop.draining and loop.drain_at < loop.high:
         return 1
@@ -300,6 +300,7 @@ cdef void* loop_main(void* arg) noexcept nogil:
         events_notify(loop)  # Python works while this thread writes
         _deadlines(loop)
         drain_step(loop)
+        tell_step(loop)
         fanout_work(loop)
         _flush(loop)
         reap(loop)

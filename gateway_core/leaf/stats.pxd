@@ -124,7 +124,7 @@ cdef enum:  # stages
     S_SEAL
     S_WRITE
     S_SCAN
-    S_SWEEP  # whole sweep slices, sealing and writing included
+    S_SWEEP  # of sweeps what is not gather, seal or write
     STAGES
 
 cdef enum:

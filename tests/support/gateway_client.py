@@ -144,6 +144,8 @@ class WireClient:
     def _unwrap(self) -> None:
         while len(self.raw) >= 2:
             n, at = self.raw[1] & 0x7F, 2
+            if len(self.raw) < {126: 4, 127: 10}.get(n, 2):
+                return
             if n == 126:
                 n, at = struct.unpack_from(">H", self.raw, 2)[0], 4
             elif n == 127:

@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable
 
 import pytest
+import zstandard
 
 from frame.constants import FrameType
-from tests.support.gateway_client import WireClient, uv, wait_for
+from tests.support.gateway_client import WireClient, uv, uv_get, wait_for
 from tests.support.gateway_harness import GatewayHarness
 
 Start = Callable[..., GatewayHarness]
@@ -170,11 +171,10 @@ def test_compressed_twins_reach_those_who_accept_them(start_gateway: Start) -> N
 
 
 def _inflate(compressed: bytes) -> bytes:
-    import zstandard
-
-    head = uv(len(zstandard.ZstdDecompressor().decompress(compressed[2:])))
-    assert compressed.startswith(head)
-    return zstandard.ZstdDecompressor().decompress(compressed[len(head) :])
+    raw_len, at = uv_get(compressed)
+    raw = zstandard.ZstdDecompressor().decompress(compressed[at:])
+    assert len(raw) == raw_len
+    return raw
 
 
 def test_relay_inside_the_core(start_gateway: Start) -> None:
@@ -210,3 +210,21 @@ def test_budgets_drop_normal_first_and_count(start_gateway: Start, large: int) -
     assert got[:30] == [*range(15), *range(100, 115)]
     assert stats["dropped_budget_high"] == 0
     assert len(got) + stats["dropped_budget_normal"] == 45
+
+
+def test_a_batch_of_several_records_in_one_write(start_gateway: Start) -> None:
+    gateway = start_gateway(large_topic=2, flush_bytes=65_000, flush_messages=1000, flush_max_delay_ms=50.0)
+    clients = [gateway.login(f"u{i}", suite=1 + i % 3, flags=i & 1, websocket=i == 2) for i in range(4)]
+    for i in range(4):
+        gateway.gateway.join(gateway.conn(f"u{i}"), "r/1")
+    messages = [("r/1", int(FrameType.EVENT), body(n, 300), 0, None) for n in range(2000)]
+    messages[1000:1000] = [("r/1", int(FrameType.EVENT), body(5000, 40_000), 0, None)]
+    gateway.gateway.publish_many([*messages, ("r/1", int(FrameType.EVENT), body(END), 0, None)])
+    for client in clients:
+        got = [struct.unpack_from(">I", plain(client), 1)[0] for _ in range(2002)]
+        assert got == [*range(1000), 5000, *range(1000, 2000), END]
+
+
+def plain(client: WireClient) -> bytes:
+    frame = client.next()
+    return _inflate(bytes(frame.body)) if frame.compressed else bytes(frame.body)

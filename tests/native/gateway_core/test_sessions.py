@@ -170,6 +170,7 @@ def test_topics_are_announced_with_their_first_and_last_member(start_gateway: St
     client = gateway.login("ann")
     gateway.gateway.join(gateway.conn("ann"), "r/1")
     gateway.gateway.leave(gateway.conn("ann"), "r/1")
+    wait_for(lambda: len(gateway.of_kind(EV_TOPIC)) == 3)
     client.close()
     gateway.wait_sessions(0)
     wait_for(lambda: len(gateway.of_kind(EV_TOPIC)) == 4)
@@ -225,3 +226,21 @@ def test_bodies_above_the_protocol_limit_are_an_error_here(gateway: GatewayHarne
         gateway.gateway.publish("u/ann", FrameType.MSG, bytes(61_441))
     gateway.gateway.publish("u/ann", FrameType.MSG, bytes(61_440))
     assert client.expect(FrameType.MSG) == bytes(61_440)
+
+
+def test_all_topics_can_be_told_again(start_gateway: Start) -> None:
+    gateway = start_gateway(loops=2)
+    for user, device in (("ann", "d1"), ("ann", "d2"), ("bob", "d1")):
+        gateway.login(user, device)
+        gateway.gateway.join_user(user, "g/1")
+    gateway.joined(3)
+    gateway.gateway.tell_topics()
+    wait_for(lambda: [event[1:] for event in gateway.of_kind(EV_TOPIC)].count(("", 0, False)) == 1)
+    wait_for(lambda: [event[1:] for event in gateway.of_kind(EV_TOPIC)].count(("", 1, False)) == 1)
+    told = {event[1] for event in gateway.of_kind(EV_TOPIC) if event[3]}
+    assert told == {"u/ann", "u/bob", "g/1"}
+    for loop in (0, 1):
+        names = [event[1] for event in gateway.of_kind(EV_TOPIC) if event[2] == loop and event[3]]
+        assert len(names) == len(set(names))
+    gateway.gateway.leave_user("ann", "g/1")
+    gateway.joined(1)

@@ -1,0 +1,23 @@
+"""Commands made of Python values. MailboxFull when a loop has no room in time; an id of a loop that never was
+names nothing, like a dead connection."""
+
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from gateway_core.types cimport Cmd, Engine, SharedBuf
+
+# One frame of head and body. ValueError above the protocol's limit.
+cdef SharedBuf* frame_of(int type, const uint8_t* head, size_t n, bytes body) except? NULL
+cdef int give_frame(Engine* e, uint64_t conn, SharedBuf* b, int wait_ms) except -1  # takes over the reference
+cdef int give_names(Engine* e, int kind, int loop, uint64_t conn, bytes a, bytes b, bytes c, uint64_t before,
+                    int code, int wait_ms) except -1
+cdef int give_login(Engine* e, uint64_t conn, bytes user, bytes device, int platform, uint64_t session_id,
+                    bytes body, int wait_ms) except -1
+cdef int give_reply(Engine* e, uint64_t conn, int type, uint64_t request, uint64_t code, bytes payload,
+                    int wait_ms) except -1
+cdef int give_publish(Engine* e, str topic, int type, bytes body, int priority, uint64_t exclude,
+                      int wait_ms) except -1
+# To every loop; each gets a reference of b (may be NULL), the caller's is taken over.
+cdef int give_everywhere(Engine* e, Cmd* cmd, SharedBuf* b, int wait_ms) except -1
+cdef int give_keys(Engine* e, object keys, bytes key_set, int wait_ms) except -1
+cdef int give_budget(Engine* e, bytes prefix, uint32_t normal, uint32_t high, int wait_ms) except -1

@@ -1,0 +1,227 @@
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stddef cimport size_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
+
+from frame.constants cimport FRAME_AUTH_OK, FRAME_EVENT, MAX_BODY
+from frame.frames cimport reply_header_put
+from gateway_core.engine.bridge cimport give, give_all
+from gateway_core.engine.commands cimport NameBlob
+from gateway_core.engine.settings cimport key_ring_fill
+from gateway_core.includes.cpu cimport qw_hash
+from gateway_core.leaf.shared_buf cimport buf_frame, buf_ref, buf_unref
+from gateway_core.types cimport (
+    CMD_BUDGET,
+    CMD_KEYS,
+    CMD_LOGIN,
+    CMD_SEND,
+    HIGH,
+    NORMAL,
+    TOPIC_MAX,
+    Budget,
+    Cmd,
+    Engine,
+    KeyRing,
+    Session,
+    SharedBuf,
+    layout_mark,
+)
+
+from gateway_core.errors import MailboxFull
+
+LAYOUT = layout_mark()
+
+cdef enum:
+    TEXT_MAX = 1024
+
+
+cdef SharedBuf* _frame(int type, const uint8_t* head, size_t n, bytes body, const char* name, size_t m) except NULL:
+    cdef SharedBuf* b
+    if PyBytes_GET_SIZE(body) + <Py_ssize_t>n > MAX_BODY:
+        raise ValueError(f"a frame body is at most {<int>MAX_BODY} bytes")
+    b = buf_frame(type, head, n, <const uint8_t*>PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body), name, m)
+    if b == NULL:
+        raise MemoryError
+    return b
+
+
+cdef SharedBuf* frame_of(int type, const uint8_t* head, size_t n, bytes body) except? NULL:
+    return _frame(type, head, n, body, NULL, 0)
+
+
+cdef int _give(Engine* e, int loop, Cmd* cmd, int wait_ms) except -1:
+    """1 when the loop took it."""
+    if <uint32_t>loop >= e.n_loops:
+        return 0
+    if not give(e, loop, cmd, wait_ms):
+        raise MailboxFull(f"loop {loop}")
+    return 1
+
+
+cdef int give_frame(Engine* e, uint64_t conn, SharedBuf* b, int wait_ms) except -1:
+    cdef Cmd cmd
+    cdef int taken = 0
+    memset(&cmd, 0, sizeof(cmd))
+    cmd.kind = CMD_SEND
+    cmd.conn = conn
+    cmd.ptr = b
+    try:
+        taken = _give(e, <int>(conn >> 56), &cmd, wait_ms)
+    finally:
+        if not taken:
+            buf_unref(b)
+    return taken
+
+
+cdef int give_reply(Engine* e, uint64_t conn, int type, uint64_t request, uint64_t code, bytes payload,
+                    int wait_ms) except -1:
+    cdef uint8_t head[24]
+    cdef size_t n = reply_header_put(head, request, code)
+    return give_frame(e, conn, _frame(type, head, n, payload, NULL, 0), wait_ms)
+
+
+cdef int give_names(Engine* e, int kind, int loop, uint64_t conn, bytes a, bytes b, bytes c, uint64_t before,
+                    int code, int wait_ms) except -1:
+    cdef NameBlob* blob
+    cdef Cmd cmd
+    cdef char* p
+    cdef int taken = 0
+    if max(len(a), len(b), len(c)) > TEXT_MAX:
+        raise ValueError(f"names and texts are at most {<int>TEXT_MAX} bytes")
+    blob = <NameBlob*>malloc(sizeof(NameBlob) + len(a) + len(b) + len(c))
+    if blob == NULL:
+        raise MemoryError
+    blob.before = before
+    blob.a_len = <uint16_t>len(a)
+    blob.b_len = <uint16_t>len(b)
+    blob.c_len = <uint16_t>len(c)
+    p = <char*>blob + sizeof(NameBlob)
+    memcpy(p, PyBytes_AS_STRING(a), blob.a_len)
+    memcpy(p + blob.a_len, PyBytes_AS_STRING(b), blob.b_len)
+    memcpy(p + blob.a_len + blob.b_len, PyBytes_AS_STRING(c), blob.c_len)
+    memset(&cmd, 0, sizeof(cmd))
+    cmd.kind = <uint8_t>kind
+    cmd.conn = conn
+    cmd.code = <uint32_t>code
+    cmd.ptr = blob
+    try:
+        taken = _give(e, loop, &cmd, wait_ms)
+    finally:
+        if not taken:
+            free(blob)
+    return taken
+
+
+cdef int give_login(Engine* e, uint64_t conn, bytes user, bytes device, int platform, uint64_t session_id,
+                    bytes body, int wait_ms) except -1:
+    cdef size_t n = PyBytes_GET_SIZE(user), m = PyBytes_GET_SIZE(device)
+    cdef SharedBuf* ok
+    cdef Session* s
+    cdef Cmd cmd
+    cdef int taken = 0
+    if not 1 <= n <= 64 or not 1 <= m <= 64:
+        raise ValueError("user and device are 1..64 bytes")
+    ok = _frame(FRAME_AUTH_OK, NULL, 0, body, NULL, 0)
+    s = <Session*>malloc(sizeof(Session) + n + m)
+    if s == NULL:
+        buf_unref(ok)
+        raise MemoryError
+    memset(s, 0, sizeof(Session))
+    s.id = session_id
+    s.user_len = <uint8_t>n
+    s.device_len = <uint8_t>m
+    s.platform = <uint8_t>platform
+    memcpy(<char*>s + sizeof(Session), PyBytes_AS_STRING(user), n)
+    memcpy(<char*>s + sizeof(Session) + n, PyBytes_AS_STRING(device), m)
+    memset(&cmd, 0, sizeof(cmd))
+    cmd.kind = CMD_LOGIN
+    cmd.conn = conn
+    cmd.ptr = s
+    cmd.x = <uint64_t>ok
+    try:
+        taken = _give(e, <int>(conn >> 56), &cmd, wait_ms)
+    finally:
+        if not taken:
+            buf_unref(ok)
+            free(s)
+    return taken
+
+
+cdef int give_publish(Engine* e, str topic, int type, bytes body, int priority, uint64_t exclude,
+                      int wait_ms) except -1:
+    cdef bytes name = topic.encode()
+    cdef size_t n = PyBytes_GET_SIZE(name)
+    cdef const char* p = PyBytes_AS_STRING(name)
+    cdef SharedBuf* b
+    if not 3 <= n <= TOPIC_MAX:
+        raise ValueError(f"not a topic: {topic!r}")
+    b = _frame(type, NULL, 0, body, p, n)
+    if type == FRAME_EVENT:
+        b.cls = HIGH if priority else NORMAL
+    b.exclude = exclude
+    # u/ names are looked up in the users' index, by the name alone
+    b.hash = qw_hash(p + 2, n - 2, e.seed) if name.startswith(b"u/") else qw_hash(p, n, e.seed)
+    if not give_all(e, b, wait_ms):
+        raise MailboxFull(topic)
+    return 0
+
+
+cdef int give_everywhere(Engine* e, Cmd* cmd, SharedBuf* b, int wait_ms) except -1:
+    cdef uint32_t i
+    cdef bint failed = False
+    for i in range(e.n_loops):
+        cmd.ptr = buf_ref(b) if b != NULL else NULL
+        if not give(e, <int>i, cmd, wait_ms):
+            buf_unref(b)
+            failed = True
+    buf_unref(b)
+    if failed:
+        raise MailboxFull("some loop")
+    return 0
+
+
+cdef int _give_block(Engine* e, int loop, int kind, void* block, int wait_ms) except -1:
+    """A command that owns one malloc'ed block; freed here when the loop does not take it."""
+    cdef Cmd cmd
+    memset(&cmd, 0, sizeof(cmd))
+    cmd.kind = <uint8_t>kind
+    cmd.ptr = block
+    try:
+        return _give(e, loop, &cmd, wait_ms)
+    except BaseException:
+        free(block)
+        raise
+
+
+cdef int give_keys(Engine* e, object keys, bytes key_set, int wait_ms) except -1:
+    cdef KeyRing* ring
+    cdef uint32_t i
+    for i in range(e.n_loops):
+        ring = <KeyRing*>malloc(sizeof(KeyRing))
+        if ring == NULL:
+            raise MemoryError
+        try:
+            key_ring_fill(keys, key_set, ring)
+        except BaseException:
+            free(ring)
+            raise
+        _give_block(e, <int>i, CMD_KEYS, ring, wait_ms)
+    return 0
+
+
+cdef int give_budget(Engine* e, bytes prefix, uint32_t normal, uint32_t high, int wait_ms) except -1:
+    cdef Budget* budget
+    cdef uint32_t i
+    if len(prefix) > 79:
+        raise ValueError("a prefix is at most 79 bytes")
+    for i in range(e.n_loops):
+        budget = <Budget*>calloc(1, sizeof(Budget))
+        if budget == NULL:
+            raise MemoryError
+        memcpy(budget.prefix, PyBytes_AS_STRING(prefix), PyBytes_GET_SIZE(prefix))
+        budget.prefix_len = <uint32_t>PyBytes_GET_SIZE(prefix)
+        budget.normal = normal
+        budget.high = high
+        _give_block(e, <int>i, CMD_BUDGET, budget, wait_ms)
+    return 0
