@@ -157,7 +157,8 @@ class PeersPort(Protocol):
     """The other im processes: their caches must forget what changed here."""
 
     def changed(self, kind: str, key: str) -> None:
-        """kind: account, pair, group, member, room, broadcast; key: the ids joined by a blank."""
+        """kind: account, pair, group, member, room, broadcast, presence, session; key: the ids joined by a
+        blank (session: node, connection, user, device)."""
 
 
 class NoPeers:

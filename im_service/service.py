@@ -102,7 +102,7 @@ class ImService:
         self.presence = PresenceBook(clock, downlink, presence or self.sessions, settings)
         self.devices = Devices(
             store, clock, self.sessions, self.directory, announcer, settings, self.room_door, self.presence,
-            presence or self.sessions,
+            presence or self.sessions, peers,
         )  # fmt: skip
         self.server_sends = ServerSends(store, clock, self.messages, announcer, self.sessions, ids, peers)
         self._asides: Asides | None = None
@@ -152,6 +152,10 @@ class ImService:
         """Another im process changed something (ports.PeersPort): what is remembered of it is read again."""
         if kind == "room":
             await self.room_table.refresh(key)
+        elif kind == "presence":
+            self.presence.changed(key)
+        elif kind == "session":
+            self.devices.on_peer_logout(key)
         elif kind == "broadcast":
             await self.server_sends.from_peer(int(key))
         else:

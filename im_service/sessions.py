@@ -34,7 +34,7 @@ class SessionState:
     __slots__ = (
         "account", "bucket", "calls", "known_since_ms", "lanes", "platform", "ready", "rooms", "routes",
         "session",
-        "session_id", "tags", "user_sessions",
+        "session_id", "stray", "tags", "user_sessions",
     )  # fmt: skip
 
     def __init__(self, session: Session, user_sessions: UserSessions, platform: int, session_id: int) -> None:
@@ -42,6 +42,7 @@ class SessionState:
         self.user_sessions = user_sessions
         self.platform = platform
         self.session_id = session_id
+        self.stray = False  # logged in at another im process
         # messages from then on count as offline messages of this device; -1: not looked up yet
         self.known_since_ms = -1
         self.routes: dict[str, Route] = {}
@@ -87,13 +88,19 @@ class Sessions:
     def stray(self, session: Session) -> SessionState:
         """State of a session that logged in at another im process."""
         state = SessionState(session, self.user(session.user), 0, 0)
+        state.stray = True
         self._nodes.setdefault(session.node, {})[session.conn] = state
         self._stray[session.node, session.conn] = None
         if len(self._stray) > MAX_STRAY:
-            node, conn = next(iter(self._stray))
-            del self._stray[node, conn]
-            del self._nodes[node][conn]
+            self._forget_oldest_stray()
         return state
+
+    def _forget_oldest_stray(self) -> None:
+        """One that is in a room stays until its logout is told (ports.PeersPort)."""
+        node, conn = next(iter(self._stray))
+        del self._stray[node, conn]
+        if not self._nodes[node][conn].rooms:
+            del self._nodes[node][conn]
 
     def remove(self, session: Session) -> SessionState | None:
         """A session is gone. None if it was not known."""
@@ -102,7 +109,8 @@ class Sessions:
         if conns is None or state is None or state.session != session:
             return None
         del conns[session.conn]
-        if self._stray.pop((session.node, session.conn), 0) == 0:
+        self._stray.pop((session.node, session.conn), None)
+        if not state.stray:
             state.user_sessions.live.pop((session.node, session.conn), None)
             self.count -= 1
         return state

@@ -19,7 +19,7 @@ from im_service.errors import Code, ImError
 from im_service.ids import check_id
 from im_service.limits import LoginPolicy, Settings
 from im_service.notices import Announcer
-from im_service.ports import Clock, Presence, Session
+from im_service.ports import Clock, PeersPort, Presence, Session
 from im_service.sessions import Sessions, SessionState
 from im_service.state import Directory
 from im_service.storage.base import Store
@@ -86,6 +86,7 @@ class Devices:
     def __init__(
         self, store: Store, clock: Clock, sessions: Sessions, directory: Directory, announcer: Announcer,
         settings: Settings, rooms: RoomDoor, presence: PresenceBook, online: Presence,
+        peers: PeersPort,
     ) -> None:  # fmt: skip
         self._store = store
         self._clock = clock
@@ -97,6 +98,7 @@ class Devices:
         self._rooms = rooms
         self._presence = presence
         self._online = online
+        self._peers = peers
         self._tasks: set[asyncio.Task[None]] = set()
 
     def on_login(self, session: Session, platform: int, session_id: int) -> None:
@@ -107,6 +109,7 @@ class Devices:
         )
         state.ready = self._spawn(self._begin(state))
         self._presence.changed(session.user)
+        self._peers.changed("presence", session.user)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -161,7 +164,15 @@ class Devices:
         """The session is over; a later session of the same device is not touched."""
         state = self._sessions.remove(session)
         if state is not None:
+            self._peers.changed("session", " ".join(map(str, session)))
             self._spawn(self._end(state))
+
+    def on_peer_logout(self, key: str) -> None:
+        """A session that logged in at another process ended there: it leaves the rooms it is in here."""
+        node, conn, user, device = key.split(" ")
+        state = self._sessions.remove(Session(int(node), int(conn), user, device))
+        if state is not None:
+            self._spawn(self._rooms.logout(state))
 
     async def _end(self, state: SessionState) -> None:
         session = state.session
@@ -173,6 +184,7 @@ class Devices:
         except Exception:
             _log.exception("logout of a session failed")
         self._presence.changed(session.user)
+        self._peers.changed("presence", session.user)
         if not self._sessions.online(session.user):
             self._presence.gone(session.user)
 

@@ -1,0 +1,117 @@
+"""Two im processes over one store: one has the login, the other the room or the conversation."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+
+from im_service.ports import Session
+from im_service.service import ImService
+from tests.support.im_downlink import RecordingDownlink
+from tests.support.im_world import Person, World, open_world
+
+
+class Wire:
+    """Carries changes from one service to the other, as the bus does."""
+
+    def __init__(self) -> None:
+        self.other: ImService | None = None
+        self.words: list[tuple[str, str]] = []
+
+    def changed(self, kind: str, key: str) -> None:
+        self.words.append((kind, key))
+
+    async def deliver(self) -> None:
+        assert self.other is not None
+        words, self.words = self.words, []
+        for kind, key in words:
+            await self.other.on_peer_change(kind, key)
+        await self.other.settle()
+
+
+class Everywhere:
+    """Presence from the gateways' side."""
+
+    def __init__(self, downlink: RecordingDownlink) -> None:
+        self._downlink = downlink
+
+    def online(self, user: str) -> bool:
+        return bool(self.devices(user))
+
+    def devices(self, user: str) -> list[tuple[str, int]]:
+        connections = self._downlink.connections.values()
+        return [(c.session.device, 1) for c in connections if c.session.user == user]
+
+
+def second(world: World, wire: Wire) -> ImService:
+    return ImService(
+        world.store, world.downlink, world.clock, peers=wire, presence=Everywhere(world.downlink)
+    )
+
+
+async def at(other: ImService, world: World, person: Person, method: str, **args: object) -> object:
+    """A call that another process answers."""
+    request = next(world.numbers)
+    other.on_call(person.session, request, method, msgspec.msgpack.encode(args))
+    return (await person.answer(request))[1]
+
+
+async def test_a_room_at_the_other_process_is_left_with_the_connection(tmp_path: Path) -> None:
+    there, back = Wire(), Wire()
+    async with open_world(tmp_path, peers=there) as world:
+        other = second(world, back)
+        there.other, back.other = other, world.im
+        alice, bob = await world.login("alice"), await world.login("bob")
+        for person in (alice, bob):
+            joined = await at(other, world, person, "room.join", room="hall")
+            assert isinstance(joined, dict)
+        await there.deliver()
+        assert (await other.room_table.get("hall")).online == 2
+        await alice.logout()
+        await there.deliver()
+        assert (await other.room_table.get("hall")).online == 1
+        assert bob.connection.notices("room.exit")[0]["user"] == "alice"
+        await other.stop()
+
+
+async def test_a_watcher_at_the_other_process_hears_of_a_login(tmp_path: Path) -> None:
+    there, back = Wire(), Wire()
+    async with open_world(tmp_path, peers=there) as world:
+        other = second(world, back)
+        there.other, back.other = other, world.im
+        alice = await world.login("alice")
+        await at(other, world, alice, "presence.subscribe", users=["bob"])
+        await world.login("bob")
+        await there.deliver()
+        assert [body[:2] for kind, body in alice.connection.events if kind == 4][-1] == ["bob", True]
+        await other.stop()
+
+
+async def test_a_group_changed_here_is_seen_there_and_both_count_one_log(tmp_path: Path) -> None:
+    there, back = Wire(), Wire()
+    async with open_world(tmp_path, peers=there) as world:
+        other = second(world, back)
+        there.other, back.other = other, world.im
+        alice, bob = await world.login("alice"), await world.login("bob")
+        await alice.ok("group.create", group="team", members=["bob"])
+
+        async def there_says(person: Person, text: str) -> tuple[int, object]:
+            request = next(world.numbers)
+            payload = msgspec.msgpack.encode([text, 0, {"text": text}, None, None])
+            session = Session(*person.session)
+            other.on_sends([(session, request, "g/team", payload)])
+            return await person.answer(request)
+
+        answers = await asyncio.gather(
+            *[there_says(bob, f"b{n}") for n in range(5)], *[alice.send("g/team", f"a{n}") for n in range(5)]
+        )
+        assert [code for code, _ in answers] == [0] * 10
+        assert sorted(m[1] for m in alice.connection.messages if m[4] == "bob") != []
+        seqs = [m[1] for m in (await alice.ok("history", conversation="g/team"))["messages"]]
+        assert seqs == list(range(11, 0, -1))
+        await alice.ok("group.kick", group="team", users=["bob"])
+        await there.deliver()
+        assert (await there_says(bob, "late"))[0] == 802
+        await other.stop()
