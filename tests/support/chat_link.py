@@ -6,9 +6,9 @@ import random
 import time
 from typing import Any
 
-from qianwan.constants import FrameType
 from qianwan.connection.dial import Dialer, DialSettings
 from qianwan.connection.link import Link
+from qianwan.constants import FrameType
 from qianwan.models import Message
 from qianwan.protocol.auth import Credentials
 from qianwan.protocol.messages import Answer, decode, encode

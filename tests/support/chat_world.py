@@ -10,11 +10,10 @@ from itertools import pairwise
 from types import TracebackType
 from typing import Literal
 
-from qianwan import Client, Message
+from qianwan import Backoff, Client, Message
 from qianwan.models import conversation_of
-from qianwan.connection.reconnect import Backoff
 
-from benchmarks.loadgen.tokens import TokenMint
+from benchmarks.loadgen.fleet.tokens import TokenMint
 from crypto.keys import ServerKeys
 from tests.support.chat_ledger import Ledger, Row, row_of
 from tests.support.server_process import ServerProcess
