@@ -156,8 +156,7 @@ async def _arguments(request: Request, args: type[msgspec.Struct], reads_body: b
             given = msgspec.json.decode(body) if body else {}
         except msgspec.DecodeError as error:
             raise Problem(400, "malformed", f"the body is not JSON: {error}", code=400) from None
-        if not _is_unicode(given):
-            raise Problem(422, "invalid", "a text holds half of a surrogate pair", code=int(Code.INVALID))
+        _check_carriable(given)
         if not isinstance(given, dict):
             raise Problem(422, "invalid", "the body must be an object", code=int(Code.INVALID))
         if request.query_params:
@@ -177,15 +176,14 @@ async def _arguments(request: Request, args: type[msgspec.Struct], reads_body: b
     return {**given, **in_path}
 
 
-def _is_unicode(value: Any) -> bool:
-    """JSON can write lone surrogates, which are no characters: nothing behind this point could encode
-    them.
-    """
+def _check_carriable(value: Any) -> None:
+    """JSON can write lone surrogates and numbers of any length; msgpack, and so everything behind, cannot."""
     try:
-        msgspec.json.encode(value)
+        msgspec.msgpack.encode(value)
     except UnicodeEncodeError:
-        return False
-    return True
+        raise Problem(422, "invalid", "half of a surrogate pair", code=int(Code.INVALID)) from None
+    except OverflowError:
+        raise Problem(422, "invalid", "a number beyond 64 bits", code=int(Code.INVALID)) from None
 
 
 def _query(request: Request, args: type[msgspec.Struct]) -> dict[str, Any]:

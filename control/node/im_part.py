@@ -15,6 +15,7 @@ from control.node.im_node import ImNode
 from control.node.presence import RoutePresence
 from control.routing.memory import MemoryRoutes
 from control.settings import Settings
+from im_service.errors import Code, ImError
 from im_service.ports import Downlink, PeersPort
 from im_service.service import ImService
 from im_service.storage.errors import StoreError
@@ -77,7 +78,11 @@ class ImPart:
     async def call(self, method: str, arguments: Mapping[str, Any], user: str = "") -> Any:
         known = self.service.methods.get(method)
         given = with_raw(known.args, arguments) if known is not None else arguments
-        return await self.service.invoke(method, given, user)
+        try:
+            return await self.service.invoke(method, given, user)
+        except OverflowError:
+            # Seconds that no longer fit a time in milliseconds, and the like.
+            raise ImError(Code.INVALID, "a number is out of bounds") from None
 
     def apply(self, peer_id: int, peer_epoch: int, operations: list[list[Any]]) -> None:
         if self._node is not None:
