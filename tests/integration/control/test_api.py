@@ -108,7 +108,7 @@ def test_a_refusal_may_be_tried_again_under_the_same_key(http: httpx.Client) -> 
     assert http.post("/v1/messages", json=right, headers=headers).status_code == 200
 
 
-async def test_a_message_of_the_app_server_reaches_a_client_and_can_be_edited_and_recalled(
+async def test_a_message_of_the_app_server_reaches_a_client(
     server: ServerProcess, http: httpx.Client
 ) -> None:
     async with qianwan.Client(server.url, token=server.token("reader"), device_id="d") as reader:
@@ -118,12 +118,18 @@ async def test_a_message_of_the_app_server_reaches_a_client_and_can_be_edited_an
             async for message in reader.messages():
                 assert (message.sender, message.text, message.seq) == ("shop", "hello", sent["seq"])
                 break
+
+
+def test_a_message_can_be_edited_and_recalled(http: httpx.Client) -> None:
+    body = {"sender": "shop", "target": "u/reader", "body": {"text": "hello"}}
+    sent = http.post("/v1/messages", json=body).json()
     where = {"conversation": "s/reader:shop", "seq": sent["seq"]}
     assert http.post("/v1/messages/edit", json={**where, "body": {"text": "hi"}}).status_code == 200
     assert http.get("/v1/messages/versions", params=where).json()["versions"]
     assert http.post("/v1/messages/recall", json=where).status_code == 200
     page = http.get("/v1/history", params={"conversation": "s/reader:shop", "limit": 10}).json()
-    assert len(page["messages"]) == 1
+    recalled = next(message for message in page["messages"] if message[1] == sent["seq"])
+    assert recalled[10] & 1, "the flag of a recalled message"
 
 
 def test_members_of_a_group_come_in_pages(http: httpx.Client) -> None:
