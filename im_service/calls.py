@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from frame.constants import FrameType
-from im_service.errors import REFUSALS, Code, ImError, rate_limited
+from im_service.errors import REFUSALS, UNDECODABLE, Code, ImError, rate_limited
 from im_service.limits import Limiter, Rate
 from im_service.ports import Clock, Downlink, Session
 from im_service.sessions import Sessions
@@ -141,7 +141,7 @@ class Calls:
             return entry, self._decoders[name](payload)
         except msgspec.ValidationError as error:
             raise ImError(Code.INVALID, f"{name}: {error}") from None
-        except msgspec.DecodeError:
+        except UNDECODABLE:
             raise ImError(Code.MALFORMED) from None
 
     async def _run(self, session: Session, request: int, entry: Method, args: Args) -> None:

@@ -42,6 +42,10 @@ TEXTS: Mapping[Code, str] = {
 }
 
 
+UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises on bytes that are no message: broken msgpack, broken UTF-8, nesting without end."""
+
+
 class ImError(Exception):
     """A request that is refused, with the code the peer sees.
 

@@ -13,7 +13,7 @@ from typing import Annotated, Final, NamedTuple
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from im_service.errors import Code, ImError
+from im_service.errors import UNDECODABLE, Code, ImError
 from im_service.ids import GROUP, ID, ROOM, SINGLE
 from im_service.storage.records import (
     BADGE,
@@ -282,7 +282,7 @@ class OptionTable:
             options = _decoder.decode(raw)
         except msgspec.ValidationError as error:
             raise ImError(Code.INVALID, f"options: {error}") from None
-        except msgspec.DecodeError:
+        except UNDECODABLE:
             raise ImError(Code.MALFORMED, "options are not a msgpack map") from None
         resolved = resolve(options, kind)
         if len(raw) <= MAX_REMEMBERED_BYTES:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from frame.constants import MessageType
-from im_service.errors import Code, ImError
+from im_service.errors import UNDECODABLE, Code, ImError
 
 MAX_TEXT = 5000  # characters of a text
 MAX_BODY_BYTES = 20_480  # of an encoded text body: 5000 characters of 4 bytes and its keys
@@ -118,6 +118,13 @@ DECODERS: dict[int, msgspec.msgpack.Decoder[Any]] = {
 _TEXT = int(MessageType.TEXT)
 _NOTIFICATION = int(MessageType.NOTIFICATION)
 _check_text = DECODERS[_TEXT].decode
+_check_all = msgspec.msgpack.Decoder().decode
+"""Keys of the application are handed on unread: they must be msgpack that every receiver can decode."""
+
+
+def body_has_one_key(body: bytes | msgspec.Raw) -> bool:
+    """A map of one pair: of a text that passed, there is nothing but the text."""
+    return memoryview(body)[0] == 0x81
 
 
 def check_body(type: int, body: bytes | msgspec.Raw, room: bool = False, server: bool = False) -> None:
@@ -126,6 +133,9 @@ def check_body(type: int, body: bytes | msgspec.Raw, room: bool = False, server:
     try:
         if type == _TEXT and size <= MAX_ROOM_BYTES:
             _check_text(body)
+            if body_has_one_key(body):
+                return
+            _check_all(body)
             return
         decoder = DECODERS.get(type)
         if decoder is None:
@@ -136,7 +146,8 @@ def check_body(type: int, body: bytes | msgspec.Raw, room: bool = False, server:
         if size > limit:
             raise ImError(Code.INVALID, f"the body has {size} bytes, the limit is {limit}")
         decoder.decode(body)
+        _check_all(body)
     except msgspec.ValidationError as error:
         raise ImError(Code.INVALID, f"body of type {type}: {error}") from None
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         raise ImError(Code.MALFORMED, "the body is not msgpack") from None

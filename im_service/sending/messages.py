@@ -17,7 +17,7 @@ from hashlib import blake2b
 import msgspec
 from msgspec import UNSET
 
-from im_service.errors import REFUSALS, Code, ImError
+from im_service.errors import REFUSALS, UNDECODABLE, Code, ImError
 from im_service.ids import ServerIds
 from im_service.models import SendRequest, decode_send, message_bytes, pack_payload
 from im_service.options import STORED, OptionTable, Resolved
@@ -106,6 +106,9 @@ class Messages:
                 )
             except ImError as error:
                 work.out.reply(session, SEND_ACK, request, error.code, error.payload())
+            except Exception:
+                _log.exception("send failed")
+                work.out.reply(session, SEND_ACK, request, Code.INTERNAL, REFUSALS[Code.INTERNAL])
         self._commit(work)
 
     def _decode(self, route: Route, raw: bytes, server: bool = False) -> tuple[SendRequest, Resolved]:
@@ -114,7 +117,7 @@ class Messages:
             asked = decode_send(raw)
         except msgspec.ValidationError as error:
             raise ImError(Code.INVALID, f"send: {error}") from None
-        except msgspec.DecodeError:
+        except UNDECODABLE:
             raise ImError(Code.MALFORMED) from None
         if "\x00" in asked.client_id:
             raise ImError(Code.INVALID, "U+0000 is not allowed in client_id")

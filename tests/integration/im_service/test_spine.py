@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from tests.support.im_world import open_world, until
 
 
@@ -42,8 +44,6 @@ async def test_the_same_client_id_gets_the_same_answer_and_other_content_is_refu
 
 async def test_a_burst_in_one_batch_keeps_its_order(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
-        import msgspec
-
         alice, bob = await world.login("alice"), await world.login("bob")
         batch = [
             (
@@ -92,6 +92,29 @@ async def test_bad_sends_are_refused_with_the_right_code(tmp_path: Path) -> None
         assert (await alice.call("friend.alias", user="bob", alias="\x00"))[0] == 414
         world.im.on_sends([(alice.session, 9, "u/bob", b"\xc1")])
         assert (await alice.answer(9))[0] == 400
+
+
+async def test_bytes_that_are_no_message_harm_no_other_send_of_the_batch(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        alice, bob = await world.login("alice"), await world.login("bob")
+        await alice.said("u/bob", "first")
+        deep = b"\x91" * 50_000 + b"\xc0"
+        good = msgspec.msgpack.encode(["good", 0, {"text": "second"}, None, None])
+        broken = [
+            b"", b"\xc1", b"\x95", b"\x90", b"\x95\xa1\xff\x00\x80\xc0\xc0",
+            b"\x95\xa1a\x64" + deep + b"\xc0\xc0",
+            b"\x95\xa1a\x00\x81\xa4text\xa1x\x81\xa8antispam" + deep + b"\xc0",
+            b"\x95\xa1a\x00\x80\xc0\xa1\xff",
+        ]  # fmt: skip
+        batch = [(alice.session, 100 + n, "u/bob", raw) for n, raw in enumerate([*broken, good])]
+        world.im.on_sends(batch)
+        codes = [(await alice.answer(100 + n))[0] for n in range(len(batch))]
+        assert codes[-1] == 0
+        assert set(codes[:-1]) <= {400, 414}
+        assert [m[7]["text"] for m in bob.connection.messages] == ["first", "second"]
+        for raw in (b"", b"\xc1", b"\x81\xa6cursor" + deep, b"\x81\xa1\xff\x00"):
+            world.im.on_call(alice.session, 7, "sync", raw)
+            assert (await alice.answer(7))[0] in (400, 414)
 
 
 async def test_a_room_is_joined_heard_and_left(tmp_path: Path) -> None:

@@ -57,7 +57,17 @@ def test_rooms_take_less() -> None:
         check_body(0, body, room=True)
 
 
-@pytest.mark.parametrize("body", [b"", b"\xc1", b"\x81", b"\x81\xa4text\xa1"])
+DEEP = b"\x91" * 3000 + b"\xc0"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"\xc1", b"\x81", b"\x81\xa4text\xa1", b"\x81\xa4text\xa1\xff",
+        b"\x82\xa4text\xa1x\xa4mine\xa1\xff", b"\x82\xa4text\xa1x\xa4mine" + DEEP,
+        b"\x82\xa4text\xa1x\xa1\xff\xc0",
+    ],
+)  # fmt: skip
 def test_broken_bytes_are_malformed(body: bytes) -> None:
     with pytest.raises(ImError) as caught:
         check_body(0, body)
