@@ -29,6 +29,7 @@ Profile = Annotated[
 ]
 Seconds = Annotated[float, typer.Option(help="Length of the measured window in seconds", min=0.5)]
 Suite = Annotated[str, typer.Option(help=f"Cipher suite: {', '.join(SUITES)}")]
+Transport = Annotated[str, typer.Option(help="tcp, or ws: the same bytes inside WebSocket")]
 Gateways = Annotated[
     int, typer.Option(help="Gateway processes; 0: as many as the limit of open files asks for")
 ]
@@ -60,6 +61,12 @@ def rate_of(text: str) -> float:
 def check_suite(name: str) -> str:
     if name not in SUITES:
         raise typer.BadParameter(f"suite is one of {', '.join(SUITES)}")
+    return name
+
+
+def check_transport(name: str) -> str:
+    if name not in ("tcp", "ws"):
+        raise typer.BadParameter("transport is tcp or ws")
     return name
 
 
@@ -95,6 +102,7 @@ def idle(
     hold: Annotated[float, typer.Option(help="Seconds to hold them", min=1)] = 30.0,
     interval: Annotated[int, typer.Option(help="Heartbeat interval in seconds", min=5)] = 240,
     suite: Suite = "aegis128l",
+    transport: Transport = "tcp",
     gateways: Gateways = 0,
     loops: Loops = 0,
     generators: Generators = 0,
@@ -106,7 +114,16 @@ def idle(
     """
     from benchmarks.scenarios.idle import IdleOptions, run_idle
 
-    options = IdleOptions(connections, hold, interval, check_suite(suite), gateways, loops, generators)
+    options = IdleOptions(
+        connections=connections,
+        hold_s=hold,
+        interval_s=interval,
+        suite=check_suite(suite),
+        transport=check_transport(transport),
+        gateways=gateways,
+        loops=loops,
+        generators=generators,
+    )
     run(lambda context: run_idle(context, options), json_file, profile)
 
 
@@ -117,6 +134,7 @@ def fanout(
     rate: Rate = "auto",
     seconds: Seconds = 10.0,
     suite: Suite = "aegis128l",
+    transport: Transport = "tcp",
     publishers: Annotated[int, typer.Option(help="Clients that send", min=1)] = 4,
     slow: Annotated[int, typer.Option(help="Further members who stop reading during the load", min=0)] = 0,
     p99: Annotated[float, typer.Option(help="Bound of the p99 latency in milliseconds")] = 500.0,
@@ -138,6 +156,7 @@ def fanout(
         rate=rate_of(rate),
         seconds=seconds,
         suite=check_suite(suite),
+        transport=check_transport(transport),
         publishers=publishers,
         slow=slow,
         p99_ms=p99,
@@ -163,6 +182,7 @@ def relay(
     rate: Rate = "auto",
     seconds: Seconds = 10.0,
     suite: Suite = "aegis128l",
+    transport: Transport = "tcp",
     p99: Annotated[float, typer.Option(help="Bound of the p99 latency in milliseconds")] = 250.0,
     gateways: Gateways = 0,
     loops: Loops = 0,
@@ -181,6 +201,7 @@ def relay(
         rate=rate_of(rate),
         seconds=seconds,
         suite=check_suite(suite),
+        transport=check_transport(transport),
         p99_ms=p99,
         gateways=gateways,
         loops=loops,
@@ -199,6 +220,7 @@ def send(
     rate: Rate = "auto",
     seconds: Seconds = 10.0,
     suite: Suite = "aegis128l",
+    transport: Transport = "tcp",
     p99: Annotated[float, typer.Option(help="Bound of the p99 latency in milliseconds")] = 250.0,
     gateways: Gateways = 0,
     loops: Loops = 0,
@@ -219,6 +241,7 @@ def send(
         rate=rate_of(rate),
         seconds=seconds,
         suite=check_suite(suite),
+        transport=check_transport(transport),
         p99_ms=p99,
         gateways=gateways,
         loops=loops,
@@ -233,6 +256,7 @@ def handshake(
     window: Annotated[int, typer.Option(help="Connections under way at a time", min=1)] = 64,
     seconds: Seconds = 10.0,
     suite: Suite = "aegis128l",
+    transport: Transport = "tcp",
     login: Annotated[bool, typer.Option("--login", help="With the login: token check and AUTH_OK")] = False,
     loops: Annotated[int, typer.Option(help="Loop threads of the gateway")] = 1,
     generators: Annotated[int, typer.Option(help="Generator processes")] = 1,
@@ -246,6 +270,7 @@ def handshake(
         window=window,
         seconds=seconds,
         suite=check_suite(suite),
+        transport=check_transport(transport),
         login=login,
         loops=loops,
         generators=generators,

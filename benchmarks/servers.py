@@ -213,6 +213,19 @@ class Servers:
             processes=sum(len(tree) for tree in trees.values()),
         )
 
+    def await_sessions(self, count: int) -> None:
+        """Return when the im process knows `count` sessions. Raises ServerError when it does not come so far."""
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        known = 0.0
+        while time.monotonic() < deadline:
+            before, known = known, self._metrics(self.processes[0]).get("qianwan_im_sessions", 0.0)
+            if known >= count:
+                return
+            if known > before:
+                deadline = time.monotonic() + READY_TIMEOUT_S
+            time.sleep(0.1)
+        raise ServerError(f"the im process knows {known:.0f} of {count} sessions")
+
     def _metrics(self, process: Process) -> dict[str, float]:
         try:
             with urllib.request.urlopen(f"http://{process.http}/metrics", timeout=30) as answer:

@@ -1,11 +1,16 @@
+from typing import Self
+
+from typing_extensions import disjoint_base
+
 UNIT_US: int
 HIGHEST_US: int
 SIGNIFICANT_DIGITS: int
 
+@disjoint_base
 class Histogram:
     """Merged latencies in microseconds (HdrHistogram layout: 1 us to 1 hour, 3 significant digits)."""
 
-    def __init__(self) -> None: ...
+    def __new__(cls) -> Self: ...
     def record(self, us: int) -> None: ...
     def merge(self, packed: bytes) -> None: ...
     def pack(self) -> bytes: ...

@@ -8,7 +8,7 @@ from libc.errno cimport EAGAIN, EINPROGRESS, EINTR, ENOTCONN, errno
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memmove, memset
 
-from benchmarks.loadgen.types cimport GONE, GREETING, INBUF_SIZE, MARK_WRITING, TAIL_MAX, Client
+from benchmarks.loadgen.types cimport GONE, GREETING, INBUF_SIZE, MARK_WRITING, TAIL_MAX, Client, Framing
 
 cdef extern from "<sys/socket.h>" nogil:
     struct sockaddr:
@@ -66,6 +66,8 @@ cdef int client_connect(Swarm* s, uint32_t id) noexcept nogil:
     memset(&here, 0, sizeof(here))
     memset(&there, 0, sizeof(there))
     memset(c, 0, sizeof(Client))
+    if s.framing != NULL:
+        memset(&s.framing[id], 0, sizeof(Framing))
     c.state = GREETING
     c.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
     if c.fd < 0:

@@ -1,12 +1,16 @@
 from collections.abc import Iterable, Sequence
+from typing import Self
+
+from typing_extensions import disjoint_base
 
 WIRES: tuple[str, ...]
 
+@disjoint_base
 class Swarm:
     """One process full of clients. Only `run` takes its time; times are CLOCK_MONOTONIC ns."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         wire: str,
         gateways: Iterable[tuple[str, int]],
@@ -24,8 +28,9 @@ class Swarm:
         run_id: int = 0,
         online_only: bool = False,
         core: bool = False,
+        websocket: bool = False,
         nap_us: int = 0,
-    ) -> None: ...
+    ) -> Self: ...
     def login_with(self, tokens: bytes, offsets: Sequence[int]) -> None: ...
     def forget_logins(self) -> None: ...
     def connect(self, to: int, window: int, churn: int = 0) -> None: ...

@@ -47,15 +47,18 @@ from benchmarks.loadgen.types cimport (
     INBUF_SIZE,
     LIVE,
     MARK_JOINED,
+    MARK_OPENED,
     MEMO_COUNT,
     MODE_PAIR,
     MODE_ROOM,
     TAIL_MAX,
     Client,
+    Framing,
     Gateway,
     Memo,
     Swarm as State,
 )
+from benchmarks.loadgen.wires.carriage cimport carriage_unwrap
 from benchmarks.loadgen.wires.mqtt cimport mqtt_open
 from benchmarks.loadgen.wires.nats cimport nats_open
 from benchmarks.loadgen.wires.qw1 cimport OPCODE_CORE, OPCODE_SEND, qw1_open
@@ -94,7 +97,7 @@ cdef class Swarm:
 
     def __cinit__(self, *, str wire, gateways, uint32_t count, uint32_t tracked, uint32_t first, uint32_t slots=1, uint32_t deaf=0,
                   bint pair=False, uint32_t text_size=60, int suite=3, uint32_t key_id=0, bytes server_key=bytes(32),
-                  uint32_t ping_s=0, uint32_t run_id=0, bint online_only=False, bint core=False,
+                  uint32_t ping_s=0, uint32_t run_id=0, bint online_only=False, bint core=False, bint websocket=False,
                   uint32_t nap_us=0):
         cdef State* s = &self.s
         if not 32 <= text_size <= 16000:
@@ -118,6 +121,12 @@ cdef class Swarm:
         preamble = struct.pack(">2sBBBBH", b"QW", 1, 1, suite, 0, key_id)
         memcpy(s.preamble, <const uint8_t*>preamble, 8)
         self.nap_ns = nap_us * 1000
+        if websocket:
+            if wire != "qw1":
+                raise ValueError("only QW1 travels inside WebSocket")
+            s.framing = <Framing*>calloc(count, sizeof(Framing))
+            if s.framing == NULL:
+                raise MemoryError
         self._allocate(list(gateways))
         if wire == "qw1":
             qw1_open(s, POOL)
@@ -139,7 +148,7 @@ cdef class Swarm:
         s.started = <uint64_t*>calloc(s.count, sizeof(uint64_t))
         s.next_sequence = <uint32_t*>malloc(max(1, s.tracked * s.slots) * sizeof(uint32_t))
         s.memos = <Memo*>calloc(MEMO_COUNT, sizeof(Memo))
-        s.inbuf = <uint8_t*>malloc(INBUF_SIZE + TAIL_MAX)
+        s.inbuf = <uint8_t*>malloc(INBUF_SIZE + TAIL_MAX + sizeof(Framing))
         s.batch = <uint8_t*>malloc(BATCH_SIZE + 64)
         s.sealed = <uint8_t*>malloc(BATCH_SIZE + 16448)
         s.due = <uint64_t*>calloc(ACK_RING, sizeof(uint64_t))
@@ -180,6 +189,7 @@ cdef class Swarm:
         hist_close(&s.login)
         free(s.clients)
         free(s.started)
+        free(s.framing)
         free(s.next_sequence)
         free(s.memos)
         free(s.inbuf)
@@ -395,7 +405,12 @@ cdef class Swarm:
         if got == 0:
             return
         s.now = clock_ns(CLOCK_MONOTONIC)
-        used = s.wire.feed(s, id, s.inbuf, <size_t>got) if got > 0 else -1
+        if s.framing != NULL and got > 0:
+            got = carriage_unwrap(s, id, s.inbuf, c.tail_len, <size_t>got)
+        if s.framing != NULL and not c.marks & MARK_OPENED:
+            used = 0 if got > 0 else -1
+        else:
+            used = s.wire.feed(s, id, s.inbuf, <size_t>got) if got >= 0 else -1
         if used < 0 or client_keep_tail(s, id, s.inbuf + used, <size_t>(got - used)) != 0:
             self._drop(id)
             return

@@ -23,6 +23,7 @@ cdef enum ClientMark:
     MARK_REKEY = 2          # the peer's keys change after this record
     MARK_OPENED = 4         # WebSocket: the upgrade was answered
     MARK_WRITING = 8        # EPOLLOUT is armed
+    MARK_GREETED = 16       # WebSocket: the first words of QW1 followed the upgrade
 
 cdef enum Mode:
     MODE_ROOM = 0           # every tracked client receives from every publisher: slot = publisher
@@ -43,6 +44,11 @@ cdef struct Client:
     uint8_t marks
     uint8_t pooled          # which prepared handshake of the pool was used
     uint8_t spare
+
+cdef struct Framing:        # WebSocket framing of one client, only where QW1 travels in it
+    uint64_t left           # payload bytes of the message under way
+    uint8_t head[135]       # start of a header or of a whole control frame
+    uint8_t head_len
 
 cdef struct Counters:
     # connections
@@ -105,6 +111,7 @@ cdef enum:
 cdef struct Swarm:
     Wire wire
     Client* clients
+    Framing* framing        # [count], NULL: plain TCP
     uint32_t count          # slab size
     uint32_t tracked        # clients [0, tracked) are judged
     uint32_t deaf           # clients [deaf, count) may stop reading; what happens to them is their own

@@ -30,6 +30,7 @@ class FanoutOptions:
     seconds: float = 10.0
     warm_up_s: float = 2.0
     suite: str = "aegis128l"
+    transport: str = "tcp"
     publishers: int = 4
     slow: int = 0  # further members who stop reading while the load is measured
     p99_ms: float = 500.0
@@ -66,6 +67,7 @@ def shape_of(options: FanoutOptions) -> Shape:
         publishers=options.publishers,
         deaf=options.slow,
         suite=suite_number(options.suite),
+        websocket=options.transport == "ws",
         text_size=options.size,
         ping_s=200,
         processes=options.generators,
@@ -179,6 +181,7 @@ def _figure(
         connections=options.connections,
         size=options.size,
         suite=options.suite,
+        transport=options.transport,
         measured=measured,
         server=report,
         bound_ms=options.p99_ms,

@@ -25,6 +25,7 @@ class HandshakeOptions:
     seconds: float = 10.0
     warm_up_s: float = 2.0
     suite: str = "aegis128l"
+    transport: str = "tcp"
     login: bool = False
     loops: int = 1
     generators: int = 1
@@ -34,7 +35,11 @@ def run_handshake(context: Context, options: HandshakeOptions) -> Figure:
     """One figure; `per_server_core_per_s` divides by the CPU seconds of the server."""
     plan = ServerPlan(loops=options.loops, core=OPEN_CORE, service=OPEN_SERVICE)
     shape = Shape(
-        gateways=[], members=options.window, suite=suite_number(options.suite), processes=options.generators
+        gateways=[],
+        members=options.window,
+        suite=suite_number(options.suite),
+        websocket=options.transport == "ws",
+        processes=options.generators,
     )
     what = "live" if options.login else "handshaken"
     with stage(context, plan, shape, login=options.login) as (servers, fleet):
@@ -62,6 +67,7 @@ def run_handshake(context: Context, options: HandshakeOptions) -> Figure:
             connections=options.window,
             size=0,
             suite=options.suite,
+            transport=options.transport,
             measured=measured,
             server=report,
             bound_ms=BOUND_MS,

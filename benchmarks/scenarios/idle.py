@@ -16,6 +16,7 @@ from benchmarks.scenarios.limits import OPEN_CORE, OPEN_SERVICE
 from benchmarks.servers import Sample, ServerPlan, gateways_for
 
 PAUSE_BOUND_MS = 1000.0
+WAVE = 20_000  # logins after which the im process is waited for: it also records each device in the store
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class IdleOptions:
     hold_s: float = 30.0
     interval_s: int = 240
     suite: str = "aegis128l"
+    transport: str = "tcp"
     gateways: int = 0
     loops: int = 0
     generators: int = 0
@@ -44,13 +46,16 @@ def run_idle(context: Context, options: IdleOptions) -> Figure:
         gateways=[],
         members=options.connections,
         suite=suite_number(options.suite),
+        websocket=options.transport == "ws",
         ping_s=options.interval_s,
         processes=options.generators,
     )
     before = memory("MemAvailable")
     with stage(context, plan, shape) as (servers, fleet):
         empty = servers.sample()
-        seen = fleet.connect(CONNECT_WINDOW, CONNECT_TIMEOUT_S, context.progress)
+        seen = fleet.connect_in_waves(
+            WAVE, servers.await_sessions, CONNECT_WINDOW, CONNECT_TIMEOUT_S, context.progress
+        )
         logins = fleet.histograms()["login"]
         fleet.ask_all("forget_logins")
         edges: dict[bool, Sample] = {}
@@ -75,6 +80,7 @@ def run_idle(context: Context, options: IdleOptions) -> Figure:
             connections=options.connections,
             size=0,
             suite=options.suite,
+            transport=options.transport,
             measured=measured,
             server=report,
             bound_ms=PAUSE_BOUND_MS,

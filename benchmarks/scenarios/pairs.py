@@ -27,6 +27,7 @@ class PairOptions:
     seconds: float = 10.0
     warm_up_s: float = 2.0
     suite: str = "aegis128l"
+    transport: str = "tcp"
     p99_ms: float = 250.0
     gateways: int = 0
     loops: int = 0
@@ -54,6 +55,7 @@ def shape_of(options: PairOptions) -> Shape:
         members=options.connections // 2 * 2,
         pair=True,
         suite=suite_number(options.suite),
+        websocket=options.transport == "ws",
         text_size=options.size,
         ping_s=200,
         online_only=options.kind == "relay",
@@ -152,6 +154,7 @@ def _figure(
         connections=options.connections,
         size=options.size,
         suite=options.suite,
+        transport=options.transport,
         measured=measured,
         server=report,
         bound_ms=options.p99_ms,

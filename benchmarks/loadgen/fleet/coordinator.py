@@ -118,6 +118,27 @@ class Fleet:
                 return seen
         raise FleetError(f"{here(seen)} of {total} clients logged in; the last code was {seen['close_code']}")
 
+    def connect_in_waves(
+        self,
+        wave: int,
+        settle: Callable[[int], None],
+        window: int = 64,
+        timeout_s: float = 120.0,
+        progress: Progress | None = None,
+    ) -> Counters:
+        """Connect `wave` clients at a time; `settle(n)` returns when the servers have digested n logins."""
+        each = max(1, window // len(self.processes))
+        for upto in range(wave, self.total, wave):
+            goals = [share.count * upto // self.total for share in self.shares]
+            for process, goal in zip(self.processes, goals, strict=True):
+                process.ask("connect", to=goal, window=each)
+            for process in self.processes:
+                process.answer()
+            wanted = sum(goals)
+            self._wait("connecting", timeout_s, progress, lambda c, n=wanted: here(c) >= n)
+            settle(wanted)
+        return self.connect(window, timeout_s, progress)
+
     def join(
         self, topic: str, window: int = 64, timeout_s: float = 120.0, progress: Progress | None = None
     ) -> None:
@@ -326,6 +347,7 @@ class Fleet:
             "run_id": self._run,
             "online_only": shape.online_only,
             "core": shape.core,
+            "websocket": shape.websocket,
         }
 
     def close(self) -> None:

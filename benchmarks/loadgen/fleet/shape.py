@@ -37,6 +37,7 @@ class Shape:
     ping_s: int = 0
     online_only: bool = False
     core: bool = False
+    websocket: bool = False  # QW1 inside WebSocket
     mint: TokenMint | None = None
     user_prefix: str = "b"
     processes: int = 0  # 0: as many as there are cores, or as the limit of open files asks for

@@ -19,12 +19,14 @@ from benchmarks.loadgen.types cimport (
     BATCH_SIZE,
     GREETING,
     LIVE,
+    MARK_GREETED,
     MARK_JOINED,
     MARK_REKEY,
     Client,
     Memo,
     Swarm,
 )
+from benchmarks.loadgen.wires.carriage cimport CARRIAGE_ROOM, carriage_greet, carriage_head
 from benchmarks.loadgen.wires.message cimport SEND_OVERHEAD, message_text, room_put, send_put
 from crypto.aead cimport CipherState, aead_open, aead_rekey, aead_seal, aead_tag_size
 from crypto.symmetric cimport sha256
@@ -94,8 +96,22 @@ cdef int qw1_open(Swarm* s, int pool_size) except -1:
 
 
 cdef int greet(Swarm* s, uint32_t id) noexcept nogil:
+    if s.framing != NULL:
+        return carriage_greet(s, id)
+    return first_words(s, id)
+
+
+cdef int first_words(Swarm* s, uint32_t id) noexcept nogil:
+    """Preamble and message 1."""
     s.clients[id].pooled = <uint8_t>(id % s.pool_size)
-    return client_write(s, id, s.pool_message1 + s.clients[id].pooled * FIRST_WORDS, FIRST_WORDS)
+    memcpy(s.sealed + CARRIAGE_ROOM, s.pool_message1 + s.clients[id].pooled * FIRST_WORDS, FIRST_WORDS)
+    return write(s, id, s.sealed + CARRIAGE_ROOM, FIRST_WORDS)
+
+
+cdef inline int write(Swarm* s, uint32_t id, uint8_t* p, size_t n) noexcept nogil:
+    """Bytes of the stream; there are CARRIAGE_ROOM bytes free before p."""
+    cdef size_t head = carriage_head(p, n) if s.framing != NULL else 0
+    return client_write(s, id, p - head, n + head)
 
 
 cdef int write_record(Swarm* s, uint32_t id, uint8_t* plain, size_t n) noexcept nogil:
@@ -103,17 +119,18 @@ cdef int write_record(Swarm* s, uint32_t id, uint8_t* plain, size_t n) noexcept 
     cdef Client* c = &s.clients[id]
     cdef int rekey = c.state == LIVE and (c.tx.n % (REKEY_RECORDS - 1) == REKEY_RECORDS - 2
                                           or s.now - s.started[id] > <uint64_t>840000000000ULL)
+    cdef uint8_t* out = s.sealed + CARRIAGE_ROOM
     cdef int sealed
     if rekey:
         n += frame_header_put(plain + n, FRAME_REKEY, 0, 0, 0)
-    sealed = aead_seal(s.suite, &c.tx, plain, n, s.sealed + 2)
+    sealed = aead_seal(s.suite, &c.tx, plain, n, out + 2)
     if sealed < 0:
         return -1
-    put_u16(s.sealed, <uint16_t>sealed)
+    put_u16(out, <uint16_t>sealed)
     if rekey:
         s.started[id] = s.now
         aead_rekey(s.suite, &c.tx)
-    return client_write(s, id, s.sealed, <size_t>sealed + 2)
+    return write(s, id, out, <size_t>sealed + 2)
 
 
 cdef void binding_of(const uint8_t* token, size_t n, const uint8_t* handshake_hash, uint8_t* out) noexcept nogil:
@@ -290,6 +307,10 @@ cdef ptrdiff_t feed(Swarm* s, uint32_t id, uint8_t* p, size_t n) noexcept nogil:
     cdef int plain
     cdef uint64_t arrived
     if c.state == GREETING:
+        if s.framing != NULL and not c.marks & MARK_GREETED:
+            c.marks |= MARK_GREETED
+            if first_words(s, id) != 0:
+                return -1
         used = feed_handshake(s, id, p, n)
         if used <= 0:
             return used
