@@ -1,7 +1,7 @@
 """Builds the C rooms. Everything static about the distribution stands in pyproject.toml.
 
-One table, `ROOMS`, names every extension module; a room that is not in it does not exist. Variants are chosen by
-environment so that each keeps its own build folder and none overwrites another's objects:
+One table, `ROOMS`, names every extension module; a room that is not in it does not exist. Variants are
+chosen by environment so that each keeps its own build folder and none overwrites another's objects:
 
     QIANWAN_BUILD=release   -O3 (default)
     QIANWAN_BUILD=debug     -O1 -g, counts live objects (QW_DEBUG)
@@ -114,7 +114,7 @@ def extensions(prefixes: list[str]) -> list[Extension]:
             Extension(
                 name,
                 [name.replace(".", "/") + ".pyx"],
-                include_dirs=["."] + includes,
+                include_dirs=[".", *includes],
                 # cythonize does not see what headers include; a stale room would read structs of another shape
                 depends=sorted(str(h) for h in Path(".").glob("*/includes/*.h")),
                 extra_compile_args=[*compile_args, "-std=gnu11", "-Wall", "-Wno-unused-function"],
