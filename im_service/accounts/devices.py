@@ -68,6 +68,11 @@ def _two_classes(platform: int) -> str:
     return DESKTOP if kind == WEB else kind
 
 
+# Logins that ask the store at a time. A reconnect storm must not make one turn of the event loop so long
+# that the bus takes this process for dead.
+LOGINS_AT_ONCE = 128
+
+
 class KickArgs(Args):
     user: str = ""
     devices: Annotated[list[str], Meta(max_length=100)] = field(default_factory=list)
@@ -100,6 +105,7 @@ class Devices:
         self._online = online
         self._peers = peers
         self._tasks: set[asyncio.Task[None]] = set()
+        self._at_once = asyncio.Semaphore(LOGINS_AT_ONCE)
 
     def on_login(self, session: Session, platform: int, session_id: int) -> None:
         """Synchronous part: the session is known from here on, and its older self is closed."""
@@ -107,7 +113,7 @@ class Devices:
         self._downlink.kick(
             session.user, session.device, session_id, CloseCode.SUPERSEDED, "the same device logged in anew"
         )
-        state.ready = self._spawn(self._begin(state))
+        state.ready = self._spawn(self._begin_in_turn(state))
         self._presence.changed(session.user)
         self._peers.changed("presence", session.user)
 
@@ -116,6 +122,10 @@ class Devices:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    async def _begin_in_turn(self, state: SessionState) -> None:
+        async with self._at_once:
+            await self._begin(state)
 
     async def _begin(self, state: SessionState) -> None:
         """Groups, account, device row, policy. A store that is away leaves the session with less, not
