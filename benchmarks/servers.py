@@ -214,7 +214,7 @@ class Servers:
         )
 
     def await_sessions(self, count: int) -> None:
-        """Return when the im process knows `count` sessions. Raises ServerError when it does not come so far."""
+        """Return when the im process knows `count` sessions. Raises ServerError when it stops before."""
         deadline = time.monotonic() + READY_TIMEOUT_S
         known = 0.0
         while time.monotonic() < deadline:

@@ -15,6 +15,7 @@ from control.logs import get_logger
 log = get_logger("coordination")
 
 SUBJECT = "node"
+GATEWAY_SUBJECT = "node-gateway"
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -25,7 +26,8 @@ class _Beacon(msgspec.Struct, array_like=True):
 
 class MemoryCoordination:
     """Implements Coordination. `beacon_s` is the period of renewal, `dead_after_s` the silence that means
-    death.
+    death. A process with `hears_gateways` False knows of no gateway but itself: gateways do not speak to each
+    other, and the beacons of each to each would grow with the square of their number.
     """
 
     def __init__(
@@ -35,8 +37,10 @@ class MemoryCoordination:
         dead_after_s: float,
         static: tuple[NodeInfo, ...] = (),
         clock: Callable[[], float] = time.monotonic,
+        hears_gateways: bool = True,
     ) -> None:
         self._bus = bus
+        self._hears_gateways = hears_gateways
         self._beacon_s = beacon_s
         self._dead_after_s = dead_after_s
         self._static = static
@@ -69,6 +73,8 @@ class MemoryCoordination:
 
     async def start(self) -> None:
         await self._bus.subscribe(SUBJECT, self._on_beacon)
+        if self._hears_gateways:
+            await self._bus.subscribe(GATEWAY_SUBJECT, self._on_beacon)
         self._task = asyncio.create_task(self._run(), name="coordination")
 
     async def close(self) -> None:
@@ -97,7 +103,8 @@ class MemoryCoordination:
 
     def _publish(self, *, leaving: bool) -> None:
         if self._own is not None:
-            self._bus.publish(SUBJECT, _encode(_Beacon(self._own, leaving)))
+            subject = GATEWAY_SUBJECT if tuple(self._own.roles) == ("gateway",) else SUBJECT
+            self._bus.publish(subject, _encode(_Beacon(self._own, leaving)))
 
     def _on_beacon(self, payload: bytes) -> None:
         try:

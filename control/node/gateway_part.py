@@ -160,11 +160,7 @@ class GatewayPart:
         }
 
     def _topics(self) -> Topics:
-        return (
-            ToldTopics(self.core.tell_topics)
-            if self._settings.gateway.loops == 1 and hasattr(self.core, "tell_topics")
-            else KeptTopics()
-        )
+        return ToldTopics(self.core.tell_topics) if self._settings.gateway.loops == 1 else KeptTopics()
 
     def _hint(self, topic: str) -> None:
         self.downlink.publish(topic, FrameType.EVENT, SYNC_BODY, 1)

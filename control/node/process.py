@@ -54,7 +54,11 @@ class Process:
         self._bus = builders.make_bus(settings)
         bus = settings.bus
         self._coordination = MemoryCoordination(
-            self._bus, bus.beacon_s, bus.dead_after_s, builders.static_gateways(settings)
+            self._bus,
+            bus.beacon_s,
+            bus.dead_after_s,
+            builders.static_gateways(settings),
+            hears_gateways=self.roles != {"gateway"},
         )
         self._links: StreamLinks | None = None
         self._im: ImPart | None = None

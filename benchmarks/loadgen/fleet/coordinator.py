@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -134,9 +135,8 @@ class Fleet:
                 process.ask("connect", to=goal, window=each)
             for process in self.processes:
                 process.answer()
-            wanted = sum(goals)
-            self._wait("connecting", timeout_s, progress, lambda c, n=wanted: here(c) >= n)
-            settle(wanted)
+            self._wait("connecting", timeout_s, progress, partial(_as_many_here, sum(goals)))
+            settle(sum(goals))
         return self.connect(window, timeout_s, progress)
 
     def join(
@@ -360,3 +360,7 @@ class Fleet:
                 self._host.kill()
                 self._host.wait()
         self._folder.cleanup()
+
+
+def _as_many_here(count: int, seen: Counters) -> bool:
+    return here(seen) >= count
