@@ -70,8 +70,8 @@ async def test_every_message_survives_random_cuts(core: dict[str, Any], websocke
     async with cutting_proxy(core["port"], random.Random(seed)) as port:
         swarm = Swarm(
             wire="qw1", gateways=[("127.0.0.1", port)], count=MEMBERS + 1, tracked=MEMBERS, first=0,
-            suite=suite, text_size=SIZE, key_id=core["key_id"], server_key=bytes.fromhex(core["server_key"]), core=True,
-            websocket=websocket,
+            suite=suite, text_size=SIZE, key_id=core["key_id"], server_key=bytes.fromhex(core["server_key"]),
+            core=True, websocket=websocket,
         )  # fmt: skip
         swarm.login_with(*TokenMint("k", "11" * 32, "i", "a").mint(f"b{i}" for i in range(MEMBERS + 1)))
         swarm.connect(MEMBERS + 1, 4)
