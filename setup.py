@@ -115,7 +115,7 @@ def extensions(prefixes: list[str]) -> list[Extension]:
                 name,
                 [name.replace(".", "/") + ".pyx"],
                 include_dirs=[".", *includes],
-                # cythonize does not see what headers include; a stale room would read structs of another shape
+                # cythonize does not see what headers include; a stale room would read other structs
                 depends=sorted(str(h) for h in Path(".").glob("*/includes/*.h")),
                 extra_compile_args=[*compile_args, "-std=gnu11", "-Wall", "-Wno-unused-function"],
                 extra_link_args=[*link_args, "-pthread"],

@@ -1,7 +1,8 @@
-"""Builds the C rooms under AddressSanitizer and UBSan in a copy of the tree and runs the tests that drive them.
+"""Builds the C rooms under AddressSanitizer and UBSan in a copy of the tree and runs the tests that drive
+them.
 
-The copy (build/sanitize/tree) keeps the release objects of the working tree untouched. Leak detection of ASan is
-off, because the interpreter never frees its own; leaks of the rooms are found by their live-object counts.
+The copy (build/sanitize/tree) keeps the release objects of the working tree untouched. Leak detection of ASan
+is off, because the interpreter never frees its own; leaks of the rooms are found by their live-object counts.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ SUITES = ("tests/native", "tests/adversity", "tests/conformance", "tests/fuzz/te
 
 
 def copy_tree() -> None:
-    """Copies what git tracks; files whose content did not change keep their time, so builds stay incremental."""
+    """Copies what git tracks; unchanged files keep their time, so builds stay incremental."""
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -58,7 +59,8 @@ def main() -> int:
     arguments = parser.parse_args()
     copy_tree()
     env = {**os.environ, "QIANWAN_BUILD": "sanitize"}
-    build = [sys.executable, "setup.py", "-q", "build_ext", "--inplace", "--parallel", str(os.cpu_count() or 1)]
+    jobs = str(os.cpu_count() or 1)
+    build = [sys.executable, "setup.py", "-q", "build_ext", "--inplace", "--parallel", jobs]
     log = subprocess.run(build, cwd=TREE, env=env, check=False, capture_output=True, text=True)
     if log.returncode:
         print(log.stdout[-4000:], log.stderr[-8000:], sep="\n")

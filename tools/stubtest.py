@@ -19,8 +19,9 @@ def stubbed_modules() -> list[str]:
 def main() -> int:
     modules = stubbed_modules()
     allowlist = ROOT / "tools" / "stubtest_allowlist.txt"
-    command = [sys.executable, "-m", "mypy.stubtest", "--allowlist", str(allowlist), "--ignore-unused-allowlist"]
-    return subprocess.run([*command, *modules], cwd=ROOT, check=False).returncode
+    options = ["--allowlist", str(allowlist), "--ignore-unused-allowlist"]
+    command = [sys.executable, "-m", "mypy.stubtest", *options, *modules]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
 if __name__ == "__main__":

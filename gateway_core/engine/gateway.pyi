@@ -1,14 +1,17 @@
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
+
+from typing_extensions import disjoint_base
 
 from gateway_core.config import GatewayConfig
 
 LAYOUT: int
 
+@disjoint_base
 class Gateway:
-    def __init__(
-        self, config: GatewayConfig, keys: list[tuple[int, bytes, bytes]], key_set: bytes = b""
-    ) -> None: ...
+    def __new__(
+        cls, config: GatewayConfig, keys: list[tuple[int, bytes, bytes]], key_set: bytes = b""
+    ) -> Self: ...
     def start(self) -> None: ...
     def stop(self, timeout_s: float = 0.0) -> None: ...
     @property

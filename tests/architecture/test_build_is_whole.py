@@ -22,7 +22,8 @@ def rooms() -> list[str]:
 def test_every_room_stands_in_the_table_once() -> None:
     named = rooms()
     assert len(named) == len(set(named))
-    built = {".".join(p.with_suffix("").parts) for p in sources(*FLOOR_ROOMS, "benchmarks", suffixes=(".pyx",))}
+    written = sources(*FLOOR_ROOMS, "benchmarks", suffixes=(".pyx",))
+    built = {".".join(p.with_suffix("").parts) for p in written}
     assert set(named) == built
 
 
@@ -33,7 +34,11 @@ def test_every_room_imports(module: str) -> None:
 
 def test_generated_files_are_fresh() -> None:
     check = subprocess.run(
-        [sys.executable, "tools/generate.py", "--check"], cwd=ROOT, check=False, capture_output=True, text=True
+        [sys.executable, "tools/generate.py", "--check"],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
     )
     assert check.returncode == 0, check.stdout + check.stderr
 

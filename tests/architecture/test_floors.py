@@ -28,7 +28,8 @@ GUESTS: dict[str, set[str]] = {
 }
 OURS = {"frame", "crypto", "gateway_core", "im_service", "control", "benchmarks", "qianwan", "tools", "tests"}
 IMPORT = re.compile(
-    r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+c?import\b|c?import[ \t]+([\w., \t]+?)(?:[ \t]+as[ \t]+\w+)?[ \t]*(?:#.*)?$)",
+    r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+c?import\b"
+    r"|c?import[ \t]+([\w., \t]+?)(?:[ \t]+as[ \t]+\w+)?[ \t]*(?:#.*)?$)",
     re.MULTILINE,
 )
 
@@ -63,5 +64,7 @@ def test_imports_only_lower_floors(path: Path) -> None:
 
 
 def test_the_reader_of_imports_sees_every_form() -> None:
-    source = "import control\nfrom frame.varint cimport uv_put\n  cimport crypto.aead as a\nimport os, im_service\n"
+    source = (
+        "import control\nfrom frame.varint cimport uv_put\n cimport crypto.aead as a\nimport os, im_service\n"
+    )
     assert {"control", "frame.varint", "crypto.aead", "im_service"} <= imported(source)

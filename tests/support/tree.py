@@ -12,7 +12,7 @@ FLOOR_ROOMS = ("frame", "crypto", "gateway_core", "im_service", "control")
 
 @functools.cache
 def tracked() -> tuple[Path, ...]:
-    """Paths relative to the root: what git tracks and what it would add; every file below when there is no git."""
+    """Paths relative to the root: what git tracks and what it would add; all files when there is no git."""
     try:
         listing = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
