@@ -78,8 +78,6 @@ class Process:
     async def start(self) -> None:
         """Start every part. Raises OSError, BusError, CryptoError or StoreError; call `stop` then."""
         settings = self.settings
-        if "control" in self.roles:
-            self._make_first_api_key()
         await self._bus.start()
         await self._start_links()
         if "im" in self.roles:
@@ -108,6 +106,8 @@ class Process:
             await self._start_http()
         self._install_checks()
         self._housekeeping = asyncio.create_task(self._keep_house(), name="housekeeping")
+        if "control" in self.roles:
+            self._make_first_api_key()  # last: it is shown once, so a start that fails must not use it up
         self.health.started = True
         log.info(
             "started",
