@@ -32,8 +32,13 @@ RELAY_PREFIX = "u/"
 
 
 def flush_settings(k: int) -> dict[str, Any]:
-    """Settings that bound the messages of one flush; none when k is 0."""
-    return {"flush_messages": k, **({"flush_max_delay_ms": 0.0} if k == 1 else {})} if k else {}
+    """Settings that bound the messages of one flush; none when k is 0. Above 64 a flush may hold several
+    records, because messages of 60 characters fill one at about 100.
+    """
+    if not k:
+        return {}
+    more = {"flush_max_delay_ms": 0.0} if k == 1 else {"flush_bytes": 65_000} if k > 64 else {}
+    return {"flush_messages": k, **more}
 
 
 def create_room(servers: Servers, room: str) -> None:
