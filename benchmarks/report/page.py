@@ -15,13 +15,14 @@ KEYS = ("scenario", "command", "connections", "throughput_per_s", "latency_ms", 
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --faint: #8888; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1080px; margin: 2rem auto; padding: 0 1rem; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1240px; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 svg { width: 100%; height: auto; } .grid { stroke: var(--line); } .tick, .label { fill: currentColor; font-
 size: 12px; } .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap:
 1.5rem; } figure { margin: 0; } figcaption { font-weight: 600; margin-bottom: .3rem; } .legend { display:
 flex; flex-wrap: wrap; gap: .3rem 1rem; font-size: 13px; } .legend i { display: inline-block; width: .8em;
-height: .8em; margin-right: .4em; border-radius: 2px; } table { border-collapse: collapse; width: 100%;
+height: .8em; margin-right: .4em; border-radius: 2px; } .wide { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%;
 font-size: 13px; } td, th { padding: .3rem .5rem; text- align: right; } th { border-bottom: 2px solid
 var(--line); } td { border-bottom: 1px solid var(--line); } td:first-child, th:first-child, td.command {
 text-align: left; } code { font-size: 12px; } tr.command td { border-bottom: 1px solid var(--line); color:
@@ -76,18 +77,15 @@ def _rooms(figures: Sequence[Figure]) -> list[Figure]:
 
 
 def throughput_over_k(figures: Sequence[Figure]) -> str:
-    groups: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    groups: dict[tuple[int, str], list[tuple[float, float]]] = defaultdict(list)
     for item in _rooms(figures):
         if item["k_mean"] > 0:
-            groups[f"{item['size']} characters, {item['suite']}"].append(
-                (item["k_mean"], item["throughput_per_s"])
-            )
+            groups[item["size"], item["suite"]].append((item["k_mean"], item["throughput_per_s"]))
     if not groups:
         return ""
-    series = [Series(name, points) for name, points in sorted(groups.items())]
-    return _plot(
-        "Throughput over K", lines(series, Axis("messages per flush (K)", log=True), Axis("deliveries/s"))
-    )
+    series = [Series(f"{size} characters, {suite}", groups[size, suite]) for size, suite in sorted(groups)]
+    drawing = lines(series, Axis("messages per flush (K)", log=True), Axis("deliveries/s"))
+    return _plot("Throughput over K", drawing)
 
 
 def throughput_over_size(figures: Sequence[Figure]) -> str:
@@ -103,10 +101,14 @@ def throughput_over_size(figures: Sequence[Figure]) -> str:
 
 
 def latency(figures: Sequence[Figure]) -> str:
-    shown = [item for item in figures if item["latency_ms"]["max"] > 0 and item["scenario"] != "sweep"][:8]
+    shown = [
+        item
+        for item in figures
+        if item["latency_ms"]["max"] > 0 and item["scenario"] not in ("sweep", "idle")
+    ][:8]
     if not shown:
         return ""
-    groups = [f"{item['scenario']} {short(item['throughput_per_s'])}/s" for item in shown]
+    groups = [f"{item['scenario']}\n{short(item['throughput_per_s'])}/s" for item in shown]
     series = [
         (name, [item["latency_ms"][key] for item in shown])
         for name, key in (("p50", "p50"), ("p99", "p99"), ("p99.9", "p999"), ("max", "max"))
@@ -175,7 +177,7 @@ def _table(figures: Sequence[Figure]) -> str:
     for item in figures:
         rows.append(_row(item))
         rows += [_row({**other, "command": ""}) for other in item.get("peers", {}).values()]
-    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+    return f'<div class="wide"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
 
 
 def _row(item: Figure) -> str:

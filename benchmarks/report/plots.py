@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 WIDTH, HEIGHT = 640, 340
-LEFT, RIGHT, TOP, BOTTOM = 76, 16, 16, 44
+LEFT, RIGHT, TOP, BOTTOM = 76, 28, 16, 48
 COLOURS = ("#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed", "#0891b2", "#be185d", "#4d7c0f")
 
 
@@ -136,7 +136,7 @@ def lines(series: Sequence[Series], x: Axis, y: Axis) -> str:
 
 
 def bars(groups: Sequence[str], series: Sequence[tuple[str, Sequence[float]]], y: Axis) -> str:
-    """Groups of bars: series (name, one value for each group)."""
+    """Groups of bars: series (name, one value for each group). A group's name may have two lines."""
     y.fit([value for _, values in series for value in values])
     parts = _frame(None, y)
     room = (WIDTH - LEFT - RIGHT) / max(1, len(groups))
@@ -151,8 +151,9 @@ def bars(groups: Sequence[str], series: Sequence[tuple[str, Sequence[float]]], y
                 f'height="{HEIGHT - BOTTOM - top:.1f}" fill="{COLOURS[i % len(COLOURS)]}">'
                 f"<title>{hint}</title></rect>"
             )
-        parts.append(
-            f'<text class="tick" x="{LEFT + (g + 0.5) * room:.1f}" y="{HEIGHT - BOTTOM + 16}" '
-            f'text-anchor="middle">{escape(group)}</text>'
-        )
+        for row, words in enumerate(group.split("\n")):
+            parts.append(
+                f'<text class="tick" x="{LEFT + (g + 0.5) * room:.1f}" y="{HEIGHT - BOTTOM + 16 + 14 * row}" '
+                f'text-anchor="middle">{escape(words)}</text>'
+            )
     return _svg(parts) + _legend([name for name, _ in series])
