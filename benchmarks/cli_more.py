@@ -167,6 +167,33 @@ def report(
     console.print(f"{out}: {len(figures)} figures", highlight=False)
 
 
+def record(
+    json_dir: Annotated[Path, typer.Option("--json-dir", help="Folder of the figures")] = Path(
+        "benchmarks/results"
+    ),
+    only: Annotated[str, typer.Option(help="Names, comma-separated; empty: the whole set")] = "",
+    table: Annotated[
+        bool, typer.Option("--table", help="Measure nothing, print the table of the folder")
+    ] = False,
+) -> None:
+    """Measure the figures of the README (about an hour) and print their table in Markdown."""
+    import json
+
+    from benchmarks.record import ROWS, markdown
+    from benchmarks.record import record as measure
+
+    names = [name.strip() for name in only.split(",") if name.strip()] or list(ROWS)
+    if unknown := [name for name in names if name not in ROWS]:
+        raise typer.BadParameter(f"no such figure: {', '.join(unknown)} (there are {', '.join(ROWS)})")
+    failed = [] if table else measure(names, json_dir, lambda line: console.print(line, highlight=False))
+    files = {name: json_dir / f"{name}.json" for name in ROWS}
+    found = {name: json.loads(file.read_text()) for name, file in files.items() if file.exists()}
+    typer.echo(markdown(found))
+    if failed:
+        console.print(f"failed: {', '.join(failed)}", style="red", highlight=False)
+        raise typer.Exit(3)
+
+
 def _failed(context: Context, error: Exception) -> typer.Exit:
     context.done()
     console.print(f"bench: {error}", style="red", highlight=False, markup=False)
@@ -174,5 +201,5 @@ def _failed(context: Context, error: Exception) -> typer.Exit:
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (sweep, compare, quick, report):
+    for command in (sweep, compare, quick, record, report):
         app.command()(command)

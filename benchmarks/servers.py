@@ -30,6 +30,7 @@ from benchmarks.machine import ROOT, Busy, children, cpu_seconds, resident_bytes
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
+LOG_LINES = 6  # of a server that did not start
 SAMPLE_LINE = re.compile(r"^([a-zA-Z_:][\w:]*)(\{[^}]*\})? (\S+)", re.MULTILINE)
 
 
@@ -318,7 +319,8 @@ class Servers:
                         return
             except OSError:
                 time.sleep(0.05)
-        raise ServerError(f"{process.name} is not ready\n{process.log.read_text(errors='replace')[-2000:]}")
+        end = process.log.read_text(errors="replace").strip().splitlines()[-LOG_LINES:]
+        raise ServerError("\n".join([f"{process.name} is not ready", *end]))
 
     def stop(self) -> None:
         everyone = [process.popen for process in reversed(self.processes)] + self._others

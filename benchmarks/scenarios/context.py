@@ -32,8 +32,13 @@ class Context:
 
     @property
     def command(self) -> str:
-        """The command line as it can be typed again."""
-        return shlex.join(["qianwan", "bench", *self.words])
+        """The command line as it can be typed again; where the JSON went does not belong to it."""
+        kept = list(self.words)
+        for option in ("--json", "--json-dir"):
+            if option in kept:
+                at = kept.index(option)
+                del kept[at : at + 2]
+        return shlex.join(["qianwan", "bench", *kept])
 
     def progress(self, what: str, seen: Counters) -> None:
         """Show one line that changes in place."""
