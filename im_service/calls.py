@@ -36,7 +36,9 @@ def refuse_nul(args: Args) -> None:
     """Texts that stores keep as text hold no U+0000: not every engine can. 414."""
     for name in args.__struct_fields__:
         value = getattr(args, name)
-        texts = value if isinstance(value, list) else (value,)
+        texts: Iterable[Any] = value if isinstance(value, list) else (value,)
+        if isinstance(value, dict):
+            texts = [*value, *value.values()]
         if any(isinstance(text, str) and "\x00" in text for text in texts):
             raise ImError(Code.INVALID, f"{name} holds U+0000")
 

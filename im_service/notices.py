@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from frame.constants import FrameType, MessageType
-from im_service.ids import ServerIds, split_single
+from im_service.ids import ServerIds
 from im_service.models import encode, message_bytes, notice_event, pack_payload
 from im_service.options import CONTROL_BITS, NOTICE_BITS
 from im_service.ports import Clock, Copy, CopyPort, Downlink, Session
@@ -21,11 +21,13 @@ from im_service.storage.records import (
     AppendStatus,
     NewMessage,
     StoredMessage,
+    Target,
 )
 
 MSG = int(FrameType.MSG)
 EVENT = int(FrameType.EVENT)
 NOTIFICATION = int(MessageType.NOTIFICATION)
+EVERYBODY = Target((), False, True)
 SYSTEM = "@system"
 """Sender of what no user did."""
 
@@ -46,23 +48,29 @@ class Announcer:
         self.downlink = downlink
         self._copy = copy
 
-    def _row(self, conversation: str, sender: str, event: str, data: dict[str, Any], bits: int) -> NewMessage:
+    def _row(
+        self, conversation: str, sender: str, event: str, data: dict[str, Any], bits: int,
+        target: Target | None = None,
+    ) -> NewMessage:  # fmt: skip
         now = self._clock.now_ms()
         server_id = self._ids.next(now)
         payload = pack_payload(encode({"event": event, **data}))
         return NewMessage(
-            conversation, sender, f"n{server_id}", b"", server_id, now, NOTIFICATION, payload, bits
+            conversation, sender, f"n{server_id}", b"", server_id, now, NOTIFICATION, payload, bits, 0, target
         )
 
-    def about(self, message: StoredMessage, event: str, data: dict[str, Any]) -> Note:
-        """A notice about a stored message, visible to exactly the sides that see the message.
+    def about(
+        self, message: StoredMessage, event: str, data: dict[str, Any], topics: tuple[str, ...]
+    ) -> Note:
+        """A notice about a stored message, visible to exactly those who see the message.
 
-        It counts as written by the message's sender; `data` says who acted.
+        It counts as written by the message's sender; `data` says who acted. `topics`: who sees it now.
         """
         sides = message.bits & (SENDER_NO_SENSE | RECEIVER_NO_SENSE)
         body = {"seq": message.seq, "server_id": message.server_id, "client_id": message.client_id, **data}
-        row = self._row(message.conversation, message.sender, event, body, CONTROL_BITS | sides)
-        return Note(row, topics_of(message))
+        target = (message.target or EVERYBODY)._replace(about=message.seq)
+        row = self._row(message.conversation, message.sender, event, body, CONTROL_BITS | sides, target)
+        return Note(row, topics)
 
     def group(self, group: str, actor: str, event: str, data: dict[str, Any]) -> Note:
         """A notice all members of a group see."""
@@ -96,18 +104,6 @@ class Announcer:
     def mine(self, user: str, name: str, data: dict[str, Any], exclude: Session | None = None) -> None:
         """An EVENT to all devices of a user but the one that asked."""
         self.event("u/" + user, name, data, exclude)
-
-
-def topics_of(message: StoredMessage) -> tuple[str, ...]:
-    """Topics of the sides that see a message."""
-    if not message.conversation.startswith("s/"):
-        return (message.conversation,)
-    users: tuple[str, ...] = split_single(message.conversation)
-    if message.bits & RECEIVER_NO_SENSE:
-        users = (message.sender,)
-    elif message.bits & SENDER_NO_SENSE:
-        users = tuple(user for user in users if user != message.sender)
-    return tuple("u/" + user for user in users)
 
 
 def rows(notes: Sequence[Note]) -> list[NewMessage]:

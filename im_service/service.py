@@ -79,7 +79,7 @@ class ImService:
         self.room_table = RoomTable(store, settings, Random())
         self._delivery = Delivery(downlink, self.sessions, presence is None)
         announcer = Announcer(clock, ids, downlink, copy)
-        access = Access(self.directory, self.sessions)
+        access = Access(store, clock, self.directory, self.sessions)
         judge = Judge(store, [hook for hook in (moderation, callback) if hook is not None])
         self.messages = Messages(
             store, clock, self.sessions, Routes(self.directory, self.sessions, self.room_table),
@@ -87,7 +87,7 @@ class ImService:
         )  # fmt: skip
         self.sync = Sync(store, clock, self.sessions, downlink, access, settings)
         self.conversations = Conversations(store, clock, access, announcer, settings)
-        self.revisions = Revisions(store, clock, access, announcer, settings, push)
+        self.revisions = Revisions(store, clock, access, announcer, settings, push, self.messages)
         self.receipts = Receipts(store, clock, access, announcer, settings)
         context = GroupContext(store, clock, self.directory, announcer, peers, settings)
         self.group_admin = GroupAdmin(context, ids)

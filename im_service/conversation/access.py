@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from im_service import ids
 from im_service.calls import Caller
 from im_service.errors import Code, ImError
+from im_service.ports import Clock
 from im_service.sessions import Sessions
 from im_service.state import Directory
-from im_service.storage.records import GroupMember, Role
+from im_service.storage.base import Store
+from im_service.storage.records import SENDER_SYNC, GroupMember, Role, StoredMessage
 
 
 class Access:
     """Participation in conversations. The application's server may everything."""
 
-    def __init__(self, directory: Directory, sessions: Sessions) -> None:
+    def __init__(self, store: Store, clock: Clock, directory: Directory, sessions: Sessions) -> None:
+        self._store = store
+        self._clock = clock
         self._directory = directory
         self._sessions = sessions
 
@@ -40,6 +46,25 @@ class Access:
             if state is None or conversation[2:] not in state.rooms:
                 raise ImError(Code.NOT_IN_ROOM)
         return kind
+
+    async def sees(self, caller: Caller, conversation: str, seqs: Sequence[int]) -> set[int]:
+        """Which of these messages the caller may know of: target, noSense, deletion, expiry, time of
+        joining."""
+        if caller.server:
+            return set(seqs)
+        return await self._store.sees(caller.user, conversation, seqs, self._clock.now_ms())
+
+    async def topics(self, message: StoredMessage, content: bool = False) -> tuple[str, ...]:
+        """Topics of those who may see a stored message: the group's if that is everybody, else theirs.
+
+        `content`: what is published says what the message says, so the sender's devices hear it only if
+        they have the message (`sendersync`).
+        """
+        sync = content and not message.bits & SENDER_SYNC
+        found = await self._store.audience(message.conversation, message.seq, self._clock.now_ms(), sync)
+        if found.everybody and message.conversation.startswith("g/"):
+            return (message.conversation,)
+        return tuple("u/" + user for user in found.users)
 
     async def outranks(self, group: str, user: str, other: str) -> bool:
         """May `user` act on what `other` did? Owners over all, managers over members."""

@@ -20,11 +20,13 @@ from im_service.conversation.sync import Conversation, Seq
 from im_service.errors import Code, ImError
 from im_service.limits import Settings
 from im_service.models import EMPTY_MAP, encode, pack_payload, unpack_payload
-from im_service.notices import Announcer, rows, topics_of
-from im_service.ports import Clock, PushPort
+from im_service.notices import Announcer, rows
+from im_service.ports import Clock, Draft, PushPort
+from im_service.sending.admission import PASSED
 from im_service.sending.bodies import check_body
+from im_service.sending.messages import Messages
 from im_service.storage.base import Store
-from im_service.storage.records import FILTERED, RECALLED, RECEIVER_NO_SENSE, StoredMessage
+from im_service.storage.records import FILTERED, RECALLED, StoredMessage
 
 TEXT = int(MessageType.TEXT)
 Seqs = Annotated[list[Seq], Meta(min_length=1, max_length=100)]
@@ -75,7 +77,7 @@ class Revisions:
 
     def __init__(
         self, store: Store, clock: Clock, access: Access, announcer: Announcer, settings: Settings,
-        push: PushPort | None,
+        push: PushPort | None, messages: Messages,
     ) -> None:  # fmt: skip
         self._store = store
         self._clock = clock
@@ -83,11 +85,12 @@ class Revisions:
         self._announcer = announcer
         self._settings = settings
         self._push = push
+        self._messages = messages
 
     async def _message(
         self, caller: Caller, conversation: str, seq: int, server_id: int = 0
     ) -> StoredMessage:
-        """The row, if the caller takes part and it is there. 404."""
+        """The row, if the caller takes part and may know of it. 404."""
         await self._access.participant(caller, conversation)
         if seq:
             found = await self._store.find(conversation, [seq])
@@ -95,7 +98,10 @@ class Revisions:
             found = await self._store.find_server_ids(conversation, [server_id])
         if not found or found[0].flags & FILTERED:
             raise ImError(Code.NOT_FOUND, "no such message")
-        return found[0]
+        message = found[0]
+        if message.sender != caller.user and not await self._access.sees(caller, conversation, [message.seq]):
+            raise ImError(Code.NOT_FOUND, "no such message")
+        return message
 
     @method("recall", Code.NOT_FOUND, Code.FORBIDDEN, Code.RECALL_WINDOW, result="{changed, seq}", alone=True)
     async def recall(self, caller: Caller, args: RecallArgs) -> dict[str, Any]:
@@ -113,7 +119,7 @@ class Revisions:
             return await self._one_sided(message)
         operator = caller.user or "@system"
         data = {"operator": operator, "text": args.text, "attach": args.attach}
-        note = self._announcer.about(message, "recall", data)
+        note = self._announcer.about(message, "recall", data, await self._access.topics(message))
         tombstone = pack_payload(encode({"operator": operator, "text": args.text}))
         now = self._clock.now_ms()
         done = await self._store.recall(args.conversation, message.seq, tombstone, now, rows([note]))
@@ -198,23 +204,40 @@ class Revisions:
                 raise ImError(Code.RECALL_WINDOW, "the edit window has passed")
         check_body(TEXT, args.body)
         _, options, ext = unpack_payload(message.payload)
-        payload = pack_payload(args.body, options or EMPTY_MAP, ext if args.ext is None else args.ext)
-        note = self._announcer.about(message, "edit", {"operator": caller.user or "@system"})
+        asked = bytes(args.body), ext if args.ext is None else args.ext
+        judged = await self._judged(caller, message, options, *asked)
+        if judged is None:
+            return {"version": len(await self._store.versions(args.conversation, args.seq)) + 1}
+        payload = pack_payload(judged[0], options or EMPTY_MAP, judged[1])
+        operator = caller.user or "@system"
+        topics = await self._access.topics(message)
+        note = self._announcer.about(message, "edit", {"operator": operator}, topics)
         done = await self._store.edit(
-            args.conversation, args.seq, caller.user or "@system", payload, now, rows([note]),
+            args.conversation, args.seq, operator, payload, now, rows([note]),
             self._settings.edit_versions,
         )  # fmt: skip
-        self._announcer.publish([note], done.notices)
-        body = msgspec.msgpack.decode(args.body)
-        event = {
-            "conversation": args.conversation,
-            "seq": args.seq,
-            "version": done.value.version,
-            "body": body,
-        }
-        for topic in topics_of(message):
-            self._announcer.event(topic, "edited", event)
+        if done.value.changed:
+            self._announcer.publish([note], done.notices)
+            body = msgspec.msgpack.decode(judged[0])
+            version = done.value.version
+            event = {"conversation": args.conversation, "seq": args.seq, "version": version, "body": body}
+            for topic in await self._access.topics(message, content=True):
+                self._announcer.event(topic, "edited", event)
         return {"version": done.value.version}
+
+    async def _judged(
+        self, caller: Caller, message: StoredMessage, options: bytes, body: bytes, ext: str | None
+    ) -> tuple[bytes, str | None] | None:
+        """Body and ext as the checks and hooks of a send leave them; None = swallowed."""
+        if caller.session is None:
+            return body, ext
+        antispam = msgspec.msgpack.decode(options or EMPTY_MAP).get("antispam")
+        draft = Draft(
+            message.conversation, message.sender, caller.device, message.client_id, message.type, body, ext,
+            antispam,
+        )  # fmt: skip
+        draft, verdict = await self._messages.judge_again(caller.session, draft)
+        return (draft.body, draft.ext) if verdict == PASSED else None
 
     @method(
         "versions", Code.NOT_FOUND, result="{versions: [[version, editor, time_ms, body]]}", server_only=True
@@ -231,8 +254,6 @@ class Revisions:
         message = await self._message(caller, args.conversation, args.seq)
         if message.flags & RECALLED:
             raise ImError(Code.NOT_FOUND, "the message was recalled")
-        if message.bits & RECEIVER_NO_SENSE and message.sender != caller.user:
-            raise ImError(Code.NOT_FOUND, "no such message")
         now = self._clock.now_ms()
         done = await self._store.react(
             args.conversation, args.seq, caller.user, args.kind, args.ext, args.on, now
@@ -242,7 +263,7 @@ class Revisions:
                 "conversation": args.conversation, "seq": args.seq, "user": caller.user, "kind": args.kind,
                 "on": args.on, "ext": args.ext,
             }  # fmt: skip
-            for topic in topics_of(message):
+            for topic in await self._access.topics(message):
                 self._announcer.event(topic, "reaction", data, caller.session)
         return {"changed": done.value}
 
@@ -250,5 +271,6 @@ class Revisions:
     async def reactions(self, caller: Caller, args: ReactionsArgs) -> dict[str, Any]:
         """Quick comments of these messages."""
         await self._access.participant(caller, args.conversation)
-        found = await self._store.reactions(args.conversation, args.seqs)
+        seqs = await self._access.sees(caller, args.conversation, args.seqs)
+        found = await self._store.reactions(args.conversation, sorted(seqs))
         return {"reactions": [[r.seq, r.user, r.kind, r.time_ms, r.ext] for r in found]}

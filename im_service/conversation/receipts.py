@@ -66,7 +66,8 @@ class Receipts:
     async def counts(self, caller: Caller, args: ReportArgs) -> dict[str, Any]:
         """How many have read these messages, and how many not."""
         await self._group(caller, args.conversation)
-        found = await self._store.receipt_counts(args.conversation, args.seqs)
+        seqs = await self._access.sees(caller, args.conversation, args.seqs)
+        found = await self._store.receipt_counts(args.conversation, sorted(seqs))
         return {"counts": [[c.seq, c.read, c.unread] for c in found]}
 
     @method(
@@ -81,7 +82,7 @@ class Receipts:
         """Who has read a message and who has not; its sender, owner and managers may ask."""
         await self._group(caller, args.conversation)
         found = await self._store.find(args.conversation, [args.seq])
-        if not found:
+        if not found or not await self._access.sees(caller, args.conversation, [args.seq]):
             raise ImError(Code.NOT_FOUND, "no such message")
         if not caller.server and found[0].sender != caller.user:
             group = args.conversation[2:]

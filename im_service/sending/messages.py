@@ -18,11 +18,11 @@ import msgspec
 from msgspec import UNSET
 
 from im_service.errors import REFUSALS, UNDECODABLE, Code, ImError
-from im_service.ids import ServerIds
+from im_service.ids import ServerIds, peer_of
 from im_service.models import SendRequest, decode_send, message_bytes, pack_payload
-from im_service.options import STORED, OptionTable, Resolved
+from im_service.options import DEFAULT, STORED, OptionTable, Resolved
 from im_service.ports import Clock, Draft, Session
-from im_service.sending.admission import PASSED, Admission
+from im_service.sending.admission import PASSED, SILENTLY_BLOCKED, Admission
 from im_service.sending.bodies import check_body
 from im_service.sending.delivery import Delivery, Outbox
 from im_service.sending.judging import Judge, picks
@@ -223,6 +223,19 @@ class Messages:
         self._queue(work, entry, raw)
         self._commit(work)
         return await future
+
+    async def judge_again(self, session: Session, draft: Draft) -> tuple[Draft, int]:
+        """The checks and hooks of a send, for a stored message that gets another body. Raises like a send;
+        a verdict other than PASSED: nobody but its sender is to believe it happened."""
+        state = self._sessions.get(session) or self._sessions.stray(session)
+        target = draft.conversation
+        if target.startswith("s/"):
+            target = "u/" + peer_of(target, session.user)
+        route = await self._routes.resolve(state, target)
+        verdict = self._admission.check(state, route, DEFAULT, self._clock.now_ms())
+        if verdict > SILENTLY_BLOCKED:
+            raise ImError(Code(verdict))
+        return (draft, verdict) if verdict else await self._judge.judge(draft, route.kind)
 
     # -- lanes: sends that must wait, in order
 

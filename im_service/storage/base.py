@@ -21,6 +21,7 @@ from typing import Protocol
 from im_service.storage.base_people import Accounts, Groups, Relations, Requests, Rooms
 from im_service.storage.records import (
     Applied,
+    Audience,
     Broadcast,
     ChangedPage,
     Done,
@@ -76,9 +77,18 @@ class MessageLog(Protocol):
         """Roaming: the last `per_conversation` visible messages of the latest conversations."""
 
     async def find(self, conversation: str, seqs: Sequence[int]) -> list[StoredMessage]:
-        """These rows as the server sees them; missing ones are left out."""
+        """These rows as the server sees them, with their target lists; missing ones are left out."""
 
     async def find_server_ids(self, conversation: str, server_ids: Sequence[int]) -> list[StoredMessage]: ...
+
+    async def sees(self, user: str, conversation: str, seqs: Sequence[int], now_ms: int) -> set[int]:
+        """Those of the seqs that any view may show to `user`, class limits aside."""
+
+    async def audience(self, conversation: str, seq: int, now_ms: int, sync: bool = False) -> Audience:
+        """Who of those present may see a message, class limits aside; empty when there is no such message.
+
+        With `sync` its sender is left out unless SENDER_SYNC is set.
+        """
 
     async def recall(
         self, conversation: str, seq: int, tombstone: bytes, now_ms: int, notices: Notices = ()

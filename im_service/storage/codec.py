@@ -1,6 +1,7 @@
 """The one value a store packs itself: the target list of a message, by account number.
 
-u8 flags (1 inclusive, 2 later joiners see) | n x u64 little-endian account number, ascending
+u8 flags (1 inclusive, 2 later joiners see, 4 speaks about another seq) | with flag 4: u64 that seq
+| n x u64 little-endian account number, ascending
 """
 
 import struct
@@ -12,22 +13,34 @@ class TargetIds(NamedTuple):
     ids: frozenset[int]
     inclusive: bool
     new_joiners_see: bool
+    about: int  # seq the rules apply to instead of the row's own; 0 = its own
 
-    def shows_to(self, usr: int, join_seq: int, seq: int) -> bool:
-        """Is this reader, who came after `join_seq` messages, meant? The sender is not asked about."""
+    def shows_to(self, usr: int, join_seq: int, seq: int, lowest: int = 0) -> bool:
+        """Is this reader meant, who came after `join_seq` messages and has nothing below `lowest`?
+
+        The sender is not asked about.
+        """
+        if self.about:
+            if lowest > self.about:
+                return False
+            seq = self.about
         if join_seq >= seq:
             return self.new_joiners_see
         return (usr in self.ids) == self.inclusive
 
 
-def pack_target(ids: Iterable[int], inclusive: bool, new_joiners_see: bool) -> bytes:
+def pack_target(ids: Iterable[int], inclusive: bool, new_joiners_see: bool, about: int = 0) -> bytes:
     ordered = sorted(set(ids))
-    return struct.pack(f"<B{len(ordered)}Q", inclusive | new_joiners_see << 1, *ordered)
+    flags = inclusive | new_joiners_see << 1 | bool(about) << 2
+    numbers = [about, *ordered] if about else ordered
+    return struct.pack(f"<B{len(numbers)}Q", flags, *numbers)
 
 
 def unpack_target(packed: bytes) -> TargetIds:
-    ids = struct.unpack_from(f"<{(len(packed) - 1) // 8}Q", packed, 1)
-    return TargetIds(frozenset(ids), bool(packed[0] & 1), bool(packed[0] & 2))
+    numbers = struct.unpack_from(f"<{(len(packed) - 1) // 8}Q", packed, 1)
+    flags = packed[0]
+    about, ids = (numbers[0], numbers[1:]) if flags & 4 else (0, numbers)
+    return TargetIds(frozenset(ids), bool(flags & 1), bool(flags & 2), about)
 
 
 def people_of(conversation: str) -> list[str]:

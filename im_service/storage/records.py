@@ -45,6 +45,7 @@ class Target(NamedTuple):
     users: tuple[str, ...]
     inclusive: bool
     new_joiners_see: bool  # what members who joined after the message see of it
+    about: int = 0  # a notice: shown to those who may see this seq, to which the joiners' rule applies
 
 
 class NewMessage(NamedTuple):
@@ -103,6 +104,7 @@ class StoredMessage(NamedTuple):
     bits: int
     flags: int
     expires_ms: int
+    target: Target | None = None  # in the server's eye (`find`) only
 
 
 class View(NamedTuple):
@@ -115,6 +117,13 @@ class View(NamedTuple):
     classes: tuple[tuple[int, int], ...]
     now_ms: int  # messages whose expires_ms has come are filtered
     sync: bool = False
+
+
+class Audience(NamedTuple):
+    """Who sees a message: present members of the group, or the two of a single chat."""
+
+    users: list[str]
+    everybody: bool  # nobody present is left out
 
 
 class Page(NamedTuple, Generic[T]):

@@ -1,4 +1,4 @@
-"""A whole IM service over a real SQLite store, with people on devices, and a clock that tests move."""
+"""A whole IM service over a real store, with people on devices, and a clock that tests move."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import msgspec
 
 from im_service.limits import Settings
 from im_service.ports import Session
 from im_service.service import ImService
+from im_service.storage.postgres import PostgresStore
 from im_service.storage.sqlite import SqliteStore
 from tests.support.im_downlink import Connection, RecordingDownlink
+from tests.support.postgres_server import PostgresServer
 
+_schemas = itertools.count(1)
 START_MS = 1_800_000_000_000
 
 
@@ -123,7 +127,7 @@ async def until(condition: Any, turns: int = 20_000) -> None:
 class World:
     """Service, store, downlink, clock."""
 
-    def __init__(self, store: SqliteStore, settings: Settings | None, **ports: Any) -> None:
+    def __init__(self, store: SqliteStore | PostgresStore, settings: Settings | None, **ports: Any) -> None:
         self.store = store
         self.clock = TestClock()
         self.downlink = RecordingDownlink()
@@ -146,10 +150,25 @@ class World:
         return await self.store.unread(user, None, self.clock.ms)
 
 
+async def on_postgres(path: Path, server: PostgresServer) -> None:
+    """Worlds opened in `path` from now on share an empty schema of this server."""
+    name = f"w{next(_schemas)}"
+    admin = await asyncpg.connect(server.dsn())
+    await admin.execute(f"CREATE SCHEMA {name}")
+    await admin.close()
+    (path / "dsn").write_text(f"{server.dsn()}&search_path={name}")
+
+
 @asynccontextmanager
 async def open_world(path: Path, settings: Settings | None = None, **ports: Any) -> AsyncIterator[World]:
-    """A started world in `path`; stopped at the end."""
-    store = SqliteStore(path / "im.sqlite3", readers=1, cache_bytes=8 << 20)
+    """A started world in `path`; stopped at the end. On SQLite, or on the PostgreSQL that `path` names
+    (`on_postgres`)."""
+    dsn = path / "dsn"
+    store: SqliteStore | PostgresStore
+    if dsn.exists():
+        store = PostgresStore(dsn.read_text(), connections=3)
+    else:
+        store = SqliteStore(path / "im.sqlite3", readers=1, cache_bytes=8 << 20)
     await store.start()
     world = World(store, settings, **ports)
     await world.im.start()

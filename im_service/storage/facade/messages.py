@@ -7,6 +7,7 @@ from im_service.storage.facade.engine import Engine
 from im_service.storage.ops import inbox, messages, receipts, revise
 from im_service.storage.records import (
     Applied,
+    Audience,
     ChangedPage,
     InboxRow,
     Mark,
@@ -40,6 +41,12 @@ class MessagesFace(Engine):
 
     async def find_server_ids(self, conversation: str, server_ids: Sequence[int]) -> list[StoredMessage]:
         return await self._read(messages.find(conversation, "server_id", server_ids))
+
+    async def sees(self, user: str, conversation: str, seqs: Sequence[int], now_ms: int) -> set[int]:
+        return await self._read(messages.sees(user, conversation, seqs, now_ms))
+
+    async def audience(self, conversation: str, seq: int, now_ms: int, sync: bool = False) -> Audience:
+        return await self._read(messages.audience(conversation, seq, now_ms, sync))
 
     async def recall(
         self, conversation: str, seq: int, tombstone: bytes, now_ms: int, notices: Notices = ()

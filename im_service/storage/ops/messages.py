@@ -3,17 +3,22 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from im_service.storage.codec import unpack_target
+from im_service.storage.codec import people_of, unpack_target
 from im_service.storage.errors import StoreMissing
 from im_service.storage.ops.tx import Op, Row, find_account, first, rows
 from im_service.storage.records import (
     FILTERED,
+    HISTORY,
+    PERSISTENT,
     RECALLED,
     RECEIVER_NO_SENSE,
+    ROAM,
     SENDER_NO_SENSE,
     SENDER_SYNC,
+    Audience,
     Page,
     StoredMessage,
+    Target,
     View,
 )
 
@@ -82,7 +87,7 @@ def visible(row: Row, who: Reader, view: View) -> bool:
         return not bits & SENDER_NO_SENSE and (not view.sync or bool(bits & SENDER_SYNC))
     if bits & RECEIVER_NO_SENSE:
         return False
-    return target is None or unpack_target(target).shows_to(who.usr, who.join_seq, row[0])
+    return target is None or unpack_target(target).shows_to(who.usr, who.join_seq, row[0], who.lowest)
 
 
 def window(conversation: str, who: Reader, low: int, high: int, view: View) -> Op[list[StoredMessage]]:
@@ -175,7 +180,77 @@ def find(conversation: str, column: str, values: Iterable[int]) -> Op[list[Store
         conversation,
         list(values),
     )
-    return [stored(conversation, row) for row in found]
+    return (yield from _with_targets(conversation, found))
+
+
+def _with_targets(conversation: str, found: Sequence[Row]) -> Op[list[StoredMessage]]:
+    """Rows with their target lists by name."""
+    aims = {row[0]: unpack_target(row[11]) for row in found if row[11] is not None}
+    numbers = sorted({usr for aim in aims.values() for usr in aim.ids})
+    names: dict[int, str] = {}
+    if numbers:
+        names = dict((yield from rows("SELECT id, name FROM account WHERE id IN_INTS($1)", numbers)))
+    shown = []
+    for row in found:
+        message, aim = stored(conversation, row), aims.get(row[0])
+        if aim is not None:
+            users = tuple(names[usr] for usr in sorted(aim.ids))
+            message = message._replace(
+                target=Target(users, aim.inclusive, aim.new_joiners_see, aim.about)
+            )
+        shown.append(message)
+    return shown
+
+
+def _anywhere(now_ms: int, sync: bool = False) -> View:
+    """Shows what any view keeps, however old."""
+    return View(((HISTORY | ROAM | PERSISTENT, 0),), now_ms, sync)
+
+
+def sees(user: str, conversation: str, seqs: Sequence[int], now_ms: int) -> Op[set[int]]:
+    """Which of these the user may see."""
+    who = yield from reader(user, conversation)
+    if who is None:
+        return set()
+    wanted = [seq for seq in seqs if who.lowest <= seq <= who.highest]
+    found = yield from rows(
+        f"SELECT {COLUMNS} {FROM} WHERE m.conv = $1 AND m.seq IN_INTS($2)", who.conv, wanted
+    )
+    gone = yield from rows(
+        "SELECT seq FROM hidden WHERE usr = $1 AND conv = $2 AND seq IN_INTS($3)", who.usr, who.conv, wanted
+    )
+    view = _anywhere(now_ms)
+    return {row[0] for row in found if visible(row, who, view)} - {row[0] for row in gone}
+
+
+_MEMBERS = "group_member g JOIN inbox i ON i.usr = g.usr AND i.conv = g.conv JOIN account a ON a.id = g.usr"
+_PAIR = "inbox i JOIN account a ON a.id = i.usr AND a.name IN_TEXTS($3)"
+
+
+def audience(conversation: str, seq: int, now_ms: int, sync: bool) -> Op[Audience]:
+    """Who sees this message now. `sync`: its sender does not, unless it goes to his other devices."""
+    pair = people_of(conversation)
+    row = yield from first(
+        f"SELECT {COLUMNS}, m.conv {FROM} WHERE m.conv = (SELECT id FROM conversation WHERE name = $1)"
+        " AND m.seq = $2",
+        conversation, seq,
+    )  # fmt: skip
+    if row is None:
+        return Audience([], False)
+    conv = row[-1]
+    gone = "EXISTS (SELECT 1 FROM hidden h WHERE h.usr = i.usr AND h.conv = i.conv AND h.seq = $2)"
+    found = yield from rows(
+        f"SELECT i.usr, a.name, i.min_seq, i.join_seq, CASE WHEN {gone} THEN 1 ELSE 0 END"
+        f" FROM {_PAIR if pair else _MEMBERS} WHERE i.conv = $1 AND i.active = 1 ORDER BY a.name",
+        *((conv, seq, pair) if pair else (conv, seq)),
+    )
+    view = _anywhere(now_ms, sync)
+    users = [
+        name
+        for usr, name, lowest, joined, hidden in found
+        if not hidden and lowest <= seq and visible(row, Reader(usr, conv, lowest, seq, joined), view)
+    ]
+    return Audience(users, len(users) == len(found))
 
 
 def one(conv: int, conversation: str, seq: int) -> Op[StoredMessage]:

@@ -170,5 +170,5 @@ class Appender:
 def _target(message: NewMessage, accounts: Mapping[str, int]) -> bytes | None:
     if message.target is None:
         return None
-    users, inclusive, later = message.target
-    return pack_target([accounts[user] for user in users], inclusive, later)
+    users, inclusive, later, about = message.target
+    return pack_target([accounts[user] for user in users], inclusive, later, about)

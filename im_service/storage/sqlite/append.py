@@ -193,5 +193,5 @@ class Appender:
 
     def _target(self, message: NewMessage) -> bytes:
         assert message.target is not None
-        users, inclusive, later = message.target
-        return pack_target([self._account(user) for user in users], inclusive, later)
+        users, inclusive, later, about = message.target
+        return pack_target([self._account(user) for user in users], inclusive, later, about)
