@@ -26,7 +26,7 @@ from typing import Any, Self
 
 from benchmarks.loadgen.fleet import CLIENTS_PER_PROCESS
 from benchmarks.loadgen.fleet.tokens import TokenMint
-from benchmarks.machine import ROOT, Busy, children, cpu_seconds, resident_bytes
+from benchmarks.machine import ROOT, Busy, children, cpu_seconds, resident_bytes, rss_bytes
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
@@ -208,7 +208,7 @@ class Servers:
             at=time.monotonic(),
             cpu_s=sum(cpu_seconds(pid) for pid in pids),
             rss=sum(rss.values()),
-            gateway_rss=sum(rss[process.name] for process in self.processes if process.listen),
+            gateway_rss=sum(rss_bytes(pid) for p in self.processes if p.listen for pid in trees[p.name]),
             busy=Busy.now(),
             metrics=metrics,
             processes=sum(len(tree) for tree in trees.values()),

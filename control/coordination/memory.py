@@ -64,9 +64,10 @@ class MemoryCoordination:
         return node.epoch if node else None
 
     def announce(self, info: NodeInfo) -> None:
-        self._own = info
+        before, self._own = self._own, info
         self._see(info)
-        self._publish(leaving=False)
+        if before is None or before.draining != info.draining:
+            self._publish(leaving=False)  # a load that changed waits for the next beacon
 
     def on_change(self, callback: Callable[[NodeInfo, bool], None]) -> None:
         self._callbacks.append(callback)
