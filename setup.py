@@ -68,6 +68,7 @@ ROOMS: dict[str, list[str]] = {
     "gateway_core.net.listener": [],
     "gateway_core.net.out_queue": [],
     "gateway_core.net.poller": [],
+    "gateway_core.net.sender": [],
     "gateway_core.conn.handshake": [],
     "gateway_core.conn.users": [],
     "gateway_core.engine.settings": [],

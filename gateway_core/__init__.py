@@ -19,7 +19,7 @@ import importlib
 
 ROOMS = {
     "leaf": "stats shared_buf conn_table mailbox events token_bucket deadlines",
-    "net": "poller in_buffer out_queue listener",
+    "net": "poller sender in_buffer out_queue listener",
     "conn": "users topics transport pending fanout session handshake ws_gate dispatch",
     "engine": "commands loop bridge settings orders gateway",
 }

@@ -48,6 +48,7 @@ class GatewayConfig:
     queue_hard_bytes: int = 1 << 20  # beyond: SLOW_CONSUMER
     send_buffer: int = 0  # SO_SNDBUF, 0 = the kernel's choice
     receive_buffer: int = 0  # SO_RCVBUF
+    sender: str = "auto"  # send: a call each; io_uring: 64 a call, send where the kernel refuses; auto: the better
     compress: bool = True  # compressed twins for clients that accept them
     compress_level: int = 3
 
@@ -91,6 +92,8 @@ class GatewayConfig:
             raise ValueError("timeouts must be within 1..65535 seconds")
         if min(self.handshake_queue, self.accept_budget, self.large_topic, self.topic_pending) < 1:
             raise ValueError("queues and budgets must be positive")
+        if self.sender not in ("auto", "send", "io_uring"):
+            raise ValueError(f"sender must be auto, send or io_uring, not {self.sender!r}")
         for text in (self.node, self.relay_prefix):
             if len(text.encode()) > 64:
                 raise ValueError(f"longer than 64 bytes: {text!r}")

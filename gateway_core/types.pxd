@@ -13,6 +13,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from crypto.aead cimport CipherState
 from gateway_core.includes.sys cimport epoll_event, pthread_t
+from gateway_core.includes.uring cimport qw_uring
 
 cdef enum:
     TYPES_VERSION = 1  # raise with any change of meaning that keeps the sizes
@@ -23,6 +24,8 @@ cdef enum:
     TOPIC_MAX = 80  # bytes of a topic name; user and device names are within 64
     EVENTS_PER_WAIT = 512
     MAX_RANGES = 32
+    STAGE_SENDS = 64  # sends in one system call
+    STAGE_FLUSH = 69632  # most bytes of one flush: FLUSH_BYTES, its records' lengths and tags, a WebSocket header
     MAX_BUDGETS = 16
     MAX_KEYS = 8
     PAGE_SLOTS = 2048  # members per bitmap page of a large topic
@@ -156,6 +159,20 @@ cdef struct Conn:
     void* held
     uint32_t msgs_sent
     uint32_t ip_ref  # entry of the limit table; the next free slot while FREE
+
+cdef struct Staged:  # one sealed flush that waits for the batched send
+    Conn* conn
+    const uint8_t* p
+    uint32_t n
+    int result  # bytes taken or -errno
+
+cdef struct Stage:  # of net.sender
+    qw_uring* ring  # NULL: every send is a system call of its own
+    uint8_t* room
+    size_t used
+    uint32_t n
+    bint open
+    Staged at[64]
 
 cdef struct Slots:  # a growing list of slots
     uint32_t* at
@@ -352,6 +369,7 @@ cdef struct Settings:  # GatewayConfig in C; units in the names
     int send_buffer
     int receive_buffer
     int backlog
+    int sender  # SEND_*
     int compress_level
     bint announce_topics
     bint compress
@@ -395,6 +413,7 @@ cdef struct Loop:
     # buffers of the tick
     uint8_t* read_buf
     uint8_t* scratch
+    Stage stage
     uint8_t* raw_body
     size_t raw_cap
     void* compressor
@@ -480,6 +499,7 @@ cdef inline long layout_mark() noexcept nogil:
     h = h * 31 + <long>sizeof(Cmd)
     h = h * 31 + <long>sizeof(EventCell)
     h = h * 31 + <long>sizeof(Settings)
+    h = h * 31 + <long>sizeof(Stage)
     h = h * 31 + <long>sizeof(Loop)
     h = h * 31 + <long>sizeof(Engine)
     return h & 0x7FFFFFFF

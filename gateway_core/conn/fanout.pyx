@@ -3,7 +3,7 @@ from libc.string cimport memcmp, memset
 
 from gateway_core.conn.pending cimport batch_packed, batch_start, pend, within_budget
 from gateway_core.conn.topics cimport batch_free, topic_find, topic_next
-from gateway_core.conn.transport cimport enqueue, flush_conn, send_direct
+from gateway_core.conn.transport cimport enqueue, flush_conn, send_direct, stage_begin, stage_finish
 from gateway_core.conn.users cimport user_find
 from gateway_core.includes.cpu cimport qw_cycles, qw_prefetch
 from gateway_core.includes.sys cimport qw_clock_ns
@@ -165,6 +165,7 @@ cdef uint64_t _sweep(Loop* loop, Topic* t, uint64_t until_ns) noexcept nogil:
     """Walks on until the sweep or the time ends; the time now."""
     cdef uint32_t slot, next_slot, n = 0
     cdef uint64_t began = qw_clock_ns(0), now
+    stage_begin(loop)
     slot = topic_next(t, t.cursor)
     while slot != NONE32:
         next_slot = topic_next(t, slot + 1)
@@ -176,6 +177,7 @@ cdef uint64_t _sweep(Loop* loop, Topic* t, uint64_t until_ns) noexcept nogil:
         slot = next_slot
         if n % CLOCK_EVERY == 0 and slot != NONE32 and qw_clock_ns(0) >= until_ns:
             break
+    stage_finish(loop)
     now = qw_clock_ns(0)
     t.sweep_ns += now - began
     stat_add(loop, N_SWEPT, n)

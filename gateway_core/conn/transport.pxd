@@ -18,6 +18,10 @@ cdef void doom_quiet(Loop* loop, Conn* c, int reason, int code) noexcept nogil
 cdef ptrdiff_t seal_record(Loop* loop, Conn* c, const uint8_t* plain, size_t n, uint8_t* out) noexcept nogil
 # A batch to a connection without a queue: sealed record by record, written at once.
 cdef void send_direct(Loop* loop, Conn* c, SharedBuf* b, const Cuts* cuts) noexcept nogil
+# Between the two, what send_direct and flush_conn write may wait in the stage (net.sender), so each connection may be
+# written once only. stage_finish sends it and judges the results.
+cdef void stage_begin(Loop* loop) noexcept nogil
+cdef void stage_finish(Loop* loop) noexcept nogil
 # Unsealed bytes (handshake, upgrade answer). framed: inside a WebSocket message when the connection is one.
 cdef void send_raw(Loop* loop, Conn* c, const uint8_t* p, size_t n, bint framed) noexcept nogil
 # Writes what waits: the tail, then up to FLUSH_BYTES of queued frames in one write.

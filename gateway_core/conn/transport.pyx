@@ -9,7 +9,7 @@ from frame.frames cimport frame_header_put
 from frame.record cimport put_u16
 from frame.websocket cimport WS_BINARY, ws_header_put
 from gateway_core.includes.cpu cimport qw_cycles
-from gateway_core.includes.sys cimport qw_send, qw_would_block
+from gateway_core.includes.sys cimport qw_again, qw_send_or_errno
 from gateway_core.leaf.conn_table cimport set_state
 from gateway_core.leaf.shared_buf cimport buf_frame, buf_packed, buf_unref
 from gateway_core.leaf.stats cimport (
@@ -43,6 +43,7 @@ from gateway_core.net.out_queue cimport (
     queue_tail_done,
 )
 from gateway_core.net.poller cimport poller_want_write
+from gateway_core.net.sender cimport sender_full, sender_room, sender_run, sender_stage
 from gateway_core.types cimport (
     DOOMED,
     F_BLOCKED,
@@ -58,6 +59,7 @@ from gateway_core.types cimport (
     Loop,
     OutQueue,
     SharedBuf,
+    Staged,
     buf_data,
     layout_mark,
 )
@@ -119,10 +121,10 @@ cdef ptrdiff_t seal_record(Loop* loop, Conn* c, const uint8_t* plain, size_t n, 
     return 2 + sealed
 
 
-cdef void _write(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil:
-    cdef ptrdiff_t sent = qw_send(c.fd, p, n)
+cdef void _written(Loop* loop, Conn* c, const uint8_t* p, size_t n, ptrdiff_t sent) noexcept nogil:
+    """The socket took `sent` of n sealed bytes, or answered -errno; the rest is kept as it is."""
     if sent < 0:
-        if not qw_would_block():
+        if not qw_again(<int>-sent):
             c.flags |= F_LOST
             doom_quiet(loop, c, R_PEER_RESET, 0)
             return
@@ -139,17 +141,55 @@ cdef void _write(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil
             poller_want_write(loop, c, True)
 
 
-cdef void _write_records(Loop* loop, Conn* c, size_t n) noexcept nogil:
-    """Writes n bytes of records standing at scratch + BASE."""
-    cdef uint8_t* p = loop.scratch + BASE
+cdef void stage_begin(Loop* loop) noexcept nogil:
+    loop.stage.open = loop.stage.ring != NULL
+
+
+cdef void _stage_send(Loop* loop) noexcept nogil:
+    cdef uint64_t t = qw_cycles()
+    cdef uint32_t i, n = loop.stage.n
+    cdef Staged* one
+    if n == 0:
+        return
+    sender_run(loop)
+    for i in range(n):
+        one = &loop.stage.at[i]
+        _written(loop, one.conn, one.p, one.n, one.result)
+    loop.stage.n = 0
+    loop.stage.used = 0
+    stage_end(loop, S_WRITE, t, n)
+
+
+cdef void stage_finish(Loop* loop) noexcept nogil:
+    _stage_send(loop)
+    loop.stage.open = False
+
+
+cdef uint8_t* _room(Loop* loop) noexcept nogil:
+    """Where the records of the next flush are sealed; BASE bytes before it are free."""
+    if not loop.stage.open:
+        return loop.scratch + BASE
+    if sender_full(loop):
+        _stage_send(loop)
+    return sender_room(loop) + BASE
+
+
+cdef void _write_records(Loop* loop, Conn* c, uint8_t* p, size_t n) noexcept nogil:
+    """Writes n bytes of records standing in the room p, or leaves them staged there."""
     cdef uint8_t header[16]
+    cdef uint64_t t
     cdef size_t h
     if c.flags & F_WS:
         h = ws_header_put(header, WS_BINARY, n)
         p -= h
         memcpy(p, header, h)
         n += h
-    _write(loop, c, p, n)
+    if loop.stage.open:
+        sender_stage(loop, c, p, n)
+        return
+    t = qw_cycles()
+    _written(loop, c, p, n, qw_send_or_errno(c.fd, p, <uint32_t>n))
+    stage_end(loop, S_WRITE, t, 1)
 
 
 cdef void _count_flush(Loop* loop, uint32_t frames) noexcept nogil:
@@ -163,8 +203,9 @@ cdef void _count_flush(Loop* loop, uint32_t frames) noexcept nogil:
 
 
 cdef void send_direct(Loop* loop, Conn* c, SharedBuf* b, const Cuts* cuts) noexcept nogil:
+    cdef uint8_t* room = _room(loop)
+    cdef uint8_t* at = room
     cdef uint64_t t = qw_cycles()
-    cdef uint8_t* at = loop.scratch + BASE
     cdef uint32_t i, begin = 0
     cdef ptrdiff_t sealed
     for i in range(cuts.n):
@@ -175,9 +216,8 @@ cdef void send_direct(Loop* loop, Conn* c, SharedBuf* b, const Cuts* cuts) noexc
             return
         begin = cuts.end[i]
         at += sealed
-    t = stage_end(loop, S_SEAL, t, cuts.n)
-    _write_records(loop, c, <size_t>(at - (loop.scratch + BASE)))
-    stage_end(loop, S_WRITE, t, 1)
+    stage_end(loop, S_SEAL, t, cuts.n)
+    _write_records(loop, c, room, <size_t>(at - room))
     _count_flush(loop, b.frames)
 
 
@@ -187,9 +227,9 @@ cdef void send_raw(Loop* loop, Conn* c, const uint8_t* p, size_t n, bint framed)
         return
     if framed:
         memcpy(loop.scratch + BASE, p, n)
-        _write_records(loop, c, n)
+        _write_records(loop, c, loop.scratch + BASE, n)
     else:
-        _write(loop, c, p, n)
+        _written(loop, c, p, n, qw_send_or_errno(c.fd, p, <uint32_t>n))
 
 
 cdef bint _flush_tail(Loop* loop, Conn* c) noexcept nogil:
@@ -198,9 +238,9 @@ cdef bint _flush_tail(Loop* loop, Conn* c) noexcept nogil:
     cdef ptrdiff_t sent
     if q.tail == NULL:
         return True
-    sent = qw_send(c.fd, q.tail + q.tail_at, q.tail_len - q.tail_at)
+    sent = qw_send_or_errno(c.fd, q.tail + q.tail_at, q.tail_len - q.tail_at)
     if sent < 0:
-        if not qw_would_block():
+        if not qw_again(<int>-sent):
             c.flags |= F_LOST
             doom_quiet(loop, c, R_PEER_RESET, 0)
         return False
@@ -212,9 +252,9 @@ cdef bint _flush_tail(Loop* loop, Conn* c) noexcept nogil:
     return True
 
 
-cdef ptrdiff_t _gather(Loop* loop, Conn* c, uint32_t* frames) noexcept nogil:
-    """Queued frames -> records at scratch + BASE; their bytes, or -1 when the nonces are used up."""
-    cdef uint8_t* at = loop.scratch + BASE
+cdef ptrdiff_t _gather(Loop* loop, Conn* c, uint8_t* room, uint32_t* frames) noexcept nogil:
+    """Queued frames -> records in the room; their bytes, or -1 when the nonces are used up."""
+    cdef uint8_t* at = room
     cdef OutQueue* q = c.out
     cdef SharedBuf* b = queue_peek(q)
     cdef SharedBuf* form
@@ -240,26 +280,25 @@ cdef ptrdiff_t _gather(Loop* loop, Conn* c, uint32_t* frames) noexcept nogil:
         if sealed < 0:
             return -1
         at += sealed
-    return at - (loop.scratch + BASE)
+    return at - room
 
 
 cdef void flush_conn(Loop* loop, Conn* c) noexcept nogil:
     cdef ptrdiff_t n
     cdef uint32_t frames = 0
-    cdef uint64_t t
+    cdef uint8_t* room
     if c.out == NULL or c.flags & F_LOST:
         return
     if not _flush_tail(loop, c):
         return
     if queue_peek(c.out) != NULL:
-        n = _gather(loop, c, &frames)
+        room = _room(loop)
+        n = _gather(loop, c, room, &frames)
         if n < 0:
             c.flags |= F_LOST
             doom_quiet(loop, c, R_NONCES, CLOSE_INTERNAL)
             return
-        t = qw_cycles()
-        _write_records(loop, c, <size_t>n)
-        stage_end(loop, S_WRITE, t, 1)
+        _write_records(loop, c, room, <size_t>n)
         _count_flush(loop, frames)
     if c.out.tail == NULL:
         if queue_peek(c.out) != NULL:

@@ -15,7 +15,7 @@ from gateway_core.conn.fanout cimport fanout_wait, fanout_work
 from gateway_core.conn.handshake cimport ephemerals_fill, shake_waiting
 from gateway_core.conn.session cimport conn_open, expire, finish, reap, release_all
 from gateway_core.conn.topics cimport topics_free, topics_init
-from gateway_core.conn.transport cimport doom_quiet, flush_conn
+from gateway_core.conn.transport cimport doom_quiet, flush_conn, stage_begin, stage_finish
 from gateway_core.conn.users cimport users_free, users_init
 from gateway_core.engine.commands cimport command_drop, commands_run, drain_step, tell_step
 from gateway_core.includes.atomics cimport qw_load32
@@ -60,6 +60,7 @@ from gateway_core.net.poller cimport (
     ready_id,
     ready_what,
 )
+from gateway_core.net.sender cimport sender_free, sender_start
 from gateway_core.types cimport (
     CLOSING,
     DOOMED,
@@ -134,6 +135,7 @@ cdef void loop_free(Loop* loop) noexcept nogil:
     table_free(loop)
     mail_free(&loop.mail)
     poller_free(loop)
+    sender_free(loop)
     queue_pool_free(loop)
     buf_unref(loop.pong)
     buf_unref(loop.policy)
@@ -252,6 +254,9 @@ cdef void _flush(Loop* loop) noexcept nogil:
     cdef uint32_t i, n = 0, end = loop.dirty.len
     cdef uint64_t until = 0
     cdef Conn* c
+    if end == 0:
+        return
+    stage_begin(loop)
     for i in range(end):
         if i % LOOK == LOOK - 1:
             if until == 0:
@@ -263,9 +268,14 @@ cdef void _flush(Loop* loop) noexcept nogil:
         c.flags &= <uint16_t>~<unsigned int>F_DIRTY
         if c.state == FREE or c.state == DOOMED or c.flags & F_BLOCKED:
             continue
-        flush_conn(loop, c)
-        if c.state == CLOSING:
+        if c.state == CLOSING:  # the end follows its last bytes: not by way of the stage
+            stage_finish(loop)
+            flush_conn(loop, c)
             finish(loop, c)
+            stage_begin(loop)
+        else:
+            flush_conn(loop, c)
+    stage_finish(loop)
     # left: those whose turn did not come, and those with more to send than one flush takes
     loop.dirty.len -= n
     if loop.dirty.len:
@@ -291,6 +301,7 @@ cdef void* loop_main(void* arg) noexcept nogil:
     cdef Loop* loop = <Loop*>arg
     cdef int ready
     cdef uint64_t pause
+    sender_start(loop)
     while qw_load32(&loop.running):
         _clock(loop)
         commands_run(loop)

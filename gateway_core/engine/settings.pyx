@@ -2,6 +2,7 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy, memset
 
+from gateway_core.net.sender cimport SEND_AUTO, SEND_SEND, SEND_URING
 from gateway_core.types cimport MAX_KEYS, KeyRing, Settings, layout_mark
 
 LAYOUT = layout_mark()
@@ -43,6 +44,7 @@ cdef int settings_fill(object config, Settings* s) except -1:
     s.send_buffer = config.send_buffer
     s.receive_buffer = config.receive_buffer
     s.backlog = config.backlog
+    s.sender = {"auto": SEND_AUTO, "send": SEND_SEND, "io_uring": SEND_URING}[config.sender]
     s.compress_level = config.compress_level
     s.compress = config.compress
     s.announce_topics = config.announce_topics

@@ -62,8 +62,14 @@ static inline void qw_clear_fd(int fd) {
 static inline ssize_t qw_send(int fd, const uint8_t *p, size_t n) {
     return send(fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
+/* Bytes taken, or -errno. */
+static inline int32_t qw_send_or_errno(int fd, const uint8_t *p, uint32_t n) {
+    ssize_t sent = qw_send(fd, p, n);
+    return sent < 0 ? -errno : (int32_t)sent;
+}
 static inline ssize_t qw_recv(int fd, uint8_t *p, size_t n) { return recv(fd, p, n, MSG_DONTWAIT); }
-static inline int qw_would_block(void) { return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR; }
+static inline int qw_again(int e) { return e == EAGAIN || e == EWOULDBLOCK || e == EINTR; }
+static inline int qw_would_block(void) { return qw_again(errno); }
 static inline void qw_shutdown_write(int fd) { (void)shutdown(fd, SHUT_WR); }
 
 /* A listening socket of its own for every loop (SO_REUSEPORT); host is a literal IPv4 or IPv6 address. -errno on failure. */

@@ -41,6 +41,8 @@ cdef extern from "gateway_core/includes/sys.h" nogil:
     void qw_signal_fd(int fd) noexcept
     void qw_clear_fd(int fd) noexcept
     ssize_t qw_send(int fd, const uint8_t* p, size_t n) noexcept
+    int qw_send_or_errno(int fd, const uint8_t* p, uint32_t n) noexcept  # bytes taken or -errno
+    bint qw_again(int error) noexcept  # the socket is full, not broken
     ssize_t qw_recv(int fd, uint8_t* p, size_t n) noexcept
     bint qw_would_block() noexcept
     void qw_shutdown_write(int fd) noexcept

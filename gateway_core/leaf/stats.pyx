@@ -111,6 +111,7 @@ cdef dict stats_dict(Loop* loops, int n):
     out["k_histogram"] = k_hist
     out["max_pause_ms"] = max([loops[i].max_pause_ns / 1e6 for i in range(n)], default=0.0)
     out["loops"] = n
+    out["loops_io_uring"] = sum([loops[i].stage.ring != NULL for i in range(n)])  # the others send()
     out["per_loop_live"] = [loops[i].count[L_SESSIONS] for i in range(n)]
     return out
 

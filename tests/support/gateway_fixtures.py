@@ -10,12 +10,19 @@ import pytest
 from tests.support.gateway_harness import GatewayHarness
 
 
+@pytest.fixture(params=["send", "io_uring"])
+def sender(request: pytest.FixtureRequest) -> str:
+    """Both ways to the kernel keep the same promises. Where io_uring is forbidden, the core falls back by itself."""
+    return str(request.param)
+
+
 @pytest.fixture
-def start_gateway() -> Iterator[Callable[..., GatewayHarness]]:
+def start_gateway(sender: str) -> Iterator[Callable[..., GatewayHarness]]:
     """start_gateway(**config) -> a running harness; stopped and checked for leaks at the end."""
     started: list[GatewayHarness] = []
 
     def start(**settings: Any) -> GatewayHarness:
+        settings.setdefault("sender", sender)
         harness = GatewayHarness(**settings).start()
         started.append(harness)
         return harness

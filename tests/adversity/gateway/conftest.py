@@ -1,3 +1,3 @@
-from tests.support.gateway_fixtures import gateway, start_gateway
+from tests.support.gateway_fixtures import gateway, sender, start_gateway
 
-__all__ = ["gateway", "start_gateway"]
+__all__ = ["gateway", "sender", "start_gateway"]
