@@ -43,6 +43,7 @@ class StreamLinks:
         self._clock = clock
         self._senders: dict[int, StreamSender] = {}
         self._receivers: dict[int, tuple[int, StreamReceiver]] = {}
+        self._forgotten: set[int] = set()
         self._task: asyncio.Task[None] | None = None
         self._retired = {"gaps": 0, "losses": 0, "repaired": 0, "unrepairable": 0}
 
@@ -58,6 +59,7 @@ class StreamLinks:
 
     def sender(self, peer_id: int, peer_epoch: int) -> StreamSender:
         """The stream to one epoch of a peer; a new epoch begins a new stream at number 1."""
+        self._forgotten.discard(peer_id)
         known = self._senders.get(peer_id)
         if known is not None and known.peer[1] == peer_epoch:
             return known
@@ -71,18 +73,23 @@ class StreamLinks:
         return sender
 
     def forget(self, peer_id: int, peer_epoch: int) -> None:
-        """A peer's epoch is dead: its streams end on both sides."""
+        """A peer's epoch counts as dead: nothing is kept for it but the numbers of its streams.
+
+        It may only have stood still. When it is heard again, both ends must go on with the same numbers; what
+        was not received by then is told lost.
+        """
         sender = self._senders.get(peer_id)
         if sender is not None and sender.peer[1] <= peer_epoch:
-            self._retire_sender(self._senders.pop(peer_id))
+            sender.clear()
+            self._forgotten.add(peer_id)
         heard = self._receivers.get(peer_id)
         if heard is not None and heard[0] <= peer_epoch:
-            self._retire_receiver(self._receivers.pop(peer_id)[1])
             self._lost(peer_id)
 
     def beacon(self) -> None:
-        for sender in self._senders.values():
-            sender.beacon()
+        for peer_id, sender in self._senders.items():
+            if peer_id not in self._forgotten:
+                sender.beacon()
 
     def stats(self) -> dict[str, int]:
         """Totals since start: gaps seen, batches lost for good, batches resent, batches asked for and

@@ -98,6 +98,12 @@ class StreamSender:
                 self._forget_oldest()
         self._send(self._envelope(Kind.BEACON, self.last))
 
+    def clear(self) -> None:
+        """Keep the numbers only."""
+        self._ring.clear()
+        self._told.clear()
+        self._held_bytes = 0
+
     def on_repair(self, first: int) -> None:
         """Send again from number `first` on, at most RESEND_AT_ONCE batches; say LOST for what the ring
         has not.

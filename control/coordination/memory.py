@@ -48,6 +48,7 @@ class MemoryCoordination:
         self._own: NodeInfo | None = None
         self._nodes: dict[int, NodeInfo] = {}
         self._heard: dict[int, float] = {}
+        self._judged: float | None = None
         self._highest: dict[int, int] = {}
         self._callbacks: list[Callable[[NodeInfo, bool], None]] = []
         self._decode = msgspec.msgpack.Decoder(_Beacon).decode
@@ -88,8 +89,17 @@ class MemoryCoordination:
             await self._bus.flush()
 
     def expire(self) -> None:
-        """Forget nodes that have been silent for longer than the dead time. Called once a beacon period."""
+        """Forget nodes that have been silent for longer than the dead time. Called once a beacon period.
+
+        A process that stood still itself has heard nobody: what was said meanwhile still waits to be read, so
+        the time it lost counts against nobody.
+        """
         now = self._clock()
+        lost = now - self._judged - self._beacon_s if self._judged is not None else 0.0
+        self._judged = now
+        if lost > self._beacon_s:
+            for node_id in self._heard:
+                self._heard[node_id] += lost
         for node_id, heard in list(self._heard.items()):
             own = self._own is not None and self._own.node_id == node_id
             if not own and now - heard > self._dead_after_s:
