@@ -24,7 +24,7 @@ from im_service.storage.errors import StoreError
 log = get_logger("process")
 
 # Young-generation threshold: batches of events make garbage in bulk, and most of it dies at once.
-# The middle generation stays below 0.2 s of work; the oldest one, 7 s at a million sessions, hardly ever comes.
+# The middle generation stays below 0.2 s of work; the oldest, 7 s at a million sessions, hardly ever comes.
 GC_THRESHOLD = (50_000, 5, 1000)
 # The store's writer is a thread of this interpreter: with Python's 5 ms a busy event loop makes each of its
 # many short turns wait that long, and commits take twice the time. Both sides do bulk work per turn, so the
