@@ -73,6 +73,8 @@ def run_idle(context: Context, options: IdleOptions) -> Figure:
         )
         generator_rss = resident_bytes(fleet.pids)
         taken = before - memory("MemAvailable")
+        if not measured.counters["pongs"]:
+            context.note("no heartbeat fell into the window: hold longer than the interval")
         measured.throughput_per_s = measured.offered_per_s = measured.counters["pongs"] / options.hold_s
         return figure(
             "idle",

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from benchmarks.loadgen.fleet.process import Process
+from benchmarks.loadgen.fleet.result import as_many_here, here, measured, summed
 from benchmarks.loadgen.fleet.shape import (
     CLIENTS_PER_PROCESS,
     Counters,
@@ -31,12 +32,9 @@ from benchmarks.loadgen.fleet.shape import (
 from benchmarks.loadgen.histogram import Histogram
 
 START_TIMEOUT_S = 180.0  # a million tokens are signed meanwhile
+SETTLE_S = 0.5  # without an arrival: an overload has drained
+SETTLE_TIMEOUT_S = 60.0
 LEAD_S = 0.3  # between giving out a schedule and its first message
-
-
-def here(seen: Counters) -> int:
-    """Clients logged in now."""
-    return seen["live"] - seen["closed"] - seen["deaf_closed"]
 
 
 class Fleet:
@@ -56,6 +54,7 @@ class Fleet:
         )
         self.processes: list[Process] = []
         self.pids: list[int] = []
+        self._clean = True
         self._folder = tempfile.TemporaryDirectory(prefix="qianwan-bench-")
         self._host: subprocess.Popen[bytes] | None = None
         self._run = secrets.randbits(32)
@@ -89,7 +88,7 @@ class Fleet:
 
     def counters(self) -> Counters:
         """Sums over all processes."""
-        return self._sum(self.ask_all("status"))
+        return summed(self.ask_all("status"))
 
     def histograms(self) -> dict[str, Histogram]:
         merged: dict[str, Histogram] = {}
@@ -135,7 +134,7 @@ class Fleet:
                 process.ask("connect", to=goal, window=each)
             for process in self.processes:
                 process.answer()
-            self._wait("connecting", timeout_s, progress, partial(_as_many_here, sum(goals)))
+            self._wait("connecting", timeout_s, progress, partial(as_many_here, sum(goals)))
             settle(sum(goals))
         return self.connect(window, timeout_s, progress)
 
@@ -168,7 +167,7 @@ class Fleet:
         """Send by schedule and count. `at_window(True)` is called when the window opens, (False) when it
         closes.
         """
-        before = self.counters()
+        before = self._settled()
         start = time.monotonic_ns() + int(LEAD_S * 1e9)
         begin = start + int(load.warm_up_s * 1e9)
         end = begin + int(load.seconds * 1e9)
@@ -180,9 +179,10 @@ class Fleet:
         last = self._at(end, progress, at_window, False)
         listeners = 1 if self.shape.pair else self.shape.members
         seen = self._wait("draining", load.drain_s, progress, lambda c: self._drained(c, before, listeners))
+        self._clean = self._drained(seen, before, listeners)
         if self.shape.deaf:
             self.ask_all("listen", listening=True)
-        return self._measured(load, before, seen, first, last, listeners)
+        return measured(load, before, seen, (first, last), listeners, self.histograms())
 
     def _schedule(self, load: Load, topic: str, start: int, end: int) -> None:
         for process, share in zip(self.processes, self.shares, strict=True):
@@ -212,46 +212,17 @@ class Fleet:
         answered = self.shape.wire != "qw1" or self.shape.core or acked >= sent
         return now["sending"] == 0 and now["tracked"] - before["tracked"] >= sent * listeners and answered
 
-    def _measured(
-        self,
-        load: Load,
-        before: Counters,
-        seen: Counters,
-        first: list[dict[str, Any]],
-        last: list[dict[str, Any]],
-        listeners: int,
-    ) -> Measured:
-        hist = self.histograms()
-        gone = {name: seen[name] - before[name] for name in seen}
-        span = [(b["at"] - a["at"]) / 1e9 for a, b in zip(first, last, strict=True)]
-        cpu = [
-            (b["counters"]["cpu_ns"] - a["counters"]["cpu_ns"]) / 1e9 / s * load.seconds
-            for a, b, s in zip(first, last, span, strict=True)
-        ]
-        records = gone["window_records"]
-        return Measured(
-            seconds=load.seconds,
-            offered_per_s=load.rate * listeners,
-            throughput_per_s=gone["in_window"] / load.seconds,
-            k_mean=gone["in_window"] / records if records else 0.0,
-            sent=gone["sent"],
-            acked_per_s=gone["acked_in_window"] / load.seconds,
-            lost=gone["sent"] * listeners - gone["tracked"],
-            reordered=gone["reordered"],
-            duplicated=gone["duplicated"],
-            foreign=gone["foreign"],
-            refused=gone["refused"],
-            refusal_code=seen["refusal_code"],
-            closed=gone["closed"],
-            delivery=hist["delivery"],
-            ack=hist["ack"],
-            lag=hist["lag"],
-            turn=hist["turn"],
-            cpu_s=cpu,
-            counters=gone,
-        )
-
     # waiting
+
+    def _settled(self) -> Counters:
+        """Counters once nothing of an earlier load arrives any more: none of it counts for the next."""
+        deadline = time.monotonic() + SETTLE_TIMEOUT_S
+        seen = self.counters()
+        while not self._clean and time.monotonic() < deadline:
+            time.sleep(SETTLE_S)
+            before, seen = seen, self.counters()
+            self._clean = seen["arrived"] == before["arrived"]
+        return seen
 
     def _at(
         self, when_ns: int, progress: Progress | None, at_window: Callable[[bool], None] | None, opening: bool
@@ -277,18 +248,6 @@ class Fleet:
             if progress is not None:
                 progress(what, seen)
             time.sleep(0.1)
-
-    @staticmethod
-    def _sum(answers: list[dict[str, Any]]) -> Counters:
-        total: Counters = {"busy": 0, "sending": 0}
-        for answer in answers:
-            total["busy"] += answer["busy"]
-            total["sending"] += answer["sending"]
-            for name, value in answer["counters"].items():
-                total[name] = (
-                    max(total.get(name, 0), value) if name.endswith("_code") else total.get(name, 0) + value
-                )
-        return total
 
     # processes
 
@@ -360,7 +319,3 @@ class Fleet:
                 self._host.kill()
                 self._host.wait()
         self._folder.cleanup()
-
-
-def _as_many_here(count: int, seen: Counters) -> bool:
-    return here(seen) >= count
