@@ -48,7 +48,7 @@ class GatewayConfig:
     queue_hard_bytes: int = 1 << 20  # beyond: SLOW_CONSUMER
     send_buffer: int = 0  # SO_SNDBUF, 0 = the kernel's choice
     receive_buffer: int = 0  # SO_RCVBUF
-    sender: str = "auto"  # send: a call each; io_uring: 64 a call, send where the kernel refuses; auto: the better
+    sender: str = "auto"  # io_uring: 64 sends a call, send() where forbidden; auto: the better
     compress: bool = True  # compressed twins for clients that accept them
     compress_level: int = 3
 

@@ -1,9 +1,9 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
 from gateway_core.includes.cpu cimport qw_hash
+from gateway_core.includes.sys cimport qw_map, qw_unmap
 from gateway_core.leaf.events cimport event_push
 from gateway_core.types cimport (
     EV_TOPIC,
@@ -20,7 +20,7 @@ from gateway_core.types cimport (
 LAYOUT = layout_mark()
 
 cdef enum:
-    START = 64  # cells of an empty table
+    START = 1024  # cells of an empty table: a page, as tables are mapped, so that an outgrown one leaves no hole
     MOVE = 32  # old cells carried over with every change of a growing index
 
 cdef uint32_t EMPTY = 0
@@ -29,14 +29,14 @@ cdef uint32_t GONE = 0xFFFFFFFF
 
 cdef int users_init(Loop* loop) noexcept nogil:
     memset(&loop.users, 0, sizeof(UserIndex))
-    loop.users.at = <uint32_t*>calloc(START, sizeof(uint32_t))
+    loop.users.at = <uint32_t*>qw_map(START * sizeof(uint32_t))
     loop.users.cap = START
     return 0 if loop.users.at != NULL else -1
 
 
 cdef void users_free(Loop* loop) noexcept nogil:
-    free(loop.users.at)
-    free(loop.users.old)
+    qw_unmap(loop.users.at, loop.users.cap * sizeof(uint32_t))
+    qw_unmap(loop.users.old, loop.users.old_cap * sizeof(uint32_t))
     memset(&loop.users, 0, sizeof(UserIndex))
 
 
@@ -101,7 +101,7 @@ cdef void _user_carry(Loop* loop, uint32_t cells) noexcept nogil:
         u.moved += 1
         cells -= 1
         if u.moved == u.old_cap:
-            free(u.old)
+            qw_unmap(u.old, u.old_cap * sizeof(uint32_t))
             u.old = NULL
 
 
@@ -113,7 +113,7 @@ cdef int _user_grow(Loop* loop) noexcept nogil:
         return 0
     _user_carry(loop, NONE32)
     cap = u.cap * 2 if u.live > u.cap // 2 - u.cap // 8 else u.cap
-    fresh = <uint32_t*>calloc(cap, sizeof(uint32_t))
+    fresh = <uint32_t*>qw_map(cap * sizeof(uint32_t))
     if fresh == NULL:
         return -1
     u.old = u.at

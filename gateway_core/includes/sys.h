@@ -42,6 +42,11 @@ static inline void *qw_map(size_t n) {
     void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return p == MAP_FAILED ? NULL : p;
 }
+/* Resident at once: a fixed cost of the process and not one of its first connections. */
+static inline void *qw_map_now(size_t n) {
+    void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
 static inline void qw_map_huge(void *p, size_t n) { (void)madvise(p, n, MADV_HUGEPAGE); }
 static inline void qw_unmap(void *p, size_t n) {
     if (p) munmap(p, n);

@@ -35,6 +35,7 @@ cdef extern from "gateway_core/includes/sys.h" nogil:
     uint64_t qw_clock_ns(int coarse) noexcept
     uint64_t qw_wall_ms() noexcept
     void* qw_map(size_t n) noexcept  # NULL on failure
+    void* qw_map_now(size_t n) noexcept  # resident; NULL on failure
     void qw_map_huge(void* p, size_t n) noexcept
     void qw_unmap(void* p, size_t n) noexcept
     int qw_eventfd() noexcept

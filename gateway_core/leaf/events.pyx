@@ -1,9 +1,9 @@
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memset
 
 from gateway_core.includes.atomics cimport qw_load64, qw_store64, qw_swap32
-from gateway_core.includes.sys cimport qw_signal_fd
+from gateway_core.includes.sys cimport qw_map_now, qw_signal_fd, qw_unmap
 from gateway_core.leaf.stats cimport N_EVENTS, N_EVENTS_OVER, stat_add
 from gateway_core.types cimport EventCell, EventRing, Loop, layout_mark
 
@@ -12,7 +12,7 @@ LAYOUT = layout_mark()
 
 cdef int events_init(EventRing* r, uint32_t cells) noexcept nogil:
     memset(r, 0, sizeof(EventRing))
-    r.cells = <EventCell*>calloc(cells, sizeof(EventCell))
+    r.cells = <EventCell*>qw_map_now(cells * sizeof(EventCell))
     r.mask = cells - 1
     return 0 if r.cells != NULL else -1
 
@@ -26,7 +26,7 @@ cdef void events_free(EventRing* r) noexcept nogil:
     for i in range(r.over_at, r.over_len):
         free(r.over[i].blob)
     free(r.over)
-    free(r.cells)
+    qw_unmap(r.cells, (r.mask + 1) * sizeof(EventCell))
     memset(r, 0, sizeof(EventRing))
 
 

@@ -12,7 +12,7 @@ from tests.support.gateway_harness import GatewayHarness
 
 @pytest.fixture(params=["send", "io_uring"])
 def sender(request: pytest.FixtureRequest) -> str:
-    """Both ways to the kernel keep the same promises. Where io_uring is forbidden, the core falls back by itself."""
+    """Both ways to the kernel keep the same promises; where io_uring is forbidden, the core uses send()."""
     return str(request.param)
 
 
