@@ -15,7 +15,9 @@ from im_service.storage.records import AppendResult, AppendStatus, NewMessage
 
 _CACHED_NAMES = 500_000  # some 100 bytes each; the caches start anew above
 
-_SIZES = (128, 16, 1)  # rows per statement
+_SIZES = tuple(1 << power for power in range(9, -1, -1))
+"""Rows per statement: any number of rows is few statements. The longest stays below the 16 KiB of SQL that
+apsw's statement cache takes."""
 _COLUMNS = (
     "conv", "seq", "sender", "client_id", "digest", "server_id", "time_ms", "type", "bits", "flags",
     "expires_ms", "target", "payload",
