@@ -29,16 +29,18 @@ def token(
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
-    """Sign a token with the key files of the data folder and print it: the way in for tests and operators."""
+    """Sign a token with the key files of the data folder and print it, with the root key on standard error."""
     store = _keystore(config, data_dir)
     auth = settings_or_exit(config, {"server.data_dir": data_dir}).auth
     ttl_s = ttl if ttl is not None else auth.token_ttl_s
     if not 1 <= ttl_s <= auth.token_max_ttl_s:
         raise fail(f"--ttl must be between 1 and {auth.token_max_ttl_s}")
     try:
-        typer.echo(store.signer().sign(user, int(time.time()), ttl_s, device))
+        signed = store.signer().sign(user, int(time.time()), ttl_s, device)
     except ValueError as error:
         raise fail(str(error)) from None
+    typer.echo(f"root key: {store.root}", err=True)
+    typer.echo(signed)
 
 
 @keys_app.command("list")
