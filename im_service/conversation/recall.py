@@ -21,6 +21,7 @@ from im_service.errors import Code, ImError
 from im_service.limits import Settings
 from im_service.models import EMPTY_MAP, encode, pack_payload, unpack_payload
 from im_service.notices import Announcer, rows
+from im_service.options import CONTROL
 from im_service.ports import Clock, Draft, PushPort
 from im_service.sending.admission import PASSED
 from im_service.sending.bodies import check_body
@@ -29,6 +30,7 @@ from im_service.storage.base import Store
 from im_service.storage.records import FILTERED, RECALLED, StoredMessage
 
 TEXT = int(MessageType.TEXT)
+NOTIFICATION = int(MessageType.NOTIFICATION)
 Seqs = Annotated[list[Seq], Meta(min_length=1, max_length=100)]
 
 
@@ -96,7 +98,7 @@ class Revisions:
             found = await self._store.find(conversation, [seq])
         else:
             found = await self._store.find_server_ids(conversation, [server_id])
-        if not found or found[0].flags & FILTERED:
+        if not found or found[0].flags & FILTERED or found[0].bits & CONTROL:
             raise ImError(Code.NOT_FOUND, "no such message")
         message = found[0]
         if message.sender != caller.user and not await self._access.sees(caller, conversation, [message.seq]):
@@ -135,6 +137,8 @@ class Revisions:
             if age > longest and not args.ignore_window:
                 raise ImError(Code.RECALL_WINDOW)
             return
+        if message.type == NOTIFICATION:
+            raise ImError(Code.FORBIDDEN, "what the service says of the group stays")
         if args.ignore_window:
             raise ImError(Code.FORBIDDEN, "only the server may ignore the window")
         if message.sender == caller.user:

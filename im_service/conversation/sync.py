@@ -197,7 +197,10 @@ class Sync:
             if mark.conversation.startswith("s/"):
                 peer = ids.peer_of(mark.conversation, caller.user)
                 self._downlink.publish(f"u/{peer}", EVENT, notice_event("receipt", data))
-        return {"seq": moved[0].seq if moved else args.seq}
+        if moved:
+            return {"seq": moved[0].seq}
+        rows = await self._store.inbox(caller.user, caller.device, [args.conversation])
+        return {"seq": rows[0].read_seq if rows else 0}
 
     @method("unread", result="{total, conversations: {conversation: count}}")
     async def unread(self, caller: Caller, args: UnreadArgs) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from im_service.errors import ImError
 from im_service.limits import Settings
 from im_service.ports import Session
 from im_service.service import ImService
@@ -145,6 +146,14 @@ class World:
     async def settle(self) -> None:
         """Wait until logins, logouts and calls under way are done."""
         await self.im.settle()
+
+    async def attempt(self, method: str, args: dict[str, Any], user: str = "") -> int:
+        """A call of the application's server that may be refused. -> code"""
+        try:
+            await self.im.invoke(method, args, user)
+        except ImError as error:
+            return int(error.code)
+        return 0
 
     async def unread(self, user: str) -> dict[str, int]:
         return await self.store.unread(user, None, self.clock.ms)

@@ -15,6 +15,7 @@ from im_service.limits import DAY_MS, Rate, Retention, Settings
 from tests.support.im_world import Person, World, open_world, until
 
 FREE = Rate(0)
+ENGINES = ("sqlite",)
 UNLIMITED = Settings(account_rate=FREE, device_rate=FREE, conversation_rate=FREE, call_rate=FREE)
 
 

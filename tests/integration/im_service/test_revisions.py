@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from im_service.limits import DAY_MS
+from im_service.ports import Action, Draft, Verdict
+from tests.support.im_ports import ScriptedHook
 from tests.support.im_world import open_world
 
 CHAT = "s/alice:bob"
@@ -175,3 +179,50 @@ async def test_group_receipts_count_those_who_were_there(tmp_path: Path) -> None
         assert [n["read"] for n in olga.connection.notices("receipts")] == [1]
         code, _ = await olga.send("u/bob", options={"receipt": True})
         assert code == 414
+
+
+async def test_notices_are_not_taken_back_by_those_they_speak_of(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        olga, bob = await world.login("olga"), await world.login("bob")
+        await olga.ok("group.create", group="team", join="free")
+        await bob.ok("group.join", group="team")
+        for person in (olga, bob):
+            assert (await person.call("recall", conversation="g/team", seq=2))[0] == 403
+        _, seq = await bob.said("g/team", "oops")
+        await bob.ok("recall", conversation="g/team", seq=seq)
+        for method, args in [("recall", {}), ("react", {"kind": "+1"}), ("edit", {"body": {"text": "x"}})]:
+            assert (await bob.call(method, conversation="g/team", seq=seq + 1, **args))[0] == 404
+
+
+async def test_an_edit_passes_the_checks_and_hooks_of_a_send(tmp_path: Path) -> None:
+    def decide(draft: Draft) -> Verdict:
+        text = msgspec.msgpack.decode(draft.body)["text"]
+        if text == "rude":
+            return Verdict(Action.REPLACE, msgspec.msgpack.encode({"text": "***"}))
+        if text == "forbidden":
+            return Verdict(Action.REJECT, text="no")
+        return Verdict(Action.SWALLOW) if text == "spam" else Verdict()
+
+    def called_back(draft: Draft) -> Verdict:
+        return Verdict(Action.REJECT, text="callback") if b"late" in draft.body else Verdict()
+
+    hooks = {"moderation": ScriptedHook(decide), "callback": ScriptedHook(called_back)}
+    async with open_world(tmp_path, **hooks) as world:
+        alice, bob = await world.login("alice"), await world.login("bob")
+        _, seq = await alice.said("u/bob", "nice", options={"antispam": {"policy": "mild"}})
+        where = {"conversation": CHAT, "seq": seq}
+        assert (await alice.ok("edit", **where, body={"text": "rude"}))["version"] == 1
+        assert hooks["moderation"].drafts[-1].antispam == {"policy": "mild"}
+        for text, answer in [("forbidden", "no"), ("too late", "callback")]:
+            code, refused = await alice.call("edit", **where, body={"text": text})
+            assert (code, refused[0]) == (403, answer)
+        assert (await alice.ok("edit", **where, body={"text": "spam"}))["version"] == 2
+        assert [n["body"]["text"] for n in bob.connection.notices("edited")] == ["***"]
+        shown = (await bob.ok("get", conversation=CHAT, seqs=[seq]))["messages"]
+        assert shown[0][7] == {"text": "***"}
+        await world.im.invoke("account.mute", {"user": "alice", "single_s": -1})
+        assert (await alice.call("edit", **where, body={"text": "muted"}))[0] == 423
+        await world.im.invoke("account.mute", {"user": "alice", "single_s": 0})
+        await bob.ok("relation.black", user="alice")
+        assert (await alice.call("edit", **where, body={"text": "unwanted"}))[0] == 7101
+        assert await world.im.invoke("edit", {**where, "body": msgspec.Raw(b"\x81\xa4text\xa4spam")})

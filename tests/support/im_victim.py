@@ -1,0 +1,203 @@
+"""A whole IM service under random operations of everything it can do, saying what was answered, to be killed.
+
+python -m tests.support.im_victim FOLDER SEED
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from im_service.limits import Rate, Settings
+from tests.support.im_world import Person, World, open_world
+
+USERS = tuple(f"u{n}" for n in range(5))
+GROUPS = ("free", "asks")
+ROOM = "hall"
+FREE = Rate(0)
+SETTINGS = Settings(
+    account_rate=FREE, device_rate=FREE, conversation_rate=FREE, call_rate=FREE, group_members=5000,
+    groups_per_user=5000, friends_max=100_000, room_queue=100_000,
+)  # fmt: skip
+
+
+def say(*words: object) -> None:
+    """One line per acknowledged operation, out before the next thing happens."""
+    print(*words, flush=True)
+
+
+class Hand:
+    """One user's phone doing one random thing after the other."""
+
+    def __init__(self, world: World, me: Person, seed: int) -> None:
+        self.world, self.me, self.rng = world, me, random.Random(seed)
+        self.number = seed * 1_000_000
+        self.moves: list[Callable[[str], Awaitable[None]]] = [
+            self.send, self.send, self.send, self.create, self.come_or_go, self.decide, self.rule,
+            self.recall, self.edit, self.react, self.relate, self.befriend, self.room, self.queue, self.device, self.read,
+            self.report, self.account,
+        ]  # fmt: skip
+
+    async def live(self) -> None:
+        while True:
+            self.number += 1
+            self.world.clock.ms = time.time_ns() // 1_000_000
+            await self.rng.choice(self.moves)(f"{self.number}")
+
+    async def done(self, method: str, *words: object, **args: Any) -> Any:
+        """Call; if it succeeds say `words`. -> the result, None when it was refused."""
+        code, result = await self.me.call(method, **args)
+        if code:
+            assert code not in (400, 500, 503), (method, args, code, result)
+            return None
+        if words:
+            say(*words)
+        return result
+
+    async def server(self, method: str, *words: object, **args: Any) -> Any:
+        result = await self.world.im.invoke(method, args)
+        say(*words)
+        return result
+
+    def somebody(self) -> str:
+        return self.rng.choice([user for user in USERS if user != self.me.user])
+
+    def talk(self) -> str:
+        a, b = sorted((self.me.user, self.somebody()))
+        return self.rng.choice([f"s/{a}:{b}", "g/free"])
+
+    async def seq(self, talk: str) -> int:
+        last = (await self.world.store.last_seqs([talk])).get(talk, 0)
+        return self.rng.randrange(max(1, last - 30), last + 2)
+
+    async def send(self, number: str) -> None:
+        talk = self.talk()
+        target = talk if talk[0] == "g" else "u/" + talk[2:].replace(self.me.user, "").strip(":")
+        options = {"receipt": True} if talk[0] == "g" else None
+        code, answer = await self.me.send(target, number, options=options, client_id=number)
+        if not code:
+            say("sent", talk, number, answer[1])
+
+    async def create(self, number: str) -> None:
+        args = {"group": "n" + number, "members": [self.somebody()]}
+        await self.done("group.create", "created", "n" + number, self.me.user, args["members"][0], **args)
+
+    async def come_or_go(self, number: str) -> None:
+        name = self.rng.choice(GROUPS)
+        if not await self.done("group.leave", "left", name, self.me.user, group=name):
+            await self.done("group.join", group=name)
+
+    async def decide(self, number: str) -> None:
+        page = await self.world.im.invoke("group.requests", {"group": "asks"})
+        for request in page["requests"][:1]:
+            accept = self.rng.random() < 0.7
+            args = {"group": "asks", "id": request["id"], "accept": accept}
+            code = await self.world.attempt("group.decide", args)
+            if not code:
+                say("decided", request["id"], request["user"], int(accept))
+
+    async def rule(self, number: str) -> None:
+        name, user = self.rng.choice(GROUPS), self.rng.choice(USERS)
+        ways: list[tuple[str, dict[str, Any]]] = [
+            ("group.mute", {"user": user, "seconds": self.rng.choice([-1, 0])}),
+            ("group.mute_all", {"on": self.rng.random() < 0.2}),
+            ("group.transfer", {"user": user}),
+            ("group.role", {"users": [user], "role": self.rng.choice(["manager", "member"])}),
+            ("group.kick", {"users": [user]}),
+            ("group.nick", {"user": user, "nick": number}),
+            ("group.update", {"name": number}),
+        ]
+        method, args = self.rng.choice(ways)
+        if not await self.world.attempt(method, {"group": name, **args}):
+            say("ruled", name, method)
+
+    async def recall(self, number: str) -> None:
+        talk = self.talk()
+        seq = await self.seq(talk)
+        found = await self.done("recall", conversation=talk, seq=seq)
+        if found:
+            say("recalled", talk, seq)
+
+    async def edit(self, number: str) -> None:
+        talk = self.talk()
+        seq = await self.seq(talk)
+        await self.done("edit", "edited", talk, seq, conversation=talk, seq=seq, body={"text": number})
+
+    async def react(self, number: str) -> None:
+        talk = self.talk()
+        seq, me = await self.seq(talk), self.me.user
+        await self.done("react", "reacted", talk, seq, me, number, conversation=talk, seq=seq, kind=number)
+
+    async def relate(self, number: str) -> None:
+        other = "x" + number
+        method = self.rng.choice(["relation.black", "relation.mute"])
+        await self.done(method, method, self.me.user, other, user=other)
+
+    async def befriend(self, number: str) -> None:
+        me, other = self.me.user, "f" + number
+        if self.rng.random() < 0.5:
+            await self.done("friend.add", "friends", me, other, user=other)
+            return
+        asked = await self.world.im.invoke("friend.request", {"user": me}, other)
+        accept = self.rng.random() < 0.7
+        words = ("friends", me, other) if accept else ("refused", me, other)
+        await self.done("friend.decide", *words, id=asked["id"], accept=accept)
+
+    async def room(self, number: str) -> None:
+        user = "r" + number
+        ways: list[tuple[str, dict[str, Any]]] = [
+            ("room.mute", {"user": user}), ("room.black", {"user": user}),
+            ("room.role", {"user": user, "role": "manager"}),
+        ]  # fmt: skip
+        method, args = self.rng.choice(ways)
+        await self.server(method, "room", method, user, room=ROOM, **args)
+
+    async def queue(self, number: str) -> None:
+        key = "k" + number
+        await self.server("room.queue.put", "put", key, room=ROOM, key=key, value=number)
+        if self.rng.random() < 0.5:
+            say("taking", key)
+            await self.server("room.queue.poll", "taken", key, room=ROOM, key=key)
+
+    async def device(self, number: str) -> None:
+        other = await self.world.login(self.me.user, "d" + number, 4)
+        await other.ok("time")
+        say("device", self.me.user, "d" + number)
+        await other.logout()
+
+    async def read(self, number: str) -> None:
+        talk = self.talk()
+        found = await self.done("read", conversation=talk, seq=await self.seq(talk))
+        if found:
+            say("read", self.me.user, talk, found["seq"])
+
+    async def report(self, number: str) -> None:
+        seqs = [max(1, await self.seq("g/free"))]
+        await self.done("receipt.report", "reported", self.me.user, *seqs, conversation="g/free", seqs=seqs)
+
+    async def account(self, number: str) -> None:
+        user = "a" + number
+        await self.server("account.mute", "account", user, user=user, single_s=-1, room_s=-1)
+
+
+async def main(folder: Path, seed: int) -> None:
+    async with open_world(folder, SETTINGS) as world:
+        world.clock.ms = time.time_ns() // 1_000_000
+        for name, join in zip(GROUPS, ("free", "approval"), strict=True):
+            made = {"group": name, "owner": "boss", "members": list(USERS), "join": join}
+            await world.attempt("group.create", made)
+        await world.attempt("room.create", {"room": ROOM, "owner": "boss"})
+        hands = [Hand(world, await world.login(user), seed * len(USERS) + n) for n, user in enumerate(USERS)]
+        say("ready")
+        async with asyncio.TaskGroup() as tasks:
+            for hand in hands:
+                tasks.create_task(hand.live())
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
