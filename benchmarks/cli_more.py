@@ -151,6 +151,35 @@ def quick(
             write_json(json_dir / f"{name}.json", item)
 
 
+def catchup(
+    conversations: Annotated[int, typer.Option(help="Conversations", min=1)] = 500,
+    each: Annotated[int, typer.Option(help="Messages a conversation that came meanwhile", min=1)] = 200,
+    known: Annotated[int, typer.Option(help="Messages a conversation that the device has", min=0)] = 50,
+    size: Annotated[int, typer.Option(help="Characters of text", min=1)] = 60,
+    bound: Annotated[float, typer.Option(help="Seconds it may take")] = 3.0,
+) -> None:
+    """A device that was away: one SDK client with an old cursor, until it has everything it lacks."""
+    from benchmarks.cli import words
+    from benchmarks.scenarios.catchup import CatchupOptions, run_catchup
+
+    context = Context(words())
+    try:
+        found = run_catchup(context, CatchupOptions(conversations, each, known, size, bound))
+    except (ServerError, TimeoutError) as error:
+        raise _failed(context, error) from None
+    finally:
+        context.done()
+    console.print(
+        f"{found.messages:,} messages in {found.conversations} conversations within {found.seconds:.2f} s "
+        f"(bound {bound:g} s)\n{conversations * known:,} known ones not read again; {found.doubled} came twice\n"
+        f"{found.calls} frames from the client, {found.bytes / 1e6:.1f} MB to it; "
+        f"CPU: server {found.server.cpu_s:.2f} s, client {found.client_cpu_s:.2f} s",
+        highlight=False,
+    )
+    if found.seconds > bound or found.doubled or found.messages != conversations * each:
+        raise typer.Exit(1)
+
+
 def report(
     files: Annotated[list[Path], typer.Argument(help="JSON files, or folders of them")],
     out: Annotated[Path, typer.Option("--out", help="The page to write")] = Path("bench-report.html"),
@@ -201,5 +230,5 @@ def _failed(context: Context, error: Exception) -> typer.Exit:
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (sweep, compare, quick, record, report):
+    for command in (sweep, compare, quick, catchup, record, report):
         app.command()(command)
