@@ -29,7 +29,7 @@ def token(
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
-    """Sign a token with the key files of the data folder and print it; the root key goes to standard error."""
+    """Sign a token with the key files of the data folder and print it; the root key is on standard error."""
     store = _keystore(config, data_dir)
     auth = settings_or_exit(config, {"server.data_dir": data_dir}).auth
     ttl_s = ttl if ttl is not None else auth.token_ttl_s
