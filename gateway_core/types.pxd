@@ -1,7 +1,8 @@
 """The structs more than one room touches. Read this page before any other of the core.
 
-Ownership: a Loop and everything it points to belongs to its thread. Only four things cross threads: commands
-(leaf.mailbox), events (leaf.events), SharedBuf (atomic refs) and the per-address limit table (leaf.ip_limits).
+Ownership: a Loop and everything it points to belongs to its thread. Only five things cross threads: commands
+(leaf.mailbox), events (leaf.events), SharedBuf (atomic refs), the per-address limit table (leaf.ip_limits) and the
+counters of users (conn.homes).
 A connection is named by `conn id` = loop << 56 | generation << 32 | slot; a Conn* is valid until the tick ends.
 
     slot -> conns[slot]      128 bytes, two cache lines: what sending touches, what receiving touches
@@ -28,6 +29,7 @@ cdef enum:
     STAGE_FLUSH = 69632  # most bytes of one flush: FLUSH_BYTES, its records' lengths and tags, a WebSocket header
     MAX_BUDGETS = 16
     MAX_KEYS = 8
+    HOMES = 16384  # counters of a loop, by hash of the user: 64 KiB
     PAGE_SLOTS = 2048  # members per bitmap page of a large topic
     PAGE_WORDS = 32
     NONE32 = 0xFFFFFFFF
@@ -438,6 +440,7 @@ cdef struct Loop:
     KeyRing keys
     # names
     UserIndex users
+    uint32_t* homes  # conn.homes
     TopicTable topics
     Budget budgets[16]
     uint32_t n_budgets

@@ -46,7 +46,9 @@ class LocalDownlink:
         self._do(self._core.reply, session.conn, type, request, code, payload)
 
     def reply_many(self, node: int, replies: Sequence[Reply]) -> None:
-        self._do_many(self._core.reply, replies)
+        given = 0 if self._waiting else self._core.reply_many(replies)
+        for arguments in replies[given:]:
+            self._wait(self._core.reply, arguments)
 
     def publish(
         self, topic: str, type: int, body: bytes, priority: int = 0, exclude: Session | None = None
@@ -55,7 +57,9 @@ class LocalDownlink:
         self._do(self._core.publish, topic, type, body, priority, conn)
 
     def publish_many(self, node: int, items: Sequence[Publication]) -> None:
-        self._do_many(self._core.publish, items)
+        given = 0 if self._waiting else self._core.publish_many(items)
+        for arguments in items[given:]:
+            self._wait(self._core.publish, arguments)
 
     def join(self, session: Session, topic: str) -> None:
         self._do(self._core.join, session.conn, topic)
@@ -76,21 +80,6 @@ class LocalDownlink:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    def _do_many(self, command: Callable[..., None], items: Sequence[tuple[Any, ...]]) -> None:
-        # One command at a time, not the core's batches: after a full mailbox it must be known what was given.
-        if self._waiting:
-            for arguments in items:
-                self._wait(command, arguments)
-            return
-        given = 0
-        try:
-            for arguments in items:
-                command(*arguments)
-                given += 1
-        except self._full:
-            for arguments in items[given:]:
-                self._wait(command, arguments)
 
     def _do(self, command: Callable[..., None], *arguments: Any) -> None:
         if self._waiting:

@@ -15,6 +15,7 @@ from frame.record cimport put_u16
 from frame.varint cimport uv_put
 from gateway_core.conn.topics cimport topics_leave_all
 from gateway_core.conn.transport cimport doom, doom_quiet, enqueue, flush_conn, send_raw
+from gateway_core.conn.homes cimport home_leave
 from gateway_core.conn.users cimport user_add, user_remove
 from gateway_core.includes.sys cimport close, qw_set_buffers, qw_shutdown_write
 from gateway_core.leaf.conn_table cimport conn_new, conn_release, set_state
@@ -165,6 +166,7 @@ cdef void login(Loop* loop, Conn* c, Session* s, SharedBuf* auth_ok, unsigned lo
     if c == NULL or c.state != ASKED:
         stat_add(loop, N_STALE_COMMANDS, 1)
         _emit_closed(loop, id, s, 0)
+        home_leave(loop, s)
         free(s)
         buf_unref(auth_ok)
         return
@@ -175,6 +177,7 @@ cdef void login(Loop* loop, Conn* c, Session* s, SharedBuf* auth_ok, unsigned lo
     s.policy_rev = <uint16_t>loop.policy_rev
     if user_add(loop, c) < 0:
         c.held = pre
+        home_leave(loop, s)
         free(s)
         buf_unref(auth_ok)
         close_with(loop, c, R_MEMORY, CLOSE_OVERLOADED, NULL, 0)
@@ -196,6 +199,7 @@ cdef void _session_end(Loop* loop, Conn* c, int code) noexcept nogil:
     cdef Session* s = session_of(c)
     topics_leave_all(loop, c)
     user_remove(loop, c)
+    home_leave(loop, s)
     _emit_closed(loop, conn_id(loop, c), s, code)
     count_code(loop, code)
     free(s)

@@ -2,15 +2,12 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport free
-from libc.string cimport memset
 
 from gateway_core.includes.atomics cimport qw_add32, qw_sub32, qw_swap32
 from gateway_core.includes.sys cimport qw_clear_fd, qw_clock_ns, qw_nap, qw_signal_fd
 from gateway_core.leaf.events cimport event_pop, events_settle, events_waiting
-from gateway_core.leaf.mailbox cimport mail_push
-from gateway_core.leaf.shared_buf cimport buf_ref, buf_unref
+from gateway_core.leaf.mailbox cimport mail_push, mail_put, mail_wake
 from gateway_core.types cimport (
-    CMD_PUBLISH,
     EV_AUTH,
     EV_CALL,
     EV_CLOSED,
@@ -18,7 +15,6 @@ from gateway_core.types cimport (
     Cmd,
     Engine,
     EventCell,
-    SharedBuf,
     layout_mark,
 )
 
@@ -85,26 +81,27 @@ cdef int _push_slow(Engine* engine, int loop, const Cmd* cmd, int wait_ms) noexc
     return 1
 
 
-cdef int give(Engine* engine, int loop, const Cmd* cmd, int wait_ms):
-    cdef int taken = mail_push(&engine.loops[loop].mail, cmd)
-    if not taken:
-        qw_add32(&engine.givers, 1)
-        with nogil:
-            taken = _push_slow(engine, loop, cmd, wait_ms)
-            qw_sub32(&engine.givers, 1)
+cdef int _give_slowly(Engine* engine, int loop, const Cmd* cmd, int wait_ms):
+    cdef int taken
+    qw_add32(&engine.givers, 1)
+    with nogil:
+        taken = _push_slow(engine, loop, cmd, wait_ms)
+        qw_sub32(&engine.givers, 1)
     return taken
 
 
-cdef int give_all(Engine* engine, SharedBuf* b, int wait_ms):
-    cdef Cmd cmd
+cdef int give(Engine* engine, int loop, const Cmd* cmd, int wait_ms):
+    return 1 if mail_push(&engine.loops[loop].mail, cmd) else _give_slowly(engine, loop, cmd, wait_ms)
+
+
+cdef int give_quiet(Engine* engine, int loop, const Cmd* cmd, int wait_ms):
+    if mail_put(&engine.loops[loop].mail, cmd):
+        return 1
+    mail_wake(&engine.loops[loop].mail)  # full of what nobody told it of
+    return _give_slowly(engine, loop, cmd, wait_ms)
+
+
+cdef void wake_all(Engine* engine) noexcept nogil:
     cdef uint32_t i
-    cdef int all_taken = 1
-    memset(&cmd, 0, sizeof(cmd))
-    cmd.kind = CMD_PUBLISH
     for i in range(engine.n_loops):
-        cmd.ptr = buf_ref(b)
-        if not give(engine, <int>i, &cmd, wait_ms):
-            buf_unref(b)
-            all_taken = 0
-    buf_unref(b)
-    return all_taken
+        mail_wake(&engine.loops[i].mail)

@@ -23,6 +23,8 @@ from gateway_core.engine.orders cimport (
     give_login,
     give_names,
     give_publish,
+    give_publishes,
+    give_replies,
     give_reply,
 )
 from gateway_core.engine.settings cimport key_ring_fill, settings_fill
@@ -273,20 +275,16 @@ cdef class Gateway:
         give_reply(self._running(), conn, type, request, code, payload, self.wait_ms)
 
     def reply_many(self, replies):
-        """[(conn, type, request, code, payload)] in one call; those before one that fails are given."""
-        cdef Engine* e = self._running()
-        for conn, type, request, code, payload in replies:
-            give_reply(e, conn, type, request, code, payload, self.wait_ms)
+        """[(conn, type, request, code, payload)] in one call. -> how many were given: fewer when a mailbox stayed full."""
+        return give_replies(self._running(), replies, self.wait_ms)
 
     def publish(self, str topic, int type, bytes body, int priority=0, exclude=0):
         """One frame to all members of a topic on all loops. Frames other than EVENT are never dropped."""
         give_publish(self._running(), topic, type, body, priority, exclude or 0, self.wait_ms)
 
     def publish_many(self, messages):
-        """[(topic, type, body, priority, exclude)] in one call, in this order; those before one that fails are given."""
-        cdef Engine* e = self._running()
-        for topic, type, body, priority, exclude in messages:
-            give_publish(e, topic, type, body, priority, exclude or 0, self.wait_ms)
+        """[(topic, type, body, priority, exclude)] in one call, in this order. -> how many were given, see reply_many."""
+        return give_publishes(self._running(), messages, self.wait_ms)
 
     def join(self, uint64_t conn, str topic):
         """Adds a live connection to a topic. u/ topics follow the login and cannot be joined."""

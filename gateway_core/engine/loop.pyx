@@ -67,6 +67,7 @@ from gateway_core.types cimport (
     F_BLOCKED,
     F_DIRTY,
     FREE,
+    HOMES,
     READ_BYTES,
     SCRATCH_BYTES,
     Cmd,
@@ -107,11 +108,12 @@ cdef int loop_init(Loop* loop, Engine* engine, unsigned int index, const KeyRing
     loop.raw_body = <uint8_t*>qw_map(MAX_RAW_BODY)
     loop.shake_ring = <uint64_t*>calloc(engine.set.handshake_queue, sizeof(uint64_t))
     loop.pool = <Ephemeral*>calloc(engine.set.ephemerals + 1, sizeof(Ephemeral))
+    loop.homes = <uint32_t*>calloc(HOMES, sizeof(uint32_t))
     loop.compressor = zstd_compressor_new(engine.set.compress_level)
     loop.expander = zstd_decompressor_new()
     if loop.read_buf == NULL or loop.scratch == NULL or loop.raw_body == NULL or loop.shake_ring == NULL:
         return -1
-    if loop.pool == NULL or loop.compressor == NULL or loop.expander == NULL:
+    if loop.homes == NULL or loop.pool == NULL or loop.compressor == NULL or loop.expander == NULL:
         return -1
     if stats_init(loop) < 0 or topics_init(loop) < 0 or users_init(loop) < 0 or poller_init(loop) < 0:
         return -1
@@ -143,6 +145,7 @@ cdef void loop_free(Loop* loop) noexcept nogil:
     free(loop.dirty.at)
     free(loop.active.at)
     free(loop.dooms)
+    free(loop.homes)
     free(loop.shake_ring)
     if loop.pool != NULL:
         sodium.memzero(loop.pool, (loop.set.ephemerals + 1) * sizeof(Ephemeral))

@@ -1,4 +1,5 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stddef cimport size_t
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free, malloc
@@ -6,7 +7,8 @@ from libc.string cimport memcpy, memset
 
 from frame.constants cimport FRAME_AUTH_OK, FRAME_EVENT, MAX_BODY
 from frame.frames cimport reply_header_put
-from gateway_core.engine.bridge cimport give, give_all
+from gateway_core.conn.homes cimport home_enter, home_leave, home_may_hold
+from gateway_core.engine.bridge cimport give, give_quiet, wake_all
 from gateway_core.engine.commands cimport NameBlob
 from gateway_core.engine.settings cimport key_ring_fill
 from gateway_core.includes.cpu cimport qw_hash
@@ -15,6 +17,7 @@ from gateway_core.types cimport (
     CMD_BUDGET,
     CMD_KEYS,
     CMD_LOGIN,
+    CMD_PUBLISH,
     CMD_SEND,
     HIGH,
     NORMAL,
@@ -34,6 +37,7 @@ LAYOUT = layout_mark()
 
 cdef enum:
     TEXT_MAX = 1024
+    WAKE_EVERY = 64  # commands of a batch put before the loops are told: 30-50 us
 
 
 cdef SharedBuf* _frame(int type, const uint8_t* head, size_t n, bytes body, const char* name, size_t m) except NULL:
@@ -59,26 +63,57 @@ cdef int _give(Engine* e, int loop, Cmd* cmd, int wait_ms) except -1:
     return 1
 
 
-cdef int give_frame(Engine* e, uint64_t conn, SharedBuf* b, int wait_ms) except -1:
+cdef bint _send_quietly(Engine* e, uint64_t conn, SharedBuf* b, int wait_ms):
+    """Takes over the reference. False when the mailbox stayed full."""
     cdef Cmd cmd
-    cdef int taken = 0
+    cdef uint32_t loop = <uint32_t>(conn >> 56)
+    cdef bint taken = True
     memset(&cmd, 0, sizeof(cmd))
     cmd.kind = CMD_SEND
     cmd.conn = conn
     cmd.ptr = b
-    try:
-        taken = _give(e, <int>(conn >> 56), &cmd, wait_ms)
-    finally:
-        if not taken:
-            buf_unref(b)
+    if loop >= e.n_loops:
+        buf_unref(b)
+    elif not give_quiet(e, <int>loop, &cmd, wait_ms):
+        buf_unref(b)
+        taken = False
     return taken
+
+
+cdef int give_frame(Engine* e, uint64_t conn, SharedBuf* b, int wait_ms) except -1:
+    if not _send_quietly(e, conn, b, wait_ms):
+        raise MailboxFull(f"loop {conn >> 56}")
+    wake_all(e)
+    return 0
+
+
+cdef bint _reply(Engine* e, uint64_t conn, int type, uint64_t request, uint64_t code, bytes payload,
+                 int wait_ms) except -1:
+    cdef uint8_t head[24]
+    cdef size_t n = reply_header_put(head, request, code)
+    return _send_quietly(e, conn, _frame(type, head, n, payload, NULL, 0), wait_ms)
 
 
 cdef int give_reply(Engine* e, uint64_t conn, int type, uint64_t request, uint64_t code, bytes payload,
                     int wait_ms) except -1:
-    cdef uint8_t head[24]
-    cdef size_t n = reply_header_put(head, request, code)
-    return give_frame(e, conn, _frame(type, head, n, payload, NULL, 0), wait_ms)
+    if not _reply(e, conn, type, request, code, payload, wait_ms):
+        raise MailboxFull(f"loop {conn >> 56}")
+    wake_all(e)
+    return 0
+
+
+cdef Py_ssize_t give_replies(Engine* e, object replies, int wait_ms) except -1:
+    cdef Py_ssize_t given = 0
+    try:
+        for conn, type, request, code, payload in replies:
+            if not _reply(e, conn, type, request, code, payload, wait_ms):
+                break
+            given += 1
+            if given % WAKE_EVERY == 0:
+                wake_all(e)
+    finally:
+        wake_all(e)
+    return given
 
 
 cdef int give_names(Engine* e, int kind, int loop, uint64_t conn, bytes a, bytes b, bytes c, uint64_t before,
@@ -116,6 +151,7 @@ cdef int give_names(Engine* e, int kind, int loop, uint64_t conn, bytes a, bytes
 cdef int give_login(Engine* e, uint64_t conn, bytes user, bytes device, int platform, uint64_t session_id,
                     bytes body, int wait_ms) except -1:
     cdef size_t n = PyBytes_GET_SIZE(user), m = PyBytes_GET_SIZE(device)
+    cdef uint32_t loop = <uint32_t>(conn >> 56)
     cdef SharedBuf* ok
     cdef Session* s
     cdef Cmd cmd
@@ -139,21 +175,28 @@ cdef int give_login(Engine* e, uint64_t conn, bytes user, bytes device, int plat
     cmd.conn = conn
     cmd.ptr = s
     cmd.x = <uint64_t>ok
+    if loop < e.n_loops:
+        home_enter(&e.loops[loop], s)
     try:
-        taken = _give(e, <int>(conn >> 56), &cmd, wait_ms)
+        taken = _give(e, <int>loop, &cmd, wait_ms)
     finally:
         if not taken:
+            if loop < e.n_loops:
+                home_leave(&e.loops[loop], s)
             buf_unref(ok)
             free(s)
     return taken
 
 
-cdef int give_publish(Engine* e, str topic, int type, bytes body, int priority, uint64_t exclude,
-                      int wait_ms) except -1:
-    cdef bytes name = topic.encode()
-    cdef size_t n = PyBytes_GET_SIZE(name)
-    cdef const char* p = PyBytes_AS_STRING(name)
+cdef bint _publish(Engine* e, str topic, int type, bytes body, int priority, uint64_t exclude,
+                   int wait_ms) except -1:
+    """To every loop, for u/<user> to those that may hold a session of the user. False when some mailbox stayed full."""
+    cdef Py_ssize_t n
+    cdef const char* p = PyUnicode_AsUTF8AndSize(topic, &n)
     cdef SharedBuf* b
+    cdef Cmd cmd
+    cdef uint32_t i
+    cdef bint user, all_taken = True
     if not 3 <= n <= TOPIC_MAX:
         raise ValueError(f"not a topic: {topic!r}")
     b = _frame(type, NULL, 0, body, p, n)
@@ -161,10 +204,42 @@ cdef int give_publish(Engine* e, str topic, int type, bytes body, int priority, 
         b.cls = HIGH if priority else NORMAL
     b.exclude = exclude
     # u/ names are looked up in the users' index, by the name alone
-    b.hash = qw_hash(p + 2, n - 2, e.seed) if name.startswith(b"u/") else qw_hash(p, n, e.seed)
-    if not give_all(e, b, wait_ms):
+    user = p[0] == c"u" and p[1] == c"/"
+    b.hash = qw_hash(p + 2, n - 2, e.seed) if user else qw_hash(p, n, e.seed)
+    memset(&cmd, 0, sizeof(cmd))
+    cmd.kind = CMD_PUBLISH
+    for i in range(e.n_loops):
+        if user and not home_may_hold(&e.loops[i], b.hash):
+            continue
+        cmd.ptr = buf_ref(b)
+        if not give_quiet(e, <int>i, &cmd, wait_ms):
+            buf_unref(b)
+            all_taken = False
+    buf_unref(b)
+    return all_taken
+
+
+cdef int give_publish(Engine* e, str topic, int type, bytes body, int priority, uint64_t exclude,
+                      int wait_ms) except -1:
+    cdef bint taken = _publish(e, topic, type, body, priority, exclude, wait_ms)
+    wake_all(e)
+    if not taken:
         raise MailboxFull(topic)
     return 0
+
+
+cdef Py_ssize_t give_publishes(Engine* e, object messages, int wait_ms) except -1:
+    cdef Py_ssize_t given = 0
+    try:
+        for topic, type, body, priority, exclude in messages:
+            if not _publish(e, topic, type, body, priority, exclude or 0, wait_ms):
+                break
+            given += 1
+            if given % WAKE_EVERY == 0:
+                wake_all(e)
+    finally:
+        wake_all(e)
+    return given
 
 
 cdef int give_everywhere(Engine* e, Cmd* cmd, SharedBuf* b, int wait_ms) except -1:

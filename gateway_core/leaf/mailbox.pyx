@@ -30,7 +30,7 @@ cdef void mail_free(Mailbox* m) noexcept nogil:
     m.wake_fd = -1
 
 
-cdef int mail_push(Mailbox* m, const Cmd* cmd) noexcept nogil:
+cdef int mail_put(Mailbox* m, const Cmd* cmd) noexcept nogil:
     cdef uint64_t at = qw_load64(&m.tail), seq
     cdef Cmd* cell
     while True:
@@ -52,9 +52,19 @@ cdef int mail_push(Mailbox* m, const Cmd* cmd) noexcept nogil:
     cell.a = cmd.a
     cell.b = cmd.b
     qw_store64(&cell.seq, at + 1)
+    return 1
+
+
+cdef void mail_wake(Mailbox* m) noexcept nogil:
     qw_fence()
     if qw_load32(&m.sleeping) and qw_swap32(&m.sleeping, 0):
         qw_signal_fd(m.wake_fd)
+
+
+cdef int mail_push(Mailbox* m, const Cmd* cmd) noexcept nogil:
+    if not mail_put(m, cmd):
+        return 0
+    mail_wake(m)
     return 1
 
 

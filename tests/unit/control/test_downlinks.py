@@ -5,7 +5,7 @@ told.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from control.bus.links import StreamLinks
@@ -45,6 +45,17 @@ class NarrowCore:
     def __init__(self, room: int) -> None:
         self.room = room
         self.taken: list[tuple[Any, ...]] = []
+
+    def publish_many(self, items: Sequence[tuple[Any, ...]]) -> int:
+        return self._many("publish", items)
+
+    def reply_many(self, items: Sequence[tuple[Any, ...]]) -> int:
+        return self._many("reply", items)
+
+    def _many(self, name: str, items: Sequence[tuple[Any, ...]]) -> int:
+        given = min(len(items), self.room - len(self.taken))
+        self.taken += [(name, *item) for item in items[:given]]
+        return given
 
     def __getattr__(self, name: str) -> Any:
         def command(*arguments: Any) -> None:
