@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
 GUESTS: dict[str, set[str]] = {
     "control/cli": {"qianwan", "benchmarks"},
     "control/demo": {"qianwan"},
+    "benchmarks/scenarios/catchup": {"qianwan"},
 }
 OURS = {"frame", "crypto", "gateway_core", "im_service", "control", "benchmarks", "qianwan", "tools", "tests"}
 IMPORT = re.compile(
