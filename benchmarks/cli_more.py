@@ -171,7 +171,8 @@ def catchup(
         context.done()
     console.print(
         f"{found.messages:,} messages in {found.conversations} conversations within {found.seconds:.2f} s "
-        f"(bound {bound:g} s)\n{conversations * known:,} known ones not read again; {found.doubled} came twice\n"
+        f"(bound {bound:g} s)\n"
+        f"{conversations * known:,} known ones not read again; {found.doubled} came twice\n"
         f"{found.calls} frames from the client, {found.bytes / 1e6:.1f} MB to it; "
         f"CPU: server {found.server.cpu_s:.2f} s, client {found.client_cpu_s:.2f} s",
         highlight=False,

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta, field
 
 from frame.constants import FrameType
-from im_service.calls import Args, Caller, method
+from im_service.calls import Args, Caller, Number, method
 from im_service.errors import Code, ImError
 from im_service.ids import ServerIds, check_id
 from im_service.models import encode, notice_event
@@ -23,7 +23,7 @@ from im_service.storage.records import Broadcast
 DAY_S = 86_400
 EVENT = int(FrameType.EVENT)
 CHUNK = 500
-Type = Annotated[int, Meta(ge=0)]
+Type = Number
 ClientId = Annotated[str, Meta(max_length=64)]
 
 
@@ -55,7 +55,7 @@ class BroadcastArgs(Args):
 
 
 class MissedArgs(Args):
-    after: Annotated[int, Meta(ge=0)] = 0
+    after: Number = 0
     limit: Annotated[int, Meta(ge=1, le=100)] = 100
 
 

@@ -10,10 +10,10 @@ import asyncio
 import logging
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from frame.constants import FrameType
 from im_service.errors import REFUSALS, UNDECODABLE, Code, ImError, rate_limited
@@ -26,6 +26,15 @@ RETURN = int(FrameType.RETURN)
 MAX_CALLS = 64
 """Calls of one session under way at once; more are answered 416."""
 _log = logging.getLogger("qianwan.im")
+
+
+MAX_SECONDS = 100 * 366 * 86_400
+"""A century: longer durations say -1, for ever."""
+Seconds = Annotated[int, Meta(ge=-1, le=MAX_SECONDS)]
+"""A duration; -1 = for ever, 0 = ends now."""
+Number = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+Positive = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)]
+"""What a store can hold."""
 
 
 class Args(Struct, forbid_unknown_fields=True, kw_only=True):

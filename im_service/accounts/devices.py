@@ -12,7 +12,7 @@ from msgspec import Meta, field
 from frame.constants import CloseCode, Platform
 from im_service.accounts.presence import PresenceBook
 from im_service.accounts.profiles import ALL_SESSIONS
-from im_service.calls import Args, Caller, method
+from im_service.calls import Args, Caller, Number, method
 from im_service.chatrooms.door import RoomDoor
 from im_service.conversation.sync import known_since
 from im_service.errors import Code, ImError
@@ -77,7 +77,7 @@ class KickArgs(Args):
     user: str = ""
     devices: Annotated[list[str], Meta(max_length=100)] = field(default_factory=list)
     platforms: Annotated[list[int], Meta(max_length=16)] = field(default_factory=list)
-    reason: Annotated[int, Meta(ge=0)] = 0
+    reason: Number = 0
     ext: Annotated[str, Meta(max_length=512)] = ""
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from frame.constants import FrameType
-from im_service.calls import Args, Caller, method
+from im_service.calls import MAX_SECONDS, Args, Caller, method
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
 from im_service.limits import Settings
@@ -23,7 +23,7 @@ EVENT = int(FrameType.EVENT)
 
 class SubscribeArgs(Args):
     users: Annotated[list[str], Meta(min_length=1)]
-    seconds: Annotated[int, Meta(ge=1)] = 3600
+    seconds: Annotated[int, Meta(ge=1, le=MAX_SECONDS)] = 3600
 
 
 class UnsubscribeArgs(Args):

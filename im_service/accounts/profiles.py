@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from frame.constants import CloseCode
-from im_service.calls import Args, Caller, method
+from im_service.calls import Args, Caller, Seconds, method
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
 from im_service.models import encode
@@ -54,15 +54,15 @@ class UserArgs(Args):
 
 class DisableArgs(Args):
     user: str
-    seconds: Annotated[int, Meta(ge=-1)] = -1
+    seconds: Seconds = -1
     text: Annotated[str, Meta(max_length=256)] = ""
 
 
 class ModuleMuteArgs(Args):
     user: str
-    single_s: Annotated[int, Meta(ge=-1)] | None = None
-    group_s: Annotated[int, Meta(ge=-1)] | None = None
-    room_s: Annotated[int, Meta(ge=-1)] | None = None
+    single_s: Seconds | None = None
+    group_s: Seconds | None = None
+    room_s: Seconds | None = None
 
 
 def describe(profile: Profile) -> dict[str, Any]:

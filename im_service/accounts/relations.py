@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from im_service.calls import Args, Caller, method
+from im_service.calls import Args, Caller, Number, method
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
 from im_service.limits import Settings
@@ -34,7 +34,7 @@ class FriendArgs(Args):
 
 
 class DecideArgs(Args):
-    id: int
+    id: Number
     accept: bool
 
 
@@ -50,12 +50,12 @@ class SetArgs(Args):
 
 
 class ListArgs(Args):
-    cursor: Annotated[int, Meta(ge=0)] = 0
+    cursor: Number = 0
     limit: Annotated[int, Meta(ge=1, le=500)] = 200
 
 
 class RequestsArgs(Args):
-    after: Annotated[int, Meta(ge=0)] = 0
+    after: Number = 0
     limit: Annotated[int, Meta(ge=1, le=100)] = 50
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, field
 
-from im_service.calls import Args, Caller, method
+from im_service.calls import Args, Caller, Seconds, method
 from im_service.chatrooms.door import RoomArgs, RoomDoor
 from im_service.chatrooms.room import RoomInfo, RoomState, RoomTable, encode_info
 from im_service.errors import Code, ImError
@@ -18,7 +18,6 @@ from im_service.ports import Clock, PeersPort
 from im_service.storage.base import Store
 from im_service.storage.records import FOREVER, Role, RoomMember
 
-Seconds = Annotated[int, Meta(ge=-1)]
 ROLE_NAMES = {
     Role.MEMBER: "member",
     Role.MANAGER: "manager",

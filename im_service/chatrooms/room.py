@@ -122,17 +122,14 @@ class RoomState:
             raise ImError(Code.ROOM_BLACKLISTED)
 
     def admit(self, state: SessionState, now: int) -> None:
-        """May this session speak? Membership, then mutes: 13002, 13001, 13003, 13004, 13005."""
+        """May this session speak? Membership, mutes, blacklist: 13002, 13001, 13004, 13005, 13003."""
         if not self.open:
             raise ImError(Code.ROOM_NOT_FOUND)
         if self.room not in state.rooms:
             raise ImError(Code.NOT_IN_ROOM)
         person = self.people.get(state.session.user) if self.people else None
-        if person is not None:
-            if person.black:
-                raise ImError(Code.ROOM_BLACKLISTED)
-            if person.muted_until_ms > now:
-                raise ImError(Code.ROOM_MUTED, None, {"until_ms": person.muted_until_ms})
+        if person is not None and person.muted_until_ms > now:
+            raise ImError(Code.ROOM_MUTED, None, {"until_ms": person.muted_until_ms})
         if self.tag_mutes:
             for tag in state.tags.get(self.room, ()):
                 if self.tag_mutes.get(tag, 0) > now and not self.manages(state.session.user):
@@ -141,6 +138,8 @@ class RoomState:
                     )
         if self.record is not None and self.record.mute_all and not self.manages(state.session.user):
             raise ImError(Code.ROOM_MUTED_ALL)
+        if person is not None and person.black:
+            raise ImError(Code.ROOM_BLACKLISTED)
 
     def keeps(self, options: Resolved) -> bool:
         """Is this message stored?"""

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from im_service.calls import Args, Caller, method
+from im_service.calls import Args, Caller, Number, Positive, method
 from im_service.conversation.access import Access
 from im_service.conversation.sync import Conversation, Seq
 from im_service.errors import Code
@@ -40,7 +40,7 @@ def preferences(row: InboxRow) -> Preferences:
 
 class ListArgs(Args):
     limit: Annotated[int, Meta(ge=1, le=100)] = 50
-    before: int | None = None
+    before: Number | None = None
 
 
 class SetArgs(Args):
@@ -57,7 +57,7 @@ class ClearArgs(Args):
 
 class GetArgs(Args):
     conversation: Conversation
-    seqs: Annotated[list[Annotated[int, Meta(ge=1)]], Meta(min_length=1, max_length=50)]
+    seqs: Annotated[list[Positive], Meta(min_length=1, max_length=50)]
 
 
 class MarksArgs(Args):

@@ -14,7 +14,7 @@ from msgspec import Meta, Raw
 
 from frame.constants import MessageType
 from im_service import ids
-from im_service.calls import Args, Caller, method
+from im_service.calls import Args, Caller, Number, Positive, method
 from im_service.conversation.access import Access
 from im_service.conversation.sync import Conversation, Seq
 from im_service.errors import Code, ImError
@@ -37,7 +37,7 @@ Seqs = Annotated[list[Seq], Meta(min_length=1, max_length=100)]
 class RecallArgs(Args):
     conversation: Conversation
     seq: Seq = 0
-    server_id: Annotated[int, Meta(ge=0)] = 0
+    server_id: Number = 0
     mode: Literal["both", "receiver", "silent"] = "both"
     text: Annotated[str, Meta(max_length=128)] = ""
     attach: Annotated[str, Meta(max_length=5000)] = ""
@@ -51,19 +51,19 @@ class DeleteArgs(Args):
 
 class EditArgs(Args):
     conversation: Conversation
-    seq: Annotated[int, Meta(ge=1)]
+    seq: Positive
     body: Raw
     ext: Annotated[str, Meta(max_length=4096)] | None = None
 
 
 class MessageArgs(Args):
     conversation: Conversation
-    seq: Annotated[int, Meta(ge=1)]
+    seq: Positive
 
 
 class ReactArgs(Args):
     conversation: Conversation
-    seq: Annotated[int, Meta(ge=1)]
+    seq: Positive
     kind: Annotated[str, Meta(min_length=1, max_length=32)]
     on: bool = True
     ext: Annotated[str, Meta(max_length=256)] = ""

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from im_service.calls import Args, Caller, method
+from im_service.calls import Args, Caller, Positive, method
 from im_service.conversation.access import Access
 from im_service.conversation.sync import Conversation, Seq
 from im_service.errors import Code, ImError
@@ -31,7 +31,7 @@ class ReportArgs(Args):
 
 class ReceiptArgs(Args):
     conversation: Conversation
-    seq: Annotated[int, Meta(ge=1)]
+    seq: Positive
 
 
 class Receipts:

@@ -15,7 +15,7 @@ from msgspec import Meta, Raw
 
 from frame.constants import FrameType
 from im_service import ids
-from im_service.calls import Args, Caller, method
+from im_service.calls import Args, Caller, Number, method
 from im_service.conversation.access import Access
 from im_service.errors import Code
 from im_service.limits import Settings
@@ -46,7 +46,7 @@ class NoArgs(Args):
 
 
 class SyncArgs(Args):
-    cursor: Annotated[int, Meta(ge=0)]
+    cursor: Number
     limit: Annotated[int, Meta(ge=1, le=500)] = 100
 
 

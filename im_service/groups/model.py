@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
-from im_service.calls import Args
+from im_service.calls import Args, Number, Positive, Seconds
 from im_service.storage.records import Group, GroupMember, Role
 
 JOIN_FREE, JOIN_APPROVAL, JOIN_CLOSED = "free", "approval", "closed"
@@ -97,12 +97,12 @@ class CreateArgs(GroupChanges, kw_only=True):
     group: str = ""
     owner: str = ""
     members: Annotated[list[str], Meta(max_length=500)] = field(default_factory=list)
-    limit: Annotated[int, Meta(ge=1)] = 0
+    limit: Positive = 0
 
 
 class UpdateArgs(GroupChanges, kw_only=True):
     group: str
-    limit: Annotated[int, Meta(ge=1)] | None = None
+    limit: Positive | None = None
 
 
 class GroupArgs(Args):
@@ -132,13 +132,13 @@ class JoinArgs(Args):
 
 class RequestsArgs(Args):
     group: str = ""
-    after: Annotated[int, Meta(ge=0)] = 0
+    after: Number = 0
     limit: Annotated[int, Meta(ge=1, le=100)] = 50
 
 
 class DecideArgs(Args):
     group: str
-    id: int
+    id: Number
     accept: bool
 
 
@@ -163,7 +163,7 @@ class NickArgs(Args):
 class MuteArgs(Args):
     group: str
     user: str
-    seconds: Annotated[int, Meta(ge=-1)] = -1
+    seconds: Seconds = -1
 
 
 class MuteAllArgs(Args):

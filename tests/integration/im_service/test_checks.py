@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -78,6 +79,80 @@ async def test_the_earliest_reason_answers_in_a_group(tmp_path: Path, first: int
         assert code == GROUP[first][1]
         if GROUP[first][0] == "group mute":
             assert payload[0] == "muted in the group"
+
+
+async def leave_room(world: World) -> None:
+    await world.im.invoke("room.kick", {"room": "hall", "user": "alice"})
+
+
+async def mute_in_room(world: World) -> None:
+    await world.im.invoke("room.mute", {"room": "hall", "user": "alice"})
+
+
+async def mute_tag(world: World) -> None:
+    await world.im.invoke("room.mute_tag", {"room": "hall", "tag": "red"})
+
+
+async def mute_room(world: World) -> None:
+    await world.im.invoke("room.mute_all", {"room": "hall", "on": True})
+
+
+async def mute_rooms(world: World) -> None:
+    await world.im.invoke("account.mute", {"user": "alice", "room_s": -1})
+
+
+async def black_in_room(world: World) -> None:
+    """Another process put her on the list a moment ago: its rooms are left when it tells."""
+    now = world.clock.ms
+    await world.store.set_room_member("hall", "alice", now, black=True)
+    room = await world.im.room_table.get("hall")
+    await world.im.room_table.refresh(room.room)
+
+
+ROOM: list[tuple[str, int, Callable[[World], Awaitable[None]]]] = [
+    ("account", 422, disable), ("module mute", 423, mute_rooms), ("membership", 13001, leave_room),
+    ("room mute", 13004, mute_in_room), ("tag mute", 13004, mute_tag), ("whole-room mute", 13005, mute_room),
+    ("blacklist", 13003, black_in_room), ("rate", 416, nothing),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("first", range(len(ROOM)), ids=[name for name, _, _ in ROOM])
+async def test_the_earliest_reason_answers_in_a_room(tmp_path: Path, first: int) -> None:
+    async with open_world(tmp_path, Settings(account_rate=BURST_OF_TWO)) as world:
+        alice = await world.login("alice")
+        await world.im.invoke("room.create", {"room": "hall", "owner": "olga"})
+        await alice.ok("room.join", room="hall", tags=["red"])
+        await use_up(alice)
+        reasons = [apply for _, _, apply in ROOM[first:]]
+        reasons.sort(key=lambda apply: apply is leave_room)
+        for apply in reasons:
+            await apply(world)
+        assert (await alice.send("r/hall"))[0] == ROOM[first][1]
+
+
+@pytest.mark.parametrize(
+    ("method", "args"),
+    [
+        ("account.disable", {"user": "a", "seconds": 1 << 62}),
+        ("account.mute", {"user": "a", "single_s": 14403094417010616768}),
+        ("group.mute", {"group": "team", "user": "a", "seconds": 1 << 50}),
+        ("room.mute", {"room": "hall", "user": "a", "seconds": 1 << 50}),
+        ("room.mute_tag", {"room": "hall", "tag": "red", "seconds": 1 << 63}),
+        ("group.decide", {"group": "team", "id": 1 << 63, "accept": True}),
+        ("recall", {"conversation": "s/a:b", "server_id": 1 << 63}),
+        ("profile.set", {"nick": "a\x00b"}), ("friend.request", {"user": "b", "text": "\x00"}),
+        ("room.attributes", {"room": "hall", "put": {"k\x00": "v"}}),
+        ("room.attributes", {"room": "hall", "put": {"k": "\x00"}}),
+        ("ack", {"acks": {"s/a:b\x00": 1}}), ("relation.black", {"user": "b\x00"}),
+        ("room.queue.put", {"room": "hall", "key": "\x00"}),
+        ("presence.subscribe", {"users": ["a\x00"]}),
+    ],
+)  # fmt: skip
+async def test_what_no_store_can_hold_is_refused(tmp_path: Path, method: str, args: dict[str, Any]) -> None:
+    async with open_world(tmp_path) as world:
+        await world.im.invoke("group.create", {"group": "team", "owner": "a"})
+        await world.im.invoke("room.create", {"room": "hall", "owner": "a"})
+        assert await world.attempt(method, args, "a") == 414
 
 
 async def use_up(alice: Person) -> None:
