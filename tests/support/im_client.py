@@ -25,6 +25,7 @@ class DeviceClient:
         self._cursor = 0
         self._taken = 0
         self.receipts: dict[str, int] = {}
+        self._spoke: set[str] = set()
 
     async def login(self) -> None:
         """Log in and take everything that changed."""
@@ -72,6 +73,7 @@ class DeviceClient:
 
     def said(self, conversation: str, seq: int, text: str) -> None:
         """Its own message, as acknowledged."""
+        self._spoke.add(text)
         if seq:
             self.screen.setdefault(conversation, {}).setdefault(seq, text)
         else:
@@ -85,6 +87,8 @@ class DeviceClient:
         fresh, self._taken = connection.messages[self._taken :], len(connection.messages)
         for message in fresh:
             conversation, seq = message[0], message[1]
+            if message[6] != 5:
+                assert message[7]["text"] not in self._spoke, "a device hears its own message"
             if seq == 0:
                 self.fleeting.append(message[7]["text"])
                 continue

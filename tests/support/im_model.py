@@ -23,6 +23,7 @@ class ModelMessage:
     blocked: bool = False  # the receiver had the sender on his blacklist
     hidden: set[str] = field(default_factory=set)
     sent_ms: int = 0
+    target: tuple[frozenset[str], bool] | None = None  # (ids, inclusive); later joiners see nothing of it
 
 
 @dataclass
@@ -30,6 +31,7 @@ class Membership:
     active: bool = True
     until: int = 0  # last seq of the group when he left
     muted_until: int = 0
+    joined: int = 0  # last seq of the group when he came
 
 
 @dataclass
@@ -58,6 +60,10 @@ class ModelConversation:
     def visible(self, message: ModelMessage, user: str) -> bool:
         if user in message.hidden or message.seq > self.reach(user):
             return False
+        if message.target is not None and user != message.sender:
+            ids, inclusive = message.target
+            if self.members[user].joined >= message.seq or (user in ids) != inclusive:
+                return False
         return not (message.blocked and user != message.sender)
 
     def shows(self, user: str, device: str) -> dict[int, str]:

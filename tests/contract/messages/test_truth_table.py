@@ -22,7 +22,8 @@ import pytest
 from im_service.limits import Settings
 from im_service.options import Options
 from tests.support.im_ports import RecordingCopy, RecordingPush
-from tests.support.im_world import Person, World, open_world
+from tests.support.im_world import Person, World, on_postgres, open_world
+from tests.support.postgres_server import PostgresServer
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "MESSAGES.md"
 COLUMNS = ("live", "offline", "roaming", "history", "unread", "push", "copy")
@@ -65,6 +66,7 @@ def observe(kind: str, options: str, state: str) -> dict[tuple[str, str], bool]:
 async def play(
     path: Path, kind: str, options: dict[str, Any] | None, state: str
 ) -> dict[tuple[str, str], bool]:
+    """One message in a new world in `path`, looked at from every side."""
     push, copy = RecordingPush(), RecordingCopy()
     settings = Settings(blacklist_answer=0)
     async with open_world(path, settings, push=push, copy=copy) as world:
@@ -152,6 +154,29 @@ def test_the_cell_says_what_happens(row: Row, column: str) -> None:
     seen = observe(row.kind, row.options, row.state)
     side = "receiver" if row.kind == "room" and row.side == "sender" and column == "live" else row.side
     assert seen[side, column] is (expected == "yes")
+
+
+# PostgreSQL evaluates the same rules on other rows: every state, and every option that a store itself obeys.
+STORE_OBEYS = {
+    "history", "roam", "persistent", "sendersync", "badge", "target", "expire", "senderNoSense",
+    "receiverNoSense", "onlineOnly", "skipHistory",
+}  # fmt: skip
+KEPT = [row for row in ROWS if row.options == "-" or STORE_OBEYS & json.loads(row.options).keys()]
+PLAYS = sorted({(row.kind, row.options, row.state) for row in KEPT})
+
+
+@pytest.mark.parametrize(("kind", "options", "state"), PLAYS)
+async def test_the_row_is_the_same_on_postgresql(
+    tmp_path: Path, postgres_server: PostgresServer, kind: str, options: str, state: str
+) -> None:
+    await on_postgres(tmp_path, postgres_server)
+    seen = await play(tmp_path, kind, None if options == "-" else json.loads(options), state)
+    for row in KEPT:
+        if row[:3] != (kind, options, state):
+            continue
+        for column, expected in zip(COLUMNS, row.cells, strict=True):
+            side = "receiver" if kind == "room" and row.side == "sender" and column == "live" else row.side
+            assert seen[side, column] is (expected == "yes"), (row.side, column)
 
 
 def test_every_option_has_a_row_and_a_line() -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import hypothesis
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
@@ -26,7 +27,8 @@ from im_service.ids import single
 from im_service.limits import Rate, Settings
 from tests.support.im_client import DeviceClient
 from tests.support.im_model import Membership, ModelConversation, ModelMessage
-from tests.support.im_world import open_world
+from tests.support.im_world import on_postgres, open_world
+from tests.support.postgres_server import PostgresServer
 
 USERS = ("ann", "ben", "cat")
 DEVICES = (("phone", 1), ("desk", 4))
@@ -40,16 +42,24 @@ groups = st.sampled_from(GROUPS)
 option_sets = st.sampled_from(
     [None, None, {"badge": False}, {"sendersync": False}, {"onlineOnly": True}, {"push": False}]
 )
+group_option_sets = option_sets | st.builds(
+    lambda ids, inclusive: {"target": {"ids": ids, "inclusive": inclusive}},
+    st.lists(users, min_size=1, unique=True), st.booleans(),
+)  # fmt: skip
 
 
 class Talk(RuleBasedStateMachine):
     """People who talk; every rule is one thing somebody does."""
+
+    server: PostgresServer | None = None  # None: SQLite
 
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
         self.stack = AsyncExitStack()
+        if self.server is not None:
+            self.run(on_postgres(Path(self.folder.name), self.server))
         limits = Settings(account_rate=FREE, device_rate=FREE, conversation_rate=FREE, call_rate=FREE)
         self.world = self.run(self.stack.enter_async_context(open_world(Path(self.folder.name), limits)))
         self.clients = {
@@ -156,7 +166,7 @@ class Talk(RuleBasedStateMachine):
         blocked = (other, user) in self.black
         self.run(self._send(client, "u/" + other, self.talk(user, other), options, twice, blocked))
 
-    @rule(user=users, group=groups, options=option_sets, twice=st.booleans())
+    @rule(user=users, group=groups, options=group_option_sets, twice=st.booleans())
     def send_group(self, user: str, group: str, options: dict[str, Any] | None, twice: bool) -> None:
         client = self.live(user)
         if client is not None:
@@ -180,6 +190,8 @@ class Talk(RuleBasedStateMachine):
             badge, sync = asked.get("badge", True), asked.get("sendersync", True)
             talk.add(ModelMessage(0, user, client.device, text, badge, sync, blocked=blocked))
             talk.log[-1].sent_ms = self.world.clock.ms
+            if "target" in asked:
+                talk.log[-1].target = frozenset(asked["target"]["ids"]), asked["target"]["inclusive"]
             assert seq == len(talk.log)
             if twice:
                 assert (code, payload) == await client.person.send(
@@ -280,7 +292,7 @@ class Talk(RuleBasedStateMachine):
             else:
                 await person.ok("group.join", group=group)
                 talk.read[user] = len(talk.log)
-                talk.members[user] = Membership()
+                talk.members[user] = Membership(joined=len(talk.log))
                 talk.notice("group.join", user)
                 for (owner, _), other in self.clients.items():
                     if owner == user and other.person is not None:
@@ -308,13 +320,14 @@ class Talk(RuleBasedStateMachine):
         self.run(work())
 
 
-def test_every_device_shows_what_the_model_says() -> None:
+def test_every_device_shows_what_the_model_says(engine: str, request: pytest.FixtureRequest) -> None:
+    server = request.getfixturevalue("postgres_server") if engine == "postgres" else None
     seed = int(os.environ.get("QIANWAN_SEED", random.SystemRandom().randrange(1 << 32)))
-    examples = int(os.environ.get("QIANWAN_EXAMPLES", "12"))
+    examples = int(os.environ.get("QIANWAN_EXAMPLES", "4" if server else "12"))
     phases = [Phase.generate, *([Phase.shrink] if "QIANWAN_SHRINK" in os.environ else [])]
     print(f"seed {seed}: QIANWAN_SEED={seed} repeats this run")
     run_state_machine_as_test(
-        hypothesis.seed(seed)(Talk),
+        hypothesis.seed(seed)(type("Talk", (Talk,), {"server": server})),
         settings=settings(
             max_examples=examples,
             stateful_step_count=40,
