@@ -54,6 +54,9 @@ _ACKS = {
     for n in _SIZES
 }
 
+_new = tuple.__new__
+_NEW = AppendStatus.NEW
+
 Key = tuple[int, str]
 Known = dict[Key, tuple[int, bytes, int, int, int]]  # conv, digest, server_id, seq, time_ms
 
@@ -88,8 +91,7 @@ class Appender:
         """Commit-ready rows for `batch`, inside the caller's transaction. One result per message."""
         if len(self._heads) + len(self._accounts) > _CACHED_NAMES:
             self.forget()
-        for message in batch:
-            self._resolve(message, change)
+        self._resolve(batch, change)
         self._conn.execute("SAVEPOINT log")
         heads, accounts = self._heads, self._accounts
         touched = {message.conversation for message in batch} & heads.keys()
@@ -116,28 +118,33 @@ class Appender:
         heads, accounts = self._heads, self._accounts
         fresh: Known = {}
         for message in batch:
-            head = heads.get(message.conversation)
+            # Unpacked once, and results made without their constructor: the event loop waits meanwhile.
+            (
+                conversation, sender, client_id, digest, server_id, made_ms, type, payload, bits, expires_ms, cut,
+            ) = message  # fmt: skip
+            head = heads.get(conversation)
             if head is None:
                 results.append(AppendResult(AppendStatus.MISSING, 0, 0, 0))
                 continue
-            key = (accounts[message.sender], message.client_id)
+            key = (accounts[sender], client_id)
             earlier = fresh.get(key) or known.get(key)
             if earlier is not None:
-                same = earlier[0] == head.conv and earlier[1] == message.digest
+                same = earlier[0] == head.conv and earlier[1] == digest
                 status = AppendStatus.DUPLICATE if same else AppendStatus.CONFLICT
                 answer = earlier[2:] if same else (0, 0, 0)
                 results.append(AppendResult(status, *answer))
                 continue
             seq = head.last_seq = head.last_seq + 1
-            time_ms = head.last_time_ms = max(message.time_ms, head.last_time_ms)
-            moved[head.conv] = head
-            fresh[key] = (head.conv, message.digest, message.server_id, seq, time_ms)
-            target = None if message.target is None else self._target(message)
+            time_ms = head.last_time_ms = made_ms if made_ms > head.last_time_ms else head.last_time_ms
+            conv = head.conv
+            moved[conv] = head
+            fresh[key] = (conv, digest, server_id, seq, time_ms)
+            target = None if cut is None else self._target(message)
             flat += (
-                head.conv, seq, key[0], message.client_id, message.digest, message.server_id, time_ms,
-                message.type, message.bits, 0, message.expires_ms, target, message.payload,
+                conv, seq, key[0], client_id, digest, server_id, time_ms, type, bits, 0, expires_ms, target,
+                payload,
             )  # fmt: skip
-            results.append(AppendResult(AppendStatus.NEW, message.server_id, seq, time_ms))
+            results.append(_new(AppendResult, (_NEW, server_id, seq, time_ms)))
         self._chunked(_INSERT, len(_COLUMNS), flat)
         ends: list[Any] = []
         for head in moved.values():
@@ -159,11 +166,13 @@ class Appender:
         flat = [part for key in keys for part in key]
         return {(row[0], row[1]): row[2:] for row in self._chunked(_KNOWN, 2, flat)}
 
-    def _resolve(self, message: NewMessage, change: int) -> None:
-        if message.sender not in self._accounts:
-            self._account(message.sender)
-        if message.conversation not in self._heads:
-            self._load_head(message.conversation, change)
+    def _resolve(self, batch: Sequence[NewMessage], change: int) -> None:
+        heads, accounts = self._heads, self._accounts
+        for conversation, sender, *_ in batch:
+            if sender not in accounts:
+                self._account(sender)
+            if conversation not in heads:
+                self._load_head(conversation, change)
 
     def _account(self, name: str) -> int:
         known = self._accounts.get(name)
