@@ -35,6 +35,7 @@ class GatewayConfig:
     ping_interval_s: int = 240  # until a policy says otherwise
     grace_s: int = 15  # closed after 1.5 x interval + grace without a byte read
     max_timeout_s: int = 3600  # whatever the client announces
+    max_age_s: int = 0  # connections are closed (MAX_AGE) at between half of it and all of it; 0 = never
 
     # in
     max_body: int = 61_440  # bytes of a frame body; beyond: TOO_BIG
@@ -62,7 +63,7 @@ class GatewayConfig:
 
     # keys
     rekey_records: int = 1 << 14  # power of two
-    rekey_minutes: int = 15
+    rekey_s: int = 900  # greatest age of a sending key in use
 
     # crossing threads
     mailbox: int = 16_384  # commands, power of two
@@ -90,6 +91,8 @@ class GatewayConfig:
             raise ValueError("max_body must be within 1..61440")
         if not 1 <= self.max_timeout_s <= 65_535 or not 1 <= self.auth_timeout_s <= 65_535:
             raise ValueError("timeouts must be within 1..65535 seconds")
+        if self.rekey_s < 1 or self.max_age_s < 0:
+            raise ValueError("rekey_s must be positive, max_age_s not negative")
         if min(self.handshake_queue, self.accept_budget, self.large_topic, self.topic_pending) < 1:
             raise ValueError("queues and budgets must be positive")
         if self.sender not in ("auto", "send", "io_uring"):

@@ -33,6 +33,7 @@ cdef enum:
     PAGE_SLOTS = 2048  # members per bitmap page of a large topic
     PAGE_WORDS = 32
     NONE32 = 0xFFFFFFFF
+    KEY_TICKS = 15  # a sending key's greatest age, in ticks
 
 cdef enum:  # ConnState
     FREE = 0
@@ -56,6 +57,7 @@ cdef enum:  # ConnFlag
     F_SOFT = 32  # above the soft limit
     F_PROXIED = 64  # PROXY header read
     F_LOST = 128  # the transport is gone, nothing more can be written
+    F_AGED = 256  # half of the greatest age is behind it
 
 cdef enum:  # Class
     MUST = 0  # MSG, answers: never dropped, hard limit closes
@@ -153,7 +155,7 @@ cdef struct Conn:
     uint16_t flags
     uint8_t state
     uint8_t suite
-    uint16_t tx_minute  # when the sending key was new
+    uint16_t tx_tick  # when the sending key was new
     uint16_t timeout_s  # granted after every read
     # line 2: receiving
     CipherState rx
@@ -357,7 +359,8 @@ cdef struct Settings:  # GatewayConfig in C; units in the names
     uint32_t handshake_queue
     uint32_t ephemerals
     uint32_t rekey_records
-    uint32_t rekey_minutes
+    uint32_t rekey_s
+    uint32_t max_age_s
     uint32_t inbound_per_s
     uint32_t inbound_burst
     uint32_t ip_connections
@@ -395,7 +398,9 @@ cdef struct Loop:
     # clock of the tick
     uint64_t now_ns
     uint32_t now_s  # seconds since the engine's start, from 1
-    uint16_t now_minute
+    uint16_t now_tick  # KEY_TICKS in rekey_s; wraps after 45 days of 15 minutes
+    uint64_t age_ns  # start of the walk that judges ages
+    uint32_t age_at  # its next slot
     uint32_t scan_s  # second of the scan under way
     uint32_t scan_at
     uint32_t scan_end

@@ -79,6 +79,7 @@ from gateway_core.types cimport (
     EV_CALL,
     EV_SEND,
     F_WS,
+    FIRST,
     HELLO,
     LIVE,
     NORMAL,
@@ -102,9 +103,10 @@ LAYOUT = layout_mark()
 
 cdef enum:
     PROXY_FIRST = 0x0D  # first byte of the version 2 signature
-    # Bytes of an unfinished message kept before login. With Conn and PreAuth below 1 KiB while no handshake was
-    # paid for; an AUTH record may be PREAUTH_MAX_RECORD.
-    KEEP_FIRST = 800
+    # Bytes of an unfinished message kept before login. With Conn, PreAuth and the WsState below 1 KiB while no
+    # handshake was paid for; an AUTH record may be PREAUTH_MAX_RECORD.
+    KEEP_FIRST = 768  # PROXY header or upgrade
+    KEEP_HELLO = 576  # preamble and the longest message 1
     RECORD_MAX = 65535
 
 
@@ -293,6 +295,12 @@ cdef ptrdiff_t _step(Loop* loop, Conn* c, uint8_t* p, size_t n, size_t* end) noe
     return used
 
 
+cdef size_t _keeps(Conn* c) noexcept nogil:
+    if c.state >= SHAKEN:
+        return PREAUTH_MAX_RECORD
+    return KEEP_FIRST if c.state == FIRST else KEEP_HELLO
+
+
 cdef void _feed(Loop* loop, Conn* c, uint8_t* p, size_t n) noexcept nogil:
     cdef size_t at = 0
     cdef ptrdiff_t used
@@ -305,7 +313,7 @@ cdef void _feed(Loop* loop, Conn* c, uint8_t* p, size_t n) noexcept nogil:
         at += <size_t>used
         if c.state >= CLOSING:
             return
-    if c.state < LIVE and n - at > <size_t>(KEEP_FIRST if c.state < SHAKEN else PREAUTH_MAX_RECORD):
+    if c.state < LIVE and n - at > _keeps(c):
         doom_quiet(loop, c, R_PREAUTH_TOO_BIG, 0)
     elif in_keep(loop, c, p + at, n - at) < 0:
         doom_quiet(loop, c, R_MEMORY, 0)

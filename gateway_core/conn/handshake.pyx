@@ -171,7 +171,7 @@ cdef void _shake(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil
         return
     put_u16(answer, <uint16_t>length)
     c.suite = pre.suite
-    c.tx_minute = loop.now_minute
+    c.tx_tick = loop.now_tick
     if pre.flags & PREAMBLE_ZSTD and loop.set.compress:
         c.flags |= F_ZSTD
     set_state(loop, c, SHAKEN)

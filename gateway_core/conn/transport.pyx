@@ -52,6 +52,7 @@ from gateway_core.types cimport (
     F_ZSTD,
     FLUSH_BYTES,
     FREE,
+    KEY_TICKS,
     RECORD_PLAIN,
     Conn,
     Cuts,
@@ -103,9 +104,9 @@ cdef void doom_quiet(Loop* loop, Conn* c, int reason, int code) noexcept nogil:
 
 cdef ptrdiff_t seal_record(Loop* loop, Conn* c, const uint8_t* plain, size_t n, uint8_t* out) noexcept nogil:
     cdef int sealed
-    cdef uint16_t age = loop.now_minute - c.tx_minute
+    cdef uint16_t age = loop.now_tick - c.tx_tick
     stat_add(loop, N_RECORDS_OUT, 1)
-    if ((c.tx.n + 1) & (loop.set.rekey_records - 1)) and age < loop.set.rekey_minutes:
+    if ((c.tx.n + 1) & (loop.set.rekey_records - 1)) and age < KEY_TICKS:
         sealed = aead_seal(c.suite, &c.tx, plain, n, out + 2)
     else:
         if plain != out + 2:
@@ -113,7 +114,7 @@ cdef ptrdiff_t seal_record(Loop* loop, Conn* c, const uint8_t* plain, size_t n, 
         n += frame_header_put(out + 2 + n, FRAME_REKEY, 0, 0, 0)
         sealed = aead_seal(c.suite, &c.tx, out + 2, n, out + 2)
         aead_rekey(c.suite, &c.tx)
-        c.tx_minute = loop.now_minute
+        c.tx_tick = loop.now_tick
         stat_add(loop, N_REKEYS_OUT, 1)
     if sealed < 0:
         return -1

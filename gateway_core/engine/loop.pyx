@@ -9,13 +9,13 @@ from crypto.zstd cimport (
     zstd_decompressor_free,
     zstd_decompressor_new,
 )
-from frame.constants cimport MAX_RAW_BODY
+from frame.constants cimport CLOSE_MAX_AGE, MAX_RAW_BODY
 from gateway_core.conn.dispatch cimport conn_readable
 from gateway_core.conn.fanout cimport fanout_wait, fanout_work
 from gateway_core.conn.handshake cimport ephemerals_fill, shake_waiting
 from gateway_core.conn.session cimport conn_open, expire, finish, reap, release_all
 from gateway_core.conn.topics cimport topics_free, topics_init
-from gateway_core.conn.transport cimport doom_quiet, flush_conn, stage_begin, stage_finish
+from gateway_core.conn.transport cimport doom, doom_quiet, flush_conn, stage_begin, stage_finish
 from gateway_core.conn.users cimport users_free, users_init
 from gateway_core.engine.commands cimport command_drop, commands_run, drain_step, tell_step
 from gateway_core.includes.atomics cimport qw_load32
@@ -36,6 +36,7 @@ from gateway_core.leaf.shared_buf cimport buf_unref
 from gateway_core.leaf.stats cimport (
     N_READ_PAUSES,
     N_TICKS,
+    R_MAX_AGE,
     R_PEER_RESET,
     S_ACCEPT,
     S_POLL,
@@ -64,10 +65,13 @@ from gateway_core.net.sender cimport sender_free, sender_start
 from gateway_core.types cimport (
     CLOSING,
     DOOMED,
+    F_AGED,
     F_BLOCKED,
     F_DIRTY,
     FREE,
     HOMES,
+    KEY_TICKS,
+    LIVE,
     READ_BYTES,
     SCRATCH_BYTES,
     Cmd,
@@ -166,7 +170,7 @@ cdef void loop_free_events(Loop* loop) noexcept nogil:
 cdef void _clock(Loop* loop) noexcept nogil:
     loop.now_ns = qw_clock_ns(0)
     loop.now_s = <uint32_t>((loop.now_ns - loop.engine.start_ns) // 1000000000) + 1
-    loop.now_minute = <uint16_t>(loop.now_s // 60)
+    loop.now_tick = <uint16_t>(<uint64_t>loop.now_s * KEY_TICKS // loop.set.rekey_s)
     loop.shake_until_ns = loop.now_ns + <uint64_t>loop.set.handshake_budget_us * 1000
 
 
@@ -253,6 +257,32 @@ cdef void _deadlines(Loop* loop) noexcept nogil:
     stage_end(loop, S_SCAN, t, 1)
 
 
+cdef void _ages(Loop* loop) noexcept nogil:
+    """Walks over all slots in half of the greatest age, evenly in time: the first pass marks, the second closes.
+
+    So nobody's age is stored, and a crowd that came at once leaves spread over half of the age.
+    """
+    cdef uint64_t period_ns = <uint64_t>loop.set.max_age_s * 500000000, gone
+    cdef uint32_t until
+    cdef Conn* c
+    if period_ns == 0:
+        return
+    if loop.age_ns == 0:
+        loop.age_ns = loop.now_ns
+    gone = loop.now_ns - loop.age_ns
+    until = loop.high if gone >= period_ns else <uint32_t>(<double>loop.high * <double>gone / <double>period_ns)
+    while loop.age_at < until:
+        c = &loop.conns[loop.age_at]
+        loop.age_at += 1
+        if c.state == LIVE:
+            if c.flags & F_AGED:
+                doom(loop, c, R_MAX_AGE, CLOSE_MAX_AGE)
+            c.flags |= F_AGED
+    if gone >= period_ns:
+        loop.age_at = 0
+        loop.age_ns = loop.now_ns
+
+
 cdef void _flush(Loop* loop) noexcept nogil:
     cdef uint32_t i, n = 0, end = loop.dirty.len
     cdef uint64_t until = 0
@@ -313,6 +343,7 @@ cdef void* loop_main(void* arg) noexcept nogil:
         shake_waiting(loop)
         events_notify(loop)  # Python works while this thread writes
         _deadlines(loop)
+        _ages(loop)
         drain_step(loop)
         tell_step(loop)
         fanout_work(loop)

@@ -30,7 +30,8 @@ cdef int settings_fill(object config, Settings* s) except -1:
     s.handshake_queue = config.handshake_queue
     s.ephemerals = config.ephemerals
     s.rekey_records = config.rekey_records
-    s.rekey_minutes = config.rekey_minutes
+    s.rekey_s = config.rekey_s
+    s.max_age_s = config.max_age_s
     s.inbound_per_s = config.inbound_per_s
     s.inbound_burst = config.inbound_burst
     s.ip_connections = config.ip_connections

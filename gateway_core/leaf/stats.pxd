@@ -110,6 +110,7 @@ cdef enum:  # R_*: why a connection ended
     R_CLOSE_STALLED
     R_NONCES
     R_MEMORY
+    R_MAX_AGE
     REASONS
 
 cdef enum:  # stages

@@ -24,7 +24,7 @@ REASON_NAMES = (
     "peer_closed peer_reset peer_close_frame auth_timeout idle first_bytes proxy_refused proxy_malformed"
     " upgrade_malformed upgrade_refused ws_malformed ws_text ws_closed preamble rejected shake_length shake_failed"
     " record_length preauth_too_big aead frame frame_too_big empty_record frame_type frame_body before_auth"
-    " auth_body ack compressed rekey_place rate slow_consumer command kicked stopped close_stalled nonces memory"
+    " auth_body ack compressed rekey_place rate slow_consumer command kicked stopped close_stalled nonces memory max_age"
 ).split()
 STATE_NAMES = "free first hello waiting shaken asked live closing linger doomed".split()
 STAGE_NAMES = "mailbox poll accept read shake open dispatch gather seal write scan sweep".split()

@@ -75,12 +75,13 @@ class WireClient:
         timeout: float = 10.0,
         rcvbuf: int = 0,
         before: bytes = b"",
+        host: str = "127.0.0.1",
     ) -> None:
-        self.sock = socket.socket()
+        self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         self.sock.settimeout(timeout)
-        self.sock.connect(("127.0.0.1", port))
+        self.sock.connect((host, port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.suite = suite
         self.server_pub = server_pub
