@@ -108,8 +108,8 @@ class Revisions:
     @method("recall", Code.NOT_FOUND, Code.FORBIDDEN, Code.RECALL_WINDOW, result="{changed, seq}", alone=True)
     async def recall(self, caller: Caller, args: RecallArgs) -> dict[str, Any]:
         """Take a message back. mode both: tombstone for everybody, a notice, unread corrected, push
-        cancelled; receiver: gone for the receiver, the sender keeps it (single chats); silent: gone,
-        nobody is told (server). The sender has the window, group owners and managers seven days, the
+        cancelled; receiver: gone for the receivers, the sender keeps it; silent: gone, nobody is
+        told (server). The sender has the window, group owners and managers seven days, the
         server no limit when it says so."""
         message = await self._message(caller, args.conversation, args.seq, args.server_id)
         if args.mode == "silent":
@@ -153,7 +153,16 @@ class Revisions:
             raise ImError(Code.RECALL_WINDOW)
 
     async def _one_sided(self, message: StoredMessage) -> dict[str, Any]:
-        """The receiver loses it, the sender keeps it."""
+        """The receivers lose it, the sender keeps it."""
+        if message.conversation.startswith("g/"):
+            topics = await self._access.topics(message)
+            changed = await self._store.withdraw(message.conversation, message.seq)
+            if changed:
+                self._cancel_push(message)
+                data = {"conversation": message.conversation, "seqs": [message.seq], "sender": message.sender}
+                for topic in topics:
+                    self._announcer.event(topic, "deleted", data)
+            return {"changed": changed, "seq": message.seq}
         peer = ids.peer_of(message.conversation, message.sender)
         hidden = await self._store.hide(peer, message.conversation, [message.seq], self._clock.now_ms())
         if hidden:

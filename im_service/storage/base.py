@@ -122,6 +122,9 @@ class MessageLog(Protocol):
     async def hide(self, user: str, conversation: str, seqs: Sequence[int], now_ms: int) -> int:
         """One-sided deletion: FILTERED for this user on every device, not counted unread. -> newly hidden."""
 
+    async def withdraw(self, conversation: str, seq: int) -> bool:
+        """FILTERED for everybody but its sender, not counted, no receipts. -> did anything change."""
+
     async def react(
         self,
         conversation: str,

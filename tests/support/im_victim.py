@@ -39,9 +39,8 @@ class Hand:
         self.number = seed * 1_000_000
         self.moves: list[Callable[[str], Awaitable[None]]] = [
             self.send, self.send, self.send, self.create, self.come_or_go, self.decide, self.rule,
-            self.recall, self.edit, self.react, self.relate, self.befriend, self.room, self.queue, self.device,
-            self.read,
-            self.report, self.account,
+            self.recall, self.edit, self.react, self.relate, self.befriend, self.room, self.queue,
+            self.device, self.read, self.report, self.account,
         ]  # fmt: skip
 
     async def live(self) -> None:

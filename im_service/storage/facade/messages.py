@@ -72,6 +72,9 @@ class MessagesFace(Engine):
     async def hide(self, user: str, conversation: str, seqs: Sequence[int], now_ms: int) -> int:
         return await self._write(partial(revise.hide, user, conversation, seqs))
 
+    async def withdraw(self, conversation: str, seq: int) -> bool:
+        return await self._write(partial(revise.withdraw, conversation, seq))
+
     async def react(
         self, conversation: str, seq: int, user: str, kind: str, ext: str, add: bool, now_ms: int,
         notices: Notices = (),

@@ -16,9 +16,12 @@ from im_service.storage.ops.tx import (
     touch,
 )
 from im_service.storage.records import (
+    BADGE,
     EDITED,
     FILTERED,
     RECALLED,
+    RECEIPT,
+    RECEIVER_NO_SENSE,
     Applied,
     NewMessage,
     Reaction,
@@ -116,6 +119,18 @@ def hide(user: str, conversation: str, seqs: Sequence[int]) -> Op[int]:
             "UPDATE inbox SET change = $1 WHERE usr = $2 AND conv = $3", (yield from next_change()), usr, conv
         )
     return len(done)
+
+
+def withdraw(conversation: str, seq: int) -> Op[bool]:
+    conv = yield from conversation_id(conversation)
+    done = yield from rows(
+        f"UPDATE message SET bits = (bits | {RECEIVER_NO_SENSE}) & ~{BADGE | RECEIPT}"
+        f" WHERE conv = $1 AND seq = $2 AND bits & {RECEIVER_NO_SENSE} = 0 RETURNING seq",
+        conv, seq,
+    )  # fmt: skip
+    if done:
+        yield from touch(conv)
+    return bool(done)
 
 
 def react(

@@ -90,6 +90,25 @@ async def test_a_one_sided_recall_leaves_the_sender_his_copy(tmp_path: Path) -> 
         assert (await bob.ok("unread"))["total"] == 0
 
 
+async def test_in_a_group_a_one_sided_recall_leaves_the_sender_his_copy(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        olga, bob, carl = [await world.login(name) for name in ("olga", "bob", "carl")]
+        await olga.ok("group.create", group="team", members=["bob", "carl"])
+        _, seq = await bob.said("g/team", "only mine", options={"receipt": True})
+        where = {"conversation": "g/team", "seq": seq, "mode": "receiver"}
+        assert (await carl.call("recall", **where))[0] == 403
+        assert (await carl.ok("unread"))["total"] == 1
+        assert (await bob.ok("recall", **where))["changed"]
+        assert not (await bob.ok("recall", **where))["changed"]
+        assert carl.connection.notices("deleted") == [
+            {"conversation": "g/team", "seqs": [seq], "sender": "bob"}
+        ]
+        assert (await carl.ok("unread"))["total"] == 0
+        for person, sees in ((olga, 0), (bob, 1), (carl, 0)):
+            shown = (await person.ok("get", conversation="g/team", seqs=[seq]))["messages"]
+            assert len(shown) == sees
+
+
 async def test_a_silent_deletion_tells_nobody(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         alice, bob = await world.login("alice"), await world.login("bob")
