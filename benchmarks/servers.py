@@ -30,6 +30,8 @@ from benchmarks.machine import ROOT, Busy, children, cpu_seconds, resident_bytes
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
+CALM_S = 2.0
+CALM_SHARE = 0.1  # of a core
 LOG_LINES = 6  # of a server that did not start
 SAMPLE_LINE = re.compile(r"^([a-zA-Z_:][\w:]*)(\{[^}]*\})? (\S+)", re.MULTILINE)
 
@@ -224,8 +226,17 @@ class Servers:
                 return
             if known > before:
                 deadline = time.monotonic() + READY_TIMEOUT_S
-            time.sleep(0.1)
+            time.sleep(1.0)  # the scrape itself costs the im process milliseconds
         raise ServerError(f"the im process knows {known:.0f} of {count} sessions")
+
+    def await_calm(self) -> None:
+        """Return when the im process has worked off what logins left to do (at the latest after a minute)."""
+        pid = self.processes[0].popen.pid
+        for _ in range(int(READY_TIMEOUT_S / CALM_S)):
+            before = cpu_seconds(pid)
+            time.sleep(CALM_S)
+            if cpu_seconds(pid) - before < CALM_SHARE * CALM_S:
+                return
 
     def _metrics(self, process: Process) -> dict[str, float]:
         try:
@@ -303,8 +314,12 @@ class Servers:
 
     def _run_nats(self, port: int) -> subprocess.Popen[bytes]:
         binary = shutil.which("nats-server") or str(Path(sys.executable).with_name("nats-server"))
+        config = self.folder / "nats.conf"
+        # With its 10 s the server cuts off an im process that a full machine lets wait for its turn.
+        config.write_text('write_deadline: "60s"\n')
+        words = [binary, "-c", str(config), "-a", "127.0.0.1", "-p", str(port)]
         with (self.folder / "nats.log").open("wb") as out:
-            popen = subprocess.Popen([binary, "-a", "127.0.0.1", "-p", str(port)], stdout=out, stderr=out)
+            popen = subprocess.Popen(words, stdout=out, stderr=out)
         _await_port(port, popen)
         return popen
 

@@ -56,6 +56,7 @@ def run_idle(context: Context, options: IdleOptions) -> Figure:
         seen = fleet.connect_in_waves(
             WAVE, servers.await_sessions, CONNECT_WINDOW, CONNECT_TIMEOUT_S, context.progress
         )
+        servers.await_calm()
         logins = fleet.histograms()["login"]
         fleet.ask_all("forget_logins")
         edges: dict[bool, Sample] = {}
