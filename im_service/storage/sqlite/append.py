@@ -120,7 +120,8 @@ class Appender:
         for message in batch:
             # Unpacked once, and results made without their constructor: the event loop waits meanwhile.
             (
-                conversation, sender, client_id, digest, server_id, made_ms, type, payload, bits, expires_ms, cut,
+                conversation, sender, client_id, digest, server_id, made_ms, type, payload, bits, expires_ms,
+                cut,
             ) = message  # fmt: skip
             head = heads.get(conversation)
             if head is None:
