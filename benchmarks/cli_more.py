@@ -173,6 +173,7 @@ def catchup(
         f"{found.messages:,} messages in {found.conversations} conversations within {found.seconds:.2f} s "
         f"(bound {bound:g} s)\n"
         f"{conversations * known:,} known ones not read again; {found.doubled} came twice\n"
+        f"{found.reads} reads of the store gave {found.rows:,} rows\n"
         f"{found.calls} frames from the client, {found.bytes / 1e6:.1f} MB to it; "
         f"CPU: server {found.server.cpu_s:.2f} s, client {found.client_cpu_s:.2f} s",
         highlight=False,

@@ -10,18 +10,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.figures import ServerReport
 from benchmarks.scenarios.context import Context
 from benchmarks.scenarios.limits import OPEN_CORE, OPEN_SERVICE
-from benchmarks.servers import ServerPlan, Servers
+from benchmarks.servers import Sample, ServerPlan, Servers
 
 USER, DEVICE = "away", "phone"
 BATCH = 500
 AWAY_MS = 3_600_000
 TIMEOUT_S = 120.0
+STATS_TIMEOUT_S = 15.0
+ROWS = "qianwan_store_rows_read_total"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class Caught:
     doubled: int
     calls: int  # frames that the client sent: requests, acknowledgements, login
     bytes: int  # ciphertext from the server
+    reads: int  # operations of the store
+    rows: int  # rows these gave
     client_cpu_s: float
     server: ServerReport
 
@@ -135,7 +139,7 @@ async def _catch_up(servers: Servers, options: CatchupOptions, cursor: int) -> C
                 if len(seen) >= wanted:
                     break
             took, cpu = time.perf_counter() - began, time.process_time() - cpu
-    after = servers.sample()
+    after = await _settled(servers)
 
     def grew(name: str) -> int:
         return int(sum(v - before.metrics.get(k, 0) for k, v in after.metrics.items() if k.startswith(name)))
@@ -147,6 +151,20 @@ async def _catch_up(servers: Servers, options: CatchupOptions, cursor: int) -> C
         sum(seen.values()) - len(seen),
         grew("qianwan_gateway_frames_in"),
         grew("qianwan_gateway_bytes_out"),
+        grew("qianwan_store_reads_total"),
+        grew("qianwan_store_rows_read_total"),
         cpu,
         ServerReport.between(before, after),
     )
+
+
+async def _settled(servers: Servers) -> Sample:
+    """A sample whose numbers of the store are of after the work: the server looks every few seconds."""
+    deadline = time.monotonic() + STATS_TIMEOUT_S
+    first = last = servers.sample()
+    while time.monotonic() < deadline:
+        await asyncio.sleep(0.5)
+        last = servers.sample()
+        if last.metrics.get(ROWS, 0) > first.metrics.get(ROWS, 0):
+            break
+    return replace(first, metrics=last.metrics)

@@ -224,7 +224,8 @@ class Housekeeping(Protocol):
         """
 
     async def stats(self) -> Mapping[str, int]:
-        """messages, conversations, accounts, change, schema, queued, commits, committed_messages, bytes."""
+        """messages, conversations, accounts, change, schema, queued, commits, committed_messages, bytes;
+        reads_total and rows_read_total of this process."""
 
 
 class Store(

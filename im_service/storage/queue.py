@@ -86,6 +86,14 @@ class Counters:
     failed_commits: int = 0
 
 
+@dataclass(slots=True)
+class Reads:
+    """What readers did: operations, and rows that the engine handed over."""
+
+    operations: int = 0
+    rows: int = 0
+
+
 def deliver(answers: list[Answer]) -> None:
     """On the event loop: hand every caller its result; one that raises does not keep the others waiting."""
     loop = asyncio.get_running_loop()

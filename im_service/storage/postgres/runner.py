@@ -7,14 +7,16 @@ import asyncpg
 from im_service.storage.ops.tx import Append, DropKeys, Forget, Horizon, NextChange, Op, Row, Sql
 from im_service.storage.postgres.append import Appender
 from im_service.storage.postgres.connection import query
+from im_service.storage.queue import Reads
 
 T = TypeVar("T")
 
 
-async def read(conn: asyncpg.Connection, op: Op[T], base: int) -> T:
+async def read(conn: asyncpg.Connection, op: Op[T], base: int, reads: Reads) -> T:
     """One operation on one snapshot."""
+    reads.operations += 1
     async with conn.transaction(isolation="repeatable_read", readonly=True):
-        return await _drive(conn, op, base, None)
+        return await _drive(conn, op, base, None, reads)
 
 
 class WriteTransaction:
@@ -37,7 +39,9 @@ class WriteTransaction:
         return await _drive(self.conn, op, self.base, self)
 
 
-async def _drive(conn: asyncpg.Connection, op: Op[T], base: int, tx: WriteTransaction | None) -> T:
+async def _drive(
+    conn: asyncpg.Connection, op: Op[T], base: int, tx: WriteTransaction | None, reads: Reads | None = None
+) -> T:
     answer: list[Row] | None = None
     while True:
         try:
@@ -47,6 +51,8 @@ async def _drive(conn: asyncpg.Connection, op: Op[T], base: int, tx: WriteTransa
             return result
         if isinstance(command, Sql):
             answer = await query(conn, *command)
+            if reads is not None:
+                reads.rows += len(answer)
         elif isinstance(command, Horizon):
             # Transactions below the oldest one still running are all over, and in this snapshot.
             horizon = await conn.fetchval("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")

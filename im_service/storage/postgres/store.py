@@ -11,7 +11,7 @@ from im_service.storage.facade import Facade
 from im_service.storage.ops.tx import Op
 from im_service.storage.postgres import connection, runner
 from im_service.storage.postgres.writer import Writer
-from im_service.storage.queue import AckItem, AppendItem, OpItem
+from im_service.storage.queue import AckItem, AppendItem, OpItem, Reads
 from im_service.storage.records import Done, Mark, NewMessage
 
 T = TypeVar("T")
@@ -41,6 +41,7 @@ class PostgresStore(Facade):
         self._pool: asyncpg.Pool | None = None
         self._writer: Writer | None = None
         self._base = 0
+        self._reads = Reads()
 
     async def start(self) -> None:
         self._pool = await connection.open_pool(self._dsn, self._connections, self._timeout_s)
@@ -83,7 +84,7 @@ class PostgresStore(Facade):
             raise StoreUnavailable("the store is closed")
         try:
             async with self._pool.acquire(timeout=self._timeout_s) as conn:
-                return await runner.read(conn, op, self._base)
+                return await runner.read(conn, op, self._base, self._reads)
         except connection.GONE as error:
             raise connection.unavailable(error) from error
 
@@ -103,5 +104,7 @@ class PostgresStore(Facade):
             "commits": counters.commits,
             "committed_messages": counters.committed_messages,
             "failed_commits": counters.failed_commits,
+            "reads_total": self._reads.operations,
+            "rows_read_total": self._reads.rows,
             "bytes": int(size),
         }

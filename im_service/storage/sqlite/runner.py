@@ -5,14 +5,16 @@ from typing import TypeVar
 import apsw
 
 from im_service.storage.ops.tx import Append, DropKeys, Forget, Horizon, NextChange, Op, Row, Sql
+from im_service.storage.queue import Reads
 from im_service.storage.sqlite.append import Appender
 from im_service.storage.sqlite.connection import query
 
 T = TypeVar("T")
 
 
-def read(conn: apsw.Connection, op: Op[T]) -> T:
+def read(conn: apsw.Connection, op: Op[T], reads: Reads) -> T:
     """One operation on one snapshot."""
+    reads.operations += 1
     conn.execute("BEGIN")
     try:
         answer: list[Row] | None = None
@@ -24,6 +26,7 @@ def read(conn: apsw.Connection, op: Op[T]) -> T:
                 return result
             if isinstance(command, Sql):
                 answer = query(conn, *command)
+                reads.rows += len(answer)
             else:
                 assert isinstance(command, Horizon), "a read changes nothing"
                 # One writer, changes numbered in commit order: all up to the present one are committed.

@@ -12,7 +12,7 @@ import apsw
 from im_service.storage.errors import StoreUnavailable
 from im_service.storage.facade import Facade
 from im_service.storage.ops.tx import Op
-from im_service.storage.queue import AckItem, AppendItem, OpItem
+from im_service.storage.queue import AckItem, AppendItem, OpItem, Reads
 from im_service.storage.records import Done, Mark, NewMessage
 from im_service.storage.sqlite import connection, runner
 from im_service.storage.sqlite.checkpoint import Checkpointer
@@ -54,6 +54,7 @@ class SqliteStore(Facade):
         self._pool: ThreadPoolExecutor | None = None
         self._local = threading.local()
         self._reading: list[apsw.Connection] = []
+        self._reads: list[Reads] = []
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -119,9 +120,11 @@ class SqliteStore(Facade):
         if conn is None:
             conn = connection.connect(self._path, self._cache_bytes // 8, self._busy_ms, readonly=True)
             self._local.conn = conn
+            self._local.reads = reads = Reads()  # one a thread: nothing is counted twice or lost
             self._reading.append(conn)
+            self._reads.append(reads)
         with connection.translated(self._path):
-            return runner.read(conn, op)
+            return runner.read(conn, op, self._local.reads)
 
     def _open_writer(self) -> Writer:
         if self._writer is None:
@@ -142,5 +145,7 @@ class SqliteStore(Facade):
             "commits": counters.commits,
             "committed_messages": counters.committed_messages,
             "failed_commits": counters.failed_commits,
+            "reads_total": sum(reads.operations for reads in self._reads),
+            "rows_read_total": sum(reads.rows for reads in self._reads),
             "bytes": size,
         }
