@@ -139,7 +139,8 @@ cdef void _deliver(Loop* loop, Topic* t, Conn* c) noexcept nogil:
     if not (c.flags & F_SPECIAL and _special(loop, t, c)):
         b = batch_packed(loop, batch) if c.flags & F_ZSTD else batch.plain
         if c.out == NULL:
-            c.msgs_sent += b.msgs
+            if b.msgs:  # the count lies in the receiving half, which events need not touch
+                c.msgs_sent += b.msgs
             send_direct(loop, c, b, &batch.plain_cuts if b == batch.plain else &batch.packed_cuts)
             return
         if batch.mixed:
