@@ -172,7 +172,8 @@ class GroupAdmin:
 
     @method("group.role", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN, alone=True)
     async def role(self, caller: Caller, args: RoleArgs) -> dict[str, Any]:
-        """Make members managers, or managers members. The owner's to decide."""
+        """Make members managers, or managers members. The owner's to decide. Each is a change of its own,
+        with its own notice."""
         role = Role.MANAGER if args.role == "manager" else Role.MEMBER
         for user in dict.fromkeys(args.users):
 

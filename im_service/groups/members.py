@@ -67,7 +67,8 @@ class GroupMembers:
         "group.invite", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN, Code.GROUP_FULL,
         result="{added: [user], invited: [user]}", alone=True)  # fmt: skip
     async def invite(self, caller: Caller, args: InviteArgs) -> dict[str, Any]:
-        """Bring users in. In a group with `agree` they are asked first (the server adds them at once)."""
+        """Bring users in, all or none. In a group with `agree` they are asked first, each for himself (the
+        server adds them at once)."""
         users = [check_id(user, "user") for user in dict.fromkeys(args.users)]
 
         async def step(place: Place) -> dict[str, Any]:
