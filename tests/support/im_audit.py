@@ -154,6 +154,19 @@ class Audit:
             (first,) = await everything(self.world, "g/" + group)
             assert event(first)["event"] == "group.create"
 
+        dismissing, dismissed = ({w[0] for w in self.said.get(k, [])} for k in ("dismissing", "dismissed"))
+        for group, *two in self.said.get("opened", []):
+            there = bool(await self.store.groups([group]))
+            rows = [await self.store.inbox(user, "", ["g/" + group]) for user in two]
+            ended = [
+                m for m in await everything(self.world, "g/" + group) if event(m)["event"][-7:] == "dismiss"
+            ]
+            assert there != bool(ended)
+            assert len((await self.store.members(group)).items) == 2 * there
+            assert [row[0].active for row in rows] == [there, there]
+            assert group in dismissing or there
+            assert group not in dismissed or not there
+
     async def unread(self) -> None:
         """The count equals counting by hand what the user sees of the log above his watermark."""
         for user in USERS:
@@ -201,6 +214,11 @@ class Audit:
             assert all(held[name].muted for name in mine.get("relation.mute", ()))
             devices = {row.device for row in await self.store.devices(user)}
             assert {device for who, device in self.said.get("device", []) if who == user} <= devices
+        for profile in await self.store.profiles(list(USERS)):
+            info = msgspec.msgpack.decode(profile.info)
+            assert info["nick"] == info["sign"]
+        for (talk,) in self.said.get("erased", []):
+            assert [m.flags for m in await everything(self.world, talk)] == [FILTERED]
         for (user,) in self.said.get("account", []):
             found = await self.world.im.invoke("account.get", {"user": user})
             assert found["mute_single_ms"] == found["mute_room_ms"] > 0

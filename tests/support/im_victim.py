@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from im_service.ids import single
 from im_service.limits import Rate, Settings
 from tests.support.im_world import Person, World, open_world
 
@@ -40,7 +41,7 @@ class Hand:
         self.moves: list[Callable[[str], Awaitable[None]]] = [
             self.send, self.send, self.send, self.create, self.come_or_go, self.decide, self.rule,
             self.recall, self.edit, self.react, self.relate, self.befriend, self.room, self.queue,
-            self.device, self.read, self.report, self.account,
+            self.device, self.read, self.report, self.account, self.dismiss, self.erase, self.profile,
         ]  # fmt: skip
 
     async def live(self) -> None:
@@ -86,6 +87,23 @@ class Hand:
     async def create(self, number: str) -> None:
         args = {"group": "n" + number, "members": [self.somebody()]}
         await self.done("group.create", "created", "n" + number, self.me.user, args["members"][0], **args)
+
+    async def dismiss(self, number: str) -> None:
+        name, member = "d" + number, self.somebody()
+        words = (name, self.me.user, member)
+        if await self.done("group.create", "opened", *words, group=name, members=[member]):
+            say("dismissing", name)
+            await self.done("group.dismiss", "dismissed", name, group=name)
+
+    async def erase(self, number: str) -> None:
+        sent = {"sender": "e" + number, "target": "u/" + self.me.user, "body": {"text": number}}
+        seq = (await self.world.im.invoke("message.send", sent))["seq"]
+        talk = single(self.me.user, "e" + number)
+        gone = {"conversation": talk, "seq": seq, "mode": "silent"}
+        await self.server("recall", "erased", talk, **gone)
+
+    async def profile(self, number: str) -> None:
+        await self.done("profile.set", nick=number, sign=number)
 
     async def come_or_go(self, number: str) -> None:
         name = self.rng.choice(GROUPS)

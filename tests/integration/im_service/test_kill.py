@@ -15,7 +15,7 @@ from tests.support.im_victim import SETTINGS
 from tests.support.im_world import open_world
 
 ROOT = Path(__file__).resolve().parents[3]
-LIVES = 4
+LIVES = 6
 
 
 async def one_life(folder: Path, seed: int, seconds: float) -> list[list[str]]:
