@@ -122,7 +122,7 @@ class View(NamedTuple):
 class Audience(NamedTuple):
     """Who sees a message: present members of the group, or the two of a single chat."""
 
-    users: list[str]
+    users: list[str]  # not named when it is everybody in a group
     everybody: bool  # nobody present is left out
 
 

@@ -237,12 +237,27 @@ def audience(conversation: str, seq: int, now_ms: int, sync: bool) -> Op[Audienc
         return Audience([], False)
     conv = row[-1]
     gone = "EXISTS (SELECT 1 FROM hidden h WHERE h.usr = i.usr AND h.conv = i.conv AND h.seq = $2)"
+    view = _anywhere(now_ms, sync)
+    anybody = Reader(-1, conv, seq, seq, 0)
+    if (
+        not pair
+        and row[11] is None
+        and visible(row, anybody, view)
+        and visible(row, anybody._replace(usr=row[10]), view)
+    ):
+        # A message for all: one look whether somebody came too late or deleted it saves judging thousands.
+        left_out = yield from first(
+            f"SELECT 1 FROM {_MEMBERS} WHERE i.conv = $1 AND i.active = 1 AND (i.min_seq > $2 OR {gone})"
+            " LIMIT 1",
+            conv, seq,
+        )  # fmt: skip
+        if left_out is None:
+            return Audience([], True)
     found = yield from rows(
         f"SELECT i.usr, a.name, i.min_seq, i.join_seq, CASE WHEN {gone} THEN 1 ELSE 0 END"
         f" FROM {_PAIR if pair else _MEMBERS} WHERE i.conv = $1 AND i.active = 1 ORDER BY a.name",
         *((conv, seq, pair) if pair else (conv, seq)),
     )
-    view = _anywhere(now_ms, sync)
     users = [
         name
         for usr, name, lowest, joined, hidden in found
