@@ -9,6 +9,7 @@ import apsw
 
 from im_service.storage.base import Store
 from im_service.storage.ops import inbox, messages
+from im_service.storage.queue import Reads
 from im_service.storage.records import FILTERED, PERSISTENT, Mark, View
 from im_service.storage.sqlite import runner
 from tests.support.store_kit import EVERYTHING, Kit, append, message, send
@@ -119,10 +120,14 @@ async def test_reads_use_indexes(tmp_path: Path) -> None:
             return True
 
         conn.exec_trace = trace
-        runner.read(conn, inbox.changed("a", "phone", 0, 10))
-        runner.read(conn, inbox.unread("a", None, 1))
-        runner.read(conn, inbox.unread("a", ["s/a:p1"], 1))
-        runner.read(conn, messages.pull("a", "s/a:p1", 1, None, 10, EVERYTHING, False))
+        reads = Reads()
+        runner.read(conn, inbox.changed("a", "phone", 0, 10), reads)
+        runner.read(conn, inbox.unread("a", None, 1), reads)
+        runner.read(conn, inbox.unread("a", ["s/a:p1"], 1), reads)
+        runner.read(conn, messages.pull("a", "s/a:p1", 1, None, 10, EVERYTHING, False), reads)
+        runner.read(conn, messages.sees("a", "s/a:p1", [1], 1), reads)
+        runner.read(conn, messages.audience("s/a:p1", 1, 1, True), reads)
+        assert (reads.operations, reads.rows > 0) == (6, True)
         conn.exec_trace = None
         for sql in [text for text in seen if text.startswith("SELECT")]:
             bindings = [0] * max(map(int, re.findall(r"\?(\d+)", sql)), default=0)
