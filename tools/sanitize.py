@@ -16,7 +16,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TREE = ROOT / "build" / "sanitize" / "tree"
-SUITES = ("tests/native", "tests/adversity", "tests/conformance", "tests/fuzz/test_corpus_replay.py")
+SUITES = (
+    "tests/native",
+    "tests/adversity/gateway",
+    "tests/conformance",
+    "tests/fuzz/test_corpus_replay.py",
+)
 
 
 def copy_tree() -> None:

@@ -14,7 +14,7 @@ from qianwan.constants import FrameType
 from qianwan.protocol import frames, varint
 
 from tests.support.abuse_peer import SMALL_BUFFER, RawPeer, Target
-from tests.support.server_process import ServerProcess
+from tests.support.server_process import ServerFailed, ServerProcess
 
 Deed = Callable[[RawPeer, random.Random], Awaitable[None]]
 UPGRADE = (
@@ -241,4 +241,9 @@ def until_counted(server: ServerProcess, before: Mapping[str, float], wanted: Ma
         now = counted(server, wanted)
         return all(now[reason] - before[reason] >= count for reason, count in wanted.items())
 
-    server.wait_for(reached, f"at {dict(wanted)} above {dict(before)}")
+    try:
+        server.wait_for(reached, f"at {dict(wanted)} above {dict(before)}")
+    except ServerFailed as failure:
+        now = counted(server, wanted)
+        short = {r: (now[r] - before[r], n) for r, n in wanted.items() if now[r] - before[r] < n}
+        raise ServerFailed(f"counted and wanted: {short}") from failure
