@@ -30,7 +30,8 @@ def setup_logs(
         if not for_people
         else [*shared, final],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # a line in one write: workers share the file
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
     if node:

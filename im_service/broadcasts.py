@@ -106,6 +106,7 @@ class ServerSends:
     async def batch(self, caller: Caller, args: BatchArgs) -> dict[str, Any]:
         """The same message to up to 500 targets; each is answered for itself. A client_id gets the
         target's number."""
+        check_id(args.sender, "sender")
         results = []
         for number, target in enumerate(args.targets):
             client_id = f"{args.client_id[:54]}#{number}" if args.client_id else ""

@@ -108,7 +108,10 @@ class Engine:
         except TimeoutError:
             reason = self.change.reason
             await self.close(patience_s=0)
-            raise ConnectFailed(f"no login within {self.settings.login_timeout_s} s: {reason}") from reason
+            dial = self.settings.dial
+            where = ", ".join([*dial.lbs_urls, *map(str, dial.addresses)])
+            limit = self.settings.login_timeout_s
+            raise ConnectFailed(f"no login within {limit} s at {where}: {reason or 'no answer'}") from reason
         except BaseException:
             await self.close(patience_s=0)
             raise
