@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import nats
 from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
 
 from control.bus.base import BusError
 from control.logs import get_logger
@@ -16,6 +17,7 @@ log = get_logger("bus")
 
 CONNECT_TIMEOUT_S = 5.0
 FLUSH_TIMEOUT_S = 2.0
+NO_RESPONDERS_PAUSE_S = 0.02
 # A client's share of a server's memory while it is away; the same 64 MiB after which NATS cuts off a slow
 # consumer.
 PENDING_BYTES = 64 << 20
@@ -99,11 +101,20 @@ class NatsBus:
         await self._client.flush()
 
     async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
-        try:
-            reply = await self._client.request(self._prefix + subject, payload, timeout=timeout_s)
-        except (NatsError, TimeoutError) as error:
-            raise BusError(f"no answer on {subject}: {type(error).__name__}") from None
-        return bytes(reply.data)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_s
+        while True:
+            left = until - loop.time()
+            try:
+                reply = await self._client.request(self._prefix + subject, payload, timeout=max(left, 0.001))
+                return bytes(reply.data)
+            except NoRespondersError as error:
+                # Nobody got it, so asking again repeats nothing: a responder may be reconnecting just now.
+                if left <= NO_RESPONDERS_PAUSE_S:
+                    raise BusError(f"no answer on {subject}: {type(error).__name__}") from None
+                await asyncio.sleep(NO_RESPONDERS_PAUSE_S)
+            except (NatsError, TimeoutError) as error:
+                raise BusError(f"no answer on {subject}: {type(error).__name__}") from None
 
     async def respond(self, subject: str, handler: Callable[[bytes, Callable[[bytes], None]], None]) -> None:
         async def receive(message: _Message) -> None:

@@ -135,7 +135,9 @@ class Audit:
         (row,) = await self.store.groups([name])
         members = (await self.store.members(name, limit=5000)).items
         found = {m.user: {"role": m.role, "nick": m.nick, "muted": m.muted_until_ms} for m in members}
-        assert found == people, name
+        differ = {u: (found.get(u), people.get(u)) for u in found.keys() | people.keys()}
+        differ = {user: (row, told) for user, (row, told) in differ.items() if row != told}
+        assert not differ, f"{name}: rows and notices differ: {differ}"
         assert (row.owner, row.mute_all, row.member_count) == (owner, mute_all, len(members))
         info = await self.world.im.invoke("group.info", {"group": name})
         assert info["name"] == title

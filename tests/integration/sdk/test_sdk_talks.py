@@ -133,6 +133,7 @@ async def test_a_killed_server_comes_back_and_nothing_is_lost(tmp_path: Path) ->
             for number in range(400):
                 sends.append(asyncio.ensure_future(one.send("b", str(number))))
                 if number in (100, 250):
+                    await until(lambda: one.state is State.ONLINE)
                     server.kill()
                     await asyncio.to_thread(server.start)
                 await asyncio.sleep(0)
