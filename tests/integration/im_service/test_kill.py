@@ -10,6 +10,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import asyncpg
+
 from tests.support.im_audit import Audit
 from tests.support.im_victim import SETTINGS
 from tests.support.im_world import open_world
@@ -39,6 +41,21 @@ async def one_life(folder: Path, seed: int, seconds: float) -> list[list[str]]:
     return [line.split() for line in said.split("\n")[:-1]]
 
 
+async def backends_gone(folder: Path) -> None:
+    """PostgreSQL's side of a killed process may still be committing: wait until its backends have ended."""
+    dsn = folder / "dsn"
+    if not dsn.exists():
+        return
+    others = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    admin = await asyncpg.connect(dsn.read_text())
+    try:
+        async with asyncio.timeout(30):
+            while await admin.fetchval(others):
+                await asyncio.sleep(0.02)
+    finally:
+        await admin.close()
+
+
 async def test_kill_at_random_moments_of_every_operation(tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(1 << 20)
     print(f"seed {seed}")
@@ -46,6 +63,7 @@ async def test_kill_at_random_moments_of_every_operation(tmp_path: Path) -> None
     said: list[list[str]] = []
     for life in range(LIVES):
         said += await one_life(tmp_path, seed * LIVES + life, rng.uniform(0.1, 2.0))
+        await backends_gone(tmp_path)
     print(sorted(Counter(words[0] for words in said).items()))
     assert said
     async with open_world(tmp_path, SETTINGS) as world:
