@@ -46,12 +46,17 @@ async def backends_gone(folder: Path) -> None:
     dsn = folder / "dsn"
     if not dsn.exists():
         return
-    others = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    others = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    )
     admin = await asyncpg.connect(dsn.read_text())
     try:
-        async with asyncio.timeout(30):
-            while await admin.fetchval(others):
-                await asyncio.sleep(0.02)
+        for _ in range(1500):
+            if not await admin.fetchval(others):
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError("backends of the killed process did not end")
     finally:
         await admin.close()
 
