@@ -50,8 +50,8 @@ def connect(path: Path, cache_bytes: int, busy_ms: int, readonly: bool = False) 
         flags = apsw.SQLITE_OPEN_READWRITE | (0 if readonly else apsw.SQLITE_OPEN_CREATE)
         conn = apsw.Connection(str(path), flags=flags, statementcachesize=200)
         conn.set_busy_timeout(busy_ms)
+        _use_wal(conn, busy_ms)
         for pragma in (
-            "journal_mode=WAL",
             "synchronous=FULL",
             f"cache_size={-(cache_bytes // 1024)}",
             "mmap_size=0",
@@ -64,6 +64,21 @@ def connect(path: Path, cache_bytes: int, busy_ms: int, readonly: bool = False) 
     return conn
 
 
+def _use_wal(conn: apsw.Connection, busy_ms: int) -> None:
+    """Turn a new file to WAL. SQLite does not call its busy handler for this change (sqlite.org/wal.html,
+    "Sometimes Queries Return SQLITE_BUSY In WAL Mode"), so two programs that open a new file at the same time
+    wait for each other here, for as long as any other lock."""
+    deadline = time.monotonic() + busy_ms / 1000
+    while True:
+        try:
+            conn.execute("PRAGMA journal_mode=WAL").fetchall()
+            return
+        except apsw.BusyError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.005)
+
+
 def migrate(conn: apsw.Connection, path: Path, folder: Path | None = None) -> int:
     """Bring the schema up to date, all or nothing. -> present version."""
     known = migrations.load("sqlite", folder)
@@ -72,11 +87,18 @@ def migrate(conn: apsw.Connection, path: Path, folder: Path | None = None) -> in
             "CREATE TABLE IF NOT EXISTS schema_migration (version INTEGER PRIMARY KEY, name TEXT NOT NULL,"
             " checksum TEXT NOT NULL, applied_ms INTEGER NOT NULL)"
         ).fetchall()
-        with conn:
+        # IMMEDIATE: a transaction that reads first could not become a writer after another one's migration.
+        conn.execute("BEGIN IMMEDIATE").fetchall()
+        try:
             found: list[Row] = conn.execute("SELECT version, checksum FROM schema_migration").fetchall()
             applied: dict[int, str] = dict(found)
             for migration in migrations.pending(known, applied):
                 _apply(conn, migration)
+        except BaseException:
+            if conn.in_transaction:
+                conn.execute("ROLLBACK").fetchall()
+            raise
+        conn.execute("COMMIT").fetchall()
     return len(known)
 
 

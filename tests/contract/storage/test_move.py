@@ -21,7 +21,7 @@ async def schema(kit: Kit) -> list[tuple[object, ...]]:
 
 
 async def test_migrations_apply_once(kit: Kit) -> None:
-    await asyncio.gather(kit.open(), kit.open())
+    await asyncio.gather(*(kit.open() for _ in range(4)))
     before = await schema(kit)
     assert [row[0] for row in before] == list(range(1, len(migrations.load(kit.engine)) + 1))
     await kit.close()
