@@ -1,7 +1,8 @@
 """Messages the service writes itself: recalls, edits, group events. They lie in the log like any message.
 
 A notice is committed in the transaction of the change it tells of (the store takes both), so a device that
-was away meets it in order when it pulls. Its body is {"event": name, ...}, its type 5.
+was away meets it in order when it pulls. Its body is {"event": name, ...}, its type 5. Notices of a recall,
+an edit or a deletion speak about messages and are shown to those whom it concerns (`about`, `private`).
 """
 
 from __future__ import annotations
@@ -67,10 +68,14 @@ class Announcer:
         It counts as written by the message's sender; `data` says who acted. `topics`: who sees it now.
         """
         sides = message.bits & (SENDER_NO_SENSE | RECEIVER_NO_SENSE)
-        body = {"seq": message.seq, "server_id": message.server_id, "client_id": message.client_id, **data}
         target = (message.target or EVERYBODY)._replace(about=message.seq)
-        row = self._row(message.conversation, message.sender, event, body, CONTROL_BITS | sides, target)
+        row = self._row(message.conversation, message.sender, event, data, CONTROL_BITS | sides, target)
         return Note(row, topics)
+
+    def private(self, user: str, conversation: str, event: str, data: dict[str, Any]) -> Note:
+        """A notice only this user's devices see, of what he did to messages for himself."""
+        row = self._row(conversation, user, event, data, CONTROL_BITS, Target((user,), True, False))
+        return Note(row, ("u/" + user,))
 
     def group(self, group: str, actor: str, event: str, data: dict[str, Any]) -> Note:
         """A notice all members of a group see."""

@@ -32,11 +32,11 @@ from im_service.storage.records import Target as StoreTarget
 PUSH: Final = 1 << 16  # vendor push to absent receivers
 ROUTE: Final = 1 << 17  # copied to third parties
 TARGETED: Final = 1 << 18  # a target list cuts the receivers
-CONTROL: Final = 1 << 19  # speaks about another message (recall, edit): applied, not shown
+CONTROL: Final = 1 << 19  # speaks about other messages (recall, edit, deletion): applied, not shown
 STORED: Final = PERSISTENT | ROAM | HISTORY
 DEFAULT_BITS: Final = STORED | BADGE | SESSION | SENDER_SYNC | PUSH | ROUTE
 CONTROL_BITS: Final = PERSISTENT | ROAM | SENDER_SYNC | CONTROL
-"""Recall, edit and the like: every device must learn them; nobody counts, lifts or pushes them."""
+"""Recall, edit, deletion: every device must learn them; nobody counts, lifts or pushes them."""
 NOTICE_BITS: Final = STORED | SESSION | SENDER_SYNC | ROUTE
 """Group notifications: shown and kept like messages, never unread, never pushed."""
 

@@ -126,11 +126,12 @@ class Relations:
         pair = await self._store.relation_pairs([(other, caller.user)])
         if pair[other, caller.user].black:
             raise ImError(Code.FORBIDDEN, "not allowed")
-        done = await self._store.open_request(
-            "u/" + other, REQUEST_FRIEND, caller.user, caller.user, args.text, self._clock.now_ms()
+        done = await self._store.open_requests(
+            "u/" + other, REQUEST_FRIEND, [caller.user], caller.user, args.text, self._clock.now_ms()
         )
-        self._announcer.mine(other, "friend.request", describe_request(done.value))
-        return {"id": done.value.id}
+        (request,) = done.value
+        self._announcer.mine(other, "friend.request", describe_request(request))
+        return {"id": request.id}
 
     @method("friend.decide", Code.NOT_FOUND, Code.CONFLICT)
     async def decide(self, caller: Caller, args: DecideArgs) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from im_service import ids
 from im_service.calls import Args, Caller, Number, Positive, method
 from im_service.conversation.access import Access
 from im_service.conversation.sync import Conversation, Seq
@@ -128,14 +129,19 @@ class Conversations:
         row = await self._store.clear(caller.user, args.conversation, args.up_to_seq)
         data = {"conversation": args.conversation, "min_seq": row.min_seq}
         self._announcer.mine(caller.user, "cleared", data, caller.session)
+        if args.conversation.startswith("s/"):  # what is cleared counts as read
+            data = {"conversation": args.conversation, "user": caller.user, "seq": row.read_seq}
+            self._announcer.event("u/" + ids.peer_of(args.conversation, caller.user), "receipt", data)
         return {"min_seq": row.min_seq}
 
     @method("get", Code.FORBIDDEN, result="{messages: [Message]}", alone=True)
     async def get(self, caller: Caller, args: GetArgs) -> dict[str, Any]:
         """These messages as any of my views shows them; those that none shows are left out."""
-        await self._access.participant(caller, args.conversation)
-        view = self._view()
         user = caller.user or None
+        # Who left keeps what he had, and may have to learn how it was edited before he went.
+        if user is None or not await self._store.inbox(user, caller.device, [args.conversation]):
+            await self._access.participant(caller, args.conversation)
+        view = self._view()
         messages: list[Raw] = []
         for seq in dict.fromkeys(args.seqs):
             page = await self._store.pull(user, args.conversation, seq, seq, 1, view)

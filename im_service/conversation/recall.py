@@ -1,12 +1,13 @@
 """Taking back, deleting, editing and reacting: what happens to a message after it was sent.
 
-A recall or edit is one transaction: the row changes and a notice is appended to the same conversation, so
-a device that was away learns of it in order. If the notice reaches a device before the message, the
-tombstone wins: the row a device pulls later is the tombstone already.
+A recall, edit or deletion is one transaction: the row changes and a notice is appended to the same
+conversation, so a device that was away learns of it in order. If the notice reaches a device before the
+message, the tombstone wins: the row a device pulls later is the tombstone already.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -20,17 +21,19 @@ from im_service.conversation.sync import Conversation, Seq
 from im_service.errors import Code, ImError
 from im_service.limits import Settings
 from im_service.models import EMPTY_MAP, encode, pack_payload, unpack_payload
-from im_service.notices import Announcer, rows
+from im_service.notices import Announcer, Note, rows
 from im_service.options import CONTROL
 from im_service.ports import Clock, Draft, PushPort
 from im_service.sending.admission import PASSED
 from im_service.sending.bodies import check_body
 from im_service.sending.messages import Messages
 from im_service.storage.base import Store
-from im_service.storage.records import FILTERED, RECALLED, StoredMessage
+from im_service.storage.records import FILTERED, RECALLED, AppendResult, Applied, StoredMessage
 
 TEXT = int(MessageType.TEXT)
 NOTIFICATION = int(MessageType.NOTIFICATION)
+DELETE = "delete"
+"""Event of the notice of a deletion; its `seqs` are gone, except for the user it says `keeps` them."""
 Seqs = Annotated[list[Seq], Meta(min_length=1, max_length=100)]
 
 
@@ -72,6 +75,10 @@ class ReactArgs(Args):
 class ReactionsArgs(Args):
     conversation: Conversation
     seqs: Seqs
+
+
+def _named(message: StoredMessage) -> dict[str, Any]:
+    return {"seq": message.seq, "server_id": message.server_id, "client_id": message.client_id}
 
 
 class Revisions:
@@ -120,7 +127,7 @@ class Revisions:
         if args.mode == "receiver":
             return await self._one_sided(message)
         operator = caller.user or "@system"
-        data = {"operator": operator, "text": args.text, "attach": args.attach}
+        data = {**_named(message), "operator": operator, "text": args.text, "attach": args.attach}
         note = self._announcer.about(message, "recall", data, await self._access.topics(message))
         tombstone = pack_payload(encode({"operator": operator, "text": args.text}))
         now = self._clock.now_ms()
@@ -154,29 +161,33 @@ class Revisions:
 
     async def _one_sided(self, message: StoredMessage) -> dict[str, Any]:
         """The receivers lose it, the sender keeps it."""
-        if message.conversation.startswith("g/"):
-            topics = await self._access.topics(message)
-            changed = await self._store.withdraw(message.conversation, message.seq)
-            if changed:
-                self._cancel_push(message)
-                data = {"conversation": message.conversation, "seqs": [message.seq], "sender": message.sender}
-                for topic in topics:
-                    self._announcer.event(topic, "deleted", data)
-            return {"changed": changed, "seq": message.seq}
-        peer = ids.peer_of(message.conversation, message.sender)
-        hidden = await self._store.hide(peer, message.conversation, [message.seq], self._clock.now_ms())
-        if hidden:
-            self._cancel_push(message)
-            data = {"conversation": message.conversation, "seqs": [message.seq]}
-            self._announcer.event("u/" + peer, "deleted", data)
-        return {"changed": bool(hidden), "seq": message.seq}
+        talk, seq = message.conversation, message.seq
+        data = {"seqs": [seq], "keeps": message.sender}
+        note = self._announcer.about(message, DELETE, data, await self._access.topics(message))
+        done: Applied[bool] | Applied[int]
+        if talk.startswith("g/"):
+            done = await self._store.withdraw(talk, seq, rows([note]))
+        else:
+            peer = ids.peer_of(talk, message.sender)
+            done = await self._store.hide(peer, talk, [seq], self._clock.now_ms(), rows([note]))
+        return self._gone(message, note, bool(done.value), done.notices)
 
     async def _silently(self, caller: Caller, message: StoredMessage) -> dict[str, Any]:
         if not caller.server:
             raise ImError(Code.FORBIDDEN, "only the server deletes silently")
-        done = await self._store.erase(message.conversation, [message.seq], self._clock.now_ms())
-        self._cancel_push(message)
-        return {"changed": bool(done.value), "seq": message.seq}
+        topics = await self._access.topics(message)
+        note = self._announcer.about(message, DELETE, {"seqs": [message.seq]}, topics)
+        now = self._clock.now_ms()
+        done = await self._store.erase(message.conversation, [message.seq], now, rows([note]))
+        return self._gone(message, note, bool(done.value), done.notices)
+
+    def _gone(
+        self, message: StoredMessage, note: Note, changed: bool, told: Sequence[AppendResult]
+    ) -> dict[str, Any]:
+        if changed:
+            self._cancel_push(message)
+            self._announcer.publish([note], told)
+        return {"changed": changed, "seq": message.seq}
 
     def _cancel_push(self, message: StoredMessage) -> None:
         if self._push is not None:
@@ -186,11 +197,14 @@ class Revisions:
     async def delete(self, caller: Caller, args: DeleteArgs) -> dict[str, Any]:
         """Delete messages for me only, on all my devices. Others keep them."""
         await self._access.participant(caller, args.conversation)
+        found = await self._store.find(args.conversation, args.seqs)
+        # A notice about messages stays: another device has yet to learn from it.
+        seqs = [message.seq for message in found if not message.bits & CONTROL]
+        note = self._announcer.private(caller.user, args.conversation, DELETE, {"seqs": seqs})
         now = self._clock.now_ms()
-        count = await self._store.hide(caller.user, args.conversation, args.seqs, now)
-        data = {"conversation": args.conversation, "seqs": args.seqs}
-        self._announcer.mine(caller.user, "deleted", data, caller.session)
-        return {"deleted": count}
+        done = await self._store.hide(caller.user, args.conversation, seqs, now, rows([note]))
+        self._announcer.publish([note], done.notices)
+        return {"deleted": done.value}
 
     @method(
         "edit",
@@ -224,7 +238,7 @@ class Revisions:
         payload = pack_payload(judged[0], options or EMPTY_MAP, judged[1])
         operator = caller.user or "@system"
         topics = await self._access.topics(message)
-        note = self._announcer.about(message, "edit", {"operator": operator}, topics)
+        note = self._announcer.about(message, "edit", {**_named(message), "operator": operator}, topics)
         done = await self._store.edit(
             args.conversation, args.seq, operator, payload, now, rows([note]),
             self._settings.edit_versions,

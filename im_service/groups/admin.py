@@ -172,18 +172,18 @@ class GroupAdmin:
 
     @method("group.role", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN, alone=True)
     async def role(self, caller: Caller, args: RoleArgs) -> dict[str, Any]:
-        """Make members managers, or managers members. The owner's to decide. Each is a change of its own,
-        with its own notice."""
+        """Make members managers, or managers members, all or none. The owner's to decide."""
         role = Role.MANAGER if args.role == "manager" else Role.MEMBER
-        for user in dict.fromkeys(args.users):
+        users = list(dict.fromkeys(args.users))
+        data = {"users": users, "role": args.role}
 
-            async def step(place: Place, user: str = user) -> None:
-                if not place.owns:
-                    raise ImError(Code.FORBIDDEN, "the owner names managers")
-                await self._change_member(caller, place, user, "group.role", {"role": args.role}, role=role)
+        async def step(place: Place) -> dict[str, Any]:
+            if not place.owns:
+                raise ImError(Code.FORBIDDEN, "the owner names managers")
+            await self._change_members(caller, place, users, "group.role", data, role=role)
+            return {}
 
-            await self._c.change(caller, args.group, step)
-        return {}
+        return await self._c.change(caller, args.group, step)
 
     @method("group.nick", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN, alone=True)
     async def nick(self, caller: Caller, args: NickArgs) -> dict[str, Any]:
@@ -193,7 +193,8 @@ class GroupAdmin:
         async def step(place: Place) -> dict[str, Any]:
             if user != caller.user:
                 await self._outranks(place, user)
-            await self._change_member(caller, place, user, "group.nick", {"nick": args.nick}, nick=args.nick)
+            data = {"user": user, "nick": args.nick}
+            await self._change_members(caller, place, [user], "group.nick", data, nick=args.nick)
             return {}
 
         return await self._c.change(caller, args.group, step)
@@ -214,9 +215,9 @@ class GroupAdmin:
 
         async def step(place: Place) -> dict[str, Any]:
             await self._outranks(place, args.user)
-            data = {"until_ms": until}
-            await self._change_member(caller, place, args.user, "group.mute", data, muted_until_ms=until)
-            return data
+            data = {"user": args.user, "until_ms": until}
+            await self._change_members(caller, place, [args.user], "group.mute", data, muted_until_ms=until)
+            return {"until_ms": until}
 
         return await self._c.change(caller, args.group, step)
 
@@ -251,20 +252,22 @@ class GroupAdmin:
         if other.role == Role.OWNER or (other.role == Role.MANAGER and not place.owns):
             raise ImError(Code.FORBIDDEN, "this member ranks as high")
 
-    async def _change_member(
-        self, caller: Caller, place: Place, user: str, event: str, data: dict[str, Any], *,
+    async def _change_members(
+        self, caller: Caller, place: Place, users: list[str], event: str, data: dict[str, Any], *,
         role: Role | None = None, nick: str | None = None, muted_until_ms: int | None = None,
     ) -> None:  # fmt: skip
+        """One change with one notice, for all of them or none. 802, 403."""
         group = place.group.group
-        member = (await self._c.states(group, [user])).get(user)
-        if member is None:
-            raise ImError(Code.NOT_GROUP_MEMBER, "not a member")
-        if role is not None and member.role == Role.OWNER:
-            raise ImError(Code.FORBIDDEN, "the owner's role moves by transfer")
-        note = self._note(caller, group, event, user=user, **data)
-        done = await self._c.store.update_member(
-            group, user, self._c.clock.now_ms(), role=role, nick=nick, muted_until_ms=muted_until_ms,
+        members = await self._c.states(group, users)
+        for user in users:
+            if user not in members:
+                raise ImError(Code.NOT_GROUP_MEMBER, f"{user} is not a member")
+            if role is not None and members[user].role == Role.OWNER:
+                raise ImError(Code.FORBIDDEN, "the owner's role moves by transfer")
+        note = self._note(caller, group, event, **data)
+        done = await self._c.store.update_members(
+            group, users, self._c.clock.now_ms(), role=role, nick=nick, muted_until_ms=muted_until_ms,
             rev=place.group.rev, notices=rows([note]),
         )  # fmt: skip
-        await self._c.refresh(group, [user])
+        await self._c.refresh(group, users)
         self._c.announcer.publish([note], done.notices)

@@ -67,8 +67,8 @@ class GroupMembers:
         "group.invite", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN, Code.GROUP_FULL,
         result="{added: [user], invited: [user]}", alone=True)  # fmt: skip
     async def invite(self, caller: Caller, args: InviteArgs) -> dict[str, Any]:
-        """Bring users in, all or none. In a group with `agree` they are asked first, each for himself (the
-        server adds them at once)."""
+        """Bring users in, all or none. In a group with `agree` they are asked first, all or none; each
+        decides for himself (the server adds them at once)."""
         users = [check_id(user, "user") for user in dict.fromkeys(args.users)]
 
         async def step(place: Place) -> dict[str, Any]:
@@ -83,15 +83,12 @@ class GroupMembers:
     async def _ask(self, caller: Caller, place: Place, users: Sequence[str], text: str) -> list[str]:
         group = place.group.group
         members = await self._c.states(group, users)
-        asked = []
-        for user in users:
-            if user in members:
-                continue
-            done = await self._c.store.open_request(
-                "g/" + group, REQUEST_INVITE, user, caller.user, text, self._c.clock.now_ms()
-            )
-            self._c.announcer.event("u/" + user, "group.invited", describe_request(done.value))
-            asked.append(user)
+        asked = [user for user in users if user not in members]
+        done = await self._c.store.open_requests(
+            "g/" + group, REQUEST_INVITE, asked, caller.user, text, self._c.clock.now_ms()
+        )
+        for request in done.value:
+            self._c.announcer.event("u/" + request.user, "group.invited", describe_request(request))
         return asked
 
     @method("group.join", Code.GROUP_NOT_FOUND, Code.FORBIDDEN, Code.GROUP_FULL, result="{joined, id}")
@@ -114,12 +111,13 @@ class GroupMembers:
 
     async def _apply(self, caller: Caller, place: Place, text: str) -> dict[str, Any]:
         group = place.group.group
-        done = await self._c.store.open_request(
-            "g/" + group, REQUEST_JOIN, caller.user, caller.user, text, self._c.clock.now_ms()
+        done = await self._c.store.open_requests(
+            "g/" + group, REQUEST_JOIN, [caller.user], caller.user, text, self._c.clock.now_ms()
         )
+        (request,) = done.value
         for user in await self._deciders(group):
-            self._c.announcer.event("u/" + user, "group.applied", describe_request(done.value))
-        return {"joined": False, "id": done.value.id}
+            self._c.announcer.event("u/" + user, "group.applied", describe_request(request))
+        return {"joined": False, "id": request.id}
 
     async def _deciders(self, group: str) -> list[str]:
         """Owner and managers."""

@@ -5,7 +5,7 @@ One contract suite (tests/contract/storage) holds both engines to these two page
 For every method:
 
 * It is atomic: after a kill -9 at any moment either all of it is there or nothing. Its `notices` (messages
-  that tell people of the change) are committed in the same transaction.
+  that tell people of the change) are committed in the same transaction, and only if anything changed.
 * When it returns, or `done` is called with results, it is durable (SQLite synchronous=FULL, PostgreSQL
   synchronous_commit=on). When it raises, nothing of it was stored.
 * It never blocks the event loop. Changes queue for one writer that commits many in one transaction; reads
@@ -101,7 +101,7 @@ class MessageLog(Protocol):
     async def erase(
         self, conversation: str, seqs: Sequence[int], now_ms: int, notices: Notices = ()
     ) -> Applied[int]:
-        """Silent deletion for everybody: payload emptied, FILTERED for all, not counted. -> rows changed."""
+        """Deletion for everybody: payload emptied, FILTERED for all, not counted. -> rows changed."""
 
     async def edit(
         self,
@@ -119,10 +119,12 @@ class MessageLog(Protocol):
     async def versions(self, conversation: str, seq: int) -> list[Version]:
         """Every earlier payload, oldest first (without the present one)."""
 
-    async def hide(self, user: str, conversation: str, seqs: Sequence[int], now_ms: int) -> int:
+    async def hide(
+        self, user: str, conversation: str, seqs: Sequence[int], now_ms: int, notices: Notices = ()
+    ) -> Applied[int]:
         """One-sided deletion: FILTERED for this user on every device, not counted unread. -> newly hidden."""
 
-    async def withdraw(self, conversation: str, seq: int) -> bool:
+    async def withdraw(self, conversation: str, seq: int, notices: Notices = ()) -> Applied[bool]:
         """FILTERED for everybody but its sender, not counted, no receipts. -> did anything change."""
 
     async def react(

@@ -76,10 +76,10 @@ class Groups(Protocol):
     ) -> Applied[list[str]]:
         """Notices go in first. -> those removed (they keep what they had). The owner is never removed."""
 
-    async def update_member(
+    async def update_members(
         self,
         group: str,
-        user: str,
+        users: Sequence[str],
         now_ms: int,
         *,
         role: Role | None = None,
@@ -88,8 +88,11 @@ class Groups(Protocol):
         muted_until_ms: int | None = None,
         rev: int | None = None,
         notices: Notices = (),
-    ) -> Applied[GroupMember]:
-        """StoreMissing if not a member; StoreConflict for role OWNER (see transfer) or the owner's role."""
+    ) -> Applied[list[GroupMember]]:
+        """The same for all of them, or nothing. -> as they are now, in order of user id.
+
+        StoreMissing if one is no member; StoreConflict for role OWNER (see transfer) or the owner's role.
+        """
 
     async def transfer_group(
         self,
@@ -114,10 +117,20 @@ class Groups(Protocol):
 class Requests(Protocol):
     """Join requests and invitations (scope g/<group>) and friend requests (scope u/<user>)."""
 
-    async def open_request(
-        self, scope: str, kind: int, user: str, by: str, text: str, now_ms: int, notices: Notices = ()
-    ) -> Applied[Request]:
-        """An open one with the same (scope, kind, user) gets the new text and keeps its id."""
+    async def open_requests(
+        self,
+        scope: str,
+        kind: int,
+        users: Sequence[str],
+        by: str,
+        text: str,
+        now_ms: int,
+        notices: Notices = (),
+    ) -> Applied[list[Request]]:
+        """One for each user, in order of user id; all or none.
+
+        An open one with the same (scope, kind, user) gets the new text and keeps its id.
+        """
 
     async def requests(
         self, scope: str, state: int | None, after: int = 0, limit: int = 100

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from im_service.models import unpack_payload
+from im_service.options import CONTROL
 from im_service.storage.records import (
     BADGE,
     EDITED,
@@ -15,16 +16,17 @@ from im_service.storage.records import (
     HISTORY,
     PERSISTENT,
     RECALLED,
+    RECEIPT,
     RECEIVER_NO_SENSE,
     Role,
     StoredMessage,
     View,
 )
-from tests.support.im_victim import GROUPS, ROOM, USERS
+from tests.support.im_audit_people import PeopleAudit, Words
+from tests.support.im_victim import CALM, GROUPS, USERS
 from tests.support.im_world import World
 
 NOTICE = 5
-Words = list[list[str]]
 
 
 async def everything(world: World, talk: str) -> list[StoredMessage]:
@@ -36,7 +38,7 @@ async def everything(world: World, talk: str) -> list[StoredMessage]:
         at = found[-1].seq + 1 if found else 1
         page = await world.store.pull(None, talk, at, None, 500, view)
         found, more = found + page.items, page.more
-    return found
+    return await world.store.find(talk, [m.seq for m in found])  # erased ones with their senders, targets
 
 
 def event(message: StoredMessage) -> dict[str, Any]:
@@ -46,28 +48,41 @@ def event(message: StoredMessage) -> dict[str, Any]:
     return dict(msgspec.msgpack.decode(unpack_payload(message.payload)[0]))
 
 
-class Audit:
-    """Checks of one reopened world against what its victims had said."""
+def _meant(message: StoredMessage, user: str, lowest: int) -> bool:
+    """Does the message speak to this user, deletions apart? What speaks about a message below `lowest` does
+    not."""
+    if message.seq < lowest or message.sender == user:
+        return message.seq >= lowest
+    if message.bits & RECEIVER_NO_SENSE:
+        return False
+    return message.target is None or message.target.about >= lowest
+
+
+class Audit(PeopleAudit):
+    """All of it: the log and who sees what of it, receipts, groups, unread counts, and people."""
 
     def __init__(self, world: World, said: Words) -> None:
-        self.world, self.store = world, world.store
-        self.said: dict[str, Words] = {}
-        for line in said:
-            self.said.setdefault(line[0], []).append(line[1:])
+        super().__init__(world, said)
         self.logs: dict[str, list[StoredMessage]] = {}
 
     async def all(self) -> None:
-        talks = [f"s/{a}:{b}" for a in USERS for b in USERS if a < b] + ["g/" + name for name in GROUPS]
+        talks = [f"s/{a}:{b}" for a in USERS for b in USERS if a < b] + [
+            "g/" + name for name in (*GROUPS, CALM)
+        ]
         for talk in talks:
             self.logs[talk] = await everything(self.world, talk)
             await self.log(talk)
-        for name in GROUPS:
+            if talk[2:] not in GROUPS:
+                await self.deletions(talk)
+        for name in (*GROUPS, CALM):
             await self.group(name)
+        await self.receipts()
         await self.created()
         await self.unread()
         await self.requests()
         await self.people()
         await self.room()
+        await self.broadcasts()
 
     async def log(self, talk: str) -> None:
         """Seqs without a gap, nothing twice; a change of a message and its notice are both there or
@@ -84,21 +99,77 @@ class Audit:
             assert bool(m.flags & RECALLED) == bool(told["recall", m.seq]), (talk, m.seq)
             assert told["recall", m.seq] <= 1
             kept = len(await self.store.versions(talk, m.seq)) if m.type != NOTICE else 0
-            if m.flags & RECALLED:
+            if m.flags & (RECALLED | FILTERED):
                 assert not kept
                 assert not await self.store.reactions(talk, [m.seq])
             else:
                 assert kept == told["edit", m.seq], (talk, m.seq)
                 assert bool(m.flags & EDITED) == bool(kept)
-        for word, name in (("recalled", "recall"), ("edited", "edit")):
+        for word, name in (("both", "recall"), ("edited", "edit")):
             for conversation, seq in self.said.get(word, []):
                 assert conversation != talk or told[name, int(seq)]
         for conversation, number, user, kind in self.said.get("reacted", []):
             if conversation != talk:
                 continue
             m = log[int(number) - 1]
-            if not m.flags & RECALLED:
+            if not m.flags & (RECALLED | FILTERED):
                 assert (user, kind) in [(r.user, r.kind) for r in await self.store.reactions(talk, [m.seq])]
+
+    async def deletions(self, talk: str) -> None:
+        """Who sees what follows from the notices alone: a message is gone for somebody if and only if one
+        says so, and every deletion that was answered has its notice."""
+        log = self.logs[talk]
+        people = talk[2:].split(":") if talk[0] == "s" else list(USERS)
+        gone: dict[str, set[int]] = {user: set() for user in people}
+        told: dict[str, set[int]] = {"receiver": set(), "silent": set()}
+        for notice in log:
+            body = event(notice)
+            if body.get("event") != "delete":
+                continue
+            assert notice.target is not None
+            losers = set(people) - {body.get("keeps")} if notice.target.about else {notice.sender}
+            for user in losers:
+                gone[user].update(body["seqs"])
+            if notice.target.about:
+                told["receiver" if "keeps" in body else "silent"].update(body["seqs"])
+        assert {m.seq for m in log if m.flags & FILTERED} == told["silent"], talk
+        for user in people if log else ():
+            (inbox,) = await self.store.inbox(user, "", [talk])
+            sees = await self.store.sees(user, talk, [m.seq for m in log], self.world.clock.ms)
+            wanted = {m.seq for m in log if m.seq not in gone[user] and _meant(m, user, inbox.min_seq)}
+            assert sees == wanted, (talk, user, sees ^ wanted)
+            for who, where, *seqs in self.said.get("deleted", []):
+                control = {m.seq for m in log if m.bits & CONTROL}
+                assert (who, where) != (user, talk) or not (sees - control).intersection(map(int, seqs))
+            for who, where, low in self.said.get("cleared", []):
+                if (who, where) == (user, talk):
+                    assert inbox.min_seq >= int(low)
+                    assert inbox.read_seq >= inbox.min_seq - 1
+        for word, seqs_told in told.items():
+            said = {int(seq) for where, seq in self.said.get(word, []) if where == talk}
+            assert said <= seqs_told | {m.seq for m in log if m.flags & RECALLED}, (talk, word)
+
+    async def receipts(self) -> None:
+        """A report is whole or nothing, counts and lists agree, every report that was answered is there."""
+        talk, people = "g/" + CALM, set(USERS)
+        read: dict[int, set[str]] = {}
+        sender = {m.seq: m.sender for m in self.logs[talk]}
+        for m in self.logs[talk]:
+            if m.bits & RECEIPT and not m.flags & (RECALLED | FILTERED):
+                lists = await self.store.receipt_list(talk, m.seq)
+                (count,) = await self.store.receipt_counts(talk, [m.seq])
+                read[m.seq] = set(lists.read)
+                assert read[m.seq] | set(lists.unread) == people - {m.sender}
+                assert (count.read, count.unread) == (len(lists.read), len(lists.unread))
+        reported = {tuple(words) for words in self.said.get("reported", [])}
+        reporting = [tuple(words) for words in self.said.get("reporting", [])]
+        for user, *seqs in reporting:
+            asked = [int(seq) for seq in seqs if int(seq) in read and sender[int(seq)] != user]
+            found = {user in read[seq] for seq in asked}
+            assert len(found) <= 1, (user, seqs)
+            assert found <= {True} or (user, *seqs) not in reported
+        pairs = {(user, int(seq)) for user, *seqs in reporting for seq in seqs}
+        assert {(user, seq) for seq, users in read.items() for user in users} <= pairs
 
     async def group(self, name: str) -> None:
         """Replaying the notices gives exactly the rows: neither exists without the other."""
@@ -121,9 +192,10 @@ class Audit:
                 case "group.transfer":
                     people[owner]["role"] = Role.MEMBER
                     owner = body["user"]
-                    people[owner]["role"] = Role.OWNER
+                    people[owner] |= {"role": Role.OWNER, "muted": 0}
                 case "group.role":
-                    people[body["user"]]["role"] = Role[body["role"].upper()]
+                    for user in body["users"]:
+                        people[user]["role"] = Role[body["role"].upper()]
                 case "group.mute":
                     people[body["user"]]["muted"] = body["until_ms"]
                 case "group.nick":
@@ -187,59 +259,3 @@ class Audit:
                     for m in log
                 )  # fmt: skip
                 assert counts.get(talk, 0) == wanted, (user, talk)
-
-    async def requests(self) -> None:
-        """No request is open and decided; who was let in by a decision heard of it in the log."""
-        page = await self.world.im.invoke("group.requests", {"group": "asks", "limit": 100})
-        opened = {request["id"]: request["user"] for request in page["requests"]}
-        members = {m.user for m in (await self.store.members("asks", limit=5000)).items}
-        assert not set(opened.values()) & members
-        for number, _, _ in self.said.get("decided", []):
-            assert int(number) not in opened
-
-    async def people(self) -> None:
-        for user in USERS:
-            held = {r.other: r for r in (await self.store.relations(user, 0, 100_000)).items}
-            friends = {name for name, row in held.items() if row.friend}
-            back = await self.store.relation_pairs([(name, user) for name in friends])
-            assert all(row.friend for row in back.values())
-            assert len(back) == len(friends)
-            asked = (await self.store.requests("u/" + user, 0, 0, 100_000)).items
-            assert not friends & {request.user for request in asked}
-            answered = {words[1] for word in ("friends", "refused") for words in self.said.get(word, [])}
-            assert not answered & {request.user for request in asked}
-            mine = {w: {o for u, o in self.said.get(w, []) if u == user} for w in self.said if w != "ready"
-                    and w in ("friends", "refused", "relation.black", "relation.mute")}  # fmt: skip
-            assert mine.get("friends", set()) <= friends
-            assert not mine.get("refused", set()) & friends
-            assert all(held[name].black for name in mine.get("relation.black", ()))
-            assert all(held[name].muted for name in mine.get("relation.mute", ()))
-            devices = {row.device for row in await self.store.devices(user)}
-            assert {device for who, device in self.said.get("device", []) if who == user} <= devices
-        for profile in await self.store.profiles(list(USERS)):
-            info = msgspec.msgpack.decode(profile.info)
-            assert info["nick"] == info["sign"]
-        for (talk,) in self.said.get("erased", []):
-            assert [m.flags for m in await everything(self.world, talk)] == [FILTERED]
-        for (user,) in self.said.get("account", []):
-            found = await self.world.im.invoke("account.get", {"user": user})
-            assert found["mute_single_ms"] == found["mute_room_ms"] > 0
-            assert not found["mute_group_ms"]
-
-    async def room(self) -> None:
-        people: dict[str, dict[str, Any]] = {}
-        after, more = "", True
-        while more:
-            args = {"room": ROOM, "after": after, "limit": 500}
-            page = await self.world.im.invoke("room.people", args)
-            people |= {row["user"]: row for row in page["people"]}
-            after, more = (page["people"][-1]["user"] if page["people"] else ""), page["more"]
-        for method, user in self.said.get("room", []):
-            row = people[user]
-            mark = {"room.mute": row["muted_until_ms"], "room.black": row["black"]}
-            assert mark.get(method, row["role"] == "manager")
-        items = (await self.world.im.invoke("room.queue.list", {"room": ROOM}))["items"]
-        keys = {item["key"] for item in items}
-        put, taking, taken = ({w[0] for w in self.said.get(k, [])} for k in ("put", "taking", "taken"))
-        assert put - taking <= keys
-        assert not taken & keys

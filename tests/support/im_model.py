@@ -19,7 +19,9 @@ class ModelMessage:
     sendersync: bool = True
     control: bool = False
     recalled: bool = False
-    recall_seq: int = 0  # of the notice that told of it
+    revised_seq: int = 0  # of the notice that told of its recall, edit or deletion
+    erased: bool = False  # silently deleted for everybody
+    reactions: set[tuple[str, str]] = field(default_factory=set)
     blocked: bool = False  # the receiver had the sender on his blacklist
     hidden: set[str] = field(default_factory=set)
     sent_ms: int = 0
@@ -40,8 +42,10 @@ class ModelConversation:
     members: dict[str, Membership]
     log: list[ModelMessage] = field(default_factory=list)
     read: dict[str, int] = field(default_factory=dict)
+    cleared: dict[str, int] = field(default_factory=dict)  # nothing up to here for this user
     owner: str = ""
     mute_all: bool = False
+    dismissed: bool = False
 
     def add(self, message: ModelMessage) -> None:
         message.seq = len(self.log) + 1
@@ -49,6 +53,24 @@ class ModelConversation:
 
     def notice(self, event: str, sender: str, control: bool = False) -> None:
         self.add(ModelMessage(0, sender, "", event, badge=False, control=control))
+
+    def revise(self, message: ModelMessage) -> None:
+        """A notice about this message goes into the log."""
+        self.add(ModelMessage(0, message.sender, "", "", badge=False, control=True, blocked=message.blocked))
+        message.revised_seq = len(self.log)
+
+    def takes_back(self, message: ModelMessage, mode: str) -> bool:
+        """A recall. -> was there anything left to take back."""
+        if mode == "receiver" and self.name.startswith("g/"):
+            changed, message.blocked = not message.blocked, True
+            return changed
+        if mode == "receiver":
+            before = len(message.hidden - {message.sender})
+            message.hidden |= self.members.keys() - {message.sender}
+            return not before
+        message.reactions.clear()
+        message.recalled, message.erased = mode == "both", mode == "silent"
+        return True
 
     def reach(self, user: str) -> int:
         """The last seq this user may see."""
@@ -58,7 +80,9 @@ class ModelConversation:
         return len(self.log) if member.active else member.until
 
     def visible(self, message: ModelMessage, user: str) -> bool:
-        if user in message.hidden or message.seq > self.reach(user):
+        if user in message.hidden or message.erased or message.seq > self.reach(user):
+            return False
+        if message.seq <= self.cleared.get(user, 0):
             return False
         if message.target is not None and user != message.sender:
             ids, inclusive = message.target
@@ -78,9 +102,9 @@ class ModelConversation:
         return shown
 
     def untold(self, user: str) -> set[int]:
-        """Recalled after this user had left: a device that showed the message was not told."""
+        """Revised after this user had left: a device that showed the message was not told."""
         reach = self.reach(user)
-        return {m.seq for m in self.log if m.recalled and m.recall_seq > reach}
+        return {m.seq for m in self.log if m.revised_seq > reach}
 
     def unread(self, user: str) -> int:
         return sum(

@@ -13,12 +13,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from im_service.ids import single
 from im_service.limits import Rate, Settings
 from tests.support.im_world import Person, World, open_world
 
 USERS = tuple(f"u{n}" for n in range(5))
 GROUPS = ("free", "asks")
+CALM = "calm"
+"""A group whose members stay the same and may all invite; who is invited is asked first."""
 ROOM = "hall"
 FREE = Rate(0)
 SETTINGS = Settings(
@@ -41,8 +42,10 @@ class Hand:
         self.moves: list[Callable[[str], Awaitable[None]]] = [
             self.send, self.send, self.send, self.create, self.come_or_go, self.decide, self.rule,
             self.recall, self.edit, self.react, self.relate, self.befriend, self.room, self.queue,
-            self.device, self.read, self.report, self.account, self.dismiss, self.erase, self.profile,
+            self.device, self.read, self.report, self.account, self.dismiss, self.profile, self.delete,
+            self.clear, self.invite, self.broadcast, self.part, self.room_settings, self.close_room,
         ]  # fmt: skip
+        self.reported = -1
 
     async def live(self) -> None:
         while True:
@@ -70,7 +73,7 @@ class Hand:
 
     def talk(self) -> str:
         a, b = sorted((self.me.user, self.somebody()))
-        return self.rng.choice([f"s/{a}:{b}", "g/free"])
+        return self.rng.choice([f"s/{a}:{b}", f"s/{a}:{b}", "g/free", "g/" + CALM])
 
     async def seq(self, talk: str) -> int:
         last = (await self.world.store.last_seqs([talk])).get(talk, 0)
@@ -95,13 +98,6 @@ class Hand:
             say("dismissing", name)
             await self.done("group.dismiss", "dismissed", name, group=name)
 
-    async def erase(self, number: str) -> None:
-        sent = {"sender": "e" + number, "target": "u/" + self.me.user, "body": {"text": number}}
-        seq = (await self.world.im.invoke("message.send", sent))["seq"]
-        talk = single(self.me.user, "e" + number)
-        gone = {"conversation": talk, "seq": seq, "mode": "silent"}
-        await self.server("recall", "erased", talk, **gone)
-
     async def profile(self, number: str) -> None:
         await self.done("profile.set", nick=number, sign=number)
 
@@ -121,11 +117,12 @@ class Hand:
 
     async def rule(self, number: str) -> None:
         name, user = self.rng.choice(GROUPS), self.rng.choice(USERS)
+        pair = self.rng.sample(USERS, 2)
         ways: list[tuple[str, dict[str, Any]]] = [
             ("group.mute", {"user": user, "seconds": self.rng.choice([-1, 0])}),
             ("group.mute_all", {"on": self.rng.random() < 0.2}),
             ("group.transfer", {"user": user}),
-            ("group.role", {"users": [user], "role": self.rng.choice(["manager", "member"])}),
+            ("group.role", {"users": pair, "role": self.rng.choice(["manager", "member"])}),
             ("group.kick", {"users": [user]}),
             ("group.nick", {"user": user, "nick": number}),
             ("group.update", {"name": number}),
@@ -135,11 +132,31 @@ class Hand:
             say("ruled", name, method)
 
     async def recall(self, number: str) -> None:
+        """For everybody, for the receivers, or without a trace (which is the server's, and would take group
+        notices too)."""
         talk = self.talk()
-        seq = await self.seq(talk)
-        found = await self.done("recall", conversation=talk, seq=seq)
-        if found:
-            say("recalled", talk, seq)
+        mode = self.rng.choice(["both", "receiver", "silent" if talk[0] == "s" else "both"])
+        args = {"conversation": talk, "seq": await self.seq(talk), "mode": mode}
+        if mode != "silent":
+            found = await self.done("recall", **args)
+            if found and found["changed"]:
+                say(mode, talk, args["seq"])
+        elif not await self.world.attempt("recall", args):
+            say(mode, talk, args["seq"])
+
+    async def delete(self, number: str) -> None:
+        talk = self.talk()
+        last = (await self.world.store.last_seqs([talk])).get(talk, 0)
+        seqs = list(range(max(1, last - self.rng.randrange(20)), last + 1))[:3] or [1]
+        await self.done("delete", "deleted", self.me.user, talk, *seqs, conversation=talk, seqs=seqs)
+
+    async def clear(self, number: str) -> None:
+        talk = self.talk()
+        if self.rng.random() < 0.2 and talk[0] == "s":
+            up_to = await self.seq(talk)
+            found = await self.done("conversation.clear", conversation=talk, up_to_seq=up_to)
+            if found:
+                say("cleared", self.me.user, talk, found["min_seq"])
 
     async def edit(self, number: str) -> None:
         talk = self.talk()
@@ -195,8 +212,46 @@ class Hand:
             say("read", self.me.user, talk, found["seq"])
 
     async def report(self, number: str) -> None:
-        seqs = [max(1, await self.seq("g/free"))]
-        await self.done("receipt.report", "reported", self.me.user, *seqs, conversation="g/free", seqs=seqs)
+        """Each message once: a receipt that is there came with this report."""
+        talk = "g/" + CALM
+        last = (await self.world.store.last_seqs([talk]))[talk]
+        seqs = list(range(self.reported + 1, last + 1))[:50] if self.reported >= 0 else []
+        self.reported = seqs[-1] if seqs else last
+        if seqs:
+            say("reporting", self.me.user, *seqs)
+            await self.done("receipt.report", "reported", self.me.user, *seqs, conversation=talk, seqs=seqs)
+
+    async def invite(self, number: str) -> None:
+        users = [f"i{number}{letter}" for letter in "abc"]
+        say("inviting", *users)
+        await self.done("group.invite", "invited", *users, group=CALM, users=users)
+
+    async def broadcast(self, number: str) -> None:
+        args = {"body": {"text": number}, "lifetime_s": 86_400}
+        found = await self.world.im.invoke("broadcast", args)
+        say("broadcast", found["id"], number)
+
+    async def part(self, number: str) -> None:
+        me, other = self.me.user, "p" + number
+        await self.done("friend.add", "named", me, other, user=other)
+        await self.done("friend.alias", user=other, alias=number, ext=number)
+        await self.done("friend.remove", "parted", me, other, user=other)
+
+    async def room_settings(self, number: str) -> None:
+        ways: list[tuple[str, dict[str, Any]]] = [
+            ("room.attributes", {"put": {"a": number, "b": number}}),
+            ("room.update", {"name": number, "announcement": number}),
+            ("room.mute_tag", {"tag": "t" + number}),
+        ]  # fmt: skip
+        method, args = self.rng.choice(ways)
+        if not await self.world.attempt(method, {"room": ROOM, **args}) and "tag" in args:
+            say("tag", args["tag"])
+
+    async def close_room(self, number: str) -> None:
+        name = "c" + number
+        await self.server("room.create", "room_made", name, room=name, owner=self.me.user)
+        say("closing", name)
+        await self.server("room.close", "closed", name, room=name)
 
     async def account(self, number: str) -> None:
         user = "a" + number
@@ -209,6 +264,8 @@ async def main(folder: Path, seed: int) -> None:
         for name, join in zip(GROUPS, ("free", "approval"), strict=True):
             made = {"group": name, "owner": "boss", "members": list(USERS), "join": join}
             await world.attempt("group.create", made)
+        calm = {"group": CALM, "owner": USERS[0], "members": list(USERS[1:]), "invite": "all", "agree": True}
+        await world.attempt("group.create", calm)
         await world.attempt("room.create", {"room": ROOM, "owner": "boss"})
         hands = [Hand(world, await world.login(user), seed * len(USERS) + n) for n, user in enumerate(USERS)]
         say("ready")

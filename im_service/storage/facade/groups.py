@@ -45,13 +45,14 @@ class GroupsFace(Engine):
     ) -> Applied[list[str]]:
         return await self._write(partial(groups.remove_members, group, users, rev, notices), 1 + len(users))
 
-    async def update_member(
-        self, group: str, user: str, now_ms: int, *, role: Role | None = None, nick: str | None = None,
-        ext: bytes | None = None, muted_until_ms: int | None = None, rev: int | None = None,
-        notices: Notices = (),
-    ) -> Applied[GroupMember]:  # fmt: skip
+    async def update_members(
+        self, group: str, users: Sequence[str], now_ms: int, *, role: Role | None = None,
+        nick: str | None = None, ext: bytes | None = None, muted_until_ms: int | None = None,
+        rev: int | None = None, notices: Notices = (),
+    ) -> Applied[list[GroupMember]]:  # fmt: skip
         return await self._write(
-            partial(groups.update_member, group, user, role, nick, ext, muted_until_ms, rev, notices)
+            partial(groups.update_members, group, users, role, nick, ext, muted_until_ms, rev, notices),
+            len(users),
         )
 
     async def transfer_group(
@@ -69,10 +70,13 @@ class GroupsFace(Engine):
     async def groups_of(self, user: str) -> list[Group]:
         return await self._read(groups.groups_of(user))
 
-    async def open_request(
-        self, scope: str, kind: int, user: str, by: str, text: str, now_ms: int, notices: Notices = ()
-    ) -> Applied[Request]:
-        return await self._write(partial(requests.open_request, scope, kind, user, by, text, now_ms, notices))
+    async def open_requests(
+        self, scope: str, kind: int, users: Sequence[str], by: str, text: str, now_ms: int,
+        notices: Notices = (),
+    ) -> Applied[list[Request]]:  # fmt: skip
+        return await self._write(
+            partial(requests.open_requests, scope, kind, users, by, text, now_ms, notices), len(users)
+        )
 
     async def requests(
         self, scope: str, state: int | None, after: int = 0, limit: int = 100

@@ -69,11 +69,13 @@ class MessagesFace(Engine):
     async def versions(self, conversation: str, seq: int) -> list[Version]:
         return await self._read(revise.versions(conversation, seq))
 
-    async def hide(self, user: str, conversation: str, seqs: Sequence[int], now_ms: int) -> int:
-        return await self._write(partial(revise.hide, user, conversation, seqs))
+    async def hide(
+        self, user: str, conversation: str, seqs: Sequence[int], now_ms: int, notices: Notices = ()
+    ) -> Applied[int]:
+        return await self._write(partial(revise.hide, user, conversation, seqs, notices))
 
-    async def withdraw(self, conversation: str, seq: int) -> bool:
-        return await self._write(partial(revise.withdraw, conversation, seq))
+    async def withdraw(self, conversation: str, seq: int, notices: Notices = ()) -> Applied[bool]:
+        return await self._write(partial(revise.withdraw, conversation, seq, notices))
 
     async def react(
         self, conversation: str, seq: int, user: str, kind: str, ext: str, add: bool, now_ms: int,

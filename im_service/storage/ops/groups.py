@@ -216,17 +216,18 @@ def remove_members(
     return Applied(gone, told)
 
 
-def update_member(
-    group: str, user: str, role: Role | None, nick: str | None, ext: bytes | None, muted_until_ms: int | None,
-    rev: int | None, notices: Notices,
-) -> Op[Applied[GroupMember]]:  # fmt: skip
+def update_members(
+    group: str, users: Sequence[str], role: Role | None, nick: str | None, ext: bytes | None,
+    muted_until_ms: int | None, rev: int | None, notices: Notices,
+) -> Op[Applied[list[GroupMember]]]:  # fmt: skip
     conv = yield from _lock(group, rev)
-    usr = yield from account_id(user)
-    found = yield from first("SELECT role FROM group_member WHERE conv = $1 AND usr = $2", conv, usr)
-    if found is None:
-        raise StoreMissing(f"{user} is not in group {group}")
-    if role is not None and Role.OWNER in (role, found[0]) and role != found[0]:
-        raise StoreConflict("the owner changes by transfer only")
+    pairs = [(group, user) for user in sorted(set(users))]
+    before = yield from member_states(pairs)
+    for pair in pairs:
+        if pair not in before:
+            raise StoreMissing(f"{pair[1]} is not in group {group}")
+        if role is not None and Role.OWNER in (role, before[pair].role) and role != before[pair].role:
+            raise StoreConflict("the owner changes by transfer only")
     for column, value in (
         ("role", None if role is None else int(role)),
         ("nick", nick),
@@ -235,12 +236,14 @@ def update_member(
     ):
         if value is not None:
             yield from run(
-                f"UPDATE group_member SET {column} = $1 WHERE conv = $2 AND usr = $3", value, conv, usr
-            )
+                f"UPDATE group_member SET {column} = $1 WHERE conv = $2"
+                " AND usr IN (SELECT id FROM account WHERE name IN_TEXTS($3))",
+                value, conv, list(users),
+            )  # fmt: skip
     yield from touch(conv)
     told = yield from append(notices)
-    states = yield from member_states([(group, user)])
-    return Applied(states[group, user], told)
+    states = yield from member_states(pairs)
+    return Applied([states[pair] for pair in pairs], told)
 
 
 def transfer(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from im_service.storage.errors import StoreConflict, StoreMissing
-from im_service.storage.ops.tx import Op, account_id, append, first, rows, run
+from im_service.storage.ops.tx import Op, account_id, account_ids, append, first, rows, run
 from im_service.storage.records import Applied, NewMessage, Page, Request
 
 _REQUEST = (
@@ -19,21 +19,24 @@ def load(scope: str, id: int) -> Op[Request]:
     return Request(*found)
 
 
-def open_request(
-    scope: str, kind: int, user: str, by: str, text: str, now_ms: int, notices: Sequence[NewMessage]
-) -> Op[Applied[Request]]:
-    usr = yield from account_id(user)
+def open_requests(
+    scope: str, kind: int, users: Sequence[str], by: str, text: str, now_ms: int,
+    notices: Sequence[NewMessage],
+) -> Op[Applied[list[Request]]]:  # fmt: skip
+    numbers = yield from account_ids(users)
     asker = yield from account_id(by)
-    made = yield from first(
-        "INSERT INTO request (scope, kind, usr, asker, text, time_ms) VALUES ($1, $2, $3, $4, $5, $6)"
-        " ON CONFLICT (scope, kind, usr) WHERE state = 0"
-        " DO UPDATE SET text = excluded.text, asker = excluded.asker, time_ms = excluded.time_ms"
-        " RETURNING id",
-        scope, kind, usr, asker, text, now_ms,
-    )  # fmt: skip
-    assert made is not None
-    told = yield from append(notices)
-    return Applied((yield from load(scope, made[0])), told)
+    opened: list[Request] = []
+    for user in sorted(numbers):
+        made = yield from first(
+            "INSERT INTO request (scope, kind, usr, asker, text, time_ms) VALUES ($1, $2, $3, $4, $5, $6)"
+            " ON CONFLICT (scope, kind, usr) WHERE state = 0"
+            " DO UPDATE SET text = excluded.text, asker = excluded.asker, time_ms = excluded.time_ms"
+            " RETURNING id",
+            scope, kind, numbers[user], asker, text, now_ms,
+        )  # fmt: skip
+        assert made is not None
+        opened.append((yield from load(scope, made[0])))
+    return Applied(opened, (yield from append(notices)))
 
 
 def decide(

@@ -106,7 +106,7 @@ def versions(conversation: str, seq: int) -> Op[list[Version]]:
     return [Version(*row) for row in found]
 
 
-def hide(user: str, conversation: str, seqs: Sequence[int]) -> Op[int]:
+def hide(user: str, conversation: str, seqs: Sequence[int], notices: Notices) -> Op[Applied[int]]:
     conv = yield from conversation_id(conversation)
     usr = yield from account_id(user)
     done = yield from rows(
@@ -114,23 +114,28 @@ def hide(user: str, conversation: str, seqs: Sequence[int]) -> Op[int]:
         " WHERE m.conv = $2 AND m.seq IN_INTS($3) ON CONFLICT DO NOTHING RETURNING seq",
         usr, conv, list(seqs),
     )  # fmt: skip
-    if done:
-        yield from run(
-            "UPDATE inbox SET change = $1 WHERE usr = $2 AND conv = $3", (yield from next_change()), usr, conv
-        )
-    return len(done)
+    if not done:
+        return Applied(0)
+    told = yield from append(
+        notices
+    )  # before the inbox row, like the operations of groups: no circle of locks
+    yield from run(
+        "UPDATE inbox SET change = $1 WHERE usr = $2 AND conv = $3", (yield from next_change()), usr, conv
+    )
+    return Applied(len(done), told)
 
 
-def withdraw(conversation: str, seq: int) -> Op[bool]:
+def withdraw(conversation: str, seq: int, notices: Notices) -> Op[Applied[bool]]:
     conv = yield from conversation_id(conversation)
     done = yield from rows(
         f"UPDATE message SET bits = (bits | {RECEIVER_NO_SENSE}) & ~{BADGE | RECEIPT}"
         f" WHERE conv = $1 AND seq = $2 AND bits & {RECEIVER_NO_SENSE} = 0 RETURNING seq",
         conv, seq,
     )  # fmt: skip
-    if done:
-        yield from touch(conv)
-    return bool(done)
+    if not done:
+        return Applied(False)
+    yield from touch(conv)
+    return Applied(True, (yield from append(notices)))
 
 
 def react(

@@ -69,9 +69,11 @@ class Engine:
 
     def __init__(self, settings: EngineSettings) -> None:
         self.settings = settings
-        self.feed = Feed(settings.store, self._call_of_feed, max_queue=settings.max_queue)
-        self.outbox = Outbox(settings.max_pending, settings.ack_timeout_s, self.feed.sent)
         self.notices = NoticeQueue()
+        self.feed = Feed(
+            settings.store, self._call_of_feed, self.notices.arrived, max_queue=settings.max_queue
+        )
+        self.outbox = Outbox(settings.max_pending, settings.ack_timeout_s, self.feed.sent)
         self.rooms: dict[str, Room] = {}
         self.user = ""
         self.node = ""

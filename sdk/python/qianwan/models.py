@@ -39,10 +39,17 @@ class Message(msgspec.Struct, array_like=True, frozen=True):
 
     @property
     def event(self) -> str:
-        """What a notification tells of ("recall", "edit", "group.join" ...), "" for every other kind."""
+        """What a notification tells of ("recall", "edit", "delete", "group.join" ...), "" for every other
+        kind."""
         if self.type != MessageType.NOTIFICATION or not isinstance(self.body, dict):
             return ""
         return str(self.body.get("event", ""))
+
+    def deletes(self, user: str) -> tuple[int, ...]:
+        """Numbers of this conversation that are gone for `user`, if this is the notice of a deletion."""
+        if self.event != "delete" or self.body.get("keeps") == user:
+            return ()
+        return tuple(self.body.get("seqs", ()))
 
     @property
     def recalled(self) -> bool:

@@ -39,7 +39,7 @@ async def test_rev_guards_every_change(club: Store) -> None:
         club.update_group("x", 2, info=b"old", rev=group.rev),
         club.add_members("x", ["d"], 2, rev=group.rev),
         club.remove_members("x", ["b"], 2, rev=group.rev),
-        club.update_member("x", "b", 2, nick="n", rev=group.rev),
+        club.update_members("x", ["b"], 2, nick="n", rev=group.rev),
         club.transfer_group("x", "b", False, 2, rev=group.rev),
         club.dismiss_group("x", 2, rev=group.rev),
     ):
@@ -76,16 +76,42 @@ async def test_who_left_keeps_what_was_his(club: Store) -> None:
 
 
 async def test_member_changes(club: Store) -> None:
-    done = await club.update_member("x", "b", 2, role=Role.MANAGER, nick="Bee", muted_until_ms=FOREVER)
-    member = done.value
+    done = await club.update_members("x", ["b"], 2, role=Role.MANAGER, nick="Bee", muted_until_ms=FOREVER)
+    (member,) = done.value
     assert (member.role, member.nick, member.muted_until_ms) == (Role.MANAGER, "Bee", FOREVER)
     assert await club.member_states([("x", "b"), ("x", "z"), ("y", "b")]) == {("x", "b"): member}
     with pytest.raises(StoreConflict):
-        await club.update_member("x", "b", 2, role=Role.OWNER)
+        await club.update_members("x", ["b"], 2, role=Role.OWNER)
     with pytest.raises(StoreConflict):
-        await club.update_member("x", "a", 2, role=Role.MEMBER)
+        await club.update_members("x", ["a"], 2, role=Role.MEMBER)
     with pytest.raises(StoreMissing):
-        await club.update_member("x", "z", 2, nick="")
+        await club.update_members("x", ["z"], 2, nick="")
+
+
+async def test_a_change_of_several_members_is_whole_or_nothing(club: Store) -> None:
+    rev = (await club.groups(["x"]))[0].rev
+    notice = message("g/x", "a", "raised")
+    done = await club.update_members("x", ["c", "b"], 2, role=Role.MANAGER, notices=[notice])
+    assert [(m.user, m.role) for m in done.value] == [("b", Role.MANAGER), ("c", Role.MANAGER)]
+    assert (done.notices[0].seq, (await club.groups(["x"]))[0].rev) == (2, rev + 1)
+    lowered = {"role": Role.MEMBER, "notices": [message("g/x", "a", "lowered")]}
+    for others, error in ((["b", "z"], StoreMissing), (["b", "a"], StoreConflict)):
+        with pytest.raises(error):
+            await club.update_members("x", others, 3, **lowered)
+    with pytest.raises(StoreMissing):
+        await club.update_members("x", ["b"], 3, role=Role.MEMBER, notices=[message("g/none", "a", "n")])
+    assert (await who(club))["b"] == Role.MANAGER
+    assert (await club.groups(["x"]))[0].rev == rev + 1
+    assert len(await everything(club, "a", "g/x")) == 2
+
+
+async def test_requests_of_several_users_are_opened_together_or_not_at_all(club: Store) -> None:
+    done = await club.open_requests("g/x", 2, ["z", "y", "z"], "a", "come", 1)
+    assert [request.user for request in done.value] == ["y", "z"]
+    with pytest.raises(StoreMissing):
+        await club.open_requests("g/x", 2, ["w", "z"], "a", "late", 2, [message("g/none", "a", "n")])
+    found = (await club.requests("g/x", 0)).items
+    assert [(request.user, request.text) for request in found] == [("y", "come"), ("z", "come")]
 
 
 async def test_transfer_and_leave(club: Store) -> None:
@@ -98,7 +124,7 @@ async def test_transfer_and_leave(club: Store) -> None:
 
 
 async def test_dismiss(club: Store) -> None:
-    await club.open_request("g/x", 1, "z", "z", "let me in", 1)
+    await club.open_requests("g/x", 1, ["z"], "z", "let me in", 1)
     done = await club.dismiss_group("x", 9, notices=[message("g/x", "a", "end")])
     assert (done.value, done.notices[0].seq) == (["a", "b", "c"], 2)
     assert (await club.groups(["x"]), await club.groups_of("b")) == ([], [])
@@ -122,9 +148,10 @@ async def test_last_place_is_given_once(kit: Kit) -> None:
 
 async def test_requests(store: Store) -> None:
     await store.create_group("x", "a", b"", [], 9, 1)
-    first = (await store.open_request("g/x", 1, "z", "z", "hi", 1)).value
-    assert (await store.open_request("g/x", 1, "z", "z", "please", 2)).value.id == first.id
-    other = (await store.open_request("g/x", 1, "y", "a", "", 3, [message("g/x", "a", "asks")])).value
+    (first,) = (await store.open_requests("g/x", 1, ["z"], "z", "hi", 1)).value
+    assert (await store.open_requests("g/x", 1, ["z"], "z", "please", 2)).value[0].id == first.id
+    done = await store.open_requests("g/x", 1, ["y"], "a", "", 3, [message("g/x", "a", "asks")])
+    (other,) = done.value
     assert [r.text for r in (await store.requests("g/x", 0)).items] == ["please", ""]
     page = await store.requests("g/x", None, limit=1)
     assert (page.items[0].id, page.more) == (first.id, True)
@@ -141,7 +168,7 @@ async def test_requests(store: Store) -> None:
 
 
 async def test_friends_are_mutual(store: Store) -> None:
-    await store.open_request("u/b", 2, "a", "a", "hi", 1)
+    await store.open_requests("u/b", 2, ["a"], "a", "hi", 1)
     assert (await store.befriend("b", "a", 2, notices=[message("s/a:b", "b", "ok")])).value
     assert not (await store.befriend("a", "b", 3)).value
     assert (await store.requests("u/b", 0)).items == []

@@ -4,7 +4,7 @@ import pytest
 
 from im_service.storage.base import Store
 from im_service.storage.errors import StoreFull, StoreMissing
-from im_service.storage.records import EDITED, FILTERED, RECALLED
+from im_service.storage.records import EDITED, FILTERED, RECALLED, NewMessage
 from tests.support.store_kit import append, everything, message, send
 
 
@@ -83,13 +83,35 @@ async def test_erase_is_silent_and_for_all(talk: Store) -> None:
 
 async def test_hide_is_one_sided(talk: Store) -> None:
     since = await cursor(talk, "b")
-    assert await talk.hide("b", "s/a:b", [2, 2, 77], 3000) == 1
-    assert await talk.hide("b", "s/a:b", [2], 3000) == 0
+    assert (await talk.hide("b", "s/a:b", [2, 2, 77], 3000)).value == 1
+    assert (await talk.hide("b", "s/a:b", [2], 3000)).value == 0
     assert [m.flags for m in await everything(talk, "b", "s/a:b")] == [0, FILTERED, 0]
     assert [m.flags for m in await everything(talk, "a", "s/a:b")] == [0, 0, 0]
     assert await talk.unread("b", None, 1) == {"s/a:b": 2}
     assert await heard(talk, "b", since) == ["s/a:b"]
     assert await heard(talk, "a", since) == []
+
+
+async def test_a_deletion_and_its_notice_are_one_change_told_once(talk: Store) -> None:
+    """The three kinds: of one user, of the receivers, of everybody."""
+
+    def notice(name: str, where: str = "s/a:b") -> NewMessage:
+        return message(where, "b", name)
+
+    kinds = {
+        "hide": lambda told: talk.hide("b", "s/a:b", [1], 2000, told),
+        "withdraw": lambda told: talk.withdraw("s/a:b", 2, told),
+        "erase": lambda told: talk.erase("s/a:b", [3], 2000, told),
+    }
+    for number, (name, change) in enumerate(kinds.items(), 4):
+        with pytest.raises(StoreMissing):
+            await change([notice(name, "g/none")])
+        done = await change([notice(name)])
+        assert (bool(done.value), [told.seq for told in done.notices]) == (True, [number])
+        again = await change([notice(name + "2")])
+        assert (bool(again.value), list(again.notices)) == (False, [])
+    shown = [m.client_id for m in await everything(talk, "b", "s/a:b") if not m.flags & FILTERED]
+    assert shown == list(kinds)
 
 
 async def test_clear_forgets_the_past(talk: Store) -> None:

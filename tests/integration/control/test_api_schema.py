@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -31,6 +32,11 @@ CASES = [
 @pytest.fixture(scope="module")
 def schema(server: ServerProcess) -> BaseSchema:
     return schemathesis.openapi.from_url(f"{server.url}/v1/openapi.json")
+
+
+def test_the_document_is_valid_openapi_3_1(schema: BaseSchema, server: ServerProcess) -> None:
+    assert httpx.get(f"{server.url}/v1/openapi.json").json()["openapi"].startswith("3.1.")
+    schema.validate()
 
 
 def test_the_document_names_exactly_these_routes(schema: BaseSchema) -> None:

@@ -132,6 +132,52 @@ async def test_owner_managers_and_members_rank(tmp_path: Path) -> None:
         assert (await carl.call("group.dismiss", group="team"))[0] == 403
 
 
+async def test_roles_of_several_members_change_together_with_one_notice(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        owner, (bob, carl) = await make_group(world, "bob", "carl")
+        rev = (await owner.ok("group.info", group="team"))["rev"]
+        await owner.ok("group.role", group="team", users=["carl", "bob", "carl"], role="manager")
+        assert (await owner.ok("group.info", group="team"))["rev"] == rev + 1
+        (told,) = [m[7] for m in bob.connection.messages if m[7].get("event") == "group.role"]
+        assert told == {"event": "group.role", "by": "olga", "users": ["carl", "bob"], "role": "manager"}
+        for users, code in ((["bob", "nobody"], 802), (["bob", "olga"], 403)):
+            assert (await owner.call("group.role", group="team", users=users, role="member"))[0] == code
+        roles = {m["user"]: m["role"] for m in (await owner.ok("group.members", group="team"))["members"]}
+        assert roles == {"olga": "owner", "bob": "manager", "carl": "manager"}
+        assert events(carl).count("group.role") == 1
+
+
+async def test_invitations_that_ask_are_opened_together(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        owner, (bob,) = await make_group(world, "bob", agree=True, invite="all")
+        dora, eve = await world.login("dora"), await world.login("eve")
+        assert (await bob.call("group.invite", group="team", users=["dora", "not an id"]))[0] == 414
+        assert (await owner.ok("group.requests", group="team"))["requests"] == []
+        found = await bob.ok("group.invite", group="team", users=["eve", "olga", "dora"], text="come")
+        assert found == {"added": [], "invited": ["eve", "dora"]}
+        for person in (dora, eve):
+            (told,) = person.connection.notices("group.invited")
+            assert (told["user"], told["by"], told["text"]) == (person.user, "bob", "come")
+        opened = (await owner.ok("group.requests", group="team"))["requests"]
+        assert [(r["user"], r["kind"]) for r in opened] == [("dora", "invite"), ("eve", "invite")]
+
+
+async def test_names_in_a_group_are_each_members_own_and_the_managers(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        owner, (bob, carl) = await make_group(world, "bob", "carl")
+        await bob.ok("group.nick", group="team", nick="Bee")
+        assert (await bob.call("group.nick", group="team", user="carl", nick="Sea"))[0] == 403
+        await owner.ok("group.nick", group="team", user="carl", nick="Sea")
+        names = {m["user"]: m["nick"] for m in (await carl.ok("group.members", group="team"))["members"]}
+        assert names == {"olga": "", "bob": "Bee", "carl": "Sea"}
+        told = [m[7] for m in carl.connection.messages if m[7].get("event") == "group.nick"]
+        assert [(body["user"], body["nick"]) for body in told] == [("bob", "Bee"), ("carl", "Sea")]
+        await owner.ok("group.create", group="second", members=["bob"])
+        assert [g["group"] for g in (await bob.ok("group.mine"))["groups"]] == ["second", "team"]
+        await bob.ok("group.leave", group="second")
+        assert [g["group"] for g in (await bob.ok("group.mine"))["groups"]] == ["team"]
+
+
 async def test_a_muted_group_hears_owner_and_managers_only(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         owner, (bob, carl) = await make_group(world, "bob", "carl")

@@ -80,6 +80,9 @@ async def test_accounts_are_muted_by_module_and_disabled(tmp_path: Path) -> None
         world.clock.advance(60_001)
         for target in ("u/bob", "g/team", "r/hall"):
             assert (await alice.send(target))[0] == 0
+        decided = await world.im.invoke("account.get", {"user": "alice"})
+        assert decided["known"]
+        assert decided["mute_single_ms"] == decided["mute_group_ms"] == decided["mute_room_ms"]
         await world.im.invoke("account.disable", {"user": "alice", "seconds": 60})
         assert alice.connection.closed == 4005
         assert (await alice.send("u/bob"))[0] == 422
@@ -113,7 +116,8 @@ async def test_a_kick_says_why_and_reaches_the_named_devices(tmp_path: Path) -> 
         assert (await phone.call("kick", user="bob", devices=["x"]))[0] == 403
         await phone.ok("kick", devices=["desk"], reason=7, ext="bye")
         assert desk.connection.closed == 4004
-        assert desk.connection.notices("kicked")[0]["reason"] == 7
+        (told,) = desk.connection.notices("kicked")
+        assert (told["device"], told["reason"], told["ext"]) == ("desk", 7, "bye")
         assert phone.connection.closed is None
         await world.im.invoke("kick", {"user": "alice"})
         assert phone.connection.closed == 4004
@@ -136,6 +140,16 @@ async def test_presence_has_a_snapshot_changes_an_end_and_a_limit(tmp_path: Path
         assert len([k for k, _ in alice.connection.events if k == 4]) == 2
         users = [f"u{n}" for n in range(101)]
         assert (await alice.call("presence.subscribe", users=users))[0] == 414
+
+
+async def test_a_subscription_that_is_given_up_tells_no_more(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        alice = await world.login("alice")
+        await alice.ok("presence.subscribe", users=["bob", "carl"])
+        await alice.ok("presence.unsubscribe", users=["bob", "nobody"])
+        for name in ("bob", "carl"):
+            await world.login(name)
+        assert [body[:2] for kind, body in alice.connection.events if kind == 4] == [["carl", True]]
 
 
 async def test_profiles_are_hosted(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ async def test_a_one_sided_recall_leaves_the_sender_his_copy(tmp_path: Path) -> 
         alice, bob = await world.login("alice"), await world.login("bob")
         _, seq = await alice.said("u/bob", "only mine")
         assert (await alice.ok("recall", conversation=CHAT, seq=seq, mode="receiver"))["changed"]
-        assert bob.connection.notices("deleted")[0]["seqs"] == [seq]
+        assert bob.connection.messages[-1][7] == {"event": "delete", "seqs": [seq], "keeps": "alice"}
         assert (await bob.ok("history", conversation=CHAT))["messages"] == []
         assert [m[7] for m in (await alice.ok("history", conversation=CHAT))["messages"]] == [
             {"text": "only mine"}
@@ -100,26 +100,24 @@ async def test_in_a_group_a_one_sided_recall_leaves_the_sender_his_copy(tmp_path
         assert (await carl.ok("unread"))["total"] == 1
         assert (await bob.ok("recall", **where))["changed"]
         assert not (await bob.ok("recall", **where))["changed"]
-        assert carl.connection.notices("deleted") == [
-            {"conversation": "g/team", "seqs": [seq], "sender": "bob"}
-        ]
+        told = [m[7] for m in carl.connection.messages if m[7].get("event") == "delete"]
+        assert told == [{"event": "delete", "seqs": [seq], "keeps": "bob"}]
         assert (await carl.ok("unread"))["total"] == 0
         for person, sees in ((olga, 0), (bob, 1), (carl, 0)):
             shown = (await person.ok("get", conversation="g/team", seqs=[seq]))["messages"]
             assert len(shown) == sees
 
 
-async def test_a_silent_deletion_tells_nobody(tmp_path: Path) -> None:
+async def test_a_silent_deletion_leaves_nothing_to_show(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         alice, bob = await world.login("alice"), await world.login("bob")
         _, seq = await alice.said("u/bob", "never was")
         assert (await alice.call("recall", conversation=CHAT, seq=seq, mode="silent"))[0] == 403
-        counts = len(bob.connection.messages), len(bob.connection.events)
         assert (await world.im.invoke("recall", {"conversation": CHAT, "seq": seq, "mode": "silent"}))[
             "changed"
         ]
-        assert (len(bob.connection.messages), len(bob.connection.events)) == counts
         for person in (alice, bob):
+            assert person.connection.messages[-1][7] == {"event": "delete", "seqs": [seq]}
             assert (await person.ok("history", conversation=CHAT))["messages"] == []
         assert (await bob.ok("unread"))["total"] == 0
 
@@ -130,10 +128,28 @@ async def test_a_deletion_for_me_is_mine_alone_on_all_my_devices(tmp_path: Path)
         desk = await world.login("bob", "desk", 4)
         _, seq = await alice.said("u/bob", "away with it")
         assert (await bob.ok("delete", conversation=CHAT, seqs=[seq]))["deleted"] == 1
-        assert desk.connection.notices("deleted")[0]["seqs"] == [seq]
-        assert (await desk.ok("history", conversation=CHAT))["messages"] == []
-        assert len((await alice.ok("history", conversation=CHAT))["messages"]) == 1
-        assert (await bob.ok("unread"))["total"] == 0
+        assert (await bob.ok("delete", conversation=CHAT, seqs=[seq, seq + 1, 99]))["deleted"] == 0
+        for person in (bob, desk):
+            (told,) = [m for m in person.connection.messages if m[6] == 5]
+            assert (told[1], told[4], told[7]) == (2, "bob", {"event": "delete", "seqs": [seq]})
+        assert not [m for m in alice.connection.messages if m[6] == 5]
+        (hers,) = (await alice.ok("pull", conversation=CHAT, from_seq=2))["messages"]
+        assert (hers[7], hers[10]) == (None, 4)
+
+
+async def test_the_notice_of_a_deletion_names_what_was_there_and_stays(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        alice, bob = await world.login("alice"), await world.login("bob")
+        for text in "ab":
+            await alice.said("u/bob", text)
+        await bob.ok("delete", conversation=CHAT, seqs=[2, 3, 4, 2])
+        assert bob.connection.messages[-1][7] == {"event": "delete", "seqs": [2]}
+        assert (await bob.ok("delete", conversation=CHAT, seqs=[3]))["deleted"] == 0
+        await alice.ok("recall", conversation=CHAT, seq=1)
+        assert (await bob.ok("delete", conversation=CHAT, seqs=[4]))["deleted"] == 0
+        got = (await bob.catch_up())[CHAT]
+        assert [(m[1], m[7]["event"]) for m in got if m[6] == 5] == [(3, "delete"), (4, "recall")]
+        assert (await world.store.stats())["messages"] == 4
 
 
 async def test_an_edit_shows_everywhere_and_keeps_its_versions_for_the_server(tmp_path: Path) -> None:

@@ -153,6 +153,18 @@ async def test_attributes_and_queue(tmp_path: Path) -> None:
         assert (await owner.ok("room.queue.drop", room="hall"))["dropped"] == 1
 
 
+async def test_a_rooms_settings_are_changed_by_those_who_manage_it(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        owner, (bob,) = await make_room(world, "bob")
+        assert (await bob.call("room.update", room="hall", name="mine"))[0] == 403
+        found = await owner.ok("room.update", room="hall", name="Hall", announcement="tea at four", ring=1)
+        assert (found["name"], found["announcement"], found["ring"]) == ("Hall", "tea at four", 1)
+        assert bob.connection.notices("room.update")[0]["changes"]["name"] == "Hall"
+        await owner.said("r/hall", "kept")
+        dora = await world.login("dora")
+        assert len((await dora.ok("room.join", room="hall"))["recent"]) == 1
+
+
 async def test_in_and_out_notices_stop_when_the_room_is_full(tmp_path: Path) -> None:
     async with open_world(tmp_path, Settings(room_notice_members=3)) as world:
         owner, _ = await make_room(world, "a", "b", "c", "d")

@@ -1,40 +1,28 @@
 """Random users, devices, groups, recalls, mutes, drops and reconnects against a simple model.
 
-After every step each logged-in device must show what the model says: the same messages in the same
-order, none twice, the same tombstones, unread counts and receipts. The seed is printed; QIANWAN_SEED
-repeats a run, QIANWAN_SHRINK looks for the shortest failing one (slow: every try is a store of its
-own).
+After every step each logged-in device must show what the model says, whether it stayed or was away: the same
+messages in the same order, none twice, the same tombstones, edits, deletions, quick comments, watermarks,
+relations, unread counts and receipts. The seed is printed; QIANWAN_SEED repeats a run, QIANWAN_SHRINK looks
+for the shortest failing one (slow: every try is a store of its own).
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
-import tempfile
-from collections.abc import Coroutine
-from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import hypothesis
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 
-from im_service.ids import single
-from im_service.limits import Rate, Settings
 from tests.support.im_client import DeviceClient
 from tests.support.im_model import Membership, ModelConversation, ModelMessage
-from tests.support.im_world import on_postgres, open_world
-from tests.support.postgres_server import PostgresServer
+from tests.support.im_stage import DEVICES, USERS, Stage
 
-USERS = ("ann", "ben", "cat")
-DEVICES = (("phone", 1), ("desk", 4))
 GROUPS = ("team", "club")
-FREE = Rate(0)
-T = TypeVar("T")
 
 users = st.sampled_from(USERS)
 devices = st.sampled_from([d for d, _ in DEVICES])
@@ -48,82 +36,8 @@ group_option_sets = option_sets | st.builds(
 )  # fmt: skip
 
 
-class Talk(RuleBasedStateMachine):
+class Talk(Stage):
     """People who talk; every rule is one thing somebody does."""
-
-    server: PostgresServer | None = None  # None: SQLite
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.runner = asyncio.Runner()
-        self.folder = tempfile.TemporaryDirectory()
-        self.stack = AsyncExitStack()
-        if self.server is not None:
-            self.run(on_postgres(Path(self.folder.name), self.server))
-        limits = Settings(account_rate=FREE, device_rate=FREE, conversation_rate=FREE, call_rate=FREE)
-        self.world = self.run(self.stack.enter_async_context(open_world(Path(self.folder.name), limits)))
-        self.clients = {
-            (user, device): DeviceClient(self.world, user, device, platform)
-            for user in USERS
-            for device, platform in DEVICES
-        }
-        self.talks: dict[str, ModelConversation] = {}
-        self.black: set[tuple[str, str]] = set()
-        self.numbers = 0
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self.runner.run(work)
-
-    def teardown(self) -> None:
-        self.run(self.stack.aclose())
-        self.runner.close()
-        self.folder.cleanup()
-
-    # -- helpers
-
-    def live(self, user: str) -> DeviceClient | None:
-        return next((c for (u, _), c in self.clients.items() if u == user and c.person), None)
-
-    def talk(self, a: str, b: str) -> ModelConversation:
-        name = single(a, b)
-        if name not in self.talks:
-            self.talks[name] = ModelConversation(name, {a: Membership(), b: Membership()})
-        return self.talks[name]
-
-    def group(self, name: str) -> ModelConversation:
-        return self.talks["g/" + name]
-
-    async def look(self) -> None:
-        """Compare every live device with the model."""
-        await self.world.settle()
-        self.world.clock.advance(1000)
-        for (user, device), client in self.clients.items():
-            if client.person is None:
-                continue
-            await client.take()
-            for name, talk in self.talks.items():
-                expected = talk.shows(user, device)
-                shown = dict(client.screen.get(name, {}))
-                shown.update(
-                    {seq: expected[seq] for seq in talk.untold(user) if seq in shown and seq in expected}
-                )
-                assert list(dict(sorted(shown.items())).items()) == list(expected.items()), (
-                    user,
-                    device,
-                    name,
-                )
-            counts = (await client.person.ok("unread"))["conversations"]
-            for name, talk in self.talks.items():
-                if user in talk.members and talk.members[user].active:
-                    assert counts.get(name, 0) == talk.unread(user), (user, name)
-            singles = [n for n, t in self.talks.items() if n.startswith("s/") and user in t.members and t.log]
-            if singles:
-                found = (await client.person.ok("receipts", conversations=singles))["receipts"]
-                for name in singles:
-                    peer = next(u for u in self.talks[name].members if u != user)
-                    assert found.get(name, 0) == self.talks[name].read.get(peer, 0), (user, name)
-
-    # -- what people do
 
     @initialize()
     def begin(self) -> None:
@@ -200,63 +114,100 @@ class Talk(RuleBasedStateMachine):
         client.said(talk.name, seq, text)
         await self.look()
 
-    def _expected(self, talk: ModelConversation, user: str, blocked: bool) -> int:
-        if talk.name.startswith("g/"):
-            member = talk.members.get(user)
-            if member is None or not member.active:
-                return 802
-            if member.muted_until > self.world.clock.ms or (talk.mute_all and user != talk.owner):
-                return 423
-        return 7101 if blocked else 0
-
-    @rule(user=users, data=st.data())
-    def recall(self, user: str, data: st.DataObject) -> None:
-        client = self.live(user)
-        choices = [
-            (talk, m)
-            for talk in self.talks.values()
-            for m in talk.log
-            if m.sender == user and m.device and not m.recalled and user in talk.members
-            and talk.members[user].active
-        ]  # fmt: skip
-        if client is None or client.person is None or not choices:
+    @rule(user=users, mode=st.sampled_from(["both", "both", "receiver", "silent"]), data=st.data())
+    def recall(self, user: str, mode: str, data: st.DataObject) -> None:
+        picked = self.pick(user, data, mine=True)
+        if picked is None:
             return
-        talk, message = data.draw(st.sampled_from(choices))
-        late = self.world.clock.ms - message.sent_ms > 120_000
-        person = client.person
+        person, _, talk, message = picked
+        late = mode == "both" and self.world.clock.ms - message.sent_ms > 120_000
+        args = {"conversation": talk.name, "seq": message.seq, "mode": mode}
 
         async def work() -> None:
-            code, _ = await person.call("recall", conversation=talk.name, seq=message.seq)
-            assert code == (508 if late else 0)
-            if not late:
-                message.recalled = True
-                talk.add(
-                    ModelMessage(0, user, "", "recall", badge=False, control=True, blocked=message.blocked)
-                )
-                message.recall_seq = len(talk.log)
+            if mode == "silent":
+                assert (await self.world.im.invoke("recall", args))["changed"]
+            else:
+                assert (await person.call("recall", **args))[0] == (508 if late else 0)
+            if not late and talk.takes_back(message, mode):
+                talk.revise(message)
             await self.look()
 
         self.run(work())
 
     @rule(user=users, data=st.data())
-    def read_or_delete(self, user: str, data: st.DataObject) -> None:
+    def edit(self, user: str, data: st.DataObject) -> None:
+        picked = self.pick(user, data, mine=True)
+        if picked is None:
+            return
+        person, _, talk, message = picked
+        self.numbers += 1
+        body = {"text": f"e{self.numbers}"}
+        peers = [other for other in talk.members if other != user]
+        blocked = talk.name.startswith("s/") and (peers[0], user) in self.black
+
+        async def work() -> None:
+            code, _ = await person.call("edit", conversation=talk.name, seq=message.seq, body=body)
+            assert code == self._expected(talk, user, blocked)
+            if not code:
+                message.text = body["text"]
+                talk.revise(message)
+            await self.look()
+
+        self.run(work())
+
+    @rule(user=users, kind=st.sampled_from(["+1", "heart"]), data=st.data())
+    def react(self, user: str, kind: str, data: st.DataObject) -> None:
+        picked = self.pick(user, data, mine=False)
+        if picked is None:
+            return
+        person, client, talk, message = picked
+        on = (user, kind) not in message.reactions
+        args = {"conversation": talk.name, "seq": message.seq, "kind": kind, "on": on}
+
+        async def work() -> None:
+            assert (await person.ok("react", **args))["changed"]
+            message.reactions.symmetric_difference_update({(user, kind)})
+            client.heard("reaction", {**args, "user": user})
+            await self.look()
+
+        self.run(work())
+
+    @rule(user=users, data=st.data())
+    def delete(self, user: str, data: st.DataObject) -> None:
+        """For oneself, whichever of the other devices are there."""
+        picked = self.pick(user, data, mine=False)
+        if picked is None:
+            return
+        person, _, talk, message = picked
+
+        async def work() -> None:
+            found = await person.ok("delete", conversation=talk.name, seqs=[message.seq])
+            assert found["deleted"] == 1
+            message.hidden.add(user)
+            talk.notice("delete", user, control=True)
+            await self.look()
+
+        self.run(work())
+
+    @rule(user=users, clears=st.booleans(), data=st.data())
+    def read_or_clear(self, user: str, clears: bool, data: st.DataObject) -> None:
         client = self.live(user)
-        talks = [t for t in self.talks.values() if user in t.members and t.members[user].active and t.log]
+        talks = [talk for talk in self.talks.values() if self.inside(talk, user) and talk.log]
         if client is None or client.person is None or not talks:
             return
         talk = data.draw(st.sampled_from(talks))
-        message = data.draw(st.sampled_from(talk.log))
-        deletes = data.draw(st.booleans()) and bool(message.device)
+        seq = data.draw(st.integers(1, len(talk.log)))
         person = client.person
 
         async def work() -> None:
-            if deletes and all(c.person for (u, _), c in self.clients.items() if u == user):
-                await person.ok("delete", conversation=talk.name, seqs=[message.seq])
-                message.hidden.add(user)
-                client.screen.get(talk.name, {}).pop(message.seq, None)
+            if clears and seq % 3 == 0:
+                await person.ok("conversation.clear", conversation=talk.name, up_to_seq=seq)
+                talk.cleared[user] = max(talk.cleared.get(user, 0), seq)
+                client.heard("cleared", {"conversation": talk.name, "min_seq": seq + 1})
             else:
-                await person.ok("read", conversation=talk.name, seq=message.seq)
-                talk.read[user] = max(talk.read.get(user, 0), message.seq)
+                await person.ok("read", conversation=talk.name, seq=seq)
+                client.heard("read", {"conversation": talk.name, "seq": seq})
+            talk.read[user] = max(talk.read.get(user, 0), seq)
             await self.look()
 
         self.run(work())
@@ -271,6 +222,7 @@ class Talk(RuleBasedStateMachine):
 
         async def work() -> None:
             await person.ok("relation.black", user=other, on=on)
+            client.heard("relation", {"user": other, "black": on})
             self.black.symmetric_difference_update({(user, other)})
             await self.look()
 
@@ -279,7 +231,7 @@ class Talk(RuleBasedStateMachine):
     @rule(user=users, group=groups)
     def come_or_go(self, user: str, group: str) -> None:
         client, talk = self.live(user), self.group(group)
-        if client is None or client.person is None or user == talk.owner:
+        if client is None or client.person is None or user == talk.owner or talk.dismissed:
             return
         person = client.person
 
@@ -307,6 +259,8 @@ class Talk(RuleBasedStateMachine):
         member = talk.members.get(user)
 
         async def work() -> None:
+            if talk.dismissed:
+                return
             if user == talk.owner:
                 talk.mute_all = not talk.mute_all
                 await self.world.im.invoke("group.mute_all", {"group": group, "on": talk.mute_all})
@@ -315,6 +269,23 @@ class Talk(RuleBasedStateMachine):
                 await self.world.im.invoke("group.mute", {"group": group, "user": user, "seconds": seconds})
                 member.muted_until = self.world.clock.ms + seconds * 1000 if seconds else 0
                 talk.notice("group.mute", "@system")
+            await self.look()
+
+        self.run(work())
+
+    @rule(rarely=st.integers(0, 9))
+    def dismiss(self, rarely: int) -> None:
+        talk = self.group("club")
+
+        async def work() -> None:
+            if rarely or talk.dismissed:
+                return
+            await self.world.im.invoke("group.dismiss", {"group": "club"})
+            talk.notice("group.dismiss", "@system")
+            talk.dismissed = True
+            for member in talk.members.values():
+                if member.active:
+                    member.active, member.until = False, len(talk.log)
             await self.look()
 
         self.run(work())

@@ -62,6 +62,32 @@ async def test_who_was_away_misses_nothing(server: ServerProcess, tmp_path: Path
         assert await take(away, 200) == [str(number) for number in range(300, 500)]
 
 
+async def test_a_device_that_was_away_hears_what_the_other_one_did(
+    server: ServerProcess, tmp_path: Path
+) -> None:
+    token, where, talk = server.token("twin"), server.url, "s/pal:twin"
+    cursor = FileCursor(tmp_path / "cursor")
+    async with Client(where, token=server.token("pal")) as pal:
+        async with Client(where, token=token, device_id="desk", store=cursor) as desk:
+            for number in range(1, 5):
+                await pal.send("twin", str(number))
+            assert await take(desk, 4) == ["1", "2", "3", "4"]
+        async with Client(where, token=token, device_id="phone") as phone:
+            assert await phone.delete(talk, [2, 3]) == 2
+            await phone.read(talk, 3)
+            await phone.clear_conversation(talk, 1)
+        await pal.recall(talk, 4, mode="receiver")
+        async with Client(where, token=token, device_id="desk", store=cursor) as desk, asyncio.timeout(10):
+            messages, notices = desk.messages(), desk.notices()
+            assert [(await anext(messages)).deletes("twin") for _ in range(2)] == [(2, 3), (4,)]
+            assert [await anext(notices) for _ in range(2)] == [
+                ("read", {"conversation": talk, "user": "twin", "seq": 3}),
+                ("cleared", {"conversation": talk, "min_seq": 2}),
+            ]
+            told = await anext(pal.messages())
+            assert (told.event, told.deletes("pal")) == ("delete", ())
+
+
 async def test_rooms(server: ServerProcess) -> None:
     async with (
         Client(server.url, token=server.token("host")) as host,

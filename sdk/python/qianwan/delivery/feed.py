@@ -22,7 +22,7 @@ from qianwan.errors import (
     ProtocolError,
     RequestError,
 )
-from qianwan.models import Ack, ConversationState, Message, conversation_of
+from qianwan.models import Ack, ConversationState, Message, Notice, conversation_of
 
 PULL_LIMIT = 200
 SYNC_LIMIT = 500
@@ -54,11 +54,15 @@ _synced = msgspec.msgpack.Decoder(_Synced)
 
 
 class Feed:
-    """Everything about incoming messages of one client. `call` sends a CALL and returns the raw result."""
+    """Everything about incoming messages of one client. `call` sends a CALL and returns the raw result,
+    `notify` takes what a sync tells of the user's other devices."""
 
-    def __init__(self, store: CursorStore, call: Call, *, max_queue: int) -> None:
+    def __init__(
+        self, store: CursorStore, call: Call, notify: Callable[[Notice], None], *, max_queue: int
+    ) -> None:
         self._store = store
         self._call = call
+        self._notify = notify
         self._max_queue = max_queue
         self._position = Position()
         self._inbox = Inbox({})
@@ -71,6 +75,7 @@ class Feed:
         self._pulls = asyncio.Semaphore(PARALLEL_PULLS)
         self._unacked: set[str] = set()
         self._acked: dict[str, int] = {}
+        self._marks: dict[tuple[str, str], int] = {}
         self._end: BaseException | None = None
         self._closed = False
         self._user = ""
@@ -141,7 +146,7 @@ class Feed:
 
         Goes on until it is done or the connection ends: what it lacks is never given up.
         """
-        more = True
+        more, fresh = True, not self._position.cursor
         while more:
             args = {"cursor": self._position.cursor, "limit": SYNC_LIMIT}
             answer = _decode(_synced, await self._insist("sync", args))
@@ -149,11 +154,23 @@ class Feed:
                 state = _row(row)
                 self._acked.setdefault(state.conversation, state.acked_seq)
                 self._deliver(self._inbox.synced(state))
+                read = {"user": self._user, "seq": state.read_seq}
+                self._marked("read", state.read_seq, fresh, state.conversation, read)
+                cleared = {"min_seq": state.min_seq}
+                self._marked("cleared", state.min_seq - 1, fresh, state.conversation, cleared)
             more = answer.more and answer.cursor > self._position.cursor
             self._position.cursor = answer.cursor
         self._deliver(self._inbox.settle_unknown())
         for conversation, _, _ in self._inbox.missing():
             self._repair(conversation)
+
+    def _marked(self, name: str, mark: int, fresh: bool, conversation: str, data: dict[str, Any]) -> None:
+        """A watermark that another device raised meanwhile, as the notice that was missed; on a `fresh`
+        device there is nothing yet that it could change."""
+        if mark > self._marks.get((name, conversation), 0):
+            self._marks[name, conversation] = mark
+            if not fresh:
+                self._notify(Notice(name, {"conversation": conversation, **data}))
 
     async def _insist(
         self, method: str, args: dict[str, Any], final: tuple[type[RequestError], ...] = ()
