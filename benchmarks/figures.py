@@ -13,6 +13,7 @@ from benchmarks.loadgen.fleet import Measured
 from benchmarks.loadgen.histogram import Histogram
 from benchmarks.machine import commit, machine
 from benchmarks.servers import Sample
+from control.metrics import LONGEST_TURN, TURNS, longest_turn_s
 
 Figure = dict[str, Any]
 
@@ -20,7 +21,7 @@ FULL_CORE = 0.97  # of a core: a generator process above this has nothing left
 SUITES = {"chachapoly": 1, "aesgcm": 2, "aegis128l": 3}
 STAGE_SECONDS = 'qianwan_gateway_stage_seconds_total{stage="'
 STAGE_COUNTS = 'qianwan_gateway_stage_operations_total{stage="'
-MAX_PAUSE = "qianwan_gateway_max_pause_seconds"
+TURN_COUNTS = f'{TURNS}_bucket{{le="'
 
 
 def latency_ms(hist: Histogram) -> dict[str, float]:
@@ -57,7 +58,7 @@ class ServerReport:
             last.cpu_s - first.cpu_s,
             last.rss,
             user,
-            last.metrics.get(MAX_PAUSE, 0.0) * 1000,
+            longest_turn(first.metrics, last.metrics) * 1000,
             stages(first.metrics, last.metrics),
             last.busy.share_since(first.busy),
             last.busy.used - first.busy.used,
@@ -83,6 +84,16 @@ def stages(first: dict[str, float], last: dict[str, float]) -> dict[str, dict[st
                 stage = name[len(prefix) :].partition('"')[0]
                 result.setdefault(stage, {})[key] = round((value - first.get(name, 0.0)) * scale, 3)
     return result
+
+
+def longest_turn(first: dict[str, float], last: dict[str, float]) -> float:
+    """Seconds of the longest turn of a loop between two scrapes; at most a quarter too long."""
+    turns = {
+        float(name[len(TURN_COUNTS) :].partition('"')[0]): count - first.get(name, 0.0)
+        for name, count in last.items()
+        if name.startswith(TURN_COUNTS)
+    }
+    return longest_turn_s(turns, last.get(LONGEST_TURN, 0.0))
 
 
 def limits_of(measured: Measured, server: ServerReport, bound_ms: float) -> list[str]:

@@ -27,6 +27,7 @@ from typing import Any, Self
 from benchmarks.loadgen.fleet import CLIENTS_PER_PROCESS
 from benchmarks.loadgen.fleet.tokens import TokenMint
 from benchmarks.machine import ROOT, Busy, children, cpu_seconds, resident_bytes, rss_bytes
+from control.metrics import LONGEST_TURN
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
@@ -197,10 +198,8 @@ class Servers:
         metrics: dict[str, float] = {}
         for process in self.processes:
             for name, value in self._metrics(process).items():
-                longest = "max_pause" in name
-                metrics[name] = (
-                    max(metrics.get(name, 0.0), value) if longest else metrics.get(name, 0.0) + value
-                )
+                before = metrics.get(name, 0.0)
+                metrics[name] = max(before, value) if name == LONGEST_TURN else before + value
         trees = {
             process.name: [process.popen.pid, *children(process.popen.pid)] for process in self.processes
         }

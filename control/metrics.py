@@ -11,7 +11,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 
 GATEWAY_COUNTERS: Mapping[str, str] = {
     "accepted": "TCP connections accepted",
@@ -81,6 +87,9 @@ GATEWAY_LIVE: Mapping[str, str] = {
     "tails": "Connections with a sealed, unsent tail",
     "batches": "Shared batches alive",
 }
+
+TURNS = "qianwan_gateway_turn_seconds"
+LONGEST_TURN = "qianwan_gateway_longest_turn_seconds"
 
 Source = Callable[[], Mapping[str, Any]]
 
@@ -171,9 +180,30 @@ def _gateway(stats: Mapping[str, Any]) -> Iterable[Metric]:
     for state, count in stats.get("states", {}).items():
         states.add_metric([state], count)
     yield states
-    if "max_pause_ms" in stats:
-        text = "Longest turn of a loop since start"
-        yield _gauge("qianwan_gateway_max_pause_seconds", text, stats["max_pause_ms"] / 1000)
+    if "turns" in stats:
+        yield from _turns(stats)
+
+
+def _turns(stats: Mapping[str, Any]) -> Iterable[Metric]:
+    buckets: list[tuple[str, float]] = []
+    count = 0
+    for bound, turns in stats["turns"].items():
+        count += turns
+        buckets.append(("+Inf" if bound == "over" else repr(bound / 1e9), count))
+    text = "Turns of the loops by their length, sleep excluded"
+    yield HistogramMetricFamily(TURNS, text, buckets=buckets, sum_value=stats["turns_sum_ms"] / 1000)
+    text = "Longest turn of a loop since start"
+    yield _gauge(LONGEST_TURN, text, stats["max_turn_ms"] / 1000)
+
+
+def longest_turn_s(turns: Mapping[float, float], since_start_s: float) -> float:
+    """The longest turn of a window, from the growth of the histogram's buckets (bound in seconds -> turns up
+    to it) and the longest one ever: at most a quarter too long, exact when it is the longest ever.
+    """
+    every = max(turns.values(), default=0.0)
+    if not every:
+        return 0.0
+    return min(since_start_s, *(bound for bound, count in turns.items() if count == every))
 
 
 def _stages(stages: Mapping[str, Any]) -> Iterable[Metric]:

@@ -18,9 +18,9 @@ class GatewayConfig:
 
     # connections, per loop
     max_connections: int = 1 << 20  # address space only; beyond: refused at accept
-    accept_budget: int = 64  # accepts per tick, so that a storm does not starve live traffic
+    accept_budget: int = 64  # accepts per tick (at most 1 ms), so that a storm does not starve live traffic
     auth_timeout_s: int = 10  # accept -> authenticated, absolute; then closed
-    handshake_budget_us: int = 3000  # of one tick; the rest wait in a queue
+    handshake_budget_us: int = 2000  # of one tick; the rest wait in a queue
     handshake_queue: int = 8192  # beyond: REJECT OVERLOADED
     ephemerals: int = 1024  # key pairs made ahead in idle ticks, 64 bytes each
 

@@ -34,6 +34,7 @@ cdef enum:
     PAGE_WORDS = 32
     NONE32 = 0xFFFFFFFF
     KEY_TICKS = 15  # a sending key's greatest age, in ticks
+    TURN_CELLS = 66  # lengths of turns, see leaf.stats
 
 cdef enum:  # ConnState
     FREE = 0
@@ -397,6 +398,7 @@ cdef struct Loop:
     uint32_t running
     # clock of the tick
     uint64_t now_ns
+    uint64_t turn_ns  # start of the turn; its sleep is added, so that the time since then was work
     uint32_t now_s  # seconds since the engine's start, from 1
     uint16_t now_tick  # KEY_TICKS in rekey_s; wraps after 45 days of 15 minutes
     uint64_t age_ns  # start of the walk that judges ages
@@ -476,8 +478,9 @@ cdef struct Loop:
     uint64_t stage_cycles[12]
     uint64_t stage_count[12]
     uint64_t k_hist[8]
-    uint64_t max_pause_ns
-    uint64_t tick_no
+    uint64_t turns[66]
+    uint64_t turns_sum_ns
+    uint64_t max_turn_ns  # since the start
 
 cdef struct Engine:
     Settings set

@@ -13,6 +13,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from control.metrics import LONGEST_TURN, TURNS, longest_turn_s
+
 HTTP_TIMEOUT_S = 5.0
 
 
@@ -57,7 +59,7 @@ def render(before: Reading, now: Reading) -> Group:
         f"in {rate('qianwan_gateway_frames_in_total'):,.0f} frames/s, ",
         f"out {rate('qianwan_gateway_frames_out_total'):,.0f} frames/s, ",
         f"{rate('qianwan_gateway_bytes_out_total') / 1e6:,.2f} MB/s   ",
-        f"longest pause {now.get('qianwan_gateway_max_pause_seconds') * 1000:,.1f} ms",
+        f"longest turn {_longest_turn_s(before, now) * 1000:,.1f} ms",
     )
     table = Table()
     table.add_column("stage")
@@ -71,6 +73,16 @@ def render(before: Reading, now: Reading) -> Group:
         each = busy / operations * 1e9 if operations else 0.0
         table.add_row(stage, f"{100 * busy:.2f}", f"{operations:,.0f}", f"{each:,.0f}")
     return Group(head, table)
+
+
+def _longest_turn_s(before: Reading, now: Reading) -> float:
+    name = f"{TURNS}_bucket"
+    turns = {
+        float(bound): count - before.get(name, bound)
+        for (metric, bound), count in now.values.items()
+        if metric == name
+    }
+    return longest_turn_s(turns, now.get(LONGEST_TURN))
 
 
 def run_top(url: str, interval: float, once: bool) -> int:

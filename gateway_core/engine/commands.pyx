@@ -65,7 +65,7 @@ LAYOUT = layout_mark()
 cdef enum:
     TELL_SLICE = 1024  # slots or topics a tick
     LOOK = 64  # commands between two looks at the clock
-    BUDGET_NS = 3000000  # of one tick, so that sockets get their turn
+    BUDGET_NS = 2000000  # of one tick, so that sockets get their turn
 
 
 cdef char* _text(NameBlob* b) noexcept nogil:

@@ -19,6 +19,7 @@ static inline uint64_t qw_cycles(void) {
 
 static inline void qw_prefetch(const void *p) { __builtin_prefetch(p, 1, 3); }
 static inline int qw_ctz64(uint64_t v) { return __builtin_ctzll(v); }
+static inline int qw_log2(uint64_t v) { return 63 - __builtin_clzll(v | 1); } /* of 0: 0 */
 
 /* Multiply-fold over 8-byte words (the wyhash idea). Seeded, so that names cannot be chosen to collide. */
 static inline uint64_t qw_fold(uint64_t a, uint64_t b) {

@@ -2,8 +2,8 @@
 
 from libc.stdint cimport int64_t, uint64_t
 
-from gateway_core.includes.cpu cimport qw_cycles
-from gateway_core.types cimport Loop
+from gateway_core.includes.cpu cimport qw_cycles, qw_log2
+from gateway_core.types cimport TURN_CELLS, Loop
 
 cdef enum:  # counters
     N_ACCEPTED
@@ -130,6 +130,7 @@ cdef enum:  # stages
 
 cdef enum:
     CODES = 32  # slots of Loop.codes, see code_slot
+    TURN_SHIFT = 16  # turns below 2^16 ns are one cell, then come four for each doubling up to 2^32
 
 cdef int stats_init(Loop* loop) noexcept nogil  # 0, or -1 without memory
 cdef void stats_free(Loop* loop) noexcept nogil
@@ -148,3 +149,14 @@ cdef inline uint64_t stage_end(Loop* loop, int stage, uint64_t start, uint64_t n
     loop.stage_cycles[stage] += now - start
     loop.stage_count[stage] += n
     return now
+
+
+# One turn of the loop took so long. Cells hold lengths up to a quarter more than the least of them.
+cdef inline void turn_add(Loop* loop, uint64_t ns) noexcept nogil:
+    cdef int k = qw_log2(ns), cell = 0
+    if k >= TURN_SHIFT:
+        cell = min(1 + 4 * (k - TURN_SHIFT) + <int>((ns >> (k - 2)) & 3), TURN_CELLS - 1)
+    loop.turns[cell] += 1
+    loop.turns_sum_ns += ns
+    if ns > loop.max_turn_ns:
+        loop.max_turn_ns = ns

@@ -3,7 +3,7 @@
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
 
-from gateway_core.types cimport Loop, layout_mark
+from gateway_core.types cimport TURN_CELLS, Loop, layout_mark
 
 LAYOUT = layout_mark()
 
@@ -32,6 +32,8 @@ STAGE_NAMES = "mailbox poll accept read shake open dispatch gather seal write sc
 CLOSE_CODES = (
     0, 1000, 1001, 1002, 2000, 2001, 2002, 2003, 2004, 3000, 3001, 4000, 4001, 4002, 4003, 4004, 4005, 4006, 4007, 4008,
 )
+# What every turn of a cell of Loop.turns is shorter than, in ns; the last cell has no bound.
+TURN_BOUNDS = (1 << TURN_SHIFT, *((5 + i % 4) << (TURN_SHIFT - 2 + i // 4) for i in range(TURN_CELLS - 2)))
 K_BOUNDS = ("1", "2-3", "4-7", "8-15", "16-31", "32-63", "64-127", "128+")
 
 assert len(COUNTER_NAMES) + len(LIVE_NAMES) == COUNTERS
@@ -109,7 +111,15 @@ cdef dict stats_dict(Loop* loops, int n):
     out["closed_by_reason"] = reasons
     out["closes"] = closes
     out["k_histogram"] = k_hist
-    out["max_pause_ms"] = max([loops[i].max_pause_ns / 1e6 for i in range(n)], default=0.0)
+    turns = {}
+    for j in range(TURN_CELLS):
+        total = 0
+        for i in range(n):
+            total += loops[i].turns[j]
+        turns[TURN_BOUNDS[j] if j < TURN_CELLS - 1 else "over"] = total
+    out["turns"] = turns
+    out["turns_sum_ms"] = sum([loops[i].turns_sum_ns / 1e6 for i in range(n)])
+    out["max_turn_ms"] = max([loops[i].max_turn_ns / 1e6 for i in range(n)], default=0.0)
     out["loops"] = n
     out["loops_io_uring"] = sum([loops[i].stage.ring != NULL for i in range(n)])  # the others send()
     out["per_loop_live"] = [loops[i].count[L_SESSIONS] for i in range(n)]

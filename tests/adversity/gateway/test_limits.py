@@ -107,6 +107,18 @@ def test_connections_end_when_they_reached_their_age(start_gateway: Start) -> No
     wait_for(lambda: gateway.closed_codes("ann") == [CloseCode.MAX_AGE])
 
 
+def test_a_crowd_whose_time_is_over_leaves_in_several_turns(start_gateway: Start) -> None:
+    """Expired connections are judged a part in a turn; the scan goes on until nobody is forgotten."""
+    gateway = start_gateway(auth_timeout_s=1)
+    crowd = [socket.create_connection(("127.0.0.1", gateway.gateway.port)) for _ in range(600)]
+    try:
+        wait_for(lambda: gateway.reasons().get("auth_timeout") == len(crowd), what="all expired")
+        assert gateway.stats()["live"]["connections"] == 0
+    finally:
+        for one in crowd:
+            one.close()
+
+
 def read_all(client: WireClient) -> None:
     while True:
         client.stream(1)

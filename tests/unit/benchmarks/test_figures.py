@@ -59,10 +59,13 @@ def test_the_median_run_is_reported_with_all_throughputs() -> None:
 def test_stages_and_memory_are_differences_between_two_samples() -> None:
     text = (
         '# HELP x y\nqianwan_gateway_stage_seconds_total{stage="seal"} %s\n'
-        'qianwan_gateway_stage_operations_total{stage="seal"} %s\nqianwan_gateway_max_pause_seconds 0.004\n'
+        'qianwan_gateway_stage_operations_total{stage="seal"} %s\nqianwan_gateway_longest_turn_seconds 0.5\n'
+        'qianwan_gateway_turn_seconds_bucket{le="0.001"} %s\n'
+        'qianwan_gateway_turn_seconds_bucket{le="0.004"} %s\n'
+        'qianwan_gateway_turn_seconds_bucket{le="+Inf"} %s\n'
     )
-    first = Sample(0.0, 1.0, 90, 80, Busy(1.0, 1.0), parse_metrics(text % ("0.5", "10")))
-    last = Sample(1.0, 1.5, 900, 1080, Busy(2.0, 1.0), parse_metrics(text % ("0.75", "1.1e2")))
+    first = Sample(0.0, 1.0, 90, 80, Busy(1.0, 1.0), parse_metrics(text % ("0.5", "10", 7, 7, 8)))
+    last = Sample(1.0, 1.5, 900, 1080, Busy(2.0, 1.0), parse_metrics(text % ("0.75", "1.1e2", 9, 10, 11)))
     report = ServerReport.between(first, last, empty_rss=80, connections=10)
     assert report.stages == {"seal": {"ms": 250.0, "count": 100.0}}
     assert (report.cpu_s, report.user_bytes_per_connection, report.max_pause_ms) == (0.5, 100.0, 4.0)

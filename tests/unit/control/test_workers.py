@@ -19,7 +19,6 @@ def settings(tmp_path: Path, **gateway: object) -> Settings:
             "server": {"data_dir": tmp_path, "roles": ["gateway"], "node_id": 7},
             "gateway": {"processes": 3, "listen": "127.0.0.1:7801", **gateway},
             "bus": {"kind": "nats"},
-            "auth": {"token_cache": 300},
         }
     )
 
@@ -29,7 +28,6 @@ def test_each_worker_has_its_own_number_port_and_share(tmp_path: Path) -> None:
     assert [plan.server.node_id for plan in plans] == [7, 8, 9]
     assert [plan.node_name for plan in plans] == ["node-7", "node-8", "node-9"]
     assert [parse_address(plan.gateway.listen)[1] for plan in plans] == [7801, 7802, 7803]
-    assert [plan.auth.token_cache for plan in plans] == [100, 100, 100]
     assert all(plan.gateway.loops == 1 and plan.gateway.processes == 1 for plan in plans)
 
 
@@ -70,10 +68,10 @@ def test_the_board_holds_what_was_written_last() -> None:
 
 
 def test_reports_add_up() -> None:
-    one = {"stats": {"logins": 2, "max_pause_ms": 7.0, "live": {"sessions": 1}, "k": {1: 5}}, "up": True}
-    two = {"stats": {"logins": 3, "max_pause_ms": 3.0, "live": {"sessions": 2}, "k": {2: 1}}, "up": False}
+    one = {"stats": {"logins": 2, "max_turn_ms": 7.0, "live": {"sessions": 1}, "k": {1: 5}}, "up": True}
+    two = {"stats": {"logins": 3, "max_turn_ms": 3.0, "live": {"sessions": 2}, "k": {2: 1}}, "up": False}
     assert merged([one, two]) == {
-        "stats": {"logins": 5, "max_pause_ms": 7.0, "live": {"sessions": 3}, "k": {1: 5, 2: 1}},
+        "stats": {"logins": 5, "max_turn_ms": 7.0, "live": {"sessions": 3}, "k": {1: 5, 2: 1}},
         "up": False,
     }
     assert merged([]) == {}
