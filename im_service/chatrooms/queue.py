@@ -1,5 +1,6 @@
 """A room's ordered key-value queue (for example who speaks next). Transient elements go when their owner
-leaves.
+leaves. If the process died before it could take them away, they are there no more for those in the room
+until their owner is back; the server, whose calls may come to any process, sees them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from im_service.chatrooms.door import RoomArgs
 from im_service.chatrooms.room import RoomState, RoomTable
 from im_service.errors import Code, ImError
 from im_service.limits import Settings
-from im_service.notices import Announcer
+from im_service.notices import SYSTEM, Announcer
 from im_service.storage.base import Store
 from im_service.storage.errors import StoreFull
 from im_service.storage.records import QueueItem
@@ -57,6 +58,10 @@ class RoomQueue:
             raise ImError(Code.FORBIDDEN, "owner and managers change this queue")
         return room
 
+    def _there(self, caller: Caller, room: RoomState, item: QueueItem) -> bool:
+        present = not item.transient or item.owner in room.members or item.owner == SYSTEM
+        return caller.server or present
+
     def _tell(self, room: RoomState, op: str, items: list[QueueItem]) -> None:
         data: dict[str, Any] = {"room": room.room, "op": op, "keys": [item.key for item in items]}
         if op == "put":
@@ -72,9 +77,9 @@ class RoomQueue:
         room = await self._room(caller, args.room, True)
         if not caller.server and not room.manages(caller.user):
             for item in await self._store.queue(args.room):
-                if item.key == args.key and item.owner != caller.user:
+                if item.key == args.key and item.owner != caller.user and self._there(caller, room, item):
                     raise ImError(Code.FORBIDDEN, "this element is somebody else's")
-        item = QueueItem(args.key, args.value, caller.user or "@system", args.transient, 0)
+        item = QueueItem(args.key, args.value, caller.user or SYSTEM, args.transient, 0)
         try:
             await self._store.queue_put(args.room, [item], self._limit, args.front)
         except StoreFull:
@@ -98,6 +103,8 @@ class RoomQueue:
             if args.key not in [item.key for item in mine]:
                 raise ImError(Code.FORBIDDEN, "this element is not yours")
         item = await self._store.queue_poll(args.room, args.key)
+        while item is not None and not self._there(caller, room, item):
+            item = await self._store.queue_poll(args.room, args.key)
         if item is not None:
             self._tell(room, "poll", [item])
         return {"item": None if item is None else describe(item)}
@@ -111,8 +118,9 @@ class RoomQueue:
     )
     async def items(self, caller: Caller, args: RoomArgs) -> dict[str, Any]:
         """All elements in order."""
-        await self._room(caller, args.room, False)
-        return {"items": [describe(item) for item in await self._store.queue(args.room)]}
+        room = await self._room(caller, args.room, False)
+        held = await self._store.queue(args.room)
+        return {"items": [describe(item) for item in held if self._there(caller, room, item)]}
 
     @method("room.queue.drop", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, result="{dropped}", alone=True)
     async def drop(self, caller: Caller, args: RoomArgs) -> dict[str, Any]:

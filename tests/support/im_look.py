@@ -37,6 +37,21 @@ def holds_the_same(client: DeviceClient, talk: ModelConversation) -> None:
         assert client.receipts.get(name, 0) == talk.read.get(peer, 0), (user, client.device, name)
 
 
+async def counts_the_same(client: DeviceClient, talk: ModelConversation) -> None:
+    """The receipts of the messages that this user sent to a group."""
+    assert client.person is not None
+    mine = [m for m in talk.log if m.receipt and m.sender == client.user and talk.visible(m, client.user)]
+    if not mine or not talk.members[client.user].active:
+        return
+    found = await client.person.ok("receipt.counts", conversation=talk.name, seqs=[m.seq for m in mine])
+    expected = [
+        [m.seq, len(m.readers), len(talk.awaited(m) - m.readers)]
+        for m in mine
+        if not m.recalled and not m.blocked
+    ]
+    assert found["counts"] == expected, (client.user, talk.name)
+
+
 async def compare(client: DeviceClient, talks: dict[str, ModelConversation], black: set[str]) -> None:
     """A live device, after it has taken what came, and the counts it asks for."""
     assert client.person is not None
@@ -44,6 +59,7 @@ async def compare(client: DeviceClient, talks: dict[str, ModelConversation], bla
     for talk in talks.values():
         shows_the_same(client, talk)
         holds_the_same(client, talk)
+        await counts_the_same(client, talk)
     assert client.black == black, (client.user, client.device)
     counts = (await client.person.ok("unread"))["conversations"]
     for name, talk in talks.items():

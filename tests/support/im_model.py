@@ -22,6 +22,8 @@ class ModelMessage:
     revised_seq: int = 0  # of the notice that told of its recall, edit or deletion
     erased: bool = False  # silently deleted for everybody
     reactions: set[tuple[str, str]] = field(default_factory=set)
+    receipt: bool = False  # asks who has read it
+    readers: set[str] = field(default_factory=set)
     blocked: bool = False  # the receiver had the sender on his blacklist
     hidden: set[str] = field(default_factory=set)
     sent_ms: int = 0
@@ -105,6 +107,15 @@ class ModelConversation:
         """Revised after this user had left: a device that showed the message was not told."""
         reach = self.reach(user)
         return {m.seq for m in self.log if m.revised_seq > reach}
+
+    def awaited(self, message: ModelMessage) -> set[str]:
+        """Those present who were there before the message and whose receipt it asks for."""
+        if not message.receipt or message.recalled or message.erased or message.blocked:
+            return set()
+        return {
+            user for user, member in self.members.items()
+            if member.active and member.joined < message.seq and user != message.sender
+        }  # fmt: skip
 
     def unread(self, user: str) -> int:
         return sum(

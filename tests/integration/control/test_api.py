@@ -125,7 +125,8 @@ def test_a_message_can_be_edited_and_recalled(http: httpx.Client) -> None:
     sent = http.post("/v1/messages", json=body).json()
     where = {"conversation": "s/reader:shop", "seq": sent["seq"]}
     assert http.post("/v1/messages/edit", json={**where, "body": {"text": "hi"}}).status_code == 200
-    assert http.get("/v1/messages/versions", params=where).json()["versions"]
+    (version,) = http.get("/v1/messages/versions", params=where).json()["versions"]
+    assert (version[0], version[3]) == (0, {"text": "hello"})
     assert http.post("/v1/messages/recall", json=where).status_code == 200
     page = http.get("/v1/history", params={"conversation": "s/reader:shop", "limit": 10}).json()
     recalled = next(message for message in page["messages"] if message[1] == sent["seq"])

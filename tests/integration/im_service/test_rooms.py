@@ -153,6 +153,29 @@ async def test_attributes_and_queue(tmp_path: Path) -> None:
         assert (await owner.ok("room.queue.drop", room="hall"))["dropped"] == 1
 
 
+async def test_a_transient_element_does_not_outlive_its_owner_when_the_process_dies(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        owner, (bob, carl) = await make_room(world, "bob", "carl")
+        for person, key in ((bob, "mic1"), (carl, "mic2"), (bob, "mic3")):
+            args = {"room": "hall", "key": key, "value": person.user, "transient": key != "mic2"}
+            await person.ok("room.queue.put", **args)
+
+    async def keys(person: Person) -> list[str]:
+        return [item["key"] for item in (await person.ok("room.queue.list", room="hall"))["items"]]
+
+    async with open_world(tmp_path) as world:
+        owner, dora = await world.login("olga"), await world.login("dora")
+        for person in (owner, dora):
+            await person.ok("room.join", room="hall")
+        assert await keys(dora) == ["mic2"]
+        await dora.ok("room.queue.put", room="hall", key="mic3", value="dora", transient=True)
+        assert await keys(dora) == ["mic2", "mic3"]
+        assert (await owner.ok("room.queue.poll", room="hall"))["item"]["key"] == "mic2"
+        bob = await world.login("bob")
+        await bob.ok("room.join", room="hall")
+        assert await keys(bob) == ["mic3"]
+
+
 async def test_a_rooms_settings_are_changed_by_those_who_manage_it(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         owner, (bob,) = await make_room(world, "bob")

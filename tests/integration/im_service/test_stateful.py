@@ -30,7 +30,7 @@ groups = st.sampled_from(GROUPS)
 option_sets = st.sampled_from(
     [None, None, {"badge": False}, {"sendersync": False}, {"onlineOnly": True}, {"push": False}]
 )
-group_option_sets = option_sets | st.builds(
+group_option_sets = option_sets | st.just({"receipt": True}) | st.builds(
     lambda ids, inclusive: {"target": {"ids": ids, "inclusive": inclusive}},
     st.lists(users, min_size=1, unique=True), st.booleans(),
 )  # fmt: skip
@@ -104,6 +104,7 @@ class Talk(Stage):
             badge, sync = asked.get("badge", True), asked.get("sendersync", True)
             talk.add(ModelMessage(0, user, client.device, text, badge, sync, blocked=blocked))
             talk.log[-1].sent_ms = self.world.clock.ms
+            talk.log[-1].receipt = asked.get("receipt", False)
             if "target" in asked:
                 talk.log[-1].target = frozenset(asked["target"]["ids"]), asked["target"]["inclusive"]
             assert seq == len(talk.log)
@@ -185,6 +186,23 @@ class Talk(Stage):
             assert found["deleted"] == 1
             message.hidden.add(user)
             talk.notice("delete", user, control=True)
+            await self.look()
+
+        self.run(work())
+
+    @rule(user=users, group=groups)
+    def report(self, user: str, group: str) -> None:
+        """Everything there is, the messages of others that ask for it among it."""
+        client, talk = self.live(user), self.group(group)
+        if client is None or client.person is None or not self.inside(talk, user):
+            return
+        person = client.person
+
+        async def work() -> None:
+            seqs = [message.seq for message in talk.log][-50:]
+            await person.ok("receipt.report", conversation=talk.name, seqs=seqs)
+            for message in talk.log[-50:]:
+                message.readers |= talk.awaited(message) & {user}
             await self.look()
 
         self.run(work())
