@@ -101,7 +101,7 @@ class ImService:
         self.profiles = Profiles(store, clock, self.directory, announcer, peers)
         self.presence = PresenceBook(clock, downlink, presence or self.sessions, settings)
         self.devices = Devices(
-            store, clock, self.sessions, self.directory, announcer, settings, self.room_door, self.presence,
+            store, clock, self.sessions, announcer, settings, self.room_door, self.presence,
             presence or self.sessions, peers,
         )  # fmt: skip
         self.server_sends = ServerSends(store, clock, self.messages, announcer, self.sessions, ids, peers)
@@ -136,6 +136,10 @@ class ImService:
     def on_logout(self, session: Session, code: int) -> None:
         """A session is over."""
         self.devices.on_logout(session, code)
+
+    def sessions_at(self, node: int) -> list[Session]:
+        """Sessions that logged in here through one gateway node."""
+        return self.sessions.at(node)
 
     # -- the application's server, and the other im processes
 

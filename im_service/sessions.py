@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakValueDictionary
 
 from im_service.limits import Bucket
@@ -13,46 +14,61 @@ from im_service.ports import Session
 if TYPE_CHECKING:
     from im_service.chatrooms.room import RoomState
     from im_service.sending.routes import Route
+    from im_service.state import AccountState
 
 MAX_STRAY = 10_000
 """Sessions that send here but logged in elsewhere: the oldest is forgotten above this number."""
 
 
 class UserSessions:
-    """The live sessions of one user in this process, by (node, connection)."""
+    """The live sessions of one user in this process, in the order of their logins."""
 
-    __slots__ = ("__weakref__", "live", "user")
+    __slots__ = ("__weakref__", "live")
 
-    def __init__(self, user: str) -> None:
-        self.user = user
-        self.live: dict[tuple[int, int], SessionState] = {}
+    def __init__(self) -> None:
+        self.live: tuple[SessionState, ...] = ()
 
 
 class SessionState:
-    """One session: its routes, lanes, rooms and buckets."""
+    """One session: its routes, lanes, rooms and buckets.
+
+    Most sessions of a large node are idle, so what only a sender, a caller or a guest of a room needs is made
+    when it is first asked for.
+    """
 
     __slots__ = (
         "account", "bucket", "calls", "known_since_ms", "lanes", "platform", "ready", "rooms", "routes",
-        "session",
-        "session_id", "stray", "tags", "user_sessions",
+        "session", "session_id", "stray", "tags",
     )  # fmt: skip
+    routes: dict[str, Route]
+    lanes: dict[str, deque[Any]]
+    rooms: dict[str, RoomState]
+    tags: dict[str, tuple[str, ...]]
+    bucket: Bucket
+    calls: Bucket
+    _LATER: ClassVar[dict[str, Callable[[], Any]]] = {
+        "routes": dict, "lanes": dict, "rooms": dict, "tags": dict, "bucket": Bucket, "calls": Bucket
+    }  # fmt: skip
 
-    def __init__(self, session: Session, user_sessions: UserSessions, platform: int, session_id: int) -> None:
+    def __init__(self, session: Session, platform: int, session_id: int) -> None:
         self.session = session
-        self.user_sessions = user_sessions
         self.platform = platform
         self.session_id = session_id
         self.stray = False  # logged in at another im process
         # messages from then on count as offline messages of this device; -1: not looked up yet
         self.known_since_ms = -1
-        self.routes: dict[str, Route] = {}
-        self.lanes: dict[str, deque[Any]] = {}
-        self.rooms: dict[str, RoomState] = {}
-        self.tags: dict[str, tuple[str, ...]] = {}
-        self.bucket = Bucket()
-        self.calls = Bucket()
-        self.ready: asyncio.Task[None] | None = None
-        self.account: object | None = None  # keeps the account remembered while the session lives
+        self.ready: asyncio.Future[None] | None = None  # while the store has not taken the login
+        self.account: AccountState | None = None  # since the first send; remembered while the session lives
+
+    if not TYPE_CHECKING:  # a type checker shall still find misspelt names
+
+        def __getattr__(self, name: str) -> Any:
+            """A slot that nothing was put into."""
+            if name not in self._LATER:
+                raise AttributeError(name)
+            made = self._LATER[name]()
+            setattr(self, name, made)
+            return made
 
 
 class Sessions:
@@ -60,16 +76,16 @@ class Sessions:
 
     def __init__(self) -> None:
         self._nodes: dict[int, dict[int, SessionState]] = {}
-        self._users: WeakValueDictionary[str, UserSessions] = WeakValueDictionary()
+        self._online: dict[str, UserSessions] = {}
+        self._offline: WeakValueDictionary[str, UserSessions] = WeakValueDictionary()
         self._stray: dict[tuple[int, int], None] = {}
         self.count = 0
 
     def user(self, user: str) -> UserSessions:
         """The live sessions of a user; the same object as long as somebody holds it."""
-        found = self._users.get(user)
+        found = self._online.get(user) or self._offline.get(user)
         if found is None:
-            found = UserSessions(user)
-            self._users[user] = found
+            found = self._offline[user] = UserSessions()
         return found
 
     def get(self, session: Session) -> SessionState | None:
@@ -79,15 +95,19 @@ class Sessions:
     def add(self, session: Session, platform: int, session_id: int) -> SessionState:
         """A session logged in. A state made by an early send is replaced."""
         self.remove(session)
-        state = SessionState(session, self.user(session.user), platform, session_id)
+        state = SessionState(session, platform, session_id)
         self._nodes.setdefault(session.node, {})[session.conn] = state
-        state.user_sessions.live[session.node, session.conn] = state
+        mine = self._online.get(session.user)
+        if mine is None:
+            mine = self._online[session.user] = self.user(session.user)
+            self._offline.pop(session.user)
+        mine.live = (*mine.live, state)
         self.count += 1
         return state
 
     def stray(self, session: Session) -> SessionState:
         """State of a session that logged in at another im process."""
-        state = SessionState(session, self.user(session.user), 0, 0)
+        state = SessionState(session, 0, 0)
         state.stray = True
         self._nodes.setdefault(session.node, {})[session.conn] = state
         self._stray[session.node, session.conn] = None
@@ -109,25 +129,35 @@ class Sessions:
         if conns is None or state is None or state.session != session:
             return None
         del conns[session.conn]
-        self._stray.pop((session.node, session.conn), None)
-        if not state.stray:
-            state.user_sessions.live.pop((session.node, session.conn), None)
-            self.count -= 1
+        if not conns:
+            del self._nodes[session.node]
+        if state.stray:
+            self._stray.pop((session.node, session.conn), None)
+            return state
+        mine = self._online[session.user]
+        mine.live = tuple(other for other in mine.live if other is not state)
+        if not mine.live:
+            # Routes of other people's sessions may hold it until he is back.
+            self._offline[session.user] = self._online.pop(session.user)
+        self.count -= 1
         return state
+
+    def at(self, node: int) -> list[Session]:
+        """Sessions of one node that logged in here."""
+        return [state.session for state in self._nodes.get(node, {}).values() if not state.stray]
 
     def drop_routes(self, user: str) -> None:
         """Forget what was resolved for this user's sends."""
-        for state in self.user(user).live.values():
+        for state in self.user(user).live:
             state.routes.clear()
 
     def names(self) -> list[str]:
         """Every user with a live session here."""
-        return [user for user, sessions in self._users.items() if sessions.live]
+        return list(self._online)
 
     def online(self, user: str) -> bool:
-        found = self._users.get(user)
-        return found is not None and bool(found.live)
+        return user in self._online
 
     def devices(self, user: str) -> list[tuple[str, int]]:
-        found = self._users.get(user)
-        return [] if found is None else [(s.session.device, s.platform) for s in found.live.values()]
+        found = self._online.get(user)
+        return [] if found is None else [(s.session.device, s.platform) for s in found.live]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from control.coordination.base import NodeInfo
 from control.logs import get_logger
@@ -18,16 +18,18 @@ log = get_logger("im")
 GATEWAY_GONE = 2002
 
 
+class SessionService(MessageService, Protocol):
+    """The message service, and what it knows of a gateway's sessions."""
+
+    def sessions_at(self, node: int) -> list[Session]: ...
+
+
 class ImNode:
-    """Applies batches of gateways to the service, and keeps the routes and the list of their sessions.
+    """Applies batches of gateways to the service, and keeps the routes."""
 
-    `sessions` holds one entry per live session, so that a gateway's death can log all of them out.
-    """
-
-    def __init__(self, service: MessageService, routes: Routes) -> None:
+    def __init__(self, service: SessionService, routes: Routes) -> None:
         self._service = service
         self._routes = routes
-        self.sessions: dict[int, dict[int, Session]] = {}
 
     def apply(self, peer_id: int, peer_epoch: int, operations: list[list[Any]]) -> None:
         """One batch of one gateway epoch, in stream order."""
@@ -42,7 +44,7 @@ class ImNode:
     def gateway_gone(self, info: NodeInfo) -> None:
         """A gateway epoch is dead: nothing is routed there, its sessions are logged out."""
         self._routes.bury(info.node_id, info.epoch)
-        for session in list(self.sessions.pop(node_key(info.node_id, info.epoch), {}).values()):
+        for session in self._service.sessions_at(node_key(info.node_id, info.epoch)):
             self._service.on_logout(session, GATEWAY_GONE)
 
     def _sends(self, node: int, operation: list[Any]) -> None:
@@ -59,15 +61,12 @@ class ImNode:
 
     def _login(self, node: int, operation: list[Any]) -> None:
         conn, user, device, platform, session_id = operation
-        session = Session(node, conn, user, device)
-        self.sessions.setdefault(node, {})[conn] = session
         # The announcement follows, but a kick or a message may come before it.
         self._routes.announce(*_peer(node), ("u/" + user,))
-        self._service.on_login(session, platform, session_id)
+        self._service.on_login(Session(node, conn, user, device), platform, session_id)
 
     def _logout(self, node: int, operation: list[Any]) -> None:
         conn, user, device, code = operation
-        self.sessions.get(node, {}).pop(conn, None)
         self._service.on_logout(Session(node, conn, user, device), code)
 
     def _announce(self, node: int, operation: list[Any]) -> None:

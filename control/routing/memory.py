@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
+
+
+@cache
+def _alone(node: int) -> tuple[int, ...]:
+    """Nearly all topics are users, and nearly all users are at one gateway: one tuple for all of these."""
+    return (node,)
 
 
 class MemoryRoutes:
@@ -21,7 +28,8 @@ class MemoryRoutes:
         for topic in topics:
             if topic not in mine:
                 mine.add(topic)
-                self._by_topic[topic] = (*self._by_topic.get(topic, ()), node)
+                before = self._by_topic.get(topic)
+                self._by_topic[topic] = _alone(node) if before is None else (*before, node)
 
     def withdraw(self, node: int, epoch: int, topics: Iterable[str]) -> None:
         if self._is_current(node, epoch):
@@ -72,6 +80,6 @@ class MemoryRoutes:
         mine.discard(topic)
         left = tuple(other for other in self._by_topic[topic] if other != node)
         if left:
-            self._by_topic[topic] = left
+            self._by_topic[topic] = left if len(left) > 1 else _alone(left[0])
         else:
             del self._by_topic[topic]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Coroutine
 from typing import Annotated, Any
 
@@ -21,9 +22,8 @@ from im_service.limits import LoginPolicy, Settings
 from im_service.notices import Announcer
 from im_service.ports import Clock, PeersPort, Presence, Session
 from im_service.sessions import Sessions, SessionState
-from im_service.state import Directory
 from im_service.storage.base import Store
-from im_service.storage.records import Device, Login, Mark
+from im_service.storage.records import Device, Login, Logout, Mark, NewLogin
 
 MOBILE, DESKTOP, WEB, OTHER = "mobile", "desktop", "web", "other"
 CLASSES: dict[int, str] = {
@@ -68,9 +68,16 @@ def _two_classes(platform: int) -> str:
     return DESKTOP if kind == WEB else kind
 
 
-# Logins that ask the store at a time. A reconnect storm must not make one turn of the event loop so long
-# that the bus takes this process for dead.
-LOGINS_AT_ONCE = 128
+# Logins or logouts that the store takes at a time. A reconnect storm must not make one turn of the event
+# loop so long that the bus takes this process for dead.
+LOGINS_AT_ONCE = 256
+
+
+def _begun(state: SessionState) -> None:
+    """The store has the login, or did not take it: calls and the logout of the session go on."""
+    ready, state.ready = state.ready, None
+    if ready is not None and not ready.done():
+        ready.set_result(None)
 
 
 class KickArgs(Args):
@@ -89,14 +96,13 @@ class Devices:
     """What happens when a session begins and ends."""
 
     def __init__(
-        self, store: Store, clock: Clock, sessions: Sessions, directory: Directory, announcer: Announcer,
+        self, store: Store, clock: Clock, sessions: Sessions, announcer: Announcer,
         settings: Settings, rooms: RoomDoor, presence: PresenceBook, online: Presence,
         peers: PeersPort,
     ) -> None:  # fmt: skip
         self._store = store
         self._clock = clock
         self._sessions = sessions
-        self._directory = directory
         self._announcer = announcer
         self._downlink = announcer.downlink
         self._settings = settings
@@ -105,7 +111,10 @@ class Devices:
         self._online = online
         self._peers = peers
         self._tasks: set[asyncio.Task[None]] = set()
-        self._at_once = asyncio.Semaphore(LOGINS_AT_ONCE)
+        self._due: deque[SessionState] = deque()
+        self._beginning = False
+        self._over: deque[SessionState] = deque()
+        self._ending = False
 
     def on_login(self, session: Session, platform: int, session_id: int) -> None:
         """Synchronous part: the session is known from here on, and its older self is closed."""
@@ -113,7 +122,11 @@ class Devices:
         self._downlink.kick(
             session.user, session.device, session_id, CloseCode.SUPERSEDED, "the same device logged in anew"
         )
-        state.ready = self._spawn(self._begin_in_turn(state))
+        state.ready = asyncio.get_running_loop().create_future()
+        self._due.append(state)
+        if not self._beginning:
+            self._beginning = True
+            self._spawn(self._begin_due())
         self._presence.changed(session.user)
         self._peers.changed("presence", session.user)
 
@@ -123,59 +136,74 @@ class Devices:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _begin_in_turn(self, state: SessionState) -> None:
-        async with self._at_once:
-            await self._begin(state)
+    async def _begin_due(self) -> None:
+        """All logins that wait, in one trip to the store; those that come meanwhile share the next one. A
+        store that is away leaves sessions with less, not without."""
+        while self._due:
+            states = [self._due.popleft() for _ in range(min(len(self._due), LOGINS_AT_ONCE))]
+            now = self._clock.now_ms()
+            new = [NewLogin(s.session.user, s.session.device, s.platform, s.session_id) for s in states]
+            try:
+                logins = await self._store.logins(new, now)
+            except Exception:
+                _log.exception("%d logins failed", len(states))
+                for state in states:
+                    _begun(state)
+                continue
+            for state, login in zip(states, logins, strict=True):
+                try:
+                    self._begin(state, login, now)
+                except Exception:
+                    _log.exception("login of a session failed")
+                    _begun(state)
+        self._beginning = False
 
-    async def _begin(self, state: SessionState) -> None:
-        """Groups, account, device row, policy. A store that is away leaves the session with less, not
-        without."""
+    def _begin(self, state: SessionState, login: Login, now: int) -> None:
+        """Groups, account, policy. A new device gets the last N messages of its conversations."""
         session = state.session
-        now = self._clock.now_ms()
-        try:
-            for group in await self._store.groups_of(session.user):
-                self._downlink.join(session, "g/" + group.group)
-            account = state.account = await self._directory.accounts.get(session.user)
-            login = await self._store.login(
-                session.user, session.device, state.platform, state.session_id, b"", now
+        for group in login.groups:
+            self._downlink.join(session, "g/" + group)
+        if login.account.disabled_until_ms > now:
+            self._downlink.kick(
+                session.user, None, ALL_SESSIONS, CloseCode.ACCOUNT_DISABLED, "the account is disabled"
             )
-            await self._place(state, login)
-            if account.disabled_ms > now:
-                self._downlink.kick(
-                    session.user, None, ALL_SESSIONS, CloseCode.ACCOUNT_DISABLED, "the account is disabled"
-                )
+        if login.others:
             live = {device for device, _ in self._online.devices(session.user)}
             others = [d for d in login.others if d.device in live]
             for device in must_go(self._settings.login_policy, (session.device, state.platform), others):
                 self._end_device(session.user, device, "another device logged in", 0, "", state.session_id)
-        except Exception:
-            _log.exception("login of a session failed")
-        finally:
-            state.ready = None  # a finished task is 1 KB, and a million sessions wait for nothing
-
-    async def _place(self, state: SessionState, login: Login) -> None:
-        """Decide from when on messages count as this device's offline messages; a new one gets the last N."""
-        state.known_since_ms = known_since(state.session.device, [login.device, *login.others])
+        state.known_since_ms = known_since(session.device, [login.device, *login.others])
         if login.is_new and state.known_since_ms:
-            await self._skip_old(state)
+            self._spawn(self._skip_old(state))
+        else:
+            _begun(state)
 
     async def _skip_old(self, state: SessionState) -> None:
         """A new device owes no acknowledgement of what lies before the roaming window."""
         keep = self._settings.retention.roam_count
         session, cursor, more = state.session, 0, True
-        while more:
-            page = await self._store.changed(session.user, session.device, cursor, 500)
-            marks = [Mark(r.conversation, r.last_seq - keep) for r in page.rows if r.last_seq > keep]
-            if marks:
-                await self._store.ack(session.user, session.device, marks)
-            cursor, more = page.cursor, page.more
+        try:
+            while more:
+                page = await self._store.changed(session.user, session.device, cursor, 500)
+                marks = [Mark(r.conversation, r.last_seq - keep) for r in page.rows if r.last_seq > keep]
+                if marks:
+                    await self._store.ack(session.user, session.device, marks)
+                cursor, more = page.cursor, page.more
+        except Exception:
+            _log.exception("login of a session failed")
+        finally:
+            _begun(state)
 
     def on_logout(self, session: Session, code: int) -> None:
         """The session is over; a later session of the same device is not touched."""
         state = self._sessions.remove(session)
-        if state is not None:
-            self._peers.changed("session", " ".join(map(str, session)))
-            self._spawn(self._end(state))
+        if state is None:
+            return
+        self._peers.changed("session", " ".join(map(str, session)))
+        if state.ready is None:
+            self._end(state)
+        else:
+            self._spawn(self._end_when_begun(state, state.ready))
 
     def on_peer_logout(self, key: str) -> None:
         """A session that logged in at another process ended there: it leaves the rooms it is in here."""
@@ -184,19 +212,40 @@ class Devices:
         if state is not None:
             self._spawn(self._rooms.logout(state))
 
-    async def _end(self, state: SessionState) -> None:
-        session = state.session
-        if state.ready is not None:
-            await asyncio.shield(state.ready)
+    async def _end_when_begun(self, state: SessionState, ready: asyncio.Future[None]) -> None:
+        await asyncio.shield(ready)
+        self._end(state)
+
+    def _end(self, state: SessionState) -> None:
+        self._over.append(state)
+        if not self._ending:
+            self._ending = True
+            self._spawn(self._end_due())
+
+    async def _end_due(self) -> None:
+        """All logouts that wait, in one trip to the store, as with logins: a gateway may die with all of its
+        sessions."""
+        while self._over:
+            states = [self._over.popleft() for _ in range(min(len(self._over), LOGINS_AT_ONCE))]
+            await asyncio.gather(*(self._leave_rooms(state) for state in states if state.rooms))
+            gone = [Logout(s.session.user, s.session.device, s.session_id) for s in states]
+            try:
+                await self._store.logouts(gone, self._clock.now_ms())
+            except Exception:
+                _log.exception("%d logouts failed", len(states))
+            for state in states:
+                user = state.session.user
+                self._presence.changed(user)
+                self._peers.changed("presence", user)
+                if not self._sessions.online(user):
+                    self._presence.gone(user)
+        self._ending = False
+
+    async def _leave_rooms(self, state: SessionState) -> None:
         try:
             await self._rooms.logout(state)
-            await self._store.logout(session.user, session.device, state.session_id, self._clock.now_ms())
         except Exception:
-            _log.exception("logout of a session failed")
-        self._presence.changed(session.user)
-        self._peers.changed("presence", session.user)
-        if not self._sessions.online(session.user):
-            self._presence.gone(session.user)
+            _log.exception("a session could not leave its rooms")
 
     def _end_device(
         self, user: str, device: str | None, text: str, reason: int, ext: str, before: int = ALL_SESSIONS

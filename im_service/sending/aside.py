@@ -71,8 +71,8 @@ class Asides:
             self._copy.offer([Copy(event, None if env is UNSET else env, message)])
         if self._push is None or not bits & PUSH or entry.verdict or entry.route.room is not None:
             return
-        theirs = entry.route.theirs
-        if theirs is not None and self._presence.online(theirs.user):
+        peer = entry.route.peer
+        if peer is not None and self._presence.online(peer):
             return
         if len(self._waiting) >= MAX_WAITING:
             self.dropped += 1
@@ -120,8 +120,8 @@ class Asides:
 
     async def _receivers(self, entry: Pending) -> list[str]:
         route = entry.route
-        if route.theirs is not None:
-            return [route.theirs.user]
+        if route.peer is not None:
+            return [route.peer]
         if entry.receivers is not None:
             return list(entry.receivers)
         names = await self._judge.member_names(route.conversation[2:])

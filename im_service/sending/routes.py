@@ -51,6 +51,11 @@ class Route:
         self.member: MemberState | None = None
         self.room: RoomState | None = None
 
+    @property
+    def peer(self) -> str | None:
+        """The other one of a single chat."""
+        return self.topic[2:] if self.theirs is not None else None
+
     def cut(self, target: Target | None) -> Target | None:
         """The stored form of a target list: the sender always sees what he sent."""
         if target is None or (self.sender in target.users) == target.inclusive:
@@ -74,7 +79,7 @@ class Routes:
         if found is not None:
             return found
         sender = state.session.user
-        account = await self._directory.accounts.get(sender)
+        account = state.account = await self._directory.accounts.get(sender)
         route = await self.make(sender, target, account)
         if len(state.routes) >= MAX_ROUTES:
             state.routes.clear()

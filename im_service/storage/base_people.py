@@ -10,6 +10,8 @@ from im_service.storage.records import (
     Group,
     GroupMember,
     Login,
+    Logout,
+    NewLogin,
     Notices,
     Page,
     Profile,
@@ -196,13 +198,20 @@ class Accounts(Protocol):
         info: bytes | None = None,
     ) -> Account: ...
 
+    async def logins(self, logins: Sequence[NewLogin], now_ms: int) -> list[Login]:
+        """Take them in this order, in one transaction and few statements however many there are. One row per
+        (user, device); a later login of the same device replaces session_id."""
+
     async def login(
         self, user: str, device: str, platform: int, session_id: int, info: bytes, now_ms: int
     ) -> Login:
-        """One row per (user, device); a later login of the same device replaces session_id."""
+        """`logins` of one."""
+
+    async def logouts(self, logouts: Sequence[Logout], now_ms: int) -> list[bool]:
+        """In one transaction. Ignored (False) where session_id is not the device's latest."""
 
     async def logout(self, user: str, device: str, session_id: int, now_ms: int) -> bool:
-        """Ignored (False) when session_id is not the device's latest."""
+        """`logouts` of one."""
 
     async def devices(self, user: str) -> list[Device]: ...
 

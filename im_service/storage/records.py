@@ -278,10 +278,28 @@ class Device(NamedTuple):
     info: bytes
 
 
+class NewLogin(NamedTuple):
+    user: str
+    device: str
+    platform: int
+    session_id: int
+    info: bytes = b""
+
+
+class Logout(NamedTuple):
+    user: str
+    device: str
+    session_id: int
+
+
 class Login(NamedTuple):
+    """A login as it was taken, with what its session begins with."""
+
     device: Device
     is_new: bool  # first login of this device id: roaming applies
     others: list[Device]
+    account: Account
+    groups: list[str]
 
 
 class Room(NamedTuple):

@@ -5,7 +5,18 @@ from functools import partial
 
 from im_service.storage.facade.engine import Engine
 from im_service.storage.ops import people
-from im_service.storage.records import Account, Applied, Device, Login, Notices, Page, Profile, Relation
+from im_service.storage.records import (
+    Account,
+    Applied,
+    Device,
+    Login,
+    Logout,
+    NewLogin,
+    Notices,
+    Page,
+    Profile,
+    Relation,
+)
 
 
 class PeopleFace(Engine):
@@ -56,10 +67,16 @@ class PeopleFace(Engine):
     async def login(
         self, user: str, device: str, platform: int, session_id: int, info: bytes, now_ms: int
     ) -> Login:
-        return await self._write(partial(people.login, user, device, platform, session_id, info, now_ms))
+        return (await self.logins([NewLogin(user, device, platform, session_id, info)], now_ms))[0]
+
+    async def logins(self, logins: Sequence[NewLogin], now_ms: int) -> list[Login]:
+        return await self._write(partial(people.logins, logins, now_ms), len(logins))
 
     async def logout(self, user: str, device: str, session_id: int, now_ms: int) -> bool:
-        return await self._write(partial(people.logout, user, device, session_id, now_ms))
+        return (await self.logouts([Logout(user, device, session_id)], now_ms))[0]
+
+    async def logouts(self, logouts: Sequence[Logout], now_ms: int) -> list[bool]:
+        return await self._write(partial(people.logouts, logouts, now_ms), len(logouts))
 
     async def devices(self, user: str) -> list[Device]:
         return await self._read(people.devices(user))

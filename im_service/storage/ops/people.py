@@ -1,15 +1,30 @@
 """Profiles, relations, accounts and devices."""
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 from im_service.storage.errors import StoreFull
 from im_service.storage.ops.requests import close_open
-from im_service.storage.ops.tx import Op, Row, account_id, append, find_account, first, next_change, rows, run
+from im_service.storage.ops.tx import (
+    Op,
+    Row,
+    account_id,
+    account_ids,
+    append,
+    chunks,
+    find_account,
+    first,
+    next_change,
+    rows,
+    run,
+)
 from im_service.storage.records import (
     Account,
     Applied,
     Device,
     Login,
+    Logout,
+    NewLogin,
     NewMessage,
     Page,
     Profile,
@@ -23,6 +38,15 @@ _RELATION = (
 _DEVICE = (
     "SELECT a.name, d.name, d.platform, d.session_id, d.online, d.first_login_ms, d.last_login_ms,"
     " d.last_logout_ms, d.info FROM device d JOIN account a ON a.id = d.usr"
+)
+
+
+# CROSS JOIN: SQLite keeps this order, from the user's inbox to the few groups in it.
+_GROUPS = (
+    "SELECT a.name, c.name"
+    " FROM account a CROSS JOIN inbox i CROSS JOIN chat_group g CROSS JOIN conversation c"
+    " WHERE a.id IN_INTS($1) AND i.usr = a.id AND i.active = 1 AND g.conv = i.conv AND g.dismissed_ms = 0"
+    " AND c.id = i.conv ORDER BY c.name"
 )
 
 
@@ -167,31 +191,75 @@ def _device(row: Row) -> Device:
     return Device(user, name, platform, session, bool(online), *rest)
 
 
-def login(user: str, device: str, platform: int, session_id: int, info: bytes, now_ms: int) -> Op[Login]:
-    usr = yield from account_id(user)
-    known = yield from first("SELECT number FROM device WHERE usr = $1 AND name = $2", usr, device)
-    yield from run(
+def logins(wanted: Sequence[NewLogin], now_ms: int) -> Op[list[Login]]:
+    """A statement numbers new devices by what was there before it: no user may be in it twice."""
+    taken: list[Login] = []
+    round_: dict[str, NewLogin] = {}
+    for login in wanted:
+        if login.user in round_:
+            taken += yield from _logins(round_, now_ms)
+            round_ = {}
+        round_[login.user] = login
+    return taken + (yield from _logins(round_, now_ms))
+
+
+def _logins(wanted: dict[str, NewLogin], now_ms: int) -> Op[list[Login]]:
+    numbers = yield from account_ids(list(wanted))
+    known = yield from accounts(list(wanted))
+    usrs = sorted(numbers.values())
+    before: dict[str, list[Device]] = {}
+    for row in (yield from rows(f"{_DEVICE} WHERE d.usr IN_INTS($1)", usrs)):
+        before.setdefault(row[0], []).append(_device(row))
+    # Sorted, so that two processes wait for each other's rows in the same order.
+    ordered = sorted(wanted.values(), key=lambda login: numbers[login.user])
+    for part in chunks(ordered):
+        yield from run(_login_text(len(part)), now_ms, *(
+            value for login in part
+            for value in (numbers[login.user], login.device, login.platform, login.session_id, login.info)
+        ))  # fmt: skip
+    groups: dict[str, list[str]] = {}
+    for user, name in (yield from rows(_GROUPS, usrs)):
+        groups.setdefault(user, []).append(name[2:])
+    return [
+        _login(login, before.get(user, []), known[user], groups.get(user, []), now_ms)
+        for user, login in wanted.items()
+    ]
+
+
+def _login(login: NewLogin, before: list[Device], account: Account, groups: list[str], now_ms: int) -> Login:
+    own = next((device for device in before if device.device == login.device), None)
+    first_ms, out_ms = (own.first_login_ms, own.last_logout_ms) if own is not None else (now_ms, 0)
+    device = Device(*login[:4], True, first_ms, now_ms, out_ms, login.info)
+    others = sorted((d for d in before if d is not own), key=lambda d: (-d.last_login_ms, d.device))
+    return Login(device, own is None, others, account, groups)
+
+
+@cache
+def _login_text(count: int) -> str:
+    """Rows of (usr, name, platform, session, info) at one time $1."""
+    lines = []
+    for at in range(2, 2 + 5 * count, 5):
+        number = f"(SELECT coalesce(max(d.number), 0) + 1 FROM device d WHERE d.usr = ${at})"
+        lines.append(f"(${at}, ${at + 1}, {number}, ${at + 2}, ${at + 3}, 1, $1, $1, ${at + 4})")
+    return (
         "INSERT INTO device (usr, name, number, platform, session_id, online, first_login_ms, last_login_ms,"
-        " info)"
-        " VALUES ($1, $2, (SELECT coalesce(max(d.number), 0) + 1 FROM device d WHERE d.usr = $1),"
-        " $3, $4, 1, $5, $5, $6) ON CONFLICT (usr, name) DO UPDATE SET platform = excluded.platform,"
-        " session_id = excluded.session_id, online = 1, last_login_ms = excluded.last_login_ms,"
-        " info = excluded.info",
-        usr, device, platform, session_id, now_ms, info,
-    )  # fmt: skip
-    held = yield from devices(user)
-    own = next(row for row in held if row.device == device)
-    return Login(own, known is None, [row for row in held if row.device != device])
+        f" info) VALUES {', '.join(lines)} ON CONFLICT (usr, name) DO UPDATE SET"
+        " platform = excluded.platform, session_id = excluded.session_id, online = 1,"
+        " last_login_ms = excluded.last_login_ms, info = excluded.info"
+    )
 
 
-def logout(user: str, device: str, session_id: int, now_ms: int) -> Op[bool]:
-    done = yield from rows(
-        "UPDATE device SET online = 0, last_logout_ms = $1"
-        " WHERE usr = (SELECT id FROM account WHERE name = $2) AND name = $3 AND session_id = $4"
-        " AND online = 1 RETURNING number",
-        now_ms, user, device, session_id,
-    )  # fmt: skip
-    return bool(done)
+def logouts(gone: Sequence[Logout], now_ms: int) -> Op[list[bool]]:
+    done: dict[Logout, bool] = {}
+    for logout in sorted(gone):  # the order in which two processes wait for each other's rows
+        found = yield from rows(
+            "UPDATE device SET online = 0, last_logout_ms = $1"
+            " WHERE usr = (SELECT id FROM account WHERE name = $2) AND name = $3 AND session_id = $4"
+            " AND online = 1 RETURNING number",
+            now_ms, *logout,
+        )  # fmt: skip
+        done[logout] = bool(found)
+    return [done[logout] for logout in gone]
 
 
 def devices(user: str) -> Op[list[Device]]:

@@ -8,7 +8,7 @@ rest: `IN_INTS($n)` and `IN_TEXTS($n)` test membership in a list parameter.
 """
 
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from im_service.storage.errors import StoreMissing
@@ -108,10 +108,24 @@ def account_ids(names: Sequence[str]) -> Op[dict[str, int]]:
     """Numbers of these users, made when first named."""
     wanted = sorted(set(names))
     known: dict[str, int] = dict((yield from known_accounts(wanted)))
-    for name in wanted:
-        if name not in known:
-            known[name] = yield from account_id(name)
+    for part in chunks([name for name in wanted if name not in known]):
+        values = ", ".join(f"(${at})" for at in range(1, len(part) + 1))
+        known.update((yield from rows(
+            f"INSERT INTO account(name) VALUES {values} ON CONFLICT(name) DO UPDATE SET name = excluded.name"
+            " RETURNING name, id",
+            *part,
+        )))  # fmt: skip
     return known
+
+
+def chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Parts of 64, 32, ... 1: statements with one row per item come in few lengths, and stay prepared."""
+    at, size = 0, 64
+    while at < len(items):
+        while size > len(items) - at:
+            size //= 2
+        yield items[at : at + size]
+        at += size
 
 
 def known_accounts(names: Sequence[str]) -> Op[list[Row]]:

@@ -12,6 +12,8 @@ from im_service.storage.records import (
     HISTORY,
     AppendStatus,
     Limits,
+    Logout,
+    NewLogin,
     QueueItem,
     Replay,
     Role,
@@ -182,3 +184,25 @@ async def test_expiry_goes_in_small_bites_beside_sends(kit: Kit) -> None:
             break
     assert sent >= 400 // 30
     assert (await store.stats())["messages"] == sent
+
+
+async def test_many_logins_are_as_good_as_one_after_the_other(store: Store) -> None:
+    """The same devices, numbers and answers, also where a user is in the batch more than once."""
+    await store.create_group("team", "u01", b"", ["u02"], 10, 1)
+    await store.set_account("u02", 1, mute_room_ms=9)
+    new = [NewLogin(f"u{n % 90:02}", f"device{n % 3}", 1, n) for n in range(200)]
+    taken = await store.logins(new, 5)
+    assert [(t.device.user, t.device.device, t.device.session_id) for t in taken] == [
+        (n.user, n.device, n.session_id) for n in new
+    ]
+    assert [t.is_new for t in taken] == [n < 90 for n in range(200)], "90 is a multiple of 3: the same device"
+    assert [t.groups for t in taken[:4]] == [[], ["team"], ["team"], []]
+    assert (taken[2].account.mute_room_ms, taken[3].account.known) == (9, True)
+    more = await store.logins([NewLogin("u05", "desk", 4, 900), NewLogin("u05", "pad", 2, 901)], 7)
+    assert [[d.device for d in login.others] for login in more] == [["device2"], ["desk", "device2"]]
+    over = [Logout("u05", "desk", 900), Logout("u05", "pad", 1), Logout("nobody", "pad", 1)]
+    assert await store.logouts(over, 8) == [True, False, False]
+    assert [(d.device, d.online, d.last_logout_ms) for d in await store.devices("u05")] == [
+        ("desk", False, 8), ("pad", True, 0), ("device2", True, 0)
+    ]  # fmt: skip
+    assert await store.logins([], 9) == []

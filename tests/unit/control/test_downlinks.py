@@ -20,6 +20,7 @@ from control.node.session_ids import SessionIds
 from control.node.sync_hints import SyncHints
 from control.routing.memory import MemoryRoutes
 from im_service.ports import Session
+from im_service.sessions import Sessions
 
 ALICE = Session(0, 1, "alice", "d")
 
@@ -163,8 +164,21 @@ async def test_a_join_routes_the_next_publish_before_the_gateway_has_announced()
 
 
 class Service:
+    """Keeps sessions as the im service does, and what it was told."""
+
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
+        self.sessions = Sessions()
+
+    def on_login(self, session: Session, platform: int, session_id: int) -> None:
+        self.sessions.add(session, platform, session_id)
+
+    def on_logout(self, session: Session, code: int) -> None:
+        self.sessions.remove(session)
+        self.calls.append(("on_logout", session))
+
+    def sessions_at(self, node: int) -> list[Session]:
+        return self.sessions.at(node)
 
     def __getattr__(self, name: str) -> Any:
         return lambda *arguments: self.calls.append((name, *arguments))
@@ -179,7 +193,8 @@ def test_the_death_of_a_gateway_logs_its_sessions_out_and_no_others() -> None:
     node.gateway_gone(NodeInfo(2, 10, "", ("gateway",)))
     outs = [call[1] for call in service.calls if call[0] == "on_logout"]
     assert [(out.node, out.conn) for out in outs] == [(node_key(2, 10), 2), (node_key(2, 10), 1)]
-    assert list(node.sessions) == [node_key(2, 11)]
+    assert [(left.node, left.conn) for left in service.sessions_at(node_key(2, 11))] == [(node_key(2, 11), 1)]
+    assert service.sessions.count == 1
 
 
 def test_both_sides_of_a_chat_and_all_calls_of_a_room_go_to_one_place() -> None:
