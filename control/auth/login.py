@@ -10,10 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-from control.auth.tokens import ID, Claims, TokenRefused, TokenVerifier
+from control.auth.tokens import ID, Claims, TokenRefused, TokenVerifier, verified
 
 KIND_BEARER = 1
 KIND_KEY_BOUND = 2
@@ -63,10 +60,8 @@ def check_login(
     elif kind == KIND_KEY_BOUND:
         if claims.confirm is None:
             raise _failed("kind 2 needs a token with cnf")
-        try:
-            Ed25519PublicKey.from_public_bytes(claims.confirm).verify(binding, CONTEXT + handshake_hash)
-        except (InvalidSignature, ValueError):
-            raise _failed("key binding") from None
+        if not verified(claims.confirm, binding, CONTEXT + handshake_hash):
+            raise _failed("key binding")
     else:
         raise _failed("unknown kind")
     return claims

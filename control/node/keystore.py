@@ -28,9 +28,7 @@ class KeyStore:
         self.folder: Path = settings.server.data_dir / KEY_FOLDER
         self.keys = ServerKeys.load_or_create(self.folder, self._now())
         auth = settings.auth
-        self.verifier = TokenVerifier(
-            auth.issuer, auth.audience, auth.clock_skew_s, auth.token_max_ttl_s, auth.token_cache
-        )
+        self.verifier = TokenVerifier(auth.issuer, auth.audience, auth.clock_skew_s, auth.token_max_ttl_s)
         self._stamp = self._folder_stamp()
         self._adopt()
 

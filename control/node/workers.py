@@ -95,14 +95,14 @@ class Child:
 
 
 def worker_settings(settings: Settings, index: int) -> Settings:
-    """Settings of worker `index` (from 0): its node id, name, port, and its share of what is counted in all.
+    """Settings of worker `index` (from 0): its node id, name and port.
 
     Raises SettingsProblem when the numbers do not suffice.
     """
     node_id = settings.server.node_id + index
     if node_id > MAX_NODE_ID:
         raise builders.SettingsProblem(f"node id {node_id}: a cluster has at most {MAX_NODE_ID} processes")
-    gateway, server, auth = settings.gateway, settings.server, settings.auth
+    gateway, server = settings.gateway, settings.server
     shift = 0 if gateway.same_port else index
     rings: dict[str, int | float | bool | str] = {
         "mailbox": RING, "event_ring": RING, "max_connections": run.file_limit()
@@ -122,8 +122,7 @@ def worker_settings(settings: Settings, index: int) -> Settings:
             "node_name": f"{server.node_name}-{index + 1}" if server.node_name else "",
         }
     )
-    own_auth = auth.model_copy(update={"token_cache": auth.token_cache // settings.gateway.processes})
-    return settings.model_copy(update={"gateway": own_gateway, "server": own_server, "auth": own_auth})
+    return settings.model_copy(update={"gateway": own_gateway, "server": own_server})
 
 
 def _shifted(address: str, shift: int) -> str:

@@ -133,14 +133,6 @@ class AuthSection(Section):
         le=600,
         description="Seconds two clocks may differ before a token counts as expired or not yet valid.",
     )
-    token_cache: int = Field(
-        default=8192,
-        ge=0,
-        le=1 << 20,
-        description=(
-            "Verified tokens remembered, so that a reconnect costs no signature check. About 1 KiB each."
-        ),
-    )
     bootstrap_api_key: SecretStr | None = Field(
         default=None,
         description=(
