@@ -158,3 +158,43 @@ async def test_every_table_is_copied(source: Kit, postgres_kit: Kit) -> None:
     names = {row[0] for row in await source.query("SELECT name FROM sqlite_master WHERE type = 'table'")}
     assert names - {"meta", "schema_migration", "sqlite_stat1"} == counted.keys()
     assert all(counted.values()), counted
+
+
+async def test_the_command_copies_once_and_says_so(source: Kit, postgres_kit: Kit) -> None:
+    command = [sys.executable, "-m", "control", "store", "copy", source.where, postgres_kit.where]
+
+    async def run() -> tuple[int | None, str]:
+        process = await asyncio.create_subprocess_exec(
+            *command, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+        shown, _ = await process.communicate()
+        return process.returncode, shown.decode()
+
+    code, shown = await run()
+    assert (code, "341" in shown) == (0, True), shown
+    code, shown = await run()
+    assert (code, "completed" in shown) == (1, True), shown
+
+
+DISTRIBUTED_BY = {
+    "conv": {
+        "message", "message_version", "reaction", "receipt", "chat_group", "group_member", "room",
+        "room_member", "room_tag_mute", "room_queue",
+    },
+    "usr": {"inbox", "hidden", "device", "device_mark", "account_state", "profile"},
+    "sender": {"send_key"}, "owner": {"relation"}, "scope": {"request"},
+}  # fmt: skip
+EVERYWHERE = {"account", "conversation", "broadcast", "idempotency", "meta", "schema_migration"}
+
+
+async def test_every_key_begins_with_the_column_its_rows_are_distributed_by(postgres_kit: Kit) -> None:
+    await postgres_kit.open()
+    keys = await postgres_kit.query(
+        "SELECT t.relname, a.attname FROM pg_index i JOIN pg_class t ON t.oid = i.indrelid"
+        " JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = i.indkey[0]"
+        " WHERE i.indisunique AND t.relnamespace = current_schema()::regnamespace"
+    )
+    column = {table: name for name, tables in DISTRIBUTED_BY.items() for table in tables}
+    assert {(table, name) for table, name in keys if table not in EVERYWHERE} == set(column.items())
+    tables = await postgres_kit.query("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+    assert {name for (name,) in tables} == column.keys() | EVERYWHERE

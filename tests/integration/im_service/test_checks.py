@@ -220,6 +220,18 @@ async def test_each_rate_answers_416_with_the_wait(tmp_path: Path, which: str) -
         assert (await alice.send("u/bob"))[0] == 0
 
 
+async def test_calls_of_a_device_have_a_rate_of_their_own(tmp_path: Path) -> None:
+    async with open_world(tmp_path, Settings(call_rate=Rate(1, 3))) as world:
+        alice, desk = await world.login("alice"), await world.login("alice", "desk", 4)
+        codes = [(await alice.call("time"))[0] for _ in range(3)]
+        code, payload = await alice.call("time")
+        assert (codes, code) == ([0, 0, 0], 416)
+        assert 0 < payload[1]["retry_after_ms"] <= 1000
+        assert (await desk.call("time"))[0] == 0
+        world.clock.advance(payload[1]["retry_after_ms"])
+        assert (await alice.call("time"))[0] == 0
+
+
 async def test_what_each_limit_counts(tmp_path: Path) -> None:
     async with open_world(tmp_path, Settings(device_rate=Rate(1, 1), stranger_rate=Rate(1, 1))) as world:
         alice, desk = await world.login("alice"), await world.login("alice", "desk", 4)
