@@ -37,6 +37,9 @@ Item = tuple[Session, int, str, bytes]
 """(session, request, target, payload) as the gateway hands it over."""
 MAX_LANE = 1000
 """Sends of one session to one target that may wait for a hook or a first look-up; more are answered 503."""
+MAX_AHEAD = 2000
+"""Sends that wait for their commit, above which a gateway of this process shall take no more events: they
+would only wait longer, and commits are as large as they need to be."""
 _new = tuple.__new__
 _NEW = AppendStatus.NEW
 _DUPLICATE = AppendStatus.DUPLICATE
@@ -63,6 +66,11 @@ class Messages:
         self._receipt_members = receipt_members
         self._options = OptionTable()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ahead = 0
+
+    def busy(self) -> bool:
+        """So much waits for its commit that more sends would only wait longer."""
+        return self._ahead >= MAX_AHEAD
 
     # -- the fast path
 
@@ -158,9 +166,11 @@ class Messages:
         work.out.flush(self._delivery.downlink)
         if work.rows:
             pending = work.pending
+            self._ahead += len(pending)
             self._store.append(work.rows, lambda results: self._committed(pending, results))
 
     def _committed(self, pending: Sequence[Pending], results: list[AppendResult] | BaseException) -> None:
+        self._ahead -= len(pending)
         out = Outbox()
         if isinstance(results, BaseException):
             _log.warning("append failed: %r", results)

@@ -3,6 +3,10 @@
 Every call into SQLite lets go of the interpreter and must win it back from a busy event loop, so rows go in
 by hundreds per statement. Names and conversation heads are cached: this connection is the only writer, and
 forgets everything when the file was changed by somebody else or its transaction was undone.
+
+Rows go in without a savepoint: with one, or with a statement that can be undone by itself (OR ABORT, the
+default), SQLite copies every page before it changes it, a third of the whole cost. A repeated send is rare,
+so one that is found undoes the transaction, which is then written again with a look at the keys first.
 """
 
 from collections.abc import Sequence
@@ -14,6 +18,7 @@ from im_service.storage.codec import pack_target, people_of
 from im_service.storage.records import AppendResult, AppendStatus, NewMessage
 
 _CACHED_NAMES = 500_000  # some 100 bytes each; the caches start anew above
+_LOOKS = 64  # transactions that look first after a repeated key: who repeats one often repeats more
 
 _SIZES = tuple(1 << power for power in range(9, -1, -1))
 """Rows per statement: any number of rows is few statements. The longest stays below the 16 KiB of SQL that
@@ -29,10 +34,11 @@ def _values(columns: int, rows: int) -> str:
 
 
 _INSERT = {
-    n: f"INSERT INTO message ({','.join(_COLUMNS)}) VALUES {_values(len(_COLUMNS), n)}" for n in _SIZES
+    n: f"INSERT OR FAIL INTO message ({','.join(_COLUMNS)}) VALUES {_values(len(_COLUMNS), n)}"
+    for n in _SIZES
 }
 _HEADS = {
-    n: f"INSERT INTO conversation (id, name, last_seq, last_time_ms, change) VALUES {_values(5, n)}"
+    n: f"INSERT OR FAIL INTO conversation (id, name, last_seq, last_time_ms, change) VALUES {_values(5, n)}"
     " ON CONFLICT (id) DO UPDATE SET last_seq = excluded.last_seq, last_time_ms = excluded.last_time_ms,"
     " change = excluded.change"
     for n in _SIZES
@@ -61,6 +67,10 @@ Key = tuple[int, str]
 Known = dict[Key, tuple[int, bytes, int, int, int]]  # conv, digest, server_id, seq, time_ms
 
 
+class Repeated(Exception):
+    """A key of this batch is in the log already: undo the transaction and write it again."""
+
+
 class Head:
     """End of a conversation as of this transaction."""
 
@@ -78,6 +88,30 @@ class Appender:
         self._conn = conn
         self._heads: dict[str, Head] = {}
         self._accounts: dict[str, int] = {}
+        # What this transaction loaded or moved, to be forgotten when it is undone.
+        self._touched: list[dict[int, Head]] = []
+        self._loaded_heads: list[str] = []
+        self._loaded_accounts: list[str] = []
+        self._look_first = 0  # transactions that still look at the keys before they write
+
+    def begin(self) -> None:
+        """A transaction begins: what was written before it stands."""
+        self._touched.clear()
+        self._loaded_heads.clear()
+        self._loaded_accounts.clear()
+        if self._look_first:
+            self._look_first -= 1
+
+    def undone(self) -> None:
+        """The transaction was rolled back because of a repeated key; the next ones look first."""
+        for moved in self._touched:
+            for head in moved.values():
+                self._heads.pop(head.name, None)
+        for name in self._loaded_heads:
+            self._heads.pop(name, None)
+        for name in self._loaded_accounts:
+            self._accounts.pop(name, None)
+        self._look_first = _LOOKS
 
     def forget(self, conversation: str | None = None) -> None:
         """Drop one head, or everything cached (after a rollback, or a foreign commit)."""
@@ -88,24 +122,22 @@ class Appender:
         self._accounts.clear()
 
     def append(self, batch: Sequence[NewMessage], change: int) -> list[AppendResult]:
-        """Commit-ready rows for `batch`, inside the caller's transaction. One result per message."""
+        """Commit-ready rows for `batch`, inside the caller's transaction. One result per message.
+
+        Raises Repeated, with half of the rows written, when a key is in the log already.
+        """
         if len(self._heads) + len(self._accounts) > _CACHED_NAMES:
             self.forget()
         self._resolve(batch, change)
-        self._conn.execute("SAVEPOINT log")
-        heads, accounts = self._heads, self._accounts
-        touched = {message.conversation for message in batch} & heads.keys()
-        before = {name: (heads[name].last_seq, heads[name].last_time_ms) for name in touched}
-        try:
-            results = self._write(batch, {}, change)
-        except apsw.ConstraintError:
-            self._conn.execute("ROLLBACK TO log")
-            for name, (seq, time_ms) in before.items():
-                heads[name].last_seq, heads[name].last_time_ms = seq, time_ms
-            known = self._known([(accounts[message.sender], message.client_id) for message in batch])
-            results = self._write(batch, known, change)
-        self._conn.execute("RELEASE log")
-        return results
+        if not self._look_first:
+            try:
+                return self._write(batch, {}, change)
+            except apsw.ConstraintError as error:
+                raise Repeated from error
+        accounts = self._accounts
+        return self._write(
+            batch, self._known([(accounts[message.sender], message.client_id) for message in batch]), change
+        )
 
     def ack(self, marks: Sequence[tuple[str, str, str, int]]) -> None:
         """Raise delivery watermarks: (user, device, conversation, seq), each key once."""
@@ -115,6 +147,7 @@ class Appender:
         results: list[AppendResult] = []
         flat: list[Any] = []
         moved: dict[int, Head] = {}
+        self._touched.append(moved)
         heads, accounts = self._heads, self._accounts
         fresh: Known = {}
         for message in batch:
@@ -181,6 +214,7 @@ class Appender:
             self._conn.execute("INSERT INTO account (name) VALUES (?) ON CONFLICT DO NOTHING", (name,))
             known = int(self._conn.execute("SELECT id FROM account WHERE name = ?", (name,)).get)
             self._accounts[name] = known
+            self._loaded_accounts.append(name)
         return known
 
     def _load_head(self, name: str, change: int) -> None:
@@ -201,6 +235,7 @@ class Appender:
             found = (self._conn.last_insert_rowid(), 0, 0)
             for user in people_of(name):
                 self._conn.execute(_INBOX, (self._account(user), found[0], change))
+        self._loaded_heads.append(name)
         self._heads[name] = Head(name, *found)
 
     def _target(self, message: NewMessage) -> bytes:

@@ -53,11 +53,19 @@ class WriteTransaction:
             self.log.forget()
             self._change = self._conn.execute("SELECT value FROM meta WHERE key = 'change'").get
         self._bumped = False
+        self.log.begin()
 
     def commit(self) -> None:
         if self._bumped:
             self._conn.execute("UPDATE meta SET value = ? WHERE key = 'change'", (self._change,))
         self._conn.execute("COMMIT")
+
+    def undo(self) -> None:
+        """After Repeated: nothing of the transaction stands, what was known before it still does."""
+        self._conn.execute("ROLLBACK")
+        self.log.undone()
+        if self._bumped:
+            self._change -= 1
 
     def rollback(self) -> None:
         """Also after an error that already undid the transaction (disk full)."""

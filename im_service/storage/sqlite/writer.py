@@ -10,6 +10,7 @@ import apsw
 
 from im_service.storage.errors import StoreError, StoreUnavailable
 from im_service.storage.queue import AckItem, Answer, AppendItem, Counters, Item, OpItem, deliver, highest
+from im_service.storage.sqlite.append import Repeated
 from im_service.storage.sqlite.connection import unavailable
 from im_service.storage.sqlite.runner import WriteTransaction
 
@@ -83,9 +84,11 @@ class Writer:
 
     def _commit(self, items: list[Item]) -> list[Answer]:
         try:
-            self._tx.begin()
-            answers = self._execute(items)
-            self._tx.commit()
+            try:
+                answers = self._transaction(items)
+            except Repeated:
+                self._tx.undo()
+                answers = self._transaction(items)
         except _BAD_VALUE as error:
             return self._apart(items, error)
         except apsw.Error as error:
@@ -93,6 +96,13 @@ class Writer:
         except Exception as error:
             return self._apart(items, error)
         self.counters.commits += 1
+        self.counters.committed_messages += sum(item.weight for item in items if isinstance(item, AppendItem))
+        return answers
+
+    def _transaction(self, items: list[Item]) -> list[Answer]:
+        self._tx.begin()
+        answers = self._execute(items)
+        self._tx.commit()
         return answers
 
     def _apart(self, items: list[Item], error: Exception) -> list[Answer]:
@@ -132,7 +142,6 @@ class Writer:
             return []
         merged = list(run[0].batch) if len(run) == 1 else [message for item in run for message in item.batch]
         results = self._tx.log.append(merged, self._tx.change())
-        self.counters.committed_messages += len(merged)
         answers: list[Answer] = []
         at = 0
         for item in run:

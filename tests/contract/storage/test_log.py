@@ -17,6 +17,7 @@ from im_service.storage.records import (
     SENDER_SYNC,
     SESSION,
     AppendStatus,
+    Mark,
     Target,
     View,
 )
@@ -75,6 +76,42 @@ async def test_a_batch_of_many_duplicates_keeps_order(store: Store) -> None:
     for peer in range(7):
         seqs = [m.seq for m in await everything(store, "a", f"s/a:b{peer}")]
         assert seqs == list(range(1, len(seqs) + 1))
+
+
+async def test_a_repeated_send_harms_nobody_it_shares_a_commit_with(store: Store) -> None:
+    """What is written beside it stands once: people and conversations named for the first time, operations,
+    and the order of every conversation, in this commit and in those that follow."""
+    await append(store, [message(f"s/a:b{i}", "a", str(i)) for i in range(5)])
+    for turn in range(3):
+        again, _, beside, _ = await asyncio.gather(
+            append(
+                store,
+                [
+                    message(f"s/a:b{turn}", "a", f"before{turn}"),
+                    message(f"s/a:b{turn}", "a", str(turn)),
+                    message(f"s/a:n{turn}", f"n{turn}", "first"),
+                ],
+            ),
+            store.create_group(f"g{turn}", f"o{turn}", b"", [], 10, 1),
+            append(
+                store,
+                [message(f"s/a:b{turn}", f"b{turn}", "beside"), message(f"s/x{turn}:y", "y", f"{turn}")],
+            ),
+            store.ack("a", "phone", [Mark(f"s/a:b{turn}", 1)]),
+        )
+        assert [(r.status, r.seq) for r in again] == [(NEW, 2), (DUPLICATE, 1), (NEW, 1)]
+        assert [(r.status, r.seq) for r in beside] == [(NEW, 3), (NEW, 1)]
+        later = await append(
+            store,
+            [
+                message(f"s/a:b{turn}", "a", f"later{turn}"),
+                message(f"s/a:n{turn}", "a", f"reply{turn}"),
+                message(f"s/x{turn}:y", f"x{turn}", "reply"),
+                message(f"g/g{turn}", f"o{turn}", "hello"),
+            ],
+        )
+        assert [(r.status, r.seq) for r in later] == [(NEW, 4), (NEW, 2), (NEW, 2), (NEW, 1)]
+        assert [m.seq for m in await everything(store, "a", f"s/a:b{turn}")] == [1, 2, 3, 4]
 
 
 async def test_time_never_runs_backwards_along_seq(store: Store) -> None:
