@@ -1,4 +1,9 @@
-"""The highest rate that still meets its bounds: double until it does not, then halve the gap."""
+"""The highest rate that still meets its bounds: double until it does not, then halve the gap.
+
+A step that was only late is measured once more before it counts as failed: one stall of a shared machine in
+the first seconds would end the doubling far below the knee. What is lost, refused or closed is never asked
+twice.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +25,20 @@ class Bounds:
 
     def failure(self, measured: Measured) -> str | None:
         """Why it does not pass, None when it does."""
+        return self.broken(measured) or self.late(measured)
+
+    def broken(self, measured: Measured) -> str | None:
+        """What no stall excuses."""
         if measured.lost or measured.duplicated or measured.reordered:
             return f"lost {measured.lost}, reordered {measured.reordered}, duplicated {measured.duplicated}"
         if measured.refused:
             return f"{measured.refused} refused with code {measured.refusal_code}"
         if measured.closed:
             return f"{measured.closed} connections were closed"
+        return None
+
+    def late(self, measured: Measured) -> str | None:
+        """The rate not kept, or latencies out of the bound."""
         if measured.throughput_per_s < KEEPING_UP * measured.offered_per_s:
             return f"{measured.throughput_per_s:,.0f} of {measured.offered_per_s:,.0f}/s arrived in time"
         p99 = (measured.ack if self.by_ack else measured.delivery).percentile(99) / 1000
@@ -43,7 +56,7 @@ class Point:
 
 @dataclass(slots=True)
 class Knee:
-    """`best` is the highest passing step, or the first step when none passed."""
+    """`best` is the highest passing step, or the first step when none passed. `points`: all measurements."""
 
     best: Point
     points: list[Point] = field(default_factory=list)
@@ -57,16 +70,22 @@ def find_knee(
     halvings: int = 3,
     seen: Callable[[Point], None] | None = None,
 ) -> Knee:
-    """Search from `start` messages a second. `seen` is told of every step."""
+    """Search from `start` messages a second. `seen` is told of every measurement."""
     points: list[Point] = []
 
-    def step(rate: float) -> Point:
+    def once(rate: float) -> Point:
         measured = measure(rate)
         point = Point(rate, measured, bounds.failure(measured))
         points.append(point)
         if seen is not None:
             seen(point)
         return point
+
+    def step(rate: float) -> Point:
+        point = once(rate)
+        if point.failure is None or bounds.broken(point.measured) is not None:
+            return point
+        return once(rate)
 
     good: Point | None = None
     rate = start

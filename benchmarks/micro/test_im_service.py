@@ -7,7 +7,7 @@ figures divide by the size of the batch. Compare runs on the same machine only.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ import pytest
 
 from im_service.limits import Bucket, Limiter, Rate, Settings
 from im_service.models import decode_send, message_bytes, pack_payload
-from im_service.options import OptionTable
-from im_service.ports import Session, SystemClock
-from im_service.sending.admission import Admission
+from im_service.options import DEFAULT, Options, OptionTable
+from im_service.ports import Draft, Hook, Session, SystemClock, Verdict
+from im_service.sending.admission import PASSED, Admission
 from im_service.sending.bodies import check_body
 from im_service.service import ImService
 from im_service.storage.records import AppendResult, AppendStatus, NewMessage
@@ -27,22 +27,36 @@ from im_service.storage.sqlite import SqliteStore
 BATCH = 500
 SENDERS = 100
 FREE = Rate(0)
-OPTIONS: dict[str, dict[str, Any] | None] = {
-    "none": None,
-    "onlineOnly": {"onlineOnly": True},
-    "history": {"history": False},
-    "roam": {"roam": False},
-    "persistent": {"persistent": False},
-    "sendersync": {"sendersync": False},
-    "push": {"push": False},
-    "badge": {"badge": False},
-    "route": {"route": False},
-    "sessionUpdate": {"sessionUpdate": False},
-    "pushContent": {"pushContent": "look", "payload": "{}"},
-    "expire": {"expire": 60},
-    "senderNoSense": {"senderNoSense": True},
-    "receiverNoSense": {"receiverNoSense": True},
-    "forcePush": {"forcePush": {"all": True}},
+WIDE = Rate(1e9, 10**9)
+OPTIONS: dict[str, tuple[str, dict[str, Any] | None]] = {
+    "none": ("u", None),
+    "onlineOnly": ("u", {"onlineOnly": True}),
+    "history": ("u", {"history": False}),
+    "roam": ("u", {"roam": False}),
+    "persistent": ("u", {"persistent": False}),
+    "sendersync": ("u", {"sendersync": False}),
+    "push": ("u", {"push": False}),
+    "badge": ("u", {"badge": False}),
+    "route": ("u", {"route": False}),
+    "env": ("u", {"env": "test"}),
+    "sessionUpdate": ("u", {"sessionUpdate": False}),
+    "checkFriend": ("u", {"checkFriend": True}),
+    "needPushNick": ("u", {"needPushNick": False}),
+    "pushContent": ("u", {"pushContent": "look"}),
+    "payload": ("u", {"payload": "{}"}),
+    "forcePush": ("u", {"forcePush": {"all": True}}),
+    "expire": ("u", {"expire": 60}),
+    "senderNoSense": ("u", {"senderNoSense": True}),
+    "receiverNoSense": ("u", {"receiverNoSense": True}),
+    "antispam": ("u", {"antispam": {"scene": "chat"}}),
+    "none in a group": ("g", None),
+    "receipt": ("g", {"receipt": True}),
+    "target": ("g", {"target": {"ids": ["user1", "user2"]}}),
+    "none in a room": ("r", None),
+    "highPriority": ("r", {"highPriority": True}),
+    "abandonRatio": ("r", {"abandonRatio": 1}),
+    "skipHistory": ("r", {"skipHistory": True}),
+    "tag": ("r", {"tag": "blue"}),
 }
 
 
@@ -80,7 +94,15 @@ class InstantLog:
 class Stage:
     """A service with logged-in senders whose routes are resolved."""
 
-    def __init__(self, path: Path, settings: Settings, target: str = "u") -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: Settings,
+        target: str = "u",
+        moderation: Hook | None = None,
+        callback: Hook | None = None,
+    ) -> None:
+        self.hooks = moderation, callback
         self.runner = asyncio.Runner()
         self.downlink = CountingDownlink()
         self.target = target
@@ -89,7 +111,10 @@ class Stage:
     async def _open(self, path: Path, settings: Settings) -> None:
         self.store = SqliteStore(path / "im.sqlite3", readers=1, cache_bytes=8 << 20)
         await self.store.start()
-        self.im = ImService(self.store, self.downlink, SystemClock(), settings)
+        moderation, callback = self.hooks
+        self.im = ImService(
+            self.store, self.downlink, SystemClock(), settings, moderation=moderation, callback=callback
+        )
         self.sessions = [Session(1, n + 1, f"user{n}", "phone") for n in range(SENDERS)]
         for number, session in enumerate(self.sessions):
             self.im.on_login(session, 1, number + 1)
@@ -122,6 +147,7 @@ def run_batches(benchmark: Any, stage: Stage, options: dict[str, Any] | None) ->
 
     async def turn() -> None:
         stage.im.on_sends(batch)
+        await stage.im.messages.close()  # what waits in lanes
 
     before = stage.downlink.replies
     benchmark(lambda: stage.runner.run(turn()))
@@ -131,10 +157,50 @@ def run_batches(benchmark: Any, stage: Stage, options: dict[str, Any] | None) ->
     stage.close()
 
 
+UNLIMITED = Settings(
+    account_rate=FREE, device_rate=FREE, conversation_rate=FREE, room_normal_rate=FREE, room_high_rate=FREE
+)
+
+
 @pytest.mark.parametrize("name", OPTIONS)
-def test_a_single_message_with(benchmark: Any, tmp_path: Path, name: str) -> None:
-    settings = Settings(account_rate=FREE, device_rate=FREE, conversation_rate=FREE)
-    run_batches(benchmark, Stage(tmp_path, settings), OPTIONS[name])
+def test_a_message_with_the_option(benchmark: Any, tmp_path: Path, name: str) -> None:
+    kind, options = OPTIONS[name]
+    stage = Stage(tmp_path, UNLIMITED, kind)
+    if options == {"checkFriend": True}:
+        for state in map(stage.im.sessions.get, stage.sessions):
+            assert state is not None
+            for route in state.routes.values():
+                assert route.pair is not None
+                route.pair.friend = True
+    run_batches(benchmark, stage, options)
+
+
+def test_no_option_is_left_out() -> None:
+    assert {name for name in OPTIONS if not name.startswith("none")} == set(Options.__struct_fields__)
+
+
+class Agree:
+    """A hook that looks at everything and passes it; `later`: its verdict is awaited."""
+
+    def __init__(self, later: bool) -> None:
+        self._later = later
+
+    def wants(self, kind: str, type: int) -> bool:
+        return True
+
+    async def _soon(self) -> Verdict:
+        return Verdict()
+
+    def judge(self, draft: Draft) -> Verdict | Awaitable[Verdict]:
+        return self._soon() if self._later else Verdict()
+
+
+@pytest.mark.parametrize("hook", ["moderation", "callback"])
+@pytest.mark.parametrize("later", [False, True])
+def test_a_message_before_the_hook(benchmark: Any, tmp_path: Path, hook: str, later: bool) -> None:
+    moderation = Agree(later) if hook == "moderation" else None
+    callback = Agree(later) if hook == "callback" else None
+    run_batches(benchmark, Stage(tmp_path, UNLIMITED, moderation=moderation, callback=callback), None)
 
 
 @pytest.mark.parametrize("kind", ["u", "g", "r"])
@@ -157,14 +223,33 @@ def test_the_cost_of_one_limit(benchmark: Any, tmp_path: Path, name: str) -> Non
     run_batches(benchmark, Stage(tmp_path, msgspec.structs.replace(Settings(), **rates)), None)
 
 
-def test_the_checks_alone(benchmark: Any, tmp_path: Path) -> None:
-    stage = Stage(tmp_path, Settings())
+CHECKS: dict[str, tuple[str, Settings]] = {
+    "account, module mute": ("u", UNLIMITED),  # and that there is no block: the least a single message has
+    "friend": ("u", msgspec.structs.replace(UNLIMITED, friend_only=True)),
+    "blacklist": ("u", UNLIMITED),
+    "membership, group mute": ("g", UNLIMITED),
+    "membership, room mute": ("r", UNLIMITED),
+    "all rates": (
+        "u",
+        Settings(account_rate=WIDE, device_rate=WIDE, conversation_rate=WIDE, stranger_rate=WIDE),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_the_check_alone(benchmark: Any, tmp_path: Path, name: str) -> None:
+    """All checks of such a message; beyond account and mute only the named one has work. The blacklist
+    refuses."""
+    kind, settings = CHECKS[name]
+    stage = Stage(tmp_path, settings, kind)
     state = stage.im.sessions.get(stage.sessions[0])
     assert state is not None
-    route = state.routes["u/user1"]
-    options = OptionTable().resolve(b"\xc0", "s")
-    admission = Admission(Settings(account_rate=FREE, device_rate=FREE, conversation_rate=FREE))
-    benchmark(admission.check, state, route, options, 0)
+    (route,) = state.routes.values()
+    if route.pair is not None:
+        route.pair.friend, route.pair.black = name == "friend", name == "blacklist"
+    admission = Admission(settings)
+    verdict = benchmark(admission.check, state, route, DEFAULT, SystemClock().now_ms())
+    assert verdict == (settings.blacklist_answer if name == "blacklist" else PASSED)
     stage.close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.knee import Bounds, find_knee
+from benchmarks.loadgen.fleet import Measured
 from tests.support.bench_figures import measured
 
 
@@ -23,6 +24,33 @@ def test_a_start_above_the_limit_goes_down() -> None:
     )
     assert knee.best.failure is None
     assert knee.best.rate <= 10
+
+
+@pytest.mark.parametrize("stall", [1, 2, 3, 5])
+def test_one_stall_does_not_end_the_search(stall: int) -> None:
+    asked = 0
+
+    def measure(rate: float) -> Measured:
+        nonlocal asked
+        asked += 1
+        return measured(rate=rate, p99_us=900_000 if asked == stall or rate > 999.0 else 1000)
+
+    knee = find_knee(measure, Bounds(500.0), 20.0)
+    assert 999.0 / 1.1 <= knee.best.rate <= 999.0
+    assert sum(point.failure is not None for point in knee.points) >= 2  # a stall is told of, not hidden
+
+
+def test_a_loss_is_never_measured_away() -> None:
+    asked = 0
+
+    def measure(rate: float) -> Measured:
+        nonlocal asked
+        asked += 1
+        return measured(rate=rate, lost=1 if asked == 2 else 0)
+
+    knee = find_knee(measure, Bounds(500.0), 20.0)
+    assert knee.best.rate < 40.0
+    assert [point.rate for point in knee.points].count(40.0) == 1
 
 
 def test_a_server_that_never_passes_reports_its_failure() -> None:
