@@ -64,7 +64,7 @@ ROWS: dict[str, Row] = {
     "compare-15000": Row("beside peers (plaintext), 15,000 members", "compare --members 15000", beside),
     "room-100000": Row(
         "100,000 members, 100 messages/s",
-        "fanout --members 100000 --rate 100 --seconds 30 --p99 3000",
+        "fanout --members 100000 --rate 100 --seconds 30 --p99 3000 --k 256",
         fan_out,
     ),
     "idle-19000": Row("19,000 idle connections", "idle --connections 19000 --hold 60", memory),

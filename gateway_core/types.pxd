@@ -200,12 +200,15 @@ cdef struct Cuts:  # where the records of a batch end, between frames
     uint32_t n
     uint32_t end[16]
 
-cdef struct Batch:  # what one sweep delivers
+cdef struct Batch:  # what a sweep delivers to one stripe, and to the next ones that lack the same
     SharedBuf* plain
     SharedBuf* packed  # for F_ZSTD members; NULL = as plain
     SharedBuf** part
     uint32_t n
     uint64_t* order  # place of each part in the topic's stream
+    uint64_t first  # what the stripe lacked first
+    uint64_t until  # what it lacks next
+    uint8_t full  # more was waiting than fits
     uint8_t mixed  # queues take the parts: classes differ, or more than one record
     uint8_t excludes  # some part has an excluded connection
     uint8_t tried  # packed was looked at
@@ -230,11 +233,14 @@ cdef struct Topic:
     uint32_t cap
     uint64_t bytes
     uint64_t next_order
-    uint64_t due_ns  # earliest start of the next sweep, unless a batch is full
-    # sweep
+    uint64_t due_ns  # earliest start of the next round, unless a batch is full
+    # sweep: stripe after stripe (a page of slots), each gets what came since its last turn
+    uint64_t* since  # per page: the first message its members have not got; oldest at `stripe`, rising from there
+    uint32_t stripe
+    uint32_t served  # stripes of this round
     Batch* sweep
     uint32_t cursor  # next slot
-    uint64_t sweep_ns  # spent on it so far
+    uint64_t sweep_ns  # spent on this round so far
     Young* young
     uint32_t youngs
     uint32_t young_cap

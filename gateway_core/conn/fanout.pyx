@@ -1,7 +1,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
-from gateway_core.conn.pending cimport batch_packed, batch_start, pend, within_budget
+from gateway_core.conn.pending cimport batch_packed, batch_start, pend, pending_served, within_budget
 from gateway_core.conn.topics cimport batch_free, topic_find, topic_next
 from gateway_core.conn.transport cimport enqueue, flush_conn, send_direct, stage_begin, stage_finish
 from gateway_core.conn.users cimport user_find
@@ -30,6 +30,7 @@ from gateway_core.types cimport (
     F_ZSTD,
     LIVE,
     NONE32,
+    PAGE_SLOTS,
     Batch,
     Cmd,
     Conn,
@@ -162,13 +163,42 @@ cdef void _forget_young(Topic* t) noexcept nogil:
     t.youngs = n
 
 
+cdef bint _turn_over(Loop* loop, Topic* t) noexcept nogil:
+    """Goes on to the next stripe; 1 when the batch is not what that one lacks, or the round is over."""
+    cdef Batch* batch = t.sweep
+    t.since[t.stripe] = batch.until
+    t.stripe = t.stripe + 1 if t.stripe + 1 < t.n_pages else 0
+    t.cursor = t.stripe * PAGE_SLOTS
+    t.served += 1
+    pending_served(t)
+    if t.served >= t.n_pages or t.waiting == 0:
+        t.served = t.n_pages
+        return True
+    return t.since[t.stripe] != batch.first or (t.next_order != batch.until and not batch.full)
+
+
+cdef void _round_over(Loop* loop, Topic* t, uint64_t now) noexcept nogil:
+    stat_add(loop, N_SWEEPS, 1)
+    _forget_young(t)
+    t.due_ns = now + min(t.sweep_ns, <uint64_t>loop.set.flush_delay_us * 1000)
+    t.sweep_ns = 0
+    t.served = 0
+
+
 cdef uint64_t _sweep(Loop* loop, Topic* t, uint64_t until_ns) noexcept nogil:
-    """Walks on until the sweep or the time ends; the time now."""
+    """Walks on until the batch has served its stripes or the time ends; the time now."""
     cdef uint32_t slot, next_slot, n = 0
     cdef uint64_t began = qw_clock_ns(0), now
+    cdef bint over = False
     stage_begin(loop)
     slot = topic_next(t, t.cursor)
-    while slot != NONE32:
+    while True:
+        if slot >= (t.stripe + 1) * PAGE_SLOTS:  # NONE32 too
+            over = _turn_over(loop, t)
+            if over:
+                break
+            slot = topic_next(t, t.cursor)
+            continue
         next_slot = topic_next(t, slot + 1)
         if next_slot != NONE32:
             qw_prefetch(&loop.conns[next_slot])
@@ -176,17 +206,16 @@ cdef uint64_t _sweep(Loop* loop, Topic* t, uint64_t until_ns) noexcept nogil:
         n += 1
         t.cursor = slot + 1
         slot = next_slot
-        if n % CLOCK_EVERY == 0 and slot != NONE32 and qw_clock_ns(0) >= until_ns:
+        if n % CLOCK_EVERY == 0 and qw_clock_ns(0) >= until_ns:
             break
     stage_finish(loop)
     now = qw_clock_ns(0)
     t.sweep_ns += now - began
     stat_add(loop, N_SWEPT, n)
-    if slot == NONE32:
+    if over:
         batch_free(loop, t)
-        stat_add(loop, N_SWEEPS, 1)
-        _forget_young(t)
-        t.due_ns = now + min(t.sweep_ns, <uint64_t>loop.set.flush_delay_us * 1000)
+        if t.served >= t.n_pages:
+            _round_over(loop, t, now)
     return now
 
 

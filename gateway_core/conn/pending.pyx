@@ -19,6 +19,7 @@ from gateway_core.types cimport (
     HIGH,
     MUST,
     NORMAL,
+    PAGE_SLOTS,
     RECORD_PLAIN,
     Batch,
     Cuts,
@@ -160,9 +161,22 @@ cdef SharedBuf* _join_parts(SharedBuf** part, uint32_t n, uint8_t cls, Cuts* cut
     return b
 
 
+cdef void pending_served(Topic* t) noexcept nogil:
+    """Lets go of what every stripe has got."""
+    cdef SharedBuf* b
+    while t.span and (t.ring[t.head] == NULL or t.orders[t.head] < t.since[t.stripe]):
+        b = t.ring[t.head]
+        if b != NULL:
+            t.waiting -= 1
+            t.bytes -= b.size
+            buf_unref(b)
+        t.head = (t.head + 1) & (t.cap - 1)
+        t.span -= 1
+
+
 cdef bint batch_start(Loop* loop, Topic* t) noexcept nogil:
     """Takes the oldest messages that fit one batch; 0 when nothing could be taken."""
-    cdef uint32_t room = loop.set.flush_messages, n = 0
+    cdef uint32_t room = loop.set.flush_messages, n = 0, i, at
     cdef size_t bytes = 0
     cdef Batch* batch
     cdef SharedBuf* b
@@ -175,30 +189,32 @@ cdef bint batch_start(Loop* loop, Topic* t) noexcept nogil:
         return False
     batch.order = <uint64_t*>(<char*>batch + sizeof(Batch))
     batch.part = <SharedBuf**>(batch.order + room)
-    while n < room and t.span:
-        b = t.ring[t.head]
-        if b != NULL:
-            if n and bytes + b.size > loop.set.flush_bytes:
-                break
-            batch.order[n] = t.orders[t.head]
-            batch.part[n] = b
-            n += 1
-            bytes += b.size
-            t.waiting -= 1
-            t.bytes -= b.size
-            if b.cls < cls:
-                cls = b.cls
-            if b.exclude:
-                batch.excludes = 1
-        t.head = (t.head + 1) & (t.cap - 1)
-        t.span -= 1
+    batch.first = t.since[t.stripe]
+    batch.until = t.next_order
+    for i in range(t.span):
+        at = (t.head + i) & (t.cap - 1)
+        b = t.ring[at]
+        if b == NULL:
+            continue
+        if n == room or (n and bytes + b.size > loop.set.flush_bytes):
+            batch.until = t.orders[at]
+            batch.full = 1
+            break
+        batch.order[n] = t.orders[at]
+        batch.part[n] = buf_ref(b)
+        n += 1
+        bytes += b.size
+        if b.cls < cls:
+            cls = b.cls
+        if b.exclude:
+            batch.excludes = 1
     batch.n = n
     for room in range(n):
         if batch.part[room].cls != cls:
             batch.mixed = 1
     t.sweep = batch
-    t.cursor = 0
-    t.sweep_ns = 0
+    t.cursor = t.stripe * PAGE_SLOTS
+    t.due_ns = 0  # the rest of the round needs no full batch
     stat_add(loop, L_BATCHES, 1)
     batch.plain = _join_parts(batch.part, n, cls, &batch.plain_cuts)
     if n > 1 and batch.plain_cuts.n > 1:

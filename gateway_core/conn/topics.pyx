@@ -190,6 +190,7 @@ cdef void _topic_free(Loop* loop, Topic* t) noexcept nogil:
     for i in range(t.n_pages):
         free(t.pages[i])
     free(t.pages)
+    free(t.since)
     free(t.dense)
     free(t.ring)
     free(t.orders)
@@ -201,13 +202,20 @@ cdef void _topic_free(Loop* loop, Topic* t) noexcept nogil:
 cdef int _set_bit(Topic* t, uint32_t slot) noexcept nogil:
     cdef uint32_t page = slot // PAGE_SLOTS, n = page + 1
     cdef uint64_t** grown
+    cdef uint64_t* since
     if page >= t.n_pages:
         grown = <uint64_t**>realloc(t.pages, n * sizeof(uint64_t*))
         if grown == NULL:
             return -1
-        memset(grown + t.n_pages, 0, (n - t.n_pages) * sizeof(uint64_t*))
         t.pages = grown
-        t.n_pages = n
+        since = <uint64_t*>realloc(t.since, n * sizeof(uint64_t))
+        if since == NULL:
+            return -1
+        t.since = since
+        while t.n_pages < n:  # a new stripe takes its turn after the last one
+            t.pages[t.n_pages] = NULL
+            since[t.n_pages] = since[t.n_pages - 1] if t.n_pages else t.next_order
+            t.n_pages += 1
     if t.pages[page] == NULL:
         t.pages[page] = <uint64_t*>calloc(PAGE_WORDS, sizeof(uint64_t))
         if t.pages[page] == NULL:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import struct
 import time
 from collections.abc import Callable
@@ -147,6 +148,65 @@ def test_joining_and_leaving_at_random_never_disturbs_a_stream(
         assert at == len(got[who]), (
             f"u{who}: unexpected {got[who][at : at + 5]} after {got[who][max(0, at - 3) : at]}"
         )
+
+
+def fill_slots(gateway: GatewayHarness, count: int) -> list[socket.socket]:
+    """Takes slots with connections that say nothing, so that members lie in several stripes."""
+    before = gateway.stats()["live"]["connections"]
+    taken = [socket.create_connection(("127.0.0.1", gateway.gateway.port)) for _ in range(count)]
+    wait_for(lambda: gateway.stats()["live"]["connections"] == before + count, 30, "all accepted")
+    return taken
+
+
+@pytest.mark.parametrize("flush_messages", [1, 16])
+def test_stripes_of_a_large_room_get_everything_once_in_order(
+    start_gateway: Start, flush_messages: int
+) -> None:
+    """Members lie in three pages of slots with an empty one between; some join and leave while sweeps stand in
+    the middle of a page, one makes a page anew, and the publisher of some messages is left out."""
+    seed = time.time_ns()
+    print("seed", seed)
+    chance = random.Random(seed)
+    gateway = start_gateway(
+        loops=1,
+        large_topic=8,
+        sweep_budget_us=20,
+        flush_messages=flush_messages,
+        flush_max_delay_ms=2.0,
+        auth_timeout_s=60,
+    )
+    gw = gateway.gateway
+    clients: list[WireClient] = []
+    silent: list[socket.socket] = []
+    for page in (0, 2, 3):
+        clients += [gateway.login(f"u{page}.{i}") for i in range(25)]
+        silent += fill_slots(gateway, {0: 2023 + 2048, 2: 2023, 3: 0}[page])
+    conns = [gateway.conn(f"u{page}.{i}") for page in (0, 2, 3) for i in range(25)]
+    for one in silent:
+        one.close()
+    members = 50  # the last page comes into the room later
+    for conn in conns[:members]:
+        gw.join(conn, "r/stripes")
+    gateway.joined(members)
+    first = [0] * len(clients)
+    for n in range(2000):
+        if n % 20 == 10 and members < len(clients):
+            gw.join(conns[members], "r/stripes")
+            first[members] = n
+            members += 1
+        author = chance.randrange(len(clients)) if n % 7 == 0 else None
+        gw.publish("r/stripes", FrameType.MSG, body(n), 1, 0 if author is None else conns[author])
+        if author is not None:
+            gw.send(conns[author], FrameType.EVENT, body(n))
+    gw.publish("r/stripes", FrameType.MSG, body(END))
+    for who, client in enumerate(clients):
+        got = numbers_until_end(client)
+        streamed = set(range(first[who], 2000))
+        assert len(got) == len(set(got)), "twice"
+        assert streamed <= set(got)
+        assert all(n % 7 == 0 for n in set(got) - streamed), "from before its time"
+        room = [n for n in got if n % 7]
+        assert room == sorted(room)
 
 
 def test_compressed_twins_reach_those_who_accept_them(start_gateway: Start) -> None:
