@@ -56,6 +56,13 @@ def memory(field: str) -> int:
     raise KeyError(field)
 
 
+def held_bytes() -> int:
+    """Memory of all programs and of the kernel's objects, also those that it calls reclaimable: inodes and
+    directory entries of open sockets are among them, and nobody can take these back.
+    """
+    return sum(memory(name) for name in ("AnonPages", "Slab", "PageTables", "KernelStack", "Percpu"))
+
+
 def cpu_seconds(pid: int) -> float:
     """CPU time of a process and its threads, user and system; 0 once it is gone."""
     try:

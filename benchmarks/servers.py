@@ -30,7 +30,7 @@ from benchmarks.machine import ROOT, Busy, children, cpu_seconds, resident_bytes
 from control.metrics import LONGEST_TURN
 
 READY_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 60.0
 CALM_S = 2.0
 CALM_SHARE = 0.1  # of a core
 LOG_LINES = 6  # of a server that did not start

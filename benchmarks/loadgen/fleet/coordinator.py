@@ -32,6 +32,8 @@ from benchmarks.loadgen.fleet.shape import (
 from benchmarks.loadgen.histogram import Histogram
 
 START_TIMEOUT_S = 180.0  # a million tokens are signed meanwhile
+CLOSE_TIMEOUT_S = 60.0  # a million sockets are closed
+MANY_PROCESSES = 8  # from here on each look at all of them costs more than it tells
 SETTLE_S = 0.5  # without an arrival: an overload has drained
 SETTLE_TIMEOUT_S = 60.0
 LEAD_S = 0.3  # between giving out a schedule and its first message
@@ -247,7 +249,7 @@ class Fleet:
                 return seen
             if progress is not None:
                 progress(what, seen)
-            time.sleep(0.1)
+            time.sleep(0.1 if len(self.processes) < MANY_PROCESSES else 0.5)
 
     # processes
 
@@ -314,7 +316,7 @@ class Fleet:
             process.channel.close()
         if self._host is not None:
             try:
-                self._host.wait(10)
+                self._host.wait(CLOSE_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 self._host.kill()
                 self._host.wait()
