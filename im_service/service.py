@@ -124,6 +124,10 @@ class ImService:
         """Sends of one gateway batch: (session, request, target, payload). Answered through the downlink."""
         self.messages.on_sends(batch)
 
+    def busy(self) -> bool:
+        """Sends wait for their commit in numbers: take no more events for now."""
+        return self.messages.busy()
+
     def on_call(self, session: Session, request: int, method: str, payload: bytes) -> None:
         """One CALL. Answered through the downlink."""
         self.calls.on_call(session, request, method, payload)

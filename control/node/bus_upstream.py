@@ -73,6 +73,9 @@ class BusUpstream:
         for im, items in parts.items():
             self._add(im, encode([Up.SENDS, items]))
 
+    def busy(self) -> bool:
+        return False  # the im processes bound their queues themselves
+
     def on_call(self, session: Session, request: int, method: str, payload: bytes) -> None:
         if not self._ims:
             self._refuse(session, FrameType.RETURN, request)

@@ -42,6 +42,7 @@ class MessageService(Protocol):
     def on_call(self, session: Session, request: int, method: str, payload: bytes) -> None: ...
     def on_login(self, session: Session, platform: int, session_id: int) -> None: ...
     def on_logout(self, session: Session, code: int) -> None: ...
+    def busy(self) -> bool: ...  # take no events now: what they ask for would only wait
 
 
 class EventCodes(msgspec.Struct, frozen=True):
@@ -121,10 +122,15 @@ class GatewayNode:
 
     def _wake(self) -> None:
         """The core has events. Above BUSY_PER_S they are looked for in turns instead."""
-        taken = self._take()
         loop = self._loop
         if loop is None:
             return
+        if self._service.busy():
+            # Events stay in the core, whose full ring stops the reading of sockets: senders learn through
+            # TCP, and what is under way stays fast.
+            self._turns(loop)
+            return
+        taken = self._take()
         now = loop.time()
         self._counted += taken
         if taken >= self._events_per_wake:
@@ -133,15 +139,21 @@ class GatewayNode:
             busy = self._counted >= BUSY_PER_S * (now - self._counted_since)
             self._counted, self._counted_since = 0, now
             if busy:
-                loop.remove_reader(self._core.fileno())
-                self._timer = loop.call_later(TURN_S, self._turn)
+                self._turns(loop)
+
+    def _turns(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.remove_reader(self._core.fileno())
+        self._timer = loop.call_later(TURN_S, self._turn)
 
     def _turn(self) -> None:
         """A wake-up per turn instead of one per event, here and, as answers come in batches, in the core."""
-        taken = self._take()
         loop = self._loop
         if loop is None:
             return
+        if self._service.busy():
+            self._timer = loop.call_later(TURN_S, self._turn)
+            return
+        taken = self._take()
         if taken >= self._events_per_wake:
             loop.call_soon(self._turn)
         elif taken > 1:
