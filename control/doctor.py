@@ -19,6 +19,7 @@ from control.settings.model import parse_address
 GREEN, YELLOW, RED = "green", "yellow", "red"
 
 WANTED_FILES = 65_536
+WANTED_TRACKED = 1_000_000
 SQLITE_FIXED = (3, 51, 3)
 C_ROOMS = (
     "crypto.aead",
@@ -49,6 +50,7 @@ def examine(settings: Settings) -> list[Finding]:
         _python,
         _limits,
         _knobs,
+        _tracking,
         _ports,
         _keys,
         _libraries,
@@ -94,6 +96,24 @@ def _knobs(settings: Settings) -> Iterator[Finding]:
             str(value),
             "" if good else f"at least {least}: {why}",
         )
+
+
+def _tracking(settings: Settings) -> Iterator[Finding]:
+    """Netfilter follows connections only where a rule asks for it; then its table is a limit."""
+    folder = Path("/proc/sys/net/netfilter")
+    try:
+        count, most = (
+            int((folder / name).read_text()) for name in ("nf_conntrack_count", "nf_conntrack_max")
+        )
+    except (OSError, ValueError):
+        return
+    small = count > 0 and most < WANTED_TRACKED
+    yield Finding(
+        YELLOW if small else GREEN,
+        "connection tracking",
+        f"{count} of {most}" if count else "not in use",
+        f"at least {WANTED_TRACKED}: more connections than that are dropped without a word" if small else "",
+    )
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
