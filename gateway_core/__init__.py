@@ -8,6 +8,7 @@
         (EV_CALL, conn, user, device, request, method, payload)
         (EV_CLOSED, conn, user, device, code)      code 0: the peer vanished without a CLOSE
         (EV_TOPIC, topic, loop, up)                first member joined / last one left on that loop
+        (EV_SESSION, conn, user, device, platform, session_id)      told because somebody asked
     commands in  login, refuse, reply, send, publish, join, leave, kick, ...
 
 A connection id names one connection for ever: a command to a dead one hits nothing.
@@ -48,12 +49,14 @@ EV_SEND = 2
 EV_CALL = 3
 EV_CLOSED = 4
 EV_TOPIC = 5
+EV_SESSION = 6
 
 __all__ = [
     "EV_AUTH",
     "EV_CALL",
     "EV_CLOSED",
     "EV_SEND",
+    "EV_SESSION",
     "EV_TOPIC",
     "Gateway",
     "GatewayConfig",

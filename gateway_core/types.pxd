@@ -88,6 +88,7 @@ cdef enum:  # EventKind
     EV_CALL = 3
     EV_CLOSED = 4
     EV_TOPIC = 5
+    EV_SESSION = 6
 
 cdef struct SharedBuf:  # immutable plaintext frames, then the topic's name; made by buf_* in leaf.shared_buf
     SharedBuf* twin  # the compressed form; itself when that does not pay; NULL before it was tried
@@ -469,10 +470,11 @@ cdef struct Loop:
     uint64_t drain_next_ns
     uint64_t drain_gap_ns
     bint draining
-    # telling all topics
+    # telling all users and topics, and sessions if asked for
     uint32_t tell_slot
     uint32_t tell_topic
     bint telling
+    bint tell_sessions
     # crossing threads
     Mailbox mail
     EventRing events

@@ -141,6 +141,10 @@ class ImService:
         """A session is over."""
         self.devices.on_logout(session, code)
 
+    def on_session(self, session: Session, platform: int, session_id: int) -> None:
+        """A live session, told again because words of its gateway were lost."""
+        self.devices.on_session(session, platform, session_id)
+
     def sessions_at(self, node: int) -> list[Session]:
         """Sessions that logged in here through one gateway node."""
         return self.sessions.at(node)

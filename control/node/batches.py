@@ -29,6 +29,9 @@ class Up(IntEnum):
     ANNOUNCE = 5  # [topic...]: first local member
     WITHDRAW = 6  # [topic...]: last local member left
     REPLACE = 7  # [topic...]: exactly these have members
+    TELLING = 8  # all sessions follow
+    SESSION = 9  # conn, user, device, platform, session_id, whether logins of the user go to this im process
+    TOLD = 10  # exactly those told, and logged in, since TELLING are live
 
 
 class Down(IntEnum):
@@ -43,7 +46,8 @@ class Down(IntEnum):
     JOIN_USER = 105  # user, topic
     LEAVE_USER = 106  # user, topic
     KICK = 107  # user, device | None, before_session, code, text
-    TELL_TOPICS = 108  # announcements were lost: send REPLACE
+    TELL = 108  # something was lost on the way up: TELLING, all sessions, REPLACE, TOLD
+    SYNC = 109  # TOLD has arrived: what was published meanwhile may be missing, so the sessions shall look
 
 
 class Batcher:

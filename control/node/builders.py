@@ -67,6 +67,12 @@ def make_service(settings: Settings, store: Store, downlink: Downlink, **ports: 
     return ImService(store, downlink, settings=im_settings(settings), **known)
 
 
+def loops_of(settings: Settings) -> int:
+    """Loop threads of the gateway core."""
+    named = settings.gateway.core.get("loops", settings.gateway.loops)
+    return int(named) or len(os.sched_getaffinity(0))
+
+
 def make_core(
     settings: Settings, keys: list[tuple[int, bytes, bytes]], key_set: bytes, announce_topics: bool
 ) -> Core:
@@ -77,7 +83,7 @@ def make_core(
     given: dict[str, Any] = {
         "host": host,
         "port": port,
-        "loops": settings.gateway.loops or len(os.sched_getaffinity(0)),
+        "loops": loops_of(settings),
         "announce_topics": announce_topics,
         "node": settings.node_name,
         "ping_interval_s": settings.gateway.ping_interval_s,
@@ -98,7 +104,9 @@ def make_core(
 def event_codes() -> EventCodes:
     import gateway_core as core
 
-    return EventCodes(core.EV_AUTH, core.EV_SEND, core.EV_CALL, core.EV_CLOSED, core.EV_TOPIC)
+    return EventCodes(
+        core.EV_AUTH, core.EV_SEND, core.EV_CALL, core.EV_CLOSED, core.EV_TOPIC, core.EV_SESSION
+    )
 
 
 def mailbox_full() -> type[Exception]:

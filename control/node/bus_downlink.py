@@ -82,9 +82,13 @@ class BusDownlink:
         gateways = self._routes.gateways("u/" + user)
         self._to_all(gateways, [Down.KICK, user, device, before_session, code, text])
 
-    def ask_topics(self, gateway: int) -> None:
-        """Announcements of this gateway were lost: it shall tell all its topics again."""
-        self._batcher.add(gateway, encode([Down.TELL_TOPICS]))
+    def ask(self, gateway: int) -> None:
+        """Words of this gateway were lost or not heeded: it shall tell all its topics and sessions again."""
+        self._batcher.add(gateway, encode([Down.TELL]))
+
+    def sync(self, gateway: int) -> None:
+        """Its topics and sessions are known again; its sessions may lack what was published meanwhile."""
+        self._batcher.add(gateway, encode([Down.SYNC]))
 
     def flush(self) -> None:
         self._batcher.flush()

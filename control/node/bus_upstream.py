@@ -8,6 +8,7 @@ conversation.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -18,7 +19,8 @@ from control.lbs.rendezvous import choose
 from control.logs import get_logger
 from control.node.batches import MAX_BATCH_BYTES, Batcher, Down, Up, encode
 from control.node.local_downlink import LocalDownlink
-from control.node.topics import Take, Topics
+from control.node.tellings import Taker, Tellings, Told, UserTaker
+from control.node.topics import Topics
 from frame.constants import FrameType, RequestCode
 from im_service.ports import Session
 
@@ -40,6 +42,8 @@ class BusUpstream:
         coordination: Coordination,
         downlink: LocalDownlink,
         topics: Topics,
+        tellings: Tellings,
+        lost: Callable[[], None],
         max_pending_logins: int = 65536,
     ) -> None:
         self._links = links
@@ -48,6 +52,8 @@ class BusUpstream:
         self._batcher = Batcher(self._push)
         self._ims: dict[str, NodeInfo] = {}
         self._topics = topics
+        self._tellings = tellings
+        self._lost = lost
         self._pending: deque[tuple[str, bytes]] = deque()
         self._max_pending = max_pending_logins
         self.unavailable = 0
@@ -90,16 +96,21 @@ class BusUpstream:
     def on_logout(self, session: Session, code: int) -> None:
         self._deliver(session.user, encode([Up.LOGOUT, session.conn, session.user, session.device, code]))
 
-    # -- topics of the core
+    # -- topics and sessions of the core
 
     def on_topic(self, topic: str, loop: int, up: bool) -> None:
         """First or last member of a topic on one loop; announced when it is the first or last of all
-        loops.
+        loops. Without a name: the loop has told everything.
         """
-        if self._topics.changed(topic, loop, up):
+        if not topic:
+            self._tellings.on_end(loop)
+        elif self._topics.changed(topic, loop, up):
             operation = encode([Up.ANNOUNCE if up else Up.WITHDRAW, [topic]])
             for im in self._ims:
                 self._add(im, operation)
+
+    def on_session(self, told: Told) -> None:
+        self._tellings.on_session(told)
 
     @property
     def topics(self) -> int:
@@ -110,18 +121,10 @@ class BusUpstream:
     def im_came(self, info: NodeInfo) -> None:
         """A (new epoch of an) im process: it learns all topics first, then what waited for one."""
         self._ims[str(info.node_id)] = info
-        self._tell_topics(info.node_id)
+        self._tellings.want(_ImTaker(self, info.node_id, asked=False))
         waiting, self._pending = self._pending, deque()
         for user, operation in waiting:
             self._deliver(user, operation)
-
-    def _tell_topics(self, im_id: int) -> None:
-        self._topics.tell(lambda names: self._send_topics(im_id, names))
-
-    def _send_topics(self, im_id: int, names: list[str]) -> None:
-        self._add(str(im_id), encode([Up.REPLACE, names[:TOPICS_AT_ONCE]]))
-        for start in range(TOPICS_AT_ONCE, len(names), TOPICS_AT_ONCE):
-            self._add(str(im_id), encode([Up.ANNOUNCE, names[start : start + TOPICS_AT_ONCE]]))
 
     def im_gone(self, info: NodeInfo) -> None:
         known = self._ims.get(str(info.node_id))
@@ -143,8 +146,10 @@ class BusUpstream:
             if publications:
                 down.publish_many(0, publications)
                 publications = []
-            if kind == Down.TELL_TOPICS:
-                self._tell_topics(peer_id)
+            if kind == Down.TELL:
+                self._tellings.want(_ImTaker(self, peer_id, asked=True))
+            elif kind == Down.SYNC:
+                self._lost()
             else:
                 self._apply_one(kind, operation)
         if publications:
@@ -167,9 +172,17 @@ class BusUpstream:
         else:
             log.warning("operation not known", operation=kind)
 
-    def tell_users(self, take: Take) -> None:
-        """Call `take` with the topics of all users with a session here, now or soon."""
-        self._topics.tell(lambda names: take([name for name in names if name.startswith("u/")]))
+    def tell_users(self, take: Callable[[list[str]], None]) -> None:
+        """Call `take` with the topics of all users with a session here, soon."""
+        self._tellings.want(UserTaker(take))
+
+    def add(self, im_id: int, operation: bytes) -> None:
+        """One operation to one im process."""
+        self._batcher.add(im_id, operation)
+
+    def serves(self, im_id: int, user: str) -> bool:
+        """Is this the im process of the user's logins?"""
+        return bool(self._ims) and self._im_for("u/" + user) == str(im_id)
 
     def _im_for(self, key: str) -> str:
         if len(self._ims) == 1:
@@ -185,7 +198,7 @@ class BusUpstream:
             self.unavailable += 1
 
     def _add(self, im: str, operation: bytes) -> None:
-        self._batcher.add(int(im), operation)
+        self.add(int(im), operation)
 
     def _push(self, im_id: int, batch: bytes) -> None:
         info = self._ims.get(str(im_id))
@@ -195,6 +208,35 @@ class BusUpstream:
     def _refuse(self, session: Session, frame: FrameType, request: int) -> None:
         self.unavailable += 1
         self._downlink.reply(session, frame, request, RequestCode.UNAVAILABLE, UNAVAILABLE)
+
+
+class _ImTaker(Taker):
+    """An im process that has to know all topics; one that asked lost something, so it hears the sessions too.
+
+    It hears all of them and which ones are its own, so that it can tell those that are gone from those that
+    another im process serves.
+    """
+
+    def __init__(self, upstream: BusUpstream, im_id: int, *, asked: bool) -> None:
+        self._upstream = upstream
+        self._im_id = im_id
+        self.sessions = asked
+
+    def begin(self) -> None:
+        if self.sessions:
+            self._upstream.add(self._im_id, encode([Up.TELLING]))
+
+    def session(self, told: Told) -> None:
+        mine = self._upstream.serves(self._im_id, told[1])
+        self._upstream.add(self._im_id, encode([Up.SESSION, *told, mine]))
+
+    def end(self, topics: list[str]) -> None:
+        add, im_id = self._upstream.add, self._im_id
+        add(im_id, encode([Up.REPLACE, topics[:TOPICS_AT_ONCE]]))
+        for start in range(TOPICS_AT_ONCE, len(topics), TOPICS_AT_ONCE):
+            add(im_id, encode([Up.ANNOUNCE, topics[start : start + TOPICS_AT_ONCE]]))
+        if self.sessions:
+            add(im_id, encode([Up.TOLD]))
 
 
 def conversation_key(user: str, target: str) -> str:

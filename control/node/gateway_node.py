@@ -6,6 +6,7 @@ core --eventfd--> take_events --+-- EV_AUTH    check token and binding, gw.login
                                 +-- EV_CALL    im.on_call, after the sends before it
                                 +-- EV_CLOSED  im.on_logout
                                 +-- EV_TOPIC   first/last local member -> topics (several processes only)
+                                +-- EV_SESSION told because somebody asked (several processes only)
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from control.auth.tokens import TokenVerifier
 from control.logs import get_logger
 from control.node.core import Core
 from control.node.session_ids import SessionIds
+from control.node.tellings import Told
 from im_service.ports import Session
 
 log = get_logger("gateway")
@@ -53,6 +55,7 @@ class EventCodes(msgspec.Struct, frozen=True):
     call: int
     closed: int
     topic: int
+    session: int
 
 
 class GatewayNode:
@@ -69,6 +72,7 @@ class GatewayNode:
         ping_interval_s: int = 240,
         events_per_wake: int = 2048,
         on_topic: Callable[[str, int, bool], None] | None = None,
+        on_session: Callable[[Told], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._core = core
@@ -80,6 +84,7 @@ class GatewayNode:
         self._ping_interval_s = ping_interval_s
         self._events_per_wake = events_per_wake
         self._on_topic = on_topic
+        self._on_session = on_session
         self._clock = clock
         self._session_ids = SessionIds(node_id, clock)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -198,6 +203,8 @@ class GatewayNode:
                 service.on_logout(Session(node, conn, user, device), code)
             elif kind == codes.topic and self._on_topic is not None:
                 self._on_topic(event[1], event[2], event[3])
+            elif kind == codes.session and self._on_session is not None:
+                self._on_session(event[1:])
         if sends:
             service.on_sends(sends)
 

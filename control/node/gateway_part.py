@@ -18,7 +18,8 @@ from control.node.gateway_node import GatewayNode, MessageService
 from control.node.keystore import KeyStore
 from control.node.local_downlink import LocalDownlink
 from control.node.sync_hints import SyncHints
-from control.node.topics import KeptTopics, ToldTopics, Topics
+from control.node.tellings import Tellings
+from control.node.topics import KeptTopics, ToldTopics
 from control.settings import Settings
 from control.settings.model import parse_address
 from frame.constants import CloseCode, EventKind, FrameType
@@ -59,11 +60,7 @@ class GatewayPart:
             settings, keystore.gateway_keys(), keystore.key_set(), announce_topics=links is not None
         )
         self.downlink = LocalDownlink(self.core, builders.mailbox_full(), self.on_lost)
-        self._upstream = (
-            BusUpstream(links, coordination, self.downlink, self._topics(), settings.limits.event_backlog)
-            if links is not None
-            else None
-        )
+        self._upstream = self._make_upstream(links, coordination) if links is not None else None
         self._hints = SyncHints(self._hint, settings.bus.sync_spread_s)
         self._node: GatewayNode | None = None
 
@@ -84,6 +81,7 @@ class GatewayPart:
             gateway.ping_interval_s,
             gateway.events_per_wake,
             upstream.on_topic if upstream is not None else None,
+            upstream.on_session if upstream is not None else None,
         )
         if not gateway.same_port:
             refuse_taken_port(*parse_address(gateway.listen))
@@ -159,8 +157,12 @@ class GatewayPart:
             "sync_hints": self._hints.sent,
         }
 
-    def _topics(self) -> Topics:
-        return ToldTopics(self.core.tell_topics) if self._settings.gateway.loops == 1 else KeptTopics()
+    def _make_upstream(self, links: StreamLinks, coordination: Coordination) -> BusUpstream:
+        loops = builders.loops_of(self._settings)
+        topics = ToldTopics() if loops == 1 else KeptTopics()
+        tellings = Tellings(topics, loops, self.core.tell, builders.mailbox_full())
+        backlog = self._settings.limits.event_backlog
+        return BusUpstream(links, coordination, self.downlink, topics, tellings, self.on_lost, backlog)
 
     def _hint(self, topic: str) -> None:
         self.downlink.publish(topic, FrameType.EVENT, SYNC_BODY, 1)

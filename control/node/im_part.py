@@ -61,7 +61,7 @@ class ImPart:
         self._service = builders.make_service(
             self._settings, self._store, downlink, presence=presence, peers=self._peers
         )
-        self._node = ImNode(self._service, self.routes)
+        self._node = ImNode(self._service, self.routes, self._on_settled)
         await self._service.start()
         await self.refresh_stats()
 
@@ -89,13 +89,27 @@ class ImPart:
             self._node.apply(peer_id, peer_epoch, operations)
 
     def on_gateway(self, info: NodeInfo, alive: bool) -> None:
-        if not alive and self._node is not None:
+        if self._node is None:
+            return
+        if not alive:
             self._node.gateway_gone(info)
+        elif self._node.gateway_came(info):
+            log.warning("a gateway taken for dead is back", peer_id=info.node_id, epoch=info.epoch)
+            self._ask(info.node_id)
 
     def on_lost(self, peer_id: int) -> None:
-        """Batches of a gateway are lost, maybe announcements: it shall tell its topics again."""
+        """Batches of a gateway are lost, maybe announcements or logins: it shall tell everything again."""
+        if self._node is not None:
+            self._node.lost(peer_id)
+            self._ask(peer_id)
+
+    def _on_settled(self, gateway: int) -> None:
         if self._bus_downlink is not None:
-            self._bus_downlink.ask_topics(peer_id)
+            self._bus_downlink.sync(gateway)
+
+    def _ask(self, gateway: int) -> None:
+        if self._bus_downlink is not None:
+            self._bus_downlink.ask(gateway)
 
     async def refresh_stats(self) -> None:
         """Ask the store how it is; the answer serves /metrics and /readyz until the next time."""

@@ -11,6 +11,7 @@ from control.node.core import Core
 from im_service.ports import Publication, Reply, Session
 
 RETRY_S = 0.005
+PUBLISH_ARGUMENTS = 5  # the loops come behind them
 
 
 class LocalDownlink:
@@ -57,9 +58,10 @@ class LocalDownlink:
         self._do(self._core.publish, topic, type, body, priority, conn)
 
     def publish_many(self, node: int, items: Sequence[Publication]) -> None:
-        given = 0 if self._waiting else self._core.publish_many(items)
+        given, missing = (0, 0) if self._waiting else self._core.publish_many(items)
         for arguments in items[given:]:
-            self._wait(self._core.publish, arguments)
+            self._wait(self._core.publish, (*arguments, missing or None))
+            missing = 0
 
     def join(self, session: Session, topic: str) -> None:
         self._do(self._core.join, session.conn, topic)
@@ -87,8 +89,8 @@ class LocalDownlink:
             return
         try:
             command(*arguments)
-        except self._full:
-            self._wait(command, arguments)
+        except self._full as full:
+            self._wait(command, _left(arguments, full))
 
     def _wait(self, command: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         if len(self._waiting) >= self._max_waiting:
@@ -106,10 +108,17 @@ class LocalDownlink:
             command, arguments = self._waiting[0]
             try:
                 command(*arguments)
-            except self._full:
+            except self._full as full:
+                self._waiting[0] = command, _left(arguments, full)
                 self._timer = asyncio.get_running_loop().call_later(RETRY_S, self._retry)
                 return
             self._waiting.popleft()
         if self._owes_hint:
             self._owes_hint = False
             self._lost()
+
+
+def _left(arguments: tuple[Any, ...], full: Exception) -> tuple[Any, ...]:
+    """A publish is tried again on the loops that did not take it: for the others it would be a second one."""
+    missing = getattr(full, "missing", None)
+    return arguments if missing is None else (*arguments[:PUBLISH_ARGUMENTS], missing)

@@ -27,6 +27,10 @@ class Routes(Protocol):
         """This epoch of the gateway is dead: its entries go, and later words of it are ignored."""
         ...
 
+    def revive(self, node: int, epoch: int) -> bool:
+        """This epoch of the gateway lives: its words count from now on. True when it had been buried."""
+        ...
+
     def size(self) -> int:
         """Entries (topic, gateway) held."""
         ...

@@ -53,6 +53,12 @@ class MemoryRoutes:
             self._clear(node)
             self._epochs.pop(node, None)
 
+    def revive(self, node: int, epoch: int) -> bool:
+        if self._buried.get(node, 0) < epoch:
+            return False
+        self._buried[node] = epoch - 1
+        return True
+
     def size(self) -> int:
         return sum(len(topics) for topics in self._by_node.values())
 

@@ -14,4 +14,5 @@ cdef uint32_t user_find(Loop* loop, uint64_t hash, const char* name, size_t n) n
 cdef bint user_first(Loop* loop, Conn* c) noexcept nogil
 # EV_TOPIC for prefix + name; announce: only when topics are announced.
 cdef void tell_topic(Loop* loop, const char* prefix, size_t m, const char* name, size_t n, int up) noexcept nogil
+cdef void tell_session(Loop* loop, Conn* c) noexcept nogil  # EV_SESSION
 cdef void announce_topic(Loop* loop, const char* prefix, size_t m, const char* name, size_t n, int up) noexcept nogil

@@ -6,13 +6,16 @@ from gateway_core.includes.cpu cimport qw_hash
 from gateway_core.includes.sys cimport qw_map, qw_unmap
 from gateway_core.leaf.events cimport event_push
 from gateway_core.types cimport (
+    EV_SESSION,
     EV_TOPIC,
     NONE32,
     Conn,
     Loop,
     Session,
     UserIndex,
+    conn_id,
     layout_mark,
+    session_device,
     session_of,
     session_user,
 )
@@ -49,6 +52,17 @@ cdef void tell_topic(Loop* loop, const char* prefix, size_t m, const char* name,
     strings[0] = text
     sizes[0] = <uint32_t>(m + n)
     event_push(loop, EV_TOPIC, 0, 0, 0, <int>loop.index, up, strings, sizes, 1)
+
+
+cdef void tell_session(Loop* loop, Conn* c) noexcept nogil:
+    cdef Session* s = session_of(c)
+    cdef const void* strings[2]
+    cdef uint32_t sizes[2]
+    strings[0] = session_user(s)
+    strings[1] = session_device(s)
+    sizes[0] = s.user_len
+    sizes[1] = s.device_len
+    event_push(loop, EV_SESSION, conn_id(loop, c), s.id, 0, s.platform, 0, strings, sizes, 2)
 
 
 cdef void announce_topic(Loop* loop, const char* prefix, size_t m, const char* name, size_t n, int up) noexcept nogil:

@@ -12,6 +12,7 @@ from gateway_core.types cimport (
     EV_CALL,
     EV_CLOSED,
     EV_SEND,
+    EV_SESSION,
     Cmd,
     Engine,
     EventCell,
@@ -40,6 +41,8 @@ cdef tuple _event(const EventCell* e):
         )
     if e.kind == EV_CLOSED:
         return (e.kind, e.conn, _str(p, e.size[0]), _str(q, e.size[1]), e.code)
+    if e.kind == EV_SESSION:
+        return (e.kind, e.conn, _str(p, e.size[0]), _str(q, e.size[1]), e.a, e.request)
     if e.kind == EV_AUTH:
         return (
             e.kind, e.conn, e.code, _bytes(p, e.size[0]), e.a, _str(q, e.size[1]), _bytes(r, e.size[2]),

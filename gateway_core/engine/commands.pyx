@@ -8,7 +8,7 @@ from frame.constants cimport FRAME_PONG
 from gateway_core.conn.fanout cimport publish_local
 from gateway_core.conn.session cimport close_with, login
 from gateway_core.conn.topics cimport topic_budget, topic_join, topic_leave
-from gateway_core.conn.users cimport tell_topic, user_find, user_first
+from gateway_core.conn.users cimport tell_session, tell_topic, user_find, user_first
 from gateway_core.conn.transport cimport enqueue
 from gateway_core.includes.atomics cimport qw_store32
 from gateway_core.includes.cpu cimport qw_cycles, qw_hash
@@ -168,7 +168,7 @@ cdef void drain_step(Loop* loop) noexcept nogil:
 
 
 cdef void tell_step(Loop* loop) noexcept nogil:
-    """EV_TOPIC for every user and topic here, slice by slice, then one with an empty name."""
+    """EV_TOPIC for every user and topic here (EV_SESSION for sessions), in slices, then one with an empty name."""
     cdef uint32_t i
     cdef Topic* t
     cdef Conn* c
@@ -180,6 +180,8 @@ cdef void tell_step(Loop* loop) noexcept nogil:
             loop.tell_slot += 1
             if c.state == LIVE and user_first(loop, c):
                 tell_topic(loop, b"u/", 2, session_user(session_of(c)), session_of(c).user_len, 1)
+            if c.state == LIVE and loop.tell_sessions:
+                tell_session(loop, c)
         elif loop.tell_topic < loop.topics.ids:
             t = loop.topics.by_id[loop.tell_topic]
             loop.tell_topic += 1
@@ -239,6 +241,7 @@ cdef void _run(Loop* loop, Cmd* cmd) noexcept nogil:
         _drain(loop, cmd)
     elif cmd.kind == CMD_TELL:
         loop.telling = True
+        loop.tell_sessions = cmd.a
         loop.tell_slot = 0
         loop.tell_topic = 0
     elif cmd.kind == CMD_STOP:

@@ -26,6 +26,7 @@ from gateway_core.engine.orders cimport (
     give_publishes,
     give_replies,
     give_reply,
+    give_tell,
 )
 from gateway_core.engine.settings cimport key_ring_fill, settings_fill
 from gateway_core.includes.atomics cimport qw_load32
@@ -53,7 +54,6 @@ from gateway_core.types cimport (
     CMD_POLICY,
     CMD_REFUSE,
     CMD_STOP,
-    CMD_TELL,
     TOPIC_MAX,
     Cmd,
     Engine,
@@ -278,12 +278,18 @@ cdef class Gateway:
         """[(conn, type, request, code, payload)] in one call. -> how many were given: fewer when a mailbox stayed full."""
         return give_replies(self._running(), replies, self.wait_ms)
 
-    def publish(self, str topic, int type, bytes body, int priority=0, exclude=0):
-        """One frame to all members of a topic on all loops. Frames other than EVENT are never dropped."""
-        give_publish(self._running(), topic, type, body, priority, exclude or 0, self.wait_ms)
+    def publish(self, str topic, int type, bytes body, int priority=0, exclude=0, loops=None):
+        """One frame to all members of a topic on all loops. Frames other than EVENT are never dropped.
+
+        MailboxFull names the loops that did not take it; `loops` gives it to those alone.
+        """
+        give_publish(self._running(), topic, type, body, priority, exclude or 0, loops, self.wait_ms)
 
     def publish_many(self, messages):
-        """[(topic, type, body, priority, exclude)] in one call, in this order. -> how many were given, see reply_many."""
+        """[(topic, type, body, priority, exclude)] in one call, in this order. -> (how many were given, missing).
+
+        Fewer when a mailbox stayed full: `missing` are the loops that did not take the next one, as bits.
+        """
         return give_publishes(self._running(), messages, self.wait_ms)
 
     def join(self, uint64_t conn, str topic):
@@ -338,10 +344,10 @@ cdef class Gateway:
         """EVENTs per second and topic for topics that start with `prefix`; 0 = unlimited. The longest prefix wins."""
         give_budget(self._running(), prefix.encode(), normal, high, self.wait_ms)
 
-    def tell_topics(self):
-        """Every loop emits EV_TOPIC(name, loop, True) for all its users and topics, then EV_TOPIC("", loop, False)."""
-        self._running()
-        self._everywhere(CMD_TELL, 0, 0, NULL)
+    def tell(self, int loop, bint sessions):
+        """This loop emits EV_TOPIC(name, loop, True) for all its users and topics, with `sessions` EV_SESSION for
+        each session too, then EV_TOPIC("", loop, False)."""
+        give_tell(self._running(), loop, sessions, self.wait_ms)
 
     def drain(self, int code, int retry_after_ms, int jitter_ms, str text="", double spread_s=0.0):
         """Stops accepting and sends GOAWAY to every session, spread over spread_s seconds."""

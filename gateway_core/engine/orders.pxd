@@ -15,11 +15,14 @@ cdef int give_login(Engine* e, uint64_t conn, bytes user, bytes device, int plat
                     bytes body, int wait_ms) except -1
 cdef int give_reply(Engine* e, uint64_t conn, int type, uint64_t request, uint64_t code, bytes payload,
                     int wait_ms) except -1
-cdef int give_publish(Engine* e, str topic, int type, bytes body, int priority, uint64_t exclude,
+# To the loops of these bits, None: to all. MailboxFull names those that did not take it.
+cdef int give_publish(Engine* e, str topic, int type, bytes body, int priority, uint64_t exclude, object loops,
                       int wait_ms) except -1
 # Batches, in order, one wake-up for many. How many were given: fewer when a mailbox stayed full for wait_ms.
 cdef Py_ssize_t give_replies(Engine* e, object replies, int wait_ms) except -1
-cdef Py_ssize_t give_publishes(Engine* e, object messages, int wait_ms) except -1
+# ... and of publishes the loops that did not take the one that stopped it, as bits.
+cdef tuple give_publishes(Engine* e, object messages, int wait_ms)
+cdef int give_tell(Engine* e, int loop, bint sessions, int wait_ms) except -1
 # To every loop; each gets a reference of b (may be NULL), the caller's is taken over.
 cdef int give_everywhere(Engine* e, Cmd* cmd, SharedBuf* b, int wait_ms) except -1
 cdef int give_keys(Engine* e, object keys, bytes key_set, int wait_ms) except -1

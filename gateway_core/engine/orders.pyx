@@ -19,6 +19,7 @@ from gateway_core.types cimport (
     CMD_LOGIN,
     CMD_PUBLISH,
     CMD_SEND,
+    CMD_TELL,
     HIGH,
     NORMAL,
     TOPIC_MAX,
@@ -116,6 +117,14 @@ cdef Py_ssize_t give_replies(Engine* e, object replies, int wait_ms) except -1:
     return given
 
 
+cdef int give_tell(Engine* e, int loop, bint sessions, int wait_ms) except -1:
+    cdef Cmd cmd
+    memset(&cmd, 0, sizeof(cmd))
+    cmd.kind = CMD_TELL
+    cmd.a = sessions
+    return _give(e, loop, &cmd, wait_ms)
+
+
 cdef int give_names(Engine* e, int kind, int loop, uint64_t conn, bytes a, bytes b, bytes c, uint64_t before,
                     int code, int wait_ms) except -1:
     cdef NameBlob* blob
@@ -188,15 +197,19 @@ cdef int give_login(Engine* e, uint64_t conn, bytes user, bytes device, int plat
     return taken
 
 
-cdef bint _publish(Engine* e, str topic, int type, bytes body, int priority, uint64_t exclude,
-                   int wait_ms) except -1:
-    """To every loop, for u/<user> to those that may hold a session of the user. False when some mailbox stayed full."""
+cdef object _publish(Engine* e, str topic, int type, bytes body, int priority, uint64_t exclude, object loops,
+                     int wait_ms):
+    """To every loop, or those of the bits `loops`; for u/<user> to those that may hold a session of the user.
+
+    -> the loops whose mailbox stayed full, as bits.
+    """
     cdef Py_ssize_t n
     cdef const char* p = PyUnicode_AsUTF8AndSize(topic, &n)
     cdef SharedBuf* b
     cdef Cmd cmd
     cdef uint32_t i
-    cdef bint user, all_taken = True
+    cdef bint user
+    cdef object missing = 0, one = 1
     if not 3 <= n <= TOPIC_MAX:
         raise ValueError(f"not a topic: {topic!r}")
     b = _frame(type, NULL, 0, body, p, n)
@@ -211,35 +224,39 @@ cdef bint _publish(Engine* e, str topic, int type, bytes body, int priority, uin
     for i in range(e.n_loops):
         if user and not home_may_hold(&e.loops[i], b.hash):
             continue
+        if loops is not None and not loops & (one << i):
+            continue
         cmd.ptr = buf_ref(b)
         if not give_quiet(e, <int>i, &cmd, wait_ms):
             buf_unref(b)
-            all_taken = False
+            missing |= one << i
     buf_unref(b)
-    return all_taken
+    return missing
 
 
-cdef int give_publish(Engine* e, str topic, int type, bytes body, int priority, uint64_t exclude,
+cdef int give_publish(Engine* e, str topic, int type, bytes body, int priority, uint64_t exclude, object loops,
                       int wait_ms) except -1:
-    cdef bint taken = _publish(e, topic, type, body, priority, exclude, wait_ms)
+    cdef object missing = _publish(e, topic, type, body, priority, exclude, loops, wait_ms)
     wake_all(e)
-    if not taken:
-        raise MailboxFull(topic)
+    if missing:
+        raise MailboxFull(topic, missing)
     return 0
 
 
-cdef Py_ssize_t give_publishes(Engine* e, object messages, int wait_ms) except -1:
+cdef tuple give_publishes(Engine* e, object messages, int wait_ms):
     cdef Py_ssize_t given = 0
+    cdef object missing = 0
     try:
         for topic, type, body, priority, exclude in messages:
-            if not _publish(e, topic, type, body, priority, exclude or 0, wait_ms):
+            missing = _publish(e, topic, type, body, priority, exclude or 0, None, wait_ms)
+            if missing:
                 break
             given += 1
             if given % WAKE_EVERY == 0:
                 wake_all(e)
     finally:
         wake_all(e)
-    return given
+    return given, missing
 
 
 cdef int give_everywhere(Engine* e, Cmd* cmd, SharedBuf* b, int wait_ms) except -1:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
+from control.node.local_downlink import LocalDownlink
 from frame import frames
 from frame.constants import CloseCode, FrameType
 from gateway_core import EV_AUTH, EV_SEND, MailboxFull
@@ -213,3 +216,44 @@ def test_mailbox_full_is_an_error_not_a_loss(start_gateway: Start) -> None:
         assert [client.expect(FrameType.MSG) for _ in range(500)] == [b"%d" % n for n in range(500)]
     assert gateway.stats()["stalls"] > 0
     assert issubclass(MailboxFull, Exception)
+
+
+async def test_what_one_loop_refuses_reaches_every_member_once(start_gateway: Start) -> None:
+    """Two loops with tiny mailboxes refuse at different times; a second try repeats nothing to the other."""
+    gateway = start_gateway(loops=2, mailbox=4, mailbox_wait_ms=0)
+    clients = [gateway.login(f"u{i}") for i in range(8)]
+    for i in range(8):
+        gateway.gateway.join(gateway.conn(f"u{i}"), "g/1")
+        gateway.joined(i + 1)
+    assert len([n for n in gateway.stats()["per_loop_live"] if n]) == 2, "members on both loops"
+    partly = 0
+
+    def publish_many(messages: Sequence[Any]) -> tuple[int, int]:
+        nonlocal partly
+        given, missing = gateway.gateway.publish_many(messages)
+        partly += missing in (1, 2)
+        return given, missing
+
+    downlink = LocalDownlink(Watched(gateway.gateway, publish_many), MailboxFull, lambda: None)
+    for n in range(0, 6000, 20):
+        batch = [("g/1", int(FrameType.MSG), b"%d" % k, 0, 0) for k in range(n, n + 20)]
+        downlink.publish_many(0, batch)
+        async with asyncio.timeout(30):
+            while downlink.waiting:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+    assert partly > 0, "some message was taken by one loop and refused by the other"
+    for client in clients:
+        got = [client.expect(FrameType.MSG) for _ in range(6000)]
+        assert got == [b"%d" % n for n in range(6000)]
+        client.ping()
+
+
+class Watched:
+    """A core whose batches are looked at."""
+
+    def __init__(self, core: Any, publish_many: Callable[[Sequence[Any]], tuple[int, int]]) -> None:
+        self._core = core
+        self.publish_many = publish_many
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._core, name)

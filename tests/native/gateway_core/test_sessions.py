@@ -10,7 +10,17 @@ import pytest
 from crypto.handshake import generate_keypair
 from frame import frames
 from frame.constants import CloseCode, FrameType, Reject
-from gateway_core import EV_AUTH, EV_CALL, EV_CLOSED, EV_SEND, EV_TOPIC, Gateway, GatewayConfig, NotRunning
+from gateway_core import (
+    EV_AUTH,
+    EV_CALL,
+    EV_CLOSED,
+    EV_SEND,
+    EV_SESSION,
+    EV_TOPIC,
+    Gateway,
+    GatewayConfig,
+    NotRunning,
+)
 from tests.support.gateway_client import Gone, Rejected, WireClient, auth_body, uv, uv_get, wait_for
 from tests.support.gateway_harness import IGNORED, REFUSED, GatewayHarness
 
@@ -228,13 +238,14 @@ def test_bodies_above_the_protocol_limit_are_an_error_here(gateway: GatewayHarne
     assert client.expect(FrameType.MSG) == bytes(61_440)
 
 
-def test_all_topics_can_be_told_again(start_gateway: Start) -> None:
+def test_all_topics_and_sessions_can_be_told_again(start_gateway: Start) -> None:
     gateway = start_gateway(loops=2)
     for user, device in (("ann", "d1"), ("ann", "d2"), ("bob", "d1")):
         gateway.login(user, device)
         gateway.gateway.join_user(user, "g/1")
     gateway.joined(3)
-    gateway.gateway.tell_topics()
+    gateway.gateway.tell(0, False)
+    gateway.gateway.tell(1, True)
     wait_for(lambda: [event[1:] for event in gateway.of_kind(EV_TOPIC)].count(("", 0, False)) == 1)
     wait_for(lambda: [event[1:] for event in gateway.of_kind(EV_TOPIC)].count(("", 1, False)) == 1)
     told = {event[1] for event in gateway.of_kind(EV_TOPIC) if event[3]}
@@ -242,5 +253,12 @@ def test_all_topics_can_be_told_again(start_gateway: Start) -> None:
     for loop in (0, 1):
         names = [event[1] for event in gateway.of_kind(EV_TOPIC) if event[2] == loop and event[3]]
         assert len(names) == len(set(names))
+    gateway.gateway.tell(0, True)
+    wait_for(lambda: len(gateway.of_kind(EV_SESSION)) == 3)
+    names = {gateway.conns[event[2], event[3]]: event[1:] for event in gateway.of_kind(EV_SESSION)}
+    assert all(conn == told[0] for conn, told in names.items())
+    assert sorted(told[1:3] for told in names.values()) == [("ann", "d1"), ("ann", "d2"), ("bob", "d1")]
+    assert {told[3] for told in names.values()} == {6}
+    assert sorted(told[4] for told in names.values()) == [1, 2, 3]
     gateway.gateway.leave_user("ann", "g/1")
     gateway.joined(1)

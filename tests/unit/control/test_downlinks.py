@@ -47,8 +47,9 @@ class NarrowCore:
         self.room = room
         self.taken: list[tuple[Any, ...]] = []
 
-    def publish_many(self, items: Sequence[tuple[Any, ...]]) -> int:
-        return self._many("publish", items)
+    def publish_many(self, items: Sequence[tuple[Any, ...]]) -> tuple[int, int]:
+        given = self._many("publish", items)
+        return given, 0 if given == len(items) else 1
 
     def reply_many(self, items: Sequence[tuple[Any, ...]]) -> int:
         return self._many("reply", items)
@@ -186,7 +187,7 @@ class Service:
 
 def test_the_death_of_a_gateway_logs_its_sessions_out_and_no_others() -> None:
     service, routes = Service(), MemoryRoutes()
-    node = ImNode(service, routes)
+    node = ImNode(service, routes, lambda gateway: None)
     for epoch, conn in ((10, 1), (10, 2), (11, 1)):
         node.apply(2, epoch, [[3, conn, "u", "d", 0, 1]])
     node.apply(2, 10, [[4, 2, "u", "d", 1000]])

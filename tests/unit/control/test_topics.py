@@ -2,7 +2,51 @@
 
 from __future__ import annotations
 
-from control.node.topics import KeptTopics, ToldTopics
+import asyncio
+
+import pytest
+
+from control.node.tellings import Tellings, Told, UserTaker
+from control.node.topics import KeptTopics, ToldTopics, Topics
+
+
+class Full(Exception):
+    pass
+
+
+class Core:
+    """Remembers who was asked; `full` loops refuse once."""
+
+    def __init__(self, full: int = 0) -> None:
+        self.asked: list[tuple[int, bool]] = []
+        self.full = full
+
+    def tell(self, loop: int, sessions: bool) -> None:
+        if self.full:
+            self.full -= 1
+            raise Full
+        self.asked.append((loop, sessions))
+
+
+class Listener:
+    """A taker that writes down what it hears."""
+
+    sessions = True
+
+    def __init__(self) -> None:
+        self.heard: list[object] = []
+
+    def begin(self) -> None:
+        self.heard.append("begin")
+
+    def session(self, told: Told) -> None:
+        self.heard.append(told)
+
+    def end(self, topics: list[str]) -> None:
+        self.heard.append(sorted(topics))
+
+
+ANN: Told = (1, "ann", "d", 6, 100)
 
 
 def test_kept_topics_begin_with_the_first_loop_and_end_with_the_last() -> None:
@@ -12,42 +56,60 @@ def test_kept_topics_begin_with_the_first_loop_and_end_with_the_last() -> None:
     assert not topics.changed("r/a", 0, False)
     assert len(topics) == 1
     assert topics.changed("r/a", 1, False)
-    found: list[list[str]] = []
-    topics.tell(found.append)
-    assert found == [[]]
+    assert topics.end() == []
 
 
 def test_told_topics_keep_nothing_until_somebody_asks() -> None:
-    asked: list[int] = []
+    core, topics = Core(), ToldTopics()
+    tellings = Tellings(topics, 1, core.tell, Full)
     found: list[list[str]] = []
-    topics = ToldTopics(lambda: asked.append(1))
     for name in ("u/ann", "u/ben", "r/hall"):
         assert topics.changed(name, 0, True)
     assert len(topics) == 3
-    topics.tell(found.append)
-    assert asked == [1]
+    tellings.want(UserTaker(found.append))
+    assert core.asked == [(0, False)]
     topics.changed("u/ann", 0, True)  # told
     topics.changed("u/cho", 0, True)  # begins meanwhile
     topics.changed("r/hall", 0, True)  # told
     topics.changed("u/ann", 0, False)  # ends meanwhile
     topics.changed("u/ben", 0, True)  # told
     assert found == []
-    assert not topics.changed("", 0, False)
-    assert [sorted(names) for names in found] == [["r/hall", "u/ben", "u/cho"]]
+    tellings.on_end(0)
+    assert [sorted(names) for names in found] == [["u/ben", "u/cho"]]
     assert len(topics) == 3
 
 
-def test_who_asks_during_a_list_gets_the_next_one() -> None:
-    asked: list[int] = []
-    first: list[list[str]] = []
-    second: list[list[str]] = []
-    topics = ToldTopics(lambda: asked.append(1))
-    topics.tell(first.append)
+def test_who_asks_during_a_telling_gets_the_next_one() -> None:
+    core, topics = Core(), ToldTopics()
+    tellings = Tellings(topics, 1, core.tell, Full)
+    first, second = Listener(), Listener()
+    tellings.want(first)
     topics.changed("u/ann", 0, True)
-    topics.tell(second.append)
-    topics.changed("", 0, False)
-    assert first == [["u/ann"]]
-    assert second == []
-    assert asked == [1, 1]
-    topics.changed("", 0, False)
-    assert second == [[]]
+    tellings.on_session(ANN)
+    tellings.want(second)
+    tellings.on_end(0)
+    assert first.heard == ["begin", ANN, ["u/ann"]]
+    assert core.asked == [(0, True), (0, True)]
+    tellings.on_end(0)
+    assert second.heard == ["begin", []]
+    tellings.on_end(0)  # of nobody's telling
+    assert core.asked == [(0, True), (0, True)]
+
+
+@pytest.mark.parametrize("full", [0, 1, 3])
+async def test_a_telling_ends_with_its_last_loop_and_a_full_mailbox_only_delays_it(full: int) -> None:
+    core, topics = Core(full), KeptTopics()
+    made: Topics = topics
+    tellings = Tellings(made, 2, core.tell, Full)
+    topics.changed("r/a", 0, True)
+    listener = Listener()
+    tellings.want(listener)
+    async with asyncio.timeout(10):
+        while len(core.asked) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert sorted(core.asked) == [(0, True), (1, True)], "each loop is asked once"
+    tellings.on_session(ANN)
+    tellings.on_end(1)
+    assert listener.heard == ["begin", ANN]
+    tellings.on_end(0)
+    assert listener.heard == ["begin", ANN, ["r/a"]]
