@@ -35,7 +35,9 @@ def stored(item: Figure) -> str:
 
 def memory(item: Figure) -> str:
     user = item["server"]["user_bytes_per_connection"]
-    return f"{item['memory_bytes'] / 1e9:.1f} GB in all, {user:,.0f} B of user memory each"
+    heartbeats = f", heartbeats {item['heartbeat_core_share']:.1%} of a core" if item["pongs"] else ""
+    pause = f", longest pause {item['server']['max_pause_ms']:.1f} ms"
+    return f"{item['memory_bytes'] / 1e9:.1f} GB in all, {user:,.0f} B of user memory each{heartbeats}{pause}"
 
 
 def beside(item: Figure) -> str:
@@ -65,6 +67,14 @@ ROWS: dict[str, Row] = {
     "room-100000": Row(
         "100,000 members, 100 messages/s",
         "fanout --members 100000 --rate 100 --seconds 30 --p99 3000 --k 256",
+        fan_out,
+    ),
+    "readers": Row(
+        "3 M deliveries/s, every reader at work", "fanout --members 5000 --rate 600 --runs 3", fan_out
+    ),
+    "slow-readers": Row(
+        "the same with 50 more that stop reading",
+        "fanout --members 5000 --rate 600 --runs 3 --slow 50",
         fan_out,
     ),
     "idle-19000": Row("19,000 idle connections", "idle --connections 19000 --hold 60", memory),

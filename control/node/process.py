@@ -29,6 +29,7 @@ from control.metrics import Sources, make_registry
 from control.node import builders
 from control.node.batches import FIRST_DOWN, decode
 from control.node.gateway_part import GatewayPart
+from control.node.heap import Trimmer
 from control.node.http_server import HttpServer
 from control.node.im_part import ImPart
 from control.node.keystore import KeyStore
@@ -67,6 +68,7 @@ class Process:
         self._wants_http = http
         self._http: HttpServer | None = None
         self._housekeeping: asyncio.Task[None] | None = None
+        self._trimmer = Trimmer()
         self._own: NodeInfo | None = None
         self._answers: set[asyncio.Task[None]] = set()
 
@@ -266,6 +268,8 @@ class Process:
                 self._announce_load()
                 if self._im is not None:
                     await self._im.refresh_stats()
+                elif self._gateway is not None:
+                    self._trimmer.look(self._gateway.connections())
             except Exception:
                 log.exception("housekeeping failed")
 

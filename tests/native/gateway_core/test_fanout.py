@@ -162,8 +162,9 @@ def fill_slots(gateway: GatewayHarness, count: int) -> list[socket.socket]:
 def test_stripes_of_a_large_room_get_everything_once_in_order(
     start_gateway: Start, flush_messages: int
 ) -> None:
-    """Members lie in three pages of slots with an empty one between; some join and leave while sweeps stand in
-    the middle of a page, one makes a page anew, and the publisher of some messages is left out."""
+    """Members lie in three pages of slots with an empty one between; some join while sweeps stand in the
+    middle, the first of them makes the last page, and the publisher of some messages is left out.
+    """
     seed = time.time_ns()
     print("seed", seed)
     chance = random.Random(seed)

@@ -17,6 +17,8 @@ def test_every_row_renders() -> None:
     more = {
         "per_server_core_per_s": 9_876.0,
         "memory_bytes": 2e9,
+        "pongs": 5,
+        "heartbeat_core_share": 0.0432,
         "half_rate": {"ack_latency_ms": {"p99": 12.0}},
         "ratios": {"nats": 4.56},
     }
@@ -24,6 +26,7 @@ def test_every_row_renders() -> None:
     assert len(table.splitlines()) == 2 + len(ROWS)
     assert "9.88 k/s per server core" in table
     assert "4.6x nats" in table
+    assert "heartbeats 4.3% of a core" in table
 
 
 def test_figures_that_are_not_there_are_left_out() -> None:
