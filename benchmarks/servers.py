@@ -276,6 +276,8 @@ class Servers:
             },
             "gateway.core": plan.core,
             "im.service": plan.service,
+            # Many processes on few cores wait long for their turn, and none of them is dead for that.
+            "bus": {"beacon_s": 2.0, "dead_after_s": 60.0},
             "auth": {"bootstrap_api_key": self.api_key},
             "log": {"level": "warning", "format": "json"},
         }

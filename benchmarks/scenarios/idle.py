@@ -53,12 +53,19 @@ def run_idle(context: Context, options: IdleOptions) -> Figure:
         websocket=options.transport == "ws",
         ping_s=options.interval_s,
         processes=options.generators,
+        own_gateway=True,
     )
     before, held_before = memory("MemAvailable"), held_bytes()
     with stage(context, plan, shape) as (servers, fleet):
         context.say("warming up the gateways")
         with Fleet(
-            replace(fleet.shape, members=WARM * plan.gateways, user_prefix="warm", processes=1)
+            replace(
+                fleet.shape,
+                members=WARM * plan.gateways,
+                user_prefix="warm",
+                processes=1,
+                own_gateway=False,
+            )
         ) as first:
             first.connect()
         servers.await_calm()

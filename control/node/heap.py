@@ -8,7 +8,7 @@ STEP = 1024
 """Connections that must have come or gone since the last time to make it worth while."""
 CALM = STEP // 16
 """A smaller change from one look to the next counts as none."""
-QUIET_LOOKS = 60
+QUIET_LOOKS = 90
 """Looks without a change in a row: the storm is over, and the bus has forgotten what it kept for repair."""
 
 

@@ -128,16 +128,20 @@ class Fleet:
         timeout_s: float = 120.0,
         progress: Progress | None = None,
     ) -> Counters:
-        """Connect `wave` clients at a time; `settle(n)` returns when the servers have digested n logins."""
-        each = max(1, window // len(self.processes))
-        for upto in range(wave, self.total, wave):
-            goals = [share.count * upto // self.total for share in self.shares]
-            for process, goal in zip(self.processes, goals, strict=True):
-                process.ask("connect", to=goal, window=each)
-            for process in self.processes:
-                process.answer()
-            self._wait("connecting", timeout_s, progress, partial(as_many_here, sum(goals)))
-            settle(sum(goals))
+        """Connect `wave` clients at a time, one process after the other, so that few of them want a core at
+        once; `settle(n)` returns when the servers have digested n logins.
+        """
+        reached = [0] * len(self.shares)
+        for upto in (*range(wave, self.total, wave), self.total):
+            goals = [min(max(upto - share.first, 0), share.count) for share in self.shares]
+            busy = [i for i, goal in enumerate(goals) if goal > reached[i]]
+            for i in busy:
+                self.processes[i].ask("connect", to=goals[i], window=max(1, window // len(busy)))
+            for i in busy:
+                self.processes[i].answer()
+            self._wait("connecting", timeout_s, progress, partial(as_many_here, upto))
+            settle(upto)
+            reached = goals
         return self.connect(window, timeout_s, progress)
 
     def join(
@@ -277,10 +281,9 @@ class Fleet:
                 process = Process(channel)
                 found[process.answer()["hello"]] = process
         self.processes = [found[i] for i in range(len(self.shares))]
-        for process, share in zip(self.processes, self.shares, strict=True):
-            process.ask(
-                "open", swarm=self._swarm(share), mint=self._mint(), user_prefix=self.shape.user_prefix
-            )
+        for index, (process, share) in enumerate(zip(self.processes, self.shares, strict=True)):
+            swarm = self._swarm(index, share)
+            process.ask("open", swarm=swarm, mint=self._mint(), user_prefix=self.shape.user_prefix)
         self.pids = [process.answer()["pid"] for process in self.processes]
 
     def _mint(self) -> dict[str, str] | None:
@@ -289,11 +292,14 @@ class Fleet:
             return None
         return {"kid": mint.kid, "seed": mint.seed, "issuer": mint.issuer, "audience": mint.audience}
 
-    def _swarm(self, share: Share) -> dict[str, Any]:
+    def _swarm(self, index: int, share: Share) -> dict[str, Any]:
         shape = self.shape
+        gateways = list(shape.gateways)
+        if shape.own_gateway:
+            gateways = [gateways[index % len(gateways)]]
         return {
             "wire": shape.wire,
-            "gateways": list(shape.gateways),
+            "gateways": gateways,
             "count": share.count,
             "deaf": share.deaf,
             "tracked": share.members,

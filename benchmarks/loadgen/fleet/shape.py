@@ -41,6 +41,7 @@ class Shape:
     mint: TokenMint | None = None
     user_prefix: str = "b"
     processes: int = 0  # 0: as many as there are cores, or as the limit of open files asks for
+    own_gateway: bool = False  # each process speaks to one gateway alone (process i to gateway i)
 
 
 @dataclass(frozen=True, slots=True)
