@@ -75,7 +75,7 @@ GATEWAY_COUNTERS: Mapping[str, str] = {
 
 GATEWAY_LIVE: Mapping[str, str] = {
     "connections": "Connections open",
-    "preauth": "Connections that have not logged in",
+    "preauth": "Connections that have not sent their AUTH",
     "sessions": "Sessions logged in",
     "topics": "Topics with local members",
     "memberships": "Members of all topics together",

@@ -8,7 +8,9 @@ cdef enum:
     HANDSHAKE_MIN = 48  # bytes: Noise message with an empty payload; a shorter one is malformed
     HANDSHAKE_MAX = 560  # bytes: Noise message 1 as a whole; a longer one closes the connection
     HANDSHAKE_PAYLOAD_MAX = 512  # bytes: payload of handshake message 1
-    PREAUTH_MAX_RECORD = 1024  # bytes: a whole record, length included, before AUTH succeeded; more closes
+    PREAUTH_MAX_RECORD = 768  # bytes: a whole record, length included, before AUTH succeeded; more closes
+    # characters: a token: AUTH with it fits PREAUTH_MAX_RECORD with any suite, kind and device id
+    TOKEN_MAX = 592
     RECORD_MAX_PLAINTEXT = 65503  # bytes: plaintext of a record: 65535 less the largest tag
     # bytes: senders gather frames up to this, unless one frame alone is larger
     RECORD_TARGET_PLAINTEXT = 16384

@@ -7,7 +7,7 @@ A connection is named by `conn id` = loop << 56 | generation << 32 | slot; a Con
 
     slot -> conns[slot]      128 bytes, two cache lines: what sending touches, what receiving touches
             deadlines[slot]  the second in which the connection expires (packed, scanned once a second)
-            held             PreAuth until login, Session after; each one right-sized heap block
+            held             PreAuth until AUTH, Session from login; each one right-sized heap block
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -114,23 +114,17 @@ cdef struct OutQueue:  # owned by a connection while something waits
     uint32_t bytes  # of referenced plaintext
     SharedBuf* inline_ring[8]
 
-cdef struct WsState:
-    uint64_t left  # payload bytes of the current frame still to come
-    uint64_t at  # payload bytes of it already seen
-    uint8_t mask[4]
-    uint8_t opcode
-    uint8_t message  # opcode of the fragmented message under way
-    uint8_t head_len
-    uint8_t control_len
-    uint8_t head[14]
-    uint8_t control[125]
-
 cdef struct InBuf:  # a partial record (or message); the bytes follow the struct
-    WsState* ws  # WebSocket connections keep theirs for life
     uint32_t len
     uint32_t cap
+    # of a WebSocket, which keeps its InBuf for life
+    uint32_t left  # payload bytes of the current data frame still to come
+    uint8_t mask[4]
+    uint8_t at  # where in the mask the next of them falls
+    uint8_t message  # opcode of the fragmented message under way
+    uint8_t raw  # bytes behind len: a frame header, or a control frame, that is not whole
 
-cdef struct PreAuth:
+cdef struct PreAuth:  # what the AUTH event tells Python; until then
     uint8_t hash[32]
     uint8_t ip[16]
     uint16_t port
@@ -509,7 +503,6 @@ cdef inline long layout_mark() noexcept nogil:
     h = h * 31 + <long>sizeof(SharedBuf)
     h = h * 31 + <long>sizeof(OutQueue)
     h = h * 31 + <long>sizeof(InBuf)
-    h = h * 31 + <long>sizeof(WsState)
     h = h * 31 + <long>sizeof(Session)
     h = h * 31 + <long>sizeof(PreAuth)
     h = h * 31 + <long>sizeof(Conn)

@@ -22,11 +22,13 @@ from joserfc.jwk import OKPKey
 from nacl.bindings import crypto_sign_open
 from nacl.exceptions import BadSignatureError
 
+from frame.constants import TOKEN_MAX
+
 # RFC 9864 names the algorithm "Ed25519"; tokens signed elsewhere may still carry the older, wider name
 # "EdDSA".
 ALGORITHMS = ("Ed25519", "EdDSA")
 TYPE = "JWT"
-MAX_TOKEN_CHARS = 4096
+KID_CHARS = 8  # of a key's thumbprint in a token, which is short so that AUTH is; 48 bits
 ID = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
@@ -64,14 +66,14 @@ class TokenSigner:
 
     def __init__(self, key: OKPKey, kid: str, issuer: str, audience: str) -> None:
         self._key = key
-        self._header = {"alg": ALGORITHMS[0], "kid": kid, "typ": TYPE}
+        self._header = {"alg": ALGORITHMS[0], "kid": kid[:KID_CHARS], "typ": TYPE}
         self._base = {"iss": issuer, "aud": audience}
 
     def sign(
         self, user: str, now: int, ttl_s: int, device: str | None = None, cnf: Mapping[str, Any] | None = None
     ) -> str:
         """A compact JWT for `user`, valid for `ttl_s` seconds from `now` (unix seconds). Raises ValueError
-        on ids.
+        on ids, and on a token that would not fit into AUTH.
         """
         for name, value in (("user", user), ("device", device)):
             if value is not None and not ID.fullmatch(value):
@@ -82,7 +84,13 @@ class TokenSigner:
         if cnf is not None:
             confirmation_key({"cnf": cnf})
             claims["cnf"] = dict(cnf)
-        return jwt.encode(self._header, claims, self._key, algorithms=list(ALGORITHMS))
+        token = jwt.encode(self._header, claims, self._key, algorithms=list(ALGORITHMS))
+        if len(token) > TOKEN_MAX:
+            raise ValueError(
+                f"the token would have {len(token)} characters, {TOKEN_MAX} fit into a login:"
+                " shorten user, device, auth.issuer or auth.audience"
+            )
+        return token
 
 
 @dataclass
@@ -96,8 +104,13 @@ class TokenVerifier:
     _keys: dict[str, bytes] = field(default_factory=dict, init=False)
 
     def set_keys(self, public_keys: Mapping[str, bytes]) -> None:
-        """Replace the accepted keys: kid -> 32-byte Ed25519 public key."""
-        self._keys = dict(public_keys)
+        """Replace the accepted keys: kid -> 32-byte Ed25519 public key. A token names its key by the first
+        KID_CHARS of the kid, or more of it. Raises ValueError when two keys begin alike.
+        """
+        keys = {kid[:KID_CHARS]: key for kid, key in public_keys.items()}
+        if len(keys) < len(public_keys):
+            raise ValueError(f"two token keys have the same first {KID_CHARS} characters: rotate them")
+        self._keys = keys
 
     def verify(self, token: str, now: float) -> Claims:
         """Claims of a token that is valid at `now` (unix seconds). Raises TokenRefused."""
@@ -110,7 +123,7 @@ class TokenVerifier:
 
     def _parse(self, token: str) -> Claims:
         """Header, signature, claims: nothing of the claims is read before the signature holds."""
-        if len(token) > MAX_TOKEN_CHARS:
+        if len(token) > TOKEN_MAX:
             raise TokenRefused("token too long")
         try:
             signed, _, signature = token.encode("ascii").rpartition(b".")
@@ -131,7 +144,7 @@ class TokenVerifier:
         kid, kind = header.get("kid"), header.get("typ")
         if not isinstance(kid, str) or not isinstance(kind, str) or kind.upper() != TYPE:
             raise TokenRefused("header without kid or of another type")
-        key = self._keys.get(kid)
+        key = self._keys.get(kid[:KID_CHARS])
         if key is None:
             raise TokenRefused("no such key")
         return key

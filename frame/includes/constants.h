@@ -10,7 +10,7 @@
 #define QW_ROOT_PREFIX "qwroot1."
 
 /* over all names and values here; part of the layout mark */
-#define QW_CONSTANTS_MARK 0xE1C5D7DEu
+#define QW_CONSTANTS_MARK 0x21259D57u
 
 /* Limits */
 enum {
@@ -19,7 +19,8 @@ enum {
     QW_HANDSHAKE_MIN = 48,
     QW_HANDSHAKE_MAX = 560,
     QW_HANDSHAKE_PAYLOAD_MAX = 512,
-    QW_PREAUTH_MAX_RECORD = 1024,
+    QW_PREAUTH_MAX_RECORD = 768,
+    QW_TOKEN_MAX = 592,
     QW_RECORD_MAX_PLAINTEXT = 65503,
     QW_RECORD_TARGET_PLAINTEXT = 16384,
     QW_MAX_BODY = 61440,

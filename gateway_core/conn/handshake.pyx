@@ -30,7 +30,7 @@ from frame.preamble cimport Preamble, preamble_parse, reject_header_put
 from frame.proxy cimport ProxyHeader, proxy_v2_parse
 from frame.record cimport get_u16, put_u16
 from frame.varint cimport uv_put, uv_size
-from gateway_core.conn.session cimport conn_admit, finish
+from gateway_core.conn.session cimport conn_admit, finish, preauth_drop
 from gateway_core.conn.transport cimport doom_quiet, send_raw
 from gateway_core.includes.cpu cimport qw_cycles
 from gateway_core.includes.sys cimport qw_clock_ns, qw_peer_text, qw_wall_ms
@@ -54,7 +54,7 @@ from gateway_core.leaf.stats cimport (
     stage_end,
     stat_add,
 )
-from gateway_core.net.in_buffer cimport in_drop
+from gateway_core.net.in_buffer cimport in_done
 from gateway_core.types cimport (
     ASKED,
     CLOSING,
@@ -202,9 +202,7 @@ cdef void shake_waiting(Loop* loop) noexcept nogil:
         loop.shake_count -= 1
         if c != NULL and c.state == WAITING and c.in_buf != NULL:
             _shake(loop, c, in_data(c.in_buf), c.in_buf.len)
-            c.in_buf.len = 0
-            if c.in_buf.ws == NULL:
-                in_drop(loop, c)
+            in_done(loop, c)
 
 
 cdef ptrdiff_t proxy(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil:
@@ -318,6 +316,7 @@ cdef void _auth(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
     set_state(loop, c, ASKED)
     if event_push(loop, EV_AUTH, conn_id(loop, c), 0, c.suite, a.kind, a.platform, strings, sizes, 5) < 0:
         doom_quiet(loop, c, R_MEMORY, 0)
+    preauth_drop(loop, c)  # the event has a copy
 
 
 cdef void early_frame(Loop* loop, Conn* c, const Frame* f) noexcept nogil:

@@ -1,7 +1,9 @@
 """Birth, login and end of a connection.
 
     accept -> FIRST -> HELLO -> (WAITING) -> SHAKEN -> ASKED -> LIVE -> CLOSING -> LINGER -> free
-                 one absolute deadline until LIVE                       5 s       2 s
+                 one absolute deadline until LIVE                       5 s in all, LINGER 2 s
+
+The deadline before LIVE is absolute indeed: who does not log in leaves within what is left of it.
 
 Only this room frees connections, and only from commands, the scan and the reaping at the tick's end.
 """
@@ -13,6 +15,7 @@ from gateway_core.types cimport Conn, Loop, Session, SharedBuf
 
 cdef void conn_open(Loop* loop, int fd, const uint8_t* ip16, uint16_t port) noexcept nogil  # takes the fd
 cdef bint conn_admit(Loop* loop, Conn* c) noexcept nogil  # per-address limits; 0: doomed
+cdef void preauth_drop(Loop* loop, Conn* c) noexcept nogil  # wiped: Python has been told, or never will be
 
 # The session (malloc'ed) and the reference pass to the connection. Emits CLOSED when it is gone already.
 cdef void login(Loop* loop, Conn* c, Session* s, SharedBuf* auth_ok, unsigned long long id) noexcept nogil

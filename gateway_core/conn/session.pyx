@@ -73,6 +73,13 @@ cdef enum:
     LINGER_S = 2  # seconds for the peer to close after us: closing at once would reset what is still under way
 
 
+cdef void preauth_drop(Loop* loop, Conn* c) noexcept nogil:
+    sodium.memzero(c.held, sizeof(PreAuth))
+    free(c.held)
+    c.held = NULL
+    stat_add(loop, L_PREAUTH, -1)
+
+
 cdef void _release(Loop* loop, Conn* c) noexcept nogil:
     if c.fd >= 0:
         close(c.fd)
@@ -80,9 +87,7 @@ cdef void _release(Loop* loop, Conn* c) noexcept nogil:
     queue_clear(loop, c, True)
     ip_leave(loop, c.ip_ref)
     if c.held != NULL:
-        sodium.memzero(c.held, sizeof(PreAuth))
-        free(c.held)
-        stat_add(loop, L_PREAUTH, -1)
+        preauth_drop(loop, c)
     conn_release(loop, c)
 
 
@@ -172,7 +177,6 @@ cdef Session* _settle(Session* s) noexcept nogil:
 
 
 cdef void login(Loop* loop, Conn* c, Session* s, SharedBuf* auth_ok, unsigned long long id) noexcept nogil:
-    cdef PreAuth* pre
     cdef Session* own
     if c == NULL or c.state != ASKED:
         stat_add(loop, N_STALE_COMMANDS, 1)
@@ -185,21 +189,17 @@ cdef void login(Loop* loop, Conn* c, Session* s, SharedBuf* auth_ok, unsigned lo
     if own != NULL:
         free(s)
         s = own
-    pre = <PreAuth*>c.held
     c.held = s
     s.filled = <uint16_t>(loop.now_ns >> 26)
     s.tokens = <uint16_t>loop.set.inbound_burst
     s.policy_rev = <uint16_t>loop.policy_rev
     if user_add(loop, c) < 0:
-        c.held = pre
+        c.held = NULL
         home_leave(loop, s)
         free(s)
         buf_unref(auth_ok)
         close_with(loop, c, R_MEMORY, CLOSE_OVERLOADED, NULL, 0)
         return
-    sodium.memzero(pre, sizeof(PreAuth))
-    free(pre)
-    stat_add(loop, L_PREAUTH, -1)
     stat_add(loop, L_SESSIONS, 1)
     stat_add(loop, N_LOGINS, 1)
     set_state(loop, c, LIVE)
@@ -246,7 +246,8 @@ cdef void finish(Loop* loop, Conn* c) noexcept nogil:
             return
     qw_shutdown_write(c.fd)
     set_state(loop, c, LINGER)
-    loop.deadlines[c - loop.conns] = loop.now_s + LINGER_S
+    if loop.deadlines[c - loop.conns] > loop.now_s + LINGER_S:
+        loop.deadlines[c - loop.conns] = loop.now_s + LINGER_S
 
 
 cdef void _part(Loop* loop, Conn* c, int was, int code, const uint8_t* text, size_t n, bint forget) noexcept nogil:
@@ -255,16 +256,19 @@ cdef void _part(Loop* loop, Conn* c, int was, int code, const uint8_t* text, siz
     cdef SharedBuf* b
     if was == LIVE:
         _session_end(loop, c, code)
+        loop.deadlines[c - loop.conns] = loop.now_s + CLOSING_S
     if forget:
         queue_clear(loop, c, False)
+    in_drop(loop, c)
     set_state(loop, c, CLOSING)
-    loop.deadlines[c - loop.conns] = loop.now_s + CLOSING_S
     c.timeout_s = <uint16_t>code
     b = buf_frame(FRAME_CLOSE, head, <size_t>uv_put(head, <uint64_t>code), text, n, NULL, 0)
     if b != NULL:
         enqueue(loop, c, b)
         buf_unref(b)
     flush_conn(loop, c)
+    if was != LIVE and c.out != NULL:
+        doom_quiet(loop, c, R_CLOSE_STALLED, 0)
     finish(loop, c)
 
 

@@ -53,6 +53,7 @@ from gateway_core.types cimport (
     FLUSH_BYTES,
     FREE,
     KEY_TICKS,
+    LIVE,
     RECORD_PLAIN,
     Conn,
     Cuts,
@@ -133,6 +134,10 @@ cdef void _written(Loop* loop, Conn* c, const uint8_t* p, size_t n, ptrdiff_t se
     stat_add(loop, N_BYTES_OUT, sent)
     if <size_t>sent < n:
         stat_add(loop, N_PARTIAL_WRITES, 1)
+        if c.state < LIVE:  # nothing is kept for a peer that takes not even a handshake
+            c.flags |= F_LOST
+            doom_quiet(loop, c, R_SLOW_CONSUMER, CLOSE_SLOW_CONSUMER)
+            return
         if queue_tail(loop, c, p + sent, n - <size_t>sent) < 0:
             c.flags |= F_LOST
             doom_quiet(loop, c, R_MEMORY, CLOSE_INTERNAL)

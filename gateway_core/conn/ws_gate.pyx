@@ -1,5 +1,5 @@
 from libc.stddef cimport size_t
-from libc.stdint cimport uint16_t, uint8_t
+from libc.stdint cimport uint16_t, uint32_t, uint8_t
 from libc.string cimport memcpy, memmove
 
 from frame.constants cimport CLOSE_NORMAL, CLOSE_PROTOCOL_ERROR, UPGRADE_MAX
@@ -28,7 +28,7 @@ from gateway_core.leaf.stats cimport (
     R_WS_TEXT,
 )
 from gateway_core.net.in_buffer cimport in_websocket
-from gateway_core.types cimport CLOSING, DOOMED, F_WS, HELLO, Conn, Loop, WsState, layout_mark
+from gateway_core.types cimport CLOSING, DOOMED, HELLO, Conn, InBuf, Loop, layout_mark
 
 LAYOUT = layout_mark()
 
@@ -58,7 +58,6 @@ cdef ptrdiff_t ws_upgrade(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexc
         doom_quiet(loop, c, R_MEMORY, 0)
     if c.state == DOOMED:
         return -1
-    c.flags |= F_WS
     set_state(loop, c, HELLO)
     return used
 
@@ -75,87 +74,69 @@ cdef ptrdiff_t _fail(Loop* loop, Conn* c, int ws_code, int reason, int code) noe
     return -1
 
 
-cdef int _control(Loop* loop, Conn* c, WsState* ws) noexcept nogil:
+cdef int _control(Loop* loop, Conn* c, int opcode, const uint8_t* p, size_t n) noexcept nogil:
+    """A whole control frame; -1: doomed."""
     cdef uint8_t answer[140]
     cdef uint16_t code = 0
-    cdef size_t n
-    if ws.opcode == WS_CLOSE:
-        if ws_close_parse(ws.control, ws.control_len, &code) < 0:
+    cdef size_t m
+    if opcode == WS_CLOSE:
+        if ws_close_parse(p, n, &code) < 0:
             return <int>_fail(loop, c, code, R_WS_MALFORMED, CLOSE_PROTOCOL_ERROR)
         return <int>_fail(loop, c, 1000 if code == 1005 else code, R_WS_CLOSED, CLOSE_NORMAL)
     # behind a sealed tail no control frame may stand; the peer reads nothing then anyway
-    if ws.opcode == WS_PING and (c.out == NULL or c.out.tail == NULL):
-        n = ws_header_put(answer, 10, ws.control_len)
-        memcpy(answer + n, ws.control, ws.control_len)
-        send_raw(loop, c, answer, n + ws.control_len, False)
-    ws.control_len = 0
+    if opcode == WS_PING and (c.out == NULL or c.out.tail == NULL):
+        m = ws_header_put(answer, 10, n)
+        memcpy(answer + m, p, n)
+        send_raw(loop, c, answer, m + n, False)
     return -1 if c.state == DOOMED else 0
 
 
-cdef ptrdiff_t _header(Loop* loop, Conn* c, WsState* ws, const uint8_t* p, size_t n, WsHeader* h) noexcept nogil:
-    """Bytes of p that belong to the header; h.opcode is 255 while it is incomplete. -1: doomed."""
-    cdef ptrdiff_t used
-    cdef size_t fed = 0
-    h.opcode = 255
-    if ws.head_len == 0:
-        used = ws_header_parse(p, n, PAYLOAD_MAX, h)
-        if used > 0:
-            return used
-        h.opcode = 255
-    while fed < n:
-        ws.head[ws.head_len] = p[fed]
-        ws.head_len += 1
-        fed += 1
-        used = ws_header_parse(ws.head, ws.head_len, PAYLOAD_MAX, h)
-        if used > 0:
-            ws.head_len = 0
-            return <ptrdiff_t>fed
-        h.opcode = 255
-        if used < 0 or ws.head_len == sizeof(ws.head):
-            return _fail(loop, c, 1009 if used == -2 else 1002, R_WS_MALFORMED, CLOSE_PROTOCOL_ERROR)
-    return <ptrdiff_t>fed
-
-
-cdef int _begin(Loop* loop, Conn* c, WsState* ws, const WsHeader* h) noexcept nogil:
-    """A header is complete; -1: doomed."""
-    if not h.masked or ws_sequence(&ws.message, h) < 0:
-        return <int>_fail(loop, c, 1002, R_WS_MALFORMED, CLOSE_PROTOCOL_ERROR)
-    if h.opcode == WS_TEXT:
-        return <int>_fail(loop, c, 1003, R_WS_TEXT, CLOSE_PROTOCOL_ERROR)
-    ws.left = h.payload_len
-    ws.at = 0
-    memcpy(ws.mask, h.mask, 4)
-    ws.opcode = h.opcode
-    if ws.left == 0 and ws.opcode >= WS_CLOSE:
-        return _control(loop, c, ws)
-    return 0
-
-
-cdef ptrdiff_t ws_strip(Loop* loop, Conn* c, uint8_t* p, size_t n) noexcept nogil:
-    cdef WsState* ws = c.in_buf.ws
+cdef ptrdiff_t _frame(Loop* loop, Conn* c, uint8_t* p, size_t n) noexcept nogil:
+    """The header of a data frame, or a control frame as a whole. > 0 consumed, 0 more is needed, -1 doomed."""
+    cdef InBuf* b = c.in_buf
     cdef WsHeader h
+    cdef ptrdiff_t used = ws_header_parse(p, n, PAYLOAD_MAX, &h)
+    if used == 0:
+        return 0
+    if used < 0:
+        return _fail(loop, c, 1009 if used == -2 else 1002, R_WS_MALFORMED, CLOSE_PROTOCOL_ERROR)
+    if not h.masked or ws_sequence(&b.message, &h) < 0:
+        return _fail(loop, c, 1002, R_WS_MALFORMED, CLOSE_PROTOCOL_ERROR)
+    if h.opcode == WS_TEXT:
+        return _fail(loop, c, 1003, R_WS_TEXT, CLOSE_PROTOCOL_ERROR)
+    if h.opcode < WS_CLOSE:
+        b.left = <uint32_t>h.payload_len
+        b.at = 0
+        memcpy(b.mask, h.mask, 4)
+        return used
+    if n - <size_t>used < h.payload_len:
+        return 0
+    ws_mask(p + used, <size_t>h.payload_len, h.mask, 0)
+    if _control(loop, c, h.opcode, p + used, <size_t>h.payload_len) < 0:
+        return -1
+    return used + <ptrdiff_t>h.payload_len
+
+
+cdef ptrdiff_t ws_strip(Loop* loop, Conn* c, uint8_t* p, size_t n, size_t* raw) noexcept nogil:
+    cdef InBuf* b = c.in_buf
     cdef size_t r = 0, w = 0, m
     cdef ptrdiff_t used
     while r < n:
-        if ws.left == 0:
-            used = _header(loop, c, ws, p + r, n - r, &h)
+        if b.left == 0:
+            used = _frame(loop, c, p + r, n - r)
             if used < 0:
                 return -1
+            if used == 0:
+                break
             r += <size_t>used
-            if h.opcode != 255 and _begin(loop, c, ws, &h) < 0:
-                return -1
             continue
-        m = n - r if n - r < ws.left else <size_t>ws.left
-        ws_mask(p + r, m, ws.mask, ws.at)
-        if ws.opcode < WS_CLOSE:
-            memmove(p + w, p + r, m)
-            w += m
-        else:
-            memcpy(ws.control + ws.control_len, p + r, m)
-            ws.control_len += <uint8_t>m
-        ws.left -= m
-        ws.at += m
+        m = n - r if n - r < b.left else <size_t>b.left
+        ws_mask(p + r, m, b.mask, b.at)
+        memmove(p + w, p + r, m)
+        w += m
         r += m
-        if ws.left == 0 and ws.opcode >= WS_CLOSE and _control(loop, c, ws) < 0:
-            return -1
+        b.left -= <uint32_t>m
+        b.at = <uint8_t>((b.at + m) & 3)
+    raw[0] = n - r
+    memmove(p + w, p + r, n - r)
     return <ptrdiff_t>w

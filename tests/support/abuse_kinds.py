@@ -10,7 +10,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from qianwan.constants import FrameType
+from qianwan.constants import PREAUTH_MAX_RECORD, FrameType
 from qianwan.protocol import frames, varint
 
 from tests.support.abuse_peer import SMALL_BUFFER, RawPeer, Target
@@ -107,7 +107,7 @@ async def shaken_silence(peer: RawPeer, rng: random.Random) -> None:
 
 async def garbage_record(peer: RawPeer, rng: random.Random) -> None:
     await peer.shake()
-    size = rng.randrange(17, 900)
+    size = rng.randrange(17, PREAUTH_MAX_RECORD - 2)
     peer.write(size.to_bytes(2, "big") + rng.randbytes(size))
 
 

@@ -18,7 +18,9 @@ PREAMBLE_SIZE: Final = 8  # bytes: the preamble, which is the Noise prologue
 HANDSHAKE_MIN: Final = 48  # bytes: Noise message with an empty payload; a shorter one is malformed
 HANDSHAKE_MAX: Final = 560  # bytes: Noise message 1 as a whole; a longer one closes the connection
 HANDSHAKE_PAYLOAD_MAX: Final = 512  # bytes: payload of handshake message 1
-PREAUTH_MAX_RECORD: Final = 1024  # bytes: a whole record, length included, before AUTH succeeded; more closes
+PREAUTH_MAX_RECORD: Final = 768  # bytes: a whole record, length included, before AUTH succeeded; more closes
+# characters: a token: AUTH with it fits PREAUTH_MAX_RECORD with any suite, kind and device id
+TOKEN_MAX: Final = 592
 RECORD_MAX_PLAINTEXT: Final = 65503  # bytes: plaintext of a record: 65535 less the largest tag
 # bytes: senders gather frames up to this, unless one frame alone is larger
 RECORD_TARGET_PLAINTEXT: Final = 16384
@@ -233,4 +235,4 @@ NOISE_NAME: Final[dict[int, str]] = {
 }
 
 # over all names and values here; the C rooms must have been built with the same
-CONSTANTS_MARK: Final = 0xE1C5D7DE
+CONSTANTS_MARK: Final = 0x21259D57

@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 import pytest
 
-from frame.constants import PREAUTH_MAX_RECORD, CloseCode, FrameType
-from tests.support.gateway_client import Gone, WireClient, auth_body, wait_for
-from tests.support.gateway_harness import IGNORED, GatewayHarness
+from frame.constants import CloseCode
+from tests.support.gateway_client import Gone, WireClient, wait_for
+from tests.support.gateway_harness import GatewayHarness
 from tests.support.tree import ROOT
 
 Start = Callable[..., GatewayHarness]
@@ -134,21 +134,3 @@ def test_a_session_whose_peer_stopped_writing_ends(gateway: GatewayHarness) -> N
             read_all(client)
     wait_for(lambda: gateway.stats()["live"]["connections"] == 0)
     assert gateway.reasons()["peer_closed"] == 4
-
-
-@pytest.mark.parametrize("websocket", [False, True])
-def test_what_is_kept_of_a_peer_before_login_is_bounded(gateway: GatewayHarness, websocket: bool) -> None:
-    """What is kept of unfinished messages before login. Connection and address take 200 bytes beside it."""
-    peer = gateway.connect(websocket=websocket)
-    peer.write(peer.prologue + b"\x02\x30" + bytes(500))
-    wait_for(lambda: gateway.stats()["live"]["in_bytes"] >= 510)
-    assert gateway.stats()["live"]["in_bytes"] <= 576
-    shaken = gateway.connect(websocket=websocket).handshake()
-    shaken.write(struct.pack(">H", PREAUTH_MAX_RECORD - 1))
-    with pytest.raises(Gone):
-        shaken.stream(1)
-    asked = gateway.connect(websocket=websocket).handshake()
-    asked.frame(FrameType.AUTH, auth_body(IGNORED.encode()))
-    asked.write(struct.pack(">H", PREAUTH_MAX_RECORD - 2) + bytes(PREAUTH_MAX_RECORD - 8))
-    wait_for(lambda: gateway.stats()["live"]["in_bytes"] >= 1500)
-    assert gateway.stats()["live"]["in_bytes"] <= 576 + 1024

@@ -20,8 +20,12 @@ from control.auth.login import (
     check_login,
 )
 from control.auth.tokens import TokenRefused, TokenSigner, TokenVerifier, private_okp
+from frame import frames
+from frame.constants import PREAUTH_MAX_RECORD, TOKEN_MAX, FrameType
+from tests.support.gateway_client import auth_body
 
 NOW = 1_800_000_000
+TAG_MAX = 32  # of the suites, bytes
 HASH = bytes(range(32))
 SEED = bytes(range(32, 64))
 
@@ -197,6 +201,31 @@ def test_a_key_bound_token_needs_its_key(verifier: TokenVerifier) -> None:
     for kind in (0, 2, 3):
         with pytest.raises(LoginRefused):
             login(verifier, plain, kind=kind)
+
+
+def test_every_token_of_the_defaults_fits_into_a_login() -> None:
+    """The longest names, the longest numbers, a bound key, a true thumbprint: with room to spare."""
+    jwk = {"kty": "OKP", "crv": "Ed25519", "x": "x" * 43}
+    token = signer(kid="k" * 43).sign("u" * 64, 9_999_999_999 - 86_400, 86_400, "d" * 64, {"jwk": jwk})
+    assert len(token) <= TOKEN_MAX - 32
+    body = auth_body(b"t" * TOKEN_MAX, bytes(64), b"d" * 64, kind=2)
+    assert 2 + len(frames.build(FrameType.AUTH, body)) + TAG_MAX <= PREAUTH_MAX_RECORD
+
+
+def test_a_token_that_would_not_fit_is_not_signed() -> None:
+    with pytest.raises(ValueError, match=r"\d+ characters, 592 fit into a login"):
+        signer(issuer="i" * 300).sign("alice", NOW, 60)
+
+
+def test_a_token_names_its_key_by_the_first_of_its_kid(verifier: TokenVerifier) -> None:
+    """By more of it too, as tokens signed elsewhere do; two keys that begin alike are refused."""
+    verifier.set_keys({"k1234567-and-more": public_of(SEED), "k2": public_of(bytes(32))})
+    for kid in ("k1234567-and-more", "k1234567", "k1234567-and-else"):
+        assert verifier.verify(sodium_signed({**HEADER, "kid": kid}, CLAIMS), NOW).user == "alice"
+    with pytest.raises(TokenRefused, match="no such key"):
+        verifier.verify(sodium_signed({**HEADER, "kid": "k123456"}, CLAIMS), NOW)
+    with pytest.raises(ValueError, match="same first 8"):
+        verifier.set_keys({"k1234567-a": public_of(SEED), "k1234567-b": public_of(bytes(32))})
 
 
 def test_the_signer_refuses_what_could_never_log_in() -> None:
