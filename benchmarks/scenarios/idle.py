@@ -32,7 +32,7 @@ class IdleOptions:
     gateways: int = 0
     loops: int = 0
     generators: int = 0
-    nap_us: int = 5000
+    nap_us: int = 50_000  # as few wake-ups, which the sender would pay for, as a remote client causes: none
 
 
 def run_idle(context: Context, options: IdleOptions) -> Figure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -71,8 +72,9 @@ class KeyStore:
         self._key_set = self.keys.key_set(now)
 
     def _folder_stamp(self) -> tuple[tuple[str, int], ...]:
-        names = [path for path in sorted(self.folder.glob("*.json")) if path.name != API_KEY_FILE]
-        return tuple((path.name, path.stat().st_mtime_ns) for path in names)
+        with os.scandir(self.folder) as entries:  # every process looks once a second: several times cheaper than Path
+            found = [entry for entry in entries if entry.name.endswith(".json") and entry.name != API_KEY_FILE]
+            return tuple(sorted((entry.name, entry.stat().st_mtime_ns) for entry in found))
 
     def _now(self) -> int:
         return int(self._clock())

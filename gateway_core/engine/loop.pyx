@@ -87,7 +87,7 @@ from gateway_core.types cimport (
 LAYOUT = layout_mark()
 
 cdef enum:
-    SLEEP_MS = 100  # longest sleep: deadlines have a second's grain
+    SLEEP_MS = 250  # longest sleep: deadlines have a second's grain
     SCAN_SLOTS = 262144  # looked at per tick: 25-40 us
     EXPIRED_ROOM = 256  # judged in one turn: each gets a CLOSE of its own, ~10 us
     LOOK = 32  # flushes between two looks at the clock
