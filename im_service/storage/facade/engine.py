@@ -2,9 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from im_service.storage.ops import upkeep
 from im_service.storage.ops.tx import Op
 from im_service.storage.records import Mark
 
@@ -23,6 +22,3 @@ class Engine(ABC):
     @abstractmethod
     async def ack(self, user: str, device: str, marks: Sequence[Mark]) -> None:
         """Part of Inbox; engines write the watermarks of many devices at once."""
-
-    def _stats_op(self) -> Op[dict[str, Any]]:
-        return upkeep.stats()

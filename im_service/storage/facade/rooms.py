@@ -1,6 +1,6 @@
 """Rooms and Housekeeping."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from im_service.storage.facade.engine import Engine
@@ -88,3 +88,6 @@ class RoomsFace(Engine):
 
     async def expire(self, now_ms: int, limits: Limits, max_rows: int = 500) -> int:
         return await self._write(partial(upkeep.expire, now_ms, limits, max_rows))
+
+    async def count(self) -> Mapping[str, int]:
+        return await self._read(upkeep.count())

@@ -8,6 +8,7 @@ import asyncpg
 
 from im_service.storage.errors import StoreUnavailable
 from im_service.storage.facade import Facade
+from im_service.storage.ops import upkeep
 from im_service.storage.ops.tx import Op
 from im_service.storage.postgres import connection, runner
 from im_service.storage.postgres.writer import Writer
@@ -95,7 +96,7 @@ class PostgresStore(Facade):
 
     async def stats(self) -> Mapping[str, int]:
         writer = self._open_writer()
-        counted = await self._read(self._stats_op())
+        counted = await self._read(upkeep.stats())
         assert self._pool is not None
         size = await self._pool.fetchval("SELECT pg_database_size(current_database())")
         counters = writer.counters

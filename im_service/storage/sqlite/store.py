@@ -11,6 +11,7 @@ import apsw
 
 from im_service.storage.errors import StoreUnavailable
 from im_service.storage.facade import Facade
+from im_service.storage.ops import upkeep
 from im_service.storage.ops.tx import Op
 from im_service.storage.queue import AckItem, AppendItem, OpItem, Reads
 from im_service.storage.records import Done, Mark, NewMessage
@@ -133,7 +134,7 @@ class SqliteStore(Facade):
 
     async def stats(self) -> Mapping[str, int]:
         writer = self._open_writer()
-        rows: dict[str, Any] = await self._read(self._stats_op())
+        rows: dict[str, Any] = await self._read(upkeep.stats())
         size = sum(
             file.stat().st_size
             for file in (self._path, self._path.with_name(self._path.name + "-wal"))

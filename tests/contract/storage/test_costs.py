@@ -8,7 +8,7 @@ from typing import Any
 import apsw
 
 from im_service.storage.base import Store
-from im_service.storage.ops import inbox, messages
+from im_service.storage.ops import inbox, messages, upkeep
 from im_service.storage.queue import Reads
 from im_service.storage.records import FILTERED, PERSISTENT, Mark, View
 from im_service.storage.sqlite import runner
@@ -107,7 +107,7 @@ async def test_catch_up_reads_only_what_is_lacking(kit: Kit) -> None:
 
 
 async def test_reads_use_indexes(tmp_path: Path) -> None:
-    """No statement of the pull, change and unread path walks a whole table."""
+    """No statement of the pull, change and unread path, nor of the stats of each second, walks a table."""
     kit = Kit("sqlite", str(tmp_path / "store.sqlite3"))
     store = await kit.open()
     await append(store, [message(f"s/a:p{n}", "a", f"old{n}") for n in range(50)])
@@ -127,10 +127,27 @@ async def test_reads_use_indexes(tmp_path: Path) -> None:
         runner.read(conn, messages.pull("a", "s/a:p1", 1, None, 10, EVERYTHING, False), reads)
         runner.read(conn, messages.sees("a", "s/a:p1", [1], 1), reads)
         runner.read(conn, messages.audience("s/a:p1", 1, 1, True), reads)
-        assert (reads.operations, reads.rows > 0) == (6, True)
+        runner.read(conn, upkeep.stats(), reads)
+        assert (reads.operations, reads.rows > 0) == (7, True)
         conn.exec_trace = None
         for sql in [text for text in seen if text.startswith("SELECT")]:
             bindings = [0] * max(map(int, re.findall(r"\?(\d+)", sql)), default=0)
             plan = [str(row[3]) for row in conn.execute("EXPLAIN QUERY PLAN " + sql, bindings)]
             walks = [step for step in plan if step.startswith("SCAN") and "json_each" not in step]
             assert not walks, (sql, plan)
+
+
+async def test_stats_tell_the_last_numbers_and_count_tells_the_rows(kit: Kit) -> None:
+    store = await kit.open()
+    empty = await store.stats()
+    assert [empty[f"last_{row}"] for row in ("message", "conversation", "account")] == [0, 0, 0]
+    await append(store, [message(f"s/a:p{n % 100:03}", "a", f"m{n}") for n in range(2000)])
+    stats, counted = await store.stats(), await store.count()
+    assert counted == {"messages": 2000, "conversations": 100, "accounts": 101}
+    for row, name in (("message", "messages"), ("conversation", "conversations"), ("account", "accounts")):
+        assert stats[f"last_{row}"] >= counted[name]
+    if kit.engine == "postgres":
+        await kit.run("ANALYZE")
+        for table in ("message", "conversation", "account"):
+            plan = "\n".join(row[0] for row in await kit.query(f"EXPLAIN SELECT max(id) FROM {table}"))
+            assert "Index" in plan, plan
