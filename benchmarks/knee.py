@@ -2,7 +2,7 @@
 
 A step that was only late is measured once more before it counts as failed: one stall of a shared machine in
 the first seconds would end the doubling far below the knee. What is lost, refused or closed is never asked
-twice.
+twice, nor a step of which less than HOPELESS arrived: no stall explains that.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from benchmarks.loadgen.fleet import Measured
 
 KEEPING_UP = 0.97  # of the offered rate must arrive while the window is open
+HOPELESS = 0.75  # of the offered rate, if less arrived
 RATE_MAX = 5_000_000.0
 
 
@@ -36,6 +37,12 @@ class Bounds:
         if measured.closed:
             return f"{measured.closed} connections were closed"
         return None
+
+    def final(self, measured: Measured) -> bool:
+        """Whether a second measurement of a failed step would not pass either."""
+        return (
+            self.broken(measured) is not None or measured.throughput_per_s < HOPELESS * measured.offered_per_s
+        )
 
     def late(self, measured: Measured) -> str | None:
         """The rate not kept, or latencies out of the bound."""
@@ -83,7 +90,7 @@ def find_knee(
 
     def step(rate: float) -> Point:
         point = once(rate)
-        if point.failure is None or bounds.broken(point.measured) is not None:
+        if point.failure is None or bounds.final(point.measured):
             return point
         return once(rate)
 

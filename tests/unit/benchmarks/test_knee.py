@@ -53,6 +53,19 @@ def test_a_loss_is_never_measured_away() -> None:
     assert [point.rate for point in knee.points].count(40.0) == 1
 
 
+def test_a_step_far_behind_is_not_measured_again() -> None:
+    def measure(rate: float) -> Measured:
+        return measured(rate=rate, throughput=min(rate, 30.0))
+
+    knee = find_knee(measure, Bounds(500.0), 20.0)
+    rates = [point.rate for point in knee.points]
+    assert rates.count(40.0) == 2, "three quarters arrived: a stall may have been the reason"
+    assert 30.0 / 1.1 <= knee.best.rate <= 30.0 / 0.97
+    assert [rate for rate in rates if rate > 40.0] == []
+    down = find_knee(measure, Bounds(500.0), 50.0)
+    assert [point.rate for point in down.points].count(50.0) == 1
+
+
 def test_a_server_that_never_passes_reports_its_failure() -> None:
     knee = find_knee(lambda rate: measured(rate=rate, lost=1), Bounds(500.0), 20.0)
     assert knee.best.failure is not None
