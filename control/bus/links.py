@@ -11,6 +11,7 @@ import msgspec
 from control.bus.base import Bus
 from control.bus.stream import Envelope, Kind, StreamReceiver, StreamSender, decode_envelope
 from control.logs import get_logger
+from control.ticks import ticks
 
 log = get_logger("links")
 _encode = msgspec.msgpack.Encoder().encode
@@ -105,8 +106,7 @@ class StreamLinks:
         return totals
 
     async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(self._beacon_s)
+        async for _ in ticks(self._beacon_s):
             self.beacon()
 
     def _on_envelope(self, data: bytes) -> None:

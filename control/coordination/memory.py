@@ -11,6 +11,7 @@ import msgspec
 from control.bus.base import Bus
 from control.coordination.base import NodeInfo
 from control.logs import get_logger
+from control.ticks import ticks
 
 log = get_logger("coordination")
 
@@ -106,8 +107,7 @@ class MemoryCoordination:
                 self._forget(node_id, "silent")
 
     async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(self._beacon_s)
+        async for _ in ticks(self._beacon_s):
             if self._own is not None:
                 self._publish(leaving=False)
             self.expire()

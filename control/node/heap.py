@@ -25,7 +25,7 @@ class Trimmer:
         self._quiet = 0
 
     def look(self, connections: int) -> bool:
-        """To be called once a second. Returns True when the heap was trimmed."""
+        """To be called at each housekeeping. Returns True when the heap was trimmed."""
         self._quiet = self._quiet + 1 if abs(connections - self._last) < CALM else 0
         self._last = connections
         if self._quiet < QUIET_LOOKS or abs(connections - self._trimmed_at) < STEP:

@@ -36,6 +36,7 @@ from control.node.keystore import KeyStore
 from control.node.peers import BusPeers
 from control.settings import Settings
 from control.settings.model import parse_address
+from control.ticks import ticks
 
 log = get_logger("process")
 
@@ -258,11 +259,10 @@ class Process:
         self._answers.add(task)
         task.add_done_callback(self._answers.discard)
 
-    # -- once a second
+    # -- once a second, or with the beacons where those are rarer
 
     async def _keep_house(self) -> None:
-        while True:
-            await asyncio.sleep(HOUSEKEEPING_S)
+        async for _ in ticks(max(HOUSEKEEPING_S, self.settings.bus.beacon_s)):
             try:
                 self._refresh_keys()
                 self._announce_load()
