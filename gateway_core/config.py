@@ -47,6 +47,8 @@ class GatewayConfig:
     queue_soft_bytes: int = 65_536  # marked and counted
     queue_event_bytes: int = 262_144  # events: normal, then high are dropped oldest first
     queue_hard_bytes: int = 1 << 20  # beyond: SLOW_CONSUMER
+    # what the kernel takes of one socket before the rest is queued here (TCP_NOTSENT_LOWAT); 0 = its choice
+    unsent_bytes: int = 131_072
     send_buffer: int = 0  # SO_SNDBUF, 0 = the kernel's choice
     receive_buffer: int = 0  # SO_RCVBUF
     sender: str = "auto"  # io_uring: 64 sends a call, send() where forbidden; auto: the better
@@ -95,6 +97,8 @@ class GatewayConfig:
             raise ValueError("rekey_s must be positive, max_age_s not negative")
         if min(self.handshake_queue, self.accept_budget, self.large_topic, self.topic_pending) < 1:
             raise ValueError("queues and budgets must be positive")
+        if self.unsent_bytes and not 4_096 <= self.unsent_bytes < 1 << 30:
+            raise ValueError("unsent_bytes must be 0 or within 4096..2^30-1")  # an answer of a handshake fits
         if self.sender not in ("auto", "send", "io_uring"):
             raise ValueError(f"sender must be auto, send or io_uring, not {self.sender!r}")
         for text in (self.node, self.relay_prefix):

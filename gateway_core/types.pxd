@@ -373,6 +373,7 @@ cdef struct Settings:  # GatewayConfig in C; units in the names
     uint32_t mailbox
     uint32_t max_body
     uint32_t max_topics
+    int unsent_bytes
     int send_buffer
     int receive_buffer
     int backlog

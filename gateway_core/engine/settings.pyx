@@ -42,6 +42,7 @@ cdef int settings_fill(object config, Settings* s) except -1:
     s.mailbox = config.mailbox
     s.max_body = config.max_body
     s.max_topics = config.max_topics
+    s.unsent_bytes = config.unsent_bytes
     s.send_buffer = config.send_buffer
     s.receive_buffer = config.receive_buffer
     s.backlog = config.backlog

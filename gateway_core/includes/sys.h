@@ -78,7 +78,7 @@ static inline int qw_would_block(void) { return qw_again(errno); }
 static inline void qw_shutdown_write(int fd) { (void)shutdown(fd, SHUT_WR); }
 
 /* A listening socket of its own for every loop (SO_REUSEPORT); host is a literal IPv4 or IPv6 address. -errno on failure. */
-static inline int qw_listen(const char *host, uint16_t port, int backlog) {
+static inline int qw_listen(const char *host, uint16_t port, int backlog, int unsent_bytes) {
     struct sockaddr_storage a;
     socklen_t len;
     int one = 1, zero = 0, fd;
@@ -100,6 +100,7 @@ static inline int qw_listen(const char *host, uint16_t port, int backlog) {
     setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
     /* inherited by accepted sockets: saves a call each */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (unsent_bytes) setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes, sizeof unsent_bytes);
     if (a.ss_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
     if (bind(fd, (struct sockaddr *)&a, len) < 0 || listen(fd, backlog) < 0) {
         int e = errno;

@@ -47,7 +47,7 @@ cdef extern from "gateway_core/includes/sys.h" nogil:
     ssize_t qw_recv(int fd, uint8_t* p, size_t n) noexcept
     bint qw_would_block() noexcept
     void qw_shutdown_write(int fd) noexcept
-    int qw_listen(const char* host, uint16_t port, int backlog) noexcept  # fd or -errno
+    int qw_listen(const char* host, uint16_t port, int backlog, int unsent_bytes) noexcept  # fd or -errno
     void qw_set_buffers(int fd, int send_bytes, int receive_bytes) noexcept
     int qw_port_of(int fd) noexcept
     int qw_accept(int fd, uint8_t* ip16, uint16_t* port) noexcept  # fd or -errno

@@ -12,7 +12,7 @@ cdef enum:
 
 
 cdef int listener_open(Loop* loop, const char* host, int port) noexcept nogil:
-    cdef int fd = qw_listen(host, <uint16_t>port, loop.set.backlog)
+    cdef int fd = qw_listen(host, <uint16_t>port, loop.set.backlog, loop.set.unsent_bytes)
     if fd < 0:
         return fd
     loop.listen_fd = fd

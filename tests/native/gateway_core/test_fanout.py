@@ -274,7 +274,13 @@ def test_budgets_drop_normal_first_and_count(start_gateway: Start, large: int) -
 
 
 def test_a_batch_of_several_records_in_one_write(start_gateway: Start) -> None:
-    gateway = start_gateway(large_topic=2, flush_bytes=65_000, flush_messages=1000, flush_max_delay_ms=50.0)
+    gateway = start_gateway(
+        large_topic=2,
+        flush_bytes=65_000,
+        flush_messages=1000,
+        flush_max_delay_ms=50.0,
+        queue_event_bytes=1 << 20,  # the last client is read last
+    )
     clients = [gateway.login(f"u{i}", suite=1 + i % 3, flags=i & 1, websocket=i == 2) for i in range(4)]
     for i in range(4):
         gateway.gateway.join(gateway.conn(f"u{i}"), "r/1")
