@@ -25,6 +25,12 @@ def fan_out(item: Figure) -> str:
     return f"{per_s(item)}, K {item['k_mean']:.0f}{lost}"
 
 
+def slow_readers(item: Figure) -> str:
+    slow = item["slow_readers"]
+    held, limit = (f"{slow[key] / 1e3:.0f}" for key in ("bytes_per_reader_max", "limit_bytes"))
+    return f"{fan_out(item)}; at most {held} of {limit} kB wait for a slow one, {slow['closed']} closed"
+
+
 def per_core(item: Figure) -> str:
     return f"{_short(item['per_server_core_per_s'])}/s per server core"
 
@@ -70,12 +76,14 @@ ROWS: dict[str, Row] = {
         fan_out,
     ),
     "readers": Row(
-        "3 M deliveries/s, every reader at work", "fanout --members 5000 --rate 600 --runs 3", fan_out
+        "3 M deliveries/s, every reader at work",
+        "fanout --members 5000 --rate 600 --seconds 20 --runs 3",
+        fan_out,
     ),
     "slow-readers": Row(
         "the same with 50 more that stop reading",
-        "fanout --members 5000 --rate 600 --runs 3 --slow 50",
-        fan_out,
+        "fanout --members 5000 --rate 600 --seconds 20 --runs 3 --slow 50",
+        slow_readers,
     ),
     "idle-19000": Row("19,000 idle connections", "idle --connections 19000 --hold 60", memory),
     "idle-million": Row(

@@ -195,11 +195,7 @@ class Servers:
     # measuring
 
     def sample(self) -> Sample:
-        metrics: dict[str, float] = {}
-        for process in self.processes:
-            for name, value in self._metrics(process).items():
-                before = metrics.get(name, 0.0)
-                metrics[name] = max(before, value) if name == LONGEST_TURN else before + value
+        metrics = self.metrics()
         trees = {
             process.name: [process.popen.pid, *children(process.popen.pid)] for process in self.processes
         }
@@ -214,6 +210,15 @@ class Servers:
             metrics=metrics,
             processes=sum(len(tree) for tree in trees.values()),
         )
+
+    def metrics(self) -> dict[str, float]:
+        """Sums over the processes; of the longest turn the longest."""
+        summed: dict[str, float] = {}
+        for process in self.processes:
+            for name, value in self._metrics(process).items():
+                before = summed.get(name, 0.0)
+                summed[name] = max(before, value) if name == LONGEST_TURN else before + value
+        return summed
 
     def await_sessions(self, count: int) -> None:
         """Return when the im process knows `count` sessions. Raises ServerError when it stops before."""

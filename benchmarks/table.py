@@ -76,6 +76,18 @@ def rows(item: Figure) -> list[tuple[str, str]]:
         )
     if "per_server_core_per_s" in item:
         found.insert(4, ("per server core", f"{item['per_server_core_per_s']:,.0f} /s"))
+    if "slow_readers" in item:
+        slow = item["slow_readers"]
+        found.append(
+            (
+                "slow readers",
+                (
+                    f"{slow['count']:,}, at most {slow['bytes_per_reader_max']:,} of "
+                    f"{slow['limit_bytes']:,} B wait for each; {slow['dropped']:,} events dropped, "
+                    f"{slow['closed']:,} closed"
+                ),
+            )
+        )
     if "memory_bytes" in item:
         found.append(
             (

@@ -49,7 +49,7 @@ cdef int client_write_more(Swarm* s, uint32_t id) noexcept nogil
 cdef ptrdiff_t client_read(Swarm* s, uint32_t id) noexcept nogil
 cdef int client_keep_tail(Swarm* s, uint32_t id, const uint8_t* p, size_t n) noexcept nogil
 
-# Stop or go on listening to a client; its kernel buffer fills meanwhile. 0, or -1.
+# Stop or go on listening to a client; its kernel buffer (a small one, for s.deaf and above) fills meanwhile. 0, or -1.
 cdef int client_listen(Swarm* s, uint32_t id, int listening) noexcept nogil
 
 # Close with a reset, which leaves no TIME_WAIT; frees the buffers, the state becomes GONE.

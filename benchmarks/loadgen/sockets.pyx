@@ -29,6 +29,7 @@ cdef extern from "<sys/socket.h>" nogil:
         SOCK_CLOEXEC
         SOL_SOCKET
         SO_LINGER
+        SO_RCVBUF
         MSG_NOSIGNAL
 
 cdef extern from "<netinet/in.h>" nogil:
@@ -55,6 +56,7 @@ cdef extern from "<unistd.h>" nogil:
 
 cdef enum:
     OUT_MAX = 1 << 22       # bytes waiting for one socket before it is called stuck
+    DEAF_RCVBUF = 4096      # of clients that may stop reading: what is unread must wait at the server, not here
 
 
 cdef int client_connect(Swarm* s, uint32_t id) noexcept nogil:
@@ -62,7 +64,7 @@ cdef int client_connect(Swarm* s, uint32_t id) noexcept nogil:
     cdef uint32_t g = s.first + id
     cdef sockaddr_in here, there
     cdef epoll_event event
-    cdef int one = 1
+    cdef int one = 1, small = DEAF_RCVBUF
     memset(&here, 0, sizeof(here))
     memset(&there, 0, sizeof(there))
     memset(c, 0, sizeof(Client))
@@ -81,6 +83,8 @@ cdef int client_connect(Swarm* s, uint32_t id) noexcept nogil:
     there.sin_port = s.gateways[g % s.gateway_count].port
     setsockopt(c.fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one))
     setsockopt(c.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
+    if id >= s.deaf:
+        setsockopt(c.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small))
     event.events = EPOLLIN
     event.data.u64 = id
     s.started[id] = clock_ns(CLOCK_MONOTONIC)

@@ -7,6 +7,7 @@ bytes).
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
@@ -14,7 +15,15 @@ from typing import Any
 from benchmarks.figures import Figure, ServerReport, figure, median_of
 from benchmarks.knee import Bounds, Knee, Point, find_knee
 from benchmarks.loadgen.fleet import Fleet, Load, Measured, Shape
-from benchmarks.scenarios.context import CONNECT_TIMEOUT_S, CONNECT_WINDOW, Context, stage, suite_number
+from benchmarks.scenarios.context import (
+    CONNECT_TIMEOUT_S,
+    CONNECT_WINDOW,
+    Context,
+    stage,
+    suite_number,
+    summary,
+)
+from benchmarks.scenarios.slow_readers import SlowReaders, watched
 from benchmarks.servers import Sample, ServerPlan, Servers, gateways_for
 
 ROOM = "hall"
@@ -100,16 +109,22 @@ def gather(context: Context, fleet: Fleet) -> None:
 
 
 class Run:
-    """Measures one load between two samples of the servers."""
+    """Measures one load between two samples of the servers; whom it cost the connection is back then."""
 
     def __init__(self, context: Context, servers: Servers, fleet: Fleet) -> None:
         self.context = context
         self.servers = servers
         self.fleet = fleet
         self.edges: dict[bool, Sample] = {}
+        self.slow: SlowReaders | None = None
 
     def measure(self, load: Load) -> Measured:
-        return self.fleet.measure(load, f"r/{ROOM}", self.context.progress, self._edge)
+        count = self.fleet.shape.deaf
+        with watched(self.servers, count) if count else nullcontext() as self.slow:
+            measured = self.fleet.measure(load, f"r/{ROOM}", self.context.progress, self._edge)
+        if measured.closed or (self.slow and self.slow.closed):
+            gather(self.context, self.fleet)
+        return measured
 
     def _edge(self, opening: bool) -> None:
         self.edges[opening] = self.servers.sample()
@@ -122,10 +137,7 @@ def search(context: Context, run: Run, options: FanoutOptions) -> Knee:
     """The knee of this room, in messages a second."""
 
     def probe(rate: float) -> Measured:
-        measured = run.measure(load_of(options, rate, PROBE_S))
-        if measured.closed:
-            gather(context, run.fleet)
-        return measured
+        return run.measure(load_of(options, rate, PROBE_S))
 
     def show(point: Point) -> None:
         measured = point.measured
@@ -159,11 +171,8 @@ def run_fanout(context: Context, options: FanoutOptions) -> Figure:
             if failure is not None and not options.rate and tries < 6:
                 context.note(f"  {rate:,.1f} msg/s over {options.seconds:.0f} s: {failure}; trying 7 % less")
                 rate *= 0.93
-                gather(context, fleet)
                 continue
-            found.append(_figure(context, options, measured, report, rate, failure))
-            if measured.closed:
-                gather(context, fleet)
+            found.append(_figure(context, options, measured, report, rate, failure, run.slow))
     return median_of(found)
 
 
@@ -174,6 +183,7 @@ def _figure(
     report: ServerReport,
     rate: float,
     failure: str | None,
+    slow: SlowReaders | None = None,
 ) -> Figure:
     return figure(
         "fanout",
@@ -188,11 +198,11 @@ def _figure(
         members=options.members,
         publishers=options.publishers,
         slow=options.slow,
-        slow_closed=measured.counters.get("deaf_closed", 0),
         rate=round(rate, 2),
         hold_ms=options.hold_ms,
         passed=failure is None,
         failure=failure,
+        **summary(slow_readers=slow and slow.as_json()),
     )
 
 
@@ -228,10 +238,7 @@ def run_sweep(context: Context, options: FanoutOptions, sizes: list[int], rates:
 
 def _searched(context: Context, run: Run, options: FanoutOptions, record: Any) -> list[Point]:
     def probe(rate: float) -> Measured:
-        measured = run.measure(load_of(options, rate, PROBE_S))
-        if measured.closed:
-            gather(context, run.fleet)
-        return measured
+        return run.measure(load_of(options, rate, PROBE_S))
 
     knee = find_knee(probe, Bounds(options.p99_ms), max(1.0, START_PER_S / options.members), seen=record)
     return [knee.best]

@@ -171,7 +171,7 @@ class Fleet:
         at_window: Callable[[bool], None] | None = None,
     ) -> Measured:
         """Send by schedule and count. `at_window(True)` is called when the window opens, (False) when it
-        closes.
+        closes. Deaf members read again afterwards, and have read what waited when this returns.
         """
         before = self._settled()
         start = time.monotonic_ns() + int(LEAD_S * 1e9)
@@ -186,9 +186,12 @@ class Fleet:
         listeners = 1 if self.shape.pair else self.shape.members
         seen = self._wait("draining", load.drain_s, progress, lambda c: self._drained(c, before, listeners))
         self._clean = self._drained(seen, before, listeners)
+        found = measured(load, before, seen, (first, last), listeners, self.histograms())
         if self.shape.deaf:
             self.ask_all("listen", listening=True)
-        return measured(load, before, seen, (first, last), listeners, self.histograms())
+            self._clean = False
+            self._settled()
+        return found
 
     def _schedule(self, load: Load, topic: str, start: int, end: int) -> None:
         for process, share in zip(self.processes, self.shares, strict=True):

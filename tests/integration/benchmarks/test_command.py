@@ -64,6 +64,14 @@ def test_members_who_stop_reading_are_not_judged(tmp_path: Path) -> None:
     assert item["slow"] == 3
 
 
+def test_members_who_stop_reading_cost_no_more_than_their_limit(tmp_path: Path) -> None:
+    words = ["fanout", "--members", "100", "--slow", "3", "--rate", "2000", "--seconds", "3", "--size", "500"]
+    slow = bench(tmp_path / "s.json", *words)["slow_readers"]
+    assert (slow["count"], slow["closed"]) == (3, 0)
+    assert slow["dropped"] > 0, "the limit was reached"
+    assert 0.75 * slow["limit_bytes"] < slow["bytes_per_reader_max"] <= slow["limit_bytes"]
+
+
 def test_idle_counts_heartbeats_and_memory(tmp_path: Path) -> None:
     item = bench(tmp_path / "i.json", "idle", "--connections", "200", "--hold", "8", "--interval", "5")
     assert item["connected"] == item["still_connected"] == 200

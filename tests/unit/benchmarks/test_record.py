@@ -21,11 +21,13 @@ def test_every_row_renders() -> None:
         "heartbeat_core_share": 0.0432,
         "half_rate": {"ack_latency_ms": {"p99": 12.0}},
         "ratios": {"nats": 4.56},
+        "slow_readers": {"bytes_per_reader_max": 390_123, "limit_bytes": 393_216, "closed": 3},
     }
     table = markdown({name: {**made_figure(), **more} for name in ROWS})
     assert len(table.splitlines()) == 2 + len(ROWS)
     assert "9.88 k/s per server core" in table
     assert "4.6x nats" in table
+    assert "at most 390 of 393 kB wait for a slow one, 3 closed" in table
     assert "heartbeats 4.3% of a core" in table
 
 
