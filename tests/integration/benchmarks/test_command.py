@@ -65,7 +65,7 @@ def test_members_who_stop_reading_are_not_judged(tmp_path: Path) -> None:
 
 
 def test_members_who_stop_reading_cost_no_more_than_their_limit(tmp_path: Path) -> None:
-    words = ["fanout", "--members", "100", "--slow", "3", "--rate", "2000", "--seconds", "3", "--size", "500"]
+    words = ["fanout", "--members", "100", "--slow", "3", "--rate", "300", "--seconds", "4", "--size", "500"]
     slow = bench(tmp_path / "s.json", *words)["slow_readers"]
     assert (slow["count"], slow["closed"]) == (3, 0)
     assert slow["dropped"] > 0, "the limit was reached"
