@@ -87,7 +87,7 @@ from gateway_core.types cimport (
 LAYOUT = layout_mark()
 
 cdef enum:
-    SLEEP_MS = 250  # longest sleep: deadlines have a second's grain
+    SLEEP_MS = 1000  # longest sleep: deadlines have a second's grain
     SCAN_SLOTS = 262144  # looked at per tick: 25-40 us
     EXPIRED_ROOM = 256  # judged in one turn: each gets a CLOSE of its own, ~10 us
     LOOK = 32  # flushes between two looks at the clock
@@ -333,11 +333,13 @@ cdef int _timeout(Loop* loop) noexcept nogil:
     cdef uint64_t wait_ns
     if loop.dirty.len or loop.shake_count or loop.n_dooms or loop.scan_at < loop.scan_end or mail_waiting(&loop.mail):
         return 0
-    if loop.pooled < loop.set.ephemerals or loop.telling:
+    if loop.pooled < loop.set.ephemerals or loop.telling or not qw_load32(&loop.running):
         return 0
     if loop.draining and loop.drain_at < loop.high:
         return 1
     wait_ns = fanout_wait(loop)
+    if loop.accept_again_ns:
+        wait_ns = min(wait_ns, loop.accept_again_ns - min(loop.now_ns, loop.accept_again_ns))
     if wait_ns == 0:
         return 0
     return <int>(wait_ns // 1000000) + 1 if wait_ns < <uint64_t>SLEEP_MS * 1000000 else SLEEP_MS
