@@ -165,12 +165,16 @@ static inline void qw_nap(int fd, int ms) {
     (void)poll(&p, 1, ms);
 }
 
-/* Loop threads leave every signal to the threads of Python. */
+/* Loop threads leave every signal to the threads of Python, but those of their own faults: the kernel ends a
+ * process that blocks these without asking any handler, so a crash would leave no word of where it was. */
 static inline int qw_thread_start(pthread_t *t, void *(*fn)(void *), void *arg, const char *name) {
-    sigset_t all, old;
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
+    sigset_t mask, old;
+    size_t i;
     int r;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
+    sigfillset(&mask);
+    for (i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&mask, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &mask, &old);
     r = pthread_create(t, NULL, fn, arg);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (r == 0) pthread_setname_np(*t, name);
