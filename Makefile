@@ -29,11 +29,11 @@ $(STAMPS)/rooms: $(STAMPS)/venv $(SOURCES)
 
 build: $(STAMPS)/rooms ## build the C rooms in place (release)
 
-debug: $(STAMPS)/venv ## build the C rooms in place with -O1 -g and live-object counts
+debug: $(STAMPS)/venv ## build the C rooms in place with -O1 -g
 	QIANWAN_BUILD=debug $(PY) setup.py -q build_ext --inplace --force --parallel $$(nproc)
 	@rm -f $(STAMPS)/rooms
 
-sanitize: $(STAMPS)/venv ## build under AddressSanitizer and UBSan in a copy of the tree and run the tests of the C rooms
+sanitize: $(STAMPS)/venv ## build under AddressSanitizer and UBSan in a copy of the tree and run the tests of the C rooms and of whole servers
 	$(PY) tools/sanitize.py $(SANITIZE_ARGS)
 
 lint: build ## ruff, mypy strict, stubtest, generated files fresh

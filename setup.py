@@ -4,8 +4,8 @@ One table, `ROOMS`, names every extension module; a room that is not in it does 
 chosen by environment so that each keeps its own build folder and none overwrites another's objects:
 
     QIANWAN_BUILD=release   -O3 (default)
-    QIANWAN_BUILD=debug     -O1 -g, counts live objects (QW_DEBUG)
-    QIANWAN_BUILD=sanitize  debug plus AddressSanitizer and UndefinedBehaviorSanitizer
+    QIANWAN_BUILD=debug     -O1 -g
+    QIANWAN_BUILD=sanitize  debug plus AddressSanitizer and UBSan, which traps
 
 `python setup.py build_ext --inplace --rooms crypto,frame.varint` builds the rooms whose names start so.
 """
@@ -84,10 +84,16 @@ PACKAGES = ["frame", "crypto", "gateway_core", "im_service", "control", "benchma
 BUILD = os.environ.get("QIANWAN_BUILD", "release")
 FLAGS: dict[str, tuple[list[str], list[str]]] = {
     "release": (["-O3", "-g0", "-fno-plt", "-fno-strict-aliasing"], []),
-    "debug": (["-O1", "-g", "-DQW_DEBUG=1", "-fno-omit-frame-pointer"], []),
+    "debug": (["-O1", "-g", "-fno-omit-frame-pointer"], []),
     "sanitize": (
-        ["-O1", "-g", "-DQW_DEBUG=1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined"],
-        ["-fsanitize=address,undefined"],
+        [
+            "-O1",
+            "-g",
+            "-fno-omit-frame-pointer",
+            "-fsanitize=address,undefined",
+            "-fsanitize-undefined-trap-on-error",
+        ],
+        ["-fsanitize=address"],
     ),
 }
 
@@ -117,7 +123,7 @@ def extensions(prefixes: list[str]) -> list[Extension]:
                 [name.replace(".", "/") + ".pyx"],
                 include_dirs=[".", *includes],
                 # cythonize does not see what headers include; a stale room would read other structs
-                depends=sorted(str(h) for h in Path(".").glob("*/includes/*.h")),
+                depends=["setup.py", *sorted(str(h) for h in Path(".").glob("*/includes/*.h"))],
                 extra_compile_args=[*compile_args, "-std=gnu11", "-Wall", "-Wno-unused-function"],
                 extra_link_args=[*link_args, "-pthread"],
             )

@@ -1,8 +1,10 @@
 """Builds the C rooms under AddressSanitizer and UBSan in a copy of the tree and runs the tests that drive
-them.
+them, in the tests' own process and in the servers they start.
 
 The copy (build/sanitize/tree) keeps the release objects of the working tree untouched. Leak detection of ASan
 is off, because the interpreter never frees its own; leaks of the rooms are found by their live-object counts.
+A report goes into a file, because nobody reads the stderr of a server that a test stops; one fails the run.
+UBSan traps, and ASan reports the trap: the runtime of UBSan writes no file when ASan is loaded too.
 """
 
 from __future__ import annotations
@@ -12,15 +14,27 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryFile
 
 ROOT = Path(__file__).resolve().parent.parent
 TREE = ROOT / "build" / "sanitize" / "tree"
-SUITES = (
+REPORTS = ROOT / "build" / "sanitize" / "reports"
+OVERRUN = "import ctypes; ctypes.memset(ctypes.create_string_buffer(100), 0, 101)"
+ROOMS = (
     "tests/native",
     "tests/adversity/gateway",
     "tests/conformance",
     "tests/fuzz/test_corpus_replay.py",
+)
+SERVERS = (
+    "tests/adversity/server",
+    "tests/integration/server",
+    "tests/integration/workers",
+    "tests/integration/control/test_several_processes.py",
+    "tests/integration/control/test_stalled_gateway.py",
 )
 
 
@@ -48,8 +62,9 @@ def copy_tree() -> None:
             path.unlink()
 
 
-def runtime(name: str) -> str:
-    """Path of a sanitizer runtime of the compiler, or a clear end."""
+def runtime() -> str:
+    """Path of the compiler's libasan, or a clear end."""
+    name = "libasan.so"
     compiler = os.environ.get("CC", "gcc")
     found = subprocess.run([compiler, f"-print-file-name={name}"], check=True, capture_output=True, text=True)
     path = found.stdout.strip()
@@ -58,27 +73,78 @@ def runtime(name: str) -> str:
     return path
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("paths", nargs="*", default=list(SUITES), help="what pytest runs")
-    arguments = parser.parse_args()
-    copy_tree()
-    env = {**os.environ, "QIANWAN_BUILD": "sanitize"}
+def build() -> None:
+    """The rooms of the copy, incremental; ends with the compiler's words when they do not build."""
     jobs = str(os.cpu_count() or 1)
-    build = [sys.executable, "setup.py", "-q", "build_ext", "--inplace", "--parallel", jobs]
-    log = subprocess.run(build, cwd=TREE, env=env, check=False, capture_output=True, text=True)
+    command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace", "--parallel", jobs]
+    env = {**os.environ, "QIANWAN_BUILD": "sanitize"}
+    log = subprocess.run(command, cwd=TREE, env=env, check=False, capture_output=True, text=True)
     if log.returncode:
-        print(log.stdout[-4000:], log.stderr[-8000:], sep="\n")
-        return log.returncode
-    env |= {
-        "LD_PRELOAD": f"{runtime('libasan.so')}:{runtime('libubsan.so')}",
-        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:detect_stack_use_after_return=0",
-        "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+        raise SystemExit(f"{log.stdout[-4000:]}\n{log.stderr[-8000:]}")
+
+
+def environment() -> dict[str, str]:
+    """What a process runs under; the servers that tests start inherit it."""
+    return {
+        **os.environ,
+        "LD_PRELOAD": runtime(),
+        "ASAN_OPTIONS": ":".join(
+            (
+                f"log_path='{REPORTS}/report'",
+                "abort_on_error=1",
+                "handle_abort=1",
+                "handle_sigill=1",
+                "detect_leaks=0",
+                "detect_stack_use_after_return=0",
+            )
+        ),
         "PYTHONMALLOC": "malloc",
         "PYTHONPATH": f"{TREE}:{TREE / 'sdk' / 'python'}",
     }
-    paths = [path for path in arguments.paths if (TREE / path).exists()]
-    return subprocess.run([sys.executable, "-m", "pytest", *paths], cwd=TREE, env=env, check=False).returncode
+
+
+def take_reports() -> list[str]:
+    """What the sanitizers wrote since the last call, one text for each process."""
+    found = [path.read_text("utf-8", "replace") for path in sorted(REPORTS.glob("*"))]
+    shutil.rmtree(REPORTS, ignore_errors=True)
+    REPORTS.mkdir(parents=True)
+    return found
+
+
+def run(suites: Sequence[Sequence[str]], env: dict[str, str]) -> int:
+    """pytest on each of them at the same time: they mostly wait. The first is seen at once, the others
+    when all are done. Returns the first exit code that is not 0.
+    """
+    with ExitStack() as stack:
+        logs = [None, *(stack.enter_context(TemporaryFile()) for _ in suites[1:])]
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-m", "pytest", *paths], cwd=TREE, env=env, stdout=log, stderr=log
+            )
+            for paths, log in zip(suites, logs, strict=True)
+        ]
+        codes = [process.wait() for process in processes]
+        for log in filter(None, logs):
+            log.seek(0)
+            print(log.read().decode("utf-8", "replace"))
+    return next(filter(None, codes), 0)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("paths", nargs="*", help="what pytest runs; default: the suites of rooms and servers")
+    paths = parser.parse_args().paths
+    copy_tree()
+    build()
+    env = environment()
+    take_reports()
+    subprocess.run([sys.executable, "-c", OVERRUN], cwd=TREE, env=env, check=False)
+    if not take_reports():
+        raise SystemExit("an overrun on purpose was not reported: the sanitizers do not work here")
+    code = run([paths] if paths else [ROOMS, SERVERS], env)
+    reports = take_reports()
+    print(*reports, f"{len(reports)} reports of the sanitizers", sep="\n")
+    return code or min(len(reports), 1)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,9 @@ START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 30.0
 POLL_S = 0.02
 ROOT = Path(__file__).resolve().parents[2]
+CRASHES = {
+    -number for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
+}
 
 
 class ServerFailed(AssertionError):
@@ -136,7 +139,7 @@ class ServerProcess:
         raise ServerFailed(f"not {what} within {timeout_s} s:\n{self.tail()}")
 
     def stop(self, number: int = signal.SIGTERM, timeout_s: float = STOP_TIMEOUT_S) -> int:
-        """Send a signal and wait for the end. Returns the exit code."""
+        """Send a signal and wait for the end. Returns the exit code; ServerFailed when it was a crash."""
         process = self.process
         if process is None:
             return 0
@@ -150,14 +153,20 @@ class ServerProcess:
             raise ServerFailed(f"did not stop within {timeout_s} s:\n{self.tail()}") from None
         finally:
             self.process = None
+        self._no_crash(code)
         return code
 
     def kill(self) -> None:
         """kill -9: nothing of the process gets a chance to tidy up."""
         if self.process is not None:
             self.process.kill()
-            self.process.wait()
+            code = self.process.wait()
             self.process = None
+            self._no_crash(code)
+
+    def _no_crash(self, code: int) -> None:
+        if code in CRASHES:
+            raise ServerFailed(f"the server crashed with {signal.Signals(-code).name}:\n{self.tail()}")
 
     def restart(self) -> None:
         """Start again on the same data and ports; after `kill` this is a crash and a recovery."""
