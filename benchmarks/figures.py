@@ -46,6 +46,7 @@ class ServerReport:
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
     machine_busy: float = 0.0  # share of all cores
     machine_used_s: float = 0.0  # CPU seconds of the whole machine
+    seconds: float = 0.0  # between the samples
 
     @classmethod
     def between(
@@ -55,13 +56,14 @@ class ServerReport:
         user = (last.gateway_rss - empty_rss) / connections if connections and empty_rss else 0.0
         return cls(
             last.processes,
-            last.cpu_s - first.cpu_s,
+            last.cpu_s - first.done_cpu_s,
             last.rss,
             user,
             longest_turn(first.metrics, last.metrics) * 1000,
             stages(first.metrics, last.metrics),
             last.busy.share_since(first.busy),
             last.busy.used - first.busy.used,
+            last.at - first.done_at,
         )
 
     def as_json(self) -> dict[str, Any]:

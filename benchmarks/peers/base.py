@@ -82,7 +82,8 @@ class Peer:
     def sample(self) -> Sample:
         pid = self._process.pid if self._process is not None else 0
         rss = rss_bytes(pid)
-        return Sample(time.monotonic(), cpu_seconds(pid), rss, rss, Busy.now(), {})
+        now, cpu_s = time.monotonic(), cpu_seconds(pid)
+        return Sample(now, cpu_s, rss, rss, Busy.now(), {}, now, cpu_s)
 
     @staticmethod
     def report(first: Sample, last: Sample, empty_rss: int, connections: int) -> ServerReport:

@@ -112,7 +112,7 @@ def run_idle(context: Context, options: IdleOptions) -> Figure:
             still_connected=options.connections - measured.closed,
             pings=measured.counters["pings"],
             pongs=measured.counters["pongs"],
-            heartbeat_core_share=round(report.cpu_s / options.hold_s, 4),
+            heartbeat_core_share=round(report.cpu_s / report.seconds, 4),
             memory_bytes=taken,
             memory_bytes_per_connection=round(taken / options.connections, 1),
             memory_held_bytes=held,

@@ -23,6 +23,9 @@ from control.node.reports import fetch, merged
 from control.settings import Settings
 from control.settings.model import parse_address
 
+ASKED_AT_ONCE = 4
+"""Workers that make their reports at the same time: all at once would take every core from the loops."""
+
 Board = Callable[[], list[tuple[int, int]]]
 
 
@@ -82,7 +85,13 @@ class Front:
 
     async def _ask(self) -> dict[str, str]:
         """Sums of all reports; the checks of every worker that is not well."""
-        reports = await asyncio.gather(*(fetch(path) for path in self._sockets))
+        turn = asyncio.Semaphore(ASKED_AT_ONCE)
+
+        async def ask(path: Path) -> dict[str, Any] | None:
+            async with turn:
+                return await fetch(path)
+
+        reports = await asyncio.gather(*map(ask, self._sockets))
         self._sums = merged([report for report in reports if report is not None])
         problems: dict[str, str] = {}
         for number, (report, (pid, restarts)) in enumerate(zip(reports, self._board(), strict=True), 1):

@@ -8,8 +8,8 @@ STEP = 1024
 """Connections that must have come or gone since the last time to make it worth while."""
 CALM = STEP // 16
 """A smaller change from one look to the next counts as none."""
-QUIET_LOOKS = 90
-"""Looks without a change in a row: the storm is over, and the bus has forgotten what it kept for repair."""
+QUIET_S = 90.0
+"""Seconds without a change: the storm is over, and the bus has forgotten what it kept for repair."""
 
 
 class Trimmer:
@@ -22,13 +22,14 @@ class Trimmer:
     def __init__(self) -> None:
         self._trimmed_at = 0
         self._last = 0
-        self._quiet = 0
+        self._changed_s = 0.0
 
-    def look(self, connections: int) -> bool:
-        """To be called at each housekeeping. Returns True when the heap was trimmed."""
-        self._quiet = self._quiet + 1 if abs(connections - self._last) < CALM else 0
+    def look(self, connections: int, now_s: float) -> bool:
+        """To be called about once a second. Returns True when the heap was trimmed."""
+        if abs(connections - self._last) >= CALM:
+            self._changed_s = now_s
         self._last = connections
-        if self._quiet < QUIET_LOOKS or abs(connections - self._trimmed_at) < STEP:
+        if now_s - self._changed_s < QUIET_S or abs(connections - self._trimmed_at) < STEP:
             return False
         self._trimmed_at = connections
         ctypes.CDLL(None).malloc_trim(0)

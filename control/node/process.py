@@ -40,7 +40,7 @@ from control.ticks import ticks
 
 log = get_logger("process")
 
-HOUSEKEEPING_S = 1.0
+HOUSEKEEPING_S, HOUSEKEEPING_MAX_S = 1.0, 5.0
 
 
 class Process:
@@ -259,17 +259,18 @@ class Process:
         self._answers.add(task)
         task.add_done_callback(self._answers.discard)
 
-    # -- once a second, or with the beacons where those are rarer
+    # -- once a second, or with the beacons where those are rarer, to wake once for both
 
     async def _keep_house(self) -> None:
-        async for _ in ticks(max(HOUSEKEEPING_S, self.settings.bus.beacon_s)):
+        period_s = min(max(HOUSEKEEPING_S, self.settings.bus.beacon_s), HOUSEKEEPING_MAX_S)
+        async for _ in ticks(period_s):
             try:
                 self._refresh_keys()
                 self._announce_load()
                 if self._im is not None:
                     await self._im.refresh_stats()
                 elif self._gateway is not None:
-                    self._trimmer.look(self._gateway.connections())
+                    self._trimmer.look(self._gateway.connections(), time.monotonic())
             except Exception:
                 log.exception("housekeeping failed")
 

@@ -64,10 +64,11 @@ def test_stages_and_memory_are_differences_between_two_samples() -> None:
         'qianwan_gateway_turn_seconds_bucket{le="0.004"} %s\n'
         'qianwan_gateway_turn_seconds_bucket{le="+Inf"} %s\n'
     )
-    first = Sample(0.0, 1.0, 90, 80, Busy(1.0, 1.0), parse_metrics(text % ("0.5", "10", 7, 7, 8)))
-    last = Sample(1.0, 1.5, 900, 1080, Busy(2.0, 1.0), parse_metrics(text % ("0.75", "1.1e2", 9, 10, 11)))
+    before, after = text % ("0.5", "10", 7, 7, 8), text % ("0.75", "1.1e2", 9, 10, 11)
+    first = Sample(0.0, 0.9, 90, 80, Busy(1.0, 1.0), parse_metrics(before), done_at=0.5, done_cpu_s=1.0)
+    last = Sample(1.0, 1.5, 900, 1080, Busy(2.0, 1.0), parse_metrics(after), done_at=1.5, done_cpu_s=1.7)
     report = ServerReport.between(first, last, empty_rss=80, connections=10)
     assert report.stages == {"seal": {"ms": 250.0, "count": 100.0}}
     assert (report.cpu_s, report.user_bytes_per_connection, report.max_pause_ms) == (0.5, 100.0, 4.0)
-    assert report.machine_busy == 1.0
+    assert (report.machine_busy, report.seconds) == (1.0, 0.5)
     assert stages({}, {}) == {}

@@ -1,31 +1,43 @@
 """When a gateway process gives memory back."""
 
-from control.node.heap import QUIET_LOOKS, STEP, Trimmer
+from control.node.heap import QUIET_S, STEP, Trimmer
+
+EVERY_S = 3.0
+LOOKS = int(QUIET_S / EVERY_S)  # so many looks take QUIET_S
 
 
-def looks(trimmer: Trimmer, *connections: int) -> list[bool]:
-    return [trimmer.look(count) for count in connections]
+class Clock:
+    """Looks every few seconds, with these numbers of connections."""
+
+    def __init__(self) -> None:
+        self._trimmer = Trimmer()
+        self._now_s = 1000.0
+
+    def looks(self, *connections: int) -> list[bool]:
+        trimmed = []
+        for count in connections:
+            self._now_s += EVERY_S
+            trimmed.append(self._trimmer.look(count, self._now_s))
+        return trimmed
 
 
 def test_once_after_a_storm_has_settled() -> None:
-    trimmer = Trimmer()
-    assert not any(looks(trimmer, *range(0, 20_000, 500)))
-    settled = looks(trimmer, *[20_000] * (3 * QUIET_LOOKS))
+    clock = Clock()
+    assert not any(clock.looks(*range(0, 20_000, 500)))
+    settled = clock.looks(*[20_000] * (3 * LOOKS))
     assert settled.count(True) == 1
-    assert settled.index(True) >= QUIET_LOOKS - 1
+    assert settled.index(True) >= LOOKS
 
 
 def test_small_comings_and_goings_are_not_worth_it() -> None:
-    trimmer = Trimmer()
-    assert not any(looks(trimmer, *[10, 40, 25, 60] * QUIET_LOOKS))
+    assert not any(Clock().looks(*[10, 40, 25, 60] * LOOKS))
 
 
 def test_again_when_most_have_left() -> None:
-    trimmer = Trimmer()
-    looks(trimmer, *[20_000] * (QUIET_LOOKS + 1))
-    assert looks(trimmer, *[20_000 - STEP] * (QUIET_LOOKS + 1)).count(True) == 1
+    clock = Clock()
+    clock.looks(*[20_000] * (LOOKS + 1))
+    assert clock.looks(*[20_000 - STEP] * (LOOKS + 1)).count(True) == 1
 
 
 def test_a_long_storm_is_waited_for() -> None:
-    trimmer = Trimmer()
-    assert not any(looks(trimmer, *range(0, 1_000 * QUIET_LOOKS, 1_000)))
+    assert not any(Clock().looks(*range(0, 1_000 * LOOKS, 1_000)))
