@@ -33,7 +33,6 @@ SERVERS = (
     "tests/adversity/server",
     "tests/integration/server",
     "tests/integration/workers",
-    "tests/integration/control/test_several_processes.py",
     "tests/integration/control/test_stalled_gateway.py",
 )
 
