@@ -43,6 +43,7 @@ RESTART_WINDOW_S = 60.0
 RESTART_DELAY_S = 0.2  # a child that cannot live must not turn the supervisor into a busy loop
 STOP_MARGIN_S = 10.0  # beyond the drain time, until children are killed
 START_FAILED = 3  # exit code of a child that could not start
+CRASHED = 128  # and the signal: exit code when a child crashed while stopping, as shells tell it
 MAX_NODE_ID = 255
 WATCHED = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
 
@@ -229,8 +230,10 @@ class Supervisor:
 
     def _died(self, child: Child, code: int) -> None:
         if self._stop_by is not None:
+            if -code not in (0, signal.SIGTERM, signal.SIGKILL):  # no end that the supervisor asked for
+                log.error("child failed while stopping", child=child.name, pid=child.pid, code=code)
+                self._code = self._code or (code if code > 0 else CRASHED - code)
             child.pid = 0
-            self._code = self._code or (code if code > 0 else 0)
             return
         pid = child.pid
         first = child.restarts == 0

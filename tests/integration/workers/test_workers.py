@@ -95,6 +95,19 @@ async def test_sigterm_drains_every_worker(farm: WorkerFarm) -> None:
         await client.close(handled=False)
 
 
+def test_a_worker_that_crashes_while_stopping_is_told(farm: WorkerFarm) -> None:
+    first, *others = [farm.pid(f"node-{FIRST_NODE + worker}") for worker in range(3)]
+    supervisor = farm.gateway.process
+    assert supervisor is not None
+    os.kill(first, signal.SIGSTOP)
+    supervisor.send_signal(signal.SIGTERM)
+    farm.im.wait_for(lambda: not any(alive(pid) for pid in others), "the others gone")
+    os.kill(first, signal.SIGABRT)
+    os.kill(first, signal.SIGCONT)
+    assert supervisor.wait(30) == 128 + signal.SIGABRT, farm.gateway.tail()
+    assert "child failed while stopping" in farm.gateway.tail()
+
+
 def test_a_worker_goes_when_its_supervisor_is_gone(farm: WorkerFarm) -> None:
     pid = farm.pid(f"node-{FIRST_NODE}")
     farm.gateway.kill()
