@@ -93,6 +93,7 @@ ROWS: dict[str, Row] = {
     "relay-core": Row("relay inside the core", "relay --core --loops 1 --generators 1 --runs 3", per_core),
     "relay": Row("relay through the im service, one process", "relay --runs 3", per_s),
     "send": Row("stored, acknowledged and delivered, one process", "send --runs 3", stored),
+    "send-16000": Row("the same at 16,000 messages/s", "send --rate 16000 --runs 3", stored),
 }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import secrets
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,6 +17,7 @@ from qianwan.connection.dial import DialSettings
 from qianwan.connection.reconnect import Backoff
 from qianwan.connection.supervisor import State, StateChange
 from qianwan.delivery.notices import NoticeQueue
+from qianwan.delivery.outbox import new_client_id
 from qianwan.delivery.store import CursorStore, MemoryCursor
 from qianwan.engine import Engine, EngineSettings, TokenSource
 from qianwan.errors import ClientClosed
@@ -221,7 +221,7 @@ class Client(MessageCalls):
         if engine.change.state is State.CLOSED:
             raise ClientClosed("the client is closed") from engine.failure
         kind, body = text(content) if isinstance(content, str) else content
-        name = client_id or secrets.token_hex(12)
+        name = client_id or new_client_id()
         chosen = options.to_map() if options is not None else None
         payload = encode([name, int(kind), body, chosen, ext])
         future = engine.outbox.put(name, target, payload)

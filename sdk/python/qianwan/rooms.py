@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from qianwan.api.room import RoomCalls
 from qianwan.delivery.inbox import RecentIds
+from qianwan.delivery.outbox import new_client_id
 from qianwan.errors import NotInRoom
 from qianwan.models import Ack, Content, Message, Options, message_from
 
@@ -52,7 +52,7 @@ class Room(RoomCalls):
         A service that forgot who is in the room (it may after a restart) is told again, and the message
         repeated once.
         """
-        name = client_id or secrets.token_hex(12)
+        name = client_id or new_client_id()
         target = f"r/{self.name}"
         try:
             return await self._client.send_to(target, content, options=options, ext=ext, client_id=name)
