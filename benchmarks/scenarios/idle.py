@@ -32,7 +32,7 @@ class IdleOptions:
     gateways: int = 0
     loops: int = 0
     generators: int = 0
-    nap_us: int = 50_000  # as few wake-ups, which the sender would pay for, as a remote client causes: none
+    nap_us: int = 20_000  # few wake-ups, which the sender pays for (remote clients cause none); small bursts
 
 
 def run_idle(context: Context, options: IdleOptions) -> Figure:
