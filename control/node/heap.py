@@ -9,7 +9,7 @@ STEP = 1024
 CALM = STEP // 16
 """A smaller change from one look to the next counts as none."""
 QUIET_S = 90.0
-"""Seconds without a change: the storm is over, and the bus has forgotten what it kept for repair."""
+"""Seconds without a change: the storm is over."""
 
 
 class Trimmer:
@@ -19,7 +19,11 @@ class Trimmer:
     allocator's lock, takes about a millisecond.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, quiet_s: float = QUIET_S) -> None:
+        """`quiet_s`: seconds without a change, at least QUIET_S; longer than the bus keeps batches for repair,
+        which lie among what is to be given back.
+        """
+        self._quiet_s = max(quiet_s, QUIET_S)
         self._trimmed_at = 0
         self._last = 0
         self._changed_s = 0.0
@@ -29,7 +33,7 @@ class Trimmer:
         if abs(connections - self._last) >= CALM:
             self._changed_s = now_s
         self._last = connections
-        if now_s - self._changed_s < QUIET_S or abs(connections - self._trimmed_at) < STEP:
+        if now_s - self._changed_s < self._quiet_s or abs(connections - self._trimmed_at) < STEP:
             return False
         self._trimmed_at = connections
         ctypes.CDLL(None).malloc_trim(0)
