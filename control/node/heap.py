@@ -20,7 +20,7 @@ class Trimmer:
     """
 
     def __init__(self, quiet_s: float = QUIET_S) -> None:
-        """`quiet_s`: seconds without a change, at least QUIET_S; longer than the bus keeps batches for repair,
+        """`quiet_s`: seconds without a change, at least QUIET_S; longer than the bus keeps for repair batches
         which lie among what is to be given back.
         """
         self._quiet_s = max(quiet_s, QUIET_S)
