@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+from tests.support.gateway_client import wait_for
 from tests.support.gateway_harness import GatewayHarness
 
 FAULTS = {
@@ -25,14 +26,12 @@ def blocked(thread: Path) -> set[int]:
     return {number for number in signal.valid_signals() if mask >> (number - 1) & 1}
 
 
+def masks_of_loops() -> list[set[int]]:
+    threads = Path("/proc/self/task").iterdir()
+    return [blocked(thread) for thread in threads if (thread / "comm").read_text().startswith("qw-loop")]
+
+
 def test_loops_block_all_signals_but_those_of_their_own_faults(gateway: GatewayHarness) -> None:
-    threads = [
-        path
-        for path in Path("/proc/self/task").iterdir()
-        if (path / "comm").read_text().startswith("qw-loop")
-    ]
-    assert len(threads) == gateway.stats()["loops"]
-    assert all(
-        blocked(thread) == signal.valid_signals() - FAULTS - {signal.SIGKILL, signal.SIGSTOP}
-        for thread in threads
-    )
+    """A thread that has just been made has neither its name nor its mask yet: the C library blocks all first."""
+    wanted = signal.valid_signals() - FAULTS - {signal.SIGKILL, signal.SIGSTOP}
+    wait_for(lambda: masks_of_loops() == [wanted] * gateway.stats()["loops"], what="masks of all loops")
