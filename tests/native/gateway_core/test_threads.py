@@ -32,6 +32,6 @@ def masks_of_loops() -> list[set[int]]:
 
 
 def test_loops_block_all_signals_but_those_of_their_own_faults(gateway: GatewayHarness) -> None:
-    """A thread that has just been made has neither its name nor its mask yet: the C library blocks all first."""
+    """Waited for: a thread just made has no name yet, and the C library blocks all its signals at first."""
     wanted = signal.valid_signals() - FAULTS - {signal.SIGKILL, signal.SIGSTOP}
     wait_for(lambda: masks_of_loops() == [wanted] * gateway.stats()["loops"], what="masks of all loops")
