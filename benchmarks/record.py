@@ -69,7 +69,9 @@ ROWS: dict[str, Row] = {
         "the same, one message per flush", "fanout --members 5000 --k 1 --runs 3", fan_out
     ),
     "compare-5000": Row("beside peers (plaintext), 5,000 members", "compare --members 5000", beside),
-    "compare-15000": Row("beside peers (plaintext), 15,000 members", "compare --members 15000", beside),
+    "compare-15000": Row(
+        "beside the fastest of them, 15,000 members", "compare --members 15000 --peers uwebsockets", beside
+    ),
     "room-100000": Row(
         "100,000 members, 100 messages/s",
         "fanout --members 100000 --rate 100 --seconds 30 --p99 3000 --k 256",
