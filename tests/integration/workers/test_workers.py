@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -93,6 +94,21 @@ async def test_sigterm_drains_every_worker(farm: WorkerFarm) -> None:
     assert not [pid for pid in pids if alive(pid)]
     for client in clients:
         await client.close(handled=False)
+
+
+def test_ctrl_c_goes_to_the_supervisor_alone_and_drains(farm: WorkerFarm) -> None:
+    """A terminal sends it to a whole process group; workers that got it twice would end at once."""
+    supervisor = farm.gateway.process
+    assert supervisor is not None
+    pids = [farm.pid(f"node-{FIRST_NODE + worker}") for worker in range(3)] + [farm.pid("front")]
+    assert [os.getsid(pid) for pid in pids] == pids
+    assert os.getpgid(supervisor.pid) not in pids
+    assert farm.gateway.stop(signal.SIGINT) == 0, farm.gateway.tail()
+    signals = [
+        entry for entry in map(json.loads, farm.gateway.log().splitlines()) if entry["event"] == "signal"
+    ]
+    assert len(signals) == 4, "the supervisor's, and one for each worker"
+    assert not any(entry.get("at_once") for entry in signals)
 
 
 def test_a_worker_that_crashes_while_stopping_is_told(farm: WorkerFarm) -> None:
