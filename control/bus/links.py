@@ -117,10 +117,10 @@ class StreamLinks:
             return
         if envelope.receiver != self._own[0] or envelope.receiver_epoch != self._own[1]:
             return
-        if envelope.kind == Kind.REPAIR:
+        if envelope.kind in (Kind.REPAIR, Kind.SEEN):
             sender = self._senders.get(envelope.sender)
             if sender is not None and sender.peer[1] == envelope.sender_epoch:
-                sender.on_repair(envelope.number)
+                (sender.on_repair if envelope.kind == Kind.REPAIR else sender.on_seen)(envelope.number)
             return
         receiver = self._receiver(envelope)
         if receiver is None:
@@ -142,7 +142,8 @@ class StreamLinks:
         receiver = StreamReceiver(
             apply=lambda payload: self._apply_one(peer, payload),
             lost=lambda: self._on_lost(peer),
-            ask=lambda first: self._ask(peer, first),
+            ask=lambda first: self._answer(Kind.REPAIR, peer, first),
+            tell_seen=lambda number: self._answer(Kind.SEEN, peer, number),
             patience_s=2 * self._beacon_s,
             max_held=self._ring[0],
         )
@@ -162,10 +163,8 @@ class StreamLinks:
         log.warning("batches of a stream are lost", peer_id=peer[0], epoch=peer[1])
         self._lost(peer[0])
 
-    def _ask(self, peer: Peer, first: int) -> None:
-        self._bus.publish(
-            f"stream.{peer[0]}", _encode(Envelope(Kind.REPAIR, *self._own, peer[0], peer[1], first))
-        )
+    def _answer(self, kind: Kind, peer: Peer, number: int) -> None:
+        self._bus.publish(f"stream.{peer[0]}", _encode(Envelope(kind, *self._own, *peer, number)))
 
     def _retire_receiver(self, receiver: StreamReceiver) -> None:
         self._retired["gaps"] += receiver.gaps

@@ -9,10 +9,12 @@ A stream goes from one epoch of a sender to one epoch of a receiver; batches are
                          <-----------------------------  REPAIR n+1
       BATCH n+1          ----------------------------->  apply n+1, n+2
       BEACON last        ----(once a beacon period)--->  last >= expected: the tail was lost, ask
+                         <-----------------------------  SEEN expected-1, if that is new: the ring forgets
       LOST upto          ----------------------------->  the ring no longer holds it: skip to upto+1, tell the
       owner
 
-The sender keeps a ring bounded by batches and bytes. The receiver holds early batches up to the same bounds.
+The sender keeps in a ring what was not seen yet, bounded by batches and bytes. A SEEN that is lost is made
+good by the next one. The receiver holds early batches up to the same bounds.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from enum import IntEnum
+from itertools import islice
 
 import msgspec
 
@@ -29,6 +32,7 @@ class Kind(IntEnum):
     BEACON = 2
     REPAIR = 3
     LOST = 4
+    SEEN = 5
 
 
 class Envelope(msgspec.Struct, array_like=True):
@@ -48,8 +52,6 @@ class Envelope(msgspec.Struct, array_like=True):
 _encode = msgspec.msgpack.Encoder().encode
 decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
 RESEND_AT_ONCE = 512
-# A lost tail is missed at the next beacon: what is older than this many has arrived, or is told lost.
-KEEP_BEACONS = 30
 
 
 class StreamSender:
@@ -66,11 +68,10 @@ class StreamSender:
         self._own = own
         self._peer = peer
         self._send = send
-        self._ring: deque[tuple[int, bytes]] = deque()
+        self._ring: deque[bytes] = deque()  # batch `last` at its end
         self._ring_batches = ring_batches
         self._ring_bytes = ring_bytes
         self._held_bytes = 0
-        self._told: deque[int] = deque()
         self.last = 0
         self.repaired = 0
         self.unrepairable = 0
@@ -82,7 +83,7 @@ class StreamSender:
     def push(self, payload: bytes) -> int:
         """Send the next batch and remember it for repair. Returns its number."""
         self.last += 1
-        self._ring.append((self.last, payload))
+        self._ring.append(payload)
         self._held_bytes += len(payload)
         while len(self._ring) > self._ring_batches or self._held_bytes > self._ring_bytes:
             self._forget_oldest()
@@ -90,40 +91,39 @@ class StreamSender:
         return self.last
 
     def beacon(self) -> None:
-        """Tell the last number, and forget what has been told long ago; called once a beacon period."""
-        self._told.append(self.last)
-        if len(self._told) > KEEP_BEACONS:
-            old = self._told.popleft()
-            while self._ring and self._ring[0][0] <= old:
-                self._forget_oldest()
+        """Tell the last number; called once a beacon period."""
         self._send(self._envelope(Kind.BEACON, self.last))
 
     def clear(self) -> None:
         """Keep the numbers only."""
         self._ring.clear()
-        self._told.clear()
         self._held_bytes = 0
+
+    def on_seen(self, number: int) -> None:
+        """The receiver has everything up to `number`, or was told that it is lost."""
+        while self._ring and self._oldest() <= number:
+            self._forget_oldest()
 
     def on_repair(self, first: int) -> None:
         """Send again from number `first` on, at most RESEND_AT_ONCE batches; say LOST for what the ring
         has not.
         """
-        oldest = self._ring[0][0] if self._ring else self.last + 1
+        oldest = self._oldest()
         if first < oldest:
             self.unrepairable += oldest - first
             self._send(self._envelope(Kind.LOST, oldest - 1))
             first = oldest
-        sent = 0
-        for number, payload in self._ring:
-            if number >= first:
-                self._send(self._envelope(Kind.BATCH, number, payload))
-                sent += 1
-                if sent == RESEND_AT_ONCE:
-                    break
-        self.repaired += sent
+        again = list(islice(self._ring, first - oldest, first - oldest + RESEND_AT_ONCE))
+        for number, payload in enumerate(again, first):
+            self._send(self._envelope(Kind.BATCH, number, payload))
+        self.repaired += len(again)
+
+    def _oldest(self) -> int:
+        """The number of the first batch of the ring; of the next one to be sent when the ring is empty."""
+        return self.last - len(self._ring) + 1
 
     def _forget_oldest(self) -> None:
-        self._held_bytes -= len(self._ring.popleft()[1])
+        self._held_bytes -= len(self._ring.popleft())
 
     def _envelope(self, kind: Kind, number: int, payload: bytes = b"") -> bytes:
         return _encode(Envelope(kind, *self._own, *self._peer, number, payload))
@@ -133,7 +133,8 @@ class StreamReceiver:
     """The receiving end of one stream.
 
     `apply(payload)` gets each batch once and in order; `lost()` says that batches are gone for good;
-    `ask(first)` requests repair. `now` is monotonic seconds, handed in.
+    `ask(first)` requests repair, `tell_seen(number)` says what needs none any more. `now` is monotonic
+    seconds, handed in.
     """
 
     def __init__(
@@ -141,17 +142,20 @@ class StreamReceiver:
         apply: Callable[[bytes], None],
         lost: Callable[[], None],
         ask: Callable[[int], None],
+        tell_seen: Callable[[int], None],
         patience_s: float = 2.0,
         max_held: int = 4096,
     ) -> None:
         self._apply = apply
         self._lost = lost
         self._ask = ask
+        self._tell_seen = tell_seen
         self._patience_s = patience_s
         self._max_held = max_held
         self._held: dict[int, bytes] = {}
         self._asked_at: float | None = None
         self._gap_since = 0.0
+        self._seen = 0
         self.expected = 1
         self.gaps = 0
         self.losses = 0
@@ -173,6 +177,9 @@ class StreamReceiver:
             self._missing(now)
         else:
             self._asked_at = None
+        if self.expected - 1 > self._seen:
+            self._seen = self.expected - 1
+            self._tell_seen(self._seen)
 
     def on_lost(self, upto: int) -> None:
         """The sender cannot resend `upto` and before."""

@@ -19,11 +19,7 @@ class Trimmer:
     allocator's lock, takes about a millisecond.
     """
 
-    def __init__(self, quiet_s: float = QUIET_S) -> None:
-        """`quiet_s`: seconds without a change, at least QUIET_S; longer than the bus keeps for repair batches
-        which lie among what is to be given back.
-        """
-        self._quiet_s = max(quiet_s, QUIET_S)
+    def __init__(self) -> None:
         self._trimmed_at = 0
         self._last = 0
         self._changed_s = 0.0
@@ -33,7 +29,7 @@ class Trimmer:
         if abs(connections - self._last) >= CALM:
             self._changed_s = now_s
         self._last = connections
-        if now_s - self._changed_s < self._quiet_s or abs(connections - self._trimmed_at) < STEP:
+        if now_s - self._changed_s < QUIET_S or abs(connections - self._trimmed_at) < STEP:
             return False
         self._trimmed_at = connections
         ctypes.CDLL(None).malloc_trim(0)

@@ -22,7 +22,6 @@ from control.api.services import Services
 from control.app import create_app
 from control.auth.api_keys import SCOPES
 from control.bus.links import StreamLinks
-from control.bus.stream import KEEP_BEACONS
 from control.coordination.base import NodeInfo
 from control.coordination.memory import MemoryCoordination
 from control.logs import get_logger
@@ -70,7 +69,7 @@ class Process:
         self._wants_http = http
         self._http: HttpServer | None = None
         self._housekeeping: asyncio.Task[None] | None = None
-        self._trimmer = Trimmer((KEEP_BEACONS + 2) * bus.beacon_s)
+        self._trimmer = Trimmer()
         self._own: NodeInfo | None = None
         self._answers: set[asyncio.Task[None]] = set()
 

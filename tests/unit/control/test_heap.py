@@ -9,8 +9,8 @@ LOOKS = int(QUIET_S / EVERY_S)  # so many looks take QUIET_S
 class Clock:
     """Looks every few seconds, with these numbers of connections."""
 
-    def __init__(self, quiet_s: float = QUIET_S) -> None:
-        self._trimmer = Trimmer(quiet_s)
+    def __init__(self) -> None:
+        self._trimmer = Trimmer()
         self._now_s = 1000.0
 
     def looks(self, *connections: int) -> list[bool]:
@@ -41,10 +41,3 @@ def test_again_when_most_have_left() -> None:
 
 def test_a_long_storm_is_waited_for() -> None:
     assert not any(Clock().looks(*range(0, 1_000 * LOOKS, 1_000)))
-
-
-def test_what_the_bus_keeps_for_repair_is_waited_for() -> None:
-    clock = Clock(quiet_s=2 * QUIET_S)
-    settled = clock.looks(*[20_000] * (3 * LOOKS))
-    assert settled.count(True) == 1
-    assert settled.index(True) >= 2 * LOOKS

@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from control.bus.stream import KEEP_BEACONS, Envelope, Kind, StreamReceiver, StreamSender, decode_envelope
+from control.bus.stream import Envelope, Kind, StreamReceiver, StreamSender, decode_envelope
 
 
 class Wire:
@@ -20,8 +20,12 @@ class Wire:
         self.now = 0.0
         self.applied: list[bytes] = []
         self.losses_told = 0
+        self.said: list[int] = []
+        self.repairs = True
         self.sender = StreamSender((1, 10), (2, 20), self._to_receiver, ring_batches)
-        self.receiver = StreamReceiver(self.applied.append, self._on_lost, self._ask, patience_s=2.0)
+        self.receiver = StreamReceiver(
+            self.applied.append, self._on_lost, self._ask, self._seen, patience_s=2.0
+        )
 
     def _to_receiver(self, data: bytes) -> None:
         if self.random.random() < self.drop:
@@ -35,8 +39,13 @@ class Wire:
             self.receiver.on_lost(envelope.number)
 
     def _ask(self, first: int) -> None:
-        if self.random.random() >= self.drop:
+        if self.repairs and self.random.random() >= self.drop:
             self.sender.on_repair(first)
+
+    def _seen(self, number: int) -> None:
+        self.said.append(number)
+        if self.random.random() >= self.drop:
+            self.sender.on_seen(number)
 
     def _on_lost(self) -> None:
         self.losses_told += 1
@@ -94,7 +103,7 @@ def test_what_the_ring_no_longer_holds_is_told_as_lost_and_the_stream_goes_on() 
 def test_a_silent_sender_does_not_stop_the_stream_for_ever() -> None:
     applied: list[bytes] = []
     told: list[int] = []
-    receiver = StreamReceiver(applied.append, lambda: told.append(1), lambda first: None, patience_s=2.0)
+    receiver = StreamReceiver(applied.append, lambda: told.append(1), print, print, patience_s=2.0)
     receiver.on_batch(1, b"1", 0.0)
     receiver.on_batch(3, b"3", 0.0)
     receiver.on_batch(4, b"4", 1.0)
@@ -131,16 +140,48 @@ def test_random_losses_never_reorder_double_or_hide_a_batch(seed: int) -> None:
     assert len(sent) - len(wire.applied) == wire.receiver.losses
     assert (wire.receiver.losses == 0) == (wire.losses_told == 0)
     assert wire.applied[-1] == b"end!"
+    wire.beacon()
+    assert not wire.sender._ring, "all seen, whatever became of earlier words of it"
 
 
-def test_what_was_told_long_ago_is_forgotten_and_told_lost() -> None:
+def test_what_was_seen_is_said_once_and_forgotten() -> None:
+    wire = Wire()
+    wire.beacon()
+    assert wire.said == []
+    wire.sender.push(b"1")
+    wire.drop = 1.0
+    wire.sender.push(b"2")
+    wire.drop = 0.0
+    wire.repairs = False
+    wire.sender.push(b"3")
+    wire.beacon()
+    assert wire.said == [1], "3 is there, but 2 is not"
+    assert list(wire.sender._ring) == [b"2", b"3"]
+    wire.repairs = True
+    wire.now += 0.6
+    wire.sender.push(b"4")
+    wire.beacon()
+    wire.beacon()
+    assert wire.applied == [b"1", b"2", b"3", b"4"]
+    assert wire.said == [1, 4]
+    assert not wire.sender._ring
+    assert wire.sender._held_bytes == 0
+    wire.sender.push(b"5")
+    assert wire.applied[-1] == b"5"
+
+
+def test_what_was_seen_is_not_repaired_but_told_lost() -> None:
     sent: list[bytes] = []
     sender = StreamSender((1, 1), (2, 2), sent.append)
     sender.push(b"first")
-    for _ in range(KEEP_BEACONS + 1):
-        sender.beacon()
+    sender.on_seen(1)
     sender.push(b"second")
+    sender.push(b"third")
     sent.clear()
     sender.on_repair(1)
     kinds = [(envelope.kind, envelope.number, envelope.payload) for envelope in map(decode_envelope, sent)]
-    assert kinds == [(Kind.LOST, 1, b""), (Kind.BATCH, 2, b"second")]
+    assert kinds == [(Kind.LOST, 1, b""), (Kind.BATCH, 2, b"second"), (Kind.BATCH, 3, b"third")]
+    sender.on_seen(1_000)  # more than was sent: nonsense that costs nothing
+    sender.push(b"fourth")
+    sender.on_repair(4)
+    assert decode_envelope(sent[-1]).payload == b"fourth"
