@@ -12,7 +12,6 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def machine() -> dict[str, Any]:
@@ -87,22 +86,25 @@ def resident_bytes(pids: Sequence[int]) -> int:
     return rss_bytes(pids[0]) if len(pids) == 1 else sum(_pss_bytes(pid) for pid in pids)
 
 
+def rss_bytes(pid: int) -> int:
+    """Resident memory of a process; 0 once it is gone. Counted page by page: the kernel's running counters,
+    which statm shows, may be off by half a megabyte for each process (struct percpu_counter).
+    """
+    return _rollup_bytes(pid, "Rss:")
+
+
 def _pss_bytes(pid: int) -> int:
+    return _rollup_bytes(pid, "Pss:")
+
+
+def _rollup_bytes(pid: int, name: str) -> int:
     try:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
+            if line.startswith(name):
                 return int(line.split()[1]) * 1024
     except OSError:
         pass
     return 0
-
-
-def rss_bytes(pid: int) -> int:
-    """Resident memory of a process; 0 once it is gone."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
-    except OSError:
-        return 0
 
 
 @dataclass(frozen=True, slots=True)

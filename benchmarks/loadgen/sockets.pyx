@@ -135,7 +135,6 @@ cdef int client_write(Swarm* s, uint32_t id, const uint8_t* p, size_t n) noexcep
     cdef ssize_t took = 0
     cdef uint8_t* grown
     s.n.writes += 1
-    c.wrote_s = <uint32_t>((s.now - s.began) // 1000000000)
     if c.out_len == 0:
         took = push(s, c, p, n)
         if took < 0:

@@ -1,7 +1,7 @@
 """The loop of one generator process, without the GIL: see the class `Swarm` and types.pxd.
 
-One turn: clock; messages that are due; connections and joins up to their windows; pings once a second; one
-epoll_wait; every readable client once. With `nap_us` the loop sleeps between turns instead of waking for every
+One turn: clock; messages that are due; connections and joins up to their windows; pings that are due, ten times a
+second; one epoll_wait; every readable client once. With `nap_us` the loop sleeps between turns instead of waking for every
 packet: on a machine that server and generator share, a wake-up costs the server more than the packet itself. What
 a nap adds to latency is measured, not subtracted.
 """
@@ -39,6 +39,7 @@ cdef enum:
     EVENTS = 2048
     POOL = 32
     SECOND = 1000000000
+    PINGS_NS = 250000000
     CHURN_HANDSHAKE = 1     # close and connect anew once the channel is secure
     CHURN_LOGIN = 2         # ... once the login is answered
 
@@ -51,7 +52,9 @@ cdef class Swarm:
     cdef State s
     cdef Schedule plan
     cdef epoll_event* events
-    cdef uint64_t next_scan
+    cdef uint64_t next_pings
+    cdef uint64_t round_began
+    cdef uint32_t ping_at
     cdef uint64_t nap_ns
     cdef uint64_t cpu_began
     # connecting
@@ -106,7 +109,8 @@ cdef class Swarm:
             websocket_open(s)
         else:
             raise ValueError(f"no such wire: {wire}")
-        s.began = s.now = clock_ns(CLOCK_MONOTONIC)
+        s.now = clock_ns(CLOCK_MONOTONIC)
+        self.round_began = s.now
         self.cpu_began = clock_ns(CLOCK_THREAD_CPUTIME_ID)
 
     cdef int _allocate(self, list gateways) except -1:
@@ -344,18 +348,22 @@ cdef class Swarm:
         client_close(&self.s, id)
         self._settle(id, before)
 
-    cdef void _scan(self) noexcept nogil:
-        """Pings of clients that have written nothing for ping_s."""
+    cdef void _pings(self) noexcept nogil:
+        """Every client pings once in ping_s, one after another: the heartbeats of a crowd come evenly in time."""
         cdef State* s = &self.s
-        cdef uint32_t i
-        cdef uint32_t second = <uint32_t>((s.now - s.began) // SECOND)
-        self.next_scan = s.now + SECOND
-        if s.ping_s == 0:
+        cdef uint64_t period = <uint64_t>s.ping_s * SECOND, gone = s.now - self.round_began
+        cdef uint32_t until
+        self.next_pings = s.now + PINGS_NS
+        if period == 0:
             return
-        for i in range(s.count):
-            if s.clients[i].state == LIVE and second - s.clients[i].wrote_s >= s.ping_s:
-                if s.wire.ping(s, i) != 0:
-                    self._drop(i)
+        until = s.count if gone >= period else <uint32_t>(<double>s.count * <double>gone / <double>period)
+        while self.ping_at < until:
+            if s.clients[self.ping_at].state == LIVE and s.wire.ping(s, self.ping_at) != 0:
+                self._drop(self.ping_at)
+            self.ping_at += 1
+        if gone >= period:
+            self.ping_at = 0
+            self.round_began = s.now
 
     cdef void _event(self, uint32_t id, uint32_t what) noexcept nogil:
         cdef State* s = &self.s
@@ -389,7 +397,7 @@ cdef class Swarm:
         cdef uint64_t wake = until
         if self.plan.interval_ns > 0:
             wake = min(wake, next_due(&self.plan))
-        wake = min(wake, self.next_scan)
+        wake = min(wake, self.next_pings)
         return <int>((wake - self.s.now + 999999) // 1000000) if wake > self.s.now else 0
 
     cdef void _run(self, uint64_t until) noexcept nogil:
@@ -406,8 +414,8 @@ cdef class Swarm:
                 send_due(s, &self.plan)
             if self.connect_at < self.connect_to or self.join_at < self.join_to:
                 self._ramp()
-            if s.now >= self.next_scan:
-                self._scan()
+            if s.now >= self.next_pings:
+                self._pings()
             n = epoll_wait(s.epoll, self.events, EVENTS, self._wait_ms(until))
             began = s.now = clock_ns(CLOCK_MONOTONIC)
             s.n.turns += 1

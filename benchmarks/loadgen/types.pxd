@@ -37,7 +37,6 @@ cdef struct Client:
     uint32_t tail_len
     uint32_t out_len
     int fd
-    uint32_t wrote_s        # last write, seconds since the swarm began
     uint32_t messages       # MSG frames received, all
     uint32_t told           # of these, acknowledged
     uint8_t state
@@ -141,7 +140,6 @@ cdef struct Swarm:
     Memo* memos
     uint32_t memo_turn
     uint64_t now            # ns, read after each recv and at each turn
-    uint64_t began
     uint64_t window_from, window_to
     int window_open
     Hist delivery, ack, lag, turn, login
