@@ -196,9 +196,8 @@ class Supervisor:
         if pid == 0:
             code = 1
             try:
-                # Its own session: the kernel's autogroups give every session a fair share of the cores, not
-                # every thread, and Ctrl-C reaches the supervisor alone, which drains.
-                os.setsid()
+                # A group of its own: Ctrl-C in a terminal reaches the supervisor alone, which drains.
+                os.setpgid(0, 0)
                 # Without its supervisor a worker drains and leaves.
                 ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
                 if os.getppid() == parent:

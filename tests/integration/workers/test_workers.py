@@ -101,7 +101,7 @@ def test_ctrl_c_goes_to_the_supervisor_alone_and_drains(farm: WorkerFarm) -> Non
     supervisor = farm.gateway.process
     assert supervisor is not None
     pids = [farm.pid(f"node-{FIRST_NODE + worker}") for worker in range(3)] + [farm.pid("front")]
-    assert [os.getsid(pid) for pid in pids] == pids
+    assert [os.getpgid(pid) for pid in pids] == pids
     assert os.getpgid(supervisor.pid) not in pids
     assert farm.gateway.stop(signal.SIGINT) == 0, farm.gateway.tail()
     signals = [
