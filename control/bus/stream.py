@@ -9,7 +9,8 @@ A stream goes from one epoch of a sender to one epoch of a receiver; batches are
                          <-----------------------------  REPAIR n+1
       BATCH n+1          ----------------------------->  apply n+1, n+2
       BEACON last        ----(once a beacon period)--->  last >= expected: the tail was lost, ask
-                         <-----------------------------  SEEN expected-1, if that is new: the ring forgets
+                         <-----------------------------  SEEN expected-1, if that is new, and after every
+                                                         SEEN_EVERY batches: the ring forgets
       LOST upto          ----------------------------->  the ring no longer holds it: skip to upto+1, tell the
       owner
 
@@ -52,6 +53,7 @@ class Envelope(msgspec.Struct, array_like=True):
 _encode = msgspec.msgpack.Encoder().encode
 decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
 RESEND_AT_ONCE = 512
+SEEN_EVERY = 256
 
 
 class StreamSender:
@@ -109,12 +111,12 @@ class StreamSender:
         has not.
         """
         oldest = self._oldest()
+        start = max(first, oldest)
+        again = list(islice(self._ring, start - oldest, start - oldest + RESEND_AT_ONCE))
         if first < oldest:
             self.unrepairable += oldest - first
             self._send(self._envelope(Kind.LOST, oldest - 1))
-            first = oldest
-        again = list(islice(self._ring, first - oldest, first - oldest + RESEND_AT_ONCE))
-        for number, payload in enumerate(again, first):
+        for number, payload in enumerate(again, start):
             self._send(self._envelope(Kind.BATCH, number, payload))
         self.repaired += len(again)
 
@@ -177,9 +179,7 @@ class StreamReceiver:
             self._missing(now)
         else:
             self._asked_at = None
-        if self.expected - 1 > self._seen:
-            self._seen = self.expected - 1
-            self._tell_seen(self._seen)
+        self._say_seen(1)
 
     def on_lost(self, upto: int) -> None:
         """The sender cannot resend `upto` and before."""
@@ -218,4 +218,10 @@ class StreamReceiver:
     def _take(self, payload: bytes) -> None:
         # Counted before it is applied: a handler that fails must not make the stream stand still.
         self.expected += 1
+        self._say_seen(SEEN_EVERY)
         self._apply(payload)
+
+    def _say_seen(self, least: int) -> None:
+        if self.expected - 1 - self._seen >= least:
+            self._seen = self.expected - 1
+            self._tell_seen(self._seen)

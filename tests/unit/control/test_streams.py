@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from control.bus.stream import Envelope, Kind, StreamReceiver, StreamSender, decode_envelope
+from control.bus.stream import SEEN_EVERY, Envelope, Kind, StreamReceiver, StreamSender, decode_envelope
 
 
 class Wire:
@@ -168,6 +168,14 @@ def test_what_was_seen_is_said_once_and_forgotten() -> None:
     assert wire.sender._held_bytes == 0
     wire.sender.push(b"5")
     assert wire.applied[-1] == b"5"
+
+
+def test_a_busy_stream_keeps_little_between_two_beacons() -> None:
+    wire = Wire(ring_batches=100_000)
+    for _ in range(10 * SEEN_EVERY):
+        wire.sender.push(b"more")
+        assert len(wire.sender._ring) <= SEEN_EVERY
+    assert wire.said == [SEEN_EVERY * (k + 1) for k in range(10)]
 
 
 def test_what_was_seen_is_not_repaired_but_told_lost() -> None:
