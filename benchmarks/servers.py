@@ -200,18 +200,22 @@ class Servers:
 
     # measuring
 
-    def sample(self) -> Sample:
+    def sample(self, *, memory: bool = True) -> Sample:
+        """Without `memory` the pages of the processes are not counted (its figures are 0), which takes some
+        milliseconds of a core for each of them: not where a window opens.
+        """
         trees = {
             process.name: [process.popen.pid, *children(process.popen.pid)] for process in self.processes
         }
         pids = [pid for tree in trees.values() for pid in tree] + [other.pid for other in self._others]
+        gateways = [pid for process in self.processes if process.listen for pid in trees[process.name]]
         at, cpu_s = time.monotonic(), sum(map(cpu_seconds, pids))
         metrics = self.metrics()
         return Sample(
             at=at,
             cpu_s=cpu_s,
-            rss=sum(resident_bytes(tree) for tree in trees.values()),
-            gateway_rss=sum(rss_bytes(pid) for p in self.processes if p.listen for pid in trees[p.name]),
+            rss=sum(resident_bytes(tree) for tree in trees.values()) if memory else 0,
+            gateway_rss=sum(rss_bytes(pid) for pid in gateways) if memory else 0,
             busy=Busy.now(),
             metrics=metrics,
             done_at=time.monotonic(),

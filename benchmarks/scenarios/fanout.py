@@ -127,7 +127,7 @@ class Run:
         return measured
 
     def _edge(self, opening: bool) -> None:
-        self.edges[opening] = self.servers.sample()
+        self.edges[opening] = self.servers.sample(memory=not opening)
 
     def report(self, **more: Any) -> ServerReport:
         return ServerReport.between(self.edges[True], self.edges[False], **more)

@@ -48,7 +48,7 @@ def run_handshake(context: Context, options: HandshakeOptions) -> Figure:
         time.sleep(options.warm_up_s)
         fleet.ask_all("clear_login_times")
         measured = fleet.measure(Load(rate=0, seconds=0.2, warm_up_s=0, drain_s=0.0, nap_us=0))
-        first_sample, first, began = servers.sample(), fleet.counters(), time.monotonic()
+        first_sample, first, began = servers.sample(memory=False), fleet.counters(), time.monotonic()
         while (left := began + options.seconds - time.monotonic()) > 0:
             time.sleep(min(1.0, left))
             context.progress("shaking hands", fleet.counters())

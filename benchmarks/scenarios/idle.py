@@ -79,7 +79,7 @@ def run_idle(context: Context, options: IdleOptions) -> Figure:
         edges: dict[bool, Sample] = {}
 
         def edge(opening: bool) -> None:
-            edges[opening] = servers.sample()
+            edges[opening] = servers.sample(memory=not opening)
 
         load = Load(rate=0, seconds=options.hold_s, warm_up_s=3.0, drain_s=1.0, nap_us=options.nap_us)
         measured = fleet.measure(load, progress=context.progress, at_window=edge)

@@ -87,7 +87,7 @@ class Run:
         self.fleet.connect(CONNECT_WINDOW, CONNECT_TIMEOUT_S, self.context.progress)
 
     def _edge(self, opening: bool) -> None:
-        self.edges[opening] = self.servers.sample()
+        self.edges[opening] = self.servers.sample(memory=not opening)
 
     def report(self) -> ServerReport:
         return ServerReport.between(self.edges[True], self.edges[False])
