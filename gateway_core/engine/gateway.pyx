@@ -41,7 +41,7 @@ from gateway_core.includes.sys cimport (
     qw_thread_start,
 )
 from gateway_core.leaf.shared_buf cimport buf_live
-from gateway_core.leaf.stats cimport L_SESSIONS, stages_dict, stats_dict
+from gateway_core.leaf.stats cimport L_SESSIONS, StageTimes, stages_dict, stats_dict
 from gateway_core.leaf.token_bucket cimport ip_free, ip_init
 from gateway_core.net.listener cimport listener_open
 from gateway_core.types cimport (
@@ -87,6 +87,7 @@ cdef class Gateway:
     cdef int wait_ms
     cdef uint32_t threads  # started
     cdef uint64_t cycles0
+    cdef StageTimes stage_times
 
     def __cinit__(self, config, keys, bytes key_set=b""):
         cdef KeyRing ring
@@ -180,6 +181,7 @@ cdef class Gateway:
             raise
         self.draining = False
         self.cycles0 = qw_cycles()
+        memset(&self.stage_times, 0, sizeof(StageTimes))
         self.threads = 0
         self.running = True
         self.set_policy(0, self.config.ping_interval_s, b"")
@@ -243,7 +245,10 @@ cdef class Gateway:
             raise NotRunning("not started")
         ns = qw_clock_ns(0) - self.engine.start_ns
         return stages_dict(
-            self.engine.loops, <int>self.engine.n_loops, <double>(qw_cycles() - self.cycles0) / (ns if ns else 1)
+            self.engine.loops,
+            <int>self.engine.n_loops,
+            <double>(qw_cycles() - self.cycles0) / (ns if ns else 1),
+            &self.stage_times,
         )
 
     # commands; each raises NotRunning, and MailboxFull after mailbox_wait_ms ----------------------------------

@@ -132,11 +132,15 @@ cdef enum:
     CODES = 32  # slots of Loop.codes, see code_slot
     TURN_SHIFT = 16  # turns below 2^16 ns are one cell, then come four for each doubling up to 2^32
 
+cdef struct StageTimes:  # told so far: the rate of the cycle counter gets more exact with time, a counter must not fall
+    uint64_t cycles[STAGES]
+    double ns[STAGES]
+
 cdef int stats_init(Loop* loop) noexcept nogil  # 0, or -1 without memory
 cdef void stats_free(Loop* loop) noexcept nogil
 cdef void count_code(Loop* loop, int code) noexcept nogil  # one session ended with it
 cdef dict stats_dict(Loop* loops, int n)
-cdef dict stages_dict(Loop* loops, int n, double cycles_per_ns)
+cdef dict stages_dict(Loop* loops, int n, double cycles_per_ns, StageTimes* told)
 
 
 cdef inline void stat_add(Loop* loop, int which, int64_t v) noexcept nogil:

@@ -126,7 +126,7 @@ cdef dict stats_dict(Loop* loops, int n):
     return out
 
 
-cdef dict stages_dict(Loop* loops, int n, double cycles_per_ns):
+cdef dict stages_dict(Loop* loops, int n, double cycles_per_ns, StageTimes* told):
     cdef int i, j
     cdef uint64_t cycles, count
     out = {}
@@ -136,5 +136,7 @@ cdef dict stages_dict(Loop* loops, int n, double cycles_per_ns):
         for i in range(n):
             cycles += loops[i].stage_cycles[j]
             count += loops[i].stage_count[j]
-        out[STAGE_NAMES[j]] = {"ns": int(cycles / cycles_per_ns), "count": count}
+        told.ns[j] += <double>(cycles - told.cycles[j]) / cycles_per_ns
+        told.cycles[j] = cycles
+        out[STAGE_NAMES[j]] = {"ns": int(told.ns[j]), "count": count}
     return out

@@ -48,3 +48,15 @@ def test_the_longest_turn_is_a_bound_and_never_above_the_longest_ever() -> None:
     assert longest_turn_s({0.001: 3.0, 0.002: 4.0, float("inf"): 4.0}, 0.5) == 0.002
     assert longest_turn_s({0.001: 3.0, 0.002: 4.0, float("inf"): 4.0}, 0.0017) == 0.0017
     assert longest_turn_s({0.001: 3.0, 0.002: 4.0, float("inf"): 5.0}, 7.0) == 7.0
+
+
+def test_the_time_of_a_stage_never_falls(gateway: GatewayHarness) -> None:
+    """Cycles become seconds by a rate that is known better and better: what was told stays told."""
+    client = gateway.login("ann")
+    before = gateway.gateway.stages()
+    assert before["shake"]["ns"] > 0
+    for _ in range(300):
+        client.ping()
+        now = gateway.gateway.stages()
+        assert all(now[stage]["ns"] >= before[stage]["ns"] for stage in now)
+        before = now
