@@ -72,6 +72,9 @@ ROWS: dict[str, Row] = {
     "compare-15000": Row(
         "beside the fastest of them, 15,000 members", "compare --members 15000 --peers uwebsockets", beside
     ),
+    "compare-15000-brokers": Row(
+        "beside the others, 15,000 members", "compare --members 15000 --peers nats,mosquitto", beside
+    ),
     "room-100000": Row(
         "100,000 members, 100 messages/s",
         "fanout --members 100000 --rate 100 --seconds 30 --p99 3000 --k 256",
