@@ -40,6 +40,9 @@ cdef void send_due(Swarm* s, Schedule* plan) noexcept nogil:
     cdef uint64_t limit = min(s.now, plan.stop)
     cdef uint64_t last, m
     cdef uint32_t k
+    if plan.start >= plan.stop:  # so rare that none is due in time
+        plan.interval_ns = 0
+        return
     if s.now < plan.start or (s.now < plan.next_write and s.now < plan.stop):
         return
     last = <uint64_t>(<double>(limit - plan.start) / plan.interval_ns)

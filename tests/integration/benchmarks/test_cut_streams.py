@@ -96,3 +96,25 @@ async def until(swarm: Swarm, name: str, value: int) -> None:
     while swarm.counters()[name] < value:
         assert time.monotonic() < deadline, f"{name}: {swarm.counters()}"
         await asyncio.to_thread(swarm.run, time.monotonic_ns() + 5_000_000)
+
+
+async def test_a_schedule_whose_first_message_is_due_too_late_sends_nothing(
+    core: dict[str, Any],
+) -> None:
+    swarm = Swarm(
+        wire="qw1", gateways=[("127.0.0.1", core["port"])], count=1, tracked=0, first=0, suite=1,
+        text_size=SIZE, key_id=core["key_id"], server_key=bytes.fromhex(core["server_key"]), core=True,
+    )  # fmt: skip
+    swarm.login_with(*TokenMint("k", "11" * 32, "i", "a").mint(["b0"]))
+    swarm.connect(1, 1)
+    await until(swarm, "live", 1)
+    now = time.monotonic_ns()
+    swarm.schedule(
+        first=0, step=1, publisher=0, targets=[b"r/rare"], interval_ns=1e10,
+        start=now + 2_000_000, stop=now + 1_000_000,
+    )  # fmt: skip
+    assert swarm.sending
+    await asyncio.to_thread(swarm.run, now + 5_000_000)
+    sent, sending = swarm.counters()["sent"], swarm.sending
+    swarm.close_all()
+    assert (sent, sending) == (0, False)
