@@ -1,9 +1,9 @@
 """The loop of one generator process, without the GIL: see the class `Swarm` and types.pxd.
 
-One turn: clock; messages that are due; connections and joins up to their windows; pings that are due, ten times a
-second; one epoll_wait; every readable client once. With `nap_us` the loop sleeps between turns instead of waking for every
-packet: on a machine that server and generator share, a wake-up costs the server more than the packet itself. What
-a nap adds to latency is measured, not subtracted.
+One turn: clock; messages that are due; connections and joins up to their windows; pings that are due, four times a
+second; one epoll_wait; every readable client once. With `nap_us` the loop sleeps between turns instead of waking for
+every packet: on a machine that server and generator share, a wake-up costs the server more than the packet itself.
+What a nap adds to latency is measured, not subtracted.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -39,7 +39,7 @@ cdef enum:
     EVENTS = 2048
     POOL = 32
     SECOND = 1000000000
-    PINGS_NS = 250000000
+    PINGS_NS = 250000000    # between two looks at whose ping is due
     CHURN_HANDSHAKE = 1     # close and connect anew once the channel is secure
     CHURN_LOGIN = 2         # ... once the login is answered
 
