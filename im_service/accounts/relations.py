@@ -16,7 +16,7 @@ from im_service.notices import Announcer
 from im_service.ports import Clock, PeersPort
 from im_service.state import Directory
 from im_service.storage.base import Store
-from im_service.storage.errors import StoreFull
+from im_service.storage.errors import StoreConflict, StoreFull
 from im_service.storage.records import Relation, Request
 
 REQUEST_FRIEND = 3
@@ -102,9 +102,9 @@ class Relations:
             skip = caller.session if owner == caller.user else None
             self._announcer.mine(owner, "relation", describe(row), skip)
 
-    async def _befriend(self, caller: Caller, a: str, b: str) -> bool:
+    async def _befriend(self, caller: Caller, a: str, b: str, request: int = 0) -> bool:
         try:
-            done = await self._store.befriend(a, b, self._clock.now_ms(), self._limit)
+            done = await self._store.befriend(a, b, self._clock.now_ms(), self._limit, request)
         except StoreFull:
             raise ImError(Code.CONFLICT, f"at most {self._limit} friends") from None
         await self._changed(caller, (a, b), (b, a))
@@ -121,7 +121,7 @@ class Relations:
 
     @method("friend.request", Code.FORBIDDEN, result="{id}")
     async def request(self, caller: Caller, args: FriendArgs) -> dict[str, Any]:
-        """Ask to become friends; the other accepts or refuses."""
+        """Ask to become friends; the other accepts or refuses (id 0: friends already)."""
         other = self._other(caller, args.user)
         pair = await self._store.relation_pairs([(other, caller.user)])
         if pair[other, caller.user].black:
@@ -129,6 +129,8 @@ class Relations:
         done = await self._store.open_requests(
             "u/" + other, REQUEST_FRIEND, [caller.user], caller.user, args.text, self._clock.now_ms()
         )
+        if not done.value:
+            return {"id": 0}
         (request,) = done.value
         self._announcer.mine(other, "friend.request", describe_request(request))
         return {"id": request.id}
@@ -138,12 +140,15 @@ class Relations:
         """Accept or refuse a friend request made to me."""
         scope = "u/" + caller.user
         request = await self._store.request(scope, args.id)
-        if request.state:
-            raise ImError(Code.CONFLICT, "this was decided already")
-        if args.accept:
-            await self._befriend(caller, caller.user, request.by)
-        else:
-            await self._store.decide_request(scope, args.id, REFUSED, self._clock.now_ms())
+        try:
+            if request.state:
+                raise StoreConflict("it was not open")
+            if args.accept:
+                await self._befriend(caller, caller.user, request.by, args.id)
+            else:
+                await self._store.decide_request(scope, args.id, REFUSED, self._clock.now_ms())
+        except StoreConflict:
+            raise ImError(Code.CONFLICT, "this was decided already") from None
         data = {"user": caller.user, "accepted": args.accept}
         self._announcer.mine(request.by, "friend.decided", data)
         return {}

@@ -44,23 +44,26 @@ class GroupMembers:
     def __init__(self, context: GroupContext) -> None:
         self._c = context
 
-    async def _add(self, caller: Caller, place: Place, users: Sequence[str], event: str) -> list[str]:
-        """Add, tell, let them hear. 801."""
+    async def _add(
+        self, caller: Caller, place: Place, users: Sequence[str], event: str, request: int = 0
+    ) -> list[str]:
+        """Add, tell, let them hear; `request` is what this accepts. 801."""
         group = place.group.group
         states = await self._c.states(group, users)
         fresh = [user for user in users if user not in states]
-        if not fresh:
+        if not fresh and not request:
             return []
         note = self._c.announcer.group(group, caller.user, event, {"users": fresh})
         try:
             done = await self._c.store.add_members(
-                group, fresh, self._c.clock.now_ms(), history=place.info.history, rev=place.group.rev,
-                notices=rows([note]),
+                group, users, self._c.clock.now_ms(), history=place.info.history, rev=place.group.rev,
+                request=request, notices=rows([note]),
             )  # fmt: skip
         except StoreFull:
             raise ImError(Code.GROUP_FULL) from None
-        await self._c.came(group, done.value)
-        self._c.announcer.publish([note], done.notices)
+        if done.value:
+            await self._c.came(group, done.value)
+            self._c.announcer.publish([note], done.notices)
         return done.value
 
     @method(
@@ -81,15 +84,14 @@ class GroupMembers:
         return await self._c.change(caller, args.group, step)
 
     async def _ask(self, caller: Caller, place: Place, users: Sequence[str], text: str) -> list[str]:
-        group = place.group.group
-        members = await self._c.states(group, users)
-        asked = [user for user in users if user not in members]
         done = await self._c.store.open_requests(
-            "g/" + group, REQUEST_INVITE, asked, caller.user, text, self._c.clock.now_ms()
-        )
-        for request in done.value:
-            self._c.announcer.event("u/" + request.user, "group.invited", describe_request(request))
-        return asked
+            "g/" + place.group.group, REQUEST_INVITE, users, caller.user, text, self._c.clock.now_ms(),
+            place.group.rev,
+        )  # fmt: skip
+        asked = {request.user: request for request in done.value}
+        for user, request in asked.items():
+            self._c.announcer.event("u/" + user, "group.invited", describe_request(request))
+        return [user for user in users if user in asked]
 
     @method("group.join", Code.GROUP_NOT_FOUND, Code.FORBIDDEN, Code.GROUP_FULL, result="{joined, id}")
     async def join(self, caller: Caller, args: JoinArgs) -> dict[str, Any]:
@@ -100,9 +102,9 @@ class GroupMembers:
                 return {"joined": True, "id": 0}
             if place.info.join == JOIN_CLOSED:
                 raise ImError(Code.FORBIDDEN, "nobody joins this group by himself")
-            if place.info.join != JOIN_FREE:
-                return await self._apply(caller, place, args.text)
             try:
+                if place.info.join != JOIN_FREE:
+                    return await self._apply(caller, place, args.text)
                 await self._add(caller, place, [caller.user], "group.join")
             except StoreConflict:
                 continue
@@ -112,8 +114,9 @@ class GroupMembers:
     async def _apply(self, caller: Caller, place: Place, text: str) -> dict[str, Any]:
         group = place.group.group
         done = await self._c.store.open_requests(
-            "g/" + group, REQUEST_JOIN, [caller.user], caller.user, text, self._c.clock.now_ms()
-        )
+            "g/" + group, REQUEST_JOIN, [caller.user], caller.user, text, self._c.clock.now_ms(),
+            place.group.rev,
+        )  # fmt: skip
         (request,) = done.value
         for user in await self._deciders(group):
             self._c.announcer.event("u/" + user, "group.applied", describe_request(request))
@@ -152,23 +155,22 @@ class GroupMembers:
     @method("group.decide", Code.NOT_FOUND, Code.FORBIDDEN, Code.GROUP_FULL, Code.CONFLICT, alone=True)
     async def decide(self, caller: Caller, args: DecideArgs) -> dict[str, Any]:
         """Accept or refuse: owner and managers an application, the invited user an invitation."""
-        request = await self._c.store.request("g/" + args.group, args.id)
-        if request.state:
-            raise ImError(Code.CONFLICT, "this was decided already")
+        scope = "g/" + args.group
         for _ in range(ATTEMPTS):
+            request = await self._c.store.request(scope, args.id)
+            if request.state:
+                raise ImError(Code.CONFLICT, "this was decided already")
             place = await self._c.place(caller, args.group)
             if not caller.server:
                 if request.kind == REQUEST_INVITE and request.user != caller.user:
                     raise ImError(Code.FORBIDDEN, "the invited user decides")
                 if request.kind == REQUEST_JOIN and not place.manages:
                     raise ImError(Code.FORBIDDEN, "owner and managers decide")
-            if not args.accept:
-                await self._c.store.decide_request(
-                    "g/" + args.group, args.id, REFUSED, self._c.clock.now_ms()
-                )
-                break
             try:
-                await self._add(caller, place, [request.user], "group.join")
+                if args.accept:
+                    await self._add(caller, place, [request.user], "group.join", request.id)
+                else:
+                    await self._c.store.decide_request(scope, args.id, REFUSED, self._c.clock.now_ms())
             except StoreConflict:
                 continue
             break

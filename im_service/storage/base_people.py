@@ -68,10 +68,12 @@ class Groups(Protocol):
         *,
         history: bool = False,
         rev: int | None = None,
+        request: int = 0,
         notices: Notices = (),
     ) -> Applied[list[str]]:
         """-> those newly added. history False: they see nothing from before. StoreFull: nobody is added.
-        Open join requests and invitations of those added are closed with state 1."""
+        Open join requests and invitations of the users are closed with state 1. request: the one this
+        accepts; nothing is changed if it is no longer open (StoreConflict)."""
 
     async def remove_members(
         self, group: str, users: Sequence[str], now_ms: int, rev: int | None = None, notices: Notices = ()
@@ -127,11 +129,13 @@ class Requests(Protocol):
         by: str,
         text: str,
         now_ms: int,
+        rev: int | None = None,
         notices: Notices = (),
     ) -> Applied[list[Request]]:
-        """One for each user, in order of user id; all or none.
+        """One for each user, in order of user id; all or none. Who is in the group, or a friend, is left out.
 
-        An open one with the same (scope, kind, user) gets the new text and keeps its id.
+        An open one with the same (scope, kind, user) gets the new text and keeps its id. rev: the group's.
+        StoreMissing if there is no such group.
         """
 
     async def requests(
@@ -156,9 +160,10 @@ class Relations(Protocol):
     async def profiles(self, users: Sequence[str]) -> list[Profile]: ...
 
     async def befriend(
-        self, a: str, b: str, now_ms: int, limit: int = 0, notices: Notices = ()
+        self, a: str, b: str, now_ms: int, limit: int = 0, request: int = 0, notices: Notices = ()
     ) -> Applied[bool]:
-        """Both sides at once; open requests between them get state 1. StoreFull above `limit` friends."""
+        """Both sides at once; open requests between them get state 1. StoreFull above `limit` friends.
+        request: the one to `a` that this accepts; StoreConflict if it is no longer open."""
 
     async def unfriend(self, a: str, b: str, now_ms: int, notices: Notices = ()) -> Applied[bool]:
         """Both sides at once; alias and ext of both go, blacklist and mute stay."""

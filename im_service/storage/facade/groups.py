@@ -34,10 +34,10 @@ class GroupsFace(Engine):
 
     async def add_members(
         self, group: str, users: Sequence[str], now_ms: int, *, history: bool = False,
-        rev: int | None = None, notices: Notices = (),
+        rev: int | None = None, request: int = 0, notices: Notices = (),
     ) -> Applied[list[str]]:  # fmt: skip
         return await self._write(
-            partial(groups.add_members, group, users, now_ms, history, rev, notices), 1 + len(users)
+            partial(groups.add_members, group, users, now_ms, history, rev, request, notices), 1 + len(users)
         )
 
     async def remove_members(
@@ -72,10 +72,10 @@ class GroupsFace(Engine):
 
     async def open_requests(
         self, scope: str, kind: int, users: Sequence[str], by: str, text: str, now_ms: int,
-        notices: Notices = (),
+        rev: int | None = None, notices: Notices = (),
     ) -> Applied[list[Request]]:  # fmt: skip
         return await self._write(
-            partial(requests.open_requests, scope, kind, users, by, text, now_ms, notices), len(users)
+            partial(requests.open_requests, scope, kind, users, by, text, now_ms, rev, notices), len(users)
         )
 
     async def requests(

@@ -27,9 +27,9 @@ class PeopleFace(Engine):
         return await self._read(people.profiles(users))
 
     async def befriend(
-        self, a: str, b: str, now_ms: int, limit: int = 0, notices: Notices = ()
+        self, a: str, b: str, now_ms: int, limit: int = 0, request: int = 0, notices: Notices = ()
     ) -> Applied[bool]:
-        return await self._write(partial(people.befriend, a, b, now_ms, limit, notices))
+        return await self._write(partial(people.befriend, a, b, now_ms, limit, request, notices))
 
     async def unfriend(self, a: str, b: str, now_ms: int, notices: Notices = ()) -> Applied[bool]:
         return await self._write(partial(people.unfriend, a, b, now_ms, notices))

@@ -187,14 +187,15 @@ def _leave(conv: int, usrs: list[int] | None) -> Op[list[str]]:
 
 
 def add_members(
-    group: str, users: Sequence[str], now_ms: int, history: bool, rev: int | None, notices: Notices
-) -> Op[Applied[list[str]]]:
+    group: str, users: Sequence[str], now_ms: int, history: bool, rev: int | None, request: int,
+    notices: Notices,
+) -> Op[Applied[list[str]]]:  # fmt: skip
     conv = yield from _lock(group, rev)
     added = yield from _enter(conv, (yield from account_ids(users)), 0, history, now_ms)
     count, limit = yield from _recount(conv)
     if count > limit and added:
         raise StoreFull(f"group {group} would have {count} members, {limit} allowed")
-    yield from close_open("g/" + group, added, 1)
+    yield from close_open("g/" + group, users, 1, request)
     return Applied(added, (yield from append(notices)) if added else ())
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 
 from im_service.storage.errors import StoreFull
-from im_service.storage.ops.requests import close_open
+from im_service.storage.ops.requests import close_open, hold_accounts
 from im_service.storage.ops.tx import (
     Op,
     Row,
@@ -96,8 +96,13 @@ def _are_friends(a: int, b: int) -> Op[bool]:
     return len(found) == 2
 
 
-def befriend(a: str, b: str, now_ms: int, limit: int, notices: Sequence[NewMessage]) -> Op[Applied[bool]]:
+def befriend(
+    a: str, b: str, now_ms: int, limit: int, request: int, notices: Sequence[NewMessage]
+) -> Op[Applied[bool]]:
     one, other = (yield from account_id(a)), (yield from account_id(b))
+    yield from hold_accounts([one, other])
+    yield from close_open("u/" + a, [b], 1, request)
+    yield from close_open("u/" + b, [a], 1)
     if (yield from _are_friends(one, other)):
         return Applied(False)
     for owner, friend in sorted([(one, other), (other, one)]):
@@ -106,8 +111,6 @@ def befriend(a: str, b: str, now_ms: int, limit: int, notices: Sequence[NewMessa
             held = yield from first("SELECT count(*) FROM relation WHERE owner = $1 AND friend = 1", owner)
             if held and held[0] > limit:
                 raise StoreFull(f"{a if owner == one else b} has {limit} friends already")
-    yield from close_open("u/" + b, [a], 1)
-    yield from close_open("u/" + a, [b], 1)
     return Applied(True, (yield from append(notices)))
 
 

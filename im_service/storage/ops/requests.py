@@ -1,9 +1,22 @@
-"""Join requests, invitations and friend requests, and how they end."""
+"""Join requests, invitations and friend requests, and how they end.
+
+Whoever opens a request holds what would make it come true (the group, or both accounts), and whoever makes it
+come true holds the same: so no request stays open that was answered meanwhile.
+"""
 
 from collections.abc import Sequence
 
 from im_service.storage.errors import StoreConflict, StoreMissing
-from im_service.storage.ops.tx import Op, account_id, account_ids, append, first, rows, run
+from im_service.storage.ops.tx import (
+    Op,
+    account_id,
+    account_ids,
+    append,
+    find_conversation,
+    first,
+    rows,
+    run,
+)
 from im_service.storage.records import Applied, NewMessage, Page, Request
 
 _REQUEST = (
@@ -19,14 +32,44 @@ def load(scope: str, id: int) -> Op[Request]:
     return Request(*found)
 
 
+def hold_accounts(usrs: Sequence[int]) -> Op[None]:
+    yield from run("SELECT id FROM account WHERE id IN_INTS($1) ORDER BY id HELD", list(usrs))
+
+
+def _members(group: str, usrs: list[int], rev: int | None) -> Op[set[int]]:
+    conv = yield from find_conversation("g/" + group)
+    found = None
+    if conv is not None:
+        found = yield from first("SELECT rev FROM chat_group WHERE conv = $1 AND dismissed_ms = 0 HELD", conv)
+    if found is None:
+        raise StoreMissing(f"no group {group}")
+    if rev is not None and found[0] != rev:
+        raise StoreConflict(f"group {group} is at rev {found[0]}, not {rev}")
+    inside = yield from rows("SELECT usr FROM group_member WHERE conv = $1 AND usr IN_INTS($2)", conv, usrs)
+    return {usr for (usr,) in inside}
+
+
+def _friends(user: str, usrs: list[int]) -> Op[set[int]]:
+    usr = yield from account_id(user)
+    yield from hold_accounts([usr, *usrs])
+    found = yield from rows(
+        "SELECT other FROM relation WHERE owner = $1 AND other IN_INTS($2) AND friend = 1", usr, usrs
+    )
+    return {other for (other,) in found}
+
+
 def open_requests(
-    scope: str, kind: int, users: Sequence[str], by: str, text: str, now_ms: int,
+    scope: str, kind: int, users: Sequence[str], by: str, text: str, now_ms: int, rev: int | None,
     notices: Sequence[NewMessage],
 ) -> Op[Applied[list[Request]]]:  # fmt: skip
     numbers = yield from account_ids(users)
     asker = yield from account_id(by)
+    usrs, name = list(numbers.values()), scope[2:]
+    settled = yield from (_members(name, usrs, rev) if scope.startswith("g/") else _friends(name, usrs))
     opened: list[Request] = []
     for user in sorted(numbers):
+        if numbers[user] in settled:
+            continue
         made = yield from first(
             "INSERT INTO request (scope, kind, usr, asker, text, time_ms) VALUES ($1, $2, $3, $4, $5, $6)"
             " ON CONFLICT (scope, kind, usr) WHERE state = 0"
@@ -52,8 +95,15 @@ def decide(
     return Applied(request, (yield from append(notices)))
 
 
-def close_open(scope: str, users: Sequence[str], state: int) -> Op[None]:
-    """What was asked has come true some other way."""
+def close_open(scope: str, users: Sequence[str], state: int, request: int = 0) -> Op[None]:
+    """What was asked has come true, by answering `request` (which must be open still) or some other way."""
+    if request:
+        open_still = yield from first(
+            "UPDATE request SET state = $1 WHERE scope = $2 AND id = $3 AND state = 0 RETURNING id",
+            state, scope, request,
+        )  # fmt: skip
+        if open_still is None:
+            raise StoreConflict(f"request {request} to {scope} was decided already")
     yield from run(
         "UPDATE request SET state = $1 WHERE scope = $2 AND state = 0"
         " AND usr IN (SELECT id FROM account WHERE name IN_TEXTS($3))",

@@ -3,8 +3,9 @@
 An operation is a generator. It yields commands, receives rows, returns its result and raises StoreError to
 undo itself; it does no I/O, so the same text runs in SQLite's writer thread and on PostgreSQL's event loop.
 
-SQL is the common subset of both engines: `$n` parameters, ON CONFLICT, RETURNING, CASE. Two macros cover the
-rest: `IN_INTS($n)` and `IN_TEXTS($n)` test membership in a list parameter.
+SQL is the common subset of both engines: `$n` parameters, ON CONFLICT, RETURNING, CASE. Three macros cover
+the rest: `IN_INTS($n)` and `IN_TEXTS($n)` test membership in a list parameter; `HELD` at the end of a SELECT
+holds its rows against other writers until the transaction ends (SQLite has only one).
 """
 
 import re
@@ -54,13 +55,17 @@ Op = Generator[Command, list[Row], T]
 
 _PARAM = re.compile(r"\$(\d+)")
 _MACRO = re.compile(r"IN_(INTS|TEXTS)\(\$(\d+)\)")
+_HELD = " HELD"
 
 
 def to_sqlite(text: str) -> str:
-    return _PARAM.sub(r"?\1", _MACRO.sub(r"IN (SELECT value FROM json_each($\2))", text))
+    text = _MACRO.sub(r"IN (SELECT value FROM json_each($\2))", text.removesuffix(_HELD))
+    return _PARAM.sub(r"?\1", text)
 
 
 def to_postgres(text: str) -> str:
+    if text.endswith(_HELD):
+        text = text.removesuffix(_HELD) + " FOR NO KEY UPDATE"
     return _MACRO.sub(lambda m: f"= ANY(${m[2]}::{'bigint' if m[1] == 'INTS' else 'text'}[])", text)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 
 from im_service.storage.base import Store
@@ -109,9 +110,112 @@ async def test_requests_of_several_users_are_opened_together_or_not_at_all(club:
     done = await club.open_requests("g/x", 2, ["z", "y", "z"], "a", "come", 1)
     assert [request.user for request in done.value] == ["y", "z"]
     with pytest.raises(StoreMissing):
-        await club.open_requests("g/x", 2, ["w", "z"], "a", "late", 2, [message("g/none", "a", "n")])
+        await club.open_requests("g/x", 2, ["w", "z"], "a", "late", 2, notices=[message("g/none", "a", "n")])
     found = (await club.requests("g/x", 0)).items
     assert [(request.user, request.text) for request in found] == [("y", "come"), ("z", "come")]
+
+
+async def test_nobody_asks_for_what_he_has(club: Store) -> None:
+    done = await club.open_requests("g/x", 2, ["b", "z"], "a", "", 1)
+    assert [request.user for request in done.value] == ["z"]
+    await club.befriend("a", "b", 1)
+    assert not (await club.open_requests("u/b", 3, ["a"], "a", "", 1)).value
+    with pytest.raises(StoreConflict):
+        await club.open_requests("g/x", 1, ["y"], "y", "", 2, 99)
+    await club.dismiss_group("x", 2)
+    for group in ("x", "none"):
+        with pytest.raises(StoreMissing):
+            await club.open_requests("g/" + group, 1, ["y"], "y", "", 3)
+
+
+async def test_a_refused_request_lets_nobody_in(club: Store) -> None:
+    (asked,) = (await club.open_requests("g/x", 1, ["z"], "z", "", 1)).value
+    (friend,) = (await club.open_requests("u/b", 3, ["z"], "z", "", 1)).value
+    await club.decide_request("g/x", asked.id, 2, 2)
+    await club.decide_request("u/b", friend.id, 2, 2)
+    with pytest.raises(StoreConflict):
+        await club.add_members("x", ["z"], 3, request=asked.id)
+    with pytest.raises(StoreConflict):
+        await club.befriend("b", "z", 3, request=friend.id)
+    assert "z" not in await who(club)
+    assert not (await club.relation_pairs([("b", "z")]))["b", "z"].friend
+
+
+async def test_no_request_outlives_its_answer(kit: Kit) -> None:
+    """Two processes: one asks, the other lets in, at the same moment; whoever is in is not asked for."""
+    stores = [await kit.open(), await kit.open()]
+    users = [f"u{n}" for n in range(40)]
+    await stores[0].create_group("x", "a", b"", [], 100, 1)
+    tries = [
+        change
+        for user in users
+        for change in (
+            stores[0].open_requests("g/x", 1, [user], user, "", 2), stores[1].add_members("x", [user], 2),
+            stores[0].open_requests("u/a", 3, [user], user, "", 2), stores[1].befriend("a", user, 2),
+        )
+    ]  # fmt: skip
+    await asyncio.gather(*tries)
+    assert set(users) < {member.user for member in (await stores[0].members("x")).items}
+    for scope in ("g/x", "u/a"):
+        assert (await stores[1].requests(scope, 0)).items == []
+
+
+@pytest.mark.parametrize("scope", ["g/x", "u/a"])
+async def test_an_answer_waits_for_the_request_being_opened(postgres_kit: Kit, scope: str) -> None:
+    """One process has looked and is held up before it writes the request; the other lets in meanwhile."""
+    stores = [await postgres_kit.open(), await postgres_kit.open()]
+    await stores[0].create_group("x", "a", b"", [], 9, 1)
+    await stores[0].open_requests("u/z", 3, ["z1"], "z1", "", 1)
+    holder = await asyncpg.connect(postgres_kit.where)
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+
+    async def held_up(count: int, task: asyncio.Future[object]) -> None:
+        for _ in range(3000):
+            if task.done() or await postgres_kit.query(waiting) == [(count,)]:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("neither done nor waiting for a lock")
+
+    try:
+        held = holder.transaction()
+        await held.start()
+        await holder.execute(
+            "INSERT INTO request (scope, kind, usr, asker, text, time_ms)"
+            f" SELECT '{scope}', 1, id, id, '', 1 FROM account WHERE name = 'z'"
+        )
+        asking = asyncio.ensure_future(stores[0].open_requests(scope, 1, ["z"], "z", "", 2))
+        await held_up(1, asking)
+        assert not asking.done()
+        way = stores[1].add_members("x", ["z"], 3) if scope == "g/x" else stores[1].befriend("a", "z", 3)
+        letting_in = asyncio.ensure_future(way)
+        await held_up(2, letting_in)
+        await held.rollback()
+        assert [request.user for request in (await asking).value] == ["z"]
+        await letting_in
+    finally:
+        await holder.close()
+    assert (await stores[0].requests(scope, 0)).items == []
+
+
+async def test_one_answer_counts(kit: Kit) -> None:
+    """Two processes answer the same requests differently at the same moment."""
+    stores = [await kit.open(), await kit.open()]
+    users = [f"u{n}" for n in range(20)]
+    await stores[0].create_group("x", "a", b"", [], 100, 1)
+    asked = (await stores[0].open_requests("g/x", 1, users, "a", "", 2)).value
+    friends = (await stores[0].open_requests("u/a", 3, users, "a", "", 2)).value
+    yes = [stores[0].add_members("x", [r.user], 3, request=r.id) for r in asked]
+    yes_friend = [stores[0].befriend("a", r.user, 3, request=r.id) for r in friends]
+    no = [stores[1].decide_request(r.scope, r.id, 2, 3) for r in [*asked, *friends]]
+    done = await asyncio.gather(*yes, *yes_friend, *no, return_exceptions=True)
+    for at, request in enumerate([*asked, *friends]):
+        losers = [answer for answer in (done[at], done[40 + at]) if isinstance(answer, StoreConflict)]
+        assert len(losers) == 1, (request, done[at], done[40 + at])
+        state = (await stores[0].request(request.scope, request.id)).state
+        assert state == (2 if losers == [done[at]] else 1)
+    inside = {member.user for member in (await stores[0].members("x")).items}
+    let_in = {r.user for at, r in enumerate(asked) if not isinstance(done[at], StoreConflict)}
+    assert inside == let_in | {"a"}
 
 
 async def test_transfer_and_leave(club: Store) -> None:
@@ -150,7 +254,7 @@ async def test_requests(store: Store) -> None:
     await store.create_group("x", "a", b"", [], 9, 1)
     (first,) = (await store.open_requests("g/x", 1, ["z"], "z", "hi", 1)).value
     assert (await store.open_requests("g/x", 1, ["z"], "z", "please", 2)).value[0].id == first.id
-    done = await store.open_requests("g/x", 1, ["y"], "a", "", 3, [message("g/x", "a", "asks")])
+    done = await store.open_requests("g/x", 1, ["y"], "a", "", 3, notices=[message("g/x", "a", "asks")])
     (other,) = done.value
     assert [r.text for r in (await store.requests("g/x", 0)).items] == ["please", ""]
     page = await store.requests("g/x", None, limit=1)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from im_service.calls import Caller
+from im_service.groups.context import GroupContext, Place
 from im_service.limits import Settings
 from tests.support.im_world import Person, World, open_world
 
@@ -61,6 +65,52 @@ async def test_joining_follows_the_groups_mode(tmp_path: Path) -> None:
         assert (await eve.call("group.join", group="team"))[0] == 403
         await owner.ok("group.update", group="team", join="free")
         assert (await eve.ok("group.join", group="team"))["joined"]
+
+
+async def test_who_was_let_in_while_he_asked_has_no_application_open(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        owner, _ = await make_group(world, join="approval")
+        dora = await world.login("dora")
+        asked = await dora.ok("group.join", group="team")
+        place = GroupContext.place
+        accepted: list[int] = []
+
+        async def looked_then_let_in(self: GroupContext, caller: Caller, group: str) -> Place:
+            found = await place(self, caller, group)
+            if caller.user == "dora" and not accepted:
+                accepted.append(asked["id"])
+                await owner.ok("group.decide", group="team", id=asked["id"], accept=True)
+            return found
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(GroupContext, "place", looked_then_let_in)
+            assert await dora.ok("group.join", group="team") == {"joined": True, "id": 0}
+        assert accepted
+        assert (await owner.ok("group.requests", group="team"))["requests"] == []
+
+
+async def test_a_request_refused_while_it_is_accepted_lets_nobody_in(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        owner, (bob,) = await make_group(world, "bob", join="approval")
+        await owner.ok("group.role", group="team", users=["bob"], role="manager")
+        dora = await world.login("dora")
+        asked = await dora.ok("group.join", group="team")
+        place = GroupContext.place
+        refused: list[int] = []
+
+        async def looked_then_refused(self: GroupContext, caller: Caller, group: str) -> Place:
+            found = await place(self, caller, group)
+            if caller.user == "olga" and not refused:
+                refused.append(asked["id"])
+                await bob.ok("group.decide", group="team", id=asked["id"], accept=False)
+            return found
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(GroupContext, "place", looked_then_refused)
+            answer = await owner.call("group.decide", group="team", id=asked["id"], accept=True)
+        assert (answer[0], refused) == (409, [asked["id"]])
+        assert (await dora.send("g/team"))[0] == 802
+        assert [told["state"] for told in dora.connection.notices("group.decided")] == [2]
 
 
 async def test_an_invitation_waits_for_the_invited_when_the_group_asks_first(tmp_path: Path) -> None:

@@ -24,6 +24,9 @@ async def test_friends_are_added_asked_accepted_refused_and_named(tmp_path: Path
         assert alice.connection.notices("friend.decided")[0]["accepted"] is False
         asked = await alice.ok("friend.request", user="carl")
         await carl.ok("friend.decide", id=asked["id"], accept=True)
+        assert (await carl.call("friend.decide", id=asked["id"], accept=False))[0] == 409
+        assert (await alice.ok("friend.request", user="carl"))["id"] == 0
+        assert (await carl.ok("friend.requests"))["requests"] == []
         await alice.ok("friend.alias", user="bob", alias="Bobby", ext="x")
         rows = {r["user"]: r for r in (await alice.ok("relations"))["relations"]}
         assert (rows["bob"]["alias"], rows["bob"]["friend"], rows["carl"]["friend"]) == ("Bobby", True, True)

@@ -18,7 +18,7 @@ class Relations:
         return bool((await self._call("friend.add", {"user": user}))["changed"])
 
     async def request_friend(self, user: str, text: str = "") -> int:
-        """The id of the request."""
+        """The id of the request; 0 when we are friends already."""
         return int((await self._call("friend.request", {"user": user, "text": text}))["id"])
 
     async def decide(self, request: int, accept: bool) -> None:
