@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from control.metrics import Sources, make_registry
 from control.node.http_server import HttpServer
-from control.node.reports import fetch, merged
+from control.node.reports import FETCH_TIMEOUT_S, fetch, merged
 from control.settings import Settings
 from control.settings.model import parse_address
 
@@ -86,10 +86,13 @@ class Front:
     async def _ask(self) -> dict[str, str]:
         """Sums of all reports; the checks of every worker that is not well."""
         turn = asyncio.Semaphore(ASKED_AT_ONCE)
+        patience_s = FETCH_TIMEOUT_S / 2 * min(1.0, ASKED_AT_ONCE / len(self._sockets))
 
         async def ask(path: Path) -> dict[str, Any] | None:
             async with turn:
-                return await fetch(path)
+                asked = asyncio.ensure_future(fetch(path))
+                await asyncio.wait([asked], timeout=patience_s)  # a hung one holds the others up no longer
+            return await asked
 
         reports = await asyncio.gather(*map(ask, self._sockets))
         self._sums = merged([report for report in reports if report is not None])
