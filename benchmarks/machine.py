@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crypto import openssl
+
 ROOT = Path(__file__).resolve().parent.parent
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -22,6 +24,7 @@ def machine() -> dict[str, Any]:
         "memory_bytes": memory("MemTotal"),
         "kernel": platform.release(),
         "python": platform.python_version(),
+        "openssl": openssl.VERSION,
         "load_average": round(os.getloadavg()[0], 2),
     }
 

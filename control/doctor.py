@@ -24,6 +24,7 @@ SQLITE_FIXED = (3, 51, 3)
 C_ROOMS = (
     "crypto.aead",
     "crypto.noise",
+    "crypto.openssl",
     "crypto.sodium",
     "crypto.zstd",
     "gateway_core.engine.gateway",
@@ -201,6 +202,16 @@ def _libraries(settings: Settings) -> Iterator[Finding]:
         "libsodium",
         f"PyNaCl {version('PyNaCl')}" + (", with AEGIS-128L" if has_aegis else ", without AEGIS-128L"),
         "" if has_aegis else "suite 3 is not offered; PyNaCl 1.6 or later bundles it",
+    )
+    try:
+        openssl = importlib.import_module("crypto.openssl").VERSION
+    except ImportError:  # not built: `_rooms` says so
+        return
+    yield Finding(
+        GREEN if openssl else YELLOW,
+        "OpenSSL",
+        openssl or "none that this Python shares",
+        "" if openssl else "ChaCha20-Poly1305 takes twice as long; a Python on a shared OpenSSL 3 has it",
     )
 
 

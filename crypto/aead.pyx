@@ -5,6 +5,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from crypto.openssl cimport OPENSSL_MIN, openssl_open, openssl_seal
 from crypto.sodium cimport sodium
 from crypto.suites cimport (
     SUITE_AEGIS128L,
@@ -68,6 +69,10 @@ cdef int aead_encrypt(int suite, const uint8_t* key, uint64_t n, const uint8_t* 
     elif suite == SUITE_AESGCM:
         rc = sodium.aes256gcm_encrypt(out, &written, plain, len, ad, ad_len, NULL, nonce, key)
     else:
+        if len >= OPENSSL_MIN and ad_len == 0:
+            rc = openssl_seal(out, plain, len, nonce, key)
+            if rc != 0:
+                return <int> len + tag if rc > 0 else -1
         rc = sodium.chacha20poly1305_ietf_encrypt(out, &written, plain, len, ad, ad_len, NULL, nonce, key)
     return <int> written if rc == 0 else -1
 
@@ -86,6 +91,10 @@ cdef int aead_decrypt(int suite, const uint8_t* key, uint64_t n, const uint8_t* 
     elif suite == SUITE_AESGCM:
         rc = sodium.aes256gcm_decrypt(out, &written, NULL, sealed, len, ad, ad_len, nonce, key)
     else:
+        if len >= OPENSSL_MIN and ad_len == 0:
+            rc = openssl_open(out, sealed, len, nonce, key)
+            if rc != 0:
+                return <int> len - tag if rc > 0 else -1
         rc = sodium.chacha20poly1305_ietf_decrypt(out, &written, NULL, sealed, len, ad, ad_len, nonce, key)
     return <int> written if rc == 0 else -1
 

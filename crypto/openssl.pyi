@@ -1,0 +1,4 @@
+OLDEST: int
+VERSION: str
+
+def use(wanted: bool) -> None: ...
