@@ -147,7 +147,9 @@ class Hand:
     async def delete(self, number: str) -> None:
         talk = self.talk()
         last = (await self.world.store.last_seqs([talk])).get(talk, 0)
-        seqs = list(range(max(1, last - self.rng.randrange(20)), last + 1))[:3] or [1]
+        seqs = list(range(max(1, last - self.rng.randrange(20)), last + 1))[:3]
+        if not seqs:
+            return  # seq 1 may come between the look-up and the change: deleted is what was there
         await self.done("delete", "deleted", self.me.user, talk, *seqs, conversation=talk, seqs=seqs)
 
     async def clear(self, number: str) -> None:
