@@ -1,19 +1,25 @@
 """Folds the write-ahead log into the file beside the writer, so that no commit waits for it.
 
-The bulk is copied here, on a connection of its own. While commits go on, a rest always stays; the writer's
-hook copies that rest when it is small, after which SQLite starts the log from its beginning again.
+The bulk is copied here, on a connection of its own. While commits go on, a rest always stays: it is copied in
+further rounds, each shorter than the one before, until it is so small that the writer's hook may copy it
+between two commits, after which SQLite starts the log from its beginning again.
 """
 
 import contextlib
+import itertools
 import threading
 
 import apsw
+
+REST_PAGES = 8
+"""Pages the writer may copy, for each round that has tried to leave fewer: commits wait for their fsync."""
 
 
 class Checkpointer:
     def __init__(self, conn: apsw.Connection, writer: apsw.Connection, pages: int) -> None:
         self._conn = conn
         self._pages = pages
+        self.length = 0  # of the log, after the last commit
         self._wake = threading.Event()
         self._closing = False
         self._bulk_done = threading.Event()
@@ -23,6 +29,7 @@ class Checkpointer:
 
     def _committed(self, writer: apsw.Connection, _name: str, pages: int) -> int:
         """After each commit, in the writer's thread; `pages` is the length of the log now."""
+        self.length = pages
         if pages >= self._pages:
             if self._bulk_done.is_set():
                 self._bulk_done.clear()
@@ -35,11 +42,15 @@ class Checkpointer:
     def _main(self) -> None:
         while not self._closing:
             self._wake.wait()
-            # Cleared before the work: a wish that comes meanwhile is not lost.
             self._wake.clear()
             # A failed checkpoint loses nothing: the log keeps every commit and the next one tries again.
             with contextlib.suppress(apsw.Error):
-                self._conn.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                for rounds in itertools.count(1):
+                    _, copied = self._conn.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                    if self.length - copied <= REST_PAGES * rounds or self._closing:
+                        break
+                # Wishes that came meanwhile are met: another bulk now would keep the writer from the rest.
+                self._wake.clear()
                 self._bulk_done.set()
 
     def close(self) -> None:
