@@ -11,8 +11,10 @@ import threading
 
 import apsw
 
+SETTLING = 8
+"""Rounds after which the file's fsync is short: behind a bulk it takes some 70 ms now and then, less each time."""
 REST_PAGES = 8
-"""Pages the writer may copy, for each round that has tried to leave fewer: commits wait for their fsync."""
+"""Pages the writer may copy, for each further round that has tried to leave fewer; commits wait for them."""
 
 
 class Checkpointer:
@@ -47,7 +49,7 @@ class Checkpointer:
             with contextlib.suppress(apsw.Error):
                 for rounds in itertools.count(1):
                     _, copied = self._conn.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-                    if self.length - copied <= REST_PAGES * rounds or self._closing:
+                    if self.length - copied <= REST_PAGES * (rounds - SETTLING) or self._closing:
                         break
                 # Wishes that came meanwhile are met: another bulk now would keep the writer from the rest.
                 self._wake.clear()
