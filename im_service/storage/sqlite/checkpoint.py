@@ -12,7 +12,7 @@ import threading
 import apsw
 
 SETTLING = 8
-"""Rounds after which the file's fsync is short: behind a bulk it takes some 70 ms now and then, less each time."""
+"""Rounds after which the file's fsync is short: behind a bulk it takes 70 ms now and then, less each time."""
 REST_PAGES = 8
 """Pages the writer may copy, for each further round that has tried to leave fewer; commits wait for them."""
 
