@@ -24,7 +24,7 @@ class Checkpointer:
         self.length = 0  # of the log, after the last commit
         self._wake = threading.Event()
         self._closing = False
-        self._bulk_done = threading.Event()
+        self.bulk_done = threading.Event()
         writer.set_wal_hook(self._committed)
         self._thread = threading.Thread(target=self._main, name="store-checkpoint", daemon=True)
         self._thread.start()
@@ -33,8 +33,8 @@ class Checkpointer:
         """After each commit, in the writer's thread; `pages` is the length of the log now."""
         self.length = pages
         if pages >= self._pages:
-            if self._bulk_done.is_set():
-                self._bulk_done.clear()
+            if self.bulk_done.is_set():
+                self.bulk_done.clear()
                 with contextlib.suppress(apsw.Error):
                     writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             elif not self._wake.is_set():
@@ -53,7 +53,7 @@ class Checkpointer:
                         break
                 # Wishes that came meanwhile are met: another bulk now would keep the writer from the rest.
                 self._wake.clear()
-                self._bulk_done.set()
+                self.bulk_done.set()
 
     def close(self) -> None:
         self._closing = True

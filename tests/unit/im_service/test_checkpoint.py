@@ -2,72 +2,77 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import apsw
 
-from im_service.storage.sqlite.checkpoint import Checkpointer
+from im_service.storage.sqlite.checkpoint import REST_PAGES, SETTLING, Checkpointer
 
 PAGES = 500
-BURST = 300
-"""Commits, a page or more each, that come while the first round of the bulk is copied."""
 
 
-class Watched(apsw.Connection):
-    """A connection that calls `after` with the pages copied so far, after each checkpoint."""
-
-    after: Callable[[int], None]
-
-    def wal_checkpoint(self, dbname: str | None = None, mode: int = 0) -> tuple[int, int]:
-        length, copied = super().wal_checkpoint(dbname, mode)
-        self.after(copied)
-        return length, copied
-
-
-def watched(path: Path, after: Callable[[int], None]) -> Watched:
-    conn = Watched(str(path))
+def connect(path: Path) -> apsw.Connection:
+    conn = apsw.Connection(str(path))
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=0"):
         conn.execute("PRAGMA " + pragma).fetchall()
-    conn.after = after
     return conn
 
 
-def test_the_log_starts_over_and_the_writer_copies_a_small_rest_of_it(tmp_path: Path) -> None:
-    bulk_copied: list[int] = []
-    rests: list[int] = []
-    number = 0
-    writing = threading.Lock()
-
-    def commit() -> None:
-        nonlocal number
-        number += 1
-        writer.execute("INSERT INTO t VALUES (?, zeroblob(3000))", (number,))
-
-    def after_bulk(copied: int) -> None:
-        with writing:
-            bulk_copied.append(copied)
-            for _ in range(BURST if len(bulk_copied) == 1 else 1):  # never all: the writer is needed
-                commit()
-
+def test_the_log_starts_over_while_commits_go_on(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
-    writer = watched(path, lambda copied: rests.append(copied - bulk_copied[-1]))
+    writer = connect(path)
     writer.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, body BLOB)")
-    bulk = watched(path, after_bulk)
-    checkpointer = Checkpointer(bulk, writer, PAGES)
+    checkpointer = Checkpointer(connect(path), writer, PAGES)
     deadline = time.monotonic() + 60
-    before = 0
-    while checkpointer.length >= before:
-        assert time.monotonic() < deadline, "the log never started over"
+    number = starts = 0
+    while starts < 3:
+        assert time.monotonic() < deadline, checkpointer.length
         before = checkpointer.length
-        with writing:
-            commit()
-        time.sleep(0.0005)  # the bulk's turn
-    assert len(rests) == 1
-    assert rests[0] < BURST, (rests, bulk_copied)
-    assert len(bulk_copied) > 1
-    bulk.after = rests.append
+        writer.execute("INSERT INTO t VALUES (?, zeroblob(3000))", (number,))
+        number += 1
+        starts += checkpointer.length < before
     checkpointer.close()
+    assert writer.execute("SELECT count(*) FROM t").fetchall() == [(number,)]
+    assert not (tmp_path / "log.db-wal").stat().st_size
     writer.close()
+
+
+class Scripted:
+    """A bulk beside which pages are committed as told: with real commits nobody could tell how many."""
+
+    def __init__(self, meanwhile: list[int]) -> None:
+        self.meanwhile = meanwhile
+        self.rounds = 0
+        self.owner: Checkpointer | None = None
+
+    def wal_checkpoint(self, mode: int) -> tuple[int, int]:
+        assert self.owner is not None
+        copied = self.owner.length
+        self.owner.length += self.meanwhile[self.rounds] if self.rounds < len(self.meanwhile) else 0
+        self.rounds += 1
+        return copied, copied
+
+    def close(self) -> None:
+        pass
+
+
+def test_rounds_go_on_until_the_disk_has_settled_and_the_rest_is_small(tmp_path: Path) -> None:
+    small, large = REST_PAGES, 100 * REST_PAGES
+    for meanwhile, wanted in (
+        ([large, *[small] * 20], SETTLING + 1),  # not before it has settled
+        (
+            [large] * SETTLING + [REST_PAGES + 1, 2 * REST_PAGES, large],
+            SETTLING + 2,
+        ),  # as soon as it is small
+        ([10 * REST_PAGES] * 60, SETTLING + 10),  # it may be larger the longer it takes
+    ):
+        writer = connect(tmp_path / f"{wanted}.db")
+        bulk = Scripted(meanwhile)
+        checkpointer = bulk.owner = Checkpointer(cast(Any, bulk), writer, 1)
+        writer.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+        assert checkpointer.bulk_done.wait(60)
+        assert bulk.rounds == wanted
+        checkpointer.close()
+        writer.close()
