@@ -47,8 +47,12 @@ class Checkpointer:
             self._wake.clear()
             # A failed checkpoint loses nothing: the log keeps every commit and the next one tries again.
             with contextlib.suppress(apsw.Error):
+                copied = -1
                 for rounds in itertools.count(1):
+                    before, wanted = copied, self.length
                     _, copied = self._conn.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                    if before == copied < wanted:  # a reader needs the rest: more rounds would only spin
+                        break
                     if self.length - copied <= REST_PAGES * (rounds - SETTLING) or self._closing:
                         break
                 # Wishes that came meanwhile are met: another bulk now would keep the writer from the rest.

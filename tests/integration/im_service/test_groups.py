@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -67,25 +70,34 @@ async def test_joining_follows_the_groups_mode(tmp_path: Path) -> None:
         assert (await eve.ok("group.join", group="team"))["joined"]
 
 
+@contextmanager
+def after_the_look_of(user: str, act: Callable[[], Awaitable[object]]) -> Iterator[list[str]]:
+    """Once, between what a call of this user read of the group and what it does, `act` happens. -> [user]
+    when it has."""
+    place = GroupContext.place
+    done: list[str] = []
+
+    async def looked(self: GroupContext, caller: Caller, group: str) -> Place:
+        found = await place(self, caller, group)
+        if caller.user == user and not done:
+            done.append(user)
+            await act()
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GroupContext, "place", looked)
+        yield done
+
+
 async def test_who_was_let_in_while_he_asked_has_no_application_open(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         owner, _ = await make_group(world, join="approval")
         dora = await world.login("dora")
         asked = await dora.ok("group.join", group="team")
-        place = GroupContext.place
-        accepted: list[int] = []
-
-        async def looked_then_let_in(self: GroupContext, caller: Caller, group: str) -> Place:
-            found = await place(self, caller, group)
-            if caller.user == "dora" and not accepted:
-                accepted.append(asked["id"])
-                await owner.ok("group.decide", group="team", id=asked["id"], accept=True)
-            return found
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(GroupContext, "place", looked_then_let_in)
+        answer = partial(owner.ok, "group.decide", group="team", id=asked["id"], accept=True)
+        with after_the_look_of("dora", answer) as answered:
             assert await dora.ok("group.join", group="team") == {"joined": True, "id": 0}
-        assert accepted
+        assert answered
         assert (await owner.ok("group.requests", group="team"))["requests"] == []
 
 
@@ -95,20 +107,11 @@ async def test_a_request_refused_while_it_is_accepted_lets_nobody_in(tmp_path: P
         await owner.ok("group.role", group="team", users=["bob"], role="manager")
         dora = await world.login("dora")
         asked = await dora.ok("group.join", group="team")
-        place = GroupContext.place
-        refused: list[int] = []
-
-        async def looked_then_refused(self: GroupContext, caller: Caller, group: str) -> Place:
-            found = await place(self, caller, group)
-            if caller.user == "olga" and not refused:
-                refused.append(asked["id"])
-                await bob.ok("group.decide", group="team", id=asked["id"], accept=False)
-            return found
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(GroupContext, "place", looked_then_refused)
-            answer = await owner.call("group.decide", group="team", id=asked["id"], accept=True)
-        assert (answer[0], refused) == (409, [asked["id"]])
+        decide = {"group": "team", "id": asked["id"]}
+        refuse = partial(bob.ok, "group.decide", **decide, accept=False)
+        with after_the_look_of("olga", refuse) as refused:
+            assert (await owner.call("group.decide", **decide, accept=True))[0] == 409
+        assert refused
         assert (await dora.send("g/team"))[0] == 802
         assert [told["state"] for told in dora.connection.notices("group.decided")] == [2]
 
