@@ -80,7 +80,7 @@ ROOMS: dict[str, list[str]] = {
 }
 
 # Import names this distribution owns; their subpackages follow.
-PACKAGES = ["frame", "crypto", "gateway_core", "im_service", "control", "benchmarks"]
+PACKAGES = ["frame", "crypto", "gateway_core", "im_service", "control", "program", "benchmarks"]
 
 BUILD = os.environ.get("QIANWAN_BUILD", "release")
 FLAGS: dict[str, tuple[list[str], list[str]]] = {

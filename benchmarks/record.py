@@ -108,7 +108,7 @@ def record(names: Iterable[str], folder: Path, tell: Callable[[str], None]) -> l
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         tell(f"{name}: qianwan bench {ROWS[name].words}")
-        words = [sys.executable, "-m", "control", "bench", *shlex.split(ROWS[name].words)]
+        words = [sys.executable, "-m", "program", "bench", *shlex.split(ROWS[name].words)]
         words += ["--json", str(folder / f"{name}.json")]
         if subprocess.run(words, cwd=ROOT, check=False, timeout=TIMEOUT_S).returncode:
             failed.append(name)

@@ -166,15 +166,15 @@ class Servers:
 
     def server_key(self) -> tuple[int, bytes]:
         """(key id, X25519 public key) from the data folder."""
-        from crypto.keys import ServerKeys
+        from control.keys.server_keys import ServerKeys
 
         key = ServerKeys.load(self.folder / "data" / "keys").current(int(time.time()))
         return key.key_id, key.public
 
     def mint(self) -> TokenMint:
         """Signs logins with the server's own token key."""
+        from control.keys.server_keys import ServerKeys
         from control.settings import Settings
-        from crypto.keys import ServerKeys
 
         key = ServerKeys.load(self.folder / "data" / "keys").current_token(int(time.time()))
         auth = Settings.model_construct().auth
@@ -309,7 +309,7 @@ class Servers:
         words = [
             sys.executable,
             "-m",
-            "control",
+            "program",
             "serve",
             "--config",
             str(config),

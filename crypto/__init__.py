@@ -1,6 +1,6 @@
-"""Bytes <-> sealed bytes: libsodium, Noise handshakes, transport ciphers, compressed bodies, keys.
+"""Bytes <-> sealed bytes: libsodium, Noise handshakes, transport ciphers, compressed bodies.
 
-No clock, no sockets, no threads; the only files are the key files of `crypto.keys`.
+No clock, no sockets, no threads, no files.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from typing import NamedTuple
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
+from crypto.base64url import b64url_decode, b64url_encode
 from crypto.errors import KeySetError
-from crypto.key_files import b64url_decode, b64url_encode
 
 MAGIC = b"QWKS"
 VERSION = 1

@@ -7,19 +7,23 @@ is the argument map. `Calls.methods` lists all of them, from which the reference
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
+import pkgutil
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
+import im_service
 from frame.constants import FrameType
 from im_service.errors import REFUSALS, UNDECODABLE, Code, ImError, rate_limited
 from im_service.limits import Limiter, Rate
+from im_service.live.sessions import Sessions
 from im_service.ports import Clock, Downlink, Session
-from im_service.sessions import Sessions
 from im_service.storage.errors import StoreConflict, StoreError, StoreFull, StoreMissing
 
 RETURN = int(FrameType.RETURN)
@@ -209,3 +213,54 @@ class Calls:
         """Wait until the calls under way are answered."""
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A CALL method as the message service declares it. `alone`: the server need not act for a user."""
+
+    name: str
+    args: type[msgspec.Struct]
+    result: str
+    errors: tuple[Code, ...]
+    doc: str
+    server_only: bool
+    alone: bool
+
+
+def declared_methods() -> dict[str, Declared]:
+    """Every marked method of the message service, found in its classes; nothing is built."""
+    found: dict[str, Declared] = {}
+    for module_info in pkgutil.walk_packages(im_service.__path__, "im_service."):
+        if ".storage" in module_info.name:
+            continue
+        module = importlib.import_module(module_info.name)
+        for kind in vars(module).values():
+            if isinstance(kind, type) and kind.__module__ == module.__name__:
+                found.update(_of_class(kind))
+    return dict(sorted(found.items()))
+
+
+def _of_class(kind: type) -> dict[str, Declared]:
+    found = {}
+    for function in vars(kind).values():
+        mark = getattr(function, "__call_method__", None)
+        if mark is not None:
+            name, errors, result, server_only, alone = mark
+            args = typing.get_type_hints(function)["args"]
+            doc = " ".join((function.__doc__ or "").split())
+            found[name] = Declared(name, args, result, tuple(errors), doc, server_only, alone)
+    return found
+
+
+def _types(args: type[msgspec.Struct]) -> dict[str, Any]:
+    return {field.encode_name: field.type for field in msgspec.structs.fields(args)}
+
+
+def with_raw(args: type[msgspec.Struct], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Members the method takes undecoded, encoded as it expects them."""
+    types = _types(args)
+    return {
+        name: msgspec.Raw(msgspec.msgpack.encode(value)) if types.get(name) is msgspec.Raw else value
+        for name, value in arguments.items()
+    }

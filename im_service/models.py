@@ -13,7 +13,13 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from frame.constants import EventKind
-from im_service.storage.records import EDITED, FILTERED, RECALLED, StoredMessage
+from im_service.storage.records import (
+    EDITED,
+    FILTERED,
+    RECALLED,
+    InboxRow,
+    StoredMessage,
+)
 
 MAX_EXT = 4096  # characters
 MAX_CLIENT_ID = 64  # characters
@@ -124,3 +130,20 @@ def sync_event(conversation: str | None, last_seq: int) -> bytes:
 def presence_event(user: str, states: list[dict[str, Any]], online: bool) -> bytes:
     """EVENT kind 4: [user, online, devices]."""
     return _PRESENCE + encode((user, online, states))
+
+
+class Preferences(Struct, omit_defaults=True):
+    """What a user set for one conversation. `mute` = no push, `pin` = stays on top, `ext` = the
+    application's."""
+
+    mute: bool = False
+    pin: bool = False
+    ext: Annotated[str, Meta(max_length=1024)] = ""
+
+
+_decode_preferences = msgspec.msgpack.Decoder(Preferences).decode
+
+
+def preferences(row: InboxRow) -> Preferences:
+    """The settings in an inbox row."""
+    return _decode_preferences(row.settings) if row.settings else Preferences()

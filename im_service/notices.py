@@ -14,7 +14,8 @@ from frame.constants import FrameType, MessageType
 from im_service.ids import ServerIds
 from im_service.models import encode, message_bytes, notice_event, pack_payload
 from im_service.options import CONTROL_BITS, NOTICE_BITS
-from im_service.ports import Clock, Copy, CopyPort, Downlink, Session
+from im_service.outbox.ports import Copy, CopyPort
+from im_service.ports import Clock, Downlink, Session
 from im_service.storage.records import (
     RECEIVER_NO_SENSE,
     SENDER_NO_SENSE,

@@ -6,8 +6,7 @@ Every method is called from the asyncio thread. Those without `async` must not b
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Sequence
-from enum import IntEnum
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 Reply = tuple[int, int, int, int, bytes]
@@ -70,87 +69,6 @@ class SystemClock:
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
-
-
-class Action(IntEnum):
-    """What a hook wants done with a message."""
-
-    PASS = 0
-    REPLACE = 1  # go on with another body and ext
-    REJECT = 2  # refuse, the sender is told
-    SWALLOW = 3  # store for the sender only, acknowledge as if nothing were
-
-
-class Draft(NamedTuple):
-    """A message on its way through the hooks. `body` is msgpack; `antispam` what the sender said about
-    scanning."""
-
-    conversation: str
-    sender: str
-    device: str
-    client_id: str
-    type: int
-    body: bytes
-    ext: str | None
-    antispam: dict[str, str | int | bool] | None
-
-
-class Verdict(NamedTuple):
-    action: Action = Action.PASS
-    body: bytes | None = None
-    ext: str | None = None
-    text: str = ""
-
-
-class Hook(Protocol):
-    """A judge of messages before they are stored: moderation, or the callback to the application's server."""
-
-    def wants(self, kind: str, type: int) -> bool:
-        """Is this hook interested in messages of this kind (s, g, r) and type? Called per message: be
-        quick."""
-
-    def judge(self, draft: Draft) -> Verdict | Awaitable[Verdict]:
-        """The verdict, or an awaitable of it: then later messages of this sender to this target wait in
-        order.
-
-        An exception counts as the hook's own failure policy having failed: the message is answered 503.
-        """
-
-
-class Push(NamedTuple):
-    """One vendor push: to whom, what it says, and why it is allowed to."""
-
-    user: str
-    conversation: str
-    server_id: int
-    text: str
-    payload: str
-    badge: bool  # counts in the badge number
-    forced: bool  # overrides the receiver's mute of the conversation
-    sender: str
-
-
-class PushPort(Protocol):
-    """Vendor push. Only receivers without a live session are offered."""
-
-    def offer(self, pushes: Sequence[Push]) -> None: ...
-
-    def cancel(self, conversation: str, server_id: int) -> None:
-        """The message was recalled: pushes not yet handed to a vendor are dropped."""
-
-
-class Copy(NamedTuple):
-    """One event for the application's own server. `env` names the endpoint, None the default one."""
-
-    event: str
-    env: str | None
-    body: bytes
-
-
-class CopyPort(Protocol):
-    """Copies to third parties, offered after the commit."""
-
-    def offer(self, copies: Sequence[Copy]) -> None: ...
 
 
 class PeersPort(Protocol):

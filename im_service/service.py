@@ -12,46 +12,38 @@ from im_service.accounts.devices import Devices
 from im_service.accounts.presence import PresenceBook
 from im_service.accounts.profiles import Profiles
 from im_service.accounts.relations import Relations
-from im_service.broadcasts import ServerSends
 from im_service.calls import Args, Caller, Calls, Method
 from im_service.chatrooms.admin import RoomAdmin
 from im_service.chatrooms.door import RoomDoor
 from im_service.chatrooms.queue import RoomQueue
-from im_service.chatrooms.room import RoomTable
 from im_service.conversation.access import Access
-from im_service.conversation.inbox import Conversations
-from im_service.conversation.recall import Revisions
+from im_service.conversation.list import Conversations
 from im_service.conversation.receipts import Receipts
+from im_service.conversation.revisions import Revisions
 from im_service.conversation.sync import Sync
 from im_service.groups.admin import GroupAdmin
 from im_service.groups.context import GroupContext
 from im_service.groups.members import GroupMembers
 from im_service.ids import ServerIds
 from im_service.limits import Settings
+from im_service.live.directory import Directory
+from im_service.live.room import RoomTable
+from im_service.live.sessions import Sessions
 from im_service.notices import Announcer
-from im_service.ports import (
-    Clock,
-    CopyPort,
-    Downlink,
-    Hook,
-    NoPeers,
-    PeersPort,
-    Presence,
-    PushPort,
-    Session,
-    SystemClock,
-)
+from im_service.outbox.ports import CopyPort
+from im_service.ports import Clock, Downlink, NoPeers, PeersPort, Presence, Session, SystemClock
+from im_service.push.decide import Asides
+from im_service.push.ports import PushPort
 from im_service.sending.admission import Admission
-from im_service.sending.aside import Asides
 from im_service.sending.delivery import Delivery
+from im_service.sending.hooks import Hook
 from im_service.sending.judging import Judge
 from im_service.sending.messages import Item, Messages
 from im_service.sending.routes import Routes
-from im_service.sessions import Sessions
-from im_service.state import Directory
-from im_service.storage.base import Store
+from im_service.sending.server_sends import ServerSends
 from im_service.storage.errors import StoreError
 from im_service.storage.records import Limits
+from im_service.storage.store import Store
 
 _log = logging.getLogger("qianwan.im")
 

@@ -17,9 +17,10 @@ import pytest
 from im_service.limits import Bucket, Limiter, Rate, Settings
 from im_service.models import decode_send, message_bytes, pack_payload
 from im_service.options import DEFAULT, Options, OptionTable
-from im_service.ports import Draft, Hook, Session, SystemClock, Verdict
+from im_service.ports import Session, SystemClock
 from im_service.sending.admission import PASSED, Admission
 from im_service.sending.bodies import check_body
+from im_service.sending.hooks import Draft, Hook, Verdict
 from im_service.service import ImService
 from im_service.storage.records import AppendResult, AppendStatus, NewMessage
 from im_service.storage.sqlite import SqliteStore

@@ -10,9 +10,9 @@ from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from control.api.errors import Problem
-from control.api.im_api import ImApi
 from control.api.services import Services
-from control.auth.api_keys import ApiKey
+from control.im.api import ImApi
+from control.keys.api_keys import ApiKey
 
 _header = APIKeyHeader(name="X-API-Key", scheme_name="ApiKey", auto_error=False)
 _bearer = HTTPBearer(scheme_name="ApiKeyBearer", auto_error=False, description="The API key as bearer token")

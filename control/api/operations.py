@@ -7,8 +7,6 @@ So the rules stay in the service, and the document cannot drift from them.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import re
 import typing
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,12 +17,12 @@ import msgspec
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-import im_service
 from control.api.deps import ImDep, require
 from control.api.errors import STATUS, Problem
 from control.api.idempotency import HEADER, KEY, replayable
 from control.api.schemas.common import problems
 from control.auth.tokens import ID
+from im_service.calls import Declared, _types, with_raw
 from im_service.errors import Code
 
 IDS = frozenset({"user", "sender", "group", "room"})
@@ -47,44 +45,6 @@ class Operation:
     actor: str | None = None
     status: int = 200
     summary: str = ""
-
-
-@dataclass(frozen=True)
-class Declared:
-    """A CALL method as the message service declares it. `alone`: the server need not act for a user."""
-
-    name: str
-    args: type[msgspec.Struct]
-    result: str
-    errors: tuple[Code, ...]
-    doc: str
-    server_only: bool
-    alone: bool
-
-
-def declared_methods() -> dict[str, Declared]:
-    """Every marked method of the message service, found in its classes; nothing is built."""
-    found: dict[str, Declared] = {}
-    for module_info in pkgutil.walk_packages(im_service.__path__, "im_service."):
-        if ".storage" in module_info.name:
-            continue
-        module = importlib.import_module(module_info.name)
-        for kind in vars(module).values():
-            if isinstance(kind, type) and kind.__module__ == module.__name__:
-                found.update(_of_class(kind))
-    return dict(sorted(found.items()))
-
-
-def _of_class(kind: type) -> dict[str, Declared]:
-    found = {}
-    for function in vars(kind).values():
-        mark = getattr(function, "__call_method__", None)
-        if mark is not None:
-            name, errors, result, server_only, alone = mark
-            args = typing.get_type_hints(function)["args"]
-            doc = " ".join((function.__doc__ or "").split())
-            found[name] = Declared(name, args, result, tuple(errors), doc, server_only, alone)
-    return found
 
 
 def make_router(operations: tuple[Operation, ...], methods: Mapping[str, Declared]) -> APIRouter:
@@ -198,10 +158,6 @@ def _query(request: Request, args: type[msgspec.Struct]) -> dict[str, Any]:
     return given
 
 
-def _types(args: type[msgspec.Struct]) -> dict[str, Any]:
-    return {field.encode_name: field.type for field in msgspec.structs.fields(args)}
-
-
 def _converted(name: str, value: Any, kind: Any) -> Any:
     """A text of the URL as the type the method wants."""
     try:
@@ -216,15 +172,6 @@ def _check(declared: Declared, arguments: dict[str, Any]) -> None:
         msgspec.convert(with_raw(declared.args, arguments), declared.args)
     except msgspec.ValidationError as error:
         raise Problem(422, "invalid", str(error), code=int(Code.INVALID)) from None
-
-
-def with_raw(args: type[msgspec.Struct], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Members the method takes undecoded, encoded as it expects them."""
-    types = _types(args)
-    return {
-        name: msgspec.Raw(msgspec.msgpack.encode(value)) if types.get(name) is msgspec.Raw else value
-        for name, value in arguments.items()
-    }
 
 
 def _is_list(kind: Any) -> bool:

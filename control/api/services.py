@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 
-from control.api.health import Health
-from control.api.im_api import ImApi
-from control.auth.api_keys import ApiKeys
 from control.auth.tokens import TokenSigner
 from control.coordination.base import Coordination
+from control.health import Health
+from control.im.api import ImApi
+from control.keys.api_keys import ApiKeys
 from control.settings import Settings
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from control.coordination.base import NodeInfo
-from control.lbs.rendezvous import score
+from control.rendezvous import score
 
 # Below this difference in free capacity the device's own order stands: or small load changes would move
 # everyone.

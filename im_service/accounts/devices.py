@@ -11,19 +11,20 @@ from typing import Annotated, Any
 from msgspec import Meta, field
 
 from frame.constants import CloseCode, Platform
+from im_service.accounts.known_since import known_since
 from im_service.accounts.presence import PresenceBook
 from im_service.accounts.profiles import ALL_SESSIONS
 from im_service.calls import Args, Caller, Number, method
 from im_service.chatrooms.door import RoomDoor
-from im_service.conversation.sync import known_since
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
 from im_service.limits import LoginPolicy, Settings
+from im_service.live.sessions import Sessions
+from im_service.live.users import SessionState
 from im_service.notices import Announcer
 from im_service.ports import Clock, PeersPort, Presence, Session
-from im_service.sessions import Sessions, SessionState
-from im_service.storage.base import Store
 from im_service.storage.records import Device, Login, Logout, Mark, NewLogin
+from im_service.storage.store import Store
 
 MOBILE, DESKTOP, WEB, OTHER = "mobile", "desktop", "web", "other"
 CLASSES: dict[int, str] = {

@@ -11,12 +11,12 @@ from frame.constants import CloseCode
 from im_service.calls import Args, Caller, Seconds, method
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
+from im_service.live.directory import Directory
 from im_service.models import encode
 from im_service.notices import Announcer
 from im_service.ports import Clock, PeersPort
-from im_service.state import Directory
-from im_service.storage.base import Store
 from im_service.storage.records import FOREVER, Account, Profile
+from im_service.storage.store import Store
 
 ALL_SESSIONS = (1 << 63) - 1
 

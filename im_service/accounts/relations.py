@@ -12,12 +12,12 @@ from im_service.calls import Args, Caller, Number, method
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
 from im_service.limits import Settings
+from im_service.live.directory import Directory
 from im_service.notices import Announcer
 from im_service.ports import Clock, PeersPort
-from im_service.state import Directory
-from im_service.storage.base import Store
 from im_service.storage.errors import StoreConflict, StoreFull
 from im_service.storage.records import Relation, Request
+from im_service.storage.store import Store
 
 REQUEST_FRIEND = 3
 REFUSED = 2

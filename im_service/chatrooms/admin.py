@@ -9,14 +9,14 @@ from msgspec import Meta, field
 
 from im_service.calls import Args, Caller, Seconds, method
 from im_service.chatrooms.door import RoomArgs, RoomDoor
-from im_service.chatrooms.room import RoomInfo, RoomState, RoomTable, encode_info
 from im_service.errors import Code, ImError
 from im_service.ids import ServerIds, check_id
 from im_service.limits import Settings
+from im_service.live.room import RoomInfo, RoomState, RoomTable, encode_info
 from im_service.notices import Announcer
 from im_service.ports import Clock, PeersPort
-from im_service.storage.base import Store
 from im_service.storage.records import FOREVER, Role, RoomMember
+from im_service.storage.store import Store
 
 ROLE_NAMES = {
     Role.MEMBER: "member",
@@ -223,9 +223,8 @@ class RoomAdmin:
         await self._store.update_room(args.room, self._clock.now_ms(), closed=True)
         await self._changed(room)
         self._tell(room, "room.close", {"by": caller.user})
-        for sessions in list(room.members.values()):
-            for state in list(sessions.values()):
-                await self._door.drop(state, room, "room.exit")
+        for user in list(room.members):
+            await self._door.put_out(room, user, "room.exit")
         return {}
 
     @method("room.mute_all", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, alone=True)
@@ -300,8 +299,7 @@ class RoomAdmin:
     async def _out(self, room: RoomState, user: str, by: str, reason: str) -> None:
         data = {"room": room.room, "reason": reason, "by": by}
         self._announcer.event("u/" + user, "room.kicked", data)
-        for state in list(room.members.get(user, {}).values()):
-            await self._door.drop(state, room, "room.kick", {"reason": reason, "by": by})
+        await self._door.put_out(room, user, "room.kick", {"reason": reason, "by": by})
 
     @method(
         "room.people",

@@ -8,14 +8,15 @@ from msgspec import Meta, Raw, field
 
 from frame.constants import FrameType
 from im_service.calls import Args, Caller, method
-from im_service.chatrooms.room import RoomState, RoomTable
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
 from im_service.limits import Settings
+from im_service.live.room import RoomState, RoomTable
+from im_service.live.sessions import Sessions
+from im_service.live.users import SessionState
 from im_service.models import notice_event
 from im_service.ports import Downlink
-from im_service.sessions import Sessions, SessionState
-from im_service.storage.base import Store
+from im_service.storage.store import Store
 
 EVENT = int(FrameType.EVENT)
 Tags = Annotated[list[str], Meta(max_length=4)]
@@ -63,7 +64,7 @@ class RoomDoor:
                 raise ImError(Code.CONFLICT, f"at most {self._per_connection} rooms a connection")
             newcomer = caller.user not in room.members
             state.rooms[args.room] = room
-            room.members.setdefault(caller.user, {})[session.node, session.conn] = state
+            room.members.setdefault(caller.user, {})[session.node, session.conn] = session
             self._downlink.join(session, room.topic)
             if newcomer:
                 self._tell(room, "room.enter", caller.user, state)
@@ -123,6 +124,15 @@ class RoomDoor:
         if gone:
             body = {"room": room.room, "op": "exit", "keys": [item.key for item in gone]}
             self._downlink.publish(room.topic, EVENT, notice_event("room.queue", body))
+
+    async def put_out(
+        self, room: RoomState, user: str, event: str, data: dict[str, Any] | None = None
+    ) -> None:
+        """Take every session of a user out of a room."""
+        for session in list(room.members.get(user, {}).values()):
+            state = self._sessions.get(session)
+            if state is not None:
+                await self.drop(state, room, event, data)
 
     async def logout(self, state: SessionState) -> None:
         """The connection is gone: so is it from its rooms."""

@@ -11,13 +11,13 @@ from msgspec import Meta
 
 from im_service.calls import Args, Caller, method
 from im_service.chatrooms.door import RoomArgs
-from im_service.chatrooms.room import RoomState, RoomTable
 from im_service.errors import Code, ImError
 from im_service.limits import Settings
+from im_service.live.room import RoomState, RoomTable
 from im_service.notices import SYSTEM, Announcer
-from im_service.storage.base import Store
 from im_service.storage.errors import StoreFull
 from im_service.storage.records import QueueItem
+from im_service.storage.store import Store
 
 
 class PutArgs(Args):

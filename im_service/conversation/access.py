@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from im_service import ids
 from im_service.calls import Caller
 from im_service.errors import Code, ImError
+from im_service.live.directory import Directory
+from im_service.live.sessions import Sessions
 from im_service.ports import Clock
-from im_service.sessions import Sessions
-from im_service.state import Directory
-from im_service.storage.base import Store
 from im_service.storage.records import SENDER_SYNC, GroupMember, Role, StoredMessage
+from im_service.storage.store import Store
 
 
 class Access:

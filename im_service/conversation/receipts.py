@@ -17,8 +17,8 @@ from im_service.ids import GROUP
 from im_service.limits import Settings
 from im_service.notices import Announcer
 from im_service.ports import Clock
-from im_service.storage.base import Store
 from im_service.storage.records import ReceiptCount
+from im_service.storage.store import Store
 
 MAX_WAITING = 10_000
 """Messages whose new counts wait for the next flush; above it counts are not pushed, queries still answer."""

@@ -8,33 +8,32 @@ view hides comes as a placeholder, so a client never meets a gap.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta, Raw
 
 from frame.constants import FrameType
 from im_service import ids
+from im_service.accounts.known_since import known_since
 from im_service.calls import Args, Caller, Number, method
 from im_service.conversation.access import Access
 from im_service.errors import Code
 from im_service.limits import Settings
+from im_service.live.sessions import Sessions
 from im_service.models import notice_event, stored_bytes
 from im_service.ports import Clock, Downlink
-from im_service.sessions import Sessions
-from im_service.storage.base import Store
 from im_service.storage.records import (
     FILTERED,
     HISTORY,
     PERSISTENT,
     ROAM,
-    Device,
     InboxRow,
     Mark,
     Page,
     StoredMessage,
     View,
 )
+from im_service.storage.store import Store
 
 EVENT = int(FrameType.EVENT)
 Seq = Annotated[int, Meta(ge=0, le=1 << 62)]
@@ -218,14 +217,6 @@ class Sync:
             devices = await self._store.devices(caller.user)
             state.known_since_ms = known_since(caller.device, devices)
         return state.known_since_ms
-
-
-def known_since(device: str, devices: Sequence[Device]) -> int:
-    """First login of a device in milliseconds; 0 for the first device of a user, which finds all that
-    waits."""
-    first = {row.device: row.first_login_ms for row in devices}
-    mine = first.pop(device, 0)
-    return mine if first and min(first.values()) < mine else 0
 
 
 def _since(now: int, keep_ms: int) -> int:

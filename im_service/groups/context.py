@@ -14,12 +14,12 @@ from im_service.calls import Caller
 from im_service.errors import Code, ImError
 from im_service.groups.model import GroupInfo, info_of
 from im_service.limits import Settings
+from im_service.live.directory import Directory
 from im_service.notices import Announcer
 from im_service.ports import Clock, PeersPort
-from im_service.state import Directory
-from im_service.storage.base import Store
 from im_service.storage.errors import StoreConflict
 from im_service.storage.records import Group, GroupMember, Role
+from im_service.storage.store import Store
 
 T = TypeVar("T")
 ATTEMPTS = 8

@@ -9,9 +9,9 @@ from __future__ import annotations
 from im_service.errors import Code, ImError, rate_limited
 from im_service.ids import ROOM, SINGLE
 from im_service.limits import Limiter, Settings
+from im_service.live.route import Route
+from im_service.live.users import SessionState
 from im_service.options import Resolved
-from im_service.sending.routes import Route
-from im_service.sessions import SessionState
 
 PASSED = 0
 SILENTLY_BLOCKED = 1

@@ -8,58 +8,23 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec import UNSET
 
 from frame.constants import FrameType
+from im_service.live.route import Route
+from im_service.live.sessions import Sessions
+from im_service.live.users import SessionState
 from im_service.models import room_event
 from im_service.options import Resolved
-from im_service.ports import Downlink, Publication, Reply, Session
-from im_service.sending.routes import Route
-from im_service.sessions import Sessions, SessionState
+from im_service.ports import Downlink
 from im_service.storage.records import SENDER_SYNC
 
 if TYPE_CHECKING:
-    from im_service.chatrooms.room import RoomState
+    from im_service.live.room import RoomState
     from im_service.sending.pending import Pending
+from im_service.sending.outbox import SERVER_NODE, Outbox
 
 MSG = int(FrameType.MSG)
 EVENT = int(FrameType.EVENT)
 SEND_ACK = int(FrameType.SEND_ACK)
-SERVER_NODE = -1
 """Node of publications that no connection asked for."""
-
-
-class Outbox:
-    """What a batch wants sent: publications in commit order, then the replies."""
-
-    __slots__ = ("_node", "_publications", "_replies", "_runs")
-
-    def __init__(self) -> None:
-        self._node = SERVER_NODE
-        self._publications: list[Publication] = []
-        self._runs: list[tuple[int, list[Publication]]] = []
-        self._replies: dict[int, list[Reply]] = {}
-
-    def publish(
-        self, node: int, topic: str, type: int, body: bytes, priority: int = 0, exclude: int = 0
-    ) -> None:
-        """`exclude` is a connection of `node`."""
-        if node != self._node and exclude:
-            self._publications = []
-            self._runs.append((node, self._publications))
-            self._node = node
-        elif not self._runs:
-            self._runs.append((self._node, self._publications))
-        self._publications.append((topic, type, body, priority, exclude))
-
-    def reply(self, session: Session, type: int, request: int, code: int, payload: bytes) -> None:
-        replies = self._replies.get(session.node)
-        if replies is None:
-            replies = self._replies[session.node] = []
-        replies.append((session.conn, type, request, code, payload))
-
-    def flush(self, downlink: Downlink) -> None:
-        for node, publications in self._runs:
-            downlink.publish_many(node, publications)
-        for node, replies in self._replies.items():
-            downlink.reply_many(node, replies)
 
 
 class Aside(Protocol):

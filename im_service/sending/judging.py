@@ -7,13 +7,13 @@ import logging
 from collections.abc import Sequence
 
 from im_service.errors import Code, ImError
+from im_service.live.route import Route
 from im_service.options import Resolved
-from im_service.ports import Action, Draft, Hook
 from im_service.sending.admission import PASSED, SILENTLY_BLOCKED
 from im_service.sending.bodies import check_body
-from im_service.sending.routes import Route
-from im_service.storage.base import Store
+from im_service.sending.hooks import Action, Draft, Hook
 from im_service.storage.records import SENDER_SYNC
+from im_service.storage.store import Store
 
 _log = logging.getLogger("qianwan.im")
 

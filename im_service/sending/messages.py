@@ -19,19 +19,23 @@ from msgspec import UNSET
 
 from im_service.errors import REFUSALS, UNDECODABLE, Code, ImError
 from im_service.ids import ServerIds, peer_of
+from im_service.live.route import Route
+from im_service.live.sessions import Sessions
+from im_service.live.users import SessionState
 from im_service.models import SendRequest, decode_send, message_bytes, pack_payload
 from im_service.options import DEFAULT, STORED, OptionTable, Resolved
-from im_service.ports import Clock, Draft, Session
+from im_service.ports import Clock, Session
 from im_service.sending.admission import PASSED, SILENTLY_BLOCKED, Admission
 from im_service.sending.bodies import check_body
-from im_service.sending.delivery import Delivery, Outbox
+from im_service.sending.delivery import Delivery
+from im_service.sending.hooks import Draft
 from im_service.sending.judging import Judge, picks
+from im_service.sending.outbox import Outbox
 from im_service.sending.pending import SEND_ACK, Pending, Work, accept, answer
-from im_service.sending.routes import Route, Routes
-from im_service.sessions import Sessions, SessionState
-from im_service.storage.base import Store
+from im_service.sending.routes import Routes
 from im_service.storage.errors import StoreError
 from im_service.storage.records import RECEIPT, AppendResult, AppendStatus, NewMessage
+from im_service.storage.store import Store
 
 Item = tuple[Session, int, str, bytes]
 """(session, request, target, payload) as the gateway hands it over."""

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 from frame.constants import FrameType
 from im_service.errors import refusal
+from im_service.live.route import Route
+from im_service.live.users import SessionState
 from im_service.models import encode
 from im_service.options import Resolved
 from im_service.sending.admission import SILENTLY_BLOCKED
-from im_service.sending.delivery import Outbox
-from im_service.sending.routes import Route
-from im_service.sessions import SessionState
+from im_service.sending.outbox import Outbox
 from im_service.storage.records import BADGE, RECEIPT, RECEIVER_NO_SENSE, NewMessage
 
 Answer = Callable[[int, bytes], None]

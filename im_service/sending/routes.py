@@ -6,63 +6,16 @@ from typing import TYPE_CHECKING
 
 from im_service import ids
 from im_service.errors import Code, ImError
-from im_service.limits import Bucket
-from im_service.sessions import Sessions, SessionState, UserSessions
-from im_service.state import AccountState, Directory, GroupState, MemberState, PairState
-from im_service.storage.records import Target
+from im_service.live.directory import AccountState, Directory
+from im_service.live.sessions import Sessions
+from im_service.live.users import SessionState
 
 if TYPE_CHECKING:
-    from im_service.chatrooms.room import RoomState, RoomTable
+    from im_service.live.room import RoomTable
+from im_service.live.route import Route
 
 MAX_ROUTES = 5000
 """Targets remembered per session; above it the session starts again."""
-
-
-class Route:
-    """One sender's way to one target. The states it holds are live: a change in the store shows at once."""
-
-    __slots__ = (
-        "account", "bucket", "conversation", "group", "key", "kind", "member", "mine", "pair", "room",
-        "self_topic",
-        "sender", "theirs", "topic",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        kind: str,
-        conversation: str,
-        topic: str,
-        sender: str,
-        account: AccountState | None,
-        bucket: Bucket,
-    ) -> None:
-        self.kind = kind
-        self.conversation = conversation
-        self.key = conversation.encode()
-        self.topic = topic
-        self.sender = sender
-        self.self_topic = "u/" + sender
-        self.account = account  # None: the server speaks
-        self.bucket = bucket
-        self.mine: UserSessions | None = None
-        self.theirs: UserSessions | None = None
-        self.pair: PairState | None = None
-        self.group: GroupState | None = None
-        self.member: MemberState | None = None
-        self.room: RoomState | None = None
-
-    @property
-    def peer(self) -> str | None:
-        """The other one of a single chat."""
-        return self.topic[2:] if self.theirs is not None else None
-
-    def cut(self, target: Target | None) -> Target | None:
-        """The stored form of a target list: the sender always sees what he sent."""
-        if target is None or (self.sender in target.users) == target.inclusive:
-            return target
-        if target.inclusive:
-            return target._replace(users=(*target.users, self.sender))
-        return target._replace(users=tuple(user for user in target.users if user != self.sender))
 
 
 class Routes:

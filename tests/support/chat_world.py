@@ -14,7 +14,7 @@ from qianwan import Backoff, Client, Message
 from qianwan.models import conversation_of
 
 from benchmarks.loadgen.fleet.tokens import TokenMint
-from crypto.keys import ServerKeys
+from control.keys.server_keys import ServerKeys
 from tests.support.chat_ledger import Ledger, Row, row_of
 from tests.support.server_process import ServerProcess
 

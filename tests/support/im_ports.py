@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from im_service.ports import Copy, Draft, Push, Verdict
+from im_service.outbox.ports import Copy
+from im_service.push.ports import Push
+from im_service.sending.hooks import Draft, Verdict
 
 
 class RecordingPush:

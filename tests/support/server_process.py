@@ -105,7 +105,7 @@ class ServerProcess:
     # -- life
 
     def start(self, wait: bool = True) -> ServerProcess:
-        command = [*self.wrapper, sys.executable, "-m", "control", "serve", "--data-dir", str(self.data_dir)]
+        command = [*self.wrapper, sys.executable, "-m", "program", "serve", "--data-dir", str(self.data_dir)]
         command += ["--http", f"127.0.0.1:{self.http_port}", "--listen", f"127.0.0.1:{self.gateway_port}"]
         if self.roles:
             command += ["--role", self.roles]

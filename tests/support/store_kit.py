@@ -8,7 +8,6 @@ from typing import Any
 import apsw
 import asyncpg
 
-from im_service.storage.base import Store
 from im_service.storage.postgres import PostgresStore
 from im_service.storage.records import (
     DEFAULT_BITS,
@@ -20,6 +19,7 @@ from im_service.storage.records import (
     View,
 )
 from im_service.storage.sqlite import SqliteStore
+from im_service.storage.store import Store
 
 EVERYTHING = View(((HISTORY, 0),), now_ms=1)
 

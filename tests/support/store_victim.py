@@ -8,9 +8,9 @@ import random
 import sys
 from collections.abc import Awaitable, Callable
 
-from im_service.storage.base import Store
 from im_service.storage.errors import StoreError
 from im_service.storage.records import Mark
+from im_service.storage.store import Store
 from tests.support.store_kit import append, message, open_store
 
 GROUPS = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from benchmarks.loadgen.fleet import Fleet, Load, Measured, Shape
-from crypto.keys import ServerKeys
+from control.keys.server_keys import ServerKeys
 from tests.support.chat_world import token_mint
 from tests.support.server_process import ServerProcess
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 import asyncpg
 
 from im_service.storage.errors import StoreUnavailable
-from im_service.storage.facade import Facade
+from im_service.storage.faces import Facade
 from im_service.storage.ops import upkeep
 from im_service.storage.ops.tx import Op
 from im_service.storage.postgres import connection, runner

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import apsw
 
 from im_service.storage.errors import StoreUnavailable
-from im_service.storage.facade import Facade
+from im_service.storage.faces import Facade
 from im_service.storage.ops import upkeep
 from im_service.storage.ops.tx import Op
 from im_service.storage.queue import AckItem, AppendItem, OpItem, Reads

@@ -281,6 +281,12 @@ class Client(MessageCalls):
             if self.state is not State.CLOSED:
                 await self.call("room.leave", {"room": name})
 
+    async def rejoin_room(self, name: str) -> None:
+        """Enter a joined room again: the service forgot who is in it (it may after a restart)."""
+        room = self.engine.rooms.get(name)
+        if room is not None:
+            await self.engine.rejoin(room)
+
     # everything else
 
     async def call(

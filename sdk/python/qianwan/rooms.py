@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from qianwan.api.room import RoomCalls
 from qianwan.delivery.inbox import RecentIds
@@ -13,10 +13,26 @@ from qianwan.delivery.outbox import new_client_id
 from qianwan.errors import NotInRoom
 from qianwan.models import Ack, Content, Message, Options, message_from
 
-if TYPE_CHECKING:
-    from qianwan.client import Client
-
 MAX_QUEUE = 5000
+
+
+class Speaker(Protocol):
+    """The client, as far as a room needs it."""
+
+    async def send_to(
+        self,
+        target: str,
+        content: str | Content,
+        *,
+        options: Options | None = None,
+        ext: str | None = None,
+        client_id: str | None = None,
+    ) -> Ack: ...
+    async def call(
+        self, method: str, args: dict[str, Any] | None = None, *, timeout_s: float | None = None
+    ) -> Any: ...
+    async def leave_room(self, name: str) -> None: ...
+    async def rejoin_room(self, name: str) -> None: ...
 
 
 class Room(RoomCalls):
@@ -25,7 +41,7 @@ class Room(RoomCalls):
     A reader that falls behind by more than 5,000 messages loses the oldest; `dropped` counts them.
     """
 
-    def __init__(self, client: Client, name: str, max_queue: int = MAX_QUEUE) -> None:
+    def __init__(self, client: Speaker, name: str, max_queue: int = MAX_QUEUE) -> None:
         self._client = client
         self._queue: deque[Message] = deque()
         self._max_queue = max_queue
@@ -59,7 +75,7 @@ class Room(RoomCalls):
         except NotInRoom:
             if self._left:
                 raise
-            await self._client.engine.rejoin(self)
+            await self._client.rejoin_room(self.name)
             return await self._client.send_to(target, content, options=options, ext=ext, client_id=name)
 
     async def leave(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from control.auth.tokens import TokenSigner, private_okp
-from crypto.keys import ServerKeys
+from control.keys.server_keys import ServerKeys
 from tests.conformance.stranger.stranger_client import Stranger
 from tests.support.server_process import ServerProcess
 

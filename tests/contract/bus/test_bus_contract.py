@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from control.bus.base import Bus, BusError
-from control.bus.links import StreamLinks
 from control.bus.memory import MemoryBus, MemoryHub
 from control.bus.nats import NatsBus
+from control.streams.links import StreamLinks
 from tests.support.nats_process import NatsProcess
 
 MakeBus = Callable[[], Awaitable[Bus]]

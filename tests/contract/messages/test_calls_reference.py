@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from im_service.reference import all_methods, rewritten
+from tools.reference_calls import all_methods, rewritten
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "MESSAGES.md"
 
 
 def test_the_page_is_fresh() -> None:
     page = PAGE.read_text()
-    assert rewritten(page) == page, "run: python -m im_service.reference docs/MESSAGES.md"
+    assert rewritten(page) == page, "run: python -m tools.reference_calls docs/MESSAGES.md"
 
 
 def test_every_method_says_what_it_does() -> None:

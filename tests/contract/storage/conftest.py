@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from im_service.storage.base import Store
+from im_service.storage.store import Store
 from tests.support.postgres_server import PostgresServer
 from tests.support.store_kit import Kit
 

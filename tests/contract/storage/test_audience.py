@@ -1,7 +1,7 @@
 """Who may see a message, and what a notice about it inherits."""
 
-from im_service.storage.base import Store
 from im_service.storage.records import DEFAULT_BITS, SENDER_NO_SENSE, SENDER_SYNC, Target
+from im_service.storage.store import Store
 from tests.support.store_kit import EVERYTHING, send
 
 TEAM = "g/team"

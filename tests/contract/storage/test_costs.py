@@ -7,11 +7,11 @@ from typing import Any
 
 import apsw
 
-from im_service.storage.base import Store
 from im_service.storage.ops import inbox, messages, upkeep
 from im_service.storage.queue import Reads
 from im_service.storage.records import FILTERED, PERSISTENT, Mark, View
 from im_service.storage.sqlite import runner
+from im_service.storage.store import Store
 from tests.support.store_kit import EVERYTHING, Kit, append, message, send
 
 MEMBERS = 2_000

@@ -7,8 +7,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from im_service.storage.base import Store
 from im_service.storage.records import EDITED, RECALLED
+from im_service.storage.store import Store
 from tests.support.store_kit import Kit, everything
 from tests.support.store_victim import GROUPS, PEERS
 

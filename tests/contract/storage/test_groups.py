@@ -5,9 +5,9 @@ import asyncio
 import asyncpg
 import pytest
 
-from im_service.storage.base import Store
 from im_service.storage.errors import StoreConflict, StoreFull, StoreMissing
 from im_service.storage.records import FOREVER, AppendStatus, Relation, Role
+from im_service.storage.store import Store
 from tests.support.store_kit import Kit, everything, message, send
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from im_service.storage.base import Store
 from im_service.storage.errors import StoreMissing
 from im_service.storage.records import BADGE, DEFAULT_BITS, RECEIPT, Mark, ReceiptCount, Target
+from im_service.storage.store import Store
 from tests.support.store_kit import EVERYTHING, Kit, append, message, send
 
 

@@ -4,7 +4,6 @@ import asyncio
 import random
 from typing import Any
 
-from im_service.storage.base import Store
 from im_service.storage.records import (
     BADGE,
     DEFAULT_BITS,
@@ -21,6 +20,7 @@ from im_service.storage.records import (
     Target,
     View,
 )
+from im_service.storage.store import Store
 from tests.support.store_kit import EVERYTHING, Kit, append, everything, message, send
 
 NEW, DUPLICATE, CONFLICT, MISSING = AppendStatus

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from im_service.storage import migrations
-from im_service.storage.copy import Copied, copy_store
 from im_service.storage.errors import SchemaError, SchemaTooNew, StoreConflict
+from im_service.storage.move import Copied, copy_store
 from im_service.storage.records import DEFAULT_BITS, RECEIPT, AppendStatus, Mark, QueueItem, Target
 from tests.support.store_kit import Kit, append, everything, message, send
 
@@ -119,7 +119,7 @@ async def test_copy_survives_kills(source: Kit, postgres_kit: Kit) -> None:
     print(f"seed {seed}")
     rng = random.Random(seed)
     program = (
-        "import asyncio, sys; from im_service.storage.copy import copy_store; asyncio.run(copy_store("
+        "import asyncio, sys; from im_service.storage.move import copy_store; asyncio.run(copy_store("
         "sys.argv[1], sys.argv[2], chunk_rows=5, progress=lambda step: print(step.table, flush=True)))"
     )
     for _ in range(4):
@@ -161,7 +161,7 @@ async def test_every_table_is_copied(source: Kit, postgres_kit: Kit) -> None:
 
 
 async def test_the_command_copies_once_and_says_so(source: Kit, postgres_kit: Kit) -> None:
-    command = [sys.executable, "-m", "control", "store", "copy", source.where, postgres_kit.where]
+    command = [sys.executable, "-m", "program", "store", "copy", source.where, postgres_kit.where]
 
     async def run() -> tuple[int | None, str]:
         process = await asyncio.create_subprocess_exec(

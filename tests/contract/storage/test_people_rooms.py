@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from im_service.storage.base import Store
 from im_service.storage.errors import StoreConflict, StoreFull, StoreMissing
 from im_service.storage.records import (
     DEFAULT_BITS,
@@ -19,6 +18,7 @@ from im_service.storage.records import (
     Role,
     TagMute,
 )
+from im_service.storage.store import Store
 from tests.support.store_kit import Kit, append, everything, message, send
 
 DAY = 86_400_000

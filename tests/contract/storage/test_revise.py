@@ -2,9 +2,9 @@
 
 import pytest
 
-from im_service.storage.base import Store
 from im_service.storage.errors import StoreFull, StoreMissing
 from im_service.storage.records import EDITED, FILTERED, RECALLED, NewMessage
+from im_service.storage.store import Store
 from tests.support.store_kit import append, everything, message, send
 
 

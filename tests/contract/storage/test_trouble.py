@@ -9,11 +9,11 @@ import apsw
 import asyncpg
 import pytest
 
-from im_service.storage.base import Store
 from im_service.storage.errors import StoreUnavailable
 from im_service.storage.postgres import PostgresStore
 from im_service.storage.records import AppendResult, AppendStatus, Mark
 from im_service.storage.sqlite import SqliteStore
+from im_service.storage.store import Store
 from tests.support.store_kit import EVERYTHING, Kit, append, everything, message, send
 
 

@@ -21,7 +21,7 @@ SERVER_KEYS = {"processes", "cpu_s", "rss_bytes", "user_bytes_per_connection", "
 def bench(json_file: Path, *words: str) -> dict[str, Any]:
     """Run the command as a user would; its JSON."""
     done = subprocess.run(
-        [sys.executable, "-m", "control", "bench", *words, "--json", str(json_file)],
+        [sys.executable, "-m", "program", "bench", *words, "--json", str(json_file)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -104,7 +104,7 @@ def test_compare_puts_a_peer_beside(tmp_path: Path) -> None:
 
 def test_a_bad_suite_is_one_clear_line(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "control", "bench", "fanout", "--suite", "rot13"],
+        [sys.executable, "-m", "program", "bench", "fanout", "--suite", "rot13"],
         cwd=ROOT,
         capture_output=True,
         text=True,

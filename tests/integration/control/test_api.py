@@ -36,7 +36,7 @@ def key_with(server: ServerProcess, *scopes: str) -> str:
     command = [
         sys.executable,
         "-m",
-        "control",
+        "program",
         "api-key",
         "create",
         "app",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from control.demo.audience import plans
-from control.demo.tally import Row, account
+from program.demo.audience import plans
+from program.demo.tally import Row, account
 from tests.support.server_process import ROOT
 
 
 def test_a_small_demo_loses_and_doubles_nothing() -> None:
-    command = [sys.executable, "-m", "control", "demo"]
+    command = [sys.executable, "-m", "program", "demo"]
     command += ["--messages", "100", "--members", "60", "--broadcasts", "20"]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert shown.returncode == 0, shown.stdout + shown.stderr

@@ -14,7 +14,7 @@ from tests.support.server_process import ROOT, ServerProcess
 def program(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("QIANWAN_")}
     return subprocess.run(
-        [sys.executable, "-m", "control", *words],
+        [sys.executable, "-m", "program", *words],
         cwd=ROOT,
         env={**clean, "COLUMNS": "160", **environment},
         capture_output=True,
@@ -45,7 +45,7 @@ def test_help_lists_every_command() -> None:
 
 def test_the_program_imports_no_engine_until_it_runs() -> None:
     engines = ("fastapi", "nats", "apsw", "gateway_core")
-    code = f"import sys, control.cli; print([name for name in {engines} if name in sys.modules])"
+    code = f"import sys, program.cli; print([name for name in {engines} if name in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
 

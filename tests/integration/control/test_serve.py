@@ -120,7 +120,7 @@ def test_a_token_of_the_command_line_works_and_a_revoked_key_does_not(fresh: Ser
     fresh.start()
 
     def program(*words: str) -> str:
-        command = [sys.executable, "-m", "control", *words, "--data-dir", str(fresh.data_dir)]
+        command = [sys.executable, "-m", "program", *words, "--data-dir", str(fresh.data_dir)]
         return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
 
     assert program("token", "--user", "alice").count(".") == 2
@@ -134,7 +134,7 @@ def test_a_token_of_the_command_line_works_and_a_revoked_key_does_not(fresh: Ser
 def test_rotated_keys_reach_a_running_server(fresh: ServerProcess) -> None:
     fresh.start()
     before = fresh.get("/v1/lbs")[1]
-    command = [sys.executable, "-m", "control", "keys", "rotate", "server", "--data-dir", str(fresh.data_dir)]
+    command = [sys.executable, "-m", "program", "keys", "rotate", "server", "--data-dir", str(fresh.data_dir)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     fresh.wait_for(lambda: fresh.get("/v1/lbs")[1] != before, "new key set", 10)
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[3]
 def test_what_the_device_has_is_not_read_again() -> None:
     words = ["bench", "catchup", "--conversations", "5", "--each", "20", "--known", "200", "--bound", "60"]
     done = subprocess.run(
-        [sys.executable, "-m", "control", *words],
+        [sys.executable, "-m", "program", *words],
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from im_service.limits import Rate, Settings
-from im_service.ports import Action, Draft, Verdict
+from im_service.sending.hooks import Action, Draft, Verdict
 from tests.support.im_ports import ScriptedHook
 from tests.support.im_world import Person, World, open_world
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from im_service.limits import DAY_MS
-from im_service.ports import Action, Draft, Verdict
+from im_service.sending.hooks import Action, Draft, Verdict
 from tests.support.im_ports import ScriptedHook
 from tests.support.im_world import open_world
 

@@ -14,7 +14,7 @@ from qianwan import Client, ClientClosed, ConnectFailed, ConnectionClosed, KeySe
 from qianwan.constants import CloseCode
 
 from control.auth.tokens import TokenSigner, private_okp
-from crypto.keys import ServerKeys
+from control.keys.server_keys import ServerKeys
 from tests.support.chat_ledger import Ledger
 from tests.support.chat_world import AUDIENCE, EAGER, ISSUER, Talkers, eventually, root_of
 from tests.support.server_process import ROOT, ServerProcess
@@ -46,7 +46,7 @@ def short_token(server: ServerProcess, user: str, life_s: int) -> str:
 
 def api_key(server: ServerProcess, *words: str) -> str:
     """`qianwan api-key ...` on the server's data folder; what it printed."""
-    command = [sys.executable, "-m", "control", "api-key", *words, "--data-dir", str(server.data_dir)]
+    command = [sys.executable, "-m", "program", "api-key", *words, "--data-dir", str(server.data_dir)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 

@@ -7,7 +7,7 @@ import shlex
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.cli import app
+from benchmarks.cli.commands import app
 from benchmarks.record import ROWS, markdown
 from benchmarks.scenarios.context import Context
 from tests.support.bench_figures import made_figure

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.loadgen.fleet.tokens import LIFE_S, TokenMint
 from control.auth.tokens import TokenVerifier
-from crypto.keys import ServerKeys
+from control.keys.server_keys import ServerKeys
 
 NOW = 1_800_000_000
 

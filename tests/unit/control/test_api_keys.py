@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from control.auth.api_keys import ApiKeyError, ApiKeys, generate_key, split_key
+from control.keys.api_keys import ApiKeyError, ApiKeys, generate_key, split_key
 
 NOW = 1_800_000_000.0
 

@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 from control.auth.tokens import TokenVerifier
-from control.node.core import Core
-from control.node.gateway_node import BUSY_PER_S, EventCodes, GatewayNode
+from control.gateway.core import Core, EventCodes
+from control.gateway.events import BUSY_PER_S, GatewayNode
 from im_service.ports import Session
 from tests.support.sdk_client import until
 

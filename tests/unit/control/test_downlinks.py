@@ -8,19 +8,19 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from control.bus.links import StreamLinks
 from control.bus.memory import MemoryBus, MemoryHub
 from control.coordination.base import NodeInfo
-from control.node.batches import decode
-from control.node.bus_downlink import BusDownlink, node_key
-from control.node.bus_upstream import call_key, conversation_key
-from control.node.im_node import ImNode
-from control.node.local_downlink import LocalDownlink
-from control.node.session_ids import SessionIds
-from control.node.sync_hints import SyncHints
+from control.gateway.downlink import LocalDownlink
+from control.gateway.session_ids import SessionIds
+from control.gateway.sync_hints import SyncHints
+from control.gateway.upstream import call_key, conversation_key
+from control.im.downlink import BusDownlink, node_key
+from control.im.gateways import ImNode
 from control.routing.memory import MemoryRoutes
+from control.streams.links import StreamLinks
+from control.streams.operations import decode
+from im_service.live.sessions import Sessions
 from im_service.ports import Session
-from im_service.sessions import Sessions
 
 ALICE = Session(0, 1, "alice", "d")
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from control.bus.links import StreamLinks
 from control.bus.memory import MemoryBus
 from control.coordination.base import NodeInfo
-from control.coordination.memory import MemoryCoordination
+from control.coordination.beacons import MemoryCoordination
+from control.streams.links import StreamLinks
 
 
 def node(number: int) -> NodeInfo:

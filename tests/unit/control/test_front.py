@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from control.node.front import ASKED_AT_ONCE, Front
 from control.settings import Settings
+from control.workers.front import ASKED_AT_ONCE, Front
 
 HUNG = 3 * ASKED_AT_ONCE
 

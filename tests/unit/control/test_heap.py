@@ -1,6 +1,6 @@
 """When a gateway process gives memory back."""
 
-from control.node.heap import QUIET_S, STEP, Trimmer
+from control.process.heap import QUIET_S, STEP, Trimmer
 
 EVERY_S = 3.0
 LOOKS = int(QUIET_S / EVERY_S)  # so many looks take QUIET_S

@@ -6,7 +6,7 @@ from collections import Counter
 
 from control.coordination.base import NodeInfo
 from control.lbs.placement import place
-from control.lbs.rendezvous import choose, ranked
+from control.rendezvous import choose, ranked
 
 
 def gateway(number: int, zone: str = "z", isp: str = "", used: int = 0, draining: bool = False) -> NodeInfo:

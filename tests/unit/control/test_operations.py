@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from control.api.operations import Operation, declared_methods
+from control.api.operations import Operation
 from control.api.table import DEVICE_ONLY, OPERATIONS
+from im_service.calls import declared_methods
 
 METHODS = declared_methods()
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 from control.metrics import GATEWAY_COUNTERS, GATEWAY_LIVE
-from control.reference import ROOT, rendered
 from gateway_core.leaf import stats
+from tools.reference_settings import ROOT, rendered
 
 
 def test_generated_files_are_fresh() -> None:
     for path, text in rendered().items():
-        assert path.read_text() == text, f"{path.name} is stale: run python -m control.reference"
+        assert path.read_text() == text, f"{path.name} is stale: run python -m tools.reference_settings"
 
 
 def test_every_counter_of_the_core_is_a_documented_metric() -> None:

@@ -98,5 +98,5 @@ def test_every_line_of_the_sample_can_be_uncommented(tmp_path: Path) -> None:
 
 def test_the_sample_in_deploy_is_fresh() -> None:
     assert (ROOT / "deploy" / "qianwan.toml").read_text() == sample_toml(), (
-        "write it anew: python -m control config sample > deploy/qianwan.toml"
+        "write it anew: python -m program config sample > deploy/qianwan.toml"
     )

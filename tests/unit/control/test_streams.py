@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from control.bus.stream import SEEN_EVERY, Envelope, Kind, StreamReceiver, StreamSender, decode_envelope
+from control.streams.stream import SEEN_EVERY, Envelope, Kind, StreamReceiver, StreamSender, decode_envelope
 
 
 class Wire:

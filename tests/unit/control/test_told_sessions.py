@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from control.coordination.base import NodeInfo
-from control.node.batches import Up
-from control.node.bus_downlink import node_key
-from control.node.im_node import ImNode
+from control.im.downlink import node_key
+from control.im.gateways import ImNode
 from control.routing.memory import MemoryRoutes
+from control.streams.operations import Up
 from im_service.ports import Session
 
 GATEWAY = NodeInfo(2, 10, "", ("gateway",))

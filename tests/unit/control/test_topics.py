@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from control.node.tellings import Tellings, Told, UserTaker
-from control.node.topics import KeptTopics, ToldTopics, Topics
+from control.gateway.resync import Tellings, Told, UserTaker
+from control.gateway.topics import KeptTopics, ToldTopics, Topics
 
 
 class Full(Exception):

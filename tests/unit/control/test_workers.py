@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from control.node.builders import SettingsProblem
-from control.node.reports import merged
-from control.node.workers import RESTART_WINDOW_S, RESTARTS, Board, Child, worker_settings
+from control.errors import SettingsProblem
 from control.settings import Settings
 from control.settings.model import parse_address
+from control.workers.children import RESTART_WINDOW_S, RESTARTS, Board, Child
+from control.workers.plan import worker_settings
+from control.workers.reports import merged
 
 
 def settings(tmp_path: Path, **gateway: object) -> Settings:

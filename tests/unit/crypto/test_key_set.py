@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nacl.signing import SigningKey
 
+from control.keys.server_keys import RootKey
 from crypto.errors import KeySetError
 from crypto.key_set import KeyEntry, build, parse_root, root_text, verify
-from crypto.keys import RootKey
 from tests.support.noise_peer import seeded
 
 ROOT = RootKey.from_seed(bytes(range(32)))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from im_service.accounts.devices import class_of, must_go
 from im_service.limits import LoginPolicy
+from im_service.live.sessions import Sessions
 from im_service.ports import Session
-from im_service.sending.delivery import Outbox
-from im_service.sessions import Sessions
+from im_service.sending.outbox import Outbox
 from im_service.storage.records import Device
 from tests.support.im_downlink import RecordingDownlink
 

@@ -7,7 +7,7 @@ import gc
 
 import pytest
 
-from im_service.state import Cache
+from im_service.live.directory import Cache
 
 
 class Box:

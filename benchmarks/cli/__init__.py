@@ -1,0 +1,1 @@
+"""`qianwan bench`: the commands of the benchmarks."""

@@ -1,0 +1,10 @@
+"""Every command of `qianwan bench` in one app: importing the modules registers their commands."""
+
+from __future__ import annotations
+
+from benchmarks.cli import figures, sets
+from benchmarks.cli.options import app
+
+__all__ = ["app", "figures", "sets"]
+
+sets.add_to(app)

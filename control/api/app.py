@@ -1,0 +1,55 @@
+"""The HTTP application, built from its services; nothing exists at import."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from control.api import errors
+from control.api.deps import RateGate
+from control.api.idempotency import IdempotencyCache
+from control.api.limits import BodyLimit
+from control.api.operations import argument_schemas, make_router
+from control.api.routers import health, tokens
+from control.api.schemas.common import ProblemDocument
+from control.api.services import Services
+from control.api.table import OPERATIONS
+from im_service.calls import declared_methods
+
+API_VERSION = "1.0.0"
+
+
+class Api(FastAPI):
+    """FastAPI whose document also holds the problem shape that routes refer to by name."""
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas.setdefault("ProblemDocument", ProblemDocument.model_json_schema())
+        schemas.update(argument_schemas(OPERATIONS, declared_methods()))
+        return document
+
+
+def create_app(services: Services) -> FastAPI:
+    """The app for app servers (`/v1`), probes (`/livez` ...) and Prometheus (`/metrics`)."""
+    limits = services.settings.limits
+    app = Api(
+        title="Qianwan",
+        version=API_VERSION,
+        summary="Long connections and messages for app servers",
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        openapi_url="/v1/openapi.json",
+        docs_url="/v1/docs",
+        redoc_url=None,
+    )
+    app.state.services = services
+    app.state.rate_gate = RateGate(limits.api_requests_per_s, limits.api_burst)
+    app.state.idempotency = IdempotencyCache(limits.idempotency_ttl_s, limits.idempotency_entries)
+    errors.install(app)
+    app.add_middleware(BodyLimit, max_bytes=limits.body_bytes)
+    app.include_router(health.router)
+    if "control" in services.settings.server.roles:
+        app.include_router(tokens.router)
+        app.include_router(make_router(OPERATIONS, declared_methods()))
+    return app

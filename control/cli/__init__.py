@@ -1,5 +1,0 @@
-"""The `qianwan` program. Commands import what they need when they run, so that `--help` answers at once."""
-
-from control.cli.main import main
-
-__all__ = ["main"]

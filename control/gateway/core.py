@@ -1,0 +1,125 @@
+"""What the wiring uses of the gateway core, as a Protocol: the real one is gateway_core.Gateway."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from control.errors import SettingsProblem
+from control.settings import Settings
+from control.settings.model import parse_address
+from im_service.ports import Publication, Reply, Session
+
+
+class Core(Protocol):
+    """Commands cost about a microsecond, may come from any thread, and raise MailboxFull after a bounded
+    wait. The batches do not raise it: they say how many were given, fewer when a mailbox stayed full, and of
+    the publish that stopped a batch the loops that did not take it. Tried again, it goes to those alone.
+    """
+
+    def start(self) -> None: ...
+    def stop(self, timeout_s: float = ...) -> None: ...
+    def fileno(self) -> int: ...
+    def take_events(self, max: int = ...) -> Sequence[tuple[Any, ...]]: ...
+    def login(
+        self, conn: int, user: str, device: str, platform: int, session_id: int, body: bytes
+    ) -> None: ...
+    def refuse(self, conn: int, code: int, text: str) -> None: ...
+    def reply(self, conn: int, type: int, request: int, code: int, payload: bytes) -> None: ...
+    def reply_many(self, replies: Sequence[Reply]) -> int: ...
+    def send(self, conn: int, type: int, body: bytes) -> None: ...
+    def publish(
+        self,
+        topic: str,
+        type: int,
+        body: bytes,
+        priority: int = ...,
+        exclude: int | None = ...,
+        loops: int | None = ...,
+    ) -> None: ...
+    def publish_many(self, messages: Sequence[Publication]) -> tuple[int, int]: ...
+    def join(self, conn: int, topic: str) -> None: ...
+    def leave(self, conn: int, topic: str) -> None: ...
+    def join_user(self, user: str, topic: str) -> None: ...
+    def leave_user(self, user: str, topic: str) -> None: ...
+    def kick(self, user: str, device: str | None, before_session: int, code: int, text: str) -> None: ...
+    def set_policy(self, rev: int, ping_interval_s: int, body: bytes) -> None: ...
+    def set_keys(self, keys: list[tuple[int, bytes, bytes]], key_set: bytes) -> None: ...
+    def set_topic_budget(self, prefix: str, normal: int, high: int) -> None: ...
+    def tell(self, loop: int, sessions: bool) -> None: ...
+    def drain(self, code: int, retry_after_ms: int, jitter_ms: int, text: str, spread_s: float) -> None: ...
+    def stats(self) -> Mapping[str, Any]: ...
+    def stages(self) -> Mapping[str, Any]: ...
+
+
+def loops_of(settings: Settings) -> int:
+    """Loop threads of the gateway core."""
+    named = settings.gateway.core.get("loops", settings.gateway.loops)
+    return int(named) or len(os.sched_getaffinity(0))
+
+
+def make_core(
+    settings: Settings, keys: list[tuple[int, bytes, bytes]], key_set: bytes, announce_topics: bool
+) -> Core:
+    """The gateway core, not started. Raises SettingsProblem for an unknown key in [gateway] core."""
+    from gateway_core import Gateway, GatewayConfig
+
+    host, port = parse_address(settings.gateway.listen)
+    given: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "loops": loops_of(settings),
+        "announce_topics": announce_topics,
+        "node": settings.node_name,
+        "ping_interval_s": settings.gateway.ping_interval_s,
+        "proxy_from": tuple(settings.gateway.proxy_from),
+        **settings.gateway.core,
+    }
+    known = {field.name for field in dataclasses.fields(GatewayConfig)}
+    if unknown := set(settings.gateway.core) - known:
+        raise SettingsProblem(f"gateway.core: no such setting: {', '.join(sorted(unknown))}")
+    try:
+        config = GatewayConfig(**{name: value for name, value in given.items() if name in known})
+    except (TypeError, ValueError) as error:
+        raise SettingsProblem(f"gateway.core: {error}") from None
+    core: Core = Gateway(config, keys, key_set)
+    return core
+
+
+def event_codes() -> EventCodes:
+    import gateway_core as core
+
+    return EventCodes(
+        core.EV_AUTH, core.EV_SEND, core.EV_CALL, core.EV_CLOSED, core.EV_TOPIC, core.EV_SESSION
+    )
+
+
+def mailbox_full() -> type[Exception]:
+    from gateway_core import MailboxFull
+
+    return MailboxFull
+
+
+class MessageService(Protocol):
+    """What a gateway node needs of the message service, here or behind the bus."""
+
+    def on_sends(self, batch: list[tuple[Session, int, str, bytes]]) -> None: ...
+    def on_call(self, session: Session, request: int, method: str, payload: bytes) -> None: ...
+    def on_login(self, session: Session, platform: int, session_id: int) -> None: ...
+    def on_logout(self, session: Session, code: int) -> None: ...
+    def busy(self) -> bool: ...  # take no events now: what they ask for would only wait
+
+
+class EventCodes(msgspec.Struct, frozen=True):
+    """The core's event codes, handed in so that tests need no compiled core."""
+
+    auth: int
+    send: int
+    call: int
+    closed: int
+    topic: int
+    session: int

@@ -1,0 +1,124 @@
+"""The way from the message service to the gateway core of the same process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from control.gateway.core import Core
+from im_service.ports import Publication, Reply, Session
+
+RETRY_S = 0.005
+PUBLISH_ARGUMENTS = 5  # the loops come behind them
+
+
+class LocalDownlink:
+    """Implements im_service.ports.Downlink over one core.
+
+    The core's mailboxes are bounded. When one is full, commands wait here in order, up to `max_waiting`, and
+    are tried again every few milliseconds; beyond that bound they are dropped and counted, and `lost()` is
+    told, so that clients are sent to the store instead.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        mailbox_full: type[Exception],
+        lost: Callable[[], None],
+        max_waiting: int = 65536,
+    ) -> None:
+        self._core = core
+        self._full = mailbox_full
+        self._lost = lost
+        self._max_waiting = max_waiting
+        self._waiting: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._owes_hint = False
+        self.dropped = 0
+        self.delayed = 0
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def reply(self, session: Session, type: int, request: int, code: int, payload: bytes) -> None:
+        self._do(self._core.reply, session.conn, type, request, code, payload)
+
+    def reply_many(self, node: int, replies: Sequence[Reply]) -> None:
+        given = 0 if self._waiting else self._core.reply_many(replies)
+        for arguments in replies[given:]:
+            self._wait(self._core.reply, arguments)
+
+    def publish(
+        self, topic: str, type: int, body: bytes, priority: int = 0, exclude: Session | None = None
+    ) -> None:
+        conn = exclude.conn if exclude is not None else 0
+        self._do(self._core.publish, topic, type, body, priority, conn)
+
+    def publish_many(self, node: int, items: Sequence[Publication]) -> None:
+        given, missing = (0, 0) if self._waiting else self._core.publish_many(items)
+        for arguments in items[given:]:
+            self._wait(self._core.publish, (*arguments, missing or None))
+            missing = 0
+
+    def join(self, session: Session, topic: str) -> None:
+        self._do(self._core.join, session.conn, topic)
+
+    def leave(self, session: Session, topic: str) -> None:
+        self._do(self._core.leave, session.conn, topic)
+
+    def join_user(self, user: str, topic: str) -> None:
+        self._do(self._core.join_user, user, topic)
+
+    def leave_user(self, user: str, topic: str) -> None:
+        self._do(self._core.leave_user, user, topic)
+
+    def kick(self, user: str, device: str | None, before_session: int, code: int, text: str) -> None:
+        self._do(self._core.kick, user, device, before_session, code, text)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _do(self, command: Callable[..., None], *arguments: Any) -> None:
+        if self._waiting:
+            self._wait(command, arguments)
+            return
+        try:
+            command(*arguments)
+        except self._full as full:
+            self._wait(command, _left(arguments, full))
+
+    def _wait(self, command: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        if len(self._waiting) >= self._max_waiting:
+            self.dropped += 1
+            self._owes_hint = True
+            return
+        self._waiting.append((command, arguments))
+        self.delayed += 1
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(RETRY_S, self._retry)
+
+    def _retry(self) -> None:
+        self._timer = None
+        while self._waiting:
+            command, arguments = self._waiting[0]
+            try:
+                command(*arguments)
+            except self._full as full:
+                self._waiting[0] = command, _left(arguments, full)
+                self._timer = asyncio.get_running_loop().call_later(RETRY_S, self._retry)
+                return
+            self._waiting.popleft()
+        if self._owes_hint:
+            self._owes_hint = False
+            self._lost()
+
+
+def _left(arguments: tuple[Any, ...], full: Exception) -> tuple[Any, ...]:
+    """A publish is tried again on the loops that did not take it: for the others it would be a second one."""
+    missing = getattr(full, "missing", None)
+    return arguments if missing is None else (*arguments[:PUBLISH_ARGUMENTS], missing)

@@ -1,0 +1,1 @@
+"""Server keys, token keys and API keys in the data folder."""

@@ -1,0 +1,110 @@
+"""Key files: readable by their owner only, written whole or not at all.
+
+A file is one JSON object. Binary values are base64url without padding (RFC 4648 section 5).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from crypto.errors import KeyFileError
+
+MAX_BYTES = 4096  # a key file holds a few hundred; more is not ours
+
+
+def make_private_directory(folder: Path) -> None:
+    """Create `folder` with mode 0700; KeyFileError when one exists that others may write to."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mode = folder.stat().st_mode
+    if mode & 0o022:
+        raise KeyFileError(f"{folder} is writable by others (mode {mode & 0o777:04o}): chmod 700 {folder}")
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder alone: processes that share it take turns. KeyFileError when it is missing."""
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise KeyFileError(f"cannot open the key folder {folder}: {error.strerror}") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def read_private(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`.
+
+    KeyFileError when it is missing, malformed, no regular file of ours, or open to group or others.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise KeyFileError(f"cannot open the key file {path}: {error.strerror}") from error
+    with open(fd, "rb") as file:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise KeyFileError(f"{path} is not a regular file")
+        if status.st_uid not in (os.geteuid(), 0):
+            raise KeyFileError(f"{path} belongs to another user")
+        if status.st_mode & 0o077:
+            raise KeyFileError(
+                f"{path} is open to others (mode {status.st_mode & 0o777:04o}): chmod 600 {path}, "
+                "and replace the key if somebody may have read it"
+            )
+        raw = file.read(MAX_BYTES + 1)
+    try:
+        if len(raw) > MAX_BYTES:
+            raise ValueError("too long")
+        value = json.loads(raw)
+        if not isinstance(value, dict):
+            raise ValueError("not an object")
+    except ValueError as error:
+        raise KeyFileError(f"{path} is no key file: {error}") from error
+    return value
+
+
+def write_private(path: Path, value: dict[str, Any], *, replace: bool) -> None:
+    """Write `value` with mode 0600, durably and atomically: after a crash the old file stands or the new one.
+
+    With `replace` false a file that exists is kept: KeyFileError.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with open(fd, "wb") as file:
+            file.write(json.dumps(value, indent=1).encode() + b"\n")
+            file.flush()
+            os.fsync(fd)
+        if replace:
+            os.replace(temporary, path)
+        else:
+            os.link(temporary, path)
+    except FileExistsError as error:
+        raise KeyFileError(f"{path} exists already") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_directory(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a key file, durably."""
+    path.unlink(missing_ok=True)
+    sync_directory(path.parent)
+
+
+def sync_directory(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

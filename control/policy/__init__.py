@@ -1,1 +1,0 @@
-"""Heartbeat policies: what clients are told about pinging and reconnecting."""

@@ -1,0 +1,1 @@
+"""One process: its parts in order, signals, HTTP server, heap."""

@@ -1,0 +1,104 @@
+"""One process: its parts in the order of their start, signals, drain and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any
+
+import uvloop
+
+from control.bus.base import BusError
+from control.errors import SettingsProblem, StartError
+from control.logs import get_logger, setup_logs
+from control.process.limits import raise_file_limit
+from control.process.process import Process
+from control.settings import Settings
+from crypto.errors import CryptoError
+from im_service.storage.errors import StoreError
+
+log = get_logger("process")
+
+# Young-generation threshold: batches of events make garbage in bulk, and most of it dies at once.
+# The middle generation stays below 0.2 s of work; the oldest, 7 s at a million sessions, hardly ever comes.
+GC_THRESHOLD = (50_000, 5, 1000)
+# The store's writer is a thread of this interpreter: with Python's 5 ms a busy event loop makes each of its
+# many short turns wait that long, and commits take twice the time. Both sides do bulk work per turn, so the
+# additional switches are few.
+SWITCH_INTERVAL_S = 0.0005
+
+Beside = Callable[[Process], AbstractAsyncContextManager[None]]
+
+
+def run(settings: Settings) -> int:
+    """Run one process until a signal ends it. Returns the exit code. Raises StartError."""
+    setup_logs(settings.log.level, settings.log.format, settings.node_name)
+    raise_file_limit()
+    return run_process(settings)
+
+
+def run_process(settings: Settings, *, http: bool = True, beside: Beside | None = None) -> int:
+    """Run the parts of one process on a new event loop. `beside`: a context held while they run."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_main(settings, http, beside or (lambda _: nullcontext())))
+
+
+async def _main(settings: Settings, http: bool, beside: Beside) -> int:
+    stop = asyncio.Event()
+    at_once = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: int) -> None:
+        if stop.is_set():
+            at_once.set()
+        stop.set()
+        log.info("signal", name=signal.Signals(number).name, at_once=at_once.is_set())
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    # A worker's supervisor keeps them blocked; now they have somebody to go to.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD))
+
+    process = await _started(settings, http)
+    _tell_first_key(process)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLD)
+    async with beside(process):
+        await stop.wait()
+        await _first_of(process.drain(), at_once.wait())
+        await process.stop(0.0 if at_once.is_set() else 2.0)
+    log.info("stopped")
+    return 0
+
+
+async def _started(settings: Settings, http: bool) -> Process:
+    try:
+        process = Process(settings, http=http)
+    except (OSError, CryptoError, SettingsProblem) as error:
+        raise StartError(str(error)) from error
+    try:
+        await process.start()
+    except (OSError, BusError, CryptoError, StoreError, SettingsProblem) as error:
+        await process.stop(0.0)
+        raise StartError(str(error)) from error
+    return process
+
+
+async def _first_of(*waits: Coroutine[Any, Any, Any]) -> None:
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _tell_first_key(process: Process) -> None:
+    if process.first_api_key:
+        sys.stdout.write(f"API key (shown once, only its hash is kept): {process.first_api_key}\n")
+        sys.stdout.flush()

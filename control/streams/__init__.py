@@ -1,0 +1,1 @@
+"""Numbered streams over the bus and the operations they carry."""

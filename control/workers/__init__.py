@@ -1,0 +1,1 @@
+"""Many gateway processes from one command."""

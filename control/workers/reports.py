@@ -1,0 +1,98 @@
+"""What a worker says of itself, over a Unix socket: one connection, one report, end of file.
+
+A report is a msgpack map with the sections of `control.metrics.Sources`, the answers of the health checks and
+the worker's own memory and CPU time. `merged` adds reports up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from control.process.process import Process
+
+SECTIONS = ("gateway_stats", "gateway_stages", "node", "streams", "bus")
+FETCH_TIMEOUT_S = 5.0
+PRIVATE = ("Private_Clean:", "Private_Dirty:")
+
+
+def report_beside(path: Path) -> Callable[[Process], AbstractAsyncContextManager[None]]:
+    """A context that answers on `path` as long as the process lives."""
+
+    path.unlink(missing_ok=True)
+
+    @asynccontextmanager
+    async def beside(process: Process) -> AsyncIterator[None]:
+        async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                writer.write(msgspec.msgpack.encode(report_of(process)))
+                await writer.drain()
+            except ConnectionError:
+                pass
+            finally:
+                writer.close()
+
+        server = await asyncio.start_unix_server(answer, path)
+        try:
+            yield
+        finally:
+            server.close()
+
+    return beside
+
+
+def report_of(process: Process) -> dict[str, Any]:
+    sources = process.sources()
+    report: dict[str, Any] = {"checks": process.health.report()}
+    for name in SECTIONS:
+        source = getattr(sources, name)
+        if source is not None:
+            report[name] = source()
+    report["memory"] = {"private_bytes": private_bytes("self"), "cpu_s": time.process_time()}
+    return report
+
+
+def private_bytes(pid: int | str) -> int:
+    """Memory that only this process holds; 0 once it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith(PRIVATE)) * 1024
+
+
+async def fetch(path: Path) -> dict[str, Any] | None:
+    """The report of one worker; None when it does not answer."""
+    try:
+        async with asyncio.timeout(FETCH_TIMEOUT_S):
+            reader, writer = await asyncio.open_unix_connection(os.fspath(path))
+            try:
+                data = await reader.read()
+            finally:
+                writer.close()
+        report: dict[str, Any] = msgspec.msgpack.decode(data, strict=False)
+    except (OSError, TimeoutError, msgspec.MsgspecError):
+        return None
+    return report
+
+
+def merged(reports: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Numbers added, maps key by key, flags true only when all are; of a longest pause the longest."""
+    total: dict[str, Any] = {}
+    for report in reports:
+        for key, value in report.items():
+            if isinstance(value, Mapping):
+                total[key] = merged([total.get(key, {}), value])
+            elif isinstance(value, bool):
+                total[key] = value and total.get(key, True)
+            elif isinstance(value, int | float):
+                before = total.get(key, 0)
+                total[key] = max(before, value) if str(key).startswith("max_") else before + value
+    return total

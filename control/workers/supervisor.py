@@ -1,0 +1,209 @@
+"""Many gateway processes from one command: a supervisor that imports everything once and forks.
+
+    supervisor   no loop, no thread: forks, waits for signals, counts
+      |- front       HTTP: health, and /metrics summed over the workers
+      |- worker 1    a gateway process of its own: node id, client port, bus connection
+      |- worker 2 ...
+
+A worker shares what the supervisor imported until it writes to it, so that fifty of them cost little more
+than their connections. SIGTERM at the supervisor drains all workers at once. A child that dies by itself is
+logged, counted and started again, at most RESTARTS times in RESTART_WINDOW_S each; beyond that it stays away
+until the window has passed, and /readyz says so.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from control.bus.engines import make_bus
+from control.errors import SettingsProblem, StartError
+from control.gateway.core import event_codes
+from control.gateway.role import refuse_taken_port
+from control.keys.keystore import KeyStore
+from control.logs import get_logger, setup_logs
+from control.process import run
+from control.process.limits import raise_file_limit
+from control.settings import Settings
+from control.settings.model import parse_address
+from control.workers.children import Board, Child
+from control.workers.front import serve_front
+from control.workers.plan import worker_settings
+from control.workers.reports import report_beside
+from crypto.errors import CryptoError
+
+log = get_logger("workers")
+
+STOP_MARGIN_S = 10.0  # beyond the drain time, until children are killed
+START_FAILED = 3  # exit code of a child that could not start
+CRASHED = 128  # and the signal: exit code when a child crashed while stopping, as shells tell it
+WATCHED = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
+
+# glibc (malloc.h): the loop thread and the Python thread need two arenas, helpers may share them.
+M_ARENA_MAX = -8
+PR_SET_PDEATHSIG = 1
+
+
+def run_workers(settings: Settings) -> int:
+    """Run `gateway.processes` workers until a signal ends them. Returns the exit code. Raises StartError."""
+    setup_logs(settings.log.level, settings.log.format, settings.node_name)
+    raise_file_limit()
+    try:
+        KeyStore(settings)  # made once, before the workers read it
+        plans = [worker_settings(settings, index) for index in range(settings.gateway.processes)]
+        if settings.gateway.same_port:
+            refuse_taken_port(*parse_address(settings.gateway.listen))
+    except (OSError, CryptoError, SettingsProblem) as error:
+        raise StartError(str(error)) from error
+    with tempfile.TemporaryDirectory(prefix="qianwan-workers-") as folder:
+        return Supervisor(settings, plans, Path(folder)).run()
+
+
+class Supervisor:
+    """Single-threaded, and so always free to fork. `folder` holds the Unix sockets of the reports."""
+
+    def __init__(self, settings: Settings, plans: list[Settings], folder: Path) -> None:
+        sockets = [folder / f"worker-{index}" for index in range(len(plans))]
+        self._settings = settings
+        self._board = Board(len(plans))
+        self._workers = [
+            Child(plan.node_name, _worker_life(plan, socket))
+            for plan, socket in zip(plans, sockets, strict=True)
+        ]
+        self._front = Child("front", lambda: serve_front(settings, sockets, self._board.all))
+        self._children = [*self._workers, self._front]
+        self._patience_s = settings.server.drain_timeout_s + STOP_MARGIN_S
+        self._stop_by: float | None = None
+        self._code = 0
+
+    def run(self) -> int:
+        # Signals are taken by sigtimedwait below; children open the mask when their handlers stand.
+        signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+        _preload(self._settings)
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
+        # What is there now stays for good: collections must not write to the pages that all share.
+        gc.collect()
+        gc.disable()
+        gc.freeze()
+        for child in self._children:
+            self._start(child)
+        while any(child.pid for child in self._children):
+            info = signal.sigtimedwait(WATCHED, self._next_s())
+            if info is not None and info.si_signo != signal.SIGCHLD:
+                self._stop(info.si_signo)
+            self._reap()
+            self._due()
+            if self._stop_by is not None and not any(worker.pid for worker in self._workers):
+                # The front goes last: whoever watches sees the drain to its end.
+                self._signal(signal.SIGTERM, [self._front])
+        log.info("workers stopped", code=self._code)
+        return self._code
+
+    def _start(self, child: Child) -> None:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                # A group of its own: Ctrl-C in a terminal reaches the supervisor alone, which drains.
+                os.setpgid(0, 0)
+                # Without its supervisor a worker drains and leaves.
+                ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+                if os.getppid() == parent:
+                    code = child.life()
+            except StartError as error:
+                log.error("cannot start", child=child.name, reason=str(error))
+                code = START_FAILED
+            except BaseException:
+                log.exception("died", child=child.name)
+            finally:
+                os._exit(code)
+        child.pid = pid
+        child.again_at = None
+        self._tell(child)
+        log.info("child started", child=child.name, pid=pid, restarts=child.restarts)
+
+    def _tell(self, child: Child) -> None:
+        if child in self._workers:
+            self._board.set(self._workers.index(child), child.pid, child.restarts)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            child = next((c for c in self._children if c.pid == pid), None)
+            if child is not None:
+                self._died(child, os.waitstatus_to_exitcode(status))
+
+    def _died(self, child: Child, code: int) -> None:
+        if self._stop_by is not None:
+            if -code not in (0, signal.SIGTERM, signal.SIGKILL):  # no end that the supervisor asked for
+                log.error("child failed while stopping", child=child.name, pid=child.pid, code=code)
+                self._code = self._code or (code if code > 0 else CRASHED - code)
+            child.pid = 0
+            return
+        pid = child.pid
+        first = child.restarts == 0
+        again = child.died(time.monotonic())
+        log.error("child is gone", child=child.name, pid=pid, code=code, again=again)
+        self._tell(child)
+        if code == START_FAILED and first:
+            # What cannot even start the first time is a wrong setting, and that is for the operator.
+            self._code = code
+            self._stop(signal.SIGTERM)
+
+    def _due(self) -> None:
+        now = time.monotonic()
+        if self._stop_by is not None:
+            if now >= self._stop_by:
+                self._signal(signal.SIGKILL, self._children)
+            return
+        for child in self._children:
+            if child.again_at is not None and now >= child.again_at:
+                child.restarts += 1
+                self._start(child)
+
+    def _next_s(self) -> float:
+        if self._stop_by is not None:
+            return max(0.05, self._stop_by - time.monotonic())
+        times = [child.again_at for child in self._children if child.again_at is not None]
+        return max(0.0, min(times) - time.monotonic()) if times else 3600.0
+
+    def _stop(self, number: int) -> None:
+        """The first signal drains the workers, the second one ends them at once, like in every process."""
+        log.info("signal", name=signal.Signals(number).name)
+        if self._stop_by is None:
+            self._stop_by = time.monotonic() + self._patience_s
+        self._signal(signal.SIGTERM, self._workers)
+
+    def _signal(self, number: int, children: list[Child]) -> None:
+        for child in children:
+            if child.pid:
+                os.kill(child.pid, number)
+
+
+def _preload(settings: Settings) -> None:
+    """Load what a worker would load by itself, the first login included: 6 MB once instead of per worker."""
+    event_codes()
+    make_bus(settings)
+    keystore, now = KeyStore(settings), int(time.time())
+    keystore.verifier.verify(keystore.signer().sign("nobody", now, 1), now)
+
+
+def _worker_life(settings: Settings, socket: Path) -> Callable[[], int]:
+    def life() -> int:
+        gc.enable()
+        setup_logs(settings.log.level, settings.log.format, settings.node_name)
+        return run.run_process(settings, http=False, beside=report_beside(socket))
+
+    return life

@@ -1,0 +1,146 @@
+"""The conversation list: latest messages, settings such as do-not-disturb, clearing, single messages by
+seq.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Raw
+
+from im_service import ids
+from im_service.calls import Args, Caller, Number, Positive, method
+from im_service.conversation.access import Access
+from im_service.conversation.sync import Conversation, Seq
+from im_service.errors import Code
+from im_service.limits import Settings
+from im_service.models import Preferences, encode, preferences, stored_bytes
+from im_service.notices import Announcer
+from im_service.ports import Clock
+from im_service.storage.records import FILTERED, HISTORY, PERSISTENT, ROAM, View
+from im_service.storage.store import Store
+
+
+class ListArgs(Args):
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+    before: Number | None = None
+
+
+class SetArgs(Args):
+    conversation: Conversation
+    mute: bool | None = None
+    pin: bool | None = None
+    ext: Annotated[str, Meta(max_length=1024)] | None = None
+
+
+class ClearArgs(Args):
+    conversation: Conversation
+    up_to_seq: Seq
+
+
+class GetArgs(Args):
+    conversation: Conversation
+    seqs: Annotated[list[Positive], Meta(min_length=1, max_length=50)]
+
+
+class MarksArgs(Args):
+    conversations: Annotated[list[Conversation], Meta(min_length=1, max_length=100)]
+
+
+class Conversations:
+    """What a user holds of his conversations."""
+
+    def __init__(
+        self, store: Store, clock: Clock, access: Access, announcer: Announcer, settings: Settings
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._access = access
+        self._announcer = announcer
+        self._keep = settings.retention
+
+    def _view(self) -> View:
+        now, keep = self._clock.now_ms(), self._keep
+        classes = (
+            (HISTORY, now - keep.history_ms if keep.history_ms else 0),
+            (ROAM, now - keep.roam_ms if keep.roam_ms else 0),
+            (PERSISTENT, now - keep.offline_ms if keep.offline_ms else 0),
+        )
+        return View(classes, now)
+
+    @method(
+        "conversations",
+        result="{conversations: [{conversation, last_seq, read_seq, min_seq, unread, last, mute, pin, ext}],"
+        " before}",
+    )
+    async def overview(self, caller: Caller, args: ListArgs) -> dict[str, Any]:
+        """My conversations, latest change first, each with last message and unread count."""
+        found = await self._store.sessions(caller.user, args.limit, self._view(), args.before)
+        lines = []
+        for row in found:
+            inbox, chosen = row.inbox, preferences(row.inbox)
+            lines.append(
+                {
+                    "conversation": inbox.conversation, "last_seq": inbox.last_seq,
+                    "read_seq": inbox.read_seq,
+                    "min_seq": inbox.min_seq, "unread": row.unread, "active": inbox.active,
+                    "last": None if row.last is None else Raw(stored_bytes(row.last)),
+                    "mute": chosen.mute, "pin": chosen.pin, "ext": chosen.ext,
+                }
+            )  # fmt: skip
+        before = found[-1].inbox.change if len(found) == args.limit else None
+        return {"conversations": lines, "before": before}
+
+    @method("conversation.set", Code.NOT_FOUND, result="{mute, pin, ext}")
+    async def prefer(self, caller: Caller, args: SetArgs) -> dict[str, Any]:
+        """Do-not-disturb, pin and extension of one conversation, for all my devices."""
+        rows = await self._store.inbox(caller.user, caller.device, [args.conversation])
+        chosen = preferences(rows[0]) if rows else Preferences()
+        asked = {"mute": args.mute, "pin": args.pin, "ext": args.ext}
+        chosen = msgspec.structs.replace(chosen, **{k: v for k, v in asked.items() if v is not None})
+        await self._store.set_inbox(caller.user, args.conversation, encode(chosen))
+        data = {"mute": chosen.mute, "pin": chosen.pin, "ext": chosen.ext}
+        self._announcer.mine(
+            caller.user, "conversation", {"conversation": args.conversation, **data}, caller.session
+        )
+        return data
+
+    @method("conversation.clear", Code.NOT_FOUND, result="{min_seq}")
+    async def clear(self, caller: Caller, args: ClearArgs) -> dict[str, Any]:
+        """Forget everything up to this seq, for me, on all my devices."""
+        row = await self._store.clear(caller.user, args.conversation, args.up_to_seq)
+        data = {"conversation": args.conversation, "min_seq": row.min_seq}
+        self._announcer.mine(caller.user, "cleared", data, caller.session)
+        if args.conversation.startswith("s/"):  # what is cleared counts as read
+            data = {"conversation": args.conversation, "user": caller.user, "seq": row.read_seq}
+            self._announcer.event("u/" + ids.peer_of(args.conversation, caller.user), "receipt", data)
+        return {"min_seq": row.min_seq}
+
+    @method("get", Code.FORBIDDEN, result="{messages: [Message]}", alone=True)
+    async def get(self, caller: Caller, args: GetArgs) -> dict[str, Any]:
+        """These messages as any of my views shows them; those that none shows are left out."""
+        user = caller.user or None
+        # Who left keeps what he had, and may have to learn how it was edited before he went.
+        if user is None or not await self._store.inbox(user, caller.device, [args.conversation]):
+            await self._access.participant(caller, args.conversation)
+        view = self._view()
+        messages: list[Raw] = []
+        for seq in dict.fromkeys(args.seqs):
+            page = await self._store.pull(user, args.conversation, seq, seq, 1, view)
+            messages += [Raw(stored_bytes(row)) for row in page.items if not row.flags & FILTERED]
+        return {"messages": messages}
+
+    @method("receipts", Code.FORBIDDEN, result="{receipts: {conversation: seq}}")
+    async def marks(self, caller: Caller, args: MarksArgs) -> dict[str, Any]:
+        """How far the peer has read in these single conversations."""
+        found: dict[str, int] = {}
+        for conversation in dict.fromkeys(args.conversations):
+            await self._access.participant(caller, conversation)
+            if not conversation.startswith("s/"):
+                continue
+            users = conversation[2:].split(":")
+            peers = [user for user in users if user != caller.user]
+            for seq in (await self._store.read_marks(conversation, peers)).values():
+                found[conversation] = seq
+        return {"receipts": found}

@@ -1,0 +1,305 @@
+"""Taking back, deleting, editing and reacting: what happens to a message after it was sent.
+
+A recall, edit or deletion is one transaction: the row changes and a notice is appended to the same
+conversation, so a device that was away learns of it in order. If the notice reaches a device before the
+message, the tombstone wins: the row a device pulls later is the tombstone already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Raw
+
+from frame.constants import MessageType
+from im_service import ids
+from im_service.calls import Args, Caller, Number, Positive, method
+from im_service.conversation.access import Access
+from im_service.conversation.sync import Conversation, Seq
+from im_service.errors import Code, ImError
+from im_service.limits import Settings
+from im_service.models import EMPTY_MAP, encode, pack_payload, unpack_payload
+from im_service.notices import Announcer, Note, rows
+from im_service.options import CONTROL
+from im_service.ports import Clock
+from im_service.push.ports import PushPort
+from im_service.sending.admission import PASSED
+from im_service.sending.bodies import check_body
+from im_service.sending.hooks import Draft
+from im_service.sending.messages import Messages
+from im_service.storage.records import FILTERED, RECALLED, AppendResult, Applied, StoredMessage
+from im_service.storage.store import Store
+
+TEXT = int(MessageType.TEXT)
+NOTIFICATION = int(MessageType.NOTIFICATION)
+DELETE = "delete"
+"""Event of the notice of a deletion; its `seqs` are gone, except for the user it says `keeps` them."""
+Seqs = Annotated[list[Seq], Meta(min_length=1, max_length=100)]
+
+
+class RecallArgs(Args):
+    conversation: Conversation
+    seq: Seq = 0
+    server_id: Number = 0
+    mode: Literal["both", "receiver", "silent"] = "both"
+    text: Annotated[str, Meta(max_length=128)] = ""
+    attach: Annotated[str, Meta(max_length=5000)] = ""
+    ignore_window: bool = False
+
+
+class DeleteArgs(Args):
+    conversation: Conversation
+    seqs: Seqs
+
+
+class EditArgs(Args):
+    conversation: Conversation
+    seq: Positive
+    body: Raw
+    ext: Annotated[str, Meta(max_length=4096)] | None = None
+
+
+class MessageArgs(Args):
+    conversation: Conversation
+    seq: Positive
+
+
+class ReactArgs(Args):
+    conversation: Conversation
+    seq: Positive
+    kind: Annotated[str, Meta(min_length=1, max_length=32)]
+    on: bool = True
+    ext: Annotated[str, Meta(max_length=256)] = ""
+
+
+class ReactionsArgs(Args):
+    conversation: Conversation
+    seqs: Seqs
+
+
+def _named(message: StoredMessage) -> dict[str, Any]:
+    return {"seq": message.seq, "server_id": message.server_id, "client_id": message.client_id}
+
+
+class Revisions:
+    """Recall, deletion, edit, reactions."""
+
+    def __init__(
+        self, store: Store, clock: Clock, access: Access, announcer: Announcer, settings: Settings,
+        push: PushPort | None, messages: Messages,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._clock = clock
+        self._access = access
+        self._announcer = announcer
+        self._settings = settings
+        self._push = push
+        self._messages = messages
+
+    async def _message(
+        self, caller: Caller, conversation: str, seq: int, server_id: int = 0
+    ) -> StoredMessage:
+        """The row, if the caller takes part and may know of it. 404."""
+        await self._access.participant(caller, conversation)
+        if seq:
+            found = await self._store.find(conversation, [seq])
+        else:
+            found = await self._store.find_server_ids(conversation, [server_id])
+        if not found or found[0].flags & FILTERED or found[0].bits & CONTROL:
+            raise ImError(Code.NOT_FOUND, "no such message")
+        message = found[0]
+        if message.sender != caller.user and not await self._access.sees(caller, conversation, [message.seq]):
+            raise ImError(Code.NOT_FOUND, "no such message")
+        return message
+
+    @method("recall", Code.NOT_FOUND, Code.FORBIDDEN, Code.RECALL_WINDOW, result="{changed, seq}", alone=True)
+    async def recall(self, caller: Caller, args: RecallArgs) -> dict[str, Any]:
+        """Take a message back. mode both: tombstone for everybody, a notice, unread corrected, push
+        cancelled; receiver: gone for the receivers, the sender keeps it; silent: gone, nobody is
+        told (server). The sender has the window, group owners and managers seven days, the
+        server no limit when it says so."""
+        message = await self._message(caller, args.conversation, args.seq, args.server_id)
+        if args.mode == "silent":
+            return await self._silently(caller, message)
+        if message.flags & RECALLED:
+            return {"changed": False, "seq": message.seq}
+        await self._may_recall(caller, message, args)
+        if args.mode == "receiver":
+            return await self._one_sided(message)
+        operator = caller.user or "@system"
+        data = {**_named(message), "operator": operator, "text": args.text, "attach": args.attach}
+        note = self._announcer.about(message, "recall", data, await self._access.topics(message))
+        tombstone = pack_payload(encode({"operator": operator, "text": args.text}))
+        now = self._clock.now_ms()
+        done = await self._store.recall(args.conversation, message.seq, tombstone, now, rows([note]))
+        if done.value.changed:
+            self._cancel_push(message)
+            self._announcer.publish([note], done.notices)
+        return {"changed": done.value.changed, "seq": message.seq}
+
+    async def _may_recall(self, caller: Caller, message: StoredMessage, args: RecallArgs) -> None:
+        age = self._clock.now_ms() - message.time_ms
+        longest = self._settings.recall_window_max_ms
+        if caller.server:
+            if age > longest and not args.ignore_window:
+                raise ImError(Code.RECALL_WINDOW)
+            return
+        if message.type == NOTIFICATION:
+            raise ImError(Code.FORBIDDEN, "what the service says of the group stays")
+        if args.ignore_window:
+            raise ImError(Code.FORBIDDEN, "only the server may ignore the window")
+        if message.sender == caller.user:
+            window = min(self._settings.recall_window_ms, longest)
+            if age > (window if args.mode == "both" else longest):
+                raise ImError(Code.RECALL_WINDOW, None, {"window_ms": window})
+            return
+        group = args.conversation.startswith("g/")
+        if not group or not await self._access.outranks(args.conversation[2:], caller.user, message.sender):
+            raise ImError(Code.FORBIDDEN, "not yours to recall")
+        if age > longest:
+            raise ImError(Code.RECALL_WINDOW)
+
+    async def _one_sided(self, message: StoredMessage) -> dict[str, Any]:
+        """The receivers lose it, the sender keeps it."""
+        talk, seq = message.conversation, message.seq
+        data = {"seqs": [seq], "keeps": message.sender}
+        note = self._announcer.about(message, DELETE, data, await self._access.topics(message))
+        done: Applied[bool] | Applied[int]
+        if talk.startswith("g/"):
+            done = await self._store.withdraw(talk, seq, rows([note]))
+        else:
+            peer = ids.peer_of(talk, message.sender)
+            done = await self._store.hide(peer, talk, [seq], self._clock.now_ms(), rows([note]))
+        return self._gone(message, note, bool(done.value), done.notices)
+
+    async def _silently(self, caller: Caller, message: StoredMessage) -> dict[str, Any]:
+        if not caller.server:
+            raise ImError(Code.FORBIDDEN, "only the server deletes silently")
+        topics = await self._access.topics(message)
+        note = self._announcer.about(message, DELETE, {"seqs": [message.seq]}, topics)
+        now = self._clock.now_ms()
+        done = await self._store.erase(message.conversation, [message.seq], now, rows([note]))
+        return self._gone(message, note, bool(done.value), done.notices)
+
+    def _gone(
+        self, message: StoredMessage, note: Note, changed: bool, told: Sequence[AppendResult]
+    ) -> dict[str, Any]:
+        if changed:
+            self._cancel_push(message)
+            self._announcer.publish([note], told)
+        return {"changed": changed, "seq": message.seq}
+
+    def _cancel_push(self, message: StoredMessage) -> None:
+        if self._push is not None:
+            self._push.cancel(message.conversation, message.server_id)
+
+    @method("delete", Code.FORBIDDEN, result="{deleted}")
+    async def delete(self, caller: Caller, args: DeleteArgs) -> dict[str, Any]:
+        """Delete messages for me only, on all my devices. Others keep them."""
+        await self._access.participant(caller, args.conversation)
+        found = await self._store.find(args.conversation, args.seqs)
+        # A notice about messages stays: another device has yet to learn from it.
+        seqs = [message.seq for message in found if not message.bits & CONTROL]
+        note = self._announcer.private(caller.user, args.conversation, DELETE, {"seqs": seqs})
+        now = self._clock.now_ms()
+        done = await self._store.hide(caller.user, args.conversation, seqs, now, rows([note]))
+        self._announcer.publish([note], done.notices)
+        return {"deleted": done.value}
+
+    @method(
+        "edit",
+        Code.NOT_FOUND,
+        Code.FORBIDDEN,
+        Code.RECALL_WINDOW,
+        Code.INVALID,
+        result="{version}",
+        alone=True,
+    )
+    async def edit(self, caller: Caller, args: EditArgs) -> dict[str, Any]:
+        """Give a text message a new body. Its sender may, within the edit window; earlier versions are
+        kept."""
+        message = await self._message(caller, args.conversation, args.seq)
+        if message.flags & RECALLED:
+            raise ImError(Code.NOT_FOUND, "the message was recalled")
+        if message.type != TEXT:
+            raise ImError(Code.INVALID, "only text messages are edited")
+        now = self._clock.now_ms()
+        if not caller.server:
+            if message.sender != caller.user:
+                raise ImError(Code.FORBIDDEN, "not yours to edit")
+            if now - message.time_ms > self._settings.edit_window_ms:
+                raise ImError(Code.RECALL_WINDOW, "the edit window has passed")
+        check_body(TEXT, args.body)
+        _, options, ext = unpack_payload(message.payload)
+        asked = bytes(args.body), ext if args.ext is None else args.ext
+        judged = await self._judged(caller, message, options, *asked)
+        if judged is None:
+            return {"version": len(await self._store.versions(args.conversation, args.seq)) + 1}
+        payload = pack_payload(judged[0], options or EMPTY_MAP, judged[1])
+        operator = caller.user or "@system"
+        topics = await self._access.topics(message)
+        note = self._announcer.about(message, "edit", {**_named(message), "operator": operator}, topics)
+        done = await self._store.edit(
+            args.conversation, args.seq, operator, payload, now, rows([note]),
+            self._settings.edit_versions,
+        )  # fmt: skip
+        if done.value.changed:
+            self._announcer.publish([note], done.notices)
+            body = msgspec.msgpack.decode(judged[0])
+            version = done.value.version
+            event = {"conversation": args.conversation, "seq": args.seq, "version": version, "body": body}
+            for topic in await self._access.topics(message, content=True):
+                self._announcer.event(topic, "edited", event)
+        return {"version": done.value.version}
+
+    async def _judged(
+        self, caller: Caller, message: StoredMessage, options: bytes, body: bytes, ext: str | None
+    ) -> tuple[bytes, str | None] | None:
+        """Body and ext as the checks and hooks of a send leave them; None = swallowed."""
+        if caller.session is None:
+            return body, ext
+        antispam = msgspec.msgpack.decode(options or EMPTY_MAP).get("antispam")
+        draft = Draft(
+            message.conversation, message.sender, caller.device, message.client_id, message.type, body, ext,
+            antispam,
+        )  # fmt: skip
+        draft, verdict = await self._messages.judge_again(caller.session, draft)
+        return (draft.body, draft.ext) if verdict == PASSED else None
+
+    @method(
+        "versions", Code.NOT_FOUND, result="{versions: [[version, editor, time_ms, body]]}", server_only=True
+    )
+    async def versions(self, caller: Caller, args: MessageArgs) -> dict[str, Any]:
+        """Every earlier body of a message, oldest first."""
+        found = await self._store.versions(args.conversation, args.seq)
+        lines = [[v.version, v.editor, v.time_ms, Raw(unpack_payload(v.payload)[0])] for v in found]
+        return {"versions": lines}
+
+    @method("react", Code.NOT_FOUND, Code.FORBIDDEN, result="{changed}")
+    async def react(self, caller: Caller, args: ReactArgs) -> dict[str, Any]:
+        """Add or take away a quick comment on a message; one per kind and user."""
+        message = await self._message(caller, args.conversation, args.seq)
+        if message.flags & RECALLED:
+            raise ImError(Code.NOT_FOUND, "the message was recalled")
+        now = self._clock.now_ms()
+        done = await self._store.react(
+            args.conversation, args.seq, caller.user, args.kind, args.ext, args.on, now
+        )
+        if done.value:
+            data = {
+                "conversation": args.conversation, "seq": args.seq, "user": caller.user, "kind": args.kind,
+                "on": args.on, "ext": args.ext,
+            }  # fmt: skip
+            for topic in await self._access.topics(message):
+                self._announcer.event(topic, "reaction", data, caller.session)
+        return {"changed": done.value}
+
+    @method("reactions", Code.FORBIDDEN, result="{reactions: [[seq, user, kind, time_ms, ext]]}", alone=True)
+    async def reactions(self, caller: Caller, args: ReactionsArgs) -> dict[str, Any]:
+        """Quick comments of these messages."""
+        await self._access.participant(caller, args.conversation)
+        seqs = await self._access.sees(caller, args.conversation, args.seqs)
+        found = await self._store.reactions(args.conversation, sorted(seqs))
+        return {"reactions": [[r.seq, r.user, r.kind, r.time_ms, r.ext] for r in found]}

@@ -1,0 +1,1 @@
+"""What is remembered of the living: users, sessions, rooms, routes."""

@@ -1,0 +1,226 @@
+"""One chatroom as this process sees it: its settings, its exceptional people, who is here, what was said
+last.
+
+Members are connections, not rows: a room knows the sessions of this process that are in it, and rows exist
+only for named, muted or blacklisted people.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Container, Mapping
+from random import Random
+from typing import Annotated, Protocol
+
+import msgspec
+from msgspec import UNSET, Meta, Struct
+
+from im_service.errors import Code, ImError
+from im_service.limits import Bucket, Limiter, Rate, Settings
+from im_service.live.directory import Cache
+from im_service.options import Resolved
+from im_service.ports import Session
+from im_service.storage.records import HISTORY, Role, Room, RoomMember
+from im_service.storage.store import Store
+
+MAX_REMEMBERED = 10_000
+"""Rooms kept in memory when nobody is in them (for their recent ring); the least used goes first."""
+
+
+class RoomInfo(Struct, omit_defaults=True):
+    """What a room is set to. Stored as msgpack with the room's row."""
+
+    name: Annotated[str, Meta(max_length=128)] = ""
+    announcement: Annotated[str, Meta(max_length=4096)] = ""
+    attributes: dict[str, str] = {}
+    history: bool = False  # messages are stored and answer history queries
+    ring: Annotated[int, Meta(ge=0, le=200)] = 0  # recent messages a newcomer gets
+    notices: bool = True  # tell who enters and leaves, while the room is small
+    queue_by_managers: bool = False
+    normal_per_s: Annotated[
+        float, Meta(ge=-1)
+    ] = -1  # messages a member gets, -1 = the service's default, 0 = no limit
+    high_per_s: Annotated[float, Meta(ge=-1)] = -1
+
+
+_decode_info = msgspec.msgpack.Decoder(RoomInfo).decode
+encode_info = msgspec.msgpack.Encoder().encode
+
+
+class RoomRecord(Struct, frozen=True):
+    """What the store holds of a room; `room` None = never created."""
+
+    room: Room | None
+    people: dict[str, RoomMember]
+    tag_mutes: dict[str, int]
+
+
+class Guest(Protocol):
+    """A session, as far as a room must know it."""
+
+    session: Session
+
+    @property
+    def rooms(self) -> Container[str]: ...
+
+    @property
+    def tags(self) -> Mapping[str, tuple[str, ...]]: ...
+
+
+class RoomState:
+    """A room in memory; rules of who may speak and what is dropped."""
+
+    __slots__ = (
+        "__weakref__", "_autocreate", "_high", "_normal", "_random", "_settings", "bucket", "dropped_high",
+        "dropped_normal", "high", "info", "members", "normal", "people", "record", "ring", "room",
+        "tag_mutes", "topic",
+    )  # fmt: skip
+
+    def __init__(self, room: str, settings: Settings, random: Random) -> None:
+        self.room = room
+        self.topic = "r/" + room
+        self._settings = settings
+        self._random = random
+        self._autocreate = settings.room_autocreate
+        self.record: Room | None = None
+        self.info = RoomInfo()
+        self.people: dict[str, RoomMember] = {}
+        self.tag_mutes: dict[str, int] = {}
+        self.members: dict[str, dict[tuple[int, int], Session]] = {}
+        self.ring: deque[bytes] = deque(maxlen=0)
+        self.bucket = Bucket()
+        self.normal, self.high = Bucket(), Bucket()
+        self._normal, self._high = Limiter(settings.room_normal_rate), Limiter(settings.room_high_rate)
+        self.dropped_normal = self.dropped_high = 0
+
+    def update(self, record: RoomRecord) -> None:
+        """Take over what the store holds."""
+        self.people = record.people
+        self.tag_mutes = record.tag_mutes
+        self.set_room(record.room)
+
+    def set_room(self, room: Room | None) -> None:
+        self.record = room
+        self.info = RoomInfo() if room is None or not room.info else _decode_info(room.info)
+        settings = self._settings
+        self._normal = Limiter(_rate(settings.room_normal_rate, self.info.normal_per_s))
+        self._high = Limiter(_rate(settings.room_high_rate, self.info.high_per_s))
+        keep = min(self.info.ring, settings.room_ring)
+        if self.ring.maxlen != keep:
+            self.ring = deque(self.ring, maxlen=keep)
+
+    @property
+    def open(self) -> bool:
+        return self._autocreate if self.record is None else not self.record.closed
+
+    @property
+    def online(self) -> int:
+        return len(self.members)
+
+    def role(self, user: str) -> Role:
+        if self.record is not None and self.record.owner == user:
+            return Role.OWNER
+        person = self.people.get(user)
+        return Role.MEMBER if person is None else person.role
+
+    def manages(self, user: str) -> bool:
+        return self.role(user) in (Role.OWNER, Role.MANAGER)
+
+    def enter(self, user: str) -> None:
+        """May this user come in? 13002, 13003."""
+        if not self.open:
+            raise ImError(Code.ROOM_NOT_FOUND)
+        person = self.people.get(user)
+        if person is not None and person.black:
+            raise ImError(Code.ROOM_BLACKLISTED)
+
+    def admit(self, state: Guest, now: int) -> None:
+        """May this session speak? Membership, mutes, blacklist: 13002, 13001, 13004, 13005, 13003."""
+        if not self.open:
+            raise ImError(Code.ROOM_NOT_FOUND)
+        if self.room not in state.rooms:
+            raise ImError(Code.NOT_IN_ROOM)
+        person = self.people.get(state.session.user) if self.people else None
+        if person is not None and person.muted_until_ms > now:
+            raise ImError(Code.ROOM_MUTED, None, {"until_ms": person.muted_until_ms})
+        if self.tag_mutes:
+            for tag in state.tags.get(self.room, ()):
+                if self.tag_mutes.get(tag, 0) > now and not self.manages(state.session.user):
+                    raise ImError(
+                        Code.ROOM_MUTED, f"the tag {tag} is muted", {"until_ms": self.tag_mutes[tag]}
+                    )
+        if self.record is not None and self.record.mute_all and not self.manages(state.session.user):
+            raise ImError(Code.ROOM_MUTED_ALL)
+        if person is not None and person.black:
+            raise ImError(Code.ROOM_BLACKLISTED)
+
+    def keeps(self, options: Resolved) -> bool:
+        """Is this message stored?"""
+        return self.info.history and bool(options.bits & HISTORY) and options.options.skipHistory is not True
+
+    def drops(self, options: Resolved, now: int) -> bool:
+        """Over the members' budget? High priority has its own budget and competes as normal above it."""
+        if not options.plain:
+            asked = options.options
+            if asked.highPriority is True:
+                if self._high.off or not self._high.take(self.high, now):
+                    return False
+                if self._normal.off or not self._normal.take(self.normal, now):
+                    return False
+                self.dropped_high += 1
+                return True
+            if asked.abandonRatio is not UNSET and self._random.randrange(10_000) < asked.abandonRatio:
+                self.dropped_normal += 1
+                return True
+        if self._normal.off or not self._normal.take(self.normal, now):
+            return False
+        self.dropped_normal += 1
+        return True
+
+    def remember(self, message: bytes) -> None:
+        """Into the ring newcomers get."""
+        if self.ring.maxlen:
+            self.ring.append(message)
+
+
+def _rate(default: Rate, own: float) -> Rate:
+    return default if own < 0 else Rate(own, max(1, int(own * 10)))
+
+
+class RoomTable:
+    """Rooms by id; one live object each."""
+
+    def __init__(self, store: Store, settings: Settings, random: Random) -> None:
+        self._store = store
+        self._cache: Cache[str, RoomState, RoomRecord] = Cache(
+            lambda room: RoomState(room, settings, random), RoomState.update, self._read
+        )
+        self._kept: OrderedDict[str, RoomState] = OrderedDict()
+
+    async def _read(self, room: str) -> RoomRecord:
+        found = await self._store.rooms([room])
+        if not found:
+            return RoomRecord(None, {}, {})
+        people: dict[str, RoomMember] = {}
+        after, more = "", True
+        while more:
+            page = await self._store.room_members(room, after)
+            people.update((person.user, person) for person in page.items)
+            after, more = page.items[-1].user if page.items else after, page.more
+        tags = {mute.tag: mute.until_ms for mute in await self._store.tag_mutes(room)}
+        return RoomRecord(found[0], people, tags)
+
+    async def get(self, room: str) -> RoomState:
+        """The room, open or not, created or not."""
+        state = await self._cache.get(room)
+        self._kept[room] = state
+        self._kept.move_to_end(room)
+        if len(self._kept) > MAX_REMEMBERED:
+            self._kept.popitem(last=False)
+        return state
+
+    async def refresh(self, room: str) -> None:
+        await self._cache.refresh(room)
+
+    def remembered(self) -> list[RoomState]:
+        return list(self._kept.values())

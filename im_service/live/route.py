@@ -1,0 +1,65 @@
+"""What a send to one target needs to know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from im_service.limits import Bucket
+from im_service.live.directory import AccountState, GroupState, MemberState, PairState
+from im_service.live.room import RoomState
+from im_service.storage.records import Target
+
+
+class LiveUser(Protocol):
+    """The live sessions of one user, as far as a send must know them."""
+
+    @property
+    def live(self) -> Sequence[object]: ...
+
+
+class Route:
+    """One sender's way to one target. The states it holds are live: a change in the store shows at once."""
+
+    __slots__ = (
+        "account", "bucket", "conversation", "group", "key", "kind", "member", "mine", "pair", "room",
+        "self_topic",
+        "sender", "theirs", "topic",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        kind: str,
+        conversation: str,
+        topic: str,
+        sender: str,
+        account: AccountState | None,
+        bucket: Bucket,
+    ) -> None:
+        self.kind = kind
+        self.conversation = conversation
+        self.key = conversation.encode()
+        self.topic = topic
+        self.sender = sender
+        self.self_topic = "u/" + sender
+        self.account = account  # None: the server speaks
+        self.bucket = bucket
+        self.mine: LiveUser | None = None
+        self.theirs: LiveUser | None = None
+        self.pair: PairState | None = None
+        self.group: GroupState | None = None
+        self.member: MemberState | None = None
+        self.room: RoomState | None = None
+
+    @property
+    def peer(self) -> str | None:
+        """The other one of a single chat."""
+        return self.topic[2:] if self.theirs is not None else None
+
+    def cut(self, target: Target | None) -> Target | None:
+        """The stored form of a target list: the sender always sees what he sent."""
+        if target is None or (self.sender in target.users) == target.inclusive:
+            return target
+        if target.inclusive:
+            return target._replace(users=(*target.users, self.sender))
+        return target._replace(users=tuple(user for user in target.users if user != self.sender))

@@ -1,0 +1,103 @@
+"""Sessions this process knows: by connection, by user. Knows nothing of policies (accounts/devices.py)."""
+
+from __future__ import annotations
+
+from weakref import WeakValueDictionary
+
+from im_service.live.users import SessionState, UserSessions
+from im_service.ports import Session
+
+MAX_STRAY = 10_000
+"""Sessions that send here but logged in elsewhere: the oldest is forgotten above this number."""
+
+
+class Sessions:
+    """All sessions of this process, and the default answer to "who is online"."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[int, dict[int, SessionState]] = {}
+        self._online: dict[str, UserSessions] = {}
+        self._offline: WeakValueDictionary[str, UserSessions] = WeakValueDictionary()
+        self._stray: dict[tuple[int, int], None] = {}
+        self.count = 0
+
+    def user(self, user: str) -> UserSessions:
+        """The live sessions of a user; the same object as long as somebody holds it."""
+        found = self._online.get(user) or self._offline.get(user)
+        if found is None:
+            found = self._offline[user] = UserSessions()
+        return found
+
+    def get(self, session: Session) -> SessionState | None:
+        conns = self._nodes.get(session.node)
+        return None if conns is None else conns.get(session.conn)
+
+    def add(self, session: Session, platform: int, session_id: int) -> SessionState:
+        """A session logged in. A state made by an early send is replaced."""
+        self.remove(session)
+        state = SessionState(session, platform, session_id)
+        self._nodes.setdefault(session.node, {})[session.conn] = state
+        mine = self._online.get(session.user)
+        if mine is None:
+            mine = self._online[session.user] = self.user(session.user)
+            self._offline.pop(session.user)
+        mine.live = (*mine.live, state)
+        self.count += 1
+        return state
+
+    def stray(self, session: Session) -> SessionState:
+        """State of a session that logged in at another im process."""
+        state = SessionState(session, 0, 0)
+        state.stray = True
+        self._nodes.setdefault(session.node, {})[session.conn] = state
+        self._stray[session.node, session.conn] = None
+        if len(self._stray) > MAX_STRAY:
+            self._forget_oldest_stray()
+        return state
+
+    def _forget_oldest_stray(self) -> None:
+        """One that is in a room stays until its logout is told (ports.PeersPort)."""
+        node, conn = next(iter(self._stray))
+        del self._stray[node, conn]
+        if not self._nodes[node][conn].rooms:
+            del self._nodes[node][conn]
+
+    def remove(self, session: Session) -> SessionState | None:
+        """A session is gone. None if it was not known."""
+        conns = self._nodes.get(session.node)
+        state = None if conns is None else conns.get(session.conn)
+        if conns is None or state is None or state.session != session:
+            return None
+        del conns[session.conn]
+        if not conns:
+            del self._nodes[session.node]
+        if state.stray:
+            self._stray.pop((session.node, session.conn), None)
+            return state
+        mine = self._online[session.user]
+        mine.live = tuple(other for other in mine.live if other is not state)
+        if not mine.live:
+            # Routes of other people's sessions may hold it until he is back.
+            self._offline[session.user] = self._online.pop(session.user)
+        self.count -= 1
+        return state
+
+    def at(self, node: int) -> list[Session]:
+        """Sessions of one node that logged in here."""
+        return [state.session for state in self._nodes.get(node, {}).values() if not state.stray]
+
+    def drop_routes(self, user: str) -> None:
+        """Forget what was resolved for this user's sends."""
+        for state in self.user(user).live:
+            state.routes.clear()
+
+    def names(self) -> list[str]:
+        """Every user with a live session here."""
+        return list(self._online)
+
+    def online(self, user: str) -> bool:
+        return user in self._online
+
+    def devices(self, user: str) -> list[tuple[str, int]]:
+        found = self._online.get(user)
+        return [] if found is None else [(s.session.device, s.platform) for s in found.live]

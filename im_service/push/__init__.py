@@ -1,0 +1,1 @@
+"""Beside the send: who is told through a push vendor."""

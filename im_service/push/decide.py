@@ -1,0 +1,164 @@
+"""Beside delivery: what is pushed to absent receivers and what is copied to third parties.
+
+Nothing is pushed or copied before the commit, and nothing here delays an acknowledgement: decisions that
+must read (members, names, do-not-disturb) are made by one worker behind a bounded queue; above it pushes
+are dropped, counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import UNSET
+
+from frame.constants import MessageType
+from im_service.accounts.profiles import ProfileInfo
+from im_service.models import preferences, unpack_payload
+from im_service.options import MAX_PUSH_TEXT, PUSH, ROUTE, Options
+from im_service.outbox.ports import Copy, CopyPort
+from im_service.ports import Presence
+from im_service.push.ports import Push, PushPort
+from im_service.storage.errors import StoreError
+from im_service.storage.records import BADGE
+from im_service.storage.store import Store
+
+if TYPE_CHECKING:
+    from im_service.sending.judging import Judge
+    from im_service.sending.pending import Pending
+
+MAX_WAITING = 20_000
+EVENTS = {"s": "message.single", "g": "message.group", "r": "message.room"}
+WORDS = {
+    MessageType.IMAGE: "[image]", MessageType.AUDIO: "[audio]", MessageType.VIDEO: "[video]",
+    MessageType.LOCATION: "[location]", MessageType.FILE: "[file]", MessageType.NOTIFICATION: "[notice]",
+    MessageType.CUSTOM: "[message]",
+}  # fmt: skip
+QUIET = (MessageType.NOTIFICATION, MessageType.CUSTOM)
+"""Types whose push text has no name before it unless asked for."""
+_log = logging.getLogger("qianwan.im")
+_decode_profile = msgspec.msgpack.Decoder(ProfileInfo).decode
+
+
+class Asides:
+    """Decides pushes and copies of committed messages."""
+
+    def __init__(
+        self,
+        store: Store,
+        presence: Presence,
+        push: PushPort | None,
+        copy: CopyPort | None,
+        judge: Judge,
+    ) -> None:
+        self._store = store
+        self._presence = presence
+        self._push = push
+        self._copy = copy
+        self._judge = judge
+        self._waiting: deque[tuple[Pending, int]] = deque()
+        self._worker: asyncio.Task[None] | None = None
+        self.dropped = 0
+
+    def offer(self, entry: Pending, server_id: int, message: bytes) -> None:
+        """One committed message. Synchronous and quick."""
+        bits = entry.bits
+        if self._copy is not None and bits & ROUTE:
+            env = entry.options.options.env
+            event = EVENTS[entry.route.kind]
+            self._copy.offer([Copy(event, None if env is UNSET else env, message)])
+        if self._push is None or not bits & PUSH or entry.verdict or entry.route.room is not None:
+            return
+        peer = entry.route.peer
+        if peer is not None and self._presence.online(peer):
+            return
+        if len(self._waiting) >= MAX_WAITING:
+            self.dropped += 1
+            return
+        self._waiting.append((entry, server_id))
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.get_running_loop().create_task(self._work())
+
+    async def _work(self) -> None:
+        while self._waiting and self._push is not None:
+            entry, server_id = self._waiting.popleft()
+            try:
+                pushes = await self._decide(entry, server_id)
+            except StoreError:
+                self.dropped += 1
+                _log.warning("push not decided", exc_info=True)
+                continue
+            if pushes:
+                self._push.offer(pushes)
+
+    async def _decide(self, entry: Pending, server_id: int) -> list[Push]:
+        """One push per absent receiver who is not muted, or is forced."""
+        route, options = entry.route, entry.options.options
+        receivers = [user for user in await self._receivers(entry) if not self._presence.online(user)]
+        if not receivers:
+            return []
+        force = options.forcePush
+        forced = set() if force is UNSET else set(receivers if force.everybody else force.users)
+        text = await self._text(entry, options)
+        own = text if force is UNSET or force.content is None else force.content
+        payload = "" if options.payload is UNSET else options.payload
+        pushes = []
+        for user in receivers:
+            if user not in forced and await self._muted(entry, user):
+                continue
+            said = own if user in forced else text
+            pushes.append(
+                Push(
+                    user, route.conversation, server_id, said, payload, bool(entry.bits & BADGE),
+                    user in forced,
+                    route.sender,
+                )
+            )  # fmt: skip
+        return pushes
+
+    async def _receivers(self, entry: Pending) -> list[str]:
+        route = entry.route
+        if route.peer is not None:
+            return [route.peer]
+        if entry.receivers is not None:
+            return list(entry.receivers)
+        names = await self._judge.member_names(route.conversation[2:])
+        return [user for user in names if user != route.sender]
+
+    async def _muted(self, entry: Pending, user: str) -> bool:
+        """Do-not-disturb of the conversation, or the sender on the receiver's mute list."""
+        route = entry.route
+        if route.pair is not None and route.pair.muted:
+            return True
+        rows = await self._store.inbox(user, "", [route.conversation])
+        return bool(rows) and preferences(rows[0]).mute
+
+    async def _text(self, entry: Pending, options: Options) -> str:
+        """pushContent as it is; otherwise the text or a word for the type, after "name: " unless not
+        wanted."""
+        if options.pushContent is not UNSET:
+            text = options.pushContent
+        else:
+            text = _words(entry)
+        named = entry.type not in QUIET if options.needPushNick is UNSET else options.needPushNick
+        if not named:
+            return text[:MAX_PUSH_TEXT]
+        profiles = await self._store.profiles([entry.route.sender])
+        nick = _decode_profile(profiles[0].info).nick if profiles and profiles[0].info else ""
+        return f"{nick or entry.route.sender}: {text}"[:MAX_PUSH_TEXT]
+
+    async def close(self) -> None:
+        """Wait until every waiting push is decided."""
+        if self._worker is not None:
+            await self._worker
+
+
+def _words(entry: Pending) -> str:
+    word = WORDS.get(MessageType(entry.type))
+    if word is not None:
+        return word
+    body: Any = msgspec.msgpack.decode(unpack_payload(entry.payload)[0])
+    return str(body.get("text", "")) if isinstance(body, dict) else ""

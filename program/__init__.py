@@ -1,0 +1,1 @@
+"""The `qianwan` program: what a person runs."""

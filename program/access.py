@@ -1,0 +1,56 @@
+"""How a command on this machine becomes a client: a token, and the root key to trust."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from control.settings import SettingsError, load_settings
+
+
+class NoAccess(Exception):
+    """There is no way to get a token; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """Gets tokens from the HTTP API with an API key, or signs them with the key files of a local data
+    folder.
+    """
+
+    url: str
+    api_key: str | None = None
+    data_dir: str | None = None
+
+    def token(self, user: str) -> str:
+        """A token for the user. Raises NoAccess."""
+        return self._ask(user) if self.api_key else self._sign(user)
+
+    def _ask(self, user: str) -> str:
+        request = urllib.request.Request(
+            f"{self.url.rstrip('/')}/v1/tokens",
+            json.dumps({"user": user}).encode(),
+            {"Content-Type": "application/json", "X-API-Key": self.api_key or ""},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return str(json.load(answer)["token"])
+        except urllib.error.HTTPError as error:
+            raise NoAccess(f"the server refused a token: {error.read().decode()[:200]}") from None
+        except OSError as error:
+            raise NoAccess(f"cannot reach {self.url}: {error}") from None
+
+    def _sign(self, user: str) -> str:
+        from control.keys.keystore import KeyStore
+
+        try:
+            settings = load_settings(None, {"server.data_dir": Path(self.data_dir)} if self.data_dir else {})
+        except SettingsError as error:
+            raise NoAccess(str(error)) from None
+        if not (settings.server.data_dir / "keys").is_dir():
+            raise NoAccess("give --token or --api-key, or --data-dir of a local server")
+        return KeyStore(settings).signer().sign(user, int(time.time()), settings.auth.token_ttl_s)

@@ -1,0 +1,129 @@
+"""The terminal client of `qianwan chat`: a stream of messages above, a prompt below."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import qianwan
+from rich.console import Console
+
+from program.access import Access, NoAccess
+
+HELP = "/quit leaves, /read marks everything read, /history shows the last messages"
+
+
+def run_chat(
+    user: str, peer: str, url: str, token: str | None, api_key: str | None, data_dir: str | None
+) -> int:
+    """Chat until /quit or end of input. Returns the exit code."""
+    console = Console()
+    try:
+        secret = token or Access(url, api_key, data_dir).token(user)
+        asyncio.run(Chat(console, user, peer).run(url, secret))
+    except NoAccess as error:
+        console.print(f"[red]{error}[/]")
+        return 1
+    except qianwan.QianwanError as error:
+        console.print(f"[red]{error}[/]")
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+class Chat:
+    """One conversation. `peer` is a user, or `#room`."""
+
+    def __init__(self, console: Console, user: str, peer: str) -> None:
+        self._console = console
+        self._user = user
+        self._peer = peer
+        self._room = peer[1:] if peer.startswith("#") else None
+        self._last: qianwan.Message | None = None
+
+    async def run(self, url: str, token: str) -> None:
+        async with qianwan.Client(
+            url, token=token, device_id=f"terminal-{self._user}", on_state=self._on_state
+        ) as me:
+            where = f"#{self._room}" if self._room else self._peer
+            self._console.print(f"[bold]{self._user}[/] talks to [bold]{where}[/]. {HELP}", highlight=False)
+            readers = [asyncio.create_task(self._show(me.messages()))]
+            room = None
+            if self._room:
+                room = await me.join_room(self._room)
+                readers.append(asyncio.create_task(self._show(room)))
+            try:
+                await self._prompt(me, room)
+            finally:
+                for reader in readers:
+                    reader.cancel()
+                await asyncio.gather(*readers, return_exceptions=True)
+
+    async def _prompt(self, me: qianwan.Client, room: qianwan.Room | None) -> None:
+        lines = _lines()
+        while (line := await lines.get()) is not None and line != "/quit":
+            if line == "/read" and self._last is not None and not self._room:
+                await me.read(self._last.conversation, self._last.seq)
+            elif line == "/history" and not self._room:
+                first, second = sorted((self._user, self._peer))
+                page = await me.history(f"s/{first}:{second}", limit=20)
+                for message in sorted(page, key=lambda message: message.seq):
+                    self._print(message)
+            elif line.startswith("/"):
+                self._console.print(f"[dim]{HELP}[/]")
+            elif line:
+                await self._send(me, room, line)
+
+    async def _send(self, me: qianwan.Client, room: qianwan.Room | None, line: str) -> None:
+        try:
+            if room is not None:
+                await room.send(line)
+            else:
+                ack = await me.send(self._peer, line)
+                self._console.print(f"[dim]{_clock(ack.time)} ✓ {ack.seq}[/]")
+        except qianwan.QianwanError as error:
+            self._console.print(f"[red]not sent: {error}[/]")
+
+    async def _show(self, messages: Any) -> None:
+        async for message in messages:
+            self._last = message
+            if message.sender != self._user:
+                self._print(message)
+
+    def _print(self, message: qianwan.Message) -> None:
+        body = message.body
+        text = body.get("text", body) if isinstance(body, dict) else body
+        who = "green" if message.sender == self._user else "cyan"
+        self._console.print(
+            f"[dim]{_clock(message.time_ms)}[/] [{who}]{message.sender}[/] ", end="", highlight=False
+        )
+        self._console.print(str(text), markup=False)
+
+    def _on_state(self, change: qianwan.StateChange) -> None:
+        self._console.print(f"[dim]{change.state.name.lower()}[/]", highlight=False)
+
+
+def _clock(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000).strftime("%H:%M:%S")
+
+
+def _lines() -> asyncio.Queue[str | None]:
+    """Lines of standard input, read by a thread of its own: None at the end."""
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[str | None] = asyncio.Queue()
+    put: Callable[[str | None], object] = lambda line: loop.call_soon_threadsafe(  # noqa: E731
+        queue.put_nowait, line
+    )
+
+    def read() -> None:
+        for line in sys.stdin:
+            put(line.strip())
+        put(None)
+
+    threading.Thread(target=read, daemon=True, name="stdin").start()
+    return queue

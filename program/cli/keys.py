@@ -1,0 +1,201 @@
+"""`qianwan token`, `qianwan keys`, `qianwan api-key`: work on the key files of a data folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from program.cli.common import ConfigOption, DataDirOption, fail, settings_or_exit
+
+if TYPE_CHECKING:
+    from control.keys.api_keys import ApiKeys
+    from control.keys.keystore import KeyStore
+
+keys_app = typer.Typer(help="Server keys and token keys.", no_args_is_help=True)
+api_keys_app = typer.Typer(help="API keys of app servers.", no_args_is_help=True)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON")]
+
+
+def token(
+    user: Annotated[str, typer.Option(help="User the token is for")],
+    device: Annotated[str | None, typer.Option(help="Restrict the token to this device")] = None,
+    ttl: Annotated[int | None, typer.Option(help="Life in seconds; default auth.token_ttl_s")] = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Sign a token with the key files of the data folder and print it; the root key is on standard error."""
+    store = _keystore(config, data_dir)
+    auth = settings_or_exit(config, {"server.data_dir": data_dir}).auth
+    ttl_s = ttl if ttl is not None else auth.token_ttl_s
+    if not 1 <= ttl_s <= auth.token_max_ttl_s:
+        raise fail(f"--ttl must be between 1 and {auth.token_max_ttl_s}")
+    try:
+        signed = store.signer().sign(user, int(time.time()), ttl_s, device)
+    except ValueError as error:
+        raise fail(str(error)) from None
+    typer.echo(f"root key: {store.root}", err=True)
+    typer.echo(signed)
+
+
+@keys_app.command("list")
+def list_keys(
+    config: ConfigOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False
+) -> None:
+    """Show the keys of the data folder: root, server keys, token keys."""
+    keys = _keystore(config, data_dir).keys
+    rows = [{"kind": "root", "id": keys.root.text, "not_before": 0, "not_after": 0}]
+    rows += [
+        {"kind": "server", "id": str(key.key_id), "not_before": key.not_before, "not_after": key.not_after}
+        for key in keys.servers
+    ]
+    rows += [
+        {"kind": "token", "id": key.kid, "not_before": key.not_before, "not_after": key.not_after}
+        for key in keys.tokens
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    _print(
+        "Keys",
+        ("kind", "id", "from", "until"),
+        [(str(row["kind"]), str(row["id"]), _day(row["not_before"]), _day(row["not_after"])) for row in rows],
+    )
+
+
+@keys_app.command()
+def rotate(
+    kind: Annotated[str, typer.Argument(help="server or token")] = "server",
+    overlap: Annotated[int | None, typer.Option(help="Seconds the old keys stay valid")] = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Make a new key; older ones stay valid for the overlap. Running processes take it over by themselves."""
+    store = _keystore(config, data_dir)
+    settings = settings_or_exit(config, {"server.data_dir": data_dir})
+    now = int(time.time())
+    from crypto.errors import KeyFileError
+
+    try:
+        if kind == "server":
+            fresh = store.keys.rotate(now, 7 * 86400 if overlap is None else overlap)
+            typer.echo(f"new server key {fresh.current(now).key_id}")
+        elif kind == "token":
+            fresh = store.keys.rotate_tokens(
+                now, settings.auth.token_max_ttl_s if overlap is None else overlap
+            )
+            typer.echo(f"new token key {fresh.current_token(now).kid}")
+        else:
+            raise fail("rotate server or token")
+    except KeyFileError as error:
+        raise fail(str(error)) from None
+
+
+@api_keys_app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="What the key is for")],
+    scope: Annotated[
+        list[str] | None, typer.Option(help="tokens, messages, admin, read; default: all")
+    ] = None,
+    ttl: Annotated[int, typer.Option(help="Life in seconds; 0: until revoked")] = 0,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Make an API key and print it once; only its hash is kept."""
+    from control.keys.api_keys import SCOPES, ApiKeyError
+
+    try:
+        _, text = _api_keys(config, data_dir).create(name, tuple(scope) if scope else SCOPES, ttl)
+    except ApiKeyError as error:
+        raise fail(str(error)) from None
+    typer.echo(text)
+
+
+@api_keys_app.command("list")
+def list_api_keys(
+    config: ConfigOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False
+) -> None:
+    """Show the API keys: id, name, scopes, state. Secrets are not kept and cannot be shown."""
+    found = _api_keys(config, data_dir).list()
+    if as_json:
+        typer.echo(
+            json.dumps(
+                [
+                    {"id": key.id, "name": key.name, "scopes": key.scopes, "usable": key.usable(time.time())}
+                    for key in found
+                ],
+                indent=1,
+            )
+        )
+        return
+    _print(
+        "API keys",
+        ("id", "name", "scopes", "created", "expires", "state"),
+        [
+            (
+                key.id,
+                key.name,
+                " ".join(key.scopes),
+                _day(key.created_at),
+                _day(key.expires_at),
+                "revoked" if key.revoked_at else "usable" if key.usable(time.time()) else "expired",
+            )
+            for key in found
+        ],
+    )
+
+
+@api_keys_app.command()
+def revoke(
+    key_id: Annotated[str, typer.Argument(help="The id: the 12 characters after qwk_")],
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Revoke an API key; running processes refuse it within a second."""
+    from control.keys.api_keys import ApiKeyError
+
+    try:
+        key = _api_keys(config, data_dir).revoke(key_id)
+    except ApiKeyError as error:
+        raise fail(str(error)) from None
+    typer.echo(f"revoked {key.id} ({key.name})")
+
+
+def _keystore(config: Path | None, data_dir: Path | None) -> KeyStore:
+    from control.keys.keystore import KeyStore
+    from crypto.errors import CryptoError
+
+    settings = settings_or_exit(config, {"server.data_dir": data_dir})
+    try:
+        return KeyStore(settings)
+    except (CryptoError, OSError) as error:
+        raise fail(str(error)) from None
+
+
+def _api_keys(config: Path | None, data_dir: Path | None) -> ApiKeys:
+    return _keystore(config, data_dir).api_keys()
+
+
+def _print(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _day(seconds: object) -> str:
+    return (
+        datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
+        if isinstance(seconds, int) and seconds
+        else ""
+    )

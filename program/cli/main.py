@@ -1,0 +1,44 @@
+"""The table of commands."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from program.cli import config, keys, serve, tools
+from program.cli.clients import chat, demo, top
+
+app = typer.Typer(
+    name="qianwan",
+    help="Ten million long connections: gateway, message service and control plane in one program.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command()(serve.serve)
+app.command()(keys.token)
+app.add_typer(config.app, name="config")
+app.command()(tools.doctor)
+app.add_typer(keys.keys_app, name="keys")
+app.add_typer(keys.api_keys_app, name="api-key")
+app.add_typer(tools.store_app, name="store")
+app.command()(chat)
+app.command()(demo)
+app.command()(top)
+
+
+def main() -> None:
+    """Entry point. The benchmarks bring their own commands; they are loaded only when asked for or listed."""
+    if _wants_bench(sys.argv[1:]):
+        from program.cli.bench import add_bench
+
+        add_bench(app)
+    app()
+
+
+def _wants_bench(arguments: list[str]) -> bool:
+    first = next((word for word in arguments if not word.startswith("-")), None)
+    return first == "bench" or first is None
