@@ -51,7 +51,7 @@ def setup_logs(
     root.setLevel(max(_LEVELS[level], logging.WARNING))
 
 
-def get_logger(room: str) -> structlog.typing.FilteringBoundLogger:
-    """A logger whose lines carry `room`, the part of the program that speaks."""
-    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(room=room)
+def get_logger(component: str) -> structlog.typing.FilteringBoundLogger:
+    """A logger whose lines carry `component`, the part of the program that speaks."""
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(component=component)
     return logger

@@ -21,9 +21,9 @@ from msgspec import Meta, Struct
 import im_service
 from frame.constants import FrameType
 from im_service.errors import REFUSALS, UNDECODABLE, Code, ImError, rate_limited
-from im_service.limits import Limiter, Rate
 from im_service.live.sessions import Sessions
 from im_service.ports import Clock, Downlink, Session
+from im_service.rates import Limiter, Rate
 from im_service.storage.errors import StoreConflict, StoreError, StoreFull, StoreMissing
 
 RETURN = int(FrameType.RETURN)

@@ -25,7 +25,6 @@ from im_service.groups.admin import GroupAdmin
 from im_service.groups.context import GroupContext
 from im_service.groups.members import GroupMembers
 from im_service.ids import ServerIds
-from im_service.limits import Settings
 from im_service.live.directory import Directory
 from im_service.live.room import RoomTable
 from im_service.live.sessions import Sessions
@@ -39,8 +38,9 @@ from im_service.sending.delivery import Delivery
 from im_service.sending.hooks import Hook
 from im_service.sending.judging import Judge
 from im_service.sending.messages import Item, Messages
-from im_service.sending.routes import Routes
+from im_service.sending.resolve import RouteResolver
 from im_service.sending.server_sends import ServerSends
+from im_service.settings import ImSettings
 from im_service.storage.errors import StoreError
 from im_service.storage.records import Limits
 from im_service.storage.store import Store
@@ -57,11 +57,11 @@ class ImService:
 
     def __init__(
         self, store: Store, downlink: Downlink, clock: Clock | None = None,
-        settings: Settings | None = None, *,
+        settings: ImSettings | None = None, *,
         moderation: Hook | None = None, callback: Hook | None = None, push: PushPort | None = None,
         copy: CopyPort | None = None, peers: PeersPort | None = None, presence: Presence | None = None,
     ) -> None:  # fmt: skip
-        self.settings = settings = settings or Settings()
+        self.settings = settings = settings or ImSettings()
         self._store = store
         self._clock = clock = clock or SystemClock()
         peers = peers or NoPeers()
@@ -74,7 +74,7 @@ class ImService:
         access = Access(store, clock, self.directory, self.sessions)
         judge = Judge(store, [hook for hook in (moderation, callback) if hook is not None])
         self.messages = Messages(
-            store, clock, self.sessions, Routes(self.directory, self.sessions, self.room_table),
+            store, clock, self.sessions, RouteResolver(self.directory, self.sessions, self.room_table),
             Admission(settings), self._delivery, ids, judge, settings.receipt_members,
         )  # fmt: skip
         self.sync = Sync(store, clock, self.sessions, downlink, access, settings)

@@ -14,14 +14,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from im_service.limits import Bucket, Limiter, Rate, Settings
 from im_service.models import decode_send, message_bytes, pack_payload
 from im_service.options import DEFAULT, Options, OptionTable
 from im_service.ports import Session, SystemClock
+from im_service.rates import Bucket, Limiter, Rate
 from im_service.sending.admission import PASSED, Admission
 from im_service.sending.bodies import check_body
 from im_service.sending.hooks import Draft, Hook, Verdict
 from im_service.service import ImService
+from im_service.settings import ImSettings
 from im_service.storage.records import AppendResult, AppendStatus, NewMessage
 from im_service.storage.sqlite import SqliteStore
 
@@ -98,7 +99,7 @@ class Stage:
     def __init__(
         self,
         path: Path,
-        settings: Settings,
+        settings: ImSettings,
         target: str = "u",
         moderation: Hook | None = None,
         callback: Hook | None = None,
@@ -109,7 +110,7 @@ class Stage:
         self.target = target
         self.runner.run(self._open(path, settings))
 
-    async def _open(self, path: Path, settings: Settings) -> None:
+    async def _open(self, path: Path, settings: ImSettings) -> None:
         self.store = SqliteStore(path / "im.sqlite3", readers=1, cache_bytes=8 << 20)
         await self.store.start()
         moderation, callback = self.hooks
@@ -158,7 +159,7 @@ def run_batches(benchmark: Any, stage: Stage, options: dict[str, Any] | None) ->
     stage.close()
 
 
-UNLIMITED = Settings(
+UNLIMITED = ImSettings(
     account_rate=FREE, device_rate=FREE, conversation_rate=FREE, room_normal_rate=FREE, room_high_rate=FREE
 )
 
@@ -207,7 +208,7 @@ def test_a_message_before_the_hook(benchmark: Any, tmp_path: Path, hook: str, la
 @pytest.mark.parametrize("kind", ["u", "g", "r"])
 def test_a_message_of_each_kind_with_all_default_checks(benchmark: Any, tmp_path: Path, kind: str) -> None:
     wide = Rate(1e9, 10**9)
-    settings = Settings(
+    settings = ImSettings(
         account_rate=wide,
         device_rate=wide,
         conversation_rate=wide,
@@ -221,10 +222,10 @@ def test_a_message_of_each_kind_with_all_default_checks(benchmark: Any, tmp_path
 def test_the_cost_of_one_limit(benchmark: Any, tmp_path: Path, name: str) -> None:
     rates = {"account_rate": FREE, "device_rate": FREE, "conversation_rate": FREE, "stranger_rate": FREE}
     rates[name] = Rate(1e9, 10**9)
-    run_batches(benchmark, Stage(tmp_path, msgspec.structs.replace(Settings(), **rates)), None)
+    run_batches(benchmark, Stage(tmp_path, msgspec.structs.replace(ImSettings(), **rates)), None)
 
 
-CHECKS: dict[str, tuple[str, Settings]] = {
+CHECKS: dict[str, tuple[str, ImSettings]] = {
     "account, module mute": ("u", UNLIMITED),  # and that there is no block: the least a single message has
     "friend": ("u", msgspec.structs.replace(UNLIMITED, friend_only=True)),
     "blacklist": ("u", UNLIMITED),
@@ -232,7 +233,7 @@ CHECKS: dict[str, tuple[str, Settings]] = {
     "membership, room mute": ("r", UNLIMITED),
     "all rates": (
         "u",
-        Settings(account_rate=WIDE, device_rate=WIDE, conversation_rate=WIDE, stranger_rate=WIDE),
+        ImSettings(account_rate=WIDE, device_rate=WIDE, conversation_rate=WIDE, stranger_rate=WIDE),
     ),
 }
 

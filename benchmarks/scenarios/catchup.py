@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.figures import ServerReport
 from benchmarks.scenarios.context import Context
-from benchmarks.scenarios.limits import OPEN_CORE, OPEN_SERVICE
+from benchmarks.scenarios.preparation import OPEN_CORE, OPEN_SERVICE
 from benchmarks.servers import Sample, ServerPlan, Servers
 
 USER, DEVICE = "away", "phone"

@@ -59,7 +59,7 @@ class FanoutOptions:
 
 def plan_of(options: FanoutOptions) -> ServerPlan:
     """Limits that protect a public server are off: the load is wanted."""
-    from benchmarks.scenarios.limits import OPEN_CORE, OPEN_SERVICE, flush_settings
+    from benchmarks.scenarios.preparation import OPEN_CORE, OPEN_SERVICE, flush_settings
 
     return ServerPlan(
         gateways=options.gateways or gateways_for(options.connections),
@@ -96,7 +96,7 @@ def load_of(options: FanoutOptions, rate: float, seconds: float) -> Load:
 
 def assemble(context: Context, servers: Servers, fleet: Fleet) -> None:
     """Make the room and bring everyone in."""
-    from benchmarks.scenarios.limits import create_room
+    from benchmarks.scenarios.preparation import create_room
 
     create_room(servers, ROOM)
     gather(context, fleet)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from benchmarks.figures import Figure, ServerReport, figure
 from benchmarks.loadgen.fleet import Counters, Load, Shape
 from benchmarks.scenarios.context import Context, stage, suite_number
-from benchmarks.scenarios.limits import OPEN_CORE, OPEN_SERVICE
+from benchmarks.scenarios.preparation import OPEN_CORE, OPEN_SERVICE
 from benchmarks.servers import ServerPlan
 
 BOUND_MS = 1000.0

@@ -13,8 +13,8 @@ from benchmarks.figures import Figure, ServerReport, figure
 from benchmarks.loadgen.fleet import Fleet, Load, Shape
 from benchmarks.machine import held_bytes, memory, resident_bytes
 from benchmarks.scenarios.context import CONNECT_TIMEOUT_S, CONNECT_WINDOW, Context, stage, suite_number
-from benchmarks.scenarios.limits import OPEN_CORE, OPEN_SERVICE
 from benchmarks.scenarios.needs import require
+from benchmarks.scenarios.preparation import OPEN_CORE, OPEN_SERVICE
 from benchmarks.servers import Sample, ServerPlan, gateways_for
 
 PAUSE_BOUND_MS = 1000.0

@@ -10,7 +10,7 @@ from benchmarks.figures import Figure, ServerReport, figure, latency_ms, median_
 from benchmarks.knee import Bounds, Point, find_knee
 from benchmarks.loadgen.fleet import Fleet, Load, Measured, Shape
 from benchmarks.scenarios.context import CONNECT_TIMEOUT_S, CONNECT_WINDOW, Context, stage, suite_number
-from benchmarks.scenarios.limits import OPEN_CORE, OPEN_SERVICE, RELAY_PREFIX
+from benchmarks.scenarios.preparation import OPEN_CORE, OPEN_SERVICE, RELAY_PREFIX
 from benchmarks.servers import Sample, ServerPlan, Servers, gateways_for
 
 Kind = Literal["send", "relay", "relay-core"]

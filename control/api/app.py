@@ -7,9 +7,9 @@ from typing import Any
 from fastapi import FastAPI
 
 from control.api import errors
+from control.api.body_limit import BodyLimit
 from control.api.deps import RateGate
 from control.api.idempotency import IdempotencyCache
-from control.api.limits import BodyLimit
 from control.api.operations import argument_schemas, make_router
 from control.api.routers import health, tokens
 from control.api.schemas.common import ProblemDocument

@@ -51,11 +51,11 @@ class ImNode:
     def gateway_came(self, info: NodeInfo) -> bool:
         """A gateway epoch lives. True when it was taken for dead: it only stood still, and has to be asked
         for what it holds."""
-        return self._routes.revive(info.node_id, info.epoch)
+        return self._routes.restore(info.node_id, info.epoch)
 
     def gateway_gone(self, info: NodeInfo) -> None:
         """A gateway epoch is dead: nothing is routed there, its sessions are logged out."""
-        self._routes.bury(info.node_id, info.epoch)
+        self._routes.expire(info.node_id, info.epoch)
         self._told.pop(node_key(info.node_id, info.epoch), None)
         for session in self._service.sessions_at(node_key(info.node_id, info.epoch)):
             self._service.on_logout(session, GATEWAY_GONE)

@@ -19,9 +19,9 @@ from control.settings import Settings
 from control.streams.links import StreamLinks
 from im_service.calls import with_raw
 from im_service.errors import Code, ImError
-from im_service.limits import Settings as ImSettings
 from im_service.ports import Downlink, PeersPort
 from im_service.service import ImService
+from im_service.settings import ImSettings
 from im_service.storage.errors import StoreError
 from im_service.storage.store import Store
 
@@ -160,7 +160,7 @@ def make_store(settings: Settings) -> Store:
 
 
 def im_settings(settings: Settings) -> ImSettings:
-    """The [im] service map as im_service.limits.Settings. Raises SettingsProblem."""
+    """The [im] service map as im_service.settings.Settings. Raises SettingsProblem."""
     given = {"node": settings.server.node_id, **settings.im.service}
     if unknown := set(given) - set(ImSettings.__struct_fields__):
         raise SettingsProblem(f"im.service: no such setting: {', '.join(sorted(unknown))}")

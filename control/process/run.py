@@ -15,7 +15,7 @@ import uvloop
 from control.bus.base import BusError
 from control.errors import SettingsProblem, StartError
 from control.logs import get_logger, setup_logs
-from control.process.limits import raise_file_limit
+from control.process.descriptors import raise_file_limit
 from control.process.process import Process
 from control.settings import Settings
 from crypto.errors import CryptoError

@@ -23,12 +23,12 @@ class Routes(Protocol):
         """Live gateways with members of the topic, in no particular order."""
         ...
 
-    def bury(self, node: int, epoch: int) -> None:
+    def expire(self, node: int, epoch: int) -> None:
         """This epoch of the gateway is dead: its entries go, and later words of it are ignored."""
         ...
 
-    def revive(self, node: int, epoch: int) -> bool:
-        """This epoch of the gateway lives: its words count from now on. True when it had been buried."""
+    def restore(self, node: int, epoch: int) -> bool:
+        """This epoch of the gateway lives: its words count from now on. True when it had been expired."""
         ...
 
     def size(self) -> int:

@@ -47,13 +47,13 @@ class MemoryRoutes:
     def gateways(self, topic: str) -> tuple[int, ...]:
         return self._by_topic.get(topic, ())
 
-    def bury(self, node: int, epoch: int) -> None:
+    def expire(self, node: int, epoch: int) -> None:
         self._buried[node] = max(epoch, self._buried.get(node, 0))
         if self._epochs.get(node, 0) <= epoch:
             self._clear(node)
             self._epochs.pop(node, None)
 
-    def revive(self, node: int, epoch: int) -> bool:
+    def restore(self, node: int, epoch: int) -> bool:
         if self._buried.get(node, 0) < epoch:
             return False
         self._buried[node] = epoch - 1

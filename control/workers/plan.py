@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from control.errors import SettingsProblem
-from control.process.limits import file_limit
+from control.process.descriptors import file_limit
 from control.settings import Settings
 from control.settings.model import parse_address
 

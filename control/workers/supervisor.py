@@ -29,7 +29,7 @@ from control.gateway.role import refuse_taken_port
 from control.keys.keystore import KeyStore
 from control.logs import get_logger, setup_logs
 from control.process import run
-from control.process.limits import raise_file_limit
+from control.process.descriptors import raise_file_limit
 from control.settings import Settings
 from control.settings.model import parse_address
 from control.workers.children import Board, Child

@@ -18,11 +18,11 @@ from im_service.calls import Args, Caller, Number, method
 from im_service.chatrooms.door import RoomDoor
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
-from im_service.limits import LoginPolicy, Settings
 from im_service.live.sessions import Sessions
 from im_service.live.users import SessionState
 from im_service.notices import Announcer
 from im_service.ports import Clock, PeersPort, Presence, Session
+from im_service.settings import ImSettings, LoginPolicy
 from im_service.storage.records import Device, Login, Logout, Mark, NewLogin
 from im_service.storage.store import Store
 
@@ -98,7 +98,7 @@ class Devices:
 
     def __init__(
         self, store: Store, clock: Clock, sessions: Sessions, announcer: Announcer,
-        settings: Settings, rooms: RoomDoor, presence: PresenceBook, online: Presence,
+        settings: ImSettings, rooms: RoomDoor, presence: PresenceBook, online: Presence,
         peers: PeersPort,
     ) -> None:  # fmt: skip
         self._store = store

@@ -14,9 +14,9 @@ from frame.constants import FrameType
 from im_service.calls import MAX_SECONDS, Args, Caller, method
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
-from im_service.limits import Settings
 from im_service.models import presence_event
 from im_service.ports import Clock, Downlink, Presence
+from im_service.settings import ImSettings
 
 EVENT = int(FrameType.EVENT)
 
@@ -33,7 +33,7 @@ class UnsubscribeArgs(Args):
 class PresenceBook:
     """Who watches whom."""
 
-    def __init__(self, clock: Clock, downlink: Downlink, presence: Presence, settings: Settings) -> None:
+    def __init__(self, clock: Clock, downlink: Downlink, presence: Presence, settings: ImSettings) -> None:
         self._clock = clock
         self._downlink = downlink
         self._presence = presence

@@ -11,10 +11,10 @@ from msgspec import Meta
 from im_service.calls import Args, Caller, Number, method
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
-from im_service.limits import Settings
 from im_service.live.directory import Directory
 from im_service.notices import Announcer
 from im_service.ports import Clock, PeersPort
+from im_service.settings import ImSettings
 from im_service.storage.errors import StoreConflict, StoreFull
 from im_service.storage.records import Relation, Request
 from im_service.storage.store import Store
@@ -78,7 +78,7 @@ class Relations:
 
     def __init__(
         self, store: Store, clock: Clock, directory: Directory, announcer: Announcer, peers: PeersPort,
-        settings: Settings,
+        settings: ImSettings,
     ) -> None:  # fmt: skip
         self._store = store
         self._clock = clock

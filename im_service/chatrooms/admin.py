@@ -11,10 +11,10 @@ from im_service.calls import Args, Caller, Seconds, method
 from im_service.chatrooms.door import RoomArgs, RoomDoor
 from im_service.errors import Code, ImError
 from im_service.ids import ServerIds, check_id
-from im_service.limits import Settings
 from im_service.live.room import RoomInfo, RoomState, RoomTable, encode_info
 from im_service.notices import Announcer
 from im_service.ports import Clock, PeersPort
+from im_service.settings import ImSettings
 from im_service.storage.records import FOREVER, Role, RoomMember
 from im_service.storage.store import Store
 
@@ -28,7 +28,7 @@ ROLES = {"member": Role.MEMBER, "manager": Role.MANAGER, "guest": Role.MEMBER, "
 
 
 class RoomChanges(Args):
-    """Settings in create and update; absent = as they are. A rate of 0 = no budget, -1 = the service's."""
+    """ImSettings in create and update; absent = as they are. A rate of 0 = no budget, -1 = the service's."""
 
     name: Annotated[str, Meta(max_length=128)] | None = None
     announcement: Annotated[str, Meta(max_length=4096)] | None = None
@@ -108,7 +108,7 @@ class RoomAdmin:
     def __init__(
         self, store: Store, clock: Clock, table: RoomTable, door: RoomDoor, announcer: Announcer,
         ids: ServerIds,
-        peers: PeersPort, settings: Settings,
+        peers: PeersPort, settings: ImSettings,
     ) -> None:  # fmt: skip
         self._store = store
         self._clock = clock

@@ -10,12 +10,12 @@ from frame.constants import FrameType
 from im_service.calls import Args, Caller, method
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
-from im_service.limits import Settings
 from im_service.live.room import RoomState, RoomTable
 from im_service.live.sessions import Sessions
 from im_service.live.users import SessionState
 from im_service.models import notice_event
 from im_service.ports import Downlink
+from im_service.settings import ImSettings
 from im_service.storage.store import Store
 
 EVENT = int(FrameType.EVENT)
@@ -35,7 +35,7 @@ class RoomDoor:
     """Who is in a room is a fact of connections: it ends with them."""
 
     def __init__(
-        self, store: Store, table: RoomTable, sessions: Sessions, downlink: Downlink, settings: Settings
+        self, store: Store, table: RoomTable, sessions: Sessions, downlink: Downlink, settings: ImSettings
     ) -> None:
         self._store = store
         self._table = table

@@ -12,9 +12,9 @@ from msgspec import Meta
 from im_service.calls import Args, Caller, method
 from im_service.chatrooms.door import RoomArgs
 from im_service.errors import Code, ImError
-from im_service.limits import Settings
 from im_service.live.room import RoomState, RoomTable
 from im_service.notices import SYSTEM, Announcer
+from im_service.settings import ImSettings
 from im_service.storage.errors import StoreFull
 from im_service.storage.records import QueueItem
 from im_service.storage.store import Store
@@ -40,7 +40,7 @@ def describe(item: QueueItem) -> dict[str, Any]:
 class RoomQueue:
     """Add, take, list, drop; every change is told to the room."""
 
-    def __init__(self, store: Store, table: RoomTable, announcer: Announcer, settings: Settings) -> None:
+    def __init__(self, store: Store, table: RoomTable, announcer: Announcer, settings: ImSettings) -> None:
         self._store = store
         self._table = table
         self._announcer = announcer

@@ -14,10 +14,10 @@ from im_service.calls import Args, Caller, Number, Positive, method
 from im_service.conversation.access import Access
 from im_service.conversation.sync import Conversation, Seq
 from im_service.errors import Code
-from im_service.limits import Settings
 from im_service.models import Preferences, encode, preferences, stored_bytes
 from im_service.notices import Announcer
 from im_service.ports import Clock
+from im_service.settings import ImSettings
 from im_service.storage.records import FILTERED, HISTORY, PERSISTENT, ROAM, View
 from im_service.storage.store import Store
 
@@ -52,7 +52,7 @@ class Conversations:
     """What a user holds of his conversations."""
 
     def __init__(
-        self, store: Store, clock: Clock, access: Access, announcer: Announcer, settings: Settings
+        self, store: Store, clock: Clock, access: Access, announcer: Announcer, settings: ImSettings
     ) -> None:
         self._store = store
         self._clock = clock

@@ -14,9 +14,9 @@ from im_service.conversation.access import Access
 from im_service.conversation.sync import Conversation, Seq
 from im_service.errors import Code, ImError
 from im_service.ids import GROUP
-from im_service.limits import Settings
 from im_service.notices import Announcer
 from im_service.ports import Clock
+from im_service.settings import ImSettings
 from im_service.storage.records import ReceiptCount
 from im_service.storage.store import Store
 
@@ -38,7 +38,7 @@ class Receipts:
     """Who has read a group message."""
 
     def __init__(
-        self, store: Store, clock: Clock, access: Access, announcer: Announcer, settings: Settings
+        self, store: Store, clock: Clock, access: Access, announcer: Announcer, settings: ImSettings
     ) -> None:
         self._store = store
         self._clock = clock

@@ -19,7 +19,6 @@ from im_service.calls import Args, Caller, Number, Positive, method
 from im_service.conversation.access import Access
 from im_service.conversation.sync import Conversation, Seq
 from im_service.errors import Code, ImError
-from im_service.limits import Settings
 from im_service.models import EMPTY_MAP, encode, pack_payload, unpack_payload
 from im_service.notices import Announcer, Note, rows
 from im_service.options import CONTROL
@@ -29,6 +28,7 @@ from im_service.sending.admission import PASSED
 from im_service.sending.bodies import check_body
 from im_service.sending.hooks import Draft
 from im_service.sending.messages import Messages
+from im_service.settings import ImSettings
 from im_service.storage.records import FILTERED, RECALLED, AppendResult, Applied, StoredMessage
 from im_service.storage.store import Store
 
@@ -87,7 +87,7 @@ class Revisions:
     """Recall, deletion, edit, reactions."""
 
     def __init__(
-        self, store: Store, clock: Clock, access: Access, announcer: Announcer, settings: Settings,
+        self, store: Store, clock: Clock, access: Access, announcer: Announcer, settings: ImSettings,
         push: PushPort | None, messages: Messages,
     ) -> None:  # fmt: skip
         self._store = store

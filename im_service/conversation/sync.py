@@ -18,10 +18,10 @@ from im_service.accounts.known_since import known_since
 from im_service.calls import Args, Caller, Number, method
 from im_service.conversation.access import Access
 from im_service.errors import Code
-from im_service.limits import Settings
 from im_service.live.sessions import Sessions
 from im_service.models import notice_event, stored_bytes
 from im_service.ports import Clock, Downlink
+from im_service.settings import ImSettings
 from im_service.storage.records import (
     FILTERED,
     HISTORY,
@@ -83,7 +83,7 @@ class Sync:
 
     def __init__(
         self, store: Store, clock: Clock, sessions: Sessions, downlink: Downlink, access: Access,
-        settings: Settings,
+        settings: ImSettings,
     ) -> None:  # fmt: skip
         self._store = store
         self._access = access

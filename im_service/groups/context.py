@@ -13,10 +13,10 @@ from typing import NamedTuple, TypeVar
 from im_service.calls import Caller
 from im_service.errors import Code, ImError
 from im_service.groups.model import GroupInfo, info_of
-from im_service.limits import Settings
 from im_service.live.directory import Directory
 from im_service.notices import Announcer
 from im_service.ports import Clock, PeersPort
+from im_service.settings import ImSettings
 from im_service.storage.errors import StoreConflict
 from im_service.storage.records import Group, GroupMember, Role
 from im_service.storage.store import Store
@@ -48,7 +48,7 @@ class GroupContext:
 
     def __init__(
         self, store: Store, clock: Clock, directory: Directory, announcer: Announcer, peers: PeersPort,
-        settings: Settings,
+        settings: ImSettings,
     ) -> None:  # fmt: skip
         self.store = store
         self.clock = clock

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
-from im_service.limits import Bucket
+from im_service.rates import Bucket
 from im_service.storage.records import Account, Group, GroupMember, Relation, Role
 from im_service.storage.store import Store
 

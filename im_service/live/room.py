@@ -16,10 +16,11 @@ import msgspec
 from msgspec import UNSET, Meta, Struct
 
 from im_service.errors import Code, ImError
-from im_service.limits import Bucket, Limiter, Rate, Settings
 from im_service.live.directory import Cache
 from im_service.options import Resolved
 from im_service.ports import Session
+from im_service.rates import Bucket, Limiter, Rate
+from im_service.settings import ImSettings
 from im_service.storage.records import HISTORY, Role, Room, RoomMember
 from im_service.storage.store import Store
 
@@ -76,7 +77,7 @@ class RoomState:
         "tag_mutes", "topic",
     )  # fmt: skip
 
-    def __init__(self, room: str, settings: Settings, random: Random) -> None:
+    def __init__(self, room: str, settings: ImSettings, random: Random) -> None:
         self.room = room
         self.topic = "r/" + room
         self._settings = settings
@@ -190,7 +191,7 @@ def _rate(default: Rate, own: float) -> Rate:
 class RoomTable:
     """Rooms by id; one live object each."""
 
-    def __init__(self, store: Store, settings: Settings, random: Random) -> None:
+    def __init__(self, store: Store, settings: ImSettings, random: Random) -> None:
         self._store = store
         self._cache: Cache[str, RoomState, RoomRecord] = Cache(
             lambda room: RoomState(room, settings, random), RoomState.update, self._read

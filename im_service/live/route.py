@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from im_service.limits import Bucket
 from im_service.live.directory import AccountState, GroupState, MemberState, PairState
 from im_service.live.room import RoomState
+from im_service.rates import Bucket
 from im_service.storage.records import Target
 
 

@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from im_service.limits import Bucket
 from im_service.live.directory import AccountState
 from im_service.live.room import RoomState
 from im_service.live.route import Route
 from im_service.ports import Session
+from im_service.rates import Bucket
 
 
 class UserSessions:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from im_service.errors import Code, ImError, rate_limited
 from im_service.ids import ROOM, SINGLE
-from im_service.limits import Limiter, Settings
 from im_service.live.route import Route
 from im_service.live.users import SessionState
 from im_service.options import Resolved
+from im_service.rates import Limiter
+from im_service.settings import ImSettings
 
 PASSED = 0
 SILENTLY_BLOCKED = 1
@@ -21,7 +22,7 @@ SILENTLY_BLOCKED = 1
 class Admission:
     """The checks of one process; buckets are per process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ImSettings) -> None:
         self._friend_only = settings.friend_only
         self._account = Limiter(settings.account_rate)
         self._device = Limiter(settings.device_rate)

@@ -19,7 +19,7 @@ from im_service.storage.records import SENDER_SYNC
 if TYPE_CHECKING:
     from im_service.live.room import RoomState
     from im_service.sending.pending import Pending
-from im_service.sending.outbox import SERVER_NODE, Outbox
+from im_service.sending.publish_batch import SERVER_NODE, PublishBatch
 
 MSG = int(FrameType.MSG)
 EVENT = int(FrameType.EVENT)
@@ -44,7 +44,7 @@ class Delivery:
         self.aside: Aside | None = None
 
     def live(
-        self, out: Outbox, state: SessionState | None, route: Route, options: Resolved, message: bytes,
+        self, out: PublishBatch, state: SessionState | None, route: Route, options: Resolved, message: bytes,
         blocked: bool, receivers: Sequence[str] | None, now: int,
     ) -> None:  # fmt: skip
         """Publish one message to those who may see it now. `blocked`: only the sender's own devices may."""
@@ -74,7 +74,7 @@ class Delivery:
             out.publish(node, route.self_topic, MSG, message, 0, conn)
 
     def _room(
-        self, out: Outbox, node: int, room: RoomState, options: Resolved, message: bytes, now: int
+        self, out: PublishBatch, node: int, room: RoomState, options: Resolved, message: bytes, now: int
     ) -> None:
         """To the members, the sender's own connection too (the order of a room is the order of its topic)."""
         if room.drops(options, now):

@@ -30,9 +30,9 @@ from im_service.sending.bodies import check_body
 from im_service.sending.delivery import Delivery
 from im_service.sending.hooks import Draft
 from im_service.sending.judging import Judge, picks
-from im_service.sending.outbox import Outbox
 from im_service.sending.pending import SEND_ACK, Pending, Work, accept, answer
-from im_service.sending.routes import Routes
+from im_service.sending.publish_batch import PublishBatch
+from im_service.sending.resolve import RouteResolver
 from im_service.storage.errors import StoreError
 from im_service.storage.records import RECEIPT, AppendResult, AppendStatus, NewMessage
 from im_service.storage.store import Store
@@ -55,7 +55,7 @@ class Messages:
     """Sends, from users and from the server."""
 
     def __init__(
-        self, store: Store, clock: Clock, sessions: Sessions, routes: Routes, admission: Admission,
+        self, store: Store, clock: Clock, sessions: Sessions, routes: RouteResolver, admission: Admission,
         delivery: Delivery, ids: ServerIds, judge: Judge, receipt_members: int = 500,
     ) -> None:  # fmt: skip
         self._store = store
@@ -175,7 +175,7 @@ class Messages:
 
     def _committed(self, pending: Sequence[Pending], results: list[AppendResult] | BaseException) -> None:
         self._ahead -= len(pending)
-        out = Outbox()
+        out = PublishBatch()
         if isinstance(results, BaseException):
             _log.warning("append failed: %r", results)
             for entry in pending:
@@ -191,7 +191,7 @@ class Messages:
                     answer(out, entry, code, REFUSALS[code])
         out.flush(self._delivery.downlink)
 
-    def _finish(self, out: Outbox, entry: Pending, server_id: int, seq: int, time_ms: int) -> None:
+    def _finish(self, out: PublishBatch, entry: Pending, server_id: int, seq: int, time_ms: int) -> None:
         """Publish to those who may see it now, then acknowledge."""
         route = entry.route
         message = message_bytes(

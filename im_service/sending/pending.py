@@ -11,7 +11,7 @@ from im_service.live.users import SessionState
 from im_service.models import encode
 from im_service.options import Resolved
 from im_service.sending.admission import SILENTLY_BLOCKED
-from im_service.sending.outbox import Outbox
+from im_service.sending.publish_batch import PublishBatch
 from im_service.storage.records import BADGE, RECEIPT, RECEIVER_NO_SENSE, NewMessage
 
 Answer = Callable[[int, bytes], None]
@@ -55,17 +55,17 @@ class Work:
         self.now = now
         self.rows: list[NewMessage] = []
         self.pending: list[Pending] = []
-        self.out = Outbox()
+        self.out = PublishBatch()
 
 
-def answer(out: Outbox, entry: Pending, code: int, payload: bytes) -> None:
+def answer(out: PublishBatch, entry: Pending, code: int, payload: bytes) -> None:
     if entry.answer is not None:
         entry.answer(code, payload)
     elif entry.state is not None:
         out.reply(entry.state.session, SEND_ACK, entry.request, code, payload)
 
 
-def accept(out: Outbox, entry: Pending, server_id: int, seq: int, time_ms: int) -> None:
+def accept(out: PublishBatch, entry: Pending, server_id: int, seq: int, time_ms: int) -> None:
     """[server_id, seq, time_ms], or what a blacklisted sender is told."""
     if entry.verdict <= SILENTLY_BLOCKED:
         answer(out, entry, 0, encode((server_id, seq, time_ms)))

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 
 from im_service.ids import single
-from im_service.limits import Rate, Settings
+from im_service.rates import Rate
+from im_service.settings import ImSettings
 from tests.support.im_client import DeviceClient
 from tests.support.im_look import compare
 from tests.support.im_model import Membership, ModelConversation, ModelMessage
@@ -38,7 +39,7 @@ class Stage(RuleBasedStateMachine):
         self.stack = AsyncExitStack()
         if self.server is not None:
             self.run(on_postgres(Path(self.folder.name), self.server))
-        limits = Settings(account_rate=FREE, device_rate=FREE, conversation_rate=FREE, call_rate=FREE)
+        limits = ImSettings(account_rate=FREE, device_rate=FREE, conversation_rate=FREE, call_rate=FREE)
         self.world = self.run(self.stack.enter_async_context(open_world(Path(self.folder.name), limits)))
         self.clients = {
             (user, device): DeviceClient(self.world, user, device, platform)

@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from im_service.limits import Rate, Settings
+from im_service.rates import Rate
+from im_service.settings import ImSettings
 from tests.support.im_world import Person, World, open_world
 
 USERS = tuple(f"u{n}" for n in range(5))
@@ -22,7 +23,7 @@ CALM = "calm"
 """A group whose members stay the same and may all invite; who is invited is asked first."""
 ROOM = "hall"
 FREE = Rate(0)
-SETTINGS = Settings(
+SETTINGS = ImSettings(
     account_rate=FREE, device_rate=FREE, conversation_rate=FREE, call_rate=FREE, group_members=5000,
     groups_per_user=5000, friends_max=100_000, room_queue=100_000,
 )  # fmt: skip

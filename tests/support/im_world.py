@@ -13,9 +13,9 @@ import asyncpg
 import msgspec
 
 from im_service.errors import ImError
-from im_service.limits import Settings
 from im_service.ports import Session
 from im_service.service import ImService
+from im_service.settings import ImSettings
 from im_service.storage.postgres import PostgresStore
 from im_service.storage.sqlite import SqliteStore
 from tests.support.im_downlink import Connection, RecordingDownlink
@@ -128,7 +128,7 @@ async def until(condition: Any, turns: int = 20_000) -> None:
 class World:
     """Service, store, downlink, clock."""
 
-    def __init__(self, store: SqliteStore | PostgresStore, settings: Settings | None, **ports: Any) -> None:
+    def __init__(self, store: SqliteStore | PostgresStore, settings: ImSettings | None, **ports: Any) -> None:
         self.store = store
         self.clock = TestClock()
         self.downlink = RecordingDownlink()
@@ -169,7 +169,7 @@ async def on_postgres(path: Path, server: PostgresServer) -> None:
 
 
 @asynccontextmanager
-async def open_world(path: Path, settings: Settings | None = None, **ports: Any) -> AsyncIterator[World]:
+async def open_world(path: Path, settings: ImSettings | None = None, **ports: Any) -> AsyncIterator[World]:
     """A started world in `path`; stopped at the end. On SQLite, or on the PostgreSQL that `path` names
     (`on_postgres`)."""
     dsn = path / "dsn"

@@ -1,4 +1,4 @@
-"""Health and metrics. No API key: bind the HTTP port to an address only your own machines reach."""
+"""HealthAnswer and metrics. No API key: bind the HTTP port to an address only your own machines reach."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from fastapi import APIRouter, Response
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from control.api.deps import ServicesDep
-from control.api.schemas.common import Health
+from control.api.schemas.common import HealthAnswer
 
 router = APIRouter(tags=["health"])
 
-_FAILING: dict[int | str, dict[str, Any]] = {503: {"model": Health, "description": "not (yet) able"}}
+_FAILING: dict[int | str, dict[str, Any]] = {503: {"model": HealthAnswer, "description": "not (yet) able"}}
 
 
 @router.get("/livez")
-async def livez() -> Health:
+async def livez() -> HealthAnswer:
     """The event loop turns. Asks no dependency."""
-    return Health(status="ok")
+    return HealthAnswer(status="ok")
 
 
 @router.get("/startupz", responses=_FAILING)
-async def startupz(state: ServicesDep, response: Response) -> Health:
+async def startupz(state: ServicesDep, response: Response) -> HealthAnswer:
     """Start-up is over."""
     if state.health.started:
-        return Health(status="ok")
+        return HealthAnswer(status="ok")
     response.status_code = 503
-    return Health(status="starting")
+    return HealthAnswer(status="starting")
 
 
 @router.get("/readyz", responses=_FAILING)
-async def readyz(state: ServicesDep, response: Response) -> Health:
+async def readyz(state: ServicesDep, response: Response) -> HealthAnswer:
     """This process may take traffic: started, not draining, every check ok."""
     checks = state.health.report()
     if all(answer == "ok" for answer in checks.values()):
-        return Health(status="ok", checks=checks)
+        return HealthAnswer(status="ok", checks=checks)
     response.status_code = 503
     if state.health.draining:
-        return Health(status="draining", checks=checks)
-    return Health(status="failing" if state.health.started else "starting", checks=checks)
+        return HealthAnswer(status="draining", checks=checks)
+    return HealthAnswer(status="failing" if state.health.started else "starting", checks=checks)
 
 
 @router.get("/metrics", include_in_schema=False)

@@ -58,6 +58,6 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 GUARDED = problems(400, 401, 403, 413, 422, 429, 500)
 
 
-class Health(BaseModel):
+class HealthAnswer(BaseModel):
     status: Literal["ok", "starting", "draining", "failing"]
     checks: dict[str, str] = Field(default_factory=dict)

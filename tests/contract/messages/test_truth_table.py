@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from im_service.limits import Settings
 from im_service.options import Options
+from im_service.settings import ImSettings
 from tests.support.im_ports import RecordingCopy, RecordingPush
 from tests.support.im_world import Person, World, on_postgres, open_world
 from tests.support.postgres_server import PostgresServer
@@ -68,7 +68,7 @@ async def play(
 ) -> dict[tuple[str, str], bool]:
     """One message in a new world in `path`, looked at from every side."""
     push, copy = RecordingPush(), RecordingCopy()
-    settings = Settings(blacklist_answer=0)
+    settings = ImSettings(blacklist_answer=0)
     async with open_world(path, settings, push=push, copy=copy) as world:
         people = {name: await world.login(name) for name in ("alice", "bob", "carl", "dora", "eve", "nina")}
         desk = await world.login("alice", "desk", 4)

@@ -163,7 +163,7 @@ async def test_users_and_rooms_span_gateways_and_survive_deaths(cluster: Cluster
             "one gateway",
         )
         await asyncio.to_thread(
-            cluster.im.wait_for, lambda: cluster.im.metrics()["qianwan_routes"] == 0, "routes buried"
+            cluster.im.wait_for, lambda: cluster.im.metrics()["qianwan_routes"] == 0, "routes expired"
         )
 
 

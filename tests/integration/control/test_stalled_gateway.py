@@ -1,4 +1,4 @@
-"""A gateway that stands still for longer than the dead time is buried while it lives: it must heal."""
+"""A gateway that stands still for longer than the dead time is expired while it lives: it must heal."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def stall(cluster: Cluster) -> None:
         await holds(cluster.im, lambda: im_number(cluster, "qianwan_im_sessions") == 3, "three sessions")
         accepted = still.metrics()["qianwan_gateway_accepted_total"]
         os.kill(still.pid, signal.SIGSTOP)
-        await holds(cluster.im, lambda: im_number(cluster, "qianwan_im_sessions") == 1, "buried")
+        await holds(cluster.im, lambda: im_number(cluster, "qianwan_im_sessions") == 1, "expired")
         for number in range(20):
             await alice.send("bob", f"m{number}")
         leaving = asyncio.create_task(cho.close())  # its logout is told by a gateway that is not heeded

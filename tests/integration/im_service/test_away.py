@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from im_service.limits import Rate, Settings
+from im_service.rates import Rate
+from im_service.settings import ImSettings
 from tests.support.im_client import TOMBSTONE, DeviceClient
 from tests.support.im_world import Person, World, open_world
 
 CHAT, TEAM = "s/alice:bob", "g/team"
 FREE = Rate(0)
-UNLIMITED = Settings(account_rate=FREE, device_rate=FREE, conversation_rate=FREE, call_rate=FREE)
+UNLIMITED = ImSettings(account_rate=FREE, device_rate=FREE, conversation_rate=FREE, call_rate=FREE)
 
 
 class Pair:

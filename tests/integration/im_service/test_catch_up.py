@@ -11,12 +11,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from im_service.limits import DAY_MS, Rate, Retention, Settings
+from im_service.rates import Rate
+from im_service.settings import DAY_MS, ImSettings, Retention
 from tests.support.im_world import Person, World, open_world, until
 
 FREE = Rate(0)
 ENGINES = ("sqlite",)
-UNLIMITED = Settings(account_rate=FREE, device_rate=FREE, conversation_rate=FREE, call_rate=FREE)
+UNLIMITED = ImSettings(account_rate=FREE, device_rate=FREE, conversation_rate=FREE, call_rate=FREE)
 
 
 def answered(people: list[Person], expected: int) -> bool:

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from im_service.limits import Rate, Settings
+from im_service.rates import Rate
 from im_service.sending.hooks import Action, Draft, Verdict
+from im_service.settings import ImSettings
 from tests.support.im_ports import ScriptedHook
 from tests.support.im_world import Person, World, open_world
 
@@ -55,7 +56,7 @@ GROUP: list[tuple[str, int, Callable[[World], Awaitable[None]]]] = [
 @pytest.mark.parametrize("first", range(len(SINGLE)), ids=[name for name, _, _ in SINGLE])
 async def test_the_earliest_reason_answers_in_a_single_chat(tmp_path: Path, first: int) -> None:
     names = [name for name, _, _ in SINGLE[first:]]
-    settings = Settings(account_rate=BURST_OF_TWO, friend_only="friend" in names)
+    settings = ImSettings(account_rate=BURST_OF_TWO, friend_only="friend" in names)
     async with open_world(tmp_path, settings, moderation=ScriptedHook(refuse)) as world:
         alice = await world.login("alice")
         await use_up(alice)
@@ -66,7 +67,7 @@ async def test_the_earliest_reason_answers_in_a_single_chat(tmp_path: Path, firs
 
 @pytest.mark.parametrize("first", range(len(GROUP)), ids=[name for name, _, _ in GROUP])
 async def test_the_earliest_reason_answers_in_a_group(tmp_path: Path, first: int) -> None:
-    async with open_world(tmp_path, Settings(account_rate=BURST_OF_TWO)) as world:
+    async with open_world(tmp_path, ImSettings(account_rate=BURST_OF_TWO)) as world:
         alice = await world.login("alice")
         await world.im.invoke("group.create", {"group": "team", "owner": "olga", "members": ["alice"]})
         await use_up(alice)
@@ -118,7 +119,7 @@ ROOM: list[tuple[str, int, Callable[[World], Awaitable[None]]]] = [
 
 @pytest.mark.parametrize("first", range(len(ROOM)), ids=[name for name, _, _ in ROOM])
 async def test_the_earliest_reason_answers_in_a_room(tmp_path: Path, first: int) -> None:
-    async with open_world(tmp_path, Settings(account_rate=BURST_OF_TWO)) as world:
+    async with open_world(tmp_path, ImSettings(account_rate=BURST_OF_TWO)) as world:
         alice = await world.login("alice")
         await world.im.invoke("room.create", {"room": "hall", "owner": "olga"})
         await alice.ok("room.join", room="hall", tags=["red"])
@@ -209,7 +210,7 @@ async def test_a_slow_hook_keeps_the_order_of_one_conversation(tmp_path: Path) -
 
 @pytest.mark.parametrize("which", ["account_rate", "device_rate", "conversation_rate", "stranger_rate"])
 async def test_each_rate_answers_416_with_the_wait(tmp_path: Path, which: str) -> None:
-    async with open_world(tmp_path, msgspec.structs.replace(Settings(), **{which: Rate(1, 2)})) as world:
+    async with open_world(tmp_path, msgspec.structs.replace(ImSettings(), **{which: Rate(1, 2)})) as world:
         alice = await world.login("alice")
         codes = [(await alice.send("u/bob"))[0] for _ in range(2)]
         code, payload = await alice.send("u/bob")
@@ -221,7 +222,7 @@ async def test_each_rate_answers_416_with_the_wait(tmp_path: Path, which: str) -
 
 
 async def test_calls_of_a_device_have_a_rate_of_their_own(tmp_path: Path) -> None:
-    async with open_world(tmp_path, Settings(call_rate=Rate(1, 3))) as world:
+    async with open_world(tmp_path, ImSettings(call_rate=Rate(1, 3))) as world:
         alice, desk = await world.login("alice"), await world.login("alice", "desk", 4)
         codes = [(await alice.call("time"))[0] for _ in range(3)]
         code, payload = await alice.call("time")
@@ -233,7 +234,7 @@ async def test_calls_of_a_device_have_a_rate_of_their_own(tmp_path: Path) -> Non
 
 
 async def test_what_each_limit_counts(tmp_path: Path) -> None:
-    async with open_world(tmp_path, Settings(device_rate=Rate(1, 1), stranger_rate=Rate(1, 1))) as world:
+    async with open_world(tmp_path, ImSettings(device_rate=Rate(1, 1), stranger_rate=Rate(1, 1))) as world:
         alice, desk = await world.login("alice"), await world.login("alice", "desk", 4)
         await alice.ok("friend.add", user="bob")
         assert (await alice.send("u/bob"))[0] == 0

@@ -11,7 +11,7 @@ import pytest
 
 from im_service.calls import Caller
 from im_service.groups.context import GroupContext, Place
-from im_service.limits import Settings
+from im_service.settings import ImSettings
 from tests.support.im_world import Person, World, open_world
 
 
@@ -39,7 +39,7 @@ async def test_a_group_message_is_one_row_and_reaches_every_member_once(tmp_path
 
 
 async def test_a_message_to_two_thousand_members_is_one_write(tmp_path: Path) -> None:
-    async with open_world(tmp_path, Settings(group_members=5000)) as world:
+    async with open_world(tmp_path, ImSettings(group_members=5000)) as world:
         owner = await world.login("olga")
         await owner.ok("group.create", group="crowd")
         for start in range(0, 2000, 500):

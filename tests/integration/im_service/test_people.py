@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from im_service.limits import LoginPolicy, Settings
+from im_service.settings import ImSettings, LoginPolicy
 from tests.support.im_world import open_world
 
 ANDROID, IOS, WEB, WINDOWS = 1, 2, 3, 4
@@ -41,7 +41,7 @@ async def test_a_blacklisted_senders_message_stays_on_his_side(tmp_path: Path) -
     for answer in (7101, 0):
         path = tmp_path / str(answer)
         path.mkdir()
-        async with open_world(path, Settings(blacklist_answer=answer)) as world:
+        async with open_world(path, ImSettings(blacklist_answer=answer)) as world:
             alice, bob = await world.login("alice"), await world.login("bob")
             await alice.said("u/bob", "before")
             await bob.ok("relation.black", user="alice")
@@ -67,7 +67,7 @@ async def test_friend_only_sending_by_setting_and_by_message(tmp_path: Path) -> 
         assert (await alice.send("u/bob", options={"checkFriend": True}))[0] == 0
     other = tmp_path / "strict"
     other.mkdir()
-    async with open_world(other, Settings(friend_only=True)) as world:
+    async with open_world(other, ImSettings(friend_only=True)) as world:
         alice = await world.login("alice")
         assert (await alice.send("u/bob"))[0] == 403
 
@@ -103,7 +103,7 @@ async def test_login_policies(tmp_path: Path) -> None:
     for number, (policy, expected) in enumerate(cases):
         path = tmp_path / str(number)
         path.mkdir()
-        async with open_world(path, Settings(login_policy=policy)) as world:
+        async with open_world(path, ImSettings(login_policy=policy)) as world:
             devices = {}
             for device, platform in (("phone", ANDROID), ("tablet", IOS), ("page", WEB), ("desk", WINDOWS)):
                 devices[device] = await world.login("alice", device, platform)
@@ -127,7 +127,7 @@ async def test_a_kick_says_why_and_reaches_the_named_devices(tmp_path: Path) -> 
 
 
 async def test_presence_has_a_snapshot_changes_an_end_and_a_limit(tmp_path: Path) -> None:
-    async with open_world(tmp_path, Settings(presence_subscriptions=2)) as world:
+    async with open_world(tmp_path, ImSettings(presence_subscriptions=2)) as world:
         alice, bob = await world.login("alice"), await world.login("bob")
         states = (await alice.ok("presence.subscribe", users=["bob", "carl"], seconds=60))["states"]
         assert [(s["user"], s["online"]) for s in states] == [("bob", True), ("carl", False)]

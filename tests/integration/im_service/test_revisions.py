@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from im_service.limits import DAY_MS
 from im_service.sending.hooks import Action, Draft, Verdict
+from im_service.settings import DAY_MS
 from tests.support.im_ports import ScriptedHook
 from tests.support.im_world import open_world
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from im_service.limits import Rate, Settings
+from im_service.rates import Rate
+from im_service.settings import ImSettings
 from tests.support.im_world import Person, World, open_world
 
 
@@ -77,7 +78,7 @@ async def test_the_blacklist_and_a_kick_put_people_out(tmp_path: Path) -> None:
 
 
 async def test_several_rooms_on_one_connection_and_all_end_with_it(tmp_path: Path) -> None:
-    async with open_world(tmp_path, Settings(rooms_per_connection=3)) as world:
+    async with open_world(tmp_path, ImSettings(rooms_per_connection=3)) as world:
         alice, bob = await world.login("alice"), await world.login("bob")
         for room in ("one", "two", "three"):
             await alice.ok("room.join", room=room)
@@ -91,7 +92,7 @@ async def test_several_rooms_on_one_connection_and_all_end_with_it(tmp_path: Pat
 
 
 async def test_high_priority_is_never_dropped_before_normal_and_drops_are_counted(tmp_path: Path) -> None:
-    settings = Settings(room_normal_rate=Rate(1, 5), room_high_rate=Rate(1, 5))
+    settings = ImSettings(room_normal_rate=Rate(1, 5), room_high_rate=Rate(1, 5))
     async with open_world(tmp_path, settings) as world:
         owner, (bob,) = await make_room(world, "bob")
         for n in range(8):
@@ -107,7 +108,7 @@ async def test_high_priority_is_never_dropped_before_normal_and_drops_are_counte
 
 
 async def test_the_abandon_ratio_drops_its_share(tmp_path: Path) -> None:
-    async with open_world(tmp_path, Settings(room_normal_rate=Rate(0))) as world:
+    async with open_world(tmp_path, ImSettings(room_normal_rate=Rate(0))) as world:
         owner, (bob,) = await make_room(world, "bob")
         for _ in range(50):
             await owner.said("r/hall", "maybe", options={"abandonRatio": 9999})
@@ -189,7 +190,7 @@ async def test_a_rooms_settings_are_changed_by_those_who_manage_it(tmp_path: Pat
 
 
 async def test_in_and_out_notices_stop_when_the_room_is_full(tmp_path: Path) -> None:
-    async with open_world(tmp_path, Settings(room_notice_members=3)) as world:
+    async with open_world(tmp_path, ImSettings(room_notice_members=3)) as world:
         owner, _ = await make_room(world, "a", "b", "c", "d")
         assert [n["user"] for n in owner.connection.notices("room.enter")] == ["a", "b"]
 

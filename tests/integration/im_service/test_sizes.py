@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from im_service.limits import Rate, Settings
+from im_service.rates import Rate
+from im_service.settings import ImSettings
 from tests.support.im_world import open_world
 
 ENGINES = ("sqlite",)
@@ -12,7 +13,7 @@ FREE = Rate(0)
 
 
 async def test_a_group_takes_five_thousand_and_not_one_more(tmp_path: Path) -> None:
-    settings = Settings(account_rate=FREE, call_rate=FREE)
+    settings = ImSettings(account_rate=FREE, call_rate=FREE)
     async with open_world(tmp_path, settings) as world:
         olga, last = await world.login("olga"), await world.login("m4998")
         assert (await olga.call("group.create", group="vast", limit=5001))[0] == 414
@@ -32,7 +33,7 @@ async def test_a_group_takes_five_thousand_and_not_one_more(tmp_path: Path) -> N
 
 
 async def test_groups_above_five_hundred_keep_no_receipts(tmp_path: Path) -> None:
-    async with open_world(tmp_path, Settings(group_members=600)) as world:
+    async with open_world(tmp_path, ImSettings(group_members=600)) as world:
         olga, reader = await world.login("olga"), await world.login("m0")
         names = [f"m{n}" for n in range(499)]
         await olga.ok("group.create", group="team", members=names)

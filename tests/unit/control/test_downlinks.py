@@ -145,7 +145,7 @@ async def test_a_dead_epoch_of_a_gateway_is_reached_by_nothing() -> None:
     cluster = Cluster(n2=11)
     downlink, routes, got = await make(cluster)
     routes.announce(2, 10, ["u/alice", "r/x"])
-    routes.bury(2, 10)
+    routes.expire(2, 10)
     old = Session(node_key(2, 10), 5, "alice", "d")
     downlink.reply(old, 9, 1, 0, b"")
     downlink.join(old, "r/x")

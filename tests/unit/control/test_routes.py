@@ -34,11 +34,11 @@ def test_a_new_epoch_starts_empty_and_the_old_one_is_not_heard_again() -> None:
 def test_a_buried_epoch_stays_buried() -> None:
     routes = MemoryRoutes()
     routes.announce(1, 10, ["u/x"])
-    routes.bury(1, 10)
+    routes.expire(1, 10)
     routes.announce(1, 10, ["u/x"])
     assert routes.gateways("u/x") == ()
     routes.announce(1, 12, ["u/x"])
-    routes.bury(1, 10)
+    routes.expire(1, 10)
     assert routes.gateways("u/x") == (1,)
 
 
@@ -70,7 +70,7 @@ def test_both_views_agree_after_anything(seed: int) -> None:
             epoch, topics = epoch + 1, {topic}
             routes.announce(node, epoch, [topic])
         else:
-            routes.bury(node, epoch)
+            routes.expire(node, epoch)
             epoch, topics = epoch + 1, set()
         model[node] = (epoch, topics)
         for name in (topic, "t0"):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from im_service.accounts.devices import class_of, must_go
-from im_service.limits import LoginPolicy
 from im_service.live.sessions import Sessions
 from im_service.ports import Session
-from im_service.sending.outbox import Outbox
+from im_service.sending.publish_batch import PublishBatch
+from im_service.settings import LoginPolicy
 from im_service.storage.records import Device
 from tests.support.im_downlink import RecordingDownlink
 
@@ -50,7 +50,7 @@ def test_a_stray_session_is_not_online_and_gives_way_to_a_login() -> None:
 
 def test_publications_keep_their_order_over_nodes() -> None:
     downlink = RecordingDownlink()
-    box = Outbox()
+    box = PublishBatch()
     box.publish(1, "u/a", 6, b"\x01", 0, 11)
     box.publish(2, "u/a", 6, b"\x02", 0, 12)
     box.publish(1, "u/a", 6, b"\x03")

@@ -6,19 +6,13 @@ Rates are GCRA: one float per bucket says when it is empty again. A bucket allow
 
 from __future__ import annotations
 
-from math import ceil
 from typing import NamedTuple
 
 from msgspec import Struct
 
+from im_service.rates import Rate
+
 DAY_MS = 86_400_000
-
-
-class Rate(Struct, frozen=True):
-    """`per_s` requests a second in the long run, `burst` at once. per_s 0 switches the limit off."""
-
-    per_s: float
-    burst: int = 1
 
 
 class Retention(Struct, frozen=True):
@@ -42,8 +36,8 @@ class LoginPolicy(NamedTuple):
     exclusive: frozenset[tuple[str, str]] = frozenset()
 
 
-class Settings(Struct, kw_only=True, frozen=True):
-    """Settings of the IM service. All have working defaults."""
+class ImSettings(Struct, kw_only=True, frozen=True):
+    """ImSettings of the IM service. All have working defaults."""
 
     node: int = 0  # number of this im process, 0-1023: part of server ids
     account_rate: Rate = Rate(500, 2000)  # sends of one account, all its devices
@@ -82,39 +76,3 @@ class Settings(Struct, kw_only=True, frozen=True):
     reply_bytes: int = 48 * 1024  # most a reply carries
     expire_every_ms: int = 60_000
     expire_rows: int = 500  # rows removed in one step
-
-
-ROUNDING_MS = 0.001
-"""A double holds today's milliseconds to about 0.0003."""
-
-
-class Bucket:
-    """One GCRA bucket. `full_ms` is the time at which all tokens are back."""
-
-    __slots__ = ("full_ms",)
-
-    def __init__(self) -> None:
-        self.full_ms = 0.0
-
-
-class Limiter:
-    """A rate in the form the hot path wants: milliseconds per request and the burst in milliseconds."""
-
-    __slots__ = ("_cost", "_span", "off")
-
-    def __init__(self, rate: Rate) -> None:
-        self.off = rate.per_s <= 0
-        self._cost = 0.0 if self.off else 1000.0 / rate.per_s
-        self._span = self._cost * rate.burst
-
-    def take(self, bucket: Bucket, now_ms: int) -> int:
-        """0 and a token is gone, or the milliseconds to wait. O(1), no allocation."""
-        full = bucket.full_ms
-        if full < now_ms:
-            full = now_ms
-        full += self._cost
-        wait = full - now_ms - self._span
-        if wait > ROUNDING_MS:
-            return ceil(wait)
-        bucket.full_ms = full
-        return 0

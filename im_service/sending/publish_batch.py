@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 SERVER_NODE = -1
 
 
-class Outbox:
+class PublishBatch:
     """What a batch wants sent: publications in commit order, then the replies."""
 
     __slots__ = ("_node", "_publications", "_replies", "_runs")

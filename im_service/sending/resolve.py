@@ -18,7 +18,7 @@ MAX_ROUTES = 5000
 """Targets remembered per session; above it the session starts again."""
 
 
-class Routes:
+class RouteResolver:
     """Resolves targets: `u/<user>`, `g/<group>`, `r/<room>`."""
 
     def __init__(self, directory: Directory, sessions: Sessions, rooms: RoomTable) -> None:

@@ -1,0 +1,49 @@
+"""Rates: token buckets on the clock that the caller gives."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from msgspec import Struct
+
+ROUNDING_MS = 0.001
+"""A double holds today's milliseconds to about 0.0003."""
+
+
+class Rate(Struct, frozen=True):
+    """`per_s` requests a second in the long run, `burst` at once. per_s 0 switches the limit off."""
+
+    per_s: float
+    burst: int = 1
+
+
+class Bucket:
+    """One GCRA bucket. `full_ms` is the time at which all tokens are back."""
+
+    __slots__ = ("full_ms",)
+
+    def __init__(self) -> None:
+        self.full_ms = 0.0
+
+
+class Limiter:
+    """A rate in the form the hot path wants: milliseconds per request and the burst in milliseconds."""
+
+    __slots__ = ("_cost", "_span", "off")
+
+    def __init__(self, rate: Rate) -> None:
+        self.off = rate.per_s <= 0
+        self._cost = 0.0 if self.off else 1000.0 / rate.per_s
+        self._span = self._cost * rate.burst
+
+    def take(self, bucket: Bucket, now_ms: int) -> int:
+        """0 and a token is gone, or the milliseconds to wait. O(1), no allocation."""
+        full = bucket.full_ms
+        if full < now_ms:
+            full = now_ms
+        full += self._cost
+        wait = full - now_ms - self._span
+        if wait > ROUNDING_MS:
+            return ceil(wait)
+        bucket.full_ms = full
+        return 0
