@@ -19,21 +19,21 @@ $(STAMPS)/venv: pyproject.toml constraints.txt sdk/python/pyproject.toml tools/f
 	@python=$$(tools/find_python.sh) && { [ -x $(PY) ] || "$$python" -m venv $(VENV); }
 	@$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt setuptools wheel Cython PyNaCl zstandard
 	@$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e sdk/python
-	@QIANWAN_ROOMS=none $(PY) -m pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]'
+	@QIANWAN_MODULES=none $(PY) -m pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]'
 	@touch $@
 
-$(STAMPS)/rooms: $(STAMPS)/venv $(SOURCES)
-	@echo "building the C rooms (about a minute on two cores)"
+$(STAMPS)/modules: $(STAMPS)/venv $(SOURCES)
+	@echo "building the C modules (about a minute on two cores)"
 	@$(PY) setup.py -q build_ext --inplace --parallel $$(nproc) > build/build.log 2>&1 || { cat build/build.log; exit 1; }
 	@touch $@
 
-build: $(STAMPS)/rooms ## build the C rooms in place (release)
+build: $(STAMPS)/modules ## build the C modules in place (release)
 
-debug: $(STAMPS)/venv ## build the C rooms in place with -O1 -g
+debug: $(STAMPS)/venv ## build the C modules in place with -O1 -g
 	QIANWAN_BUILD=debug $(PY) setup.py -q build_ext --inplace --force --parallel $$(nproc)
-	@rm -f $(STAMPS)/rooms
+	@rm -f $(STAMPS)/modules
 
-sanitize: $(STAMPS)/venv ## build under AddressSanitizer and UBSan in a copy of the tree and run the tests of the C rooms and of whole servers
+sanitize: $(STAMPS)/venv ## build under AddressSanitizer and UBSan in a copy of the tree and run the tests of the C modules and of whole servers
 	$(PY) tools/sanitize.py $(SANITIZE_ARGS)
 
 lint: build ## ruff, mypy strict, stubtest, generated files fresh

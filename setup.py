@@ -1,13 +1,13 @@
-"""Builds the C rooms. Everything static about the distribution stands in pyproject.toml.
+"""Builds the C modules. Everything static about the distribution stands in pyproject.toml.
 
-One table, `ROOMS`, names every extension module; a room that is not in it does not exist. Variants are
+One table, `MODULES`, names every extension module; a module that is not in it does not exist. Variants are
 chosen by environment so that each keeps its own build folder and none overwrites another's objects:
 
     QIANWAN_BUILD=release   -O3 (default)
     QIANWAN_BUILD=debug     -O1 -g
     QIANWAN_BUILD=sanitize  debug plus AddressSanitizer and UBSan, which traps
 
-`python setup.py build_ext --inplace --rooms crypto,frame.varint` builds the rooms whose names start so.
+`python setup.py build_ext --inplace --modules crypto,frame.varint` builds the modules whose names start so.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from Cython.Build import cythonize
 from setuptools import Extension, find_packages, setup
 
 # module -> extra C include folders. The source is the module's path with .pyx.
-ROOMS: dict[str, list[str]] = {
-    # ROOMS-BEGIN (one line a room, sorted within its floor)
+MODULES: dict[str, list[str]] = {
+    # MODULES-BEGIN (one line a module, sorted within its floor)
     "crypto.aead": [],
     "crypto.noise": [],
     "crypto.openssl": [],
@@ -73,10 +73,10 @@ ROOMS: dict[str, list[str]] = {
     "gateway_core.conn.handshake": [],
     "gateway_core.conn.users": [],
     "gateway_core.engine.settings": [],
-    "benchmarks.micro.rooms": [],
+    "benchmarks.micro.loops": [],
     "gateway_core.engine.orders": [],
     "gateway_core.conn.pending": [],
-    # ROOMS-END
+    # MODULES-END
 }
 
 # Import names this distribution owns; their subpackages follow.
@@ -99,14 +99,14 @@ FLAGS: dict[str, tuple[list[str], list[str]]] = {
 }
 
 
-def requested_rooms(argv: list[str]) -> list[str]:
-    """Take `--rooms a,b` out of argv and return the prefixes (empty = all)."""
+def requested_modules(argv: list[str]) -> list[str]:
+    """Take `--modules a,b` out of argv and return the prefixes (empty = all)."""
     for i, word in enumerate(argv):
-        if word == "--rooms":
+        if word == "--modules":
             prefixes = argv[i + 1].split(",")
             del argv[i : i + 2]
             return prefixes
-        if word.startswith("--rooms="):
+        if word.startswith("--modules="):
             del argv[i]
             return word.split("=", 1)[1].split(",")
     return []
@@ -114,28 +114,28 @@ def requested_rooms(argv: list[str]) -> list[str]:
 
 def extensions(prefixes: list[str]) -> list[Extension]:
     compile_args, link_args = FLAGS[BUILD]
-    rooms = []
-    for name, includes in ROOMS.items():
+    modules = []
+    for name, includes in MODULES.items():
         if prefixes and not any(name == p or name.startswith(p + ".") for p in prefixes):
             continue
-        rooms.append(
+        modules.append(
             Extension(
                 name,
                 [name.replace(".", "/") + ".pyx"],
                 include_dirs=[".", *includes],
-                # cythonize does not see what headers include; a stale room would read other structs
+                # cythonize does not see what headers include; a stale module would read other structs
                 depends=["setup.py", *sorted(str(h) for h in Path(".").glob("*/includes/*.h"))],
                 extra_compile_args=[*compile_args, "-std=gnu11", "-Wall", "-Wno-unused-function"],
                 extra_link_args=[*link_args, "-pthread"],
             )
         )
-    return rooms
+    return modules
 
 
 def main() -> None:
-    # An editable install only links the tree; `build_ext --inplace` builds the rooms.
-    link_only = os.environ.get("QIANWAN_ROOMS") == "none"
-    chosen = [] if link_only else extensions(requested_rooms(sys.argv))
+    # An editable install only links the tree; `build_ext --inplace` builds the modules.
+    link_only = os.environ.get("QIANWAN_MODULES") == "none"
+    chosen = [] if link_only else extensions(requested_modules(sys.argv))
     build_dir = Path("build") / BUILD
     setup(
         packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class SettingsProblem(ValueError):
-    """A map of settings for another room names something that room does not have."""
+    """A map of settings for another part names something that part does not have."""
 
 
 class StartError(Exception):

@@ -13,19 +13,19 @@ __all__ = ["compare_layouts"]
 
 
 def compare_layouts(marks: Iterable[tuple[str, Mapping[str, tuple[int, ...]]]]) -> None:
-    """Compare the marks of rooms that share C structs; `marks` are pairs (room, LAYOUT).
+    """Compare the marks of modules that share C structs; `marks` are pairs (module, LAYOUT).
 
-    Rooms are separate extension modules: one that was built before a struct changed would import silently and
-    read garbage. Raises ImportError that names both rooms.
+    They are built one by one: one that was built before a struct changed would import silently and
+    read garbage. Raises ImportError that names both.
     """
     seen: dict[str, tuple[str, tuple[int, ...]]] = {}
-    for room, layout in marks:
+    for module, layout in marks:
         for struct, mark in layout.items():
-            other, known = seen.setdefault(struct, (room, mark))
+            other, known = seen.setdefault(struct, (module, mark))
             if known != mark:
                 raise ImportError(
-                    f"{room} and {other} disagree on the layout of {struct}: rebuild the C rooms"
+                    f"{module} and {other} disagree on the layout of {struct}: rebuild the C modules"
                 )
 
 
-compare_layouts((room.__name__, room.LAYOUT) for room in (sodium, zstd, aead, symmetric, handshake, noise))
+compare_layouts((each.__name__, each.LAYOUT) for each in (sodium, zstd, aead, symmetric, handshake, noise))

@@ -1,7 +1,7 @@
 """The libsodium function table, taken from PyNaCl's cffi module.
 
 PyNaCl >= 1.6 bundles libsodium >= 1.0.20 and keeps the addresses of its functions reachable through cffi, so
-the C rooms call them directly: no system library, no linker flags, no GIL.
+the C modules call them directly: no system library, no linker flags, no GIL.
 """
 
 from libc.stdint cimport uintptr_t

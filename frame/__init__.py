@@ -13,8 +13,8 @@ LAYOUT = frames.LAYOUT
 
 
 def _same_build() -> None:
-    rooms = (frames, http_upgrade, preamble, proxy, record, varint, websocket)
-    stale = [room.__name__ for room in rooms if room.LAYOUT != LAYOUT]
+    modules = (frames, http_upgrade, preamble, proxy, record, varint, websocket)
+    stale = [module.__name__ for module in modules if module.LAYOUT != LAYOUT]
     if frames.CONSTANTS_MARK != constants.CONSTANTS_MARK:
         stale.append("frame.constants")
     if stale:

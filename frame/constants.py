@@ -234,5 +234,5 @@ NOISE_NAME: Final[dict[int, str]] = {
     Suite.AEGIS128L: "Noise_NK_25519_ChaChaPoly_SHA256",
 }
 
-# over all names and values here; the C rooms must have been built with the same
+# over all names and values here; the C modules must have been built with the same
 CONSTANTS_MARK: Final = 0x21259D57

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import importlib
 
-ROOMS = {
+MODULES = {
     "leaf": "stats shared_buf conn_table mailbox events token_bucket deadlines",
     "net": "poller sender in_buffer out_queue listener",
     "conn": "users topics transport pending fanout session handshake ws_gate dispatch",
@@ -27,12 +27,12 @@ ROOMS = {
 
 
 def _check_layout() -> None:
-    """Rooms compiled against different struct layouts read garbage: refuse to start instead."""
-    names = [f"gateway_core.{floor}.{room}" for floor, rooms in ROOMS.items() for room in rooms.split()]
-    marks = {name: importlib.import_module(name).LAYOUT for name in names}
+    """Modules compiled against different struct layouts read garbage: refuse to start instead."""
+    known = [f"gateway_core.{folder}.{name}" for folder, names in MODULES.items() for name in names.split()]
+    marks = {name: importlib.import_module(name).LAYOUT for name in known}
     if len(set(marks.values())) != 1:
         common = max(set(marks.values()), key=list(marks.values()).count)
-        stale = ", ".join(room for room, mark in marks.items() if mark != common)
+        stale = ", ".join(name for name, mark in marks.items() if mark != common)
         raise ImportError(
             f"built from different versions of gateway_core/types.pxd: {stale}; run `make build`"
         )

@@ -252,7 +252,7 @@ def _rooms(settings: Settings) -> Iterator[Finding]:
             failed.append(f"{room}: {error}")
     yield Finding(
         RED if failed else GREEN,
-        "C rooms",
+        "C modules",
         "; ".join(failed) if failed else f"{len(C_ROOMS)} load",
         "make build" if failed else "",
     )

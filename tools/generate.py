@@ -145,7 +145,7 @@ def python(spec: Spec) -> str:
         out.append(f"{title}: Final[dict[int, int]] = {{{pairs}}}")
     out += ["NOISE_NAME: Final[dict[int, str]] = {"]
     out += [f'    Suite.{k}: "{v["noise"]}",' for k, v in spec["suites"].items()]
-    out += ["}", "", "# over all names and values here; the C rooms must have been built with the same"]
+    out += ["}", "", "# over all names and values here; the C modules must have been built with the same"]
     return "\n".join([*out, f"CONSTANTS_MARK: Final = {mark(spec)}", ""])
 
 

@@ -1,8 +1,8 @@
-"""Builds the C rooms under AddressSanitizer and UBSan in a copy of the tree and runs the tests that drive
+"""Builds the C modules under AddressSanitizer and UBSan in a copy of the tree and runs the tests that drive
 them, in the tests' own process and in the servers they start.
 
 The copy (build/sanitize/tree) keeps the release objects of the working tree untouched. Leak detection of ASan
-is off, because the interpreter never frees its own; leaks of the rooms are found by their live-object counts.
+is off, because the interpreter never frees its own; their leaks are found by their live-object counts.
 A report goes into a file, because nobody reads the stderr of a server that a test stops; one fails the run.
 UBSan traps, and ASan reports the trap: the runtime of UBSan writes no file when ASan is loaded too.
 """
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TREE = ROOT / "build" / "sanitize" / "tree"
 REPORTS = ROOT / "build" / "sanitize" / "reports"
 OVERRUN = "import ctypes; ctypes.memset(ctypes.create_string_buffer(100), 0, 101)"
-ROOMS = (
+MODULES = (
     "tests/native",
     "tests/adversity/gateway",
     "tests/conformance",
@@ -73,7 +73,7 @@ def runtime() -> str:
 
 
 def build() -> None:
-    """The rooms of the copy, incremental; ends with the compiler's words when they do not build."""
+    """The modules of the copy, incremental; ends with the compiler's words when they do not build."""
     jobs = str(os.cpu_count() or 1)
     command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace", "--parallel", jobs]
     env = {**os.environ, "QIANWAN_BUILD": "sanitize"}
@@ -131,7 +131,7 @@ def run(suites: Sequence[Sequence[str]], env: dict[str, str]) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("paths", nargs="*", help="what pytest runs; default: the suites of rooms and servers")
+    parser.add_argument("paths", nargs="*", help="what pytest runs; default: those of modules and servers")
     paths = parser.parse_args().paths
     copy_tree()
     build()
@@ -140,7 +140,7 @@ def main() -> int:
     subprocess.run([sys.executable, "-c", OVERRUN], cwd=TREE, env=env, check=False)
     if not take_reports():
         raise SystemExit("an overrun on purpose was not reported: the sanitizers do not work here")
-    code = run([paths] if paths else [ROOMS, SERVERS], env)
+    code = run([paths] if paths else [MODULES, SERVERS], env)
     reports = take_reports()
     print(*reports, f"{len(reports)} reports of the sanitizers", sep="\n")
     return code or min(len(reports), 1)

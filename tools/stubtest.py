@@ -1,4 +1,4 @@
-"""Runs mypy's stubtest on every C room that has a `.pyi`, so that a stub cannot drift from its room."""
+"""Runs mypy's stubtest on every C module that has a `.pyi`, so that a stub cannot drift from its module."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from websockets.streams import StreamReader
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage
 
-from benchmarks.micro.rooms import parse_frames, parse_websocket
+from benchmarks.micro.loops import parse_frames, parse_websocket
 from frame.constants import FrameType
 from frame.frames import build, parse
 from frame.websocket import apply_mask, build_header

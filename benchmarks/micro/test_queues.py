@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.micro.rooms import queue_cycle
+from benchmarks.micro.loops import queue_cycle
 from crypto.noise import generate_keypair
 from frame.constants import FrameType
 from gateway_core import Gateway, GatewayConfig

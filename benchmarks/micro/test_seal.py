@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from nacl.bindings import crypto_aead_chacha20poly1305_ietf_decrypt, crypto_aead_chacha20poly1305_ietf_encrypt
 from nacl.secret import SecretBox
 
-from benchmarks.micro.rooms import open_sealed, seal, sealed_once
+from benchmarks.micro.loops import open_sealed, seal, sealed_once
 from crypto.aead import Cipher, tag_size
 from frame.constants import Suite
 

@@ -10,25 +10,25 @@ import sys
 
 import pytest
 
-from tests.support.tree import FLOOR_ROOMS, ROOT, sources, text
+from tests.support.tree import FLOORS, ROOT, sources, text
 
 
-def rooms() -> list[str]:
+def modules() -> list[str]:
     """Modules of the table in setup.py."""
-    table = (ROOT / "setup.py").read_text().split("ROOMS-BEGIN", 1)[1].split("ROOMS-END", 1)[0]
+    table = (ROOT / "setup.py").read_text().split("MODULES-BEGIN", 1)[1].split("MODULES-END", 1)[0]
     return re.findall(r'"([\w.]+)":', table)
 
 
-def test_every_room_stands_in_the_table_once() -> None:
-    named = rooms()
+def test_every_module_stands_in_the_table_once() -> None:
+    named = modules()
     assert len(named) == len(set(named))
-    written = sources(*FLOOR_ROOMS, "benchmarks", suffixes=(".pyx",))
+    written = sources(*FLOORS, "benchmarks", suffixes=(".pyx",))
     built = {".".join(p.with_suffix("").parts) for p in written}
     assert set(named) == built
 
 
-@pytest.mark.parametrize("module", rooms())
-def test_every_room_imports(module: str) -> None:
+@pytest.mark.parametrize("module", modules())
+def test_every_module_imports(module: str) -> None:
     importlib.import_module(module)
 
 
@@ -44,14 +44,14 @@ def test_generated_files_are_fresh() -> None:
 
 
 @pytest.mark.parametrize("floor", ["frame", "crypto", "gateway_core"])
-def test_rooms_with_shared_structs_export_a_layout_mark(floor: str) -> None:
-    """A room that exports a struct by value must let its importers compare the layout at import."""
+def test_modules_with_shared_structs_export_a_layout_mark(floor: str) -> None:
+    """A module that exports a struct by value must let its importers compare the layout at import."""
     for path in sources(floor, suffixes=(".pxd",)):
         source = text(path)
-        room = path.with_suffix(".pyx")
-        if "cdef struct" not in source or not (ROOT / room).exists():
+        module = path.with_suffix(".pyx")
+        if "cdef struct" not in source or not (ROOT / module).exists():
             continue
-        assert "LAYOUT" in text(room), f"{room} shares a struct but exports no LAYOUT"
+        assert "LAYOUT" in text(module), f"{module} shares a struct but exports no LAYOUT"
 
 
 @pytest.mark.parametrize("package", ["frame", "crypto", "gateway_core", "im_service", "control", "qianwan"])

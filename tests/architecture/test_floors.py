@@ -1,4 +1,4 @@
-"""A floor imports only lower floors; rooms on one floor never import each other (docs/ARCHITECTURE.md)."""
+"""A floor imports only lower floors; packages on one floor never import each other (docs/ARCHITECTURE.md)."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_imports_only_lower_floors(path: Path) -> None:
     for name in imported(text(path)):
         if name.split(".")[0] not in OURS:
             continue
-        assert any(name == room or name.startswith(room + ".") for room in allowed), (
+        assert any(name == lower or name.startswith(lower + ".") for lower in allowed), (
             f"{path} imports {name}: not a lower floor"
         )
 

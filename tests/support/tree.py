@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-FLOOR_ROOMS = ("frame", "crypto", "gateway_core", "im_service", "control", "program")
+FLOORS = ("frame", "crypto", "gateway_core", "im_service", "control", "program")
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Loops around single functions of the C rooms, so that what is timed is the function and not the call from Python."""
+"""Loops around single functions of the C modules, so that what is timed is the function and not the call from Python."""
 
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -13,7 +13,7 @@ from gateway_core.types cimport Conn, Loop, Settings, SharedBuf, layout_mark
 from gateway_core.net import out_queue
 
 if out_queue.LAYOUT != layout_mark():
-    raise ImportError("benchmarks.micro.rooms was built from another version of gateway_core/types.pxd; run `make build`")
+    raise ImportError("benchmarks.micro.loops was built from another version of gateway_core/types.pxd; run `make build`")
 
 cdef enum:
     COUNTERS = 1024         # room for every counter of a loop
