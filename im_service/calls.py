@@ -1,24 +1,22 @@
-"""CALL methods: how they are declared, listed and dispatched.
+"""CALL methods: how they are declared and dispatched.
 
-A method is an async function of a service, marked with `@method(name, ...)`; its second parameter's Struct
-is the argument map. `Calls.methods` lists all of them, from which the reference of calls is generated.
+A method is an async function of a service under `@method(name, ...)`; the Struct of its parameter `args` is
+the argument map. The decorator registers it once; `im_service.methods.METHODS` is the whole register, which
+the dispatch, the HTTP routes, OpenAPI and the reference of calls read.
 """
 
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
-import pkgutil
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
-import im_service
 from frame.constants import FrameType
 from im_service.errors import REFUSALS, UNDECODABLE, Code, ImError, rate_limited
 from im_service.live.sessions import Sessions
@@ -67,53 +65,102 @@ class Caller(NamedTuple):
 
 SERVER = Caller("", "", None, True)
 
+Arguments = Args | Raw | Mapping[str, Any]
+"""Of a call inside the server: read already, a msgpack map as it came, or members by name."""
+
 Handler = Callable[[Caller, Any], Awaitable[Any]]
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
 
-class Method(NamedTuple):
-    """One line of the reference: what it is called, takes, gives, and how it refuses."""
+@dataclass(frozen=True)
+class Method:
+    """One entry of the register: what a method is called, takes, gives, and how it refuses."""
 
     name: str
     args: type[Args]
-    result: str
+    result: str  # the answer in a line of text
+    answer: type[Struct] | None  # its members, where they are typed
     errors: tuple[Code, ...]
     doc: str
     server_only: bool
     alone: bool  # the application's server may call it without naming a user
-    call: Handler
+    owner: tuple[str, str]  # module and class
+    attribute: str
+    decode: Callable[[bytes | Raw], Args]
+
+    def read(self, payload: bytes | Raw) -> Args:
+        """The arguments out of a msgpack map. 414 for what is out of its bounds, 400 for what is no map."""
+        try:
+            return self.decode(payload)
+        except msgspec.ValidationError as error:
+            raise ImError(Code.INVALID, f"{self.name}: {error}") from None
+        except UNDECODABLE:
+            raise ImError(Code.MALFORMED) from None
+
+
+_register: dict[str, Method] = {}
 
 
 def method(
-    name: str, *errors: Code, result: str = "{}", server_only: bool = False, alone: bool = False
+    name: str,
+    *errors: Code,
+    result: str | type[Struct] = "{}",
+    server_only: bool = False,
+    alone: bool = False,
 ) -> Callable[[F], F]:
-    """Mark an async method `(self, caller, args: SomeArgs)` as the CALL method `name`."""
+    """Register an async method `(self, caller, args: SomeArgs)` as the CALL method `name`. `result`: the
+    answer as text, or its Struct. ValueError if the name is taken.
+    """
 
-    def mark(function: F) -> F:
-        function.__dict__["__call_method__"] = (name, errors, result, server_only, alone or server_only)
+    def register(function: F) -> F:
+        owner, _, attribute = function.__qualname__.rpartition(".")
+        if name in _register:
+            raise ValueError(f"two methods are called {name}")
+        args = typing.get_type_hints(function)["args"]
+        _register[name] = Method(
+            name,
+            args,
+            result if isinstance(result, str) else members(result),
+            None if isinstance(result, str) else result,
+            errors,
+            " ".join((function.__doc__ or "").split()),
+            server_only,
+            alone or server_only,
+            (function.__module__, owner),
+            attribute,
+            msgspec.msgpack.Decoder(args).decode,
+        )
         return function
 
-    return mark
+    return register
 
 
-def collect(services: Iterable[object]) -> dict[str, Method]:
-    """All marked methods of these objects, by name. ValueError if a name appears twice."""
-    found: dict[str, Method] = {}
-    for service in services:
-        for attribute in dir(type(service)):
-            function = getattr(type(service), attribute)
-            mark = getattr(function, "__call_method__", None)
-            if mark is None:
-                continue
-            name, errors, result, server_only, alone = mark
-            if name in found:
-                raise ValueError(f"two methods are called {name}")
-            args = typing.get_type_hints(function)["args"]
-            doc = " ".join((function.__doc__ or "").split())
-            found[name] = Method(
-                name, args, result, errors, doc, server_only, alone, getattr(service, attribute)
-            )
-    return dict(sorted(found.items()))
+def registered() -> dict[str, Method]:
+    """The methods of all classes imported so far, in the order of their names."""
+    return dict(sorted(_register.items()))
+
+
+def members(kind: type[Struct]) -> str:
+    """`{a, b}`: the names of a Struct's members."""
+    return "{" + ", ".join(field.encode_name for field in msgspec.structs.fields(kind)) + "}"
+
+
+def pack(arguments: Mapping[str, Any]) -> bytes:
+    """Arguments as msgpack. 414 for what msgpack cannot carry and JSON can."""
+    try:
+        return msgspec.msgpack.encode(arguments)
+    except UnicodeEncodeError:
+        raise ImError(Code.INVALID, "half of a surrogate pair") from None
+    except OverflowError:
+        raise ImError(Code.INVALID, "a number beyond 64 bits") from None
+
+
+def bind(methods: Iterable[Method], services: Iterable[object]) -> dict[str, Handler]:
+    """Each method on the service that has it. LookupError for one whose class is not among them."""
+    owners = {(type(service).__module__, type(service).__qualname__): service for service in services}
+    if missing := [entry.name for entry in methods if entry.owner not in owners]:
+        raise LookupError(f"no service has {', '.join(missing)}")
+    return {entry.name: getattr(owners[entry.owner], entry.attribute) for entry in methods}
 
 
 class Calls:
@@ -122,8 +169,8 @@ class Calls:
     def __init__(
         self, services: Iterable[object], sessions: Sessions, clock: Clock, downlink: Downlink, rate: Rate
     ) -> None:
-        self.methods: Mapping[str, Method] = collect(services)
-        self._decoders = {n: msgspec.msgpack.Decoder(m.args).decode for n, m in self.methods.items()}
+        self._methods = registered()
+        self._handlers = bind(self._methods.values(), services)
         self._sessions = sessions
         self._clock = clock
         self._downlink = downlink
@@ -144,7 +191,7 @@ class Calls:
         task.add_done_callback(self._tasks.discard)
 
     def _accept(self, session: Session, name: str, payload: bytes) -> tuple[Method, Args]:
-        entry = self.methods.get(name)
+        entry = self._methods.get(name)
         if entry is None or entry.server_only:
             raise ImError(Code.NOT_FOUND, f"no such method: {name[:64]}")
         state = self._sessions.get(session) or self._sessions.stray(session)
@@ -152,12 +199,7 @@ class Calls:
             raise rate_limited(wait, "calls")
         if self._running.get(session, 0) >= MAX_CALLS:
             raise rate_limited(100, "calls under way")
-        try:
-            return entry, self._decoders[name](payload)
-        except msgspec.ValidationError as error:
-            raise ImError(Code.INVALID, f"{name}: {error}") from None
-        except UNDECODABLE:
-            raise ImError(Code.MALFORMED) from None
+        return entry, entry.read(payload)
 
     async def _run(self, session: Session, request: int, entry: Method, args: Args) -> None:
         try:
@@ -180,25 +222,22 @@ class Calls:
             else:
                 self._running.pop(session, None)
 
-    async def invoke(self, name: str, args: Mapping[str, Any] | Args, caller: Caller = SERVER) -> Any:
+    async def invoke(self, name: str, args: Arguments, caller: Caller = SERVER) -> Any:
         """Run a method for the application's server (or any caller). Raises ImError."""
-        entry = self.methods.get(name)
+        entry = self._methods.get(name)
         if entry is None or (entry.server_only and not caller.server):
             raise ImError(Code.NOT_FOUND, f"no such method: {name[:64]}")
         if not caller.user and not entry.alone:
             raise ImError(Code.INVALID, f"{name} needs a user to act for")
         if not isinstance(args, Args):
-            try:
-                args = msgspec.convert(args, entry.args)
-            except msgspec.ValidationError as error:
-                raise ImError(Code.INVALID, f"{name}: {error}") from None
+            args = entry.read(args if isinstance(args, Raw) else pack(args))
         return await self._guarded(entry, caller, args)
 
     async def _guarded(self, entry: Method, caller: Caller, args: Args) -> Any:
         """Run a method; what the store refuses becomes a request code."""
         refuse_nul(args)
         try:
-            return await entry.call(caller, args)
+            return await self._handlers[entry.name](caller, args)
         except StoreMissing as error:
             raise ImError(Code.NOT_FOUND, str(error) or None) from None
         except StoreConflict as error:
@@ -213,54 +252,3 @@ class Calls:
         """Wait until the calls under way are answered."""
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-@dataclass(frozen=True)
-class Declared:
-    """A CALL method as the message service declares it. `alone`: the server need not act for a user."""
-
-    name: str
-    args: type[msgspec.Struct]
-    result: str
-    errors: tuple[Code, ...]
-    doc: str
-    server_only: bool
-    alone: bool
-
-
-def declared_methods() -> dict[str, Declared]:
-    """Every marked method of the message service, found in its classes; nothing is built."""
-    found: dict[str, Declared] = {}
-    for module_info in pkgutil.walk_packages(im_service.__path__, "im_service."):
-        if ".storage" in module_info.name:
-            continue
-        module = importlib.import_module(module_info.name)
-        for kind in vars(module).values():
-            if isinstance(kind, type) and kind.__module__ == module.__name__:
-                found.update(_of_class(kind))
-    return dict(sorted(found.items()))
-
-
-def _of_class(kind: type) -> dict[str, Declared]:
-    found = {}
-    for function in vars(kind).values():
-        mark = getattr(function, "__call_method__", None)
-        if mark is not None:
-            name, errors, result, server_only, alone = mark
-            args = typing.get_type_hints(function)["args"]
-            doc = " ".join((function.__doc__ or "").split())
-            found[name] = Declared(name, args, result, tuple(errors), doc, server_only, alone)
-    return found
-
-
-def _types(args: type[msgspec.Struct]) -> dict[str, Any]:
-    return {field.encode_name: field.type for field in msgspec.structs.fields(args)}
-
-
-def with_raw(args: type[msgspec.Struct], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Members the method takes undecoded, encoded as it expects them."""
-    types = _types(args)
-    return {
-        name: msgspec.Raw(msgspec.msgpack.encode(value)) if types.get(name) is msgspec.Raw else value
-        for name, value in arguments.items()
-    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -12,7 +12,7 @@ from im_service.accounts.devices import Devices
 from im_service.accounts.presence import PresenceBook
 from im_service.accounts.profiles import Profiles
 from im_service.accounts.relations import Relations
-from im_service.calls import Args, Caller, Calls, Method
+from im_service.calls import Arguments, Caller, Calls
 from im_service.chatrooms.admin import RoomAdmin
 from im_service.chatrooms.door import RoomDoor
 from im_service.chatrooms.queue import RoomQueue
@@ -143,12 +143,7 @@ class ImService:
 
     # -- the application's server, and the other im processes
 
-    @property
-    def methods(self) -> Mapping[str, Method]:
-        """Every method, by name: arguments, result, errors, text."""
-        return self.calls.methods
-
-    async def invoke(self, name: str, args: Mapping[str, Any] | Args, user: str = "") -> Any:
+    async def invoke(self, name: str, args: Arguments, user: str = "") -> Any:
         """Run a method as the application's server, acting for `user`. Raises ImError."""
         return await self.calls.invoke(name, args, Caller(user, "", None, True))
 

@@ -13,7 +13,8 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from im_service.calls import Args, Method, collect
+from im_service.calls import Args, Method
+from im_service.methods import METHODS
 
 BEGIN, END = "<!-- generated:calls -->", "<!-- /generated -->"
 
@@ -47,27 +48,11 @@ def _type_name(kind: Any) -> str:
     return (text or str(kind)).replace(" | None", "").replace("Raw", "any").replace("Any", "any")
 
 
-def services() -> list[type]:
-    """Every class with methods, found where they are wired."""
-    import im_service.service as wiring
-
-    return [thing for thing in vars(wiring).values() if isinstance(thing, type)]
-
-
-def all_methods() -> dict[str, Method]:
-    """All methods without wiring anything."""
-    found: dict[str, Method] = {}
-    for cls in services():
-        if any(hasattr(value, "__call_method__") for value in vars(cls).values()):
-            found.update(collect([object.__new__(cls)]))
-    return dict(sorted(found.items()))
-
-
 def rewritten(page: str) -> str:
     """The page with a fresh table."""
     head, _, rest = page.partition(BEGIN)
     _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n{method_table(all_methods())}\n{END}{tail}"
+    return f"{head}{BEGIN}\n{method_table(METHODS)}\n{END}{tail}"
 
 
 def main() -> None:

@@ -14,17 +14,16 @@ import msgspec
 from control.api.table import OPERATIONS
 from control.metrics import GATEWAY_COUNTERS, GATEWAY_LIVE
 from control.settings.sample import reference_table, sample_toml
-from im_service.calls import declared_methods
+from im_service.methods import METHODS
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def routes_table() -> str:
     """The routes that are one method of the message service each."""
-    methods = declared_methods()
     lines = ["| route | scope | what it does | body or query | answer |", "|---|---|---|---|---|"]
     for operation in OPERATIONS:
-        declared = methods[operation.method]
+        declared = METHODS[operation.method]
         named = set(re.findall(r"{(\w+)}", operation.path))
         members = [
             f"`{field.encode_name}`" + ("" if field.required else "?")

@@ -6,28 +6,26 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from control.api import errors
+from control.api import errors, openapi
 from control.api.body_limit import BodyLimit
 from control.api.deps import RateGate
 from control.api.idempotency import IdempotencyCache
-from control.api.operations import argument_schemas, make_router
-from control.api.routers import health, tokens
-from control.api.schemas.common import ProblemDocument
+from control.api.operations import make_router
+from control.api.routers import health, lbs, tokens
 from control.api.services import Services
 from control.api.table import OPERATIONS
-from im_service.calls import declared_methods
+from im_service.methods import METHODS
 
 API_VERSION = "1.0.0"
 
 
 class Api(FastAPI):
-    """FastAPI whose document also holds the problem shape that routes refer to by name."""
+    """FastAPI whose document also holds the shapes that routes refer to by name."""
 
     def openapi(self) -> dict[str, Any]:
         document = super().openapi()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        schemas.setdefault("ProblemDocument", ProblemDocument.model_json_schema())
-        schemas.update(argument_schemas(OPERATIONS, declared_methods()))
+        schemas.update(openapi.components([METHODS[operation.method] for operation in OPERATIONS]))
         return document
 
 
@@ -39,17 +37,17 @@ def create_app(services: Services) -> FastAPI:
         version=API_VERSION,
         summary="Long connections and messages for app servers",
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
-        openapi_url="/v1/openapi.json",
-        docs_url="/v1/docs",
-        redoc_url=None,
+        openapi_url=None,
     )
     app.state.services = services
     app.state.rate_gate = RateGate(limits.api_requests_per_s, limits.api_burst)
     app.state.idempotency = IdempotencyCache(limits.idempotency_ttl_s, limits.idempotency_entries)
     errors.install(app)
+    openapi.install(app)
     app.add_middleware(BodyLimit, max_bytes=limits.body_bytes)
     app.include_router(health.router)
     if "control" in services.settings.server.roles:
         app.include_router(tokens.router)
-        app.include_router(make_router(OPERATIONS, declared_methods()))
+        app.include_router(lbs.router)
+        app.include_router(make_router(OPERATIONS, METHODS))
     return app

@@ -1,29 +1,30 @@
-"""The message service as the HTTP API sees it: named methods with a map of arguments, here or behind the
-bus.
-"""
+"""The message service as the HTTP API sees it: named methods with their arguments, here or behind the bus."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
 
 from control.bus.base import Bus, BusError
+from im_service.calls import Args
 from im_service.errors import Code, ImError
 
 
 class ImApi(Protocol):
-    """Arguments and results are what msgpack can carry. Refusals are raised as im_service.errors.ImError."""
+    """Results are what msgpack can carry. Refusals are raised as im_service.errors.ImError."""
 
-    async def call(self, method: str, arguments: Mapping[str, Any], user: str = "") -> Any:
-        """Run a method of the message service as the app's server, acting for `user` if one is named."""
+    async def call(self, method: str, arguments: Args | msgspec.Raw, user: str = "") -> Any:
+        """Run a method of the message service as the app's server, acting for `user` if one is named.
+        `arguments`: its Struct, or a msgpack map that the service shall read.
+        """
         ...
 
 
 class _Question(msgspec.Struct, array_like=True):
     method: str
-    arguments: dict[str, Any]
+    arguments: msgspec.Raw
     user: str
 
 
@@ -49,11 +50,11 @@ class RemoteImApi:
         self._bus = bus
         self._choose = choose
 
-    async def call(self, method: str, arguments: Mapping[str, Any], user: str = "") -> Any:
+    async def call(self, method: str, arguments: Args | msgspec.Raw, user: str = "") -> Any:
         im_id = self._choose()
         if im_id is None:
             raise ImError(Code.UNAVAILABLE, "no message service can be reached")
-        question = _encode(_Question(method, dict(arguments), user))
+        question = _encode(_Question(method, msgspec.Raw(_encode(arguments)), user))
         if len(question) > MAX_MESSAGE_BYTES:
             raise ImError(Code.INVALID, "the request is too large to be passed on")
         try:

@@ -17,7 +17,7 @@ from control.logs import get_logger
 from control.routing.memory import MemoryRoutes
 from control.settings import Settings
 from control.streams.links import StreamLinks
-from im_service.calls import with_raw
+from im_service.calls import Args
 from im_service.errors import Code, ImError
 from im_service.ports import Downlink, PeersPort
 from im_service.service import ImService
@@ -80,11 +80,9 @@ class ImPart:
             self._started = False
             await self._store.stop()
 
-    async def call(self, method: str, arguments: Mapping[str, Any], user: str = "") -> Any:
-        known = self.service.methods.get(method)
-        given = with_raw(known.args, arguments) if known is not None else arguments
+    async def call(self, method: str, arguments: Args | msgspec.Raw, user: str = "") -> Any:
         try:
-            return await self.service.invoke(method, given, user)
+            return await self.service.invoke(method, arguments, user)
         except OverflowError:
             # Seconds that no longer fit a time in milliseconds, and the like.
             raise ImError(Code.INVALID, "a number is out of bounds") from None

@@ -1,18 +1,16 @@
-"""HealthAnswer and metrics. No API key: bind the HTTP port to an address only your own machines reach."""
+"""Health and metrics. No API key: bind the HTTP port to an address only your own machines reach."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from fastapi import APIRouter, Response
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from control.api.deps import ServicesDep
-from control.api.schemas.common import HealthAnswer
+from control.api.schemas.common import HealthAnswer, Responses
 
 router = APIRouter(tags=["health"])
 
-_FAILING: dict[int | str, dict[str, Any]] = {503: {"model": HealthAnswer, "description": "not (yet) able"}}
+_FAILING: Responses = {503: {"model": HealthAnswer, "description": "not (yet) able"}}
 
 
 @router.get("/livez")

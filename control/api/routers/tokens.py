@@ -1,25 +1,17 @@
-"""POST /v1/tokens: a token for a user of the app, and GET /v1/lbs: where this user should connect."""
+"""POST /v1/tokens: a token for a user of the app."""
 
 from __future__ import annotations
 
 import time
-from base64 import urlsafe_b64encode
-from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter
 
 from control.api.deps import ServicesDep, TokenKey
 from control.api.errors import Problem
-from control.api.schemas.common import GUARDED, problems
-from control.api.schemas.tokens import GatewayAddress, LbsAnswer, TokenAnswer, TokenRequest
-from control.lbs.placement import place
+from control.api.schemas.common import GUARDED
+from control.api.schemas.tokens import TokenAnswer, TokenRequest
 
 router = APIRouter(prefix="/v1", tags=["access"])
-
-SUITES = [3, 1, 2]
-WEBSOCKET_PATH = "/qw1"
-_NAME = r"^[A-Za-z0-9_.@-]{0,64}$"
-NameQuery = Annotated[str, Query(pattern=_NAME)]
 
 
 @router.post("/tokens", status_code=201, responses=GUARDED)
@@ -37,33 +29,3 @@ async def create_token(body: TokenRequest, key: TokenKey, state: ServicesDep) ->
     except ValueError as error:
         raise Problem(422, "invalid", str(error)) from None
     return TokenAnswer(token=token, expires_at=now + ttl_s)
-
-
-@router.get("/lbs", responses=problems(422, 500, 503))
-async def lbs(
-    response: Response,
-    state: ServicesDep,
-    user: NameQuery = "",
-    device: NameQuery = "",
-    transport: Literal["tcp", "ws"] = "tcp",
-    zone: NameQuery = "",
-    isp: NameQuery = "",
-) -> LbsAnswer:
-    """Gateways in the order to try, stable per device, and the keys to trust. No API key is needed."""
-    control = state.settings.control
-    nodes = place(state.coordination.nodes("gateway"), user, device, zone, isp, control.lbs_answers)
-    if not nodes:
-        raise Problem(503, "unavailable", "no gateway takes connections now", {"Retry-After": "1"})
-    response.headers["Cache-Control"] = f"private, max-age={control.lbs_ttl_s}"
-    path = WEBSOCKET_PATH if transport == "ws" else None
-    return LbsAnswer(
-        gateways=[
-            GatewayAddress(host=node.host, port=node.port, transport=transport, node=node.name, path=path)
-            for node in nodes
-        ],
-        root=state.root,
-        key_set=urlsafe_b64encode(state.key_set()).rstrip(b"=").decode(),
-        suites=SUITES,
-        ttl_s=control.lbs_ttl_s,
-        server_time_ms=int(time.time() * 1000),
-    )

@@ -1,4 +1,4 @@
-"""Shapes of tokens and LBS answers."""
+"""Shapes of tokens."""
 
 from __future__ import annotations
 
@@ -35,20 +35,3 @@ class TokenRequest(Shape):
 class TokenAnswer(BaseModel):
     token: str
     expires_at: int = Field(description="unix seconds")
-
-
-class GatewayAddress(BaseModel):
-    host: str
-    port: int
-    transport: Literal["tcp", "ws"]
-    node: str
-    path: str | None = Field(None, description="path of the WebSocket, for transport ws")
-
-
-class LbsAnswer(BaseModel):
-    gateways: list[GatewayAddress]
-    root: str = Field(description="Ed25519 root that signs the key set: qwroot1.<base64url>")
-    key_set: str = Field(description="signed key set, base64url without padding")
-    suites: list[int] = Field(description="transport suites, best first")
-    ttl_s: int
-    server_time_ms: int

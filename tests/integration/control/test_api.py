@@ -172,3 +172,15 @@ def test_too_many_requests_with_one_key(fresh: ServerProcess) -> None:
     assert 1 <= len(refused) <= 3
     assert problem(refused[0], 429, "rate-limited")
     assert int(refused[0].headers["retry-after"]) >= 1
+
+
+def test_the_document_is_sent_once_to_a_client_that_keeps_it(server: ServerProcess) -> None:
+    url = f"{server.url}/v1/openapi.json"
+    first = httpx.get(url)
+    assert first.status_code == 200
+    assert first.headers["content-type"] == "application/json"
+    again = httpx.get(url, headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    page = httpx.get(f"{server.url}/v1/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "openapi.json" in page.text

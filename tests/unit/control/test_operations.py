@@ -1,4 +1,4 @@
-"""The table of routes against the methods the message service declares."""
+"""The table of routes against the methods the message service has."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import pytest
 
 from control.api.operations import Operation
 from control.api.table import DEVICE_ONLY, OPERATIONS
-from im_service.calls import declared_methods
-
-METHODS = declared_methods()
+from im_service.methods import METHODS
 
 
 def test_every_method_has_a_route_or_is_for_devices_only() -> None:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import pkgutil
-import typing
 from typing import Any
 
-import msgspec
 import pytest
 from qianwan.api.base import given
 from qianwan.api.groups import Groups
@@ -16,7 +12,8 @@ from qianwan.api.messages import MessageCalls
 from qianwan.api.relations import Devices, Presence, Profiles, Relations
 from qianwan.api.room import RoomCalls
 
-import im_service
+from im_service.calls import pack
+from im_service.methods import METHODS
 
 LEFT_TO_CALL = {
     "time",
@@ -46,20 +43,6 @@ SAMPLES: dict[str, Any] = {
     "put": {"a": "b"},
     "remove": ["c"],
 }
-
-
-def server_methods() -> dict[str, tuple[type[msgspec.Struct], bool]]:
-    """name -> (argument struct, server only) of every marked method."""
-    found = {}
-    for module in pkgutil.walk_packages(im_service.__path__, "im_service."):
-        if ".storage." in module.name:
-            continue
-        for entry in vars(importlib.import_module(module.name)).values():
-            for function in vars(entry).values() if isinstance(entry, type) else ():
-                mark = getattr(function, "__call_method__", None)
-                if mark is not None:
-                    found[mark[0]] = (typing.get_type_hints(function)["args"], mark[3])
-    return found
 
 
 class Recorder(MessageCalls):
@@ -123,17 +106,15 @@ async def everything_called() -> Recorder:
 
 
 async def test_every_wrapper_is_a_call_the_service_accepts() -> None:
-    methods = server_methods()
     for name, args in (await everything_called()).calls:
-        assert name in methods, name
-        struct, server_only = methods[name]
-        assert not server_only, name
-        msgspec.msgpack.decode(msgspec.msgpack.encode(args), type=struct)
+        assert name in METHODS, name
+        assert not METHODS[name].server_only, name
+        METHODS[name].read(pack(args))
 
 
 async def test_every_call_of_users_has_a_wrapper() -> None:
     called = {name for name, _ in (await everything_called()).calls}
-    users = {name for name, (_, server_only) in server_methods().items() if not server_only}
+    users = {name for name, method in METHODS.items() if not method.server_only}
     assert users - called == LEFT_TO_CALL & users
 
 

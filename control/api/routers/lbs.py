@@ -1,0 +1,52 @@
+"""GET /v1/lbs: where a user should connect, and the keys to trust there."""
+
+from __future__ import annotations
+
+import time
+from base64 import urlsafe_b64encode
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Response
+
+from control.api.deps import ServicesDep
+from control.api.errors import Problem
+from control.api.schemas.common import problems
+from control.api.schemas.lbs import GatewayAddress, LbsAnswer
+from control.lbs.placement import place
+
+router = APIRouter(prefix="/v1", tags=["access"])
+
+SUITES = [3, 1, 2]
+WEBSOCKET_PATH = "/qw1"
+_NAME = r"^[A-Za-z0-9_.@-]{0,64}$"
+NameQuery = Annotated[str, Query(pattern=_NAME)]
+
+
+@router.get("/lbs", responses=problems(422, 500, 503))
+async def lbs(
+    response: Response,
+    state: ServicesDep,
+    user: NameQuery = "",
+    device: NameQuery = "",
+    transport: Literal["tcp", "ws"] = "tcp",
+    zone: NameQuery = "",
+    isp: NameQuery = "",
+) -> LbsAnswer:
+    """Gateways in the order to try, stable per device, and the keys to trust. No API key is needed."""
+    control = state.settings.control
+    nodes = place(state.coordination.nodes("gateway"), user, device, zone, isp, control.lbs_answers)
+    if not nodes:
+        raise Problem(503, "unavailable", "no gateway takes connections now", {"Retry-After": "1"})
+    response.headers["Cache-Control"] = f"private, max-age={control.lbs_ttl_s}"
+    path = WEBSOCKET_PATH if transport == "ws" else None
+    return LbsAnswer(
+        gateways=[
+            GatewayAddress(host=node.host, port=node.port, transport=transport, node=node.name, path=path)
+            for node in nodes
+        ],
+        root=state.root,
+        key_set=urlsafe_b64encode(state.key_set()).rstrip(b"=").decode(),
+        suites=SUITES,
+        ttl_s=control.lbs_ttl_s,
+        server_time_ms=int(time.time() * 1000),
+    )

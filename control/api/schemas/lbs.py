@@ -1,0 +1,24 @@
+"""Shapes of LBS answers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class GatewayAddress(BaseModel):
+    host: str
+    port: int
+    transport: Literal["tcp", "ws"]
+    node: str
+    path: str | None = Field(None, description="path of the WebSocket, for transport ws")
+
+
+class LbsAnswer(BaseModel):
+    gateways: list[GatewayAddress]
+    root: str = Field(description="Ed25519 root that signs the key set: qwroot1.<base64url>")
+    key_set: str = Field(description="signed key set, base64url without padding")
+    suites: list[int] = Field(description="transport suites, best first")
+    ttl_s: int
+    server_time_ms: int
