@@ -87,9 +87,16 @@ def unpack_payload(payload: bytes) -> tuple[bytes, bytes, str | None]:
 
 
 def message_bytes(
-    conversation: str, seq: int, server_id: int, time_ms: int, sender: str, client_id: str, type: int,
-    payload: bytes, flags: int = 0,
-) -> bytes:  # fmt: skip
+    conversation: str,
+    seq: int,
+    server_id: int,
+    time_ms: int,
+    sender: str,
+    client_id: str,
+    type: int,
+    payload: bytes,
+    flags: int = 0,
+) -> bytes:
     """A Message on the wire. The head is encoded as a tuple of seven; its array byte is replaced by that
     of eleven."""
     head = encode((conversation, seq, server_id, time_ms, sender, client_id, type))
@@ -101,9 +108,16 @@ def stored_bytes(row: StoredMessage) -> bytes:
     if row.flags & FILTERED:
         return message_bytes(row.conversation, row.seq, 0, row.time_ms, "", "", 0, NOTHING, FILTERED)
     return message_bytes(
-        row.conversation, row.seq, row.server_id, row.time_ms, row.sender, row.client_id, row.type,
-        row.payload or NOTHING, row.flags & (RECALLED | EDITED),
-    )  # fmt: skip
+        row.conversation,
+        row.seq,
+        row.server_id,
+        row.time_ms,
+        row.sender,
+        row.client_id,
+        row.type,
+        row.payload or NOTHING,
+        row.flags & (RECALLED | EDITED),
+    )
 
 
 _ROOM_EVENT = bytes([EventKind.ROOM_MESSAGE])

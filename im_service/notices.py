@@ -51,9 +51,14 @@ class Announcer:
         self._copy = copy
 
     def _row(
-        self, conversation: str, sender: str, event: str, data: dict[str, Any], bits: int,
+        self,
+        conversation: str,
+        sender: str,
+        event: str,
+        data: dict[str, Any],
+        bits: int,
         target: Target | None = None,
-    ) -> NewMessage:  # fmt: skip
+    ) -> NewMessage:
         now = self._clock.now_ms()
         server_id = self._ids.next(now)
         payload = pack_payload(encode({"event": event, **data}))
@@ -74,7 +79,7 @@ class Announcer:
         return Note(row, topics)
 
     def private(self, user: str, conversation: str, event: str, data: dict[str, Any]) -> Note:
-        """A notice only this user's devices see, of what he did to messages for himself."""
+        """A notice only this user's devices see, of what they did to messages for themselves."""
         row = self._row(conversation, user, event, data, CONTROL_BITS, Target((user,), True, False))
         return Note(row, ("u/" + user,))
 
@@ -91,9 +96,15 @@ class Announcer:
                 continue
             row = note.row
             message = message_bytes(
-                row.conversation, result.seq, result.server_id, result.time_ms, row.sender, row.client_id,
-                row.type, row.payload,
-            )  # fmt: skip
+                row.conversation,
+                result.seq,
+                result.server_id,
+                result.time_ms,
+                row.sender,
+                row.client_id,
+                row.type,
+                row.payload,
+            )
             for topic in note.topics:
                 self.downlink.publish(topic, MSG, message)
             self.copy("notice", message)

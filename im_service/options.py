@@ -100,18 +100,44 @@ class Options(Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=Tru
 
 DEFAULTS_TRUE = ("history", "roam", "persistent", "sendersync", "push", "badge", "route", "sessionUpdate")
 DEFAULTS_FALSE = (
-    "checkFriend", "senderNoSense", "receiverNoSense", "onlineOnly", "receipt", "highPriority", "skipHistory",
-)  # fmt: skip
+    "checkFriend",
+    "senderNoSense",
+    "receiverNoSense",
+    "onlineOnly",
+    "receipt",
+    "highPriority",
+    "skipHistory",
+)
 ROOM_ONLY = ("highPriority", "abandonRatio", "skipHistory", "tag")
 NOT_IN_ROOMS = (
-    "roam", "persistent", "sendersync", "push", "badge", "needPushNick", "sessionUpdate", "checkFriend",
+    "roam",
+    "persistent",
+    "sendersync",
+    "push",
+    "badge",
+    "needPushNick",
+    "sessionUpdate",
+    "checkFriend",
     "pushContent",
-    "payload", "forcePush", "target", "senderNoSense", "receiverNoSense", "onlineOnly", "expire", "receipt",
-)  # fmt: skip
+    "payload",
+    "forcePush",
+    "target",
+    "senderNoSense",
+    "receiverNoSense",
+    "onlineOnly",
+    "expire",
+    "receipt",
+)
 BIT_OF = {
-    "history": HISTORY, "roam": ROAM, "persistent": PERSISTENT, "sendersync": SENDER_SYNC, "push": PUSH,
-    "badge": BADGE, "route": ROUTE, "sessionUpdate": SESSION,
-}  # fmt: skip
+    "history": HISTORY,
+    "roam": ROAM,
+    "persistent": PERSISTENT,
+    "sendersync": SENDER_SYNC,
+    "push": PUSH,
+    "badge": BADGE,
+    "route": ROUTE,
+    "sessionUpdate": SESSION,
+}
 
 NO_OPTIONS = msgspec.msgpack.encode({})
 
@@ -249,9 +275,19 @@ def resolve(o: Options, kind: str) -> Resolved:
     if changes:
         o = msgspec.structs.replace(o, **changes)
     special = (
-        o.target, o.checkFriend, o.pushContent, o.payload, o.forcePush, o.needPushNick, o.env, o.antispam,
-        o.highPriority, o.abandonRatio, o.skipHistory, o.tag,
-    )  # fmt: skip
+        o.target,
+        o.checkFriend,
+        o.pushContent,
+        o.payload,
+        o.forcePush,
+        o.needPushNick,
+        o.env,
+        o.antispam,
+        o.highPriority,
+        o.abandonRatio,
+        o.skipHistory,
+        o.tag,
+    )
     expire_ms = 0 if o.expire is UNSET else o.expire * 1000
     plain = target is None and all(value is UNSET for value in special)
     return Resolved(bits, o, _encoder.encode(o), expire_ms, target, plain)

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from im_service.context import Ports
 from im_service.models import decode_send, message_bytes, pack_payload
 from im_service.options import DEFAULT, Options, OptionTable
 from im_service.ports import Session, SystemClock
@@ -114,9 +115,8 @@ class Stage:
         self.store = SqliteStore(path / "im.sqlite3", readers=1, cache_bytes=8 << 20)
         await self.store.start()
         moderation, callback = self.hooks
-        self.im = ImService(
-            self.store, self.downlink, SystemClock(), settings, moderation=moderation, callback=callback
-        )
+        ports = Ports(self.downlink, moderation=moderation, callback=callback)
+        self.im = ImService(self.store, ports, settings)
         self.sessions = [Session(1, n + 1, f"user{n}", "phone") for n in range(SENDERS)]
         for number, session in enumerate(self.sessions):
             self.im.on_login(session, 1, number + 1)

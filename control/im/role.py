@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,8 +17,9 @@ from control.routing.memory import MemoryRoutes
 from control.settings import Settings
 from control.streams.links import StreamLinks
 from im_service.calls import Args
+from im_service.context import Ports
 from im_service.errors import Code, ImError
-from im_service.ports import Downlink, PeersPort
+from im_service.ports import Downlink, NoPeers, PeersPort
 from im_service.service import ImService
 from im_service.settings import ImSettings
 from im_service.storage.errors import StoreError
@@ -63,9 +63,8 @@ class ImPart:
         await self._store.start()
         self._started = True
         presence = RoutePresence(self.routes, self._devices) if local is None else None
-        self._service = make_service(
-            self._settings, self._store, downlink, presence=presence, peers=self._peers
-        )
+        ports = Ports(downlink, peers=self._peers or NoPeers(), presence=presence)
+        self._service = ImService(self._store, ports, im_settings(self._settings))
         self._node = ImNode(self._service, self.routes, self._on_settled)
         await self._service.start()
         await self.refresh_stats()
@@ -166,10 +165,3 @@ def im_settings(settings: Settings) -> ImSettings:
         return msgspec.convert(given, ImSettings)
     except msgspec.ValidationError as error:
         raise SettingsProblem(f"im.service: {error}") from None
-
-
-def make_service(settings: Settings, store: Store, downlink: Downlink, **ports: Any) -> ImService:
-    """The message service; `ports` are those of its optional ports this process can supply."""
-    accepted = inspect.signature(ImService.__init__).parameters
-    known = {name: port for name, port in ports.items() if name in accepted}
-    return ImService(store, downlink, settings=im_settings(settings), **known)

@@ -16,21 +16,23 @@ from im_service.accounts.presence import PresenceBook
 from im_service.accounts.profiles import ALL_SESSIONS
 from im_service.calls import Args, Caller, Number, method
 from im_service.chatrooms.door import RoomDoor
+from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
-from im_service.live.sessions import Sessions
 from im_service.live.users import SessionState
-from im_service.notices import Announcer
-from im_service.ports import Clock, PeersPort, Presence, Session
-from im_service.settings import ImSettings, LoginPolicy
+from im_service.ports import Session
+from im_service.settings import LoginPolicy
 from im_service.storage.records import Device, Login, Logout, Mark, NewLogin
-from im_service.storage.store import Store
 
 MOBILE, DESKTOP, WEB, OTHER = "mobile", "desktop", "web", "other"
 CLASSES: dict[int, str] = {
-    Platform.ANDROID: MOBILE, Platform.IOS: MOBILE, Platform.WEB: WEB, Platform.WINDOWS: DESKTOP,
-    Platform.MACOS: DESKTOP, Platform.LINUX: DESKTOP,
-}  # fmt: skip
+    Platform.ANDROID: MOBILE,
+    Platform.IOS: MOBILE,
+    Platform.WEB: WEB,
+    Platform.WINDOWS: DESKTOP,
+    Platform.MACOS: DESKTOP,
+    Platform.LINUX: DESKTOP,
+}
 _log = logging.getLogger("qianwan.im")
 
 
@@ -56,9 +58,10 @@ def must_go(policy: LoginPolicy, newcomer: tuple[str, int], others: list[Device]
         mine = class_of(platform)
         pairs = policy.exclusive
         return [
-            d.device for d in others
+            d.device
+            for d in others
             if (mine, class_of(d.platform)) in pairs or (class_of(d.platform), mine) in pairs
-        ]  # fmt: skip
+        ]
     excess = len(others) + 1 - policy.max_devices
     oldest = sorted(others, key=lambda d: d.last_login_ms)
     return [d.device for d in oldest[: max(0, excess)]]
@@ -96,21 +99,18 @@ class DevicesArgs(Args):
 class Devices:
     """What happens when a session begins and ends."""
 
-    def __init__(
-        self, store: Store, clock: Clock, sessions: Sessions, announcer: Announcer,
-        settings: ImSettings, rooms: RoomDoor, presence: PresenceBook, online: Presence,
-        peers: PeersPort,
-    ) -> None:  # fmt: skip
-        self._store = store
-        self._clock = clock
-        self._sessions = sessions
-        self._announcer = announcer
-        self._downlink = announcer.downlink
-        self._settings = settings
+    def __init__(self, context: ServiceContext, rooms: RoomDoor, watches: PresenceBook) -> None:
+        self._store = context.store
+        self._clock = context.clock
+        self._downlink = context.downlink
+        self._sessions = context.sessions
+        self._presence = context.presence
+        self._announcer = context.announcer
+        self._peers = context.peers
+        self._policy = context.settings.login_policy
+        self._roam_count = context.settings.retention.roam_count
         self._rooms = rooms
-        self._presence = presence
-        self._online = online
-        self._peers = peers
+        self._watches = watches
         self._tasks: set[asyncio.Task[None]] = set()
         self._due: deque[SessionState] = deque()
         self._beginning = False
@@ -128,7 +128,7 @@ class Devices:
         if not self._beginning:
             self._beginning = True
             self._spawn(self._begin_due())
-        self._presence.changed(session.user)
+        self._watches.changed(session.user)
         self._peers.changed("presence", session.user)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -169,9 +169,9 @@ class Devices:
                 session.user, None, ALL_SESSIONS, CloseCode.ACCOUNT_DISABLED, "the account is disabled"
             )
         if login.others:
-            live = {device for device, _ in self._online.devices(session.user)}
+            live = {device for device, _ in self._presence.devices(session.user)}
             others = [d for d in login.others if d.device in live]
-            for device in must_go(self._settings.login_policy, (session.device, state.platform), others):
+            for device in must_go(self._policy, (session.device, state.platform), others):
                 self._end_device(session.user, device, "another device logged in", 0, "", state.session_id)
         state.known_since_ms = known_since(session.device, [login.device, *login.others])
         if login.is_new and state.known_since_ms:
@@ -181,7 +181,7 @@ class Devices:
 
     async def _skip_old(self, state: SessionState) -> None:
         """A new device owes no acknowledgement of what lies before the roaming window."""
-        keep = self._settings.retention.roam_count
+        keep = self._roam_count
         session, cursor, more = state.session, 0, True
         try:
             while more:
@@ -250,10 +250,10 @@ class Devices:
                 _log.exception("%d logouts failed", len(states))
             for state in states:
                 user = state.session.user
-                self._presence.changed(user)
+                self._watches.changed(user)
                 self._peers.changed("presence", user)
                 if not self._sessions.online(user):
-                    self._presence.gone(user)
+                    self._watches.gone(user)
         self._ending = False
 
     async def _leave_rooms(self, state: SessionState) -> None:
@@ -283,7 +283,7 @@ class Devices:
             raise ImError(Code.INVALID, "name devices or platforms")
         if caller.server and not args.devices and not args.platforms:
             self._end_device(user, None, "kicked", args.reason, args.ext)
-            return {"kicked": [device for device, _ in self._online.devices(user)]}
+            return {"kicked": [device for device, _ in self._presence.devices(user)]}
         names = list(args.devices)
         for device in await self._store.devices(user):
             if device.platform in args.platforms and device.device != caller.device:
@@ -303,14 +303,17 @@ class Devices:
         user = args.user or caller.user
         if user != caller.user and not caller.server:
             raise ImError(Code.FORBIDDEN)
-        live = {device for device, _ in self._online.devices(user)}
+        live = {device for device, _ in self._presence.devices(user)}
         lines = [
             {
-                "device": d.device, "platform": d.platform, "online": d.device in live,
-                "last_login_ms": d.last_login_ms, "last_logout_ms": d.last_logout_ms,
+                "device": d.device,
+                "platform": d.platform,
+                "online": d.device in live,
+                "last_login_ms": d.last_login_ms,
+                "last_logout_ms": d.last_logout_ms,
             }
             for d in await self._store.devices(user)
-        ]  # fmt: skip
+        ]
         return {"devices": lines}
 
     async def close(self) -> None:

@@ -12,11 +12,10 @@ from msgspec import Meta
 
 from frame.constants import FrameType
 from im_service.calls import MAX_SECONDS, Args, Caller, method
+from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
 from im_service.models import presence_event
-from im_service.ports import Clock, Downlink, Presence
-from im_service.settings import ImSettings
 
 EVENT = int(FrameType.EVENT)
 
@@ -33,10 +32,11 @@ class UnsubscribeArgs(Args):
 class PresenceBook:
     """Who watches whom."""
 
-    def __init__(self, clock: Clock, downlink: Downlink, presence: Presence, settings: ImSettings) -> None:
-        self._clock = clock
-        self._downlink = downlink
-        self._presence = presence
+    def __init__(self, context: ServiceContext) -> None:
+        self._clock = context.clock
+        self._downlink = context.downlink
+        self._presence = context.presence
+        settings = context.settings
         self._per_call = settings.presence_per_call
         self._most = settings.presence_subscriptions
         self._min_ms = settings.presence_min_ms
@@ -104,6 +104,6 @@ class PresenceBook:
             self._downlink.publish("u/" + watcher, EVENT, body)
 
     def gone(self, user: str) -> None:
-        """The last session of this user ended: what he watched is forgotten."""
+        """The last session of this user ended: what they watched is forgotten."""
         for watched in self._watches.pop(user, OrderedDict()):
             self._forget(user, watched)

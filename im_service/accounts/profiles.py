@@ -9,14 +9,11 @@ from msgspec import Meta, Struct
 
 from frame.constants import CloseCode
 from im_service.calls import Args, Caller, Seconds, method
+from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
-from im_service.live.directory import Directory
 from im_service.models import encode
-from im_service.notices import Announcer
-from im_service.ports import Clock, PeersPort
 from im_service.storage.records import FOREVER, Account, Profile
-from im_service.storage.store import Store
 
 ALL_SESSIONS = (1 << 63) - 1
 
@@ -78,14 +75,13 @@ def _end(now: int, seconds: int) -> int:
 class Profiles:
     """Profiles and the administration of accounts."""
 
-    def __init__(
-        self, store: Store, clock: Clock, directory: Directory, announcer: Announcer, peers: PeersPort
-    ) -> None:
-        self._store = store
-        self._clock = clock
-        self._directory = directory
-        self._announcer = announcer
-        self._peers = peers
+    def __init__(self, context: ServiceContext) -> None:
+        self._store = context.store
+        self._clock = context.clock
+        self._downlink = context.downlink
+        self._directory = context.directory
+        self._announcer = context.announcer
+        self._peers = context.peers
 
     @method("profile.set", Code.INVALID, result="{user, rev, nick, icon, sign, gender, birth, ext}")
     async def set_profile(self, caller: Caller, args: ProfileArgs) -> dict[str, Any]:
@@ -105,19 +101,23 @@ class Profiles:
         return {"profiles": [describe(p) for p in await self._store.profiles(args.users)]}
 
     @method(
-        "account.get", server_only=True,
+        "account.get",
+        server_only=True,
         result="{user, known, disabled_until_ms, mute_single_ms, mute_group_ms, mute_room_ms}",
-    )  # fmt: skip
+    )
     async def get_account(self, caller: Caller, args: UserArgs) -> dict[str, Any]:
         """What administrators decided about an account."""
         return self._account((await self._store.accounts([args.user]))[args.user])
 
     def _account(self, account: Account) -> dict[str, Any]:
         return {
-            "user": account.user, "known": account.known, "disabled_until_ms": account.disabled_until_ms,
-            "mute_single_ms": account.mute_single_ms, "mute_group_ms": account.mute_group_ms,
+            "user": account.user,
+            "known": account.known,
+            "disabled_until_ms": account.disabled_until_ms,
+            "mute_single_ms": account.mute_single_ms,
+            "mute_group_ms": account.mute_group_ms,
             "mute_room_ms": account.mute_room_ms,
-        }  # fmt: skip
+        }
 
     @method("account.disable", Code.INVALID, result="{user, disabled_until_ms, ...}", server_only=True)
     async def disable(self, caller: Caller, args: DisableArgs) -> dict[str, Any]:
@@ -128,7 +128,7 @@ class Profiles:
         self._remember(account)
         if args.seconds:
             text = args.text or "the account is disabled"
-            self._announcer.downlink.kick(user, None, ALL_SESSIONS, CloseCode.ACCOUNT_DISABLED, text)
+            self._downlink.kick(user, None, ALL_SESSIONS, CloseCode.ACCOUNT_DISABLED, text)
         return self._account(account)
 
     @method("account.mute", Code.INVALID, result="{user, mute_single_ms, ...}", server_only=True)
@@ -140,11 +140,12 @@ class Profiles:
         if args.single_s is None and args.group_s is None and args.room_s is None:
             raise ImError(Code.INVALID, "name at least one module")
         account = await self._store.set_account(
-            user, now,
+            user,
+            now,
             mute_single_ms=None if args.single_s is None else _end(now, args.single_s),
             mute_group_ms=None if args.group_s is None else _end(now, args.group_s),
             mute_room_ms=None if args.room_s is None else _end(now, args.room_s),
-        )  # fmt: skip
+        )
         self._remember(account)
         return self._account(account)
 

@@ -9,15 +9,11 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from im_service.calls import Args, Caller, Number, method
+from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
-from im_service.live.directory import Directory
-from im_service.notices import Announcer
-from im_service.ports import Clock, PeersPort
-from im_service.settings import ImSettings
 from im_service.storage.errors import StoreConflict, StoreFull
 from im_service.storage.records import Relation, Request
-from im_service.storage.store import Store
 
 REQUEST_FRIEND = 3
 REFUSED = 2
@@ -61,31 +57,36 @@ class RequestsArgs(Args):
 
 def describe(row: Relation) -> dict[str, Any]:
     return {
-        "user": row.other, "friend": row.friend, "black": row.black, "muted": row.muted, "alias": row.alias,
-        "ext": row.ext.decode(), "time_ms": row.time_ms,
-    }  # fmt: skip
+        "user": row.other,
+        "friend": row.friend,
+        "black": row.black,
+        "muted": row.muted,
+        "alias": row.alias,
+        "ext": row.ext.decode(),
+        "time_ms": row.time_ms,
+    }
 
 
 def describe_request(request: Request) -> dict[str, Any]:
     return {
-        "id": request.id, "user": request.by, "text": request.text, "state": request.state,
+        "id": request.id,
+        "user": request.by,
+        "text": request.text,
+        "state": request.state,
         "time_ms": request.time_ms,
-    }  # fmt: skip
+    }
 
 
 class Relations:
     """Relations between users."""
 
-    def __init__(
-        self, store: Store, clock: Clock, directory: Directory, announcer: Announcer, peers: PeersPort,
-        settings: ImSettings,
-    ) -> None:  # fmt: skip
-        self._store = store
-        self._clock = clock
-        self._directory = directory
-        self._announcer = announcer
-        self._peers = peers
-        self._limit = settings.friends_max
+    def __init__(self, context: ServiceContext) -> None:
+        self._store = context.store
+        self._clock = context.clock
+        self._directory = context.directory
+        self._announcer = context.announcer
+        self._peers = context.peers
+        self._limit = context.settings.friends_max
 
     def _other(self, caller: Caller, user: str) -> str:
         check_id(caller.user, "user")
@@ -169,7 +170,7 @@ class Relations:
 
     @method("friend.alias", result="{user, friend, alias, ext, ...}")
     async def alias(self, caller: Caller, args: AliasArgs) -> dict[str, Any]:
-        """My name for somebody, and the application's own text about him."""
+        """My name for somebody, and the application's own text about them."""
         other = self._other(caller, args.user)
         ext = None if args.ext is None else args.ext.encode()
         row = await self._store.set_relation(
@@ -180,7 +181,7 @@ class Relations:
 
     @method("relation.black")
     async def black(self, caller: Caller, args: SetArgs) -> dict[str, Any]:
-        """Put somebody on my blacklist: his messages do not reach me any more. Or take him off it."""
+        """Put somebody on my blacklist: their messages do not reach me any more. Or take them off it."""
         other = self._other(caller, args.user)
         await self._store.set_relation(caller.user, other, self._clock.now_ms(), black=args.on)
         await self._changed(caller, (caller.user, other))
@@ -188,7 +189,7 @@ class Relations:
 
     @method("relation.mute")
     async def mute(self, caller: Caller, args: SetArgs) -> dict[str, Any]:
-        """Mute list: his messages reach me, but are not pushed."""
+        """Mute list: their messages reach me, but are not pushed."""
         other = self._other(caller, args.user)
         await self._store.set_relation(caller.user, other, self._clock.now_ms(), muted=args.on)
         await self._changed(caller, (caller.user, other))

@@ -9,14 +9,11 @@ from msgspec import Meta, field
 
 from im_service.calls import Args, Caller, Seconds, method
 from im_service.chatrooms.door import RoomArgs, RoomDoor
+from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
-from im_service.ids import ServerIds, check_id
-from im_service.live.room import RoomInfo, RoomState, RoomTable, encode_info
-from im_service.notices import Announcer
-from im_service.ports import Clock, PeersPort
-from im_service.settings import ImSettings
+from im_service.ids import check_id
+from im_service.live.room import RoomInfo, RoomState, encode_info
 from im_service.storage.records import FOREVER, Role, RoomMember
-from im_service.storage.store import Store
 
 ROLE_NAMES = {
     Role.MEMBER: "member",
@@ -105,19 +102,15 @@ class PeopleArgs(Args):
 class RoomAdmin:
     """What owners and managers of a room decide; the server may everything."""
 
-    def __init__(
-        self, store: Store, clock: Clock, table: RoomTable, door: RoomDoor, announcer: Announcer,
-        ids: ServerIds,
-        peers: PeersPort, settings: ImSettings,
-    ) -> None:  # fmt: skip
-        self._store = store
-        self._clock = clock
-        self._table = table
+    def __init__(self, context: ServiceContext, door: RoomDoor) -> None:
+        self._store = context.store
+        self._clock = context.clock
+        self._ids = context.ids
+        self._table = context.rooms
+        self._announcer = context.announcer
+        self._peers = context.peers
+        self._attributes_bytes = context.settings.room_attributes_bytes
         self._door = door
-        self._announcer = announcer
-        self._ids = ids
-        self._peers = peers
-        self._settings = settings
 
     async def _room(self, caller: Caller, name: str, owner: bool = False) -> RoomState:
         """The room, if the caller may decide there. 13002, 403."""
@@ -148,10 +141,15 @@ class RoomAdmin:
         record = room.record
         info = msgspec.structs.asdict(room.info)
         return {
-            "room": room.room, "owner": "" if record is None else record.owner, "online": room.online,
-            "mute_all": record is not None and record.mute_all, "closed": not room.open,
-            "dropped_normal": room.dropped_normal, "dropped_high": room.dropped_high, **info,
-        }  # fmt: skip
+            "room": room.room,
+            "owner": "" if record is None else record.owner,
+            "online": room.online,
+            "mute_all": record is not None and record.mute_all,
+            "closed": not room.open,
+            "dropped_normal": room.dropped_normal,
+            "dropped_high": room.dropped_high,
+            **info,
+        }
 
     @method(
         "room.create",
@@ -208,10 +206,8 @@ class RoomAdmin:
         """Put and remove the room's attributes (texts by name), at most 4096 bytes in all."""
         room = await self._room(caller, args.room)
         attributes = {k: v for k, v in room.info.attributes.items() if k not in args.remove} | args.put
-        if len(msgspec.msgpack.encode(attributes)) > self._settings.room_attributes_bytes:
-            raise ImError(
-                Code.INVALID, f"attributes have at most {self._settings.room_attributes_bytes} bytes"
-            )
+        if len(msgspec.msgpack.encode(attributes)) > self._attributes_bytes:
+            raise ImError(Code.INVALID, f"attributes have at most {self._attributes_bytes} bytes")
         await self._store_info(room, msgspec.structs.replace(room.info, attributes=attributes))
         self._tell(room, "room.attributes", {"put": args.put, "remove": args.remove})
         return {"attributes": attributes}
@@ -250,7 +246,7 @@ class RoomAdmin:
 
     @method("room.mute", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, result="{until_ms}", alone=True)
     async def mute(self, caller: Caller, args: MuteArgs) -> dict[str, Any]:
-        """Mute somebody: seconds > 0 for that long, -1 until lifted, 0 lifts. He may be a guest, or not
+        """Mute somebody: seconds > 0 for that long, -1 until lifted, 0 lifts. They may be a guest, or not
         here at all."""
         room = await self._room(caller, args.room)
         self._outranks(caller, room, check_id(args.user, "user"))
@@ -276,7 +272,7 @@ class RoomAdmin:
 
     @method("room.black", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, alone=True)
     async def black(self, caller: Caller, args: BlackArgs) -> dict[str, Any]:
-        """Put somebody on the room's blacklist: he is out and stays out. Or take him off it."""
+        """Put somebody on the room's blacklist: they are out and stay out. Or take them off it."""
         room = await self._room(caller, args.room)
         self._outranks(caller, room, check_id(args.user, "user"))
         await self._store.set_room_member(args.room, args.user, self._clock.now_ms(), black=args.on)
@@ -288,7 +284,7 @@ class RoomAdmin:
 
     @method("room.kick", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, Code.NOT_IN_ROOM, alone=True)
     async def kick(self, caller: Caller, args: KickArgs) -> dict[str, Any]:
-        """Put somebody out, with a reason he hears. He may come back."""
+        """Put somebody out, with a reason they hear. They may come back."""
         room = await self._room(caller, args.room)
         self._outranks(caller, room, check_id(args.user, "user"))
         if args.user not in room.members:
@@ -334,6 +330,9 @@ def _given(args: RoomChanges) -> dict[str, Any]:
 
 def _person(person: RoomMember) -> dict[str, Any]:
     return {
-        "user": person.user, "role": ROLE_NAMES[person.role], "named": person.named, "black": person.black,
+        "user": person.user,
+        "role": ROLE_NAMES[person.role],
+        "named": person.named,
+        "black": person.black,
         "muted_until_ms": person.muted_until_ms,
-    }  # fmt: skip
+    }

@@ -8,15 +8,12 @@ from msgspec import Meta, Raw, field
 
 from frame.constants import FrameType
 from im_service.calls import Args, Caller, method
+from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
-from im_service.live.room import RoomState, RoomTable
-from im_service.live.sessions import Sessions
+from im_service.live.room import RoomState
 from im_service.live.users import SessionState
 from im_service.models import notice_event
-from im_service.ports import Downlink
-from im_service.settings import ImSettings
-from im_service.storage.store import Store
 
 EVENT = int(FrameType.EVENT)
 Tags = Annotated[list[str], Meta(max_length=4)]
@@ -34,15 +31,13 @@ class RoomArgs(Args):
 class RoomDoor:
     """Who is in a room is a fact of connections: it ends with them."""
 
-    def __init__(
-        self, store: Store, table: RoomTable, sessions: Sessions, downlink: Downlink, settings: ImSettings
-    ) -> None:
-        self._store = store
-        self._table = table
-        self._sessions = sessions
-        self._downlink = downlink
-        self._per_connection = settings.rooms_per_connection
-        self._notice_members = settings.room_notice_members
+    def __init__(self, context: ServiceContext) -> None:
+        self._store = context.store
+        self._table = context.rooms
+        self._sessions = context.sessions
+        self._downlink = context.downlink
+        self._per_connection = context.settings.rooms_per_connection
+        self._notice_members = context.settings.room_notice_members
 
     @method(
         "room.join",
@@ -104,7 +99,7 @@ class RoomDoor:
     async def drop(
         self, state: SessionState, room: RoomState, event: str, data: dict[str, Any] | None = None
     ) -> None:
-        """Take one session out of a room. With the user's last session his transient queue elements go."""
+        """Take one session out of a room. With the user's last session their transient queue elements go."""
         session = state.session
         if state.rooms.pop(room.room, None) is None:
             return

@@ -11,13 +11,12 @@ from msgspec import Meta
 
 from im_service.calls import Args, Caller, method
 from im_service.chatrooms.door import RoomArgs
+from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
-from im_service.live.room import RoomState, RoomTable
-from im_service.notices import SYSTEM, Announcer
-from im_service.settings import ImSettings
+from im_service.live.room import RoomState
+from im_service.notices import SYSTEM
 from im_service.storage.errors import StoreFull
 from im_service.storage.records import QueueItem
-from im_service.storage.store import Store
 
 
 class PutArgs(Args):
@@ -40,11 +39,11 @@ def describe(item: QueueItem) -> dict[str, Any]:
 class RoomQueue:
     """Add, take, list, drop; every change is told to the room."""
 
-    def __init__(self, store: Store, table: RoomTable, announcer: Announcer, settings: ImSettings) -> None:
-        self._store = store
-        self._table = table
-        self._announcer = announcer
-        self._limit = settings.room_queue
+    def __init__(self, context: ServiceContext) -> None:
+        self._store = context.store
+        self._table = context.rooms
+        self._announcer = context.announcer
+        self._limit = context.settings.room_queue
 
     async def _room(self, caller: Caller, name: str, write: bool) -> RoomState:
         room = await self._table.get(name)
@@ -96,7 +95,7 @@ class RoomQueue:
         alone=True,
     )
     async def poll(self, caller: Caller, args: PollArgs) -> dict[str, Any]:
-        """Take the first element, or this one. Who is no manager takes his own only."""
+        """Take the first element, or this one. Those who are no managers take their own only."""
         room = await self._room(caller, args.room, True)
         if not caller.server and not room.manages(caller.user):
             mine = [item for item in await self._store.queue(args.room) if item.owner == caller.user]

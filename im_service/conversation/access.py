@@ -6,22 +6,19 @@ from collections.abc import Sequence
 
 from im_service import ids
 from im_service.calls import Caller
+from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
-from im_service.live.directory import Directory
-from im_service.live.sessions import Sessions
-from im_service.ports import Clock
 from im_service.storage.records import SENDER_SYNC, GroupMember, Role, StoredMessage
-from im_service.storage.store import Store
 
 
 class Access:
     """Participation in conversations. The application's server may everything."""
 
-    def __init__(self, store: Store, clock: Clock, directory: Directory, sessions: Sessions) -> None:
-        self._store = store
-        self._clock = clock
-        self._directory = directory
-        self._sessions = sessions
+    def __init__(self, context: ServiceContext) -> None:
+        self._store = context.store
+        self._clock = context.clock
+        self._directory = context.directory
+        self._sessions = context.sessions
 
     async def member(self, group: str, user: str) -> GroupMember | None:
         return (await self._directory.members.get((group, user))).record
@@ -68,7 +65,7 @@ class Access:
 
     async def outranks(self, group: str, user: str, other: str) -> bool:
         """May `user` act on what `other` did? Owners over all, managers over members."""
-        mine, his = await self.member(group, user), await self.member(group, other)
+        mine, theirs = await self.member(group, user), await self.member(group, other)
         if mine is None or mine.role not in (Role.OWNER, Role.MANAGER):
             return False
-        return mine.role == Role.OWNER or his is None or his.role not in (Role.OWNER, Role.MANAGER)
+        return mine.role == Role.OWNER or theirs is None or theirs.role not in (Role.OWNER, Role.MANAGER)

@@ -11,15 +11,12 @@ from msgspec import Meta, Raw
 
 from im_service import ids
 from im_service.calls import Args, Caller, Number, Positive, method
+from im_service.context import ServiceContext
 from im_service.conversation.access import Access
 from im_service.conversation.sync import Conversation, Seq
 from im_service.errors import Code
 from im_service.models import Preferences, encode, preferences, stored_bytes
-from im_service.notices import Announcer
-from im_service.ports import Clock
-from im_service.settings import ImSettings
 from im_service.storage.records import FILTERED, HISTORY, PERSISTENT, ROAM, View
-from im_service.storage.store import Store
 
 
 class ListArgs(Args):
@@ -49,16 +46,14 @@ class MarksArgs(Args):
 
 
 class Conversations:
-    """What a user holds of his conversations."""
+    """What a user holds of their conversations."""
 
-    def __init__(
-        self, store: Store, clock: Clock, access: Access, announcer: Announcer, settings: ImSettings
-    ) -> None:
-        self._store = store
-        self._clock = clock
+    def __init__(self, context: ServiceContext, access: Access) -> None:
+        self._store = context.store
+        self._clock = context.clock
+        self._announcer = context.announcer
+        self._keep = context.settings.retention
         self._access = access
-        self._announcer = announcer
-        self._keep = settings.retention
 
     def _view(self) -> View:
         now, keep = self._clock.now_ms(), self._keep
@@ -82,13 +77,18 @@ class Conversations:
             inbox, chosen = row.inbox, preferences(row.inbox)
             lines.append(
                 {
-                    "conversation": inbox.conversation, "last_seq": inbox.last_seq,
+                    "conversation": inbox.conversation,
+                    "last_seq": inbox.last_seq,
                     "read_seq": inbox.read_seq,
-                    "min_seq": inbox.min_seq, "unread": row.unread, "active": inbox.active,
+                    "min_seq": inbox.min_seq,
+                    "unread": row.unread,
+                    "active": inbox.active,
                     "last": None if row.last is None else Raw(stored_bytes(row.last)),
-                    "mute": chosen.mute, "pin": chosen.pin, "ext": chosen.ext,
+                    "mute": chosen.mute,
+                    "pin": chosen.pin,
+                    "ext": chosen.ext,
                 }
-            )  # fmt: skip
+            )
         before = found[-1].inbox.change if len(found) == args.limit else None
         return {"conversations": lines, "before": before}
 
@@ -121,7 +121,7 @@ class Conversations:
     async def get(self, caller: Caller, args: GetArgs) -> dict[str, Any]:
         """These messages as any of my views shows them; those that none shows are left out."""
         user = caller.user or None
-        # Who left keeps what he had, and may have to learn how it was edited before he went.
+        # Those who left keep what they had, and may have to learn how it was edited before they went.
         if user is None or not await self._store.inbox(user, caller.device, [args.conversation]):
             await self._access.participant(caller, args.conversation)
         view = self._view()

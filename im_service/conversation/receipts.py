@@ -10,15 +10,12 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from im_service.calls import Args, Caller, Positive, method
+from im_service.context import ServiceContext
 from im_service.conversation.access import Access
 from im_service.conversation.sync import Conversation, Seq
 from im_service.errors import Code, ImError
 from im_service.ids import GROUP
-from im_service.notices import Announcer
-from im_service.ports import Clock
-from im_service.settings import ImSettings
 from im_service.storage.records import ReceiptCount
-from im_service.storage.store import Store
 
 MAX_WAITING = 10_000
 """Messages whose new counts wait for the next flush; above it counts are not pushed, queries still answer."""
@@ -37,14 +34,12 @@ class ReceiptArgs(Args):
 class Receipts:
     """Who has read a group message."""
 
-    def __init__(
-        self, store: Store, clock: Clock, access: Access, announcer: Announcer, settings: ImSettings
-    ) -> None:
-        self._store = store
-        self._clock = clock
+    def __init__(self, context: ServiceContext, access: Access) -> None:
+        self._store = context.store
+        self._clock = context.clock
+        self._announcer = context.announcer
+        self._limit = context.settings.receipt_report
         self._access = access
-        self._announcer = announcer
-        self._limit = settings.receipt_report
         self._waiting: dict[tuple[str, int], ReceiptCount] = {}
         self.dropped = 0
 
@@ -105,7 +100,9 @@ class Receipts:
             for message in await self._store.find(conversation, seqs):
                 count = waiting[conversation, message.seq]
                 data = {
-                    "conversation": conversation, "seq": count.seq, "read": count.read,
+                    "conversation": conversation,
+                    "seq": count.seq,
+                    "read": count.read,
                     "unread": count.unread,
-                }  # fmt: skip
+                }
                 self._announcer.event("u/" + message.sender, "receipts", data)

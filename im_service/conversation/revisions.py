@@ -16,21 +16,18 @@ from msgspec import Meta, Raw
 from frame.constants import MessageType
 from im_service import ids
 from im_service.calls import Args, Caller, Number, Positive, method
+from im_service.context import ServiceContext
 from im_service.conversation.access import Access
 from im_service.conversation.sync import Conversation, Seq
 from im_service.errors import Code, ImError
 from im_service.models import EMPTY_MAP, encode, pack_payload, unpack_payload
-from im_service.notices import Announcer, Note, rows
+from im_service.notices import Note, rows
 from im_service.options import CONTROL
-from im_service.ports import Clock
-from im_service.push.ports import PushPort
 from im_service.sending.admission import PASSED
 from im_service.sending.bodies import check_body
 from im_service.sending.hooks import Draft
 from im_service.sending.messages import Messages
-from im_service.settings import ImSettings
 from im_service.storage.records import FILTERED, RECALLED, AppendResult, Applied, StoredMessage
-from im_service.storage.store import Store
 
 TEXT = int(MessageType.TEXT)
 NOTIFICATION = int(MessageType.NOTIFICATION)
@@ -86,16 +83,13 @@ def _named(message: StoredMessage) -> dict[str, Any]:
 class Revisions:
     """Recall, deletion, edit, reactions."""
 
-    def __init__(
-        self, store: Store, clock: Clock, access: Access, announcer: Announcer, settings: ImSettings,
-        push: PushPort | None, messages: Messages,
-    ) -> None:  # fmt: skip
-        self._store = store
-        self._clock = clock
+    def __init__(self, context: ServiceContext, access: Access, messages: Messages) -> None:
+        self._store = context.store
+        self._clock = context.clock
+        self._announcer = context.announcer
+        self._settings = context.settings
+        self._push = context.push
         self._access = access
-        self._announcer = announcer
-        self._settings = settings
-        self._push = push
         self._messages = messages
 
     async def _message(
@@ -242,9 +236,14 @@ class Revisions:
         topics = await self._access.topics(message)
         note = self._announcer.about(message, "edit", {**_named(message), "operator": operator}, topics)
         done = await self._store.edit(
-            args.conversation, args.seq, operator, payload, now, rows([note]),
+            args.conversation,
+            args.seq,
+            operator,
+            payload,
+            now,
+            rows([note]),
             self._settings.edit_versions,
-        )  # fmt: skip
+        )
         if done.value.changed:
             self._announcer.publish([note], done.notices)
             body = msgspec.msgpack.decode(judged[0])
@@ -262,9 +261,15 @@ class Revisions:
             return body, ext
         antispam = msgspec.msgpack.decode(options or EMPTY_MAP).get("antispam")
         draft = Draft(
-            message.conversation, message.sender, caller.device, message.client_id, message.type, body, ext,
+            message.conversation,
+            message.sender,
+            caller.device,
+            message.client_id,
+            message.type,
+            body,
+            ext,
             antispam,
-        )  # fmt: skip
+        )
         draft, verdict = await self._messages.judge_again(caller.session, draft)
         return (draft.body, draft.ext) if verdict == PASSED else None
 
@@ -289,9 +294,13 @@ class Revisions:
         )
         if done.value:
             data = {
-                "conversation": args.conversation, "seq": args.seq, "user": caller.user, "kind": args.kind,
-                "on": args.on, "ext": args.ext,
-            }  # fmt: skip
+                "conversation": args.conversation,
+                "seq": args.seq,
+                "user": caller.user,
+                "kind": args.kind,
+                "on": args.on,
+                "ext": args.ext,
+            }
             for topic in await self._access.topics(message):
                 self._announcer.event(topic, "reaction", data, caller.session)
         return {"changed": done.value}

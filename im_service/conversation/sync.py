@@ -16,12 +16,10 @@ from frame.constants import FrameType
 from im_service import ids
 from im_service.accounts.known_since import known_since
 from im_service.calls import Args, Caller, Number, method
+from im_service.context import ServiceContext
 from im_service.conversation.access import Access
 from im_service.errors import Code
-from im_service.live.sessions import Sessions
 from im_service.models import notice_event, stored_bytes
-from im_service.ports import Clock, Downlink
-from im_service.settings import ImSettings
 from im_service.storage.records import (
     FILTERED,
     HISTORY,
@@ -33,7 +31,6 @@ from im_service.storage.records import (
     StoredMessage,
     View,
 )
-from im_service.storage.store import Store
 
 EVENT = int(FrameType.EVENT)
 Seq = Annotated[int, Meta(ge=0, le=1 << 62)]
@@ -81,17 +78,14 @@ class UnreadArgs(Args):
 class Sync:
     """Reading and watermarks."""
 
-    def __init__(
-        self, store: Store, clock: Clock, sessions: Sessions, downlink: Downlink, access: Access,
-        settings: ImSettings,
-    ) -> None:  # fmt: skip
-        self._store = store
+    def __init__(self, context: ServiceContext, access: Access) -> None:
+        self._store = context.store
+        self._clock = context.clock
+        self._sessions = context.sessions
+        self._downlink = context.downlink
+        self._keep = context.settings.retention
+        self._reply_bytes = context.settings.reply_bytes
         self._access = access
-        self._clock = clock
-        self._sessions = sessions
-        self._downlink = downlink
-        self._keep = settings.retention
-        self._reply_bytes = settings.reply_bytes
 
     @method("time", result="{server_time_ms}", alone=True)
     async def time(self, caller: Caller, args: NoArgs) -> dict[str, int]:

@@ -25,7 +25,7 @@ from im_service.groups.model import (
     describe,
     encode_info,
 )
-from im_service.ids import ServerIds, check_id
+from im_service.ids import check_id
 from im_service.notices import Note, rows
 from im_service.storage.errors import StoreFull
 from im_service.storage.records import FOREVER, Role
@@ -34,9 +34,8 @@ from im_service.storage.records import FOREVER, Role
 class GroupAdmin:
     """What owners and managers decide."""
 
-    def __init__(self, context: GroupContext, ids: ServerIds) -> None:
+    def __init__(self, context: GroupContext) -> None:
         self._c = context
-        self._ids = ids
 
     def _note(self, caller: Caller, group: str, event: str, **data: Any) -> Note:
         return self._c.announcer.group(group, caller.user, event, data)
@@ -54,7 +53,7 @@ class GroupAdmin:
         none is given."""
         now = self._c.clock.now_ms()
         owner = check_id(args.owner if caller.server and args.owner else caller.user, "owner")
-        group = check_id(args.group, "group") if args.group else f"{self._ids.next(now):x}"
+        group = check_id(args.group, "group") if args.group else f"{self._c.ids.next(now):x}"
         settings = self._c.settings
         limit = args.limit or settings.group_members
         if limit > settings.group_members_max:
@@ -113,9 +112,13 @@ class GroupAdmin:
             info = msgspec.structs.replace(place.info, **changes)
             note = self._note(caller, args.group, "group.update", changes=changes)
             done = await self._c.store.update_group(
-                args.group, self._c.clock.now_ms(), info=encode_info(info), member_limit=limit,
-                rev=place.group.rev, notices=rows([note]),
-            )  # fmt: skip
+                args.group,
+                self._c.clock.now_ms(),
+                info=encode_info(info),
+                member_limit=limit,
+                rev=place.group.rev,
+                notices=rows([note]),
+            )
             await self._c.refresh(args.group)
             self._c.announcer.publish([note], done.notices)
             return describe(done.value)
@@ -253,9 +256,17 @@ class GroupAdmin:
             raise ImError(Code.FORBIDDEN, "this member ranks as high")
 
     async def _change_members(
-        self, caller: Caller, place: Place, users: list[str], event: str, data: dict[str, Any], *,
-        role: Role | None = None, nick: str | None = None, muted_until_ms: int | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        caller: Caller,
+        place: Place,
+        users: list[str],
+        event: str,
+        data: dict[str, Any],
+        *,
+        role: Role | None = None,
+        nick: str | None = None,
+        muted_until_ms: int | None = None,
+    ) -> None:
         """One change with one notice, for all of them or none. 802, 403."""
         group = place.group.group
         members = await self._c.states(group, users)
@@ -266,8 +277,14 @@ class GroupAdmin:
                 raise ImError(Code.FORBIDDEN, "the owner's role moves by transfer")
         note = self._note(caller, group, event, **data)
         done = await self._c.store.update_members(
-            group, users, self._c.clock.now_ms(), role=role, nick=nick, muted_until_ms=muted_until_ms,
-            rev=place.group.rev, notices=rows([note]),
-        )  # fmt: skip
+            group,
+            users,
+            self._c.clock.now_ms(),
+            role=role,
+            nick=nick,
+            muted_until_ms=muted_until_ms,
+            rev=place.group.rev,
+            notices=rows([note]),
+        )
         await self._c.refresh(group, users)
         self._c.announcer.publish([note], done.notices)

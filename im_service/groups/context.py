@@ -11,15 +11,11 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
 from im_service.calls import Caller
+from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.groups.model import GroupInfo, info_of
-from im_service.live.directory import Directory
-from im_service.notices import Announcer
-from im_service.ports import Clock, PeersPort
-from im_service.settings import ImSettings
 from im_service.storage.errors import StoreConflict
 from im_service.storage.records import Group, GroupMember, Role
-from im_service.storage.store import Store
 
 T = TypeVar("T")
 ATTEMPTS = 8
@@ -44,18 +40,17 @@ class Place(NamedTuple):
 
 
 class GroupContext:
-    """Shared by the group services."""
+    """What the group services share."""
 
-    def __init__(
-        self, store: Store, clock: Clock, directory: Directory, announcer: Announcer, peers: PeersPort,
-        settings: ImSettings,
-    ) -> None:  # fmt: skip
-        self.store = store
-        self.clock = clock
-        self.directory = directory
-        self.announcer = announcer
-        self.peers = peers
-        self.settings = settings
+    def __init__(self, context: ServiceContext) -> None:
+        self.store = context.store
+        self.clock = context.clock
+        self.ids = context.ids
+        self.announcer = context.announcer
+        self.settings = context.settings
+        self._downlink = context.downlink
+        self._directory = context.directory
+        self._peers = context.peers
 
     async def place(self, caller: Caller, group: str) -> Place:
         """The group now and the caller's membership. 803."""
@@ -92,20 +87,20 @@ class GroupContext:
     async def refresh(self, group: str, users: Sequence[str] = ()) -> None:
         """After a commit: what senders remember of the group and these members is read again, here and
         elsewhere."""
-        await self.directory.groups.refresh(group)
-        self.peers.changed("group", group)
+        await self._directory.groups.refresh(group)
+        self._peers.changed("group", group)
         for user in users:
-            await self.directory.members.refresh((group, user))
-            self.peers.changed("member", f"{group} {user}")
+            await self._directory.members.refresh((group, user))
+            self._peers.changed("member", f"{group} {user}")
 
     async def came(self, group: str, users: Sequence[str]) -> None:
         """New members: their connections hear the group from now on."""
         for user in users:
-            self.announcer.downlink.join_user(user, "g/" + group)
+            self._downlink.join_user(user, "g/" + group)
         await self.refresh(group, users)
 
     async def went(self, group: str, users: Sequence[str]) -> None:
         """Gone members: their connections hear the group no more."""
         for user in users:
-            self.announcer.downlink.leave_user(user, "g/" + group)
+            self._downlink.leave_user(user, "g/" + group)
         await self.refresh(group, users)

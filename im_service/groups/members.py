@@ -31,11 +31,15 @@ from im_service.storage.records import Request, Role
 
 def describe_request(request: Request) -> dict[str, Any]:
     return {
-        "id": request.id, "group": request.scope[2:],
+        "id": request.id,
+        "group": request.scope[2:],
         "kind": "join" if request.kind == REQUEST_JOIN else "invite",
-        "user": request.user, "by": request.by, "text": request.text, "state": request.state,
+        "user": request.user,
+        "by": request.by,
+        "text": request.text,
+        "state": request.state,
         "time_ms": request.time_ms,
-    }  # fmt: skip
+    }
 
 
 class GroupMembers:
@@ -56,9 +60,14 @@ class GroupMembers:
         note = self._c.announcer.group(group, caller.user, event, {"users": fresh})
         try:
             done = await self._c.store.add_members(
-                group, users, self._c.clock.now_ms(), history=place.info.history, rev=place.group.rev,
-                request=request, notices=rows([note]),
-            )  # fmt: skip
+                group,
+                users,
+                self._c.clock.now_ms(),
+                history=place.info.history,
+                rev=place.group.rev,
+                request=request,
+                notices=rows([note]),
+            )
         except StoreFull:
             raise ImError(Code.GROUP_FULL) from None
         if done.value:
@@ -67,11 +76,17 @@ class GroupMembers:
         return done.value
 
     @method(
-        "group.invite", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN, Code.GROUP_FULL,
-        result="{added: [user], invited: [user]}", alone=True)  # fmt: skip
+        "group.invite",
+        Code.GROUP_NOT_FOUND,
+        Code.NOT_GROUP_MEMBER,
+        Code.FORBIDDEN,
+        Code.GROUP_FULL,
+        result="{added: [user], invited: [user]}",
+        alone=True,
+    )
     async def invite(self, caller: Caller, args: InviteArgs) -> dict[str, Any]:
         """Bring users in, all or none. In a group with `agree` they are asked first, all or none; each
-        decides for himself (the server adds them at once)."""
+        decides alone (the server adds them at once)."""
         users = [check_id(user, "user") for user in dict.fromkeys(args.users)]
 
         async def step(place: Place) -> dict[str, Any]:
@@ -85,9 +100,14 @@ class GroupMembers:
 
     async def _ask(self, caller: Caller, place: Place, users: Sequence[str], text: str) -> list[str]:
         done = await self._c.store.open_requests(
-            "g/" + place.group.group, REQUEST_INVITE, users, caller.user, text, self._c.clock.now_ms(),
+            "g/" + place.group.group,
+            REQUEST_INVITE,
+            users,
+            caller.user,
+            text,
+            self._c.clock.now_ms(),
             place.group.rev,
-        )  # fmt: skip
+        )
         asked = {request.user: request for request in done.value}
         for user, request in asked.items():
             self._c.announcer.event("u/" + user, "group.invited", describe_request(request))
@@ -101,7 +121,7 @@ class GroupMembers:
             if place.me is not None:
                 return {"joined": True, "id": 0}
             if place.info.join == JOIN_CLOSED:
-                raise ImError(Code.FORBIDDEN, "nobody joins this group by himself")
+                raise ImError(Code.FORBIDDEN, "nobody joins this group uninvited")
             try:
                 if place.info.join != JOIN_FREE:
                     return await self._apply(caller, place, args.text)
@@ -114,9 +134,14 @@ class GroupMembers:
     async def _apply(self, caller: Caller, place: Place, text: str) -> dict[str, Any]:
         group = place.group.group
         done = await self._c.store.open_requests(
-            "g/" + group, REQUEST_JOIN, [caller.user], caller.user, text, self._c.clock.now_ms(),
+            "g/" + group,
+            REQUEST_JOIN,
+            [caller.user],
+            caller.user,
+            text,
+            self._c.clock.now_ms(),
             place.group.rev,
-        )  # fmt: skip
+        )
         (request,) = done.value
         for user in await self._deciders(group):
             self._c.announcer.event("u/" + user, "group.applied", describe_request(request))

@@ -76,11 +76,15 @@ def changes_of(args: GroupChanges) -> dict[str, Any]:
 def describe(group: Group) -> dict[str, Any]:
     """A group as calls return it."""
     return {
-        "group": group.group, "owner": group.owner, "limit": group.member_limit,
+        "group": group.group,
+        "owner": group.owner,
+        "limit": group.member_limit,
         "members": group.member_count,
-        "mute_all": group.mute_all, "created_ms": group.created_ms, "rev": group.rev,
+        "mute_all": group.mute_all,
+        "created_ms": group.created_ms,
+        "rev": group.rev,
         **msgspec.structs.asdict(info_of(group)),
-    }  # fmt: skip
+    }
 
 
 ROLES = {Role.MEMBER: "member", Role.MANAGER: "manager", Role.OWNER: "owner", Role.RESTRICTED: "restricted"}
@@ -88,9 +92,12 @@ ROLES = {Role.MEMBER: "member", Role.MANAGER: "manager", Role.OWNER: "owner", Ro
 
 def describe_member(member: GroupMember) -> dict[str, Any]:
     return {
-        "user": member.user, "role": ROLES[member.role], "nick": member.nick,
-        "muted_until_ms": member.muted_until_ms, "joined_ms": member.joined_ms,
-    }  # fmt: skip
+        "user": member.user,
+        "role": ROLES[member.role],
+        "nick": member.nick,
+        "muted_until_ms": member.muted_until_ms,
+        "joined_ms": member.joined_ms,
+    }
 
 
 class CreateArgs(GroupChanges, kw_only=True):

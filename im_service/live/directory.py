@@ -147,7 +147,7 @@ class GroupState:
 
 
 class MemberState:
-    """A user in a group. `record` is None when he is no member."""
+    """A user in a group. `record` is None when they are no member."""
 
     __slots__ = ("__weakref__", "manager", "muted_ms", "record")
 

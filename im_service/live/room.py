@@ -72,10 +72,26 @@ class RoomState:
     """A room in memory; rules of who may speak and what is dropped."""
 
     __slots__ = (
-        "__weakref__", "_autocreate", "_high", "_normal", "_random", "_settings", "bucket", "dropped_high",
-        "dropped_normal", "high", "info", "members", "normal", "people", "record", "ring", "room",
-        "tag_mutes", "topic",
-    )  # fmt: skip
+        "__weakref__",
+        "_autocreate",
+        "_high",
+        "_normal",
+        "_random",
+        "_settings",
+        "bucket",
+        "dropped_high",
+        "dropped_normal",
+        "high",
+        "info",
+        "members",
+        "normal",
+        "people",
+        "record",
+        "ring",
+        "room",
+        "tag_mutes",
+        "topic",
+    )
 
     def __init__(self, room: str, settings: ImSettings, random: Random) -> None:
         self.room = room

@@ -22,10 +22,21 @@ class Route:
     """One sender's way to one target. The states it holds are live: a change in the store shows at once."""
 
     __slots__ = (
-        "account", "bucket", "conversation", "group", "key", "kind", "member", "mine", "pair", "room",
+        "account",
+        "bucket",
+        "conversation",
+        "group",
+        "key",
+        "kind",
+        "member",
+        "mine",
+        "pair",
+        "room",
         "self_topic",
-        "sender", "theirs", "topic",
-    )  # fmt: skip
+        "sender",
+        "theirs",
+        "topic",
+    )
 
     def __init__(
         self,
@@ -57,7 +68,7 @@ class Route:
         return self.topic[2:] if self.theirs is not None else None
 
     def cut(self, target: Target | None) -> Target | None:
-        """The stored form of a target list: the sender always sees what he sent."""
+        """The stored form of a target list: senders always see what they sent."""
         if target is None or (self.sender in target.users) == target.inclusive:
             return target
         if target.inclusive:

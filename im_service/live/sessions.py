@@ -77,7 +77,7 @@ class Sessions:
         mine = self._online[session.user]
         mine.live = tuple(other for other in mine.live if other is not state)
         if not mine.live:
-            # Routes of other people's sessions may hold it until he is back.
+            # Routes of other people's sessions may hold it until they are back.
             self._offline[session.user] = self._online.pop(session.user)
         self.count -= 1
         return state

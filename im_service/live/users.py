@@ -31,9 +31,20 @@ class SessionState:
     """
 
     __slots__ = (
-        "account", "bucket", "calls", "known_since_ms", "lanes", "platform", "ready", "rooms", "routes",
-        "session", "session_id", "stray", "tags",
-    )  # fmt: skip
+        "account",
+        "bucket",
+        "calls",
+        "known_since_ms",
+        "lanes",
+        "platform",
+        "ready",
+        "rooms",
+        "routes",
+        "session",
+        "session_id",
+        "stray",
+        "tags",
+    )
     routes: dict[str, Route]
     lanes: dict[str, deque[Any]]
     rooms: dict[str, RoomState]
@@ -41,8 +52,13 @@ class SessionState:
     bucket: Bucket
     calls: Bucket
     _LATER: ClassVar[dict[str, Callable[[], Any]]] = {
-        "routes": dict, "lanes": dict, "rooms": dict, "tags": dict, "bucket": Bucket, "calls": Bucket
-    }  # fmt: skip
+        "routes": dict,
+        "lanes": dict,
+        "rooms": dict,
+        "tags": dict,
+        "bucket": Bucket,
+        "calls": Bucket,
+    }
 
     def __init__(self, session: Session, platform: int, session_id: int) -> None:
         self.session = session

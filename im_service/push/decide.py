@@ -1,8 +1,8 @@
-"""Beside delivery: what is pushed to absent receivers and what is copied to third parties.
+"""Which committed messages are pushed to which absent receivers, and what the push says.
 
-Nothing is pushed or copied before the commit, and nothing here delays an acknowledgement: decisions that
-must read (members, names, do-not-disturb) are made by one worker behind a bounded queue; above it pushes
-are dropped, counted.
+Nothing is pushed before the commit, and nothing here delays an acknowledgement: decisions that must read
+(members, names, do-not-disturb) are made by one worker behind a bounded queue; above it pushes are dropped,
+counted.
 """
 
 from __future__ import annotations
@@ -10,54 +10,45 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET
 
 from frame.constants import MessageType
 from im_service.accounts.profiles import ProfileInfo
+from im_service.context import ServiceContext
 from im_service.models import preferences, unpack_payload
-from im_service.options import MAX_PUSH_TEXT, PUSH, ROUTE, Options
-from im_service.outbox.ports import Copy, CopyPort
-from im_service.ports import Presence
+from im_service.options import MAX_PUSH_TEXT, PUSH, Options
 from im_service.push.ports import Push, PushPort
+from im_service.sending.judging import Judge
+from im_service.sending.pending import Pending
 from im_service.storage.errors import StoreError
 from im_service.storage.records import BADGE
-from im_service.storage.store import Store
-
-if TYPE_CHECKING:
-    from im_service.sending.judging import Judge
-    from im_service.sending.pending import Pending
 
 MAX_WAITING = 20_000
-EVENTS = {"s": "message.single", "g": "message.group", "r": "message.room"}
+"""Messages that wait for a decision; above it their pushes are dropped."""
 WORDS = {
-    MessageType.IMAGE: "[image]", MessageType.AUDIO: "[audio]", MessageType.VIDEO: "[video]",
-    MessageType.LOCATION: "[location]", MessageType.FILE: "[file]", MessageType.NOTIFICATION: "[notice]",
+    MessageType.IMAGE: "[image]",
+    MessageType.AUDIO: "[audio]",
+    MessageType.VIDEO: "[video]",
+    MessageType.LOCATION: "[location]",
+    MessageType.FILE: "[file]",
+    MessageType.NOTIFICATION: "[notice]",
     MessageType.CUSTOM: "[message]",
-}  # fmt: skip
+}
 QUIET = (MessageType.NOTIFICATION, MessageType.CUSTOM)
 """Types whose push text has no name before it unless asked for."""
 _log = logging.getLogger("qianwan.im")
 _decode_profile = msgspec.msgpack.Decoder(ProfileInfo).decode
 
 
-class Asides:
-    """Decides pushes and copies of committed messages."""
+class PushDecider:
+    """Decides the pushes of committed messages."""
 
-    def __init__(
-        self,
-        store: Store,
-        presence: Presence,
-        push: PushPort | None,
-        copy: CopyPort | None,
-        judge: Judge,
-    ) -> None:
-        self._store = store
-        self._presence = presence
-        self._push = push
-        self._copy = copy
+    def __init__(self, context: ServiceContext, port: PushPort, judge: Judge) -> None:
+        self._store = context.store
+        self._presence = context.presence
+        self._port = port
         self._judge = judge
         self._waiting: deque[tuple[Pending, int]] = deque()
         self._worker: asyncio.Task[None] | None = None
@@ -65,12 +56,7 @@ class Asides:
 
     def offer(self, entry: Pending, server_id: int, message: bytes) -> None:
         """One committed message. Synchronous and quick."""
-        bits = entry.bits
-        if self._copy is not None and bits & ROUTE:
-            env = entry.options.options.env
-            event = EVENTS[entry.route.kind]
-            self._copy.offer([Copy(event, None if env is UNSET else env, message)])
-        if self._push is None or not bits & PUSH or entry.verdict or entry.route.room is not None:
+        if not entry.bits & PUSH or entry.verdict or entry.route.room is not None:
             return
         peer = entry.route.peer
         if peer is not None and self._presence.online(peer):
@@ -83,7 +69,7 @@ class Asides:
             self._worker = asyncio.get_running_loop().create_task(self._work())
 
     async def _work(self) -> None:
-        while self._waiting and self._push is not None:
+        while self._waiting:
             entry, server_id = self._waiting.popleft()
             try:
                 pushes = await self._decide(entry, server_id)
@@ -92,7 +78,7 @@ class Asides:
                 _log.warning("push not decided", exc_info=True)
                 continue
             if pushes:
-                self._push.offer(pushes)
+                self._port.offer(pushes)
 
     async def _decide(self, entry: Pending, server_id: int) -> list[Push]:
         """One push per absent receiver who is not muted, or is forced."""
@@ -112,11 +98,16 @@ class Asides:
             said = own if user in forced else text
             pushes.append(
                 Push(
-                    user, route.conversation, server_id, said, payload, bool(entry.bits & BADGE),
+                    user,
+                    route.conversation,
+                    server_id,
+                    said,
+                    payload,
+                    bool(entry.bits & BADGE),
                     user in forced,
                     route.sender,
                 )
-            )  # fmt: skip
+            )
         return pushes
 
     async def _receivers(self, entry: Pending) -> list[str]:
@@ -160,5 +151,5 @@ def _words(entry: Pending) -> str:
     word = WORDS.get(MessageType(entry.type))
     if word is not None:
         return word
-    body: Any = msgspec.msgpack.decode(unpack_payload(entry.payload)[0])
+    body = msgspec.msgpack.decode(unpack_payload(entry.payload)[0])
     return str(body.get("text", "")) if isinstance(body, dict) else ""

@@ -1,52 +1,42 @@
-"""From a committed message to the connections: which topics, who is left out, what goes to push and copy."""
+"""From a committed message to the connections: which topics, and who is left out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
 
 from msgspec import UNSET
 
 from frame.constants import FrameType
+from im_service.context import ServiceContext
+from im_service.live.room import RoomState
 from im_service.live.route import Route
-from im_service.live.sessions import Sessions
 from im_service.live.users import SessionState
 from im_service.models import room_event
 from im_service.options import Resolved
-from im_service.ports import Downlink
-from im_service.storage.records import SENDER_SYNC
-
-if TYPE_CHECKING:
-    from im_service.live.room import RoomState
-    from im_service.sending.pending import Pending
 from im_service.sending.publish_batch import SERVER_NODE, PublishBatch
+from im_service.storage.records import SENDER_SYNC
 
 MSG = int(FrameType.MSG)
 EVENT = int(FrameType.EVENT)
-SEND_ACK = int(FrameType.SEND_ACK)
-"""Node of publications that no connection asked for."""
-
-
-class Aside(Protocol):
-    """What happens to a message beside its delivery: vendor push and copies (aside.py)."""
-
-    def offer(self, entry: Pending, server_id: int, message: bytes) -> None: ...
 
 
 class Delivery:
-    """Live delivery. `sees_all`: every session of every user is known here, so absent users need no
-    publish."""
+    """Live delivery. Where every session of every user is known, absent users need no publish."""
 
-    def __init__(self, downlink: Downlink, sessions: Sessions, sees_all: bool) -> None:
-        self.downlink = downlink
-        self._sessions = sessions
-        self._sees_all = sees_all
-        self.aside: Aside | None = None
+    def __init__(self, context: ServiceContext) -> None:
+        self._sees_all = context.sees_all
 
     def live(
-        self, out: PublishBatch, state: SessionState | None, route: Route, options: Resolved, message: bytes,
-        blocked: bool, receivers: Sequence[str] | None, now: int,
-    ) -> None:  # fmt: skip
+        self,
+        out: PublishBatch,
+        state: SessionState | None,
+        route: Route,
+        options: Resolved,
+        message: bytes,
+        blocked: bool,
+        receivers: Sequence[str] | None,
+        now: int,
+    ) -> None:
         """Publish one message to those who may see it now. `blocked`: only the sender's own devices may."""
         if state is None:
             node, conn = SERVER_NODE, 0

@@ -6,6 +6,7 @@ import inspect
 import logging
 from collections.abc import Sequence
 
+from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.live.route import Route
 from im_service.options import Resolved
@@ -13,7 +14,6 @@ from im_service.sending.admission import PASSED, SILENTLY_BLOCKED
 from im_service.sending.bodies import check_body
 from im_service.sending.hooks import Action, Draft, Hook
 from im_service.storage.records import SENDER_SYNC
-from im_service.storage.store import Store
 
 _log = logging.getLogger("qianwan.im")
 
@@ -26,8 +26,8 @@ def picks(options: Resolved) -> bool:
 class Judge:
     """Runs hooks and resolves receivers."""
 
-    def __init__(self, store: Store, hooks: Sequence[Hook]) -> None:
-        self._store = store
+    def __init__(self, context: ServiceContext, hooks: Sequence[Hook]) -> None:
+        self._store = context.store
         self.hooks = tuple(hooks)
 
     def wanted(self, kind: str, type: int) -> bool:

@@ -17,25 +17,24 @@ from hashlib import blake2b
 import msgspec
 from msgspec import UNSET
 
+from im_service.context import ServiceContext
 from im_service.errors import REFUSALS, UNDECODABLE, Code, ImError
-from im_service.ids import ServerIds, peer_of
+from im_service.ids import peer_of
 from im_service.live.route import Route
-from im_service.live.sessions import Sessions
 from im_service.live.users import SessionState
 from im_service.models import SendRequest, decode_send, message_bytes, pack_payload
 from im_service.options import DEFAULT, STORED, OptionTable, Resolved
-from im_service.ports import Clock, Session
+from im_service.ports import Session
 from im_service.sending.admission import PASSED, SILENTLY_BLOCKED, Admission
 from im_service.sending.bodies import check_body
 from im_service.sending.delivery import Delivery
 from im_service.sending.hooks import Draft
 from im_service.sending.judging import Judge, picks
-from im_service.sending.pending import SEND_ACK, Pending, Work, accept, answer
+from im_service.sending.pending import SEND_ACK, AfterCommit, Pending, Work, accept, answer
 from im_service.sending.publish_batch import PublishBatch
 from im_service.sending.resolve import RouteResolver
 from im_service.storage.errors import StoreError
 from im_service.storage.records import RECEIPT, AppendResult, AppendStatus, NewMessage
-from im_service.storage.store import Store
 
 Item = tuple[Session, int, str, bytes]
 """(session, request, target, payload) as the gateway hands it over."""
@@ -54,20 +53,19 @@ _log = logging.getLogger("qianwan.im")
 class Messages:
     """Sends, from users and from the server."""
 
-    def __init__(
-        self, store: Store, clock: Clock, sessions: Sessions, routes: RouteResolver, admission: Admission,
-        delivery: Delivery, ids: ServerIds, judge: Judge, receipt_members: int = 500,
-    ) -> None:  # fmt: skip
-        self._store = store
-        self._clock = clock
-        self._sessions = sessions
-        self._routes = routes
-        self._admission = admission
-        self._delivery = delivery
-        self._ids = ids
+    def __init__(self, context: ServiceContext, judge: Judge, after: Sequence[AfterCommit]) -> None:
+        self._store = context.store
+        self._clock = context.clock
+        self._sessions = context.sessions
+        self._downlink = context.downlink
+        self._ids = context.ids
+        self._routes = RouteResolver(context)
+        self._admission = Admission(context.settings)
+        self._delivery = Delivery(context)
         self._judge = judge
         self._hooks = bool(judge.hooks)
-        self._receipt_members = receipt_members
+        self._after = tuple(after)
+        self._receipt_members = context.settings.receipt_members
         self._options = OptionTable()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ahead = 0
@@ -153,21 +151,27 @@ class Messages:
             _new(
                 NewMessage,
                 (
-                    route.conversation, route.sender, entry.client_id,
-                    blake2b(route.key + raw, digest_size=16).digest(), server_id, now, entry.type,
+                    route.conversation,
+                    route.sender,
+                    entry.client_id,
+                    blake2b(route.key + raw, digest_size=16).digest(),
+                    server_id,
+                    now,
+                    entry.type,
                     entry.payload,
-                    entry.bits, now + options.expire_ms if options.expire_ms else 0,
+                    entry.bits,
+                    now + options.expire_ms if options.expire_ms else 0,
                     route.cut(options.target),
                 ),
             )
-        )  # fmt: skip
+        )
         work.pending.append(entry)
 
     # -- the commit
 
     def _commit(self, work: Work) -> None:
         """Hand the rows to the store's writer; what needs no commit goes out now."""
-        work.out.flush(self._delivery.downlink)
+        work.out.flush(self._downlink)
         if work.rows:
             pending = work.pending
             self._ahead += len(pending)
@@ -189,7 +193,7 @@ class Messages:
                 else:
                     code = Code.DUPLICATE if status == _CONFLICT else Code.GROUP_NOT_FOUND
                     answer(out, entry, code, REFUSALS[code])
-        out.flush(self._delivery.downlink)
+        out.flush(self._downlink)
 
     def _finish(self, out: PublishBatch, entry: Pending, server_id: int, seq: int, time_ms: int) -> None:
         """Publish to those who may see it now, then acknowledge."""
@@ -204,12 +208,11 @@ class Messages:
             entry.type,
             entry.payload,
         )
-        delivery = self._delivery
-        delivery.live(
+        self._delivery.live(
             out, entry.state, route, entry.options, message, entry.verdict != PASSED, entry.receivers, time_ms
         )
-        if delivery.aside is not None:
-            delivery.aside.offer(entry, server_id, message)
+        for follower in self._after:
+            follower.offer(entry, server_id, message)
         accept(out, entry, server_id, seq, time_ms)
 
     # -- the server's sends
@@ -303,10 +306,15 @@ class Messages:
         body, ext = bytes(asked.body), asked.ext
         if not verdict:
             draft = Draft(
-                route.conversation, route.sender, state.session.device, asked.client_id, asked.type, body,
+                route.conversation,
+                route.sender,
+                state.session.device,
+                asked.client_id,
+                asked.type,
+                body,
                 ext,
                 None if options.options.antispam is UNSET else options.options.antispam,
-            )  # fmt: skip
+            )
             draft, verdict = await self._judge.judge(draft, route.kind)
             body, ext = draft.body, draft.ext
         payload = pack_payload(body, options.wire, ext)

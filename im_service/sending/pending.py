@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from frame.constants import FrameType
 from im_service.errors import refusal
@@ -24,15 +25,32 @@ class Pending:
     """A send between its checks and its commit."""
 
     __slots__ = (
-        "answer", "bits", "client_id", "options", "payload", "receivers", "request", "route", "state",
-        "type", "verdict",
-    )  # fmt: skip
+        "answer",
+        "bits",
+        "client_id",
+        "options",
+        "payload",
+        "receivers",
+        "request",
+        "route",
+        "state",
+        "type",
+        "verdict",
+    )
 
     def __init__(
-        self, state: SessionState | None, request: int, route: Route, client_id: str, type: int,
+        self,
+        state: SessionState | None,
+        request: int,
+        route: Route,
+        client_id: str,
+        type: int,
         payload: bytes,
-        options: Resolved, verdict: int, receivers: Sequence[str] | None, answer: Answer | None,
-    ) -> None:  # fmt: skip
+        options: Resolved,
+        verdict: int,
+        receivers: Sequence[str] | None,
+        answer: Answer | None,
+    ) -> None:
         self.state = state
         self.request = request
         self.route = route
@@ -44,6 +62,14 @@ class Pending:
         self.verdict = verdict
         self.receivers = receivers
         self.answer = answer
+
+
+class AfterCommit(Protocol):
+    """What follows a committed message beside its delivery: pushes (push/decide.py), copies
+    (outbox/copies.py)."""
+
+    def offer(self, entry: Pending, server_id: int, message: bytes) -> None:
+        """One committed message and its server id. Neither waits nor fails."""
 
 
 class Work:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from im_service.ports import Downlink, Publication, Reply, Session
 
-if TYPE_CHECKING:
-    pass
-
 SERVER_NODE = -1
+"""Node of publications that no connection asked for."""
 
 
 class PublishBatch:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from im_service import ids
+from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
-from im_service.live.directory import AccountState, Directory
-from im_service.live.sessions import Sessions
-from im_service.live.users import SessionState
-
-if TYPE_CHECKING:
-    from im_service.live.room import RoomTable
+from im_service.live.directory import AccountState
 from im_service.live.route import Route
+from im_service.live.users import SessionState
 
 MAX_ROUTES = 5000
 """Targets remembered per session; above it the session starts again."""
@@ -21,10 +16,10 @@ MAX_ROUTES = 5000
 class RouteResolver:
     """Resolves targets: `u/<user>`, `g/<group>`, `r/<room>`."""
 
-    def __init__(self, directory: Directory, sessions: Sessions, rooms: RoomTable) -> None:
-        self._directory = directory
-        self._sessions = sessions
-        self._rooms = rooms
+    def __init__(self, context: ServiceContext) -> None:
+        self._directory = context.directory
+        self._sessions = context.sessions
+        self._rooms = context.rooms
 
     async def resolve(self, state: SessionState, target: str) -> Route:
         """The route of a session, remembered there. Raises 414 for a bad target, 803, 13002."""

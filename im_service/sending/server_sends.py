@@ -10,15 +10,12 @@ from msgspec import Meta, field
 
 from frame.constants import FrameType
 from im_service.calls import Args, Caller, Number, method
+from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
-from im_service.ids import ServerIds, check_id
-from im_service.live.sessions import Sessions
+from im_service.ids import check_id
 from im_service.models import encode, notice_event
-from im_service.notices import Announcer
-from im_service.ports import Clock, PeersPort
 from im_service.sending.messages import Messages
 from im_service.storage.records import Broadcast
-from im_service.storage.store import Store
 
 DAY_S = 86_400
 EVENT = int(FrameType.EVENT)
@@ -63,31 +60,34 @@ def describe(kept: Broadcast) -> dict[str, Any]:
     """A broadcast as devices get it; `platforms` empty = all."""
     platforms = [number for number in range(31) if kept.platforms >> number & 1]
     return {
-        "id": kept.id, "time_ms": kept.created_ms, "expires_ms": kept.expires_ms, "platforms": platforms,
+        "id": kept.id,
+        "time_ms": kept.created_ms,
+        "expires_ms": kept.expires_ms,
+        "platforms": platforms,
         **msgspec.msgpack.decode(kept.payload),
-    }  # fmt: skip
+    }
 
 
 class ServerSends:
     """Sends with the server's rights: no check of account, mute, blacklist or rate, no hook."""
 
-    def __init__(
-        self, store: Store, clock: Clock, messages: Messages, announcer: Announcer, sessions: Sessions,
-        ids: ServerIds, peers: PeersPort,
-    ) -> None:  # fmt: skip
-        self._store = store
-        self._clock = clock
+    def __init__(self, context: ServiceContext, messages: Messages) -> None:
+        self._store = context.store
+        self._clock = context.clock
+        self._downlink = context.downlink
+        self._sessions = context.sessions
+        self._ids = context.ids
+        self._peers = context.peers
         self._messages = messages
-        self._announcer = announcer
-        self._sessions = sessions
-        self._ids = ids
-        self._peers = peers
 
     @method(
-        "message.send", Code.INVALID, Code.DUPLICATE, Code.GROUP_NOT_FOUND,
+        "message.send",
+        Code.INVALID,
+        Code.DUPLICATE,
+        Code.GROUP_NOT_FOUND,
         result="{server_id, seq, time_ms}",
         server_only=True,
-    )  # fmt: skip
+    )
     async def send(self, caller: Caller, args: SendArgs) -> dict[str, Any]:
         """Send as a user, to a user, group or room; notifications (type 5) too."""
         client_id = args.client_id or f"x{self._ids.next(self._clock.now_ms()):x}"
@@ -111,9 +111,14 @@ class ServerSends:
         for number, target in enumerate(args.targets):
             client_id = f"{args.client_id[:54]}#{number}" if args.client_id else ""
             one = SendArgs(
-                sender=args.sender, target=target, body=args.body, type=args.type, options=args.options,
-                ext=args.ext, client_id=client_id,
-            )  # fmt: skip
+                sender=args.sender,
+                target=target,
+                body=args.body,
+                type=args.type,
+                options=args.options,
+                ext=args.ext,
+                client_id=client_id,
+            )
             try:
                 results.append({"target": target, "code": 0, **await self.send(caller, one)})
             except ImError as error:
@@ -142,7 +147,7 @@ class ServerSends:
         """One event to every user here, some hundred between two turns of the loop."""
         event = notice_event("broadcast", describe(kept))
         for count, user in enumerate(self._sessions.names()):
-            self._announcer.downlink.publish("u/" + user, EVENT, event)
+            self._downlink.publish("u/" + user, EVENT, event)
             if count % CHUNK == CHUNK - 1:
                 await asyncio.sleep(0)
 

@@ -143,7 +143,7 @@ class Ledger:
 
 
 def judge_log(log: Log) -> list[str]:
-    """Numbers are 1..n without a hole, and each sender's messages lie in the order in which he sent them."""
+    """Numbers are 1..n without a hole, each sender's messages lie in the order of their sending."""
     complaints = []
     for conversation, rows in log.items():
         if [row.seq for row in rows] != list(range(1, len(rows) + 1)):

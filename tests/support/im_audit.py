@@ -242,7 +242,7 @@ class Audit(PeopleAudit):
             assert group not in dismissed or not there
 
     async def unread(self) -> None:
-        """The count equals counting by hand what the user sees of the log above his watermark."""
+        """The count equals counting by hand what the user sees of the log above their watermark."""
         for user in USERS:
             counts = await self.world.unread(user)
             for talk, log in self.logs.items():

@@ -24,7 +24,7 @@ class ModelMessage:
     reactions: set[tuple[str, str]] = field(default_factory=set)
     receipt: bool = False  # asks who has read it
     readers: set[str] = field(default_factory=set)
-    blocked: bool = False  # the receiver had the sender on his blacklist
+    blocked: bool = False  # the receiver had blacklisted the sender
     hidden: set[str] = field(default_factory=set)
     sent_ms: int = 0
     target: tuple[frozenset[str], bool] | None = None  # (ids, inclusive); later joiners see nothing of it
@@ -33,9 +33,9 @@ class ModelMessage:
 @dataclass
 class Membership:
     active: bool = True
-    until: int = 0  # last seq of the group when he left
+    until: int = 0  # last seq of the group when they left
     muted_until: int = 0
-    joined: int = 0  # last seq of the group when he came
+    joined: int = 0  # last seq of the group when they came
 
 
 @dataclass

@@ -81,7 +81,7 @@ class Stage(RuleBasedStateMachine):
     def pick(
         self, user: str, data: st.DataObject, mine: bool
     ) -> tuple[Person, DeviceClient, ModelConversation, ModelMessage] | None:
-        """A living message this user can see, or one of his own; None when there is none, or he is away."""
+        """A living message this user can see, or one of their own; None if there is none or they are away."""
         client = self.live(user)
         found = [
             (talk, m)

@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from im_service.context import Ports
 from im_service.errors import ImError
 from im_service.ports import Session
 from im_service.service import ImService
@@ -132,7 +133,7 @@ class World:
         self.store = store
         self.clock = TestClock()
         self.downlink = RecordingDownlink()
-        self.im = ImService(store, self.downlink, self.clock, settings, **ports)
+        self.im = ImService(store, Ports(self.downlink, self.clock, **ports), settings)
         self.numbers = itertools.count(1)
 
     async def login(self, user: str, device: str = "phone", platform: int = 1) -> Person:

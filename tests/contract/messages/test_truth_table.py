@@ -2,7 +2,7 @@
 store.
 
 A row is played once: people, devices and a group or room are set up, the message is sent, and every view
-is looked at. `receiver` is bob (his phone is live, his pad known and away, a new tablet comes later) and,
+is looked at. `receiver` is bob (the phone is live, the pad known and away, a new tablet comes later) and,
 for push, carl, who is away. `sender` is alice's other devices. `other` is dora (eve for push). `newcomer`
 is nina.
 """

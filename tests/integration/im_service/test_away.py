@@ -18,7 +18,7 @@ UNLIMITED = ImSettings(account_rate=FREE, device_rate=FREE, conversation_rate=FR
 
 
 class Pair:
-    """One user's phone, which stays, and his desk, which goes away when told."""
+    """One user's phone, which stays, and their desk, which goes away when told."""
 
     def __init__(self, world: World, user: str) -> None:
         self.phone = DeviceClient(world, user, "phone", 1)
@@ -44,7 +44,7 @@ class Pair:
 
 
 async def meet(world: World) -> tuple[Person, Pair]:
-    """Alice, and Bob with two devices that hold five messages of hers."""
+    """Alice, and Bob with two devices that hold five messages of Alice's."""
     alice, bob = await world.login("alice"), Pair(world, "bob")
     await bob.both()
     for number in range(1, 6):

@@ -99,7 +99,7 @@ async def test_what_every_limit_has_passed_is_removed(tmp_path: Path) -> None:
         await alice.said("u/bob", "old")
         world.clock.advance(3 * DAY_MS)
         await alice.said("u/bob", "new")
-        assert await world.im.expire() >= 1
+        assert await world.im.upkeep.expire() >= 1
         shown = (await bob.ok("history", conversation="s/alice:bob"))["messages"]
         assert [m[1] for m in shown] == [2]
         got = await bob.catch_up()

@@ -103,7 +103,7 @@ async def mute_rooms(world: World) -> None:
 
 
 async def black_in_room(world: World) -> None:
-    """Another process put her on the list a moment ago: its rooms are left when it tells."""
+    """Another process put Alice on the list; the connection is not out of the room yet."""
     now = world.clock.ms
     await world.store.set_room_member("hall", "alice", now, black=True)
     room = await world.im.room_table.get("hall")

@@ -133,8 +133,8 @@ async def test_a_deletion_for_me_is_mine_alone_on_all_my_devices(tmp_path: Path)
             (told,) = [m for m in person.connection.messages if m[6] == 5]
             assert (told[1], told[4], told[7]) == (2, "bob", {"event": "delete", "seqs": [seq]})
         assert not [m for m in alice.connection.messages if m[6] == 5]
-        (hers,) = (await alice.ok("pull", conversation=CHAT, from_seq=2))["messages"]
-        assert (hers[7], hers[10]) == (None, 4)
+        (kept,) = (await alice.ok("pull", conversation=CHAT, from_seq=2))["messages"]
+        assert (kept[7], kept[10]) == (None, 4)
 
 
 async def test_the_notice_of_a_deletion_names_what_was_there_and_stays(tmp_path: Path) -> None:

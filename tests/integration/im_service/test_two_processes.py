@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from im_service.context import Ports
 from im_service.ports import Session
 from im_service.service import ImService
 from tests.support.im_downlink import RecordingDownlink
@@ -46,9 +47,7 @@ class Everywhere:
 
 
 def second(world: World, wire: Wire) -> ImService:
-    return ImService(
-        world.store, world.downlink, world.clock, peers=wire, presence=Everywhere(world.downlink)
-    )
+    return ImService(world.store, Ports(world.downlink, world.clock, wire, Everywhere(world.downlink)))
 
 
 async def at(other: ImService, world: World, person: Person, method: str, **args: object) -> object:

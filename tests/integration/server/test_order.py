@@ -1,4 +1,4 @@
-"""Every device sees a conversation in the same order, and a sender's messages in the order he gave them."""
+"""Every device sees a conversation in the same order, and a sender's messages as they were sent."""
 
 from __future__ import annotations
 

@@ -1,0 +1,81 @@
+"""What an app's services are built on: the ports it is given, and what its services share.
+
+Whatever belongs to one app is an object handed to its services, never a module's global: two apps in one
+process are two contexts over two stores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+
+from im_service.ids import ServerIds
+from im_service.live.directory import Directory
+from im_service.live.room import RoomTable
+from im_service.live.sessions import Sessions
+from im_service.notices import Announcer
+from im_service.outbox.ports import CopyPort
+from im_service.ports import Clock, Downlink, NoPeers, PeersPort, Presence, SystemClock
+from im_service.push.ports import PushPort
+from im_service.sending.hooks import Hook
+from im_service.settings import ImSettings
+from im_service.storage.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What an app's service is given from outside. All but the downlink may be left out.
+
+    `presence` None means that every session of every user logs in at this process, so its own table
+    answers who is online and publications to absent users are saved.
+    """
+
+    downlink: Downlink
+    clock: Clock = field(default_factory=SystemClock)
+    peers: PeersPort = field(default_factory=NoPeers)
+    presence: Presence | None = None
+    push: PushPort | None = None
+    copy: CopyPort | None = None
+    moderation: Hook | None = None
+    callback: Hook | None = None
+
+    @property
+    def hooks(self) -> tuple[Hook, ...]:
+        """Those that judge a message before it is stored, in their order."""
+        return tuple(hook for hook in (self.moderation, self.callback) if hook is not None)
+
+
+class ServiceContext:
+    """What the services of one app share: what was given, and what is remembered of the living."""
+
+    __slots__ = (
+        "announcer",
+        "clock",
+        "directory",
+        "downlink",
+        "ids",
+        "peers",
+        "presence",
+        "push",
+        "rooms",
+        "sees_all",
+        "sessions",
+        "settings",
+        "store",
+    )
+
+    def __init__(self, store: Store, ports: Ports, settings: ImSettings) -> None:
+        self.store = store
+        self.settings = settings
+        self.downlink = ports.downlink
+        self.clock = ports.clock
+        self.peers = ports.peers
+        self.push = ports.push
+        self.ids = ServerIds(settings.node)
+        self.sessions = Sessions()
+        self.directory = Directory(store)
+        self.rooms = RoomTable(store, settings, Random())
+        self.presence: Presence = ports.presence or self.sessions
+        self.sees_all = ports.presence is None
+        """Every session of every user is known here."""
+        self.announcer = Announcer(ports.clock, self.ids, ports.downlink, ports.copy)

@@ -1,0 +1,1 @@
+"""Beside the send: the copy of events for other systems."""
