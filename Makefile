@@ -46,7 +46,9 @@ lint: build ## ruff, mypy strict, stubtest, generated files fresh
 test: build lint ## build, lint and run every test
 	$(PY) -m pytest $(PYTEST_ARGS)
 
-generate: $(STAMPS)/venv ## write what is generated from frame/spec/protocol.toml
+generate: $(STAMPS)/venv ## write every generated file: constants, sample settings, tables of the docs
+	$(PY) tools/generate.py protocol
+	@$(MAKE) --no-print-directory build
 	$(PY) tools/generate.py
 
 demo: build ## two people and a chatroom talk through a real server

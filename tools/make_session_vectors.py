@@ -3,9 +3,7 @@
 Handshakes come from `noiseprotocol` with fixed ephemeral keys, AES-GCM and ChaCha20-Poly1305 from
 `cryptography`,
 AEGIS-128L from plain Python (tests/support/noise_aegis128l.py). The result is
-docs/vectors/qw1-sessions.json and the
-marked part of
-docs/PROTOCOL.md; `--check` only compares.
+docs/vectors/qw1-sessions.json, from which tools/generate.py writes the page; `--check` only compares.
 """
 
 from __future__ import annotations
@@ -15,7 +13,6 @@ import base64
 import hashlib
 import hmac
 import json
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -29,12 +26,9 @@ from noise.connection import Keypair, NoiseConnection
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tests.support import noise_aegis128l as aegis128l
-from tools.vectors_page import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 JSON_FILE = ROOT / "docs" / "vectors" / "qw1-sessions.json"
-PAGE = ROOT / "docs" / "PROTOCOL.md"
-MARKED = re.compile(r"<!-- vectors -->\n.*?<!-- /vectors -->", re.DOTALL)
 MAX_NONCE = 2**64 - 1
 KEY_ID = 7
 
@@ -304,20 +298,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare with what is committed, write nothing")
     check = parser.parse_args().check
-    made = vectors()
-    page = PAGE.read_text()
-    outputs = {
-        JSON_FILE: json.dumps(made, indent=1) + "\n",
-        PAGE: MARKED.sub(lambda _: f"<!-- vectors -->\n{markdown(made)}\n<!-- /vectors -->", page),
-    }
-    stale = [path for path, text in outputs.items() if not path.exists() or path.read_text() != text]
-    if check:
-        for path in stale:
-            print(f"{path.relative_to(ROOT)} is stale: run tools/make_session_vectors.py")
-        return 1 if stale else 0
-    for path, text in outputs.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+    text = json.dumps(vectors(), indent=1) + "\n"
+    if not check:
+        JSON_FILE.parent.mkdir(parents=True, exist_ok=True)
+        JSON_FILE.write_text(text)
+    elif not JSON_FILE.exists() or JSON_FILE.read_text() != text:
+        print(f"{JSON_FILE.relative_to(ROOT)} is stale: run tools/make_session_vectors.py")
+        return 1
     return 0
 
 

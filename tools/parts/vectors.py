@@ -1,15 +1,19 @@
-"""The session vectors as a person reads them in docs/PROTOCOL.md."""
+"""The session vectors of tools/make_session_vectors.py, as a person reads them in docs/PROTOCOL.md."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
+
+from tools.parts.made import Made
 
 
 def _wrapped(text: str, width: int = 96) -> str:
     return "\n".join(text[at : at + width] for at in range(0, len(text), width)) or "(empty)"
 
 
-def markdown(made: dict[str, Any]) -> str:
+def page(made: dict[str, Any]) -> str:
     """The vectors as a person reads them; long hex in lines of 48 bytes."""
     lines = ["Fixed inputs (hex):", "", "```"]
     lines += [f"{name:26} {value}" for name, value in made["fixed"].items()]
@@ -48,3 +52,8 @@ def markdown(made: dict[str, Any]) -> str:
                 lines += ["plain", _wrapped(step["plain"]), "wire"]
             lines += [_wrapped(step["wire"]), "```", ""]
     return "\n".join(lines).rstrip()
+
+
+def make(root: Path) -> Made:
+    made = json.loads((root / "docs/vectors/qw1-sessions.json").read_text(encoding="utf-8"))
+    return Made({}, {"docs/PROTOCOL.md": {"vectors": page(made)}})
