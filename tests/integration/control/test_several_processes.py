@@ -134,6 +134,10 @@ async def test_users_and_rooms_span_gateways_and_survive_deaths(cluster: Cluster
             cluster.control.post, "/v1/messages", {**body, "target": "x"}
         )
         assert (status, answer["code"]) == (422, 414)
+        await asyncio.to_thread(cluster.control.post, "/v1/messages", {**body, "target": "u/absent"})
+        edit = {"conversation": "s/absent:shop", "seq": 1, "body": {"text": "edited"}}
+        status, answer = await asyncio.to_thread(cluster.control.post, "/v1/messages/edit", edit)
+        assert (status, answer["version"]) == (200, 1)
 
         # The im process dies: connections stay, sends wait, and what it committed arrives.
         await asyncio.to_thread(cluster.im.kill)
