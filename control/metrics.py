@@ -109,6 +109,7 @@ class Sources:
     bus: Source | None = None
     routes: Callable[[], int] | None = None
     ready: Callable[[], bool] | None = None
+    keys: Callable[[], Mapping[str, float]] | None = None
     extra: dict[str, float] = field(default_factory=dict)
 
 
@@ -130,6 +131,12 @@ class NodeCollector:
         )
         if s.ready is not None:
             yield _gauge("qianwan_ready", "1 when /readyz answers ok", float(s.ready()))
+        if s.keys is not None:
+            text = "Seconds until the last key of a kind ends; 0: nobody can log in"
+            left = GaugeMetricFamily("qianwan_key_left_seconds", text, labels=["kind"])
+            for kind, seconds in s.keys().items():
+                left.add_metric([kind], seconds)
+            yield left
         if s.gateway_stats is not None:
             yield from _gateway(s.gateway_stats())
         if s.gateway_stages is not None:

@@ -27,10 +27,6 @@ class HandshakeMisuse(CryptoError):
     """Our own call is out of turn: wrong direction, finished, or a key is missing."""
 
 
-class KeyFileError(CryptoError):
-    """A key file is missing, malformed, or readable by others."""
-
-
 class KeySetError(CryptoError):
     """A signed key set is malformed, or its signature is not the root's."""
 

@@ -45,6 +45,7 @@ class Access:
             raise NoAccess(f"cannot reach {self.url}: {error}") from None
 
     def _sign(self, user: str) -> str:
+        from control.keys.errors import KeyFileError
         from control.keys.keystore import KeyStore
 
         try:
@@ -53,4 +54,8 @@ class Access:
             raise NoAccess(str(error)) from None
         if not (settings.server.data_dir / "keys").is_dir():
             raise NoAccess("give --token or --api-key, or --data-dir of a local server")
-        return KeyStore(settings).signer().sign(user, int(time.time()), settings.auth.token_ttl_s)
+        try:
+            signer = KeyStore(settings).signer()
+        except KeyFileError as error:
+            raise NoAccess(str(error)) from None
+        return signer.sign(user, int(time.time()), settings.auth.token_ttl_s)

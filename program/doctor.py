@@ -157,12 +157,12 @@ def _keys(settings: Settings) -> Iterator[Finding]:
     )
     import time
 
+    from control.keys.errors import KeyFileError
     from control.keys.server_keys import ServerKeys, holding
-    from crypto.errors import CryptoError
 
     try:
         keys = ServerKeys.load(folder)
-    except (CryptoError, OSError) as error:
+    except (KeyFileError, OSError) as error:
         yield Finding(RED, "key files", str(error), "restore the folder from a backup")
         return
     now = int(time.time())

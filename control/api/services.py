@@ -17,11 +17,11 @@ from control.settings import Settings
 
 @dataclass
 class Services:
-    """`key_set` and `root` are what LBS tells clients about server keys; functions because keys rotate."""
+    """`key_set` and `root` are what LBS tells clients about server keys; functions where keys rotate."""
 
     settings: Settings
     api_keys: ApiKeys
-    signer: TokenSigner
+    signer: Callable[[], TokenSigner]
     coordination: Coordination
     key_set: Callable[[], bytes]
     root: str

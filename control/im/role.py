@@ -12,6 +12,7 @@ from control.errors import SettingsProblem
 from control.im.downlink import BusDownlink
 from control.im.gateways import ImNode
 from control.im.presence import RoutePresence
+from control.keys.data_folder import STORE_FILE
 from control.logs import get_logger
 from control.routing.memory import MemoryRoutes
 from control.settings import Settings
@@ -139,9 +140,6 @@ class ImPart:
 
     def _devices(self, user: str) -> list[tuple[str, int]]:
         return self.service.sessions.devices(user)
-
-
-STORE_FILE = "store.sqlite3"
 
 
 def make_store(settings: Settings) -> Store:

@@ -1,31 +1,36 @@
 """API keys of app servers: `qwk_<id>_<secret>`, kept as SHA-256 of the 256-bit random secret.
 
-A fast hash is right here because the secret is random over 256 bits: there is nothing to guess. The file is
-shared between processes of one machine; a change made by `qianwan api-key` is seen by a running server within
+A fast hash is right here because the secret is random over 256 bits: there is nothing to guess. Processes of
+one machine share the file and change it in turns; a running server sees a change of `qianwan api-key` within
 a second.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
-import os
 import re
 import secrets
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
+from control.keys.errors import ApiKeyError, KeyFileError
+from control.keys.files import locked, make_private_directory, read_bytes, write_bytes
+from control.logs import get_logger
+
 SCOPES = ("tokens", "messages", "admin", "read")
 _KEY = re.compile(r"qwk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _STAT_PERIOD_S = 1.0
 _NO_HASH = bytes(32)
+_MISSING = (0, 0)
+_FILE_BYTES = 16 << 20  # some 80,000 keys
 
-
-class ApiKeyError(Exception):
-    """The operator asked for something that cannot be: an unknown key, an unknown scope."""
+log = get_logger("keys")
 
 
 class ApiKey(msgspec.Struct, frozen=True):
@@ -50,7 +55,7 @@ class _File(msgspec.Struct):
 
 @dataclass
 class ApiKeys:
-    """The keys of one data folder. `path` is written atomically with mode 0600."""
+    """The keys of one data folder. Methods raise KeyFileError where the file or its folder is not usable."""
 
     path: Path
     bootstrap: str = ""
@@ -71,14 +76,17 @@ class ApiKeys:
         """
         if unknown := set(scopes) - set(SCOPES):
             raise ApiKeyError(f"unknown scope {', '.join(sorted(unknown))}; there are {', '.join(SCOPES)}")
-        text = generate_key()
-        key_id, secret = split_key(text)
-        now = int(time.time())
-        key = ApiKey(key_id, name, _hash(secret).hex(), tuple(scopes), now, now + ttl_s if ttl_s else 0)
-        self._read()
-        self._keys[key_id] = key
-        self._write()
-        return key, text
+        make_private_directory(self.path.parent)
+        with self._changed():
+            return self._add(name, scopes, ttl_s)
+
+    def create_first(self, name: str) -> str:
+        """Make a key with all scopes if there is none, however many processes start at once. Its text, or ""
+        when there was one.
+        """
+        make_private_directory(self.path.parent)
+        with self._changed():
+            return self._add(name, SCOPES, 0)[1] if not self._keys and not self.bootstrap else ""
 
     def list(self) -> list[ApiKey]:
         self._read()
@@ -86,13 +94,12 @@ class ApiKeys:
 
     def revoke(self, key_id: str) -> ApiKey:
         """Mark a key as revoked. Raises ApiKeyError when there is none with this id."""
-        self._read()
-        if key_id not in self._keys:
-            raise ApiKeyError(f"there is no API key with id {key_id}")
-        key = msgspec.structs.replace(self._keys[key_id], revoked_at=int(time.time()))
-        self._keys[key_id] = key
-        self._write()
-        return key
+        with self._changed():
+            if key_id not in self._keys:
+                raise ApiKeyError(f"there is no API key with id {key_id}")
+            key = msgspec.structs.replace(self._keys[key_id], revoked_at=int(time.time()))
+            self._keys[key_id] = key
+            return key
 
     def check(self, text: str, now: float) -> ApiKey | None:
         """The key that `text` proves, or None. Takes the same time for an unknown id as for a wrong
@@ -110,33 +117,53 @@ class ApiKeys:
         proven = hmac.compare_digest(_hash(secret), expected)
         return key if key and proven and key.usable(now) else None
 
+    def _add(self, name: str, scopes: tuple[str, ...], ttl_s: int) -> tuple[ApiKey, str]:
+        text = generate_key()
+        key_id, secret = split_key(text)
+        now = int(time.time())
+        key = ApiKey(key_id, name, _hash(secret).hex(), tuple(scopes), now, now + ttl_s if ttl_s else 0)
+        self._keys[key_id] = key
+        return key, text
+
     def _read_if_changed(self) -> None:
+        """A file that cannot be read changes nothing in a running server; its next version may."""
         if self._stamp() != self._seen:
+            try:
+                self._read()
+            except (ApiKeyError, KeyFileError) as error:
+                log.error("the API keys cannot be read; those known before go on", reason=str(error))
+
+    @contextlib.contextmanager
+    def _changed(self) -> Iterator[None]:
+        """Change `_keys` alone: read under the folder's lock, write if the body did not raise."""
+        with locked(self.path.parent):
             self._read()
+            before = dict(self._keys)
+            yield
+            if self._keys != before:
+                self._write()
 
     def _stamp(self) -> tuple[int, int]:
         try:
             status = self.path.stat()
         except FileNotFoundError:
-            return (0, 0)
+            return _MISSING
         return (status.st_mtime_ns, status.st_ino)
 
     def _read(self) -> None:
         self._seen = self._stamp()
-        try:
-            content = self.path.read_bytes()
-        except FileNotFoundError:
+        if self._seen == _MISSING:
             self._keys = {}
             return
         try:
+            content = read_bytes(self.path, _FILE_BYTES)
             self._keys = {key.id: key for key in msgspec.json.decode(content, type=_File).keys}
-        except msgspec.MsgspecError as error:
+        except ValueError as error:  # msgspec's are such
             raise ApiKeyError(f"{self.path} is damaged: {error}") from None
 
     def _write(self) -> None:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         content = msgspec.json.format(msgspec.json.encode(_File(keys=list(self._keys.values()))), indent=1)
-        write_private(self.path, content)
+        write_bytes(self.path, content, replace=True)
         self._seen = self._stamp()
 
 
@@ -150,18 +177,6 @@ def split_key(text: str) -> tuple[str, str]:
     if match is None:
         raise ApiKeyError("an API key looks like qwk_<12 hex>_<43 base64url characters>")
     return match[1], match[2]
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Replace `path` atomically by a file only its owner can read; durable when this returns."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(descriptor, content)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    os.replace(temporary, path)
 
 
 def _hash(secret: str) -> bytes:

@@ -1,6 +1,7 @@
-"""Key files: readable by their owner only, written whole or not at all.
+"""Private files: readable by their owner only, written whole or not at all, one writer at a time.
 
-A file is one JSON object. Binary values are base64url without padding (RFC 4648 section 5).
+A key file is one JSON object. Binary values are base64url without padding (RFC 4648 section 5). Whoever
+changes a file holds the folder's lock from before it reads.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from crypto.errors import KeyFileError
+from control.keys.errors import KeyFileError
 
 MAX_BYTES = 4096  # a key file holds a few hundred; more is not ours
+_UNFINISHED = ".unfinished"
 
 
 def make_private_directory(folder: Path) -> None:
     """Create `folder` with mode 0700; KeyFileError when one exists that others may write to."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not folder.is_dir():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sync_directory(folder.parent)
     mode = folder.stat().st_mode
     if mode & 0o022:
         raise KeyFileError(f"{folder} is writable by others (mode {mode & 0o777:04o}): chmod 700 {folder}")
@@ -29,13 +33,20 @@ def make_private_directory(folder: Path) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder alone: processes that share it take turns. KeyFileError when it is missing."""
+    """Hold the folder alone: processes that share it take turns. KeyFileError when it is missing.
+
+    What a killed writer left unfinished is removed.
+    """
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise KeyFileError(f"cannot open the key folder {folder}: {error.strerror}") from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
+        for name in os.listdir(fd):
+            if name.endswith(_UNFINISHED):
+                with contextlib.suppress(OSError):  # a folder we may only read
+                    os.unlink(name, dir_fd=fd)
         yield
     finally:
         os.close(fd)
@@ -45,6 +56,20 @@ def read_private(path: Path) -> dict[str, Any]:
     """The JSON object in `path`.
 
     KeyFileError when it is missing, malformed, no regular file of ours, or open to group or others.
+    """
+    try:
+        value = json.loads(read_bytes(path, MAX_BYTES))
+        if not isinstance(value, dict):
+            raise ValueError("not an object")
+    except ValueError as error:
+        raise KeyFileError(f"{path} is no key file: {error}") from error
+    return value
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """What is in a file of ours that nobody else can read; KeyFileError when it is not such a file.
+
+    ValueError when it has more than `limit` bytes.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -61,16 +86,10 @@ def read_private(path: Path) -> dict[str, Any]:
                 f"{path} is open to others (mode {status.st_mode & 0o777:04o}): chmod 600 {path}, "
                 "and replace the key if somebody may have read it"
             )
-        raw = file.read(MAX_BYTES + 1)
-    try:
-        if len(raw) > MAX_BYTES:
-            raise ValueError("too long")
-        value = json.loads(raw)
-        if not isinstance(value, dict):
-            raise ValueError("not an object")
-    except ValueError as error:
-        raise KeyFileError(f"{path} is no key file: {error}") from error
-    return value
+        raw = file.read(limit + 1)
+    if len(raw) > limit:
+        raise ValueError("too long")
+    return raw
 
 
 def write_private(path: Path, value: dict[str, Any], *, replace: bool) -> None:
@@ -78,11 +97,16 @@ def write_private(path: Path, value: dict[str, Any], *, replace: bool) -> None:
 
     With `replace` false a file that exists is kept: KeyFileError.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    write_bytes(path, json.dumps(value, indent=1).encode() + b"\n", replace=replace)
+
+
+def write_bytes(path: Path, content: bytes, *, replace: bool) -> None:
+    """The same for bytes: a file beside it, fsync, rename, fsync of the folder."""
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}{_UNFINISHED}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with open(fd, "wb") as file:
-            file.write(json.dumps(value, indent=1).encode() + b"\n")
+            file.write(content)
             file.flush()
             os.fsync(fd)
         if replace:

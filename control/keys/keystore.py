@@ -9,33 +9,61 @@ from pathlib import Path
 
 from control.auth.tokens import TokenSigner, TokenVerifier, private_okp
 from control.keys.api_keys import ApiKeys
-from control.keys.server_keys import ServerKeys
+from control.keys.data_folder import KEY_FOLDER, STORE_FILE, prepare_data_folder
+from control.keys.errors import KeyFileError
+from control.keys.kinds import ServerKey, TokenKey
+from control.keys.server_keys import DAY_S, TOKEN_KEY_LIFETIME_S, ServerKeys, holding
+from control.logs import get_logger
 from control.settings import Settings
 
-KEY_FOLDER = "keys"
 API_KEY_FILE = "api-keys.json"
+RETRY_S = 60  # between two tries to rotate in a folder that cannot be written to
+JUMP_S = 3600  # the wall clock against the monotonic one; less is a correction, not a jump
+DISTRUST_S = 3600  # so long must a new time stand before keys are made or let go by it
+
+log = get_logger("keys")
 
 
 class KeyStore:
-    """Server keys, token keys and API keys of one data folder; the first start creates what is missing.
+    """Server keys, token keys and API keys of one data folder.
 
-    `refresh` reads the folder again, so that `qianwan keys rotate` reaches running processes.
+    With `create` what is missing is made, as a server does; without it nothing is written, and KeyFileError
+    says what is missing. `look_after` keeps a running process up to date.
     """
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        create: bool = False,
+    ) -> None:
         self._settings = settings
-        self._clock = clock
-        settings.server.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.folder: Path = settings.server.data_dir / KEY_FOLDER
-        self.keys = ServerKeys.load_or_create(self.folder, self._now())
-        auth = settings.auth
+        self._clock, self._monotonic = clock, monotonic
+        self._offset, self._trust_at = clock() - monotonic(), monotonic()
+        data, auth = settings.server.data_dir, settings.auth
+        self.folder: Path = data / KEY_FOLDER
+        self._period_s = auth.rotate_keys_days * DAY_S if "control" in settings.server.roles else 0
+        # A token outlives its signing by its whole life.
+        self._token_lifetime_s = max(TOKEN_KEY_LIFETIME_S, self._period_s + auth.token_max_ttl_s + DAY_S)
+        if create:
+            prepare_data_folder(data)
+            self.keys = ServerKeys.load_or_create(
+                self.folder, self._now(), in_use=data / STORE_FILE, token_lifetime=self._token_lifetime_s
+            )
+        else:
+            self.keys = ServerKeys.load(self.folder)
         self.verifier = TokenVerifier(auth.issuer, auth.audience, auth.clock_skew_s, auth.token_max_ttl_s)
         self._stamp = self._folder_stamp()
+        self._rotate_at = 0
+        self._problem = ""
+        self._signer: tuple[str, TokenSigner] | None = None
+        self._view: tuple[list[ServerKey], list[TokenKey]] | None = None
         self._adopt()
 
     def api_keys(self) -> ApiKeys:
-        bootstrap = self._settings.auth.bootstrap_api_key
-        return ApiKeys(self.folder / API_KEY_FILE, bootstrap.get_secret_value() if bootstrap else "")
+        return api_keys(self._settings)
 
     @property
     def root(self) -> str:
@@ -47,29 +75,81 @@ class KeyStore:
 
     def gateway_keys(self) -> list[tuple[int, bytes, bytes]]:
         """(key_id, private, public) of every key the gateway still takes."""
-        return self.keys.usable(self._now())
+        return self._gateway_keys
 
     def signer(self) -> TokenSigner:
         """Signs with the youngest token key. Raises KeyFileError when none holds."""
         key = self.keys.current_token(self._now())
-        return TokenSigner(
-            private_okp(key.seed, key.kid), key.kid, self._settings.auth.issuer, self._settings.auth.audience
-        )
+        if self._signer is None or self._signer[0] != key.kid:
+            auth = self._settings.auth
+            okp = private_okp(key.seed, key.kid)
+            self._signer = key.kid, TokenSigner(okp, key.kid, auth.issuer, auth.audience)
+        return self._signer[1]
 
-    def refresh(self) -> bool:
-        """Read the folder again if it changed. True when it did."""
-        stamp = self._folder_stamp()
-        if stamp == self._stamp:
-            return False
-        self._stamp = stamp
-        self.keys = ServerKeys.load(self.folder)
-        self._adopt()
-        return True
+    def look_after(self) -> bool:
+        """Make the keys that are due, read the folder again if it changed, let go of keys that are over. True
+        when the keys of the gateway are others than before. Cheap enough for once a second.
 
-    def _adopt(self) -> None:
+        A clock that jumps neither makes keys nor ends them until its new time has stood for an hour.
+        """
+        trusted, changed = self._trust_clock(), False
+        try:
+            if trusted:
+                self._rotate()
+            stamp = self._folder_stamp()
+            changed = stamp != self._stamp
+            if changed:
+                self.keys = ServerKeys.load(self.folder)
+                self._stamp = stamp
+            self._problem = ""
+        except (KeyFileError, OSError) as error:
+            # What was read before goes on; said once, tried again.
+            if str(error) != self._problem:
+                self._problem = str(error)
+                log.error("the key folder cannot be used", reason=self._problem)
+        return (trusted or changed) and self._adopt()
+
+    def check(self) -> str | None:
+        """Why nobody can log in, None when the keys allow it."""
+        missing = [kind for kind, seconds in self.seconds_left().items() if not seconds]
+        return f"no {' and no '.join(missing)} key holds: qianwan keys rotate" if missing else None
+
+    def seconds_left(self) -> dict[str, int]:
+        """Kind -> seconds until its last key ends; 0 when none holds."""
         now = self._now()
-        self.verifier.set_keys({key.kid: key.public for key in self.keys.verifying(now)})
+        server = [key.not_after - now for key in holding(self.keys.servers, now)]
+        token = [key.not_after - now for key in holding(self.keys.tokens, now)]
+        return {"server": max(server, default=0), "token": max(token, default=0)}
+
+    def _rotate(self) -> None:
+        now = self._now()
+        if not self._period_s or not (due := self.keys.due(now, self._period_s)):
+            return
+        if not 0 <= self._rotate_at - now <= RETRY_S:  # else a try failed just now
+            self._rotate_at = now + RETRY_S
+            self.keys = self.keys.rotate_due(now, self._period_s, token_lifetime=self._token_lifetime_s)
+            log.info("keys were rotated", kinds=due)
+
+    def _trust_clock(self) -> bool:
+        at = self._monotonic()
+        offset = self._clock() - at
+        if abs(jump := offset - self._offset) > JUMP_S:
+            self._trust_at = at + DISTRUST_S
+            log.warning("the clock jumped: keys are left as they are for an hour", seconds=int(jump))
+        self._offset = offset
+        return at >= self._trust_at
+
+    def _adopt(self) -> bool:
+        now = self._now()
+        accepted, verifying = self.keys.accepted(now), self.keys.verifying(now)
+        view = accepted, verifying
+        if view == self._view or not accepted:
+            return False
+        self._view = view
+        self._gateway_keys = self.keys.usable(now)
+        self.verifier.set_keys({key.kid: key.public for key in verifying})
         self._key_set = self.keys.key_set(now)
+        return True
 
     def _folder_stamp(self) -> tuple[tuple[str, int], ...]:
         # Every process looks once a second; this is several times cheaper than Path.
@@ -79,3 +159,12 @@ class KeyStore:
 
     def _now(self) -> int:
         return int(self._clock())
+
+
+def api_keys(settings: Settings) -> ApiKeys:
+    """The API keys of the data folder, which need no other key."""
+    bootstrap = settings.auth.bootstrap_api_key
+    return ApiKeys(
+        settings.server.data_dir / KEY_FOLDER / API_KEY_FILE,
+        bootstrap.get_secret_value() if bootstrap else "",
+    )

@@ -27,7 +27,6 @@ from control.health import Health
 from control.im.api import ImApi, RemoteImApi, answer_question, api_subject
 from control.im.peers import BusPeers
 from control.im.role import ImPart
-from control.keys.api_keys import SCOPES
 from control.keys.keystore import KeyStore
 from control.logs import get_logger
 from control.metrics import Sources, make_registry
@@ -53,7 +52,7 @@ class Process:
         self.epoch = int(time.time() * 1000)
         self.health = Health()
         self.first_api_key = ""
-        self._keystore = KeyStore(settings)
+        self._keystore = KeyStore(settings, create=True)
         self._bus = make_bus(settings)
         bus = settings.bus
         self._coordination = MemoryCoordination(
@@ -80,7 +79,7 @@ class Process:
         return self.settings.bus.kind != "memory"
 
     async def start(self) -> None:
-        """Start every part. Raises OSError, BusError, CryptoError or StoreError; call `stop` then."""
+        """Start every part. Raises OSError, BusError, KeyFileError or StoreError; call `stop` then."""
         settings = self.settings
         await self._bus.start()
         await self._start_links()
@@ -166,7 +165,7 @@ class Process:
         services = Services(
             settings=self.settings,
             api_keys=self._keystore.api_keys(),
-            signer=self._keystore.signer(),
+            signer=self._keystore.signer,
             coordination=self._coordination,
             key_set=self._keystore.key_set,
             root=self._keystore.root,
@@ -189,6 +188,8 @@ class Process:
 
     def _install_checks(self) -> None:
         checks = self.health.checks
+        if self.roles & {"gateway", "control"}:
+            checks["keys"] = self._keystore.check
         if self.split:
             checks["bus"] = lambda: None if self._bus.connected else "not connected"
             if "gateway" in self.roles:
@@ -212,15 +213,14 @@ class Process:
             bus=self._bus_stats if self.split else None,
             routes=im.routes.size if im and self.split else None,
             ready=self.health.ready,
+            keys=self._keystore.seconds_left,
         )
 
     def _bus_stats(self) -> Mapping[str, Any]:
         return {"connected": self._bus.connected, "dropped": self._bus.dropped}
 
     def _make_first_api_key(self) -> None:
-        keys = self._keystore.api_keys()
-        if not keys.list() and not keys.bootstrap:
-            _, self.first_api_key = keys.create("first", SCOPES)
+        self.first_api_key = self._keystore.api_keys().create_first("first")
 
     # -- what comes over the bus
 
@@ -276,8 +276,8 @@ class Process:
                 log.exception("housekeeping failed")
 
     def _refresh_keys(self) -> None:
-        if self._keystore.refresh():
-            log.info("keys were read again", key_ids=[key[0] for key in self._keystore.gateway_keys()])
+        if self._keystore.look_after():
+            log.info("the keys changed", key_ids=[key[0] for key in self._keystore.gateway_keys()])
             if self._gateway is not None:
                 self._gateway.set_keys()
 

@@ -14,11 +14,11 @@ import uvloop
 
 from control.bus.base import BusError
 from control.errors import SettingsProblem, StartError
+from control.keys.errors import ApiKeyError, KeyFileError
 from control.logs import get_logger, setup_logs
 from control.process.descriptors import raise_file_limit
 from control.process.process import Process
 from control.settings import Settings
-from crypto.errors import CryptoError
 from im_service.storage.errors import StoreError
 
 log = get_logger("process")
@@ -80,11 +80,11 @@ async def _main(settings: Settings, http: bool, beside: Beside) -> int:
 async def _started(settings: Settings, http: bool) -> Process:
     try:
         process = Process(settings, http=http)
-    except (OSError, CryptoError, SettingsProblem) as error:
+    except (OSError, KeyFileError, SettingsProblem) as error:
         raise StartError(str(error)) from error
     try:
         await process.start()
-    except (OSError, BusError, CryptoError, StoreError, SettingsProblem) as error:
+    except (OSError, BusError, KeyFileError, ApiKeyError, StoreError, SettingsProblem) as error:
         await process.stop(0.0)
         raise StartError(str(error)) from error
     return process

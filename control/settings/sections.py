@@ -133,6 +133,15 @@ class AuthSection(Section):
         le=600,
         description="Seconds two clocks may differ before a token counts as expired or not yet valid.",
     )
+    rotate_keys_days: int = Field(
+        default=30,
+        ge=0,
+        le=45,
+        description=(
+            "Days after which a process with the role `control` makes a new server key and a new token key;"
+            " 0: never. A key holds for 62 days, so at most 45."
+        ),
+    )
     bootstrap_api_key: SecretStr | None = Field(
         default=None,
         description=(

@@ -26,6 +26,7 @@ from control.bus.engines import make_bus
 from control.errors import SettingsProblem, StartError
 from control.gateway.core import event_codes
 from control.gateway.role import refuse_taken_port
+from control.keys.errors import KeyFileError
 from control.keys.keystore import KeyStore
 from control.logs import get_logger, setup_logs
 from control.process import run
@@ -36,7 +37,6 @@ from control.workers.children import Board, Child
 from control.workers.front import serve_front
 from control.workers.plan import worker_settings
 from control.workers.reports import report_beside
-from crypto.errors import CryptoError
 
 log = get_logger("workers")
 
@@ -55,11 +55,11 @@ def run_workers(settings: Settings) -> int:
     setup_logs(settings.log.level, settings.log.format, settings.node_name)
     raise_file_limit()
     try:
-        KeyStore(settings)  # made once, before the workers read it
+        KeyStore(settings, create=True)  # made once, before the workers read it
         plans = [worker_settings(settings, index) for index in range(settings.gateway.processes)]
         if settings.gateway.same_port:
             refuse_taken_port(*parse_address(settings.gateway.listen))
-    except (OSError, CryptoError, SettingsProblem) as error:
+    except (OSError, KeyFileError, SettingsProblem) as error:
         raise StartError(str(error)) from error
     with tempfile.TemporaryDirectory(prefix="qianwan-workers-") as folder:
         return Supervisor(settings, plans, Path(folder)).run()

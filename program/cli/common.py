@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from control.settings import Settings, SettingsError, find_config, load_settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 ConfigOption = Annotated[
     Path | None,
@@ -17,6 +20,9 @@ ConfigOption = Annotated[
 DataDirOption = Annotated[
     Path | None, typer.Option("--data-dir", "-d", help="Folder for keys and the embedded store")
 ]
+
+
+PIPE_COLUMNS = 10_000
 
 
 def settings_or_exit(config: Path | None, overrides: Mapping[str, Any]) -> Settings:
@@ -28,6 +34,14 @@ def settings_or_exit(config: Path | None, overrides: Mapping[str, Any]) -> Setti
         for line in error.lines:
             typer.secho(f"settings: {line}", fg=typer.colors.RED, err=True)
         raise typer.Exit(2) from None
+
+
+def console() -> Console:
+    """Where tables are printed. A pipe has no width: what `grep` gets is never cut or folded."""
+    from rich.console import Console
+
+    found = Console()
+    return found if found.is_terminal else Console(width=PIPE_COLUMNS)
 
 
 def fail(text: str, code: int = 1) -> typer.Exit:

@@ -9,7 +9,7 @@ import typer
 
 from control.settings import find_config, sources
 from control.settings.load import walk
-from program.cli.common import ConfigOption, DataDirOption, settings_or_exit
+from program.cli.common import ConfigOption, DataDirOption, console, settings_or_exit
 
 app = typer.Typer(help="Check and show settings.", no_args_is_help=True)
 
@@ -29,7 +29,6 @@ def check(
         shown = {key: {"value": value, "source": where[key]} for key, value in values.items()}
         typer.echo(json.dumps(shown, default=str, indent=1))
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title="Effective settings", title_justify="left")
@@ -40,7 +39,7 @@ def check(
         table.add_row(
             key, json.dumps(value, default=str), source, style=None if source == "default" else "bold"
         )
-    Console().print(table)
+    console().print(table)
 
 
 @app.command()

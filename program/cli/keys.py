@@ -1,16 +1,21 @@
-"""`qianwan token`, `qianwan keys`, `qianwan api-key`: work on the key files of a data folder."""
+"""`qianwan token`, `qianwan keys`, `qianwan api-key`: work on the key files of a data folder.
+
+A command that only reads makes nothing, so that a mistyped folder is an error and not a second server.
+"""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from program.cli.common import ConfigOption, DataDirOption, fail, settings_or_exit
+from program.cli.common import ConfigOption, DataDirOption, console, fail, settings_or_exit
 
 if TYPE_CHECKING:
     from control.keys.api_keys import ApiKeys
@@ -35,10 +40,8 @@ def token(
     ttl_s = ttl if ttl is not None else auth.token_ttl_s
     if not 1 <= ttl_s <= auth.token_max_ttl_s:
         raise fail(f"--ttl must be between 1 and {auth.token_max_ttl_s}")
-    try:
+    with _told():
         signed = store.signer().sign(user, int(time.time()), ttl_s, device)
-    except ValueError as error:
-        raise fail(str(error)) from None
     typer.echo(f"root key: {store.root}", err=True)
     typer.echo(signed)
 
@@ -78,22 +81,34 @@ def rotate(
     """Make a new key; older ones stay valid for the overlap. Running processes take it over by themselves."""
     store = _keystore(config, data_dir)
     settings = settings_or_exit(config, {"server.data_dir": data_dir})
-    now = int(time.time())
-    from crypto.errors import KeyFileError
-
-    try:
+    now, before = int(time.time()), store.keys
+    with _told():
         if kind == "server":
-            fresh = store.keys.rotate(now, 7 * 86400 if overlap is None else overlap)
-            typer.echo(f"new server key {fresh.current(now).key_id}")
+            fresh = before.rotate(now, 7 * 86400 if overlap is None else overlap)
+            new = str(fresh.current(now).key_id)
+            ended = {str(k.key_id) for k in before.servers} - {str(k.key_id) for k in fresh.servers}
         elif kind == "token":
-            fresh = store.keys.rotate_tokens(
-                now, settings.auth.token_max_ttl_s if overlap is None else overlap
-            )
-            typer.echo(f"new token key {fresh.current_token(now).kid}")
+            kept_s = settings.auth.token_max_ttl_s if overlap is None else overlap
+            fresh = before.rotate_tokens(now, kept_s)
+            new = fresh.current_token(now).kid
+            ended = {k.kid for k in before.tokens} - {k.kid for k in fresh.tokens}
         else:
             raise fail("rotate server or token")
-    except KeyFileError as error:
-        raise fail(str(error)) from None
+    gone = f"; ended: {' '.join(sorted(ended))}" if ended else ""
+    typer.echo(f"new {kind} key {new}{gone}")
+
+
+@keys_app.command("new-root")
+def new_root(config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
+    """Make a root key where it is lost and no backup has it: every client must then be given this one."""
+    from control.keys.data_folder import KEY_FOLDER
+    from control.keys.server_keys import ServerKeys
+
+    folder = settings_or_exit(config, {"server.data_dir": data_dir}).server.data_dir
+    if not folder.is_dir():
+        raise fail(f"there is no data folder {folder}: the first `qianwan serve` makes it and its root key")
+    with _told():
+        typer.echo(ServerKeys.new_root(folder / KEY_FOLDER).text)
 
 
 @api_keys_app.command()
@@ -107,12 +122,11 @@ def create(
     data_dir: DataDirOption = None,
 ) -> None:
     """Make an API key and print it once; only its hash is kept."""
-    from control.keys.api_keys import SCOPES, ApiKeyError
+    from control.keys.api_keys import SCOPES
 
-    try:
-        _, text = _api_keys(config, data_dir).create(name, tuple(scope) if scope else SCOPES, ttl)
-    except ApiKeyError as error:
-        raise fail(str(error)) from None
+    keys = _api_keys(config, data_dir, create=True)
+    with _told():
+        _, text = keys.create(name, tuple(scope) if scope else SCOPES, ttl)
     typer.echo(text)
 
 
@@ -121,7 +135,9 @@ def list_api_keys(
     config: ConfigOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False
 ) -> None:
     """Show the API keys: id, name, scopes, state. Secrets are not kept and cannot be shown."""
-    found = _api_keys(config, data_dir).list()
+    keys = _api_keys(config, data_dir)
+    with _told():
+        found = keys.list()
     if as_json:
         typer.echo(
             json.dumps(
@@ -157,32 +173,48 @@ def revoke(
     data_dir: DataDirOption = None,
 ) -> None:
     """Revoke an API key; running processes refuse it within a second."""
-    from control.keys.api_keys import ApiKeyError
+    keys = _api_keys(config, data_dir)
+    with _told():
+        key = keys.revoke(key_id)
+    typer.echo(f"revoked {key.id} ({key.name})")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What is wrong with the keys, in a line and exit code 1."""
+    from control.keys.errors import ApiKeyError, KeyFileError
 
     try:
-        key = _api_keys(config, data_dir).revoke(key_id)
-    except ApiKeyError as error:
+        yield
+    except (ApiKeyError, KeyFileError, OSError, ValueError) as error:
         raise fail(str(error)) from None
-    typer.echo(f"revoked {key.id} ({key.name})")
 
 
 def _keystore(config: Path | None, data_dir: Path | None) -> KeyStore:
     from control.keys.keystore import KeyStore
-    from crypto.errors import CryptoError
 
     settings = settings_or_exit(config, {"server.data_dir": data_dir})
-    try:
+    with _told():
         return KeyStore(settings)
-    except (CryptoError, OSError) as error:
-        raise fail(str(error)) from None
 
 
-def _api_keys(config: Path | None, data_dir: Path | None) -> ApiKeys:
-    return _keystore(config, data_dir).api_keys()
+def _api_keys(config: Path | None, data_dir: Path | None, *, create: bool = False) -> ApiKeys:
+    """The API keys of a folder that is there; `create` makes it, and says so."""
+    from control.keys.data_folder import prepare_data_folder
+    from control.keys.keystore import api_keys
+
+    settings = settings_or_exit(config, {"server.data_dir": data_dir})
+    folder = settings.server.data_dir
+    with _told():
+        if not folder.is_dir():
+            if not create:
+                raise fail(f"there is no data folder {folder}")
+            prepare_data_folder(folder)
+            typer.echo(f"made the data folder {folder}", err=True)
+        return api_keys(settings)
 
 
 def _print(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")
@@ -190,7 +222,7 @@ def _print(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) ->
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    console().print(table)
 
 
 def _day(seconds: object) -> str:

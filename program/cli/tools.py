@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from program.cli.common import ConfigOption, DataDirOption, fail, settings_or_exit
+from program.cli.common import ConfigOption, DataDirOption, console, fail, settings_or_exit
 
 store_app = typer.Typer(help="The message store.", no_args_is_help=True)
 
@@ -28,7 +28,6 @@ def doctor(
     if as_json:
         typer.echo(json.dumps([finding.__dict__ for finding in findings], indent=1))
         raise typer.Exit(int(red))
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title="qianwan doctor", title_justify="left")
@@ -38,7 +37,7 @@ def doctor(
     for finding in findings:
         colour, mark = colours.get(finding.level, ("green", "✓"))
         table.add_row(f"[{colour}]{mark}[/]", finding.check, finding.found, finding.advice)
-    Console().print(table)
+    console().print(table)
     raise typer.Exit(int(red))
 
 

@@ -46,6 +46,20 @@ def free_ports(count: int) -> list[int]:
     return found
 
 
+def program(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`qianwan` with these words, to its end. Its output is no terminal."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("QIANWAN_")}
+    return subprocess.run(
+        [sys.executable, "-m", "program", *words],
+        cwd=ROOT,
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 @dataclass
 class ServerProcess:
     """One server. Use as a context manager, or `start` and `stop`.

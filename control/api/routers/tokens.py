@@ -23,7 +23,7 @@ async def create_token(body: TokenRequest, key: TokenKey, state: ServicesDep) ->
         raise Problem(422, "invalid", f"ttl_s may be at most {auth.token_max_ttl_s}")
     now = int(time.time())
     try:
-        token = state.signer.sign(
+        token = state.signer().sign(
             body.user, now, ttl_s, body.device, body.cnf.model_dump() if body.cnf else None
         )
     except ValueError as error:

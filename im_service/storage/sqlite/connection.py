@@ -1,9 +1,11 @@
 """Connections to the file: settings, schema, and what SQLite's errors mean to a caller."""
 
 import json
+import os
+import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,10 @@ def connect(path: Path, cache_bytes: int, busy_ms: int, readonly: bool = False) 
         raise StoreError(f"SQLite {apsw.sqlite_lib_version()} may corrupt a WAL file: install apsw >= 3.51.3")
     with translated(path):
         flags = apsw.SQLITE_OPEN_READWRITE | (0 if readonly else apsw.SQLITE_OPEN_CREATE)
+        if not readonly:
+            # Its journals get this mode too. No open(): closing a descriptor drops SQLite's locks.
+            with suppress(OSError):
+                os.mknod(path, 0o600 | stat.S_IFREG)
         conn = apsw.Connection(str(path), flags=flags, statementcachesize=200)
         conn.set_busy_timeout(busy_ms)
         _use_wal(conn, busy_ms)

@@ -1,27 +1,13 @@
-"""The small commands: config check, doctor, keys, top, and a quick `--help`."""
+"""The small commands: config check, doctor, top, and a quick `--help`."""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.server_process import ROOT, ServerProcess
-
-
-def program(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("QIANWAN_")}
-    return subprocess.run(
-        [sys.executable, "-m", "program", *words],
-        cwd=ROOT,
-        env={**clean, "COLUMNS": "160", **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+from tests.support.server_process import ROOT, ServerProcess, program
 
 
 def test_help_lists_every_command() -> None:
@@ -96,29 +82,6 @@ def test_doctor_sees_a_taken_port_an_open_key_file_and_missing_files(server: Ser
     assert shown.returncode == 1
     red = {finding["check"] for finding in json.loads(shown.stdout) if finding["level"] == "red"}
     assert {"HTTP port", "key file permissions"} <= red
-
-
-def test_keys_are_listed_and_rotated(tmp_path: Path) -> None:
-    def listed() -> list[dict[str, object]]:
-        return list(json.loads(program("keys", "list", "--data-dir", str(tmp_path), "--json").stdout))
-
-    before = listed()
-    assert [row["kind"] for row in before] == ["root", "server", "token"]
-    for kind in ("server", "token"):
-        assert program("keys", "rotate", kind, "--data-dir", str(tmp_path)).returncode == 0
-    after = listed()
-    assert [row["kind"] for row in after] == ["root", "server", "server", "token", "token"]
-    assert before[0] == after[0], "the root stays"
-    assert program("keys", "rotate", "root", "--data-dir", str(tmp_path)).returncode == 1
-
-
-def test_api_keys_are_listed_without_secrets(tmp_path: Path) -> None:
-    key = program("api-key", "create", "app", "--data-dir", str(tmp_path)).stdout.strip()
-    shown = program("api-key", "list", "--data-dir", str(tmp_path), "--json").stdout
-    assert key.split("_")[1] in shown
-    assert key.split("_", 2)[2] not in shown
-    assert program("api-key", "revoke", "0" * 12, "--data-dir", str(tmp_path)).returncode == 1
-    assert program("api-key", "create", "x", "--scope", "root", "--data-dir", str(tmp_path)).returncode == 1
 
 
 def test_top_shows_the_stages_of_a_running_server(server: ServerProcess) -> None:

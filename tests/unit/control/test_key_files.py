@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control.keys import files as key_files
+from control.keys.errors import KeyFileError
 from control.keys.files import read_private, write_private
-from control.keys.server_keys import ServerKeys
+from control.keys.server_keys import SERVER_KEYS_MAX, ServerKeys
 from crypto.base64url import b64url_decode, b64url_encode
-from crypto.errors import KeyFileError
 
 NOW = 1_700_000_000
 
@@ -86,7 +87,7 @@ def test_an_existing_file_is_replaced_only_when_asked(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["key.json"]
 
 
-def test_a_crash_before_the_rename_leaves_the_old_file(
+def test_a_crash_leaves_the_old_file_until_the_rename_and_the_new_one_once_it_is_durable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "key.json"
@@ -109,6 +110,23 @@ def test_a_crash_before_the_rename_leaves_the_old_file(
         write_private(path, {"a": 2}, replace=True)
     assert order == ["fsync", "rename"]
     assert read_private(path) == {"a": 1}
+    monkeypatch.undo()
+    order.clear()
+    rename = os.replace
+
+    def renamed(source: Path, target: Path) -> None:
+        order.append("rename")
+        rename(source, target)
+
+    def synced(fd: int) -> None:
+        order.append("fsync folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "fsync file")
+        fsync(fd)
+
+    monkeypatch.setattr(key_files.os, "replace", renamed)
+    monkeypatch.setattr(key_files.os, "fsync", synced)
+    write_private(path, {"a": 3}, replace=True)
+    assert order == ["fsync file", "rename", "fsync folder"]
+    assert read_private(path) == {"a": 3}
     assert [p.name for p in tmp_path.iterdir()] == ["key.json"]
 
 
@@ -130,6 +148,34 @@ def test_processes_that_start_at_once_agree_on_all_keys(tmp_path: Path) -> None:
         worker.join()
     assert all(one == seen[0] for one in seen)
     assert [len(part) for part in seen[0][1:]] == [1, 1]
+
+
+def rotate(folder: str, kind: str, go: multiprocessing.synchronize.Event) -> None:
+    go.wait()
+    keys = ServerKeys.load(Path(folder))
+    (keys.rotate if kind == "server" else keys.rotate_tokens)(NOW, 3600)
+
+
+@pytest.mark.parametrize("kind", ["server", "token"])
+def test_rotations_by_many_processes_at_once_lose_no_key(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "keys"
+    before = ServerKeys.load_or_create(folder, NOW)
+    context = multiprocessing.get_context("fork")
+    go = context.Event()
+    workers = [context.Process(target=rotate, args=(str(folder), kind, go)) for _ in range(14)]
+    for worker in workers:
+        worker.start()
+    go.set()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0] * 14
+    after = ServerKeys.load(folder)
+    assert after.root == before.root
+    if kind == "token":
+        assert len(after.tokens) == 15
+        assert before.tokens[0].kid in {key.kid for key in after.tokens}
+    else:
+        assert [key.key_id for key in after.servers] == list(range(16 - SERVER_KEYS_MAX, 16))
 
 
 @given(st.binary(max_size=80))

@@ -10,9 +10,10 @@ import pytest
 from nacl.signing import SigningKey, VerifyKey
 
 from control.keys import files
-from control.keys.server_keys import DAY_S, RootKey, ServerKey, ServerKeys, TokenKey, thumbprint
+from control.keys.errors import KeyFileError
+from control.keys.kinds import RootKey, ServerKey, TokenKey, thumbprint
+from control.keys.server_keys import BACKDATE_S, DAY_S, ServerKeys
 from crypto import key_set
-from crypto.errors import KeyFileError
 from crypto.noise import Initiator, generate_keypair, public_key, respond
 from tests.support.noise_peer import seeded
 
@@ -32,7 +33,7 @@ def test_what_was_created_is_loaded_again(tmp_path: Path) -> None:
     assert first.root.text.startswith("qwroot1.")
     assert key_set.parse_root(first.root.text) == first.root.public
     (server,) = first.servers
-    assert (server.key_id, server.not_before) == (1, NOW)
+    assert (server.key_id, server.not_before) == (1, NOW - BACKDATE_S)
     assert public_key(server.private) == server.public
     assert first.usable(NOW) == [(1, server.private, server.public)]
 
@@ -54,7 +55,7 @@ def test_a_rotation_overlaps_and_both_keys_shake_hands(tmp_path: Path) -> None:
     later = NOW + 30 * DAY_S
     rotated = ServerKeys.load(tmp_path).rotate(later, OVERLAP)
     new = rotated.current(later)
-    assert (new.key_id, new.not_before) == (2, later)
+    assert (new.key_id, new.not_before) == (2, later - BACKDATE_S)
     assert {key_id for key_id, _, _ in rotated.usable(later)} == {1, 2}
     for key_id, private, public in rotated.usable(later):
         prologue = b"QW\x01\x01\x01\x00" + key_id.to_bytes(2, "big")
