@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from im_service.storage.records import HISTORY, AppendResult, Mark, NewMessage, View
+from im_service.storage.records import HISTORY, AppendResult, Mark, NewLogin, NewMessage, View
 from im_service.storage.sqlite import SqliteStore
 
 BATCH = 500
@@ -122,7 +122,7 @@ def test_ack(benchmark: Any, bench: Bench) -> None:
     bench.run(bench.commit([bench.batch(500) for _ in range(10)]))
 
     async def logins() -> None:
-        await asyncio.gather(*(bench.store.login(f"w{n}", "d", 1, 1, b"", 1) for n in range(500)))
+        await bench.store.logins([NewLogin(f"w{n}", "d", 1, 1) for n in range(500)], 1)
 
     async def acks() -> None:
         seq = next(_numbers)

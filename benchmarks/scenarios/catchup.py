@@ -73,14 +73,14 @@ def talk(number: int) -> tuple[str, str]:
 
 async def _fill(path: Path, options: CatchupOptions) -> int:
     """-> the `sync` cursor of the device before it went away."""
-    from im_service.storage.records import Mark
+    from im_service.storage.records import Mark, NewLogin
     from im_service.storage.sqlite import SqliteStore
 
     store = SqliteStore(path)
     await store.start()
     try:
         now = time.time_ns() // 1_000_000
-        await store.login(USER, DEVICE, 1, 1, b"", now - 2 * AWAY_MS)
+        await store.logins([NewLogin(USER, DEVICE, 1, 1)], now - 2 * AWAY_MS)
         await _append(store, options, 0, options.known, now - 2 * AWAY_MS + 1)
         marks = [Mark(talk(n)[1], options.known) for n in range(options.conversations)]
         if options.known:

@@ -1,24 +1,79 @@
-"""What the faces need of an engine."""
+"""What the faces need of an engine, and how operations are run: the one place both engines share."""
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator
 from typing import TypeVar
 
+from im_service.storage.errors import StoreUnavailable
 from im_service.storage.ops.tx import Op
-from im_service.storage.records import Mark
+from im_service.storage.queue import Item, OpItem, Reads, WriteQueue
 
 T = TypeVar("T")
+C = TypeVar("C")
+A = TypeVar("A")
 
 
 class Engine(ABC):
+    """Reads run beside the writer; changes queue for it. Closed until `_queue` is there."""
+
+    _queue: WriteQueue | None = None
+
     @abstractmethod
     async def _read(self, op: Op[T]) -> T:
         """Run on one snapshot, beside the writer."""
 
     @abstractmethod
-    async def _write(self, make: Callable[[], Op[T]], weight: int = 1) -> T:
-        """Queue for the writer; return after its commit. `make` may be called again for another attempt."""
+    def _done(self) -> Reads:
+        """What the readers of this process did so far."""
 
     @abstractmethod
-    async def ack(self, user: str, device: str, marks: Sequence[Mark]) -> None:
-        """Part of Inbox; engines write the watermarks of many devices at once."""
+    async def _bytes(self) -> int:
+        """What the store takes on the disk."""
+
+    async def _write(self, make: Callable[[], Op[T]], weight: int = 1) -> T:
+        """Queue for the writer; return after its commit. `make` may be called again for another attempt."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._put(OpItem(make, future, weight))
+        return await future
+
+    def _put(self, item: Item) -> None:
+        """StoreUnavailable when closed or full."""
+        self._open().put(item)
+
+    def _open(self) -> WriteQueue:
+        if self._queue is None:
+            raise StoreUnavailable("the store is closed")
+        return self._queue
+
+
+def drive(steps: Generator[C, A, T], execute: Callable[[C], A]) -> T:
+    """Run a generator to its result: what it yields is executed, what came of it goes back in."""
+    try:
+        command = next(steps)
+        while True:
+            try:
+                answer = execute(command)
+            except Exception as error:
+                command = steps.throw(error)
+            else:
+                command = steps.send(answer)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+async def drive_async(steps: Generator[C, A, T], execute: Callable[[C], Awaitable[A]]) -> T:
+    """`drive` on the event loop."""
+    try:
+        command = next(steps)
+        while True:
+            try:
+                answer = await execute(command)
+            except Exception as error:
+                command = steps.throw(error)
+            else:
+                command = steps.send(answer)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result

@@ -43,11 +43,11 @@ KEYS: dict[str, tuple[str, ...]] = {
     "room_tag_mute": ("conv", "tag"),
     "room_queue": ("conv", "key"),
     "broadcast": ("id",),
-    "idempotency": ("key",),
+    "idempotency": ("id",),
 }
 """Every table but `meta`, whose content is made anew, and its key."""
 
-_NUMBERED = ("account", "conversation", "message", "request", "broadcast")
+_NUMBERED = ("account", "conversation", "message", "request", "broadcast", "idempotency")
 _SEND_KEY = ("sender", "client_id", "conv", "digest", "server_id", "seq", "time_ms")
 
 

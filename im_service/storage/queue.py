@@ -1,15 +1,23 @@
-"""Work on its way to a writer: what is waiting, how much of it, and how answers come back."""
+"""Work on its way to a writer: what waits, what becomes one transaction, and how answers come back."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+from im_service.storage.errors import StoreError, StoreUnavailable
 from im_service.storage.ops.tx import Op
-from im_service.storage.records import Done, Mark, NewMessage
+from im_service.storage.records import AppendResult, Done, Mark, NewMessage
+
+ATTEMPTS = 6
+"""Of a transaction that others were in the way of, before it is refused as StoreUnavailable."""
+OWN_ERRORS = (StoreError, ArithmeticError, LookupError, TypeError, ValueError, AssertionError)
+"""Raised by an operation itself: it alone is undone. Any other error undoes the whole transaction."""
 
 
-def answer_future(future: "asyncio.Future[Any]", result: Any) -> None:
+def answer_future(future: "asyncio.Future[Any]", result: object) -> None:
     if future.done():
         return  # the caller stopped waiting; the change stands
     if isinstance(result, BaseException):
@@ -35,11 +43,11 @@ class AppendItem:
 class OpItem:
     """`make` builds the operation anew for every attempt: a generator runs once."""
 
-    make: Callable[[], Op[Any]]
+    make: Callable[[], Op[object]]
     future: "asyncio.Future[Any]"
     weight: int = field(default=1)
 
-    def answer(self, result: Any) -> None:
+    def answer(self, result: object) -> None:
         answer_future(self.future, result)
 
 
@@ -50,33 +58,18 @@ class AckItem:
     user: str
     device: str
     marks: Sequence[Mark]
-    future: "asyncio.Future[Any]"
+    future: "asyncio.Future[None]"
 
     @property
     def weight(self) -> int:
         return len(self.marks)
 
-    def answer(self, result: Any) -> None:
+    def answer(self, result: object) -> None:
         answer_future(self.future, result)
 
 
 Item = AppendItem | OpItem | AckItem
-Answer = tuple[Item, Any]
-
-
-_HIGHEST_SEQ = 1 << 62  # a client may claim any number
-
-AckKey = tuple[str, str, str]  # user, device, conversation
-
-
-def highest(acks: Sequence[AckItem]) -> list[tuple[str, str, str, int]]:
-    """(user, device, conversation, seq), each key once, in an order that is the same for every process."""
-    top: dict[AckKey, int] = {}
-    for item in acks:
-        for conversation, seq in item.marks:
-            key = (item.user, item.device, conversation)
-            top[key] = max(min(seq, _HIGHEST_SEQ), top.get(key, 0))
-    return [(*key, seq) for key, seq in sorted(top.items())]
+Answer = tuple[Item, object]
 
 
 @dataclass(slots=True)
@@ -92,6 +85,141 @@ class Reads:
 
     operations: int = 0
     rows: int = 0
+
+
+class Again(Exception):
+    """An attempt met others in its way and left nothing behind; the next one may succeed."""
+
+
+class Attempt(NamedTuple):
+    """Commit these items in one transaction and answer them, or raise and leave nothing of them."""
+
+    items: list[Item]
+    number: int  # 0 = the first
+
+
+class WriteQueue:
+    """What waits for the one writer. `max_commit` bounds one transaction, `max_queued` what waits; both count
+    messages and operations. `wake` is called after each change, from the thread that made it."""
+
+    def __init__(self, max_commit: int, max_queued: int, wake: Callable[[], None]) -> None:
+        self._max_commit = max_commit
+        self._max_queued = max_queued
+        self._wake = wake
+        self._items: deque[Item] = deque()
+        self._lock = threading.Lock()
+        self._closed = False
+        self.queued = 0
+        self.counters = Counters()
+
+    def put(self, item: Item) -> None:
+        """Never waits for the disk. StoreUnavailable when full or closed."""
+        with self._lock:
+            if self._closed:
+                raise StoreUnavailable("the store is closed")
+            if self.queued and self.queued + item.weight > self._max_queued:
+                raise StoreUnavailable(f"{self.queued} writes wait already (limit {self._max_queued})")
+            self._items.append(item)
+            self.queued += item.weight
+        self._wake()
+
+    def close(self) -> None:
+        """Nothing more is taken in; what waits is still to be committed."""
+        with self._lock:
+            self._closed = True
+        self._wake()
+
+    def take(self) -> list[Item] | None:
+        """The items of the next transaction; none while nothing waits, None when nothing will any more."""
+        with self._lock:
+            if not self._items:
+                return None if self._closed else []
+            taken = [self._items.popleft()]
+            weight = taken[0].weight
+            while self._items and weight + self._items[0].weight <= self._max_commit:
+                taken.append(self._items.popleft())
+                weight += taken[-1].weight
+            self.queued -= weight
+            return taken
+
+    def commit(self, items: list[Item]) -> Generator[Attempt, list[Answer], list[Answer]]:
+        """Yields attempts, until all items are answered: again while others are in the way (Again), and each
+        item alone when something in them cannot be stored, so that only the culprit fails."""
+        reason: Exception = StoreUnavailable("other processes kept changing the same rows")
+        for number in range(ATTEMPTS):
+            try:
+                answers = yield Attempt(items, number)
+            except Again:
+                continue
+            except StoreUnavailable as error:
+                reason = error
+            except Exception as error:
+                if len(items) > 1:
+                    apart: list[Answer] = []
+                    for item in items:
+                        apart += yield from self.commit([item])
+                    return apart
+                reason = error
+            else:
+                self.counters.commits += 1
+                self.counters.committed_messages += sum(
+                    item.weight for item in items if isinstance(item, AppendItem)
+                )
+                return answers
+            break
+        self.counters.failed_commits += 1
+        return [(item, reason) for item in items]
+
+
+class Run(NamedTuple):
+    """Neighbouring batches of messages, written as one."""
+
+    items: list[AppendItem]
+
+    def batch(self) -> Sequence[NewMessage]:
+        if len(self.items) == 1:
+            return self.items[0].batch
+        return [message for item in self.items for message in item.batch]
+
+    def answers(self, results: Sequence[AppendResult]) -> Iterator[Answer]:
+        at = 0
+        for item in self.items:
+            yield item, results[at : at + item.weight]
+            at += item.weight
+
+
+def in_order(items: Sequence[Item]) -> tuple[list[Run | OpItem], list[AckItem]]:
+    """What one transaction does: batches and operations in the order queued, then the watermarks."""
+    steps: list[Run | OpItem] = []
+    acks: list[AckItem] = []
+    run: Run | None = None
+    for item in items:
+        if isinstance(item, AckItem):
+            acks.append(item)
+        elif isinstance(item, OpItem):
+            steps.append(item)
+            run = None
+        elif run is None:
+            run = Run([item])
+            steps.append(run)
+        else:
+            run.items.append(item)
+    return steps, acks
+
+
+_HIGHEST_SEQ = 1 << 62  # a client may claim any number
+
+AckKey = tuple[str, str, str]  # user, device, conversation
+
+
+def highest(acks: Sequence[AckItem]) -> list[tuple[str, str, str, int]]:
+    """(user, device, conversation, seq), each key once, in an order that is the same for every process."""
+    top: dict[AckKey, int] = {}
+    for item in acks:
+        for conversation, seq in item.marks:
+            key = (item.user, item.device, conversation)
+            top[key] = max(min(seq, _HIGHEST_SEQ), top.get(key, 0))
+    return [(*key, seq) for key, seq in sorted(top.items())]
 
 
 def deliver(answers: list[Answer]) -> None:

@@ -346,9 +346,10 @@ class Broadcast(NamedTuple):
 
 
 class Replay(NamedTuple):
-    """Answer of an earlier call with the same Idempotency-Key. `status` 0: still running."""
+    """What is known of a request and its key."""
 
-    status: int
+    ticket: int  # > 0: nobody did it yet, and this caller may; 0: it was begun before
+    status: int  # of the answer given before; 0 = still running
     body: bytes
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from im_service.rates import Rate
 from im_service.settings import ImSettings
 from tests.support.im_world import Person, World, open_world
+from tests.support.store_kit import last_seq
 
 USERS = tuple(f"u{n}" for n in range(5))
 GROUPS = ("free", "asks")
@@ -77,7 +78,7 @@ class Hand:
         return self.rng.choice([f"s/{a}:{b}", f"s/{a}:{b}", "g/free", "g/" + CALM])
 
     async def seq(self, talk: str) -> int:
-        last = (await self.world.store.last_seqs([talk])).get(talk, 0)
+        last = await last_seq(self.world.store, talk)
         return self.rng.randrange(max(1, last - 30), last + 2)
 
     async def send(self, number: str) -> None:
@@ -147,7 +148,7 @@ class Hand:
 
     async def delete(self, number: str) -> None:
         talk = self.talk()
-        last = (await self.world.store.last_seqs([talk])).get(talk, 0)
+        last = await last_seq(self.world.store, talk)
         seqs = list(range(max(1, last - self.rng.randrange(20)), last + 1))[:3]
         if not seqs:
             return  # seq 1 may come between the look-up and the change: deleted is what was there
@@ -217,7 +218,7 @@ class Hand:
     async def report(self, number: str) -> None:
         """Each message once: a receipt that is there came with this report."""
         talk = "g/" + CALM
-        last = (await self.world.store.last_seqs([talk]))[talk]
+        last = await last_seq(self.world.store, talk)
         seqs = list(range(self.reported + 1, last + 1))[:50] if self.reported >= 0 else []
         self.reported = seqs[-1] if seqs else last
         if seqs:

@@ -8,11 +8,14 @@ from typing import Any
 import apsw
 import asyncpg
 
+from im_service.storage.ops.tx import rows
 from im_service.storage.postgres import PostgresStore
 from im_service.storage.records import (
     DEFAULT_BITS,
     HISTORY,
     AppendResult,
+    Login,
+    NewLogin,
     NewMessage,
     StoredMessage,
     Target,
@@ -107,6 +110,23 @@ async def append(store: Store, batch: Sequence[NewMessage]) -> list[AppendResult
 
 async def send(store: Store, conversation: str, sender: str, client_id: str, **options: Any) -> AppendResult:
     return (await append(store, [message(conversation, sender, client_id, **options)]))[0]
+
+
+async def login(
+    store: Store, user: str, device: str, platform: int, session_id: int, info: bytes, now_ms: int
+) -> Login:
+    return (await store.logins([NewLogin(user, device, platform, session_id, info)], now_ms))[0]
+
+
+async def last_seq(store: Store, conversation: str) -> int:
+    """0 when there is no such conversation."""
+    newest = await store.pull(None, conversation, 1, None, 1, EVERYTHING, reverse=True)
+    return newest.items[0].seq if newest.items else 0
+
+
+async def count(store: Store, table: str = "message") -> int:
+    """Rows there are now."""
+    return int((await store._read(rows(f"SELECT count(*) FROM {table}")))[0][0])
 
 
 async def everything(store: Store, user: str | None, conversation: str) -> list[StoredMessage]:

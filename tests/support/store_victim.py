@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from im_service.storage.errors import StoreError
 from im_service.storage.records import Mark
 from im_service.storage.store import Store
-from tests.support.store_kit import append, message, open_store
+from tests.support.store_kit import append, last_seq, message, open_store
 
 GROUPS = 4
 PEERS = 6
@@ -66,7 +66,7 @@ class Victim:
 
     async def recall(self, number: str) -> None:
         talk = f"s/a:b{self._rng.randrange(PEERS)}"
-        last = (await self._store.last_seqs([talk])).get(talk, 0)
+        last = await last_seq(self._store, talk)
         seq = self._rng.randrange(1, last + 2)
         await self._store.recall(talk, seq, b"gone", 1, [message("g/x0", "owner", f"recall {talk} {seq}")])
         say("recalled", talk, seq)

@@ -1,16 +1,13 @@
-"""Rooms and Housekeeping."""
+"""Chatrooms."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from im_service.storage.engine import Engine
-from im_service.storage.ops import rooms, upkeep
+from im_service.storage.ops import rooms
 from im_service.storage.records import (
-    Broadcast,
-    Limits,
     Page,
     QueueItem,
-    Replay,
     Role,
     Room,
     RoomMember,
@@ -18,76 +15,74 @@ from im_service.storage.records import (
 )
 
 
-class RoomsFace(Engine):
+class Rooms(Engine):
+    """Chatrooms: rows for the room, its named or restricted people and its queue; none for plain guests."""
+
     async def create_room(self, room: str, owner: str, info: bytes, now_ms: int) -> Room:
+        """StoreConflict when taken (a closed one counts)."""
         return await self._write(partial(rooms.create, room, owner, info, now_ms))
 
     async def rooms(self, rooms_: Sequence[str], /) -> list[Room]:
+        """Those of them that were created, closed ones too."""
         return await self._read(rooms.load(rooms_))
 
     async def update_room(
-        self, room: str, now_ms: int, *, info: bytes | None = None, mute_all: bool | None = None,
-        closed: bool | None = None, rev: int | None = None,
-    ) -> Room:  # fmt: skip
+        self,
+        room: str,
+        now_ms: int,
+        *,
+        info: bytes | None = None,
+        mute_all: bool | None = None,
+        closed: bool | None = None,
+        rev: int | None = None,
+    ) -> Room:
+        """None leaves as it is. StoreMissing; StoreConflict when `rev` is given and not the room's own."""
         return await self._write(partial(rooms.update, room, info, mute_all, closed, rev))
 
     async def set_room_member(
-        self, room: str, user: str, now_ms: int, *, role: Role | None = None, named: bool | None = None,
-        black: bool | None = None, muted_until_ms: int | None = None, info: bytes | None = None,
-    ) -> RoomMember:  # fmt: skip
-        named_values: dict[str, object | None] = {
-            "role": None if role is None else int(role),
-            "named": None if named is None else int(named),
-            "black": None if black is None else int(black),
-            "muted_ms": muted_until_ms,
-            "info": info,
-        }
-        values = {column: value for column, value in named_values.items() if value is not None}
-        return await self._write(partial(rooms.set_member, room, user, values))
+        self,
+        room: str,
+        user: str,
+        now_ms: int,
+        *,
+        role: Role | None = None,
+        named: bool | None = None,
+        black: bool | None = None,
+        muted_until_ms: int | None = None,
+        info: bytes | None = None,
+    ) -> RoomMember:
+        """A row that says nothing any more is removed. StoreMissing when there is no such room."""
+        return await self._write(
+            partial(rooms.set_member, room, user, role, named, black, muted_until_ms, info)
+        )
 
     async def room_members(self, room: str, after: str = "", limit: int = 500) -> Page[RoomMember]:
+        """In order of user id."""
         return await self._read(rooms.members(room, after, limit))
 
-    async def room_member_states(self, room: str, users: Sequence[str]) -> dict[str, RoomMember]:
-        return await self._read(rooms.member_states(room, users))
-
     async def mute_tag(self, room: str, tag: str, until_ms: int) -> list[TagMute]:
+        """0 lifts. -> all tag mutes of the room."""
         return await self._write(partial(rooms.mute_tag, room, tag, until_ms))
 
     async def tag_mutes(self, room: str) -> list[TagMute]:
+        """In order of tag."""
         return await self._read(rooms.tag_mutes(room))
 
     async def queue_put(
         self, room: str, items: Sequence[QueueItem], limit: int, front: bool = False
     ) -> list[QueueItem]:
+        """Add at the end (or front), or update in place where the key exists (position given is ignored).
+        StoreFull above `limit` elements: none is put."""
         return await self._write(partial(rooms.queue_put, room, items, limit, front), len(items))
 
     async def queue_poll(self, room: str, key: str | None) -> QueueItem | None:
+        """Remove and return this key, or the first element."""
         return await self._write(partial(rooms.queue_poll, room, key))
 
     async def queue(self, room: str) -> list[QueueItem]:
+        """In order of position."""
         return await self._read(rooms.queue(room))
 
     async def queue_clear(self, room: str, transient_of: str | None = None) -> list[QueueItem]:
+        """Drop all, or the transient elements of one owner. -> those dropped."""
         return await self._write(partial(rooms.queue_clear, room, transient_of))
-
-    async def add_broadcast(self, payload: bytes, platforms: int, now_ms: int, expires_ms: int) -> Broadcast:
-        return await self._write(partial(rooms.add_broadcast, payload, platforms, now_ms, expires_ms))
-
-    async def broadcasts(self, after: int, now_ms: int, limit: int = 100) -> list[Broadcast]:
-        return await self._read(rooms.broadcasts(after, now_ms, limit))
-
-    async def begin_request(self, key: str, digest: bytes, now_ms: int, lease_ms: int) -> Replay | None:
-        return await self._write(partial(rooms.begin_request, key, digest, now_ms, lease_ms))
-
-    async def finish_request(self, key: str, status: int, body: bytes, expires_ms: int) -> None:
-        await self._write(partial(rooms.finish_request, key, status, body, expires_ms))
-
-    async def drop_request(self, key: str) -> None:
-        await self._write(partial(rooms.drop_request, key))
-
-    async def expire(self, now_ms: int, limits: Limits, max_rows: int = 500) -> int:
-        return await self._write(partial(upkeep.expire, now_ms, limits, max_rows))
-
-    async def count(self) -> Mapping[str, int]:
-        return await self._read(upkeep.count())

@@ -13,14 +13,13 @@ from im_service.storage.ops.tx import (
     append,
     find_conversation,
     first,
+    given,
     next_change,
     rows,
     run,
     touch,
 )
-from im_service.storage.records import Applied, Group, GroupMember, NewMessage, Page, Role
-
-Notices = Sequence[NewMessage]
+from im_service.storage.records import Applied, Group, GroupMember, Notices, Page, Role
 
 _GROUP = (
     "SELECT c.name, a.name, g.info, g.member_limit, g.member_count, g.mute_all, g.rev, g.created_ms,"
@@ -145,13 +144,8 @@ def update(
     notices: Notices,
 ) -> Op[Applied[Group]]:  # fmt: skip
     conv = yield from _lock(group, rev)
-    for column, value in (
-        ("info", info),
-        ("mute_all", None if mute_all is None else int(mute_all)),
-        ("member_limit", member_limit),
-    ):
-        if value is not None:
-            yield from run(f"UPDATE chat_group SET {column} = $1 WHERE conv = $2", value, conv)
+    for column, value in given(info=info, mute_all=mute_all, member_limit=member_limit).items():
+        yield from run(f"UPDATE chat_group SET {column} = $1 WHERE conv = $2", value, conv)
     yield from touch(conv)
     told = yield from append(notices)
     return Applied((yield from _load(conv)), told)
@@ -229,18 +223,12 @@ def update_members(
             raise StoreMissing(f"{pair[1]} is not in group {group}")
         if role is not None and Role.OWNER in (role, before[pair].role) and role != before[pair].role:
             raise StoreConflict("the owner changes by transfer only")
-    for column, value in (
-        ("role", None if role is None else int(role)),
-        ("nick", nick),
-        ("ext", ext),
-        ("muted_ms", muted_until_ms),
-    ):
-        if value is not None:
-            yield from run(
-                f"UPDATE group_member SET {column} = $1 WHERE conv = $2"
-                " AND usr IN (SELECT id FROM account WHERE name IN_TEXTS($3))",
-                value, conv, list(users),
-            )  # fmt: skip
+    for column, value in given(role=role, nick=nick, ext=ext, muted_ms=muted_until_ms).items():
+        yield from run(
+            f"UPDATE group_member SET {column} = $1 WHERE conv = $2"
+            " AND usr IN (SELECT id FROM account WHERE name IN_TEXTS($3))",
+            value, conv, list(users),
+        )  # fmt: skip
     yield from touch(conv)
     told = yield from append(notices)
     states = yield from member_states(pairs)

@@ -6,6 +6,7 @@ from im_service.storage.codec import unpack_target
 from im_service.storage.errors import StoreMissing
 from im_service.storage.ops.messages import last_visible, reader
 from im_service.storage.ops.tx import (
+    Argument,
     Horizon,
     Op,
     Row,
@@ -118,7 +119,7 @@ def unread(user: str, conversations: Sequence[str] | None, now_ms: int) -> Op[di
     usr = yield from find_account(user)
     if usr is None:
         return {}
-    args: list[object] = [usr, now_ms]
+    args: list[Argument] = [usr, now_ms]
     chosen = ""
     if conversations is not None:
         chosen = " AND c.name IN_TEXTS($3)"

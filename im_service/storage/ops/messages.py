@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from im_service.storage.codec import people_of, unpack_target
 from im_service.storage.errors import StoreMissing
-from im_service.storage.ops.tx import Op, Row, find_account, first, rows
+from im_service.storage.ops.tx import Op, Row, first, rows
 from im_service.storage.records import (
     FILTERED,
     HISTORY,
@@ -154,24 +154,6 @@ def last_visible(
     return found[-count:]
 
 
-def recent(user: str, conversations: int, per_conversation: int, view: View) -> Op[list[StoredMessage]]:
-    usr = yield from find_account(user)
-    if usr is None:
-        return []
-    names = yield from rows(
-        "SELECT c.name FROM inbox i JOIN conversation c ON c.id = i.conv"
-        " WHERE i.usr = $1 AND i.active = 1 ORDER BY c.change DESC, c.id LIMIT $2",
-        usr,
-        conversations,
-    )
-    found: list[StoredMessage] = []
-    for (name,) in names:
-        who = yield from reader(user, name)
-        if who is not None:
-            found += yield from last_visible(name, who, per_conversation, view)
-    return found
-
-
 def find(conversation: str, column: str, values: Iterable[int]) -> Op[list[StoredMessage]]:
     """Rows as the server sees them, by `seq` or `server_id`."""
     found = yield from rows(
@@ -275,10 +257,3 @@ def one(conv: int, conversation: str, seq: int) -> Op[StoredMessage]:
 
 def alive(message: StoredMessage) -> bool:
     return not message.flags & (RECALLED | FILTERED)
-
-
-def last_seqs(conversations: Sequence[str]) -> Op[dict[str, int]]:
-    found = yield from rows(
-        "SELECT name, last_seq FROM conversation WHERE name IN_TEXTS($1)", list(conversations)
-    )
-    return dict(found)

@@ -1,6 +1,6 @@
 """Profiles, relations, accounts and devices."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
 from im_service.storage.errors import StoreFull
@@ -8,12 +8,14 @@ from im_service.storage.ops.requests import close_open, hold_accounts
 from im_service.storage.ops.tx import (
     Op,
     Row,
+    Value,
     account_id,
     account_ids,
     append,
     chunks,
     find_account,
     first,
+    given,
     next_change,
     rows,
     run,
@@ -25,7 +27,7 @@ from im_service.storage.records import (
     Login,
     Logout,
     NewLogin,
-    NewMessage,
+    Notices,
     Page,
     Profile,
     Relation,
@@ -74,7 +76,7 @@ def _relation(row: Row) -> Relation:
     return Relation(owner, other, bool(friend), bool(black), bool(muted), *rest)
 
 
-def _set(owner: int, other: int, now_ms: int, values: dict[str, object]) -> Op[None]:
+def _set(owner: int, other: int, now_ms: int, values: Mapping[str, Value]) -> Op[None]:
     change = yield from next_change()
     yield from run(
         "INSERT INTO relation (owner, other, time_ms, change) VALUES ($1, $2, $3, $4)"
@@ -96,9 +98,7 @@ def _are_friends(a: int, b: int) -> Op[bool]:
     return len(found) == 2
 
 
-def befriend(
-    a: str, b: str, now_ms: int, limit: int, request: int, notices: Sequence[NewMessage]
-) -> Op[Applied[bool]]:
+def befriend(a: str, b: str, now_ms: int, limit: int, request: int, notices: Notices) -> Op[Applied[bool]]:
     one, other = (yield from account_id(a)), (yield from account_id(b))
     yield from hold_accounts([one, other])
     yield from close_open("u/" + a, [b], 1, request)
@@ -114,7 +114,7 @@ def befriend(
     return Applied(True, (yield from append(notices)))
 
 
-def unfriend(a: str, b: str, now_ms: int, notices: Sequence[NewMessage]) -> Op[Applied[bool]]:
+def unfriend(a: str, b: str, now_ms: int, notices: Notices) -> Op[Applied[bool]]:
     one, other = (yield from account_id(a)), (yield from account_id(b))
     if not (yield from _are_friends(one, other)):
         return Applied(False)
@@ -127,14 +127,7 @@ def set_relation(
     owner: str, other: str, now_ms: int, black: bool | None, muted: bool | None, alias: str | None,
     ext: bytes | None,
 ) -> Op[Relation]:  # fmt: skip
-    values: dict[str, object] = {}
-    for column, flag in (("black", black), ("muted", muted)):
-        if flag is not None:
-            values[column] = int(flag)
-    if alias is not None:
-        values["alias"] = alias
-    if ext is not None:
-        values["ext"] = ext
+    values = given(black=black, muted=muted, alias=alias, ext=ext)
     yield from _set((yield from account_id(owner)), (yield from account_id(other)), now_ms, values)
     return (yield from relation_pairs([(owner, other)]))[owner, other]
 
@@ -177,12 +170,19 @@ def accounts(users: Sequence[str]) -> Op[dict[str, Account]]:
     return {user: known.get(user) or Account(user, False, 0, 0, 0, 0, b"") for user in users}
 
 
-def set_account(user: str, now_ms: int, values: dict[str, object]) -> Op[Account]:
+def set_account(
+    user: str, now_ms: int, disabled_ms: int | None, mute_single_ms: int | None, mute_group_ms: int | None,
+    mute_room_ms: int | None, info: bytes | None,
+) -> Op[Account]:  # fmt: skip
     usr = yield from account_id(user)
     yield from run(
         "INSERT INTO account_state (usr, updated_ms) VALUES ($1, $2)"
         " ON CONFLICT (usr) DO UPDATE SET updated_ms = excluded.updated_ms",
         usr, now_ms,
+    )  # fmt: skip
+    values = given(
+        disabled_ms=disabled_ms, mute_single_ms=mute_single_ms, mute_group_ms=mute_group_ms,
+        mute_room_ms=mute_room_ms, info=info,
     )  # fmt: skip
     for column, value in values.items():
         yield from run(f"UPDATE account_state SET {column} = $1 WHERE usr = $2", value, usr)
@@ -268,11 +268,3 @@ def logouts(gone: Sequence[Logout], now_ms: int) -> Op[list[bool]]:
 def devices(user: str) -> Op[list[Device]]:
     found = yield from rows(f"{_DEVICE} WHERE a.name = $1 ORDER BY d.last_login_ms DESC, d.name", user)
     return [_device(row) for row in found]
-
-
-def forget_device(user: str, device: str) -> Op[bool]:
-    usr = yield from account_id(user)
-    gone = yield from rows("DELETE FROM device WHERE usr = $1 AND name = $2 RETURNING number", usr, device)
-    for (number,) in gone:
-        yield from run("DELETE FROM device_mark WHERE usr = $1 AND number = $2", usr, number)
-    return bool(gone)

@@ -17,7 +17,7 @@ from im_service.storage.ops.tx import (
     rows,
     run,
 )
-from im_service.storage.records import Applied, NewMessage, Page, Request
+from im_service.storage.records import Applied, Notices, Page, Request
 
 _REQUEST = (
     "SELECT r.id, r.scope, r.kind, u.name, b.name, r.text, r.state, r.time_ms"
@@ -60,7 +60,7 @@ def _friends(user: str, usrs: list[int]) -> Op[set[int]]:
 
 def open_requests(
     scope: str, kind: int, users: Sequence[str], by: str, text: str, now_ms: int, rev: int | None,
-    notices: Sequence[NewMessage],
+    notices: Notices,
 ) -> Op[Applied[list[Request]]]:  # fmt: skip
     numbers = yield from account_ids(users)
     asker = yield from account_id(by)
@@ -82,9 +82,7 @@ def open_requests(
     return Applied(opened, (yield from append(notices)))
 
 
-def decide(
-    scope: str, id: int, state: int, now_ms: int, notices: Sequence[NewMessage]
-) -> Op[Applied[Request]]:
+def decide(scope: str, id: int, state: int, now_ms: int, notices: Notices) -> Op[Applied[Request]]:
     done = yield from rows(
         "UPDATE request SET state = $1, time_ms = $2 WHERE scope = $3 AND id = $4 AND state = 0 RETURNING id",
         state, now_ms, scope, id,

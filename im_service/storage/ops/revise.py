@@ -23,13 +23,11 @@ from im_service.storage.records import (
     RECEIPT,
     RECEIVER_NO_SENSE,
     Applied,
-    NewMessage,
+    Notices,
     Reaction,
     Revised,
     Version,
 )
-
-Notices = Sequence[NewMessage]
 
 
 def _strip(conv: int, seqs: Sequence[int]) -> Op[None]:

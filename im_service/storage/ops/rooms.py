@@ -1,10 +1,20 @@
-"""Chatrooms, broadcasts and idempotency keys."""
+"""Chatrooms."""
 
 from collections.abc import Sequence
 
 from im_service.storage.errors import StoreConflict, StoreFull, StoreMissing
-from im_service.storage.ops.tx import Op, Row, account_id, find_conversation, first, next_change, rows, run
-from im_service.storage.records import Broadcast, Page, QueueItem, Replay, Role, Room, RoomMember, TagMute
+from im_service.storage.ops.tx import (
+    Op,
+    Row,
+    account_id,
+    find_conversation,
+    first,
+    given,
+    next_change,
+    rows,
+    run,
+)
+from im_service.storage.records import Page, QueueItem, Role, Room, RoomMember, TagMute
 
 _ROOM = (
     "SELECT c.name, a.name, r.info, r.mute_all, r.closed, r.rev, r.created_ms"
@@ -77,20 +87,19 @@ def update(
     found = yield from first("UPDATE room SET rev = rev + 1 WHERE conv = $1 RETURNING rev", conv)
     if found and rev is not None and found[0] != rev + 1:
         raise StoreConflict(f"room {room} is at rev {found[0] - 1}, not {rev}")
-    for column, value in (
-        ("info", info),
-        ("mute_all", None if mute_all is None else int(mute_all)),
-        ("closed", None if closed is None else int(closed)),
-    ):
-        if value is not None:
-            yield from run(f"UPDATE room SET {column} = $1 WHERE conv = $2", value, conv)
+    for column, value in given(info=info, mute_all=mute_all, closed=closed).items():
+        yield from run(f"UPDATE room SET {column} = $1 WHERE conv = $2", value, conv)
     return (yield from load([room]))[0]
 
 
-def set_member(room: str, user: str, values: dict[str, object]) -> Op[RoomMember]:
+def set_member(
+    room: str, user: str, role: Role | None, named: bool | None, black: bool | None, muted_ms: int | None,
+    info: bytes | None,
+) -> Op[RoomMember]:  # fmt: skip
     conv = yield from _conv(room)
     usr = yield from account_id(user)
     yield from run("INSERT INTO room_member (conv, usr) VALUES ($1, $2) ON CONFLICT DO NOTHING", conv, usr)
+    values = given(role=role, named=named, black=black, muted_ms=muted_ms, info=info)
     for column, value in values.items():
         yield from run(f"UPDATE room_member SET {column} = $1 WHERE conv = $2 AND usr = $3", value, conv, usr)
     state = (yield from member_states(room, [user]))[user]
@@ -183,48 +192,3 @@ def queue_clear(room: str, transient_of: str | None) -> Op[list[QueueItem]]:
         "DELETE FROM room_queue WHERE conv = $1 AND key IN_TEXTS($2)", conv, [item.key for item in gone]
     )
     return gone
-
-
-def add_broadcast(payload: bytes, platforms: int, now_ms: int, expires_ms: int) -> Op[Broadcast]:
-    made = yield from first(
-        "INSERT INTO broadcast (payload, platforms, created_ms, expires_ms) VALUES ($1, $2, $3, $4)"
-        " RETURNING id",
-        payload, platforms, now_ms, expires_ms,
-    )  # fmt: skip
-    assert made is not None
-    return Broadcast(made[0], payload, platforms, now_ms, expires_ms)
-
-
-def broadcasts(after: int, now_ms: int, limit: int) -> Op[list[Broadcast]]:
-    found = yield from rows(
-        "SELECT id, payload, platforms, created_ms, expires_ms FROM broadcast"
-        " WHERE id > $1 AND expires_ms > $2 ORDER BY id LIMIT $3",
-        after, now_ms, limit,
-    )  # fmt: skip
-    return [Broadcast(*row) for row in found]
-
-
-def begin_request(key: str, digest: bytes, now_ms: int, lease_ms: int) -> Op[Replay | None]:
-    yield from run("DELETE FROM idempotency WHERE key = $1 AND expires_ms <= $2", key, now_ms)
-    made = yield from rows(
-        "INSERT INTO idempotency (key, digest, expires_ms) VALUES ($1, $2, $3)"
-        " ON CONFLICT DO NOTHING RETURNING key",
-        key, digest, now_ms + lease_ms,
-    )  # fmt: skip
-    if made:
-        return None
-    found = yield from first("SELECT digest, status, body FROM idempotency WHERE key = $1", key)
-    if found is None or found[0] != digest:
-        raise StoreConflict("this Idempotency-Key was used for another request")
-    return Replay(found[1], found[2])
-
-
-def finish_request(key: str, status: int, body: bytes, expires_ms: int) -> Op[None]:
-    yield from run(
-        "UPDATE idempotency SET status = $1, body = $2, expires_ms = $3 WHERE key = $4",
-        status, body, expires_ms, key,
-    )  # fmt: skip
-
-
-def drop_request(key: str) -> Op[None]:
-    yield from run("DELETE FROM idempotency WHERE key = $1", key)

@@ -16,12 +16,16 @@ from im_service.storage.errors import StoreMissing
 from im_service.storage.records import AppendResult, AppendStatus, NewMessage
 
 T = TypeVar("T")
+Value = int | str | bytes | None
+"""What a column holds."""
+Argument = Value | list[int] | list[str]
 Row = tuple[Any, ...]
+"""What the engine hands over; an operation makes a record of it."""
 
 
 class Sql(NamedTuple):
     text: str
-    args: tuple[Any, ...] = ()
+    args: tuple[Argument, ...] = ()
 
 
 class Append(NamedTuple):
@@ -69,17 +73,26 @@ def to_postgres(text: str) -> str:
     return _MACRO.sub(lambda m: f"= ANY(${m[2]}::{'bigint' if m[1] == 'INTS' else 'text'}[])", text)
 
 
-def rows(text: str, *args: Any) -> Op[list[Row]]:
+def rows(text: str, *args: Argument) -> Op[list[Row]]:
     return (yield Sql(text, args))
 
 
-def first(text: str, *args: Any) -> Op[Row | None]:
+def first(text: str, *args: Argument) -> Op[Row | None]:
     found = yield Sql(text, args)
     return found[0] if found else None
 
 
-def run(text: str, *args: Any) -> Op[None]:
+def run(text: str, *args: Argument) -> Op[None]:
     yield Sql(text, args)
+
+
+def given(**columns: Value) -> dict[str, Value]:
+    """Columns to change: None leaves one as it is, truth values and roles are kept as numbers."""
+    return {
+        name: int(value) if isinstance(value, int) else value
+        for name, value in columns.items()
+        if value is not None
+    }
 
 
 def next_change() -> Op[int]:

@@ -78,13 +78,6 @@ def stats() -> Op[dict[str, int]]:
     )
 
 
-def count() -> Op[dict[str, int]]:
-    """Every row, which takes its time."""
-    return _numbers(
-        *((f"{table}s", f"count(*) FROM {table}") for table in ("message", "conversation", "account"))
-    )
-
-
 def _numbers(*sources: tuple[str, str]) -> Op[dict[str, int]]:
     numbers: dict[str, int] = {}
     for name, source in sources:

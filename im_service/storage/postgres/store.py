@@ -1,24 +1,20 @@
-"""PostgresStore: every Protocol of `base` on one database that several im processes may share."""
+"""PostgresStore: a store on one database that several im processes may share."""
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import asyncpg
 
 from im_service.storage.errors import StoreUnavailable
-from im_service.storage.faces import Facade
-from im_service.storage.ops import upkeep
 from im_service.storage.ops.tx import Op
 from im_service.storage.postgres import connection, runner
 from im_service.storage.postgres.writer import Writer
-from im_service.storage.queue import AckItem, AppendItem, OpItem, Reads
-from im_service.storage.records import Done, Mark, NewMessage
+from im_service.storage.queue import Reads
+from im_service.storage.store import Store
 
 T = TypeVar("T")
 
 
-class PostgresStore(Facade):
+class PostgresStore(Store):
     """`dsn` as asyncpg takes it. `connections`: one writes, the others read.
 
     timeout_s bounds every connect and every statement. max_commit: messages and operations in one
@@ -54,58 +50,32 @@ class PostgresStore(Facade):
             await self._pool.close()
             raise
         self._writer = Writer(self._pool, self._base, self._max_commit, self._max_queued)
+        self._queue = self._writer.queue
         self._writer.start()
 
     async def stop(self) -> None:
-        writer, self._writer = self._writer, None
+        writer, self._writer, self._queue = self._writer, None, None
         pool, self._pool = self._pool, None
         if writer is not None:
             await writer.stop()
         if pool is not None:
             await pool.close()
 
-    def append(self, batch: Sequence[NewMessage], done: Done) -> None:
-        try:
-            self._open_writer().put(AppendItem(batch, done))
-        except StoreUnavailable as error:
-            asyncio.get_running_loop().call_soon(done, error)
-
-    async def _write(self, make: Callable[[], Op[T]], weight: int = 1) -> T:
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._open_writer().put(OpItem(make, future, weight))
-        return await future
-
-    async def ack(self, user: str, device: str, marks: Sequence[Mark]) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._open_writer().put(AckItem(user, device, marks, future))
-        await future
-
-    async def _read(self, op: Op[T]) -> T:
+    def _open_pool(self) -> asyncpg.Pool:
         if self._pool is None:
             raise StoreUnavailable("the store is closed")
+        return self._pool
+
+    async def _read(self, op: Op[T]) -> T:
+        pool = self._open_pool()
         try:
-            async with self._pool.acquire(timeout=self._timeout_s) as conn:
+            async with pool.acquire(timeout=self._timeout_s) as conn:
                 return await runner.read(conn, op, self._base, self._reads)
         except connection.GONE as error:
             raise connection.unavailable(error) from error
 
-    def _open_writer(self) -> Writer:
-        if self._writer is None:
-            raise StoreUnavailable("the store is closed")
-        return self._writer
+    def _done(self) -> Reads:
+        return self._reads
 
-    async def stats(self) -> Mapping[str, int]:
-        writer = self._open_writer()
-        counted = await self._read(upkeep.stats())
-        assert self._pool is not None
-        size = await self._pool.fetchval("SELECT pg_database_size(current_database())")
-        counters = writer.counters
-        return counted | {
-            "queued": writer.queued,
-            "commits": counters.commits,
-            "committed_messages": counters.committed_messages,
-            "failed_commits": counters.failed_commits,
-            "reads_total": self._reads.operations,
-            "rows_read_total": self._reads.rows,
-            "bytes": int(size),
-        }
+    async def _bytes(self) -> int:
+        return int(await self._open_pool().fetchval("SELECT pg_database_size(current_database())"))

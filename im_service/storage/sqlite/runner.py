@@ -4,7 +4,8 @@ from typing import TypeVar
 
 import apsw
 
-from im_service.storage.ops.tx import Append, DropKeys, Forget, Horizon, NextChange, Op, Row, Sql
+from im_service.storage.engine import drive
+from im_service.storage.ops.tx import Append, Command, Forget, Horizon, NextChange, Op, Row, Sql
 from im_service.storage.queue import Reads
 from im_service.storage.sqlite.append import Appender
 from im_service.storage.sqlite.connection import query
@@ -14,23 +15,20 @@ T = TypeVar("T")
 
 def read(conn: apsw.Connection, op: Op[T], reads: Reads) -> T:
     """One operation on one snapshot."""
+
+    def execute(command: Command) -> list[Row]:
+        if isinstance(command, Sql):
+            found = query(conn, *command)
+            reads.rows += len(found)
+            return found
+        assert isinstance(command, Horizon), "a read changes nothing"
+        # One writer, changes numbered in commit order: all up to the present one are committed.
+        return [(conn.execute("SELECT value + 1 FROM meta WHERE key = 'change'").get,)]
+
     reads.operations += 1
     conn.execute("BEGIN")
     try:
-        answer: list[Row] | None = None
-        while True:
-            try:
-                command = next(op) if answer is None else op.send(answer)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
-            if isinstance(command, Sql):
-                answer = query(conn, *command)
-                reads.rows += len(answer)
-            else:
-                assert isinstance(command, Horizon), "a read changes nothing"
-                # One writer, changes numbered in commit order: all up to the present one are committed.
-                answer = [(conn.execute("SELECT value + 1 FROM meta WHERE key = 'change'").get,)]
+        return drive(op, execute)
     finally:
         conn.execute("COMMIT")
 
@@ -83,7 +81,7 @@ class WriteTransaction:
         """The operation in a savepoint of its own: its error undoes it alone."""
         self._conn.execute("SAVEPOINT op")
         try:
-            result = self._drive(op)
+            result = drive(op, self._execute)
         except BaseException:
             if self._conn.in_transaction:
                 self._conn.execute("ROLLBACK TO op")
@@ -93,24 +91,13 @@ class WriteTransaction:
         self._conn.execute("RELEASE op")
         return result
 
-    def _drive(self, op: Op[T]) -> T:
-        answer: list[Row] | None = None
-        while True:
-            try:
-                command = next(op) if answer is None else op.send(answer)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
-            if isinstance(command, Sql):
-                answer = query(self._conn, *command)
-            elif isinstance(command, Append):
-                answer = list(self.log.append(command.batch, self.change()))
-            elif isinstance(command, NextChange):
-                answer = [(self.change(),)]
-            elif isinstance(command, Forget):
-                self.log.forget(command.conversation)
-                answer = []
-            elif isinstance(command, DropKeys):
-                answer = []  # the unique index on the message itself is the key
-            else:
-                answer = [(self.change(),)]
+    def _execute(self, command: Command) -> list[Row]:
+        if isinstance(command, Sql):
+            return query(self._conn, *command)
+        if isinstance(command, Append):
+            return list(self.log.append(command.batch, self.change()))
+        if isinstance(command, NextChange | Horizon):
+            return [(self.change(),)]
+        if isinstance(command, Forget):
+            self.log.forget(command.conversation)
+        return []  # DropKeys: the unique index on the message itself is the key

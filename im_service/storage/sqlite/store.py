@@ -1,28 +1,25 @@
-"""SqliteStore: every Protocol of `base` on one file."""
+"""SqliteStore: a store on one file."""
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import apsw
 
 from im_service.storage.errors import StoreUnavailable
-from im_service.storage.faces import Facade
-from im_service.storage.ops import upkeep
 from im_service.storage.ops.tx import Op
-from im_service.storage.queue import AckItem, AppendItem, OpItem, Reads
-from im_service.storage.records import Done, Mark, NewMessage
+from im_service.storage.queue import Reads
 from im_service.storage.sqlite import connection, runner
 from im_service.storage.sqlite.checkpoint import Checkpointer
 from im_service.storage.sqlite.writer import Writer
+from im_service.storage.store import Store
 
 T = TypeVar("T")
 
 
-class SqliteStore(Facade):
+class SqliteStore(Store):
     """The embedded store. `path` is created when missing; `-wal` and `-shm` files live beside it.
 
     readers: threads for reads, each with a connection of its own. cache_bytes: page cache of the writer;
@@ -59,15 +56,16 @@ class SqliteStore(Facade):
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
-        self._conn = await loop.run_in_executor(None, self._open)
+        self._conn = await loop.run_in_executor(None, self._connect)
         self._writer = Writer(self._conn, self._path, loop, self._max_commit, self._max_queued)
+        self._queue = self._writer.queue
         self._checkpointer = Checkpointer(
             connection.connect(self._path, 1 << 20, self._busy_ms), self._conn, self._checkpoint_pages
         )
         self._pool = ThreadPoolExecutor(self._readers, thread_name_prefix="store-reader")
         self._writer.start()
 
-    def _open(self) -> apsw.Connection:
+    def _connect(self) -> apsw.Connection:
         conn = connection.connect(self._path, self._cache_bytes, self._busy_ms)
         try:
             connection.migrate(conn, self._path)
@@ -78,7 +76,7 @@ class SqliteStore(Facade):
 
     async def stop(self) -> None:
         loop = asyncio.get_running_loop()
-        writer, self._writer = self._writer, None
+        writer, self._writer, self._queue = self._writer, None, None
         if writer is None:
             return
         await loop.run_in_executor(None, writer.stop)
@@ -93,23 +91,6 @@ class SqliteStore(Facade):
         for conn in [*self._reading, self._conn]:
             conn.close()
         self._reading.clear()
-
-    def append(self, batch: Sequence[NewMessage], done: Done) -> None:
-        item = AppendItem(batch, done)
-        try:
-            self._open_writer().put(item)
-        except StoreUnavailable as error:
-            asyncio.get_running_loop().call_soon(done, error)
-
-    async def _write(self, make: Callable[[], Op[T]], weight: int = 1) -> T:
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._open_writer().put(OpItem(make, future, weight))
-        return await future
-
-    async def ack(self, user: str, device: str, marks: Sequence[Mark]) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._open_writer().put(AckItem(user, device, marks, future))
-        await future
 
     async def _read(self, op: Op[T]) -> T:
         if self._pool is None:
@@ -127,26 +108,9 @@ class SqliteStore(Facade):
         with connection.translated(self._path):
             return runner.read(conn, op, self._local.reads)
 
-    def _open_writer(self) -> Writer:
-        if self._writer is None:
-            raise StoreUnavailable("the store is closed")
-        return self._writer
+    def _done(self) -> Reads:
+        return Reads(sum(reads.operations for reads in self._reads), sum(reads.rows for reads in self._reads))
 
-    async def stats(self) -> Mapping[str, int]:
-        writer = self._open_writer()
-        rows: dict[str, Any] = await self._read(upkeep.stats())
-        size = sum(
-            file.stat().st_size
-            for file in (self._path, self._path.with_name(self._path.name + "-wal"))
-            if file.exists()
-        )
-        counters = writer.counters
-        return rows | {
-            "queued": writer.queued,
-            "commits": counters.commits,
-            "committed_messages": counters.committed_messages,
-            "failed_commits": counters.failed_commits,
-            "reads_total": sum(reads.operations for reads in self._reads),
-            "rows_read_total": sum(reads.rows for reads in self._reads),
-            "bytes": size,
-        }
+    async def _bytes(self) -> int:
+        files = (self._path, self._path.with_name(self._path.name + "-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from im_service.storage.errors import StoreMissing
 from im_service.storage.records import BADGE, DEFAULT_BITS, RECEIPT, Mark, ReceiptCount, Target
 from im_service.storage.store import Store
-from tests.support.store_kit import EVERYTHING, Kit, append, message, send
+from tests.support.store_kit import EVERYTHING, Kit, append, last_seq, login, message, send
 
 
 async def test_marks_only_rise_and_never_pass_the_end(store: Store) -> None:
     await append(store, [message("s/a:b", "a", str(i)) for i in range(5)])
-    await store.login("b", "phone", 1, 7, b"", 1)
+    await login(store, "b", "phone", 1, 7, b"", 1)
     assert await store.read("b", [Mark("s/a:b", 3)]) == [Mark("s/a:b", 3)]
     assert await store.read("b", [Mark("s/a:b", 2), Mark("s/x:y", 5)]) == []
     assert await store.read("b", [Mark("s/a:b", 99)]) == [Mark("s/a:b", 5)]
@@ -26,7 +26,7 @@ async def test_marks_only_rise_and_never_pass_the_end(store: Store) -> None:
     assert (row.read_seq, row.acked_seq, row.last_seq) == (5, 5, 5)
     assert (await store.inbox("b", "other", ["s/a:b"]))[0].acked_seq == 0
     assert await store.read_marks("s/a:b", ["a", "b"]) == {"a": 0, "b": 5}
-    assert await store.last_seqs(["s/a:b", "s/x:y"]) == {"s/a:b": 5}
+    assert [await last_seq(store, talk) for talk in ("s/a:b", "s/x:y")] == [5, 0]
 
 
 async def test_settings_reach_other_devices(store: Store) -> None:
@@ -87,7 +87,7 @@ async def test_cursor_misses_nothing_while_others_write(kit: Kit) -> None:
     await asyncio.gather(write(0), write(1))
     writing = False
     await following
-    assert known == await stores[0].last_seqs(list(known))
+    assert known == {name: await last_seq(stores[0], name) for name in known}
     assert len(known) == 40
 
 

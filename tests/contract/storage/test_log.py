@@ -184,7 +184,6 @@ async def test_views_follow_option_bits_and_time(store: Store) -> None:
     assert await shown(View(((PERSISTENT, 0), (ROAM, 0)), 2000)) == [2, 3, 4]
     assert await shown(View(((HISTORY, 1001),), 2000)) == [4]
     assert await shown(View(((HISTORY, 0),), 2000), None) == [1, 4]
-    assert [m.seq for m in await store.recent("b", 10, 1, View(((PERSISTENT, 0),), 2000))] == [3]
 
 
 async def test_who_sees_what(store: Store) -> None:

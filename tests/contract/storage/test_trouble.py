@@ -14,7 +14,7 @@ from im_service.storage.postgres import PostgresStore
 from im_service.storage.records import AppendResult, AppendStatus, Mark
 from im_service.storage.sqlite import SqliteStore
 from im_service.storage.store import Store
-from tests.support.store_kit import EVERYTHING, Kit, append, everything, message, send
+from tests.support.store_kit import EVERYTHING, Kit, append, everything, login, message, send
 
 
 async def intact(store: Store) -> None:
@@ -147,7 +147,7 @@ async def test_a_caller_that_gave_up_harms_nobody(store: Store) -> None:
 
 async def test_a_value_that_cannot_be_stored_fails_alone(store: Store) -> None:
     """Numbers beyond 63 bits from one caller; everybody else in the same commit is served."""
-    await store.login("b", "phone", 1, 1, b"", 1)
+    await login(store, "b", "phone", 1, 1, b"", 1)
     good = [asyncio.create_task(send(store, "s/a:b", "a", str(number))) for number in range(3)]
     bad = asyncio.create_task(send(store, "s/a:b", "a", "bad", time_ms=1 << 70))
     marks = asyncio.create_task(store.ack("b", "phone", [Mark("s/a:b", 1 << 70)]))

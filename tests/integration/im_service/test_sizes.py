@@ -7,6 +7,7 @@ from pathlib import Path
 from im_service.rates import Rate
 from im_service.settings import ImSettings
 from tests.support.im_world import open_world
+from tests.support.store_kit import count
 
 ENGINES = ("sqlite",)
 FREE = Rate(0)
@@ -25,10 +26,10 @@ async def test_a_group_takes_five_thousand_and_not_one_more(tmp_path: Path) -> N
         info = await olga.ok("group.info", group="vast")
         assert (info["members"], info["limit"]) == (5000, 5000)
         assert await world.attempt("group.invite", {"group": "vast", "users": [names[4999]]}) == 801
-        before = (await world.store.count())["messages"]
+        before = await count(world.store)
         await olga.said("g/vast", "all of you")
         assert last.connection.messages[-1][7] == {"text": "all of you"}
-        assert (await world.store.count())["messages"] == before + 1
+        assert await count(world.store) == before + 1
         assert (await world.unread("m0000"))["g/vast"] == 1
 
 

@@ -1,0 +1,69 @@
+"""What the application's server has the store keep, and what keeps the store in order."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from im_service.storage.engine import Engine
+from im_service.storage.ops import broadcasts, replays, upkeep
+from im_service.storage.records import Broadcast, Limits, Replay
+
+
+class Broadcasts(Engine):
+    """Messages to everybody that live for a while."""
+
+    async def add_broadcast(self, payload: bytes, platforms: int, now_ms: int, expires_ms: int) -> Broadcast:
+        """For those on `platforms` (bit mask, 0 = all) who are here or come before expires_ms."""
+        return await self._write(partial(broadcasts.add, payload, platforms, now_ms, expires_ms))
+
+    async def broadcasts(self, after: int, now_ms: int, limit: int = 100) -> list[Broadcast]:
+        """Living ones with id > after, oldest first."""
+        return await self._read(broadcasts.living(after, now_ms, limit))
+
+
+class Replays(Engine):
+    """Answers to requests that carried an Idempotency-Key, the same for every process and after a restart."""
+
+    async def begin_request(
+        self, key: str, digest: bytes, now_ms: int, lease_ms: int, entries: int
+    ) -> Replay:
+        """With a ticket: this caller is the first, does the request, and finishes or drops the ticket.
+        Without: the earlier answer, or status 0 while the first still runs. StoreConflict: other digest.
+
+        The key is free again after lease_ms unless finish_request came: its caller may have died. At most
+        the latest `entries` keys are kept.
+        """
+        return await self._write(partial(replays.begin, key, digest, now_ms, lease_ms, entries))
+
+    async def finish_request(self, ticket: int, status: int, body: bytes, expires_ms: int) -> bool:
+        """Keep the answer until expires_ms. False: the ticket was over, the key may be somebody else's."""
+        return await self._write(partial(replays.finish, ticket, status, body, expires_ms))
+
+    async def drop_request(self, ticket: int) -> None:
+        """The request had no effect: its key is free again, if the ticket is not over."""
+        await self._write(partial(replays.drop, ticket))
+
+
+class Housekeeping(Engine):
+    async def expire(self, now_ms: int, limits: Limits, max_rows: int = 500) -> int:
+        """Remove up to max_rows messages (and what hangs on them), broadcasts and keys that no view can show.
+
+        -> work done; call again until 0 (nothing left for now). One call is one short item for the writer.
+        """
+        return await self._write(partial(upkeep.expire, now_ms, limits, max_rows))
+
+    async def stats(self) -> Mapping[str, int]:
+        """schema, queued, commits, committed_messages, failed_commits, bytes; last_message, last_conversation
+        and last_account: the highest number given to a row, which is about how many there ever were;
+        reads_total and rows_read_total of this process. Costs the same however much is stored."""
+        queue = self._open()
+        numbers = await self._read(upkeep.stats())
+        counters, reads = queue.counters, self._done()
+        return numbers | {
+            "queued": queue.queued,
+            "commits": counters.commits,
+            "committed_messages": counters.committed_messages,
+            "failed_commits": counters.failed_commits,
+            "reads_total": reads.operations,
+            "rows_read_total": reads.rows,
+            "bytes": await self._bytes(),
+        }
