@@ -9,7 +9,7 @@ STAMPS := build/stamps
 SOURCES := $(shell find frame crypto gateway_core benchmarks -name '*.pyx' -o -name '*.pxd' -o -name '*.h' 2>/dev/null) setup.py
 PYTEST_ARGS ?=
 
-.PHONY: help build debug sanitize test lint generate demo bench instructions fuzz clean
+.PHONY: help build debug sanitize coverage test lint generate demo bench instructions fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,9 @@ debug: $(STAMPS)/venv ## build the C modules in place with -O1 -g
 
 sanitize: $(STAMPS)/venv ## build under AddressSanitizer and UBSan in a copy of the tree and run the tests of the C modules and of whole servers
 	$(PY) tools/sanitize.py $(SANITIZE_ARGS)
+
+coverage: $(STAMPS)/venv ## run the tests in a copy of the tree and show which lines of Python and of the C rooms ran
+	$(PY) tools/coverage.py $(COVERAGE_ARGS)
 
 lint: build ## ruff, mypy strict, stubtest, generated files fresh
 	$(VENV)/bin/ruff check .

@@ -19,7 +19,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryFile
 
-ROOT = Path(__file__).resolve().parent.parent
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from tools.copied_tree import ROOT, build_rooms, copy_tree
+
 TREE = ROOT / "build" / "sanitize" / "tree"
 REPORTS = ROOT / "build" / "sanitize" / "reports"
 OVERRUN = "import ctypes; ctypes.memset(ctypes.create_string_buffer(100), 0, 101)"
@@ -37,30 +40,6 @@ SERVERS = (
 )
 
 
-def copy_tree() -> None:
-    """Copies what git tracks; unchanged files keep their time, so builds stay incremental."""
-    listing = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-    )
-    wanted = {Path(os.fsdecode(name)) for name in listing.stdout.split(b"\0") if name}
-    for relative in sorted(wanted):
-        source, target = ROOT / relative, TREE / relative
-        if not source.is_file():
-            continue
-        if target.exists() and target.read_bytes() == source.read_bytes():
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
-        shutil.copymode(source, target)
-    for path in TREE.rglob("*.py"):
-        relative = path.relative_to(TREE)
-        if relative.parts[0] != "build" and relative not in wanted:
-            path.unlink()
-
-
 def runtime() -> str:
     """Path of the compiler's libasan, or a clear end."""
     name = "libasan.so"
@@ -70,16 +49,6 @@ def runtime() -> str:
     if not Path(path).is_absolute():
         raise SystemExit(f"missing: {name} of {compiler}; on Debian: apt-get install gcc")
     return path
-
-
-def build() -> None:
-    """The modules of the copy, incremental; ends with the compiler's words when they do not build."""
-    jobs = str(os.cpu_count() or 1)
-    command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace", "--parallel", jobs]
-    env = {**os.environ, "QIANWAN_BUILD": "sanitize"}
-    log = subprocess.run(command, cwd=TREE, env=env, check=False, capture_output=True, text=True)
-    if log.returncode:
-        raise SystemExit(f"{log.stdout[-4000:]}\n{log.stderr[-8000:]}")
 
 
 def environment() -> dict[str, str]:
@@ -133,8 +102,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("paths", nargs="*", help="what pytest runs; default: those of modules and servers")
     paths = parser.parse_args().paths
-    copy_tree()
-    build()
+    copy_tree(TREE)
+    build_rooms(TREE, "sanitize")
     env = environment()
     take_reports()
     subprocess.run([sys.executable, "-c", OVERRUN], cwd=TREE, env=env, check=False)
