@@ -5,9 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from program.demo.audience import plans
+import httpx
+from qianwan.light import LightSwarm
+
+from program.demo.audience import ROOM, make_room, plans
+from program.demo.members import hear_out
 from program.demo.tally import Row, account
-from tests.support.server_process import ROOT
+from tests.support.server_process import ROOT, ServerProcess
 
 
 def test_a_small_demo_loses_and_doubles_nothing() -> None:
@@ -17,6 +21,14 @@ def test_a_small_demo_loses_and_doubles_nothing() -> None:
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert "nothing lost, nothing doubled" in shown.stdout
     assert "2,800" in shown.stdout, "60 x 20 in the room, 100 of the users, 6 x 5 x 50 in the group"
+
+
+def test_the_room_of_the_demo_drops_nothing_however_many_broadcasts_are_asked_for(
+    server: ServerProcess,
+) -> None:
+    make_room(server.url, server.first_api_key())
+    answer = httpx.get(f"{server.url}/v1/rooms/{ROOM}", headers={"X-API-Key": server.first_api_key()})
+    assert answer.json()["normal_per_s"] == 0
 
 
 def test_one_lost_doubled_swapped_or_unacknowledged_message_spoils_the_account() -> None:
@@ -33,3 +45,22 @@ def test_members_are_dealt_out_over_every_suite_and_transport() -> None:
     users = [user for plan in found for part in plan.parts for user in part.users]
     assert len(users) == len(set(users)) == 1000
     assert all(len(plan.parts) == 6 for plan in found)
+
+
+class Trickle(LightSwarm):
+    """A room on a slow machine: each wait is too short for all, and brings one message if there is one."""
+
+    def __init__(self, come: int) -> None:
+        super().__init__("http://127.0.0.1:1", [("member0-1", "token")], room="demo")
+        self.come = come
+
+    async def received(self, total: int, *, timeout_s: float) -> bool:
+        self.count = min(self.count + 1, self.come)
+        return self.count >= total
+
+
+async def test_what_comes_late_is_waited_for_and_what_does_not_come_is_not() -> None:
+    slow, lossy = Trickle(5), Trickle(3)
+    for swarm in (slow, lossy):
+        await hear_out(swarm, 5)
+    assert (slow.count, lossy.count) == (5, 3)
