@@ -1,4 +1,4 @@
-"""Writes docs/top.svg, the picture of the README: `qianwan top` while `qianwan demo` runs, and the demo's count.
+"""Writes docs/top.svg, the picture of the README: `qianwan top` while `qianwan demo` runs, and its count.
 
     make build && python tools/picture.py
 
