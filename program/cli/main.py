@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -11,7 +12,6 @@ from program.cli.clients import chat, demo, top
 
 app = typer.Typer(
     name="qianwan",
-    help="Ten million long connections: gateway, message service and control plane in one program.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -28,6 +28,23 @@ app.add_typer(tools.store_app, name="store")
 app.command()(chat)
 app.command()(demo)
 app.command()(top)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"qianwan {version('qianwan-server')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Ten million long connections: gateway, message service and control plane in one program."""
 
 
 def main() -> None:

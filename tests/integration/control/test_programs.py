@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 from tests.support.server_process import ROOT, ServerProcess, program
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert program("--version").stdout == f"qianwan {version('qianwan-server')}\n"
 
 
 def test_help_lists_every_command() -> None:
