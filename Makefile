@@ -36,7 +36,7 @@ debug: $(STAMPS)/venv ## build the C modules in place with -O1 -g
 sanitize: $(STAMPS)/venv ## build under AddressSanitizer and UBSan in a copy of the tree and run the tests of the C modules and of whole servers
 	$(PY) tools/sanitize.py $(SANITIZE_ARGS)
 
-coverage: $(STAMPS)/venv ## run the tests in a copy of the tree and show which lines of Python and of the C rooms ran
+coverage: $(STAMPS)/venv ## run the tests in a copy of the tree and show which lines of Python and of the C modules ran
 	$(PY) tools/coverage.py $(COVERAGE_ARGS)
 
 lint: build ## ruff, mypy strict, stubtest, generated files fresh

@@ -1,4 +1,4 @@
-"""A copy of the tree, where a variant of the C rooms is built and the objects of the tree itself stay."""
+"""A copy of the tree, where a variant of the C modules is built and the objects of the tree itself stay."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def copy_tree(tree: Path) -> None:
             path.unlink()
 
 
-def build_rooms(tree: Path, variant: str) -> None:
-    """The rooms of the copy, incremental; ends with the compiler's words when they do not build."""
+def build_modules(tree: Path, variant: str) -> None:
+    """The modules of the copy, incremental; ends with the compiler's words when they do not build."""
     jobs = str(os.cpu_count() or 1)
     command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace", "--parallel", jobs]
     env = {**os.environ, "QIANWAN_BUILD": variant}

@@ -1,11 +1,11 @@
-"""Line coverage of the Python code and of the C rooms, measured in a copy of the tree, shown as two tables.
+"""Line coverage of the Python code and of the C modules, measured in a copy of the tree, shown as two tables.
 
     python tools/coverage.py                                 every test
     python tools/coverage.py tests/native tests/unit/frame   only these
     python tools/coverage.py --missing control/streams ...   and the lines there that no test ran
 
 Python lines are counted by coverage.py in the tests' own process and in every one that they start; lines
-of the rooms by gcov, in a build of its own (build/coverage/tree). gcov speaks of the C that Cython wrote,
+of the modules by gcov, in a build of its own (build/coverage/tree). gcov speaks of the C that Cython wrote,
 where a comment says which line of which file each piece came from. What a process counted is written when it
 ends; one that is killed writes nothing. The tables are a mirror and no gate; the exit code is that of the
 tests.
@@ -29,7 +29,7 @@ from rich.table import Table
 
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from tools.copied_tree import ROOT, build_rooms, copy_tree
+from tools.copied_tree import ROOT, build_modules, copy_tree
 
 HOME = ROOT / "build" / "coverage"
 TREE = HOME / "tree"
@@ -72,7 +72,7 @@ Lines = dict[str, dict[int, bool]]  # file -> line -> whether it ran
 
 def prepare() -> None:
     copy_tree(TREE)
-    build_rooms(TREE, "coverage")
+    build_modules(TREE, "coverage")
     for counts in TREE.rglob("*.gcda"):
         counts.unlink()
     for folder in (DATA, HOOK):
@@ -103,7 +103,7 @@ def python_lines() -> Lines:
     }
 
 
-def room_lines() -> Lines:
+def module_lines() -> Lines:
     """What gcov counted, as lines of the .pyx, .pxd and .h that the C came from."""
     notes = [str(path.relative_to(TREE)) for path in TREE.rglob("*.gcno")]
     command = ["gcov", "--json-format", "--stdout", *notes]
@@ -193,12 +193,12 @@ def main() -> int:
         raise SystemExit("missing: gcov, which comes with gcc; on Debian: apt-get install gcc")
     prepare()
     code = run_tests(given.tests)
-    python, rooms = python_lines(), room_lines()
+    python, modules = python_lines(), module_lines()
     console = Console()
     console.print(table("Python", "folder", by_folder(python)))
-    console.print(table("C rooms", "file", {name: list(lines.values()) for name, lines in rooms.items()}))
+    console.print(table("C modules", "file", {name: list(lines.values()) for name, lines in modules.items()}))
     if given.missing is not None:
-        chosen = {name: lines for name, lines in (python | rooms).items() if name.startswith(given.missing)}
+        chosen = {name: lines for name, lines in (python | modules).items() if name.startswith(given.missing)}
         print(*missing(chosen), sep="\n")
     return code
 

@@ -21,7 +21,7 @@ from tempfile import TemporaryFile
 
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from tools.copied_tree import ROOT, build_rooms, copy_tree
+from tools.copied_tree import ROOT, build_modules, copy_tree
 
 TREE = ROOT / "build" / "sanitize" / "tree"
 REPORTS = ROOT / "build" / "sanitize" / "reports"
@@ -103,7 +103,7 @@ def main() -> int:
     parser.add_argument("paths", nargs="*", help="what pytest runs; default: those of modules and servers")
     paths = parser.parse_args().paths
     copy_tree(TREE)
-    build_rooms(TREE, "sanitize")
+    build_modules(TREE, "sanitize")
     env = environment()
     take_reports()
     subprocess.run([sys.executable, "-c", OVERRUN], cwd=TREE, env=env, check=False)

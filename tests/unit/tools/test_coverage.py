@@ -1,4 +1,4 @@
-"""How lines of C become lines of the room they were made from, and how lines that did not run are named."""
+"""How lines of C become lines of the module they were made from, and how lines that did not run are named."""
 
 from __future__ import annotations
 
