@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from control.api import errors, openapi
 from control.api.body_limit import BodyLimit
 from control.api.deps import RateGate
-from control.api.idempotency import IdempotencyCache
+from control.api.idempotency import Idempotency
 from control.api.operations import make_router
 from control.api.routers import health, lbs, tokens
 from control.api.services import Services
@@ -41,7 +41,7 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.rate_gate = RateGate(limits.api_requests_per_s, limits.api_burst)
-    app.state.idempotency = IdempotencyCache(limits.idempotency_ttl_s, limits.idempotency_entries)
+    app.state.idempotency = Idempotency(services.im, limits)
     errors.install(app)
     openapi.install(app)
     app.add_middleware(BodyLimit, max_bytes=limits.body_bytes)

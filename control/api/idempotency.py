@@ -1,104 +1,125 @@
 """`Idempotency-Key`: the same key with the same body gets the first answer again
 (draft-ietf-httpapi-idempotency-key).
 
-Kept in memory, bounded by entries and age: it makes retries of one app server safe. What must be idempotent
-for good (messages) is so by `client_id` in the store.
+Keys and answers are kept by the store (control/im/replays.py), so they hold for every control process and
+after a restart. Who comes first gets a ticket, does the request and files its answer under it. A ticket whose
+holder dies is over after LEASE_S: then the request may be done again, for nobody knows whether it was.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from typing import Any
 
 from fastapi import Request
 from fastapi.responses import Response
 
 from control.api.errors import Problem
+from control.im import replays
+from control.im.api import REQUEST_TIMEOUT_S, ImApi
+from control.logs import get_logger
+from control.settings.sections import LimitsSection
+from im_service.errors import Code, ImError
+
+log = get_logger("api")
 
 HEADER = "Idempotency-Key"
 KEY = re.compile(r"[!-~]{1,255}")
+PARAMETER: dict[str, Any] = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": f"^{KEY.pattern}$"},
+}
+"""The header in the OpenAPI document."""
+
+LEASE_S = 6 * REQUEST_TIMEOUT_S
+"""How long a request may run under its key; a request to the message service is given up long before."""
 
 
-@dataclass
-class _Entry:
-    digest: bytes
-    at: float
-    status: int = 0
-    body: bytes = b""
-    media_type: str | None = None
+class Idempotency:
+    """The keys of all requests. `im` None: no message service can be reached, and no key be kept."""
 
+    def __init__(self, im: ImApi | None, limits: LimitsSection) -> None:
+        self._im = im
+        self._limits = limits
 
-class IdempotencyCache:
-    """Answers by (API key, method, path, Idempotency-Key). `ttl_s` and `entries` bound it, oldest first."""
+    async def begin(self, key: str, digest: bytes) -> int | Response:
+        """A ticket: do the request, then `finish` or `drop`. A response: the first answer again.
 
-    def __init__(self, ttl_s: int, entries: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._ttl_s = ttl_s
-        self._max = entries
-        self._clock = clock
-        self._entries: OrderedDict[tuple[str, ...], _Entry] = OrderedDict()
-
-    def begin(self, key: tuple[str, ...], digest: bytes) -> Response | None:
-        """None: go on and `finish` or `abandon`. A response: the first answer again.
-
-        Raises Problem 422 when the key was used with another body, 409 while the first request still runs.
+        Problem 422 when the key was used with another body, 409 while the first request still runs, 503 when
+        no store can be asked.
         """
-        now = self._clock()
-        while self._entries:
-            oldest = next(iter(self._entries.values()))
-            if now - oldest.at < self._ttl_s:
-                break
-            self._entries.popitem(last=False)
-        entry = self._entries.get(key)
-        if entry is None:
-            self._entries[key] = _Entry(digest, now)
-            if len(self._entries) > self._max:
-                self._entries.popitem(last=False)
-            return None
-        if entry.digest != digest:
-            raise Problem(422, "idempotency-mismatch", f"this {HEADER} was used with another request")
-        if entry.status == 0:
-            raise Problem(409, "idempotency-in-progress", "the first request with this key still runs")
+        if self._im is None:
+            raise Problem(503, "unavailable", f"no store can keep an {HEADER}", {"Retry-After": "1"})
+        try:
+            known = await replays.begin(
+                self._im, key, digest, int(LEASE_S * 1000), self._limits.idempotency_entries
+            )
+        except ImError as error:
+            if error.code != Code.CONFLICT:
+                raise
+            text = f"this {HEADER} was used with another request"
+            raise Problem(422, "idempotency-mismatch", text) from None
+        if known.ticket:
+            return known.ticket
+        if not known.status:
+            text = "the first request with this key still runs, or nobody knows how it ended"
+            raise Problem(409, "idempotency-in-progress", text, {"Retry-After": "1"})
+        if not known.body:
+            text = "the first request was done; its answer was too large to be kept"
+            raise Problem(409, "idempotency-answer-not-kept", text)
         return Response(
-            entry.body, entry.status, {"Idempotent-Replayed": "true"}, media_type=entry.media_type
+            known.body, known.status, {"Idempotent-Replayed": "true"}, media_type="application/json"
         )
 
-    def finish(self, key: tuple[str, ...], response: Response) -> None:
-        entry = self._entries.get(key)
-        if entry is not None:
-            entry.status = response.status_code
-            entry.body = bytes(response.body)
-            entry.media_type = response.headers.get("content-type")
+    async def finish(self, ticket: int, response: Response) -> None:
+        """File the answer, without its body when it is too large."""
+        body = bytes(response.body)
+        if len(body) > self._limits.idempotency_answer_bytes:
+            body = b""
+        await self._tell(
+            replays.finish, ticket, response.status_code, body, self._limits.idempotency_ttl_s * 1000
+        )
 
-    def abandon(self, key: tuple[str, ...]) -> None:
-        """The request failed without a lasting effect: it may be tried again under the same key."""
-        self._entries.pop(key, None)
+    async def drop(self, ticket: int) -> None:
+        """The request had no effect: it may be tried again under the same key."""
+        await self._tell(replays.drop, ticket)
+
+    async def _tell(self, what: Callable[..., Awaitable[None]], ticket: int, *words: object) -> None:
+        """The request is over whatever comes of this: at worst its key waits for the end of the lease."""
+        assert self._im is not None
+        try:
+            await what(self._im, ticket, *words)
+        except ImError as error:
+            log.warning("an idempotency key is left to its lease", error=error.text)
 
 
 async def replayable(
-    cache: IdempotencyCache, request: Request, owner: str, handle: Callable[[], Awaitable[Response]]
+    keys: Idempotency, request: Request, owner: str, handle: Callable[[], Awaitable[Response]]
 ) -> Response:
-    """Run `handle` once per Idempotency-Key; without the header, simply run it."""
+    """Run `handle` once per Idempotency-Key; without the header, simply run it.
+
+    A refusal had no effect and frees the key. What else goes wrong (no answer in time, a fault) leaves it to
+    the lease.
+    """
     name = request.headers.get(HEADER)
     if name is None:
         return await handle()
     if not KEY.fullmatch(name):
         raise Problem(422, "invalid", f"{HEADER} must match {KEY.pattern}")
-    key = (owner, request.method, request.url.path, name)
-    digest = hashlib.blake2b(await request.body(), digest_size=16).digest()
-    known = cache.begin(key, digest)
-    if known is not None:
-        return known
+    named = "\n".join((owner, request.method, request.url.path, name))
+    key = hashlib.blake2b(named.encode(), digest_size=32).hexdigest()
+    begun = await keys.begin(key, hashlib.blake2b(await request.body(), digest_size=16).digest())
+    if isinstance(begun, Response):
+        return begun
     try:
         response = await handle()
-    except BaseException:
-        cache.abandon(key)
+    except (ImError, Problem) as refusal:
+        if not (isinstance(refusal, ImError) and refusal.code in (Code.TIMEOUT, Code.INTERNAL)):
+            await keys.drop(begun)
         raise
-    if response.status_code >= 500 or response.status_code == 429:
-        cache.abandon(key)
-    else:
-        cache.finish(key, response)
+    await keys.finish(begun, response)
     return response

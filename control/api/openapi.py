@@ -15,7 +15,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import Response
 
 from control.api.errors import STATUS
-from control.api.idempotency import HEADER, KEY
+from control.api.idempotency import PARAMETER
 from control.api.schemas.common import ProblemDocument, Responses, problems
 from control.auth.tokens import ID
 from im_service.calls import Method
@@ -30,12 +30,6 @@ _PLACEHOLDER = re.compile(r"{(\w+)}")
 Json: TypeAlias = dict[str, Any]
 """A part of the document."""
 _ID: Json = {"type": "string", "pattern": f"^{ID.pattern}$"}
-_KEY: Json = {
-    "name": HEADER,
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string", "pattern": f"^{KEY.pattern}$"},
-}
 
 
 def components(methods: Sequence[Method]) -> Json:
@@ -72,7 +66,7 @@ def request_shape(method: Method, http: str, path: str, actor: str | None) -> Js
         ]
         return {"parameters": parameters}
     if http == "POST":
-        parameters.append(_KEY)
+        parameters.append(PARAMETER)
     body: Json = {"type": "object", "properties": rest, "additionalProperties": False}
     if wanted:
         body["required"] = wanted

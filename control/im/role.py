@@ -12,6 +12,7 @@ from control.errors import SettingsProblem
 from control.im.downlink import BusDownlink
 from control.im.gateways import ImNode
 from control.im.presence import RoutePresence
+from control.im.replays import ReplayKeeper
 from control.keys.data_folder import STORE_FILE
 from control.logs import get_logger
 from control.routing.memory import MemoryRoutes
@@ -20,7 +21,7 @@ from control.streams.links import StreamLinks
 from im_service.calls import Args
 from im_service.context import Ports
 from im_service.errors import Code, ImError
-from im_service.ports import Downlink, NoPeers, PeersPort
+from im_service.ports import Downlink, NoPeers, PeersPort, SystemClock
 from im_service.service import ImService
 from im_service.settings import ImSettings
 from im_service.storage.errors import StoreError
@@ -44,6 +45,7 @@ class ImPart:
         self.routes = MemoryRoutes()
         self._bus_downlink = BusDownlink(links, self.routes, coordination) if links is not None else None
         self._store = make_store(settings)
+        self._replays = ReplayKeeper(self._store, SystemClock())
         self._service: ImService | None = None
         self._node: ImNode | None = None
         self._started = False
@@ -81,6 +83,8 @@ class ImPart:
             await self._store.stop()
 
     async def call(self, method: str, arguments: Args | msgspec.Raw, user: str = "") -> Any:
+        if method in self._replays.handles:
+            return await self._replays.call(method, arguments)
         try:
             return await self.service.invoke(method, arguments, user)
         except OverflowError:

@@ -172,6 +172,12 @@ class LimitsSection(Section):
         le=1 << 22,
         description="Answers remembered at most; the oldest goes first. About 1 KiB each.",
     )
+    idempotency_answer_bytes: int = Field(
+        default=65536,
+        ge=1024,
+        le=512 << 10,
+        description="Largest answer remembered; of a larger one is known only that it was given: 409.",
+    )
     api_requests_per_s: float = Field(
         default=2000.0,
         gt=0,

@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import time
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
 
 from control.api.deps import ServicesDep, TokenKey
 from control.api.errors import Problem
-from control.api.schemas.common import GUARDED
+from control.api.idempotency import PARAMETER, replayable
+from control.api.schemas.common import GUARDED, problems
 from control.api.schemas.tokens import TokenAnswer, TokenRequest
+from control.api.services import Services
 
 router = APIRouter(prefix="/v1", tags=["access"])
 
 
-@router.post("/tokens", status_code=201, responses=GUARDED)
-async def create_token(body: TokenRequest, key: TokenKey, state: ServicesDep) -> TokenAnswer:
+@router.post(
+    "/tokens",
+    status_code=201,
+    response_model=TokenAnswer,
+    responses=GUARDED | problems(409, 503, 504),
+    openapi_extra={"parameters": [PARAMETER]},
+)
+async def create_token(request: Request, body: TokenRequest, key: TokenKey, state: ServicesDep) -> Response:
     """Sign a token with which `user` can log in at a gateway. The scope `tokens` is needed."""
+
+    async def handle() -> Response:
+        return Response(_sign(body, state).model_dump_json(), 201, media_type="application/json")
+
+    return await replayable(request.app.state.idempotency, request, key.id, handle)
+
+
+def _sign(body: TokenRequest, state: Services) -> TokenAnswer:
     auth = state.settings.auth
     ttl_s = body.ttl_s if body.ttl_s is not None else auth.token_ttl_s
     if ttl_s > auth.token_max_ttl_s:
