@@ -1,7 +1,7 @@
 """Which topics of this gateway have members, as the im processes must know it.
 
 Two ways to the same answer. With one loop the core's own tables are asked when somebody wants to know all of
-them (tellings.py), and nothing is kept here per user. With several loops a topic begins with its first member
+them (resync.py), and nothing is kept here per user. With several loops a topic begins with its first member
 on any loop and ends with its last on all, so the loops that have it are kept per topic.
 """
 

@@ -78,7 +78,7 @@ class BusDownlink:
         self._to_all(self._routes.gateways("u/" + user), [Down.LEAVE_USER, user, topic])
 
     def kick(self, user: str, device: str | None, before_session: int, code: int, text: str) -> None:
-        # A LOGIN counts as an announcement (im_node.py), so the routes name every gateway to be asked.
+        # A LOGIN counts as an announcement (gateways.py), so the routes name every gateway to be asked.
         gateways = self._routes.gateways("u/" + user)
         self._to_all(gateways, [Down.KICK, user, device, before_session, code, text])
 

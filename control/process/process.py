@@ -4,7 +4,7 @@
     drain gateway -> gateway -> message service -> store -> HTTP -> membership -> bus  (stop)
 
 With all roles and the memory bus the gateway node calls the message service directly; otherwise both ends
-speak over numbered streams (bus/links.py).
+speak over numbered streams (streams/links.py).
 """
 
 from __future__ import annotations

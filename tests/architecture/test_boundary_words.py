@@ -9,10 +9,15 @@ import pytest
 
 from tests.support.tree import sources, text, tracked
 
+IO_MODULES = (
+    "socket asyncio threading selectors select time datetime os pathlib io fcntl tempfile shutil subprocess"
+    " multiprocessing concurrent signal logging structlog posix mmap stdio"
+)
+PURE = rf"\b(?:{'|'.join(IO_MODULES.split())})\b(?=[ \t]*(?:$|c?import|,|\.|as\b))"
 FORBIDDEN_BELOW: dict[str, str] = {
     # frame and crypto do no I/O, keep no clock and start no thread.
-    "frame": r"\b(?:socket|asyncio|threading|selectors|time|select)\b(?=[ \t]*(?:$|import|,|\.))",
-    "crypto": r"\b(?:socket|asyncio|threading|selectors|select)\b(?=[ \t]*(?:$|import|,|\.))",
+    "frame": PURE,
+    "crypto": PURE,
     "gateway_core": r"\b(?:fastapi|asyncio|etcd|aetcd|nats|pydantic|apsw)\b",
     "im_service": r"\b(?:fastapi|uvicorn|starlette|aetcd|nats|gateway_core)\b",
 }
@@ -24,6 +29,30 @@ def test_imports_nothing_from_beyond_its_boundary(path: Path) -> None:
     pattern = re.compile(FORBIDDEN_BELOW[path.parts[0]])
     for line in IMPORT_LINE.findall(text(path)):
         assert not pattern.search(line), f"{path}: {line.strip()}"
+
+
+@pytest.mark.parametrize("path", sources("frame", "crypto"), ids=str)
+def test_frame_and_crypto_open_no_file(path: Path) -> None:
+    assert not re.search(r"(?<![\w.])(?<!def )(?:open|fopen|print|input)\s*\(", text(path)), str(path)
+
+
+def test_the_words_of_input_and_output_are_seen_in_every_form() -> None:
+    for line in (
+        "import os",
+        "from os import path",
+        "import io as x",
+        "from pathlib import Path",
+        "import time, re",
+        "from posix.time cimport clock_gettime",
+        "from libc.stdio cimport FILE",
+    ):
+        assert re.search(PURE, line), line
+    for line in (
+        "from crypto.noise cimport x",
+        "from frame import constants",
+        "from nacl.signing import Key",
+    ):
+        assert not re.search(PURE, line), line
 
 
 @pytest.mark.parametrize("path", sources("gateway_core", "benchmarks", suffixes=(".pyx", ".pxd")), ids=str)

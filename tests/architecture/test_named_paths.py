@@ -1,0 +1,113 @@
+"""A path that a page, a docstring or a comment names is there.
+
+A path may be short: `engine/commands.pyx` names the file that ends so, `crypto/aead` the module of any
+suffix, `docs/decisions/0013` the page that begins so.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import io
+import os
+import re
+import tokenize
+from pathlib import Path
+
+import pytest
+
+from tests.support.tree import text, tracked
+
+OURS = r"py|pyx|pxd|pyi|h|md|toml|sql|sh|js"
+WORD = re.compile(
+    rf"(?<![\w./~<>{{}}$*-])((?:\.\./)*(?:[\w.-]+/)+(?:[\w.-]+)?|[\w-]+\.(?:{OURS}))(?![\w/*{{<-])"
+)
+FOLDER = re.compile(r"`([\w-]{2,}(?:/[\w-]+)*)/`")
+PLACEHOLDER = re.compile(r"NAME|NNNN|^\./")
+# Headers of other projects, and folders that a running server or a build makes.
+FOREIGN = {"malloc.h", "qianwan-data", "build", "dist", ".venv"}
+C_COMMENT = re.compile(r"/\*(.*?)\*/|//([^\n]*)", re.DOTALL)
+CYTHON_TEXT = re.compile(r'"""(.*?)"""|#([^\n]*)', re.DOTALL)
+
+
+@functools.cache
+def _known() -> tuple[frozenset[str], frozenset[str], tuple[str, ...]]:
+    """(files, folders, both with every way to shorten them from the left)."""
+    files = frozenset(str(path) for path in tracked())
+    folders = frozenset(str(parent) for path in tracked() for parent in path.parents if parent.name)
+    return files, folders, tuple("/" + name for name in (*files, *folders))
+
+
+@functools.cache
+def is_there(name: str) -> bool:
+    files, folders, anchored = _known()
+    name = name.rstrip("/")
+    if name in files or name in folders or name in FOREIGN:
+        return True
+    ends, begins = f"/{name}", (f"/{name}.", f"/{name}-")
+    return any(known.endswith(ends) or any(part in known for part in begins) for known in anchored)
+
+
+@functools.cache
+def _tops() -> frozenset[str]:
+    return frozenset(path.parts[0] for path in tracked() if len(path.parts) > 1)
+
+
+def missing(body: str, folder: Path) -> list[str]:
+    """Paths that `body`, which stands in `folder`, names and that are not there."""
+    found = []
+    for word in (match.rstrip(".") for match in WORD.findall(body)):
+        named_file = re.search(rf"\.(?:{OURS})$", word)
+        if PLACEHOLDER.search(word):
+            continue
+        if word.startswith("../"):
+            word = os.path.normpath(folder / word)
+        elif not named_file and word.split("/")[0] not in _tops():
+            continue
+        if not is_there(word):
+            found.append(word)
+    return found + [f"{name}/" for name in FOLDER.findall(body) if not is_there(name)]
+
+
+def said(path: Path) -> str:
+    """What a file says to its readers: a page, or docstrings and comments."""
+    body = text(path)
+    if path.suffix == ".md":
+        return body
+    if path.suffix == ".h":
+        return "\n".join(a or b for a, b in C_COMMENT.findall(body))
+    if path.suffix in (".pyx", ".pxd"):
+        return "\n".join(a or b for a, b in CYTHON_TEXT.findall(body))
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    parts = [
+        ast.get_docstring(node) or "" for node in ast.walk(ast.parse(body)) if isinstance(node, documented)
+    ]
+    tokens = tokenize.generate_tokens(io.StringIO(body).readline)
+    return "\n".join([*parts, *(token.string for token in tokens if token.type == tokenize.COMMENT)])
+
+
+READ = [
+    p
+    for p in tracked()
+    if p.suffix in (".md", ".py", ".pyi", ".pyx", ".pxd", ".h") and "corpus" not in p.parts
+]
+
+
+@pytest.mark.parametrize("path", READ, ids=str)
+def test_every_path_that_is_named_is_there(path: Path) -> None:
+    if path == Path("tests/architecture/test_named_paths.py"):
+        return
+    assert not missing(said(path), path.parent), str(path)
+
+
+def test_a_path_that_is_not_there_is_found() -> None:
+    body = (
+        "`control/nowhere.py`, (docs/NO.md), `engine/gone.pyx`, `control/node/`, [x](../LICENCE.md), old.py."
+    )
+    assert sorted(missing(body, Path("docs"))) == [
+        "LICENCE.md", "control/node/", "control/nowhere.py", "docs/NO.md", "engine/gone.pyx", "old.py",
+    ]  # fmt: skip
+    body = (
+        "`control/logs.py`, docs/decisions/0013, `engine/loop.pyx`, crypto/aead, [x](../README.md), `keys/`"
+    )
+    assert missing(body, Path("docs")) == []
