@@ -55,7 +55,7 @@ def _tops() -> frozenset[str]:
 
 def missing(body: str, folder: Path) -> list[str]:
     """Paths that `body`, which stands in `folder`, names and that are not there."""
-    found = []
+    found = {f"{name}/" for name in FOLDER.findall(body) if not is_there(name)}
     for word in (match.rstrip(".") for match in WORD.findall(body)):
         named_file = re.search(rf"\.(?:{OURS})$", word)
         if PLACEHOLDER.search(word):
@@ -65,8 +65,8 @@ def missing(body: str, folder: Path) -> list[str]:
         elif not named_file and word.split("/")[0] not in _tops():
             continue
         if not is_there(word):
-            found.append(word)
-    return found + [f"{name}/" for name in FOLDER.findall(body) if not is_there(name)]
+            found.add(word)
+    return sorted(found)
 
 
 def said(path: Path) -> str:
@@ -104,7 +104,7 @@ def test_a_path_that_is_not_there_is_found() -> None:
     body = (
         "`control/nowhere.py`, (docs/NO.md), `engine/gone.pyx`, `control/node/`, [x](../LICENCE.md), old.py."
     )
-    assert sorted(missing(body, Path("docs"))) == [
+    assert missing(body, Path("docs")) == [
         "LICENCE.md", "control/node/", "control/nowhere.py", "docs/NO.md", "engine/gone.pyx", "old.py",
     ]  # fmt: skip
     body = (

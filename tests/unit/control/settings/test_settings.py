@@ -10,7 +10,7 @@ from control.settings import SettingsError, load_settings, sources
 from control.settings.load import walk
 from control.settings.sample import sample_toml
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 def write(folder: Path, text: str) -> Path:

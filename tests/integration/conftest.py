@@ -1,4 +1,4 @@
-"""Real servers for the tests of the control plane."""
+"""Real servers for the tests of whole processes."""
 
 from __future__ import annotations
 
