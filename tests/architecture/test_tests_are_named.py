@@ -24,6 +24,7 @@ LOADED: dict[str, tuple[str, ...]] = {
 RUN_BY_HAND = {
     "tools.sanitize",
     "tools.instructions",
+    "tools.picture",
     "tools.stubtest",
     "tools.make_noise_vectors",
     "tools.make_session_vectors",
