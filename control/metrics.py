@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import (
@@ -18,6 +18,8 @@ from prometheus_client.core import (
     InfoMetricFamily,
     Metric,
 )
+
+from control.part import Numbers, Source
 
 GATEWAY_COUNTERS: Mapping[str, str] = {
     "accepted": "TCP connections accepted",
@@ -91,26 +93,17 @@ GATEWAY_LIVE: Mapping[str, str] = {
 TURNS = "qianwan_gateway_turn_seconds"
 LONGEST_TURN = "qianwan_gateway_longest_turn_seconds"
 
-Source = Callable[[], Mapping[str, Any]]
-
 
 @dataclass
 class Sources:
-    """Where the collector reads; None: this process has no such part."""
+    """Where the collector reads: a section of SECTIONS -> its source. A process without a part lacks its
+    sections.
+    """
 
     node_name: str
     roles: tuple[str, ...]
-    gateway_stats: Source | None = None
-    gateway_stages: Source | None = None
-    node: Source | None = None
-    service: Source | None = None
-    store: Source | None = None
-    streams: Source | None = None
-    bus: Source | None = None
-    routes: Callable[[], int] | None = None
+    sections: Mapping[str, Source] = field(default_factory=dict)
     ready: Callable[[], bool] | None = None
-    keys: Callable[[], Mapping[str, float]] | None = None
-    extra: dict[str, float] = field(default_factory=dict)
 
 
 class NodeCollector:
@@ -131,29 +124,9 @@ class NodeCollector:
         )
         if s.ready is not None:
             yield _gauge("qianwan_ready", "1 when /readyz answers ok", float(s.ready()))
-        if s.keys is not None:
-            text = "Seconds until the last key of a kind ends; 0: nobody can log in"
-            left = GaugeMetricFamily("qianwan_key_left_seconds", text, labels=["kind"])
-            for kind, seconds in s.keys().items():
-                left.add_metric([kind], seconds)
-            yield left
-        if s.gateway_stats is not None:
-            yield from _gateway(s.gateway_stats())
-        if s.gateway_stages is not None:
-            yield from _stages(s.gateway_stages())
-        if s.node is not None:
-            yield from _node(s.node())
-        for prefix, source in (("im", s.service), ("store", s.store)):
-            if source is not None:
-                yield from _numbers(prefix, source())
-        if s.streams is not None:
-            yield from _streams(s.streams())
-        if s.bus is not None:
-            bus = s.bus()
-            yield _gauge("qianwan_bus_connected", "1 while the bus is connected", float(bus["connected"]))
-            yield _counter("qianwan_bus_dropped", "Messages the bus buffer could not hold", bus["dropped"])
-        if s.routes is not None:
-            yield _gauge("qianwan_routes", "Entries (topic, gateway) of the routing table", s.routes())
+        for name, metrics in SECTIONS.items():
+            if name in s.sections:
+                yield from metrics(s.sections[name]())
 
 
 def make_registry(sources: Sources) -> CollectorRegistry:
@@ -166,7 +139,7 @@ def make_registry(sources: Sources) -> CollectorRegistry:
     return registry
 
 
-def _gateway(stats: Mapping[str, Any]) -> Iterable[Metric]:
+def _gateway(stats: Numbers) -> Iterable[Metric]:
     for name, text in GATEWAY_COUNTERS.items():
         if name in stats:
             yield _counter(f"qianwan_gateway_{name}", text, stats[name])
@@ -191,7 +164,7 @@ def _gateway(stats: Mapping[str, Any]) -> Iterable[Metric]:
         yield from _turns(stats)
 
 
-def _turns(stats: Mapping[str, Any]) -> Iterable[Metric]:
+def _turns(stats: Numbers) -> Iterable[Metric]:
     buckets: list[tuple[str, float]] = []
     count = 0
     for bound, turns in stats["turns"].items():
@@ -213,7 +186,7 @@ def longest_turn_s(turns: Mapping[float, float], since_start_s: float) -> float:
     return min(since_start_s, *(bound for bound, count in turns.items() if count == every))
 
 
-def _stages(stages: Mapping[str, Any]) -> Iterable[Metric]:
+def _stages(stages: Numbers) -> Iterable[Metric]:
     seconds = CounterMetricFamily(
         "qianwan_gateway_stage_seconds", "Loop time spent per stage", labels=["stage"]
     )
@@ -225,7 +198,7 @@ def _stages(stages: Mapping[str, Any]) -> Iterable[Metric]:
     yield counts
 
 
-def _node(node: Mapping[str, Any]) -> Iterable[Metric]:
+def _node(node: Numbers) -> Iterable[Metric]:
     yield _gauge("qianwan_node_sessions", "Sessions the wiring knows of", node["sessions"])
     yield _counter("qianwan_node_logins", "Logins accepted", node["logins"])
     yield _counter("qianwan_node_wakes", "Times the Python thread took events", node["wakes"])
@@ -236,16 +209,19 @@ def _node(node: Mapping[str, Any]) -> Iterable[Metric]:
     for reason, count in node["refusals"].items():
         refusals.add_metric([reason], count)
     yield refusals
-    yield _gauge("qianwan_node_topics", "Topics announced to the im processes", node["topics"])
-    text = "SENDs and CALLs answered 503 because no im process was there"
-    yield _counter("qianwan_node_unavailable", text, node["unavailable"])
-    yield _counter("qianwan_node_sync_hints", "SYNC hints sent after a loss", node["sync_hints"])
     yield _counter("qianwan_downlink_dropped", "Downlink commands dropped", node["downlink_dropped"])
     yield _counter("qianwan_downlink_delayed", "Downlink commands delayed", node["downlink_delayed"])
     yield _gauge("qianwan_downlink_waiting", "Downlink commands waiting", node["downlink_waiting"])
 
 
-def _numbers(prefix: str, numbers: Mapping[str, Any]) -> Iterable[Metric]:
+def _upstream(upstream: Numbers) -> Iterable[Metric]:
+    yield _gauge("qianwan_node_topics", "Topics announced to the im processes", upstream["topics"])
+    text = "SENDs and CALLs answered 503 because no im process was there"
+    yield _counter("qianwan_node_unavailable", text, upstream["unavailable"])
+    yield _counter("qianwan_node_sync_hints", "SYNC hints sent after a loss", upstream["sync_hints"])
+
+
+def _numbers(prefix: str, numbers: Numbers) -> Iterable[Metric]:
     """Counters of the service and the store under their own names; the owner documents them."""
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -257,7 +233,24 @@ def _numbers(prefix: str, numbers: Mapping[str, Any]) -> Iterable[Metric]:
             yield _gauge(f"qianwan_{prefix}_{name}", text, value)
 
 
-def _streams(streams: Mapping[str, Any]) -> Iterable[Metric]:
+def _keys(seconds_left: Numbers) -> Iterable[Metric]:
+    text = "Seconds until the last key of a kind ends; 0: nobody can log in"
+    left = GaugeMetricFamily("qianwan_key_left_seconds", text, labels=["kind"])
+    for kind, seconds in seconds_left.items():
+        left.add_metric([kind], seconds)
+    yield left
+
+
+def _bus(bus: Numbers) -> Iterable[Metric]:
+    yield _gauge("qianwan_bus_connected", "1 while the bus is connected", float(bus["connected"]))
+    yield _counter("qianwan_bus_dropped", "Messages the bus buffer could not hold", bus["dropped"])
+
+
+def _routes(routes: Numbers) -> Iterable[Metric]:
+    yield _gauge("qianwan_routes", "Entries (topic, gateway) of the routing table", routes["entries"])
+
+
+def _streams(streams: Numbers) -> Iterable[Metric]:
     for name, text in (
         ("gaps", "Gaps noticed in incoming streams"),
         ("losses", "Batches of incoming streams lost for good"),
@@ -273,6 +266,21 @@ def _counter(name: str, text: str, value: float) -> Metric:
 
 def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(name, text, value=value)
+
+
+SECTIONS: Mapping[str, Callable[[Numbers], Iterable[Metric]]] = {
+    "keys": _keys,
+    "gateway_stats": _gateway,
+    "gateway_stages": _stages,
+    "node": _node,
+    "upstream": _upstream,
+    "service": partial(_numbers, "im"),
+    "store": partial(_numbers, "store"),
+    "streams": _streams,
+    "bus": _bus,
+    "routes": _routes,
+}
+"""The sections of the sources, in the order of /metrics."""
 
 
 def _version() -> str:

@@ -38,8 +38,9 @@ class Coordination(Protocol):
 
     Guarantees. `nodes` and `epoch_of` answer from memory and never block. A node that stops renewing
     disappears after the backend's dead time, not before. Per node id only the highest epoch ever seen is
-    live. Callbacks run on the event loop thread, once per appearance, restart or disappearance; a change of
-    load alone calls nobody. A backend that cannot reach its store keeps answering from what it last knew.
+    live. Callbacks run on the event loop thread in the order of their registration, once per appearance,
+    restart or disappearance; a change of load alone calls nobody, and one that fails is logged and hurts no
+    other. A backend that cannot reach its store keeps answering from what it last knew.
     """
 
     def nodes(self, role: str | None = None) -> list[NodeInfo]:
@@ -54,12 +55,13 @@ class Coordination(Protocol):
         """Publish the own node, or its new load; renewed by the backend until `close`."""
         ...
 
-    def on_change(self, callback: Callable[[NodeInfo, bool], None]) -> None:
-        """Call `callback(node, alive)` for each change from now on."""
+    def on(self, role: str | None, callback: Callable[[NodeInfo, bool], None]) -> None:
+        """Call `callback(node, alive)` for each node with this role (None: any) that is live already, and
+        for each change from now on."""
         ...
 
     async def start(self) -> None: ...
 
-    async def close(self) -> None:
+    async def stop(self, grace_s: float = ...) -> None:
         """Withdraw the own node at once and stop renewing."""
         ...

@@ -11,6 +11,7 @@ import msgspec
 from control.bus.base import Bus
 from control.coordination.base import NodeInfo
 from control.logs import get_logger
+from control.part import Part
 from control.ticks import ticks
 
 log = get_logger("coordination")
@@ -25,7 +26,7 @@ class _Beacon(msgspec.Struct, array_like=True):
     leaving: bool = False
 
 
-class MemoryCoordination:
+class BeaconCoordination(Part):
     """Implements Coordination. `beacon_s` is the period of renewal, `dead_after_s` the silence that means
     death. A process with `hears_gateways` False knows of no gateway but itself: gateways do not speak to each
     other, and the beacons of each to each would grow with the square of their number.
@@ -51,7 +52,7 @@ class MemoryCoordination:
         self._heard: dict[int, float] = {}
         self._judged: float | None = None
         self._highest: dict[int, int] = {}
-        self._callbacks: list[Callable[[NodeInfo, bool], None]] = []
+        self._callbacks: list[tuple[str | None, Callable[[NodeInfo, bool], None]]] = []
         self._decode = msgspec.msgpack.Decoder(_Beacon).decode
         self._task: asyncio.Task[None] | None = None
 
@@ -71,8 +72,10 @@ class MemoryCoordination:
         if before is None or before.draining != info.draining:
             self._publish(leaving=False)  # a load that changed waits for the next beacon
 
-    def on_change(self, callback: Callable[[NodeInfo, bool], None]) -> None:
-        self._callbacks.append(callback)
+    def on(self, role: str | None, callback: Callable[[NodeInfo, bool], None]) -> None:
+        self._callbacks.append((role, callback))
+        for node in list(self._nodes.values()):
+            _tell(role, callback, node, True)
 
     async def start(self) -> None:
         await self._bus.subscribe(SUBJECT, self._on_beacon)
@@ -80,7 +83,7 @@ class MemoryCoordination:
             await self._bus.subscribe(GATEWAY_SUBJECT, self._on_beacon)
         self._task = asyncio.create_task(self._run(), name="coordination")
 
-    async def close(self) -> None:
+    async def stop(self, grace_s: float = 0.0) -> None:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -144,12 +147,20 @@ class MemoryCoordination:
             log.info(
                 "node is there", peer=info.name, peer_id=info.node_id, epoch=info.epoch, roles=info.roles
             )
-            for callback in self._callbacks:
-                callback(info, True)
+            for role, callback in self._callbacks:
+                _tell(role, callback, info, True)
 
     def _forget(self, node_id: int, reason: str) -> None:
         node = self._nodes.pop(node_id)
         self._heard.pop(node_id, None)
         log.info("node is gone", peer=node.name, peer_id=node_id, epoch=node.epoch, reason=reason)
-        for callback in self._callbacks:
-            callback(node, False)
+        for role, callback in self._callbacks:
+            _tell(role, callback, node, False)
+
+
+def _tell(role: str | None, callback: Callable[[NodeInfo, bool], None], node: NodeInfo, alive: bool) -> None:
+    if role is None or role in node.roles:
+        try:
+            callback(node, alive)
+        except Exception:
+            log.exception("a change of the cluster could not be taken in", peer_id=node.node_id, alive=alive)

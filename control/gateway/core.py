@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import resource
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
+from control.downlink.local import Commands
 from control.errors import SettingsProblem
 from control.settings import Settings
 from control.settings.model import parse_address
-from im_service.ports import Publication, Reply, Session
+from im_service.ports import Session
+
+# Descriptors kept for the store, the HTTP server, the bus and logs.
+RESERVED_FILES = 256
 
 
-class Core(Protocol):
-    """Commands cost about a microsecond, may come from any thread, and raise MailboxFull after a bounded
-    wait. The batches do not raise it: they say how many were given, fewer when a mailbox stayed full, and of
-    the publish that stopped a batch the loops that did not take it. Tried again, it goes to those alone.
-    """
+class Core(Commands, Protocol):
+    """The core as the gateway role uses it: its life, its events, and commands."""
 
     def start(self) -> None: ...
     def stop(self, timeout_s: float = ...) -> None: ...
@@ -29,24 +31,7 @@ class Core(Protocol):
         self, conn: int, user: str, device: str, platform: int, session_id: int, body: bytes
     ) -> None: ...
     def refuse(self, conn: int, code: int, text: str) -> None: ...
-    def reply(self, conn: int, type: int, request: int, code: int, payload: bytes) -> None: ...
-    def reply_many(self, replies: Sequence[Reply]) -> int: ...
     def send(self, conn: int, type: int, body: bytes) -> None: ...
-    def publish(
-        self,
-        topic: str,
-        type: int,
-        body: bytes,
-        priority: int = ...,
-        exclude: int | None = ...,
-        loops: int | None = ...,
-    ) -> None: ...
-    def publish_many(self, messages: Sequence[Publication]) -> tuple[int, int]: ...
-    def join(self, conn: int, topic: str) -> None: ...
-    def leave(self, conn: int, topic: str) -> None: ...
-    def join_user(self, user: str, topic: str) -> None: ...
-    def leave_user(self, user: str, topic: str) -> None: ...
-    def kick(self, user: str, device: str | None, before_session: int, code: int, text: str) -> None: ...
     def set_policy(self, rev: int, ping_interval_s: int, body: bytes) -> None: ...
     def set_keys(self, keys: list[tuple[int, bytes, bytes]], key_set: bytes) -> None: ...
     def set_topic_budget(self, prefix: str, normal: int, high: int) -> None: ...
@@ -60,6 +45,13 @@ def loops_of(settings: Settings) -> int:
     """Loop threads of the gateway core."""
     named = settings.gateway.core.get("loops", settings.gateway.loops)
     return int(named) or len(os.sched_getaffinity(0))
+
+
+def capacity_of(settings: Settings) -> int:
+    """Connections this process can hold: its descriptors, or what its settings say."""
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_FILES
+    named = settings.gateway.core.get("max_connections")
+    return min(descriptors, int(named)) if named is not None else descriptors
 
 
 def make_core(
@@ -105,7 +97,7 @@ def mailbox_full() -> type[Exception]:
 
 
 class MessageService(Protocol):
-    """What a gateway node needs of the message service, here or behind the bus."""
+    """What a gateway needs of the message service, here or behind the bus."""
 
     def on_sends(self, batch: list[tuple[Session, int, str, bytes]]) -> None: ...
     def on_call(self, session: Session, request: int, method: str, payload: bytes) -> None: ...

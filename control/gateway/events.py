@@ -1,35 +1,29 @@
 """One gateway and its Python thread: events out of the core in batches, logins checked, the rest to the
 service.
 
-core --eventfd--> take_events --+-- EV_AUTH    check token and binding, gw.login, im.on_login
+core --eventfd--> take_events --+-- EV_AUTH    logins.py checks token and binding, im.on_login
                                 +-- EV_SEND    collected, one im.on_sends per wake
                                 +-- EV_CALL    im.on_call, after the sends before it
                                 +-- EV_CLOSED  im.on_logout
                                 +-- EV_TOPIC   first/last local member -> topics (several processes only)
-                                +-- EV_SESSION told because somebody asked (several processes only)
+                                +-- EV_SESSION repeated in a resync (several processes only)
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
-import msgspec
-
-from control.auth.login import LoginRefused, check_login
-from control.auth.tokens import TokenVerifier
 from control.gateway.core import Core, EventCodes, MessageService
-from control.gateway.resync import Told
-from control.gateway.session_ids import SessionIds
+from control.gateway.logins import Logins
+from control.gateway.resync import HeldSession
 from control.logs import get_logger
 from im_service.ports import Session
 
 log = get_logger("gateway")
 # A NamedTuple made without its constructor: a third of the cost, once per message.
 _tuple = tuple.__new__
-_encode = msgspec.msgpack.Encoder().encode
 # Each wake-up costs this thread and the loops it answers 20 to 40 us. From this rate on (over COUNT_S),
 # events wait up to TURN_S (the grain of the event loop's timers) and share one.
 BUSY_PER_S = 3000
@@ -37,43 +31,40 @@ COUNT_S = 0.01
 TURN_S = 0.001
 
 
-class GatewayNode:
-    """Joins one core with the message service. All methods run on the event loop thread."""
+class TopicListener(Protocol):
+    """Who hears of topics and sessions of the core; with one process nobody does."""
+
+    def on_topic(self, topic: str, loop: int, up: bool) -> None: ...
+    def on_session(self, held: HeldSession) -> None: ...
+
+
+class GatewayEvents:
+    """Joins one core with the message service. All methods run on the event loop thread. `node` is what
+    sessions carry (node_ids.node_key).
+    """
 
     def __init__(
         self,
         core: Core,
         codes: EventCodes,
-        verifier: TokenVerifier,
+        logins: Logins,
         service: MessageService,
-        node_id: int,
-        node_name: str,
-        ping_interval_s: int = 240,
+        node: int,
+        listener: TopicListener | None = None,
         events_per_wake: int = 2048,
-        on_topic: Callable[[str, int, bool], None] | None = None,
-        on_session: Callable[[Told], None] | None = None,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         self._core = core
         self._codes = codes
-        self._verifier = verifier
+        self.logins = logins
         self._service = service
-        self._node_id = node_id
-        self._node_name = node_name
-        self._ping_interval_s = ping_interval_s
+        self._node = node
+        self._listener = listener
         self._events_per_wake = events_per_wake
-        self._on_topic = on_topic
-        self._on_session = on_session
-        self._clock = clock
-        self._session_ids = SessionIds(node_id, clock)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None  # of the next turn
         self._counted = 0
         self._counted_since = 0.0
-        self.policy_rev = 0
         self.sessions = 0
-        self.logins = 0
-        self.refusals: dict[str, int] = {}
         self.wakes = 0
         self.events = 0
 
@@ -159,7 +150,7 @@ class GatewayNode:
                 log.exception("an event could not be handled")
 
     def _handle(self, events: Iterator[tuple[Any, ...]]) -> None:
-        codes, node, service = self._codes, self._node_id, self._service
+        codes, node, service, listener = self._codes, self._node, self._service, self._listener
         send, call = codes.send, codes.call
         sends: list[tuple[Session, int, str, bytes]] = []
         for event in events:
@@ -175,40 +166,17 @@ class GatewayNode:
                 _, conn, user, device, request, method, payload = event
                 service.on_call(Session(node, conn, user, device), request, method, payload)
             elif kind == codes.auth:
-                self._authenticate(event)
+                if (begun := self.logins.check(event)) is not None:
+                    conn, user, device, platform, session_id = begun
+                    self.sessions += 1
+                    service.on_login(Session(node, conn, user, device), platform, session_id)
             elif kind == codes.closed:
                 _, conn, user, device, code = event
                 self.sessions -= 1
                 service.on_logout(Session(node, conn, user, device), code)
-            elif kind == codes.topic and self._on_topic is not None:
-                self._on_topic(event[1], event[2], event[3])
-            elif kind == codes.session and self._on_session is not None:
-                self._on_session(event[1:])
+            elif kind == codes.topic and listener is not None:
+                listener.on_topic(event[1], event[2], event[3])
+            elif kind == codes.session and listener is not None:
+                listener.on_session(event[1:])
         if sends:
             service.on_sends(sends)
-
-    def _authenticate(self, event: tuple[Any, ...]) -> None:
-        _, conn, _suite, handshake_hash, kind, token, binding, device, platform, peer = event
-        now = self._clock()
-        try:
-            claims = check_login(self._verifier, now, handshake_hash, kind, token, binding, device)
-        except LoginRefused as refusal:
-            self.refusals[refusal.reason] = self.refusals.get(refusal.reason, 0) + 1
-            log.info("login refused", code=refusal.code, reason=refusal.reason, peer=peer)
-            self._core.refuse(conn, refusal.code, refusal.text)
-            return
-        session_id = self._session_ids.next()
-        body = _encode(
-            [
-                session_id.to_bytes(8, "big"),
-                claims.user,
-                int(now * 1000),
-                self.policy_rev,
-                self._ping_interval_s,
-                self._node_name,
-            ]
-        )
-        self._core.login(conn, claims.user, device, platform, session_id, body)
-        self.logins += 1
-        self.sessions += 1
-        self._service.on_login(Session(self._node_id, conn, claims.user, device), platform, session_id)

@@ -1,97 +1,97 @@
-"""The core repeats what it holds: one telling at a time, for all who asked before it began.
+"""The core repeats what it holds: one resync at a time, for all who asked before it began.
 
-A telling begins, each session is handed to the takers that want sessions, and when every loop has ended, all
-topics are handed over.
+A resync begins, each session is handed to the listeners that want sessions, and when every loop has ended,
+all topics are handed over.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Protocol
 
 from control.gateway.topics import Topics
 
 RETRY_S = 0.1
 
-# conn, user, device, platform, session id
-Told = tuple[int, str, str, int, int]
+HeldSession = tuple[int, str, str, int, int]
+"""(connection, user, device, platform, session id)"""
 
 
-class Taker(Protocol):
-    """Who wants to know. Guarantee: what was told, and what the core's events said since `begin`, is the
+class ResyncListener(Protocol):
+    """Who wants to know. Guarantee: what was repeated, and what the core's events said since `begin`, is the
     truth at `end`.
     """
 
     sessions: bool
 
     def begin(self) -> None: ...
-    def session(self, told: Told) -> None: ...
+    def session(self, held: HeldSession) -> None: ...
     def end(self, topics: list[str]) -> None: ...
 
 
-class Tellings:
-    """`tell(loop, sessions)` makes a loop of the core repeat what it holds; it may raise `full`."""
+class Resync:
+    """`repeat(loop, sessions)` makes a loop of the core repeat what it holds; it may raise `full`."""
 
     def __init__(
         self,
         topics: Topics,
         loops: int,
-        tell: Callable[[int, bool], None],
+        repeat: Callable[[int, bool], None],
         full: type[Exception],
     ) -> None:
         self._topics = topics
         self._loops = loops
-        self._tell = tell
+        self._repeat = repeat
         self._full = full
-        self._takers: list[Taker] = []  # of the telling under way
-        self._later: list[Taker] = []  # of the one after it
+        self._listeners: list[ResyncListener] = []  # of the resync under way
+        self._later: list[ResyncListener] = []  # of the one after it
         self._unasked: list[int] = []  # loops whose mailbox was full
-        self._telling: set[int] = set()  # loops that have not ended
+        self._repeating: set[int] = set()  # loops that have not ended
 
-    def want(self, taker: Taker) -> None:
-        self._later.append(taker)
-        if not self._telling:
+    def request(self, listener: ResyncListener) -> None:
+        self._later.append(listener)
+        if not self._repeating:
             self._begin()
 
-    def on_session(self, told: Told) -> None:
-        for taker in self._takers:
-            if taker.sessions:
-                taker.session(told)
+    def on_session(self, held: HeldSession) -> None:
+        for listener in self._listeners:
+            if listener.sessions:
+                listener.session(held)
 
-    def on_end(self, loop: int) -> None:
+    def on_loop_end(self, loop: int) -> None:
         """This loop has repeated everything."""
-        self._telling.discard(loop)
-        if self._telling or not self._takers:
+        self._repeating.discard(loop)
+        if self._repeating or not self._listeners:
             return
-        takers, self._takers = self._takers, []
+        listeners, self._listeners = self._listeners, []
         topics = self._topics.end()
-        for taker in takers:
-            taker.end(topics)
-        if self._later and not self._telling:
+        for listener in listeners:
+            listener.end(topics)
+        if self._later and not self._repeating:
             self._begin()
 
     def _begin(self) -> None:
-        self._takers, self._later = self._later, []
-        self._telling = set(range(self._loops))
+        self._listeners, self._later = self._later, []
+        self._repeating = set(range(self._loops))
         self._unasked = list(range(self._loops))
         self._topics.begin()
-        for taker in self._takers:
-            taker.begin()
+        for listener in self._listeners:
+            listener.begin()
         self._ask()
 
     def _ask(self) -> None:
-        sessions = any(taker.sessions for taker in self._takers)
+        sessions = any(listener.sessions for listener in self._listeners)
         while self._unasked:
             try:
-                self._tell(self._unasked[-1], sessions)
+                self._repeat(self._unasked[-1], sessions)
             except self._full:
                 asyncio.get_running_loop().call_later(RETRY_S, self._ask)
                 return
             self._unasked.pop()
 
 
-class UserTaker:
+class UserTopics(ResyncListener):
     """Wants to know the topics of all users."""
 
     sessions = False
@@ -101,7 +101,7 @@ class UserTaker:
 
     def begin(self) -> None: ...
 
-    def session(self, told: Told) -> None: ...
+    def session(self, held: HeldSession) -> None: ...
 
-    def end(self, topics: Iterable[str]) -> None:
+    def end(self, topics: list[str]) -> None:
         self._take([name for name in topics if name.startswith("u/")])

@@ -1,33 +1,22 @@
-"""The gateway role of a process: core, node wiring, downlink and, over the bus, the upstream."""
+"""The gateway role of a process: the core and its events."""
 
 from __future__ import annotations
 
 import asyncio
-import resource
 import socket
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
-from control.coordination.base import Coordination, NodeInfo
-from control.gateway.core import MessageService, event_codes, loops_of, mailbox_full, make_core
-from control.gateway.downlink import LocalDownlink
-from control.gateway.events import GatewayNode
-from control.gateway.resync import Tellings
-from control.gateway.sync_hints import SyncHints
-from control.gateway.topics import KeptTopics, ToldTopics
-from control.gateway.upstream import BusUpstream
+from control.downlink.local import LocalDownlink
+from control.gateway.core import Core
+from control.gateway.events import GatewayEvents
 from control.keys.keystore import KeyStore
+from control.part import Check, Part, Source
 from control.settings import Settings
 from control.settings.model import parse_address
-from control.streams.links import StreamLinks
-from frame.constants import CloseCode, EventKind, FrameType
+from frame.constants import CloseCode
 
-SYNC_BODY = bytes([EventKind.SYNC]) + msgspec.msgpack.encode([None, 0])
 POLL_S = 0.05
-# Descriptors kept for the store, the HTTP server, the bus and logs.
-RESERVED_FILES = 256
 # A client that is sent away waits this long at least, so that another node is announced and ready.
 RETRY_AFTER_MS = 500
 
@@ -44,125 +33,71 @@ def refuse_taken_port(host: str, port: int) -> None:
             raise OSError(error.errno, f"client port {host}:{port}: {error.strerror}") from None
 
 
-class GatewayPart:
-    """Everything of the gateway role. `start` needs the running loop."""
+class GatewayPart(Part):
+    """The client port. `downlink` is the one that writes to this core."""
 
     def __init__(
         self,
         settings: Settings,
         keystore: KeyStore,
-        coordination: Coordination,
-        links: StreamLinks | None,
+        core: Core,
+        events: GatewayEvents,
+        downlink: LocalDownlink,
     ) -> None:
         self._settings = settings
         self._keystore = keystore
-        self.core = make_core(
-            settings, keystore.gateway_keys(), keystore.key_set(), announce_topics=links is not None
-        )
-        self.downlink = LocalDownlink(self.core, mailbox_full(), self.on_lost)
-        self._upstream = self._make_upstream(links, coordination) if links is not None else None
-        self._hints = SyncHints(self._hint, settings.bus.sync_spread_s)
-        self._node: GatewayNode | None = None
+        self._core = core
+        self._events = events
+        self._downlink = downlink
+        self._running = False
 
-    def start(self, service: MessageService | None) -> None:
-        """Bind and listen. `service`: the message service of this process, None to reach it over the bus."""
-        upstream = self._upstream
-        target: MessageService | None = service if service is not None else upstream
-        if target is None:
-            raise ValueError("a gateway without a message service needs a bus")
+    async def start(self) -> None:
         gateway = self._settings.gateway
-        self._node = GatewayNode(
-            self.core,
-            event_codes(),
-            self._keystore.verifier,
-            target,
-            self._settings.server.node_id,
-            self._settings.node_name,
-            gateway.ping_interval_s,
-            gateway.events_per_wake,
-            upstream.on_topic if upstream is not None else None,
-            upstream.on_session if upstream is not None else None,
-        )
         if not gateway.same_port:
             refuse_taken_port(*parse_address(gateway.listen))
-        self._node.start()
-        self.core.set_topic_budget("r/", gateway.room_normal_per_s, gateway.room_high_per_s)
-
-    @property
-    def capacity(self) -> int:
-        """Connections this process can hold: its descriptors, or what its settings say."""
-        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_FILES
-        named = self._settings.gateway.core.get("max_connections")
-        return min(descriptors, int(named)) if named is not None else descriptors
-
-    def connections(self) -> int:
-        return int(self.core.stats()["live"]["connections"])
-
-    def check(self) -> str | None:
-        return None if self._node is not None else "not started"
-
-    def apply(self, peer_id: int, operations: list[list[Any]]) -> None:
-        if self._upstream is not None:
-            self._upstream.apply(peer_id, operations)
-
-    def on_im(self, info: NodeInfo, alive: bool) -> None:
-        """An im process came or went; what the gone one had committed but not yet published is hinted at."""
-        if self._upstream is None:
-            return
-        if alive:
-            self._upstream.im_came(info)
-        else:
-            self._upstream.im_gone(info)
-            self.on_lost()
-
-    def on_lost(self) -> None:
-        """Something was lost on the way here: the sessions shall look into the store."""
-        if self._upstream is not None and self._node is not None:
-            self._upstream.tell_users(self._hints.trigger)
-
-    def set_keys(self) -> None:
-        self.core.set_keys(self._keystore.gateway_keys(), self._keystore.key_set())
+        self._events.start()
+        self._core.set_topic_budget("r/", gateway.room_normal_per_s, gateway.room_high_per_s)
+        self._running = True
 
     async def drain(self) -> None:
         """GOAWAY to everybody, spread; returns when nobody is left or the drain time is over."""
         server = self._settings.server
-        if self._node is None or not self.connections():
+        if not self.connections():
             return
         jitter_ms = int(server.drain_spread_s * 1000)
-        self.core.drain(CloseCode.DRAINING, RETRY_AFTER_MS, jitter_ms, "draining", server.drain_spread_s)
+        self._core.drain(CloseCode.DRAINING, RETRY_AFTER_MS, jitter_ms, "draining", server.drain_spread_s)
         for _ in range(int(server.drain_timeout_s / POLL_S) + 1):
             if not self.connections():
                 return
             await asyncio.sleep(POLL_S)
 
     async def stop(self, grace_s: float) -> None:
-        node, self._node = self._node, None
-        if node is not None:
-            await node.stop(grace_s)
-        self.downlink.close()
+        self._running = False
+        await self._events.stop(grace_s)
+        self._downlink.close()
+
+    def set_keys(self) -> None:
+        """The key files changed: handshakes go on with what stands there now."""
+        self._core.set_keys(self._keystore.gateway_keys(), self._keystore.key_set())
+
+    def connections(self) -> int:
+        return int(self._core.stats()["live"]["connections"])
+
+    def checks(self) -> Mapping[str, Check]:
+        return {"gateway": lambda: None if self._running else "not started"}
+
+    def sources(self) -> Mapping[str, Source]:
+        return {"gateway_stats": self._core.stats, "gateway_stages": self._core.stages, "node": self.stats}
 
     def stats(self) -> Mapping[str, Any]:
-        node = self._node
+        events, logins, downlink = self._events, self._events.logins, self._downlink
         return {
-            "sessions": node.sessions if node else 0,
-            "logins": node.logins if node else 0,
-            "wakes": node.wakes if node else 0,
-            "events": node.events if node else 0,
-            "refusals": dict(node.refusals) if node else {},
-            "downlink_dropped": self.downlink.dropped,
-            "downlink_delayed": self.downlink.delayed,
-            "downlink_waiting": self.downlink.waiting,
-            "unavailable": self._upstream.unavailable if self._upstream else 0,
-            "topics": self._upstream.topics if self._upstream else 0,
-            "sync_hints": self._hints.sent,
+            "sessions": events.sessions,
+            "logins": logins.accepted,
+            "wakes": events.wakes,
+            "events": events.events,
+            "refusals": dict(logins.refusals),
+            "downlink_dropped": downlink.dropped,
+            "downlink_delayed": downlink.delayed,
+            "downlink_waiting": downlink.waiting,
         }
-
-    def _make_upstream(self, links: StreamLinks, coordination: Coordination) -> BusUpstream:
-        loops = loops_of(self._settings)
-        topics = ToldTopics() if loops == 1 else KeptTopics()
-        tellings = Tellings(topics, loops, self.core.tell, mailbox_full())
-        backlog = self._settings.limits.event_backlog
-        return BusUpstream(links, coordination, self.downlink, topics, tellings, self.on_lost, backlog)
-
-    def _hint(self, topic: str) -> None:
-        self.downlink.publish(topic, FrameType.EVENT, SYNC_BODY, 1)

@@ -7,6 +7,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from control.node_ids import MAX_NODE_ID, NODE_BITS
+
+COUNTER_BITS = 12
+
 
 class SessionIds:
     """unix milliseconds << 20 | counter (12 bits) << 8 | node id (8 bits).
@@ -15,13 +19,13 @@ class SessionIds:
     """
 
     def __init__(self, node_id: int, clock: Callable[[], float] = time.time) -> None:
-        if not 0 <= node_id <= 0xFF:
-            raise ValueError("node_id must fit in 8 bits")
+        if not 0 <= node_id <= MAX_NODE_ID:
+            raise ValueError(f"node_id must fit in {NODE_BITS} bits")
         self._node_id = node_id
         self._clock = clock
         self._tick = 0
 
     def next(self) -> int:
-        now = int(self._clock() * 1000) << 12
+        now = int(self._clock() * 1000) << COUNTER_BITS
         self._tick = max(self._tick + 1, now)
-        return self._tick << 8 | self._node_id
+        return self._tick << NODE_BITS | self._node_id

@@ -14,7 +14,7 @@ class Topics(Protocol):
     """Guarantee: what `end` answers is the truth after all events before it."""
 
     def changed(self, topic: str, loop: int, up: bool) -> bool:
-        """An event of the core. True when the topic begins or ends (or is told again) for the process."""
+        """An event of the core. True when the topic begins or ends (or is repeated) for the process."""
         ...
 
     def begin(self) -> None:
@@ -52,8 +52,8 @@ class KeptTopics:
         return len(self._loops)
 
 
-class ToldTopics:
-    """One loop: names are kept while the core repeats them."""
+class CountedTopics:
+    """One loop: only counted; names are kept while the core repeats them."""
 
     def __init__(self) -> None:
         self._names: dict[str, None] | None = None

@@ -1,4 +1,4 @@
-"""The way from a gateway to the im processes, and what comes back.
+"""The way from a gateway to the im processes.
 
 Each conversation has one preferred im process (rendezvous hash over the live ones), so that batches form and
 a room's messages pass one place in order. Correctness does not depend on it: any im process may serve any
@@ -8,23 +8,33 @@ conversation.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from control.coordination.base import Coordination, NodeInfo
-from control.gateway.downlink import LocalDownlink
-from control.gateway.resync import Taker, Tellings, Told, UserTaker
+from control.coordination.base import NodeInfo
+from control.gateway.resync import HeldSession, Resync, ResyncListener
 from control.gateway.topics import Topics
-from control.logs import get_logger
 from control.rendezvous import choose
+from control.streams.batches import MAX_BATCH_BYTES, SMALL, Batcher, encode
 from control.streams.links import StreamLinks
-from control.streams.operations import MAX_BATCH_BYTES, Batcher, Down, Up, encode
-from frame.constants import FrameType, RequestCode
-from im_service.ports import Session
-
-log = get_logger("upstream")
+from control.streams.operations import (
+    Announce,
+    Call,
+    Login,
+    Logout,
+    Replace,
+    ResyncBegin,
+    ResyncEnd,
+    ResyncSession,
+    Send,
+    Sends,
+    Up,
+    UpOperation,
+    Withdraw,
+)
+from frame.constants import NAME_MAX, FrameType, RequestCode
+from im_service.ports import Downlink, Session
 
 UNAVAILABLE = encode(["no message service can be reached", {"retry_after_ms": 1000}])
 # A CALL that names a room or a group goes where that room's messages go.
@@ -34,50 +44,48 @@ _ROOT = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
 class BusUpstream:
-    """Implements MessageService for a gateway node, over the streams to the im processes."""
+    """Implements MessageService for a gateway, over the streams to the im processes.
+
+    `node` is the key of this process (node_ids.node_key). Requests that find no im process are refused
+    through `downlink`; logins and logouts wait for one, `max_pending` at most.
+    """
 
     def __init__(
         self,
+        node: int,
         links: StreamLinks,
-        coordination: Coordination,
-        downlink: LocalDownlink,
+        downlink: Downlink,
         topics: Topics,
-        tellings: Tellings,
-        lost: Callable[[], None],
-        max_pending_logins: int = 65536,
+        resync: Resync,
+        max_pending: int = 65536,
     ) -> None:
+        self._node = node
         self._links = links
-        self._coordination = coordination
         self._downlink = downlink
-        self._batcher = Batcher(self._push)
+        self._batcher: Batcher[UpOperation] = Batcher(self._push)
         self._ims: dict[str, NodeInfo] = {}
         self._topics = topics
-        self._tellings = tellings
-        self._lost = lost
-        self._pending: deque[tuple[str, bytes]] = deque()
-        self._max_pending = max_pending_logins
+        self._resync = resync
+        self._pending: deque[tuple[str, UpOperation]] = deque()
+        self._max_pending = max_pending
         self.unavailable = 0
 
     # -- the message service's face
 
-    def on_sends(self, batch: list[tuple[Session, int, str, bytes]]) -> None:
+    def on_sends(self, batch: list[Send]) -> None:
         if not self._ims:
             for session, request, _, _ in batch:
                 self._refuse(session, FrameType.SEND_ACK, request)
             return
-        parts: dict[str, list[tuple[int, str, str, int, str, bytes]]] = {}
-        sizes: dict[str, int] = {}
-        for session, request, target, payload in batch:
-            im = self._im_for(conversation_key(session.user, target))
-            parts.setdefault(im, []).append(
-                (session.conn, session.user, session.device, request, target, payload)
-            )
-            sizes[im] = sizes.get(im, 0) + len(payload) + 128
-            if sizes[im] >= MAX_BATCH_BYTES:
-                self._add(im, encode([Up.SENDS, parts.pop(im)]))
-                sizes[im] = 0
-        for im, items in parts.items():
-            self._add(im, encode([Up.SENDS, items]))
+        if len(self._ims) == 1:
+            self._send(next(iter(self._ims)), batch)
+            return
+        parts: dict[str, list[Send]] = {}
+        for send in batch:
+            im = self._im_for(conversation_key(send[0].user, send[2]))
+            parts.setdefault(im, []).append(send)
+        for im, sends in parts.items():
+            self._send(im, sends)
 
     def busy(self) -> bool:
         return False  # the im processes bound their queues themselves
@@ -87,30 +95,29 @@ class BusUpstream:
             self._refuse(session, FrameType.RETURN, request)
             return
         im = self._im_for(call_key(session.user, method, payload))
-        self._add(im, encode([Up.CALL, session.conn, session.user, session.device, request, method, payload]))
+        self._add(im, Call(session, request, method, payload), len(payload) + SMALL)
 
     def on_login(self, session: Session, platform: int, session_id: int) -> None:
-        operation = encode([Up.LOGIN, session.conn, session.user, session.device, platform, session_id])
-        self._deliver(session.user, operation)
+        self._deliver(session.user, Login(session, platform, session_id))
 
     def on_logout(self, session: Session, code: int) -> None:
-        self._deliver(session.user, encode([Up.LOGOUT, session.conn, session.user, session.device, code]))
+        self._deliver(session.user, Logout(session, code))
 
     # -- topics and sessions of the core
 
     def on_topic(self, topic: str, loop: int, up: bool) -> None:
         """First or last member of a topic on one loop; announced when it is the first or last of all
-        loops. Without a name: the loop has told everything.
+        loops. Without a name: the loop has repeated everything.
         """
         if not topic:
-            self._tellings.on_end(loop)
+            self._resync.on_loop_end(loop)
         elif self._topics.changed(topic, loop, up):
-            operation = encode([Up.ANNOUNCE if up else Up.WITHDRAW, [topic]])
+            operation = Announce([topic]) if up else Withdraw([topic])
             for im in self._ims:
                 self._add(im, operation)
 
-    def on_session(self, told: Told) -> None:
-        self._tellings.on_session(told)
+    def on_session(self, held: HeldSession) -> None:
+        self._resync.on_session(held)
 
     @property
     def topics(self) -> int:
@@ -121,7 +128,7 @@ class BusUpstream:
     def im_came(self, info: NodeInfo) -> None:
         """A (new epoch of an) im process: it learns all topics first, then what waited for one."""
         self._ims[str(info.node_id)] = info
-        self._tellings.want(_ImTaker(self, info.node_id, asked=False))
+        self._resync.request(_ImListener(self, info.node_id, sessions=False))
         waiting, self._pending = self._pending, deque()
         for user, operation in waiting:
             self._deliver(user, operation)
@@ -131,65 +138,51 @@ class BusUpstream:
         if known is not None and known.epoch == info.epoch:
             del self._ims[str(info.node_id)]
 
-    # -- downlink
+    def resync(self, im_id: int) -> None:
+        """This im process missed words of ours: it shall hear all sessions and topics."""
+        self._resync.request(_ImListener(self, im_id, sessions=True))
 
-    def apply(self, peer_id: int, operations: list[list[Any]]) -> None:
-        """One batch of an im process, in stream order."""
-        down = self._downlink
-        publications: list[tuple[str, int, bytes, int, int]] = []
-        for operation in operations:
-            kind = operation[0]
-            if kind == Down.PUBLISH:
-                _, topic, type_, body, priority, exclude = operation
-                publications.append((topic, type_, body, priority, exclude))
-                continue
-            if publications:
-                down.publish_many(0, publications)
-                publications = []
-            if kind == Down.TELL:
-                self._tellings.want(_ImTaker(self, peer_id, asked=True))
-            elif kind == Down.SYNC:
-                self._lost()
-            else:
-                self._apply_one(kind, operation)
-        if publications:
-            down.publish_many(0, publications)
+    # -- what a resync says
 
-    def _apply_one(self, kind: int, operation: list[Any]) -> None:
-        down = self._downlink
-        if kind == Down.REPLIES:
-            down.reply_many(0, [(c, t, r, code, payload) for c, t, r, code, payload in operation[1]])
-        elif kind == Down.JOIN:
-            down.join(Session(0, operation[1], "", ""), operation[2])
-        elif kind == Down.LEAVE:
-            down.leave(Session(0, operation[1], "", ""), operation[2])
-        elif kind == Down.JOIN_USER:
-            down.join_user(operation[1], operation[2])
-        elif kind == Down.LEAVE_USER:
-            down.leave_user(operation[1], operation[2])
-        elif kind == Down.KICK:
-            down.kick(*operation[1:])
-        else:
-            log.warning("operation not known", operation=kind)
+    def repeat_begin(self, im_id: int) -> None:
+        self._batcher.add(im_id, ResyncBegin())
 
-    def tell_users(self, take: Callable[[list[str]], None]) -> None:
-        """Call `take` with the topics of all users with a session here, soon."""
-        self._tellings.want(UserTaker(take))
+    def repeat_session(self, im_id: int, held: HeldSession) -> None:
+        """`mine` in it tells sessions that are gone from those that another im process serves."""
+        conn, user, device, platform, session_id = held
+        mine = bool(self._ims) and self._im_for("u/" + user) == str(im_id)
+        session = Session(self._node, conn, user, device)
+        self._batcher.add(im_id, ResyncSession(session, platform, session_id, mine))
 
-    def add(self, im_id: int, operation: bytes) -> None:
-        """One operation to one im process."""
-        self._batcher.add(im_id, operation)
+    def repeat_topics(self, im_id: int, topics: list[str]) -> None:
+        add, size = self._batcher.add, TOPICS_AT_ONCE * NAME_MAX
+        add(im_id, Replace(topics[:TOPICS_AT_ONCE]), size)
+        for start in range(TOPICS_AT_ONCE, len(topics), TOPICS_AT_ONCE):
+            add(im_id, Announce(topics[start : start + TOPICS_AT_ONCE]), size)
 
-    def serves(self, im_id: int, user: str) -> bool:
-        """Is this the im process of the user's logins?"""
-        return bool(self._ims) and self._im_for("u/" + user) == str(im_id)
+    def repeat_end(self, im_id: int) -> None:
+        self._batcher.add(im_id, ResyncEnd())
+
+    # -- inside
 
     def _im_for(self, key: str) -> str:
         if len(self._ims) == 1:
             return next(iter(self._ims))
         return choose(key, self._ims) or ""
 
-    def _deliver(self, user: str, operation: bytes) -> None:
+    def _send(self, im: str, sends: list[Send]) -> None:
+        part: list[Send] = []
+        size = 0
+        for send in sends:
+            part.append(send)
+            size += len(send[3]) + SMALL
+            if size >= MAX_BATCH_BYTES:
+                self._add(im, Sends(part), size)
+                part, size = [], 0
+        if part:
+            self._add(im, Sends(part), size)
+
+    def _deliver(self, user: str, operation: UpOperation) -> None:
         if self._ims:
             self._add(self._im_for("u/" + user), operation)
         elif len(self._pending) < self._max_pending:
@@ -197,46 +190,38 @@ class BusUpstream:
         else:
             self.unavailable += 1
 
-    def _add(self, im: str, operation: bytes) -> None:
-        self.add(int(im), operation)
+    def _add(self, im: str, operation: UpOperation, size: int = SMALL) -> None:
+        self._batcher.add(int(im), operation, size)
 
-    def _push(self, im_id: int, batch: bytes) -> None:
+    def _push(self, im_id: int, operations: list[UpOperation]) -> None:
         info = self._ims.get(str(im_id))
         if info is not None:
-            self._links.sender(im_id, info.epoch).push(batch)
+            self._links.sender(im_id, info.epoch).push(encode(Up(operations)))
 
     def _refuse(self, session: Session, frame: FrameType, request: int) -> None:
         self.unavailable += 1
         self._downlink.reply(session, frame, request, RequestCode.UNAVAILABLE, UNAVAILABLE)
 
 
-class _ImTaker(Taker):
-    """An im process that has to know all topics; one that asked lost something, so it hears the sessions too.
+class _ImListener(ResyncListener):
+    """An im process that has to know all topics; one that missed something hears the sessions too."""
 
-    It hears all of them and which ones are its own, so that it can tell those that are gone from those that
-    another im process serves.
-    """
-
-    def __init__(self, upstream: BusUpstream, im_id: int, *, asked: bool) -> None:
+    def __init__(self, upstream: BusUpstream, im_id: int, *, sessions: bool) -> None:
         self._upstream = upstream
         self._im_id = im_id
-        self.sessions = asked
+        self.sessions = sessions
 
     def begin(self) -> None:
         if self.sessions:
-            self._upstream.add(self._im_id, encode([Up.TELLING]))
+            self._upstream.repeat_begin(self._im_id)
 
-    def session(self, told: Told) -> None:
-        mine = self._upstream.serves(self._im_id, told[1])
-        self._upstream.add(self._im_id, encode([Up.SESSION, *told, mine]))
+    def session(self, held: HeldSession) -> None:
+        self._upstream.repeat_session(self._im_id, held)
 
     def end(self, topics: list[str]) -> None:
-        add, im_id = self._upstream.add, self._im_id
-        add(im_id, encode([Up.REPLACE, topics[:TOPICS_AT_ONCE]]))
-        for start in range(TOPICS_AT_ONCE, len(topics), TOPICS_AT_ONCE):
-            add(im_id, encode([Up.ANNOUNCE, topics[start : start + TOPICS_AT_ONCE]]))
+        self._upstream.repeat_topics(self._im_id, topics)
         if self.sessions:
-            add(im_id, encode([Up.TOLD]))
+            self._upstream.repeat_end(self._im_id)
 
 
 def conversation_key(user: str, target: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
 
 from control.bus.base import Bus, BusError
+from control.part import Part
 from im_service.calls import Args
 from im_service.errors import Code, ImError
 
@@ -70,8 +72,33 @@ def api_subject(im_id: int) -> str:
     return f"api.{im_id}"
 
 
+class ApiResponder(Part):
+    """The im process's side of RemoteImApi. Started after the service, stopped before it."""
+
+    def __init__(self, bus: Bus, im_id: int, api: ImApi) -> None:
+        self._bus = bus
+        self._im_id = im_id
+        self._api = api
+        self._answers: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        await self._bus.respond(api_subject(self._im_id), self._on_question)
+
+    async def stop(self, grace_s: float) -> None:
+        if self._answers:
+            await asyncio.wait(self._answers, timeout=grace_s)
+
+    def _on_question(self, payload: bytes, answer: Callable[[bytes], None]) -> None:
+        async def run() -> None:
+            answer(await answer_question(self._api, payload))
+
+        task = asyncio.create_task(run())
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
+
+
 async def answer_question(api: ImApi, payload: bytes) -> bytes:
-    """The im process's side of RemoteImApi: run one question, encode what came of it."""
+    """Run one question, encode what came of it."""
     try:
         question = _question(payload)
         result = await api.call(question.method, question.arguments, question.user)

@@ -9,6 +9,8 @@ import msgspec
 
 from control.bus.base import Bus
 from control.logs import get_logger
+from control.node_ids import Peer
+from control.part import Part
 
 log = get_logger("peers")
 
@@ -17,14 +19,12 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[int, int, str, str]).decode
 
 
-class BusPeers:
+class BusPeers(Part):
     """Implements im_service.ports.PeersPort over the bus. A lost word costs staleness until the next change;
-    what matters is decided by the store, in the transaction.
+    what matters is decided by the store, in the transaction. Started after the service, which reads again.
     """
 
-    def __init__(
-        self, bus: Bus, own: tuple[int, int], refresh: Callable[[str, str], Awaitable[None]]
-    ) -> None:
+    def __init__(self, bus: Bus, own: Peer, refresh: Callable[[str, str], Awaitable[None]]) -> None:
         self._bus = bus
         self._own = own
         self._refresh = refresh

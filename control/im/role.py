@@ -1,4 +1,4 @@
-"""The im role of a process: store, message service and, over the bus, routes and downlink."""
+"""The im role of a process: the store and the message service."""
 
 from __future__ import annotations
 
@@ -7,21 +7,16 @@ from typing import Any
 
 import msgspec
 
-from control.coordination.base import Coordination, NodeInfo
 from control.errors import SettingsProblem
-from control.im.downlink import BusDownlink
-from control.im.gateways import ImNode
-from control.im.presence import RoutePresence
 from control.im.replays import ReplayKeeper
 from control.keys.data_folder import STORE_FILE
 from control.logs import get_logger
-from control.routing.memory import MemoryRoutes
+from control.part import Check, Part, Source
 from control.settings import Settings
-from control.streams.links import StreamLinks
 from im_service.calls import Args
 from im_service.context import Ports
 from im_service.errors import Code, ImError
-from im_service.ports import Downlink, NoPeers, PeersPort, SystemClock
+from im_service.ports import Downlink, NoPeers, PeersPort, Presence, SystemClock
 from im_service.service import ImService
 from im_service.settings import ImSettings
 from im_service.storage.errors import StoreError
@@ -30,56 +25,39 @@ from im_service.storage.store import Store
 log = get_logger("im")
 
 
-class ImPart:
-    """Everything of the im role; also the message service as the HTTP API sees it (ImApi)."""
+class ImPart(Part):
+    """The message service and its store; also the message service as the HTTP API sees it (ImApi).
+
+    `presence` and `peers` are for several processes; with one the service knows everybody itself.
+    """
 
     def __init__(
         self,
         settings: Settings,
-        coordination: Coordination,
-        links: StreamLinks | None,
+        downlink: Downlink,
+        *,
+        presence: Presence | None = None,
         peers: PeersPort | None = None,
     ) -> None:
-        self._settings = settings
-        self._peers = peers
-        self.routes = MemoryRoutes()
-        self._bus_downlink = BusDownlink(links, self.routes, coordination) if links is not None else None
         self._store = make_store(settings)
         self._replays = ReplayKeeper(self._store, SystemClock())
-        self._service: ImService | None = None
-        self._node: ImNode | None = None
+        ports = Ports(downlink, peers=peers or NoPeers(), presence=presence)
+        self.service = ImService(self._store, ports, im_settings(settings))
         self._started = False
-        self._store_stats: Mapping[str, Any] = {}
+        self._store_stats: Mapping[str, int] = {}
         self._store_problem: str | None = None
 
-    @property
-    def service(self) -> ImService:
-        if self._service is None:
-            raise RuntimeError("the message service is not started")
-        return self._service
-
-    async def start(self, local: Downlink | None) -> None:
-        """Open the store and build the service. `local`: the gateway of this process, None to use the bus."""
-        downlink = local if local is not None else self._bus_downlink
-        if downlink is None:
-            raise ValueError("a message service without a gateway needs a bus")
+    async def start(self) -> None:
         await self._store.start()
         self._started = True
-        presence = RoutePresence(self.routes, self._devices) if local is None else None
-        ports = Ports(downlink, peers=self._peers or NoPeers(), presence=presence)
-        self._service = ImService(self._store, ports, im_settings(self._settings))
-        self._node = ImNode(self._service, self.routes, self._on_settled)
-        await self._service.start()
-        await self.refresh_stats()
+        await self.service.start()
+        await self.tick()
 
-    async def stop(self) -> None:
+    async def stop(self, grace_s: float) -> None:
         """Finish what was accepted, then close the store."""
-        if self._service is not None:
-            await self._service.stop()
-        if self._bus_downlink is not None:
-            self._bus_downlink.flush()
         if self._started:
             self._started = False
+            await self.service.stop()
             await self._store.stop()
 
     async def call(self, method: str, arguments: Args | msgspec.Raw, user: str = "") -> Any:
@@ -91,34 +69,7 @@ class ImPart:
             # Seconds that no longer fit a time in milliseconds, and the like.
             raise ImError(Code.INVALID, "a number is out of bounds") from None
 
-    def apply(self, peer_id: int, peer_epoch: int, operations: list[list[Any]]) -> None:
-        if self._node is not None:
-            self._node.apply(peer_id, peer_epoch, operations)
-
-    def on_gateway(self, info: NodeInfo, alive: bool) -> None:
-        if self._node is None:
-            return
-        if not alive:
-            self._node.gateway_gone(info)
-        elif self._node.gateway_came(info):
-            log.warning("a gateway taken for dead is back", peer_id=info.node_id, epoch=info.epoch)
-            self._ask(info.node_id)
-
-    def on_lost(self, peer_id: int) -> None:
-        """Batches of a gateway are lost, maybe announcements or logins: it shall tell everything again."""
-        if self._node is not None:
-            self._node.lost(peer_id)
-            self._ask(peer_id)
-
-    def _on_settled(self, gateway: int) -> None:
-        if self._bus_downlink is not None:
-            self._bus_downlink.sync(gateway)
-
-    def _ask(self, gateway: int) -> None:
-        if self._bus_downlink is not None:
-            self._bus_downlink.ask(gateway)
-
-    async def refresh_stats(self) -> None:
+    async def tick(self) -> None:
         """Ask the store how it is; the answer serves /metrics and /readyz until the next time."""
         try:
             self._store_stats = await self._store.stats()
@@ -128,22 +79,11 @@ class ImPart:
                 log.warning("store check failed", error=str(error))
             self._store_problem = str(error) or type(error).__name__
 
-    def store_check(self) -> str | None:
-        return self._store_problem
+    def checks(self) -> Mapping[str, Check]:
+        return {"store": lambda: self._store_problem}
 
-    def store_stats(self) -> Mapping[str, Any]:
-        return self._store_stats
-
-    def service_stats(self) -> Mapping[str, Any]:
-        return self.service.stats() if self._service is not None else {}
-
-    async def on_peer_change(self, kind: str, key: str) -> None:
-        """Another im process changed something: what is remembered of it here is read again."""
-        if self._service is not None:
-            await self._service.on_peer_change(kind, key)
-
-    def _devices(self, user: str) -> list[tuple[str, int]]:
-        return self.service.sessions.devices(user)
+    def sources(self) -> Mapping[str, Source]:
+        return {"service": self.service.stats, "store": lambda: self._store_stats}
 
 
 def make_store(settings: Settings) -> Store:

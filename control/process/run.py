@@ -1,4 +1,4 @@
-"""One process: its parts in the order of their start, signals, drain and stop."""
+"""A process from its start to its end: signals, drain and stop."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Coroutine
 from typing import Any
 
 import uvloop
@@ -18,6 +17,7 @@ from control.keys.errors import ApiKeyError, KeyFileError
 from control.logs import get_logger, setup_logs
 from control.process.descriptors import raise_file_limit
 from control.process.process import Process
+from control.process.wiring import Outlet, build_process
 from control.settings import Settings
 from im_service.storage.errors import StoreError
 
@@ -30,8 +30,8 @@ GC_THRESHOLD = (50_000, 5, 1000)
 # many short turns wait that long, and commits take twice the time. Both sides do bulk work per turn, so the
 # additional switches are few.
 SWITCH_INTERVAL_S = 0.0005
-
-Beside = Callable[[Process], AbstractAsyncContextManager[None]]
+GRACE_S = 2.0
+"""For clients to take their CLOSE."""
 
 
 def run(settings: Settings) -> int:
@@ -41,14 +41,14 @@ def run(settings: Settings) -> int:
     return run_process(settings)
 
 
-def run_process(settings: Settings, *, http: bool = True, beside: Beside | None = None) -> int:
-    """Run the parts of one process on a new event loop. `beside`: a context held while they run."""
+def run_process(settings: Settings, outlet: Outlet | None = None) -> int:
+    """Run the parts of one process on a new event loop. `outlet`: what it has in place of HTTP."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_main(settings, http, beside or (lambda _: nullcontext())))
+        return runner.run(_main(settings, outlet))
 
 
-async def _main(settings: Settings, http: bool, beside: Beside) -> int:
+async def _main(settings: Settings, outlet: Outlet | None) -> int:
     stop = asyncio.Event()
     at_once = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -64,28 +64,22 @@ async def _main(settings: Settings, http: bool, beside: Beside) -> int:
     # A worker's supervisor keeps them blocked; now they have somebody to go to.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD))
 
-    process = await _started(settings, http)
-    _tell_first_key(process)
+    process = await _started(settings, outlet)
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLD)
-    async with beside(process):
-        await stop.wait()
-        await _first_of(process.drain(), at_once.wait())
-        await process.stop(0.0 if at_once.is_set() else 2.0)
+    await stop.wait()
+    await _first_of(process.drain(), at_once.wait())
+    await process.stop(0.0 if at_once.is_set() else GRACE_S)
     log.info("stopped")
     return 0
 
 
-async def _started(settings: Settings, http: bool) -> Process:
+async def _started(settings: Settings, outlet: Outlet | None) -> Process:
     try:
-        process = Process(settings, http=http)
-    except (OSError, KeyFileError, SettingsProblem) as error:
-        raise StartError(str(error)) from error
-    try:
+        process = build_process(settings, outlet)
         await process.start()
     except (OSError, BusError, KeyFileError, ApiKeyError, StoreError, SettingsProblem) as error:
-        await process.stop(0.0)
         raise StartError(str(error)) from error
     return process
 
@@ -96,9 +90,3 @@ async def _first_of(*waits: Coroutine[Any, Any, Any]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _tell_first_key(process: Process) -> None:
-    if process.first_api_key:
-        sys.stdout.write(f"API key (shown once, only its hash is kept): {process.first_api_key}\n")
-        sys.stdout.flush()

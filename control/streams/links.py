@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
 from control.bus.base import Bus
 from control.logs import get_logger
+from control.node_ids import Peer
+from control.part import Part, Source
+from control.streams.batches import BatchReader
 from control.streams.stream import Envelope, Kind, StreamReceiver, StreamSender, decode_envelope
 from control.ticks import ticks
 
 log = get_logger("links")
 _encode = msgspec.msgpack.Encoder().encode
 
-Peer = tuple[int, int]
+Batch = TypeVar("Batch", bound=msgspec.Struct)
 
 
-class StreamLinks:
-    """`apply(peer_id, peer_epoch, payload)` gets every batch in order; `lost(peer_id)` tells of batches gone
-    for good, also when a peer came back as another epoch, because the tail of the old one is unknown.
-    """
+class StreamLinks(Part):
+    """Who serves a direction says so with `on` before the own node is announced; peers speak from then on."""
 
     def __init__(
         self,
         bus: Bus,
         own: Peer,
-        apply: Callable[[int, int, bytes], None],
-        lost: Callable[[int], None],
         beacon_s: float = 1.0,
         ring_batches: int = 4096,
         ring_bytes: int = 32 << 20,
@@ -37,8 +37,9 @@ class StreamLinks:
     ) -> None:
         self._bus = bus
         self._own = own
-        self._apply = apply
-        self._lost = lost
+        self._apply: dict[type[msgspec.Struct], Callable[[Peer, Any], None]] = {}
+        self._lost: list[Callable[[int], None]] = []
+        self._reader: BatchReader | None = None
         self._beacon_s = beacon_s
         self._ring = (ring_batches, ring_bytes)
         self._clock = clock
@@ -48,11 +49,21 @@ class StreamLinks:
         self._task: asyncio.Task[None] | None = None
         self._retired = {"gaps": 0, "losses": 0, "repaired": 0, "unrepairable": 0}
 
+    def on(
+        self, kind: type[Batch], apply: Callable[[Peer, Batch], None], lost: Callable[[int], None]
+    ) -> None:
+        """`apply(peer, batch)` gets every batch of this kind in order. `lost(peer_id)` tells of batches gone
+        for good, also when a peer came back as another epoch, because the tail of the old one is unknown.
+        """
+        self._apply[kind] = apply
+        self._lost.append(lost)
+        self._reader = BatchReader(self._apply)
+
     async def start(self) -> None:
         await self._bus.subscribe(f"stream.{self._own[0]}", self._on_envelope)
         self._task = asyncio.create_task(self._run(), name="stream-beacons")
 
-    async def close(self) -> None:
+    async def stop(self, grace_s: float = 0.0) -> None:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -85,7 +96,7 @@ class StreamLinks:
             self._forgotten.add(peer_id)
         heard = self._receivers.get(peer_id)
         if heard is not None and heard[0] <= peer_epoch:
-            self._lost(peer_id)
+            self._tell_lost(peer_id)
 
     def beacon(self) -> None:
         for peer_id, sender in self._senders.items():
@@ -104,6 +115,9 @@ class StreamLinks:
             totals["repaired"] += sender.repaired
             totals["unrepairable"] += sender.unrepairable
         return totals
+
+    def sources(self) -> Mapping[str, Source]:
+        return {"streams": self.stats}
 
     async def _run(self) -> None:
         async for _ in ticks(self._beacon_s):
@@ -150,18 +164,24 @@ class StreamLinks:
         self._receivers[envelope.sender] = (envelope.sender_epoch, receiver)
         if known is not None:
             self._retire_receiver(known[1])
-            self._lost(envelope.sender)
+            self._tell_lost(envelope.sender)
         return receiver
 
     def _apply_one(self, peer: Peer, payload: bytes) -> None:
         try:
-            self._apply(peer[0], peer[1], payload)
+            batch = self._reader.read(payload) if self._reader is not None else None
+            if batch is not None:
+                self._apply[type(batch)](peer, batch)
         except Exception:
             log.exception("batch could not be applied", peer_id=peer[0])
 
     def _on_lost(self, peer: Peer) -> None:
         log.warning("batches of a stream are lost", peer_id=peer[0], epoch=peer[1])
-        self._lost(peer[0])
+        self._tell_lost(peer[0])
+
+    def _tell_lost(self, peer_id: int) -> None:
+        for lost in self._lost:
+            lost(peer_id)
 
     def _answer(self, kind: Kind, peer: Peer, number: int) -> None:
         self._bus.publish(f"stream.{peer[0]}", _encode(Envelope(kind, *self._own, *peer, number)))

@@ -1,89 +1,145 @@
-"""What travels between gateways and im processes: operations, packed into one batch per peer and loop
-turn.
+"""What gateways and im processes say to each other.
+
+A batch is one message of a stream: [direction, [operation...]], each operation an array that begins with its
+number. Numbers are never used again for something else: processes of two versions may meet.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from enum import IntEnum
-from typing import Any
-
 import msgspec
 
-encode = msgspec.msgpack.Encoder().encode
-decode = msgspec.msgpack.Decoder(list[list[Any]]).decode
+from im_service.ports import Publication, Reply, Session
 
-# Below NATS' default max_payload of 1 MiB, with room for one operation more.
-MAX_BATCH_BYTES = 256 << 10
-FIRST_DOWN = 100
+Send = tuple[Session, int, str, bytes]
+"""(session, request, target, payload)"""
 
 
-class Up(IntEnum):
-    """Gateway to im process. Each operation is an array that begins with its number."""
-
-    SENDS = 1  # [[conn, user, device, request, target, payload]...]
-    CALL = 2  # conn, user, device, request, method, payload
-    LOGIN = 3  # conn, user, device, platform, session_id
-    LOGOUT = 4  # conn, user, device, code
-    ANNOUNCE = 5  # [topic...]: first local member
-    WITHDRAW = 6  # [topic...]: last local member left
-    REPLACE = 7  # [topic...]: exactly these have members
-    TELLING = 8  # all sessions follow
-    SESSION = 9  # conn, user, device, platform, session_id, whether logins of the user go to this im process
-    TOLD = 10  # exactly those told, and logged in, since TELLING are live
+class _Operation(msgspec.Struct, array_like=True, gc=False):
+    """Plain data; whoever makes one gives it away."""
 
 
-class Down(IntEnum):
-    """Im process to gateway. Numbers above FIRST_DOWN: a process with both roles tells batches apart by
-    them.
-    """
-
-    REPLIES = 101  # [[conn, type, request, code, payload]...]
-    PUBLISH = 102  # topic, type, body, priority, exclude
-    JOIN = 103  # conn, topic
-    LEAVE = 104  # conn, topic
-    JOIN_USER = 105  # user, topic
-    LEAVE_USER = 106  # user, topic
-    KICK = 107  # user, device | None, before_session, code, text
-    TELL = 108  # something was lost on the way up: TELLING, all sessions, REPLACE, TOLD
-    SYNC = 109  # TOLD has arrived: what was published meanwhile may be missing, so the sessions shall look
+# -- gateway to im process
 
 
-class Batcher:
-    """Collects operations per peer and hands over one batch per peer when the loop turn ends, or when it is
-    full.
+class Sends(_Operation, tag=1):
+    sends: list[Send]
 
-    `push(peer, batch)` is called with batches in the order of `add`.
-    """
 
-    def __init__(self, push: Callable[[int, bytes], None]) -> None:
-        self._push = push
-        self._waiting: dict[int, list[msgspec.Raw]] = {}
-        self._bytes: dict[int, int] = {}
-        self._scheduled = False
+class Call(_Operation, tag=2):
+    session: Session
+    request: int
+    method: str
+    payload: bytes
 
-    def add(self, peer: int, operation: bytes) -> None:
-        """`operation` is an encoded array; the same bytes may be added for several peers."""
-        waiting = self._waiting.get(peer)
-        if waiting is None:
-            waiting = self._waiting[peer] = []
-            self._bytes[peer] = 0
-        waiting.append(msgspec.Raw(operation))
-        self._bytes[peer] += len(operation)
-        if self._bytes[peer] >= MAX_BATCH_BYTES:
-            self._flush_peer(peer)
-        elif not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self.flush)
 
-    def flush(self) -> None:
-        self._scheduled = False
-        for peer in list(self._waiting):
-            self._flush_peer(peer)
+class Login(_Operation, tag=3):
+    session: Session
+    platform: int
+    session_id: int
 
-    def _flush_peer(self, peer: int) -> None:
-        operations = self._waiting.pop(peer, None)
-        if operations:
-            del self._bytes[peer]
-            self._push(peer, encode(operations))
+
+class Logout(_Operation, tag=4):
+    session: Session
+    code: int
+
+
+class Announce(_Operation, tag=5):
+    """Topics with a first local member."""
+
+    topics: list[str]
+
+
+class Withdraw(_Operation, tag=6):
+    """Topics whose last local member left."""
+
+    topics: list[str]
+
+
+class Replace(_Operation, tag=7):
+    """Exactly these topics have members."""
+
+    topics: list[str]
+
+
+class ResyncBegin(_Operation, tag=8):
+    """All sessions follow."""
+
+
+class ResyncSession(_Operation, tag=9):
+    """A session that lives. `mine`: logins of its user go to the im process that hears this."""
+
+    session: Session
+    platform: int
+    session_id: int
+    mine: bool
+
+
+class ResyncEnd(_Operation, tag=10):
+    """Exactly those named, and logged in, since ResyncBegin are live."""
+
+
+UpOperation = (
+    Sends | Call | Login | Logout | Announce | Withdraw | Replace | ResyncBegin | ResyncSession | ResyncEnd
+)
+
+
+class Up(msgspec.Struct, array_like=True, tag=1):
+    """A batch from a gateway to an im process."""
+
+    operations: list[UpOperation]
+
+
+# -- im process to gateway
+
+
+class Replies(_Operation, tag=1):
+    replies: list[Reply]
+
+
+class Publish(_Operation, tag=2):
+    publication: Publication
+
+
+class Join(_Operation, tag=3):
+    conn: int
+    topic: str
+
+
+class Leave(_Operation, tag=4):
+    conn: int
+    topic: str
+
+
+class JoinUser(_Operation, tag=5):
+    user: str
+    topic: str
+
+
+class LeaveUser(_Operation, tag=6):
+    user: str
+    topic: str
+
+
+class Kick(_Operation, tag=7):
+    user: str
+    device: str | None
+    before_session: int
+    code: int
+    text: str
+
+
+class Resync(_Operation, tag=8):
+    """Something was lost on the way up: ResyncBegin, all sessions, Replace, ResyncEnd shall come."""
+
+
+class Sync(_Operation, tag=9):
+    """ResyncEnd has arrived: what was published meanwhile may be missing, so the sessions shall look."""
+
+
+DownOperation = Replies | Publish | Join | Leave | JoinUser | LeaveUser | Kick | Resync | Sync
+
+
+class Down(msgspec.Struct, array_like=True, tag=2):
+    """A batch from an im process to a gateway."""
+
+    operations: list[DownOperation]

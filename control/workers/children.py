@@ -18,7 +18,7 @@ RESTART_DELAY_S = 0.2  # a child that cannot live must not turn the supervisor i
 
 
 class Board:
-    """What the supervisor knows, in memory it shares with the front: one cell per child."""
+    """What the supervisor knows, in memory it shares with the child that speaks HTTP: one cell per child."""
 
     CELL = struct.Struct("=iI")  # pid (0: away), restarts
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from control.errors import SettingsProblem
+from control.node_ids import MAX_NODE_ID
 from control.process.descriptors import file_limit
 from control.settings import Settings
 from control.settings.model import parse_address
-
-MAX_NODE_ID = 255
-
 
 # Commands and events of one loop with 19,000 connections: rings of this size keep up with both, and a ring
 # that has gone round once is memory for good.

@@ -9,52 +9,48 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from control.part import Part
 from control.process.process import Process
 
-SECTIONS = ("gateway_stats", "gateway_stages", "node", "streams", "bus")
 FETCH_TIMEOUT_S = 5.0
 PRIVATE = ("Private_Clean:", "Private_Dirty:")
 
 
-def report_beside(path: Path) -> Callable[[Process], AbstractAsyncContextManager[None]]:
-    """A context that answers on `path` as long as the process lives."""
+class ReportSocket(Part):
+    """Answers with the report of this process on a Unix socket at `path`."""
 
-    path.unlink(missing_ok=True)
+    def __init__(self, process: Process, path: Path) -> None:
+        self._process = process
+        self._path = path
+        self._server: asyncio.Server | None = None
 
-    @asynccontextmanager
-    async def beside(process: Process) -> AsyncIterator[None]:
-        async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            try:
-                writer.write(msgspec.msgpack.encode(report_of(process)))
-                await writer.drain()
-            except ConnectionError:
-                pass
-            finally:
-                writer.close()
+    async def start(self) -> None:
+        self._path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._answer, self._path)
 
-        server = await asyncio.start_unix_server(answer, path)
+    async def stop(self, grace_s: float) -> None:
+        if self._server is not None:
+            self._server.close()
+
+    async def _answer(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            yield
+            writer.write(msgspec.msgpack.encode(report_of(self._process)))
+            await writer.drain()
+        except ConnectionError:
+            pass
         finally:
-            server.close()
-
-    return beside
+            writer.close()
 
 
 def report_of(process: Process) -> dict[str, Any]:
-    sources = process.sources()
     report: dict[str, Any] = {"checks": process.health.report()}
-    for name in SECTIONS:
-        source = getattr(sources, name)
-        if source is not None:
-            report[name] = source()
+    report |= {name: source() for name, source in process.sources().sections.items()}
     report["memory"] = {"private_bytes": private_bytes("self"), "cpu_s": time.process_time()}
     return report
 

@@ -1,7 +1,7 @@
 """Many gateway processes from one command: a supervisor that imports everything once and forks.
 
     supervisor   no loop, no thread: forks, waits for signals, counts
-      |- front       HTTP: health, and /metrics summed over the workers
+      |- report-http HTTP: health, and /metrics summed over the workers
       |- worker 1    a gateway process of its own: node id, client port, bus connection
       |- worker 2 ...
 
@@ -34,9 +34,9 @@ from control.process.descriptors import raise_file_limit
 from control.settings import Settings
 from control.settings.model import parse_address
 from control.workers.children import Board, Child
-from control.workers.front import serve_front
 from control.workers.plan import worker_settings
-from control.workers.reports import report_beside
+from control.workers.report_http import serve_reports
+from control.workers.reports import ReportSocket
 
 log = get_logger("workers")
 
@@ -76,8 +76,8 @@ class Supervisor:
             Child(plan.node_name, _worker_life(plan, socket))
             for plan, socket in zip(plans, sockets, strict=True)
         ]
-        self._front = Child("front", lambda: serve_front(settings, sockets, self._board.all))
-        self._children = [*self._workers, self._front]
+        self._report_http = Child("report-http", lambda: serve_reports(settings, sockets, self._board.all))
+        self._children = [*self._workers, self._report_http]
         self._patience_s = settings.server.drain_timeout_s + STOP_MARGIN_S
         self._stop_by: float | None = None
         self._code = 0
@@ -100,8 +100,8 @@ class Supervisor:
             self._reap()
             self._due()
             if self._stop_by is not None and not any(worker.pid for worker in self._workers):
-                # The front goes last: whoever watches sees the drain to its end.
-                self._signal(signal.SIGTERM, [self._front])
+                # Its reports go last: whoever watches sees the drain to its end.
+                self._signal(signal.SIGTERM, [self._report_http])
         log.info("workers stopped", code=self._code)
         return self._code
 
@@ -204,6 +204,6 @@ def _worker_life(settings: Settings, socket: Path) -> Callable[[], int]:
     def life() -> int:
         gc.enable()
         setup_logs(settings.log.level, settings.log.format, settings.node_name)
-        return run.run_process(settings, http=False, beside=report_beside(socket))
+        return run.run_process(settings, lambda process: ReportSocket(process, socket))
 
     return life

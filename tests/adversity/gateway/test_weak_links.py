@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from control.gateway.downlink import LocalDownlink
+from control.downlink.local import LocalDownlink
 from frame import frames
 from frame.constants import CloseCode, FrameType
 from gateway_core import EV_AUTH, EV_SEND, MailboxFull

@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from control.bus.base import Bus, BusError
@@ -14,6 +15,17 @@ from control.bus.memory import MemoryBus, MemoryHub
 from control.bus.nats import NatsBus
 from control.streams.links import StreamLinks
 from tests.support.nats_process import NatsProcess
+
+
+class Words(msgspec.Struct, array_like=True, tag=1):
+    """A batch."""
+
+    operations: list[str]
+
+
+def words(*texts: str) -> bytes:
+    return msgspec.msgpack.encode(Words(list(texts)))
+
 
 MakeBus = Callable[[], Awaitable[Bus]]
 
@@ -111,16 +123,12 @@ async def test_streams_over_the_bus_survive_a_lossy_publisher(
     make_bus: MakeBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sender_bus, receiver_bus = await make_bus(), await make_bus()
-    applied: list[bytes] = []
+    applied: list[str] = []
     lost: list[int] = []
-    sender = StreamLinks(sender_bus, (1, 10), lambda *batch: None, lost.append, beacon_s=0.2)
-    receiver = StreamLinks(
-        receiver_bus,
-        (2, 20),
-        lambda peer, epoch, payload: applied.append(payload),
-        lost.append,
-        beacon_s=0.2,
-    )
+    sender = StreamLinks(sender_bus, (1, 10), beacon_s=0.2)
+    receiver = StreamLinks(receiver_bus, (2, 20), beacon_s=0.2)
+    for end in (sender, receiver):
+        end.on(Words, lambda peer, batch: applied.extend(batch.operations), lost.append)
     await sender.start()
     await receiver.start()
     real = sender_bus.publish
@@ -136,45 +144,39 @@ async def test_streams_over_the_bus_survive_a_lossy_publisher(
             dropped.add(payload)
 
     monkeypatch.setattr(sender_bus, "publish", lossy)
-    sent = [str(number).encode() for number in range(300)]
+    sent = [str(number) for number in range(300)]
     stream = sender.sender(2, 20)
-    for number, payload in enumerate(sent):
-        stream.push(payload)
+    for number, text in enumerate(sent):
+        stream.push(words(text))
         if number % 20 == 0:
             await asyncio.sleep(0)
     await until(lambda: len(applied) == len(sent))
     assert applied == sent
     assert lost == []
     assert receiver.stats()["gaps"] > 0
-    await sender.close()
-    await receiver.close()
+    await sender.stop()
+    await receiver.stop()
 
 
 async def test_a_new_epoch_of_a_sender_is_a_new_stream_and_the_old_tail_counts_as_lost(
     make_bus: MakeBus,
 ) -> None:
     bus = await make_bus()
-    applied: list[tuple[int, bytes]] = []
+    applied: list[tuple[int, str]] = []
     lost: list[int] = []
-    receiver = StreamLinks(
-        bus,
-        (2, 20),
-        lambda peer, epoch, payload: applied.append((epoch, payload)),
-        lost.append,
-        beacon_s=0.05,
+    receiver = StreamLinks(bus, (2, 20), beacon_s=0.05)
+    receiver.on(
+        Words, lambda peer, batch: applied.extend((peer[1], text) for text in batch.operations), lost.append
     )
     await receiver.start()
-    ends = {
-        epoch: StreamLinks(await make_bus(), (1, epoch), lambda *batch: None, lost.append)
-        for epoch in (10, 11)
-    }
-    for epoch, text in ((10, b"first"), (11, b"second"), (10, b"ghost"), (11, b"third")):
-        ends[epoch].sender(2, 20).push(text)
-        if text != b"ghost":
+    ends = {epoch: StreamLinks(await make_bus(), (1, epoch)) for epoch in (10, 11)}
+    for epoch, text in ((10, "first"), (11, "second"), (10, "ghost"), (11, "third")):
+        ends[epoch].sender(2, 20).push(words(text))
+        if text != "ghost":
             await until(lambda wanted=(epoch, text): wanted in applied)
-    assert applied == [(10, b"first"), (11, b"second"), (11, b"third")]
+    assert applied == [(10, "first"), (11, "second"), (11, "third")]
     assert lost == [1]
-    await receiver.close()
+    await receiver.stop()
 
 
 async def test_nats_away_blocks_nobody_and_comes_back(tmp_path: Path) -> None:

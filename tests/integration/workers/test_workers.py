@@ -88,7 +88,7 @@ async def test_sigterm_drains_every_worker(farm: WorkerFarm) -> None:
     clients = [farm.client(f"u{number}", number % 3) for number in range(6)]
     for client in clients:
         await client.open()
-    pids = [farm.pid(f"node-{FIRST_NODE + worker}") for worker in range(3)] + [farm.pid("front")]
+    pids = [farm.pid(f"node-{FIRST_NODE + worker}") for worker in range(3)] + [farm.pid("report-http")]
     code = await asyncio.to_thread(farm.gateway.stop, signal.SIGTERM)
     assert code == 0, farm.gateway.tail()
     assert not [pid for pid in pids if alive(pid)]
@@ -100,7 +100,7 @@ def test_ctrl_c_goes_to_the_supervisor_alone_and_drains(farm: WorkerFarm) -> Non
     """A terminal sends it to a whole process group; workers that got it twice would end at once."""
     supervisor = farm.gateway.process
     assert supervisor is not None
-    pids = [farm.pid(f"node-{FIRST_NODE + worker}") for worker in range(3)] + [farm.pid("front")]
+    pids = [farm.pid(f"node-{FIRST_NODE + worker}") for worker in range(3)] + [farm.pid("report-http")]
     assert [os.getpgid(pid) for pid in pids] == pids
     assert os.getpgid(supervisor.pid) not in pids
     assert farm.gateway.stop(signal.SIGINT) == 0, farm.gateway.tail()

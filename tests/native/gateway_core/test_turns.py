@@ -27,7 +27,7 @@ def test_every_turn_is_in_one_cell(gateway: GatewayHarness) -> None:
 
 
 def test_the_longest_turn_of_a_window_forgets_what_was_before(gateway: GatewayHarness) -> None:
-    registry = make_registry(Sources("n", ("gateway",), gateway_stats=gateway.stats))
+    registry = make_registry(Sources("n", ("gateway",), {"gateway_stats": gateway.stats}))
 
     def scrape() -> dict[str, float]:
         return parse_metrics(generate_latest(registry).decode())

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from control.bus.memory import MemoryBus
 from control.coordination.base import NodeInfo
-from control.coordination.beacons import MemoryCoordination
+from control.coordination.beacons import BeaconCoordination
+from control.streams.batches import encode
 from control.streams.links import StreamLinks
+from control.streams.operations import Announce, Up, UpOperation
 
 
 def node(number: int) -> NodeInfo:
@@ -15,8 +17,8 @@ def node(number: int) -> NodeInfo:
 async def test_who_stood_still_itself_judges_nobody() -> None:
     now = [0.0]
     gone: list[int] = []
-    coordination = MemoryCoordination(MemoryBus(), 1.0, 6.0, clock=lambda: now[0])
-    coordination.on_change(lambda info, alive: None if alive else gone.append(info.node_id))
+    coordination = BeaconCoordination(MemoryBus(), 1.0, 6.0, clock=lambda: now[0])
+    coordination.on(None, lambda info, alive: None if alive else gone.append(info.node_id))
     coordination.announce(node(1))
     coordination._see(node(2))
     coordination.expire()
@@ -32,18 +34,18 @@ async def test_who_stood_still_itself_judges_nobody() -> None:
 async def test_streams_go_on_after_a_false_death() -> None:
     bus = MemoryBus()
     await bus.start()
-    here: list[bytes] = []
+    here: list[UpOperation] = []
     lost: list[int] = []
-    one = StreamLinks(bus, (1, 10), lambda *_: None, lambda _: None)
-    two = StreamLinks(bus, (2, 20), lambda _peer, _epoch, payload: here.append(payload), lost.append)
+    one, two = StreamLinks(bus, (1, 10)), StreamLinks(bus, (2, 20))
+    two.on(Up, lambda _, batch: here.extend(batch.operations), lost.append)
     await bus.subscribe("stream.1", one._on_envelope)
     await bus.subscribe("stream.2", two._on_envelope)
-    one.sender(2, 20).push(b"a")
+    one.sender(2, 20).push(encode(Up([Announce(["a"])])))
     await bus.flush()
     one.forget(2, 20)
     two.forget(1, 10)
-    one.sender(2, 20).push(b"b")
+    one.sender(2, 20).push(encode(Up([Announce(["b"])])))
     await bus.flush()
-    assert here == [b"a", b"b"]
+    assert here == [Announce(["a"]), Announce(["b"])]
     assert lost == [1], "a death may have cost something, so it is told"
     await bus.close()

@@ -8,13 +8,14 @@ from typing import Any, cast
 
 import pytest
 
-from control.auth.tokens import TokenVerifier
 from control.gateway.core import Core, EventCodes
-from control.gateway.events import BUSY_PER_S, GatewayNode
+from control.gateway.events import BUSY_PER_S, GatewayEvents
+from control.gateway.logins import Logins
 from im_service.ports import Session
 from tests.support.sdk_client import until
 
 CODES = EventCodes(**{name: number for number, name in enumerate(EventCodes.__struct_fields__, 1)})
+NOBODY = cast(Logins, None)  # nobody logs in
 
 
 class Ring:
@@ -77,9 +78,8 @@ def ring() -> Iterator[Ring]:
 async def test_events_wait_in_the_core_while_the_service_is_busy(ring: Ring, before: int) -> None:
     """`before`: so many sends at once beforehand, after which events are looked for in turns."""
     service = Service()
-    verifier = cast(TokenVerifier, None)  # nobody logs in
-    node = GatewayNode(cast(Core, ring), CODES, verifier, service, 1, "n", events_per_wake=64)
-    node.start()
+    events = GatewayEvents(cast(Core, ring), CODES, NOBODY, service, 1, events_per_wake=64)
+    events.start()
     for request in range(before):
         ring.send(request)
     await until(lambda: len(service.requests) == before)
@@ -96,15 +96,15 @@ async def test_events_wait_in_the_core_while_the_service_is_busy(ring: Ring, bef
     ring.send(before + 100)
     await until(lambda: len(service.requests) == before + 101)
     assert service.requests == list(range(before + 101))
-    await node.stop(0.0)
+    await events.stop(0.0)
 
 
 async def test_a_stop_hands_over_what_waited(ring: Ring) -> None:
     service = Service()
-    node = GatewayNode(cast(Core, ring), CODES, cast(TokenVerifier, None), service, 1, "n")
-    node.start()
+    events = GatewayEvents(cast(Core, ring), CODES, NOBODY, service, 1)
+    events.start()
     service.full = True
     ring.send(1)
     await until(lambda: service.asked > 2)
-    await node.stop(0.0)
+    await events.stop(0.0)
     assert service.requests == [1]

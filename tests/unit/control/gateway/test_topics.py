@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from control.gateway.resync import Tellings, Told, UserTaker
-from control.gateway.topics import KeptTopics, ToldTopics, Topics
+from control.gateway.resync import HeldSession, Resync, UserTopics
+from control.gateway.topics import CountedTopics, KeptTopics, Topics
 
 
 class Full(Exception):
@@ -29,7 +29,7 @@ class Core:
 
 
 class Listener:
-    """A taker that writes down what it hears."""
+    """Writes down what it hears."""
 
     sessions = True
 
@@ -39,14 +39,14 @@ class Listener:
     def begin(self) -> None:
         self.heard.append("begin")
 
-    def session(self, told: Told) -> None:
-        self.heard.append(told)
+    def session(self, held: HeldSession) -> None:
+        self.heard.append(held)
 
     def end(self, topics: list[str]) -> None:
         self.heard.append(sorted(topics))
 
 
-ANN: Told = (1, "ann", "d", 6, 100)
+ANN: HeldSession = (1, "ann", "d", 6, 100)
 
 
 def test_kept_topics_begin_with_the_first_loop_and_end_with_the_last() -> None:
@@ -59,57 +59,57 @@ def test_kept_topics_begin_with_the_first_loop_and_end_with_the_last() -> None:
     assert topics.end() == []
 
 
-def test_told_topics_keep_nothing_until_somebody_asks() -> None:
-    core, topics = Core(), ToldTopics()
-    tellings = Tellings(topics, 1, core.tell, Full)
+def test_counted_topics_keep_nothing_until_somebody_asks() -> None:
+    core, topics = Core(), CountedTopics()
+    resync = Resync(topics, 1, core.tell, Full)
     found: list[list[str]] = []
     for name in ("u/ann", "u/ben", "r/hall"):
         assert topics.changed(name, 0, True)
     assert len(topics) == 3
-    tellings.want(UserTaker(found.append))
+    resync.request(UserTopics(found.append))
     assert core.asked == [(0, False)]
-    topics.changed("u/ann", 0, True)  # told
+    topics.changed("u/ann", 0, True)  # repeated
     topics.changed("u/cho", 0, True)  # begins meanwhile
-    topics.changed("r/hall", 0, True)  # told
+    topics.changed("r/hall", 0, True)  # repeated
     topics.changed("u/ann", 0, False)  # ends meanwhile
-    topics.changed("u/ben", 0, True)  # told
+    topics.changed("u/ben", 0, True)  # repeated
     assert found == []
-    tellings.on_end(0)
+    resync.on_loop_end(0)
     assert [sorted(names) for names in found] == [["u/ben", "u/cho"]]
     assert len(topics) == 3
 
 
-def test_who_asks_during_a_telling_gets_the_next_one() -> None:
-    core, topics = Core(), ToldTopics()
-    tellings = Tellings(topics, 1, core.tell, Full)
+def test_who_asks_during_a_resync_gets_the_next_one() -> None:
+    core, topics = Core(), CountedTopics()
+    resync = Resync(topics, 1, core.tell, Full)
     first, second = Listener(), Listener()
-    tellings.want(first)
+    resync.request(first)
     topics.changed("u/ann", 0, True)
-    tellings.on_session(ANN)
-    tellings.want(second)
-    tellings.on_end(0)
+    resync.on_session(ANN)
+    resync.request(second)
+    resync.on_loop_end(0)
     assert first.heard == ["begin", ANN, ["u/ann"]]
     assert core.asked == [(0, True), (0, True)]
-    tellings.on_end(0)
+    resync.on_loop_end(0)
     assert second.heard == ["begin", []]
-    tellings.on_end(0)  # of nobody's telling
+    resync.on_loop_end(0)  # of nobody's resync
     assert core.asked == [(0, True), (0, True)]
 
 
 @pytest.mark.parametrize("full", [0, 1, 3])
-async def test_a_telling_ends_with_its_last_loop_and_a_full_mailbox_only_delays_it(full: int) -> None:
+async def test_a_resync_ends_with_its_last_loop_and_a_full_mailbox_only_delays_it(full: int) -> None:
     core, topics = Core(full), KeptTopics()
     made: Topics = topics
-    tellings = Tellings(made, 2, core.tell, Full)
+    resync = Resync(made, 2, core.tell, Full)
     topics.changed("r/a", 0, True)
     listener = Listener()
-    tellings.want(listener)
+    resync.request(listener)
     async with asyncio.timeout(10):
         while len(core.asked) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert sorted(core.asked) == [(0, True), (1, True)], "each loop is asked once"
-    tellings.on_session(ANN)
-    tellings.on_end(1)
+    resync.on_session(ANN)
+    resync.on_loop_end(1)
     assert listener.heard == ["begin", ANN]
-    tellings.on_end(0)
+    resync.on_loop_end(0)
     assert listener.heard == ["begin", ANN, ["r/a"]]

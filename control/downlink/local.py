@@ -5,17 +5,43 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from control.gateway.core import Core
 from im_service.ports import Publication, Reply, Session
 
 RETRY_S = 0.005
 PUBLISH_ARGUMENTS = 5  # the loops come behind them
 
 
+class Commands(Protocol):
+    """What a core does for the message service.
+
+    Commands cost about a microsecond, may come from any thread, and raise MailboxFull after a bounded
+    wait. The batches do not raise it: they say how many were given, fewer when a mailbox stayed full, and of
+    the publish that stopped a batch the loops that did not take it. Tried again, it goes to those alone.
+    """
+
+    def reply(self, conn: int, type: int, request: int, code: int, payload: bytes) -> None: ...
+    def reply_many(self, replies: Sequence[Reply]) -> int: ...
+    def publish(
+        self,
+        topic: str,
+        type: int,
+        body: bytes,
+        priority: int = ...,
+        exclude: int | None = ...,
+        loops: int | None = ...,
+    ) -> None: ...
+    def publish_many(self, messages: Sequence[Publication]) -> tuple[int, int]: ...
+    def join(self, conn: int, topic: str) -> None: ...
+    def leave(self, conn: int, topic: str) -> None: ...
+    def join_user(self, user: str, topic: str) -> None: ...
+    def leave_user(self, user: str, topic: str) -> None: ...
+    def kick(self, user: str, device: str | None, before_session: int, code: int, text: str) -> None: ...
+
+
 class LocalDownlink:
-    """Implements im_service.ports.Downlink over one core.
+    """Implements im_service.ports.Downlink over the core of this process.
 
     The core's mailboxes are bounded. When one is full, commands wait here in order, up to `max_waiting`, and
     are tried again every few milliseconds; beyond that bound they are dropped and counted, and `lost()` is
@@ -24,7 +50,7 @@ class LocalDownlink:
 
     def __init__(
         self,
-        core: Core,
+        core: Commands,
         mailbox_full: type[Exception],
         lost: Callable[[], None],
         max_waiting: int = 65536,

@@ -7,18 +7,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from control.coordination.base import Coordination
+from control.node_ids import peer_of
 from control.routing.base import Routes
+from control.streams.batches import SMALL, Batcher, encode
 from control.streams.links import StreamLinks
-from control.streams.operations import Batcher, Down, encode
+from control.streams.operations import (
+    Down,
+    DownOperation,
+    Join,
+    JoinUser,
+    Kick,
+    Leave,
+    LeaveUser,
+    Publish,
+    Replies,
+    Resync,
+    Sync,
+)
 from im_service.ports import Publication, Reply, Session
-
-NODE_BITS = 8
-
-
-def node_key(node_id: int, epoch: int) -> int:
-    """`Session.node` over the bus: it names one epoch of a gateway, so that an answer for a connection of a
-    process that is gone can never reach a connection of its successor."""
-    return epoch << NODE_BITS | node_id
 
 
 class BusDownlink:
@@ -28,14 +34,15 @@ class BusDownlink:
         self._links = links
         self._routes = routes
         self._coordination = coordination
-        self._batcher = Batcher(self._push)
+        self._batcher: Batcher[DownOperation] = Batcher(self._push)
         self.stale = 0
 
     def reply(self, session: Session, type: int, request: int, code: int, payload: bytes) -> None:
         self.reply_many(session.node, [(session.conn, type, request, code, payload)])
 
     def reply_many(self, node: int, replies: Sequence[Reply]) -> None:
-        self._to_session(node, [Down.REPLIES, replies])
+        size = sum(len(reply[4]) for reply in replies) + 32 * len(replies)
+        self._to_session(node, Replies(list(replies)), size)
 
     def publish(
         self, topic: str, type: int, body: bytes, priority: int = 0, exclude: Session | None = None
@@ -45,74 +52,72 @@ class BusDownlink:
 
     def publish_many(self, node: int, items: Sequence[Publication]) -> None:
         excluding = self._live(node) if node > 0 else None
-        add = self._batcher.add
-        for topic, type_, body, priority, exclude in items:
-            gateways = self._routes.gateways(topic)
+        gateways_of, add = self._routes.gateways, self._batcher.add
+        for item in items:
+            topic, type_, body, priority, exclude = item
+            gateways = gateways_of(topic)
             if not gateways:
                 continue
-            plain = encode([Down.PUBLISH, topic, type_, body, priority, 0])
+            plain = Publish((topic, type_, body, priority, 0) if exclude else item)
+            size = len(body) + SMALL
             for gateway in gateways:
-                if exclude and gateway == excluding:
-                    add(gateway, encode([Down.PUBLISH, topic, type_, body, priority, exclude]))
-                else:
-                    add(gateway, plain)
+                add(gateway, Publish(item) if exclude and gateway == excluding else plain, size)
 
     def join(self, session: Session, topic: str) -> None:
         gateway = self._live(session.node)
         if gateway is not None:
             # The gateway will announce the topic, but only after the next publish may have been routed.
-            self._routes.announce(gateway, session.node >> NODE_BITS, (topic,))
-            self._batcher.add(gateway, encode([Down.JOIN, session.conn, topic]))
+            self._routes.announce(*peer_of(session.node), (topic,))
+            self._batcher.add(gateway, Join(session.conn, topic))
 
     def leave(self, session: Session, topic: str) -> None:
-        self._to_session(session.node, [Down.LEAVE, session.conn, topic])
+        self._to_session(session.node, Leave(session.conn, topic))
 
     def join_user(self, user: str, topic: str) -> None:
         for gateway in self._routes.gateways("u/" + user):
             epoch = self._coordination.epoch_of(gateway)
             if epoch is not None:
                 self._routes.announce(gateway, epoch, (topic,))
-                self._batcher.add(gateway, encode([Down.JOIN_USER, user, topic]))
+                self._batcher.add(gateway, JoinUser(user, topic))
 
     def leave_user(self, user: str, topic: str) -> None:
-        self._to_all(self._routes.gateways("u/" + user), [Down.LEAVE_USER, user, topic])
+        self._to_all(self._routes.gateways("u/" + user), LeaveUser(user, topic))
 
     def kick(self, user: str, device: str | None, before_session: int, code: int, text: str) -> None:
-        # A LOGIN counts as an announcement (gateways.py), so the routes name every gateway to be asked.
+        # A Login counts as an announcement (up_batches.py), so the routes name every gateway to be asked.
         gateways = self._routes.gateways("u/" + user)
-        self._to_all(gateways, [Down.KICK, user, device, before_session, code, text])
+        self._to_all(gateways, Kick(user, device, before_session, code, text))
 
-    def ask(self, gateway: int) -> None:
-        """Words of this gateway were lost or not heeded: it shall tell all its topics and sessions again."""
-        self._batcher.add(gateway, encode([Down.TELL]))
+    def resync(self, gateway: int) -> None:
+        """Words of this gateway were lost or not heeded: it shall repeat all its topics and sessions."""
+        self._batcher.add(gateway, Resync())
 
     def sync(self, gateway: int) -> None:
         """Its topics and sessions are known again; its sessions may lack what was published meanwhile."""
-        self._batcher.add(gateway, encode([Down.SYNC]))
+        self._batcher.add(gateway, Sync())
 
     def flush(self) -> None:
         self._batcher.flush()
 
     def _live(self, node: int) -> int | None:
         """The gateway id when this epoch of it is the live one."""
-        gateway = node & (1 << NODE_BITS) - 1
-        return gateway if self._coordination.epoch_of(gateway) == node >> NODE_BITS else None
+        gateway, epoch = peer_of(node)
+        return gateway if self._coordination.epoch_of(gateway) == epoch else None
 
-    def _to_session(self, node: int, operation: list[object]) -> None:
+    def _to_session(self, node: int, operation: DownOperation, size: int = SMALL) -> None:
         gateway = self._live(node)
         if gateway is None:
             self.stale += 1
         else:
-            self._batcher.add(gateway, encode(operation))
+            self._batcher.add(gateway, operation, size)
 
-    def _to_all(self, gateways: Iterable[int], operation: list[object]) -> None:
-        encoded = encode(operation)
+    def _to_all(self, gateways: Iterable[int], operation: DownOperation) -> None:
         for gateway in gateways:
-            self._batcher.add(gateway, encoded)
+            self._batcher.add(gateway, operation)
 
-    def _push(self, gateway: int, batch: bytes) -> None:
+    def _push(self, gateway: int, operations: list[DownOperation]) -> None:
         epoch = self._coordination.epoch_of(gateway)
         if epoch is None:
             self.stale += 1
         else:
-            self._links.sender(gateway, epoch).push(batch)
+            self._links.sender(gateway, epoch).push(encode(Down(operations)))

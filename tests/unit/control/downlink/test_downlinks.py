@@ -10,16 +10,12 @@ from typing import Any
 
 from control.bus.memory import MemoryBus, MemoryHub
 from control.coordination.base import NodeInfo
-from control.gateway.downlink import LocalDownlink
-from control.gateway.session_ids import SessionIds
-from control.gateway.sync_hints import SyncHints
-from control.gateway.upstream import call_key, conversation_key
-from control.im.downlink import BusDownlink, node_key
-from control.im.gateways import ImNode
+from control.downlink.bus import BusDownlink
+from control.downlink.local import LocalDownlink
+from control.node_ids import node_key
 from control.routing.memory import MemoryRoutes
 from control.streams.links import StreamLinks
-from control.streams.operations import decode
-from im_service.live.sessions import Sessions
+from control.streams.operations import Down, DownOperation, Join, Publish
 from im_service.ports import Session
 
 ALICE = Session(0, 1, "alice", "d")
@@ -108,22 +104,18 @@ class Cluster:
         return self.epochs.get(node_id)
 
 
-async def make(cluster: Cluster) -> tuple[BusDownlink, MemoryRoutes, dict[int, list[list[Any]]]]:
+async def make(cluster: Cluster) -> tuple[BusDownlink, MemoryRoutes, dict[int, list[DownOperation]]]:
     """A downlink whose streams end in lists of operations per gateway."""
     hub = MemoryHub()
     bus = MemoryBus(hub)
     await bus.start()
-    got: dict[int, list[list[Any]]] = {}
+    got: dict[int, list[DownOperation]] = {}
     for number, epoch in cluster.epochs.items():
-        end = StreamLinks(
-            bus,
-            (number, epoch),
-            lambda _p, _e, batch, n=number: got.setdefault(n, []).extend(decode(batch)),
-            print,
-        )
+        end = StreamLinks(bus, (number, epoch))
+        end.on(Down, lambda _, batch, n=number: got.setdefault(n, []).extend(batch.operations), print)
         await bus.subscribe(f"stream.{number}", end._on_envelope)
     routes = MemoryRoutes()
-    links = StreamLinks(bus, (1, 1), lambda *batch: None, print)
+    links = StreamLinks(bus, (1, 1))
     return BusDownlink(links, routes, cluster), routes, got
 
 
@@ -138,7 +130,7 @@ async def test_one_batch_per_interested_gateway_and_the_exclusion_only_on_its_ow
         routes.announce(gateway, 10, ["r/x"])
     downlink.publish("r/x", 7, b"hi", 1, Session(node_key(2, 10), 77, "alice", "d"))
     await settled()
-    assert got == {2: [[102, "r/x", 7, b"hi", 1, 77]], 3: [[102, "r/x", 7, b"hi", 1, 0]]}
+    assert got == {2: [Publish(("r/x", 7, b"hi", 1, 77))], 3: [Publish(("r/x", 7, b"hi", 1, 0))]}
 
 
 async def test_a_dead_epoch_of_a_gateway_is_reached_by_nothing() -> None:
@@ -161,68 +153,4 @@ async def test_a_join_routes_the_next_publish_before_the_gateway_has_announced()
     downlink.join(Session(node_key(2, 10), 5, "alice", "d"), "r/x")
     downlink.publish("r/x", 7, b"hi")
     await settled()
-    assert got[2] == [[103, 5, "r/x"], [102, "r/x", 7, b"hi", 0, 0]]
-
-
-class Service:
-    """Keeps sessions as the im service does, and what it was told."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[Any, ...]] = []
-        self.sessions = Sessions()
-
-    def on_login(self, session: Session, platform: int, session_id: int) -> None:
-        self.sessions.add(session, platform, session_id)
-
-    def on_logout(self, session: Session, code: int) -> None:
-        self.sessions.remove(session)
-        self.calls.append(("on_logout", session))
-
-    def sessions_at(self, node: int) -> list[Session]:
-        return self.sessions.at(node)
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *arguments: self.calls.append((name, *arguments))
-
-
-def test_the_death_of_a_gateway_logs_its_sessions_out_and_no_others() -> None:
-    service, routes = Service(), MemoryRoutes()
-    node = ImNode(service, routes, lambda gateway: None)
-    for epoch, conn in ((10, 1), (10, 2), (11, 1)):
-        node.apply(2, epoch, [[3, conn, "u", "d", 0, 1]])
-    node.apply(2, 10, [[4, 2, "u", "d", 1000]])
-    node.gateway_gone(NodeInfo(2, 10, "", ("gateway",)))
-    outs = [call[1] for call in service.calls if call[0] == "on_logout"]
-    assert [(out.node, out.conn) for out in outs] == [(node_key(2, 10), 2), (node_key(2, 10), 1)]
-    assert [(left.node, left.conn) for left in service.sessions_at(node_key(2, 11))] == [(node_key(2, 11), 1)]
-    assert service.sessions.count == 1
-
-
-def test_both_sides_of_a_chat_and_all_calls_of_a_room_go_to_one_place() -> None:
-    assert conversation_key("bob", "u/alice") == conversation_key("alice", "u/bob") == "s/alice:bob"
-    assert conversation_key("bob", "r/hall") == "r/hall"
-    import msgspec
-
-    encoded = msgspec.msgpack.encode({"room": "hall"})
-    assert call_key("bob", "room.join", encoded) == "r/hall"
-    assert call_key("bob", "room.join", b"\xc1") == call_key("bob", "sync", encoded) == "u/bob"
-
-
-def test_session_ids_only_rise_also_when_the_clock_goes_back() -> None:
-    times = iter([1000.0, 1000.0, 999.0, 1001.0, 1000.5])
-    ids = SessionIds(7, lambda: next(times))
-    found = [ids.next() for _ in range(5)]
-    assert found == sorted(set(found))
-    assert all(value & 0xFF == 7 for value in found)
-    assert found[0] >> 20 == 1_000_000
-    assert found[3] >> 20 == 1_001_000
-
-
-async def test_sync_hints_reach_everybody_once() -> None:
-    sent: list[str] = []
-    users = [f"u/{n}" for n in range(120)]
-    hints = SyncHints(sent.append, spread_s=0.01)
-    hints.trigger(list(users))
-    await until(lambda: len(sent) >= len(users))
-    assert sorted(sent) == sorted(users)
-    assert hints.sent == len(sent)
+    assert got[2] == [Join(5, "r/x"), Publish(("r/x", 7, b"hi", 0, 0))]

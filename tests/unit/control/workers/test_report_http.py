@@ -1,4 +1,4 @@
-"""The front of many workers."""
+"""HTTP of many workers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import httpx
 import msgspec
 
 from control.settings import Settings
-from control.workers.front import ASKED_AT_ONCE, Front
+from control.workers.report_http import ASKED_AT_ONCE, ReportHttp
 
 HUNG = 3 * ASKED_AT_ONCE
 
@@ -41,9 +41,9 @@ async def test_hung_workers_do_not_hold_up_the_others(tmp_path: Path) -> None:
         for path in sockets:
             handler = answer if path is sockets[-1] else hang
             await stack.enter_async_context(await asyncio.start_unix_server(handler, path))
-        front = Front(Settings(), sockets, lambda: [(1000 + n, 0) for n in range(len(sockets))])
-        transport = httpx.ASGITransport(app=front.app())
-        async with httpx.AsyncClient(transport=transport, base_url="http://front") as client:
+        reports = ReportHttp(Settings(), sockets, lambda: [(1000 + n, 0) for n in range(len(sockets))])
+        transport = httpx.ASGITransport(app=reports.app())
+        async with httpx.AsyncClient(transport=transport, base_url="http://workers") as client:
             asking = asyncio.ensure_future(client.get("/readyz"))
             every = asyncio.ensure_future(all_wait.wait())
             await asyncio.wait([asking, every], return_when=asyncio.FIRST_COMPLETED)

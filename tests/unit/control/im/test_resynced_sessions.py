@@ -1,4 +1,4 @@
-"""What an im process makes of a gateway that tells its sessions again."""
+"""What an im process makes of a gateway that repeats its sessions."""
 
 from __future__ import annotations
 
@@ -7,10 +7,20 @@ from typing import Any
 import pytest
 
 from control.coordination.base import NodeInfo
-from control.im.downlink import node_key
-from control.im.gateways import ImNode
+from control.im.up_batches import UpBatches
+from control.node_ids import node_key
 from control.routing.memory import MemoryRoutes
-from control.streams.operations import Up
+from control.streams.operations import (
+    Announce,
+    Login,
+    Logout,
+    Replace,
+    ResyncBegin,
+    ResyncEnd,
+    ResyncSession,
+    Up,
+    UpOperation,
+)
 from im_service.ports import Session
 
 GATEWAY = NodeInfo(2, 10, "", ("gateway",))
@@ -43,67 +53,73 @@ class Service:
 class World:
     def __init__(self) -> None:
         self.service, self.routes, self.settled = Service(), MemoryRoutes(), list[int]()
-        self.node = ImNode(self.service, self.routes, self.settled.append)
+        self.batches = UpBatches(self.service, self.routes, self.settled.append)
 
-    def hear(self, *operations: list[Any]) -> None:
-        self.node.apply(2, 10, [list(operation) for operation in operations])
+    def hear(self, *operations: UpOperation) -> None:
+        self.batches.apply((2, 10), Up(list(operations)))
 
     @property
     def conns(self) -> list[int]:
         return sorted(self.service.known)
 
 
-def login(conn: int) -> list[Any]:
-    return [Up.LOGIN, conn, f"u{conn}", "d", 6, conn]
+def of(conn: int) -> Session:
+    return Session(NODE, conn, f"u{conn}", "d")
 
 
-def session(conn: int, mine: bool = True) -> list[Any]:
-    return [Up.SESSION, conn, f"u{conn}", "d", 6, conn, mine]
+def login(conn: int) -> UpOperation:
+    return Login(of(conn), 6, conn)
 
 
-def logout(conn: int) -> list[Any]:
-    return [Up.LOGOUT, conn, f"u{conn}", "d", 1000]
+def session(conn: int, mine: bool = True) -> UpOperation:
+    return ResyncSession(of(conn), 6, conn, mine)
+
+
+def logout(conn: int) -> UpOperation:
+    return Logout(of(conn), 1000)
 
 
 def test_lost_logins_and_logouts_are_made_good() -> None:
     world = World()
     world.hear(login(1), login(2))  # of 2 the logout is lost, of 3 the login
-    world.hear([Up.TELLING], session(1), session(3), login(4), [Up.REPLACE, ["u/u1"]], [Up.TOLD])
+    world.hear(ResyncBegin(), session(1), session(3), login(4), Replace(["u/u1"]), ResyncEnd())
     assert world.conns == [1, 3, 4]
     assert world.settled == [2]
 
 
-def test_who_left_while_it_was_told_is_gone_and_other_processes_sessions_are_left_alone() -> None:
+def test_who_left_during_the_resync_is_gone_and_other_processes_sessions_are_left_alone() -> None:
     world = World()
     world.hear(login(1), login(2))
-    world.hear([Up.TELLING], session(1, mine=False), session(2), logout(2), session(5, mine=False), [Up.TOLD])
+    world.hear(
+        ResyncBegin(), session(1, mine=False), session(2), logout(2), session(5, mine=False), ResyncEnd()
+    )
     assert world.conns == [1], "1 logged in here before its user moved, 5 never did"
 
 
-def test_a_telling_with_a_hole_counts_for_nothing() -> None:
+def test_a_resync_with_a_hole_counts_for_nothing() -> None:
     world = World()
     world.hear(login(1), login(2))
-    world.hear([Up.TELLING], session(1))
-    world.node.lost(2)
-    world.hear(session(3), [Up.TOLD])
+    world.hear(ResyncBegin(), session(1))
+    world.batches.lost(2)
+    world.hear(session(3), ResyncEnd())
     assert world.conns == [1, 2]
     assert world.settled == []
-    world.hear([Up.TELLING], session(1), [Up.TOLD])
+    world.hear(ResyncBegin(), session(1), ResyncEnd())
     assert world.conns == [1]
 
 
-@pytest.mark.parametrize("told_again", [True, False])
-def test_a_gateway_taken_for_dead_is_asked_when_it_is_back(told_again: bool) -> None:
+@pytest.mark.parametrize("repeats", [True, False])
+def test_a_gateway_taken_for_dead_is_asked_when_it_is_back(repeats: bool) -> None:
     world = World()
-    world.hear(login(1), [Up.ANNOUNCE, ["r/hall"]])
-    assert not world.node.gateway_came(GATEWAY)
-    world.node.gateway_gone(GATEWAY)
-    world.hear([Up.ANNOUNCE, ["r/hall"]])
+    world.hear(login(1), Announce(["r/hall"]))
+    assert not world.batches.gateway_came(GATEWAY)
+    world.batches.gateway_gone(GATEWAY)
+    world.hear(Announce(["r/hall"]))
     assert (world.conns, world.routes.gateways("r/hall")) == ([], ()), "a dead epoch is not heeded"
-    assert world.node.gateway_came(GATEWAY)
-    assert not world.node.gateway_came(GATEWAY), "asked once"
-    if told_again:
-        world.hear([Up.TELLING], session(1), [Up.REPLACE, ["u/u1", "r/hall"]], [Up.TOLD])
+    assert world.batches.gateway_came(GATEWAY)
+    assert not world.batches.gateway_came(GATEWAY), "asked once"
+    if repeats:
+        world.hear(ResyncBegin(), session(1), Replace(["u/u1", "r/hall"]), ResyncEnd())
         assert (world.conns, world.routes.gateways("r/hall")) == ([1], (2,))
-    world.node.gateway_gone(GATEWAY)
+    world.batches.gateway_gone(GATEWAY)
     assert (world.conns, world.routes.size()) == ([], 0)

@@ -29,7 +29,7 @@ ASKED_AT_ONCE = 4
 Board = Callable[[], list[tuple[int, int]]]
 
 
-class Front:
+class ReportHttp:
     """Asks every worker at each request; keeps the last sums only for the collectors."""
 
     def __init__(self, settings: Settings, sockets: list[Path], board: Board) -> None:
@@ -41,11 +41,7 @@ class Front:
             Sources(
                 settings.node_name,
                 tuple(sorted(settings.server.roles)),
-                gateway_stats=self._section("gateway_stats"),
-                gateway_stages=self._section("gateway_stages"),
-                node=self._section("node"),
-                streams=self._section("streams"),
-                bus=self._section("bus"),
+                {name: self._section(name) for name in EMPTY},
                 ready=lambda: self._answered == len(sockets),
             )
         )
@@ -127,23 +123,26 @@ EMPTY: dict[str, dict[str, Any]] = {
         "sessions": 0, "logins": 0, "wakes": 0, "events": 0, "refusals": {},
         "downlink_dropped": 0, "downlink_delayed": 0, "downlink_waiting": 0,
     },
+    "upstream": {"topics": 0, "unavailable": 0, "sync_hints": 0},
     "streams": {"gaps": 0, "losses": 0, "repaired": 0, "unrepairable": 0},
     "bus": {"connected": False, "dropped": 0},
 }  # fmt: skip
 
 
-def serve_front(settings: Settings, sockets: list[Path], board: Board) -> int:
-    """The life of the front process. Returns its exit code; raises StartError when the address is taken."""
+def serve_reports(settings: Settings, sockets: list[Path], board: Board) -> int:
+    """The life of the process that speaks HTTP for the workers. Returns its exit code; raises StartError when
+    the address is taken.
+    """
     from control.errors import StartError
 
     async def main() -> int:
         stop = asyncio.Event()
-        front = Front(settings, sockets, board)
+        reports = ReportHttp(settings, sockets, board)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD))
-        server = HttpServer(front.app(), *parse_address(settings.control.http))
+        server = HttpServer(reports.app(), *parse_address(settings.control.http))
         try:
             await server.start()
         except OSError as error:

@@ -1,0 +1,1 @@
+"""The ways from the message service to the connections: into the core of this process, or over the bus."""

@@ -1,0 +1,69 @@
+"""What the im processes say over the bus, done at the core of this gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from control.node_ids import Peer
+from control.streams.operations import (
+    Down,
+    DownOperation,
+    Join,
+    JoinUser,
+    Kick,
+    Leave,
+    LeaveUser,
+    Publish,
+    Replies,
+    Resync,
+    Sync,
+)
+from im_service.ports import Downlink, Publication, Session
+
+
+class DownBatches:
+    """Applies Down batches to `downlink`, which is the one of this process; `control.downlink.bus` writes
+    them. `resync(im)` is asked of the sessions and topics held here, `sync()` of their clients.
+    """
+
+    def __init__(
+        self, node: int, downlink: Downlink, resync: Callable[[int], None], sync: Callable[[], None]
+    ) -> None:
+        self._node = node
+        self._downlink = downlink
+        self._resync = resync
+        self._sync = sync
+
+    def apply(self, peer: Peer, batch: Down) -> None:
+        """One batch of an im process, in stream order; publications in a row become one."""
+        publications: list[Publication] = []
+        for operation in batch.operations:
+            if type(operation) is Publish:
+                publications.append(operation.publication)
+                continue
+            if publications:
+                self._downlink.publish_many(self._node, publications)
+                publications = []
+            self._apply(peer[0], operation)
+        if publications:
+            self._downlink.publish_many(self._node, publications)
+
+    def _apply(self, im_id: int, operation: DownOperation) -> None:
+        down = self._downlink
+        match operation:
+            case Replies():
+                down.reply_many(self._node, operation.replies)
+            case Join():
+                down.join(Session(self._node, operation.conn, "", ""), operation.topic)
+            case Leave():
+                down.leave(Session(self._node, operation.conn, "", ""), operation.topic)
+            case JoinUser():
+                down.join_user(operation.user, operation.topic)
+            case LeaveUser():
+                down.leave_user(operation.user, operation.topic)
+            case Kick(user, device, before_session, code, text):
+                down.kick(user, device, before_session, code, text)
+            case Resync():
+                self._resync(im_id)
+            case Sync():
+                self._sync()

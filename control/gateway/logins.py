@@ -1,0 +1,67 @@
+"""Logins at this gateway: the token is checked, the core hears the verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from control.auth.login import LoginRefused, check_login
+from control.auth.tokens import TokenVerifier
+from control.gateway.core import Core
+from control.gateway.session_ids import SessionIds
+from control.logs import get_logger
+
+log = get_logger("gateway")
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Logins:
+    """`node_name` and `ping_interval_s` are what an AUTH_OK tells the client."""
+
+    def __init__(
+        self,
+        core: Core,
+        verifier: TokenVerifier,
+        node_id: int,
+        node_name: str,
+        ping_interval_s: int = 240,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._core = core
+        self._verifier = verifier
+        self._node_name = node_name
+        self._ping_interval_s = ping_interval_s
+        self._clock = clock
+        self._session_ids = SessionIds(node_id, clock)
+        self.policy_rev = 0
+        self.accepted = 0
+        self.refusals: dict[str, int] = {}
+
+    def check(self, event: tuple[Any, ...]) -> tuple[int, str, str, int, int] | None:
+        """Answer an EV_AUTH. -> (conn, user, device, platform, session id) of a session that is live now."""
+        _, conn, _suite, handshake_hash, kind, token, binding, device, platform, peer = event
+        now = self._clock()
+        try:
+            claims = check_login(self._verifier, now, handshake_hash, kind, token, binding, device)
+        except LoginRefused as refusal:
+            self.refusals[refusal.reason] = self.refusals.get(refusal.reason, 0) + 1
+            log.info("login refused", code=refusal.code, reason=refusal.reason, peer=peer)
+            self._core.refuse(conn, refusal.code, refusal.text)
+            return None
+        session_id = self._session_ids.next()
+        body = _encode(
+            [
+                session_id.to_bytes(8, "big"),
+                claims.user,
+                int(now * 1000),
+                self.policy_rev,
+                self._ping_interval_s,
+                self._node_name,
+            ]
+        )
+        self._core.login(conn, claims.user, device, platform, session_id, body)
+        self.accepted += 1
+        return conn, claims.user, device, platform, session_id

@@ -1,0 +1,58 @@
+"""The im role over the bus: both directions between the message service and the gateways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from control.coordination.base import Coordination, NodeInfo
+from control.downlink.bus import BusDownlink
+from control.im.up_batches import SessionService, UpBatches
+from control.logs import get_logger
+from control.part import Part, Source
+from control.routing.base import Routes
+from control.streams.links import StreamLinks
+from control.streams.operations import Up
+
+log = get_logger("im")
+
+
+class ImOverBus(Part):
+    """Does for the gateways what they say, and asks them to repeat it when something was lost. Started
+    before the service, stopped after it: the last answers go out.
+    """
+
+    def __init__(
+        self,
+        links: StreamLinks,
+        coordination: Coordination,
+        routes: Routes,
+        downlink: BusDownlink,
+        service: SessionService,
+    ) -> None:
+        self._links = links
+        self._coordination = coordination
+        self._routes = routes
+        self._downlink = downlink
+        self._batches = UpBatches(service, routes, downlink.sync)
+
+    async def start(self) -> None:
+        self._links.on(Up, self._batches.apply, self._on_lost)
+        self._coordination.on("gateway", self._on_gateway)
+
+    async def stop(self, grace_s: float) -> None:
+        self._downlink.flush()
+
+    def sources(self) -> Mapping[str, Source]:
+        return {"routes": lambda: {"entries": self._routes.size()}}
+
+    def _on_gateway(self, info: NodeInfo, alive: bool) -> None:
+        if not alive:
+            self._batches.gateway_gone(info)
+        elif self._batches.gateway_came(info):
+            log.warning("a gateway taken for dead is back", peer_id=info.node_id, epoch=info.epoch)
+            self._downlink.resync(info.node_id)
+
+    def _on_lost(self, peer_id: int) -> None:
+        """Batches of a gateway are lost, maybe announcements or logins: it shall repeat everything."""
+        self._batches.lost(peer_id)
+        self._downlink.resync(peer_id)

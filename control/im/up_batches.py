@@ -1,0 +1,129 @@
+"""What the gateways say over the bus, done at the message service of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from control.coordination.base import NodeInfo
+from control.node_ids import Peer, node_key, peer_of
+from control.routing.base import Routes
+from control.streams.operations import (
+    Announce,
+    Call,
+    Login,
+    Logout,
+    Replace,
+    ResyncBegin,
+    ResyncEnd,
+    ResyncSession,
+    Send,
+    Sends,
+    Up,
+    UpOperation,
+    Withdraw,
+)
+from frame.constants import CloseCode
+from im_service.ports import Session
+
+VANISHED = 0
+"""No close code: how the session ended is not known. The core says the same of a peer that vanished."""
+
+
+class SessionService(Protocol):
+    """What of the message service the gateways speak to, and what it knows of their sessions."""
+
+    def on_sends(self, batch: list[Send]) -> None: ...
+    def on_call(self, session: Session, request: int, method: str, payload: bytes) -> None: ...
+    def on_login(self, session: Session, platform: int, session_id: int) -> None: ...
+    def on_logout(self, session: Session, code: int) -> None: ...
+    def on_session(self, session: Session, platform: int, session_id: int) -> None: ...
+    def sessions_at(self, node: int) -> list[Session]: ...
+
+
+class UpBatches:
+    """Applies Up batches to the service, and keeps the routes; `control.gateway.upstream` writes them.
+
+    `settled(gateway)` says that a gateway that was asked has repeated all its topics and sessions.
+    """
+
+    def __init__(self, service: SessionService, routes: Routes, settled: Callable[[int], None]) -> None:
+        self._service = service
+        self._routes = routes
+        self._settled = settled
+        self._repeated: dict[int, set[int]] = {}  # node -> connections of a resync under way
+
+    def apply(self, peer: Peer, batch: Up) -> None:
+        """One batch of one gateway epoch, in stream order."""
+        for operation in batch.operations:
+            self._apply(peer, operation)
+
+    def gateway_came(self, info: NodeInfo) -> bool:
+        """A gateway epoch lives. True when it was taken for dead: it only stood still, and has to be asked
+        for what it holds."""
+        return self._routes.restore(info.node_id, info.epoch)
+
+    def gateway_gone(self, info: NodeInfo) -> None:
+        """A gateway epoch is dead: nothing is routed there, its sessions are logged out."""
+        node = node_key(info.node_id, info.epoch)
+        self._routes.expire(info.node_id, info.epoch)
+        self._repeated.pop(node, None)
+        for session in self._service.sessions_at(node):
+            self._service.on_logout(session, CloseCode.INTERNAL)
+
+    def lost(self, gateway: int) -> None:
+        """Batches of this gateway are lost. A resync with a hole in it is no truth: the next one counts."""
+        self._repeated = {
+            node: repeated for node, repeated in self._repeated.items() if peer_of(node)[0] != gateway
+        }
+
+    def _apply(self, peer: Peer, operation: UpOperation) -> None:
+        service, routes = self._service, self._routes
+        match operation:
+            case Sends():
+                service.on_sends(operation.sends)
+            case Call():
+                service.on_call(operation.session, operation.request, operation.method, operation.payload)
+            case Login():
+                self._login(peer, operation)
+            case Logout():
+                service.on_logout(operation.session, operation.code)
+            case Announce():
+                routes.announce(*peer, operation.topics)
+            case Withdraw():
+                routes.withdraw(*peer, operation.topics)
+            case Replace():
+                routes.replace(*peer, operation.topics)
+            case ResyncSession():
+                self._session(peer, operation)
+            case ResyncBegin():
+                self._repeated[node_key(*peer)] = set()
+            case ResyncEnd():
+                self._resync_end(peer)
+
+    def _login(self, peer: Peer, login: Login) -> None:
+        repeated = self._repeated.get(node_key(*peer))
+        if repeated is not None:
+            repeated.add(login.session.conn)
+        # The announcement follows, but a kick or a message may come before it.
+        self._routes.announce(*peer, ("u/" + login.session.user,))
+        self._service.on_login(login.session, login.platform, login.session_id)
+
+    def _session(self, peer: Peer, held: ResyncSession) -> None:
+        repeated = self._repeated.get(node_key(*peer))
+        if repeated is None:
+            return
+        repeated.add(held.session.conn)
+        if held.mine:
+            self._routes.announce(*peer, ("u/" + held.session.user,))
+            self._service.on_session(held.session, held.platform, held.session_id)
+
+    def _resync_end(self, peer: Peer) -> None:
+        node = node_key(*peer)
+        repeated = self._repeated.pop(node, None)
+        if repeated is None:
+            return
+        for session in self._service.sessions_at(node):
+            if session.conn not in repeated:
+                self._service.on_logout(session, VANISHED)
+        self._settled(peer[0])

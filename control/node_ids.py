@@ -1,0 +1,20 @@
+"""How the processes of a cluster are numbered, and how one number names one life of a process."""
+
+from __future__ import annotations
+
+NODE_BITS = 8
+MAX_NODE_ID = (1 << NODE_BITS) - 1
+
+Peer = tuple[int, int]
+"""(node id, epoch): one life of a process. The epoch is its start in unix milliseconds."""
+
+
+def node_key(node_id: int, epoch: int) -> int:
+    """`Session.node`: it names one epoch of a gateway, so that an answer for a connection of a process that
+    is gone can never reach a connection of its successor."""
+    return epoch << NODE_BITS | node_id
+
+
+def peer_of(key: int) -> Peer:
+    """The node id and the epoch that `node_key` packed."""
+    return key & MAX_NODE_ID, key >> NODE_BITS

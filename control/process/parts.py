@@ -1,0 +1,134 @@
+"""The parts of a process that belong to no role."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from control.api.app import create_app
+from control.api.services import Services
+from control.bus.base import Bus
+from control.coordination.base import Coordination, NodeInfo
+from control.health import Health
+from control.keys.keystore import KeyStore
+from control.logs import get_logger
+from control.part import Check, Part, Source
+from control.process.heap import Trimmer
+from control.process.http_server import HttpServer
+from control.settings.model import parse_address
+
+log = get_logger("process")
+
+
+class KeysPart(Part):
+    """Looks after the key files; `changed` is told when they did. `used`: this process cannot do without."""
+
+    def __init__(self, keystore: KeyStore, changed: Callable[[], None], *, used: bool) -> None:
+        self._keystore = keystore
+        self._changed = changed
+        self._used = used
+
+    def checks(self) -> Mapping[str, Check]:
+        return {"keys": self._keystore.check} if self._used else {}
+
+    def sources(self) -> Mapping[str, Source]:
+        return {"keys": self._keystore.seconds_left}
+
+    async def tick(self) -> None:
+        if self._keystore.look_after():
+            log.info("the keys changed", key_ids=[key[0] for key in self._keystore.gateway_keys()])
+            self._changed()
+
+
+class BusPart(Part):
+    """The bus; `shown` when it joins several processes, so that somebody cares how it is."""
+
+    def __init__(self, bus: Bus, *, shown: bool) -> None:
+        self._bus = bus
+        self._shown = shown
+
+    async def start(self) -> None:
+        await self._bus.start()
+
+    async def stop(self, grace_s: float) -> None:
+        await self._bus.close()
+
+    def checks(self) -> Mapping[str, Check]:
+        return {"bus": lambda: None if self._bus.connected else "not connected"} if self._shown else {}
+
+    def sources(self) -> Mapping[str, Source]:
+        bus = self._bus
+        if not self._shown:
+            return {}
+        return {"bus": lambda: {"connected": bus.connected, "dropped": bus.dropped}}
+
+
+class OwnNode(Part):
+    """Tells the cluster of this process, and how full it is. Started when everything is there to be used."""
+
+    def __init__(
+        self, coordination: Coordination, info: NodeInfo, connections: Callable[[], int], health: Health
+    ) -> None:
+        self._coordination = coordination
+        self._info = info
+        self._connections = connections
+        self._health = health
+
+    async def start(self) -> None:
+        self._coordination.announce(self._info)
+
+    async def drain(self) -> None:
+        await self.tick()
+
+    async def tick(self) -> None:
+        """The next beacon carries it."""
+        self._info = msgspec.structs.replace(
+            self._info, connections=self._connections(), draining=self._health.draining
+        )
+        self._coordination.announce(self._info)
+
+
+class HttpPart(Part):
+    """HTTP API, probes and metrics; `services` is asked when every part before it has started."""
+
+    def __init__(self, address: str, services: Callable[[], Services]) -> None:
+        self._address = address
+        self._services = services
+        self._server: HttpServer | None = None
+
+    async def start(self) -> None:
+        self._server = HttpServer(create_app(self._services()), *parse_address(self._address))
+        await self._server.start()
+
+    async def stop(self, grace_s: float) -> None:
+        if self._server is not None:
+            await self._server.stop()
+
+
+class HeapTrim(Part):
+    """Gives memory back after a storm of connections (control/process/heap.py)."""
+
+    def __init__(self, connections: Callable[[], int]) -> None:
+        self._connections = connections
+        self._trimmer = Trimmer()
+
+    async def tick(self) -> None:
+        self._trimmer.look(self._connections(), time.monotonic())
+
+
+class FirstApiKey(Part):
+    """Makes a key when there is none. Started last: it is shown once, so a start that fails must not use it
+    up.
+    """
+
+    def __init__(self, keystore: KeyStore) -> None:
+        self._keystore = keystore
+
+    async def start(self) -> None:
+        text = self._keystore.api_keys().create_first("first")
+        if text:
+            sys.stdout.write(f"API key (shown once, only its hash is kept): {text}\n")
+            sys.stdout.flush()

@@ -1,0 +1,219 @@
+"""The parts of a process, built from its settings: the only place that knows all of them.
+
+A part is a line in `Wiring.parts`, in the order of the start; drain and stop go through the list in reverse:
+
+    start   bus -> streams -> membership -> store, message service -> gateway -> own node -> HTTP
+    stop    HTTP -> gateway -> message service, store -> membership -> streams -> bus
+
+With all roles and the memory bus the gateway calls the message service directly; otherwise both ends speak
+over numbered streams (control/streams).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import cached_property
+
+from control.api.services import Services
+from control.bus.base import Bus
+from control.bus.engines import make_bus
+from control.coordination.beacons import BeaconCoordination
+from control.coordination.nodes import own_info, static_gateways
+from control.downlink.bus import BusDownlink
+from control.downlink.local import LocalDownlink
+from control.gateway.core import Core, capacity_of, event_codes, mailbox_full, make_core
+from control.gateway.events import GatewayEvents
+from control.gateway.logins import Logins
+from control.gateway.over_bus import GatewayOverBus
+from control.gateway.role import GatewayPart
+from control.im.api import ApiResponder, ImApi, RemoteImApi
+from control.im.over_bus import ImOverBus
+from control.im.peers import BusPeers
+from control.im.presence import RoutePresence
+from control.im.role import ImPart
+from control.keys.keystore import KeyStore
+from control.metrics import make_registry
+from control.part import Part
+from control.process.parts import BusPart, FirstApiKey, HeapTrim, HttpPart, KeysPart, OwnNode
+from control.process.process import Process
+from control.routing.memory import MemoryRoutes
+from control.settings import Settings
+from control.streams.links import StreamLinks
+
+Outlet = Callable[[Process], Part]
+"""Makes the part that shows a process to others."""
+
+
+def build_process(settings: Settings, outlet: Outlet | None = None) -> Process:
+    """The process that the settings describe, not started. `outlet` stands in for HTTP. Raises OSError,
+    KeyFileError or SettingsProblem.
+    """
+    process = Process(settings)
+    process.parts = Wiring(process, outlet).parts()
+    return process
+
+
+class Wiring:
+    """What the parts are made of; each is built when the first of them asks for it."""
+
+    def __init__(self, process: Process, outlet: Outlet | None) -> None:
+        self._process = process
+        self._outlet = outlet
+        self._settings = process.settings
+        self._split = process.settings.bus.kind != "memory"
+
+    def parts(self) -> list[Part]:
+        split = self._split
+        gateway, im, control = (name in self._settings.server.roles for name in ("gateway", "im", "control"))
+        listed: list[Part | None] = [
+            KeysPart(
+                self.keystore, self.gateway.set_keys if gateway else lambda: None, used=gateway or control
+            ),
+            BusPart(self.bus, shown=split),
+            self.links if split else None,
+            self.coordination,
+            self.im_over_bus if im and split else None,
+            self.im if im else None,
+            self.peers if im and split else None,
+            ApiResponder(self.bus, self._process.own[0], self.im) if im and split else None,
+            self.gateway if gateway else None,
+            self.gateway_over_bus if gateway and split else None,
+            self.own_node,
+            self._outlet(self._process) if self._outlet else self.http,
+            HeapTrim(self.gateway.connections) if gateway and not im else None,
+            FirstApiKey(self.keystore) if control else None,
+        ]
+        return [part for part in listed if part is not None]
+
+    # -- what joins processes
+
+    @cached_property
+    def keystore(self) -> KeyStore:
+        return KeyStore(self._settings, create=True)
+
+    @cached_property
+    def bus(self) -> Bus:
+        return make_bus(self._settings)
+
+    @cached_property
+    def links(self) -> StreamLinks:
+        bus = self._settings.bus
+        return StreamLinks(self.bus, self._process.own, bus.beacon_s, bus.ring_batches, bus.ring_bytes)
+
+    @cached_property
+    def coordination(self) -> BeaconCoordination:
+        settings = self._settings
+        made = BeaconCoordination(
+            self.bus,
+            settings.bus.beacon_s,
+            settings.bus.dead_after_s,
+            static_gateways(settings),
+            hears_gateways=set(settings.server.roles) != {"gateway"},
+        )
+        if self._split:
+            made.on(None, lambda info, alive: None if alive else self.links.forget(info.node_id, info.epoch))
+        return made
+
+    @cached_property
+    def own_node(self) -> OwnNode:
+        settings, process = self._settings, self._process
+        serves = "gateway" in settings.server.roles
+        info = own_info(settings, process.own[1], capacity_of(settings) if serves else 0)
+        connections = self.gateway.connections if serves else lambda: 0
+        return OwnNode(self.coordination, info, connections, process.health)
+
+    # -- the im role
+
+    @cached_property
+    def im(self) -> ImPart:
+        if not self._split:
+            return ImPart(self._settings, self.downlink)
+        presence = RoutePresence(self.routes, lambda user: self.im.service.sessions.devices(user))
+        return ImPart(self._settings, self.bus_downlink, presence=presence, peers=self.peers)
+
+    @cached_property
+    def routes(self) -> MemoryRoutes:
+        return MemoryRoutes()
+
+    @cached_property
+    def bus_downlink(self) -> BusDownlink:
+        return BusDownlink(self.links, self.routes, self.coordination)
+
+    @cached_property
+    def im_over_bus(self) -> ImOverBus:
+        return ImOverBus(self.links, self.coordination, self.routes, self.bus_downlink, self.im.service)
+
+    @cached_property
+    def peers(self) -> BusPeers:
+        return BusPeers(
+            self.bus, self._process.own, lambda kind, key: self.im.service.on_peer_change(kind, key)
+        )
+
+    # -- the gateway role
+
+    @cached_property
+    def core(self) -> Core:
+        keys = self.keystore
+        return make_core(self._settings, keys.gateway_keys(), keys.key_set(), announce_topics=self._split)
+
+    @cached_property
+    def downlink(self) -> LocalDownlink:
+        if self._split:
+            return self.gateway_over_bus.downlink
+        return LocalDownlink(self.core, mailbox_full(), lambda: None)
+
+    @cached_property
+    def gateway_over_bus(self) -> GatewayOverBus:
+        return GatewayOverBus(self._settings, self._process.key, self.core, self.links, self.coordination)
+
+    @cached_property
+    def gateway(self) -> GatewayPart:
+        settings = self._settings
+        logins = Logins(
+            self.core,
+            self.keystore.verifier,
+            settings.server.node_id,
+            settings.node_name,
+            settings.gateway.ping_interval_s,
+        )
+        upstream = self.gateway_over_bus.upstream if self._split else None
+        events = GatewayEvents(
+            self.core,
+            event_codes(),
+            logins,
+            upstream or self.im.service,
+            self._process.key,
+            upstream,
+            settings.gateway.events_per_wake,
+        )
+        return GatewayPart(settings, self.keystore, self.core, events, self.downlink)
+
+    # -- HTTP
+
+    @cached_property
+    def http(self) -> HttpPart:
+        return HttpPart(self._settings.control.http, self._services)
+
+    def _services(self) -> Services:
+        keys = self.keystore
+        return Services(
+            settings=self._settings,
+            api_keys=keys.api_keys(),
+            signer=keys.signer,
+            coordination=self.coordination,
+            key_set=keys.key_set,
+            root=keys.root,
+            registry=make_registry(self._process.sources()),
+            health=self._process.health,
+            im=self._im_api(),
+        )
+
+    def _im_api(self) -> ImApi | None:
+        if "im" in self._settings.server.roles:
+            return self.im
+        return RemoteImApi(self.bus, self._any_im) if self._split else None
+
+    def _any_im(self) -> int | None:
+        ims = self.coordination.nodes("im")
+        return ims[int(time.monotonic() * 1e6) % len(ims)].node_id if ims else None

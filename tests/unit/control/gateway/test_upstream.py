@@ -1,0 +1,38 @@
+"""Where a gateway sends what, and what it numbers and hints at by itself."""
+
+from __future__ import annotations
+
+import msgspec
+
+from control.gateway.session_ids import SessionIds
+from control.gateway.sync_hints import SyncHints
+from control.gateway.upstream import call_key, conversation_key
+from tests.support.sdk_client import until
+
+
+def test_both_sides_of_a_chat_and_all_calls_of_a_room_go_to_one_place() -> None:
+    assert conversation_key("bob", "u/alice") == conversation_key("alice", "u/bob") == "s/alice:bob"
+    assert conversation_key("bob", "r/hall") == "r/hall"
+    encoded = msgspec.msgpack.encode({"room": "hall"})
+    assert call_key("bob", "room.join", encoded) == "r/hall"
+    assert call_key("bob", "room.join", b"\xc1") == call_key("bob", "sync", encoded) == "u/bob"
+
+
+def test_session_ids_only_rise_also_when_the_clock_goes_back() -> None:
+    times = iter([1000.0, 1000.0, 999.0, 1001.0, 1000.5])
+    ids = SessionIds(7, lambda: next(times))
+    found = [ids.next() for _ in range(5)]
+    assert found == sorted(set(found))
+    assert all(value & 0xFF == 7 for value in found)
+    assert found[0] >> 20 == 1_000_000
+    assert found[3] >> 20 == 1_001_000
+
+
+async def test_sync_hints_reach_everybody_once() -> None:
+    sent: list[str] = []
+    users = [f"u/{n}" for n in range(120)]
+    hints = SyncHints(sent.append, spread_s=0.01)
+    hints.trigger(list(users))
+    await until(lambda: len(sent) >= len(users))
+    assert sorted(sent) == sorted(users)
+    assert hints.sent == len(sent)

@@ -1,0 +1,47 @@
+"""What an im process makes of the death of a gateway."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from control.coordination.base import NodeInfo
+from control.im.up_batches import UpBatches
+from control.node_ids import node_key
+from control.routing.memory import MemoryRoutes
+from control.streams.operations import Login, Logout, Up
+from im_service.live.sessions import Sessions
+from im_service.ports import Session
+
+
+class Service:
+    """Keeps sessions as the im service does, and what it was told."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.sessions = Sessions()
+
+    def on_login(self, session: Session, platform: int, session_id: int) -> None:
+        self.sessions.add(session, platform, session_id)
+
+    def on_logout(self, session: Session, code: int) -> None:
+        self.sessions.remove(session)
+        self.calls.append(("on_logout", session))
+
+    def sessions_at(self, node: int) -> list[Session]:
+        return self.sessions.at(node)
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments: self.calls.append((name, *arguments))
+
+
+def test_the_death_of_a_gateway_logs_its_sessions_out_and_no_others() -> None:
+    service, routes = Service(), MemoryRoutes()
+    batches = UpBatches(service, routes, lambda gateway: None)
+    for epoch, conn in ((10, 1), (10, 2), (11, 1)):
+        batches.apply((2, epoch), Up([Login(Session(node_key(2, epoch), conn, "u", "d"), 0, 1)]))
+    batches.apply((2, 10), Up([Logout(Session(node_key(2, 10), 2, "u", "d"), 1000)]))
+    batches.gateway_gone(NodeInfo(2, 10, "", ("gateway",)))
+    outs = [call[1] for call in service.calls if call[0] == "on_logout"]
+    assert [(out.node, out.conn) for out in outs] == [(node_key(2, 10), 2), (node_key(2, 10), 1)]
+    assert [(left.node, left.conn) for left in service.sessions_at(node_key(2, 11))] == [(node_key(2, 11), 1)]
+    assert service.sessions.count == 1
