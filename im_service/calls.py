@@ -12,10 +12,10 @@ import logging
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, Never, TypeVar
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Raw, Struct, inspect
 
 from frame.constants import FrameType
 from im_service.errors import REFUSALS, UNDECODABLE, Code, ImError, rate_limited
@@ -23,6 +23,7 @@ from im_service.live.sessions import Sessions
 from im_service.ports import Clock, Downlink, Session
 from im_service.rates import Limiter, Rate
 from im_service.storage.errors import StoreConflict, StoreError, StoreFull, StoreMissing
+from im_service.storage.records import FOREVER
 
 RETURN = int(FrameType.RETURN)
 MAX_CALLS = 64
@@ -39,15 +40,28 @@ Positive = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)]
 """What a store can hold."""
 
 
+def until_ms(now_ms: int, seconds: int) -> int:
+    """When a duration from now ends: 0 for none, FOREVER for -1."""
+    return FOREVER if seconds < 0 else now_ms + seconds * 1000 if seconds else 0
+
+
 class Args(Struct, forbid_unknown_fields=True, kw_only=True):
     """Base of argument maps: an unknown key is an error, so a misspelt one is noticed."""
+
+
+class NoArgs(Args):
+    """Of a method that takes nothing."""
+
+
+Nothing = dict[str, Never]
+"""The answer of a method that has nothing to say: an empty map."""
 
 
 def refuse_nul(args: Args) -> None:
     """Texts that stores keep as text hold no U+0000: not every engine can. 414."""
     for name in args.__struct_fields__:
         value = getattr(args, name)
-        texts: Iterable[Any] = value if isinstance(value, list) else (value,)
+        texts: Iterable[object] = value if isinstance(value, list) else (value,)
         if isinstance(value, dict):
             texts = [*value, *value.values()]
         if any(isinstance(text, str) and "\x00" in text for text in texts):
@@ -65,11 +79,11 @@ class Caller(NamedTuple):
 
 SERVER = Caller("", "", None, True)
 
-Arguments = Args | Raw | Mapping[str, Any]
+Arguments = Args | Raw | Mapping[str, object]
 """Of a call inside the server: read already, a msgpack map as it came, or members by name."""
 
-Handler = Callable[[Caller, Any], Awaitable[Any]]
-F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
+Handler = Callable[[Caller, Any], Awaitable[object]]
+F = TypeVar("F", bound=Callable[..., Awaitable[object]])
 
 
 @dataclass(frozen=True)
@@ -141,11 +155,39 @@ def registered() -> dict[str, Method]:
 
 
 def members(kind: type[Struct]) -> str:
-    """`{a, b}`: the names of a Struct's members."""
-    return "{" + ", ".join(field.encode_name for field in msgspec.structs.fields(kind)) + "}"
+    """`{a, b?, c: [{d}]}`: the members of a Struct, and of those in it; `?` = may be absent."""
+    return _shape(inspect.type_info(kind))
 
 
-def pack(arguments: Mapping[str, Any]) -> bytes:
+def _shape(kind: inspect.Type) -> str:
+    """The shape of a type; a scalar is named by its type."""
+    match kind:
+        case inspect.StructType(fields=fields, array_like=array):
+            inner = ", ".join(_member(field) for field in fields)
+            return f"[{inner}]" if array else f"{{{inner}}}"
+        case inspect.NamedTupleType(fields=fields):
+            return f"[{', '.join(_member(field) for field in fields)}]"
+        case inspect.ListType(item_type=item):
+            return f"[{_shape(item)}]"
+        case inspect.DictType(key_type=key, value_type=value):
+            return f"{{{_shape(key)}: {_shape(value)}}}"
+        case inspect.UnionType(types=types):
+            (one,) = (each for each in types if not isinstance(each, inspect.NoneType))
+            return f"{_shape(one)}|nil"
+        case inspect.Metadata(type=inner_type, extra_json_schema=extra):
+            return extra["title"] if extra else _shape(inner_type)
+    return type(kind).__name__.removesuffix("Type").lower()
+
+
+def _member(field: inspect.Field) -> str:
+    name = field.encode_name if field.required else f"{field.encode_name}?"
+    shape = _shape(field.type)
+    if shape[0] in "[{" or shape[0].isupper():
+        return f"{name}: {shape}"
+    return f"{name}|nil" if shape.endswith("|nil") else name
+
+
+def pack(arguments: Mapping[str, object]) -> bytes:
     """Arguments as msgpack. 414 for what msgpack cannot carry and JSON can."""
     try:
         return msgspec.msgpack.encode(arguments)
@@ -222,7 +264,7 @@ class Calls:
             else:
                 self._running.pop(session, None)
 
-    async def invoke(self, name: str, args: Arguments, caller: Caller = SERVER) -> Any:
+    async def invoke(self, name: str, args: Arguments, caller: Caller = SERVER) -> object:
         """Run a method for the application's server (or any caller). Raises ImError."""
         entry = self._methods.get(name)
         if entry is None or (entry.server_only and not caller.server):
@@ -233,7 +275,7 @@ class Calls:
             args = entry.read(args if isinstance(args, Raw) else pack(args))
         return await self._guarded(entry, caller, args)
 
-    async def _guarded(self, entry: Method, caller: Caller, args: Args) -> Any:
+    async def _guarded(self, entry: Method, caller: Caller, args: Args) -> object:
         """Run a method; what the store refuses becomes a request code."""
         refuse_nul(args)
         try:

@@ -7,7 +7,6 @@ Codes travel in SEND_ACK and RETURN frames (docs/PROTOCOL.md, "request codes"). 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
@@ -46,13 +45,17 @@ UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises on bytes that are no message: broken msgpack, broken UTF-8, nesting without end."""
 
 
+Detail = dict[str, int | str]
+"""What a program reads of a refusal, for example {"retry_after_ms": 500}."""
+
+
 class ImError(Exception):
     """A request that is refused, with the code the peer sees.
 
-    `text` is for people, `detail` for programs (for example {"retry_after_ms": 500}).
+    `text` is for people, `detail` for programs.
     """
 
-    def __init__(self, code: Code, text: str | None = None, detail: dict[str, Any] | None = None) -> None:
+    def __init__(self, code: Code, text: str | None = None, detail: Detail | None = None) -> None:
         self.code = code
         self.text = text if text is not None else TEXTS[code]
         self.detail = detail
@@ -63,7 +66,7 @@ class ImError(Exception):
         return refusal(self.text, self.detail)
 
 
-def refusal(text: str, detail: dict[str, Any] | None = None) -> bytes:
+def refusal(text: str, detail: Detail | None = None) -> bytes:
     """Encode the payload that goes with a code other than 0."""
     return msgspec.msgpack.encode([text] if detail is None else [text, detail])
 

@@ -7,6 +7,7 @@ message is put together for the wire without decoding anything.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -18,6 +19,7 @@ from im_service.storage.records import (
     FILTERED,
     RECALLED,
     InboxRow,
+    Role,
     StoredMessage,
 )
 
@@ -32,6 +34,12 @@ ARRAY_11 = b"\x9b"
 PLAIN_FLAGS = b"\x00"
 
 ClientId = Annotated[str, Meta(min_length=1, max_length=MAX_CLIENT_ID)]
+WireMessage = Annotated[Raw, Meta(title="Message")]
+"""A Message as encoded bytes, in the answer of a method."""
+Data = Mapping[str, object] | Struct
+"""What an event or notice says besides its name: a map of what msgpack can carry, or its Struct."""
+ROLE_NAMES: Mapping[Role, str] = {role: role.name.lower() for role in Role}
+"""Roles as the wire has them, in groups and chatrooms."""
 
 
 class SendRequest(Struct, array_like=True, gc=False):
@@ -131,7 +139,7 @@ def room_event(message: bytes) -> bytes:
     return _ROOM_EVENT + message
 
 
-def notice_event(name: str, data: dict[str, Any]) -> bytes:
+def notice_event(name: str, data: Data) -> bytes:
     """EVENT kind 2: [name, data]."""
     return _NOTICE + encode((name, data))
 
@@ -141,9 +149,9 @@ def sync_event(conversation: str | None, last_seq: int) -> bytes:
     return _SYNC + encode((conversation, last_seq))
 
 
-def presence_event(user: str, states: list[dict[str, Any]], online: bool) -> bytes:
+def presence_event(user: str, online: bool, devices: Sequence[Struct]) -> bytes:
     """EVENT kind 4: [user, online, devices]."""
-    return _PRESENCE + encode((user, online, states))
+    return _PRESENCE + encode((user, online, devices))
 
 
 class Preferences(Struct, omit_defaults=True):

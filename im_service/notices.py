@@ -7,12 +7,12 @@ an edit or a deletion speak about messages and are shown to those whom it concer
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from frame.constants import FrameType, MessageType
 from im_service.ids import ServerIds
-from im_service.models import encode, message_bytes, notice_event, pack_payload
+from im_service.models import Data, encode, message_bytes, notice_event, pack_payload
 from im_service.options import CONTROL_BITS, NOTICE_BITS
 from im_service.outbox.ports import Copy, CopyPort
 from im_service.ports import Clock, Downlink, Session
@@ -55,7 +55,7 @@ class Announcer:
         conversation: str,
         sender: str,
         event: str,
-        data: dict[str, Any],
+        data: Mapping[str, object],
         bits: int,
         target: Target | None = None,
     ) -> NewMessage:
@@ -67,7 +67,7 @@ class Announcer:
         )
 
     def about(
-        self, message: StoredMessage, event: str, data: dict[str, Any], topics: tuple[str, ...]
+        self, message: StoredMessage, event: str, data: Mapping[str, object], topics: tuple[str, ...]
     ) -> Note:
         """A notice about a stored message, visible to exactly those who see the message.
 
@@ -78,12 +78,12 @@ class Announcer:
         row = self._row(message.conversation, message.sender, event, data, CONTROL_BITS | sides, target)
         return Note(row, topics)
 
-    def private(self, user: str, conversation: str, event: str, data: dict[str, Any]) -> Note:
+    def private(self, user: str, conversation: str, event: str, data: Mapping[str, object]) -> Note:
         """A notice only this user's devices see, of what they did to messages for themselves."""
         row = self._row(conversation, user, event, data, CONTROL_BITS, Target((user,), True, False))
         return Note(row, ("u/" + user,))
 
-    def group(self, group: str, actor: str, event: str, data: dict[str, Any]) -> Note:
+    def group(self, group: str, actor: str, event: str, data: Mapping[str, object]) -> Note:
         """A notice all members of a group see."""
         conversation = "g/" + group
         row = self._row(conversation, actor or SYSTEM, event, {"by": actor or SYSTEM, **data}, NOTICE_BITS)
@@ -114,11 +114,11 @@ class Announcer:
         if self._copy is not None:
             self._copy.offer([Copy(event, env, body)])
 
-    def event(self, topic: str, name: str, data: dict[str, Any], exclude: Session | None = None) -> None:
+    def event(self, topic: str, name: str, data: Data, exclude: Session | None = None) -> None:
         """A droppable EVENT to a topic."""
         self.downlink.publish(topic, EVENT, notice_event(name, data), 0, exclude)
 
-    def mine(self, user: str, name: str, data: dict[str, Any], exclude: Session | None = None) -> None:
+    def mine(self, user: str, name: str, data: Data, exclude: Session | None = None) -> None:
         """An EVENT to all devices of a user but the one that asked."""
         self.event("u/" + user, name, data, exclude)
 

@@ -24,6 +24,10 @@ class Session(NamedTuple):
     device: str
 
 
+SendItem = tuple[Session, int, str, bytes]
+"""A SEND as the gateway hands it over: (session, request, target, payload)."""
+
+
 class Downlink(Protocol):
     """The way to the connections. Calls take effect in the order made; nothing here waits or fails.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from im_service.accounts.devices import Devices
 from im_service.accounts.presence import PresenceBook
@@ -23,10 +22,10 @@ from im_service.groups.admin import GroupAdmin
 from im_service.groups.context import GroupContext
 from im_service.groups.members import GroupMembers
 from im_service.outbox.copies import Copies
-from im_service.ports import Session
+from im_service.ports import SendItem, Session
 from im_service.push.decide import PushDecider
 from im_service.sending.judging import Judge
-from im_service.sending.messages import Item, Messages
+from im_service.sending.messages import Messages
 from im_service.sending.pending import AfterCommit
 from im_service.sending.server_sends import ServerSends
 from im_service.settings import ImSettings
@@ -91,7 +90,7 @@ class ImService:
 
     # -- the gateway's events
 
-    def on_sends(self, batch: Sequence[Item]) -> None:
+    def on_sends(self, batch: Sequence[SendItem]) -> None:
         """Sends of one gateway batch: (session, request, target, payload). Answered through the downlink."""
         self.messages.on_sends(batch)
 
@@ -122,7 +121,7 @@ class ImService:
 
     # -- the application's server, and the other im processes
 
-    async def invoke(self, name: str, args: Arguments, user: str = "") -> Any:
+    async def invoke(self, name: str, args: Arguments, user: str = "") -> object:
         """Run a method as the application's server, acting for `user`. Raises ImError."""
         return await self.calls.invoke(name, args, Caller(user, "", None, True))
 

@@ -6,9 +6,9 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Coroutine
-from typing import Annotated, Any
+from typing import Annotated
 
-from msgspec import Meta, field
+from msgspec import Meta, Struct, field
 
 from frame.constants import CloseCode, Platform
 from im_service.accounts.known_since import known_since
@@ -96,6 +96,22 @@ class DevicesArgs(Args):
     user: str = ""
 
 
+class Kicked(Struct):
+    kicked: list[str]
+
+
+class DeviceLine(Struct):
+    device: str
+    platform: int
+    online: bool
+    last_login_ms: int
+    last_logout_ms: int
+
+
+class DeviceList(Struct):
+    devices: list[DeviceLine]
+
+
 class Devices:
     """What happens when a session begins and ends."""
 
@@ -131,7 +147,7 @@ class Devices:
         self._watches.changed(session.user)
         self._peers.changed("presence", session.user)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -272,8 +288,8 @@ class Devices:
             user, device, before, CloseCode.KICKED, text if not ext else f"{text}: {ext}"[:200]
         )
 
-    @method("kick", Code.INVALID, Code.FORBIDDEN, result="{kicked: [device]}", alone=True)
-    async def kick(self, caller: Caller, args: KickArgs) -> dict[str, Any]:
+    @method("kick", Code.INVALID, Code.FORBIDDEN, result=Kicked, alone=True)
+    async def kick(self, caller: Caller, args: KickArgs) -> Kicked:
         """End my sessions on these devices or platforms (never this one by platform); the server may end
         anybody's, all of them when neither is named. The device hears reason and ext first."""
         user = check_id(args.user or caller.user, "user")
@@ -283,38 +299,28 @@ class Devices:
             raise ImError(Code.INVALID, "name devices or platforms")
         if caller.server and not args.devices and not args.platforms:
             self._end_device(user, None, "kicked", args.reason, args.ext)
-            return {"kicked": [device for device, _ in self._presence.devices(user)]}
+            return Kicked([device for device, _ in self._presence.devices(user)])
         names = list(args.devices)
         for device in await self._store.devices(user):
             if device.platform in args.platforms and device.device != caller.device:
                 names.append(device.device)
-        for name in dict.fromkeys(names):
+        kicked = list(dict.fromkeys(names))
+        for name in kicked:
             self._end_device(user, name, "kicked", args.reason, args.ext)
-        return {"kicked": list(dict.fromkeys(names))}
+        return Kicked(kicked)
 
-    @method(
-        "devices",
-        Code.FORBIDDEN,
-        result="{devices: [{device, platform, online, last_login_ms, last_logout_ms}]}",
-        alone=True,
-    )
-    async def devices(self, caller: Caller, args: DevicesArgs) -> dict[str, Any]:
+    @method("devices", Code.FORBIDDEN, result=DeviceList, alone=True)
+    async def devices(self, caller: Caller, args: DevicesArgs) -> DeviceList:
         """My devices; the server may ask for anybody's."""
         user = args.user or caller.user
         if user != caller.user and not caller.server:
             raise ImError(Code.FORBIDDEN)
         live = {device for device, _ in self._presence.devices(user)}
         lines = [
-            {
-                "device": d.device,
-                "platform": d.platform,
-                "online": d.device in live,
-                "last_login_ms": d.last_login_ms,
-                "last_logout_ms": d.last_logout_ms,
-            }
+            DeviceLine(d.device, d.platform, d.device in live, d.last_login_ms, d.last_logout_ms)
             for d in await self._store.devices(user)
         ]
-        return {"devices": lines}
+        return DeviceList(lines)
 
     async def close(self) -> None:
         """Wait until logins and logouts under way are done."""

@@ -6,12 +6,12 @@ Subscriptions live in the memory of this process and end with the subscriber's l
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Annotated, Any
+from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from frame.constants import FrameType
-from im_service.calls import MAX_SECONDS, Args, Caller, method
+from im_service.calls import MAX_SECONDS, Args, Caller, Nothing, method
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
@@ -29,6 +29,22 @@ class UnsubscribeArgs(Args):
     users: Annotated[list[str], Meta(min_length=1)]
 
 
+class LiveDevice(Struct):
+    device: str
+    platform: int
+
+
+class PresenceState(Struct):
+    user: str
+    online: bool
+    devices: list[LiveDevice]
+
+
+class Subscribed(Struct):
+    states: list[PresenceState]
+    until_ms: int
+
+
 class PresenceBook:
     """Who watches whom."""
 
@@ -44,12 +60,8 @@ class PresenceBook:
         self._watches: dict[str, OrderedDict[str, int]] = {}  # watcher -> watched -> end, oldest first
         self._watchers: dict[str, set[str]] = {}  # watched -> watchers
 
-    @method(
-        "presence.subscribe",
-        Code.INVALID,
-        result="{states: [{user, online, devices: [{device, platform}]}], until_ms}",
-    )
-    async def subscribe(self, caller: Caller, args: SubscribeArgs) -> dict[str, Any]:
+    @method("presence.subscribe", Code.INVALID, result=Subscribed)
+    async def subscribe(self, caller: Caller, args: SubscribeArgs) -> Subscribed:
         """Hear when these users come and go, for a minute to 30 days; the answer says how they are now.
         At most 100 a call and 3000 in all: above it the oldest subscriptions end."""
         if len(args.users) > self._per_call:
@@ -65,14 +77,14 @@ class PresenceBook:
         while len(mine) > self._most:
             oldest, _ = mine.popitem(last=False)
             self._forget(caller.user, oldest)
-        return {"states": [self._state(user) for user in users], "until_ms": until}
+        return Subscribed([self._state(user) for user in users], until)
 
-    def _state(self, user: str) -> dict[str, Any]:
-        devices = [{"device": d, "platform": p} for d, p in self._presence.devices(user)]
-        return {"user": user, "online": self._presence.online(user), "devices": devices}
+    def _state(self, user: str) -> PresenceState:
+        devices = [LiveDevice(device, platform) for device, platform in self._presence.devices(user)]
+        return PresenceState(user, self._presence.online(user), devices)
 
     @method("presence.unsubscribe")
-    async def unsubscribe(self, caller: Caller, args: UnsubscribeArgs) -> dict[str, Any]:
+    async def unsubscribe(self, caller: Caller, args: UnsubscribeArgs) -> Nothing:
         """Hear of these users no more."""
         mine = self._watches.get(caller.user, OrderedDict())
         for user in args.users:
@@ -94,7 +106,7 @@ class PresenceBook:
             return
         now = self._clock.now_ms()
         state = self._state(user)
-        body = presence_event(user, state["devices"], state["online"])
+        body = presence_event(user, state.online, state.devices)
         for watcher in list(watchers):
             mine = self._watches.get(watcher, OrderedDict())
             if mine.get(user, 0) <= now:

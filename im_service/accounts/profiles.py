@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
 from frame.constants import CloseCode
-from im_service.calls import Args, Caller, Seconds, method
+from im_service.calls import Args, Caller, Seconds, method, until_ms
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
 from im_service.models import encode
-from im_service.storage.records import FOREVER, Account, Profile
+from im_service.storage.records import Account, Profile
 
 ALL_SESSIONS = (1 << 63) - 1
 
@@ -62,14 +62,44 @@ class ModuleMuteArgs(Args):
     room_s: Seconds | None = None
 
 
-def describe(profile: Profile) -> dict[str, Any]:
+class ProfileView(Struct):
+    user: str
+    rev: int
+    nick: str
+    icon: str
+    sign: str
+    gender: int
+    birth: str
+    ext: str
+
+
+class ProfileList(Struct):
+    profiles: list[ProfileView]
+
+
+class AccountView(Struct):
+    user: str
+    known: bool
+    disabled_until_ms: int
+    mute_single_ms: int
+    mute_group_ms: int
+    mute_room_ms: int
+
+
+def describe(profile: Profile) -> ProfileView:
     info = _decode_profile(profile.info) if profile.info else ProfileInfo()
-    return {"user": profile.user, "rev": profile.rev, **msgspec.structs.asdict(info)}
+    return ProfileView(profile.user, profile.rev, **msgspec.structs.asdict(info))
 
 
-def _end(now: int, seconds: int) -> int:
-    """seconds > 0 from now, -1 for ever, 0 not at all."""
-    return FOREVER if seconds < 0 else now + seconds * 1000 if seconds else 0
+def describe_account(account: Account) -> AccountView:
+    return AccountView(
+        account.user,
+        account.known,
+        account.disabled_until_ms,
+        account.mute_single_ms,
+        account.mute_group_ms,
+        account.mute_room_ms,
+    )
 
 
 class Profiles:
@@ -83,56 +113,42 @@ class Profiles:
         self._announcer = context.announcer
         self._peers = context.peers
 
-    @method("profile.set", Code.INVALID, result="{user, rev, nick, icon, sign, gender, birth, ext}")
-    async def set_profile(self, caller: Caller, args: ProfileArgs) -> dict[str, Any]:
+    @method("profile.set", Code.INVALID, result=ProfileView)
+    async def set_profile(self, caller: Caller, args: ProfileArgs) -> ProfileView:
         """Change my profile; absent keys stay."""
         user = check_id(caller.user, "user")
         found = await self._store.profiles([user])
         info = _decode_profile(found[0].info) if found and found[0].info else ProfileInfo()
         asked = {k: v for k, v in msgspec.structs.asdict(args).items() if v is not None}
         info = msgspec.structs.replace(info, **asked)
-        profile = await self._store.set_profile(user, encode(info), self._clock.now_ms())
-        self._announcer.mine(user, "profile", describe(profile), caller.session)
-        return describe(profile)
+        profile = describe(await self._store.set_profile(user, encode(info), self._clock.now_ms()))
+        self._announcer.mine(user, "profile", profile, caller.session)
+        return profile
 
-    @method("profile.get", result="{profiles: [{user, nick, ...}]}", alone=True)
-    async def get_profiles(self, caller: Caller, args: UsersArgs) -> dict[str, Any]:
+    @method("profile.get", result=ProfileList, alone=True)
+    async def get_profiles(self, caller: Caller, args: UsersArgs) -> ProfileList:
         """Profiles of these users; those who have none are left out."""
-        return {"profiles": [describe(p) for p in await self._store.profiles(args.users)]}
+        return ProfileList([describe(profile) for profile in await self._store.profiles(args.users)])
 
-    @method(
-        "account.get",
-        server_only=True,
-        result="{user, known, disabled_until_ms, mute_single_ms, mute_group_ms, mute_room_ms}",
-    )
-    async def get_account(self, caller: Caller, args: UserArgs) -> dict[str, Any]:
+    @method("account.get", server_only=True, result=AccountView)
+    async def get_account(self, caller: Caller, args: UserArgs) -> AccountView:
         """What administrators decided about an account."""
-        return self._account((await self._store.accounts([args.user]))[args.user])
+        return describe_account((await self._store.accounts([args.user]))[args.user])
 
-    def _account(self, account: Account) -> dict[str, Any]:
-        return {
-            "user": account.user,
-            "known": account.known,
-            "disabled_until_ms": account.disabled_until_ms,
-            "mute_single_ms": account.mute_single_ms,
-            "mute_group_ms": account.mute_group_ms,
-            "mute_room_ms": account.mute_room_ms,
-        }
-
-    @method("account.disable", Code.INVALID, result="{user, disabled_until_ms, ...}", server_only=True)
-    async def disable(self, caller: Caller, args: DisableArgs) -> dict[str, Any]:
+    @method("account.disable", Code.INVALID, result=AccountView, server_only=True)
+    async def disable(self, caller: Caller, args: DisableArgs) -> AccountView:
         """Disable an account for seconds (-1 for ever) and close its sessions; 0 enables it again."""
         user = check_id(args.user, "user")
         now = self._clock.now_ms()
-        account = await self._store.set_account(user, now, disabled_until_ms=_end(now, args.seconds))
+        account = await self._store.set_account(user, now, disabled_until_ms=until_ms(now, args.seconds))
         self._remember(account)
         if args.seconds:
             text = args.text or "the account is disabled"
             self._downlink.kick(user, None, ALL_SESSIONS, CloseCode.ACCOUNT_DISABLED, text)
-        return self._account(account)
+        return describe_account(account)
 
-    @method("account.mute", Code.INVALID, result="{user, mute_single_ms, ...}", server_only=True)
-    async def mute(self, caller: Caller, args: ModuleMuteArgs) -> dict[str, Any]:
+    @method("account.mute", Code.INVALID, result=AccountView, server_only=True)
+    async def mute(self, caller: Caller, args: ModuleMuteArgs) -> AccountView:
         """Mute an account in single chats, groups or rooms for seconds: -1 for ever, 0 lifts, absent
         stays."""
         user = check_id(args.user, "user")
@@ -142,12 +158,12 @@ class Profiles:
         account = await self._store.set_account(
             user,
             now,
-            mute_single_ms=None if args.single_s is None else _end(now, args.single_s),
-            mute_group_ms=None if args.group_s is None else _end(now, args.group_s),
-            mute_room_ms=None if args.room_s is None else _end(now, args.room_s),
+            mute_single_ms=None if args.single_s is None else until_ms(now, args.single_s),
+            mute_group_ms=None if args.group_s is None else until_ms(now, args.group_s),
+            mute_room_ms=None if args.room_s is None else until_ms(now, args.room_s),
         )
         self._remember(account)
-        return self._account(account)
+        return describe_account(account)
 
     def _remember(self, account: Account) -> None:
         self._directory.accounts.apply(account.user, account)

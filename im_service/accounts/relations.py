@@ -4,11 +4,11 @@ devices.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
-from im_service.calls import Args, Caller, Number, method
+from im_service.calls import Args, Caller, Nothing, Number, method
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
@@ -55,26 +55,49 @@ class RequestsArgs(Args):
     limit: Annotated[int, Meta(ge=1, le=100)] = 50
 
 
-def describe(row: Relation) -> dict[str, Any]:
-    return {
-        "user": row.other,
-        "friend": row.friend,
-        "black": row.black,
-        "muted": row.muted,
-        "alias": row.alias,
-        "ext": row.ext.decode(),
-        "time_ms": row.time_ms,
-    }
+class Changed(Struct):
+    changed: bool
 
 
-def describe_request(request: Request) -> dict[str, Any]:
-    return {
-        "id": request.id,
-        "user": request.by,
-        "text": request.text,
-        "state": request.state,
-        "time_ms": request.time_ms,
-    }
+class Asked(Struct):
+    id: int
+
+
+class FriendRequest(Struct):
+    id: int
+    user: str
+    text: str
+    state: int
+    time_ms: int
+
+
+class FriendRequests(Struct):
+    requests: list[FriendRequest]
+    more: bool
+
+
+class RelationView(Struct):
+    user: str
+    friend: bool
+    black: bool
+    muted: bool
+    alias: str
+    ext: str
+    time_ms: int
+
+
+class RelationPage(Struct):
+    relations: list[RelationView]
+    cursor: int
+    more: bool
+
+
+def describe(row: Relation) -> RelationView:
+    return RelationView(row.other, row.friend, row.black, row.muted, row.alias, row.ext.decode(), row.time_ms)
+
+
+def describe_request(request: Request) -> FriendRequest:
+    return FriendRequest(request.id, request.by, request.text, request.state, request.time_ms)
 
 
 class Relations:
@@ -111,17 +134,17 @@ class Relations:
         await self._changed(caller, (a, b), (b, a))
         return done.value
 
-    @method("friend.add", Code.CONFLICT, Code.FORBIDDEN, result="{changed}")
-    async def add(self, caller: Caller, args: UserArgs) -> dict[str, Any]:
+    @method("friend.add", Code.CONFLICT, Code.FORBIDDEN, result=Changed)
+    async def add(self, caller: Caller, args: UserArgs) -> Changed:
         """Become friends at once, both ways. Not with somebody whose blacklist I am on."""
         other = self._other(caller, args.user)
         pair = await self._store.relation_pairs([(other, caller.user)])
         if pair[other, caller.user].black and not caller.server:
             raise ImError(Code.FORBIDDEN, "not allowed")
-        return {"changed": await self._befriend(caller, caller.user, other)}
+        return Changed(await self._befriend(caller, caller.user, other))
 
-    @method("friend.request", Code.FORBIDDEN, result="{id}")
-    async def request(self, caller: Caller, args: FriendArgs) -> dict[str, Any]:
+    @method("friend.request", Code.FORBIDDEN, result=Asked)
+    async def request(self, caller: Caller, args: FriendArgs) -> Asked:
         """Ask to become friends; the other accepts or refuses (id 0: friends already)."""
         other = self._other(caller, args.user)
         pair = await self._store.relation_pairs([(other, caller.user)])
@@ -131,13 +154,13 @@ class Relations:
             "u/" + other, REQUEST_FRIEND, [caller.user], caller.user, args.text, self._clock.now_ms()
         )
         if not done.value:
-            return {"id": 0}
+            return Asked(0)
         (request,) = done.value
         self._announcer.mine(other, "friend.request", describe_request(request))
-        return {"id": request.id}
+        return Asked(request.id)
 
     @method("friend.decide", Code.NOT_FOUND, Code.CONFLICT)
-    async def decide(self, caller: Caller, args: DecideArgs) -> dict[str, Any]:
+    async def decide(self, caller: Caller, args: DecideArgs) -> Nothing:
         """Accept or refuse a friend request made to me."""
         scope = "u/" + caller.user
         request = await self._store.request(scope, args.id)
@@ -154,22 +177,22 @@ class Relations:
         self._announcer.mine(request.by, "friend.decided", data)
         return {}
 
-    @method("friend.requests", result="{requests: [{id, user, text, state, time_ms}], more}")
-    async def requests(self, caller: Caller, args: RequestsArgs) -> dict[str, Any]:
+    @method("friend.requests", result=FriendRequests)
+    async def requests(self, caller: Caller, args: RequestsArgs) -> FriendRequests:
         """Friend requests made to me that are open."""
         page = await self._store.requests("u/" + caller.user, 0, args.after, args.limit)
-        return {"requests": [describe_request(r) for r in page.items], "more": page.more}
+        return FriendRequests([describe_request(request) for request in page.items], page.more)
 
-    @method("friend.remove", result="{changed}")
-    async def remove(self, caller: Caller, args: UserArgs) -> dict[str, Any]:
+    @method("friend.remove", result=Changed)
+    async def remove(self, caller: Caller, args: UserArgs) -> Changed:
         """Be friends no more, both ways."""
         other = self._other(caller, args.user)
         done = await self._store.unfriend(caller.user, other, self._clock.now_ms())
         await self._changed(caller, (caller.user, other), (other, caller.user))
-        return {"changed": done.value}
+        return Changed(done.value)
 
-    @method("friend.alias", result="{user, friend, alias, ext, ...}")
-    async def alias(self, caller: Caller, args: AliasArgs) -> dict[str, Any]:
+    @method("friend.alias", result=RelationView)
+    async def alias(self, caller: Caller, args: AliasArgs) -> RelationView:
         """My name for somebody, and the application's own text about them."""
         other = self._other(caller, args.user)
         ext = None if args.ext is None else args.ext.encode()
@@ -180,7 +203,7 @@ class Relations:
         return describe(row)
 
     @method("relation.black")
-    async def black(self, caller: Caller, args: SetArgs) -> dict[str, Any]:
+    async def black(self, caller: Caller, args: SetArgs) -> Nothing:
         """Put somebody on my blacklist: their messages do not reach me any more. Or take them off it."""
         other = self._other(caller, args.user)
         await self._store.set_relation(caller.user, other, self._clock.now_ms(), black=args.on)
@@ -188,18 +211,16 @@ class Relations:
         return {}
 
     @method("relation.mute")
-    async def mute(self, caller: Caller, args: SetArgs) -> dict[str, Any]:
+    async def mute(self, caller: Caller, args: SetArgs) -> Nothing:
         """Mute list: their messages reach me, but are not pushed."""
         other = self._other(caller, args.user)
         await self._store.set_relation(caller.user, other, self._clock.now_ms(), muted=args.on)
         await self._changed(caller, (caller.user, other))
         return {}
 
-    @method(
-        "relations", result="{relations: [{user, friend, black, muted, alias, ext, time_ms}], cursor, more}"
-    )
-    async def relations(self, caller: Caller, args: ListArgs) -> dict[str, Any]:
+    @method("relations", result=RelationPage)
+    async def relations(self, caller: Caller, args: ListArgs) -> RelationPage:
         """Relations changed since the cursor (0 = all); one that ended comes with everything off."""
         page = await self._store.relations(caller.user, args.cursor, args.limit)
         cursor = page.items[-1].change if page.items else args.cursor
-        return {"relations": [describe(r) for r in page.items], "cursor": cursor, "more": page.more}
+        return RelationPage([describe(row) for row in page.items], cursor, page.more)

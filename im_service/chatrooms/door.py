@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
 
-from msgspec import Meta, Raw, field
+from msgspec import Raw
 
 from frame.constants import FrameType
-from im_service.calls import Args, Caller, method
+from im_service.calls import Caller, Nothing, method
+from im_service.chatrooms.model import (
+    JoinArgs,
+    RoomArgs,
+    RoomJoined,
+)
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
@@ -16,16 +21,6 @@ from im_service.live.users import SessionState
 from im_service.models import notice_event
 
 EVENT = int(FrameType.EVENT)
-Tags = Annotated[list[str], Meta(max_length=4)]
-
-
-class JoinArgs(Args):
-    room: str
-    tags: Tags = field(default_factory=list)
-
-
-class RoomArgs(Args):
-    room: str
 
 
 class RoomDoor:
@@ -44,9 +39,9 @@ class RoomDoor:
         Code.ROOM_NOT_FOUND,
         Code.ROOM_BLACKLISTED,
         Code.CONFLICT,
-        result="{room, online, attributes, recent}",
+        result=RoomJoined,
     )
-    async def join(self, caller: Caller, args: JoinArgs) -> dict[str, Any]:
+    async def join(self, caller: Caller, args: JoinArgs) -> RoomJoined:
         """Enter a room with this connection, in up to 4 tags. Several rooms a connection; a repeat changes
         the tags."""
         room = await self._table.get(check_id(args.room, "room"))
@@ -65,12 +60,7 @@ class RoomDoor:
                 self._tell(room, "room.enter", caller.user, state)
         self._set_tags(state, room, tags)
         recent = [Raw(message) for message in room.ring]
-        return {
-            "room": args.room,
-            "online": room.online,
-            "attributes": room.info.attributes,
-            "recent": recent,
-        }
+        return RoomJoined(args.room, room.online, room.info.attributes, recent)
 
     def _set_tags(self, state: SessionState, room: RoomState, tags: tuple[str, ...]) -> None:
         before = state.tags.get(room.room, ())
@@ -87,8 +77,8 @@ class RoomDoor:
             raise ImError(Code.INVALID, "only a connection can be in a room")
         return self._sessions.get(caller.session) or self._sessions.stray(caller.session)
 
-    @method("room.leave", result="{}")
-    async def leave(self, caller: Caller, args: RoomArgs) -> dict[str, Any]:
+    @method("room.leave")
+    async def leave(self, caller: Caller, args: RoomArgs) -> Nothing:
         """Leave a room with this connection. Leaving a room one is not in is fine."""
         state = self._state(caller)
         room = state.rooms.get(args.room)
@@ -97,7 +87,7 @@ class RoomDoor:
         return {}
 
     async def drop(
-        self, state: SessionState, room: RoomState, event: str, data: dict[str, Any] | None = None
+        self, state: SessionState, room: RoomState, event: str, data: Mapping[str, object] | None = None
     ) -> None:
         """Take one session out of a room. With the user's last session their transient queue elements go."""
         session = state.session
@@ -121,7 +111,7 @@ class RoomDoor:
             self._downlink.publish(room.topic, EVENT, notice_event("room.queue", body))
 
     async def put_out(
-        self, room: RoomState, user: str, event: str, data: dict[str, Any] | None = None
+        self, room: RoomState, user: str, event: str, data: Mapping[str, object] | None = None
     ) -> None:
         """Take every session of a user out of a room."""
         for session in list(room.members.get(user, {}).values()):
@@ -135,7 +125,12 @@ class RoomDoor:
             await self.drop(state, room, "room.exit")
 
     def _tell(
-        self, room: RoomState, event: str, user: str, state: SessionState, data: dict[str, Any] | None = None
+        self,
+        room: RoomState,
+        event: str,
+        user: str,
+        state: SessionState,
+        data: Mapping[str, object] | None = None,
     ) -> None:
         """In and out notices, unless the room does not want them or is too full for them."""
         if room.info.notices and room.online <= self._notice_members:

@@ -5,35 +5,22 @@ until their owner is back; the server, whose calls may come to any process, sees
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
-from msgspec import Meta
-
-from im_service.calls import Args, Caller, method
-from im_service.chatrooms.door import RoomArgs
+from im_service.calls import Caller, Nothing, method
+from im_service.chatrooms.model import (
+    PollArgs,
+    PutArgs,
+    QueueDropped,
+    QueueList,
+    QueueTaken,
+    RoomArgs,
+    describe_item,
+)
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.live.room import RoomState
 from im_service.notices import SYSTEM
 from im_service.storage.errors import StoreFull
 from im_service.storage.records import QueueItem
-
-
-class PutArgs(Args):
-    room: str
-    key: Annotated[str, Meta(min_length=1, max_length=128)]
-    value: Annotated[str, Meta(max_length=4096)] = ""
-    transient: bool = False
-    front: bool = False
-
-
-class PollArgs(Args):
-    room: str
-    key: str | None = None
-
-
-def describe(item: QueueItem) -> dict[str, Any]:
-    return {"key": item.key, "value": item.value, "owner": item.owner, "transient": item.transient}
 
 
 class RoomQueue:
@@ -62,15 +49,15 @@ class RoomQueue:
         return caller.server or present
 
     def _tell(self, room: RoomState, op: str, items: list[QueueItem]) -> None:
-        data: dict[str, Any] = {"room": room.room, "op": op, "keys": [item.key for item in items]}
+        data: dict[str, object] = {"room": room.room, "op": op, "keys": [item.key for item in items]}
         if op == "put":
-            data["items"] = [describe(item) for item in items]
+            data["items"] = [describe_item(item) for item in items]
         self._announcer.event(room.topic, "room.queue", data)
 
     @method(
         "room.queue.put", Code.ROOM_NOT_FOUND, Code.NOT_IN_ROOM, Code.FORBIDDEN, Code.CONFLICT, alone=True
     )
-    async def put(self, caller: Caller, args: PutArgs) -> dict[str, Any]:
+    async def put(self, caller: Caller, args: PutArgs) -> Nothing:
         """Add an element at the end (or front), or change it in place. Other people's elements are the
         managers'."""
         room = await self._room(caller, args.room, True)
@@ -91,10 +78,10 @@ class RoomQueue:
         Code.ROOM_NOT_FOUND,
         Code.NOT_IN_ROOM,
         Code.FORBIDDEN,
-        result="{item|nil}",
+        result=QueueTaken,
         alone=True,
     )
-    async def poll(self, caller: Caller, args: PollArgs) -> dict[str, Any]:
+    async def poll(self, caller: Caller, args: PollArgs) -> QueueTaken:
         """Take the first element, or this one. Those who are no managers take their own only."""
         room = await self._room(caller, args.room, True)
         if not caller.server and not room.manages(caller.user):
@@ -106,27 +93,27 @@ class RoomQueue:
             item = await self._store.queue_poll(args.room, args.key)
         if item is not None:
             self._tell(room, "poll", [item])
-        return {"item": None if item is None else describe(item)}
+        return QueueTaken(None if item is None else describe_item(item))
 
     @method(
         "room.queue.list",
         Code.ROOM_NOT_FOUND,
         Code.NOT_IN_ROOM,
-        result="{items: [{key, value, owner, transient}]}",
+        result=QueueList,
         alone=True,
     )
-    async def items(self, caller: Caller, args: RoomArgs) -> dict[str, Any]:
+    async def items(self, caller: Caller, args: RoomArgs) -> QueueList:
         """All elements in order."""
         room = await self._room(caller, args.room, False)
         held = await self._store.queue(args.room)
-        return {"items": [describe(item) for item in held if self._there(caller, room, item)]}
+        return QueueList([describe_item(item) for item in held if self._there(caller, room, item)])
 
-    @method("room.queue.drop", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, result="{dropped}", alone=True)
-    async def drop(self, caller: Caller, args: RoomArgs) -> dict[str, Any]:
+    @method("room.queue.drop", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, result=QueueDropped, alone=True)
+    async def drop(self, caller: Caller, args: RoomArgs) -> QueueDropped:
         """Empty the queue. Owner and managers do."""
         room = await self._room(caller, args.room, True)
         if not caller.server and not room.manages(caller.user):
             raise ImError(Code.FORBIDDEN, "owner and managers empty a queue")
         gone = await self._store.queue_clear(args.room)
         self._tell(room, "drop", gone)
-        return {"dropped": len(gone)}
+        return QueueDropped(len(gone))

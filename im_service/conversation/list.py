@@ -4,10 +4,10 @@ seq.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import Meta, Raw, Struct
 
 from im_service import ids
 from im_service.calls import Args, Caller, Number, Positive, method
@@ -15,7 +15,7 @@ from im_service.context import ServiceContext
 from im_service.conversation.access import Access
 from im_service.conversation.sync import Conversation, Seq
 from im_service.errors import Code
-from im_service.models import Preferences, encode, preferences, stored_bytes
+from im_service.models import Preferences, WireMessage, encode, preferences, stored_bytes
 from im_service.storage.records import FILTERED, HISTORY, PERSISTENT, ROAM, View
 
 
@@ -45,6 +45,48 @@ class MarksArgs(Args):
     conversations: Annotated[list[Conversation], Meta(min_length=1, max_length=100)]
 
 
+class ConversationLine(Struct):
+    """`active`: false = not in the group any more."""
+
+    conversation: str
+    last_seq: int
+    read_seq: int
+    min_seq: int
+    unread: int
+    active: bool
+    last: WireMessage | None
+    mute: bool
+    pin: bool
+    ext: str
+
+
+class Overview(Struct):
+    """`before`: where the next page begins."""
+
+    conversations: list[ConversationLine]
+    before: int | None
+
+
+class Chosen(Struct):
+    mute: bool
+    pin: bool
+    ext: str
+
+
+class Cleared(Struct):
+    min_seq: int
+
+
+class Messages(Struct):
+    messages: list[WireMessage]
+
+
+class PeerMarks(Struct):
+    """By conversation."""
+
+    receipts: dict[str, int]
+
+
 class Conversations:
     """What a user holds of their conversations."""
 
@@ -64,61 +106,56 @@ class Conversations:
         )
         return View(classes, now)
 
-    @method(
-        "conversations",
-        result="{conversations: [{conversation, last_seq, read_seq, min_seq, unread, last, mute, pin, ext}],"
-        " before}",
-    )
-    async def overview(self, caller: Caller, args: ListArgs) -> dict[str, Any]:
+    @method("conversations", result=Overview)
+    async def overview(self, caller: Caller, args: ListArgs) -> Overview:
         """My conversations, latest change first, each with last message and unread count."""
         found = await self._store.sessions(caller.user, args.limit, self._view(), args.before)
         lines = []
         for row in found:
             inbox, chosen = row.inbox, preferences(row.inbox)
             lines.append(
-                {
-                    "conversation": inbox.conversation,
-                    "last_seq": inbox.last_seq,
-                    "read_seq": inbox.read_seq,
-                    "min_seq": inbox.min_seq,
-                    "unread": row.unread,
-                    "active": inbox.active,
-                    "last": None if row.last is None else Raw(stored_bytes(row.last)),
-                    "mute": chosen.mute,
-                    "pin": chosen.pin,
-                    "ext": chosen.ext,
-                }
+                ConversationLine(
+                    conversation=inbox.conversation,
+                    last_seq=inbox.last_seq,
+                    read_seq=inbox.read_seq,
+                    min_seq=inbox.min_seq,
+                    unread=row.unread,
+                    active=inbox.active,
+                    last=None if row.last is None else Raw(stored_bytes(row.last)),
+                    mute=chosen.mute,
+                    pin=chosen.pin,
+                    ext=chosen.ext,
+                )
             )
         before = found[-1].inbox.change if len(found) == args.limit else None
-        return {"conversations": lines, "before": before}
+        return Overview(lines, before)
 
-    @method("conversation.set", Code.NOT_FOUND, result="{mute, pin, ext}")
-    async def prefer(self, caller: Caller, args: SetArgs) -> dict[str, Any]:
+    @method("conversation.set", Code.NOT_FOUND, result=Chosen)
+    async def prefer(self, caller: Caller, args: SetArgs) -> Chosen:
         """Do-not-disturb, pin and extension of one conversation, for all my devices."""
         rows = await self._store.inbox(caller.user, caller.device, [args.conversation])
         chosen = preferences(rows[0]) if rows else Preferences()
         asked = {"mute": args.mute, "pin": args.pin, "ext": args.ext}
         chosen = msgspec.structs.replace(chosen, **{k: v for k, v in asked.items() if v is not None})
         await self._store.set_inbox(caller.user, args.conversation, encode(chosen))
-        data = {"mute": chosen.mute, "pin": chosen.pin, "ext": chosen.ext}
-        self._announcer.mine(
-            caller.user, "conversation", {"conversation": args.conversation, **data}, caller.session
-        )
-        return data
+        answer = Chosen(chosen.mute, chosen.pin, chosen.ext)
+        data = {"conversation": args.conversation, **msgspec.structs.asdict(answer)}
+        self._announcer.mine(caller.user, "conversation", data, caller.session)
+        return answer
 
-    @method("conversation.clear", Code.NOT_FOUND, result="{min_seq}")
-    async def clear(self, caller: Caller, args: ClearArgs) -> dict[str, Any]:
+    @method("conversation.clear", Code.NOT_FOUND, result=Cleared)
+    async def clear(self, caller: Caller, args: ClearArgs) -> Cleared:
         """Forget everything up to this seq, for me, on all my devices."""
         row = await self._store.clear(caller.user, args.conversation, args.up_to_seq)
-        data = {"conversation": args.conversation, "min_seq": row.min_seq}
-        self._announcer.mine(caller.user, "cleared", data, caller.session)
+        cleared = {"conversation": args.conversation, "min_seq": row.min_seq}
+        self._announcer.mine(caller.user, "cleared", cleared, caller.session)
         if args.conversation.startswith("s/"):  # what is cleared counts as read
             data = {"conversation": args.conversation, "user": caller.user, "seq": row.read_seq}
             self._announcer.event("u/" + ids.peer_of(args.conversation, caller.user), "receipt", data)
-        return {"min_seq": row.min_seq}
+        return Cleared(row.min_seq)
 
-    @method("get", Code.FORBIDDEN, result="{messages: [Message]}", alone=True)
-    async def get(self, caller: Caller, args: GetArgs) -> dict[str, Any]:
+    @method("get", Code.FORBIDDEN, result=Messages, alone=True)
+    async def get(self, caller: Caller, args: GetArgs) -> Messages:
         """These messages as any of my views shows them; those that none shows are left out."""
         user = caller.user or None
         # Those who left keep what they had, and may have to learn how it was edited before they went.
@@ -129,10 +166,10 @@ class Conversations:
         for seq in dict.fromkeys(args.seqs):
             page = await self._store.pull(user, args.conversation, seq, seq, 1, view)
             messages += [Raw(stored_bytes(row)) for row in page.items if not row.flags & FILTERED]
-        return {"messages": messages}
+        return Messages(messages)
 
-    @method("receipts", Code.FORBIDDEN, result="{receipts: {conversation: seq}}")
-    async def marks(self, caller: Caller, args: MarksArgs) -> dict[str, Any]:
+    @method("receipts", Code.FORBIDDEN, result=PeerMarks)
+    async def marks(self, caller: Caller, args: MarksArgs) -> PeerMarks:
         """How far the peer has read in these single conversations."""
         found: dict[str, int] = {}
         for conversation in dict.fromkeys(args.conversations):
@@ -143,4 +180,4 @@ class Conversations:
             peers = [user for user in users if user != caller.user]
             for seq in (await self._store.read_marks(conversation, peers)).values():
                 found[conversation] = seq
-        return {"receipts": found}
+        return PeerMarks(found)

@@ -5,11 +5,11 @@ Single chats need none of this: their receipt is the read watermark (sync.py, `r
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
-from im_service.calls import Args, Caller, Positive, method
+from im_service.calls import Args, Caller, Nothing, Positive, method
 from im_service.context import ServiceContext
 from im_service.conversation.access import Access
 from im_service.conversation.sync import Conversation, Seq
@@ -31,6 +31,15 @@ class ReceiptArgs(Args):
     seq: Positive
 
 
+class Counts(Struct):
+    counts: list[ReceiptCount]
+
+
+class Readers(Struct):
+    read: list[str]
+    unread: list[str]
+
+
 class Receipts:
     """Who has read a group message."""
 
@@ -43,8 +52,8 @@ class Receipts:
         self._waiting: dict[tuple[str, int], ReceiptCount] = {}
         self.dropped = 0
 
-    @method("receipt.report", Code.NOT_GROUP_MEMBER, Code.INVALID, result="{}")
-    async def report(self, caller: Caller, args: ReportArgs) -> dict[str, Any]:
+    @method("receipt.report", Code.NOT_GROUP_MEMBER, Code.INVALID)
+    async def report(self, caller: Caller, args: ReportArgs) -> Nothing:
         """I have read these group messages; those that asked for no receipt are ignored."""
         await self._group(caller, args.conversation)
         if len(args.seqs) > self._limit:
@@ -57,23 +66,15 @@ class Receipts:
                 self.dropped += 1
         return {}
 
-    @method("receipt.counts", Code.NOT_GROUP_MEMBER, result="{counts: [[seq, read, unread]]}", alone=True)
-    async def counts(self, caller: Caller, args: ReportArgs) -> dict[str, Any]:
+    @method("receipt.counts", Code.NOT_GROUP_MEMBER, result=Counts, alone=True)
+    async def counts(self, caller: Caller, args: ReportArgs) -> Counts:
         """How many have read these messages, and how many not."""
         await self._group(caller, args.conversation)
         seqs = await self._access.sees(caller, args.conversation, args.seqs)
-        found = await self._store.receipt_counts(args.conversation, sorted(seqs))
-        return {"counts": [[c.seq, c.read, c.unread] for c in found]}
+        return Counts(await self._store.receipt_counts(args.conversation, sorted(seqs)))
 
-    @method(
-        "receipt.list",
-        Code.NOT_GROUP_MEMBER,
-        Code.NOT_FOUND,
-        Code.FORBIDDEN,
-        result="{read: [user], unread: [user]}",
-        alone=True,
-    )
-    async def members(self, caller: Caller, args: ReceiptArgs) -> dict[str, Any]:
+    @method("receipt.list", Code.NOT_GROUP_MEMBER, Code.NOT_FOUND, Code.FORBIDDEN, result=Readers, alone=True)
+    async def members(self, caller: Caller, args: ReceiptArgs) -> Readers:
         """Who has read a message and who has not; its sender, owner and managers may ask."""
         await self._group(caller, args.conversation)
         found = await self._store.find(args.conversation, [args.seq])
@@ -84,7 +85,7 @@ class Receipts:
             if not await self._access.outranks(group, caller.user, found[0].sender):
                 raise ImError(Code.FORBIDDEN, "the sender asks for the list")
         lists = await self._store.receipt_list(args.conversation, args.seq)
-        return {"read": lists.read, "unread": lists.unread}
+        return Readers(lists.read, lists.unread)
 
     async def _group(self, caller: Caller, conversation: str) -> None:
         if await self._access.participant(caller, conversation) != GROUP:

@@ -8,10 +8,10 @@ message, the tombstone wins: the row a device pulls later is the tombstone alrea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import Meta, Raw, Struct
 
 from frame.constants import MessageType
 from im_service import ids
@@ -27,7 +27,7 @@ from im_service.sending.admission import PASSED
 from im_service.sending.bodies import check_body
 from im_service.sending.hooks import Draft
 from im_service.sending.messages import Messages
-from im_service.storage.records import FILTERED, RECALLED, AppendResult, Applied, StoredMessage
+from im_service.storage.records import FILTERED, RECALLED, AppendResult, Applied, Reaction, StoredMessage
 
 TEXT = int(MessageType.TEXT)
 NOTIFICATION = int(MessageType.NOTIFICATION)
@@ -76,7 +76,39 @@ class ReactionsArgs(Args):
     seqs: Seqs
 
 
-def _named(message: StoredMessage) -> dict[str, Any]:
+class Recalled(Struct):
+    changed: bool
+    seq: int
+
+
+class Deleted(Struct):
+    deleted: int
+
+
+class Edited(Struct):
+    version: int
+
+
+class VersionLine(Struct, array_like=True):
+    version: int
+    editor: str
+    time_ms: int
+    body: Raw
+
+
+class Versions(Struct):
+    versions: list[VersionLine]
+
+
+class Reacted(Struct):
+    changed: bool
+
+
+class Reactions(Struct):
+    reactions: list[Reaction]
+
+
+def _named(message: StoredMessage) -> dict[str, object]:
     return {"seq": message.seq, "server_id": message.server_id, "client_id": message.client_id}
 
 
@@ -108,8 +140,8 @@ class Revisions:
             raise ImError(Code.NOT_FOUND, "no such message")
         return message
 
-    @method("recall", Code.NOT_FOUND, Code.FORBIDDEN, Code.RECALL_WINDOW, result="{changed, seq}", alone=True)
-    async def recall(self, caller: Caller, args: RecallArgs) -> dict[str, Any]:
+    @method("recall", Code.NOT_FOUND, Code.FORBIDDEN, Code.RECALL_WINDOW, result=Recalled, alone=True)
+    async def recall(self, caller: Caller, args: RecallArgs) -> Recalled:
         """Take a message back. mode both: tombstone for everybody, a notice, unread corrected, push
         cancelled; receiver: gone for the receivers, the sender keeps it; silent: gone, nobody is
         told (server). The sender has the window, group owners and managers seven days, the
@@ -118,7 +150,7 @@ class Revisions:
         if args.mode == "silent":
             return await self._silently(caller, message)
         if message.flags & RECALLED:
-            return {"changed": False, "seq": message.seq}
+            return Recalled(False, message.seq)
         await self._may_recall(caller, message, args)
         if args.mode == "receiver":
             return await self._one_sided(message)
@@ -131,7 +163,7 @@ class Revisions:
         if done.value.changed:
             self._cancel_push(message)
             self._announcer.publish([note], done.notices)
-        return {"changed": done.value.changed, "seq": message.seq}
+        return Recalled(done.value.changed, message.seq)
 
     async def _may_recall(self, caller: Caller, message: StoredMessage, args: RecallArgs) -> None:
         age = self._clock.now_ms() - message.time_ms
@@ -155,7 +187,7 @@ class Revisions:
         if age > longest:
             raise ImError(Code.RECALL_WINDOW)
 
-    async def _one_sided(self, message: StoredMessage) -> dict[str, Any]:
+    async def _one_sided(self, message: StoredMessage) -> Recalled:
         """The receivers lose it, the sender keeps it."""
         talk, seq = message.conversation, message.seq
         data = {"seqs": [seq], "keeps": message.sender}
@@ -168,7 +200,7 @@ class Revisions:
             done = await self._store.hide(peer, talk, [seq], self._clock.now_ms(), rows([note]))
         return self._gone(message, note, bool(done.value), done.notices)
 
-    async def _silently(self, caller: Caller, message: StoredMessage) -> dict[str, Any]:
+    async def _silently(self, caller: Caller, message: StoredMessage) -> Recalled:
         if not caller.server:
             raise ImError(Code.FORBIDDEN, "only the server deletes silently")
         topics = await self._access.topics(message)
@@ -179,18 +211,18 @@ class Revisions:
 
     def _gone(
         self, message: StoredMessage, note: Note, changed: bool, told: Sequence[AppendResult]
-    ) -> dict[str, Any]:
+    ) -> Recalled:
         if changed:
             self._cancel_push(message)
             self._announcer.publish([note], told)
-        return {"changed": changed, "seq": message.seq}
+        return Recalled(changed, message.seq)
 
     def _cancel_push(self, message: StoredMessage) -> None:
         if self._push is not None:
             self._push.cancel(message.conversation, message.server_id)
 
-    @method("delete", Code.FORBIDDEN, result="{deleted}")
-    async def delete(self, caller: Caller, args: DeleteArgs) -> dict[str, Any]:
+    @method("delete", Code.FORBIDDEN, result=Deleted)
+    async def delete(self, caller: Caller, args: DeleteArgs) -> Deleted:
         """Delete messages for me only, on all my devices. Others keep them."""
         await self._access.participant(caller, args.conversation)
         found = await self._store.find(args.conversation, args.seqs)
@@ -200,7 +232,7 @@ class Revisions:
         now = self._clock.now_ms()
         done = await self._store.hide(caller.user, args.conversation, seqs, now, rows([note]))
         self._announcer.publish([note], done.notices)
-        return {"deleted": done.value}
+        return Deleted(done.value)
 
     @method(
         "edit",
@@ -208,10 +240,10 @@ class Revisions:
         Code.FORBIDDEN,
         Code.RECALL_WINDOW,
         Code.INVALID,
-        result="{version}",
+        result=Edited,
         alone=True,
     )
-    async def edit(self, caller: Caller, args: EditArgs) -> dict[str, Any]:
+    async def edit(self, caller: Caller, args: EditArgs) -> Edited:
         """Give a text message a new body. Its sender may, within the edit window; earlier versions are
         kept."""
         message = await self._message(caller, args.conversation, args.seq)
@@ -230,7 +262,7 @@ class Revisions:
         asked = bytes(args.body), ext if args.ext is None else args.ext
         judged = await self._judged(caller, message, options, *asked)
         if judged is None:
-            return {"version": len(await self._store.versions(args.conversation, args.seq)) + 1}
+            return Edited(len(await self._store.versions(args.conversation, args.seq)) + 1)
         payload = pack_payload(judged[0], options or EMPTY_MAP, judged[1])
         operator = caller.user or "@system"
         topics = await self._access.topics(message)
@@ -251,7 +283,7 @@ class Revisions:
             event = {"conversation": args.conversation, "seq": args.seq, "version": version, "body": body}
             for topic in await self._access.topics(message, content=True):
                 self._announcer.event(topic, "edited", event)
-        return {"version": done.value.version}
+        return Edited(done.value.version)
 
     async def _judged(
         self, caller: Caller, message: StoredMessage, options: bytes, body: bytes, ext: str | None
@@ -273,17 +305,16 @@ class Revisions:
         draft, verdict = await self._messages.judge_again(caller.session, draft)
         return (draft.body, draft.ext) if verdict == PASSED else None
 
-    @method(
-        "versions", Code.NOT_FOUND, result="{versions: [[version, editor, time_ms, body]]}", server_only=True
-    )
-    async def versions(self, caller: Caller, args: MessageArgs) -> dict[str, Any]:
+    @method("versions", Code.NOT_FOUND, result=Versions, server_only=True)
+    async def versions(self, caller: Caller, args: MessageArgs) -> Versions:
         """Every earlier body of a message, oldest first."""
         found = await self._store.versions(args.conversation, args.seq)
-        lines = [[v.version, v.editor, v.time_ms, Raw(unpack_payload(v.payload)[0])] for v in found]
-        return {"versions": lines}
+        return Versions(
+            [VersionLine(v.version, v.editor, v.time_ms, Raw(unpack_payload(v.payload)[0])) for v in found]
+        )
 
-    @method("react", Code.NOT_FOUND, Code.FORBIDDEN, result="{changed}")
-    async def react(self, caller: Caller, args: ReactArgs) -> dict[str, Any]:
+    @method("react", Code.NOT_FOUND, Code.FORBIDDEN, result=Reacted)
+    async def react(self, caller: Caller, args: ReactArgs) -> Reacted:
         """Add or take away a quick comment on a message; one per kind and user."""
         message = await self._message(caller, args.conversation, args.seq)
         if message.flags & RECALLED:
@@ -303,12 +334,11 @@ class Revisions:
             }
             for topic in await self._access.topics(message):
                 self._announcer.event(topic, "reaction", data, caller.session)
-        return {"changed": done.value}
+        return Reacted(done.value)
 
-    @method("reactions", Code.FORBIDDEN, result="{reactions: [[seq, user, kind, time_ms, ext]]}", alone=True)
-    async def reactions(self, caller: Caller, args: ReactionsArgs) -> dict[str, Any]:
+    @method("reactions", Code.FORBIDDEN, result=Reactions, alone=True)
+    async def reactions(self, caller: Caller, args: ReactionsArgs) -> Reactions:
         """Quick comments of these messages."""
         await self._access.participant(caller, args.conversation)
         seqs = await self._access.sees(caller, args.conversation, args.seqs)
-        found = await self._store.reactions(args.conversation, sorted(seqs))
-        return {"reactions": [[r.seq, r.user, r.kind, r.time_ms, r.ext] for r in found]}
+        return Reactions(await self._store.reactions(args.conversation, sorted(seqs)))

@@ -8,18 +8,18 @@ view hides comes as a placeholder, so a client never meets a gap.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from msgspec import Meta, Raw
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from frame.constants import FrameType
 from im_service import ids
 from im_service.accounts.known_since import known_since
-from im_service.calls import Args, Caller, Number, method
+from im_service.calls import Args, Caller, NoArgs, Nothing, Number, method
 from im_service.context import ServiceContext
 from im_service.conversation.access import Access
 from im_service.errors import Code
-from im_service.models import notice_event, stored_bytes
+from im_service.models import WireMessage, notice_event, stored_bytes
 from im_service.storage.records import (
     FILTERED,
     HISTORY,
@@ -35,10 +35,6 @@ from im_service.storage.records import (
 EVENT = int(FrameType.EVENT)
 Seq = Annotated[int, Meta(ge=0, le=1 << 62)]
 Conversation = Annotated[str, Meta(min_length=3, max_length=132)]
-
-
-class NoArgs(Args):
-    pass
 
 
 class SyncArgs(Args):
@@ -75,6 +71,47 @@ class UnreadArgs(Args):
     conversations: Annotated[list[Conversation], Meta(max_length=500)] | None = None
 
 
+class ServerTime(Struct):
+    server_time_ms: int
+
+
+class SyncLine(Struct, array_like=True):
+    conversation: str
+    last_seq: int
+    read_seq: int
+    min_seq: int
+    acked_seq: int
+    active: bool
+
+
+class SyncPage(Struct):
+    conversations: list[SyncLine]
+    cursor: int
+    more: bool
+
+
+class MessagePage(Struct):
+    messages: list[WireMessage]
+    more: bool
+
+
+class HistoryPage(MessagePage):
+    """`next_seq`: where the next page begins."""
+
+    next_seq: int | UnsetType = UNSET
+
+
+class ReadMark(Struct):
+    seq: int
+
+
+class Unread(Struct):
+    """`conversations`: the count of each."""
+
+    total: int
+    conversations: dict[str, int]
+
+
 class Sync:
     """Reading and watermarks."""
 
@@ -87,25 +124,24 @@ class Sync:
         self._reply_bytes = context.settings.reply_bytes
         self._access = access
 
-    @method("time", result="{server_time_ms}", alone=True)
-    async def time(self, caller: Caller, args: NoArgs) -> dict[str, int]:
+    @method("time", result=ServerTime, alone=True)
+    async def time(self, caller: Caller, args: NoArgs) -> ServerTime:
         """The server's clock in milliseconds."""
-        return {"server_time_ms": self._clock.now_ms()}
+        return ServerTime(self._clock.now_ms())
 
-    @method(
-        "sync",
-        result="{conversations: [[conversation, last_seq, read_seq, min_seq, acked_seq, active]], cursor,"
-        " more}",
-    )
-    async def sync(self, caller: Caller, args: SyncArgs) -> dict[str, Any]:
+    @method("sync", result=SyncPage)
+    async def sync(self, caller: Caller, args: SyncArgs) -> SyncPage:
         """My conversations changed since the cursor (0 = all). A change is never missed, it may come
         twice."""
         page = await self._store.changed(caller.user, caller.device, args.cursor, args.limit)
-        rows = [[r.conversation, r.last_seq, r.read_seq, r.min_seq, r.acked_seq, r.active] for r in page.rows]
-        return {"conversations": rows, "cursor": page.cursor, "more": page.more}
+        lines = [
+            SyncLine(r.conversation, r.last_seq, r.read_seq, r.min_seq, r.acked_seq, r.active)
+            for r in page.rows
+        ]
+        return SyncPage(lines, page.cursor, page.more)
 
-    @method("pull", Code.FORBIDDEN, Code.INVALID, result="{messages: [Message], more}")
-    async def pull(self, caller: Caller, args: PullArgs) -> dict[str, Any]:
+    @method("pull", Code.FORBIDDEN, Code.INVALID, result=MessagePage)
+    async def pull(self, caller: Caller, args: PullArgs) -> MessagePage:
         """What this device lacks of a conversation: its offline and roaming view, placeholders for the
         rest."""
         now = self._clock.now_ms()
@@ -115,12 +151,12 @@ class Sync:
         view = View(((PERSISTENT, offline_from), (ROAM, _since(now, keep.roam_ms))), now, True)
         rows = await self._store.inbox(caller.user, caller.device, [args.conversation])
         if not rows:
-            return {"messages": [], "more": False}
+            return MessagePage([], False)
         page = await self._store.pull(
             caller.user, args.conversation, args.from_seq, args.to_seq, args.limit, view, args.reverse
         )
         shown = [self._cut(row, rows[0], known_since, offline_from) for row in page.items]
-        return self._reply(shown, page.more)
+        return MessagePage(*self._fitting(shown, page.more))
 
     def _cut(self, row: StoredMessage, inbox: InboxRow, known_since: int, offline_from: int) -> StoredMessage:
         """Offline: known at the time, kept, not acknowledged. Roaming: the last N, for what is not
@@ -135,8 +171,8 @@ class Sync:
             return row
         return row._replace(flags=FILTERED, payload=b"")
 
-    @method("history", Code.FORBIDDEN, Code.INVALID, result="{messages: [Message], more}", alone=True)
-    async def history(self, caller: Caller, args: HistoryArgs) -> dict[str, Any]:
+    @method("history", Code.FORBIDDEN, Code.INVALID, result=HistoryPage, alone=True)
+    async def history(self, caller: Caller, args: HistoryArgs) -> HistoryPage:
         """Cloud history of a conversation, newest first unless reverse is false. The server sees every
         message."""
         now = self._clock.now_ms()
@@ -151,36 +187,34 @@ class Sync:
             user, args.conversation, args.from_seq, args.to_seq, args.limit, view, args.reverse
         )
         shown = [row for row in page.items if not row.flags & FILTERED]
-        reply = self._reply(shown, page.more)
-        if page.items and len(reply["messages"]) == len(shown):
-            last = page.items[-1].seq
-            reply["next_seq"] = last - 1 if args.reverse else last + 1
-        elif reply["messages"]:
-            last = shown[len(reply["messages"]) - 1].seq
-            reply["next_seq"] = last - 1 if args.reverse else last + 1
+        reply = HistoryPage(*self._fitting(shown, page.more))
+        answered = page.items if len(reply.messages) == len(shown) else shown[: len(reply.messages)]
+        if answered:
+            last = answered[-1].seq
+            reply.next_seq = last - 1 if args.reverse else last + 1
         return reply
 
-    def _reply(self, rows: list[StoredMessage], more: bool) -> dict[str, Any]:
-        """Messages up to the reply limit; the rest is `more`. At least one goes out."""
+    def _fitting(self, rows: list[StoredMessage], more: bool) -> tuple[list[Raw], bool]:
+        """Messages up to the reply limit, and whether there are more. At least one goes out."""
         messages: list[Raw] = []
         size = 0
         for row in rows:
             encoded = stored_bytes(row)
             size += len(encoded)
             if messages and size > self._reply_bytes:
-                return {"messages": messages, "more": True}
+                return messages, True
             messages.append(Raw(encoded))
-        return {"messages": messages, "more": more}
+        return messages, more
 
     @method("ack")
-    async def ack(self, caller: Caller, args: AckArgs) -> dict[str, Any]:
+    async def ack(self, caller: Caller, args: AckArgs) -> Nothing:
         """Delivery watermarks of this device: its offline copies up to these seqs are done."""
         marks = [Mark(conversation, seq) for conversation, seq in args.acks.items()]
         await self._store.ack(caller.user, caller.device, marks)
         return {}
 
-    @method("read", Code.INVALID, result="{seq}")
-    async def read(self, caller: Caller, args: ReadArgs) -> dict[str, Any]:
+    @method("read", Code.INVALID, result=ReadMark)
+    async def read(self, caller: Caller, args: ReadArgs) -> ReadMark:
         """Read watermark of this conversation, for all my devices; in a single chat the peer learns it."""
         moved = await self._store.read(caller.user, [Mark(args.conversation, args.seq)])
         for mark in moved:
@@ -191,15 +225,15 @@ class Sync:
                 peer = ids.peer_of(mark.conversation, caller.user)
                 self._downlink.publish(f"u/{peer}", EVENT, notice_event("receipt", data))
         if moved:
-            return {"seq": moved[0].seq}
+            return ReadMark(moved[0].seq)
         rows = await self._store.inbox(caller.user, caller.device, [args.conversation])
-        return {"seq": rows[0].read_seq if rows else 0}
+        return ReadMark(rows[0].read_seq if rows else 0)
 
-    @method("unread", result="{total, conversations: {conversation: count}}")
-    async def unread(self, caller: Caller, args: UnreadArgs) -> dict[str, Any]:
+    @method("unread", result=Unread)
+    async def unread(self, caller: Caller, args: UnreadArgs) -> Unread:
         """Exact unread counts, conversations without any left out."""
         counts = await self._store.unread(caller.user, args.conversations, self._clock.now_ms())
-        return {"total": sum(counts.values()), "conversations": counts}
+        return Unread(sum(counts.values()), counts)
 
     async def _known_since(self, caller: Caller) -> int:
         """From when on messages are offline messages of the calling device; the server reads as a first

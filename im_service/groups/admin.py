@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
-import msgspec
-
-from im_service.calls import Caller, method
+from im_service.calls import Caller, NoArgs, Nothing, method, until_ms
 from im_service.errors import Code, ImError
 from im_service.groups.context import GroupContext, Place
 from im_service.groups.model import (
@@ -14,21 +12,23 @@ from im_service.groups.model import (
     CreateArgs,
     GroupArgs,
     GroupInfo,
+    GroupList,
+    GroupMuted,
+    GroupView,
     MuteAllArgs,
     MuteArgs,
     NickArgs,
-    NoArgs,
     RoleArgs,
     TransferArgs,
     UpdateArgs,
-    changes_of,
+    changed,
     describe,
     encode_info,
 )
 from im_service.ids import check_id
 from im_service.notices import Note, rows
 from im_service.storage.errors import StoreFull
-from im_service.storage.records import FOREVER, Role
+from im_service.storage.records import Role
 
 
 class GroupAdmin:
@@ -37,7 +37,7 @@ class GroupAdmin:
     def __init__(self, context: GroupContext) -> None:
         self._c = context
 
-    def _note(self, caller: Caller, group: str, event: str, **data: Any) -> Note:
+    def _note(self, caller: Caller, group: str, event: str, **data: object) -> Note:
         return self._c.announcer.group(group, caller.user, event, data)
 
     @method(
@@ -45,10 +45,10 @@ class GroupAdmin:
         Code.CONFLICT,
         Code.GROUP_FULL,
         Code.INVALID,
-        result="{group, owner, limit, members, ...}",
+        result=GroupView,
         alone=True,
     )
-    async def create(self, caller: Caller, args: CreateArgs) -> dict[str, Any]:
+    async def create(self, caller: Caller, args: CreateArgs) -> GroupView:
         """Make a group with me as owner (the server names one) and these first members; an id is made if
         none is given."""
         now = self._c.clock.now_ms()
@@ -61,7 +61,7 @@ class GroupAdmin:
         if not caller.server and len(await self._c.store.groups_of(owner)) >= settings.groups_per_user:
             raise ImError(Code.CONFLICT, f"at most {settings.groups_per_user} groups a user")
         members = [check_id(user, "member") for user in dict.fromkeys(args.members) if user != owner]
-        info = GroupInfo(**changes_of(args))
+        info, _ = changed(GroupInfo(), args)
         note = self._note(caller, group, "group.create", owner=owner, members=members, name=info.name)
         try:
             done = await self._c.store.create_group(
@@ -76,32 +76,32 @@ class GroupAdmin:
     @method(
         "group.info",
         Code.GROUP_NOT_FOUND,
-        result="{group, owner, limit, members, mute_all, name, join, ...}",
+        result=GroupView,
         alone=True,
     )
-    async def info(self, caller: Caller, args: GroupArgs) -> dict[str, Any]:
+    async def info(self, caller: Caller, args: GroupArgs) -> GroupView:
         """What a group is; anybody may ask who knows its id."""
         return describe((await self._c.place(caller, args.group)).group)
 
-    @method("group.mine", result="{groups: [{group, ...}]}")
-    async def mine(self, caller: Caller, args: NoArgs) -> dict[str, Any]:
+    @method("group.mine", result=GroupList)
+    async def mine(self, caller: Caller, args: NoArgs) -> GroupList:
         """The groups I am in."""
-        return {"groups": [describe(group) for group in await self._c.store.groups_of(caller.user)]}
+        return GroupList([describe(group) for group in await self._c.store.groups_of(caller.user)])
 
     @method(
         "group.update",
         Code.GROUP_NOT_FOUND,
         Code.NOT_GROUP_MEMBER,
         Code.FORBIDDEN,
-        result="{group, ...}",
+        result=GroupView,
         alone=True,
     )
-    async def update(self, caller: Caller, args: UpdateArgs) -> dict[str, Any]:
+    async def update(self, caller: Caller, args: UpdateArgs) -> GroupView:
         """Change name, texts and modes. Modes and limit are the owner's and managers'."""
-        changes = changes_of(args)
         limit = args.limit
 
-        async def step(place: Place) -> dict[str, Any]:
+        async def step(place: Place) -> GroupView:
+            info, changes = changed(place.info, args)
             sensitive = limit is not None or any(name in MODES for name in changes)
             if not place.manages and (sensitive or place.info.update != "all"):
                 raise ImError(Code.FORBIDDEN, "owner and managers change this")
@@ -109,7 +109,6 @@ class GroupAdmin:
                 raise ImError(
                     Code.INVALID, f"a group has at most {self._c.settings.group_members_max} members"
                 )
-            info = msgspec.structs.replace(place.info, **changes)
             note = self._note(caller, args.group, "group.update", changes=changes)
             done = await self._c.store.update_group(
                 args.group,
@@ -126,10 +125,10 @@ class GroupAdmin:
         return await self._c.change(caller, args.group, step)
 
     @method("group.dismiss", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN, alone=True)
-    async def dismiss(self, caller: Caller, args: GroupArgs) -> dict[str, Any]:
+    async def dismiss(self, caller: Caller, args: GroupArgs) -> Nothing:
         """End the group. The owner's to decide; what was said stays readable for those who were in it."""
 
-        async def step(place: Place) -> dict[str, Any]:
+        async def step(place: Place) -> Nothing:
             if not place.owns:
                 raise ImError(Code.FORBIDDEN, "the owner dismisses a group")
             note = self._note(caller, args.group, "group.dismiss")
@@ -147,13 +146,13 @@ class GroupAdmin:
         Code.GROUP_NOT_FOUND,
         Code.NOT_GROUP_MEMBER,
         Code.FORBIDDEN,
-        result="{group, ...}",
+        result=GroupView,
         alone=True,
     )
-    async def transfer(self, caller: Caller, args: TransferArgs) -> dict[str, Any]:
+    async def transfer(self, caller: Caller, args: TransferArgs) -> GroupView:
         """Make another member the owner; the old one stays a member, or leaves."""
 
-        async def step(place: Place) -> dict[str, Any]:
+        async def step(place: Place) -> GroupView:
             if not place.owns:
                 raise ImError(Code.FORBIDDEN, "the owner transfers a group")
             if args.user == place.group.owner:
@@ -174,13 +173,13 @@ class GroupAdmin:
         return await self._c.change(caller, args.group, step)
 
     @method("group.role", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN, alone=True)
-    async def role(self, caller: Caller, args: RoleArgs) -> dict[str, Any]:
+    async def role(self, caller: Caller, args: RoleArgs) -> Nothing:
         """Make members managers, or managers members, all or none. The owner's to decide."""
         role = Role.MANAGER if args.role == "manager" else Role.MEMBER
         users = list(dict.fromkeys(args.users))
         data = {"users": users, "role": args.role}
 
-        async def step(place: Place) -> dict[str, Any]:
+        async def step(place: Place) -> Nothing:
             if not place.owns:
                 raise ImError(Code.FORBIDDEN, "the owner names managers")
             await self._change_members(caller, place, users, "group.role", data, role=role)
@@ -189,11 +188,11 @@ class GroupAdmin:
         return await self._c.change(caller, args.group, step)
 
     @method("group.nick", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN, alone=True)
-    async def nick(self, caller: Caller, args: NickArgs) -> dict[str, Any]:
+    async def nick(self, caller: Caller, args: NickArgs) -> Nothing:
         """My name in this group; owner and managers may name members too."""
         user = args.user or caller.user
 
-        async def step(place: Place) -> dict[str, Any]:
+        async def step(place: Place) -> Nothing:
             if user != caller.user:
                 await self._outranks(place, user)
             data = {"user": user, "nick": args.nick}
@@ -207,28 +206,27 @@ class GroupAdmin:
         Code.GROUP_NOT_FOUND,
         Code.NOT_GROUP_MEMBER,
         Code.FORBIDDEN,
-        result="{until_ms}",
+        result=GroupMuted,
         alone=True,
     )
-    async def mute(self, caller: Caller, args: MuteArgs) -> dict[str, Any]:
+    async def mute(self, caller: Caller, args: MuteArgs) -> GroupMuted:
         """Mute one member: seconds > 0 for that long, -1 until lifted, 0 lifts. Managers mute members
         only."""
-        now = self._c.clock.now_ms()
-        until = FOREVER if args.seconds < 0 else now + args.seconds * 1000 if args.seconds else 0
+        until = until_ms(self._c.clock.now_ms(), args.seconds)
 
-        async def step(place: Place) -> dict[str, Any]:
+        async def step(place: Place) -> GroupMuted:
             await self._outranks(place, args.user)
             data = {"user": args.user, "until_ms": until}
             await self._change_members(caller, place, [args.user], "group.mute", data, muted_until_ms=until)
-            return {"until_ms": until}
+            return GroupMuted(until)
 
         return await self._c.change(caller, args.group, step)
 
     @method("group.mute_all", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN, alone=True)
-    async def mute_all(self, caller: Caller, args: MuteAllArgs) -> dict[str, Any]:
+    async def mute_all(self, caller: Caller, args: MuteAllArgs) -> Nothing:
         """Only owner and managers speak while this is on."""
 
-        async def step(place: Place) -> dict[str, Any]:
+        async def step(place: Place) -> Nothing:
             if not place.manages:
                 raise ImError(Code.FORBIDDEN, "owner and managers mute a group")
             note = self._note(caller, args.group, "group.mute_all", on=args.on)
@@ -261,7 +259,7 @@ class GroupAdmin:
         place: Place,
         users: list[str],
         event: str,
-        data: dict[str, Any],
+        data: Mapping[str, object],
         *,
         role: Role | None = None,
         nick: str | None = None,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from im_service.calls import Caller, method
+from im_service.calls import Caller, Nothing, method
 from im_service.errors import Code, ImError
 from im_service.groups.context import ATTEMPTS, GroupContext, Place
 from im_service.groups.model import (
@@ -17,29 +16,22 @@ from im_service.groups.model import (
     REQUEST_JOIN,
     DecideArgs,
     GroupArgs,
+    GroupRequests,
     InviteArgs,
+    Invited,
     JoinArgs,
+    Joined,
+    MemberPage,
     MembersArgs,
+    Removed,
     RequestsArgs,
     describe_member,
+    describe_request,
 )
 from im_service.ids import check_id
 from im_service.notices import rows
 from im_service.storage.errors import StoreConflict, StoreFull
-from im_service.storage.records import Request, Role
-
-
-def describe_request(request: Request) -> dict[str, Any]:
-    return {
-        "id": request.id,
-        "group": request.scope[2:],
-        "kind": "join" if request.kind == REQUEST_JOIN else "invite",
-        "user": request.user,
-        "by": request.by,
-        "text": request.text,
-        "state": request.state,
-        "time_ms": request.time_ms,
-    }
+from im_service.storage.records import Role
 
 
 class GroupMembers:
@@ -81,20 +73,20 @@ class GroupMembers:
         Code.NOT_GROUP_MEMBER,
         Code.FORBIDDEN,
         Code.GROUP_FULL,
-        result="{added: [user], invited: [user]}",
+        result=Invited,
         alone=True,
     )
-    async def invite(self, caller: Caller, args: InviteArgs) -> dict[str, Any]:
+    async def invite(self, caller: Caller, args: InviteArgs) -> Invited:
         """Bring users in, all or none. In a group with `agree` they are asked first, all or none; each
         decides alone (the server adds them at once)."""
         users = [check_id(user, "user") for user in dict.fromkeys(args.users)]
 
-        async def step(place: Place) -> dict[str, Any]:
+        async def step(place: Place) -> Invited:
             if not place.manages and place.info.invite != "all":
                 raise ImError(Code.FORBIDDEN, "owner and managers invite")
             if place.info.agree and not caller.server:
-                return {"added": [], "invited": await self._ask(caller, place, users, args.text)}
-            return {"added": await self._add(caller, place, users, "group.invite"), "invited": []}
+                return Invited([], await self._ask(caller, place, users, args.text))
+            return Invited(await self._add(caller, place, users, "group.invite"), [])
 
         return await self._c.change(caller, args.group, step)
 
@@ -113,13 +105,13 @@ class GroupMembers:
             self._c.announcer.event("u/" + user, "group.invited", describe_request(request))
         return [user for user in users if user in asked]
 
-    @method("group.join", Code.GROUP_NOT_FOUND, Code.FORBIDDEN, Code.GROUP_FULL, result="{joined, id}")
-    async def join(self, caller: Caller, args: JoinArgs) -> dict[str, Any]:
+    @method("group.join", Code.GROUP_NOT_FOUND, Code.FORBIDDEN, Code.GROUP_FULL, result=Joined)
+    async def join(self, caller: Caller, args: JoinArgs) -> Joined:
         """Come into a free group, or ask owner and managers of one with approval. id = the application's."""
         for _ in range(ATTEMPTS):
             place = await self._c.place(caller, args.group)
             if place.me is not None:
-                return {"joined": True, "id": 0}
+                return Joined(True, 0)
             if place.info.join == JOIN_CLOSED:
                 raise ImError(Code.FORBIDDEN, "nobody joins this group uninvited")
             try:
@@ -128,10 +120,10 @@ class GroupMembers:
                 await self._add(caller, place, [caller.user], "group.join")
             except StoreConflict:
                 continue
-            return {"joined": True, "id": 0}
+            return Joined(True, 0)
         raise ImError(Code.CONFLICT, "the group changes too often")
 
-    async def _apply(self, caller: Caller, place: Place, text: str) -> dict[str, Any]:
+    async def _apply(self, caller: Caller, place: Place, text: str) -> Joined:
         group = place.group.group
         done = await self._c.store.open_requests(
             "g/" + group,
@@ -145,7 +137,7 @@ class GroupMembers:
         (request,) = done.value
         for user in await self._deciders(group):
             self._c.announcer.event("u/" + user, "group.applied", describe_request(request))
-        return {"joined": False, "id": request.id}
+        return Joined(False, request.id)
 
     async def _deciders(self, group: str) -> list[str]:
         """Owner and managers."""
@@ -161,10 +153,10 @@ class GroupMembers:
         "group.requests",
         Code.GROUP_NOT_FOUND,
         Code.FORBIDDEN,
-        result="{requests: [{id, group, kind, user, by, text, state, time_ms}], more}",
+        result=GroupRequests,
         alone=True,
     )
-    async def requests(self, caller: Caller, args: RequestsArgs) -> dict[str, Any]:
+    async def requests(self, caller: Caller, args: RequestsArgs) -> GroupRequests:
         """Open applications to a group (owner and managers), or, without a group, my own invitations and
         applications."""
         if args.group:
@@ -175,10 +167,10 @@ class GroupMembers:
         else:
             page = await self._c.store.requests_of(caller.user, args.after, args.limit)
         lines = [describe_request(r) for r in page.items if r.scope.startswith("g/")]
-        return {"requests": lines, "more": page.more}
+        return GroupRequests(lines, page.more)
 
     @method("group.decide", Code.NOT_FOUND, Code.FORBIDDEN, Code.GROUP_FULL, Code.CONFLICT, alone=True)
-    async def decide(self, caller: Caller, args: DecideArgs) -> dict[str, Any]:
+    async def decide(self, caller: Caller, args: DecideArgs) -> Nothing:
         """Accept or refuse: owner and managers an application, the invited user an invitation."""
         scope = "g/" + args.group
         for _ in range(ATTEMPTS):
@@ -208,10 +200,10 @@ class GroupMembers:
         return {}
 
     @method("group.leave", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN)
-    async def leave(self, caller: Caller, args: GroupArgs) -> dict[str, Any]:
+    async def leave(self, caller: Caller, args: GroupArgs) -> Nothing:
         """Go. The owner transfers or dismisses instead."""
 
-        async def step(place: Place) -> dict[str, Any]:
+        async def step(place: Place) -> Nothing:
             if place.me is None:
                 raise ImError(Code.NOT_GROUP_MEMBER)
             if place.me.role == Role.OWNER:
@@ -226,19 +218,19 @@ class GroupMembers:
         Code.GROUP_NOT_FOUND,
         Code.NOT_GROUP_MEMBER,
         Code.FORBIDDEN,
-        result="{removed: [user]}",
+        result=Removed,
         alone=True,
     )
-    async def kick(self, caller: Caller, args: InviteArgs) -> dict[str, Any]:
+    async def kick(self, caller: Caller, args: InviteArgs) -> Removed:
         """Remove members. Managers remove members, the owner also managers; nobody removes the owner."""
 
-        async def step(place: Place) -> dict[str, Any]:
+        async def step(place: Place) -> Removed:
             if not place.manages:
                 raise ImError(Code.FORBIDDEN, "owner and managers remove members")
             for member in (await self._c.states(args.group, args.users)).values():
                 if member.role == Role.OWNER or (member.role == Role.MANAGER and not place.owns):
                     raise ImError(Code.FORBIDDEN, f"{member.user} ranks as high")
-            return {"removed": await self._remove(caller, place, args.users, "group.kick", args.text)}
+            return Removed(await self._remove(caller, place, args.users, "group.kick", args.text))
 
         return await self._c.change(caller, args.group, step)
 
@@ -246,7 +238,9 @@ class GroupMembers:
         self, caller: Caller, place: Place, users: Sequence[str], event: str, text: str = ""
     ) -> list[str]:
         group = place.group.group
-        data = {"users": list(users)} | ({"text": text} if text else {})
+        data: dict[str, object] = {"users": list(users)}
+        if text:
+            data["text"] = text
         note = self._c.announcer.group(group, caller.user, event, data)
         done = await self._c.store.remove_members(
             group, users, self._c.clock.now_ms(), place.group.rev, rows([note])
@@ -259,11 +253,11 @@ class GroupMembers:
         "group.members",
         Code.GROUP_NOT_FOUND,
         Code.NOT_GROUP_MEMBER,
-        result="{members: [{user, role, nick, muted_until_ms, joined_ms}], more}",
+        result=MemberPage,
         alone=True,
     )
-    async def members(self, caller: Caller, args: MembersArgs) -> dict[str, Any]:
+    async def members(self, caller: Caller, args: MembersArgs) -> MemberPage:
         """The members in order of their ids; `after` = the last id of the page before."""
         await self._c.inside(caller, args.group)
         page = await self._c.store.members(args.group, args.after, args.limit)
-        return {"members": [describe_member(member) for member in page.items], "more": page.more}
+        return MemberPage([describe_member(member) for member in page.items], page.more)

@@ -1,14 +1,15 @@
-"""What a group is set to, and the arguments of group calls."""
+"""What a group is set to, and the arguments and answers of group calls."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct, field
 
 from im_service.calls import Args, Number, Positive, Seconds
-from im_service.storage.records import Group, GroupMember, Role
+from im_service.models import ROLE_NAMES
+from im_service.storage.records import Group, GroupMember, Request
 
 JOIN_FREE, JOIN_APPROVAL, JOIN_CLOSED = "free", "approval", "closed"
 REQUEST_JOIN, REQUEST_INVITE = 1, 2
@@ -68,36 +69,118 @@ SETTINGS = tuple(GroupInfo.__struct_fields__)
 MODES = ("join", "invite", "agree", "update", "history")
 
 
-def changes_of(args: GroupChanges) -> dict[str, Any]:
-    """The settings given."""
-    return {name: value for name in SETTINGS if (value := getattr(args, name)) is not None}
+def changed(info: GroupInfo, args: GroupChanges) -> tuple[GroupInfo, dict[str, object]]:
+    """The settings with those that are given, and these alone."""
+    given = {name: value for name in SETTINGS if (value := getattr(args, name)) is not None}
+    return msgspec.structs.replace(info, **given), given
 
 
-def describe(group: Group) -> dict[str, Any]:
+class GroupView(Struct):
+    group: str
+    owner: str
+    limit: int
+    members: int
+    mute_all: bool
+    created_ms: int
+    rev: int
+    name: str
+    intro: str
+    announcement: str
+    icon: str
+    ext: str
+    join: JoinMode
+    invite: Who
+    agree: bool
+    update: Who
+    history: bool
+
+
+class GroupList(Struct):
+    groups: list[GroupView]
+
+
+def describe(group: Group) -> GroupView:
     """A group as calls return it."""
-    return {
-        "group": group.group,
-        "owner": group.owner,
-        "limit": group.member_limit,
-        "members": group.member_count,
-        "mute_all": group.mute_all,
-        "created_ms": group.created_ms,
-        "rev": group.rev,
+    return GroupView(
+        group=group.group,
+        owner=group.owner,
+        limit=group.member_limit,
+        members=group.member_count,
+        mute_all=group.mute_all,
+        created_ms=group.created_ms,
+        rev=group.rev,
         **msgspec.structs.asdict(info_of(group)),
-    }
+    )
 
 
-ROLES = {Role.MEMBER: "member", Role.MANAGER: "manager", Role.OWNER: "owner", Role.RESTRICTED: "restricted"}
+class MemberView(Struct):
+    user: str
+    role: str
+    nick: str
+    muted_until_ms: int
+    joined_ms: int
 
 
-def describe_member(member: GroupMember) -> dict[str, Any]:
-    return {
-        "user": member.user,
-        "role": ROLES[member.role],
-        "nick": member.nick,
-        "muted_until_ms": member.muted_until_ms,
-        "joined_ms": member.joined_ms,
-    }
+class MemberPage(Struct):
+    members: list[MemberView]
+    more: bool
+
+
+def describe_member(member: GroupMember) -> MemberView:
+    return MemberView(
+        member.user, ROLE_NAMES[member.role], member.nick, member.muted_until_ms, member.joined_ms
+    )
+
+
+class GroupRequest(Struct):
+    """`kind`: join, `user` asks to come in; or invite, `by` asks the user."""
+
+    id: int
+    group: str
+    kind: str
+    user: str
+    by: str
+    text: str
+    state: int
+    time_ms: int
+
+
+class GroupRequests(Struct):
+    requests: list[GroupRequest]
+    more: bool
+
+
+def describe_request(request: Request) -> GroupRequest:
+    return GroupRequest(
+        id=request.id,
+        group=request.scope[2:],
+        kind="join" if request.kind == REQUEST_JOIN else "invite",
+        user=request.user,
+        by=request.by,
+        text=request.text,
+        state=request.state,
+        time_ms=request.time_ms,
+    )
+
+
+class Invited(Struct):
+    added: list[str]
+    invited: list[str]
+
+
+class Joined(Struct):
+    """`id`: of the application, when `joined` is false."""
+
+    joined: bool
+    id: int
+
+
+class Removed(Struct):
+    removed: list[str]
+
+
+class GroupMuted(Struct):
+    until_ms: int
 
 
 class CreateArgs(GroupChanges, kw_only=True):
@@ -114,10 +197,6 @@ class UpdateArgs(GroupChanges, kw_only=True):
 
 class GroupArgs(Args):
     group: str
-
-
-class NoArgs(Args):
-    pass
 
 
 class MembersArgs(Args):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from im_service.live.directory import AccountState
 from im_service.live.room import RoomState
 from im_service.live.route import Route
-from im_service.ports import Session
+from im_service.ports import SendItem, Session
 from im_service.rates import Bucket
 
 
@@ -46,12 +46,12 @@ class SessionState:
         "tags",
     )
     routes: dict[str, Route]
-    lanes: dict[str, deque[Any]]
+    lanes: dict[str, deque[SendItem]]
     rooms: dict[str, RoomState]
     tags: dict[str, tuple[str, ...]]
     bucket: Bucket
     calls: Bucket
-    _LATER: ClassVar[dict[str, Callable[[], Any]]] = {
+    _LATER: ClassVar[dict[str, Callable[[], object]]] = {
         "routes": dict,
         "lanes": dict,
         "rooms": dict,
@@ -72,7 +72,7 @@ class SessionState:
 
     if not TYPE_CHECKING:  # a type checker shall still find misspelt names
 
-        def __getattr__(self, name: str) -> Any:
+        def __getattr__(self, name: str) -> object:
             """A slot that nothing was put into."""
             if name not in self._LATER:
                 raise AttributeError(name)

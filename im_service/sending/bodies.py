@@ -112,7 +112,7 @@ BODIES: dict[int, type[Struct]] = {
     MessageType.TIP: Tip,
     MessageType.CUSTOM: Custom,
 }
-DECODERS: dict[int, msgspec.msgpack.Decoder[Any]] = {
+DECODERS: dict[int, msgspec.msgpack.Decoder[Struct]] = {
     int(t): msgspec.msgpack.Decoder(b) for t, b in BODIES.items()
 }
 _TEXT = int(MessageType.TEXT)

@@ -24,7 +24,7 @@ from im_service.live.route import Route
 from im_service.live.users import SessionState
 from im_service.models import SendRequest, decode_send, message_bytes, pack_payload
 from im_service.options import DEFAULT, STORED, OptionTable, Resolved
-from im_service.ports import Session
+from im_service.ports import SendItem, Session
 from im_service.sending.admission import PASSED, SILENTLY_BLOCKED, Admission
 from im_service.sending.bodies import check_body
 from im_service.sending.delivery import Delivery
@@ -36,8 +36,6 @@ from im_service.sending.resolve import RouteResolver
 from im_service.storage.errors import StoreError
 from im_service.storage.records import RECEIPT, AppendResult, AppendStatus, NewMessage
 
-Item = tuple[Session, int, str, bytes]
-"""(session, request, target, payload) as the gateway hands it over."""
 MAX_LANE = 1000
 """Sends of one session to one target that may wait for a hook or a first look-up; more are answered 503."""
 MAX_AHEAD = 2000
@@ -76,7 +74,7 @@ class Messages:
 
     # -- the fast path
 
-    def on_sends(self, batch: Sequence[Item]) -> None:
+    def on_sends(self, batch: Sequence[SendItem]) -> None:
         """Take a batch of sends. Synchronous; every item is answered exactly once, now or later."""
         work = Work(self._clock.now_ms())
         find, hooks = self._sessions.get, self._hooks
@@ -256,7 +254,7 @@ class Messages:
 
     # -- lanes: sends that must wait, in order
 
-    def _wait(self, state: SessionState, target: str, item: Item, work: Work) -> None:
+    def _wait(self, state: SessionState, target: str, item: SendItem, work: Work) -> None:
         lane = state.lanes.get(target)
         if lane is None:
             state.lanes[target] = lane = deque()
@@ -268,7 +266,7 @@ class Messages:
             return
         lane.append(item)
 
-    async def _run_lane(self, state: SessionState, target: str, lane: deque[Item]) -> None:
+    async def _run_lane(self, state: SessionState, target: str, lane: deque[SendItem]) -> None:
         """Send what waits for this target one by one; the lane ends when it is empty."""
         try:
             while lane:
@@ -298,7 +296,7 @@ class Messages:
         finally:
             del state.lanes[target]
 
-    async def _admit_slowly(self, work: Work, state: SessionState, route: Route, item: Item) -> None:
+    async def _admit_slowly(self, work: Work, state: SessionState, route: Route, item: SendItem) -> None:
         _, request, _, raw = item
         asked, options = self._decode(route, raw)
         verdict = self._admission.check(state, route, options, work.now)

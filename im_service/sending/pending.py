@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from frame.constants import FrameType
-from im_service.errors import refusal
+from im_service.errors import Detail, refusal
 from im_service.live.route import Route
 from im_service.live.users import SessionState
 from im_service.models import encode
@@ -96,5 +96,5 @@ def accept(out: PublishBatch, entry: Pending, server_id: int, seq: int, time_ms:
     if entry.verdict <= SILENTLY_BLOCKED:
         answer(out, entry, 0, encode((server_id, seq, time_ms)))
         return
-    detail = {"server_id": server_id, "seq": seq, "time_ms": time_ms}
+    detail: Detail = {"server_id": server_id, "seq": seq, "time_ms": time_ms}
     answer(out, entry, entry.verdict, refusal(BLOCKED_TEXT, detail))

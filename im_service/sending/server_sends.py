@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
-from msgspec import Meta, field
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from frame.constants import FrameType
 from im_service.calls import Args, Caller, Number, method
@@ -14,6 +14,7 @@ from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
 from im_service.models import encode, notice_event
+from im_service.options import Options
 from im_service.sending.messages import Messages
 from im_service.storage.records import Broadcast
 
@@ -27,9 +28,9 @@ ClientId = Annotated[str, Meta(max_length=64)]
 class SendArgs(Args):
     sender: str
     target: str
-    body: Any
+    body: Raw
     type: Type = 0
-    options: dict[str, Any] | None = None
+    options: Options | None = None
     ext: Annotated[str, Meta(max_length=4096)] | None = None
     client_id: ClientId = ""
 
@@ -37,15 +38,15 @@ class SendArgs(Args):
 class BatchArgs(Args):
     sender: str
     targets: Annotated[list[str], Meta(min_length=1, max_length=500)]
-    body: Any
+    body: Raw
     type: Type = 0
-    options: dict[str, Any] | None = None
+    options: Options | None = None
     ext: Annotated[str, Meta(max_length=4096)] | None = None
     client_id: ClientId = ""
 
 
 class BroadcastArgs(Args):
-    body: Any
+    body: Raw
     type: Type = 100
     lifetime_s: Annotated[int, Meta(ge=60, le=30 * DAY_S)] = 7 * DAY_S
     platforms: Annotated[list[int], Meta(max_length=16)] = field(default_factory=list)
@@ -56,16 +57,61 @@ class MissedArgs(Args):
     limit: Annotated[int, Meta(ge=1, le=100)] = 100
 
 
-def describe(kept: Broadcast) -> dict[str, Any]:
+class Sent(Struct):
+    server_id: int
+    seq: int
+    time_ms: int
+
+
+class BatchLine(Struct):
+    """What became of one target; `text` says why the code is not 0."""
+
+    target: str
+    code: int
+    server_id: int | UnsetType = UNSET
+    seq: int | UnsetType = UNSET
+    time_ms: int | UnsetType = UNSET
+    text: str | UnsetType = UNSET
+
+
+class BatchSent(Struct):
+    results: list[BatchLine]
+
+
+class BroadcastTaken(Struct):
+    id: int
+    expires_ms: int
+
+
+class BroadcastLine(Struct):
     """A broadcast as devices get it; `platforms` empty = all."""
+
+    id: int
+    time_ms: int
+    expires_ms: int
+    platforms: list[int]
+    type: int
+    body: Raw
+
+
+class BroadcastList(Struct):
+    broadcasts: list[BroadcastLine]
+
+
+class _Payload(Struct):
+    """What the store keeps of a broadcast."""
+
+    type: int
+    body: Raw
+
+
+_decode_payload = msgspec.msgpack.Decoder(_Payload).decode
+
+
+def describe(kept: Broadcast) -> BroadcastLine:
     platforms = [number for number in range(31) if kept.platforms >> number & 1]
-    return {
-        "id": kept.id,
-        "time_ms": kept.created_ms,
-        "expires_ms": kept.expires_ms,
-        "platforms": platforms,
-        **msgspec.msgpack.decode(kept.payload),
-    }
+    said = _decode_payload(kept.payload)
+    return BroadcastLine(kept.id, kept.created_ms, kept.expires_ms, platforms, said.type, said.body)
 
 
 class ServerSends:
@@ -80,30 +126,15 @@ class ServerSends:
         self._peers = context.peers
         self._messages = messages
 
-    @method(
-        "message.send",
-        Code.INVALID,
-        Code.DUPLICATE,
-        Code.GROUP_NOT_FOUND,
-        result="{server_id, seq, time_ms}",
-        server_only=True,
-    )
-    async def send(self, caller: Caller, args: SendArgs) -> dict[str, Any]:
+    @method("message.send", Code.INVALID, Code.DUPLICATE, Code.GROUP_NOT_FOUND, result=Sent, server_only=True)
+    async def send(self, caller: Caller, args: SendArgs) -> Sent:
         """Send as a user, to a user, group or room; notifications (type 5) too."""
         client_id = args.client_id or f"x{self._ids.next(self._clock.now_ms()):x}"
         raw = encode((client_id, args.type, args.body, args.options, args.ext))
-        server_id, seq, time_ms = await self._messages.send_as(
-            check_id(args.sender, "sender"), args.target, raw
-        )
-        return {"server_id": server_id, "seq": seq, "time_ms": time_ms}
+        return Sent(*await self._messages.send_as(check_id(args.sender, "sender"), args.target, raw))
 
-    @method(
-        "message.batch",
-        Code.INVALID,
-        result="{results: [{target, code, server_id, seq, time_ms, text}]}",
-        server_only=True,
-    )
-    async def batch(self, caller: Caller, args: BatchArgs) -> dict[str, Any]:
+    @method("message.batch", Code.INVALID, result=BatchSent, server_only=True)
+    async def batch(self, caller: Caller, args: BatchArgs) -> BatchSent:
         """The same message to up to 500 targets; each is answered for itself. A client_id gets the
         target's number."""
         check_id(args.sender, "sender")
@@ -120,22 +151,23 @@ class ServerSends:
                 client_id=client_id,
             )
             try:
-                results.append({"target": target, "code": 0, **await self.send(caller, one)})
+                sent = await self.send(caller, one)
+                results.append(BatchLine(target, 0, sent.server_id, sent.seq, sent.time_ms))
             except ImError as error:
-                results.append({"target": target, "code": int(error.code), "text": error.text})
-        return {"results": results}
+                results.append(BatchLine(target, int(error.code), text=error.text))
+        return BatchSent(results)
 
-    @method("broadcast", Code.INVALID, result="{id, expires_ms}", server_only=True)
-    async def broadcast(self, caller: Caller, args: BroadcastArgs) -> dict[str, Any]:
+    @method("broadcast", Code.INVALID, result=BroadcastTaken, server_only=True)
+    async def broadcast(self, caller: Caller, args: BroadcastArgs) -> BroadcastTaken:
         """To everybody who is online now; who comes within the lifetime finds it with
         `broadcasts`."""
         now = self._clock.now_ms()
         platforms = sum(1 << p for p in set(args.platforms) if 0 <= p < 31)
-        payload = encode({"type": args.type, "body": args.body})
+        payload = encode(_Payload(args.type, args.body))
         kept = await self._store.add_broadcast(payload, platforms, now, now + args.lifetime_s * 1000)
         self._peers.changed("broadcast", str(kept.id))
         await self._tell_everybody(kept)
-        return {"id": kept.id, "expires_ms": kept.expires_ms}
+        return BroadcastTaken(kept.id, kept.expires_ms)
 
     async def from_peer(self, number: int) -> None:
         """Another process took a broadcast: tell those who are logged in here."""
@@ -151,10 +183,8 @@ class ServerSends:
             if count % CHUNK == CHUNK - 1:
                 await asyncio.sleep(0)
 
-    @method(
-        "broadcasts", result="{broadcasts: [{id, time_ms, expires_ms, platforms, type, body}]}", alone=True
-    )
-    async def missed(self, caller: Caller, args: MissedArgs) -> dict[str, Any]:
+    @method("broadcasts", result=BroadcastList, alone=True)
+    async def missed(self, caller: Caller, args: MissedArgs) -> BroadcastList:
         """Living broadcasts after this id that are meant for my platform."""
         state = None if caller.session is None else self._sessions.get(caller.session)
         mine = 0 if state is None else 1 << state.platform
@@ -163,4 +193,4 @@ class ServerSends:
             if kept.platforms and mine and not kept.platforms & mine:
                 continue
             lines.append(describe(kept))
-        return {"broadcasts": lines}
+        return BroadcastList(lines)

@@ -211,7 +211,7 @@ class Audit(PeopleAudit):
         differ = {user: (row, told) for user, (row, told) in differ.items() if row != told}
         assert not differ, f"{name}: rows and notices differ: {differ}"
         assert (row.owner, row.mute_all, row.member_count) == (owner, mute_all, len(members))
-        info = await self.world.im.invoke("group.info", {"group": name})
+        info = await self.world.invoke("group.info", {"group": name})
         assert info["name"] == title
         for user in USERS:
             inbox = await self.store.inbox(user, "", ["g/" + name])

@@ -26,7 +26,7 @@ class PeopleAudit:
 
     async def requests(self) -> None:
         """No request is open and decided; who was let in by a decision heard of it in the log."""
-        page = await self.world.im.invoke("group.requests", {"group": "asks", "limit": 100})
+        page = await self.world.invoke("group.requests", {"group": "asks", "limit": 100})
         opened = {request["id"]: request["user"] for request in page["requests"]}
         members = {m.user for m in (await self.store.members("asks", limit=5000)).items}
         assert not set(opened.values()) & members
@@ -63,7 +63,7 @@ class PeopleAudit:
             info = msgspec.msgpack.decode(profile.info)
             assert info["nick"] == info["sign"]
         for (user,) in self.said.get("account", []):
-            found = await self.world.im.invoke("account.get", {"user": user})
+            found = await self.world.invoke("account.get", {"user": user})
             assert found["mute_single_ms"] == found["mute_room_ms"] > 0
             assert not found["mute_group_ms"]
 
@@ -72,19 +72,19 @@ class PeopleAudit:
         after, more = "", True
         while more:
             args = {"room": ROOM, "after": after, "limit": 500}
-            page = await self.world.im.invoke("room.people", args)
+            page = await self.world.invoke("room.people", args)
             people |= {row["user"]: row for row in page["people"]}
             after, more = (page["people"][-1]["user"] if page["people"] else ""), page["more"]
         for method, user in self.said.get("room", []):
             row = people[user]
             mark = {"room.mute": row["muted_until_ms"], "room.black": row["black"]}
             assert mark.get(method, row["role"] == "manager")
-        items = (await self.world.im.invoke("room.queue.list", {"room": ROOM}))["items"]
+        items = (await self.world.invoke("room.queue.list", {"room": ROOM}))["items"]
         keys = {item["key"] for item in items}
         put, taking, taken = ({w[0] for w in self.said.get(k, [])} for k in ("put", "taking", "taken"))
         assert put - taking <= keys
         assert not taken & keys
-        info = await self.world.im.invoke("room.info", {"room": ROOM})
+        info = await self.world.invoke("room.info", {"room": ROOM})
         assert info["name"] == info["announcement"]
         assert info["attributes"].get("a") == info["attributes"].get("b")
         tags = {mute.tag for mute in await self.store.tag_mutes(ROOM)}

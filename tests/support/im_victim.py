@@ -66,7 +66,7 @@ class Hand:
         return result
 
     async def server(self, method: str, *words: object, **args: Any) -> Any:
-        result = await self.world.im.invoke(method, args)
+        result = await self.world.invoke(method, args)
         say(*words)
         return result
 
@@ -109,7 +109,7 @@ class Hand:
             await self.done("group.join", group=name)
 
     async def decide(self, number: str) -> None:
-        page = await self.world.im.invoke("group.requests", {"group": "asks"})
+        page = await self.world.invoke("group.requests", {"group": "asks"})
         for request in page["requests"][:1]:
             accept = self.rng.random() < 0.7
             args = {"group": "asks", "id": request["id"], "accept": accept}
@@ -182,7 +182,7 @@ class Hand:
         if self.rng.random() < 0.5:
             await self.done("friend.add", "friends", me, other, user=other)
             return
-        asked = await self.world.im.invoke("friend.request", {"user": me}, other)
+        asked = await self.world.invoke("friend.request", {"user": me}, other)
         accept = self.rng.random() < 0.7
         words = ("friends", me, other) if accept else ("refused", me, other)
         await self.done("friend.decide", *words, id=asked["id"], accept=accept)
@@ -232,7 +232,7 @@ class Hand:
 
     async def broadcast(self, number: str) -> None:
         args = {"body": {"text": number}, "lifetime_s": 86_400}
-        found = await self.world.im.invoke("broadcast", args)
+        found = await self.world.invoke("broadcast", args)
         say("broadcast", found["id"], number)
 
     async def part(self, number: str) -> None:

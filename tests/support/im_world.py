@@ -148,6 +148,10 @@ class World:
         """Wait until logins, logouts and calls under way are done."""
         await self.im.settle()
 
+    async def invoke(self, method: str, args: dict[str, Any], user: str = "") -> Any:
+        """A call of the application's server that must succeed, and its answer as it goes over the wire."""
+        return msgspec.msgpack.decode(msgspec.msgpack.encode(await self.im.invoke(method, args, user)))
+
     async def attempt(self, method: str, args: dict[str, Any], user: str = "") -> int:
         """A call of the application's server that may be refused. -> code"""
         try:

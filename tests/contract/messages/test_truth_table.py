@@ -93,7 +93,7 @@ async def play(
             )
             seen[side, "copy"] = any(MARK.encode() in c.body for c in copy.copies)
         if kind == "group":
-            await world.im.invoke("group.invite", {"group": "team", "users": ["nina"]})
+            await world.invoke("group.invite", {"group": "team", "users": ["nina"]})
         if state == "expired":
             world.clock.advance(3_600_000)
         if state == "recalled":

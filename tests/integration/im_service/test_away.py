@@ -59,7 +59,7 @@ async def test_what_was_deleted_elsewhere_goes_from_a_device_that_was_away(tmp_p
         alice, bob = await meet(world)
         await bob.hand.ok("delete", conversation=CHAT, seqs=[2, 3])
         await alice.ok("recall", conversation=CHAT, seq=4, mode="receiver")
-        await world.im.invoke("recall", {"conversation": CHAT, "seq": 5, "mode": "silent"})
+        await world.invoke("recall", {"conversation": CHAT, "seq": 5, "mode": "silent"})
         await alice.said("u/bob", "after")
         await bob.back()
         for client in (bob.phone, bob.desk):

@@ -20,23 +20,23 @@ BURST_OF_TWO = Rate(0.001, 2)
 
 
 async def disable(world: World) -> None:
-    await world.im.invoke("account.disable", {"user": "alice"})
+    await world.invoke("account.disable", {"user": "alice"})
 
 
 async def mute_module(world: World) -> None:
-    await world.im.invoke("account.mute", {"user": "alice", "single_s": -1, "group_s": -1})
+    await world.invoke("account.mute", {"user": "alice", "single_s": -1, "group_s": -1})
 
 
 async def remove(world: World) -> None:
-    await world.im.invoke("group.kick", {"group": "team", "users": ["alice"]})
+    await world.invoke("group.kick", {"group": "team", "users": ["alice"]})
 
 
 async def mute_member(world: World) -> None:
-    await world.im.invoke("group.mute", {"group": "team", "user": "alice"})
+    await world.invoke("group.mute", {"group": "team", "user": "alice"})
 
 
 async def blacklist(world: World) -> None:
-    await world.im.invoke("relation.black", {"user": "alice"}, "bob")
+    await world.invoke("relation.black", {"user": "alice"}, "bob")
 
 
 async def nothing(world: World) -> None:
@@ -69,7 +69,7 @@ async def test_the_earliest_reason_answers_in_a_single_chat(tmp_path: Path, firs
 async def test_the_earliest_reason_answers_in_a_group(tmp_path: Path, first: int) -> None:
     async with open_world(tmp_path, ImSettings(account_rate=BURST_OF_TWO)) as world:
         alice = await world.login("alice")
-        await world.im.invoke("group.create", {"group": "team", "owner": "olga", "members": ["alice"]})
+        await world.invoke("group.create", {"group": "team", "owner": "olga", "members": ["alice"]})
         await use_up(alice)
         reasons = [apply for _, _, apply in GROUP[first:]]
         if mute_member in reasons:
@@ -83,23 +83,23 @@ async def test_the_earliest_reason_answers_in_a_group(tmp_path: Path, first: int
 
 
 async def leave_room(world: World) -> None:
-    await world.im.invoke("room.kick", {"room": "hall", "user": "alice"})
+    await world.invoke("room.kick", {"room": "hall", "user": "alice"})
 
 
 async def mute_in_room(world: World) -> None:
-    await world.im.invoke("room.mute", {"room": "hall", "user": "alice"})
+    await world.invoke("room.mute", {"room": "hall", "user": "alice"})
 
 
 async def mute_tag(world: World) -> None:
-    await world.im.invoke("room.mute_tag", {"room": "hall", "tag": "red"})
+    await world.invoke("room.mute_tag", {"room": "hall", "tag": "red"})
 
 
 async def mute_room(world: World) -> None:
-    await world.im.invoke("room.mute_all", {"room": "hall", "on": True})
+    await world.invoke("room.mute_all", {"room": "hall", "on": True})
 
 
 async def mute_rooms(world: World) -> None:
-    await world.im.invoke("account.mute", {"user": "alice", "room_s": -1})
+    await world.invoke("account.mute", {"user": "alice", "room_s": -1})
 
 
 async def black_in_room(world: World) -> None:
@@ -121,7 +121,7 @@ ROOM: list[tuple[str, int, Callable[[World], Awaitable[None]]]] = [
 async def test_the_earliest_reason_answers_in_a_room(tmp_path: Path, first: int) -> None:
     async with open_world(tmp_path, ImSettings(account_rate=BURST_OF_TWO)) as world:
         alice = await world.login("alice")
-        await world.im.invoke("room.create", {"room": "hall", "owner": "olga"})
+        await world.invoke("room.create", {"room": "hall", "owner": "olga"})
         await alice.ok("room.join", room="hall", tags=["red"])
         await use_up(alice)
         reasons = [apply for _, _, apply in ROOM[first:]]
@@ -151,8 +151,8 @@ async def test_the_earliest_reason_answers_in_a_room(tmp_path: Path, first: int)
 )  # fmt: skip
 async def test_what_no_store_can_hold_is_refused(tmp_path: Path, method: str, args: dict[str, Any]) -> None:
     async with open_world(tmp_path) as world:
-        await world.im.invoke("group.create", {"group": "team", "owner": "a"})
-        await world.im.invoke("room.create", {"room": "hall", "owner": "a"})
+        await world.invoke("group.create", {"group": "team", "owner": "a"})
+        await world.invoke("room.create", {"room": "hall", "owner": "a"})
         assert await world.attempt(method, args, "a") == 414
 
 

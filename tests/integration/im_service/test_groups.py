@@ -45,7 +45,7 @@ async def test_a_message_to_two_thousand_members_is_one_write(tmp_path: Path) ->
         await owner.ok("group.create", group="crowd")
         for start in range(0, 2000, 500):
             users = [f"m{n}" for n in range(start, start + 500)]
-            await world.im.invoke("group.invite", {"group": "crowd", "users": users})
+            await world.invoke("group.invite", {"group": "crowd", "users": users})
         before = await count(world.store)
         await owner.said("g/crowd", "one row")
         after = await count(world.store)

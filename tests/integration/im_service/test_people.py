@@ -78,15 +78,15 @@ async def test_accounts_are_muted_by_module_and_disabled(tmp_path: Path) -> None
         await alice.ok("group.create", group="team")
         await alice.ok("room.join", room="hall")
         for module, target in (("single_s", "u/bob"), ("group_s", "g/team"), ("room_s", "r/hall")):
-            await world.im.invoke("account.mute", {"user": "alice", module: 60})
+            await world.invoke("account.mute", {"user": "alice", module: 60})
             assert (await alice.send(target))[0] == 423
         world.clock.advance(60_001)
         for target in ("u/bob", "g/team", "r/hall"):
             assert (await alice.send(target))[0] == 0
-        decided = await world.im.invoke("account.get", {"user": "alice"})
+        decided = await world.invoke("account.get", {"user": "alice"})
         assert decided["known"]
         assert decided["mute_single_ms"] == decided["mute_group_ms"] == decided["mute_room_ms"]
-        await world.im.invoke("account.disable", {"user": "alice", "seconds": 60})
+        await world.invoke("account.disable", {"user": "alice", "seconds": 60})
         assert alice.connection.closed == 4005
         assert (await alice.send("u/bob"))[0] == 422
         assert (await alice.call("account.mute", user="bob", single_s=1))[0] == 404
@@ -122,7 +122,7 @@ async def test_a_kick_says_why_and_reaches_the_named_devices(tmp_path: Path) -> 
         (told,) = desk.connection.notices("kicked")
         assert (told["device"], told["reason"], told["ext"]) == ("desk", 7, "bye")
         assert phone.connection.closed is None
-        await world.im.invoke("kick", {"user": "alice"})
+        await world.invoke("kick", {"user": "alice"})
         assert phone.connection.closed == 4004
 
 
@@ -170,12 +170,12 @@ async def test_server_sends_batches_and_broadcasts(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         bob = await world.login("bob")
         args = {"sender": "shop", "target": "u/bob", "body": {"event": "order"}, "type": 5}
-        assert (await world.im.invoke("message.send", args))["seq"] == 1
+        assert (await world.invoke("message.send", args))["seq"] == 1
         args = {"sender": "shop", "targets": ["u/bob", "g/none", "u/carl"], "body": {"text": "sale"}}
-        results = (await world.im.invoke("message.batch", args))["results"]
+        results = (await world.invoke("message.batch", args))["results"]
         assert [r["code"] for r in results] == [0, 803, 0]
         assert [m[7] for m in bob.connection.messages] == [{"event": "order"}, {"text": "sale"}]
-        await world.im.invoke("broadcast", {"body": {"data": 1}, "lifetime_s": 60, "platforms": [ANDROID]})
+        await world.invoke("broadcast", {"body": {"data": 1}, "lifetime_s": 60, "platforms": [ANDROID]})
         assert bob.connection.notices("broadcast")[0]["body"] == {"data": 1}
         late, desk = await world.login("late"), await world.login("late", "desk", WINDOWS)
         assert len((await late.ok("broadcasts"))["broadcasts"]) == 1

@@ -57,11 +57,11 @@ async def test_the_window_closes_and_the_server_may_ignore_it(tmp_path: Path) ->
         eve = await world.login("eve")
         assert (await eve.call("recall", conversation=CHAT, seq=seq))[0] == 403
         assert (await alice.call("recall", conversation=CHAT, seq=99))[0] == 404
-        assert (await world.im.invoke("recall", {"conversation": CHAT, "seq": seq}))["changed"]
+        assert (await world.invoke("recall", {"conversation": CHAT, "seq": seq}))["changed"]
         _, seq = await alice.said("u/bob", "much too late")
         world.clock.advance(8 * DAY_MS)
         args = {"conversation": CHAT, "seq": seq, "ignore_window": True}
-        assert (await world.im.invoke("recall", args))["changed"]
+        assert (await world.invoke("recall", args))["changed"]
 
 
 async def test_in_groups_managers_recall_what_members_said(tmp_path: Path) -> None:
@@ -114,9 +114,7 @@ async def test_a_silent_deletion_leaves_nothing_to_show(tmp_path: Path) -> None:
         alice, bob = await world.login("alice"), await world.login("bob")
         _, seq = await alice.said("u/bob", "never was")
         assert (await alice.call("recall", conversation=CHAT, seq=seq, mode="silent"))[0] == 403
-        assert (await world.im.invoke("recall", {"conversation": CHAT, "seq": seq, "mode": "silent"}))[
-            "changed"
-        ]
+        assert (await world.invoke("recall", {"conversation": CHAT, "seq": seq, "mode": "silent"}))["changed"]
         for person in (alice, bob):
             assert person.connection.messages[-1][7] == {"event": "delete", "seqs": [seq]}
             assert (await person.ok("history", conversation=CHAT))["messages"] == []
@@ -163,12 +161,12 @@ async def test_an_edit_shows_everywhere_and_keeps_its_versions_for_the_server(tm
         assert bob.connection.notices("edited")[0]["body"] == {"text": "first"}
         got = (await bob.ok("get", conversation=CHAT, seqs=[seq]))["messages"]
         assert (got[0][7], got[0][10]) == ({"text": "first"}, 2)
-        kept = await world.im.invoke("versions", {"conversation": CHAT, "seq": seq})
+        kept = await world.invoke("versions", {"conversation": CHAT, "seq": seq})
         assert len(kept["versions"]) == 1
         assert (await alice.call("versions", conversation=CHAT, seq=seq))[0] == 404
         await alice.ok("recall", conversation=CHAT, seq=seq)
         assert (await alice.call("edit", conversation=CHAT, seq=seq, body={"text": "again"}))[0] == 404
-        assert (await world.im.invoke("versions", {"conversation": CHAT, "seq": seq}))["versions"] == []
+        assert (await world.invoke("versions", {"conversation": CHAT, "seq": seq}))["versions"] == []
 
 
 async def test_reactions_are_one_per_kind_and_user(tmp_path: Path) -> None:
@@ -256,9 +254,9 @@ async def test_an_edit_passes_the_checks_and_hooks_of_a_send(tmp_path: Path) -> 
         assert [n["body"]["text"] for n in bob.connection.notices("edited")] == ["***"]
         shown = (await bob.ok("get", conversation=CHAT, seqs=[seq]))["messages"]
         assert shown[0][7] == {"text": "***"}
-        await world.im.invoke("account.mute", {"user": "alice", "single_s": -1})
+        await world.invoke("account.mute", {"user": "alice", "single_s": -1})
         assert (await alice.call("edit", **where, body={"text": "muted"}))[0] == 423
-        await world.im.invoke("account.mute", {"user": "alice", "single_s": 0})
+        await world.invoke("account.mute", {"user": "alice", "single_s": 0})
         await bob.ok("relation.black", user="alice")
         assert (await alice.call("edit", **where, body={"text": "unwanted"}))[0] == 7101
-        assert await world.im.invoke("edit", {**where, "body": msgspec.Raw(b"\x81\xa4text\xa4spam")})
+        assert await world.invoke("edit", {**where, "body": msgspec.Raw(b"\x81\xa4text\xa4spam")})

@@ -22,7 +22,7 @@ async def test_a_group_takes_five_thousand_and_not_one_more(tmp_path: Path) -> N
         names = [f"m{n:04}" for n in range(5000)]
         for start in range(0, 4999, 100):
             users = names[start : min(start + 100, 4999)]
-            await world.im.invoke("group.invite", {"group": "vast", "users": users})
+            await world.invoke("group.invite", {"group": "vast", "users": users})
         info = await olga.ok("group.info", group="vast")
         assert (info["members"], info["limit"]) == (5000, 5000)
         assert await world.attempt("group.invite", {"group": "vast", "users": [names[4999]]}) == 801
@@ -42,5 +42,5 @@ async def test_groups_above_five_hundred_keep_no_receipts(tmp_path: Path) -> Non
         await reader.ok("receipt.report", conversation="g/team", seqs=[seq])
         found = await olga.ok("receipt.list", conversation="g/team", seq=seq)
         assert (found["read"], len(found["unread"])) == (["m0"], 498)
-        await world.im.invoke("group.invite", {"group": "team", "users": ["one_more"]})
+        await world.invoke("group.invite", {"group": "team", "users": ["one_more"]})
         assert (await olga.send("g/team", "read?", options={"receipt": True}))[0] == 414

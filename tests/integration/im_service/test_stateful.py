@@ -44,7 +44,7 @@ class Talk(Stage):
         async def work() -> None:
             for group in GROUPS:
                 args = {"group": group, "owner": USERS[0], "members": list(USERS[1:2]), "join": "free"}
-                await self.world.im.invoke("group.create", args)
+                await self.world.invoke("group.create", args)
                 members = {user: Membership() for user in USERS[:2]}
                 self.talks["g/" + group] = ModelConversation("g/" + group, members, owner=USERS[0])
                 self.group(group).notice("group.create", "@system")
@@ -126,7 +126,7 @@ class Talk(Stage):
 
         async def work() -> None:
             if mode == "silent":
-                assert (await self.world.im.invoke("recall", args))["changed"]
+                assert (await self.world.invoke("recall", args))["changed"]
             else:
                 assert (await person.call("recall", **args))[0] == (508 if late else 0)
             if not late and talk.takes_back(message, mode):
@@ -281,10 +281,10 @@ class Talk(Stage):
                 return
             if user == talk.owner:
                 talk.mute_all = not talk.mute_all
-                await self.world.im.invoke("group.mute_all", {"group": group, "on": talk.mute_all})
+                await self.world.invoke("group.mute_all", {"group": group, "on": talk.mute_all})
                 talk.notice("group.mute_all", "@system")
             elif member is not None and member.active:
-                await self.world.im.invoke("group.mute", {"group": group, "user": user, "seconds": seconds})
+                await self.world.invoke("group.mute", {"group": group, "user": user, "seconds": seconds})
                 member.muted_until = self.world.clock.ms + seconds * 1000 if seconds else 0
                 talk.notice("group.mute", "@system")
             await self.look()
@@ -298,7 +298,7 @@ class Talk(Stage):
         async def work() -> None:
             if rarely or talk.dismissed:
                 return
-            await self.world.im.invoke("group.dismiss", {"group": "club"})
+            await self.world.invoke("group.dismiss", {"group": "club"})
             talk.notice("group.dismiss", "@system")
             talk.dismissed = True
             for member in talk.members.values():

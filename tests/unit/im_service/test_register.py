@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from im_service import calls
-from im_service.calls import Args, Caller, bind, method, pack
+from im_service.calls import Args, Caller, bind, members, method, pack
 from im_service.errors import Code, ImError
 from im_service.methods import METHODS
+from im_service.models import WireMessage
 
 
 class EchoArgs(Args):
@@ -21,6 +22,20 @@ class EchoArgs(Args):
 class EchoAnswer(msgspec.Struct, rename="camel"):
     number: int
     the_body: Any = None
+
+
+class Line(msgspec.Struct, array_like=True):
+    seq: int
+    user: str
+
+
+class Nested(msgspec.Struct):
+    lines: list[Line]
+    counts: dict[str, int]
+    users: list[str]
+    last: WireMessage | None
+    inner: EchoAnswer
+    next_seq: int | msgspec.UnsetType = msgspec.UNSET
 
 
 @pytest.fixture
@@ -47,9 +62,16 @@ def test_the_decorator_alone_registers_a_method(empty: None) -> None:
     )  # fmt: skip
     assert entry.server_only
     assert entry.alone
-    assert (entry.answer, entry.result) == (EchoAnswer, "{number, theBody}")
+    assert (entry.answer, entry.result) == (EchoAnswer, "{number, theBody?}")
     service = echo()
     assert bind([entry], [object(), service])["echo"] == service.echo
+
+
+def test_the_reference_shows_an_answer_to_its_innermost_member() -> None:
+    assert members(Nested) == (
+        "{lines: [[seq, user]], counts: {str: int}, users: [str], last: Message|nil,"
+        " inner: {number, theBody?}, next_seq?}"
+    )
 
 
 def test_a_name_is_given_once(empty: None) -> None:

@@ -45,7 +45,7 @@ def test_a_typed_answer_is_in_the_document() -> None:
     class Until(msgspec.Struct):
         until_ms: int
 
-    plain = METHODS["room.mute"]
+    plain = METHODS["room.kick"]
     assert response_shapes(plain, 200)[200]["content"]["application/json"]["schema"] == {"type": "object"}
     typed = replace(plain, answer=Until)
     schema = response_shapes(typed, 200)[200]["content"]["application/json"]["schema"]
