@@ -11,13 +11,13 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import asyncpg
 
 from im_service.storage import migrations
 from im_service.storage.errors import SchemaError, StoreConflict, StoreError
-from im_service.storage.ops.tx import Row
+from im_service.storage.ops.tx import Row, Value
 from im_service.storage.postgres import connection as postgres
 from im_service.storage.sqlite import connection as sqlite
 
@@ -93,7 +93,7 @@ class Source:
     def columns(self, table: str) -> list[str]:
         return [str(row[1]) for row in self._conn.execute(f"PRAGMA table_info({table})")]
 
-    def after(self, table: str, columns: list[str], last: list[Any] | None) -> list[Row]:
+    def after(self, table: str, columns: list[str], last: list[Value] | None) -> list[Row]:
         """The next chunk in key order."""
         key = ", ".join(KEYS[table])
         where = f" WHERE ({key}) > ({', '.join('?' * len(KEYS[table]))})" if last else ""
@@ -130,14 +130,14 @@ class Target:
         elif began[0] != change:
             raise StoreConflict("the source was written to since the copy began: start with an empty target")
 
-    async def reached(self, table: str) -> tuple[list[Any] | None, int, bool]:
+    async def reached(self, table: str) -> tuple[list[Value] | None, int, bool]:
         found = await self._conn.fetchrow("SELECT last, rows, done FROM copy_progress WHERE name = $1", table)
         return (json.loads(found[0]), found[1], found[2]) if found else (None, 0, False)
 
     async def put(self, table: str, columns: list[str], chunk: list[Row], rows: int, done: bool) -> None:
         """A chunk and the note of it, together."""
         async with self._conn.transaction():
-            last: list[Any] = []
+            last: list[Value] = []
             if chunk:
                 await self._conn.copy_records_to_table(table, records=chunk, columns=columns)
                 at = [columns.index(name) for name in KEYS[table]]

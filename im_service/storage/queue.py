@@ -5,7 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from im_service.storage.errors import StoreError, StoreUnavailable
 from im_service.storage.ops.tx import Op
@@ -35,8 +35,8 @@ class AppendItem:
     def weight(self) -> int:
         return len(self.batch)
 
-    def answer(self, result: Any) -> None:
-        self.done(result)
+    def answer(self, result: object) -> None:
+        self.done(cast("list[AppendResult] | BaseException", result))
 
 
 @dataclass(slots=True)

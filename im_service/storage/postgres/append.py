@@ -8,18 +8,15 @@ starts again.
 
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import asyncpg
 
 from im_service.storage.codec import pack_target, people_of
+from im_service.storage.dedupe import CACHED_NAMES, MISSING, Known, repeated
+from im_service.storage.ops.tx import Value
 from im_service.storage.records import AppendResult, AppendStatus, NewMessage
 
-Key = tuple[int, str]
-Known = dict[Key, tuple[int, bytes, int, int, int]]  # conv, digest, server_id, seq, time_ms
 Head = list[int]  # conv, last_seq, last_time_ms
-
-_CACHED_NAMES = 500_000
 
 _LOCK = (
     "SELECT name, id, last_seq, last_time_ms FROM conversation WHERE name = ANY($1::text[])"
@@ -68,7 +65,7 @@ class Appender:
 
     async def intern(self, conn: asyncpg.Connection, batch: Sequence[NewMessage]) -> None:
         """Number every user named, outside of the batch's transaction: committed, so safe to remember."""
-        if len(self._accounts) > _CACHED_NAMES:
+        if len(self._accounts) > CACHED_NAMES:
             self._accounts.clear()
         self._accounts.update(await self._missing(conn, batch))
 
@@ -106,19 +103,16 @@ class Appender:
         rows = await conn.fetch(_KNOWN, [key[0] for key in keys], [key[1] for key in keys])
         known: Known = {(row[0], row[1]): tuple(row)[2:] for row in rows}
         results: list[AppendResult] = []
-        fresh: list[tuple[Any, ...]] = []
+        fresh: list[tuple[Value, ...]] = []
         moved: dict[int, Head] = {}
         for key, message in zip(keys, batch, strict=True):
             head = heads.get(message.conversation)
             if head is None:
-                results.append(AppendResult(AppendStatus.MISSING, 0, 0, 0))
+                results.append(MISSING)
                 continue
             earlier = known.get(key)
             if earlier is not None:
-                same = earlier[0] == head[0] and earlier[1] == message.digest
-                status = AppendStatus.DUPLICATE if same else AppendStatus.CONFLICT
-                answer = earlier[2:] if same else (0, 0, 0)
-                results.append(AppendResult(status, *answer))
+                results.append(repeated(earlier, head[0], message.digest))
                 continue
             head[1] += 1
             head[2] = max(head[2], message.time_ms)
@@ -135,7 +129,7 @@ class Appender:
         return results
 
     async def _store(
-        self, conn: asyncpg.Connection, fresh: list[tuple[Any, ...]], moved: list[Head], change: int
+        self, conn: asyncpg.Connection, fresh: list[tuple[Value, ...]], moved: list[Head], change: int
     ) -> None:
         columns = [list(column) for column in zip(*fresh, strict=True)]
         conv, seq, sender, client_id, digest, server_id, time_ms = columns[:7]

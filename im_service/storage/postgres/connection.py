@@ -4,13 +4,12 @@ import asyncio
 import time
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 
 from im_service.storage import migrations
 from im_service.storage.errors import SchemaError, StoreUnavailable
-from im_service.storage.ops.tx import Row, to_postgres
+from im_service.storage.ops.tx import Argument, Row, to_postgres
 
 _MIGRATION_LOCK = 0x7169616E  # any number, the same for every process that migrates
 
@@ -85,6 +84,6 @@ def _text(text: str) -> str:
     return to_postgres(text)
 
 
-async def query(conn: asyncpg.Connection, text: str, args: tuple[Any, ...]) -> list[Row]:
+async def query(conn: asyncpg.Connection, text: str, args: tuple[Argument, ...]) -> list[Row]:
     """Run one statement of the common SQL."""
     return [tuple(row) for row in await conn.fetch(_text(text), *args)]

@@ -10,14 +10,14 @@ so one that is found undoes the transaction, which is then written again with a 
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import apsw
 
 from im_service.storage.codec import pack_target, people_of
+from im_service.storage.dedupe import CACHED_NAMES, MISSING, Key, Known, repeated
+from im_service.storage.ops.tx import Row, Value
 from im_service.storage.records import AppendResult, AppendStatus, NewMessage
 
-_CACHED_NAMES = 500_000  # some 100 bytes each; the caches start anew above
 _LOOKS = 64  # transactions that look first after a repeated key: who repeats one often repeats more
 
 _SIZES = tuple(1 << power for power in range(9, -1, -1))
@@ -62,9 +62,6 @@ _ACKS = {
 
 _new = tuple.__new__
 _NEW = AppendStatus.NEW
-
-Key = tuple[int, str]
-Known = dict[Key, tuple[int, bytes, int, int, int]]  # conv, digest, server_id, seq, time_ms
 
 
 class Repeated(Exception):
@@ -126,7 +123,7 @@ class Appender:
 
         Raises Repeated, with half of the rows written, when a key is in the log already.
         """
-        if len(self._heads) + len(self._accounts) > _CACHED_NAMES:
+        if len(self._heads) + len(self._accounts) > CACHED_NAMES:
             self.forget()
         self._resolve(batch, change)
         if not self._look_first:
@@ -145,7 +142,7 @@ class Appender:
 
     def _write(self, batch: Sequence[NewMessage], known: Known, change: int) -> list[AppendResult]:
         results: list[AppendResult] = []
-        flat: list[Any] = []
+        flat: list[Value] = []
         moved: dict[int, Head] = {}
         self._touched.append(moved)
         heads, accounts = self._heads, self._accounts
@@ -158,15 +155,12 @@ class Appender:
             ) = message  # fmt: skip
             head = heads.get(conversation)
             if head is None:
-                results.append(AppendResult(AppendStatus.MISSING, 0, 0, 0))
+                results.append(MISSING)
                 continue
             key = (accounts[sender], client_id)
             earlier = fresh.get(key) or known.get(key)
             if earlier is not None:
-                same = earlier[0] == head.conv and earlier[1] == digest
-                status = AppendStatus.DUPLICATE if same else AppendStatus.CONFLICT
-                answer = earlier[2:] if same else (0, 0, 0)
-                results.append(AppendResult(status, *answer))
+                results.append(repeated(earlier, head.conv, digest))
                 continue
             seq = head.last_seq = head.last_seq + 1
             time_ms = head.last_time_ms = made_ms if made_ms > head.last_time_ms else head.last_time_ms
@@ -180,14 +174,14 @@ class Appender:
             )  # fmt: skip
             results.append(_new(AppendResult, (_NEW, server_id, seq, time_ms)))
         self._chunked(_INSERT, len(_COLUMNS), flat)
-        ends: list[Any] = []
+        ends: list[Value] = []
         for head in moved.values():
             ends += (head.conv, head.name, head.last_seq, head.last_time_ms, change)
         self._chunked(_HEADS, 5, ends)
         return results
 
-    def _chunked(self, statements: dict[int, str], width: int, flat: list[Any]) -> list[tuple[Any, ...]]:
-        answers: list[tuple[Any, ...]] = []
+    def _chunked(self, statements: dict[int, str], width: int, flat: Sequence[Value]) -> list[Row]:
+        answers: list[Row] = []
         at = 0
         for rows in _SIZES:
             step = rows * width

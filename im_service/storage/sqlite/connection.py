@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import apsw
 
 from im_service.storage import migrations
 from im_service.storage.errors import SchemaError, StoreError, StoreUnavailable
-from im_service.storage.ops.tx import Row, to_sqlite
+from im_service.storage.ops.tx import Argument, Row, to_sqlite
 
 OLDEST = 3_051_003
 """First SQLite without the WAL-reset bug, which could corrupt a file used by two connections."""
@@ -124,7 +123,7 @@ def _text(text: str) -> str:
     return to_sqlite(text)
 
 
-def query(conn: apsw.Connection, text: str, args: tuple[Any, ...]) -> list[Row]:
+def query(conn: apsw.Connection, text: str, args: tuple[Argument, ...]) -> list[Row]:
     """Run one statement of the common SQL; list parameters travel as JSON."""
     if any(type(arg) is list for arg in args):
         args = tuple(json.dumps(arg) if type(arg) is list else arg for arg in args)
