@@ -9,14 +9,11 @@ import stat
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from control.keys import files as key_files
 from control.keys.errors import KeyFileError
 from control.keys.files import read_private, write_private
 from control.keys.server_keys import SERVER_KEYS_MAX, ServerKeys
-from crypto.base64url import b64url_decode, b64url_encode
 
 NOW = 1_700_000_000
 
@@ -176,19 +173,3 @@ def test_rotations_by_many_processes_at_once_lose_no_key(tmp_path: Path, kind: s
         assert before.tokens[0].kid in {key.kid for key in after.tokens}
     else:
         assert [key.key_id for key in after.servers] == list(range(16 - SERVER_KEYS_MAX, 16))
-
-
-@given(st.binary(max_size=80))
-def test_base64url_comes_back(data: bytes) -> None:
-    assert b64url_decode(b64url_encode(data)) == data
-    assert b64url_decode(b64url_encode(data), len(data)) == data
-
-
-@pytest.mark.parametrize(
-    "text", ["A", "AA=", "AA==", "A+A=", "A/AA", "AB", "AAB", " AAA", "AAA\n", "ÄAAA", "AAAAA"]
-)
-def test_base64url_is_strict(text: str) -> None:
-    with pytest.raises(ValueError, match="base64url"):
-        b64url_decode(text)
-    with pytest.raises(ValueError, match="bytes instead of"):
-        b64url_decode("AAAA", 4)
