@@ -209,6 +209,7 @@ def _node(node: Numbers) -> Iterable[Metric]:
     for reason, count in node["refusals"].items():
         refusals.add_metric([reason], count)
     yield refusals
+    yield _counter("qianwan_node_sync_hints", "SYNC hints sent after a loss", node["sync_hints"])
     yield _counter("qianwan_downlink_dropped", "Downlink commands dropped", node["downlink_dropped"])
     yield _counter("qianwan_downlink_delayed", "Downlink commands delayed", node["downlink_delayed"])
     yield _gauge("qianwan_downlink_waiting", "Downlink commands waiting", node["downlink_waiting"])
@@ -218,7 +219,6 @@ def _upstream(upstream: Numbers) -> Iterable[Metric]:
     yield _gauge("qianwan_node_topics", "Topics announced to the im processes", upstream["topics"])
     text = "SENDs and CALLs answered 503 because no im process was there"
     yield _counter("qianwan_node_unavailable", text, upstream["unavailable"])
-    yield _counter("qianwan_node_sync_hints", "SYNC hints sent after a loss", upstream["sync_hints"])
 
 
 def _numbers(prefix: str, numbers: Numbers) -> Iterable[Metric]:

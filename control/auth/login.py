@@ -11,13 +11,9 @@ import hashlib
 import hmac
 
 from control.auth.tokens import ID, Claims, TokenRefused, TokenVerifier, verified
+from frame.constants import AUTH_CONTEXT, AuthKind, CloseCode
 
-KIND_BEARER = 1
-KIND_KEY_BOUND = 2
-CONTEXT = b"qw1 auth"
-
-AUTH_FAILED = 4001
-TOKEN_EXPIRED = 4002
+CONTEXT = AUTH_CONTEXT.encode()
 
 
 class LoginRefused(Exception):
@@ -41,23 +37,23 @@ def check_login(
     binding: bytes,
     device: str,
 ) -> Claims:
-    """Claims of a client that may log in on this connection. Raises LoginRefused (4001 or 4002)."""
+    """Claims of a client that may log in on this connection. Raises LoginRefused (a CloseCode)."""
     try:
         claims = verifier.verify(token, now)
     except TokenRefused as refusal:
         if refusal.expired:
-            raise LoginRefused(TOKEN_EXPIRED, "token expired", refusal.reason) from None
+            raise LoginRefused(CloseCode.TOKEN_EXPIRED, "token expired", refusal.reason) from None
         raise _failed(refusal.reason) from None
     if not ID.fullmatch(device):
         raise _failed("device id")
     if claims.device is not None and claims.device != device:
         raise _failed("token is for another device")
-    if kind == KIND_BEARER:
+    if kind == AuthKind.BEARER:
         if claims.confirm is not None:
             raise _failed("a key-bound token was used as a bearer token")
         if not hmac.compare_digest(bearer_binding(token, handshake_hash), binding):
             raise _failed("binding")
-    elif kind == KIND_KEY_BOUND:
+    elif kind == AuthKind.KEY_BOUND:
         if claims.confirm is None:
             raise _failed("kind 2 needs a token with cnf")
         if not verified(claims.confirm, binding, CONTEXT + handshake_hash):
@@ -73,4 +69,4 @@ def bearer_binding(token: str, handshake_hash: bytes) -> bytes:
 
 
 def _failed(reason: str) -> LoginRefused:
-    return LoginRefused(AUTH_FAILED, "authentication failed", reason)
+    return LoginRefused(CloseCode.AUTH_FAILED, "authentication failed", reason)

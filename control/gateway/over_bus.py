@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
-
 from control.coordination.base import Coordination, NodeInfo
 from control.downlink.local import LocalDownlink
 from control.gateway.core import Core, loops_of, mailbox_full
@@ -18,35 +16,38 @@ from control.part import Check, Part, Source
 from control.settings import Settings
 from control.streams.links import StreamLinks
 from control.streams.operations import Down
-from frame.constants import EventKind, FrameType
-
-SYNC_BODY = bytes([EventKind.SYNC]) + msgspec.msgpack.encode([None, 0])
 
 
 class GatewayOverBus(Part):
-    """`upstream` stands for the message service, `downlink` is what its words are done with. Started after
-    the core, stopped before it. `node` is what sessions of this process carry.
+    """`upstream` stands for the message service; what it says is done with `downlink`. Started after the
+    core, stopped before it. `node` is what sessions of this process carry.
     """
 
     def __init__(
-        self, settings: Settings, node: int, core: Core, links: StreamLinks, coordination: Coordination
+        self,
+        settings: Settings,
+        node: int,
+        core: Core,
+        links: StreamLinks,
+        coordination: Coordination,
+        downlink: LocalDownlink,
+        hints: SyncHints,
     ) -> None:
         loops = loops_of(settings)
         topics = CountedTopics() if loops == 1 else KeptTopics()
         self._links = links
         self._coordination = coordination
         self._resync = Resync(topics, loops, core.tell, mailbox_full())
-        self._hints = SyncHints(self._hint, settings.bus.sync_spread_s)
-        self.downlink = LocalDownlink(core, mailbox_full(), self._on_lost)
+        self._hints = hints
         self.upstream = BusUpstream(
-            node, links, self.downlink, topics, self._resync, settings.limits.event_backlog
+            node, links, downlink, topics, self._resync, settings.limits.event_backlog
         )
-        self._batches = DownBatches(node, self.downlink, self.upstream.resync, self._on_lost)
+        self._batches = DownBatches(node, downlink, self.upstream.resync, self.on_lost)
         self._running = False
 
     async def start(self) -> None:
         self._running = True
-        self._links.on(Down, self._batches.apply, lambda peer_id: self._on_lost())
+        self._links.on(Down, self._batches.apply, lambda peer_id: self.on_lost())
         self._coordination.on("im", self._on_im)
 
     async def stop(self, grace_s: float) -> None:
@@ -62,7 +63,6 @@ class GatewayOverBus(Part):
         return {
             "unavailable": self.upstream.unavailable,
             "topics": self.upstream.topics,
-            "sync_hints": self._hints.sent,
         }
 
     def _on_im(self, info: NodeInfo, alive: bool) -> None:
@@ -71,12 +71,9 @@ class GatewayOverBus(Part):
             self.upstream.im_came(info)
         else:
             self.upstream.im_gone(info)
-            self._on_lost()
+            self.on_lost()
 
-    def _on_lost(self) -> None:
+    def on_lost(self) -> None:
         """Something was lost on the way here: the sessions shall look into the store."""
         if self._running:
             self._resync.request(UserTopics(self._hints.trigger))
-
-    def _hint(self, topic: str) -> None:
-        self.downlink.publish(topic, FrameType.EVENT, SYNC_BODY, 1)

@@ -10,6 +10,7 @@ from typing import Any
 from control.downlink.local import LocalDownlink
 from control.gateway.core import Core
 from control.gateway.events import GatewayEvents
+from control.gateway.sync_hints import SyncHints
 from control.keys.keystore import KeyStore
 from control.part import Check, Part, Source
 from control.settings import Settings
@@ -34,7 +35,7 @@ def refuse_taken_port(host: str, port: int) -> None:
 
 
 class GatewayPart(Part):
-    """The client port. `downlink` is the one that writes to this core."""
+    """The client port. `downlink` and `hints` are those that write to this core."""
 
     def __init__(
         self,
@@ -43,12 +44,14 @@ class GatewayPart(Part):
         core: Core,
         events: GatewayEvents,
         downlink: LocalDownlink,
+        hints: SyncHints,
     ) -> None:
         self._settings = settings
         self._keystore = keystore
         self._core = core
         self._events = events
         self._downlink = downlink
+        self._hints = hints
         self._running = False
 
     async def start(self) -> None:
@@ -100,4 +103,5 @@ class GatewayPart(Part):
             "downlink_dropped": downlink.dropped,
             "downlink_delayed": downlink.delayed,
             "downlink_waiting": downlink.waiting,
+            "sync_hints": self._hints.sent,
         }

@@ -6,14 +6,21 @@ import asyncio
 import random
 from collections.abc import Callable
 
+import msgspec
+
+from frame.constants import EventKind, FrameType
+from im_service.ports import Downlink
+
+SYNC_BODY = bytes([EventKind.SYNC]) + msgspec.msgpack.encode([None, 0])
+
 
 class SyncHints:
     """Tells sessions to look into the store after a loss, spread over seconds so that it makes no storm."""
 
     SLICES = 50
 
-    def __init__(self, publish: Callable[[str], None], spread_s: float) -> None:
-        self._publish = publish
+    def __init__(self, downlink: Callable[[], Downlink], spread_s: float) -> None:
+        self._downlink = downlink  # asked for late: it is what tells of a loss
         self._spread_s = spread_s
         self._queue: list[str] = []
         self._size = 1
@@ -31,7 +38,7 @@ class SyncHints:
 
     def _slice(self) -> None:
         for topic in self._queue[: self._size]:
-            self._publish(topic)
+            self._downlink().publish(topic, FrameType.EVENT, SYNC_BODY, 1)
             self.sent += 1
         self._queue = self._queue[self._size :]
         if self._queue:

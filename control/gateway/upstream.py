@@ -34,6 +34,7 @@ from control.streams.operations import (
     Withdraw,
 )
 from frame.constants import NAME_MAX, FrameType, RequestCode
+from im_service.ids import single
 from im_service.ports import Downlink, Session
 
 UNAVAILABLE = encode(["no message service can be reached", {"retry_after_ms": 1000}])
@@ -228,9 +229,7 @@ def conversation_key(user: str, target: str) -> str:
     """The same text for both sides of a single chat; the target itself for groups and rooms."""
     if not target.startswith("u/"):
         return target
-    other = target[2:]
-    first, second = (user, other) if user < other else (other, user)
-    return f"s/{first}:{second}"
+    return single(user, target[2:])
 
 
 def call_key(user: str, method: str, payload: bytes) -> str:

@@ -27,6 +27,7 @@ from control.gateway.events import GatewayEvents
 from control.gateway.logins import Logins
 from control.gateway.over_bus import GatewayOverBus
 from control.gateway.role import GatewayPart
+from control.gateway.sync_hints import SyncHints
 from control.im.api import ApiResponder, ImApi, RemoteImApi
 from control.im.over_bus import ImOverBus
 from control.im.peers import BusPeers
@@ -159,13 +160,30 @@ class Wiring:
 
     @cached_property
     def downlink(self) -> LocalDownlink:
+        return LocalDownlink(self.core, mailbox_full(), self._on_dropped)
+
+    @cached_property
+    def hints(self) -> SyncHints:
+        return SyncHints(lambda: self.downlink, self._settings.bus.sync_spread_s)
+
+    def _on_dropped(self) -> None:
+        """The core could not take commands for too long: the sessions here shall look into the store."""
         if self._split:
-            return self.gateway_over_bus.downlink
-        return LocalDownlink(self.core, mailbox_full(), lambda: None)
+            self.gateway_over_bus.on_lost()
+        else:
+            self.hints.trigger(["u/" + user for user in self.im.service.sessions.names()])
 
     @cached_property
     def gateway_over_bus(self) -> GatewayOverBus:
-        return GatewayOverBus(self._settings, self._process.key, self.core, self.links, self.coordination)
+        return GatewayOverBus(
+            self._settings,
+            self._process.key,
+            self.core,
+            self.links,
+            self.coordination,
+            self.downlink,
+            self.hints,
+        )
 
     @cached_property
     def gateway(self) -> GatewayPart:
@@ -187,7 +205,7 @@ class Wiring:
             upstream,
             settings.gateway.events_per_wake,
         )
-        return GatewayPart(settings, self.keystore, self.core, events, self.downlink)
+        return GatewayPart(settings, self.keystore, self.core, events, self.downlink, self.hints)
 
     # -- HTTP
 

@@ -13,11 +13,11 @@ from control.api.errors import Problem
 from control.api.schemas.common import problems
 from control.api.schemas.lbs import GatewayAddress, LbsAnswer
 from control.lbs.placement import place
+from frame.constants import WS_PATH, Suite
 
 router = APIRouter(prefix="/v1", tags=["access"])
 
-SUITES = [3, 1, 2]
-WEBSOCKET_PATH = "/qw1"
+SUITES = [int(suite) for suite in (Suite.AEGIS128L, Suite.CHACHAPOLY, Suite.AESGCM)]
 _NAME = r"^[A-Za-z0-9_.@-]{0,64}$"
 NameQuery = Annotated[str, Query(pattern=_NAME)]
 
@@ -38,7 +38,7 @@ async def lbs(
     if not nodes:
         raise Problem(503, "unavailable", "no gateway takes connections now", {"Retry-After": "1"})
     response.headers["Cache-Control"] = f"private, max-age={control.lbs_ttl_s}"
-    path = WEBSOCKET_PATH if transport == "ws" else None
+    path = WS_PATH if transport == "ws" else None
     return LbsAnswer(
         gateways=[
             GatewayAddress(host=node.host, port=node.port, transport=transport, node=node.name, path=path)

@@ -12,16 +12,14 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 
 from control.auth.login import (
-    AUTH_FAILED,
     CONTEXT,
-    TOKEN_EXPIRED,
     LoginRefused,
     bearer_binding,
     check_login,
 )
 from control.auth.tokens import TokenRefused, TokenSigner, TokenVerifier, private_okp
 from frame import frames
-from frame.constants import PREAUTH_MAX_RECORD, TOKEN_MAX, FrameType
+from frame.constants import PREAUTH_MAX_RECORD, TOKEN_MAX, CloseCode, FrameType
 from tests.support.gateway_client import auth_body
 
 NOW = 1_800_000_000
@@ -138,7 +136,7 @@ def test_a_good_token_logs_in(verifier: TokenVerifier) -> None:
 def test_bad_tokens_are_refused_all_alike(verifier: TokenVerifier, token: str) -> None:
     with pytest.raises(LoginRefused) as refused:
         login(verifier, token)
-    assert (refused.value.code, refused.value.text) == (AUTH_FAILED, "authentication failed")
+    assert (refused.value.code, refused.value.text) == (CloseCode.AUTH_FAILED, "authentication failed")
 
 
 def test_an_expired_token_has_a_code_of_its_own_and_the_clocks_may_differ(verifier: TokenVerifier) -> None:
@@ -146,7 +144,7 @@ def test_an_expired_token_has_a_code_of_its_own_and_the_clocks_may_differ(verifi
     login(verifier, token, now=NOW + 89)
     with pytest.raises(LoginRefused) as refused:
         login(verifier, token, now=NOW + 90)
-    assert refused.value.code == TOKEN_EXPIRED
+    assert refused.value.code == CloseCode.TOKEN_EXPIRED
 
 
 def test_a_token_that_was_good_is_judged_anew(verifier: TokenVerifier) -> None:
@@ -196,7 +194,7 @@ def test_a_key_bound_token_needs_its_key(verifier: TokenVerifier) -> None:
     for kind, binding in ((1, bearer_binding(token, HASH)), (2, stranger), (2, b""), (2, client.sign(HASH))):
         with pytest.raises(LoginRefused) as refused:
             login(verifier, token, kind=kind, binding=binding)
-        assert refused.value.code == AUTH_FAILED
+        assert refused.value.code == CloseCode.AUTH_FAILED
     plain = signer().sign("alice", NOW, 60)
     for kind in (0, 2, 3):
         with pytest.raises(LoginRefused):

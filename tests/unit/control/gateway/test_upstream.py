@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import msgspec
 
+from control.downlink.local import Commands, LocalDownlink
 from control.gateway.session_ids import SessionIds
 from control.gateway.sync_hints import SyncHints
 from control.gateway.upstream import call_key, conversation_key
@@ -31,7 +34,13 @@ def test_session_ids_only_rise_also_when_the_clock_goes_back() -> None:
 async def test_sync_hints_reach_everybody_once() -> None:
     sent: list[str] = []
     users = [f"u/{n}" for n in range(120)]
-    hints = SyncHints(sent.append, spread_s=0.01)
+
+    class Downlink(LocalDownlink):
+        def publish(self, topic: str, *frame: Any, **more: Any) -> None:
+            sent.append(topic)
+
+    downlink = Downlink(cast(Commands, None), RuntimeError, print)
+    hints = SyncHints(lambda: downlink, spread_s=0.01)
     hints.trigger(list(users))
     await until(lambda: len(sent) >= len(users))
     assert sorted(sent) == sorted(users)

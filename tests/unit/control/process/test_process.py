@@ -9,11 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from control.gateway.sync_hints import SYNC_BODY
 from control.part import Check, Part, Source
 from control.process import process as process_module
 from control.process.process import Process
-from control.process.wiring import build_process
+from control.process.wiring import Wiring, build_process
 from control.settings import Settings
+from frame.constants import FrameType
+from gateway_core import MailboxFull
+from im_service.ports import Session
+from tests.support.sdk_client import until
 from tests.support.server_process import free_ports
 
 
@@ -144,3 +149,34 @@ async def test_after_a_failed_start_the_same_folder_and_ports_can_be_used_at_onc
     await process.start()
     assert process.health.ready()
     await process.stop(0.0)
+
+
+class FullCore:
+    """Takes no command until `room`, then writes down the publications."""
+
+    def __init__(self) -> None:
+        self.room = False
+        self.published: list[tuple[str, int, bytes]] = []
+
+    def leave(self, conn: int, topic: str) -> None:
+        if not self.room:
+            raise MailboxFull("full")
+
+    def publish(self, topic: str, type: int, body: bytes, *more: int) -> None:
+        self.published.append((topic, type, body))
+
+
+async def test_what_a_core_did_not_take_sends_the_sessions_to_the_store(tmp_path: Path) -> None:
+    """In a process with all roles too, where no other process could notice."""
+    chosen = settings(tmp_path, "gateway,im,control", "memory")
+    chosen.bus.sync_spread_s = 0.0
+    wiring, core = Wiring(Process(chosen), None), FullCore()
+    wiring.__dict__["core"] = core
+    for conn, user in enumerate(("ann", "ben", "ben"), 1):
+        wiring.im.service.sessions.add(Session(1, conn, user, f"d{conn}"), 6, conn)
+    while not wiring.downlink.dropped:
+        wiring.downlink.leave(Session(1, 9, "cho", "d"), "g/1")
+    core.room = True
+    await until(lambda: len(core.published) == 2)
+    assert sorted(topic for topic, _, _ in core.published) == ["u/ann", "u/ben"]
+    assert {(type, body) for _, type, body in core.published} == {(FrameType.EVENT, SYNC_BODY)}
