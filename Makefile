@@ -9,7 +9,7 @@ STAMPS := build/stamps
 SOURCES := $(shell find frame crypto gateway_core benchmarks -name '*.pyx' -o -name '*.pxd' -o -name '*.h' 2>/dev/null) setup.py
 PYTEST_ARGS ?=
 
-.PHONY: help build debug sanitize coverage test lint generate demo bench instructions fuzz clean
+.PHONY: help build debug sanitize coverage test lint wheel generate demo bench instructions fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ lint: build ## ruff, mypy strict, stubtest, generated files fresh
 
 test: build lint ## build, lint and run every test
 	$(PY) -m pytest $(PYTEST_ARGS)
+
+wheel: build ## the sdist and the wheels of server and client, into dist/
+	$(PY) tools/wheels.py
 
 generate: $(STAMPS)/venv ## write every generated file: constants, sample settings, tables of the docs
 	$(PY) tools/generate.py protocol

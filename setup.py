@@ -142,7 +142,9 @@ def main() -> None:
     build_dir = Path("build") / BUILD
     setup(
         packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
-        package_dir={"": "."},
+        # With it an editable install adds the folder, not package by package; but data files are not found.
+        package_dir={"": "."} if link_only else {},
+        exclude_package_data={"": ["*.pyx", "*.pxd", "*.h"]},
         ext_modules=cythonize(
             chosen,
             build_dir=str(build_dir / "c"),

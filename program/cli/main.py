@@ -53,7 +53,14 @@ def main() -> None:
         from program.cli.bench import add_bench
 
         add_bench(app)
-    app()
+    try:
+        app()
+    except ModuleNotFoundError as error:
+        if error.name != "qianwan":
+            raise
+        needs = "this command needs the client: install the wheel of qianwan-client too"
+        typer.secho(needs, fg=typer.colors.RED, err=True)
+        sys.exit(2)
 
 
 def _wants_bench(arguments: list[str]) -> bool:

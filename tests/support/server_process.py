@@ -66,6 +66,7 @@ class ServerProcess:
 
     `settings` are dotted keys ("gateway.loops": 1) given through the environment. `roles` is the --role text.
     `wrapper` comes before the command and must end by exec, so that the process stays the server.
+    `installed` is the bin folder of an installed program, which then sees neither this tree nor another PATH.
     """
 
     data_dir: Path
@@ -75,6 +76,7 @@ class ServerProcess:
     gateway_port: int = 0
     arguments: tuple[str, ...] = ()
     wrapper: tuple[str, ...] = ()
+    installed: Path | None = None
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -119,19 +121,27 @@ class ServerProcess:
     # -- life
 
     def start(self, wait: bool = True) -> ServerProcess:
-        command = [*self.wrapper, sys.executable, "-m", "program", "serve", "--data-dir", str(self.data_dir)]
+        qianwan = [str(self.installed / "qianwan")] if self.installed else [sys.executable, "-m", "program"]
+        command = [*self.wrapper, *qianwan, "serve", "--data-dir", str(self.data_dir)]
         command += ["--http", f"127.0.0.1:{self.http_port}", "--listen", f"127.0.0.1:{self.gateway_port}"]
         if self.roles:
             command += ["--role", self.roles]
         command += self.arguments
         environment = {key: value for key, value in os.environ.items() if not key.startswith("QIANWAN_")}
         environment |= {"PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"}
+        if self.installed:
+            environment |= {"PYTHONPATH": "", "PATH": str(self.installed)}
         for key, value in self.settings.items():
             name = "QIANWAN_" + key.replace(".", "__").upper()
             environment[name] = value if isinstance(value, str) else json.dumps(value)
         with self.log_file.open("ab") as log, self.out_file.open("ab") as out:
             self.process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=log
+                command,
+                cwd=self.data_dir if self.installed else ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=log,
             )
         if wait:
             self.wait_ready()

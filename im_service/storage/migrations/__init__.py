@@ -19,15 +19,18 @@ class Migration(NamedTuple):
 
 
 def load(engine: str, folder: Path | None = None) -> list[Migration]:
-    """Migrations of `sqlite` or `postgres`. SchemaError when a number is missing or doubled."""
+    """Migrations of `sqlite` or `postgres`. SchemaError: none is there, a number is missing or doubled."""
     found: list[Migration] = []
-    for path in sorted((folder or Path(__file__).parent / engine).glob("*.sql")):
+    folder = folder or Path(__file__).parent / engine
+    for path in sorted(folder.glob("*.sql")):
         match = _NAME.fullmatch(path.name)
         if match is None:
             raise SchemaError(f"{path.name}: migrations are named 0001_what.sql")
         sql = path.read_text(encoding="utf-8")
         checksum = hashlib.sha256(sql.encode()).hexdigest()
         found.append(Migration(int(match[1]), path.name, checksum, sql))
+    if not found:
+        raise SchemaError(f"no migrations in {folder}: the installation is incomplete, install it again")
     if [migration.version for migration in found] != list(range(1, len(found) + 1)):
         raise SchemaError(f"migrations of {engine} are not numbered 1, 2, 3 ...")
     return found
