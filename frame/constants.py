@@ -10,6 +10,13 @@ WS_PATH: Final = "/qw1"  # path of the WebSocket upgrade
 WS_SUBPROTOCOL: Final = "qw1"  # subprotocol, echoed when the client offers it
 AUTH_CONTEXT: Final = "qw1 auth"  # stands before the handshake hash in an AUTH binding
 KEY_SET_MAGIC: Final = "QWKS"  # first bytes of a signed key set
+# regular expression of a user, group, room or device id as a whole
+ID_PATTERN: Final = "[A-Za-z0-9_.@-]{1,64}"
+USER_PREFIX: Final = "u/"  # and a user id: the target that is this user, the topic of the user's connections
+GROUP_PREFIX: Final = "g/"  # and a group id: target, topic and conversation
+ROOM_PREFIX: Final = "r/"  # and a room id: target, topic and conversation
+# and two user ids, `:` between, the bytewise smaller first: a conversation of two
+SINGLE_PREFIX: Final = "s/"
 # text form of the Ed25519 root public key: this, then base64url without padding
 ROOT_PREFIX: Final = "qwroot1."
 
@@ -235,4 +242,4 @@ NOISE_NAME: Final[dict[int, str]] = {
 }
 
 # over all names and values here; the C modules must have been built with the same
-CONSTANTS_MARK: Final = 0x21259D57
+CONSTANTS_MARK: Final = 0xD13DBEB9

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from typing import NewType
 
+from frame.constants import GROUP_PREFIX, ID_PATTERN, ROOM_PREFIX, SINGLE_PREFIX
 from im_service.errors import Code, ImError
 
-ID = re.compile(r"[A-Za-z0-9_.@-]{1,64}\Z")
+ID = re.compile(ID_PATTERN + r"\Z")
 """Grammar of user, group, room and device ids."""
 
-SINGLE, GROUP, ROOM = "s", "g", "r"
+SINGLE, GROUP, ROOM = SINGLE_PREFIX[0], GROUP_PREFIX[0], ROOM_PREFIX[0]
+"""Kinds of conversations."""
+_CONVERSATIONS = (SINGLE_PREFIX, GROUP_PREFIX, ROOM_PREFIX)
 
 ServerId = NewType("ServerId", int)
 
@@ -22,19 +25,19 @@ NODE_BITS, COUNTER_BITS = 10, 12
 def check_id(value: str, what: str) -> str:
     """Return value if it follows the grammar, else 414."""
     if ID.match(value) is None:
-        raise ImError(Code.INVALID, f"{what} must match [A-Za-z0-9_.@-]{{1,64}}")
+        raise ImError(Code.INVALID, f"{what} must match {ID_PATTERN}")
     return value
 
 
 def single(a: str, b: str) -> str:
     """Conversation id of two users; the same for both orders (ids are ASCII, so str order is byte order)."""
-    return f"s/{a}:{b}" if a < b else f"s/{b}:{a}"
+    return f"{SINGLE_PREFIX}{a}:{b}" if a < b else f"{SINGLE_PREFIX}{b}:{a}"
 
 
 def split_single(conversation: str) -> tuple[str, str]:
     """The two users of a single conversation; 414 if it is not one."""
     a, _, b = conversation[2:].partition(":")
-    if not conversation.startswith("s/") or not a or not b:
+    if not conversation.startswith(SINGLE_PREFIX) or not a or not b:
         raise ImError(Code.INVALID, "not a single conversation")
     return a, b
 
@@ -52,7 +55,7 @@ def peer_of(conversation: str, user: str) -> str:
 def kind_of(conversation: str) -> str:
     """`s`, `g` or `r`; 414 for anything else."""
     kind = conversation[:2]
-    if kind not in ("s/", "g/", "r/") or len(conversation) < 3:
+    if kind not in _CONVERSATIONS or len(conversation) < 3:
         raise ImError(Code.INVALID, "a conversation is s/<a>:<b>, g/<group> or r/<room>")
     return kind[0]
 

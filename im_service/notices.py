@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from frame.constants import FrameType, MessageType
+from frame.constants import GROUP_PREFIX, USER_PREFIX, FrameType, MessageType
 from im_service.ids import ServerIds
 from im_service.models import Data, encode, message_bytes, notice_event, pack_payload
 from im_service.options import CONTROL_BITS, NOTICE_BITS
@@ -81,11 +81,11 @@ class Announcer:
     def private(self, user: str, conversation: str, event: str, data: Mapping[str, object]) -> Note:
         """A notice only this user's devices see, of what they did to messages for themselves."""
         row = self._row(conversation, user, event, data, CONTROL_BITS, Target((user,), True, False))
-        return Note(row, ("u/" + user,))
+        return Note(row, (USER_PREFIX + user,))
 
     def group(self, group: str, actor: str, event: str, data: Mapping[str, object]) -> Note:
         """A notice all members of a group see."""
-        conversation = "g/" + group
+        conversation = GROUP_PREFIX + group
         row = self._row(conversation, actor or SYSTEM, event, {"by": actor or SYSTEM, **data}, NOTICE_BITS)
         return Note(row, (conversation,))
 
@@ -120,7 +120,7 @@ class Announcer:
 
     def mine(self, user: str, name: str, data: Data, exclude: Session | None = None) -> None:
         """An EVENT to all devices of a user but the one that asked."""
-        self.event("u/" + user, name, data, exclude)
+        self.event(USER_PREFIX + user, name, data, exclude)
 
 
 def rows(notes: Sequence[Note]) -> list[NewMessage]:

@@ -22,14 +22,14 @@ from joserfc.jwk import OKPKey
 from nacl.bindings import crypto_sign_open
 from nacl.exceptions import BadSignatureError
 
-from frame.constants import TOKEN_MAX
+from frame.constants import ID_PATTERN, TOKEN_MAX
 
 # RFC 9864 names the algorithm "Ed25519"; tokens signed elsewhere may still carry the older, wider name
 # "EdDSA".
 ALGORITHMS = ("Ed25519", "EdDSA")
 TYPE = "JWT"
 KID_CHARS = 8  # of a key's thumbprint in a token, which is short so that AUTH is; 48 bits
-ID = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
+ID = re.compile(ID_PATTERN)
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
 _STANDARD = bytes.maketrans(b"-_+/=", b"+/---")  # base64url to base64; what it does not have stays foreign

@@ -7,10 +7,15 @@
 #define QW_WS_SUBPROTOCOL "qw1"
 #define QW_AUTH_CONTEXT "qw1 auth"
 #define QW_KEY_SET_MAGIC "QWKS"
+#define QW_ID_PATTERN "[A-Za-z0-9_.@-]{1,64}"
+#define QW_USER_PREFIX "u/"
+#define QW_GROUP_PREFIX "g/"
+#define QW_ROOM_PREFIX "r/"
+#define QW_SINGLE_PREFIX "s/"
 #define QW_ROOT_PREFIX "qwroot1."
 
 /* over all names and values here; part of the layout mark */
-#define QW_CONSTANTS_MARK 0x21259D57u
+#define QW_CONSTANTS_MARK 0xD13DBEB9u
 
 /* Limits */
 enum {

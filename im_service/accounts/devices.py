@@ -10,7 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from frame.constants import CloseCode, Platform
+from frame.constants import GROUP_PREFIX, USER_PREFIX, CloseCode, Platform
 from im_service.accounts.known_since import known_since
 from im_service.accounts.presence import PresenceBook
 from im_service.accounts.profiles import ALL_SESSIONS
@@ -179,7 +179,7 @@ class Devices:
         """Groups, account, policy. A new device gets the last N messages of its conversations."""
         session = state.session
         for group in login.groups:
-            self._downlink.join(session, "g/" + group)
+            self._downlink.join(session, GROUP_PREFIX + group)
         if login.account.disabled_until_ms > now:
             self._downlink.kick(
                 session.user, None, ALL_SESSIONS, CloseCode.ACCOUNT_DISABLED, "the account is disabled"
@@ -283,7 +283,7 @@ class Devices:
     ) -> None:
         """Say why, then close: the code tells the client not to come back by itself."""
         data = {"device": device, "reason": reason, "ext": ext, "text": text}
-        self._announcer.event("u/" + user, "kicked", data)
+        self._announcer.event(USER_PREFIX + user, "kicked", data)
         self._downlink.kick(
             user, device, before, CloseCode.KICKED, text if not ext else f"{text}: {ext}"[:200]
         )

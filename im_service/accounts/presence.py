@@ -10,7 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from frame.constants import FrameType
+from frame.constants import USER_PREFIX, FrameType
 from im_service.calls import MAX_SECONDS, Args, Caller, Nothing, method
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
@@ -113,7 +113,7 @@ class PresenceBook:
                 mine.pop(user, None)
                 self._forget(watcher, user)
                 continue
-            self._downlink.publish("u/" + watcher, EVENT, body)
+            self._downlink.publish(USER_PREFIX + watcher, EVENT, body)
 
     def gone(self, user: str) -> None:
         """The last session of this user ended: what they watched is forgotten."""

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from frame.constants import USER_PREFIX
 from im_service.calls import Args, Caller, Nothing, Number, method
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
@@ -151,7 +152,7 @@ class Relations:
         if pair[other, caller.user].black:
             raise ImError(Code.FORBIDDEN, "not allowed")
         done = await self._store.open_requests(
-            "u/" + other, REQUEST_FRIEND, [caller.user], caller.user, args.text, self._clock.now_ms()
+            USER_PREFIX + other, REQUEST_FRIEND, [caller.user], caller.user, args.text, self._clock.now_ms()
         )
         if not done.value:
             return Asked(0)
@@ -162,7 +163,7 @@ class Relations:
     @method("friend.decide", Code.NOT_FOUND, Code.CONFLICT)
     async def decide(self, caller: Caller, args: DecideArgs) -> Nothing:
         """Accept or refuse a friend request made to me."""
-        scope = "u/" + caller.user
+        scope = USER_PREFIX + caller.user
         request = await self._store.request(scope, args.id)
         try:
             if request.state:
@@ -180,7 +181,7 @@ class Relations:
     @method("friend.requests", result=FriendRequests)
     async def requests(self, caller: Caller, args: RequestsArgs) -> FriendRequests:
         """Friend requests made to me that are open."""
-        page = await self._store.requests("u/" + caller.user, 0, args.after, args.limit)
+        page = await self._store.requests(USER_PREFIX + caller.user, 0, args.after, args.limit)
         return FriendRequests([describe_request(request) for request in page.items], page.more)
 
     @method("friend.remove", result=Changed)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from frame.constants import USER_PREFIX
 from im_service.calls import Caller, Nothing, method, until_ms
 from im_service.chatrooms.door import RoomDoor
 from im_service.chatrooms.model import (
@@ -34,6 +35,7 @@ from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
 from im_service.live.room import RoomInfo, RoomState, encode_info
+from im_service.notices import SYSTEM
 from im_service.storage.records import Role
 
 
@@ -87,7 +89,7 @@ class RoomAdmin:
         owner = args.owner if caller.server else caller.user
         name = check_id(args.room, "room") if args.room else f"{self._ids.next(self._clock.now_ms()):x}"
         info, _ = changed(RoomInfo(), args)
-        await self._store.create_room(name, owner or "@system", encode_info(info), self._clock.now_ms())
+        await self._store.create_room(name, owner or SYSTEM, encode_info(info), self._clock.now_ms())
         await self._changed(await self._table.get(name))
         return describe(await self._table.get(name))
 
@@ -218,7 +220,7 @@ class RoomAdmin:
 
     async def _out(self, room: RoomState, user: str, by: str, reason: str) -> None:
         data = {"room": room.room, "reason": reason, "by": by}
-        self._announcer.event("u/" + user, "room.kicked", data)
+        self._announcer.event(USER_PREFIX + user, "room.kicked", data)
         await self._door.put_out(room, user, "room.kick", {"reason": reason, "by": by})
 
     @method(

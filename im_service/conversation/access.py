@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from frame.constants import GROUP_PREFIX, USER_PREFIX
 from im_service import ids
 from im_service.calls import Caller
 from im_service.context import ServiceContext
@@ -59,9 +60,9 @@ class Access:
         """
         sync = content and not message.bits & SENDER_SYNC
         found = await self._store.audience(message.conversation, message.seq, self._clock.now_ms(), sync)
-        if found.everybody and message.conversation.startswith("g/"):
+        if found.everybody and message.conversation.startswith(GROUP_PREFIX):
             return (message.conversation,)
-        return tuple("u/" + user for user in found.users)
+        return tuple(USER_PREFIX + user for user in found.users)
 
     async def outranks(self, group: str, user: str, other: str) -> bool:
         """May `user` act on what `other` did? Owners over all, managers over members."""

@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from frame.constants import SINGLE_PREFIX, USER_PREFIX
 from im_service import ids
 from im_service.calls import Args, Caller, Number, Positive, method
 from im_service.context import ServiceContext
@@ -149,9 +150,9 @@ class Conversations:
         row = await self._store.clear(caller.user, args.conversation, args.up_to_seq)
         cleared = {"conversation": args.conversation, "min_seq": row.min_seq}
         self._announcer.mine(caller.user, "cleared", cleared, caller.session)
-        if args.conversation.startswith("s/"):  # what is cleared counts as read
+        if args.conversation.startswith(SINGLE_PREFIX):  # what is cleared counts as read
             data = {"conversation": args.conversation, "user": caller.user, "seq": row.read_seq}
-            self._announcer.event("u/" + ids.peer_of(args.conversation, caller.user), "receipt", data)
+            self._announcer.event(USER_PREFIX + ids.peer_of(args.conversation, caller.user), "receipt", data)
         return Cleared(row.min_seq)
 
     @method("get", Code.FORBIDDEN, result=Messages, alone=True)
@@ -174,7 +175,7 @@ class Conversations:
         found: dict[str, int] = {}
         for conversation in dict.fromkeys(args.conversations):
             await self._access.participant(caller, conversation)
-            if not conversation.startswith("s/"):
+            if not conversation.startswith(SINGLE_PREFIX):
                 continue
             users = conversation[2:].split(":")
             peers = [user for user in users if user != caller.user]

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from frame.constants import USER_PREFIX
 from im_service.calls import Args, Caller, Nothing, Positive, method
 from im_service.context import ServiceContext
 from im_service.conversation.access import Access
@@ -106,4 +107,4 @@ class Receipts:
                     "read": count.read,
                     "unread": count.unread,
                 }
-                self._announcer.event("u/" + message.sender, "receipts", data)
+                self._announcer.event(USER_PREFIX + message.sender, "receipts", data)

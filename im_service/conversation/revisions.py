@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from frame.constants import MessageType
+from frame.constants import GROUP_PREFIX, MessageType
 from im_service import ids
 from im_service.calls import Args, Caller, Number, Positive, method
 from im_service.context import ServiceContext
@@ -21,7 +21,7 @@ from im_service.conversation.access import Access
 from im_service.conversation.sync import Conversation, Seq
 from im_service.errors import Code, ImError
 from im_service.models import EMPTY_MAP, encode, pack_payload, unpack_payload
-from im_service.notices import Note, rows
+from im_service.notices import SYSTEM, Note, rows
 from im_service.options import CONTROL
 from im_service.sending.admission import PASSED
 from im_service.sending.bodies import check_body
@@ -154,7 +154,7 @@ class Revisions:
         await self._may_recall(caller, message, args)
         if args.mode == "receiver":
             return await self._one_sided(message)
-        operator = caller.user or "@system"
+        operator = caller.user or SYSTEM
         data = {**_named(message), "operator": operator, "text": args.text, "attach": args.attach}
         note = self._announcer.about(message, "recall", data, await self._access.topics(message))
         tombstone = pack_payload(encode({"operator": operator, "text": args.text}))
@@ -181,7 +181,7 @@ class Revisions:
             if age > (window if args.mode == "both" else longest):
                 raise ImError(Code.RECALL_WINDOW, None, {"window_ms": window})
             return
-        group = args.conversation.startswith("g/")
+        group = args.conversation.startswith(GROUP_PREFIX)
         if not group or not await self._access.outranks(args.conversation[2:], caller.user, message.sender):
             raise ImError(Code.FORBIDDEN, "not yours to recall")
         if age > longest:
@@ -193,7 +193,7 @@ class Revisions:
         data = {"seqs": [seq], "keeps": message.sender}
         note = self._announcer.about(message, DELETE, data, await self._access.topics(message))
         done: Applied[bool] | Applied[int]
-        if talk.startswith("g/"):
+        if talk.startswith(GROUP_PREFIX):
             done = await self._store.withdraw(talk, seq, rows([note]))
         else:
             peer = ids.peer_of(talk, message.sender)
@@ -264,7 +264,7 @@ class Revisions:
         if judged is None:
             return Edited(len(await self._store.versions(args.conversation, args.seq)) + 1)
         payload = pack_payload(judged[0], options or EMPTY_MAP, judged[1])
-        operator = caller.user or "@system"
+        operator = caller.user or SYSTEM
         topics = await self._access.topics(message)
         note = self._announcer.about(message, "edit", {**_named(message), "operator": operator}, topics)
         done = await self._store.edit(

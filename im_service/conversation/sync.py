@@ -12,7 +12,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from frame.constants import FrameType
+from frame.constants import ROOM_PREFIX, SINGLE_PREFIX, USER_PREFIX, FrameType
 from im_service import ids
 from im_service.accounts.known_since import known_since
 from im_service.calls import Args, Caller, NoArgs, Nothing, Number, method
@@ -178,10 +178,10 @@ class Sync:
         now = self._clock.now_ms()
         view = View(((HISTORY, _since(now, self._keep.history_ms)),), now)
         user = caller.user or None
-        if args.conversation.startswith("r/"):
+        if args.conversation.startswith(ROOM_PREFIX):
             await self._access.participant(caller, args.conversation, rooms=True)
             user = None
-        elif user is not None and args.conversation.startswith("s/"):
+        elif user is not None and args.conversation.startswith(SINGLE_PREFIX):
             ids.peer_of(args.conversation, user)
         page: Page[StoredMessage] = await self._store.pull(
             user, args.conversation, args.from_seq, args.to_seq, args.limit, view, args.reverse
@@ -220,10 +220,10 @@ class Sync:
         for mark in moved:
             data = {"conversation": mark.conversation, "user": caller.user, "seq": mark.seq}
             event = notice_event("read", data)
-            self._downlink.publish(f"u/{caller.user}", EVENT, event, 0, caller.session)
-            if mark.conversation.startswith("s/"):
+            self._downlink.publish(USER_PREFIX + caller.user, EVENT, event, 0, caller.session)
+            if mark.conversation.startswith(SINGLE_PREFIX):
                 peer = ids.peer_of(mark.conversation, caller.user)
-                self._downlink.publish(f"u/{peer}", EVENT, notice_event("receipt", data))
+                self._downlink.publish(USER_PREFIX + peer, EVENT, notice_event("receipt", data))
         if moved:
             return ReadMark(moved[0].seq)
         rows = await self._store.inbox(caller.user, caller.device, [args.conversation])

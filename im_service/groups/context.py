@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
+from frame.constants import GROUP_PREFIX
 from im_service.calls import Caller
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
@@ -96,11 +97,11 @@ class GroupContext:
     async def came(self, group: str, users: Sequence[str]) -> None:
         """New members: their connections hear the group from now on."""
         for user in users:
-            self._downlink.join_user(user, "g/" + group)
+            self._downlink.join_user(user, GROUP_PREFIX + group)
         await self.refresh(group, users)
 
     async def went(self, group: str, users: Sequence[str]) -> None:
         """Gone members: their connections hear the group no more."""
         for user in users:
-            self._downlink.leave_user(user, "g/" + group)
+            self._downlink.leave_user(user, GROUP_PREFIX + group)
         await self.refresh(group, users)

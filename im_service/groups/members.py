@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from frame.constants import GROUP_PREFIX, USER_PREFIX
 from im_service.calls import Caller, Nothing, method
 from im_service.errors import Code, ImError
 from im_service.groups.context import ATTEMPTS, GroupContext, Place
@@ -92,7 +93,7 @@ class GroupMembers:
 
     async def _ask(self, caller: Caller, place: Place, users: Sequence[str], text: str) -> list[str]:
         done = await self._c.store.open_requests(
-            "g/" + place.group.group,
+            GROUP_PREFIX + place.group.group,
             REQUEST_INVITE,
             users,
             caller.user,
@@ -102,7 +103,7 @@ class GroupMembers:
         )
         asked = {request.user: request for request in done.value}
         for user, request in asked.items():
-            self._c.announcer.event("u/" + user, "group.invited", describe_request(request))
+            self._c.announcer.event(USER_PREFIX + user, "group.invited", describe_request(request))
         return [user for user in users if user in asked]
 
     @method("group.join", Code.GROUP_NOT_FOUND, Code.FORBIDDEN, Code.GROUP_FULL, result=Joined)
@@ -126,7 +127,7 @@ class GroupMembers:
     async def _apply(self, caller: Caller, place: Place, text: str) -> Joined:
         group = place.group.group
         done = await self._c.store.open_requests(
-            "g/" + group,
+            GROUP_PREFIX + group,
             REQUEST_JOIN,
             [caller.user],
             caller.user,
@@ -136,7 +137,7 @@ class GroupMembers:
         )
         (request,) = done.value
         for user in await self._deciders(group):
-            self._c.announcer.event("u/" + user, "group.applied", describe_request(request))
+            self._c.announcer.event(USER_PREFIX + user, "group.applied", describe_request(request))
         return Joined(False, request.id)
 
     async def _deciders(self, group: str) -> list[str]:
@@ -163,16 +164,16 @@ class GroupMembers:
             place = await self._c.inside(caller, args.group)
             if not place.manages:
                 raise ImError(Code.FORBIDDEN, "owner and managers see applications")
-            page = await self._c.store.requests("g/" + args.group, 0, args.after, args.limit)
+            page = await self._c.store.requests(GROUP_PREFIX + args.group, 0, args.after, args.limit)
         else:
             page = await self._c.store.requests_of(caller.user, args.after, args.limit)
-        lines = [describe_request(r) for r in page.items if r.scope.startswith("g/")]
+        lines = [describe_request(r) for r in page.items if r.scope.startswith(GROUP_PREFIX)]
         return GroupRequests(lines, page.more)
 
     @method("group.decide", Code.NOT_FOUND, Code.FORBIDDEN, Code.GROUP_FULL, Code.CONFLICT, alone=True)
     async def decide(self, caller: Caller, args: DecideArgs) -> Nothing:
         """Accept or refuse: owner and managers an application, the invited user an invitation."""
-        scope = "g/" + args.group
+        scope = GROUP_PREFIX + args.group
         for _ in range(ATTEMPTS):
             request = await self._c.store.request(scope, args.id)
             if request.state:
@@ -196,7 +197,7 @@ class GroupMembers:
         state = ACCEPTED if args.accept else REFUSED
         told = describe_request(request._replace(state=state))
         for user in {request.user, request.by} - {caller.user}:
-            self._c.announcer.event("u/" + user, "group.decided", told)
+            self._c.announcer.event(USER_PREFIX + user, "group.decided", told)
         return {}
 
     @method("group.leave", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN)

@@ -15,6 +15,7 @@ from typing import Annotated, Protocol
 import msgspec
 from msgspec import UNSET, Meta, Struct
 
+from frame.constants import ROOM_PREFIX
 from im_service.errors import Code, ImError
 from im_service.live.directory import Cache
 from im_service.options import Resolved
@@ -95,7 +96,7 @@ class RoomState:
 
     def __init__(self, room: str, settings: ImSettings, random: Random) -> None:
         self.room = room
-        self.topic = "r/" + room
+        self.topic = ROOM_PREFIX + room
         self._settings = settings
         self._random = random
         self._autocreate = settings.room_autocreate

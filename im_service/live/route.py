@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from frame.constants import USER_PREFIX
 from im_service.live.directory import AccountState, GroupState, MemberState, PairState
 from im_service.live.room import RoomState
 from im_service.rates import Bucket
@@ -52,7 +53,7 @@ class Route:
         self.key = conversation.encode()
         self.topic = topic
         self.sender = sender
-        self.self_topic = "u/" + sender
+        self.self_topic = USER_PREFIX + sender
         self.account = account  # None: the server speaks
         self.bucket = bucket
         self.mine: LiveUser | None = None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import UNSET
 
-from frame.constants import FrameType
+from frame.constants import USER_PREFIX, FrameType
 from im_service.context import ServiceContext
 from im_service.live.room import RoomState
 from im_service.live.route import Route
@@ -53,7 +53,7 @@ class Delivery:
             return
         elif receivers is not None:
             for user in () if blocked else receivers:
-                out.publish(node, "u/" + user, MSG, message)
+                out.publish(node, USER_PREFIX + user, MSG, message)
         elif not blocked:
             out.publish(node, route.topic, MSG, message, 0, conn)
             return

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
+from im_service.ids import ROOM
 from im_service.live.route import Route
 from im_service.options import Resolved
 from im_service.sending.admission import PASSED, SILENTLY_BLOCKED
@@ -52,7 +53,7 @@ class Judge:
                 return draft, SILENTLY_BLOCKED
             if verdict.action == Action.REPLACE:
                 draft = draft._replace(body=verdict.body or draft.body, ext=verdict.ext or draft.ext)
-                check_body(draft.type, draft.body, kind == "r", server=True)
+                check_body(draft.type, draft.body, kind == ROOM, server=True)
         return draft, PASSED
 
     async def receivers(self, route: Route, options: Resolved) -> list[str] | None:

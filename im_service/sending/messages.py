@@ -17,6 +17,7 @@ from hashlib import blake2b
 import msgspec
 from msgspec import UNSET
 
+from frame.constants import SINGLE_PREFIX, USER_PREFIX
 from im_service.context import ServiceContext
 from im_service.errors import REFUSALS, UNDECODABLE, Code, ImError
 from im_service.ids import peer_of
@@ -244,8 +245,8 @@ class Messages:
         a verdict other than PASSED: nobody but its sender is to believe it happened."""
         state = self._sessions.get(session) or self._sessions.stray(session)
         target = draft.conversation
-        if target.startswith("s/"):
-            target = "u/" + peer_of(target, session.user)
+        if target.startswith(SINGLE_PREFIX):
+            target = USER_PREFIX + peer_of(target, session.user)
         route = await self._routes.resolve(state, target)
         verdict = self._admission.check(state, route, DEFAULT, self._clock.now_ms())
         if verdict > SILENTLY_BLOCKED:

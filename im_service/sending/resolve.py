@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from frame.constants import GROUP_PREFIX, ROOM_PREFIX, USER_PREFIX
 from im_service import ids
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
@@ -39,11 +40,11 @@ class RouteResolver:
         kind, name = target[:2], target[2:]
         if ids.ID.match(name) is None:
             raise ImError(Code.INVALID, "a target is u/<user>, g/<group> or r/<room>")
-        if kind == "u/":
+        if kind == USER_PREFIX:
             return await self._single(sender, name, account)
-        if kind == "g/":
+        if kind == GROUP_PREFIX:
             return await self._group(sender, name, account)
-        if kind == "r/":
+        if kind == ROOM_PREFIX:
             room = await self._rooms.get(name)
             route = Route(ids.ROOM, target, target, sender, account, room.bucket)
             route.room = room
@@ -54,7 +55,7 @@ class RouteResolver:
         if name == sender:
             raise ImError(Code.INVALID, "a message needs somebody else to go to")
         pair = await self._directory.pairs.get((name, sender))
-        route = Route(ids.SINGLE, ids.single(sender, name), "u/" + name, sender, account, pair.bucket)
+        route = Route(ids.SINGLE, ids.single(sender, name), USER_PREFIX + name, sender, account, pair.bucket)
         route.pair = pair
         route.mine = self._sessions.user(sender)
         route.theirs = self._sessions.user(name)
@@ -64,7 +65,7 @@ class RouteResolver:
         group = await self._directory.groups.get(name)
         if group.record is None:
             raise ImError(Code.GROUP_NOT_FOUND)
-        route = Route(ids.GROUP, "g/" + name, "g/" + name, sender, account, group.bucket)
+        route = Route(ids.GROUP, GROUP_PREFIX + name, GROUP_PREFIX + name, sender, account, group.bucket)
         route.group = group
         route.member = await self._directory.members.get((name, sender))
         route.mine = self._sessions.user(sender)

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
-from frame.constants import FrameType
+from frame.constants import USER_PREFIX, FrameType
 from im_service.calls import Args, Caller, Number, method
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
@@ -179,7 +179,7 @@ class ServerSends:
         """One event to every user here, some hundred between two turns of the loop."""
         event = notice_event("broadcast", describe(kept))
         for count, user in enumerate(self._sessions.names()):
-            self._downlink.publish("u/" + user, EVENT, event)
+            self._downlink.publish(USER_PREFIX + user, EVENT, event)
             if count % CHUNK == CHUNK - 1:
                 await asyncio.sleep(0)
 

@@ -195,6 +195,10 @@ def tables(spec: Spec) -> dict[str, str]:
             ["value", "name", "meaning"],
             [(number(k, v["id"]), f"`{k}`", v["meaning"]) for k, v in spec["flags"].items()],
         ),
+        "text": markdown(
+            ["name", "text", "meaning"],
+            [(f"`{k}`", f"`{v['value']}`", v["meaning"]) for k, v in spec["text"].items()],
+        ),
         "limits": markdown(
             ["name", "value", "unit", "meaning"],
             [(f"`{k}`", v["value"], v["unit"], v["meaning"]) for k, v in limits],

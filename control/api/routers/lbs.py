@@ -13,12 +13,12 @@ from control.api.errors import Problem
 from control.api.schemas.common import problems
 from control.api.schemas.lbs import GatewayAddress, LbsAnswer
 from control.lbs.placement import place
-from frame.constants import WS_PATH, Suite
+from frame.constants import ID_PATTERN, WS_PATH, Suite
 
 router = APIRouter(prefix="/v1", tags=["access"])
 
 SUITES = [int(suite) for suite in (Suite.AEGIS128L, Suite.CHACHAPOLY, Suite.AESGCM)]
-_NAME = r"^[A-Za-z0-9_.@-]{0,64}$"
+_NAME = f"^({ID_PATTERN})?$"
 NameQuery = Annotated[str, Query(pattern=_NAME)]
 
 

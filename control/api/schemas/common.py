@@ -6,9 +6,11 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from frame.constants import ID_PATTERN
+
 Responses: TypeAlias = dict[int | str, dict[str, Any]]
 """OpenAPI entries of answers, by status."""
-Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.@-]{1,64}$")]
+Id = Annotated[str, StringConstraints(pattern=f"^{ID_PATTERN}$")]
 
 
 class Shape(BaseModel):

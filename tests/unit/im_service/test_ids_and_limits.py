@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from frame.constants import ID_PATTERN
 from im_service.errors import ImError
 from im_service.ids import ServerIds, check_id, kind_of, peer_of, single, split_single, time_of
 from im_service.rates import Bucket, Limiter, Rate
 
 NOW = 1_800_000_000_000
-names = st.from_regex(r"[A-Za-z0-9_.@-]{1,64}", fullmatch=True)
+names = st.from_regex(ID_PATTERN, fullmatch=True)
 
 
 @given(names, names)

@@ -1,0 +1,42 @@
+"""The grammar of ids and what stands before them are written once, in the specification."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from frame.constants import GROUP_PREFIX, ID_PATTERN, NAME_MAX, ROOM_PREFIX, SINGLE_PREFIX, USER_PREFIX
+from tests.support.tree import ROOT, sources
+
+GRAMMAR = re.compile(r"A-Za-z0-9_\.@-")
+PREFIX = re.compile(r"""(?<!`)[\"'][sgru]/(?=[\"'{])""")
+GENERATED = Path("frame/constants.py")
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in sources("im_service", suffixes=(".py",)) if "storage" not in p.parts], ids=str
+)
+def test_no_service_writes_a_prefix_by_hand(path: Path) -> None:
+    assert not PREFIX.search((ROOT / path).read_text()), path
+
+
+@pytest.mark.parametrize("path", sources("frame", "im_service", "control", suffixes=(".py",)), ids=str)
+def test_the_grammar_of_ids_stands_in_the_specification_only(path: Path) -> None:
+    assert path == GENERATED or not GRAMMAR.search((ROOT / path).read_text()), path
+
+
+def test_the_grammar_and_the_limit_of_a_name_agree() -> None:
+    longest = "x" * NAME_MAX
+    assert re.fullmatch(ID_PATTERN, longest)
+    assert not re.fullmatch(ID_PATTERN, longest + "x")
+    assert not re.fullmatch(ID_PATTERN, "")
+
+
+def test_prefixes_are_two_characters_and_no_id_begins_with_one() -> None:
+    prefixes = {USER_PREFIX, GROUP_PREFIX, ROOM_PREFIX, SINGLE_PREFIX}
+    assert len(prefixes) == 4
+    for prefix in prefixes:
+        assert len(prefix) == 2
+        assert not re.fullmatch(ID_PATTERN, prefix + "x")
