@@ -177,7 +177,7 @@ class Servers:
         from control.settings import Settings
 
         key = ServerKeys.load(self.folder / "data" / "keys").current_token(int(time.time()))
-        auth = Settings.model_construct().auth
+        auth = Settings().auth
         return TokenMint(key.kid, key.seed.hex(), auth.issuer, auth.audience)
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -285,12 +285,7 @@ class Servers:
         plan = self.plan
         return {
             "server": {"data_dir": str(self.folder / "data"), "drain_timeout_s": 1.0, "drain_spread_s": 0.0},
-            "gateway": {
-                "loops": plan.loops,
-                "ping_interval_s": plan.ping_interval_s,
-                "room_normal_per_s": 0,
-                "room_high_per_s": 0,
-            },
+            "gateway": {"loops": plan.loops, "ping_interval_s": plan.ping_interval_s},
             "gateway.core": plan.core,
             "im.service": plan.service,
             # Many processes on few cores wait long for their turn, and none of them is dead for that.

@@ -17,6 +17,13 @@ A connection id names one connection for ever: a command to a dead one hits noth
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING, Any
+
+from gateway_core.config import CoreLimits, GatewayConfig
+from gateway_core.errors import GatewayError, MailboxFull, NotRunning
+
+if TYPE_CHECKING:
+    from gateway_core.engine.gateway import Gateway
 
 MODULES = {
     "leaf": "stats shared_buf conn_table mailbox events token_bucket deadlines",
@@ -38,11 +45,13 @@ def _check_layout() -> None:
         )
 
 
-_check_layout()
+def __getattr__(name: str) -> Any:
+    """The compiled core is loaded when somebody wants a Gateway: settings are read and checked without it."""
+    if name != "Gateway":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    _check_layout()
+    return importlib.import_module("gateway_core.engine.gateway").Gateway
 
-from gateway_core.config import GatewayConfig  # noqa: E402
-from gateway_core.engine.gateway import Gateway  # noqa: E402
-from gateway_core.errors import GatewayError, MailboxFull, NotRunning  # noqa: E402
 
 EV_AUTH = 1
 EV_SEND = 2
@@ -58,6 +67,7 @@ __all__ = [
     "EV_SEND",
     "EV_SESSION",
     "EV_TOPIC",
+    "CoreLimits",
     "Gateway",
     "GatewayConfig",
     "GatewayError",

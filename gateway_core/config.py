@@ -1,112 +1,201 @@
-"""The limits of one gateway process: every one with its unit, its reason and what happens beyond it."""
+"""The limits of one gateway process: each with its unit, its bounds, its reason and what happens beyond it.
+
+`CoreLimits` is the section [gateway.core] of a server's settings; `GatewayConfig` adds what a process says of
+itself. The text under a field is its page in docs/OPERATIONS.md. Units stand in the names, else in `extra`.
+"""
 
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+MOST_BYTES = 1 << 30
+MAX_NETWORKS = 32
+NAME_BYTES = 64
+USUAL_MAILBOX, USUAL_EVENT_RING = 16_384, 4_096
+LEAST_UNSENT = 4_096  # an answer of a handshake fits
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayConfig:
-    """Settings of the core. None changes while it runs; policy, keys and budgets come by command."""
+def _unit(name: str) -> dict[str, Any]:
+    return {"unit": name}
 
-    host: str = "127.0.0.1"  # literal address
-    port: int = 7801  # 0: the kernel chooses, see Gateway.port
-    loops: int = 1  # threads; one per core
-    node: str = "node"  # told in handshake message 2
-    backlog: int = 4096
 
-    # connections, per loop
-    max_connections: int = 1 << 20  # address space only; beyond: refused at accept
-    accept_budget: int = 64  # accepts per tick (at most 1 ms), so that a storm does not starve live traffic
-    auth_timeout_s: int = 10  # accept -> authenticated, absolute; then closed
-    handshake_budget_us: int = 2000  # of one tick; the rest wait in a queue
-    handshake_queue: int = 8192  # beyond: REJECT OVERLOADED
-    ephemerals: int = 1024  # key pairs made ahead in idle ticks, 64 bytes each
+class CoreLimits(Struct, kw_only=True, frozen=True):
+    """Bounds and budgets of the core. None changes while it runs."""
 
-    # addresses; 0 = no limit. Generous: carriers put thousands behind one address
-    ip_connections: int = 20_000  # beyond: closed at accept
-    net64_connections: int = 100_000  # of one IPv6 /64
-    ip_accepts_per_s: int = 1_000
-    ip_accepts_burst: int = 5_000
-    proxy_from: tuple[str, ...] = ()  # CIDRs of balancers that may speak PROXY v2
+    # connections
+    max_connections: Annotated[int, Meta(ge=1, le=(1 << 24) - 1, extra=_unit("connections of a loop"))] = (
+        1 << 20
+    )
+    """Size of a loop's connection table: address space, memory only where it is used. Beyond: closed at
+    accept."""
+    backlog: Annotated[int, Meta(ge=1, le=65_535, extra=_unit("connections"))] = 4_096
+    """Connections the kernel holds until a loop accepts them, for a reconnect storm; the kernel takes
+    net.core.somaxconn where that is less. Beyond: the kernel drops the SYN and the client tries again."""
+    accept_budget: Annotated[int, Meta(ge=1, le=65_536, extra=_unit("connections of a tick"))] = 64
+    """Accepts of one tick (and at most 1 ms), so that a storm does not starve live traffic. Beyond: the
+    next tick."""
+    auth_timeout_s: Annotated[int, Meta(ge=1, le=65_535)] = 10
+    """From accept to a login, absolute, so that bytes that trickle in do not hold a connection. Beyond:
+    closed."""
+    handshake_budget_us: Annotated[int, Meta(ge=0, le=1_000_000)] = 2_000
+    """Handshakes of one tick: a login storm leaves time for those who are in. Beyond: the rest waits in the
+    queue."""
+    handshake_queue: Annotated[int, Meta(ge=1, le=1 << 20, extra=_unit("handshakes of a loop"))] = 8_192
+    """Handshakes that wait: what a loop does in about a second. Beyond: REJECT with OVERLOADED."""
+    ephemerals: Annotated[int, Meta(ge=0, le=1 << 20, extra=_unit("key pairs of a loop"))] = 1_024
+    """Key pairs made ahead in idle ticks, 64 bytes each: a storm finds its first ones ready. Beyond: made
+    when needed."""
+
+    # addresses: generous, because carriers put thousands behind one
+    ip_connections: Annotated[int, Meta(ge=0, le=(1 << 24) - 1, extra=_unit("connections"))] = 20_000
+    """Connections of one address; carriers put thousands behind one. 0: no limit. Beyond: closed at
+    accept."""
+    net64_connections: Annotated[int, Meta(ge=0, le=(1 << 24) - 1, extra=_unit("connections"))] = 100_000
+    """Connections of one IPv6 /64, which one customer may own. 0: no limit. Beyond: closed at accept."""
+    ip_accepts_per_s: Annotated[int, Meta(ge=0, le=1_000_000)] = 1_000
+    """Connections one address may open in the long run. 0: no limit. Beyond: closed at accept."""
+    ip_accepts_burst: Annotated[int, Meta(ge=1, le=1_000_000, extra=_unit("connections"))] = 5_000
+    """Connections one address may open at once before that rate holds: those behind a carrier come back
+    together after a cut. Beyond: closed at accept."""
 
     # liveness
-    ping_interval_s: int = 240  # until a policy says otherwise
-    grace_s: int = 15  # closed after 1.5 x interval + grace without a byte read
-    max_timeout_s: int = 3600  # whatever the client announces
-    max_age_s: int = 0  # connections are closed (MAX_AGE) at between half of it and all of it; 0 = never
+    grace_s: Annotated[int, Meta(ge=0, le=3_600)] = 15
+    """Added to 1.5 x the ping interval: what a slow network may take for one ping. Beyond: closed without a
+    byte read."""
+    max_timeout_s: Annotated[int, Meta(ge=1, le=65_535)] = 3_600
+    """Longest silence, whatever interval the client announces. Beyond: closed."""
+    max_age_s: Annotated[int, Meta(ge=0, le=365 * 86_400)] = 0
+    """Age of a connection, so that clients spread over new nodes. 0: any age. Beyond: closed with MAX_AGE,
+    each at between half of it and all of it."""
 
     # in
-    max_body: int = 61_440  # bytes of a frame body; beyond: TOO_BIG
-    inbound_per_s: int = 500  # frames of one session; 0 = no limit; beyond: RATE_LIMITED
-    inbound_burst: int = 5_000  # at most 65535
-    max_topics: int = 512  # memberships of one session; beyond: the join is ignored
+    max_body: Annotated[int, Meta(ge=1, le=61_440, extra=_unit("bytes"))] = 61_440
+    """Body of a frame; one record holds at most this. Beyond: closed with TOO_BIG."""
+    inbound_per_s: Annotated[int, Meta(ge=0, le=1_000_000)] = 500
+    """Frames of one session in the long run. 0: no limit. Beyond: closed with RATE_LIMITED."""
+    inbound_burst: Annotated[int, Meta(ge=0, le=65_535, extra=_unit("frames"))] = 5_000
+    """Frames of one session at once: a client that was away sends what waited. Beyond: closed with
+    RATE_LIMITED."""
+    max_topics: Annotated[int, Meta(ge=1, le=65_535, extra=_unit("topics"))] = 512
+    """Memberships of one session. Beyond: a further join is ignored."""
 
-    # out, bytes of plaintext queued for one connection
-    queue_soft_bytes: int = 65_536  # marked and counted
-    queue_event_bytes: int = 262_144  # events: normal, then high are dropped oldest first
-    queue_hard_bytes: int = 1 << 20  # beyond: SLOW_CONSUMER
-    # what the kernel takes of one socket before the rest is queued here (TCP_NOTSENT_LOWAT); 0 = its choice
-    unsent_bytes: int = 131_072
-    send_buffer: int = 0  # SO_SNDBUF, 0 = the kernel's choice
-    receive_buffer: int = 0  # SO_RCVBUF
-    sender: str = "auto"  # io_uring: 64 sends a call, send() where forbidden; auto: the better
-    compress: bool = True  # compressed twins for clients that accept them
-    compress_level: int = 3
+    # out, plaintext queued for one connection
+    queue_soft_bytes: Annotated[int, Meta(ge=0, le=MOST_BYTES)] = 65_536
+    """Queued for one connection: a reader that is merely slow stays below. Beyond: marked and counted."""
+    queue_event_bytes: Annotated[int, Meta(ge=0, le=MOST_BYTES)] = 262_144
+    """Queued for one connection until chatroom traffic gives way. Beyond: events are dropped, oldest first,
+    those of normal priority before high ones."""
+    queue_hard_bytes: Annotated[int, Meta(ge=1, le=MOST_BYTES)] = 1 << 20
+    """Most memory one reader may cost; the store has what it misses. Beyond: closed with SLOW_CONSUMER."""
+    unsent_bytes: Annotated[int, Meta(ge=0, le=MOST_BYTES - 1)] = 131_072
+    """What the kernel takes of one socket before it has sent it (TCP_NOTSENT_LOWAT). 0: the kernel's
+    choice. Beyond: the rest is queued here, where the limits above see it."""
+    send_buffer: Annotated[int, Meta(ge=0, le=MOST_BYTES, extra=_unit("bytes"))] = 0
+    """SO_SNDBUF of a client's socket. 0: the kernel's choice, which grows with the path. Beyond: queued
+    here."""
+    receive_buffer: Annotated[int, Meta(ge=0, le=MOST_BYTES, extra=_unit("bytes"))] = 0
+    """SO_RCVBUF of a client's socket. 0: the kernel's choice. Beyond: the client's TCP waits."""
+    sender: Literal["auto", "send", "io_uring"] = "auto"
+    """How bytes go to the kernel: io_uring hands over 64 sends a call; `auto` takes it where the kernel
+    gives a ring, `send()` where it is forbidden."""
+    compress: bool = True
+    """Make a compressed twin of a message for the clients that accept one; costs once a message, not once a
+    client."""
+    compress_level: Annotated[int, Meta(ge=1, le=19, extra=_unit("zstd level"))] = 3
+    """Level of those twins: a higher one takes longer and gains little on messages of a few hundred
+    bytes."""
 
     # fan-out
-    large_topic: int = 64  # local members from which messages leave in batches
-    flush_messages: int = 64  # most messages of one batch
-    flush_bytes: int = 16_000  # most bytes of one batch; above 16384: several records, one write
-    flush_max_delay_ms: float = 20.0  # longest rest of a hot topic between two batches
-    sweep_budget_us: int = 2_000  # of one tick, for sweeps and again for flushes
-    topic_pending: int = 4_096  # messages waiting in a topic; beyond: events drop, MSG stops the commands
+    large_topic: Annotated[int, Meta(ge=1, le=1 << 24, extra=_unit("members on a loop"))] = 64
+    """Members from which messages leave in batches: below, a batch saves nothing. Beyond: batched."""
+    flush_messages: Annotated[int, Meta(ge=1, le=4_096, extra=_unit("messages"))] = 64
+    """Messages of one batch; the cost of a flush is the call, whatever is in it. Beyond: the next batch."""
+    flush_bytes: Annotated[int, Meta(ge=1, le=65_000)] = 16_000
+    """Size of one batch; above 16,384 it takes several records in one write. Beyond: the next batch."""
+    flush_max_delay_ms: Annotated[float, Meta(ge=0, le=10_000)] = 20.0
+    """Longest rest of a hot topic between two batches: more makes fewer, larger ones. Beyond: sent."""
+    sweep_budget_us: Annotated[int, Meta(ge=0, le=1_000_000)] = 2_000
+    """Time of one tick for sweeps over members, and again for flushes. Beyond: the next tick goes on."""
+    topic_pending: Annotated[int, Meta(ge=1, le=1 << 20, extra=_unit("messages of a topic"))] = 4_096
+    """Messages that wait for a topic's sweep. Beyond: events are dropped and counted, MSG stops the
+    commands."""
 
     # keys
-    rekey_records: int = 1 << 14  # power of two
-    rekey_s: int = 900  # greatest age of a sending key in use
+    rekey_records: Annotated[int, Meta(ge=2, le=1 << 30, extra=_unit("records"))] = 1 << 14
+    """Records under one key, a power of two; far below what the ciphers allow. Beyond: the next key."""
+    rekey_s: Annotated[int, Meta(ge=1, le=86_400)] = 900
+    """Age of a sending key in use: a stolen one reads no more than that. Beyond: the next key."""
 
     # crossing threads
-    mailbox: int = 16_384  # commands, power of two
-    mailbox_wait_ms: int = 1_000  # then MailboxFull
-    event_ring: int = 4_096  # events, power of two; when full, sockets are not read
-    announce_topics: bool = False  # EV_TOPIC for first and last local members
+    mailbox: Annotated[int, Meta(ge=0, le=1 << 20, extra=_unit("commands of a loop"))] = 0
+    """Commands on their way into a loop, a power of two. 0: 16,384, and 2,048 in each of several processes.
+    Beyond: the sender waits for mailbox_wait_ms."""
+    mailbox_wait_ms: Annotated[int, Meta(ge=0, le=60_000)] = 1_000
+    """How long a command waits for a place. Beyond: MailboxFull; who gave it tries again later."""
+    event_ring: Annotated[int, Meta(ge=0, le=1 << 20, extra=_unit("events of a loop"))] = 0
+    """Events on their way out of a loop, a power of two. 0: 4,096, and 2,048 in each of several processes.
+    Beyond: sockets are not read until there is room."""
 
-    relay_prefix: str = ""  # SENDs to targets that start so are published inside the core; "" = off
-    proxy_networks: tuple[tuple[bytes, int], ...] = field(init=False, repr=False, default=())
+    relay_prefix: str = ""
+    """SENDs to targets that begin so are published inside the core, without the message service: for
+    measurements. Empty: none."""
 
-    def __post_init__(self) -> None:
+    def problems(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """What bounds of single keys do not say: ((the key, others it hangs on), reason)."""
         for name in ("rekey_records", "mailbox", "event_ring"):
             value = getattr(self, name)
-            if value < 2 or value & (value - 1):
-                raise ValueError(f"{name} must be a power of two, not {value}")
-        if not 1 <= self.loops <= 255:
-            raise ValueError("loops must be within 1..255")
-        if not 1 <= self.max_connections < 1 << 24:
-            raise ValueError("max_connections must be within 1..2^24-1")
-        if not 0 <= self.inbound_burst <= 65_535:
-            raise ValueError("inbound_burst must be within 0..65535")
-        if not 1 <= self.flush_bytes <= 65_000 or not 1 <= self.flush_messages <= 4_096:
-            raise ValueError("a batch holds 1..65000 bytes and 1..4096 messages")
-        if not 1 <= self.max_body <= 61_440:
-            raise ValueError("max_body must be within 1..61440")
-        if not 1 <= self.max_timeout_s <= 65_535 or not 1 <= self.auth_timeout_s <= 65_535:
-            raise ValueError("timeouts must be within 1..65535 seconds")
-        if self.rekey_s < 1 or self.max_age_s < 0:
-            raise ValueError("rekey_s must be positive, max_age_s not negative")
-        if min(self.handshake_queue, self.accept_budget, self.large_topic, self.topic_pending) < 1:
-            raise ValueError("queues and budgets must be positive")
-        if self.unsent_bytes and not 4_096 <= self.unsent_bytes < 1 << 30:
-            raise ValueError("unsent_bytes must be 0 or within 4096..2^30-1")  # an answer of a handshake fits
-        if self.sender not in ("auto", "send", "io_uring"):
-            raise ValueError(f"sender must be auto, send or io_uring, not {self.sender!r}")
-        for text in (self.node, self.relay_prefix):
-            if len(text.encode()) > 64:
-                raise ValueError(f"longer than 64 bytes: {text!r}")
-        if len(self.proxy_from) > 32:
-            raise ValueError("at most 32 balancer networks")
-        object.__setattr__(self, "proxy_networks", tuple(_network(text) for text in self.proxy_from))
+            if value == 1 or value & (value - 1):
+                yield (name,), f"must be a power of two, not {value}"
+        if 0 < self.unsent_bytes < LEAST_UNSENT:
+            yield ("unsent_bytes",), f"must be 0 or at least {LEAST_UNSENT}"
+        if len(self.relay_prefix.encode()) > NAME_BYTES:
+            yield ("relay_prefix",), f"longer than {NAME_BYTES} bytes"
+
+
+class GatewayConfig(CoreLimits, kw_only=True, frozen=True):
+    """Settings of one core. Policy, keys and budgets come by command. Raises ValueError for what cannot
+    be."""
+
+    host: str = "127.0.0.1"  # literal address
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 7801  # 0: the kernel chooses, see Gateway.port
+    loops: Annotated[int, Meta(ge=1, le=255)] = 1  # threads; one per core
+    node: str = "node"  # told in handshake message 2
+    proxy_from: tuple[str, ...] = ()  # CIDRs of balancers that may speak PROXY v2
+    ping_interval_s: Annotated[int, Meta(ge=1, le=65_535)] = 240  # until a policy says otherwise
+    announce_topics: bool = False  # EV_TOPIC for first and last local members
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "mailbox", self.mailbox or USUAL_MAILBOX)
+        msgspec.structs.force_setattr(self, "event_ring", self.event_ring or USUAL_EVENT_RING)
+        for field in msgspec.structs.fields(self):
+            try:
+                msgspec.convert(getattr(self, field.name), field.type)
+            except msgspec.ValidationError as error:
+                raise ValueError(f"{field.name}: {error}") from None
+        if wrong := [f"{keys[0]}: {reason}" for keys, reason in self.problems()]:
+            raise ValueError("; ".join(wrong))
+
+    def problems(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        yield from CoreLimits.problems(self)
+        if len(self.node.encode()) > NAME_BYTES:
+            yield ("node",), f"longer than {NAME_BYTES} bytes"
+        if len(self.proxy_from) > MAX_NETWORKS:
+            yield ("proxy_from",), f"at most {MAX_NETWORKS} networks"
+        for text in self.proxy_from:
+            try:
+                _network(text)
+            except ValueError as error:
+                yield ("proxy_from",), str(error)
+
+    @property
+    def proxy_networks(self) -> tuple[tuple[bytes, int], ...]:
+        """proxy_from as (16 address bytes, count of bits that must match)."""
+        return tuple(_network(text) for text in self.proxy_from)
 
 
 def _network(text: str) -> tuple[bytes, int]:

@@ -38,6 +38,8 @@ class Ports:
     copy: CopyPort | None = None
     moderation: Hook | None = None
     callback: Hook | None = None
+    node: int = 0
+    """Number of this im process, 0-1023: part of server ids."""
 
     @property
     def hooks(self) -> tuple[Hook, ...]:
@@ -71,7 +73,7 @@ class ServiceContext:
         self.clock = ports.clock
         self.peers = ports.peers
         self.push = ports.push
-        self.ids = ServerIds(settings.node)
+        self.ids = ServerIds(ports.node)
         self.sessions = Sessions()
         self.directory = Directory(store)
         self.rooms = RoomTable(store, settings, Random())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from math import ceil
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 ROUNDING_MS = 0.001
 """A double holds today's milliseconds to about 0.0003."""
@@ -13,8 +14,10 @@ ROUNDING_MS = 0.001
 class Rate(Struct, frozen=True):
     """`per_s` requests a second in the long run, `burst` at once. per_s 0 switches the limit off."""
 
-    per_s: float
-    burst: int = 1
+    per_s: Annotated[float, Meta(ge=0, le=1_000_000)]
+    """In the long run. 0: no limit. Beyond: refused with 416 and the time to wait."""
+    burst: Annotated[int, Meta(ge=1, le=1_000_000, extra={"unit": "at once"})] = 1
+    """At once, before that rate holds. Beyond: refused with 416 and the time to wait."""
 
 
 class Bucket:

@@ -1,78 +1,155 @@
-"""Every limit of the service in one place, as a setting, and the rate limiter.
+"""Every limit of the service in one place: its unit, its bounds, its reason and what happens beyond it.
 
-Rates are GCRA: one float per bucket says when it is empty again. A bucket allows `burst` at once and
-`per_s` in the long run; a breach answers 416 with the wait.
+`ImSettings` is the section [im.service] of a server's settings; the text under a field is its page in
+docs/OPERATIONS.md. Units stand in the names, else in `extra`.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from im_service.rates import Rate
 
 DAY_MS = 86_400_000
+LONGEST_MS = 36_500 * DAY_MS
+
+PlatformClass = Literal["mobile", "desktop", "web", "other"]
 
 
-class Retention(Struct, frozen=True):
-    """How long the views live, in milliseconds; 0 = for ever. Roaming also counts messages per
-    conversation."""
-
-    offline_ms: int = 7 * DAY_MS
-    roam_ms: int = 7 * DAY_MS
-    history_ms: int = 365 * DAY_MS
-    roam_count: int = 100
-    roam_conversations: int = 500
+def _unit(name: str) -> dict[str, Any]:
+    return {"unit": name}
 
 
-class LoginPolicy(NamedTuple):
-    """Which sessions of one user may live side by side. `numbers`: 1 one device; 2 one desktop class and
-    one mobile class; 3 all, at most `max_devices`; 4 the matrix `exclusive` (platform classes that
-    exclude each other)."""
+class Retention(Struct, kw_only=True, frozen=True):
+    """How long the views of a conversation live; a message whose views are all over is removed."""
 
-    number: int = 3
-    max_devices: int = 10
-    exclusive: frozenset[tuple[str, str]] = frozenset()
+    offline_ms: Annotated[int, Meta(ge=0, le=LONGEST_MS)] = 7 * DAY_MS
+    """What waits for a device that was away: a week covers a holiday. 0: for ever. Beyond: no longer
+    pulled."""
+    roam_ms: Annotated[int, Meta(ge=0, le=LONGEST_MS)] = 7 * DAY_MS
+    """What a new device gets: as much as an old one that was away. 0: for ever. Beyond: only in the
+    history."""
+    history_ms: Annotated[int, Meta(ge=0, le=LONGEST_MS)] = 365 * DAY_MS
+    """What `history` answers: the store grows with it. 0: for ever. Beyond: removed."""
+    roam_count: Annotated[int, Meta(ge=0, le=100_000, extra=_unit("messages of a conversation"))] = 100
+    """What a new device gets of one conversation: a few screens. Beyond: only in the history."""
+
+
+class LoginPolicy(Struct, kw_only=True, frozen=True):
+    """Which devices of one user may be logged in side by side."""
+
+    mode: Literal["one", "one_per_class", "newest", "exclusive"] = "newest"
+    """`one`: a single device. `one_per_class`: one mobile and one desktop device, web counting as desktop.
+    `newest`: the max_devices that logged in last. `exclusive`: all but the pairs in `exclusive`. A device
+    that has no place is sent away with KICKED."""
+    max_devices: Annotated[int, Meta(ge=1, le=1_000, extra=_unit("devices"))] = 10
+    """For mode `newest`: more than people carry, few enough to deliver to. Beyond: the device that logged
+    in first is sent away with KICKED."""
+    exclusive: tuple[tuple[PlatformClass, PlatformClass], ...] = ()
+    """For mode `exclusive`: pairs of classes of which one device excludes the other, as `[["mobile",
+    "web"]]`; a class paired with itself admits one device."""
 
 
 class ImSettings(Struct, kw_only=True, frozen=True):
-    """ImSettings of the IM service. All have working defaults."""
+    """Rules and limits of the message service. All have working defaults."""
 
-    node: int = 0  # number of this im process, 0-1023: part of server ids
-    account_rate: Rate = Rate(500, 2000)  # sends of one account, all its devices
-    device_rate: Rate = Rate(500, 2000)  # sends of one device
-    conversation_rate: Rate = Rate(1000, 5000)  # sends into one group or room, or from one user to another
-    stranger_rate: Rate = Rate(0, 3)  # to somebody who is no friend; off by default
-    call_rate: Rate = Rate(200, 1000)  # calls of one device
-    friend_only: bool = False  # single messages between friends only
-    blacklist_answer: int = 7101  # what a blacklisted sender is told; 0 = as if it were delivered
+    # rates
+    account_rate: Rate = Rate(500, 2000)
+    """Sends of one account over all its devices: people send one, bots hundreds."""
+    device_rate: Rate = Rate(500, 2000)
+    """Sends of one device."""
+    conversation_rate: Rate = Rate(1000, 5000)
+    """Sends into one group or chatroom, or from one user to another: nobody reads more."""
+    stranger_rate: Rate = Rate(0, 3)
+    """Sends to people who are no friends of the sender, against advertising; off by default."""
+    call_rate: Rate = Rate(200, 1000)
+    """Calls of one device: a start makes dozens at once."""
+
+    # sending
+    friend_only: bool = False
+    """Single messages between friends only. Off: strangers may write. Beyond: refused with 403."""
+    blacklist_answer: Annotated[int, Meta(ge=0, le=65_535, extra=_unit("code"))] = 7101
+    """What a blacklisted sender is told. 0: as if it were delivered."""
+    reply_bytes: Annotated[int, Meta(ge=1_024, le=60_000)] = 48 * 1024
+    """What one answer to `pull` or `history` carries: it fits a frame. Beyond: the next page."""
+
+    # afterwards
     retention: Retention = Retention()
-    recall_window_ms: int = 120_000
-    recall_window_max_ms: int = 7 * DAY_MS  # the most the setting above, and one-sided recall, may be
-    edit_window_ms: int = DAY_MS
-    edit_versions: int = 100
-    group_members: int = 200  # default limit of a new group
-    group_members_max: int = 5000
-    groups_per_user: int = 500
-    receipt_members: int = 500  # larger groups keep no receipts
-    receipt_report: int = 50
-    receipt_flush_ms: int = 1000  # receipt counts go to the sender at most this often per message
-    friends_max: int = 3000
+    recall_window_ms: Annotated[int, Meta(ge=0, le=LONGEST_MS)] = 120_000
+    """How long a sender may recall a message: long enough for a slip. Beyond: refused."""
+    recall_window_max_ms: Annotated[int, Meta(ge=0, le=LONGEST_MS)] = 7 * DAY_MS
+    """How long a message can be recalled at all: by managers of its group, by the app server, or on one
+    side. Beyond: refused, except to an app server that says `ignore_window`."""
+    edit_window_ms: Annotated[int, Meta(ge=0, le=LONGEST_MS)] = DAY_MS
+    """How long a sender may edit a message. Beyond: refused."""
+    edit_versions: Annotated[int, Meta(ge=0, le=100_000, extra=_unit("edits of a message"))] = 100
+    """How often a message may be edited: each edit goes to everybody. 0: no limit. Beyond: refused."""
+    receipt_members: Annotated[int, Meta(ge=0, le=100_000, extra=_unit("members"))] = 500
+    """Groups up to this size keep who has read what: a row for each reader of each message. Beyond: no
+    receipts."""
+    receipt_report: Annotated[int, Meta(ge=1, le=1_000, extra=_unit("messages of a call"))] = 50
+    """Messages that one call reports as read: a screenful. Beyond: refused with 414."""
+    receipt_flush_ms: Annotated[int, Meta(ge=1, le=60_000)] = 1000
+    """Counts of readers go to the sender at most this often per message, however many read at once. Beyond:
+    with the next ones."""
+    expire_every_ms: Annotated[int, Meta(ge=10, le=86_400_000)] = 60_000
+    """How often expired messages are looked for: they are invisible before they are removed. Beyond: the
+    store is larger for so long."""
+    expire_rows: Annotated[int, Meta(ge=1, le=100_000, extra=_unit("rows of a step"))] = 500
+    """Rows removed in one step, so that sends do not wait for it. Beyond: the next step."""
+
+    # groups and people
+    group_members: Annotated[int, Meta(ge=1, le=100_000, extra=_unit("members"))] = 200
+    """Limit of a group that names none: people still know each other. Beyond: joins are refused."""
+    group_members_max: Annotated[int, Meta(ge=1, le=100_000, extra=_unit("members"))] = 5000
+    """Largest limit a group may name: every change goes to all members. Beyond: refused."""
+    groups_per_user: Annotated[int, Meta(ge=1, le=100_000, extra=_unit("groups"))] = 500
+    """Groups one user may be in when making a new one; each is a topic of every login. Beyond: refused; the
+    app server may."""
+    friends_max: Annotated[int, Meta(ge=1, le=1_000_000, extra=_unit("friends"))] = 3000
+    """Friends of one user: what a client can show. Beyond: refused."""
     login_policy: LoginPolicy = LoginPolicy()
-    rooms_per_connection: int = 20
-    room_autocreate: bool = True  # joining an unknown room makes it
-    room_ring: int = 50  # most messages a room's entry ring may keep
-    room_normal_rate: Rate = Rate(20, 200)  # normal messages a member gets of one room; more are dropped
-    room_high_rate: Rate = Rate(10, 100)  # high priority ones; what is above competes as normal
-    room_notice_members: int = 200  # in and out notices are off above this many people online
-    room_queue: int = 1000
-    room_attributes_bytes: int = 4096
-    presence_per_call: int = 100
-    presence_subscriptions: int = 3000
-    presence_min_ms: int = 60_000
-    presence_max_ms: int = 30 * DAY_MS
-    routes: int = 200_000  # remembered (sender, target) pairs
-    reply_bytes: int = 48 * 1024  # most a reply carries
-    expire_every_ms: int = 60_000
-    expire_rows: int = 500  # rows removed in one step
+
+    # chatrooms
+    room_normal_per_s: Annotated[int, Meta(ge=0, le=1_000_000)] = 20
+    """Messages of normal priority that a member gets of one chatroom, and as many at once: nobody can read
+    more. Gateways hold to it too, so give it to every process. 0: no limit. Beyond: dropped and counted."""
+    room_high_per_s: Annotated[int, Meta(ge=0, le=1_000_000)] = 10
+    """The same for high priority, beside the normal ones. 0: no limit. Beyond: it competes as a normal
+    one."""
+    rooms_per_connection: Annotated[int, Meta(ge=1, le=500, extra=_unit("chatrooms"))] = 20
+    """Chatrooms of one connection; nobody looks at more, and its topics are bounded. Beyond: a join is
+    refused."""
+    room_autocreate: bool = True
+    """Joining an unknown chatroom makes it. Off: only `room.create` does, and others are not found."""
+    room_ring: Annotated[int, Meta(ge=0, le=200, extra=_unit("messages"))] = 50
+    """Recent messages that a chatroom may keep in memory for newcomers. Beyond: the oldest goes."""
+    room_notice_members: Annotated[int, Meta(ge=0, le=1_000_000, extra=_unit("people online"))] = 200
+    """Chatrooms up to this size tell who enters and leaves. Beyond: no notices, nobody reads them."""
+    room_queue: Annotated[int, Meta(ge=1, le=100_000, extra=_unit("elements"))] = 1000
+    """Elements of a chatroom's queue. Beyond: refused."""
+    room_attributes_bytes: Annotated[int, Meta(ge=0, le=49_152)] = 4096
+    """Attributes of a chatroom, which every newcomer gets. Beyond: refused."""
+
+    # presence
+    presence_per_call: Annotated[int, Meta(ge=1, le=10_000, extra=_unit("users of a call"))] = 100
+    """Users that one call subscribes to: a screenful. Beyond: refused with 414."""
+    presence_subscriptions: Annotated[int, Meta(ge=1, le=1_000_000, extra=_unit("users"))] = 3000
+    """Users that one user watches: as many as friends. Beyond: the oldest subscription ends."""
+    presence_min_ms: Annotated[int, Meta(ge=0, le=LONGEST_MS)] = 60_000
+    """Shortest life of a subscription, so that clients do not ask every second. Beyond: it lasts this
+    long."""
+    presence_max_ms: Annotated[int, Meta(ge=1, le=LONGEST_MS)] = 30 * DAY_MS
+    """Longest life of a subscription: those of lost devices end. Beyond: it ends then."""
+
+    def problems(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """What bounds of single keys do not say: ((the key, others it hangs on), reason)."""
+        if self.recall_window_ms > self.recall_window_max_ms:
+            yield ("recall_window_ms", "recall_window_max_ms"), "must not be above recall_window_max_ms"
+        if self.group_members > self.group_members_max:
+            yield ("group_members", "group_members_max"), "must not be above group_members_max"
+        if self.presence_min_ms > self.presence_max_ms:
+            yield ("presence_min_ms", "presence_max_ms"), "must not be above presence_max_ms"

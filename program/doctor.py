@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from control.settings import Settings
-from control.settings.model import parse_address
+from control.settings.values import parse_address
 
 GREEN, YELLOW, RED = "green", "yellow", "red"
 

@@ -160,7 +160,7 @@ def run_batches(benchmark: Any, stage: Stage, options: dict[str, Any] | None) ->
 
 
 UNLIMITED = ImSettings(
-    account_rate=FREE, device_rate=FREE, conversation_rate=FREE, room_normal_rate=FREE, room_high_rate=FREE
+    account_rate=FREE, device_rate=FREE, conversation_rate=FREE, room_normal_per_s=0, room_high_per_s=0
 )
 
 
@@ -212,8 +212,8 @@ def test_a_message_of_each_kind_with_all_default_checks(benchmark: Any, tmp_path
         account_rate=wide,
         device_rate=wide,
         conversation_rate=wide,
-        room_normal_rate=wide,
-        room_high_rate=wide,
+        room_normal_per_s=10**9,
+        room_high_per_s=10**9,
     )
     run_batches(benchmark, Stage(tmp_path, settings, kind), None)
 

@@ -8,20 +8,17 @@ from typing import Any
 
 from benchmarks.servers import Servers
 
-OFF = {"per_s": 0.0, "burst": 1}
+OFF = {"per_s": 0.0}
 
-OPEN_SERVICE: dict[str, Any] = dict.fromkeys(
-    (
-        "account_rate",
-        "device_rate",
-        "conversation_rate",
-        "stranger_rate",
-        "call_rate",
-        "room_normal_rate",
-        "room_high_rate",
-    ),
-    OFF,
-)
+OPEN_SERVICE: dict[str, Any] = {
+    "account_rate": OFF,
+    "device_rate": OFF,
+    "conversation_rate": OFF,
+    "stranger_rate": OFF,
+    "call_rate": OFF,
+    "room_normal_per_s": 0,
+    "room_high_per_s": 0,
+}
 OPEN_CORE: dict[str, Any] = {
     "inbound_per_s": 0,
     "ip_connections": 0,

@@ -12,5 +12,5 @@ def make_bus(settings: Settings) -> Bus:
         return MemoryBus()
     from control.bus.nats import NatsBus
 
-    token = settings.bus.nats_token.get_secret_value() if settings.bus.nats_token else None
-    return NatsBus(settings.bus.nats_url, settings.bus.prefix, token, settings.node_name)
+    bus = settings.bus
+    return NatsBus(bus.nats_url, bus.prefix, bus.nats_token, settings.node_name)

@@ -12,6 +12,7 @@ from nats.errors import NoRespondersError
 
 from control.bus.base import BusError
 from control.logs import get_logger
+from control.settings.values import Secret, SecretUrl
 
 log = get_logger("bus")
 
@@ -34,7 +35,9 @@ class NatsBus:
     each return.
     """
 
-    def __init__(self, url: str, prefix: str = "qw", token: str | None = None, name: str = "qianwan") -> None:
+    def __init__(
+        self, url: SecretUrl, prefix: str = "qw", token: Secret | None = None, name: str = "qianwan"
+    ) -> None:
         self._url = url
         self._prefix = prefix + "."
         self._token = token
@@ -61,9 +64,11 @@ class NatsBus:
             "error_cb": self._on_error,
         }
         if self._token:
-            options["token"] = self._token
+            options["token"] = self._token.reveal()
         try:
-            self._client = await asyncio.wait_for(nats.connect(self._url, **options), CONNECT_TIMEOUT_S)
+            self._client = await asyncio.wait_for(
+                nats.connect(self._url.reveal(), **options), CONNECT_TIMEOUT_S
+            )
         except (NatsError, OSError, TimeoutError) as error:
             raise BusError(f"cannot reach NATS at {self._url}: {error or type(error).__name__}") from None
         self._writer = asyncio.create_task(self._write(), name="bus-writer")
@@ -152,10 +157,10 @@ class NatsBus:
                 self._outgoing.task_done()
 
     async def _on_disconnect(self) -> None:
-        log.warning("bus connection lost", url=self._url)
+        log.warning("bus connection lost", url=str(self._url))
 
     async def _on_reconnect(self) -> None:
-        log.info("bus connection is back", url=self._url)
+        log.info("bus connection is back", url=str(self._url))
 
     async def _on_error(self, error: Exception) -> None:
         log.warning("bus error", error=str(error) or type(error).__name__)

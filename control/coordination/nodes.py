@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from control.coordination.base import NodeInfo
-from control.errors import SettingsProblem
 from control.settings import Settings
-from control.settings.model import parse_address
+from control.settings.model import parse_gateway
+from control.settings.values import parse_address
 
 
 def static_gateways(settings: Settings) -> tuple[NodeInfo, ...]:
-    """control.gateways as nodes. Raises SettingsProblem."""
+    """control.gateways as nodes."""
     found = []
     for number, entry in enumerate(settings.control.gateways, 1):
-        address, *attributes = entry.split(";")
-        try:
-            host, port = parse_address(address)
-            pairs = dict(attribute.split("=", 1) for attribute in attributes)
-        except ValueError as error:
-            raise SettingsProblem(f"control.gateways: {entry!r}: {error}") from None
-        if unknown := set(pairs) - {"zone", "isp", "name"}:
-            raise SettingsProblem(f"control.gateways: {entry!r}: no such attribute: {', '.join(unknown)}")
+        address, host, port, pairs = parse_gateway(entry)
         found.append(
             NodeInfo(
                 number,

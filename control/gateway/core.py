@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import resource
 from collections.abc import Mapping, Sequence
@@ -11,9 +10,8 @@ from typing import Any, Protocol
 import msgspec
 
 from control.downlink.local import Commands
-from control.errors import SettingsProblem
 from control.settings import Settings
-from control.settings.model import parse_address
+from control.settings.values import parse_address
 from im_service.ports import Session
 
 # Descriptors kept for the store, the HTTP server, the bus and logs.
@@ -43,41 +41,32 @@ class Core(Commands, Protocol):
 
 def loops_of(settings: Settings) -> int:
     """Loop threads of the gateway core."""
-    named = settings.gateway.core.get("loops", settings.gateway.loops)
-    return int(named) or len(os.sched_getaffinity(0))
+    return settings.gateway.loops or len(os.sched_getaffinity(0))
 
 
 def capacity_of(settings: Settings) -> int:
     """Connections this process can hold: its descriptors, or what its settings say."""
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_FILES
-    named = settings.gateway.core.get("max_connections")
-    return min(descriptors, int(named)) if named is not None else descriptors
+    return min(descriptors, settings.gateway.core.max_connections * loops_of(settings))
 
 
 def make_core(
     settings: Settings, keys: list[tuple[int, bytes, bytes]], key_set: bytes, announce_topics: bool
 ) -> Core:
-    """The gateway core, not started. Raises SettingsProblem for an unknown key in [gateway] core."""
+    """The gateway core, not started."""
     from gateway_core import Gateway, GatewayConfig
 
     host, port = parse_address(settings.gateway.listen)
-    given: dict[str, Any] = {
-        "host": host,
-        "port": port,
-        "loops": loops_of(settings),
-        "announce_topics": announce_topics,
-        "node": settings.node_name,
-        "ping_interval_s": settings.gateway.ping_interval_s,
-        "proxy_from": tuple(settings.gateway.proxy_from),
-        **settings.gateway.core,
-    }
-    known = {field.name for field in dataclasses.fields(GatewayConfig)}
-    if unknown := set(settings.gateway.core) - known:
-        raise SettingsProblem(f"gateway.core: no such setting: {', '.join(sorted(unknown))}")
-    try:
-        config = GatewayConfig(**{name: value for name, value in given.items() if name in known})
-    except (TypeError, ValueError) as error:
-        raise SettingsProblem(f"gateway.core: {error}") from None
+    config = GatewayConfig(
+        host=host,
+        port=port,
+        loops=loops_of(settings),
+        announce_topics=announce_topics,
+        node=settings.node_name,
+        ping_interval_s=settings.gateway.ping_interval_s,
+        proxy_from=settings.gateway.proxy_from,
+        **msgspec.structs.asdict(settings.gateway.core),
+    )
     core: Core = Gateway(config, keys, key_set)
     return core
 

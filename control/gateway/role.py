@@ -14,7 +14,7 @@ from control.gateway.sync_hints import SyncHints
 from control.keys.keystore import KeyStore
 from control.part import Check, Part, Source
 from control.settings import Settings
-from control.settings.model import parse_address
+from control.settings.values import parse_address
 from frame.constants import CloseCode
 
 POLL_S = 0.05
@@ -59,7 +59,8 @@ class GatewayPart(Part):
         if not gateway.same_port:
             refuse_taken_port(*parse_address(gateway.listen))
         self._events.start()
-        self._core.set_topic_budget("r/", gateway.room_normal_per_s, gateway.room_high_per_s)
+        rooms = self._settings.im.service
+        self._core.set_topic_budget("r/", rooms.room_normal_per_s, rooms.room_high_per_s)
         self._running = True
 
     async def drain(self) -> None:

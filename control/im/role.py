@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from control.errors import SettingsProblem
 from control.im.replays import ReplayKeeper
 from control.keys.data_folder import STORE_FILE
 from control.logs import get_logger
@@ -18,7 +17,6 @@ from im_service.context import Ports
 from im_service.errors import Code, ImError
 from im_service.ports import Downlink, NoPeers, PeersPort, Presence, SystemClock
 from im_service.service import ImService
-from im_service.settings import ImSettings
 from im_service.storage.errors import StoreError
 from im_service.storage.store import Store
 
@@ -41,8 +39,9 @@ class ImPart(Part):
     ) -> None:
         self._store = make_store(settings)
         self._replays = ReplayKeeper(self._store, SystemClock())
-        ports = Ports(downlink, peers=peers or NoPeers(), presence=presence)
-        self.service = ImService(self._store, ports, im_settings(settings))
+        node = settings.server.node_id
+        ports = Ports(downlink, peers=peers or NoPeers(), presence=presence, node=node)
+        self.service = ImService(self._store, ports, settings.im.service)
         self._started = False
         self._store_stats: Mapping[str, int] = {}
         self._store_problem: str | None = None
@@ -91,19 +90,7 @@ def make_store(settings: Settings) -> Store:
     if settings.store.kind == "postgres":
         from im_service.storage.postgres.store import PostgresStore
 
-        url = settings.store.url.get_secret_value() if settings.store.url else ""
-        return PostgresStore(url)
+        return PostgresStore(settings.store.url.reveal())
     from im_service.storage.sqlite.store import SqliteStore
 
     return SqliteStore(settings.server.data_dir / STORE_FILE)
-
-
-def im_settings(settings: Settings) -> ImSettings:
-    """The [im] service map as im_service.settings.Settings. Raises SettingsProblem."""
-    given = {"node": settings.server.node_id, **settings.im.service}
-    if unknown := set(given) - set(ImSettings.__struct_fields__):
-        raise SettingsProblem(f"im.service: no such setting: {', '.join(sorted(unknown))}")
-    try:
-        return msgspec.convert(given, ImSettings)
-    except msgspec.ValidationError as error:
-        raise SettingsProblem(f"im.service: {error}") from None

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
-import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -22,9 +21,9 @@ import msgspec
 from control.keys.errors import ApiKeyError, KeyFileError
 from control.keys.files import locked, make_private_directory, read_bytes, write_bytes
 from control.logs import get_logger
+from control.settings.values import API_KEY
 
 SCOPES = ("tokens", "messages", "admin", "read")
-_KEY = re.compile(r"qwk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _STAT_PERIOD_S = 1.0
 _NO_HASH = bytes(32)
 _MISSING = (0, 0)
@@ -64,7 +63,7 @@ class ApiKeys:
     _checked_at: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        if self.bootstrap and not _KEY.fullmatch(self.bootstrap):
+        if self.bootstrap and not API_KEY.fullmatch(self.bootstrap):
             raise ApiKeyError(
                 "auth.bootstrap_api_key does not look like qwk_<12 hex>_<43 base64url characters>"
             )
@@ -105,7 +104,7 @@ class ApiKeys:
         """The key that `text` proves, or None. Takes the same time for an unknown id as for a wrong
         secret.
         """
-        match = _KEY.fullmatch(text)
+        match = API_KEY.fullmatch(text)
         key_id, secret = match.groups() if match else ("", "")
         if self.bootstrap and hmac.compare_digest(_hash(text), _hash(self.bootstrap)):
             return ApiKey(key_id, "bootstrap", "", SCOPES, 0)
@@ -173,7 +172,7 @@ def generate_key() -> str:
 
 def split_key(text: str) -> tuple[str, str]:
     """(id, secret) of a key's text. Raises ApiKeyError."""
-    match = _KEY.fullmatch(text)
+    match = API_KEY.fullmatch(text)
     if match is None:
         raise ApiKeyError("an API key looks like qwk_<12 hex>_<43 base64url characters>")
     return match[1], match[2]

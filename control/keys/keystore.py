@@ -163,8 +163,5 @@ class KeyStore:
 
 def api_keys(settings: Settings) -> ApiKeys:
     """The API keys of the data folder, which need no other key."""
-    bootstrap = settings.auth.bootstrap_api_key
-    return ApiKeys(
-        settings.server.data_dir / KEY_FOLDER / API_KEY_FILE,
-        bootstrap.get_secret_value() if bootstrap else "",
-    )
+    path = settings.server.data_dir / KEY_FOLDER / API_KEY_FILE
+    return ApiKeys(path, settings.auth.bootstrap_api_key.reveal())

@@ -18,7 +18,7 @@ from control.logs import get_logger
 from control.part import Check, Part, Source
 from control.process.heap import Trimmer
 from control.process.http_server import HttpServer
-from control.settings.model import parse_address
+from control.settings.values import parse_address
 
 log = get_logger("process")
 

@@ -12,7 +12,7 @@ from typing import Any
 import uvloop
 
 from control.bus.base import BusError
-from control.errors import SettingsProblem, StartError
+from control.errors import StartError
 from control.keys.errors import ApiKeyError, KeyFileError
 from control.logs import get_logger, setup_logs
 from control.process.descriptors import raise_file_limit
@@ -79,7 +79,7 @@ async def _started(settings: Settings, outlet: Outlet | None) -> Process:
     try:
         process = build_process(settings, outlet)
         await process.start()
-    except (OSError, BusError, KeyFileError, ApiKeyError, StoreError, SettingsProblem) as error:
+    except (OSError, BusError, KeyFileError, ApiKeyError, StoreError) as error:
         raise StartError(str(error)) from error
     return process
 

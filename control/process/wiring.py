@@ -48,7 +48,7 @@ Outlet = Callable[[Process], Part]
 
 def build_process(settings: Settings, outlet: Outlet | None = None) -> Process:
     """The process that the settings describe, not started. `outlet` stands in for HTTP. Raises OSError,
-    KeyFileError or SettingsProblem.
+    KeyFileError.
     """
     process = Process(settings)
     process.parts = Wiring(process, outlet).parts()

@@ -6,29 +6,23 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel, SecretStr, ValidationError
-from pydantic_settings import EnvSettingsSource, PydanticBaseSettingsSource
-from pydantic_settings import SettingsError as SourceError
-
+from control.settings.build import SettingsError, checked
+from control.settings.environment import CONFIG_ENV, flat, from_environment, merge, put
+from control.settings.keys import types
 from control.settings.model import Settings
 
-CONFIG_ENV = "QIANWAN_CONFIG"
-# Read by the build, the client commands and the tests: they are no settings of the server.
-FOREIGN_ENV = frozenset({CONFIG_ENV, "QIANWAN_BUILD", "QIANWAN_API_KEY", "QIANWAN_URL"})
 
-
-class SettingsError(Exception):
-    """Settings that cannot be used; `lines` says which key, where it came from and why, one problem a
-    line.
+class Loaded(NamedTuple):
+    """Settings and where each key's value comes from: "default", the file's name, a variable, or "command
+    line".
     """
 
-    def __init__(self, lines: list[str]) -> None:
-        super().__init__("\n".join(lines))
-        self.lines = lines
+    settings: Settings
+    sources: dict[str, str]
 
 
 def find_config(explicit: Path | None = None) -> Path | None:
@@ -41,118 +35,36 @@ def find_config(explicit: Path | None = None) -> Path | None:
     return local if local.is_file() else None
 
 
-def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """Build Settings. `overrides` maps dotted keys ("server.data_dir") to values of the command line.
-
-    Raises SettingsError; an unknown key in the file or in the environment is an error.
+def load(config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Loaded:
+    """Read and check everything. `overrides` maps dotted keys ("server.data_dir") to values of the command
+    line. Raises SettingsError with all that is wrong, in every layer.
     """
-    if problems := _unknown_environment():
-        raise SettingsError(problems)
     tree: dict[str, Any] = {}
-    layers = _layers(config, overrides or {})
-    for layer in layers.values():
-        _merge(tree, layer)
-    try:
-        return _Merged.of(tree)
-    except ValidationError as error:
-        where = _provenance(layers)
-        raise SettingsError([_explain(dict(item), where) for item in error.errors()]) from None
-
-
-def sources(config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> dict[str, str]:
-    """Dotted key -> where its value comes from ("default", the file's name, "environment", "command
-    line").
-    """
-    named = _provenance(_layers(config, overrides or {}))
-    return {key: named.get(key, "default") for key, _ in walk(Settings.model_construct())}
-
-
-def walk(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every leaf of a settings tree as (dotted key, value); secrets stay masked."""
-    for name in type(model).model_fields:
-        value = getattr(model, name)
-        if isinstance(value, BaseModel):
-            yield from walk(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", "********" if isinstance(value, SecretStr) else value
-
-
-class _Merged(Settings):
-    """Settings built from one merged tree: the layers were read before, so the environment is not read
-    again.
-    """
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[Any],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)
-
-    @classmethod
-    def of(cls, tree: dict[str, Any]) -> Settings:
-        return cls(**tree)
-
-
-def _layers(config: Path | None, overrides: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Source name -> nested values, weakest first."""
-    layers: dict[str, dict[str, Any]] = {}
+    given: dict[str, str] = {}
     if config is not None:
-        try:
-            layers[str(config)] = tomllib.loads(config.read_text("utf-8"))
-        except OSError as error:
-            raise SettingsError([f"cannot read {config}: {error.strerror}"]) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SettingsError([f"{config} is not TOML: {error}"]) from None
+        tree = _read(config)
+        given = dict.fromkeys(flat(tree), str(config))
+    values, variables, problems = from_environment()
+    merge(tree, values)
+    given |= variables
+    for key, value in (overrides or {}).items():
+        put(tree, key, value)
+        given[key] = "command line"
+    settings, wrong = checked(tree, given)
+    if problems := [*problems, *wrong]:
+        raise SettingsError(problems)
+    return Loaded(settings, {key: given.get(key, "default") for key in types()})
+
+
+def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """The settings alone. Raises SettingsError."""
+    return load(config, overrides).settings
+
+
+def _read(config: Path) -> dict[str, Any]:
     try:
-        layers["environment"] = EnvSettingsSource(Settings)()
-    except SourceError as error:
-        raise SettingsError([f"environment: {error} (lists and maps are written as JSON)"]) from None
-    cli: dict[str, Any] = {}
-    for key, value in overrides.items():
-        section, _, name = key.partition(".")
-        cli.setdefault(section, {})[name] = value
-    layers["command line"] = cli
-    return layers
-
-
-def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
-    for key, value in layer.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
-        else:
-            into[key] = dict(value) if isinstance(value, Mapping) else value
-
-
-def _provenance(layers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    return {
-        f"{section}.{name}": source
-        for source, layer in layers.items()
-        for section, values in layer.items()
-        if isinstance(values, Mapping)
-        for name in values
-    }
-
-
-def _unknown_environment() -> list[str]:
-    known = {f"QIANWAN_{key.replace('.', '__').upper()}" for key, _ in walk(Settings.model_construct())}
-    sections = {f"QIANWAN_{name.upper()}" for name in Settings.model_fields}
-    return [
-        f"environment: {name} is no setting (known ones look like QIANWAN_GATEWAY__LISTEN)"
-        for name in sorted(os.environ)
-        if name.startswith("QIANWAN_") and name not in known | sections | FOREIGN_ENV
-    ]
-
-
-def _explain(item: dict[str, Any], where: Mapping[str, str]) -> str:
-    parts = [str(part) for part in item["loc"]]
-    key = ".".join(parts) or "settings"
-    source = where.get(".".join(parts[:2]), "")
-    reason = (
-        "unknown key" if item["type"] == "extra_forbidden" else str(item["msg"]).removeprefix("Value error, ")
-    )
-    return f"{key}: {reason}" + (f" (from {source})" if source else "")
+        return tomllib.loads(config.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError([f"cannot read {config}: {error.strerror}"]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError([f"{config} is not TOML: {error}"]) from None

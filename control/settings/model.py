@@ -1,218 +1,148 @@
-"""The tree of settings. The description of a field states its unit and the reason for its default.
+"""The tree of settings: one table a section, each key with its type and bounds, and its page under it.
 
 The sample file `deploy/qianwan.toml` and the reference table in `docs/OPERATIONS.md` are generated from here.
+[gateway.core] and [im.service] are the limits of their rooms as those rooms declare them.
 """
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from msgspec import Meta, Struct
 
-from control.settings.sections import AuthSection, BusSection, LimitsSection, LogSection, StoreSection
+from control.node_ids import MAX_NODE_ID
+from control.settings.sections import (
+    AuthSection,
+    BusSection,
+    LimitsSection,
+    LogSection,
+    Problems,
+    Section,
+    StoreSection,
+    unit,
+)
+from control.settings.values import parse_address, parse_literal
+from gateway_core.config import MAX_NETWORKS, NAME_BYTES, CoreLimits
+from im_service.settings import ImSettings
 
 Role = Literal["gateway", "im", "control"]
+ROLES: tuple[Role, ...] = ("gateway", "im", "control")
 
 
-def parse_address(value: str) -> tuple[str, int]:
-    """Split `host:port` or `[v6]:port`. Raises ValueError with a readable reason."""
-    host, separator, port = value.rpartition(":")
-    if not separator or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f"{value!r} is not host:port")
-    return host.strip("[]") or "0.0.0.0", int(port)
+class ServerSection(Section, frozen=True):
+    data_dir: Path = Path("qianwan-data")
+    """Folder for key files, API keys and the embedded store. Created with mode 0700."""
+    roles: tuple[Role, ...] = ROLES
+    """What this process does. All three need no other service; a subset needs bus.kind = nats."""
+    node_id: Annotated[int, Meta(ge=1, le=MAX_NODE_ID, extra=unit("number"))] = 1
+    """Number of this process in its cluster, unique among live processes: it is part of session ids, with 8
+    bits. Beyond: refused, a cluster has no more processes."""
+    node_name: Annotated[str, Meta(max_length=NAME_BYTES)] = ""
+    """Name told to clients and shown in metrics. Empty: `node-<node_id>`."""
+    zone: Annotated[str, Meta(max_length=64)] = ""
+    """Zone of this machine; LBS prefers the client's own zone."""
+    isp: Annotated[str, Meta(max_length=64)] = ""
+    """Carrier of this machine's address; LBS prefers a match."""
+    drain_timeout_s: Annotated[float, Meta(ge=0, le=3600)] = 20.0
+    """What a SIGTERM may take: below the 30 s an orchestrator grants by default. Beyond: connections are
+    closed with 3000."""
+    drain_spread_s: Annotated[float, Meta(ge=0, le=3600)] = 5.0
+    """Over which a drain spreads its GOAWAY frames, so that other nodes see no storm. Beyond:
+    server.drain_timeout_s ends it."""
 
-
-def _check_address(value: str) -> str:
-    parse_address(value)
-    return value
-
-
-Address = Annotated[str, AfterValidator(_check_address)]
-
-
-class Section(BaseModel):
-    """A section refuses unknown keys, so that a typing error never passes for a setting."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class ServerSection(Section):
-    data_dir: Path = Field(
-        default=Path("qianwan-data"),
-        description="Folder for key files, API keys and the embedded store. Created with mode 0700.",
-    )
-    roles: list[Role] = Field(
-        default=["gateway", "im", "control"],
-        description=(
-            "What this process does. All three need no other service; a subset needs bus.kind = nats."
-        ),
-    )
-    node_id: int = Field(
-        default=1,
-        ge=1,
-        le=255,
-        description=(
-            "Number of this process in its cluster, unique among live processes: it is part of session ids."
-        ),
-    )
-    node_name: str = Field(
-        default="",
-        max_length=64,
-        description="Name told to clients and shown in metrics. Empty: `node-<node_id>`.",
-    )
-    zone: str = Field(
-        default="", max_length=64, description="Zone of this machine; LBS prefers the client's own zone."
-    )
-    isp: str = Field(
-        default="", max_length=64, description="Carrier of this machine's address; LBS prefers a match."
-    )
-    drain_timeout_s: float = Field(
-        default=20.0,
-        ge=0,
-        le=3600,
-        description=(
-            "Seconds a SIGTERM may take before connections are closed. Below the 30 s an "
-            "orchestrator grants by default."
-        ),
-    )
-    drain_spread_s: float = Field(
-        default=5.0,
-        ge=0,
-        le=3600,
-        description=(
-            "Seconds over which a drain spreads its GOAWAY frames, so that other nodes see no storm."
-        ),
-    )
-
-    @model_validator(mode="after")
-    def roles_make_sense(self) -> ServerSection:
+    def problems(self) -> Problems:
         if not self.roles:
-            raise ValueError("roles must name at least one of gateway, im, control")
-        return self
+            yield ("roles",), f"must name at least one of {', '.join(ROLES)}"
+        if len(self.node_name.encode()) > NAME_BYTES:
+            yield ("node_name",), f"longer than {NAME_BYTES} bytes"
 
 
-class GatewaySection(Section):
-    listen: Address = Field(
-        default="127.0.0.1:7801",
-        description=(
-            "Address of the client port (native and WebSocket). Loopback until you decide otherwise."
-        ),
-    )
-    advertise: str = Field(
-        default="", description="host:port that LBS gives to clients. Empty: the listen address itself."
-    )
-    loops: int = Field(
-        default=0,
-        ge=0,
-        le=64,
-        description="Loop threads of the core. 0: one per core this process may run on.",
-    )
-    processes: int = Field(
-        default=1,
-        ge=1,
-        le=254,
-        description=(
-            "Gateway processes forked from this one, for more connections than one process may have open "
-            "files. Node ids and ports count up from server.node_id and gateway.listen. More than 1 needs "
-            "roles = [gateway] and a bus."
-        ),
-    )
-    same_port: bool = Field(
-        default=False,
-        description="Let all of these processes listen on one port; the kernel spreads clients over them.",
-    )
-    ping_interval_s: int = Field(
-        default=240,
-        ge=5,
-        le=3600,
-        description=(
-            "Seconds without writing after which a client pings. 240 stays below the common 300 s NAT limit."
-        ),
-    )
-    proxy_from: list[str] = Field(
-        default_factory=list,
-        description=(
-            "Addresses of balancers from which a PROXY v2 header is required. Others may not send one."
-        ),
-    )
-    room_normal_per_s: int = Field(
-        default=20,
-        ge=0,
-        le=1_000_000,
-        description=(
-            "Chatroom messages of normal priority a receiver gets per second and room; more are dropped and"
-            " counted, because nobody can read them. 0: no limit."
-        ),
-    )
-    room_high_per_s: int = Field(
-        default=10,
-        ge=0,
-        le=1_000_000,
-        description=(
-            "The same for messages of high priority, which never compete with normal ones. 0: no limit."
-        ),
-    )
-    core: dict[str, int | float | bool | str] = Field(
-        default_factory=dict,
-        description=(
-            "Further limits of the core by their name in gateway_core.GatewayConfig (docs/OPERATIONS.md)."
-        ),
-    )
-    events_per_wake: int = Field(
-        default=2048,
-        ge=1,
-        le=65536,
-        description=(
-            "Events taken from the core at once. More makes larger batches, and longer pauses of "
-            "the HTTP API."
-        ),
-    )
+class GatewaySection(Section, frozen=True):
+    listen: str = "127.0.0.1:7801"
+    """Address of the client port (native and WebSocket). Loopback until you decide otherwise."""
+    advertise: str = ""
+    """host:port that LBS gives to clients. Empty: the listen address itself."""
+    loops: Annotated[int, Meta(ge=0, le=64, extra=unit("threads"))] = 0
+    """Loop threads of the core. 0: one per core this process may run on. Beyond: refused, they would only
+    take turns."""
+    processes: Annotated[int, Meta(ge=1, le=MAX_NODE_ID - 1, extra=unit("processes"))] = 1
+    """Gateway processes forked from this one, for more connections than one process may have open files.
+    Node ids and ports count up from server.node_id and gateway.listen. More than 1 needs roles = [gateway]
+    and a bus. Beyond: refused, node ids end."""
+    same_port: bool = False
+    """Let all of these processes listen on one port; the kernel spreads clients over them."""
+    ping_interval_s: Annotated[int, Meta(ge=5, le=3600)] = 240
+    """Without writing, after which a client pings: below the common 300 s NAT limit. Beyond: closed after
+    1.5 times that and gateway.core.grace_s."""
+    proxy_from: tuple[str, ...] = ()
+    """Networks of balancers from which a PROXY v2 header is required, at most 32. Others may not send
+    one."""
+    events_per_wake: Annotated[int, Meta(ge=1, le=65536, extra=unit("events"))] = 2048
+    """Taken from the core at once. More makes larger batches, and longer pauses of the HTTP API. Beyond:
+    the next turn."""
+    core: CoreLimits = CoreLimits()
+
+    def problems(self) -> Problems:
+        for name, parse in (("listen", parse_literal), ("advertise", parse_address)):
+            if value := getattr(self, name) or name == "listen":
+                try:
+                    parse(str(value))
+                except ValueError as error:
+                    yield (name,), str(error)
+        if len(self.proxy_from) > MAX_NETWORKS:
+            yield ("proxy_from",), f"at most {MAX_NETWORKS} networks"
+        for network in self.proxy_from:
+            try:
+                ipaddress.ip_network(network, strict=False)
+            except ValueError as error:
+                yield ("proxy_from",), str(error)
 
 
-class ImSection(Section):
-    service: dict[str, Any] = Field(
-        default_factory=dict,
-        description="Settings of the message service by their name in im_service (docs/MESSAGES.md).",
-    )
+class ImSection(Section, frozen=True):
+    service: ImSettings = ImSettings()
 
 
-class ControlSection(Section):
-    http: Address = Field(
-        default="127.0.0.1:7800", description="Address of the HTTP API, health and metrics."
-    )
-    gateways: list[str] = Field(
-        default_factory=list,
-        description=(
-            "Static gateway list for LBS, `host:port` or `host:port;zone=z;isp=i`. Empty: the "
-            "gateways that announce themselves (or the own one)."
-        ),
-    )
-    lbs_ttl_s: int = Field(
-        default=300,
-        ge=5,
-        le=86400,
-        description="Seconds a client may keep an LBS answer before it asks again.",
-    )
-    lbs_answers: int = Field(
-        default=3,
-        ge=1,
-        le=16,
-        description="Gateways in an LBS answer when so many are there: clients race up to three.",
-    )
+class ControlSection(Section, frozen=True):
+    http: str = "127.0.0.1:7800"
+    """Address of the HTTP API, health and metrics."""
+    gateways: tuple[str, ...] = ()
+    """Static gateway list for LBS, `host:port` or `host:port;zone=z;isp=i;name=n`. Empty: the gateways that
+    announce themselves (or the own one)."""
+    lbs_ttl_s: Annotated[int, Meta(ge=5, le=86400)] = 300
+    """A client may keep an LBS answer so long: it asks rarely, and soon hears of new nodes. Beyond: it asks
+    again."""
+    lbs_answers: Annotated[int, Meta(ge=1, le=16, extra=unit("gateways"))] = 3
+    """In an LBS answer when so many are there: clients race up to three. Beyond: not named."""
+
+    def problems(self) -> Problems:
+        try:
+            parse_address(self.http)
+        except ValueError as error:
+            yield ("http",), str(error)
+        for entry in self.gateways:
+            try:
+                parse_gateway(entry)
+            except ValueError as error:
+                yield ("gateways",), f"{entry!r}: {error}"
 
 
-class Settings(BaseSettings):
+def parse_gateway(entry: str) -> tuple[str, str, int, dict[str, str]]:
+    """`host:port;zone=z;isp=i;name=n` as (address, host, port, attributes). Raises ValueError."""
+    address, *attributes = entry.split(";")
+    host, port = parse_address(address)
+    pairs = {}
+    for attribute in attributes:
+        name, equals, value = attribute.partition("=")
+        if not equals or name not in ("zone", "isp", "name"):
+            raise ValueError(f"no such attribute: {name}")
+        pairs[name] = value
+    return address, host, port, pairs
+
+
+class Settings(Struct, kw_only=True, frozen=True):
     """All settings of one process. Environment: `QIANWAN_<SECTION>__<KEY>`, lists and maps as JSON."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="QIANWAN_",
-        env_nested_delimiter="__",
-        extra="forbid",
-        validate_default=True,
-        nested_model_default_partial_update=True,
-    )
 
     server: ServerSection = ServerSection()
     gateway: GatewaySection = GatewaySection()
@@ -224,16 +154,39 @@ class Settings(BaseSettings):
     limits: LimitsSection = LimitsSection()
     log: LogSection = LogSection()
 
-    @model_validator(mode="after")
-    def a_split_needs_a_bus(self) -> Settings:
-        missing = {"gateway", "im", "control"} - set(self.server.roles)
-        if self.bus.kind == "memory" and missing & {"gateway", "im"}:
-            raise ValueError(
-                f'roles without {", ".join(sorted(missing))} need another process: set bus.kind = "nats"'
+    def problems(self) -> Problems:
+        missing = [role for role in ROLES if role not in self.server.roles]
+        if self.bus.kind == "memory" and {"gateway", "im"} & set(missing):
+            yield (
+                ("server.roles", "bus.kind"),
+                f'roles without {", ".join(missing)} need another process: set bus.kind = "nats"',
             )
-        if self.gateway.processes > 1 and (self.server.roles != ["gateway"] or self.bus.kind == "memory"):
-            raise ValueError('gateway.processes > 1 needs roles = ["gateway"] and a bus')
-        return self
+        if self.gateway.processes > 1:
+            yield from self._workers()
+
+    def _workers(self) -> Problems:
+        """Several gateways from one command: numbers, ports and names count up."""
+        server, gateway, key = self.server, self.gateway, "gateway.processes"
+        last = gateway.processes - 1
+        if set(server.roles) != {"gateway"} or self.bus.kind == "memory":
+            yield (key, "server.roles", "bus.kind"), 'more than 1 needs roles = ["gateway"] and a bus'
+        if server.node_id + last > MAX_NODE_ID:
+            yield (
+                (key, "server.node_id"),
+                f"node ids would count up to {server.node_id + last}: the last one is {MAX_NODE_ID}",
+            )
+        if len(server.node_name.encode()) + len(f"-{last + 1}") > NAME_BYTES:
+            yield ("server.node_name", key), f"longer than {NAME_BYTES} bytes with the number of a worker"
+        for name in () if gateway.same_port else ("listen", "advertise"):
+            if address := getattr(gateway, name):
+                port = parse_address(address)[1]
+                if port == 0:
+                    yield (f"gateway.{name}", key), "port 0 cannot be counted up: name the first port"
+                elif port + last > 65535:
+                    yield (
+                        (f"gateway.{name}", key),
+                        f"ports would count up to {port + last}: the last one is 65535",
+                    )
 
     @property
     def node_name(self) -> str:

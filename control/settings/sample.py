@@ -1,21 +1,22 @@
-"""The sample settings file and the reference table, generated from the model so that they cannot drift."""
+"""The sample settings file and the reference table, generated from the tree so that they cannot drift."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from pydantic import BaseModel, SecretStr
-from pydantic.fields import FieldInfo
-
-from control.settings.model import Settings
+from control.settings.keys import Key, all_keys
+from control.settings.values import Secret
 
 TITLES = {
     "server": "the process itself",
     "gateway": "the client port",
-    "im": "what messages mean",
+    "gateway.core": "bounds of the gateway core",
+    "im.service": "what messages mean",
     "control": "the HTTP API and LBS",
     "bus": "how processes are joined",
     "store": "where messages are kept",
@@ -30,44 +31,45 @@ def sample_toml() -> str:
     lines = [
         "# Settings of `qianwan serve`. Every line that is commented out shows the default.",
         "# Environment: QIANWAN_<SECTION>__<KEY>, e.g. QIANWAN_GATEWAY__LISTEN; it wins over this file.",
-        "# `qianwan config check` prints each effective setting and where it came from.",
+        "# `qianwan config check` says what is wrong, `qianwan config print` where each value comes from.",
     ]
-    for section, fields in _sections():
+    for section, keys in _sections():
         lines += ["", f"[{section}]  # {TITLES[section]}"]
-        for name, field in fields.items():
-            lines += [""] + [f"# {line}" for line in wrap(field.description or "", 106)]
-            lines.append(f"#{name} = {_toml(field.get_default(call_default_factory=True))}")
+        for name, key in keys:
+            page = f"{key.reason} Beyond: {key.beyond}" if key.beyond else key.reason
+            unit = f"[{key.unit}, {key.bounds}]" if key.bounds else f"[{key.unit}]"
+            lines += ["", *(f"# {line}" for line in wrap(f"{page} {unit}", 106))]
+            lines.append(f"#{name} = {toml(key.default)}")
     return "\n".join(lines) + "\n"
 
 
 def reference_table() -> str:
     """The settings as Markdown tables, one per section."""
     lines: list[str] = []
-    for section, fields in _sections():
-        lines += [f"### [{section}] {TITLES[section]}", "", "| key | default | meaning |", "|---|---|---|"]
-        for name, field in fields.items():
-            default = _toml(field.get_default(call_default_factory=True))
-            meaning = (field.description or "").replace("|", "\\|")
-            lines.append(f"| `{name}` | `{default}` | {meaning} |")
+    for section, keys in _sections():
+        lines += [f"### [{section}] {TITLES[section]}", ""]
+        lines += [
+            "| key | unit | default | within | what it is, and why | beyond |",
+            "|---" * 6 + "|",
+        ]
+        for name, key in keys:
+            cells = [f"`{name}`", key.unit, f"`{toml(key.default)}`", key.bounds, key.reason, key.beyond]
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         lines.append("")
     return "\n".join(lines)
 
 
-def _sections() -> list[tuple[str, dict[str, FieldInfo]]]:
-    found: list[tuple[str, dict[str, FieldInfo]]] = []
-    for section, field in Settings.model_fields.items():
-        model = field.annotation
-        assert isinstance(model, type)
-        assert issubclass(model, BaseModel)
-        found.append((section, dict(model.model_fields)))
-    return found
+def section_of(name: str) -> str:
+    """The table of the file in which a key stands: small groups inside one are written with a dot."""
+    return max((title for title in TITLES if name.startswith(f"{title}.")), key=len)
 
 
-def _toml(value: Any) -> str:
-    if value is None or isinstance(value, SecretStr):
-        return '""'
-    if isinstance(value, Path):
-        return json.dumps(str(value))
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + "}"
-    return json.dumps(value)
+def _sections() -> Iterator[tuple[str, list[tuple[str, Key]]]]:
+    for section, keys in groupby(all_keys(), lambda key: section_of(key.name)):
+        yield section, [(key.name.removeprefix(f"{section}."), key) for key in keys]
+
+
+def toml(value: Any) -> str:
+    if isinstance(value, Secret):
+        value = value.reveal()
+    return json.dumps(str(value) if isinstance(value, Path) else value)

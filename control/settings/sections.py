@@ -2,201 +2,130 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from msgspec import Meta, Struct
 
-SAMPLE_SECRETS = frozenset(
-    {"change-me", "changeme", "secret", "password", "example", "sample", "test", "admin"}
-)
+from control.settings.values import API_KEY, Secret, SecretUrl
 
-
-def refuse_sample(value: SecretStr | None) -> SecretStr | None:
-    """A secret copied from a sample file or a tutorial is no secret. Raises ValueError."""
-    if value is not None and value.get_secret_value():
-        text = value.get_secret_value().lower()
-        if text in SAMPLE_SECRETS or "change-me" in text:
-            raise ValueError("this is a sample secret; put your own in its place")
-    return value
+# ((the key, others it hangs on), reason): checked when each of those keys is good by itself.
+Problems = Iterator[tuple[tuple[str, ...], str]]
 
 
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class Section(Struct, kw_only=True, frozen=True):
+    """A table of settings. The text under a field is its page in the reference: what it is, why this default,
+    and `Beyond:` what happens to who is over it. Units stand in the names, else in `extra`.
+    """
+
+    def problems(self) -> Problems:
+        """What bounds of single keys do not say."""
+        yield from ()
 
 
-class BusSection(Section):
-    kind: Literal["memory", "nats"] = Field(
-        default="memory",
-        description="`memory` joins the roles of one process; `nats` joins several processes.",
+def unit(name: str) -> dict[str, Any]:
+    return {"unit": name}
+
+
+class BusSection(Section, frozen=True):
+    kind: Literal["memory", "nats"] = "memory"
+    """`memory` joins the roles of one process; `nats` joins several processes."""
+    nats_url: SecretUrl = SecretUrl("nats://127.0.0.1:4222")
+    """Address of the NATS server (core NATS; JetStream is not needed). Several, separated by commas, are
+    one cluster."""
+    nats_token: Secret = Secret("")
+    """Token for the NATS server, if it asks for one."""
+    prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$", extra=unit("1-32 of A-Z a-z 0-9 _ -"))] = (
+        "qw"
     )
-    nats_url: str = Field(
-        default="nats://127.0.0.1:4222",
-        description="Address of the NATS server (core NATS; JetStream is not needed).",
-    )
-    nats_token: SecretStr | None = Field(
-        default=None, description="Token for the NATS server, if it asks for one."
-    )
-    prefix: str = Field(
-        default="qw",
-        pattern=r"^[A-Za-z0-9_-]{1,32}$",
-        description="First word of every subject, to share a NATS server.",
-    )
-    beacon_s: float = Field(
-        default=1.0,
-        ge=0.05,
-        le=60,
-        description=(
-            "Seconds between the beacons that carry each stream's number: the longest a lost tail "
-            "stays unnoticed."
-        ),
-    )
-    dead_after_s: float = Field(
-        default=6.0,
-        ge=0.2,
-        le=600,
-        description="Seconds without a beacon after which a peer process counts as gone.",
-    )
-    ring_batches: int = Field(
-        default=4096,
-        ge=16,
-        le=1 << 20,
-        description="Batches kept per stream for repair; older gaps are healed by SYNC hints.",
-    )
-    ring_bytes: int = Field(
-        default=32 << 20,
-        ge=1 << 16,
-        description="Bytes kept per stream for repair, the other bound of the same ring.",
-    )
-    sync_spread_s: float = Field(
-        default=5.0,
-        ge=0,
-        le=600,
-        description=(
-            "Seconds over which a gateway spreads SYNC hints after a gap that could not be repaired."
-        ),
-    )
+    """First word of every subject, to share a NATS server."""
+    beacon_s: Annotated[float, Meta(ge=0.05, le=60)] = 1.0
+    """Between the beacons that carry each stream's number: the longest a lost tail stays unnoticed. Beyond:
+    the receiver asks for what it lacks."""
+    dead_after_s: Annotated[float, Meta(ge=0.2, le=600)] = 6.0
+    """Without a beacon, until a peer process counts as gone: at least three beacons, so that a late one is
+    no death. Beyond: its routes end and its sessions are logged out."""
+    ring_batches: Annotated[int, Meta(ge=16, le=1 << 20, extra=unit("batches of a stream"))] = 4096
+    """Kept for repair: some seconds of a busy stream. Beyond: the gap is healed by SYNC hints."""
+    ring_bytes: Annotated[int, Meta(ge=1 << 16, le=1 << 40)] = 32 << 20
+    """Kept per stream for repair, the other bound of the same ring. Beyond: the gap is healed by SYNC
+    hints."""
+    sync_spread_s: Annotated[float, Meta(ge=0, le=600)] = 5.0
+    """Over which a gateway spreads SYNC hints after a gap that could not be repaired, so that the store is
+    not asked by all at once. Beyond: every session has had its hint."""
 
-    _no_sample = field_validator("nats_token")(refuse_sample)
-
-    @model_validator(mode="after")
-    def death_is_slower_than_the_beacon(self) -> BusSection:
+    def problems(self) -> Problems:
         if self.dead_after_s < 3 * self.beacon_s:
-            raise ValueError(
-                "dead_after_s must be at least three beacons, or one late beacon looks like a death"
+            yield (
+                ("dead_after_s", "beacon_s"),
+                "must be at least three beacons, or one late beacon looks like a death",
             )
-        return self
 
 
-class StoreSection(Section):
-    kind: Literal["sqlite", "postgres"] = Field(
-        default="sqlite",
-        description="`sqlite` lives in the data folder; `postgres` when one machine is not enough.",
-    )
-    url: SecretStr | None = Field(
-        default=None,
-        description="PostgreSQL DSN (postgresql://user:password@host/database). Only for kind = postgres.",
-    )
+class StoreSection(Section, frozen=True):
+    kind: Literal["sqlite", "postgres"] = "sqlite"
+    """`sqlite` lives in the data folder; `postgres` when one machine is not enough."""
+    url: SecretUrl = SecretUrl("")
+    """PostgreSQL DSN (postgresql://user:password@host/database). Only for kind = postgres."""
 
-    _no_sample = field_validator("url")(refuse_sample)
-
-    @model_validator(mode="after")
-    def postgres_needs_a_url(self) -> StoreSection:
-        if self.kind == "postgres" and not (self.url and self.url.get_secret_value()):
-            raise ValueError("store.kind = postgres needs store.url")
-        return self
+    def problems(self) -> Problems:
+        url = self.url.reveal()
+        if self.kind == "postgres" and not url:
+            yield ("url", "kind"), "store.kind = postgres needs store.url"
+        elif url and not url.startswith(("postgresql://", "postgres://")):
+            yield ("url",), "must begin with postgresql://"
 
 
-class AuthSection(Section):
-    issuer: str = Field(
-        default="qianwan", min_length=1, description="`iss` of tokens; a token of another issuer is refused."
-    )
-    audience: str = Field(
-        default="qianwan", min_length=1, description="`aud` of tokens: tells clusters apart."
-    )
-    token_ttl_s: int = Field(
-        default=86400,
-        ge=10,
-        le=30 * 86400,
-        description="Life of a token in seconds when the request names none.",
-    )
-    token_max_ttl_s: int = Field(
-        default=7 * 86400,
-        ge=10,
-        le=366 * 86400,
-        description=(
-            "Longest life a token may have, in seconds, from its `iat`; longer ones are refused at login too."
-        ),
-    )
-    clock_skew_s: int = Field(
-        default=30,
-        ge=0,
-        le=600,
-        description="Seconds two clocks may differ before a token counts as expired or not yet valid.",
-    )
-    rotate_keys_days: int = Field(
-        default=30,
-        ge=0,
-        le=45,
-        description=(
-            "Days after which a process with the role `control` makes a new server key and a new token key;"
-            " 0: never. A key holds for 62 days, so at most 45."
-        ),
-    )
-    bootstrap_api_key: SecretStr | None = Field(
-        default=None,
-        description=(
-            "An API key (`qwk_<id>_<secret>`) accepted besides the key file, for automated installations."
-        ),
-    )
+class AuthSection(Section, frozen=True):
+    issuer: Annotated[str, Meta(min_length=1, max_length=256)] = "qianwan"
+    """`iss` of tokens; a token of another issuer is refused."""
+    audience: Annotated[str, Meta(min_length=1, max_length=256)] = "qianwan"
+    """`aud` of tokens: tells clusters apart."""
+    token_ttl_s: Annotated[int, Meta(ge=10, le=30 * 86400)] = 86400
+    """Life of a token when the request names none: a day's sessions. Beyond: refused at login."""
+    token_max_ttl_s: Annotated[int, Meta(ge=10, le=366 * 86400)] = 7 * 86400
+    """Longest life a token may have from its `iat`, because it cannot be called back. Beyond: not signed,
+    and refused at login."""
+    clock_skew_s: Annotated[int, Meta(ge=0, le=600)] = 30
+    """Two clocks may differ so much. Beyond: a token counts as expired or not yet valid."""
+    rotate_keys_days: Annotated[int, Meta(ge=0, le=45, extra=unit("days"))] = 30
+    """Age at which a process with the role `control` makes a new server key and a new token key; a key holds
+    for 62 days, so at most 45. 0: never. Beyond: the old one is still taken until it ends."""
+    bootstrap_api_key: Secret = Secret("")
+    """An API key (`qwk_<id>_<secret>`) accepted besides the key file, for automated installations."""
 
-    _no_sample = field_validator("bootstrap_api_key")(refuse_sample)
+    def problems(self) -> Problems:
+        if (key := self.bootstrap_api_key.reveal()) and not API_KEY.fullmatch(key):
+            yield (
+                ("bootstrap_api_key",),
+                "does not look like qwk_<12 hex digits>_<43 letters, digits, - or _>",
+            )
+        if self.token_ttl_s > self.token_max_ttl_s:
+            yield ("token_ttl_s", "token_max_ttl_s"), "must not be above token_max_ttl_s"
 
 
-class LimitsSection(Section):
-    body_bytes: int = Field(
-        default=1 << 20, ge=1024, le=64 << 20, description="Largest HTTP request body in bytes; above: 413."
-    )
-    page_items: int = Field(
-        default=100, ge=1, le=1000, description="Items in a page when the request names no limit."
-    )
-    page_items_max: int = Field(default=500, ge=1, le=5000, description="Largest `limit` a request may name.")
-    idempotency_ttl_s: int = Field(
-        default=86400,
-        ge=60,
-        le=7 * 86400,
-        description="Seconds an Idempotency-Key is remembered with its answer.",
-    )
-    idempotency_entries: int = Field(
-        default=65536,
-        ge=16,
-        le=1 << 22,
-        description="Answers remembered at most; the oldest goes first. About 1 KiB each.",
-    )
-    idempotency_answer_bytes: int = Field(
-        default=65536,
-        ge=1024,
-        le=512 << 10,
-        description="Largest answer remembered; of a larger one is known only that it was given: 409.",
-    )
-    api_requests_per_s: float = Field(
-        default=2000.0,
-        gt=0,
-        description="Requests a second one API key may make in the long run; above: 429.",
-    )
-    api_burst: int = Field(
-        default=4000, ge=1, description="Requests one API key may make at once before that rate holds."
-    )
-    event_backlog: int = Field(
-        default=65536,
-        ge=1024,
-        description="Upstream events held while no im process answers; above, SENDs get 503.",
-    )
+class LimitsSection(Section, frozen=True):
+    body_bytes: Annotated[int, Meta(ge=1024, le=64 << 20)] = 1 << 20
+    """Largest HTTP request body: a call of the largest lists fits. Beyond: 413."""
+    idempotency_ttl_s: Annotated[int, Meta(ge=60, le=7 * 86400)] = 86400
+    """An Idempotency-Key is remembered with its answer: retries come within a day. Beyond: it counts as
+    new."""
+    idempotency_entries: Annotated[int, Meta(ge=16, le=1 << 22, extra=unit("answers"))] = 65536
+    """Answers remembered at most, about 1 KiB each. Beyond: the oldest is forgotten."""
+    idempotency_answer_bytes: Annotated[int, Meta(ge=1024, le=512 << 10)] = 65536
+    """Largest answer remembered. Beyond: only that it was given; a repetition is answered 409."""
+    api_requests_per_s: Annotated[float, Meta(gt=0, le=1_000_000)] = 2000.0
+    """Requests one API key may make in the long run: far more than an app server asks. Beyond: 429 with
+    Retry-After."""
+    api_burst: Annotated[int, Meta(ge=1, le=1_000_000, extra=unit("requests"))] = 4000
+    """Requests one API key may make at once before that rate holds. Beyond: 429 with Retry-After."""
+    event_backlog: Annotated[int, Meta(ge=1024, le=1 << 24, extra=unit("events of a gateway"))] = 65536
+    """Upstream events held while no im process answers: some seconds of a busy gateway. Beyond: SENDs get
+    503."""
 
 
-class LogSection(Section):
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Lowest level written."
-    )
-    format: Literal["auto", "json", "console"] = Field(
-        default="auto", description="`auto`: for people on a terminal, JSON lines otherwise."
-    )
+class LogSection(Section, frozen=True):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Lowest level written."""
+    format: Literal["auto", "json", "console"] = "auto"
+    """`auto`: for people on a terminal, JSON lines otherwise."""

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from control.metrics import Sources, make_registry
 from control.process.http_server import HttpServer
 from control.settings import Settings
-from control.settings.model import parse_address
+from control.settings.values import parse_address
 from control.workers.reports import FETCH_TIMEOUT_S, fetch, merged
 
 ASKED_AT_ONCE = 4

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from control.bus.engines import make_bus
-from control.errors import SettingsProblem, StartError
+from control.errors import StartError
 from control.gateway.core import event_codes
 from control.gateway.role import refuse_taken_port
 from control.keys.errors import KeyFileError
@@ -32,7 +32,7 @@ from control.logs import get_logger, setup_logs
 from control.process import run
 from control.process.descriptors import raise_file_limit
 from control.settings import Settings
-from control.settings.model import parse_address
+from control.settings.values import parse_address
 from control.workers.children import Board, Child
 from control.workers.plan import worker_settings
 from control.workers.report_http import serve_reports
@@ -59,7 +59,7 @@ def run_workers(settings: Settings) -> int:
         plans = [worker_settings(settings, index) for index in range(settings.gateway.processes)]
         if settings.gateway.same_port:
             refuse_taken_port(*parse_address(settings.gateway.listen))
-    except (OSError, KeyFileError, SettingsProblem) as error:
+    except (OSError, KeyFileError) as error:
         raise StartError(str(error)) from error
     with tempfile.TemporaryDirectory(prefix="qianwan-workers-") as folder:
         return Supervisor(settings, plans, Path(folder)).run()

@@ -37,24 +37,24 @@ _log = logging.getLogger("qianwan.im")
 
 
 def class_of(platform: int) -> str:
-    """mobile, desktop, web or other; policy 2 counts web with desktop."""
+    """mobile, desktop, web or other; the policy `one_per_class` counts web with desktop."""
     return CLASSES.get(platform, OTHER)
 
 
 def must_go(policy: LoginPolicy, newcomer: tuple[str, int], others: list[Device]) -> list[str]:
     """Devices that a login of (device, platform) ends under a policy. `others`: live, newest login last.
 
-    1 every other; 2 those of the same class, web counting as desktop; 3 the oldest above max_devices;
-    4 those whose class the matrix excludes from the newcomer's.
+    `one` every other; `one_per_class` those of the same class, web counting as desktop; `newest` the oldest
+    above max_devices; `exclusive` those whose class is paired with the newcomer's.
     """
     device, platform = newcomer
     others = [d for d in others if d.device != device]
-    if policy.number == 1:
+    if policy.mode == "one":
         return [d.device for d in others]
-    if policy.number == 2:
+    if policy.mode == "one_per_class":
         mine = _two_classes(platform)
         return [d.device for d in others if _two_classes(d.platform) == mine]
-    if policy.number == 4:
+    if policy.mode == "exclusive":
         mine = class_of(platform)
         pairs = policy.exclusive
         return [

@@ -108,7 +108,7 @@ class RoomState:
         self.ring: deque[bytes] = deque(maxlen=0)
         self.bucket = Bucket()
         self.normal, self.high = Bucket(), Bucket()
-        self._normal, self._high = Limiter(settings.room_normal_rate), Limiter(settings.room_high_rate)
+        self._normal, self._high = _budget(settings.room_normal_per_s), _budget(settings.room_high_per_s)
         self.dropped_normal = self.dropped_high = 0
 
     def update(self, record: RoomRecord) -> None:
@@ -121,8 +121,9 @@ class RoomState:
         self.record = room
         self.info = RoomInfo() if room is None or not room.info else _decode_info(room.info)
         settings = self._settings
-        self._normal = Limiter(_rate(settings.room_normal_rate, self.info.normal_per_s))
-        self._high = Limiter(_rate(settings.room_high_rate, self.info.high_per_s))
+        own_normal, own_high = self.info.normal_per_s, self.info.high_per_s
+        self._normal = _budget(settings.room_normal_per_s if own_normal < 0 else own_normal)
+        self._high = _budget(settings.room_high_per_s if own_high < 0 else own_high)
         keep = min(self.info.ring, settings.room_ring)
         if self.ring.maxlen != keep:
             self.ring = deque(self.ring, maxlen=keep)
@@ -201,8 +202,9 @@ class RoomState:
             self.ring.append(message)
 
 
-def _rate(default: Rate, own: float) -> Rate:
-    return default if own < 0 else Rate(own, max(1, int(own * 10)))
+def _budget(per_s: float) -> Limiter:
+    """A second's worth at once, as the gateways count it too."""
+    return Limiter(Rate(per_s, max(1, int(per_s))))
 
 
 class RoomTable:

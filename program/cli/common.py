@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from control.settings import Settings, SettingsError, find_config, load_settings
+from control.settings import Settings, SettingsError, find_config, load
+from control.settings.environment import ignored
+from control.settings.load import Loaded
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,15 +27,23 @@ DataDirOption = Annotated[
 PIPE_COLUMNS = 10_000
 
 
-def settings_or_exit(config: Path | None, overrides: Mapping[str, Any]) -> Settings:
-    """Settings, or a readable list of what is wrong and exit code 2."""
+def loaded_or_exit(config: Path | None, overrides: Mapping[str, Any]) -> Loaded:
+    """Settings and their sources, or a readable list of what is wrong and exit code 2."""
     given = {key: value for key, value in overrides.items() if value is not None}
+    if names := ignored():
+        listed = ", ".join(names)
+        typer.secho(f"settings: ignored, set by Kubernetes for a service: {listed}", dim=True, err=True)
     try:
-        return load_settings(find_config(config), given)
+        return load(find_config(config), given)
     except SettingsError as error:
         for line in error.lines:
             typer.secho(f"settings: {line}", fg=typer.colors.RED, err=True)
         raise typer.Exit(2) from None
+
+
+def settings_or_exit(config: Path | None, overrides: Mapping[str, Any]) -> Settings:
+    """The settings alone."""
+    return loaded_or_exit(config, overrides).settings
 
 
 def console() -> Console:

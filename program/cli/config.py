@@ -7,38 +7,45 @@ from typing import Annotated
 
 import typer
 
-from control.settings import find_config, sources
-from control.settings.load import walk
-from program.cli.common import ConfigOption, DataDirOption, console, settings_or_exit
+from program.cli.common import ConfigOption, DataDirOption, console, loaded_or_exit
 
 app = typer.Typer(help="Check and show settings.", no_args_is_help=True)
 
 
 @app.command()
-def check(
+def check(config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
+    """Check every setting as `serve` does, and create nothing. Exit code 2 with all reasons when one cannot
+    work.
+    """
+    _, sources = loaded_or_exit(config, {"server.data_dir": data_dir})
+    given = sum(source != "default" for source in sources.values())
+    typer.echo(f"{len(sources)} settings are good, {given} of them are not defaults")
+
+
+@app.command("print")
+def show(
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
 ) -> None:
-    """Print every effective setting and where it comes from; exit code 2 when something is wrong."""
-    overrides = {"server.data_dir": data_dir} if data_dir else {}
-    settings = settings_or_exit(config, overrides)
-    where = sources(find_config(config), overrides)
+    """Print every effective setting and where it comes from; secrets are masked."""
+    from control.settings.keys import walk
+
+    settings, sources = loaded_or_exit(config, {"server.data_dir": data_dir})
     values = dict(walk(settings))
     if as_json:
-        shown = {key: {"value": value, "source": where[key]} for key, value in values.items()}
+        shown = {key: {"value": value, "source": sources[key]} for key, value in values.items()}
         typer.echo(json.dumps(shown, default=str, indent=1))
         return
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title="Effective settings", title_justify="left")
     for column in ("setting", "value", "source"):
         table.add_column(column, overflow="fold")
     for key, value in values.items():
-        source = where[key]
-        table.add_row(
-            key, json.dumps(value, default=str), source, style=None if source == "default" else "bold"
-        )
+        style = None if sources[key] == "default" else "bold"
+        table.add_row(key, escape(json.dumps(value, default=str)), escape(sources[key]), style=style)
     console().print(table)
 
 

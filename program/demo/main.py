@@ -109,10 +109,9 @@ def _server(folder: Path) -> Iterator[Server]:
     command = [sys.executable, "-m", "program", "serve", "--data-dir", str(folder)]
     command += ["--http", http, "--listen", listen]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("QIANWAN_")}
-    # Everybody counts every message here, so no receiver is spared any: by default a gateway drops what
-    # nobody can read, and the notices of 1,000 members coming in use up that budget too. The im service has
-    # a budget for each room; the scene makes its room without one.
-    environment |= {"QIANWAN_GATEWAY__ROOM_NORMAL_PER_S": "0"}
+    # Everybody counts every message here, so no receiver is spared any: by default a chatroom drops what
+    # nobody can read, and the notices of 1,000 members coming in use up that budget too.
+    environment |= {"QIANWAN_IM__SERVICE__ROOM_NORMAL_PER_S": "0"}
     with (folder / "server.log").open("wb") as log, (folder / "server.out").open("wb") as out:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, env=environment)
     try:

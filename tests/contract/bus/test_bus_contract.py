@@ -13,6 +13,7 @@ import pytest
 from control.bus.base import Bus, BusError
 from control.bus.memory import MemoryBus, MemoryHub
 from control.bus.nats import NatsBus
+from control.settings.values import SecretUrl
 from control.streams.links import StreamLinks
 from tests.support.nats_process import NatsProcess
 
@@ -44,7 +45,7 @@ async def make_bus(request: pytest.FixtureRequest) -> AsyncIterator[MakeBus]:
     prefix = f"t{id(opened)}"
 
     async def make() -> Bus:
-        bus: Bus = MemoryBus(hub) if request.param == "memory" else NatsBus(url, prefix)
+        bus: Bus = MemoryBus(hub) if request.param == "memory" else NatsBus(SecretUrl(url), prefix)
         await bus.start()
         opened.append(bus)
         return bus
@@ -181,7 +182,7 @@ async def test_a_new_epoch_of_a_sender_is_a_new_stream_and_the_old_tail_counts_a
 
 async def test_nats_away_blocks_nobody_and_comes_back(tmp_path: Path) -> None:
     with NatsProcess(tmp_path) as server:
-        bus = NatsBus(server.url, "away")
+        bus = NatsBus(SecretUrl(server.url), "away")
         await bus.start()
         seen: list[bytes] = []
         await bus.subscribe("topic", seen.append)
@@ -201,4 +202,4 @@ async def test_nats_away_blocks_nobody_and_comes_back(tmp_path: Path) -> None:
 
 async def test_an_absent_server_is_told_at_start(tmp_path: Path) -> None:
     with pytest.raises(BusError, match="cannot reach NATS"):
-        await NatsBus("nats://127.0.0.1:9").start()
+        await NatsBus(SecretUrl("nats://127.0.0.1:9")).start()

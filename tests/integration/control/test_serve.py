@@ -149,8 +149,8 @@ def test_rotated_keys_reach_a_running_server(fresh: ServerProcess) -> None:
     ("settings", "expected"),
     [
         ({"server.roles": ["im"]}, "bus.kind"),
-        ({"gateway.core": {"no_such_limit": 1}}, "no such setting: no_such_limit"),
-        ({"im.service": {"no_such_rule": 1}}, "no such setting: no_such_rule"),
+        ({"gateway.core": {"no_such_limit": 1}}, "gateway.core.no_such_limit: unknown key"),
+        ({"im.service": {"no_such_rule": 1}}, "im.service.no_such_rule: unknown key"),
         ({"control.gateways": ["nowhere"]}, "is not host:port"),
         ({"auth.bootstrap_api_key": "change-me"}, "sample secret"),
     ],
@@ -159,7 +159,7 @@ def test_settings_that_cannot_work_end_the_start_with_the_reason(
     fresh: ServerProcess, settings: dict[str, object], expected: str
 ) -> None:
     fresh.settings = settings
-    with pytest.raises(ServerFailed, match=r"left with [23]"):
+    with pytest.raises(ServerFailed, match="left with 2"):
         fresh.start()
     assert expected in fresh.log()
 

@@ -93,12 +93,12 @@ async def test_accounts_are_muted_by_module_and_disabled(tmp_path: Path) -> None
 
 
 async def test_login_policies(tmp_path: Path) -> None:
-    matrix = frozenset({("mobile", "web")})
+    apart = LoginPolicy(mode="exclusive", exclusive=(("mobile", "web"),))
     cases = [
-        (LoginPolicy(1), {"phone": 4004, "tablet": 4004, "page": 4004}),
-        (LoginPolicy(2), {"phone": 4004, "tablet": None, "page": 4004}),
-        (LoginPolicy(3, 2), {"phone": 4004, "tablet": 4004, "page": None}),
-        (LoginPolicy(4, 10, matrix), {"phone": 4004, "tablet": 4004, "page": None}),
+        (LoginPolicy(mode="one"), {"phone": 4004, "tablet": 4004, "page": 4004}),
+        (LoginPolicy(mode="one_per_class"), {"phone": 4004, "tablet": None, "page": 4004}),
+        (LoginPolicy(max_devices=2), {"phone": 4004, "tablet": 4004, "page": None}),
+        (apart, {"phone": 4004, "tablet": 4004, "page": None}),
     ]
     for number, (policy, expected) in enumerate(cases):
         path = tmp_path / str(number)

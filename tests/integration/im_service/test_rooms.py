@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from im_service.rates import Rate
 from im_service.settings import ImSettings
 from tests.support.im_world import Person, World, open_world
 
@@ -92,7 +91,7 @@ async def test_several_rooms_on_one_connection_and_all_end_with_it(tmp_path: Pat
 
 
 async def test_high_priority_is_never_dropped_before_normal_and_drops_are_counted(tmp_path: Path) -> None:
-    settings = ImSettings(room_normal_rate=Rate(1, 5), room_high_rate=Rate(1, 5))
+    settings = ImSettings(room_normal_per_s=5, room_high_per_s=5)
     async with open_world(tmp_path, settings) as world:
         owner, (bob,) = await make_room(world, "bob")
         for n in range(8):
@@ -108,7 +107,7 @@ async def test_high_priority_is_never_dropped_before_normal_and_drops_are_counte
 
 
 async def test_the_abandon_ratio_drops_its_share(tmp_path: Path) -> None:
-    async with open_world(tmp_path, ImSettings(room_normal_rate=Rate(0))) as world:
+    async with open_world(tmp_path, ImSettings(room_normal_per_s=0)) as world:
         owner, (bob,) = await make_room(world, "bob")
         for _ in range(50):
             await owner.said("r/hall", "maybe", options={"abandonRatio": 9999})

@@ -35,24 +35,26 @@ def test_help_lists_every_command() -> None:
 
 
 def test_the_program_imports_no_engine_until_it_runs() -> None:
-    engines = ("fastapi", "nats", "apsw", "gateway_core")
+    engines = ("fastapi", "nats", "apsw", "pydantic", "gateway_core.engine", "im_service.service")
     code = f"import sys, program.cli; print([name for name in {engines} if name in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
 
 
-def test_config_check_shows_each_value_and_its_source(tmp_path: Path) -> None:
+def test_config_print_shows_each_value_and_its_source(tmp_path: Path) -> None:
     config = tmp_path / "q.toml"
     config.write_text('[gateway]\nloops = 2\n[bus]\nnats_token = "fjord-ember-91"\n')
-    shown = program("config", "check", "--config", str(config), "--json", QIANWAN_LOG__LEVEL="debug")
+    shown = program("config", "print", "--config", str(config), "--json", QIANWAN_LOG__LEVEL="debug")
     assert shown.returncode == 0, shown.stderr
     values = json.loads(shown.stdout)
     assert values["gateway.loops"] == {"value": 2, "source": str(config)}
-    assert values["log.level"] == {"value": "debug", "source": "environment"}
+    assert values["log.level"] == {"value": "debug", "source": "QIANWAN_LOG__LEVEL"}
     assert values["store.kind"] == {"value": "sqlite", "source": "default"}
     assert "fjord" not in shown.stdout
-    table = program("config", "check", "--config", str(config))
+    table = program("config", "print", "--config", str(config))
     assert "gateway.loops" in table.stdout
+    checked = program("config", "check", "--config", str(config))
+    assert (checked.returncode, "2 of them are not defaults" in checked.stdout) == (0, True)
 
 
 def test_config_check_refuses_with_all_reasons_at_once(tmp_path: Path) -> None:

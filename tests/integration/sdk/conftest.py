@@ -10,8 +10,7 @@ from tests.support.server_process import ServerProcess
 
 # Rooms without a budget: these tests count every message, and above a budget dropping would be right.
 SETTINGS = {
-    "gateway.room_normal_per_s": 0,
-    "im.service": {"room_normal_rate": {"per_s": 0, "burst": 1}},
+    "im.service.room_normal_per_s": 0,
     "server.drain_timeout_s": 5,
 }
 

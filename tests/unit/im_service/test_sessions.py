@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from im_service.accounts.devices import class_of, must_go
 from im_service.live.sessions import Sessions
 from im_service.ports import Session
@@ -67,16 +69,18 @@ def test_classes_of_platforms() -> None:
 
 def test_policies_choose_who_goes() -> None:
     others = [device("phone", 1, 1), device("tablet", 2, 2), device("page", 3, 3)]
-    assert must_go(LoginPolicy(1), ("desk", 4), others) == ["phone", "tablet", "page"]
-    assert must_go(LoginPolicy(2), ("desk", 4), others) == ["page"]
-    assert must_go(LoginPolicy(2), ("new", 1), others) == ["phone", "tablet"]
-    assert must_go(LoginPolicy(3, 3), ("desk", 4), others) == ["phone"]
-    assert must_go(LoginPolicy(3, 10), ("desk", 4), others) == []
-    matrix = frozenset({("web", "desktop")})
-    assert must_go(LoginPolicy(4, 10, matrix), ("desk", 4), others) == ["page"]
+    assert must_go(LoginPolicy(mode="one"), ("desk", 4), others) == ["phone", "tablet", "page"]
+    assert must_go(LoginPolicy(mode="one_per_class"), ("desk", 4), others) == ["page"]
+    assert must_go(LoginPolicy(mode="one_per_class"), ("new", 1), others) == ["phone", "tablet"]
+    assert must_go(LoginPolicy(max_devices=3), ("desk", 4), others) == ["phone"]
+    assert must_go(LoginPolicy(max_devices=10), ("desk", 4), others) == []
+    apart = LoginPolicy(mode="exclusive", exclusive=(("web", "desktop"),))
+    assert must_go(apart, ("desk", 4), others) == ["page"]
 
 
 def test_the_same_device_never_counts_as_another() -> None:
     others = [device("phone", 1, 1)]
-    for number in (1, 2, 3, 4):
-        assert must_go(LoginPolicy(number, 1), ("phone", 1), others) == []
+    modes: tuple[Any, ...] = ("one", "one_per_class", "newest", "exclusive")
+    for mode in modes:
+        policy = LoginPolicy(mode=mode, max_devices=1, exclusive=(("mobile", "mobile"),))
+        assert must_go(policy, ("phone", 1), others) == []

@@ -15,6 +15,7 @@ from control.process import process as process_module
 from control.process.process import Process
 from control.process.wiring import Wiring, build_process
 from control.settings import Settings
+from control.settings.build import build
 from frame.constants import FrameType
 from gateway_core import MailboxFull
 from im_service.ports import Session
@@ -92,7 +93,7 @@ async def test_a_part_that_cannot_stop_keeps_no_other_from_it_and_is_told() -> N
 async def test_a_tick_that_fails_hurts_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_module, "TICK_S", 0.01)
     log: list[str] = []
-    process = Process(Settings.model_validate({"bus": {"beacon_s": 0.05, "dead_after_s": 1.0}}))
+    process = Process(build({"bus": {"beacon_s": 0.05, "dead_after_s": 1.0}}))
     process.parts = [Recorder("a", log, "tick"), Recorder("b", log)]
     await process.start()
     async with asyncio.timeout(10):
@@ -104,14 +105,14 @@ async def test_a_tick_that_fails_hurts_no_other(monkeypatch: pytest.MonkeyPatch)
     assert process.sources().sections["b"]() == {"ticks": ticks}
 
 
-def settings(folder: Path, roles: str, kind: str = "nats", http: int = 0) -> Settings:
+def settings(folder: Path, roles: str, kind: str = "nats", http: int = 0, **bus: float) -> Settings:
     gateway, other = free_ports(2)
-    return Settings.model_validate(
+    return build(
         {
             "server": {"data_dir": folder, "roles": roles.split(",")},
             "gateway": {"listen": f"127.0.0.1:{gateway}", "loops": 1},
             "control": {"http": f"127.0.0.1:{http or other}"},
-            "bus": {"kind": kind},
+            "bus": {"kind": kind, **bus},
         }
     )
 
@@ -168,8 +169,7 @@ class FullCore:
 
 async def test_what_a_core_did_not_take_sends_the_sessions_to_the_store(tmp_path: Path) -> None:
     """In a process with all roles too, where no other process could notice."""
-    chosen = settings(tmp_path, "gateway,im,control", "memory")
-    chosen.bus.sync_spread_s = 0.0
+    chosen = settings(tmp_path, "gateway,im,control", "memory", sync_spread_s=0.0)
     wiring, core = Wiring(Process(chosen), None), FullCore()
     wiring.__dict__["core"] = core
     for conn, user in enumerate(("ann", "ben", "ben"), 1):

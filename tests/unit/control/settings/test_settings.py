@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from control.settings import SettingsError, load_settings, sources
-from control.settings.load import walk
+from control.settings import SettingsError, load, load_settings
+from control.settings.environment import ignored
+from control.settings.keys import walk
 from control.settings.sample import sample_toml
+from control.settings.values import SecretUrl
+from program.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -29,13 +33,12 @@ def test_command_line_beats_environment_beats_file_beats_default(
     monkeypatch.setenv("QIANWAN_GATEWAY__LISTEN", "127.0.0.1:1002")
     monkeypatch.setenv("QIANWAN_GATEWAY__PING_INTERVAL_S", "31")
     overrides = {"gateway.listen": "127.0.0.1:1003"}
-    settings = load_settings(config, overrides)
+    settings, where = load(config, overrides)
     assert settings.gateway.listen == "127.0.0.1:1003"
     assert settings.gateway.ping_interval_s == 31
     assert settings.gateway.loops == 3
-    where = sources(config, overrides)
     assert where["gateway.listen"] == "command line"
-    assert where["gateway.ping_interval_s"] == "environment"
+    assert where["gateway.ping_interval_s"] == "QIANWAN_GATEWAY__PING_INTERVAL_S"
     assert where["gateway.loops"] == str(config)
     assert where["bus.kind"] == "default"
 
@@ -53,6 +56,24 @@ def test_command_line_beats_environment_beats_file_beats_default(
         ("[server]\nroles = ['im']\n", 'bus.kind = "nats"'),
         ("[server]\nroles = []\n", "at least one"),
         ("[server]\nnode_id = 256\n", "server.node_id"),
+        ("[server]\nnode_name = 'ééééééééééééééééééééééééééééééééé'\n", "longer than 64 bytes"),
+        ("[gateway]\nlisten = 'localhost:7801'\n", "no literal IP address"),
+        ("[gateway]\nlisten = ''\n", "gateway.listen"),
+        ("[gateway]\nadvertise = 'here'\n", "is not host:port"),
+        ("[gateway]\nproxy_from = ['10.0.0.0/40']\n", "gateway.proxy_from"),
+        ("[gateway.core]\nmailbox = 1000\n", "power of two"),
+        ("[gateway.core]\nunsent_bytes = 5\n", "0 or at least 4096"),
+        ("[control]\nhttp = '7800'\n", "is not host:port"),
+        ("[control]\ngateways = ['nowhere']\n", "is not host:port"),
+        ("[control]\ngateways = ['10.0.0.1:1;colour=red']\n", "no such attribute: colour"),
+        ("[auth]\nbootstrap_api_key = 'qwk_1'\n", "does not look like"),
+        ("[auth]\ntoken_ttl_s = 1000000\n", "above token_max_ttl_s"),
+        ("[store]\nurl = 'mysql://x'\n", "postgresql://"),
+        ("[im.service]\nrecall_window_ms = 700000000\n", "above recall_window_max_ms"),
+        ("[im.service]\nlogin_policy = [3, 10, []]\n", "im.service.login_policy: expected a table"),
+        ("[im.service.login_policy]\nexclusive = [['mobile', 'fridge']]\n", "fridge"),
+        ("[gateway]\ncore = 5\n", "gateway.core: expected a table"),
+        ("gateway = 5\n", "gateway: expected a table"),
         ("[gateway\n", "is not TOML"),
     ],
 )
@@ -70,6 +91,88 @@ def test_an_unknown_variable_of_the_environment_is_refused(monkeypatch: pytest.M
         load_settings()
 
 
+def test_a_variable_of_any_depth_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QIANWAN_IM__SERVICE", '{"friend_only": true, "recall_window_ms": 1}')
+    monkeypatch.setenv("QIANWAN_IM__SERVICE__RECALL_WINDOW_MS", "5000")
+    monkeypatch.setenv("QIANWAN_IM__SERVICE__ACCOUNT_RATE__PER_S", "2.5")
+    monkeypatch.setenv("QIANWAN_IM__SERVICE__LOGIN_POLICY__EXCLUSIVE", '[["mobile", "web"]]')
+    monkeypatch.setenv("QIANWAN_GATEWAY__CORE__COMPRESS", "false")
+    monkeypatch.setenv("QIANWAN_SERVER__ZONE", "7")
+    settings, where = load()
+    service = settings.im.service
+    assert (service.friend_only, service.recall_window_ms) == (True, 5000)
+    assert (service.account_rate.per_s, service.account_rate.burst) == (2.5, 2000), "the rest stays"
+    assert service.login_policy.exclusive == (("mobile", "web"),)
+    assert settings.gateway.core.compress is False
+    assert settings.server.zone == "7"
+    assert where["im.service.recall_window_ms"] == "QIANWAN_IM__SERVICE__RECALL_WINDOW_MS"
+    assert where["im.service.friend_only"] == "QIANWAN_IM__SERVICE"
+    assert where["im.service.edit_window_ms"] == "default"
+
+
+def test_a_variable_that_cannot_be_read_says_how_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QIANWAN_SERVER__ROLES", "gateway,im")
+    monkeypatch.setenv("QIANWAN_IM__SERVICE", "recall_window_ms=5")
+    monkeypatch.setenv("QIANWAN_GATEWAY__LOOPS", "many")
+    with pytest.raises(SettingsError) as refused:
+        load()
+    for name in ("QIANWAN_SERVER__ROLES", "QIANWAN_IM__SERVICE"):
+        assert any("written as JSON" in line and name in line for line in refused.value.lines)
+    assert any(line.startswith("gateway.loops: ") for line in refused.value.lines)
+
+
+def test_what_kubernetes_sets_for_a_service_is_no_setting_and_no_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    links = {
+        "QIANWAN_SERVICE_HOST": "10.96.0.7",
+        "QIANWAN_SERVICE_PORT": "7800",
+        "QIANWAN_SERVICE_PORT_HTTP_API": "7800",
+        "QIANWAN_PORT": "tcp://10.96.0.7:7800",
+        "QIANWAN_PORT_7800_TCP": "tcp://10.96.0.7:7800",
+        "QIANWAN_PORT_7800_TCP_PROTO": "tcp",
+        "QIANWAN_PORT_7800_TCP_PORT": "7800",
+        "QIANWAN_PORT_7800_TCP_ADDR": "10.96.0.7",
+        "QIANWAN_GATEWAY_PORT": "tcp://10.96.0.8:7801",
+        "QIANWAN_GATEWAY_EDGE_SERVICE_HOST": "10.96.0.8",
+    }
+    for name, value in links.items():
+        monkeypatch.setenv(name, value)
+    load()
+    assert ignored() == sorted(links)
+    shown = CliRunner().invoke(app, ["config", "check"])
+    assert shown.exit_code == 0
+    assert all(name in shown.stderr for name in links), "it is said, not hidden"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["QIANWAN_PORT", "QIANWAN_SERVICE", "QIANWAN_CONTROL__PORT", "QIANWAN_LISTEN", "QIANWAN_X__SERVICE_HOST"],
+)
+def test_what_only_resembles_such_a_variable_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "7800")
+    with pytest.raises(SettingsError, match=f"{name} is no setting"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("nats://127.0.0.1:4222", "nats://127.0.0.1:4222"),
+        ("nats://token@host:4222", "nats://********@host:4222"),
+        ("tls://u:p@a:1,tls://u:p@b:2", "tls://********@b:2"),
+        ("nats://u:p,x@y/z?w@host", "nats://********"),
+        ("postgresql://u@h/d?password=x&sslmode=require", "postgresql://********@h/d?********"),
+        ("postgresql://u@h/d?password=x@y", "postgresql://********"),
+        ("postgresql://h/d?password=xy", "postgresql://h/d?********"),
+        ("u:p@host", "********@host"),
+        ("", ""),
+    ],
+)
+def test_urls_are_shown_without_what_opens_them(url: str, shown: str) -> None:
+    assert str(SecretUrl(url)) == shown
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot read"):
         load_settings(tmp_path / "absent.toml")
@@ -82,7 +185,7 @@ def test_secrets_are_never_shown(tmp_path: Path) -> None:
 
 def test_an_untouched_sample_changes_nothing(tmp_path: Path) -> None:
     settings = load_settings(write(tmp_path, sample_toml()))
-    assert dict(walk(settings)) == dict(walk(load_settings()))
+    assert settings == load_settings()
 
 
 def test_every_line_of_the_sample_can_be_uncommented(tmp_path: Path) -> None:
@@ -91,9 +194,8 @@ def test_every_line_of_the_sample_can_be_uncommented(tmp_path: Path) -> None:
         for line in sample_toml().splitlines()
         if line.startswith("[") or (line.startswith("#") and not line.startswith("# ") and " = " in line)
     ]
-    lines = [line for line in lines if not line.endswith(' = ""') or "node_name" in line]
     settings = load_settings(write(tmp_path, "\n".join(lines)))
-    assert dict(walk(settings)) == dict(walk(load_settings()))
+    assert settings == load_settings()
 
 
 def test_the_sample_in_deploy_is_fresh() -> None:

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from control.errors import SettingsProblem
-from control.settings import Settings
-from control.settings.model import parse_address
+from control.settings import Settings, SettingsError
+from control.settings.build import build
+from control.settings.values import parse_address
 from control.workers.children import RESTART_WINDOW_S, RESTARTS, Board, Child
 from control.workers.plan import worker_settings
 from control.workers.reports import merged
 
 
 def settings(tmp_path: Path, **gateway: object) -> Settings:
-    return Settings.model_validate(
+    return build(
         {
-            "server": {"data_dir": tmp_path, "roles": ["gateway"], "node_id": 7},
+            "server": {"data_dir": str(tmp_path), "roles": ["gateway"], "node_id": 7},
             "gateway": {"processes": 3, "listen": "127.0.0.1:7801", **gateway},
             "bus": {"kind": "nats"},
         }
@@ -36,19 +36,19 @@ def test_settings_of_the_operator_win_over_those_of_workers(tmp_path: Path) -> N
     plan = worker_settings(settings(tmp_path, same_port=True, loops=2, core={"mailbox": 64}), 2)
     assert plan.gateway.listen == "127.0.0.1:7801"
     assert plan.gateway.loops == 2
-    assert plan.gateway.core["mailbox"] == 64
+    assert plan.gateway.core.mailbox == 64
 
 
 @pytest.mark.parametrize("gateway", [{"listen": "127.0.0.1:0"}, {"listen": "127.0.0.1:65535"}])
 def test_ports_that_cannot_be_counted_up_are_refused(tmp_path: Path, gateway: dict[str, object]) -> None:
-    with pytest.raises(SettingsProblem, match="port"):
-        worker_settings(settings(tmp_path, **gateway), 1)
+    with pytest.raises(SettingsError, match="port"):
+        settings(tmp_path, **gateway)
 
 
 def test_processes_need_the_gateway_role_and_a_bus(tmp_path: Path) -> None:
     for wrong in ({"bus": {"kind": "memory"}}, {"server": {"roles": ["gateway", "im", "control"]}}):
-        with pytest.raises(ValueError, match="processes"):
-            Settings.model_validate({"gateway": {"processes": 2}, "bus": {"kind": "nats"}} | wrong)
+        with pytest.raises(SettingsError, match="processes"):
+            build({"gateway": {"processes": 2}, "bus": {"kind": "nats"}} | wrong)
 
 
 def test_a_child_that_keeps_dying_waits_for_its_window() -> None:

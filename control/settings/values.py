@@ -1,0 +1,78 @@
+"""Kinds of values that TOML does not know: addresses, and texts that nobody may see."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+SAMPLE_SECRETS = frozenset(
+    {"change-me", "changeme", "secret", "password", "example", "sample", "test", "admin"}
+)
+API_KEY = re.compile(r"qwk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+MASK = "********"
+
+
+def parse_address(value: str) -> tuple[str, int]:
+    """Split `host:port` or `[v6]:port`. Raises ValueError with a readable reason."""
+    host, separator, port = value.rpartition(":")
+    if not separator or not port.isdecimal() or not port.isascii() or int(port) > 65535:
+        raise ValueError(f"{value!r} is not host:port")
+    return host.strip("[]") or "0.0.0.0", int(port)
+
+
+def parse_literal(value: str) -> tuple[str, int]:
+    """The same where the host must be an IP address, not a name. Raises ValueError."""
+    host, port = parse_address(value)
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise ValueError(f"{value!r} names no literal IP address") from None
+    return host, port
+
+
+class Secret:
+    """A text that is shown only on request. Raises ValueError for what was copied from a sample."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        if not isinstance(text, str):
+            raise ValueError("expected a text")
+        if text.lower() in SAMPLE_SECRETS or "change-me" in text.lower():
+            raise ValueError("this is a sample secret; put your own in its place")
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __str__(self) -> str:
+        return MASK if self._text else ""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+class SecretUrl(Secret):
+    """URLs, separated by commas, that may carry a user, a password or secret parameters: those are masked."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        scheme, separator, rest = self._text.partition("://")
+        if not separator:
+            scheme, rest = "", self._text
+        address, mark, parameters = rest.partition("?")
+        # As far as the last @, so that no unescaped character of a password lets a part of it through.
+        _, at, host = address.rpartition("@")
+        if "@" in parameters:  # of a password with a question mark, or of a parameter: nobody can tell
+            return f"{scheme}{separator}{MASK}"
+        return f"{scheme}{separator}{MASK if at else ''}{at}{host}{mark}{MASK if parameters else ''}"
