@@ -8,6 +8,8 @@ PY := $(VENV)/bin/python
 STAMPS := build/stamps
 SOURCES := $(shell find frame crypto gateway_core benchmarks -name '*.pyx' -o -name '*.pxd' -o -name '*.h' 2>/dev/null) setup.py
 PYTEST_ARGS ?=
+# What a target needs beside Python packages is there, is installed, or is named before anything runs.
+SYSTEM := tools/system_packages.sh build
 
 .PHONY: help build debug sanitize coverage test lint wheel generate demo bench instructions fuzz clean
 
@@ -16,6 +18,7 @@ help: ## list the targets
 
 $(STAMPS)/venv: pyproject.toml constraints.txt sdk/python/pyproject.toml tools/find_python.sh
 	@mkdir -p $(STAMPS)
+	@$(SYSTEM)
 	@python=$$(tools/find_python.sh) && { [ -x $(PY) ] || "$$python" -m venv $(VENV); }
 	@$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt setuptools wheel Cython PyNaCl zstandard
 	@$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e sdk/python
@@ -27,16 +30,22 @@ $(STAMPS)/modules: $(STAMPS)/venv $(SOURCES)
 	@$(PY) setup.py -q build_ext --inplace --parallel $$(nproc) > build/build.log 2>&1 || { cat build/build.log; exit 1; }
 	@touch $@
 
+.PHONY: tested-with measured-with
+tested-with:
+	@$(SYSTEM) test
+measured-with:
+	@$(SYSTEM) measure
+
 build: $(STAMPS)/modules ## build the C modules in place (release)
 
 debug: $(STAMPS)/venv ## build the C modules in place with -O1 -g
 	QIANWAN_BUILD=debug $(PY) setup.py -q build_ext --inplace --force --parallel $$(nproc)
 	@rm -f $(STAMPS)/modules
 
-sanitize: $(STAMPS)/venv ## build under AddressSanitizer and UBSan in a copy of the tree and run the tests of the C modules and of whole servers
+sanitize: tested-with $(STAMPS)/venv ## build under AddressSanitizer and UBSan in a copy of the tree and run the tests of the C modules and of whole servers
 	$(PY) tools/sanitize.py $(SANITIZE_ARGS)
 
-coverage: $(STAMPS)/venv ## run the tests in a copy of the tree and show which lines of Python and of the C modules ran
+coverage: tested-with $(STAMPS)/venv ## run the tests in a copy of the tree and show which lines of Python and of the C modules ran
 	$(PY) tools/coverage.py $(COVERAGE_ARGS)
 
 lint: build ## ruff, mypy strict, stubtest, generated files fresh
@@ -46,7 +55,7 @@ lint: build ## ruff, mypy strict, stubtest, generated files fresh
 	$(PY) tools/stubtest.py
 	$(PY) tools/generate.py --check
 
-test: build lint ## build, lint and run every test
+test: tested-with build lint ## install what is missing, build, lint and run every test
 	$(PY) -m pytest $(PYTEST_ARGS)
 
 wheel: build ## the sdist and the wheels of server and client, into dist/
@@ -63,10 +72,10 @@ demo: build ## two people and a chatroom talk through a real server
 bench: build ## the short set of benchmarks (see docs/PERFORMANCE.md)
 	$(VENV)/bin/qianwan bench quick
 
-instructions: build ## instructions per delivered and relayed message under callgrind, compared with the committed figure
+instructions: measured-with build ## instructions per delivered and relayed message under callgrind, compared with the committed figure
 	$(PY) tools/instructions.py
 
-fuzz: $(STAMPS)/venv ## coverage-guided fuzzing of the parsers under ASan and UBSan (FUZZ_SECONDS per target, default 60)
+fuzz: tested-with $(STAMPS)/venv ## coverage-guided fuzzing of the parsers under ASan and UBSan (FUZZ_SECONDS per target, default 60)
 	$(PY) tools/fuzz.py --seconds $${FUZZ_SECONDS:-60}
 
 clean: ## remove everything that was built (keeps .venv)

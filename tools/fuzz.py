@@ -22,7 +22,7 @@ BUILD = ROOT / "build" / "fuzz"
 COMPILERS = ("clang", *(f"clang-{version}" for version in range(20, 13, -1)))
 FLAGS = ("-std=gnu11", "-O1", "-g", "-fno-omit-frame-pointer", "-Wall", "-Wextra", "-Werror")
 SANITIZERS = ("-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all")
-MISSING = "fuzzing needs clang with libFuzzer; on Debian 12: apt-get install clang-14 libclang-rt-14-dev"
+MISSING = "fuzzing needs clang with libFuzzer; on Debian: apt-get install clang libclang-rt-dev"
 PROBE = """
 #include <stddef.h>
 int LLVMFuzzerTestOneInput(const unsigned char *p, size_t n);
