@@ -66,7 +66,7 @@ class ServerReport:
             last.at - first.done_at,
         )
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Figure:
         return {
             "processes": self.processes,
             "cpu_s": round(self.cpu_s, 3),

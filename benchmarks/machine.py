@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from crypto import openssl
 
@@ -16,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-def machine() -> dict[str, Any]:
+def machine() -> dict[str, object]:
     """What a reader needs to compare two figures."""
     return {
         "cpu": _cpu_model(),

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
 
 GROUP = "encode and decode one message"
 
@@ -50,7 +51,7 @@ VALUES: tuple[Any, ...] = (
 
 @pytest.mark.benchmark(group=GROUP)
 @pytest.mark.parametrize("kind", [Message, NamedMessage])
-def test_msgspec_msgpack(benchmark: Any, kind: type[Message] | type[NamedMessage]) -> None:
+def test_msgspec_msgpack(benchmark: BenchmarkFixture, kind: type[Message] | type[NamedMessage]) -> None:
     message: Message | NamedMessage = kind(*VALUES)
     encode = msgspec.msgpack.Encoder().encode
     decode = msgspec.msgpack.Decoder(kind).decode
@@ -58,13 +59,13 @@ def test_msgspec_msgpack(benchmark: Any, kind: type[Message] | type[NamedMessage
 
 
 @pytest.mark.benchmark(group=GROUP)
-def test_msgspec_json(benchmark: Any) -> None:
+def test_msgspec_json(benchmark: BenchmarkFixture) -> None:
     message = NamedMessage(*VALUES)
     encode, decode = msgspec.json.Encoder().encode, msgspec.json.Decoder(NamedMessage).decode
     assert benchmark(lambda: decode(encode(message))) == message
 
 
 @pytest.mark.benchmark(group=GROUP)
-def test_standard_json(benchmark: Any) -> None:
+def test_standard_json(benchmark: BenchmarkFixture) -> None:
     message = dict(zip(NamedMessage.__struct_fields__, VALUES, strict=True))
     assert benchmark(lambda: json.loads(json.dumps(message))) == message

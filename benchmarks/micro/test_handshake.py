@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import ssl
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509
@@ -13,6 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from noise.connection import Keypair, NoiseConnection
+from pytest_benchmark.fixture import BenchmarkFixture
 
 from crypto.noise import Initiator, generate_keypair, respond
 from frame.constants import Suite
@@ -23,7 +23,7 @@ PROLOGUE = b"QW\x01\x01\x03\x00\x00\x01"
 
 @pytest.mark.benchmark(group=GROUP)
 @pytest.mark.parametrize("suite", [Suite.CHACHAPOLY, Suite.AEGIS128L])
-def test_ours(benchmark: Any, suite: Suite) -> None:
+def test_ours(benchmark: BenchmarkFixture, suite: Suite) -> None:
     private, public = generate_keypair()
 
     def work() -> bytes:
@@ -36,7 +36,7 @@ def test_ours(benchmark: Any, suite: Suite) -> None:
 
 
 @pytest.mark.benchmark(group=GROUP)
-def test_ours_server_side_only(benchmark: Any) -> None:
+def test_ours_server_side_only(benchmark: BenchmarkFixture) -> None:
     private, public = generate_keypair()
     message = Initiator(Suite.AEGIS128L, PROLOGUE, public).message
     ephemeral, _ = generate_keypair()
@@ -44,7 +44,7 @@ def test_ours_server_side_only(benchmark: Any) -> None:
 
 
 @pytest.mark.benchmark(group=GROUP)
-def test_noiseprotocol_library(benchmark: Any) -> None:
+def test_noiseprotocol_library(benchmark: BenchmarkFixture) -> None:
     private, public = generate_keypair()
 
     def work() -> bytes:
@@ -85,7 +85,7 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
 
 
 @pytest.mark.benchmark(group=GROUP)
-def test_openssl_tls13(benchmark: Any, tmp_path: Path) -> None:
+def test_openssl_tls13(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
     server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server_side.load_cert_chain(*_certificate(tmp_path))
     client_side = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

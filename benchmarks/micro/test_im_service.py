@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
 
 from im_service.context import Ports
 from im_service.models import decode_send, message_bytes, pack_payload
 from im_service.options import DEFAULT, Options, OptionTable
-from im_service.ports import Session, SystemClock
+from im_service.ports import Reply, SendItem, Session, SystemClock
 from im_service.rates import Bucket, Limiter, Rate
 from im_service.sending.admission import PASSED, Admission
 from im_service.sending.bodies import check_body
@@ -31,7 +31,8 @@ BATCH = 500
 SENDERS = 100
 FREE = Rate(0)
 WIDE = Rate(1e9, 10**9)
-OPTIONS: dict[str, tuple[str, dict[str, Any] | None]] = {
+Given = dict[str, object] | None
+OPTIONS: dict[str, tuple[str, Given]] = {
     "none": ("u", None),
     "onlineOnly": ("u", {"onlineOnly": True}),
     "history": ("u", {"history": False}),
@@ -72,10 +73,10 @@ class CountingDownlink:
     def reply(self, session: Session, type: int, request: int, code: int, payload: bytes) -> None:
         self.replies += 1
 
-    def reply_many(self, node: int, replies: Sequence[Any]) -> None:
+    def reply_many(self, node: int, replies: Sequence[Reply]) -> None:
         self.replies += len(replies)
 
-    def ignore(self, *_: Any) -> None:
+    def ignore(self, *_: object) -> None:
         return
 
     publish = publish_many = join = leave = join_user = leave_user = kick = ignore
@@ -132,7 +133,7 @@ class Stage:
         await self.im.settle()
         vars(self.im.messages)["_store"] = InstantLog()
 
-    def item(self, n: int, client_id: str, options: dict[str, Any] | None) -> tuple[Session, int, str, bytes]:
+    def item(self, n: int, client_id: str, options: Given) -> SendItem:
         sender = n % SENDERS
         target = {"u": f"u/user{(sender + 1) % SENDERS}", "g": "g/team", "r": "r/hall"}[self.target]
         payload = msgspec.msgpack.encode([f"{client_id}{n}", 0, {"text": "hello there " * 5}, options, None])
@@ -144,7 +145,7 @@ class Stage:
         self.runner.close()
 
 
-def run_batches(benchmark: Any, stage: Stage, options: dict[str, Any] | None) -> None:
+def run_batches(benchmark: BenchmarkFixture, stage: Stage, options: Given) -> None:
     batch = [stage.item(n, "b", options) for n in range(BATCH)]
 
     async def turn() -> None:
@@ -165,7 +166,7 @@ UNLIMITED = ImSettings(
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_a_message_with_the_option(benchmark: Any, tmp_path: Path, name: str) -> None:
+def test_a_message_with_the_option(benchmark: BenchmarkFixture, tmp_path: Path, name: str) -> None:
     kind, options = OPTIONS[name]
     stage = Stage(tmp_path, UNLIMITED, kind)
     if options == {"checkFriend": True}:
@@ -199,14 +200,18 @@ class Agree:
 
 @pytest.mark.parametrize("hook", ["moderation", "callback"])
 @pytest.mark.parametrize("later", [False, True])
-def test_a_message_before_the_hook(benchmark: Any, tmp_path: Path, hook: str, later: bool) -> None:
+def test_a_message_before_the_hook(
+    benchmark: BenchmarkFixture, tmp_path: Path, hook: str, later: bool
+) -> None:
     moderation = Agree(later) if hook == "moderation" else None
     callback = Agree(later) if hook == "callback" else None
     run_batches(benchmark, Stage(tmp_path, UNLIMITED, moderation=moderation, callback=callback), None)
 
 
 @pytest.mark.parametrize("kind", ["u", "g", "r"])
-def test_a_message_of_each_kind_with_all_default_checks(benchmark: Any, tmp_path: Path, kind: str) -> None:
+def test_a_message_of_each_kind_with_all_default_checks(
+    benchmark: BenchmarkFixture, tmp_path: Path, kind: str
+) -> None:
     wide = Rate(1e9, 10**9)
     settings = ImSettings(
         account_rate=wide,
@@ -219,7 +224,7 @@ def test_a_message_of_each_kind_with_all_default_checks(benchmark: Any, tmp_path
 
 
 @pytest.mark.parametrize("name", ["account_rate", "device_rate", "conversation_rate", "stranger_rate"])
-def test_the_cost_of_one_limit(benchmark: Any, tmp_path: Path, name: str) -> None:
+def test_the_cost_of_one_limit(benchmark: BenchmarkFixture, tmp_path: Path, name: str) -> None:
     rates = {"account_rate": FREE, "device_rate": FREE, "conversation_rate": FREE, "stranger_rate": FREE}
     rates[name] = Rate(1e9, 10**9)
     run_batches(benchmark, Stage(tmp_path, msgspec.structs.replace(ImSettings(), **rates)), None)
@@ -239,7 +244,7 @@ CHECKS: dict[str, tuple[str, ImSettings]] = {
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_the_check_alone(benchmark: Any, tmp_path: Path, name: str) -> None:
+def test_the_check_alone(benchmark: BenchmarkFixture, tmp_path: Path, name: str) -> None:
     """All checks of such a message; beyond account and mute only the named one has work. The blacklist
     refuses."""
     kind, settings = CHECKS[name]
@@ -255,24 +260,24 @@ def test_the_check_alone(benchmark: Any, tmp_path: Path, name: str) -> None:
     stage.close()
 
 
-def test_decoding_a_send(benchmark: Any) -> None:
+def test_decoding_a_send(benchmark: BenchmarkFixture) -> None:
     benchmark(decode_send, msgspec.msgpack.encode(["c-123", 0, {"text": "hello " * 10}, None, None]))
 
 
-def test_checking_a_text_body(benchmark: Any) -> None:
+def test_checking_a_text_body(benchmark: BenchmarkFixture) -> None:
     benchmark(check_body, 0, msgspec.msgpack.encode({"text": "hello " * 10}))
 
 
-def test_resolving_a_known_option_set(benchmark: Any) -> None:
+def test_resolving_a_known_option_set(benchmark: BenchmarkFixture) -> None:
     table, raw = OptionTable(), msgspec.msgpack.encode({"badge": False, "push": False})
     benchmark(table.resolve, raw, "s")
 
 
-def test_putting_a_message_together(benchmark: Any) -> None:
+def test_putting_a_message_together(benchmark: BenchmarkFixture) -> None:
     payload = pack_payload(msgspec.msgpack.encode({"text": "hello " * 10}))
     benchmark(message_bytes, "s/alice:bob", 7, 1 << 60, 1_700_000_000_000, "alice", "c-123", 0, payload)
 
 
-def test_one_rate_limit(benchmark: Any) -> None:
+def test_one_rate_limit(benchmark: BenchmarkFixture) -> None:
     limiter, bucket = Limiter(Rate(1e9, 10**9)), Bucket()
     benchmark(limiter.take, bucket, 1_700_000_000_000)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
 
 import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
 from websockets.frames import Frame as WebSocketsFrame
 from websockets.frames import Opcode
 from websockets.streams import StreamReader
@@ -25,12 +25,12 @@ WEBSOCKET = (build_header(2, len(BODY), MASK) + apply_mask(BODY, MASK)) * FRAMES
 
 
 @pytest.mark.benchmark(group="parse 64 frames of 100 B")
-def test_qw1_in_c(benchmark: Any) -> None:
+def test_qw1_in_c(benchmark: BenchmarkFixture) -> None:
     assert benchmark(parse_frames, QW1) == FRAMES
 
 
 @pytest.mark.benchmark(group="parse 64 frames of 100 B")
-def test_qw1_from_python(benchmark: Any) -> None:
+def test_qw1_from_python(benchmark: BenchmarkFixture) -> None:
     def work() -> int:
         view, count = memoryview(QW1), 0
         while view:
@@ -43,12 +43,12 @@ def test_qw1_from_python(benchmark: Any) -> None:
 
 
 @pytest.mark.benchmark(group="parse 64 frames of 100 B")
-def test_websocket_in_c(benchmark: Any) -> None:
+def test_websocket_in_c(benchmark: BenchmarkFixture) -> None:
     assert benchmark(parse_websocket, bytearray(WEBSOCKET)) == FRAMES
 
 
 @pytest.mark.benchmark(group="parse 64 frames of 100 B")
-def test_websockets_library(benchmark: Any) -> None:
+def test_websockets_library(benchmark: BenchmarkFixture) -> None:
     def drain(step: Generator[None, None, WebSocketsFrame]) -> WebSocketsFrame:
         while True:
             try:
@@ -67,7 +67,7 @@ def test_websockets_library(benchmark: Any) -> None:
 
 
 @pytest.mark.benchmark(group="parse 64 frames of 100 B")
-def test_wsproto_library(benchmark: Any) -> None:
+def test_wsproto_library(benchmark: BenchmarkFixture) -> None:
     def work() -> int:
         connection = Connection(ConnectionType.SERVER)
         connection.receive_data(WEBSOCKET)

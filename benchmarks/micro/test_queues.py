@@ -6,9 +6,9 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.micro.loops import queue_cycle
 from crypto.noise import generate_keypair
@@ -29,12 +29,12 @@ def core() -> Iterator[Gateway]:
 
 
 @pytest.mark.benchmark(group="queue 64 frames and take them out, x 50")
-def test_out_queue(benchmark: Any) -> None:
+def test_out_queue(benchmark: BenchmarkFixture) -> None:
     assert benchmark(queue_cycle, FRAMES, TIMES) == FRAMES * TIMES
 
 
 @pytest.mark.benchmark(group="queue 64 frames and take them out, x 50")
-def test_deque(benchmark: Any) -> None:
+def test_deque(benchmark: BenchmarkFixture) -> None:
     def work() -> int:
         queue: deque[bytes] = deque()
         done = 0
@@ -50,13 +50,13 @@ def test_deque(benchmark: Any) -> None:
 
 
 @pytest.mark.benchmark(group="hand 100 messages to another thread")
-def test_topic_publish(benchmark: Any, core: Gateway) -> None:
+def test_topic_publish(benchmark: BenchmarkFixture, core: Gateway) -> None:
     messages: list[tuple[str, int, bytes, int, int | None]] = [("r/hall", FrameType.EVENT, BODY, 0, 0)] * 100
     benchmark(core.publish_many, messages)
 
 
 @pytest.mark.benchmark(group="hand 100 messages to another thread")
-def test_call_soon_threadsafe(benchmark: Any) -> None:
+def test_call_soon_threadsafe(benchmark: BenchmarkFixture) -> None:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

@@ -12,7 +12,7 @@ import os
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -25,6 +25,8 @@ CONVERSATIONS = 5_000
 HISTORY_VIEW = View(((HISTORY, 0),), now_ms=1)
 
 _numbers = itertools.count(1)
+
+T = TypeVar("T")
 
 
 class Bench:
@@ -66,11 +68,11 @@ class Bench:
             self.store.append(batch, done)
         await over
 
-    def run(self, work: Awaitable[Any]) -> Any:
+    def run(self, work: Awaitable[T]) -> T:
         return self.loop.run_until_complete(_wrap(work))
 
 
-async def _wrap(work: Awaitable[Any]) -> Any:
+async def _wrap(work: Awaitable[T]) -> T:
     return await work
 
 
@@ -85,7 +87,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 def _appends(benchmark: Any, bench: Bench, batches: Callable[[], list[list[NewMessage]]]) -> None:
     count = 0
 
-    def setup() -> tuple[tuple[list[list[NewMessage]]], dict[str, Any]]:
+    def setup() -> tuple[tuple[list[list[NewMessage]]], dict[str, object]]:
         nonlocal count
         made = batches()
         count = sum(map(len, made))

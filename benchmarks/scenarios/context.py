@@ -97,6 +97,6 @@ def stage(
                 context.done()
 
 
-def summary(**pairs: Any) -> dict[str, Any]:
+def summary(**pairs: object) -> dict[str, Any]:
     """Pairs without None, for optional keys of a figure."""
     return {key: value for key, value in pairs.items() if value is not None}

@@ -44,7 +44,7 @@ class SlowReaders:
         self.kernel_bytes = max(self.kernel_bytes, kernel)
         self.bytes_per_reader = max(self.bytes_per_reader, (queued + kernel) // self.count)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         return {
             "count": self.count,
             "closed": self.closed,

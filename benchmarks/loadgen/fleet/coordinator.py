@@ -14,17 +14,19 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from benchmarks.loadgen.fleet.process import Process
 from benchmarks.loadgen.fleet.result import as_many_here, here, measured, summed
 from benchmarks.loadgen.fleet.shape import (
     CLIENTS_PER_PROCESS,
+    Answer,
     Counters,
     FleetError,
     Load,
     Measured,
     Progress,
+    Request,
     Shape,
     Share,
     shares,
@@ -83,7 +85,7 @@ class Fleet:
 
     # every process at once
 
-    def ask_all(self, do: str, **request: Any) -> list[dict[str, Any]]:
+    def ask_all(self, do: str, **request: object) -> list[Answer]:
         for process in self.processes:
             process.ask(do, **request)
         return [process.answer() for process in self.processes]
@@ -235,7 +237,7 @@ class Fleet:
 
     def _at(
         self, when_ns: int, progress: Progress | None, at_window: Callable[[bool], None] | None, opening: bool
-    ) -> list[dict[str, Any]]:
+    ) -> list[Answer]:
         """Sleep until `when_ns`, then take everyone's status."""
         while (left := when_ns - time.monotonic_ns()) > 0:
             time.sleep(min(left / 1e9, 1.0))
@@ -295,7 +297,7 @@ class Fleet:
             return None
         return {"kid": mint.kid, "seed": mint.seed, "issuer": mint.issuer, "audience": mint.audience}
 
-    def _swarm(self, index: int, share: Share) -> dict[str, Any]:
+    def _swarm(self, index: int, share: Share) -> Request:
         shape = self.shape
         gateways = list(shape.gateways)
         if shape.own_gateway:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
-from typing import Any
 
-from benchmarks.loadgen.fleet.shape import FleetError
+from benchmarks.loadgen.fleet.shape import Answer, FleetError
 
 
 class Process:
@@ -16,17 +15,17 @@ class Process:
         self.channel = channel
         self.waiting = b""
 
-    def ask(self, do: str, **request: Any) -> None:
+    def ask(self, do: str, **request: object) -> None:
         self.channel.sendall(json.dumps({"do": do, **request}).encode() + b"\n")
 
-    def answer(self) -> dict[str, Any]:
+    def answer(self) -> Answer:
         while b"\n" not in self.waiting:
             data = self.channel.recv(1 << 20)
             if not data:
                 raise FleetError("a generator process ended unexpectedly")
             self.waiting += data
         line, self.waiting = self.waiting.split(b"\n", 1)
-        result: dict[str, Any] = json.loads(line)
+        result: Answer = json.loads(line)
         if "error" in result:
             raise FleetError(result["error"])
         return result

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from benchmarks.loadgen.fleet.shape import Counters, Load, Measured
+from benchmarks.loadgen.fleet.shape import Answer, Counters, Load, Measured
 from benchmarks.loadgen.histogram import Histogram
-
-Answer = Mapping[str, Any]  # of the request `status`
 
 
 def here(seen: Counters) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from benchmarks.loadgen.fleet.tokens import TokenMint
 from benchmarks.loadgen.histogram import Histogram
@@ -11,6 +12,8 @@ from benchmarks.loadgen.histogram import Histogram
 CLIENTS_PER_PROCESS = 19_000  # RLIMIT_NOFILE is 20,000 here and cannot be raised
 
 Counters = dict[str, int]
+Request = dict[str, Any]  # keywords of a request to a generator process, as JSON carries them
+Answer = dict[str, Any]  # and what it answers
 Progress = Callable[[str, Counters], None]
 
 

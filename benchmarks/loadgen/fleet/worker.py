@@ -16,8 +16,8 @@ import os
 import select
 import socket
 import time
-from typing import Any
 
+from benchmarks.loadgen.fleet.shape import Answer, Request
 from benchmarks.loadgen.fleet.tokens import TokenMint
 from benchmarks.loadgen.swarm import Swarm
 
@@ -32,7 +32,7 @@ class Worker:
     def __init__(self) -> None:
         self.swarm: Swarm | None = None
 
-    def open(self, swarm: dict[str, Any], mint: dict[str, str] | None, user_prefix: str) -> dict[str, Any]:
+    def open(self, swarm: Request, mint: dict[str, str] | None, user_prefix: str) -> Answer:
         """Build the swarm (keywords of `Swarm`) and its logins; client i is user_prefix + global index."""
         key = bytes.fromhex(swarm.pop("server_key", "00" * 32))
         swarm["gateways"] = [(host, port) for host, port in swarm["gateways"]]
@@ -43,37 +43,30 @@ class Worker:
         gc.collect()
         return {"pid": os.getpid()}
 
-    def connect(self, to: int, window: int, churn: int = 0) -> dict[str, Any]:
+    def connect(self, to: int, window: int, churn: int = 0) -> None:
         self.live.connect(to, window, churn)
-        return {}
 
-    def join(self, topic: str, to: int, window: int) -> dict[str, Any]:
+    def join(self, topic: str, to: int, window: int) -> None:
         self.live.join(topic.encode(), to, window)
-        return {}
 
-    def schedule(self, targets: list[str], repeat: int = 1, **plan: Any) -> dict[str, Any]:
+    def schedule(self, targets: list[str], repeat: int = 1, **plan: int) -> None:
         """`repeat`: the same target for that many senders."""
         self.live.schedule(targets=[target.encode() for target in targets] * repeat, **plan)
-        return {}
 
-    def window(self, begin: int, end: int, nap_us: int) -> dict[str, Any]:
+    def window(self, begin: int, end: int, nap_us: int) -> None:
         self.live.window(begin, end)
         self.live.set_nap(nap_us)
-        return {}
 
-    def listen(self, listening: bool) -> dict[str, Any]:
+    def listen(self, listening: bool) -> None:
         self.live.listen(listening)
-        return {}
 
-    def forget_logins(self) -> dict[str, Any]:
+    def forget_logins(self) -> None:
         self.live.forget_logins()
-        return {}
 
-    def clear_login_times(self) -> dict[str, Any]:
+    def clear_login_times(self) -> None:
         self.live.clear_login_times()
-        return {}
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Answer:
         live = self.live
         return {
             "counters": live.counters(),
@@ -82,12 +75,11 @@ class Worker:
             "at": time.monotonic_ns(),
         }
 
-    def histograms(self) -> dict[str, Any]:
+    def histograms(self) -> Answer:
         return {name: base64.b64encode(data).decode() for name, data in self.live.histograms().items()}
 
-    def close(self) -> dict[str, Any]:
+    def close(self) -> None:
         self.live.close_all()
-        return {}
 
     @property
     def live(self) -> Swarm:
@@ -100,7 +92,7 @@ def answer(worker: Worker, line: bytes) -> bytes:
     """One request line to one answer line; an error is an answer too."""
     request = json.loads(line)
     try:
-        result = getattr(worker, request.pop("do"))(**request)
+        result = getattr(worker, request.pop("do"))(**request) or {}
     except (ValueError, TypeError, RuntimeError, MemoryError, AttributeError) as error:
         result = {"error": f"{type(error).__name__}: {error}"}
     return json.dumps(result).encode() + b"\n"
