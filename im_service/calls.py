@@ -237,7 +237,7 @@ class Calls:
         if entry is None or entry.server_only:
             raise ImError(Code.NOT_FOUND, f"no such method: {name[:64]}")
         state = self._sessions.get(session) or self._sessions.stray(session)
-        if not self._limiter.off and (wait := self._limiter.take(state.calls, self._clock.now_ms())):
+        if not self._limiter.off and (wait := self._limiter.take(state.calls, self._clock.elapsed_ms())):
             raise rate_limited(wait, "calls")
         if self._running.get(session, 0) >= MAX_CALLS:
             raise rate_limited(100, "calls under way")

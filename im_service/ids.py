@@ -73,6 +73,20 @@ class ServerIds:
         self._node = node << COUNTER_BITS
         self._ms = 0
         self._counter = 0
+        self._floor = 0
+
+    def go_on_from(self, server_id: int) -> None:
+        """Make only ids above this one: the clock may have been set back since it was made."""
+        self._floor = server_id
+        ms = server_id >> (NODE_BITS + COUNTER_BITS)
+        if ms >= self._ms:
+            self._ms = ms
+            self._counter = (1 << COUNTER_BITS) - 1
+
+    def made(self, server_id: int) -> bool:
+        """This object made it, not an earlier process of the same number, nor another one."""
+        node = ((1 << NODE_BITS) - 1) << COUNTER_BITS
+        return server_id > self._floor and server_id & node == self._node
 
     def next(self, now_ms: int) -> int:
         """A new id, larger than every earlier one of this object."""

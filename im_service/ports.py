@@ -64,8 +64,13 @@ class Downlink(Protocol):
 
 
 class Clock(Protocol):
+    """Stamps and ends are on the wall clock, which somebody may set; rates and intervals on the other one."""
+
     def now_ms(self) -> int:
         """Milliseconds since 1970, UTC."""
+
+    def elapsed_ms(self) -> int:
+        """Milliseconds since some moment of the past; never set, goes on while the machine sleeps."""
 
 
 class SystemClock:
@@ -73,6 +78,9 @@ class SystemClock:
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
+
+    def elapsed_ms(self) -> int:
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
 
 
 class PeersPort(Protocol):

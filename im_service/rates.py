@@ -1,4 +1,4 @@
-"""Rates: token buckets on the clock that the caller gives."""
+"""Rates: token buckets on the clock that the caller gives: one that nobody sets (Clock.elapsed_ms)."""
 
 from __future__ import annotations
 

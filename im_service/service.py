@@ -41,6 +41,7 @@ class ImService:
         self.sessions = context.sessions
         self.directory = context.directory
         self.room_table = context.rooms
+        self._store, self._ids = store, context.ids
         judge = Judge(context, ports.hooks)
         self._pushes = None if ports.push is None else PushDecider(context, ports.push, judge)
         copies = None if ports.copy is None else Copies(ports.copy)
@@ -146,6 +147,7 @@ class ImService:
             "room_dropped_normal": sum(room.dropped_normal for room in rooms),
             "room_dropped_high": sum(room.dropped_high for room in rooms),
             "push_dropped": 0 if self._pushes is None else self._pushes.dropped,
+            "clock_ahead_seconds": self.upkeep.age_clock.ahead_ms // 1000,
             "receipt_pushes_dropped": self.receipts.dropped,
         }
 
@@ -153,6 +155,7 @@ class ImService:
 
     async def start(self) -> None:
         """Begin background work. The store is started by its owner."""
+        self._ids.go_on_from(await self._store.newest_server_id())
         self.upkeep.start()
 
     async def settle(self) -> None:

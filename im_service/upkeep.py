@@ -12,6 +12,51 @@ from im_service.storage.errors import StoreError
 from im_service.storage.records import Limits
 
 _log = logging.getLogger("qianwan.im")
+DAY_MS = 86_400_000
+START_SLACK_MS = DAY_MS
+"""Time in which no server ran, that deletion believes at once."""
+SLACK_MS = 300_000
+"""The same while one runs: steps of NTP, and the pause between two sweeps."""
+BELIEVED_MS = 7 * DAY_MS
+"""A clock that is ahead and stays there so long is right after all."""
+
+
+class AgeClock:
+    """The time that deletion by age goes by. It never runs ahead of the time that has passed, so that a clock
+    which was ahead for a while deletes nothing (docs/decisions/0020)."""
+
+    def __init__(self, context: ServiceContext) -> None:
+        self._store = context.store
+        self._clock = context.clock
+        self._slack_ms = START_SLACK_MS
+        self._running_slack_ms = max(SLACK_MS, 2 * context.settings.expire_every_ms)
+        self._looked_ms = context.clock.elapsed_ms()
+        self._last_ms = 0
+        self._ahead_since_ms = 0
+        self.ahead_ms = 0
+        """How far the machine's clock is ahead of this one; 0 while it is believed."""
+
+    async def now_ms(self) -> int:
+        now, tick = self._clock.now_ms(), self._clock.elapsed_ms()
+        believed = self.ahead_ms and tick - self._ahead_since_ms >= BELIEVED_MS
+        slack = now if believed else self._slack_ms
+        age = await self._store.age_clock(now, tick - self._looked_ms, self._last_ms, slack)
+        self._looked_ms, self._last_ms, self._slack_ms = tick, age, self._running_slack_ms
+        self._tell(now - age, tick)
+        return age
+
+    def _tell(self, ahead_ms: int, tick: int) -> None:
+        if ahead_ms and not self.ahead_ms:
+            self._ahead_since_ms = tick
+            _log.warning(
+                "the clock is %d s ahead of the time that passed: nothing is deleted by that clock"
+                " until it is right again, or has stayed so for %d days",
+                ahead_ms // 1000,
+                BELIEVED_MS // DAY_MS,
+            )
+        elif self.ahead_ms and not ahead_ms:
+            _log.warning("deletion by age goes by the clock again")
+        self.ahead_ms = ahead_ms
 
 
 class Upkeep:
@@ -19,10 +64,10 @@ class Upkeep:
 
     def __init__(self, context: ServiceContext, receipts: Receipts) -> None:
         self._store = context.store
-        self._clock = context.clock
         self._settings = context.settings
         self._receipts = receipts
         self._tasks: list[asyncio.Task[None]] = []
+        self.age_clock = AgeClock(context)
 
     def start(self) -> None:
         """Begin, on the running loop."""
@@ -44,8 +89,8 @@ class Upkeep:
         """Remove what no view can show any more, in small steps so that sends go between. -> rows removed."""
         keep = self._settings.retention
         limits = Limits(keep.offline_ms, keep.roam_ms, keep.history_ms)
-        removed = 0
-        while count := await self._store.expire(self._clock.now_ms(), limits, self._settings.expire_rows):
+        removed, now = 0, await self.age_clock.now_ms()
+        while count := await self._store.expire(now, limits, self._settings.expire_rows):
             removed += count
         return removed
 

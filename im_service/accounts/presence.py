@@ -57,7 +57,8 @@ class PresenceBook:
         self._most = settings.presence_subscriptions
         self._min_ms = settings.presence_min_ms
         self._max_ms = settings.presence_max_ms
-        self._watches: dict[str, OrderedDict[str, int]] = {}  # watcher -> watched -> end, oldest first
+        # watcher -> watched -> its end by elapsed_ms, oldest first
+        self._watches: dict[str, OrderedDict[str, int]] = {}
         self._watchers: dict[str, set[str]] = {}  # watched -> watchers
 
     @method("presence.subscribe", Code.INVALID, result=Subscribed)
@@ -66,8 +67,8 @@ class PresenceBook:
         At most 100 a call and 3000 in all: above it the oldest subscriptions end."""
         if len(args.users) > self._per_call:
             raise ImError(Code.INVALID, f"at most {self._per_call} users a call")
-        now = self._clock.now_ms()
-        until = now + min(max(args.seconds * 1000, self._min_ms), self._max_ms)
+        lasts = min(max(args.seconds * 1000, self._min_ms), self._max_ms)
+        until = self._clock.elapsed_ms() + lasts
         mine = self._watches.setdefault(caller.user, OrderedDict())
         users = [check_id(user, "user") for user in dict.fromkeys(args.users)]
         for user in users:
@@ -77,7 +78,7 @@ class PresenceBook:
         while len(mine) > self._most:
             oldest, _ = mine.popitem(last=False)
             self._forget(caller.user, oldest)
-        return Subscribed([self._state(user) for user in users], until)
+        return Subscribed([self._state(user) for user in users], self._clock.now_ms() + lasts)
 
     def _state(self, user: str) -> PresenceState:
         devices = [LiveDevice(device, platform) for device, platform in self._presence.devices(user)]
@@ -104,7 +105,7 @@ class PresenceBook:
         watchers = self._watchers.get(user)
         if not watchers:
             return
-        now = self._clock.now_ms()
+        now = self._clock.elapsed_ms()
         state = self._state(user)
         body = presence_event(user, state.online, state.devices)
         for watcher in list(watchers):

@@ -11,6 +11,7 @@ from im_service.ids import ROOM, SINGLE
 from im_service.live.route import Route
 from im_service.live.users import SessionState
 from im_service.options import Resolved
+from im_service.ports import Clock
 from im_service.rates import Limiter
 from im_service.settings import ImSettings
 
@@ -22,7 +23,8 @@ SILENTLY_BLOCKED = 1
 class Admission:
     """The checks of one process; buckets are per process."""
 
-    def __init__(self, settings: ImSettings) -> None:
+    def __init__(self, settings: ImSettings, clock: Clock) -> None:
+        self._clock = clock
         self._friend_only = settings.friend_only
         self._account = Limiter(settings.account_rate)
         self._device = Limiter(settings.device_rate)
@@ -46,7 +48,7 @@ class Admission:
         if pair is None:
             self._place(state, route, now)
         elif pair.black:
-            wait = self._rate(state, route, now)
+            wait = self._rate(state, route)
             if wait is not None and self._blocked == SILENTLY_BLOCKED:
                 raise wait
             if wait is not None:
@@ -56,7 +58,7 @@ class Admission:
             self._friend_only or (not options.plain and options.options.checkFriend is True)
         ):
             raise ImError(Code.FORBIDDEN, "friends only")
-        wait = self._rate(state, route, now)
+        wait = self._rate(state, route)
         if wait is not None:
             raise wait
         return PASSED
@@ -78,8 +80,9 @@ class Admission:
         if group.mute_all and not member.manager:
             raise ImError(Code.MUTED, "the group is muted")
 
-    def _rate(self, state: SessionState, route: Route, now: int) -> ImError | None:
+    def _rate(self, state: SessionState, route: Route) -> ImError | None:
         """Take one token everywhere, or say where there was none."""
+        now = self._clock.elapsed_ms()
         account = route.account
         if account is not None:
             limit = self._account

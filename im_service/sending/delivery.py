@@ -25,6 +25,7 @@ class Delivery:
 
     def __init__(self, context: ServiceContext) -> None:
         self._sees_all = context.sees_all
+        self._clock = context.clock
 
     def live(
         self,
@@ -35,7 +36,6 @@ class Delivery:
         message: bytes,
         blocked: bool,
         receivers: Sequence[str] | None,
-        now: int,
     ) -> None:
         """Publish one message to those who may see it now. `blocked`: only the sender's own devices may."""
         if state is None:
@@ -49,7 +49,7 @@ class Delivery:
                 out.publish(node, route.topic, MSG, message)
         elif route.room is not None:
             if not blocked:
-                self._room(out, node, route.room, options, message, now)
+                self._room(out, node, route.room, options, message)
             return
         elif receivers is not None:
             for user in () if blocked else receivers:
@@ -63,11 +63,9 @@ class Delivery:
         ):
             out.publish(node, route.self_topic, MSG, message, 0, conn)
 
-    def _room(
-        self, out: PublishBatch, node: int, room: RoomState, options: Resolved, message: bytes, now: int
-    ) -> None:
+    def _room(self, out: PublishBatch, node: int, room: RoomState, options: Resolved, message: bytes) -> None:
         """To the members, the sender's own connection too (the order of a room is the order of its topic)."""
-        if room.drops(options, now):
+        if room.drops(options, self._clock.elapsed_ms()):
             return
         room.remember(message)
         asked = options.options

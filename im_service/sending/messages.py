@@ -33,6 +33,7 @@ from im_service.sending.hooks import Draft
 from im_service.sending.judging import Judge, picks
 from im_service.sending.pending import SEND_ACK, AfterCommit, Pending, Work, accept, answer
 from im_service.sending.publish_batch import PublishBatch
+from im_service.sending.repeats import Repeats
 from im_service.sending.resolve import RouteResolver
 from im_service.storage.errors import StoreError
 from im_service.storage.records import RECEIPT, AppendResult, AppendStatus, NewMessage
@@ -59,11 +60,12 @@ class Messages:
         self._downlink = context.downlink
         self._ids = context.ids
         self._routes = RouteResolver(context)
-        self._admission = Admission(context.settings)
+        self._admission = Admission(context.settings, context.clock)
         self._delivery = Delivery(context)
         self._judge = judge
         self._hooks = bool(judge.hooks)
         self._after = tuple(after)
+        self._repeats = Repeats(context, self._delivery, self._after)
         self._receipt_members = context.settings.receipt_members
         self._options = OptionTable()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -174,12 +176,16 @@ class Messages:
         if work.rows:
             pending = work.pending
             self._ahead += len(pending)
-            self._store.append(work.rows, lambda results: self._committed(pending, results))
+            newest = work.rows[-1].server_id
+            self._store.append(work.rows, lambda results: self._committed(pending, results, newest))
 
-    def _committed(self, pending: Sequence[Pending], results: list[AppendResult] | BaseException) -> None:
+    def _committed(
+        self, pending: Sequence[Pending], results: list[AppendResult] | BaseException, newest: int
+    ) -> None:
         self._ahead -= len(pending)
         out = PublishBatch()
         if isinstance(results, BaseException):
+            self._repeats.unknown_up_to(newest)
             _log.warning("append failed: %r", results)
             for entry in pending:
                 answer(out, entry, Code.UNAVAILABLE, REFUSALS[Code.UNAVAILABLE])
@@ -189,6 +195,7 @@ class Messages:
                     self._finish(out, entry, server_id, seq, time_ms)
                 elif status == _DUPLICATE:
                     accept(out, entry, server_id, seq, time_ms)
+                    self._repeats.accepted(entry, server_id, seq)
                 else:
                     code = Code.DUPLICATE if status == _CONFLICT else Code.GROUP_NOT_FOUND
                     answer(out, entry, code, REFUSALS[code])
@@ -208,7 +215,7 @@ class Messages:
             entry.payload,
         )
         self._delivery.live(
-            out, entry.state, route, entry.options, message, entry.verdict != PASSED, entry.receivers, time_ms
+            out, entry.state, route, entry.options, message, entry.verdict != PASSED, entry.receivers
         )
         for follower in self._after:
             follower.offer(entry, server_id, message)
@@ -326,3 +333,4 @@ class Messages:
         """Wait until every lane is empty."""
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._repeats.close()

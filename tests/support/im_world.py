@@ -27,18 +27,24 @@ START_MS = 1_800_000_000_000
 
 
 class TestClock:
-    """A clock that stands still until told."""
+    """A clock that stands still until told. Setting `ms` is what an operator does to a machine's clock."""
 
     __test__ = False
 
     def __init__(self) -> None:
         self.ms = START_MS
+        self.elapsed = 0
 
     def now_ms(self) -> int:
         return self.ms
 
+    def elapsed_ms(self) -> int:
+        return self.elapsed
+
     def advance(self, ms: int) -> None:
+        """Time goes by."""
         self.ms += ms
+        self.elapsed += ms
 
 
 class Person:

@@ -51,6 +51,16 @@ class Housekeeping(Engine):
         """
         return await self._write(partial(upkeep.expire, now_ms, limits, max_rows))
 
+    async def age_clock(self, now_ms: int, elapsed_ms: int, last_ms: int, slack_ms: int) -> int:
+        """The time that deletion may go by: now_ms, unless that is more than slack_ms ahead of where this
+        clock stood and the elapsed_ms since; then only those are added. Before its first move it stands at
+        the newest message. last_ms: what the caller was told the last time, or 0."""
+        return await self._write(partial(upkeep.age_clock, now_ms, elapsed_ms, last_ms, slack_ms))
+
+    async def newest_server_id(self) -> int:
+        """About the highest that is stored, 0 in an empty log."""
+        return await self._read(upkeep.newest_server_id())
+
     async def stats(self) -> Mapping[str, int]:
         """schema, queued, commits, committed_messages, failed_commits, bytes; last_message, last_conversation
         and last_account: the highest number given to a row, which is about how many there ever were;

@@ -68,6 +68,32 @@ def expire(now_ms: int, limits: Limits, max_rows: int) -> Op[int]:
     return len(gone) + len(keys) + len(ended) + went_on
 
 
+def age_clock(now_ms: int, elapsed_ms: int, last_ms: int, slack_ms: int) -> Op[int]:
+    kept = yield from first("SELECT value FROM meta WHERE key = 'age_clock'")
+    if kept is None:
+        kept = yield from first("SELECT time_ms FROM message ORDER BY id DESC LIMIT 1")
+    before: int = now_ms if kept is None else kept[0]
+    if last_ms in (0, before):  # else another process moved it, and its word counts
+        before += elapsed_ms
+    age_ms = now_ms if now_ms <= before + slack_ms else before
+    yield from run(
+        "INSERT INTO meta VALUES ('age_clock', $1) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        age_ms,
+    )
+    return age_ms
+
+
+_NEWEST_ROWS = 1000
+"""Ids are given before the commit and by several processes: the highest is among the last rows."""
+
+
+def newest_server_id() -> Op[int]:
+    found = yield from first(
+        "SELECT max(server_id) FROM (SELECT server_id FROM message ORDER BY id DESC LIMIT $1) s", _NEWEST_ROWS
+    )
+    return 0 if found is None or found[0] is None else int(found[0])
+
+
 def stats() -> Op[dict[str, int]]:
     """Asked for once a second, so it counts nothing: the ends of indexes, however long the tables are."""
     return _numbers(

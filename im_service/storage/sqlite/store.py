@@ -13,6 +13,7 @@ from im_service.storage.ops.tx import Op
 from im_service.storage.queue import Reads
 from im_service.storage.sqlite import connection, runner
 from im_service.storage.sqlite.checkpoint import Checkpointer
+from im_service.storage.sqlite.place import Place
 from im_service.storage.sqlite.writer import Writer
 from im_service.storage.store import Store
 
@@ -49,6 +50,7 @@ class SqliteStore(Store):
         self._writer: Writer | None = None
         self._checkpointer: Checkpointer | None = None
         self._conn: apsw.Connection | None = None
+        self._place: Place | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._local = threading.local()
         self._reading: list[apsw.Connection] = []
@@ -57,7 +59,8 @@ class SqliteStore(Store):
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         self._conn = await loop.run_in_executor(None, self._connect)
-        self._writer = Writer(self._conn, self._path, loop, self._max_commit, self._max_queued)
+        self._place = Place(self._path)
+        self._writer = Writer(self._conn, self._path, self._place, loop, self._max_commit, self._max_queued)
         self._queue = self._writer.queue
         self._checkpointer = Checkpointer(
             connection.connect(self._path, 1 << 20, self._busy_ms), self._conn, self._checkpoint_pages
@@ -100,6 +103,8 @@ class SqliteStore(Store):
     def _read_now(self, op: Op[T]) -> T:
         conn: apsw.Connection | None = getattr(self._local, "conn", None)
         if conn is None:
+            assert self._place is not None
+            self._place.check()
             conn = connection.connect(self._path, self._cache_bytes // 8, self._busy_ms, readonly=True)
             self._local.conn = conn
             self._local.reads = reads = Reads()  # one a thread: nothing is counted twice or lost

@@ -21,6 +21,7 @@ from im_service.storage.queue import (
 )
 from im_service.storage.sqlite.append import Repeated
 from im_service.storage.sqlite.connection import unavailable
+from im_service.storage.sqlite.place import Place
 from im_service.storage.sqlite.runner import WriteTransaction
 
 _BAD_VALUE = (apsw.TooBigError, apsw.MismatchError, apsw.RangeError, apsw.ConstraintError, apsw.SQLError)
@@ -31,11 +32,13 @@ class Writer:
         self,
         conn: apsw.Connection,
         path: Path,
+        place: Place,
         loop: asyncio.AbstractEventLoop,
         max_commit: int,
         max_queued: int,
     ) -> None:
         self._path = path
+        self._place = place
         self._loop = loop
         self._tx = WriteTransaction(conn)
         self._wake = threading.Event()
@@ -66,9 +69,11 @@ class Writer:
 
     def _attempt(self, attempt: Attempt) -> list[Answer]:
         try:
+            self._place.check()
             self._tx.begin()
             answers = self._execute(attempt.items)
             self._tx.commit()
+            self._place.check()  # once more: nothing is acknowledged that the next start cannot find
             return answers
         except Repeated as error:
             self._tx.undo()

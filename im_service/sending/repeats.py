@@ -1,0 +1,74 @@
+"""A repeated send whose first commit nobody answered: its message is stored, and nobody may know."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from im_service.context import ServiceContext
+from im_service.models import stored_bytes
+from im_service.sending.admission import PASSED
+from im_service.sending.delivery import Delivery
+from im_service.sending.pending import AfterCommit, Pending
+from im_service.sending.publish_batch import PublishBatch
+from im_service.storage.records import FILTERED
+
+_log = logging.getLogger("qianwan.im")
+
+
+class Repeats:
+    """Publishes what a repeat found in the log, unless this process knows that it has done so.
+
+    It knows of what it numbered itself and saw committed. Whoever has the message tells it by its seq.
+    Chatrooms are left out: their messages are for those who were there.
+    """
+
+    def __init__(self, context: ServiceContext, delivery: Delivery, after: Sequence[AfterCommit]) -> None:
+        self._store = context.store
+        self._ids = context.ids
+        self._downlink = context.downlink
+        self._delivery = delivery
+        self._after = after
+        self._unknown_up_to = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def unknown_up_to(self, server_id: int) -> None:
+        """A commit failed: what has this number or a lower one may be stored nevertheless."""
+        self._unknown_up_to = max(self._unknown_up_to, server_id)
+
+    def accepted(self, entry: Pending, server_id: int, seq: int) -> None:
+        """The message of this send was there already."""
+        published = server_id > self._unknown_up_to and self._ids.made(server_id)
+        if published or entry.route.room is not None:
+            return
+        task = asyncio.get_running_loop().create_task(self._publish(entry, server_id, seq))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _publish(self, entry: Pending, server_id: int, seq: int) -> None:
+        """As it is stored now: it may have been recalled since."""
+        try:
+            for row in await self._store.find(entry.route.conversation, [seq]):
+                if row.flags & FILTERED:
+                    continue
+                message, out = stored_bytes(row), PublishBatch()
+                self._delivery.live(
+                    out,
+                    entry.state,
+                    entry.route,
+                    entry.options,
+                    message,
+                    entry.verdict != PASSED,
+                    entry.receivers,
+                )
+                for follower in self._after:
+                    follower.offer(entry, server_id, message)
+                out.flush(self._downlink)
+        except Exception:
+            _log.exception("a repeated message could not be published")
+
+    async def close(self) -> None:
+        """Wait until what was begun is published."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
