@@ -10,7 +10,7 @@ from itertools import pairwise
 from types import TracebackType
 from typing import Literal
 
-from qianwan import Backoff, Client, Message
+from qianwan import Backoff, Client
 from qianwan.models import conversation_of
 
 from benchmarks.loadgen.fleet.tokens import TokenMint
@@ -152,10 +152,10 @@ async def eventually(condition: Callable[[], Awaitable[bool]], what: str, timeou
 async def read_history(client: Client, conversation: str) -> list[Row]:
     """A whole conversation through the public interface, oldest first."""
     rows: list[Row] = []
+    from_seq = 1
     while True:
-        page: list[Message] = await client.history(
-            conversation, from_seq=len(rows) + 1, limit=HISTORY_PAGE, newest_first=False
-        )
-        if not page:
-            return rows
+        page = await client.history(conversation, from_seq=from_seq, limit=HISTORY_PAGE, newest_first=False)
         rows += map(row_of, page)
+        if not page.more:
+            return rows
+        from_seq = page.next

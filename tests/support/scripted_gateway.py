@@ -66,6 +66,8 @@ class Peer(asyncio.Protocol):
         self.gateway.peers.discard(self)
 
     def data_received(self, data: bytes) -> None:
+        if self.gateway.deaf:
+            return
         self.responder.buffer += data
         if self.responder.rx is None:
             hello = self.responder.hello()
@@ -86,6 +88,8 @@ class Peer(asyncio.Protocol):
             reject = 2
         elif reject == 4:
             data = uv(self.gateway.retry_after_ms)
+        if reject is not None and self.gateway.reject_data is not None:
+            data = self.gateway.reject_data
         self.gateway.greetings.append(preamble)
         if reject is not None:
             self.transport.write(b"\0\0" + bytes([reject]) + len(data).to_bytes(2, "big") + data)
@@ -146,6 +150,7 @@ class Peer(asyncio.Protocol):
         self.gateway.peers.add(self)
         self.gateway.logins += 1
         welcome = [b"12345678", self.user, int(time.time() * 1000), 1, self.gateway.ping_interval_s, "gate1"]
+        welcome += [] if self.gateway.incarnation is None else [self.gateway.incarnation]
         self.say(frame(5, pack(welcome)))
 
     def end(self, code: int, text: str = "") -> None:
@@ -164,6 +169,10 @@ class ScriptedGateway:
         self.suites = {1, 2, 3}
         self.reject: int | None = None
         self.retry_after_ms = 50
+        self.reject_data: bytes | None = None
+        self.incarnation: bytes | None = None
+        self.deaf = False
+        """takes bytes and answers nothing: what a dead connection looks like to its client"""
         self.ping_interval_s = 60
         self.pong = True
         self.peers: set[Peer] = set()
@@ -177,6 +186,15 @@ class ScriptedGateway:
         self.logins = 0
         self.refusals: list[tuple[str, int]] = []
         """(method, code) of the next calls to refuse, in this order"""
+        self.garbage: list[str] = []
+        """methods whose next call is answered with what nobody can read"""
+        self.results: dict[str, Any] = {}
+        """answers to further methods"""
+        self.sends: list[tuple[str, str]] = []
+        """(target, text) of every SEND that came, in this order"""
+        self.send_code: Callable[[str, str], int] = lambda target, text: 0
+        """a code to refuse a SEND to this target, with this text"""
+        self.send_detail: dict[str, Any] = {}
         self.live: Callable[[list[Any]], bool] = lambda message: True
         self.answers: Callable[[list[Any]], bool] = lambda payload: True
         self.refuse_login: Callable[[str], int] = lambda token: 0
@@ -212,7 +230,12 @@ class ScriptedGateway:
                 peer.push(message)
 
     def send(self, peer: Peer, request: int, target: str, payload: list[Any]) -> None:
-        client_id = payload[0]
+        client_id, told = payload[0], str(payload[2].get("text", ""))
+        self.sends.append((target, told))
+        code = self.send_code(target, told)
+        if code:
+            peer.say(frame(9, uv(request) + uv(code) + pack(["not now", self.send_detail])))
+            return
         if target.startswith("r/") and target not in peer.rooms:
             peer.say(frame(9, uv(request) + uv(13001) + pack(["not in the room"])))
             return
@@ -241,6 +264,10 @@ class ScriptedGateway:
         self.calls.append((method, args))
         result: Any = {}
         code = 0
+        if method in self.garbage:
+            self.garbage.remove(method)
+            peer.say(frame(11, uv(request) + uv(0) + b"\x81\xadconversations\x91\xc0"))
+            return
         if self.refusals and self.refusals[0][0] == method:
             code, result = self.refusals.pop(0)[1], ["not now"]
         elif method == "sync":
@@ -259,6 +286,8 @@ class ScriptedGateway:
         elif method == "room.join":
             peer.rooms.add("r/" + args["room"])
             result = {"room": args["room"], "online": len(self.peers)}
+        elif method in self.results:
+            result = self.results[method]
         elif method == "room.leave":
             peer.rooms.discard("r/" + args["room"])
         elif method == "never":

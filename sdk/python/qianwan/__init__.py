@@ -1,11 +1,14 @@
 """Qianwan's client: `async with Client(...) as me: await me.send("bob", "hello")`. See README.md."""
 
+from qianwan.api.base import Page
+from qianwan.api.messages import Reaction
 from qianwan.client import Client, Messages
 from qianwan.connection.reconnect import Backoff
 from qianwan.connection.supervisor import State, StateChange
 from qianwan.delivery.store import CursorStore, FileCursor, MemoryCursor
 from qianwan.errors import (
     Advice,
+    CertificateError,
     ClientClosed,
     ConnectFailed,
     ConnectionClosed,
@@ -16,6 +19,8 @@ from qianwan.errors import (
     QianwanError,
     RequestError,
     RequestTimeout,
+    SettingError,
+    TooBig,
 )
 from qianwan.models import Ack, Content, Message, Notice, Options
 from qianwan.rooms import Room
@@ -26,6 +31,7 @@ __all__ = [
     "Ack",
     "Advice",
     "Backoff",
+    "CertificateError",
     "Client",
     "ClientClosed",
     "ConnectFailed",
@@ -41,11 +47,15 @@ __all__ = [
     "Notice",
     "Options",
     "OutboxFull",
+    "Page",
     "ProtocolError",
     "QianwanError",
+    "Reaction",
     "RequestError",
     "RequestTimeout",
     "Room",
+    "SettingError",
     "State",
     "StateChange",
+    "TooBig",
 ]

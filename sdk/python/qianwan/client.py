@@ -17,11 +17,12 @@ from qianwan.connection.dial import DialSettings
 from qianwan.connection.reconnect import Backoff
 from qianwan.connection.supervisor import State, StateChange
 from qianwan.delivery.notices import NoticeQueue
-from qianwan.delivery.outbox import new_client_id
+from qianwan.delivery.outbox import OutboxLimits, new_client_id
 from qianwan.delivery.store import CursorStore, MemoryCursor
 from qianwan.engine import Engine, EngineSettings, TokenSource
-from qianwan.errors import ClientClosed
+from qianwan.errors import ClientClosed, SettingError
 from qianwan.models import Ack, Content, Message, Options, text
+from qianwan.protocol.auth import check_device, check_token
 from qianwan.protocol.messages import decode, encode
 from qianwan.rooms import Room
 from qianwan.transport import Address
@@ -62,11 +63,17 @@ class Client(MessageCalls):
     token         a JWT, or an async callable that gets a fresh one (asked before every login)
     root_key      `qwroot1....`, the pinned root; may be left out when an LBS answers over https or on this
     machine
-    device_id     stable name of this device; a new login of the same device replaces the old one
+    device_id     stable name of this device; a new login of the same device ends the old one for good. Left
+    out: made once and kept in `store`, so with a FileCursor each file is a device, without one each Client
     signing_key   Ed25519 seed of a key-bound token
     suite         "auto", "chachapoly", "aesgcm" or "aegis128l";  transport: "auto", "tcp" or "ws"
+    tls           for `wss` gateways and an `https` LBS, when the system's certificates are not enough
     store         where the read position is kept (FileCursor survives restarts)
+    backoff       how to reconnect, and how long a wait the server may ask for
     max_pending   unanswered messages before OutboxFull;  max_queue: unread messages held in memory
+    pipeline      unanswered messages of one target with the server at once. 1 keeps their order whatever is
+    answered; more is faster on long lines, and what is answered 503 may change places
+    refused_s     how long a service that answers 503 is asked again before `send` gives up
     on_state      called with every StateChange
     rng, clock, sleep  for tests
     """
@@ -77,7 +84,7 @@ class Client(MessageCalls):
         *,
         token: TokenSource,
         root_key: str | None = None,
-        device_id: str = "python",
+        device_id: str | None = None,
         platform: int = 0,
         signing_key: bytes | None = None,
         suite: Literal["auto", "chachapoly", "aesgcm", "aegis128l"] = "auto",
@@ -87,6 +94,8 @@ class Client(MessageCalls):
         backoff: Backoff | None = None,
         max_pending: int = 1000,
         max_queue: int = 10_000,
+        pipeline: int = 1,
+        refused_s: float = 300.0,
         login_timeout_s: float = 20.0,
         call_timeout_s: float = 10.0,
         ack_timeout_s: float = 20.0,
@@ -98,7 +107,19 @@ class Client(MessageCalls):
         places = [where] if isinstance(where, str) else list(where)
         urls = tuple(place for place in places if place.startswith("http"))
         scheme = "ws" if transport == "ws" else "tcp"
-        addresses = tuple(Address.parse(place, scheme) for place in places if place not in urls)
+        try:
+            addresses = tuple(Address.parse(place, scheme) for place in places if place not in urls)
+        except ValueError as error:
+            raise SettingError(str(error)) from error
+        if not places:
+            raise SettingError("nowhere to connect to")
+        if device_id is not None:
+            check_device(device_id)
+        if isinstance(token, str):
+            check_token(token)
+        if not 0 <= platform < 256 or (signing_key is not None and len(signing_key) != 32):
+            raise SettingError("a platform is one byte, a signing key is a seed of 32")
+        back = backoff or Backoff()
         self._settings = EngineSettings(
             dial=DialSettings(urls, addresses, root_key, suite, transport, tls),
             token=token,
@@ -106,12 +127,17 @@ class Client(MessageCalls):
             device_id=device_id,
             platform=platform,
             store=MemoryCursor() if store is None else store,
-            backoff=backoff or Backoff(),
-            max_pending=max_pending,
+            backoff=back,
+            outbox=OutboxLimits(
+                pending=max_pending,
+                window=max(1, pipeline),
+                overdue_s=ack_timeout_s,
+                patience_s=refused_s,
+                believe_s=back.believe_s,
+            ),
             max_queue=max_queue,
             login_timeout_s=login_timeout_s,
             call_timeout_s=call_timeout_s,
-            ack_timeout_s=ack_timeout_s,
             on_state=on_state,
             rng=rng or random.Random(),
             clock=clock,
@@ -143,6 +169,7 @@ class Client(MessageCalls):
         if self._engine is not None:
             raise RuntimeError("a client is opened once")
         self._engine = Engine(self._settings)
+        self._engine.renewals.append(self.presence.renew)
         await self._engine.open()
 
     async def close(self, *, handled: bool = True) -> None:
@@ -175,6 +202,16 @@ class Client(MessageCalls):
     @property
     def state(self) -> State:
         return self.engine.change.state
+
+    @property
+    def device_id(self) -> str:
+        """The name of this device, as given or made."""
+        return self.engine.keeper.device
+
+    @property
+    def cursor_error(self) -> Exception | None:
+        """Why the read position cannot be saved at present; it is tried again every second."""
+        return self.engine.keeper.error
 
     # messages
 
@@ -240,20 +277,6 @@ class Client(MessageCalls):
         """Events that are not messages; the newest 1,000 unread ones are kept."""
         return self.engine.notices
 
-    async def history(
-        self,
-        conversation: str,
-        *,
-        from_seq: int = 0,
-        to_seq: int | None = None,
-        limit: int = 100,
-        newest_first: bool = True,
-    ) -> list[Message]:
-        """A page (at most 100) of the cloud history between two sequence numbers; the stream is not
-        touched.
-        """
-        return await self.engine.feed.history(conversation, from_seq, to_seq, limit, newest_first)
-
     # rooms
 
     async def create_room(self, name: str, **fields: Any) -> dict[str, Any]:
@@ -261,31 +284,20 @@ class Client(MessageCalls):
         made: dict[str, Any] = await self.call("room.create", {"room": name, **fields})
         return made
 
-    async def join_room(self, name: str) -> Room:
-        """Enter a chatroom; the client enters it again after every reconnect until `leave`."""
-        engine = self.engine
-        if name in engine.rooms:
-            return engine.rooms[name]
-        room = engine.rooms[name] = Room(self, name)
-        try:
-            room.joined(await self.call("room.join", {"room": name}))
-        except BaseException:
-            engine.rooms.pop(name, None)
-            raise
-        return room
+    async def join_room(self, name: str, *, tags: Sequence[str] = ()) -> Room:
+        """Enter a chatroom; the client enters it again, in the same tags, after every reconnect until `leave`
+        or until somebody puts this user out. Entering again with other tags changes them.
+        """
+        return await self.engine.rooms.join(self, name, tags)
 
     async def leave_room(self, name: str) -> None:
-        room = self.engine.rooms.pop(name, None)
-        if room is not None:
-            room.ended(None)
-            if self.state is not State.CLOSED:
-                await self.call("room.leave", {"room": name})
+        if self.engine.rooms.leave(name) and self.state is not State.CLOSED:
+            await self.call("room.leave", {"room": name})
 
-    async def rejoin_room(self, name: str) -> None:
-        """Enter a joined room again: the service forgot who is in it (it may after a restart)."""
-        room = self.engine.rooms.get(name)
-        if room is not None:
-            await self.engine.rejoin(room)
+    async def rejoin_room(self, name: str) -> bool:
+        """Enter a joined room again: the service forgot who is in it (it may after a restart). False when it
+        is joined no more."""
+        return await self.engine.rooms.reenter(name)
 
     # everything else
 

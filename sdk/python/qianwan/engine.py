@@ -19,25 +19,27 @@ from qianwan.connection.reconnect import Backoff, Reconnector
 from qianwan.connection.supervisor import State, StateChange, Supervisor
 from qianwan.constants import EventKind, FrameType, RequestCode
 from qianwan.delivery.feed import Feed
+from qianwan.delivery.insist import insist
 from qianwan.delivery.notices import NoticeQueue
-from qianwan.delivery.outbox import Outbox
-from qianwan.delivery.store import CursorStore
+from qianwan.delivery.outbox import Outbox, OutboxLimits
+from qianwan.delivery.store import CursorStore, Keeper
 from qianwan.errors import (
     ClientClosed,
     ConnectFailed,
     ConnectionClosed,
-    ProtocolError,
-    RequestError,
+    QianwanError,
     RequestTimeout,
 )
 from qianwan.models import Message, Notice, decode_message
 from qianwan.protocol.auth import Credentials, Welcome
 from qianwan.protocol.messages import decode, encode
-from qianwan.rooms import Room
+from qianwan.rooms import RoomTable
+from qianwan.tasks import Tasks
 
 TokenSource = str | Callable[[], Awaitable[str]]
 log = logging.getLogger("qianwan")
 TICK_S = 1.0
+TOKEN_S = 10.0
 REPEATABLE = frozenset({"time", "sync", "pull", "ack", "read", "room.join", "room.leave"})
 """methods that may be sent twice without harm, so a lost connection repeats them"""
 
@@ -49,15 +51,14 @@ class EngineSettings:
     dial: DialSettings
     token: TokenSource
     signing_key: bytes | None
-    device_id: str
+    device_id: str | None
     platform: int
     store: CursorStore
     backoff: Backoff
-    max_pending: int
+    outbox: OutboxLimits
     max_queue: int
     login_timeout_s: float
     call_timeout_s: float
-    ack_timeout_s: float
     on_state: Callable[[StateChange], None] | None
     rng: random.Random
     clock: Callable[[], float] = time.monotonic
@@ -70,30 +71,39 @@ class Engine:
     def __init__(self, settings: EngineSettings) -> None:
         self.settings = settings
         self.notices = NoticeQueue()
+        self.keeper = Keeper(settings.store, settings.device_id)
+        believe_s = settings.backoff.believe_s
         self.feed = Feed(
-            settings.store, self._call_of_feed, self.notices.arrived, max_queue=settings.max_queue
+            self.keeper,
+            self._call_now,
+            self.notices.arrived,
+            max_queue=settings.max_queue,
+            believe_s=believe_s,
         )
-        self.outbox = Outbox(settings.max_pending, settings.ack_timeout_s, self.feed.sent)
-        self.rooms: dict[str, Room] = {}
+        self.outbox = Outbox(settings.outbox, settings.rng, self.feed.sent)
+        self._tasks = Tasks()
+        self.rooms = RoomTable(self.call, self._call_now, self._tasks, believe_s=believe_s)
+        self.renewals: list[Callable[[Callable[[Notice], None]], Awaitable[None]]] = []
+        """what the application asked for and a login has to ask for again"""
+        self._renewing: list[asyncio.Task[None]] = []
         self.user = ""
         self.node = ""
         self.policy: dict[str, Any] = {}
         self.change = StateChange(State.CONNECTING)
         self.failure: Exception | None = None
+        self._trouble: Exception | None = None
         self._link: Link | None = None
         self._online = asyncio.Event()
         self._ended = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
         self._dialer = Dialer(
-            settings.dial, device=settings.device_id, rng=settings.rng, clock=settings.clock
+            settings.dial, device=self.keeper.device, rng=settings.rng, clock=settings.clock
         )
-        self._dialer.remember_keys(settings.store.load().key_set)
+        self._dialer.remember_keys(self.keeper.position.key_set)
         self._supervisor = Supervisor(
             self,
             self._dialer,
             Reconnector(settings.backoff, settings.rng, can_refresh_token=callable(settings.token)),
-            rng=settings.rng,
             clock=settings.clock,
             sleep=settings.sleep,
         )
@@ -101,19 +111,20 @@ class Engine:
     # life
 
     async def open(self) -> None:
-        self._spawn(self._run())
-        self._spawn(self._maintain())
+        self._tasks.spawn(self._run())
+        self._tasks.spawn(self._every_second(self._repeat))
+        self._tasks.spawn(self._every_second(self._acknowledge))
         waits = [asyncio.ensure_future(event.wait()) for event in (self._online, self._ended)]
         try:
             async with asyncio.timeout(self.settings.login_timeout_s):
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError:
-            reason = self.change.reason
+            reason = self._trouble
             await self.close(patience_s=0)
             dial = self.settings.dial
             where = ", ".join([*dial.lbs_urls, *map(str, dial.addresses)])
             limit = self.settings.login_timeout_s
-            raise ConnectFailed(f"no login within {limit} s at {where}: {reason or 'no answer'}") from reason
+            raise ConnectFailed(f"no login within {limit} s at {where}: {_said(reason)}") from reason
         except BaseException:
             await self.close(patience_s=0)
             raise
@@ -129,15 +140,12 @@ class Engine:
             return
         self._closing = True
         if self._link is not None and self._link.alive and patience_s > 0:
-            with contextlib.suppress(TimeoutError, ConnectionClosed, RequestError):
+            with contextlib.suppress(TimeoutError, QianwanError):
                 async with asyncio.timeout(patience_s):
                     await self.outbox.drained()
                     await self.feed.acknowledge()
         self._supervisor.close()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks.cancel(), return_exceptions=True)
         if self.user:
             self.feed.save()
         self._finish(None)
@@ -158,42 +166,51 @@ class Engine:
         self.outbox.fail(failure or ClientClosed("closed"))
         self.feed.close(failure)
         self.notices.close(failure)
-        for room in self.rooms.values():
-            room.ended(failure)
+        self.rooms.end(failure)
         self.on_change(StateChange(State.CLOSED, failure))
         self._ended.set()
 
-    def _spawn(self, work: Any) -> None:
-        task: asyncio.Task[None] = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _maintain(self) -> None:
-        """Once a second: overdue sends, read positions."""
+    async def _every_second(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Maintenance goes on whatever one step of it meets."""
         while True:
             await asyncio.sleep(TICK_S)
-            self.outbox.overdue()
-            self.feed.persist()
-            if self._link is not None:
-                with contextlib.suppress(ConnectionClosed, RequestError):
-                    await self.feed.acknowledge()
+            try:
+                await step()
+            except QianwanError as error:
+                log.info("maintenance: %s", error)
+            except Exception:
+                log.exception("maintenance failed, going on")
+
+    async def _repeat(self) -> None:
+        """Sends that are overdue, a read position that could not be saved."""
+        self.outbox.overdue()
+        self.feed.persist()
+
+    async def _acknowledge(self) -> None:
+        if self._link is not None:
+            await self.feed.acknowledge()
 
     # what the supervisor and the link say
 
     async def credentials(self) -> Credentials:
         settings = self.settings
-        token = settings.token if isinstance(settings.token, str) else await settings.token()
-        return Credentials(token, settings.device_id, settings.platform, settings.signing_key)
+        token = settings.token if isinstance(settings.token, str) else await _fetched(settings.token())
+        return Credentials(token, self.keeper.device, settings.platform, settings.signing_key)
 
-    async def on_online(self, link: Link, welcome: Welcome) -> None:
-        self._link = link
+    def on_online(self, link: Link, welcome: Welcome) -> None:
         self.user, self.node = welcome.user, welcome.node
-        position = self.feed.start(welcome.user)
-        position.key_set = self._dialer.key_set_text
+        self.feed.start(welcome.user, (welcome.incarnation or b"").hex())
+        self.keeper.position.key_set = self._dialer.key_set_text
+        self._link = link
+        link.closed.add_done_callback(lambda _: self._lost(link))
         self.outbox.online(link)
         self._online.set()
-        self._rejoin_all()
-        self._spawn(self._catch_up())
+        self._ask_again()
+        self.feed.hinted(None, 0)
+
+    def _lost(self, link: Link) -> None:
+        if self._link is link:
+            self.on_offline()
 
     def on_offline(self) -> None:
         self._link = None
@@ -203,8 +220,12 @@ class Engine:
 
     def on_change(self, change: StateChange) -> None:
         self.change = change
+        self._trouble = change.reason or self._trouble
         if self.settings.on_state is not None:
-            self.settings.on_state(change)
+            try:
+                self.settings.on_state(change)
+            except (Exception, asyncio.CancelledError):
+                log.exception("on_state failed")
 
     def on_message(self, message: Message) -> None:
         self.feed.arrived(message)
@@ -215,50 +236,37 @@ class Engine:
     def on_event(self, kind: int, payload: bytes) -> None:
         try:
             self._take_event(kind, payload)
-        except (ProtocolError, ValueError, TypeError) as error:  # events are droppable
+        except Exception as error:  # events are droppable
             log.warning("an event of kind %d cannot be read: %s", kind, error)
 
     def _take_event(self, kind: int, payload: bytes) -> None:
         if kind == EventKind.ROOM_MESSAGE:
-            message = decode_message(payload)
-            room = self.rooms.get(message.conversation[2:])
-            if room is not None:
-                room.arrived(message)
+            self.rooms.arrived(decode_message(payload))
         elif kind == EventKind.SYNC:
             conversation, last_seq = decode(payload)
-            if conversation is None:  # the service lost track, perhaps of rooms too
-                self._rejoin_all()
+            if conversation is None:  # the service lost track, perhaps of rooms and watches too
+                self._ask_again()
             self.feed.hinted(conversation, last_seq or 0)
         elif kind == EventKind.NOTICE:
             name, data = decode(payload)
-            self.notices.arrived(Notice(str(name), dict(data)))
+            notice = Notice(str(name), dict(data))
+            self.rooms.noticed(notice)
+            self.notices.arrived(notice)
         elif kind == EventKind.PRESENCE:
             user, online, devices = decode(payload)[:3]
             data = {"user": user, "online": online, "devices": devices}
             self.notices.arrived(Notice("presence", data))
 
-    async def _catch_up(self) -> None:
-        with contextlib.suppress(ConnectionClosed, RequestError, asyncio.CancelledError):
-            await self.feed.catch_up()
+    def _ask_again(self) -> None:
+        """What the application asked for and the server may not know any more."""
+        self.rooms.enter_all()
+        for task in self._renewing:
+            task.cancel()
+        self._renewing = [self._tasks.spawn(self._renew(renewal)) for renewal in self.renewals]
 
-    def _rejoin_all(self) -> None:
-        for room in list(self.rooms.values()):
-            self._spawn(self._rejoin(room))
-
-    async def _rejoin(self, room: Room) -> None:
-        try:
-            await self.rejoin(room)
-        except RequestTimeout:
-            pass  # sending, or the next login, joins again
-        except RequestError as refused:
-            if self.rooms.pop(room.name, None) is not None:
-                room.ended(refused)
-        except ConnectionClosed:
-            pass  # the next login joins again
-
-    async def rejoin(self, room: Room) -> None:
-        """Enter a room (again). Raises what `call` raises."""
-        room.joined(decode(await self.call("room.join", {"room": room.name})))
+    async def _renew(self, renewal: Callable[[Callable[[Notice], None]], Awaitable[None]]) -> None:
+        believe_s = self.settings.backoff.believe_s
+        await insist(lambda: renewal(self.notices.arrived), "asking again", believe_s=believe_s)
 
     # requests
 
@@ -286,7 +294,8 @@ class Engine:
             raise answer.error()
         return answer.payload
 
-    async def _call_of_feed(self, method: str, args: dict[str, Any]) -> bytes:
+    async def _call_now(self, method: str, args: dict[str, Any]) -> bytes:
+        """A CALL over the connection there is. Raises ConnectionClosed when there is none."""
         link = self._link
         if link is None:
             raise ConnectionClosed(0, "not connected")
@@ -306,12 +315,27 @@ class Engine:
                 return link
             if self.change.state is State.CLOSED:
                 raise ClientClosed("the client is closed") from self.failure
-            if link is not None:
-                await asyncio.sleep(0)  # the supervisor is about to notice the end
-                continue
             waits = [asyncio.ensure_future(event.wait()) for event in (self._online, self._ended)]
             try:
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 for wait in waits:
                     wait.cancel()
+
+
+async def _fetched(source: Awaitable[str]) -> str:
+    """What the token source gives, in time; an end of a task of its own is no end of the client."""
+    task = asyncio.ensure_future(source)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=TOKEN_S)
+    finally:
+        task.cancel()
+    if not done:
+        raise TimeoutError(f"the token source did not answer within {TOKEN_S} s")
+    if task.cancelled():
+        raise QianwanError("the token source was cancelled")
+    return task.result()
+
+
+def _said(reason: Exception | None) -> str:
+    return "no answer" if reason is None else str(reason) or type(reason).__name__

@@ -8,6 +8,7 @@ as the plain RequestError with the number in `code`.
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -20,8 +21,20 @@ class ProtocolError(QianwanError):
     """The peer sent bytes that break the protocol, or are not from the server whose key is pinned."""
 
 
+class SettingError(QianwanError, ValueError):
+    """Something the client was given can never work: a device id, a token, a key, a suite."""
+
+
+class TooBig(QianwanError, ValueError):
+    """A message or the arguments of a call do not fit into a frame; nothing was sent."""
+
+
 class KeySetError(QianwanError):
     """The server's key set is not signed by the pinned root, or holds no valid key."""
+
+
+class CertificateError(QianwanError):
+    """The certificate of a `wss` gateway or an `https` LBS is not believed."""
 
 
 class ConnectFailed(QianwanError):
@@ -89,7 +102,13 @@ class RequestError(QianwanError):
     def retry_after_s(self) -> float:
         """Seconds the server asks to wait before trying again (0 when it does not say)."""
         value = self.detail.get("retry_after_ms", 0)
-        return value / 1000 if isinstance(value, (int, float)) else 0.0
+        told = isinstance(value, (int, float)) and math.isfinite(value) and value > 0
+        return value / 1000 if told else 0.0
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same request may be answered otherwise in a while."""
+        return self.code in (RateLimited.CODE, ServerError.CODE, Unavailable.CODE, RequestTimeout.CODE)
 
 
 class MalformedRequest(RequestError):
@@ -139,7 +158,7 @@ class Unavailable(RequestError):
 
 
 class RequestTimeout(RequestError):
-    """The answer did not come in time; also raised locally, so the request may have been carried out."""
+    """No answer, or none to one of the tries: whether the request was carried out is unknown."""
 
     CODE = 504
 
@@ -165,6 +184,8 @@ class GroupNotFound(RequestError):
 
 
 class NotInRoom(RequestError):
+    """Not entered, or put out by somebody (the text says by whom)."""
+
     CODE = 13001
 
 

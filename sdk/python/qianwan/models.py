@@ -197,14 +197,15 @@ class Options:
         return chosen or None
 
 
-class ConversationState(NamedTuple):
-    """One row of `sync`: sequence numbers of a conversation (docs/PROTOCOL.md, "sync")."""
+class ConversationState(msgspec.Struct, array_like=True, frozen=True):
+    """One row of `sync`: sequence numbers of a conversation (docs/PROTOCOL.md, "Calls")."""
 
     conversation: str
-    last_seq: int
-    read_seq: int
-    min_seq: int
-    acked_seq: int
+    last_seq: int = 0
+    read_seq: int = 0
+    min_seq: int = 0
+    acked_seq: int = 0
+    active: bool = True
 
 
 _message = msgspec.msgpack.Decoder(Message)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
+
+import msgspec
 
 from qianwan.api.room import RoomCalls
 from qianwan.delivery.inbox import RecentIds
+from qianwan.delivery.insist import insist
 from qianwan.delivery.outbox import new_client_id
-from qianwan.errors import NotInRoom
-from qianwan.models import Ack, Content, Message, Options, message_from
+from qianwan.errors import NotInRoom, ProtocolError, RequestError, RoomNotFound
+from qianwan.models import Ack, Content, Message, Notice, Options, message_from
+from qianwan.protocol.messages import decode
+from qianwan.tasks import Tasks
 
 MAX_QUEUE = 5000
 
@@ -32,16 +37,19 @@ class Speaker(Protocol):
         self, method: str, args: dict[str, Any] | None = None, *, timeout_s: float | None = None
     ) -> Any: ...
     async def leave_room(self, name: str) -> None: ...
-    async def rejoin_room(self, name: str) -> None: ...
+    async def rejoin_room(self, name: str) -> bool: ...
 
 
 class Room(RoomCalls):
-    """One joined chatroom. `async for message in room` ends when the room is left.
+    """One joined chatroom. `async for message in room` ends when the room is left; it raises NotInRoom when
+    somebody put this user out, RoomNotFound when the room was closed.
 
     A reader that falls behind by more than 5,000 messages loses the oldest; `dropped` counts them.
     """
 
-    def __init__(self, client: Speaker, name: str, max_queue: int = MAX_QUEUE) -> None:
+    def __init__(
+        self, client: Speaker, name: str, tags: Sequence[str] = (), max_queue: int = MAX_QUEUE
+    ) -> None:
         self._client = client
         self._queue: deque[Message] = deque()
         self._max_queue = max_queue
@@ -50,6 +58,7 @@ class Room(RoomCalls):
         self._end: BaseException | None = None
         self._left = False
         self.name = name
+        self.tags = tuple(tags)
         self.online = 0
         self.dropped = 0
         self.recent: list[Message] = []
@@ -66,16 +75,15 @@ class Room(RoomCalls):
         """Say something in the room; `seq` of the answer is 0. Raises RequestError.
 
         A service that forgot who is in the room (it may after a restart) is told again, and the message
-        repeated once.
+        repeated once; who was put out stays out.
         """
         name = client_id or new_client_id()
         target = f"r/{self.name}"
         try:
             return await self._client.send_to(target, content, options=options, ext=ext, client_id=name)
         except NotInRoom:
-            if self._left:
+            if self._left or not await self._client.rejoin_room(self.name):
                 raise
-            await self._client.rejoin_room(self.name)
             return await self._client.send_to(target, content, options=options, ext=ext, client_id=name)
 
     async def leave(self) -> None:
@@ -107,10 +115,13 @@ class Room(RoomCalls):
     # for the client
 
     def joined(self, result: Any) -> None:
-        """What room.join answered."""
-        if isinstance(result, Mapping):
-            self.online = int(result.get("online", 0))
-            self.recent = [message_from(entry) for entry in result.get("recent") or ()]
+        """What room.join answered. Raises ProtocolError."""
+        try:
+            if isinstance(result, Mapping):
+                self.online = int(result.get("online", 0))
+                self.recent = [message_from(entry) for entry in result.get("recent") or ()]
+        except (TypeError, ValueError, msgspec.ValidationError) as error:
+            raise ProtocolError("the result of room.join cannot be read") from error
 
     def arrived(self, message: Message) -> None:
         if not self._recent.add(message.server_id):
@@ -122,5 +133,109 @@ class Room(RoomCalls):
         self._arrival.set()
 
     def ended(self, reason: BaseException | None) -> None:
-        self._left, self._end = True, reason
-        self._arrival.set()
+        if not self._left:
+            self._left, self._end = True, reason
+            self._arrival.set()
+
+
+class Call(Protocol):
+    """How the engine calls: the raw result."""
+
+    async def __call__(self, method: str, args: dict[str, Any]) -> bytes: ...
+
+
+class RoomTable:
+    """The rooms that the application joined, kept joined: each is entered again, with its tags, after every
+    login and whenever the service says that it lost track. Refusals that will change are insisted on.
+    """
+
+    def __init__(self, call: Call, call_now: Call, tasks: Tasks, *, believe_s: float) -> None:
+        """`call` waits for a connection, `call_now` raises ConnectionClosed without one."""
+        self._call = call
+        self._call_now = call_now
+        self._tasks = tasks
+        self._believe_s = believe_s
+        self._rooms: dict[str, Room] = {}
+        self._entering: dict[str, asyncio.Task[None]] = {}
+
+    async def join(self, client: Speaker, name: str, tags: Sequence[str]) -> Room:
+        """Enter a room, or change the tags in one that was entered. Raises what the call raises."""
+        room = self._rooms.get(name)
+        if room is None:
+            room = self._rooms[name] = Room(client, name, tags)
+            try:
+                await self._enter(room, self._call)
+            except BaseException as error:
+                self._drop(room, error if isinstance(error, RequestError) else None)
+                raise
+        elif tuple(tags) != room.tags:
+            before, room.tags = room.tags, tuple(tags)
+            try:
+                await self._enter(room, self._call)
+            except RequestError:
+                room.tags = before
+                raise
+        return room
+
+    async def _enter(self, room: Room, call: Call) -> None:
+        args = {"room": room.name, **({"tags": list(room.tags)} if room.tags else {})}
+        room.joined(decode(await call("room.join", args)))
+        if room.name not in self._rooms:  # left, or put out, meanwhile
+            await call("room.leave", {"room": room.name})
+
+    async def reenter(self, name: str) -> bool:
+        """Enter a joined room again; False when it is joined no more."""
+        room = self._rooms.get(name)
+        if room is not None:
+            await self._enter(room, self._call)
+        return name in self._rooms
+
+    def leave(self, name: str) -> bool:
+        """Forget a room; False when it is not joined."""
+        room = self._rooms.get(name)
+        if room is not None:
+            self._drop(room, None)
+        return room is not None
+
+    def enter_all(self) -> None:
+        for name, room in self._rooms.items():
+            if name in self._entering:
+                self._entering[name].cancel()
+            self._entering[name] = self._tasks.spawn(self._again(room))
+
+    async def _again(self, room: Room) -> None:
+        async def ask() -> None:
+            if self._rooms.get(room.name) is room:
+                await self._enter(room, self._call_now)
+
+        try:
+            await insist(ask, f"entering {room.name}", believe_s=self._believe_s)
+        except RequestError as refused:
+            self._drop(room, refused)
+
+    def arrived(self, message: Message) -> None:
+        room = self._rooms.get(message.conversation[2:])
+        if room is not None:
+            room.arrived(message)
+
+    def noticed(self, notice: Notice) -> None:
+        """Being put out, or the end of a room: it is not entered again."""
+        room = self._rooms.get(str(notice.data.get("room", "")))
+        if room is None:
+            return
+        if notice.name == "room.kicked":
+            by, reason = notice.data.get("by", ""), notice.data.get("reason", "")
+            told = f"put out of the room by {by or 'the server'}: {reason}"
+            self._drop(room, NotInRoom(NotInRoom.CODE, told))
+        elif notice.name == "room.close":
+            self._drop(room, RoomNotFound(RoomNotFound.CODE, "the room was closed"))
+
+    def end(self, reason: BaseException | None) -> None:
+        for room in self._rooms.values():
+            room.ended(reason)
+
+    def _drop(self, room: Room, reason: BaseException | None) -> None:
+        if self._rooms.get(room.name) is room:
+            del self._rooms[room.name]
+            self._entering.pop(room.name, None)
+        room.ended(reason)

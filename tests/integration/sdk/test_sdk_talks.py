@@ -116,7 +116,8 @@ async def test_refusals_are_typed(server: ServerProcess) -> None:
 
 async def test_a_second_login_of_the_device_ends_the_first(server: ServerProcess) -> None:
     token = server.token("twice")
-    async with Client(server.url, token=token) as first, Client(server.url, token=token) as second:
+    same = {"token": token, "device_id": "phone"}
+    async with Client(server.url, **same) as first, Client(server.url, **same) as second:
         with pytest.raises(ConnectionClosed, match="4003"):
             await take(first, 1)
         assert (first.state, second.state) == (State.CLOSED, State.ONLINE)

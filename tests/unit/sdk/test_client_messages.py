@@ -46,7 +46,11 @@ async def test_gaps_are_pulled_before_later_messages_are_shown() -> None:
 
 
 async def test_sends_in_flight_survive_a_cut_and_are_stored_once() -> None:
-    async with ScriptedGateway() as gateway, client(gateway) as alice, client(gateway, "bob") as bob:
+    async with (
+        ScriptedGateway() as gateway,
+        client(gateway, pipeline=20) as alice,
+        client(gateway, "bob") as bob,
+    ):
         swallowed: list[str] = []
 
         def lose_first_answer(payload: list[Any]) -> bool:
@@ -94,7 +98,7 @@ async def test_what_was_missed_while_away_is_pulled(tmp_path: Path) -> None:
 async def test_the_outbox_is_bounded_and_says_so() -> None:
     async with ScriptedGateway() as gateway, client(gateway, max_pending=3) as alice:
         gateway.answers = lambda payload: False
-        sends = [asyncio.ensure_future(alice.send("bob", str(i))) for i in range(3)]
+        sends = [asyncio.ensure_future(alice.send(f"bob{i}", str(i))) for i in range(3)]
         await until(lambda: len(gateway.ids) == 3)
         with pytest.raises(OutboxFull):
             await alice.send("bob", "one too many")
@@ -165,7 +169,7 @@ async def test_frame_acks_follow_what_was_received() -> None:
 
 
 async def test_refused_pulls_are_tried_again_until_they_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qianwan.delivery.feed.RETRY_S", 0.01)
+    monkeypatch.setattr("qianwan.delivery.insist.RETRY_S", 0.01)
     async with ScriptedGateway() as gateway:
         for number in range(3):
             gateway.store("s/alice:bob", "alice", str(number))
@@ -177,7 +181,7 @@ async def test_refused_pulls_are_tried_again_until_they_are_answered(monkeypatch
 
 
 async def test_a_conversation_that_is_no_longer_mine_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qianwan.delivery.feed.RETRY_S", 0.01)
+    monkeypatch.setattr("qianwan.delivery.insist.RETRY_S", 0.01)
     async with ScriptedGateway() as gateway, client(gateway, "bob") as bob:
         await until(lambda: len(gateway.calls) == 1)
         gateway.store("g/left", "carol", "not for bob")

@@ -60,6 +60,16 @@ def test_retry_after_is_never_undercut() -> None:
     assert reconnector().failed(3.0).delay_s >= 3
 
 
+def test_of_an_absurd_wait_only_as_much_as_the_setting_allows_is_waited() -> None:
+    forever = 2**62 / 1000
+    rules = Reconnector(Backoff(believe_s=20.0, cap_s=1.0), random.Random(1), can_refresh_token=False)
+    assert 20 <= rules.failed(forever).delay_s <= 21
+    assert 20 <= rules.after(ConnectionClosed(2000, retry_after_ms=2**62), 60).delay_s <= 21
+    assert 20 <= rules.moving(2**62, 0) <= rules.moving(2**62, 2**64 - 1) <= 40
+    for told in (-1, True, "soon", float("nan"), float("inf"), None):
+        assert request_error(416, "", {"retry_after_ms": told}).retry_after_s in (0, 0.001)
+
+
 def test_elsewhere_asks_for_addresses_again() -> None:
     assert reconnector().after(ConnectionClosed(3001), 60).elsewhere
     assert reconnector().failed().elsewhere
@@ -87,13 +97,38 @@ def test_every_request_code_has_its_error() -> None:
     assert request_error(416, "slow down", {"retry_after_ms": 1500}).retry_after_s == 1.5
 
 
-def test_ping_is_due_after_silence_and_any_write_moves_it() -> None:
-    beat = Heartbeat(100, 0.0, random.Random(2))
-    assert 95 <= beat.next_check() <= 100
-    beat.wrote(50.0)
-    assert beat.check(101.0) is Beat.NOTHING
-    assert beat.check(150.0) is Beat.PING
-    assert 145 <= beat.next_check() <= 150
+def test_ping_is_due_after_an_interval_without_writing_or_without_reading() -> None:
+    for busy, silent in ((Heartbeat.wrote, Heartbeat.read), (Heartbeat.read, Heartbeat.wrote)):
+        beat = Heartbeat(100, 0.0, random.Random(2))
+        assert 95 <= beat.next_check() <= 100
+        silent(beat, 50.0)
+        for second in range(51, 145):
+            busy(beat, float(second))
+            assert beat.check(float(second)) is Beat.NOTHING
+        assert 145 <= beat.next_check() <= 150
+        assert beat.check(150.0) is Beat.PING
+
+
+def test_an_overdue_answer_asks_at_once_however_busy_the_connection_is() -> None:
+    beat = Heartbeat(240, 0.0, random.Random(2))
+    asked = 10.0
+    beat.wrote(asked)
+    assert beat.next_check(asked) == asked + beat.pong_timeout_s
+    beat.wrote(17.9)
+    beat.read(17.9)
+    assert beat.check(17.9, asked) is Beat.NOTHING
+    assert beat.check(18.0, asked) is Beat.PING
+    beat.pinged(18.0)
+    beat.ponged(18.1)  # alive, and the answer takes its time
+    assert beat.check(18.2, asked) is Beat.NOTHING
+    assert beat.next_check(asked) == 18.0 + beat.pong_timeout_s
+    beat.pinged(23.0)
+    assert beat.check(23.0 + beat.pong_timeout_s, asked) is Beat.DEAD
+
+
+@pytest.mark.parametrize("interval", [-5.0, 0.0, 1e-9, 1e300])
+def test_an_absurd_interval_neither_floods_nor_silences(interval: float) -> None:
+    assert 0.9 <= Heartbeat(interval, 0.0, random.Random(1)).next_check() <= 3600
 
 
 def test_pong_timeout_follows_the_round_trip_within_its_bounds() -> None:

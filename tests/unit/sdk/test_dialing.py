@@ -151,7 +151,7 @@ async def test_fallbacks_backup_lbs_then_cache_then_built_in(lbs: Lbs) -> None:
 async def test_an_lbs_with_foreign_keys_is_not_believed(lbs: Lbs) -> None:
     async with ScriptedGateway() as gateway:
         lbs.point_to(KeyRing(), gateway.port)
-        with pytest.raises(ConnectFailed, match="not signed by the pinned root"):
+        with pytest.raises(KeySetError, match="not signed by the pinned root"):
             await dialer(lbs_urls=(lbs.url,), root_key=gateway.keys.root_text).connect(_Deaf(), "t")
 
 

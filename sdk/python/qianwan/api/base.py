@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeVar, overload
+
+T = TypeVar("T")
 
 
 class Caller(Protocol):
@@ -16,3 +20,51 @@ class Caller(Protocol):
 def given(**fields: Any) -> dict[str, Any]:
     """The arguments that were given: None means "not said"."""
     return {name: value for name, value in fields.items() if value is not None}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Page(Sequence[T], Generic[T]):
+    """A part of a list. `more` says whether there is more, whatever this part holds (it may be empty), and
+    `next` where to go on: the method that gave the page takes it, under the name its text says.
+    """
+
+    items: tuple[T, ...]
+    more: bool = False
+    next: Any = None
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[T, ...]: ...
+    def __getitem__(self, index: int | slice) -> T | tuple[T, ...]:
+        return self.items[index]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.items)
+
+
+def itself(row: Any) -> Any:
+    return row
+
+
+def page(
+    result: Mapping[str, Any],
+    rows: str,
+    *,
+    next: str = "",
+    last: Callable[[Any], Any] | None = None,
+    limit: int = 0,
+    read: Callable[[Any], T] = itself,
+) -> Page[T]:
+    """A result as a Page. `next` names its member that says where to go on; without one, `last` makes it out
+    of the last row. Where the service does not say `more`, a page of `limit` rows has more behind it.
+    """
+    found = list(result[rows])
+    following = result.get(next) if next else None
+    if following is None and last is not None and found:
+        following = last(found[-1])
+    more = bool(result["more"] if "more" in result else limit and len(found) >= limit)
+    return Page(tuple(read(row) for row in found), more, following)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from qianwan.api.base import Caller, given
+from qianwan.api.base import Caller, Page, given, page
 
 Join = Literal["free", "approval", "closed"]
 Who = Literal["managers", "all"]
@@ -48,19 +48,20 @@ class Groups:
         found: dict[str, Any] = await self._call("group.info", {"group": group})
         return found
 
-    async def mine(self) -> list[dict[str, Any]]:
-        """Every group I am in."""
-        return list((await self._call("group.mine"))["groups"])
+    async def mine(self) -> Page[dict[str, Any]]:
+        """The groups I am in."""
+        return page(await self._call("group.mine"), "groups", last=lambda row: row["group"])
 
     async def update(self, group: str, **fields: Any) -> dict[str, Any]:
         """Change name, intro, announcement, icon, ext, join, invite, agree, update, history or limit."""
         changed: dict[str, Any] = await self._call("group.update", {"group": group, **given(**fields)})
         return changed
 
-    async def members(self, group: str, *, after: str = "", limit: int = 100) -> list[dict[str, Any]]:
-        """A page of members (user, role, nick, muted_until_ms, joined_ms) behind the user `after`."""
+    async def members(self, group: str, *, after: str = "", limit: int = 100) -> Page[dict[str, Any]]:
+        """Members (user, role, nick, muted_until_ms, joined_ms) behind the user `after`."""
         args = {"group": group, "after": after, "limit": limit}
-        return list((await self._call("group.members", args))["members"])
+        found = await self._call("group.members", args)
+        return page(found, "members", last=lambda row: row["user"], limit=limit)
 
     async def invite(self, group: str, users: list[str], text: str = "") -> dict[str, list[str]]:
         """{"added": at once, "invited": asked first}."""
@@ -71,10 +72,11 @@ class Groups:
         """True when I am in; False when my request waits for a decision."""
         return bool((await self._call("group.join", {"group": group, "text": text}))["joined"])
 
-    async def requests(self, group: str = "", *, after: int = 0, limit: int = 50) -> list[dict[str, Any]]:
-        """Requests and invitations that wait: of a group I manage, or my own."""
+    async def requests(self, group: str = "", *, after: int = 0, limit: int = 50) -> Page[dict[str, Any]]:
+        """Requests and invitations that wait, behind the id `after`: of a group I manage, or my own."""
         args = {"group": group, "after": after, "limit": limit}
-        return list((await self._call("group.requests", args))["requests"])
+        found = await self._call("group.requests", args)
+        return page(found, "requests", last=lambda row: row["id"], limit=limit)
 
     async def decide(self, group: str, request: int, accept: bool) -> None:
         await self._call("group.decide", {"group": group, "id": request, "accept": accept})

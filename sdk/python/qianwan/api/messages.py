@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from qianwan.api.base import given
+from qianwan.api.base import Page, given, page
 from qianwan.models import Message, message_from
+
+
+class Reaction(NamedTuple):
+    """A quick comment."""
+
+    seq: int
+    user: str
+    kind: str
+    time_ms: int
+    ext: str = ""
+
+
+def _reaction(row: Any) -> Reaction:
+    return Reaction(*row[:5])
 
 
 class MessageCalls:
@@ -37,10 +51,10 @@ class MessageCalls:
         args = {"conversation": conversation, "seq": seq, "kind": kind, "on": on}
         return bool((await self.call("react", args))["changed"])
 
-    async def reactions(self, conversation: str, seqs: list[int]) -> list[list[Any]]:
-        """[seq, user, kind, time_ms, ext] of every quick comment."""
+    async def reactions(self, conversation: str, seqs: list[int]) -> Page[Reaction]:
+        """The quick comments of these messages."""
         found = await self.call("reactions", {"conversation": conversation, "seqs": seqs})
-        return list(found["reactions"])
+        return page(found, "reactions", read=_reaction)
 
     async def read(self, conversation: str, seq: int) -> int:
         """I have read a conversation up to `seq`; the watermark as it now is (it never goes down)."""
@@ -69,15 +83,38 @@ class MessageCalls:
         found = await self.call("receipt.list", {"conversation": conversation, "seq": seq})
         return list(found["read"]), list(found["unread"])
 
-    async def get(self, conversation: str, seqs: list[int]) -> list[Message]:
+    async def history(
+        self,
+        conversation: str,
+        *,
+        from_seq: int = 0,
+        to_seq: int | None = None,
+        limit: int = 100,
+        newest_first: bool = True,
+    ) -> Page[Message]:
+        """The cloud history between two numbers, at most 100 messages at a time; `messages()` is not touched.
+
+        A page may be empty and have `more` behind it (what is hidden is left out): go on with `to_seq`
+        (newest first) or `from_seq` = its `next`.
+        """
+        args = given(conversation=conversation, from_seq=from_seq, to_seq=to_seq, limit=limit)
+        found = await self.call("history", {**args, "reverse": newest_first})
+        whole = page(found, "messages", next="next_seq", read=message_from)
+        shown = tuple(message for message in whole if not message.hidden)
+        following = whole.next
+        if following is None and whole.items:
+            following = whole[-1].seq + (-1 if newest_first else 1)
+        return Page(shown, whole.more, following)
+
+    async def get(self, conversation: str, seqs: list[int]) -> Page[Message]:
         """Messages by their numbers."""
         found = await self.call("get", {"conversation": conversation, "seqs": seqs})
-        return [message_from(entry) for entry in found["messages"]]
+        return page(found, "messages", read=message_from)
 
-    async def conversations(self, *, limit: int = 50, before: int | None = None) -> dict[str, Any]:
-        """The conversation list, newest first: {"conversations": [...], "before": where to go on}."""
-        page: dict[str, Any] = await self.call("conversations", given(limit=limit, before=before))
-        return page
+    async def conversations(self, *, limit: int = 50, before: int | None = None) -> Page[dict[str, Any]]:
+        """The conversation list, newest first: go on with `before` = its `next`."""
+        found = await self.call("conversations", given(limit=limit, before=before))
+        return page(found, "conversations", next="before", limit=limit)
 
     async def set_conversation(
         self, conversation: str, *, mute: bool | None = None, pin: bool | None = None, ext: str | None = None

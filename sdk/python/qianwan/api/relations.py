@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Callable
 from typing import Any
 
-from qianwan.api.base import Caller, given
+from qianwan.api.base import Caller, Page, given, page
+from qianwan.models import Notice
 
 
 class Relations:
@@ -24,8 +28,10 @@ class Relations:
     async def decide(self, request: int, accept: bool) -> None:
         await self._call("friend.decide", {"id": request, "accept": accept})
 
-    async def requests(self, *, after: int = 0, limit: int = 50) -> list[dict[str, Any]]:
-        return list((await self._call("friend.requests", {"after": after, "limit": limit}))["requests"])
+    async def requests(self, *, after: int = 0, limit: int = 50) -> Page[dict[str, Any]]:
+        """Friend requests that wait for me, behind the id `after`."""
+        found = await self._call("friend.requests", {"after": after, "limit": limit})
+        return page(found, "requests", last=lambda row: row["id"], limit=limit)
 
     async def remove_friend(self, user: str) -> bool:
         return bool((await self._call("friend.remove", {"user": user}))["changed"])
@@ -40,10 +46,10 @@ class Relations:
     async def mute(self, user: str, on: bool = True) -> None:
         await self._call("relation.mute", {"user": user, "on": on})
 
-    async def changed(self, cursor: int = 0, limit: int = 200) -> dict[str, Any]:
-        """{"relations": changed since the cursor, "cursor", "more"}."""
-        page: dict[str, Any] = await self._call("relations", {"cursor": cursor, "limit": limit})
-        return page
+    async def changed(self, cursor: int = 0, limit: int = 200) -> Page[dict[str, Any]]:
+        """What changed since the cursor; `next` is the cursor to keep."""
+        found = await self._call("relations", {"cursor": cursor, "limit": limit})
+        return page(found, "relations", next="cursor", limit=limit)
 
 
 class Profiles:
@@ -56,23 +62,44 @@ class Profiles:
         mine: dict[str, Any] = await self._call("profile.set", given(**fields))
         return mine
 
-    async def get(self, users: list[str]) -> list[dict[str, Any]]:
-        return list((await self._call("profile.get", {"users": users}))["profiles"])
+    async def get(self, users: list[str]) -> Page[dict[str, Any]]:
+        return page(await self._call("profile.get", {"users": users}), "profiles")
 
 
 class Presence:
-    """Who is online; changes arrive as notices named "presence"."""
+    """Who is online; changes arrive as notices named "presence". What was subscribed is subscribed again,
+    for the time that is left, after every login: what changed meanwhile comes as such notices too.
+    """
 
     def __init__(self, client: Caller) -> None:
         self._call = client.call
+        self._until: dict[str, float] = {}  # user -> end, on the monotonic clock
+        self._chunk = 1  # the most users the service took in one call
 
-    async def subscribe(self, users: list[str], seconds: int = 3600) -> list[dict[str, Any]]:
+    async def subscribe(self, users: list[str], seconds: int = 3600) -> Page[dict[str, Any]]:
         """A snapshot of these users now; changes follow for so many seconds."""
-        args = {"users": users, "seconds": seconds}
-        return list((await self._call("presence.subscribe", args))["states"])
+        found = await self._call("presence.subscribe", {"users": users, "seconds": seconds})
+        now = time.monotonic()
+        self._until = {user: end for user, end in self._until.items() if end > now and user not in users}
+        self._until.update(dict.fromkeys(users, now + seconds))
+        self._chunk = max(self._chunk, len(users))
+        return page(found, "states")
 
     async def unsubscribe(self, users: list[str]) -> None:
+        for user in users:
+            self._until.pop(user, None)
         await self._call("presence.unsubscribe", {"users": users})
+
+    async def renew(self, notify: Callable[[Notice], None]) -> None:
+        """Subscribe again what still runs, the oldest first, and tell how these users are now."""
+        left = list(self._until.items())
+        for at in range(0, len(left), self._chunk):
+            now = time.monotonic()
+            part = {user: end - now for user, end in left[at : at + self._chunk] if end > now}
+            if part:
+                args = {"users": list(part), "seconds": math.ceil(max(part.values()))}
+                for state in (await self._call("presence.subscribe", args))["states"]:
+                    notify(Notice("presence", state))
 
 
 class Devices:
@@ -81,8 +108,8 @@ class Devices:
     def __init__(self, client: Caller) -> None:
         self._call = client.call
 
-    async def all(self) -> list[dict[str, Any]]:
-        return list((await self._call("devices"))["devices"])
+    async def all(self) -> Page[dict[str, Any]]:
+        return page(await self._call("devices"), "devices")
 
     async def kick(self, devices: list[str], *, reason: int = 0, ext: str = "") -> list[str]:
         """Log other devices of mine out; which there were."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from qianwan.api.base import given
+from qianwan.api.base import Page, given, itself, page
 
 RoomRole = Literal["member", "manager", "guest", "restricted"]
 
@@ -33,13 +33,15 @@ class RoomCalls:
         """Change attributes of the room; all of them as they now are."""
         return dict((await self.call("attributes", **given(put=put, remove=remove)))["attributes"])
 
-    async def users(self, *, after: str = "", limit: int = 100) -> list[str]:
-        """A page of who is here, behind the user `after`."""
-        return list((await self.call("online", after=after, limit=limit))["users"])
+    async def users(self, *, after: str = "", limit: int = 100) -> Page[str]:
+        """Who is here, behind the user `after`."""
+        found = await self.call("online", after=after, limit=limit)
+        return page(found, "users", last=itself, limit=limit)
 
-    async def people(self, *, after: str = "", limit: int = 100) -> list[dict[str, Any]]:
-        """A page of named, blacklisted and muted people."""
-        return list((await self.call("people", after=after, limit=limit))["people"])
+    async def people(self, *, after: str = "", limit: int = 100) -> Page[dict[str, Any]]:
+        """Named, blacklisted and muted people, behind the user `after`."""
+        found = await self.call("people", after=after, limit=limit)
+        return page(found, "people", last=lambda row: row["user"], limit=limit)
 
     async def role(self, user: str, role: RoomRole) -> None:
         await self.call("role", user=user, role=role)
@@ -75,8 +77,8 @@ class RoomCalls:
         item: dict[str, Any] | None = found.get("item")
         return item
 
-    async def queue(self) -> list[dict[str, Any]]:
-        return list((await self.call("queue.list"))["items"])
+    async def queue(self) -> Page[dict[str, Any]]:
+        return page(await self.call("queue.list"), "items")
 
     async def queue_drop(self) -> int:
         """Empty the queue; how many there were."""

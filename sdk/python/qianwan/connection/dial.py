@@ -5,6 +5,7 @@ gateways.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import ssl
@@ -15,7 +16,15 @@ from typing import NamedTuple
 from qianwan.connection import lbs
 from qianwan.connection.link import Link, LinkOwner
 from qianwan.constants import Reject
-from qianwan.errors import ConnectFailed, HandshakeRejected, KeySetError, QianwanError
+from qianwan.errors import (
+    CertificateError,
+    ConnectFailed,
+    HandshakeRejected,
+    KeySetError,
+    ProtocolError,
+    QianwanError,
+    SettingError,
+)
 from qianwan.protocol import ciphers, keyset, varint
 from qianwan.protocol.keyset import KeySet, ServerKey
 from qianwan.protocol.wire import Wire
@@ -24,6 +33,7 @@ from qianwan.transport import Address
 SUITES = {"chachapoly": ciphers.CHACHAPOLY, "aesgcm": ciphers.AESGCM, "aegis128l": ciphers.AEGIS128L}
 UNKNOWN_KEY_ID = 0
 """No server key has this id: naming it makes the gateway answer with its signed key set."""
+UNPROVEN_ROOT = "give root_key, or ask the LBS over https: a root key from plain http proves nothing"
 
 
 class DialSettings(NamedTuple):
@@ -50,9 +60,13 @@ class Dialer:
         self._device = device
         self._rng = rng
         self._clock = clock
+        if settings.suite != "auto" and SUITES.get(settings.suite) not in ciphers.available():
+            raise SettingError(f"this machine has no cipher suite {settings.suite!r}")
         self._root = keyset.parse_root(settings.root_key) if settings.root_key else None
         if self._root is None and settings.addresses:
             raise KeySetError("a root key is needed when addresses are given")
+        if self._root is None and not any(map(lbs.trusted_for_root, settings.lbs_urls)):
+            raise KeySetError(UNPROVEN_ROOT)
         self._placement: lbs.Placement | None = None
         self._placed_at = 0.0
         self._keys: KeySet | None = None
@@ -86,33 +100,32 @@ class Dialer:
         fresh = self._placement is not None and self._clock() - self._placed_at < self._placement.ttl_s
         if fresh and not elsewhere and self._placement is not None:
             return self._placement.addresses
-        causes = []
+        causes: list[QianwanError] = []
         transport = None if settings.transport == "auto" else settings.transport
         for url in settings.lbs_urls:
             try:
+                user = lbs.subject_of(token)
                 placement = await lbs.ask(
-                    url, user=lbs.subject_of(token), device=self._device, transport=transport
+                    url, user=user, device=self._device, transport=transport, tls=settings.tls
                 )
                 self._trust(url, placement)
-            except (ConnectFailed, KeySetError) as error:
-                causes.append(str(error))
+            except (ConnectFailed, KeySetError, CertificateError) as error:
+                causes.append(error)
                 continue
             if placement.addresses:
                 self._placement, self._placed_at = placement, self._clock()
                 return placement.addresses
-            causes.append(f"LBS {url} names no gateway")
+            causes.append(ConnectFailed(f"LBS {url} names no gateway"))
         if self._placement is not None:
             return self._placement.addresses
         if settings.addresses:
             return settings.addresses
-        raise ConnectFailed("; ".join(causes))
+        raise _verdict([("", cause) for cause in causes])
 
     def _trust(self, url: str, placement: lbs.Placement) -> None:
         if self._root is None:
             if not lbs.trusted_for_root(url):
-                raise KeySetError(
-                    "give root_key, or ask the LBS over https: a root key from plain http proves nothing"
-                )
+                raise KeySetError(UNPROVEN_ROOT)
             self._root = keyset.parse_root(placement.root)
         if placement.key_set:
             self._adopt(keyset.decode_base64url(placement.key_set))
@@ -127,8 +140,10 @@ class Dialer:
             self._keys = keys
 
     def server_key(self) -> ServerKey:
-        if self._keys is not None:
-            return self._keys.choose(time.time())
+        """The youngest valid key; one of no server when none is known or all are over."""
+        with contextlib.suppress(KeySetError):
+            if self._keys is not None:
+                return self._keys.choose(time.time())
         return ServerKey(UNKNOWN_KEY_ID, ciphers.PUBLIC_OF(os.urandom(32)), 0, 0)
 
     def _suite(self) -> int:
@@ -149,7 +164,7 @@ class Dialer:
         settings = self._settings
         waiting = list(addresses)
         running: dict[asyncio.Task[Link], Address] = {}
-        failures: list[tuple[Address, Exception]] = []
+        failures: list[tuple[Address | str, Exception]] = []
         try:
             while waiting or running:
                 if waiting and len(running) < settings.parallel:
@@ -164,7 +179,7 @@ class Dialer:
                     error = task.exception()
                     if error is None:
                         return task.result()
-                    if not isinstance(error, (OSError, QianwanError, TimeoutError)):
+                    if not isinstance(error, Exception):
                         raise error
                     failures.append((address, error))
         finally:
@@ -185,11 +200,16 @@ class Dialer:
                 link = Link(Wire(suite, key.key_id, key.public), owner, self._rng)
                 try:
                     await link.open(address, self._settings.tls)
+                except ssl.SSLCertVerificationError as error:
+                    raise CertificateError(f"{address}: {error}") from error
                 except HandshakeRejected as rejected:
                     if rejected.code == Reject.UNKNOWN_KEY:
                         self._learn(rejected.data, key)
                     elif rejected.code == Reject.UNSUPPORTED and self._settings.suite == "auto":
                         self._refused_suites.add(suite)
+                        if self._refused_suites.issuperset(ciphers.available()):
+                            self._refused_suites.clear()  # the next attempt tries them all again
+                            raise
                     else:
                         raise
                 else:
@@ -197,30 +217,42 @@ class Dialer:
         raise ConnectFailed("the gateway rejects every key and suite")
 
     def _learn(self, data: bytes, refused: ServerKey) -> None:
-        self._adopt(data)
+        try:
+            self._adopt(data)
+        except keyset.NoKeySet as error:
+            raise ProtocolError(f"a rejection without a key set: {error}") from error
         if self._keys is not None and self._keys.choose(time.time()) == refused:
             raise KeySetError("the gateway does not know the key its own key set names")
         self.key_set_text = keyset.encode_base64url(data)
 
 
-def _verdict(failures: Sequence[tuple[Address, Exception]]) -> QianwanError:
-    """What all attempts together mean: OVERLOADED if one said so; a refusal or a bad key set if that was
-    all.
+def _verdict(failures: Sequence[tuple[Address | str, Exception]]) -> QianwanError:
+    """What all attempts together mean: OVERLOADED if one said so; the first refusal, bad key set or bad
+    certificate if there was nothing else.
     """
     errors = [error for _, error in failures]
     for error in errors:
         if isinstance(error, HandshakeRejected) and error.code == Reject.OVERLOADED:
             return error
-    refusals = [error for error in errors if isinstance(error, (HandshakeRejected, KeySetError))]
+    final = (HandshakeRejected, KeySetError, CertificateError)
+    refusals = [error for error in errors if isinstance(error, final)]
     if refusals and len(refusals) == len(errors):
         return refusals[0]
-    causes = [f"{address}: {str(error) or type(error).__name__}" for address, error in failures]
+    causes = [f"{place}: {_said(error)}" if place else _said(error) for place, error in failures]
     return ConnectFailed("; ".join(causes) or "no address to connect to")
 
 
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
 def retry_after_s(refusal: QianwanError) -> float:
-    """The wait an OVERLOADED rejection asks for (1 ms at least), 0 for any other refusal."""
+    """The wait an OVERLOADED rejection asks for (1 ms at least, whatever its data), 0 for any other
+    refusal."""
     if not isinstance(refusal, HandshakeRejected) or refusal.code != Reject.OVERLOADED:
         return 0.0
-    asked_ms = varint.get(refusal.data, 0)[0] if refusal.data else 0
+    try:
+        asked_ms, _ = varint.get(refusal.data, 0)
+    except ProtocolError:
+        asked_ms = 0
     return max(1, asked_ms) / 1000

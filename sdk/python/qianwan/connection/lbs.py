@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import http.client
 import json
+import math
+import ssl
 import urllib.error
 import urllib.request
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
-from qianwan.errors import ConnectFailed
+from qianwan.errors import CertificateError, ConnectFailed
 from qianwan.transport import Address
 
 TIMEOUT_S = 5.0
+WHOLE_S = 10.0
+DEFAULT_TTL_S = 300.0
+MAX_TTL_S = 86_400.0
 MAX_ANSWER = 256 * 1024
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
@@ -57,28 +63,39 @@ def parse(answer: Any) -> Placement:
             str(answer.get("root", "")),
             str(answer.get("key_set", "")),
             tuple(int(suite) for suite in answer.get("suites", ())),
-            float(answer.get("ttl_s", 300)),
+            _ttl(float(answer.get("ttl_s", DEFAULT_TTL_S))),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise ConnectFailed(f"the LBS answered something else: {error}") from error
+
+
+def _ttl(seconds: float) -> float:
+    """Within a day; what is no number of seconds counts as not said."""
+    return min(seconds, MAX_TTL_S) if math.isfinite(seconds) and seconds >= 0 else DEFAULT_TTL_S
 
 
 def _host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-async def ask(url: str, *, user: str, device: str, transport: str | None) -> Placement:
-    """One question to one LBS. Raises ConnectFailed."""
+async def ask(
+    url: str, *, user: str, device: str, transport: str | None, tls: ssl.SSLContext | None = None
+) -> Placement:
+    """One question to one LBS; `tls` is for https. Raises ConnectFailed or CertificateError."""
     query = {"user": user, "device": device, "transport": transport or ""}
     base = url if urlsplit(url).path.strip("/") else url.rstrip("/") + "/v1/lbs"
     full = base + ("&" if "?" in base else "?") + urlencode({k: v for k, v in query.items() if v})
     try:
-        return parse(await asyncio.to_thread(_fetch, full))
-    except (OSError, ValueError, urllib.error.URLError) as error:
-        raise ConnectFailed(f"LBS {url}: {error}") from error
+        async with asyncio.timeout(WHOLE_S):
+            return parse(await asyncio.to_thread(_fetch, full, tls))
+    except (OSError, ValueError, http.client.HTTPException, RecursionError) as error:
+        cause = error.reason if isinstance(error, urllib.error.URLError) else error
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            raise CertificateError(f"LBS {url}: {cause}") from error
+        raise ConnectFailed(f"LBS {url}: {str(error) or type(error).__name__}") from error
 
 
-def _fetch(url: str) -> Any:
+def _fetch(url: str, tls: ssl.SSLContext | None) -> Any:
     request = urllib.request.Request(url, headers={"Accept": "application/json"})
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=tls) as response:
         return json.loads(response.read(MAX_ANSWER))

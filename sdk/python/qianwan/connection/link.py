@@ -14,7 +14,13 @@ import msgspec
 from qianwan import constants as c
 from qianwan.connection.heartbeat import Beat, Heartbeat
 from qianwan.constants import CloseCode, FrameType
-from qianwan.errors import ConnectionClosed, HandshakeRejected, ProtocolError, QianwanError
+from qianwan.errors import (
+    ConnectionClosed,
+    HandshakeRejected,
+    ProtocolError,
+    QianwanError,
+    SettingError,
+)
 from qianwan.models import Message, decode_message
 from qianwan.protocol import auth, messages
 from qianwan.protocol.frames import Frame
@@ -52,7 +58,7 @@ class Link:
         self._stream: Stream | None = None
         self._handshake: asyncio.Future[None] = loop.create_future()
         self._welcome: asyncio.Future[auth.Welcome] = loop.create_future()
-        self._answers: dict[int, asyncio.Future[messages.Answer]] = {}
+        self._answers: dict[int, tuple[float, asyncio.Future[messages.Answer]]] = {}
         self._request = 0
         self._rng = rng
         self._beat: Heartbeat | None = None
@@ -81,11 +87,12 @@ class Link:
         """Send AUTH, wait for AUTH_OK. Raises ConnectionClosed with the server's reason."""
         body = auth.auth_body(credentials, self._wire.handshake_hash)
         if len(body) + _RECORD_OVERHEAD + 4 > c.PREAUTH_MAX_RECORD:
-            raise QianwanError("the token is too long for a login record")
+            raise SettingError("the token is too long for a login record")
         self.write(FrameType.AUTH, body)
         welcome = await self._welcome
         self.policy_rev = welcome.policy_rev
-        self._beat = Heartbeat(welcome.ping_interval_s or DEFAULT_PING_S, self._loop.time(), self._rng)
+        interval = welcome.ping_interval_s if welcome.ping_interval_s > 0 else DEFAULT_PING_S
+        self._beat = Heartbeat(interval, self._loop.time(), self._rng)
         self._arm()
         return welcome
 
@@ -122,15 +129,25 @@ class Link:
                 self._beat.wrote(now)
 
     def request(self, kind: int, name: str, payload: bytes) -> asyncio.Future[messages.Answer]:
-        """SEND or CALL; the future fails with ConnectionClosed when the connection ends first."""
+        """SEND or CALL; the future fails with ConnectionClosed when the connection ends first. Who cancels
+        it waits no longer. Raises TooBig or ValueError for what cannot be written."""
         future: asyncio.Future[messages.Answer] = self._loop.create_future()
         if self.closed.done():
             future.set_exception(self.closed.result())
             return future
-        self._request += 1
-        self._answers[self._request] = future
-        self.write(kind, messages.request_body(self._request, name, payload))
+        number = self._request + 1
+        body = messages.request_body(number, name, payload)
+        self._request = number
+        self._answers[number] = (self._loop.time(), future)
+        future.add_done_callback(lambda _: self._answers.pop(number, None))
+        self.write(kind, body)
+        if len(self._answers) == 1:
+            self._arm()
         return future
+
+    def _oldest(self) -> float | None:
+        """When the request was written that has been unanswered for longest."""
+        return next((asked for asked, _ in self._answers.values()), None)
 
     def ping(self) -> None:
         if self._beat is not None:
@@ -163,6 +180,8 @@ class Link:
     def stream_data(self, data: bytes) -> None:
         if self.closed.done():
             return
+        if self._beat is not None:
+            self._beat.read(self._loop.time())
         try:
             frames = self._wire.feed(data)
             if self._wire.state is State.OPEN and not self._handshake.done():
@@ -175,6 +194,11 @@ class Link:
         except ProtocolError as error:
             log.warning("closing the connection: %s", error)
             self._say_close(CloseCode.PROTOCOL_ERROR)
+            self._fail(error)
+            return
+        except Exception as error:  # a fault of this package costs the connection, not the client
+            log.exception("what the server says cannot be handled")
+            self._say_close(CloseCode.NORMAL)
             self._fail(error)
             return
         due = self._wire.received - self._wire.acked
@@ -196,7 +220,7 @@ class Link:
             self._owner.on_event(body[0], body[1:])
         elif kind in (FrameType.SEND_ACK, FrameType.RETURN):
             answer = messages.parse_answer(body)
-            future = self._answers.pop(answer.request, None)
+            _, future = self._answers.pop(answer.request, (0.0, None))
             if future is not None and not future.done():
                 future.set_result(answer)
         elif kind == FrameType.PONG:
@@ -240,12 +264,12 @@ class Link:
         if self._timer is not None:
             self._timer.cancel()
         if self._beat is not None and self.alive:
-            self._timer = self._loop.call_at(self._beat.next_check(), self._check)
+            self._timer = self._loop.call_at(self._beat.next_check(self._oldest()), self._check)
 
     def _check(self) -> None:
         if self._beat is None:
             return
-        verdict = self._beat.check(self._loop.time())
+        verdict = self._beat.check(self._loop.time(), self._oldest())
         if verdict is Beat.PING:
             self.ping()
         elif verdict is Beat.DEAD:
@@ -271,7 +295,8 @@ class Link:
         for timer in (self._timer, self._ack_timer):
             if timer is not None:
                 timer.cancel()
-        waiting: list[asyncio.Future[Any]] = [self._handshake, self._welcome, *self._answers.values()]
+        waiting: list[asyncio.Future[Any]] = [self._handshake, self._welcome]
+        waiting += [future for _, future in self._answers.values()]
         self._answers = {}
         for future in waiting:
             if not future.done():

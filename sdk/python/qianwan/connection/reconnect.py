@@ -5,7 +5,8 @@
     live
                                        `settled_s` counts as a failure and backs off like one
     2000-2999, connecting failed       full jitter: a random part of min(cap_s, base_s * 2**failures),
-                                       never earlier than the server's retry_after
+                                       never earlier than the server's retry_after, of which at most
+                                       `believe_s` is believed
     3000-3999                          like the above for the delay, and the address list is asked for again
     4002 with a token callable         once with a new token
     4000-4999                          never; the error goes to the application
@@ -29,6 +30,8 @@ class Backoff:
     cap_s: float = 60.0
     settled_s: float = 10.0
     """a connection that lived this long resets the failures"""
+    believe_s: float = 300.0
+    """the longest wait that a server may ask for; of a longer one this much is waited"""
 
 
 class Decision(NamedTuple):
@@ -76,4 +79,9 @@ class Reconnector:
     def _later(self, floor_s: float, elsewhere: bool) -> Decision:
         limit = min(self._backoff.cap_s, self._backoff.base_s * 2 ** min(self.failures, 30))
         self.failures += 1
-        return Decision(floor_s + self._rng.uniform(0, limit), elsewhere)
+        return Decision(min(floor_s, self._backoff.believe_s) + self._rng.uniform(0, limit), elsewhere)
+
+    def moving(self, retry_after_ms: int, jitter_ms: int) -> float:
+        """Seconds to wait before moving over, after a GOAWAY."""
+        most = self._backoff.believe_s
+        return min(retry_after_ms / 1000, most) + self._rng.uniform(0, min(jitter_ms / 1000, most))

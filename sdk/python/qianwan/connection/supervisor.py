@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import enum
 import logging
-import random
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -16,10 +15,20 @@ from qianwan.connection.dial import Dialer, retry_after_s
 from qianwan.connection.link import Link, LinkOwner
 from qianwan.connection.reconnect import Decision, Reconnector
 from qianwan.constants import CloseCode
-from qianwan.errors import ConnectionClosed, HandshakeRejected, KeySetError, QianwanError
+from qianwan.errors import (
+    CertificateError,
+    ConnectionClosed,
+    HandshakeRejected,
+    KeySetError,
+    QianwanError,
+    SettingError,
+)
 from qianwan.protocol.auth import Credentials, Welcome
 
 LOGIN_S = 10.0
+PERMANENT = (HandshakeRejected, KeySetError, CertificateError, SettingError)
+"""What no further attempt changes, raised if it comes before the first login. Later it may be somebody on the
+path, or a token source that has a bad day, who must not end the client."""
 log = logging.getLogger("qianwan")
 
 
@@ -46,7 +55,7 @@ class SupervisorOwner(LinkOwner, Protocol):
     async def credentials(self) -> Credentials:
         """A token to log in with; asked for before every attempt."""
 
-    async def on_online(self, link: Link, welcome: Welcome) -> None:
+    def on_online(self, link: Link, welcome: Welcome) -> None:
         """A connection is logged in and replaces the one before it."""
 
     def on_offline(self) -> None: ...
@@ -55,7 +64,9 @@ class SupervisorOwner(LinkOwner, Protocol):
 
 
 class Supervisor:
-    """Runs until `run` raises: the error that ended the client for good."""
+    """Runs until `run` raises: a close code that says never, or what is PERMANENT. Everything else, whoever
+    raised it, is waited for and tried again.
+    """
 
     def __init__(
         self,
@@ -63,14 +74,12 @@ class Supervisor:
         dialer: Dialer,
         reconnector: Reconnector,
         *,
-        rng: random.Random,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._owner = owner
         self._dialer = dialer
         self._reconnector = reconnector
-        self._rng = rng
         self._clock = clock
         self._sleep = sleep
         self._elsewhere = False
@@ -88,18 +97,19 @@ class Supervisor:
     async def _connect_once(self, avoid: Link | None = None) -> Link | None:
         """One attempt to log in. None after a failure that was waited for; raises what ends the client."""
         try:
-            link = await self._login(avoid)
+            return await self._login(avoid)
         except ConnectionClosed as end:
             await self._pause(self._reconnector.after(end, 0.0), end)
-        except (HandshakeRejected, KeySetError) as refusal:
+        except PERMANENT as refusal:
             wait_s = retry_after_s(refusal)
             if not wait_s and not self._ever_online:
-                raise  # wrong settings; later it may be somebody on the path, who must not end the client
+                raise
             await self._pause(self._reconnector.failed(wait_s), refusal)
         except (OSError, TimeoutError, QianwanError) as error:
             await self._pause(self._reconnector.failed(), error)
-        else:
-            return link
+        except Exception as error:  # of the application's token source, or a fault of this package
+            log.exception("an attempt to log in failed")
+            await self._pause(self._reconnector.failed(), error)
         return None
 
     async def _login(self, avoid: Link | None) -> Link:
@@ -113,6 +123,7 @@ class Supervisor:
         try:
             async with asyncio.timeout(LOGIN_S):
                 welcome = await link.login(credentials)
+            self._owner.on_online(link, welcome)
         except BaseException:
             link.abort()
             raise
@@ -122,7 +133,6 @@ class Supervisor:
         self._ever_online = True
         self.link = link
         self._owner.on_change(StateChange(State.ONLINE))
-        await self._owner.on_online(link, welcome)
         return link
 
     async def _watch(self, link: Link) -> Link | None:
@@ -144,7 +154,7 @@ class Supervisor:
         """GOAWAY: log in elsewhere while the old connection still works, then leave it."""
         notice = link.leaving.result()
         self._elsewhere = True
-        delay = (notice.retry_after_ms + self._rng.uniform(0, notice.jitter_ms)) / 1000
+        delay = self._reconnector.moving(notice.retry_after_ms, notice.jitter_ms)
         patience = asyncio.ensure_future(self._sleep(delay))
         try:
             either: list[asyncio.Future[Any]] = [patience, link.closed]

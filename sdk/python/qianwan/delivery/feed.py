@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import msgspec
 
 from qianwan.delivery.inbox import Inbox
-from qianwan.delivery.store import CursorStore, Position
-from qianwan.errors import (
-    ConnectionClosed,
-    Forbidden,
-    GroupNotFound,
-    NotFound,
-    NotGroupMember,
-    ProtocolError,
-    RequestError,
-)
+from qianwan.delivery.insist import RETRY_S, insist
+from qianwan.delivery.store import Keeper
+from qianwan.errors import Forbidden, GroupNotFound, NotFound, NotGroupMember, ProtocolError, RequestError
 from qianwan.models import Ack, ConversationState, Message, Notice, conversation_of
+from qianwan.tasks import Tasks
 
 PULL_LIMIT = 200
 SYNC_LIMIT = 500
 PARALLEL_PULLS = 8
 MAX_ACKS = 200
-RETRY_S = 1.0
-MAX_RETRY_S = 30.0
 
 T = TypeVar("T")
 log = logging.getLogger("qianwan")
@@ -44,7 +35,7 @@ class _Pulled(msgspec.Struct):
 
 
 class _Synced(msgspec.Struct):
-    conversations: list[list[Any]]
+    conversations: list[ConversationState]
     cursor: int
     more: bool = False
 
@@ -58,27 +49,34 @@ class Feed:
     `notify` takes what a sync tells of the user's other devices."""
 
     def __init__(
-        self, store: CursorStore, call: Call, notify: Callable[[Notice], None], *, max_queue: int
+        self,
+        keeper: Keeper,
+        call: Call,
+        notify: Callable[[Notice], None],
+        *,
+        max_queue: int,
+        believe_s: float,
     ) -> None:
-        self._store = store
+        self._keeper = keeper
         self._call = call
         self._notify = notify
         self._max_queue = max_queue
-        self._position = Position()
-        self._inbox = Inbox({})
+        self._believe_s = believe_s
+        self._inbox = Inbox(keeper.position.conversations)
         self._queue: deque[Message] = deque()
         self._arrival = asyncio.Event()
         self._space = asyncio.Event()
         self._space.set()
-        self._repairing: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._repairing: dict[str, asyncio.Task[None]] = {}
+        self._tasks = Tasks()
         self._pulls = asyncio.Semaphore(PARALLEL_PULLS)
         self._unacked: set[str] = set()
         self._acked: dict[str, int] = {}
         self._marks: dict[tuple[str, str], int] = {}
+        self._handed = 0  # given to the application, not yet consumed
+        self._foreign = 0  # of what is handed or queued: numbered by a store that is no more
         self._end: BaseException | None = None
         self._closed = False
-        self._user = ""
         self.dropped = 0
         """online-only messages lost because the application did not read; stored ones are pulled later"""
 
@@ -86,14 +84,31 @@ class Feed:
     def duplicates(self) -> int:
         return self._inbox.duplicates
 
-    def start(self, user: str) -> Position:
-        """The first login told whose messages these are; another user's position is not used."""
-        if user != self._user:
-            saved = self._store.load()
-            self._position = saved if saved.user in ("", user) else Position()
-            self._position.user = self._user = user
-            self._inbox = Inbox(self._position.conversations)
-        return self._position
+    @property
+    def _user(self) -> str:
+        return self._keeper.position.user
+
+    def start(self, user: str, incarnation: str) -> None:
+        """A login told whose messages these are, and in which store ("" = not said) they lie. The position of
+        another user is not used, that of a store that is no more neither."""
+        known = self._keeper.position
+        if known.user not in ("", user):
+            self._start_over()
+        elif incarnation and known.incarnation not in ("", incarnation):
+            log.warning("the server's store is another one than before: starting over")
+            self._start_over()
+            self._notify(Notice("store", {"incarnation": incarnation}))
+        self._keeper.position.user = user
+        self._keeper.position.incarnation = incarnation or known.incarnation
+
+    def _start_over(self) -> None:
+        """Forget all numbers. What the application has or will get of the old ones is not acknowledged."""
+        self._keeper.forget()
+        self._inbox = Inbox({}, mine=self._inbox.mine)
+        self._unacked.clear()
+        self._acked.clear()
+        self._marks.clear()
+        self._foreign = self._handed + len(self._queue)
 
     # in
 
@@ -112,7 +127,7 @@ class Feed:
     def hinted(self, conversation: str | None, last_seq: int) -> None:
         """An EVENT SYNC: something may be missing in one conversation, or anywhere (None)."""
         if conversation is None:
-            self._spawn(self.catch_up())
+            self._tasks.spawn(self.catch_up())
             return
         self._inbox.hinted(conversation, last_seq)
         self._mend(conversation)
@@ -127,6 +142,8 @@ class Feed:
             self._mend(conversation)
 
     def _mend(self, conversation: str) -> None:
+        if self._inbox.suspects:
+            self._spawn_once("?", self._verify())
         if self._inbox.unknown():
             self._spawn_once("", self.catch_up())
         elif self._inbox.gap(conversation):
@@ -146,23 +163,52 @@ class Feed:
 
         Goes on until it is done or the connection ends: what it lacks is never given up.
         """
-        more, fresh = True, not self._position.cursor
+        more, fresh = True, not self._keeper.position.cursor
+        reached = self._inbox.reached()
         while more:
-            args = {"cursor": self._position.cursor, "limit": SYNC_LIMIT}
-            answer = _decode(_synced, await self._insist("sync", args))
+            inbox, cursor = self._inbox, self._keeper.position.cursor
+            answer = await self._sync(cursor)
+            if inbox is self._inbox:
+                self._compare(answer, cursor, reached)
+            if inbox is not self._inbox:
+                fresh, reached = True, {}
+                continue
             for row in answer.conversations:
-                state = _row(row)
-                self._acked.setdefault(state.conversation, state.acked_seq)
-                self._deliver(self._inbox.synced(state))
-                read = {"user": self._user, "seq": state.read_seq}
-                self._marked("read", state.read_seq, fresh, state.conversation, read)
-                cleared = {"min_seq": state.min_seq}
-                self._marked("cleared", state.min_seq - 1, fresh, state.conversation, cleared)
-            more = answer.more and answer.cursor > self._position.cursor
-            self._position.cursor = answer.cursor
+                self._acked.setdefault(row.conversation, row.acked_seq)
+                self._deliver(self._inbox.synced(row))
+                read = {"user": self._user, "seq": row.read_seq}
+                self._marked("read", row.read_seq, fresh, row.conversation, read)
+                self._marked("cleared", row.min_seq - 1, fresh, row.conversation, {"min_seq": row.min_seq})
+            more = answer.more and answer.cursor > cursor
+            self._keeper.position.cursor = answer.cursor
         self._deliver(self._inbox.settle_unknown())
         for conversation, _, _ in self._inbox.missing():
             self._repair(conversation)
+
+    async def _sync(self, cursor: int) -> _Synced:
+        return await self._insist(_synced, "sync", {"cursor": cursor, "limit": SYNC_LIMIT})
+
+    def _compare(self, answer: _Synced, cursor: int, reached: dict[str, int]) -> None:
+        """Start over if the server's numbers went back behind what was shown before it was asked."""
+        if answer.cursor < cursor or any(
+            row.active and row.last_seq < reached.get(row.conversation, 0) for row in answer.conversations
+        ):
+            log.warning("the server's numbers went back: starting over")
+            self._start_over()
+            self._notify(Notice("store", {"incarnation": ""}))
+
+    async def _verify(self) -> None:
+        """Something new came under an old number: compare all that was shown with what the server knows."""
+        inbox, reached = self._inbox, self._inbox.reached()
+        inbox.suspects.clear()
+        cursor, more = 0, True
+        while more and self._inbox is inbox:
+            answer = await self._sync(cursor)
+            if self._inbox is inbox:
+                self._compare(answer, cursor, reached)
+            more, cursor = answer.more and answer.cursor > cursor, answer.cursor
+        if self._inbox is not inbox:
+            await self.catch_up()
 
     def _marked(self, name: str, mark: int, fresh: bool, conversation: str, data: dict[str, Any]) -> None:
         """A watermark that another device raised meanwhile, as the notice that was missed; on a `fresh`
@@ -173,80 +219,54 @@ class Feed:
                 self._notify(Notice(name, {"conversation": conversation, **data}))
 
     async def _insist(
-        self, method: str, args: dict[str, Any], final: tuple[type[RequestError], ...] = ()
-    ) -> bytes:
-        """Call until there is an answer; raises what will not change (`final`) and ConnectionClosed."""
-        delay = RETRY_S
-        while True:
+        self,
+        decoder: msgspec.msgpack.Decoder[T],
+        method: str,
+        args: dict[str, Any],
+        final: tuple[type[RequestError], ...] = (),
+    ) -> T:
+        async def ask() -> T:
             try:
-                return await self._call(method, args)
-            except final:
-                raise
-            except RequestError as refused:
-                log.info("%s: %s, trying again", method, refused)
-                await asyncio.sleep(refused.retry_after_s or delay)
-                delay = min(2 * delay, MAX_RETRY_S)
+                return decoder.decode(await self._call(method, args))
+            except (msgspec.MsgspecError, RecursionError) as error:
+                raise ProtocolError(f"the result of {method} cannot be read") from error
+
+        return await insist(
+            ask, method, believe_s=self._believe_s, final=lambda refused: isinstance(refused, final)
+        )
 
     def _repair(self, conversation: str) -> None:
-        if conversation not in self._repairing:
-            self._repairing.add(conversation)
-            self._spawn(self._pull_all(conversation))
+        self._spawn_once(conversation, self._pull_all(conversation))
 
     async def _pull_all(self, conversation: str) -> None:
-        try:
-            async with self._pulls:
-                while (gap := self._inbox.gap(conversation)) is not None:
-                    await self._space.wait()
-                    await self._pull(conversation, *gap)
-        finally:
-            self._repairing.discard(conversation)
+        async with self._pulls:
+            while (gap := self._inbox.gap(conversation)) is not None:
+                await self._space.wait()
+                await self._pull(conversation, *gap)
 
     async def _pull(self, conversation: str, first: int, last: int) -> None:
         args = {"conversation": conversation, "from_seq": first, "to_seq": last, "limit": PULL_LIMIT}
+        inbox = self._inbox
         try:
-            answer = _decode(_pulled, await self._insist("pull", args, _FINAL))
+            answer = await self._insist(_pulled, "pull", args, _FINAL)
         except _FINAL as refused:
             log.warning("%s %d..%d is not for this user: %s", conversation, first, last, refused)
             answer = _Pulled([])
-        up_to = answer.messages[-1].seq if answer.more and answer.messages else last
-        self._deliver(self._inbox.pulled(conversation, answer.messages, up_to, self._user))
+        if inbox is not self._inbox:
+            return  # the numbers asked for are no more
+        found = [message for message in answer.messages if first <= message.seq <= last]
+        if answer.more and not found:
+            await asyncio.sleep(RETRY_S)  # no answer, and not the end
+            return
+        up_to = found[-1].seq if answer.more and found else last
+        self._deliver(inbox.pulled(conversation, found, up_to, self._user))
 
-    async def history(
-        self, conversation: str, from_seq: int, to_seq: int | None, limit: int, reverse: bool
-    ) -> list[Message]:
-        """A page of the cloud history; the stream is not touched."""
-        args: dict[str, Any] = {
-            "conversation": conversation,
-            "from_seq": from_seq,
-            "limit": limit,
-            "reverse": reverse,
-        }
-        if to_seq is not None:
-            args["to_seq"] = to_seq
-        page = _decode(_pulled, await self._call("history", args))
-        return [message for message in page.messages if not message.hidden]
-
-    def _spawn_once(self, key: str, work: Any) -> None:
-        if key in self._repairing:
+    def _spawn_once(self, key: str, work: Coroutine[Any, Any, None]) -> None:
+        running = self._repairing.get(key)
+        if running is not None and not running.done():
             work.close()
             return
-        self._repairing.add(key)
-        task = self._spawn(work)
-        task.add_done_callback(lambda _: self._repairing.discard(key))
-
-    def _spawn(self, work: Any) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(self._guard(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    async def _guard(self, work: Awaitable[None]) -> None:
-        """A catch-up cut short by the end of a connection is taken up by the next one."""
-        with contextlib.suppress(ConnectionClosed):
-            try:
-                await work
-            except (RequestError, ProtocolError) as error:
-                log.warning("catching up failed: %s", error)
+        self._repairing[key] = self._tasks.spawn(work)
 
     # out
 
@@ -260,12 +280,18 @@ class Feed:
             self._arrival.clear()
             await self._arrival.wait()
         message = self._queue.popleft()
+        self._handed += 1
         if len(self._queue) <= self._max_queue // 2:
             self._space.set()
         return message
 
     def consumed(self, message: Message) -> None:
-        self._inbox.consumed(message)
+        """The application is done with the message it was handed first of those not yet consumed."""
+        self._handed -= 1
+        if self._foreign:
+            self._foreign -= 1
+        else:
+            self._inbox.consumed(message)
 
     # watermarks
 
@@ -282,43 +308,34 @@ class Feed:
                     await self._call("ack", {"acks": acks})
                     self._acked.update(acks)
             except RequestError as refused:
+                if refused.transient:
+                    self._unacked.update(batch)
+                    raise
                 log.warning("acks were refused: %s", refused)
             except BaseException:
                 self._unacked.update(batch)
                 raise
 
     def persist(self) -> None:
-        """Write the position down if it has changed."""
+        """Write the position down if it has changed, or could not be written before."""
         if self._inbox.moved:
             self._unacked |= self._inbox.moved
             self._inbox.moved.clear()
+            self._keeper.dirty = True
+        if self._keeper.dirty:
             self.save()
 
     def save(self) -> None:
-        self._position.conversations = self._inbox.snapshot()
-        self._store.save(self._position)
+        self._keeper.position.conversations = self._inbox.snapshot()
+        self._keeper.save()
 
     # the end
 
     def offline(self) -> None:
         """The connection is gone: stop pulling; `catch_up` starts again after the next login."""
-        for task in list(self._tasks):
-            task.cancel()
+        self._tasks.cancel()
 
     def close(self, reason: BaseException | None) -> None:
         self.offline()
         self._closed, self._end = True, reason
         self._arrival.set()
-
-
-def _decode(decoder: msgspec.msgpack.Decoder[T], payload: bytes) -> T:
-    try:
-        return decoder.decode(payload)
-    except msgspec.MsgspecError as error:
-        raise ProtocolError("a result cannot be read") from error
-
-
-def _row(row: list[Any]) -> ConversationState:
-    name, *numbers = row
-    last, read, lowest, acked = (*(number or 0 for number in numbers[:4]), 0, 0, 0, 0)[:4]
-    return ConversationState(str(name), last, read, lowest, acked)

@@ -22,7 +22,7 @@ RECENT_IDS = 4096
 
 
 class _Conversation:
-    __slots__ = ("consumed", "held", "high", "next", "waiting")
+    __slots__ = ("consumed", "held", "high", "newest", "next", "waiting")
 
     def __init__(self, following: int, high: int) -> None:
         self.next = following
@@ -30,6 +30,7 @@ class _Conversation:
         self.held: dict[int, Message | None] = {}
         self.waiting = 0  # made ready, not yet consumed by the application
         self.consumed = following - 1
+        self.newest = 0  # greatest server id seen
 
     @property
     def settled(self) -> int:
@@ -60,22 +61,25 @@ class RecentIds:
 class Inbox:
     """Sorts messages of all conversations; the methods return what has become ready, in order."""
 
-    def __init__(self, known: dict[str, tuple[int, int]]) -> None:
+    def __init__(self, known: dict[str, tuple[int, int]], mine: RecentIds | None = None) -> None:
         self._conversations = {
             name: _Conversation(shown + 1, max(high, shown)) for name, (shown, high) in known.items()
         }
         self._unstored = RecentIds()
-        self._mine = RecentIds()
+        self.mine = RecentIds() if mine is None else mine
+        """client ids of this client's messages"""
         self._unknown: dict[str, dict[int, Message | None]] = {}
         self.moved: set[str] = set()
         """conversations whose position may have changed since someone cleared this"""
+        self.suspects: set[str] = set()
+        """conversations in which something new came under an old number"""
         self.duplicates = 0
 
     # what the application did
 
     def sending(self, client_id: str) -> None:
         """A message of this client is on its way: its own copy is not shown again."""
-        self._mine.add(client_id)
+        self.mine.add(client_id)
 
     def sent(self, conversation: str, seq: int) -> list[Message]:
         """The server stored a message of this client at `seq`."""
@@ -94,6 +98,10 @@ class Inbox:
         state = self._conversations.get(conversation)
         return state.settled if state else 0
 
+    def reached(self) -> dict[str, int]:
+        """The number each conversation has been shown up to: the server must know it too."""
+        return {name: state.next - 1 for name, state in self._conversations.items()}
+
     def snapshot(self) -> dict[str, tuple[int, int]]:
         """[done up to, known to exist] of every conversation, for the cursor store."""
         return {name: (state.settled, state.high) for name, state in self._conversations.items()}
@@ -103,19 +111,31 @@ class Inbox:
     def arrived(self, message: Message, me: str) -> list[Message]:
         """A live message; what it makes ready (possibly nothing, possibly held ones behind it)."""
         if message.seq == 0:
-            if message.sender == me and message.client_id in self._mine:
+            if message.sender == me and message.client_id in self.mine:
                 return []
             if self._unstored.add(message.server_id):
                 return [message]
             self.duplicates += 1
             return []
+        self._suspect(message)
         return self._place(message.conversation, message.seq, self._shown(message, me))
+
+    def _suspect(self, message: Message) -> None:
+        """A repetition has a server id of long ago. A new one under a number that was shown means that the
+        server counts anew."""
+        state = self._conversations.get(message.conversation)
+        if state is None:
+            return
+        if message.seq < state.next and 0 < state.newest < message.server_id:
+            self.suspects.add(message.conversation)
+        state.newest = max(state.newest, message.server_id)
 
     def pulled(self, conversation: str, messages: Iterable[Message], up_to: int, me: str) -> list[Message]:
         """The answer to a pull that is complete up to `up_to`: what is not in it no longer exists."""
         state = self._conversations[conversation]
         ready: list[Message] = []
         for message in messages:
+            state.newest = max(state.newest, message.server_id)
             if message.seq >= state.next:
                 state.held.setdefault(message.seq, self._shown(message, me))
         state.high = max(state.high, up_to)
@@ -179,7 +199,7 @@ class Inbox:
         return ready
 
     def _shown(self, message: Message, me: str) -> Message | None:
-        mine = message.sender == me and message.client_id in self._mine
+        mine = message.sender == me and message.client_id in self.mine
         return None if mine or message.hidden else message
 
     def _place(self, conversation: str, seq: int, message: Message | None) -> list[Message]:

@@ -1,24 +1,40 @@
-"""Messages on their way: bounded, sent again over reconnects with the same client id until the server has
-answered.
+"""Messages on their way: bounded, in order for each target, sent again over reconnects and refusals with the
+same client id until the server has answered.
+
+Each target has a lane. The first `window` messages of a lane are with the server, later ones wait behind them
+(one is the only number that keeps the order whatever is answered). An answer of 503 or 504 keeps the message
+at the head of its lane: it is sent again, later and later, until the lane has been refused for `patience_s`.
+Other lanes go on meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import functools
+import random
 import secrets
 import time
 from collections.abc import Callable
+from itertools import islice
 
 import msgspec
 
 from qianwan.connection.link import Link
 from qianwan.constants import FrameType, RequestCode
-from qianwan.errors import ClientClosed, ConnectionClosed, OutboxFull, ProtocolError
+from qianwan.errors import (
+    ClientClosed,
+    ConnectionClosed,
+    OutboxFull,
+    ProtocolError,
+    RequestTimeout,
+)
 from qianwan.models import Ack
+from qianwan.protocol import messages
 from qianwan.protocol.messages import Answer
 
-MAX_RETRIES = 4
 RETRY_S = 0.5
+MAX_RETRY_S = 8.0
 _TRANSIENT = frozenset({RequestCode.UNAVAILABLE, RequestCode.TIMEOUT})
 _ack = msgspec.msgpack.Decoder(tuple[int, int, int])
 
@@ -32,28 +48,52 @@ def new_client_id() -> str:
     return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(6)}"
 
 
-class Pending:
-    """One unanswered message."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxLimits:
+    """`pending` unanswered messages in all; `window` of one target with the server at once; seconds until
+    an answer is overdue, until a refusing service is given up, and at most believed of a retry-after."""
 
-    __slots__ = ("client_id", "future", "link", "payload", "retries", "sent_at", "target")
+    pending: int = 1000
+    window: int = 1
+    overdue_s: float = 20.0
+    patience_s: float = 300.0
+    believe_s: float = 300.0
+
+
+class Pending:
+    """One unanswered message. `answer` is what its last try waits for; `uncertain`: some try went without
+    an answer, so that it may be stored whatever is answered to the next."""
+
+    __slots__ = ("answer", "client_id", "future", "payload", "sent_at", "target", "uncertain")
 
     def __init__(self, client_id: str, target: str, payload: bytes, future: asyncio.Future[Ack]) -> None:
         self.client_id = client_id
         self.target = target
         self.payload = payload
         self.future = future
-        self.link: Link | None = None
+        self.answer: asyncio.Future[Answer] | None = None
         self.sent_at = 0.0
-        self.retries = 0
+        self.uncertain = False
+
+
+class _Lane:
+    """The unanswered messages of one target, in order."""
+
+    def __init__(self) -> None:
+        self.messages: dict[str, Pending] = {}
+        self.pause: asyncio.TimerHandle | None = None
+        self.refused_since: float | None = None
+        self.refusals = 0
 
 
 class Outbox:
-    """At most `limit` unanswered messages, in the order they were given."""
+    """Everything that was sent and not yet answered. `on_ack` hears each message that is stored."""
 
-    def __init__(self, limit: int, ack_timeout_s: float, on_ack: Callable[[str, Ack], None]) -> None:
-        self._limit = limit
-        self._ack_timeout_s = ack_timeout_s
+    def __init__(self, limits: OutboxLimits, rng: random.Random, on_ack: Callable[[str, Ack], None]) -> None:
+        self._limits = limits
+        self._rng = rng
         self._on_ack = on_ack
+        self._lanes: dict[str, _Lane] = {}
         self._pending: dict[str, Pending] = {}
         self._link: Link | None = None
         self._loop = asyncio.get_running_loop()
@@ -64,82 +104,136 @@ class Outbox:
         return len(self._pending)
 
     def put(self, client_id: str, target: str, payload: bytes) -> asyncio.Future[Ack]:
-        """Take a message; the future resolves with the server's answer. Raises OutboxFull."""
+        """Take a message; the future resolves with the server's answer. Raises OutboxFull, TooBig, or
+        ValueError for a target or client id that cannot be."""
         known = self._pending.get(client_id)
-        if known is not None and known.payload == payload and known.target == target:
-            return known.future
-        if len(self._pending) >= self._limit:
-            raise OutboxFull(f"{self._limit} messages wait for their acknowledgement")
-        pending = Pending(client_id, target, payload, self._loop.create_future())
         if known is not None:
+            if known.payload == payload and known.target == target:
+                return known.future
             raise ValueError(f"client id {client_id!r} is in use for another message")
+        messages.check_request(target, payload)
+        if len(self._pending) >= self._limits.pending:
+            raise OutboxFull(f"{self._limits.pending} messages wait for their acknowledgement")
+        pending = Pending(client_id, target, payload, self._loop.create_future())
         self._pending[client_id] = pending
+        lane = self._lanes.setdefault(target, _Lane())
+        lane.messages[client_id] = pending
         self._empty.clear()
-        if self._link is not None:
-            self._transmit(pending)
+        self._pump(lane)
         return pending.future
 
     def online(self, link: Link) -> None:
         """A logged-in connection: everything unanswered goes out again, in order."""
+        self.offline()
         self._link = link
-        for pending in list(self._pending.values()):
-            self._transmit(pending)
+        for lane in list(self._lanes.values()):
+            self._pump(lane)
 
     def offline(self) -> None:
+        """The connection is gone, or another takes its place."""
         self._link = None
+        for pending in self._pending.values():
+            self._unanswered(pending)
 
     def overdue(self) -> None:
         """Send again what was not answered in time; the server tells repetitions apart by the client id."""
-        now = self._loop.time()
-        for pending in list(self._pending.values()):
-            if self._link is not None and now - pending.sent_at >= self._ack_timeout_s:
-                self._transmit(pending)
+        late = self._loop.time() - self._limits.overdue_s
+        for lane in list(self._lanes.values()):
+            for pending in islice(lane.messages.values(), self._limits.window):
+                if pending.answer is not None and pending.sent_at <= late:
+                    self._unanswered(pending)
+            self._pump(lane)
 
     def fail(self, reason: BaseException) -> None:
         """The end: nobody will answer any more."""
+        for lane in self._lanes.values():
+            if lane.pause is not None:
+                lane.pause.cancel()
         for pending in self._pending.values():
             if not pending.future.done():
                 error = ClientClosed("the client was closed before the message was acknowledged")
                 error.__cause__ = reason
                 pending.future.set_exception(error)
+                pending.future.exception()  # whoever awaits it still gets it
         self._pending.clear()
+        self._lanes.clear()
         self._empty.set()
 
     async def drained(self) -> None:
         """Wait until nothing is unanswered."""
         await self._empty.wait()
 
-    def _transmit(self, pending: Pending) -> None:
+    def _unanswered(self, pending: Pending) -> None:
+        if pending.answer is not None:
+            answer, pending.answer = pending.answer, None
+            pending.uncertain = True
+            answer.cancel()
+
+    def _pump(self, lane: _Lane) -> None:
+        """Hand to the server what its window lets in."""
         link = self._link
-        if link is None or self._pending.get(pending.client_id) is not pending:
+        if link is None or not link.alive or lane.pause is not None:
             return
-        pending.link, pending.sent_at = link, self._loop.time()
-        answer = link.request(FrameType.SEND, pending.target, pending.payload)
-        answer.add_done_callback(lambda done: self._answered(pending, done))
+        for pending in islice(lane.messages.values(), self._limits.window):
+            if pending.answer is None:
+                pending.sent_at = self._loop.time()
+                pending.answer = link.request(FrameType.SEND, pending.target, pending.payload)
+                pending.answer.add_done_callback(functools.partial(self._answered, pending))
 
     def _answered(self, pending: Pending, done: asyncio.Future[Answer]) -> None:
-        if done.cancelled() or self._pending.get(pending.client_id) is not pending:
-            return
+        if pending.answer is not done:
+            return  # given up meanwhile
         if isinstance(done.exception(), ConnectionClosed):
-            return  # `online` sends it again over the next connection
-        answer = done.result()
-        if answer.code in _TRANSIENT and pending.retries < MAX_RETRIES:
-            pending.retries += 1
-            delay = answer.error().retry_after_s or RETRY_S * 2**pending.retries
-            self._loop.call_later(delay, self._transmit, pending)
+            self._unanswered(pending)  # `online` sends it again over the next connection
             return
-        del self._pending[pending.client_id]
+        pending.answer = None
+        answer, lane = done.result(), self._lanes[pending.target]
+        if answer.code in _TRANSIENT:
+            pending.uncertain |= answer.code == RequestCode.TIMEOUT
+            if self._wait(lane, answer):
+                return
+        else:
+            lane.refused_since, lane.refusals = None, 0
+        del self._pending[pending.client_id], lane.messages[pending.client_id]
+        self._pump(lane)
+        if not lane.messages:
+            del self._lanes[pending.target]
         if not self._pending:
             self._empty.set()
-        if pending.future.cancelled():
+        self._settle(pending, answer)
+
+    def _wait(self, lane: _Lane, answer: Answer) -> bool:
+        """Pause a lane that was refused; False when it has been refused for too long."""
+        now = self._loop.time()
+        if lane.refused_since is None:
+            lane.refused_since = now
+        if now - lane.refused_since >= self._limits.patience_s:
+            return False
+        if lane.pause is None:
+            delay = min(MAX_RETRY_S, RETRY_S * 2**lane.refusals) * self._rng.uniform(0.5, 1)
+            lane.refusals = min(lane.refusals + 1, 16)
+            asked = min(answer.error().retry_after_s, self._limits.believe_s)
+            lane.pause = self._loop.call_later(max(delay, asked), self._resume, lane)
+        return True
+
+    def _resume(self, lane: _Lane) -> None:
+        lane.pause = None
+        self._pump(lane)
+
+    def _settle(self, pending: Pending, answer: Answer) -> None:
+        """Tell the caller."""
+        if pending.future.done():
             return
-        if answer.code != RequestCode.OK:
+        if answer.code in _TRANSIENT and pending.uncertain:
+            text = f"{pending.target}: not answered in time, it may be stored or not"
+            pending.future.set_exception(RequestTimeout(RequestCode.TIMEOUT, text))
+        elif answer.code != RequestCode.OK:
             pending.future.set_exception(answer.error())
-            return
-        try:
-            ack = Ack(*_ack.decode(answer.payload))
-        except msgspec.MsgspecError:
-            pending.future.set_exception(ProtocolError("a SEND_ACK cannot be read"))
-            return
-        self._on_ack(pending.target, ack)
-        pending.future.set_result(ack)
+        else:
+            try:
+                ack = Ack(*_ack.decode(answer.payload))
+            except msgspec.MsgspecError:
+                pending.future.set_exception(ProtocolError("a SEND_ACK cannot be read"))
+                return
+            self._on_ack(pending.target, ack)
+            pending.future.set_result(ack)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import tempfile
 from pathlib import Path
 from typing import Protocol
@@ -21,17 +22,22 @@ log = logging.getLogger("qianwan")
 
 class Position(msgspec.Struct):
     """What is remembered: the `sync` cursor, per conversation [read up to, known to exist], the last key
-    set.
+    set, the device id this program was given, and (hexadecimal) which incarnation of the server's store the
+    numbers belong to.
     """
 
     user: str = ""
     cursor: int = 0
     conversations: dict[str, tuple[int, int]] = {}
     key_set: str = ""
+    device: str = ""
+    incarnation: str = ""
 
 
 class CursorStore(Protocol):
-    """Keeps one Position. `save` is called a few times a second at most and must not be slow."""
+    """Keeps one Position. `save` is called a few times a second at most and must not be slow. What `load`
+    raises, `Client.open` raises; what `save` raises is logged, told by `Client.cursor_error`, tried again.
+    """
 
     def load(self) -> Position:
         """The last saved position, or a new one."""
@@ -85,3 +91,39 @@ class FileCursor:
             with contextlib.suppress(OSError):
                 os.unlink(name)
             raise
+
+
+class Keeper:
+    """The position in use, and the store it is written to. Raises what the store's `load` raises."""
+
+    def __init__(self, store: CursorStore, device: str | None) -> None:
+        self._store = store
+        self.position = store.load()
+        self.dirty = False
+        self.error: Exception | None = None
+        """why the position could not be written down, as long as it cannot"""
+        if device is None and not self.position.device:
+            self.position.device = "py-" + secrets.token_hex(8)
+            self.save()
+        self.device = device or self.position.device
+
+    def forget(self) -> None:
+        """Begin anew: only who and what this program is stays known."""
+        known = self.position
+        self.position = Position(
+            known.user, key_set=known.key_set, device=known.device, incarnation=known.incarnation
+        )
+        self.dirty = True
+
+    def save(self) -> None:
+        """Write the position down; what hinders it is told once, and the position stays `dirty`."""
+        try:
+            self._store.save(self.position)
+        except Exception as error:  # of the application's store, which must not end the client
+            if self.error is None:
+                log.warning("the read position cannot be saved, trying again: %s", error)
+            self.error, self.dirty = error, True
+        else:
+            if self.error is not None:
+                log.warning("the read position is saved again")
+            self.error, self.dirty = None, False

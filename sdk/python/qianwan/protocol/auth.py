@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -12,10 +13,11 @@ import msgspec
 import nacl.bindings
 
 from qianwan import constants as c
-from qianwan.errors import ProtocolError
+from qianwan.errors import ProtocolError, SettingError
 from qianwan.protocol import varint
 
 LABEL = c.AUTH_CONTEXT.encode()
+DEVICE_ID = re.compile(rf"[A-Za-z0-9_.@-]{{1,{c.NAME_MAX}}}")
 
 
 class Credentials(NamedTuple):
@@ -27,6 +29,23 @@ class Credentials(NamedTuple):
     device_id: str
     platform: int = 0
     signing_key: bytes | None = None
+
+
+def check_token(token: object) -> bytes:
+    """A token as the bytes of AUTH. Raises SettingError for what is none."""
+    if not isinstance(token, str) or not token or not token.isascii():
+        raise SettingError(f"a token is ASCII text, not {type(token).__name__}")
+    if len(token) > c.TOKEN_MAX:
+        raise SettingError(f"a token has at most {c.TOKEN_MAX} characters, this one has {len(token)}")
+    return token.encode()
+
+
+def check_device(device: str) -> None:
+    """Raises SettingError for a device id that a server would close the connection for."""
+    if not DEVICE_ID.fullmatch(device):
+        raise SettingError(
+            f"a device id has 1 to {c.NAME_MAX} characters out of A-Z a-z 0-9 _ . @ -, not {device!r}"
+        )
 
 
 def binding(token: bytes, handshake_hash: bytes, signing_key: bytes | None) -> tuple[int, bytes]:
@@ -42,7 +61,7 @@ def auth_body(
     credentials: Credentials, handshake_hash: bytes, extras: dict[str, object] | None = None
 ) -> bytes:
     """The body of AUTH."""
-    token = credentials.token.encode("ascii")
+    token = check_token(credentials.token)
     device = credentials.device_id.encode()
     kind, proof = binding(token, handshake_hash, credentials.signing_key)
     packed = msgspec.msgpack.encode(extras) if extras else b""
@@ -63,7 +82,8 @@ def auth_body(
 
 
 class Welcome(msgspec.Struct, array_like=True, frozen=True):
-    """AUTH_OK: the session as the server sees it; fields appended later are ignored."""
+    """AUTH_OK: the session as the server sees it; fields appended later are ignored. `incarnation` names the
+    store that the numbers of conversations belong to, None when the server does not say."""
 
     session_id: bytes
     user: str
@@ -71,6 +91,7 @@ class Welcome(msgspec.Struct, array_like=True, frozen=True):
     policy_rev: int
     ping_interval_s: int
     node: str
+    incarnation: bytes | None = None
 
 
 _welcome = msgspec.msgpack.Decoder(Welcome)

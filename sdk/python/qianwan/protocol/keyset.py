@@ -18,6 +18,10 @@ HEAD_SIZE = len(MAGIC) + 4 + 1
 SIGNATURE_SIZE = 64
 
 
+class NoKeySet(KeySetError):
+    """The bytes are no key set at all; one with a wrong signature is a KeySetError."""
+
+
 class ServerKey(NamedTuple):
     """One X25519 static key of the service; times in Unix seconds."""
 
@@ -71,10 +75,10 @@ def encode_base64url(data: bytes) -> str:
 def verify(data: bytes, root: bytes) -> KeySet:
     """Check the signature, then the layout; raises KeySetError."""
     if len(data) < HEAD_SIZE + SIGNATURE_SIZE or data[: len(MAGIC)] != MAGIC:
-        raise KeySetError("not a key set")
+        raise NoKeySet("not a key set")
     count = data[HEAD_SIZE - 1]
     if len(data) != HEAD_SIZE + count * ENTRY_SIZE + SIGNATURE_SIZE:
-        raise KeySetError("the key set has the wrong length")
+        raise NoKeySet("the key set has the wrong length")
     signed, signature = data[:-SIGNATURE_SIZE], data[-SIGNATURE_SIZE:]
     try:
         nacl.bindings.crypto_sign_open(signature + signed, root)

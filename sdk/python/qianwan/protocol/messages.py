@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from qianwan.errors import ConnectionClosed, ProtocolError, RequestError, request_error
+from qianwan.constants import MAX_BODY
+from qianwan.errors import ConnectionClosed, ProtocolError, RequestError, TooBig, request_error
 from qianwan.protocol import varint
 
 encode = msgspec.msgpack.encode
@@ -16,21 +17,30 @@ _any = msgspec.msgpack.Decoder()
 
 
 def decode(data: bytes) -> Any:
-    """One msgpack value (None for an empty payload)."""
+    """One msgpack value (None for an empty payload). Raises ProtocolError."""
     if not data:
         return None
     try:
         return _any.decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError, TypeError, ValueError) as error:
         raise ProtocolError("a payload is not msgpack") from error
 
 
 def request_body(request: int, name: str, payload: bytes) -> bytes:
-    """SEND (name = target) and CALL (name = method): `uv request | u8 len | name | payload`."""
+    """SEND (name = target) and CALL (name = method): `uv request | u8 len | name | payload`. Raises TooBig
+    or ValueError."""
     encoded = name.encode()
     if not 0 < len(encoded) < 256:
         raise ValueError("a target or method has 1 to 255 bytes")
-    return varint.put(request) + bytes((len(encoded),)) + encoded + payload
+    body = varint.put(request) + bytes((len(encoded),)) + encoded + payload
+    if len(body) > MAX_BODY:
+        raise TooBig(f"{name}: {len(payload)} bytes do not fit into a frame of {MAX_BODY}")
+    return body
+
+
+def check_request(name: str, payload: bytes) -> None:
+    """Whether a request with any number can be written. Raises TooBig or ValueError."""
+    request_body((1 << 32) - 1, name, payload)
 
 
 class Answer(NamedTuple):
