@@ -54,7 +54,7 @@ ORDER: dict[str, list[str]] = {
     ],
     "qianwan": [
         "constants errors",
-        "models",
+        "models tasks",
         "protocol",
         "transport",
         "connection",

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from qianwan.api.room import RoomCalls
+from qianwan.delivery.feed import Call
 from qianwan.delivery.inbox import RecentIds
 from qianwan.delivery.insist import insist
 from qianwan.delivery.outbox import new_client_id
@@ -136,12 +137,6 @@ class Room(RoomCalls):
         if not self._left:
             self._left, self._end = True, reason
             self._arrival.set()
-
-
-class Call(Protocol):
-    """How the engine calls: the raw result."""
-
-    async def __call__(self, method: str, args: dict[str, Any]) -> bytes: ...
 
 
 class RoomTable:

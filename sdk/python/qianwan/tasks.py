@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import Any
 
 from qianwan.errors import ClientClosed, ConnectionClosed, ProtocolError, RequestError
 
+Work = Coroutine[object, object, None]
 log = logging.getLogger("qianwan")
 
 
@@ -18,7 +18,7 @@ class Tasks:
     def __init__(self) -> None:
         self._running: set[asyncio.Task[None]] = set()
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def spawn(self, work: Work) -> asyncio.Task[None]:
         task = asyncio.ensure_future(_guard(work))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -33,7 +33,7 @@ class Tasks:
         return running
 
 
-async def _guard(work: Coroutine[Any, Any, None]) -> None:
+async def _guard(work: Work) -> None:
     name = getattr(work, "__qualname__", "a task")
     try:
         await work

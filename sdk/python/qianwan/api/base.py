@@ -46,7 +46,7 @@ class Page(Sequence[T], Generic[T]):
         return iter(self.items)
 
 
-def itself(row: Any) -> Any:
+def itself(row: T) -> T:
     return row
 
 

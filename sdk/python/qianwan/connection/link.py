@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import ssl
 from typing import Any, Protocol
 
 import msgspec
@@ -72,7 +73,7 @@ class Link:
 
     # opening
 
-    async def open(self, address: Address, tls: Any = None) -> None:
+    async def open(self, address: Address, tls: ssl.SSLContext | None = None) -> None:
         """Connect and shake hands. Raises OSError, ProtocolError, HandshakeRejected or ConnectionClosed."""
         self.address = address
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,7 +15,7 @@ from qianwan.delivery.insist import RETRY_S, insist
 from qianwan.delivery.store import Keeper
 from qianwan.errors import Forbidden, GroupNotFound, NotFound, NotGroupMember, ProtocolError, RequestError
 from qianwan.models import Ack, ConversationState, Message, Notice, conversation_of
-from qianwan.tasks import Tasks
+from qianwan.tasks import Tasks, Work
 
 PULL_LIMIT = 200
 SYNC_LIMIT = 500
@@ -261,7 +261,7 @@ class Feed:
         up_to = found[-1].seq if answer.more and found else last
         self._deliver(inbox.pulled(conversation, found, up_to, self._user))
 
-    def _spawn_once(self, key: str, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn_once(self, key: str, work: Work) -> None:
         running = self._repairing.get(key)
         if running is not None and not running.done():
             work.close()
