@@ -17,6 +17,8 @@ from typing import Protocol
 
 import msgspec
 
+from qianwan.protocol.auth import DEVICE_ID
+
 log = logging.getLogger("qianwan")
 
 
@@ -102,7 +104,7 @@ class Keeper:
         self.dirty = False
         self.error: Exception | None = None
         """why the position could not be written down, as long as it cannot"""
-        if device is None and not self.position.device:
+        if device is None and not DEVICE_ID.fullmatch(self.position.device):
             self.position.device = "py-" + secrets.token_hex(8)
             self.save()
         self.device = device or self.position.device
