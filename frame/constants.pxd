@@ -111,7 +111,7 @@ cdef enum:
     CLOSE_NORMAL = 1000  # done
     CLOSE_IDLE_TIMEOUT = 1001  # nothing was read for too long
     CLOSE_MAX_AGE = 1002  # the connection reached its greatest age
-    CLOSE_OVERLOADED = 2000  # the node has no room now
+    CLOSE_OVERLOADED = 2000  # the node takes no more now
     CLOSE_SLOW_CONSUMER = 2001  # the out queue reached its hard limit; sync what is missing
     CLOSE_INTERNAL = 2002  # a fault of the server
     CLOSE_RATE_LIMITED = 2003  # too many frames or bytes from this client
@@ -144,7 +144,7 @@ cdef enum:
     CODE_UNAVAILABLE = 503  # not now; try again
     CODE_TIMEOUT = 504  # the service did not answer in time; the outcome is unknown
     CODE_RECALL_WINDOW = 508  # too late to recall
-    CODE_GROUP_FULL = 801  # the group has no room
+    CODE_GROUP_FULL = 801  # the group is full
     CODE_NOT_GROUP_MEMBER = 802  # not a member of the group
     CODE_GROUP_NOT_FOUND = 803  # no such group
     CODE_BLACKLISTED = 7101  # the receiver blocks the sender

@@ -8,6 +8,8 @@ import struct
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from frame.constants import SINGLE_PREFIX
+
 
 class TargetIds(NamedTuple):
     ids: frozenset[int]
@@ -45,7 +47,7 @@ def unpack_target(packed: bytes) -> TargetIds:
 
 def people_of(conversation: str) -> list[str]:
     """The two users of a single chat `s/<a>:<b>`; empty for other kinds."""
-    if not conversation.startswith("s/"):
+    if not conversation.startswith(SINGLE_PREFIX):
         return []
     a, _, b = conversation[2:].partition(":")
     return [a, b] if a != b else [a]

@@ -122,7 +122,7 @@ export const CloseCode = Object.freeze({
   NORMAL: 1000,  // done
   IDLE_TIMEOUT: 1001,  // nothing was read for too long
   MAX_AGE: 1002,  // the connection reached its greatest age
-  OVERLOADED: 2000,  // the node has no room now
+  OVERLOADED: 2000,  // the node takes no more now
   SLOW_CONSUMER: 2001,  // the out queue reached its hard limit; sync what is missing
   INTERNAL: 2002,  // a fault of the server
   RATE_LIMITED: 2003,  // too many frames or bytes from this client
@@ -156,7 +156,7 @@ export const RequestCode = Object.freeze({
   UNAVAILABLE: 503,  // not now; try again
   TIMEOUT: 504,  // the service did not answer in time; the outcome is unknown
   RECALL_WINDOW: 508,  // too late to recall
-  GROUP_FULL: 801,  // the group has no room
+  GROUP_FULL: 801,  // the group is full
   NOT_GROUP_MEMBER: 802,  // not a member of the group
   GROUP_NOT_FOUND: 803,  // no such group
   BLACKLISTED: 7101,  // the receiver blocks the sender

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from frame.constants import GROUP_PREFIX
 from im_service.storage.errors import StoreConflict, StoreFull, StoreMissing
 from im_service.storage.ops.requests import close_open
 from im_service.storage.ops.tx import (
@@ -45,7 +46,7 @@ def _member(row: Row) -> GroupMember:
 
 def _lock(group: str, rev: int | None) -> Op[int]:
     """Take the group for this transaction, raise its rev. -> conversation number."""
-    conv = yield from find_conversation("g/" + group)
+    conv = yield from find_conversation(GROUP_PREFIX + group)
     found = None
     if conv is not None:
         found = yield from first(
@@ -118,7 +119,7 @@ def create(
         raise StoreFull(f"{len(users)} members, {member_limit} allowed")
     made = yield from first(
         "INSERT INTO conversation (name, change) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING id",
-        "g/" + group,
+        GROUP_PREFIX + group,
         (yield from next_change()),
     )
     if made is None:
@@ -135,7 +136,7 @@ def create(
 
 
 def load(groups: Sequence[str]) -> Op[list[Group]]:
-    found = yield from rows(f"{_GROUP} AND c.name IN_TEXTS($1)", ["g/" + group for group in groups])
+    found = yield from rows(f"{_GROUP} AND c.name IN_TEXTS($1)", [GROUP_PREFIX + group for group in groups])
     return [_group(row) for row in found]
 
 
@@ -155,10 +156,10 @@ def dismiss(group: str, now_ms: int, rev: int | None, notices: Notices) -> Op[Ap
     conv = yield from _lock(group, rev)
     told = yield from append(notices)
     yield from run("UPDATE chat_group SET dismissed_ms = $1 WHERE conv = $2", now_ms, conv)
-    yield Forget("g/" + group)
+    yield Forget(GROUP_PREFIX + group)
     yield from touch(conv)  # waits for sends under way; later ones find the group gone
     gone = yield from _leave(conv, None)
-    yield from run("UPDATE request SET state = $1 WHERE scope = $2 AND state = 0", -1, "g/" + group)
+    yield from run("UPDATE request SET state = $1 WHERE scope = $2 AND state = 0", -1, GROUP_PREFIX + group)
     return Applied(gone, told)
 
 
@@ -189,7 +190,7 @@ def add_members(
     count, limit = yield from _recount(conv)
     if count > limit and added:
         raise StoreFull(f"group {group} would have {count} members, {limit} allowed")
-    yield from close_open("g/" + group, users, 1, request)
+    yield from close_open(GROUP_PREFIX + group, users, 1, request)
     return Applied(added, (yield from append(notices)) if added else ())
 
 
@@ -262,7 +263,7 @@ def transfer(
 def members(group: str, after: str, limit: int) -> Op[Page[GroupMember]]:
     found = yield from rows(
         f"{_MEMBER} WHERE c.name = $1 AND a.name > $2 ORDER BY a.name LIMIT $3",
-        "g/" + group,
+        GROUP_PREFIX + group,
         after,
         limit + 1,
     )
@@ -276,7 +277,9 @@ def member_states(pairs: Iterable[tuple[str, str]]) -> Op[dict[tuple[str, str], 
         wanted.setdefault(group, []).append(user)
     states: dict[tuple[str, str], GroupMember] = {}
     for group, users in wanted.items():
-        found = yield from rows(f"{_MEMBER} WHERE c.name = $1 AND a.name IN_TEXTS($2)", "g/" + group, users)
+        found = yield from rows(
+            f"{_MEMBER} WHERE c.name = $1 AND a.name IN_TEXTS($2)", GROUP_PREFIX + group, users
+        )
         states |= {(group, row[1]): _member(row) for row in found}
     return states
 

@@ -1,4 +1,4 @@
-"""What one user holds of his conversations: changes, watermarks, unread counts, the conversation list."""
+"""What one user holds of their conversations: changes, watermarks, unread counts, the conversation list."""
 
 from collections.abc import Sequence
 
@@ -31,7 +31,7 @@ from im_service.storage.records import (
     View,
 )
 
-# Change as this user is concerned: after he left, what others do is no news to him.
+# Change as this user is concerned: after they left, what others do is no news to them.
 _CHANGE = "CASE WHEN i.active = 1 AND c.change > i.change THEN c.change ELSE i.change END"
 _LAST = "CASE WHEN i.active = 1 THEN c.last_seq ELSE i.until_seq END"
 _FLOOR = "(SELECT min(f.seq) FROM message f WHERE f.conv = c.id)"

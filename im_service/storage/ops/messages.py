@@ -31,7 +31,7 @@ _FLOOR = "(SELECT min(f.seq) FROM message f WHERE f.conv = c.id)"
 
 
 class Reader(NamedTuple):
-    """Who reads, and the part of the conversation that is his."""
+    """Who reads, and the part of the conversation that is theirs."""
 
     usr: int  # 0 = the server's eye
     conv: int
@@ -208,7 +208,7 @@ _PAIR = "inbox i JOIN account a ON a.id = i.usr AND a.name IN_TEXTS($3)"
 
 
 def audience(conversation: str, seq: int, now_ms: int, sync: bool) -> Op[Audience]:
-    """Who sees this message now. `sync`: its sender does not, unless it goes to his other devices."""
+    """Who sees this message now. `sync`: its sender does not, unless it goes to their other devices."""
     pair = people_of(conversation)
     row = yield from first(
         f"SELECT {COLUMNS}, m.conv {FROM} WHERE m.conv = (SELECT id FROM conversation WHERE name = $1)"

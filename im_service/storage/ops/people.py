@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
+from frame.constants import USER_PREFIX
 from im_service.storage.errors import StoreFull
 from im_service.storage.ops.requests import close_open, hold_accounts
 from im_service.storage.ops.tx import (
@@ -101,8 +102,8 @@ def _are_friends(a: int, b: int) -> Op[bool]:
 def befriend(a: str, b: str, now_ms: int, limit: int, request: int, notices: Notices) -> Op[Applied[bool]]:
     one, other = (yield from account_id(a)), (yield from account_id(b))
     yield from hold_accounts([one, other])
-    yield from close_open("u/" + a, [b], 1, request)
-    yield from close_open("u/" + b, [a], 1)
+    yield from close_open(USER_PREFIX + a, [b], 1, request)
+    yield from close_open(USER_PREFIX + b, [a], 1)
     if (yield from _are_friends(one, other)):
         return Applied(False)
     for owner, friend in sorted([(one, other), (other, one)]):

@@ -6,6 +6,7 @@ come true holds the same: so no request stays open that was answered meanwhile.
 
 from collections.abc import Sequence
 
+from frame.constants import GROUP_PREFIX
 from im_service.storage.errors import StoreConflict, StoreMissing
 from im_service.storage.ops.tx import (
     Op,
@@ -37,7 +38,7 @@ def hold_accounts(usrs: Sequence[int]) -> Op[None]:
 
 
 def _members(group: str, usrs: list[int], rev: int | None) -> Op[set[int]]:
-    conv = yield from find_conversation("g/" + group)
+    conv = yield from find_conversation(GROUP_PREFIX + group)
     found = None
     if conv is not None:
         found = yield from first("SELECT rev FROM chat_group WHERE conv = $1 AND dismissed_ms = 0 HELD", conv)
@@ -65,7 +66,9 @@ def open_requests(
     numbers = yield from account_ids(users)
     asker = yield from account_id(by)
     usrs, name = list(numbers.values()), scope[2:]
-    settled = yield from (_members(name, usrs, rev) if scope.startswith("g/") else _friends(name, usrs))
+    settled = yield from (
+        _members(name, usrs, rev) if scope.startswith(GROUP_PREFIX) else _friends(name, usrs)
+    )
     opened: list[Request] = []
     for user in sorted(numbers):
         if numbers[user] in settled:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from frame.constants import ROOM_PREFIX
 from im_service.storage.errors import StoreConflict, StoreFull, StoreMissing
 from im_service.storage.ops.tx import (
     Op,
@@ -43,7 +44,7 @@ def _item(row: Row) -> QueueItem:
 
 
 def _conv(room: str) -> Op[int]:
-    conv = yield from find_conversation("r/" + room)
+    conv = yield from find_conversation(ROOM_PREFIX + room)
     found = yield from rows("SELECT 1 FROM room WHERE conv = $1", conv or 0)
     if conv is None or not found:
         raise StoreMissing(f"no room {room}")
@@ -62,9 +63,9 @@ def create(room: str, owner: str, info: bytes, now_ms: int) -> Op[Room]:
     # Messages may have been sent before the room was made known; their conversation is taken over.
     yield from run(
         "INSERT INTO conversation (name, change) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-        "r/" + room, (yield from next_change()),
+        ROOM_PREFIX + room, (yield from next_change()),
     )  # fmt: skip
-    conv = yield from find_conversation("r/" + room)
+    conv = yield from find_conversation(ROOM_PREFIX + room)
     made = yield from rows(
         "INSERT INTO room (conv, owner, info, created_ms) VALUES ($1, $2, $3, $4)"
         " ON CONFLICT DO NOTHING RETURNING conv",
@@ -76,7 +77,7 @@ def create(room: str, owner: str, info: bytes, now_ms: int) -> Op[Room]:
 
 
 def load(rooms: Sequence[str]) -> Op[list[Room]]:
-    found = yield from rows(f"{_ROOM} WHERE c.name IN_TEXTS($1)", ["r/" + room for room in rooms])
+    found = yield from rows(f"{_ROOM} WHERE c.name IN_TEXTS($1)", [ROOM_PREFIX + room for room in rooms])
     return [_room(row) for row in found]
 
 
@@ -113,13 +114,18 @@ def set_member(
 
 def members(room: str, after: str, limit: int) -> Op[Page[RoomMember]]:
     found = yield from rows(
-        f"{_MEMBER} WHERE c.name = $1 AND a.name > $2 ORDER BY a.name LIMIT $3", "r/" + room, after, limit + 1
+        f"{_MEMBER} WHERE c.name = $1 AND a.name > $2 ORDER BY a.name LIMIT $3",
+        ROOM_PREFIX + room,
+        after,
+        limit + 1,
     )
     return Page([_member(row) for row in found[:limit]], len(found) > limit)
 
 
 def member_states(room: str, users: Sequence[str]) -> Op[dict[str, RoomMember]]:
-    found = yield from rows(f"{_MEMBER} WHERE c.name = $1 AND a.name IN_TEXTS($2)", "r/" + room, list(users))
+    found = yield from rows(
+        f"{_MEMBER} WHERE c.name = $1 AND a.name IN_TEXTS($2)", ROOM_PREFIX + room, list(users)
+    )
     return {row[1]: _member(row) for row in found}
 
 
@@ -140,7 +146,7 @@ def tag_mutes(room: str) -> Op[list[TagMute]]:
     found = yield from rows(
         "SELECT tag, until_ms FROM room_tag_mute"
         " WHERE conv = (SELECT id FROM conversation WHERE name = $1) ORDER BY tag",
-        "r/" + room,
+        ROOM_PREFIX + room,
     )
     return [TagMute(*row) for row in found]
 
@@ -179,7 +185,8 @@ def queue_poll(room: str, key: str | None) -> Op[QueueItem | None]:
 
 def queue(room: str) -> Op[list[QueueItem]]:
     found = yield from rows(
-        f"{_ITEM} WHERE q.conv = (SELECT id FROM conversation WHERE name = $1) ORDER BY q.pos", "r/" + room
+        f"{_ITEM} WHERE q.conv = (SELECT id FROM conversation WHERE name = $1) ORDER BY q.pos",
+        ROOM_PREFIX + room,
     )
     return [_item(row) for row in found]
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import asyncpg
 
+from frame.constants import GROUP_PREFIX
 from im_service.storage.codec import pack_target, people_of
 from im_service.storage.dedupe import CACHED_NAMES, MISSING, Known, repeated
 from im_service.storage.ops.tx import Value
@@ -143,7 +144,9 @@ class Appender:
     ) -> dict[str, Head]:
         """Locked ends of these conversations, made if need be; groups that are gone are left out."""
         found = await conn.fetch(_LOCK, list(names))
-        missing = sorted(name for name in names - {row[0] for row in found} if not name.startswith("g/"))
+        missing = sorted(
+            name for name in names - {row[0] for row in found} if not name.startswith(GROUP_PREFIX)
+        )
         if missing:
             people = [(name, user) for name in missing for user in people_of(name)]
             await conn.execute(
@@ -152,7 +155,7 @@ class Appender:
             )  # fmt: skip
             found += await conn.fetch(_LOCK, missing)
         heads = {row[0]: [row[1], row[2], row[3]] for row in found}
-        groups = [name for name in heads if name.startswith("g/")]
+        groups = [name for name in heads if name.startswith(GROUP_PREFIX)]
         if groups:
             alive = {row[0] for row in await conn.fetch(_ALIVE, [heads[name][0] for name in groups])}
             for name in groups:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import apsw
 
+from frame.constants import GROUP_PREFIX
 from im_service.storage.codec import pack_target, people_of
 from im_service.storage.dedupe import CACHED_NAMES, MISSING, Key, Known, repeated
 from im_service.storage.ops.tx import Row, Value
@@ -215,7 +216,7 @@ class Appender:
         found = self._conn.execute(
             "SELECT id, last_seq, last_time_ms FROM conversation WHERE name = ?", (name,)
         ).fetchone()
-        if name.startswith("g/"):
+        if name.startswith(GROUP_PREFIX):
             alive = (
                 found
                 and self._conn.execute(
