@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 # What a target needs beside Python packages is there, is installed, or is named before anything runs.
 SYSTEM := tools/system_packages.sh build
 
-.PHONY: help build debug sanitize coverage test lint wheel generate demo bench instructions fuzz clean
+.PHONY: help build debug sanitize coverage test faults lint wheel generate demo bench instructions fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,6 +60,9 @@ test: tested-with build lint ## install what is missing, build, lint and run eve
 
 wheel: build ## the sdist and the wheels of server and client, into dist/
 	$(PY) tools/wheels.py
+
+faults: build ## what make test shows with small numbers, with large ones: 20 starts of an im process
+	QIANWAN_TEST_STARTS=20 $(PY) -m pytest -q tests/integration/control/test_starts.py
 
 generate: $(STAMPS)/venv ## write every generated file: constants, sample settings, tables of the docs
 	$(PY) tools/generate.py protocol

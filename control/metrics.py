@@ -248,6 +248,10 @@ def _bus(bus: Numbers) -> Iterable[Metric]:
 
 def _routes(routes: Numbers) -> Iterable[Metric]:
     yield _gauge("qianwan_routes", "Entries (topic, gateway) of the routing table", routes["entries"])
+    text = "Answers, joins and kicks for gateways that were not there; they repeat all when they are back"
+    yield _counter("qianwan_undelivered", text, routes["undelivered"])
+    text = "Batches of gateways that had been replaced or had left"
+    yield _counter("qianwan_unheeded_batches", text, routes["unheeded"])
 
 
 def _streams(streams: Numbers) -> Iterable[Metric]:

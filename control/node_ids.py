@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import secrets
+
 NODE_BITS = 8
 MAX_NODE_ID = (1 << NODE_BITS) - 1
 
 Peer = tuple[int, int]
-"""(node id, epoch): one life of a process. The epoch is its start in unix milliseconds."""
+"""(node id, epoch): one life of a process. Epochs are drawn, so that no clock can make a process deaf; which
+of two is the live one is known by hearing it (coordination/base.py)."""
+EPOCH_BITS = 48
+
+
+def new_epoch() -> int:
+    """One that no process has had before."""
+    return secrets.randbits(EPOCH_BITS) or 1
 
 
 def node_key(node_id: int, epoch: int) -> int:

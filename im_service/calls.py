@@ -45,8 +45,9 @@ def until_ms(now_ms: int, seconds: int) -> int:
     return FOREVER if seconds < 0 else now_ms + seconds * 1000 if seconds else 0
 
 
-class Args(Struct, forbid_unknown_fields=True, kw_only=True):
-    """Base of argument maps: an unknown key is an error, so a misspelt one is noticed."""
+class Args(Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """Base of argument maps: an unknown key is an error, so a misspelt one is noticed. What was not given
+    is not sent on either: a default may lie outside of what may be asked for."""
 
 
 class NoArgs(Args):

@@ -27,6 +27,10 @@ class Bus(Protocol):
         """Queue one message. Subjects are words joined by dots; the bus adds its own prefix."""
         ...
 
+    def on_reconnect(self, callback: Callable[[], None]) -> None:
+        """Call `callback` each time the bus is there again: what was said meanwhile is unknown."""
+        ...
+
     async def subscribe(self, subject: str, handler: Callable[[bytes], None]) -> None:
         """Call `handler(payload)` on the event loop thread for each message. Handlers must not block or
         raise.
@@ -34,7 +38,8 @@ class Bus(Protocol):
         ...
 
     async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
-        """Ask the one responder of `subject`. Raises BusError when nobody answers in time."""
+        """Ask the one responder of `subject`. Raises BusError when nobody answers in time, NobodyThere when
+        nobody was there to be asked: the question had no effect."""
         ...
 
     async def respond(self, subject: str, handler: Callable[[bytes, Callable[[bytes], None]], None]) -> None:
@@ -53,3 +58,7 @@ class Bus(Protocol):
 
 class BusError(Exception):
     """The bus could not be reached, or nobody answered a request."""
+
+
+class NobodyThere(BusError):
+    """A request reached nobody."""

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from control.bus.base import BusError
+from control.bus.base import BusError, NobodyThere
 from control.logs import get_logger
 
 log = get_logger("bus")
@@ -83,6 +83,9 @@ class MemoryBus:
         if not self._open or not self._hub.put(subject, payload):
             self.dropped += 1
 
+    def on_reconnect(self, callback: Callable[[], None]) -> None:
+        return  # never away
+
     async def subscribe(self, subject: str, handler: _Handler) -> None:
         self._hub.subscribers.setdefault(subject, []).append(handler)
         self._mine.append((subject, handler))
@@ -90,7 +93,7 @@ class MemoryBus:
     async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
         responder = self._hub.responders.get(subject)
         if responder is None:
-            raise BusError(f"nobody answers on {subject}")
+            raise NobodyThere(f"nobody answers on {subject}")
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
         def settle(result: bytes) -> None:

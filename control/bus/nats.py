@@ -10,7 +10,7 @@ import nats
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
-from control.bus.base import BusError
+from control.bus.base import BusError, NobodyThere
 from control.logs import get_logger
 from control.settings.values import Secret, SecretUrl
 
@@ -31,9 +31,7 @@ class _Message(Protocol):
 
 
 class NatsBus:
-    """Implements Bus. Reconnects for ever, resubscribing by itself; `on_reconnect` callbacks run after
-    each return.
-    """
+    """Implements Bus. Reconnects for ever, resubscribing by itself."""
 
     def __init__(
         self, url: SecretUrl, prefix: str = "qw", token: Secret | None = None, name: str = "qianwan"
@@ -47,6 +45,7 @@ class NatsBus:
         self._queued_bytes = 0
         self._writer: asyncio.Task[None] | None = None
         self._answers: set[asyncio.Task[None]] = set()
+        self._reconnected: list[Callable[[], None]] = []
         self.dropped = 0
 
     async def start(self) -> None:
@@ -93,6 +92,9 @@ class NatsBus:
         self._queued_bytes += len(payload)
         self._outgoing.put_nowait((self._prefix + subject, payload))
 
+    def on_reconnect(self, callback: Callable[[], None]) -> None:
+        self._reconnected.append(callback)
+
     async def subscribe(self, subject: str, handler: Callable[[bytes], None]) -> None:
         async def receive(message: _Message) -> None:
             try:
@@ -116,7 +118,7 @@ class NatsBus:
             except NoRespondersError as error:
                 # Nobody got it, so asking again repeats nothing: a responder may be reconnecting just now.
                 if left <= NO_RESPONDERS_PAUSE_S:
-                    raise BusError(f"no answer on {subject}: {type(error).__name__}") from None
+                    raise NobodyThere(f"no answer on {subject}: {type(error).__name__}") from None
                 await asyncio.sleep(NO_RESPONDERS_PAUSE_S)
             except (NatsError, TimeoutError) as error:
                 raise BusError(f"no answer on {subject}: {type(error).__name__}") from None
@@ -161,6 +163,8 @@ class NatsBus:
 
     async def _on_reconnect(self) -> None:
         log.info("bus connection is back", url=str(self._url))
+        for callback in self._reconnected:
+            callback()
 
     async def _on_error(self, error: Exception) -> None:
         log.warning("bus error", error=str(error) or type(error).__name__)

@@ -7,10 +7,12 @@ from typing import Protocol
 
 import msgspec
 
+from control.node_ids import Peer
+
 
 class NodeInfo(msgspec.Struct, frozen=True, array_like=True):
-    """One live process. `epoch` is its start in unix milliseconds: a restart is another epoch of the same
-    node.
+    """One live process. A restart is another epoch of the same node. One that was heard before it told of
+    itself has no name yet.
     """
 
     node_id: int
@@ -37,18 +39,25 @@ class Coordination(Protocol):
     """Membership of the cluster.
 
     Guarantees. `nodes` and `epoch_of` answer from memory and never block. A node that stops renewing
-    disappears after the backend's dead time, not before. Per node id only the highest epoch ever seen is
-    live. Callbacks run on the event loop thread in the order of their registration, once per appearance,
-    restart or disappearance; a change of load alone calls nobody, and one that fails is logged and hurts no
-    other. A backend that cannot reach its store keeps answering from what it last knew.
+    disappears after the backend's dead time, not before. Per node id one epoch is live: the newest to be
+    heard. One that it replaced is not heeded as long as it lives, and may come back when it is gone; one that
+    said that it leaves never does. Epochs have no order, and no clock is asked. Callbacks run on the event
+    loop thread in the order of their registration, once per appearance, restart or disappearance; a change of
+    load alone calls nobody, and one that fails is logged and hurts no other. A backend that cannot reach its
+    store keeps answering from what it last knew.
     """
 
     def nodes(self, role: str | None = None) -> list[NodeInfo]:
-        """Live nodes, own node included, ordered by node id."""
+        """Live nodes that told of themselves, own node included, ordered by node id."""
         ...
 
     def epoch_of(self, node_id: int) -> int | None:
         """The live epoch of a node, None when it is not live."""
+        ...
+
+    def hear(self, peer: Peer, role: str) -> bool:
+        """A word of a process with this role came in: it lives, whatever was known of it. False when another
+        epoch of the node is the live one, or this one has left."""
         ...
 
     def announce(self, info: NodeInfo) -> None:

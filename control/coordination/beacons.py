@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 
 import msgspec
@@ -11,6 +12,7 @@ import msgspec
 from control.bus.base import Bus
 from control.coordination.base import NodeInfo
 from control.logs import get_logger
+from control.node_ids import Peer
 from control.part import Part
 from control.ticks import ticks
 
@@ -18,6 +20,8 @@ log = get_logger("coordination")
 
 SUBJECT = "node"
 GATEWAY_SUBJECT = "node-gateway"
+REMEMBERED = 16
+"""Epochs of one node id that are known to be over: later ones push the oldest out."""
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -51,7 +55,8 @@ class BeaconCoordination(Part):
         self._nodes: dict[int, NodeInfo] = {}
         self._heard: dict[int, float] = {}
         self._judged: float | None = None
-        self._highest: dict[int, int] = {}
+        self._replaced: dict[int, deque[int]] = {}  # by the epoch that is live now
+        self._left: dict[int, deque[int]] = {}
         self._callbacks: list[tuple[str | None, Callable[[NodeInfo, bool], None]]] = []
         self._decode = msgspec.msgpack.Decoder(_Beacon).decode
         self._task: asyncio.Task[None] | None = None
@@ -60,11 +65,20 @@ class BeaconCoordination(Part):
         known = [self._nodes[node_id] for node_id in sorted(self._nodes)]
         if self._static and role == "gateway":
             return list(self._static)
-        return [node for node in known if role is None or role in node.roles]
+        return [node for node in known if node.name and (role is None or role in node.roles)]
 
     def epoch_of(self, node_id: int) -> int | None:
         node = self._nodes.get(node_id)
         return node.epoch if node else None
+
+    def hear(self, peer: Peer, role: str) -> bool:
+        node_id, epoch = peer
+        known = self._nodes.get(node_id)
+        if known is not None and known.epoch == epoch and role in known.roles:
+            self._heard[node_id] = self._clock()
+            return True
+        roles = (role,) if known is None or known.epoch != epoch else (*known.roles, role)
+        return self._see(NodeInfo(node_id, epoch, "", roles))
 
     def announce(self, info: NodeInfo) -> None:
         before, self._own = self._own, info
@@ -127,32 +141,45 @@ class BeaconCoordination(Part):
             log.warning("beacon not understood", size=len(payload))
             return
         if beacon.leaving:
-            known = self._nodes.get(beacon.info.node_id)
-            if known is not None and known.epoch == beacon.info.epoch:
-                self._forget(beacon.info.node_id, "left")
+            self._leave(beacon.info)
             return
         self._see(beacon.info)
 
-    def _see(self, info: NodeInfo) -> None:
-        if info.epoch < self._highest.get(info.node_id, 0):
-            return
-        known = self._nodes.get(info.node_id)
-        if known is not None and known.epoch != info.epoch:
-            self._forget(info.node_id, "restarted")
+    def _see(self, info: NodeInfo) -> bool:
+        """True when this epoch is the live one."""
+        node_id, epoch = info.node_id, info.epoch
+        known = self._nodes.get(node_id)
+        if self._own is not None and node_id == self._own.node_id and epoch != self._own.epoch:
+            return False  # whoever holds a node id does not give way (coordination/claim.py)
+        if epoch in self._left.get(node_id, ()):
+            return False
+        if known is not None and known.epoch != epoch:
+            if epoch in self._replaced.get(node_id, ()):
+                return False
+            replaced = self._replaced.get(node_id, deque(maxlen=REMEMBERED))
+            replaced.append(known.epoch)
+            self._forget(node_id, "restarted")
+            self._replaced[node_id] = replaced
             known = None
-        self._highest[info.node_id] = info.epoch
-        self._nodes[info.node_id] = info
-        self._heard[info.node_id] = self._clock()
+        self._nodes[node_id] = info
+        self._heard[node_id] = self._clock()
         if known is None:
-            log.info(
-                "node is there", peer=info.name, peer_id=info.node_id, epoch=info.epoch, roles=info.roles
-            )
-            for role, callback in self._callbacks:
+            log.info("node is there", peer=info.name, peer_id=node_id, epoch=epoch, roles=info.roles)
+        for role, callback in self._callbacks:
+            if known is None or (role is not None and role not in known.roles):
                 _tell(role, callback, info, True)
+        return True
+
+    def _leave(self, info: NodeInfo) -> None:
+        self._left.setdefault(info.node_id, deque(maxlen=REMEMBERED)).append(info.epoch)
+        known = self._nodes.get(info.node_id)
+        if known is not None and known.epoch == info.epoch:
+            self._forget(info.node_id, "left")
 
     def _forget(self, node_id: int, reason: str) -> None:
         node = self._nodes.pop(node_id)
         self._heard.pop(node_id, None)
+        self._replaced.pop(node_id, None)
         log.info("node is gone", peer=node.name, peer_id=node_id, epoch=node.epoch, reason=reason)
         for role, callback in self._callbacks:
             _tell(role, callback, node, False)

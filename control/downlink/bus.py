@@ -28,13 +28,16 @@ from im_service.ports import Publication, Reply, Session
 
 
 class BusDownlink:
-    """Implements im_service.ports.Downlink over streams. Nothing waits; a dead epoch gets nothing."""
+    """Implements im_service.ports.Downlink over streams. Nothing waits; a dead epoch gets nothing. What was
+    for a gateway that is not there is counted in `stale`, and `owed` tells it when it comes.
+    """
 
     def __init__(self, links: StreamLinks, routes: Routes, coordination: Coordination) -> None:
         self._links = links
         self._routes = routes
         self._coordination = coordination
         self._batcher: Batcher[DownOperation] = Batcher(self._push)
+        self._owes: set[int] = set()
         self.stale = 0
 
     def reply(self, session: Session, type: int, request: int, code: int, payload: bytes) -> None:
@@ -65,7 +68,9 @@ class BusDownlink:
 
     def join(self, session: Session, topic: str) -> None:
         gateway = self._live(session.node)
-        if gateway is not None:
+        if gateway is None:
+            self._undelivered(peer_of(session.node)[0])
+        else:
             # The gateway will announce the topic, but only after the next publish may have been routed.
             self._routes.announce(*peer_of(session.node), (topic,))
             self._batcher.add(gateway, Join(session.conn, topic))
@@ -76,7 +81,9 @@ class BusDownlink:
     def join_user(self, user: str, topic: str) -> None:
         for gateway in self._routes.gateways("u/" + user):
             epoch = self._coordination.epoch_of(gateway)
-            if epoch is not None:
+            if epoch is None:
+                self._undelivered(gateway)
+            else:
                 self._routes.announce(gateway, epoch, (topic,))
                 self._batcher.add(gateway, JoinUser(user, topic))
 
@@ -96,6 +103,17 @@ class BusDownlink:
         """Its topics and sessions are known again; its sessions may lack what was published meanwhile."""
         self._batcher.add(gateway, Sync())
 
+    def gone(self, gateway: int) -> None:
+        """This life of the gateway is over: what waits for it must not reach the next one."""
+        if count := self._batcher.drop(gateway):
+            self._undelivered(gateway, count)
+
+    def owed(self, gateway: int) -> bool:
+        """Something for this gateway was not delivered since this was asked for the last time."""
+        owes = gateway in self._owes
+        self._owes.discard(gateway)
+        return owes
+
     def flush(self) -> None:
         self._batcher.flush()
 
@@ -104,10 +122,14 @@ class BusDownlink:
         gateway, epoch = peer_of(node)
         return gateway if self._coordination.epoch_of(gateway) == epoch else None
 
-    def _to_session(self, node: int, operation: DownOperation, size: int = SMALL) -> None:
-        gateway = self._live(node)
+    def _undelivered(self, gateway: int, count: int = 1) -> None:
+        self.stale += count
+        self._owes.add(gateway)
+
+    def _to_session(self, session_node: int, operation: DownOperation, size: int = SMALL) -> None:
+        gateway = self._live(session_node)
         if gateway is None:
-            self.stale += 1
+            self._undelivered(peer_of(session_node)[0])
         else:
             self._batcher.add(gateway, operation, size)
 
@@ -118,6 +140,6 @@ class BusDownlink:
     def _push(self, gateway: int, operations: list[DownOperation]) -> None:
         epoch = self._coordination.epoch_of(gateway)
         if epoch is None:
-            self.stale += 1
+            self._undelivered(gateway, len(operations))
         else:
             self._links.sender(gateway, epoch).push(encode(Down(operations)))

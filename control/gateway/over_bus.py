@@ -12,6 +12,7 @@ from control.gateway.resync import Resync, UserTopics
 from control.gateway.sync_hints import SyncHints
 from control.gateway.topics import CountedTopics, KeptTopics
 from control.gateway.upstream import BusUpstream
+from control.node_ids import Peer
 from control.part import Check, Part, Source
 from control.settings import Settings
 from control.streams.links import StreamLinks
@@ -47,7 +48,7 @@ class GatewayOverBus(Part):
 
     async def start(self) -> None:
         self._running = True
-        self._links.on(Down, self._batches.apply, lambda peer_id: self.on_lost())
+        self._links.on(Down, self._on_batch, lambda peer_id: self.on_lost())
         self._coordination.on("im", self._on_im)
 
     async def stop(self, grace_s: float) -> None:
@@ -64,6 +65,12 @@ class GatewayOverBus(Part):
             "unavailable": self.upstream.unavailable,
             "topics": self.upstream.topics,
         }
+
+    def _on_batch(self, peer: Peer, batch: Down) -> None:
+        """A word of an im process proves that it lives. What one says that is not the live one is done too:
+        each operation names connections of this process."""
+        self._coordination.hear(peer, "im")
+        self._batches.apply(peer, batch)
 
     def _on_im(self, info: NodeInfo, alive: bool) -> None:
         """An im process came or went; what the gone one had committed but not yet published is hinted at."""

@@ -127,17 +127,24 @@ class BusUpstream:
     # -- membership
 
     def im_came(self, info: NodeInfo) -> None:
-        """A (new epoch of an) im process: it learns all topics first, then what waited for one."""
+        """A (new epoch of an) im process: it learns all topics first, then what waited for one. The first one
+        after a time without hears the sessions too: their logins may have gone to one that is dead.
+        """
+        first = not self._ims
         self._ims[str(info.node_id)] = info
-        self._resync.request(_ImListener(self, info.node_id, sessions=False))
+        self._resync.request(_ImListener(self, info.node_id, sessions=first))
         waiting, self._pending = self._pending, deque()
         for user, operation in waiting:
             self._deliver(user, operation)
 
     def im_gone(self, info: NodeInfo) -> None:
         known = self._ims.get(str(info.node_id))
-        if known is not None and known.epoch == info.epoch:
-            del self._ims[str(info.node_id)]
+        if known is None or known.epoch != info.epoch:
+            return
+        del self._ims[str(info.node_id)]
+        self._batcher.drop(info.node_id)
+        if self._ims:
+            self._resync.request(_Heirs(self, str(info.node_id), list(self._ims)))
 
     def resync(self, im_id: int) -> None:
         """This im process missed words of ours: it shall hear all sessions and topics."""
@@ -154,6 +161,14 @@ class BusUpstream:
         mine = bool(self._ims) and self._im_for("u/" + user) == str(im_id)
         session = Session(self._node, conn, user, device)
         self._batcher.add(im_id, ResyncSession(session, platform, session_id, mine))
+
+    def inherit(self, dead: str, others: list[str], held: HeldSession) -> None:
+        """A session whose user an im process served that is gone goes to the one that does so now."""
+        conn, user, device, platform, session_id = held
+        key = "u/" + user
+        if self._ims and choose(key, [*others, dead]) == dead:
+            session = Session(self._node, conn, user, device)
+            self._add(self._im_for(key), ResyncSession(session, platform, session_id, True))
 
     def repeat_topics(self, im_id: int, topics: list[str]) -> None:
         add, size = self._batcher.add, TOPICS_AT_ONCE * NAME_MAX
@@ -223,6 +238,24 @@ class _ImListener(ResyncListener):
         self._upstream.repeat_topics(self._im_id, topics)
         if self.sessions:
             self._upstream.repeat_end(self._im_id)
+
+
+class _Heirs(ResyncListener):
+    """What an im process that is gone knew of its users' sessions is told to those that serve them now."""
+
+    sessions = True
+
+    def __init__(self, upstream: BusUpstream, dead: str, others: list[str]) -> None:
+        self._upstream = upstream
+        self._dead = dead
+        self._others = others
+
+    def begin(self) -> None: ...
+
+    def session(self, held: HeldSession) -> None:
+        self._upstream.inherit(self._dead, self._others, held)
+
+    def end(self, topics: list[str]) -> None: ...
 
 
 def conversation_key(user: str, target: str) -> str:

@@ -8,6 +8,7 @@ from control.coordination.base import Coordination, NodeInfo
 from control.downlink.bus import BusDownlink
 from control.im.up_batches import SessionService, UpBatches
 from control.logs import get_logger
+from control.node_ids import Peer
 from control.part import Part, Source
 from control.routing.base import Routes
 from control.streams.links import StreamLinks
@@ -34,22 +35,42 @@ class ImOverBus(Part):
         self._routes = routes
         self._downlink = downlink
         self._batches = UpBatches(service, routes, downlink.sync)
+        self.unheeded = 0
 
     async def start(self) -> None:
-        self._links.on(Up, self._batches.apply, self._on_lost)
+        self._links.on(Up, self._on_batch, self._on_lost)
         self._coordination.on("gateway", self._on_gateway)
 
     async def stop(self, grace_s: float) -> None:
         self._downlink.flush()
 
     def sources(self) -> Mapping[str, Source]:
-        return {"routes": lambda: {"entries": self._routes.size()}}
+        return {
+            "routes": lambda: {
+                "entries": self._routes.size(),
+                "unheeded": self.unheeded,
+                "undelivered": self._downlink.stale,
+            }
+        }
+
+    def _on_batch(self, peer: Peer, batch: Up) -> None:
+        """What a gateway says proves that it lives, whether its beacon has come or not. One that was replaced
+        or has left is not heeded; should it come back, it is asked for all it holds."""
+        if self._coordination.hear(peer, "gateway"):
+            self._batches.apply(peer, batch)
+        else:
+            self.unheeded += 1
 
     def _on_gateway(self, info: NodeInfo, alive: bool) -> None:
         if not alive:
             self._batches.gateway_gone(info)
-        elif self._batches.gateway_came(info):
+            self._downlink.gone(info.node_id)
+            return
+        owed = self._downlink.owed(info.node_id)
+        if self._batches.gateway_came(info):
             log.warning("a gateway taken for dead is back", peer_id=info.node_id, epoch=info.epoch)
+            owed = True
+        if owed:
             self._downlink.resync(info.node_id)
 
     def _on_lost(self, peer_id: int) -> None:

@@ -61,7 +61,7 @@ class UpBatches:
     def gateway_came(self, info: NodeInfo) -> bool:
         """A gateway epoch lives. True when it was taken for dead: it only stood still, and has to be asked
         for what it holds."""
-        return self._routes.restore(info.node_id, info.epoch)
+        return self._routes.live(info.node_id, info.epoch)
 
     def gateway_gone(self, info: NodeInfo) -> None:
         """A gateway epoch is dead: nothing is routed there, its sessions are logged out."""
@@ -111,9 +111,8 @@ class UpBatches:
 
     def _session(self, peer: Peer, held: ResyncSession) -> None:
         repeated = self._repeated.get(node_key(*peer))
-        if repeated is None:
-            return
-        repeated.add(held.session.conn)
+        if repeated is not None:
+            repeated.add(held.session.conn)
         if held.mine:
             self._routes.announce(*peer, ("u/" + held.session.user,))
             self._service.on_session(held.session, held.platform, held.session_id)

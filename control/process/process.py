@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 
 from control.health import Health
 from control.logs import get_logger
 from control.metrics import Sources
-from control.node_ids import Peer, node_key
+from control.node_ids import Peer, new_epoch, node_key
 from control.part import Part, Source
 from control.settings import Settings
 from control.ticks import ticks
@@ -24,7 +23,7 @@ class Process:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.own: Peer = (settings.server.node_id, int(time.time() * 1000))
+        self.own: Peer = (settings.server.node_id, new_epoch())
         self.health = Health()
         self.parts: Sequence[Part] = ()
         self._begun: list[Part] = []

@@ -2,7 +2,8 @@
 
 A part is a line in `Wiring.parts`, in the order of the start; drain and stop go through the list in reverse:
 
-    start   bus -> streams -> membership -> store, message service -> gateway -> own node -> HTTP
+    start   data folder -> bus -> node id -> streams -> membership -> store, message service -> gateway
+            -> own node -> HTTP
     stop    HTTP -> gateway -> message service, store -> membership -> streams -> bus
 
 With all roles and the memory bus the gateway calls the message service directly; otherwise both ends speak
@@ -19,6 +20,7 @@ from control.api.services import Services
 from control.bus.base import Bus
 from control.bus.engines import make_bus
 from control.coordination.beacons import BeaconCoordination
+from control.coordination.claim import NodeIdClaim
 from control.coordination.nodes import own_info, static_gateways
 from control.downlink.bus import BusDownlink
 from control.downlink.local import LocalDownlink
@@ -36,6 +38,7 @@ from control.im.role import ImPart
 from control.keys.keystore import KeyStore
 from control.metrics import make_registry
 from control.part import Part
+from control.process.data_folder import DataFolder
 from control.process.parts import BusPart, FirstApiKey, HeapTrim, HttpPart, KeysPart, OwnNode
 from control.process.process import Process
 from control.routing.memory import MemoryRoutes
@@ -71,7 +74,9 @@ class Wiring:
             KeysPart(
                 self.keystore, self.gateway.set_keys if gateway else lambda: None, used=gateway or control
             ),
+            DataFolder(self._settings.server.data_dir, alone=not split),
             BusPart(self.bus, shown=split),
+            self.node_id_claim if split else None,
             self.links if split else None,
             self.coordination,
             self.im_over_bus if im and split else None,
@@ -101,6 +106,13 @@ class Wiring:
     def links(self) -> StreamLinks:
         bus = self._settings.bus
         return StreamLinks(self.bus, self._process.own, bus.beacon_s, bus.ring_batches, bus.ring_bytes)
+
+    @cached_property
+    def node_id_claim(self) -> NodeIdClaim:
+        name, bus = self._settings.node_name, self._settings.bus
+        claim = NodeIdClaim(self.bus, self._process.own, name, bus.dead_after_s)
+        self.bus.on_reconnect(claim.again)
+        return claim
 
     @cached_property
     def coordination(self) -> BeaconCoordination:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 class Routes(Protocol):
     """Guarantees. `gateways` answers from memory and never blocks. Announcements of one gateway epoch apply
-    in order. An entry of an epoch that is not the gateway's live one is never returned. `replace` makes the
+    in order; those of an epoch that is not the gateway's live one are ignored. `replace` makes the
     entries of that epoch exactly the given topics, so that a gateway can repair any loss by announcing
     everything.
     """
@@ -24,11 +24,12 @@ class Routes(Protocol):
         ...
 
     def expire(self, node: int, epoch: int) -> None:
-        """This epoch of the gateway is dead: its entries go, and later words of it are ignored."""
+        """This epoch of the gateway is dead: its entries go, and words of it are ignored until `live`."""
         ...
 
-    def restore(self, node: int, epoch: int) -> bool:
-        """This epoch of the gateway lives: its words count from now on. True when it had been expired."""
+    def live(self, node: int, epoch: int) -> bool:
+        """This epoch of the gateway lives: its words count from now on, and no other's. True when it had been
+        expired."""
         ...
 
     def size(self) -> int:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from functools import cache
+
+EXPIRED = 16
+"""Dead epochs remembered for each gateway, to know one that comes back."""
 
 
 @cache
@@ -18,11 +22,11 @@ class MemoryRoutes:
     def __init__(self) -> None:
         self._by_topic: dict[str, tuple[int, ...]] = {}
         self._by_node: dict[int, set[str]] = {}
-        self._epochs: dict[int, int] = {}
-        self._buried: dict[int, int] = {}
+        self._live: dict[int, int] = {}
+        self._expired: dict[int, deque[int]] = {}
 
     def announce(self, node: int, epoch: int, topics: Iterable[str]) -> None:
-        if not self._is_current(node, epoch):
+        if self._live.get(node) != epoch:
             return
         mine = self._by_node.setdefault(node, set())
         for topic in topics:
@@ -32,12 +36,12 @@ class MemoryRoutes:
                 self._by_topic[topic] = _alone(node) if before is None else (*before, node)
 
     def withdraw(self, node: int, epoch: int, topics: Iterable[str]) -> None:
-        if self._is_current(node, epoch):
+        if self._live.get(node) == epoch:
             for topic in topics:
                 self._remove(node, topic)
 
     def replace(self, node: int, epoch: int, topics: Iterable[str]) -> None:
-        if not self._is_current(node, epoch):
+        if self._live.get(node) != epoch:
             return
         wanted = set(topics)
         for topic in self._by_node.get(node, set()) - wanted:
@@ -48,15 +52,21 @@ class MemoryRoutes:
         return self._by_topic.get(topic, ())
 
     def expire(self, node: int, epoch: int) -> None:
-        self._buried[node] = max(epoch, self._buried.get(node, 0))
-        if self._epochs.get(node, 0) <= epoch:
+        expired = self._expired.setdefault(node, deque(maxlen=EXPIRED))
+        if epoch not in expired:
+            expired.append(epoch)
+        if self._live.get(node) == epoch:
             self._clear(node)
-            self._epochs.pop(node, None)
+            del self._live[node]
 
-    def restore(self, node: int, epoch: int) -> bool:
-        if self._buried.get(node, 0) < epoch:
+    def live(self, node: int, epoch: int) -> bool:
+        if self._live.get(node) != epoch:
+            self._clear(node)
+            self._live[node] = epoch
+        expired = self._expired.get(node, ())
+        if epoch not in expired:
             return False
-        self._buried[node] = epoch - 1
+        self._expired[node].remove(epoch)
         return True
 
     def size(self) -> int:
@@ -65,14 +75,6 @@ class MemoryRoutes:
     def topics(self, node: int) -> frozenset[str]:
         """Topics a gateway has announced: what must equal the gateway's own list."""
         return frozenset(self._by_node.get(node, ()))
-
-    def _is_current(self, node: int, epoch: int) -> bool:
-        if epoch <= self._buried.get(node, 0) or epoch < self._epochs.get(node, 0):
-            return False
-        if epoch > self._epochs.get(node, 0):
-            self._clear(node)
-            self._epochs[node] = epoch
-        return True
 
     def _clear(self, node: int) -> None:
         for topic in list(self._by_node.get(node, ())):

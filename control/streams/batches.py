@@ -52,6 +52,11 @@ class Batcher(Generic[Operation]):
         if self._bytes[peer] >= MAX_BATCH_BYTES:
             self._flush_peer(peer)
 
+    def drop(self, peer: int) -> int:
+        """Forget what waits for this peer. Returns how many operations that were."""
+        self._bytes.pop(peer, None)
+        return len(self._waiting.pop(peer, ()))
+
     def flush(self) -> None:
         self._scheduled = False
         for peer in list(self._waiting):

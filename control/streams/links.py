@@ -21,6 +21,10 @@ log = get_logger("links")
 _encode = msgspec.msgpack.Encoder().encode
 
 Batch = TypeVar("Batch", bound=msgspec.Struct)
+End = TypeVar("End", StreamSender, StreamReceiver)
+
+KEPT_EPOCHS = 4
+"""Of each node id: one that was taken for dead goes on with the same numbers."""
 
 
 class StreamLinks(Part):
@@ -43,9 +47,9 @@ class StreamLinks(Part):
         self._beacon_s = beacon_s
         self._ring = (ring_batches, ring_bytes)
         self._clock = clock
-        self._senders: dict[int, StreamSender] = {}
-        self._receivers: dict[int, tuple[int, StreamReceiver]] = {}
-        self._forgotten: set[int] = set()
+        self._senders: dict[Peer, StreamSender] = {}
+        self._receivers: dict[Peer, StreamReceiver] = {}
+        self._forgotten: set[Peer] = set()
         self._task: asyncio.Task[None] | None = None
         self._retired = {"gaps": 0, "losses": 0, "repaired": 0, "unrepairable": 0}
 
@@ -71,17 +75,17 @@ class StreamLinks(Part):
 
     def sender(self, peer_id: int, peer_epoch: int) -> StreamSender:
         """The stream to one epoch of a peer; a new epoch begins a new stream at number 1."""
-        self._forgotten.discard(peer_id)
-        known = self._senders.get(peer_id)
-        if known is not None and known.peer[1] == peer_epoch:
-            return known
+        peer = (peer_id, peer_epoch)
+        self._forgotten.discard(peer)
+        known = self._senders.get(peer)
         if known is not None:
-            self._retire_sender(known)
+            return known
         subject = f"stream.{peer_id}"
-        sender = StreamSender(
-            self._own, (peer_id, peer_epoch), lambda data: self._bus.publish(subject, data), *self._ring
-        )
-        self._senders[peer_id] = sender
+        sender = StreamSender(self._own, peer, lambda data: self._bus.publish(subject, data), *self._ring)
+        self._senders[peer] = sender
+        for old in self._outdated(self._senders, peer):
+            self._retire_sender(self._senders.pop(old))
+            self._forgotten.discard(old)
         return sender
 
     def forget(self, peer_id: int, peer_epoch: int) -> None:
@@ -90,17 +94,17 @@ class StreamLinks(Part):
         It may only have stood still. When it is heard again, both ends must go on with the same numbers; what
         was not received by then is told lost.
         """
-        sender = self._senders.get(peer_id)
-        if sender is not None and sender.peer[1] <= peer_epoch:
+        peer = (peer_id, peer_epoch)
+        sender = self._senders.get(peer)
+        if sender is not None:
             sender.clear()
-            self._forgotten.add(peer_id)
-        heard = self._receivers.get(peer_id)
-        if heard is not None and heard[0] <= peer_epoch:
+            self._forgotten.add(peer)
+        if peer in self._receivers:
             self._tell_lost(peer_id)
 
     def beacon(self) -> None:
-        for peer_id, sender in self._senders.items():
-            if peer_id not in self._forgotten:
+        for peer, sender in self._senders.items():
+            if peer not in self._forgotten:
                 sender.beacon()
 
     def stats(self) -> dict[str, int]:
@@ -108,7 +112,7 @@ class StreamLinks(Part):
         gone.
         """
         totals = dict(self._retired)
-        for _, receiver in self._receivers.values():
+        for receiver in self._receivers.values():
             totals["gaps"] += receiver.gaps
             totals["losses"] += receiver.losses
         for sender in self._senders.values():
@@ -132,13 +136,11 @@ class StreamLinks(Part):
         if envelope.receiver != self._own[0] or envelope.receiver_epoch != self._own[1]:
             return
         if envelope.kind in (Kind.REPAIR, Kind.SEEN):
-            sender = self._senders.get(envelope.sender)
-            if sender is not None and sender.peer[1] == envelope.sender_epoch:
+            sender = self._senders.get((envelope.sender, envelope.sender_epoch))
+            if sender is not None:
                 (sender.on_repair if envelope.kind == Kind.REPAIR else sender.on_seen)(envelope.number)
             return
-        receiver = self._receiver(envelope)
-        if receiver is None:
-            return
+        receiver = self._receiver((envelope.sender, envelope.sender_epoch))
         if envelope.kind == Kind.BATCH:
             receiver.on_batch(envelope.number, envelope.payload, self._clock())
         elif envelope.kind == Kind.BEACON:
@@ -146,13 +148,10 @@ class StreamLinks(Part):
         elif envelope.kind == Kind.LOST:
             receiver.on_lost(envelope.number)
 
-    def _receiver(self, envelope: Envelope) -> StreamReceiver | None:
-        known = self._receivers.get(envelope.sender)
-        if known is not None and known[0] == envelope.sender_epoch:
-            return known[1]
-        if known is not None and known[0] > envelope.sender_epoch:
-            return None
-        peer = (envelope.sender, envelope.sender_epoch)
+    def _receiver(self, peer: Peer) -> StreamReceiver:
+        known = self._receivers.get(peer)
+        if known is not None:
+            return known
         receiver = StreamReceiver(
             apply=lambda payload: self._apply_one(peer, payload),
             lost=lambda: self._on_lost(peer),
@@ -161,11 +160,17 @@ class StreamLinks(Part):
             patience_s=2 * self._beacon_s,
             max_held=self._ring[0],
         )
-        self._receivers[envelope.sender] = (envelope.sender_epoch, receiver)
-        if known is not None:
-            self._retire_receiver(known[1])
-            self._tell_lost(envelope.sender)
+        again = any(peer_id == peer[0] for peer_id, _ in self._receivers)
+        self._receivers[peer] = receiver
+        for old in self._outdated(self._receivers, peer):
+            self._retire_receiver(self._receivers.pop(old))
+        if again:
+            self._tell_lost(peer[0])
         return receiver
+
+    def _outdated(self, ends: Mapping[Peer, End], peer: Peer) -> list[Peer]:
+        """Epochs of the same node that are too many, oldest first."""
+        return [other for other in ends if other[0] == peer[0]][:-KEPT_EPOCHS]
 
     def _apply_one(self, peer: Peer, payload: bytes) -> None:
         try:

@@ -115,6 +115,8 @@ async def make(cluster: Cluster) -> tuple[BusDownlink, MemoryRoutes, dict[int, l
         end.on(Down, lambda _, batch, n=number: got.setdefault(n, []).extend(batch.operations), print)
         await bus.subscribe(f"stream.{number}", end._on_envelope)
     routes = MemoryRoutes()
+    for number, epoch in cluster.epochs.items():
+        routes.live(number, epoch)
     links = StreamLinks(bus, (1, 1))
     return BusDownlink(links, routes, cluster), routes, got
 
@@ -145,7 +147,18 @@ async def test_a_dead_epoch_of_a_gateway_is_reached_by_nothing() -> None:
     downlink.join_user("alice", "g/1")
     await settled()
     assert got == {}
-    assert downlink.stale == 1
+    assert downlink.stale == 2, "the reply and the join; nobody else is known to be there"
+    assert [downlink.owed(2), downlink.owed(2)] == [True, False], "whoever comes as it tells all, once"
+
+
+async def test_what_waits_for_one_life_of_a_gateway_does_not_reach_the_next() -> None:
+    cluster = Cluster(n2=10)
+    downlink, _, got = await make(cluster)
+    downlink.reply(Session(node_key(2, 10), 5, "alice", "d"), 9, 1, 0, b"of another connection")
+    cluster.epochs[2] = 11
+    downlink.gone(2)
+    await settled()
+    assert (got, downlink.stale, downlink.owed(2)) == ({}, 1, True)
 
 
 async def test_a_join_routes_the_next_publish_before_the_gateway_has_announced() -> None:

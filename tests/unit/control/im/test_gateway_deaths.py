@@ -38,6 +38,7 @@ def test_the_death_of_a_gateway_logs_its_sessions_out_and_no_others() -> None:
     service, routes = Service(), MemoryRoutes()
     batches = UpBatches(service, routes, lambda gateway: None)
     for epoch, conn in ((10, 1), (10, 2), (11, 1)):
+        batches.gateway_came(NodeInfo(2, epoch, "", ("gateway",)))
         batches.apply((2, epoch), Up([Login(Session(node_key(2, epoch), conn, "u", "d"), 0, 1)]))
     batches.apply((2, 10), Up([Logout(Session(node_key(2, 10), 2, "u", "d"), 1000)]))
     batches.gateway_gone(NodeInfo(2, 10, "", ("gateway",)))

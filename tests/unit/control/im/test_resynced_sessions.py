@@ -54,6 +54,7 @@ class World:
     def __init__(self) -> None:
         self.service, self.routes, self.settled = Service(), MemoryRoutes(), list[int]()
         self.batches = UpBatches(self.service, self.routes, self.settled.append)
+        self.batches.gateway_came(GATEWAY)
 
     def hear(self, *operations: UpOperation) -> None:
         self.batches.apply((2, 10), Up(list(operations)))
@@ -96,13 +97,13 @@ def test_who_left_during_the_resync_is_gone_and_other_processes_sessions_are_lef
     assert world.conns == [1], "1 logged in here before its user moved, 5 never did"
 
 
-def test_a_resync_with_a_hole_counts_for_nothing() -> None:
+def test_a_resync_with_a_hole_ends_no_session() -> None:
     world = World()
     world.hear(login(1), login(2))
     world.hear(ResyncBegin(), session(1))
     world.batches.lost(2)
     world.hear(session(3), ResyncEnd())
-    assert world.conns == [1, 2]
+    assert world.conns == [1, 2, 3], "who is named lives; who is not may have been in the hole"
     assert world.settled == []
     world.hear(ResyncBegin(), session(1), ResyncEnd())
     assert world.conns == [1]
@@ -123,3 +124,10 @@ def test_a_gateway_taken_for_dead_is_asked_when_it_is_back(repeats: bool) -> Non
         assert (world.conns, world.routes.gateways("r/hall")) == ([1], (2,))
     world.batches.gateway_gone(GATEWAY)
     assert (world.conns, world.routes.size()) == ([], 0)
+
+
+def test_the_sessions_of_an_im_process_that_died_are_taken_over() -> None:
+    world = World()
+    world.hear(login(1), session(2), session(3, mine=False))
+    assert world.conns == [1, 2]
+    assert world.routes.gateways("u/u2") == (2,)

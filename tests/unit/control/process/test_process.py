@@ -117,8 +117,8 @@ def settings(folder: Path, roles: str, kind: str = "nats", http: int = 0, **bus:
     )
 
 
-ALONE = "KeysPart BusPart BeaconCoordination ImPart GatewayPart OwnNode HttpPart FirstApiKey"
-BUS = "KeysPart BusPart StreamLinks BeaconCoordination"
+ALONE = "KeysPart DataFolder BusPart BeaconCoordination ImPart GatewayPart OwnNode HttpPart FirstApiKey"
+BUS = "KeysPart DataFolder BusPart NodeIdClaim StreamLinks BeaconCoordination"
 IM = "ImOverBus ImPart BusPeers ApiResponder"
 GATEWAY = "GatewayPart GatewayOverBus"
 

@@ -9,8 +9,15 @@ import pytest
 from control.routing.memory import MemoryRoutes
 
 
-def test_announce_and_withdraw() -> None:
+def live(*nodes: int, epoch: int = 10) -> MemoryRoutes:
     routes = MemoryRoutes()
+    for node in nodes:
+        routes.live(node, epoch)
+    return routes
+
+
+def test_announce_and_withdraw() -> None:
+    routes = live(1, 2)
     routes.announce(1, 10, ["r/a", "u/x"])
     routes.announce(2, 10, ["r/a"])
     assert sorted(routes.gateways("r/a")) == [1, 2]
@@ -20,30 +27,34 @@ def test_announce_and_withdraw() -> None:
     assert routes.size() == 2
 
 
-def test_a_new_epoch_starts_empty_and_the_old_one_is_not_heard_again() -> None:
-    routes = MemoryRoutes()
+@pytest.mark.parametrize("newer", [11, 9], ids=["a higher number", "a lower number"])
+def test_a_new_epoch_starts_empty_and_the_old_one_is_not_heeded(newer: int) -> None:
+    routes = live(1)
     routes.announce(1, 10, ["u/old"])
-    routes.announce(1, 11, ["u/new"])
+    routes.live(1, newer)
+    routes.announce(1, newer, ["u/new"])
     assert routes.gateways("u/old") == ()
     routes.announce(1, 10, ["u/ghost"])
     routes.withdraw(1, 10, ["u/new"])
+    routes.expire(1, 10)
     assert routes.gateways("u/ghost") == ()
     assert routes.gateways("u/new") == (1,)
 
 
-def test_a_buried_epoch_stays_buried() -> None:
-    routes = MemoryRoutes()
+def test_an_expired_epoch_is_not_heeded_until_it_is_known_to_live() -> None:
+    routes = live(1)
     routes.announce(1, 10, ["u/x"])
     routes.expire(1, 10)
     routes.announce(1, 10, ["u/x"])
     assert routes.gateways("u/x") == ()
-    routes.announce(1, 12, ["u/x"])
-    routes.expire(1, 10)
-    assert routes.gateways("u/x") == (1,)
+    assert routes.live(1, 10), "it had been expired"
+    routes.announce(1, 10, ["u/y"])
+    assert (routes.gateways("u/x"), routes.gateways("u/y")) == ((), (1,))
+    assert not routes.live(1, 10)
 
 
 def test_replace_makes_it_exact() -> None:
-    routes = MemoryRoutes()
+    routes = live(1)
     routes.announce(1, 10, ["a", "b"])
     routes.replace(1, 10, ["b", "c"])
     assert routes.topics(1) == {"b", "c"}
@@ -59,6 +70,7 @@ def test_both_views_agree_after_anything(seed: int) -> None:
     for _ in range(3000):
         node, topic = rng.randrange(1, 5), f"t{rng.randrange(20)}"
         epoch, topics = model.get(node, (1, set()))
+        routes.live(node, epoch)
         action = rng.randrange(10)
         if action < 5:
             routes.announce(node, epoch, [topic])
@@ -67,11 +79,12 @@ def test_both_views_agree_after_anything(seed: int) -> None:
             routes.withdraw(node, epoch, [topic])
             topics = topics - {topic}
         elif action == 8:
-            epoch, topics = epoch + 1, {topic}
+            epoch, topics = rng.getrandbits(48), {topic}
+            routes.live(node, epoch)
             routes.announce(node, epoch, [topic])
         else:
             routes.expire(node, epoch)
-            epoch, topics = epoch + 1, set()
+            epoch, topics = rng.getrandbits(48), set()
         model[node] = (epoch, topics)
         for name in (topic, "t0"):
             assert set(routes.gateways(name)) == {n for n, (_, held) in model.items() if name in held}
