@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 
@@ -12,12 +11,27 @@ from control.coordination.claim import NodeIdClaim
 from control.errors import StartError
 
 
-async def claim(hub: MemoryHub, epoch: int, *, starts: bool = True, dead_after_s: float = 5.0) -> NodeIdClaim:
-    bus = MemoryBus(hub)
+class SlowBus(MemoryBus):
+    """Answers no request before everybody who starts with it has asked."""
+
+    async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
+        await asyncio.sleep(0.01)
+        return await super().request(subject, payload, timeout_s)
+
+
+async def opened(hub: MemoryHub, kind: type[MemoryBus] = MemoryBus) -> MemoryBus:
+    bus = kind(hub)
     await bus.start()
-    made = NodeIdClaim(bus, (1, epoch), f"process-{epoch}", dead_after_s)
-    if starts:
-        await made.start()
+    return bus
+
+
+def claiming(bus: MemoryBus, epoch: int, dead_after_s: float = 5.0) -> NodeIdClaim:
+    return NodeIdClaim(bus, (1, epoch), f"process-{epoch}", dead_after_s)
+
+
+async def claim(hub: MemoryHub, epoch: int, dead_after_s: float = 5.0) -> NodeIdClaim:
+    made = claiming(await opened(hub), epoch, dead_after_s)
+    await made.start()
     return made
 
 
@@ -38,20 +52,10 @@ async def test_a_taken_node_id_is_refused_with_one_line_and_costs_its_holder_not
 @pytest.mark.parametrize("epochs", [(1, 2), (2, 1)])
 async def test_of_two_that_start_together_one_gets_it(epochs: tuple[int, int]) -> None:
     hub = MemoryHub()
-    both = [await claim(hub, epoch, starts=False) for epoch in epochs]
-    for one in both:  # nobody answers before both have asked
-        one._bus.request = _slow(one._bus.request)  # type: ignore[method-assign]
+    both = [claiming(await opened(hub, SlowBus), epoch) for epoch in epochs]
     outcomes = await asyncio.gather(*(one.start() for one in both), return_exceptions=True)
     refused = [isinstance(outcome, StartError) for outcome in outcomes]
     assert refused == [epoch == 2 for epoch in epochs]
-
-
-def _slow(ask: Callable[..., object]) -> Callable[..., object]:
-    async def later(*arguments: object) -> object:
-        await asyncio.sleep(0.01)
-        return await ask(*arguments)  # type: ignore[misc]
-
-    return later
 
 
 async def test_a_holder_that_does_not_answer_for_the_dead_time_is_taken_for_dead() -> None:
@@ -63,11 +67,10 @@ async def test_a_holder_that_does_not_answer_for_the_dead_time_is_taken_for_dead
 
 
 async def test_two_that_met_after_the_bus_was_in_parts_are_not_ready_until_one_is_gone() -> None:
-    hub, elsewhere = MemoryHub(), MemoryHub()
-    one, two = await claim(hub, 1), await claim(elsewhere, 2)
-    for heard in elsewhere.subscribers["claim.1"]:
-        hub.subscribers["claim.1"].append(heard)
-    two._bus._hub = hub  # type: ignore[attr-defined]
+    hub = MemoryHub()
+    one, two = await claim(hub, 1), claiming(await opened(hub), 2)
+    two._held = True  # it asked in the other part
+    hub.subscribers["claim.1"].append(two._heard)
     two.again()
     await asyncio.sleep(0.01)
     assert (problem(one), problem(two)) == ("also held by process-2", "also held by process-1")
