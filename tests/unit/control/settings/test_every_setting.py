@@ -16,6 +16,7 @@ from typer.main import get_command
 from control.settings import SettingsError, load_settings
 from control.settings.keys import Key, all_keys, nearest, tables, types, walk
 from control.settings.sample import reference_table, sample_toml
+from gateway_core import GatewayConfig
 from program.cli.main import app
 from tests.support.tree import ROOT, sources, text
 
@@ -220,4 +221,5 @@ def test_every_setting_is_read_by_somebody() -> None:
         if not held.get(last, set()) & by and not (table == "gateway.core" and last in core):
             unread.append(name)
     assert unread == []
+    assert core <= set(GatewayConfig.__struct_fields__) | {"proxy_networks"}, "the core reads what there is"
     assert set(HELD_AS) <= tables()
