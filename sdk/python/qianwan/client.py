@@ -294,11 +294,6 @@ class Client(MessageCalls):
         if self.engine.rooms.leave(name) and self.state is not State.CLOSED:
             await self.call("room.leave", {"room": name})
 
-    async def rejoin_room(self, name: str) -> bool:
-        """Enter a joined room again: the service forgot who is in it (it may after a restart). False when it
-        is joined no more."""
-        return await self.engine.rooms.reenter(name)
-
     # everything else
 
     async def call(

@@ -80,9 +80,9 @@ class Engine:
             max_queue=settings.max_queue,
             believe_s=believe_s,
         )
-        self.outbox = Outbox(settings.outbox, settings.rng, self.feed.sent)
         self._tasks = Tasks()
         self.rooms = RoomTable(self.call, self._call_now, self._tasks, believe_s=believe_s)
+        self.outbox = Outbox(settings.outbox, settings.rng, self.feed.sent, self.rooms.reenter)
         self.renewals: list[Callable[[Callable[[Notice], None]], Awaitable[None]]] = []
         """what the application asked for and a login has to ask for again"""
         self._renewing: list[asyncio.Task[None]] = []

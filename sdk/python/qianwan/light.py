@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from qianwan.connection.dial import SUITES, Dialer, DialSettings
 from qianwan.constants import CloseCode, EventKind, FrameType
-from qianwan.errors import ConnectFailed, ConnectionClosed, ProtocolError, QianwanError
+from qianwan.errors import ConnectFailed, ConnectionClosed, ProtocolError
 from qianwan.models import Message, decode_message
 from qianwan.protocol import auth, messages
 from qianwan.protocol.wire import State, Wire
@@ -101,8 +101,8 @@ class _Member:
                     swarm.count += 1
                 elif kind != _EVENT or body[:1] == _SYNC:
                     self._take(kind, body)
-        except QianwanError as error:
-            self._end(ConnectionClosed(0, str(error)))
+        except Exception as error:  # of one member; the others go on
+            self._end(ConnectionClosed(0, str(error) or type(error).__name__))
             return
         if wire.received - wire.acked >= 16:
             self.say(FrameType.ACK)

@@ -13,7 +13,6 @@ from qianwan.api.room import RoomCalls
 from qianwan.delivery.feed import Call
 from qianwan.delivery.inbox import RecentIds
 from qianwan.delivery.insist import insist
-from qianwan.delivery.outbox import new_client_id
 from qianwan.errors import NotInRoom, ProtocolError, RequestError, RoomNotFound
 from qianwan.models import Ack, Content, Message, Notice, Options, message_from
 from qianwan.protocol.messages import decode
@@ -38,7 +37,6 @@ class Speaker(Protocol):
         self, method: str, args: dict[str, Any] | None = None, *, timeout_s: float | None = None
     ) -> Any: ...
     async def leave_room(self, name: str) -> None: ...
-    async def rejoin_room(self, name: str) -> bool: ...
 
 
 class Room(RoomCalls):
@@ -78,14 +76,9 @@ class Room(RoomCalls):
         A service that forgot who is in the room (it may after a restart) is told again, and the message
         repeated once; who was put out stays out.
         """
-        name = client_id or new_client_id()
-        target = f"r/{self.name}"
-        try:
-            return await self._client.send_to(target, content, options=options, ext=ext, client_id=name)
-        except NotInRoom:
-            if self._left or not await self._client.rejoin_room(self.name):
-                raise
-            return await self._client.send_to(target, content, options=options, ext=ext, client_id=name)
+        return await self._client.send_to(
+            f"r/{self.name}", content, options=options, ext=ext, client_id=client_id
+        )
 
     async def leave(self) -> None:
         await self._client.leave_room(self.name)
@@ -179,10 +172,11 @@ class RoomTable:
             await call("room.leave", {"room": room.name})
 
     async def reenter(self, name: str) -> bool:
-        """Enter a joined room again; False when it is joined no more."""
+        """Enter a joined room again, because the service forgot who is in it. False when it is joined no
+        more; raises a lasting refusal, or ConnectionClosed."""
         room = self._rooms.get(name)
         if room is not None:
-            await self._enter(room, self._call)
+            await self._again(room)
         return name in self._rooms
 
     def leave(self, name: str) -> bool:
@@ -207,6 +201,7 @@ class RoomTable:
             await insist(ask, f"entering {room.name}", believe_s=self._believe_s)
         except RequestError as refused:
             self._drop(room, refused)
+            raise
 
     def arrived(self, message: Message) -> None:
         room = self._rooms.get(message.conversation[2:])

@@ -19,6 +19,7 @@ from tests.support.sdk_client import client, until
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qianwan.delivery.outbox.RETRY_S", 0.01)
+    monkeypatch.setattr("qianwan.delivery.insist.RETRY_S", 0.01)
 
 
 @pytest.mark.parametrize("code", [503, 504])
@@ -114,3 +115,14 @@ async def test_a_wider_window_is_a_choice() -> None:
         gateway.answers = lambda payload: True
         next(iter(gateway.peers)).transport.abort()
         assert [ack.seq for ack in await asyncio.gather(*sends)] == list(range(1, 9))
+
+
+async def test_a_room_that_was_forgotten_is_entered_again_before_anybody_overtakes() -> None:
+    async with ScriptedGateway() as gateway, client(gateway) as alice:
+        room = await alice.join_room("hall")
+        for seconds in range(3):
+            next(iter(gateway.peers)).rooms.clear()
+            gateway.refusals = [("room.join", 503)] * seconds
+            await asyncio.gather(*(room.send(f"{seconds}-{n}") for n in range(10)))
+        told = [(await anext(room)).text for _ in range(30)]
+        assert told == [f"{seconds}-{n}" for seconds in range(3) for n in range(10)]

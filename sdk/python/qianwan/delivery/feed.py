@@ -115,8 +115,7 @@ class Feed:
     def arrived(self, message: Message) -> None:
         if len(self._queue) >= self._max_queue:
             if message.seq:
-                self._inbox.hinted(message.conversation, message.seq)
-                self._repair(message.conversation)
+                self.hinted(message.conversation, message.seq)
             else:
                 self.dropped += 1
             return

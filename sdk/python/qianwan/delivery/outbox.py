@@ -4,7 +4,8 @@ same client id until the server has answered.
 Each target has a lane. The first `window` messages of a lane are with the server, later ones wait behind them
 (one is the only number that keeps the order whatever is answered). An answer of 503 or 504 keeps the message
 at the head of its lane: it is sent again, later and later, until the lane has been refused for `patience_s`.
-Other lanes go on meanwhile.
+Other lanes go on meanwhile. A room of which the service forgot that this client is in it (13001) is entered
+again before the lane goes on.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import functools
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import islice
 
 import msgspec
@@ -27,11 +28,13 @@ from qianwan.errors import (
     ConnectionClosed,
     OutboxFull,
     ProtocolError,
+    RequestError,
     RequestTimeout,
 )
 from qianwan.models import Ack
 from qianwan.protocol import messages
 from qianwan.protocol.messages import Answer
+from qianwan.tasks import Tasks
 
 RETRY_S = 0.5
 MAX_RETRY_S = 8.0
@@ -64,7 +67,7 @@ class Pending:
     """One unanswered message. `answer` is what its last try waits for; `uncertain`: some try went without
     an answer, so that it may be stored whatever is answered to the next."""
 
-    __slots__ = ("answer", "client_id", "future", "payload", "sent_at", "target", "uncertain")
+    __slots__ = ("answer", "client_id", "future", "mended", "payload", "sent_at", "target", "uncertain")
 
     def __init__(self, client_id: str, target: str, payload: bytes, future: asyncio.Future[Ack]) -> None:
         self.client_id = client_id
@@ -73,6 +76,7 @@ class Pending:
         self.future = future
         self.answer: asyncio.Future[Answer] | None = None
         self.sent_at = 0.0
+        self.mended = False
         self.uncertain = False
 
 
@@ -82,17 +86,29 @@ class _Lane:
     def __init__(self) -> None:
         self.messages: dict[str, Pending] = {}
         self.pause: asyncio.TimerHandle | None = None
+        self.mending = False
         self.refused_since: float | None = None
         self.refusals = 0
 
 
 class Outbox:
-    """Everything that was sent and not yet answered. `on_ack` hears each message that is stored."""
+    """Everything that was sent and not yet answered. `on_ack` hears each message that is stored; `enter`
+    enters a room again and says whether this client belongs into it, or raises RequestError or
+    ConnectionClosed.
+    """
 
-    def __init__(self, limits: OutboxLimits, rng: random.Random, on_ack: Callable[[str, Ack], None]) -> None:
+    def __init__(
+        self,
+        limits: OutboxLimits,
+        rng: random.Random,
+        on_ack: Callable[[str, Ack], None],
+        enter: Callable[[str], Awaitable[bool]],
+    ) -> None:
         self._limits = limits
         self._rng = rng
         self._on_ack = on_ack
+        self._enter = enter
+        self._tasks = Tasks()
         self._lanes: dict[str, _Lane] = {}
         self._pending: dict[str, Pending] = {}
         self._link: Link | None = None
@@ -127,6 +143,7 @@ class Outbox:
         self.offline()
         self._link = link
         for lane in list(self._lanes.values()):
+            lane.refused_since = None  # by the one before
             self._pump(lane)
 
     def offline(self) -> None:
@@ -146,6 +163,7 @@ class Outbox:
 
     def fail(self, reason: BaseException) -> None:
         """The end: nobody will answer any more."""
+        self._tasks.cancel()
         for lane in self._lanes.values():
             if lane.pause is not None:
                 lane.pause.cancel()
@@ -172,7 +190,7 @@ class Outbox:
     def _pump(self, lane: _Lane) -> None:
         """Hand to the server what its window lets in."""
         link = self._link
-        if link is None or not link.alive or lane.pause is not None:
+        if link is None or not link.alive or lane.pause is not None or lane.mending:
             return
         for pending in islice(lane.messages.values(), self._limits.window):
             if pending.answer is None:
@@ -188,19 +206,51 @@ class Outbox:
             return
         pending.answer = None
         answer, lane = done.result(), self._lanes[pending.target]
-        if answer.code in _TRANSIENT:
-            pending.uncertain |= answer.code == RequestCode.TIMEOUT
-            if self._wait(lane, answer):
-                return
-        else:
+        if answer.code == RequestCode.NOT_IN_ROOM and not pending.mended:
+            pending.mended = lane.mending = True
+            self._tasks.spawn(self._mend(lane, pending, answer))
+        elif answer.code not in _TRANSIENT:
             lane.refused_since, lane.refusals = None, 0
-        del self._pending[pending.client_id], lane.messages[pending.client_id]
+            self._finish(lane, pending, self._verdict(pending, answer))
+        else:
+            pending.uncertain |= answer.code == RequestCode.TIMEOUT
+            if not self._wait(lane, answer):
+                self._finish(lane, pending, self._verdict(pending, answer))
+
+    async def _mend(self, lane: _Lane, pending: Pending, answer: Answer) -> None:
+        """Enter the room again, then go on where the lane stands."""
+        outcome: Ack | Exception | None = None
+        try:
+            if not await self._enter(pending.target[2:]):
+                outcome = answer.error()
+        except RequestError as refused:
+            outcome = refused
+        except ConnectionClosed:
+            pending.mended = False
+        finally:
+            lane.mending = False
+        if outcome is not None:
+            self._finish(lane, pending, outcome)
+        else:
+            self._pump(lane)
+
+    def _finish(self, lane: _Lane, pending: Pending, outcome: Ack | Exception) -> None:
+        """The answer is final: the next one's turn, and the caller is told."""
+        if self._pending.pop(pending.client_id, None) is None:
+            return
+        del lane.messages[pending.client_id]
         self._pump(lane)
         if not lane.messages:
             del self._lanes[pending.target]
         if not self._pending:
             self._empty.set()
-        self._settle(pending, answer)
+        if pending.future.done():
+            return
+        if isinstance(outcome, Ack):
+            pending.future.set_result(outcome)
+            self._on_ack(pending.target, outcome)
+        else:
+            pending.future.set_exception(outcome)
 
     def _wait(self, lane: _Lane, answer: Answer) -> bool:
         """Pause a lane that was refused; False when it has been refused for too long."""
@@ -220,20 +270,14 @@ class Outbox:
         lane.pause = None
         self._pump(lane)
 
-    def _settle(self, pending: Pending, answer: Answer) -> None:
-        """Tell the caller."""
-        if pending.future.done():
-            return
+    def _verdict(self, pending: Pending, answer: Answer) -> Ack | Exception:
+        """What the caller is told."""
         if answer.code in _TRANSIENT and pending.uncertain:
             text = f"{pending.target}: not answered in time, it may be stored or not"
-            pending.future.set_exception(RequestTimeout(RequestCode.TIMEOUT, text))
-        elif answer.code != RequestCode.OK:
-            pending.future.set_exception(answer.error())
-        else:
-            try:
-                ack = Ack(*_ack.decode(answer.payload))
-            except msgspec.MsgspecError:
-                pending.future.set_exception(ProtocolError("a SEND_ACK cannot be read"))
-                return
-            self._on_ack(pending.target, ack)
-            pending.future.set_result(ack)
+            return RequestTimeout(RequestCode.TIMEOUT, text)
+        if answer.code != RequestCode.OK:
+            return answer.error()
+        try:
+            return Ack(*_ack.decode(answer.payload))
+        except msgspec.MsgspecError:
+            return ProtocolError("a SEND_ACK cannot be read")
