@@ -219,6 +219,8 @@ def _upstream(upstream: Numbers) -> Iterable[Metric]:
     yield _gauge("qianwan_node_topics", "Topics announced to the im processes", upstream["topics"])
     text = "SENDs and CALLs answered 503 because no im process was there"
     yield _counter("qianwan_node_unavailable", text, upstream["unavailable"])
+    text = "SENDs and CALLs answered 504 because the im process that was asked is gone"
+    yield _counter("qianwan_node_unknown", text, upstream["unknown"])
 
 
 def _numbers(prefix: str, numbers: Numbers) -> Iterable[Metric]:

@@ -17,6 +17,11 @@ class Bus(Protocol):
 
     dropped: int
 
+    @property
+    def max_payload(self) -> int:
+        """Bytes of the largest message it carries now; a larger one is dropped and counted."""
+        ...
+
     async def start(self) -> None:
         """Connect. Raises BusError when the bus cannot be reached within the connect time-out."""
         ...

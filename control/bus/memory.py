@@ -25,6 +25,7 @@ class MemoryHub:
     """
 
     max_queued: int = 1 << 20
+    max_payload: int = 1 << 20
     subscribers: dict[str, list[_Handler]] = field(default_factory=dict)
     responders: dict[str, _Responder] = field(default_factory=dict)
     queue: deque[tuple[str, bytes]] = field(default_factory=deque)
@@ -76,11 +77,16 @@ class MemoryBus:
         self._responding.clear()
 
     @property
+    def max_payload(self) -> int:
+        return self._hub.max_payload
+
+    @property
     def connected(self) -> bool:
         return self._open
 
     def publish(self, subject: str, payload: bytes) -> None:
-        if not self._open or not self._hub.put(subject, payload):
+        fits = len(payload) <= self._hub.max_payload
+        if not self._open or not fits or not self._hub.put(subject, payload):
             self.dropped += 1
 
     def on_reconnect(self, callback: Callable[[], None]) -> None:

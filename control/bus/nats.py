@@ -18,6 +18,7 @@ log = get_logger("bus")
 
 CONNECT_TIMEOUT_S = 5.0
 FLUSH_TIMEOUT_S = 2.0
+DEFAULT_MAX_PAYLOAD = 1 << 20  # of a NATS server; it tells its own when it is reached
 NO_RESPONDERS_PAUSE_S = 0.02
 # A client's share of a server's memory while it is away; the same 64 MiB after which NATS cuts off a slow
 # consumer.
@@ -80,6 +81,10 @@ class NatsBus:
             self._writer = None
         if self._client is not None:
             await self._client.close()
+
+    @property
+    def max_payload(self) -> int:
+        return int(self._client.max_payload) if self._client is not None else DEFAULT_MAX_PAYLOAD
 
     @property
     def connected(self) -> bool:

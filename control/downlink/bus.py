@@ -4,12 +4,14 @@ gateway.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 
 from control.coordination.base import Coordination
+from control.logs import get_logger
 from control.node_ids import peer_of
 from control.routing.base import Routes
-from control.streams.batches import SMALL, Batcher, encode
+from control.streams.batches import SMALL, Batcher, carried, encode
 from control.streams.links import StreamLinks
 from control.streams.operations import (
     Down,
@@ -23,8 +25,13 @@ from control.streams.operations import (
     Replies,
     Resync,
     Sync,
+    down_halves,
 )
+from frame.constants import RequestCode
 from im_service.ports import Publication, Reply, Session
+
+log = get_logger("downlink")
+TOO_LARGE = encode(["the answer is too large: ask for a smaller page", {}])
 
 
 class BusDownlink:
@@ -142,4 +149,17 @@ class BusDownlink:
         if epoch is None:
             self._undelivered(gateway, len(operations))
         else:
-            self._links.sender(gateway, epoch).push(encode(Down(operations)))
+            sender = self._links.sender(gateway, epoch)
+            refused = functools.partial(self._too_large, gateway)
+            for batch in carried(Down, operations, self._links.max_batch(), down_halves, refused):
+                sender.push(batch)
+
+    def _too_large(self, gateway: int, operation: DownOperation) -> None:
+        """More than the bus carries: who asked hears so."""
+        match operation:
+            case Replies([(conn, type, request, _, payload)]) if payload != TOO_LARGE:
+                answer = (conn, type, request, int(RequestCode.INTERNAL), TOO_LARGE)
+                self._batcher.add(gateway, Replies([answer]))
+            case _:
+                self.stale += 1
+                log.error("an operation is too large for the bus", operation=operation.__class__.__name__)

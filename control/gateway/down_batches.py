@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from control.node_ids import Peer
 from control.streams.operations import (
@@ -18,21 +18,28 @@ from control.streams.operations import (
     Resync,
     Sync,
 )
-from im_service.ports import Downlink, Publication, Session
+from im_service.ports import Downlink, Publication, Reply, Session
 
 
 class DownBatches:
     """Applies Down batches to `downlink`, which is the one of this process; `control.downlink.bus` writes
-    them. `resync(im)` is asked of the sessions and topics held here, `sync()` of their clients.
+    them. `resync(im)` is asked of the sessions and topics held here, `sync()` of their clients;
+    `answered` is told of replies.
     """
 
     def __init__(
-        self, node: int, downlink: Downlink, resync: Callable[[int], None], sync: Callable[[], None]
+        self,
+        node: int,
+        downlink: Downlink,
+        resync: Callable[[int], None],
+        sync: Callable[[], None],
+        answered: Callable[[Sequence[Reply]], None],
     ) -> None:
         self._node = node
         self._downlink = downlink
         self._resync = resync
         self._sync = sync
+        self._answered = answered
 
     def apply(self, peer: Peer, batch: Down) -> None:
         """One batch of an im process, in stream order; publications in a row become one."""
@@ -52,6 +59,7 @@ class DownBatches:
         down = self._downlink
         match operation:
             case Replies():
+                self._answered(operation.replies)
                 down.reply_many(self._node, operation.replies)
             case Join():
                 down.join(Session(self._node, operation.conn, "", ""), operation.topic)

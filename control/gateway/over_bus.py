@@ -43,7 +43,9 @@ class GatewayOverBus(Part):
         self.upstream = BusUpstream(
             node, links, downlink, topics, self._resync, settings.limits.event_backlog
         )
-        self._batches = DownBatches(node, downlink, self.upstream.resync, self.on_lost)
+        self._batches = DownBatches(
+            node, downlink, self.upstream.resync, self.on_lost, self.upstream.answered
+        )
         self._running = False
 
     async def start(self) -> None:
@@ -63,6 +65,7 @@ class GatewayOverBus(Part):
     def stats(self) -> Mapping[str, int]:
         return {
             "unavailable": self.upstream.unavailable,
+            "unknown": self.upstream.unknown,
             "topics": self.upstream.topics,
         }
 

@@ -7,16 +7,19 @@ conversation.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import deque
-from typing import Any
-
-import msgspec
+from collections.abc import Sequence
 
 from control.coordination.base import NodeInfo
+from control.gateway.open_requests import OpenRequests
+from control.gateway.request_keys import call_key, conversation_key
 from control.gateway.resync import HeldSession, Resync, ResyncListener
 from control.gateway.topics import Topics
+from control.logs import get_logger
 from control.rendezvous import choose
-from control.streams.batches import MAX_BATCH_BYTES, SMALL, Batcher, encode
+from control.streams.batches import MAX_BATCH_BYTES, SMALL, Batcher, carried, encode
 from control.streams.links import StreamLinks
 from control.streams.operations import (
     Announce,
@@ -32,16 +35,18 @@ from control.streams.operations import (
     Up,
     UpOperation,
     Withdraw,
+    up_halves,
 )
 from frame.constants import NAME_MAX, FrameType, RequestCode
-from im_service.ids import single
-from im_service.ports import Downlink, Session
+from im_service.ports import Downlink, Reply, Session
 
+log = get_logger("gateway")
+TOO_LARGE = encode(["too large to be passed on to the message service", {}])
+UNKNOWN = encode(["the message service that was asked is gone: the outcome is unknown", {}])
 UNAVAILABLE = encode(["no message service can be reached", {"retry_after_ms": 1000}])
-# A CALL that names a room or a group goes where that room's messages go.
-_PLACES = {"room": "r/", "group": "g/"}
 TOPICS_AT_ONCE = 2048
-_ROOT = msgspec.msgpack.Decoder(dict[str, Any]).decode
+HELD_S = 10.0
+"""Sends whose im process is gone wait so long for another, less than a client waits for its answer."""
 
 
 class BusUpstream:
@@ -69,7 +74,10 @@ class BusUpstream:
         self._resync = resync
         self._pending: deque[tuple[str, UpOperation]] = deque()
         self._max_pending = max_pending
+        self._open = OpenRequests(max_pending, time.monotonic)
+        self._held: deque[tuple[float, Send]] = deque()  # until when
         self.unavailable = 0
+        self.unknown = 0
 
     # -- the message service's face
 
@@ -83,7 +91,8 @@ class BusUpstream:
             return
         parts: dict[str, list[Send]] = {}
         for send in batch:
-            im = self._im_for(conversation_key(send[0].user, send[2]))
+            place = str(self._open.place(send[0].conn, send[2]))
+            im = place if place in self._ims else self._im_for(conversation_key(send[0].user, send[2]))
             parts.setdefault(im, []).append(send)
         for im, sends in parts.items():
             self._send(im, sends)
@@ -96,7 +105,9 @@ class BusUpstream:
             self._refuse(session, FrameType.RETURN, request)
             return
         im = self._im_for(call_key(session.user, method, payload))
-        self._add(im, Call(session, request, method, payload), len(payload) + SMALL)
+        call = Call(session, request, method, payload)
+        self._open.called(int(im), call)
+        self._add(im, call, len(payload) + SMALL)
 
     def on_login(self, session: Session, platform: int, session_id: int) -> None:
         self._deliver(session.user, Login(session, platform, session_id))
@@ -131,11 +142,14 @@ class BusUpstream:
         after a time without hears the sessions too: their logins may have gone to one that is dead.
         """
         first = not self._ims
+        self._open.changed()
         self._ims[str(info.node_id)] = info
         self._resync.request(_ImListener(self, info.node_id, sessions=first))
         waiting, self._pending = self._pending, deque()
         for user, operation in waiting:
             self._deliver(user, operation)
+        held, self._held = self._held, deque()
+        self.on_sends([send for _, send in held])
 
     def im_gone(self, info: NodeInfo) -> None:
         known = self._ims.get(str(info.node_id))
@@ -143,8 +157,13 @@ class BusUpstream:
             return
         del self._ims[str(info.node_id)]
         self._batcher.drop(info.node_id)
+        self._ask_again(self._open.taken_from(info.node_id))
         if self._ims:
             self._resync.request(_Heirs(self, str(info.node_id), list(self._ims)))
+
+    def answered(self, replies: Sequence[Reply]) -> None:
+        """An im process has answered these."""
+        self._open.answered(replies)
 
     def resync(self, im_id: int) -> None:
         """This im process missed words of ours: it shall hear all sessions and topics."""
@@ -181,12 +200,42 @@ class BusUpstream:
 
     # -- inside
 
+    def _ask_again(self, asked: list[Send | Call]) -> None:
+        """The im process that was asked is gone. A send may be sent again, the store knows it by its
+        client_id; what became of a call nobody knows.
+        """
+        sends = []
+        for each in asked:
+            if isinstance(each, Call):
+                self._unknown(each.session, FrameType.RETURN, each.request)
+            else:
+                sends.append(each)
+        if self._ims:
+            self._open.changed()
+            self.on_sends(sends)
+        elif sends:
+            loop = asyncio.get_running_loop()
+            until = loop.time() + HELD_S
+            self._held.extend((until, send) for send in sends)
+            loop.call_at(until, self._give_up, until)
+
+    def _give_up(self, until: float) -> None:
+        """No im process has come for so long: whoever sent these hears that nobody knows."""
+        while self._held and self._held[0][0] <= until:
+            _, (session, request, _, _) = self._held.popleft()
+            self._unknown(session, FrameType.SEND_ACK, request)
+
+    def _unknown(self, session: Session, frame: FrameType, request: int) -> None:
+        self.unknown += 1
+        self._answer(session, frame, request, RequestCode.TIMEOUT, UNKNOWN)
+
     def _im_for(self, key: str) -> str:
         if len(self._ims) == 1:
             return next(iter(self._ims))
         return choose(key, self._ims) or ""
 
     def _send(self, im: str, sends: list[Send]) -> None:
+        self._open.sent(int(im), sends)
         part: list[Send] = []
         size = 0
         for send in sends:
@@ -211,12 +260,31 @@ class BusUpstream:
 
     def _push(self, im_id: int, operations: list[UpOperation]) -> None:
         info = self._ims.get(str(im_id))
-        if info is not None:
-            self._links.sender(im_id, info.epoch).push(encode(Up(operations)))
+        if info is None:
+            return
+        sender = self._links.sender(im_id, info.epoch)
+        for batch in carried(Up, operations, self._links.max_batch(), up_halves, self._too_large):
+            sender.push(batch)
+
+    def _too_large(self, operation: UpOperation) -> None:
+        """More than the bus carries: its sender hears so, and nobody else is held up."""
+        match operation:
+            case Sends([(session, request, _, _)]):
+                self._answer(session, FrameType.SEND_ACK, request, RequestCode.INVALID, TOO_LARGE)
+            case Call(session, request, _, _):
+                self._answer(session, FrameType.RETURN, request, RequestCode.INVALID, TOO_LARGE)
+            case _:
+                log.error("an operation is too large for the bus", operation=type(operation).__name__)
 
     def _refuse(self, session: Session, frame: FrameType, request: int) -> None:
         self.unavailable += 1
-        self._downlink.reply(session, frame, request, RequestCode.UNAVAILABLE, UNAVAILABLE)
+        self._answer(session, frame, request, RequestCode.UNAVAILABLE, UNAVAILABLE)
+
+    def _answer(
+        self, session: Session, frame: FrameType, request: int, code: RequestCode, payload: bytes
+    ) -> None:
+        self._open.answered([(session.conn, frame, request, code, payload)])
+        self._downlink.reply(session, frame, request, code, payload)
 
 
 class _ImListener(ResyncListener):
@@ -256,23 +324,3 @@ class _Heirs(ResyncListener):
         self._upstream.inherit(self._dead, self._others, held)
 
     def end(self, topics: list[str]) -> None: ...
-
-
-def conversation_key(user: str, target: str) -> str:
-    """The same text for both sides of a single chat; the target itself for groups and rooms."""
-    if not target.startswith("u/"):
-        return target
-    return single(user, target[2:])
-
-
-def call_key(user: str, method: str, payload: bytes) -> str:
-    """Where a CALL goes: to its room or group if it names one, else to the user's own process."""
-    place = method.partition(".")[0]
-    if place in _PLACES:
-        try:
-            named = _ROOT(payload).get(place)
-        except msgspec.MsgspecError:
-            named = None
-        if isinstance(named, str):
-            return _PLACES[place] + named
-    return "u/" + user

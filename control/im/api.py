@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from control.bus.base import Bus, BusError
+from control.bus.base import Bus, BusError, NobodyThere
 from control.part import Part
 from im_service.calls import Args
 from im_service.errors import Code, ImError
@@ -42,7 +42,8 @@ _question = msgspec.msgpack.Decoder(_Question).decode
 _answer = msgspec.msgpack.Decoder(_Answer).decode
 
 REQUEST_TIMEOUT_S = 10.0
-MAX_MESSAGE_BYTES = 1_000_000
+HEADER_BYTES = 4096
+"""Of what the bus carries, kept for what it adds itself."""
 
 
 class RemoteImApi:
@@ -57,10 +58,12 @@ class RemoteImApi:
         if im_id is None:
             raise ImError(Code.UNAVAILABLE, "no message service can be reached")
         question = _encode(_Question(method, msgspec.Raw(_encode(arguments)), user))
-        if len(question) > MAX_MESSAGE_BYTES:
+        if len(question) > self._bus.max_payload - HEADER_BYTES:
             raise ImError(Code.INVALID, "the request is too large to be passed on")
         try:
             answer = _answer(await self._bus.request(api_subject(im_id), question, REQUEST_TIMEOUT_S))
+        except NobodyThere:
+            raise ImError(Code.UNAVAILABLE, "no message service can be reached") from None
         except BusError:
             raise ImError(Code.TIMEOUT, "the message service did not answer in time") from None
         if answer.code:
@@ -90,20 +93,20 @@ class ApiResponder(Part):
 
     def _on_question(self, payload: bytes, answer: Callable[[bytes], None]) -> None:
         async def run() -> None:
-            answer(await answer_question(self._api, payload))
+            answer(await answer_question(self._api, payload, self._bus.max_payload - HEADER_BYTES))
 
         task = asyncio.create_task(run())
         self._answers.add(task)
         task.add_done_callback(self._answers.discard)
 
 
-async def answer_question(api: ImApi, payload: bytes) -> bytes:
-    """Run one question, encode what came of it."""
+async def answer_question(api: ImApi, payload: bytes, limit: int) -> bytes:
+    """Run one question, encode what came of it in `limit` bytes."""
     try:
         question = _question(payload)
         result = await api.call(question.method, question.arguments, question.user)
         answer = _encode(_Answer(0, result))
-        if len(answer) > MAX_MESSAGE_BYTES:
+        if len(answer) > limit:
             raise ImError(Code.INVALID, "the answer is too large: ask for a smaller page")
         return answer
     except msgspec.MsgspecError as error:

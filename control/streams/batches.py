@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -14,8 +14,8 @@ from control.logs import get_logger
 
 log = get_logger("batches")
 
-# Below NATS' default max_payload of 1 MiB, with room for one operation more.
 MAX_BATCH_BYTES = 256 << 10
+"""From here on a batch is handed over, whatever the bus would carry."""
 SMALL = 256
 """Bytes an operation of a few names and numbers takes at most, about."""
 
@@ -67,6 +67,30 @@ class Batcher(Generic[Operation]):
         if operations:
             del self._bytes[peer]
             self._push(peer, operations)
+
+
+def carried(
+    whole: Callable[[list[Operation]], msgspec.Struct],
+    operations: list[Operation],
+    limit: int,
+    halves: Callable[[Operation], tuple[Operation, Operation] | None],
+    refused: Callable[[Operation], None],
+) -> Iterator[bytes]:
+    """Encoded batches of at most `limit` bytes with these operations in order. `halves` divides an operation
+    that is too large by itself; what cannot be divided goes to `refused` and costs nobody else anything.
+    """
+    encoded = encode(whole(operations))
+    if len(encoded) <= limit:
+        yield encoded
+    elif len(operations) > 1:
+        half = len(operations) // 2
+        yield from carried(whole, operations[:half], limit, halves, refused)
+        yield from carried(whole, operations[half:], limit, halves, refused)
+    elif (parts := halves(operations[0])) is not None:
+        for part in parts:
+            yield from carried(whole, [part], limit, halves, refused)
+    else:
+        refused(operations[0])
 
 
 class BatchReader:

@@ -14,7 +14,14 @@ from control.logs import get_logger
 from control.node_ids import Peer
 from control.part import Part, Source
 from control.streams.batches import BatchReader
-from control.streams.stream import Envelope, Kind, StreamReceiver, StreamSender, decode_envelope
+from control.streams.stream import (
+    ENVELOPE_BYTES,
+    Envelope,
+    Kind,
+    StreamReceiver,
+    StreamSender,
+    decode_envelope,
+)
 from control.ticks import ticks
 
 log = get_logger("links")
@@ -52,6 +59,10 @@ class StreamLinks(Part):
         self._forgotten: set[Peer] = set()
         self._task: asyncio.Task[None] | None = None
         self._retired = {"gaps": 0, "losses": 0, "repaired": 0, "unrepairable": 0}
+
+    def max_batch(self) -> int:
+        """Bytes of the largest batch that the bus carries."""
+        return self._bus.max_payload - ENVELOPE_BYTES
 
     def on(
         self, kind: type[Batch], apply: Callable[[Peer, Batch], None], lost: Callable[[int], None]

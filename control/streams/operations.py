@@ -90,6 +90,21 @@ class Up(msgspec.Struct, array_like=True, tag=1):
     operations: list[UpOperation]
 
 
+def up_halves(operation: UpOperation) -> tuple[UpOperation, UpOperation] | None:
+    """The same in two operations, None when it says one thing only."""
+    match operation:
+        case Sends(sends) if len(sends) > 1:
+            half = len(sends) // 2
+            return Sends(sends[:half]), Sends(sends[half:])
+        case Announce(topics) if len(topics) > 1:
+            half = len(topics) // 2
+            return Announce(topics[:half]), Announce(topics[half:])
+        case Replace(topics) if len(topics) > 1:
+            half = len(topics) // 2
+            return Replace(topics[:half]), Announce(topics[half:])
+    return None
+
+
 # -- im process to gateway
 
 
@@ -144,3 +159,12 @@ class Down(msgspec.Struct, array_like=True, tag=2):
     """A batch from an im process to a gateway."""
 
     operations: list[DownOperation]
+
+
+def down_halves(operation: DownOperation) -> tuple[DownOperation, DownOperation] | None:
+    """The same in two operations, None when it says one thing only."""
+    match operation:
+        case Replies(replies) if len(replies) > 1:
+            half = len(replies) // 2
+            return Replies(replies[:half]), Replies(replies[half:])
+    return None

@@ -52,6 +52,8 @@ class Envelope(msgspec.Struct, array_like=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
+ENVELOPE_BYTES = 64
+"""What an envelope adds to its payload, at most."""
 RESEND_AT_ONCE = 512
 SEEN_EVERY = 256
 

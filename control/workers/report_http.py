@@ -123,7 +123,7 @@ EMPTY: dict[str, dict[str, Any]] = {
         "sessions": 0, "logins": 0, "wakes": 0, "events": 0, "refusals": {},
         "downlink_dropped": 0, "downlink_delayed": 0, "downlink_waiting": 0, "sync_hints": 0,
     },
-    "upstream": {"topics": 0, "unavailable": 0},
+    "upstream": {"topics": 0, "unavailable": 0, "unknown": 0},
     "streams": {"gaps": 0, "losses": 0, "repaired": 0, "unrepairable": 0},
     "bus": {"connected": False, "dropped": 0},
 }  # fmt: skip

@@ -15,7 +15,8 @@ from control.downlink.local import LocalDownlink
 from control.node_ids import node_key
 from control.routing.memory import MemoryRoutes
 from control.streams.links import StreamLinks
-from control.streams.operations import Down, DownOperation, Join, Publish
+from control.streams.operations import Down, DownOperation, Join, Publish, Replies
+from frame.constants import FrameType, RequestCode
 from im_service.ports import Session
 
 ALICE = Session(0, 1, "alice", "d")
@@ -167,3 +168,13 @@ async def test_a_join_routes_the_next_publish_before_the_gateway_has_announced()
     downlink.publish("r/x", 7, b"hi")
     await settled()
     assert got[2] == [Join(5, "r/x"), Publish(("r/x", 7, b"hi", 0, 0))]
+
+
+async def test_an_answer_too_large_for_the_bus_is_an_error_to_who_asked() -> None:
+    downlink, _, got = await make(Cluster(n2=10))
+    one, two = (Session(node_key(2, 10), conn, "alice", "d") for conn in (5, 6))
+    downlink.reply(one, FrameType.RETURN, 1, 0, bytes(2 << 20))
+    downlink.reply(two, FrameType.RETURN, 2, 0, b"small")
+    await until(lambda: sum(len(each.replies) for each in got.get(2, []) if isinstance(each, Replies)) == 2)
+    answers = {reply[0]: reply[3] for each in got[2] if isinstance(each, Replies) for reply in each.replies}
+    assert answers == {5: RequestCode.INTERNAL, 6: RequestCode.OK}

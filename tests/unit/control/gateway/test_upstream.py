@@ -7,9 +7,9 @@ from typing import Any, cast
 import msgspec
 
 from control.downlink.local import Commands, LocalDownlink
+from control.gateway.request_keys import call_key, conversation_key
 from control.gateway.session_ids import SessionIds
 from control.gateway.sync_hints import SyncHints
-from control.gateway.upstream import call_key, conversation_key
 from tests.support.sdk_client import until
 
 

@@ -12,7 +12,7 @@ import pytest
 from control.downlink.local import LocalDownlink
 from control.gateway.down_batches import DownBatches
 from control.node_ids import MAX_NODE_ID, node_key, peer_of
-from control.streams.batches import MAX_BATCH_BYTES, Batcher, BatchReader, encode
+from control.streams.batches import MAX_BATCH_BYTES, Batcher, BatchReader, carried, encode
 from control.streams.operations import (
     Announce,
     Call,
@@ -34,7 +34,9 @@ from control.streams.operations import (
     Sends,
     Sync,
     Up,
+    UpOperation,
     Withdraw,
+    up_halves,
 )
 from im_service.ports import Session
 
@@ -110,6 +112,46 @@ async def test_a_batch_ends_with_the_loop_turn_or_when_it_is_large() -> None:
     assert pushed[2:] == [(2, 1)]
 
 
+def split(operations: list[UpOperation], limit: int) -> tuple[list[bytes], list[UpOperation]]:
+    refused: list[UpOperation] = []
+    return list(carried(Up, operations, limit, up_halves, refused.append)), refused
+
+
+def test_a_batch_is_never_larger_than_the_bus_carries_and_says_the_same() -> None:
+    sends = [(ANN, number, "u/ben", bytes(number * 10)) for number in range(100)]
+    topics = [f"r/{number}" for number in range(500)]
+    operations: list[UpOperation] = [
+        Sends(sends),
+        Call(ANN, 1, "sync", bytes(900)),
+        Replace(topics),
+        Announce(topics),
+    ]
+    batches, refused = split(operations, 1200)
+    assert refused == []
+    assert max(map(len, batches)) <= 1200
+    reader = BatchReader([Up])
+    found = [operation for batch in batches for operation in read_up(reader, batch)]
+    assert [send for each in found if isinstance(each, Sends) for send in each.sends] == sends
+    assert [each for each in found if isinstance(each, Call)] == [operations[1]]
+    named = [each for each in found if isinstance(each, Replace | Announce)]
+    assert [type(each) for each in named].count(Replace) == 1
+    assert isinstance(named[0], Replace), "exactly these, and then more"
+    assert [topic for each in named for topic in each.topics] == topics + topics
+
+
+def read_up(reader: BatchReader, batch: bytes) -> list[UpOperation]:
+    read = reader.read(batch)
+    assert isinstance(read, Up)
+    return read.operations
+
+
+def test_what_cannot_be_divided_is_refused_alone() -> None:
+    large, small = Call(ANN, 1, "sync", bytes(5000)), Call(ANN, 2, "sync", b"")
+    batches, refused = split([small, large, small], 1200)
+    assert refused == [large]
+    assert [op for batch in batches for op in read_up(BatchReader([Up]), batch)] == [small, small]
+
+
 class Core:
     """Writes down what it is told."""
 
@@ -131,7 +173,7 @@ class Core:
 def test_a_gateway_does_what_an_im_process_says_in_order() -> None:
     core, asked = Core(), list[object]()
     downlink = LocalDownlink(core, RuntimeError, lambda: None)
-    batches = DownBatches(ANN.node, downlink, asked.append, lambda: asked.append("sync"))
+    batches = DownBatches(ANN.node, downlink, asked.append, lambda: asked.append("sync"), asked.append)
     first, second = ("u/a", 6, b"1", 0, 0), ("u/b", 6, b"2", 0, 0)
     batches.apply((4, 1), Down([Publish(first), Publish(second), *DOWN.operations]))
     assert core.told == [
@@ -144,7 +186,7 @@ def test_a_gateway_does_what_an_im_process_says_in_order() -> None:
         ("leave_user", "ann", "g/1"),
         ("kick", "ann", None, 5, 4003, "again"),
     ]
-    assert asked == [4, "sync"]
+    assert asked == [[(7, 9, 1, 0, b"y")], 4, "sync"], "answers, a resync, hints"
 
 
 def test_a_node_key_names_one_life_of_one_process() -> None:

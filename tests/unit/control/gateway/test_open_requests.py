@@ -1,0 +1,194 @@
+"""What a gateway asked an im process that is gone: asked again in order, or answered; never left hanging."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from control.bus.memory import MemoryBus, MemoryHub
+from control.coordination.base import NodeInfo
+from control.gateway import upstream as module
+from control.gateway.open_requests import OLDEST_S, OpenRequests
+from control.gateway.resync import Resync
+from control.gateway.topics import KeptTopics
+from control.gateway.upstream import BusUpstream
+from control.node_ids import node_key
+from control.streams.links import StreamLinks
+from control.streams.operations import Call, Send, Sends, Up
+from frame.constants import FrameType, RequestCode
+from im_service.ports import Downlink, Session
+from tests.support.sdk_client import until
+
+NODE = node_key(9, 77)
+
+
+def send(number: int, conn: int = 1, target: str = "g/all", payload: bytes = b"x") -> Send:
+    return Session(NODE, conn, f"user{conn}", "d"), number, target, payload
+
+
+def im(number: int, epoch: int = 10) -> NodeInfo:
+    return NodeInfo(number, epoch, f"im{number}", ("im",))
+
+
+class Replies:
+    """A downlink that keeps what was answered: (connection, request) -> code."""
+
+    def __init__(self) -> None:
+        self.codes: dict[tuple[int, int], int] = {}
+
+    def reply(self, session: Session, type: int, request: int, code: int, payload: bytes) -> None:
+        self.codes[session.conn, request] = code
+
+
+class World:
+    """A gateway, and im processes that hear and say nothing."""
+
+    def __init__(self) -> None:
+        self.hub = MemoryHub()
+        self.heard: dict[int, list[Send | Call]] = {}
+        self.replies = Replies()
+
+    async def open(self) -> BusUpstream:
+        bus = MemoryBus(self.hub)
+        await bus.start()
+        topics = KeptTopics()
+        links = StreamLinks(bus, (9, 77))
+        await bus.subscribe("stream.9", links._on_envelope)
+        return BusUpstream(
+            NODE,
+            links,
+            cast(Downlink, self.replies),
+            topics,
+            Resync(topics, 1, lambda loop, sessions: None, RuntimeError),
+        )
+
+    async def listen(self, info: NodeInfo) -> None:
+        bus = MemoryBus(self.hub)
+        await bus.start()
+        ear = StreamLinks(bus, (info.node_id, info.epoch))
+        heard = self.heard.setdefault(info.node_id, [])
+        ear.on(Up, lambda _, batch: self._take(heard, batch), lambda peer: None)
+        await bus.subscribe(f"stream.{info.node_id}", ear._on_envelope)
+
+    @staticmethod
+    def _take(heard: list[Send | Call], batch: Up) -> None:
+        for operation in batch.operations:
+            match operation:
+                case Sends(sends):
+                    heard.extend(sends)
+                case Call():
+                    heard.append(operation)
+
+    def numbers(self, info: NodeInfo) -> list[int]:
+        return [each[1] for each in self.heard[info.node_id] if not isinstance(each, Call)]
+
+
+async def test_open_sends_go_to_the_next_im_process_in_order_and_before_later_ones() -> None:
+    world = World()
+    gateway = await world.open()
+    first, second = im(1), im(2)
+    for info in (first, second):
+        await world.listen(info)
+    gateway.im_came(first)
+    for number in range(20):
+        gateway.on_sends([send(number)])
+    await until(lambda: world.numbers(first) == list(range(20)))
+    gateway.answered([(1, FrameType.SEND_ACK, number, 0, b"") for number in range(5)])
+    gateway.im_came(second)
+    gateway.im_gone(first)
+    gateway.on_sends([send(20)])
+    await until(lambda: world.numbers(second) == list(range(5, 21)))
+    assert world.replies.codes == {}
+
+
+@pytest.mark.parametrize("epoch", [11, 10], ids=["started again", "only stood still"])
+async def test_open_sends_wait_for_an_im_process_that_comes(epoch: int) -> None:
+    world = World()
+    gateway = await world.open()
+    await world.listen(im(1))
+    gateway.im_came(im(1))
+    gateway.on_sends([send(1), send(2)])
+    await until(lambda: world.numbers(im(1)) == [1, 2])
+    gateway.im_gone(im(1))
+    gateway.on_sends([send(3)])
+    assert world.replies.codes == {(1, 3): RequestCode.UNAVAILABLE}, "nobody was asked, nothing happened"
+    await world.listen(im(1, epoch))
+    gateway.im_came(im(1, epoch))
+    gateway.on_sends([send(3)])
+    await until(lambda: world.numbers(im(1))[-3:] == [1, 2, 3])
+
+
+async def test_what_became_of_a_call_nobody_knows() -> None:
+    world = World()
+    gateway = await world.open()
+    await world.listen(im(1))
+    gateway.im_came(im(1))
+    gateway.on_call(send(0)[0], 7, "group.create", b"\x80")
+    await until(lambda: bool(world.heard[1]))
+    gateway.im_gone(im(1))
+    assert world.replies.codes == {(1, 7): RequestCode.TIMEOUT}
+    gateway.on_call(send(0)[0], 8, "group.create", b"\x80")
+    assert world.replies.codes[1, 8] == RequestCode.UNAVAILABLE
+
+
+async def test_who_waits_too_long_hears_that_the_outcome_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HELD_S", 0.05)
+    world = World()
+    gateway = await world.open()
+    gateway.im_came(im(1))
+    gateway.on_sends([send(1)])
+    gateway.im_gone(im(1))
+    assert world.replies.codes == {}
+    await until(lambda: world.replies.codes == {(1, 1): RequestCode.TIMEOUT})
+    await world.listen(im(2))
+    gateway.im_came(im(2))
+    await asyncio.sleep(0)
+    assert world.numbers(im(2)) == [], "not sent behind the answer"
+
+
+async def test_a_target_whose_place_changes_keeps_its_order() -> None:
+    """The newcomer takes over targets; those with open sends follow when these are answered."""
+    world = World()
+    gateway = await world.open()
+    for info in (im(1), im(2)):
+        await world.listen(info)
+    gateway.im_came(im(1))
+    targets = [f"g/{number}" for number in range(40)]
+    gateway.on_sends([send(number, target=target) for number, target in enumerate(targets)])
+    gateway.im_came(im(2))
+    gateway.on_sends([send(100 + number, target=target) for number, target in enumerate(targets)])
+    await until(lambda: len(world.numbers(im(1))) == 80)
+    assert world.numbers(im(2)) == []
+    gateway.answered([(1, FrameType.SEND_ACK, number, 0, b"") for number in range(200)])
+    gateway.on_sends([send(200 + number, target=target) for number, target in enumerate(targets)])
+    await until(lambda: len(world.numbers(im(1))) + len(world.numbers(im(2))) == 120)
+    assert 5 < len(world.numbers(im(2))) < 35
+
+
+async def test_too_large_for_the_bus_is_refused_to_its_sender_and_costs_nobody_else_anything() -> None:
+    world = World()
+    world.hub.max_payload = 100_000
+    gateway = await world.open()
+    await world.listen(im(1))
+    gateway.im_came(im(1))
+    large = bytes(100_000)
+    gateway.on_sends([send(1), send(2, conn=2, payload=large), send(3), send(4, payload=bytes(60_000))])
+    gateway.on_call(Session(NODE, 3, "c", "d"), 5, "sync", large)
+    gateway.on_sends([send(6, payload=bytes(60_000)), send(7)])
+    await until(lambda: world.numbers(im(1)) == [1, 3, 4, 6, 7])
+    assert world.replies.codes == {(2, 2): RequestCode.INVALID, (3, 5): RequestCode.INVALID}
+
+
+def test_open_requests_are_bounded_and_the_old_ones_are_not_asked_again() -> None:
+    now = [0.0]
+    opened = OpenRequests(100, lambda: now[0])
+    opened.sent(1, [send(number) for number in range(150)])
+    assert len(opened) == 100
+    now[0] = OLDEST_S + 1
+    opened.sent(1, [send(200)])
+    opened.sent(2, [send(201, conn=2)])
+    taken: list[Any] = opened.taken_from(1)
+    assert [each[1] for each in taken] == [200]
+    assert len(opened) == 1
