@@ -127,8 +127,12 @@ class ImService:
         return await self.calls.invoke(name, args, Caller(user, "", None, True))
 
     async def on_peer_change(self, kind: str, key: str) -> None:
-        """Another im process changed something (ports.PeersPort): what is remembered of it is read again."""
-        if kind == "room":
+        """Another im process changed something (ports.PeersPort; all: nobody knows what): what is remembered
+        of it is read again."""
+        if kind == "all":
+            await self.directory.refresh_all()
+            await self.room_table.refresh_all()
+        elif kind == "room":
             await self.room_table.refresh(key)
         elif kind == "presence":
             self.presence.changed(key)

@@ -60,6 +60,10 @@ class Coordination(Protocol):
         epoch of the node is the live one, or this one has left."""
         ...
 
+    def roles_of(self, node_id: int) -> tuple[str, ...]:
+        """As the node told them, also when it is gone; empty when it never did."""
+        ...
+
     def announce(self, info: NodeInfo) -> None:
         """Publish the own node, or its new load; renewed by the backend until `close`."""
         ...

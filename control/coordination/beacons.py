@@ -57,6 +57,7 @@ class BeaconCoordination(Part):
         self._judged: float | None = None
         self._replaced: dict[int, deque[int]] = {}  # by the epoch that is live now
         self._left: dict[int, deque[int]] = {}
+        self._roles: dict[int, tuple[str, ...]] = {}
         self._callbacks: list[tuple[str | None, Callable[[NodeInfo, bool], None]]] = []
         self._decode = msgspec.msgpack.Decoder(_Beacon).decode
         self._task: asyncio.Task[None] | None = None
@@ -79,6 +80,9 @@ class BeaconCoordination(Part):
             return True
         roles = (role,) if known is None or known.epoch != epoch else (*known.roles, role)
         return self._see(NodeInfo(node_id, epoch, "", roles))
+
+    def roles_of(self, node_id: int) -> tuple[str, ...]:
+        return self._roles.get(node_id, ())
 
     def announce(self, info: NodeInfo) -> None:
         before, self._own = self._own, info
@@ -163,6 +167,8 @@ class BeaconCoordination(Part):
             known = None
         self._nodes[node_id] = info
         self._heard[node_id] = self._clock()
+        if info.name:
+            self._roles[node_id] = info.roles
         if known is None:
             log.info("node is there", peer=info.name, peer_id=node_id, epoch=epoch, roles=info.roles)
         for role, callback in self._callbacks:

@@ -75,5 +75,7 @@ class ImOverBus(Part):
 
     def _on_lost(self, peer_id: int) -> None:
         """Batches of a gateway are lost, maybe announcements or logins: it shall repeat everything."""
-        self._batches.lost(peer_id)
-        self._downlink.resync(peer_id)
+        roles = self._coordination.roles_of(peer_id)
+        if not roles or "gateway" in roles:
+            self._batches.lost(peer_id)
+            self._downlink.resync(peer_id)

@@ -5,47 +5,113 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import msgspec
-
-from control.bus.base import Bus
+from control.coordination.base import Coordination, NodeInfo
 from control.logs import get_logger
 from control.node_ids import Peer
 from control.part import Part
+from control.streams.batches import SMALL, Batcher, encode
+from control.streams.links import StreamLinks
+from control.streams.operations import Between, Changed
+from im_service.storage.errors import StoreError
 
 log = get_logger("peers")
 
-SUBJECT = "changed"
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(tuple[int, int, str, str]).decode
+ALL = "all"
+"""Kind of a word: anything may have changed."""
+AT_ONCE = 64
+RETRY_S = 1.0
 
 
 class BusPeers(Part):
-    """Implements im_service.ports.PeersPort over the bus. A lost word costs staleness until the next change;
-    what matters is decided by the store, in the transaction. Started after the service, which reads again.
+    """Implements im_service.ports.PeersPort over the streams between im processes. Started after the service.
+
+    A word that is lost on the way is repaired by its stream. What can no longer be repaired, what a process
+    said that was taken for dead, and what was said before two knew of each other: for all of these everything
+    that is remembered is read again. A read that fails is tried until the store is back.
     """
 
-    def __init__(self, bus: Bus, own: Peer, refresh: Callable[[str, str], Awaitable[None]]) -> None:
-        self._bus = bus
+    def __init__(
+        self,
+        links: StreamLinks,
+        coordination: Coordination,
+        own: Peer,
+        refresh: Callable[[str, str], Awaitable[None]],
+    ) -> None:
+        self._links = links
+        self._coordination = coordination
         self._own = own
         self._refresh = refresh
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._ims: dict[int, int] = {}  # node id -> epoch
+        self._batcher: Batcher[Changed] = Batcher(self._push)
+        self._due: dict[tuple[str, str], None] = {}
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        await self._bus.subscribe(SUBJECT, self._heard)
+        self._task = asyncio.create_task(self._run(), name="peers")
+        self._links.on(Between, self._on_batch, self._on_lost)
+        self._coordination.on("im", self._on_im)
+
+    async def stop(self, grace_s: float) -> None:
+        self._batcher.flush()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
     def changed(self, kind: str, key: str) -> None:
-        self._bus.publish(SUBJECT, _encode((*self._own, kind, key)))
+        word, size = Changed(kind, key), len(key) + SMALL
+        for im_id in self._ims:
+            self._batcher.add(im_id, word, size)
 
-    def _heard(self, payload: bytes) -> None:
-        node, epoch, kind, key = _decode(payload)
-        if (node, epoch) == self._own:
+    def _on_im(self, info: NodeInfo, alive: bool) -> None:
+        if info.node_id == self._own[0]:
             return
-        task = asyncio.get_running_loop().create_task(self._take(kind, key))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if not alive:
+            self._ims.pop(info.node_id, None)
+            self._batcher.drop(info.node_id)
+            return
+        self._ims[info.node_id] = info.epoch
+        # It may remember what it read before it was told of changes here.
+        self._batcher.add(info.node_id, Changed(ALL, ""))
 
-    async def _take(self, kind: str, key: str) -> None:
+    def _push(self, im_id: int, words: list[Changed]) -> None:
+        epoch = self._ims.get(im_id)
+        if epoch is not None:
+            self._links.sender(im_id, epoch).push(encode(Between(words)))
+
+    def _on_batch(self, peer: Peer, batch: Between) -> None:
+        self._coordination.hear(peer, "im")
+        for word in batch.operations:
+            self._note(word.kind, word.key)
+
+    def _on_lost(self, peer_id: int) -> None:
+        roles = self._coordination.roles_of(peer_id)
+        if not roles or "im" in roles:
+            self._note(ALL, "")
+
+    def _note(self, kind: str, key: str) -> None:
+        self._due[kind, key] = None
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            due = list(self._due)[:AT_ONCE]
+            for word in due:
+                del self._due[word]
+            if not self._due:
+                self._wake.clear()
+            done = await asyncio.gather(*(self._take(*word) for word in due))
+            if not all(done):
+                await asyncio.sleep(RETRY_S)
+
+    async def _take(self, kind: str, key: str) -> bool:
         try:
             await self._refresh(kind, key)
+        except StoreError as error:
+            log.warning("a change of a peer could not be read again yet", kind=kind, error=str(error))
+            self._note(kind, key)
+            return False
         except Exception:
             log.exception("a change of a peer could not be read again", kind=kind)
+        return True

@@ -160,7 +160,10 @@ class Wiring:
     @cached_property
     def peers(self) -> BusPeers:
         return BusPeers(
-            self.bus, self._process.own, lambda kind, key: self.im.service.on_peer_change(kind, key)
+            self.links,
+            self.coordination,
+            self._process.own,
+            lambda kind, key: self.im.service.on_peer_change(kind, key),
         )
 
     # -- the gateway role

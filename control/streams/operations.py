@@ -1,4 +1,4 @@
-"""What gateways and im processes say to each other.
+"""What gateways and im processes say to each other, and im processes among themselves.
 
 A batch is one message of a stream: [direction, [operation...]], each operation an array that begins with its
 number. Numbers are never used again for something else: processes of two versions may meet.
@@ -159,6 +159,22 @@ class Down(msgspec.Struct, array_like=True, tag=2):
     """A batch from an im process to a gateway."""
 
     operations: list[DownOperation]
+
+
+# -- im process to im process
+
+
+class Changed(_Operation, tag=1):
+    """As in im_service.ports.PeersPort, or kind "all": anything may have changed."""
+
+    kind: str
+    key: str
+
+
+class Between(msgspec.Struct, array_like=True, tag=3):
+    """A batch from an im process to another."""
+
+    operations: list[Changed]
 
 
 def down_halves(operation: DownOperation) -> tuple[DownOperation, DownOperation] | None:

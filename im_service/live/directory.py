@@ -19,6 +19,7 @@ from im_service.storage.store import Store
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
 V = TypeVar("V")
+READ_AT_ONCE = 64
 
 
 class Cache(Generic[K, V, R]):
@@ -86,6 +87,12 @@ class Cache(Generic[K, V, R]):
         found = self._live.get(key)
         if found is not None:
             self._update(found, await self._read_clean(key))
+
+    async def refresh_all(self) -> None:
+        """Anything may have changed elsewhere: read again all that is remembered, and what is being read."""
+        keys = list(self._live) + [key for key in self._reading if key not in self._live]
+        for start in range(0, len(keys), READ_AT_ONCE):
+            await asyncio.gather(*map(self.refresh, keys[start : start + READ_AT_ONCE]))
 
 
 class AccountState:
@@ -204,3 +211,8 @@ class Directory:
             await self.groups.refresh(first)
         elif kind == "member":
             await self.members.refresh((first, second))
+
+    async def refresh_all(self) -> None:
+        """Changes elsewhere may have been missed."""
+        for cache in (self.accounts, self.pairs, self.groups, self.members):
+            await cache.refresh_all()

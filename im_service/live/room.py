@@ -242,5 +242,8 @@ class RoomTable:
     async def refresh(self, room: str) -> None:
         await self._cache.refresh(room)
 
+    async def refresh_all(self) -> None:
+        await self._cache.refresh_all()
+
     def remembered(self) -> list[RoomState]:
         return list(self._kept.values())

@@ -120,6 +120,31 @@ async def test_requests_are_answered_later_and_once_or_time_out(make_bus: MakeBu
         await client.request("nobody", b"hello", 0.2)
 
 
+async def test_the_largest_message_is_carried_and_a_larger_one_harms_no_other(make_bus: MakeBus) -> None:
+    one, two = await make_bus(), await make_bus()
+    seen: list[int] = []
+    await two.subscribe("topic", lambda payload: seen.append(len(payload)))
+    for size in (one.max_payload, one.max_payload + 1, 3):
+        one.publish("topic", bytes(size))
+    await until(lambda: len(seen) == 2)
+    assert seen == [one.max_payload, 3]
+    assert one.dropped == 1
+
+
+async def test_a_batch_as_large_as_the_bus_carries_arrives(make_bus: MakeBus) -> None:
+    one, two = await make_bus(), await make_bus()
+    sender, receiver = StreamLinks(one, (1, 1 << 47)), StreamLinks(two, (2, 1 << 47), beacon_s=0.1)
+    heard: list[str] = []
+    receiver.on(Words, lambda _, batch: heard.extend(batch.operations), print)
+    await receiver.start()
+    largest = words("x" * (sender.max_batch() - len(words("x" * 70_000)) + 70_000))
+    assert len(largest) == sender.max_batch()
+    sender.sender(2, 1 << 47).push(largest)
+    sender.sender(2, 1 << 47).push(words("next"))
+    await until(lambda: len(heard) == 2)
+    await receiver.stop()
+
+
 async def test_streams_over_the_bus_survive_a_lossy_publisher(
     make_bus: MakeBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
