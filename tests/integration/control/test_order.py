@@ -12,7 +12,7 @@ import pytest
 from tests.integration.control.test_several_processes import Cluster, texts
 from tests.support.nats_process import NatsProcess
 
-MESSAGES = 400
+MESSAGES = 200
 PATIENCE_S = 12.0
 """A client asks again after 20 s: whoever is answered sooner was not left hanging."""
 
@@ -50,7 +50,7 @@ async def test_messages_of_a_sender_keep_their_order(
 
             for text in wanted:
                 sends.append(asyncio.create_task(one(text)))
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(0.01)
             await asyncio.gather(failing, *sends)
             assert await texts(bob, MESSAGES) == wanted
             assert latest < PATIENCE_S
