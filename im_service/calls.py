@@ -22,7 +22,7 @@ from im_service.errors import REFUSALS, UNDECODABLE, Code, ImError, rate_limited
 from im_service.live.sessions import Sessions
 from im_service.ports import Clock, Downlink, Session
 from im_service.rates import Limiter, Rate
-from im_service.storage.errors import StoreConflict, StoreError, StoreFull, StoreMissing
+from im_service.storage.errors import StoreConflict, StoreError, StoreFull, StoreMissing, StoreUnknown
 from im_service.storage.records import FOREVER
 
 RETURN = int(FrameType.RETURN)
@@ -287,6 +287,9 @@ class Calls:
             raise ImError(Code.CONFLICT, str(error) or None) from None
         except StoreFull as error:
             raise ImError(Code.CONFLICT, str(error) or "a limit is reached") from None
+        except StoreUnknown as error:
+            _log.warning("store lost %s: %r", entry.name, error)
+            raise ImError(Code.TIMEOUT, "the store was lost meanwhile: the outcome is unknown") from None
         except StoreError as error:
             _log.warning("store refused %s: %r", entry.name, error)
             raise ImError(Code.UNAVAILABLE) from None

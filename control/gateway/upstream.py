@@ -139,12 +139,15 @@ class BusUpstream:
 
     def im_came(self, info: NodeInfo) -> None:
         """A (new epoch of an) im process: it learns all topics first, then what waited for one. The first one
-        after a time without hears the sessions too: their logins may have gone to one that is dead.
+        after a time without hears the sessions too: their logins may have gone to one that is dead. One that
+        comes beside others hears of the sessions whose users it serves from now on: their logouts go there.
         """
         first = not self._ims
         self._open.changed()
         self._ims[str(info.node_id)] = info
         self._resync.request(_ImListener(self, info.node_id, sessions=first))
+        if not first:
+            self._resync.request(_Moved(self, str(info.node_id), list(self._ims)))
         waiting, self._pending = self._pending, deque()
         for user, operation in waiting:
             self._deliver(user, operation)
@@ -159,7 +162,7 @@ class BusUpstream:
         self._batcher.drop(info.node_id)
         self._ask_again(self._open.taken_from(info.node_id))
         if self._ims:
-            self._resync.request(_Heirs(self, str(info.node_id), list(self._ims)))
+            self._resync.request(_Moved(self, str(info.node_id), [*self._ims, str(info.node_id)]))
 
     def answered(self, replies: Sequence[Reply]) -> None:
         """An im process has answered these."""
@@ -181,11 +184,11 @@ class BusUpstream:
         session = Session(self._node, conn, user, device)
         self._batcher.add(im_id, ResyncSession(session, platform, session_id, mine))
 
-    def inherit(self, dead: str, others: list[str], held: HeldSession) -> None:
-        """A session whose user an im process served that is gone goes to the one that does so now."""
+    def repeat_moved(self, im: str, among: list[str], held: HeldSession) -> None:
+        """A session whose user this one of these im processes serves is told to whoever serves them now."""
         conn, user, device, platform, session_id = held
         key = "u/" + user
-        if self._ims and choose(key, [*others, dead]) == dead:
+        if self._ims and choose(key, among) == im:
             session = Session(self._node, conn, user, device)
             self._add(self._im_for(key), ResyncSession(session, platform, session_id, True))
 
@@ -308,19 +311,19 @@ class _ImListener(ResyncListener):
             self._upstream.repeat_end(self._im_id)
 
 
-class _Heirs(ResyncListener):
-    """What an im process that is gone knew of its users' sessions is told to those that serve them now."""
+class _Moved(ResyncListener):
+    """Sessions change hands: those of an im process that is gone, and those that a new one takes over."""
 
     sessions = True
 
-    def __init__(self, upstream: BusUpstream, dead: str, others: list[str]) -> None:
+    def __init__(self, upstream: BusUpstream, im: str, among: list[str]) -> None:
         self._upstream = upstream
-        self._dead = dead
-        self._others = others
+        self._im = im
+        self._among = among
 
     def begin(self) -> None: ...
 
     def session(self, held: HeldSession) -> None:
-        self._upstream.inherit(self._dead, self._others, held)
+        self._upstream.repeat_moved(self._im, self._among, held)
 
     def end(self, topics: list[str]) -> None: ...

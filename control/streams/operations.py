@@ -67,7 +67,7 @@ class ResyncBegin(_Operation, tag=8):
 
 class ResyncSession(_Operation, tag=9):
     """A session that lives. `mine`: logins of its user go to the im process that hears this. Outside of a
-    resync: the im process that served its user is gone."""
+    resync: the user was served by another one until now."""
 
     session: Session
     platform: int

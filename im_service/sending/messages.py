@@ -35,7 +35,7 @@ from im_service.sending.pending import SEND_ACK, AfterCommit, Pending, Work, acc
 from im_service.sending.publish_batch import PublishBatch
 from im_service.sending.repeats import Repeats
 from im_service.sending.resolve import RouteResolver
-from im_service.storage.errors import StoreError
+from im_service.storage.errors import StoreError, StoreUnknown
 from im_service.storage.records import RECEIPT, AppendResult, AppendStatus, NewMessage
 
 MAX_LANE = 1000
@@ -187,8 +187,9 @@ class Messages:
         if isinstance(results, BaseException):
             self._repeats.unknown_up_to(newest)
             _log.warning("append failed: %r", results)
+            code = Code.TIMEOUT if isinstance(results, StoreUnknown) else Code.UNAVAILABLE
             for entry in pending:
-                answer(out, entry, Code.UNAVAILABLE, REFUSALS[Code.UNAVAILABLE])
+                answer(out, entry, code, REFUSALS[code])
         else:
             for entry, (status, server_id, seq, time_ms) in zip(pending, results, strict=True):
                 if status == _NEW:

@@ -2,7 +2,7 @@
 
 
 class StoreError(Exception):
-    """Root of every error a store raises. Nothing of the failed operation was stored."""
+    """Root of every error a store raises. Nothing of the operation was stored, but see StoreUnknown."""
 
 
 class StoreConflict(StoreError):
@@ -20,8 +20,13 @@ class StoreFull(StoreError):
 class StoreUnavailable(StoreError):
     """The engine cannot commit now: disk full, file locked by another program, server gone, store closed.
 
-    The operation may be tried again later; no part of it was acknowledged. If the server was lost in the very
-    moment of committing it may have happened nevertheless: a repeated send is told by its client_id.
+    The operation may be tried again later.
+    """
+
+
+class StoreUnknown(StoreUnavailable):
+    """The server was lost in the very moment of committing: the operation may have happened or not. A
+    repeated send is told by its client_id.
     """
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncpg
 
 from im_service.storage import migrations
-from im_service.storage.errors import SchemaError, StoreUnavailable
+from im_service.storage.errors import SchemaError, StoreUnavailable, StoreUnknown
 from im_service.storage.ops.tx import Argument, Row, to_postgres
 
 _MIGRATION_LOCK = 0x7169616E  # any number, the same for every process that migrates
@@ -34,6 +34,11 @@ GONE = (
 
 def unavailable(error: BaseException) -> StoreUnavailable:
     return StoreUnavailable(f"PostgreSQL: {type(error).__name__}: {error}")
+
+
+def unknown(error: BaseException) -> StoreUnknown:
+    """Lost while it committed."""
+    return StoreUnknown(f"PostgreSQL: {type(error).__name__}: {error}")
 
 
 async def open_pool(dsn: str, size: int, timeout_s: float) -> asyncpg.Pool:

@@ -8,7 +8,7 @@ import asyncpg
 from im_service.storage.engine import drive_async
 from im_service.storage.errors import StoreError
 from im_service.storage.postgres.append import Appender
-from im_service.storage.postgres.connection import AGAIN, GONE, unavailable
+from im_service.storage.postgres.connection import AGAIN, GONE, unavailable, unknown
 from im_service.storage.postgres.runner import WriteTransaction
 from im_service.storage.queue import (
     OWN_ERRORS,
@@ -73,14 +73,21 @@ class Writer:
         await self._log.intern(conn, [message for item in sends for message in item.batch])
         steps, acks = in_order(items)
         answers: list[Answer] = []
-        async with conn.transaction():
-            tx = WriteTransaction(conn, self._log, self._base)
-            for step in steps:
-                if isinstance(step, OpItem):
-                    answers.append((step, await self._operation(tx, step)))
-                else:
-                    answers += step.answers(await self._log.append(conn, step.batch(), await tx.change()))
-            await self._log.ack(conn, highest(acks))
+        written = False
+        try:
+            async with conn.transaction():
+                tx = WriteTransaction(conn, self._log, self._base)
+                for step in steps:
+                    if isinstance(step, OpItem):
+                        answers.append((step, await self._operation(tx, step)))
+                    else:
+                        answers += step.answers(await self._log.append(conn, step.batch(), await tx.change()))
+                await self._log.ack(conn, highest(acks))
+                written = True
+        except GONE as error:
+            if written:
+                raise unknown(error) from error
+            raise
         return answers + [(item, None) for item in acks]
 
     async def _operation(self, tx: WriteTransaction, item: OpItem) -> object:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from im_service.storage.errors import StoreUnavailable
+from im_service.storage.errors import StoreUnknown
 from im_service.storage.records import RECALLED, AppendResult, NewMessage
 from tests.support.im_world import Person, World, open_world
 
@@ -21,7 +21,7 @@ def lose_answers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     append = world.store.append
 
     def lost(batch: Sequence[NewMessage], done: Done) -> None:
-        append(batch, lambda _results: done(StoreUnavailable("the server was lost while it committed")))
+        append(batch, lambda _results: done(StoreUnknown("the server was lost while it committed")))
 
     monkeypatch.setattr(world.store, "append", lost)
 
@@ -39,7 +39,7 @@ async def test_the_repeat_reaches_the_receiver(tmp_path: Path, monkeypatch: pyte
         ann, ben = await world.login("ann"), await world.login("ben")
         with monkeypatch.context() as patch:
             lose_answers(world, patch)
-            assert (await sent(ann))[0] == 503
+            assert (await sent(ann))[0] == 504, "unknown, not refused"
         assert texts(ben) == []
         assert (await sent(ann))[0] == 0
         await world.settle()
@@ -64,7 +64,7 @@ async def test_what_was_recalled_meanwhile_comes_as_recalled(
         ann, ben = await world.login("ann"), await world.login("ben")
         with monkeypatch.context() as patch:
             lose_answers(world, patch)
-            assert (await sent(ann))[0] == 503
+            assert (await sent(ann))[0] == 504, "unknown, not refused"
         await ann.ok("recall", conversation="s/ann:ben", seq=1)
         assert (await sent(ann))[0] == 0
         await world.settle()

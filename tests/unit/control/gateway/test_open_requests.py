@@ -16,7 +16,7 @@ from control.gateway.topics import KeptTopics
 from control.gateway.upstream import BusUpstream
 from control.node_ids import node_key
 from control.streams.links import StreamLinks
-from control.streams.operations import Call, Send, Sends, Up
+from control.streams.operations import Call, ResyncSession, Send, Sends, Up
 from frame.constants import FrameType, RequestCode
 from im_service.ports import Downlink, Session
 from tests.support.sdk_client import until
@@ -49,6 +49,7 @@ class World:
         self.hub = MemoryHub()
         self.heard: dict[int, list[Send | Call]] = {}
         self.replies = Replies()
+        self.told: dict[int, set[str]] = {}  # im process -> users whose sessions it was told
 
     async def open(self) -> BusUpstream:
         bus = MemoryBus(self.hub)
@@ -69,17 +70,20 @@ class World:
         await bus.start()
         ear = StreamLinks(bus, (info.node_id, info.epoch))
         heard = self.heard.setdefault(info.node_id, [])
-        ear.on(Up, lambda _, batch: self._take(heard, batch), lambda peer: None)
+        told = self.told.setdefault(info.node_id, set())
+        ear.on(Up, lambda _, batch: self._take(heard, told, batch), lambda peer: None)
         await bus.subscribe(f"stream.{info.node_id}", ear._on_envelope)
 
     @staticmethod
-    def _take(heard: list[Send | Call], batch: Up) -> None:
+    def _take(heard: list[Send | Call], told: set[str], batch: Up) -> None:
         for operation in batch.operations:
             match operation:
                 case Sends(sends):
                     heard.extend(sends)
                 case Call():
                     heard.append(operation)
+                case ResyncSession(session, _, _, mine=True):
+                    told.add(session.user)
 
     def numbers(self, info: NodeInfo) -> list[int]:
         return [each[1] for each in self.heard[info.node_id] if not isinstance(each, Call)]
@@ -179,6 +183,39 @@ async def test_too_large_for_the_bus_is_refused_to_its_sender_and_costs_nobody_e
     gateway.on_sends([send(6, payload=bytes(60_000)), send(7)])
     await until(lambda: world.numbers(im(1)) == [1, 3, 4, 6, 7])
     assert world.replies.codes == {(2, 2): RequestCode.INVALID, (3, 5): RequestCode.INVALID}
+
+
+async def test_sessions_are_told_to_the_im_process_that_serves_their_users_from_now_on() -> None:
+    world = World()
+    gateway = await world.open()
+    users = [f"user{number}" for number in range(60)]
+
+    async def repeated() -> None:
+        """What the core does when it is asked."""
+        for _ in range(3):  # one resync at a time
+            for conn, user in enumerate(users):
+                gateway.on_session((conn, user, "d", 1, conn))
+            gateway.on_topic("", 0, False)
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    for number in (1, 2, 3):
+        await world.listen(im(number))
+        gateway.im_came(im(number))
+        await repeated()
+        if number == 1:
+            assert world.told[1] == set(users), "logins may have gone to one that is dead"
+    of_two, of_three = world.told[2], world.told[3]
+    assert 10 < len(of_three) < 35
+    assert len(of_two) > 10, "its share, before the third one came"
+    for number in (1, 2, 3):
+        world.told[number].clear()
+    gateway.im_gone(im(3))
+    await repeated()
+    assert world.told[3] == set()
+    heirs = world.told[1] | world.told[2]
+    assert not world.told[1] & world.told[2]
+    assert 10 < len(heirs) < 35
 
 
 def test_open_requests_are_bounded_and_the_old_ones_are_not_asked_again() -> None:
