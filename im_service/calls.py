@@ -20,6 +20,7 @@ from msgspec import Meta, Raw, Struct, inspect
 from frame.constants import FrameType
 from im_service.errors import REFUSALS, UNDECODABLE, Code, ImError, rate_limited
 from im_service.live.sessions import Sessions
+from im_service.pages import MAX_ANSWER
 from im_service.ports import Clock, Downlink, Session
 from im_service.rates import Limiter, Rate
 from im_service.storage.errors import StoreConflict, StoreError, StoreFull, StoreMissing, StoreUnknown
@@ -198,6 +199,15 @@ def pack(arguments: Mapping[str, object]) -> bytes:
         raise ImError(Code.INVALID, "a number beyond 64 bits") from None
 
 
+def encode_answer(result: object) -> bytes:
+    """A result as msgpack. 414 for what no frame takes: lists are cut before (pages.py), so this is one thing
+    that is too long."""
+    payload = msgspec.msgpack.encode(result)
+    if len(payload) > MAX_ANSWER:
+        raise ImError(Code.INVALID, f"the answer has {len(payload)} bytes, the most is {MAX_ANSWER}")
+    return payload
+
+
 def bind(methods: Iterable[Method], services: Iterable[object]) -> dict[str, Handler]:
     """Each method on the service that has it. LookupError for one whose class is not among them."""
     owners = {(type(service).__module__, type(service).__qualname__): service for service in services}
@@ -228,6 +238,10 @@ class Calls:
         except ImError as error:
             self._downlink.reply(session, RETURN, request, error.code, error.payload())
             return
+        except Exception:
+            _log.exception("call %s failed", name[:64])
+            self._downlink.reply(session, RETURN, request, Code.INTERNAL, REFUSALS[Code.INTERNAL])
+            return
         self._running[session] = self._running.get(session, 0) + 1
         task = asyncio.get_running_loop().create_task(self._run(session, request, entry, args))
         self._tasks.add(task)
@@ -251,7 +265,7 @@ class Calls:
                 if state is not None and state.ready is not None:
                     await asyncio.shield(state.ready)
                 result = await self._guarded(entry, Caller(session.user, session.device, session), args)
-                code, payload = 0, msgspec.msgpack.encode(result)
+                code, payload = 0, encode_answer(result)
             except ImError as error:
                 code, payload = int(error.code), error.payload()
             except Exception:

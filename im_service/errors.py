@@ -49,6 +49,10 @@ Detail = dict[str, int | str]
 """What a program reads of a refusal, for example {"retry_after_ms": 500}."""
 
 
+MAX_REFUSAL_TEXT = 500
+"""Characters: a text may repeat what the caller wrote."""
+
+
 class ImError(Exception):
     """A request that is refused, with the code the peer sees.
 
@@ -57,7 +61,7 @@ class ImError(Exception):
 
     def __init__(self, code: Code, text: str | None = None, detail: Detail | None = None) -> None:
         self.code = code
-        self.text = text if text is not None else TEXTS[code]
+        self.text = text[:MAX_REFUSAL_TEXT] if text is not None else TEXTS[code]
         self.detail = detail
         super().__init__(f"{int(code)} {self.text}")
 

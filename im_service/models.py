@@ -14,17 +14,19 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from frame.constants import EventKind
+from im_service.errors import Code, ImError
 from im_service.storage.records import (
     EDITED,
     FILTERED,
     RECALLED,
-    InboxRow,
     Role,
     StoredMessage,
 )
 
 MAX_EXT = 4096  # characters
 MAX_CLIENT_ID = 64  # characters
+MAX_PAYLOAD = 60_000
+"""Bytes of a message's body, options and ext together: with ids and times it fits a frame alone."""
 
 NIL = b"\xc0"
 EMPTY_MAP = b"\x80"
@@ -84,8 +86,13 @@ _decode_payload = msgspec.msgpack.Decoder(_Payload).decode
 
 
 def pack_payload(body: bytes | Raw, options: bytes = EMPTY_MAP, ext: str | None = None) -> bytes:
-    """The stored form: three encodings one after the other."""
-    return b"".join((body, options, NIL if ext is None else encode(ext)))
+    """The stored form: three encodings one after the other. 414 for what no answer could carry later."""
+    payload = b"".join((body, options, NIL if ext is None else encode(ext)))
+    if len(payload) > MAX_PAYLOAD:
+        raise ImError(
+            Code.INVALID, f"body, options and ext have {len(payload)} bytes, the limit is {MAX_PAYLOAD}"
+        )
+    return payload
 
 
 def unpack_payload(payload: bytes) -> tuple[bytes, bytes, str | None]:
@@ -166,6 +173,6 @@ class Preferences(Struct, omit_defaults=True):
 _decode_preferences = msgspec.msgpack.Decoder(Preferences).decode
 
 
-def preferences(row: InboxRow) -> Preferences:
-    """The settings in an inbox row."""
-    return _decode_preferences(row.settings) if row.settings else Preferences()
+def preferences(settings: bytes) -> Preferences:
+    """The settings of an inbox row."""
+    return _decode_preferences(settings) if settings else Preferences()

@@ -20,6 +20,7 @@ from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
 from im_service.live.users import SessionState
+from im_service.pages import fit
 from im_service.ports import Session
 from im_service.settings import LoginPolicy
 from im_service.storage.records import Device, Login, Logout, Mark, NewLogin
@@ -94,10 +95,14 @@ class KickArgs(Args):
 
 class DevicesArgs(Args):
     user: str = ""
+    after: str = ""
 
 
 class Kicked(Struct):
+    """`more`: further devices were kicked that this answer has no room for."""
+
     kicked: list[str]
+    more: bool
 
 
 class DeviceLine(Struct):
@@ -110,6 +115,7 @@ class DeviceLine(Struct):
 
 class DeviceList(Struct):
     devices: list[DeviceLine]
+    more: bool
 
 
 class Devices:
@@ -125,6 +131,7 @@ class Devices:
         self._peers = context.peers
         self._policy = context.settings.login_policy
         self._roam_count = context.settings.retention.roam_count
+        self._reply_bytes = context.settings.reply_bytes
         self._rooms = rooms
         self._watches = watches
         self._tasks: set[asyncio.Task[None]] = set()
@@ -299,28 +306,30 @@ class Devices:
             raise ImError(Code.INVALID, "name devices or platforms")
         if caller.server and not args.devices and not args.platforms:
             self._end_device(user, None, "kicked", args.reason, args.ext)
-            return Kicked([device for device, _ in self._presence.devices(user)])
-        names = list(args.devices)
+            return Kicked(*fit([device for device, _ in self._presence.devices(user)], self._reply_bytes))
+        names = [check_id(device, "device") for device in args.devices]
         for device in await self._store.devices(user):
             if device.platform in args.platforms and device.device != caller.device:
                 names.append(device.device)
         kicked = list(dict.fromkeys(names))
         for name in kicked:
             self._end_device(user, name, "kicked", args.reason, args.ext)
-        return Kicked(kicked)
+        return Kicked(*fit(kicked, self._reply_bytes))
 
     @method("devices", Code.FORBIDDEN, result=DeviceList, alone=True)
     async def devices(self, caller: Caller, args: DevicesArgs) -> DeviceList:
-        """My devices; the server may ask for anybody's."""
+        """My devices in order of their ids; the server may ask for anybody's. `after` = the last id of the
+        page before."""
         user = args.user or caller.user
         if user != caller.user and not caller.server:
             raise ImError(Code.FORBIDDEN)
         live = {device for device, _ in self._presence.devices(user)}
         lines = [
             DeviceLine(d.device, d.platform, d.device in live, d.last_login_ms, d.last_logout_ms)
-            for d in await self._store.devices(user)
+            for d in sorted(await self._store.devices(user), key=lambda d: d.device)
+            if d.device > args.after
         ]
-        return DeviceList(lines)
+        return DeviceList(*fit(lines, self._reply_bytes))
 
     async def close(self) -> None:
         """Wait until logins and logouts under way are done."""

@@ -16,6 +16,7 @@ from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
 from im_service.models import presence_event
+from im_service.pages import fit
 
 EVENT = int(FrameType.EVENT)
 
@@ -41,8 +42,11 @@ class PresenceState(Struct):
 
 
 class Subscribed(Struct):
+    """`rest`: users this answer had no room for; they are not subscribed to."""
+
     states: list[PresenceState]
     until_ms: int
+    rest: list[str]
 
 
 class PresenceBook:
@@ -59,6 +63,7 @@ class PresenceBook:
         self._max_ms = settings.presence_max_ms
         # watcher -> watched -> its end by elapsed_ms, oldest first
         self._watches: dict[str, OrderedDict[str, int]] = {}
+        self._reply_bytes = settings.reply_bytes
         self._watchers: dict[str, set[str]] = {}  # watched -> watchers
 
     @method("presence.subscribe", Code.INVALID, result=Subscribed)
@@ -71,18 +76,20 @@ class PresenceBook:
         until = self._clock.elapsed_ms() + lasts
         mine = self._watches.setdefault(caller.user, OrderedDict())
         users = [check_id(user, "user") for user in dict.fromkeys(args.users)]
-        for user in users:
+        states, _ = fit(map(self._state, users), self._reply_bytes)
+        rest = users[len(states) :]
+        for user in users[: len(states)]:
             mine.pop(user, None)
             mine[user] = until
             self._watchers.setdefault(user, set()).add(caller.user)
         while len(mine) > self._most:
             oldest, _ = mine.popitem(last=False)
             self._forget(caller.user, oldest)
-        return Subscribed([self._state(user) for user in users], self._clock.now_ms() + lasts)
+        return Subscribed(states, self._clock.now_ms() + lasts, rest)
 
     def _state(self, user: str) -> PresenceState:
         devices = [LiveDevice(device, platform) for device, platform in self._presence.devices(user)]
-        return PresenceState(user, self._presence.online(user), devices)
+        return PresenceState(user, self._presence.online(user), fit(devices, self._reply_bytes)[0])
 
     @method("presence.unsubscribe")
     async def unsubscribe(self, caller: Caller, args: UnsubscribeArgs) -> Nothing:

@@ -13,6 +13,7 @@ from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
 from im_service.models import encode
+from im_service.pages import fit
 from im_service.storage.records import Account, Profile
 
 ALL_SESSIONS = (1 << 63) - 1
@@ -74,7 +75,10 @@ class ProfileView(Struct):
 
 
 class ProfileList(Struct):
+    """`rest`: users whose profile this answer had no room for."""
+
     profiles: list[ProfileView]
+    rest: list[str]
 
 
 class AccountView(Struct):
@@ -112,6 +116,7 @@ class Profiles:
         self._directory = context.directory
         self._announcer = context.announcer
         self._peers = context.peers
+        self._reply_bytes = context.settings.reply_bytes
 
     @method("profile.set", Code.INVALID, result=ProfileView)
     async def set_profile(self, caller: Caller, args: ProfileArgs) -> ProfileView:
@@ -128,7 +133,9 @@ class Profiles:
     @method("profile.get", result=ProfileList, alone=True)
     async def get_profiles(self, caller: Caller, args: UsersArgs) -> ProfileList:
         """Profiles of these users; those who have none are left out."""
-        return ProfileList([describe(profile) for profile in await self._store.profiles(args.users)])
+        found = [describe(profile) for profile in await self._store.profiles(args.users)]
+        profiles, _ = fit(found, self._reply_bytes)
+        return ProfileList(profiles, [profile.user for profile in found[len(profiles) :]])
 
     @method("account.get", server_only=True, result=AccountView)
     async def get_account(self, caller: Caller, args: UserArgs) -> AccountView:

@@ -13,6 +13,7 @@ from im_service.calls import Args, Caller, Nothing, Number, method
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
+from im_service.pages import Cursor, fit, fit_changes
 from im_service.storage.errors import StoreConflict, StoreFull
 from im_service.storage.records import Relation, Request
 
@@ -47,7 +48,10 @@ class SetArgs(Args):
 
 
 class ListArgs(Args):
+    """`after`: as the page before said, with its cursor."""
+
     cursor: Number = 0
+    after: Annotated[str, Meta(max_length=200)] = ""
     limit: Annotated[int, Meta(ge=1, le=500)] = 200
 
 
@@ -91,6 +95,7 @@ class RelationPage(Struct):
     relations: list[RelationView]
     cursor: int
     more: bool
+    after: str = ""
 
 
 def describe(row: Relation) -> RelationView:
@@ -111,6 +116,7 @@ class Relations:
         self._announcer = context.announcer
         self._peers = context.peers
         self._limit = context.settings.friends_max
+        self._reply_bytes = context.settings.reply_bytes
 
     def _other(self, caller: Caller, user: str) -> str:
         check_id(caller.user, "user")
@@ -182,7 +188,8 @@ class Relations:
     async def requests(self, caller: Caller, args: RequestsArgs) -> FriendRequests:
         """Friend requests made to me that are open."""
         page = await self._store.requests(USER_PREFIX + caller.user, 0, args.after, args.limit)
-        return FriendRequests([describe_request(request) for request in page.items], page.more)
+        requests, cut = fit(map(describe_request, page.items), self._reply_bytes)
+        return FriendRequests(requests, cut or page.more)
 
     @method("friend.remove", result=Changed)
     async def remove(self, caller: Caller, args: UserArgs) -> Changed:
@@ -224,4 +231,12 @@ class Relations:
         """Relations changed since the cursor (0 = all); one that ended comes with everything off."""
         page = await self._store.relations(caller.user, args.cursor, args.limit)
         cursor = page.items[-1].change if page.items else args.cursor
-        return RelationPage([describe(row) for row in page.items], cursor, page.more)
+        rows, end = fit_changes(
+            page.items,
+            lambda row: (row.change, row.other),
+            describe,
+            self._reply_bytes,
+            Cursor(args.cursor, args.after, True),
+            Cursor(cursor, "", page.more),
+        )
+        return RelationPage([describe(row) for row in rows], end.cursor, end.more, end.after)

@@ -36,6 +36,7 @@ from im_service.errors import Code, ImError
 from im_service.ids import check_id
 from im_service.live.room import RoomInfo, RoomState, encode_info
 from im_service.notices import SYSTEM
+from im_service.pages import fit
 from im_service.storage.records import Role
 
 
@@ -50,6 +51,7 @@ class RoomAdmin:
         self._announcer = context.announcer
         self._peers = context.peers
         self._attributes_bytes = context.settings.room_attributes_bytes
+        self._reply_bytes = context.settings.reply_bytes
         self._door = door
 
     async def _room(self, caller: Caller, name: str, owner: bool = False) -> RoomState:
@@ -233,14 +235,16 @@ class RoomAdmin:
         """Named, muted and blacklisted people of a room, in order of their ids."""
         await self._existing(args.room)
         page = await self._store.room_members(args.room, args.after, args.limit)
-        return PeoplePage([describe_person(person) for person in page.items], page.more)
+        people, cut = fit(map(describe_person, page.items), self._reply_bytes)
+        return PeoplePage(people, cut or page.more)
 
     @method("room.online", Code.ROOM_NOT_FOUND, result=Online, alone=True)
     async def online(self, caller: Caller, args: PeopleArgs) -> Online:
         """Who is here, a page at a time."""
         room = await self._table.get(args.room)
-        users = sorted(user for user in room.members if user > args.after)[: args.limit]
-        return Online(users, room.online)
+        found = sorted(user for user in room.members if user > args.after)
+        users, cut = fit(found[: args.limit], self._reply_bytes)
+        return Online(users, room.online, cut or len(found) > args.limit)
 
     async def _existing(self, name: str) -> RoomState:
         room = await self._table.get(name)

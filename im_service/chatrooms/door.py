@@ -19,6 +19,7 @@ from im_service.ids import check_id
 from im_service.live.room import RoomState
 from im_service.live.users import SessionState
 from im_service.models import notice_event
+from im_service.pages import fit, parts
 
 EVENT = int(FrameType.EVENT)
 
@@ -33,6 +34,7 @@ class RoomDoor:
         self._downlink = context.downlink
         self._per_connection = context.settings.rooms_per_connection
         self._notice_members = context.settings.room_notice_members
+        self._ring_bytes = context.settings.reply_bytes - context.settings.room_attributes_bytes
 
     @method(
         "room.join",
@@ -59,8 +61,8 @@ class RoomDoor:
             if newcomer:
                 self._tell(room, "room.enter", caller.user, state)
         self._set_tags(state, room, tags)
-        recent = [Raw(message) for message in room.ring]
-        return RoomJoined(args.room, room.online, room.info.attributes, recent)
+        newest, _ = fit((Raw(message) for message in reversed(room.ring)), self._ring_bytes)
+        return RoomJoined(args.room, room.online, room.info.attributes, newest[::-1])
 
     def _set_tags(self, state: SessionState, room: RoomState, tags: tuple[str, ...]) -> None:
         before = state.tags.get(room.room, ())
@@ -106,8 +108,8 @@ class RoomDoor:
         if room.record is None:
             return
         gone = await self._store.queue_clear(room.room, session.user)
-        if gone:
-            body = {"room": room.room, "op": "exit", "keys": [item.key for item in gone]}
+        for keys in parts([item.key for item in gone], self._ring_bytes) if gone else ():
+            body = {"room": room.room, "op": "exit", "keys": keys}
             self._downlink.publish(room.topic, EVENT, notice_event("room.queue", body))
 
     async def put_out(

@@ -95,6 +95,11 @@ class RoomArgs(Args):
     room: str
 
 
+class QueueArgs(Args):
+    room: str
+    after: Annotated[int, Meta(ge=-(1 << 62), le=1 << 62)] | None = None
+
+
 class PutArgs(Args):
     room: str
     key: Annotated[str, Meta(min_length=1, max_length=128)]
@@ -154,7 +159,7 @@ def describe(room: RoomState) -> RoomView:
 
 
 class RoomJoined(Struct):
-    """`recent`: what was said last, oldest first."""
+    """`recent`: what was said last, oldest first, as much of it as an answer takes."""
 
     room: str
     online: int
@@ -192,6 +197,7 @@ class Online(Struct):
 
     users: list[str]
     online: int
+    more: bool
 
 
 class QueueElement(Struct):
@@ -206,7 +212,11 @@ class QueueTaken(Struct):
 
 
 class QueueList(Struct):
+    """`after`: where the next page begins."""
+
     items: list[QueueElement]
+    after: int
+    more: bool
 
 
 class QueueDropped(Struct):

@@ -9,6 +9,7 @@ from im_service.calls import Caller, Nothing, method
 from im_service.chatrooms.model import (
     PollArgs,
     PutArgs,
+    QueueArgs,
     QueueDropped,
     QueueList,
     QueueTaken,
@@ -19,6 +20,7 @@ from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.live.room import RoomState
 from im_service.notices import SYSTEM
+from im_service.pages import fit, parts
 from im_service.storage.errors import StoreFull
 from im_service.storage.records import QueueItem
 
@@ -31,6 +33,7 @@ class RoomQueue:
         self._table = context.rooms
         self._announcer = context.announcer
         self._limit = context.settings.room_queue
+        self._reply_bytes = context.settings.reply_bytes
 
     async def _room(self, caller: Caller, name: str, write: bool) -> RoomState:
         room = await self._table.get(name)
@@ -49,10 +52,11 @@ class RoomQueue:
         return caller.server or present
 
     def _tell(self, room: RoomState, op: str, items: list[QueueItem]) -> None:
-        data: dict[str, object] = {"room": room.room, "op": op, "keys": [item.key for item in items]}
-        if op == "put":
-            data["items"] = [describe_item(item) for item in items]
-        self._announcer.event(room.topic, "room.queue", data)
+        for keys in parts([item.key for item in items], self._reply_bytes):
+            data: dict[str, object] = {"room": room.room, "op": op, "keys": keys}
+            if op == "put":
+                data["items"] = [describe_item(item) for item in items]
+            self._announcer.event(room.topic, "room.queue", data)
 
     @method(
         "room.queue.put", Code.ROOM_NOT_FOUND, Code.NOT_IN_ROOM, Code.FORBIDDEN, Code.CONFLICT, alone=True
@@ -102,11 +106,13 @@ class RoomQueue:
         result=QueueList,
         alone=True,
     )
-    async def items(self, caller: Caller, args: RoomArgs) -> QueueList:
-        """All elements in order."""
+    async def items(self, caller: Caller, args: QueueArgs) -> QueueList:
+        """The elements in order."""
         room = await self._room(caller, args.room, False)
-        held = await self._store.queue(args.room)
-        return QueueList([describe_item(item) for item in held if self._there(caller, room, item)])
+        held = [item for item in await self._store.queue(args.room) if self._there(caller, room, item)]
+        rest = [item for item in held if args.after is None or item.position > args.after]
+        items, more = fit(map(describe_item, rest), self._reply_bytes)
+        return QueueList(items, rest[len(items) - 1].position if items else args.after or 0, more)
 
     @method("room.queue.drop", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, result=QueueDropped, alone=True)
     async def drop(self, caller: Caller, args: RoomArgs) -> QueueDropped:

@@ -4,25 +4,36 @@ seq.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
 from frame.constants import SINGLE_PREFIX, USER_PREFIX
 from im_service import ids
-from im_service.calls import Args, Caller, Number, Positive, method
+from im_service.calls import Args, Caller, Positive, method
 from im_service.context import ServiceContext
 from im_service.conversation.access import Access
-from im_service.conversation.sync import Conversation, Seq
-from im_service.errors import Code
+from im_service.conversation.sync import After, Conversation, Seq
+from im_service.errors import Code, ImError
 from im_service.models import Preferences, WireMessage, encode, preferences, stored_bytes
-from im_service.storage.records import FILTERED, HISTORY, PERSISTENT, ROAM, View
+from im_service.pages import fit
+from im_service.storage.records import (
+    FILTERED,
+    HISTORY,
+    PERSISTENT,
+    ROAM,
+    ListedConversation,
+    SessionRow,
+    View,
+)
 
 
 class ListArgs(Args):
+    """`before`: as the page before said."""
+
     limit: Annotated[int, Meta(ge=1, le=100)] = 50
-    before: Number | None = None
+    before: After | None = None
 
 
 class SetArgs(Args):
@@ -65,7 +76,8 @@ class Overview(Struct):
     """`before`: where the next page begins."""
 
     conversations: list[ConversationLine]
-    before: int | None
+    before: str | None
+    more: bool
 
 
 class Chosen(Struct):
@@ -79,13 +91,57 @@ class Cleared(Struct):
 
 
 class Messages(Struct):
+    """`rest`: seqs that this answer had no room for."""
+
     messages: list[WireMessage]
+    rest: list[int]
 
 
 class PeerMarks(Struct):
     """By conversation."""
 
     receipts: dict[str, int]
+
+
+READ_AHEAD = 10
+"""Lines read at a time: an answer may have room for few."""
+
+
+class Standing(NamedTuple):
+    """Place in the list: pinned first, then the latest message, then by id."""
+
+    loose: int  # 0 = pinned
+    age: int  # minus the server id of the latest message
+    conversation: str
+
+
+def _standing(row: ListedConversation) -> Standing:
+    return Standing(int(not preferences(row.settings).pin), -row.latest, row.conversation)
+
+
+def _read_standing(before: str) -> Standing:
+    loose, _, rest = before.partition(":")
+    age, _, conversation = rest.partition(":")
+    try:
+        return Standing(int(loose), int(age), conversation)
+    except ValueError:
+        raise ImError(Code.INVALID, "before is what the page before said") from None
+
+
+def _describe(row: SessionRow) -> ConversationLine:
+    inbox, chosen = row.inbox, preferences(row.inbox.settings)
+    return ConversationLine(
+        conversation=inbox.conversation,
+        last_seq=inbox.last_seq,
+        read_seq=inbox.read_seq,
+        min_seq=inbox.min_seq,
+        unread=row.unread,
+        active=inbox.active,
+        last=None if row.last is None else Raw(stored_bytes(row.last)),
+        mute=chosen.mute,
+        pin=chosen.pin,
+        ext=chosen.ext,
+    )
 
 
 class Conversations:
@@ -96,6 +152,7 @@ class Conversations:
         self._clock = context.clock
         self._announcer = context.announcer
         self._keep = context.settings.retention
+        self._reply_bytes = context.settings.reply_bytes
         self._access = access
 
     def _view(self) -> View:
@@ -109,33 +166,30 @@ class Conversations:
 
     @method("conversations", result=Overview)
     async def overview(self, caller: Caller, args: ListArgs) -> Overview:
-        """My conversations, latest change first, each with last message and unread count."""
-        found = await self._store.sessions(caller.user, args.limit, self._view(), args.before)
-        lines = []
-        for row in found:
-            inbox, chosen = row.inbox, preferences(row.inbox)
-            lines.append(
-                ConversationLine(
-                    conversation=inbox.conversation,
-                    last_seq=inbox.last_seq,
-                    read_seq=inbox.read_seq,
-                    min_seq=inbox.min_seq,
-                    unread=row.unread,
-                    active=inbox.active,
-                    last=None if row.last is None else Raw(stored_bytes(row.last)),
-                    mute=chosen.mute,
-                    pin=chosen.pin,
-                    ext=chosen.ext,
-                )
-            )
-        before = found[-1].inbox.change if len(found) == args.limit else None
-        return Overview(lines, before)
+        """My conversations, pinned ones first, then by their latest message, each with last message and
+        unread count."""
+        places = sorted(map(_standing, await self._store.listed(caller.user)))
+        if args.before is not None:
+            start = _read_standing(args.before)
+            places = [place for place in places if place > start]
+        view, done = self._view(), 0
+        lines: list[ConversationLine] = []
+        while done < min(len(places), args.limit):
+            names = [place.conversation for place in places[done : min(done + READ_AHEAD, args.limit)]]
+            found = await self._store.sessions(caller.user, names, view)
+            lines, cut = fit([*lines, *map(_describe, found)], self._reply_bytes)
+            if cut:
+                done = next(at for at, place in enumerate(places) if place[2] == lines[-1].conversation) + 1
+                break
+            done += len(names)
+        more = done < len(places)
+        return Overview(lines, ":".join(map(str, places[done - 1])) if more else None, more)
 
     @method("conversation.set", Code.NOT_FOUND, result=Chosen)
     async def prefer(self, caller: Caller, args: SetArgs) -> Chosen:
         """Do-not-disturb, pin and extension of one conversation, for all my devices."""
         rows = await self._store.inbox(caller.user, caller.device, [args.conversation])
-        chosen = preferences(rows[0]) if rows else Preferences()
+        chosen = preferences(rows[0].settings) if rows else Preferences()
         asked = {"mute": args.mute, "pin": args.pin, "ext": args.ext}
         chosen = msgspec.structs.replace(chosen, **{k: v for k, v in asked.items() if v is not None})
         await self._store.set_inbox(caller.user, args.conversation, encode(chosen))
@@ -163,11 +217,20 @@ class Conversations:
         if user is None or not await self._store.inbox(user, caller.device, [args.conversation]):
             await self._access.participant(caller, args.conversation)
         view = self._view()
+        seqs = list(dict.fromkeys(args.seqs))
         messages: list[Raw] = []
-        for seq in dict.fromkeys(args.seqs):
+        room = self._reply_bytes
+        for at, seq in enumerate(seqs):
             page = await self._store.pull(user, args.conversation, seq, seq, 1, view)
-            messages += [Raw(stored_bytes(row)) for row in page.items if not row.flags & FILTERED]
-        return Messages(messages)
+            for row in page.items:
+                if row.flags & FILTERED:
+                    continue
+                message = Raw(stored_bytes(row))
+                room -= len(message)
+                if messages and room < 0:
+                    return Messages(messages, seqs[at:])
+                messages.append(message)
+        return Messages(messages, [])
 
     @method("receipts", Code.FORBIDDEN, result=PeerMarks)
     async def marks(self, caller: Caller, args: MarksArgs) -> PeerMarks:

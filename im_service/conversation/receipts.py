@@ -16,6 +16,7 @@ from im_service.conversation.access import Access
 from im_service.conversation.sync import Conversation, Seq
 from im_service.errors import Code, ImError
 from im_service.ids import GROUP
+from im_service.pages import fit
 from im_service.storage.records import ReceiptCount
 
 MAX_WAITING = 10_000
@@ -30,6 +31,7 @@ class ReportArgs(Args):
 class ReceiptArgs(Args):
     conversation: Conversation
     seq: Positive
+    after: str = ""
 
 
 class Counts(Struct):
@@ -37,8 +39,12 @@ class Counts(Struct):
 
 
 class Readers(Struct):
+    """A page in order of the ids; `after`: the last id of it."""
+
     read: list[str]
     unread: list[str]
+    after: str
+    more: bool
 
 
 class Receipts:
@@ -49,6 +55,7 @@ class Receipts:
         self._clock = context.clock
         self._announcer = context.announcer
         self._limit = context.settings.receipt_report
+        self._reply_bytes = context.settings.reply_bytes
         self._access = access
         self._waiting: dict[tuple[str, int], ReceiptCount] = {}
         self.dropped = 0
@@ -86,7 +93,14 @@ class Receipts:
             if not await self._access.outranks(group, caller.user, found[0].sender):
                 raise ImError(Code.FORBIDDEN, "the sender asks for the list")
         lists = await self._store.receipt_list(args.conversation, args.seq)
-        return Readers(lists.read, lists.unread)
+        readers = sorted([(user, True) for user in lists.read] + [(user, False) for user in lists.unread])
+        page, more = fit([line for line in readers if line[0] > args.after], self._reply_bytes)
+        return Readers(
+            [user for user, read in page if read],
+            [user for user, read in page if not read],
+            page[-1][0] if page else args.after,
+            more,
+        )
 
     async def _group(self, caller: Caller, conversation: str) -> None:
         if await self._access.participant(caller, conversation) != GROUP:

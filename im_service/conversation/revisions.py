@@ -18,11 +18,12 @@ from im_service import ids
 from im_service.calls import Args, Caller, Number, Positive, method
 from im_service.context import ServiceContext
 from im_service.conversation.access import Access
-from im_service.conversation.sync import Conversation, Seq
+from im_service.conversation.sync import After, Conversation, Seq
 from im_service.errors import Code, ImError
 from im_service.models import EMPTY_MAP, encode, pack_payload, unpack_payload
 from im_service.notices import SYSTEM, Note, rows
 from im_service.options import CONTROL
+from im_service.pages import fit
 from im_service.sending.admission import PASSED
 from im_service.sending.bodies import check_body
 from im_service.sending.hooks import Draft
@@ -58,9 +59,12 @@ class EditArgs(Args):
     ext: Annotated[str, Meta(max_length=4096)] | None = None
 
 
-class MessageArgs(Args):
+class VersionsArgs(Args):
+    """`after`: the last version of the page before; versions begin with 0."""
+
     conversation: Conversation
     seq: Positive
+    after: Annotated[int, Meta(ge=-1, le=1 << 62)] = -1
 
 
 class ReactArgs(Args):
@@ -74,6 +78,7 @@ class ReactArgs(Args):
 class ReactionsArgs(Args):
     conversation: Conversation
     seqs: Seqs
+    after: After = ""
 
 
 class Recalled(Struct):
@@ -98,6 +103,7 @@ class VersionLine(Struct, array_like=True):
 
 class Versions(Struct):
     versions: list[VersionLine]
+    more: bool
 
 
 class Reacted(Struct):
@@ -105,7 +111,27 @@ class Reacted(Struct):
 
 
 class Reactions(Struct):
+    """`after`: where the next page begins."""
+
     reactions: list[Reaction]
+    after: str
+    more: bool
+
+
+Place = tuple[int, int, str, str]
+
+
+def _order(line: Reaction) -> Place:
+    return line.seq, line.time_ms, line.user, line.kind
+
+
+def _place(after: str) -> Place:
+    """The order of the last line of a page, as its answer said it. 414."""
+    try:
+        seq, time_ms, user, kind = after.split(":", 3)
+        return int(seq), int(time_ms), user, kind
+    except ValueError:
+        raise ImError(Code.INVALID, "after is what the page before said") from None
 
 
 def _named(message: StoredMessage) -> dict[str, object]:
@@ -306,12 +332,15 @@ class Revisions:
         return (draft.body, draft.ext) if verdict == PASSED else None
 
     @method("versions", Code.NOT_FOUND, result=Versions, server_only=True)
-    async def versions(self, caller: Caller, args: MessageArgs) -> Versions:
+    async def versions(self, caller: Caller, args: VersionsArgs) -> Versions:
         """Every earlier body of a message, oldest first."""
         found = await self._store.versions(args.conversation, args.seq)
-        return Versions(
-            [VersionLine(v.version, v.editor, v.time_ms, Raw(unpack_payload(v.payload)[0])) for v in found]
+        lines = (
+            VersionLine(v.version, v.editor, v.time_ms, Raw(unpack_payload(v.payload)[0]))
+            for v in found
+            if v.version > args.after
         )
+        return Versions(*fit(lines, self._settings.reply_bytes))
 
     @method("react", Code.NOT_FOUND, Code.FORBIDDEN, result=Reacted)
     async def react(self, caller: Caller, args: ReactArgs) -> Reacted:
@@ -338,7 +367,13 @@ class Revisions:
 
     @method("reactions", Code.FORBIDDEN, result=Reactions, alone=True)
     async def reactions(self, caller: Caller, args: ReactionsArgs) -> Reactions:
-        """Quick comments of these messages."""
+        """Quick comments of these messages, by seq, oldest first."""
         await self._access.participant(caller, args.conversation)
         seqs = await self._access.sees(caller, args.conversation, args.seqs)
-        return Reactions(await self._store.reactions(args.conversation, sorted(seqs)))
+        found = await self._store.reactions(args.conversation, sorted(seqs))
+        if args.after:
+            start = _place(args.after)
+            found = [line for line in found if _order(line) > start]
+        page, more = fit(found, self._settings.reply_bytes)
+        after = ":".join(map(str, _order(page[-1]))) if page else args.after
+        return Reactions(page, after, more)

@@ -20,6 +20,7 @@ from im_service.context import ServiceContext
 from im_service.conversation.access import Access
 from im_service.errors import Code
 from im_service.models import WireMessage, notice_event, stored_bytes
+from im_service.pages import Cursor, fit, fit_changes
 from im_service.storage.records import (
     FILTERED,
     HISTORY,
@@ -35,10 +36,15 @@ from im_service.storage.records import (
 EVENT = int(FrameType.EVENT)
 Seq = Annotated[int, Meta(ge=0, le=1 << 62)]
 Conversation = Annotated[str, Meta(min_length=3, max_length=132)]
+After = Annotated[str, Meta(max_length=200)]
+"""Where a page ended, as its answer said it."""
 
 
 class SyncArgs(Args):
+    """`after`: as the page before said, with its cursor."""
+
     cursor: Number
+    after: After = ""
     limit: Annotated[int, Meta(ge=1, le=500)] = 100
 
 
@@ -69,6 +75,7 @@ class ReadArgs(Args):
 
 class UnreadArgs(Args):
     conversations: Annotated[list[Conversation], Meta(max_length=500)] | None = None
+    after: Annotated[str, Meta(max_length=132)] = ""
 
 
 class ServerTime(Struct):
@@ -85,9 +92,12 @@ class SyncLine(Struct, array_like=True):
 
 
 class SyncPage(Struct):
+    """`after`: goes with the next call, when it is not empty; only the cursor is kept."""
+
     conversations: list[SyncLine]
     cursor: int
     more: bool
+    after: str = ""
 
 
 class MessagePage(Struct):
@@ -106,10 +116,11 @@ class ReadMark(Struct):
 
 
 class Unread(Struct):
-    """`conversations`: the count of each."""
+    """`total`: of all, whatever the page. `conversations`: the count of each, in order of their ids."""
 
     total: int
     conversations: dict[str, int]
+    more: bool
 
 
 class Sync:
@@ -134,11 +145,15 @@ class Sync:
         """My conversations changed since the cursor (0 = all). A change is never missed, it may come
         twice."""
         page = await self._store.changed(caller.user, caller.device, args.cursor, args.limit)
-        lines = [
-            SyncLine(r.conversation, r.last_seq, r.read_seq, r.min_seq, r.acked_seq, r.active)
-            for r in page.rows
-        ]
-        return SyncPage(lines, page.cursor, page.more)
+        rows, end = fit_changes(
+            page.rows,
+            lambda row: (row.change, row.conversation),
+            _line,
+            self._reply_bytes,
+            Cursor(args.cursor, args.after, True),
+            Cursor(page.cursor, "", page.more),
+        )
+        return SyncPage([_line(row) for row in rows], end.cursor, end.more, end.after)
 
     @method("pull", Code.FORBIDDEN, Code.INVALID, result=MessagePage)
     async def pull(self, caller: Caller, args: PullArgs) -> MessagePage:
@@ -195,16 +210,9 @@ class Sync:
         return reply
 
     def _fitting(self, rows: list[StoredMessage], more: bool) -> tuple[list[Raw], bool]:
-        """Messages up to the reply limit, and whether there are more. At least one goes out."""
-        messages: list[Raw] = []
-        size = 0
-        for row in rows:
-            encoded = stored_bytes(row)
-            size += len(encoded)
-            if messages and size > self._reply_bytes:
-                return messages, True
-            messages.append(Raw(encoded))
-        return messages, more
+        """Messages up to the reply limit, and whether there are more."""
+        messages, cut = fit((Raw(stored_bytes(row)) for row in rows), self._reply_bytes)
+        return messages, more or cut
 
     @method("ack")
     async def ack(self, caller: Caller, args: AckArgs) -> Nothing:
@@ -231,9 +239,12 @@ class Sync:
 
     @method("unread", result=Unread)
     async def unread(self, caller: Caller, args: UnreadArgs) -> Unread:
-        """Exact unread counts, conversations without any left out."""
+        """Exact unread counts, conversations without any left out; `after` = the last id of the page
+        before."""
         counts = await self._store.unread(caller.user, args.conversations, self._clock.now_ms())
-        return Unread(sum(counts.values()), counts)
+        rest = sorted(pair for pair in counts.items() if pair[0] > args.after)
+        shown, more = fit(rest, self._reply_bytes)
+        return Unread(sum(counts.values()), dict(shown), more)
 
     async def _known_since(self, caller: Caller) -> int:
         """From when on messages are offline messages of the calling device; the server reads as a first
@@ -245,6 +256,10 @@ class Sync:
             devices = await self._store.devices(caller.user)
             state.known_since_ms = known_since(caller.device, devices)
         return state.known_since_ms
+
+
+def _line(row: InboxRow) -> SyncLine:
+    return SyncLine(row.conversation, row.last_seq, row.read_seq, row.min_seq, row.acked_seq, row.active)
 
 
 def _since(now: int, keep_ms: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from im_service.calls import Caller, NoArgs, Nothing, method, until_ms
+from im_service.calls import Caller, Nothing, method, until_ms
 from im_service.errors import Code, ImError
 from im_service.groups.context import GroupContext, Place
 from im_service.groups.model import (
@@ -15,6 +15,7 @@ from im_service.groups.model import (
     GroupList,
     GroupMuted,
     GroupView,
+    MineArgs,
     MuteAllArgs,
     MuteArgs,
     NickArgs,
@@ -27,6 +28,7 @@ from im_service.groups.model import (
 )
 from im_service.ids import check_id
 from im_service.notices import Note, rows
+from im_service.pages import fit
 from im_service.storage.errors import StoreFull
 from im_service.storage.records import Role
 
@@ -84,9 +86,12 @@ class GroupAdmin:
         return describe((await self._c.place(caller, args.group)).group)
 
     @method("group.mine", result=GroupList)
-    async def mine(self, caller: Caller, args: NoArgs) -> GroupList:
-        """The groups I am in."""
-        return GroupList([describe(group) for group in await self._c.store.groups_of(caller.user)])
+    async def mine(self, caller: Caller, args: MineArgs) -> GroupList:
+        """The groups I am in, in order of their ids; `after` = the last id of the page before."""
+        found = [group for group in await self._c.store.groups_of(caller.user) if group.group > args.after]
+        page = (describe(group) for group in found[: args.limit])
+        groups, cut = fit(page, self._c.settings.reply_bytes)
+        return GroupList(groups, cut or len(found) > args.limit)
 
     @method(
         "group.update",

@@ -31,6 +31,7 @@ from im_service.groups.model import (
 )
 from im_service.ids import check_id
 from im_service.notices import rows
+from im_service.pages import fit
 from im_service.storage.errors import StoreConflict, StoreFull
 from im_service.storage.records import Role
 
@@ -167,8 +168,9 @@ class GroupMembers:
             page = await self._c.store.requests(GROUP_PREFIX + args.group, 0, args.after, args.limit)
         else:
             page = await self._c.store.requests_of(caller.user, args.after, args.limit)
-        lines = [describe_request(r) for r in page.items if r.scope.startswith(GROUP_PREFIX)]
-        return GroupRequests(lines, page.more)
+        kept, cut = fit(page.items, self._c.settings.reply_bytes)
+        lines = [describe_request(r) for r in kept if r.scope.startswith(GROUP_PREFIX)]
+        return GroupRequests(lines, kept[-1].id if kept else args.after, cut or page.more)
 
     @method("group.decide", Code.NOT_FOUND, Code.FORBIDDEN, Code.GROUP_FULL, Code.CONFLICT, alone=True)
     async def decide(self, caller: Caller, args: DecideArgs) -> Nothing:
@@ -261,4 +263,5 @@ class GroupMembers:
         """The members in order of their ids; `after` = the last id of the page before."""
         await self._c.inside(caller, args.group)
         page = await self._c.store.members(args.group, args.after, args.limit)
-        return MemberPage([describe_member(member) for member in page.items], page.more)
+        members, cut = fit(map(describe_member, page.items), self._c.settings.reply_bytes)
+        return MemberPage(members, cut or page.more)

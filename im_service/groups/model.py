@@ -97,6 +97,7 @@ class GroupView(Struct):
 
 class GroupList(Struct):
     groups: list[GroupView]
+    more: bool
 
 
 def describe(group: Group) -> GroupView:
@@ -146,7 +147,10 @@ class GroupRequest(Struct):
 
 
 class GroupRequests(Struct):
+    """`after`: where the next page begins."""
+
     requests: list[GroupRequest]
+    after: int
     more: bool
 
 
@@ -197,6 +201,11 @@ class UpdateArgs(GroupChanges, kw_only=True):
 
 class GroupArgs(Args):
     group: str
+
+
+class MineArgs(Args):
+    after: str = ""
+    limit: Annotated[int, Meta(ge=1, le=500)] = 500
 
 
 class MembersArgs(Args):

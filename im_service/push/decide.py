@@ -125,7 +125,7 @@ class PushDecider:
         if route.pair is not None and route.pair.muted:
             return True
         rows = await self._store.inbox(user, "", [route.conversation])
-        return bool(rows) and preferences(rows[0]).mute
+        return bool(rows) and preferences(rows[0].settings).mute
 
     async def _text(self, entry: Pending, options: Options) -> str:
         """pushContent as it is; otherwise the text or a word for the type, after "name: " unless not

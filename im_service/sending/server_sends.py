@@ -15,6 +15,7 @@ from im_service.errors import Code, ImError
 from im_service.ids import check_id
 from im_service.models import encode, notice_event
 from im_service.options import Options
+from im_service.pages import fit
 from im_service.sending.messages import Messages
 from im_service.storage.records import Broadcast
 
@@ -37,7 +38,7 @@ class SendArgs(Args):
 
 class BatchArgs(Args):
     sender: str
-    targets: Annotated[list[str], Meta(min_length=1, max_length=500)]
+    targets: Annotated[list[Annotated[str, Meta(max_length=66)]], Meta(min_length=1, max_length=500)]
     body: Raw
     type: Type = 0
     options: Options | None = None
@@ -95,7 +96,11 @@ class BroadcastLine(Struct):
 
 
 class BroadcastList(Struct):
+    """`after`: where the next page begins."""
+
     broadcasts: list[BroadcastLine]
+    after: int
+    more: bool
 
 
 class _Payload(Struct):
@@ -106,6 +111,11 @@ class _Payload(Struct):
 
 
 _decode_payload = msgspec.msgpack.Decoder(_Payload).decode
+
+
+def meant_for(kept: Broadcast, platforms: int) -> bool:
+    """Is one of these platforms (a mask) among those it is for?"""
+    return not kept.platforms or bool(kept.platforms & platforms)
 
 
 def describe(kept: Broadcast) -> BroadcastLine:
@@ -124,6 +134,7 @@ class ServerSends:
         self._sessions = context.sessions
         self._ids = context.ids
         self._peers = context.peers
+        self._reply_bytes = context.settings.reply_bytes
         self._messages = messages
 
     @method("message.send", Code.INVALID, Code.DUPLICATE, Code.GROUP_NOT_FOUND, result=Sent, server_only=True)
@@ -188,9 +199,7 @@ class ServerSends:
         """Living broadcasts after this id that are meant for my platform."""
         state = None if caller.session is None else self._sessions.get(caller.session)
         mine = 0 if state is None else 1 << state.platform
-        lines = []
-        for kept in await self._store.broadcasts(args.after, self._clock.now_ms(), args.limit):
-            if kept.platforms and mine and not kept.platforms & mine:
-                continue
-            lines.append(describe(kept))
-        return BroadcastList(lines)
+        found = await self._store.broadcasts(args.after, self._clock.now_ms(), args.limit)
+        page, cut = fit(found, self._reply_bytes)
+        lines = [describe(kept) for kept in page if not mine or meant_for(kept, mine)]
+        return BroadcastList(lines, page[-1].id if page else args.after, cut or len(found) == args.limit)

@@ -150,6 +150,14 @@ class ChangedPage(NamedTuple):
     more: bool
 
 
+class ListedConversation(NamedTuple):
+    """Where a conversation stands in a user's list."""
+
+    conversation: str
+    latest: int  # server id of the newest message that lifts it, 0 = none
+    settings: bytes
+
+
 class SessionRow(NamedTuple):
     """One line of the conversation list."""
 

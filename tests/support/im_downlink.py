@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 
+from frame.constants import MAX_BODY
 from im_service.ports import Publication, Reply, Session
 
 MSG, EVENT = 6, 7
+HEAD = 16  # bytes: request and code, before an answer
 
 
 class Connection:
@@ -30,6 +32,12 @@ class Connection:
 
     def room_messages(self) -> list[list[Any]]:
         return [body for kind, body in self.events if kind == 1]
+
+
+def fits(body: bytes) -> None:
+    """As the core: what no frame takes is refused."""
+    if len(body) > MAX_BODY - HEAD:
+        raise ValueError(f"a frame body is at most {MAX_BODY} bytes")
 
 
 class RecordingDownlink:
@@ -57,6 +65,7 @@ class RecordingDownlink:
 
     def _reply(self, node: int, reply: Reply) -> None:
         conn, _, request, code, payload = reply
+        fits(payload)
         connection = self.connections.get((node, conn))
         if connection is not None:
             if request in connection.replies:
@@ -75,6 +84,7 @@ class RecordingDownlink:
 
     def _publish(self, node: int, item: Publication) -> None:
         topic, type, body, _, exclude = item
+        fits(body)
         self.published.append(item)
         for key, connection in self.connections.items():
             if topic in connection.topics and key != (node, exclude) and connection.closed is None:

@@ -14,6 +14,7 @@ from im_service.storage.records import (
     ChangedPage,
     Done,
     InboxRow,
+    ListedConversation,
     Mark,
     NewMessage,
     Notices,
@@ -158,11 +159,13 @@ class Inbox(Engine):
         """
         return await self._read(inbox.changed(user, device, cursor, limit))
 
-    async def sessions(
-        self, user: str, limit: int, view: View, before: int | None = None
-    ) -> list[SessionRow]:
-        """Conversation list, latest change first; `before` = change of the last row of the page before."""
-        return await self._read(inbox.sessions(user, limit, view, before))
+    async def listed(self, user: str) -> list[ListedConversation]:
+        """All conversations the user is in, in no order."""
+        return await self._read(inbox.listed(user))
+
+    async def sessions(self, user: str, conversations: Sequence[str], view: View) -> list[SessionRow]:
+        """These lines of the conversation list, in the order given; those the user has not are left out."""
+        return await self._read(inbox.sessions(user, conversations, view))
 
     async def unread(self, user: str, conversations: Sequence[str] | None, now_ms: int) -> dict[str, int]:
         """Exact unread counts, conversations with 0 left out; None = all the user has.

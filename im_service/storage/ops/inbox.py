@@ -23,9 +23,11 @@ from im_service.storage.records import (
     FILTERED,
     RECALLED,
     RECEIVER_NO_SENSE,
+    SENDER_NO_SENSE,
     SESSION,
     ChangedPage,
     InboxRow,
+    ListedConversation,
     Mark,
     SessionRow,
     View,
@@ -85,29 +87,40 @@ def _one(user: str, conversation: str) -> Op[InboxRow]:
     return found[0]
 
 
-def sessions(user: str, limit: int, view: View, before: int | None) -> Op[list[SessionRow]]:
-    upto = before if before is not None else 1 << 62
-    listed = f"{_ROW} AND i.active = 1"
-    order = f"ORDER BY {_CHANGE} DESC, c.id"
-    found = yield from rows(f"{listed} AND {_CHANGE} < $3 {order} LIMIT $4", user, "", upto, limit)
-    if len(found) == limit:
-        last = found[-1][7]
-        whole = yield from rows(f"{listed} AND {_CHANGE} = $3 ORDER BY c.id", user, "", last)
-        found = [row for row in found if row[7] != last] + whole
-    names = [row[0] for row in found]
+_LATEST = (
+    "(SELECT m.server_id FROM message m WHERE m.conv = c.id AND m.seq >= i.min_seq"
+    f" AND m.seq <= {_LAST} AND m.bits & {SESSION} <> 0 AND m.flags & {FILTERED} = 0"
+    f" AND m.bits & CASE WHEN m.sender = i.usr THEN {SENDER_NO_SENSE} ELSE {RECEIVER_NO_SENSE} END = 0"
+    " ORDER BY m.seq DESC LIMIT 1)"
+)
+
+
+def listed(user: str) -> Op[list[ListedConversation]]:
+    found = yield from rows(
+        f"SELECT c.name, coalesce({_LATEST}, 0), i.settings"
+        " FROM inbox i JOIN conversation c ON c.id = i.conv"
+        " WHERE i.usr = (SELECT id FROM account WHERE name = $1) AND i.active = 1",
+        user,
+    )
+    return [ListedConversation(*row) for row in found]
+
+
+def sessions(user: str, conversations: Sequence[str], view: View) -> Op[list[SessionRow]]:
+    held = {row.conversation: row for row in (yield from inbox(user, "", conversations))}
+    names = [name for name in conversations if name in held]
     counts = yield from unread(user, names, view.now_ms)
     lines: list[SessionRow] = []
-    for row in found:
-        who = yield from reader(user, row[0])
-        latest = [] if who is None else (yield from last_visible(row[0], who, 1, view, SESSION))
-        lines.append(SessionRow(_inbox(row), latest[0] if latest else None, counts.get(row[0], 0)))
+    for name in names:
+        who = yield from reader(user, name)
+        latest = [] if who is None else (yield from last_visible(name, who, 1, view, SESSION))
+        lines.append(SessionRow(held[name], latest[0] if latest else None, counts.get(name, 0)))
     return lines
 
 
 _COUNTED = (
     "FROM inbox i JOIN conversation c ON c.id = i.conv"
     " JOIN message m ON m.conv = i.conv AND m.seq > i.read_seq AND m.seq >= i.min_seq"
-    f" WHERE i.usr = $1 AND m.seq <= {_LAST} AND m.sender <> $1"
+    f" WHERE i.usr = $1 AND i.active = 1 AND m.seq <= {_LAST} AND m.sender <> $1"
     f" AND m.bits & {BADGE | RECEIVER_NO_SENSE} = {BADGE} AND m.flags & {RECALLED | FILTERED} = 0"
     " AND (m.expires_ms = 0 OR m.expires_ms > $2)"
     " AND NOT EXISTS (SELECT 1 FROM hidden h WHERE h.usr = i.usr AND h.conv = m.conv AND h.seq = m.seq)"

@@ -175,5 +175,5 @@ async def test_unread_is_exact(store: Store, steps: list[tuple[str, str | int, b
     expected = sum(1 for seq, counts in counted.items() if counts and seq > read)
     found = await store.unread("b", [talk], 10)
     assert found == ({talk: expected} if expected else {})
-    lines = {line.inbox.conversation: line.unread for line in await store.sessions("b", 100, EVERYTHING)}
+    lines = {line.inbox.conversation: line.unread for line in await store.sessions("b", [talk], EVERYTHING)}
     assert lines[talk] == expected

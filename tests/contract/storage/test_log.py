@@ -223,8 +223,12 @@ async def test_session_list(store: Store) -> None:
     await send(store, "s/a:b", "b", "1", body=b"first")
     await send(store, "s/a:c", "c", "1", body=b"second")
     await send(store, "s/a:c", "c", "2", body=b"quiet", bits=DEFAULT_BITS & ~SESSION & ~BADGE)
-    lines = await store.sessions("a", 10, EVERYTHING)
+    newest = {row.conversation: row.server_id for row in await store.find("s/a:c", [1])}
+    places = {place.conversation: place.latest for place in await store.listed("a")}
+    assert places.keys() == {"s/a:b", "s/a:c"}
+    assert places["s/a:c"] == newest["s/a:c"]
+    lines = await store.sessions("a", ["s/a:c", "s/a:b"], EVERYTHING)
     assert [(s.inbox.conversation, s.unread) for s in lines] == [("s/a:c", 1), ("s/a:b", 1)]
     assert [s.last.payload for s in lines if s.last] == [b"second", b"first"]
-    older = await store.sessions("a", 10, EVERYTHING, before=lines[0].inbox.change)
+    older = await store.sessions("a", ["s/a:b", "s/none:x"], EVERYTHING)
     assert [s.inbox.conversation for s in older] == ["s/a:b"]

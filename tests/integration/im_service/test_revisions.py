@@ -207,7 +207,7 @@ async def test_group_receipts_count_those_who_were_there(tmp_path: Path) -> None
         counts = (await olga.ok("receipt.counts", conversation="g/team", seqs=[asked]))["counts"]
         assert counts == [[asked, 1, 1]]
         lists = await olga.ok("receipt.list", conversation="g/team", seq=asked)
-        assert lists == {"read": ["bob"], "unread": ["carl"]}
+        assert lists == {"read": ["bob"], "unread": ["carl"], "after": "carl", "more": False}
         assert (await carl.call("receipt.list", conversation="g/team", seq=asked))[0] == 403
         await world.im.receipts.flush()
         assert [n["read"] for n in olga.connection.notices("receipts")] == [1]

@@ -111,10 +111,10 @@ class MessageCalls:
         found = await self.call("get", {"conversation": conversation, "seqs": seqs})
         return page(found, "messages", read=message_from)
 
-    async def conversations(self, *, limit: int = 50, before: int | None = None) -> Page[dict[str, Any]]:
-        """The conversation list, newest first: go on with `before` = its `next`."""
+    async def conversations(self, *, limit: int = 50, before: str | None = None) -> Page[dict[str, Any]]:
+        """The conversation list, pinned and newest first: go on with `before` = its `next`."""
         found = await self.call("conversations", given(limit=limit, before=before))
-        return page(found, "conversations", next="before", limit=limit)
+        return page(found, "conversations", next="before")
 
     async def set_conversation(
         self, conversation: str, *, mute: bool | None = None, pin: bool | None = None, ext: str | None = None

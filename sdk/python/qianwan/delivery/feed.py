@@ -38,6 +38,11 @@ class _Synced(msgspec.Struct):
     conversations: list[ConversationState]
     cursor: int
     more: bool = False
+    after: str = ""
+
+    def goes_on(self, cursor: int, after: str) -> bool:
+        """Is there another page, behind this place?"""
+        return self.more and (self.cursor > cursor or self.after not in ("", after))
 
 
 _pulled = msgspec.msgpack.Decoder(_Pulled)
@@ -162,15 +167,15 @@ class Feed:
 
         Goes on until it is done or the connection ends: what it lacks is never given up.
         """
-        more, fresh = True, not self._keeper.position.cursor
+        more, fresh, after = True, not self._keeper.position.cursor, ""
         reached = self._inbox.reached()
         while more:
             inbox, cursor = self._inbox, self._keeper.position.cursor
-            answer = await self._sync(cursor)
+            answer = await self._sync(cursor, after)
             if inbox is self._inbox:
                 self._compare(answer, cursor, reached)
             if inbox is not self._inbox:
-                fresh, reached = True, {}
+                fresh, reached, after = True, {}, ""
                 continue
             for row in answer.conversations:
                 self._acked.setdefault(row.conversation, row.acked_seq)
@@ -178,14 +183,15 @@ class Feed:
                 read = {"user": self._user, "seq": row.read_seq}
                 self._marked("read", row.read_seq, fresh, row.conversation, read)
                 self._marked("cleared", row.min_seq - 1, fresh, row.conversation, {"min_seq": row.min_seq})
-            more = answer.more and answer.cursor > cursor
+            more, after = answer.goes_on(cursor, after), answer.after
             self._keeper.position.cursor = answer.cursor
         self._deliver(self._inbox.settle_unknown())
         for conversation, _, _ in self._inbox.missing():
             self._repair(conversation)
 
-    async def _sync(self, cursor: int) -> _Synced:
-        return await self._insist(_synced, "sync", {"cursor": cursor, "limit": SYNC_LIMIT})
+    async def _sync(self, cursor: int, after: str) -> _Synced:
+        args: dict[str, Any] = {"cursor": cursor, "limit": SYNC_LIMIT}
+        return await self._insist(_synced, "sync", {**args, "after": after} if after else args)
 
     def _compare(self, answer: _Synced, cursor: int, reached: dict[str, int]) -> None:
         """Start over if the server's numbers went back behind what was shown before it was asked."""
@@ -200,12 +206,12 @@ class Feed:
         """Something new came under an old number: compare all that was shown with what the server knows."""
         inbox, reached = self._inbox, self._inbox.reached()
         inbox.suspects.clear()
-        cursor, more = 0, True
+        cursor, after, more = 0, "", True
         while more and self._inbox is inbox:
-            answer = await self._sync(cursor)
+            answer = await self._sync(cursor, after)
             if self._inbox is inbox:
                 self._compare(answer, cursor, reached)
-            more, cursor = answer.more and answer.cursor > cursor, answer.cursor
+            more, cursor, after = answer.goes_on(cursor, after), answer.cursor, answer.after
         if self._inbox is not inbox:
             await self.catch_up()
 
