@@ -19,9 +19,9 @@ SETTINGS = ImSettings(
     device_rate=FREE,
     conversation_rate=FREE,
     call_rate=FREE,
-    room_normal_rate=FREE,
+    room_normal_per_s=0,
     receipt_members=5000,
-    login_policy=LoginPolicy(3, 10_000),
+    login_policy=LoginPolicy(max_devices=100),
 )
 WIDE = "\U0001d54f"  # four bytes of UTF-8
 
