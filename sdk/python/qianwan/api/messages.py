@@ -114,7 +114,7 @@ class MessageCalls:
     async def conversations(self, *, limit: int = 50, before: str | None = None) -> Page[dict[str, Any]]:
         """The conversation list, pinned and newest first: go on with `before` = its `next`."""
         found = await self.call("conversations", given(limit=limit, before=before))
-        return page(found, "conversations", next="before")
+        return page(found, "conversations", next="before", limit=limit)
 
     async def set_conversation(
         self, conversation: str, *, mute: bool | None = None, pin: bool | None = None, ext: str | None = None
