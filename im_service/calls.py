@@ -19,6 +19,7 @@ from msgspec import Meta, Raw, Struct, inspect
 
 from frame.constants import FrameType
 from im_service.errors import REFUSALS, UNDECODABLE, Code, ImError, rate_limited
+from im_service.grammar import check_arguments
 from im_service.live.sessions import Sessions
 from im_service.pages import MAX_ANSWER
 from im_service.ports import Clock, Downlink, Session
@@ -57,17 +58,6 @@ class NoArgs(Args):
 
 Nothing = dict[str, Never]
 """The answer of a method that has nothing to say: an empty map."""
-
-
-def refuse_nul(args: Args) -> None:
-    """Texts that stores keep as text hold no U+0000: not every engine can. 414."""
-    for name in args.__struct_fields__:
-        value = getattr(args, name)
-        texts: Iterable[object] = value if isinstance(value, list) else (value,)
-        if isinstance(value, dict):
-            texts = [*value, *value.values()]
-        if any(isinstance(text, str) and "\x00" in text for text in texts):
-            raise ImError(Code.INVALID, f"{name} holds U+0000")
 
 
 class Caller(NamedTuple):
@@ -292,7 +282,7 @@ class Calls:
 
     async def _guarded(self, entry: Method, caller: Caller, args: Args) -> object:
         """Run a method; what the store refuses becomes a request code."""
-        refuse_nul(args)
+        check_arguments(args)
         try:
             return await self._handlers[entry.name](caller, args)
         except StoreMissing as error:

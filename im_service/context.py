@@ -56,6 +56,7 @@ class ServiceContext:
         "directory",
         "downlink",
         "ids",
+        "node",
         "peers",
         "presence",
         "push",
@@ -73,6 +74,7 @@ class ServiceContext:
         self.clock = ports.clock
         self.peers = ports.peers
         self.push = ports.push
+        self.node = ports.node
         self.ids = ServerIds(ports.node)
         self.sessions = Sessions()
         self.directory = Directory(store)

@@ -9,7 +9,9 @@ from frame.constants import GROUP_PREFIX, ID_PATTERN, ROOM_PREFIX, SINGLE_PREFIX
 from im_service.errors import Code, ImError
 
 ID = re.compile(ID_PATTERN + r"\Z")
-"""Grammar of user, group, room and device ids."""
+"""Grammar of user, group, room and device ids, and of tags."""
+MAX_TOPIC = 80
+"""Bytes of a topic's name: what the core takes (TOPIC_MAX in gateway_core/types.pxd)."""
 
 SINGLE, GROUP, ROOM = SINGLE_PREFIX[0], GROUP_PREFIX[0], ROOM_PREFIX[0]
 """Kinds of conversations."""
@@ -27,6 +29,15 @@ def check_id(value: str, what: str) -> str:
     if ID.match(value) is None:
         raise ImError(Code.INVALID, f"{what} must match {ID_PATTERN}")
     return value
+
+
+def tag_topic(room_topic: str, tag: str) -> str:
+    """The topic of those who are in a room under a tag. 414 for a tag that is no id, or too long beside the
+    room's own id."""
+    topic = f"{room_topic}#{check_id(tag, 'tag')}"
+    if len(topic) > MAX_TOPIC:
+        raise ImError(Code.INVALID, f"room and tag have at most {MAX_TOPIC - 3} characters together")
+    return topic
 
 
 def single(a: str, b: str) -> str:

@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from frame.constants import EventKind
-from im_service.errors import Code, ImError
+from im_service.errors import UNDECODABLE, Code, ImError
+from im_service.grammar import MAX_PAYLOAD, is_plain_text, readable
 from im_service.storage.records import (
     EDITED,
     FILTERED,
@@ -25,8 +26,6 @@ from im_service.storage.records import (
 
 MAX_EXT = 4096  # characters
 MAX_CLIENT_ID = 64  # characters
-MAX_PAYLOAD = 60_000
-"""Bytes of a message's body, options and ext together: with ids and times it fits a frame alone."""
 
 NIL = b"\xc0"
 EMPTY_MAP = b"\x80"
@@ -119,9 +118,11 @@ def message_bytes(
 
 
 def stored_bytes(row: StoredMessage) -> bytes:
-    """A stored row on the wire; a placeholder says nothing but its seq and time."""
+    """A stored row on the wire; a placeholder says nothing but its seq and time. A row of an earlier version
+    that not everybody could decode comes as what it is (grammar.readable)."""
     if row.flags & FILTERED:
         return message_bytes(row.conversation, row.seq, 0, row.time_ms, "", "", 0, NOTHING, FILTERED)
+    type, payload = _told(row.type, row.payload)
     return message_bytes(
         row.conversation,
         row.seq,
@@ -129,10 +130,25 @@ def stored_bytes(row: StoredMessage) -> bytes:
         row.time_ms,
         row.sender,
         row.client_id,
-        row.type,
-        row.payload or NOTHING,
+        type,
+        payload,
         row.flags & (RECALLED | EDITED),
     )
+
+
+def _told(type: int, payload: bytes) -> tuple[int, bytes]:
+    """Type and payload of a stored row as everybody can read them."""
+    if not payload or is_plain_text(type, payload):
+        return type, payload or NOTHING
+    try:
+        body, options, ext = unpack_payload(payload)
+    except UNDECODABLE:
+        body, options, ext = payload, EMPTY_MAP, None
+    content = readable(type, body)
+    if content.body is body and len(payload) <= MAX_PAYLOAD:
+        return type, payload
+    fits = len(payload) <= MAX_PAYLOAD // 2
+    return content.type, pack_payload(content.body, options if fits else EMPTY_MAP, ext if fits else None)
 
 
 _ROOM_EVENT = bytes([EventKind.ROOM_MESSAGE])

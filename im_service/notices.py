@@ -7,10 +7,11 @@ an edit or a deletion speak about messages and are shown to those whom it concer
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from frame.constants import GROUP_PREFIX, USER_PREFIX, FrameType, MessageType
+from frame.constants import GROUP_PREFIX, MAX_BODY, USER_PREFIX, FrameType, MessageType
 from im_service.ids import ServerIds
 from im_service.models import Data, encode, message_bytes, notice_event, pack_payload
 from im_service.options import CONTROL_BITS, NOTICE_BITS
@@ -29,6 +30,9 @@ from im_service.storage.records import (
 MSG = int(FrameType.MSG)
 EVENT = int(FrameType.EVENT)
 NOTIFICATION = int(MessageType.NOTIFICATION)
+MAX_EVENT = MAX_BODY - 64
+"""Bytes of an event: a frame's body without its head."""
+_log = logging.getLogger("qianwan.im")
 EVERYBODY = Target((), False, True)
 SYSTEM = "@system"
 """Sender of what no user did."""
@@ -115,8 +119,13 @@ class Announcer:
             self._copy.offer([Copy(event, env, body)])
 
     def event(self, topic: str, name: str, data: Data, exclude: Session | None = None) -> None:
-        """A droppable EVENT to a topic."""
-        self.downlink.publish(topic, EVENT, notice_event(name, data), 0, exclude)
+        """A droppable EVENT to a topic. One that no frame takes is dropped: what it tells of can be asked
+        for."""
+        body = notice_event(name, data)
+        if len(body) > MAX_EVENT:
+            _log.warning("event %s has %d bytes and is not sent", name, len(body))
+            return
+        self.downlink.publish(topic, EVENT, body, 0, exclude)
 
     def mine(self, user: str, name: str, data: Data, exclude: Session | None = None) -> None:
         """An EVENT to all devices of a user but the one that asked."""

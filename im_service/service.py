@@ -12,6 +12,7 @@ from im_service.calls import Arguments, Caller, Calls
 from im_service.chatrooms.admin import RoomAdmin
 from im_service.chatrooms.door import RoomDoor
 from im_service.chatrooms.queue import RoomQueue
+from im_service.chatrooms.recall import RoomRecall
 from im_service.context import Ports, ServiceContext
 from im_service.conversation.access import Access
 from im_service.conversation.list import Conversations
@@ -62,6 +63,7 @@ class ImService:
         self.room_door = RoomDoor(context)
         self.room_admin = RoomAdmin(context, self.room_door)
         self.room_queue = RoomQueue(context)
+        self.room_recall = RoomRecall(context)
 
         self.relations = Relations(context)
         self.profiles = Profiles(context)
@@ -78,6 +80,7 @@ class ImService:
             self.room_door,
             self.room_admin,
             self.room_queue,
+            self.room_recall,
             self.relations,
             self.profiles,
             self.presence,
@@ -138,6 +141,9 @@ class ImService:
             self.presence.changed(key)
         elif kind == "session":
             self.devices.on_peer_logout(key)
+        elif kind == "recall":
+            room, server_id = key.split(" ")
+            self.room_recall.forget(room, int(server_id))
         elif kind == "broadcast":
             await self.server_sends.from_peer(int(key))
         else:

@@ -15,7 +15,7 @@ from im_service.chatrooms.model import (
 )
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
-from im_service.ids import check_id
+from im_service.ids import check_id, tag_topic
 from im_service.live.room import RoomState
 from im_service.live.users import SessionState
 from im_service.models import notice_event
@@ -47,9 +47,11 @@ class RoomDoor:
         """Enter a room with this connection, in up to 4 tags. Several rooms a connection; a repeat changes
         the tags."""
         room = await self._table.get(check_id(args.room, "room"))
+        tags = tuple(dict.fromkeys(args.tags))
+        for tag in tags:
+            tag_topic(room.topic, tag)
         state = self._state(caller)
         room.enter(caller.user)
-        tags = tuple(dict.fromkeys(check_id(tag, "tag") for tag in args.tags))
         session = state.session
         if args.room not in state.rooms:
             if len(state.rooms) >= self._per_connection:
@@ -61,17 +63,17 @@ class RoomDoor:
             if newcomer:
                 self._tell(room, "room.enter", caller.user, state)
         self._set_tags(state, room, tags)
-        newest, _ = fit((Raw(message) for message in reversed(room.ring)), self._ring_bytes)
+        newest, _ = fit((Raw(message) for message in room.recent(tags)), self._ring_bytes)
         return RoomJoined(args.room, room.online, room.info.attributes, newest[::-1])
 
     def _set_tags(self, state: SessionState, room: RoomState, tags: tuple[str, ...]) -> None:
         before = state.tags.get(room.room, ())
         for tag in before:
             if tag not in tags:
-                self._downlink.leave(state.session, f"{room.topic}#{tag}")
+                self._downlink.leave(state.session, tag_topic(room.topic, tag))
         for tag in tags:
             if tag not in before:
-                self._downlink.join(state.session, f"{room.topic}#{tag}")
+                self._downlink.join(state.session, tag_topic(room.topic, tag))
         state.tags[room.room] = tags
 
     def _state(self, caller: Caller) -> SessionState:

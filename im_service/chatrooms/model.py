@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
-from im_service.calls import Args, Seconds
+from im_service.calls import Args, Positive, Seconds
 from im_service.live.room import RoomInfo, RoomState
 from im_service.models import ROLE_NAMES, WireMessage
 from im_service.storage.records import QueueItem, Role, RoomMember
@@ -41,7 +41,9 @@ class UpdateArgs(RoomChanges, kw_only=True):
 class AttributesArgs(Args):
     room: str
     put: dict[str, str] = field(default_factory=dict)
-    remove: list[str] = field(default_factory=list)
+    remove: Annotated[list[Annotated[str, Meta(max_length=1024)]], Meta(max_length=100)] = field(
+        default_factory=list
+    )
 
 
 class MuteAllArgs(Args):
@@ -78,6 +80,12 @@ class KickArgs(Args):
     room: str
     user: str
     reason: Annotated[str, Meta(max_length=256)] = ""
+
+
+class RecallArgs(Args):
+    room: str
+    server_id: Positive
+    text: Annotated[str, Meta(max_length=128)] = ""
 
 
 class PeopleArgs(Args):

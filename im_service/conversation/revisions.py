@@ -20,6 +20,7 @@ from im_service.context import ServiceContext
 from im_service.conversation.access import Access
 from im_service.conversation.sync import After, Conversation, Seq
 from im_service.errors import Code, ImError
+from im_service.grammar import readable
 from im_service.models import EMPTY_MAP, encode, pack_payload, unpack_payload
 from im_service.notices import SYSTEM, Note, rows
 from im_service.options import CONTROL
@@ -336,7 +337,9 @@ class Revisions:
         """Every earlier body of a message, oldest first."""
         found = await self._store.versions(args.conversation, args.seq)
         lines = (
-            VersionLine(v.version, v.editor, v.time_ms, Raw(unpack_payload(v.payload)[0]))
+            VersionLine(
+                v.version, v.editor, v.time_ms, Raw(readable(TEXT, unpack_payload(v.payload)[0]).body)
+            )
             for v in found
             if v.version > args.after
         )

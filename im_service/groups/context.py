@@ -7,8 +7,10 @@ the group moved on meanwhile.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
+from weakref import WeakValueDictionary
 
 from frame.constants import GROUP_PREFIX
 from im_service.calls import Caller
@@ -52,6 +54,7 @@ class GroupContext:
         self._downlink = context.downlink
         self._directory = context.directory
         self._peers = context.peers
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def place(self, caller: Caller, group: str) -> Place:
         """The group now and the caller's membership. 803."""
@@ -70,15 +73,32 @@ class GroupContext:
             raise ImError(Code.NOT_GROUP_MEMBER)
         return place
 
-    async def change(self, caller: Caller, group: str, step: Callable[[Place], Awaitable[T]]) -> T:
-        """Run check-and-change again while the group moves under it."""
-        for _ in range(ATTEMPTS):
-            place = await self.inside(caller, group)
+    async def settled(self, group: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Run check-and-change again while the group moves under it. Calls of this process that met another
+        wait in line: however many come at once, each is done."""
+        lock = self._locks.get(group)
+        if lock is None:
+            lock = self._locks[group] = asyncio.Lock()
+        if not lock.locked():
             try:
-                return await step(place)
+                return await attempt()
             except StoreConflict:
-                continue
+                pass
+        async with lock:
+            for _ in range(ATTEMPTS):
+                try:
+                    return await attempt()
+                except StoreConflict:
+                    continue
         raise ImError(Code.CONFLICT, "the group changes too often")
+
+    async def change(self, caller: Caller, group: str, step: Callable[[Place], Awaitable[T]]) -> T:
+        """`settled`, for those who are inside."""
+
+        async def attempt() -> T:
+            return await step(await self.inside(caller, group))
+
+        return await self.settled(group, attempt)
 
     async def states(self, group: str, users: Iterable[str]) -> dict[str, GroupMember]:
         """Those of the users who are members."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from frame.constants import GROUP_PREFIX, USER_PREFIX
 from im_service.calls import Caller, Nothing, method
 from im_service.errors import Code, ImError
-from im_service.groups.context import ATTEMPTS, GroupContext, Place
+from im_service.groups.context import GroupContext, Place
 from im_service.groups.model import (
     ACCEPTED,
     JOIN_CLOSED,
@@ -32,8 +32,8 @@ from im_service.groups.model import (
 from im_service.ids import check_id
 from im_service.notices import rows
 from im_service.pages import fit
-from im_service.storage.errors import StoreConflict, StoreFull
-from im_service.storage.records import Role
+from im_service.storage.errors import StoreFull
+from im_service.storage.records import Request, Role
 
 
 class GroupMembers:
@@ -110,20 +110,19 @@ class GroupMembers:
     @method("group.join", Code.GROUP_NOT_FOUND, Code.FORBIDDEN, Code.GROUP_FULL, result=Joined)
     async def join(self, caller: Caller, args: JoinArgs) -> Joined:
         """Come into a free group, or ask owner and managers of one with approval. id = the application's."""
-        for _ in range(ATTEMPTS):
+
+        async def attempt() -> Joined:
             place = await self._c.place(caller, args.group)
             if place.me is not None:
                 return Joined(True, 0)
             if place.info.join == JOIN_CLOSED:
                 raise ImError(Code.FORBIDDEN, "nobody joins this group uninvited")
-            try:
-                if place.info.join != JOIN_FREE:
-                    return await self._apply(caller, place, args.text)
-                await self._add(caller, place, [caller.user], "group.join")
-            except StoreConflict:
-                continue
+            if place.info.join != JOIN_FREE:
+                return await self._apply(caller, place, args.text)
+            await self._add(caller, place, [caller.user], "group.join")
             return Joined(True, 0)
-        raise ImError(Code.CONFLICT, "the group changes too often")
+
+        return await self._c.settled(args.group, attempt)
 
     async def _apply(self, caller: Caller, place: Place, text: str) -> Joined:
         group = place.group.group
@@ -176,7 +175,8 @@ class GroupMembers:
     async def decide(self, caller: Caller, args: DecideArgs) -> Nothing:
         """Accept or refuse: owner and managers an application, the invited user an invitation."""
         scope = GROUP_PREFIX + args.group
-        for _ in range(ATTEMPTS):
+
+        async def attempt() -> Request:
             request = await self._c.store.request(scope, args.id)
             if request.state:
                 raise ImError(Code.CONFLICT, "this was decided already")
@@ -186,16 +186,13 @@ class GroupMembers:
                     raise ImError(Code.FORBIDDEN, "the invited user decides")
                 if request.kind == REQUEST_JOIN and not place.manages:
                     raise ImError(Code.FORBIDDEN, "owner and managers decide")
-            try:
-                if args.accept:
-                    await self._add(caller, place, [request.user], "group.join", request.id)
-                else:
-                    await self._c.store.decide_request(scope, args.id, REFUSED, self._c.clock.now_ms())
-            except StoreConflict:
-                continue
-            break
-        else:
-            raise ImError(Code.CONFLICT, "the group changes too often")
+            if args.accept:
+                await self._add(caller, place, [request.user], "group.join", request.id)
+            else:
+                await self._c.store.decide_request(scope, args.id, REFUSED, self._c.clock.now_ms())
+            return request
+
+        request = await self._c.settled(args.group, attempt)
         state = ACCEPTED if args.accept else REFUSED
         told = describe_request(request._replace(state=state))
         for user in {request.user, request.by} - {caller.user}:

@@ -8,7 +8,7 @@ only for named, muted or blacklisted people.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from random import Random
 from typing import Annotated, Protocol
 
@@ -105,7 +105,7 @@ class RoomState:
         self.people: dict[str, RoomMember] = {}
         self.tag_mutes: dict[str, int] = {}
         self.members: dict[str, dict[tuple[int, int], Session]] = {}
-        self.ring: deque[bytes] = deque(maxlen=0)
+        self.ring: deque[tuple[str, int, bytes]] = deque(maxlen=0)  # tag ("" = for all), server id, message
         self.bucket = Bucket()
         self.normal, self.high = Bucket(), Bucket()
         self._normal, self._high = _budget(settings.room_normal_per_s), _budget(settings.room_high_per_s)
@@ -196,10 +196,18 @@ class RoomState:
         self.dropped_normal += 1
         return True
 
-    def remember(self, message: bytes) -> None:
+    def remember(self, message: bytes, server_id: int, tag: str) -> None:
         """Into the ring newcomers get."""
         if self.ring.maxlen:
-            self.ring.append(message)
+            self.ring.append((tag, server_id, message))
+
+    def recent(self, tags: Container[str]) -> Iterator[bytes]:
+        """The ring as somebody under these tags may see it, newest first."""
+        return (message for tag, _, message in reversed(self.ring) if not tag or tag in tags)
+
+    def forget(self, server_id: int) -> None:
+        """Out of the ring: newcomers get it no more."""
+        self.ring = deque((each for each in self.ring if each[1] != server_id), maxlen=self.ring.maxlen)
 
 
 def _budget(per_s: float) -> Limiter:

@@ -91,6 +91,10 @@ class Sessions:
         for state in self.user(user).live:
             state.routes.clear()
 
+    def live(self) -> list[SessionState]:
+        """Every session that logged in here."""
+        return [state for user in self._online.values() for state in user.live]
+
     def names(self) -> list[str]:
         """Every user with a live session here."""
         return list(self._online)

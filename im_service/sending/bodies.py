@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from frame.constants import MessageType
 from im_service.errors import UNDECODABLE, Code, ImError
+from im_service.grammar import check_bytes
 
 MAX_TEXT = 5000  # characters of a text
 MAX_BODY_BYTES = 20_480  # of an encoded text body: 5000 characters of 4 bytes and its keys
@@ -118,8 +119,6 @@ DECODERS: dict[int, msgspec.msgpack.Decoder[Struct]] = {
 _TEXT = int(MessageType.TEXT)
 _NOTIFICATION = int(MessageType.NOTIFICATION)
 _check_text = DECODERS[_TEXT].decode
-_check_all = msgspec.msgpack.Decoder().decode
-"""Keys of the application are handed on unread: they must be msgpack that every receiver can decode."""
 
 
 def body_has_one_key(body: bytes | msgspec.Raw) -> bool:
@@ -128,14 +127,15 @@ def body_has_one_key(body: bytes | msgspec.Raw) -> bool:
 
 
 def check_body(type: int, body: bytes | msgspec.Raw, room: bool = False, server: bool = False) -> None:
-    """Refuse a body that is not of its type (414), too long (414), or the server's to send (403)."""
+    """Refuse a body that is not of its type (414), too long (414), or the server's to send (403). Keys of the
+    application are handed on unread: every receiver must be able to decode them (grammar.py)."""
     size = len(memoryview(body))
     try:
         if type == _TEXT and size <= MAX_ROOM_BYTES:
             _check_text(body)
             if body_has_one_key(body):
                 return
-            _check_all(body)
+            check_bytes(body, "the body")
             return
         decoder = DECODERS.get(type)
         if decoder is None:
@@ -146,7 +146,7 @@ def check_body(type: int, body: bytes | msgspec.Raw, room: bool = False, server:
         if size > limit:
             raise ImError(Code.INVALID, f"the body has {size} bytes, the limit is {limit}")
         decoder.decode(body)
-        _check_all(body)
+        check_bytes(body, "the body")
     except msgspec.ValidationError as error:
         raise ImError(Code.INVALID, f"body of type {type}: {error}") from None
     except UNDECODABLE:

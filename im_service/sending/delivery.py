@@ -33,6 +33,7 @@ class Delivery:
         state: SessionState | None,
         route: Route,
         options: Resolved,
+        server_id: int,
         message: bytes,
         blocked: bool,
         receivers: Sequence[str] | None,
@@ -49,7 +50,7 @@ class Delivery:
                 out.publish(node, route.topic, MSG, message)
         elif route.room is not None:
             if not blocked:
-                self._room(out, node, route.room, options, message)
+                self._room(out, node, route.room, options, server_id, message)
             return
         elif receivers is not None:
             for user in () if blocked else receivers:
@@ -63,11 +64,13 @@ class Delivery:
         ):
             out.publish(node, route.self_topic, MSG, message, 0, conn)
 
-    def _room(self, out: PublishBatch, node: int, room: RoomState, options: Resolved, message: bytes) -> None:
+    def _room(
+        self, out: PublishBatch, node: int, room: RoomState, options: Resolved, server_id: int, message: bytes
+    ) -> None:
         """To the members, the sender's own connection too (the order of a room is the order of its topic)."""
         if room.drops(options, self._clock.elapsed_ms()):
             return
-        room.remember(message)
         asked = options.options
+        room.remember(message, server_id, "" if asked.tag is UNSET else asked.tag)
         topic = room.topic if asked.tag is UNSET else f"{room.topic}#{asked.tag}"
         out.publish(node, topic, EVENT, room_event(message), 1 if asked.highPriority is True else 0)

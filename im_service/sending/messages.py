@@ -20,7 +20,7 @@ from msgspec import UNSET
 from frame.constants import SINGLE_PREFIX, USER_PREFIX
 from im_service.context import ServiceContext
 from im_service.errors import REFUSALS, UNDECODABLE, Code, ImError
-from im_service.ids import peer_of
+from im_service.ids import peer_of, tag_topic
 from im_service.live.route import Route
 from im_service.live.users import SessionState
 from im_service.models import SendRequest, decode_send, message_bytes, pack_payload
@@ -134,6 +134,8 @@ class Messages:
             raise ImError(Code.INVALID, "U+0000 is not allowed in client_id")
         check_body(asked.type, asked.body, route.room is not None, server)
         options = self._options.resolve(bytes(asked.options), route.kind)
+        if route.room is not None and options.options.tag is not UNSET:
+            tag_topic(route.topic, options.options.tag)
         if options.bits & RECEIPT and route.group is not None:
             group = route.group.record
             if group is not None and group.member_count > self._receipt_members:
@@ -215,8 +217,9 @@ class Messages:
             entry.type,
             entry.payload,
         )
+        blocked = entry.verdict != PASSED
         self._delivery.live(
-            out, entry.state, route, entry.options, message, entry.verdict != PASSED, entry.receivers
+            out, entry.state, route, entry.options, server_id, message, blocked, entry.receivers
         )
         for follower in self._after:
             follower.offer(entry, server_id, message)

@@ -58,6 +58,7 @@ class Repeats:
                     entry.state,
                     entry.route,
                     entry.options,
+                    server_id,
                     message,
                     entry.verdict != PASSED,
                     entry.receivers,

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from hashlib import blake2b
 from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from frame.constants import USER_PREFIX, FrameType
-from im_service.calls import Args, Caller, Number, method
+from im_service.calls import Args, Caller, Nothing, Number, method
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
+from im_service.grammar import readable
 from im_service.ids import check_id
 from im_service.models import encode, notice_event
 from im_service.options import Options
 from im_service.pages import fit
+from im_service.sending.bodies import check_body
 from im_service.sending.messages import Messages
 from im_service.storage.records import Broadcast
 
@@ -51,6 +54,10 @@ class BroadcastArgs(Args):
     type: Type = 100
     lifetime_s: Annotated[int, Meta(ge=60, le=30 * DAY_S)] = 7 * DAY_S
     platforms: Annotated[list[int], Meta(max_length=16)] = field(default_factory=list)
+
+
+class EndArgs(Args):
+    id: Number
 
 
 class MissedArgs(Args):
@@ -121,7 +128,13 @@ def meant_for(kept: Broadcast, platforms: int) -> bool:
 def describe(kept: Broadcast) -> BroadcastLine:
     platforms = [number for number in range(31) if kept.platforms >> number & 1]
     said = _decode_payload(kept.payload)
-    return BroadcastLine(kept.id, kept.created_ms, kept.expires_ms, platforms, said.type, said.body)
+    type, body = readable(said.type, said.body)
+    return BroadcastLine(kept.id, kept.created_ms, kept.expires_ms, platforms, type, Raw(body))
+
+
+def _for_target(client_id: str, target: str) -> str:
+    """The client_id of one message of a batch: the same for the same target, another for any other."""
+    return "b" + blake2b(f"{client_id} {target}".encode(), digest_size=24).hexdigest()
 
 
 class ServerSends:
@@ -133,6 +146,7 @@ class ServerSends:
         self._downlink = context.downlink
         self._sessions = context.sessions
         self._ids = context.ids
+        self._node = context.node
         self._peers = context.peers
         self._reply_bytes = context.settings.reply_bytes
         self._messages = messages
@@ -146,12 +160,12 @@ class ServerSends:
 
     @method("message.batch", Code.INVALID, result=BatchSent, server_only=True)
     async def batch(self, caller: Caller, args: BatchArgs) -> BatchSent:
-        """The same message to up to 500 targets; each is answered for itself. A client_id gets the
-        target's number."""
+        """The same message to up to 500 targets; each is answered for itself. With a client_id, each target
+        gets one that is made of it and the target: a repeat in another order is known."""
         check_id(args.sender, "sender")
         results = []
-        for number, target in enumerate(args.targets):
-            client_id = f"{args.client_id[:54]}#{number}" if args.client_id else ""
+        for target in args.targets:
+            client_id = _for_target(args.client_id, target) if args.client_id else ""
             one = SendArgs(
                 sender=args.sender,
                 target=target,
@@ -172,6 +186,7 @@ class ServerSends:
     async def broadcast(self, caller: Caller, args: BroadcastArgs) -> BroadcastTaken:
         """To everybody who is online now; who comes within the lifetime finds it with
         `broadcasts`."""
+        check_body(args.type, args.body, server=True)
         now = self._clock.now_ms()
         platforms = sum(1 << p for p in set(args.platforms) if 0 <= p < 31)
         payload = encode(_Payload(args.type, args.body))
@@ -180,15 +195,42 @@ class ServerSends:
         await self._tell_everybody(kept)
         return BroadcastTaken(kept.id, kept.expires_ms)
 
+    @method("broadcast.end", Code.NOT_FOUND, server_only=True)
+    async def end(self, caller: Caller, args: EndArgs) -> Nothing:
+        """End a broadcast before its time: `broadcasts` tells it no more, and who is online hears
+        `broadcast.end`."""
+        await self._store.end_broadcast(args.id)
+        self._peers.changed("broadcast", str(args.id))
+        await self._tell_end(args.id)
+        return {}
+
     async def from_peer(self, number: int) -> None:
-        """Another process took a broadcast: tell those who are logged in here."""
-        for kept in await self._store.broadcasts(number - 1, self._clock.now_ms(), 1):
-            if kept.id == number:
-                await self._tell_everybody(kept)
+        """Another process took or ended a broadcast: tell those who are logged in here."""
+        found = await self._store.broadcasts(number - 1, self._clock.now_ms(), 1)
+        if found and found[0].id == number:
+            await self._tell_everybody(found[0])
+        else:
+            await self._tell_end(number)
 
     async def _tell_everybody(self, kept: Broadcast) -> None:
-        """One event to every user here, some hundred between two turns of the loop."""
         event = notice_event("broadcast", describe(kept))
+        if not kept.platforms:
+            await self._tell_users(event)
+            return
+        # Those whom it is not for may share a user with those it is for: a topic for this one publication.
+        topic = f"b/{kept.id}.{self._node}"
+        meant = [s.session for s in self._sessions.live() if meant_for(kept, 1 << s.platform)]
+        for session in meant:
+            self._downlink.join(session, topic)
+        self._downlink.publish(topic, EVENT, event)
+        for session in meant:
+            self._downlink.leave(session, topic)
+
+    async def _tell_end(self, number: int) -> None:
+        await self._tell_users(notice_event("broadcast.end", {"id": number}))
+
+    async def _tell_users(self, event: bytes) -> None:
+        """To every user here, some hundred between two turns of the loop."""
         for count, user in enumerate(self._sessions.names()):
             self._downlink.publish(USER_PREFIX + user, EVENT, event)
             if count % CHUNK == CHUNK - 1:

@@ -15,10 +15,10 @@ ORDER: dict[str, list[str]] = {
     "gateway_core": ["config errors includes", "types", "leaf", "net", "conn", "engine", "__init__"],
     "im_service": [
         "__init__ errors ports rates",
-        "ids settings",
+        "ids settings grammar",
         "storage",
         "models",
-        "options",
+        "options pages",
         "sending.hooks push.ports outbox.ports",
         "live notices",
         "calls context",

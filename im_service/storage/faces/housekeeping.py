@@ -19,6 +19,10 @@ class Broadcasts(Engine):
         """Living ones with id > after, oldest first."""
         return await self._read(broadcasts.living(after, now_ms, limit))
 
+    async def end_broadcast(self, number: int) -> None:
+        """It lives no more. StoreMissing when there is none with this id."""
+        await self._write(partial(broadcasts.end, number))
+
 
 class Replays(Engine):
     """Answers to requests that carried an Idempotency-Key, the same for every process and after a restart."""

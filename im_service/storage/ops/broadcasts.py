@@ -1,5 +1,6 @@
 """Broadcasts of the application's server: kept for those who come while they live."""
 
+from im_service.storage.errors import StoreMissing
 from im_service.storage.ops.tx import Op, first, rows
 from im_service.storage.records import Broadcast
 
@@ -21,3 +22,8 @@ def living(after: int, now_ms: int, limit: int) -> Op[list[Broadcast]]:
         after, now_ms, limit,
     )  # fmt: skip
     return [Broadcast(*row) for row in found]
+
+
+def end(number: int) -> Op[None]:
+    if not (yield from rows("DELETE FROM broadcast WHERE id = $1 RETURNING id", number)):
+        raise StoreMissing(f"no broadcast {number}")

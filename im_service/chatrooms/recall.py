@@ -1,0 +1,62 @@
+"""Taking back what was said in a chatroom: those who are there are told, newcomers and history have it no
+more.
+"""
+
+from __future__ import annotations
+
+from im_service.calls import Caller, Nothing, method
+from im_service.chatrooms.model import RecallArgs
+from im_service.context import ServiceContext
+from im_service.errors import Code, ImError
+from im_service.live.room import RoomState
+from im_service.models import encode, pack_payload
+from im_service.notices import SYSTEM
+from im_service.storage.records import StoredMessage
+
+
+class RoomRecall:
+    """Recall in rooms. A room without history keeps nothing, so the notice names the message by server id."""
+
+    def __init__(self, context: ServiceContext) -> None:
+        self._store = context.store
+        self._clock = context.clock
+        self._table = context.rooms
+        self._announcer = context.announcer
+        self._peers = context.peers
+        self._window = context.settings.recall_window_ms
+
+    @method(
+        "room.recall", Code.ROOM_NOT_FOUND, Code.NOT_IN_ROOM, Code.FORBIDDEN, Code.RECALL_WINDOW, alone=True
+    )
+    async def recall(self, caller: Caller, args: RecallArgs) -> Nothing:
+        """Take a message of a room back: everybody here hears `room.recall`. Owner, managers and the server
+        may; its sender within the recall window, where the room has history."""
+        room = await self._table.get(args.room)
+        if not room.open:
+            raise ImError(Code.ROOM_NOT_FOUND)
+        found = await self._store.find_server_ids(room.topic, [args.server_id])
+        if not caller.server and not room.manages(caller.user):
+            self._may(caller, room, found)
+        operator = caller.user or SYSTEM
+        for message in found:
+            tombstone = pack_payload(encode({"operator": operator, "text": args.text}))
+            await self._store.recall(room.topic, message.seq, tombstone, self._clock.now_ms())
+        self.forget(args.room, args.server_id)
+        self._peers.changed("recall", f"{args.room} {args.server_id}")
+        data = {"room": args.room, "server_id": args.server_id, "operator": operator, "text": args.text}
+        self._announcer.event(room.topic, "room.recall", data)
+        return {}
+
+    def forget(self, name: str, server_id: int) -> None:
+        """Out of what newcomers get, if the room is remembered here."""
+        for room in self._table.remembered():
+            if room.room == name:
+                room.forget(server_id)
+
+    def _may(self, caller: Caller, room: RoomState, found: list[StoredMessage]) -> None:
+        if caller.user not in room.members:
+            raise ImError(Code.NOT_IN_ROOM)
+        if not found or found[0].sender != caller.user:
+            raise ImError(Code.FORBIDDEN, "owner and managers recall, and the sender where there is history")
+        if self._clock.now_ms() - found[0].time_ms > self._window:
+            raise ImError(Code.RECALL_WINDOW, None, {"window_ms": self._window})
