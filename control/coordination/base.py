@@ -26,6 +26,7 @@ class NodeInfo(msgspec.Struct, frozen=True, array_like=True):
     capacity: int = 0
     connections: int = 0
     draining: bool = False
+    store: bytes = b""  # of im processes: incarnation of their store
 
     @property
     def free(self) -> float:

@@ -19,7 +19,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Logins:
-    """`node_name` and `ping_interval_s` are what an AUTH_OK tells the client."""
+    """`node_name`, `ping_interval_s` and the store's `incarnation` are what an AUTH_OK tells the client."""
 
     def __init__(
         self,
@@ -28,12 +28,14 @@ class Logins:
         node_id: int,
         node_name: str,
         ping_interval_s: int = 240,
+        incarnation: Callable[[], bytes] = bytes,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._core = core
         self._verifier = verifier
         self._node_name = node_name
         self._ping_interval_s = ping_interval_s
+        self._incarnation = incarnation
         self._clock = clock
         self._session_ids = SessionIds(node_id, clock)
         self.policy_rev = 0
@@ -52,16 +54,16 @@ class Logins:
             self._core.refuse(conn, refusal.code, refusal.text)
             return None
         session_id = self._session_ids.next()
-        body = _encode(
-            [
-                session_id.to_bytes(8, "big"),
-                claims.user,
-                int(now * 1000),
-                self.policy_rev,
-                self._ping_interval_s,
-                self._node_name,
-            ]
-        )
-        self._core.login(conn, claims.user, device, platform, session_id, body)
+        welcome = [
+            session_id.to_bytes(8, "big"),
+            claims.user,
+            int(now * 1000),
+            self.policy_rev,
+            self._ping_interval_s,
+            self._node_name,
+        ]
+        if incarnation := self._incarnation():
+            welcome.append(incarnation)
+        self._core.login(conn, claims.user, device, platform, session_id, _encode(welcome))
         self.accepted += 1
         return conn, claims.user, device, platform, session_id

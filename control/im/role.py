@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from control.im.replays import ReplayKeeper
-from control.keys.data_folder import STORE_FILE
-from control.logs import get_logger
+from control.im.store_watch import StoreWatch
+from control.keys.data_folder import STORE_FILE, STORE_SEEN_FILE
 from control.part import Check, Part, Source
 from control.settings import Settings
 from im_service.calls import Args
@@ -20,7 +21,7 @@ from im_service.service import ImService
 from im_service.storage.errors import StoreError
 from im_service.storage.store import Store
 
-log = get_logger("im")
+STATS_S = 2.0
 
 
 class ImPart(Part):
@@ -42,13 +43,15 @@ class ImPart(Part):
         node = settings.server.node_id
         ports = Ports(downlink, peers=peers or NoPeers(), presence=presence, node=node)
         self.service = ImService(self._store, ports, settings.im.service)
+        self._watch = StoreWatch(self._store, settings.server.data_dir / STORE_SEEN_FILE, SystemClock())
         self._started = False
         self._store_stats: Mapping[str, int] = {}
-        self._store_problem: str | None = None
+        self._stats_problem: str | None = None
 
     async def start(self) -> None:
         await self._store.start()
         self._started = True
+        await self._watch.start()
         await self.service.start()
         await self.tick()
 
@@ -56,6 +59,7 @@ class ImPart(Part):
         """Finish what was accepted, then close the store."""
         if self._started:
             self._started = False
+            await self._watch.stop()
             await self.service.stop()
             await self._store.stop()
 
@@ -68,18 +72,22 @@ class ImPart(Part):
             # Seconds that no longer fit a time in milliseconds, and the like.
             raise ImError(Code.INVALID, "a number is out of bounds") from None
 
+    @property
+    def incarnation(self) -> bytes:
+        """Of the store; clients hear it at login."""
+        return self._watch.incarnation
+
     async def tick(self) -> None:
-        """Ask the store how it is; the answer serves /metrics and /readyz until the next time."""
+        """Ask the store for its numbers; the answer serves /metrics until the next time."""
         try:
-            self._store_stats = await self._store.stats()
-            self._store_problem = None
-        except StoreError as error:
-            if self._store_problem is None:
-                log.warning("store check failed", error=str(error))
-            self._store_problem = str(error) or type(error).__name__
+            self._store_stats = await asyncio.wait_for(self._store.stats(), STATS_S)
+            self._stats_problem = None
+        except (StoreError, TimeoutError) as error:
+            self._stats_problem = str(error) or "the store does not answer"
 
     def checks(self) -> Mapping[str, Check]:
-        return {"store": lambda: self._store_problem}
+        """The store: the last commit worked, a commit of the watch a moment ago, and so did reading."""
+        return {"store": lambda: self._watch.problem() or self._stats_problem}
 
     def sources(self) -> Mapping[str, Source]:
         return {"service": self.service.stats, "store": lambda: self._store_stats}

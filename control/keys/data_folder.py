@@ -11,6 +11,8 @@ from control.logs import get_logger
 
 KEY_FOLDER = "keys"
 STORE_FILE = "store.sqlite3"
+STORE_SEEN_FILE = "store.seen"
+"""What the im role remembers of its store, whichever engine it has."""
 
 log = get_logger("keys")
 

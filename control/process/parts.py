@@ -70,15 +70,21 @@ class OwnNode(Part):
     """Tells the cluster of this process, and how full it is. Started when everything is there to be used."""
 
     def __init__(
-        self, coordination: Coordination, info: NodeInfo, connections: Callable[[], int], health: Health
+        self,
+        coordination: Coordination,
+        info: NodeInfo,
+        connections: Callable[[], int],
+        store: Callable[[], bytes],
+        health: Health,
     ) -> None:
         self._coordination = coordination
         self._info = info
         self._connections = connections
+        self._store = store
         self._health = health
 
     async def start(self) -> None:
-        self._coordination.announce(self._info)
+        await self.tick()
 
     async def drain(self) -> None:
         await self.tick()
@@ -86,7 +92,10 @@ class OwnNode(Part):
     async def tick(self) -> None:
         """The next beacon carries it."""
         self._info = msgspec.structs.replace(
-            self._info, connections=self._connections(), draining=self._health.draining
+            self._info,
+            connections=self._connections(),
+            draining=self._health.draining,
+            store=self._store(),
         )
         self._coordination.announce(self._info)
 

@@ -134,7 +134,8 @@ class Wiring:
         serves = "gateway" in settings.server.roles
         info = own_info(settings, process.own[1], capacity_of(settings) if serves else 0)
         connections = self.gateway.connections if serves else lambda: 0
-        return OwnNode(self.coordination, info, connections, process.health)
+        store = (lambda: self.im.incarnation) if "im" in settings.server.roles else lambda: b""
+        return OwnNode(self.coordination, info, connections, store, process.health)
 
     # -- the im role
 
@@ -209,6 +210,7 @@ class Wiring:
             settings.server.node_id,
             settings.node_name,
             settings.gateway.ping_interval_s,
+            self._incarnation,
         )
         upstream = self.gateway_over_bus.upstream if self._split else None
         events = GatewayEvents(
@@ -221,6 +223,12 @@ class Wiring:
             settings.gateway.events_per_wake,
         )
         return GatewayPart(settings, self.keystore, self.core, events, self.downlink, self.hints)
+
+    def _incarnation(self) -> bytes:
+        """Of the store behind the im processes; empty while none is known."""
+        if "im" in self._settings.server.roles:
+            return self.im.incarnation
+        return next((info.store for info in self.coordination.nodes("im") if info.store), b"")
 
     # -- HTTP
 

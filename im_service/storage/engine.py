@@ -31,6 +31,10 @@ class Engine(ABC):
     async def _bytes(self) -> int:
         """What the store takes on the disk."""
 
+    @abstractmethod
+    async def _origin(self) -> str:
+        """Where the store lies: a copy lies elsewhere."""
+
     async def _write(self, make: Callable[[], Op[T]], weight: int = 1) -> T:
         """Queue for the writer; return after its commit. `make` may be called again for another attempt."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()

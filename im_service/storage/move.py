@@ -45,7 +45,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "broadcast": ("id",),
     "idempotency": ("id",),
 }
-"""Every table but `meta`, whose content is made anew, and its key."""
+"""Every table but `meta` and `incarnation`, whose content is made anew, and its key."""
 
 _NUMBERED = ("account", "conversation", "message", "request", "broadcast", "idempotency")
 _SEND_KEY = ("sender", "client_id", "conv", "digest", "server_id", "seq", "time_ms")
@@ -88,6 +88,13 @@ class Source:
     def swept(self) -> list[Row]:
         query = "SELECT value, key FROM meta WHERE key LIKE 'swept%'"
         found: list[Row] = self._conn.execute(query).fetchall()
+        return found
+
+    def incarnations(self) -> list[Row]:
+        """They go on where the copy lies."""
+        found: list[Row] = self._conn.execute(
+            "SELECT id, '', made_ms FROM incarnation ORDER BY number"
+        ).fetchall()
         return found
 
     def columns(self, table: str) -> list[str]:
@@ -159,7 +166,7 @@ class Target:
             async for row in self._conn.cursor(query, prefetch=1000):
                 yield tuple(row)
 
-    async def complete(self, change: int, swept: list[Row]) -> None:
+    async def complete(self, change: int, swept: list[Row], incarnations: list[Row]) -> None:
         """Numbers go on where the source stopped."""
         async with self._conn.transaction():
             for table in _NUMBERED:
@@ -169,6 +176,9 @@ class Target:
                 )
             await self._conn.execute("UPDATE meta SET value = $1 WHERE key = 'change_base'", change)
             await self._conn.executemany("UPDATE meta SET value = $1 WHERE key = $2", swept)
+            await self._conn.executemany(
+                "INSERT INTO incarnation (id, origin, made_ms) VALUES ($1, $2, $3)", incarnations
+            )
             await self._conn.execute("UPDATE copy_progress SET done = true WHERE name = 'source'")
 
 
@@ -237,5 +247,5 @@ async def _copy(
         if here.value() != there.value():
             raise StoreError(f"table {table} differs after copying: {here.value()} and {there.value()}")
         counted[table] = here.value()[0]
-    await target.complete(source.change, source.swept())
+    await target.complete(source.change, source.swept(), source.incarnations())
     return counted

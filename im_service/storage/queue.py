@@ -111,6 +111,8 @@ class WriteQueue:
         self._closed = False
         self.queued = 0
         self.counters = Counters()
+        self.trouble: str | None = None
+        """Why the last transaction could not be committed; None when it could."""
 
     def put(self, item: Item) -> None:
         """Never waits for the disk. StoreUnavailable when full or closed."""
@@ -153,6 +155,7 @@ class WriteQueue:
                 continue
             except StoreUnavailable as error:
                 reason = error
+                self.trouble = str(error)
             except Exception as error:
                 if len(items) > 1:
                     apart: list[Answer] = []
@@ -161,6 +164,7 @@ class WriteQueue:
                     return apart
                 reason = error
             else:
+                self.trouble = None
                 self.counters.commits += 1
                 self.counters.committed_messages += sum(
                     item.weight for item in items if isinstance(item, AppendItem)

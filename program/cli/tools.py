@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -68,3 +70,27 @@ def copy(
     except (OSError, ValueError, StoreError) as error:
         raise fail(f"not copied: {error}") from None
     console.print(f"copied and compared: {sum(rows.values()):,} rows", highlight=False)
+
+
+@store_app.command()
+def restored(config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
+    """Say that the store was put back from a copy: it begins a new incarnation, and clients start over. A
+    server notices a copied file or database by itself; not a snapshot of a whole machine or volume.
+    """
+    settings = settings_or_exit(config, {"server.data_dir": data_dir})
+    from control.im.role import make_store
+    from im_service.storage.errors import StoreError
+
+    async def renew() -> bytes:
+        store, fresh = make_store(settings), os.urandom(16)
+        await store.start()
+        try:
+            await store.renew(fresh, time.time_ns() // 1_000_000)
+        finally:
+            await store.stop()
+        return fresh
+
+    try:
+        typer.echo(f"the store's incarnation is {asyncio.run(renew()).hex()} now")
+    except StoreError as error:
+        raise fail(f"not changed: {error}") from None

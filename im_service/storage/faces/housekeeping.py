@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from functools import partial
 
 from im_service.storage.engine import Engine
-from im_service.storage.ops import broadcasts, replays, upkeep
+from im_service.storage.ops import broadcasts, incarnation, replays, upkeep
+from im_service.storage.ops.incarnation import Beat, Seen
 from im_service.storage.records import Broadcast, Limits, Replay
 
 
@@ -61,9 +62,22 @@ class Housekeeping(Engine):
         the newest message. last_ms: what the caller was told the last time, or 0."""
         return await self._write(partial(upkeep.age_clock, now_ms, elapsed_ms, last_ms, slack_ms))
 
+    async def beat(self, seen: Seen, fresh: bytes, now_ms: int) -> Beat:
+        """One small commit, and the store's incarnation. A new one, `fresh`, is made in a new store, and in
+        one that was put back from a copy: it lies elsewhere, or knows less than what was `seen` of it."""
+        return await self._write(partial(incarnation.beat, await self._origin(), seen, fresh, now_ms))
+
+    async def renew(self, fresh: bytes, now_ms: int) -> None:
+        """Begin a new incarnation, because the operator says that the store was put back."""
+        await self._write(partial(incarnation.renew, await self._origin(), fresh, now_ms))
+
     async def newest_server_id(self) -> int:
         """About the highest that is stored, 0 in an empty log."""
         return await self._read(upkeep.newest_server_id())
+
+    def trouble(self) -> str | None:
+        """Why the last transaction was refused as a whole; None when it was committed."""
+        return self._open().trouble if self._queue is not None else "the store is closed"
 
     async def stats(self) -> Mapping[str, int]:
         """schema, queued, commits, committed_messages, failed_commits, bytes; last_message, last_conversation

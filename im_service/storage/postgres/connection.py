@@ -25,6 +25,7 @@ GONE = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,  # a primary that became a standby, or was told to be read-only
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
     OSError,
@@ -51,6 +52,7 @@ async def open_pool(dsn: str, size: int, timeout_s: float) -> asyncpg.Pool:
             timeout=timeout_s,
             command_timeout=timeout_s,
             statement_cache_size=500,
+            target_session_attrs="read-write",
             server_settings={
                 "synchronous_commit": "on",
                 "idle_in_transaction_session_timeout": str(int(timeout_s * 1000)),

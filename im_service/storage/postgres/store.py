@@ -12,6 +12,10 @@ from im_service.storage.queue import Reads
 from im_service.storage.store import Store
 
 T = TypeVar("T")
+_ORIGIN = (
+    "SELECT system_identifier || '/' || d.oid FROM pg_control_system(), pg_database d"
+    " WHERE d.datname = current_database()"
+)
 
 
 class PostgresStore(Store):
@@ -76,6 +80,13 @@ class PostgresStore(Store):
 
     def _done(self) -> Reads:
         return self._reads
+
+    async def _origin(self) -> str:
+        """A dump that was read back is another database, mostly of another cluster."""
+        try:
+            return str(await self._open_pool().fetchval(_ORIGIN, timeout=self._timeout_s))
+        except connection.GONE as error:
+            raise connection.unavailable(error) from error
 
     async def _bytes(self) -> int:
         return int(await self._open_pool().fetchval("SELECT pg_database_size(current_database())"))

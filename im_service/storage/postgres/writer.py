@@ -64,6 +64,9 @@ class Writer:
         except AGAIN as error:
             raise Again from error
         except GONE as error:
+            if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+                # This server stays what it is: new connections look for one that can be written.
+                await self._pool.expire_connections()
             raise unavailable(error) from error
         except asyncpg.DataError as error:
             raise StoreError(f"PostgreSQL: {error}") from error

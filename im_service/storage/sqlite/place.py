@@ -16,6 +16,11 @@ class Place:
     def __init__(self, path: Path) -> None:
         self._files = {str(file): _identity(str(file)) for file in (path, Path(f"{path}-wal"))}
 
+    def inode(self) -> str:
+        """Of the file that was opened."""
+        opened = next(iter(self._files.values()))
+        return str(opened[1]) if opened else ""
+
     def check(self) -> None:
         """StoreUnavailable when they are not. Two system calls."""
         for file, opened in self._files.items():

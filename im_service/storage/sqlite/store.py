@@ -116,6 +116,11 @@ class SqliteStore(Store):
     def _done(self) -> Reads:
         return Reads(sum(reads.operations for reads in self._reads), sum(reads.rows for reads in self._reads))
 
+    async def _origin(self) -> str:
+        """A copy has another inode, also at the same path."""
+        assert self._place is not None
+        return self._place.inode()
+
     async def _bytes(self) -> int:
         files = (self._path, self._path.with_name(self._path.name + "-wal"))
         return sum(file.stat().st_size for file in files if file.exists())

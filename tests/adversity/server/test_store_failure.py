@@ -136,6 +136,9 @@ async def test_a_full_disk_is_told_and_survived(tmp_path: Path, place: Place) ->
         await sender.until({RequestCode.OK})
         disk.fill(server.pid)
         await sender.until({RequestCode.UNAVAILABLE})
+        code, reason = server.get("/readyz")
+        assert (code, b"disk" in reason) == (503, True), "not ready while sends are refused, and says why"
+        assert server.get("/livez")[0] == 200
 
         code, page = await ben.call("history", conversation="s/ann:ben", from_seq=1, limit=50, reverse=False)
         assert (code, len(page["messages"])) == (0, 23), "what is stored stays readable"
@@ -149,7 +152,7 @@ async def test_a_full_disk_is_told_and_survived(tmp_path: Path, place: Place) ->
         await sender.again()
         assert ann.link.alive
         assert ben.link.alive
-        assert server.get("/readyz")[0] == 200
+        await asyncio.to_thread(server.wait_ready)
         rows = log_of(disk.store(server.pid), tmp_path)
         assert [row.seq for row in rows] == list(range(1, len(rows) + 1))
         assert {row.client_id: (row.seq, row.server_id) for row in rows} == sender.stored

@@ -30,6 +30,6 @@ def test_an_engine_tells_no_call_a_second_time(engine: type[Store]) -> None:
 @pytest.mark.parametrize("name", sorted(CALLS))
 def test_a_call_says_what_it_guarantees_and_is_made(name: str) -> None:
     assert vars(CALLS[name])[name].__doc__
-    callers = [path for room in ("im_service", "control") for path in (ROOT / room).rglob("*.py")]
+    callers = [path for room in ("im_service", "control", "program") for path in (ROOT / room).rglob("*.py")]
     made = re.compile(rf"\b_?store\.{name}\b")
     assert any(made.search(path.read_text("utf-8")) for path in callers), f"nobody calls {name}"

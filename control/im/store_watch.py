@@ -1,0 +1,110 @@
+"""Looks at the store again and again: does it commit, and is it still the one it was."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from control.logs import get_logger
+from im_service.ports import Clock
+from im_service.storage.ops.incarnation import Seen
+from im_service.storage.store import Store
+
+log = get_logger("im")
+
+EVERY_S = 5.0
+"""A look is one commit: rarely while all is well, and once a second while it is not."""
+TROUBLED_S = 1.0
+ANSWER_S = 3.0
+"""A look that takes longer makes the process unready."""
+
+
+class _Kept(msgspec.Struct):
+    incarnation: str
+    beat: int
+
+
+class StoreWatch:
+    """`kept`: a file beside the data that remembers the store from start to start, so that one that was put
+    back from a copy is noticed (docs/decisions/0021). What /readyz says of the store comes from here (0022).
+    """
+
+    def __init__(self, store: Store, kept: Path, clock: Clock) -> None:
+        self._store = store
+        self._kept = kept
+        self._clock = clock
+        self._seen = Seen()
+        self._problem: str | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def incarnation(self) -> bytes:
+        """16 bytes, none before the first look."""
+        return self._seen.incarnation
+
+    def problem(self) -> str | None:
+        """Why nothing can be committed, None when it can."""
+        return self._store.trouble() or self._problem
+
+    async def start(self) -> None:
+        """The first look. StoreError when it fails."""
+        self._seen = await asyncio.to_thread(_read, self._kept)
+        await self._look()
+        self._task = asyncio.create_task(self._watch(), name="store-watch")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(TROUBLED_S if self.problem() else EVERY_S)
+            look = asyncio.create_task(self._look())
+            done, _ = await asyncio.wait({look}, timeout=ANSWER_S)
+            while not done:
+                self._tell("the store does not answer")
+                done, _ = await asyncio.wait({look}, timeout=TROUBLED_S)
+            error = look.exception()
+            self._tell(None if error is None else str(error) or type(error).__name__)
+
+    def _tell(self, problem: str | None) -> None:
+        if problem and not self._problem:
+            log.warning("the store takes no commit", reason=problem)
+        elif self._problem and not problem:
+            log.info("the store takes commits again")
+        self._problem = problem
+
+    async def _look(self) -> None:
+        found = await self._store.beat(self._seen, os.urandom(16), self._clock.now_ms())
+        if found.restored:
+            log.warning(
+                "the store was put back from a copy: it begins a new incarnation, clients start over",
+                reason=found.restored,
+                incarnation=found.incarnation.hex(),
+            )
+        self._seen = Seen(found.incarnation, found.beat)
+        await asyncio.to_thread(_write, self._kept, self._seen)
+
+
+def _read(path: Path) -> Seen:
+    try:
+        kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
+        return Seen(bytes.fromhex(kept.incarnation), kept.beat)
+    except FileNotFoundError:
+        return Seen()
+    except (OSError, ValueError, msgspec.DecodeError) as error:
+        log.warning("what was seen of the store cannot be read", path=str(path), reason=str(error))
+        return Seen()
+
+
+def _write(path: Path, seen: Seen) -> None:
+    """An older content is no harm, so a full disk is none."""
+    new = path.with_name(path.name + ".new")
+    with suppress(OSError):
+        new.write_bytes(msgspec.json.encode(_Kept(seen.incarnation.hex(), seen.beat)))
+        new.replace(path)

@@ -1,0 +1,50 @@
+"""Which life of the store this is. A store that was put back from a copy begins a new one."""
+
+from typing import NamedTuple
+
+from im_service.storage.ops.tx import Op, first, run
+
+
+class Seen(NamedTuple):
+    """What somebody remembers of a store from the last look at it."""
+
+    incarnation: bytes = b""
+    beat: int = 0
+
+
+class Beat(NamedTuple):
+    incarnation: bytes  # 16 random bytes
+    beat: int  # one more at each look, whoever looks
+    restored: str  # why a new incarnation was made, "" if none was
+
+
+def beat(origin: str, seen: Seen, fresh: bytes, now_ms: int) -> Op[Beat]:
+    counted = yield from first(
+        "INSERT INTO meta VALUES ('beat', 1) ON CONFLICT (key) DO UPDATE SET value = meta.value + 1"
+        " RETURNING value"
+    )
+    assert counted is not None
+    number: int = counted[0]
+    present = yield from first("SELECT id, origin FROM incarnation ORDER BY number DESC LIMIT 1")
+    reason = ""
+    if seen.incarnation and not (
+        yield from first("SELECT 1 FROM incarnation WHERE id = $1", seen.incarnation)
+    ):
+        reason = "it does not know the incarnation that was seen last"
+    elif number <= seen.beat:
+        reason = "its numbers went back"
+    elif present is not None and present[1] not in ("", origin):
+        reason = "it is a copy, or was moved"
+    if number <= seen.beat:
+        number = seen.beat + 1
+        yield from run("UPDATE meta SET value = $1 WHERE key = 'beat'", number)
+    if present is None or reason:
+        yield from renew(origin, fresh, now_ms)
+        return Beat(fresh, number, reason)
+    if not present[1]:
+        yield from run("UPDATE incarnation SET origin = $1 WHERE id = $2", origin, present[0])
+    return Beat(present[0], number, "")
+
+
+def renew(origin: str, fresh: bytes, now_ms: int) -> Op[None]:
+    yield from run("INSERT INTO incarnation (id, origin, made_ms) VALUES ($1, $2, $3)", fresh, origin, now_ms)
