@@ -28,6 +28,8 @@ from im_service.storage.errors import StoreConflict, StoreError, StoreFull, Stor
 from im_service.storage.records import FOREVER
 
 RETURN = int(FrameType.RETURN)
+READY_S = 2.0
+"""A call waits so long for the login of its session to be in the store."""
 MAX_CALLS = 64
 """Calls of one session under way at once; more are answered 416."""
 _log = logging.getLogger("qianwan.im")
@@ -206,6 +208,13 @@ def bind(methods: Iterable[Method], services: Iterable[object]) -> dict[str, Han
     return {entry.name: getattr(owners[entry.owner], entry.attribute) for entry in methods}
 
 
+async def _until_ready(ready: asyncio.Future[None]) -> None:
+    """503 when the store does not take the login: who asks needs to know its groups and its state."""
+    done, _ = await asyncio.wait({ready}, timeout=READY_S)
+    if not done:
+        raise ImError(Code.UNAVAILABLE)
+
+
 class Calls:
     """Decodes, limits, runs and answers calls."""
 
@@ -253,7 +262,7 @@ class Calls:
             try:
                 state = self._sessions.get(session)
                 if state is not None and state.ready is not None:
-                    await asyncio.shield(state.ready)
+                    await _until_ready(state.ready)
                 result = await self._guarded(entry, Caller(session.user, session.device, session), args)
                 code, payload = 0, encode_answer(result)
             except ImError as error:

@@ -178,5 +178,6 @@ class ImService:
 
     async def stop(self) -> None:
         """Finish what is under way, so that the store may be stopped."""
+        self.devices.stop()
         await self.upkeep.stop()
         await self.settle()

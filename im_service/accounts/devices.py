@@ -6,12 +6,14 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from frame.constants import GROUP_PREFIX, USER_PREFIX, CloseCode, Platform
+from frame.constants import GROUP_PREFIX, USER_PREFIX, CloseCode
 from im_service.accounts.known_since import known_since
+from im_service.accounts.login_policy import must_go
 from im_service.accounts.presence import PresenceBook
 from im_service.accounts.profiles import ALL_SESSIONS
 from im_service.calls import Args, Caller, Number, method
@@ -22,64 +24,21 @@ from im_service.ids import check_id
 from im_service.live.users import SessionState
 from im_service.pages import fit
 from im_service.ports import Session
-from im_service.settings import LoginPolicy
-from im_service.storage.records import Device, Login, Logout, Mark, NewLogin
+from im_service.storage.errors import StoreError
+from im_service.storage.records import Login, Logout, Mark, NewLogin
 
-MOBILE, DESKTOP, WEB, OTHER = "mobile", "desktop", "web", "other"
-CLASSES: dict[int, str] = {
-    Platform.ANDROID: MOBILE,
-    Platform.IOS: MOBILE,
-    Platform.WEB: WEB,
-    Platform.WINDOWS: DESKTOP,
-    Platform.MACOS: DESKTOP,
-    Platform.LINUX: DESKTOP,
-}
 _log = logging.getLogger("qianwan.im")
-
-
-def class_of(platform: int) -> str:
-    """mobile, desktop, web or other; the policy `one_per_class` counts web with desktop."""
-    return CLASSES.get(platform, OTHER)
-
-
-def must_go(policy: LoginPolicy, newcomer: tuple[str, int], others: list[Device]) -> list[str]:
-    """Devices that a login of (device, platform) ends under a policy. `others`: live, newest login last.
-
-    `one` every other; `one_per_class` those of the same class, web counting as desktop; `newest` the oldest
-    above max_devices; `exclusive` those whose class is paired with the newcomer's.
-    """
-    device, platform = newcomer
-    others = [d for d in others if d.device != device]
-    if policy.mode == "one":
-        return [d.device for d in others]
-    if policy.mode == "one_per_class":
-        mine = _two_classes(platform)
-        return [d.device for d in others if _two_classes(d.platform) == mine]
-    if policy.mode == "exclusive":
-        mine = class_of(platform)
-        pairs = policy.exclusive
-        return [
-            d.device
-            for d in others
-            if (mine, class_of(d.platform)) in pairs or (class_of(d.platform), mine) in pairs
-        ]
-    excess = len(others) + 1 - policy.max_devices
-    oldest = sorted(others, key=lambda d: d.last_login_ms)
-    return [d.device for d in oldest[: max(0, excess)]]
-
-
-def _two_classes(platform: int) -> str:
-    kind = class_of(platform)
-    return DESKTOP if kind == WEB else kind
 
 
 # Logins or logouts that the store takes at a time. A reconnect storm must not make one turn of the event
 # loop so long that the bus takes this process for dead.
 LOGINS_AT_ONCE = 256
+AGAIN_S, AGAIN_MAX_S = 0.25, 4.0
+"""Pauses before what the store did not take is tried again: the first, doubled up to the longest."""
 
 
 def _begun(state: SessionState) -> None:
-    """The store has the login, or did not take it: calls and the logout of the session go on."""
+    """The store has the login, or the session is over: its calls and its logout go on."""
     ready, state.ready = state.ready, None
     if ready is not None and not ready.done():
         ready.set_result(None)
@@ -139,6 +98,7 @@ class Devices:
         self._beginning = False
         self._over: deque[SessionState] = deque()
         self._ending = False
+        self._stopping = asyncio.Event()
 
     def on_login(self, session: Session, platform: int, session_id: int) -> None:
         """Synchronous part: the session is known from here on, and its older self is closed."""
@@ -162,18 +122,24 @@ class Devices:
 
     async def _begin_due(self) -> None:
         """All logins that wait, in one trip to the store; those that come meanwhile share the next one. A
-        store that is away leaves sessions with less, not without."""
+        session whose login the store does not take is not ready: it is tried until it is known or over."""
+        pause = AGAIN_S
         while self._due:
             states = [self._due.popleft() for _ in range(min(len(self._due), LOGINS_AT_ONCE))]
             now = self._clock.now_ms()
             new = [NewLogin(s.session.user, s.session.device, s.platform, s.session_id) for s in states]
             try:
                 logins = await self._store.logins(new, now)
+            except StoreError as error:
+                self._due.extendleft(reversed(self._still_there(states)))
+                pause = await self._pause(f"{len(self._due)} logins wait", error, pause)
+                continue
             except Exception:
                 _log.exception("%d logins failed", len(states))
                 for state in states:
                     _begun(state)
                 continue
+            pause = AGAIN_S
             for state, login in zip(states, logins, strict=True):
                 try:
                     self._begin(state, login, now)
@@ -181,6 +147,23 @@ class Devices:
                     _log.exception("login of a session failed")
                     _begun(state)
         self._beginning = False
+
+    def _still_there(self, states: list[SessionState]) -> list[SessionState]:
+        """Those that have not ended; the others need no login any more. None when the process ends."""
+        left: list[SessionState] = []
+        for state in states:
+            if self._sessions.get(state.session) is state and not self._stopping.is_set():
+                left.append(state)
+            else:
+                _begun(state)
+        return left
+
+    async def _pause(self, what: str, error: Exception, pause: float) -> float:
+        """Wait before the next try, not beyond the end of the process. -> the next pause"""
+        _log.warning("%s for the store: %s", what, error)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), pause)
+        return min(2 * pause, AGAIN_MAX_S)
 
     def _begin(self, state: SessionState, login: Login, now: int) -> None:
         """Groups, account, policy. A new device gets the last N messages of its conversations."""
@@ -267,10 +250,7 @@ class Devices:
             states = [self._over.popleft() for _ in range(min(len(self._over), LOGINS_AT_ONCE))]
             await asyncio.gather(*(self._leave_rooms(state) for state in states if state.rooms))
             gone = [Logout(s.session.user, s.session.device, s.session_id) for s in states]
-            try:
-                await self._store.logouts(gone, self._clock.now_ms())
-            except Exception:
-                _log.exception("%d logouts failed", len(states))
+            await self._log_out(gone)
             for state in states:
                 user = state.session.user
                 self._watches.changed(user)
@@ -278,6 +258,21 @@ class Devices:
                 if not self._sessions.online(user):
                     self._watches.gone(user)
         self._ending = False
+
+    async def _log_out(self, gone: list[Logout]) -> None:
+        """Until the store has it: it says since when a device has been away."""
+        now, pause = self._clock.now_ms(), AGAIN_S
+        try:
+            while True:
+                try:
+                    await self._store.logouts(gone, now)
+                    return
+                except StoreError as error:
+                    if self._stopping.is_set():
+                        raise
+                    pause = await self._pause(f"{len(gone)} logouts wait", error, pause)
+        except Exception:
+            _log.exception("%d logouts failed", len(gone))
 
     async def _leave_rooms(self, state: SessionState) -> None:
         try:
@@ -330,6 +325,10 @@ class Devices:
             if d.device > args.after
         ]
         return DeviceList(*fit(lines, self._reply_bytes))
+
+    def stop(self) -> None:
+        """The process ends: what the store does not take now is left."""
+        self._stopping.set()
 
     async def close(self) -> None:
         """Wait until logins and logouts under way are done."""

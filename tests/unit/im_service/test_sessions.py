@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from im_service.accounts.devices import class_of, must_go
+from im_service.accounts.login_policy import class_of, must_go
 from im_service.live.sessions import Sessions
 from im_service.ports import Session
 from im_service.sending.publish_batch import PublishBatch
