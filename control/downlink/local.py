@@ -55,7 +55,7 @@ class LocalDownlink:
         lost: Callable[[], None],
         max_waiting: int = 65536,
     ) -> None:
-        self._core = core
+        self._core: Commands = core
         self._full = mailbox_full
         self._lost = lost
         self._max_waiting = max_waiting
@@ -105,9 +105,12 @@ class LocalDownlink:
         self._do(self._core.kick, user, device, before_session, code, text)
 
     def close(self) -> None:
+        """The core is gone: what the service still says has nobody to go to."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._waiting.clear()
+        self._core = _Gone()
 
     def _do(self, command: Callable[..., None], *arguments: Any) -> None:
         if self._waiting:
@@ -142,6 +145,21 @@ class LocalDownlink:
         if self._owes_hint:
             self._owes_hint = False
             self._lost()
+
+
+class _Gone:
+    """Commands that nobody hears. An answer that was not given is asked for again at the next login."""
+
+    def _nothing(self, *_: object, **__: object) -> None:
+        return
+
+    reply = publish = join = leave = join_user = leave_user = kick = _nothing
+
+    def reply_many(self, replies: Sequence[Reply]) -> int:
+        return len(replies)
+
+    def publish_many(self, messages: Sequence[Publication]) -> tuple[int, int]:
+        return len(messages), 0
 
 
 def _left(arguments: tuple[Any, ...], full: Exception) -> tuple[Any, ...]:

@@ -18,10 +18,14 @@ from im_service.context import Ports
 from im_service.errors import Code, ImError
 from im_service.ports import Downlink, NoPeers, PeersPort, Presence, SystemClock
 from im_service.service import ImService
-from im_service.storage.errors import StoreError
+from im_service.storage.errors import StoreError, StoreUnavailable
 from im_service.storage.store import Store
 
 STATS_S = 2.0
+
+
+STOP_S = 10.0
+"""For sends and calls under way, and for the store to close."""
 
 
 class ImPart(Part):
@@ -56,12 +60,23 @@ class ImPart(Part):
         await self.tick()
 
     async def stop(self, grace_s: float) -> None:
-        """Finish what was accepted, then close the store."""
-        if self._started:
-            self._started = False
-            await self._watch.stop()
-            await self.service.stop()
-            await self._store.stop()
+        """Finish what was accepted, close the store. StoreUnavailable when it does not answer in time."""
+        if not self._started:
+            return
+        self._started = False
+        finishing = asyncio.create_task(self._finish())
+        done, _ = await asyncio.wait({finishing}, timeout=STOP_S)
+        if not done:
+            raise StoreUnavailable(
+                f"the store did not answer within {STOP_S:.0f} s: sends and calls under way are not finished;"
+                " none of them was acknowledged"
+            )
+        finishing.result()
+
+    async def _finish(self) -> None:
+        await self._watch.stop()
+        await self.service.stop()
+        await self._store.stop()
 
     async def call(self, method: str, arguments: Args | msgspec.Raw, user: str = "") -> Any:
         if method in self._replays.handles:

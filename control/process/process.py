@@ -12,6 +12,7 @@ from control.node_ids import Peer, new_epoch, node_key
 from control.part import Part, Source
 from control.settings import Settings
 from control.ticks import ticks
+from im_service.storage.errors import StoreError
 
 log = get_logger("process")
 
@@ -82,11 +83,14 @@ class Process:
         return Sources(self.settings.node_name, roles, sections, self.health.ready)
 
     async def _stop_parts(self, grace_s: float) -> list[Exception]:
-        errors = []
+        errors: list[Exception] = []
         while self._begun:
             part = self._begun.pop()
             try:
                 await part.stop(grace_s)
+            except StoreError as error:
+                log.error("a part could not be stopped", part=type(part).__name__, reason=str(error))
+                errors.append(error)
             except Exception as error:
                 log.exception("a part could not be stopped", part=type(part).__name__)
                 errors.append(error)

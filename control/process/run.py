@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
+import os
 import signal
 import sys
 from collections.abc import Coroutine
@@ -70,7 +72,12 @@ async def _main(settings: Settings, outlet: Outlet | None) -> int:
     gc.set_threshold(*GC_THRESHOLD)
     await stop.wait()
     await _first_of(process.drain(), at_once.wait())
-    await process.stop(0.0 if at_once.is_set() else GRACE_S)
+    try:
+        await process.stop(0.0 if at_once.is_set() else GRACE_S)
+    except Exception as error:
+        log.error("stopped, but not finished", reason=str(error))
+        logging.shutdown()
+        os._exit(1)  # what hangs would hang the end of the loop and of the interpreter as well
     log.info("stopped")
     return 0
 

@@ -269,7 +269,8 @@ class Devices:
                     return
                 except StoreError as error:
                     if self._stopping.is_set():
-                        raise
+                        _log.warning("%d logouts are not written: %s", len(gone), error)
+                        return
                     pause = await self._pause(f"{len(gone)} logouts wait", error, pause)
         except Exception:
             _log.exception("%d logouts failed", len(gone))

@@ -76,6 +76,13 @@ class PostgresServer:
     def dsn(self, database: str = "postgres") -> str:
         return f"postgresql://qw@/{database}?host={self._dir}"
 
+    def pids(self) -> list[int]:
+        """Of the server's processes, the first one and all it has made."""
+        assert self._process is not None
+        main = self._process.pid
+        made = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        return [main, *map(int, made)]
+
     def stop(self) -> None:
         """At once: the data goes with it, so nothing is written out any more."""
         if self._process is not None:
