@@ -28,7 +28,7 @@ from im_service.storage.errors import StoreConflict, StoreError, StoreFull, Stor
 from im_service.storage.records import FOREVER
 
 RETURN = int(FrameType.RETURN)
-READY_S = 2.0
+READY_S = 5.0
 """A call waits so long for the login of its session to be in the store."""
 MAX_CALLS = 64
 """Calls of one session under way at once; more are answered 416."""

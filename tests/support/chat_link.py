@@ -10,7 +10,7 @@ from qianwan.connection.dial import Dialer, DialSettings
 from qianwan.connection.link import Link
 from qianwan.constants import FrameType
 from qianwan.models import Message
-from qianwan.protocol.auth import Credentials
+from qianwan.protocol.auth import Credentials, Welcome
 from qianwan.protocol.messages import Answer, decode, encode
 from qianwan.transport import Address
 
@@ -21,20 +21,23 @@ from tests.support.server_process import ServerProcess
 class PlainLink:
     """`open` first. `messages` are the MSG frames as they came; nothing is repeated, pulled or reordered."""
 
-    def __init__(self, link: Link, messages: list[Message]) -> None:
+    def __init__(self, link: Link, welcome: Welcome, messages: list[Message]) -> None:
         self.link = link
+        self.welcome = welcome
         self.messages = messages
 
     @classmethod
-    async def open(cls, server: ServerProcess, token: str, device: str) -> PlainLink:
+    async def open(cls, server: ServerProcess, token: str, device: str, root: str = "") -> PlainLink:
         """Connect and log in. Raises ConnectionClosed with the server's reason."""
         host, port = server.gateway
-        settings = DialSettings(addresses=(Address.parse(f"{host}:{port}"),), root_key=root_of(server))
+        settings = DialSettings(
+            addresses=(Address.parse(f"{host}:{port}"),), root_key=root or root_of(server)
+        )
         dialer = Dialer(settings, device=device, rng=random.Random(0), clock=time.monotonic)
         owner = _Owner()
         link = await dialer.connect(owner, token)
-        await link.login(Credentials(token, device))
-        return cls(link, owner.messages)
+        welcome = await link.login(Credentials(token, device))
+        return cls(link, welcome, owner.messages)
 
     async def send(self, target: str, client_id: str, text: str) -> Answer:
         payload = encode([client_id, 0, {"text": text}, None, None])

@@ -117,9 +117,9 @@ class SqliteStore(Store):
         return Reads(sum(reads.operations for reads in self._reads), sum(reads.rows for reads in self._reads))
 
     async def _origin(self) -> str:
-        """A copy has another inode, also at the same path."""
+        """A copy is another file, also at the same path."""
         assert self._place is not None
-        return self._place.inode()
+        return self._place.origin()
 
     async def _bytes(self) -> int:
         files = (self._path, self._path.with_name(self._path.name + "-wal"))

@@ -1,5 +1,6 @@
 """The store's file is removed or replaced under a running server: what is acked is there afterwards."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,14 @@ async def test_a_folder_that_is_moved_away_and_back_heals(path: Path) -> None:
     await again.start()
     assert [m.client_id for m in await everything(again, "a", "s/a:b")] == ["first", "after"]
     await again.stop()
+
+
+async def test_a_copy_is_another_file_whatever_its_inode(tmp_path: Path) -> None:
+    """A file system gives the number of a removed file to the next one."""
+    told = set()
+    for _ in range(20):
+        store = await opened(tmp_path / "data" / "store.sqlite3")
+        told.add(await store._origin())
+        await store.stop()
+        shutil.rmtree(tmp_path / "data")
+    assert len(told) == 20

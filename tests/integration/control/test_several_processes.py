@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import qianwan
 
+from tests.support.chat_link import PlainLink
+from tests.support.chat_world import root_of
 from tests.support.nats_process import NatsProcess
 from tests.support.server_process import ServerProcess
 
@@ -187,3 +189,13 @@ async def test_the_bus_away_drops_no_connection_and_loses_no_message(cluster: Cl
         assert (alice.state, bob.state) == (qianwan.State.ONLINE, qianwan.State.ONLINE)
         for gateway in cluster.gateways:
             assert gateway.metrics()["qianwan_gateway_accepted_total"] >= 1
+
+
+async def test_a_gateway_tells_which_store_is_behind_the_im_processes(cluster: Cluster) -> None:
+    told, root = [], root_of(cluster.control)
+    for gateway in cluster.gateways:
+        link = await PlainLink.open(gateway, cluster.control.token("ann"), f"d{gateway.pid}", root)
+        told.append(link.welcome.incarnation)
+        link.close()
+    kept = json.loads((cluster.im.data_dir / "store.seen").read_bytes())
+    assert told == [bytes.fromhex(kept["incarnation"])] * 2

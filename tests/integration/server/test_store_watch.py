@@ -10,10 +10,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from qianwan import Client, FileCursor
 from qianwan.constants import RequestCode
 from qianwan.protocol import auth
 
 from tests.support.chat_link import PlainLink
+from tests.support.sdk_client import take
 from tests.support.server_process import ServerProcess, program
 
 SMALL = {"gateway.loops": 1}
@@ -91,3 +93,32 @@ async def test_ready_says_what_a_commit_says(tmp_path: Path) -> None:
         holder.execute("ROLLBACK")
         holder.close()
         await asyncio.to_thread(server.wait_ready)
+
+
+async def test_after_a_restore_nobody_takes_new_messages_for_old_ones(tmp_path: Path) -> None:
+    """The server has one message again where a client has had three; the next two are new to it."""
+    data_dir, cursor = tmp_path / "data", FileCursor(tmp_path / "cursor")
+    with ServerProcess(data_dir, SMALL) as server:
+
+        async def say(*words: str) -> None:
+            async with Client(server.url, token=server.token("ann")) as ann:
+                for word in words:
+                    await ann.send("ben", word)
+
+        await say("one")
+        assert await asyncio.to_thread(server.stop) == 0
+        shutil.copytree(data_dir, tmp_path / "backup")
+        server.start()
+        await say("two", "three")
+        async with Client(server.url, token=server.token("ben"), store=cursor) as ben:
+            assert await take(ben, 3) == ["one", "two", "three"]
+        assert await asyncio.to_thread(server.stop) == 0
+        shutil.rmtree(data_dir)
+        shutil.copytree(tmp_path / "backup", data_dir)
+        server.start()
+        await say("new two", "new three")
+        async with Client(server.url, token=server.token("ben"), store=cursor) as ben:
+            shown = await take(ben, 2)
+            assert [word for word in shown if word != "one"][:1] == ["new two"]
+            rest = await take(ben, 3 - len(shown)) if "one" in shown else []
+            assert [word for word in (*shown, *rest) if word != "one"] == ["new two", "new three"]
