@@ -7,6 +7,7 @@ from pathlib import Path
 import apsw
 
 from im_service.storage.engine import drive
+from im_service.storage.errors import StoreUnavailable, StoreUnknown
 from im_service.storage.queue import (
     OWN_ERRORS,
     Again,
@@ -73,7 +74,7 @@ class Writer:
             self._tx.begin()
             answers = self._execute(attempt.items)
             self._tx.commit()
-            self._place.check()  # once more: nothing is acknowledged that the next start cannot find
+            self._check_again()
             return answers
         except Repeated as error:
             self._tx.undo()
@@ -83,6 +84,13 @@ class Writer:
             if isinstance(error, apsw.Error) and not isinstance(error, _BAD_VALUE):
                 raise unavailable(self._path, error) from error
             raise
+
+    def _check_again(self) -> None:
+        """After the commit: nothing is acknowledged that the next start may not find."""
+        try:
+            self._place.check()
+        except StoreUnavailable as error:
+            raise StoreUnknown(str(error)) from error
 
     def _rollback(self, reason: Exception) -> None:
         try:
