@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -178,11 +177,8 @@ def test_a_second_server_on_a_data_folder_is_refused(tmp_path: Path) -> None:
 
 def ends(process: ServerProcess) -> list[str]:
     """The lines of a start that is refused."""
-    began = time.monotonic()
     process.start(wait=False)
     assert process.process is not None
-    code = process.process.wait(10)
-    assert code != 0
-    assert time.monotonic() - began < 5, "most of it is the start of Python"
+    assert process.process.wait(30) != 0
     process.process = None
     return process.tail(10).splitlines()
