@@ -6,7 +6,7 @@ SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMPS := build/stamps
-SOURCES := $(shell find frame crypto gateway_core benchmarks -name '*.pyx' -o -name '*.pxd' -o -name '*.h' 2>/dev/null) setup.py
+SOURCES := $(shell find cmodules frame crypto gateway_core benchmarks -name '*.pyx' -o -name '*.pxd' -o -name '*.h' 2>/dev/null) setup.py
 PYTEST_ARGS ?=
 # What a target needs beside Python packages is there, is installed, or is named before anything runs.
 SYSTEM := tools/system_packages.sh build

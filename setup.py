@@ -13,7 +13,9 @@ chosen by environment so that each keeps its own build folder and none overwrite
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -56,10 +58,10 @@ MODULES: dict[str, list[str]] = {
     "gateway_core.conn.transport": [],
     "gateway_core.conn.ws_gate": [],
     "gateway_core.engine.bridge": [],
-    "gateway_core.engine.commands": [],
+    "gateway_core.engine.execute": [],
     "gateway_core.engine.gateway": [],
     "gateway_core.engine.loop": [],
-    "gateway_core.leaf.conn_table": [],
+    "gateway_core.conn.table": [],
     "gateway_core.leaf.deadlines": [],
     "gateway_core.leaf.events": [],
     "gateway_core.leaf.mailbox": [],
@@ -73,15 +75,19 @@ MODULES: dict[str, list[str]] = {
     "gateway_core.net.sender": [],
     "gateway_core.conn.handshake": [],
     "gateway_core.conn.users": [],
-    "gateway_core.engine.settings": [],
+    "gateway_core.engine.config": [],
     "benchmarks.micro.loops": [],
-    "gateway_core.engine.orders": [],
+    "gateway_core.engine.submit": [],
     "gateway_core.conn.pending": [],
+    "gateway_core.conn.states": [],
+    "gateway_core.conn.announce": [],
+    "gateway_core.leaf.address_table": [],
+    "gateway_core.leaf.keys": [],
     # MODULES-END
 }
 
 # Import names this distribution owns; their subpackages follow.
-PACKAGES = ["frame", "crypto", "gateway_core", "im_service", "control", "program", "benchmarks"]
+PACKAGES = ["cmodules", "frame", "crypto", "gateway_core", "im_service", "control", "program", "benchmarks"]
 
 BUILD = os.environ.get("QIANWAN_BUILD", "release")
 FLAGS: dict[str, tuple[list[str], list[str]]] = {
@@ -115,6 +121,35 @@ def requested_modules(argv: list[str]) -> list[str]:
     return []
 
 
+SHARED = re.compile(
+    r"""^\s*(?:from\s+([\w.]+)\s+cimport\b|cimport\s+([\w.]+)"""
+    r"""|cdef\s+extern\s+from\s+"([^"]+)"|\#include\s+"([^"]+)")""",
+    re.MULTILINE,
+)
+
+
+def shared_files(source: Path, seen: set[Path]) -> set[Path]:
+    """Adds the `.pxd` and `.h` files of this tree that `source` sees, however deep."""
+    found = [source.with_suffix(".pxd")]
+    for origin, plain, header, included in SHARED.findall(source.read_text(encoding="utf-8")):
+        if header or included:
+            found.append(Path(header or included))
+        else:
+            name = (origin or plain).replace(".", "/")
+            found += [Path(f"{name}.pxd"), Path(name, "__init__.pxd")]
+    for path in found:
+        if path not in seen and path.is_file():
+            seen.add(path)
+            shared_files(path, seen)
+    return seen
+
+
+def layout(source: Path) -> str:
+    """The mark of every shared file a module is built from (see the package `cmodules`)."""
+    files = sorted(shared_files(source, set()))
+    return " ".join(f"{path}={hashlib.sha256(path.read_bytes()).hexdigest()[:8]}" for path in files)
+
+
 def extensions(prefixes: list[str]) -> list[Extension]:
     compile_args, link_args = FLAGS[BUILD]
     modules = []
@@ -126,6 +161,7 @@ def extensions(prefixes: list[str]) -> list[Extension]:
                 name,
                 [name.replace(".", "/") + ".pyx"],
                 include_dirs=[".", *includes],
+                define_macros=[("QW_LAYOUT", f'"{layout(Path(name.replace(".", "/") + ".pyx"))}"')],
                 # cythonize does not see what headers include; a stale module would read other structs
                 depends=["setup.py", *sorted(str(h) for h in Path(".").glob("*/includes/*.h"))],
                 extra_compile_args=[*compile_args, "-std=gnu11", "-Wall", "-Wno-unused-function"],

@@ -2,7 +2,7 @@ from typing import Self, final
 
 from typing_extensions import Buffer
 
-LAYOUT: dict[str, tuple[int, ...]]
+LAYOUT: str
 
 def tag_size(suite: int) -> int: ...
 

@@ -5,6 +5,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from cmodules cimport layout
 from crypto.openssl cimport OPENSSL_MIN, openssl_open, openssl_seal
 from crypto.sodium cimport sodium
 from crypto.suites cimport (
@@ -18,6 +19,8 @@ from crypto.suites cimport (
 )
 
 from crypto.errors import AuthenticationFailed, NonceExhausted, UnsupportedSuite
+
+LAYOUT = layout()
 
 cdef uint64_t NONCE_END = <uint64_t> 0xFFFFFFFFFFFFFFFF
 
@@ -211,7 +214,3 @@ cdef class Cipher:
     def rekey(self) -> None:
         """Noise section 4.2 REKEY; the nonce goes on."""
         aead_rekey(self.suite, &self.state)
-
-
-cdef CipherState _probe
-LAYOUT = {"CipherState": (sizeof(CipherState), <size_t> (<char*> &_probe.n - <char*> &_probe))}

@@ -2,7 +2,7 @@ from typing import NamedTuple, Self, final
 
 from crypto.aead import Cipher
 
-LAYOUT: dict[str, tuple[int, ...]]
+LAYOUT: str
 PATTERN_NUMBERS: dict[str, int]
 
 class Channel(NamedTuple):

@@ -8,6 +8,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy, memset
 
+from cmodules cimport layout
 from crypto.aead cimport CipherState, aead_tag_size
 from crypto.sodium cimport sodium
 from crypto.suites cimport SUITE_AEGIS128L, SUITE_AESGCM, SUITE_CHACHAPOLY
@@ -26,6 +27,8 @@ from typing import NamedTuple
 
 from crypto.aead import Cipher
 from crypto.errors import HandshakeFailed, HandshakeMisuse, UnsupportedSuite
+
+LAYOUT = layout()
 
 cdef enum Token:
     T_END = 0
@@ -324,13 +327,3 @@ cdef class HandshakeState:
             raise HandshakeMisuse("the handshake is not complete")
         handshake_split(&self.state, &rx, &tx, digest)
         return channel(self.suite, &rx, &tx, digest)
-
-
-cdef Handshake _probe
-LAYOUT = {
-    "CipherState": (
-        sizeof(CipherState), <size_t> (<char*> &_probe.symmetric.cipher.n - <char*> &_probe.symmetric.cipher)),
-    "SymmetricState": (
-        sizeof(SymmetricState), <size_t> (<char*> &_probe.symmetric.cipher - <char*> &_probe.symmetric)),
-    "Handshake": (sizeof(Handshake), <size_t> (<char*> &_probe.step - <char*> &_probe)),
-}

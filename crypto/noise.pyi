@@ -5,7 +5,7 @@ from crypto.handshake import HandshakeState as HandshakeState
 from crypto.handshake import generate_keypair as generate_keypair
 from crypto.handshake import public_key as public_key
 
-LAYOUT: dict[str, tuple[int, ...]]
+LAYOUT: str
 
 class Response(NamedTuple):
     payload: bytes

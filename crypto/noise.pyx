@@ -5,6 +5,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t
 from libc.string cimport memset
 
+from cmodules cimport layout
 from crypto.aead cimport CipherState, aead_tag_size
 from crypto.handshake cimport (
     NOISE_MAX_PAYLOAD,
@@ -26,6 +27,8 @@ from typing import NamedTuple
 
 from crypto.errors import HandshakeFailed, UnsupportedSuite
 from crypto.handshake import Channel, HandshakeState, generate_keypair, public_key
+
+LAYOUT = layout()
 
 
 cdef int noise_nk_respond(
@@ -168,14 +171,3 @@ cdef class Initiator:
         if noise_nk_finish(self.suite, &self.state, message, len(message), payload, &got, &rx, &tx, digest) < 0:
             raise HandshakeFailed("message 2 was refused")
         return bytes(payload[:got]), channel(self.suite, &rx, &tx, digest)
-
-
-cdef NoiseInitiator _probe
-LAYOUT = {
-    "CipherState": (
-        sizeof(CipherState),
-        <size_t> (<char*> &_probe.handshake.symmetric.cipher.n - <char*> &_probe.handshake.symmetric.cipher),
-    ),
-    "Handshake": (sizeof(Handshake), <size_t> (<char*> &_probe.handshake.step - <char*> &_probe.handshake)),
-    "NoiseInitiator": (sizeof(NoiseInitiator),),
-}

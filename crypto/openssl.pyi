@@ -1,3 +1,4 @@
+LAYOUT: str
 OLDEST: int
 VERSION: str
 

@@ -7,8 +7,12 @@ or one whose OpenSSL refuses this cipher (FIPS), stays with libsodium: the bytes
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uintptr_t
 
+from cmodules cimport layout
+
 import atexit
 import ctypes
+
+LAYOUT = layout()
 
 cdef extern from "crypto/includes/evp_chacha.h" nogil:
     ctypedef int (*qw_evp_init_fn)(void*, const void*, void*, const uint8_t*, const uint8_t*) noexcept nogil

@@ -1,3 +1,3 @@
 HAS_AES256GCM: bool
-LAYOUT: dict[str, tuple[int, ...]]
+LAYOUT: str
 NEEDS: str

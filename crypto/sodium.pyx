@@ -6,7 +6,11 @@ the C modules call them directly: no system library, no linker flags, no GIL.
 
 from libc.stdint cimport uintptr_t
 
+from cmodules cimport layout
+
 import nacl._sodium as _nacl
+
+LAYOUT = layout()
 
 NEEDS = "PyNaCl >= 1.6 (libsodium >= 1.0.20)"
 
@@ -45,4 +49,3 @@ cdef int _fill() except -1:
 _fill()
 
 HAS_AES256GCM = bool(sodium.has_aes256gcm)
-LAYOUT = {"SodiumTable": (sizeof(SodiumTable),)}

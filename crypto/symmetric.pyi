@@ -1,7 +1,7 @@
 from typing_extensions import Buffer
 
 HAS_SHA_NI: bool
-LAYOUT: dict[str, tuple[int, ...]]
+LAYOUT: str
 
 def sha256_digest(data: Buffer, portable: bool = False) -> bytes: ...
 def hkdf(ck: bytes, ikm: bytes) -> tuple[bytes, bytes, bytes]: ...

@@ -4,8 +4,11 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy, memset
 
+from cmodules cimport layout
 from crypto.aead cimport CipherState, aead_decrypt, aead_encrypt
 from crypto.sodium cimport sodium
+
+LAYOUT = layout()
 
 cdef extern from "crypto/includes/sha256_ni.h" nogil:
     int qw_sha256_ni_available()
@@ -150,9 +153,3 @@ def hkdf(bytes ck not None, bytes ikm not None) -> tuple[bytes, bytes, bytes]:
 
 
 HAS_SHA_NI = bool(has_sha_ni)
-
-cdef SymmetricState _probe
-LAYOUT = {
-    "CipherState": (sizeof(CipherState), <size_t> (<char*> &_probe.cipher.n - <char*> &_probe.cipher)),
-    "SymmetricState": (sizeof(SymmetricState), <size_t> (<char*> &_probe.cipher - <char*> &_probe)),
-}

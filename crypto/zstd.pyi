@@ -1,6 +1,6 @@
 from typing import Self, final
 
-LAYOUT: dict[str, tuple[int, ...]]
+LAYOUT: str
 NEEDS: str
 
 @final

@@ -7,7 +7,10 @@ from libc.string cimport memcmp
 
 from zstandard import _cffi as _zstandard
 
+from cmodules cimport layout
 from crypto.errors import CompressionFailed
+
+LAYOUT = layout()
 
 NEEDS = "zstandard >= 0.23 (libzstd >= 1.5)"
 
@@ -139,6 +142,3 @@ cdef class Compressor:
 def frame_size(bytes body not None) -> int:
     """Declared content size of the single frame `body`, -2 when it declares none, -1 when it is not one frame."""
     return zstd_frame_size(body, len(body))
-
-
-LAYOUT = {"ZstdTable": (sizeof(ZstdTable),)}

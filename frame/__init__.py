@@ -6,19 +6,16 @@ The Python faces (`frame.frames.parse` ...) serve tests and tools. Numbers of th
 
 from __future__ import annotations
 
+from cmodules import same_build
 from frame import constants, frames, http_upgrade, preamble, proxy, record, varint, websocket
 
-LAYOUT = frames.LAYOUT
-"""Mark of this build's shared structs and constants; a module built with another one must not be used."""
+same_build(frames, http_upgrade, preamble, proxy, record, varint, websocket)
 
 
-def _same_build() -> None:
-    modules = (frames, http_upgrade, preamble, proxy, record, varint, websocket)
-    stale = [module.__name__ for module in modules if module.LAYOUT != LAYOUT]
+def _same_constants() -> None:
+    """The generated constants.py against the header that the modules were built with."""
     if frames.CONSTANTS_MARK != constants.CONSTANTS_MARK:
-        stale.append("frame.constants")
-    if stale:
-        raise ImportError(f"built from different sources: {', '.join(stale)}; run `make build`")
+        raise ImportError("frame.constants and frame.frames are of different versions; run `make build`")
 
 
-_same_build()
+_same_constants()

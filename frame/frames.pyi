@@ -4,7 +4,7 @@ from typing_extensions import Buffer
 
 from frame.models import AuthBody, Frame, Ping, Reply, Request
 
-LAYOUT: Final[int]
+LAYOUT: Final[str]
 CONSTANTS_MARK: Final[int]
 
 def parse(data: Buffer, max_body: int = 61440) -> tuple[int, Frame | None]: ...

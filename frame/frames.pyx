@@ -5,8 +5,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 
 from frame.codes cimport TOO_BIG
 from frame.constants cimport FLAG_ACK, FLAG_COMPRESSED, MAX_BODY
-from frame.layout cimport CONSTANTS_MARK as BUILT_MARK
-from frame.layout cimport frame_layout
+from cmodules cimport layout
 
 from frame.errors import Malformed, TooBig
 from frame.models import AuthBody as AuthTuple
@@ -15,7 +14,10 @@ from frame.models import Ping as PingTuple
 from frame.models import Reply as ReplyTuple
 from frame.models import Request as RequestTuple
 
-LAYOUT = frame_layout()
+cdef extern from "frame/includes/constants.h":
+    unsigned int BUILT_MARK "QW_CONSTANTS_MARK"
+
+LAYOUT = layout()
 CONSTANTS_MARK = BUILT_MARK
 
 

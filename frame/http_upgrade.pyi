@@ -4,7 +4,7 @@ from typing_extensions import Buffer
 
 from frame.models import Upgrade
 
-LAYOUT: Final[int]
+LAYOUT: Final[str]
 
 def parse(data: Buffer, max_bytes: int = 4096, seen: int = 0) -> tuple[int, Upgrade | None]: ...
 def build_response(key: bytes, has_qw1: bool) -> bytes: ...

@@ -6,11 +6,11 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING
 
 from frame.constants cimport UPGRADE_MAX
-from frame.layout cimport frame_layout
+from cmodules cimport layout
 
 from frame.models import Upgrade as UpgradeTuple
 
-LAYOUT = frame_layout()
+LAYOUT = layout()
 
 
 def parse(data, size_t max_bytes=UPGRADE_MAX, size_t seen=0):

@@ -5,7 +5,7 @@ from typing_extensions import Buffer
 
 from frame.models import Preamble
 
-LAYOUT: Final[int]
+LAYOUT: Final[str]
 
 def parse(data: Buffer) -> tuple[int, Preamble | None]: ...
 def build(version: int, pattern: int, suite: int, flags: int, key_id: int) -> bytes: ...

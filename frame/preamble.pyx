@@ -3,13 +3,13 @@
 from libc.stdint cimport uint8_t
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 
-from frame.layout cimport frame_layout
+from cmodules cimport layout
 
 from frame.errors import Malformed, TooBig
 from frame.models import Preamble as PreambleTuple
 from frame.varint import encode
 
-LAYOUT = frame_layout()
+LAYOUT = layout()
 
 
 def parse(data):

@@ -4,6 +4,6 @@ from typing_extensions import Buffer
 
 from frame.models import ProxyHeader
 
-LAYOUT: Final[int]
+LAYOUT: Final[str]
 
 def parse(data: Buffer) -> tuple[int, ProxyHeader | None]: ...

@@ -3,11 +3,11 @@
 from libc.stdint cimport uint8_t
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 
-from frame.layout cimport frame_layout
+from cmodules cimport layout
 
 from frame.models import ProxyHeader as ProxyTuple
 
-LAYOUT = frame_layout()
+LAYOUT = layout()
 
 
 def parse(data):

@@ -2,7 +2,7 @@ from typing import Final
 
 from typing_extensions import Buffer
 
-LAYOUT: Final[int]
+LAYOUT: Final[str]
 
 def encode(value: int) -> bytes: ...
 def size(value: int) -> int: ...

@@ -3,11 +3,11 @@
 from libc.stdint cimport uint8_t, uint64_t
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 
-from frame.layout cimport frame_layout
+from cmodules cimport layout
 
 from frame.errors import checked
 
-LAYOUT = frame_layout()
+LAYOUT = layout()
 
 
 def encode(value):

@@ -4,7 +4,7 @@ from typing_extensions import Buffer
 
 from frame.models import WsHeader
 
-LAYOUT: Final[int]
+LAYOUT: Final[str]
 
 def parse_header(data: Buffer, max_payload: int = 0x7FFFFFFFFFFFFFFF) -> tuple[int, WsHeader | None]: ...
 def build_header(opcode: int, payload_len: int, mask: bytes | None = None) -> bytes: ...

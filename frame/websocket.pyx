@@ -4,12 +4,12 @@ from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
-from frame.layout cimport frame_layout
+from cmodules cimport layout
 from frame.utf8 cimport utf8_valid as is_utf8
 
 from frame.models import WsHeader as WsHeaderTuple
 
-LAYOUT = frame_layout()
+LAYOUT = layout()
 
 
 def parse_header(data, uint64_t max_payload=0x7FFFFFFFFFFFFFFF):

@@ -19,46 +19,31 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from cmodules import same_build
 from gateway_core.config import CoreLimits, GatewayConfig
 from gateway_core.errors import GatewayError, MailboxFull, NotRunning
 
 if TYPE_CHECKING:
     from gateway_core.engine.gateway import Gateway
+    from gateway_core.leaf.events import EV_AUTH, EV_CALL, EV_CLOSED, EV_SEND, EV_SESSION, EV_TOPIC
 
 MODULES = {
-    "leaf": "stats shared_buf conn_table mailbox events token_bucket deadlines",
+    "leaf": "stats shared_buf mailbox events token_bucket address_table deadlines keys",
     "net": "poller sender in_buffer out_queue listener",
-    "conn": "users topics transport pending fanout session handshake ws_gate dispatch",
-    "engine": "commands loop bridge settings orders gateway",
+    "conn": "states table announce users topics transport pending fanout session handshake ws_gate dispatch",
+    "engine": "execute loop bridge config submit gateway",
 }
-
-
-def _check_layout() -> None:
-    """Modules compiled against different struct layouts read garbage: refuse to start instead."""
-    known = [f"gateway_core.{folder}.{name}" for folder, names in MODULES.items() for name in names.split()]
-    marks = {name: importlib.import_module(name).LAYOUT for name in known}
-    if len(set(marks.values())) != 1:
-        common = max(set(marks.values()), key=list(marks.values()).count)
-        stale = ", ".join(name for name, mark in marks.items() if mark != common)
-        raise ImportError(
-            f"built from different versions of gateway_core/types.pxd: {stale}; run `make build`"
-        )
 
 
 def __getattr__(name: str) -> Any:
     """The compiled core is loaded when somebody wants a Gateway: settings are read and checked without it."""
-    if name != "Gateway":
+    if name != "Gateway" and not name.startswith("EV_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    _check_layout()
-    return importlib.import_module("gateway_core.engine.gateway").Gateway
+    known = [f"gateway_core.{folder}.{each}" for folder, names in MODULES.items() for each in names.split()]
+    same_build(*(importlib.import_module(module) for module in known))
+    home = "engine.gateway" if name == "Gateway" else "leaf.events"
+    return getattr(importlib.import_module(f"gateway_core.{home}"), name)
 
-
-EV_AUTH = 1
-EV_SEND = 2
-EV_CALL = 3
-EV_CLOSED = 4
-EV_TOPIC = 5
-EV_SESSION = 6
 
 __all__ = [
     "EV_AUTH",

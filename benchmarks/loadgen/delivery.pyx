@@ -13,6 +13,9 @@ from libc.string cimport memcmp, memcpy
 from benchmarks.loadgen.histogram cimport hist_add_ns
 from benchmarks.loadgen.stamp cimport Stamp, stamp_get
 from benchmarks.loadgen.types cimport MEMO_BYTES, MEMO_COUNT, MEMO_STAMPS, MODE_PAIR
+from cmodules cimport layout
+
+LAYOUT = layout()
 
 
 cdef int open_missing(Missing* m, uint64_t capacity) except -1:

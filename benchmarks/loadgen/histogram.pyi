@@ -2,6 +2,8 @@ from typing import Self
 
 from typing_extensions import disjoint_base
 
+LAYOUT: str
+
 UNIT_US: int
 HIGHEST_US: int
 SIGNIFICANT_DIGITS: int

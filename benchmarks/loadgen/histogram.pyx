@@ -3,7 +3,11 @@
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from cmodules cimport layout
+
 import array
+
+LAYOUT = layout()
 
 UNIT_US = 1
 HIGHEST_US = 3_600_000_000

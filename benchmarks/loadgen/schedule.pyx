@@ -4,6 +4,9 @@ from benchmarks.loadgen.histogram cimport hist_add_ns
 from benchmarks.loadgen.sockets cimport client_close
 from benchmarks.loadgen.stamp cimport Stamp
 from benchmarks.loadgen.types cimport LIVE
+from cmodules cimport layout
+
+LAYOUT = layout()
 
 
 cdef void drop(Swarm* s, uint32_t id) noexcept nogil:

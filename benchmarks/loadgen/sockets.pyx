@@ -9,6 +9,9 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memmove, memset
 
 from benchmarks.loadgen.types cimport GONE, GREETING, INBUF_SIZE, MARK_WRITING, TAIL_MAX, Client, Framing
+from cmodules cimport layout
+
+LAYOUT = layout()
 
 cdef extern from "<sys/socket.h>" nogil:
     struct sockaddr:

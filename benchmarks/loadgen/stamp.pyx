@@ -2,6 +2,10 @@
 
 from libc.string cimport memset
 
+from cmodules cimport layout
+
+LAYOUT = layout()
+
 cdef const uint8_t* DIGITS = b"0123456789abcdef"
 cdef uint8_t VALUE[256]
 

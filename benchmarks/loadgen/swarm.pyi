@@ -3,6 +3,8 @@ from typing import Self
 
 from typing_extensions import disjoint_base
 
+LAYOUT: str
+
 WIRES: tuple[str, ...]
 
 @disjoint_base

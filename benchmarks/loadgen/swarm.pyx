@@ -31,6 +31,9 @@ from benchmarks.loadgen.wires.mqtt cimport mqtt_open
 from benchmarks.loadgen.wires.nats cimport nats_open
 from benchmarks.loadgen.wires.qw1 cimport OPCODE_CORE, OPCODE_SEND, qw1_open
 from benchmarks.loadgen.wires.websocket cimport websocket_open
+from cmodules cimport layout
+
+LAYOUT = layout()
 
 cdef extern from "<time.h>" nogil:
     int nanosleep(const timespec* wanted, timespec* left)

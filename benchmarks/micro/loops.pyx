@@ -1,22 +1,32 @@
 """Loops around single functions of the C modules, so that what is timed is the function and not the call from Python."""
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 
+from cmodules cimport layout
 from crypto.aead cimport CipherState, aead_open, aead_seal
 from frame.frames cimport Frame, frame_parse
 from frame.websocket cimport WsHeader, ws_header_parse, ws_mask
-from gateway_core.leaf.shared_buf cimport buf_frame, buf_unref
-from gateway_core.net.out_queue cimport queue_clear, queue_pool_free, queue_pop, queue_push
-from gateway_core.types cimport Conn, Loop, Settings, SharedBuf, layout_mark
+from gateway_core.leaf.shared_buf cimport SharedBuf, buf_frame, buf_unref
+from gateway_core.leaf.stats cimport Stats
+from gateway_core.net.out_queue cimport (
+    OutQueue,
+    QueueLimits,
+    QueuePool,
+    queue_clear,
+    queue_pop,
+    queue_push,
+    queues_free,
+    queues_init,
+)
 
-from gateway_core.net import out_queue
+import sys
 
-if out_queue.LAYOUT != layout_mark():
-    raise ImportError("benchmarks.micro.loops was built from another version of gateway_core/types.pxd; run `make build`")
+from cmodules import same_build
 
-cdef enum:
-    COUNTERS = 1024         # room for every counter of a loop
+LAYOUT = layout()
+same_build(sys.modules[__name__])
 
 
 def parse_frames(const uint8_t[::1] data):
@@ -93,31 +103,26 @@ def sealed_once(int suite, bytes plain):
 
 def queue_cycle(int frames, int times):
     """Push `frames` references to one shared frame and take them out again, `times` times; how many came out."""
-    cdef Loop* loop = <Loop*>calloc(1, sizeof(Loop))
-    cdef Settings* limits = <Settings*>calloc(1, sizeof(Settings))
-    cdef Conn* conn = <Conn*>calloc(1, sizeof(Conn))
+    cdef Stats stats
+    cdef QueueLimits limits
+    cdef QueuePool pool
+    cdef OutQueue* queue = NULL
     cdef SharedBuf* shared = buf_frame(7, NULL, 0, b"body of sixty bytes", 19, NULL, 0)
     cdef SharedBuf* b
     cdef int i, k, out = 0
-    limits.queue_soft_bytes = limits.queue_event_bytes = limits.queue_hard_bytes = 1 << 24
-    loop.set = limits
-    loop.conns = conn
-    loop.count = <uint64_t*>calloc(COUNTERS, sizeof(uint64_t))
+    memset(&stats, 0, sizeof(Stats))
+    limits.soft_bytes = limits.event_bytes = limits.hard_bytes = 1 << 24
+    queues_init(&pool, &limits, &stats)
     for k in range(times):
         for i in range(frames):
-            queue_push(loop, conn, shared)
+            queue_push(&pool, &queue, shared)
         while True:
-            b = queue_pop(loop, conn.out)
+            b = queue_pop(&pool, queue)
             if b == NULL:
                 break
             buf_unref(b)
             out += 1
-    queue_clear(loop, conn, True)
-    queue_pool_free(loop)
+    queue_clear(&pool, &queue, True)
+    queues_free(&pool)
     buf_unref(shared)
-    free(loop.dirty.at)
-    free(loop.count)
-    free(conn)
-    free(limits)
-    free(loop)
     return out

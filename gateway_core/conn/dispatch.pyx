@@ -1,6 +1,8 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
+from libc.string cimport memcmp
 
+from cmodules cimport layout
 from crypto.aead cimport aead_open, aead_rekey, aead_tag_size
 from crypto.zstd cimport zstd_decompress, zstd_may_inflate
 from frame.codes cimport TOO_BIG
@@ -28,18 +30,38 @@ from frame.constants cimport (
 from frame.frames cimport Frame, Ping, Request, frame_parse, ping_parse, reply_header_put, request_parse
 from frame.record cimport record_parse
 from frame.utf8 cimport utf8_valid
-from frame.varint cimport uv_get
+from frame.varint cimport UV_MAX, uv_get
+from gateway_core.conn.announce cimport TOPIC_MAX
 from gateway_core.conn.fanout cimport publish_all
 from gateway_core.conn.handshake cimport early_frame, hello, proxy
 from gateway_core.conn.session cimport set_interval
+from gateway_core.conn.states cimport (
+    ASKED,
+    BEFORE_LOGIN,
+    DEAF,
+    DOOMED,
+    E_GREETED,
+    HELLO,
+    KEYED,
+    LIVE,
+    WAITING,
+    state_in,
+)
+from gateway_core.conn.table cimport (
+    F_WS,
+    Session,
+    conn_id,
+    conn_move,
+    session_device,
+    session_of,
+    session_user,
+)
 from gateway_core.conn.transport cimport doom, doom_quiet, enqueue, enqueue_frame
 from gateway_core.conn.ws_gate cimport ws_strip, ws_upgrade
 from gateway_core.includes.cpu cimport qw_cycles, qw_hash
 from gateway_core.includes.sys cimport qw_recv, qw_would_block
-from gateway_core.leaf.conn_table cimport set_state
-from gateway_core.leaf.deadlines cimport touch
-from gateway_core.leaf.events cimport event_push
-from gateway_core.leaf.shared_buf cimport buf_frame, buf_unref
+from gateway_core.leaf.events cimport EV_CALL, EV_SEND, event_push
+from gateway_core.leaf.shared_buf cimport NORMAL, SharedBuf, buf_frame, buf_unref
 from gateway_core.leaf.stats cimport (
     N_BYTES_IN,
     N_FRAMES_IN,
@@ -58,8 +80,8 @@ from gateway_core.leaf.stats cimport (
     R_FRAME_TOO_BIG,
     R_FRAME_TYPE,
     R_MEMORY,
-    R_PEER_CLOSE_FRAME,
     R_PEER_CLOSED,
+    R_PEER_CLOSE_FRAME,
     R_PEER_RESET,
     R_PREAUTH_TOO_BIG,
     R_RATE,
@@ -72,35 +94,14 @@ from gateway_core.leaf.stats cimport (
     stat_add,
 )
 from gateway_core.leaf.token_bucket cimport bucket_take
-from gateway_core.net.in_buffer cimport in_keep, in_restore
-from gateway_core.types cimport (
-    ASKED,
-    CLOSING,
-    DOOMED,
-    EV_CALL,
-    EV_SEND,
-    F_WS,
-    HELLO,
-    LIVE,
-    NORMAL,
-    READ_BYTES,
-    SHAKEN,
-    TOPIC_MAX,
-    WAITING,
-    Conn,
-    Loop,
-    Session,
-    SharedBuf,
-    conn_id,
-    layout_mark,
-    session_device,
-    session_of,
-    session_user,
-)
+from gateway_core.net.in_buffer cimport IN_EXACT, IN_SLACK, in_keep, in_restore
+from gateway_core.types cimport READ_BYTES, touch
 
-LAYOUT = layout_mark()
+LAYOUT = layout()
 
 cdef enum:
+    QW1_FIRST = 0x51  # "Q"
+    GET_FIRST = 0x47  # "G"
     PROXY_FIRST = 0x0D  # first byte of the version 2 signature
     # Bytes of what is unfinished that are kept before login. A peer costs 1 KiB at most, of malloc's blocks (n + 8, up
     # to a multiple of 16): Conn and deadline 132, PreAuth 64, and an InBuf of 816; or, while its AUTH lies with Python
@@ -116,28 +117,28 @@ cdef void _ping(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
     if ping_parse(f.body, f.body_len, &ping) < 0:
         doom_quiet(loop, c, R_FRAME_BODY, CLOSE_PROTOCOL_ERROR)
         return
-    stat_add(loop, N_PINGS, 1)
+    stat_add(&loop.stats, N_PINGS, 1)
     if ping.next_interval_s:
         set_interval(loop, c, ping.next_interval_s)
-    if loop.policy != NULL and s.policy_rev != <uint16_t>loop.policy_rev:
-        s.policy_rev = <uint16_t>loop.policy_rev
-        enqueue(loop, c, loop.policy)
-    enqueue(loop, c, loop.pong)
+    if loop.policy.frame != NULL and s.policy_rev != <uint16_t>loop.policy.rev:
+        s.policy_rev = <uint16_t>loop.policy.rev
+        enqueue(loop, c, loop.policy.frame)
+    enqueue(loop, c, loop.policy.pong)
 
 
 cdef void _relay(Loop* loop, Conn* c, const Request* r) noexcept nogil:
     """Publishes the payload as an EVENT to the target topic on all loops, and answers."""
-    cdef uint8_t head[24]
+    cdef uint8_t head[2 * UV_MAX]
     cdef SharedBuf* b = buf_frame(FRAME_EVENT, NULL, 0, r.payload, r.payload_len, <const char*>r.name, r.name_len)
     if b == NULL:
         doom_quiet(loop, c, R_MEMORY, 0)
         return
     b.cls = NORMAL
-    if r.name_len > 2 and r.name[0] == 117 and r.name[1] == 47:
+    if r.name_len > 2 and memcmp(r.name, b"u/", 2) == 0:
         b.hash = qw_hash(r.name + 2, r.name_len - 2, loop.engine.seed)
     else:
         b.hash = qw_hash(r.name, r.name_len, loop.engine.seed)
-    stat_add(loop, N_RELAYED, 1)
+    stat_add(&loop.stats, N_RELAYED, 1)
     publish_all(loop, b)
     buf_unref(b)
     if c.state == LIVE:
@@ -153,9 +154,9 @@ cdef void _request(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
     if request_parse(f.body, f.body_len, &r) < 0 or not utf8_valid(r.name, r.name_len):
         doom_quiet(loop, c, R_FRAME_BODY, CLOSE_PROTOCOL_ERROR)
         return
-    if f.type == FRAME_SEND and loop.set.relay_len and loop.set.relay_len <= r.name_len <= TOPIC_MAX:
-        for i in range(loop.set.relay_len):
-            if r.name[i] != <uint8_t>loop.set.relay[i]:
+    if f.type == FRAME_SEND and loop.config.relay_len and loop.config.relay_len <= r.name_len <= TOPIC_MAX:
+        for i in range(loop.config.relay_len):
+            if r.name[i] != <uint8_t>loop.config.relay[i]:
                 break
         else:
             _relay(loop, c, &r)
@@ -168,7 +169,7 @@ cdef void _request(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
     sizes[2] = <uint32_t>r.name_len
     strings[3] = r.payload
     sizes[3] = <uint32_t>r.payload_len
-    if event_push(loop, EV_SEND if f.type == FRAME_SEND else EV_CALL, conn_id(loop, c), r.request, 0, 0, 0,
+    if event_push(&loop.events, EV_SEND if f.type == FRAME_SEND else EV_CALL, conn_id(&loop.table, c), r.request, 0, 0, 0,
                   strings, sizes, 4) < 0:
         doom_quiet(loop, c, R_MEMORY, 0)
 
@@ -212,7 +213,7 @@ cdef void _live_frame(Loop* loop, Conn* c, Frame* f, bint last) noexcept nogil:
             doom_quiet(loop, c, R_REKEY_PLACE, CLOSE_PROTOCOL_ERROR)
             return
         aead_rekey(c.suite, &c.rx)
-        stat_add(loop, N_REKEYS_IN, 1)
+        stat_add(&loop.stats, N_REKEYS_IN, 1)
     elif f.type == FRAME_CLOSE:
         _peer_close(loop, c, f)
     elif f.type < TYPE_SKIPPABLE_FIRST:
@@ -226,7 +227,7 @@ cdef void _frames(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogi
     cdef size_t at = 0
     cdef uint32_t count = 0
     while at < n and c.state != DOOMED:
-        used = frame_parse(p + at, n - at, loop.set.max_body, &f)
+        used = frame_parse(p + at, n - at, loop.config.max_body, &f)
         if used == TOO_BIG:
             doom(loop, c, R_FRAME_TOO_BIG, CLOSE_TOO_BIG)
             return
@@ -239,9 +240,9 @@ cdef void _frames(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogi
             _live_frame(loop, c, &f, at == n)
         else:
             early_frame(loop, c, &f)
-    stat_add(loop, N_FRAMES_IN, count)
-    if c.state == LIVE and not bucket_take(loop, session_of(c), count):
-        stat_add(loop, N_RATE_LIMITED, 1)
+    stat_add(&loop.stats, N_FRAMES_IN, count)
+    if c.state == LIVE and not bucket_take(&session_of(c).inbound, &loop.config.inbound, loop.now_ns, count):
+        stat_add(&loop.stats, N_RATE_LIMITED, 1)
         doom(loop, c, R_RATE, CLOSE_RATE_LIMITED)
 
 
@@ -262,28 +263,28 @@ cdef ptrdiff_t _record(Loop* loop, Conn* c, uint8_t* p, size_t n) noexcept nogil
     if plain <= 0:
         doom_quiet(loop, c, R_AEAD if plain < 0 else R_EMPTY_RECORD, CLOSE_PROTOCOL_ERROR)
         return -1
-    t = stage_end(loop, S_OPEN, t, 1)
-    stat_add(loop, N_RECORDS_IN, 1)
+    t = stage_end(&loop.stats, S_OPEN, t, 1)
+    stat_add(&loop.stats, N_RECORDS_IN, 1)
     _frames(loop, c, p + 2, <size_t>plain)
-    stage_end(loop, S_DISPATCH, t, 1)
+    stage_end(&loop.stats, S_DISPATCH, t, 1)
     return used
 
 
 cdef ptrdiff_t _step(Loop* loop, Conn* c, uint8_t* p, size_t n, size_t* end, size_t* raw) noexcept nogil:
     """One unit of the stream. > 0 consumed, 0 more is needed, -1 doomed. *end shrinks when an upgrade is stripped."""
     cdef ptrdiff_t used, left
-    if c.state >= SHAKEN:
+    if state_in(c.state, KEYED):
         return _record(loop, c, p, n)
     if c.state == WAITING:
         return 0
     if c.state == HELLO:
         return hello(loop, c, p, n)
-    if p[0] == 81:  # Q
-        set_state(loop, c, HELLO)
+    if p[0] == QW1_FIRST:
+        conn_move(&loop.table, c, E_GREETED)
         return hello(loop, c, p, n)
     if p[0] == PROXY_FIRST:
         return proxy(loop, c, p, n)
-    if p[0] != 71:  # G
+    if p[0] != GET_FIRST:
         doom_quiet(loop, c, R_FIRST_BYTES, 0)
         return -1
     used = ws_upgrade(loop, c, p, n)
@@ -306,11 +307,11 @@ cdef void _feed(Loop* loop, Conn* c, uint8_t* p, size_t n, size_t raw) noexcept 
         if used == 0:
             break
         at += <size_t>used
-        if c.state >= CLOSING:
+        if state_in(c.state, DEAF):
             return
-    if c.state < LIVE and n - at + raw > <size_t>(KEEP_ASKED if c.state == ASKED else KEEP):
+    if state_in(c.state, BEFORE_LOGIN) and n - at + raw > <size_t>(KEEP_ASKED if c.state == ASKED else KEEP):
         doom_quiet(loop, c, R_PREAUTH_TOO_BIG, 0)
-    elif in_keep(loop, c, p + at, n - at, raw) < 0:
+    elif in_keep(&c.in_buf, &loop.stats, p + at, n - at, raw, IN_SLACK if c.state == LIVE else IN_EXACT) < 0:
         doom_quiet(loop, c, R_MEMORY, 0)
 
 
@@ -318,18 +319,18 @@ cdef void conn_readable(Loop* loop, Conn* c) noexcept nogil:
     cdef uint8_t* p = loop.read_buf
     cdef uint64_t t = qw_cycles()
     cdef size_t raw = 0
-    cdef size_t kept = in_restore(loop, c, p, &raw)
+    cdef size_t kept = in_restore(c.in_buf, p, &raw)
     cdef ptrdiff_t got = qw_recv(c.fd, p + kept + raw, READ_BYTES)
-    stage_end(loop, S_READ, t, 1)
+    stage_end(&loop.stats, S_READ, t, 1)
     if got <= 0:
         if got == 0:
             doom_quiet(loop, c, R_PEER_CLOSED, 0)
         elif not qw_would_block():
             doom_quiet(loop, c, R_PEER_RESET, 0)
         return
-    if c.state >= CLOSING:
+    if state_in(c.state, DEAF):
         return
-    stat_add(loop, N_BYTES_IN, got)
+    stat_add(&loop.stats, N_BYTES_IN, got)
     if c.state == LIVE:
         touch(loop, c)
     if c.flags & F_WS:

@@ -9,7 +9,8 @@ delay) unless a batch is full: idle topics send at once, hot ones trade bounded 
 
 from libc.stdint cimport uint64_t
 
-from gateway_core.types cimport Loop, SharedBuf
+from gateway_core.leaf.shared_buf cimport SharedBuf
+from gateway_core.types cimport Loop
 
 # To this loop's members; the caller keeps its reference.
 cdef void publish_local(Loop* loop, SharedBuf* b) noexcept nogil

@@ -1,15 +1,27 @@
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
+from cmodules cimport layout
 from gateway_core.conn.pending cimport batch_packed, batch_start, pend, pending_served, within_budget
-from gateway_core.conn.topics cimport batch_free, topic_find, topic_next
+from gateway_core.conn.states cimport LIVE
+from gateway_core.conn.table cimport (
+    F_BLOCKED,
+    F_SPECIAL,
+    F_ZSTD,
+    Conn,
+    conn_find,
+    conn_id,
+    session_of,
+    slot_of,
+)
+from gateway_core.conn.topics cimport PAGE_SLOTS, Batch, Topic, batch_free, topic_find, topic_next
 from gateway_core.conn.transport cimport enqueue, flush_conn, send_direct, stage_begin, stage_finish
 from gateway_core.conn.users cimport user_find
 from gateway_core.includes.cpu cimport qw_cycles, qw_prefetch
 from gateway_core.includes.sys cimport qw_clock_ns
-from gateway_core.leaf.conn_table cimport conn_find
-from gateway_core.leaf.mailbox cimport mail_push
-from gateway_core.leaf.shared_buf cimport buf_ref, buf_unref
+from gateway_core.leaf.lists cimport NONE32, slots_swap_out
+from gateway_core.leaf.mailbox cimport CMD_PUBLISH, Cmd, mail_push
+from gateway_core.leaf.shared_buf cimport buf_name, buf_ref, buf_unref
 from gateway_core.leaf.stats cimport (
     N_PUBLISHES,
     N_PUBLISHES_UNHEARD,
@@ -23,41 +35,22 @@ from gateway_core.leaf.stats cimport (
     stage_end,
     stat_add,
 )
-from gateway_core.types cimport (
-    CMD_PUBLISH,
-    F_BLOCKED,
-    F_SPECIAL,
-    F_ZSTD,
-    LIVE,
-    NONE32,
-    PAGE_SLOTS,
-    Batch,
-    Cmd,
-    Conn,
-    Loop,
-    SharedBuf,
-    Topic,
-    buf_name,
-    conn_id,
-    layout_mark,
-    session_of,
-)
 
-LAYOUT = layout_mark()
+LAYOUT = layout()
 
 cdef enum:
     CLOCK_EVERY = 16  # members between two looks at the clock
 
 
 cdef void _publish_user(Loop* loop, SharedBuf* b) noexcept nogil:
-    cdef uint32_t slot = user_find(loop, b.hash, buf_name(b) + 2, b.name_len - 2)
+    cdef uint32_t slot = user_find(&loop.users, b.hash, buf_name(b) + 2, b.name_len - 2)
     cdef Conn* c
     if slot == NONE32:
-        stat_add(loop, N_PUBLISHES_UNHEARD, 1)
+        stat_add(&loop.stats, N_PUBLISHES_UNHEARD, 1)
     while slot != NONE32:
-        c = &loop.conns[slot]
+        c = &loop.table.conns[slot]
         slot = session_of(c).next
-        if c.state == LIVE and (b.exclude == 0 or conn_id(loop, c) != b.exclude):
+        if c.state == LIVE and (b.exclude == 0 or conn_id(&loop.table, c) != b.exclude):
             enqueue(loop, c, b)
 
 
@@ -65,26 +58,26 @@ cdef void publish_local(Loop* loop, SharedBuf* b) noexcept nogil:
     cdef Topic* t
     cdef Conn* c
     cdef uint32_t i
-    stat_add(loop, N_PUBLISHES, 1)
+    stat_add(&loop.stats, N_PUBLISHES, 1)
     if b.name_len >= 2 and memcmp(buf_name(b), b"u/", 2) == 0:
         _publish_user(loop, b)
         return
-    t = topic_find(loop, b.hash, buf_name(b), b.name_len)
+    t = topic_find(&loop.topics, b.hash, buf_name(b), b.name_len)
     if t == NULL:
-        stat_add(loop, N_PUBLISHES_UNHEARD, 1)
+        stat_add(&loop.stats, N_PUBLISHES_UNHEARD, 1)
         return
-    if not within_budget(loop, t, b):
+    if not within_budget(&loop.topics, t, b, loop.now_ns):
         return
     if t.pages != NULL:
         if b.exclude:
-            c = conn_find(loop, b.exclude)
+            c = conn_find(&loop.table, b.exclude)
             if c != NULL:
                 c.flags |= F_SPECIAL
-        pend(loop, t, b)
+        pend(&loop.topics, t, b)
         return
     for i in range(t.count):
-        c = &loop.conns[t.dense[i]]
-        if c.state == LIVE and (b.exclude == 0 or conn_id(loop, c) != b.exclude):
+        c = &loop.table.conns[t.dense[i]]
+        if c.state == LIVE and (b.exclude == 0 or conn_id(&loop.table, c) != b.exclude):
             enqueue(loop, c, b)
 
 
@@ -100,7 +93,7 @@ cdef void publish_all(Loop* loop, SharedBuf* b) noexcept nogil:
             cmd.ptr = buf_ref(b)
             if not mail_push(&loop.engine.loops[i].mail, &cmd):
                 buf_unref(b)
-                stat_add(loop, N_RELAY_DROPPED, 1)
+                stat_add(&loop.stats, N_RELAY_DROPPED, 1)
     publish_local(loop, b)
 
 
@@ -114,8 +107,8 @@ cdef void _deliver_parts(Loop* loop, Batch* batch, Conn* c, uint64_t since, uint
 cdef bint _special(Loop* loop, Topic* t, Conn* c) noexcept nogil:
     """1 when this member must not get the whole batch; it got its part then."""
     cdef Batch* batch = t.sweep
-    cdef uint64_t since = 0, id = conn_id(loop, c)
-    cdef uint32_t i, slot = <uint32_t>(c - loop.conns)
+    cdef uint64_t since = 0, id = conn_id(&loop.table, c)
+    cdef uint32_t i, slot = slot_of(&loop.table, c)
     cdef bint differs = False
     for i in range(t.youngs):
         if t.young[i].slot == slot and t.young[i].generation == c.generation:
@@ -138,7 +131,7 @@ cdef void _deliver(Loop* loop, Topic* t, Conn* c) noexcept nogil:
     if c.state != LIVE:
         return
     if not (c.flags & F_SPECIAL and _special(loop, t, c)):
-        b = batch_packed(loop, batch) if c.flags & F_ZSTD else batch.plain
+        b = batch_packed(&loop.stats, batch, loop.compressor) if c.flags & F_ZSTD else batch.plain
         if c.out == NULL:
             if b.msgs:  # the count lies in the receiving half, which events need not touch
                 c.msgs_sent += b.msgs
@@ -178,9 +171,9 @@ cdef bint _turn_over(Loop* loop, Topic* t) noexcept nogil:
 
 
 cdef void _round_over(Loop* loop, Topic* t, uint64_t now) noexcept nogil:
-    stat_add(loop, N_SWEEPS, 1)
+    stat_add(&loop.stats, N_SWEEPS, 1)
     _forget_young(t)
-    t.due_ns = now + min(t.sweep_ns, <uint64_t>loop.set.flush_delay_us * 1000)
+    t.due_ns = now + min(t.sweep_ns, <uint64_t>loop.config.flush_delay_us * 1000)
     t.sweep_ns = 0
     t.served = 0
 
@@ -201,8 +194,8 @@ cdef uint64_t _sweep(Loop* loop, Topic* t, uint64_t until_ns) noexcept nogil:
             continue
         next_slot = topic_next(t, slot + 1)
         if next_slot != NONE32:
-            qw_prefetch(&loop.conns[next_slot])
-        _deliver(loop, t, &loop.conns[slot])
+            qw_prefetch(&loop.table.conns[next_slot])
+        _deliver(loop, t, &loop.table.conns[slot])
         n += 1
         t.cursor = slot + 1
         slot = next_slot
@@ -211,22 +204,22 @@ cdef uint64_t _sweep(Loop* loop, Topic* t, uint64_t until_ns) noexcept nogil:
     stage_finish(loop)
     now = qw_clock_ns(0)
     t.sweep_ns += now - began
-    stat_add(loop, N_SWEPT, n)
+    stat_add(&loop.stats, N_SWEPT, n)
     if over:
-        batch_free(loop, t)
+        batch_free(&loop.topics, t)
         if t.served >= t.n_pages:
             _round_over(loop, t, now)
     return now
 
 
 cdef bint _full(Loop* loop, Topic* t) noexcept nogil:
-    return t.waiting >= loop.set.flush_messages or t.bytes >= loop.set.flush_bytes
+    return t.waiting >= loop.config.topic.batch_messages or t.bytes >= loop.config.topic.batch_bytes
 
 
 cdef bint _still_full(Loop* loop) noexcept nogil:
     cdef uint32_t i
-    for i in range(loop.active.len):
-        if loop.topics.by_id[loop.active.at[i]].waiting >= loop.set.topic_pending:
+    for i in range(loop.topics.active.len):
+        if loop.topics.by_id[loop.topics.active.at[i]].waiting >= loop.config.topic.pending:
             return True
     return False
 
@@ -235,8 +228,8 @@ cdef uint64_t fanout_wait(Loop* loop) noexcept nogil:
     cdef uint64_t least = ~<uint64_t>0
     cdef uint32_t i
     cdef Topic* t
-    for i in range(loop.active.len):
-        t = loop.topics.by_id[loop.active.at[i]]
+    for i in range(loop.topics.active.len):
+        t = loop.topics.by_id[loop.topics.active.at[i]]
         if t.sweep != NULL or _full(loop, t) or t.due_ns <= loop.now_ns:
             return 0
         least = min(least, t.due_ns - loop.now_ns)
@@ -247,20 +240,20 @@ cdef void fanout_work(Loop* loop) noexcept nogil:
     cdef uint64_t now, until, t0, inner
     cdef uint32_t looked = 0
     cdef Topic* t
-    if loop.stalled:
-        loop.stalled = _still_full(loop)
-    if loop.active.len == 0:
+    if loop.topics.stalled:
+        loop.topics.stalled = _still_full(loop)
+    if loop.topics.active.len == 0:
         return
     t0 = qw_cycles()
-    inner = loop.stage_cycles[S_GATHER] + loop.stage_cycles[S_SEAL] + loop.stage_cycles[S_WRITE]
+    inner = loop.stats.stage_cycles[S_GATHER] + loop.stats.stage_cycles[S_SEAL] + loop.stats.stage_cycles[S_WRITE]
     now = qw_clock_ns(0)
-    until = now + <uint64_t>loop.set.sweep_budget_us * 1000
-    while looked < loop.active.len and now < until:
-        if loop.active_at >= loop.active.len:
-            loop.active_at = 0
-        t = loop.topics.by_id[loop.active.at[loop.active_at]]
+    until = now + <uint64_t>loop.config.sweep_budget_us * 1000
+    while looked < loop.topics.active.len and now < until:
+        if loop.sweep_at >= loop.topics.active.len:
+            loop.sweep_at = 0
+        t = loop.topics.by_id[loop.topics.active.at[loop.sweep_at]]
         if t.sweep == NULL and t.waiting and (t.due_ns <= now or _full(loop, t)):
-            batch_start(loop, t)
+            batch_start(&loop.topics, t)
         if t.sweep != NULL:
             now = _sweep(loop, t, until)
             looked = 0
@@ -268,11 +261,10 @@ cdef void fanout_work(Loop* loop) noexcept nogil:
                 break  # goes on where it stopped, in the next tick
         elif t.waiting == 0:
             t.active = 0
-            loop.active.len -= 1
-            loop.active.at[loop.active_at] = loop.active.at[loop.active.len]
+            slots_swap_out(&loop.topics.active, loop.sweep_at)
             continue
-        loop.active_at += 1
+        loop.sweep_at += 1
         looked += 1
     # sealing and writing have their own accounts
-    inner = loop.stage_cycles[S_GATHER] + loop.stage_cycles[S_SEAL] + loop.stage_cycles[S_WRITE] - inner
-    stage_end(loop, S_SWEEP, t0 + inner, 1)
+    inner = loop.stats.stage_cycles[S_GATHER] + loop.stats.stage_cycles[S_SEAL] + loop.stats.stage_cycles[S_WRITE] - inner
+    stage_end(&loop.stats, S_SWEEP, t0 + inner, 1)

@@ -2,8 +2,9 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 from libc.string cimport memcpy
 
+from cmodules cimport layout
 from crypto.aead cimport aead_tag_size
-from crypto.noise cimport noise_keypair, noise_nk_respond
+from crypto.noise cimport noise_nk_respond
 from crypto.sodium cimport sodium
 from frame.constants cimport (
     CLOSE_NORMAL,
@@ -13,6 +14,7 @@ from frame.constants cimport (
     FRAME_PADDING,
     HANDSHAKE_MAX,
     HANDSHAKE_MIN,
+    HANDSHAKE_PAYLOAD_MAX,
     NAME_MAX,
     PATTERN_NK,
     PREAMBLE_SIZE,
@@ -25,17 +27,20 @@ from frame.constants cimport (
     TLV_SERVER_TIME_MS,
     VERSION,
 )
-from frame.frames cimport AuthBody, Frame, auth_parse
-from frame.preamble cimport Preamble, preamble_parse, reject_header_put
+from frame.frames cimport AuthBody, auth_parse
+from frame.preamble cimport REJECT_HEADER_BYTES, Preamble, preamble_parse, reject_header_put
 from frame.proxy cimport ProxyHeader, proxy_v2_parse
 from frame.record cimport get_u16, put_u16
-from frame.varint cimport uv_put, uv_size
+from frame.varint cimport UV_MAX, uv_put, uv_size
 from gateway_core.conn.session cimport conn_admit, finish, preauth_drop
+from gateway_core.conn.states cimport DOOMED, E_ASKED, E_ENDED, E_KEYED, E_QUEUED, SHAKEN, WAITING
+from gateway_core.conn.table cimport F_PROXIED, F_ZSTD, HANDSHAKE_HASH, PreAuth, conn_find, conn_id, conn_move
 from gateway_core.conn.transport cimport doom_quiet, send_raw
 from gateway_core.includes.cpu cimport qw_cycles
-from gateway_core.includes.sys cimport qw_clock_ns, qw_peer_text, qw_wall_ms
-from gateway_core.leaf.conn_table cimport conn_find, set_state
-from gateway_core.leaf.events cimport event_push
+from gateway_core.includes.sys cimport IP_BYTES, PEER_TEXT_BYTES, qw_clock_ns, qw_peer_text, qw_wall_ms
+from gateway_core.leaf.events cimport EVENT_STRINGS, EV_AUTH, event_push
+from gateway_core.leaf.keys cimport KEY_SET_MAX, Ephemeral, StaticKey, ephemeral_take, key_find
+from gateway_core.leaf.lists cimport ids_pop, ids_push
 from gateway_core.leaf.stats cimport (
     N_EPHEMERALS_MADE_HOT,
     N_HANDSHAKES,
@@ -54,35 +59,18 @@ from gateway_core.leaf.stats cimport (
     stage_end,
     stat_add,
 )
-from gateway_core.net.in_buffer cimport in_done
-from gateway_core.types cimport (
-    ASKED,
-    CLOSING,
-    DOOMED,
-    EV_AUTH,
-    F_PROXIED,
-    F_ZSTD,
-    SHAKEN,
-    WAITING,
-    Conn,
-    Ephemeral,
-    Loop,
-    PreAuth,
-    StaticKey,
-    conn_id,
-    in_data,
-    layout_mark,
-)
+from gateway_core.net.in_buffer cimport in_data, in_done
 
-LAYOUT = layout_mark()
+LAYOUT = layout()
 
 cdef enum:
     RETRY_MS = 2000  # told to clients refused for overload
+    GREETING_BYTES = 128  # payload of message 2: time and node name
 
 
 cdef void _reject(Loop* loop, Conn* c, int code) noexcept nogil:
-    cdef uint8_t out[1100]
-    cdef uint8_t retry[10]
+    cdef uint8_t out[REJECT_HEADER_BYTES + KEY_SET_MAX]
+    cdef uint8_t retry[UV_MAX]
     cdef const uint8_t* data = NULL
     cdef size_t n = 0, m
     if code == REJECT_UNKNOWN_KEY:
@@ -94,31 +82,12 @@ cdef void _reject(Loop* loop, Conn* c, int code) noexcept nogil:
     m = reject_header_put(out, code, n)
     if n:
         memcpy(out + m, data, n)
-    stat_add(loop, N_REJECT_VERSION + code - REJECT_BAD_VERSION, 1)
-    loop.reasons[R_REJECTED] += 1
+    stat_add(&loop.stats, N_REJECT_VERSION + code - REJECT_BAD_VERSION, 1)
+    loop.stats.reasons[R_REJECTED] += 1
     send_raw(loop, c, out, m + n, True)
-    if c.state != DOOMED:
-        set_state(loop, c, CLOSING)
+    if conn_move(&loop.table, c, E_ENDED):
         c.timeout_s = CLOSE_NORMAL
         finish(loop, c)
-
-
-cdef StaticKey* _key(Loop* loop, uint16_t id) noexcept nogil:
-    cdef uint32_t i
-    for i in range(loop.keys.n):
-        if loop.keys.key[i].id == id:
-            return &loop.keys.key[i]
-    return NULL
-
-
-cdef int ephemerals_fill(Loop* loop, int n) noexcept nogil:
-    cdef int made = 0
-    while made < n and loop.pooled < loop.set.ephemerals:
-        if noise_keypair(loop.pool[loop.pooled].priv, loop.pool[loop.pooled].pub) < 0:
-            break
-        loop.pooled += 1
-        made += 1
-    return made
 
 
 cdef size_t _greeting(Loop* loop, uint8_t* out) noexcept nogil:
@@ -129,17 +98,16 @@ cdef size_t _greeting(Loop* loop, uint8_t* out) noexcept nogil:
     n += uv_put(out + n, uv_size(ms))
     n += uv_put(out + n, ms)
     n += uv_put(out + n, TLV_NODE_NAME)
-    n += uv_put(out + n, loop.set.node_len)
-    memcpy(out + n, loop.set.node, loop.set.node_len)
-    return n + loop.set.node_len
+    n += uv_put(out + n, loop.config.node_len)
+    memcpy(out + n, loop.config.node, loop.config.node_len)
+    return n + loop.config.node_len
 
 
-cdef void _shake(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil:
-    cdef uint8_t payload1[1024]
-    cdef uint8_t payload2[128]
-    cdef uint8_t answer[256]
-    cdef Ephemeral fresh
-    cdef Ephemeral* e = &fresh
+cdef void _handshake(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil:
+    cdef uint8_t payload1[HANDSHAKE_PAYLOAD_MAX]
+    cdef uint8_t payload2[GREETING_BYTES]
+    cdef uint8_t answer[2 + HANDSHAKE_MIN + GREETING_BYTES]
+    cdef Ephemeral e
     cdef size_t got = 0, m
     cdef int length
     cdef uint64_t t = qw_cycles()
@@ -148,61 +116,53 @@ cdef void _shake(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil
     if preamble_parse(p, n, &pre) <= 0:
         doom_quiet(loop, c, R_SHAKE_FAILED, 0)
         return
-    key = _key(loop, pre.key_id)
+    key = key_find(&loop.keys, pre.key_id)
     if key == NULL:  # rotated away while this one waited
         _reject(loop, c, REJECT_UNKNOWN_KEY)
         return
-    if loop.pooled == 0:
-        stat_add(loop, N_EPHEMERALS_MADE_HOT, 1)
-        noise_keypair(fresh.priv, fresh.pub)
-    else:
-        loop.pooled -= 1
-        e = &loop.pool[loop.pooled]
+    if not ephemeral_take(&loop.ephemerals, &e):
+        stat_add(&loop.stats, N_EPHEMERALS_MADE_HOT, 1)
     m = _greeting(loop, payload2)
     length = noise_nk_respond(
         pre.suite, p, PREAMBLE_SIZE, key.priv, key.pub, e.priv, e.pub,
         p + PREAMBLE_SIZE + 2, get_u16(p + PREAMBLE_SIZE), payload1, &got,
         payload2, m, answer + 2, &c.rx, &c.tx, (<PreAuth*>c.held).hash,
     )
-    sodium.memzero(e, sizeof(Ephemeral))
+    sodium.memzero(&e, sizeof(Ephemeral))
     if length < 0:
-        stat_add(loop, N_HANDSHAKES_FAILED, 1)
+        stat_add(&loop.stats, N_HANDSHAKES_FAILED, 1)
         doom_quiet(loop, c, R_SHAKE_FAILED, 0)
         return
     put_u16(answer, <uint16_t>length)
     c.suite = pre.suite
     c.tx_tick = loop.now_tick
-    if pre.flags & PREAMBLE_ZSTD and loop.set.compress:
+    if pre.flags & PREAMBLE_ZSTD and loop.config.compress:
         c.flags |= F_ZSTD
-    set_state(loop, c, SHAKEN)
-    stat_add(loop, N_HANDSHAKES, 1)
+    conn_move(&loop.table, c, E_KEYED)
+    stat_add(&loop.stats, N_HANDSHAKES, 1)
     send_raw(loop, c, answer, 2 + <size_t>length, True)
-    stage_end(loop, S_SHAKE, t, 1)
+    stage_end(&loop.stats, S_SHAKE, t, 1)
 
 
-cdef int _shake_later(Loop* loop, Conn* c) noexcept nogil:
-    if loop.shake_count == loop.set.handshake_queue:
+cdef int _handshake_later(Loop* loop, Conn* c) noexcept nogil:
+    if not ids_push(&loop.waiting, conn_id(&loop.table, c)):
         return -1
-    loop.shake_ring[(loop.shake_head + loop.shake_count) % loop.set.handshake_queue] = conn_id(loop, c)
-    loop.shake_count += 1
-    set_state(loop, c, WAITING)
+    conn_move(&loop.table, c, E_QUEUED)
     return 0
 
 
-cdef void shake_waiting(Loop* loop) noexcept nogil:
+cdef void handshake_waiting(Loop* loop) noexcept nogil:
     cdef Conn* c
     cdef uint64_t until
-    if loop.shake_count == 0:
+    if loop.waiting.count == 0:
         return
     # a budget of its own: reads that took long must not starve those who wait
-    until = qw_clock_ns(0) + <uint64_t>loop.set.handshake_budget_us * 1000
-    while loop.shake_count and qw_clock_ns(0) < until:
-        c = conn_find(loop, loop.shake_ring[loop.shake_head])
-        loop.shake_head = (loop.shake_head + 1) % loop.set.handshake_queue
-        loop.shake_count -= 1
+    until = qw_clock_ns(0) + <uint64_t>loop.config.handshake_budget_us * 1000
+    while loop.waiting.count and qw_clock_ns(0) < until:
+        c = conn_find(&loop.table, ids_pop(&loop.waiting))
         if c != NULL and c.state == WAITING and c.in_buf != NULL:
-            _shake(loop, c, in_data(c.in_buf), c.in_buf.len)
-            in_done(loop, c)
+            _handshake(loop, c, in_data(c.in_buf), c.in_buf.len)
+            in_done(&c.in_buf, &loop.stats)
 
 
 cdef ptrdiff_t proxy(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil:
@@ -226,7 +186,7 @@ cdef ptrdiff_t proxy(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept n
         for i in range(10):
             pre.ip[i] = 0
     elif h.family == 6:
-        memcpy(pre.ip, h.source, 16)
+        memcpy(pre.ip, h.source, IP_BYTES)
     if h.family:
         pre.port = h.source_port
         if not conn_admit(loop, c):
@@ -237,15 +197,11 @@ cdef ptrdiff_t proxy(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept n
 
 cdef int _judge_preamble(Loop* loop, const Preamble* pre) noexcept nogil:
     """0, or the REJECT code."""
-    cdef uint32_t i
     if pre.version != VERSION:
         return REJECT_BAD_VERSION
     if pre.pattern != PATTERN_NK or pre.flags & ~<int>PREAMBLE_ZSTD or aead_tag_size(pre.suite) < 0:
         return REJECT_UNSUPPORTED
-    for i in range(loop.keys.n):
-        if loop.keys.key[i].id == pre.key_id:
-            return 0
-    return REJECT_UNKNOWN_KEY
+    return 0 if key_find(&loop.keys, pre.key_id) != NULL else REJECT_UNKNOWN_KEY
 
 
 cdef ptrdiff_t hello(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil:
@@ -273,10 +229,10 @@ cdef ptrdiff_t hello(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept n
     if n > PREAMBLE_SIZE + 2 + length:  # nothing can follow before our answer
         doom_quiet(loop, c, R_BEFORE_AUTH, 0)
         return -1
-    if loop.shake_count == 0 and qw_clock_ns(0) < loop.shake_until_ns:
-        _shake(loop, c, p, n)
+    if loop.waiting.count == 0 and qw_clock_ns(0) < loop.handshake_until_ns:
+        _handshake(loop, c, p, n)
         return -1 if c.state == DOOMED else <ptrdiff_t>n
-    if _shake_later(loop, c) < 0:
+    if _handshake_later(loop, c) < 0:
         _reject(loop, c, REJECT_OVERLOADED)
         return -1
     return 0
@@ -297,14 +253,14 @@ cdef bint _id_valid(const uint8_t* p, size_t n) noexcept nogil:
 cdef void _auth(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
     cdef PreAuth* pre = <PreAuth*>c.held
     cdef AuthBody a
-    cdef char peer[64]
-    cdef const void* strings[5]
-    cdef uint32_t sizes[5]
+    cdef char peer[PEER_TEXT_BYTES]
+    cdef const void* strings[EVENT_STRINGS]
+    cdef uint32_t sizes[EVENT_STRINGS]
     if f.flags & FLAG_COMPRESSED or auth_parse(f.body, f.body_len, &a) < 0 or not _id_valid(a.device, a.device_len):
         doom_quiet(loop, c, R_AUTH_BODY, CLOSE_PROTOCOL_ERROR)
         return
     strings[0] = pre.hash
-    sizes[0] = 32
+    sizes[0] = HANDSHAKE_HASH
     strings[1] = a.token
     sizes[1] = <uint32_t>a.token_len
     strings[2] = a.binding
@@ -313,8 +269,8 @@ cdef void _auth(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
     sizes[3] = <uint32_t>a.device_len
     strings[4] = peer
     sizes[4] = <uint32_t>qw_peer_text(pre.ip, pre.port, peer)
-    set_state(loop, c, ASKED)
-    if event_push(loop, EV_AUTH, conn_id(loop, c), 0, c.suite, a.kind, a.platform, strings, sizes, 5) < 0:
+    conn_move(&loop.table, c, E_ASKED)
+    if event_push(&loop.events, EV_AUTH, conn_id(&loop.table, c), 0, c.suite, a.kind, a.platform, strings, sizes, EVENT_STRINGS) < 0:
         doom_quiet(loop, c, R_MEMORY, 0)
     preauth_drop(loop, c)  # the event has a copy
 

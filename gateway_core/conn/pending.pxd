@@ -1,11 +1,15 @@
 """Messages of a large topic waiting for their batch, oldest first, and the batch a sweep delivers."""
 
-from gateway_core.types cimport Batch, Loop, SharedBuf, Topic
+from libc.stdint cimport uint64_t
 
-cdef bint within_budget(Loop* loop, Topic* t, SharedBuf* b) noexcept nogil  # class rates; 0: dropped and counted
-# Takes a reference of its own. Above topic_pending, normal and then high events are dropped oldest first; when only
-# MUST messages wait the loop is stalled: commands wait until a sweep has made room.
-cdef void pend(Loop* loop, Topic* t, SharedBuf* b) noexcept nogil
+from gateway_core.conn.topics cimport Batch, Topic, TopicTable
+from gateway_core.leaf.shared_buf cimport SharedBuf
+from gateway_core.leaf.stats cimport Stats
+
+cdef bint within_budget(TopicTable* topics, Topic* t, SharedBuf* b, uint64_t now_ns) noexcept nogil  # 0: dropped, counted
+# Takes a reference of its own. Above limits.pending, normal and then high events are dropped oldest first; when only
+# MUST messages wait the topics are stalled: commands wait until a sweep has made room.
+cdef void pend(TopicTable* topics, Topic* t, SharedBuf* b) noexcept nogil
 cdef void pending_served(Topic* t) noexcept nogil  # lets go of what every stripe has got
-cdef bint batch_start(Loop* loop, Topic* t) noexcept nogil  # t.sweep: what t.stripe lacks, as far as it fits; 0: none
-cdef SharedBuf* batch_packed(Loop* loop, Batch* batch) noexcept nogil  # for members that take compressed bodies
+cdef bint batch_start(TopicTable* topics, Topic* t) noexcept nogil  # t.sweep: what t.stripe lacks, if it fits; 0: none
+cdef SharedBuf* batch_packed(Stats* stats, Batch* batch, void* compressor) noexcept nogil  # for F_ZSTD members

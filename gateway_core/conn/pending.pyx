@@ -2,8 +2,20 @@ from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
-from gateway_core.conn.topics cimport batch_free
-from gateway_core.leaf.shared_buf cimport buf_packed, buf_raw, buf_ref, buf_unref
+from cmodules cimport layout
+from frame.constants cimport RECORD_TARGET_PLAINTEXT
+from gateway_core.conn.topics cimport PAGE_SLOTS, Cuts, batch_free
+from gateway_core.leaf.lists cimport slots_push
+from gateway_core.leaf.shared_buf cimport (
+    HIGH,
+    MUST,
+    NORMAL,
+    buf_data,
+    buf_packed,
+    buf_raw,
+    buf_ref,
+    buf_unref,
+)
 from gateway_core.leaf.stats cimport (
     L_BATCHES,
     N_COMPRESSED,
@@ -14,35 +26,20 @@ from gateway_core.leaf.stats cimport (
     N_STALLS,
     stat_add,
 )
-from gateway_core.net.out_queue cimport slots_push
-from gateway_core.types cimport (
-    HIGH,
-    MUST,
-    NORMAL,
-    PAGE_SLOTS,
-    RECORD_PLAIN,
-    Batch,
-    Cuts,
-    Loop,
-    SharedBuf,
-    Topic,
-    buf_data,
-    layout_mark,
-)
 
-LAYOUT = layout_mark()
+LAYOUT = layout()
 
 cdef enum:
     RING_START = 64
 
 
-cdef bint within_budget(Loop* loop, Topic* t, SharedBuf* b) noexcept nogil:
+cdef bint within_budget(TopicTable* topics, Topic* t, SharedBuf* b, uint64_t now_ns) noexcept nogil:
     """Class rates of chatrooms; high borrows from normal, never the other way."""
     cdef double passed
     if b.cls == MUST or (t.normal_rate == 0 and t.high_rate == 0):
         return True
-    passed = <double>(loop.now_ns - t.filled_ns) / 1e9
-    t.filled_ns = loop.now_ns
+    passed = <double>(now_ns - t.filled_ns) / 1e9
+    t.filled_ns = now_ns
     t.normal_tokens = min(t.normal_tokens + passed * t.normal_rate, <double>t.normal_rate)
     t.high_tokens = min(t.high_tokens + passed * t.high_rate, <double>t.high_rate)
     if b.cls == HIGH:
@@ -56,17 +53,17 @@ cdef bint within_budget(Loop* loop, Topic* t, SharedBuf* b) noexcept nogil:
     if t.normal_rate and t.normal_tokens >= 1.0:
         t.normal_tokens -= 1.0
         return True
-    stat_add(loop, N_DROP_BUDGET_HIGH if b.cls == HIGH else N_DROP_BUDGET_NORMAL, 1)
+    stat_add(topics.stats, N_DROP_BUDGET_HIGH if b.cls == HIGH else N_DROP_BUDGET_NORMAL, 1)
     return False
 
 
-cdef void _activate(Loop* loop, Topic* t) noexcept nogil:
+cdef void _activate(TopicTable* topics, Topic* t) noexcept nogil:
     if not t.active:
-        if slots_push(loop, &loop.active.at, &loop.active.len, &loop.active.cap, t.id) == 0:
+        if slots_push(&topics.active, t.id) == 0:
             t.active = 1
 
 
-cdef bint _drop_oldest(Loop* loop, Topic* t, int cls) noexcept nogil:
+cdef bint _drop_oldest(TopicTable* topics, Topic* t, int cls) noexcept nogil:
     cdef uint32_t i, at
     cdef SharedBuf* b
     for i in range(t.span):
@@ -76,7 +73,7 @@ cdef bint _drop_oldest(Loop* loop, Topic* t, int cls) noexcept nogil:
             t.ring[at] = NULL
             t.waiting -= 1
             t.bytes -= b.size
-            stat_add(loop, N_DROP_PENDING_HIGH if cls == HIGH else N_DROP_PENDING_NORMAL, 1)
+            stat_add(topics.stats, N_DROP_PENDING_HIGH if cls == HIGH else N_DROP_PENDING_NORMAL, 1)
             buf_unref(b)
             return True
     return False
@@ -112,15 +109,15 @@ cdef int _pending_grow(Topic* t) noexcept nogil:
     return 0
 
 
-cdef void pend(Loop* loop, Topic* t, SharedBuf* b) noexcept nogil:
+cdef void pend(TopicTable* topics, Topic* t, SharedBuf* b) noexcept nogil:
     cdef uint32_t at
-    if t.waiting >= loop.set.topic_pending:
-        if not _drop_oldest(loop, t, NORMAL) and (b.cls == NORMAL or not _drop_oldest(loop, t, HIGH)):
+    if t.waiting >= topics.limits.pending:
+        if not _drop_oldest(topics, t, NORMAL) and (b.cls == NORMAL or not _drop_oldest(topics, t, HIGH)):
             if b.cls != MUST:
-                stat_add(loop, N_DROP_PENDING_HIGH if b.cls == HIGH else N_DROP_PENDING_NORMAL, 1)
+                stat_add(topics.stats, N_DROP_PENDING_HIGH if b.cls == HIGH else N_DROP_PENDING_NORMAL, 1)
                 return
-            loop.stalled = True  # commands wait until the sweep has caught up: nothing is lost
-            stat_add(loop, N_STALLS, 1)
+            topics.stalled = True  # commands wait until the sweep has caught up: nothing is lost
+            stat_add(topics.stats, N_STALLS, 1)
     if t.span == t.cap and _pending_grow(t) < 0:
         return
     at = (t.head + t.span) & (t.cap - 1)
@@ -130,7 +127,7 @@ cdef void pend(Loop* loop, Topic* t, SharedBuf* b) noexcept nogil:
     t.span += 1
     t.waiting += 1
     t.bytes += b.size
-    _activate(loop, t)
+    _activate(topics, t)
 
 
 cdef SharedBuf* _join_parts(SharedBuf** part, uint32_t n, uint8_t cls, Cuts* cuts) noexcept nogil:
@@ -141,7 +138,7 @@ cdef SharedBuf* _join_parts(SharedBuf** part, uint32_t n, uint8_t cls, Cuts* cut
     cuts.n = 0
     cuts.end[0] = 0
     for i in range(n):
-        if cuts.end[cuts.n] and size + part[i].size - (cuts.end[cuts.n - 1] if cuts.n else 0) > RECORD_PLAIN:
+        if cuts.end[cuts.n] and size + part[i].size - (cuts.end[cuts.n - 1] if cuts.n else 0) > RECORD_TARGET_PLAINTEXT:
             cuts.n += 1
         size += part[i].size
         cuts.end[cuts.n] = <uint32_t>size
@@ -174,9 +171,9 @@ cdef void pending_served(Topic* t) noexcept nogil:
         t.span -= 1
 
 
-cdef bint batch_start(Loop* loop, Topic* t) noexcept nogil:
+cdef bint batch_start(TopicTable* topics, Topic* t) noexcept nogil:
     """Takes the oldest messages that fit one batch; 0 when nothing could be taken."""
-    cdef uint32_t room = loop.set.flush_messages, n = 0, i, at
+    cdef uint32_t room = topics.limits.batch_messages, n = 0, i, at
     cdef size_t bytes = 0
     cdef Batch* batch
     cdef SharedBuf* b
@@ -196,7 +193,7 @@ cdef bint batch_start(Loop* loop, Topic* t) noexcept nogil:
         b = t.ring[at]
         if b == NULL:
             continue
-        if n == room or (n and bytes + b.size > loop.set.flush_bytes):
+        if n == room or (n and bytes + b.size > topics.limits.batch_bytes):
             batch.until = t.orders[at]
             batch.full = 1
             break
@@ -215,17 +212,17 @@ cdef bint batch_start(Loop* loop, Topic* t) noexcept nogil:
     t.sweep = batch
     t.cursor = t.stripe * PAGE_SLOTS
     t.due_ns = 0  # the rest of the round needs no full batch
-    stat_add(loop, L_BATCHES, 1)
+    stat_add(topics.stats, L_BATCHES, 1)
     batch.plain = _join_parts(batch.part, n, cls, &batch.plain_cuts)
     if n > 1 and batch.plain_cuts.n > 1:
         batch.mixed = 1
     if batch.plain == NULL:
-        batch_free(loop, t)
+        batch_free(topics, t)
         return False
     return True
 
 
-cdef SharedBuf* batch_packed(Loop* loop, Batch* batch) noexcept nogil:
+cdef SharedBuf* batch_packed(Stats* stats, Batch* batch, void* compressor) noexcept nogil:
     """The batch for members that take compressed bodies, joined from compressed twins at first need."""
     cdef SharedBuf** forms
     cdef uint32_t i
@@ -235,7 +232,7 @@ cdef SharedBuf* batch_packed(Loop* loop, Batch* batch) noexcept nogil:
         forms = <SharedBuf**>malloc(batch.n * sizeof(SharedBuf*))
         if forms != NULL:
             for i in range(batch.n):
-                forms[i] = buf_packed(batch.part[i], loop.compressor)
+                forms[i] = buf_packed(batch.part[i], compressor)
                 if forms[i] != batch.part[i]:
                     differs = True
             if differs:
@@ -243,5 +240,5 @@ cdef SharedBuf* batch_packed(Loop* loop, Batch* batch) noexcept nogil:
             free(forms)
     if batch.packed == NULL:
         return batch.plain
-    stat_add(loop, N_COMPRESSED, 1)
+    stat_add(stats, N_COMPRESSED, 1)
     return batch.packed

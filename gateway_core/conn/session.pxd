@@ -1,17 +1,16 @@
 """Birth, login and end of a connection.
 
-    accept -> FIRST -> HELLO -> (WAITING) -> SHAKEN -> ASKED -> LIVE -> CLOSING -> LINGER -> free
-                 one absolute deadline until LIVE                       5 s in all, LINGER 2 s
+conn.states has the table of its life. CLOSING and LINGER last 5 s in all, LINGER 2 s.
 
-The deadline before LIVE is absolute indeed: who does not log in leaves within what is left of it.
-
-Only this room frees connections, and only from commands, the scan and the reaping at the tick's end.
+Only this module frees connections, and only from commands, the scan and the reaping at the tick's end.
 """
 
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint16_t
 
-from gateway_core.types cimport Conn, Loop, Session, SharedBuf
+from gateway_core.conn.table cimport Conn, Session
+from gateway_core.leaf.shared_buf cimport SharedBuf
+from gateway_core.types cimport Loop
 
 cdef void conn_open(Loop* loop, int fd, const uint8_t* ip16, uint16_t port) noexcept nogil  # takes the fd
 cdef bint conn_admit(Loop* loop, Conn* c) noexcept nogil  # per-address limits; 0: doomed

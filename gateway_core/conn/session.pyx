@@ -3,24 +3,58 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
 
+from cmodules cimport layout
 from crypto.sodium cimport sodium
-from frame.constants cimport (
-    CLOSE_AUTH_TIMEOUT,
-    CLOSE_DRAINING,
-    CLOSE_IDLE_TIMEOUT,
-    CLOSE_OVERLOADED,
-    FRAME_CLOSE,
-)
+from frame.constants cimport CLOSE_DRAINING, CLOSE_OVERLOADED, FRAME_CLOSE
 from frame.record cimport put_u16
-from frame.varint cimport uv_put
+from frame.varint cimport UV_MAX, uv_put
+from frame.websocket cimport WS_CLOSE, ws_header_put
+from gateway_core.conn.states cimport (
+    ASKED,
+    CLOSING,
+    DEAF,
+    DOOMED,
+    ENDING,
+    E_ENDED,
+    E_LOGIN,
+    E_PARDONED,
+    E_SENT,
+    FREE,
+    KEYED,
+    KEYLESS,
+    LIVE,
+    Expiry,
+    expiry,
+    state_in,
+)
+from gateway_core.conn.table cimport (
+    F_LOST,
+    F_WS,
+    PreAuth,
+    conn_id,
+    conn_move,
+    conn_new,
+    conn_release,
+    poll_id,
+    session_device,
+    session_of,
+    session_user,
+    slot_of,
+)
 from gateway_core.conn.topics cimport topics_leave_all
 from gateway_core.conn.transport cimport doom, doom_quiet, enqueue, flush_conn, send_raw
-from gateway_core.conn.homes cimport home_leave
+from gateway_core.conn.user_filter cimport filter_leave
 from gateway_core.conn.users cimport user_add, user_remove
-from gateway_core.includes.sys cimport close, qw_set_buffers, qw_shutdown_write
-from gateway_core.leaf.conn_table cimport conn_new, conn_release, set_state
-from gateway_core.leaf.deadlines cimport touch
-from gateway_core.leaf.events cimport event_push
+from gateway_core.includes.sys cimport IP_BYTES, close, qw_set_buffers, qw_shutdown_write
+from gateway_core.leaf.address_table cimport (
+    ADDRESS_OK,
+    ADDRESS_TOO_FAST,
+    ADDRESS_TOO_MANY,
+    address_enter,
+    address_leave,
+)
+from gateway_core.leaf.deadlines cimport deadline_cap, deadline_set
+from gateway_core.leaf.events cimport EV_CLOSED, event_push
 from gateway_core.leaf.shared_buf cimport buf_frame, buf_unref
 from gateway_core.leaf.stats cimport (
     L_PREAUTH,
@@ -31,44 +65,22 @@ from gateway_core.leaf.stats cimport (
     N_REFUSED_IP_RATE,
     N_REFUSED_NET64,
     N_STALE_COMMANDS,
-    R_AUTH_TIMEOUT,
     R_CLOSE_STALLED,
-    R_IDLE,
     R_MEMORY,
     R_STOPPED,
     count_code,
     stat_add,
 )
-from gateway_core.leaf.token_bucket cimport IP_OK, IP_TOO_FAST, IP_TOO_MANY, ip_enter, ip_leave
+from gateway_core.leaf.token_bucket cimport bucket_fill
 from gateway_core.net.in_buffer cimport in_drop
 from gateway_core.net.out_queue cimport queue_clear
 from gateway_core.net.poller cimport poller_add
-from gateway_core.types cimport (
-    ASKED,
-    CLOSING,
-    EV_CLOSED,
-    F_LOST,
-    F_WS,
-    FREE,
-    LINGER,
-    LIVE,
-    SHAKEN,
-    Conn,
-    Doom,
-    Loop,
-    PreAuth,
-    Session,
-    SharedBuf,
-    conn_id,
-    layout_mark,
-    session_device,
-    session_of,
-    session_user,
-)
+from gateway_core.types cimport Doom, touch
 
-LAYOUT = layout_mark()
+LAYOUT = layout()
 
 cdef enum:
+    WS_BYE_BYTES = 4  # header and code of a WebSocket close
     CLOSING_S = 5  # seconds for the last bytes to leave
     LINGER_S = 2  # seconds for the peer to close after us: closing at once would reset what is still under way
 
@@ -77,70 +89,71 @@ cdef void preauth_drop(Loop* loop, Conn* c) noexcept nogil:
     sodium.memzero(c.held, sizeof(PreAuth))
     free(c.held)
     c.held = NULL
-    stat_add(loop, L_PREAUTH, -1)
+    stat_add(&loop.stats, L_PREAUTH, -1)
 
 
 cdef void _release(Loop* loop, Conn* c) noexcept nogil:
+    deadline_set(&loop.deadlines, slot_of(&loop.table, c), 0)
     if c.fd >= 0:
         close(c.fd)
-    in_drop(loop, c)
-    queue_clear(loop, c, True)
-    ip_leave(loop, c.ip_ref)
+    in_drop(&c.in_buf, &loop.stats)
+    queue_clear(&loop.queues, &c.out, True)
+    address_leave(&loop.engine.addresses, c.address_ref)
     if c.held != NULL:
         preauth_drop(loop, c)
-    conn_release(loop, c)
+    conn_release(&loop.table, c)
 
 
 cdef bint conn_admit(Loop* loop, Conn* c) noexcept nogil:
-    cdef int verdict = ip_enter(loop, (<PreAuth*>c.held).ip, &c.ip_ref)
-    if verdict == IP_OK:
+    cdef int verdict = address_enter(&loop.engine.addresses, loop.now_ns, (<PreAuth*>c.held).ip, &c.address_ref)
+    if verdict == ADDRESS_OK:
         return True
-    if verdict == IP_TOO_MANY:
-        stat_add(loop, N_REFUSED_IP_CONNECTIONS, 1)
-    elif verdict == IP_TOO_FAST:
-        stat_add(loop, N_REFUSED_IP_RATE, 1)
+    if verdict == ADDRESS_TOO_MANY:
+        stat_add(&loop.stats, N_REFUSED_IP_CONNECTIONS, 1)
+    elif verdict == ADDRESS_TOO_FAST:
+        stat_add(&loop.stats, N_REFUSED_IP_RATE, 1)
     else:
-        stat_add(loop, N_REFUSED_NET64, 1)
+        stat_add(&loop.stats, N_REFUSED_NET64, 1)
     return False
 
 
 cdef bint _balancer(Loop* loop, const uint8_t* ip16) noexcept nogil:
     cdef uint32_t i, bits
     cdef uint8_t mask
-    for i in range(loop.set.n_ranges):
-        bits = loop.set.ranges[i].bits
-        if memcmp(ip16, loop.set.ranges[i].ip, bits // 8) != 0:
+    for i in range(loop.config.n_ranges):
+        bits = loop.config.ranges[i].bits
+        if memcmp(ip16, loop.config.ranges[i].ip, bits // 8) != 0:
             continue
         mask = <uint8_t>(0xFF00 >> (bits & 7))
-        if bits & 7 == 0 or (ip16[bits // 8] & mask) == (loop.set.ranges[i].ip[bits // 8] & mask):
+        if bits & 7 == 0 or (ip16[bits // 8] & mask) == (loop.config.ranges[i].ip[bits // 8] & mask):
             return True
     return False
 
 
 cdef void conn_open(Loop* loop, int fd, const uint8_t* ip16, uint16_t port) noexcept nogil:
-    cdef Conn* c = conn_new(loop)
+    cdef Conn* c = conn_new(&loop.table)
     cdef PreAuth* pre
     if c == NULL:
-        stat_add(loop, N_REFUSED_FULL, 1)
+        stat_add(&loop.stats, N_REFUSED_FULL, 1)
         close(fd)
         return
     c.fd = fd
     pre = <PreAuth*>calloc(1, sizeof(PreAuth))
     if pre == NULL:
-        conn_release(loop, c)
+        conn_release(&loop.table, c)
         close(fd)
         return
     c.held = pre
-    stat_add(loop, L_PREAUTH, 1)
-    memcpy(pre.ip, ip16, 16)
+    stat_add(&loop.stats, L_PREAUTH, 1)
+    memcpy(pre.ip, ip16, IP_BYTES)
     pre.port = port
     pre.proxy_allowed = _balancer(loop, ip16)
-    c.timeout_s = <uint16_t>loop.set.auth_timeout_s
+    c.timeout_s = <uint16_t>loop.config.auth_timeout_s
     # a balancer's connections are judged by the address its header names
-    if (not pre.proxy_allowed and not conn_admit(loop, c)) or poller_add(loop, c) < 0:
+    if (not pre.proxy_allowed and not conn_admit(loop, c)) or poller_add(&loop.poller, c.fd, poll_id(&loop.table, c)) < 0:
         _release(loop, c)
         return
-    qw_set_buffers(fd, loop.set.send_buffer, loop.set.receive_buffer)
+    qw_set_buffers(fd, loop.config.send_buffer, loop.config.receive_buffer)
     touch(loop, c)
 
 
@@ -153,15 +166,15 @@ cdef void _emit_closed(Loop* loop, uint64_t id, Session* s, int code) noexcept n
     strings[1] = session_device(s)
     sizes[0] = s.user_len
     sizes[1] = s.device_len
-    event_push(loop, EV_CLOSED, id, 0, <uint32_t>code, 0, 0, strings, sizes, 2)
+    event_push(&loop.events, EV_CLOSED, id, 0, <uint32_t>code, 0, 0, strings, sizes, 2)
 
 
 cdef void set_interval(Loop* loop, Conn* c, unsigned long long interval_s) noexcept nogil:
     """The server waits 1.5 x the announced interval and the grace."""
-    cdef uint64_t limit = loop.set.max_timeout_s
+    cdef uint64_t limit = loop.config.max_timeout_s
     cdef uint64_t timeout = limit
     if interval_s < limit:
-        timeout = interval_s + (interval_s + 1) // 2 + loop.set.grace_s
+        timeout = interval_s + (interval_s + 1) // 2 + loop.config.grace_s
     c.timeout_s = <uint16_t>(timeout if timeout < limit else limit)
     touch(loop, c)
 
@@ -179,9 +192,9 @@ cdef Session* _settle(Session* s) noexcept nogil:
 cdef void login(Loop* loop, Conn* c, Session* s, SharedBuf* auth_ok, unsigned long long id) noexcept nogil:
     cdef Session* own
     if c == NULL or c.state != ASKED:
-        stat_add(loop, N_STALE_COMMANDS, 1)
+        stat_add(&loop.stats, N_STALE_COMMANDS, 1)
         _emit_closed(loop, id, s, 0)
-        home_leave(loop, s)
+        filter_leave(&loop.filter, s)
         free(s)
         buf_unref(auth_ok)
         return
@@ -190,36 +203,35 @@ cdef void login(Loop* loop, Conn* c, Session* s, SharedBuf* auth_ok, unsigned lo
         free(s)
         s = own
     c.held = s
-    s.filled = <uint16_t>(loop.now_ns >> 26)
-    s.tokens = <uint16_t>loop.set.inbound_burst
-    s.policy_rev = <uint16_t>loop.policy_rev
-    if user_add(loop, c) < 0:
+    bucket_fill(&s.inbound, &loop.config.inbound, loop.now_ns)
+    s.policy_rev = <uint16_t>loop.policy.rev
+    if user_add(&loop.users, c) < 0:
         c.held = NULL
-        home_leave(loop, s)
+        filter_leave(&loop.filter, s)
         free(s)
         buf_unref(auth_ok)
         close_with(loop, c, R_MEMORY, CLOSE_OVERLOADED, NULL, 0)
         return
-    stat_add(loop, L_SESSIONS, 1)
-    stat_add(loop, N_LOGINS, 1)
-    set_state(loop, c, LIVE)
-    set_interval(loop, c, loop.ping_interval_s)
+    stat_add(&loop.stats, L_SESSIONS, 1)
+    stat_add(&loop.stats, N_LOGINS, 1)
+    conn_move(&loop.table, c, E_LOGIN)
+    set_interval(loop, c, loop.policy.ping_interval_s)
     enqueue(loop, c, auth_ok)
     buf_unref(auth_ok)
-    if loop.policy != NULL:
-        enqueue(loop, c, loop.policy)
+    if loop.policy.frame != NULL:
+        enqueue(loop, c, loop.policy.frame)
 
 
 cdef void _session_end(Loop* loop, Conn* c, int code) noexcept nogil:
     cdef Session* s = session_of(c)
-    topics_leave_all(loop, c)
-    user_remove(loop, c)
-    home_leave(loop, s)
-    _emit_closed(loop, conn_id(loop, c), s, code)
-    count_code(loop, code)
+    topics_leave_all(&loop.topics, c)
+    user_remove(&loop.users, c)
+    filter_leave(&loop.filter, s)
+    _emit_closed(loop, conn_id(&loop.table, c), s, code)
+    count_code(&loop.stats, code)
     free(s)
     c.held = NULL
-    stat_add(loop, L_SESSIONS, -1)
+    stat_add(&loop.stats, L_SESSIONS, -1)
 
 
 # end -----------------------------------------------------------------------------------------------------------
@@ -234,33 +246,31 @@ cdef int _ws_code(int code) noexcept nogil:
 
 
 cdef void finish(Loop* loop, Conn* c) noexcept nogil:
-    cdef uint8_t bye[4]
+    cdef uint8_t bye[WS_BYE_BYTES]
     if c.out != NULL or c.state != CLOSING:
         return
     if c.flags & F_WS:
-        bye[0] = 0x88
-        bye[1] = 2
-        put_u16(bye + 2, <uint16_t>_ws_code(c.timeout_s))
-        send_raw(loop, c, bye, 4, False)
+        ws_header_put(bye, WS_CLOSE, sizeof(uint16_t))
+        put_u16(bye + WS_BYE_BYTES - sizeof(uint16_t), <uint16_t>_ws_code(c.timeout_s))
+        send_raw(loop, c, bye, WS_BYE_BYTES, False)
         if c.state != CLOSING:
             return
     qw_shutdown_write(c.fd)
-    set_state(loop, c, LINGER)
-    if loop.deadlines[c - loop.conns] > loop.now_s + LINGER_S:
-        loop.deadlines[c - loop.conns] = loop.now_s + LINGER_S
+    conn_move(&loop.table, c, E_SENT)
+    deadline_cap(&loop.deadlines, slot_of(&loop.table, c), loop.now_s + LINGER_S)
 
 
 cdef void _part(Loop* loop, Conn* c, int was, int code, const uint8_t* text, size_t n, bint forget) noexcept nogil:
-    """The polite end of a connection whose session, if any, ends now."""
-    cdef uint8_t head[10]
+    """The polite end of a connection with keys, whose session, if any, ends now."""
+    cdef uint8_t head[UV_MAX]
     cdef SharedBuf* b
     if was == LIVE:
         _session_end(loop, c, code)
-        loop.deadlines[c - loop.conns] = loop.now_s + CLOSING_S
+        deadline_set(&loop.deadlines, slot_of(&loop.table, c), loop.now_s + CLOSING_S)
     if forget:
-        queue_clear(loop, c, False)
-    in_drop(loop, c)
-    set_state(loop, c, CLOSING)
+        queue_clear(&loop.queues, &c.out, False)
+    in_drop(&c.in_buf, &loop.stats)
+    conn_move(&loop.table, c, E_PARDONED if c.state == DOOMED else E_ENDED)
     c.timeout_s = <uint16_t>code
     b = buf_frame(FRAME_CLOSE, head, <size_t>uv_put(head, <uint64_t>code), text, n, NULL, 0)
     if b != NULL:
@@ -273,57 +283,53 @@ cdef void _part(Loop* loop, Conn* c, int was, int code, const uint8_t* text, siz
 
 
 cdef void close_with(Loop* loop, Conn* c, int reason, int code, const uint8_t* text, size_t n) noexcept nogil:
-    if c.state < SHAKEN or c.state > LIVE:
-        if c.state < SHAKEN:
-            doom_quiet(loop, c, reason, code)
-        return
-    loop.reasons[reason] += 1
-    _part(loop, c, c.state, code, text, n, False)
+    if state_in(c.state, KEYLESS):
+        doom_quiet(loop, c, reason, code)
+    elif state_in(c.state, KEYED):
+        loop.stats.reasons[reason] += 1
+        _part(loop, c, c.state, code, text, n, False)
 
 
 cdef void reap(Loop* loop) noexcept nogil:
     cdef uint32_t i = 0
     cdef Doom d
     cdef Conn* c
-    while i < loop.n_dooms:
-        d = loop.dooms[i]
+    while i < loop.dooms.n:
+        d = loop.dooms.at[i]
         i += 1
-        c = &loop.conns[d.slot]
-        if d.was == CLOSING or d.was == LINGER:
+        c = &loop.table.conns[d.slot]
+        if state_in(d.was, ENDING):
             _release(loop, c)
             continue
-        loop.reasons[d.reason] += 1
-        if not d.quiet and d.was >= SHAKEN and not c.flags & F_LOST:
+        loop.stats.reasons[d.reason] += 1
+        if not d.quiet and state_in(d.was, KEYED) and not c.flags & F_LOST:
             _part(loop, c, d.was, d.code, NULL, 0, True)
             continue
         if d.was == LIVE:
             _session_end(loop, c, d.code)
         _release(loop, c)
-    loop.n_dooms = 0
+    loop.dooms.n = 0
 
 
 cdef void expire(Loop* loop, Conn* c) noexcept nogil:
-    if c.state == LIVE:
-        doom(loop, c, R_IDLE, CLOSE_IDLE_TIMEOUT)
-    elif c.state == CLOSING or c.state == LINGER:
-        doom_quiet(loop, c, R_CLOSE_STALLED, 0)
-    elif c.state == SHAKEN or c.state == ASKED:
-        doom(loop, c, R_AUTH_TIMEOUT, CLOSE_AUTH_TIMEOUT)
-    elif c.state != FREE:
-        doom_quiet(loop, c, R_AUTH_TIMEOUT, CLOSE_AUTH_TIMEOUT)
+    cdef Expiry* e = &expiry[c.state]
+    if state_in(c.state, KEYED):
+        doom(loop, c, e.reason, e.code)
+    else:
+        doom_quiet(loop, c, e.reason, e.code)
 
 
 cdef void release_all(Loop* loop) noexcept nogil:
     cdef uint32_t slot
     cdef Conn* c
     reap(loop)
-    for slot in range(loop.high):
-        c = &loop.conns[slot]
+    for slot in range(loop.table.high):
+        c = &loop.table.conns[slot]
         if c.state == FREE:
             continue
-        if c.state < CLOSING:
-            loop.reasons[R_STOPPED] += 1
+        if not state_in(c.state, DEAF):
+            loop.stats.reasons[R_STOPPED] += 1
         if c.state == LIVE:
             _part(loop, c, LIVE, CLOSE_DRAINING, NULL, 0, False)
         _release(loop, c)
-    loop.n_dooms = 0
+    loop.dooms.n = 0

@@ -5,27 +5,130 @@ order, join and leave are O(1), and a leaver never makes a sweep miss its neighb
 """
 
 from libc.stddef cimport size_t
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from gateway_core.types cimport Conn, Loop, Session, Topic
+from gateway_core.conn.announce cimport TOPIC_MAX, Announcer
+from gateway_core.conn.table cimport Conn, ConnTable
+from gateway_core.leaf.lists cimport Slots
+from gateway_core.leaf.shared_buf cimport SharedBuf
+from gateway_core.leaf.stats cimport Stats
+
+cdef enum:
+    PAGE_SLOTS = 2048  # members per bitmap page of a large topic
+    PAGE_WORDS = 32
+    CUTS_MAX = 16  # records of a batch: four of 16 KiB, and what does not divide well
+    MAX_BUDGETS = 16
 
 cdef enum:
     J_JOINED = 1
     J_ALREADY = 0
     J_REFUSED = -1  # limit or memory
 
-cdef int topics_init(Loop* loop) noexcept nogil
-cdef void topics_free(Loop* loop) noexcept nogil
+cdef struct Young:  # joined while batches were under way
+    uint32_t slot
+    uint32_t generation
+    uint64_t since
 
-cdef Topic* topic_find(Loop* loop, uint64_t hash, const char* name, size_t n) noexcept nogil
-cdef int topic_join(Loop* loop, Conn* c, const char* name, size_t n) noexcept nogil  # J_*
-cdef void topic_leave(Loop* loop, Conn* c, const char* name, size_t n) noexcept nogil
-cdef void topics_leave_all(Loop* loop, Conn* c) noexcept nogil
+cdef struct Cuts:  # where the records of a batch end, between frames
+    uint32_t n
+    uint32_t end[CUTS_MAX]
+
+cdef struct Batch:  # what a sweep delivers to one stripe, and to the next ones that lack the same
+    SharedBuf* plain
+    SharedBuf* packed  # for F_ZSTD members; NULL = as plain
+    SharedBuf** part
+    uint32_t n
+    uint64_t* order  # place of each part in the topic's stream
+    uint64_t first  # what the stripe lacked first
+    uint64_t until  # what it lacks next
+    uint8_t full  # more was waiting than fits
+    uint8_t mixed  # queues take the parts: classes differ, or more than one record
+    uint8_t excludes  # some part has an excluded connection
+    uint8_t tried  # packed was looked at
+    Cuts plain_cuts
+    Cuts packed_cuts
+
+cdef struct Topic:
+    uint64_t hash
+    uint32_t id
+    uint32_t count  # local members
+    # members: dense slots while small, bitmap pages when large
+    uint32_t* dense
+    uint64_t** pages
+    uint32_t n_pages
+    uint32_t dense_cap
+    # pending messages of a large topic, oldest first
+    SharedBuf** ring
+    uint64_t* orders
+    uint32_t head
+    uint32_t span  # cells in use, dropped ones (NULL) included
+    uint32_t waiting  # messages
+    uint32_t cap
+    uint64_t bytes
+    uint64_t next_order
+    uint64_t due_ns  # earliest start of the next round, unless a batch is full
+    # sweep: stripe after stripe (a page of slots), each gets what came since its last turn
+    uint64_t* since  # per page: the first message its members have not got; oldest at `stripe`, rising from there
+    uint32_t stripe
+    uint32_t served  # stripes of this round
+    Batch* sweep
+    uint32_t cursor  # next slot
+    uint64_t sweep_ns  # spent on this round so far
+    Young* young
+    uint32_t youngs
+    uint32_t young_cap
+    # class budget: messages per second, 0 = unlimited
+    uint32_t normal_rate
+    uint32_t high_rate
+    double normal_tokens
+    double high_tokens
+    uint64_t filled_ns
+    uint8_t active  # in the list of topics with work
+    uint8_t name_len
+    char name[TOPIC_MAX]
+
+cdef struct Budget:  # of topics whose names begin so; the longest prefix wins
+    char prefix[TOPIC_MAX]
+    uint32_t prefix_len
+    uint32_t normal
+    uint32_t high
+
+cdef struct TopicLimits:
+    uint32_t large  # members from which messages leave in batches
+    uint32_t joined  # topics of one session
+    uint32_t pending  # messages waiting in a topic
+    uint32_t batch_messages
+    uint32_t batch_bytes
+
+cdef struct TopicTable:
+    Topic** at
+    uint32_t cap
+    uint32_t used
+    Topic** by_id
+    uint32_t ids
+    uint32_t ids_cap
+    uint32_t* free_ids
+    uint32_t free_count
+    Slots active  # ids with pending messages or a sweep
+    bint stalled  # a must-deliver topic is full: commands wait
+    TopicLimits limits
+    Budget budgets[MAX_BUDGETS]
+    uint32_t n_budgets
+    ConnTable* table
+    Announcer* announcer
+    Stats* stats
+    uint64_t seed
+
+# All else zero; 0 or -1.
+cdef int topics_init(TopicTable* topics, const TopicLimits* limits, ConnTable* table, Announcer* announcer, Stats* stats,
+                     uint64_t seed) noexcept nogil
+cdef void topics_free(TopicTable* topics) noexcept nogil
+
+cdef Topic* topic_find(TopicTable* topics, uint64_t hash, const char* name, size_t n) noexcept nogil
+cdef int topic_join(TopicTable* topics, Conn* c, const char* name, size_t n, uint64_t now_ns) noexcept nogil  # J_*
+cdef void topic_leave(TopicTable* topics, Conn* c, const char* name, size_t n) noexcept nogil
+cdef void topics_leave_all(TopicTable* topics, Conn* c) noexcept nogil
 cdef uint32_t topic_next(Topic* t, uint32_t slot) noexcept nogil  # first member >= slot of a paged topic, or NONE32
-cdef void topic_clear_pending(Loop* loop, Topic* t) noexcept nogil
-cdef void batch_free(Loop* loop, Topic* t) noexcept nogil
-cdef void topic_budget(Loop* loop, Topic* t) noexcept nogil  # applies the loop's budgets
-
-
-cdef inline uint32_t* session_topics(Session* s) noexcept nogil:
-    return <uint32_t*>(<char*>s + ((sizeof(Session) + s.user_len + s.device_len + 3) & ~<size_t>3))
+cdef void batch_free(TopicTable* topics, Topic* t) noexcept nogil
+# Sets or replaces the budget of one prefix, for topics that are and that come.
+cdef void topics_budget(TopicTable* topics, const Budget* wanted, uint64_t now_ns) noexcept nogil

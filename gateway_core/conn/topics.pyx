@@ -3,28 +3,15 @@ from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
-from gateway_core.conn.users cimport announce_topic
+from cmodules cimport layout
+from gateway_core.conn.announce cimport announce_topic
+from gateway_core.conn.table cimport F_SPECIAL, Session, session_of, session_topics, slot_of
 from gateway_core.includes.cpu cimport qw_ctz64, qw_hash
+from gateway_core.leaf.lists cimport NONE32, slots_free, slots_swap_out
 from gateway_core.leaf.shared_buf cimport buf_unref
 from gateway_core.leaf.stats cimport L_BATCHES, L_MEMBERSHIPS, L_TOPICS, stat_add
-from gateway_core.types cimport (
-    F_SPECIAL,
-    NONE32,
-    PAGE_SLOTS,
-    PAGE_WORDS,
-    TOPIC_MAX,
-    Budget,
-    Conn,
-    Loop,
-    Session,
-    Topic,
-    TopicTable,
-    Young,
-    layout_mark,
-    session_of,
-)
 
-LAYOUT = layout_mark()
+LAYOUT = layout()
 
 cdef enum:
     START = 64  # cells of an empty table
@@ -32,102 +19,126 @@ cdef enum:
 cdef Topic* T_GONE = <Topic*>1
 
 
-cdef int topics_init(Loop* loop) noexcept nogil:
-    memset(&loop.topics, 0, sizeof(TopicTable))
-    loop.topics.at = <Topic**>calloc(START, sizeof(Topic*))
-    loop.topics.cap = START
-    return 0 if loop.topics.at != NULL else -1
+cdef int topics_init(TopicTable* topics, const TopicLimits* limits, ConnTable* table, Announcer* announcer, Stats* stats,
+                     uint64_t seed) noexcept nogil:
+    memset(topics, 0, sizeof(TopicTable))
+    topics.limits = limits[0]
+    topics.table = table
+    topics.announcer = announcer
+    topics.stats = stats
+    topics.seed = seed
+    topics.at = <Topic**>calloc(START, sizeof(Topic*))
+    topics.cap = START
+    return 0 if topics.at != NULL else -1
 
 
-cdef void topics_free(Loop* loop) noexcept nogil:
+cdef void topics_free(TopicTable* topics) noexcept nogil:
     cdef uint32_t i
-    for i in range(loop.topics.ids):
-        if loop.topics.by_id[i] != NULL:
-            _topic_free(loop, loop.topics.by_id[i])
-    free(loop.topics.at)
-    free(loop.topics.by_id)
-    free(loop.topics.free_ids)
-    memset(&loop.topics, 0, sizeof(TopicTable))
+    for i in range(topics.ids):
+        if topics.by_id[i] != NULL:
+            _topic_free(topics, topics.by_id[i])
+    free(topics.at)
+    free(topics.by_id)
+    free(topics.free_ids)
+    slots_free(&topics.active)
+    memset(topics, 0, sizeof(TopicTable))
 
 
-cdef uint32_t _topic_cell(TopicTable* table, uint64_t hash, const char* name, size_t n) noexcept nogil:
-    cdef uint32_t i = <uint32_t>hash & (table.cap - 1)
+cdef uint32_t _topic_cell(TopicTable* topics, uint64_t hash, const char* name, size_t n) noexcept nogil:
+    cdef uint32_t i = <uint32_t>hash & (topics.cap - 1)
     cdef Topic* t
-    while table.at[i] != NULL:
-        t = table.at[i]
+    while topics.at[i] != NULL:
+        t = topics.at[i]
         if t != T_GONE and t.hash == hash and t.name_len == n and memcmp(t.name, name, n) == 0:
             return i
-        i = (i + 1) & (table.cap - 1)
+        i = (i + 1) & (topics.cap - 1)
     return NONE32
 
 
-cdef Topic* topic_find(Loop* loop, uint64_t hash, const char* name, size_t n) noexcept nogil:
-    cdef uint32_t i = _topic_cell(&loop.topics, hash, name, n)
-    return loop.topics.at[i] if i != NONE32 else NULL
+cdef Topic* topic_find(TopicTable* topics, uint64_t hash, const char* name, size_t n) noexcept nogil:
+    cdef uint32_t i = _topic_cell(topics, hash, name, n)
+    return topics.at[i] if i != NONE32 else NULL
 
 
-cdef void _topic_insert(TopicTable* table, Topic* t) noexcept nogil:
-    cdef uint32_t i = <uint32_t>t.hash & (table.cap - 1)
-    while table.at[i] != NULL and table.at[i] != T_GONE:
-        i = (i + 1) & (table.cap - 1)
-    if table.at[i] == NULL:
-        table.used += 1
-    table.at[i] = t
+cdef void _topic_insert(TopicTable* topics, Topic* t) noexcept nogil:
+    cdef uint32_t i = <uint32_t>t.hash & (topics.cap - 1)
+    while topics.at[i] != NULL and topics.at[i] != T_GONE:
+        i = (i + 1) & (topics.cap - 1)
+    if topics.at[i] == NULL:
+        topics.used += 1
+    topics.at[i] = t
 
 
-cdef int _topic_room(TopicTable* table) noexcept nogil:
-    cdef uint32_t i, cap = table.cap, live = table.ids - table.free_count
+cdef int _topic_room(TopicTable* topics) noexcept nogil:
+    cdef uint32_t i, cap = topics.cap, live = topics.ids - topics.free_count
     cdef Topic** fresh
     cdef uint32_t* ids
     cdef Topic** by_id
-    if table.ids == table.ids_cap:
-        i = table.ids_cap * 2 if table.ids_cap else START
-        by_id = <Topic**>realloc(table.by_id, i * sizeof(Topic*))
+    if topics.ids == topics.ids_cap:
+        i = topics.ids_cap * 2 if topics.ids_cap else START
+        by_id = <Topic**>realloc(topics.by_id, i * sizeof(Topic*))
         if by_id == NULL:
             return -1
-        table.by_id = by_id
-        ids = <uint32_t*>realloc(table.free_ids, i * sizeof(uint32_t))
+        topics.by_id = by_id
+        ids = <uint32_t*>realloc(topics.free_ids, i * sizeof(uint32_t))
         if ids == NULL:
             return -1
-        table.free_ids = ids
-        table.ids_cap = i
-    if table.used < cap - cap // 4:
+        topics.free_ids = ids
+        topics.ids_cap = i
+    if topics.used < cap - cap // 4:
         return 0
     if live > cap // 2 - cap // 8:
         cap *= 2
     fresh = <Topic**>calloc(cap, sizeof(Topic*))
     if fresh == NULL:
         return -1
-    free(table.at)
-    table.at = fresh
-    table.cap = cap
-    table.used = 0
-    for i in range(table.ids):
-        if table.by_id[i] != NULL:
-            _topic_insert(table, table.by_id[i])
+    free(topics.at)
+    topics.at = fresh
+    topics.cap = cap
+    topics.used = 0
+    for i in range(topics.ids):
+        if topics.by_id[i] != NULL:
+            _topic_insert(topics, topics.by_id[i])
     return 0
 
 
-cdef void topic_budget(Loop* loop, Topic* t) noexcept nogil:
+cdef void _apply_budget(TopicTable* topics, Topic* t, uint64_t now_ns) noexcept nogil:
     cdef uint32_t i, best = 0
     cdef Budget* b
     t.normal_rate = 0
     t.high_rate = 0
-    for i in range(loop.n_budgets):
-        b = &loop.budgets[i]
+    for i in range(topics.n_budgets):
+        b = &topics.budgets[i]
         if b.prefix_len <= t.name_len and b.prefix_len + 1 > best and memcmp(b.prefix, t.name, b.prefix_len) == 0:
             best = b.prefix_len + 1
             t.normal_rate = b.normal
             t.high_rate = b.high
     t.normal_tokens = t.normal_rate
     t.high_tokens = t.high_rate
-    t.filled_ns = loop.now_ns
+    t.filled_ns = now_ns
 
 
-cdef Topic* _topic_new(Loop* loop, uint64_t hash, const char* name, size_t n) noexcept nogil:
-    cdef TopicTable* table = &loop.topics
+cdef void topics_budget(TopicTable* topics, const Budget* wanted, uint64_t now_ns) noexcept nogil:
+    cdef uint32_t i
+    for i in range(topics.n_budgets):
+        if topics.budgets[i].prefix_len == wanted.prefix_len and memcmp(
+            topics.budgets[i].prefix, wanted.prefix, wanted.prefix_len
+        ) == 0:
+            break
+    else:
+        i = topics.n_budgets
+    if i < MAX_BUDGETS:
+        topics.budgets[i] = wanted[0]
+        if i == topics.n_budgets:
+            topics.n_budgets += 1
+    for i in range(topics.ids):
+        if topics.by_id[i] != NULL:
+            _apply_budget(topics, topics.by_id[i], now_ns)
+
+
+cdef Topic* _topic_new(TopicTable* topics, uint64_t hash, const char* name, size_t n, uint64_t now_ns) noexcept nogil:
     cdef Topic* t
-    if _topic_room(table) < 0:
+    if _topic_room(topics) < 0:
         return NULL
     t = <Topic*>calloc(1, sizeof(Topic))
     if t == NULL:
@@ -135,21 +146,21 @@ cdef Topic* _topic_new(Loop* loop, uint64_t hash, const char* name, size_t n) no
     t.hash = hash
     t.name_len = <uint8_t>n
     memcpy(t.name, name, n)
-    if table.free_count:
-        table.free_count -= 1
-        t.id = table.free_ids[table.free_count]
+    if topics.free_count:
+        topics.free_count -= 1
+        t.id = topics.free_ids[topics.free_count]
     else:
-        t.id = table.ids
-        table.ids += 1
-    table.by_id[t.id] = t
-    _topic_insert(table, t)
-    topic_budget(loop, t)
-    stat_add(loop, L_TOPICS, 1)
-    announce_topic(loop, b"", 0, t.name, t.name_len, 1)
+        t.id = topics.ids
+        topics.ids += 1
+    topics.by_id[t.id] = t
+    _topic_insert(topics, t)
+    _apply_budget(topics, t, now_ns)
+    stat_add(topics.stats, L_TOPICS, 1)
+    announce_topic(topics.announcer, b"", 0, t.name, t.name_len, 1)
     return t
 
 
-cdef void batch_free(Loop* loop, Topic* t) noexcept nogil:
+cdef void batch_free(TopicTable* topics, Topic* t) noexcept nogil:
     cdef uint32_t i
     if t.sweep == NULL:
         return
@@ -159,10 +170,10 @@ cdef void batch_free(Loop* loop, Topic* t) noexcept nogil:
     buf_unref(t.sweep.packed)
     free(t.sweep)
     t.sweep = NULL
-    stat_add(loop, L_BATCHES, -1)
+    stat_add(topics.stats, L_BATCHES, -1)
 
 
-cdef void topic_clear_pending(Loop* loop, Topic* t) noexcept nogil:
+cdef void _clear_pending(Topic* t) noexcept nogil:
     cdef uint32_t i
     for i in range(t.span):
         buf_unref(t.ring[(t.head + i) & (t.cap - 1)])
@@ -171,22 +182,20 @@ cdef void topic_clear_pending(Loop* loop, Topic* t) noexcept nogil:
     t.bytes = 0
 
 
-cdef void _topic_free(Loop* loop, Topic* t) noexcept nogil:
-    cdef TopicTable* table = &loop.topics
+cdef void _topic_free(TopicTable* topics, Topic* t) noexcept nogil:
     cdef uint32_t i
-    i = _topic_cell(table, t.hash, t.name, t.name_len)
+    i = _topic_cell(topics, t.hash, t.name, t.name_len)
     if i != NONE32:
-        table.at[i] = T_GONE
-    table.by_id[t.id] = NULL
-    table.free_ids[table.free_count] = t.id
-    table.free_count += 1
-    for i in range(loop.active.len):
-        if loop.active.at[i] == t.id:
-            loop.active.len -= 1
-            loop.active.at[i] = loop.active.at[loop.active.len]
+        topics.at[i] = T_GONE
+    topics.by_id[t.id] = NULL
+    topics.free_ids[topics.free_count] = t.id
+    topics.free_count += 1
+    for i in range(topics.active.len):
+        if topics.active.at[i] == t.id:
+            slots_swap_out(&topics.active, i)
             break
-    topic_clear_pending(loop, t)
-    batch_free(loop, t)
+    _clear_pending(t)
+    batch_free(topics, t)
     for i in range(t.n_pages):
         free(t.pages[i])
     free(t.pages)
@@ -196,7 +205,7 @@ cdef void _topic_free(Loop* loop, Topic* t) noexcept nogil:
     free(t.orders)
     free(t.young)
     free(t)
-    stat_add(loop, L_TOPICS, -1)
+    stat_add(topics.stats, L_TOPICS, -1)
 
 
 cdef int _set_bit(Topic* t, uint32_t slot) noexcept nogil:
@@ -241,17 +250,17 @@ cdef uint32_t topic_next(Topic* t, uint32_t slot) noexcept nogil:
     return NONE32
 
 
-cdef int _member_add(Loop* loop, Topic* t, uint32_t slot) noexcept nogil:
+cdef int _member_add(TopicTable* topics, Topic* t, uint32_t slot) noexcept nogil:
     cdef uint32_t i, cap
     cdef uint32_t* grown
-    if t.pages == NULL and t.count + 1 >= loop.set.large_topic:
+    if t.pages == NULL and t.count + 1 >= topics.limits.large:
         for i in range(t.count):
             if _set_bit(t, t.dense[i]) < 0:
                 return -1
         free(t.dense)
         t.dense = NULL
         t.dense_cap = 0
-    if t.pages != NULL or t.count + 1 >= loop.set.large_topic:
+    if t.pages != NULL or t.count + 1 >= topics.limits.large:
         if _set_bit(t, slot) < 0:
             return -1
     else:
@@ -264,11 +273,11 @@ cdef int _member_add(Loop* loop, Topic* t, uint32_t slot) noexcept nogil:
             t.dense_cap = cap
         t.dense[t.count] = slot
     t.count += 1
-    stat_add(loop, L_MEMBERSHIPS, 1)
+    stat_add(topics.stats, L_MEMBERSHIPS, 1)
     return 0
 
 
-cdef void _member_remove(Loop* loop, Topic* t, uint32_t slot) noexcept nogil:
+cdef void _member_remove(TopicTable* topics, Topic* t, uint32_t slot) noexcept nogil:
     cdef uint32_t i
     cdef uint64_t* page
     if t.pages != NULL:
@@ -280,10 +289,10 @@ cdef void _member_remove(Loop* loop, Topic* t, uint32_t slot) noexcept nogil:
                 t.dense[i] = t.dense[t.count - 1]
                 break
     t.count -= 1
-    stat_add(loop, L_MEMBERSHIPS, -1)
+    stat_add(topics.stats, L_MEMBERSHIPS, -1)
     if t.count == 0:
-        announce_topic(loop, b"", 0, t.name, t.name_len, 0)
-        _topic_free(loop, t)
+        announce_topic(topics.announcer, b"", 0, t.name, t.name_len, 0)
+        _topic_free(topics, t)
 
 
 cdef int _young_add(Topic* t, Conn* c, uint32_t slot) noexcept nogil:
@@ -325,35 +334,35 @@ cdef int _remember(Conn* c, uint32_t id) noexcept nogil:
     return 0
 
 
-cdef int topic_join(Loop* loop, Conn* c, const char* name, size_t n) noexcept nogil:
-    cdef uint64_t hash = qw_hash(name, n, loop.engine.seed)
-    cdef Topic* t = topic_find(loop, hash, name, n)
+cdef int topic_join(TopicTable* topics, Conn* c, const char* name, size_t n, uint64_t now_ns) noexcept nogil:
+    cdef uint64_t hash = qw_hash(name, n, topics.seed)
+    cdef Topic* t = topic_find(topics, hash, name, n)
     cdef Session* s = session_of(c)
-    cdef uint32_t i, slot = <uint32_t>(c - loop.conns)
+    cdef uint32_t i, slot = slot_of(topics.table, c)
     cdef bint ok
-    if n == 0 or n > TOPIC_MAX or s.joined >= loop.set.max_topics:
+    if n == 0 or n > TOPIC_MAX or s.joined >= topics.limits.joined:
         return J_REFUSED
     if t != NULL:
         for i in range(s.joined):
             if session_topics(s)[i] == t.id:
                 return J_ALREADY
     else:
-        t = _topic_new(loop, hash, name, n)
+        t = _topic_new(topics, hash, name, n, now_ns)
         if t == NULL:
             return J_REFUSED
     ok = t.waiting == 0 and t.sweep == NULL
     if (ok or _young_add(t, c, slot) == 0) and _remember(c, t.id) == 0:
-        if _member_add(loop, t, slot) == 0:
+        if _member_add(topics, t, slot) == 0:
             return J_JOINED
         session_of(c).joined -= 1
     if t.count == 0:
-        _topic_free(loop, t)
+        _topic_free(topics, t)
     return J_REFUSED
 
 
-cdef void topic_leave(Loop* loop, Conn* c, const char* name, size_t n) noexcept nogil:
+cdef void topic_leave(TopicTable* topics, Conn* c, const char* name, size_t n) noexcept nogil:
     cdef Session* s = session_of(c)
-    cdef Topic* t = topic_find(loop, qw_hash(name, n, loop.engine.seed), name, n)
+    cdef Topic* t = topic_find(topics, qw_hash(name, n, topics.seed), name, n)
     cdef uint32_t i
     cdef uint32_t* ids = session_topics(s)
     if t == NULL:
@@ -362,13 +371,13 @@ cdef void topic_leave(Loop* loop, Conn* c, const char* name, size_t n) noexcept 
         if ids[i] == t.id:
             s.joined -= 1
             ids[i] = ids[s.joined]
-            _member_remove(loop, t, <uint32_t>(c - loop.conns))
+            _member_remove(topics, t, slot_of(topics.table, c))
             return
 
 
-cdef void topics_leave_all(Loop* loop, Conn* c) noexcept nogil:
+cdef void topics_leave_all(TopicTable* topics, Conn* c) noexcept nogil:
     cdef Session* s = session_of(c)
     cdef uint32_t* ids = session_topics(s)
     while s.joined:
         s.joined -= 1
-        _member_remove(loop, loop.topics.by_id[ids[s.joined]], <uint32_t>(c - loop.conns))
+        _member_remove(topics, topics.by_id[ids[s.joined]], slot_of(topics.table, c))

@@ -8,7 +8,10 @@ end (conn.session), so a Conn* stays valid during the tick.
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t
 
-from gateway_core.types cimport Conn, Cuts, Loop, SharedBuf
+from gateway_core.conn.table cimport Conn
+from gateway_core.conn.topics cimport Cuts
+from gateway_core.leaf.shared_buf cimport SharedBuf
+from gateway_core.types cimport Loop
 
 # A CLOSE frame with the code is sent when the transport still can.
 cdef void doom(Loop* loop, Conn* c, int reason, int code) noexcept nogil

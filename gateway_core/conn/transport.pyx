@@ -3,20 +3,21 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport realloc
 from libc.string cimport memcpy
 
+from cmodules cimport layout
 from crypto.aead cimport aead_rekey, aead_seal
-from frame.constants cimport CLOSE_INTERNAL, CLOSE_SLOW_CONSUMER, FRAME_REKEY
+from frame.constants cimport CLOSE_INTERNAL, CLOSE_SLOW_CONSUMER, FRAME_REKEY, RECORD_TARGET_PLAINTEXT
 from frame.frames cimport frame_header_put
 from frame.record cimport put_u16
-from frame.websocket cimport WS_BINARY, ws_header_put
+from frame.websocket cimport WS_BINARY, WS_HEADER_BYTES, ws_header_put
+from gateway_core.conn.states cimport BEFORE_LOGIN, E_JUDGED, state_in
+from gateway_core.conn.table cimport F_BLOCKED, F_DIRTY, F_LOST, F_WS, F_ZSTD, conn_move, poll_id, slot_of
 from gateway_core.includes.cpu cimport qw_cycles
 from gateway_core.includes.sys cimport qw_again, qw_send_or_errno
-from gateway_core.leaf.conn_table cimport set_state
-from gateway_core.leaf.shared_buf cimport buf_frame, buf_packed, buf_unref
+from gateway_core.leaf.lists cimport slots_push
+from gateway_core.leaf.shared_buf cimport buf_data, buf_frame, buf_packed, buf_unref
 from gateway_core.leaf.stats cimport (
     N_BYTES_OUT,
     N_COMPRESSED,
-    N_FLUSHES,
-    N_FRAMES_OUT,
     N_PARTIAL_WRITES,
     N_RECORDS_OUT,
     N_REKEYS_OUT,
@@ -28,13 +29,15 @@ from gateway_core.leaf.stats cimport (
     S_GATHER,
     S_SEAL,
     S_WRITE,
+    flush_add,
     stage_end,
     stat_add,
 )
 from gateway_core.net.out_queue cimport (
     Q_FULL,
     Q_MEMORY,
-    mark_dirty,
+    Q_OK,
+    OutQueue,
     queue_peek,
     queue_pop,
     queue_push,
@@ -43,56 +46,38 @@ from gateway_core.net.out_queue cimport (
     queue_tail_done,
 )
 from gateway_core.net.poller cimport poller_want_write
-from gateway_core.net.sender cimport sender_full, sender_room, sender_run, sender_stage
-from gateway_core.types cimport (
-    DOOMED,
-    F_BLOCKED,
-    F_LOST,
-    F_WS,
-    F_ZSTD,
-    FLUSH_BYTES,
-    FREE,
-    KEY_TICKS,
-    LIVE,
-    RECORD_PLAIN,
-    Conn,
-    Cuts,
-    Doom,
-    Loop,
-    OutQueue,
-    SharedBuf,
-    Staged,
-    buf_data,
-    layout_mark,
-)
+from gateway_core.net.sender cimport Staged, sender_empty, sender_full, sender_room, sender_run, sender_stage
+from gateway_core.types cimport FLUSH_BYTES, KEY_TICKS, Doom, Dooms
 
-LAYOUT = layout_mark()
+LAYOUT = layout()
 
 cdef enum:
     BASE = 16  # room before the records for a WebSocket header
+    DOOMS_START = 256
 
 
 cdef void _judge(Loop* loop, Conn* c, int reason, int code, bint quiet) noexcept nogil:
     cdef uint32_t cap
     cdef Doom* grown
     cdef Doom* d
-    if c.state == DOOMED or c.state == FREE:
-        return
-    if loop.n_dooms == loop.dooms_cap:
-        cap = loop.dooms_cap * 2 if loop.dooms_cap else 256
-        grown = <Doom*>realloc(loop.dooms, cap * sizeof(Doom))
+    cdef Dooms* dooms = &loop.dooms
+    cdef uint8_t was = c.state
+    if dooms.n == dooms.cap:
+        cap = dooms.cap * 2 if dooms.cap else DOOMS_START
+        grown = <Doom*>realloc(dooms.at, cap * sizeof(Doom))
         if grown == NULL:
             return
-        loop.dooms = grown
-        loop.dooms_cap = cap
-    d = &loop.dooms[loop.n_dooms]
-    d.slot = <uint32_t>(c - loop.conns)
+        dooms.at = grown
+        dooms.cap = cap
+    if not conn_move(&loop.table, c, E_JUDGED):  # the first verdict holds
+        return
+    d = &dooms.at[dooms.n]
+    d.slot = slot_of(&loop.table, c)
     d.code = <uint16_t>code
     d.reason = <uint8_t>reason
-    d.was = c.state
+    d.was = was
     d.quiet = quiet
-    loop.n_dooms += 1
-    set_state(loop, c, DOOMED)
+    dooms.n += 1
 
 
 cdef void doom(Loop* loop, Conn* c, int reason, int code) noexcept nogil:
@@ -106,8 +91,8 @@ cdef void doom_quiet(Loop* loop, Conn* c, int reason, int code) noexcept nogil:
 cdef ptrdiff_t seal_record(Loop* loop, Conn* c, const uint8_t* plain, size_t n, uint8_t* out) noexcept nogil:
     cdef int sealed
     cdef uint16_t age = loop.now_tick - c.tx_tick
-    stat_add(loop, N_RECORDS_OUT, 1)
-    if ((c.tx.n + 1) & (loop.set.rekey_records - 1)) and age < KEY_TICKS:
+    stat_add(&loop.stats, N_RECORDS_OUT, 1)
+    if ((c.tx.n + 1) & (loop.config.rekey_records - 1)) and age < KEY_TICKS:
         sealed = aead_seal(c.suite, &c.tx, plain, n, out + 2)
     else:
         if plain != out + 2:
@@ -116,11 +101,16 @@ cdef ptrdiff_t seal_record(Loop* loop, Conn* c, const uint8_t* plain, size_t n, 
         sealed = aead_seal(c.suite, &c.tx, out + 2, n, out + 2)
         aead_rekey(c.suite, &c.tx)
         c.tx_tick = loop.now_tick
-        stat_add(loop, N_REKEYS_OUT, 1)
+        stat_add(&loop.stats, N_REKEYS_OUT, 1)
     if sealed < 0:
         return -1
     put_u16(out, <uint16_t>sealed)
     return 2 + sealed
+
+
+cdef void _mark_dirty(Loop* loop, Conn* c) noexcept nogil:
+    if not c.flags & F_DIRTY and slots_push(&loop.dirty, slot_of(&loop.table, c)) == 0:
+        c.flags |= F_DIRTY
 
 
 cdef void _written(Loop* loop, Conn* c, const uint8_t* p, size_t n, ptrdiff_t sent) noexcept nogil:
@@ -131,58 +121,57 @@ cdef void _written(Loop* loop, Conn* c, const uint8_t* p, size_t n, ptrdiff_t se
             doom_quiet(loop, c, R_PEER_RESET, 0)
             return
         sent = 0
-    stat_add(loop, N_BYTES_OUT, sent)
+    stat_add(&loop.stats, N_BYTES_OUT, sent)
     if <size_t>sent < n:
-        stat_add(loop, N_PARTIAL_WRITES, 1)
-        if c.state < LIVE:  # nothing is kept for a peer that takes not even a handshake
+        stat_add(&loop.stats, N_PARTIAL_WRITES, 1)
+        if state_in(c.state, BEFORE_LOGIN):  # nothing is kept for a peer that takes not even a handshake
             c.flags |= F_LOST
             doom_quiet(loop, c, R_SLOW_CONSUMER, CLOSE_SLOW_CONSUMER)
             return
-        if queue_tail(loop, c, p + sent, n - <size_t>sent) < 0:
+        if queue_tail(&loop.queues, &c.out, p + sent, n - <size_t>sent) < 0:
             c.flags |= F_LOST
             doom_quiet(loop, c, R_MEMORY, CLOSE_INTERNAL)
             return
         if not c.flags & F_BLOCKED:
             c.flags |= F_BLOCKED
-            poller_want_write(loop, c, True)
+            poller_want_write(&loop.poller, c.fd, poll_id(&loop.table, c), True)
 
 
 cdef void stage_begin(Loop* loop) noexcept nogil:
-    loop.stage.open = loop.stage.ring != NULL
+    loop.sender.open = loop.sender.ring != NULL
 
 
 cdef void _stage_send(Loop* loop) noexcept nogil:
     cdef uint64_t t = qw_cycles()
-    cdef uint32_t i, n = loop.stage.n
+    cdef uint32_t i, n = loop.sender.n
     cdef Staged* one
     if n == 0:
         return
-    sender_run(loop)
+    sender_run(&loop.sender)
     for i in range(n):
-        one = &loop.stage.at[i]
-        _written(loop, one.conn, one.p, one.n, one.result)
-    loop.stage.n = 0
-    loop.stage.used = 0
-    stage_end(loop, S_WRITE, t, n)
+        one = &loop.sender.at[i]
+        _written(loop, <Conn*>one.owner, one.p, one.n, one.result)
+    sender_empty(&loop.sender)
+    stage_end(&loop.stats, S_WRITE, t, n)
 
 
 cdef void stage_finish(Loop* loop) noexcept nogil:
     _stage_send(loop)
-    loop.stage.open = False
+    loop.sender.open = False
 
 
 cdef uint8_t* _room(Loop* loop) noexcept nogil:
     """Where the records of the next flush are sealed; BASE bytes before it are free."""
-    if not loop.stage.open:
+    if not loop.sender.open:
         return loop.scratch + BASE
-    if sender_full(loop):
+    if sender_full(&loop.sender):
         _stage_send(loop)
-    return sender_room(loop) + BASE
+    return sender_room(&loop.sender) + BASE
 
 
 cdef void _write_records(Loop* loop, Conn* c, uint8_t* p, size_t n) noexcept nogil:
     """Writes n bytes of records standing in the room p, or leaves them staged there."""
-    cdef uint8_t header[16]
+    cdef uint8_t header[WS_HEADER_BYTES]
     cdef uint64_t t
     cdef size_t h
     if c.flags & F_WS:
@@ -190,22 +179,12 @@ cdef void _write_records(Loop* loop, Conn* c, uint8_t* p, size_t n) noexcept nog
         p -= h
         memcpy(p, header, h)
         n += h
-    if loop.stage.open:
-        sender_stage(loop, c, p, n)
+    if loop.sender.open:
+        sender_stage(&loop.sender, c.fd, c, p, n)
         return
     t = qw_cycles()
     _written(loop, c, p, n, qw_send_or_errno(c.fd, p, <uint32_t>n))
-    stage_end(loop, S_WRITE, t, 1)
-
-
-cdef void _count_flush(Loop* loop, uint32_t frames) noexcept nogil:
-    cdef int k = 0
-    stat_add(loop, N_FLUSHES, 1)
-    stat_add(loop, N_FRAMES_OUT, frames)
-    while frames > 1 and k < 7:
-        frames >>= 1
-        k += 1
-    loop.k_hist[k] += 1
+    stage_end(&loop.stats, S_WRITE, t, 1)
 
 
 cdef void send_direct(Loop* loop, Conn* c, SharedBuf* b, const Cuts* cuts) noexcept nogil:
@@ -222,9 +201,9 @@ cdef void send_direct(Loop* loop, Conn* c, SharedBuf* b, const Cuts* cuts) noexc
             return
         begin = cuts.end[i]
         at += sealed
-    stage_end(loop, S_SEAL, t, cuts.n)
+    stage_end(&loop.stats, S_SEAL, t, cuts.n)
     _write_records(loop, c, room, <size_t>(at - room))
-    _count_flush(loop, b.frames)
+    flush_add(&loop.stats, b.frames)
 
 
 cdef void send_raw(Loop* loop, Conn* c, const uint8_t* p, size_t n, bint framed) noexcept nogil:
@@ -250,11 +229,11 @@ cdef bint _flush_tail(Loop* loop, Conn* c) noexcept nogil:
             c.flags |= F_LOST
             doom_quiet(loop, c, R_PEER_RESET, 0)
         return False
-    stat_add(loop, N_BYTES_OUT, sent)
+    stat_add(&loop.stats, N_BYTES_OUT, sent)
     q.tail_at += <uint32_t>sent
     if q.tail_at < q.tail_len:
         return False
-    queue_tail_done(loop, q)
+    queue_tail_done(&loop.queues, q)
     return True
 
 
@@ -269,20 +248,20 @@ cdef ptrdiff_t _gather(Loop* loop, Conn* c, uint8_t* room, uint32_t* frames) noe
     cdef uint64_t t = qw_cycles()
     while b != NULL and (total == 0 or total + b.size <= FLUSH_BYTES):
         n = 0
-        while b != NULL and (n == 0 or n + b.size <= RECORD_PLAIN) and (total + n == 0 or total + n + b.size <= FLUSH_BYTES):
+        while b != NULL and (n == 0 or n + b.size <= RECORD_TARGET_PLAINTEXT) and (total + n == 0 or total + n + b.size <= FLUSH_BYTES):
             form = b
             if c.flags & F_ZSTD:
                 form = buf_packed(b, loop.compressor)
-                stat_add(loop, N_COMPRESSED, form != b)
+                stat_add(&loop.stats, N_COMPRESSED, form != b)
             memcpy(at + 2 + n, buf_data(form), form.size)
             n += form.size
             frames[0] += b.frames
-            buf_unref(queue_pop(loop, q))
+            buf_unref(queue_pop(&loop.queues, q))
             b = queue_peek(q)
         total += n
-        t = stage_end(loop, S_GATHER, t, 1)
+        t = stage_end(&loop.stats, S_GATHER, t, 1)
         sealed = seal_record(loop, c, at + 2, n, at)
-        t = stage_end(loop, S_SEAL, t, 1)
+        t = stage_end(&loop.stats, S_SEAL, t, 1)
         if sealed < 0:
             return -1
         at += sealed
@@ -305,20 +284,23 @@ cdef void flush_conn(Loop* loop, Conn* c) noexcept nogil:
             doom_quiet(loop, c, R_NONCES, CLOSE_INTERNAL)
             return
         _write_records(loop, c, room, <size_t>n)
-        _count_flush(loop, frames)
+        flush_add(&loop.stats, frames)
     if c.out.tail == NULL:
         if queue_peek(c.out) != NULL:
-            mark_dirty(loop, c)
+            _mark_dirty(loop, c)
         if c.flags & F_BLOCKED:
             c.flags &= <uint16_t>~<unsigned int>F_BLOCKED
-            poller_want_write(loop, c, False)
-    queue_settle(loop, c)
+            poller_want_write(&loop.poller, c.fd, poll_id(&loop.table, c), False)
+    queue_settle(&loop.queues, &c.out)
 
 
 cdef void enqueue(Loop* loop, Conn* c, SharedBuf* b) noexcept nogil:
-    cdef int verdict = queue_push(loop, c, b)
-    if verdict == Q_FULL:
-        stat_add(loop, N_SLOW_CONSUMER, 1)
+    cdef int verdict = queue_push(&loop.queues, &c.out, b)
+    if verdict == Q_OK:
+        c.msgs_sent += b.msgs
+        _mark_dirty(loop, c)
+    elif verdict == Q_FULL:
+        stat_add(&loop.stats, N_SLOW_CONSUMER, 1)
         doom(loop, c, R_SLOW_CONSUMER, CLOSE_SLOW_CONSUMER)
     elif verdict == Q_MEMORY:
         c.flags |= F_LOST

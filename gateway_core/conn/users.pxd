@@ -3,16 +3,25 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport uint32_t, uint64_t
 
-from gateway_core.types cimport Conn, Loop
+from gateway_core.conn.announce cimport Announcer
+from gateway_core.conn.table cimport Conn, ConnTable
 
-cdef int users_init(Loop* loop) noexcept nogil  # 0 or -1
-cdef void users_free(Loop* loop) noexcept nogil
-cdef int user_add(Loop* loop, Conn* c) noexcept nogil  # 0 or -1
-cdef void user_remove(Loop* loop, Conn* c) noexcept nogil
-cdef uint32_t user_find(Loop* loop, uint64_t hash, const char* name, size_t n) noexcept nogil  # first slot or NONE32
+cdef struct UserIndex:  # open addressing: tag << 24 | slot + 1; grows by moving a few entries per change
+    uint32_t* at
+    uint32_t cap
+    uint32_t used  # with tombstones
+    uint32_t live
+    uint32_t* old
+    uint32_t old_cap
+    uint32_t moved
+    ConnTable* table
+    Announcer* announcer
+    uint64_t seed
+
+cdef int users_init(UserIndex* u, ConnTable* table, Announcer* announcer, uint64_t seed) noexcept nogil  # 0 or -1
+cdef void users_free(UserIndex* u) noexcept nogil
+cdef int user_add(UserIndex* u, Conn* c) noexcept nogil  # 0 or -1
+cdef void user_remove(UserIndex* u, Conn* c) noexcept nogil
+cdef uint32_t user_find(UserIndex* u, uint64_t hash, const char* name, size_t n) noexcept nogil  # first slot or NONE32
 # Whether this connection stands for its user (the first of the chain).
-cdef bint user_first(Loop* loop, Conn* c) noexcept nogil
-# EV_TOPIC for prefix + name; announce: only when topics are announced.
-cdef void tell_topic(Loop* loop, const char* prefix, size_t m, const char* name, size_t n, int up) noexcept nogil
-cdef void tell_session(Loop* loop, Conn* c) noexcept nogil  # EV_SESSION
-cdef void announce_topic(Loop* loop, const char* prefix, size_t m, const char* name, size_t n, int up) noexcept nogil
+cdef bint user_first(UserIndex* u, Conn* c) noexcept nogil

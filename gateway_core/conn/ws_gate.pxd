@@ -3,7 +3,8 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t
 
-from gateway_core.types cimport Conn, Loop
+from gateway_core.conn.table cimport Conn
+from gateway_core.types cimport Loop
 
 # Judges the request head at p. > 0 consumed and upgraded, 0 more is needed, -1 doomed or closing.
 cdef ptrdiff_t ws_upgrade(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil

@@ -2,12 +2,22 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint16_t, uint32_t, uint8_t
 from libc.string cimport memcpy, memmove
 
+from cmodules cimport layout
 from frame.constants cimport CLOSE_NORMAL, CLOSE_PROTOCOL_ERROR, UPGRADE_MAX
-from frame.http_upgrade cimport Upgrade, upgrade_parse, upgrade_refusal_put, upgrade_response_put
+from frame.http_upgrade cimport (
+    UPGRADE_RESPONSE_BYTES,
+    Upgrade,
+    upgrade_parse,
+    upgrade_refusal_put,
+    upgrade_response_put,
+)
 from frame.record cimport put_u16
 from frame.websocket cimport (
     WS_CLOSE,
+    WS_CONTROL_MAX,
+    WS_HEADER_BYTES,
     WS_PING,
+    WS_PONG,
     WS_TEXT,
     WsHeader,
     ws_close_parse,
@@ -17,8 +27,9 @@ from frame.websocket cimport (
     ws_sequence,
 )
 from gateway_core.conn.session cimport finish
+from gateway_core.conn.states cimport DOOMED, E_ENDED, E_GREETED
+from gateway_core.conn.table cimport F_WS, conn_move
 from gateway_core.conn.transport cimport doom_quiet, send_raw
-from gateway_core.leaf.conn_table cimport set_state
 from gateway_core.leaf.stats cimport (
     R_MEMORY,
     R_UPGRADE_MALFORMED,
@@ -27,10 +38,9 @@ from gateway_core.leaf.stats cimport (
     R_WS_MALFORMED,
     R_WS_TEXT,
 )
-from gateway_core.net.in_buffer cimport in_websocket
-from gateway_core.types cimport CLOSING, DOOMED, HELLO, Conn, InBuf, Loop, layout_mark
+from gateway_core.net.in_buffer cimport WS_MASK_BYTES, InBuf, in_websocket
 
-LAYOUT = layout_mark()
+LAYOUT = layout()
 
 cdef enum:
     PAYLOAD_MAX = 1 << 24  # of one frame; it streams through, so this costs no memory
@@ -38,7 +48,7 @@ cdef enum:
 
 cdef ptrdiff_t ws_upgrade(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil:
     cdef Upgrade u
-    cdef uint8_t answer[256]
+    cdef uint8_t answer[UPGRADE_RESPONSE_BYTES]
     cdef ptrdiff_t used = upgrade_parse(p, n, UPGRADE_MAX, &u)
     if used == 0:
         return 0
@@ -47,36 +57,34 @@ cdef ptrdiff_t ws_upgrade(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexc
         doom_quiet(loop, c, R_UPGRADE_MALFORMED, 0)
         return -1
     if u.status != 101:
-        loop.reasons[R_UPGRADE_REFUSED] += 1
+        loop.stats.reasons[R_UPGRADE_REFUSED] += 1
         send_raw(loop, c, answer, upgrade_refusal_put(answer, u.status), False)
-        if c.state != DOOMED:
-            set_state(loop, c, CLOSING)
+        if conn_move(&loop.table, c, E_ENDED):
             finish(loop, c)
         return -1
     send_raw(loop, c, answer, upgrade_response_put(answer, &u), False)
-    if in_websocket(loop, c) < 0:
+    if in_websocket(&c.in_buf, &loop.stats) < 0:
         doom_quiet(loop, c, R_MEMORY, 0)
-    if c.state == DOOMED:
+    if not conn_move(&loop.table, c, E_GREETED):  # doomed
         return -1
-    set_state(loop, c, HELLO)
+    c.flags |= F_WS
     return used
 
 
 cdef ptrdiff_t _fail(Loop* loop, Conn* c, int ws_code, int reason, int code) noexcept nogil:
     """Answers with a WebSocket close and ends the connection."""
-    cdef uint8_t bye[4]
-    bye[0] = 0x80 | WS_CLOSE
-    bye[1] = 2
-    put_u16(bye + 2, <uint16_t>ws_code)
+    cdef uint8_t bye[WS_HEADER_BYTES]
+    cdef size_t m = ws_header_put(bye, WS_CLOSE, sizeof(uint16_t))
+    put_u16(bye + m, <uint16_t>ws_code)
     if c.out == NULL or c.out.tail == NULL:
-        send_raw(loop, c, bye, 4, False)
+        send_raw(loop, c, bye, m + sizeof(uint16_t), False)
     doom_quiet(loop, c, reason, code)
     return -1
 
 
 cdef int _control(Loop* loop, Conn* c, int opcode, const uint8_t* p, size_t n) noexcept nogil:
     """A whole control frame; -1: doomed."""
-    cdef uint8_t answer[140]
+    cdef uint8_t answer[WS_HEADER_BYTES + WS_CONTROL_MAX]
     cdef uint16_t code = 0
     cdef size_t m
     if opcode == WS_CLOSE:
@@ -85,7 +93,7 @@ cdef int _control(Loop* loop, Conn* c, int opcode, const uint8_t* p, size_t n) n
         return <int>_fail(loop, c, 1000 if code == 1005 else code, R_WS_CLOSED, CLOSE_NORMAL)
     # behind a sealed tail no control frame may stand; the peer reads nothing then anyway
     if opcode == WS_PING and (c.out == NULL or c.out.tail == NULL):
-        m = ws_header_put(answer, 10, n)
+        m = ws_header_put(answer, WS_PONG, n)
         memcpy(answer + m, p, n)
         send_raw(loop, c, answer, m + n, False)
     return -1 if c.state == DOOMED else 0
@@ -107,7 +115,7 @@ cdef ptrdiff_t _frame(Loop* loop, Conn* c, uint8_t* p, size_t n) noexcept nogil:
     if h.opcode < WS_CLOSE:
         b.left = <uint32_t>h.payload_len
         b.at = 0
-        memcpy(b.mask, h.mask, 4)
+        memcpy(b.mask, h.mask, WS_MASK_BYTES)
         return used
     if n - <size_t>used < h.payload_len:
         return 0

@@ -1,6 +1,7 @@
 """The only room where Python objects and the loops meet."""
 
-from gateway_core.types cimport Cmd, Engine, SharedBuf
+from gateway_core.leaf.mailbox cimport Cmd
+from gateway_core.types cimport Engine
 
 # Up to `most` events of all loops as tuples.
 cdef list take_events(Engine* engine, int most, bint running)

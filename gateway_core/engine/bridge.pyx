@@ -3,23 +3,25 @@ from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport free
 
-from gateway_core.includes.atomics cimport qw_add32, qw_sub32, qw_swap32
-from gateway_core.includes.sys cimport qw_clear_fd, qw_clock_ns, qw_nap, qw_signal_fd
-from gateway_core.leaf.events cimport event_pop, events_settle, events_waiting
-from gateway_core.leaf.mailbox cimport mail_push, mail_put, mail_wake
-from gateway_core.types cimport (
+from cmodules cimport layout
+from gateway_core.includes.atomics cimport qw_add32, qw_sub32
+from gateway_core.includes.sys cimport qw_clock_ns, qw_nap
+from gateway_core.leaf.events cimport (
     EV_AUTH,
     EV_CALL,
     EV_CLOSED,
     EV_SEND,
     EV_SESSION,
-    Cmd,
-    Engine,
     EventCell,
-    layout_mark,
+    bell_quiet,
+    bell_ring,
+    event_pop,
+    events_settle,
+    events_waiting,
 )
+from gateway_core.leaf.mailbox cimport mail_push, mail_put, mail_wake
 
-LAYOUT = layout_mark()
+LAYOUT = layout()
 
 
 cdef str _str(const uint8_t* p, uint32_t n):
@@ -56,22 +58,21 @@ cdef list take_events(Engine* engine, int most, bint running):
     cdef uint32_t i
     cdef list out = []
     cdef bint left = False
-    qw_clear_fd(engine.event_fd)
-    qw_swap32(&engine.notified, 0)
+    bell_quiet(&engine.bell)
     for i in range(engine.n_loops):
         if not running:  # the loop's thread is gone: what did not fit its ring is ours to move
-            events_settle(&engine.loops[i])
+            events_settle(&engine.loops[i].events)
         while len(out) < most and event_pop(&engine.loops[i].events, &e):
             try:
                 out.append(_event(&e))
             finally:
                 free(e.blob)
             if not running:
-                events_settle(&engine.loops[i])
+                events_settle(&engine.loops[i].events)
         if events_waiting(&engine.loops[i].events):
             left = True
-    if left and qw_swap32(&engine.notified, 1) == 0:
-        qw_signal_fd(engine.event_fd)
+    if left:
+        bell_ring(&engine.bell)
     return out
 
 

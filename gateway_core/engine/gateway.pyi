@@ -5,7 +5,7 @@ from typing_extensions import disjoint_base
 
 from gateway_core.config import GatewayConfig
 
-LAYOUT: int
+LAYOUT: str
 
 @disjoint_base
 class Gateway:

@@ -9,12 +9,17 @@ from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
+from cmodules cimport layout
 from crypto.sodium cimport sodium
 from frame.constants cimport FRAME_GOAWAY, FRAME_POLICY
-from frame.varint cimport uv_put
+from frame.varint cimport UV_MAX, uv_put
+from gateway_core.conn.announce cimport TOPIC_MAX
+from gateway_core.conn.session cimport login
+from gateway_core.conn.states cimport FREE, STATES
 from gateway_core.engine.bridge cimport give, take_events
+from gateway_core.engine.config cimport config_fill, key_ring_fill
 from gateway_core.engine.loop cimport loop_free, loop_free_events, loop_init, loop_main
-from gateway_core.engine.orders cimport (
+from gateway_core.engine.submit cimport (
     frame_of,
     give_budget,
     give_everywhere,
@@ -28,7 +33,6 @@ from gateway_core.engine.orders cimport (
     give_reply,
     give_tell,
 )
-from gateway_core.engine.settings cimport key_ring_fill, settings_fill
 from gateway_core.includes.atomics cimport qw_load32
 from gateway_core.includes.cpu cimport qw_cycles
 from gateway_core.includes.sys cimport (
@@ -40,11 +44,9 @@ from gateway_core.includes.sys cimport (
     qw_port_of,
     qw_thread_start,
 )
-from gateway_core.leaf.shared_buf cimport buf_live
-from gateway_core.leaf.stats cimport L_SESSIONS, StageTimes, stages_dict, stats_dict
-from gateway_core.leaf.token_bucket cimport ip_free, ip_init
-from gateway_core.net.listener cimport listener_open
-from gateway_core.types cimport (
+from gateway_core.leaf.address_table cimport addresses_free, addresses_init
+from gateway_core.leaf.keys cimport KeyRing, key_ring_wipe
+from gateway_core.leaf.mailbox cimport (
     CMD_DRAIN,
     CMD_JOIN,
     CMD_JOIN_USER,
@@ -54,18 +56,17 @@ from gateway_core.types cimport (
     CMD_POLICY,
     CMD_REFUSE,
     CMD_STOP,
-    TOPIC_MAX,
     Cmd,
-    Engine,
-    KeyRing,
-    Loop,
-    SharedBuf,
-    layout_mark,
 )
+from gateway_core.leaf.shared_buf cimport SharedBuf, buf_live
+from gateway_core.leaf.stats cimport L_SESSIONS, StageTimes, Stats, stages_dict, stats_dict
+from gateway_core.net.listener cimport listener_open
+from gateway_core.types cimport MAX_LOOPS, Engine, Loop
 
+from gateway_core.conn.states import STATE_NAMES
 from gateway_core.errors import GatewayError, NotRunning
 
-LAYOUT = layout_mark()
+LAYOUT = layout()
 
 
 cdef bytes _joinable(str topic):
@@ -96,7 +97,7 @@ cdef class Gateway:
         self.key_set = key_set
         self.wait_ms = config.mailbox_wait_ms
         key_ring_fill(self.keys, key_set, &ring)
-        sodium.memzero(&ring, sizeof(ring))
+        key_ring_wipe(&ring)
 
     def __dealloc__(self):
         if self.running:
@@ -109,9 +110,9 @@ cdef class Gateway:
             return
         for i in range(self.engine.n_loops):
             loop_free_events(&self.engine.loops[i])
-        if self.engine.event_fd >= 0:
-            close(self.engine.event_fd)
-        ip_free(self.engine)
+        if self.engine.bell.fd >= 0:
+            close(self.engine.bell.fd)
+        addresses_free(&self.engine.addresses)
         free(self.engine.loops)
         free(self.engine)
         self.engine = NULL
@@ -142,13 +143,13 @@ cdef class Gateway:
         if e == NULL:
             raise MemoryError
         self.engine = e
-        e.event_fd = qw_eventfd()
-        settings_fill(self.config, &e.set)
+        e.bell.fd = qw_eventfd()
+        config_fill(self.config, &e.config)
         key_ring_fill(self.keys, self.key_set, &ring)
-        sodium.randombytes(<uint8_t*>&e.seed, 8)
+        sodium.randombytes(<uint8_t*>&e.seed, sizeof(e.seed))
         e.start_ns = qw_clock_ns(0)
         e.loops = <Loop*>calloc(self.config.loops, sizeof(Loop))
-        if e.loops == NULL or e.event_fd < 0 or ip_init(e) < 0:
+        if e.loops == NULL or e.bell.fd < 0 or addresses_init(&e.addresses, &e.config.address, e.seed) < 0:
             raise MemoryError
         e.port = self.config.port
         for i in range(<uint32_t>self.config.loops):
@@ -156,11 +157,13 @@ cdef class Gateway:
             if loop_init(&e.loops[i], e, i, &ring) < 0:
                 failed = -1
                 break
-            failed = listener_open(&e.loops[i], PyBytes_AS_STRING(host), e.port)
+            failed = listener_open(
+                &e.loops[i].listener, PyBytes_AS_STRING(host), e.port, e.config.backlog, e.config.unsent_bytes
+            )
             if failed < 0:
                 break
-            e.port = qw_port_of(e.loops[i].listen_fd)
-        sodium.memzero(&ring, sizeof(ring))
+            e.port = qw_port_of(e.loops[i].listener.fd)
+        key_ring_wipe(&ring)
         if failed < 0:
             for i in range(e.n_loops):
                 loop_free(&e.loops[i])
@@ -208,7 +211,7 @@ cdef class Gateway:
         cdef uint32_t i
         cdef uint64_t n = 0
         for i in range(self.engine.n_loops):
-            n += self.engine.loops[i].count[L_SESSIONS]
+            n += self.engine.loops[i].stats.count[L_SESSIONS]
         return n
 
     @property
@@ -222,7 +225,7 @@ cdef class Gateway:
         """An eventfd, readable while events wait."""
         if self.engine == NULL:
             raise NotRunning("not started")
-        return self.engine.event_fd
+        return self.engine.bell.fd
 
     def take_events(self, int max=1024):
         """Up to `max` events; more waiting keep fileno() readable."""
@@ -234,19 +237,43 @@ cdef class Gateway:
         """Counters since start, live objects, states, closes; keys in leaf/stats.pyx."""
         if self.engine == NULL:
             raise NotRunning("not started")
-        cdef dict out = stats_dict(self.engine.loops, <int>self.engine.n_loops)
+        cdef Stats* parts[MAX_LOOPS]
+        cdef dict out = stats_dict(parts, self._stats(parts))
         out["live"]["shared_bufs"] = buf_live()
+        out["states"] = {STATE_NAMES[state]: self._in_state(state) for state in range(FREE + 1, STATES)}
+        out["loops_io_uring"] = self._with_ring()  # the others send()
         return out
+
+    cdef int _stats(self, Stats** parts) noexcept:
+        cdef uint32_t i
+        for i in range(self.engine.n_loops):
+            parts[i] = &self.engine.loops[i].stats
+        return <int>self.engine.n_loops
+
+    cdef uint64_t _in_state(self, int state) noexcept:
+        cdef uint32_t i
+        cdef uint64_t n = 0
+        for i in range(self.engine.n_loops):
+            n += self.engine.loops[i].table.by_state[state]
+        return n
+
+    cdef int _with_ring(self) noexcept:
+        cdef uint32_t i
+        cdef int n = 0
+        for i in range(self.engine.n_loops):
+            n += self.engine.loops[i].sender.ring != NULL
+        return n
 
     def stages(self):
         """{stage: {"ns", "count"}} summed over the loops; seal and write of sweeps count in `sweep` too."""
+        cdef Stats* parts[MAX_LOOPS]
         cdef uint64_t ns
         if self.engine == NULL:
             raise NotRunning("not started")
         ns = qw_clock_ns(0) - self.engine.start_ns
         return stages_dict(
-            self.engine.loops,
-            <int>self.engine.n_loops,
+            parts,
+            self._stats(parts),
             <double>(qw_cycles() - self.cycles0) / (ns if ns else 1),
             &self.stage_times,
         )
@@ -356,7 +383,7 @@ cdef class Gateway:
 
     def drain(self, int code, int retry_after_ms, int jitter_ms, str text="", double spread_s=0.0):
         """Stops accepting and sends GOAWAY to every session, spread over spread_s seconds."""
-        cdef uint8_t head[30]
+        cdef uint8_t head[3 * UV_MAX]
         cdef size_t n = 0
         self._running()
         n += uv_put(head + n, code)

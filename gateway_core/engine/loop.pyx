@@ -1,8 +1,8 @@
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport free
 from libc.string cimport memmove, memset
 
-from crypto.sodium cimport sodium
+from cmodules cimport layout
 from crypto.zstd cimport (
     zstd_compressor_free,
     zstd_compressor_new,
@@ -12,20 +12,32 @@ from crypto.zstd cimport (
 from frame.constants cimport CLOSE_MAX_AGE, MAX_RAW_BODY
 from gateway_core.conn.dispatch cimport conn_readable
 from gateway_core.conn.fanout cimport fanout_wait, fanout_work
-from gateway_core.conn.handshake cimport ephemerals_fill, shake_waiting
+from gateway_core.conn.handshake cimport handshake_waiting
 from gateway_core.conn.session cimport conn_open, expire, finish, reap, release_all
+from gateway_core.conn.states cimport CLOSING, DEAF, DOOMED, FREE, LIVE, state_in
+from gateway_core.conn.table cimport F_AGED, F_BLOCKED, F_DIRTY, Conn, conn_find, table_free, table_init
 from gateway_core.conn.topics cimport topics_free, topics_init
 from gateway_core.conn.transport cimport doom, doom_quiet, flush_conn, stage_begin, stage_finish
+from gateway_core.conn.user_filter cimport filter_free, filter_init
 from gateway_core.conn.users cimport users_free, users_init
-from gateway_core.engine.commands cimport command_drop, commands_run, drain_step, tell_step
+from gateway_core.engine.execute cimport command_drop, commands_run, drain_step, tell_step
 from gateway_core.includes.atomics cimport qw_load32
 from gateway_core.includes.cpu cimport qw_cycles
-from gateway_core.includes.sys cimport qw_clear_fd, qw_clock_ns, qw_map, qw_nap, qw_unmap
-from gateway_core.leaf.conn_table cimport conn_find, table_free, table_init
-from gateway_core.leaf.deadlines cimport scan_slice
-from gateway_core.leaf.events cimport events_free, events_init, events_notify, events_settle
+from gateway_core.includes.sys cimport IP_BYTES, qw_clear_fd, qw_clock_ns, qw_map, qw_nap, qw_unmap
+from gateway_core.leaf.deadlines cimport (
+    deadlines_begin,
+    deadlines_due,
+    deadlines_free,
+    deadlines_init,
+    deadlines_scanning,
+)
+from gateway_core.leaf.events cimport bell_ring, events_free, events_init, events_settle, events_waiting
+from gateway_core.leaf.keys cimport ephemerals_fill, ephemerals_free, ephemerals_init, key_ring_wipe
+from gateway_core.leaf.lists cimport ids_free, ids_init, slots_free
 from gateway_core.leaf.mailbox cimport (
+    Cmd,
     mail_awake,
+    mail_blank,
     mail_free,
     mail_init,
     mail_may_sleep,
@@ -43,18 +55,17 @@ from gateway_core.leaf.stats cimport (
     S_SCAN,
     stage_end,
     stat_add,
-    stats_free,
-    stats_init,
     turn_add,
 )
-from gateway_core.net.listener cimport listener_close, listener_next, listener_resume
-from gateway_core.net.out_queue cimport queue_pool_free
+from gateway_core.net.listener cimport listener_close, listener_init, listener_next, listener_resume
+from gateway_core.net.out_queue cimport queues_free, queues_init
 from gateway_core.net.poller cimport (
     ID_LISTENER,
     ID_WAKE,
     READY_END,
     READY_IN,
     READY_OUT,
+    poller_blank,
     poller_free,
     poller_init,
     poller_wait,
@@ -63,28 +74,9 @@ from gateway_core.net.poller cimport (
     ready_what,
 )
 from gateway_core.net.sender cimport sender_free, sender_start
-from gateway_core.types cimport (
-    CLOSING,
-    DOOMED,
-    F_AGED,
-    F_BLOCKED,
-    F_DIRTY,
-    FREE,
-    HOMES,
-    KEY_TICKS,
-    LIVE,
-    READ_BYTES,
-    SCRATCH_BYTES,
-    Cmd,
-    Conn,
-    Engine,
-    Ephemeral,
-    KeyRing,
-    Loop,
-    layout_mark,
-)
+from gateway_core.types cimport KEY_TICKS, READ_BYTES, SCRATCH_BYTES, Config
 
-LAYOUT = layout_mark()
+LAYOUT = layout()
 
 cdef enum:
     SLEEP_MS = 1000  # longest sleep: deadlines have a second's grain
@@ -99,15 +91,35 @@ cdef enum:
     FILL = 4  # ephemeral keys made in one idle tick, ~30 us each
 
 
+cdef int _parts_init(Loop* loop, const Config* config, uint64_t seed) noexcept nogil:
+    """What has no file descriptor and no memory of its own yet gets its limits and neighbours; then the rest. 0 or -1."""
+    poller_blank(&loop.poller)
+    listener_init(&loop.listener, &loop.poller, &loop.stats)
+    mail_blank(&loop.mail)
+    queues_init(&loop.queues, &config.queue, &loop.stats)
+    loop.announcer.events = &loop.events
+    loop.announcer.loop = loop.index
+    loop.announcer.on = config.announce_topics
+    if table_init(&loop.table, loop.index, config.max_connections, &loop.stats) < 0:
+        return -1
+    if deadlines_init(&loop.deadlines, config.max_connections) < 0 or poller_init(&loop.poller) < 0:
+        return -1
+    if ids_init(&loop.waiting, config.handshake_queue) < 0 or ephemerals_init(&loop.ephemerals, config.ephemerals) < 0:
+        return -1
+    if users_init(&loop.users, &loop.table, &loop.announcer, seed) < 0 or filter_init(&loop.filter, seed) < 0:
+        return -1
+    if topics_init(&loop.topics, &config.topic, &loop.table, &loop.announcer, &loop.stats, seed) < 0:
+        return -1
+    if mail_init(&loop.mail, config.mailbox) < 0:
+        return -1
+    return events_init(&loop.events, config.event_ring, &loop.stats)
+
+
 cdef int loop_init(Loop* loop, Engine* engine, unsigned int index, const KeyRing* keys) noexcept nogil:
     memset(loop, 0, sizeof(Loop))
     loop.engine = engine
-    loop.set = &engine.set
+    loop.config = &engine.config
     loop.index = index
-    loop.epoll_fd = -1
-    loop.listen_fd = -1
-    loop.reserve_fd = -1
-    loop.mail.wake_fd = -1
     loop.keys = keys[0]
     loop.running = 1
     loop.now_ns = qw_clock_ns(0)
@@ -115,22 +127,15 @@ cdef int loop_init(Loop* loop, Engine* engine, unsigned int index, const KeyRing
     loop.read_buf = <uint8_t*>qw_map(READ_BYTES + KEPT_MAX)
     loop.scratch = <uint8_t*>qw_map(SCRATCH_BYTES)
     loop.raw_body = <uint8_t*>qw_map(MAX_RAW_BODY)
-    loop.shake_ring = <uint64_t*>calloc(engine.set.handshake_queue, sizeof(uint64_t))
-    loop.pool = <Ephemeral*>calloc(engine.set.ephemerals + 1, sizeof(Ephemeral))
-    loop.homes = <uint32_t*>calloc(HOMES, sizeof(uint32_t))
-    loop.compressor = zstd_compressor_new(engine.set.compress_level)
+    loop.compressor = zstd_compressor_new(engine.config.compress_level)
     loop.expander = zstd_decompressor_new()
-    if loop.read_buf == NULL or loop.scratch == NULL or loop.raw_body == NULL or loop.shake_ring == NULL:
+    if _parts_init(loop, &engine.config, engine.seed) < 0:
         return -1
-    if loop.homes == NULL or loop.pool == NULL or loop.compressor == NULL or loop.expander == NULL:
+    if loop.read_buf == NULL or loop.scratch == NULL or loop.raw_body == NULL:
         return -1
-    if stats_init(loop) < 0 or topics_init(loop) < 0 or users_init(loop) < 0 or poller_init(loop) < 0:
+    if loop.compressor == NULL or loop.expander == NULL:
         return -1
-    if table_init(loop, engine.set.max_connections) < 0 or mail_init(&loop.mail, engine.set.mailbox) < 0:
-        return -1
-    if events_init(&loop.events, engine.set.event_ring) < 0:
-        return -1
-    return poller_watch(loop, loop.mail.wake_fd, ID_WAKE)
+    return poller_watch(&loop.poller, loop.mail.wake_fd, ID_WAKE)
 
 
 cdef void loop_free(Loop* loop) noexcept nogil:
@@ -138,28 +143,26 @@ cdef void loop_free(Loop* loop) noexcept nogil:
     if loop.mail.cells != NULL:
         while mail_pop(&loop.mail, &cmd):
             command_drop(&cmd)
-    listener_close(loop)
-    if loop.conns != NULL and loop.count != NULL:
+    listener_close(&loop.listener)
+    if loop.table.conns != NULL and loop.deadlines.at != NULL:
         release_all(loop)
-    topics_free(loop)
-    users_free(loop)
-    table_free(loop)
+    topics_free(&loop.topics)
+    users_free(&loop.users)
+    filter_free(&loop.filter)
+    table_free(&loop.table)
+    deadlines_free(&loop.deadlines)
     mail_free(&loop.mail)
-    poller_free(loop)
-    sender_free(loop)
-    queue_pool_free(loop)
-    buf_unref(loop.pong)
-    buf_unref(loop.policy)
-    buf_unref(loop.goaway)
-    free(loop.dirty.at)
-    free(loop.active.at)
-    free(loop.dooms)
-    free(loop.homes)
-    free(loop.shake_ring)
-    if loop.pool != NULL:
-        sodium.memzero(loop.pool, (loop.set.ephemerals + 1) * sizeof(Ephemeral))
-    free(loop.pool)
-    sodium.memzero(&loop.keys, sizeof(KeyRing))
+    poller_free(&loop.poller)
+    sender_free(&loop.sender)
+    queues_free(&loop.queues)
+    buf_unref(loop.policy.pong)
+    buf_unref(loop.policy.frame)
+    buf_unref(loop.drain.goaway)
+    slots_free(&loop.dirty)
+    free(loop.dooms.at)
+    ids_free(&loop.waiting)
+    ephemerals_free(&loop.ephemerals)
+    key_ring_wipe(&loop.keys)
     zstd_compressor_free(loop.compressor)
     zstd_decompressor_free(loop.expander)
     qw_unmap(loop.read_buf, READ_BYTES + KEPT_MAX)
@@ -169,47 +172,52 @@ cdef void loop_free(Loop* loop) noexcept nogil:
 
 cdef void loop_free_events(Loop* loop) noexcept nogil:
     events_free(&loop.events)
-    stats_free(loop)
+
+
+cdef void _notify(Loop* loop) noexcept nogil:
+    """Tells Python, once until it has looked."""
+    if events_waiting(&loop.events):
+        bell_ring(&loop.engine.bell)
 
 
 cdef void _clock(Loop* loop) noexcept nogil:
     loop.now_ns = qw_clock_ns(0)
     loop.now_s = <uint32_t>((loop.now_ns - loop.engine.start_ns) // 1000000000) + 1
-    loop.now_tick = <uint16_t>(<uint64_t>loop.now_s * KEY_TICKS // loop.set.rekey_s)
-    loop.shake_until_ns = loop.now_ns + <uint64_t>loop.set.handshake_budget_us * 1000
+    loop.now_tick = <uint16_t>(<uint64_t>loop.now_s * KEY_TICKS // loop.config.rekey_s)
+    loop.handshake_until_ns = loop.now_ns + <uint64_t>loop.config.handshake_budget_us * 1000
 
 
 cdef void _accept(Loop* loop) noexcept nogil:
-    cdef uint8_t ip[16]
+    cdef uint8_t ip[IP_BYTES]
     cdef uint16_t port = 0
     cdef uint32_t i
     cdef int fd
     cdef uint64_t t = qw_cycles(), until = qw_clock_ns(0) + ACCEPT_NS
-    for i in range(loop.set.accept_budget):
+    for i in range(loop.config.accept_budget):
         if i % ACCEPT_LOOK == ACCEPT_LOOK - 1 and qw_clock_ns(0) >= until:
             return
-        fd = listener_next(loop, ip, &port)
+        fd = listener_next(&loop.listener, loop.now_ns, ip, &port)
         if fd < 0:
             return
         conn_open(loop, fd, ip, port)
-        t = stage_end(loop, S_ACCEPT, t, 1)
+        t = stage_end(&loop.stats, S_ACCEPT, t, 1)
 
 
 cdef void _ready(Loop* loop, int i, bint may_read) noexcept nogil:
-    cdef uint64_t id = ready_id(loop, i)
+    cdef uint64_t id = ready_id(&loop.poller, i)
     cdef int what
     cdef Conn* c
     if id == ID_WAKE:
         qw_clear_fd(loop.mail.wake_fd)
         return
     if id == ID_LISTENER:
-        if may_read and loop.listen_fd >= 0:
+        if may_read and loop.listener.fd >= 0:
             _accept(loop)
         return
-    c = conn_find(loop, (<uint64_t>loop.index << 56) | id)
+    c = conn_find(&loop.table, (<uint64_t>loop.index << 56) | id)
     if c == NULL or c.state == DOOMED:
         return
-    what = ready_what(loop, i)
+    what = ready_what(&loop.poller, i)
     if what & READY_OUT:
         flush_conn(loop, c)
         if c.state == CLOSING:
@@ -217,7 +225,7 @@ cdef void _ready(Loop* loop, int i, bint may_read) noexcept nogil:
     if c.state == DOOMED:
         return
     if what & READY_IN:
-        if may_read or c.state >= CLOSING:
+        if may_read or state_in(c.state, DEAF):
             conn_readable(loop, c)
     elif what & READY_END:
         doom_quiet(loop, c, R_PEER_RESET, 0)
@@ -225,12 +233,12 @@ cdef void _ready(Loop* loop, int i, bint may_read) noexcept nogil:
 
 cdef int _poll(Loop* loop, int timeout_ms) noexcept nogil:
     """Waits, and acts on what is ready. While events wait for Python, sockets are not read."""
-    cdef bint may_read = events_settle(loop)
+    cdef bint may_read = events_settle(&loop.events)
     cdef uint64_t t, until, slept_from = 0
     cdef int i, n
     if not may_read:
-        stat_add(loop, N_READ_PAUSES, 1)
-        events_notify(loop)
+        stat_add(&loop.stats, N_READ_PAUSES, 1)
+        _notify(loop)
         qw_nap(loop.mail.wake_fd, 1)
         timeout_ms = 0
     elif timeout_ms > 0 and not mail_may_sleep(&loop.mail):
@@ -238,13 +246,13 @@ cdef int _poll(Loop* loop, int timeout_ms) noexcept nogil:
     t = qw_cycles()
     if timeout_ms > 0:
         slept_from = qw_clock_ns(0)
-    n = poller_wait(loop, timeout_ms)
+    n = poller_wait(&loop.poller, timeout_ms)
     if timeout_ms > 0:
         mail_awake(&loop.mail)
         _clock(loop)
         loop.turn_ns += loop.now_ns - slept_from
     else:
-        stage_end(loop, S_POLL, t, 1)
+        stage_end(&loop.stats, S_POLL, t, 1)
     until = qw_clock_ns(0) + READ_NS
     for i in range(n):
         if i % READ_LOOK == READ_LOOK - 1 and qw_clock_ns(0) >= until:
@@ -257,17 +265,13 @@ cdef void _deadlines(Loop* loop) noexcept nogil:
     cdef uint32_t expired[EXPIRED_ROOM]
     cdef uint32_t n, i
     cdef uint64_t t
-    if loop.scan_at >= loop.scan_end:
-        if loop.scan_s == loop.now_s:
-            return
-        loop.scan_s = loop.now_s
-        loop.scan_at = 0
-        loop.scan_end = loop.high
+    if not deadlines_begin(&loop.deadlines, loop.table.high, loop.now_s):
+        return
     t = qw_cycles()
-    n = scan_slice(loop.deadlines, &loop.scan_at, loop.scan_end, loop.now_s, SCAN_SLOTS, expired, EXPIRED_ROOM)
+    n = deadlines_due(&loop.deadlines, loop.now_s, SCAN_SLOTS, expired, EXPIRED_ROOM)
     for i in range(n):
-        expire(loop, &loop.conns[expired[i]])
-    stage_end(loop, S_SCAN, t, 1)
+        expire(loop, &loop.table.conns[expired[i]])
+    stage_end(&loop.stats, S_SCAN, t, 1)
 
 
 cdef void _ages(Loop* loop) noexcept nogil:
@@ -275,25 +279,25 @@ cdef void _ages(Loop* loop) noexcept nogil:
 
     So nobody's age is stored, and a crowd that came at once leaves spread over half of the age.
     """
-    cdef uint64_t period_ns = <uint64_t>loop.set.max_age_s * 500000000, gone
+    cdef uint64_t period_ns = <uint64_t>loop.config.max_age_s * 500000000, gone
     cdef uint32_t until
     cdef Conn* c
     if period_ns == 0:
         return
-    if loop.age_ns == 0:
-        loop.age_ns = loop.now_ns
-    gone = loop.now_ns - loop.age_ns
-    until = loop.high if gone >= period_ns else <uint32_t>(<double>loop.high * <double>gone / <double>period_ns)
-    while loop.age_at < until:
-        c = &loop.conns[loop.age_at]
-        loop.age_at += 1
+    if loop.ages.began_ns == 0:
+        loop.ages.began_ns = loop.now_ns
+    gone = loop.now_ns - loop.ages.began_ns
+    until = loop.table.high if gone >= period_ns else <uint32_t>(<double>loop.table.high * <double>gone / <double>period_ns)
+    while loop.ages.at < until:
+        c = &loop.table.conns[loop.ages.at]
+        loop.ages.at += 1
         if c.state == LIVE:
             if c.flags & F_AGED:
                 doom(loop, c, R_MAX_AGE, CLOSE_MAX_AGE)
             c.flags |= F_AGED
     if gone >= period_ns:
-        loop.age_at = 0
-        loop.age_ns = loop.now_ns
+        loop.ages.at = 0
+        loop.ages.began_ns = loop.now_ns
 
 
 cdef void _flush(Loop* loop) noexcept nogil:
@@ -306,11 +310,11 @@ cdef void _flush(Loop* loop) noexcept nogil:
     for i in range(end):
         if i % LOOK == LOOK - 1:
             if until == 0:
-                until = qw_clock_ns(0) + <uint64_t>loop.set.sweep_budget_us * 1000
+                until = qw_clock_ns(0) + <uint64_t>loop.config.sweep_budget_us * 1000
             elif qw_clock_ns(0) >= until:
                 break
         n = i + 1
-        c = &loop.conns[loop.dirty.at[i]]
+        c = &loop.table.conns[loop.dirty.at[i]]
         c.flags &= <uint16_t>~<unsigned int>F_DIRTY
         if c.state == FREE or c.state == DOOMED or c.flags & F_BLOCKED:
             continue
@@ -331,15 +335,15 @@ cdef void _flush(Loop* loop) noexcept nogil:
 cdef int _timeout(Loop* loop) noexcept nogil:
     """Milliseconds the next poll may sleep."""
     cdef uint64_t wait_ns
-    if loop.dirty.len or loop.shake_count or loop.n_dooms or loop.scan_at < loop.scan_end or mail_waiting(&loop.mail):
+    if loop.dirty.len or loop.waiting.count or loop.dooms.n or deadlines_scanning(&loop.deadlines) or mail_waiting(&loop.mail):
         return 0
-    if loop.pooled < loop.set.ephemerals or loop.telling or not qw_load32(&loop.running):
+    if loop.ephemerals.n < loop.ephemerals.cap or loop.telling.on or not qw_load32(&loop.running):
         return 0
-    if loop.draining and loop.drain_at < loop.high:
+    if loop.drain.on and loop.drain.at < loop.table.high:
         return 1
     wait_ns = fanout_wait(loop)
-    if loop.accept_again_ns:
-        wait_ns = min(wait_ns, loop.accept_again_ns - min(loop.now_ns, loop.accept_again_ns))
+    if loop.listener.accept_again_ns:
+        wait_ns = min(wait_ns, loop.listener.accept_again_ns - min(loop.now_ns, loop.listener.accept_again_ns))
     if wait_ns == 0:
         return 0
     return <int>(wait_ns // 1000000) + 1 if wait_ns < <uint64_t>SLEEP_MS * 1000000 else SLEEP_MS
@@ -348,15 +352,15 @@ cdef int _timeout(Loop* loop) noexcept nogil:
 cdef void* loop_main(void* arg) noexcept nogil:
     cdef Loop* loop = <Loop*>arg
     cdef int ready
-    sender_start(loop)
+    sender_start(&loop.sender, loop.config.sender)
     while qw_load32(&loop.running):
         _clock(loop)
         loop.turn_ns = loop.now_ns
         commands_run(loop)
-        listener_resume(loop)
+        listener_resume(&loop.listener, loop.now_ns)
         ready = _poll(loop, _timeout(loop))
-        shake_waiting(loop)
-        events_notify(loop)  # Python works while this thread writes
+        handshake_waiting(loop)
+        _notify(loop)  # Python works while this thread writes
         _deadlines(loop)
         _ages(loop)
         drain_step(loop)
@@ -364,9 +368,9 @@ cdef void* loop_main(void* arg) noexcept nogil:
         fanout_work(loop)
         _flush(loop)
         reap(loop)
-        events_notify(loop)
-        if ready == 0 and loop.shake_count == 0 and loop.active.len == 0:
-            ephemerals_fill(loop, FILL)
-        stat_add(loop, N_TICKS, 1)
-        turn_add(loop, qw_clock_ns(0) - loop.turn_ns)
+        _notify(loop)
+        if ready == 0 and loop.waiting.count == 0 and loop.topics.active.len == 0:
+            ephemerals_fill(&loop.ephemerals, FILL)
+        stat_add(&loop.stats, N_TICKS, 1)
+        turn_add(&loop.stats, qw_clock_ns(0) - loop.turn_ns)
     return NULL

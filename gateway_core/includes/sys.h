@@ -24,6 +24,11 @@
 #include <time.h>
 #include <unistd.h>
 
+enum {
+    QW_IP_BYTES = 16,       /* IPv6, or IPv4 mapped into it */
+    QW_PEER_TEXT_BYTES = 64 /* "[", INET6_ADDRSTRLEN, "]:", a port */
+};
+
 static inline int qw_errno(void) { return errno; }
 
 static inline uint64_t qw_clock_ns(int coarse) {
@@ -141,15 +146,15 @@ static inline int qw_is_v4(const uint8_t *ip16) {
     static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
     return memcmp(ip16, mapped, 12) == 0;
 }
-/* "203.0.113.9:4711" or "[2001:db8::1]:4711"; out has room for 64 bytes; returns the length. */
+/* "203.0.113.9:4711" or "[2001:db8::1]:4711"; out has room for QW_PEER_TEXT_BYTES; returns the length. */
 static inline int qw_peer_text(const uint8_t *ip16, uint16_t port, char *out) {
     char ip[INET6_ADDRSTRLEN];
     if (qw_is_v4(ip16)) {
         inet_ntop(AF_INET, ip16 + 12, ip, sizeof ip);
-        return snprintf(out, 64, "%s:%u", ip, port);
+        return snprintf(out, QW_PEER_TEXT_BYTES, "%s:%u", ip, port);
     }
     inet_ntop(AF_INET6, ip16, ip, sizeof ip);
-    return snprintf(out, 64, "[%s]:%u", ip, port);
+    return snprintf(out, QW_PEER_TEXT_BYTES, "[%s]:%u", ip, port);
 }
 
 static inline int qw_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }

@@ -20,6 +20,10 @@ cdef extern from "gateway_core/includes/sys.h" nogil:
         EPOLL_CTL_MOD
         EPOLL_CTL_DEL
 
+    enum:
+        IP_BYTES "QW_IP_BYTES"  # of an address; IPv4 mapped
+        PEER_TEXT_BYTES "QW_PEER_TEXT_BYTES"  # room for what qw_peer_text writes
+
     ctypedef union epoll_data_t:
         uint64_t u64
 

@@ -2,12 +2,30 @@
 
 from libc.stdint cimport uint32_t
 
-from gateway_core.types cimport Conn, Loop
+cdef struct Deadlines:
+    uint32_t* at  # by slot: the second from which on it is due, 0 = none
+    uint32_t cap
+    uint32_t scan_s  # second of the scan under way
+    uint32_t scan_at
+    uint32_t scan_end
 
-# Looks at up to `slots` deadlines from loop.scan_at on; writes the expired slots. Returns how many (<= room).
-cdef uint32_t scan_slice(const uint32_t* deadlines, uint32_t* at, uint32_t end, uint32_t now_s, uint32_t slots,
-                         uint32_t* expired, uint32_t room) noexcept nogil
+cdef int deadlines_init(Deadlines* d, uint32_t cap) noexcept nogil  # 0, or -1 without memory
+cdef void deadlines_free(Deadlines* d) noexcept nogil
+# Begins a scan of the slots below `high`, once a second; 0 when there is nothing to scan.
+cdef bint deadlines_begin(Deadlines* d, uint32_t high, uint32_t now_s) noexcept nogil
+# Looks at up to `slots` more of them and writes those that are due. How many (<= room, which is 64 at least).
+cdef uint32_t deadlines_due(Deadlines* d, uint32_t now_s, uint32_t slots, uint32_t* due, uint32_t room) noexcept nogil
 
 
-cdef inline void touch(Loop* loop, Conn* c) noexcept nogil:
-    loop.deadlines[<uint32_t>(c - loop.conns)] = loop.now_s + c.timeout_s
+cdef inline bint deadlines_scanning(Deadlines* d) noexcept nogil:
+    return d.scan_at < d.scan_end
+
+
+cdef inline void deadline_set(Deadlines* d, uint32_t slot, uint32_t at_s) noexcept nogil:
+    d.at[slot] = at_s
+
+
+# Not later than at_s; an earlier one stays.
+cdef inline void deadline_cap(Deadlines* d, uint32_t slot, uint32_t at_s) noexcept nogil:
+    if d.at[slot] > at_s:
+        d.at[slot] = at_s

@@ -6,14 +6,52 @@ lost, and the list never holds more than one read can produce.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from gateway_core.types cimport EventCell, EventRing, Loop
+from gateway_core.leaf.stats cimport Stats
 
-cdef int events_init(EventRing* r, uint32_t cells) noexcept nogil
+cdef enum:
+    EVENT_STRINGS = 5  # most strings of one event
+
+cpdef enum:  # EventKind; the numbers of the tuples that Python takes
+    EV_AUTH = 1
+    EV_SEND = 2
+    EV_CALL = 3
+    EV_CLOSED = 4
+    EV_TOPIC = 5
+    EV_SESSION = 6
+
+cdef struct EventCell:  # strings lie one after another in blob
+    uint64_t conn
+    uint64_t request
+    uint8_t* blob
+    uint32_t size[EVENT_STRINGS]
+    uint32_t code
+    uint8_t kind
+    uint8_t a
+    uint8_t b
+
+cdef struct EventRing:
+    EventCell* cells
+    uint64_t mask
+    uint64_t head  # Python
+    uint64_t pad[7]
+    uint64_t tail  # the loop
+    EventCell* over  # what did not fit; reading stops until it does
+    uint32_t over_len
+    uint32_t over_at
+    uint32_t over_cap
+    Stats* stats  # of the producer
+
+cdef struct EventBell:  # one for all rings: an eventfd, rung once until Python has looked
+    int fd
+    uint32_t rung
+
+cdef int events_init(EventRing* r, uint32_t cells, Stats* stats) noexcept nogil  # cells: power of two. 0 or -1
 cdef void events_free(EventRing* r) noexcept nogil
 # Copies the strings; 0, or -1 without memory.
-cdef int event_push(Loop* loop, int kind, uint64_t conn, uint64_t request, uint32_t code, int a, int b,
+cdef int event_push(EventRing* r, int kind, uint64_t conn, uint64_t request, uint32_t code, int a, int b,
                     const void** strings, const uint32_t* sizes, int n) noexcept nogil
-cdef bint events_settle(Loop* loop) noexcept nogil  # moves waiting ones into the ring; 1 when none is left
-cdef void events_notify(Loop* loop) noexcept nogil  # tells Python, once until it has looked
+cdef bint events_settle(EventRing* r) noexcept nogil  # moves waiting ones into the ring; 1 when none is left
 cdef int event_pop(EventRing* r, EventCell* out) noexcept nogil  # consumer; the blob passes to the caller
 cdef bint events_waiting(EventRing* r) noexcept nogil
+cdef void bell_ring(EventBell* bell) noexcept nogil  # any thread
+cdef void bell_quiet(EventBell* bell) noexcept nogil  # consumer, before it looks

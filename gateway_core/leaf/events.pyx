@@ -2,16 +2,17 @@ from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memset
 
+from cmodules cimport layout
 from gateway_core.includes.atomics cimport qw_load64, qw_store64, qw_swap32
-from gateway_core.includes.sys cimport qw_map_now, qw_signal_fd, qw_unmap
+from gateway_core.includes.sys cimport qw_clear_fd, qw_map_now, qw_signal_fd, qw_unmap
 from gateway_core.leaf.stats cimport N_EVENTS, N_EVENTS_OVER, stat_add
-from gateway_core.types cimport EventCell, EventRing, Loop, layout_mark
 
-LAYOUT = layout_mark()
+LAYOUT = layout()
 
 
-cdef int events_init(EventRing* r, uint32_t cells) noexcept nogil:
+cdef int events_init(EventRing* r, uint32_t cells, Stats* stats) noexcept nogil:
     memset(r, 0, sizeof(EventRing))
+    r.stats = stats
     r.cells = <EventCell*>qw_map_now(cells * sizeof(EventCell))
     r.mask = cells - 1
     return 0 if r.cells != NULL else -1
@@ -38,8 +39,7 @@ cdef bint _put(EventRing* r, const EventCell* e) noexcept nogil:
     return True
 
 
-cdef int _put_aside(Loop* loop, const EventCell* e) noexcept nogil:
-    cdef EventRing* r = &loop.events
+cdef int _put_aside(EventRing* r, const EventCell* e) noexcept nogil:
     cdef uint32_t cap
     cdef EventCell* grown
     if r.over_len == r.over_cap:
@@ -51,11 +51,11 @@ cdef int _put_aside(Loop* loop, const EventCell* e) noexcept nogil:
         r.over_cap = cap
     r.over[r.over_len] = e[0]
     r.over_len += 1
-    stat_add(loop, N_EVENTS_OVER, 1)
+    stat_add(r.stats, N_EVENTS_OVER, 1)
     return 0
 
 
-cdef int event_push(Loop* loop, int kind, uint64_t conn, uint64_t request, uint32_t code, int a, int b,
+cdef int event_push(EventRing* r, int kind, uint64_t conn, uint64_t request, uint32_t code, int a, int b,
                     const void** strings, const uint32_t* sizes, int n) noexcept nogil:
     cdef EventCell e
     cdef size_t total = 0, at = 0
@@ -77,17 +77,16 @@ cdef int event_push(Loop* loop, int kind, uint64_t conn, uint64_t request, uint3
     e.code = code
     e.a = <uint8_t>a
     e.b = <uint8_t>b
-    stat_add(loop, N_EVENTS, 1)
-    if loop.events.over_len == 0 and _put(&loop.events, &e):
+    stat_add(r.stats, N_EVENTS, 1)
+    if r.over_len == 0 and _put(r, &e):
         return 0
-    if _put_aside(loop, &e) < 0:
+    if _put_aside(r, &e) < 0:
         free(e.blob)
         return -1
     return 0
 
 
-cdef bint events_settle(Loop* loop) noexcept nogil:
-    cdef EventRing* r = &loop.events
+cdef bint events_settle(EventRing* r) noexcept nogil:
     if r.over_len == 0:
         return True
     while r.over_at < r.over_len and _put(r, &r.over[r.over_at]):
@@ -97,11 +96,6 @@ cdef bint events_settle(Loop* loop) noexcept nogil:
         r.over_len = 0
         return True
     return False
-
-
-cdef void events_notify(Loop* loop) noexcept nogil:
-    if events_waiting(&loop.events) and qw_swap32(&loop.engine.notified, 1) == 0:
-        qw_signal_fd(loop.engine.event_fd)
 
 
 cdef int event_pop(EventRing* r, EventCell* out) noexcept nogil:
@@ -114,3 +108,13 @@ cdef int event_pop(EventRing* r, EventCell* out) noexcept nogil:
 
 cdef bint events_waiting(EventRing* r) noexcept nogil:
     return qw_load64(&r.tail) != qw_load64(&r.head)
+
+
+cdef void bell_ring(EventBell* bell) noexcept nogil:
+    if qw_swap32(&bell.rung, 1) == 0:
+        qw_signal_fd(bell.fd)
+
+
+cdef void bell_quiet(EventBell* bell) noexcept nogil:
+    qw_clear_fd(bell.fd)
+    qw_swap32(&bell.rung, 0)

@@ -3,10 +3,46 @@
 Order is kept per producer. The wake-up costs a system call only when the loop sleeps.
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from gateway_core.types cimport Cmd, Mailbox
+cdef enum:  # what a command asks, see engine.execute
+    CMD_LOGIN = 1
+    CMD_REFUSE = 2
+    CMD_SEND = 3
+    CMD_PUBLISH = 4
+    CMD_JOIN = 5
+    CMD_LEAVE = 6
+    CMD_KICK = 7
+    CMD_POLICY = 8
+    CMD_KEYS = 9
+    CMD_DRAIN = 10
+    CMD_BUDGET = 11
+    CMD_STOP = 12
+    CMD_JOIN_USER = 13
+    CMD_LEAVE_USER = 14
+    CMD_TELL = 15
 
+cdef struct Cmd:  # the meaning of the fields is the kind's
+    uint64_t seq  # the cell's turn
+    uint64_t conn
+    void* ptr
+    uint64_t x
+    uint32_t code
+    uint8_t kind
+    uint8_t a
+    uint16_t b
+
+cdef struct Mailbox:
+    Cmd* cells
+    uint64_t mask
+    uint64_t tail  # producers
+    uint64_t pad1[7]
+    uint64_t head  # the loop
+    uint64_t pad2[7]
+    uint32_t sleeping
+    int wake_fd
+
+cdef void mail_blank(Mailbox* m) noexcept nogil  # nothing to free yet
 cdef int mail_init(Mailbox* m, uint32_t cells) noexcept nogil  # cells: power of two. 0 or -1
 cdef void mail_free(Mailbox* m) noexcept nogil
 # 1, or 0 when full. What cmd.ptr owns passes to the loop on success.

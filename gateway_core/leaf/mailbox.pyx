@@ -2,16 +2,21 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
+from cmodules cimport layout
 from gateway_core.includes.atomics cimport qw_cas64, qw_fence, qw_load32, qw_load64, qw_store64, qw_swap32
 from gateway_core.includes.sys cimport close, qw_eventfd, qw_signal_fd
-from gateway_core.types cimport Cmd, Mailbox, layout_mark
 
-LAYOUT = layout_mark()
+LAYOUT = layout()
+
+
+cdef void mail_blank(Mailbox* m) noexcept nogil:
+    memset(m, 0, sizeof(Mailbox))
+    m.wake_fd = -1
 
 
 cdef int mail_init(Mailbox* m, uint32_t cells) noexcept nogil:
     cdef uint32_t i
-    memset(m, 0, sizeof(Mailbox))
+    mail_blank(m)
     m.wake_fd = qw_eventfd()
     m.cells = <Cmd*>calloc(cells, sizeof(Cmd))
     if m.wake_fd < 0 or m.cells == NULL:

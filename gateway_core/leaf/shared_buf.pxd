@@ -1,9 +1,25 @@
 """Immutable plaintext frames shared by every queue that waits to send them. Counted across threads."""
 
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from gateway_core.includes.atomics cimport qw_add32, qw_sub32
-from gateway_core.types cimport SharedBuf
+
+cdef enum:  # class of a message
+    MUST = 0  # MSG, answers: never dropped, hard limit closes
+    HIGH = 1
+    NORMAL = 2
+
+cdef struct SharedBuf:  # the frames follow the struct, then the topic's name
+    SharedBuf* twin  # the compressed form; itself when that does not pay; NULL before it was tried
+    uint64_t exclude  # conn id that must not get it, 0 = none
+    uint64_t hash  # of the topic's name
+    uint32_t refs
+    uint32_t size  # bytes of frames
+    uint16_t frames
+    uint16_t msgs  # MSG frames among them
+    uint16_t body_at  # where the body begins, one frame only
+    uint8_t cls
+    uint8_t name_len
 
 # All constructors return one reference, or NULL without memory.
 # One frame. Body in up to two parts; the topic name may be empty.
@@ -26,3 +42,11 @@ cdef inline SharedBuf* buf_ref(SharedBuf* b) noexcept nogil:
 cdef inline void buf_unref(SharedBuf* b) noexcept nogil:
     if b != NULL and qw_sub32(&b.refs, 1) == 0:
         buf_free(b)
+
+
+cdef inline uint8_t* buf_data(SharedBuf* b) noexcept nogil:
+    return <uint8_t*>b + sizeof(SharedBuf)
+
+
+cdef inline char* buf_name(SharedBuf* b) noexcept nogil:
+    return <char*>b + sizeof(SharedBuf) + b.size

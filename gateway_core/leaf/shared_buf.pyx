@@ -2,14 +2,14 @@ from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
+from cmodules cimport layout
 from crypto.zstd cimport zstd_bound, zstd_compress
 from frame.constants cimport FLAG_COMPRESSED, FRAME_MSG, MAX_RATIO
-from frame.frames cimport frame_header_put
-from frame.varint cimport uv_put
+from frame.frames cimport FRAME_HEADER_BYTES, frame_header_put
+from frame.varint cimport UV_MAX, uv_put
 from gateway_core.includes.atomics cimport qw_cas_ptr, qw_count64, qw_load_ptr
-from gateway_core.types cimport MUST, SharedBuf, buf_data, layout_mark
 
-LAYOUT = layout_mark()
+LAYOUT = layout()
 
 cdef enum:
     PACK_MIN = 256  # bytes of body: below, a frame does not get smaller without a dictionary
@@ -41,7 +41,7 @@ cdef SharedBuf* buf_raw(size_t size) noexcept nogil:
 
 cdef SharedBuf* buf_frame(int type, const uint8_t* head, size_t head_len, const uint8_t* body, size_t body_len,
                           const char* name, size_t name_len) noexcept nogil:
-    cdef uint8_t header[24]
+    cdef uint8_t header[FRAME_HEADER_BYTES]
     cdef size_t n = frame_header_put(header, type, 0, 0, head_len + body_len)
     cdef SharedBuf* b = _new(n + head_len + body_len, name_len)
     cdef uint8_t* p
@@ -65,8 +65,8 @@ cdef SharedBuf* _pack(SharedBuf* b, void* compressor) noexcept nogil:
     """A compressed frame when it is worth it and within the ratio that receivers accept, else NULL."""
     cdef size_t raw = b.size - b.body_at
     cdef size_t room = zstd_bound(raw)
-    cdef uint8_t header[24]
-    cdef uint8_t size[10]
+    cdef uint8_t header[FRAME_HEADER_BYTES]
+    cdef uint8_t size[UV_MAX]
     cdef ptrdiff_t packed
     cdef size_t n, m
     cdef SharedBuf* twin

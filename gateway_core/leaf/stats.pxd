@@ -1,9 +1,8 @@
 """Every counter of a loop in one place. Written by the loop alone, read by anyone (monotonic, may lag a tick)."""
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from gateway_core.includes.cpu cimport qw_cycles, qw_log2
-from gateway_core.types cimport TURN_CELLS, Loop
 
 cdef enum:  # counters
     N_ACCEPTED
@@ -129,38 +128,60 @@ cdef enum:  # stages
     STAGES
 
 cdef enum:
-    CODES = 32  # slots of Loop.codes, see code_slot
+    CODES = 32  # slots of Stats.codes; the last one counts the codes that have none
+    K_CELLS = 8  # frames of a flush by powers of two, the last one without a bound
+    TURN_CELLS = 66  # lengths of turns
     TURN_SHIFT = 16  # turns below 2^16 ns are one cell, then come four for each doubling up to 2^32
+
+cdef struct Stats:
+    uint64_t count[COUNTERS]
+    uint64_t reasons[REASONS]
+    uint64_t codes[CODES]
+    uint64_t stage_cycles[STAGES]
+    uint64_t stage_count[STAGES]
+    uint64_t k_hist[K_CELLS]
+    uint64_t turns[TURN_CELLS]
+    uint64_t turns_sum_ns
+    uint64_t max_turn_ns  # since the start
 
 cdef struct StageTimes:  # told so far: the rate of the cycle counter gets more exact with time, a counter must not fall
     uint64_t cycles[STAGES]
     double ns[STAGES]
 
-cdef int stats_init(Loop* loop) noexcept nogil  # 0, or -1 without memory
-cdef void stats_free(Loop* loop) noexcept nogil
-cdef void count_code(Loop* loop, int code) noexcept nogil  # one session ended with it
-cdef dict stats_dict(Loop* loops, int n)
-cdef dict stages_dict(Loop* loops, int n, double cycles_per_ns, StageTimes* told)
+cdef void count_code(Stats* s, int code) noexcept nogil  # one session ended with it
+cdef dict stats_dict(Stats** loops, int n)  # the sums over all of them
+cdef dict stages_dict(Stats** loops, int n, double cycles_per_ns, StageTimes* told)
 
 
-cdef inline void stat_add(Loop* loop, int which, int64_t v) noexcept nogil:
-    loop.count[which] += <uint64_t>v
+cdef inline void stat_add(Stats* s, int which, int64_t v) noexcept nogil:
+    s.count[which] += <uint64_t>v
 
 
 # Ends a stage that began at `start`; returns the cycle count now, so that stages chain with one reading each.
-cdef inline uint64_t stage_end(Loop* loop, int stage, uint64_t start, uint64_t n) noexcept nogil:
+cdef inline uint64_t stage_end(Stats* s, int stage, uint64_t start, uint64_t n) noexcept nogil:
     cdef uint64_t now = qw_cycles()
-    loop.stage_cycles[stage] += now - start
-    loop.stage_count[stage] += n
+    s.stage_cycles[stage] += now - start
+    s.stage_count[stage] += n
     return now
 
 
+# One flush wrote so many frames.
+cdef inline void flush_add(Stats* s, uint32_t frames) noexcept nogil:
+    cdef int k = 0
+    s.count[N_FLUSHES] += 1
+    s.count[N_FRAMES_OUT] += frames
+    while frames > 1 and k < K_CELLS - 1:
+        frames >>= 1
+        k += 1
+    s.k_hist[k] += 1
+
+
 # One turn of the loop took so long. Cells hold lengths up to a quarter more than the least of them.
-cdef inline void turn_add(Loop* loop, uint64_t ns) noexcept nogil:
+cdef inline void turn_add(Stats* s, uint64_t ns) noexcept nogil:
     cdef int k = qw_log2(ns), cell = 0
     if k >= TURN_SHIFT:
         cell = min(1 + 4 * (k - TURN_SHIFT) + <int>((ns >> (k - 2)) & 3), TURN_CELLS - 1)
-    loop.turns[cell] += 1
-    loop.turns_sum_ns += ns
-    if ns > loop.max_turn_ns:
-        loop.max_turn_ns = ns
+    s.turns[cell] += 1
+    s.turns_sum_ns += ns
+    if ns > s.max_turn_ns:
+        s.max_turn_ns = ns

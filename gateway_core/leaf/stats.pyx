@@ -1,11 +1,12 @@
 """Names and sums of the counters. The order of the names is the order of the enums in stats.pxd."""
 
 from libc.stdint cimport uint64_t
-from libc.stdlib cimport calloc, free
 
-from gateway_core.types cimport TURN_CELLS, Loop, layout_mark
+from cmodules cimport layout
 
-LAYOUT = layout_mark()
+from frame.constants import CloseCode
+
+LAYOUT = layout()
 
 COUNTER_NAMES = (
     "accepted accept_errors accept_pauses refused_full refused_ip_connections refused_ip_rate refused_net64"
@@ -26,19 +27,18 @@ REASON_NAMES = (
     " record_length preauth_too_big aead frame frame_too_big empty_record frame_type frame_body before_auth"
     " auth_body ack compressed rekey_place rate slow_consumer command kicked stopped close_stalled nonces memory max_age"
 ).split()
-STATE_NAMES = "free first hello waiting shaken asked live closing linger doomed".split()
 STAGE_NAMES = "mailbox poll accept read shake open dispatch gather seal write scan sweep".split()
-# Slot of Loop.codes -> close code; the last slot counts all others.
-CLOSE_CODES = (
-    0, 1000, 1001, 1002, 2000, 2001, 2002, 2003, 2004, 3000, 3001, 4000, 4001, 4002, 4003, 4004, 4005, 4006, 4007, 4008,
-)
-# What every turn of a cell of Loop.turns is shorter than, in ns; the last cell has no bound.
+# Slot of Stats.codes -> close code, 0: the peer vanished without one.
+CLOSE_CODES = (0, *map(int, CloseCode))
+# What every turn of a cell of Stats.turns is shorter than, in ns; the last cell has no bound.
 TURN_BOUNDS = (1 << TURN_SHIFT, *((5 + i % 4) << (TURN_SHIFT - 2 + i // 4) for i in range(TURN_CELLS - 2)))
 K_BOUNDS = ("1", "2-3", "4-7", "8-15", "16-31", "32-63", "64-127", "128+")
 
 assert len(COUNTER_NAMES) + len(LIVE_NAMES) == COUNTERS
 assert len(REASON_NAMES) == REASONS
 assert len(STAGE_NAMES) == STAGES
+assert len(K_BOUNDS) == K_CELLS
+assert len(CLOSE_CODES) < CODES
 
 cdef int codes[CODES]
 cdef int n_codes = len(CLOSE_CODES)
@@ -46,32 +46,18 @@ for _i, _code in enumerate(CLOSE_CODES):
     codes[_i] = _code
 
 
-cdef int stats_init(Loop* loop) noexcept nogil:
-    loop.count = <uint64_t*>calloc(COUNTERS + REASONS + CODES, sizeof(uint64_t))
-    if loop.count == NULL:
-        return -1
-    loop.reasons = loop.count + COUNTERS
-    loop.codes = loop.reasons + REASONS
-    return 0
-
-
-cdef void stats_free(Loop* loop) noexcept nogil:
-    free(loop.count)
-    loop.count = NULL
-
-
-cdef void count_code(Loop* loop, int code) noexcept nogil:
+cdef void count_code(Stats* s, int code) noexcept nogil:
     cdef int i
     for i in range(n_codes):
         if codes[i] == code:
-            loop.codes[i] += 1
+            s.codes[i] += 1
             return
-    loop.codes[CODES - 1] += 1
+    s.codes[CODES - 1] += 1
 
 
-cdef dict stats_dict(Loop* loops, int n):
+cdef dict stats_dict(Stats** loops, int n):
     cdef int i, j
-    cdef dict out = {}, live = {}, states = {}, reasons = {}, closes = {}
+    cdef dict out = {}, live = {}, reasons = {}, closes = {}
     cdef uint64_t total
     for j in range(len(COUNTER_NAMES)):
         total = 0
@@ -83,11 +69,6 @@ cdef dict stats_dict(Loop* loops, int n):
         for i in range(n):
             total += loops[i].count[L_CONNECTIONS + j]
         live[LIVE_NAMES[j]] = total
-    for j in range(1, len(STATE_NAMES)):
-        total = 0
-        for i in range(n):
-            total += loops[i].by_state[j]
-        states[STATE_NAMES[j]] = total
     for j in range(len(REASON_NAMES)):
         total = 0
         for i in range(n):
@@ -101,13 +82,12 @@ cdef dict stats_dict(Loop* loops, int n):
         if total:
             closes[CLOSE_CODES[j] if j < n_codes else "other"] = total
     k_hist = {}
-    for j in range(8):
+    for j in range(K_CELLS):
         total = 0
         for i in range(n):
             total += loops[i].k_hist[j]
         k_hist[K_BOUNDS[j]] = total
     out["live"] = live
-    out["states"] = states
     out["closed_by_reason"] = reasons
     out["closes"] = closes
     out["k_histogram"] = k_hist
@@ -121,12 +101,11 @@ cdef dict stats_dict(Loop* loops, int n):
     out["turns_sum_ms"] = sum([loops[i].turns_sum_ns / 1e6 for i in range(n)])
     out["max_turn_ms"] = max([loops[i].max_turn_ns / 1e6 for i in range(n)], default=0.0)
     out["loops"] = n
-    out["loops_io_uring"] = sum([loops[i].stage.ring != NULL for i in range(n)])  # the others send()
     out["per_loop_live"] = [loops[i].count[L_SESSIONS] for i in range(n)]
     return out
 
 
-cdef dict stages_dict(Loop* loops, int n, double cycles_per_ns, StageTimes* told):
+cdef dict stages_dict(Stats** loops, int n, double cycles_per_ns, StageTimes* told):
     cdef int i, j
     cdef uint64_t cycles, count
     out = {}

@@ -1,24 +1,15 @@
-"""Rates: the frames of a session, and the connections of an address.
+"""The rate of a session's frames: tokens that come back with time."""
 
-The address table is one for all loops (SO_REUSEPORT spreads an address over them), bounded, under a spin lock held
-for a few dozen instructions on accept and close only.
-"""
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
-from libc.stdint cimport uint8_t, uint32_t
+cdef struct Bucket:  # four bytes, of a session
+    uint16_t tokens
+    uint16_t filled  # when tokens were last added, 1/15 s
 
-from gateway_core.types cimport Engine, Loop, Session
+cdef struct BucketRate:
+    uint32_t per_s  # 0 = no limit
+    uint32_t burst  # at most 65535
 
-cdef enum IpVerdict:
-    IP_OK = 0
-    IP_TOO_MANY = 1
-    IP_TOO_FAST = 2
-    IP_NET_FULL = 3
-
-# Takes `frames` tokens; 0 when the session has spent more than its rate and burst.
-cdef bint bucket_take(Loop* loop, Session* s, uint32_t frames) noexcept nogil
-
-cdef int ip_init(Engine* engine) noexcept nogil
-cdef void ip_free(Engine* engine) noexcept nogil
-# Judges one new connection from ip16; on IP_OK *ref names what ip_leave gives back (NONE32: not counted).
-cdef int ip_enter(Loop* loop, const uint8_t* ip16, uint32_t* ref) noexcept nogil
-cdef void ip_leave(Loop* loop, uint32_t ref) noexcept nogil
+cdef void bucket_fill(Bucket* b, const BucketRate* rate, uint64_t now_ns) noexcept nogil
+# Takes `frames` tokens; 0 when more was spent than rate and burst allow.
+cdef bint bucket_take(Bucket* b, const BucketRate* rate, uint64_t now_ns, uint32_t frames) noexcept nogil

@@ -3,17 +3,13 @@ from libc.stdint cimport uint32_t, uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memmove, memset
 
+from cmodules cimport layout
 from gateway_core.leaf.stats cimport L_IN_BUFFERS, L_IN_BYTES, L_WS_STATES, stat_add
-from gateway_core.types cimport F_WS, LIVE, Conn, InBuf, Loop, in_data, layout_mark
 
-LAYOUT = layout_mark()
-
-cdef enum:
-    SLACK = 256  # bytes a live connection's buffer may be too large; before login it fits exactly
+LAYOUT = layout()
 
 
-cdef size_t in_restore(Loop* loop, Conn* c, uint8_t* to, size_t* raw) noexcept nogil:
-    cdef InBuf* b = c.in_buf
+cdef size_t in_restore(InBuf* b, uint8_t* to, size_t* raw) noexcept nogil:
     raw[0] = 0
     if b == NULL or b.len + b.raw == 0:
         return 0
@@ -22,72 +18,72 @@ cdef size_t in_restore(Loop* loop, Conn* c, uint8_t* to, size_t* raw) noexcept n
     return b.len
 
 
-cdef void _release(Loop* loop, Conn* c) noexcept nogil:
-    if c.in_buf != NULL:
-        stat_add(loop, L_IN_BUFFERS, -1)
-        stat_add(loop, L_IN_BYTES, -<long>c.in_buf.cap)
-        free(c.in_buf)
-        c.in_buf = NULL
+cdef void _release(InBuf** own, Stats* stats) noexcept nogil:
+    if own[0] != NULL:
+        stat_add(stats, L_IN_BUFFERS, -1)
+        stat_add(stats, L_IN_BYTES, -<long>own[0].cap)
+        free(own[0])
+        own[0] = NULL
 
 
-cdef int _replace(Loop* loop, Conn* c, size_t n) noexcept nogil:
+cdef int _replace(InBuf** own, Stats* stats, size_t n) noexcept nogil:
     """A buffer for exactly n bytes; what it held is lost, the place in the WebSocket's frames is kept."""
     cdef InBuf* b = <InBuf*>malloc(sizeof(InBuf) + n)
     if b == NULL:
         return -1
-    if c.in_buf != NULL:
-        b[0] = c.in_buf[0]
+    if own[0] != NULL:
+        b[0] = own[0][0]
     else:
         memset(b, 0, sizeof(InBuf))
-    _release(loop, c)
+    _release(own, stats)
     b.len = 0
     b.raw = 0
     b.cap = <uint32_t>n
-    c.in_buf = b
-    stat_add(loop, L_IN_BUFFERS, 1)
-    stat_add(loop, L_IN_BYTES, <long>n)
+    own[0] = b
+    stat_add(stats, L_IN_BUFFERS, 1)
+    stat_add(stats, L_IN_BYTES, <long>n)
     return 0
 
 
-cdef bint _fits(Conn* c, size_t n) noexcept nogil:
-    if c.in_buf == NULL or c.in_buf.cap < n:
+cdef bint _fits(const InBuf* b, size_t n, size_t slack) noexcept nogil:
+    if b == NULL or b.cap < n:
         return False
-    if n == 0 or c.state < LIVE:
-        return c.in_buf.cap == n
-    return c.in_buf.cap < n + SLACK
+    if n == 0 or slack == IN_EXACT:
+        return b.cap == n
+    return b.cap < n + slack
 
 
-cdef int in_keep(Loop* loop, Conn* c, const uint8_t* p, size_t n, size_t raw) noexcept nogil:
-    if n + raw == 0 and not c.flags & F_WS:
-        _release(loop, c)
+cdef int in_keep(InBuf** own, Stats* stats, const uint8_t* p, size_t n, size_t raw, size_t slack) noexcept nogil:
+    if n + raw == 0 and (own[0] == NULL or not own[0].websocket):
+        _release(own, stats)
         return 0
-    if not _fits(c, n + raw) and _replace(loop, c, n + raw) < 0:
+    if not _fits(own[0], n + raw, slack) and _replace(own, stats, n + raw) < 0:
         return -1
     if n + raw:
-        memcpy(in_data(c.in_buf), p, n + raw)
-    c.in_buf.len = <uint32_t>n
-    c.in_buf.raw = <uint8_t>raw
+        memcpy(in_data(own[0]), p, n + raw)
+    own[0].len = <uint32_t>n
+    own[0].raw = <uint8_t>raw
     return 0
 
 
-cdef void in_done(Loop* loop, Conn* c) noexcept nogil:
-    cdef InBuf* b = c.in_buf
-    if not c.flags & F_WS:
-        _release(loop, c)
+cdef void in_done(InBuf** own, Stats* stats) noexcept nogil:
+    cdef InBuf* b = own[0]
+    if b == NULL or not b.websocket:
+        _release(own, stats)
         return
     memmove(in_data(b), in_data(b) + b.len, b.raw)
     b.len = 0
 
 
-cdef int in_websocket(Loop* loop, Conn* c) noexcept nogil:
-    if _replace(loop, c, 0) < 0:
+cdef int in_websocket(InBuf** own, Stats* stats) noexcept nogil:
+    if _replace(own, stats, 0) < 0:
         return -1
-    c.flags |= F_WS
-    stat_add(loop, L_WS_STATES, 1)
+    own[0].websocket = 1
+    stat_add(stats, L_WS_STATES, 1)
     return 0
 
 
-cdef void in_drop(Loop* loop, Conn* c) noexcept nogil:
-    if c.in_buf != NULL and c.flags & F_WS:
-        stat_add(loop, L_WS_STATES, -1)
-    _release(loop, c)
+cdef void in_drop(InBuf** own, Stats* stats) noexcept nogil:
+    if own[0] != NULL and own[0].websocket:
+        stat_add(stats, L_WS_STATES, -1)
+    _release(own, stats)

@@ -2,14 +2,17 @@
 
     tail (sealed, goes first) | ring[head] ring[head+1] ...      NULL in the ring: dropped
 
-Verdicts: NORMAL and then HIGH events are dropped oldest first above queue_event_bytes; whatever else meets
-queue_hard_bytes closes the connection (SLOW_CONSUMER).
+The owner keeps one `OutQueue*`, NULL while nothing waits; idle ones rest in the loop's pool.
+
+Verdicts: NORMAL and then HIGH events are dropped oldest first above event_bytes; whatever else meets hard_bytes is
+refused (Q_FULL), which closes the connection (SLOW_CONSUMER).
 """
 
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t
 
-from gateway_core.types cimport Conn, Loop, OutQueue, SharedBuf
+from gateway_core.leaf.shared_buf cimport SharedBuf
+from gateway_core.leaf.stats cimport Stats
 
 cdef enum:
     Q_OK = 1
@@ -17,14 +20,39 @@ cdef enum:
     Q_FULL = -1  # hard limit
     Q_MEMORY = -2
 
-# Adds a reference of its own on Q_OK. Marks the connection dirty.
-cdef int queue_push(Loop* loop, Conn* c, SharedBuf* b) noexcept nogil
-cdef SharedBuf* queue_pop(Loop* loop, OutQueue* q) noexcept nogil  # the reference passes to the caller; NULL = empty
+cdef enum:
+    QUEUE_INLINE = 8  # references without a ring of their own
+
+cdef struct OutQueue:
+    SharedBuf** ring
+    OutQueue* next  # in the pool
+    uint8_t* tail  # sealed bytes the socket did not take: written before anything else, never sealed again
+    uint32_t tail_len
+    uint32_t tail_at
+    uint32_t head
+    uint32_t count
+    uint32_t cap  # power of two
+    uint32_t bytes  # of referenced plaintext
+    SharedBuf* inline_ring[QUEUE_INLINE]
+    uint8_t soft  # above the soft limit, counted
+
+cdef struct QueueLimits:  # bytes of referenced plaintext of one queue
+    uint32_t soft_bytes
+    uint32_t event_bytes
+    uint32_t hard_bytes
+
+cdef struct QueuePool:
+    OutQueue* idle
+    uint32_t n_idle
+    QueueLimits limits
+    Stats* stats
+
+cdef void queues_init(QueuePool* pool, const QueueLimits* limits, Stats* stats) noexcept nogil
+cdef void queues_free(QueuePool* pool) noexcept nogil  # of the idle ones
+cdef int queue_push(QueuePool* pool, OutQueue** own, SharedBuf* b) noexcept nogil  # Q_*; on Q_OK a reference is added
+cdef SharedBuf* queue_pop(QueuePool* pool, OutQueue* q) noexcept nogil  # the reference passes to the caller; NULL = empty
 cdef SharedBuf* queue_peek(OutQueue* q) noexcept nogil
-cdef int queue_tail(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil  # keeps sealed bytes; 0 or -1
-cdef void queue_tail_done(Loop* loop, OutQueue* q) noexcept nogil
-cdef void queue_settle(Loop* loop, Conn* c) noexcept nogil  # gives the queue back when nothing waits
-cdef void queue_clear(Loop* loop, Conn* c, bint tail_too) noexcept nogil  # drops what waits
-cdef void queue_pool_free(Loop* loop) noexcept nogil
-cdef void mark_dirty(Loop* loop, Conn* c) noexcept nogil
-cdef int slots_push(Loop* loop, uint32_t** at, uint32_t* len, uint32_t* cap, uint32_t slot) noexcept nogil
+cdef int queue_tail(QueuePool* pool, OutQueue** own, const uint8_t* p, size_t n) noexcept nogil  # keeps a copy; 0 or -1
+cdef void queue_tail_done(QueuePool* pool, OutQueue* q) noexcept nogil
+cdef void queue_settle(QueuePool* pool, OutQueue** own) noexcept nogil  # gives the queue back when nothing waits
+cdef void queue_clear(QueuePool* pool, OutQueue** own, bint tail_too) noexcept nogil  # drops what waits

@@ -6,22 +6,27 @@ whose generation is over names nothing.
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from gateway_core.types cimport Conn, Loop
+from gateway_core.includes.sys cimport epoll_event
 
 cdef enum:
     READY_IN = 1
     READY_OUT = 2
     READY_END = 4  # peer closed, reset or error
 
+cdef struct Poller:
+    int fd
+    epoll_event* ready
+
 cdef uint64_t ID_LISTENER
 cdef uint64_t ID_WAKE
 
-cdef int poller_init(Loop* loop) noexcept nogil  # 0 or -1
-cdef void poller_free(Loop* loop) noexcept nogil
-cdef int poller_add(Loop* loop, Conn* c) noexcept nogil  # readable
-cdef void poller_want_write(Loop* loop, Conn* c, bint on) noexcept nogil
-cdef int poller_watch(Loop* loop, int fd, uint64_t id) noexcept nogil
-cdef void poller_forget(Loop* loop, int fd) noexcept nogil
-cdef int poller_wait(Loop* loop, int timeout_ms) noexcept nogil  # how many are ready
-cdef uint64_t ready_id(Loop* loop, int i) noexcept nogil
-cdef int ready_what(Loop* loop, int i) noexcept nogil  # READY_* bits
+cdef void poller_blank(Poller* p) noexcept nogil  # nothing to free yet
+cdef int poller_init(Poller* p) noexcept nogil  # 0 or -1
+cdef void poller_free(Poller* p) noexcept nogil
+cdef int poller_add(Poller* p, int fd, uint64_t id) noexcept nogil  # a connection: readable, or its peer's end; 0 or -1
+cdef void poller_want_write(Poller* p, int fd, uint64_t id, bint on) noexcept nogil
+cdef int poller_watch(Poller* p, int fd, uint64_t id) noexcept nogil  # anything else: readable; 0 or -1
+cdef void poller_forget(Poller* p, int fd) noexcept nogil
+cdef int poller_wait(Poller* p, int timeout_ms) noexcept nogil  # how many are ready
+cdef uint64_t ready_id(Poller* p, int i) noexcept nogil
+cdef int ready_what(Poller* p, int i) noexcept nogil  # READY_* bits

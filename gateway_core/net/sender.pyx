@@ -2,17 +2,11 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int32_t, uint32_t, uint8_t
 from libc.stdlib cimport calloc, free
 
+from cmodules cimport layout
 from gateway_core.includes.sys cimport qw_map, qw_send_or_errno, qw_unmap
-from gateway_core.includes.uring cimport (
-    qw_uring,
-    qw_uring_close,
-    qw_uring_open,
-    qw_uring_put_send,
-    qw_uring_run,
-)
-from gateway_core.types cimport STAGE_FLUSH, STAGE_SENDS, Conn, Loop, Stage, Staged, layout_mark
+from gateway_core.includes.uring cimport qw_uring_close, qw_uring_open, qw_uring_put_send, qw_uring_run
 
-LAYOUT = layout_mark()
+LAYOUT = layout()
 
 cdef enum:
     STAGE_BYTES = 1 << 20  # 64 flushes of 15 kB; only what is used becomes resident
@@ -20,10 +14,9 @@ cdef enum:
     FEW = 2  # below, the ring costs more than it saves
 
 
-cdef void sender_start(Loop* loop) noexcept nogil:
-    cdef Stage* s = &loop.stage
+cdef void sender_start(Sender* s, int kind) noexcept nogil:
     cdef qw_uring* ring
-    if loop.set.sender == SEND_SEND:
+    if kind == SEND_SEND:
         return
     ring = <qw_uring*>calloc(1, sizeof(qw_uring))
     if ring == NULL:
@@ -39,8 +32,7 @@ cdef void sender_start(Loop* loop) noexcept nogil:
     s.ring = ring
 
 
-cdef void sender_free(Loop* loop) noexcept nogil:
-    cdef Stage* s = &loop.stage
+cdef void sender_free(Sender* s) noexcept nogil:
     if s.ring != NULL:
         qw_uring_close(s.ring)
         free(s.ring)
@@ -49,34 +41,38 @@ cdef void sender_free(Loop* loop) noexcept nogil:
     s.room = NULL
 
 
-cdef bint sender_full(Loop* loop) noexcept nogil:
-    return loop.stage.n == STAGE_SENDS or loop.stage.used + STAGE_FLUSH > STAGE_BYTES
+cdef bint sender_full(Sender* s) noexcept nogil:
+    return s.n == STAGE_SENDS or s.used + STAGE_FLUSH > STAGE_BYTES
 
 
-cdef uint8_t* sender_room(Loop* loop) noexcept nogil:
-    return loop.stage.room + loop.stage.used
+cdef uint8_t* sender_room(Sender* s) noexcept nogil:
+    return s.room + s.used
 
 
-cdef void sender_stage(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil:
-    cdef Stage* s = &loop.stage
+cdef void sender_stage(Sender* s, int fd, void* owner, const uint8_t* p, size_t n) noexcept nogil:
     cdef Staged* one = &s.at[s.n]
-    one.conn = c
+    one.owner = owner
+    one.fd = fd
     one.p = p
     one.n = <uint32_t>n
     s.n += 1
     s.used = <size_t>(p - s.room + <ptrdiff_t>n + LINE - 1) & ~<size_t>(LINE - 1)
 
 
-cdef void sender_run(Loop* loop) noexcept nogil:
-    cdef Stage* s = &loop.stage
+cdef void sender_run(Sender* s) noexcept nogil:
     cdef int32_t result[STAGE_SENDS]
     cdef uint32_t i
     if s.n <= FEW:
         for i in range(s.n):
-            s.at[i].result = qw_send_or_errno(s.at[i].conn.fd, s.at[i].p, s.at[i].n)
+            s.at[i].result = qw_send_or_errno(s.at[i].fd, s.at[i].p, s.at[i].n)
         return
     for i in range(s.n):
-        qw_uring_put_send(s.ring, s.at[i].conn.fd, s.at[i].p, s.at[i].n)
+        qw_uring_put_send(s.ring, s.at[i].fd, s.at[i].p, s.at[i].n)
     qw_uring_run(s.ring, result)
     for i in range(s.n):
         s.at[i].result = result[i]
+
+
+cdef void sender_empty(Sender* s) noexcept nogil:
+    s.n = 0
+    s.used = 0

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-FLOORS = ("frame", "crypto", "gateway_core", "im_service", "control", "program")
+FLOORS = ("cmodules", "frame", "crypto", "gateway_core", "im_service", "control", "program")
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from libc.string cimport memcmp, memcpy, memmove, memset
 
 from benchmarks.loadgen.sockets cimport client_write
 from benchmarks.loadgen.types cimport MARK_OPENED, Client, Framing
+from cmodules cimport layout
 from frame.websocket cimport (
     WS_BINARY,
     WS_CLOSE,
@@ -14,6 +15,8 @@ from frame.websocket cimport (
     ws_header_parse,
     ws_header_put_masked,
 )
+
+LAYOUT = layout()
 
 cdef enum:
     PAYLOAD_MAX = 1 << 20

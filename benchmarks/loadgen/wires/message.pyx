@@ -3,6 +3,9 @@
 from libc.string cimport memcmp, memcpy
 
 from benchmarks.loadgen.stamp cimport stamp_put
+from cmodules cimport layout
+
+LAYOUT = layout()
 
 cdef const uint8_t* DIGITS = b"0123456789abcdef"
 cdef const uint8_t* ONLINE_ONLY = b"\x81\xaaonlineOnly\xc3"

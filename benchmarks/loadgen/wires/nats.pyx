@@ -9,6 +9,9 @@ from benchmarks.loadgen.histogram cimport hist_add_ns
 from benchmarks.loadgen.sockets cimport client_write
 from benchmarks.loadgen.stamp cimport Stamp, stamp_put
 from benchmarks.loadgen.types cimport BATCH_SIZE, GREETING, LIVE, MARK_JOINED, Memo, Swarm
+from cmodules cimport layout
+
+LAYOUT = layout()
 
 cdef enum:
     LINE_MAX = 65536        # INFO is some KB

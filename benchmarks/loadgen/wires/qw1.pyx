@@ -28,6 +28,7 @@ from benchmarks.loadgen.types cimport (
 )
 from benchmarks.loadgen.wires.carriage cimport CARRIAGE_ROOM, carriage_greet, carriage_head
 from benchmarks.loadgen.wires.message cimport SEND_OVERHEAD, message_text, room_put, send_put
+from cmodules cimport layout
 from crypto.aead cimport CipherState, aead_open, aead_rekey, aead_seal, aead_tag_size
 from crypto.symmetric cimport sha256
 from crypto.noise cimport NoiseInitiator, noise_keypair, noise_nk_finish, noise_nk_start
@@ -57,6 +58,8 @@ from frame.constants cimport (
 from frame.frames cimport Frame, Reply, frame_header_put, frame_parse, reply_parse
 from frame.record cimport get_u16, put_u16, record_parse
 from frame.varint cimport uv_get, uv_put
+
+LAYOUT = layout()
 
 cdef enum:
     MESSAGE1_SIZE = 48

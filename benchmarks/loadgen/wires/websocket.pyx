@@ -8,6 +8,7 @@ from benchmarks.loadgen.histogram cimport hist_add_ns
 from benchmarks.loadgen.sockets cimport client_write
 from benchmarks.loadgen.stamp cimport Stamp, stamp_put
 from benchmarks.loadgen.types cimport BATCH_SIZE, GREETING, LIVE, MARK_JOINED, Memo, Swarm
+from cmodules cimport layout
 from frame.websocket cimport (
     WS_BINARY,
     WS_CLOSE,
@@ -17,6 +18,8 @@ from frame.websocket cimport (
     ws_header_parse,
     ws_header_put_masked,
 )
+
+LAYOUT = layout()
 
 cdef enum:
     PAYLOAD_MAX = 65536

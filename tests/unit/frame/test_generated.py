@@ -113,13 +113,7 @@ def test_limits_fit_together() -> None:
     assert constants.HANDSHAKE_MIN + constants.HANDSHAKE_PAYLOAD_MAX == constants.HANDSHAKE_MAX
 
 
-def test_rooms_built_from_other_structs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frame.websocket, "LAYOUT", frame.LAYOUT ^ 1)
-    with pytest.raises(ImportError, match=r"frame\.websocket.*make build"):
-        frame._same_build()
-
-
-def test_rooms_built_from_other_constants_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_modules_built_from_other_constants_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "CONSTANTS_MARK", constants.CONSTANTS_MARK ^ 1)
     with pytest.raises(ImportError, match=r"frame\.constants"):
-        frame._same_build()
+        frame._same_constants()

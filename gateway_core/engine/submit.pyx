@@ -5,36 +5,25 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
-from frame.constants cimport FRAME_AUTH_OK, FRAME_EVENT, MAX_BODY
+from cmodules cimport layout
+from frame.constants cimport FRAME_AUTH_OK, FRAME_EVENT, MAX_BODY, NAME_MAX
 from frame.frames cimport reply_header_put
-from gateway_core.conn.homes cimport home_enter, home_leave, home_may_hold
+from frame.varint cimport UV_MAX
+from gateway_core.conn.announce cimport TOPIC_MAX
+from gateway_core.conn.table cimport Session
+from gateway_core.conn.topics cimport Budget
+from gateway_core.conn.user_filter cimport filter_enter, filter_leave, filter_may_hold
 from gateway_core.engine.bridge cimport give, give_quiet, wake_all
-from gateway_core.engine.commands cimport NameBlob
-from gateway_core.engine.settings cimport key_ring_fill
+from gateway_core.engine.config cimport key_ring_fill
+from gateway_core.engine.execute cimport NameBlob
 from gateway_core.includes.cpu cimport qw_hash
-from gateway_core.leaf.shared_buf cimport buf_frame, buf_ref, buf_unref
-from gateway_core.types cimport (
-    CMD_BUDGET,
-    CMD_KEYS,
-    CMD_LOGIN,
-    CMD_PUBLISH,
-    CMD_SEND,
-    CMD_TELL,
-    HIGH,
-    NORMAL,
-    TOPIC_MAX,
-    Budget,
-    Cmd,
-    Engine,
-    KeyRing,
-    Session,
-    SharedBuf,
-    layout_mark,
-)
+from gateway_core.leaf.keys cimport KeyRing
+from gateway_core.leaf.mailbox cimport CMD_BUDGET, CMD_KEYS, CMD_LOGIN, CMD_PUBLISH, CMD_SEND, CMD_TELL
+from gateway_core.leaf.shared_buf cimport HIGH, NORMAL, buf_frame, buf_ref, buf_unref
 
 from gateway_core.errors import MailboxFull
 
-LAYOUT = layout_mark()
+LAYOUT = layout()
 
 cdef enum:
     TEXT_MAX = 1024
@@ -91,7 +80,7 @@ cdef int give_frame(Engine* e, uint64_t conn, SharedBuf* b, int wait_ms) except 
 
 cdef bint _reply(Engine* e, uint64_t conn, int type, uint64_t request, uint64_t code, bytes payload,
                  int wait_ms) except -1:
-    cdef uint8_t head[24]
+    cdef uint8_t head[2 * UV_MAX]
     cdef size_t n = reply_header_put(head, request, code)
     return _send_quietly(e, conn, _frame(type, head, n, payload, NULL, 0), wait_ms)
 
@@ -166,8 +155,8 @@ cdef int give_login(Engine* e, uint64_t conn, bytes user, bytes device, int plat
     cdef Session* s
     cdef Cmd cmd
     cdef int taken = 0
-    if not 1 <= n <= 64 or not 1 <= m <= 64:
-        raise ValueError("user and device are 1..64 bytes")
+    if not 1 <= n <= NAME_MAX or not 1 <= m <= NAME_MAX:
+        raise ValueError(f"user and device are 1..{<int>NAME_MAX} bytes")
     ok = _frame(FRAME_AUTH_OK, NULL, 0, body, NULL, 0)
     s = <Session*>malloc(sizeof(Session) + n + m + PASSING)
     if s == NULL:
@@ -186,13 +175,13 @@ cdef int give_login(Engine* e, uint64_t conn, bytes user, bytes device, int plat
     cmd.ptr = s
     cmd.x = <uint64_t>ok
     if loop < e.n_loops:
-        home_enter(&e.loops[loop], s)
+        filter_enter(&e.loops[loop].filter, s)
     try:
         taken = _give(e, <int>loop, &cmd, wait_ms)
     finally:
         if not taken:
             if loop < e.n_loops:
-                home_leave(&e.loops[loop], s)
+                filter_leave(&e.loops[loop].filter, s)
             buf_unref(ok)
             free(s)
     return taken
@@ -223,7 +212,7 @@ cdef object _publish(Engine* e, str topic, int type, bytes body, int priority, u
     memset(&cmd, 0, sizeof(cmd))
     cmd.kind = CMD_PUBLISH
     for i in range(e.n_loops):
-        if user and not home_may_hold(&e.loops[i], b.hash):
+        if user and not filter_may_hold(&e.loops[i].filter, b.hash):
             continue
         if loops is not None and not loops & (one << i):
             continue
@@ -306,8 +295,8 @@ cdef int give_keys(Engine* e, object keys, bytes key_set, int wait_ms) except -1
 cdef int give_budget(Engine* e, bytes prefix, uint32_t normal, uint32_t high, int wait_ms) except -1:
     cdef Budget* budget
     cdef uint32_t i
-    if len(prefix) > 79:
-        raise ValueError("a prefix is at most 79 bytes")
+    if len(prefix) >= TOPIC_MAX:
+        raise ValueError(f"a prefix is at most {<int>TOPIC_MAX - 1} bytes")
     for i in range(e.n_loops):
         budget = <Budget*>calloc(1, sizeof(Budget))
         if budget == NULL:

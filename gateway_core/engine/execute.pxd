@@ -1,17 +1,15 @@
-"""What the mailbox may ask of a loop. The blobs below are malloc'ed by the bridge and belong to the loop then."""
+"""What the mailbox may ask of a loop. NameBlobs are malloc'ed by engine.submit and belong to the loop then."""
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint64_t
 
-from gateway_core.types cimport Cmd, Loop
+from gateway_core.leaf.mailbox cimport Cmd
+from gateway_core.types cimport Loop
 
 cdef struct NameBlob:  # JOIN, LEAVE, KICK, REFUSE: sizes, then the strings one after another
     uint64_t before
     uint16_t a_len
     uint16_t b_len
     uint16_t c_len
-
-cdef struct DrainBlob:
-    uint64_t spread_ns
 
 cdef void commands_run(Loop* loop) noexcept nogil  # drains the mailbox up to its budget
 cdef void command_drop(Cmd* cmd) noexcept nogil  # frees what an unexecuted command owns

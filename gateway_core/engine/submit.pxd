@@ -4,7 +4,9 @@ names nothing, like a dead connection."""
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from gateway_core.types cimport Cmd, Engine, SharedBuf
+from gateway_core.leaf.mailbox cimport Cmd
+from gateway_core.leaf.shared_buf cimport SharedBuf
+from gateway_core.types cimport Engine
 
 # One frame of head and body. ValueError above the protocol's limit.
 cdef SharedBuf* frame_of(int type, const uint8_t* head, size_t n, bytes body) except? NULL

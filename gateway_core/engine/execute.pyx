@@ -2,32 +2,31 @@ from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport free
 from libc.string cimport memcmp
 
-from crypto.sodium cimport sodium
-from frame.varint cimport uv_put
+from cmodules cimport layout
 from frame.constants cimport FRAME_PONG
+from frame.varint cimport UV_MAX, uv_put
+from gateway_core.conn.announce cimport Announcer, report_session, report_topic
 from gateway_core.conn.fanout cimport publish_local
 from gateway_core.conn.session cimport close_with, login
-from gateway_core.conn.topics cimport topic_budget, topic_join, topic_leave
-from gateway_core.conn.users cimport tell_session, tell_topic, user_find, user_first
+from gateway_core.conn.states cimport BEFORE_LOGIN, LIVE, state_in
+from gateway_core.conn.table cimport (
+    Conn,
+    Session,
+    conn_find,
+    conn_id,
+    session_device,
+    session_of,
+    session_user,
+)
+from gateway_core.conn.topics cimport Budget, Topic, topic_join, topic_leave, topics_budget
 from gateway_core.conn.transport cimport enqueue
+from gateway_core.conn.users cimport user_find, user_first
 from gateway_core.includes.atomics cimport qw_store32
 from gateway_core.includes.cpu cimport qw_cycles, qw_hash
 from gateway_core.includes.sys cimport qw_clock_ns
-from gateway_core.leaf.conn_table cimport conn_find
-from gateway_core.leaf.mailbox cimport mail_pop
-from gateway_core.leaf.shared_buf cimport buf_frame, buf_unref
-from gateway_core.leaf.stats cimport (
-    N_COMMANDS,
-    N_REFUSED_LOGINS,
-    N_STALE_COMMANDS,
-    R_COMMAND,
-    R_KICKED,
-    S_MAILBOX,
-    stage_end,
-    stat_add,
-)
-from gateway_core.net.listener cimport listener_close
-from gateway_core.types cimport (
+from gateway_core.leaf.keys cimport KeyRing, key_ring_wipe
+from gateway_core.leaf.lists cimport NONE32
+from gateway_core.leaf.mailbox cimport (
     CMD_BUDGET,
     CMD_DRAIN,
     CMD_JOIN,
@@ -43,24 +42,23 @@ from gateway_core.types cimport (
     CMD_SEND,
     CMD_STOP,
     CMD_TELL,
-    LIVE,
-    MAX_BUDGETS,
-    NONE32,
-    Budget,
-    Cmd,
-    Conn,
-    KeyRing,
-    Loop,
-    Session,
-    SharedBuf,
-    Topic,
-    layout_mark,
-    session_device,
-    session_of,
-    session_user,
+    mail_pop,
 )
+from gateway_core.leaf.shared_buf cimport SharedBuf, buf_frame, buf_unref
+from gateway_core.leaf.stats cimport (
+    N_COMMANDS,
+    N_REFUSED_LOGINS,
+    N_STALE_COMMANDS,
+    R_COMMAND,
+    R_KICKED,
+    S_MAILBOX,
+    stage_end,
+    stat_add,
+)
+from gateway_core.net.listener cimport listener_close
+from gateway_core.types cimport Drain, Telling
 
-LAYOUT = layout_mark()
+LAYOUT = layout()
 
 cdef enum:
     TELL_SLICE = 1024  # slots or topics a tick
@@ -75,11 +73,11 @@ cdef char* _text(NameBlob* b) noexcept nogil:
 cdef void _kick(Loop* loop, NameBlob* b, int code) noexcept nogil:
     cdef char* user = _text(b)
     cdef char* device = user + b.a_len
-    cdef uint32_t slot = user_find(loop, qw_hash(user, b.a_len, loop.engine.seed), user, b.a_len)
+    cdef uint32_t slot = user_find(&loop.users, qw_hash(user, b.a_len, loop.engine.seed), user, b.a_len)
     cdef Conn* c
     cdef Session* s
     while slot != NONE32:
-        c = &loop.conns[slot]
+        c = &loop.table.conns[slot]
         s = session_of(c)
         slot = s.next
         if c.state != LIVE or s.id >= b.before:
@@ -93,103 +91,87 @@ cdef void _user_topic(Loop* loop, NameBlob* b, bint joins) noexcept nogil:
     """All sessions of a user on this loop join or leave a topic. The next slot is read first: joining moves a Session."""
     cdef char* topic = _text(b)
     cdef char* user = topic + b.a_len
-    cdef uint32_t slot = user_find(loop, qw_hash(user, b.b_len, loop.engine.seed), user, b.b_len)
+    cdef uint32_t slot = user_find(&loop.users, qw_hash(user, b.b_len, loop.engine.seed), user, b.b_len)
     cdef Conn* c
     while slot != NONE32:
-        c = &loop.conns[slot]
+        c = &loop.table.conns[slot]
         slot = session_of(c).next
         if c.state != LIVE:
             continue
         if joins:
-            topic_join(loop, c, topic, b.a_len)
+            topic_join(&loop.topics, c, topic, b.a_len, loop.now_ns)
         else:
-            topic_leave(loop, c, topic, b.a_len)
+            topic_leave(&loop.topics, c, topic, b.a_len)
 
 
 cdef void _set_pong(Loop* loop) noexcept nogil:
-    cdef uint8_t rev[10]
-    cdef SharedBuf* b = buf_frame(FRAME_PONG, NULL, 0, rev, <size_t>uv_put(rev, loop.policy_rev), NULL, 0)
+    cdef uint8_t rev[UV_MAX]
+    cdef SharedBuf* b = buf_frame(FRAME_PONG, NULL, 0, rev, <size_t>uv_put(rev, loop.policy.rev), NULL, 0)
     if b != NULL:
-        buf_unref(loop.pong)
-        loop.pong = b
+        buf_unref(loop.policy.pong)
+        loop.policy.pong = b
 
 
 cdef void _set_policy(Loop* loop, Cmd* cmd) noexcept nogil:
-    loop.policy_rev = <uint32_t>cmd.x
-    loop.ping_interval_s = cmd.code
-    buf_unref(loop.policy)
-    loop.policy = <SharedBuf*>cmd.ptr
+    loop.policy.rev = <uint32_t>cmd.x
+    loop.policy.ping_interval_s = cmd.code
+    buf_unref(loop.policy.frame)
+    loop.policy.frame = <SharedBuf*>cmd.ptr
     _set_pong(loop)
 
 
 cdef void _set_keys(Loop* loop, KeyRing* ring) noexcept nogil:
     loop.keys = ring[0]
-    sodium.memzero(ring, sizeof(KeyRing))
+    key_ring_wipe(ring)
     free(ring)
 
 
-cdef void _set_budget(Loop* loop, Budget* wanted) noexcept nogil:
-    cdef uint32_t i
-    for i in range(loop.n_budgets):
-        if loop.budgets[i].prefix_len == wanted.prefix_len and memcmp(
-            loop.budgets[i].prefix, wanted.prefix, wanted.prefix_len
-        ) == 0:
-            break
-    else:
-        i = loop.n_budgets
-    if i < MAX_BUDGETS:
-        loop.budgets[i] = wanted[0]
-        if i == loop.n_budgets:
-            loop.n_budgets += 1
-    free(wanted)
-    for i in range(loop.topics.ids):
-        if loop.topics.by_id[i] != NULL:
-            topic_budget(loop, loop.topics.by_id[i])
-
-
 cdef void _drain(Loop* loop, Cmd* cmd) noexcept nogil:
-    listener_close(loop)
-    loop.draining = True
-    buf_unref(loop.goaway)
-    loop.goaway = <SharedBuf*>cmd.ptr
-    loop.drain_at = 0
-    loop.drain_gap_ns = cmd.x // (loop.high if loop.high else 1)
-    loop.drain_next_ns = loop.now_ns
+    listener_close(&loop.listener)
+    buf_unref(loop.drain.goaway)
+    loop.drain.on = True
+    loop.drain.goaway = <SharedBuf*>cmd.ptr
+    loop.drain.at = 0
+    loop.drain.gap_ns = cmd.x // (loop.table.high if loop.table.high else 1)
+    loop.drain.next_ns = loop.now_ns
 
 
 cdef void drain_step(Loop* loop) noexcept nogil:
+    cdef Drain* d = &loop.drain
     cdef Conn* c
-    while loop.draining and loop.drain_at < loop.high and loop.drain_next_ns <= loop.now_ns:
-        c = &loop.conns[loop.drain_at]
-        loop.drain_at += 1
-        loop.drain_next_ns += loop.drain_gap_ns
+    while d.on and d.at < loop.table.high and d.next_ns <= loop.now_ns:
+        c = &loop.table.conns[d.at]
+        d.at += 1
+        d.next_ns += d.gap_ns
         if c.state == LIVE:
-            enqueue(loop, c, loop.goaway)
+            enqueue(loop, c, d.goaway)
 
 
 cdef void tell_step(Loop* loop) noexcept nogil:
     """EV_TOPIC for every user and topic here (EV_SESSION for sessions), in slices, then one with an empty name."""
+    cdef Telling* told = &loop.telling
+    cdef Announcer* a = &loop.announcer
     cdef uint32_t i
     cdef Topic* t
     cdef Conn* c
     for i in range(<uint32_t>TELL_SLICE):
-        if not loop.telling or loop.events.over_len:
+        if not told.on or loop.events.over_len:
             return
-        if loop.tell_slot < loop.high:
-            c = &loop.conns[loop.tell_slot]
-            loop.tell_slot += 1
-            if c.state == LIVE and user_first(loop, c):
-                tell_topic(loop, b"u/", 2, session_user(session_of(c)), session_of(c).user_len, 1)
-            if c.state == LIVE and loop.tell_sessions:
-                tell_session(loop, c)
-        elif loop.tell_topic < loop.topics.ids:
-            t = loop.topics.by_id[loop.tell_topic]
-            loop.tell_topic += 1
+        if told.slot < loop.table.high:
+            c = &loop.table.conns[told.slot]
+            told.slot += 1
+            if c.state == LIVE and user_first(&loop.users, c):
+                report_topic(a, b"u/", 2, session_user(session_of(c)), session_of(c).user_len, 1)
+            if c.state == LIVE and told.sessions:
+                report_session(a, conn_id(&loop.table, c), session_of(c))
+        elif told.topic < loop.topics.ids:
+            t = loop.topics.by_id[told.topic]
+            told.topic += 1
             if t != NULL:
-                tell_topic(loop, b"", 0, t.name, t.name_len, 1)
+                report_topic(a, b"", 0, t.name, t.name_len, 1)
         else:
-            loop.telling = False
-            tell_topic(loop, b"", 0, b"", 0, 0)
+            told.on = False
+            report_topic(a, b"", 0, b"", 0, 0)
 
 
 cdef void _on_conn(Loop* loop, Cmd* cmd, Conn* c) noexcept nogil:
@@ -199,21 +181,21 @@ cdef void _on_conn(Loop* loop, Cmd* cmd, Conn* c) noexcept nogil:
         if c != NULL and c.state == LIVE:
             enqueue(loop, c, <SharedBuf*>cmd.ptr)
         else:
-            stat_add(loop, N_STALE_COMMANDS, 1)
+            stat_add(&loop.stats, N_STALE_COMMANDS, 1)
         buf_unref(<SharedBuf*>cmd.ptr)
         return
     b = <NameBlob*>cmd.ptr
     if c == NULL:
-        stat_add(loop, N_STALE_COMMANDS, 1)
+        stat_add(&loop.stats, N_STALE_COMMANDS, 1)
     elif cmd.kind == CMD_REFUSE:
-        stat_add(loop, N_REFUSED_LOGINS, 1 if c.state < LIVE else 0)
+        stat_add(&loop.stats, N_REFUSED_LOGINS, 1 if state_in(c.state, BEFORE_LOGIN) else 0)
         close_with(loop, c, R_COMMAND, <int>cmd.code, <const uint8_t*>_text(b), b.a_len)
     elif c.state != LIVE:
-        stat_add(loop, N_STALE_COMMANDS, 1)
+        stat_add(&loop.stats, N_STALE_COMMANDS, 1)
     elif cmd.kind == CMD_JOIN:
-        topic_join(loop, c, _text(b), b.a_len)
+        topic_join(&loop.topics, c, _text(b), b.a_len, loop.now_ns)
     else:
-        topic_leave(loop, c, _text(b), b.a_len)
+        topic_leave(&loop.topics, c, _text(b), b.a_len)
     free(b)
 
 
@@ -222,9 +204,9 @@ cdef void _run(Loop* loop, Cmd* cmd) noexcept nogil:
         publish_local(loop, <SharedBuf*>cmd.ptr)
         buf_unref(<SharedBuf*>cmd.ptr)
     elif cmd.kind == CMD_LOGIN:
-        login(loop, conn_find(loop, cmd.conn), <Session*>cmd.ptr, <SharedBuf*>cmd.x, cmd.conn)
+        login(loop, conn_find(&loop.table, cmd.conn), <Session*>cmd.ptr, <SharedBuf*>cmd.x, cmd.conn)
     elif cmd.kind == CMD_SEND or cmd.kind == CMD_REFUSE or cmd.kind == CMD_JOIN or cmd.kind == CMD_LEAVE:
-        _on_conn(loop, cmd, conn_find(loop, cmd.conn))
+        _on_conn(loop, cmd, conn_find(&loop.table, cmd.conn))
     elif cmd.kind == CMD_KICK:
         _kick(loop, <NameBlob*>cmd.ptr, <int>cmd.code)
         free(cmd.ptr)
@@ -236,14 +218,15 @@ cdef void _run(Loop* loop, Cmd* cmd) noexcept nogil:
     elif cmd.kind == CMD_KEYS:
         _set_keys(loop, <KeyRing*>cmd.ptr)
     elif cmd.kind == CMD_BUDGET:
-        _set_budget(loop, <Budget*>cmd.ptr)
+        topics_budget(&loop.topics, <Budget*>cmd.ptr, loop.now_ns)
+        free(cmd.ptr)
     elif cmd.kind == CMD_DRAIN:
         _drain(loop, cmd)
     elif cmd.kind == CMD_TELL:
-        loop.telling = True
-        loop.tell_sessions = cmd.a
-        loop.tell_slot = 0
-        loop.tell_topic = 0
+        loop.telling.on = True
+        loop.telling.sessions = cmd.a
+        loop.telling.slot = 0
+        loop.telling.topic = 0
     elif cmd.kind == CMD_STOP:
         qw_store32(&loop.running, 0)
 
@@ -252,14 +235,14 @@ cdef void commands_run(Loop* loop) noexcept nogil:
     cdef Cmd cmd
     cdef uint32_t n = 0
     cdef uint64_t t = qw_cycles()
-    while not loop.stalled and mail_pop(&loop.mail, &cmd):
+    while not loop.topics.stalled and mail_pop(&loop.mail, &cmd):
         _run(loop, &cmd)
         n += 1
         if n % LOOK == 0 and qw_clock_ns(0) - loop.now_ns > BUDGET_NS:
             break
     if n:
-        stat_add(loop, N_COMMANDS, n)
-        stage_end(loop, S_MAILBOX, t, n)
+        stat_add(&loop.stats, N_COMMANDS, n)
+        stage_end(&loop.stats, S_MAILBOX, t, n)
 
 
 cdef void command_drop(Cmd* cmd) noexcept nogil:

@@ -1,0 +1,35 @@
+from libc.stddef cimport size_t
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from cmodules cimport layout
+from gateway_core.conn.table cimport session_device, session_user
+from gateway_core.leaf.events cimport EV_SESSION, EV_TOPIC, event_push
+
+LAYOUT = layout()
+
+
+cdef void report_topic(Announcer* a, const char* prefix, size_t m, const char* name, size_t n, int up) noexcept nogil:
+    cdef char text[PREFIX_MAX + TOPIC_MAX]
+    cdef const void* strings[1]
+    cdef uint32_t sizes[1]
+    memcpy(text, prefix, m)
+    memcpy(text + m, name, n)
+    strings[0] = text
+    sizes[0] = <uint32_t>(m + n)
+    event_push(a.events, EV_TOPIC, 0, 0, 0, <int>a.loop, up, strings, sizes, 1)
+
+
+cdef void announce_topic(Announcer* a, const char* prefix, size_t m, const char* name, size_t n, int up) noexcept nogil:
+    if a.on:
+        report_topic(a, prefix, m, name, n, up)
+
+
+cdef void report_session(Announcer* a, uint64_t conn, Session* s) noexcept nogil:
+    cdef const void* strings[2]
+    cdef uint32_t sizes[2]
+    strings[0] = session_user(s)
+    strings[1] = session_device(s)
+    sizes[0] = s.user_len
+    sizes[1] = s.device_len
+    event_push(a.events, EV_SESSION, conn, s.id, 0, s.platform, 0, strings, sizes, 2)

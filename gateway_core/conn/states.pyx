@@ -1,0 +1,63 @@
+"""The life of a connection.
+
+              opened  greeted  queued   keyed   asked  login  ended    sent    judged  pardoned  released
+    FREE      FIRST
+    FIRST             HELLO                                   CLOSING          DOOMED            FREE
+    HELLO                      WAITING  SHAKEN                CLOSING          DOOMED            FREE
+    WAITING                             SHAKEN                CLOSING          DOOMED            FREE
+    SHAKEN                                      ASKED         CLOSING          DOOMED            FREE
+    ASKED                                              LIVE   CLOSING          DOOMED            FREE
+    LIVE                                                      CLOSING          DOOMED            FREE
+    CLOSING                                                            LINGER  DOOMED            FREE
+    LINGER                                                                     DOOMED            FREE
+    DOOMED                                                                             CLOSING   FREE
+
+1. An event without a cell in a state does not happen there: `conn_move` answers 0 and nothing changes.
+2. One absolute deadline holds from FREE to LIVE; who does not log in leaves within what is left of it.
+3. Who has no keys yet ends without a word of QW1; what is told (an HTTP status, a REJECT) is plain and ENDED follows.
+4. Who has keys is told by a CLOSE frame, if the transport is still there.
+5. A verdict only marks (JUDGED). The end of the tick carries it out by the state it found: a session is ended, and
+   who is to be told is PARDONED until the last words have left.
+6. Only the end of the tick, the stop of the loop and an accept that failed release.
+"""
+
+from cmodules cimport layout
+from frame.constants cimport CLOSE_AUTH_TIMEOUT, CLOSE_IDLE_TIMEOUT
+from gateway_core.leaf.stats cimport R_AUTH_TIMEOUT, R_CLOSE_STALLED, R_IDLE
+
+LAYOUT = layout()
+
+STATE_NAMES = "free first hello waiting shaken asked live closing linger doomed".split()
+EVENT_NAMES = "opened greeted queued keyed asked login ended sent judged pardoned released".split()
+
+LIFE = {
+    FREE: {E_OPENED: FIRST},
+    FIRST: {E_GREETED: HELLO, E_ENDED: CLOSING, E_JUDGED: DOOMED, E_RELEASED: FREE},
+    HELLO: {E_QUEUED: WAITING, E_KEYED: SHAKEN, E_ENDED: CLOSING, E_JUDGED: DOOMED, E_RELEASED: FREE},
+    WAITING: {E_KEYED: SHAKEN, E_ENDED: CLOSING, E_JUDGED: DOOMED, E_RELEASED: FREE},
+    SHAKEN: {E_ASKED: ASKED, E_ENDED: CLOSING, E_JUDGED: DOOMED, E_RELEASED: FREE},
+    ASKED: {E_LOGIN: LIVE, E_ENDED: CLOSING, E_JUDGED: DOOMED, E_RELEASED: FREE},
+    LIVE: {E_ENDED: CLOSING, E_JUDGED: DOOMED, E_RELEASED: FREE},
+    CLOSING: {E_SENT: LINGER, E_JUDGED: DOOMED, E_RELEASED: FREE},
+    LINGER: {E_JUDGED: DOOMED, E_RELEASED: FREE},
+    DOOMED: {E_PARDONED: CLOSING, E_RELEASED: FREE},
+}
+
+EXPIRY = {
+    FIRST: (R_AUTH_TIMEOUT, CLOSE_AUTH_TIMEOUT),
+    HELLO: (R_AUTH_TIMEOUT, CLOSE_AUTH_TIMEOUT),
+    WAITING: (R_AUTH_TIMEOUT, CLOSE_AUTH_TIMEOUT),
+    SHAKEN: (R_AUTH_TIMEOUT, CLOSE_AUTH_TIMEOUT),
+    ASKED: (R_AUTH_TIMEOUT, CLOSE_AUTH_TIMEOUT),
+    LIVE: (R_IDLE, CLOSE_IDLE_TIMEOUT),
+    CLOSING: (R_CLOSE_STALLED, 0),
+    LINGER: (R_CLOSE_STALLED, 0),
+}
+
+assert len(STATE_NAMES) == len(LIFE) == STATES
+assert len(EVENT_NAMES) == LIFE_EVENTS
+
+for _state in range(STATES):
+    for _event in range(LIFE_EVENTS):
+        next_state[_state][_event] = LIFE[_state].get(_event, NO_MOVE)
+    expiry[_state].reason, expiry[_state].code = EXPIRY.get(_state, (0, 0))

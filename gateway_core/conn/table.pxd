@@ -1,0 +1,134 @@
+"""A connection, what it holds, and the slab of all of them: slot + generation -> Conn.
+
+    slot -> conns[slot]    128 bytes, two cache lines: what sending touches, what receiving touches
+            held           PreAuth until AUTH, Session from login; each one right-sized heap block
+
+A connection is named by `conn id` = loop << 56 | generation << 32 | slot; a Conn* is valid until the tick ends.
+Pages are reserved once and touched as the table grows.
+"""
+
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from crypto.aead cimport CipherState
+from gateway_core.conn.states cimport FREE, NO_MOVE, STATES, next_state
+from gateway_core.includes.sys cimport IP_BYTES
+from gateway_core.leaf.stats cimport Stats
+from gateway_core.leaf.token_bucket cimport Bucket
+from gateway_core.net.in_buffer cimport InBuf
+from gateway_core.net.out_queue cimport OutQueue
+
+cdef enum:
+    HANDSHAKE_HASH = 32  # bytes
+
+cdef enum:  # Conn.flags
+    F_ZSTD = 1  # accepts compressed bodies
+    F_WS = 2
+    F_BLOCKED = 4  # EPOLLOUT armed: a ciphertext tail waits
+    F_DIRTY = 8  # in the dirty list of this tick
+    F_SPECIAL = 16  # young in, or excluded from, some batch: sweeps look closer
+    F_PROXIED = 32  # PROXY header read
+    F_LOST = 64  # the transport is gone, nothing more can be written
+    F_AGED = 128  # half of the greatest age is behind it
+
+cdef struct PreAuth:  # what the AUTH event tells Python; until then
+    uint8_t hash[HANDSHAKE_HASH]
+    uint8_t ip[IP_BYTES]
+    uint16_t port
+    uint8_t proxy_allowed  # the peer is a listed balancer
+
+cdef struct Session:  # user and device names follow, then the topic ids (aligned to 4)
+    uint64_t id
+    uint32_t next  # slot of the user's next connection on this loop
+    Bucket inbound
+    uint16_t policy_rev  # low bits of what the client was sent
+    uint16_t joined  # topic ids in use
+    uint8_t user_len
+    uint8_t device_len
+    uint8_t platform
+    uint8_t room  # log2 + 1 of topic id capacity, 0 = none
+
+cdef struct Conn:
+    # line 1: sending
+    CipherState tx
+    OutQueue* out
+    int fd
+    uint32_t generation
+    uint16_t flags
+    uint8_t state
+    uint8_t suite
+    uint16_t tx_tick  # when the sending key was new
+    uint16_t timeout_s  # granted after every read; the close code while CLOSING
+    # line 2: receiving
+    CipherState rx
+    InBuf* in_buf
+    void* held
+    uint32_t msgs_sent
+    uint32_t address_ref  # entry of the address table; the next free slot while FREE
+
+cdef struct ConnTable:
+    Conn* conns
+    uint32_t cap
+    uint32_t high  # slots ever used
+    uint32_t free_head
+    uint32_t live  # slots in use
+    uint32_t loop  # top byte of the ids
+    uint32_t by_state[STATES]
+    Stats* stats
+
+cdef int table_init(ConnTable* t, uint32_t loop, uint32_t cap, Stats* stats) noexcept nogil  # 0, or -1 without memory
+cdef void table_free(ConnTable* t) noexcept nogil
+cdef Conn* conn_new(ConnTable* t) noexcept nogil  # state FIRST, all else zero; NULL when full
+cdef void conn_release(ConnTable* t, Conn* c) noexcept nogil  # wiped; the generation moves on: old ids are dead
+
+
+# One event in its life; 0 when it does not happen in this state.
+cdef inline bint conn_move(ConnTable* t, Conn* c, int event) noexcept nogil:
+    cdef uint8_t to = next_state[c.state][event]
+    if to == NO_MOVE:
+        return False
+    t.by_state[c.state] -= 1
+    t.by_state[to] += 1
+    c.state = to
+    return True
+
+
+cdef inline uint32_t slot_of(ConnTable* t, Conn* c) noexcept nogil:
+    return <uint32_t>(c - t.conns)
+
+
+cdef inline uint64_t conn_id(ConnTable* t, Conn* c) noexcept nogil:
+    return (<uint64_t>t.loop << 56) | (<uint64_t>c.generation << 32) | <uint64_t>(c - t.conns)
+
+
+# How the poller names it: the id without the loop.
+cdef inline uint64_t poll_id(ConnTable* t, Conn* c) noexcept nogil:
+    return (<uint64_t>c.generation << 32) | <uint64_t>(c - t.conns)
+
+
+# NULL when the id's generation is over.
+cdef inline Conn* conn_find(ConnTable* t, uint64_t id) noexcept nogil:
+    cdef uint32_t slot = <uint32_t>id
+    cdef Conn* c
+    if slot >= t.high or <uint32_t>(id >> 56) != t.loop:
+        return NULL
+    c = &t.conns[slot]
+    if c.state == FREE or c.generation != <uint32_t>((id >> 32) & 0xFFFFFF):
+        return NULL
+    return c
+
+
+cdef inline Session* session_of(Conn* c) noexcept nogil:
+    return <Session*>c.held
+
+
+cdef inline char* session_user(Session* s) noexcept nogil:
+    return <char*>s + sizeof(Session)
+
+
+cdef inline char* session_device(Session* s) noexcept nogil:
+    return <char*>s + sizeof(Session) + s.user_len
+
+
+cdef inline uint32_t* session_topics(Session* s) noexcept nogil:
+    return <uint32_t*>(<char*>s + ((sizeof(Session) + s.user_len + s.device_len + 3) & ~<size_t>3))

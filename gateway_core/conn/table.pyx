@@ -1,0 +1,71 @@
+from libc.stdint cimport uint32_t
+from libc.string cimport memset
+
+from cmodules cimport layout
+from crypto.sodium cimport sodium
+from gateway_core.conn.states cimport E_OPENED, E_RELEASED
+from gateway_core.includes.sys cimport qw_map, qw_map_huge, qw_unmap
+from gateway_core.leaf.lists cimport NONE32
+from gateway_core.leaf.stats cimport L_CONNECTIONS, stat_add
+
+LAYOUT = layout()
+
+cdef enum:
+    HUGE_FROM = 65536  # connections: below, whole huge pages would cost more than they save
+    GENERATIONS = 0xFFFFFF
+
+
+cdef int table_init(ConnTable* t, uint32_t loop, uint32_t cap, Stats* stats) noexcept nogil:
+    memset(t, 0, sizeof(ConnTable))
+    t.loop = loop
+    t.cap = cap
+    t.free_head = NONE32
+    t.stats = stats
+    t.conns = <Conn*>qw_map(<size_t>cap * sizeof(Conn))
+    if t.conns == NULL:
+        return -1
+    if cap >= HUGE_FROM:
+        qw_map_huge(t.conns, <size_t>cap * sizeof(Conn))
+    return 0
+
+
+cdef void table_free(ConnTable* t) noexcept nogil:
+    qw_unmap(t.conns, <size_t>t.cap * sizeof(Conn))
+    t.conns = NULL
+
+
+cdef Conn* conn_new(ConnTable* t) noexcept nogil:
+    cdef uint32_t slot, generation
+    cdef Conn* c
+    if t.free_head != NONE32:
+        slot = t.free_head
+        t.free_head = t.conns[slot].address_ref
+    elif t.high < t.cap:
+        slot = t.high
+        t.high += 1
+        t.conns[slot].generation = 1
+        t.by_state[FREE] += 1
+    else:
+        return NULL
+    c = &t.conns[slot]
+    generation = c.generation
+    memset(c, 0, sizeof(Conn))
+    c.generation = generation
+    c.fd = -1
+    c.address_ref = NONE32
+    conn_move(t, c, E_OPENED)
+    t.live += 1
+    stat_add(t.stats, L_CONNECTIONS, 1)
+    return c
+
+
+cdef void conn_release(ConnTable* t, Conn* c) noexcept nogil:
+    cdef uint32_t generation = (c.generation + 1) & GENERATIONS
+    conn_move(t, c, E_RELEASED)
+    sodium.memzero(c, sizeof(Conn))  # which is state FREE
+    # 0 is never a generation, so that no conn id is ever 0 (= "no connection")
+    c.generation = generation if generation else 1
+    c.address_ref = t.free_head
+    t.free_head = slot_of(t, c)
+    t.live -= 1
+    stat_add(t.stats, L_CONNECTIONS, -1)

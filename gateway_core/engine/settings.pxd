@@ -1,7 +1,0 @@
-"""Python settings into the structs of the core."""
-
-from gateway_core.types cimport KeyRing, Settings
-
-cdef int settings_fill(object config, Settings* s) except -1
-# keys: [(key_id, private 32, public 32)], 1..8 of them. ValueError otherwise.
-cdef int key_ring_fill(object keys, bytes signed_set, KeyRing* ring) except -1
