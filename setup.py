@@ -83,6 +83,7 @@ MODULES: dict[str, list[str]] = {
     "gateway_core.conn.announce": [],
     "gateway_core.leaf.address_table": [],
     "gateway_core.leaf.keys": [],
+    "gateway_core.leaf.lists": [],
     # MODULES-END
 }
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gateway_core.leaf.events import EV_AUTH, EV_CALL, EV_CLOSED, EV_SEND, EV_SESSION, EV_TOPIC
 
 MODULES = {
-    "leaf": "stats shared_buf mailbox events token_bucket address_table deadlines keys",
+    "leaf": "lists stats shared_buf mailbox events token_bucket address_table deadlines keys",
     "net": "poller sender in_buffer out_queue listener",
     "conn": "states table announce users topics transport pending fanout session handshake ws_gate dispatch",
     "engine": "execute loop bridge config submit gateway",

@@ -108,7 +108,7 @@ cdef ptrdiff_t seal_record(Loop* loop, Conn* c, const uint8_t* plain, size_t n, 
     return 2 + sealed
 
 
-cdef void _mark_dirty(Loop* loop, Conn* c) noexcept nogil:
+cdef inline void _mark_dirty(Loop* loop, Conn* c) noexcept nogil:
     if not c.flags & F_DIRTY and slots_push(&loop.dirty, slot_of(&loop.table, c)) == 0:
         c.flags |= F_DIRTY
 

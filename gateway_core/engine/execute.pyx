@@ -139,7 +139,7 @@ cdef void _drain(Loop* loop, Cmd* cmd) noexcept nogil:
 cdef void drain_step(Loop* loop) noexcept nogil:
     cdef Drain* d = &loop.drain
     cdef Conn* c
-    while d.on and d.at < loop.table.high and d.next_ns <= loop.now_ns:
+    while d.at < loop.table.high and d.next_ns <= loop.now_ns:
         c = &loop.table.conns[d.at]
         d.at += 1
         d.next_ns += d.gap_ns

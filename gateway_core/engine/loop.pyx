@@ -363,8 +363,10 @@ cdef void* loop_main(void* arg) noexcept nogil:
         _notify(loop)  # Python works while this thread writes
         _deadlines(loop)
         _ages(loop)
-        drain_step(loop)
-        tell_step(loop)
+        if loop.drain.on:
+            drain_step(loop)
+        if loop.telling.on:
+            tell_step(loop)
         fanout_work(loop)
         _flush(loop)
         reap(loop)

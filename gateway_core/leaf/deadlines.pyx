@@ -21,16 +21,6 @@ cdef void deadlines_free(Deadlines* d) noexcept nogil:
     d.at = NULL
 
 
-cdef bint deadlines_begin(Deadlines* d, uint32_t high, uint32_t now_s) noexcept nogil:
-    if not deadlines_scanning(d):
-        if d.scan_s == now_s:
-            return False
-        d.scan_s = now_s
-        d.scan_at = 0
-        d.scan_end = high
-    return True
-
-
 cdef uint32_t deadlines_due(Deadlines* d, uint32_t now_s, uint32_t slots, uint32_t* due, uint32_t room) noexcept nogil:
     cdef uint32_t* at = d.at
     cdef uint32_t i = d.scan_at, stop = d.scan_at + slots if d.scan_end - d.scan_at > slots else d.scan_end

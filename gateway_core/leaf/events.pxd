@@ -6,6 +6,7 @@ lost, and the list never holds more than one read can produce.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from gateway_core.includes.atomics cimport qw_load64
 from gateway_core.leaf.stats cimport Stats
 
 cdef enum:
@@ -52,6 +53,9 @@ cdef int event_push(EventRing* r, int kind, uint64_t conn, uint64_t request, uin
                     const void** strings, const uint32_t* sizes, int n) noexcept nogil
 cdef bint events_settle(EventRing* r) noexcept nogil  # moves waiting ones into the ring; 1 when none is left
 cdef int event_pop(EventRing* r, EventCell* out) noexcept nogil  # consumer; the blob passes to the caller
-cdef bint events_waiting(EventRing* r) noexcept nogil
 cdef void bell_ring(EventBell* bell) noexcept nogil  # any thread
 cdef void bell_quiet(EventBell* bell) noexcept nogil  # consumer, before it looks
+
+
+cdef inline bint events_waiting(EventRing* r) noexcept nogil:
+    return qw_load64(&r.tail) != qw_load64(&r.head)

@@ -3,7 +3,7 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memset
 
 from cmodules cimport layout
-from gateway_core.includes.atomics cimport qw_load64, qw_store64, qw_swap32
+from gateway_core.includes.atomics cimport qw_store64, qw_swap32
 from gateway_core.includes.sys cimport qw_clear_fd, qw_map_now, qw_signal_fd, qw_unmap
 from gateway_core.leaf.stats cimport N_EVENTS, N_EVENTS_OVER, stat_add
 
@@ -104,10 +104,6 @@ cdef int event_pop(EventRing* r, EventCell* out) noexcept nogil:
     out[0] = r.cells[r.head & r.mask]
     qw_store64(&r.head, r.head + 1)
     return 1
-
-
-cdef bint events_waiting(EventRing* r) noexcept nogil:
-    return qw_load64(&r.tail) != qw_load64(&r.head)
 
 
 cdef void bell_ring(EventBell* bell) noexcept nogil:

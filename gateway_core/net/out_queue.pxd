@@ -51,8 +51,15 @@ cdef void queues_init(QueuePool* pool, const QueueLimits* limits, Stats* stats) 
 cdef void queues_free(QueuePool* pool) noexcept nogil  # of the idle ones
 cdef int queue_push(QueuePool* pool, OutQueue** own, SharedBuf* b) noexcept nogil  # Q_*; on Q_OK a reference is added
 cdef SharedBuf* queue_pop(QueuePool* pool, OutQueue* q) noexcept nogil  # the reference passes to the caller; NULL = empty
-cdef SharedBuf* queue_peek(OutQueue* q) noexcept nogil
 cdef int queue_tail(QueuePool* pool, OutQueue** own, const uint8_t* p, size_t n) noexcept nogil  # keeps a copy; 0 or -1
 cdef void queue_tail_done(QueuePool* pool, OutQueue* q) noexcept nogil
 cdef void queue_settle(QueuePool* pool, OutQueue** own) noexcept nogil  # gives the queue back when nothing waits
 cdef void queue_clear(QueuePool* pool, OutQueue** own, bint tail_too) noexcept nogil  # drops what waits
+
+
+# The oldest one, NULL = empty; the reference stays the queue's.
+cdef inline SharedBuf* queue_peek(OutQueue* q) noexcept nogil:
+    while q.count and q.ring[q.head] == NULL:
+        q.head = (q.head + 1) & (q.cap - 1)
+        q.count -= 1
+    return q.ring[q.head] if q.count else NULL

@@ -133,13 +133,6 @@ cdef int queue_push(QueuePool* pool, OutQueue** own, SharedBuf* b) noexcept nogi
     return Q_OK
 
 
-cdef SharedBuf* queue_peek(OutQueue* q) noexcept nogil:
-    while q.count and q.ring[q.head] == NULL:
-        q.head = (q.head + 1) & (q.cap - 1)
-        q.count -= 1
-    return q.ring[q.head] if q.count else NULL
-
-
 cdef SharedBuf* queue_pop(QueuePool* pool, OutQueue* q) noexcept nogil:
     cdef SharedBuf* b = queue_peek(q)
     if b != NULL:

@@ -16,6 +16,7 @@ cdef enum:
 
 cdef enum:
     STAGE_SENDS = 64  # in one system call
+    STAGE_BYTES = 1 << 20  # 64 flushes of 15 kB; only what is used becomes resident
     STAGE_FLUSH = 69632  # most bytes of one flush: 64 KiB of plaintext, its records' lengths and tags, a WebSocket header
 
 cdef struct Staged:  # one sealed flush that waits
@@ -35,8 +36,20 @@ cdef struct Sender:
 
 cdef void sender_start(Sender* s, int kind) noexcept nogil  # SEND_*; on the loop's own thread
 cdef void sender_free(Sender* s) noexcept nogil
-cdef bint sender_full(Sender* s) noexcept nogil  # no room for another flush, or nobody may be added
-cdef uint8_t* sender_room(Sender* s) noexcept nogil  # STAGE_FLUSH bytes for the next flush
 cdef void sender_stage(Sender* s, int fd, void* owner, const uint8_t* p, size_t n) noexcept nogil  # p lies in that room
 cdef void sender_run(Sender* s) noexcept nogil  # fills `result` of all staged; the caller looks and empties the stage
-cdef void sender_empty(Sender* s) noexcept nogil
+
+
+cdef inline bint sender_full(Sender* s) noexcept nogil:
+    """No room for another flush, or nobody may be added."""
+    return s.n == STAGE_SENDS or s.used + STAGE_FLUSH > STAGE_BYTES
+
+
+cdef inline uint8_t* sender_room(Sender* s) noexcept nogil:
+    """STAGE_FLUSH bytes for the next flush."""
+    return s.room + s.used
+
+
+cdef inline void sender_empty(Sender* s) noexcept nogil:
+    s.n = 0
+    s.used = 0

@@ -9,7 +9,6 @@ from gateway_core.includes.uring cimport qw_uring_close, qw_uring_open, qw_uring
 LAYOUT = layout()
 
 cdef enum:
-    STAGE_BYTES = 1 << 20  # 64 flushes of 15 kB; only what is used becomes resident
     LINE = 64
     FEW = 2  # below, the ring costs more than it saves
 
@@ -41,14 +40,6 @@ cdef void sender_free(Sender* s) noexcept nogil:
     s.room = NULL
 
 
-cdef bint sender_full(Sender* s) noexcept nogil:
-    return s.n == STAGE_SENDS or s.used + STAGE_FLUSH > STAGE_BYTES
-
-
-cdef uint8_t* sender_room(Sender* s) noexcept nogil:
-    return s.room + s.used
-
-
 cdef void sender_stage(Sender* s, int fd, void* owner, const uint8_t* p, size_t n) noexcept nogil:
     cdef Staged* one = &s.at[s.n]
     one.owner = owner
@@ -71,8 +62,3 @@ cdef void sender_run(Sender* s) noexcept nogil:
     qw_uring_run(s.ring, result)
     for i in range(s.n):
         s.at[i].result = result[i]
-
-
-cdef void sender_empty(Sender* s) noexcept nogil:
-    s.n = 0
-    s.used = 0
