@@ -6,7 +6,7 @@ SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMPS := build/stamps
-SOURCES := $(shell find cmodules frame crypto gateway_core benchmarks -name '*.pyx' -o -name '*.pxd' -o -name '*.h' 2>/dev/null) setup.py
+SOURCES := $(shell find cmodules frame crypto gateway_core benchmarks tests -name '*.pyx' -o -name '*.pxd' -o -name '*.h' 2>/dev/null) setup.py
 PYTEST_ARGS ?=
 # What a target needs beside Python packages is there, is installed, or is named before anything runs.
 SYSTEM := tools/system_packages.sh build
@@ -83,5 +83,5 @@ fuzz: tested-with $(STAMPS)/venv ## coverage-guided fuzzing of the parsers under
 
 clean: ## remove everything that was built (keeps .venv)
 	rm -rf build dist bench-report.html *.egg-info sdk/python/*.egg-info
-	find frame crypto gateway_core benchmarks -name '*.so' -delete
+	find frame crypto gateway_core benchmarks tests -name '*.so' -delete
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

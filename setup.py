@@ -84,6 +84,9 @@ MODULES: dict[str, list[str]] = {
     "gateway_core.leaf.address_table": [],
     "gateway_core.leaf.keys": [],
     "gateway_core.leaf.lists": [],
+    "tests.native.gateway_core.faces.conn": [],
+    "tests.native.gateway_core.faces.leaf": [],
+    "tests.native.gateway_core.faces.net": [],
     # MODULES-END
 }
 
@@ -155,6 +158,8 @@ def extensions(prefixes: list[str]) -> list[Extension]:
     compile_args, link_args = FLAGS[BUILD]
     modules = []
     for name, includes in MODULES.items():
+        if name.startswith("tests.") and "--inplace" not in sys.argv:  # no part of what is installed
+            continue
         if prefixes and not any(name == p or name.startswith(p + ".") for p in prefixes):
             continue
         modules.append(

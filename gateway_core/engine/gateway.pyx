@@ -63,7 +63,7 @@ from gateway_core.leaf.stats cimport L_SESSIONS, StageTimes, Stats, stages_dict,
 from gateway_core.net.listener cimport listener_open
 from gateway_core.types cimport MAX_LOOPS, Engine, Loop
 
-from gateway_core.conn.states import STATE_NAMES
+from gateway_core.conn import states
 from gateway_core.errors import GatewayError, NotRunning
 
 LAYOUT = layout()
@@ -240,7 +240,7 @@ cdef class Gateway:
         cdef Stats* parts[MAX_LOOPS]
         cdef dict out = stats_dict(parts, self._stats(parts))
         out["live"]["shared_bufs"] = buf_live()
-        out["states"] = {STATE_NAMES[state]: self._in_state(state) for state in range(FREE + 1, STATES)}
+        out["states"] = {states.STATE_NAMES[i]: self._in_state(i) for i in range(FREE + 1, STATES)}
         out["loops_io_uring"] = self._with_ring()  # the others send()
         return out
 

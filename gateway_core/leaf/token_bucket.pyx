@@ -9,6 +9,11 @@ cdef enum:
     TICK_MS = 67
 
 
+cdef inline uint64_t _tokens_until(uint64_t ticks, const BucketRate* rate) noexcept nogil:
+    """Whole tokens of that many ticks; differences of it lose no fraction, however often they are taken."""
+    return ticks * rate.per_s * TICK_MS // 1000
+
+
 cdef void bucket_fill(Bucket* b, const BucketRate* rate, uint64_t now_ns) noexcept nogil:
     b.filled = <uint16_t>(now_ns >> TICK_SHIFT)
     b.tokens = <uint16_t>rate.burst
@@ -22,7 +27,7 @@ cdef bint bucket_take(Bucket* b, const BucketRate* rate, uint64_t now_ns, uint32
         return True
     passed = now - b.filled
     if passed:
-        tokens = b.tokens + ((<uint64_t>passed * rate.per_s * TICK_MS) // 1000)
+        tokens = b.tokens + _tokens_until(<uint64_t>b.filled + passed, rate) - _tokens_until(b.filled, rate)
         b.tokens = <uint16_t>(tokens if tokens < rate.burst else rate.burst)
         b.filled = now
     if b.tokens < frames:

@@ -24,7 +24,7 @@ def modules() -> list[str]:
 def test_every_module_stands_in_the_table_once() -> None:
     named = modules()
     assert len(named) == len(set(named))
-    written = sources(*FLOORS, "benchmarks", suffixes=(".pyx",))
+    written = sources(*FLOORS, "benchmarks", "tests", suffixes=(".pyx",))
     built = {".".join(p.with_suffix("").parts) for p in written}
     assert set(named) == built
 

@@ -1,0 +1,40 @@
+"""Inside the core: leaf < net < conn < engine; what is below conn knows no Loop, nor do its tests."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.test_floors import imported
+from tests.support.tree import ROOT, sources, text
+
+FLOORS = ("includes", "leaf", "net", "conn", "engine")
+PARTS = [p for p in sources("gateway_core", suffixes=(".pyx", ".pxd")) if len(p.parts) == 3]
+BELOW = [p for p in PARTS if p.parts[1] in ("leaf", "net")]
+
+
+@pytest.mark.parametrize("path", PARTS, ids=str)
+def test_a_part_imports_only_what_is_below_it(path: Path) -> None:
+    allowed = FLOORS[: FLOORS.index(path.parts[1]) + 1]
+    for name in imported(text(path)):
+        parts = name.split(".")
+        if parts[0] == "gateway_core" and len(parts) == 3:
+            assert parts[1] in allowed, f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("path", BELOW, ids=str)
+def test_below_conn_nobody_knows_the_loop(path: Path) -> None:
+    code = re.sub(r'""".*?"""|#[^\n]*', "", text(path), flags=re.DOTALL)
+    assert not re.search(r"\b(?:Loop|Engine)\b|gateway_core\.types", code)
+
+
+@pytest.mark.parametrize("module", sorted({p.with_suffix("") for p in BELOW}), ids=str)
+def test_every_module_below_conn_has_a_native_test(module: Path) -> None:
+    _, floor, name = module.parts
+    tests = ROOT / "tests" / "native" / "gateway_core"
+    assert (tests / floor / f"test_{name}.py").is_file()
+    assert f"gateway_core.{floor}.{name} cimport" in (tests / "faces" / f"{floor}.pyx").read_text()
+    faces = (tests / "faces" / f"{floor}.pyx").read_text()
+    assert "gateway_core.types" not in faces

@@ -1,0 +1,460 @@
+"""The leaves of the core as Python objects: each builds the struct of one module, and no Loop."""
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+
+from cmodules cimport layout
+from crypto.zstd cimport zstd_compressor_free, zstd_compressor_new
+from gateway_core.includes.cpu cimport qw_cycles
+from gateway_core.includes.sys cimport close, qw_eventfd
+from gateway_core.leaf.address_table cimport (
+    AddressLimits,
+    AddressTable,
+    address_enter,
+    address_leave,
+    addresses_free,
+    addresses_init,
+)
+from gateway_core.leaf.deadlines cimport (
+    Deadlines,
+    deadline_cap,
+    deadline_set,
+    deadlines_begin,
+    deadlines_due,
+    deadlines_free,
+    deadlines_init,
+    deadlines_scanning,
+)
+from gateway_core.leaf.events cimport (
+    EVENT_STRINGS,
+    EventBell,
+    EventCell,
+    EventRing,
+    bell_quiet,
+    bell_ring,
+    event_pop,
+    event_push,
+    events_free,
+    events_init,
+    events_settle,
+    events_waiting,
+)
+from gateway_core.leaf.keys cimport (
+    KEY_BYTES,
+    Ephemeral,
+    EphemeralPool,
+    KeyRing,
+    StaticKey,
+    ephemeral_take,
+    ephemerals_fill,
+    ephemerals_free,
+    ephemerals_init,
+    key_find,
+    key_ring_wipe,
+)
+from gateway_core.leaf.lists cimport (
+    IdQueue,
+    Slots,
+    ids_free,
+    ids_init,
+    ids_pop,
+    ids_push,
+    slots_free,
+    slots_push,
+    slots_swap_out,
+)
+from gateway_core.leaf.mailbox cimport (
+    Cmd,
+    Mailbox,
+    mail_awake,
+    mail_free,
+    mail_init,
+    mail_may_sleep,
+    mail_pop,
+    mail_push,
+    mail_put,
+    mail_waiting,
+    mail_wake,
+)
+from gateway_core.leaf.shared_buf cimport (
+    SharedBuf,
+    buf_data,
+    buf_frame,
+    buf_live,
+    buf_name,
+    buf_packed,
+    buf_ref,
+    buf_unref,
+)
+from gateway_core.leaf.stats cimport (
+    StageTimes,
+    Stats,
+    count_code,
+    flush_add,
+    stage_end,
+    stages_dict,
+    stat_add,
+    stats_dict,
+    turn_add,
+)
+from gateway_core.leaf.token_bucket cimport Bucket, BucketRate, bucket_fill, bucket_take
+
+import sys
+
+from cmodules import same_build
+
+LAYOUT = layout()
+same_build(sys.modules[__name__])
+
+
+cdef class SlotList:
+    cdef Slots s
+
+    def __dealloc__(self):
+        slots_free(&self.s)
+
+    def push(self, uint32_t slot):
+        return slots_push(&self.s, slot) == 0
+
+    def swap_out(self, uint32_t i):
+        slots_swap_out(&self.s, i)
+
+    def all(self):
+        return [self.s.at[i] for i in range(self.s.len)]
+
+
+cdef class Ids:
+    cdef IdQueue q
+
+    def __cinit__(self, uint32_t cap):
+        assert ids_init(&self.q, cap) == 0
+
+    def __dealloc__(self):
+        ids_free(&self.q)
+
+    def push(self, uint64_t id):
+        return ids_push(&self.q, id)
+
+    def pop(self):
+        return ids_pop(&self.q)
+
+    def __len__(self):
+        return self.q.count
+
+
+cdef class Counters:
+    """Stats of one loop; `sums` adds several up."""
+
+    cdef Stats s
+
+    def add(self, int which, long n):
+        stat_add(&self.s, which, n)
+
+    def reason(self, int which):
+        self.s.reasons[which] += 1
+
+    def code(self, int code):
+        count_code(&self.s, code)
+
+    def flush(self, uint32_t frames):
+        flush_add(&self.s, frames)
+
+    def turn(self, uint64_t ns):
+        turn_add(&self.s, ns)
+
+    def stage(self, int which, uint64_t cycles):
+        stage_end(&self.s, which, qw_cycles() - cycles, 1)
+
+
+def sums(*counters):
+    cdef Stats* parts[8]
+    cdef int i
+    for i in range(len(counters)):
+        parts[i] = &(<Counters>counters[i]).s
+    return stats_dict(parts, len(counters))
+
+
+def stages(Counters counters, double cycles_per_ns):
+    cdef StageTimes told
+    cdef Stats* part = &counters.s
+    memset(&told, 0, sizeof(told))
+    return stages_dict(&part, 1, cycles_per_ns, &told)
+
+
+cdef class Ring:
+    cdef EventRing r
+    cdef Stats stats
+
+    def __cinit__(self, uint32_t cells):
+        assert events_init(&self.r, cells, &self.stats) == 0
+
+    def __dealloc__(self):
+        events_free(&self.r)
+
+    def push(self, int kind, uint64_t conn, *strings):
+        cdef const void* at[EVENT_STRINGS]
+        cdef uint32_t sizes[EVENT_STRINGS]
+        for i, text in enumerate(strings):
+            at[i] = <char*>(<bytes>text)
+            sizes[i] = len(text)
+        return event_push(&self.r, kind, conn, 0, 0, 0, 0, at, sizes, len(strings)) == 0
+
+    def pop(self):
+        """(kind, conn, strings), or None."""
+        cdef EventCell e
+        cdef size_t at = 0
+        if not event_pop(&self.r, &e):
+            return None
+        strings = []
+        for i in range(EVENT_STRINGS):
+            strings.append(PyBytes_FromStringAndSize(<char*>e.blob + at, e.size[i]))
+            at += e.size[i]
+        free(e.blob)
+        return e.kind, e.conn, strings
+
+    def settle(self):
+        return events_settle(&self.r)
+
+    def waiting(self):
+        return events_waiting(&self.r)
+
+
+cdef class Bell:
+    cdef EventBell b
+
+    def __cinit__(self):
+        self.b.fd = qw_eventfd()
+        self.b.rung = 0
+
+    def __dealloc__(self):
+        close(self.b.fd)
+
+    def fileno(self):
+        return self.b.fd
+
+    def ring(self):
+        bell_ring(&self.b)
+
+    def quiet(self):
+        bell_quiet(&self.b)
+
+
+cdef class Mail:
+    cdef Mailbox m
+
+    def __cinit__(self, uint32_t cells):
+        assert mail_init(&self.m, cells) == 0
+
+    def __dealloc__(self):
+        mail_free(&self.m)
+
+    def fileno(self):
+        return self.m.wake_fd
+
+    def push(self, uint64_t conn, uint64_t x=0):
+        cdef Cmd cmd
+        memset(&cmd, 0, sizeof(cmd))
+        cmd.conn = conn
+        cmd.x = x
+        return mail_push(&self.m, &cmd)
+
+    def put(self, uint64_t conn):
+        cdef Cmd cmd
+        memset(&cmd, 0, sizeof(cmd))
+        cmd.conn = conn
+        return mail_put(&self.m, &cmd)
+
+    def push_many(self, uint64_t conn, uint64_t n):
+        """n commands of one producer, x = 0..n-1, without the GIL; waits for room."""
+        cdef Cmd cmd
+        memset(&cmd, 0, sizeof(cmd))
+        cmd.conn = conn
+        with nogil:
+            for cmd.x in range(n):
+                while not mail_push(&self.m, &cmd):
+                    pass
+
+    def pop_many(self, uint32_t n):
+        """The next n commands as (conn, x), taken without the GIL; waits for them."""
+        cdef uint64_t* got = <uint64_t*>malloc(2 * n * sizeof(uint64_t))
+        cdef Cmd cmd
+        cdef uint32_t i
+        with nogil:
+            for i in range(n):
+                while not mail_pop(&self.m, &cmd):
+                    pass
+                got[2 * i] = cmd.conn
+                got[2 * i + 1] = cmd.x
+        out = [(got[2 * i], got[2 * i + 1]) for i in range(n)]
+        free(got)
+        return out
+
+    def pop(self):
+        cdef Cmd cmd
+        return (cmd.conn, cmd.x) if mail_pop(&self.m, &cmd) else None
+
+    def wake(self):
+        mail_wake(&self.m)
+
+    def waiting(self):
+        return mail_waiting(&self.m)
+
+    def may_sleep(self):
+        return mail_may_sleep(&self.m)
+
+    def awake(self):
+        mail_awake(&self.m)
+
+
+cdef class Frames:
+    """One SharedBuf of one frame, with one reference."""
+
+    cdef SharedBuf* b
+
+    def __cinit__(self, int type, bytes head, bytes body, bytes name=b""):
+        self.b = buf_frame(type, <uint8_t*>head, len(head), <uint8_t*>body, len(body), <char*>name, len(name))
+        assert self.b != NULL
+
+    def __dealloc__(self):
+        buf_unref(self.b)
+
+    def data(self):
+        return PyBytes_FromStringAndSize(<char*>buf_data(self.b), self.b.size)
+
+    def name(self):
+        return PyBytes_FromStringAndSize(buf_name(self.b), self.b.name_len)
+
+    def counts(self):
+        return self.b.refs, self.b.frames, self.b.msgs
+
+    def refer(self, int times):
+        """Takes and gives back references, without the GIL."""
+        cdef int i
+        with nogil:
+            for i in range(times):
+                buf_ref(self.b)
+            for i in range(times):
+                buf_unref(self.b)
+
+    def packed(self):
+        """The bytes of the compressed form; of the plain one when that does not pay."""
+        cdef void* compressor = zstd_compressor_new(3)
+        cdef SharedBuf* twin
+        with nogil:
+            twin = buf_packed(self.b, compressor)
+        zstd_compressor_free(compressor)
+        return PyBytes_FromStringAndSize(<char*>buf_data(twin), twin.size)
+
+
+def buffers_alive():
+    return buf_live()
+
+
+cdef class TokenBucket:
+    cdef Bucket b
+    cdef BucketRate rate
+
+    def __cinit__(self, uint32_t per_s, uint32_t burst, uint64_t now_ns):
+        self.rate.per_s = per_s
+        self.rate.burst = burst
+        bucket_fill(&self.b, &self.rate, now_ns)
+
+    def take(self, uint64_t now_ns, uint32_t frames):
+        return bucket_take(&self.b, &self.rate, now_ns, frames)
+
+
+cdef class Addresses:
+    cdef AddressTable t
+
+    def __cinit__(self, uint32_t connections=0, uint32_t per_s=0, uint32_t burst=0, uint32_t net64=0, uint64_t seed=1):
+        cdef AddressLimits limits
+        limits.connections = connections
+        limits.accepts_per_s = per_s
+        limits.accepts_burst = burst
+        limits.net64_connections = net64
+        assert addresses_init(&self.t, &limits, seed) == 0
+
+    def __dealloc__(self):
+        addresses_free(&self.t)
+
+    def enter(self, bytes ip16, uint64_t now_ns):
+        """(verdict, what `leave` takes)."""
+        cdef uint8_t* ip = ip16
+        cdef uint32_t ref
+        cdef int verdict
+        with nogil:
+            verdict = address_enter(&self.t, now_ns, ip, &ref)
+        return verdict, ref
+
+    def leave(self, uint32_t ref):
+        with nogil:
+            address_leave(&self.t, ref)
+
+
+cdef class DeadlineScan:
+    cdef Deadlines d
+
+    def __cinit__(self, uint32_t cap):
+        assert deadlines_init(&self.d, cap) == 0
+
+    def __dealloc__(self):
+        deadlines_free(&self.d)
+
+    def set(self, uint32_t slot, uint32_t at_s):
+        deadline_set(&self.d, slot, at_s)
+
+    def cap(self, uint32_t slot, uint32_t at_s):
+        deadline_cap(&self.d, slot, at_s)
+
+    def begin(self, uint32_t high, uint32_t now_s):
+        return deadlines_begin(&self.d, high, now_s)
+
+    def due(self, uint32_t now_s, uint32_t slots, uint32_t room):
+        cdef uint32_t* at = <uint32_t*>malloc(room * sizeof(uint32_t))
+        cdef uint32_t n = deadlines_due(&self.d, now_s, slots, at, room)
+        out = [at[i] for i in range(n)]
+        free(at)
+        return out
+
+    def scanning(self):
+        return deadlines_scanning(&self.d)
+
+
+cdef class Pool:
+    """Ephemeral pairs."""
+
+    cdef EphemeralPool p
+
+    def __cinit__(self, uint32_t cap):
+        assert ephemerals_init(&self.p, cap) == 0
+
+    def __dealloc__(self):
+        ephemerals_free(&self.p)
+
+    def fill(self, int n):
+        return ephemerals_fill(&self.p, n)
+
+    def take(self):
+        """(was ready, private, public)."""
+        cdef Ephemeral e
+        cdef bint ready = ephemeral_take(&self.p, &e)
+        return ready, bytes(e.priv[:KEY_BYTES]), bytes(e.pub[:KEY_BYTES])
+
+    def memory(self):
+        return PyBytes_FromStringAndSize(<char*>self.p.at, self.p.cap * sizeof(Ephemeral))
+
+
+def keys_found(ids, uint16_wanted):
+    """The place of a key id in a ring of these ids, or None; and whether the ring is all zero once wiped."""
+    cdef KeyRing ring
+    cdef StaticKey* key
+    memset(&ring, 0, sizeof(ring))
+    for i, id in enumerate(ids):
+        ring.key[i].id = id
+        ring.n += 1
+    key = key_find(&ring, uint16_wanted)
+    place = None if key == NULL else <int>(key - ring.key)
+    key_ring_wipe(&ring)
+    return place, not any((<uint8_t*>&ring)[:sizeof(ring)])
