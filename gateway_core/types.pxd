@@ -105,7 +105,7 @@ cdef struct Drain:
     uint64_t next_ns
     uint64_t gap_ns
 
-cdef struct Telling:  # of all users and topics, and of sessions if asked for
+cdef struct Resync:  # telling Python all users and topics, and sessions if asked for
     bint on
     bint sessions
     uint32_t slot  # next ones
@@ -157,7 +157,7 @@ cdef struct Loop:
     # what Python said
     Policy policy
     Drain drain
-    Telling telling
+    Resync resync
     # accounts, and what crosses threads
     Stats stats
     Mailbox mail

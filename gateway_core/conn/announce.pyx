@@ -4,15 +4,15 @@ from libc.string cimport memcpy
 
 from cmodules cimport layout
 from gateway_core.conn.table cimport session_device, session_user
-from gateway_core.leaf.events cimport EV_SESSION, EV_TOPIC, event_push
+from gateway_core.leaf.events cimport EVENT_STRINGS, EV_SESSION, EV_TOPIC, event_push
 
 LAYOUT = layout()
 
 
 cdef void report_topic(Announcer* a, const char* prefix, size_t m, const char* name, size_t n, int up) noexcept nogil:
     cdef char text[PREFIX_MAX + TOPIC_MAX]
-    cdef const void* strings[1]
-    cdef uint32_t sizes[1]
+    cdef const void* strings[EVENT_STRINGS]
+    cdef uint32_t sizes[EVENT_STRINGS]
     memcpy(text, prefix, m)
     memcpy(text + m, name, n)
     strings[0] = text
@@ -26,8 +26,8 @@ cdef void announce_topic(Announcer* a, const char* prefix, size_t m, const char*
 
 
 cdef void report_session(Announcer* a, uint64_t conn, Session* s) noexcept nogil:
-    cdef const void* strings[2]
-    cdef uint32_t sizes[2]
+    cdef const void* strings[EVENT_STRINGS]
+    cdef uint32_t sizes[EVENT_STRINGS]
     strings[0] = session_user(s)
     strings[1] = session_device(s)
     sizes[0] = s.user_len

@@ -60,7 +60,7 @@ from gateway_core.conn.transport cimport doom, doom_quiet, enqueue, enqueue_fram
 from gateway_core.conn.ws_gate cimport ws_strip, ws_upgrade
 from gateway_core.includes.cpu cimport qw_cycles, qw_hash
 from gateway_core.includes.sys cimport qw_recv, qw_would_block
-from gateway_core.leaf.events cimport EV_CALL, EV_SEND, event_push
+from gateway_core.leaf.events cimport EVENT_STRINGS, EV_CALL, EV_SEND, event_push
 from gateway_core.leaf.shared_buf cimport NORMAL, SharedBuf, buf_frame, buf_unref
 from gateway_core.leaf.stats cimport (
     N_BYTES_IN,
@@ -148,8 +148,8 @@ cdef void _relay(Loop* loop, Conn* c, const Request* r) noexcept nogil:
 cdef void _request(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
     cdef Session* s = session_of(c)
     cdef Request r
-    cdef const void* strings[4]
-    cdef uint32_t sizes[4]
+    cdef const void* strings[EVENT_STRINGS]
+    cdef uint32_t sizes[EVENT_STRINGS]
     cdef Py_ssize_t i
     if request_parse(f.body, f.body_len, &r) < 0 or not utf8_valid(r.name, r.name_len):
         doom_quiet(loop, c, R_FRAME_BODY, CLOSE_PROTOCOL_ERROR)

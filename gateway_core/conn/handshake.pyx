@@ -48,14 +48,14 @@ from gateway_core.leaf.stats cimport (
     N_REJECT_VERSION,
     R_AUTH_BODY,
     R_BEFORE_AUTH,
+    R_HANDSHAKE_FAILED,
+    R_HANDSHAKE_LENGTH,
     R_MEMORY,
     R_PREAMBLE,
     R_PROXY_MALFORMED,
     R_PROXY_REFUSED,
     R_REJECTED,
-    R_SHAKE_FAILED,
-    R_SHAKE_LENGTH,
-    S_SHAKE,
+    S_HANDSHAKE,
     stage_end,
     stat_add,
 )
@@ -114,7 +114,7 @@ cdef void _handshake(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept n
     cdef Preamble pre
     cdef StaticKey* key
     if preamble_parse(p, n, &pre) <= 0:
-        doom_quiet(loop, c, R_SHAKE_FAILED, 0)
+        doom_quiet(loop, c, R_HANDSHAKE_FAILED, 0)
         return
     key = key_find(&loop.keys, pre.key_id)
     if key == NULL:  # rotated away while this one waited
@@ -131,7 +131,7 @@ cdef void _handshake(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept n
     sodium.memzero(&e, sizeof(Ephemeral))
     if length < 0:
         stat_add(&loop.stats, N_HANDSHAKES_FAILED, 1)
-        doom_quiet(loop, c, R_SHAKE_FAILED, 0)
+        doom_quiet(loop, c, R_HANDSHAKE_FAILED, 0)
         return
     put_u16(answer, <uint16_t>length)
     c.suite = pre.suite
@@ -141,7 +141,7 @@ cdef void _handshake(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept n
     conn_move(&loop.table, c, E_KEYED)
     stat_add(&loop.stats, N_HANDSHAKES, 1)
     send_raw(loop, c, answer, 2 + <size_t>length, True)
-    stage_end(&loop.stats, S_SHAKE, t, 1)
+    stage_end(&loop.stats, S_HANDSHAKE, t, 1)
 
 
 cdef int _handshake_later(Loop* loop, Conn* c) noexcept nogil:
@@ -222,7 +222,7 @@ cdef ptrdiff_t hello(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept n
         return 0
     length = get_u16(p + PREAMBLE_SIZE)
     if length < HANDSHAKE_MIN or length > HANDSHAKE_MAX:
-        doom_quiet(loop, c, R_SHAKE_LENGTH, 0)
+        doom_quiet(loop, c, R_HANDSHAKE_LENGTH, 0)
         return -1
     if n < PREAMBLE_SIZE + 2 + length:
         return 0

@@ -173,19 +173,19 @@ cdef void pending_served(Topic* t) noexcept nogil:
 
 cdef bint batch_start(TopicTable* topics, Topic* t) noexcept nogil:
     """Takes the oldest messages that fit one batch; 0 when nothing could be taken."""
-    cdef uint32_t room = topics.limits.batch_messages, n = 0, i, at
+    cdef uint32_t most = topics.limits.batch_messages, n = 0, i, at
     cdef size_t bytes = 0
     cdef Batch* batch
     cdef SharedBuf* b
     cdef uint8_t cls = NORMAL
-    if t.waiting < room:
-        room = t.waiting
-    batch = <Batch*>calloc(1, sizeof(Batch) + room * (sizeof(SharedBuf*) + sizeof(uint64_t)))
-    if batch == NULL or room == 0:
+    if t.waiting < most:
+        most = t.waiting
+    batch = <Batch*>calloc(1, sizeof(Batch) + most * (sizeof(SharedBuf*) + sizeof(uint64_t)))
+    if batch == NULL or most == 0:
         free(batch)
         return False
     batch.order = <uint64_t*>(<char*>batch + sizeof(Batch))
-    batch.part = <SharedBuf**>(batch.order + room)
+    batch.part = <SharedBuf**>(batch.order + most)
     batch.first = t.since[t.stripe]
     batch.until = t.next_order
     for i in range(t.span):
@@ -193,7 +193,7 @@ cdef bint batch_start(TopicTable* topics, Topic* t) noexcept nogil:
         b = t.ring[at]
         if b == NULL:
             continue
-        if n == room or (n and bytes + b.size > topics.limits.batch_bytes):
+        if n == most or (n and bytes + b.size > topics.limits.batch_bytes):
             batch.until = t.orders[at]
             batch.full = 1
             break
@@ -206,8 +206,8 @@ cdef bint batch_start(TopicTable* topics, Topic* t) noexcept nogil:
         if b.exclude:
             batch.excludes = 1
     batch.n = n
-    for room in range(n):
-        if batch.part[room].cls != cls:
+    for i in range(n):
+        if batch.part[i].cls != cls:
             batch.mixed = 1
     t.sweep = batch
     t.cursor = t.stripe * PAGE_SLOTS

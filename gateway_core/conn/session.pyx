@@ -54,7 +54,7 @@ from gateway_core.leaf.address_table cimport (
     address_leave,
 )
 from gateway_core.leaf.deadlines cimport deadline_cap, deadline_set
-from gateway_core.leaf.events cimport EV_CLOSED, event_push
+from gateway_core.leaf.events cimport EVENT_STRINGS, EV_CLOSED, event_push
 from gateway_core.leaf.shared_buf cimport buf_frame, buf_unref
 from gateway_core.leaf.stats cimport (
     L_PREAUTH,
@@ -160,8 +160,8 @@ cdef void conn_open(Loop* loop, int fd, const uint8_t* ip16, uint16_t port) noex
 # login ---------------------------------------------------------------------------------------------------------
 
 cdef void _emit_closed(Loop* loop, uint64_t id, Session* s, int code) noexcept nogil:
-    cdef const void* strings[2]
-    cdef uint32_t sizes[2]
+    cdef const void* strings[EVENT_STRINGS]
+    cdef uint32_t sizes[EVENT_STRINGS]
     strings[0] = session_user(s)
     strings[1] = session_device(s)
     sizes[0] = s.user_len

@@ -46,7 +46,7 @@ cdef struct Session:  # user and device names follow, then the topic ids (aligne
     uint8_t user_len
     uint8_t device_len
     uint8_t platform
-    uint8_t room  # log2 + 1 of topic id capacity, 0 = none
+    uint8_t topics_log  # log2 + 1 of topic id capacity, 0 = none
 
 cdef struct Conn:
     # line 1: sending

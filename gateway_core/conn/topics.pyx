@@ -323,12 +323,12 @@ cdef int _remember(Conn* c, uint32_t id) noexcept nogil:
     """Appends a topic id to the session's list, which grows with its block."""
     cdef Session* s = session_of(c)
     cdef size_t fixed = <size_t>(<char*>session_topics(s) - <char*>s)
-    if s.room == 0 or s.joined == 1 << (s.room - 1):
-        s = <Session*>realloc(s, fixed + (<size_t>1 << s.room) * sizeof(uint32_t))
+    if s.topics_log == 0 or s.joined == 1 << (s.topics_log - 1):
+        s = <Session*>realloc(s, fixed + (<size_t>1 << s.topics_log) * sizeof(uint32_t))
         if s == NULL:
             return -1
         c.held = s
-        s.room += 1
+        s.topics_log += 1
     session_topics(s)[s.joined] = id
     s.joined += 1
     return 0

@@ -1,4 +1,4 @@
-"""The only room where Python objects and the loops meet."""
+"""The only module where Python objects and the loops meet."""
 
 from gateway_core.leaf.mailbox cimport Cmd
 from gateway_core.types cimport Engine

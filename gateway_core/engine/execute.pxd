@@ -14,4 +14,4 @@ cdef struct NameBlob:  # JOIN, LEAVE, KICK, REFUSE: sizes, then the strings one 
 cdef void commands_run(Loop* loop) noexcept nogil  # drains the mailbox up to its budget
 cdef void command_drop(Cmd* cmd) noexcept nogil  # frees what an unexecuted command owns
 cdef void drain_step(Loop* loop) noexcept nogil  # GOAWAY to those whose turn has come
-cdef void tell_step(Loop* loop) noexcept nogil  # the next slice of all topics
+cdef void resync_step(Loop* loop) noexcept nogil  # the next slice of all topics

@@ -39,9 +39,9 @@ from gateway_core.leaf.mailbox cimport (
     CMD_POLICY,
     CMD_PUBLISH,
     CMD_REFUSE,
+    CMD_RESYNC,
     CMD_SEND,
     CMD_STOP,
-    CMD_TELL,
     mail_pop,
 )
 from gateway_core.leaf.shared_buf cimport SharedBuf, buf_frame, buf_unref
@@ -56,12 +56,12 @@ from gateway_core.leaf.stats cimport (
     stat_add,
 )
 from gateway_core.net.listener cimport listener_close
-from gateway_core.types cimport Drain, Telling
+from gateway_core.types cimport Drain, Resync
 
 LAYOUT = layout()
 
 cdef enum:
-    TELL_SLICE = 1024  # slots or topics a tick
+    RESYNC_SLICE = 1024  # slots or topics a tick
     LOOK = 64  # commands between two looks at the clock
     BUDGET_NS = 2000000  # of one tick, so that sockets get their turn
 
@@ -147,30 +147,30 @@ cdef void drain_step(Loop* loop) noexcept nogil:
             enqueue(loop, c, d.goaway)
 
 
-cdef void tell_step(Loop* loop) noexcept nogil:
+cdef void resync_step(Loop* loop) noexcept nogil:
     """EV_TOPIC for every user and topic here (EV_SESSION for sessions), in slices, then one with an empty name."""
-    cdef Telling* told = &loop.telling
+    cdef Resync* r = &loop.resync
     cdef Announcer* a = &loop.announcer
     cdef uint32_t i
     cdef Topic* t
     cdef Conn* c
-    for i in range(<uint32_t>TELL_SLICE):
-        if not told.on or loop.events.over_len:
+    for i in range(<uint32_t>RESYNC_SLICE):
+        if not r.on or loop.events.over_len:
             return
-        if told.slot < loop.table.high:
-            c = &loop.table.conns[told.slot]
-            told.slot += 1
+        if r.slot < loop.table.high:
+            c = &loop.table.conns[r.slot]
+            r.slot += 1
             if c.state == LIVE and user_first(&loop.users, c):
                 report_topic(a, b"u/", 2, session_user(session_of(c)), session_of(c).user_len, 1)
-            if c.state == LIVE and told.sessions:
+            if c.state == LIVE and r.sessions:
                 report_session(a, conn_id(&loop.table, c), session_of(c))
-        elif told.topic < loop.topics.ids:
-            t = loop.topics.by_id[told.topic]
-            told.topic += 1
+        elif r.topic < loop.topics.ids:
+            t = loop.topics.by_id[r.topic]
+            r.topic += 1
             if t != NULL:
                 report_topic(a, b"", 0, t.name, t.name_len, 1)
         else:
-            told.on = False
+            r.on = False
             report_topic(a, b"", 0, b"", 0, 0)
 
 
@@ -222,11 +222,11 @@ cdef void _run(Loop* loop, Cmd* cmd) noexcept nogil:
         free(cmd.ptr)
     elif cmd.kind == CMD_DRAIN:
         _drain(loop, cmd)
-    elif cmd.kind == CMD_TELL:
-        loop.telling.on = True
-        loop.telling.sessions = cmd.a
-        loop.telling.slot = 0
-        loop.telling.topic = 0
+    elif cmd.kind == CMD_RESYNC:
+        loop.resync.on = True
+        loop.resync.sessions = cmd.a
+        loop.resync.slot = 0
+        loop.resync.topic = 0
     elif cmd.kind == CMD_STOP:
         qw_store32(&loop.running, 0)
 

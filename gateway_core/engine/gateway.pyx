@@ -31,7 +31,7 @@ from gateway_core.engine.submit cimport (
     give_publishes,
     give_replies,
     give_reply,
-    give_tell,
+    give_resync,
 )
 from gateway_core.includes.atomics cimport qw_load32
 from gateway_core.includes.cpu cimport qw_cycles
@@ -379,7 +379,7 @@ cdef class Gateway:
     def tell(self, int loop, bint sessions):
         """This loop emits EV_TOPIC(name, loop, True) for all its users and topics, with `sessions` EV_SESSION for
         each session too, then EV_TOPIC("", loop, False)."""
-        give_tell(self._running(), loop, sessions, self.wait_ms)
+        give_resync(self._running(), loop, sessions, self.wait_ms)
 
     def drain(self, int code, int retry_after_ms, int jitter_ms, str text="", double spread_s=0.0):
         """Stops accepting and sends GOAWAY to every session, spread over spread_s seconds."""

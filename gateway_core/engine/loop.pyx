@@ -20,7 +20,7 @@ from gateway_core.conn.topics cimport topics_free, topics_init
 from gateway_core.conn.transport cimport doom, doom_quiet, flush_conn, stage_begin, stage_finish
 from gateway_core.conn.user_filter cimport filter_free, filter_init
 from gateway_core.conn.users cimport users_free, users_init
-from gateway_core.engine.execute cimport command_drop, commands_run, drain_step, tell_step
+from gateway_core.engine.execute cimport command_drop, commands_run, drain_step, resync_step
 from gateway_core.includes.atomics cimport qw_load32
 from gateway_core.includes.cpu cimport qw_cycles
 from gateway_core.includes.sys cimport IP_BYTES, qw_clear_fd, qw_clock_ns, qw_map, qw_nap, qw_unmap
@@ -337,7 +337,7 @@ cdef int _timeout(Loop* loop) noexcept nogil:
     cdef uint64_t wait_ns
     if loop.dirty.len or loop.waiting.count or loop.dooms.n or deadlines_scanning(&loop.deadlines) or mail_waiting(&loop.mail):
         return 0
-    if loop.ephemerals.n < loop.ephemerals.cap or loop.telling.on or not qw_load32(&loop.running):
+    if loop.ephemerals.n < loop.ephemerals.cap or loop.resync.on or not qw_load32(&loop.running):
         return 0
     if loop.drain.on and loop.drain.at < loop.table.high:
         return 1
@@ -365,8 +365,8 @@ cdef void* loop_main(void* arg) noexcept nogil:
         _ages(loop)
         if loop.drain.on:
             drain_step(loop)
-        if loop.telling.on:
-            tell_step(loop)
+        if loop.resync.on:
+            resync_step(loop)
         fanout_work(loop)
         _flush(loop)
         reap(loop)

@@ -18,7 +18,7 @@ from gateway_core.engine.config cimport key_ring_fill
 from gateway_core.engine.execute cimport NameBlob
 from gateway_core.includes.cpu cimport qw_hash
 from gateway_core.leaf.keys cimport KeyRing
-from gateway_core.leaf.mailbox cimport CMD_BUDGET, CMD_KEYS, CMD_LOGIN, CMD_PUBLISH, CMD_SEND, CMD_TELL
+from gateway_core.leaf.mailbox cimport CMD_BUDGET, CMD_KEYS, CMD_LOGIN, CMD_PUBLISH, CMD_RESYNC, CMD_SEND
 from gateway_core.leaf.shared_buf cimport HIGH, NORMAL, buf_frame, buf_ref, buf_unref
 
 from gateway_core.errors import MailboxFull
@@ -107,10 +107,10 @@ cdef Py_ssize_t give_replies(Engine* e, object replies, int wait_ms) except -1:
     return given
 
 
-cdef int give_tell(Engine* e, int loop, bint sessions, int wait_ms) except -1:
+cdef int give_resync(Engine* e, int loop, bint sessions, int wait_ms) except -1:
     cdef Cmd cmd
     memset(&cmd, 0, sizeof(cmd))
-    cmd.kind = CMD_TELL
+    cmd.kind = CMD_RESYNC
     cmd.a = sessions
     return _give(e, loop, &cmd, wait_ms)
 

@@ -12,6 +12,9 @@ cdef enum AddressVerdict:
     ADDRESS_TOO_FAST = 2
     ADDRESS_NET_FULL = 3
 
+cdef enum:
+    KEY_WORDS = 2  # an address, or a /64 and 1
+
 cdef struct AddressLimits:  # 0 = no limit
     uint32_t connections
     uint32_t accepts_per_s
@@ -19,7 +22,7 @@ cdef struct AddressLimits:  # 0 = no limit
     uint32_t net64_connections  # of one IPv6 /64
 
 cdef struct AddressEntry:
-    uint64_t key[2]
+    uint64_t key[KEY_WORDS]
     uint32_t conns
     uint32_t stamp_ms
     float tokens

@@ -42,7 +42,7 @@ cdef float _refilled(const AddressEntry* e, uint32_t now_ms, const AddressLimits
 
 cdef uint32_t _entry(AddressTable* t, uint64_t k0, uint64_t k1, uint32_t now_ms) noexcept nogil:
     """The entry of a key, made when absent; NONE32 when no place within the probes may be reused."""
-    cdef uint64_t key[2]
+    cdef uint64_t key[KEY_WORDS]
     cdef uint32_t at, i, best = NONE32
     cdef AddressEntry* e
     key[0] = k0
@@ -88,7 +88,7 @@ cdef int _judge(AddressTable* t, uint32_t at, uint32_t parent, uint32_t now_ms) 
 
 cdef int address_enter(AddressTable* t, uint64_t now_ns, const uint8_t* ip16, uint32_t* ref) noexcept nogil:
     cdef AddressLimits* lim = &t.limits
-    cdef uint64_t k[2]
+    cdef uint64_t k[KEY_WORDS]
     cdef uint32_t at, parent = NONE32, now_ms = <uint32_t>(now_ns // 1000000)
     cdef int verdict
     ref[0] = NONE32

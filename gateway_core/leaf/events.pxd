@@ -11,6 +11,7 @@ from gateway_core.leaf.stats cimport Stats
 
 cdef enum:
     EVENT_STRINGS = 5  # most strings of one event
+    LINE_REST = 7  # words that keep the next one on another cache line
 
 cpdef enum:  # EventKind; the numbers of the tuples that Python takes
     EV_AUTH = 1
@@ -34,7 +35,7 @@ cdef struct EventRing:
     EventCell* cells
     uint64_t mask
     uint64_t head  # Python
-    uint64_t pad[7]
+    uint64_t pad[LINE_REST]
     uint64_t tail  # the loop
     EventCell* over  # what did not fit; reading stops until it does
     uint32_t over_len

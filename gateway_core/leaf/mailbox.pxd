@@ -20,7 +20,10 @@ cdef enum:  # what a command asks, see engine.execute
     CMD_STOP = 12
     CMD_JOIN_USER = 13
     CMD_LEAVE_USER = 14
-    CMD_TELL = 15
+    CMD_RESYNC = 15
+
+cdef enum:
+    LINE_REST = 7  # words that keep the next one on another cache line
 
 cdef struct Cmd:  # the meaning of the fields is the kind's
     uint64_t seq  # the cell's turn
@@ -36,9 +39,9 @@ cdef struct Mailbox:
     Cmd* cells
     uint64_t mask
     uint64_t tail  # producers
-    uint64_t pad1[7]
+    uint64_t pad1[LINE_REST]
     uint64_t head  # the loop
-    uint64_t pad2[7]
+    uint64_t pad2[LINE_REST]
     uint32_t sleeping
     int wake_fd
 

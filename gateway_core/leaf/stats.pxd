@@ -86,8 +86,8 @@ cdef enum:  # R_*: why a connection ended
     R_WS_CLOSED
     R_PREAMBLE
     R_REJECTED
-    R_SHAKE_LENGTH
-    R_SHAKE_FAILED
+    R_HANDSHAKE_LENGTH
+    R_HANDSHAKE_FAILED
     R_RECORD_LENGTH
     R_PREAUTH_TOO_BIG
     R_AEAD
@@ -117,7 +117,7 @@ cdef enum:  # stages
     S_POLL
     S_ACCEPT
     S_READ
-    S_SHAKE
+    S_HANDSHAKE
     S_OPEN
     S_DISPATCH  # parse and act on frames
     S_GATHER

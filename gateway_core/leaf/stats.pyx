@@ -23,11 +23,11 @@ LIVE_NAMES = (
 ).split()
 REASON_NAMES = (
     "peer_closed peer_reset peer_close_frame auth_timeout idle first_bytes proxy_refused proxy_malformed"
-    " upgrade_malformed upgrade_refused ws_malformed ws_text ws_closed preamble rejected shake_length shake_failed"
-    " record_length preauth_too_big aead frame frame_too_big empty_record frame_type frame_body before_auth"
-    " auth_body ack compressed rekey_place rate slow_consumer command kicked stopped close_stalled nonces memory max_age"
+    " upgrade_malformed upgrade_refused ws_malformed ws_text ws_closed preamble rejected handshake_length"
+    " handshake_failed record_length preauth_too_big aead frame frame_too_big empty_record frame_type frame_body"
+    " before_auth auth_body ack compressed rekey_place rate slow_consumer command kicked stopped close_stalled nonces memory max_age"
 ).split()
-STAGE_NAMES = "mailbox poll accept read shake open dispatch gather seal write scan sweep".split()
+STAGE_NAMES = "mailbox poll accept read handshake open dispatch gather seal write scan sweep".split()
 # Slot of Stats.codes -> close code, 0: the peer vanished without one.
 CLOSE_CODES = (0, *map(int, CloseCode))
 # What every turn of a cell of Stats.turns is shorter than, in ns; the last cell has no bound.

@@ -28,7 +28,7 @@ cdef struct Staged:  # one sealed flush that waits
 
 cdef struct Sender:
     qw_uring* ring  # NULL: every send is a system call of its own
-    uint8_t* room
+    uint8_t* buffer
     size_t used
     uint32_t n
     bint open
@@ -47,7 +47,7 @@ cdef inline bint sender_full(Sender* s) noexcept nogil:
 
 cdef inline uint8_t* sender_room(Sender* s) noexcept nogil:
     """STAGE_FLUSH bytes for the next flush."""
-    return s.room + s.used
+    return s.buffer + s.used
 
 
 cdef inline void sender_empty(Sender* s) noexcept nogil:

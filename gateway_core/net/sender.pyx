@@ -23,8 +23,8 @@ cdef void sender_start(Sender* s, int kind) noexcept nogil:
     if qw_uring_open(ring, STAGE_SENDS) < 0:
         free(ring)
         return
-    s.room = <uint8_t*>qw_map(STAGE_BYTES)
-    if s.room == NULL:
+    s.buffer = <uint8_t*>qw_map(STAGE_BYTES)
+    if s.buffer == NULL:
         qw_uring_close(ring)
         free(ring)
         return
@@ -35,9 +35,9 @@ cdef void sender_free(Sender* s) noexcept nogil:
     if s.ring != NULL:
         qw_uring_close(s.ring)
         free(s.ring)
-    qw_unmap(s.room, STAGE_BYTES)
+    qw_unmap(s.buffer, STAGE_BYTES)
     s.ring = NULL
-    s.room = NULL
+    s.buffer = NULL
 
 
 cdef void sender_stage(Sender* s, int fd, void* owner, const uint8_t* p, size_t n) noexcept nogil:
@@ -47,7 +47,7 @@ cdef void sender_stage(Sender* s, int fd, void* owner, const uint8_t* p, size_t 
     one.p = p
     one.n = <uint32_t>n
     s.n += 1
-    s.used = <size_t>(p - s.room + <ptrdiff_t>n + LINE - 1) & ~<size_t>(LINE - 1)
+    s.used = <size_t>(p - s.buffer + <ptrdiff_t>n + LINE - 1) & ~<size_t>(LINE - 1)
 
 
 cdef void sender_run(Sender* s) noexcept nogil:

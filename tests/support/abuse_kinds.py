@@ -160,8 +160,8 @@ async def zip_bomb(peer: RawPeer, rng: random.Random) -> None:
 QUICK: tuple[Abuse, ...] = (
     Abuse("random bytes", "first_bytes", random_bytes),
     Abuse("another version", "rejected", wrong_version),
-    Abuse("impossible length", "shake_length", bad_length),
-    Abuse("forged handshake", "shake_failed", bad_handshake),
+    Abuse("impossible length", "handshake_length", bad_length),
+    Abuse("forged handshake", "handshake_failed", bad_handshake),
     Abuse("broken upgrade", "upgrade_malformed", bad_upgrade),
     Abuse("endless upgrade", "upgrade_malformed", endless_upgrade),
     Abuse("another path", "upgrade_refused", wrong_path),
