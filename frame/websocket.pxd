@@ -11,6 +11,14 @@ cdef extern from "frame/includes/websocket.h" nogil:
         WS_CLOSE "QW_WS_CLOSE"
         WS_PING "QW_WS_PING"
         WS_PONG "QW_WS_PONG"
+        # codes of a close
+        WS_NORMAL "QW_WS_NORMAL"
+        WS_GOING_AWAY "QW_WS_GOING_AWAY"
+        WS_PROTOCOL_ERROR "QW_WS_PROTOCOL_ERROR"
+        WS_UNSUPPORTED "QW_WS_UNSUPPORTED"
+        WS_NO_CODE "QW_WS_NO_CODE"
+        WS_TOO_BIG "QW_WS_TOO_BIG"
+        WS_TRY_LATER "QW_WS_TRY_LATER"
         WS_HEADER_BYTES "QW_WS_HEADER_MAX"  # 14, the longest header
         WS_CONTROL_MAX "QW_WS_CONTROL_MAX"  # 125, the longest control payload
 
@@ -34,6 +42,6 @@ cdef extern from "frame/includes/websocket.h" nogil:
     size_t ws_header_put_masked "qw_ws_header_put_masked"(
         uint8_t* p, int opcode, uint64_t payload_len, const uint8_t* mask
     ) noexcept
-    # Whole unmasked close payload. 1 with its code (1005 when empty); MALFORMED with the code to answer (1002, 1007).
+    # Whole unmasked close payload. 1 with its code (NO_CODE when empty); MALFORMED with the code to answer.
     int ws_close_parse "qw_ws_close_parse"(const uint8_t* p, size_t n, uint16_t* code) noexcept
     bint ws_close_code_valid "qw_ws_close_code_valid"(unsigned code) noexcept

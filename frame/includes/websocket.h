@@ -18,6 +18,18 @@ enum {
     QW_WS_CONTROL_MAX = 125,
 };
 
+/* Codes of a close (7.4.1). */
+enum {
+    QW_WS_NORMAL = 1000,
+    QW_WS_GOING_AWAY = 1001,
+    QW_WS_PROTOCOL_ERROR = 1002,
+    QW_WS_UNSUPPORTED = 1003,
+    QW_WS_NO_CODE = 1005, /* an empty payload; never sent */
+    QW_WS_NOT_UTF8 = 1007,
+    QW_WS_TOO_BIG = 1009,
+    QW_WS_TRY_LATER = 1013,
+};
+
 typedef struct {
     uint8_t opcode;
     uint8_t fin;
@@ -129,17 +141,17 @@ static inline size_t qw_ws_header_put_masked(uint8_t *p, int opcode, uint64_t pa
 /* Codes a peer may put into a close frame: 7.4.1, 7.4.2 and the IANA registry (1012-1014). */
 static inline int qw_ws_close_code_valid(unsigned code) {
     if (code >= 3000) return code <= 4999;
-    return code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006;
+    return code >= QW_WS_NORMAL && code <= 1014 && code != 1004 && code != QW_WS_NO_CODE && code != 1006;
 }
 
-/* Payload of a close frame, unmasked and whole. 1 with *code (1005 when empty), or MALFORMED with *code set to the
- * status to answer: 1002 for a bad length or code, 1007 for a reason that is not UTF-8. */
+/* Payload of a close frame, unmasked and whole. 1 with *code (NO_CODE when empty), or MALFORMED with *code set to the
+ * status to answer: PROTOCOL_ERROR for a bad length or code, NOT_UTF8 for a reason that is not UTF-8. */
 static inline int qw_ws_close_parse(const uint8_t *p, size_t n, uint16_t *code) {
-    *code = 1005;
+    *code = QW_WS_NO_CODE;
     if (n == 0) return 1;
-    *code = 1002;
+    *code = QW_WS_PROTOCOL_ERROR;
     if (n == 1 || n > QW_WS_CONTROL_MAX || !qw_ws_close_code_valid(qw_get_u16(p))) return QW_MALFORMED;
-    *code = 1007;
+    *code = QW_WS_NOT_UTF8;
     if (!qw_utf8_valid(p + 2, n - 2)) return QW_MALFORMED;
     *code = qw_get_u16(p);
     return 1;

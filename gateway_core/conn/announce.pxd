@@ -8,7 +8,6 @@ from gateway_core.leaf.events cimport EventRing
 
 cdef enum:
     TOPIC_MAX = 80  # bytes of a topic name; user and device names are within NAME_MAX
-    PREFIX_MAX = 2  # "u/"
 
 cdef struct Announcer:
     EventRing* events

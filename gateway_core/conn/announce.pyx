@@ -3,6 +3,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from cmodules cimport layout
+from frame.names cimport USER_PREFIX_BYTES
 from gateway_core.conn.table cimport session_device, session_user
 from gateway_core.leaf.events cimport EVENT_STRINGS, EV_SESSION, EV_TOPIC, event_push
 
@@ -10,7 +11,7 @@ LAYOUT = layout()
 
 
 cdef void report_topic(Announcer* a, const char* prefix, size_t m, const char* name, size_t n, int up) noexcept nogil:
-    cdef char text[PREFIX_MAX + TOPIC_MAX]
+    cdef char text[USER_PREFIX_BYTES + TOPIC_MAX]
     cdef const void* strings[EVENT_STRINGS]
     cdef uint32_t sizes[EVENT_STRINGS]
     memcpy(text, prefix, m)

@@ -1,6 +1,5 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
-from libc.string cimport memcmp
 
 from cmodules cimport layout
 from crypto.aead cimport aead_open, aead_rekey, aead_tag_size
@@ -28,6 +27,7 @@ from frame.constants cimport (
     TYPE_SKIPPABLE_FIRST,
 )
 from frame.frames cimport Frame, Ping, Request, frame_parse, ping_parse, reply_header_put, request_parse
+from frame.names cimport USER_PREFIX_BYTES, is_user_topic
 from frame.record cimport record_parse
 from frame.utf8 cimport utf8_valid
 from frame.varint cimport UV_MAX, uv_get
@@ -134,8 +134,8 @@ cdef void _relay(Loop* loop, Conn* c, const Request* r) noexcept nogil:
         doom_quiet(loop, c, R_MEMORY, 0)
         return
     b.cls = NORMAL
-    if r.name_len > 2 and memcmp(r.name, b"u/", 2) == 0:
-        b.hash = qw_hash(r.name + 2, r.name_len - 2, loop.engine.seed)
+    if is_user_topic(<const char*>r.name, r.name_len):
+        b.hash = qw_hash(r.name + USER_PREFIX_BYTES, r.name_len - USER_PREFIX_BYTES, loop.engine.seed)
     else:
         b.hash = qw_hash(r.name, r.name_len, loop.engine.seed)
     stat_add(&loop.stats, N_RELAYED, 1)

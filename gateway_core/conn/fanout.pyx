@@ -1,7 +1,8 @@
 from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memcmp, memset
+from libc.string cimport memset
 
 from cmodules cimport layout
+from frame.names cimport USER_PREFIX_BYTES, is_user_topic
 from gateway_core.conn.pending cimport batch_packed, batch_start, pend, pending_served, within_budget
 from gateway_core.conn.states cimport LIVE
 from gateway_core.conn.table cimport (
@@ -43,7 +44,7 @@ cdef enum:
 
 
 cdef void _publish_user(Loop* loop, SharedBuf* b) noexcept nogil:
-    cdef uint32_t slot = user_find(&loop.users, b.hash, buf_name(b) + 2, b.name_len - 2)
+    cdef uint32_t slot = user_find(&loop.users, b.hash, buf_name(b) + USER_PREFIX_BYTES, b.name_len - USER_PREFIX_BYTES)
     cdef Conn* c
     if slot == NONE32:
         stat_add(&loop.stats, N_PUBLISHES_UNHEARD, 1)
@@ -59,7 +60,7 @@ cdef void publish_local(Loop* loop, SharedBuf* b) noexcept nogil:
     cdef Conn* c
     cdef uint32_t i
     stat_add(&loop.stats, N_PUBLISHES, 1)
-    if b.name_len >= 2 and memcmp(buf_name(b), b"u/", 2) == 0:
+    if is_user_topic(buf_name(b), b.name_len):
         _publish_user(loop, b)
         return
     t = topic_find(&loop.topics, b.hash, buf_name(b), b.name_len)

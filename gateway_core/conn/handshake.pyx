@@ -15,7 +15,6 @@ from frame.constants cimport (
     HANDSHAKE_MAX,
     HANDSHAKE_MIN,
     HANDSHAKE_PAYLOAD_MAX,
-    NAME_MAX,
     PATTERN_NK,
     PREAMBLE_SIZE,
     PREAMBLE_ZSTD,
@@ -28,6 +27,7 @@ from frame.constants cimport (
     VERSION,
 )
 from frame.frames cimport AuthBody, auth_parse
+from frame.names cimport id_valid
 from frame.preamble cimport REJECT_HEADER_BYTES, Preamble, preamble_parse, reject_header_put
 from frame.proxy cimport ProxyHeader, proxy_v2_parse
 from frame.record cimport get_u16, put_u16
@@ -238,25 +238,13 @@ cdef ptrdiff_t hello(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept n
     return 0
 
 
-cdef bint _id_valid(const uint8_t* p, size_t n) noexcept nogil:
-    cdef size_t i
-    cdef uint8_t b
-    if n == 0 or n > NAME_MAX:
-        return False
-    for i in range(n):
-        b = p[i]
-        if not (48 <= b <= 57 or 64 <= b <= 90 or 97 <= b <= 122 or b == 95 or b == 46 or b == 45):
-            return False
-    return True
-
-
 cdef void _auth(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
     cdef PreAuth* pre = <PreAuth*>c.held
     cdef AuthBody a
     cdef char peer[PEER_TEXT_BYTES]
     cdef const void* strings[EVENT_STRINGS]
     cdef uint32_t sizes[EVENT_STRINGS]
-    if f.flags & FLAG_COMPRESSED or auth_parse(f.body, f.body_len, &a) < 0 or not _id_valid(a.device, a.device_len):
+    if f.flags & FLAG_COMPRESSED or auth_parse(f.body, f.body_len, &a) < 0 or not id_valid(a.device, a.device_len):
         doom_quiet(loop, c, R_AUTH_BODY, CLOSE_PROTOCOL_ERROR)
         return
     strings[0] = pre.hash

@@ -5,10 +5,10 @@ from libc.string cimport memcmp, memcpy
 
 from cmodules cimport layout
 from crypto.sodium cimport sodium
-from frame.constants cimport CLOSE_DRAINING, CLOSE_OVERLOADED, FRAME_CLOSE
+from frame.constants cimport CLOSE_DRAINING, CLOSE_OVERLOADED, CLOSE_PROTOCOL_ERROR, FRAME_CLOSE
 from frame.record cimport put_u16
 from frame.varint cimport UV_MAX, uv_put
-from frame.websocket cimport WS_CLOSE, ws_header_put
+from frame.websocket cimport WS_CLOSE, WS_GOING_AWAY, WS_NORMAL, WS_TRY_LATER, ws_header_put
 from gateway_core.conn.states cimport (
     ASKED,
     CLOSING,
@@ -238,11 +238,11 @@ cdef void _session_end(Loop* loop, Conn* c, int code) noexcept nogil:
 
 cdef int _ws_code(int code) noexcept nogil:
     """RFC 6455 codes for ours: the 4000 range is the application's, the rest is told as fits."""
-    if code >= 4000 or code == 1000 or code == 1001:
+    if code >= CLOSE_PROTOCOL_ERROR or code == WS_NORMAL or code == WS_GOING_AWAY:
         return code
-    if code >= 3000:
-        return 1001
-    return 1013 if code >= 2000 else 1000
+    if code >= CLOSE_DRAINING:
+        return WS_GOING_AWAY
+    return WS_TRY_LATER if code >= CLOSE_OVERLOADED else WS_NORMAL
 
 
 cdef void finish(Loop* loop, Conn* c) noexcept nogil:

@@ -3,6 +3,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
 from cmodules cimport layout
+from frame.names cimport USER_PREFIX, USER_PREFIX_BYTES
 from gateway_core.conn.announce cimport announce_topic
 from gateway_core.conn.table cimport Session, session_of, session_user, slot_of
 from gateway_core.includes.cpu cimport qw_hash
@@ -130,7 +131,7 @@ cdef int user_add(UserIndex* u, Conn* c) noexcept nogil:
     s.next = NONE32
     _user_insert(u, hash, slot)
     u.live += 1
-    announce_topic(u.announcer, b"u/", 2, session_user(s), s.user_len, 1)
+    announce_topic(u.announcer, USER_PREFIX, USER_PREFIX_BYTES, session_user(s), s.user_len, 1)
     return 0
 
 
@@ -150,7 +151,7 @@ cdef void user_remove(UserIndex* u, Conn* c) noexcept nogil:
             return
         entry[0] = GONE
         u.live -= 1
-        announce_topic(u.announcer, b"u/", 2, session_user(s), s.user_len, 0)
+        announce_topic(u.announcer, USER_PREFIX, USER_PREFIX_BYTES, session_user(s), s.user_len, 0)
         return
     while at != NONE32:
         other = session_of(&u.table.conns[at])

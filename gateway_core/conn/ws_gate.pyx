@@ -3,6 +3,7 @@ from libc.stdint cimport uint16_t, uint32_t, uint8_t
 from libc.string cimport memcpy, memmove
 
 from cmodules cimport layout
+from frame.codes cimport TOO_BIG
 from frame.constants cimport CLOSE_NORMAL, CLOSE_PROTOCOL_ERROR, UPGRADE_MAX
 from frame.http_upgrade cimport (
     UPGRADE_RESPONSE_BYTES,
@@ -16,9 +17,14 @@ from frame.websocket cimport (
     WS_CLOSE,
     WS_CONTROL_MAX,
     WS_HEADER_BYTES,
+    WS_NORMAL,
+    WS_NO_CODE,
     WS_PING,
     WS_PONG,
+    WS_PROTOCOL_ERROR,
     WS_TEXT,
+    WS_TOO_BIG,
+    WS_UNSUPPORTED,
     WsHeader,
     ws_close_parse,
     ws_header_parse,
@@ -43,6 +49,8 @@ from gateway_core.net.in_buffer cimport WS_MASK_BYTES, InBuf, in_websocket
 LAYOUT = layout()
 
 cdef enum:
+    BAD_REQUEST = 400
+    SWITCHING = 101
     PAYLOAD_MAX = 1 << 24  # of one frame; it streams through, so this costs no memory
 
 
@@ -53,10 +61,10 @@ cdef ptrdiff_t ws_upgrade(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexc
     if used == 0:
         return 0
     if used < 0:
-        send_raw(loop, c, answer, upgrade_refusal_put(answer, 400), False)
+        send_raw(loop, c, answer, upgrade_refusal_put(answer, BAD_REQUEST), False)
         doom_quiet(loop, c, R_UPGRADE_MALFORMED, 0)
         return -1
-    if u.status != 101:
+    if u.status != SWITCHING:
         loop.stats.reasons[R_UPGRADE_REFUSED] += 1
         send_raw(loop, c, answer, upgrade_refusal_put(answer, u.status), False)
         if conn_move(&loop.table, c, E_ENDED):
@@ -90,7 +98,7 @@ cdef int _control(Loop* loop, Conn* c, int opcode, const uint8_t* p, size_t n) n
     if opcode == WS_CLOSE:
         if ws_close_parse(p, n, &code) < 0:
             return <int>_fail(loop, c, code, R_WS_MALFORMED, CLOSE_PROTOCOL_ERROR)
-        return <int>_fail(loop, c, 1000 if code == 1005 else code, R_WS_CLOSED, CLOSE_NORMAL)
+        return <int>_fail(loop, c, WS_NORMAL if code == WS_NO_CODE else code, R_WS_CLOSED, CLOSE_NORMAL)
     # behind a sealed tail no control frame may stand; the peer reads nothing then anyway
     if opcode == WS_PING and (c.out == NULL or c.out.tail == NULL):
         m = ws_header_put(answer, WS_PONG, n)
@@ -107,11 +115,11 @@ cdef ptrdiff_t _frame(Loop* loop, Conn* c, uint8_t* p, size_t n) noexcept nogil:
     if used == 0:
         return 0
     if used < 0:
-        return _fail(loop, c, 1009 if used == -2 else 1002, R_WS_MALFORMED, CLOSE_PROTOCOL_ERROR)
+        return _fail(loop, c, WS_TOO_BIG if used == TOO_BIG else WS_PROTOCOL_ERROR, R_WS_MALFORMED, CLOSE_PROTOCOL_ERROR)
     if not h.masked or ws_sequence(&b.message, &h) < 0:
-        return _fail(loop, c, 1002, R_WS_MALFORMED, CLOSE_PROTOCOL_ERROR)
+        return _fail(loop, c, WS_PROTOCOL_ERROR, R_WS_MALFORMED, CLOSE_PROTOCOL_ERROR)
     if h.opcode == WS_TEXT:
-        return _fail(loop, c, 1003, R_WS_TEXT, CLOSE_PROTOCOL_ERROR)
+        return _fail(loop, c, WS_UNSUPPORTED, R_WS_TEXT, CLOSE_PROTOCOL_ERROR)
     if h.opcode < WS_CLOSE:
         b.left = <uint32_t>h.payload_len
         b.at = 0

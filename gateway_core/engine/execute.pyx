@@ -4,6 +4,7 @@ from libc.string cimport memcmp
 
 from cmodules cimport layout
 from frame.constants cimport FRAME_PONG
+from frame.names cimport USER_PREFIX, USER_PREFIX_BYTES
 from frame.varint cimport UV_MAX, uv_put
 from gateway_core.conn.announce cimport Announcer, report_session, report_topic
 from gateway_core.conn.fanout cimport publish_local
@@ -147,6 +148,10 @@ cdef void drain_step(Loop* loop) noexcept nogil:
             enqueue(loop, c, d.goaway)
 
 
+cdef void _report_user(Announcer* a, Session* s) noexcept nogil:
+    report_topic(a, USER_PREFIX, USER_PREFIX_BYTES, session_user(s), s.user_len, 1)
+
+
 cdef void resync_step(Loop* loop) noexcept nogil:
     """EV_TOPIC for every user and topic here (EV_SESSION for sessions), in slices, then one with an empty name."""
     cdef Resync* r = &loop.resync
@@ -161,7 +166,7 @@ cdef void resync_step(Loop* loop) noexcept nogil:
             c = &loop.table.conns[r.slot]
             r.slot += 1
             if c.state == LIVE and user_first(&loop.users, c):
-                report_topic(a, b"u/", 2, session_user(session_of(c)), session_of(c).user_len, 1)
+                _report_user(a, session_of(c))
             if c.state == LIVE and r.sessions:
                 report_session(a, conn_id(&loop.table, c), session_of(c))
         elif r.topic < loop.topics.ids:

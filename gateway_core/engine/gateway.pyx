@@ -12,6 +12,7 @@ from libc.string cimport memset
 from cmodules cimport layout
 from crypto.sodium cimport sodium
 from frame.constants cimport FRAME_GOAWAY, FRAME_POLICY
+from frame.names cimport is_user_topic
 from frame.varint cimport UV_MAX, uv_put
 from gateway_core.conn.announce cimport TOPIC_MAX
 from gateway_core.conn.session cimport login
@@ -71,7 +72,7 @@ LAYOUT = layout()
 
 cdef bytes _joinable(str topic):
     cdef bytes name = topic.encode()
-    if not 3 <= len(name) <= TOPIC_MAX or name.startswith(b"u/"):
+    if not 3 <= len(name) <= TOPIC_MAX or is_user_topic(PyBytes_AS_STRING(name), len(name)):
         raise ValueError(f"not a topic to join: {topic!r}")
     return name
 

@@ -8,6 +8,7 @@ from libc.string cimport memcpy, memset
 from cmodules cimport layout
 from frame.constants cimport FRAME_AUTH_OK, FRAME_EVENT, MAX_BODY, NAME_MAX
 from frame.frames cimport reply_header_put
+from frame.names cimport USER_PREFIX_BYTES, is_user_topic
 from frame.varint cimport UV_MAX
 from gateway_core.conn.announce cimport TOPIC_MAX
 from gateway_core.conn.table cimport Session
@@ -206,9 +207,12 @@ cdef object _publish(Engine* e, str topic, int type, bytes body, int priority, u
     if type == FRAME_EVENT:
         b.cls = HIGH if priority else NORMAL
     b.exclude = exclude
-    # u/ names are looked up in the users' index, by the name alone
-    user = p[0] == c"u" and p[1] == c"/"
-    b.hash = qw_hash(p + 2, n - 2, e.seed) if user else qw_hash(p, n, e.seed)
+    # users are looked up in an index of their own, by the name alone
+    user = is_user_topic(p, n)
+    if user:
+        b.hash = qw_hash(p + USER_PREFIX_BYTES, n - USER_PREFIX_BYTES, e.seed)
+    else:
+        b.hash = qw_hash(p, n, e.seed)
     memset(&cmd, 0, sizeof(cmd))
     cmd.kind = CMD_PUBLISH
     for i in range(e.n_loops):

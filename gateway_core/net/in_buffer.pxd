@@ -27,13 +27,24 @@ cdef struct InBuf:  # the bytes follow the struct
     uint8_t raw  # bytes behind len: a frame header, or a control frame, that is not whole
     uint8_t websocket
 
-# Copies the kept bytes; returns the record's count, *raw is that of those behind them.
-cdef size_t in_restore(InBuf* b, uint8_t* to, size_t* raw) noexcept nogil
-# Replaces what is kept; 0, or -1 without memory.
-cdef int in_keep(InBuf** own, Stats* stats, const uint8_t* p, size_t n, size_t raw, size_t slack) noexcept nogil
+cdef size_t in_copy(const InBuf* b, uint8_t* to, size_t* raw) noexcept nogil  # in_restore of what is there
+cdef int in_replace(InBuf** own, Stats* stats, const uint8_t* p, size_t n, size_t raw, size_t slack) noexcept nogil
 cdef void in_done(InBuf** own, Stats* stats) noexcept nogil  # the record is used up, the raw bytes stay
 cdef int in_websocket(InBuf** own, Stats* stats) noexcept nogil  # from now on a WebSocket, nothing kept; 0 or -1
 cdef void in_drop(InBuf** own, Stats* stats) noexcept nogil  # everything; nothing may be read any more
+
+
+# Copies the kept bytes; returns the record's count, *raw is that of those behind them.
+cdef inline size_t in_restore(InBuf* b, uint8_t* to, size_t* raw) noexcept nogil:
+    raw[0] = 0
+    return in_copy(b, to, raw) if b != NULL else 0
+
+
+# Replaces what is kept; 0, or -1 without memory.
+cdef inline int in_keep(InBuf** own, Stats* stats, const uint8_t* p, size_t n, size_t raw, size_t slack) noexcept nogil:
+    if own[0] == NULL and n + raw == 0:  # the common case: whole records came, nothing is owned
+        return 0
+    return in_replace(own, stats, p, n, raw, slack)
 
 
 cdef inline uint8_t* in_data(InBuf* b) noexcept nogil:

@@ -9,11 +9,8 @@ from gateway_core.leaf.stats cimport L_IN_BUFFERS, L_IN_BYTES, L_WS_STATES, stat
 LAYOUT = layout()
 
 
-cdef size_t in_restore(InBuf* b, uint8_t* to, size_t* raw) noexcept nogil:
-    raw[0] = 0
-    if b == NULL or b.len + b.raw == 0:
-        return 0
-    memcpy(to, in_data(b), b.len + b.raw)
+cdef size_t in_copy(const InBuf* b, uint8_t* to, size_t* raw) noexcept nogil:
+    memcpy(to, in_data(<InBuf*>b), b.len + b.raw)
     raw[0] = b.raw
     return b.len
 
@@ -53,7 +50,7 @@ cdef bint _fits(const InBuf* b, size_t n, size_t slack) noexcept nogil:
     return b.cap < n + slack
 
 
-cdef int in_keep(InBuf** own, Stats* stats, const uint8_t* p, size_t n, size_t raw, size_t slack) noexcept nogil:
+cdef int in_replace(InBuf** own, Stats* stats, const uint8_t* p, size_t n, size_t raw, size_t slack) noexcept nogil:
     if n + raw == 0 and (own[0] == NULL or not own[0].websocket):
         _release(own, stats)
         return 0

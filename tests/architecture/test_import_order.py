@@ -12,7 +12,20 @@ from tests.support.import_graph import circles, graph, imports
 from tests.support.tree import sources, text
 
 ORDER: dict[str, list[str]] = {
-    "gateway_core": ["config errors includes", "types", "leaf", "net", "conn", "engine", "__init__"],
+    "gateway_core": [
+        "config errors includes",
+        "leaf",
+        "net",
+        "conn.states",
+        "conn.table",
+        "conn.announce conn.user_filter",
+        "conn.topics conn.users",
+        "conn.pending",
+        "types",
+        "conn",
+        "engine",
+        "__init__",
+    ],
     "im_service": [
         "__init__ errors ports rates",
         "ids settings grammar",

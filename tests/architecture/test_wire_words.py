@@ -20,6 +20,11 @@ def test_no_service_writes_a_prefix_by_hand(path: Path) -> None:
     assert not PREFIX.search((ROOT / path).read_text()), path
 
 
+@pytest.mark.parametrize("path", sources("gateway_core"), ids=str)
+def test_the_core_writes_no_prefix_by_hand(path: Path) -> None:
+    assert not PREFIX.search((ROOT / path).read_text()), path
+
+
 @pytest.mark.parametrize("path", sources("frame", "im_service", "control", suffixes=(".py",)), ids=str)
 def test_the_grammar_of_ids_stands_in_the_specification_only(path: Path) -> None:
     assert path == GENERATED or not GRAMMAR.search((ROOT / path).read_text()), path

@@ -6,6 +6,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from cmodules cimport layout
+from frame.names cimport id_valid, is_user_topic
 from gateway_core.conn.announce cimport Announcer
 from gateway_core.conn.pending cimport batch_start, pend, pending_served, within_budget
 from gateway_core.conn.states cimport STATES
@@ -70,6 +71,14 @@ LAYOUT = layout()
 SEED = 42
 NO_SLOT = NONE32
 same_build(sys.modules[__name__])
+
+
+def is_id(bytes text):
+    return id_valid(<uint8_t*>text, len(text))
+
+
+def is_user(bytes topic):
+    return is_user_topic(<char*>topic, len(topic))
 
 
 cdef class Crowd:

@@ -1,0 +1,13 @@
+"""Ids and targets, as the specification writes them. Inline C: includes/names.h."""
+
+from libc.stdint cimport uint8_t
+
+
+cdef extern from "frame/includes/names.h" nogil:
+    enum:
+        USER_PREFIX_BYTES "QW_USER_PREFIX_BYTES"
+
+    const char* USER_PREFIX "QW_USER_PREFIX"
+
+    bint id_valid "qw_id_valid"(const uint8_t* p, size_t n) noexcept  # matches ID_PATTERN as a whole
+    bint is_user_topic "qw_is_user_topic"(const char* p, size_t n) noexcept  # USER_PREFIX and a user
