@@ -153,13 +153,12 @@ cdef struct Loop:
     UserFilter filter
     TopicTable topics
     uint32_t sweep_at  # whose turn it is among topics.active
+    Stats stats
+    # seldom written: other threads write to what follows
     Announcer announcer
-    # what Python said
     Policy policy
     Drain drain
     Resync resync
-    # accounts, and what crosses threads
-    Stats stats
     Mailbox mail
     EventRing events
 
