@@ -20,12 +20,21 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TypedDict
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def figures(report: dict[str, Any]) -> dict[str, float]:
+class Report(TypedDict):
+    """What is read of a figure's JSON."""
+
+    throughput_per_s: float
+    seconds: float
+    latency_ms: dict[str, float]
+    server: dict[str, float]
+
+
+def figures(report: Report) -> dict[str, float]:
     """The numbers of one run that are compared."""
     delivered = report["throughput_per_s"] * report["seconds"]
     return {
