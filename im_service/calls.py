@@ -20,7 +20,9 @@ from msgspec import Meta, Raw, Struct, inspect
 from frame.constants import FrameType
 from im_service.errors import REFUSALS, UNDECODABLE, Code, ImError, rate_limited
 from im_service.grammar import check_arguments
+from im_service.ids import check_id
 from im_service.live.sessions import Sessions
+from im_service.live.users import SessionState
 from im_service.pages import MAX_ANSWER
 from im_service.ports import Clock, Downlink, Session
 from im_service.rates import Limiter, Rate
@@ -28,8 +30,6 @@ from im_service.storage.errors import StoreConflict, StoreError, StoreFull, Stor
 from im_service.storage.records import FOREVER
 
 RETURN = int(FrameType.RETURN)
-READY_S = 5.0
-"""A call waits so long for the login of its session to be in the store."""
 MAX_CALLS = 64
 """Calls of one session under way at once; more are answered 416."""
 _log = logging.getLogger("qianwan.im")
@@ -208,19 +208,19 @@ def bind(methods: Iterable[Method], services: Iterable[object]) -> dict[str, Han
     return {entry.name: getattr(owners[entry.owner], entry.attribute) for entry in methods}
 
 
-async def _until_ready(ready: asyncio.Future[None]) -> None:
-    """503 when the store does not take the login: who asks needs to know its groups and its state."""
-    done, _ = await asyncio.wait({ready}, timeout=READY_S)
-    if not done:
-        raise ImError(Code.UNAVAILABLE)
-
-
 class Calls:
     """Decodes, limits, runs and answers calls."""
 
     def __init__(
-        self, services: Iterable[object], sessions: Sessions, clock: Clock, downlink: Downlink, rate: Rate
+        self,
+        services: Iterable[object],
+        sessions: Sessions,
+        clock: Clock,
+        downlink: Downlink,
+        rate: Rate,
+        may_act: Callable[[SessionState], Awaitable[None]],
     ) -> None:
+        self._may_act = may_act
         self._methods = registered()
         self._handlers = bind(self._methods.values(), services)
         self._sessions = sessions
@@ -260,9 +260,7 @@ class Calls:
     async def _run(self, session: Session, request: int, entry: Method, args: Args) -> None:
         try:
             try:
-                state = self._sessions.get(session)
-                if state is not None and state.ready is not None:
-                    await _until_ready(state.ready)
+                await self._may_act(self._sessions.get(session) or self._sessions.stray(session))
                 result = await self._guarded(entry, Caller(session.user, session.device, session), args)
                 code, payload = 0, encode_answer(result)
             except ImError as error:
@@ -285,6 +283,8 @@ class Calls:
             raise ImError(Code.NOT_FOUND, f"no such method: {name[:64]}")
         if not caller.user and not entry.alone:
             raise ImError(Code.INVALID, f"{name} needs a user to act for")
+        if caller.user:
+            check_id(caller.user, "user")
         if not isinstance(args, Args):
             args = entry.read(args if isinstance(args, Raw) else pack(args))
         return await self._guarded(entry, caller, args)

@@ -17,6 +17,9 @@ SINGLE, GROUP, ROOM = SINGLE_PREFIX[0], GROUP_PREFIX[0], ROOM_PREFIX[0]
 """Kinds of conversations."""
 _CONVERSATIONS = (SINGLE_PREFIX, GROUP_PREFIX, ROOM_PREFIX)
 
+RESERVED = "@"
+"""First character of ids that are the server's own, `@system` among them (docs/PROTOCOL.md, 2)."""
+
 ServerId = NewType("ServerId", int)
 
 EPOCH_MS = 1_700_000_000_000
@@ -24,8 +27,20 @@ EPOCH_MS = 1_700_000_000_000
 NODE_BITS, COUNTER_BITS = 10, 12
 
 
+def reserved(name: str) -> bool:
+    """No user, group, room or tag may be called so."""
+    return name.startswith(RESERVED)
+
+
 def check_id(value: str, what: str) -> str:
-    """Return value if it follows the grammar, else 414."""
+    """Return value if it follows the grammar and is not the server's own, else 414."""
+    if reserved(check_sender(value, what)):
+        raise ImError(Code.INVALID, f"{what}: ids that begin with {RESERVED} are the server's")
+    return value
+
+
+def check_sender(value: str, what: str = "sender") -> str:
+    """Return value if it follows the grammar, else 414: the server sends under its own ids too."""
     if ID.match(value) is None:
         raise ImError(Code.INVALID, f"{what} must match {ID_PATTERN}")
     return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from im_service.accounts.devices import Devices
+from im_service.accounts.gate import Gate
 from im_service.accounts.presence import PresenceBook
 from im_service.accounts.profiles import Profiles
 from im_service.accounts.relations import Relations
@@ -88,7 +89,12 @@ class ImService:
             self.server_sends,
         )
         self.calls = Calls(
-            services, context.sessions, context.clock, context.downlink, context.settings.call_rate
+            services,
+            context.sessions,
+            context.clock,
+            context.downlink,
+            context.settings.call_rate,
+            Gate(context).may_act,
         )
         self.upkeep = Upkeep(context, self.receipts)
 

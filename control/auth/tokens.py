@@ -23,6 +23,7 @@ from nacl.bindings import crypto_sign_open
 from nacl.exceptions import BadSignatureError
 
 from frame.constants import ID_PATTERN, TOKEN_MAX
+from im_service.ids import RESERVED, reserved
 
 # RFC 9864 names the algorithm "Ed25519"; tokens signed elsewhere may still carry the older, wider name
 # "EdDSA".
@@ -78,6 +79,8 @@ class TokenSigner:
         for name, value in (("user", user), ("device", device)):
             if value is not None and not ID.fullmatch(value):
                 raise ValueError(f"{name} must match {ID.pattern}")
+        if reserved(user):
+            raise ValueError(f"user: ids that begin with {RESERVED} are the server's")
         claims: dict[str, Any] = {**self._base, "sub": user, "iat": now, "exp": now + ttl_s}
         if device is not None:
             claims["dev"] = device
@@ -155,7 +158,7 @@ class TokenVerifier:
         if claims.get("iss") != self.issuer or self.audience not in audiences:
             raise TokenRefused("issuer or audience")
         user, device = claims.get("sub"), claims.get("dev")
-        if not isinstance(user, str) or not ID.fullmatch(user):
+        if not isinstance(user, str) or not ID.fullmatch(user) or reserved(user):
             raise TokenRefused("subject")
         if device is not None and (not isinstance(device, str) or not ID.fullmatch(device)):
             raise TokenRefused("device claim")

@@ -111,8 +111,11 @@ class Devices:
         if not self._beginning:
             self._beginning = True
             self._spawn(self._begin_due())
-        self._watches.changed(session.user)
-        self._peers.changed("presence", session.user)
+
+    def _live(self, user: str) -> None:
+        """A session of an account that may act began: those who watch hear it."""
+        self._watches.changed(user)
+        self._peers.changed("presence", user)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -138,6 +141,7 @@ class Devices:
                 _log.exception("%d logins failed", len(states))
                 for state in states:
                     _begun(state)
+                    self._live(state.session.user)
                 continue
             pause = AGAIN_S
             for state, login in zip(states, logins, strict=True):
@@ -168,12 +172,16 @@ class Devices:
     def _begin(self, state: SessionState, login: Login, now: int) -> None:
         """Groups, account, policy. A new device gets the last N messages of its conversations."""
         session = state.session
-        for group in login.groups:
-            self._downlink.join(session, GROUP_PREFIX + group)
         if login.account.disabled_until_ms > now:
             self._downlink.kick(
                 session.user, None, ALL_SESSIONS, CloseCode.ACCOUNT_DISABLED, "the account is disabled"
             )
+            _begun(state)
+            self.on_logout(session, CloseCode.ACCOUNT_DISABLED)
+            return
+        for group in login.groups:
+            self._downlink.join(session, GROUP_PREFIX + group)
+        self._live(session.user)
         if login.others:
             live = {device for device, _ in self._presence.devices(session.user)}
             others = [d for d in login.others if d.device in live]

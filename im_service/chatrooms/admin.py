@@ -89,6 +89,8 @@ class RoomAdmin:
     async def create(self, caller: Caller, args: CreateArgs) -> RoomView:
         """Make a room with me as owner (the server names one, or none)."""
         owner = args.owner if caller.server else caller.user
+        if owner:
+            check_id(owner, "owner")
         name = check_id(args.room, "room") if args.room else f"{self._ids.next(self._clock.now_ms()):x}"
         info, _ = changed(RoomInfo(), args)
         await self._store.create_room(name, owner or SYSTEM, encode_info(info), self._clock.now_ms())

@@ -14,7 +14,7 @@ from im_service.calls import Args, Caller, Nothing, Number, method
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.grammar import readable
-from im_service.ids import check_id
+from im_service.ids import check_sender
 from im_service.models import encode, notice_event
 from im_service.options import Options
 from im_service.pages import fit
@@ -156,13 +156,13 @@ class ServerSends:
         """Send as a user, to a user, group or room; notifications (type 5) too."""
         client_id = args.client_id or f"x{self._ids.next(self._clock.now_ms()):x}"
         raw = encode((client_id, args.type, args.body, args.options, args.ext))
-        return Sent(*await self._messages.send_as(check_id(args.sender, "sender"), args.target, raw))
+        return Sent(*await self._messages.send_as(check_sender(args.sender), args.target, raw))
 
     @method("message.batch", Code.INVALID, result=BatchSent, server_only=True)
     async def batch(self, caller: Caller, args: BatchArgs) -> BatchSent:
         """The same message to up to 500 targets; each is answered for itself. With a client_id, each target
         gets one that is made of it and the target: a repeat in another order is known."""
-        check_id(args.sender, "sender")
+        check_sender(args.sender)
         results = []
         for target in args.targets:
             client_id = _for_target(args.client_id, target) if args.client_id else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
@@ -13,6 +14,8 @@ from control.api.idempotency import PARAMETER, replayable
 from control.api.schemas.common import GUARDED, problems
 from control.api.schemas.tokens import TokenAnswer, TokenRequest
 from control.api.services import Services
+from im_service.accounts.profiles import UserArgs
+from im_service.errors import Code, ImError
 
 router = APIRouter(prefix="/v1", tags=["access"])
 
@@ -25,10 +28,13 @@ router = APIRouter(prefix="/v1", tags=["access"])
     openapi_extra={"parameters": [PARAMETER]},
 )
 async def create_token(request: Request, body: TokenRequest, key: TokenKey, state: ServicesDep) -> Response:
-    """Sign a token with which `user` can log in at a gateway. The scope `tokens` is needed."""
+    """Sign a token with which `user` can log in at a gateway. The scope `tokens` is needed. A disabled
+    account gets none (403)."""
 
     async def handle() -> Response:
-        return Response(_sign(body, state).model_dump_json(), 201, media_type="application/json")
+        answer = _sign(body, state)
+        await _refuse_disabled(body.user, state)
+        return Response(answer.model_dump_json(), 201, media_type="application/json")
 
     return await replayable(request.app.state.idempotency, request, key.id, handle)
 
@@ -46,3 +52,18 @@ def _sign(body: TokenRequest, state: Services) -> TokenAnswer:
     except ValueError as error:
         raise Problem(422, "invalid", str(error)) from None
     return TokenAnswer(token=token, expires_at=now + ttl_s)
+
+
+async def _refuse_disabled(user: str, state: Services) -> None:
+    """Where no message service answers, the token is signed: at the login it is asked again."""
+    if state.im is None:
+        return
+    try:
+        account = msgspec.to_builtins(await state.im.call("account.get", UserArgs(user=user)))
+    except ImError as error:
+        if error.code in (Code.UNAVAILABLE, Code.TIMEOUT):
+            return
+        raise
+    until_ms = account["disabled_until_ms"]
+    if until_ms > time.time() * 1000:
+        raise ImError(Code.ACCOUNT_DISABLED, None, {"until_ms": until_ms})

@@ -184,3 +184,13 @@ def test_the_document_is_sent_once_to_a_client_that_keeps_it(server: ServerProce
     page = httpx.get(f"{server.url}/v1/docs")
     assert page.headers["content-type"].startswith("text/html")
     assert "openapi.json" in page.text
+
+
+def test_a_disabled_account_gets_no_token_until_it_is_enabled(http: httpx.Client) -> None:
+    assert http.post("/v1/tokens", json={"user": "gone"}).status_code == 201
+    way = http.post("/v1/users/gone/disable", json={"seconds": 3600})
+    assert way.status_code == 200, way.text
+    refused = problem(http.post("/v1/tokens", json={"user": "gone"}), 403, "account-disabled")
+    assert refused["code"] == 422
+    assert http.post("/v1/users/gone/disable", json={"seconds": 0}).status_code == 200
+    assert http.post("/v1/tokens", json={"user": "gone"}).status_code == 201

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from frame.constants import CloseCode
-from im_service import calls
-from im_service.accounts import devices
+from im_service.accounts import devices, gate
 from im_service.ports import Session
 from im_service.storage.errors import StoreUnavailable
 from tests.support.im_world import Person, World, open_world, until
@@ -80,7 +79,7 @@ async def test_calls_of_such_a_session_are_refused_and_not_kept_waiting(
 ) -> None:
     async with open_world(tmp_path) as world:
         with outage(world, monkeypatch) as seen:
-            monkeypatch.setattr(calls, "READY_S", 0.01)
+            monkeypatch.setattr(gate, "READY_S", 0.01)
             ben = arrives(world, "ben")
             await until(lambda: seen.tries >= 1)
             assert (await ben.call("time"))[0] == 503

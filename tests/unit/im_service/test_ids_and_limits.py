@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from frame.constants import ID_PATTERN
 from im_service.errors import ImError
-from im_service.ids import ServerIds, check_id, kind_of, peer_of, single, split_single, time_of
+from im_service.ids import (
+    ServerIds,
+    check_id,
+    check_sender,
+    kind_of,
+    peer_of,
+    single,
+    split_single,
+    time_of,
+)
 from im_service.rates import Bucket, Limiter, Rate
 
 NOW = 1_800_000_000_000
@@ -31,6 +40,18 @@ def test_ids_outside_the_grammar_are_refused(bad: str) -> None:
     with pytest.raises(ImError) as caught:
         check_id(bad, "user")
     assert caught.value.code == 414
+
+
+@pytest.mark.parametrize("name", ["@", "@system", "@team"])
+def test_ids_of_the_server_are_nobody_elses(name: str) -> None:
+    with pytest.raises(ImError) as caught:
+        check_id(name, "user")
+    assert caught.value.code == 414
+    assert check_sender(name) == name
+
+
+def test_an_address_of_mail_is_an_id() -> None:
+    assert check_id("ann@example.org", "user")
 
 
 @pytest.mark.parametrize("bad", ["", "s/", "x/a", "s", "g/"])

@@ -232,3 +232,13 @@ def test_the_signer_refuses_what_could_never_log_in() -> None:
             signer().sign(arguments["user"], NOW, 60, arguments.get("device"))
     with pytest.raises(ValueError, match="cnf"):
         signer().sign("alice", NOW, 60, cnf={"jwk": {"kty": "OKP", "crv": "X25519", "x": ""}})
+
+
+def test_ids_of_the_server_get_no_token_and_log_in_with_none(verifier: TokenVerifier) -> None:
+    with pytest.raises(ValueError, match="the server's"):
+        signer().sign("@system", NOW, 60)
+    claims = {"iss": "qianwan", "aud": "qianwan", "sub": "@system", "iat": NOW, "exp": NOW + 60}
+    header = {"alg": "Ed25519", "kid": "k1", "typ": "JWT"}
+    with pytest.raises(TokenRefused, match="subject"):
+        verifier.verify(jwt.encode(header, claims, private_okp(SEED, "k1"), algorithms=["Ed25519"]), NOW)
+    assert verifier.verify(signer().sign("ann@example.org", NOW, 60), NOW).user == "ann@example.org"

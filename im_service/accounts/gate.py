@@ -1,0 +1,35 @@
+"""Who may act at all: asked before every call."""
+
+from __future__ import annotations
+
+import asyncio
+
+from im_service.context import ServiceContext
+from im_service.errors import Code, ImError
+from im_service.live.users import SessionState
+from im_service.storage.errors import StoreError
+
+READY_S = 5.0
+"""A call waits so long for the login of its session to be in the store."""
+
+
+class Gate:
+    """Sends ask it of their own accord (sending/admission.py)."""
+
+    def __init__(self, context: ServiceContext) -> None:
+        self._clock = context.clock
+        self._directory = context.directory
+
+    async def may_act(self, state: SessionState) -> None:
+        """Whoever calls waits for the login, and a disabled account never becomes live. 422, 503."""
+        if state.ready is not None:
+            done, _ = await asyncio.wait({state.ready}, timeout=READY_S)
+            if not done:
+                raise ImError(Code.UNAVAILABLE)
+        if state.account is None:
+            try:
+                state.account = await self._directory.accounts.get(state.session.user)
+            except StoreError:
+                raise ImError(Code.UNAVAILABLE) from None
+        if state.account.disabled_ms > self._clock.now_ms():
+            raise ImError(Code.ACCOUNT_DISABLED, None, {"until_ms": state.account.disabled_ms})
