@@ -218,9 +218,9 @@ class Calls:
         clock: Clock,
         downlink: Downlink,
         rate: Rate,
-        may_act: Callable[[SessionState], Awaitable[None]],
+        admit: Callable[[SessionState, str, Args], Awaitable[object]],
     ) -> None:
-        self._may_act = may_act
+        self._admit = admit
         self._methods = registered()
         self._handlers = bind(self._methods.values(), services)
         self._sessions = sessions
@@ -260,8 +260,10 @@ class Calls:
     async def _run(self, session: Session, request: int, entry: Method, args: Args) -> None:
         try:
             try:
-                await self._may_act(self._sessions.get(session) or self._sessions.stray(session))
-                result = await self._guarded(entry, Caller(session.user, session.device, session), args)
+                state = self._sessions.get(session) or self._sessions.stray(session)
+                result: object = await self._admit(state, entry.name, args)
+                if isinstance(result, Args):
+                    result = await self._guarded(entry, Caller(*session[2:], session), result)
                 code, payload = 0, encode_answer(result)
             except ImError as error:
                 code, payload = int(error.code), error.payload()

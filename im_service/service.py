@@ -30,6 +30,7 @@ from im_service.sending.judging import Judge
 from im_service.sending.messages import Messages
 from im_service.sending.pending import AfterCommit
 from im_service.sending.server_sends import ServerSends
+from im_service.sending.words import Words
 from im_service.settings import ImSettings
 from im_service.storage.store import Store
 from im_service.upkeep import Upkeep
@@ -94,7 +95,7 @@ class ImService:
             context.clock,
             context.downlink,
             context.settings.call_rate,
-            Gate(context).may_act,
+            Gate(context, Words(context).admit).admit,
         )
         self.upkeep = Upkeep(context, self.receipts)
 

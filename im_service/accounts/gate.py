@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
+from im_service.calls import Args
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.live.users import SessionState
@@ -16,9 +18,20 @@ READY_S = 5.0
 class Gate:
     """Sends ask it of their own accord (sending/admission.py)."""
 
-    def __init__(self, context: ServiceContext) -> None:
+    def __init__(
+        self, context: ServiceContext, words: Callable[[SessionState, str, Args], Awaitable[object]]
+    ) -> None:
         self._clock = context.clock
         self._directory = context.directory
+        self._words = words
+
+    async def admit(self, state: SessionState, name: str, args: Args) -> object:
+        """The arguments to run a call with, or its answer. Raises what refuses it."""
+        await self.may_act(state)
+        try:
+            return await self._words(state, name, args)
+        except StoreError:
+            raise ImError(Code.UNAVAILABLE) from None
 
     async def may_act(self, state: SessionState) -> None:
         """Whoever calls waits for the login, and a disabled account never becomes live. 422, 503."""

@@ -159,6 +159,10 @@ class RoomState:
             raise ImError(Code.ROOM_NOT_FOUND)
         if self.room not in state.rooms:
             raise ImError(Code.NOT_IN_ROOM)
+        self.hush(state, now)
+
+    def hush(self, state: Guest, now: int) -> None:
+        """Is this session to be silent here? 13004, 13005, 13003."""
         person = self.people.get(state.session.user) if self.people else None
         if person is not None and person.muted_until_ms > now:
             raise ImError(Code.ROOM_MUTED, None, {"until_ms": person.muted_until_ms})

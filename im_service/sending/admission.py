@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from im_service.errors import Code, ImError, rate_limited
 from im_service.ids import ROOM, SINGLE
+from im_service.live.directory import AccountState
 from im_service.live.route import Route
 from im_service.live.users import SessionState
 from im_service.options import Resolved
@@ -34,16 +35,7 @@ class Admission:
 
     def check(self, state: SessionState, route: Route, options: Resolved, now: int) -> int:
         """PASSED; or the code to tell a blacklisted sender (7101, or 1 = none). Raises ImError otherwise."""
-        account = route.account
-        if account is not None:
-            if account.disabled_ms > now:
-                raise ImError(Code.ACCOUNT_DISABLED, None, {"until_ms": account.disabled_ms})
-            kind = route.kind
-            muted = (
-                account.single_ms if kind == SINGLE else account.room_ms if kind == ROOM else account.group_ms
-            )
-            if muted > now:
-                raise ImError(Code.MUTED, "the account may not send here", {"until_ms": muted})
+        self.account(route.account, route.kind, now)
         pair = route.pair
         if pair is None:
             self._place(state, route, now)
@@ -58,10 +50,31 @@ class Admission:
             self._friend_only or (not options.plain and options.options.checkFriend is True)
         ):
             raise ImError(Code.FORBIDDEN, "friends only")
+        self.spend(state, route)
+        return PASSED
+
+    def account(self, account: AccountState | None, kind: str, now: int) -> None:
+        """Disabled, or muted in this kind of conversation? None = the server speaks."""
+        if account is None:
+            return
+        if account.disabled_ms > now:
+            raise ImError(Code.ACCOUNT_DISABLED, None, {"until_ms": account.disabled_ms})
+        muted = account.single_ms if kind == SINGLE else account.room_ms if kind == ROOM else account.group_ms
+        if muted > now:
+            raise ImError(Code.MUTED, "the account may not send here", {"until_ms": muted})
+
+    def word(self, state: SessionState, route: Route, now: int) -> None:
+        """A text that is no message: mutes and rates; who may make the call is the call's to say."""
+        self.account(route.account, route.kind, now)
+        if route.room is not None:
+            route.room.hush(state, now)
+        self.spend(state, route)
+
+    def spend(self, state: SessionState, route: Route) -> None:
+        """Take one token everywhere. Raises 416."""
         wait = self._rate(state, route)
         if wait is not None:
             raise wait
-        return PASSED
 
     def _place(self, state: SessionState, route: Route, now: int) -> None:
         """Membership and mute of a group or room."""

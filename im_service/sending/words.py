@@ -1,0 +1,101 @@
+"""Texts that other people see and that are no message: one admission for all of them.
+
+Whoever may not send says nothing by a reaction, a name or a queue either. `SPOKEN` has every call with such a
+text; a call that is not here shows its texts to nobody else (tests/integration/im_service/test_words.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from frame.constants import GROUP_PREFIX, ROOM_PREFIX, SINGLE_PREFIX, USER_PREFIX
+from im_service.calls import Args
+from im_service.context import ServiceContext
+from im_service.errors import Code, ImError
+from im_service.ids import GROUP, ROOM, SINGLE, peer_of
+from im_service.live.route import Route
+from im_service.live.users import SessionState
+from im_service.options import DEFAULT
+from im_service.rates import Bucket
+from im_service.sending.admission import SILENTLY_BLOCKED, Admission
+from im_service.sending.resolve import RouteResolver
+
+MODULES = "modules:"
+Place = str | None
+"""Where a text goes. A conversation: as a send there. `u/` or `r/` and an id: by the account's and the room's
+mutes and all rates, whoever may make the call. MODULES and kinds: by the account's mutes and rates. None: no
+text."""
+
+
+def _to(prefix: str, member: str, *texts: str) -> Callable[[Args], Place]:
+    """The place that a member names, behind a prefix; with `texts`, if any of these is given."""
+
+    def place(args: Args) -> Place:
+        if texts and not any(getattr(args, text) for text in texts):
+            return None
+        return prefix + (str(getattr(args, member)) if member else "")
+
+    return place
+
+
+TEXTS = ("name", "intro", "announcement", "icon", "ext")
+SPOKEN: Mapping[str, Callable[[Args], Place]] = {
+    "react": _to("", "conversation", "on"),
+    "recall": _to("", "conversation", "text", "attach"),
+    "group.create": _to(MODULES + GROUP, "", *TEXTS),
+    "group.update": _to(GROUP_PREFIX, "group", *TEXTS),
+    "group.nick": _to(GROUP_PREFIX, "group", "nick"),
+    "group.kick": _to(GROUP_PREFIX, "group", "text"),
+    "group.invite": _to(GROUP_PREFIX, "group", "text"),
+    "group.join": _to(MODULES + GROUP, "", "text"),
+    "friend.request": _to(USER_PREFIX, "user"),
+    "profile.set": _to(MODULES + SINGLE + GROUP + ROOM, "", "nick", "icon", "sign", "birth", "ext"),
+    "room.create": _to(MODULES + ROOM, "", "name", "announcement"),
+    "room.update": _to(ROOM_PREFIX, "room", "name", "announcement"),
+    "room.attributes": _to(ROOM_PREFIX, "room", "put"),
+    "room.kick": _to(ROOM_PREFIX, "room", "reason"),
+    "room.recall": _to(ROOM_PREFIX, "room", "text"),
+    "room.queue.put": _to(ROOM_PREFIX, "room"),
+}
+
+
+class Words:
+    """Asked before a user's call runs; the server's calls are not asked about."""
+
+    def __init__(self, context: ServiceContext) -> None:
+        self._clock = context.clock
+        self._routes = RouteResolver(context)
+        self._admission = Admission(context.settings, context.clock)
+
+    async def admit(self, state: SessionState, name: str, args: Args) -> object:
+        """The arguments to go on with, or the answer to a sender who is not to know that nobody sees it.
+        Raises as a send does."""
+        rule = SPOKEN.get(name)
+        place = None if rule is None else rule(args)
+        if place is None:
+            return args
+        now = self._clock.now_ms()
+        if place.startswith(MODULES):
+            for kind in place.removeprefix(MODULES):
+                self._admission.account(state.account, kind, now)
+            user = state.session.user
+            self._admission.spend(state, Route(GROUP, "", "", user, state.account, Bucket()))
+            return args
+        if place.startswith((USER_PREFIX, ROOM_PREFIX)):
+            if place == USER_PREFIX + state.session.user:
+                return args
+            self._admission.word(state, await self._routes.resolve(state, place), now)
+            return args
+        if place.startswith(SINGLE_PREFIX):
+            place = USER_PREFIX + peer_of(place, state.session.user)
+        verdict = self._admission.check(state, await self._routes.resolve(state, place), DEFAULT, now)
+        if verdict > SILENTLY_BLOCKED:
+            raise ImError(Code(verdict))
+        return _unheard(name, args) if verdict else args
+
+
+def _unheard(name: str, args: Args) -> object:
+    """What is left of a call of somebody on the blacklist: the recall without its texts."""
+    return msgspec.structs.replace(args, text="", attach="") if name == "recall" else {"changed": True}
