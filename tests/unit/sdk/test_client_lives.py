@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from qianwan import ConnectFailed, FileCursor, MemoryCursor, State, StateChange,
 from qianwan.delivery.store import Position
 
 from tests.support.qw1_responder import frame
-from tests.support.scripted_gateway import ScriptedGateway
+from tests.support.scripted_gateway import ScriptedGateway, pack
 from tests.support.sdk_client import client, take, until
 
 LONG = "x" * 70_000
@@ -199,3 +200,37 @@ async def test_a_sync_that_cannot_be_read_is_asked_again(monkeypatch: pytest.Mon
         async with client(gateway, "bob") as bob:
             assert await take(bob, 1) == ["hello"]
         assert gateway.garbage == []
+
+
+def some_value(rng: random.Random, depth: int = 0) -> Any:
+    """Anything that msgpack can say, mostly of wrong types and sizes."""
+    kinds: list[Callable[[], Any]] = [
+        lambda: None,
+        lambda: rng.choice([True, False]),
+        lambda: rng.choice([0, 1, -1, 2**32, 2**62, 2**64 - 1, -(2**63)]),
+        lambda: rng.choice([0.5, float("nan"), float("inf"), -1e308]),
+        lambda: rng.choice(["", "s/alice:bob", "g/team", "r/hall", "hall", "\x00", "x" * 500]),
+        lambda: rng.randbytes(rng.randrange(20)),
+        lambda: [some_value(rng, depth + 1) for _ in range(rng.randrange(12))],
+        lambda: {str(some_value(rng, 9)): some_value(rng, depth + 1) for _ in range(rng.randrange(4))},
+    ]
+    return rng.choice(kinds[: 6 if depth > 3 else 8])()
+
+
+async def test_a_server_that_says_anything_but_close_ends_nobody() -> None:
+    seed = random.SystemRandom().getrandbits(32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    async with ScriptedGateway() as gateway, client(gateway) as alice:
+        await alice.join_room("hall")
+        for _ in range(400):
+            await until(lambda: gateway.peers and alice.state is State.ONLINE)
+            kind = rng.choice([kind for kind in range(1, 32) if kind not in (15, 16)])
+            body = rng.randbytes(rng.randrange(30)) if rng.random() < 0.3 else pack(some_value(rng))
+            if kind == 7:
+                body = bytes((rng.randrange(6),)) + body
+            for peer in list(gateway.peers):
+                peer.say(frame(kind, body))
+            await asyncio.sleep(0)
+        async with asyncio.timeout(20):
+            assert (await alice.send("bob", "still here")).seq == 1, f"seed {seed}"

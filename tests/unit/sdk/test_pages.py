@@ -69,3 +69,8 @@ async def test_lists_say_whether_there_is_more() -> None:
 @pytest.mark.parametrize(("told", "more"), [({"more": False}, False), ({"more": True}, True), ({}, True)])
 def test_what_the_service_says_goes_before_what_is_guessed(told: dict[str, bool], more: bool) -> None:
     assert page({"rows": [1, 2], **told}, "rows", limit=2) == Page((1, 2), more, None)
+
+
+def test_a_rest_is_where_to_go_on() -> None:
+    assert page({"rows": [1], "rest": [2, 3]}, "rows") == Page((1,), True, [2, 3])
+    assert page({"rows": [1], "rest": []}, "rows") == Page((1,), False, [])

@@ -60,11 +60,15 @@ def page(
     read: Callable[[Any], T] = itself,
 ) -> Page[T]:
     """A result as a Page. `next` names its member that says where to go on; without one, `last` makes it out
-    of the last row. Where the service does not say `more`, a page of `limit` rows has more behind it.
+    of the last row. A `rest` is what was asked for by name and did not fit. Where the service does not say
+    `more`, a page of `limit` rows has more behind it.
     """
     found = list(result[rows])
     following = result.get(next) if next else None
-    if following is None and last is not None and found:
+    if following in (None, "") and last is not None and found:
         following = last(found[-1])
-    more = bool(result["more"] if "more" in result else limit and len(found) >= limit)
+    more = bool(result.get("more", 0 < limit <= len(found)))
+    if "rest" in result:
+        following = list(result["rest"])
+        more = bool(following)
     return Page(tuple(read(row) for row in found), more, following)
