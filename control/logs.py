@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from typing import Literal
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_SECRETS = re.compile(
+    r"(?P<key>qwk_[0-9a-f]{12}_)[\w-]+"  # API keys: their id may be told
+    r"|(?P<token>eyJ[\w-]{5,}\.)[\w-]+\.[\w-]+"  # tokens: their header may
+    r"|(?P<url>\w+://[^\s:/@]*:)[^\s@]+(?=@)"  # passwords in URLs
+)
 
 
 def setup_logs(
@@ -22,13 +28,17 @@ def setup_logs(
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    final: Processor = (
-        structlog.dev.ConsoleRenderer() if for_people else structlog.processors.JSONRenderer(sort_keys=False)
-    )
+    # Tracebacks without values of variables, for people too: those are bodies, keys and tokens.
+    plain = structlog.dev.plain_traceback
+    final: list[Processor] = [
+        structlog.processors.format_exc_info,
+        hide_secrets,
+        structlog.dev.ConsoleRenderer(exception_formatter=plain)
+        if for_people
+        else structlog.processors.JSONRenderer(sort_keys=False),
+    ]
     structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, final]
-        if not for_people
-        else [*shared, final],
+        processors=[*shared, *final],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         # a line in one write: workers share the file
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
@@ -38,11 +48,7 @@ def setup_logs(
         structlog.contextvars.bind_contextvars(node=node)
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            *([] if for_people else [structlog.processors.format_exc_info]),
-            final,
-        ],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
@@ -55,3 +61,13 @@ def get_logger(component: str) -> structlog.typing.FilteringBoundLogger:
     """A logger whose lines carry `component`, the part of the program that speaks."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(component=component)
     return logger
+
+
+def hide_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Secrets that stand in a text, an exception's for example, are left out (a structlog processor)."""
+    for name, value in event.items():
+        if isinstance(value, BaseException):
+            value = str(value)
+        if isinstance(value, str):
+            event[name] = _SECRETS.sub(lambda found: f"{found[found.lastgroup or 0]}***", value)
+    return event

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -13,9 +12,6 @@ from control.downlink.local import Commands
 from control.settings import Settings
 from control.settings.values import parse_address
 from im_service.ports import Session
-
-# Descriptors kept for the store, the HTTP server, the bus and logs.
-RESERVED_FILES = 256
 
 
 class Core(Commands, Protocol):
@@ -44,19 +40,24 @@ def loops_of(settings: Settings) -> int:
     return settings.gateway.loops or len(os.sched_getaffinity(0))
 
 
-def capacity_of(settings: Settings) -> int:
-    """Connections this process can hold: its descriptors, or what its settings say."""
-    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_FILES
+def capacity_of(settings: Settings, descriptors: int) -> int:
+    """Connections this process can hold: those it has descriptors for, or what its settings say."""
     return min(descriptors, settings.gateway.core.max_connections * loops_of(settings))
 
 
 def make_core(
-    settings: Settings, keys: list[tuple[int, bytes, bytes]], key_set: bytes, announce_topics: bool
+    settings: Settings,
+    keys: list[tuple[int, bytes, bytes]],
+    key_set: bytes,
+    announce_topics: bool,
+    descriptors: int,
 ) -> Core:
-    """The gateway core, not started."""
+    """The gateway core, not started. Its loops share the descriptors."""
     from gateway_core import Gateway, GatewayConfig
 
     host, port = parse_address(settings.gateway.listen)
+    limits = msgspec.structs.asdict(settings.gateway.core)
+    limits["max_connections"] = min(limits["max_connections"], max(1, descriptors // loops_of(settings)))
     config = GatewayConfig(
         host=host,
         port=port,
@@ -65,7 +66,7 @@ def make_core(
         node=settings.node_name,
         ping_interval_s=settings.gateway.ping_interval_s,
         proxy_from=settings.gateway.proxy_from,
-        **msgspec.structs.asdict(settings.gateway.core),
+        **limits,
     )
     core: Core = Gateway(config, keys, key_set)
     return core

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,12 +13,18 @@ from control.gateway.core import Core
 from control.gateway.events import GatewayEvents
 from control.gateway.sync_hints import SyncHints
 from control.keys.keystore import KeyStore
+from control.logs import get_logger
 from control.part import Check, Part, Source
 from control.settings import Settings
 from control.settings.values import parse_address
 from frame.constants import CloseCode
 
+log = get_logger("gateway")
+
 POLL_S = 0.05
+PROGRESS_S = 5.0
+LONE_GRACE_S = 0.5
+"""Of a lone gateway, whose clients have nowhere to go: they take their GOAWAY and the acks under way."""
 # A client that is sent away waits this long at least, so that another node is announced and ready.
 RETRY_AFTER_MS = 500
 
@@ -64,21 +71,34 @@ class GatewayPart(Part):
         self._running = True
 
     async def drain(self) -> None:
-        """GOAWAY to everybody, spread; returns when nobody is left or the drain time is over."""
-        server = self._settings.server
+        """GOAWAY to everybody, spread; returns when nobody is left or the drain time is over. A lone gateway
+        tells everybody at once and waits for nobody.
+        """
         if not self.connections():
             return
-        jitter_ms = int(server.drain_spread_s * 1000)
-        self._core.drain(CloseCode.DRAINING, RETRY_AFTER_MS, jitter_ms, "draining", server.drain_spread_s)
-        for _ in range(int(server.drain_timeout_s / POLL_S) + 1):
-            if not self.connections():
-                return
+        server, lone = self._settings.server, self._lone
+        jitter_ms, spread_s = int(server.drain_spread_s * 1000), 0.0 if lone else server.drain_spread_s
+        self._core.drain(CloseCode.DRAINING, RETRY_AFTER_MS, jitter_ms, "draining", spread_s)
+        if lone:
+            log.info("no other gateway: everybody is sent away at once", connections=self.connections())
+            return
+        until = time.monotonic() + server.drain_timeout_s
+        told = 0.0
+        while (left := self.connections()) and (now := time.monotonic()) < until:
+            if now - told >= PROGRESS_S:
+                told = now
+                log.info("draining", connections=left, seconds_left=round(until - now))
             await asyncio.sleep(POLL_S)
 
     async def stop(self, grace_s: float) -> None:
         self._running = False
-        await self._events.stop(grace_s)
+        await self._events.stop(min(grace_s, LONE_GRACE_S) if self._lone else grace_s)
         self._downlink.close()
+
+    @property
+    def _lone(self) -> bool:
+        """No other gateway is known, nor could be."""
+        return self._settings.bus.kind == "memory" and not self._settings.control.gateways
 
     def set_keys(self) -> None:
         """The key files changed: handshakes go on with what stands there now."""

@@ -11,6 +11,7 @@ from control.logs import get_logger
 
 KEY_FOLDER = "keys"
 STORE_FILE = "store.sqlite3"
+FIRST_KEY_FILE = "first-api-key"
 STORE_SEEN_FILE = "store.seen"
 """What the im role remembers of its store, whichever engine it has."""
 

@@ -10,7 +10,10 @@ from collections.abc import Generator
 import uvicorn
 from starlette.types import ASGIApp
 
-BACKLOG = 1024
+from control.process.http_protocol import Bounds, bounded
+
+BACKLOG = 128
+"""Connections accepted in one turn at most, before the bounds see them: part of what the process keeps."""
 GRACE_S = 3
 
 
@@ -25,39 +28,51 @@ class _Server(uvicorn.Server):
 class HttpServer:
     """Serves `app` on `host:port` until `stop`. `start` raises OSError when the address cannot be had."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int, bounds: Bounds) -> None:
         self._address = (host, port)
-        self._server = _Server(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                lifespan="off",
-                timeout_graceful_shutdown=GRACE_S,
-            )
+        self._bounds = bounds
+        config = uvicorn.Config(
+            app,
+            http=bounded(bounds),
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=GRACE_S,
         )
+        self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        listener = _listen(*self._address)
+        listener = bound(*self._address)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+        # Who does not read his answer is ended by the kernel (sockets inherit it): even probes of a closed
+        # window count, since Linux 5.11.
+        ms = int(self._bounds.request_s * 1000)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, ms)
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name="http")
 
-    async def stop(self) -> None:
+    async def stop(self, *, at_once: bool = False) -> None:
+        """Answer what was asked, for a few seconds, or let it be."""
         if self._task is not None:
+            self._server.force_exit = at_once
             self._server.should_exit = True
             await self._task
             self._task = None
+            for connection in list(self._server.server_state.connections):
+                connection.transport.abort()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def bound(host: str, port: int) -> socket.socket:
+    """A socket bound to the HTTP port, not listening. Raises OSError that names the port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.listen(BACKLOG)
-        listener.setblocking(False)
     except OSError as error:
         listener.close()
         raise OSError(error.errno, f"HTTP port {host}:{port}: {error.strerror}") from None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import msgspec
 
@@ -13,10 +15,13 @@ from control.api.services import Services
 from control.bus.base import Bus
 from control.coordination.base import Coordination, NodeInfo
 from control.health import Health
+from control.keys.data_folder import FIRST_KEY_FILE
+from control.keys.files import write_bytes
 from control.keys.keystore import KeyStore
 from control.logs import get_logger
 from control.part import Check, Part, Source
 from control.process.heap import Trimmer
+from control.process.http_protocol import Bounds
 from control.process.http_server import HttpServer
 from control.settings.values import parse_address
 
@@ -103,18 +108,19 @@ class OwnNode(Part):
 class HttpPart(Part):
     """HTTP API, probes and metrics; `services` is asked when every part before it has started."""
 
-    def __init__(self, address: str, services: Callable[[], Services]) -> None:
+    def __init__(self, address: str, services: Callable[[], Services], bounds: Bounds) -> None:
         self._address = address
         self._services = services
+        self._bounds = bounds
         self._server: HttpServer | None = None
 
     async def start(self) -> None:
-        self._server = HttpServer(create_app(self._services()), *parse_address(self._address))
+        self._server = HttpServer(create_app(self._services()), *parse_address(self._address), self._bounds)
         await self._server.start()
 
     async def stop(self, grace_s: float) -> None:
         if self._server is not None:
-            await self._server.stop()
+            await self._server.stop(at_once=not grace_s)
 
 
 class HeapTrim(Part):
@@ -129,15 +135,23 @@ class HeapTrim(Part):
 
 
 class FirstApiKey(Part):
-    """Makes a key when there is none. Started last: it is shown once, so a start that fails must not use it
-    up.
+    """Makes a key when there is none. Started last: it is told once, so a start that fails must not use it
+    up. A person at a terminal reads it; what else standard output is, others keep and read: a file holds it.
     """
 
-    def __init__(self, keystore: KeyStore) -> None:
+    def __init__(self, keystore: KeyStore, data_dir: Path) -> None:
         self._keystore = keystore
+        self._file = data_dir / FIRST_KEY_FILE
 
     async def start(self) -> None:
         text = self._keystore.api_keys().create_first("first")
-        if text:
-            sys.stdout.write(f"API key (shown once, only its hash is kept): {text}\n")
+        if not text:
+            return
+        if sys.stdout.isatty():
+            told = f"API key (shown once, only its hash is kept): {text}\n"
+        else:
+            write_bytes(self._file, f"{text}\n".encode(), replace=True)
+            told = f"API key: in {self._file} (keep it elsewhere, remove the file: its hash is enough here)\n"
+        with contextlib.suppress(OSError):  # a pipe that nobody reads any more is no reason to stop
+            sys.stdout.write(told)
             sys.stdout.flush()

@@ -19,6 +19,7 @@ from control.keys.errors import ApiKeyError, KeyFileError
 from control.logs import get_logger, setup_logs
 from control.process.descriptors import raise_file_limit
 from control.process.process import Process
+from control.process.signals import HANDLED, HANGUP, Terminal
 from control.process.wiring import Outlet, build_process
 from control.settings import Settings
 from im_service.storage.errors import StoreError
@@ -32,6 +33,7 @@ GC_THRESHOLD = (50_000, 5, 1000)
 # many short turns wait that long, and commits take twice the time. Both sides do bulk work per turn, so the
 # additional switches are few.
 SWITCH_INTERVAL_S = 0.0005
+DRAIN, AT_ONCE = "drain; a second signal ends the waiting", "stop at once"
 GRACE_S = 2.0
 """For clients to take their CLOSE."""
 
@@ -55,16 +57,22 @@ async def _main(settings: Settings, outlet: Outlet | None) -> int:
     at_once = asyncio.Event()
     loop = asyncio.get_running_loop()
 
+    terminal = Terminal()
+
     def on_signal(number: int) -> None:
+        name = signal.Signals(number).name
+        if number == signal.SIGHUP and not terminal.is_gone():
+            log.info("signal", name=name, effect=HANGUP)
+            return
         if stop.is_set():
             at_once.set()
         stop.set()
-        log.info("signal", name=signal.Signals(number).name, at_once=at_once.is_set())
+        log.info("signal", name=name, effect=AT_ONCE if at_once.is_set() else DRAIN)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in HANDLED:
         loop.add_signal_handler(number, on_signal, number)
     # A worker's supervisor keeps them blocked; now they have somebody to go to.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (*HANDLED, signal.SIGCHLD))
 
     process = await _started(settings, outlet)
     gc.collect()

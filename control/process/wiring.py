@@ -39,6 +39,8 @@ from control.keys.keystore import KeyStore
 from control.metrics import make_registry
 from control.part import Part
 from control.process.data_folder import DataFolder
+from control.process.descriptors import Shares, shares
+from control.process.http_protocol import Bounds
 from control.process.parts import BusPart, FirstApiKey, HeapTrim, HttpPart, KeysPart, OwnNode
 from control.process.process import Process
 from control.routing.memory import MemoryRoutes
@@ -88,9 +90,13 @@ class Wiring:
             self.own_node,
             self._outlet(self._process) if self._outlet else self.http,
             HeapTrim(self.gateway.connections) if gateway and not im else None,
-            FirstApiKey(self.keystore) if control else None,
+            FirstApiKey(self.keystore, self._settings.server.data_dir) if control else None,
         ]
         return [part for part in listed if part is not None]
+
+    @cached_property
+    def shares(self) -> Shares:
+        return shares(self._settings)
 
     # -- what joins processes
 
@@ -132,7 +138,7 @@ class Wiring:
     def own_node(self) -> OwnNode:
         settings, process = self._settings, self._process
         serves = "gateway" in settings.server.roles
-        info = own_info(settings, process.own[1], capacity_of(settings) if serves else 0)
+        info = own_info(settings, process.own[1], capacity_of(settings, self.shares.clients) if serves else 0)
         connections = self.gateway.connections if serves else lambda: 0
         store = (lambda: self.im.incarnation) if "im" in settings.server.roles else lambda: b""
         return OwnNode(self.coordination, info, connections, store, process.health)
@@ -172,7 +178,9 @@ class Wiring:
     @cached_property
     def core(self) -> Core:
         keys = self.keystore
-        return make_core(self._settings, keys.gateway_keys(), keys.key_set(), announce_topics=self._split)
+        return make_core(
+            self._settings, keys.gateway_keys(), keys.key_set(), self._split, self.shares.clients
+        )
 
     @cached_property
     def downlink(self) -> LocalDownlink:
@@ -234,7 +242,8 @@ class Wiring:
 
     @cached_property
     def http(self) -> HttpPart:
-        return HttpPart(self._settings.control.http, self._services)
+        bounds = Bounds(self.shares.http, self._settings.limits.http_request_s)
+        return HttpPart(self._settings.control.http, self._services, bounds)
 
     def _services(self) -> Services:
         keys = self.keystore

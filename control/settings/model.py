@@ -23,7 +23,7 @@ from control.settings.sections import (
     StoreSection,
     unit,
 )
-from control.settings.values import parse_address, parse_literal
+from control.settings.values import is_wildcard, parse_address, parse_literal, parse_target
 from gateway_core.config import MAX_NETWORKS, NAME_BYTES, CoreLimits
 from im_service.settings import ImSettings
 
@@ -63,7 +63,8 @@ class GatewaySection(Section, frozen=True):
     listen: str = "127.0.0.1:7801"
     """Address of the client port (native and WebSocket). Loopback until you decide otherwise."""
     advertise: str = ""
-    """host:port that LBS gives to clients. Empty: the listen address itself."""
+    """host:port that LBS gives to clients. Empty: the listen address itself, or, where that is 0.0.0.0 or
+    [::] and one process does all, the host by which the client reached LBS."""
     loops: Annotated[int, Meta(ge=0, le=64, extra=unit("threads"))] = 0
     """Loop threads of the core. 0: one per core this process may run on. Beyond: refused, they would only
     take turns."""
@@ -85,7 +86,7 @@ class GatewaySection(Section, frozen=True):
     core: CoreLimits = CoreLimits()
 
     def problems(self) -> Problems:
-        for name, parse in (("listen", parse_literal), ("advertise", parse_address)):
+        for name, parse in (("listen", parse_literal), ("advertise", parse_target)):
             if value := getattr(self, name) or name == "listen":
                 try:
                     parse(str(value))
@@ -131,7 +132,7 @@ class ControlSection(Section, frozen=True):
 def parse_gateway(entry: str) -> tuple[str, str, int, dict[str, str]]:
     """`host:port;zone=z;isp=i;name=n` as (address, host, port, attributes). Raises ValueError."""
     address, *attributes = entry.split(";")
-    host, port = parse_address(address)
+    host, port = parse_target(address)
     pairs = {}
     for attribute in attributes:
         name, equals, value = attribute.partition("=")
@@ -161,7 +162,13 @@ class Settings(Struct, kw_only=True, frozen=True):
                 ("server.roles", "bus.kind"),
                 f'roles without {", ".join(missing)} need another process: set bus.kind = "nats"',
             )
-        if self.gateway.processes > 1:
+        gateway, split = self.gateway, self.bus.kind != "memory" and "gateway" in self.server.roles
+        if split and not gateway.advertise and is_wildcard(parse_address(gateway.listen)[0]):
+            yield (
+                ("gateway.advertise", "gateway.listen", "bus.kind"),
+                f"LBS cannot tell clients to connect to {gateway.listen}: name the address they reach",
+            )
+        if gateway.processes > 1:
             yield from self._workers()
 
     def _workers(self) -> Problems:

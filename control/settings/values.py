@@ -20,6 +20,22 @@ def parse_address(value: str) -> tuple[str, int]:
     return host.strip("[]") or "0.0.0.0", int(port)
 
 
+def is_wildcard(host: str) -> bool:
+    """An address to listen on that nobody can connect to: 0.0.0.0 or ::."""
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def parse_target(value: str) -> tuple[str, int]:
+    """An address that clients are to connect to. Raises ValueError."""
+    host, port = parse_address(value)
+    if is_wildcard(host) or not port:
+        raise ValueError(f"{value!r} is nothing that a client can connect to")
+    return host, port
+
+
 def parse_literal(value: str) -> tuple[str, int]:
     """The same where the host must be an IP address, not a name. Raises ValueError."""
     host, port = parse_address(value)

@@ -18,6 +18,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from control.metrics import Sources, make_registry
+from control.process.descriptors import shares
+from control.process.http_protocol import Bounds
 from control.process.http_server import HttpServer
 from control.settings import Settings
 from control.settings.values import parse_address
@@ -142,7 +144,11 @@ def serve_reports(settings: Settings, sockets: list[Path], board: Board) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD))
-        server = HttpServer(reports.app(), *parse_address(settings.control.http))
+        server = HttpServer(
+            reports.app(),
+            *parse_address(settings.control.http),
+            Bounds(shares(settings).http, settings.limits.http_request_s),
+        )
         try:
             await server.start()
         except OSError as error:

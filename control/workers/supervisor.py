@@ -31,6 +31,7 @@ from control.keys.keystore import KeyStore
 from control.logs import get_logger, setup_logs
 from control.process import run
 from control.process.descriptors import raise_file_limit
+from control.process.signals import HANDLED, HANGUP, Terminal
 from control.settings import Settings
 from control.settings.values import parse_address
 from control.workers.children import Board, Child
@@ -43,7 +44,7 @@ log = get_logger("workers")
 STOP_MARGIN_S = 10.0  # beyond the drain time, until children are killed
 START_FAILED = 3  # exit code of a child that could not start
 CRASHED = 128  # and the signal: exit code when a child crashed while stopping, as shells tell it
-WATCHED = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
+WATCHED = frozenset({*HANDLED, signal.SIGCHLD})
 
 # glibc (malloc.h): the loop thread and the Python thread need two arenas, helpers may share them.
 M_ARENA_MAX = -8
@@ -81,6 +82,7 @@ class Supervisor:
         self._patience_s = settings.server.drain_timeout_s + STOP_MARGIN_S
         self._stop_by: float | None = None
         self._code = 0
+        self._terminal = Terminal()
 
     def run(self) -> int:
         # Signals are taken by sigtimedwait below; children open the mask when their handlers stand.
@@ -181,7 +183,11 @@ class Supervisor:
 
     def _stop(self, number: int) -> None:
         """The first signal drains the workers, the second one ends them at once, like in every process."""
-        log.info("signal", name=signal.Signals(number).name)
+        name = signal.Signals(number).name
+        if number == signal.SIGHUP and not self._terminal.is_gone():
+            log.info("signal", name=name, effect=HANGUP)
+            return
+        log.info("signal", name=name)
         if self._stop_by is None:
             self._stop_by = time.monotonic() + self._patience_s
         self._signal(signal.SIGTERM, self._workers)

@@ -19,6 +19,9 @@ def serve(
     listen: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Address of the client port")
     ] = None,
+    advertise: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Address of the client port that clients are told")
+    ] = None,
     loops: Annotated[int | None, typer.Option(help="Loop threads of the gateway; 0: one per core")] = None,
     processes: Annotated[
         int | None, typer.Option(help="Gateway processes to fork; ports and node ids count up")
@@ -33,6 +36,7 @@ def serve(
         "server.node_id": node_id,
         "control.http": http,
         "gateway.listen": listen,
+        "gateway.advertise": advertise,
         "gateway.loops": loops,
         "gateway.processes": processes,
         "bus.kind": "nats" if bus else None,

@@ -41,7 +41,7 @@ class DemoFailed(Exception):
 
 @dataclass(frozen=True)
 class Server:
-    """The started server: where it is, and the API key it printed."""
+    """The started server: where it is, and its first API key."""
 
     url: str
     listen: str
@@ -116,7 +116,7 @@ def _server(folder: Path) -> Iterator[Server]:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, env=environment)
     try:
         _wait_ready(f"http://{http}", process)
-        yield Server(f"http://{http}", listen, _printed_key(folder), process.pid)
+        yield Server(f"http://{http}", listen, _first_key(folder), process.pid)
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -139,11 +139,13 @@ def _wait_ready(url: str, process: subprocess.Popen[bytes]) -> None:
     raise DemoFailed(f"the server was not ready within {START_TIMEOUT_S} s")
 
 
-def _printed_key(folder: Path) -> str:
-    for word in (folder / "server.out").read_text().split():
-        if word.startswith("qwk_"):
-            return word
-    raise DemoFailed("the server printed no API key")
+def _first_key(folder: Path) -> str:
+    from control.keys.data_folder import FIRST_KEY_FILE
+
+    try:
+        return (folder / FIRST_KEY_FILE).read_text().strip()
+    except OSError as error:
+        raise DemoFailed(f"the server left no API key: {error}") from None
 
 
 def _free_ports() -> list[int]:

@@ -112,11 +112,11 @@ class ServerProcess:
         return self.log_file.read_text("utf-8", "replace") if self.log_file.exists() else ""
 
     def first_api_key(self) -> str:
-        """The API key the first start printed."""
-        for word in self.out_file.read_text().split():
-            if word.startswith("qwk_"):
-                return word
-        raise ServerFailed(f"no API key in {self.out_file}")
+        """The API key that the first start made."""
+        try:
+            return (self.data_dir / "first-api-key").read_text().strip()
+        except OSError as error:
+            raise ServerFailed(f"no API key: {error}") from None
 
     # -- life
 

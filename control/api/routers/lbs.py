@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import re
 import time
 from base64 import urlsafe_b64encode
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from control.api.deps import ServicesDep
 from control.api.errors import Problem
 from control.api.schemas.common import problems
 from control.api.schemas.lbs import GatewayAddress, LbsAnswer
 from control.lbs.placement import place
+from control.settings.values import is_wildcard
 from frame.constants import ID_PATTERN, WS_PATH, Suite
 
 router = APIRouter(prefix="/v1", tags=["access"])
 
 SUITES = [int(suite) for suite in (Suite.AEGIS128L, Suite.CHACHAPOLY, Suite.AESGCM)]
+_HOST = re.compile(r"[A-Za-z0-9.:-]{1,253}")
 _NAME = f"^({ID_PATTERN})?$"
 NameQuery = Annotated[str, Query(pattern=_NAME)]
 
 
 @router.get("/lbs", responses=problems(422, 500, 503))
 async def lbs(
+    request: Request,
     response: Response,
     state: ServicesDep,
     user: NameQuery = "",
@@ -41,7 +45,9 @@ async def lbs(
     path = WS_PATH if transport == "ws" else None
     return LbsAnswer(
         gateways=[
-            GatewayAddress(host=node.host, port=node.port, transport=transport, node=node.name, path=path)
+            GatewayAddress(
+                host=_host(node.host, request), port=node.port, transport=transport, node=node.name, path=path
+            )
             for node in nodes
         ],
         root=state.root,
@@ -50,3 +56,11 @@ async def lbs(
         ttl_s=control.lbs_ttl_s,
         server_time_ms=int(time.time() * 1000),
     )
+
+
+def _host(host: str, request: Request) -> str:
+    """A gateway that listens everywhere is this process: it is reached by the name the client has used."""
+    if not is_wildcard(host):
+        return host
+    used = request.url.hostname or ""
+    return used if _HOST.fullmatch(used) else str(request.scope["server"][0])

@@ -5,12 +5,14 @@ work.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import stat
 import subprocess
 import sys
 import time
+import urllib.request
 
 import pytest
 import qianwan
@@ -40,12 +42,40 @@ def test_health_tells_states_apart(server: ServerProcess) -> None:
     assert b'"store":"ok"' in server.get("/readyz")[1]
 
 
-def test_the_first_start_makes_private_files_and_shows_one_key(server: ServerProcess) -> None:
+def test_the_first_start_makes_private_files(server: ServerProcess) -> None:
     keys = server.data_dir / "keys"
     assert {path.name.split("-")[0] for path in keys.iterdir()} >= {"root.json", "server", "token", "api"}
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in keys.iterdir())
-    assert server.out_file.read_text().count("qwk_") == 1
+
+
+def test_the_first_api_key_is_in_a_private_file_and_in_no_log(server: ServerProcess) -> None:
+    key = server.data_dir / "first-api-key"
+    assert server.out_file.read_text().splitlines() == [
+        f"API key: in {key} (keep it elsewhere, remove the file: its hash is enough here)"
+    ]
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert key.read_text().startswith("qwk_")
     assert "qwk_" not in server.log(), "keys never reach the log"
+
+
+def test_a_gateway_that_listens_everywhere_is_told_by_the_name_its_client_used(fresh: ServerProcess) -> None:
+    fresh.arguments = ("--listen", f"0.0.0.0:{fresh.gateway_port}")
+    fresh.start()
+
+    def told(host: str) -> str:
+        request = urllib.request.Request(f"{fresh.url}/v1/lbs", headers={"Host": host})
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return str(json.load(answer)["gateways"][0]["host"])
+
+    assert told("chat.example.com:7800") == "chat.example.com"
+    assert told("[::1]:7800") == "::1"
+    assert told("nonsense<b>") == "127.0.0.1", "where the request came in"
+    asyncio.run(_says_hello(fresh))
+
+
+async def _says_hello(server: ServerProcess) -> None:
+    async with client(server, "alice") as alice:
+        assert (await alice.send("bob", "hello")).seq == 1
 
 
 async def test_two_users_talk_over_every_suite_and_transport(server: ServerProcess) -> None:

@@ -129,7 +129,9 @@ def test_more_rotations_than_the_core_holds_stop_neither_logins_nor_the_next_sta
         assert store.look_after()
         assert store.gateway_keys()[-1][0] == made.current(int(clock.wall)).key_id
         assert len(store.gateway_keys()) <= SERVER_KEYS_MAX
-        make_core(settings(tmp_path), store.gateway_keys(), store.key_set(), announce_topics=False)
+        make_core(
+            settings(tmp_path), store.gateway_keys(), store.key_set(), announce_topics=False, descriptors=100
+        )
     assert len(keystore(tmp_path, clock).gateway_keys()) == SERVER_KEYS_MAX
 
 
@@ -137,9 +139,9 @@ def test_the_core_holds_exactly_as_many_keys_as_are_kept(tmp_path: Path) -> None
     store = keystore(tmp_path, Clock())
     _, private, public = store.gateway_keys()[0]
     many = [(key_id, private, public) for key_id in range(1, SERVER_KEYS_MAX + 2)]
-    make_core(settings(tmp_path), many[:-1], store.key_set(), announce_topics=False)
+    make_core(settings(tmp_path), many[:-1], store.key_set(), announce_topics=False, descriptors=100)
     with pytest.raises(ValueError, match="keys"):
-        make_core(settings(tmp_path), many, store.key_set(), announce_topics=False)
+        make_core(settings(tmp_path), many, store.key_set(), announce_topics=False, descriptors=100)
 
 
 def test_a_clock_that_jumps_changes_no_key_and_one_that_stays_is_believed(tmp_path: Path) -> None:

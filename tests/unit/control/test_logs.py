@@ -1,0 +1,63 @@
+"""Logs tell what happened and never a secret: no values of variables, no key, token or password in a text."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Literal
+
+import pytest
+import structlog
+
+from control.logs import get_logger, setup_logs
+
+Form = Literal["console", "json"]
+KEY = "qwk_0123456789ab_" + "s" * 43
+TOKEN = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
+BODY = "the body of a message"
+SECRETS = ("s" * 43, "eyJzdWIi", "hunter2", BODY)
+
+
+@pytest.fixture(params=["console", "json"])
+def form(request: pytest.FixtureRequest) -> Iterator[Form]:
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield request.param
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+    root.handlers[:], root.level = before
+
+
+def fail(api_key: str, body: str) -> None:
+    held = [api_key, body]
+    raise ValueError(f"nothing of {len(held)} worked with {api_key} and {TOKEN}")
+
+
+@pytest.mark.parametrize("library", [False, True], ids=["ours", "library"])
+def test_a_traceback_shows_where_and_no_secret(
+    form: Form, library: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setup_logs("info", form)
+    try:
+        fail(KEY, BODY)
+    except ValueError:
+        if library:
+            logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
+        else:
+            get_logger("test").exception("it failed", url="nats://user:hunter2@10.0.0.5:4222")
+    shown = capsys.readouterr().err
+    assert "in fail" in shown
+    assert "qwk_0123456789ab_***" in shown, "its id may be told"
+    for secret in SECRETS:
+        assert secret not in shown
+    if form == "json":
+        assert "nothing of 2 worked" in json.loads(shown)["exception"]
+
+
+def test_an_exception_as_a_value_is_told_by_its_words(form: Form, capsys: pytest.CaptureFixture[str]) -> None:
+    setup_logs("info", form)
+    get_logger("test").warning("refused", error=OSError(f"postgresql://qw:hunter2@db/x {KEY}"))
+    shown = capsys.readouterr().err
+    assert "postgresql://qw:***@db/x" in shown
+    assert not any(secret in shown for secret in SECRETS)
