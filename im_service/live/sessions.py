@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from weakref import WeakValueDictionary
 
-from im_service.live.users import SessionState, UserSessions
+from im_service.live.users import SessionState, Spent, UserSessions
 from im_service.ports import Session
 
 MAX_STRAY = 10_000
 """Sessions that send here but logged in elsewhere: the oldest is forgotten above this number."""
+MAX_SPENT = 10_000
+"""Devices that are gone and whose rates go on: the one that left first is forgotten above this number."""
 
 
 class Sessions:
@@ -19,6 +22,7 @@ class Sessions:
         self._online: dict[str, UserSessions] = {}
         self._offline: WeakValueDictionary[str, UserSessions] = WeakValueDictionary()
         self._stray: dict[tuple[int, int], None] = {}
+        self._spent: OrderedDict[tuple[str, str], Spent] = OrderedDict()
         self.count = 0
 
     def user(self, user: str) -> UserSessions:
@@ -36,6 +40,9 @@ class Sessions:
         """A session logged in. A state made by an early send is replaced."""
         self.remove(session)
         state = SessionState(session, platform, session_id)
+        spent = self._spent.pop((session.user, session.device), None)
+        if spent is not None:
+            state.account, state.bucket, state.calls = spent
         self._nodes.setdefault(session.node, {})[session.conn] = state
         mine = self._online.get(session.user)
         if mine is None:
@@ -68,6 +75,8 @@ class Sessions:
         state = None if conns is None else conns.get(session.conn)
         if conns is None or state is None or state.session != session:
             return None
+        if state.account is not None:
+            self._keep(session, Spent(state.account, state.bucket, state.calls))
         del conns[session.conn]
         if not conns:
             del self._nodes[session.node]
@@ -81,6 +90,13 @@ class Sessions:
             self._offline[session.user] = self._online.pop(session.user)
         self.count -= 1
         return state
+
+    def _keep(self, session: Session, spent: Spent) -> None:
+        """Rates are an account's and a device's: a reconnect does not fill them."""
+        self._spent[session.user, session.device] = spent
+        self._spent.move_to_end((session.user, session.device))
+        if len(self._spent) > MAX_SPENT:
+            self._spent.popitem(last=False)
 
     def at(self, node: int) -> list[Session]:
         """Sessions of one node that logged in here."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from im_service.live.directory import AccountState
 from im_service.live.room import RoomState
@@ -21,6 +21,14 @@ class UserSessions:
 
     def __init__(self) -> None:
         self.live: tuple[SessionState, ...] = ()
+
+
+class Spent(NamedTuple):
+    """What a session has used of its rates; the account's are in its state."""
+
+    account: AccountState
+    bucket: Bucket
+    calls: Bucket
 
 
 class SessionState:
