@@ -2,13 +2,14 @@
 
 `CoreLimits` is the section [gateway.core] of a server's settings; `GatewayConfig` adds what a process says of
 itself. The text under a field is its page in docs/OPERATIONS.md. Units stand in the names, else in `extra`.
+The C struct and what fills it (engine/config.pyx) are generated from `CoreLimits`.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -20,8 +21,13 @@ USUAL_MAILBOX, USUAL_EVENT_RING = 16_384, 4_096
 LEAST_UNSENT = 4_096  # an answer of a handshake fits
 
 
-def _unit(name: str) -> dict[str, Any]:
+def _unit(name: str) -> dict[str, str]:
     return {"unit": name}
+
+
+def _in(member: str, unit: str = "") -> dict[str, str]:
+    """The member of the C struct Config that a number is, where that has another name; "": none."""
+    return {"member": member} | (_unit(unit) if unit else {})
 
 
 class CoreLimits(Struct, kw_only=True, frozen=True):
@@ -52,14 +58,20 @@ class CoreLimits(Struct, kw_only=True, frozen=True):
     when needed."""
 
     # addresses: generous, because carriers put thousands behind one
-    ip_connections: Annotated[int, Meta(ge=0, le=(1 << 24) - 1, extra=_unit("connections"))] = 20_000
+    ip_connections: Annotated[
+        int, Meta(ge=0, le=(1 << 24) - 1, extra=_in("address.connections", "connections"))
+    ] = 20_000
     """Connections of one address; carriers put thousands behind one. 0: no limit. Beyond: closed at
     accept."""
-    net64_connections: Annotated[int, Meta(ge=0, le=(1 << 24) - 1, extra=_unit("connections"))] = 100_000
+    net64_connections: Annotated[
+        int, Meta(ge=0, le=(1 << 24) - 1, extra=_in("address.net64_connections", "connections"))
+    ] = 100_000
     """Connections of one IPv6 /64, which one customer may own. 0: no limit. Beyond: closed at accept."""
-    ip_accepts_per_s: Annotated[int, Meta(ge=0, le=1_000_000)] = 1_000
+    ip_accepts_per_s: Annotated[int, Meta(ge=0, le=1_000_000, extra=_in("address.accepts_per_s"))] = 1_000
     """Connections one address may open in the long run. 0: no limit. Beyond: closed at accept."""
-    ip_accepts_burst: Annotated[int, Meta(ge=1, le=1_000_000, extra=_unit("connections"))] = 5_000
+    ip_accepts_burst: Annotated[
+        int, Meta(ge=1, le=1_000_000, extra=_in("address.accepts_burst", "connections"))
+    ] = 5_000
     """Connections one address may open at once before that rate holds: those behind a carrier come back
     together after a cut. Beyond: closed at accept."""
 
@@ -76,21 +88,21 @@ class CoreLimits(Struct, kw_only=True, frozen=True):
     # in
     max_body: Annotated[int, Meta(ge=1, le=61_440, extra=_unit("bytes"))] = 61_440
     """Body of a frame; one record holds at most this. Beyond: closed with TOO_BIG."""
-    inbound_per_s: Annotated[int, Meta(ge=0, le=1_000_000)] = 500
+    inbound_per_s: Annotated[int, Meta(ge=0, le=1_000_000, extra=_in("inbound.per_s"))] = 500
     """Frames of one session in the long run. 0: no limit. Beyond: closed with RATE_LIMITED."""
-    inbound_burst: Annotated[int, Meta(ge=0, le=65_535, extra=_unit("frames"))] = 5_000
+    inbound_burst: Annotated[int, Meta(ge=0, le=65_535, extra=_in("inbound.burst", "frames"))] = 5_000
     """Frames of one session at once: a client that was away sends what waited. Beyond: closed with
     RATE_LIMITED."""
-    max_topics: Annotated[int, Meta(ge=1, le=65_535, extra=_unit("topics"))] = 512
+    max_topics: Annotated[int, Meta(ge=1, le=65_535, extra=_in("topic.joined", "topics"))] = 512
     """Memberships of one session. Beyond: a further join is ignored."""
 
     # out, plaintext queued for one connection
-    queue_soft_bytes: Annotated[int, Meta(ge=0, le=MOST_BYTES)] = 65_536
+    queue_soft_bytes: Annotated[int, Meta(ge=0, le=MOST_BYTES, extra=_in("queue.soft_bytes"))] = 65_536
     """Queued for one connection: a reader that is merely slow stays below. Beyond: marked and counted."""
-    queue_event_bytes: Annotated[int, Meta(ge=0, le=MOST_BYTES)] = 262_144
+    queue_event_bytes: Annotated[int, Meta(ge=0, le=MOST_BYTES, extra=_in("queue.event_bytes"))] = 262_144
     """Queued for one connection until chatroom traffic gives way. Beyond: events are dropped, oldest first,
     those of normal priority before high ones."""
-    queue_hard_bytes: Annotated[int, Meta(ge=1, le=MOST_BYTES)] = 1 << 20
+    queue_hard_bytes: Annotated[int, Meta(ge=1, le=MOST_BYTES, extra=_in("queue.hard_bytes"))] = 1 << 20
     """Most memory one reader may cost; the store has what it misses. Beyond: closed with SLOW_CONSUMER."""
     unsent_bytes: Annotated[int, Meta(ge=0, le=MOST_BYTES - 1)] = 131_072
     """What the kernel takes of one socket before it has sent it (TCP_NOTSENT_LOWAT). 0: the kernel's
@@ -111,17 +123,19 @@ class CoreLimits(Struct, kw_only=True, frozen=True):
     bytes."""
 
     # fan-out
-    large_topic: Annotated[int, Meta(ge=1, le=1 << 24, extra=_unit("members on a loop"))] = 64
+    large_topic: Annotated[int, Meta(ge=1, le=1 << 24, extra=_in("topic.large", "members on a loop"))] = 64
     """Members from which messages leave in batches: below, a batch saves nothing. Beyond: batched."""
-    flush_messages: Annotated[int, Meta(ge=1, le=4_096, extra=_unit("messages"))] = 64
+    flush_messages: Annotated[int, Meta(ge=1, le=4_096, extra=_in("topic.batch_messages", "messages"))] = 64
     """Messages of one batch; the cost of a flush is the call, whatever is in it. Beyond: the next batch."""
-    flush_bytes: Annotated[int, Meta(ge=1, le=65_000)] = 16_000
+    flush_bytes: Annotated[int, Meta(ge=1, le=65_000, extra=_in("topic.batch_bytes"))] = 16_000
     """Size of one batch; above 16,384 it takes several records in one write. Beyond: the next batch."""
     flush_max_delay_ms: Annotated[float, Meta(ge=0, le=10_000)] = 20.0
     """Longest rest of a hot topic between two batches: more makes fewer, larger ones. Beyond: sent."""
     sweep_budget_us: Annotated[int, Meta(ge=0, le=1_000_000)] = 2_000
     """Time of one tick for sweeps over members, and again for flushes. Beyond: the next tick goes on."""
-    topic_pending: Annotated[int, Meta(ge=1, le=1 << 20, extra=_unit("messages of a topic"))] = 4_096
+    topic_pending: Annotated[
+        int, Meta(ge=1, le=1 << 20, extra=_in("topic.pending", "messages of a topic"))
+    ] = 4_096
     """Messages that wait for a topic's sweep. Beyond: events are dropped and counted, MSG stops the
     commands."""
 
@@ -135,7 +149,7 @@ class CoreLimits(Struct, kw_only=True, frozen=True):
     mailbox: Annotated[int, Meta(ge=0, le=1 << 20, extra=_unit("commands of a loop"))] = 0
     """Commands on their way into a loop, a power of two. 0: 16,384, and 2,048 in each of several processes.
     Beyond: the sender waits for mailbox_wait_ms."""
-    mailbox_wait_ms: Annotated[int, Meta(ge=0, le=60_000)] = 1_000
+    mailbox_wait_ms: Annotated[int, Meta(ge=0, le=60_000, extra=_in(""))] = 1_000
     """How long a command waits for a place. Beyond: MailboxFull; who gave it tries again later."""
     event_ring: Annotated[int, Meta(ge=0, le=1 << 20, extra=_unit("events of a loop"))] = 0
     """Events on their way out of a loop, a power of two. 0: 4,096, and 2,048 in each of several processes.

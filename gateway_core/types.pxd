@@ -45,34 +45,36 @@ cdef struct Range:
     uint32_t bits
 
 cdef struct Config:  # GatewayConfig in C; units in the names. Parts copy what is theirs when they begin
+    # generated:core-limits
     uint32_t max_connections
+    uint32_t backlog
     uint32_t accept_budget
     uint32_t auth_timeout_s
-    uint32_t grace_s
-    uint32_t max_timeout_s
-    uint32_t flush_delay_us
-    uint32_t sweep_budget_us
     uint32_t handshake_budget_us
     uint32_t handshake_queue
     uint32_t ephemerals
+    uint32_t grace_s
+    uint32_t max_timeout_s
+    uint32_t max_age_s
+    uint32_t max_body
+    uint32_t unsent_bytes
+    uint32_t send_buffer
+    uint32_t receive_buffer
+    bint compress
+    uint32_t compress_level
+    uint32_t sweep_budget_us
     uint32_t rekey_records
     uint32_t rekey_s
-    uint32_t max_age_s
-    uint32_t event_ring
     uint32_t mailbox
-    uint32_t max_body
+    uint32_t event_ring
+    # /generated
     QueueLimits queue
     TopicLimits topic
     AddressLimits address
     BucketRate inbound
-    int unsent_bytes
-    int send_buffer
-    int receive_buffer
-    int backlog
+    uint32_t flush_delay_us
     int sender  # SEND_*
-    int compress_level
     bint announce_topics
-    bint compress
     uint32_t relay_len
     char relay[TOPIC_MAX]
     uint32_t node_len

@@ -7,7 +7,7 @@ docs/OPERATIONS.md. Units stand in the names, else in `extra`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -19,7 +19,7 @@ LONGEST_MS = 36_500 * DAY_MS
 PlatformClass = Literal["mobile", "desktop", "web", "other"]
 
 
-def _unit(name: str) -> dict[str, Any]:
+def _unit(name: str) -> dict[str, str]:
     return {"unit": name}
 
 

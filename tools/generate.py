@@ -4,9 +4,9 @@
     python tools/generate.py --check            write nothing; name stale files and exit 1 if there are any
     python tools/generate.py protocol [--check] one part only
 
-A page holds its tables between `<!-- generated:NAME -->` and `<!-- /generated -->`. The part `protocol`
-needs the standard library only: it runs before anything is built or installed. The others import what they
-describe.
+A page holds its tables between `<!-- generated:NAME -->` and `<!-- /generated -->`, code its lines between
+`# generated:NAME` and `# /generated`. The part `protocol` needs the standard library only: it runs before
+anything is built or installed. The others import what they describe.
 """
 
 from __future__ import annotations
@@ -23,25 +23,34 @@ if __package__ in (None, ""):
 from tools.parts.made import Made
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("protocol", "vectors", "settings", "metrics", "routes", "calls")
-MARKED = re.compile(r"<!-- generated:([\w-]+) -->\n.*?<!-- /generated -->", re.DOTALL)
+PARTS = ("protocol", "vectors", "settings", "core_config", "metrics", "routes", "calls")
+MARKED = re.compile(
+    r"^(?P<indent> *)(?P<open><!-- |# )generated:(?P<name>[\w-]+)(?P<close> -->|)\n"
+    r".*?^ *(?P=open)/generated(?P=close)$",
+    re.DOTALL | re.MULTILINE,
+)
 
 
 def fill(page: str, text: str, tables: Mapping[str, str], *, whole: bool = True) -> str:
     """The page with each marked table rewritten. A table without its marks is an error, and so are marks
     that no part writes, unless `tables` are not the `whole` of them.
     """
-    marks = MARKED.findall(text)
+    marks = [match["name"] for match in MARKED.finditer(text)]
     if missing := sorted(set(tables) - set(marks)):
         raise SystemExit(f"{page}: no place for {', '.join(missing)}")
     if whole and (unknown := sorted(set(marks) - set(tables))):
         raise SystemExit(f"{page}: nothing is called {', '.join(unknown)}; there are {', '.join(tables)}")
 
     def table(match: re.Match[str]) -> str:
-        body = tables.get(match[1])
-        if body is None:
+        name, head, tail = match["name"], match["open"], match["close"]
+        if name not in tables:
             return match[0]
-        return f"<!-- generated:{match[1]} -->\n{body.strip()}\n<!-- /generated -->"
+        lines = [
+            f"{head}generated:{name}{tail}",
+            *tables[name].strip().splitlines(),
+            f"{head}/generated{tail}",
+        ]
+        return "\n".join(match["indent"] + line if line else "" for line in lines)
 
     return MARKED.sub(table, text)
 

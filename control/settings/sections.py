@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -23,7 +23,7 @@ class Section(Struct, kw_only=True, frozen=True):
         yield from ()
 
 
-def unit(name: str) -> dict[str, Any]:
+def unit(name: str) -> dict[str, str]:
     return {"unit": name}
 
 

@@ -14,43 +14,45 @@ cdef int config_fill(object config, Config* s) except -1:
     cdef bytes text
     cdef int i
     memset(s, 0, sizeof(Config))
+    # generated:core-limits
     s.max_connections = config.max_connections
+    s.backlog = config.backlog
     s.accept_budget = config.accept_budget
     s.auth_timeout_s = config.auth_timeout_s
-    s.grace_s = config.grace_s
-    s.max_timeout_s = config.max_timeout_s
-    s.queue.soft_bytes = config.queue_soft_bytes
-    s.queue.hard_bytes = config.queue_hard_bytes
-    s.queue.event_bytes = config.queue_event_bytes
-    s.topic.batch_messages = config.flush_messages
-    s.topic.batch_bytes = config.flush_bytes
-    s.flush_delay_us = int(config.flush_max_delay_ms * 1000)
-    s.sweep_budget_us = config.sweep_budget_us
-    s.topic.large = config.large_topic
-    s.topic.pending = config.topic_pending
     s.handshake_budget_us = config.handshake_budget_us
     s.handshake_queue = config.handshake_queue
     s.ephemerals = config.ephemerals
-    s.rekey_records = config.rekey_records
-    s.rekey_s = config.rekey_s
-    s.max_age_s = config.max_age_s
-    s.inbound.per_s = config.inbound_per_s
-    s.inbound.burst = config.inbound_burst
     s.address.connections = config.ip_connections
+    s.address.net64_connections = config.net64_connections
     s.address.accepts_per_s = config.ip_accepts_per_s
     s.address.accepts_burst = config.ip_accepts_burst
-    s.address.net64_connections = config.net64_connections
-    s.event_ring = config.event_ring
-    s.mailbox = config.mailbox
+    s.grace_s = config.grace_s
+    s.max_timeout_s = config.max_timeout_s
+    s.max_age_s = config.max_age_s
     s.max_body = config.max_body
+    s.inbound.per_s = config.inbound_per_s
+    s.inbound.burst = config.inbound_burst
     s.topic.joined = config.max_topics
+    s.queue.soft_bytes = config.queue_soft_bytes
+    s.queue.event_bytes = config.queue_event_bytes
+    s.queue.hard_bytes = config.queue_hard_bytes
     s.unsent_bytes = config.unsent_bytes
     s.send_buffer = config.send_buffer
     s.receive_buffer = config.receive_buffer
-    s.backlog = config.backlog
-    s.sender = {"auto": SEND_AUTO, "send": SEND_SEND, "io_uring": SEND_URING}[config.sender]
-    s.compress_level = config.compress_level
     s.compress = config.compress
+    s.compress_level = config.compress_level
+    s.topic.large = config.large_topic
+    s.topic.batch_messages = config.flush_messages
+    s.topic.batch_bytes = config.flush_bytes
+    s.sweep_budget_us = config.sweep_budget_us
+    s.topic.pending = config.topic_pending
+    s.rekey_records = config.rekey_records
+    s.rekey_s = config.rekey_s
+    s.mailbox = config.mailbox
+    s.event_ring = config.event_ring
+    # /generated
+    s.flush_delay_us = int(config.flush_max_delay_ms * 1000)
+    s.sender = {"auto": SEND_AUTO, "send": SEND_SEND, "io_uring": SEND_URING}[config.sender]
     s.announce_topics = config.announce_topics
     text = config.relay_prefix.encode()
     s.relay_len = <uint32_t>len(text)

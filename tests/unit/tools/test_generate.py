@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.support.tree import ROOT
+from tests.support.tree import FLOORS, ROOT, sources
 from tools import generate
 
 PAGE = (
@@ -27,6 +27,12 @@ def test_tables_go_between_their_marks() -> None:
     assert generate.fill("page", filled, {"one": "| 1 |", "a-two": "| 2 |"}) == filled
 
 
+def test_lines_of_code_go_between_their_marks_as_far_in_as_these() -> None:
+    code = "struct S:\n    # generated:one\n    old\n    # /generated\n    rest\n"
+    filled = generate.fill("code", code, {"one": "int a\nint b\n"})
+    assert filled == "struct S:\n    # generated:one\n    int a\n    int b\n    # /generated\n    rest\n"
+
+
 def test_a_table_without_its_marks_is_an_error() -> None:
     with pytest.raises(SystemExit, match="page: no place for three"):
         generate.fill("page", PAGE, {"one": "", "a-two": "", "three": ""})
@@ -40,10 +46,11 @@ def test_marks_that_nothing_fills_are_an_error_unless_a_part_runs_alone() -> Non
 
 def test_every_marked_table_of_the_repository_is_written_by_the_generator() -> None:
     written = {path.relative_to(ROOT).as_posix() for path in generate.generate(ROOT)}
+    code = [ROOT / path for path in sources(*FLOORS, suffixes=(".py", ".pyx", ".pxd"))]
     marked = {
         page.relative_to(ROOT).as_posix()
-        for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("sdk/**/*.md")]
-        if re.search(r"^<!-- generated:", page.read_text(), re.MULTILINE)
+        for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("sdk/**/*.md"), *code]
+        if re.search(r"^ *(<!--|#) generated:", page.read_text(), re.MULTILINE)
     }
     assert marked
     assert marked <= written
