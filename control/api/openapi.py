@@ -7,13 +7,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
 
 import msgspec
 from fastapi import FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import Response
 
+from control.api.answers import Json, schemas
 from control.api.errors import STATUS
 from control.api.idempotency import PARAMETER
 from control.api.schemas.common import ProblemDocument, Responses, problems
@@ -27,16 +27,15 @@ REF = "#/components/schemas/{name}"
 REFUSALS = frozenset({400, 401, 403, 404, 409, 413, 422, 429, 500, 503, 504})
 _PLACEHOLDER = re.compile(r"{(\w+)}")
 
-Json: TypeAlias = dict[str, Any]
-"""A part of the document."""
 _ID: Json = {"type": "string", "pattern": f"^{ID.pattern}$"}
 
 
 def components(methods: Sequence[Method]) -> Json:
     """The Structs of arguments and typed answers, and the problem shape that every route refers to."""
-    types = {method.args for method in methods} | {method.answer for method in methods if method.answer}
-    _, found = msgspec.json.schema_components(sorted(types, key=lambda kind: kind.__name__), ref_template=REF)
-    return {"ProblemDocument": ProblemDocument.model_json_schema(), **found}
+    args = sorted({method.args for method in methods}, key=lambda kind: kind.__name__)
+    _, found = msgspec.json.schema_components(args, ref_template=REF)
+    answers = sorted({method.answer for method in methods if method.answer}, key=lambda kind: kind.__name__)
+    return {"ProblemDocument": ProblemDocument.model_json_schema(), **found, **schemas(answers, REF)}
 
 
 def response_shapes(method: Method, status: int) -> Responses:

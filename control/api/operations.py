@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-import msgspec
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
+from control.api.answers import encoder
 from control.api.arguments import ArgumentReader
 from control.api.deps import ImDep, require
 from control.api.idempotency import replayable
@@ -62,6 +62,7 @@ def make_router(operations: tuple[Operation, ...], methods: Mapping[str, Method]
 
 
 def _endpoint(operation: Operation, method: Method) -> Callable[..., Awaitable[Response]]:
+    encode = encoder(method)
     reader = ArgumentReader(method, operation.actor, operation.reads_body)
 
     async def endpoint(request: Request, im: ImDep) -> Response:
@@ -69,17 +70,10 @@ def _endpoint(operation: Operation, method: Method) -> Callable[..., Awaitable[R
 
         async def handle() -> Response:
             result = await im.call(operation.method, arguments, user)
-            return Response(_encode(result), operation.status, media_type="application/json")
+            return Response(encode(result), operation.status, media_type="application/json")
 
         if operation.http == "POST":
             return await replayable(request.app.state.idempotency, request, request.state.api_key.id, handle)
         return await handle()
 
     return endpoint
-
-
-def _encode(result: object) -> bytes:
-    # Parts of a result may be msgpack already (msgspec.Raw), as the wire wants them: through msgpack and
-    # back.
-    plain = msgspec.msgpack.decode(msgspec.msgpack.encode(result))
-    return msgspec.json.encode({} if plain is None else plain)

@@ -244,6 +244,8 @@ class RoomAdmin:
     async def online(self, caller: Caller, args: PeopleArgs) -> Online:
         """Who is here, a page at a time."""
         room = await self._table.get(args.room)
+        if room.record is None and not room.members:
+            raise ImError(Code.ROOM_NOT_FOUND)
         found = sorted(user for user in room.members if user > args.after)
         users, cut = fit(found[: args.limit], self._reply_bytes)
         return Online(users, room.online, cut or len(found) > args.limit)

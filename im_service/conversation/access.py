@@ -25,11 +25,14 @@ class Access:
         return (await self._directory.members.get((group, user))).record
 
     async def participant(self, caller: Caller, conversation: str, rooms: bool = False) -> str:
-        """The kind of the conversation if the caller takes part in it. 403, 414, 802, 803, 13001."""
+        """The kind of the conversation if the caller takes part in it. 403, 414, 802, 803, 13001; for the
+        server 404."""
         kind = ids.kind_of(conversation)
         if kind == ids.ROOM and not rooms:
             raise ImError(Code.INVALID, "chatrooms have no such thing")
         if caller.server:
+            if not await self._store.is_conversation(conversation):
+                raise ImError(Code.NOT_FOUND, "no such conversation")
             return kind
         if kind == ids.SINGLE:
             ids.peer_of(conversation, caller.user)

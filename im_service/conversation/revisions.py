@@ -335,6 +335,7 @@ class Revisions:
     @method("versions", Code.NOT_FOUND, result=Versions, server_only=True)
     async def versions(self, caller: Caller, args: VersionsArgs) -> Versions:
         """Every earlier body of a message, oldest first."""
+        await self._access.participant(caller, args.conversation)
         found = await self._store.versions(args.conversation, args.seq)
         lines = (
             VersionLine(

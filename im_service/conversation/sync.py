@@ -196,7 +196,9 @@ class Sync:
         if args.conversation.startswith(ROOM_PREFIX):
             await self._access.participant(caller, args.conversation, rooms=True)
             user = None
-        elif user is not None and args.conversation.startswith(SINGLE_PREFIX):
+        elif user is None:
+            await self._access.participant(caller, args.conversation)
+        elif args.conversation.startswith(SINGLE_PREFIX):
             ids.peer_of(args.conversation, user)
         page: Page[StoredMessage] = await self._store.pull(
             user, args.conversation, args.from_seq, args.to_seq, args.limit, view, args.reverse

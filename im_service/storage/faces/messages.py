@@ -63,6 +63,10 @@ class MessageLog(Engine):
         """
         return await self._read(messages.pull(user, conversation, from_seq, to_seq, limit, view, reverse))
 
+    async def is_conversation(self, name: str) -> bool:
+        """Was anything ever said there, or is it a group or room that was made?"""
+        return await self._read(messages.is_conversation(name))
+
     async def find(self, conversation: str, seqs: Sequence[int]) -> list[StoredMessage]:
         """These rows as the server sees them, with their target lists; missing ones are left out."""
         return await self._read(messages.find(conversation, "seq", seqs))

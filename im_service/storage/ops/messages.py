@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from im_service.storage.codec import people_of, unpack_target
 from im_service.storage.errors import StoreMissing
-from im_service.storage.ops.tx import Op, Row, first, rows
+from im_service.storage.ops.tx import Op, Row, find_conversation, first, rows
 from im_service.storage.records import (
     FILTERED,
     HISTORY,
@@ -152,6 +152,10 @@ def last_visible(
         found = seen + found
         high, step = low - 1, min(step * 2, 512)
     return found[-count:]
+
+
+def is_conversation(name: str) -> Op[bool]:
+    return (yield from find_conversation(name)) is not None
 
 
 def find(conversation: str, column: str, values: Iterable[int]) -> Op[list[StoredMessage]]:

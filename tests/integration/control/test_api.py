@@ -126,11 +126,29 @@ def test_a_message_can_be_edited_and_recalled(http: httpx.Client) -> None:
     where = {"conversation": "s/reader:shop", "seq": sent["seq"]}
     assert http.post("/v1/messages/edit", json={**where, "body": {"text": "hi"}}).status_code == 200
     (version,) = http.get("/v1/messages/versions", params=where).json()["versions"]
-    assert (version[0], version[3]) == (0, {"text": "hello"})
+    assert (version["version"], version["body"]) == (0, {"text": "hello"})
     assert http.post("/v1/messages/recall", json=where).status_code == 200
     page = http.get("/v1/history", params={"conversation": "s/reader:shop", "limit": 10}).json()
-    recalled = next(message for message in page["messages"] if message[1] == sent["seq"])
-    assert recalled[10] & 1, "the flag of a recalled message"
+    recalled = next(message for message in page["messages"] if message["seq"] == sent["seq"])
+    assert recalled["flags"] & 1, "the flag of a recalled message"
+    assert recalled["server_id_str"] == str(recalled["server_id"]) == sent["server_id_str"]
+
+
+def test_what_does_not_exist_is_404_not_empty(http: httpx.Client) -> None:
+    nowhere = {"conversation": "s/nobody:noone"}
+    group = {"conversation": "g/nogroup"}
+    for path, params in (
+        ("/v1/history", nowhere),
+        ("/v1/history", group),
+        ("/v1/history", {"conversation": "r/noroom"}),
+        ("/v1/messages", {**nowhere, "seqs": "1"}),
+        ("/v1/messages/reactions", {**group, "seqs": "1"}),
+        ("/v1/messages/receipts", {**group, "seqs": "1"}),
+        ("/v1/messages/versions", {**nowhere, "seq": "1"}),
+        ("/v1/rooms/noroom/online", {}),
+        ("/v1/rooms/noroom/people", {}),
+    ):
+        assert http.get(path, params=params).status_code == 404, path
 
 
 def test_members_of_a_group_come_in_pages(http: httpx.Client) -> None:
