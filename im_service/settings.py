@@ -144,6 +144,9 @@ class ImSettings(Struct, kw_only=True, frozen=True):
     long."""
     presence_max_ms: Annotated[int, Meta(ge=1, le=LONGEST_MS)] = 30 * DAY_MS
     """Longest life of a subscription: those of lost devices end. Beyond: it ends then."""
+    presence_grace_ms: Annotated[int, Meta(ge=0, le=LONGEST_MS)] = 60_000
+    """How long subscriptions outlive the last session of their user: a phone that changes networks is back
+    within seconds. Beyond: they end."""
 
     def problems(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """What bounds of single keys do not say: ((the key, others it hangs on), reason)."""

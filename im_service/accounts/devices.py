@@ -114,6 +114,7 @@ class Devices:
 
     def _live(self, user: str) -> None:
         """A session of an account that may act began: those who watch hear it."""
+        self._watches.back(user)
         self._watches.changed(user)
         self._peers.changed("presence", user)
 

@@ -1,6 +1,7 @@
 """Presence: a snapshot at subscribe, then every change until the subscription ends.
 
-Subscriptions live in the memory of this process and end with the subscriber's last session here.
+Subscriptions live in the memory of this process. They outlive the subscriber's last session here by a grace;
+after a SYNC of nil (words to the connection were lost, or this process is new) a client subscribes again.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ class PresenceBook:
         # watcher -> watched -> its end by elapsed_ms, oldest first
         self._watches: dict[str, OrderedDict[str, int]] = {}
         self._reply_bytes = settings.reply_bytes
+        self._grace_ms = settings.presence_grace_ms
+        self._left: OrderedDict[str, int] = OrderedDict()  # watchers without a session -> since, oldest first
         self._watchers: dict[str, set[str]] = {}  # watched -> watchers
 
     @method("presence.subscribe", Code.INVALID, result=Subscribed)
@@ -124,6 +127,20 @@ class PresenceBook:
             self._downlink.publish(USER_PREFIX + watcher, EVENT, body)
 
     def gone(self, user: str) -> None:
-        """The last session of this user ended: what they watched is forgotten."""
+        """The last session of this user ended: what they watch is forgotten if they are not back in time."""
+        now = self._clock.elapsed_ms()
+        if user in self._watches:
+            self._left[user] = now
+            self._left.move_to_end(user)
+        while self._left and next(iter(self._left.values())) <= now - self._grace_ms:
+            self._end(self._left.popitem(last=False)[0])
+
+    def back(self, user: str) -> None:
+        """A session of this user began."""
+        since = self._left.pop(user, None)
+        if since is not None and since <= self._clock.elapsed_ms() - self._grace_ms:
+            self._end(user)
+
+    def _end(self, user: str) -> None:
         for watched in self._watches.pop(user, OrderedDict()):
             self._forget(user, watched)

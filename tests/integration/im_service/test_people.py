@@ -182,3 +182,19 @@ async def test_server_sends_batches_and_broadcasts(tmp_path: Path) -> None:
         assert (await desk.ok("broadcasts"))["broadcasts"] == []
         world.clock.advance(61_000)
         assert (await late.ok("broadcasts"))["broadcasts"] == []
+
+
+async def test_presence_subscriptions_outlive_a_blink_and_no_more(tmp_path: Path) -> None:
+    async with open_world(tmp_path, ImSettings(presence_grace_ms=10_000)) as world:
+        alice, bob = await world.login("alice"), await world.login("bob")
+        await alice.ok("presence.subscribe", users=["bob"])
+        await alice.logout()
+        world.clock.advance(9_000)
+        alice = await world.login("alice")
+        await bob.logout()
+        assert [body[:2] for kind, body in alice.connection.events if kind == 4] == [["bob", False]]
+        await alice.logout()
+        world.clock.advance(11_000)
+        alice = await world.login("alice")
+        bob = await world.login("bob")
+        assert not [body for kind, body in alice.connection.events if kind == 4]
