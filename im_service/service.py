@@ -188,3 +188,4 @@ class ImService:
         self.devices.stop()
         await self.upkeep.stop()
         await self.settle()
+        await self.room_door.close()

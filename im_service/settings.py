@@ -131,6 +131,9 @@ class ImSettings(Struct, kw_only=True, frozen=True):
     """Chatrooms up to this size tell who enters and leaves. Beyond: no notices, nobody reads them."""
     room_queue: Annotated[int, Meta(ge=1, le=100_000, extra=_unit("elements"))] = 1000
     """Elements of a chatroom's queue. Beyond: refused."""
+    room_grace_ms: Annotated[int, Meta(ge=0, le=LONGEST_MS)] = 10_000
+    """How long transient queue elements outlive the connection of their owner, who may be changing networks.
+    Beyond: they are taken away. Whoever leaves or is put out takes them along at once."""
     room_attributes_bytes: Annotated[int, Meta(ge=0, le=49_152)] = 4096
     """Attributes of a chatroom, which every newcomer gets. Beyond: refused."""
 

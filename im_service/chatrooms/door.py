@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Mapping
 
 from msgspec import Raw
@@ -20,8 +22,10 @@ from im_service.live.room import RoomState
 from im_service.live.users import SessionState
 from im_service.models import notice_event
 from im_service.pages import fit, parts
+from im_service.storage.errors import StoreError
 
 EVENT = int(FrameType.EVENT)
+_log = logging.getLogger("qianwan.im")
 
 
 class RoomDoor:
@@ -34,6 +38,8 @@ class RoomDoor:
         self._downlink = context.downlink
         self._per_connection = context.settings.rooms_per_connection
         self._notice_members = context.settings.room_notice_members
+        self._grace_s = context.settings.room_grace_ms / 1000
+        self._tasks: set[asyncio.Task[None]] = set()
         self._ring_bytes = context.settings.reply_bytes - context.settings.room_attributes_bytes
 
     @method(
@@ -59,11 +65,13 @@ class RoomDoor:
             newcomer = caller.user not in room.members
             state.rooms[args.room] = room
             room.members.setdefault(caller.user, {})[session.node, session.conn] = session
+            room.lingering.pop(caller.user, None)
             self._downlink.join(session, room.topic)
             if newcomer:
                 self._tell(room, "room.enter", caller.user, state)
         self._set_tags(state, room, tags)
-        newest, _ = fit((Raw(message) for message in room.recent(tags)), self._ring_bytes)
+        most = self._ring_bytes
+        newest, _ = fit((Raw(message) for message in room.recent(tags) if len(message) <= most), most)
         return RoomJoined(args.room, room.online, room.info.attributes, newest[::-1])
 
     def _set_tags(self, state: SessionState, room: RoomState, tags: tuple[str, ...]) -> None:
@@ -91,9 +99,15 @@ class RoomDoor:
         return {}
 
     async def drop(
-        self, state: SessionState, room: RoomState, event: str, data: Mapping[str, object] | None = None
+        self,
+        state: SessionState,
+        room: RoomState,
+        event: str,
+        data: Mapping[str, object] | None = None,
+        lost: bool = False,
     ) -> None:
-        """Take one session out of a room. With the user's last session their transient queue elements go."""
+        """Take one session out of a room. With the user's last session their transient queue elements go; if
+        it was `lost`, after a grace."""
         session = state.session
         if state.rooms.pop(room.room, None) is None:
             return
@@ -109,7 +123,26 @@ class RoomDoor:
         self._tell(room, event, session.user, state, data)
         if room.record is None:
             return
-        gone = await self._store.queue_clear(room.room, session.user)
+        if not lost or not self._grace_s:
+            await self._clear(room, session.user)
+            return
+        room.lingering[session.user] = loss = object()
+        task = asyncio.get_running_loop().create_task(self._clear_later(room, session.user, loss))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _clear_later(self, room: RoomState, user: str, loss: object) -> None:
+        await asyncio.sleep(self._grace_s)
+        if room.lingering.get(user) is not loss:
+            return
+        del room.lingering[user]
+        try:
+            await self._clear(room, user)
+        except StoreError:
+            _log.warning("transient elements of a room stay until their owner is back", exc_info=True)
+
+    async def _clear(self, room: RoomState, user: str) -> None:
+        gone = await self._store.queue_clear(room.room, user)
         for keys in parts([item.key for item in gone], self._ring_bytes) if gone else ():
             body = {"room": room.room, "op": "exit", "keys": keys}
             self._downlink.publish(room.topic, EVENT, notice_event("room.queue", body))
@@ -126,7 +159,14 @@ class RoomDoor:
     async def logout(self, state: SessionState) -> None:
         """The connection is gone: so is it from its rooms."""
         for room in list(state.rooms.values()):
-            await self.drop(state, room, "room.exit")
+            await self.drop(state, room, "room.exit", lost=True)
+
+    async def close(self) -> None:
+        """Wait for nobody any more: elements of those who are away stay until they are back."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _tell(
         self,

@@ -48,8 +48,8 @@ class RoomQueue:
         return room
 
     def _there(self, caller: Caller, room: RoomState, item: QueueItem) -> bool:
-        present = not item.transient or item.owner in room.members or item.owner == SYSTEM
-        return caller.server or present
+        here = item.owner in room.members or item.owner in room.lingering or item.owner == SYSTEM
+        return caller.server or not item.transient or here
 
     def _tell(self, room: RoomState, op: str, items: list[QueueItem]) -> None:
         for keys in parts([item.key for item in items], self._reply_bytes):

@@ -84,6 +84,7 @@ class RoomState:
         "dropped_normal",
         "high",
         "info",
+        "lingering",
         "members",
         "normal",
         "people",
@@ -105,6 +106,7 @@ class RoomState:
         self.people: dict[str, RoomMember] = {}
         self.tag_mutes: dict[str, int] = {}
         self.members: dict[str, dict[tuple[int, int], Session]] = {}
+        self.lingering: dict[str, object] = {}  # whose connection was lost a moment ago: which loss it was
         self.ring: deque[tuple[str, int, bytes]] = deque(maxlen=0)  # tag ("" = for all), server id, message
         self.bucket = Bucket()
         self.normal, self.high = Bucket(), Bucket()

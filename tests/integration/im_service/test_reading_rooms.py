@@ -7,7 +7,7 @@ from pathlib import Path
 
 from im_service.rates import Rate
 from im_service.settings import ImSettings
-from tests.support.im_world import open_world
+from tests.support.im_world import open_world, until
 
 
 async def test_newcomers_get_tagged_messages_only_under_the_tag(tmp_path: Path) -> None:
@@ -62,3 +62,20 @@ async def test_two_hundred_join_one_group_at_once(tmp_path: Path) -> None:
         joins = [world.attempt("group.join", {"group": "g"}, f"u{n}") for n in range(200)]
         assert await asyncio.gather(*joins) == [0] * 200
         assert (await world.invoke("group.info", {"group": "g"}))["members"] == 201
+
+
+async def test_a_blink_costs_no_transient_element_and_a_longer_absence_does(tmp_path: Path) -> None:
+    async with open_world(tmp_path, ImSettings(room_grace_ms=150)) as world:
+        ann, bob = await world.login("ann"), await world.login("bob")
+        await world.invoke("room.create", {"room": "hall", "owner": "ann"})
+        await ann.ok("room.join", room="hall")
+        await bob.ok("room.join", room="hall")
+        await bob.ok("room.queue.put", room="hall", key="mic", transient=True)
+        await bob.logout()
+        assert len((await ann.ok("room.queue.list", room="hall"))["items"]) == 1
+        bob = await world.login("bob")
+        await bob.ok("room.join", room="hall")
+        await bob.logout()
+        changes = ann.connection.notices
+        await until(lambda: [n["op"] for n in changes("room.queue")] == ["put", "exit"])
+        assert (await ann.ok("room.queue.list", room="hall"))["items"] == []

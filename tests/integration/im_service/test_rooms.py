@@ -133,7 +133,7 @@ async def test_a_ring_greets_newcomers_and_history_is_kept_on_demand(tmp_path: P
 
 
 async def test_attributes_and_queue(tmp_path: Path) -> None:
-    async with open_world(tmp_path) as world:
+    async with open_world(tmp_path, ImSettings(room_grace_ms=0)) as world:
         owner, (bob, carl) = await make_room(world, "bob", "carl")
         await owner.ok("room.attributes", room="hall", put={"topic": "tea", "x": "1"})
         await owner.ok("room.attributes", room="hall", remove=["x"])
