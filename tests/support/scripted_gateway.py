@@ -190,6 +190,8 @@ class ScriptedGateway:
         """methods whose next call is answered with what nobody can read"""
         self.results: dict[str, Any] = {}
         """answers to further methods"""
+        self.queued: dict[str, list[Any]] = {}
+        """the same, one after another"""
         self.sends: list[tuple[str, str]] = []
         """(target, text) of every SEND that came, in this order"""
         self.send_code: Callable[[str, str], int] = lambda target, text: 0
@@ -286,6 +288,8 @@ class ScriptedGateway:
         elif method == "room.join":
             peer.rooms.add("r/" + args["room"])
             result = {"room": args["room"], "online": len(self.peers)}
+        elif self.queued.get(method):
+            result = self.queued[method].pop(0)
         elif method in self.results:
             result = self.results[method]
         elif method == "room.leave":

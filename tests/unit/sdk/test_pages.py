@@ -74,3 +74,30 @@ def test_what_the_service_says_goes_before_what_is_guessed(told: dict[str, bool]
 def test_a_rest_is_where_to_go_on() -> None:
     assert page({"rows": [1], "rest": [2, 3]}, "rows") == Page((1,), True, [2, 3])
     assert page({"rows": [1], "rest": []}, "rows") == Page((1,), False, [])
+
+
+async def test_what_is_told_as_one_is_read_to_its_end() -> None:
+    async with ScriptedGateway() as gateway, client(gateway) as alice:
+        pages: dict[str, list[dict[str, Any]]] = {
+            "unread": [
+                {"total": 6, "conversations": {"g/a": 1, "g/b": 2}, "more": True},
+                {"total": 6, "conversations": {"g/c": 3}, "more": False},
+            ],
+            "receipt.list": [
+                {"read": ["ann"], "unread": [], "after": "ann", "more": True},
+                {"read": [], "unread": ["bob"], "after": "bob", "more": False},
+            ],
+            "relations": [
+                {"relations": [{"user": "ann"}], "cursor": 5, "more": True, "after": "x"},
+                {"relations": [{"user": "bob"}], "cursor": 6, "more": True},
+            ],
+        }
+        for method, answers in pages.items():
+            gateway.queued[method] = answers
+        assert await alice.unread() == {"g/a": 1, "g/b": 2, "g/c": 3}
+        assert await alice.receipt_members("g/team", 1) == (["ann"], ["bob"])
+        changed = await alice.relations.changed(4)
+        assert [row["user"] for row in changed] == ["ann", "bob"]
+        assert (changed.more, changed.next) == (True, 6)
+        asked = [args.get("after", "") for name, args in gateway.calls if name in pages]
+        assert asked == ["", "g/b", "", "ann", "", "x"]

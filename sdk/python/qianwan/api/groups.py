@@ -48,9 +48,10 @@ class Groups:
         found: dict[str, Any] = await self._call("group.info", {"group": group})
         return found
 
-    async def mine(self) -> Page[dict[str, Any]]:
-        """The groups I am in."""
-        return page(await self._call("group.mine"), "groups", last=lambda row: row["group"])
+    async def mine(self, *, after: str = "", limit: int = 100) -> Page[dict[str, Any]]:
+        """The groups I am in, behind the group `after`."""
+        found = await self._call("group.mine", {"after": after, "limit": limit})
+        return page(found, "groups", last=lambda row: row["group"], limit=limit)
 
     async def update(self, group: str, **fields: Any) -> dict[str, Any]:
         """Change name, intro, announcement, icon, ext, join, invite, agree, update, history or limit."""
@@ -76,7 +77,7 @@ class Groups:
         """Requests and invitations that wait, behind the id `after`: of a group I manage, or my own."""
         args = {"group": group, "after": after, "limit": limit}
         found = await self._call("group.requests", args)
-        return page(found, "requests", last=lambda row: row["id"], limit=limit)
+        return page(found, "requests", next="after", last=lambda row: row["id"], limit=limit)
 
     async def decide(self, group: str, request: int, accept: bool) -> None:
         await self._call("group.decide", {"group": group, "id": request, "accept": accept})

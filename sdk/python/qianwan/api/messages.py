@@ -51,10 +51,10 @@ class MessageCalls:
         args = {"conversation": conversation, "seq": seq, "kind": kind, "on": on}
         return bool((await self.call("react", args))["changed"])
 
-    async def reactions(self, conversation: str, seqs: list[int]) -> Page[Reaction]:
-        """The quick comments of these messages."""
-        found = await self.call("reactions", {"conversation": conversation, "seqs": seqs})
-        return page(found, "reactions", read=_reaction)
+    async def reactions(self, conversation: str, seqs: list[int], *, after: str = "") -> Page[Reaction]:
+        """The quick comments of these messages, behind the place `after`."""
+        args = {"conversation": conversation, "seqs": seqs, "after": after}
+        return page(await self.call("reactions", args), "reactions", next="after", read=_reaction)
 
     async def read(self, conversation: str, seq: int) -> int:
         """I have read a conversation up to `seq`; the watermark as it now is (it never goes down)."""
@@ -62,8 +62,15 @@ class MessageCalls:
 
     async def unread(self, conversations: list[str] | None = None) -> dict[str, int]:
         """Exact unread counts; conversations without any are left out."""
-        found = await self.call("unread", given(conversations=conversations))
-        return dict(found["conversations"])
+        counts: dict[str, int] = {}
+        more: object = True
+        while more:
+            args = given(conversations=conversations, after=max(counts, default=""))
+            found = await self.call("unread", args)
+            part = dict(found["conversations"])
+            counts |= part
+            more = found.get("more") and part
+        return counts
 
     async def receipts(self, conversations: list[str]) -> dict[str, int]:
         """How far the peers of single chats have read."""
@@ -80,8 +87,16 @@ class MessageCalls:
 
     async def receipt_members(self, conversation: str, seq: int) -> tuple[list[str], list[str]]:
         """Who has read a group message, and who has not."""
-        found = await self.call("receipt.list", {"conversation": conversation, "seq": seq})
-        return list(found["read"]), list(found["unread"])
+        args = {"conversation": conversation, "seq": seq}
+        read: list[str] = []
+        unread: list[str] = []
+        more, after = True, ""
+        while more:
+            found = await self.call("receipt.list", {**args, "after": after})
+            read += found["read"]
+            unread += found["unread"]
+            more, after = bool(found.get("more") and found["after"] != after), found.get("after", "")
+        return read, unread
 
     async def history(
         self,

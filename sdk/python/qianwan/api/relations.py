@@ -48,8 +48,14 @@ class Relations:
 
     async def changed(self, cursor: int = 0, limit: int = 200) -> Page[dict[str, Any]]:
         """What changed since the cursor; `next` is the cursor to keep."""
-        found = await self._call("relations", {"cursor": cursor, "limit": limit})
-        return page(found, "relations", next="cursor", limit=limit)
+        args = {"cursor": cursor, "limit": limit}
+        found = await self._call("relations", args)
+        rows = list(found["relations"])
+        while after := found.get("after"):  # cut among changes that belong together
+            found = await self._call("relations", {**args, "cursor": found["cursor"], "after": after})
+            rows += found["relations"]
+        last: Page[object] = page(found, "relations", next="cursor", limit=limit)
+        return Page(tuple(rows), last.more, last.next)
 
 
 class Profiles:
@@ -96,10 +102,13 @@ class Presence:
         for at in range(0, len(left), self._chunk):
             now = time.monotonic()
             part = {user: end - now for user, end in left[at : at + self._chunk] if end > now}
-            if part:
-                args = {"users": list(part), "seconds": math.ceil(max(part.values()))}
-                for state in (await self._call("presence.subscribe", args))["states"]:
+            users = list(part)
+            while users:
+                args = {"users": users, "seconds": math.ceil(max(part.values()))}
+                found = await self._call("presence.subscribe", args)
+                for state in found["states"]:
                     notify(Notice("presence", state))
+                users = list(found.get("rest", ()))
 
 
 class Devices:
@@ -108,10 +117,11 @@ class Devices:
     def __init__(self, client: Caller) -> None:
         self._call = client.call
 
-    async def all(self) -> Page[dict[str, Any]]:
-        return page(await self._call("devices"), "devices")
+    async def all(self, *, after: str = "") -> Page[dict[str, Any]]:
+        """My devices, behind the device `after`."""
+        return page(await self._call("devices", {"after": after}), "devices", last=lambda row: row["device"])
 
-    async def kick(self, devices: list[str], *, reason: int = 0, ext: str = "") -> list[str]:
+    async def kick(self, devices: list[str], *, reason: int = 0, ext: str = "") -> Page[str]:
         """Log other devices of mine out; which there were."""
         args = {"devices": devices, "reason": reason, "ext": ext}
-        return list((await self._call("kick", args))["kicked"])
+        return page(await self._call("kick", args), "kicked")

@@ -60,6 +60,10 @@ class RoomCalls:
     async def blacklist(self, user: str, on: bool = True) -> None:
         await self.call("black", user=user, on=on)
 
+    async def recall(self, server_id: int, text: str = "") -> None:
+        """Take a message of the room back: everybody here hears the notice "room.recall"."""
+        await self.call("recall", server_id=server_id, text=text)
+
     async def kick(self, user: str, reason: str = "") -> None:
         await self.call("kick", user=user, reason=reason)
 
@@ -77,8 +81,9 @@ class RoomCalls:
         item: dict[str, Any] | None = found.get("item")
         return item
 
-    async def queue(self) -> Page[dict[str, Any]]:
-        return page(await self.call("queue.list"), "items")
+    async def queue(self, *, after: int = 0) -> Page[dict[str, Any]]:
+        """The elements in order, behind the place `after`."""
+        return page(await self.call("queue.list", after=after), "items", next="after")
 
     async def queue_drop(self) -> int:
         """Empty the queue; how many there were."""
