@@ -17,6 +17,8 @@ from benchmarks.figures import ServerReport
 from benchmarks.scenarios.context import Context
 from benchmarks.scenarios.preparation import OPEN_CORE, OPEN_SERVICE
 from benchmarks.servers import Sample, ServerPlan, Servers
+from control.keys.data_folder import KEY_FOLDER
+from control.keys.server_keys import ServerKeys
 
 USER, DEVICE = "away", "phone"
 BATCH = 500
@@ -56,6 +58,8 @@ def run_catchup(context: Context, options: CatchupOptions) -> Caught:
     servers = Servers(ServerPlan(core=OPEN_CORE, service=OPEN_SERVICE))
     data = servers.folder / "data"
     data.mkdir(mode=0o700)
+    # A store without the key that clients pin is a lost key, and no server starts over it.
+    ServerKeys.load_or_create(data / KEY_FOLDER, int(time.time()))
     context.say(f"storing {options.conversations * (options.known + options.each):,} messages")
     cursor = asyncio.run(_fill(data / "store.sqlite3", options))
     with servers:

@@ -166,7 +166,7 @@ async def test_room_and_tag_that_make_no_topic_are_refused_before_joining(tmp_pa
 
 
 def test_the_service_and_the_core_know_the_same_topic_limit() -> None:
-    assert f"TOPIC_MAX = {MAX_TOPIC} " in (ROOT / "gateway_core" / "types.pxd").read_text()
+    assert f"TOPIC_MAX = {MAX_TOPIC} " in (ROOT / "gateway_core" / "conn" / "announce.pxd").read_text()
 
 
 async def test_a_batch_repeated_in_another_order_is_known_and_another_campaign_is_new(
