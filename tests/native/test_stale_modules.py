@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.tree import ROOT
 
+USE = {"gateway_core": "gateway_core.Gateway"}  # the core is loaded when somebody wants it
 PACKAGES = ("cmodules", "frame", "crypto", "gateway_core")
 
 
@@ -37,7 +38,11 @@ def grow_stale(tree: Path, module: str, path: str) -> None:
 def load(tree: Path, package: str) -> str:
     """What an import says last; "" when it works."""
     run = subprocess.run(
-        [sys.executable, "-c", f"import {package}; assert {package}.__file__.startswith({str(tree)!r})"],
+        [
+            sys.executable,
+            "-c",
+            f"import {package}; assert {package}.__file__.startswith({str(tree)!r}); {USE.get(package, '')}",
+        ],
         cwd=tree,
         capture_output=True,
         text=True,
