@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -47,9 +48,8 @@ class Chat:
         self._last: qianwan.Message | None = None
 
     async def run(self, url: str, token: str) -> None:
-        async with qianwan.Client(
-            url, token=token, device_id=f"terminal-{self._user}", on_state=self._on_state
-        ) as me:
+        device = f"terminal-{os.getsid(0)}"  # each terminal is one: two of one user live side by side
+        async with qianwan.Client(url, token=token, device_id=device, on_state=self._on_state) as me:
             where = f"#{self._room}" if self._room else self._peer
             self._console.print(f"[bold]{self._user}[/] talks to [bold]{where}[/]. {HELP}", highlight=False)
             readers = [asyncio.create_task(self._show(me.messages()))]

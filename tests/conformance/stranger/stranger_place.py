@@ -30,12 +30,13 @@ class Place:
     def catch_up(self, one: Stranger) -> list[str]:
         """`sync`, then `pull` what is missing; the texts that are new. Numbers that went back start over."""
         shown: list[str] = []
-        more = True
+        more, after = True, ""
         while more:
-            page = one.call("sync", cursor=self.cursor, limit=500)
+            page = one.call("sync", cursor=self.cursor, limit=500, **({"after": after} if after else {}))
             rows = [row for row in page["conversations"] if len(row) < 6 or row[5]]
             if page["cursor"] < self.cursor or any(row[1] < self.next.get(row[0], 1) - 1 for row in rows):
                 self.start_over()
+                after = ""
                 continue
             for name, last, _, lowest, acked, *_ in page["conversations"]:
                 first = self.next.setdefault(name, max(acked, lowest - 1) + 1)
@@ -45,5 +46,5 @@ class Place:
                     shown += [message[7]["text"] for message in found if not message[10] & 4]
                     first = found[-1][1] + 1 if part["more"] else last + 1
                 self.next[name] = first
-            more, self.cursor = page["more"], page["cursor"]
+            more, after, self.cursor = page["more"], page.get("after", ""), page["cursor"]
         return shown

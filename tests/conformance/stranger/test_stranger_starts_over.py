@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+from pathlib import Path
 
+from tests.conformance.stranger.conftest import Realm
 from tests.conformance.stranger.stranger_client import Stranger
 from tests.conformance.stranger.stranger_place import Place
 from tests.support.scripted_gateway import ScriptedGateway
+from tests.support.server_process import ServerProcess
 
 TALK = "s/alice:bob"
 
@@ -63,3 +67,41 @@ async def test_an_incarnation_that_is_not_said_changes_nothing() -> None:
             write(gateway, text)
             assert await session(gateway, place) == [text]
         assert place.restarts == 0
+
+
+def test_a_real_server_names_its_store_and_another_one_after_a_restore(tmp_path: Path) -> None:
+    data_dir, place = tmp_path / "data", Place()
+    with ServerProcess(data_dir, {"gateway.loops": 1}) as server:
+        realm = Realm(server)
+
+        def say(*words: str) -> None:
+            ann = realm.meet("ann")
+            for word in words:
+                ann.send("u/ben", word, word)
+            ann.stream.close()
+
+        def listen() -> list[str]:
+            ben = Stranger.connect(realm.host, realm.port, realm.root)
+            welcome = ben.login(realm.token("ben"), device="phone")
+            assert len(welcome[6]) == 16
+            place.welcomed(welcome)
+            shown = place.catch_up(ben)
+            if place.next:
+                ben.call("ack", acks={name: after - 1 for name, after in place.next.items()})
+            ben.stream.close()
+            return shown
+
+        listen()  # known from now on
+        say("one")
+        assert listen() == ["one"]
+        assert server.stop() == 0
+        shutil.copytree(data_dir, tmp_path / "backup")
+        server.start()
+        say("two", "three")
+        assert (listen(), place.restarts) == (["two", "three"], 0)
+        assert server.stop() == 0
+        shutil.rmtree(data_dir)
+        shutil.copytree(tmp_path / "backup", data_dir)
+        server.start()
+        say("new two", "new three")
+        assert (listen(), place.restarts) == (["new two", "new three"], 1)
