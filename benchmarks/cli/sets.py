@@ -180,12 +180,13 @@ def report(
     from benchmarks.report.page import read_figures, write_page
 
     try:
-        figures = read_figures(files)
+        figures, others = read_figures(files)
     except (OSError, ValueError) as error:
         console.print(f"bench: {error}", style="red", highlight=False, markup=False)
         raise typer.Exit(2) from None
     write_page(out, figures)
-    console.print(f"{out}: {len(figures)} figures", highlight=False)
+    left = f"; no figures: {', '.join(path.name for path in others)}" if others else ""
+    console.print(f"{out}: {len(figures)} figures{left}", highlight=False)
 
 
 def record(

@@ -14,36 +14,50 @@ from benchmarks.report.plots import Axis, Series, bars, lines, short
 KEYS = ("scenario", "command", "connections", "throughput_per_s", "latency_ms", "server", "machine", "commit")
 
 STYLE = """
-:root { color-scheme: light dark; --line: #8884; --faint: #8888; }
+:root { color-scheme: light dark; --line: #8884; --faint: #888; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1240px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-svg { width: 100%; height: auto; } .grid { stroke: var(--line); } .tick, .label { fill: currentColor; font-
-size: 12px; } .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap:
-1.5rem; } figure { margin: 0; } figcaption { font-weight: 600; margin-bottom: .3rem; } .legend { display:
-flex; flex-wrap: wrap; gap: .3rem 1rem; font-size: 13px; } .legend i { display: inline-block; width: .8em;
-height: .8em; margin-right: .4em; border-radius: 2px; } .wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%;
-font-size: 13px; } td, th { padding: .3rem .5rem; text- align: right; } th { border-bottom: 2px solid
-var(--line); } td { border-bottom: 1px solid var(--line); } td:first-child, th:first-child, td.command {
-text-align: left; } code { font-size: 12px; } tr.command td { border-bottom: 1px solid var(--line); color:
-var(--faint); padding-top: 0; } tr.figure td { border-bottom: 0; } .warn { color: #b45309; }
+h1 { font-size: 1.6rem; }
+h2 { font-size: 1.15rem; margin-top: 2.2rem; }
+figure { margin: 0 0 1.5rem; break-inside: avoid; }
+figcaption { font-weight: 600; margin-bottom: .3rem; }
+svg { width: 100%; height: auto; }
+.plots { columns: 440px; column-gap: 1.5rem; }
+.grid { stroke: var(--line); }
+.tick, .label, .value { fill: currentColor; font-size: 12px; }
+.value { font-size: 10px; }
+.legend { display: flex; flex-wrap: wrap; gap: .3rem 1rem; font-size: 13px; }
+.legend i { display: inline-block; width: .8em; height: .8em; margin-right: .4em; border-radius: 2px; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-size: 12.5px; }
+td, th { padding: .3rem .35rem; text-align: right; vertical-align: bottom; }
+th { border-bottom: 2px solid var(--line); }
+td { border-bottom: 1px solid var(--line); }
+td:first-child, th:first-child, td.command { text-align: left; }
+tr.figure td { border-bottom: 0; }
+tr.command td { color: var(--faint); padding-top: 0; }
+code { font-size: 12px; overflow-wrap: anywhere; }
+.warn { color: #b45309; }
+@media (max-width: 1000px) { table { font-size: 10px; } td, th { padding: .25rem .15rem; } }
+@media print { .wide { overflow: visible; } table { font-size: 8px; } }
 """
 
 
-def read_figures(paths: Sequence[Path]) -> list[Figure]:
-    """All figures of the files and folders, in order of their names. Raises ValueError for a file that is
-    none.
+def read_figures(paths: Sequence[Path]) -> tuple[list[Figure], list[Path]]:
+    """(figures, other files) of the files and folders, in order of their names. A folder may hold other JSON
+    than figures; a file that is named and is none raises ValueError.
     """
-    files: list[Path] = []
+    figures: list[Figure] = []
+    others: list[Path] = []
     for path in paths:
-        files += sorted(path.glob("*.json")) if path.is_dir() else [path]
-    figures = []
-    for file in files:
-        item = json.loads(file.read_text())
-        if not isinstance(item, dict) or any(key not in item for key in KEYS):
-            raise ValueError(f"{file} is no figure of `qianwan bench`")
-        figures.append(item)
-    return figures
+        for file in sorted(path.glob("*.json")) if path.is_dir() else [path]:
+            item = json.loads(file.read_text())
+            if isinstance(item, dict) and all(key in item for key in KEYS):
+                figures.append(item)
+            elif path.is_dir():
+                others.append(file)
+            else:
+                raise ValueError(f"{file} is no figure of `qianwan bench`")
+    return figures, others
 
 
 def write_page(out: Path, figures: Sequence[Figure]) -> None:
@@ -77,13 +91,16 @@ def _rooms(figures: Sequence[Figure]) -> list[Figure]:
 
 
 def throughput_over_k(figures: Sequence[Figure]) -> str:
-    groups: dict[tuple[int, str], list[tuple[float, float]]] = defaultdict(list)
+    groups: dict[tuple[int, int, str], list[tuple[float, float]]] = defaultdict(list)
     for item in _rooms(figures):
         if item["k_mean"] > 0:
-            groups[item["size"], item["suite"]].append((item["k_mean"], item["throughput_per_s"]))
+            key = item.get("members", item["connections"]), item["size"], item["suite"]
+            groups[key].append((item["k_mean"], item["throughput_per_s"]))
     if not groups:
         return ""
-    series = [Series(f"{size} characters, {suite}", groups[size, suite]) for size, suite in sorted(groups)]
+    series = [
+        Series(f"{key[0]:,} members, {key[1]} characters, {key[2]}", groups[key]) for key in sorted(groups)
+    ]
     drawing = lines(series, Axis("messages per flush (K)", log=True), Axis("deliveries/s"))
     return _plot("Throughput over K", drawing)
 
@@ -105,10 +122,14 @@ def latency(figures: Sequence[Figure]) -> str:
         item
         for item in figures
         if item["latency_ms"]["max"] > 0 and item["scenario"] not in ("sweep", "idle")
-    ][:8]
+    ]
     if not shown:
         return ""
-    groups = [f"{item['scenario']}\n{short(item['throughput_per_s'])}/s" for item in shown]
+    groups = [
+        f"{item['scenario']}, {item['connections']:,} connections, {item['suite']}, "
+        f"{short(item['throughput_per_s'])}/s"
+        for item in shown
+    ]
     series = [
         (name, [item["latency_ms"][key] for item in shown])
         for name, key in (("p50", "p50"), ("p99", "p99"), ("p99.9", "p999"), ("max", "max"))
@@ -116,18 +137,17 @@ def latency(figures: Sequence[Figure]) -> str:
     return _plot("Latency percentiles", bars(groups, series, Axis("milliseconds", log=True)))
 
 
-def memory_over_connections(figures: Sequence[Figure]) -> str:
+def memory(figures: Sequence[Figure]) -> str:
     idle = [item for item in figures if item["scenario"] == "idle"]
     if not idle:
         return ""
     series = [
-        Series("everything", [(item["connections"], item["memory_bytes"] / 1e6) for item in idle]),
-        Series(
-            "server processes", [(item["connections"], item["server"]["rss_bytes"] / 1e6) for item in idle]
-        ),
-        Series("generator", [(item["connections"], item["generator_rss_bytes"] / 1e6) for item in idle]),
+        ("everything", [float(item["memory_bytes"]) for item in idle]),
+        ("server processes", [float(item["server"]["rss_bytes"]) for item in idle]),
+        ("generator", [float(item["generator_rss_bytes"]) for item in idle]),
     ]
-    return _plot("Memory over connections", lines(series, Axis("connections"), Axis("megabytes")))
+    groups = [f"{item['connections']:,} connections" for item in idle]
+    return _plot("Memory of idle connections", bars(groups, series, Axis("bytes")))
 
 
 def comparison(figures: Sequence[Figure]) -> str:
@@ -135,7 +155,9 @@ def comparison(figures: Sequence[Figure]) -> str:
     if not found:
         return ""
     names = ["qianwan", *sorted({name for item in found for name in item["peers"]})]
-    groups = [f"{item.get('members', item['connections']):,} members" for item in found]
+    groups = [
+        f"{item.get('members', item['connections']):,} members, {item['size']} characters" for item in found
+    ]
     series = [
         (name, [_of(item, name)["throughput_per_s"] if _of(item, name) else 0.0 for item in found])
         for name in names
@@ -148,7 +170,7 @@ def _of(item: Figure, name: str) -> Figure:
     return found
 
 
-PLOTS = (throughput_over_k, throughput_over_size, latency, memory_over_connections, comparison)
+PLOTS = (throughput_over_k, throughput_over_size, comparison, memory, latency)
 
 
 def _table(figures: Sequence[Figure]) -> str:
@@ -165,12 +187,10 @@ def _table(figures: Sequence[Figure]) -> str:
             "p99 ms",
             "p99.9 ms",
             "max ms",
-            "lost",
-            "reordered",
-            "duplicated",
+            "lost, swapped, doubled",
             "server CPU s",
             "server MB",
-            "B/connection",
+            "bytes each",
         )
     )
     rows = []
@@ -190,9 +210,7 @@ def _row(item: Figure) -> str:
         f"{item['throughput_per_s']:,.0f}",
         f"{item['k_mean']:.1f}",
         *(f"{ms[key]:.1f}" for key in ("p50", "p99", "p999", "max")),
-        f"{item['lost']:,}",
-        f"{item['reordered']:,}",
-        f"{item['duplicated']:,}",
+        f"{item['lost']:,}, {item['reordered']:,}, {item['duplicated']:,}",
         f"{server['cpu_s']:.1f}",
         f"{server['rss_bytes'] / 1e6:,.0f}",
         f"{server['user_bytes_per_connection']:,.0f}",

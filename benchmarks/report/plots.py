@@ -1,5 +1,5 @@
-"""Plots as inline SVG: lines over two axes (each linear or logarithmic) and bars. No script, no external
-file.
+"""Plots as inline SVG: lines over two axes (each linear or logarithmic) and lying bars. No script, no
+external file.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from html import escape
 
 WIDTH, HEIGHT = 640, 340
 LEFT, RIGHT, TOP, BOTTOM = 76, 28, 16, 48
+BAR_LEFT, BAR_RIGHT = 12, 64  # the value of the longest bar stands behind it
+BAR, BAR_HEAD, BAR_GAP = 11, 19, 6
 COLOURS = ("#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed", "#0891b2", "#be185d", "#4d7c0f")
 
 
@@ -77,7 +79,7 @@ def _y(share: float) -> float:
     return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
 
 
-def _frame(x: Axis | None, y: Axis) -> list[str]:
+def _frame(x: Axis, y: Axis) -> list[str]:
     parts = []
     for tick in y.ticks:
         at = _y(y.at(tick))
@@ -85,8 +87,8 @@ def _frame(x: Axis | None, y: Axis) -> list[str]:
         parts.append(
             f'<text class="tick" x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{short(tick)}</text>'
         )
-    for tick in x.ticks if x is not None else ():
-        at = _x(x.at(tick)) if x is not None else 0.0
+    for tick in x.ticks:
+        at = _x(x.at(tick))
         parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
         parts.append(
             f'<text class="tick" x="{at:.1f}" y="{HEIGHT - BOTTOM + 16}" '
@@ -97,11 +99,10 @@ def _frame(x: Axis | None, y: Axis) -> list[str]:
         f'<text class="label" transform="translate(14 {middle:.0f}) rotate(-90)" text-anchor="middle">'
         f"{escape(y.label)}</text>"
     )
-    if x is not None:
-        parts.append(
-            f'<text class="label" x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 6}" text-anchor="middle">'
-            f"{escape(x.label)}</text>"
-        )
+    parts.append(
+        f'<text class="label" x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 6}" text-anchor="middle">'
+        f"{escape(x.label)}</text>"
+    )
     return parts
 
 
@@ -113,8 +114,8 @@ def _legend(names: Sequence[str]) -> str:
     return f'<div class="legend">{items}</div>'
 
 
-def _svg(parts: Sequence[str]) -> str:
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>'
+def _svg(parts: Sequence[str], height: int = HEIGHT) -> str:
+    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img">{"".join(parts)}</svg>'
 
 
 def lines(series: Sequence[Series], x: Axis, y: Axis) -> str:
@@ -135,25 +136,41 @@ def lines(series: Sequence[Series], x: Axis, y: Axis) -> str:
     return _svg(parts) + _legend([one.name for one in series])
 
 
-def bars(groups: Sequence[str], series: Sequence[tuple[str, Sequence[float]]], y: Axis) -> str:
-    """Groups of bars: series (name, one value for each group). A group's name may have two lines."""
-    y.fit([value for _, values in series for value in values])
-    parts = _frame(None, y)
-    room = (WIDTH - LEFT - RIGHT) / max(1, len(groups))
-    width = room * 0.8 / max(1, len(series))
+def bars(groups: Sequence[str], series: Sequence[tuple[str, Sequence[float]]], x: Axis) -> str:
+    """Groups of lying bars: series (name, one value for each group; 0: none), each with its value at its end.
+    A group's name stands above its bars, so that neither many groups nor long names run into each other.
+    """
+    x.fit([value for _, values in series for value in values])
+    drawn: list[str] = []
+    y = float(TOP)
     for g, group in enumerate(groups):
-        start = LEFT + g * room + room * 0.1
+        drawn.append(f'<text class="label" x="{BAR_LEFT}" y="{y + 14:.0f}">{escape(group)}</text>')
+        y += BAR_HEAD
         for i, (name, values) in enumerate(series):
-            top = _y(max(0.0, y.at(values[g]))) if values[g] > 0 else _y(0.0)
-            hint = escape(f"{group}, {name}: {short(values[g])}")
-            parts.append(
-                f'<rect x="{start + i * width:.1f}" y="{top:.1f}" width="{width:.1f}" '
-                f'height="{HEIGHT - BOTTOM - top:.1f}" fill="{COLOURS[i % len(COLOURS)]}">'
-                f"<title>{hint}</title></rect>"
-            )
-        for row, words in enumerate(group.split("\n")):
-            parts.append(
-                f'<text class="tick" x="{LEFT + (g + 0.5) * room:.1f}" y="{HEIGHT - BOTTOM + 16 + 14 * row}" '
-                f'text-anchor="middle">{escape(words)}</text>'
-            )
-    return _svg(parts) + _legend([name for name, _ in series])
+            if values[g] > 0:
+                drawn.append(_bar(x, y, values[g], COLOURS[i % len(COLOURS)], f"{group}, {name}"))
+                y += BAR
+        y += BAR_GAP
+    height = round(y) + BOTTOM
+    parts = []
+    for tick in x.ticks:
+        at = _bar_x(x.at(tick))
+        parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{height - BOTTOM}"/>')
+        text = f'x="{at:.1f}" y="{height - BOTTOM + 16}" text-anchor="middle">{short(tick)}'
+        parts.append(f'<text class="tick" {text}</text>')
+    text = f'x="{WIDTH / 2:.0f}" y="{height - 6}" text-anchor="middle">{escape(x.label)}'
+    parts.append(f'<text class="label" {text}</text>')
+    return _svg([*parts, *drawn], height) + _legend([name for name, _ in series])
+
+
+def _bar(x: Axis, y: float, value: float, colour: str, name: str) -> str:
+    end = max(_bar_x(max(0.0, x.at(value))), BAR_LEFT + 1.0)
+    return (
+        f'<rect x="{BAR_LEFT}" y="{y:.0f}" width="{end - BAR_LEFT:.1f}" height="{BAR - 2}" fill="{colour}">'
+        f"<title>{escape(name)}: {short(value)}</title></rect>"
+        f'<text class="value" x="{end + 4:.1f}" y="{y + BAR - 3:.0f}">{short(value)}</text>'
+    )
+
+
+def _bar_x(share: float) -> float:
+    return BAR_LEFT + share * (WIDTH - BAR_LEFT - BAR_RIGHT)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from benchmarks.report.page import page, read_figures, write_page
+from benchmarks.report.page import STYLE, page, read_figures, write_page
 from benchmarks.report.plots import Axis, Series, bars, lines, short
 from tests.support.bench_figures import made_figure, measured
+from tests.support.tree import ROOT
 
 
 class Links(HTMLParser):
@@ -55,7 +58,9 @@ def test_a_command_with_markup_stays_text() -> None:
 def test_files_and_folders_are_read(tmp_path: Path) -> None:
     for i in range(3):
         (tmp_path / f"{i}.json").write_text(json.dumps(made_figure()))
-    figures = read_figures([tmp_path, tmp_path / "0.json"])
+    (tmp_path / "other.json").write_text('{"of": "something else"}')
+    figures, others = read_figures([tmp_path, tmp_path / "0.json"])
+    assert others == [tmp_path / "other.json"], "named, and no reason to fail"
     write_page(tmp_path / "report.html", figures)
     assert len(figures) == 4
     assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
@@ -64,7 +69,35 @@ def test_files_and_folders_are_read(tmp_path: Path) -> None:
 def test_a_file_that_is_no_figure_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text('{"scenario": "fanout"}')
     with pytest.raises(ValueError, match="no figure"):
-        read_figures([tmp_path])
+        read_figures([tmp_path / "x.json"])
+
+
+def test_the_recorded_figures_make_a_page(tmp_path: Path) -> None:
+    figures, others = read_figures([ROOT / "benchmarks" / "results"])
+    assert len(figures) >= 15
+    assert {path.name for path in others} == {"instructions.json", "send-before-after.json"}
+    assert page(figures).count("<svg") >= 4
+
+
+def test_names_and_bars_do_not_run_into_each_other() -> None:
+    groups = [f"a long name of the figure with number {n}, of which there are many" for n in range(30)]
+    drawing = bars(groups, [("p50", [1.0] * 30), ("p99", [0.0, *[2.0] * 29])], Axis("ms", log=True))
+    tree = ET.fromstring(f"<div>{drawing}</div>")
+    names = [float(node.attrib["y"]) for node in tree.iter("text") if (node.text or "").startswith("a long")]
+    tops = [float(node.attrib["y"]) for node in tree.iter("rect")]
+    taken = sorted([*((y - 12, y) for y in names), *((y, y + 9) for y in tops)])
+    assert len(names) == 30
+    assert len(tops) == 59, "no bar without a value"
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(taken))
+    height = float(next(tree.iter("svg")).attrib["viewBox"].split()[3])
+    assert max(tops) < height - 48
+
+
+def test_every_rule_of_the_style_is_one() -> None:
+    for rule in STYLE.replace("\n", " ").split("}"):
+        for declaration in rule.rpartition("{")[2].split(";"):
+            name, colon, _ = declaration.strip().partition(":")
+            assert not name or (colon and re.fullmatch(r"(--)?[a-z]+(-[a-z]+)*", name)), declaration
 
 
 def test_plots_are_well_formed_for_any_values() -> None:
