@@ -28,6 +28,7 @@ from benchmarks.loadgen.fleet import CLIENTS_PER_PROCESS
 from benchmarks.loadgen.fleet.tokens import TokenMint
 from benchmarks.machine import ROOT, Busy, children, cpu_seconds, resident_bytes, rss_bytes
 from control.metrics import LONGEST_TURN
+from control.process.parent import ending_with_me
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
@@ -322,7 +323,9 @@ class Servers:
         if listeners > 1:
             words += ["--processes", str(listeners)]
         with log.open("wb") as out:
-            popen = subprocess.Popen(words, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
+            popen = subprocess.Popen(
+                words, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, preexec_fn=ending_with_me()
+            )
         return Process(name, popen, log, http, listen)
 
     def _run_nats(self, port: int) -> subprocess.Popen[bytes]:
@@ -332,7 +335,7 @@ class Servers:
         config.write_text('write_deadline: "60s"\n')
         words = [binary, "-c", str(config), "-a", "127.0.0.1", "-p", str(port)]
         with (self.folder / "nats.log").open("wb") as out:
-            popen = subprocess.Popen(words, stdout=out, stderr=out)
+            popen = subprocess.Popen(words, stdout=out, stderr=out, preexec_fn=ending_with_me())
         _await_port(port, popen)
         return popen
 

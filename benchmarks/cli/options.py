@@ -14,11 +14,17 @@ from benchmarks.figures import SUITES, Figure, write_json
 from benchmarks.loadgen.fleet import FleetError
 from benchmarks.scenarios.context import Context
 from benchmarks.servers import ServerError
+from control.process.parent import tidy_up_on_signals
 
 app = typer.Typer(
     help="Benchmarks: each starts the servers it needs, prints a table and stops them again.",
     no_args_is_help=True,
 )
+
+
+@app.callback()
+def prepared() -> None:
+    tidy_up_on_signals()
 
 
 console = Console()

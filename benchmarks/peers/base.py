@@ -14,6 +14,7 @@ from typing import ClassVar, Self
 from benchmarks.figures import ServerReport
 from benchmarks.machine import Busy, cpu_seconds, rss_bytes
 from benchmarks.servers import Sample, free_port
+from control.process.parent import ending_with_me
 
 START_TIMEOUT_S = 20.0
 
@@ -49,7 +50,9 @@ class Peer:
         if reason := self.missing():
             raise PeerError(reason)
         with (self.folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(self.command(), stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                self.command(), stdout=log, stderr=log, preexec_fn=ending_with_me()
+            )
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline and self._process.poll() is None:
             with socket.socket() as probe:

@@ -31,6 +31,7 @@ from control.keys.keystore import KeyStore
 from control.logs import get_logger, setup_logs
 from control.process import run
 from control.process.descriptors import raise_file_limit
+from control.process.parent import end_with
 from control.process.signals import HANDLED, HANGUP, Terminal
 from control.settings import Settings
 from control.settings.values import parse_address
@@ -48,7 +49,6 @@ WATCHED = frozenset({*HANDLED, signal.SIGCHLD})
 
 # glibc (malloc.h): the loop thread and the Python thread need two arenas, helpers may share them.
 M_ARENA_MAX = -8
-PR_SET_PDEATHSIG = 1
 
 
 def run_workers(settings: Settings) -> int:
@@ -116,8 +116,7 @@ class Supervisor:
                 # A group of its own: Ctrl-C in a terminal reaches the supervisor alone, which drains.
                 os.setpgid(0, 0)
                 # Without its supervisor a worker drains and leaves.
-                ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-                if os.getppid() == parent:
+                if end_with(parent):
                     code = child.life()
             except StartError as error:
                 log.error("cannot start", child=child.name, reason=str(error))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import msgspec
 import qianwan
 
+from control.process.parent import ending_with_me
 from program.demo.members import Part, Plan, Report
 from program.demo.tally import SUITES, TRANSPORTS, Row
 
@@ -110,6 +111,7 @@ async def _start(plan: Plan) -> asyncio.subprocess.Process:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env=dict(os.environ),
+        preexec_fn=ending_with_me(),
     )
     if process.stdin is None:
         raise AudienceFailed("no pipe")

@@ -22,6 +22,7 @@ import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from control.process.parent import ending_with_me, tidy_up_on_signals
 from program.access import Access, NoAccess
 from program.demo.audience import AudienceFailed, perform
 from program.demo.crew import crew
@@ -51,6 +52,7 @@ class Server:
 
 def run_demo(messages: int, members: int, broadcasts: int, keep: bool) -> int:
     """Run everything. Returns 0 when every message arrived exactly once, else 1."""
+    tidy_up_on_signals()
     console = Console()
     folder = Path(tempfile.mkdtemp(prefix="qianwan-demo-"))
     began = time.monotonic()
@@ -113,7 +115,14 @@ def _server(folder: Path) -> Iterator[Server]:
     # nobody can read, and the notices of 1,000 members coming in use up that budget too.
     environment |= {"QIANWAN_IM__SERVICE__ROOM_NORMAL_PER_S": "0"}
     with (folder / "server.log").open("wb") as log, (folder / "server.out").open("wb") as out:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=log, env=environment)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=log,
+            env=environment,
+            preexec_fn=ending_with_me(),
+        )
     try:
         _wait_ready(f"http://{http}", process)
         yield Server(f"http://{http}", listen, _first_key(folder), process.pid)

@@ -32,6 +32,7 @@ from benchmarks.loadgen.fleet.shape import (
     shares,
 )
 from benchmarks.loadgen.histogram import Histogram
+from control.process.parent import ending_with_me
 
 START_TIMEOUT_S = 180.0  # a million tokens are signed meanwhile
 CLOSE_TIMEOUT_S = 60.0  # a million sockets are closed
@@ -277,7 +278,8 @@ class Fleet:
                     path,
                     "--processes",
                     str(len(self.shares)),
-                ]
+                ],
+                preexec_fn=ending_with_me(),
             )
             found: dict[int, Process] = {}
             while len(found) < len(self.shares):
