@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from control.api import errors, openapi
+from control.api import errors, openapi, reference_page
 from control.api.body_limit import BodyLimit
 from control.api.deps import RateGate
 from control.api.idempotency import Idempotency
@@ -44,6 +44,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.idempotency = Idempotency(services.im, limits)
     errors.install(app)
     openapi.install(app)
+    reference_page.install(app)
     app.add_middleware(BodyLimit, max_bytes=limits.body_bytes)
     app.include_router(health.router)
     if "control" in services.settings.server.roles:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 from fastapi import FastAPI, Request
-from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import Response
 
 from control.api.answers import Json, schemas
@@ -21,7 +20,6 @@ from control.auth.tokens import ID
 from im_service.calls import Method
 
 PATH = "/v1/openapi.json"
-DOCS_PATH = "/v1/docs"
 IDS = frozenset({"user", "sender", "group", "room"})
 REF = "#/components/schemas/{name}"
 REFUSALS = frozenset({400, 401, 403, 404, 409, 413, 422, 429, 500, 503, 504})
@@ -111,14 +109,10 @@ class Document:
 
 
 def install(app: FastAPI) -> None:
-    """Serve the document of this app, and the page that shows it."""
+    """Serve the document of this app."""
     document = Document(app.openapi)
 
     async def show(request: Request) -> Response:
         return document.answer(request)
 
-    async def page(request: Request) -> Response:
-        return get_swagger_ui_html(openapi_url=PATH.rpartition("/")[2], title=f"{app.title} API")
-
     app.add_route(PATH, show, include_in_schema=False)
-    app.add_route(DOCS_PATH, page, include_in_schema=False)

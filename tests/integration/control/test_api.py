@@ -202,6 +202,8 @@ def test_the_document_is_sent_once_to_a_client_that_keeps_it(server: ServerProce
     page = httpx.get(f"{server.url}/v1/docs")
     assert page.headers["content-type"].startswith("text/html")
     assert "openapi.json" in page.text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert "://cdn" not in page.text
 
 
 def test_a_disabled_account_gets_no_token_until_it_is_enabled(http: httpx.Client) -> None:
