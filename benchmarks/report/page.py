@@ -94,8 +94,8 @@ def throughput_over_k(figures: Sequence[Figure]) -> str:
     groups: dict[tuple[int, int, str], list[tuple[float, float]]] = defaultdict(list)
     for item in _rooms(figures):
         if item["k_mean"] > 0:
-            key = item.get("members", item["connections"]), item["size"], item["suite"]
-            groups[key].append((item["k_mean"], item["throughput_per_s"]))
+            members = item.get("members") or item["connections"]
+            groups[members, item["size"], item["suite"]].append((item["k_mean"], item["throughput_per_s"]))
     if not groups:
         return ""
     series = [

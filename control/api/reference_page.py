@@ -90,7 +90,8 @@ def render(document: Json, source: str) -> str:
 
 
 def _operation(method: str, path: str, operation: Json, document: Json) -> str:
-    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+    content: Json = operation.get("requestBody", {}).get("content", {})
+    body: Json | None = content.get("application/json", {}).get("schema")
     parameters = [
         _row(item["name"], item["schema"], item.get("required", False), item["in"], item.get("description"))
         for item in operation.get("parameters", ())
@@ -102,7 +103,8 @@ def _operation(method: str, path: str, operation: Json, document: Json) -> str:
         parts.append(f"<h4>body</h4>{_members(_resolved(body, document)) or _kind(body)}")
     refusals = []
     for status, answer in operation["responses"].items():
-        schema = next(iter(answer.get("content", {}).values()), {}).get("schema", {})
+        shapes: Json = answer.get("content", {})
+        schema: Json = next((shape["schema"] for shape in shapes.values()), {})
         if status < "400":
             parts.append(f"<h4>answer {escape(status)}</h4><p>{_kind(schema)}</p>")
         else:

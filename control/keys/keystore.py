@@ -12,7 +12,14 @@ from control.keys.api_keys import ApiKeys
 from control.keys.data_folder import KEY_FOLDER, STORE_FILE, prepare_data_folder
 from control.keys.errors import KeyFileError
 from control.keys.kinds import ServerKey, TokenKey
-from control.keys.server_keys import DAY_S, TOKEN_KEY_LIFETIME_S, ServerKeys, holding
+from control.keys.server_keys import (
+    DAY_S,
+    ROOT_FILE,
+    TOKEN_KEY_LIFETIME_S,
+    ServerKeys,
+    holding,
+    refuse_lost_root,
+)
 from control.logs import get_logger
 from control.settings import Settings
 
@@ -159,6 +166,15 @@ class KeyStore:
 
     def _now(self) -> int:
         return int(self._clock())
+
+
+def would_make_keys(settings: Settings) -> bool:
+    """Whether a start would begin with a root of its own. KeyFileError when it would refuse to."""
+    data = settings.server.data_dir
+    if (data / KEY_FOLDER / ROOT_FILE).exists():
+        return False
+    refuse_lost_root(data / KEY_FOLDER, data / STORE_FILE)
+    return True
 
 
 def api_keys(settings: Settings) -> ApiKeys:

@@ -112,7 +112,7 @@ class ServerKeys:
         make_private_directory(folder)
         with locked(folder):
             if not (folder / ROOT_FILE).exists():
-                _refuse_lost_root(folder, in_use)
+                refuse_lost_root(folder, in_use)
                 _write_root(folder)
             keys = cls._read(folder)
             if not holding(keys.servers, now):
@@ -255,7 +255,7 @@ class ServerKeys:
         raise KeyFileError("every key id is taken")
 
 
-def _refuse_lost_root(folder: Path, in_use: Path | None) -> None:
+def refuse_lost_root(folder: Path, in_use: Path | None) -> None:
     """A root that is gone is a loss, and only where nothing was begun a new one is none."""
     others = [*sorted(folder.glob("server-*.json")), *sorted(folder.glob("token-*.json"))]
     if in_use is not None and in_use.exists():

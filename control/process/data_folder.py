@@ -13,6 +13,35 @@ from control.part import Part
 LOCK_FILE = "serve.lock"
 
 
+def holder(folder: Path) -> int | None:
+    """The process that holds the folder, 0 when it is not known which; None when nobody does."""
+    try:
+        file = os.open(folder / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return _shared_by(file)
+    except OSError:
+        return _written(file)
+    finally:
+        os.close(file)
+
+
+def _shared_by(file: int) -> int | None:
+    """Of processes that share it: only alone could it be had now."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return _written(file)
+    return None
+
+
+def _written(file: int) -> int:
+    text = os.pread(file, 20, 0).decode("ascii", "replace")
+    return int(text) if text.isdigit() else 0
+
+
 class DataFolder(Part):
     """Holds the folder's lock while this process lives; the kernel gives it back, however the process ends.
 
@@ -46,5 +75,5 @@ class DataFolder(Part):
             self._file = None
 
     def _holder(self) -> str:
-        written = os.pread(self._file or 0, 20, 0).decode("ascii", "replace")
-        return f" (process {written})" if written.isdigit() else ""
+        pid = _written(self._file) if self._file is not None else 0
+        return f" (process {pid})" if pid else ""

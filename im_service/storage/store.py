@@ -41,5 +41,9 @@ class Store(
         """Open, migrate, start the writer. SchemaTooNew, SchemaError, StoreUnavailable."""
 
     @abstractmethod
+    async def look(self) -> int:
+        """How many migrations `start` would apply. Raises what it would; changes nothing."""
+
+    @abstractmethod
     async def stop(self) -> None:
         """Commit what is queued, then close. Further calls raise StoreUnavailable."""

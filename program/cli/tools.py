@@ -21,10 +21,12 @@ def doctor(
     data_dir: DataDirOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
 ) -> None:
-    """Check limits, ports, keys and libraries. Exit code 0 all well, 1 with a red line."""
+    """Check the machine, and what a start with these settings would meet. Exit code 1 with a red line."""
     settings = settings_or_exit(config, {"server.data_dir": data_dir})
+    from control.logs import setup_logs
     from program.doctor import RED, YELLOW, examine
 
+    setup_logs("error")  # what the checks find stands in the table
     findings = examine(settings)
     red = any(finding.level == RED for finding in findings)
     if as_json:

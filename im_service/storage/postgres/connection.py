@@ -64,6 +64,14 @@ async def open_pool(dsn: str, size: int, timeout_s: float) -> asyncpg.Pool:
         raise unavailable(error) from error
 
 
+async def look(conn: asyncpg.Connection) -> int:
+    """How many migrations are still to be applied. SchemaError, SchemaTooNew."""
+    known = migrations.load("postgres")
+    there = await conn.fetchval("SELECT to_regclass('schema_migration')")
+    found = await conn.fetch("SELECT version, checksum FROM schema_migration") if there else []
+    return len(migrations.pending(known, {row[0]: row[1] for row in found}))
+
+
 async def migrate(conn: asyncpg.Connection, folder: Path | None = None) -> int:
     """Bring the schema up to date, all or nothing, one process at a time. -> present version."""
     known = migrations.load("postgres", folder)

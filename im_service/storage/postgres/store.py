@@ -57,6 +57,14 @@ class PostgresStore(Store):
         self._queue = self._writer.queue
         self._writer.start()
 
+    async def look(self) -> int:
+        pool = await connection.open_pool(self._dsn, 1, self._timeout_s)
+        try:
+            async with pool.acquire() as conn:
+                return await connection.look(conn)
+        finally:
+            await pool.close()
+
     async def stop(self) -> None:
         writer, self._writer, self._queue = self._writer, None, None
         pool, self._pool = self._pool, None

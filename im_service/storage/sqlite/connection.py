@@ -84,6 +84,26 @@ def _use_wal(conn: apsw.Connection, busy_ms: int) -> None:
             time.sleep(0.005)
 
 
+def look(path: Path, busy_ms: int) -> int:
+    """How many migrations are still to be applied. StoreUnavailable, SchemaError, SchemaTooNew.
+
+    Reads only: not even the log is folded into the file, as a writer does that closes it last.
+    """
+    known = migrations.load("sqlite")
+    if not path.exists():
+        return len(known)
+    with translated(path):
+        conn = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            conn.set_busy_timeout(busy_ms)
+            tables = conn.execute("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migration'").fetchall()
+            text = "SELECT version, checksum FROM schema_migration"
+            found: list[Row] = conn.execute(text).fetchall() if tables else []
+        finally:
+            conn.close()
+    return len(migrations.pending(known, dict(found)))
+
+
 def migrate(conn: apsw.Connection, path: Path, folder: Path | None = None) -> int:
     """Bring the schema up to date, all or nothing. -> present version."""
     known = migrations.load("sqlite", folder)

@@ -68,6 +68,9 @@ class SqliteStore(Store):
         self._pool = ThreadPoolExecutor(self._readers, thread_name_prefix="store-reader")
         self._writer.start()
 
+    async def look(self) -> int:
+        return await asyncio.to_thread(connection.look, self._path, self._busy_ms)
+
     def _connect(self) -> apsw.Connection:
         conn = connection.connect(self._path, self._cache_bytes, self._busy_ms)
         try:

@@ -66,41 +66,9 @@ def test_config_check_refuses_with_all_reasons_at_once(tmp_path: Path) -> None:
         assert reason in shown.stderr
 
 
-def test_doctor_is_content_here_and_says_what_it_looked_at(tmp_path: Path) -> None:
-    shown = program("doctor", "--data-dir", str(tmp_path), "--json", **_free())
-    findings = {finding["check"]: finding for finding in json.loads(shown.stdout)}
-    red = [finding for finding in findings.values() if finding["level"] == "red"]
-    assert shown.returncode == 0, red
-    limit, ports = "open files (RLIMIT_NOFILE)", ("HTTP port", "client port")
-    for check in (limit, *ports, "SQLite", "libsodium", "C modules"):
-        assert check in findings
-
-
-def test_doctor_sees_a_taken_port_an_open_key_file_and_missing_files(server: ServerProcess) -> None:
-    root = server.data_dir / "keys" / "root.json"
-    root.chmod(0o644)
-    try:
-        shown = program(
-            "doctor", "--data-dir", str(server.data_dir), "--json",
-            QIANWAN_CONTROL__HTTP=f"127.0.0.1:{server.http_port}",
-        )  # fmt: skip
-    finally:
-        root.chmod(0o600)
-    assert shown.returncode == 1
-    red = {finding["check"] for finding in json.loads(shown.stdout) if finding["level"] == "red"}
-    assert {"HTTP port", "key file permissions"} <= red
-
-
 def test_top_shows_the_stages_of_a_running_server(server: ServerProcess) -> None:
     shown = program("top", "--url", server.url, "--once", "--interval", "0.3")
     assert shown.returncode == 0, shown.stdout
     for stage in ("mailbox", "poll", "seal", "write"):
         assert stage in shown.stdout
     assert program("top", "--url", "http://127.0.0.1:9", "--once").returncode == 1
-
-
-def _free() -> dict[str, str]:
-    from tests.support.server_process import free_ports
-
-    http, listen = free_ports(2)
-    return {"QIANWAN_CONTROL__HTTP": f"127.0.0.1:{http}", "QIANWAN_GATEWAY__LISTEN": f"127.0.0.1:{listen}"}

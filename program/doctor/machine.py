@@ -1,4 +1,4 @@
-"""Can this machine and this data folder run a server? One finding per line, with what to do about it."""
+"""The machine: limits, kernel knobs, libraries."""
 
 from __future__ import annotations
 
@@ -6,22 +6,16 @@ import importlib
 import os
 import platform
 import resource
-import socket
-import stat
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
-from control.settings import Settings
-from control.settings.values import parse_address
-
-GREEN, YELLOW, RED = "green", "yellow", "red"
+from program.doctor.finding import GREEN, RED, YELLOW, Finding
 
 WANTED_FILES = 65_536
 WANTED_TRACKED = 1_000_000
 SQLITE_FIXED = (3, 51, 3)
-C_ROOMS = (
+C_MODULES = (
     "crypto.aead",
     "crypto.noise",
     "crypto.openssl",
@@ -37,31 +31,12 @@ KNOBS = {
 }
 
 
-@dataclass(frozen=True)
-class Finding:
-    level: str
-    check: str
-    found: str
-    advice: str = ""
+def machine() -> Iterator[Finding]:
+    for check in (_python, _limits, _knobs, _tracking, _libraries, _cpu, _modules):
+        yield from check()
 
 
-def examine(settings: Settings) -> list[Finding]:
-    """All findings. Opens no connection and changes nothing."""
-    checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-        _python,
-        _limits,
-        _knobs,
-        _tracking,
-        _ports,
-        _keys,
-        _libraries,
-        _cpu,
-        _rooms,
-    )
-    return [finding for check in checks for finding in check(settings)]
-
-
-def _python(settings: Settings) -> Iterator[Finding]:
+def _python() -> Iterator[Finding]:
     good = sys.version_info >= (3, 11) and sys.platform == "linux"
     yield Finding(
         GREEN if good else RED,
@@ -71,7 +46,7 @@ def _python(settings: Settings) -> Iterator[Finding]:
     )
 
 
-def _limits(settings: Settings) -> Iterator[Finding]:
+def _limits() -> Iterator[Finding]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     usable = "unlimited" if hard == resource.RLIM_INFINITY else str(hard)
     enough = hard == resource.RLIM_INFINITY or hard >= WANTED_FILES
@@ -83,7 +58,7 @@ def _limits(settings: Settings) -> Iterator[Finding]:
     )
 
 
-def _knobs(settings: Settings) -> Iterator[Finding]:
+def _knobs() -> Iterator[Finding]:
     for knob, (least, why) in KNOBS.items():
         try:
             value = int(Path("/proc/sys", knob).read_text().split()[0])
@@ -99,7 +74,7 @@ def _knobs(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _tracking(settings: Settings) -> Iterator[Finding]:
+def _tracking() -> Iterator[Finding]:
     """Netfilter follows connections only where a rule asks for it; then its table is a limit."""
     folder = Path("/proc/sys/net/netfilter")
     try:
@@ -117,66 +92,7 @@ def _tracking(settings: Settings) -> Iterator[Finding]:
     )
 
 
-def _ports(settings: Settings) -> Iterator[Finding]:
-    wanted = [("HTTP port", settings.control.http)]
-    if "gateway" in settings.server.roles:
-        wanted.append(("client port", settings.gateway.listen))
-    for name, address in wanted:
-        host, port = parse_address(address)
-        problem = _cannot_bind(host, port)
-        yield Finding(
-            RED if problem else GREEN,
-            name,
-            f"{address} {problem or 'is free'}",
-            "a running server, or another program, holds it" if problem else "",
-        )
-
-
-def _cannot_bind(host: str, port: int) -> str:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            return error.strerror or "cannot be bound"
-    return ""
-
-
-def _keys(settings: Settings) -> Iterator[Finding]:
-    folder = settings.server.data_dir / "keys"
-    if not folder.is_dir():
-        yield Finding(GREEN, "keys", f"{folder} is not there yet", "the first start makes it")
-        return
-    opened = [path.name for path in sorted(folder.iterdir()) if stat.S_IMODE(path.stat().st_mode) & 0o077]
-    yield Finding(
-        RED if opened else GREEN,
-        "key file permissions",
-        ", ".join(opened) if opened else f"{folder}: only the owner can read",
-        f"chmod 600 {folder}/*, and rotate what others may have read" if opened else "",
-    )
-    import time
-
-    from control.keys.errors import KeyFileError
-    from control.keys.server_keys import ServerKeys, holding
-
-    try:
-        keys = ServerKeys.load(folder)
-    except (KeyFileError, OSError) as error:
-        yield Finding(RED, "key files", str(error), "restore the folder from a backup")
-        return
-    now = int(time.time())
-    for kind, held in (("server", holding(keys.servers, now)), ("token", holding(keys.tokens, now))):
-        days = (held[0].not_after - now) // 86400 if held else 0
-        yield Finding(
-            GREEN if days > 14 else YELLOW if held else RED,
-            f"{kind} key",
-            f"valid for {days} days" if held else "none is valid",
-            "" if days > 14 else f"qianwan keys rotate {kind}",
-        )
-
-
-def _libraries(settings: Settings) -> Iterator[Finding]:
+def _libraries() -> Iterator[Finding]:
     from importlib.metadata import version
 
     import apsw
@@ -205,7 +121,7 @@ def _libraries(settings: Settings) -> Iterator[Finding]:
     )
     try:
         openssl = importlib.import_module("crypto.openssl").VERSION
-    except ImportError:  # not built: `_rooms` says so
+    except ImportError:  # not built: `_modules` says so
         return
     yield Finding(
         GREEN if openssl else YELLOW,
@@ -227,7 +143,7 @@ def _sodium_has_aegis() -> bool:
         return False
 
 
-def _cpu(settings: Settings) -> Iterator[Finding]:
+def _cpu() -> Iterator[Finding]:
     try:
         flags = Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -243,16 +159,16 @@ def _cpu(settings: Settings) -> Iterator[Finding]:
     yield Finding(GREEN, "cores", f"{cores} usable")
 
 
-def _rooms(settings: Settings) -> Iterator[Finding]:
+def _modules() -> Iterator[Finding]:
     failed = []
-    for room in C_ROOMS:
+    for module in C_MODULES:
         try:
-            importlib.import_module(room)
+            importlib.import_module(module)
         except ImportError as error:
-            failed.append(f"{room}: {error}")
+            failed.append(f"{module}: {error}")
     yield Finding(
         RED if failed else GREEN,
         "C modules",
-        "; ".join(failed) if failed else f"{len(C_ROOMS)} load",
+        "; ".join(failed) if failed else f"{len(C_MODULES)} load",
         "make build" if failed else "",
     )

@@ -1,0 +1,160 @@
+"""What a start would meet, asked with the checks of `serve` itself: whatever it refuses is red here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Callable, Iterator
+
+from control.bus.base import BusError
+from control.bus.engines import make_bus
+from control.errors import StartError
+from control.gateway.role import refuse_taken_port
+from control.im.role import make_store
+from control.keys.data_folder import FIRST_KEY_FILE, STORE_FILE
+from control.keys.errors import ApiKeyError, KeyFileError
+from control.keys.keystore import KeyStore, api_keys, would_make_keys
+from control.process.data_folder import holder
+from control.process.descriptors import raise_file_limit, shares
+from control.process.http_server import bound
+from control.settings import Settings
+from control.settings.values import parse_address
+from control.workers.plan import worker_settings
+from im_service.storage.errors import StoreError
+from program.doctor.finding import GREEN, RED, YELLOW, Finding
+
+DAY_S = 86400
+SOON_DAYS = 14
+REFUSED = (OSError, StartError, KeyFileError, ApiKeyError, StoreError, BusError)
+
+
+def start(settings: Settings) -> Iterator[Finding]:
+    running = holder(settings.server.data_dir)
+    for check in (_folder, _keys, _first_key, _descriptors, _store, _bus):
+        yield from check(settings)
+    yield from _ports(settings, running)
+
+
+def _refusal(check: str, work: Callable[[], str], advice: str) -> Finding:
+    """Green with what the work says; red with why it was refused."""
+    try:
+        return Finding(GREEN, check, work())
+    except REFUSED as error:
+        return Finding(RED, check, str(error) or type(error).__name__, advice)
+
+
+def _folder(settings: Settings) -> Iterator[Finding]:
+    folder = settings.server.data_dir
+
+    def writable() -> str:
+        there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            raise OSError(f"{there} cannot be written to by this user")
+        return str(folder) if there == folder.absolute() else f"{folder} is not there yet"
+
+    yield _refusal("data folder", writable, f"chown it to the user of the server, or name another: {folder}")
+
+
+def _keys(settings: Settings) -> Iterator[Finding]:
+    folder = settings.server.data_dir / "keys"
+
+    def readable() -> str:
+        if would_make_keys(settings):
+            return f"{folder}: the first start makes them"
+        api_keys(settings)
+        KeyStore(settings)
+        return f"{folder}: root, server, token and API keys"
+
+    found = _refusal("keys", readable, "restore the folder from a backup")
+    yield found
+    if folder.is_dir():
+        opened = [path.name for path in sorted(folder.iterdir()) if stat.S_IMODE(path.stat().st_mode) & 0o077]
+        yield Finding(
+            RED if opened else GREEN,
+            "key file permissions",
+            ", ".join(opened) if opened else f"{folder}: only the owner can read",
+            f"chmod 600 {folder}/*, and rotate what others may have read" if opened else "",
+        )
+    if found.level == RED or would_make_keys(settings):
+        return
+    for kind, seconds in KeyStore(settings).seconds_left().items():
+        days = seconds // DAY_S
+        yield Finding(
+            GREEN if days > SOON_DAYS else YELLOW if seconds else RED,
+            f"{kind} key",
+            f"valid for {days} days" if seconds else "none is valid",
+            "" if days > SOON_DAYS else f"qianwan keys rotate {kind}",
+        )
+
+
+def _first_key(settings: Settings) -> Iterator[Finding]:
+    path = settings.server.data_dir / FIRST_KEY_FILE
+    if path.exists():
+        yield Finding(YELLOW, "first API key", f"still in {path}", "keep it elsewhere and remove the file")
+
+
+def _descriptors(settings: Settings) -> Iterator[Finding]:
+    def enough() -> str:
+        raise_file_limit()
+        found = shares(settings)
+        return f"{found.clients} for clients, {found.http} for HTTP"
+
+    yield _refusal("descriptors", enough, "raise LimitNOFILE")
+
+
+def _store(settings: Settings) -> Iterator[Finding]:
+    if "im" not in settings.server.roles:
+        return
+
+    def usable() -> str:
+        missing = asyncio.run(make_store(settings).look())
+        return f"{settings.store.kind}, " + (f"{missing} migrations to come" if missing else "up to date")
+
+    where = settings.server.data_dir / STORE_FILE if settings.store.kind == "sqlite" else settings.store.url
+    yield _refusal("store", usable, f"see docs/STORAGE.md: {where}")
+
+
+def _bus(settings: Settings) -> Iterator[Finding]:
+    if settings.bus.kind == "memory":
+        return
+
+    async def reach() -> None:
+        bus = make_bus(settings)
+        await bus.start()
+        await bus.close()
+
+    def reached() -> str:
+        asyncio.run(reach())
+        return f"{settings.bus.nats_url} answers"
+
+    yield _refusal("bus", reached, "start the NATS server, or correct bus.nats_url")
+
+
+def _ports(settings: Settings, running: int | None) -> Iterator[Finding]:
+    def http() -> None:
+        bound(*parse_address(settings.control.http)).close()
+
+    yield _port("HTTP port", settings.control.http, http, running)
+    if "gateway" not in settings.server.roles:
+        return
+    gateway = settings.gateway
+    count = 1 if gateway.same_port else gateway.processes
+    for index in range(count):
+        listen = worker_settings(settings, index).gateway.listen if gateway.processes > 1 else gateway.listen
+
+        def client(listen: str = listen) -> None:
+            refuse_taken_port(*parse_address(listen))
+
+        yield _port("client port" if count == 1 else f"client port {index + 1}", listen, client, running)
+
+
+def _port(check: str, address: str, take: Callable[[], None], running: int | None) -> Finding:
+    try:
+        take()
+    except OSError as error:
+        if running is None:
+            return Finding(RED, check, str(error), "another program holds it")
+        who = f"process {running}" if running else "a process"
+        return Finding(GREEN, check, f"{address} is taken, and a server runs on this data folder ({who})")
+    return Finding(GREEN, check, f"{address} is free")
