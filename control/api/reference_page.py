@@ -12,7 +12,8 @@ from html import escape
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from control.api.openapi import PATH, Json
+from control.api.answers import Json
+from control.api.openapi import PATH
 
 DOCS_PATH = "/v1/docs"
 
