@@ -3,7 +3,7 @@
     python tools/instructions.py            compare, exit code 1 beyond the tolerance
     python tools/instructions.py --update   write the figures that were counted
 
-The gateway core runs alone (benchmarks/bare.py) with one loop under callgrind; only the thread of the loop
+The gateway core runs alone (benchmarks/core_alone.py) with one loop under callgrind; only the loop's thread
 counts, user space only. Each case runs twice with different numbers of messages; the difference divided by
 the extra deliveries is the figure, so that start, logins and the end cancel out. Unlike times, these
 numbers repeat to within about one per cent on a busy machine; a case may grow by TOLERANCE before it fails,
@@ -112,7 +112,7 @@ def count(case: Case, bursts: int) -> tuple[int, int]:
         words = [
             "valgrind", "--tool=callgrind", "--separate-threads=yes",
             f"--callgrind-out-file={folder}/callgrind.out.%p",
-            sys.executable, "-m", "benchmarks.bare", "--config", json.dumps(config),
+            sys.executable, "-m", "benchmarks.core_alone", "--config", json.dumps(config),
         ]  # fmt: skip
         with (folder / "log").open("wb") as log:
             server = subprocess.Popen(

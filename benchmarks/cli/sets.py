@@ -23,7 +23,7 @@ def sweep(
     members: Annotated[int, typer.Option(help="Members of the chatroom", min=1)] = 5000,
     sizes: Annotated[str, typer.Option(help="Characters of text, comma-separated")] = "60,200,1000",
     rates: Annotated[
-        str, typer.Option(help="Messages a second, comma-separated; empty: search the knee")
+        str, typer.Option(help="Messages a second, comma-separated; empty: search the highest rate")
     ] = "",
     seconds: Annotated[float, typer.Option(help="Length of one step in seconds", min=0.5)] = 3.0,
     suite: Annotated[str, typer.Option(help="Cipher suite")] = "aegis128l",
@@ -32,7 +32,7 @@ def sweep(
         Path | None, typer.Option("--json-dir", help="Write every step to this folder")
     ] = None,
 ) -> None:
-    """Throughput and latency over the rate and the size: raise the rate to the knee and past it."""
+    """Throughput and latency over the rate and the size: raise the rate to the highest rate and past it."""
     from benchmarks.cli.options import check_suite, words
     from benchmarks.scenarios.fanout import FanoutOptions, run_sweep
 

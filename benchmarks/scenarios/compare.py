@@ -1,8 +1,8 @@
 """Compare: the same members, size, rate search and latency bound for this server and for peers, in one run.
 
 Each peer is searched with every batching of `holds`: publishers write what is due at once, or every so many
-milliseconds (the wait counts as latency); from the second on the search starts at half the first one's knee.
-The best knee stands. Peers are plaintext; this server encrypts.
+milliseconds (the wait counts as latency); from the second on the search starts at half the rate of the first.
+The best of these rates stands. Peers are plaintext; this server encrypts.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from benchmarks.figures import Figure, figure
-from benchmarks.knee import Bounds, Point, find_knee
+from benchmarks.highest_rate import Bounds, Point, find_highest_rate
 from benchmarks.loadgen.fleet import Fleet, Load, Measured, Shape
 from benchmarks.peers import PEERS, Peer
 from benchmarks.scenarios.context import CONNECT_TIMEOUT_S, CONNECT_WINDOW, Context
@@ -43,7 +43,7 @@ def run_compare(context: Context, options: FanoutOptions, peers: list[str]) -> F
 
 
 def run_peer(context: Context, options: FanoutOptions, name: str, kind: type[Peer]) -> Figure:
-    """The best confirmed knee over all holds."""
+    """The best confirmed rate over all holds."""
     start = max(1.0, START_PER_S / 8 / options.members)
     found: list[Figure] = []
     for hold_ms in HOLDS_MS:
@@ -77,7 +77,7 @@ class PeerRun:
     def _edge(self, opening: bool) -> None:
         self.edges[opening] = self.peer.sample()
 
-    def knee(self, start: float) -> float:
+    def highest_rate(self, start: float) -> float:
         """The highest rate that passes, searched from `start` messages a second."""
 
         def show(point: Point) -> None:
@@ -89,7 +89,7 @@ class PeerRun:
             )
 
         bounds = Bounds(self.options.p99_ms)
-        return find_knee(lambda rate: self.measure(rate, PROBE_S), bounds, start, seen=show).best.rate
+        return find_highest_rate(lambda rate: self.measure(rate, PROBE_S), bounds, start, seen=show).best.rate
 
 
 def _searched(context: Context, options: FanoutOptions, name: str, kind: type[Peer], start: float) -> Figure:
@@ -106,7 +106,7 @@ def _searched(context: Context, options: FanoutOptions, name: str, kind: type[Pe
         empty = peer.sample()
         run = PeerRun(context, peer, fleet, options)
         run.gather()
-        rate = options.rate or run.knee(start)
+        rate = options.rate or run.highest_rate(start)
         bounds = Bounds(options.p99_ms)
         for _ in range(6):
             measured = run.measure(rate, options.seconds)

@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.figures import Figure, ServerReport, figure, median_of
-from benchmarks.knee import Bounds, Knee, Point, find_knee
+from benchmarks.highest_rate import Bounds, HighestRate, Point, find_highest_rate
 from benchmarks.loadgen.fleet import Fleet, Load, Measured, Shape
 from benchmarks.scenarios.context import (
     CONNECT_TIMEOUT_S,
@@ -35,7 +35,7 @@ START_PER_S = 200_000.0  # deliveries a second of the first step
 class FanoutOptions:
     members: int = 5000
     size: int = 60
-    rate: float = 0.0  # messages a second into the room; 0: search the knee
+    rate: float = 0.0  # messages a second into the room; 0: search the highest rate
     seconds: float = 10.0
     warm_up_s: float = 2.0
     suite: str = "aegis128l"
@@ -133,8 +133,8 @@ class Run:
         return ServerReport.between(self.edges[True], self.edges[False], **more)
 
 
-def search(context: Context, run: Run, options: FanoutOptions) -> Knee:
-    """The knee of this room, in messages a second."""
+def search(context: Context, run: Run, options: FanoutOptions) -> HighestRate:
+    """The highest rate of this room, in messages a second."""
 
     def probe(rate: float) -> Measured:
         return run.measure(load_of(options, rate, PROBE_S))
@@ -148,11 +148,11 @@ def search(context: Context, run: Run, options: FanoutOptions) -> Knee:
         )
 
     start = max(1.0, START_PER_S / options.members)
-    return find_knee(probe, Bounds(options.p99_ms), start, seen=show)
+    return find_highest_rate(probe, Bounds(options.p99_ms), start, seen=show)
 
 
 def run_fanout(context: Context, options: FanoutOptions) -> Figure:
-    """One figure: at the given rate, or at the knee (confirmed over the whole length; 7 % less when it
+    """One figure: at the given rate, or at the highest (confirmed over the whole length; 7 % less when it
     fails).
     """
     with stage(context, plan_of(options), shape_of(options)) as (servers, fleet):
@@ -232,7 +232,7 @@ def run_sweep(context: Context, options: FanoutOptions, sizes: list[int], rates:
                     record(Point(rate, measured, Bounds(sized.p99_ms).failure(measured)))
             else:
                 for point in _searched(context, run, sized, record):
-                    context.note(f"  knee {point.rate:,.1f} msg/s")
+                    context.note(f"  highest rate {point.rate:,.1f} msg/s")
     return figures
 
 
@@ -240,8 +240,10 @@ def _searched(context: Context, run: Run, options: FanoutOptions, record: Any) -
     def probe(rate: float) -> Measured:
         return run.measure(load_of(options, rate, PROBE_S))
 
-    knee = find_knee(probe, Bounds(options.p99_ms), max(1.0, START_PER_S / options.members), seen=record)
-    return [knee.best]
+    highest = find_highest_rate(
+        probe, Bounds(options.p99_ms), max(1.0, START_PER_S / options.members), seen=record
+    )
+    return [highest.best]
 
 
 def middle(values: list[float]) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from benchmarks.figures import Figure, ServerReport, figure, latency_ms, median_of
-from benchmarks.knee import Bounds, Point, find_knee
+from benchmarks.highest_rate import Bounds, Point, find_highest_rate
 from benchmarks.loadgen.fleet import Fleet, Load, Measured, Shape
 from benchmarks.scenarios.context import CONNECT_TIMEOUT_S, CONNECT_WINDOW, Context, stage, suite_number
 from benchmarks.scenarios.preparation import OPEN_CORE, OPEN_SERVICE, RELAY_PREFIX
@@ -23,7 +23,7 @@ class PairOptions:
     kind: Kind = "send"
     connections: int = 1000
     size: int = 60
-    rate: float = 0.0  # messages a second of all senders; 0: search the knee
+    rate: float = 0.0  # messages a second of all senders; 0: search the highest rate
     seconds: float = 10.0
     warm_up_s: float = 2.0
     suite: str = "aegis128l"
@@ -92,7 +92,7 @@ class Run:
     def report(self) -> ServerReport:
         return ServerReport.between(self.edges[True], self.edges[False])
 
-    def knee(self) -> float:
+    def highest_rate(self) -> float:
         def show(point: Point) -> None:
             measured = point.measured
             self.context.note(
@@ -101,19 +101,19 @@ class Run:
                 f"{measured.ack.percentile(99) / 1000:7.1f} ms  {point.failure or 'ok'}"
             )
 
-        return find_knee(
+        return find_highest_rate(
             lambda rate: self.measure(rate, PROBE_S), self.bounds, START_PER_S, seen=show
         ).best.rate
 
 
 def run_pairs(context: Context, options: PairOptions) -> Figure:
-    """One figure at the given rate or at the knee; for `send` and `relay` also acknowledgements at half
+    """One figure at the given or the highest rate; for `send` and `relay` also acknowledgements at half
     that rate.
     """
     with stage(context, plan_of(options), shape_of(options)) as (servers, fleet):
         run = Run(context, servers, fleet, options)
         run.connect()
-        rate = options.rate or run.knee()
+        rate = options.rate or run.highest_rate()
         found: list[Figure] = []
         tries = 0
         while len(found) < options.runs:

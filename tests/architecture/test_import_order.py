@@ -58,8 +58,8 @@ ORDER: dict[str, list[str]] = {
     ],
     "program": ["__init__ access doctor", "demo", "cli", "__main__"],
     "benchmarks": [
-        "__init__ machine bare loadgen",
-        "micro knee servers",
+        "__init__ machine core_alone loadgen",
+        "micro highest_rate servers",
         "figures",
         "peers record report table",
         "scenarios",

@@ -29,7 +29,7 @@ def core() -> Iterator[dict[str, Any]]:
     words = [
         sys.executable,
         "-m",
-        "benchmarks.bare",
+        "benchmarks.core_alone",
         "--config",
         '{"relay_prefix": "r/", "inbound_per_s": 0}',
     ]

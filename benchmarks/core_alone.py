@@ -22,7 +22,7 @@ from gateway_core import EV_AUTH, EV_CALL, EV_SEND, Gateway, GatewayConfig
 KEY_ID = 1
 
 
-class Bare:
+class CoreAlone:
     """Answers the events of one core."""
 
     def __init__(self, config: GatewayConfig) -> None:
@@ -48,7 +48,7 @@ class Bare:
         if event[0] == EV_AUTH:
             self.sessions += 1
             user, device, platform = _subject(event[5]), event[7], event[8]
-            body = msgspec.msgpack.encode([b"", user, 0, 0, 0, "bare"])
+            body = msgspec.msgpack.encode([b"", user, 0, 0, 0, "core"])
             self.core.login(event[1], user, device, platform, self.sessions, body)
         elif event[0] == EV_CALL:
             room = msgspec.msgpack.decode(event[6])["room"]
@@ -76,7 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", default="{}", help="GatewayConfig fields as JSON")
     options = parser.parse_args()
-    Bare(GatewayConfig(host="127.0.0.1", port=0, **json.loads(options.config))).serve()
+    CoreAlone(GatewayConfig(host="127.0.0.1", port=0, **json.loads(options.config))).serve()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The highest rate that still meets its bounds: double until it does not, then halve the gap.
 
 A step that was only late is measured once more before it counts as failed: one stall of a shared machine in
-the first seconds would end the doubling far below the knee. What is lost, refused or closed is never asked
-twice, nor a step of which less than HOPELESS arrived: no stall explains that.
+the first seconds would end the doubling far below it. What is lost, refused or closed
+is never asked twice, nor a step of which less than HOPELESS arrived: no stall explains that.
 """
 
 from __future__ import annotations
@@ -62,21 +62,21 @@ class Point:
 
 
 @dataclass(slots=True)
-class Knee:
+class HighestRate:
     """`best` is the highest passing step, or the first step when none passed. `points`: all measurements."""
 
     best: Point
     points: list[Point] = field(default_factory=list)
 
 
-def find_knee(
+def find_highest_rate(
     measure: Callable[[float], Measured],
     bounds: Bounds,
     start: float,
     *,
     halvings: int = 3,
     seen: Callable[[Point], None] | None = None,
-) -> Knee:
+) -> HighestRate:
     """Search from `start` messages a second. `seen` is told of every measurement."""
     points: list[Point] = []
 
@@ -110,4 +110,4 @@ def find_knee(
             good, low = point, middle
         else:
             high = middle
-    return Knee(good if good is not None else points[0], points)
+    return HighestRate(good if good is not None else points[0], points)
