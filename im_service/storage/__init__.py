@@ -1,1 +1,1 @@
-"""Durable state of the IM service: Protocols in `base`, records in `records`, engines beside them."""
+"""Durable state of the IM service: what a store guarantees in `faces`, records, and two engines."""

@@ -111,10 +111,16 @@ class ServerProcess:
     def log(self) -> str:
         return self.log_file.read_text("utf-8", "replace") if self.log_file.exists() else ""
 
+    def _seen_by_it(self, path: Path) -> Path:
+        """A path as the server sees it: it may have mounts of its own."""
+        if self.process is None or not self.wrapper:
+            return path
+        return Path(f"/proc/{self.process.pid}/root") / path.relative_to("/")
+
     def first_api_key(self) -> str:
         """The API key that the first start made."""
         try:
-            return (self.data_dir / "first-api-key").read_text().strip()
+            return self._seen_by_it(self.data_dir / "first-api-key").read_text().strip()
         except OSError as error:
             raise ServerFailed(f"no API key: {error}") from None
 
