@@ -3,7 +3,7 @@
 `Gateway` runs N loop threads and talks to Python through two narrow doors:
 
     events out   take_events() -> tuples, the first item says which
-        (EV_AUTH, conn, suite, handshake_hash, kind, token, binding, device, platform, peer)
+        (EV_AUTH, conn, suite, handshake_hash, kind, token, binding, device, platform, peer, websocket)
         (EV_SEND, conn, user, device, request, target, payload)
         (EV_CALL, conn, user, device, request, method, payload)
         (EV_CLOSED, conn, user, device, code)      code 0: the peer vanished without a CLOSE

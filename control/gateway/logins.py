@@ -19,7 +19,9 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Logins:
-    """`node_name`, `ping_interval_s` and the store's `incarnation` are what an AUTH_OK tells the client."""
+    """`node_name`, `ping_interval_s` (`ws_ping_interval_s` on WebSocket, where that is less) and the store's
+    `incarnation` are what an AUTH_OK tells the client.
+    """
 
     def __init__(
         self,
@@ -28,6 +30,7 @@ class Logins:
         node_id: int,
         node_name: str,
         ping_interval_s: int = 240,
+        ws_ping_interval_s: int = 45,
         incarnation: Callable[[], bytes] = bytes,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -35,6 +38,7 @@ class Logins:
         self._verifier = verifier
         self._node_name = node_name
         self._ping_interval_s = ping_interval_s
+        self._ws_ping_interval_s = min(ws_ping_interval_s, ping_interval_s)
         self._incarnation = incarnation
         self._clock = clock
         self._session_ids = SessionIds(node_id, clock)
@@ -44,7 +48,7 @@ class Logins:
 
     def check(self, event: tuple[Any, ...]) -> tuple[int, str, str, int, int] | None:
         """Answer an EV_AUTH. -> (conn, user, device, platform, session id) of a session that is live now."""
-        _, conn, _suite, handshake_hash, kind, token, binding, device, platform, peer = event
+        _, conn, _suite, handshake_hash, kind, token, binding, device, platform, peer, websocket = event
         now = self._clock()
         try:
             claims = check_login(self._verifier, now, handshake_hash, kind, token, binding, device)
@@ -59,7 +63,7 @@ class Logins:
             claims.user,
             int(now * 1000),
             self.policy_rev,
-            self._ping_interval_s,
+            self._ws_ping_interval_s if websocket else self._ping_interval_s,
             self._node_name,
         ]
         if incarnation := self._incarnation():

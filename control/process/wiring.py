@@ -218,6 +218,7 @@ class Wiring:
             settings.server.node_id,
             settings.node_name,
             settings.gateway.ping_interval_s,
+            settings.gateway.ws_ping_interval_s,
             self._incarnation,
         )
         upstream = self.gateway_over_bus.upstream if self._split else None

@@ -77,6 +77,9 @@ class GatewaySection(Section, frozen=True):
     ping_interval_s: Annotated[int, Meta(ge=5, le=3600)] = 240
     """Without writing, after which a client pings: below the common 300 s NAT limit. Beyond: closed after
     1.5 times that and gateway.core.grace_s."""
+    ws_ping_interval_s: Annotated[int, Meta(ge=5, le=3600)] = 45
+    """The same on WebSocket, where that is less: proxies close what is silent for a minute (nginx's
+    proxy_read_timeout, the idle time-out of cloud balancers). Beyond: as above."""
     proxy_from: tuple[str, ...] = ()
     """Networks of balancers from which a PROXY v2 header is required, at most 32. Others may not send
     one."""

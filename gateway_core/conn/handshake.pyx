@@ -258,7 +258,10 @@ cdef void _auth(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
     strings[4] = peer
     sizes[4] = <uint32_t>qw_peer_text(pre.ip, pre.port, peer)
     conn_move(&loop.table, c, E_ASKED)
-    if event_push(&loop.events, EV_AUTH, conn_id(&loop.table, c), 0, c.suite, a.kind, a.platform, strings, sizes, EVENT_STRINGS) < 0:
+    if event_push(
+        &loop.events, EV_AUTH, conn_id(&loop.table, c), c.in_buf != NULL and c.in_buf.websocket, c.suite, a.kind,
+        a.platform, strings, sizes, EVENT_STRINGS,
+    ) < 0:
         doom_quiet(loop, c, R_MEMORY, 0)
     preauth_drop(loop, c)  # the event has a copy
 

@@ -89,6 +89,12 @@ async def test_two_users_talk_over_every_suite_and_transport(server: ServerProce
                 assert await text_of(two, 1) == [f"over {transport}"]
 
 
+async def test_websocket_clients_are_told_to_ping_before_a_proxy_closes_them(server: ServerProcess) -> None:
+    for transport, told_s in (("tcp", 240), ("ws", 45)):
+        async with client(server, f"p-{transport}", transport=transport) as me:
+            assert me.engine._link._welcome.result().ping_interval_s == told_s
+
+
 async def test_metrics_count_what_happened(server: ServerProcess) -> None:
     before = server.metrics()
     async with client(server, "counted") as me:

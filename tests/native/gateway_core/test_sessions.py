@@ -55,6 +55,9 @@ def test_auth_event_carries_what_the_client_said(gateway: GatewayHarness) -> Non
     host, _, port = event[9].partition(":")
     assert event[2:9] == (3, client.channel.handshake_hash, 1, "eve", b"b" * 32, "phone", 6)
     assert (host, int(port)) == ("127.0.0.1", client.sock.getsockname()[1])
+    assert event[10] is False
+    gateway.login("eve", "tablet", websocket=True)
+    assert gateway.of_kind(EV_AUTH)[-1][10] is True, "over WebSocket"
 
 
 def test_refused_login_is_told_why_and_closed(gateway: GatewayHarness) -> None:
