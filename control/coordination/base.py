@@ -27,6 +27,7 @@ class NodeInfo(msgspec.Struct, frozen=True, array_like=True):
     connections: int = 0
     draining: bool = False
     store: bytes = b""  # of im processes: incarnation of their store
+    wss: str = ""  # of gateways: host:port where a proxy ends the TLS of WebSocket clients
 
     @property
     def free(self) -> float:

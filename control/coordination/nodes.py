@@ -43,4 +43,5 @@ def own_info(settings: Settings, epoch: int, capacity: int) -> NodeInfo:
         settings.server.zone,
         settings.server.isp,
         capacity,
+        wss=settings.gateway.advertise_wss,
     )

@@ -65,6 +65,9 @@ class GatewaySection(Section, frozen=True):
     advertise: str = ""
     """host:port that LBS gives to clients. Empty: the listen address itself, or, where that is 0.0.0.0 or
     [::] and one process does all, the host by which the client reached LBS."""
+    advertise_wss: str = ""
+    """host:port of a proxy that ends TLS and passes WebSocket on: LBS answers `wss` there to clients that ask
+    for WebSocket. Empty: they are told the client port itself."""
     loops: Annotated[int, Meta(ge=0, le=64, extra=unit("threads"))] = 0
     """Loop threads of the core. 0: one per core this process may run on. Beyond: refused, they would only
     take turns."""
@@ -89,7 +92,11 @@ class GatewaySection(Section, frozen=True):
     core: CoreLimits = CoreLimits()
 
     def problems(self) -> Problems:
-        for name, parse in (("listen", parse_literal), ("advertise", parse_target)):
+        for name, parse in (
+            ("listen", parse_literal),
+            ("advertise", parse_target),
+            ("advertise_wss", parse_target),
+        ):
             if value := getattr(self, name) or name == "listen":
                 try:
                     parse(str(value))

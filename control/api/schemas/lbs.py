@@ -10,9 +10,9 @@ from pydantic import BaseModel, Field
 class GatewayAddress(BaseModel):
     host: str
     port: int
-    transport: Literal["tcp", "ws"]
+    transport: Literal["tcp", "ws", "wss"]
     node: str
-    path: str | None = Field(None, description="path of the WebSocket, for transport ws")
+    path: str | None = Field(None, description="path of the WebSocket, for transport ws and wss")
 
 
 class LbsAnswer(BaseModel):
