@@ -58,7 +58,7 @@ def test_what_is_piped_is_neither_cut_nor_folded(folder: Path) -> None:
         if made in line
     ]
     assert long.strip() in line
-    checked = program("config", "check", "--data-dir", f"/nowhere/{'x' * 300}", COLUMNS="40")
+    checked = program("config", "print", "--data-dir", f"/nowhere/{'x' * 300}", COLUMNS="40")
     assert "x" * 300 in checked.stdout
 
 
