@@ -37,7 +37,7 @@ missing() {
 wanted=$(missing "$@")
 [ -n "$wanted" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    echo "missing: $wanted (names of Debian packages; as root: apt-get install $wanted)" >&2
+    echo "missing: $wanted (as Debian names them: apt-get install these as root)" >&2
     exit 1
 fi
 echo "installing $wanted"

@@ -59,7 +59,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory, built: tuple[Path, Path]
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, installed: Environment) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("data")
-    with ServerProcess(folder, {"gateway.room_normal_per_s": 0}, installed=installed.bin) as running:
+    with ServerProcess(folder, {"im.service.room_normal_per_s": 0}, installed=installed.bin) as running:
         yield running
 
 

@@ -56,8 +56,7 @@ def test_who_is_not_root_is_told_in_one_line_what_is_missing(machine: Path) -> N
     told = ask(machine)
     assert told.returncode == 1
     assert told.stderr == (
-        "missing: clang libclang-rt-dev (names of Debian packages; "
-        "as root: apt-get install clang libclang-rt-dev)\n"
+        "missing: clang libclang-rt-dev (as Debian names them: apt-get install these as root)\n"
     )
 
 
