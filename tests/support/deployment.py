@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.support.other_programs import environment
 from tests.support.tree import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -74,7 +75,7 @@ def running(words: list[str], port: int, folder: Path) -> Iterator[subprocess.Po
     """A program that listens on `port`."""
     log = folder / "proxy.log"
     with log.open("wb") as out:
-        process = subprocess.Popen(words, stdout=out, stderr=out, cwd=folder)
+        process = subprocess.Popen(words, stdout=out, stderr=out, cwd=folder, env=environment())
     try:
         until = time.monotonic() + 10
         while True:

