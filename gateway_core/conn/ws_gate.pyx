@@ -4,7 +4,7 @@ from libc.string cimport memcpy, memmove
 
 from cmodules cimport layout
 from frame.codes cimport TOO_BIG
-from frame.constants cimport CLOSE_NORMAL, CLOSE_PROTOCOL_ERROR, UPGRADE_MAX
+from frame.constants cimport CLOSE_NORMAL, CLOSE_PROTOCOL_ERROR, CLOSE_RATE_LIMITED, UPGRADE_MAX
 from frame.http_upgrade cimport (
     UPGRADE_RESPONSE_BYTES,
     Upgrade,
@@ -33,17 +33,21 @@ from frame.websocket cimport (
     ws_sequence,
 )
 from gateway_core.conn.session cimport finish
-from gateway_core.conn.states cimport DOOMED, E_ENDED, E_GREETED
-from gateway_core.conn.table cimport F_WS, conn_move
+from gateway_core.conn.states cimport BEFORE_LOGIN, DOOMED, E_ENDED, E_GREETED, LIVE, state_in
+from gateway_core.conn.table cimport F_WS, conn_move, session_of
 from gateway_core.conn.transport cimport doom_quiet, send_raw
 from gateway_core.leaf.stats cimport (
+    N_RATE_LIMITED,
     R_MEMORY,
+    R_RATE,
     R_UPGRADE_MALFORMED,
     R_UPGRADE_REFUSED,
     R_WS_CLOSED,
     R_WS_MALFORMED,
     R_WS_TEXT,
+    stat_add,
 )
+from gateway_core.leaf.token_bucket cimport bucket_take
 from gateway_core.net.in_buffer cimport WS_MASK_BYTES, InBuf, in_websocket
 
 LAYOUT = layout()
@@ -52,6 +56,14 @@ cdef enum:
     BAD_REQUEST = 400
     SWITCHING = 101
     PAYLOAD_MAX = 1 << 24  # of one frame; it streams through, so this costs no memory
+    PONGS_BYTES = 1024  # answers to the pings of one read go out together
+    IDLE_BEFORE_LOGIN = 16  # frames that carry nothing: control frames and empty ones
+
+
+cdef struct Answers:  # of one read
+    uint32_t idle  # frames that carried nothing
+    uint32_t n
+    uint8_t at[PONGS_BYTES]
 
 
 cdef ptrdiff_t ws_upgrade(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil:
@@ -90,24 +102,49 @@ cdef ptrdiff_t _fail(Loop* loop, Conn* c, int ws_code, int reason, int code) noe
     return -1
 
 
-cdef int _control(Loop* loop, Conn* c, int opcode, const uint8_t* p, size_t n) noexcept nogil:
+cdef void _answer(Loop* loop, Conn* c, Answers* answers) noexcept nogil:
+    # behind a sealed tail no control frame may stand; the peer reads nothing then anyway
+    if answers.n and c.state != DOOMED and (c.out == NULL or c.out.tail == NULL):
+        send_raw(loop, c, answers.at, answers.n, False)
+    answers.n = 0
+
+
+cdef int _control(Loop* loop, Conn* c, int opcode, const uint8_t* p, size_t n, Answers* answers) noexcept nogil:
     """A whole control frame; -1: doomed."""
-    cdef uint8_t answer[WS_HEADER_BYTES + WS_CONTROL_MAX]
     cdef uint16_t code = 0
-    cdef size_t m
     if opcode == WS_CLOSE:
         if ws_close_parse(p, n, &code) < 0:
             return <int>_fail(loop, c, code, R_WS_MALFORMED, CLOSE_PROTOCOL_ERROR)
         return <int>_fail(loop, c, WS_NORMAL if code == WS_NO_CODE else code, R_WS_CLOSED, CLOSE_NORMAL)
-    # behind a sealed tail no control frame may stand; the peer reads nothing then anyway
-    if opcode == WS_PING and (c.out == NULL or c.out.tail == NULL):
-        m = ws_header_put(answer, WS_PONG, n)
-        memcpy(answer + m, p, n)
-        send_raw(loop, c, answer, m + n, False)
+    if opcode == WS_PING:
+        if answers.n + WS_HEADER_BYTES + n > PONGS_BYTES:
+            _answer(loop, c, answers)
+        answers.n += <uint32_t>ws_header_put(answers.at + answers.n, WS_PONG, n)
+        memcpy(answers.at + answers.n, p, n)
+        answers.n += <uint32_t>n
     return -1 if c.state == DOOMED else 0
 
 
-cdef ptrdiff_t _frame(Loop* loop, Conn* c, uint8_t* p, size_t n) noexcept nogil:
+cdef bint _charge(Loop* loop, Conn* c, uint32_t idle) noexcept nogil:
+    """Frames that carry nothing cost what others cost; before login there are few. 0: doomed."""
+    cdef InBuf* b = c.in_buf
+    if idle == 0 or c.state == DOOMED:
+        return c.state != DOOMED
+    if c.state == LIVE:
+        if bucket_take(&session_of(c).inbound, &loop.config.inbound, loop.now_ns, idle):
+            return True
+    elif state_in(c.state, BEFORE_LOGIN):
+        if b.idle + idle <= IDLE_BEFORE_LOGIN:
+            b.idle += <uint8_t>idle
+            return True
+    else:
+        return True
+    stat_add(&loop.stats, N_RATE_LIMITED, 1)
+    doom_quiet(loop, c, R_RATE, CLOSE_RATE_LIMITED)
+    return False
+
+
+cdef ptrdiff_t _frame(Loop* loop, Conn* c, uint8_t* p, size_t n, Answers* answers) noexcept nogil:
     """The header of a data frame, or a control frame as a whole. > 0 consumed, 0 more is needed, -1 doomed."""
     cdef InBuf* b = c.in_buf
     cdef WsHeader h
@@ -124,11 +161,13 @@ cdef ptrdiff_t _frame(Loop* loop, Conn* c, uint8_t* p, size_t n) noexcept nogil:
         b.left = <uint32_t>h.payload_len
         b.at = 0
         memcpy(b.mask, h.mask, WS_MASK_BYTES)
+        answers.idle += h.payload_len == 0
         return used
     if n - <size_t>used < h.payload_len:
         return 0
     ws_mask(p + used, <size_t>h.payload_len, h.mask, 0)
-    if _control(loop, c, h.opcode, p + used, <size_t>h.payload_len) < 0:
+    answers.idle += 1
+    if _control(loop, c, h.opcode, p + used, <size_t>h.payload_len, answers) < 0:
         return -1
     return used + <ptrdiff_t>h.payload_len
 
@@ -137,9 +176,12 @@ cdef ptrdiff_t ws_strip(Loop* loop, Conn* c, uint8_t* p, size_t n, size_t* raw) 
     cdef InBuf* b = c.in_buf
     cdef size_t r = 0, w = 0, m
     cdef ptrdiff_t used
+    cdef Answers answers
+    answers.idle = 0
+    answers.n = 0
     while r < n:
         if b.left == 0:
-            used = _frame(loop, c, p + r, n - r)
+            used = _frame(loop, c, p + r, n - r, &answers)
             if used < 0:
                 return -1
             if used == 0:
@@ -153,6 +195,9 @@ cdef ptrdiff_t ws_strip(Loop* loop, Conn* c, uint8_t* p, size_t n, size_t* raw) 
         r += m
         b.left -= <uint32_t>m
         b.at = <uint8_t>((b.at + m) & 3)
+    _answer(loop, c, &answers)
+    if not _charge(loop, c, answers.idle):
+        return -1
     raw[0] = n - r
     memmove(p + w, p + r, n - r)
     return <ptrdiff_t>w

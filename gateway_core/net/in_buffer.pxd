@@ -26,6 +26,7 @@ cdef struct InBuf:  # the bytes follow the struct
     uint8_t message  # opcode of the fragmented message under way
     uint8_t raw  # bytes behind len: a frame header, or a control frame, that is not whole
     uint8_t websocket
+    uint8_t idle  # frames before login that carried nothing
 
 cdef size_t in_copy(const InBuf* b, uint8_t* to, size_t* raw) noexcept nogil  # in_restore of what is there
 cdef int in_replace(InBuf** own, Stats* stats, const uint8_t* p, size_t n, size_t raw, size_t slack) noexcept nogil

@@ -226,7 +226,7 @@ def measured() -> Iterator[Measured]:
     ("make", "state", "most"),
     [
         (silent, "first", 200),
-        (first_byte, "first", 232),
+        (first_byte, "first", 248),
         (in_upgrade, "first", LIMIT),
         (in_message_1, "hello", 812),
         (in_message_1_and_ping, "hello", LIMIT),
@@ -284,6 +284,15 @@ def test_more_than_is_kept_closes(gateway: GatewayHarness, websocket: bool) -> N
     closed(gateway, peer, "preauth_too_big")
 
 
+def read_exactly(sock: socket.socket, size: int) -> bytes:
+    found = b""
+    while len(found) < size:
+        piece = sock.recv(size - len(found))
+        assert piece
+        found += piece
+    return found
+
+
 def test_more_than_is_kept_of_a_head_closes(gateway: GatewayHarness) -> None:
     peer = gateway.connect()
     peer.write(part_of_upgrade(KEPT + 1))
@@ -304,14 +313,29 @@ def test_while_a_login_is_judged_next_to_nothing_is_kept(gateway: GatewayHarness
     closed(gateway, peer, "preauth_too_big")
 
 
-def test_a_peer_that_does_not_read_before_login_is_let_go(gateway: GatewayHarness) -> None:
-    """Pings want answers: once the kernel takes no more of them, the core keeps none."""
+def test_pings_are_few_while_a_login_is_judged(gateway: GatewayHarness) -> None:
+    """They want answers, and nobody asks whether the peer reads them."""
     peer = gateway.connect(websocket=True, rcvbuf=2048).handshake()
+    peer.frame(FrameType.AUTH, auth_body(IGNORED.encode()))
+    wait_for(lambda: gateway.stats()["states"]["asked"] == 1)
     pings = peer.wrap(bytes(125), 9) * 500_000
     with pytest.raises(OSError, match=r"reset|Broken pipe"):
         peer.sock.sendall(pings)
-    wait_for(lambda: gateway.stats()["live"]["connections"] == 0)
-    assert gateway.reasons() == {"slow_consumer": 1}
+    closed(gateway, peer, "rate")
+
+
+@pytest.mark.parametrize(("opcode", "payload"), [(9, b"are you there"), (10, b""), (2, b"")])
+def test_frames_that_carry_nothing_are_few_before_login(
+    gateway: GatewayHarness, opcode: int, payload: bytes
+) -> None:
+    peer = gateway.connect(websocket=True).handshake()
+    peer.sock.sendall(peer.wrap(payload, opcode) * 16)
+    if opcode == 9:
+        answers = b"".join(b"\x8a" + bytes([len(payload)]) + payload for _ in range(16))
+        assert read_exactly(peer.sock, len(answers)) == answers
+    assert gateway.stats()["live"]["connections"] == 1
+    peer.sock.sendall(peer.wrap(payload, opcode))
+    closed(gateway, peer, "rate")
 
 
 def test_a_peer_that_stays_is_not_waited_for(start_gateway: Callable[..., GatewayHarness]) -> None:
