@@ -14,6 +14,8 @@ from msgspec import Meta, Struct
 from im_service.rates import Rate
 
 DAY_MS = 86_400_000
+TAGS_PER_ROOM = 4
+"""Tags that a member may be in a chatroom under."""
 LONGEST_MS = 36_500 * DAY_MS
 
 PlatformClass = Literal["mobile", "desktop", "web", "other"]

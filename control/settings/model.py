@@ -25,7 +25,7 @@ from control.settings.sections import (
 )
 from control.settings.values import is_wildcard, parse_address, parse_literal, parse_target
 from gateway_core.config import MAX_NETWORKS, NAME_BYTES, CoreLimits
-from im_service.settings import ImSettings
+from im_service.settings import TAGS_PER_ROOM, ImSettings
 
 Role = Literal["gateway", "im", "control"]
 ROLES: tuple[Role, ...] = ("gateway", "im", "control")
@@ -152,6 +152,10 @@ def parse_gateway(entry: str) -> tuple[str, str, int, dict[str, str]]:
     return address, host, port, pairs
 
 
+OWN_TOPICS = 2
+"""Of every connection: its user, and a broadcast under way."""
+
+
 class Settings(Struct, kw_only=True, frozen=True):
     """All settings of one process. Environment: `QIANWAN_<SECTION>__<KEY>`, lists and maps as JSON."""
 
@@ -177,6 +181,17 @@ class Settings(Struct, kw_only=True, frozen=True):
             yield (
                 ("gateway.advertise", "gateway.listen", "bus.kind"),
                 f"LBS cannot tell clients to connect to {gateway.listen}: name the address they reach",
+            )
+        service = self.im.service
+        needed = OWN_TOPICS + service.groups_per_user + service.rooms_per_connection * (1 + TAGS_PER_ROOM)
+        if gateway.core.max_topics < needed:
+            yield (
+                (
+                    "gateway.core.max_topics",
+                    "im.service.groups_per_user",
+                    "im.service.rooms_per_connection",
+                ),
+                f"less than the {needed} topics of a user in all groups and rooms: some would stay silent",
             )
         if gateway.processes > 1:
             yield from self._workers()

@@ -10,9 +10,10 @@ from msgspec import Meta, Struct, field
 from im_service.calls import Args, Positive, Seconds
 from im_service.live.room import RoomInfo, RoomState
 from im_service.models import ROLE_NAMES, WireMessage
+from im_service.settings import TAGS_PER_ROOM
 from im_service.storage.records import QueueItem, Role, RoomMember
 
-Tags = Annotated[list[str], Meta(max_length=4)]
+Tags = Annotated[list[str], Meta(max_length=TAGS_PER_ROOM)]
 ROLES = {"member": Role.MEMBER, "manager": Role.MANAGER, "guest": Role.MEMBER, "restricted": Role.RESTRICTED}
 
 

@@ -66,6 +66,8 @@ def test_command_line_beats_environment_beats_file_beats_default(
         ("[gateway]\nproxy_from = ['10.0.0.0/40']\n", "gateway.proxy_from"),
         ("[gateway.core]\nmailbox = 1000\n", "power of two"),
         ("[gateway.core]\nunsent_bytes = 5\n", "0 or at least 4096"),
+        ("[gateway.core]\nmax_topics = 512\n", "less than the 602 topics"),
+        ("[im.service]\ngroups_per_user = 1000\n", "less than the 1102 topics"),
         ("[control]\nhttp = '7800'\n", "is not host:port"),
         ("[control]\ngateways = ['nowhere']\n", "is not host:port"),
         ("[control]\ngateways = ['10.0.0.1:1;colour=red']\n", "no such attribute: colour"),
