@@ -65,7 +65,7 @@ faults: build ## what make test shows with small numbers, with large ones: 20 st
 	QIANWAN_TEST_STARTS=20 $(PY) -m pytest -q tests/integration/control/test_starts.py
 
 generate: $(STAMPS)/venv ## write every generated file: constants, sample settings, tables of the docs
-	$(PY) tools/generate.py protocol
+	$(PY) tools/generate.py protocol core_config
 	@$(MAKE) --no-print-directory build
 	$(PY) tools/generate.py
 

@@ -15,7 +15,7 @@ cdef enum:
     # bytes: senders gather frames up to this, unless one frame alone is larger
     RECORD_TARGET_PLAINTEXT = 16384
     MAX_BODY = 61440  # bytes: body of a frame as it stands on the wire; more closes with TOO_BIG
-    MAX_RAW_BODY = 1048576  # bytes: a compressed body's raw_len, checked before allocating
+    MAX_RAW_BODY = 65536  # bytes: a compressed body's raw_len, checked before allocating
     MAX_RATIO = 100  # times: raw_len against the compressed size, checked before allocating
     REKEY_RECORDS = 16384  # records: a sender rekeys at the latest after this many records under one key
     REKEY_SECONDS = 900  # seconds: a sender rekeys at the latest after this much use of one key

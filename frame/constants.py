@@ -32,7 +32,7 @@ RECORD_MAX_PLAINTEXT: Final = 65503  # bytes: plaintext of a record: 65535 less 
 # bytes: senders gather frames up to this, unless one frame alone is larger
 RECORD_TARGET_PLAINTEXT: Final = 16384
 MAX_BODY: Final = 61440  # bytes: body of a frame as it stands on the wire; more closes with TOO_BIG
-MAX_RAW_BODY: Final = 1048576  # bytes: a compressed body's raw_len, checked before allocating
+MAX_RAW_BODY: Final = 65536  # bytes: a compressed body's raw_len, checked before allocating
 MAX_RATIO: Final = 100  # times: raw_len against the compressed size, checked before allocating
 REKEY_RECORDS: Final = 16384  # records: a sender rekeys at the latest after this many records under one key
 REKEY_SECONDS: Final = 900  # seconds: a sender rekeys at the latest after this much use of one key
@@ -242,4 +242,4 @@ NOISE_NAME: Final[dict[int, str]] = {
 }
 
 # over all names and values here; the C modules must have been built with the same
-CONSTANTS_MARK: Final = 0xD13DBEB9
+CONSTANTS_MARK: Final = 0x39FD725E

@@ -89,12 +89,14 @@ class CoreLimits(Struct, kw_only=True, frozen=True):
     max_body: Annotated[int, Meta(ge=1, le=61_440, extra=_unit("bytes"))] = 61_440
     """Body of a frame; one record holds at most this. Beyond: closed with TOO_BIG."""
     inbound_per_s: Annotated[int, Meta(ge=0, le=1_000_000, extra=_in("inbound.per_s"))] = 500
-    """Frames of one session in the long run. 0: no limit. Beyond: closed with RATE_LIMITED."""
+    """Frames of one session in the long run, control frames of WebSocket too; a large one counts once more
+    for every 4 KiB of its raw body. 0: no limit. Beyond: closed with RATE_LIMITED."""
     inbound_burst: Annotated[int, Meta(ge=0, le=65_535, extra=_in("inbound.burst", "frames"))] = 5_000
     """Frames of one session at once: a client that was away sends what waited. Beyond: closed with
     RATE_LIMITED."""
-    max_topics: Annotated[int, Meta(ge=1, le=65_535, extra=_in("topic.joined", "topics"))] = 512
-    """Memberships of one session. Beyond: a further join is ignored."""
+    max_topics: Annotated[int, Meta(ge=1, le=65_535, extra=_in("topic.joined", "topics"))] = 640
+    """Memberships of one session: its user, groups, rooms and their tags as far as [im.service] lets one
+    have them. Beyond: a further join is ignored."""
 
     # out, plaintext queued for one connection
     queue_soft_bytes: Annotated[int, Meta(ge=0, le=MOST_BYTES, extra=_in("queue.soft_bytes"))] = 65_536
@@ -154,6 +156,10 @@ class CoreLimits(Struct, kw_only=True, frozen=True):
     event_ring: Annotated[int, Meta(ge=0, le=1 << 20, extra=_unit("events of a loop"))] = 0
     """Events on their way out of a loop, a power of two. 0: 4,096, and 2,048 in each of several processes.
     Beyond: sockets are not read until there is room."""
+
+    event_bytes: Annotated[int, Meta(ge=65_536, le=MOST_BYTES, extra=_unit("bytes of a loop"))] = 16 << 20
+    """Texts of those events: what clients sent and Python has not taken. Beyond: sockets are not read until
+    there is room."""
 
     relay_prefix: str = ""
     """SENDs to targets that begin so are published inside the core, without the message service: for

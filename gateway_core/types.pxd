@@ -67,6 +67,7 @@ cdef struct Config:  # GatewayConfig in C; units in the names. Parts copy what i
     uint32_t rekey_s
     uint32_t mailbox
     uint32_t event_ring
+    uint32_t event_bytes
     # /generated
     QueueLimits queue
     TopicLimits topic

@@ -15,7 +15,7 @@
 #define QW_ROOT_PREFIX "qwroot1."
 
 /* over all names and values here; part of the layout mark */
-#define QW_CONSTANTS_MARK 0xD13DBEB9u
+#define QW_CONSTANTS_MARK 0x39FD725Eu
 
 /* Limits */
 enum {
@@ -29,7 +29,7 @@ enum {
     QW_RECORD_MAX_PLAINTEXT = 65503,
     QW_RECORD_TARGET_PLAINTEXT = 16384,
     QW_MAX_BODY = 61440,
-    QW_MAX_RAW_BODY = 1048576,
+    QW_MAX_RAW_BODY = 65536,
     QW_MAX_RATIO = 100,
     QW_REKEY_RECORDS = 16384,
     QW_REKEY_SECONDS = 900,

@@ -48,7 +48,9 @@ from gateway_core.conn.states cimport (
     state_in,
 )
 from gateway_core.conn.table cimport (
+    F_PROXIED,
     F_WS,
+    PreAuth,
     Session,
     conn_id,
     conn_move,
@@ -84,6 +86,7 @@ from gateway_core.leaf.stats cimport (
     R_PEER_CLOSE_FRAME,
     R_PEER_RESET,
     R_PREAUTH_TOO_BIG,
+    R_PROXY_MISSING,
     R_RATE,
     R_RECORD_LENGTH,
     R_REKEY_PLACE,
@@ -109,6 +112,7 @@ cdef enum:
     KEEP = 784  # PROXY header, upgrade, message 1, or an AUTH of PREAUTH_MAX_RECORD and a WebSocket header
     KEEP_ASKED = 16
     RECORD_MAX = 65535
+    CHARGE_SHIFT = 12  # each 4 KiB of a raw body cost as much as a frame
 
 
 cdef void _ping(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
@@ -225,7 +229,7 @@ cdef void _frames(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogi
     cdef Frame f
     cdef ptrdiff_t used
     cdef size_t at = 0
-    cdef uint32_t count = 0
+    cdef uint32_t count = 0, cost = 0
     while at < n and c.state != DOOMED:
         used = frame_parse(p + at, n - at, loop.config.max_body, &f)
         if used == TOO_BIG:
@@ -238,10 +242,11 @@ cdef void _frames(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogi
         count += 1
         if c.state == LIVE:
             _live_frame(loop, c, &f, at == n)
+            cost += <uint32_t>(f.body_len >> CHARGE_SHIFT)
         else:
             early_frame(loop, c, &f)
     stat_add(&loop.stats, N_FRAMES_IN, count)
-    if c.state == LIVE and not bucket_take(&session_of(c).inbound, &loop.config.inbound, loop.now_ns, count):
+    if c.state == LIVE and not bucket_take(&session_of(c).inbound, &loop.config.inbound, loop.now_ns, count + cost):
         stat_add(&loop.stats, N_RATE_LIMITED, 1)
         doom(loop, c, R_RATE, CLOSE_RATE_LIMITED)
 
@@ -279,6 +284,10 @@ cdef ptrdiff_t _step(Loop* loop, Conn* c, uint8_t* p, size_t n, size_t* end, siz
         return 0
     if c.state == HELLO:
         return hello(loop, c, p, n)
+    if p[0] != PROXY_FIRST and (<PreAuth*>c.held).proxy_allowed and not c.flags & F_PROXIED:
+        # Without the header nobody knows whom it is for: every client behind it would be outside all limits.
+        doom_quiet(loop, c, R_PROXY_MISSING, 0)
+        return -1
     if p[0] == QW1_FIRST:
         conn_move(&loop.table, c, E_GREETED)
         return hello(loop, c, p, n)

@@ -50,6 +50,7 @@ cdef int config_fill(object config, Config* s) except -1:
     s.rekey_s = config.rekey_s
     s.mailbox = config.mailbox
     s.event_ring = config.event_ring
+    s.event_bytes = config.event_bytes
     # /generated
     s.flush_delay_us = int(config.flush_max_delay_ms * 1000)
     s.sender = {"auto": SEND_AUTO, "send": SEND_SEND, "io_uring": SEND_URING}[config.sender]

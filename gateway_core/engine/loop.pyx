@@ -112,7 +112,7 @@ cdef int _parts_init(Loop* loop, const Config* config, uint64_t seed) noexcept n
         return -1
     if mail_init(&loop.mail, config.mailbox) < 0:
         return -1
-    return events_init(&loop.events, config.event_ring, &loop.stats)
+    return events_init(&loop.events, config.event_ring, config.event_bytes, &loop.stats)
 
 
 cdef int loop_init(Loop* loop, Engine* engine, unsigned int index, const KeyRing* keys) noexcept nogil:

@@ -1,4 +1,5 @@
-"""Events out of a loop: a bounded ring with one producer (the loop) and one consumer (Python).
+"""Events out of a loop: a ring bounded in events and in bytes, with one producer (the loop) and one
+consumer (Python).
 
 What does not fit waits in the loop's own list, and the loop reads no socket until that list is empty: nothing is
 lost, and the list never holds more than one read can produce.
@@ -35,8 +36,11 @@ cdef struct EventRing:
     EventCell* cells
     uint64_t mask
     uint64_t head  # Python
+    uint64_t taken  # Python: bytes of the strings it took, since the start
     uint64_t pad[LINE_REST]
     uint64_t tail  # the loop
+    uint64_t put  # the loop: bytes of the strings in the cells, since the start
+    uint64_t most  # bytes that may wait in the cells; one event always may
     EventCell* over  # what did not fit; reading stops until it does
     uint32_t over_len
     uint32_t over_at
@@ -47,7 +51,8 @@ cdef struct EventBell:  # one for all rings: an eventfd, rung once until Python 
     int fd
     uint32_t rung
 
-cdef int events_init(EventRing* r, uint32_t cells, Stats* stats) noexcept nogil  # cells: power of two. 0 or -1
+# cells: power of two; most: bytes of strings in them. 0 or -1.
+cdef int events_init(EventRing* r, uint32_t cells, uint64_t most, Stats* stats) noexcept nogil
 cdef void events_free(EventRing* r) noexcept nogil
 # Copies the strings; 0, or -1 without memory.
 cdef int event_push(EventRing* r, int kind, uint64_t conn, uint64_t request, uint32_t code, int a, int b,

@@ -10,9 +10,10 @@ from gateway_core.leaf.stats cimport N_EVENTS, N_EVENTS_OVER, stat_add
 LAYOUT = layout()
 
 
-cdef int events_init(EventRing* r, uint32_t cells, Stats* stats) noexcept nogil:
+cdef int events_init(EventRing* r, uint32_t cells, uint64_t most, Stats* stats) noexcept nogil:
     memset(r, 0, sizeof(EventRing))
     r.stats = stats
+    r.most = most
     r.cells = <EventCell*>qw_map_now(cells * sizeof(EventCell))
     r.mask = cells - 1
     return 0 if r.cells != NULL else -1
@@ -31,9 +32,20 @@ cdef void events_free(EventRing* r) noexcept nogil:
     memset(r, 0, sizeof(EventRing))
 
 
+cdef uint64_t _bytes(const EventCell* e) noexcept nogil:
+    cdef uint64_t total = 0
+    cdef int i
+    for i in range(EVENT_STRINGS):
+        total += e.size[i]
+    return total
+
+
 cdef bint _put(EventRing* r, const EventCell* e) noexcept nogil:
-    if r.tail - qw_load64(&r.head) > r.mask:
+    cdef uint64_t size = _bytes(e)
+    cdef uint64_t held = r.put - qw_load64(&r.taken)
+    if r.tail - qw_load64(&r.head) > r.mask or (held and held + size > r.most):
         return False
+    r.put += size
     r.cells[r.tail & r.mask] = e[0]
     qw_store64(&r.tail, r.tail + 1)
     return True
@@ -102,6 +114,7 @@ cdef int event_pop(EventRing* r, EventCell* out) noexcept nogil:
     if qw_load64(&r.tail) == r.head:
         return 0
     out[0] = r.cells[r.head & r.mask]
+    qw_store64(&r.taken, r.taken + _bytes(out))
     qw_store64(&r.head, r.head + 1)
     return 1
 

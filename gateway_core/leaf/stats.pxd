@@ -79,6 +79,7 @@ cdef enum:  # R_*: why a connection ended
     R_FIRST_BYTES
     R_PROXY_REFUSED
     R_PROXY_MALFORMED
+    R_PROXY_MISSING
     R_UPGRADE_MALFORMED
     R_UPGRADE_REFUSED
     R_WS_MALFORMED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import struct
 import threading
@@ -10,10 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+import zstandard
 
 from control.downlink.local import LocalDownlink
 from frame import frames
-from frame.constants import CloseCode, FrameType
+from frame.constants import MAX_RAW_BODY, CloseCode, FrameType
 from gateway_core import EV_AUTH, EV_SEND, MailboxFull
 from tests.support.gateway_client import Gone, Rejected, uv, wait_for
 from tests.support.gateway_harness import GatewayHarness
@@ -130,6 +132,36 @@ def test_full_event_ring_stops_reading_and_loses_nothing(start_gateway: Start) -
         assert mine == list(range(500))
 
 
+@pytest.mark.parametrize("opcode", [2, 9, 10])
+def test_websocket_frames_that_carry_nothing_cost_what_others_cost(start_gateway: Start, opcode: int) -> None:
+    gateway = start_gateway(inbound_per_s=1, inbound_burst=50)
+    client = gateway.login("flood", websocket=True)
+    witness = gateway.login("witness")
+    client.sock.sendall(client.wrap(b"", opcode) * 200)
+    wait_for(lambda: gateway.reasons() == {"rate": 1})
+    witness.ping()
+
+
+def compressed(raw: bytes) -> bytes:
+    return frames.build(FrameType.SEND, uv(len(raw)) + zstandard.compress(raw), compressed=True)
+
+
+def test_a_body_costs_what_it_is_raw_and_is_bounded_so(start_gateway: Start) -> None:
+    """A few hundred bytes on the wire become a whole body here: they are paid for by the body."""
+    gateway = start_gateway(inbound_per_s=1, inbound_burst=50)
+    request = uv(1) + uv(3) + b"u/b"
+    body = random.Random(7).randbytes(2000) * 30  # 60,000 bytes that compress well, yet not a hundred times
+    bomb = gateway.login("bomb")
+    for _ in range(3):
+        bomb.send(compressed(request + body))
+    wait_for(lambda: len(gateway.of_kind(EV_SEND)) == 3)
+    bomb.send(compressed(request + body))
+    assert bomb.close_code() == CloseCode.RATE_LIMITED
+    large = gateway.login("large")
+    large.send(compressed(request + body + bytes(MAX_RAW_BODY - len(body) - len(request) + 1)))
+    wait_for(lambda: gateway.reasons().get("compressed") == 1)
+
+
 def test_a_flood_of_frames_is_closed_rate_limited(start_gateway: Start) -> None:
     gateway = start_gateway(inbound_per_s=10, inbound_burst=50)
     client = gateway.login("flood")
@@ -177,6 +209,15 @@ def test_proxy_header_from_a_listed_balancer_names_the_peer(start_gateway: Start
     with pytest.raises((Gone, ConnectionError)):
         gateway.connect(before=proxy_header("203.0.113.9", 1)).handshake()
     assert gateway.reasons()["proxy_refused"] == 1
+
+
+@pytest.mark.parametrize("websocket", [False, True])
+def test_a_balancer_that_names_nobody_is_refused(start_gateway: Start, websocket: bool) -> None:
+    """Behind it everybody would be outside the limits of addresses."""
+    gateway = start_gateway(proxy_from=("127.0.0.1",), ip_connections=1)
+    with pytest.raises((Gone, ConnectionError)):
+        gateway.connect(websocket=websocket).handshake()
+    wait_for(lambda: gateway.reasons() == {"proxy_missing": 1})
 
 
 def test_a_storm_of_handshakes_waits_its_turn(start_gateway: Start) -> None:

@@ -102,7 +102,7 @@ cdef class Crowd:
         self.announcer.events = &self.events
         self.announcer.loop = loop
         self.announcer.on = True
-        assert events_init(&self.events, 1024, &self.stats) == 0
+        assert events_init(&self.events, 1024, 1 << 24, &self.stats) == 0
         assert table_init(&self.table, loop, cap, &self.stats) == 0
         assert users_init(&self.users, &self.table, &self.announcer, SEED) == 0
         assert filter_init(&self.filter, SEED) == 0

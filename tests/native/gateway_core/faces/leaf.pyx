@@ -187,8 +187,8 @@ cdef class Ring:
     cdef EventRing r
     cdef Stats stats
 
-    def __cinit__(self, uint32_t cells):
-        assert events_init(&self.r, cells, &self.stats) == 0
+    def __cinit__(self, uint32_t cells, uint64_t most=1 << 24):
+        assert events_init(&self.r, cells, most, &self.stats) == 0
 
     def __dealloc__(self):
         events_free(&self.r)

@@ -38,6 +38,20 @@ def test_none_is_lost_and_none_overtakes_when_the_ring_is_full() -> None:
     assert got == list(range(sent)), f"seed {seed}"
 
 
+def test_the_ring_is_bounded_in_bytes_too_and_one_event_always_passes() -> None:
+    ring = Ring(64, 1000)
+    assert ring.push(1, 0, b"x" * 5000)
+    assert ring.settle()
+    for n in range(1, 4):
+        assert ring.push(1, n, b"y" * 400)
+    assert not ring.settle()  # the large one still lies there: everything else waits, and nobody reads
+    assert ring.pop()[1] == 0
+    assert not ring.settle()  # two of them fit
+    assert [ring.pop()[1] for _ in range(2)] == [1, 2]
+    assert ring.settle()
+    assert ring.pop()[1] == 3
+
+
 def test_what_waits_is_freed_with_the_ring() -> None:
     ring = Ring(2)
     for n in range(10):
