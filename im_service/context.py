@@ -76,7 +76,7 @@ class ServiceContext:
         self.push = ports.push
         self.node = ports.node
         self.ids = ServerIds(ports.node)
-        self.sessions = Sessions()
+        self.sessions = Sessions(ports.clock)
         self.directory = Directory(store)
         self.rooms = RoomTable(store, settings, Random())
         self.presence: Presence = ports.presence or self.sessions

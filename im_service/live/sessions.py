@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from weakref import WeakValueDictionary
 
+from im_service.live.spent_rates import SpentRates
 from im_service.live.users import SessionState, Spent, UserSessions
-from im_service.ports import Session
+from im_service.ports import Clock, Session, SystemClock
 
 MAX_STRAY = 10_000
 """Sessions that send here but logged in elsewhere: the oldest is forgotten above this number."""
@@ -17,7 +18,8 @@ MAX_SPENT = 10_000
 class Sessions:
     """All sessions of this process, and the default answer to "who is online"."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.rates = SpentRates(clock or SystemClock())
         self._nodes: dict[int, dict[int, SessionState]] = {}
         self._online: dict[str, UserSessions] = {}
         self._offline: WeakValueDictionary[str, UserSessions] = WeakValueDictionary()
@@ -66,7 +68,9 @@ class Sessions:
         """One that is in a room stays until its logout is told (ports.PeersPort)."""
         node, conn = next(iter(self._stray))
         del self._stray[node, conn]
-        if not self._nodes[node][conn].rooms:
+        state = self._nodes[node][conn]
+        if not state.rooms:
+            self._keep(state)
             del self._nodes[node][conn]
 
     def remove(self, session: Session) -> SessionState | None:
@@ -75,8 +79,7 @@ class Sessions:
         state = None if conns is None else conns.get(session.conn)
         if conns is None or state is None or state.session != session:
             return None
-        if state.account is not None:
-            self._keep(session, Spent(state.account, state.bucket, state.calls))
+        self._keep(state)
         del conns[session.conn]
         if not conns:
             del self._nodes[session.node]
@@ -91,9 +94,13 @@ class Sessions:
         self.count -= 1
         return state
 
-    def _keep(self, session: Session, spent: Spent) -> None:
-        """Rates are an account's and a device's: a reconnect does not fill them."""
-        self._spent[session.user, session.device] = spent
+    def _keep(self, state: SessionState) -> None:
+        """Rates are an account's, a device's and a conversation's: a reconnect does not fill them."""
+        if state.account is None:
+            return
+        self.rates.keep(state.routes.values())
+        session = state.session
+        self._spent[session.user, session.device] = Spent(state.account, state.bucket, state.calls)
         self._spent.move_to_end((session.user, session.device))
         if len(self._spent) > MAX_SPENT:
             self._spent.popitem(last=False)
@@ -101,11 +108,6 @@ class Sessions:
     def at(self, node: int) -> list[Session]:
         """Sessions of one node that logged in here."""
         return [state.session for state in self._nodes.get(node, {}).values() if not state.stray]
-
-    def drop_routes(self, user: str) -> None:
-        """Forget what was resolved for this user's sends."""
-        for state in self.user(user).live:
-            state.routes.clear()
 
     def live(self) -> list[SessionState]:
         """Every session that logged in here."""

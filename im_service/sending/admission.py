@@ -12,7 +12,6 @@ from im_service.live.directory import AccountState
 from im_service.live.route import Route
 from im_service.live.users import SessionState
 from im_service.options import Resolved
-from im_service.ports import Clock
 from im_service.rates import Limiter
 from im_service.settings import ImSettings
 
@@ -24,8 +23,7 @@ SILENTLY_BLOCKED = 1
 class Admission:
     """The checks of one process; buckets are per process."""
 
-    def __init__(self, settings: ImSettings, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, settings: ImSettings) -> None:
         self._friend_only = settings.friend_only
         self._account = Limiter(settings.account_rate)
         self._device = Limiter(settings.device_rate)
@@ -33,14 +31,15 @@ class Admission:
         self._stranger = Limiter(settings.stranger_rate)
         self._blocked = settings.blacklist_answer or SILENTLY_BLOCKED
 
-    def check(self, state: SessionState, route: Route, options: Resolved, now: int) -> int:
-        """PASSED; or the code to tell a blacklisted sender (7101, or 1 = none). Raises ImError otherwise."""
+    def check(self, state: SessionState, route: Route, options: Resolved, now: int, tick: int) -> int:
+        """PASSED; or the code to tell a blacklisted sender (7101, or 1 = none). Raises ImError otherwise.
+        `now` by the clock of mutes, `tick` by that of rates (Clock.elapsed_ms)."""
         self.account(route.account, route.kind, now)
         pair = route.pair
         if pair is None:
             self._place(state, route, now)
         elif pair.black:
-            wait = self._rate(state, route)
+            wait = self._rate(state, route, tick)
             if wait is not None and self._blocked == SILENTLY_BLOCKED:
                 raise wait
             if wait is not None:
@@ -50,7 +49,7 @@ class Admission:
             self._friend_only or (not options.plain and options.options.checkFriend is True)
         ):
             raise ImError(Code.FORBIDDEN, "friends only")
-        self.spend(state, route)
+        self.spend(state, route, tick)
         return PASSED
 
     def account(self, account: AccountState | None, kind: str, now: int) -> None:
@@ -63,16 +62,16 @@ class Admission:
         if muted > now:
             raise ImError(Code.MUTED, "the account may not send here", {"until_ms": muted})
 
-    def word(self, state: SessionState, route: Route, now: int) -> None:
+    def word(self, state: SessionState, route: Route, now: int, tick: int) -> None:
         """A text that is no message: mutes and rates; who may make the call is the call's to say."""
         self.account(route.account, route.kind, now)
         if route.room is not None:
             route.room.hush(state, now)
-        self.spend(state, route)
+        self.spend(state, route, tick)
 
-    def spend(self, state: SessionState, route: Route) -> None:
+    def spend(self, state: SessionState, route: Route, tick: int) -> None:
         """Take one token everywhere. Raises 416."""
-        wait = self._rate(state, route)
+        wait = self._rate(state, route, tick)
         if wait is not None:
             raise wait
 
@@ -93,9 +92,8 @@ class Admission:
         if group.mute_all and not member.manager:
             raise ImError(Code.MUTED, "the group is muted")
 
-    def _rate(self, state: SessionState, route: Route) -> ImError | None:
+    def _rate(self, state: SessionState, route: Route, now: int) -> ImError | None:
         """Take one token everywhere, or say where there was none."""
-        now = self._clock.elapsed_ms()
         account = route.account
         if account is not None:
             limit = self._account

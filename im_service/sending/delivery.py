@@ -25,7 +25,6 @@ class Delivery:
 
     def __init__(self, context: ServiceContext) -> None:
         self._sees_all = context.sees_all
-        self._clock = context.clock
 
     def live(
         self,
@@ -37,8 +36,10 @@ class Delivery:
         message: bytes,
         blocked: bool,
         receivers: Sequence[str] | None,
+        tick: int,
     ) -> None:
-        """Publish one message to those who may see it now. `blocked`: only the sender's own devices may."""
+        """Publish one message to those who may see it now. `blocked`: only the sender's own devices may.
+        `tick`: elapsed milliseconds, read once for many messages."""
         if state is None:
             node, conn = SERVER_NODE, 0
         else:
@@ -50,7 +51,7 @@ class Delivery:
                 out.publish(node, route.topic, MSG, message)
         elif route.room is not None:
             if not blocked:
-                self._room(out, node, route.room, options, server_id, message)
+                self._room(out, node, route.room, options, server_id, message, tick)
             return
         elif receivers is not None:
             for user in () if blocked else receivers:
@@ -65,10 +66,17 @@ class Delivery:
             out.publish(node, route.self_topic, MSG, message, 0, conn)
 
     def _room(
-        self, out: PublishBatch, node: int, room: RoomState, options: Resolved, server_id: int, message: bytes
+        self,
+        out: PublishBatch,
+        node: int,
+        room: RoomState,
+        options: Resolved,
+        server_id: int,
+        message: bytes,
+        tick: int,
     ) -> None:
         """To the members, the sender's own connection too (the order of a room is the order of its topic)."""
-        if room.drops(options, self._clock.elapsed_ms()):
+        if room.drops(options, tick):
             return
         asked = options.options
         room.remember(message, server_id, "" if asked.tag is UNSET else asked.tag)

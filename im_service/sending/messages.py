@@ -60,7 +60,7 @@ class Messages:
         self._downlink = context.downlink
         self._ids = context.ids
         self._routes = RouteResolver(context)
-        self._admission = Admission(context.settings, context.clock)
+        self._admission = Admission(context.settings)
         self._delivery = Delivery(context)
         self._judge = judge
         self._hooks = bool(judge.hooks)
@@ -79,7 +79,7 @@ class Messages:
 
     def on_sends(self, batch: Sequence[SendItem]) -> None:
         """Take a batch of sends. Synchronous; every item is answered exactly once, now or later."""
-        work = Work(self._clock.now_ms())
+        work = Work(self._clock)
         find, hooks = self._sessions.get, self._hooks
         for item in batch:
             session, request, target, raw = item
@@ -97,7 +97,7 @@ class Messages:
                 ):
                     self._wait(state, target, item, work)
                     continue
-                verdict = self._admission.check(state, route, options, work.now)
+                verdict = self._admission.check(state, route, options, work.now, work.tick)
                 payload = pack_payload(asked.body, options.wire, asked.ext)
                 self._queue(
                     work,
@@ -148,7 +148,7 @@ class Messages:
         server_id = self._ids.next(now)
         stored = options.bits & STORED if route.room is None else route.room.keeps(options)
         if not stored:
-            self._finish(work.out, entry, server_id, 0, now)
+            self._finish(work.out, entry, server_id, 0, now, work.tick)
             return
         work.rows.append(
             _new(
@@ -185,7 +185,7 @@ class Messages:
         self, pending: Sequence[Pending], results: list[AppendResult] | BaseException, newest: int
     ) -> None:
         self._ahead -= len(pending)
-        out = PublishBatch()
+        out, tick = PublishBatch(), self._clock.elapsed_ms()
         if isinstance(results, BaseException):
             self._repeats.unknown_up_to(newest)
             _log.warning("append failed: %r", results)
@@ -195,7 +195,7 @@ class Messages:
         else:
             for entry, (status, server_id, seq, time_ms) in zip(pending, results, strict=True):
                 if status == _NEW:
-                    self._finish(out, entry, server_id, seq, time_ms)
+                    self._finish(out, entry, server_id, seq, time_ms, tick)
                 elif status == _DUPLICATE:
                     accept(out, entry, server_id, seq, time_ms)
                     self._repeats.accepted(entry, server_id, seq)
@@ -204,7 +204,9 @@ class Messages:
                     answer(out, entry, code, REFUSALS[code])
         out.flush(self._downlink)
 
-    def _finish(self, out: PublishBatch, entry: Pending, server_id: int, seq: int, time_ms: int) -> None:
+    def _finish(
+        self, out: PublishBatch, entry: Pending, server_id: int, seq: int, time_ms: int, tick: int
+    ) -> None:
         """Publish to those who may see it now, then acknowledge."""
         route = entry.route
         message = message_bytes(
@@ -219,7 +221,7 @@ class Messages:
         )
         blocked = entry.verdict != PASSED
         self._delivery.live(
-            out, entry.state, route, entry.options, server_id, message, blocked, entry.receivers
+            out, entry.state, route, entry.options, server_id, message, blocked, entry.receivers, tick
         )
         for follower in self._after:
             follower.offer(entry, server_id, message)
@@ -230,7 +232,7 @@ class Messages:
     async def send_as(self, sender: str, target: str, raw: bytes) -> list[int]:
         """Send with the server's rights. -> [server_id, seq, time_ms]; raises ImError."""
         route = await self._routes.make(sender, target, None)
-        work = Work(self._clock.now_ms())
+        work = Work(self._clock)
         asked, options = self._decode(route, raw, server=True)
         receivers = await self._judge.receivers(route, options)
         future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
@@ -259,7 +261,7 @@ class Messages:
         if target.startswith(SINGLE_PREFIX):
             target = USER_PREFIX + peer_of(target, session.user)
         route = await self._routes.resolve(state, target)
-        verdict = self._admission.check(state, route, DEFAULT, self._clock.now_ms())
+        verdict = self._admission.check(state, route, DEFAULT, self._clock.now_ms(), self._clock.elapsed_ms())
         if verdict > SILENTLY_BLOCKED:
             raise ImError(Code(verdict))
         return (draft, verdict) if verdict else await self._judge.judge(draft, route.kind)
@@ -282,7 +284,7 @@ class Messages:
         """Send what waits for this target one by one; the lane ends when it is empty."""
         try:
             while lane:
-                work = Work(self._clock.now_ms())
+                work = Work(self._clock)
                 try:
                     route = state.routes.get(target) or await self._routes.resolve(state, target)
                     while lane:
@@ -311,7 +313,7 @@ class Messages:
     async def _admit_slowly(self, work: Work, state: SessionState, route: Route, item: SendItem) -> None:
         _, request, _, raw = item
         asked, options = self._decode(route, raw)
-        verdict = self._admission.check(state, route, options, work.now)
+        verdict = self._admission.check(state, route, options, work.now, work.tick)
         receivers = await self._judge.receivers(route, options)
         body, ext = bytes(asked.body), asked.ext
         if not verdict:

@@ -11,6 +11,7 @@ from im_service.live.route import Route
 from im_service.live.users import SessionState
 from im_service.models import encode
 from im_service.options import Resolved
+from im_service.ports import Clock
 from im_service.sending.admission import SILENTLY_BLOCKED
 from im_service.sending.publish_batch import PublishBatch
 from im_service.storage.records import BADGE, RECEIPT, RECEIVER_NO_SENSE, NewMessage
@@ -75,10 +76,11 @@ class AfterCommit(Protocol):
 class Work:
     """What one batch accumulates: rows for one append, and what can go out at once."""
 
-    __slots__ = ("now", "out", "pending", "rows")
+    __slots__ = ("now", "out", "pending", "rows", "tick")
 
-    def __init__(self, now: int) -> None:
-        self.now = now
+    def __init__(self, clock: Clock) -> None:
+        self.now = clock.now_ms()
+        self.tick = clock.elapsed_ms()
         self.rows: list[NewMessage] = []
         self.pending: list[Pending] = []
         self.out = PublishBatch()

@@ -31,6 +31,7 @@ class RouteResolver:
         account = state.account = await self._directory.accounts.get(sender)
         route = await self.make(sender, target, account)
         if len(state.routes) >= MAX_ROUTES:
+            self._sessions.rates.keep(state.routes.values())
             state.routes.clear()
         state.routes[target] = route
         return route

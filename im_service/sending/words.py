@@ -67,7 +67,7 @@ class Words:
     def __init__(self, context: ServiceContext) -> None:
         self._clock = context.clock
         self._routes = RouteResolver(context)
-        self._admission = Admission(context.settings, context.clock)
+        self._admission = Admission(context.settings)
 
     async def admit(self, state: SessionState, name: str, args: Args) -> object:
         """The arguments to go on with, or the answer to a sender who is not to know that nobody sees it.
@@ -76,21 +76,21 @@ class Words:
         place = None if rule is None else rule(args)
         if place is None:
             return args
-        now = self._clock.now_ms()
+        now, tick = self._clock.now_ms(), self._clock.elapsed_ms()
         if place.startswith(MODULES):
             for kind in place.removeprefix(MODULES):
                 self._admission.account(state.account, kind, now)
             user = state.session.user
-            self._admission.spend(state, Route(GROUP, "", "", user, state.account, Bucket()))
+            self._admission.spend(state, Route(GROUP, "", "", user, state.account, Bucket()), tick)
             return args
         if place.startswith((USER_PREFIX, ROOM_PREFIX)):
             if place == USER_PREFIX + state.session.user:
                 return args
-            self._admission.word(state, await self._routes.resolve(state, place), now)
+            self._admission.word(state, await self._routes.resolve(state, place), now, tick)
             return args
         if place.startswith(SINGLE_PREFIX):
             place = USER_PREFIX + peer_of(place, state.session.user)
-        verdict = self._admission.check(state, await self._routes.resolve(state, place), DEFAULT, now)
+        verdict = self._admission.check(state, await self._routes.resolve(state, place), DEFAULT, now, tick)
         if verdict > SILENTLY_BLOCKED:
             raise ImError(Code(verdict))
         return _unheard(name, args) if verdict else args

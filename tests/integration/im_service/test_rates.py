@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from im_service.errors import Code
-from im_service.live import sessions
+from im_service.live import sessions, spent_rates
 from im_service.rates import Rate
+from im_service.sending import resolve
 from im_service.settings import ImSettings
 from tests.support.im_world import open_world
 
@@ -54,3 +55,47 @@ async def test_what_is_kept_of_those_who_left_is_bounded(
             await person.logout()
         assert (await (await world.login("bob")).send("u/dora"))[0] == Code.RATE_LIMITED
         assert (await (await world.login("alice")).send("u/dora"))[0] == 0
+
+
+@pytest.mark.parametrize("target", ["u/bob", "g/team"])
+async def test_nor_the_rate_of_a_conversation(tmp_path: Path, target: str) -> None:
+    async with open_world(tmp_path, ImSettings(conversation_rate=Rate(0.1, 3))) as world:
+        await world.invoke("group.create", {"group": "team", "owner": "alice"})
+        codes = []
+        for number in range(4):
+            alice = await world.login("alice", f"phone{number}")
+            codes += [(await alice.send(target))[0] for _ in range(3)]
+            await alice.call("conversation.clear", conversation="s/alice:bob", up_to_seq=3)
+            await alice.logout()
+        assert codes == [0] * 3 + [Code.RATE_LIMITED] * 9
+        world.clock.advance(10_000)
+        assert (await (await world.login("alice")).send(target))[0] == 0
+
+
+async def test_nor_does_a_crowd_of_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolve, "MAX_ROUTES", 2)
+    async with open_world(tmp_path, ImSettings(conversation_rate=Rate(0.1, 1))) as world:
+        alice = await world.login("alice")
+        for number in range(5):
+            await alice.said(f"u/bob{number}")
+        assert [(await alice.send(f"u/bob{number}"))[0] for number in range(5)] == [Code.RATE_LIMITED] * 5
+
+
+async def test_what_is_kept_of_conversations_is_what_is_not_full_again_and_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spent_rates, "MAX_KEPT", 2)
+    async with open_world(tmp_path, ImSettings(conversation_rate=Rate(0.1, 1))) as world:
+        for user in ("alice", "carl", "dora"):
+            person = await world.login(user)
+            await person.said("u/bob")
+            await person.logout()
+        kept = world.im.sessions.rates._held
+        assert len(kept) == 2
+        assert (await (await world.login("carl")).send("u/bob"))[0] == Code.RATE_LIMITED
+        assert (await (await world.login("alice")).send("u/bob"))[0] == 0
+        world.clock.advance(10_001)
+        eve = await world.login("eve")
+        await eve.said("u/bob")
+        await eve.logout()
+        assert len(kept) == 1
