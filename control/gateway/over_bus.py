@@ -41,7 +41,13 @@ class GatewayOverBus(Part):
         self._resync = Resync(topics, loops, core.tell, mailbox_full())
         self._hints = hints
         self.upstream = BusUpstream(
-            node, links, downlink, topics, self._resync, settings.limits.event_backlog
+            node,
+            links,
+            downlink,
+            topics,
+            self._resync,
+            settings.limits.event_backlog,
+            settings.gateway.core.event_bytes,
         )
         self._batches = DownBatches(
             node, downlink, self.upstream.resync, self.on_lost, self.upstream.answered

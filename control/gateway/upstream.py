@@ -7,12 +7,12 @@ conversation.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
 
 from control.coordination.base import NodeInfo
+from control.gateway.held_sends import HeldSends
 from control.gateway.open_requests import OpenRequests
 from control.gateway.request_keys import call_key, conversation_key
 from control.gateway.resync import HeldSession, Resync, ResyncListener
@@ -45,15 +45,14 @@ TOO_LARGE = encode(["too large to be passed on to the message service", {}])
 UNKNOWN = encode(["the message service that was asked is gone: the outcome is unknown", {}])
 UNAVAILABLE = encode(["no message service can be reached", {"retry_after_ms": 1000}])
 TOPICS_AT_ONCE = 2048
-HELD_S = 10.0
-"""Sends whose im process is gone wait so long for another, less than a client waits for its answer."""
 
 
 class BusUpstream:
     """Implements MessageService for a gateway, over the streams to the im processes.
 
-    `node` is the key of this process (node_ids.node_key). Requests that find no im process are refused
-    through `downlink`; logins and logouts wait for one, `max_pending` at most.
+    `node` is the key of this process (node_ids.node_key). Sends, logins and logouts that find no im process
+    wait for one, `max_pending` of each and `max_pending_bytes` of sends at most; calls are refused through
+    `downlink`, and so are sends that waited for HELD_S.
     """
 
     def __init__(
@@ -64,6 +63,7 @@ class BusUpstream:
         topics: Topics,
         resync: Resync,
         max_pending: int = 65536,
+        max_pending_bytes: int = 32 << 20,
     ) -> None:
         self._node = node
         self._links = links
@@ -75,7 +75,7 @@ class BusUpstream:
         self._pending: deque[tuple[str, UpOperation]] = deque()
         self._max_pending = max_pending
         self._open = OpenRequests(max_pending, time.monotonic)
-        self._held: deque[tuple[float, Send]] = deque()  # until when
+        self._held = HeldSends(max_pending, max_pending_bytes, self._give_up)
         self.unavailable = 0
         self.unknown = 0
 
@@ -83,8 +83,7 @@ class BusUpstream:
 
     def on_sends(self, batch: list[Send]) -> None:
         if not self._ims:
-            for session, request, _, _ in batch:
-                self._refuse(session, FrameType.SEND_ACK, request)
+            self._held.hold(batch, asked=False)
             return
         if len(self._ims) == 1:
             self._send(next(iter(self._ims)), batch)
@@ -151,8 +150,7 @@ class BusUpstream:
         waiting, self._pending = self._pending, deque()
         for user, operation in waiting:
             self._deliver(user, operation)
-        held, self._held = self._held, deque()
-        self.on_sends([send for _, send in held])
+        self.on_sends(self._held.take())
 
     def im_gone(self, info: NodeInfo) -> None:
         known = self._ims.get(str(info.node_id))
@@ -217,16 +215,11 @@ class BusUpstream:
             self._open.changed()
             self.on_sends(sends)
         elif sends:
-            loop = asyncio.get_running_loop()
-            until = loop.time() + HELD_S
-            self._held.extend((until, send) for send in sends)
-            loop.call_at(until, self._give_up, until)
+            self._held.hold(sends, asked=True)
 
-    def _give_up(self, until: float) -> None:
-        """No im process has come for so long: whoever sent these hears that nobody knows."""
-        while self._held and self._held[0][0] <= until:
-            _, (session, request, _, _) = self._held.popleft()
-            self._unknown(session, FrameType.SEND_ACK, request)
+    def _give_up(self, send: Send, asked: bool) -> None:
+        """No im process has come in time: its sender hears that nobody knows, or that nothing happened."""
+        (self._unknown if asked else self._refuse)(send[0], FrameType.SEND_ACK, send[1])
 
     def _unknown(self, session: Session, frame: FrameType, request: int) -> None:
         self.unknown += 1

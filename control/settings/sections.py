@@ -125,8 +125,8 @@ class LimitsSection(Section, frozen=True):
     http_request_s: Annotated[float, Meta(ge=0.1, le=3600)] = 10.0
     """To send a request, or to go on reading its answer: seconds on the worst of links. Beyond: closed."""
     event_backlog: Annotated[int, Meta(ge=1024, le=1 << 24, extra=unit("events of a gateway"))] = 65536
-    """Upstream events held while no im process answers: some seconds of a busy gateway. Beyond: SENDs get
-    503."""
+    """Sends, and logins, held while there is no im process: some seconds of a busy gateway. Beyond: SENDs get
+    503 at once."""
 
 
 class LogSection(Section, frozen=True):

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import qianwan
@@ -65,12 +66,12 @@ class Cluster:
         status, body = self.control.get(f"/v1/lbs?user={user}")
         return [entry["port"] for entry in json.loads(body)["gateways"]] if status == 200 else []
 
-    def client(self, user: str, gateway: int, device: str = "d") -> qianwan.Client:
+    def client(self, user: str, gateway: int, device: str = "d", **settings: Any) -> qianwan.Client:
         """A client on one gateway, whatever LBS says."""
         root = json.loads(self.control.get("/v1/lbs")[1])["root"]
         host, port = self.gateways[gateway].gateway
         return qianwan.Client(
-            f"{host}:{port}", token=self.control.token(user), root_key=root, device_id=device
+            f"{host}:{port}", token=self.control.token(user), root_key=root, device_id=device, **settings
         )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from control.bus.memory import MemoryBus, MemoryHub
 from control.coordination.base import NodeInfo
-from control.gateway import upstream as module
+from control.gateway import held_sends as module
 from control.gateway.open_requests import OLDEST_S, OpenRequests
 from control.gateway.resync import Resync
 from control.gateway.topics import KeptTopics
@@ -117,11 +117,11 @@ async def test_open_sends_wait_for_an_im_process_that_comes(epoch: int) -> None:
     await until(lambda: world.numbers(im(1)) == [1, 2])
     gateway.im_gone(im(1))
     gateway.on_sends([send(3)])
-    assert world.replies.codes == {(1, 3): RequestCode.UNAVAILABLE}, "nobody was asked, nothing happened"
     await world.listen(im(1, epoch))
     gateway.im_came(im(1, epoch))
-    gateway.on_sends([send(3)])
-    await until(lambda: world.numbers(im(1))[-3:] == [1, 2, 3])
+    gateway.on_sends([send(4)])
+    await until(lambda: world.numbers(im(1))[-4:] == [1, 2, 3, 4])
+    assert world.replies.codes == {}
 
 
 async def test_what_became_of_a_call_nobody_knows() -> None:
@@ -137,19 +137,33 @@ async def test_what_became_of_a_call_nobody_knows() -> None:
     assert world.replies.codes[1, 8] == RequestCode.UNAVAILABLE
 
 
-async def test_who_waits_too_long_hears_that_the_outcome_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_waits_too_long_hears_whether_anybody_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HELD_S", 0.05)
     world = World()
     gateway = await world.open()
     gateway.im_came(im(1))
     gateway.on_sends([send(1)])
     gateway.im_gone(im(1))
+    gateway.on_sends([send(2)])
     assert world.replies.codes == {}
-    await until(lambda: world.replies.codes == {(1, 1): RequestCode.TIMEOUT})
+    await until(lambda: len(world.replies.codes) == 2)
+    assert world.replies.codes == {(1, 1): RequestCode.TIMEOUT, (1, 2): RequestCode.UNAVAILABLE}
     await world.listen(im(2))
     gateway.im_came(im(2))
     await asyncio.sleep(0)
     assert world.numbers(im(2)) == [], "not sent behind the answer"
+
+
+async def test_sends_that_wait_are_bounded_in_number_and_bytes() -> None:
+    given_up: list[tuple[int, bool]] = []
+    held = module.HeldSends(3, 1500, lambda each, asked: given_up.append((each[1], asked)))
+    held.hold([send(1, payload=bytes(600)), send(2, payload=bytes(600)), send(3)], asked=True)
+    held.hold([send(4), send(5)], asked=False)
+    assert given_up == [(2, True), (5, False)]
+    assert [each[1] for each in held.take()] == [1, 3, 4]
+    held.hold([send(6, payload=bytes(600))], asked=False)
+    assert len(held) == 1
+    held.take()
 
 
 async def test_a_target_whose_place_changes_keeps_its_order() -> None:
