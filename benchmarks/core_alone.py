@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from crypto.noise import generate_keypair
-from frame.constants import EventKind, FrameType
+from frame.constants import ROOM_PREFIX, EventKind, FrameType
 from gateway_core import EV_AUTH, EV_CALL, EV_SEND, Gateway, GatewayConfig
 
 KEY_ID = 1
@@ -52,7 +52,7 @@ class CoreAlone:
             self.core.login(event[1], user, device, platform, self.sessions, body)
         elif event[0] == EV_CALL:
             room = msgspec.msgpack.decode(event[6])["room"]
-            self.core.join(event[1], f"r/{room}")
+            self.core.join(event[1], ROOM_PREFIX + room)
             self.core.reply(event[1], FrameType.RETURN, event[4], 0, b"\x80")
         elif event[0] == EV_SEND:
             self._send(*event[1:])

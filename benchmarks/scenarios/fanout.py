@@ -25,6 +25,7 @@ from benchmarks.scenarios.context import (
 )
 from benchmarks.scenarios.slow_readers import SlowReaders, watched
 from benchmarks.servers import Sample, ServerPlan, Servers, gateways_for
+from frame.constants import ROOM_PREFIX
 
 ROOM = "hall"
 PROBE_S = 3.0  # length of one step of a search
@@ -105,7 +106,7 @@ def assemble(context: Context, servers: Servers, fleet: Fleet) -> None:
 def gather(context: Context, fleet: Fleet) -> None:
     """Connect and join whoever is not there (anew after a load that lost connections)."""
     fleet.connect(CONNECT_WINDOW, CONNECT_TIMEOUT_S, context.progress)
-    fleet.join(f"r/{ROOM}", CONNECT_WINDOW, CONNECT_TIMEOUT_S, context.progress)
+    fleet.join(ROOM_PREFIX + ROOM, CONNECT_WINDOW, CONNECT_TIMEOUT_S, context.progress)
 
 
 class Run:
@@ -121,7 +122,7 @@ class Run:
     def measure(self, load: Load) -> Measured:
         count = self.fleet.shape.deaf
         with watched(self.servers, count) if count else nullcontext() as self.slow:
-            measured = self.fleet.measure(load, f"r/{ROOM}", self.context.progress, self._edge)
+            measured = self.fleet.measure(load, ROOM_PREFIX + ROOM, self.context.progress, self._edge)
         if measured.closed or (self.slow and self.slow.closed):
             gather(self.context, self.fleet)
         return measured

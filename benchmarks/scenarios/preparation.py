@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.servers import Servers
+from frame.constants import USER_PREFIX
 
 OFF = {"per_s": 0.0}
 
@@ -25,7 +26,7 @@ OPEN_CORE: dict[str, Any] = {
     "net64_connections": 0,
     "ip_accepts_per_s": 0,
 }
-RELAY_PREFIX = "u/"
+RELAY_PREFIX = USER_PREFIX
 
 
 def flush_settings(k: int) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from control.streams.operations import (
     Sync,
     down_halves,
 )
-from frame.constants import RequestCode
+from frame.constants import USER_PREFIX, RequestCode
 from im_service.ports import Publication, Reply, Session
 
 log = get_logger("downlink")
@@ -86,7 +86,7 @@ class BusDownlink:
         self._to_session(session.node, Leave(session.conn, topic))
 
     def join_user(self, user: str, topic: str) -> None:
-        for gateway in self._routes.gateways("u/" + user):
+        for gateway in self._routes.gateways(USER_PREFIX + user):
             epoch = self._coordination.epoch_of(gateway)
             if epoch is None:
                 self._undelivered(gateway)
@@ -95,11 +95,11 @@ class BusDownlink:
                 self._batcher.add(gateway, JoinUser(user, topic))
 
     def leave_user(self, user: str, topic: str) -> None:
-        self._to_all(self._routes.gateways("u/" + user), LeaveUser(user, topic))
+        self._to_all(self._routes.gateways(USER_PREFIX + user), LeaveUser(user, topic))
 
     def kick(self, user: str, device: str | None, before_session: int, code: int, text: str) -> None:
         # A Login counts as an announcement (up_batches.py), so the routes name every gateway to be asked.
-        gateways = self._routes.gateways("u/" + user)
+        gateways = self._routes.gateways(USER_PREFIX + user)
         self._to_all(gateways, Kick(user, device, before_session, code, text))
 
     def resync(self, gateway: int) -> None:

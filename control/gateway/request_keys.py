@@ -6,16 +6,17 @@ from typing import Any
 
 import msgspec
 
+from frame.constants import GROUP_PREFIX, ROOM_PREFIX, USER_PREFIX
 from im_service.ids import single
 
 # A CALL that names a room or a group goes where that room's messages go.
-_PLACES = {"room": "r/", "group": "g/"}
+_PLACES = {"room": ROOM_PREFIX, "group": GROUP_PREFIX}
 _ROOT = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
 def conversation_key(user: str, target: str) -> str:
     """The same text for both sides of a single chat; the target itself for groups and rooms."""
-    if not target.startswith("u/"):
+    if not target.startswith(USER_PREFIX):
         return target
     return single(user, target[2:])
 
@@ -30,4 +31,4 @@ def call_key(user: str, method: str, payload: bytes) -> str:
             named = None
         if isinstance(named, str):
             return _PLACES[place] + named
-    return "u/" + user
+    return USER_PREFIX + user

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from control.gateway.topics import Topics
+from frame.constants import USER_PREFIX
 
 RETRY_S = 0.1
 
@@ -104,4 +105,4 @@ class UserTopics(ResyncListener):
     def session(self, held: HeldSession) -> None: ...
 
     def end(self, topics: list[str]) -> None:
-        self._take([name for name in topics if name.startswith("u/")])
+        self._take([name for name in topics if name.startswith(USER_PREFIX)])

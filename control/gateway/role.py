@@ -17,7 +17,7 @@ from control.logs import get_logger
 from control.part import Check, Part, Source
 from control.settings import Settings
 from control.settings.values import parse_address
-from frame.constants import CloseCode
+from frame.constants import ROOM_PREFIX, CloseCode
 
 log = get_logger("gateway")
 
@@ -67,7 +67,7 @@ class GatewayPart(Part):
             refuse_taken_port(*parse_address(gateway.listen))
         self._events.start()
         rooms = self._settings.im.service
-        self._core.set_topic_budget("r/", rooms.room_normal_per_s, rooms.room_high_per_s)
+        self._core.set_topic_budget(ROOM_PREFIX, rooms.room_normal_per_s, rooms.room_high_per_s)
         self._running = True
 
     async def drain(self) -> None:

@@ -37,7 +37,7 @@ from control.streams.operations import (
     Withdraw,
     up_halves,
 )
-from frame.constants import NAME_MAX, FrameType, RequestCode
+from frame.constants import NAME_MAX, USER_PREFIX, FrameType, RequestCode
 from im_service.ports import Downlink, Reply, Session
 
 log = get_logger("gateway")
@@ -178,14 +178,14 @@ class BusUpstream:
     def repeat_session(self, im_id: int, held: HeldSession) -> None:
         """`mine` in it tells sessions that are gone from those that another im process serves."""
         conn, user, device, platform, session_id = held
-        mine = bool(self._ims) and self._im_for("u/" + user) == str(im_id)
+        mine = bool(self._ims) and self._im_for(USER_PREFIX + user) == str(im_id)
         session = Session(self._node, conn, user, device)
         self._batcher.add(im_id, ResyncSession(session, platform, session_id, mine))
 
     def repeat_moved(self, im: str, among: list[str], held: HeldSession) -> None:
         """A session whose user this one of these im processes serves is told to whoever serves them now."""
         conn, user, device, platform, session_id = held
-        key = "u/" + user
+        key = USER_PREFIX + user
         if self._ims and choose(key, among) == im:
             session = Session(self._node, conn, user, device)
             self._add(self._im_for(key), ResyncSession(session, platform, session_id, True))
@@ -245,7 +245,7 @@ class BusUpstream:
 
     def _deliver(self, user: str, operation: UpOperation) -> None:
         if self._ims:
-            self._add(self._im_for("u/" + user), operation)
+            self._add(self._im_for(USER_PREFIX + user), operation)
         elif len(self._pending) < self._max_pending:
             self._pending.append((user, operation))
         else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from control.routing.base import Routes
+from frame.constants import USER_PREFIX
 
 
 class RoutePresence:
@@ -22,7 +23,7 @@ class RoutePresence:
         self._local = local
 
     def online(self, user: str) -> bool:
-        return bool(self._routes.gateways("u/" + user))
+        return bool(self._routes.gateways(USER_PREFIX + user))
 
     def devices(self, user: str) -> list[tuple[str, int]]:
         return self._local(user)

@@ -23,7 +23,7 @@ from control.streams.operations import (
     UpOperation,
     Withdraw,
 )
-from frame.constants import CloseCode
+from frame.constants import USER_PREFIX, CloseCode
 from im_service.ports import Session
 
 VANISHED = 0
@@ -106,7 +106,7 @@ class UpBatches:
         if repeated is not None:
             repeated.add(login.session.conn)
         # The announcement follows, but a kick or a message may come before it.
-        self._routes.announce(*peer, ("u/" + login.session.user,))
+        self._routes.announce(*peer, (USER_PREFIX + login.session.user,))
         self._service.on_login(login.session, login.platform, login.session_id)
 
     def _session(self, peer: Peer, held: ResyncSession) -> None:
@@ -114,7 +114,7 @@ class UpBatches:
         if repeated is not None:
             repeated.add(held.session.conn)
         if held.mine:
-            self._routes.announce(*peer, ("u/" + held.session.user,))
+            self._routes.announce(*peer, (USER_PREFIX + held.session.user,))
             self._service.on_session(held.session, held.platform, held.session_id)
 
     def _resync_end(self, peer: Peer) -> None:

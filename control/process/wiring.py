@@ -46,6 +46,7 @@ from control.process.process import Process
 from control.routing.memory import MemoryRoutes
 from control.settings import Settings
 from control.streams.links import StreamLinks
+from frame.constants import USER_PREFIX
 
 Outlet = Callable[[Process], Part]
 """Makes the part that shows a process to others."""
@@ -195,7 +196,7 @@ class Wiring:
         if self._split:
             self.gateway_over_bus.on_lost()
         else:
-            self.hints.trigger(["u/" + user for user in self.im.service.sessions.names()])
+            self.hints.trigger([USER_PREFIX + user for user in self.im.service.sessions.names()])
 
     @cached_property
     def gateway_over_bus(self) -> GatewayOverBus:

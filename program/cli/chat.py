@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import qianwan
+from qianwan.models import single_conversation
 from rich.console import Console
 
 from program.access import Access, NoAccess
@@ -70,8 +71,7 @@ class Chat:
             if line == "/read" and self._last is not None and not self._room:
                 await me.read(self._last.conversation, self._last.seq)
             elif line == "/history" and not self._room:
-                first, second = sorted((self._user, self._peer))
-                page = await me.history(f"s/{first}:{second}", limit=20)
+                page = await me.history(single_conversation(self._user, self._peer), limit=20)
                 for message in sorted(page, key=lambda message: message.seq):
                     self._print(message)
             elif line.startswith("/"):

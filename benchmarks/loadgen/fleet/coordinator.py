@@ -33,6 +33,7 @@ from benchmarks.loadgen.fleet.shape import (
 )
 from benchmarks.loadgen.histogram import Histogram
 from control.process.parent import ending_with_me
+from frame.constants import USER_PREFIX
 
 START_TIMEOUT_S = 180.0  # a million tokens are signed meanwhile
 CLOSE_TIMEOUT_S = 60.0  # a million sockets are closed
@@ -203,7 +204,11 @@ class Fleet:
             if not sending or load.rate <= 0:
                 continue
             interval = 1e9 * self.senders / (load.rate * sending)
-            targets = [f"u/{self.user(share.first + 2 * k + 1)}" for k in range(sending)] if pair else [topic]
+            targets = (
+                [USER_PREFIX + self.user(share.first + 2 * k + 1) for k in range(sending)]
+                if pair
+                else [topic]
+            )
             process.ask(
                 "schedule",
                 first=0 if pair else share.members,

@@ -16,6 +16,7 @@ from qianwan.api.relations import Devices, Presence, Profiles, Relations
 from qianwan.connection.dial import DialSettings
 from qianwan.connection.reconnect import Backoff
 from qianwan.connection.supervisor import State, StateChange
+from qianwan.constants import GROUP_PREFIX, USER_PREFIX
 from qianwan.delivery.notices import NoticeQueue
 from qianwan.delivery.outbox import OutboxLimits, new_client_id
 from qianwan.delivery.store import CursorStore, MemoryCursor
@@ -230,7 +231,7 @@ class Client(MessageCalls):
         While the network is away the message waits and is sent again with the same client id; the server
         stores it once.
         """
-        return await self.send_to(f"u/{user}", content, options=options, ext=ext, client_id=client_id)
+        return await self.send_to(USER_PREFIX + user, content, options=options, ext=ext, client_id=client_id)
 
     async def send_group(
         self,
@@ -242,7 +243,9 @@ class Client(MessageCalls):
         client_id: str | None = None,
     ) -> Ack:
         """Send to a group, otherwise like `send`."""
-        return await self.send_to(f"g/{group}", content, options=options, ext=ext, client_id=client_id)
+        return await self.send_to(
+            GROUP_PREFIX + group, content, options=options, ext=ext, client_id=client_id
+        )
 
     async def send_to(
         self,

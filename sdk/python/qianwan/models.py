@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from qianwan.constants import MessageFlag, MessageType
+from qianwan.constants import SINGLE_PREFIX, USER_PREFIX, MessageFlag, MessageType
 
 
 class Message(msgspec.Struct, array_like=True, frozen=True):
@@ -220,9 +220,9 @@ def message_from(value: Sequence[Any]) -> Message:
 def single_conversation(a: str, b: str) -> str:
     """The conversation of two users: ids ordered bytewise."""
     first, second = sorted((a, b), key=str.encode)
-    return f"s/{first}:{second}"
+    return f"{SINGLE_PREFIX}{first}:{second}"
 
 
 def conversation_of(me: str, target: str) -> str:
     """The conversation a target (`u/..`, `g/..`, `r/..`) means to user `me`."""
-    return single_conversation(me, target[2:]) if target.startswith("u/") else target
+    return single_conversation(me, target[2:]) if target.startswith(USER_PREFIX) else target

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from qianwan.api.room import RoomCalls
+from qianwan.constants import ROOM_PREFIX
 from qianwan.delivery.feed import Call
 from qianwan.delivery.inbox import RecentIds
 from qianwan.delivery.insist import insist
@@ -77,7 +78,7 @@ class Room(RoomCalls):
         repeated once; who was put out stays out.
         """
         return await self._client.send_to(
-            f"r/{self.name}", content, options=options, ext=ext, client_id=client_id
+            ROOM_PREFIX + self.name, content, options=options, ext=ext, client_id=client_id
         )
 
     async def leave(self) -> None:
