@@ -27,6 +27,7 @@ from typing import Any, Self
 from benchmarks.loadgen.fleet import CLIENTS_PER_PROCESS
 from benchmarks.loadgen.fleet.tokens import TokenMint
 from benchmarks.machine import ROOT, Busy, children, cpu_seconds, resident_bytes, rss_bytes
+from benchmarks.ports import row_of_ports
 from control.metrics import LONGEST_TURN
 from control.process.parent import ending_with_me
 
@@ -89,31 +90,6 @@ class Sample:
     done_at: float
     done_cpu_s: float
     processes: int = 1
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def free_ports(count: int) -> int:
-    """The first of `count` ports in a row, below the range the kernel gives to outgoing connections."""
-    first = 20_000 + time.monotonic_ns() // 1000 % (12_000 - count)
-    for _ in range(200):
-        for port in range(first, first + count):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-                try:
-                    probe.bind(("127.0.0.1", port))
-                except OSError:
-                    break
-        else:
-            return first
-        first = 20_000 + (port + 1 - 20_000) % (12_000 - count)
-    raise ServerError(f"no {count} free ports in a row")
 
 
 def parse_metrics(text: str) -> dict[str, float]:
@@ -267,7 +243,7 @@ class Servers:
     def _start(self) -> None:
         bus = None
         if self.plan.gateways > 1 or self.plan.split:
-            port = free_port()
+            port = row_of_ports(1)
             bus = f"nats://127.0.0.1:{port}"
             self._others.append(self._run_nats(port))
         config = self.folder / "qianwan.toml"
@@ -298,8 +274,8 @@ class Servers:
     def _serve(
         self, name: str, config: Path, roles: str, node: int, bus: str | None, listeners: int
     ) -> Process:
-        http = f"127.0.0.1:{free_port()}"
-        first = free_ports(max(1, listeners))
+        http = f"127.0.0.1:{row_of_ports(1)}"
+        first = row_of_ports(max(1, listeners))
         listen = tuple(("127.0.0.1", first + i) for i in range(listeners))
         log = self.folder / f"{name}.log"
         words = [

@@ -3,10 +3,45 @@
 from __future__ import annotations
 
 import os
+import random
+from typing import Any
 
+import hypothesis.core
+import pytest
 from hypothesis import settings
 
 # How long an example takes says something of the machine, not of the code; a failure prints how to repeat it.
 # On CI the same code meets the same examples; developers explore.
 settings.register_profile("qianwan", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("qianwan")
+
+SEED = pytest.StashKey[int]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One seed for the whole run, in every worker."""
+    given = getattr(config, "workerinput", {}).get("seed") or os.environ.get("QIANWAN_SEED")
+    config.stash[SEED] = int(given or random.SystemRandom().randrange(1, 1 << 32))
+    hypothesis.core.global_force_seed = config.stash[SEED]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["seed"] = node.config.stash[SEED]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What a test draws depends on the run's seed and its name, not on what ran before it."""
+    random.seed(f"{item.config.stash[SEED]} {item.nodeid}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    terminalreporter.write_line(
+        f"seed {config.stash[SEED]}: QIANWAN_SEED={config.stash[SEED]} repeats its choices"
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long modules first: what is left at the end of a run is short, so no lane waits for another."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

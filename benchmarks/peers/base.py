@@ -13,7 +13,8 @@ from typing import ClassVar, Self
 
 from benchmarks.figures import ServerReport
 from benchmarks.machine import Busy, cpu_seconds, rss_bytes
-from benchmarks.servers import Sample, free_port
+from benchmarks.ports import row_of_ports
+from benchmarks.servers import Sample
 from control.process.parent import ending_with_me
 
 START_TIMEOUT_S = 20.0
@@ -29,7 +30,7 @@ class Peer:
     wire: ClassVar[str]
 
     def __init__(self) -> None:
-        self.port = free_port()
+        self.port = row_of_ports(1)
         self.folder = Path(tempfile.mkdtemp(prefix="qianwan-peer-"))
         self._process: subprocess.Popen[bytes] | None = None
 

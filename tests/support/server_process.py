@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from benchmarks.ports import row_of_ports
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 30.0
@@ -32,18 +33,8 @@ class ServerFailed(AssertionError):
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that are free now, below the range the kernel gives to outgoing connections."""
-    found: list[int] = []
-    candidate = 20000 + (os.getpid() * 37 + time.monotonic_ns() // 1000) % 11000
-    while len(found) < count:
-        candidate = 20000 + (candidate + 1 - 20000) % 12000
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", candidate))
-            except OSError:
-                continue
-        found.append(candidate)
-    return found
+    """Ports that are free now and given to nobody else."""
+    return [row_of_ports(1) for _ in range(count)]
 
 
 def program(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -10,32 +10,13 @@ from pathlib import Path
 
 import qianwan
 
+from benchmarks.ports import row_of_ports
 from tests.support.nats_process import NatsProcess
 from tests.support.sdk_client import FAST as EAGER
 from tests.support.server_process import ServerProcess, free_ports
 
 FAST = {"bus.kind": "nats", "bus.beacon_s": 0.2, "bus.dead_after_s": 1.5, "bus.sync_spread_s": 0.5}
 FIRST_NODE = 10
-
-
-def row_of_ports(count: int) -> int:
-    """The first of `count` free ports in a row."""
-    while True:
-        first = free_ports(1)[0]
-        if free_ports_at(first, count):
-            return first
-
-
-def free_ports_at(first: int, count: int) -> bool:
-    import socket
-
-    for port in range(first, first + count):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                return False
-    return True
 
 
 @dataclass

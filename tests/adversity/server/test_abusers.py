@@ -57,7 +57,7 @@ async def misuse(server: ServerProcess, abuses: Sequence[Abuse], times: int, rng
 async def test_every_abuse_is_ended_and_counted_and_harms_nobody(
     server: ServerProcess, abuses: tuple[Abuse, ...], times: int
 ) -> None:
-    seed = random.SystemRandom().getrandbits(32)
+    seed = random.getrandbits(32)
     print(f"seed {seed}")
     wanted = Counter(abuse.reason for abuse in abuses for _ in range(times))
     before = counted(server, wanted)

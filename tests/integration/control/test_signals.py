@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import qianwan
 
+from benchmarks.ports import row_of_ports
 from tests.support.nats_process import NatsProcess
 from tests.support.server_process import ROOT, ServerProcess, free_ports
 
@@ -78,7 +79,7 @@ def test_sighup_ends_no_worker_and_no_supervisor(tmp_path: Path) -> None:
         data = tmp_path / "data"
         with ServerProcess(data, bus | {"server.node_id": 9}, roles="im,control"):
             workers = ServerProcess(data, bus, roles="gateway", arguments=("--processes", "2"))
-            workers.http_port, workers.gateway_port = free_ports(1)[0], consecutive(2)
+            workers.http_port, workers.gateway_port = free_ports(1)[0], row_of_ports(2)
             with workers:
                 children = Path(f"/proc/{workers.pid}/task/{workers.pid}/children").read_text().split()
                 assert len(children) == 3
@@ -87,15 +88,6 @@ def test_sighup_ends_no_worker_and_no_supervisor(tmp_path: Path) -> None:
                 workers.wait_for(lambda: workers.log().count('"SIGHUP"') == 3, "told")
                 assert workers.get("/readyz")[0] == 200
                 assert workers.metrics()["qianwan_worker_restarts_total"] == 0
-
-
-def consecutive(count: int) -> int:
-    """The first of so many free ports in a row."""
-    while True:
-        ports = free_ports(40)
-        for first in ports:
-            if all(first + n in ports for n in range(count)):
-                return first
 
 
 def test_a_closed_terminal_ends_what_was_started_from_it(tmp_path: Path) -> None:

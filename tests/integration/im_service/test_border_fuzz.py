@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from random import Random, SystemRandom
+from random import Random, randrange
 from typing import Any
 
 import msgspec
@@ -47,7 +47,7 @@ async def prepared(world: World) -> None:
 
 
 async def test_odd_arguments_are_answered_and_leave_nothing(tmp_path: Path) -> None:
-    seed = SystemRandom().randrange(1 << 32)
+    seed = randrange(1 << 32)
     print(f"seed {seed}")
     random = Random(seed)
     free = Rate(0)

@@ -62,7 +62,7 @@ async def backends_gone(folder: Path) -> None:
 
 
 async def test_kill_at_random_moments_of_every_operation(tmp_path: Path) -> None:
-    seed = random.SystemRandom().randrange(1 << 20)
+    seed = random.randrange(1 << 20)
     print(f"seed {seed}")
     rng = random.Random(seed)
     said: list[list[str]] = []

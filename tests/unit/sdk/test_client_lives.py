@@ -218,7 +218,7 @@ def some_value(rng: random.Random, depth: int = 0) -> Any:
 
 
 async def test_a_server_that_says_anything_but_close_ends_nobody() -> None:
-    seed = random.SystemRandom().getrandbits(32)
+    seed = random.getrandbits(32)
     print(f"seed {seed}")
     rng = random.Random(seed)
     async with ScriptedGateway() as gateway, client(gateway) as alice:
