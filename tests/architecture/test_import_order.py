@@ -58,7 +58,7 @@ ORDER: dict[str, list[str]] = {
     ],
     "program": ["__init__ access doctor", "demo", "cli", "__main__"],
     "benchmarks": [
-        "__init__ machine core_alone loadgen",
+        "__init__ machine ports core_alone loadgen",
         "micro highest_rate servers",
         "figures",
         "peers record report table",
