@@ -19,6 +19,8 @@ cdef enum:
     MAX_RATIO = 100  # times: raw_len against the compressed size, checked before allocating
     REKEY_RECORDS = 16384  # records: a sender rekeys at the latest after this many records under one key
     REKEY_SECONDS = 900  # seconds: a sender rekeys at the latest after this much use of one key
+    # seconds: under way: a server reads no key that is older than REKEY_SECONDS and this
+    REKEY_GRACE_SECONDS = 3600
     UPGRADE_MAX = 4096  # bytes: HTTP head of a WebSocket upgrade; more closes
     NAME_MAX = 64  # characters: user, group, room and device ids, and client message ids
 

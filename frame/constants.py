@@ -36,6 +36,8 @@ MAX_RAW_BODY: Final = 65536  # bytes: a compressed body's raw_len, checked befor
 MAX_RATIO: Final = 100  # times: raw_len against the compressed size, checked before allocating
 REKEY_RECORDS: Final = 16384  # records: a sender rekeys at the latest after this many records under one key
 REKEY_SECONDS: Final = 900  # seconds: a sender rekeys at the latest after this much use of one key
+# seconds: under way: a server reads no key that is older than REKEY_SECONDS and this
+REKEY_GRACE_SECONDS: Final = 3600
 UPGRADE_MAX: Final = 4096  # bytes: HTTP head of a WebSocket upgrade; more closes
 NAME_MAX: Final = 64  # characters: user, group, room and device ids, and client message ids
 
@@ -242,4 +244,4 @@ NOISE_NAME: Final[dict[int, str]] = {
 }
 
 # over all names and values here; the C modules must have been built with the same
-CONSTANTS_MARK: Final = 0x39FD725E
+CONSTANTS_MARK: Final = 0x11353903

@@ -14,6 +14,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from frame.constants import REKEY_RECORDS, REKEY_SECONDS
+
 MOST_BYTES = 1 << 30
 MAX_NETWORKS = 32
 NAME_BYTES = 64
@@ -142,9 +144,9 @@ class CoreLimits(Struct, kw_only=True, frozen=True):
     commands."""
 
     # keys
-    rekey_records: Annotated[int, Meta(ge=2, le=1 << 30, extra=_unit("records"))] = 1 << 14
-    """Records under one key, a power of two; far below what the ciphers allow. Beyond: the next key."""
-    rekey_s: Annotated[int, Meta(ge=1, le=86_400)] = 900
+    rekey_records: Annotated[int, Meta(ge=2, le=REKEY_RECORDS, extra=_unit("records"))] = REKEY_RECORDS
+    """Records under one key, a power of two, at most what the protocol allows. Beyond: the next key."""
+    rekey_s: Annotated[int, Meta(ge=1, le=REKEY_SECONDS)] = REKEY_SECONDS
     """Age of a sending key in use: a stolen one reads no more than that. Beyond: the next key."""
 
     # crossing threads

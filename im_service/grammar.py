@@ -35,6 +35,10 @@ def check_value(value: object, what: str) -> None:
         kind = type(each)
         if kind in _PLAIN:
             continue
+        if isinstance(each, float):
+            if not isfinite(each):
+                raise ImError(Code.INVALID, f"{what} holds a number that is not finite")
+            continue
         if depth == MAX_DEPTH:
             raise ImError(Code.INVALID, f"{what} has more than {MAX_DEPTH} levels")
         inner: Iterable[object]
@@ -45,10 +49,6 @@ def check_value(value: object, what: str) -> None:
         elif kind is list:
             assert isinstance(each, list)
             inner = each
-        elif isinstance(each, float):
-            if not isfinite(each):
-                raise ImError(Code.INVALID, f"{what} holds a number that is not finite")
-            continue
         else:
             raise ImError(Code.INVALID, f"{what} holds an extension type")
         waiting += [(one, depth + 1) for one in inner]

@@ -15,7 +15,7 @@
 #define QW_ROOT_PREFIX "qwroot1."
 
 /* over all names and values here; part of the layout mark */
-#define QW_CONSTANTS_MARK 0x39FD725Eu
+#define QW_CONSTANTS_MARK 0x11353903u
 
 /* Limits */
 enum {
@@ -33,6 +33,7 @@ enum {
     QW_MAX_RATIO = 100,
     QW_REKEY_RECORDS = 16384,
     QW_REKEY_SECONDS = 900,
+    QW_REKEY_GRACE_SECONDS = 3600,
     QW_UPGRADE_MAX = 4096,
     QW_NAME_MAX = 64,
 };

@@ -9,6 +9,7 @@
 #define QW_FRAMES_H
 
 #include "frame/includes/constants.h"
+#include "frame/includes/msgpack.h"
 #include "frame/includes/varint.h"
 
 enum { QW_FRAME_HEADER_MAX = 1 + 2 * QW_UV_MAX };
@@ -45,7 +46,7 @@ typedef struct {
     size_t binding_len;
     const uint8_t *device;
     size_t device_len;
-    const uint8_t *extras; /* a msgpack map, or nothing */
+    const uint8_t *extras; /* one msgpack map, or nothing */
     size_t extras_len;
 } qw_auth_body;
 
@@ -151,7 +152,8 @@ static inline int qw_auth_parse(const uint8_t *p, size_t n, qw_auth_body *out) {
     if (at == n) return QW_MALFORMED;
     out->platform = p[at++];
     if (qw_slice_parse(p, n, &at, &out->extras, &out->extras_len) < 0) return QW_MALFORMED;
-    return at == n ? 1 : QW_MALFORMED;
+    if (at != n) return QW_MALFORMED;
+    return out->extras_len == 0 ? 1 : qw_msgpack_map(out->extras, out->extras_len);
 }
 
 /* PING: empty, or u8 state | uv next_interval_s */

@@ -24,6 +24,7 @@ from frame.constants cimport (
     MAX_RATIO,
     MAX_RAW_BODY,
     PREAUTH_MAX_RECORD,
+    RECORD_MAX_PLAINTEXT,
     TYPE_SKIPPABLE_FIRST,
 )
 from frame.frames cimport Frame, Ping, Request, frame_parse, ping_parse, reply_header_put, request_parse
@@ -54,6 +55,8 @@ from gateway_core.conn.table cimport (
     Session,
     conn_id,
     conn_move,
+    key_begins,
+    key_is_old,
     session_device,
     session_of,
     session_user,
@@ -89,6 +92,7 @@ from gateway_core.leaf.stats cimport (
     R_PROXY_MISSING,
     R_RATE,
     R_RECORD_LENGTH,
+    R_REKEY_LATE,
     R_REKEY_PLACE,
     S_DISPATCH,
     S_OPEN,
@@ -111,7 +115,6 @@ cdef enum:
     # and it has nothing to say, 132, the event's strings 832 and an InBuf of 48. tests/native/gateway_core measures it.
     KEEP = 784  # PROXY header, upgrade, message 1, or an AUTH of PREAUTH_MAX_RECORD and a WebSocket header
     KEEP_ASKED = 16
-    RECORD_MAX = 65535
     CHARGE_SHIFT = 12  # each 4 KiB of a raw body cost as much as a frame
 
 
@@ -217,6 +220,7 @@ cdef void _live_frame(Loop* loop, Conn* c, Frame* f, bint last) noexcept nogil:
             doom_quiet(loop, c, R_REKEY_PLACE, CLOSE_PROTOCOL_ERROR)
             return
         aead_rekey(c.suite, &c.rx)
+        key_begins(session_of(c), 0, loop.now_s)
         stat_add(&loop.stats, N_REKEYS_IN, 1)
     elif f.type == FRAME_CLOSE:
         _peer_close(loop, c, f)
@@ -230,6 +234,8 @@ cdef void _frames(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogi
     cdef ptrdiff_t used
     cdef size_t at = 0
     cdef uint32_t count = 0, cost = 0
+    if c.state == LIVE:
+        session_of(c).rx_records += 1
     while at < n and c.state != DOOMED:
         used = frame_parse(p + at, n - at, loop.config.max_body, &f)
         if used == TOO_BIG:
@@ -246,7 +252,11 @@ cdef void _frames(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogi
         else:
             early_frame(loop, c, &f)
     stat_add(&loop.stats, N_FRAMES_IN, count)
-    if c.state == LIVE and not bucket_take(&session_of(c).inbound, &loop.config.inbound, loop.now_ns, count + cost):
+    if c.state != LIVE:
+        return
+    if key_is_old(session_of(c), loop.now_s):
+        doom(loop, c, R_REKEY_LATE, CLOSE_PROTOCOL_ERROR)
+    elif not bucket_take(&session_of(c).inbound, &loop.config.inbound, loop.now_ns, count + cost):
         stat_add(&loop.stats, N_RATE_LIMITED, 1)
         doom(loop, c, R_RATE, CLOSE_RATE_LIMITED)
 
@@ -254,8 +264,9 @@ cdef void _frames(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogi
 cdef ptrdiff_t _record(Loop* loop, Conn* c, uint8_t* p, size_t n) noexcept nogil:
     """One record, opened in place. > 0 consumed, 0 more is needed, -1 doomed."""
     cdef size_t sealed = 0
-    cdef size_t limit = RECORD_MAX if c.state == LIVE else PREAUTH_MAX_RECORD - 2
-    cdef ptrdiff_t used = record_parse(p, n, <size_t>aead_tag_size(c.suite) + 1, limit, &sealed)
+    cdef size_t tag = <size_t>aead_tag_size(c.suite)
+    cdef size_t limit = RECORD_MAX_PLAINTEXT + tag if c.state == LIVE else PREAUTH_MAX_RECORD - 2
+    cdef ptrdiff_t used = record_parse(p, n, tag + 1, limit, &sealed)
     cdef int plain
     cdef uint64_t t
     if used == 0:

@@ -11,7 +11,6 @@ from frame.constants cimport (
     CLOSE_PROTOCOL_ERROR,
     FLAG_COMPRESSED,
     FRAME_AUTH,
-    FRAME_PADDING,
     HANDSHAKE_MAX,
     HANDSHAKE_MIN,
     HANDSHAKE_PAYLOAD_MAX,
@@ -24,16 +23,17 @@ from frame.constants cimport (
     REJECT_UNSUPPORTED,
     TLV_NODE_NAME,
     TLV_SERVER_TIME_MS,
+    TYPE_SKIPPABLE_FIRST,
     VERSION,
 )
 from frame.frames cimport AuthBody, auth_parse
 from frame.names cimport id_valid
-from frame.preamble cimport REJECT_HEADER_BYTES, Preamble, preamble_parse, reject_header_put
+from frame.preamble cimport REJECT_HEADER_BYTES, Preamble, Tlv, preamble_parse, reject_header_put, tlv_parse
 from frame.proxy cimport ProxyHeader, proxy_v2_parse
 from frame.record cimport get_u16, put_u16
 from frame.varint cimport UV_MAX, uv_put, uv_size
 from gateway_core.conn.session cimport conn_admit, finish, preauth_drop
-from gateway_core.conn.states cimport DOOMED, E_ASKED, E_ENDED, E_KEYED, E_QUEUED, SHAKEN, WAITING
+from gateway_core.conn.states cimport ASKED, DOOMED, E_ASKED, E_ENDED, E_KEYED, E_QUEUED, SHAKEN, WAITING
 from gateway_core.conn.table cimport F_PROXIED, F_ZSTD, HANDSHAKE_HASH, PreAuth, conn_find, conn_id, conn_move
 from gateway_core.conn.transport cimport doom_quiet, send_raw
 from gateway_core.includes.cpu cimport qw_cycles
@@ -46,6 +46,7 @@ from gateway_core.leaf.stats cimport (
     N_HANDSHAKES,
     N_HANDSHAKES_FAILED,
     N_REJECT_VERSION,
+    R_ACK,
     R_AUTH_BODY,
     R_BEFORE_AUTH,
     R_HANDSHAKE_FAILED,
@@ -103,6 +104,19 @@ cdef size_t _greeting(Loop* loop, uint8_t* out) noexcept nogil:
     return n + loop.config.node_len
 
 
+cdef bint _fields_valid(const uint8_t* p, size_t n) noexcept nogil:
+    """The payload of message 1: whole fields, none of which means anything yet."""
+    cdef Tlv field
+    cdef ptrdiff_t used
+    cdef size_t at = 0
+    while at < n:
+        used = tlv_parse(p + at, n - at, &field)
+        if used <= 0:
+            return False
+        at += <size_t>used
+    return True
+
+
 cdef void _handshake(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil:
     cdef uint8_t payload1[HANDSHAKE_PAYLOAD_MAX]
     cdef uint8_t payload2[GREETING_BYTES]
@@ -129,7 +143,7 @@ cdef void _handshake(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept n
         payload2, m, answer + 2, &c.rx, &c.tx, (<PreAuth*>c.held).hash,
     )
     sodium.memzero(&e, sizeof(Ephemeral))
-    if length < 0:
+    if length < 0 or not _fields_valid(payload1, got):
         stat_add(&loop.stats, N_HANDSHAKES_FAILED, 1)
         doom_quiet(loop, c, R_HANDSHAKE_FAILED, 0)
         return
@@ -267,7 +281,9 @@ cdef void _auth(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
 
 
 cdef void early_frame(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
-    if f.type == FRAME_AUTH and c.state == SHAKEN:
+    if f.ack:  # of a MSG that nobody sent
+        doom_quiet(loop, c, R_ACK, CLOSE_PROTOCOL_ERROR)
+    elif f.type == FRAME_AUTH and c.state == SHAKEN:
         _auth(loop, c, f)
-    elif f.type != FRAME_PADDING:
+    elif c.state != ASKED or f.type < TYPE_SKIPPABLE_FIRST:
         doom_quiet(loop, c, R_BEFORE_AUTH, CLOSE_PROTOCOL_ERROR)

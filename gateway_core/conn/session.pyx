@@ -35,6 +35,7 @@ from gateway_core.conn.table cimport (
     conn_move,
     conn_new,
     conn_release,
+    key_begins,
     poll_id,
     session_device,
     session_of,
@@ -205,6 +206,7 @@ cdef void login(Loop* loop, Conn* c, Session* s, SharedBuf* auth_ok, unsigned lo
     c.held = s
     bucket_fill(&s.inbound, &loop.config.inbound, loop.now_ns)
     s.policy_rev = <uint16_t>loop.policy.rev
+    key_begins(s, c.rx.n, loop.now_s)
     if user_add(&loop.users, c) < 0:
         c.held = NULL
         filter_leave(&loop.filter, s)

@@ -11,6 +11,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from crypto.aead cimport CipherState
+from frame.constants cimport REKEY_GRACE_SECONDS, REKEY_RECORDS, REKEY_SECONDS
 from gateway_core.conn.states cimport FREE, NO_MOVE, STATES, next_state
 from gateway_core.includes.sys cimport IP_BYTES
 from gateway_core.leaf.stats cimport Stats
@@ -31,6 +32,9 @@ cdef enum:  # Conn.flags
     F_LOST = 64  # the transport is gone, nothing more can be written
     F_AGED = 128  # half of the greatest age is behind it
 
+cdef enum:
+    KEY_MINUTES = (REKEY_SECONDS + REKEY_GRACE_SECONDS) // 60  # a key of receiving may be read for
+
 cdef struct PreAuth:  # what the AUTH event tells Python; until then
     uint8_t hash[HANDSHAKE_HASH]
     uint8_t ip[IP_BYTES]
@@ -41,6 +45,8 @@ cdef struct Session:  # user and device names follow, then the topic ids (aligne
     uint64_t id
     uint32_t next  # slot of the user's next connection on this loop
     Bucket inbound
+    uint16_t rx_records  # opened under the key of receiving
+    uint16_t rx_minute  # when that key was new
     uint16_t policy_rev  # low bits of what the client was sent
     uint16_t joined  # topic ids in use
     uint8_t user_len
@@ -120,6 +126,17 @@ cdef inline Conn* conn_find(ConnTable* t, uint64_t id) noexcept nogil:
 
 cdef inline Session* session_of(Conn* c) noexcept nogil:
     return <Session*>c.held
+
+
+# The peer's next record is the first but `records` under its key.
+cdef inline void key_begins(Session* s, uint64_t records, uint32_t now_s) noexcept nogil:
+    s.rx_records = <uint16_t>records
+    s.rx_minute = <uint16_t>(now_s // 60)
+
+
+# The record that was read last should have ended in REKEY at the latest.
+cdef inline bint key_is_old(const Session* s, uint32_t now_s) noexcept nogil:
+    return s.rx_records >= REKEY_RECORDS or <uint16_t>(now_s // 60 - s.rx_minute) > KEY_MINUTES
 
 
 cdef inline char* session_user(Session* s) noexcept nogil:

@@ -102,6 +102,7 @@ cdef enum:  # R_*: why a connection ended
     R_ACK
     R_COMPRESSED
     R_REKEY_PLACE
+    R_REKEY_LATE
     R_RATE
     R_SLOW_CONSUMER
     R_COMMAND

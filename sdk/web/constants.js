@@ -25,6 +25,7 @@ export const MAX_RAW_BODY = 65536;
 export const MAX_RATIO = 100;
 export const REKEY_RECORDS = 16384;
 export const REKEY_SECONDS = 900;
+export const REKEY_GRACE_SECONDS = 3600;
 export const UPGRADE_MAX = 4096;
 export const NAME_MAX = 64;
 export const FRAME_TYPE_MASK = 0x1F;

@@ -5,6 +5,10 @@ Results speak the same vocabulary: (bytes consumed, value), or (NEED_MORE | MALF
 
 from __future__ import annotations
 
+import math
+
+import msgspec
+
 from frame.errors import MALFORMED, NEED_MORE, TOO_BIG
 from frame.models import AuthBody, Frame, Ping, Preamble, Reply, Request
 
@@ -125,7 +129,30 @@ def auth(data: bytes) -> AuthBody | None:
         extras = reader.take(reader.uv())
     except Stop:
         return None
-    return AuthBody(kind, token, binding, device, platform, extras) if reader.at == len(data) else None
+    if reader.at != len(data) or (extras and not is_map(extras)):
+        return None
+    return AuthBody(kind, token, binding, device, platform, extras)
+
+
+def is_map(data: bytes) -> bool:
+    """One msgpack map of section 18 and nothing else."""
+    try:
+        value = msgspec.msgpack.decode(data)
+    except (ValueError, TypeError, OverflowError, RecursionError, msgspec.DecodeError):
+        return False
+    return isinstance(value, dict) and is_plain(value, 32)
+
+
+def is_plain(value: object, levels: int) -> bool:
+    if isinstance(value, dict):
+        return levels > 0 and all(isinstance(k, str) and is_plain(v, levels - 1) for k, v in value.items())
+    if isinstance(value, list):
+        return levels > 0 and all(is_plain(each, levels - 1) for each in value)
+    return (
+        isinstance(value, (bool, int, str, bytes))
+        or value is None
+        or (isinstance(value, float) and math.isfinite(value))
+    )
 
 
 def ping(data: bytes) -> Ping | None:

@@ -12,7 +12,7 @@ import pytest
 import zstandard
 
 from frame import frames
-from frame.constants import CloseCode, FrameType
+from frame.constants import REKEY_RECORDS, CloseCode, FrameType
 from gateway_core import EV_CALL
 from tests.support.gateway_client import Gone, WireClient, auth_body, uv, wait_for
 from tests.support.gateway_harness import GatewayHarness
@@ -111,6 +111,22 @@ def test_a_replayed_record_ends_the_connection(gateway: GatewayHarness) -> None:
     client.write(record + record)
     assert [frame.type for frame in client.until_closed()] in ([FrameType.PONG], [])
     reason_is(gateway, "aead")
+
+
+def test_a_key_is_read_for_16384_records_and_no_more(start_gateway: Start) -> None:
+    gateway = start_gateway(inbound_per_s=0)
+    honest, lazy = gateway.login("honest"), gateway.login("lazy")
+    padding = frames.build(FrameType.PADDING)
+    for client in (honest, lazy):  # AUTH was the first record
+        client.write(b"".join(client.record(padding) for _ in range(REKEY_RECORDS - 2)))
+    honest.rekey()
+    lazy.frame(FrameType.PADDING)
+    for _ in range(2):
+        honest.write(b"".join(honest.record(padding) for _ in range(REKEY_RECORDS - 1)))
+        honest.rekey()
+    assert honest.ping() == uv(0)
+    assert lazy.close_code() == CloseCode.PROTOCOL_ERROR
+    reason_is(gateway, "rekey_late")
 
 
 def test_before_login_only_a_small_auth_is_heard(gateway: GatewayHarness) -> None:

@@ -196,7 +196,16 @@ class Stranger:
         self.request = 0
 
     @classmethod
-    def connect(cls, host: str, port: int, root: str, *, suite: int = 1, websocket: bool = False) -> Stranger:
+    def connect(
+        cls,
+        host: str,
+        port: int,
+        root: str,
+        *,
+        suite: int = 1,
+        websocket: bool = False,
+        payload: bytes = b"",
+    ) -> Stranger:
         """Without a key set: name key id 0, learn the key set from the REJECT, connect again (section 3)."""
         first = cls(host, port, websocket=websocket)
         try:
@@ -207,7 +216,7 @@ class Stranger:
             key_id, public = read_key_set(rejected.data, root).best()
         first.stream.close()
         second = cls(host, port, websocket=websocket)
-        second.shake(suite, key_id, public)
+        second.shake(suite, key_id, public, payload=payload)
         return second
 
     def _take(self, size: int) -> bytes:
@@ -216,7 +225,9 @@ class Stranger:
         data, self.buffer = self.buffer[:size], self.buffer[size:]
         return data
 
-    def shake(self, suite: int, key_id: int, public: bytes, preamble: bytes | None = None) -> None:
+    def shake(
+        self, suite: int, key_id: int, public: bytes, preamble: bytes | None = None, payload: bytes = b""
+    ) -> None:
         """Section 6. Raises Rejected."""
         prologue = preamble or b"QW\x01\x01" + bytes([suite, 0]) + key_id.to_bytes(2, "big")
         noise = NoiseConnection.from_name(SUITES[suite])
@@ -224,7 +235,7 @@ class Stranger:
         noise.set_prologue(prologue)
         noise.set_keypair_from_public_bytes(Keypair.REMOTE_STATIC, public)
         noise.start_handshake()
-        message = bytes(noise.write_message())
+        message = bytes(noise.write_message(payload))
         self.stream.write(prologue + len(message).to_bytes(2, "big") + message)
         size = int.from_bytes(self._take(2), "big")
         if size == 0:
@@ -275,14 +286,25 @@ class Stranger:
         """Bytes outside any record; Closed at the end of the stream."""
         return self.stream.read()
 
-    def login(self, token: str, device: str = "stranger", binding: bytes | None = None) -> list[Any]:
-        """Section 9, kind 1. The AUTH_OK array; raises Closed."""
+    def auth(
+        self, token: str, device: str = "stranger", binding: bytes | None = None, extras: bytes = b""
+    ) -> bytes:
+        """Section 9, kind 1: the body of AUTH."""
         ascii_token = token.encode()
         key = hashlib.sha256(ascii_token).digest()
         proof = hmac.new(key, b"qw1 auth" + self.hash, "sha256").digest() if binding is None else binding
         name = device.encode()
         body = b"\x01" + uv(len(ascii_token)) + ascii_token + uv(len(proof)) + proof + uv(len(name)) + name
-        self.write(frame(AUTH, body + b"\x06" + uv(0)))
+        return body + b"\x06" + uv(len(extras)) + extras
+
+    def login(
+        self, token: str, device: str = "stranger", binding: bytes | None = None, extras: bytes = b""
+    ) -> list[Any]:
+        """The AUTH_OK array; raises Closed."""
+        self.write(frame(AUTH, self.auth(token, device, binding, extras)))
+        return self.welcome()
+
+    def welcome(self) -> list[Any]:
         answer = self.read()
         assert answer.type == AUTH_OK, answer
         welcome: list[Any] = unpack(answer.body)
@@ -314,6 +336,9 @@ class Stranger:
 
     def send(self, target: str, text: str, client_id: str) -> Any:
         return self.ask(SEND, target, [client_id, 0, {"text": text}, None, None])
+
+    def send_custom(self, target: str, data: Any, client_id: str) -> Any:
+        return self.ask(SEND, target, [client_id, 100, {"data": data}, None, None])
 
     def call(self, method: str, **args: Any) -> Any:
         return self.ask(CALL, method, args)

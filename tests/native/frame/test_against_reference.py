@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -50,6 +51,27 @@ def outcome(parse: Callable[[bytes], Any], data: bytes) -> Any:
         return MALFORMED
     except TooBig:
         return TOO_BIG
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary(),
+    lambda inner: (
+        st.lists(inner, max_size=20) | st.dictionaries(st.text() | st.integers(0, 9), inner, max_size=20)
+    ),
+    max_leaves=60,
+)
+EXTRAS = st.dictionaries(st.text(), PLAIN, max_size=20).map(msgspec.msgpack.encode)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.binary(max_size=40) | EXTRAS, st.data())
+def test_extras_agree_with_the_reference_whole_or_damaged(extras: bytes, data: st.DataObject) -> None:
+    if extras and data.draw(st.booleans()):
+        at = data.draw(st.integers(0, len(extras) - 1))
+        extras = extras[:at] + bytes([data.draw(st.integers(0, 255))]) + extras[at + 1 :]
+    body = b"\x01" + bytes(3) + b"\x00" + varint.encode(len(extras)) + extras
+    expected = reference_frame.auth(body)
+    assert outcome(frames.parse_auth, body) == (MALFORMED if expected is None else expected)
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,16 @@ def test_the_sender_rekeys_after_2_14_records() -> None:
         assert [taken.kind for taken in server.frames()] == expected
 
 
+def test_a_server_that_keeps_a_key_for_too_long_breaks_the_protocol() -> None:
+    wire, server = connected(1)
+    for _ in range(2):
+        wire.feed(b"".join(server.seal(frame(2, b"\x00")) for _ in range((1 << 14) - 1)))
+        wire.feed(server.seal(frame(13)))
+    wire.feed(b"".join(server.seal(frame(2, b"\x00")) for _ in range((1 << 14) - 1)))
+    with pytest.raises(ProtocolError, match="key"):
+        wire.feed(server.seal(frame(2, b"\x00")))
+
+
 def test_acks_ride_on_the_next_frame_and_only_when_due() -> None:
     wire, server = connected(1)
     wire.feed(server.seal(frame(6, b"a"), frame(6, b"b"), frame(7, b"c")))

@@ -45,6 +45,7 @@ class Wire:
         "_noise",
         "_out",
         "_prologue",
+        "_read",
         "_records",
         "_rx",
         "_tx",
@@ -84,6 +85,7 @@ class Wire:
         self._buffer = b""
         self._out: list[bytes] = []
         self._records = 0
+        self._read = 0
         self._last_rekey: float | None = None
 
     def start(self, payload: bytes = b"") -> bytes:
@@ -161,16 +163,20 @@ class Wire:
                 break
             batch = frames.parse(rx.open(data[at + 2 : stop]))
             at = stop
+            self._read += 1
             for position, frame in enumerate(batch):
                 kind = frame.type
                 if kind == FrameType.MSG:
                     self.received += 1
                 elif kind == FrameType.REKEY:
-                    if position != len(batch) - 1:
-                        raise ProtocolError("a frame behind REKEY")
+                    if position != len(batch) - 1 or frame.body:
+                        raise ProtocolError("REKEY is not the end of its record")
                     rx.rekey()
+                    self._read = 0
                 if frame.ack:
                     raise ProtocolError("the server acked more than was sent")
+            if self._read >= c.REKEY_RECORDS:
+                raise ProtocolError("the server uses one key for too long")
             found += batch
         self._buffer = data[at:]
         return found

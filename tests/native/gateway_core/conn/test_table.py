@@ -8,6 +8,8 @@ import pytest
 from gateway_core.conn.states import EVENT_NAMES, LIFE, STATE_NAMES
 from tests.native.gateway_core.faces.conn import Crowd
 
+from frame.constants import REKEY_GRACE_SECONDS, REKEY_RECORDS, REKEY_SECONDS
+
 FREE, FIRST, LIVE, DOOMED = (STATE_NAMES.index(name) for name in ("free", "first", "live", "doomed"))
 OPENED, RELEASED = EVENT_NAMES.index("opened"), EVENT_NAMES.index("released")
 
@@ -59,6 +61,18 @@ def test_states_and_live_connections_add_up() -> None:
     for state in range(1, len(STATE_NAMES)):
         assert counted[state] == list(model.values()).count(state), f"seed {seed}"
     assert crowd.counts()["live"]["connections"] == len(model)
+
+
+def test_a_key_is_old_at_its_16384th_record_or_an_hour_after_its_quarter() -> None:
+    crowd = Crowd()
+    conn = crowd.login(b"ann")
+    crowd.key_begins(conn, 1, 100)
+    assert not crowd.key_is_old(conn, 100, REKEY_RECORDS - 2)
+    assert crowd.key_is_old(conn, 100, 1)
+    for begun in (1, 59, 60, 65_536 * 60 - 1):  # minutes wrap around
+        crowd.key_begins(conn, 0, begun)
+        assert not crowd.key_is_old(conn, begun + REKEY_SECONDS + REKEY_GRACE_SECONDS)
+        assert crowd.key_is_old(conn, begun + REKEY_SECONDS + REKEY_GRACE_SECONDS + 120)
 
 
 @pytest.mark.parametrize("state", range(1, len(STATE_NAMES)), ids=STATE_NAMES[1:])

@@ -19,6 +19,8 @@ from gateway_core.conn.table cimport (
     conn_move,
     conn_new,
     conn_release,
+    key_begins,
+    key_is_old,
     session_of,
     session_topics,
     slot_of,
@@ -203,6 +205,15 @@ cdef class Crowd:
 
     def may_hold(self, bytes user):
         return filter_may_hold(&self.filter, qw_hash(<char*>user, len(user), SEED))
+
+    def key_begins(self, uint64_t id, uint64_t records, uint32_t now_s):
+        key_begins(session_of(self._conn(id)), records, now_s)
+
+    def key_is_old(self, uint64_t id, uint32_t now_s, uint32_t records=0):
+        """After so many further records."""
+        cdef Session* s = session_of(self._conn(id))
+        s.rx_records += records
+        return bool(key_is_old(s, now_s))
 
     def index_size(self):
         return self.users.cap, self.users.live
