@@ -125,8 +125,12 @@ class ImSettings(Struct, kw_only=True, frozen=True):
     rooms_per_connection: Annotated[int, Meta(ge=1, le=500, extra=_unit("chatrooms"))] = 20
     """Chatrooms of one connection; nobody looks at more, and its topics are bounded. Beyond: a join is
     refused."""
-    room_autocreate: bool = True
-    """Joining an unknown chatroom makes it. Off: only `room.create` does, and others are not found."""
+    rooms_by_clients: bool = False
+    """Clients may make chatrooms and own them. Off: the app server makes them, with or without an owner.
+    Joining never makes one."""
+    rooms_per_user: Annotated[int, Meta(ge=1, le=100_000, extra=_unit("chatrooms"))] = 20
+    """Chatrooms that a user who makes them owns: those that are open, and all of the last day, so that
+    ids are not taken without end. Beyond: refused; the app server may."""
     room_ring: Annotated[int, Meta(ge=0, le=200, extra=_unit("messages"))] = 50
     """Recent messages that a chatroom may keep in memory for newcomers. Beyond: the oldest goes."""
     room_notice_members: Annotated[int, Meta(ge=0, le=1_000_000, extra=_unit("people online"))] = 200

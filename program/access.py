@@ -7,7 +7,9 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from control.settings import SettingsError, load_settings
 
@@ -30,17 +32,29 @@ class Access:
         """A token for the user. Raises NoAccess."""
         return self._ask(user) if self.api_key else self._sign(user)
 
+    def room(self, name: str) -> None:
+        """Make a chatroom if there is none and there is an API key for it. Raises NoAccess."""
+        if self.api_key:
+            self._post("/v1/rooms", {"room": name}, "a room", HTTPStatus.CONFLICT)
+
     def _ask(self, user: str) -> str:
+        return str(self._post("/v1/tokens", {"user": user}, "a token")["token"])
+
+    def _post(self, path: str, body: object, what: str, also: int = 0) -> Any:
+        """The answer; a refusal with the status `also` is one too."""
         request = urllib.request.Request(
-            f"{self.url.rstrip('/')}/v1/tokens",
-            json.dumps({"user": user}).encode(),
+            self.url.rstrip("/") + path,
+            json.dumps(body).encode(),
             {"Content-Type": "application/json", "X-API-Key": self.api_key or ""},
         )
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
-                return str(json.load(answer)["token"])
+                return json.load(answer)
         except urllib.error.HTTPError as error:
-            raise NoAccess(f"the server refused a token: {error.read().decode()[:200]}") from None
+            said = error.read().decode()
+            if error.code == also:
+                return json.loads(said)
+            raise NoAccess(f"the server refused {what}: {said[:200]}") from None
         except OSError as error:
             raise NoAccess(f"cannot reach {self.url}: {error}") from None
 

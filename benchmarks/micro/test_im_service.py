@@ -126,6 +126,7 @@ class Stage:
             args = {"group": "team", "owner": "user0", "members": [f"user{n}" for n in range(1, SENDERS)]}
             await self.im.invoke("group.create", args)
         if self.target == "r":
+            await self.im.invoke("room.create", {"room": "hall"})
             for number, session in enumerate(self.sessions):
                 self.im.on_call(session, number, "room.join", msgspec.msgpack.encode({"room": "hall"}))
             await self.im.settle()

@@ -37,6 +37,7 @@ from im_service.ids import check_id
 from im_service.live.room import RoomInfo, RoomState, encode_info
 from im_service.notices import SYSTEM
 from im_service.pages import fit
+from im_service.storage.errors import StoreFull
 from im_service.storage.records import Role
 
 
@@ -50,6 +51,8 @@ class RoomAdmin:
         self._table = context.rooms
         self._announcer = context.announcer
         self._peers = context.peers
+        self._by_clients = context.settings.rooms_by_clients
+        self._per_user = context.settings.rooms_per_user
         self._attributes_bytes = context.settings.room_attributes_bytes
         self._reply_bytes = context.settings.reply_bytes
         self._door = door
@@ -57,7 +60,7 @@ class RoomAdmin:
     async def _room(self, caller: Caller, name: str, owner: bool = False) -> RoomState:
         """The room, if the caller may decide there. 13002, 403."""
         room = await self._table.get(name)
-        if room.record is None or room.record.closed:
+        if not room.open:
             raise ImError(Code.ROOM_NOT_FOUND)
         if caller.server or room.role(caller.user) == Role.OWNER:
             return room
@@ -82,18 +85,28 @@ class RoomAdmin:
     @method(
         "room.create",
         Code.CONFLICT,
+        Code.FORBIDDEN,
         Code.INVALID,
         result=RoomView,
         alone=True,
     )
     async def create(self, caller: Caller, args: CreateArgs) -> RoomView:
-        """Make a room with me as owner (the server names one, or none)."""
-        owner = args.owner if caller.server else caller.user
+        """Make a room, whose id nobody has or had. The server names an owner, or none; clients own what they
+        make, where a setting lets them make rooms."""
+        owner = args.owner or caller.user if caller.server else caller.user
         if owner:
             check_id(owner, "owner")
         name = check_id(args.room, "room") if args.room else f"{self._ids.next(self._clock.now_ms()):x}"
+        if not caller.server and not self._by_clients:
+            raise ImError(Code.FORBIDDEN, "rooms are made by the application's server")
         info, _ = changed(RoomInfo(), args)
-        await self._store.create_room(name, owner or SYSTEM, encode_info(info), self._clock.now_ms())
+        most = 0 if caller.server else self._per_user
+        try:
+            await self._store.create_room(
+                name, owner or SYSTEM, encode_info(info), self._clock.now_ms(), most
+            )
+        except StoreFull:
+            raise ImError(Code.CONFLICT, f"at most {most} rooms a user") from None
         await self._changed(await self._table.get(name))
         return describe(await self._table.get(name))
 
@@ -106,7 +119,7 @@ class RoomAdmin:
     async def info(self, caller: Caller, args: RoomArgs) -> RoomView:
         """What a room is, how many are in it, what was dropped."""
         room = await self._table.get(args.room)
-        if not room.open or (room.record is None and not room.members):
+        if not room.open:
             raise ImError(Code.ROOM_NOT_FOUND)
         return describe(room)
 
@@ -243,9 +256,7 @@ class RoomAdmin:
     @method("room.online", Code.ROOM_NOT_FOUND, result=Online, alone=True)
     async def online(self, caller: Caller, args: PeopleArgs) -> Online:
         """Who is here, a page at a time."""
-        room = await self._table.get(args.room)
-        if room.record is None and not room.members:
-            raise ImError(Code.ROOM_NOT_FOUND)
+        room = await self._existing(args.room)
         found = sorted(user for user in room.members if user > args.after)
         users, cut = fit(found[: args.limit], self._reply_bytes)
         return Online(users, room.online, cut or len(found) > args.limit)

@@ -37,7 +37,7 @@ class RoomQueue:
 
     async def _room(self, caller: Caller, name: str, write: bool) -> RoomState:
         room = await self._table.get(name)
-        if room.record is None or room.record.closed:
+        if not room.open:
             raise ImError(Code.ROOM_NOT_FOUND)
         if caller.server or room.manages(caller.user):
             return room

@@ -74,7 +74,6 @@ class RoomState:
 
     __slots__ = (
         "__weakref__",
-        "_autocreate",
         "_high",
         "_normal",
         "_random",
@@ -100,7 +99,6 @@ class RoomState:
         self.topic = ROOM_PREFIX + room
         self._settings = settings
         self._random = random
-        self._autocreate = settings.room_autocreate
         self.record: Room | None = None
         self.info = RoomInfo()
         self.people: dict[str, RoomMember] = {}
@@ -132,7 +130,7 @@ class RoomState:
 
     @property
     def open(self) -> bool:
-        return self._autocreate if self.record is None else not self.record.closed
+        return self.record is not None and not self.record.closed
 
     @property
     def online(self) -> int:

@@ -232,6 +232,8 @@ class Messages:
     async def send_as(self, sender: str, target: str, raw: bytes) -> list[int]:
         """Send with the server's rights. -> [server_id, seq, time_ms]; raises ImError."""
         route = await self._routes.make(sender, target, None)
+        if route.room is not None and not route.room.open:
+            raise ImError(Code.ROOM_NOT_FOUND)
         work = Work(self._clock)
         asked, options = self._decode(route, raw, server=True)
         receivers = await self._judge.receivers(route, options)

@@ -151,7 +151,15 @@ class ServerSends:
         self._reply_bytes = context.settings.reply_bytes
         self._messages = messages
 
-    @method("message.send", Code.INVALID, Code.DUPLICATE, Code.GROUP_NOT_FOUND, result=Sent, server_only=True)
+    @method(
+        "message.send",
+        Code.INVALID,
+        Code.DUPLICATE,
+        Code.GROUP_NOT_FOUND,
+        Code.ROOM_NOT_FOUND,
+        result=Sent,
+        server_only=True,
+    )
     async def send(self, caller: Caller, args: SendArgs) -> Sent:
         """Send as a user, to a user, group or room; notifications (type 5) too."""
         client_id = args.client_id or f"x{self._ids.next(self._clock.now_ms()):x}"

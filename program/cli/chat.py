@@ -25,7 +25,10 @@ def run_chat(
     """Chat until /quit or end of input. Returns the exit code."""
     console = Console()
     try:
-        secret = token or Access(url, api_key, data_dir).token(user)
+        access = Access(url, api_key, data_dir)
+        if peer.startswith("#"):
+            access.room(peer[1:])
+        secret = token or access.token(user)
         asyncio.run(Chat(console, user, peer).run(url, secret))
     except NoAccess as error:
         console.print(f"[red]{error}[/]")
@@ -39,7 +42,7 @@ def run_chat(
 
 
 class Chat:
-    """One conversation. `peer` is a user, or `#room`."""
+    """One conversation. `peer` is a user, or `#room`, which is made if an API key is given."""
 
     def __init__(self, console: Console, user: str, peer: str) -> None:
         self._console = console

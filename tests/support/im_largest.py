@@ -20,6 +20,7 @@ SETTINGS = ImSettings(
     conversation_rate=FREE,
     call_rate=FREE,
     room_normal_per_s=0,
+    rooms_by_clients=True,
     receipt_members=5000,
     login_policy=LoginPolicy(max_devices=100),
 )

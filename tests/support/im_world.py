@@ -82,6 +82,10 @@ class Person:
         assert code == 0, (method, args, code, result)
         return result
 
+    async def forced(self, method: str, **args: Any) -> Any:
+        """What the application's server does in this user's name: nobody is asked."""
+        return await self.world.invoke(method, args, self.user)
+
     async def said(self, target: str, body: Any = None, **how: Any) -> tuple[int, int]:
         """-> (server_id, seq) of a send that must succeed."""
         code, payload = await self.send(target, body, **how)

@@ -18,9 +18,10 @@ from im_service.storage.records import (
 class Rooms(Engine):
     """Chatrooms: rows for the room, its named or restricted people and its queue; none for plain guests."""
 
-    async def create_room(self, room: str, owner: str, info: bytes, now_ms: int) -> Room:
-        """StoreConflict when taken (a closed one counts)."""
-        return await self._write(partial(rooms.create, room, owner, info, now_ms))
+    async def create_room(self, room: str, owner: str, info: bytes, now_ms: int, limit: int = 0) -> Room:
+        """StoreConflict when taken (a closed one counts). StoreFull when the owner has more than `limit` that
+        are open or were made within a day (0: any number)."""
+        return await self._write(partial(rooms.create, room, owner, info, now_ms, limit))
 
     async def rooms(self, rooms_: Sequence[str], /) -> list[Room]:
         """Those of them that were created, closed ones too."""

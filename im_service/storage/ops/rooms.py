@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from frame.constants import ROOM_PREFIX
 from im_service.storage.errors import StoreConflict, StoreFull, StoreMissing
+from im_service.storage.ops.requests import hold_accounts
 from im_service.storage.ops.tx import (
     Op,
     Row,
@@ -17,6 +18,7 @@ from im_service.storage.ops.tx import (
 )
 from im_service.storage.records import Page, QueueItem, Role, Room, RoomMember, TagMute
 
+DAY_MS = 86_400_000
 _ROOM = (
     "SELECT c.name, a.name, r.info, r.mute_all, r.closed, r.rev, r.created_ms"
     " FROM room r JOIN conversation c ON c.id = r.conv JOIN account a ON a.id = r.owner"
@@ -58,9 +60,11 @@ def _lock(room: str) -> Op[int]:
     return conv
 
 
-def create(room: str, owner: str, info: bytes, now_ms: int) -> Op[Room]:
+def create(room: str, owner: str, info: bytes, now_ms: int, limit: int) -> Op[Room]:
     usr = yield from account_id(owner)
-    # Messages may have been sent before the room was made known; their conversation is taken over.
+    if limit:
+        yield from hold_accounts([usr])
+    # The conversation of a room that a former release made by joining it.
     yield from run(
         "INSERT INTO conversation (name, change) VALUES ($1, $2) ON CONFLICT DO NOTHING",
         ROOM_PREFIX + room, (yield from next_change()),
@@ -73,6 +77,13 @@ def create(room: str, owner: str, info: bytes, now_ms: int) -> Op[Room]:
     )  # fmt: skip
     if not made:
         raise StoreConflict(f"room id {room} is taken")
+    if limit:
+        held = yield from first(
+            "SELECT count(*) FROM room WHERE owner = $1 AND (closed = 0 OR created_ms > $2)",
+            usr, now_ms - DAY_MS,
+        )  # fmt: skip
+        if held and held[0] > limit:
+            raise StoreFull(f"{owner} owns {limit} rooms already")
     return (yield from load([room]))[0]
 
 

@@ -1,5 +1,8 @@
 """A chatroom: nothing is stored, everybody in it hears what is said now.
 
+Rooms are made by the application's server, once:
+curl -X POST http://127.0.0.1:7800/v1/rooms -H "X-API-Key: $KEY" -d '{"room": "lobby"}'
+
 python chatroom.py http://127.0.0.1:7800 TOKEN_OF_ALICE TOKEN_OF_BOB
 """
 

@@ -283,7 +283,7 @@ class Client(MessageCalls):
     # rooms
 
     async def create_room(self, name: str, **fields: Any) -> dict[str, Any]:
-        """Make a chatroom that I own; fields as in `Room.update`. Joining an unknown room may make it too."""
+        """Make a chatroom that I own, where clients may make them; fields as in `Room.update`."""
         made: dict[str, Any] = await self.call("room.create", {"room": name, **fields})
         return made
 

@@ -110,6 +110,7 @@ def test_keys_change_under_a_running_conversation(realm: Any, suite: int, websoc
 
 
 def test_rooms_reach_every_member(realm: Any) -> None:
+    realm.server.room("lobby")
     speaker, listener = realm.meet("speaker"), realm.meet("listener", 2, True)
     for one in (speaker, listener):
         assert one.call("room.join", room="lobby")["room"] == "lobby"

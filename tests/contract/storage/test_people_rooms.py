@@ -15,6 +15,7 @@ from im_service.storage.records import (
     NewLogin,
     QueueItem,
     Role,
+    Room,
     TagMute,
 )
 from im_service.storage.store import Store
@@ -67,6 +68,25 @@ async def test_rooms(store: Store) -> None:
     assert await store.mute_tag("x", "vip", 0) == await store.tag_mutes("x") == []
     assert (await send(store, "r/x", "b", "1")).seq == 1
     assert [m.seq for m in await everything(store, None, "r/x")] == [1]
+
+
+async def test_rooms_of_an_owner_are_bounded(store: Store) -> None:
+    """Those that are open, and those of the last day: closing them gives no ids to take."""
+    made = await asyncio.gather(
+        *(store.create_room(f"x{n}", "a", b"", DAY, 3) for n in range(8)), return_exceptions=True
+    )
+    taken = [each.room for each in made if isinstance(each, Room)]
+    assert len(taken) == 3
+    assert sum(isinstance(each, StoreFull) for each in made) == 5
+    await store.create_room("y", "b", b"", DAY, 3)
+    await store.create_room("z", "a", b"", DAY)
+    await store.update_room("z", DAY, closed=True)
+    await store.update_room(taken[0], DAY, closed=True)
+    with pytest.raises(StoreFull):
+        await store.create_room("next", "a", b"", 2 * DAY - 1, 3)
+    await store.create_room("next", "a", b"", 2 * DAY, 3)
+    with pytest.raises(StoreFull):
+        await store.create_room("last", "a", b"", 2 * DAY, 3)
 
 
 async def test_room_queue(store: Store) -> None:

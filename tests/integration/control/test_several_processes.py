@@ -115,6 +115,7 @@ async def test_users_and_rooms_span_gateways_and_survive_deaths(cluster: Cluster
             await alice.send("bob", f"m{number}")
         assert await texts(bob, 100) == [f"m{number}" for number in range(100)]
 
+        await asyncio.to_thread(cluster.control.room, "hall")
         stage, hall = await alice.join_room("hall"), await bob.join_room("hall")
         for number in range(10):
             await stage.send(f"r{number}")

@@ -41,6 +41,7 @@ async def stall(cluster: Cluster) -> None:
         cluster.client("bob", 1) as bob,
         cluster.client("cho", 1) as cho,
     ):
+        await asyncio.to_thread(cluster.control.room, "hall")
         stage, hall = await alice.join_room("hall"), await bob.join_room("hall")
         await alice.send("bob", "before")
         assert await texts(bob, 1) == ["before"]

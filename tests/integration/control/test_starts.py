@@ -114,6 +114,7 @@ async def test_nobody_who_logs_in_around_the_start_of_an_im_process_is_deaf(clus
     assert status < 300, answer
     deaf = []
     for start in range(STARTS):
+        await asyncio.to_thread(cluster.control.room, f"hall{start}")
         await asyncio.to_thread(cluster.im.kill)
         clients = [
             cluster.client(user, root, cluster.gateways[number % 2]) for number, user in enumerate(MEMBERS)
@@ -159,6 +160,7 @@ async def test_a_taken_node_id_is_refused_and_its_holder_goes_on(cluster: Cluste
             cluster.control.post, "/v1/messages", {"sender": "shop", "target": "u/ann", "body": {"text": "x"}}
         )
         assert (status, await hears(ann, "x")) == (200, True)
+        await asyncio.to_thread(cluster.control.room, "hall")
         room = await ann.join_room("hall")
         await room.send("y")
         assert (await ann.call("devices"))["devices"][0]["online"]

@@ -76,6 +76,7 @@ async def test_accounts_are_muted_by_module_and_disabled(tmp_path: Path) -> None
     async with open_world(tmp_path) as world:
         alice = await world.login("alice")
         await alice.ok("group.create", group="team")
+        await world.invoke("room.create", {"room": "hall"})
         await alice.ok("room.join", room="hall")
         for module, target in (("single_s", "u/bob"), ("group_s", "g/team"), ("room_s", "r/hall")):
             await world.invoke("account.mute", {"user": "alice", module: 60})

@@ -71,6 +71,7 @@ async def test_copies_say_what_happened_and_where_to(tmp_path: Path) -> None:
     async with open_world(tmp_path, copy=copy) as world:
         alice = await world.login("alice")
         await alice.ok("group.create", group="team")
+        await world.invoke("room.create", {"room": "hall"})
         await alice.ok("room.join", room="hall")
         await alice.said("u/bob", "a")
         await alice.said("g/team", "b", options={"env": "audit"})

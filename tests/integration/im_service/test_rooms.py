@@ -10,7 +10,7 @@ from tests.support.im_world import Person, World, open_world
 
 async def make_room(world: World, *guests: str, **settings: object) -> tuple[Person, list[Person]]:
     owner = await world.login("olga")
-    await owner.ok("room.create", room="hall", **settings)
+    await owner.forced("room.create", room="hall", **settings)
     people = [owner, *[await world.login(name) for name in guests]]
     for person in people:
         await person.ok("room.join", room="hall")
@@ -79,6 +79,8 @@ async def test_the_blacklist_and_a_kick_put_people_out(tmp_path: Path) -> None:
 async def test_several_rooms_on_one_connection_and_all_end_with_it(tmp_path: Path) -> None:
     async with open_world(tmp_path, ImSettings(rooms_per_connection=3)) as world:
         alice, bob = await world.login("alice"), await world.login("bob")
+        for room in ("one", "two", "three", "four"):
+            await world.invoke("room.create", {"room": room})
         for room in ("one", "two", "three"):
             await alice.ok("room.join", room=room)
             await bob.ok("room.join", room=room)
@@ -201,4 +203,4 @@ async def test_a_closed_room_stays_closed(tmp_path: Path) -> None:
         await owner.ok("room.close", room="hall")
         assert (await bob.call("room.join", room="hall"))[0] == 13002
         assert (await bob.send("r/hall"))[0] == 13002
-        assert (await owner.call("room.create", room="hall"))[0] == 409
+        assert await world.attempt("room.create", {"room": "hall"}, "olga") == 409

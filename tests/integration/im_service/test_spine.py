@@ -120,6 +120,7 @@ async def test_bytes_that_are_no_message_harm_no_other_send_of_the_batch(tmp_pat
 async def test_a_room_is_joined_heard_and_left(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         alice, bob = await world.login("alice"), await world.login("bob")
+        await world.invoke("room.create", {"room": "lobby"})
         assert (await alice.send("r/lobby", "early"))[0] == 13001
         assert (await alice.ok("room.join", room="lobby"))["online"] == 1
         assert (await bob.ok("room.join", room="lobby"))["online"] == 2

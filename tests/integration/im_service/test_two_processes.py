@@ -62,6 +62,7 @@ async def test_a_room_at_the_other_process_is_left_with_the_connection(tmp_path:
     async with open_world(tmp_path, peers=there) as world:
         other = second(world, back)
         there.other, back.other = other, world.im
+        await world.invoke("room.create", {"room": "hall"})
         alice, bob = await world.login("alice"), await world.login("bob")
         for person in (alice, bob):
             joined = await at(other, world, person, "room.join", room="hall")

@@ -71,7 +71,7 @@ async def team(world: World) -> Person:
 
 @pytest.mark.parametrize("name", CALLS)
 async def test_a_muted_account_says_nothing(tmp_path: Path, name: str) -> None:
-    async with open_world(tmp_path) as world:
+    async with open_world(tmp_path, ImSettings(rooms_by_clients=True)) as world:
         alice = await team(world)
         module = MODULE.get(name.split(".", maxsplit=1)[0], "group_s")
         await world.invoke("account.mute", {"user": "alice", module: 60})

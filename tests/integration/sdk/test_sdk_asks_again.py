@@ -32,6 +32,7 @@ async def cut(me: Client) -> None:
 
 
 async def test_tags_and_presence_outlive_a_cut(server: ServerProcess) -> None:
+    server.room("tag-hall")
     async with (
         FaultyProxy(*server.gateway, random.Random(1)) as proxy,
         Client(proxy.address, **known(server, "tag-guest")) as guest,
@@ -62,7 +63,7 @@ async def test_a_kick_is_the_end_of_talking_in_the_room(server: ServerProcess) -
         Client(server.url, token=server.token("kick-boss")) as boss,
         Client(server.url, token=server.token("kick-guest")) as guest,
     ):
-        await boss.create_room("kick-hall")
+        server.room("kick-hall", owner="kick-boss")
         hall, seat = await boss.join_room("kick-hall"), await guest.join_room("kick-hall")
         await seat.send("hello")
         await hall.kick("kick-guest", "enough")

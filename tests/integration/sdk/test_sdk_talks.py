@@ -89,6 +89,7 @@ async def test_a_device_that_was_away_hears_what_the_other_one_did(
 
 
 async def test_rooms(server: ServerProcess) -> None:
+    server.room("hall")
     async with (
         Client(server.url, token=server.token("host")) as host,
         Client(server.url, token=server.token("guest"), transport="ws") as guest,
@@ -129,6 +130,7 @@ async def test_bad_tokens_are_refused_at_once(server: ServerProcess) -> None:
 
 
 async def test_a_swarm_of_light_members_counts_every_message(server: ServerProcess) -> None:
+    server.room("arena")
     tokens = [(f"seat-{n}", server.token(f"seat-{n}")) for n in range(60)]
     swarm = LightSwarm(server.url, tokens, room="arena", suites=SUITES, transports=("tcp", "ws"))
     await swarm.open()

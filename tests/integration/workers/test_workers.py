@@ -47,6 +47,7 @@ async def heard(room: qianwan.Room, count: int) -> list[str]:
 
 async def test_a_room_spans_all_workers_and_metrics_add_up(farm: WorkerFarm) -> None:
     async with farm.client("ann", 0) as ann, farm.client("ben", 1) as ben, farm.client("cho", 2) as cho:
+        await asyncio.to_thread(farm.im.room, "hall")
         rooms = [await someone.join_room("hall") for someone in (ann, ben, cho)]
         for number, room in enumerate(rooms):
             await room.send(f"hello {number}")

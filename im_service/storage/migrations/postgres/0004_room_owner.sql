@@ -1,0 +1,1 @@
+CREATE INDEX room_owner ON room (owner);
