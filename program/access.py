@@ -9,7 +9,6 @@ import urllib.request
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 from control.settings import SettingsError, load_settings
 
@@ -40,8 +39,8 @@ class Access:
     def _ask(self, user: str) -> str:
         return str(self._post("/v1/tokens", {"user": user}, "a token")["token"])
 
-    def _post(self, path: str, body: object, what: str, also: int = 0) -> Any:
-        """The answer; a refusal with the status `also` is one too."""
+    def _post(self, path: str, body: object, what: str, also: int = 0) -> dict[str, object]:
+        """The answer; a refusal with the status `also` is an empty one."""
         request = urllib.request.Request(
             self.url.rstrip("/") + path,
             json.dumps(body).encode(),
@@ -49,12 +48,12 @@ class Access:
         )
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
-                return json.load(answer)
+                made: dict[str, object] = json.load(answer)
+                return made
         except urllib.error.HTTPError as error:
-            said = error.read().decode()
             if error.code == also:
-                return json.loads(said)
-            raise NoAccess(f"the server refused {what}: {said[:200]}") from None
+                return {}
+            raise NoAccess(f"the server refused {what}: {error.read().decode()[:200]}") from None
         except OSError as error:
             raise NoAccess(f"cannot reach {self.url}: {error}") from None
 
