@@ -144,7 +144,7 @@ def _meta(kind: Any) -> dict[str, Any]:
 def _unit(name: str, kind: Any) -> str:
     plain = get_args(kind)[0] if hasattr(kind, "__metadata__") else kind
     if plain in (int, float):
-        return next((text for end, text in UNITS.items() if name.endswith(end)), "")
+        return next((text for end, text in UNITS.items() if f"_{name}".endswith(end)), "")
     if get_origin(plain) is Literal:
         return " or ".join(f"`{choice}`" for choice in get_args(plain))
     return {bool: "true or false", str: "text"}.get(plain, "list" if get_origin(plain) else "text")

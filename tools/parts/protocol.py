@@ -209,13 +209,13 @@ def tables(spec: Spec) -> dict[str, str]:
         "rejects": simple(spec, "rejects", "code"),
         "tlvs": simple(spec, "hello_tlvs", "tag"),
         "auth_kinds": simple(spec, "auth_kinds", "kind"),
-        "preamble_flags": simple(spec, "preamble_flags", "bit"),
-        "ping_states": simple(spec, "ping_states", "bit"),
+        "preamble_flags": simple(spec, "preamble_flags", "value"),
+        "ping_states": simple(spec, "ping_states", "value"),
         "request_codes": simple(spec, "request_codes", "code"),
         "platforms": simple(spec, "platforms", "platform"),
         "event_kinds": simple(spec, "event_kinds", "kind"),
         "message_types": simple(spec, "message_types", "type"),
-        "message_flags": simple(spec, "message_flags", "bit"),
+        "message_flags": simple(spec, "message_flags", "value"),
     }
 
 
