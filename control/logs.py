@@ -23,6 +23,13 @@ def setup_logs(
 ) -> None:
     """Configure structlog and route the standard library's logs (uvicorn, nats) through it, to stderr."""
     for_people = form == "console" or (form == "auto" and sys.stderr.isatty())
+
+    def named(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        """Every line says whose it is, whatever thread it comes from; libraries' lines by their logger."""
+        event.setdefault("component", str(event.pop("logger", "program")).removeprefix("qianwan."))
+        event.setdefault("node", node)
+        return event
+
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -38,16 +45,14 @@ def setup_logs(
         else structlog.processors.JSONRenderer(sort_keys=False),
     ]
     structlog.configure(
-        processors=[*shared, *final],
+        processors=[*shared, named, *final],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         # a line in one write: workers share the file
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    if node:
-        structlog.contextvars.bind_contextvars(node=node)
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+        foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name, named],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
     )
     handler = logging.StreamHandler(sys.stderr)

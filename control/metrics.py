@@ -224,7 +224,7 @@ def _upstream(upstream: Numbers) -> Iterable[Metric]:
 
 
 def _numbers(prefix: str, numbers: Numbers) -> Iterable[Metric]:
-    """Counters of the service and the store under their own names; the owner documents them."""
+    """What the service and the store tell, under their own names: a counter where it ends in `_total`."""
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue

@@ -163,9 +163,9 @@ class ImService:
             "sessions": self.sessions.count,
             "room_dropped_normal": sum(room.dropped_normal for room in rooms),
             "room_dropped_high": sum(room.dropped_high for room in rooms),
-            "push_dropped": 0 if self._pushes is None else self._pushes.dropped,
+            "push_dropped_total": 0 if self._pushes is None else self._pushes.dropped,
             "clock_ahead_seconds": self.upkeep.age_clock.ahead_ms // 1000,
-            "receipt_pushes_dropped": self.receipts.dropped,
+            "receipt_pushes_dropped_total": self.receipts.dropped,
         }
 
     # -- life

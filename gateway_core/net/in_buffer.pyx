@@ -8,6 +8,9 @@ from gateway_core.leaf.stats cimport L_IN_BUFFERS, L_IN_BYTES, L_WS_STATES, stat
 
 LAYOUT = layout()
 
+cdef enum:
+    RAW_MOST = 255  # what InBuf.raw can say
+
 
 cdef size_t in_copy(const InBuf* b, uint8_t* to, size_t* raw) noexcept nogil:
     memcpy(to, in_data(<InBuf*>b), b.len + b.raw)
@@ -65,11 +68,14 @@ cdef int in_replace(InBuf** own, Stats* stats, const uint8_t* p, size_t n, size_
 
 cdef void in_done(InBuf** own, Stats* stats) noexcept nogil:
     cdef InBuf* b = own[0]
+    cdef uint8_t raw[RAW_MOST]
     if b == NULL or not b.websocket:
         _release(own, stats)
         return
-    memmove(in_data(b), in_data(b) + b.len, b.raw)
-    b.len = 0
+    memcpy(raw, in_data(b) + b.len, b.raw)
+    if in_replace(own, stats, raw, 0, b.raw, IN_EXACT) < 0:  # no memory for a smaller one
+        memmove(in_data(b), raw, b.raw)
+        b.len = 0
 
 
 cdef int in_websocket(InBuf** own, Stats* stats) noexcept nogil:

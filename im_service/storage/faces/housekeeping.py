@@ -80,17 +80,18 @@ class Housekeeping(Engine):
         return self._open().trouble if self._queue is not None else "the store is closed"
 
     async def stats(self) -> Mapping[str, int]:
-        """schema, queued, commits, committed_messages, failed_commits, bytes; last_message, last_conversation
-        and last_account: the highest number given to a row, which is about how many there ever were;
-        reads_total and rows_read_total of this process. Costs the same however much is stored."""
+        """schema, queued, bytes; last_message, last_conversation and last_account: the highest number given
+        to a row, which is about how many there ever were; commits_total, committed_messages_total,
+        failed_commits_total, reads_total and rows_read_total of this process. Costs the same however much is
+        stored."""
         queue = self._open()
         numbers = await self._read(upkeep.stats())
         counters, reads = queue.counters, self._done()
         return numbers | {
             "queued": queue.queued,
-            "commits": counters.commits,
-            "committed_messages": counters.committed_messages,
-            "failed_commits": counters.failed_commits,
+            "commits_total": counters.commits,
+            "committed_messages_total": counters.committed_messages,
+            "failed_commits_total": counters.failed_commits,
             "reads_total": reads.operations,
             "rows_read_total": reads.rows,
             "bytes": await self._bytes(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from typing import Literal
 
@@ -27,6 +28,21 @@ def form(request: pytest.FixtureRequest) -> Iterator[Form]:
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
     root.handlers[:], root.level = before
+
+
+def test_every_line_says_when_what_and_whose_from_every_thread(capsys: pytest.CaptureFixture[str]) -> None:
+    setup_logs("info", "json", "node-7")
+    get_logger("gateway").info("ours")
+    thread = threading.Thread(target=lambda: get_logger("store").warning("from a thread"))
+    thread.start()
+    thread.join()
+    logging.getLogger("qianwan.im").warning("the service's")
+    logging.getLogger("uvicorn.error").error("a library's")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["component"] for line in lines] == ["gateway", "store", "im", "uvicorn.error"]
+    for line in lines:
+        assert {"event", "level", "timestamp"} <= set(line)
+        assert line["node"] == "node-7"
 
 
 def fail(api_key: str, body: str) -> None:

@@ -52,7 +52,9 @@ def test_a_websocket_keeps_its_place_and_its_raw_bytes() -> None:
     assert buf.live() == (1, 0, 1)
     buf.keep(b"record" + b"\x82\xfe", raw=2)
     buf.done()
-    assert (buf.kept(), buf.place()) == ((b"", b"\x82\xfe"), 77)
+    assert (buf.kept(), buf.place(), buf.capacity()) == ((b"", b"\x82\xfe"), 77, 2), (
+        "the record's room is given back"
+    )
     buf.keep(b"")
     assert (buf.kept(), buf.place(), buf.live()) == ((b"", b""), 77, (1, 0, 1))
     buf.drop()
