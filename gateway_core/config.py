@@ -89,7 +89,7 @@ class CoreLimits(Struct, kw_only=True, frozen=True):
 
     # in
     max_body: Annotated[int, Meta(ge=1, le=61_440, extra=_unit("bytes"))] = 61_440
-    """Body of a frame; one record holds at most this. Beyond: closed with TOO_BIG."""
+    """Body of a frame as it stands on the wire. Beyond: closed with TOO_BIG."""
     inbound_per_s: Annotated[int, Meta(ge=0, le=1_000_000, extra=_in("inbound.per_s"))] = 500
     """Frames of one session in the long run, control frames of WebSocket too; a large one counts once more
     for every 4 KiB of its raw body. 0: no limit. Beyond: closed with RATE_LIMITED."""

@@ -76,7 +76,7 @@ class ImSettings(Struct, kw_only=True, frozen=True):
     blacklist_answer: Annotated[int, Meta(ge=0, le=65_535, extra=_unit("code"))] = 7101
     """What a blacklisted sender is told. 0: as if it were delivered."""
     reply_bytes: Annotated[int, Meta(ge=1_024, le=60_000)] = 48 * 1024
-    """What one answer to `pull` or `history` carries: it fits a frame. Beyond: the next page."""
+    """What one answer carries, of messages or any other list: it fits a frame. Beyond: the next page."""
 
     # afterwards
     retention: Retention = Retention()

@@ -31,6 +31,9 @@ async def create_token(request: Request, body: TokenRequest, key: TokenKey, stat
     """Sign a token with which `user` can log in at a gateway. The scope `tokens` is needed. A disabled
     account gets none (403)."""
 
+    if request.query_params:
+        raise Problem(422, "invalid", "this route takes no query parameters")
+
     async def handle() -> Response:
         answer = _sign(body, state)
         await _refuse_disabled(body.user, state)

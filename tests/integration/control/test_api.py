@@ -71,6 +71,25 @@ def test_tokens_are_bounded_and_bodies_strict(http: httpx.Client) -> None:
     problem(broken, 400, "malformed")
 
 
+def test_query_parameters_that_a_route_does_not_know_are_refused_but_by_the_lbs(
+    server: ServerProcess, http: httpx.Client
+) -> None:
+    said = {"sender": "a", "target": "u/b", "body": {"text": "x"}}
+    for method, path, body in (
+        ("POST", "/v1/tokens", {"user": "a"}),
+        ("POST", "/v1/messages", said),
+        ("GET", "/v1/users/a", None),
+        ("DELETE", "/v1/groups/g", None),
+    ):
+        problem(http.request(method, path, params={"later": "1"}, json=body), 422, "invalid")
+    assert httpx.get(f"{server.url}/v1/lbs?later=1").status_code == 200
+
+
+@pytest.mark.parametrize("page", ["/v1/docs", "/v1/openapi.json", "/v1/lbs", "/livez", "/metrics"])
+def test_these_pages_ask_for_no_key(server: ServerProcess, page: str) -> None:
+    assert httpx.get(server.url + page).status_code == 200
+
+
 def test_what_is_not_there_is_a_problem_too(http: httpx.Client) -> None:
     problem(http.get("/nowhere"), 404, "not-found")
     problem(http.put("/v1/tokens"), 405, "method-not-allowed")
