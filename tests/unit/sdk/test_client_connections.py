@@ -42,6 +42,34 @@ async def test_goaway_moves_before_the_old_connection_ends() -> None:
             assert (await alice.send("bob", "from the new place")).seq == 1
 
 
+async def test_a_login_of_ones_own_that_was_not_answered_ends_nobody() -> None:
+    """After GOAWAY the server takes the new login and ends the old connection for it (4003), but the answer
+    is lost: it was the client itself that replaced the old connection."""
+    keys = KeyRing()
+    async with ScriptedGateway(keys) as first, ScriptedGateway(keys) as second:
+
+        def lose_the_answer(token: str) -> int:
+            second.refuse_login = lambda token: 0
+            for peer in list(first.peers):
+                peer.end(4003, "superseded")
+            return 2002
+
+        second.refuse_login = lose_the_answer
+        async with client(first, where=[first.address, second.address]) as alice:
+            next(iter(first.peers)).say(_goaway(3000, 10, 10))
+            await until(lambda: first.logins + second.logins == 2)
+            await until(lambda: alice.state is State.ONLINE)
+
+
+async def test_another_program_with_the_device_id_ends_the_client_also_after_goaway() -> None:
+    async with ScriptedGateway() as gateway, client(gateway) as alice:
+        peer = next(iter(gateway.peers))
+        peer.say(_goaway(3000, 60_000, 10))
+        peer.end(4003, "superseded")
+        with pytest.raises(ConnectionClosed, match="4003"):
+            await take(alice, 1)
+
+
 @pytest.mark.parametrize("code", [4001, 4004, 4005])
 async def test_a_4000_code_ends_the_client_for_good(code: int) -> None:
     async with ScriptedGateway() as gateway, client(gateway) as alice:

@@ -83,6 +83,7 @@ class Supervisor:
         self._clock = clock
         self._sleep = sleep
         self._elsewhere = False
+        self._replacing = False
         self._ever_online = False
         self._born = 0.0
         self.link: Link | None = None
@@ -137,6 +138,7 @@ class Supervisor:
 
     async def _watch(self, link: Link) -> Link | None:
         """Until this connection ends, or another has taken its place."""
+        self._replacing = False
         either: list[asyncio.Future[Any]] = [link.closed, link.leaving]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if link.leaving.done() and link.alive:
@@ -145,6 +147,8 @@ class Supervisor:
                 return successor
         end = link.closed.result() if link.closed.done() else await asyncio.shield(link.closed)
         log.info("%s", end)
+        if self._replacing and end.code == CloseCode.SUPERSEDED:
+            end = ConnectionClosed(0, "replaced by a login of our own whose answer was lost")
         self.link = None
         self._owner.on_offline()
         await self._pause(self._reconnector.after(end, self._clock() - self._born), end)
@@ -162,6 +166,7 @@ class Supervisor:
         finally:
             patience.cancel()
         while link.alive:
+            self._replacing = True
             successor = await self._connect_once(avoid=link)
             if successor is not None:
                 link.close()
