@@ -158,9 +158,11 @@ def test_a_compressed_body_is_taken_up_to_65536_bytes_and_a_hundredfold(realm: A
 
 
 def test_a_room_that_keeps_history_numbers_its_messages_and_others_do_not(realm: Any) -> None:
-    assert realm.server.post("/v1/rooms", {"room": "kept", "history": True, "owner": "host"})[0] < 300
+    for room, history in (("kept", True), ("passing", False)):
+        made = realm.server.post("/v1/rooms", {"room": room, "history": history, "owner": "host"})
+        assert made[0] < 300, made
     one = realm.meet("numbered")
-    for room in ("kept", "lobby-of-none"):
+    for room in ("kept", "passing"):
         one.call("room.join", room=room)
         numbers = [one.send(f"r/{room}", "hello", f"{room}-{i}")[1] for i in range(2)]
         assert numbers == ([1, 2] if room == "kept" else [0, 0])
