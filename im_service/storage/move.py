@@ -47,7 +47,7 @@ KEYS: dict[str, tuple[str, ...]] = {
 }
 """Every table but `meta` and `incarnation`, whose content is made anew, and its key."""
 
-_NUMBERED = ("account", "conversation", "message", "request", "broadcast", "idempotency")
+_NUMBERED = ("account", "conversation", "message", "request", "idempotency")
 _SEND_KEY = ("sender", "client_id", "conv", "digest", "server_id", "seq", "time_ms")
 
 
@@ -85,8 +85,9 @@ class Source:
     def change(self) -> int:
         return int(self._conn.execute("SELECT value FROM meta WHERE key = 'change'").get)
 
-    def swept(self) -> list[Row]:
-        query = "SELECT value, key FROM meta WHERE key LIKE 'swept%'"
+    def positions(self) -> list[Row]:
+        """Numbers that go on where the copy lies."""
+        query = "SELECT value, key FROM meta WHERE key = 'last_broadcast' OR key LIKE 'swept%'"
         found: list[Row] = self._conn.execute(query).fetchall()
         return found
 
@@ -166,7 +167,7 @@ class Target:
             async for row in self._conn.cursor(query, prefetch=1000):
                 yield tuple(row)
 
-    async def complete(self, change: int, swept: list[Row], incarnations: list[Row]) -> None:
+    async def complete(self, change: int, positions: list[Row], incarnations: list[Row]) -> None:
         """Numbers go on where the source stopped."""
         async with self._conn.transaction():
             for table in _NUMBERED:
@@ -175,7 +176,7 @@ class Target:
                     f" (SELECT coalesce(max(id), 0) + 1 FROM {table}), false)"
                 )
             await self._conn.execute("UPDATE meta SET value = $1 WHERE key = 'change_base'", change)
-            await self._conn.executemany("UPDATE meta SET value = $1 WHERE key = $2", swept)
+            await self._conn.executemany("UPDATE meta SET value = $1 WHERE key = $2", positions)
             await self._conn.executemany(
                 "INSERT INTO incarnation (id, origin, made_ms) VALUES ($1, $2, $3)", incarnations
             )
@@ -247,5 +248,5 @@ async def _copy(
         if here.value() != there.value():
             raise StoreError(f"table {table} differs after copying: {here.value()} and {there.value()}")
         counted[table] = here.value()[0]
-    await target.complete(source.change, source.swept(), source.incarnations())
+    await target.complete(source.change, source.positions(), source.incarnations())
     return counted

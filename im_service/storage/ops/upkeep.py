@@ -58,6 +58,12 @@ def expire(now_ms: int, limits: Limits, max_rows: int) -> Op[int]:
             more, step = yield from _sweep(key, history, before, max_rows)
             gone += more
             went_on |= step
+    if gone:
+        # SQLite gives the highest ids again once they are gone: no sweep stands above what is left.
+        yield from run(
+            "UPDATE meta SET value = (SELECT coalesce(max(id), 0) FROM message) WHERE key IN ('swept_short',"
+            " 'swept_long') AND value > (SELECT coalesce(max(id), 0) FROM message)"
+        )
     yield from _drop(gone)
     keys = yield from rows(
         "DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE expires_ms <= $1 LIMIT $2)"

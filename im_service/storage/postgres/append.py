@@ -54,7 +54,7 @@ _ACKS = (
     " SELECT d.usr, d.number, c.id, least(v.seq, c.last_seq)"
     " FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) v (person, device, talk, seq)"
     " JOIN account a ON a.name = v.person JOIN device d ON d.usr = a.id AND d.name = v.device"
-    " JOIN conversation c ON c.name = v.talk ORDER BY 1, 2, 3"
+    " JOIN conversation c ON c.name = v.talk JOIN inbox i ON i.usr = a.id AND i.conv = c.id ORDER BY 1, 2, 3"
     " ON CONFLICT (usr, number, conv) DO UPDATE SET acked_seq = excluded.acked_seq"
     " WHERE excluded.acked_seq > device_mark.acked_seq"
 )
@@ -89,7 +89,8 @@ class Appender:
         return {row[0]: row[1] for row in found}
 
     async def ack(self, conn: asyncpg.Connection, marks: Sequence[tuple[str, str, str, int]]) -> None:
-        """Raise delivery watermarks: (user, device, conversation, seq), each key once."""
+        """Raise delivery watermarks: (user, device, conversation, seq), each key once. Those of conversations
+        that the user does not have are passed over."""
         if marks:
             await conn.execute(_ACKS, *(list(column) for column in zip(*marks, strict=True)))
 

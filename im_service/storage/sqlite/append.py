@@ -56,6 +56,7 @@ _ACKS = {
     " SELECT d.usr, d.number, c.id, min(v.column4, c.last_seq)"
     f" FROM (VALUES {_values(4, n)}) v JOIN account a ON a.name = v.column1"
     " JOIN device d ON d.usr = a.id AND d.name = v.column2 JOIN conversation c ON c.name = v.column3"
+    " JOIN inbox i ON i.usr = a.id AND i.conv = c.id"
     " WHERE true ON CONFLICT (usr, number, conv) DO UPDATE SET acked_seq = excluded.acked_seq"
     " WHERE excluded.acked_seq > device_mark.acked_seq"
     for n in _SIZES
@@ -138,7 +139,8 @@ class Appender:
         )
 
     def ack(self, marks: Sequence[tuple[str, str, str, int]]) -> None:
-        """Raise delivery watermarks: (user, device, conversation, seq), each key once."""
+        """Raise delivery watermarks: (user, device, conversation, seq), each key once. Those of conversations
+        that the user does not have are passed over."""
         self._chunked(_ACKS, 4, [part for mark in marks for part in mark])
 
     def _write(self, batch: Sequence[NewMessage], known: Known, change: int) -> list[AppendResult]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from im_service.storage.errors import StoreMissing
 from im_service.storage.records import BADGE, DEFAULT_BITS, RECEIPT, Mark, ReceiptCount, Target
 from im_service.storage.store import Store
-from tests.support.store_kit import EVERYTHING, Kit, append, last_seq, login, message, send
+from tests.support.store_kit import EVERYTHING, Kit, append, count, last_seq, login, message, send
 
 
 async def test_marks_only_rise_and_never_pass_the_end(store: Store) -> None:
@@ -27,6 +27,16 @@ async def test_marks_only_rise_and_never_pass_the_end(store: Store) -> None:
     assert (await store.inbox("b", "other", ["s/a:b"]))[0].acked_seq == 0
     assert await store.read_marks("s/a:b", ["a", "b"]) == {"a": 0, "b": 5}
     assert [await last_seq(store, talk) for talk in ("s/a:b", "s/x:y")] == [5, 0]
+
+
+async def test_acknowledging_what_one_does_not_have_keeps_nothing(store: Store) -> None:
+    """Other people's conversations, groups one is not in, and none at all."""
+    await store.create_group("x", "a", b"", [], 10, 1)
+    await append(store, [message(talk, "a", talk) for talk in ("s/a:c", "g/x", "s/a:b")])
+    await login(store, "b", "phone", 1, 7, b"", 1)
+    await store.ack("b", "phone", [Mark(talk, 1) for talk in ("s/a:c", "g/x", "s/no:one", "s/a:b")])
+    assert await count(store, "device_mark") == 1
+    assert (await store.inbox("b", "phone", ["s/a:b"]))[0].acked_seq == 1
 
 
 async def test_settings_reach_other_devices(store: Store) -> None:
