@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from frame.constants import MAX_RAW_BODY
+
+MIN_PAYLOAD = 2 * MAX_RAW_BODY
+"""Bytes that a bus must carry in one message: whatever a client sends or is answered, with room for names."""
+
 
 class Bus(Protocol):
     """At-most-once delivery of byte strings.
@@ -23,7 +28,9 @@ class Bus(Protocol):
         ...
 
     async def start(self) -> None:
-        """Connect. Raises BusError when the bus cannot be reached within the connect time-out."""
+        """Connect. Raises BusError when the bus cannot be reached within the connect time-out, or carries
+        less than MIN_PAYLOAD.
+        """
         ...
 
     async def close(self) -> None: ...

@@ -10,7 +10,7 @@ import nats
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
-from control.bus.base import BusError, NobodyThere
+from control.bus.base import MIN_PAYLOAD, BusError, NobodyThere
 from control.logs import get_logger
 from control.settings.values import Secret, SecretUrl
 
@@ -71,6 +71,13 @@ class NatsBus:
             )
         except (NatsError, OSError, TimeoutError) as error:
             raise BusError(f"cannot reach NATS at {self._url}: {error or type(error).__name__}") from None
+        if self.max_payload < MIN_PAYLOAD:
+            carried = self.max_payload
+            await self._client.close()
+            raise BusError(
+                f"NATS at {self._url} carries {carried} bytes a message, {MIN_PAYLOAD} are needed:"
+                " max_payload in its configuration"
+            )
         self._writer = asyncio.create_task(self._write(), name="bus-writer")
 
     async def close(self) -> None:

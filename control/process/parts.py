@@ -12,7 +12,7 @@ import msgspec
 
 from control.api.app import create_app
 from control.api.services import Services
-from control.bus.base import Bus
+from control.bus.base import MIN_PAYLOAD, Bus
 from control.coordination.base import Coordination, NodeInfo
 from control.health import Health
 from control.keys.data_folder import FIRST_KEY_FILE
@@ -62,7 +62,13 @@ class BusPart(Part):
         await self._bus.close()
 
     def checks(self) -> Mapping[str, Check]:
-        return {"bus": lambda: None if self._bus.connected else "not connected"} if self._shown else {}
+        return {"bus": self._problem} if self._shown else {}
+
+    def _problem(self) -> str | None:
+        if not self._bus.connected:
+            return "not connected"
+        carried = self._bus.max_payload
+        return f"carries {carried} bytes a message, not {MIN_PAYLOAD}" if carried < MIN_PAYLOAD else None
 
     def sources(self) -> Mapping[str, Source]:
         bus = self._bus

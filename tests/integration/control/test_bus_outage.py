@@ -24,7 +24,7 @@ from tests.support.nats_process import NatsProcess
 from tests.support.sdk_client import until
 
 OUTAGE_S = float(os.environ.get("QIANWAN_TEST_OUTAGE_S", "0")) or FAST["bus.dead_after_s"] + HELD_S + 1.5
-PACE_S = 0.02
+PACE_S = 0.04
 BACK_S = 12.0
 """From the end of the outage until everybody is acknowledged again."""
 

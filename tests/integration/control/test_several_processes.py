@@ -52,9 +52,10 @@ class Cluster:
     def start(self) -> None:
         self.nats.start()
         self.control.start()
-        self.im.start()
-        for gateway in self.gateways:
-            gateway.start()
+        for process in (self.im, *self.gateways):
+            process.start(wait=False)
+        for process in (self.im, *self.gateways):
+            process.wait_ready()
         self.control.wait_for(lambda: len(self.lbs("x")) == 2, "two gateways in LBS")
 
     def stop(self) -> None:
