@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, NoReturn
 
 import uvloop
 
@@ -33,7 +33,7 @@ GC_THRESHOLD = (50_000, 5, 1000)
 # many short turns wait that long, and commits take twice the time. Both sides do bulk work per turn, so the
 # additional switches are few.
 SWITCH_INTERVAL_S = 0.0005
-DRAIN, AT_ONCE = "drain; a second signal ends the waiting", "stop at once"
+DRAIN, AT_ONCE = "drain; a second signal ends the waiting", "stop; one more signal ends it unfinished"
 GRACE_S = 2.0
 """For clients to take their CLOSE."""
 
@@ -52,25 +52,42 @@ def run_process(settings: Settings, outlet: Outlet | None = None) -> int:
         return runner.run(_main(settings, outlet))
 
 
-async def _main(settings: Settings, outlet: Outlet | None) -> int:
-    stop = asyncio.Event()
-    at_once = asyncio.Event()
-    loop = asyncio.get_running_loop()
+class Stop:
+    """What the stop signals of an operator have asked for: a drain, then an end of the waiting. One that
+    finds nothing left to be cut short but the start or the end itself ends the process there.
+    """
 
-    terminal = Terminal()
+    def __init__(self) -> None:
+        self.wanted = asyncio.Event()
+        self.at_once = asyncio.Event()
+        self.drains = False
+        self._terminal = Terminal()
 
-    def on_signal(number: int) -> None:
+    def on_signal(self, number: int) -> None:
         name = signal.Signals(number).name
-        if number == signal.SIGHUP and not terminal.is_gone():
+        if number == signal.SIGHUP and not self._terminal.is_gone():
             log.info("signal", name=name, effect=HANGUP)
             return
-        if stop.is_set():
-            at_once.set()
-        stop.set()
-        log.info("signal", name=name, effect=AT_ONCE if at_once.is_set() else DRAIN)
+        if self.wanted.is_set() and not (self.drains and not self.at_once.is_set()):
+            give_up(f"{name} came once more before the end")
+        if self.wanted.is_set():
+            self.at_once.set()
+        self.wanted.set()
+        log.info("signal", name=name, effect=AT_ONCE if self.at_once.is_set() else DRAIN)
 
+
+def give_up(reason: str) -> NoReturn:
+    """What hangs would hang the end of the loop and of the interpreter as well."""
+    log.error("stopped, but not finished", reason=reason)
+    logging.shutdown()
+    os._exit(1)
+
+
+async def _main(settings: Settings, outlet: Outlet | None) -> int:
+    stop = Stop()
+    loop = asyncio.get_running_loop()
     for number in HANDLED:
-        loop.add_signal_handler(number, on_signal, number)
+        loop.add_signal_handler(number, stop.on_signal, number)
     # A worker's supervisor keeps them blocked; now they have somebody to go to.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (*HANDLED, signal.SIGCHLD))
 
@@ -78,14 +95,14 @@ async def _main(settings: Settings, outlet: Outlet | None) -> int:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLD)
-    await stop.wait()
-    await _first_of(process.drain(), at_once.wait())
+    stop.drains = True
+    await stop.wanted.wait()
+    await _first_of(process.drain(), stop.at_once.wait())
+    stop.drains = False
     try:
-        await process.stop(0.0 if at_once.is_set() else GRACE_S)
+        await process.stop(0.0 if stop.at_once.is_set() else GRACE_S)
     except Exception as error:
-        log.error("stopped, but not finished", reason=str(error))
-        logging.shutdown()
-        os._exit(1)  # what hangs would hang the end of the loop and of the interpreter as well
+        give_up(str(error))
     log.info("stopped")
     return 0
 

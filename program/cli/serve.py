@@ -29,7 +29,7 @@ def serve(
     node_id: Annotated[int | None, typer.Option(help="Number of this process in its cluster, 1-255")] = None,
     bus: Annotated[str | None, typer.Option(metavar="URL", help="NATS server that joins the roles")] = None,
 ) -> None:
-    """Run the server. SIGTERM drains it, a second signal stops it at once."""
+    """Run the server. SIGTERM drains it, a second signal ends the waiting, one more ends it unfinished."""
     overrides = {
         "server.roles": role.split(",") if role else None,
         "server.data_dir": data_dir,

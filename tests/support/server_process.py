@@ -214,7 +214,7 @@ class ServerProcess:
         headers = {"Content-Type": "application/json", "X-API-Key": api_key or self.first_api_key()}
         request = urllib.request.Request(self.url + path, json.dumps(body).encode(), headers)
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=20) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)

@@ -79,3 +79,22 @@ async def test_the_end_is_bounded(engine: str, tmp_path: Path, postgres_server: 
         else:
             assert engine == "sqlite", "a store that stands still cannot have been closed"
         ann.close()
+
+
+async def test_one_more_signal_ends_a_store_that_is_being_closed(tmp_path: Path) -> None:
+    """What hangs in the closing is not waited for: exit code 1 at once, and one line."""
+    with ServerProcess(tmp_path / "data", {"gateway.loops": 1}) as server:
+        ann = await PlainLink.open(server, server.token("ann"), "phone")
+        with locked_sqlite(server.data_dir):
+            waiting = asyncio.create_task(ann.send("u/ben", "open", "hello"))
+            await asyncio.sleep(0.1)
+            os.kill(server.pid, signal.SIGTERM)
+            await asyncio.to_thread(server.wait_for, lambda: server.get("/livez")[0] == 0, "closing")
+            began = time.monotonic()
+            assert await asyncio.to_thread(server.stop, signal.SIGINT) == 1
+            assert time.monotonic() - began < STOP_S / 2
+        said = server.log().partition("SIGTERM")[2].splitlines()[1:]
+        assert [line for line in said if "stopped, but not finished" in line] == said[-1:]
+        assert "SIGINT came once more before the end" in said[-1]
+        await asyncio.gather(waiting, return_exceptions=True)
+        ann.close()
