@@ -28,6 +28,10 @@ class Part(Protocol):
         """Ready for the parts behind it when this returns."""
         return
 
+    async def started(self) -> None:
+        """Every part has started."""
+        return
+
     async def drain(self) -> None:
         """Take nothing new and wait until what is there has gone."""
         return
@@ -39,6 +43,10 @@ class Part(Protocol):
     async def tick(self) -> None:
         """Periodic work that needs no clock of its own."""
         return
+
+    def addresses(self) -> Mapping[str, str]:
+        """Name -> host:port that others may connect to, as it is bound. Asked for after the start."""
+        return {}
 
     def checks(self) -> Mapping[str, Check]:
         """Name -> check of /readyz."""

@@ -16,7 +16,7 @@ from control.keys.keystore import KeyStore
 from control.logs import get_logger
 from control.part import Check, Part, Source
 from control.settings import Settings
-from control.settings.values import parse_address
+from control.settings.values import join_address, parse_address
 from frame.constants import ROOM_PREFIX, CloseCode
 
 log = get_logger("gateway")
@@ -99,6 +99,14 @@ class GatewayPart(Part):
     def _lone(self) -> bool:
         """No other gateway is known, nor could be."""
         return self._settings.bus.kind == "memory" and not self._settings.control.gateways
+
+    @property
+    def port(self) -> int:
+        """Of the clients, as it is bound."""
+        return self._core.port
+
+    def addresses(self) -> Mapping[str, str]:
+        return {"listen": join_address(parse_address(self._settings.gateway.listen)[0], self.port)}
 
     def set_keys(self) -> None:
         """The key files changed: handshakes go on with what stands there now."""

@@ -11,6 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from control.process.http_protocol import Bounds, bounded
+from control.settings.values import join_address
 
 BACKLOG = 128
 """Connections accepted in one turn at most, before the bounds see them: part of what the process keeps."""
@@ -45,8 +46,14 @@ class HttpServer:
         self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def address(self) -> str:
+        """host:port as bound, once it has started: port 0 is the kernel's choice."""
+        return join_address(*self._address)
+
     async def start(self) -> None:
         listener = bound(*self._address)
+        self._address = listener.getsockname()[:2]
         listener.listen(BACKLOG)
         listener.setblocking(False)
         # Who does not read his answer is ended by the kernel (sockets inherit it): even probes of a closed

@@ -78,23 +78,28 @@ class BusPart(Part):
 
 
 class OwnNode(Part):
-    """Tells the cluster of this process, and how full it is. Started when everything is there to be used."""
+    """Tells the cluster of this process, and how full it is. Started when everything is there to be used:
+    `port` is asked then for what clients are told, unless `info` says it.
+    """
 
     def __init__(
         self,
         coordination: Coordination,
         info: NodeInfo,
+        port: Callable[[], int],
         connections: Callable[[], int],
         store: Callable[[], bytes],
         health: Health,
     ) -> None:
         self._coordination = coordination
         self._info = info
+        self._port = port
         self._connections = connections
         self._store = store
         self._health = health
 
     async def start(self) -> None:
+        self._info = msgspec.structs.replace(self._info, port=self._info.port or self._port())
         await self.tick()
 
     async def drain(self) -> None:
@@ -127,6 +132,9 @@ class HttpPart(Part):
     async def stop(self, grace_s: float) -> None:
         if self._server is not None:
             await self._server.stop(at_once=not grace_s)
+
+    def addresses(self) -> Mapping[str, str]:
+        return {"http": self._server.address} if self._server is not None else {}
 
 
 class HeapTrim(Part):

@@ -43,6 +43,8 @@ class Process:
             for part in self.parts:
                 self._begun.append(part)
                 await part.start()
+            for part in self.parts:
+                await part.started()
         except BaseException:
             await self._stop_parts(0.0)
             raise
@@ -52,10 +54,16 @@ class Process:
         log.info(
             "started",
             roles=sorted(settings.server.roles),
-            http=settings.control.http,
-            listen=settings.gateway.listen if "gateway" in settings.server.roles else "",
+            **self.addresses(),
             data_dir=str(settings.server.data_dir),
         )
+
+    def addresses(self) -> dict[str, str]:
+        """Where this process listens: name -> host:port, as bound."""
+        found: dict[str, str] = {}
+        for part in self._begun:
+            found.update(part.addresses())
+        return found
 
     async def drain(self) -> None:
         """Take nothing new, send clients away, and wait until they are gone or the drain time is over."""

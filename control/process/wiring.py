@@ -77,7 +77,7 @@ class Wiring:
             KeysPart(
                 self.keystore, self.gateway.set_keys if gateway else lambda: None, used=gateway or control
             ),
-            DataFolder(self._settings.server.data_dir, alone=not split),
+            self.data_folder,
             BusPart(self.bus, shown=split),
             self.node_id_claim if split else None,
             self.links if split else None,
@@ -100,6 +100,10 @@ class Wiring:
         return shares(self._settings)
 
     # -- what joins processes
+
+    @cached_property
+    def data_folder(self) -> DataFolder:
+        return DataFolder(self._settings.server.data_dir, self._process.addresses, alone=not self._split)
 
     @cached_property
     def keystore(self) -> KeyStore:
@@ -142,7 +146,8 @@ class Wiring:
         info = own_info(settings, process.own[1], capacity_of(settings, self.shares.clients) if serves else 0)
         connections = self.gateway.connections if serves else lambda: 0
         store = (lambda: self.im.incarnation) if "im" in settings.server.roles else lambda: b""
-        return OwnNode(self.coordination, info, connections, store, process.health)
+        port = (lambda: self.gateway.port) if serves else lambda: 0
+        return OwnNode(self.coordination, info, port, connections, store, process.health)
 
     # -- the im role
 

@@ -61,7 +61,8 @@ class ServerSection(Section, frozen=True):
 
 class GatewaySection(Section, frozen=True):
     listen: str = "127.0.0.1:7801"
-    """Address of the client port (native and WebSocket). Loopback until you decide otherwise."""
+    """Address of the client port (native and WebSocket). Loopback until you decide otherwise. Port 0: one the
+    kernel chooses; LBS, the log and `serve.lock` in the data folder tell it."""
     advertise: str = ""
     """host:port that LBS gives to clients. Empty: the listen address itself, or, where that is 0.0.0.0 or
     [::] and one process does all, the host by which the client reached LBS."""
@@ -209,6 +210,8 @@ class Settings(Struct, kw_only=True, frozen=True):
             )
         if len(server.node_name.encode()) + len(f"-{last + 1}") > NAME_BYTES:
             yield ("server.node_name", key), f"longer than {NAME_BYTES} bytes with the number of a worker"
+        if gateway.same_port and parse_address(gateway.listen)[1] == 0:
+            yield ("gateway.listen", "gateway.same_port", key), "each would get another port: name one"
         for name in () if gateway.same_port else ("listen", "advertise"):
             if address := getattr(gateway, name):
                 port = parse_address(address)[1]

@@ -20,6 +20,11 @@ def parse_address(value: str) -> tuple[str, int]:
     return host.strip("[]") or "0.0.0.0", int(port)
 
 
+def join_address(host: str, port: int) -> str:
+    """What parse_address splits."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def is_wildcard(host: str) -> bool:
     """An address to listen on that nobody can connect to: 0.0.0.0 or ::."""
     try:

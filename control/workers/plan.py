@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from control.process.descriptors import file_limit
 from control.settings import Settings
-from control.settings.values import parse_address
+from control.settings.values import join_address, parse_address
 
 # Commands and events of one loop with 19,000 connections: rings of this size keep up with both, and a ring
 # that has gone round once is memory for good.
@@ -40,4 +40,4 @@ def worker_settings(settings: Settings, index: int) -> Settings:
 
 def _shifted(address: str, shift: int) -> str:
     host, port = parse_address(address)
-    return f"[{host}]:{port + shift}" if ":" in host else f"{host}:{port + shift}"
+    return join_address(host, port + shift)

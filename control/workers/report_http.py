@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from control.logs import get_logger
 from control.metrics import Sources, make_registry
 from control.process.descriptors import shares
 from control.process.http_protocol import Bounds
@@ -24,6 +25,8 @@ from control.process.http_server import HttpServer
 from control.settings import Settings
 from control.settings.values import parse_address
 from control.workers.reports import FETCH_TIMEOUT_S, fetch, merged
+
+log = get_logger("workers")
 
 ASKED_AT_ONCE = 4
 """Workers that make their reports at the same time: all at once would take every core from the loops."""
@@ -153,6 +156,7 @@ def serve_reports(settings: Settings, sockets: list[Path], board: Board) -> int:
             await server.start()
         except OSError as error:
             raise StartError(f"{settings.control.http}: {error}") from error
+        log.info("started", http=server.address)
         await stop.wait()
         await server.stop()
         return 0

@@ -15,7 +15,7 @@ from control.im.role import make_store
 from control.keys.data_folder import FIRST_KEY_FILE, STORE_FILE
 from control.keys.errors import ApiKeyError, KeyFileError
 from control.keys.keystore import KeyStore, api_keys, would_make_keys
-from control.process.data_folder import holder
+from control.process.data_folder import Holder, holder
 from control.process.descriptors import raise_file_limit, shares
 from control.process.http_server import bound
 from control.settings import Settings
@@ -131,11 +131,11 @@ def _bus(settings: Settings) -> Iterator[Finding]:
     yield _refusal("bus", reached, "start the NATS server, or correct bus.nats_url")
 
 
-def _ports(settings: Settings, running: int | None) -> Iterator[Finding]:
+def _ports(settings: Settings, running: Holder | None) -> Iterator[Finding]:
     def http() -> None:
         bound(*parse_address(settings.control.http)).close()
 
-    yield _port("HTTP port", settings.control.http, http, running)
+    yield _port("HTTP port", "http", settings.control.http, http, running)
     if "gateway" not in settings.server.roles:
         return
     gateway = settings.gateway
@@ -146,15 +146,21 @@ def _ports(settings: Settings, running: int | None) -> Iterator[Finding]:
         def client(listen: str = listen) -> None:
             refuse_taken_port(*parse_address(listen))
 
-        yield _port("client port" if count == 1 else f"client port {index + 1}", listen, client, running)
+        check = "client port" if count == 1 else f"client port {index + 1}"
+        yield _port(check, "listen", listen, client, running)
 
 
-def _port(check: str, address: str, take: Callable[[], None], running: int | None) -> Finding:
+def _port(check: str, name: str, address: str, take: Callable[[], None], running: Holder | None) -> Finding:
+    if not parse_address(address)[1]:
+        chosen = running.addresses.get(name) if running else None
+        return Finding(
+            GREEN, check, f"{chosen or address}: " + ("bound" if chosen else "chosen at the start")
+        )
     try:
         take()
     except OSError as error:
         if running is None:
             return Finding(RED, check, str(error), "another program holds it")
-        who = f"process {running}" if running else "a process"
+        who = f"process {running.pid}" if running.pid else "a process"
         return Finding(GREEN, check, f"{address} is taken, and a server runs on this data folder ({who})")
     return Finding(GREEN, check, f"{address} is free")
