@@ -39,8 +39,8 @@ class CoreLimits(Struct, kw_only=True, frozen=True):
     max_connections: Annotated[int, Meta(ge=1, le=(1 << 24) - 1, extra=_unit("connections of a loop"))] = (
         1 << 20
     )
-    """Size of a loop's connection table: address space, memory only where it is used. Beyond: closed at
-    accept."""
+    """Size of a loop's connection table: address space, memory only where it is used. Beyond: the oldest that
+    have not logged in are closed; where all have, the new one is closed at accept."""
     backlog: Annotated[int, Meta(ge=1, le=65_535, extra=_unit("connections"))] = 4_096
     """Connections the kernel holds until a loop accepts them, for a reconnect storm; the kernel takes
     net.core.somaxconn where that is less. Beyond: the kernel drops the SYN and the client tries again."""
@@ -48,8 +48,8 @@ class CoreLimits(Struct, kw_only=True, frozen=True):
     """Accepts of one tick (and at most 1 ms), so that a storm does not starve live traffic. Beyond: the
     next tick."""
     auth_timeout_s: Annotated[int, Meta(ge=1, le=65_535)] = 10
-    """From accept to a login, absolute, so that bytes that trickle in do not hold a connection. Beyond:
-    closed."""
+    """From accept to a login, absolute, so that bytes that trickle in do not hold a connection; where no
+    place is left the oldest give way sooner. Beyond: closed."""
     handshake_budget_us: Annotated[int, Meta(ge=0, le=1_000_000)] = 2_000
     """Handshakes of one tick: a login storm leaves time for those who are in. Beyond: the rest waits in the
     queue."""

@@ -14,6 +14,8 @@ from gateway_core.types cimport Loop
 
 cdef void conn_open(Loop* loop, int fd, const uint8_t* ip16, uint16_t port) noexcept nogil  # takes the fd
 cdef bint conn_admit(Loop* loop, Conn* c) noexcept nogil  # per-address limits; 0: doomed
+# No slot or descriptor is left: the oldest who have not logged in end with this tick. 0: there is none of them.
+cdef bint make_room(Loop* loop) noexcept nogil
 cdef void preauth_drop(Loop* loop, Conn* c) noexcept nogil  # wiped: Python has been told, or never will be
 
 # The session (malloc'ed) and the reference pass to the connection. Emits CLOSED when it is gone already.

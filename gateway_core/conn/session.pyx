@@ -37,6 +37,8 @@ from gateway_core.conn.table cimport (
     conn_release,
     key_begins,
     poll_id,
+    preauth_enter,
+    preauth_leave,
     session_device,
     session_of,
     session_user,
@@ -56,6 +58,7 @@ from gateway_core.leaf.address_table cimport (
 )
 from gateway_core.leaf.deadlines cimport deadline_cap, deadline_set
 from gateway_core.leaf.events cimport EVENT_STRINGS, EV_CLOSED, event_push
+from gateway_core.leaf.lists cimport NONE32
 from gateway_core.leaf.shared_buf cimport buf_frame, buf_unref
 from gateway_core.leaf.stats cimport (
     L_PREAUTH,
@@ -67,6 +70,7 @@ from gateway_core.leaf.stats cimport (
     N_REFUSED_NET64,
     N_STALE_COMMANDS,
     R_CLOSE_STALLED,
+    R_MADE_ROOM,
     R_MEMORY,
     R_STOPPED,
     count_code,
@@ -83,10 +87,12 @@ LAYOUT = layout()
 cdef enum:
     WS_BYE_BYTES = 4  # header and code of a WebSocket close
     CLOSING_S = 5  # seconds for the last bytes to leave
+    MADE_ROOM_PART = 64  # this part of those before login gives way at once, one at least
     LINGER_S = 2  # seconds for the peer to close after us: closing at once would reset what is still under way
 
 
 cdef void preauth_drop(Loop* loop, Conn* c) noexcept nogil:
+    preauth_leave(&loop.table, c)
     sodium.memzero(c.held, sizeof(PreAuth))
     free(c.held)
     c.held = NULL
@@ -145,6 +151,7 @@ cdef void conn_open(Loop* loop, int fd, const uint8_t* ip16, uint16_t port) noex
         close(fd)
         return
     c.held = pre
+    preauth_enter(&loop.table, c)
     stat_add(&loop.stats, L_PREAUTH, 1)
     memcpy(pre.ip, ip16, IP_BYTES)
     pre.port = port
@@ -156,6 +163,22 @@ cdef void conn_open(Loop* loop, int fd, const uint8_t* ip16, uint16_t port) noex
         return
     qw_set_buffers(fd, loop.config.send_buffer, loop.config.receive_buffer)
     touch(loop, c)
+
+
+cdef bint make_room(Loop* loop) noexcept nogil:
+    """No more than a part of those who wait, so that a few who are logging in just now are not ended together."""
+    cdef uint64_t left = 1 + loop.stats.count[L_PREAUTH] // MADE_ROOM_PART
+    cdef uint32_t slot = loop.table.oldest
+    cdef Conn* c
+    if slot == NONE32:
+        return False
+    while left and slot != NONE32:
+        c = &loop.table.conns[slot]
+        slot = (<PreAuth*>c.held).newer
+        if c.state != DOOMED:
+            doom_quiet(loop, c, R_MADE_ROOM, 0)
+            left -= 1
+    return True
 
 
 # login ---------------------------------------------------------------------------------------------------------

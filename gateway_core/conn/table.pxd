@@ -40,6 +40,7 @@ cdef struct PreAuth:  # what the AUTH event tells Python; until then
     uint8_t ip[IP_BYTES]
     uint16_t port
     uint8_t proxy_allowed  # the peer is a listed balancer
+    uint32_t newer  # slot of the next one in the order of arrival, NONE32: none (56 bytes fill what malloc gives)
 
 cdef struct Session:  # user and device names follow, then the topic ids (aligned to 4)
     uint64_t id
@@ -69,7 +70,7 @@ cdef struct Conn:
     CipherState rx
     InBuf* in_buf
     void* held
-    uint32_t msgs_sent
+    uint32_t msgs_sent  # with a PreAuth: slot of the one that came before, NONE32: none
     uint32_t address_ref  # entry of the address table; the next free slot while FREE
 
 cdef struct ConnTable:
@@ -79,6 +80,8 @@ cdef struct ConnTable:
     uint32_t free_head
     uint32_t live  # slots in use
     uint32_t loop  # top byte of the ids
+    uint32_t oldest  # of the connections that hold a PreAuth, NONE32: there is none
+    uint32_t newest
     uint32_t by_state[STATES]
     Stats* stats
 
@@ -86,6 +89,8 @@ cdef int table_init(ConnTable* t, uint32_t loop, uint32_t cap, Stats* stats) noe
 cdef void table_free(ConnTable* t) noexcept nogil
 cdef Conn* conn_new(ConnTable* t) noexcept nogil  # state FIRST, all else zero; NULL when full
 cdef void conn_release(ConnTable* t, Conn* c) noexcept nogil  # wiped; the generation moves on: old ids are dead
+cdef void preauth_enter(ConnTable* t, Conn* c) noexcept nogil  # the newest; c holds a PreAuth
+cdef void preauth_leave(ConnTable* t, Conn* c) noexcept nogil
 
 
 # One event in its life; 0 when it does not happen in this state.

@@ -20,6 +20,8 @@ cdef int table_init(ConnTable* t, uint32_t loop, uint32_t cap, Stats* stats) noe
     t.loop = loop
     t.cap = cap
     t.free_head = NONE32
+    t.oldest = NONE32
+    t.newest = NONE32
     t.stats = stats
     t.conns = <Conn*>qw_map(<size_t>cap * sizeof(Conn))
     if t.conns == NULL:
@@ -69,3 +71,26 @@ cdef void conn_release(ConnTable* t, Conn* c) noexcept nogil:
     t.free_head = slot_of(t, c)
     t.live -= 1
     stat_add(t.stats, L_CONNECTIONS, -1)
+
+
+cdef void preauth_enter(ConnTable* t, Conn* c) noexcept nogil:
+    c.msgs_sent = t.newest
+    (<PreAuth*>c.held).newer = NONE32
+    if t.newest == NONE32:
+        t.oldest = slot_of(t, c)
+    else:
+        (<PreAuth*>t.conns[t.newest].held).newer = slot_of(t, c)
+    t.newest = slot_of(t, c)
+
+
+cdef void preauth_leave(ConnTable* t, Conn* c) noexcept nogil:
+    cdef uint32_t older = c.msgs_sent, newer = (<PreAuth*>c.held).newer
+    if older == NONE32:
+        t.oldest = newer
+    else:
+        (<PreAuth*>t.conns[older].held).newer = newer
+    if newer == NONE32:
+        t.newest = older
+    else:
+        t.conns[newer].msgs_sent = older
+    c.msgs_sent = 0

@@ -13,7 +13,7 @@ from frame.constants cimport CLOSE_MAX_AGE, MAX_RAW_BODY
 from gateway_core.conn.dispatch cimport conn_readable
 from gateway_core.conn.fanout cimport fanout_wait, fanout_work
 from gateway_core.conn.handshake cimport handshake_waiting
-from gateway_core.conn.session cimport conn_open, expire, finish, reap, release_all
+from gateway_core.conn.session cimport conn_open, expire, finish, make_room, reap, release_all
 from gateway_core.conn.states cimport CLOSING, DEAF, DOOMED, FREE, LIVE, state_in
 from gateway_core.conn.table cimport F_AGED, F_BLOCKED, F_DIRTY, Conn, conn_find, table_free, table_init
 from gateway_core.conn.topics cimport topics_free, topics_init
@@ -33,7 +33,7 @@ from gateway_core.leaf.deadlines cimport (
 )
 from gateway_core.leaf.events cimport bell_ring, events_free, events_init, events_settle, events_waiting
 from gateway_core.leaf.keys cimport ephemerals_fill, ephemerals_free, ephemerals_init, key_ring_wipe
-from gateway_core.leaf.lists cimport ids_free, ids_init, slots_free
+from gateway_core.leaf.lists cimport NONE32, ids_free, ids_init, slots_free
 from gateway_core.leaf.mailbox cimport (
     Cmd,
     mail_awake,
@@ -196,8 +196,14 @@ cdef void _accept(Loop* loop) noexcept nogil:
     for i in range(loop.config.accept_budget):
         if i % ACCEPT_LOOK == ACCEPT_LOOK - 1 and qw_clock_ns(0) >= until:
             return
+        if loop.table.live >= loop.table.cap and loop.table.oldest != NONE32:
+            if i == 0:  # somebody waits
+                make_room(loop)
+            return  # and is accepted in the next turn
         fd = listener_next(&loop.listener, loop.now_ns, ip, &port)
         if fd < 0:
+            if loop.listener.accept_again_ns:  # no descriptor was left
+                make_room(loop)
             return
         conn_open(loop, fd, ip, port)
         t = stage_end(&loop.stats, S_ACCEPT, t, 1)

@@ -112,6 +112,7 @@ cdef enum:  # R_*: why a connection ended
     R_NONCES
     R_MEMORY
     R_MAX_AGE
+    R_MADE_ROOM
     REASONS
 
 cdef enum:  # stages

@@ -26,6 +26,7 @@ REASON_NAMES = (
     " proxy_missing upgrade_malformed upgrade_refused ws_malformed ws_text ws_closed preamble rejected handshake_length"
     " handshake_failed record_length preauth_too_big aead frame frame_too_big empty_record frame_type frame_body"
     " before_auth auth_body ack compressed rekey_place rekey_late rate slow_consumer command kicked stopped close_stalled nonces memory max_age"
+    " made_room"
 ).split()
 STAGE_NAMES = "mailbox poll accept read handshake open dispatch gather seal write scan sweep".split()
 # Slot of Stats.codes -> close code, 0: the peer vanished without one.

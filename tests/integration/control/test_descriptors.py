@@ -20,7 +20,9 @@ LIMIT = 480
 def small(tmp_path: Path) -> Iterator[ServerProcess]:
     """A server that may have LIMIT open files: about a hundred clients, and as many HTTP connections."""
     wrapper = ("sh", "-c", f'ulimit -n {LIMIT}; exec "$@"', "sh")
-    with ServerProcess(tmp_path / "data", {"gateway.core": {"auth_timeout_s": 3}}, wrapper=wrapper) as server:
+    with ServerProcess(
+        tmp_path / "data", {"gateway.core": {"auth_timeout_s": 60}}, wrapper=wrapper
+    ) as server:
         yield server
 
 
@@ -33,10 +35,10 @@ async def test_idle_sockets_on_both_ports_leave_health_tokens_and_logins(small: 
             assert small.get("/livez")[0] == 200
             assert small.get("/readyz")[0] == 200
         token = small.token("alice")
-        assert small.metrics()["qianwan_gateway_refused_full_total"] > 0
+        assert small.metrics()['qianwan_gateway_closed_total{reason="made_room"}'] > 0
         assert small.metrics()["qianwan_gateway_accept_pauses_total"] == 0, "descriptors never ran out"
-        # Who does not log in is closed after gateway.core.auth_timeout_s, and his place is free again.
-        async with asyncio.timeout(30), qianwan.Client(small.url, token=token, device_id="d") as alice:
+        # Who does not log in gives way long before gateway.core.auth_timeout_s.
+        async with asyncio.timeout(10), qianwan.Client(small.url, token=token, device_id="d") as alice:
             assert (await alice.send("bob", "hello")).seq == 1
     assert "Too many open files" not in small.log()
 

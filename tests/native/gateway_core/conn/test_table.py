@@ -115,3 +115,17 @@ def test_only_a_login_makes_a_connection_live() -> None:
     ways = {(at, event) for at, moves in LIFE.items() for event, to in moves.items() if to == LIVE}
     assert ways == {(STATE_NAMES.index("asked"), EVENT_NAMES.index("login"))}
     assert {at for at, moves in LIFE.items() if OPENED in moves} == {FREE}
+
+
+def test_who_waits_for_a_login_stands_in_the_order_of_arrival() -> None:
+    rng = random.Random(4)
+    crowd, waiting = Crowd(), []
+    for _ in range(2000):
+        if waiting and rng.random() < 0.48:
+            gone = waiting.pop(rng.choice([0, -1, rng.randrange(len(waiting))]))
+            crowd.wait_no_more(gone)
+            crowd.release(gone)
+        else:
+            waiting.append(crowd.new())
+            crowd.wait(waiting[-1])
+        assert crowd.before_login() == waiting

@@ -13,6 +13,7 @@ from gateway_core.conn.states cimport STATES
 from gateway_core.conn.table cimport (
     Conn,
     ConnTable,
+    PreAuth,
     Session,
     conn_find,
     conn_id,
@@ -21,6 +22,8 @@ from gateway_core.conn.table cimport (
     conn_release,
     key_begins,
     key_is_old,
+    preauth_enter,
+    preauth_leave,
     session_of,
     session_topics,
     slot_of,
@@ -164,6 +167,29 @@ cdef class Crowd:
         free(c.held)
         c.held = NULL
         conn_release(&self.table, c)
+
+    def wait(self, uint64_t id):
+        """It has not logged in."""
+        cdef Conn* c = self._conn(id)
+        c.held = calloc(1, sizeof(PreAuth))
+        preauth_enter(&self.table, c)
+
+    def wait_no_more(self, uint64_t id):
+        cdef Conn* c = self._conn(id)
+        preauth_leave(&self.table, c)
+        free(c.held)
+        c.held = NULL
+
+    def before_login(self):
+        """Conn ids, oldest first; asserts that the way back is the same."""
+        cdef uint32_t slot = self.table.oldest, last = NONE32
+        found = []
+        while slot != NONE32:
+            assert self.table.conns[slot].msgs_sent == last
+            found.append(conn_id(&self.table, &self.table.conns[slot]))
+            last, slot = slot, (<PreAuth*>self.table.conns[slot].held).newer
+        assert self.table.newest == last
+        return found
 
     def by_state(self):
         return [self.table.by_state[state] for state in range(STATES)]
