@@ -6,6 +6,8 @@ import secrets
 
 NODE_BITS = 8
 MAX_NODE_ID = (1 << NODE_BITS) - 1
+COUNTER_BITS = 12
+"""Of a login, behind its milliseconds: session ids (gateway/session_ids.py) count logins in these units."""
 
 Peer = tuple[int, int]
 """(node id, epoch): one life of a process. Epochs are drawn, so that no clock can make a process deaf; which

@@ -28,6 +28,7 @@ class NodeInfo(msgspec.Struct, frozen=True, array_like=True):
     draining: bool = False
     store: bytes = b""  # of im processes: incarnation of their store
     wss: str = ""  # of gateways: host:port where a proxy ends the TLS of WebSocket clients
+    login: int = 0  # the latest that it has made or heard of (gateway/session_ids.py)
 
     @property
     def free(self) -> float:
@@ -60,6 +61,11 @@ class Coordination(Protocol):
     def hear(self, peer: Peer, role: str) -> bool:
         """A word of a process with this role came in: it lives, whatever was known of it. False when another
         epoch of the node is the live one, or this one has left."""
+        ...
+
+    @property
+    def latest_login(self) -> int:
+        """The highest `login` that any node has told of."""
         ...
 
     def roles_of(self, node_id: int) -> tuple[str, ...]:

@@ -58,6 +58,7 @@ class BeaconCoordination(Part):
         self._replaced: dict[int, deque[int]] = {}  # by the epoch that is live now
         self._left: dict[int, deque[int]] = {}
         self._roles: dict[int, tuple[str, ...]] = {}
+        self._latest_login = 0
         self._callbacks: list[tuple[str | None, Callable[[NodeInfo, bool], None]]] = []
         self._decode = msgspec.msgpack.Decoder(_Beacon).decode
         self._task: asyncio.Task[None] | None = None
@@ -80,6 +81,10 @@ class BeaconCoordination(Part):
             return True
         roles = (role,) if known is None or known.epoch != epoch else (*known.roles, role)
         return self._see(NodeInfo(node_id, epoch, "", roles))
+
+    @property
+    def latest_login(self) -> int:
+        return self._latest_login
 
     def roles_of(self, node_id: int) -> tuple[str, ...]:
         return self._roles.get(node_id, ())
@@ -151,6 +156,7 @@ class BeaconCoordination(Part):
 
     def _see(self, info: NodeInfo) -> bool:
         """True when this epoch is the live one."""
+        self._latest_login = max(self._latest_login, info.login)
         node_id, epoch = info.node_id, info.epoch
         known = self._nodes.get(node_id)
         if self._own is not None and node_id == self._own.node_id and epoch != self._own.epoch:

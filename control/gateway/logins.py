@@ -20,7 +20,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 class Logins:
     """`node_name`, `ping_interval_s` (`ws_ping_interval_s` on WebSocket, where that is less) and the store's
-    `incarnation` are what an AUTH_OK tells the client.
+    `incarnation` are what an AUTH_OK tells the client; `heard`: the latest login elsewhere (SessionIds).
     """
 
     def __init__(
@@ -32,6 +32,7 @@ class Logins:
         ping_interval_s: int = 240,
         ws_ping_interval_s: int = 45,
         incarnation: Callable[[], bytes] = bytes,
+        heard: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._core = core
@@ -41,10 +42,15 @@ class Logins:
         self._ws_ping_interval_s = min(ws_ping_interval_s, ping_interval_s)
         self._incarnation = incarnation
         self._clock = clock
-        self._session_ids = SessionIds(node_id, clock)
+        self._session_ids = SessionIds(node_id, clock, heard)
         self.policy_rev = 0
         self.accepted = 0
         self.refusals: dict[str, int] = {}
+
+    @property
+    def latest(self) -> int:
+        """The latest login here, as session ids count them."""
+        return self._session_ids.latest
 
     def check(self, event: tuple[Any, ...]) -> tuple[int, str, str, int, int] | None:
         """Answer an EV_AUTH. -> (conn, user, device, platform, session id) of a session that is live now."""

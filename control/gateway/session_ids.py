@@ -7,25 +7,29 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from control.node_ids import MAX_NODE_ID, NODE_BITS
-
-COUNTER_BITS = 12
+from control.node_ids import COUNTER_BITS, MAX_NODE_ID, NODE_BITS
 
 
 class SessionIds:
     """unix milliseconds << 20 | counter (12 bits) << 8 | node id (8 bits).
 
-    Never repeats and never goes back within a process, also when the clock does; unique between live nodes.
+    Never repeats and never goes back, also when a clock does: `heard` answers the latest login that anybody
+    in the cluster has told of (an id without its node), and the next one is above it. Unique between live
+    nodes.
     """
 
-    def __init__(self, node_id: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, node_id: int, clock: Callable[[], float] = time.time, heard: Callable[[], int] = lambda: 0
+    ) -> None:
         if not 0 <= node_id <= MAX_NODE_ID:
             raise ValueError(f"node_id must fit in {NODE_BITS} bits")
         self._node_id = node_id
         self._clock = clock
-        self._tick = 0
+        self._heard = heard
+        self.latest = 0
+        """login of the last id, without its node"""
 
     def next(self) -> int:
         now = int(self._clock() * 1000) << COUNTER_BITS
-        self._tick = max(self._tick + 1, now)
-        return self._tick << NODE_BITS | self._node_id
+        self.latest = max(max(self.latest, self._heard()) + 1, now)
+        return self.latest << NODE_BITS | self._node_id

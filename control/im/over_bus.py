@@ -44,6 +44,11 @@ class ImOverBus(Part):
     async def stop(self, grace_s: float) -> None:
         self._downlink.flush()
 
+    @property
+    def latest_login(self) -> int:
+        """That a gateway has told of, before its beacon does."""
+        return self._batches.latest_login
+
     def sources(self) -> Mapping[str, Source]:
         return {
             "routes": lambda: {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -32,6 +32,7 @@ class ImPart(Part):
     """The message service and its store; also the message service as the HTTP API sees it (ImApi).
 
     `presence` and `peers` are for several processes; with one the service knows everybody itself.
+    `latest_login`: of the cluster.
     """
 
     def __init__(
@@ -41,13 +42,15 @@ class ImPart(Part):
         *,
         presence: Presence | None = None,
         peers: PeersPort | None = None,
+        latest_login: Callable[[], int] = lambda: 0,
     ) -> None:
         self._store = make_store(settings)
         self._replays = ReplayKeeper(self._store, SystemClock())
         node = settings.server.node_id
         ports = Ports(downlink, peers=peers or NoPeers(), presence=presence, node=node)
         self.service = ImService(self._store, ports, settings.im.service)
-        self._watch = StoreWatch(self._store, settings.server.data_dir / STORE_SEEN_FILE, SystemClock())
+        seen = settings.server.data_dir / STORE_SEEN_FILE
+        self._watch = StoreWatch(self._store, seen, SystemClock(), latest_login)
         self._started = False
         self._store_stats: Mapping[str, int] = {}
         self._stats_problem: str | None = None
@@ -91,6 +94,11 @@ class ImPart(Part):
     def incarnation(self) -> bytes:
         """Of the store; clients hear it at login."""
         return self._watch.incarnation
+
+    @property
+    def past_logins(self) -> int:
+        """No login before this start was later (gateway/session_ids.py)."""
+        return self._watch.past_logins
 
     async def tick(self) -> None:
         """Ask the store for its numbers; the answer serves /metrics until the next time."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from control.logs import get_logger
+from control.node_ids import COUNTER_BITS
 from im_service.ports import Clock
 from im_service.storage.ops.incarnation import Seen
 from im_service.storage.store import Store
@@ -23,20 +25,30 @@ ANSWER_S = 3.0
 """A look that takes longer makes the process unready."""
 
 
+AHEAD = 30_000 << COUNTER_BITS
+"""Logins (gateway/session_ids.py) of half a minute: until the next look there are less."""
+
+
 class _Kept(msgspec.Struct):
     incarnation: str
     beat: int
+    login: int = 0
 
 
 class StoreWatch:
     """`kept`: a file beside the data that remembers the store from start to start, so that one that was put
     back from a copy is noticed (docs/decisions/0021). What /readyz says of the store comes from here (0022).
+    The file remembers the latest login too, which `login` tells, so that a clock that was set back repeats
+    none.
     """
 
-    def __init__(self, store: Store, kept: Path, clock: Clock) -> None:
+    def __init__(self, store: Store, kept: Path, clock: Clock, login: Callable[[], int] = lambda: 0) -> None:
         self._store = store
         self._kept = kept
         self._clock = clock
+        self._login = login
+        self.past_logins = 0
+        """no login before this start was later"""
         self._seen = Seen()
         self._problem: str | None = None
         self._task: asyncio.Task[None] | None = None
@@ -52,7 +64,9 @@ class StoreWatch:
 
     async def start(self) -> None:
         """The first look. StoreError when it fails."""
-        self._seen = await asyncio.to_thread(_read, self._kept)
+        kept = await asyncio.to_thread(_read, self._kept)
+        self._seen = Seen(bytes.fromhex(kept.incarnation), kept.beat)
+        self.past_logins = kept.login + AHEAD if kept.login else 0
         await self._look()
         self._task = asyncio.create_task(self._watch(), name="store-watch")
 
@@ -88,23 +102,25 @@ class StoreWatch:
                 incarnation=found.incarnation.hex(),
             )
         self._seen = Seen(found.incarnation, found.beat)
-        await asyncio.to_thread(_write, self._kept, self._seen)
+        login = max(self._login(), self.past_logins, self._clock.now_ms() << COUNTER_BITS)
+        await asyncio.to_thread(_write, self._kept, _Kept(found.incarnation.hex(), found.beat, login))
 
 
-def _read(path: Path) -> Seen:
+def _read(path: Path) -> _Kept:
     try:
         kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
-        return Seen(bytes.fromhex(kept.incarnation), kept.beat)
+        bytes.fromhex(kept.incarnation)
+        return kept
     except FileNotFoundError:
-        return Seen()
+        return _Kept("", 0)
     except (OSError, ValueError, msgspec.DecodeError) as error:
         log.warning("what was seen of the store cannot be read", path=str(path), reason=str(error))
-        return Seen()
+        return _Kept("", 0)
 
 
-def _write(path: Path, seen: Seen) -> None:
+def _write(path: Path, kept: _Kept) -> None:
     """An older content is no harm, so a full disk is none."""
     new = path.with_name(path.name + ".new")
     with suppress(OSError):
-        new.write_bytes(msgspec.json.encode(_Kept(seen.incarnation.hex(), seen.beat)))
+        new.write_bytes(msgspec.json.encode(kept))
         new.replace(path)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from control.coordination.base import NodeInfo
-from control.node_ids import Peer, node_key, peer_of
+from control.node_ids import NODE_BITS, Peer, node_key, peer_of
 from control.routing.base import Routes
 from control.streams.operations import (
     Announce,
@@ -52,6 +52,8 @@ class UpBatches:
         self._routes = routes
         self._settled = settled
         self._repeated: dict[int, set[int]] = {}  # node -> connections of a resync under way
+        self.latest_login = 0
+        """of those heard here (gateway/session_ids.py)"""
 
     def apply(self, peer: Peer, batch: Up) -> None:
         """One batch of one gateway epoch, in stream order."""
@@ -102,6 +104,7 @@ class UpBatches:
                 self._resync_end(peer)
 
     def _login(self, peer: Peer, login: Login) -> None:
+        self.latest_login = max(self.latest_login, login.session_id >> NODE_BITS)
         repeated = self._repeated.get(node_key(*peer))
         if repeated is not None:
             repeated.add(login.session.conn)

@@ -89,6 +89,7 @@ class OwnNode(Part):
         port: Callable[[], int],
         connections: Callable[[], int],
         store: Callable[[], bytes],
+        login: Callable[[], int],
         health: Health,
     ) -> None:
         self._coordination = coordination
@@ -96,6 +97,7 @@ class OwnNode(Part):
         self._port = port
         self._connections = connections
         self._store = store
+        self._login = login
         self._health = health
 
     async def start(self) -> None:
@@ -112,6 +114,7 @@ class OwnNode(Part):
             connections=self._connections(),
             draining=self._health.draining,
             store=self._store(),
+            login=max(self._login(), self._coordination.latest_login),
         )
         self._coordination.announce(self._info)
 

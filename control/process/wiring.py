@@ -147,16 +147,22 @@ class Wiring:
         connections = self.gateway.connections if serves else lambda: 0
         store = (lambda: self.im.incarnation) if "im" in settings.server.roles else lambda: b""
         port = (lambda: self.gateway.port) if serves else lambda: 0
-        return OwnNode(self.coordination, info, port, connections, store, process.health)
+        return OwnNode(self.coordination, info, port, connections, store, self._latest_login, process.health)
 
     # -- the im role
 
     @cached_property
     def im(self) -> ImPart:
         if not self._split:
-            return ImPart(self._settings, self.downlink)
+            return ImPart(self._settings, self.downlink, latest_login=self._latest_login)
         presence = RoutePresence(self.routes, lambda user: self.im.service.sessions.devices(user))
-        return ImPart(self._settings, self.bus_downlink, presence=presence, peers=self.peers)
+        return ImPart(
+            self._settings,
+            self.bus_downlink,
+            presence=presence,
+            peers=self.peers,
+            latest_login=self._latest_login,
+        )
 
     @cached_property
     def routes(self) -> MemoryRoutes:
@@ -216,9 +222,9 @@ class Wiring:
         )
 
     @cached_property
-    def gateway(self) -> GatewayPart:
+    def logins(self) -> Logins:
         settings = self._settings
-        logins = Logins(
+        return Logins(
             self.core,
             self.keystore.verifier,
             settings.server.node_id,
@@ -226,18 +232,34 @@ class Wiring:
             settings.gateway.ping_interval_s,
             settings.gateway.ws_ping_interval_s,
             self._incarnation,
+            self._heard_login,
         )
+
+    @cached_property
+    def gateway(self) -> GatewayPart:
+        settings = self._settings
         upstream = self.gateway_over_bus.upstream if self._split else None
         events = GatewayEvents(
             self.core,
             event_codes(),
-            logins,
+            self.logins,
             upstream or self.im.service,
             self._process.key,
             upstream,
             settings.gateway.events_per_wake,
         )
         return GatewayPart(settings, self.keystore, self.core, events, self.downlink, self.hints)
+
+    def _heard_login(self) -> int:
+        """The latest login elsewhere and before this start."""
+        heard = [self.coordination.latest_login]
+        if "im" in self._settings.server.roles:
+            heard += [self.im.past_logins, self.im_over_bus.latest_login if self._split else 0]
+        return max(heard)
+
+    def _latest_login(self) -> int:
+        own = self.logins.latest if "gateway" in self._settings.server.roles else 0
+        return max(own, self._heard_login())
 
     def _incarnation(self) -> bytes:
         """Of the store behind the im processes; empty while none is known."""

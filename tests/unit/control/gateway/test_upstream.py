@@ -31,6 +31,15 @@ def test_session_ids_only_rise_also_when_the_clock_goes_back() -> None:
     assert found[3] >> 20 == 1_001_000
 
 
+def test_session_ids_are_above_what_anybody_has_told_of() -> None:
+    latest = [(2_000_000 << 12) + 5]
+    ids = SessionIds(7, lambda: 1000.0, lambda: latest[0])
+    first = ids.next()
+    assert first >> 8 == latest[0] + 1
+    latest[0] += 50
+    assert ids.next() >> 8 == latest[0] + 1 == ids.latest
+
+
 async def test_sync_hints_reach_everybody_once() -> None:
     sent: list[str] = []
     users = [f"u/{n}" for n in range(120)]
