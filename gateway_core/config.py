@@ -94,8 +94,8 @@ class CoreLimits(Struct, kw_only=True, frozen=True):
     """Frames of one session in the long run, control frames of WebSocket too; a large one counts once more
     for every 4 KiB of its raw body. 0: no limit. Beyond: closed with RATE_LIMITED."""
     inbound_burst: Annotated[int, Meta(ge=0, le=65_535, extra=_in("inbound.burst", "frames"))] = 5_000
-    """Frames of one session at once: a client that was away sends what waited. Beyond: closed with
-    RATE_LIMITED."""
+    """Frames of one session at once: a client that was away sends what waited. A user has that of two
+    sessions; who logs in again before it is back begins with less. Beyond: closed with RATE_LIMITED."""
     max_topics: Annotated[int, Meta(ge=1, le=65_535, extra=_in("topic.joined", "topics"))] = 640
     """Memberships of one session: its user, groups, rooms and their tags as far as [im.service] lets one
     have them. Beyond: a further join is ignored."""

@@ -10,11 +10,13 @@ import msgspec
 
 from control.auth.login import LoginRefused, check_login
 from control.auth.tokens import TokenVerifier
+from control.gateway.allowances import Allowances
 from control.gateway.core import Core
 from control.gateway.session_ids import SessionIds
 from control.logs import get_logger
 
 log = get_logger("gateway")
+ANY_FRAMES = 0xFFFF
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -34,6 +36,8 @@ class Logins:
         incarnation: Callable[[], bytes] = bytes,
         heard: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.time,
+        allowances: Allowances | None = None,
+        elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         self._core = core
         self._verifier = verifier
@@ -43,6 +47,8 @@ class Logins:
         self._incarnation = incarnation
         self._clock = clock
         self._session_ids = SessionIds(node_id, clock, heard)
+        self._allowances = allowances or Allowances(0, ANY_FRAMES)
+        self._elapsed = elapsed
         self.policy_rev = 0
         self.accepted = 0
         self.refusals: dict[str, int] = {}
@@ -74,6 +80,7 @@ class Logins:
         ]
         if incarnation := self._incarnation():
             welcome.append(incarnation)
-        self._core.login(conn, claims.user, device, platform, session_id, _encode(welcome))
+        frames = self._allowances.take(claims.user, self._elapsed())
+        self._core.login(conn, claims.user, device, platform, session_id, _encode(welcome), frames)
         self.accepted += 1
         return conn, claims.user, device, platform, session_id

@@ -24,6 +24,7 @@ from control.coordination.claim import NodeIdClaim
 from control.coordination.nodes import own_info, static_gateways
 from control.downlink.bus import BusDownlink
 from control.downlink.local import LocalDownlink
+from control.gateway.allowances import Allowances
 from control.gateway.core import Core, capacity_of, event_codes, mailbox_full, make_core
 from control.gateway.events import GatewayEvents
 from control.gateway.logins import Logins
@@ -233,6 +234,7 @@ class Wiring:
             settings.gateway.ws_ping_interval_s,
             self._incarnation,
             self._heard_login,
+            allowances=Allowances(settings.gateway.core.inbound_per_s, settings.gateway.core.inbound_burst),
         )
 
     @cached_property

@@ -228,12 +228,21 @@ cdef void _live_frame(Loop* loop, Conn* c, Frame* f, bint last) noexcept nogil:
         doom(loop, c, R_FRAME_TYPE, CLOSE_PROTOCOL_ERROR)
 
 
+cdef bint _paid(Loop* loop, Conn* c, uint32_t tokens) noexcept nogil:
+    """Takes from the session's inbound budget. 0: it is used up, the connection ends."""
+    if bucket_take(&session_of(c).inbound, &loop.config.inbound, loop.now_ns, tokens):
+        return True
+    stat_add(&loop.stats, N_RATE_LIMITED, 1)
+    doom(loop, c, R_RATE, CLOSE_RATE_LIMITED)
+    return False
+
+
 cdef void _frames(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil:
     """The frames of one record."""
     cdef Frame f
     cdef ptrdiff_t used
     cdef size_t at = 0
-    cdef uint32_t count = 0, cost = 0
+    cdef uint32_t count = 0
     if c.state == LIVE:
         session_of(c).rx_records += 1
     while at < n and c.state != DOOMED:
@@ -247,18 +256,15 @@ cdef void _frames(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogi
         at += <size_t>used
         count += 1
         if c.state == LIVE:
-            _live_frame(loop, c, &f, at == n)
-            cost += <uint32_t>(f.body_len >> CHARGE_SHIFT)
+            if _paid(loop, c, 1):  # before it costs anything: a record holds thousands
+                _live_frame(loop, c, &f, at == n)
+                if f.body_len >> CHARGE_SHIFT and c.state == LIVE:
+                    _paid(loop, c, <uint32_t>(f.body_len >> CHARGE_SHIFT))
         else:
             early_frame(loop, c, &f)
     stat_add(&loop.stats, N_FRAMES_IN, count)
-    if c.state != LIVE:
-        return
-    if key_is_old(session_of(c), loop.now_s):
+    if c.state == LIVE and key_is_old(session_of(c), loop.now_s):
         doom(loop, c, R_REKEY_LATE, CLOSE_PROTOCOL_ERROR)
-    elif not bucket_take(&session_of(c).inbound, &loop.config.inbound, loop.now_ns, count + cost):
-        stat_add(&loop.stats, N_RATE_LIMITED, 1)
-        doom(loop, c, R_RATE, CLOSE_RATE_LIMITED)
 
 
 cdef ptrdiff_t _record(Loop* loop, Conn* c, uint8_t* p, size_t n) noexcept nogil:

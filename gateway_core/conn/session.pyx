@@ -227,7 +227,7 @@ cdef void login(Loop* loop, Conn* c, Session* s, SharedBuf* auth_ok, unsigned lo
         free(s)
         s = own
     c.held = s
-    bucket_fill(&s.inbound, &loop.config.inbound, loop.now_ns)
+    bucket_fill(&s.inbound, &loop.config.inbound, loop.now_ns, s.inbound.tokens)
     s.policy_rev = <uint16_t>loop.policy.rev
     key_begins(s, c.rx.n, loop.now_s)
     if user_add(&loop.users, c) < 0:

@@ -5,7 +5,7 @@ import time
 
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stddef cimport size_t
-from libc.stdint cimport uint32_t, uint64_t, uint8_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
@@ -286,9 +286,14 @@ cdef class Gateway:
             raise NotRunning("not started")
         return self.engine
 
-    def login(self, uint64_t conn, str user, str device, int platform, uint64_t session_id, bytes body):
-        """Makes the session live: it joins u/<user>, AUTH_OK with `body` is written. CLOSED follows if it is gone."""
-        give_login(self._running(), conn, user.encode(), device.encode(), platform, session_id, body, self.wait_ms)
+    def login(self, uint64_t conn, str user, str device, int platform, uint64_t session_id, bytes body,
+              uint16_t frames=0xFFFF):
+        """Makes the session live: it joins u/<user>, AUTH_OK with `body` is written. CLOSED follows if it is gone.
+
+        It may send so many `frames` at once, inbound_burst at most.
+        """
+        give_login(self._running(), conn, user.encode(), device.encode(), platform, session_id, body, frames,
+                   self.wait_ms)
 
     def refuse(self, uint64_t conn, int code, str text=""):
         """CLOSE frame, then close; before and after login."""

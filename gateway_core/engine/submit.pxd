@@ -2,7 +2,7 @@
 names nothing, like a dead connection."""
 
 from libc.stddef cimport size_t
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from gateway_core.leaf.mailbox cimport Cmd
 from gateway_core.leaf.shared_buf cimport SharedBuf
@@ -14,7 +14,7 @@ cdef int give_frame(Engine* e, uint64_t conn, SharedBuf* b, int wait_ms) except 
 cdef int give_names(Engine* e, int kind, int loop, uint64_t conn, bytes a, bytes b, bytes c, uint64_t before,
                     int code, int wait_ms) except -1
 cdef int give_login(Engine* e, uint64_t conn, bytes user, bytes device, int platform, uint64_t session_id,
-                    bytes body, int wait_ms) except -1
+                    bytes body, uint16_t frames, int wait_ms) except -1
 cdef int give_reply(Engine* e, uint64_t conn, int type, uint64_t request, uint64_t code, bytes payload,
                     int wait_ms) except -1
 # To the loops of these bits, None: to all. MailboxFull names those that did not take it.

@@ -149,7 +149,7 @@ cdef int give_names(Engine* e, int kind, int loop, uint64_t conn, bytes a, bytes
 
 
 cdef int give_login(Engine* e, uint64_t conn, bytes user, bytes device, int platform, uint64_t session_id,
-                    bytes body, int wait_ms) except -1:
+                    bytes body, uint16_t frames, int wait_ms) except -1:
     cdef size_t n = PyBytes_GET_SIZE(user), m = PyBytes_GET_SIZE(device)
     cdef uint32_t loop = <uint32_t>(conn >> 56)
     cdef SharedBuf* ok
@@ -168,6 +168,7 @@ cdef int give_login(Engine* e, uint64_t conn, bytes user, bytes device, int plat
     s.user_len = <uint8_t>n
     s.device_len = <uint8_t>m
     s.platform = <uint8_t>platform
+    s.inbound.tokens = frames
     memcpy(<char*>s + sizeof(Session), PyBytes_AS_STRING(user), n)
     memcpy(<char*>s + sizeof(Session) + n, PyBytes_AS_STRING(device), m)
     memset(&cmd, 0, sizeof(cmd))

@@ -10,6 +10,7 @@ cdef struct BucketRate:
     uint32_t per_s  # 0 = no limit
     uint32_t burst  # at most 65535
 
-cdef void bucket_fill(Bucket* b, const BucketRate* rate, uint64_t now_ns) noexcept nogil
+# From now on: `most` tokens, the burst at most.
+cdef void bucket_fill(Bucket* b, const BucketRate* rate, uint64_t now_ns, uint32_t most) noexcept nogil
 # Takes `frames` tokens; 0 when more was spent than rate and burst allow.
 cdef bint bucket_take(Bucket* b, const BucketRate* rate, uint64_t now_ns, uint32_t frames) noexcept nogil

@@ -14,9 +14,9 @@ cdef inline uint64_t _tokens_until(uint64_t ticks, const BucketRate* rate) noexc
     return ticks * rate.per_s * TICK_MS // 1000
 
 
-cdef void bucket_fill(Bucket* b, const BucketRate* rate, uint64_t now_ns) noexcept nogil:
+cdef void bucket_fill(Bucket* b, const BucketRate* rate, uint64_t now_ns, uint32_t most) noexcept nogil:
     b.filled = <uint16_t>(now_ns >> TICK_SHIFT)
-    b.tokens = <uint16_t>rate.burst
+    b.tokens = <uint16_t>min(most, rate.burst)
 
 
 cdef bint bucket_take(Bucket* b, const BucketRate* rate, uint64_t now_ns, uint32_t frames) noexcept nogil:

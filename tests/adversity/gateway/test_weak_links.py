@@ -16,7 +16,7 @@ import zstandard
 from control.downlink.local import LocalDownlink
 from frame import frames
 from frame.constants import MAX_RAW_BODY, CloseCode, FrameType
-from gateway_core import EV_AUTH, EV_SEND, MailboxFull
+from gateway_core import EV_AUTH, EV_CALL, EV_CLOSED, EV_SEND, MailboxFull
 from tests.support.gateway_client import Gone, Rejected, uv, wait_for
 from tests.support.gateway_harness import GatewayHarness
 
@@ -172,6 +172,16 @@ def test_a_flood_of_frames_is_closed_rate_limited(start_gateway: Start) -> None:
     )
     assert client.close_code() == CloseCode.RATE_LIMITED
     assert witness.ping() == uv(0)
+
+
+def test_what_is_beyond_the_budget_reaches_nobody(start_gateway: Start) -> None:
+    """One record holds thousands of calls: each is paid before it becomes an event."""
+    gateway = start_gateway(inbound_per_s=1, inbound_burst=50)
+    client = gateway.login("flood")
+    client.send(*(frames.build(FrameType.CALL, uv(n) + uv(4) + b"ping") for n in range(5000)))
+    assert client.close_code() == CloseCode.RATE_LIMITED
+    wait_for(lambda: gateway.of_kind(EV_CLOSED))
+    assert len(gateway.of_kind(EV_CALL)) == 50
 
 
 def test_too_many_connections_of_one_address(start_gateway: Start) -> None:

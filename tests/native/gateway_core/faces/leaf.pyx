@@ -356,10 +356,10 @@ cdef class TokenBucket:
     cdef Bucket b
     cdef BucketRate rate
 
-    def __cinit__(self, uint32_t per_s, uint32_t burst, uint64_t now_ns):
+    def __cinit__(self, uint32_t per_s, uint32_t burst, uint64_t now_ns, uint32_t most=0xFFFF):
         self.rate.per_s = per_s
         self.rate.burst = burst
-        bucket_fill(&self.b, &self.rate, now_ns)
+        bucket_fill(&self.b, &self.rate, now_ns, most)
 
     def take(self, uint64_t now_ns, uint32_t frames):
         return bucket_take(&self.b, &self.rate, now_ns, frames)

@@ -13,6 +13,14 @@ def test_a_burst_passes_and_the_next_frame_does_not() -> None:
     assert not bucket.take(7 * SECOND, 1)
 
 
+def test_who_has_used_up_most_of_it_begins_with_less() -> None:
+    bucket = TokenBucket(100, 500, 0, 64)
+    assert bucket.take(0, 64)
+    assert not bucket.take(0, 1)
+    assert TokenBucket(100, 500, 0, 9_999).take(0, 500)
+    assert not TokenBucket(100, 500, 0, 9_999).take(0, 501)
+
+
 def test_the_rate_passes_for_ever_and_twice_the_rate_does_not() -> None:
     for rate in (3, 10, 100, 999):
         steady = TokenBucket(rate, 100, 0)
