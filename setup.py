@@ -68,6 +68,7 @@ MODULES: dict[str, list[str]] = {
     "gateway_core.leaf.shared_buf": [],
     "gateway_core.leaf.stats": [],
     "gateway_core.leaf.token_bucket": [],
+    "gateway_core.leaf.class_budget": [],
     "gateway_core.net.in_buffer": [],
     "gateway_core.net.listener": [],
     "gateway_core.net.out_queue": [],

@@ -9,6 +9,7 @@
         (EV_CLOSED, conn, user, device, code)      code 0: the peer vanished without a CLOSE
         (EV_TOPIC, topic, loop, up)                first member joined / last one left on that loop
         (EV_SESSION, conn, user, device, platform, session_id)      told because somebody asked
+        (EV_DROPPED, topic, normal, high, notices) events that some members missed, since the last one
     commands in  login, refuse, reply, send, publish, join, leave, kick, ...
 
 A connection id names one connection for ever: a command to a dead one hits nothing.
@@ -25,10 +26,18 @@ from gateway_core.errors import GatewayError, MailboxFull, NotRunning
 
 if TYPE_CHECKING:
     from gateway_core.engine.gateway import Gateway
-    from gateway_core.leaf.events import EV_AUTH, EV_CALL, EV_CLOSED, EV_SEND, EV_SESSION, EV_TOPIC
+    from gateway_core.leaf.events import (
+        EV_AUTH,
+        EV_CALL,
+        EV_CLOSED,
+        EV_DROPPED,
+        EV_SEND,
+        EV_SESSION,
+        EV_TOPIC,
+    )
 
 MODULES = {
-    "leaf": "lists stats shared_buf mailbox events token_bucket address_table deadlines keys",
+    "leaf": "lists stats shared_buf mailbox events token_bucket class_budget address_table deadlines keys",
     "net": "poller sender in_buffer out_queue listener",
     "conn": "states table announce users topics transport pending fanout session handshake ws_gate dispatch",
     "engine": "execute loop bridge config submit gateway",
@@ -49,6 +58,7 @@ __all__ = [
     "EV_AUTH",
     "EV_CALL",
     "EV_CLOSED",
+    "EV_DROPPED",
     "EV_SEND",
     "EV_SESSION",
     "EV_TOPIC",

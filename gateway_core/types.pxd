@@ -1,6 +1,7 @@
 """The Loop: what one thread owns. Every part has its struct, and its functions take that, in a module of its own.
 
-    leaf    stats, events, mailbox, deadlines, keys, token_bucket, address_table, shared_buf, lists
+    leaf    stats, events, mailbox, deadlines, keys, token_bucket, class_budget, address_table,
+            shared_buf, lists
     net     poller, listener, sender, in_buffer, out_queue
     conn    states, table, announce, users, user_filter, topics, pending       ... and those that work with a whole Loop:
             transport, session, handshake, ws_gate, dispatch, fanout           one connection and its surroundings

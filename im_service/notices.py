@@ -16,7 +16,7 @@ from im_service.ids import ServerIds
 from im_service.models import Data, encode, message_bytes, notice_event, pack_payload
 from im_service.options import CONTROL_BITS, NOTICE_BITS
 from im_service.outbox.ports import Copy, CopyPort
-from im_service.ports import Clock, Downlink, Session
+from im_service.ports import NORMAL, Clock, Downlink, Session
 from im_service.storage.records import (
     RECEIVER_NO_SENSE,
     SENDER_NO_SENSE,
@@ -118,14 +118,21 @@ class Announcer:
         if self._copy is not None:
             self._copy.offer([Copy(event, env, body)])
 
-    def event(self, topic: str, name: str, data: Data, exclude: Session | None = None) -> None:
+    def event(
+        self,
+        topic: str,
+        name: str,
+        data: Data,
+        exclude: Session | None = None,
+        priority: int = NORMAL,
+    ) -> None:
         """A droppable EVENT to a topic. One that no frame takes is dropped: what it tells of can be asked
         for."""
         body = notice_event(name, data)
         if len(body) > MAX_EVENT:
             _log.warning("event %s has %d bytes and is not sent", name, len(body))
             return
-        self.downlink.publish(topic, EVENT, body, 0, exclude)
+        self.downlink.publish(topic, EVENT, body, priority, exclude)
 
     def mine(self, user: str, name: str, data: Data, exclude: Session | None = None) -> None:
         """An EVENT to all devices of a user but the one that asked."""

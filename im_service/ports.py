@@ -12,7 +12,12 @@ from typing import NamedTuple, Protocol
 Reply = tuple[int, int, int, int, bytes]
 """(connection, frame type, request, code, payload)"""
 Publication = tuple[str, int, bytes, int, int]
-"""(topic, frame type, body, priority 0|1, connection left out or 0)"""
+"""(topic, frame type, body, priority of an EVENT, connection left out or 0)"""
+HIGH, NORMAL, DECISION, NOTICE = 1, 0, -1, -2
+"""Priorities: messages, then what those who manage a topic decided, then what its members do. What is below
+gives way first, and each has a budget of its own at the gateways."""
+Budget = tuple[float, float]
+"""(normal, high) messages a second of one topic; 0 = no limit."""
 
 
 class Session(NamedTuple):
@@ -42,15 +47,18 @@ class Downlink(Protocol):
         """Many replies to connections of one node."""
 
     def publish(
-        self, topic: str, type: int, body: bytes, priority: int = 0, exclude: Session | None = None
+        self, topic: str, type: int, body: bytes, priority: int = NORMAL, exclude: Session | None = None
     ) -> None:
         """A frame to every member of a topic on every node. MSG is never dropped, EVENT may be."""
 
     def publish_many(self, node: int, items: Sequence[Publication]) -> None:
         """Many publications in order. The connections to leave out are connections of `node`."""
 
-    def join(self, session: Session, topic: str) -> None:
-        """This connection becomes a member of the topic."""
+    def join(self, session: Session, topic: str, budget: Budget | None = None) -> None:
+        """This connection becomes a member of the topic, whose budget this is; None: that of all rooms."""
+
+    def budget(self, topic: str, budget: Budget | None) -> None:
+        """The topic's budget from now on, for those who are in it."""
 
     def leave(self, session: Session, topic: str) -> None: ...
 

@@ -126,6 +126,11 @@ class ImService:
         """A live session, told again because words of its gateway were lost."""
         self.devices.on_session(session, platform, session_id)
 
+    def on_dropped(self, topic: str, normal: int, high: int, notices: int) -> None:
+        """A gateway held back so many messages and notices of a room: over its budget, or it could not keep
+        up."""
+        self.room_table.dropped(topic, normal, high, notices)
+
     def sessions_at(self, node: int) -> list[Session]:
         """Sessions that logged in here through one gateway node."""
         return self.sessions.at(node)
@@ -158,11 +163,12 @@ class ImService:
 
     def stats(self) -> dict[str, int]:
         """Counters: sessions, and everything that was dropped and why."""
-        rooms = self.room_table.remembered()
+        rooms = self.room_table
         return {
             "sessions": self.sessions.count,
-            "room_dropped_normal": sum(room.dropped_normal for room in rooms),
-            "room_dropped_high": sum(room.dropped_high for room in rooms),
+            "room_dropped_normal_total": rooms.dropped_normal,
+            "room_dropped_high_total": rooms.dropped_high,
+            "room_dropped_notices_total": rooms.dropped_notices,
             "push_dropped_total": 0 if self._pushes is None else self._pushes.dropped,
             "clock_ahead_seconds": self.upkeep.age_clock.ahead_ms // 1000,
             "receipt_pushes_dropped_total": self.receipts.dropped,

@@ -118,10 +118,13 @@ class ImSettings(Struct, kw_only=True, frozen=True):
     # chatrooms
     room_normal_per_s: Annotated[int, Meta(ge=0, le=1_000_000)] = 20
     """Messages of normal priority that a member gets of one chatroom, and as many at once: nobody can read
-    more. Gateways hold to it too, so give it to every process. 0: no limit. Beyond: dropped and counted."""
+    more. The gateways hold to it, so give it to every process. 0: no limit. Beyond: dropped and counted."""
     room_high_per_s: Annotated[int, Meta(ge=0, le=1_000_000)] = 10
-    """The same for high priority, beside the normal ones. 0: no limit. Beyond: it competes as a normal
+    """The same for high priority, beside the normal ones. 0: no limit. Beyond: it takes the place of a normal
     one."""
+    room_notices_per_s: Annotated[int, Meta(ge=0, le=1_000_000)] = 20
+    """Notices that a member gets of what others do in one chatroom (enter, exit, queue), and as many at once;
+    as many again of what owner, managers and server decide. 0: no limit. Beyond: dropped and counted."""
     rooms_per_connection: Annotated[int, Meta(ge=1, le=500, extra=_unit("chatrooms"))] = 20
     """Chatrooms of one connection; nobody looks at more, and its topics are bounded. Beyond: a join is
     refused."""

@@ -79,7 +79,7 @@ class CountingDownlink:
     def ignore(self, *_: object) -> None:
         return
 
-    publish = publish_many = join = leave = join_user = leave_user = kick = ignore
+    publish = publish_many = budget = join = leave = join_user = leave_user = kick = ignore
 
 
 class InstantLog:

@@ -24,11 +24,12 @@ from control.streams.operations import (
     Publish,
     Replies,
     Resync,
+    SetBudget,
     Sync,
     down_halves,
 )
 from frame.constants import USER_PREFIX, RequestCode
-from im_service.ports import Publication, Reply, Session
+from im_service.ports import NORMAL, Budget, Publication, Reply, Session
 
 log = get_logger("downlink")
 TOO_LARGE = encode(["the answer is too large: ask for a smaller page", {}])
@@ -55,7 +56,7 @@ class BusDownlink:
         self._to_session(node, Replies(list(replies)), size)
 
     def publish(
-        self, topic: str, type: int, body: bytes, priority: int = 0, exclude: Session | None = None
+        self, topic: str, type: int, body: bytes, priority: int = NORMAL, exclude: Session | None = None
     ) -> None:
         node, conn = (exclude.node, exclude.conn) if exclude is not None else (-1, 0)
         self.publish_many(node, [(topic, type, body, priority, conn)])
@@ -73,14 +74,17 @@ class BusDownlink:
             for gateway in gateways:
                 add(gateway, Publish(item) if exclude and gateway == excluding else plain, size)
 
-    def join(self, session: Session, topic: str) -> None:
+    def join(self, session: Session, topic: str, budget: Budget | None = None) -> None:
         gateway = self._live(session.node)
         if gateway is None:
             self._undelivered(peer_of(session.node)[0])
         else:
             # The gateway will announce the topic, but only after the next publish may have been routed.
             self._routes.announce(*peer_of(session.node), (topic,))
-            self._batcher.add(gateway, Join(session.conn, topic))
+            self._batcher.add(gateway, Join(session.conn, topic, budget))
+
+    def budget(self, topic: str, budget: Budget | None) -> None:
+        self._to_all(self._routes.gateways(topic), SetBudget(topic, budget))
 
     def leave(self, session: Session, topic: str) -> None:
         self._to_session(session.node, Leave(session.conn, topic))

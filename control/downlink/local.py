@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from im_service.ports import Publication, Reply, Session
+from im_service.ports import NORMAL, Budget, Publication, Reply, Session
 
 RETRY_S = 0.005
 PUBLISH_ARGUMENTS = 5  # the loops come behind them
@@ -33,7 +33,8 @@ class Commands(Protocol):
         loops: int | None = ...,
     ) -> None: ...
     def publish_many(self, messages: Sequence[Publication]) -> tuple[int, int]: ...
-    def join(self, conn: int, topic: str) -> None: ...
+    def join(self, conn: int, topic: str, budget: Budget | None = ...) -> None: ...
+    def set_budget(self, topic: str, budget: Budget | None = ...) -> None: ...
     def leave(self, conn: int, topic: str) -> None: ...
     def join_user(self, user: str, topic: str) -> None: ...
     def leave_user(self, user: str, topic: str) -> None: ...
@@ -78,7 +79,7 @@ class LocalDownlink:
             self._wait(self._core.reply, arguments)
 
     def publish(
-        self, topic: str, type: int, body: bytes, priority: int = 0, exclude: Session | None = None
+        self, topic: str, type: int, body: bytes, priority: int = NORMAL, exclude: Session | None = None
     ) -> None:
         conn = exclude.conn if exclude is not None else 0
         self._do(self._core.publish, topic, type, body, priority, conn)
@@ -89,8 +90,11 @@ class LocalDownlink:
             self._wait(self._core.publish, (*arguments, missing or None))
             missing = 0
 
-    def join(self, session: Session, topic: str) -> None:
-        self._do(self._core.join, session.conn, topic)
+    def join(self, session: Session, topic: str, budget: Budget | None = None) -> None:
+        self._do(self._core.join, session.conn, topic, budget)
+
+    def budget(self, topic: str, budget: Budget | None) -> None:
+        self._do(self._core.set_budget, topic, budget)
 
     def leave(self, session: Session, topic: str) -> None:
         self._do(self._core.leave, session.conn, topic)
@@ -153,7 +157,7 @@ class _Gone:
     def _nothing(self, *_: object, **__: object) -> None:
         return
 
-    reply = publish = join = leave = join_user = leave_user = kick = _nothing
+    reply = publish = join = set_budget = leave = join_user = leave_user = kick = _nothing
 
     def reply_many(self, replies: Sequence[Reply]) -> int:
         return len(replies)

@@ -16,6 +16,7 @@ from control.streams.operations import (
     Publish,
     Replies,
     Resync,
+    SetBudget,
     Sync,
 )
 from im_service.ports import Downlink, Publication, Reply, Session
@@ -62,7 +63,9 @@ class DownBatches:
                 self._answered(operation.replies)
                 down.reply_many(self._node, operation.replies)
             case Join():
-                down.join(Session(self._node, operation.conn, "", ""), operation.topic)
+                down.join(Session(self._node, operation.conn, "", ""), operation.topic, operation.budget)
+            case SetBudget():
+                down.budget(operation.topic, operation.budget)
             case Leave():
                 down.leave(Session(self._node, operation.conn, "", ""), operation.topic)
             case JoinUser():

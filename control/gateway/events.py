@@ -6,6 +6,7 @@ core --eventfd--> take_events --+-- EV_AUTH    logins.py checks token and bindin
                                 +-- EV_CALL    im.on_call, after the sends before it
                                 +-- EV_CLOSED  im.on_logout
                                 +-- EV_TOPIC   first/last local member -> topics (several processes only)
+                                +-- EV_DROPPED a room's members missed something, im.on_dropped
                                 +-- EV_SESSION repeated in a resync (several processes only)
 """
 
@@ -174,6 +175,8 @@ class GatewayEvents:
                 _, conn, user, device, code = event
                 self.sessions -= 1
                 service.on_logout(Session(node, conn, user, device), code)
+            elif kind == codes.dropped:
+                service.on_dropped(event[1], event[2], event[3], event[4])
             elif kind == codes.topic and listener is not None:
                 listener.on_topic(event[1], event[2], event[3])
             elif kind == codes.session and listener is not None:

@@ -67,7 +67,9 @@ class GatewayPart(Part):
             refuse_taken_port(*parse_address(gateway.listen))
         self._events.start()
         rooms = self._settings.im.service
-        self._core.set_topic_budget(ROOM_PREFIX, rooms.room_normal_per_s, rooms.room_high_per_s)
+        self._core.set_topic_budget(
+            ROOM_PREFIX, rooms.room_normal_per_s, rooms.room_high_per_s, rooms.room_notices_per_s
+        )
         self._running = True
 
     async def drain(self) -> None:

@@ -24,6 +24,7 @@ from control.streams.links import StreamLinks
 from control.streams.operations import (
     Announce,
     Call,
+    Dropped,
     Login,
     Logout,
     Replace,
@@ -113,6 +114,11 @@ class BusUpstream:
 
     def on_logout(self, session: Session, code: int) -> None:
         self._deliver(session.user, Logout(session, code))
+
+    def on_dropped(self, topic: str, normal: int, high: int, notices: int) -> None:
+        """Told to the im process that serves the room; while there is none, nobody counts."""
+        if self._ims:
+            self._add(self._im_for(topic), Dropped(topic, normal, high, notices))
 
     # -- topics and sessions of the core
 

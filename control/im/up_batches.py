@@ -11,6 +11,7 @@ from control.routing.base import Routes
 from control.streams.operations import (
     Announce,
     Call,
+    Dropped,
     Login,
     Logout,
     Replace,
@@ -38,6 +39,7 @@ class SessionService(Protocol):
     def on_login(self, session: Session, platform: int, session_id: int) -> None: ...
     def on_logout(self, session: Session, code: int) -> None: ...
     def on_session(self, session: Session, platform: int, session_id: int) -> None: ...
+    def on_dropped(self, topic: str, normal: int, high: int, notices: int) -> None: ...
     def sessions_at(self, node: int) -> list[Session]: ...
 
 
@@ -96,6 +98,8 @@ class UpBatches:
                 routes.withdraw(*peer, operation.topics)
             case Replace():
                 routes.replace(*peer, operation.topics)
+            case Dropped(topic, normal, high, notices):
+                service.on_dropped(topic, normal, high, notices)
             case ResyncSession():
                 self._session(peer, operation)
             case ResyncBegin():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from im_service.ports import Publication, Reply, Session
+from im_service.ports import Budget, Publication, Reply, Session
 
 Send = tuple[Session, int, str, bytes]
 """(session, request, target, payload)"""
@@ -79,8 +79,27 @@ class ResyncEnd(_Operation, tag=10):
     """Exactly those named, and logged in, since ResyncBegin are live."""
 
 
+class Dropped(_Operation, tag=11):
+    """What the members of a room missed here, since the last word of it."""
+
+    topic: str
+    normal: int
+    high: int
+    notices: int
+
+
 UpOperation = (
-    Sends | Call | Login | Logout | Announce | Withdraw | Replace | ResyncBegin | ResyncSession | ResyncEnd
+    Sends
+    | Call
+    | Login
+    | Logout
+    | Announce
+    | Withdraw
+    | Replace
+    | ResyncBegin
+    | ResyncSession
+    | ResyncEnd
+    | Dropped
 )
 
 
@@ -119,6 +138,7 @@ class Publish(_Operation, tag=2):
 class Join(_Operation, tag=3):
     conn: int
     topic: str
+    budget: Budget | None = None
 
 
 class Leave(_Operation, tag=4):
@@ -152,7 +172,14 @@ class Sync(_Operation, tag=9):
     """ResyncEnd has arrived: what was published meanwhile may be missing, so the sessions shall look."""
 
 
-DownOperation = Replies | Publish | Join | Leave | JoinUser | LeaveUser | Kick | Resync | Sync
+class SetBudget(_Operation, tag=10):
+    """Of one topic; None: that of all rooms again."""
+
+    topic: str
+    budget: Budget | None
+
+
+DownOperation = Replies | Publish | Join | Leave | JoinUser | LeaveUser | Kick | Resync | Sync | SetBudget
 
 
 class Down(msgspec.Struct, array_like=True, tag=2):

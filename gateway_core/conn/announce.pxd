@@ -1,4 +1,4 @@
-"""Events about who is here: topics (EV_TOPIC) and sessions (EV_SESSION)."""
+"""Events about who is here: topics (EV_TOPIC) and sessions (EV_SESSION); and about what they missed (EV_DROPPED)."""
 
 from libc.stddef cimport size_t
 from libc.stdint cimport uint32_t, uint64_t
@@ -17,4 +17,6 @@ cdef struct Announcer:
 # EV_TOPIC for prefix + name: up = 1 members, 0 none.
 cdef void report_topic(Announcer* a, const char* prefix, size_t m, const char* name, size_t n, int up) noexcept nogil
 cdef void announce_topic(Announcer* a, const char* prefix, size_t m, const char* name, size_t n, int up) noexcept nogil  # if on
+# EV_DROPPED: as many normal, high and notice events.
+cdef void report_dropped(Announcer* a, const char* name, size_t n, const uint32_t* events) noexcept nogil
 cdef void report_session(Announcer* a, uint64_t conn, Session* s) noexcept nogil

@@ -5,7 +5,7 @@ from libc.string cimport memcpy
 from cmodules cimport layout
 from frame.names cimport USER_PREFIX_BYTES
 from gateway_core.conn.table cimport session_device, session_user
-from gateway_core.leaf.events cimport EVENT_STRINGS, EV_SESSION, EV_TOPIC, event_push
+from gateway_core.leaf.events cimport EVENT_STRINGS, EV_DROPPED, EV_SESSION, EV_TOPIC, event_push
 
 LAYOUT = layout()
 
@@ -24,6 +24,14 @@ cdef void report_topic(Announcer* a, const char* prefix, size_t m, const char* n
 cdef void announce_topic(Announcer* a, const char* prefix, size_t m, const char* name, size_t n, int up) noexcept nogil:
     if a.on:
         report_topic(a, prefix, m, name, n, up)
+
+
+cdef void report_dropped(Announcer* a, const char* name, size_t n, const uint32_t* events) noexcept nogil:
+    cdef const void* strings[EVENT_STRINGS]
+    cdef uint32_t sizes[EVENT_STRINGS]
+    strings[0] = name
+    sizes[0] = <uint32_t>n
+    event_push(a.events, EV_DROPPED, events[0], events[1], events[2], 0, 0, strings, sizes, 1)
 
 
 cdef void report_session(Announcer* a, uint64_t conn, Session* s) noexcept nogil:

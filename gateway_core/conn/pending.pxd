@@ -1,4 +1,4 @@
-"""Messages of a large topic waiting for their batch, oldest first, and the batch a sweep delivers."""
+"""What a topic lets through, what waits for a batch of a large one, oldest first, and the batch a sweep delivers."""
 
 from libc.stdint cimport uint64_t
 
@@ -6,8 +6,11 @@ from gateway_core.conn.topics cimport Batch, Topic, TopicTable
 from gateway_core.leaf.shared_buf cimport SharedBuf
 from gateway_core.leaf.stats cimport Stats
 
-cdef bint within_budget(TopicTable* topics, Topic* t, SharedBuf* b, uint64_t now_ns) noexcept nogil  # 0: dropped, counted
-# Takes a reference of its own. Above limits.pending, normal and then high events are dropped oldest first; when only
+# 0: dropped. What is dropped here counts once for all loops, and is told with its room (topics_tell).
+cdef bint within_budget(TopicTable* topics, Topic* t, SharedBuf* b, uint64_t now_ns) noexcept nogil
+cdef void topics_tell(TopicTable* topics, uint64_t now_ns) noexcept nogil  # EV_DROPPED for what is owed, when it is time
+cdef uint64_t topics_tell_wait(TopicTable* topics, uint64_t now_ns) noexcept nogil  # ns until then; all ones: nothing is owed
+# Takes a reference of its own. Above limits.pending, notices, normal and then high events are dropped oldest first; when only
 # MUST messages wait the topics are stalled: commands wait until a sweep has made room.
 cdef void pend(TopicTable* topics, Topic* t, SharedBuf* b) noexcept nogil
 cdef void pending_served(Topic* t) noexcept nogil  # lets go of what every stripe has got

@@ -4,24 +4,27 @@ from libc.string cimport memcpy
 
 from cmodules cimport layout
 from frame.constants cimport RECORD_TARGET_PLAINTEXT
-from gateway_core.conn.topics cimport PAGE_SLOTS, Cuts, batch_free
+from gateway_core.conn.topics cimport PAGE_SLOTS, Cuts, batch_free, topic_find, topic_tell
+from gateway_core.includes.atomics cimport qw_swap32
+from gateway_core.includes.cpu cimport qw_hash
+from gateway_core.leaf.class_budget cimport class_budget_take
 from gateway_core.leaf.lists cimport slots_push
 from gateway_core.leaf.shared_buf cimport (
     HIGH,
     MUST,
     NORMAL,
+    NOTICE,
     buf_data,
     buf_packed,
     buf_raw,
     buf_ref,
     buf_unref,
+    event_kind,
 )
 from gateway_core.leaf.stats cimport (
     L_BATCHES,
     N_COMPRESSED,
-    N_DROP_BUDGET_HIGH,
     N_DROP_BUDGET_NORMAL,
-    N_DROP_PENDING_HIGH,
     N_DROP_PENDING_NORMAL,
     N_STALLS,
     stat_add,
@@ -31,30 +34,54 @@ LAYOUT = layout()
 
 cdef enum:
     RING_START = 64
+    TELL_NS = 250000000  # between two tellings of what was dropped
+
+
+cdef Topic* _room_of(TopicTable* topics, Topic* t) noexcept nogil:
+    """The topic that has the budget: itself, or that before the tag."""
+    cdef Topic* room = NULL
+    if t.room_len:
+        room = topic_find(topics, qw_hash(t.name, t.room_len, topics.seed), t.name, t.room_len)
+    return room if room != NULL and room.meter != NULL else t
+
+
+cdef void _owe(TopicTable* topics, Topic* t, int kind) noexcept nogil:
+    if t.meter == NULL:
+        return
+    t.meter.dropped[kind] += 1
+    if not t.meter.owing and slots_push(&topics.owing, t.id) == 0:
+        t.meter.owing = 1
+
+
+cdef void _dropped(TopicTable* topics, Topic* t, SharedBuf* b, int counter) noexcept nogil:
+    """Counts an event that the members here will not get, unless another loop has; `counter` is that of normal ones."""
+    cdef int kind = event_kind(b.cls)
+    if qw_swap32(&b.lost, 1) == 0:
+        stat_add(topics.stats, counter + kind, 1)
+        _owe(topics, _room_of(topics, t), kind)
 
 
 cdef bint within_budget(TopicTable* topics, Topic* t, SharedBuf* b, uint64_t now_ns) noexcept nogil:
-    """Class rates of chatrooms; high borrows from normal, never the other way."""
-    cdef double passed
-    if b.cls == MUST or (t.normal_rate == 0 and t.high_rate == 0):
+    if t.meter == NULL or class_budget_take(&_room_of(topics, t).meter.budget, b.cls, now_ns):
         return True
-    passed = <double>(now_ns - t.filled_ns) / 1e9
-    t.filled_ns = now_ns
-    t.normal_tokens = min(t.normal_tokens + passed * t.normal_rate, <double>t.normal_rate)
-    t.high_tokens = min(t.high_tokens + passed * t.high_rate, <double>t.high_rate)
-    if b.cls == HIGH:
-        if t.high_rate == 0:
-            return True
-        if t.high_tokens >= 1.0:
-            t.high_tokens -= 1.0
-            return True
-    elif t.normal_rate == 0:
-        return True
-    if t.normal_rate and t.normal_tokens >= 1.0:
-        t.normal_tokens -= 1.0
-        return True
-    stat_add(topics.stats, N_DROP_BUDGET_HIGH if b.cls == HIGH else N_DROP_BUDGET_NORMAL, 1)
+    _dropped(topics, t, b, N_DROP_BUDGET_NORMAL)
     return False
+
+
+cdef void topics_tell(TopicTable* topics, uint64_t now_ns) noexcept nogil:
+    cdef uint32_t i
+    if topics.owing.len == 0 or now_ns < topics.tell_ns or topics.announcer.events.over_len:
+        return
+    for i in range(topics.owing.len):
+        topic_tell(topics, topics.by_id[topics.owing.at[i]])
+    topics.owing.len = 0
+    topics.tell_ns = now_ns + TELL_NS
+
+
+cdef uint64_t topics_tell_wait(TopicTable* topics, uint64_t now_ns) noexcept nogil:
+    if topics.owing.len == 0:
+        return ~<uint64_t>0
+    return topics.tell_ns - now_ns if topics.tell_ns > now_ns else 0
 
 
 cdef void _activate(TopicTable* topics, Topic* t) noexcept nogil:
@@ -73,8 +100,18 @@ cdef bint _drop_oldest(TopicTable* topics, Topic* t, int cls) noexcept nogil:
             t.ring[at] = NULL
             t.waiting -= 1
             t.bytes -= b.size
-            stat_add(topics.stats, N_DROP_PENDING_HIGH if cls == HIGH else N_DROP_PENDING_NORMAL, 1)
+            t.notices -= cls > NORMAL
+            _dropped(topics, t, b, N_DROP_PENDING_NORMAL)
             buf_unref(b)
+            return True
+    return False
+
+
+cdef bint _make_room(TopicTable* topics, Topic* t, int cls) noexcept nogil:
+    """Drops one event, of the lowest class that is there and not above `cls`."""
+    cdef int low
+    for low in range(NOTICE if t.notices else NORMAL, max(cls, <int>HIGH) - 1, -1):
+        if _drop_oldest(topics, t, low):
             return True
     return False
 
@@ -111,13 +148,12 @@ cdef int _pending_grow(Topic* t) noexcept nogil:
 
 cdef void pend(TopicTable* topics, Topic* t, SharedBuf* b) noexcept nogil:
     cdef uint32_t at
-    if t.waiting >= topics.limits.pending:
-        if not _drop_oldest(topics, t, NORMAL) and (b.cls == NORMAL or not _drop_oldest(topics, t, HIGH)):
-            if b.cls != MUST:
-                stat_add(topics.stats, N_DROP_PENDING_HIGH if b.cls == HIGH else N_DROP_PENDING_NORMAL, 1)
-                return
-            topics.stalled = True  # commands wait until the sweep has caught up: nothing is lost
-            stat_add(topics.stats, N_STALLS, 1)
+    if t.waiting >= topics.limits.pending and not _make_room(topics, t, b.cls):
+        if b.cls != MUST:
+            _dropped(topics, t, b, N_DROP_PENDING_NORMAL)
+            return
+        topics.stalled = True  # commands wait until the sweep has caught up: nothing is lost
+        stat_add(topics.stats, N_STALLS, 1)
     if t.span == t.cap and _pending_grow(t) < 0:
         return
     at = (t.head + t.span) & (t.cap - 1)
@@ -126,6 +162,7 @@ cdef void pend(TopicTable* topics, Topic* t, SharedBuf* b) noexcept nogil:
     t.next_order += 1
     t.span += 1
     t.waiting += 1
+    t.notices += b.cls > NORMAL
     t.bytes += b.size
     _activate(topics, t)
 
@@ -165,6 +202,7 @@ cdef void pending_served(Topic* t) noexcept nogil:
         b = t.ring[t.head]
         if b != NULL:
             t.waiting -= 1
+            t.notices -= b.cls > NORMAL
             t.bytes -= b.size
             buf_unref(b)
         t.head = (t.head + 1) & (t.cap - 1)
@@ -177,7 +215,7 @@ cdef bint batch_start(TopicTable* topics, Topic* t) noexcept nogil:
     cdef size_t bytes = 0
     cdef Batch* batch
     cdef SharedBuf* b
-    cdef uint8_t cls = NORMAL
+    cdef uint8_t cls = NOTICE
     if t.waiting < most:
         most = t.waiting
     batch = <Batch*>calloc(1, sizeof(Batch) + most * (sizeof(SharedBuf*) + sizeof(uint64_t)))

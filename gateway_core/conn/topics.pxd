@@ -9,6 +9,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from gateway_core.conn.announce cimport TOPIC_MAX, Announcer
 from gateway_core.conn.table cimport Conn, ConnTable
+from gateway_core.leaf.class_budget cimport ClassBudget, ClassRates
 from gateway_core.leaf.lists cimport Slots
 from gateway_core.leaf.shared_buf cimport SharedBuf
 from gateway_core.leaf.stats cimport Stats
@@ -18,6 +19,8 @@ cdef enum:
     PAGE_WORDS = 32
     CUTS_MAX = 16  # records of a batch: four of 16 KiB, and what does not divide well
     MAX_BUDGETS = 16
+    EVENT_KINDS = 3  # normal, high, notice
+    TAG = 35  # '#': room#tag is the part of a room's members who wear the tag
 
 cdef enum:
     J_JOINED = 1
@@ -48,6 +51,12 @@ cdef struct Batch:  # what a sweep delivers to one stripe, and to the next ones 
     Cuts plain_cuts
     Cuts packed_cuts
 
+cdef struct Meter:  # of a topic under a budget
+    ClassBudget budget
+    uint32_t dropped[EVENT_KINDS]  # not told yet
+    uint8_t own  # the topic's own rates of messages, not those of its prefix
+    uint8_t owing  # in the list of topics with something to tell
+
 cdef struct Topic:
     uint64_t hash
     uint32_t id
@@ -63,6 +72,7 @@ cdef struct Topic:
     uint32_t head
     uint32_t span  # cells in use, dropped ones (NULL) included
     uint32_t waiting  # messages
+    uint32_t notices  # of them decisions and notices
     uint32_t cap
     uint64_t bytes
     uint64_t next_order
@@ -77,21 +87,18 @@ cdef struct Topic:
     Young* young
     uint32_t youngs
     uint32_t young_cap
-    # class budget: messages per second, 0 = unlimited
-    uint32_t normal_rate
-    uint32_t high_rate
-    double normal_tokens
-    double high_tokens
-    uint64_t filled_ns
+    Meter* meter  # NULL: no budget
     uint8_t active  # in the list of topics with work
+    uint8_t room_len  # of the name before its tag; the topic of that name has the budget. 0: no tag
     uint8_t name_len
     char name[TOPIC_MAX]
 
-cdef struct Budget:  # of topics whose names begin so; the longest prefix wins
-    char prefix[TOPIC_MAX]
-    uint32_t prefix_len
-    uint32_t normal
-    uint32_t high
+cdef struct Budget:
+    char name[TOPIC_MAX]
+    uint32_t name_len
+    uint8_t one  # of the topic of this name, messages only; else of topics whose names begin so: the longest wins
+    uint8_t ends  # the one topic's own budget: that of its prefix holds again
+    ClassRates rates
 
 cdef struct TopicLimits:
     uint32_t large  # members from which messages leave in batches
@@ -110,6 +117,8 @@ cdef struct TopicTable:
     uint32_t* free_ids
     uint32_t free_count
     Slots active  # ids with pending messages or a sweep
+    Slots owing  # ids that dropped something not told yet
+    uint64_t tell_ns  # earliest time of the next telling
     bint stalled  # a must-deliver topic is full: commands wait
     TopicLimits limits
     Budget budgets[MAX_BUDGETS]
@@ -125,10 +134,12 @@ cdef int topics_init(TopicTable* topics, const TopicLimits* limits, ConnTable* t
 cdef void topics_free(TopicTable* topics) noexcept nogil
 
 cdef Topic* topic_find(TopicTable* topics, uint64_t hash, const char* name, size_t n) noexcept nogil
-cdef int topic_join(TopicTable* topics, Conn* c, const char* name, size_t n, uint64_t now_ns) noexcept nogil  # J_*
+# J_*. `own`: the topic's own rates from now on, NULL = those of its prefix.
+cdef int topic_join(TopicTable* topics, Conn* c, const char* name, size_t n, const ClassRates* own, uint64_t now_ns) noexcept nogil
 cdef void topic_leave(TopicTable* topics, Conn* c, const char* name, size_t n) noexcept nogil
 cdef void topics_leave_all(TopicTable* topics, Conn* c) noexcept nogil
 cdef uint32_t topic_next(Topic* t, uint32_t slot) noexcept nogil  # first member >= slot of a paged topic, or NONE32
 cdef void batch_free(TopicTable* topics, Topic* t) noexcept nogil
-# Sets or replaces the budget of one prefix, for topics that are and that come.
+# Sets or replaces the budget of one prefix, for topics that are and that come; or of one topic, if it is.
 cdef void topics_budget(TopicTable* topics, const Budget* wanted, uint64_t now_ns) noexcept nogil
+cdef void topic_tell(TopicTable* topics, Topic* t) noexcept nogil  # EV_DROPPED with what was not told yet

@@ -1,12 +1,13 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memchr, memcmp, memcpy, memset
 
 from cmodules cimport layout
-from gateway_core.conn.announce cimport announce_topic
+from gateway_core.conn.announce cimport announce_topic, report_dropped
 from gateway_core.conn.table cimport F_SPECIAL, Session, session_of, session_topics, slot_of
 from gateway_core.includes.cpu cimport qw_ctz64, qw_hash
+from gateway_core.leaf.class_budget cimport class_budget_set
 from gateway_core.leaf.lists cimport NONE32, slots_free, slots_swap_out
 from gateway_core.leaf.shared_buf cimport buf_unref
 from gateway_core.leaf.stats cimport L_BATCHES, L_MEMBERSHIPS, L_TOPICS, stat_add
@@ -41,6 +42,7 @@ cdef void topics_free(TopicTable* topics) noexcept nogil:
     free(topics.by_id)
     free(topics.free_ids)
     slots_free(&topics.active)
+    slots_free(&topics.owing)
     memset(topics, 0, sizeof(TopicTable))
 
 
@@ -102,27 +104,50 @@ cdef int _topic_room(TopicTable* topics) noexcept nogil:
     return 0
 
 
-cdef void _apply_budget(TopicTable* topics, Topic* t, uint64_t now_ns) noexcept nogil:
+cdef const ClassRates* _rates(TopicTable* topics, const char* name, size_t n) noexcept nogil:
+    """Of the longest prefix that the name begins with; NULL: none."""
     cdef uint32_t i, best = 0
+    cdef const ClassRates* rates = NULL
     cdef Budget* b
-    t.normal_rate = 0
-    t.high_rate = 0
     for i in range(topics.n_budgets):
         b = &topics.budgets[i]
-        if b.prefix_len <= t.name_len and b.prefix_len + 1 > best and memcmp(b.prefix, t.name, b.prefix_len) == 0:
-            best = b.prefix_len + 1
-            t.normal_rate = b.normal
-            t.high_rate = b.high
-    t.normal_tokens = t.normal_rate
-    t.high_tokens = t.high_rate
-    t.filled_ns = now_ns
+        if b.name_len <= n and b.name_len + 1 > best and memcmp(b.name, name, b.name_len) == 0:
+            best = b.name_len + 1
+            rates = &b.rates
+    return rates
+
+
+cdef void _apply_budget(TopicTable* topics, Topic* t, const ClassRates* own, uint64_t now_ns) noexcept nogil:
+    cdef const ClassRates* common = _rates(topics, t.name, t.name_len)
+    cdef ClassRates rates
+    if common == NULL and own == NULL and t.meter == NULL:
+        return
+    if t.meter == NULL:
+        t.meter = <Meter*>calloc(1, sizeof(Meter))
+        if t.meter == NULL:
+            return
+    memset(&rates, 0, sizeof(rates))
+    if common != NULL:
+        rates = common[0]
+    if own != NULL:
+        rates.normal = own.normal
+        rates.high = own.high
+    t.meter.own = own != NULL
+    class_budget_set(&t.meter.budget, &rates, now_ns)
 
 
 cdef void topics_budget(TopicTable* topics, const Budget* wanted, uint64_t now_ns) noexcept nogil:
     cdef uint32_t i
+    cdef ClassRates own
+    cdef Topic* t
+    if wanted.one:
+        t = topic_find(topics, qw_hash(wanted.name, wanted.name_len, topics.seed), wanted.name, wanted.name_len)
+        if t != NULL:
+            _apply_budget(topics, t, NULL if wanted.ends else &wanted.rates, now_ns)
+        return
     for i in range(topics.n_budgets):
-        if topics.budgets[i].prefix_len == wanted.prefix_len and memcmp(
-            topics.budgets[i].prefix, wanted.prefix, wanted.prefix_len
+        if topics.budgets[i].name_len == wanted.name_len and memcmp(
+            topics.budgets[i].name, wanted.name, wanted.name_len
         ) == 0:
             break
     else:
@@ -132,12 +157,23 @@ cdef void topics_budget(TopicTable* topics, const Budget* wanted, uint64_t now_n
         if i == topics.n_budgets:
             topics.n_budgets += 1
     for i in range(topics.ids):
-        if topics.by_id[i] != NULL:
-            _apply_budget(topics, topics.by_id[i], now_ns)
+        t = topics.by_id[i]
+        if t != NULL and t.meter != NULL and t.meter.own:
+            own = t.meter.budget.rates
+            _apply_budget(topics, t, &own, now_ns)
+        elif t != NULL:
+            _apply_budget(topics, t, NULL, now_ns)
 
 
-cdef Topic* _topic_new(TopicTable* topics, uint64_t hash, const char* name, size_t n, uint64_t now_ns) noexcept nogil:
+cdef void topic_tell(TopicTable* topics, Topic* t) noexcept nogil:
+    report_dropped(topics.announcer, t.name, t.name_len, t.meter.dropped)
+    memset(t.meter.dropped, 0, sizeof(t.meter.dropped))
+    t.meter.owing = 0
+
+
+cdef Topic* _topic_new(TopicTable* topics, uint64_t hash, const char* name, size_t n) noexcept nogil:
     cdef Topic* t
+    cdef const char* tag
     if _topic_room(topics) < 0:
         return NULL
     t = <Topic*>calloc(1, sizeof(Topic))
@@ -146,6 +182,8 @@ cdef Topic* _topic_new(TopicTable* topics, uint64_t hash, const char* name, size
     t.hash = hash
     t.name_len = <uint8_t>n
     memcpy(t.name, name, n)
+    tag = <const char*>memchr(t.name, TAG, n)
+    t.room_len = <uint8_t>(tag - t.name) if tag != NULL else 0
     if topics.free_count:
         topics.free_count -= 1
         t.id = topics.free_ids[topics.free_count]
@@ -154,7 +192,6 @@ cdef Topic* _topic_new(TopicTable* topics, uint64_t hash, const char* name, size
         topics.ids += 1
     topics.by_id[t.id] = t
     _topic_insert(topics, t)
-    _apply_budget(topics, t, now_ns)
     stat_add(topics.stats, L_TOPICS, 1)
     announce_topic(topics.announcer, b"", 0, t.name, t.name_len, 1)
     return t
@@ -179,6 +216,7 @@ cdef void _clear_pending(Topic* t) noexcept nogil:
         buf_unref(t.ring[(t.head + i) & (t.cap - 1)])
     t.span = 0
     t.waiting = 0
+    t.notices = 0
     t.bytes = 0
 
 
@@ -194,6 +232,13 @@ cdef void _topic_free(TopicTable* topics, Topic* t) noexcept nogil:
         if topics.active.at[i] == t.id:
             slots_swap_out(&topics.active, i)
             break
+    if t.meter != NULL and t.meter.owing:
+        for i in range(topics.owing.len):
+            if topics.owing.at[i] == t.id:
+                slots_swap_out(&topics.owing, i)
+                break
+        topic_tell(topics, t)
+    free(t.meter)
     _clear_pending(t)
     batch_free(topics, t)
     for i in range(t.n_pages):
@@ -334,22 +379,24 @@ cdef int _remember(Conn* c, uint32_t id) noexcept nogil:
     return 0
 
 
-cdef int topic_join(TopicTable* topics, Conn* c, const char* name, size_t n, uint64_t now_ns) noexcept nogil:
+cdef int topic_join(TopicTable* topics, Conn* c, const char* name, size_t n, const ClassRates* own,
+                    uint64_t now_ns) noexcept nogil:
     cdef uint64_t hash = qw_hash(name, n, topics.seed)
     cdef Topic* t = topic_find(topics, hash, name, n)
     cdef Session* s = session_of(c)
     cdef uint32_t i, slot = slot_of(topics.table, c)
-    cdef bint ok
+    cdef bint ok, fresh = t == NULL
     if n == 0 or n > TOPIC_MAX or s.joined >= topics.limits.joined:
         return J_REFUSED
-    if t != NULL:
-        for i in range(s.joined):
-            if session_topics(s)[i] == t.id:
-                return J_ALREADY
-    else:
-        t = _topic_new(topics, hash, name, n, now_ns)
+    if fresh:
+        t = _topic_new(topics, hash, name, n)
         if t == NULL:
             return J_REFUSED
+    if fresh or own != NULL or (t.meter != NULL and t.meter.own):
+        _apply_budget(topics, t, own, now_ns)
+    for i in range(s.joined):
+        if session_topics(s)[i] == t.id:
+            return J_ALREADY
     ok = t.waiting == 0 and t.sweep == NULL
     if (ok or _young_add(t, c, slot) == 0) and _remember(c, t.id) == 0:
         if _member_add(topics, t, slot) == 0:

@@ -10,6 +10,7 @@ from gateway_core.leaf.events cimport (
     EV_AUTH,
     EV_CALL,
     EV_CLOSED,
+    EV_DROPPED,
     EV_SEND,
     EV_SESSION,
     EventCell,
@@ -45,6 +46,8 @@ cdef tuple _event(const EventCell* e):
         return (e.kind, e.conn, _str(p, e.size[0]), _str(q, e.size[1]), e.code)
     if e.kind == EV_SESSION:
         return (e.kind, e.conn, _str(p, e.size[0]), _str(q, e.size[1]), e.a, e.request)
+    if e.kind == EV_DROPPED:
+        return (e.kind, _str(p, e.size[0]), e.conn, e.request, e.code)
     if e.kind == EV_AUTH:
         return (
             e.kind, e.conn, e.code, _bytes(p, e.size[0]), e.a, _str(q, e.size[1]), _bytes(r, e.size[2]),

@@ -5,7 +5,7 @@ from libc.stdint cimport uint16_t, uint64_t
 from gateway_core.leaf.mailbox cimport Cmd
 from gateway_core.types cimport Loop
 
-cdef struct NameBlob:  # JOIN, LEAVE, KICK, REFUSE: sizes, then the strings one after another
+cdef struct NameBlob:  # JOIN (b: its own ClassRates or nothing), LEAVE, KICK, REFUSE: sizes, then the strings
     uint64_t before
     uint16_t a_len
     uint16_t b_len

@@ -1,6 +1,6 @@
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport free
-from libc.string cimport memcmp
+from libc.string cimport memcmp, memcpy
 
 from cmodules cimport layout
 from frame.constants cimport FRAME_PONG
@@ -25,6 +25,7 @@ from gateway_core.conn.users cimport user_find, user_first
 from gateway_core.includes.atomics cimport qw_store32
 from gateway_core.includes.cpu cimport qw_cycles, qw_hash
 from gateway_core.includes.sys cimport qw_clock_ns
+from gateway_core.leaf.class_budget cimport ClassRates
 from gateway_core.leaf.keys cimport KeyRing, key_ring_wipe
 from gateway_core.leaf.lists cimport NONE32
 from gateway_core.leaf.mailbox cimport (
@@ -100,7 +101,7 @@ cdef void _user_topic(Loop* loop, NameBlob* b, bint joins) noexcept nogil:
         if c.state != LIVE:
             continue
         if joins:
-            topic_join(&loop.topics, c, topic, b.a_len, loop.now_ns)
+            topic_join(&loop.topics, c, topic, b.a_len, NULL, loop.now_ns)
         else:
             topic_leave(&loop.topics, c, topic, b.a_len)
 
@@ -182,6 +183,7 @@ cdef void resync_step(Loop* loop) noexcept nogil:
 cdef void _on_conn(Loop* loop, Cmd* cmd, Conn* c) noexcept nogil:
     """Commands to one connection; a dead id hits nothing."""
     cdef NameBlob* b
+    cdef ClassRates own
     if cmd.kind == CMD_SEND:
         if c != NULL and c.state == LIVE:
             enqueue(loop, c, <SharedBuf*>cmd.ptr)
@@ -198,7 +200,9 @@ cdef void _on_conn(Loop* loop, Cmd* cmd, Conn* c) noexcept nogil:
     elif c.state != LIVE:
         stat_add(&loop.stats, N_STALE_COMMANDS, 1)
     elif cmd.kind == CMD_JOIN:
-        topic_join(&loop.topics, c, _text(b), b.a_len, loop.now_ns)
+        if b.b_len:
+            memcpy(&own, _text(b) + b.a_len, sizeof(own))
+        topic_join(&loop.topics, c, _text(b), b.a_len, &own if b.b_len else NULL, loop.now_ns)
     else:
         topic_leave(&loop.topics, c, _text(b), b.a_len)
     free(b)

@@ -3,7 +3,7 @@
 import os
 import time
 
-from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stddef cimport size_t
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free
@@ -17,6 +17,7 @@ from frame.varint cimport UV_MAX, uv_put
 from gateway_core.conn.announce cimport TOPIC_MAX
 from gateway_core.conn.session cimport login
 from gateway_core.conn.states cimport FREE, STATES
+from gateway_core.conn.topics cimport Budget
 from gateway_core.engine.bridge cimport give, take_events
 from gateway_core.engine.config cimport config_fill, key_ring_fill
 from gateway_core.engine.loop cimport loop_free, loop_free_events, loop_init, loop_main
@@ -46,6 +47,7 @@ from gateway_core.includes.sys cimport (
     qw_thread_start,
 )
 from gateway_core.leaf.address_table cimport addresses_free, addresses_init
+from gateway_core.leaf.class_budget cimport ClassRates
 from gateway_core.leaf.keys cimport KeyRing, key_ring_wipe
 from gateway_core.leaf.mailbox cimport (
     CMD_DRAIN,
@@ -318,6 +320,7 @@ cdef class Gateway:
 
     def publish(self, str topic, int type, bytes body, int priority=0, exclude=0, loops=None):
         """One frame to all members of a topic on all loops. Frames other than EVENT are never dropped.
+        `priority` of an EVENT: 1 high, 0 normal, -1 what somebody who manages decided, -2 other notices.
 
         MailboxFull names the loops that did not take it; `loops` gives it to those alone.
         """
@@ -330,9 +333,17 @@ cdef class Gateway:
         """
         return give_publishes(self._running(), messages, self.wait_ms)
 
-    def join(self, uint64_t conn, str topic):
-        """Adds a live connection to a topic. u/ topics follow the login and cannot be joined."""
-        self._to_conn(CMD_JOIN, conn, _joinable(topic), 0)
+    def join(self, uint64_t conn, str topic, budget=None):
+        """Adds a live connection to a topic. u/ topics follow the login and cannot be joined. `budget` as in set_budget."""
+        cdef ClassRates own
+        cdef bytes rates = b""
+        if budget is not None:
+            memset(&own, 0, sizeof(own))
+            own.normal, own.high = budget
+            rates = PyBytes_FromStringAndSize(<char*>&own, sizeof(own))
+        give_names(
+            self._running(), CMD_JOIN, <int>(conn >> 56), conn, _joinable(topic), rates, b"", 0, 0, self.wait_ms
+        )
 
     def leave(self, uint64_t conn, str topic):
         """Takes a connection out of a topic."""
@@ -378,9 +389,28 @@ cdef class Gateway:
         self.keys = list(keys)
         self.key_set = key_set
 
-    def set_topic_budget(self, str prefix, uint32_t normal, uint32_t high):
-        """EVENTs per second and topic for topics that start with `prefix`; 0 = unlimited. The longest prefix wins."""
-        give_budget(self._running(), prefix.encode(), normal, high, self.wait_ms)
+    def set_topic_budget(self, str prefix, double normal, double high, double notices=0):
+        """EVENTs per second and topic for topics that start with `prefix`; 0 = unlimited. The longest prefix wins.
+
+        `notices` holds for decisions and for other notices, each. The topic `name#tag` has its part in that of `name`.
+        """
+        cdef Budget b
+        memset(&b, 0, sizeof(b))
+        b.rates.normal = normal
+        b.rates.high = high
+        b.rates.notices = notices
+        give_budget(self._running(), prefix.encode(), &b, self.wait_ms)
+
+    def set_budget(self, str topic, budget=None):
+        """One topic's own (normal, high) EVENTs per second while it has members; None: its prefix's. Give it to `join`
+        as well: a topic begins with its first member."""
+        cdef Budget b
+        memset(&b, 0, sizeof(b))
+        b.one = 1
+        b.ends = budget is None
+        if budget is not None:
+            b.rates.normal, b.rates.high = budget
+        give_budget(self._running(), topic.encode(), &b, self.wait_ms)
 
     def tell(self, int loop, bint sessions):
         """This loop emits EV_TOPIC(name, loop, True) for all its users and topics, with `sessions` EV_SESSION for

@@ -13,6 +13,7 @@ from frame.constants cimport CLOSE_MAX_AGE, MAX_RAW_BODY
 from gateway_core.conn.dispatch cimport conn_readable
 from gateway_core.conn.fanout cimport fanout_wait, fanout_work
 from gateway_core.conn.handshake cimport handshake_waiting
+from gateway_core.conn.pending cimport topics_tell, topics_tell_wait
 from gateway_core.conn.session cimport conn_open, expire, finish, make_room, reap, release_all
 from gateway_core.conn.states cimport CLOSING, DEAF, DOOMED, FREE, LIVE, state_in
 from gateway_core.conn.table cimport F_AGED, F_BLOCKED, F_DIRTY, Conn, conn_find, table_free, table_init
@@ -347,7 +348,7 @@ cdef int _timeout(Loop* loop) noexcept nogil:
         return 0
     if loop.drain.on and loop.drain.at < loop.table.high:
         return 1
-    wait_ns = fanout_wait(loop)
+    wait_ns = min(fanout_wait(loop), topics_tell_wait(&loop.topics, loop.now_ns))
     if loop.listener.accept_again_ns:
         wait_ns = min(wait_ns, loop.listener.accept_again_ns - min(loop.now_ns, loop.listener.accept_again_ns))
     if wait_ns == 0:
@@ -374,6 +375,7 @@ cdef void* loop_main(void* arg) noexcept nogil:
         if loop.resync.on:
             resync_step(loop)
         fanout_work(loop)
+        topics_tell(&loop.topics, loop.now_ns)
         _flush(loop)
         reap(loop)
         _notify(loop)

@@ -4,6 +4,7 @@ names nothing, like a dead connection."""
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from gateway_core.conn.topics cimport Budget
 from gateway_core.leaf.mailbox cimport Cmd
 from gateway_core.leaf.shared_buf cimport SharedBuf
 from gateway_core.types cimport Engine
@@ -28,4 +29,4 @@ cdef int give_resync(Engine* e, int loop, bint sessions, int wait_ms) except -1
 # To every loop; each gets a reference of b (may be NULL), the caller's is taken over.
 cdef int give_everywhere(Engine* e, Cmd* cmd, SharedBuf* b, int wait_ms) except -1
 cdef int give_keys(Engine* e, object keys, bytes key_set, int wait_ms) except -1
-cdef int give_budget(Engine* e, bytes prefix, uint32_t normal, uint32_t high, int wait_ms) except -1
+cdef int give_budget(Engine* e, bytes name, const Budget* wanted, int wait_ms) except -1  # its name is `name`

@@ -2,7 +2,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stddef cimport size_t
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from cmodules cimport layout
@@ -12,7 +12,6 @@ from frame.names cimport USER_PREFIX_BYTES, is_user_topic
 from frame.varint cimport UV_MAX
 from gateway_core.conn.announce cimport TOPIC_MAX
 from gateway_core.conn.table cimport Session
-from gateway_core.conn.topics cimport Budget
 from gateway_core.conn.user_filter cimport filter_enter, filter_leave, filter_may_hold
 from gateway_core.engine.bridge cimport give, give_quiet, wake_all
 from gateway_core.engine.config cimport key_ring_fill
@@ -20,7 +19,7 @@ from gateway_core.engine.execute cimport NameBlob
 from gateway_core.includes.cpu cimport qw_hash
 from gateway_core.leaf.keys cimport KeyRing
 from gateway_core.leaf.mailbox cimport CMD_BUDGET, CMD_KEYS, CMD_LOGIN, CMD_PUBLISH, CMD_RESYNC, CMD_SEND
-from gateway_core.leaf.shared_buf cimport HIGH, NORMAL, buf_frame, buf_ref, buf_unref
+from gateway_core.leaf.shared_buf cimport HIGH, NORMAL, NOTICE, buf_frame, buf_ref, buf_unref
 
 from gateway_core.errors import MailboxFull
 
@@ -204,9 +203,11 @@ cdef object _publish(Engine* e, str topic, int type, bytes body, int priority, u
     cdef object missing = 0, one = 1
     if not 3 <= n <= TOPIC_MAX:
         raise ValueError(f"not a topic: {topic!r}")
+    if not NORMAL - <int>NOTICE <= priority <= NORMAL - <int>HIGH:
+        raise ValueError(f"not a priority: {priority}")
     b = _frame(type, NULL, 0, body, p, n)
     if type == FRAME_EVENT:
-        b.cls = HIGH if priority else NORMAL
+        b.cls = <uint8_t>(NORMAL - priority)
     b.exclude = exclude
     # users are looked up in an index of their own, by the name alone
     user = is_user_topic(p, n)
@@ -297,18 +298,17 @@ cdef int give_keys(Engine* e, object keys, bytes key_set, int wait_ms) except -1
     return 0
 
 
-cdef int give_budget(Engine* e, bytes prefix, uint32_t normal, uint32_t high, int wait_ms) except -1:
+cdef int give_budget(Engine* e, bytes name, const Budget* wanted, int wait_ms) except -1:
     cdef Budget* budget
     cdef uint32_t i
-    if len(prefix) >= TOPIC_MAX:
-        raise ValueError(f"a prefix is at most {<int>TOPIC_MAX - 1} bytes")
+    if len(name) > TOPIC_MAX:
+        raise ValueError(f"a topic is at most {<int>TOPIC_MAX} bytes")
     for i in range(e.n_loops):
-        budget = <Budget*>calloc(1, sizeof(Budget))
+        budget = <Budget*>malloc(sizeof(Budget))
         if budget == NULL:
             raise MemoryError
-        memcpy(budget.prefix, PyBytes_AS_STRING(prefix), PyBytes_GET_SIZE(prefix))
-        budget.prefix_len = <uint32_t>PyBytes_GET_SIZE(prefix)
-        budget.normal = normal
-        budget.high = high
+        budget[0] = wanted[0]
+        memcpy(budget.name, PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
+        budget.name_len = <uint32_t>PyBytes_GET_SIZE(name)
         _give_block(e, <int>i, CMD_BUDGET, budget, wait_ms)
     return 0

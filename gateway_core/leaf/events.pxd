@@ -21,6 +21,7 @@ cpdef enum:  # EventKind; the numbers of the tuples that Python takes
     EV_CLOSED = 4
     EV_TOPIC = 5
     EV_SESSION = 6
+    EV_DROPPED = 7
 
 cdef struct EventCell:  # strings lie one after another in blob
     uint64_t conn

@@ -8,12 +8,15 @@ cdef enum:  # class of a message
     MUST = 0  # MSG, answers: never dropped, hard limit closes
     HIGH = 1
     NORMAL = 2
+    DECISION = 3  # of those who manage a topic
+    NOTICE = 4  # of what its members do: gives way first
 
 cdef struct SharedBuf:  # the frames follow the struct, then the topic's name
     SharedBuf* twin  # the compressed form; itself when that does not pay; NULL before it was tried
     uint64_t exclude  # conn id that must not get it, 0 = none
     uint64_t hash  # of the topic's name
     uint32_t refs
+    uint32_t lost  # 1: some loop has dropped it for its members, and has counted that
     uint32_t size  # bytes of frames
     uint16_t frames
     uint16_t msgs  # MSG frames among them
@@ -50,3 +53,8 @@ cdef inline uint8_t* buf_data(SharedBuf* b) noexcept nogil:
 
 cdef inline char* buf_name(SharedBuf* b) noexcept nogil:
     return <char*>b + sizeof(SharedBuf) + b.size
+
+
+cdef inline int event_kind(int cls) noexcept nogil:
+    """What a dropped event counts as, after a counter of normal ones: 0 normal, 1 high, 2 notice."""
+    return 1 if cls == HIGH else 0 if cls == NORMAL else 2

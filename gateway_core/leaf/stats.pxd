@@ -43,12 +43,15 @@ cdef enum:  # counters
     N_RELAYED
     N_RELAY_DROPPED
     N_COMPRESSED
-    N_DROP_NORMAL
+    N_DROP_NORMAL  # by kind of event, as are the next two threes: normal, high, notice
     N_DROP_HIGH
+    N_DROP_NOTICE
     N_DROP_BUDGET_NORMAL
     N_DROP_BUDGET_HIGH
+    N_DROP_BUDGET_NOTICE
     N_DROP_PENDING_NORMAL
     N_DROP_PENDING_HIGH
+    N_DROP_PENDING_NOTICE
     N_DROP_AT_CLOSE
     N_STALLS
     N_SOFT_LIMIT

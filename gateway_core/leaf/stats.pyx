@@ -13,8 +13,9 @@ COUNTER_NAMES = (
     " handshakes handshakes_failed ephemerals_made_hot reject_version reject_unsupported reject_key"
     " reject_overloaded logins refused_logins stale_commands commands events events_over bytes_in records_in"
     " frames_in bytes_out records_out frames_out flushes partial_writes rekeys_in rekeys_out pings publishes"
-    " publishes_unheard sweeps swept relayed relay_dropped compressed dropped_normal dropped_high"
-    " dropped_budget_normal dropped_budget_high dropped_pending_normal dropped_pending_high dropped_at_close"
+    " publishes_unheard sweeps swept relayed relay_dropped compressed dropped_normal dropped_high dropped_notice"
+    " dropped_budget_normal dropped_budget_high dropped_budget_notice"
+    " dropped_pending_normal dropped_pending_high dropped_pending_notice dropped_at_close"
     " stalls soft_limit slow_consumer rate_limited read_pauses ticks"
 ).split()
 LIVE_NAMES = (

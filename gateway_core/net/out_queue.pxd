@@ -4,8 +4,8 @@
 
 The owner keeps one `OutQueue*`, NULL while nothing waits; idle ones rest in the loop's pool.
 
-Verdicts: NORMAL and then HIGH events are dropped oldest first above event_bytes; whatever else meets hard_bytes is
-refused (Q_FULL), which closes the connection (SLOW_CONSUMER).
+Verdicts: above event_bytes notices, NORMAL and then HIGH events are dropped, oldest first, for what is not below them;
+whatever else meets hard_bytes is refused (Q_FULL), which closes the connection (SLOW_CONSUMER).
 """
 
 from libc.stddef cimport size_t
@@ -33,6 +33,7 @@ cdef struct OutQueue:
     uint32_t count
     uint32_t cap  # power of two
     uint32_t bytes  # of referenced plaintext
+    uint32_t notices  # references of DECISION and NOTICE
     SharedBuf* inline_ring[QUEUE_INLINE]
     uint8_t soft  # above the soft limit, counted
 

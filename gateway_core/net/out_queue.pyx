@@ -4,13 +4,12 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from cmodules cimport layout
-from gateway_core.leaf.shared_buf cimport HIGH, MUST, NORMAL, buf_ref, buf_unref
+from gateway_core.leaf.shared_buf cimport DECISION, HIGH, MUST, NORMAL, NOTICE, buf_ref, buf_unref, event_kind
 from gateway_core.leaf.stats cimport (
     L_OUT_QUEUES,
     L_QUEUED_BYTES,
     L_TAILS,
     N_DROP_AT_CLOSE,
-    N_DROP_HIGH,
     N_DROP_NORMAL,
     N_SOFT_LIMIT,
     stat_add,
@@ -90,19 +89,31 @@ cdef void _drop(QueuePool* pool, OutQueue* q, uint32_t at) noexcept nogil:
     q.ring[at] = NULL
     q.bytes -= b.size
     stat_add(pool.stats, L_QUEUED_BYTES, -<long>b.size)
-    stat_add(pool.stats, N_DROP_NORMAL if b.cls == NORMAL else N_DROP_HIGH, b.frames)
+    q.notices -= b.cls > NORMAL
+    stat_add(pool.stats, N_DROP_NORMAL + event_kind(b.cls), b.frames)
     buf_unref(b)
 
 
-cdef void _make_room(QueuePool* pool, OutQueue* q, uint32_t need, int cls) noexcept nogil:
-    """Drops events of class `cls` oldest first until `need` bytes fit."""
+cdef bint _drop_class(QueuePool* pool, OutQueue* q, uint32_t need, int cls) noexcept nogil:
+    """Drops events of class `cls` oldest first until `need` bytes fit: 1."""
     cdef uint32_t i, at
     for i in range(q.count):
         if q.bytes + need <= pool.limits.event_bytes:
-            return
+            return True
         at = (q.head + i) & (q.cap - 1)
         if q.ring[at] != NULL and q.ring[at].cls == cls:
             _drop(pool, q, at)
+    return q.bytes + need <= pool.limits.event_bytes
+
+
+cdef void _make_room(QueuePool* pool, OutQueue* q, uint32_t need, int cls) noexcept nogil:
+    """Drops events, the lowest class first and none above `cls`, until `need` bytes fit."""
+    cdef int low
+    for low in range(NOTICE, max(cls, <int>HIGH) - 1, -1):
+        if low > NORMAL and q.notices == 0:
+            continue
+        if _drop_class(pool, q, need, low):
+            return
 
 
 cdef int queue_push(QueuePool* pool, OutQueue** own, SharedBuf* b) noexcept nogil:
@@ -110,15 +121,12 @@ cdef int queue_push(QueuePool* pool, OutQueue** own, SharedBuf* b) noexcept nogi
     if q == NULL:
         return Q_MEMORY
     if b.cls != MUST and q.bytes + b.size > pool.limits.event_bytes:
-        _make_room(pool, q, b.size, NORMAL)
-        if b.cls == HIGH and q.bytes + b.size > pool.limits.event_bytes:
-            _make_room(pool, q, b.size, HIGH)
+        _make_room(pool, q, b.size, b.cls)
         if q.bytes + b.size > pool.limits.event_bytes:
-            stat_add(pool.stats, N_DROP_NORMAL if b.cls == NORMAL else N_DROP_HIGH, b.frames)
+            stat_add(pool.stats, N_DROP_NORMAL + event_kind(b.cls), b.frames)
             return Q_DROPPED
     if b.cls == MUST and q.bytes + b.size > pool.limits.hard_bytes:
-        _make_room(pool, q, b.size, NORMAL)
-        _make_room(pool, q, b.size, HIGH)
+        _make_room(pool, q, b.size, MUST)
         if q.bytes + b.size > pool.limits.hard_bytes:
             return Q_FULL
     if q.count == q.cap and _grow(q) < 0:
@@ -126,6 +134,7 @@ cdef int queue_push(QueuePool* pool, OutQueue** own, SharedBuf* b) noexcept nogi
     q.ring[(q.head + q.count) & (q.cap - 1)] = buf_ref(b)
     q.count += 1
     q.bytes += b.size
+    q.notices += b.cls > NORMAL
     stat_add(pool.stats, L_QUEUED_BYTES, b.size)
     if q.bytes > pool.limits.soft_bytes and not q.soft:
         q.soft = 1
@@ -139,6 +148,7 @@ cdef SharedBuf* queue_pop(QueuePool* pool, OutQueue* q) noexcept nogil:
         q.head = (q.head + 1) & (q.cap - 1)
         q.count -= 1
         q.bytes -= b.size
+        q.notices -= b.cls > NORMAL
         stat_add(pool.stats, L_QUEUED_BYTES, -<long>b.size)
     return b
 

@@ -37,6 +37,7 @@ from im_service.ids import check_id
 from im_service.live.room import RoomInfo, RoomState, encode_info
 from im_service.notices import SYSTEM
 from im_service.pages import fit
+from im_service.ports import DECISION
 from im_service.storage.errors import StoreFull
 from im_service.storage.records import Role
 
@@ -50,6 +51,7 @@ class RoomAdmin:
         self._ids = context.ids
         self._table = context.rooms
         self._announcer = context.announcer
+        self._downlink = context.downlink
         self._peers = context.peers
         self._by_clients = context.settings.rooms_by_clients
         self._per_user = context.settings.rooms_per_user
@@ -76,10 +78,13 @@ class RoomAdmin:
             raise ImError(Code.FORBIDDEN, "this manager ranks as high")
 
     def _tell(self, room: RoomState, event: str, data: Mapping[str, object]) -> None:
-        self._announcer.event(room.topic, event, {"room": room.room, **data})
+        self._announcer.event(room.topic, event, {"room": room.room, **data}, priority=DECISION)
 
     async def _changed(self, room: RoomState) -> None:
+        before = room.budget
         await self._table.refresh(room.room)
+        if room.budget is not None or before is not None:
+            self._downlink.budget(room.topic, room.budget)
         self._peers.changed("room", room.room)
 
     @method(

@@ -22,6 +22,7 @@ from im_service.live.room import RoomState
 from im_service.live.users import SessionState
 from im_service.models import notice_event
 from im_service.pages import fit, parts
+from im_service.ports import NOTICE
 from im_service.storage.errors import StoreError
 
 EVENT = int(FrameType.EVENT)
@@ -66,7 +67,7 @@ class RoomDoor:
             state.rooms[args.room] = room
             room.members.setdefault(caller.user, {})[session.node, session.conn] = session
             room.lingering.pop(caller.user, None)
-            self._downlink.join(session, room.topic)
+            self._downlink.join(session, room.topic, room.budget)
             if newcomer:
                 self._tell(room, "room.enter", caller.user, state)
         self._set_tags(state, room, tags)
@@ -145,7 +146,7 @@ class RoomDoor:
         gone = await self._store.queue_clear(room.room, user)
         for keys in parts([item.key for item in gone], self._ring_bytes) if gone else ():
             body = {"room": room.room, "op": "exit", "keys": keys}
-            self._downlink.publish(room.topic, EVENT, notice_event("room.queue", body))
+            self._downlink.publish(room.topic, EVENT, notice_event("room.queue", body), NOTICE)
 
     async def put_out(
         self, room: RoomState, user: str, event: str, data: Mapping[str, object] | None = None
@@ -179,4 +180,4 @@ class RoomDoor:
         """In and out notices, unless the room does not want them or is too full for them."""
         if room.info.notices and room.online <= self._notice_members:
             body = {"room": room.room, "user": user, "online": room.online, **(data or {})}
-            self._downlink.publish(room.topic, EVENT, notice_event(event, body), 0, state.session)
+            self._downlink.publish(room.topic, EVENT, notice_event(event, body), NOTICE, state.session)

@@ -132,7 +132,8 @@ def changed(info: RoomInfo, args: RoomChanges) -> tuple[RoomInfo, dict[str, obje
 
 
 class RoomView(Struct):
-    """`dropped_*`: messages over the members' budget, here and since this process knows the room."""
+    """`dropped_*`: what some members missed because it was over the room's budget, since this process knows
+    the room."""
 
     room: str
     owner: str
@@ -141,6 +142,7 @@ class RoomView(Struct):
     closed: bool
     dropped_normal: int
     dropped_high: int
+    dropped_notices: int
     name: str
     announcement: str
     attributes: dict[str, str]
@@ -163,6 +165,7 @@ def describe(room: RoomState) -> RoomView:
         closed=not room.open,
         dropped_normal=room.dropped_normal,
         dropped_high=room.dropped_high,
+        dropped_notices=room.dropped_notices,
         **msgspec.structs.asdict(room.info),
     )
 

@@ -21,6 +21,7 @@ from im_service.errors import Code, ImError
 from im_service.live.room import RoomState
 from im_service.notices import SYSTEM
 from im_service.pages import fit, parts
+from im_service.ports import DECISION, NOTICE
 from im_service.storage.errors import StoreFull
 from im_service.storage.records import QueueItem
 
@@ -51,12 +52,13 @@ class RoomQueue:
         here = item.owner in room.members or item.owner in room.lingering or item.owner == SYSTEM
         return caller.server or not item.transient or here
 
-    def _tell(self, room: RoomState, op: str, items: list[QueueItem]) -> None:
+    def _tell(self, caller: Caller, room: RoomState, op: str, items: list[QueueItem]) -> None:
+        priority = DECISION if caller.server or room.manages(caller.user) else NOTICE
         for keys in parts([item.key for item in items], self._reply_bytes):
             data: dict[str, object] = {"room": room.room, "op": op, "keys": keys}
             if op == "put":
                 data["items"] = [describe_item(item) for item in items]
-            self._announcer.event(room.topic, "room.queue", data)
+            self._announcer.event(room.topic, "room.queue", data, priority=priority)
 
     @method(
         "room.queue.put", Code.ROOM_NOT_FOUND, Code.NOT_IN_ROOM, Code.FORBIDDEN, Code.CONFLICT, alone=True
@@ -74,7 +76,7 @@ class RoomQueue:
             await self._store.queue_put(args.room, [item], self._limit, args.front)
         except StoreFull:
             raise ImError(Code.CONFLICT, f"a queue has at most {self._limit} elements") from None
-        self._tell(room, "put", [item])
+        self._tell(caller, room, "put", [item])
         return {}
 
     @method(
@@ -96,7 +98,7 @@ class RoomQueue:
         while item is not None and not self._there(caller, room, item):
             item = await self._store.queue_poll(args.room, args.key)
         if item is not None:
-            self._tell(room, "poll", [item])
+            self._tell(caller, room, "poll", [item])
         return QueueTaken(None if item is None else describe_item(item))
 
     @method(
@@ -121,5 +123,5 @@ class RoomQueue:
         if not caller.server and not room.manages(caller.user):
             raise ImError(Code.FORBIDDEN, "owner and managers empty a queue")
         gone = await self._store.queue_clear(args.room)
-        self._tell(room, "drop", gone)
+        self._tell(caller, room, "drop", gone)
         return QueueDropped(len(gone))

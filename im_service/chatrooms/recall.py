@@ -11,6 +11,7 @@ from im_service.errors import Code, ImError
 from im_service.live.room import RoomState
 from im_service.models import encode, pack_payload
 from im_service.notices import SYSTEM
+from im_service.ports import DECISION
 from im_service.storage.records import StoredMessage
 
 
@@ -44,7 +45,7 @@ class RoomRecall:
         self.forget(args.room, args.server_id)
         self._peers.changed("recall", f"{args.room} {args.server_id}")
         data = {"room": args.room, "server_id": args.server_id, "operator": operator, "text": args.text}
-        self._announcer.event(room.topic, "room.recall", data)
+        self._announcer.event(room.topic, "room.recall", data, priority=DECISION)
         return {}
 
     def forget(self, name: str, server_id: int) -> None:

@@ -1,5 +1,5 @@
 """One chatroom as this process sees it: its settings, its exceptional people, who is here, what was said
-last.
+last. Its budget is held by the gateways, which tell what they dropped.
 
 Members are connections, not rows: a room knows the sessions of this process that are in it, and rows exist
 only for named, muted or blacklisted people.
@@ -19,8 +19,8 @@ from frame.constants import ROOM_PREFIX
 from im_service.errors import Code, ImError
 from im_service.live.directory import Cache
 from im_service.options import Resolved
-from im_service.ports import Session
-from im_service.rates import Bucket, Limiter, Rate
+from im_service.ports import Budget, Session
+from im_service.rates import Bucket
 from im_service.settings import ImSettings
 from im_service.storage.records import HISTORY, Role, Room, RoomMember
 from im_service.storage.store import Store
@@ -70,22 +70,20 @@ class Guest(Protocol):
 
 
 class RoomState:
-    """A room in memory; rules of who may speak and what is dropped."""
+    """A room in memory; rules of who may speak."""
 
     __slots__ = (
         "__weakref__",
-        "_high",
-        "_normal",
         "_random",
         "_settings",
         "bucket",
+        "budget",
         "dropped_high",
         "dropped_normal",
-        "high",
+        "dropped_notices",
         "info",
         "lingering",
         "members",
-        "normal",
         "people",
         "record",
         "ring",
@@ -107,9 +105,8 @@ class RoomState:
         self.lingering: dict[str, object] = {}  # whose connection was lost a moment ago: which loss it was
         self.ring: deque[tuple[str, int, bytes]] = deque(maxlen=0)  # tag ("" = for all), server id, message
         self.bucket = Bucket()
-        self.normal, self.high = Bucket(), Bucket()
-        self._normal, self._high = _budget(settings.room_normal_per_s), _budget(settings.room_high_per_s)
-        self.dropped_normal = self.dropped_high = 0
+        self.budget: Budget | None = None
+        self.dropped_normal = self.dropped_high = self.dropped_notices = 0
 
     def update(self, record: RoomRecord) -> None:
         """Take over what the store holds."""
@@ -121,9 +118,13 @@ class RoomState:
         self.record = room
         self.info = RoomInfo() if room is None or not room.info else _decode_info(room.info)
         settings = self._settings
-        own_normal, own_high = self.info.normal_per_s, self.info.high_per_s
-        self._normal = _budget(settings.room_normal_per_s if own_normal < 0 else own_normal)
-        self._high = _budget(settings.room_high_per_s if own_high < 0 else own_high)
+        normal, high = self.info.normal_per_s, self.info.high_per_s
+        self.budget = None
+        if normal >= 0 or high >= 0:
+            self.budget = (
+                settings.room_normal_per_s if normal < 0 else normal,
+                settings.room_high_per_s if high < 0 else high,
+            )
         keep = min(self.info.ring, settings.room_ring)
         if self.ring.maxlen != keep:
             self.ring = deque(self.ring, maxlen=keep)
@@ -181,24 +182,11 @@ class RoomState:
         """Is this message stored?"""
         return self.info.history and bool(options.bits & HISTORY) and options.options.skipHistory is not True
 
-    def drops(self, options: Resolved, now: int) -> bool:
-        """Over the members' budget? High priority has its own budget and competes as normal above it."""
-        if not options.plain:
-            asked = options.options
-            if asked.highPriority is True:
-                if self._high.off or not self._high.take(self.high, now):
-                    return False
-                if self._normal.off or not self._normal.take(self.normal, now):
-                    return False
-                self.dropped_high += 1
-                return True
-            if asked.abandonRatio is not UNSET and self._random.randrange(10_000) < asked.abandonRatio:
-                self.dropped_normal += 1
-                return True
-        if self._normal.off or not self._normal.take(self.normal, now):
+    def abandons(self, options: Resolved) -> bool:
+        """Is this one of those that its sender would rather have dropped? For all members alike."""
+        if options.plain or options.options.abandonRatio is UNSET or options.options.highPriority is True:
             return False
-        self.dropped_normal += 1
-        return True
+        return self._random.randrange(10_000) < options.options.abandonRatio
 
     def remember(self, message: bytes, server_id: int, tag: str) -> None:
         """Into the ring newcomers get."""
@@ -214,11 +202,6 @@ class RoomState:
         self.ring = deque((each for each in self.ring if each[1] != server_id), maxlen=self.ring.maxlen)
 
 
-def _budget(per_s: float) -> Limiter:
-    """A second's worth at once, as the gateways count it too."""
-    return Limiter(Rate(per_s, max(1, int(per_s))))
-
-
 class RoomTable:
     """Rooms by id; one live object each."""
 
@@ -228,6 +211,15 @@ class RoomTable:
             lambda room: RoomState(room, settings, random), RoomState.update, self._read
         )
         self._kept: OrderedDict[str, RoomState] = OrderedDict()
+        self.dropped_normal = self.dropped_high = self.dropped_notices = 0
+
+    def dropped(self, topic: str, normal: int, high: int, notices: int) -> None:
+        """A gateway dropped so much of what was for a room, so that some of its members missed it."""
+        room = self._cache.peek(topic.removeprefix(ROOM_PREFIX))
+        for place in (self,) if room is None else (self, room):
+            place.dropped_normal += normal
+            place.dropped_high += high
+            place.dropped_notices += notices
 
     async def _read(self, room: str) -> RoomRecord:
         found = await self._store.rooms([room])

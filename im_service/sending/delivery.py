@@ -13,6 +13,7 @@ from im_service.live.route import Route
 from im_service.live.users import SessionState
 from im_service.models import room_event
 from im_service.options import Resolved
+from im_service.ports import HIGH, NORMAL
 from im_service.sending.publish_batch import SERVER_NODE, PublishBatch
 from im_service.storage.records import SENDER_SYNC
 
@@ -25,6 +26,7 @@ class Delivery:
 
     def __init__(self, context: ServiceContext) -> None:
         self._sees_all = context.sees_all
+        self._rooms = context.rooms
 
     def live(
         self,
@@ -36,10 +38,8 @@ class Delivery:
         message: bytes,
         blocked: bool,
         receivers: Sequence[str] | None,
-        tick: int,
     ) -> None:
-        """Publish one message to those who may see it now. `blocked`: only the sender's own devices may.
-        `tick`: elapsed milliseconds, read once for many messages."""
+        """Publish one message to those who may see it now. `blocked`: only the sender's own devices may."""
         if state is None:
             node, conn = SERVER_NODE, 0
         else:
@@ -51,7 +51,7 @@ class Delivery:
                 out.publish(node, route.topic, MSG, message)
         elif route.room is not None:
             if not blocked:
-                self._room(out, node, route.room, options, server_id, message, tick)
+                self._room(out, node, route.room, options, server_id, message)
             return
         elif receivers is not None:
             for user in () if blocked else receivers:
@@ -66,19 +66,13 @@ class Delivery:
             out.publish(node, route.self_topic, MSG, message, 0, conn)
 
     def _room(
-        self,
-        out: PublishBatch,
-        node: int,
-        room: RoomState,
-        options: Resolved,
-        server_id: int,
-        message: bytes,
-        tick: int,
+        self, out: PublishBatch, node: int, room: RoomState, options: Resolved, server_id: int, message: bytes
     ) -> None:
         """To the members, the sender's own connection too (the order of a room is the order of its topic)."""
-        if room.drops(options, tick):
+        if room.abandons(options):
+            self._rooms.dropped(room.topic, 1, 0, 0)
             return
         asked = options.options
         room.remember(message, server_id, "" if asked.tag is UNSET else asked.tag)
         topic = room.topic if asked.tag is UNSET else f"{room.topic}#{asked.tag}"
-        out.publish(node, topic, EVENT, room_event(message), 1 if asked.highPriority is True else 0)
+        out.publish(node, topic, EVENT, room_event(message), HIGH if asked.highPriority is True else NORMAL)

@@ -148,7 +148,7 @@ class Messages:
         server_id = self._ids.next(now)
         stored = options.bits & STORED if route.room is None else route.room.keeps(options)
         if not stored:
-            self._finish(work.out, entry, server_id, 0, now, work.tick)
+            self._finish(work.out, entry, server_id, 0, now)
             return
         work.rows.append(
             _new(
@@ -185,7 +185,7 @@ class Messages:
         self, pending: Sequence[Pending], results: list[AppendResult] | BaseException, newest: int
     ) -> None:
         self._ahead -= len(pending)
-        out, tick = PublishBatch(), self._clock.elapsed_ms()
+        out = PublishBatch()
         if isinstance(results, BaseException):
             self._repeats.unknown_up_to(newest)
             _log.warning("append failed: %r", results)
@@ -195,7 +195,7 @@ class Messages:
         else:
             for entry, (status, server_id, seq, time_ms) in zip(pending, results, strict=True):
                 if status == _NEW:
-                    self._finish(out, entry, server_id, seq, time_ms, tick)
+                    self._finish(out, entry, server_id, seq, time_ms)
                 elif status == _DUPLICATE:
                     accept(out, entry, server_id, seq, time_ms)
                     self._repeats.accepted(entry, server_id, seq)
@@ -204,9 +204,7 @@ class Messages:
                     answer(out, entry, code, REFUSALS[code])
         out.flush(self._downlink)
 
-    def _finish(
-        self, out: PublishBatch, entry: Pending, server_id: int, seq: int, time_ms: int, tick: int
-    ) -> None:
+    def _finish(self, out: PublishBatch, entry: Pending, server_id: int, seq: int, time_ms: int) -> None:
         """Publish to those who may see it now, then acknowledge."""
         route = entry.route
         message = message_bytes(
@@ -221,7 +219,7 @@ class Messages:
         )
         blocked = entry.verdict != PASSED
         self._delivery.live(
-            out, entry.state, route, entry.options, server_id, message, blocked, entry.receivers, tick
+            out, entry.state, route, entry.options, server_id, message, blocked, entry.receivers
         )
         for follower in self._after:
             follower.offer(entry, server_id, message)

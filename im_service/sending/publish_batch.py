@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from im_service.ports import Downlink, Publication, Reply, Session
+from im_service.ports import NORMAL, Downlink, Publication, Reply, Session
 
 SERVER_NODE = -1
 """Node of publications that no connection asked for."""
@@ -20,7 +20,7 @@ class PublishBatch:
         self._replies: dict[int, list[Reply]] = {}
 
     def publish(
-        self, node: int, topic: str, type: int, body: bytes, priority: int = 0, exclude: int = 0
+        self, node: int, topic: str, type: int, body: bytes, priority: int = NORMAL, exclude: int = 0
     ) -> None:
         """`exclude` is a connection of `node`."""
         if node != self._node and exclude:

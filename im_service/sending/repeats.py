@@ -27,7 +27,6 @@ class Repeats:
     def __init__(self, context: ServiceContext, delivery: Delivery, after: Sequence[AfterCommit]) -> None:
         self._store = context.store
         self._ids = context.ids
-        self._clock = context.clock
         self._downlink = context.downlink
         self._delivery = delivery
         self._after = after
@@ -63,7 +62,6 @@ class Repeats:
                     message,
                     entry.verdict != PASSED,
                     entry.receivers,
-                    self._clock.elapsed_ms(),
                 )
                 for follower in self._after:
                     follower.offer(entry, server_id, message)

@@ -8,7 +8,7 @@ from typing import Any
 
 from qianwan.connection.dial import Dialer, DialSettings
 from qianwan.connection.link import Link
-from qianwan.constants import FrameType
+from qianwan.constants import EventKind, FrameType
 from qianwan.models import Message
 from qianwan.protocol.auth import Credentials, Welcome
 from qianwan.protocol.messages import Answer, decode, encode
@@ -19,12 +19,15 @@ from tests.support.server_process import ServerProcess
 
 
 class PlainLink:
-    """`open` first. `messages` are the MSG frames as they came; nothing is repeated, pulled or reordered."""
+    """`open` first. `messages` and `events` are the MSG and EVENT frames as they came; nothing is repeated,
+    pulled or reordered.
+    """
 
-    def __init__(self, link: Link, welcome: Welcome, messages: list[Message]) -> None:
+    def __init__(self, link: Link, welcome: Welcome, owner: Owner) -> None:
         self.link = link
         self.welcome = welcome
-        self.messages = messages
+        self.messages = owner.messages
+        self.events = owner.events
 
     @classmethod
     async def open(cls, server: ServerProcess, token: str, device: str, root: str = "") -> PlainLink:
@@ -34,13 +37,13 @@ class PlainLink:
             addresses=(Address.parse(f"{host}:{port}"),), root_key=root or root_of(server)
         )
         dialer = Dialer(settings, device=device, rng=random.Random(0), clock=time.monotonic)
-        owner = _Owner()
+        owner = Owner()
         link = await dialer.connect(owner, token)
         welcome = await link.login(Credentials(token, device))
-        return cls(link, welcome, owner.messages)
+        return cls(link, welcome, owner)
 
-    async def send(self, target: str, client_id: str, text: str) -> Answer:
-        payload = encode([client_id, 0, {"text": text}, None, None])
+    async def send(self, target: str, client_id: str, text: str, **options: Any) -> Answer:
+        payload = encode([client_id, 0, {"text": text}, options or None, None])
         return await self.link.request(FrameType.SEND, target, payload)
 
     async def call(self, method: str, **args: Any) -> tuple[int, Any]:
@@ -48,19 +51,31 @@ class PlainLink:
         answer = await self.link.request(FrameType.CALL, method, encode(args))
         return answer.code, decode(answer.payload)
 
+    def room_texts(self, room: str) -> list[str]:
+        """What was said in a room and came here."""
+        said = (decode(payload) for kind, payload in self.events if kind == EventKind.ROOM_MESSAGE)
+        return [message[7]["text"] for message in said if message[0] == f"r/{room}"]
+
+    def notices(self, name: str) -> list[dict[str, Any]]:
+        """The data of the notices of this name."""
+        told = (decode(payload) for kind, payload in self.events if kind == EventKind.NOTICE)
+        return [data for each, data in told if each == name]
+
     def close(self) -> None:
         self.link.close()
 
 
-class _Owner:
+class Owner:
     """Keeps what the server says unasked."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
+        self.events: list[tuple[int, bytes]] = []
 
     def on_message(self, message: Message) -> None:
         self.messages.append(message)
 
-    def on_event(self, kind: int, payload: bytes) -> None: ...
+    def on_event(self, kind: int, payload: bytes) -> None:
+        self.events.append((kind, payload))
 
     def on_policy(self, policy: dict[str, Any]) -> None: ...

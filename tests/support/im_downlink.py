@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from frame.constants import MAX_BODY
-from im_service.ports import Publication, Reply, Session
+from im_service.ports import NORMAL, Budget, Publication, Reply, Session
 
 MSG, EVENT = 6, 7
 HEAD = 16  # bytes: request and code, before an answer
@@ -46,6 +46,7 @@ class RecordingDownlink:
     def __init__(self) -> None:
         self.connections: dict[tuple[int, int], Connection] = {}
         self.published: list[Publication] = []
+        self.budgets: dict[str, Budget | None] = {}
         self.sent = 0
 
     def connect(self, session: Session, session_id: int) -> Connection:
@@ -73,7 +74,7 @@ class RecordingDownlink:
             connection.replies[request] = (code, msgspec.msgpack.decode(payload))
 
     def publish(
-        self, topic: str, type: int, body: bytes, priority: int = 0, exclude: Session | None = None
+        self, topic: str, type: int, body: bytes, priority: int = NORMAL, exclude: Session | None = None
     ) -> None:
         node, conn = (-1, 0) if exclude is None else (exclude.node, exclude.conn)
         self._publish(node, (topic, type, body, priority, conn))
@@ -94,7 +95,11 @@ class RecordingDownlink:
                 elif type == EVENT:
                     connection.events.append((body[0], msgspec.msgpack.decode(body[1:])))
 
-    def join(self, session: Session, topic: str) -> None:
+    def budget(self, topic: str, budget: Budget | None) -> None:
+        self.budgets[topic] = budget
+
+    def join(self, session: Session, topic: str, budget: Budget | None = None) -> None:
+        self.budgets[topic] = budget
         connection = self.connections.get((session.node, session.conn))
         if connection is not None:
             connection.topics.add(topic)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
+from im_service.ports import DECISION, HIGH, NORMAL, NOTICE
 from im_service.settings import ImSettings
 from tests.support.im_world import Person, World, open_world
 
@@ -92,20 +95,66 @@ async def test_several_rooms_on_one_connection_and_all_end_with_it(tmp_path: Pat
         assert {n["room"] for n in bob.connection.notices("room.exit")} == {"one", "two", "three"}
 
 
-async def test_high_priority_is_never_dropped_before_normal_and_drops_are_counted(tmp_path: Path) -> None:
-    settings = ImSettings(room_normal_per_s=5, room_high_per_s=5)
-    async with open_world(tmp_path, settings) as world:
+async def test_the_budget_is_held_by_the_gateways_and_what_they_dropped_is_told(tmp_path: Path) -> None:
+    async with open_world(tmp_path, ImSettings(room_normal_per_s=5, room_high_per_s=5)) as world:
         owner, (bob,) = await make_room(world, "bob")
-        for n in range(8):
-            await owner.said("r/hall", f"n{n}")
-        for n in range(5):
-            await owner.said("r/hall", f"h{n}", options={"highPriority": True})
-        texts = [m[7]["text"] for m in bob.connection.room_messages()]
-        assert [t for t in texts if t[0] == "n"] == [f"n{n}" for n in range(5)]
-        assert [t for t in texts if t[0] == "h"] == [f"h{n}" for n in range(5)]
-        info = await owner.ok("room.info", room="hall")
-        assert (info["dropped_normal"], info["dropped_high"]) == (3, 0)
-        assert world.im.stats()["room_dropped_normal"] == 3
+        for n in range(40):
+            await owner.said("r/hall", f"n{n}", options={"highPriority": n % 2 == 1})
+        published = [item for item in world.downlink.published if item[2][0] == 1]
+        assert [priority for _, _, _, priority, _ in published] == [NORMAL, HIGH] * 20
+        for node in (1, 2):
+            world.im.on_dropped("r/hall", 10 * node, node, 5)
+        world.im.on_dropped("r/nobody_here", 1, 1, 1)
+        info = await bob.ok("room.info", room="hall")
+        assert [info[f"dropped_{kind}"] for kind in ("normal", "high", "notices")] == [30, 3, 10]
+        stats = world.im.stats()
+        assert stats["room_dropped_normal_total"] == 31
+        assert stats["room_dropped_high_total"] == 4
+        assert stats["room_dropped_notices_total"] == 11
+
+
+async def test_a_rooms_own_budget_goes_to_the_gateways_with_who_joins_and_when_it_changes(
+    tmp_path: Path,
+) -> None:
+    async with open_world(tmp_path, ImSettings(room_normal_per_s=20, room_high_per_s=10)) as world:
+        owner, (bob,) = await make_room(world, "bob")
+        budgets = world.downlink.budgets
+        assert budgets["r/hall"] is None
+        await owner.ok("room.update", room="hall", normal_per_s=2.5)
+        assert budgets["r/hall"] == (2.5, 10)
+        budgets.clear()
+        await bob.ok("room.leave", room="hall")
+        await bob.ok("room.join", room="hall", tags=["red"])
+        assert budgets == {"r/hall": (2.5, 10), "r/hall#red": None}
+        await owner.ok("room.update", room="hall", high_per_s=0)
+        assert budgets["r/hall"] == (2.5, 0)
+        await owner.ok("room.update", room="hall", normal_per_s=-1, high_per_s=-1)
+        assert budgets["r/hall"] is None
+
+
+async def test_notices_are_below_messages_and_decisions_above_what_members_do(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        owner, (bob,) = await make_room(world, "bob")
+        await bob.ok("room.queue.put", room="hall", key="bob")
+        await owner.ok("room.queue.poll", room="hall", key="bob")
+        await owner.ok("room.attributes", room="hall", put={"topic": "cats"})
+        await owner.ok("room.mute_all", room="hall", on=True)
+        await owner.ok("room.recall", room="hall", server_id=1)
+        await bob.ok("room.leave", room="hall")
+        told = [
+            (msgspec.msgpack.decode(body[1:])[0], priority)
+            for topic, _, body, priority, _ in world.downlink.published
+            if topic == "r/hall" and body[0] == 2
+        ]
+        assert [each for each in told if each[0] != "room.enter"] == [
+            ("room.queue", NOTICE),
+            ("room.queue", DECISION),
+            ("room.attributes", DECISION),
+            ("room.mute_all", DECISION),
+            ("room.recall", DECISION),
+            ("room.exit", NOTICE),
+        ]
+        assert {priority for name, priority in told if name == "room.enter"} == {NOTICE}
 
 
 async def test_the_abandon_ratio_drops_its_share(tmp_path: Path) -> None:

@@ -3,12 +3,12 @@
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from cmodules cimport layout
 from frame.names cimport id_valid, is_user_topic
 from gateway_core.conn.announce cimport Announcer
-from gateway_core.conn.pending cimport batch_start, pend, pending_served, within_budget
+from gateway_core.conn.pending cimport batch_start, pend, pending_served, topics_tell, topics_tell_wait, within_budget
 from gateway_core.conn.states cimport STATES
 from gateway_core.conn.table cimport (
     Conn,
@@ -63,7 +63,8 @@ from gateway_core.conn.users cimport (
     users_init,
 )
 from gateway_core.includes.cpu cimport qw_hash
-from gateway_core.leaf.events cimport EventCell, EventRing, event_pop, events_free, events_init, events_settle
+from gateway_core.leaf.class_budget cimport ClassRates
+from gateway_core.leaf.events cimport EV_DROPPED, EV_TOPIC, EventCell, EventRing, event_pop, events_free, events_init, events_settle
 from gateway_core.leaf.lists cimport NONE32
 from gateway_core.leaf.shared_buf cimport SharedBuf, buf_data, buf_frame, buf_unref
 from gateway_core.leaf.stats cimport Stats, stats_dict
@@ -246,13 +247,24 @@ cdef class Crowd:
 
     def announced(self):
         """[(topic, up)] since the last call."""
+        return [(name, bool(b)) for kind, name, _, _, _, b in self._events() if kind == EV_TOPIC]
+
+    def dropped(self, uint64_t now_ns):
+        """[(topic, normal, high, notices)] as told at that time or since the last call."""
+        topics_tell(&self.topics, now_ns)
+        return [event[1:5] for event in self._events() if event[0] == EV_DROPPED]
+
+    def tells_in(self, uint64_t now_ns):
+        return topics_tell_wait(&self.topics, now_ns)
+
+    cdef list _events(self):
         cdef EventCell e
-        out = []
+        cdef list out = []
         while True:
             events_settle(&self.events)
             if not event_pop(&self.events, &e):
                 return out
-            out.append((PyBytes_FromStringAndSize(<char*>e.blob, e.size[0]), bool(e.b)))
+            out.append((e.kind, PyBytes_FromStringAndSize(<char*>e.blob, e.size[0]), e.conn, e.request, e.code, e.b))
             free(e.blob)
 
     # topics
@@ -260,8 +272,14 @@ cdef class Crowd:
     cdef Topic* _topic(self, bytes name):
         return topic_find(&self.topics, qw_hash(<char*>name, len(name), SEED), <char*>name, len(name))
 
-    def join(self, uint64_t id, bytes topic, uint64_t now_ns=0):
-        return topic_join(&self.topics, self._conn(id), <char*>topic, len(topic), now_ns)
+    def join(self, uint64_t id, bytes topic, own=None, uint64_t now_ns=1):
+        cdef ClassRates rates
+        if own is not None:
+            rates.normal, rates.high = own
+            rates.notices = 0
+        return topic_join(
+            &self.topics, self._conn(id), <char*>topic, len(topic), &rates if own is not None else NULL, now_ns
+        )
 
     def leave(self, uint64_t id, bytes topic):
         topic_leave(&self.topics, self._conn(id), <char*>topic, len(topic))
@@ -294,20 +312,35 @@ cdef class Crowd:
             out.append(PyBytes_FromStringAndSize(t.name, t.name_len))
         return out
 
-    def budget(self, bytes prefix, uint32_t normal, uint32_t high, uint64_t now_ns=0):
+    def budget(self, bytes prefix, double normal, double high, double notices=0, uint64_t now_ns=1):
+        self._budget(prefix, 0, 0, normal, high, notices, now_ns)
+
+    def own_budget(self, bytes topic, own, uint64_t now_ns=1):
+        normal, high = own or (0, 0)
+        self._budget(topic, 1, own is None, normal, high, 0, now_ns)
+
+    cdef _budget(self, bytes name, int one, int ends, double normal, double high, double notices, uint64_t now_ns):
         cdef Budget b
-        memcpy(b.prefix, <char*>prefix, len(prefix))
-        b.prefix_len = len(prefix)
-        b.normal = normal
-        b.high = high
+        memset(&b, 0, sizeof(b))
+        memcpy(b.name, <char*>name, len(name))
+        b.name_len = len(name)
+        b.one = one
+        b.ends = ends
+        b.rates.normal = normal
+        b.rates.high = high
+        b.rates.notices = notices
         topics_budget(&self.topics, &b, now_ns)
 
     def may_publish(self, bytes topic, int cls, uint64_t now_ns):
+        return self.may_all_publish([topic], cls, now_ns)[0]
+
+    def may_all_publish(self, topics, int cls, uint64_t now_ns):
+        """One event to topics in a row, as to those of several loops."""
         cdef SharedBuf* b = buf_frame(7, NULL, 0, NULL, 0, NULL, 0)
         b.cls = cls
-        out = within_budget(&self.topics, self._topic(topic), b, now_ns)
+        out = [bool(within_budget(&self.topics, self._topic(topic), b, now_ns)) for topic in topics]
         buf_unref(b)
-        return bool(out)
+        return out
 
     # pending messages of a large topic
 

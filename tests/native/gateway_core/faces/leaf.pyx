@@ -17,6 +17,7 @@ from gateway_core.leaf.address_table cimport (
     addresses_free,
     addresses_init,
 )
+from gateway_core.leaf.class_budget cimport ClassBudget, ClassRates, class_budget_set, class_budget_take
 from gateway_core.leaf.deadlines cimport (
     Deadlines,
     deadline_cap,
@@ -363,6 +364,23 @@ cdef class TokenBucket:
 
     def take(self, uint64_t now_ns, uint32_t frames):
         return bucket_take(&self.b, &self.rate, now_ns, frames)
+
+
+cdef class Budget:
+    cdef ClassBudget b
+
+    def __cinit__(self, double normal, double high, double notices=0, uint64_t now_ns=1):
+        self.set(normal, high, notices, now_ns)
+
+    def set(self, double normal, double high, double notices, uint64_t now_ns):
+        cdef ClassRates rates
+        rates.normal = normal
+        rates.high = high
+        rates.notices = notices
+        class_budget_set(&self.b, &rates, now_ns)
+
+    def take(self, int cls, uint64_t now_ns):
+        return bool(class_budget_take(&self.b, cls, now_ns))
 
 
 cdef class Addresses:

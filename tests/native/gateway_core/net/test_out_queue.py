@@ -8,7 +8,7 @@ from tests.native.gateway_core.faces.leaf import buffers_alive
 from tests.native.gateway_core.faces.net import Queue
 
 OK, DROPPED, FULL = 1, 0, -1
-MUST, HIGH, NORMAL = 0, 1, 2
+MUST, HIGH, NORMAL, DECISION, NOTICE = range(5)
 HEADER = 2  # of a small frame
 BODY = b"%098d"  # with its header 100 bytes
 
@@ -49,6 +49,20 @@ def test_normal_events_make_room_for_high_ones_and_both_for_what_must_arrive() -
     counts = queue.counts()
     assert (counts["dropped_normal"], counts["dropped_high"]) == (4, 6)
     assert counts["live"]["queued_bytes"] == 0
+
+
+def test_notices_make_room_for_messages_and_are_never_taken_for_their_place() -> None:
+    queue = Queue(events=500, hard=700)
+    for n, cls in enumerate((NORMAL, NOTICE, DECISION, NOTICE, HIGH)):
+        assert queue.push(BODY % n, cls) == OK
+    assert queue.push(BODY % 5, NORMAL) == OK  # instead of 1
+    assert queue.push(BODY % 6, DECISION) == OK  # instead of 3
+    assert queue.push(BODY % 7, NOTICE) == DROPPED
+    assert [queue.push(BODY % n, HIGH) for n in (8, 9)] == [OK, OK]  # instead of 2, 6
+    assert queue.push(BODY % 10, DECISION) == DROPPED
+    assert [int(body) for body in iter(queue.pop, None)] == [0, 4, 5, 8, 9]
+    counts = queue.counts()
+    assert (counts["dropped_normal"], counts["dropped_high"], counts["dropped_notice"]) == (0, 0, 6)
 
 
 def test_the_soft_limit_is_counted_once_until_the_queue_is_empty() -> None:

@@ -6,10 +6,19 @@ from typing import Any, cast
 
 import msgspec
 
+from control.coordination.base import NodeInfo
 from control.downlink.local import Commands, LocalDownlink
 from control.gateway.request_keys import call_key, conversation_key
+from control.gateway.resync import Resync
 from control.gateway.session_ids import SessionIds
 from control.gateway.sync_hints import SyncHints
+from control.gateway.topics import CountedTopics
+from control.gateway.upstream import BusUpstream
+from control.rendezvous import choose
+from control.streams.batches import BatchReader
+from control.streams.links import StreamLinks
+from control.streams.operations import Dropped, Up
+from im_service.ports import Downlink as AnyDownlink
 from tests.support.sdk_client import until
 
 
@@ -54,3 +63,37 @@ async def test_sync_hints_reach_everybody_once() -> None:
     await until(lambda: len(sent) >= len(users))
     assert sorted(sent) == sorted(users)
     assert hints.sent == len(sent)
+
+
+async def test_what_a_room_missed_is_told_to_the_im_process_that_serves_it() -> None:
+    pushed: list[tuple[int, Any]] = []
+
+    class Links:
+        def max_batch(self) -> int:
+            return 1 << 20
+
+        def sender(self, im_id: int, epoch: int) -> Any:
+            return type("Sender", (), {"push": lambda _, batch: pushed.append((im_id, batch))})()
+
+    class Nobody:
+        def request(self, listener: object) -> None: ...
+
+    upstream = BusUpstream(
+        5, cast(StreamLinks, Links()), cast(AnyDownlink, None), CountedTopics(), cast(Resync, Nobody())
+    )
+    upstream.on_dropped("r/hall0", 1, 1, 1)
+    for im_id in (1, 2):
+        upstream.im_came(NodeInfo(im_id, 9, "", ("im",)))
+    rooms = [f"r/hall{n}" for n in range(20)]
+    for room in rooms:
+        upstream.on_dropped(room, 3, 0, 1)
+    await until(lambda: len(pushed) == 2)
+    read = BatchReader([Up]).read
+    told = {
+        operation.topic: im_id
+        for im_id, batch in pushed
+        for operation in cast(Up, read(batch)).operations
+        if isinstance(operation, Dropped) and operation.normal == 3
+    }
+    assert told == {room: int(choose(room, ["1", "2"]) or 0) for room in rooms}
+    assert set(told.values()) == {1, 2}

@@ -17,6 +17,7 @@ from control.streams.operations import (
     Announce,
     Call,
     Down,
+    Dropped,
     Join,
     JoinUser,
     Kick,
@@ -32,6 +33,7 @@ from control.streams.operations import (
     ResyncEnd,
     ResyncSession,
     Sends,
+    SetBudget,
     Sync,
     Up,
     UpOperation,
@@ -53,19 +55,21 @@ UP = Up(
         ResyncBegin(),
         ResyncSession(ANN, 6, 5, True),
         ResyncEnd(),
+        Dropped("r/hall", 3, 0, 1),
     ]
 )
 DOWN = Down(
     [
         Replies([(7, 9, 1, 0, b"y")]),
         Publish(("u/ben", 6, b"z", 1, 7)),
-        Join(7, "g/1"),
+        Join(7, "r/1", (0.5, 10)),
         Leave(7, "g/1"),
         JoinUser("ann", "g/1"),
         LeaveUser("ann", "g/1"),
         Kick("ann", None, 5, 4003, "again"),
         Resync(),
         Sync(),
+        SetBudget("r/hall", (2.5, 0)),
     ]
 )
 
@@ -180,11 +184,12 @@ def test_a_gateway_does_what_an_im_process_says_in_order() -> None:
         ("publish_many", [first, second]),
         ("reply_many", [(7, 9, 1, 0, b"y")]),
         ("publish_many", [("u/ben", 6, b"z", 1, 7)]),
-        ("join", 7, "g/1"),
+        ("join", 7, "r/1", (0.5, 10)),
         ("leave", 7, "g/1"),
         ("join_user", "ann", "g/1"),
         ("leave_user", "ann", "g/1"),
         ("kick", "ann", None, 5, 4003, "again"),
+        ("set_budget", "r/hall", (2.5, 0)),
     ]
     assert asked == [[(7, 9, 1, 0, b"y")], 4, "sync"], "answers, a resync, hints"
 
