@@ -132,6 +132,7 @@ async def test_a_full_disk_is_told_and_survived(tmp_path: Path, place: Place) ->
     with ServerProcess(data_dir, {"gateway.loops": 1}, wrapper=disk.wrapper) as server:
         ann = await PlainLink.open(server, server.token("ann"), "phone")
         ben = await PlainLink.open(server, server.token("ben"), "phone")
+        await ben.call("sync", cursor=0, limit=1)  # an answered call proves that the login is on record
         sender = Sender(ann)
         await sender.until({RequestCode.OK})
         disk.fill(server.pid)
