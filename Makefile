@@ -8,6 +8,10 @@ PY := $(VENV)/bin/python
 STAMPS := build/stamps
 SOURCES := $(shell find cmodules frame crypto gateway_core benchmarks tests -name '*.pyx' -o -name '*.pxd' -o -name '*.h' 2>/dev/null) setup.py
 PYTEST_ARGS ?=
+# Tests run in lanes beside one another, more of them than cores because they mostly wait. A module stays in one
+# lane, so that what it starts is started once.
+LANES ?= 4
+PYTEST_LANES := -n $(LANES) --dist loadfile --no-loadscope-reorder
 # What a target needs beside Python packages is there, is installed, or is named before anything runs.
 SYSTEM := tools/system_packages.sh build
 
@@ -48,15 +52,22 @@ sanitize: tested-with $(STAMPS)/venv ## build under AddressSanitizer and UBSan i
 coverage: tested-with $(STAMPS)/venv ## run the tests in a copy of the tree and show which lines of Python and of the C modules ran
 	$(PY) tools/coverage.py $(COVERAGE_ARGS)
 
-lint: build ## ruff, mypy strict, stubtest, generated files fresh
+lint: build ## ruff, mypy strict, stubtest, generated files fresh, beside one another
+	@$(MAKE) --no-print-directory -j --output-sync lint-style lint-types lint-stubs lint-generated
+
+.PHONY: lint-style lint-types lint-stubs lint-generated
+lint-style:
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+lint-types:
 	$(PY) -m mypy
+lint-stubs:
 	$(PY) tools/stubtest.py
+lint-generated:
 	$(PY) tools/generate.py --check
 
-test: tested-with build lint ## install what is missing, build, lint and run every test
-	$(PY) -m pytest $(PYTEST_ARGS)
+test: tested-with build lint ## install what is missing, build, lint and run every test; LANES=1 one after another
+	$(PY) -m pytest $(PYTEST_LANES) $(PYTEST_ARGS)
 
 wheel: build ## the sdist and the wheels of server and client, into dist/
 	$(PY) tools/wheels.py

@@ -89,6 +89,14 @@ class ImSettings(Struct, kw_only=True, frozen=True):
     """How long a sender may edit a message. Beyond: refused."""
     edit_versions: Annotated[int, Meta(ge=0, le=100_000, extra=_unit("edits of a message"))] = 100
     """How often a message may be edited: each edit goes to everybody. 0: no limit. Beyond: refused."""
+    reactions_per_user: Annotated[int, Meta(ge=0, le=100_000, extra=_unit("reactions of a message"))] = 20
+    """Kinds of quick comment of one user on one message: each goes to everybody who sees it. 0: no limit.
+    Beyond: refused with 409."""
+    reactions_per_message: Annotated[int, Meta(ge=0, le=100_000, extra=_unit("reactions of a message"))] = (
+        2000
+    )
+    """Quick comments that a message keeps: devices ask for all of them when they show it. 0: no limit.
+    Beyond: refused with 409."""
     receipt_members: Annotated[int, Meta(ge=0, le=100_000, extra=_unit("members"))] = 500
     """Groups up to this size keep who has read what: a row for each reader of each message. Beyond: no
     receipts."""

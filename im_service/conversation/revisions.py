@@ -346,15 +346,24 @@ class Revisions:
         )
         return Versions(*fit(lines, self._settings.reply_bytes))
 
-    @method("react", Code.NOT_FOUND, Code.FORBIDDEN, result=Reacted)
+    @method("react", Code.NOT_FOUND, Code.FORBIDDEN, Code.CONFLICT, result=Reacted)
     async def react(self, caller: Caller, args: ReactArgs) -> Reacted:
-        """Add or take away a quick comment on a message; one per kind and user."""
+        """Add or take away a quick comment on a message; one per kind and user, and so many of a user and of
+        all."""
         message = await self._message(caller, args.conversation, args.seq)
         if message.flags & RECALLED:
             raise ImError(Code.NOT_FOUND, "the message was recalled")
         now = self._clock.now_ms()
         done = await self._store.react(
-            args.conversation, args.seq, caller.user, args.kind, args.ext, args.on, now
+            args.conversation,
+            args.seq,
+            caller.user,
+            args.kind,
+            args.ext,
+            args.on,
+            now,
+            per_user=self._settings.reactions_per_user,
+            per_message=self._settings.reactions_per_message,
         )
         if done.value:
             data = {

@@ -141,10 +141,15 @@ class MessageLog(Engine):
         add: bool,
         now_ms: int,
         notices: Notices = (),
+        per_user: int = 0,
+        per_message: int = 0,
     ) -> Applied[bool]:
-        """Add or remove a quick comment, one per (message, user, kind). -> did anything change."""
+        """Add or remove a quick comment, one per (message, user, kind). -> did anything change. StoreFull
+        above `per_user` of this user or `per_message` of all on the message (0 = no limit)."""
         return await self._write(
-            partial(revise.react, conversation, seq, user, kind, ext, add, now_ms, notices)
+            partial(
+                revise.react, conversation, seq, user, kind, ext, add, now_ms, notices, per_user, per_message
+            )
         )
 
     async def reactions(self, conversation: str, seqs: Sequence[int]) -> list[Reaction]:

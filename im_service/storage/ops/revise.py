@@ -137,7 +137,16 @@ def withdraw(conversation: str, seq: int, notices: Notices) -> Op[Applied[bool]]
 
 
 def react(
-    conversation: str, seq: int, user: str, kind: str, ext: str, add: bool, now_ms: int, notices: Notices
+    conversation: str,
+    seq: int,
+    user: str,
+    kind: str,
+    ext: str,
+    add: bool,
+    now_ms: int,
+    notices: Notices,
+    per_user: int,
+    per_message: int,
 ) -> Op[Applied[bool]]:
     conv = yield from conversation_id(conversation)
     if not alive((yield from one(conv, conversation, seq))):
@@ -156,8 +165,19 @@ def react(
         )  # fmt: skip
     if not done:
         return Applied(False)
+    if add:
+        yield from _bounded(conv, seq, usr, per_user, per_message)
     yield from touch(conv)
     return Applied(True, (yield from append(notices)))
+
+
+def _bounded(conv: int, seq: int, usr: int, per_user: int, per_message: int) -> Op[None]:
+    """StoreFull takes back what was just added above a limit."""
+    whole = "SELECT count(*) FROM reaction WHERE conv = $1 AND seq = $2"
+    if per_user and (yield from rows(f"{whole} AND usr = $3", conv, seq, usr))[0][0] > per_user:
+        raise StoreFull(f"a user has {per_user} reactions to a message at most")
+    if per_message and (yield from rows(whole, conv, seq))[0][0] > per_message:
+        raise StoreFull(f"a message has {per_message} reactions at most")
 
 
 def reactions(conversation: str, seqs: Sequence[int]) -> Op[list[Reaction]]:

@@ -136,6 +136,20 @@ async def test_reactions_once_per_kind(talk: Store) -> None:
         await talk.react("s/a:b", 50, "b", "ok", "", True, 2000)
 
 
+async def test_reactions_above_a_limit_are_refused_and_leave_nothing(talk: Store) -> None:
+    for kind in ("1", "2"):
+        await talk.react("s/a:b", 1, "b", kind, "", True, 2000, per_user=2, per_message=3)
+    with pytest.raises(StoreFull, match="a user has 2"):
+        await talk.react("s/a:b", 1, "b", "3", "", True, 2000, per_user=2, per_message=3)
+    assert not (await talk.react("s/a:b", 1, "b", "2", "", True, 2000, per_user=2, per_message=3)).value
+    await talk.react("s/a:b", 1, "a", "1", "", True, 2000, per_user=2, per_message=3)
+    with pytest.raises(StoreFull, match="a message has 3"):
+        await talk.react("s/a:b", 1, "a", "2", "", True, 2000, per_user=2, per_message=3)
+    held = await talk.reactions("s/a:b", [1])
+    assert sorted((r.user, r.kind) for r in held) == [("a", "1"), ("b", "1"), ("b", "2")]
+    assert (await talk.react("s/a:b", 1, "b", "1", "", False, 2000, per_user=1, per_message=1)).value
+
+
 async def test_find(talk: Store) -> None:
     found = await talk.find("s/a:b", [3, 1, 99])
     assert [m.seq for m in found] == [1, 3]

@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from frame.constants import MAX_BODY
 from im_service.calls import encode_answer
+from im_service.errors import ImError
+from im_service.ids import ServerIds
 from im_service.methods import METHODS
+from im_service.notices import Announcer
 from tests.support.im_largest import (
     BODY,
     GROUP,
@@ -205,7 +209,9 @@ LAST = {
 """Refused or ending: their answers are a word."""
 
 
-async def test_every_method_answers_within_a_frame_whatever_is_stored(tmp_path: Path) -> None:
+async def test_every_method_answers_within_a_frame_whatever_is_stored(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with open_world(tmp_path, SETTINGS) as world:
         stage = await build(world)
         for case in CASES.values():
@@ -222,6 +228,7 @@ async def test_every_method_answers_within_a_frame_whatever_is_stored(tmp_path: 
         await stage.hero.ok("friend.decide", id=asked["id"], accept=True)
         await stage.hero.ok("group.transfer", group=GROUP, user=open_request["user"])
         await world.invoke("group.dismiss", {"group": GROUP})
+    assert "is not sent" not in caplog.text, "an event is cut, or what it tells of is refused"
 
 
 def test_every_method_has_a_case() -> None:
@@ -234,6 +241,14 @@ async def test_a_call_with_a_long_unknown_key_is_answered(tmp_path: Path) -> Non
         code, answer = await ann.call("time", **{"x" * (MAX_BODY + 100): 1})
         assert code == 414
         assert len(answer[0]) <= 500
+
+
+async def test_a_notice_that_no_frame_takes_is_refused_before_it_is_stored(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        announcer = Announcer(world.clock, ServerIds(1), world.downlink, None)
+        announcer.group("team", "ann", "group.join", {"users": MEMBERS})
+        with pytest.raises(ImError, match="the limit is"):
+            announcer.group("team", "ann", "group.join", {"users": [WIDE * 64] * 300})
 
 
 async def test_what_no_frame_could_carry_is_refused_before_it_is_stored(tmp_path: Path) -> None:

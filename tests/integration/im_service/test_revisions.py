@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from im_service.sending.hooks import Action, Draft, Verdict
-from im_service.settings import DAY_MS
+from im_service.settings import DAY_MS, ImSettings
 from tests.support.im_ports import ScriptedHook
 from tests.support.im_world import open_world
 from tests.support.store_kit import count
@@ -180,6 +180,21 @@ async def test_reactions_are_one_per_kind_and_user(tmp_path: Path) -> None:
         assert [r[:3] for r in found] == [[seq, "bob", "+1"]]
         assert (await bob.ok("react", conversation=CHAT, seq=seq, kind="+1", on=False))["changed"]
         assert (await alice.ok("reactions", conversation=CHAT, seqs=[seq]))["reactions"] == []
+
+
+async def test_nobody_covers_a_message_with_reactions(tmp_path: Path) -> None:
+    async with open_world(tmp_path, ImSettings(reactions_per_user=3, reactions_per_message=4)) as world:
+        alice, bob = await world.login("alice"), await world.login("bob")
+        _, seq = await alice.said("u/bob", "nice?")
+        for kind in "abc":
+            await bob.ok("react", conversation=CHAT, seq=seq, kind=kind)
+        code, answer = await bob.call("react", conversation=CHAT, seq=seq, kind="d")
+        assert (code, answer[0]) == (409, "a user has 3 reactions to a message at most")
+        await alice.ok("react", conversation=CHAT, seq=seq, kind="a")
+        assert (await alice.call("react", conversation=CHAT, seq=seq, kind="b"))[0] == 409
+        assert len(alice.connection.notices("reaction")) == 3, "what was refused is told to nobody"
+        await bob.ok("react", conversation=CHAT, seq=seq, kind="c", on=False)
+        await bob.ok("react", conversation=CHAT, seq=seq, kind="d")
 
 
 async def test_a_single_chats_receipt_only_moves_forward(tmp_path: Path) -> None:
