@@ -1,4 +1,4 @@
-"""A server that has something to show on every route: people, messages, groups, rooms, requests, broadcasts."""
+"""A server with something to show on every route: people, messages, groups, rooms, requests, broadcasts."""
 
 from __future__ import annotations
 

@@ -1,12 +1,11 @@
-"""Every route against its own OpenAPI document, on a server that has something to show: what schemathesis makes
-up, and the same with the names of what is there. An answer fits its schema, none is 500, none takes long."""
+"""Every route against its own OpenAPI document, on a server that has something to show: what schemathesis
+makes up, with the names of what is there. An answer fits its schema, none is 500, none takes long."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import httpx
