@@ -11,6 +11,8 @@ PYTEST_ARGS ?=
 # Tests run in lanes beside one another, more of them than cores because they mostly wait. A module stays in one
 # lane, so that what it starts is started once.
 LANES ?= 4
+# Compiled modules are kept: hundreds of servers start, and each would compile them again.
+unexport PYTHONDONTWRITEBYTECODE
 PYTEST_LANES := -n $(LANES) --dist loadfile --no-loadscope-reorder
 # What a target needs beside Python packages is there, is installed, or is named before anything runs.
 SYSTEM := tools/system_packages.sh build

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import hypothesis.core
 import pytest
 from hypothesis import settings
+
+from tests.support.postgres_server import PostgresServer
 
 # How long an example takes says something of the machine, not of the code; a failure prints how to repeat it.
 # On CI the same code meets the same examples; developers explore.
@@ -16,6 +19,18 @@ settings.register_profile("qianwan", deadline=None, print_blob=True, derandomize
 settings.load_profile("qianwan")
 
 SEED = pytest.StashKey[int]()
+LONG = (
+    "tests/adversity/server/",
+    "tests/contract/messages/",
+    "tests/fuzz/test_fuzz_short.py",
+    "tests/integration/benchmarks/",
+    "tests/integration/control/",
+    "tests/integration/program/",
+    "tests/integration/sdk/test_sdk_talks.py",
+    "tests/integration/server/",
+    "tests/integration/workers/",
+    "tests/native/gateway_core/test_fanout.py",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,4 +59,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long modules first: what is left at the end of a run is short, so no lane waits for another."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One for all tests of a lane; each makes schemas of its own."""
+    with PostgresServer() as server:
+        yield server

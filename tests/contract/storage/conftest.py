@@ -1,7 +1,7 @@
 """Every test that asks for `store` or `new_store` runs on both engines."""
 
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
@@ -12,12 +12,6 @@ from tests.support.postgres_server import PostgresServer
 from tests.support.store_kit import Kit
 
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        yield server
 
 
 async def _postgres(server: PostgresServer) -> str:

@@ -115,10 +115,10 @@ async def test_nobody_who_logs_in_around_the_start_of_an_im_process_is_deaf(clus
     deaf = []
     for start in range(STARTS):
         await asyncio.to_thread(cluster.control.room, f"hall{start}")
-        await asyncio.to_thread(cluster.im.kill)
         clients = [
             cluster.client(user, root, cluster.gateways[number % 2]) for number, user in enumerate(MEMBERS)
         ]
+        await asyncio.to_thread(cluster.im.kill)
         try:
             starting = asyncio.create_task(asyncio.to_thread(cluster.im.start))
             coming = []

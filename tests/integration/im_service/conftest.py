@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.im_world import on_postgres
-from tests.support.postgres_server import PostgresServer
 
 BOTH = ("sqlite", "postgres")
 
@@ -16,12 +14,6 @@ BOTH = ("sqlite", "postgres")
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "engine" in metafunc.fixturenames:
         metafunc.parametrize("engine", getattr(metafunc.module, "ENGINES", BOTH), indirect=True)
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        yield server
 
 
 @pytest.fixture(autouse=True)

@@ -166,12 +166,15 @@ def test_a_running_server_rotates_its_keys_by_itself(fresh: ServerProcess) -> No
 
 
 def test_a_server_whose_keys_are_over_is_not_ready_and_says_why(fresh: ServerProcess) -> None:
-    ServerKeys.load_or_create(fresh.data_dir / "keys", int(time.time()), server_lifetime=4, token_lifetime=4)
     fresh.settings = {"auth.rotate_keys_days": 0}
-    fresh.start(wait=False)
-    fresh.wait_for(lambda: fresh.get("/livez")[0] == 200, "alive", 20)
-    fresh.wait_for(lambda: b"no server and no token key holds" in fresh.get("/readyz")[1], "not ready", 20)
+    fresh.start()
+    keys = fresh.data_dir / "keys"
+    for path in [*keys.glob("server-*.json"), *keys.glob("token-*.json")]:
+        path.unlink()
+    ServerKeys.load_or_create(keys, int(time.time()), server_lifetime=1, token_lifetime=1)
+    fresh.wait_for(lambda: b"no server and no token key holds" in fresh.get("/readyz")[1], "not ready")
     assert fresh.get("/readyz")[0] == 503
+    assert fresh.get("/livez")[0] == 200
     for kind in ("server", "token"):
         assert program("keys", "rotate", kind, "--data-dir", str(fresh.data_dir)).returncode == 0
     fresh.wait_ready(10)

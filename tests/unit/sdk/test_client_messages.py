@@ -119,7 +119,7 @@ async def test_refusals_are_typed_and_lost_answers_of_calls_are_honest() -> None
         next(iter(gateway.peers)).transport.abort()
         with pytest.raises(ConnectionClosed):
             await waiting
-        assert await alice.call("time") == {}
+        assert await alice.call("time", timeout_s=5) == {}, "on the next connection"
 
 
 async def test_rooms_are_joined_again_and_show_each_message_once() -> None:
