@@ -110,6 +110,14 @@ def test_the_first_frame_is_auth_and_padding_may_follow_it_in_its_record(realm: 
     assert late.welcome()[1] == "padded"
 
 
+def test_a_disabled_account_hears_4005_behind_auth_ok(realm: Any) -> None:
+    token = realm.token("barred")
+    assert realm.server.post("/v1/users/barred/disable", {"seconds": 60})[0] == 200
+    one = shaken(realm)
+    assert one.login(token)[1] == "barred"
+    assert ends(one) == 4005
+
+
 def test_of_what_only_servers_send_a_pong_is_ignored(realm: Any) -> None:
     one = realm.meet("ponging")
     one.write(frame(PONG, uv(0)), frame(PING))
