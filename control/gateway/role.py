@@ -25,6 +25,11 @@ POLL_S = 0.05
 PROGRESS_S = 5.0
 LONE_GRACE_S = 0.5
 """Of a lone gateway, whose clients have nowhere to go: they take their GOAWAY and the acks under way."""
+HEADER_TOLD_S = 600.0
+NO_HEADER = (
+    "a balancer in gateway.proxy_from sends no PROXY v2 header (v1 is refused too): its connections are"
+    " closed. haproxy: send-proxy-v2; where only v1 is to be had, take it out of proxy_from"
+)
 # A client that is sent away waits this long at least, so that another node is announced and ready.
 RETRY_AFTER_MS = 500
 
@@ -60,6 +65,8 @@ class GatewayPart(Part):
         self._downlink = downlink
         self._hints = hints
         self._running = False
+        self._headers_missing = 0
+        self._told_missing = -HEADER_TOLD_S
 
     async def start(self) -> None:
         gateway = self._settings.gateway
@@ -96,6 +103,13 @@ class GatewayPart(Part):
         self._running = False
         await self._events.stop(min(grace_s, LONE_GRACE_S) if self._lone else grace_s)
         self._downlink.close()
+
+    async def tick(self) -> None:
+        """What is closed for a balancer's setting is closed before any login: only here it can be said."""
+        missing, now = self._core.stats()["closed_by_reason"].get("proxy_missing", 0), time.monotonic()
+        if missing > self._headers_missing and now - self._told_missing >= HEADER_TOLD_S:
+            log.warning(NO_HEADER, connections=missing - self._headers_missing)
+            self._headers_missing, self._told_missing = missing, now
 
     @property
     def _lone(self) -> bool:

@@ -85,8 +85,8 @@ class GatewaySection(Section, frozen=True):
     """The same on WebSocket, where that is less: proxies close what is silent for a minute (nginx's
     proxy_read_timeout, the idle time-out of cloud balancers). Beyond: as above."""
     proxy_from: tuple[str, ...] = ()
-    """Networks of balancers from which a PROXY v2 header is required, at most 32. Others may not send
-    one."""
+    """Networks of balancers from which a PROXY v2 header is required, at most 32; v1, which is text, is
+    refused with a line in the log. Others may not send one."""
     events_per_wake: Annotated[int, Meta(ge=1, le=65536, extra=unit("events"))] = 2048
     """Taken from the core at once. More makes larger batches, and longer pauses of the HTTP API. Beyond:
     the next turn."""
