@@ -20,6 +20,7 @@ CONNECT_TIMEOUT_S = 5.0
 FLUSH_TIMEOUT_S = 2.0
 DEFAULT_MAX_PAYLOAD = 1 << 20  # of a NATS server; it tells its own when it is reached
 NO_RESPONDERS_PAUSE_S = 0.02
+LAST_TRY_S = 0.1  # with less left a try would end without an answer, and nobody would know whom it reached
 # A client's share of a server's memory while it is away; the same 64 MiB after which NATS cuts off a slow
 # consumer.
 PENDING_BYTES = 64 << 20
@@ -129,7 +130,7 @@ class NatsBus:
                 return bytes(reply.data)
             except NoRespondersError as error:
                 # Nobody got it, so asking again repeats nothing: a responder may be reconnecting just now.
-                if left <= NO_RESPONDERS_PAUSE_S:
+                if left <= LAST_TRY_S:
                     raise NobodyThere(f"no answer on {subject}: {type(error).__name__}") from None
                 await asyncio.sleep(NO_RESPONDERS_PAUSE_S)
             except (NatsError, TimeoutError) as error:

@@ -129,3 +129,13 @@ class NodeIdClaim(Part):
                 log.error("this node id is held by another process too", node_id=self._own[0], by=other.name)
                 self._say(_Word.HELD)
             self._holder, self._heard_lately = other.name, True
+
+
+async def holder_of(bus: Bus, node_id: int) -> int | None:
+    """The epoch that holds this node id on the bus; 0: nobody does, None: somebody who is silent now."""
+    try:
+        return _decode(await bus.request(f"holder.{node_id}", b"", ASK_S)).epoch
+    except NobodyThere:
+        return 0
+    except BusError:
+        return None

@@ -36,6 +36,7 @@ from control.im.over_bus import ImOverBus
 from control.im.peers import BusPeers
 from control.im.presence import RoutePresence
 from control.im.role import ImPart
+from control.im.store_claim import make_claim
 from control.keys.keystore import KeyStore
 from control.metrics import make_registry
 from control.part import Part
@@ -83,6 +84,7 @@ class Wiring:
             self.node_id_claim if split else None,
             self.links if split else None,
             self.coordination,
+            make_claim(self._settings, self._process.own, self.bus if split else None) if im else None,
             self.im_over_bus if im and split else None,
             self.im if im else None,
             self.peers if im and split else None,

@@ -1,0 +1,89 @@
+"""A store belongs to one cluster: im processes that no bus joins would keep it together and tell each other
+nothing.
+
+Each im process holds a lock in its store. Whoever starts looks whose locks are there, and asks over its own
+bus for each of them: who answers is of the same cluster (coordination/claim.py answers).
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from control.bus.base import Bus
+from control.coordination.claim import holder_of
+from control.errors import StartError
+from control.keys.data_folder import STORE_FILE
+from control.logs import get_logger
+from control.node_ids import Peer, node_key, peer_of
+from control.part import Part
+from control.settings import Settings
+from im_service.storage.errors import StoreError
+from im_service.storage.holders import Holders
+
+log = get_logger("im")
+
+LOOK_S = 0.3
+AGAIN_S = 1.0
+
+
+class StoreClaim(Part):
+    """Started before the store is opened, stopped after it is closed. `bus` is None where there is one
+    process only. Raises StartError when another cluster holds the store.
+    """
+
+    def __init__(self, holders: Holders, own: Peer, where: str, bus: Bus | None) -> None:
+        self._holders = holders
+        self._key = node_key(*own)
+        self._where = where
+        self._bus = bus
+        self._lost = False
+
+    async def start(self) -> None:
+        await self._holders.hold(self._key)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._holders.patience_s
+        while True:
+            found = {key: await self._of_us(key) for key in await self._holders.others(self._key)}
+            if all(found.values()):
+                return
+            if loop.time() >= until:
+                foreign = [key for key, ours in found.items() if ours is False]
+                if not foreign:
+                    return  # somebody with that node id is on this bus, and silent
+                nodes = ", ".join(str(peer_of(key)[0]) for key in foreign)
+                raise StartError(
+                    f"the store ({self._where}) is used by another server, node {nodes} on no bus of this"
+                    " one: stop it, join both by one bus, or give this one its own store"
+                )
+            await asyncio.sleep(LOOK_S)
+
+    async def tick(self) -> None:
+        """A lock that was lost with its connection is taken again."""
+        try:
+            await asyncio.wait_for(self._holders.hold(self._key), AGAIN_S)
+            self._lost = False
+        except (StoreError, OSError, TimeoutError) as error:
+            if not self._lost:
+                log.warning("the lock of the store is lost, and taken again later", reason=str(error))
+            self._lost = True
+
+    async def stop(self, grace_s: float) -> None:
+        await self._holders.release()
+
+    async def _of_us(self, key: int) -> bool | None:
+        """None when it is not known now."""
+        node_id, epoch = peer_of(key)
+        holder = 0 if self._bus is None else await holder_of(self._bus, node_id)
+        return None if holder is None else holder == epoch
+
+
+def make_claim(settings: Settings, own: Peer, bus: Bus | None) -> StoreClaim:
+    """For the store that the settings name."""
+    if settings.store.kind == "postgres":
+        from im_service.storage.postgres.holders import LockHolders
+
+        return StoreClaim(LockHolders(settings.store.url.reveal()), own, str(settings.store.url), bus)
+    from im_service.storage.sqlite.holders import FileHolders
+
+    folder = settings.server.data_dir
+    return StoreClaim(FileHolders(folder), own, str(folder / STORE_FILE), bus)

@@ -1,0 +1,72 @@
+"""Who may share a store: processes that one bus joins, and nobody else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from control.bus.memory import MemoryBus, MemoryHub
+from control.coordination.claim import NodeIdClaim
+from control.errors import StartError
+from control.im.store_claim import StoreClaim
+from control.node_ids import Peer
+from im_service.storage.sqlite.holders import FileHolders
+
+ONE, TWO = (1, 1 << 40), (2, 1 << 41)
+
+
+async def on(hub: MemoryHub, own: Peer) -> MemoryBus:
+    """A process on this bus that holds its node id."""
+    bus = MemoryBus(hub)
+    await bus.start()
+    await NodeIdClaim(bus, own, f"node-{own[0]}", 1.0).start()
+    return bus
+
+
+def claim(folder: Path, own: Peer, bus: MemoryBus | None) -> StoreClaim:
+    holders = FileHolders(folder)
+    holders.patience_s = 0.05
+    return StoreClaim(holders, own, "store.sqlite3", bus)
+
+
+async def test_processes_of_one_bus_share_a_store(tmp_path: Path) -> None:
+    hub = MemoryHub()
+    claims = [claim(tmp_path, own, await on(hub, own)) for own in (ONE, TWO)]
+    for each in claims:
+        await each.start()
+    for each in claims:
+        await each.tick()
+        await each.stop(0)
+
+
+@pytest.mark.parametrize("joined", [(True, True), (True, False), (False, True)])
+async def test_a_store_that_another_cluster_uses_is_refused_with_one_line(
+    tmp_path: Path, joined: tuple[bool, bool]
+) -> None:
+    first, second = [
+        claim(tmp_path, own, await on(MemoryHub(), own) if bus else None)
+        for own, bus in zip((ONE, TWO), joined, strict=True)
+    ]
+    await first.start()
+    with pytest.raises(
+        StartError, match=r"^the store \(store.sqlite3\) is used by another server, node 1 on[^\n]*$"
+    ):
+        await second.start()
+    await second.stop(0)
+    await first.stop(0)
+    again = claim(tmp_path, TWO, None)
+    await again.start()
+    await again.stop(0)
+
+
+async def test_the_same_node_id_on_another_bus_is_another_process(tmp_path: Path) -> None:
+    """It is the epoch that counts: 1 is the default number of everybody."""
+    other = (1, 1 << 42)
+    first = claim(tmp_path, ONE, await on(MemoryHub(), ONE))
+    second = claim(tmp_path, other, await on(MemoryHub(), other))
+    await first.start()
+    with pytest.raises(StartError):
+        await second.start()
+    await second.stop(0)
+    await first.stop(0)
