@@ -34,6 +34,8 @@ GC_THRESHOLD = (50_000, 5, 1000)
 # additional switches are few.
 SWITCH_INTERVAL_S = 0.0005
 DRAIN, AT_ONCE = "drain; a second signal ends the waiting", "stop; one more signal ends it unfinished"
+CUT_S = 2.0
+"""For an end that is under way when somebody is tired of it."""
 GRACE_S = 2.0
 """For clients to take their CLOSE."""
 
@@ -54,7 +56,7 @@ def run_process(settings: Settings, outlet: Outlet | None = None) -> int:
 
 class Stop:
     """What the stop signals of an operator have asked for: a drain, then an end of the waiting. One that
-    finds nothing left to be cut short but the start or the end itself ends the process there.
+    finds nothing left to wait for but the start or the end itself gives these CUT_S, the next one nothing.
     """
 
     def __init__(self) -> None:
@@ -68,9 +70,13 @@ class Stop:
         if number == signal.SIGHUP and not self._terminal.is_gone():
             log.info("signal", name=name, effect=HANGUP)
             return
-        if self.wanted.is_set() and not (self.drains and not self.at_once.is_set()):
-            give_up(f"{name} came once more before the end")
-        if self.wanted.is_set():
+        again = self.wanted.is_set()
+        if again and not self.drains:
+            reason = f"{name} came once more before the end"
+            if self.at_once.is_set():
+                give_up(reason)
+            asyncio.get_running_loop().call_later(CUT_S, give_up, reason)
+        if again:
             self.at_once.set()
         self.wanted.set()
         log.info("signal", name=name, effect=AT_ONCE if self.at_once.is_set() else DRAIN)

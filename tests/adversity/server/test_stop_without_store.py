@@ -15,6 +15,7 @@ import pytest
 from qianwan.constants import RequestCode
 
 from control.im.role import STOP_S
+from control.process.run import CUT_S
 from tests.support.chat_link import PlainLink
 from tests.support.postgres_server import PostgresServer
 from tests.support.server_process import ServerProcess
@@ -81,8 +82,9 @@ async def test_the_end_is_bounded(engine: str, tmp_path: Path, postgres_server: 
         ann.close()
 
 
-async def test_one_more_signal_ends_a_store_that_is_being_closed(tmp_path: Path) -> None:
-    """What hangs in the closing is not waited for: exit code 1 at once, and one line."""
+@pytest.mark.parametrize("more", [1, 2])
+async def test_one_more_signal_ends_a_store_that_is_being_closed(tmp_path: Path, more: int) -> None:
+    """What hangs in the closing is not waited for: exit code 1 and one line, soon and then at once."""
     with ServerProcess(tmp_path / "data", {"gateway.loops": 1}) as server:
         ann = await PlainLink.open(server, server.token("ann"), "phone")
         with locked_sqlite(server.data_dir):
@@ -91,8 +93,11 @@ async def test_one_more_signal_ends_a_store_that_is_being_closed(tmp_path: Path)
             os.kill(server.pid, signal.SIGTERM)
             await asyncio.to_thread(server.wait_for, lambda: server.get("/livez")[0] == 0, "closing")
             began = time.monotonic()
+            if more == 2:
+                os.kill(server.pid, signal.SIGINT)
+                await asyncio.to_thread(server.wait_for, lambda: server.log().count('"effect"') == 2, "heard")
             assert await asyncio.to_thread(server.stop, signal.SIGINT) == 1
-            assert time.monotonic() - began < STOP_S / 2
+            assert time.monotonic() - began < (CUT_S if more == 2 else STOP_S / 2)
         said = server.log().partition("SIGTERM")[2].splitlines()[1:]
         assert [line for line in said if "stopped, but not finished" in line] == said[-1:]
         assert "SIGINT came once more before the end" in said[-1]
