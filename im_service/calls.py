@@ -255,7 +255,9 @@ class Calls:
             raise rate_limited(wait, "calls")
         if self._running.get(session, 0) >= MAX_CALLS:
             raise rate_limited(100, "calls under way")
-        return entry, entry.read(payload)
+        args = entry.read(payload)
+        check_arguments(args)
+        return entry, args
 
     async def _run(self, session: Session, request: int, entry: Method, args: Args) -> None:
         try:
@@ -289,11 +291,11 @@ class Calls:
             check_id(caller.user, "user")
         if not isinstance(args, Args):
             args = entry.read(args if isinstance(args, Raw) else pack(args))
+        check_arguments(args)
         return await self._guarded(entry, caller, args)
 
     async def _guarded(self, entry: Method, caller: Caller, args: Args) -> object:
         """Run a method; what the store refuses becomes a request code."""
-        check_arguments(args)
         try:
             return await self._handlers[entry.name](caller, args)
         except StoreMissing as error:

@@ -16,6 +16,7 @@ from msgspec import Raw, Struct
 
 from frame.constants import MessageType
 from im_service.errors import UNDECODABLE, Code, ImError
+from im_service.ids import check_sender
 
 MAX_DEPTH = 32
 MAX_PAYLOAD = 60_000
@@ -65,10 +66,21 @@ def check_bytes(data: bytes | Raw, what: str) -> None:
     check_value(value, what)
 
 
+IDS = frozenset({"group", "room", "user", "owner", "users", "members", "devices", "tag", "tags"})
+"""Members of argument maps that hold ids, whatever the call."""
+
+
 def check_arguments(args: Struct) -> None:
-    """Texts that stores keep as text hold no U+0000: not every engine can. Numbers are finite. 414."""
+    """Ids follow the grammar, so none of another shape is looked up or remembered anywhere; empty ones name
+    nobody. Texts that stores keep as text hold no U+0000: not every engine can. Numbers are finite. 414."""
     for name in args.__struct_fields__:
-        _check_argument(getattr(args, name), name)
+        value = getattr(args, name)
+        if name in IDS:
+            for each in (value,) if isinstance(value, str) else value:
+                if each:
+                    check_sender(each, name)
+        else:
+            _check_argument(value, name)
 
 
 def _check_argument(value: object, name: str) -> None:

@@ -77,10 +77,10 @@ class PresenceBook:
             raise ImError(Code.INVALID, f"at most {self._per_call} users a call")
         lasts = min(max(args.seconds * 1000, self._min_ms), self._max_ms)
         until = self._clock.elapsed_ms() + lasts
-        mine = self._watches.setdefault(caller.user, OrderedDict())
         users = [check_id(user, "user") for user in dict.fromkeys(args.users)]
         states, _ = fit(map(self._state, users), self._reply_bytes)
         rest = users[len(states) :]
+        mine = self._watches.setdefault(caller.user, OrderedDict())
         for user in users[: len(states)]:
             mine.pop(user, None)
             mine[user] = until

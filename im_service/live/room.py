@@ -235,8 +235,10 @@ class RoomTable:
         return RoomRecord(found[0], people, tags)
 
     async def get(self, room: str) -> RoomState:
-        """The room, open or not, created or not."""
+        """The room, open or not, created or not. What was never created is not remembered."""
         state = await self._cache.get(room)
+        if state.record is None:
+            return state
         self._kept[room] = state
         self._kept.move_to_end(room)
         if len(self._kept) > MAX_REMEMBERED:

@@ -23,13 +23,16 @@ class RouteResolver:
         self._rooms = context.rooms
 
     async def resolve(self, state: SessionState, target: str) -> Route:
-        """The route of a session, remembered there. Raises 414 for a bad target, 803, 13002."""
+        """The route of a session, remembered there unless the room does not exist. Raises 414 for a bad
+        target, 803."""
         found = state.routes.get(target)
         if found is not None:
             return found
         sender = state.session.user
         account = state.account = await self._directory.accounts.get(sender)
         route = await self.make(sender, target, account)
+        if route.room is not None and route.room.record is None:
+            return route
         if len(state.routes) >= MAX_ROUTES:
             self._sessions.rates.keep(state.routes.values())
             state.routes.clear()
