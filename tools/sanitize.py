@@ -15,9 +15,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryFile
 
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -26,13 +24,13 @@ from tools.copied_tree import ROOT, build_modules, copy_tree
 TREE = ROOT / "build" / "sanitize" / "tree"
 REPORTS = ROOT / "build" / "sanitize" / "reports"
 OVERRUN = "import ctypes; ctypes.memset(ctypes.create_string_buffer(100), 0, 101)"
-MODULES = (
+SUITES = (
+    # the C modules
     "tests/native",
     "tests/adversity/gateway",
     "tests/conformance",
     "tests/fuzz/test_corpus_replay.py",
-)
-SERVERS = (
+    # whole servers
     "tests/adversity/server",
     "tests/integration/server",
     "tests/integration/workers",
@@ -79,23 +77,11 @@ def take_reports() -> list[str]:
     return found
 
 
-def run(suites: Sequence[Sequence[str]], env: dict[str, str]) -> int:
-    """pytest on each of them at the same time: they mostly wait. The first is seen at once, the others
-    when all are done. Returns the first exit code that is not 0.
-    """
-    with ExitStack() as stack:
-        logs = [None, *(stack.enter_context(TemporaryFile()) for _ in suites[1:])]
-        processes = [
-            subprocess.Popen(
-                [sys.executable, "-m", "pytest", *paths], cwd=TREE, env=env, stdout=log, stderr=log
-            )
-            for paths, log in zip(suites, logs, strict=True)
-        ]
-        codes = [process.wait() for process in processes]
-        for log in filter(None, logs):
-            log.seek(0)
-            print(log.read().decode("utf-8", "replace"))
-    return next(filter(None, codes), 0)
+def run(paths: Sequence[str], env: dict[str, str]) -> int:
+    """pytest in lanes, as `make test`: its exit code."""
+    lanes = ("-n", os.environ.get("LANES", "4"), "--dist", "loadfile", "--no-loadscope-reorder")
+    words = [sys.executable, "-m", "pytest", *lanes, *paths]
+    return subprocess.run(words, cwd=TREE, env=env, check=False).returncode
 
 
 def main() -> int:
@@ -109,7 +95,7 @@ def main() -> int:
     subprocess.run([sys.executable, "-c", OVERRUN], cwd=TREE, env=env, check=False)
     if not take_reports():
         raise SystemExit("an overrun on purpose was not reported: the sanitizers do not work here")
-    code = run([paths] if paths else [MODULES, SERVERS], env)
+    code = run(paths or SUITES, env)
     reports = take_reports()
     print(*reports, f"{len(reports)} reports of the sanitizers", sep="\n")
     return code or min(len(reports), 1)

@@ -12,7 +12,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from tests.support.server_process import ServerProcess, free_ports, program
+from tests.support.server_process import START_TIMEOUT_S, ServerProcess, free_ports, program
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,7 @@ def test_what_serve_refuses_is_red(
         code, findings = asked(fresh, **variables)
         fresh.start(wait=False)
         assert fresh.process is not None
-        assert fresh.process.wait(30) == 3, "serve refuses"
+        assert fresh.process.wait(START_TIMEOUT_S * 2) == 3, "serve refuses"
     assert code == 1
     assert set(red(findings)) == {REFUSALS[break_it]}
     assert "hunter2" not in str(findings)
