@@ -14,6 +14,7 @@ from im_service.chatrooms.admin import RoomAdmin
 from im_service.chatrooms.door import RoomDoor
 from im_service.chatrooms.queue import RoomQueue
 from im_service.chatrooms.recall import RoomRecall
+from im_service.consent import Consents
 from im_service.context import Ports, ServiceContext
 from im_service.conversation.access import Access
 from im_service.conversation.list import Conversations
@@ -58,16 +59,17 @@ class ImService:
         self.revisions = Revisions(context, access, self.messages)
         self.receipts = Receipts(context, access)
 
+        self.consents = Consents(context)
         groups = GroupContext(context)
-        self.group_admin = GroupAdmin(groups)
-        self.group_members = GroupMembers(groups)
+        self.group_admin = GroupAdmin(groups, self.consents)
+        self.group_members = GroupMembers(groups, self.consents)
 
         self.room_door = RoomDoor(context)
         self.room_admin = RoomAdmin(context, self.room_door)
         self.room_queue = RoomQueue(context)
         self.room_recall = RoomRecall(context)
 
-        self.relations = Relations(context)
+        self.relations = Relations(context, self.consents)
         self.profiles = Profiles(context)
         self.presence = PresenceBook(context)
         self.devices = Devices(context, self.room_door, self.presence)
@@ -77,6 +79,7 @@ class ImService:
             self.conversations,
             self.revisions,
             self.receipts,
+            self.consents,
             self.group_admin,
             self.group_members,
             self.room_door,

@@ -18,6 +18,8 @@ TAGS_PER_ROOM = 4
 """Tags that a member may be in a chatroom under."""
 LONGEST_MS = 36_500 * DAY_MS
 
+FriendConsent = Literal["free", "ask", "nobody"]
+GroupConsent = Literal["free", "friends", "ask", "nobody"]
 PlatformClass = Literal["mobile", "desktop", "web", "other"]
 
 
@@ -121,6 +123,12 @@ class ImSettings(Struct, kw_only=True, frozen=True):
     app server may."""
     friends_max: Annotated[int, Meta(ge=1, le=1_000_000, extra=_unit("friends"))] = 3000
     """Friends of one user: what a client can show. Beyond: refused."""
+    friend_consent: FriendConsent = "ask"
+    """How somebody becomes a friend of an account that says nothing itself (`consent.set`). `free`: at once.
+    `ask`: by accepting a request. `nobody`: not at all. The app server is not bound by it."""
+    group_consent: GroupConsent = "ask"
+    """How others bring such an account into a group. `free`: at once. `friends`: friends at once, others ask.
+    `ask`: by accepting an invitation. `nobody`: not at all. The app server is not bound by it."""
     login_policy: LoginPolicy = LoginPolicy()
 
     # chatrooms

@@ -71,6 +71,8 @@ PEOPLE = (
     Operation("POST", "/users/{user}/kick", "kick", "accounts"),
     Operation("GET", "/profiles", "profile.get", "accounts", "read"),
     Operation("PATCH", "/users/{me}/profile", "profile.set", "accounts", actor="me"),
+    Operation("GET", "/users/{me}/consent", "consent.get", "accounts", "read", "me"),
+    Operation("PATCH", "/users/{me}/consent", "consent.set", "accounts", actor="me"),
     Operation("GET", "/users/{me}/relations", "relations", "relations", "read", "me"),
     Operation("POST", "/users/{me}/friends", "friend.add", "relations", actor="me"),
     Operation("PATCH", "/users/{me}/friends/{user}", "friend.alias", "relations", actor="me"),

@@ -10,10 +10,12 @@ from msgspec import Meta, Struct
 
 from frame.constants import USER_PREFIX
 from im_service.calls import Args, Caller, Nothing, Number, method
+from im_service.consent import Consents
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
 from im_service.pages import Cursor, fit, fit_changes
+from im_service.settings import FriendConsent
 from im_service.storage.errors import StoreConflict, StoreFull
 from im_service.storage.records import Relation, Request
 
@@ -64,6 +66,13 @@ class Changed(Struct):
     changed: bool
 
 
+class Added(Struct):
+    """`changed`: they are friends now and were not before. `id`: of the request that was opened instead."""
+
+    changed: bool
+    id: int = 0
+
+
 class Asked(Struct):
     id: int
 
@@ -109,7 +118,8 @@ def describe_request(request: Request) -> FriendRequest:
 class Relations:
     """Relations between users."""
 
-    def __init__(self, context: ServiceContext) -> None:
+    def __init__(self, context: ServiceContext, consents: Consents) -> None:
+        self._consents = consents
         self._store = context.store
         self._clock = context.clock
         self._directory = context.directory
@@ -141,30 +151,52 @@ class Relations:
         await self._changed(caller, (a, b), (b, a))
         return done.value
 
-    @method("friend.add", Code.CONFLICT, Code.FORBIDDEN, result=Changed)
-    async def add(self, caller: Caller, args: UserArgs) -> Changed:
-        """Become friends at once, both ways. Not with somebody whose blacklist I am on."""
+    @method("friend.add", Code.CONFLICT, Code.FORBIDDEN, result=Added)
+    async def add(self, caller: Caller, args: FriendArgs) -> Added:
+        """Become friends, both ways: at once, where the other's consent is free, or the other has asked
+        me. Else the other is asked, as by friend.request. The server asks nobody."""
         other = self._other(caller, args.user)
-        pair = await self._store.relation_pairs([(other, caller.user)])
-        if pair[other, caller.user].black and not caller.server:
-            raise ImError(Code.FORBIDDEN, "not allowed")
-        return Changed(await self._befriend(caller, caller.user, other))
+        pairs = await self._store.relation_pairs([(other, caller.user), (caller.user, other)])
+        if caller.server or all(pair.friend for pair in pairs.values()):
+            return Added(await self._befriend(caller, caller.user, other))
+        scope = USER_PREFIX + caller.user
+        asked = await self._store.standing_request(scope, REQUEST_FRIEND, other)
+        if asked is not None:
+            done = await self._befriend(caller, caller.user, other, asked.id)
+            self._tell_decided(caller.user, other, True)
+            return Added(done)
+        if await self._consent(pairs[other, caller.user]) == "free":
+            return Added(await self._befriend(caller, caller.user, other))
+        return Added(False, await self._ask(caller, other, args.text))
 
     @method("friend.request", Code.FORBIDDEN, result=Asked)
     async def request(self, caller: Caller, args: FriendArgs) -> Asked:
         """Ask to become friends; the other accepts or refuses (id 0: friends already)."""
         other = self._other(caller, args.user)
-        pair = await self._store.relation_pairs([(other, caller.user)])
-        if pair[other, caller.user].black:
+        pair = (await self._store.relation_pairs([(other, caller.user)]))[other, caller.user]
+        if not pair.friend and not caller.server:
+            await self._consent(pair)
+        return Asked(await self._ask(caller, other, args.text))
+
+    async def _consent(self, pair: Relation) -> FriendConsent:
+        """What the owner of the pair wants. 403 for somebody on their blacklist as for everybody, so that
+        nobody learns which it is."""
+        wish = await self._consents.friend(pair.owner)
+        if pair.black or wish == "nobody":
             raise ImError(Code.FORBIDDEN, "not allowed")
+        return wish
+
+    async def _ask(self, caller: Caller, other: str, text: str) -> int:
         done = await self._store.open_requests(
-            USER_PREFIX + other, REQUEST_FRIEND, [caller.user], caller.user, args.text, self._clock.now_ms()
+            USER_PREFIX + other, REQUEST_FRIEND, [caller.user], caller.user, text, self._clock.now_ms()
         )
-        if not done.value:
-            return Asked(0)
-        (request,) = done.value
-        self._announcer.mine(other, "friend.request", describe_request(request))
-        return Asked(request.id)
+        for request in done.value:
+            self._announcer.mine(other, "friend.request", describe_request(request))
+            return request.id
+        return 0
+
+    def _tell_decided(self, user: str, by: str, accepted: bool) -> None:
+        self._announcer.mine(by, "friend.decided", {"user": user, "accepted": accepted})
 
     @method("friend.decide", Code.NOT_FOUND, Code.CONFLICT)
     async def decide(self, caller: Caller, args: DecideArgs) -> Nothing:
@@ -180,8 +212,7 @@ class Relations:
                 await self._store.decide_request(scope, args.id, REFUSED, self._clock.now_ms())
         except StoreConflict:
             raise ImError(Code.CONFLICT, "this was decided already") from None
-        data = {"user": caller.user, "accepted": args.accept}
-        self._announcer.mine(request.by, "friend.decided", data)
+        self._tell_decided(caller.user, request.by, args.accept)
         return {}
 
     @method("friend.requests", result=FriendRequests)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from im_service.calls import Caller, Nothing, method, until_ms
+from im_service.consent import Consents
 from im_service.errors import Code, ImError
 from im_service.groups.context import GroupContext, Place
 from im_service.groups.model import (
     MODES,
     CreateArgs,
     GroupArgs,
+    GroupCreated,
     GroupInfo,
     GroupList,
     GroupMuted,
@@ -27,6 +31,7 @@ from im_service.groups.model import (
     encode_info,
 )
 from im_service.ids import check_id
+from im_service.models import encode
 from im_service.notices import Note, rows
 from im_service.pages import fit
 from im_service.storage.errors import StoreFull
@@ -36,8 +41,9 @@ from im_service.storage.records import Role
 class GroupAdmin:
     """What owners and managers decide."""
 
-    def __init__(self, context: GroupContext) -> None:
+    def __init__(self, context: GroupContext, consents: Consents) -> None:
         self._c = context
+        self._consents = consents
 
     def _note(self, caller: Caller, group: str, event: str, **data: object) -> Note:
         return self._c.announcer.group(group, caller.user, event, data)
@@ -47,12 +53,12 @@ class GroupAdmin:
         Code.CONFLICT,
         Code.GROUP_FULL,
         Code.INVALID,
-        result=GroupView,
+        result=GroupCreated,
         alone=True,
     )
-    async def create(self, caller: Caller, args: CreateArgs) -> GroupView:
-        """Make a group with me as owner (the server names one) and these first members; an id is made if
-        none is given."""
+    async def create(self, caller: Caller, args: CreateArgs) -> GroupCreated:
+        """Make a group with me as owner (the server names one) and these first members, of whom those are
+        asked whose consent is not free (the server adds all); an id is made if none is given."""
         now = self._c.clock.now_ms()
         owner = check_id(args.owner if caller.server and args.owner else caller.user, "owner")
         group = check_id(args.group, "group") if args.group else f"{self._c.ids.next(now):x}"
@@ -64,16 +70,22 @@ class GroupAdmin:
             raise ImError(Code.CONFLICT, f"at most {settings.groups_per_user} groups a user")
         members = [check_id(user, "member") for user in dict.fromkeys(args.members) if user != owner]
         info, _ = changed(GroupInfo(), args)
-        note = self._note(caller, group, "group.create", owner=owner, members=members, name=info.name)
+        free, asked, refused, unheard = await self._consents.guests(caller, members)
+        note = self._note(caller, group, "group.create", owner=owner, members=free, name=info.name)
         try:
             done = await self._c.store.create_group(
-                group, owner, encode_info(info), members, limit, now, rows([note])
+                group, owner, encode_info(info), free, limit, now, rows([note]), self._c.ask(asked, owner)
             )
         except StoreFull:
             raise ImError(Code.GROUP_FULL) from None
-        await self._c.came(group, [owner, *members])
+        await self._c.came(group, [owner, *free])
         self._c.announcer.publish([note], done.notices)
-        return describe(done.value)
+        self._c.invited(done.requests)
+        made = msgspec.structs.asdict(describe(done.value))
+        most = settings.reply_bytes - len(encode(made))
+        told, _ = fit(refused, most)
+        most -= len(encode(told))
+        return GroupCreated(**made, invited=fit([*asked, *unheard], most)[0], refused=told)
 
     @method(
         "group.info",

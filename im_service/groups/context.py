@@ -12,13 +12,13 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
-from frame.constants import GROUP_PREFIX
+from frame.constants import GROUP_PREFIX, USER_PREFIX
 from im_service.calls import Caller
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
-from im_service.groups.model import GroupInfo, info_of
+from im_service.groups.model import REQUEST_INVITE, GroupInfo, describe_request, info_of
 from im_service.storage.errors import StoreConflict
-from im_service.storage.records import Group, GroupMember, Role
+from im_service.storage.records import Ask, Group, GroupMember, Request, Role
 
 T = TypeVar("T")
 ATTEMPTS = 8
@@ -119,6 +119,17 @@ class GroupContext:
         for user in users:
             self._downlink.join_user(user, GROUP_PREFIX + group)
         await self.refresh(group, users)
+
+    def ask(self, users: Sequence[str], by: str, text: str = "") -> Ask:
+        """Invitations, opened together with a change of the group."""
+        return Ask(REQUEST_INVITE, users, by, text)
+
+    def invited(self, requests: Iterable[Request]) -> set[str]:
+        """Tell those who are asked. -> who they are"""
+        asked = {request.user: request for request in requests}
+        for user, request in asked.items():
+            self.announcer.event(USER_PREFIX + user, "group.invited", describe_request(request))
+        return set(asked)
 
     async def went(self, group: str, users: Sequence[str]) -> None:
         """Gone members: their connections hear the group no more."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from frame.constants import GROUP_PREFIX, USER_PREFIX
 from im_service.calls import Caller, Nothing, method
+from im_service.consent import Consents
 from im_service.errors import Code, ImError
 from im_service.groups.context import GroupContext, Place
 from im_service.groups.model import (
@@ -33,14 +34,15 @@ from im_service.ids import check_id
 from im_service.notices import rows
 from im_service.pages import fit
 from im_service.storage.errors import StoreFull
-from im_service.storage.records import Request, Role
+from im_service.storage.records import Applied, Ask, Request, Role
 
 
 class GroupMembers:
     """Who is in a group."""
 
-    def __init__(self, context: GroupContext) -> None:
+    def __init__(self, context: GroupContext, consents: Consents) -> None:
         self._c = context
+        self._consents = consents
 
     async def _add(
         self, caller: Caller, place: Place, users: Sequence[str], event: str, request: int = 0
@@ -51,6 +53,19 @@ class GroupMembers:
         fresh = [user for user in users if user not in states]
         if not fresh and not request:
             return []
+        return (await self._change(caller, place, users, fresh, event, request, None)).value
+
+    async def _change(
+        self,
+        caller: Caller,
+        place: Place,
+        users: Sequence[str],
+        fresh: Sequence[str],
+        event: str,
+        request: int,
+        ask: Ask | None,
+    ) -> Applied[list[str]]:
+        group = place.group.group
         note = self._c.announcer.group(group, caller.user, event, {"users": fresh})
         try:
             done = await self._c.store.add_members(
@@ -61,13 +76,14 @@ class GroupMembers:
                 rev=place.group.rev,
                 request=request,
                 notices=rows([note]),
+                ask=ask,
             )
         except StoreFull:
             raise ImError(Code.GROUP_FULL) from None
         if done.value:
             await self._c.came(group, done.value)
             self._c.announcer.publish([note], done.notices)
-        return done.value
+        return done
 
     @method(
         "group.invite",
@@ -79,33 +95,26 @@ class GroupMembers:
         alone=True,
     )
     async def invite(self, caller: Caller, args: InviteArgs) -> Invited:
-        """Bring users in, all or none. In a group with `agree` they are asked first, all or none; each
-        decides alone (the server adds them at once)."""
+        """Bring users in, all or none of those who do not refuse. Those are asked first whose consent is
+        not free, and everybody in a group with `agree`; each decides alone (the server adds them at once)."""
         users = [check_id(user, "user") for user in dict.fromkeys(args.users)]
 
         async def step(place: Place) -> Invited:
             if not place.manages and place.info.invite != "all":
                 raise ImError(Code.FORBIDDEN, "owner and managers invite")
+            inside = await self._c.states(args.group, users)
+            fresh = [user for user in users if user not in inside]
+            free, asked, refused, unheard = await self._consents.guests(caller, fresh)
             if place.info.agree and not caller.server:
-                return Invited([], await self._ask(caller, place, users, args.text))
-            return Invited(await self._add(caller, place, users, "group.invite"), [])
+                free, asked = [], [user for user in fresh if user in free or user in asked]
+            if not free and not asked:
+                return Invited([], unheard, refused)
+            ask = self._c.ask(asked, caller.user, args.text)
+            done = await self._change(caller, place, free, free, "group.invite", 0, ask)
+            told = self._c.invited(done.requests) | set(unheard)
+            return Invited(done.value, [user for user in fresh if user in told], refused)
 
         return await self._c.change(caller, args.group, step)
-
-    async def _ask(self, caller: Caller, place: Place, users: Sequence[str], text: str) -> list[str]:
-        done = await self._c.store.open_requests(
-            GROUP_PREFIX + place.group.group,
-            REQUEST_INVITE,
-            users,
-            caller.user,
-            text,
-            self._c.clock.now_ms(),
-            place.group.rev,
-        )
-        asked = {request.user: request for request in done.value}
-        for user, request in asked.items():
-            self._c.announcer.event(USER_PREFIX + user, "group.invited", describe_request(request))
-        return [user for user in users if user in asked]
 
     @method("group.join", Code.GROUP_NOT_FOUND, Code.FORBIDDEN, Code.GROUP_FULL, result=Joined)
     async def join(self, caller: Caller, args: JoinArgs) -> Joined:

@@ -168,8 +168,19 @@ def describe_request(request: Request) -> GroupRequest:
 
 
 class Invited(Struct):
+    """`refused`: who takes no invitation, or none from me."""
+
     added: list[str]
     invited: list[str]
+    refused: list[str]
+
+
+class GroupCreated(GroupView):
+    """`invited`, `refused`: of the first members, those who were asked, and those who take no invitation; as
+    many as the answer has room for."""
+
+    invited: list[str]
+    refused: list[str]
 
 
 class Joined(Struct):

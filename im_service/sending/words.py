@@ -50,6 +50,7 @@ SPOKEN: Mapping[str, Callable[[Args], Place]] = {
     "group.kick": _to(GROUP_PREFIX, "group", "text"),
     "group.invite": _to(GROUP_PREFIX, "group", "text"),
     "group.join": _to(MODULES + GROUP, "", "text"),
+    "friend.add": _to(USER_PREFIX, "user"),
     "friend.request": _to(USER_PREFIX, "user"),
     "profile.set": _to(MODULES + SINGLE + GROUP + ROOM, "", "nick", "icon", "sign", "birth", "ext"),
     "room.create": _to(MODULES + ROOM, "", "name", "announcement"),

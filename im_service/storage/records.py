@@ -85,11 +85,34 @@ class AppendResult(NamedTuple):
 Done = Callable[[list[AppendResult] | BaseException], None]
 
 
+class Request(NamedTuple):
+    """A request to join, an invitation, or a friend request; `state` is the service's number, 0 = open."""
+
+    id: int
+    scope: str  # g/<group> or u/<user asked>
+    kind: int
+    user: str  # who would join / who asks
+    by: str  # who asked or invited
+    text: str
+    state: int
+    time_ms: int
+
+
+class Ask(NamedTuple):
+    """Requests of one kind that are opened together with a change of their group."""
+
+    kind: int
+    users: Sequence[str]
+    by: str
+    text: str = ""
+
+
 class Applied(NamedTuple, Generic[T]):
-    """Result of a change, and of the notice messages committed in the same transaction."""
+    """Result of a change, and of the notice messages and requests committed in the same transaction."""
 
     value: T
     notices: Sequence[AppendResult] = ()
+    requests: Sequence[Request] = ()
 
 
 class StoredMessage(NamedTuple):
@@ -228,19 +251,6 @@ class GroupMember(NamedTuple):
     muted_until_ms: int  # 0 = may speak, FOREVER = until lifted
     joined_ms: int
     joined_seq: int  # last seq of the group when this member came
-
-
-class Request(NamedTuple):
-    """A request to join, an invitation, or a friend request; `state` is the service's number, 0 = open."""
-
-    id: int
-    scope: str  # g/<group> or u/<user asked>
-    kind: int
-    user: str  # who would join / who asks
-    by: str  # who asked or invited
-    text: str
-    state: int
-    time_ms: int
 
 
 class Profile(NamedTuple):

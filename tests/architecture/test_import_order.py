@@ -35,6 +35,7 @@ ORDER: dict[str, list[str]] = {
         "sending.hooks push.ports outbox.ports",
         "live notices",
         "calls context",
+        "consent",
         "chatrooms groups sending",
         "accounts outbox",
         "conversation push",

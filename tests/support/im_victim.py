@@ -27,6 +27,7 @@ FREE = Rate(0)
 SETTINGS = ImSettings(
     account_rate=FREE, device_rate=FREE, conversation_rate=FREE, call_rate=FREE, group_members=5000,
     groups_per_user=5000, friends_max=100_000, room_queue=100_000,
+    friend_consent="free", group_consent="free",
 )  # fmt: skip
 
 

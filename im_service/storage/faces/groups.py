@@ -5,7 +5,7 @@ from functools import partial
 
 from im_service.storage.engine import Engine
 from im_service.storage.ops import groups, requests
-from im_service.storage.records import Applied, Group, GroupMember, Notices, Page, Request, Role
+from im_service.storage.records import Applied, Ask, Group, GroupMember, Notices, Page, Request, Role
 
 
 class Groups(Engine):
@@ -21,11 +21,12 @@ class Groups(Engine):
         member_limit: int,
         now_ms: int,
         notices: Notices = (),
+        ask: Ask | None = None,
     ) -> Applied[Group]:
         """StoreConflict if the id is or was taken, StoreFull above member_limit (owner included)."""
         return await self._write(
-            partial(groups.create, group, owner, info, members, member_limit, now_ms, notices),
-            1 + len(members),
+            partial(groups.create, group, owner, info, members, member_limit, now_ms, notices, ask),
+            1 + len(members) + (len(ask.users) if ask else 0),
         )
 
     async def groups(self, groups_: Sequence[str], /) -> list[Group]:
@@ -62,12 +63,14 @@ class Groups(Engine):
         rev: int | None = None,
         request: int = 0,
         notices: Notices = (),
+        ask: Ask | None = None,
     ) -> Applied[list[str]]:
         """-> those newly added. history False: they see nothing from before. StoreFull: nobody is added.
         Open join requests and invitations of the users are closed with state 1. request: the one this
-        accepts; nothing is changed if it is no longer open (StoreConflict)."""
+        accepts; nothing is changed if it is no longer open (StoreConflict). ask: opened with it, or not."""
         return await self._write(
-            partial(groups.add_members, group, users, now_ms, history, rev, request, notices), 1 + len(users)
+            partial(groups.add_members, group, users, now_ms, history, rev, request, notices, ask),
+            1 + len(users) + (len(ask.users) if ask else 0),
         )
 
     async def remove_members(
@@ -159,6 +162,10 @@ class Requests(Engine):
     async def request(self, scope: str, id: int) -> Request:
         """StoreMissing."""
         return await self._read(requests.load(scope, id))
+
+    async def standing_request(self, scope: str, kind: int, user: str) -> Request | None:
+        """The open one of this user, if there is one."""
+        return await self._read(requests.standing(scope, kind, user))
 
     async def decide_request(
         self, scope: str, id: int, state: int, now_ms: int, notices: Notices = ()

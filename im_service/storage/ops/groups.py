@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from frame.constants import GROUP_PREFIX
 from im_service.storage.errors import StoreConflict, StoreFull, StoreMissing
-from im_service.storage.ops.requests import close_open
+from im_service.storage.ops.requests import close_open, open_requests
 from im_service.storage.ops.tx import (
     Forget,
     Op,
@@ -20,7 +20,7 @@ from im_service.storage.ops.tx import (
     run,
     touch,
 )
-from im_service.storage.records import Applied, Group, GroupMember, Notices, Page, Role
+from im_service.storage.records import Applied, Ask, Group, GroupMember, Notices, Page, Request, Role
 
 _GROUP = (
     "SELECT c.name, a.name, g.info, g.member_limit, g.member_count, g.mute_all, g.rev, g.created_ms,"
@@ -113,6 +113,7 @@ def create(
     member_limit: int,
     now_ms: int,
     notices: Notices,
+    ask: Ask | None,
 ) -> Op[Applied[Group]]:
     users = yield from account_ids([owner, *members])
     if len(users) > member_limit:
@@ -132,7 +133,17 @@ def create(
     )  # fmt: skip
     yield from _enter(conv, users, users[owner], True, now_ms)
     told = yield from append(notices)
-    return Applied((yield from _load(conv)), told)
+    opened = yield from _ask(group, ask, now_ms)
+    return Applied((yield from _load(conv)), told, opened)
+
+
+def _ask(group: str, ask: Ask | None, now_ms: int) -> Op[list[Request]]:
+    if ask is None or not ask.users:
+        return []
+    done = yield from open_requests(
+        GROUP_PREFIX + group, ask.kind, ask.users, ask.by, ask.text, now_ms, None, ()
+    )
+    return done.value
 
 
 def load(groups: Sequence[str]) -> Op[list[Group]]:
@@ -183,7 +194,7 @@ def _leave(conv: int, usrs: list[int] | None) -> Op[list[str]]:
 
 def add_members(
     group: str, users: Sequence[str], now_ms: int, history: bool, rev: int | None, request: int,
-    notices: Notices,
+    notices: Notices, ask: Ask | None,
 ) -> Op[Applied[list[str]]]:  # fmt: skip
     conv = yield from _lock(group, rev)
     added = yield from _enter(conv, (yield from account_ids(users)), 0, history, now_ms)
@@ -191,7 +202,8 @@ def add_members(
     if count > limit and added:
         raise StoreFull(f"group {group} would have {count} members, {limit} allowed")
     yield from close_open(GROUP_PREFIX + group, users, 1, request)
-    return Applied(added, (yield from append(notices)) if added else ())
+    opened = yield from _ask(group, ask, now_ms)
+    return Applied(added, (yield from append(notices)) if added else (), opened)
 
 
 def remove_members(

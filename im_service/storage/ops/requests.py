@@ -33,6 +33,13 @@ def load(scope: str, id: int) -> Op[Request]:
     return Request(*found)
 
 
+def standing(scope: str, kind: int, user: str) -> Op[Request | None]:
+    found = yield from first(
+        f"{_REQUEST} WHERE r.scope = $1 AND r.kind = $2 AND u.name = $3 AND r.state = 0", scope, kind, user
+    )
+    return None if found is None else Request(*found)
+
+
 def hold_accounts(usrs: Sequence[int]) -> Op[None]:
     yield from run("SELECT id FROM account WHERE id IN_INTS($1) ORDER BY id HELD", list(usrs))
 

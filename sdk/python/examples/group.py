@@ -13,7 +13,11 @@ from qianwan import Client
 async def main(url: str, alice_token: str, bob_token: str) -> None:
     async with Client(url, token=alice_token) as alice, Client(url, token=bob_token) as bob:
         group = f"walks-{secrets.token_hex(4)}"
-        await alice.groups.create("Sunday walks", group=group, members=[bob.user])
+        made = await alice.groups.create("Sunday walks", group=group, members=[bob.user])
+        if bob.user in made["invited"]:  # nobody is put into a group unasked, unless they want it so
+            for asked in await bob.groups.requests():
+                if asked["group"] == group:
+                    await bob.groups.decide(group, asked["id"], accept=True)
         await alice.send_group(group, "Where do we go?")
         wrong = await alice.send_group(group, "To the see!")
         await alice.recall(f"g/{group}", wrong.seq)

@@ -23,7 +23,8 @@ async def main(url: str, alice_token: str, bob_token: str) -> None:
                 break
 
         group = f"team-{secrets.token_hex(4)}"
-        await alice.groups.create("team", group=group, members=[bob.user])
+        await alice.groups.create("team", group=group, join="free")
+        await bob.groups.join(group)
         asked = await alice.send_group(group, "please confirm", options=Options(receipt=True))
         await bob.report_read(f"g/{group}", [asked.seq])
         read, left = (await alice.receipt_counts(f"g/{group}", [asked.seq]))[asked.seq]

@@ -66,7 +66,7 @@ async def test_no_acked_message_is_lost_doubled_or_moved(tmp_path: Path, seed: i
     print(f"seed {seed}")
     rng = random.Random(seed)
     ledger = Ledger()
-    with ServerProcess(tmp_path / "data", {"gateway.loops": 2}) as server:
+    with ServerProcess(tmp_path / "data", {"gateway.loops": 2, "im.service.group_consent": "free"}) as server:
         tokens = {user: server.token(user) for user in USERS}
         async with Talkers(server, USERS, ledger) as talkers:
             await talkers[0].client.call(

@@ -114,7 +114,7 @@ async def stage(world: World, people: dict[str, Person], kind: str, state: str) 
     """Make the place of the message. -> (target, conversation)"""
     if kind == "group":
         members = ["bob", "carl", "dora", "eve"]
-        await people["alice"].ok("group.create", group="team", members=members)
+        await people["alice"].forced("group.create", group="team", members=members)
         if state == "muted":
             await people["carl"].ok("conversation.set", conversation="g/team", mute=True)
         for name in ("alice", *members):
@@ -128,7 +128,7 @@ async def stage(world: World, people: dict[str, Person], kind: str, state: str) 
         return "r/hall", "r/hall"
     for name in ("bob", "carl"):
         if state == "friends":
-            await people["alice"].ok("friend.add", user=name)
+            await people["alice"].forced("friend.add", user=name)
         if state == "blacklisted":
             await people[name].ok("relation.black", user="alice")
         if state == "muted":

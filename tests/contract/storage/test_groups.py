@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from im_service.storage.errors import StoreConflict, StoreFull, StoreMissing
-from im_service.storage.records import FOREVER, AppendStatus, Relation, Role
+from im_service.storage.records import FOREVER, AppendStatus, Ask, Relation, Role
 from im_service.storage.store import Store
 from tests.support.store_kit import Kit, everything, message, send
 
@@ -303,3 +303,20 @@ async def test_relations_sync_by_cursor(store: Store) -> None:
     await store.set_relation("a", "u0", 9, muted=False)
     again = await store.relations("a", rest.items[-1].change)
     assert [(r.other, r.muted) for r in again.items] == [("u0", False)]
+
+
+async def test_invitations_are_opened_with_the_change_or_not_at_all(store: Store) -> None:
+    made = await store.create_group("x", "a", b"", ["b"], 3, 1, ask=Ask(2, ["z", "y"], "a", "come"))
+    assert [(r.user, r.by, r.text) for r in made.requests] == [("y", "a", "come"), ("z", "a", "come")]
+    with pytest.raises(StoreFull):
+        await store.add_members("x", ["c", "d"], 2, ask=Ask(2, ["v"], "a"))
+    done = await store.add_members("x", ["c"], 2, ask=Ask(2, ["b", "c", "w"], "b"))
+    assert (done.value, [r.user for r in done.requests]) == (["c"], ["w"]), "who is inside is not asked"
+    none = await store.add_members("x", [], 2, ask=Ask(2, ["u"], "b"))
+    assert (none.value, [r.user for r in none.requests]) == ([], ["u"])
+    assert [r.user for r in (await store.requests("g/x", 0)).items] == ["y", "z", "w", "u"]
+    standing = await store.standing_request("g/x", 2, "z")
+    assert standing == made.requests[1]
+    assert standing is not None
+    await store.decide_request("g/x", standing.id, 2, 3)
+    assert await store.standing_request("g/x", 2, "z") is None

@@ -182,6 +182,8 @@ once("receipts", conversations=[single(peer) for peer in PEERS[:100]])
 once("relation.black", user=PEERS[0])
 once("relation.mute", user=PEERS[0])
 once("friend.add", user=PEERS[1])
+once("consent.get")
+once("consent.set", friend="nobody", group="friends")
 once("friend.remove", user=PEERS[1])
 once("friend.request", user=PEERS[2], text=WIDE * 500)
 once("room.attributes", room=ROOM, put={"a": "x" * 4080}, remove=["b"])
@@ -254,7 +256,7 @@ async def test_a_notice_that_no_frame_takes_is_refused_before_it_is_stored(tmp_p
 async def test_what_no_frame_could_carry_is_refused_before_it_is_stored(tmp_path: Path) -> None:
     async with open_world(tmp_path, SETTINGS) as world:
         ann, _ = await world.login("ann"), await world.login("bob")
-        await ann.ok("group.create", group="team", members=MEMBERS, limit=5000)
+        await ann.forced("group.create", group="team", members=MEMBERS, limit=5000)
         whole = {"target": {"ids": MEMBERS}, "pushContent": WIDE * 500}
         before = await count(world.store)
         code, answer = await ann.send("g/team", BODY, ext=WIDE * 4096, options=whole)

@@ -71,7 +71,7 @@ async def test_the_sender_keeps_what_he_took_from_the_receivers(tmp_path: Path) 
         olga, bob = Pair(world, "olga"), Pair(world, "bob")
         for pair in (olga, bob):
             await pair.both()
-        await olga.hand.ok("group.create", group="team", members=["bob"])
+        await olga.hand.forced("group.create", group="team", members=["bob"])
         for target in ("u/bob", "g/team"):
             await olga.hand.said(target, "mine")
         for pair in (olga, bob):
@@ -132,7 +132,7 @@ async def test_who_left_or_lost_his_group_learns_what_was_before(tmp_path: Path,
     """Edits and deletions up to the end are told also when the end came before the device did."""
     async with open_world(tmp_path) as world:
         olga, bob = await world.login("olga"), Pair(world, "bob")
-        await olga.ok("group.create", group="team", members=["bob"])
+        await olga.forced("group.create", group="team", members=["bob"])
         await bob.both()
         for text in ("a", "b", "c"):
             await olga.said(TEAM, text)

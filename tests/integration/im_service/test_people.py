@@ -14,7 +14,7 @@ async def test_friends_are_added_asked_accepted_refused_and_named(tmp_path: Path
     async with open_world(tmp_path) as world:
         alice, bob, carl = [await world.login(name) for name in ("alice", "bob", "carl")]
         desk = await world.login("alice", "desk", WINDOWS)
-        assert (await alice.ok("friend.add", user="bob"))["changed"]
+        assert (await alice.forced("friend.add", user="bob"))["changed"]
         assert bob.connection.notices("relation")[0]["user"] == "alice"
         assert desk.connection.notices("relation")[0]["friend"]
         asked = await alice.ok("friend.request", user="carl", text="hello")
@@ -63,7 +63,7 @@ async def test_friend_only_sending_by_setting_and_by_message(tmp_path: Path) -> 
     async with open_world(tmp_path) as world:
         alice = await world.login("alice")
         assert (await alice.send("u/bob", options={"checkFriend": True}))[0] == 403
-        await alice.ok("friend.add", user="bob")
+        await alice.forced("friend.add", user="bob")
         assert (await alice.send("u/bob", options={"checkFriend": True}))[0] == 0
     other = tmp_path / "strict"
     other.mkdir()

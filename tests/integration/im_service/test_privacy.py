@@ -16,7 +16,7 @@ SECRET = "secret"
 async def team(world: World, **modes: Any) -> dict[str, Person]:
     people = {name: await world.login(name) for name in ("olga", "bob", "carl", "dora", "nina")}
     members = ["bob", "carl", "dora"]
-    await people["olga"].ok("group.create", group="team", members=members, join="free", **modes)
+    await people["olga"].forced("group.create", group="team", members=members, join="free", **modes)
     return people
 
 

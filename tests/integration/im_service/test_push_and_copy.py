@@ -42,7 +42,7 @@ async def test_only_the_absent_unmuted_and_forced_are_pushed(tmp_path: Path) -> 
         alice = await world.login("alice")
         live, quiet = await world.login("live"), await world.login("quiet")
         members = ["live", "quiet", "away"]
-        await alice.ok("group.create", group="team", members=members)
+        await alice.forced("group.create", group="team", members=members)
         await quiet.ok("conversation.set", conversation="g/team", mute=True)
         await quiet.logout()
         await alice.said("g/team", "one", options={"payload": '{"a": 1}', "badge": False})

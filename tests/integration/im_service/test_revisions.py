@@ -67,7 +67,7 @@ async def test_the_window_closes_and_the_server_may_ignore_it(tmp_path: Path) ->
 async def test_in_groups_managers_recall_what_members_said(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         olga, bob, carl = [await world.login(name) for name in ("olga", "bob", "carl")]
-        await olga.ok("group.create", group="team", members=["bob", "carl"])
+        await olga.forced("group.create", group="team", members=["bob", "carl"])
         await olga.ok("group.role", group="team", users=["bob"], role="manager")
         _, by_olga = await olga.said("g/team", "from the owner")
         _, by_carl = await carl.said("g/team", "from a member")
@@ -94,7 +94,7 @@ async def test_a_one_sided_recall_leaves_the_sender_his_copy(tmp_path: Path) -> 
 async def test_in_a_group_a_one_sided_recall_leaves_the_sender_his_copy(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         olga, bob, carl = [await world.login(name) for name in ("olga", "bob", "carl")]
-        await olga.ok("group.create", group="team", members=["bob", "carl"])
+        await olga.forced("group.create", group="team", members=["bob", "carl"])
         _, seq = await bob.said("g/team", "only mine", options={"receipt": True})
         where = {"conversation": "g/team", "seq": seq, "mode": "receiver"}
         assert (await carl.call("recall", **where))[0] == 403
@@ -214,7 +214,7 @@ async def test_a_single_chats_receipt_only_moves_forward(tmp_path: Path) -> None
 async def test_group_receipts_count_those_who_were_there(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         olga, bob, carl = [await world.login(name) for name in ("olga", "bob", "carl")]
-        await olga.ok("group.create", group="team", members=["bob", "carl"])
+        await olga.forced("group.create", group="team", members=["bob", "carl"])
         _, asked = await olga.said("g/team", "read this", options={"receipt": True})
         _, plain = await olga.said("g/team", "or not")
         await bob.ok("receipt.report", conversation="g/team", seqs=[asked, plain])

@@ -13,9 +13,12 @@ from tests.support.server_process import ServerProcess
 DEVICES = 6
 
 
+SETTINGS = {"gateway.loops": 2, "im.service.group_consent": "free"}
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("groups"), {"gateway.loops": 2}) as running:
+    with ServerProcess(tmp_path_factory.mktemp("groups"), SETTINGS) as running:
         yield running
 
 

@@ -39,6 +39,8 @@ SAMPLES: dict[str, Any] = {
     "join": "free",
     "invite": "all",
     "update": "managers",
+    "friends": "nobody",
+    "groups": "friends",
     "put": {"a": "b"},
     "remove": ["c"],
 }

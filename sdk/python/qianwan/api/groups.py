@@ -29,7 +29,7 @@ class Groups:
         agree: bool | None = None,
         update: Who | None = None,
     ) -> dict[str, Any]:
-        """Make a group that I own; its information."""
+        """Make a group that I own; its information, and which of the members were "invited" or "refused"."""
         args = given(
             name=name,
             group=group,
@@ -65,7 +65,7 @@ class Groups:
         return page(found, "members", last=lambda row: row["user"], limit=limit)
 
     async def invite(self, group: str, users: list[str], text: str = "") -> dict[str, list[str]]:
-        """{"added": at once, "invited": asked first}."""
+        """{"added": at once, "invited": asked first, "refused": who takes no invitation}."""
         args = {"group": group, "users": users, "text": text}
         return dict(await self._call("group.invite", args))
 

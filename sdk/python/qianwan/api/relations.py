@@ -5,21 +5,34 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from qianwan.api.base import Caller, Page, given, page
 from qianwan.models import Notice
 
+FriendConsent = Literal["free", "ask", "nobody", "default"]
+GroupConsent = Literal["free", "friends", "ask", "nobody", "default"]
+
 
 class Relations:
-    """Friends, blacklist, mute list."""
+    """Friends, blacklist, mute list, and who may come near without asking."""
 
     def __init__(self, client: Caller) -> None:
         self._call = client.call
 
-    async def add_friend(self, user: str) -> bool:
-        """Without asking, where the service allows it; False when we are friends already."""
-        return bool((await self._call("friend.add", {"user": user}))["changed"])
+    async def add_friend(self, user: str, text: str = "") -> bool:
+        """True when we have become friends; False when we were, or when the user is asked first."""
+        return bool((await self._call("friend.add", {"user": user, "text": text}))["changed"])
+
+    async def consent(self) -> dict[str, str]:
+        """{"friend", "group"}: who may make me a friend, or put me into a group, without asking me."""
+        return dict(await self._call("consent.get"))
+
+    async def set_consent(
+        self, *, friends: FriendConsent | None = None, groups: GroupConsent | None = None
+    ) -> dict[str, str]:
+        """Change it; what is left out stays, "default" is what the service says."""
+        return dict(await self._call("consent.set", given(friend=friends, group=groups)))
 
     async def request_friend(self, user: str, text: str = "") -> int:
         """The id of the request; 0 when we are friends already."""
