@@ -156,6 +156,8 @@ class ImService:
             self.presence.changed(key)
         elif kind == "session":
             self.devices.on_peer_logout(key)
+        elif kind == "account":
+            await self.profiles.from_peer(key)
         elif kind == "recall":
             room, server_id = key.split(" ")
             self.room_recall.forget(room, int(server_id))

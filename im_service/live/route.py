@@ -35,6 +35,7 @@ class Route:
         "room",
         "self_topic",
         "sender",
+        "their_account",
         "theirs",
         "topic",
     )
@@ -58,6 +59,7 @@ class Route:
         self.bucket = bucket
         self.mine: LiveUser | None = None
         self.theirs: LiveUser | None = None
+        self.their_account: AccountState | None = None
         self.pair: PairState | None = None
         self.group: GroupState | None = None
         self.member: MemberState | None = None

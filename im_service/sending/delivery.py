@@ -27,6 +27,7 @@ class Delivery:
     def __init__(self, context: ServiceContext) -> None:
         self._sees_all = context.sees_all
         self._rooms = context.rooms
+        self._clock = context.clock
 
     def live(
         self,
@@ -47,7 +48,7 @@ class Delivery:
             node, conn = session.node, session.conn
         theirs = route.theirs
         if theirs is not None:
-            if not blocked and (theirs.live or not self._sees_all):
+            if not blocked and (theirs.live or not self._sees_all) and not self._shut(route):
                 out.publish(node, route.topic, MSG, message)
         elif route.room is not None:
             if not blocked:
@@ -64,6 +65,12 @@ class Delivery:
             mine is None or len(mine.live) > 1 or not self._sees_all or not conn
         ):
             out.publish(node, route.self_topic, MSG, message, 0, conn)
+
+    def _shut(self, route: Route) -> bool:
+        """Is the receiver's account disabled? Its connection may be there still, or again until the store has
+        said so."""
+        account = route.their_account
+        return account is not None and account.disabled_ms > 0 and account.disabled_ms > self._clock.now_ms()
 
     def _room(
         self, out: PublishBatch, node: int, room: RoomState, options: Resolved, server_id: int, message: bytes

@@ -63,6 +63,7 @@ class RouteResolver:
         route.pair = pair
         route.mine = self._sessions.user(sender)
         route.theirs = self._sessions.user(name)
+        route.their_account = await self._directory.accounts.get(name)
         return route
 
     async def _group(self, sender: str, name: str, account: AccountState | None) -> Route:

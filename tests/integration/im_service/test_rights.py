@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +116,47 @@ async def test_an_account_is_live_again_when_its_time_is_over(tmp_path: Path) ->
         alice = await world.login("alice")
         await alice.ok("group.mine")
         await alice.said("u/bob")
+
+
+async def test_nothing_is_delivered_after_the_answer_that_disables_an_account(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        alice, bob = await world.login("alice"), await world.login("bob")
+        desk = await world.login("alice", "desk", 4)
+        await bob.forced("group.create", group="mine", members=["alice"])
+        await bob.said("u/alice", "before")
+        await world.invoke("account.disable", {"user": "alice"})
+        heard = [(len(each.connection.messages), len(each.connection.events)) for each in (alice, desk)]
+        await bob.said("u/alice")
+        await bob.said("g/mine")
+        await bob.said("g/mine", options={"target": {"ids": ["alice"]}})
+        await bob.ok("friend.request", user="alice")
+        after = [(len(each.connection.messages), len(each.connection.events)) for each in (alice, desk)]
+        assert after == heard
+        assert [each.connection.closed for each in (alice, desk)] == [4005, 4005]
+
+
+async def test_nor_at_a_login_before_the_store_has_said_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_world(tmp_path) as world:
+        bob = await world.login("bob")
+        await world.invoke("account.disable", {"user": "alice"})
+        go_on, logins = asyncio.Event(), world.store.logins
+
+        async def late(*args: Any) -> Any:
+            await go_on.wait()
+            return await logins(*args)
+
+        monkeypatch.setattr(world.store, "logins", late)
+        session = Session(1, next(world.numbers), "alice", "phone")
+        connection = world.downlink.connect(session, 99)
+        world.im.on_login(session, 1, 99)
+        said = {"sender": "@system", "target": "u/alice", "body": {"text": "x"}}
+        try:
+            await bob.said("u/alice")
+            await world.invoke("message.send", said)
+            assert connection.messages == []
+        finally:
+            go_on.set()
+        await world.settle()
+        assert (connection.closed, connection.messages) == (4005, [])

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from im_service.context import Ports
 from im_service.ports import Session
@@ -114,4 +115,28 @@ async def test_a_group_changed_here_is_seen_there_and_both_count_one_log(tmp_pat
         await alice.ok("group.kick", group="team", users=["bob"])
         await there.deliver()
         assert (await there_says(bob, "late"))[0] == 802
+        await other.stop()
+
+
+async def test_an_account_that_another_process_disabled_hears_no_more_of_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other's kick goes another way than what is published here: this process kicks on its own way."""
+    there, back = Wire(), Wire()
+    async with open_world(tmp_path, peers=there) as world:
+        other = second(world, back)
+        there.other, back.other = other, world.im
+        alice, bob = await world.login("alice"), await world.login("bob")
+        kicks: list[str] = []
+        monkeypatch.setattr(world.downlink, "kick", lambda user, *how: kicks.append(user))
+        await other.invoke("account.disable", {"user": "alice"})
+        kicks.clear()
+        await back.deliver()
+        assert kicks == ["alice"]
+        await bob.said("u/alice")
+        assert alice.connection.messages == []
+        await other.invoke("account.disable", {"user": "alice", "seconds": 0})
+        await back.deliver()
+        await bob.said("u/alice")
+        assert len(alice.connection.messages) == 1
         await other.stop()

@@ -192,3 +192,18 @@ def _root(server: ServerProcess) -> str:
     root = json.loads(server.get("/v1/lbs")[1])["root"]
     assert isinstance(root, str)
     return root
+
+
+async def test_a_disabled_account_is_sent_away_and_hears_nothing_after_the_answer(
+    server: ServerProcess,
+) -> None:
+    """The message is sent as soon as the call that disables is answered."""
+    for number in range(10):
+        user = f"shut{number}"
+        async with Client(server.url, token=server.token(user)) as me:
+            status, _ = await asyncio.to_thread(server.post, f"/v1/users/{user}/disable", {})
+            said = {"sender": "boss", "target": f"u/{user}", "body": {"text": "too late"}}
+            assert status == 200
+            assert (await asyncio.to_thread(server.post, "/v1/messages", said))[0] == 200
+            with pytest.raises(ConnectionClosed, match="4005"):
+                await take(me, 1)
