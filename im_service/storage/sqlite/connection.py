@@ -25,7 +25,7 @@ _REASONS: dict[type[apsw.Error], str] = {
     apsw.CantOpenError: "the file cannot be opened",
     apsw.ReadOnlyError: "the file cannot be written",
     apsw.IOError: "reading or writing the disk failed",
-    apsw.CorruptError: "the file is damaged",
+    apsw.CorruptError: "the file is damaged: put a copy back (OPERATIONS, Backup and restore)",
     apsw.NotADBError: "the file is no SQLite database",
 }
 

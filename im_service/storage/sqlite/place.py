@@ -36,6 +36,28 @@ class Place:
                 )
 
 
+LATER_S = 20
+"""A running server commits every few seconds, so its log is never much older than the last write to its file."""
+
+
+def check_log(path: Path) -> None:
+    """StoreUnavailable when the log beside a file that is not open is of another file: SQLite would write
+    what it holds over a copy that was put back, which then is undone, or damaged. Every way to put a file in
+    its place changes the file's ctime.
+    """
+    log = Path(f"{path}-wal")
+    try:
+        file, kept = path.stat(), log.stat()
+    except OSError:
+        return
+    if kept.st_size and file.st_ctime > kept.st_ctime + LATER_S:
+        raise StoreUnavailable(
+            f"{path} was put there {file.st_ctime - kept.st_ctime:.0f} s after the last write to {log.name}:"
+            f" to use a copy that was put back, remove {log.name} and {path.name}-shm;"
+            f" if they belong together, say so with `touch {log}`"
+        )
+
+
 def _identity(file: str) -> Identity | None:
     try:
         found = os.stat(file)

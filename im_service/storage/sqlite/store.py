@@ -13,7 +13,7 @@ from im_service.storage.ops.tx import Op
 from im_service.storage.queue import Reads
 from im_service.storage.sqlite import connection, runner
 from im_service.storage.sqlite.checkpoint import Checkpointer
-from im_service.storage.sqlite.place import Place
+from im_service.storage.sqlite.place import Place, check_log
 from im_service.storage.sqlite.writer import Writer
 from im_service.storage.store import Store
 
@@ -72,6 +72,7 @@ class SqliteStore(Store):
         return await asyncio.to_thread(connection.look, self._path, self._busy_ms)
 
     def _connect(self) -> apsw.Connection:
+        check_log(self._path)
         conn = connection.connect(self._path, self._cache_bytes, self._busy_ms)
         try:
             connection.migrate(conn, self._path)
