@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from control.im.replays import ReplayKeeper
-from control.im.store_watch import StoreWatch
+from control.im.store_watch import StoreWatch, refuse_lost
 from control.keys.data_folder import STORE_FILE, STORE_SEEN_FILE
 from control.part import Check, Part, Source
 from control.settings import Settings
@@ -44,6 +44,7 @@ class ImPart(Part):
         peers: PeersPort | None = None,
         latest_login: Callable[[], int] = lambda: 0,
     ) -> None:
+        self._settings = settings
         self._store = make_store(settings)
         self._replays = ReplayKeeper(self._store, SystemClock())
         node = settings.server.node_id
@@ -56,6 +57,9 @@ class ImPart(Part):
         self._stats_problem: str | None = None
 
     async def start(self) -> None:
+        if self._settings.store.kind == "sqlite":
+            folder = self._settings.server.data_dir
+            refuse_lost(folder / STORE_FILE, folder / STORE_SEEN_FILE)
         await self._store.start()
         self._started = True
         await self._watch.start()

@@ -13,6 +13,7 @@ import msgspec
 from control.logs import get_logger
 from control.node_ids import COUNTER_BITS
 from im_service.ports import Clock
+from im_service.storage.errors import StoreUnavailable
 from im_service.storage.ops.incarnation import Seen
 from im_service.storage.store import Store
 
@@ -104,6 +105,17 @@ class StoreWatch:
         self._seen = Seen(found.incarnation, found.beat)
         login = max(self._login(), self.past_logins, self._clock.now_ms() << COUNTER_BITS)
         await asyncio.to_thread(_write, self._kept, _Kept(found.incarnation.hex(), found.beat, login))
+
+
+def refuse_lost(file: Path, kept: Path) -> None:
+    """StoreUnavailable when the SQLite file is gone that `kept` remembers: an empty one would look
+    like a start.
+    """
+    if not file.exists() and _read(kept).incarnation:
+        raise StoreUnavailable(
+            f"{file} is gone, though this folder had a store: put it back from a copy,"
+            f" or remove {kept.name} to begin with an empty one"
+        )
 
 
 def _read(path: Path) -> _Kept:

@@ -77,6 +77,16 @@ class BusPart(Part):
         return {"bus": lambda: {"connected": bus.connected, "dropped": bus.dropped}}
 
 
+class ImSeen(Part):
+    """A process of the role `control` alone answers through the im processes: one must live."""
+
+    def __init__(self, coordination: Coordination) -> None:
+        self._coordination = coordination
+
+    def checks(self) -> Mapping[str, Check]:
+        return {"im": lambda: None if self._coordination.nodes("im") else "no live im process"}
+
+
 class OwnNode(Part):
     """Tells the cluster of this process, and how full it is. Started when everything is there to be used:
     `port` is asked then for what clients are told, unless `info` says it.

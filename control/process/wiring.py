@@ -43,7 +43,7 @@ from control.part import Part
 from control.process.data_folder import DataFolder
 from control.process.descriptors import Shares, shares
 from control.process.http_protocol import Bounds
-from control.process.parts import BusPart, FirstApiKey, HeapTrim, HttpPart, KeysPart, OwnNode
+from control.process.parts import BusPart, FirstApiKey, HeapTrim, HttpPart, ImSeen, KeysPart, OwnNode
 from control.process.process import Process
 from control.routing.memory import MemoryRoutes
 from control.settings import Settings
@@ -91,6 +91,7 @@ class Wiring:
             ApiResponder(self.bus, self._process.own[0], self.im) if im and split else None,
             self.gateway if gateway else None,
             self.gateway_over_bus if gateway and split else None,
+            ImSeen(self.coordination) if control and split and not gateway and not im else None,
             self.own_node,
             self._outlet(self._process) if self._outlet else self.http,
             HeapTrim(self.gateway.connections) if gateway and not im else None,

@@ -49,11 +49,14 @@ class BatchArgs(Args):
     client_id: ClientId = ""
 
 
+Platform = Annotated[int, Meta(ge=0, le=30)]
+
+
 class BroadcastArgs(Args):
     body: Raw
     type: Type = 100
     lifetime_s: Annotated[int, Meta(ge=60, le=30 * DAY_S)] = 7 * DAY_S
-    platforms: Annotated[list[int], Meta(max_length=16)] = field(default_factory=list)
+    platforms: Annotated[list[Platform], Meta(max_length=16)] = field(default_factory=list)
 
 
 class EndArgs(Args):
@@ -196,7 +199,7 @@ class ServerSends:
         `broadcasts`."""
         check_body(args.type, args.body, server=True)
         now = self._clock.now_ms()
-        platforms = sum(1 << p for p in set(args.platforms) if 0 <= p < 31)
+        platforms = sum(1 << p for p in set(args.platforms))
         payload = encode(_Payload(args.type, args.body))
         kept = await self._store.add_broadcast(payload, platforms, now, now + args.lifetime_s * 1000)
         self._peers.changed("broadcast", str(kept.id))

@@ -145,8 +145,11 @@ class ServerProcess:
         return self
 
     def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Return when /readyz answers 200; raise ServerFailed with the log when it does not in time."""
-        self.wait_for(lambda: self.get("/readyz")[0] == 200, "ready", timeout_s)
+        """Return when /readyz answers 200; raise ServerFailed with the log when it does not in time.
+        A control process alone is waited for until it has started: it is ready when an im process lives.
+        """
+        path = "/startupz" if self.roles == "control" else "/readyz"
+        self.wait_for(lambda: self.get(path)[0] == 200, "ready", timeout_s)
 
     def wait_for(self, condition: Any, what: str, timeout_s: float = START_TIMEOUT_S) -> None:
         """Poll a condition of the running server until it holds."""

@@ -32,12 +32,12 @@ class Place:
                 what = "removed" if found is None else "replaced"
                 raise StoreUnavailable(
                     f"{file}: the file was {what} under the running server:"
-                    " put it back, or start the server again"
+                    " put it back and start the server again"
                 )
 
 
 LATER_S = 20
-"""A running server commits every few seconds, so its log is never much older than the last write to its file."""
+"""A running server commits every few seconds: its log is never much older than its file."""
 
 
 def check_log(path: Path) -> None:

@@ -55,7 +55,7 @@ async def test_a_copy_is_not_mixed_with_the_log_of_another_file(
         await messages(left)
     assert os.stat(f"{left}-wal").st_size  # nothing was touched
     for end in ("-wal", "-shm"):
-        Path(f"{left}{end}").unlink()
+        os.unlink(f"{left}{end}")
     assert await messages(left) == 1
 
 

@@ -147,6 +147,11 @@ async def test_users_and_rooms_span_gateways_and_survive_deaths(cluster: Cluster
         # The im process dies: connections stay, sends wait, and what it committed arrives.
         await asyncio.to_thread(cluster.im.kill)
         pending = asyncio.create_task(alice.send("bob", "while away"))
+        await asyncio.to_thread(
+            cluster.control.wait_for,
+            lambda: b"no live im process" in cluster.control.get("/readyz")[1],
+            "a control process without an im process is not ready",
+        )
         await asyncio.to_thread(cluster.im.start)
         await pending
         assert await texts(bob, 1) == ["while away"]

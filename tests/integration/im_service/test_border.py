@@ -135,6 +135,13 @@ async def test_a_broadcast_that_is_too_long_already_holds_up_nobody(tmp_path: Pa
         assert [line["body"]["data"] for line in found] == [{"unreadable": 70_011, "type": 100}, "next"]
 
 
+async def test_a_broadcast_to_a_platform_that_is_none_is_refused(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        for platforms in ([99], [-1], [1, 31]):
+            assert await world.attempt("broadcast", {"body": {"data": 1}, "platforms": platforms}) == 414
+        assert not (await world.store.broadcasts(0, 0, 10))
+
+
 async def test_a_live_broadcast_reaches_the_platforms_it_is_for(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         phone, page = await world.login("ann", "phone", 1), await world.login("ann", "page", 3)

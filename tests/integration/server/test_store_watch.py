@@ -81,6 +81,10 @@ async def test_a_store_that_is_removed_is_told_and_nothing_is_acked(tmp_path: Pa
         code, reason = server.get("/readyz")
         assert (code, b"removed" in reason) == (503, True)
         ann.close()
+        await asyncio.to_thread(server.stop)
+    lost = await asyncio.to_thread(program, "serve", "--data-dir", str(tmp_path / "data"))
+    assert (lost.returncode, "put it back from a copy" in lost.stderr) == (3, True)
+    assert not (tmp_path / "data" / "store.sqlite3").exists()
 
 
 async def test_ready_says_what_a_commit_says(tmp_path: Path) -> None:

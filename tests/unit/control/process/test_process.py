@@ -129,7 +129,7 @@ GATEWAY = "GatewayPart GatewayOverBus"
         ("gateway,im,control", "memory", ALONE),
         ("gateway", "nats", f"{BUS} {GATEWAY} OwnNode HttpPart HeapTrim"),
         ("im", "nats", f"{BUS} {IM} OwnNode HttpPart"),
-        ("control", "nats", f"{BUS} OwnNode HttpPart FirstApiKey"),
+        ("control", "nats", f"{BUS} ImSeen OwnNode HttpPart FirstApiKey"),
         ("gateway,im,control", "nats", f"{BUS} {IM} {GATEWAY} OwnNode HttpPart FirstApiKey"),
     ],
 )
