@@ -26,6 +26,7 @@ from im_service.live.users import SessionState
 from im_service.pages import MAX_ANSWER
 from im_service.ports import Clock, Downlink, Session
 from im_service.rates import Limiter, Rate
+from im_service.storage.engine import Commits, counted
 from im_service.storage.errors import StoreConflict, StoreError, StoreFull, StoreMissing, StoreUnknown
 from im_service.storage.records import FOREVER
 
@@ -296,6 +297,10 @@ class Calls:
 
     async def _guarded(self, entry: Method, caller: Caller, args: Args) -> object:
         """Run a method; what the store refuses becomes a request code."""
+        with counted() as commits:
+            return await self._mapped(entry, caller, args, commits)
+
+    async def _mapped(self, entry: Method, caller: Caller, args: Args, commits: Commits) -> object:
         try:
             return await self._handlers[entry.name](caller, args)
         except StoreMissing as error:
@@ -309,6 +314,8 @@ class Calls:
             raise ImError(Code.TIMEOUT, "the store was lost meanwhile: the outcome is unknown") from None
         except StoreError as error:
             _log.warning("store refused %s: %r", entry.name, error)
+            if commits.count:
+                raise ImError(Code.TIMEOUT, "the store was lost in the middle: a part was done") from None
             raise ImError(Code.UNAVAILABLE) from None
 
     async def close(self) -> None:

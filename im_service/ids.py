@@ -86,6 +86,11 @@ def kind_of(conversation: str) -> str:
     return kind[0]
 
 
+AHEAD_MS = 3_600_000
+"""A clock that was set back by less than this refuses nobody a window; the window is longer by as much."""
+NO_AGE_MS = 1 << 62
+
+
 class ServerIds:
     """Time-ordered u63 ids: 41 bits of milliseconds, 10 bits of node, 12 bits of counter.
 
@@ -131,3 +136,14 @@ class ServerIds:
 def time_of(server_id: int) -> int:
     """Unix milliseconds a server id was made at (the commit may be a little later)."""
     return (server_id >> (NODE_BITS + COUNTER_BITS)) + EPOCH_MS
+
+
+def age_ms(time_ms: int, server_id: int, now_ms: int) -> int:
+    """How old a stored message is, for windows that end.
+
+    The stamps of a conversation only rise, so after one of a clock that was ahead the next ones lie in the
+    future, too: then the id says when a message was made. Where both are ahead of now by more than AHEAD_MS
+    nobody knows its age, and no window holds any more.
+    """
+    made_ms = min(time_ms, time_of(server_id))
+    return NO_AGE_MS if made_ms - now_ms > AHEAD_MS else now_ms - made_ms

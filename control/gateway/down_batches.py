@@ -25,7 +25,7 @@ from im_service.ports import Downlink, Publication, Reply, Session
 class DownBatches:
     """Applies Down batches to `downlink`, which is the one of this process; `control.downlink.bus` writes
     them. `resync(im)` is asked of the sessions and topics held here, `sync()` of their clients;
-    `answered` is told of replies.
+    `answered` says what is told of replies.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class DownBatches:
         downlink: Downlink,
         resync: Callable[[int], None],
         sync: Callable[[], None],
-        answered: Callable[[Sequence[Reply]], None],
+        answered: Callable[[Sequence[Reply]], Sequence[Reply]],
     ) -> None:
         self._node = node
         self._downlink = downlink
@@ -60,8 +60,7 @@ class DownBatches:
         down = self._downlink
         match operation:
             case Replies():
-                self._answered(operation.replies)
-                down.reply_many(self._node, operation.replies)
+                down.reply_many(self._node, self._answered(operation.replies))
             case Join():
                 down.join(Session(self._node, operation.conn, "", ""), operation.topic, operation.budget)
             case SetBudget():

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from control.coordination.base import NodeInfo
 from control.gateway.held_sends import HeldSends
-from control.gateway.open_requests import OpenRequests
+from control.gateway.open_requests import UNKNOWN, OpenRequests
 from control.gateway.request_keys import call_key, conversation_key
 from control.gateway.resync import HeldSession, Resync, ResyncListener
 from control.gateway.topics import Topics
@@ -43,7 +43,7 @@ from im_service.ports import Downlink, Reply, Session
 
 log = get_logger("gateway")
 TOO_LARGE = encode(["too large to be passed on to the message service", {}])
-UNKNOWN = encode(["the message service that was asked is gone: the outcome is unknown", {}])
+FULL = encode(["the message service does not answer, and too much waits for it", {"retry_after_ms": 1000}])
 UNAVAILABLE = encode(["no message service can be reached", {"retry_after_ms": 1000}])
 TOPICS_AT_ONCE = 2048
 
@@ -53,7 +53,8 @@ class BusUpstream:
 
     `node` is the key of this process (node_ids.node_key). Sends, logins and logouts that find no im process
     wait for one, `max_pending` of each and `max_pending_bytes` of sends at most; calls are refused through
-    `downlink`, and so are sends that waited for HELD_S.
+    `downlink`, and so are sends that waited for HELD_S. As much may wait for answers; what is above is
+    refused, too.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class BusUpstream:
         self._resync = resync
         self._pending: deque[tuple[str, UpOperation]] = deque()
         self._max_pending = max_pending
-        self._open = OpenRequests(max_pending, time.monotonic)
+        self._open = OpenRequests(max_pending, max_pending_bytes, time.monotonic)
         self._held = HeldSends(max_pending, max_pending_bytes, self._give_up)
         self.unavailable = 0
         self.unknown = 0
@@ -106,8 +107,10 @@ class BusUpstream:
             return
         im = self._im_for(call_key(session.user, method, payload))
         call = Call(session, request, method, payload)
-        self._open.called(int(im), call)
-        self._add(im, call, len(payload) + SMALL)
+        if self._open.called(int(im), call):
+            self._add(im, call, len(payload) + SMALL)
+        else:
+            self._refuse(session, FrameType.RETURN, request, FULL)
 
     def on_login(self, session: Session, platform: int, session_id: int) -> None:
         self._deliver(session.user, Login(session, platform, session_id))
@@ -168,9 +171,9 @@ class BusUpstream:
         if self._ims:
             self._resync.request(_Moved(self, str(info.node_id), [*self._ims, str(info.node_id)]))
 
-    def answered(self, replies: Sequence[Reply]) -> None:
-        """An im process has answered these."""
-        self._open.answered(replies)
+    def answered(self, replies: Sequence[Reply]) -> Sequence[Reply]:
+        """An im process has answered these. -> what their senders hear."""
+        return self._open.answered(replies)
 
     def resync(self, im_id: int) -> None:
         """This im process missed words of ours: it shall hear all sessions and topics."""
@@ -237,10 +240,15 @@ class BusUpstream:
         return choose(key, self._ims) or ""
 
     def _send(self, im: str, sends: list[Send]) -> None:
-        self._open.sent(int(im), sends)
+        taken = self._open.sent(int(im), sends)
+        if len(taken) < len(sends):
+            known = {(send[0].conn, send[1]) for send in taken}
+            for send in sends:
+                if (send[0].conn, send[1]) not in known:
+                    self._refuse(send[0], FrameType.SEND_ACK, send[1], FULL)
         part: list[Send] = []
         size = 0
-        for send in sends:
+        for send in taken:
             part.append(send)
             size += len(send[3]) + SMALL
             if size >= MAX_BATCH_BYTES:
@@ -278,15 +286,15 @@ class BusUpstream:
             case _:
                 log.error("an operation is too large for the bus", operation=type(operation).__name__)
 
-    def _refuse(self, session: Session, frame: FrameType, request: int) -> None:
+    def _refuse(self, session: Session, frame: FrameType, request: int, text: bytes = UNAVAILABLE) -> None:
         self.unavailable += 1
-        self._answer(session, frame, request, RequestCode.UNAVAILABLE, UNAVAILABLE)
+        self._answer(session, frame, request, RequestCode.UNAVAILABLE, text)
 
     def _answer(
         self, session: Session, frame: FrameType, request: int, code: RequestCode, payload: bytes
     ) -> None:
-        self._open.answered([(session.conn, frame, request, code, payload)])
-        self._downlink.reply(session, frame, request, code, payload)
+        for reply in self._open.answered([(session.conn, frame, request, code, payload)]):
+            self._downlink.reply(session, *reply[1:])
 
 
 class _ImListener(ResyncListener):

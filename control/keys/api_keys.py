@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,9 +58,10 @@ class ApiKeys:
 
     path: Path
     bootstrap: str = ""
+    clock: Callable[[], float] = time.monotonic
     _keys: dict[str, ApiKey] = field(default_factory=dict, init=False)
     _seen: tuple[int, int] = field(default=(-1, -1), init=False)
-    _checked_at: float = field(default=0.0, init=False)
+    _checked_at: float = field(default=-_STAT_PERIOD_S, init=False)
 
     def __post_init__(self) -> None:
         if self.bootstrap and not API_KEY.fullmatch(self.bootstrap):
@@ -108,8 +109,9 @@ class ApiKeys:
         key_id, secret = match.groups() if match else ("", "")
         if self.bootstrap and hmac.compare_digest(_hash(text), _hash(self.bootstrap)):
             return ApiKey(key_id, "bootstrap", "", SCOPES, 0)
-        if key_id not in self._keys or now - self._checked_at >= _STAT_PERIOD_S:
-            self._checked_at = now
+        elapsed = self.clock()  # `now` is on the wall clock, which may be set back
+        if key_id not in self._keys or elapsed - self._checked_at >= _STAT_PERIOD_S:
+            self._checked_at = elapsed
             self._read_if_changed()
         key = self._keys.get(key_id)
         expected = bytes.fromhex(key.sha256) if key else _NO_HASH

@@ -8,6 +8,7 @@ from im_service.calls import Caller, Nothing, method
 from im_service.chatrooms.model import RecallArgs
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
+from im_service.ids import age_ms
 from im_service.live.room import RoomState
 from im_service.models import encode, pack_payload
 from im_service.notices import SYSTEM
@@ -59,5 +60,5 @@ class RoomRecall:
             raise ImError(Code.NOT_IN_ROOM)
         if not found or found[0].sender != caller.user:
             raise ImError(Code.FORBIDDEN, "owner and managers recall, and the sender where there is history")
-        if self._clock.now_ms() - found[0].time_ms > self._window:
+        if age_ms(found[0].time_ms, found[0].server_id, self._clock.now_ms()) > self._window:
             raise ImError(Code.RECALL_WINDOW, None, {"window_ms": self._window})

@@ -193,7 +193,7 @@ class Revisions:
         return Recalled(done.value.changed, message.seq)
 
     async def _may_recall(self, caller: Caller, message: StoredMessage, args: RecallArgs) -> None:
-        age = self._clock.now_ms() - message.time_ms
+        age = ids.age_ms(message.time_ms, message.server_id, self._clock.now_ms())
         longest = self._settings.recall_window_max_ms
         if caller.server:
             if age > longest and not args.ignore_window:
@@ -282,7 +282,7 @@ class Revisions:
         if not caller.server:
             if message.sender != caller.user:
                 raise ImError(Code.FORBIDDEN, "not yours to edit")
-            if now - message.time_ms > self._settings.edit_window_ms:
+            if ids.age_ms(message.time_ms, message.server_id, now) > self._settings.edit_window_ms:
                 raise ImError(Code.RECALL_WINDOW, "the edit window has passed")
         check_body(TEXT, args.body)
         _, options, ext = unpack_payload(message.payload)

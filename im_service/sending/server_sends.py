@@ -20,11 +20,13 @@ from im_service.options import Options
 from im_service.pages import fit
 from im_service.sending.bodies import check_body
 from im_service.sending.messages import Messages
+from im_service.storage.errors import StoreError, StoreUnknown
 from im_service.storage.records import Broadcast
 
 DAY_S = 86_400
 EVENT = int(FrameType.EVENT)
 CHUNK = 500
+NO_STORE = (Code.UNAVAILABLE, Code.TIMEOUT)
 Type = Number
 ClientId = Annotated[str, Meta(max_length=64)]
 
@@ -140,6 +142,17 @@ def _for_target(client_id: str, target: str) -> str:
     return "b" + blake2b(f"{client_id} {target}".encode(), digest_size=24).hexdigest()
 
 
+def _lost(left: list[str], error: ImError, done: list[BatchLine]) -> list[BatchLine]:
+    """The rest of a batch, where the store is lost: of the first one the outcome may be unknown, the others
+    were not tried. As long as none was sent the batch as a whole is refused."""
+    unknown = error.code == Code.TIMEOUT
+    if not unknown and all(line.code for line in done):
+        raise error
+    text = "the outcome is unknown" if unknown else None
+    first = BatchLine(left[0], int(error.code), text=text or error.text)
+    return [first, *(BatchLine(target, int(Code.UNAVAILABLE), text="not tried") for target in left[1:])]
+
+
 class ServerSends:
     """Sends with the server's rights: no check of account, mute, blacklist or rate, no hook."""
 
@@ -171,11 +184,12 @@ class ServerSends:
 
     @method("message.batch", Code.INVALID, result=BatchSent, server_only=True)
     async def batch(self, caller: Caller, args: BatchArgs) -> BatchSent:
-        """The same message to up to 500 targets; each is answered for itself. With a client_id, each target
-        gets one that is made of it and the target: a repeat in another order is known."""
+        """The same message to up to 500 targets; each is answered for itself, also where the store is
+        lost midway: 504 = unknown, 503 "not tried". With a client_id, each target gets one that is made of it
+        and the target: a repeat in another order is known."""
         check_sender(args.sender)
-        results = []
-        for target in args.targets:
+        results: list[BatchLine] = []
+        for at, target in enumerate(args.targets):
             client_id = _for_target(args.client_id, target) if args.client_id else ""
             one = SendArgs(
                 sender=args.sender,
@@ -190,7 +204,12 @@ class ServerSends:
                 sent = await self.send(caller, one)
                 results.append(BatchLine(target, 0, sent.server_id, sent.seq, sent.time_ms))
             except ImError as error:
+                if error.code in NO_STORE:
+                    return BatchSent(results + _lost(args.targets[at:], error, results))
                 results.append(BatchLine(target, int(error.code), text=error.text))
+            except StoreError as error:
+                found = Code.TIMEOUT if isinstance(error, StoreUnknown) else Code.UNAVAILABLE
+                return BatchSent(results + _lost(args.targets[at:], ImError(found), results))
         return BatchSent(results)
 
     @method("broadcast", Code.INVALID, result=BroadcastTaken, server_only=True)

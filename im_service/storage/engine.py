@@ -2,7 +2,9 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 from im_service.storage.errors import StoreUnavailable
@@ -12,6 +14,27 @@ from im_service.storage.queue import Item, OpItem, Reads, WriteQueue
 T = TypeVar("T")
 C = TypeVar("C")
 A = TypeVar("A")
+
+
+class Commits:
+    """How many commits one request has made so far."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+_commits: ContextVar[Commits | None] = ContextVar("commits", default=None)
+
+
+@contextmanager
+def counted() -> Iterator[Commits]:
+    """Count the commits of what runs inside: a request that fails behind one of them had an effect."""
+    commits = Commits()
+    token = _commits.set(commits)
+    try:
+        yield commits
+    finally:
+        _commits.reset(token)
 
 
 class Engine(ABC):
@@ -39,7 +62,10 @@ class Engine(ABC):
         """Queue for the writer; return after its commit. `make` may be called again for another attempt."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._put(OpItem(make, future, weight))
-        return await future
+        result = await future
+        if (commits := _commits.get()) is not None:
+            commits.count += 1
+        return result
 
     def _put(self, item: Item) -> None:
         """StoreUnavailable when closed or full."""

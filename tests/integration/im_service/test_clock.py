@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from im_service.errors import Code
 from im_service.rates import Rate
 from im_service.settings import DAY_MS, ImSettings
 from im_service.upkeep import BELIEVED_MS
@@ -106,3 +107,39 @@ async def test_server_ids_do_not_go_back_with_the_clock(tmp_path: Path) -> None:
         ann = await world.login("ann")
         after, _ = await ann.said("u/ben", client_id="after")
         assert after > before
+
+
+async def test_windows_end_also_where_the_last_stamp_lies_in_the_future(tmp_path: Path) -> None:
+    """The clock was ahead for one message; the stamps behind it stay there, the windows do not."""
+    async with open_world(tmp_path, ImSettings(rooms_by_clients=True)) as world:
+        ann = await world.login("ann")
+        await ann.ok("room.create", room="hall", history=True)
+        await ann.ok("group.create", group="team")
+        ben = await world.login("ben")
+        await ben.ok("room.join", room="hall")
+        await ben.said("u/carl")
+        _, before = await ben.said("u/carl")
+        world.clock.ms += 400 * DAY_MS
+        await ben.said("u/carl")
+        await ben.said("r/hall")
+        world.clock.ms -= 400 * DAY_MS
+        _, seq = await ben.said("u/carl")
+        server_id, _ = await ben.said("r/hall")
+        world.clock.advance(60_000)
+        code, _ = await ben.call("recall", conversation="s/ben:carl", seq=before)
+        assert code == 0, "what has a right stamp has its window"
+        world.clock.advance(150 * DAY_MS)
+        for method, how in (
+            ("recall", {"conversation": "s/ben:carl", "seq": seq}),
+            ("edit", {"conversation": "s/ben:carl", "seq": seq, "body": {"text": "x"}}),
+            ("room.recall", {"room": "hall", "server_id": server_id}),
+        ):
+            assert (await ben.call(method, **how))[0] == Code.RECALL_WINDOW, method
+
+
+async def test_a_clock_set_back_by_minutes_refuses_nobody_a_window(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        ben = await world.login("ben")
+        _, seq = await ben.said("u/carl")
+        world.clock.ms -= 600_000
+        await ben.ok("recall", conversation="s/ben:carl", seq=seq)

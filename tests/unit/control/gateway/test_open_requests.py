@@ -51,7 +51,7 @@ class World:
         self.replies = Replies()
         self.told: dict[int, set[str]] = {}  # im process -> users whose sessions it was told
 
-    async def open(self) -> BusUpstream:
+    async def open(self, max_pending_bytes: int = 32 << 20) -> BusUpstream:
         bus = MemoryBus(self.hub)
         await bus.start()
         topics = KeptTopics()
@@ -63,6 +63,7 @@ class World:
             cast(Downlink, self.replies),
             topics,
             Resync(topics, 1, lambda loop, sessions: None, RuntimeError),
+            max_pending_bytes=max_pending_bytes,
         )
 
     async def listen(self, info: NodeInfo) -> None:
@@ -232,13 +233,47 @@ async def test_sessions_are_told_to_the_im_process_that_serves_their_users_from_
     assert 10 < len(heirs) < 35
 
 
+async def test_a_send_that_may_be_stored_is_never_told_as_not_stored() -> None:
+    """The first im process was asked and is gone; the second one's refusal is not the answer of both."""
+    world = World()
+    gateway = await world.open()
+    gateway.im_came(im(1))
+    gateway.on_sends([send(number) for number in range(6)])
+    gateway.im_gone(im(1))  # nobody is there: they wait
+    gateway.on_sends([send(6)])
+    gateway.im_came(im(2))
+    codes = [RequestCode.UNAVAILABLE, RequestCode.RATE_LIMITED, 0, RequestCode.DUPLICATE, RequestCode.INVALID]
+    told = gateway.answered([(1, FrameType.SEND_ACK, n, code, b"x") for n, code in enumerate(codes)])
+    assert [reply[3] for reply in told] == [RequestCode.TIMEOUT, RequestCode.TIMEOUT, *codes[2:]]
+    told = gateway.answered([(1, FrameType.SEND_ACK, 6, RequestCode.UNAVAILABLE, b"x")])
+    assert [reply[3] for reply in told] == [RequestCode.UNAVAILABLE], "nobody else was asked"
+    gateway.im_came(im(3))
+    gateway.im_gone(im(2))
+    told = gateway.answered([(1, FrameType.SEND_ACK, 5, RequestCode.UNAVAILABLE, b"x")])
+    assert [reply[3] for reply in told] == [RequestCode.TIMEOUT]
+    told = gateway.answered([(1, FrameType.SEND_ACK, 5, RequestCode.UNAVAILABLE, b"x")])
+    assert [reply[3] for reply in told] == [RequestCode.UNAVAILABLE], "another request of this number"
+
+
+async def test_what_waits_for_answers_is_bounded_in_bytes_and_the_rest_is_refused() -> None:
+    world = World()
+    gateway = await world.open(max_pending_bytes=100_000)
+    gateway.im_came(im(1))
+    gateway.on_sends([send(number, payload=bytes(20_000)) for number in range(7)])
+    gateway.on_call(send(0)[0], 7, "group.create", bytes(20_000))
+    assert world.replies.codes == {(1, number): RequestCode.UNAVAILABLE for number in (4, 5, 6, 7)}
+    gateway.answered([(1, FrameType.SEND_ACK, 0, 0, b"")])
+    gateway.on_call(send(0)[0], 8, "group.create", bytes(20_000))
+    assert (1, 8) not in world.replies.codes, "an answer makes room"
+
+
 def test_open_requests_are_bounded_and_the_old_ones_are_not_asked_again() -> None:
     now = [0.0]
-    opened = OpenRequests(100, lambda: now[0])
-    opened.sent(1, [send(number) for number in range(150)])
-    assert len(opened) == 100
+    opened = OpenRequests(100, 1 << 20, lambda: now[0])
+    assert len(opened.sent(1, [send(number) for number in range(150)])) == 100
+    assert opened.sent(1, [send(150)]) == []
     now[0] = OLDEST_S + 1
-    opened.sent(1, [send(200)])
+    assert len(opened.sent(1, [send(200)])) == 1, "the answers to the others were lost"
     opened.sent(2, [send(201, conn=2)])
     taken: list[Any] = opened.taken_from(1)
     assert [each[1] for each in taken] == [200]

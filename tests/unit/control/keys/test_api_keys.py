@@ -44,11 +44,25 @@ def test_wrong_secrets_unknown_ids_and_garbage_prove_nothing(tmp_path: Path) -> 
 
 
 def test_another_process_sees_a_new_and_a_revoked_key(tmp_path: Path) -> None:
-    server, operator = ApiKeys(tmp_path / "keys.json"), ApiKeys(tmp_path / "keys.json")
+    elapsed = [0.0]
+    server = ApiKeys(tmp_path / "keys.json", clock=lambda: elapsed[0])
+    operator = ApiKeys(tmp_path / "keys.json")
     key, text = operator.create("app")
     assert server.check(text, NOW) is not None
     operator.revoke(key.id)
-    assert server.check(text, NOW + 2) is None
+    elapsed[0] += 1
+    assert server.check(text, NOW + 1) is None
+
+
+def test_a_clock_that_was_set_back_keeps_no_revoked_key_alive(tmp_path: Path) -> None:
+    elapsed = [0.0]
+    server = ApiKeys(tmp_path / "keys.json", clock=lambda: elapsed[0])
+    operator = ApiKeys(tmp_path / "keys.json")
+    key, text = operator.create("app")
+    assert server.check(text, NOW + 3600) is not None
+    operator.revoke(key.id)
+    elapsed[0] += 1
+    assert server.check(text, NOW) is None
 
 
 def at_once(many: int, life: Callable[[int], None]) -> list[int]:
@@ -121,7 +135,8 @@ def test_a_key_that_was_shown_outlives_killed_writers(tmp_path: Path) -> None:
 
 def test_a_file_that_breaks_while_a_server_runs_takes_no_key_away(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
-    server = ApiKeys(path)
+    elapsed = [0.0]
+    server = ApiKeys(path, clock=lambda: elapsed[0])
     _, text = server.create("app")
     good = path.read_bytes()
     path.write_bytes(b"{")
@@ -129,6 +144,7 @@ def test_a_file_that_breaks_while_a_server_runs_takes_no_key_away(tmp_path: Path
     path.unlink()
     path.write_bytes(good)
     path.chmod(0o644)
+    elapsed[0] += 2
     assert server.check(text, NOW + 2) is not None
     with pytest.raises(KeyFileError, match="open to others"):
         ApiKeys(path)

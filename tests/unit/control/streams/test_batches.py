@@ -5,6 +5,7 @@ itself.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import msgspec
 import pytest
@@ -40,7 +41,7 @@ from control.streams.operations import (
     Withdraw,
     up_halves,
 )
-from im_service.ports import Session
+from im_service.ports import Reply, Session
 
 ANN = Session(node_key(2, 1_760_000_000_000), 7 << 32, "ann", "phone")
 UP = Up(
@@ -177,7 +178,12 @@ class Core:
 def test_a_gateway_does_what_an_im_process_says_in_order() -> None:
     core, asked = Core(), list[object]()
     downlink = LocalDownlink(core, RuntimeError, lambda: None)
-    batches = DownBatches(ANN.node, downlink, asked.append, lambda: asked.append("sync"), asked.append)
+
+    def answered(replies: Sequence[Reply]) -> Sequence[Reply]:
+        asked.append(replies)
+        return replies
+
+    batches = DownBatches(ANN.node, downlink, asked.append, lambda: asked.append("sync"), answered)
     first, second = ("u/a", 6, b"1", 0, 0), ("u/b", 6, b"2", 0, 0)
     batches.apply((4, 1), Down([Publish(first), Publish(second), *DOWN.operations]))
     assert core.told == [
