@@ -234,7 +234,8 @@ class Calls:
     def on_call(self, session: Session, request: int, name: str, payload: bytes) -> None:
         """Answer one CALL, now or later, exactly once."""
         try:
-            entry, args = self._accept(session, name, payload)
+            state = self._sessions.hear(session)
+            entry, args = self._accept(state, name, payload)
         except ImError as error:
             self._downlink.reply(session, RETURN, request, error.code, error.payload())
             return
@@ -243,27 +244,26 @@ class Calls:
             self._downlink.reply(session, RETURN, request, Code.INTERNAL, REFUSALS[Code.INTERNAL])
             return
         self._running[session] = self._running.get(session, 0) + 1
-        task = asyncio.get_running_loop().create_task(self._run(session, request, entry, args))
+        task = asyncio.get_running_loop().create_task(self._run(state, request, entry, args))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _accept(self, session: Session, name: str, payload: bytes) -> tuple[Method, Args]:
+    def _accept(self, state: SessionState, name: str, payload: bytes) -> tuple[Method, Args]:
         entry = self._methods.get(name)
         if entry is None or entry.server_only:
             raise ImError(Code.NOT_FOUND, f"no such method: {name[:64]}")
-        state = self._sessions.get(session) or self._sessions.stray(session)
         if not self._limiter.off and (wait := self._limiter.take(state.calls, self._clock.elapsed_ms())):
             raise rate_limited(wait, "calls")
-        if self._running.get(session, 0) >= MAX_CALLS:
+        if self._running.get(state.session, 0) >= MAX_CALLS:
             raise rate_limited(100, "calls under way")
         args = entry.read(payload)
         check_arguments(args)
         return entry, args
 
-    async def _run(self, session: Session, request: int, entry: Method, args: Args) -> None:
+    async def _run(self, state: SessionState, request: int, entry: Method, args: Args) -> None:
+        session = state.session
         try:
             try:
-                state = self._sessions.get(session) or self._sessions.stray(session)
                 result: object = await self._admit(state, entry.name, args)
                 if isinstance(result, Args):
                     result = await self._guarded(entry, Caller(*session[2:], session), result)

@@ -173,6 +173,9 @@ class Devices:
     def _begin(self, state: SessionState, login: Login, now: int) -> None:
         """Groups, account, policy. A new device gets the last N messages of its conversations."""
         session = state.session
+        if state.over:  # it joins nothing and ends no other device
+            _begun(state)
+            return
         if login.account.disabled_until_ms > now:
             self._downlink.kick(
                 session.user, None, ALL_SESSIONS, CloseCode.ACCOUNT_DISABLED, "the account is disabled"

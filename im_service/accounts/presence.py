@@ -57,6 +57,7 @@ class PresenceBook:
         self._clock = context.clock
         self._downlink = context.downlink
         self._presence = context.presence
+        self._sessions = context.sessions
         settings = context.settings
         self._per_call = settings.presence_per_call
         self._most = settings.presence_subscriptions
@@ -78,6 +79,8 @@ class PresenceBook:
         lasts = min(max(args.seconds * 1000, self._min_ms), self._max_ms)
         until = self._clock.elapsed_ms() + lasts
         users = [check_id(user, "user") for user in dict.fromkeys(args.users)]
+        if caller.session is not None and self._sessions.still(caller.session).over:
+            raise ImError(Code.UNAVAILABLE, "the connection is gone")
         states, _ = fit(map(self._state, users), self._reply_bytes)
         rest = users[len(states) :]
         mine = self._watches.setdefault(caller.user, OrderedDict())

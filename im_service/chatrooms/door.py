@@ -26,6 +26,8 @@ from im_service.ports import NOTICE
 from im_service.storage.errors import StoreError
 
 EVENT = int(FrameType.EVENT)
+AGAIN_S = 0.5
+"""Elements that the store did not take away are tried again so much later."""
 _log = logging.getLogger("qianwan.im")
 
 
@@ -59,6 +61,8 @@ class RoomDoor:
             tag_topic(room.topic, tag)
         state = self._state(caller)
         room.enter(caller.user)
+        if state.over:
+            raise ImError(Code.UNAVAILABLE, "the connection is gone")
         session = state.session
         if args.room not in state.rooms:
             if len(state.rooms) >= self._per_connection:
@@ -88,7 +92,7 @@ class RoomDoor:
     def _state(self, caller: Caller) -> SessionState:
         if caller.session is None:
             raise ImError(Code.INVALID, "only a connection can be in a room")
-        return self._sessions.get(caller.session) or self._sessions.stray(caller.session)
+        return self._sessions.still(caller.session)
 
     @method("room.leave")
     async def leave(self, caller: Caller, args: RoomArgs) -> Nothing:
@@ -124,23 +128,30 @@ class RoomDoor:
         self._tell(room, event, session.user, state, data)
         if room.record is None:
             return
-        if not lost or not self._grace_s:
-            await self._clear(room, session.user)
-            return
-        room.lingering[session.user] = loss = object()
-        task = asyncio.get_running_loop().create_task(self._clear_later(room, session.user, loss))
+        if lost and self._grace_s:
+            self._clear_in(self._grace_s, room, session.user)
+        else:
+            await self._try_to_clear(room, session.user)
+
+    async def _try_to_clear(self, room: RoomState, user: str) -> None:
+        """Whoever leaves has left, whatever the store says: what it does not take now is tried again."""
+        try:
+            await self._clear(room, user)
+        except StoreError as error:
+            _log.warning("transient elements of a room wait for the store: %s", error)
+            self._clear_in(AGAIN_S, room, user)
+
+    def _clear_in(self, seconds: float, room: RoomState, user: str) -> None:
+        room.lingering[user] = loss = object()
+        task = asyncio.get_running_loop().create_task(self._clear_later(seconds, room, user, loss))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _clear_later(self, room: RoomState, user: str, loss: object) -> None:
-        await asyncio.sleep(self._grace_s)
-        if room.lingering.get(user) is not loss:
-            return
-        del room.lingering[user]
-        try:
-            await self._clear(room, user)
-        except StoreError:
-            _log.warning("transient elements of a room stay until their owner is back", exc_info=True)
+    async def _clear_later(self, seconds: float, room: RoomState, user: str, loss: object) -> None:
+        await asyncio.sleep(seconds)
+        if room.lingering.get(user) is loss:
+            del room.lingering[user]
+            await self._try_to_clear(room, user)
 
     async def _clear(self, room: RoomState, user: str) -> None:
         gone = await self._store.queue_clear(room.room, user)

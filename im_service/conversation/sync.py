@@ -253,7 +253,7 @@ class Sync:
         device."""
         if caller.session is None:
             return 0
-        state = self._sessions.get(caller.session) or self._sessions.stray(caller.session)
+        state = self._sessions.still(caller.session)
         if state.known_since_ms < 0:
             devices = await self._store.devices(caller.user)
             state.known_since_ms = known_since(caller.device, devices)

@@ -11,6 +11,9 @@ from im_service.ports import Clock, Session, SystemClock
 
 MAX_STRAY = 10_000
 """Sessions that send here but logged in elsewhere: the oldest is forgotten above this number."""
+MAX_OVER, OVER_MS = 10_000, 10_000
+"""Sessions that ended, and how long that is remembered: what they said may come later than their end, which
+another im process tells."""
 MAX_SPENT = 10_000
 """Devices that are gone and whose rates go on: the one that left first is forgotten above this number."""
 
@@ -19,11 +22,13 @@ class Sessions:
     """All sessions of this process, and the default answer to "who is online"."""
 
     def __init__(self, clock: Clock | None = None) -> None:
-        self.rates = SpentRates(clock or SystemClock())
+        self._clock = clock or SystemClock()
+        self.rates = SpentRates(self._clock)
         self._nodes: dict[int, dict[int, SessionState]] = {}
         self._online: dict[str, UserSessions] = {}
         self._offline: WeakValueDictionary[str, UserSessions] = WeakValueDictionary()
         self._stray: dict[tuple[int, int], None] = {}
+        self._over: OrderedDict[Session, int] = OrderedDict()  # since when by elapsed_ms, oldest first
         self._spent: OrderedDict[tuple[str, str], Spent] = OrderedDict()
         self.count = 0
 
@@ -38,10 +43,28 @@ class Sessions:
         conns = self._nodes.get(session.node)
         return None if conns is None else conns.get(session.conn)
 
+    def hear(self, session: Session) -> SessionState:
+        """Who says this: a session that is known, or one that logged in elsewhere. One that is over has a
+        state that nobody keeps."""
+        state = self.get(session)
+        if state is not None:
+            return state
+        if self._clock.elapsed_ms() - self._over.get(session, -OVER_MS) < OVER_MS:
+            return _nobody(session)
+        return self.stray(session)
+
+    def still(self, session: Session) -> SessionState:
+        """After a wait, of a session that was heard: it may be over since."""
+        state = self.get(session)
+        return _nobody(session) if state is None else state
+
     def add(self, session: Session, platform: int, session_id: int) -> SessionState:
-        """A session logged in. A state made by an early send is replaced."""
-        self.remove(session)
+        """A session logged in. A state made by an early send is replaced; the rooms it is in are kept."""
+        early = self.remove(session)
+        self._over.pop(session, None)
         state = SessionState(session, platform, session_id)
+        if early is not None and early.rooms:
+            state.rooms, state.tags = early.rooms, early.tags
         spent = self._spent.pop((session.user, session.device), None)
         if spent is not None:
             state.account, state.bucket, state.calls = spent
@@ -71,14 +94,20 @@ class Sessions:
         state = self._nodes[node][conn]
         if not state.rooms:
             self._keep(state)
+            state.over = True
             del self._nodes[node][conn]
 
     def remove(self, session: Session) -> SessionState | None:
         """A session is gone. None if it was not known."""
+        self._over[session] = self._clock.elapsed_ms()
+        self._over.move_to_end(session)
+        if len(self._over) > MAX_OVER:
+            self._over.popitem(last=False)
         conns = self._nodes.get(session.node)
         state = None if conns is None else conns.get(session.conn)
         if conns is None or state is None or state.session != session:
             return None
+        state.over = True
         self._keep(state)
         del conns[session.conn]
         if not conns:
@@ -123,3 +152,10 @@ class Sessions:
     def devices(self, user: str) -> list[tuple[str, int]]:
         found = self._online.get(user)
         return [] if found is None else [(s.session.device, s.platform) for s in found.live]
+
+
+def _nobody(session: Session) -> SessionState:
+    """The state of a session that is over: for its last words, kept by nobody."""
+    state = SessionState(session, 0, 0)
+    state.over = True
+    return state

@@ -44,6 +44,7 @@ class SessionState:
         "calls",
         "known_since_ms",
         "lanes",
+        "over",
         "platform",
         "ready",
         "rooms",
@@ -73,6 +74,7 @@ class SessionState:
         self.platform = platform
         self.session_id = session_id
         self.stray = False  # logged in at another im process
+        self.over = False  # nothing may be kept for it any more
         # messages from then on count as offline messages of this device; -1: not looked up yet
         self.known_since_ms = -1
         self.ready: asyncio.Future[None] | None = None  # while the store has not taken the login

@@ -85,7 +85,7 @@ class Messages:
             session, request, target, raw = item
             state = find(session)
             if state is None:
-                state = self._sessions.stray(session)
+                state = self._sessions.hear(session)
             route = state.routes.get(target)
             if route is None or state.lanes:
                 self._wait(state, target, item, work)
@@ -256,7 +256,7 @@ class Messages:
     async def judge_again(self, session: Session, draft: Draft) -> tuple[Draft, int]:
         """The checks and hooks of a send, for a stored message that gets another body. Raises like a send;
         a verdict other than PASSED: nobody but its sender is to believe it happened."""
-        state = self._sessions.get(session) or self._sessions.stray(session)
+        state = self._sessions.still(session)
         target = draft.conversation
         if target.startswith(SINGLE_PREFIX):
             target = USER_PREFIX + peer_of(target, session.user)
