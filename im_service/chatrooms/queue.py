@@ -22,7 +22,7 @@ from im_service.live.room import RoomState
 from im_service.notices import SYSTEM
 from im_service.pages import fit, parts
 from im_service.ports import DECISION, NOTICE
-from im_service.storage.errors import StoreFull
+from im_service.storage.errors import StoreConflict, StoreFull
 from im_service.storage.records import QueueItem
 
 
@@ -67,13 +67,15 @@ class RoomQueue:
         """Add an element at the end (or front), or change it in place. Other people's elements are the
         managers'."""
         room = await self._room(caller, args.room, True)
+        over = None
         if not caller.server and not room.manages(caller.user):
-            for item in await self._store.queue(args.room):
-                if item.key == args.key and item.owner != caller.user and self._there(caller, room, item):
-                    raise ImError(Code.FORBIDDEN, "this element is somebody else's")
+            held = await self._store.queue(args.room)
+            over = [item for item in held if not self._there(caller, room, item)]
         item = QueueItem(args.key, args.value, caller.user or SYSTEM, args.transient, 0)
         try:
-            await self._store.queue_put(args.room, [item], self._limit, args.front)
+            await self._store.queue_put(args.room, [item], self._limit, args.front, over=over)
+        except StoreConflict:
+            raise ImError(Code.FORBIDDEN, "this element is somebody else's") from None
         except StoreFull:
             raise ImError(Code.CONFLICT, f"a queue has at most {self._limit} elements") from None
         self._tell(caller, room, "put", [item])
@@ -91,15 +93,23 @@ class RoomQueue:
         """Take the first element, or this one. Those who are no managers take their own only."""
         room = await self._room(caller, args.room, True)
         if not caller.server and not room.manages(caller.user):
-            mine = [item for item in await self._store.queue(args.room) if item.owner == caller.user]
-            if args.key not in [item.key for item in mine]:
-                raise ImError(Code.FORBIDDEN, "this element is not yours")
+            return await self._poll_mine(caller, room, args.key)
         item = await self._store.queue_poll(args.room, args.key)
         while item is not None and not self._there(caller, room, item):
             item = await self._store.queue_poll(args.room, args.key)
         if item is not None:
             self._tell(caller, room, "poll", [item])
         return QueueTaken(None if item is None else describe_item(item))
+
+    async def _poll_mine(self, caller: Caller, room: RoomState, key: str | None) -> QueueTaken:
+        try:
+            item = None if key is None else await self._store.queue_poll(room.room, key, caller.user)
+        except StoreConflict:
+            item = None
+        if item is None:
+            raise ImError(Code.FORBIDDEN, "this element is not yours")
+        self._tell(caller, room, "poll", [item])
+        return QueueTaken(describe_item(item))
 
     @method(
         "room.queue.list",

@@ -70,15 +70,22 @@ class Rooms(Engine):
         return await self._read(rooms.tag_mutes(room))
 
     async def queue_put(
-        self, room: str, items: Sequence[QueueItem], limit: int, front: bool = False
+        self,
+        room: str,
+        items: Sequence[QueueItem],
+        limit: int,
+        front: bool = False,
+        *,
+        over: Sequence[QueueItem] | None = None,
     ) -> list[QueueItem]:
         """Add at the end (or front), or update in place where the key exists (position given is ignored).
-        StoreFull above `limit` elements: none is put."""
-        return await self._write(partial(rooms.queue_put, room, items, limit, front), len(items))
+        StoreFull above `limit` elements: none is put. With `over`, elements of other owners are updated if
+        they are these, as they are here; StoreConflict otherwise: none is put."""
+        return await self._write(partial(rooms.queue_put, room, items, limit, front, over), len(items))
 
-    async def queue_poll(self, room: str, key: str | None) -> QueueItem | None:
-        """Remove and return this key, or the first element."""
-        return await self._write(partial(rooms.queue_poll, room, key))
+    async def queue_poll(self, room: str, key: str | None, owner: str | None = None) -> QueueItem | None:
+        """Remove and return this key, or the first element. StoreConflict if it is not this owner's."""
+        return await self._write(partial(rooms.queue_poll, room, key, owner))
 
     async def queue(self, room: str) -> list[QueueItem]:
         """In order of position."""

@@ -162,8 +162,15 @@ def tag_mutes(room: str) -> Op[list[TagMute]]:
     return [TagMute(*row) for row in found]
 
 
-def queue_put(room: str, items: Sequence[QueueItem], limit: int, front: bool) -> Op[list[QueueItem]]:
+def queue_put(
+    room: str, items: Sequence[QueueItem], limit: int, front: bool, over: Sequence[QueueItem] | None
+) -> Op[list[QueueItem]]:
     conv = yield from _lock(room)
+    if over is not None:
+        owners = {item.key: item.owner for item in items}
+        for item in (yield from _keys(conv, list(owners))):
+            if item.owner != owners[item.key] and item not in over:
+                raise StoreConflict(f"{item.key} is {item.owner}'s")
     step = "coalesce(min(pos), 0) - 1" if front else "coalesce(max(pos), 0) + 1"
     for item in items:
         yield from run(
@@ -176,13 +183,15 @@ def queue_put(room: str, items: Sequence[QueueItem], limit: int, front: bool) ->
     held = yield from first("SELECT count(*) FROM room_queue WHERE conv = $1", conv)
     if held and held[0] > limit:
         raise StoreFull(f"the queue of room {room} holds {limit} elements at most")
-    found = yield from rows(
-        f"{_ITEM} WHERE q.conv = $1 AND q.key IN_TEXTS($2) ORDER BY q.pos", conv, [item.key for item in items]
-    )
+    return (yield from _keys(conv, [item.key for item in items]))
+
+
+def _keys(conv: int, keys: list[str]) -> Op[list[QueueItem]]:
+    found = yield from rows(f"{_ITEM} WHERE q.conv = $1 AND q.key IN_TEXTS($2) ORDER BY q.pos", conv, keys)
     return [_item(row) for row in found]
 
 
-def queue_poll(room: str, key: str | None) -> Op[QueueItem | None]:
+def queue_poll(room: str, key: str | None, owner: str | None) -> Op[QueueItem | None]:
     conv = yield from _lock(room)
     if key is None:
         found = yield from first(f"{_ITEM} WHERE q.conv = $1 ORDER BY q.pos LIMIT 1", conv)
@@ -190,8 +199,11 @@ def queue_poll(room: str, key: str | None) -> Op[QueueItem | None]:
         found = yield from first(f"{_ITEM} WHERE q.conv = $1 AND q.key = $2", conv, key)
     if found is None:
         return None
-    yield from run("DELETE FROM room_queue WHERE conv = $1 AND key = $2", conv, found[0])
-    return _item(found)
+    item = _item(found)
+    if owner is not None and item.owner != owner:
+        raise StoreConflict(f"{item.key} is {item.owner}'s")
+    yield from run("DELETE FROM room_queue WHERE conv = $1 AND key = $2", conv, item.key)
+    return item
 
 
 def queue(room: str) -> Op[list[QueueItem]]:

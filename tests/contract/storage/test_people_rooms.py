@@ -109,6 +109,23 @@ async def test_room_queue(store: Store) -> None:
     assert await store.queue("x") == []
 
 
+async def test_an_element_of_a_queue_is_its_owners(store: Store) -> None:
+    await store.create_room("x", "a", b"", 1)
+    (first,) = await store.queue_put("x", [QueueItem("k", "a", "a", True, 0)], 4, over=[])
+    for over in ([], [first._replace(value="else")], [first._replace(key="j")]):
+        with pytest.raises(StoreConflict):
+            await store.queue_put("x", [QueueItem("k", "b", "b", True, 0)], 4, over=over)
+    with pytest.raises(StoreConflict):
+        await store.queue_poll("x", "k", "b")
+    assert await store.queue("x") == [first]
+    await store.queue_put("x", [QueueItem("k", "again", "a", True, 0)], 4, over=[])
+    (held,) = await store.queue("x")
+    await store.queue_put("x", [QueueItem("k", "b", "b", True, 0)], 4, over=[held])
+    taken = await store.queue_poll("x", "k", "b")
+    assert taken is not None
+    assert (taken.value, taken.owner, await store.queue_poll("x", "k", "b")) == ("b", "b", None)
+
+
 async def test_broadcasts_have_a_lifetime(store: Store) -> None:
     first = await store.add_broadcast(b"one", 0, 100, 200)
     second = await store.add_broadcast(b"two", 3, 100, 900)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from im_service.settings import ImSettings, LoginPolicy
 from im_service.storage.errors import StoreUnavailable
 from tests.integration.im_service.test_two_processes import Wire, at, second
-from tests.support.im_world import Person, World, open_world
+from tests.support.im_world import Person, World, open_world, until
 
 
 def kept(world: World) -> int:
@@ -99,7 +99,9 @@ async def test_who_went_during_the_login_joins_no_group_and_ends_no_other_device
         assert tablet.connection.closed is None
 
 
-async def test_a_logout_leaves_every_room_though_the_store_is_out(tmp_path: Path) -> None:
+async def test_a_logout_leaves_every_room_though_the_store_is_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with open_world(tmp_path, ImSettings(room_grace_ms=0)) as world:
         rooms = ("one", "two", "three")
         alice, bob = await world.login("alice"), await world.login("bob")
@@ -117,14 +119,10 @@ async def test_a_logout_leaves_every_room_though_the_store_is_out(tmp_path: Path
                 raise StoreUnavailable("out")
             return await clear(*args)
 
-        world.store.queue_clear = out
+        monkeypatch.setattr(world.store, "queue_clear", out)
         await alice.logout()
         for room in rooms:
             assert (await world.invoke("room.online", {"room": room}))["users"] == ["bob"]
-        await asyncio.wait_for(_emptied(world, rooms), 20)
-        assert {n["room"] for n in bob.connection.notices("room.queue") if n["op"] == "exit"} == set(rooms)
-
-
-async def _emptied(world: World, rooms: tuple[str, ...]) -> None:
-    while any([(await world.store.queue(room)) for room in rooms]):
-        await asyncio.sleep(0.01)
+        told = bob.connection.notices
+        await until(lambda: {n["room"] for n in told("room.queue") if n["op"] == "exit"} == set(rooms))
+        assert [await world.store.queue(room) for room in rooms] == [[], [], []]

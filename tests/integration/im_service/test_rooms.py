@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import msgspec
@@ -181,6 +182,27 @@ async def test_a_ring_greets_newcomers_and_history_is_kept_on_demand(tmp_path: P
         eve = await world.login("eve")
         assert (await eve.call("history", conversation="r/hall"))[0] == 13001
         assert [m[1] for m in bob.connection.room_messages()] == [1, 2, 3, 0]
+
+
+async def test_of_those_who_put_one_key_at_once_one_has_it_and_the_others_hear_so(
+    tmp_path: Path,
+) -> None:
+    async with open_world(tmp_path) as world:
+        _, guests = await make_room(world, *[f"g{n}" for n in range(6)])
+        for round in range(5):
+            key = f"mic{round}"
+            answers = await asyncio.gather(
+                *[guest.call("room.queue.put", room="hall", key=key, value=guest.user) for guest in guests]
+            )
+            assert sorted(code for code, _ in answers) == [0, *[403] * 5]
+            (winner,) = [guest for guest, (code, _) in zip(guests, answers, strict=True) if code == 0]
+            (item,) = (await winner.ok("room.queue.list", room="hall"))["items"]
+            assert (item["owner"], item["value"]) == (winner.user, winner.user)
+            others = [guest for guest in guests if guest is not winner]
+            answers = await asyncio.gather(
+                *[guest.call("room.queue.poll", room="hall", key=key) for guest in (*others, winner, winner)]
+            )
+            assert [code for code, _ in answers] == [*[403] * 5, 0, 403]
 
 
 async def test_attributes_and_queue(tmp_path: Path) -> None:
