@@ -10,6 +10,7 @@ from gateway_core.includes.cpu cimport qw_hash
 from gateway_core.leaf.class_budget cimport class_budget_take
 from gateway_core.leaf.lists cimport slots_push
 from gateway_core.leaf.shared_buf cimport (
+    DECISION,
     HIGH,
     MUST,
     NORMAL,
@@ -100,7 +101,6 @@ cdef bint _drop_oldest(TopicTable* topics, Topic* t, int cls) noexcept nogil:
             t.ring[at] = NULL
             t.waiting -= 1
             t.bytes -= b.size
-            t.notices -= cls > NORMAL
             _dropped(topics, t, b, N_DROP_PENDING_NORMAL)
             buf_unref(b)
             return True
@@ -110,9 +110,11 @@ cdef bint _drop_oldest(TopicTable* topics, Topic* t, int cls) noexcept nogil:
 cdef bint _make_room(TopicTable* topics, Topic* t, int cls) noexcept nogil:
     """Drops one event, of the lowest class that is there and not above `cls`."""
     cdef int low
-    for low in range(NOTICE if t.notices else NORMAL, max(cls, <int>HIGH) - 1, -1):
+    for low in range(NOTICE if t.low else NORMAL, max(cls, <int>HIGH) - 1, -1):
         if _drop_oldest(topics, t, low):
             return True
+        if low == DECISION:
+            t.low = 0  # both are gone
     return False
 
 
@@ -162,7 +164,8 @@ cdef void pend(TopicTable* topics, Topic* t, SharedBuf* b) noexcept nogil:
     t.next_order += 1
     t.span += 1
     t.waiting += 1
-    t.notices += b.cls > NORMAL
+    if b.cls > NORMAL:
+        t.low = 1
     t.bytes += b.size
     _activate(topics, t)
 
@@ -202,7 +205,6 @@ cdef void pending_served(Topic* t) noexcept nogil:
         b = t.ring[t.head]
         if b != NULL:
             t.waiting -= 1
-            t.notices -= b.cls > NORMAL
             t.bytes -= b.size
             buf_unref(b)
         t.head = (t.head + 1) & (t.cap - 1)

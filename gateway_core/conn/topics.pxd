@@ -72,7 +72,6 @@ cdef struct Topic:
     uint32_t head
     uint32_t span  # cells in use, dropped ones (NULL) included
     uint32_t waiting  # messages
-    uint32_t notices  # of them decisions and notices
     uint32_t cap
     uint64_t bytes
     uint64_t next_order
@@ -89,6 +88,7 @@ cdef struct Topic:
     uint32_t young_cap
     Meter* meter  # NULL: no budget
     uint8_t active  # in the list of topics with work
+    uint8_t low  # there may be decisions or notices among what waits
     uint8_t room_len  # of the name before its tag; the topic of that name has the budget. 0: no tag
     uint8_t name_len
     char name[TOPIC_MAX]

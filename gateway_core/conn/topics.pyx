@@ -216,7 +216,6 @@ cdef void _clear_pending(Topic* t) noexcept nogil:
         buf_unref(t.ring[(t.head + i) & (t.cap - 1)])
     t.span = 0
     t.waiting = 0
-    t.notices = 0
     t.bytes = 0
 
 

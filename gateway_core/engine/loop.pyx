@@ -348,7 +348,9 @@ cdef int _timeout(Loop* loop) noexcept nogil:
         return 0
     if loop.drain.on and loop.drain.at < loop.table.high:
         return 1
-    wait_ns = min(fanout_wait(loop), topics_tell_wait(&loop.topics, loop.now_ns))
+    wait_ns = fanout_wait(loop)
+    if loop.topics.owing.len:
+        wait_ns = min(wait_ns, topics_tell_wait(&loop.topics, loop.now_ns))
     if loop.listener.accept_again_ns:
         wait_ns = min(wait_ns, loop.listener.accept_again_ns - min(loop.now_ns, loop.listener.accept_again_ns))
     if wait_ns == 0:
@@ -375,7 +377,8 @@ cdef void* loop_main(void* arg) noexcept nogil:
         if loop.resync.on:
             resync_step(loop)
         fanout_work(loop)
-        topics_tell(&loop.topics, loop.now_ns)
+        if loop.topics.owing.len:
+            topics_tell(&loop.topics, loop.now_ns)
         _flush(loop)
         reap(loop)
         _notify(loop)

@@ -33,9 +33,9 @@ cdef struct OutQueue:
     uint32_t count
     uint32_t cap  # power of two
     uint32_t bytes  # of referenced plaintext
-    uint32_t notices  # references of DECISION and NOTICE
     SharedBuf* inline_ring[QUEUE_INLINE]
     uint8_t soft  # above the soft limit, counted
+    uint8_t low  # there may be DECISION or NOTICE among them
 
 cdef struct QueueLimits:  # bytes of referenced plaintext of one queue
     uint32_t soft_bytes

@@ -89,7 +89,6 @@ cdef void _drop(QueuePool* pool, OutQueue* q, uint32_t at) noexcept nogil:
     q.ring[at] = NULL
     q.bytes -= b.size
     stat_add(pool.stats, L_QUEUED_BYTES, -<long>b.size)
-    q.notices -= b.cls > NORMAL
     stat_add(pool.stats, N_DROP_NORMAL + event_kind(b.cls), b.frames)
     buf_unref(b)
 
@@ -110,10 +109,12 @@ cdef void _make_room(QueuePool* pool, OutQueue* q, uint32_t need, int cls) noexc
     """Drops events, the lowest class first and none above `cls`, until `need` bytes fit."""
     cdef int low
     for low in range(NOTICE, max(cls, <int>HIGH) - 1, -1):
-        if low > NORMAL and q.notices == 0:
+        if low > NORMAL and not q.low:
             continue
         if _drop_class(pool, q, need, low):
             return
+        if low == DECISION:
+            q.low = 0  # both are gone
 
 
 cdef int queue_push(QueuePool* pool, OutQueue** own, SharedBuf* b) noexcept nogil:
@@ -134,7 +135,8 @@ cdef int queue_push(QueuePool* pool, OutQueue** own, SharedBuf* b) noexcept nogi
     q.ring[(q.head + q.count) & (q.cap - 1)] = buf_ref(b)
     q.count += 1
     q.bytes += b.size
-    q.notices += b.cls > NORMAL
+    if b.cls > NORMAL:
+        q.low = 1
     stat_add(pool.stats, L_QUEUED_BYTES, b.size)
     if q.bytes > pool.limits.soft_bytes and not q.soft:
         q.soft = 1
@@ -148,7 +150,6 @@ cdef SharedBuf* queue_pop(QueuePool* pool, OutQueue* q) noexcept nogil:
         q.head = (q.head + 1) & (q.cap - 1)
         q.count -= 1
         q.bytes -= b.size
-        q.notices -= b.cls > NORMAL
         stat_add(pool.stats, L_QUEUED_BYTES, -<long>b.size)
     return b
 
