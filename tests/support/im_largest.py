@@ -21,6 +21,7 @@ SETTINGS = ImSettings(
     call_rate=FREE,
     room_normal_per_s=0,
     rooms_by_clients=True,
+    reactions_per_user=0,
     receipt_members=5000,
     login_policy=LoginPolicy(max_devices=100),
 )
