@@ -82,8 +82,10 @@ class Upkeep:
             await asyncio.sleep(period_ms / 1000)
             try:
                 await work()
-            except StoreError:
-                _log.warning("background work failed", exc_info=True)
+            except StoreError as error:
+                _log.warning("background work waits for the store: %s", error)
+            except Exception:
+                _log.exception("background work failed, going on")
 
     async def expire(self) -> int:
         """Remove what no view can show any more, in small steps so that sends go between. -> rows removed."""

@@ -168,6 +168,9 @@ class NatsBus:
             except NatsError as error:
                 self.dropped += 1
                 log.warning("bus publish failed", subject=subject, error=str(error))
+            except Exception:
+                self.dropped += 1
+                log.exception("bus publish failed", subject=subject)
             finally:
                 self._outgoing.task_done()
 
@@ -177,7 +180,10 @@ class NatsBus:
     async def _on_reconnect(self) -> None:
         log.info("bus connection is back", url=str(self._url))
         for callback in self._reconnected:
-            callback()
+            try:
+                callback()
+            except Exception:
+                log.exception("who waits for the bus could not be told that it is back")
 
     async def _on_error(self, error: Exception) -> None:
         log.warning("bus error", error=str(error) or type(error).__name__)

@@ -134,9 +134,11 @@ class BeaconCoordination(Part):
 
     async def _run(self) -> None:
         async for _ in ticks(self._beacon_s):
-            if self._own is not None:
+            try:
                 self._publish(leaving=False)
-            self.expire()
+                self.expire()
+            except Exception:
+                log.exception("a beacon failed, going on")
 
     def _publish(self, *, leaving: bool) -> None:
         if self._own is not None:

@@ -7,7 +7,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from control.logs import get_logger
 from im_service.ports import NORMAL, Budget, Publication, Reply, Session
+
+log = get_logger("downlink")
 
 RETRY_S = 0.005
 PUBLISH_ARGUMENTS = 5  # the loops come behind them
@@ -145,6 +148,9 @@ class LocalDownlink:
                 self._waiting[0] = command, _left(arguments, full)
                 self._timer = asyncio.get_running_loop().call_later(RETRY_S, self._retry)
                 return
+            except Exception:
+                self.dropped += 1
+                log.exception("a command could not be carried out")
             self._waiting.popleft()
         if self._owes_hint:
             self._owes_hint = False

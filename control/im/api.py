@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from control.bus.base import Bus, BusError, NobodyThere
+from control.logs import get_logger
 from control.part import Part
 from im_service.calls import Args
 from im_service.errors import Code, ImError
@@ -36,6 +37,8 @@ class _Answer(msgspec.Struct, array_like=True):
     text: str = ""
     detail: dict[str, Any] | None = None
 
+
+log = get_logger("im-api")
 
 _encode = msgspec.msgpack.Encoder().encode
 _question = msgspec.msgpack.Decoder(_Question).decode
@@ -113,3 +116,6 @@ async def answer_question(api: ImApi, payload: bytes, limit: int) -> bytes:
         return _encode(_Answer(int(Code.MALFORMED), text=str(error)))
     except ImError as error:
         return _encode(_Answer(int(error.code), text=error.text, detail=error.detail))
+    except Exception:
+        log.exception("a call of another process failed")
+        return _encode(_Answer(int(Code.INTERNAL), text="the call could not be handled"))

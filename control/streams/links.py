@@ -136,7 +136,10 @@ class StreamLinks(Part):
 
     async def _run(self) -> None:
         async for _ in ticks(self._beacon_s):
-            self.beacon()
+            try:
+                self.beacon()
+            except Exception:
+                log.exception("beacons of the streams failed, going on")
 
     def _on_envelope(self, data: bytes) -> None:
         try:

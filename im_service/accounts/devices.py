@@ -44,6 +44,14 @@ def _begun(state: SessionState) -> None:
         ready.set_result(None)
 
 
+async def _told(work: Coroutine[None, None, None]) -> None:
+    """What a task meets is in the log."""
+    try:
+        await work
+    except Exception:
+        _log.exception("work on sessions failed")
+
+
 class KickArgs(Args):
     user: str = ""
     devices: Annotated[list[str], Meta(max_length=100)] = field(default_factory=list)
@@ -95,9 +103,9 @@ class Devices:
         self._watches = watches
         self._tasks: set[asyncio.Task[None]] = set()
         self._due: deque[SessionState] = deque()
-        self._beginning = False
+        self._beginning: asyncio.Task[None] | None = None
         self._over: deque[SessionState] = deque()
-        self._ending = False
+        self._ending: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
 
     def on_login(self, session: Session, platform: int, session_id: int) -> None:
@@ -108,9 +116,8 @@ class Devices:
         )
         state.ready = asyncio.get_running_loop().create_future()
         self._due.append(state)
-        if not self._beginning:
-            self._beginning = True
-            self._spawn(self._begin_due())
+        if self._beginning is None or self._beginning.done():
+            self._beginning = self._spawn(self._begin_due())
 
     def _live(self, user: str) -> None:
         """A session of an account that may act began: those who watch hear it."""
@@ -119,7 +126,7 @@ class Devices:
         self._peers.changed("presence", user)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
+        task = asyncio.get_running_loop().create_task(_told(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -151,7 +158,6 @@ class Devices:
                 except Exception:
                     _log.exception("login of a session failed")
                     _begun(state)
-        self._beginning = False
 
     def _still_there(self, states: list[SessionState]) -> list[SessionState]:
         """Those that have not ended; the others need no login any more. None when the process ends."""
@@ -251,9 +257,8 @@ class Devices:
 
     def _end(self, state: SessionState) -> None:
         self._over.append(state)
-        if not self._ending:
-            self._ending = True
-            self._spawn(self._end_due())
+        if self._ending is None or self._ending.done():
+            self._ending = self._spawn(self._end_due())
 
     async def _end_due(self) -> None:
         """All logouts that wait, in one trip to the store, as with logins: a gateway may die with all of its
@@ -269,7 +274,6 @@ class Devices:
                 self._peers.changed("presence", user)
                 if not self._sessions.online(user):
                     self._watches.gone(user)
-        self._ending = False
 
     async def _log_out(self, gone: list[Logout]) -> None:
         """Until the store has it: it says since when a device has been away."""

@@ -73,12 +73,14 @@ class PushDecider:
             entry, server_id = self._waiting.popleft()
             try:
                 pushes = await self._decide(entry, server_id)
-            except StoreError:
+                if pushes:
+                    self._port.offer(pushes)
+            except StoreError as error:
                 self.dropped += 1
-                _log.warning("push not decided", exc_info=True)
-                continue
-            if pushes:
-                self._port.offer(pushes)
+                _log.warning("push not decided: %s", error)
+            except Exception:
+                self.dropped += 1
+                _log.exception("push not decided")
 
     async def _decide(self, entry: Pending, server_id: int) -> list[Push]:
         """One push per absent receiver who is not muted, or is forced."""
