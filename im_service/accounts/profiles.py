@@ -90,9 +90,12 @@ class AccountView(Struct):
     mute_room_ms: int
 
 
+def _read(info: bytes) -> ProfileInfo:
+    return _decode_profile(info) if info else ProfileInfo()
+
+
 def describe(profile: Profile) -> ProfileView:
-    info = _decode_profile(profile.info) if profile.info else ProfileInfo()
-    return ProfileView(profile.user, profile.rev, **msgspec.structs.asdict(info))
+    return ProfileView(profile.user, profile.rev, **msgspec.structs.asdict(_read(profile.info)))
 
 
 def describe_account(account: Account) -> AccountView:
@@ -122,11 +125,12 @@ class Profiles:
     async def set_profile(self, caller: Caller, args: ProfileArgs) -> ProfileView:
         """Change my profile; absent keys stay."""
         user = check_id(caller.user, "user")
-        found = await self._store.profiles([user])
-        info = _decode_profile(found[0].info) if found and found[0].info else ProfileInfo()
         asked = {k: v for k, v in msgspec.structs.asdict(args).items() if v is not None}
-        info = msgspec.structs.replace(info, **asked)
-        profile = describe(await self._store.set_profile(user, encode(info), self._clock.now_ms()))
+
+        def change(info: bytes) -> bytes:
+            return encode(msgspec.structs.replace(_read(info), **asked))
+
+        profile = describe(await self._store.set_profile(user, change, self._clock.now_ms()))
         self._announcer.mine(user, "profile", profile, caller.session)
         return profile
 

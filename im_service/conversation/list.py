@@ -16,7 +16,7 @@ from im_service.context import ServiceContext
 from im_service.conversation.access import Access
 from im_service.conversation.sync import After, Conversation, Seq
 from im_service.errors import Code, ImError
-from im_service.models import Preferences, WireMessage, encode, preferences, stored_bytes
+from im_service.models import WireMessage, encode, preferences, stored_bytes
 from im_service.pages import fit
 from im_service.storage.records import (
     FILTERED,
@@ -188,11 +188,13 @@ class Conversations:
     @method("conversation.set", Code.NOT_FOUND, result=Chosen)
     async def prefer(self, caller: Caller, args: SetArgs) -> Chosen:
         """Do-not-disturb, pin and extension of one conversation, for all my devices."""
-        rows = await self._store.inbox(caller.user, caller.device, [args.conversation])
-        chosen = preferences(rows[0].settings) if rows else Preferences()
-        asked = {"mute": args.mute, "pin": args.pin, "ext": args.ext}
-        chosen = msgspec.structs.replace(chosen, **{k: v for k, v in asked.items() if v is not None})
-        await self._store.set_inbox(caller.user, args.conversation, encode(chosen))
+        asked = {k: v for k in ("mute", "pin", "ext") if (v := getattr(args, k)) is not None}
+
+        def change(settings: bytes) -> bytes:
+            return encode(msgspec.structs.replace(preferences(settings), **asked))
+
+        row = await self._store.set_inbox(caller.user, args.conversation, change)
+        chosen = preferences(row.settings)
         answer = Chosen(chosen.mute, chosen.pin, chosen.ext)
         data = {"conversation": args.conversation, **msgspec.structs.asdict(answer)}
         self._announcer.mine(caller.user, "conversation", data, caller.session)

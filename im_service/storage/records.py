@@ -253,6 +253,10 @@ class GroupMember(NamedTuple):
     joined_seq: int  # last seq of the group when this member came
 
 
+Change = Callable[[bytes], bytes]
+"""What a row holds (b"" in a new one) to what it shall hold; called within the transaction, maybe again."""
+
+
 class Profile(NamedTuple):
     user: str
     info: bytes

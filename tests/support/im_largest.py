@@ -120,7 +120,7 @@ async def _people(stage: Stage) -> None:
         *(world.store.set_relation(HERO, peer, now, alias=alias, ext=ext) for peer in PEERS[:100])
     )
     info = {"nick": WIDE * 64, "icon": WIDE * 2048, "sign": WIDE * 256, "ext": WIDE * 1024}
-    await asyncio.gather(*(world.store.set_profile(peer, encode(info), now) for peer in PEERS[:20]))
+    await asyncio.gather(*(world.store.set_profile(peer, lambda _: encode(info), now) for peer in PEERS[:20]))
     devices = [NewLogin(HERO, name("device", n), 1, 1 + n) for n in range(1, 900)]
     await world.store.logins(devices, now)
     for number in range(100):

@@ -11,6 +11,7 @@ from im_service.storage.queue import AckItem, AppendItem
 from im_service.storage.records import (
     Applied,
     Audience,
+    Change,
     ChangedPage,
     Done,
     InboxRow,
@@ -198,9 +199,10 @@ class Inbox(Engine):
         """Forget everything up to this seq for this user. StoreMissing."""
         return await self._write(partial(inbox.clear, user, conversation, up_to_seq))
 
-    async def set_inbox(self, user: str, conversation: str, settings: bytes) -> InboxRow:
-        """StoreMissing when the user has no such conversation."""
-        return await self._write(partial(inbox.set_inbox, user, conversation, settings))
+    async def set_inbox(self, user: str, conversation: str, change: Change) -> InboxRow:
+        """Settings, from what they are to what `change` makes of them, whoever else changes them.
+        StoreMissing when the user has no such conversation."""
+        return await self._write(partial(inbox.set_inbox, user, conversation, change))
 
     async def inbox(self, user: str, device: str, conversations: Sequence[str]) -> list[InboxRow]:
         """Those of the conversations that the user has."""

@@ -8,6 +8,7 @@ from im_service.storage.ops import people
 from im_service.storage.records import (
     Account,
     Applied,
+    Change,
     Device,
     Login,
     Logout,
@@ -22,9 +23,9 @@ from im_service.storage.records import (
 class Relations(Engine):
     """What users hold about each other; each row carries the owner's change number, for the other devices."""
 
-    async def set_profile(self, user: str, info: bytes, now_ms: int) -> Profile:
-        """Its rev grows by 1."""
-        return await self._write(partial(people.set_profile, user, info, now_ms))
+    async def set_profile(self, user: str, change: Change, now_ms: int) -> Profile:
+        """From what it is to what `change` makes of it, whoever else changes it. Its rev grows by 1."""
+        return await self._write(partial(people.set_profile, user, change, now_ms))
 
     async def profiles(self, users: Sequence[str]) -> list[Profile]:
         """Of those users who have one, in order of user id."""

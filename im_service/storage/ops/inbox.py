@@ -25,6 +25,7 @@ from im_service.storage.records import (
     RECEIVER_NO_SENSE,
     SENDER_NO_SENSE,
     SESSION,
+    Change,
     ChangedPage,
     InboxRow,
     ListedConversation,
@@ -188,12 +189,18 @@ def clear(user: str, conversation: str, up_to_seq: int) -> Op[InboxRow]:
     return (yield from _one(user, conversation))
 
 
-def set_inbox(user: str, conversation: str, settings: bytes) -> Op[InboxRow]:
-    yield from _one(user, conversation)
+def set_inbox(user: str, conversation: str, change: Change) -> Op[InboxRow]:
+    found = yield from first(
+        "SELECT i.usr, i.conv, i.settings FROM inbox i WHERE i.usr = (SELECT id FROM account WHERE name = $1)"
+        " AND i.conv = (SELECT id FROM conversation WHERE name = $2) HELD",
+        user, conversation,
+    )  # fmt: skip
+    if found is None:
+        raise StoreMissing(f"{user} has no conversation {conversation}")
+    usr, conv, settings = found
     yield from run(
-        "UPDATE inbox SET settings = $1, change = $2 WHERE usr = (SELECT id FROM account WHERE name = $3)"
-        " AND conv = (SELECT id FROM conversation WHERE name = $4)",
-        settings, (yield from next_change()), user, conversation,
+        "UPDATE inbox SET settings = $1, change = $2 WHERE usr = $3 AND conv = $4",
+        change(settings), (yield from next_change()), usr, conv,
     )  # fmt: skip
     return (yield from _one(user, conversation))
 

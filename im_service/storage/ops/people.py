@@ -24,6 +24,7 @@ from im_service.storage.ops.tx import (
 from im_service.storage.records import (
     Account,
     Applied,
+    Change,
     Device,
     Login,
     Logout,
@@ -53,14 +54,19 @@ _GROUPS = (
 )
 
 
-def set_profile(user: str, info: bytes, now_ms: int) -> Op[Profile]:
+def set_profile(user: str, change: Change, now_ms: int) -> Op[Profile]:
     usr = yield from account_id(user)
-    found = yield from first(
-        "INSERT INTO profile (usr, info, rev, time_ms) VALUES ($1, $2, 1, $3) ON CONFLICT (usr) DO UPDATE"
-        " SET info = excluded.info, rev = profile.rev + 1, time_ms = excluded.time_ms RETURNING rev",
-        usr, info, now_ms,
+    yield from run(
+        "INSERT INTO profile (usr, info, rev, time_ms) VALUES ($1, $2, 0, $3) ON CONFLICT DO NOTHING",
+        usr, b"", now_ms,
     )  # fmt: skip
-    return Profile(user, info, found[0] if found else 0, now_ms)
+    found = yield from first("SELECT info, rev + 1 FROM profile WHERE usr = $1 HELD", usr)
+    assert found is not None
+    info, rev = change(found[0]), found[1]
+    yield from run(
+        "UPDATE profile SET info = $1, rev = $2, time_ms = $3 WHERE usr = $4", info, rev, now_ms, usr
+    )
+    return Profile(user, info, rev, now_ms)
 
 
 def profiles(users: Sequence[str]) -> Op[list[Profile]]:

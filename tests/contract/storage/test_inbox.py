@@ -42,11 +42,11 @@ async def test_acknowledging_what_one_does_not_have_keeps_nothing(store: Store) 
 async def test_settings_reach_other_devices(store: Store) -> None:
     await send(store, "s/a:b", "a", "1")
     since = (await store.changed("b", "", 0, 10)).cursor
-    assert (await store.set_inbox("b", "s/a:b", b"pinned")).settings == b"pinned"
+    assert (await store.set_inbox("b", "s/a:b", lambda _: b"pinned")).settings == b"pinned"
     assert [r.settings for r in (await store.changed("b", "", since, 10)).rows] == [b"pinned"]
     assert (await store.changed("a", "", since, 10)).rows == []
     with pytest.raises(StoreMissing):
-        await store.set_inbox("b", "s/a:c", b"")
+        await store.set_inbox("b", "s/a:c", lambda _: b"")
 
 
 async def test_cursor_tells_what_changed_and_nothing_else(store: Store) -> None:

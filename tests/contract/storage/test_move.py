@@ -92,7 +92,7 @@ async def source(tmp_path: Path) -> Kit:
     await store.hide("b", "g/x", [3], 2)
     await store.befriend("a", "b", 3)
     await store.set_account("a", 3, mute_room_ms=9)
-    await store.set_profile("b", b"\xe5", 3)
+    await store.set_profile("b", lambda _: b"\xe5", 3)
     await login(store, "b", "phone", 1, 5, b"", 3)
     await store.ack("b", "phone", [Mark("g/x", 5)])
     await store.open_requests("g/x", 1, ["z"], "z", "hi", 3)

@@ -40,7 +40,7 @@ async def test_it_is_left_and_found_again(postgres_kit: Kit, postgres_server: Po
         with pytest.raises(StoreUnavailable, match="PostgreSQL"):
             await send(store, "s/a:b", "a", "refused")
         with pytest.raises(StoreUnavailable):
-            await store.set_profile("a", b"", 1)
+            await store.set_profile("a", lambda _: b"", 1)
         assert store.trouble()
     finally:
         await read_only(postgres_server, False)

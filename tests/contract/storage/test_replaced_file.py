@@ -36,7 +36,7 @@ async def test_no_ack_after_a_file_was_removed(path: Path, name: str) -> None:
         with pytest.raises(StoreUnavailable, match=f"{name}: the file was removed"):
             await send(store, "s/a:b", "a", f"later {number}")
     with pytest.raises(StoreUnavailable, match="removed"):
-        await store.set_profile("a", b"", 1)
+        await store.set_profile("a", lambda _: b"", 1)
     await store.stop()
 
 

@@ -34,7 +34,7 @@ async def test_locked_file(tmp_path: Path) -> None:
         with pytest.raises(StoreUnavailable, match="locked by another program"):
             await send(store, "s/a:b", "a", "refused")
         with pytest.raises(StoreUnavailable, match="locked"):
-            await store.set_profile("a", b"", 1)
+            await store.set_profile("a", lambda _: b"", 1)
         assert len(await everything(store, "b", "s/a:b")) == 1, "readers do not mind"
         other.execute("ROLLBACK")
     await intact(store)
@@ -136,12 +136,12 @@ async def test_a_callback_that_raises_harms_nobody(store: Store) -> None:
 
 
 async def test_a_caller_that_gave_up_harms_nobody(store: Store) -> None:
-    task = asyncio.create_task(store.set_profile("a", b"info", 1))
+    task = asyncio.create_task(store.set_profile("a", lambda _: b"info", 1))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert (await store.set_profile("b", b"info", 1)).rev == 1
+    assert (await store.set_profile("b", lambda _: b"info", 1)).rev == 1
     assert [p.user for p in await store.profiles(["a", "b"])] == ["a", "b"]
 
 
@@ -151,8 +151,8 @@ async def test_a_value_that_cannot_be_stored_fails_alone(store: Store) -> None:
     good = [asyncio.create_task(send(store, "s/a:b", "a", str(number))) for number in range(3)]
     bad = asyncio.create_task(send(store, "s/a:b", "a", "bad", time_ms=1 << 70))
     marks = asyncio.create_task(store.ack("b", "phone", [Mark("s/a:b", 1 << 70)]))
-    profile = asyncio.create_task(store.set_profile("a", b"info", 1 << 70))
-    fine = asyncio.create_task(store.set_profile("c", b"info", 1))
+    profile = asyncio.create_task(store.set_profile("a", lambda _: b"info", 1 << 70))
+    fine = asyncio.create_task(store.set_profile("c", lambda _: b"info", 1))
     answers = await asyncio.gather(*good, bad, marks, profile, fine, return_exceptions=True)
     assert [isinstance(answer, Exception) for answer in answers] == [False] * 3 + [True, False, True, False]
     assert [m.client_id for m in await everything(store, "b", "s/a:b")] == ["0", "1", "2"]

@@ -112,7 +112,7 @@ async def test_a_command_that_cannot_be_carried_out_keeps_none_behind_it() -> No
         full = True
         joined: list[str] = []  # noqa: RUF012
 
-        def join(self, _: int, topic: str) -> None:
+        def join(self, _: int, topic: str, *__: object) -> None:
             if self.full:
                 raise Full
             if topic == "bad":
