@@ -130,6 +130,9 @@ class ImSettings(Struct, kw_only=True, frozen=True):
     """How others bring such an account into a group. `free`: at once. `friends`: friends at once, others ask.
     `ask`: by accepting an invitation. `nobody`: not at all. The app server is not bound by it."""
     login_policy: LoginPolicy = LoginPolicy()
+    devices_per_user: Annotated[int, Meta(ge=1, le=10_000, extra=_unit("devices"))] = 100
+    """Device ids of one user that the store remembers, with what each has acknowledged: more than anybody
+    ever owned. Beyond: the one that logged in longest ago is forgotten, and new when it comes back."""
 
     # chatrooms
     room_normal_per_s: Annotated[int, Meta(ge=0, le=1_000_000)] = 20
@@ -182,5 +185,7 @@ class ImSettings(Struct, kw_only=True, frozen=True):
             yield ("recall_window_ms", "recall_window_max_ms"), "must not be above recall_window_max_ms"
         if self.group_members > self.group_members_max:
             yield ("group_members", "group_members_max"), "must not be above group_members_max"
+        if self.login_policy.max_devices > self.devices_per_user:
+            yield ("devices_per_user", "login_policy"), "must not be below login_policy.max_devices"
         if self.presence_min_ms > self.presence_max_ms:
             yield ("presence_min_ms", "presence_max_ms"), "must not be above presence_max_ms"

@@ -67,6 +67,7 @@ class Upkeep:
         self._settings = context.settings
         self._receipts = receipts
         self._tasks: list[asyncio.Task[None]] = []
+        self._trimmed: int | None = 0
         self.age_clock = AgeClock(context)
 
     def start(self) -> None:
@@ -75,6 +76,7 @@ class Upkeep:
         self._tasks = [
             asyncio.create_task(self._every(settings.receipt_flush_ms, self._receipts.flush)),
             asyncio.create_task(self._every(settings.expire_every_ms, self.expire)),
+            asyncio.create_task(self._every(settings.expire_every_ms, self.trim)),
         ]
 
     async def _every(self, period_ms: int, work: Callable[[], Awaitable[object]]) -> None:
@@ -95,6 +97,15 @@ class Upkeep:
         while count := await self._store.expire(now, limits, self._settings.expire_rows):
             removed += count
         return removed
+
+    async def trim(self) -> None:
+        """Once in the life of a process: devices that an earlier version or a larger setting left. Logins
+        keep to the number themselves."""
+        while self._trimmed is not None:
+            settings = self._settings
+            self._trimmed = await self._store.trim_devices(
+                self._trimmed, settings.devices_per_user, settings.expire_rows
+            )
 
     async def stop(self) -> None:
         """End the tasks; one that is at work is cut off."""

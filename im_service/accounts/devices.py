@@ -29,7 +29,6 @@ from im_service.storage.records import Login, Logout, Mark, NewLogin
 
 _log = logging.getLogger("qianwan.im")
 
-
 # Logins or logouts that the store takes at a time. A reconnect storm must not make one turn of the event
 # loop so long that the bus takes this process for dead.
 LOGINS_AT_ONCE = 256
@@ -97,6 +96,7 @@ class Devices:
         self._announcer = context.announcer
         self._peers = context.peers
         self._policy = context.settings.login_policy
+        self._keep = context.settings.devices_per_user
         self._roam_count = context.settings.retention.roam_count
         self._reply_bytes = context.settings.reply_bytes
         self._rooms = rooms
@@ -140,7 +140,7 @@ class Devices:
             now = self._clock.now_ms()
             new = [NewLogin(s.session.user, s.session.device, s.platform, s.session_id) for s in states]
             try:
-                logins = await self._store.logins(new, now)
+                logins = await self._store.logins(new, now, self._keep)
             except StoreError as error:
                 self._due.extendleft(reversed(self._still_there(states)))
                 pause = await self._pause(f"{len(self._due)} logins wait", error, pause)

@@ -97,10 +97,16 @@ class Accounts(Engine):
             )
         )
 
-    async def logins(self, logins: Sequence[NewLogin], now_ms: int) -> list[Login]:
+    async def logins(self, logins: Sequence[NewLogin], now_ms: int, keep: int = 0) -> list[Login]:
         """Take them in this order, in one transaction and few statements however many there are. One row per
-        (user, device); a later login of the same device replaces session_id."""
-        return await self._write(partial(people.logins, logins, now_ms), len(logins))
+        (user, device); a later login of the same device replaces session_id. A user has `keep` devices
+        (0: any number): those that logged in longest ago are forgotten with their marks."""
+        return await self._write(partial(people.logins, logins, now_ms, keep), len(logins))
+
+    async def trim_devices(self, after: int, keep: int, max_rows: int = 500) -> int | None:
+        """The same for the next few users, at most max_rows devices. Begin with 0, go on with what is
+        returned until it is None."""
+        return await self._write(partial(people.trim_devices, after, keep, max_rows))
 
     async def logouts(self, logouts: Sequence[Logout], now_ms: int) -> list[bool]:
         """In one transaction. Ignored (False) where session_id is not the device's latest."""

@@ -201,25 +201,84 @@ def _device(row: Row) -> Device:
     return Device(user, name, platform, session, bool(online), *rest)
 
 
-def logins(wanted: Sequence[NewLogin], now_ms: int) -> Op[list[Login]]:
+def logins(wanted: Sequence[NewLogin], now_ms: int, keep: int) -> Op[list[Login]]:
     """A statement numbers new devices by what was there before it: no user may be in it twice."""
     taken: list[Login] = []
     round_: dict[str, NewLogin] = {}
     for login in wanted:
         if login.user in round_:
-            taken += yield from _logins(round_, now_ms)
+            taken += yield from _logins(round_, now_ms, keep)
             round_ = {}
         round_[login.user] = login
-    return taken + (yield from _logins(round_, now_ms))
+    return taken + (yield from _logins(round_, now_ms, keep))
 
 
-def _logins(wanted: dict[str, NewLogin], now_ms: int) -> Op[list[Login]]:
+def _latest(usrs: list[int], keep: int) -> Op[dict[str, list[Device]]]:
+    """The devices of these users, of each the `keep` that logged in last and a few more."""
+    found: list[Row] = []
+    many: dict[int, int] = {}
+    if keep:
+        last = yield from rows(
+            "SELECT a.id, (SELECT d.last_login_ms FROM device d WHERE d.usr = a.id"
+            " ORDER BY d.last_login_ms DESC LIMIT 1 OFFSET $2) FROM account a WHERE a.id IN_INTS($1)",
+            usrs, keep,
+        )  # fmt: skip
+        many = {usr: ms for usr, ms in last if ms is not None}
+    for usr, ms in sorted(many.items()):
+        found += yield from rows(f"{_DEVICE} WHERE d.usr = $1 AND d.last_login_ms >= $2", usr, ms)
+    found += yield from rows(f"{_DEVICE} WHERE d.usr IN_INTS($1)", [usr for usr in usrs if usr not in many])
+    latest: dict[str, list[Device]] = {}
+    for row in found:
+        latest.setdefault(row[0], []).append(_device(row))
+    return latest
+
+
+def _forget(usr: int, names: Sequence[str]) -> Op[None]:
+    """These devices, and what they acknowledged: a later one may get their number."""
+    gone = yield from rows(
+        "DELETE FROM device WHERE usr = $1 AND name IN_TEXTS($2) RETURNING number", usr, list(names)
+    )
+    yield from run(
+        "DELETE FROM device_mark WHERE usr = $1 AND number IN_INTS($2)", usr, [number for (number,) in gone]
+    )
+
+
+def trim_devices(after: int, keep: int, max_rows: int) -> Op[int | None]:
+    """One page of users. -> the `after` of the next one, None when there is none."""
+    page = max_rows + keep
+    users: list[Row] = yield from rows(
+        "SELECT s.usr, count(*) FROM (SELECT usr FROM device WHERE usr > $1 ORDER BY usr LIMIT $2) s"
+        " GROUP BY s.usr ORDER BY s.usr",
+        after, page,
+    )  # fmt: skip
+    full = sum(count for _, count in users) >= page
+    if full and len(users) > 1:
+        users.pop()  # it may have more than the page shows
+    budget = max_rows
+    for usr, count in users:
+        if count > keep:
+            many = min(count - keep, budget)
+            old = yield from rows(
+                "SELECT name FROM device WHERE usr = $1 AND online = 0 ORDER BY last_login_ms LIMIT $2",
+                usr, many,
+            )  # fmt: skip
+            if many and not old:  # a server died, and nobody logged them out
+                old = yield from rows(
+                    "SELECT name FROM device WHERE usr = $1 ORDER BY last_login_ms LIMIT $2", usr, many
+                )
+            yield from _forget(usr, [name for (name,) in old])
+            budget -= len(old)
+            if len(old) < count - keep or (full and len(users) == 1):
+                return after  # there is more to do for this one
+        after = int(usr)
+    return after if full else None
+
+
+def _logins(wanted: dict[str, NewLogin], now_ms: int, keep: int) -> Op[list[Login]]:
     numbers = yield from account_ids(list(wanted))
     known = yield from accounts(list(wanted))
     usrs = sorted(numbers.values())
-    before: dict[str, list[Device]] = {}
-    for row in (yield from rows(f"{_DEVICE} WHERE d.usr IN_INTS($1)", usrs)):
-        before.setdefault(row[0], []).append(_device(row))
+    before = yield from _latest(usrs, keep)
     # Sorted, so that two processes wait for each other's rows in the same order.
     ordered = sorted(wanted.values(), key=lambda login: numbers[login.user])
     for part in chunks(ordered):
@@ -227,6 +286,12 @@ def _logins(wanted: dict[str, NewLogin], now_ms: int) -> Op[list[Login]]:
             value for login in part
             for value in (numbers[login.user], login.device, login.platform, login.session_id, login.info)
         ))  # fmt: skip
+    for login in ordered if keep else ():
+        others = [device for device in before.get(login.user, ()) if device.device != login.device]
+        if len(others) >= keep:
+            others.sort(key=lambda device: (device.online, device.last_login_ms))
+            gone = others[: len(others) + 1 - keep]
+            yield from _forget(numbers[login.user], [device.device for device in gone])
     groups: dict[str, list[str]] = {}
     for user, name in (yield from rows(_GROUPS, usrs)):
         groups.setdefault(user, []).append(name[2:])
