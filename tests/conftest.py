@@ -10,6 +10,7 @@ from typing import Any
 import hypothesis.core
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 from tests.support.postgres_server import PostgresServer
 
@@ -19,6 +20,7 @@ settings.register_profile("qianwan", deadline=None, print_blob=True, derandomize
 settings.load_profile("qianwan")
 
 SEED = pytest.StashKey[int]()
+CROWDS = tuple(f"tests/adversity/server/test_{name}.py" for name in ("kill", "drain", "ten_thousand"))
 LONG = (
     "tests/adversity/server/",
     "tests/contract/messages/",
@@ -49,6 +51,18 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """What a test draws depends on the run's seed and its name, not on what ran before it."""
     random.seed(f"{item.config.stash[SEED]} {item.nodeid}")
+
+
+class Lanes(LoadFileScheduling):
+    """A module stays in one lane; those that bring crowds share one, where they do not measure each other."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "crowds" if nodeid.startswith(CROWDS) else str(super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
+    return Lanes(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
