@@ -190,6 +190,8 @@ def pack(arguments: Mapping[str, object]) -> bytes:
         raise ImError(Code.INVALID, "half of a surrogate pair") from None
     except OverflowError:
         raise ImError(Code.INVALID, "a number beyond 64 bits") from None
+    except RecursionError:
+        raise ImError(Code.INVALID, "nested without end") from None
 
 
 def encode_answer(result: object) -> bytes:

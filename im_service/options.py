@@ -241,7 +241,7 @@ def _lists(o: Options, kind: str) -> None:
     if o.payload is not UNSET:
         try:
             parsed = json.loads(o.payload)
-        except ValueError:
+        except (ValueError, RecursionError):
             parsed = None
         if not isinstance(parsed, dict):
             _refuse('"payload" must be the text of a JSON object')

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from frame.constants import GROUP_PREFIX, ROOM_PREFIX, USER_PREFIX
+from im_service.errors import UNDECODABLE
 from im_service.ids import single
 
 # A CALL that names a room or a group goes where that room's messages go.
@@ -27,8 +28,8 @@ def call_key(user: str, method: str, payload: bytes) -> str:
     if place in _PLACES:
         try:
             named = _ROOT(payload).get(place)
-        except msgspec.MsgspecError:
-            named = None
+        except (*UNDECODABLE, ValueError, TypeError, OverflowError):
+            named = None  # the process that serves the user says what is wrong with it
         if isinstance(named, str):
             return _PLACES[place] + named
     return USER_PREFIX + user

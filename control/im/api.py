@@ -12,7 +12,7 @@ from control.bus.base import Bus, BusError, NobodyThere
 from control.logs import get_logger
 from control.part import Part
 from im_service.calls import Args
-from im_service.errors import Code, ImError
+from im_service.errors import UNDECODABLE, Code, ImError
 
 
 class ImApi(Protocol):
@@ -112,7 +112,7 @@ async def answer_question(api: ImApi, payload: bytes, limit: int) -> bytes:
         if len(answer) > limit:
             raise ImError(Code.INVALID, "the answer is too large: ask for a smaller page")
         return answer
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, *UNDECODABLE) as error:
         return _encode(_Answer(int(Code.MALFORMED), text=str(error)))
     except ImError as error:
         return _encode(_Answer(int(error.code), text=error.text, detail=error.detail))

@@ -45,6 +45,16 @@ def raw_send(body: bytes) -> bytes:
     return b"\x95\xa2id\x64" + body + b"\xc0\xc0"
 
 
+async def test_a_push_payload_nested_without_end_is_refused(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        ann = await world.login("ann")
+        for levels in (300, 900, 1000):
+            for text in ('{"a":' + "[" * levels, '{"a":' + "[" * levels + "]" * levels + "}"):
+                code, _ = await ann.send("u/bob", options={"payload": text})
+                assert code in (0, 414)
+        assert (await ann.send("u/bob", options={"payload": "[" * 2048}))[0] == 414
+
+
 @pytest.mark.parametrize("kind", BAD)
 async def test_no_body_beyond_the_grammar_is_taken(tmp_path: Path, kind: str) -> None:
     body = BAD[kind]

@@ -3,6 +3,7 @@ none."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,9 +11,18 @@ import httpx
 import pytest
 import qianwan
 
+from control.api.table import OPERATIONS
 from tests.support.server_process import ServerProcess
 
 ENGINES = ("sqlite",)
+WRITES = sorted(
+    {
+        (operation.http, re.sub(r"{\w+}", "1", "/v1" + operation.path))
+        for operation in OPERATIONS
+        if operation.http in ("POST", "PUT", "PATCH")
+    }
+    | {("POST", "/v1/tokens")}
+)
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +85,13 @@ async def test_a_breach_of_a_rate_says_when_to_come_again(tmp_path: Path) -> Non
                 await al.send("bob", "two")
             assert refused.value.code == 416
             assert refused.value.retry_after_s > 0
+
+
+async def test_a_body_nested_without_end_is_refused_by_every_route(http: httpx.AsyncClient) -> None:
+    for method, path in WRITES:
+        for levels in (980, 990, 995, 1000, 20_000):
+            body = '{"body":' + "[" * levels + "]" * levels + "}"
+            answer = await http.request(
+                method, path, content=body, headers={"Content-Type": "application/json"}
+            )
+            assert 400 <= answer.status_code < 500, (method, path, levels, answer.text)
