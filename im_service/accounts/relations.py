@@ -191,7 +191,8 @@ class Relations:
             USER_PREFIX + other, REQUEST_FRIEND, [caller.user], caller.user, text, self._clock.now_ms()
         )
         for request in done.value:
-            self._announcer.mine(other, "friend.request", describe_request(request))
+            if request.news:
+                self._announcer.mine(other, "friend.request", describe_request(request))
             return request.id
         return 0
 

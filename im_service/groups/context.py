@@ -128,7 +128,8 @@ class GroupContext:
         """Tell those who are asked. -> who they are"""
         asked = {request.user: request for request in requests}
         for user, request in asked.items():
-            self.announcer.event(USER_PREFIX + user, "group.invited", describe_request(request))
+            if request.news:
+                self.announcer.event(USER_PREFIX + user, "group.invited", describe_request(request))
         return set(asked)
 
     async def went(self, group: str, users: Sequence[str]) -> None:

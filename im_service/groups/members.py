@@ -145,7 +145,7 @@ class GroupMembers:
             place.group.rev,
         )
         (request,) = done.value
-        for user in await self._deciders(group):
+        for user in await self._deciders(group) if request.news else ():
             self._c.announcer.event(USER_PREFIX + user, "group.applied", describe_request(request))
         return Joined(False, request.id)
 

@@ -15,6 +15,7 @@ from im_service.calls import Args
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.ids import GROUP, ROOM, SINGLE, peer_of
+from im_service.live.directory import PairState
 from im_service.live.route import Route
 from im_service.live.users import SessionState
 from im_service.options import DEFAULT
@@ -61,6 +62,9 @@ SPOKEN: Mapping[str, Callable[[Args], Place]] = {
     "room.queue.put": _to(ROOM_PREFIX, "room"),
 }
 
+TO_STRANGERS = frozenset({"group.join"})
+"""Calls whose text goes to people whom the caller may not know: by the rate of strangers too."""
+
 
 class Words:
     """Asked before a user's call runs; the server's calls are not asked about."""
@@ -82,7 +86,10 @@ class Words:
             for kind in place.removeprefix(MODULES):
                 self._admission.account(state.account, kind, now)
             user = state.session.user
-            self._admission.spend(state, Route(GROUP, "", "", user, state.account, Bucket()), tick)
+            route = Route(GROUP, "", "", user, state.account, Bucket())
+            if name in TO_STRANGERS:
+                route.pair = PairState(("", user))
+            self._admission.spend(state, route, tick)
             return args
         if place.startswith((USER_PREFIX, ROOM_PREFIX)):
             if place == USER_PREFIX + state.session.user:

@@ -96,6 +96,7 @@ class Request(NamedTuple):
     text: str
     state: int
     time_ms: int
+    news: bool = True  # just opened: not the same that was open already
 
 
 class Ask(NamedTuple):

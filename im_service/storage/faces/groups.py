@@ -142,7 +142,8 @@ class Requests(Engine):
     ) -> Applied[list[Request]]:
         """One for each user, in order of user id; all or none. Who is in the group, or a friend, is left out.
 
-        An open one with the same (scope, kind, user) gets the new text and keeps its id. rev: the group's.
+        An open one with the same (scope, kind, user) gets the new text and keeps its id; if it says the same
+        already, it is no `news`. rev: the group's.
         StoreMissing if there is no such group.
         """
         return await self._write(

@@ -80,6 +80,10 @@ def open_requests(
     for user in sorted(numbers):
         if numbers[user] in settled:
             continue
+        open_still = yield from standing(scope, kind, user)
+        if open_still is not None and (open_still.by, open_still.text) == (by, text):
+            opened.append(open_still._replace(news=False))
+            continue
         made = yield from first(
             "INSERT INTO request (scope, kind, usr, asker, text, time_ms) VALUES ($1, $2, $3, $4, $5, $6)"
             " ON CONFLICT (scope, kind, usr) WHERE state = 0"

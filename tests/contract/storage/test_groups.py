@@ -253,7 +253,10 @@ async def test_last_place_is_given_once(kit: Kit) -> None:
 async def test_requests(store: Store) -> None:
     await store.create_group("x", "a", b"", [], 9, 1)
     (first,) = (await store.open_requests("g/x", 1, ["z"], "z", "hi", 1)).value
-    assert (await store.open_requests("g/x", 1, ["z"], "z", "please", 2)).value[0].id == first.id
+    (again,) = (await store.open_requests("g/x", 1, ["z"], "z", "hi", 2)).value
+    assert (first.news, again) == (True, first._replace(news=False))
+    (other_words,) = (await store.open_requests("g/x", 1, ["z"], "z", "please", 2)).value
+    assert (other_words.id, other_words.news) == (first.id, True)
     done = await store.open_requests("g/x", 1, ["y"], "a", "", 3, notices=[message("g/x", "a", "asks")])
     (other,) = done.value
     assert [r.text for r in (await store.requests("g/x", 0)).items] == ["please", ""]
