@@ -19,6 +19,7 @@ from im_service.ports import Clock, Downlink, NoPeers, PeersPort, Presence, Syst
 from im_service.push.ports import PushPort
 from im_service.sending.hooks import Hook
 from im_service.settings import ImSettings
+from im_service.spread import Spread
 from im_service.storage.store import Store
 
 
@@ -64,6 +65,7 @@ class ServiceContext:
         "sees_all",
         "sessions",
         "settings",
+        "spread",
         "store",
     )
 
@@ -82,4 +84,6 @@ class ServiceContext:
         self.presence: Presence = ports.presence or self.sessions
         self.sees_all = ports.presence is None
         """Every session of every user is known here."""
-        self.announcer = Announcer(ports.clock, self.ids, ports.downlink, ports.copy)
+        online = self.sessions.online if self.sees_all else None
+        self.spread = Spread(ports.downlink, ports.clock, settings.spread_rate, online)
+        self.announcer = Announcer(ports.clock, self.ids, ports.downlink, ports.copy, self.spread)

@@ -17,6 +17,7 @@ from im_service.models import Data, encode, message_bytes, notice_event, pack_pa
 from im_service.options import CONTROL_BITS, NOTICE_BITS
 from im_service.outbox.ports import Copy, CopyPort
 from im_service.ports import NORMAL, Clock, Downlink, Session
+from im_service.spread import Spread
 from im_service.storage.records import (
     RECEIVER_NO_SENSE,
     SENDER_NO_SENSE,
@@ -48,11 +49,14 @@ class Note(NamedTuple):
 class Announcer:
     """Builds notice rows and publishes them after their commit; also sends plain events."""
 
-    def __init__(self, clock: Clock, ids: ServerIds, downlink: Downlink, copy: CopyPort | None) -> None:
+    def __init__(
+        self, clock: Clock, ids: ServerIds, downlink: Downlink, copy: CopyPort | None, spread: Spread
+    ) -> None:
         self._clock = clock
         self._ids = ids
         self.downlink = downlink
         self._copy = copy
+        self._spread = spread
 
     def _row(
         self,
@@ -109,8 +113,7 @@ class Announcer:
                 row.type,
                 row.payload,
             )
-            for topic in note.topics:
-                self.downlink.publish(topic, MSG, message)
+            self._spread.publish(note.topics, MSG, message)
             self.copy("notice", message)
 
     def copy(self, event: str, body: bytes, env: str | None = None) -> None:
@@ -128,11 +131,22 @@ class Announcer:
     ) -> None:
         """A droppable EVENT to a topic. One that no frame takes is dropped: what it tells of can be asked
         for."""
+        self.events((topic,), name, data, exclude, priority)
+
+    def events(
+        self,
+        topics: Sequence[str],
+        name: str,
+        data: Data,
+        exclude: Session | None = None,
+        priority: int = NORMAL,
+    ) -> None:
+        """The same to each of these topics."""
         body = notice_event(name, data)
         if len(body) > MAX_EVENT:
             _log.warning("event %s has %d bytes and is not sent", name, len(body))
             return
-        self.downlink.publish(topic, EVENT, body, priority, exclude)
+        self._spread.publish(topics, EVENT, body, priority, exclude)
 
     def mine(self, user: str, name: str, data: Data, exclude: Session | None = None) -> None:
         """An EVENT to all devices of a user but the one that asked."""

@@ -11,6 +11,8 @@ from typing import NamedTuple, Protocol
 
 Reply = tuple[int, int, int, int, bytes]
 """(connection, frame type, request, code, payload)"""
+SERVER_NODE = -1
+"""Node of publications that no connection asked for."""
 Publication = tuple[str, int, bytes, int, int]
 """(topic, frame type, body, priority of an EVENT, connection left out or 0)"""
 HIGH, NORMAL, DECISION, NOTICE = 1, 0, -1, -2

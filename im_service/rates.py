@@ -50,3 +50,12 @@ class Limiter:
             return ceil(wait)
         bucket.full_ms = full
         return 0
+
+    def owed(self, bucket: Bucket, now_ms: int) -> int:
+        """Milliseconds until the burst is no longer overdrawn; 0 = it is not."""
+        wait = bucket.full_ms - now_ms - self._span
+        return 0 if self.off or wait <= ROUNDING_MS else ceil(wait)
+
+    def charge(self, bucket: Bucket, now_ms: int, count: int) -> None:
+        """Take so many tokens, there or not."""
+        bucket.full_ms = max(bucket.full_ms, now_ms) + self._cost * count

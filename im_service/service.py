@@ -45,7 +45,7 @@ class ImService:
         self.sessions = context.sessions
         self.directory = context.directory
         self.room_table = context.rooms
-        self._store, self._ids = store, context.ids
+        self._store, self._ids, self._spread = store, context.ids, context.spread
         judge = Judge(context, ports.hooks)
         self._pushes = None if ports.push is None else PushDecider(context, ports.push, judge)
         copies = None if ports.copy is None else Copies(ports.copy)
@@ -191,6 +191,7 @@ class ImService:
         await self.devices.close()
         await self.calls.close()
         await self.messages.close()
+        await self._spread.close()
         if self._pushes is not None:
             await self._pushes.close()
 

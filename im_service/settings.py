@@ -71,6 +71,9 @@ class ImSettings(Struct, kw_only=True, frozen=True):
     """Sends to people who are no friends of the sender, against advertising; off by default."""
     call_rate: Rate = Rate(200, 1000)
     """Calls of one device: a start makes dozens at once."""
+    spread_rate: Rate = Rate(5000, 20_000)
+    """Receivers that one account has served one by one: of group messages with `target`, or with
+    `sendersync` off while it has other devices, and of changes to messages that not all members see."""
 
     # sending
     friend_only: bool = False

@@ -20,6 +20,7 @@ class Access:
         self._clock = context.clock
         self._directory = context.directory
         self._sessions = context.sessions
+        self._spread = context.spread
 
     async def member(self, group: str, user: str) -> GroupMember | None:
         return (await self._directory.members.get((group, user))).record
@@ -55,8 +56,9 @@ class Access:
             return set(seqs)
         return await self._store.sees(caller.user, conversation, seqs, self._clock.now_ms())
 
-    async def topics(self, message: StoredMessage, content: bool = False) -> tuple[str, ...]:
-        """Topics of those who may see a stored message: the group's if that is everybody, else theirs.
+    async def topics(self, caller: Caller, message: StoredMessage, content: bool = False) -> tuple[str, ...]:
+        """Topics of those who may see a stored message: the group's if that is everybody, else theirs, which
+        the caller pays for (416).
 
         `content`: what is published says what the message says, so the sender's devices hear it only if
         they have the message (`sendersync`).
@@ -65,6 +67,9 @@ class Access:
         found = await self._store.audience(message.conversation, message.seq, self._clock.now_ms(), sync)
         if found.everybody and message.conversation.startswith(GROUP_PREFIX):
             return (message.conversation,)
+        if not caller.server:
+            self._spread.ask(caller.user)
+            self._spread.charge(caller.user, len(found.users))
         return tuple(USER_PREFIX + user for user in found.users)
 
     async def outranks(self, group: str, user: str, other: str) -> bool:

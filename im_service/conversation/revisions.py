@@ -180,10 +180,10 @@ class Revisions:
             return Recalled(False, message.seq)
         await self._may_recall(caller, message, args)
         if args.mode == "receiver":
-            return await self._one_sided(message)
+            return await self._one_sided(caller, message)
         operator = caller.user or SYSTEM
         data = {**_named(message), "operator": operator, "text": args.text, "attach": args.attach}
-        note = self._announcer.about(message, "recall", data, await self._access.topics(message))
+        note = self._announcer.about(message, "recall", data, await self._access.topics(caller, message))
         tombstone = pack_payload(encode({"operator": operator, "text": args.text}))
         now = self._clock.now_ms()
         done = await self._store.recall(args.conversation, message.seq, tombstone, now, rows([note]))
@@ -214,11 +214,11 @@ class Revisions:
         if age > longest:
             raise ImError(Code.RECALL_WINDOW)
 
-    async def _one_sided(self, message: StoredMessage) -> Recalled:
+    async def _one_sided(self, caller: Caller, message: StoredMessage) -> Recalled:
         """The receivers lose it, the sender keeps it."""
         talk, seq = message.conversation, message.seq
         data = {"seqs": [seq], "keeps": message.sender}
-        note = self._announcer.about(message, DELETE, data, await self._access.topics(message))
+        note = self._announcer.about(message, DELETE, data, await self._access.topics(caller, message))
         done: Applied[bool] | Applied[int]
         if talk.startswith(GROUP_PREFIX):
             done = await self._store.withdraw(talk, seq, rows([note]))
@@ -230,7 +230,7 @@ class Revisions:
     async def _silently(self, caller: Caller, message: StoredMessage) -> Recalled:
         if not caller.server:
             raise ImError(Code.FORBIDDEN, "only the server deletes silently")
-        topics = await self._access.topics(message)
+        topics = await self._access.topics(caller, message)
         note = self._announcer.about(message, DELETE, {"seqs": [message.seq]}, topics)
         now = self._clock.now_ms()
         done = await self._store.erase(message.conversation, [message.seq], now, rows([note]))
@@ -292,7 +292,8 @@ class Revisions:
             return Edited(len(await self._store.versions(args.conversation, args.seq)) + 1)
         payload = pack_payload(judged[0], options or EMPTY_MAP, judged[1])
         operator = caller.user or SYSTEM
-        topics = await self._access.topics(message)
+        topics = await self._access.topics(caller, message)
+        content = await self._access.topics(caller, message, content=True)
         note = self._announcer.about(message, "edit", {**_named(message), "operator": operator}, topics)
         done = await self._store.edit(
             args.conversation,
@@ -308,8 +309,7 @@ class Revisions:
             body = msgspec.msgpack.decode(judged[0])
             version = done.value.version
             event = {"conversation": args.conversation, "seq": args.seq, "version": version, "body": body}
-            for topic in await self._access.topics(message, content=True):
-                self._announcer.event(topic, "edited", event)
+            self._announcer.events(content, "edited", event)
         return Edited(done.value.version)
 
     async def _judged(
@@ -353,6 +353,7 @@ class Revisions:
         message = await self._message(caller, args.conversation, args.seq)
         if message.flags & RECALLED:
             raise ImError(Code.NOT_FOUND, "the message was recalled")
+        topics = await self._access.topics(caller, message)
         now = self._clock.now_ms()
         done = await self._store.react(
             args.conversation,
@@ -374,8 +375,7 @@ class Revisions:
                 "on": args.on,
                 "ext": args.ext,
             }
-            for topic in await self._access.topics(message):
-                self._announcer.event(topic, "reaction", data, caller.session)
+            self._announcer.events(topics, "reaction", data, caller.session)
         return Reacted(done.value)
 
     @method("reactions", Code.FORBIDDEN, result=Reactions, alone=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from msgspec import UNSET
 
@@ -13,8 +14,8 @@ from im_service.live.route import Route
 from im_service.live.users import SessionState
 from im_service.models import room_event
 from im_service.options import Resolved
-from im_service.ports import HIGH, NORMAL
-from im_service.sending.publish_batch import SERVER_NODE, PublishBatch
+from im_service.ports import HIGH, NORMAL, SERVER_NODE
+from im_service.sending.publish_batch import PublishBatch
 from im_service.storage.records import SENDER_SYNC
 
 MSG = int(FrameType.MSG)
@@ -26,6 +27,7 @@ class Delivery:
 
     def __init__(self, context: ServiceContext) -> None:
         self._sees_all = context.sees_all
+        self._spread = context.spread
         self._rooms = context.rooms
         self._clock = context.clock
 
@@ -55,8 +57,9 @@ class Delivery:
                 self._room(out, node, route.room, options, server_id, message)
             return
         elif receivers is not None:
-            for user in () if blocked else receivers:
-                out.publish(node, USER_PREFIX + user, MSG, message)
+            if not blocked:
+                topics = [USER_PREFIX + user for user in receivers]
+                out.then(partial(self._spread.publish, topics, MSG, message))
         elif not blocked:
             out.publish(node, route.topic, MSG, message, 0, conn)
             return

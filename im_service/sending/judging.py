@@ -10,6 +10,7 @@ from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.ids import ROOM
 from im_service.live.route import Route
+from im_service.live.users import SessionState
 from im_service.options import Resolved
 from im_service.sending.admission import PASSED, SILENTLY_BLOCKED
 from im_service.sending.bodies import check_body
@@ -19,16 +20,13 @@ from im_service.storage.records import SENDER_SYNC
 _log = logging.getLogger("qianwan.im")
 
 
-def picks(options: Resolved) -> bool:
-    """Does a group message with these options go to members one by one?"""
-    return options.target is not None or not options.bits & SENDER_SYNC
-
-
 class Judge:
     """Runs hooks and resolves receivers."""
 
     def __init__(self, context: ServiceContext, hooks: Sequence[Hook]) -> None:
         self._store = context.store
+        self._spread = context.spread
+        self._sees_all = context.sees_all
         self.hooks = tuple(hooks)
 
     def wanted(self, kind: str, type: int) -> bool:
@@ -56,17 +54,36 @@ class Judge:
                 check_body(draft.type, draft.body, kind == ROOM, server=True)
         return draft, PASSED
 
-    async def receivers(self, route: Route, options: Resolved) -> list[str] | None:
-        """Who gets a group message one by one; None = everybody through the group's topic."""
-        if route.group is None or not picks(options):
+    def picks(self, state: SessionState | None, route: Route, options: Resolved) -> bool:
+        """Does this message go to members of the group one by one? Without its sender's other devices it
+        still goes through the group's topic, if there are none: that leaves out one connection."""
+        if options.target is not None or options.bits & SENDER_SYNC:
+            return options.target is not None
+        mine = None if route.mine is None else route.mine.live
+        return not (self._sees_all and (not mine or (len(mine) == 1 and mine[0] is state)))
+
+    async def receivers(
+        self, state: SessionState | None, route: Route, options: Resolved
+    ) -> list[str] | None:
+        """Who gets a group message one by one, which the sender pays for (416); None = everybody through the
+        group's topic. The application's server waits instead."""
+        if route.group is None or not self.picks(state, route, options):
             return None
+        if state is None:
+            await self._spread.room()
+            return await self._picked(route.group.group, route.sender, options)
+        self._spread.ask(route.sender)
+        users = await self._picked(route.group.group, route.sender, options)
+        self._spread.charge(route.sender, len(users))
+        return users
+
+    async def _picked(self, group: str, sender: str, options: Resolved) -> list[str]:
         target = options.target
-        group = route.group.group
         if target is not None and target.inclusive:
             states = await self._store.member_states([(group, user) for user in target.users])
-            return [user for _, user in states if user != route.sender]
+            return [user for _, user in states if user != sender]
         hidden = set() if target is None else set(target.users)
-        hidden.add(route.sender)
+        hidden.add(sender)
         return [user for user in await self.member_names(group) if user not in hidden]
 
     async def member_names(self, group: str) -> list[str]:

@@ -30,7 +30,7 @@ from im_service.sending.admission import PASSED, SILENTLY_BLOCKED, Admission
 from im_service.sending.bodies import check_body
 from im_service.sending.delivery import Delivery
 from im_service.sending.hooks import Draft
-from im_service.sending.judging import Judge, picks
+from im_service.sending.judging import Judge
 from im_service.sending.pending import SEND_ACK, AfterCommit, Pending, Work, accept, answer
 from im_service.sending.publish_batch import PublishBatch
 from im_service.sending.repeats import Repeats
@@ -92,7 +92,7 @@ class Messages:
                 continue
             try:
                 asked, options = self._decode(route, raw)
-                if (route.group is not None and picks(options)) or (
+                if (route.group is not None and self._judge.picks(state, route, options)) or (
                     hooks and self._judge.wanted(route.kind, asked.type)
                 ):
                     self._wait(state, target, item, work)
@@ -234,7 +234,7 @@ class Messages:
             raise ImError(Code.ROOM_NOT_FOUND)
         work = Work(self._clock)
         asked, options = self._decode(route, raw, server=True)
-        receivers = await self._judge.receivers(route, options)
+        receivers = await self._judge.receivers(None, route, options)
         future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
 
         def resolve(code: int, payload: bytes) -> None:
@@ -314,7 +314,7 @@ class Messages:
         _, request, _, raw = item
         asked, options = self._decode(route, raw)
         verdict = self._admission.check(state, route, options, work.now, work.tick)
-        receivers = await self._judge.receivers(route, options)
+        receivers = await self._judge.receivers(state, route, options)
         body, ext = bytes(asked.body), asked.ext
         if not verdict:
             draft = Draft(

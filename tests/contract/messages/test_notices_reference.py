@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from tests.support.tree import ROOT
 
-CARRIERS = {"event", "mine", "notice_event", "put_out", "drop", "_tell"}
+CARRIERS = {"event", "events", "mine", "notice_event", "put_out", "drop", "_tell"}
 """Functions that take a notice's name."""
 NAME = re.compile(r"[a-z]+(\.[a-z_]+)?")
 

@@ -16,6 +16,8 @@ from im_service.errors import ImError
 from im_service.ids import ServerIds
 from im_service.methods import METHODS
 from im_service.notices import Announcer
+from im_service.rates import Rate
+from im_service.spread import Spread
 from tests.support.im_largest import (
     BODY,
     GROUP,
@@ -247,7 +249,8 @@ async def test_a_call_with_a_long_unknown_key_is_answered(tmp_path: Path) -> Non
 
 async def test_a_notice_that_no_frame_takes_is_refused_before_it_is_stored(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
-        announcer = Announcer(world.clock, ServerIds(1), world.downlink, None)
+        spread = Spread(world.downlink, world.clock, Rate(0))
+        announcer = Announcer(world.clock, ServerIds(1), world.downlink, None, spread)
         announcer.group("team", "ann", "group.join", {"users": MEMBERS})
         with pytest.raises(ImError, match="the limit is"):
             announcer.group("team", "ann", "group.join", {"users": [WIDE * 64] * 300})
