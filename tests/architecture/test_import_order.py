@@ -28,7 +28,8 @@ ORDER: dict[str, list[str]] = {
     ],
     "im_service": [
         "__init__ errors ports rates",
-        "ids settings grammar",
+        "ids settings",
+        "grammar",
         "storage",
         "models",
         "options pages",
