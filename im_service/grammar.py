@@ -76,7 +76,7 @@ def check_arguments(args: Struct) -> None:
     for name in args.__struct_fields__:
         value = getattr(args, name)
         if name in IDS:
-            for each in (value,) if isinstance(value, str) else value:
+            for each in (value,) if isinstance(value, str) else value or ():
                 if each:
                     check_sender(each, name)
         else:
