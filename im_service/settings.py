@@ -64,7 +64,7 @@ class ImSettings(Struct, kw_only=True, frozen=True):
     account_rate: Rate = Rate(500, 2000)
     """Sends of one account over all its devices: people send one, bots hundreds."""
     device_rate: Rate = Rate(500, 2000)
-    """Sends of one device."""
+    """Sends of one device; a new one begins with what the account's poorest has left."""
     conversation_rate: Rate = Rate(1000, 5000)
     """Sends into one group or chatroom, or from one user to another: nobody reads more."""
     stranger_rate: Rate = Rate(0, 3)

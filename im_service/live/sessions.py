@@ -15,7 +15,7 @@ MAX_OVER, OVER_MS = 10_000, 10_000
 """Sessions that ended, and how long that is remembered: what they said may come later than their end, which
 another im process tells."""
 MAX_SPENT = 10_000
-"""Devices that are gone and whose rates go on: the one that left first is forgotten above this number."""
+"""Accounts without a session whose rates go on: the one that left first is forgotten above this number."""
 
 
 class Sessions:
@@ -29,7 +29,7 @@ class Sessions:
         self._offline: WeakValueDictionary[str, UserSessions] = WeakValueDictionary()
         self._stray: dict[tuple[int, int], None] = {}
         self._over: OrderedDict[Session, int] = OrderedDict()  # since when by elapsed_ms, oldest first
-        self._spent: OrderedDict[tuple[str, str], Spent] = OrderedDict()
+        self._spent: OrderedDict[str, Spent] = OrderedDict()
         self.count = 0
 
     def user(self, user: str) -> UserSessions:
@@ -65,9 +65,7 @@ class Sessions:
         state = SessionState(session, platform, session_id)
         if early is not None and early.rooms:
             state.rooms, state.tags = early.rooms, early.tags
-        spent = self._spent.pop((session.user, session.device), None)
-        if spent is not None:
-            state.account, state.bucket, state.calls = spent
+        self._begin(state)
         self._nodes.setdefault(session.node, {})[session.conn] = state
         mine = self._online.get(session.user)
         if mine is None:
@@ -76,6 +74,19 @@ class Sessions:
         mine.live = (*mine.live, state)
         self.count += 1
         return state
+
+    def _begin(self, state: SessionState) -> None:
+        """Whatever device this is, it has left of its rates what the poorest one of the account has: clients
+        choose the names of their devices."""
+        user = state.session.user
+        spent = self._spent.pop(user, None)
+        if spent is not None:
+            state.account, state.bucket, state.calls = spent
+        mine = self._online.get(user)
+        for other in () if mine is None else mine.live:
+            if other.account is not None:
+                state.bucket.full_ms = max(state.bucket.full_ms, other.bucket.full_ms)
+                state.calls.full_ms = max(state.calls.full_ms, other.calls.full_ms)
 
     def stray(self, session: Session) -> SessionState:
         """State of a session that logged in at another im process."""
@@ -124,13 +135,18 @@ class Sessions:
         return state
 
     def _keep(self, state: SessionState) -> None:
-        """Rates are an account's, a device's and a conversation's: a reconnect does not fill them."""
+        """Rates are an account's, a device's and a conversation's: neither a reconnect nor another device
+        fills them."""
         if state.account is None:
             return
         self.rates.keep(state.routes.values())
-        session = state.session
-        self._spent[session.user, session.device] = Spent(state.account, state.bucket, state.calls)
-        self._spent.move_to_end((session.user, session.device))
+        user = state.session.user
+        spent = self._spent.get(user)
+        if spent is not None:
+            state.bucket.full_ms = max(state.bucket.full_ms, spent.bucket.full_ms)
+            state.calls.full_ms = max(state.calls.full_ms, spent.calls.full_ms)
+        self._spent[user] = Spent(state.account, state.bucket, state.calls)
+        self._spent.move_to_end(user)
         if len(self._spent) > MAX_SPENT:
             self._spent.popitem(last=False)
 

@@ -44,6 +44,25 @@ async def test_nor_the_rate_of_calls(tmp_path: Path) -> None:
         assert codes == [0] * 3 + [Code.RATE_LIMITED] * 9
 
 
+@pytest.mark.parametrize("stays", [True, False])
+async def test_nor_does_another_device(tmp_path: Path, stays: bool) -> None:
+    """Clients choose the names of their devices: a new one begins with what the poorest one has left."""
+    settings = ImSettings(call_rate=Rate(0.1, 3), device_rate=Rate(0.1, 3))
+    async with open_world(tmp_path, settings) as world:
+        calls, sends = [], []
+        for number in range(4):
+            alice = await world.login("alice", f"phone{number}")
+            calls += [(await alice.call("time"))[0] for _ in range(3)]
+            sends += [(await alice.send("u/bob"))[0] for _ in range(3)]
+            if not stays:
+                await alice.logout()
+        assert calls == sends == [0] * 3 + [Code.RATE_LIMITED] * 9
+        world.clock.advance(10_000)
+        alice = await world.login("alice", "another")
+        assert [(await alice.call("time"))[0] for _ in range(2)] == [0, Code.RATE_LIMITED]
+        assert (await (await world.login("carl")).call("time"))[0] == 0
+
+
 async def test_what_is_kept_of_those_who_left_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
