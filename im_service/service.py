@@ -138,6 +138,14 @@ class ImService:
         """Sessions that logged in here through one gateway node."""
         return self.sessions.at(node)
 
+    def strays_at(self, node: int) -> list[Session]:
+        """Sessions through one gateway node that logged in elsewhere and said something here."""
+        return self.sessions.strays_at(node)
+
+    def on_stray_gone(self, session: Session) -> None:
+        """A session that logged in elsewhere is over, and nobody told."""
+        self.devices.on_stray_gone(session)
+
     # -- the application's server, and the other im processes
 
     async def invoke(self, name: str, args: Arguments, user: str = "") -> object:
@@ -155,7 +163,8 @@ class ImService:
         elif kind == "presence":
             self.presence.changed(key)
         elif kind == "session":
-            self.devices.on_peer_logout(key)
+            node, conn, user, device = key.split(" ")
+            self.devices.on_stray_gone(Session(int(node), int(conn), user, device))
         elif kind == "account":
             await self.profiles.from_peer(key)
         elif kind == "recall":

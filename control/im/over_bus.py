@@ -44,6 +44,13 @@ class ImOverBus(Part):
     async def stop(self, grace_s: float) -> None:
         self._downlink.flush()
 
+    def who_is_there(self) -> None:
+        """Another im process died, or its words are lost: of sessions that it served and that are in rooms
+        here nobody may have told the end. The gateways know."""
+        for info in self._coordination.nodes("gateway"):
+            self._batches.who_is_there(info.node_id)
+            self._downlink.resync(info.node_id)
+
     @property
     def latest_login(self) -> int:
         """That a gateway has told of, before its beacon does."""

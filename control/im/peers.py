@@ -27,7 +27,8 @@ class BusPeers(Part):
 
     A word that is lost on the way is repaired by its stream. What can no longer be repaired, what a process
     said that was taken for dead, and what was said before two knew of each other: for all of these everything
-    that is remembered is read again. A read that fails is tried until the store is back.
+    that is remembered is read again. A read that fails is tried until the store is back. `missed` is
+    called for the ends of sessions among what is lost: no store knows them.
     """
 
     def __init__(
@@ -36,11 +37,13 @@ class BusPeers(Part):
         coordination: Coordination,
         own: Peer,
         refresh: Callable[[str, str], Awaitable[None]],
+        missed: Callable[[], None] = lambda: None,
     ) -> None:
         self._links = links
         self._coordination = coordination
         self._own = own
         self._refresh = refresh
+        self._missed = missed
         self._ims: dict[int, int] = {}  # node id -> epoch
         self._batcher: Batcher[Changed] = Batcher(self._push)
         self._due: dict[tuple[str, str], None] = {}
@@ -69,6 +72,7 @@ class BusPeers(Part):
         if not alive:
             self._ims.pop(info.node_id, None)
             self._batcher.drop(info.node_id)
+            self._missed()
             return
         self._ims[info.node_id] = info.epoch
         # It may remember what it read before it was told of changes here.
@@ -88,6 +92,7 @@ class BusPeers(Part):
         roles = self._coordination.roles_of(peer_id)
         if not roles or "im" in roles:
             self._note(ALL, "")
+            self._missed()
 
     def _note(self, kind: str, key: str) -> None:
         self._due[kind, key] = None

@@ -41,12 +41,15 @@ class SessionService(Protocol):
     def on_session(self, session: Session, platform: int, session_id: int) -> None: ...
     def on_dropped(self, topic: str, normal: int, high: int, notices: int) -> None: ...
     def sessions_at(self, node: int) -> list[Session]: ...
+    def strays_at(self, node: int) -> list[Session]: ...
+    def on_stray_gone(self, session: Session) -> None: ...
 
 
 class UpBatches:
     """Applies Up batches to the service, and keeps the routes; `control.gateway.upstream` writes them.
 
-    `settled(gateway)` says that a gateway that was asked has repeated all its topics and sessions.
+    `settled(gateway)` says that a gateway that was asked has repeated all its topics and sessions; not where
+    only `who_is_there` was asked.
     """
 
     def __init__(self, service: SessionService, routes: Routes, settled: Callable[[int], None]) -> None:
@@ -54,6 +57,7 @@ class UpBatches:
         self._routes = routes
         self._settled = settled
         self._repeated: dict[int, set[int]] = {}  # node -> connections of a resync under way
+        self._quietly: set[int] = set()  # gateways of which no word was lost
         self.latest_login = 0
         """of those heard here (gateway/session_ids.py)"""
 
@@ -72,11 +76,19 @@ class UpBatches:
         node = node_key(info.node_id, info.epoch)
         self._routes.expire(info.node_id, info.epoch)
         self._repeated.pop(node, None)
+        self._quietly.discard(info.node_id)
         for session in self._service.sessions_at(node):
             self._service.on_logout(session, CloseCode.INTERNAL)
+        for session in self._service.strays_at(node):
+            self._service.on_stray_gone(session)
+
+    def who_is_there(self, gateway: int) -> None:
+        """This gateway is asked to repeat what it holds, for sessions that other im processes serve."""
+        self._quietly.add(gateway)
 
     def lost(self, gateway: int) -> None:
         """Batches of this gateway are lost. A resync with a hole in it is no truth: the next one counts."""
+        self._quietly.discard(gateway)
         self._repeated = {
             node: repeated for node, repeated in self._repeated.items() if peer_of(node)[0] != gateway
         }
@@ -85,8 +97,10 @@ class UpBatches:
         service, routes = self._service, self._routes
         match operation:
             case Sends():
+                self._there(peer, [send[0].conn for send in operation.sends])
                 service.on_sends(operation.sends)
             case Call():
+                self._there(peer, [operation.session.conn])
                 service.on_call(operation.session, operation.request, operation.method, operation.payload)
             case Login():
                 self._login(peer, operation)
@@ -106,6 +120,11 @@ class UpBatches:
                 self._repeated[node_key(*peer)] = set()
             case ResyncEnd():
                 self._resync_end(peer)
+
+    def _there(self, peer: Peer, conns: list[int]) -> None:
+        """Whoever speaks during a resync may have come behind its back."""
+        if self._repeated and (repeated := self._repeated.get(node_key(*peer))) is not None:
+            repeated.update(conns)
 
     def _login(self, peer: Peer, login: Login) -> None:
         self.latest_login = max(self.latest_login, login.session_id >> NODE_BITS)
@@ -132,4 +151,10 @@ class UpBatches:
         for session in self._service.sessions_at(node):
             if session.conn not in repeated:
                 self._service.on_logout(session, VANISHED)
-        self._settled(peer[0])
+        for session in self._service.strays_at(node):
+            if session.conn not in repeated:
+                self._service.on_stray_gone(session)
+        if peer[0] in self._quietly:
+            self._quietly.discard(peer[0])
+        else:
+            self._settled(peer[0])

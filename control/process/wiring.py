@@ -187,6 +187,7 @@ class Wiring:
             self.coordination,
             self._process.own,
             lambda kind, key: self.im.service.on_peer_change(kind, key),
+            lambda: self.im_over_bus.who_is_there(),
         )
 
     # -- the gateway role

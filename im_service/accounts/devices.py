@@ -244,10 +244,9 @@ class Devices:
         else:
             self._spawn(self._end_when_begun(state, state.ready))
 
-    def on_peer_logout(self, key: str) -> None:
+    def on_stray_gone(self, session: Session) -> None:
         """A session that logged in at another process ended there: it leaves the rooms it is in here."""
-        node, conn, user, device = key.split(" ")
-        state = self._sessions.remove(Session(int(node), int(conn), user, device))
+        state = self._sessions.remove(session)
         if state is not None:
             self._spawn(self._rooms.logout(state))
 

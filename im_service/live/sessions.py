@@ -154,6 +154,10 @@ class Sessions:
         """Sessions of one node that logged in here."""
         return [state.session for state in self._nodes.get(node, {}).values() if not state.stray]
 
+    def strays_at(self, node: int) -> list[Session]:
+        """Sessions of one node that logged in elsewhere and said something here."""
+        return [state.session for state in self._nodes.get(node, {}).values() if state.stray]
+
     def live(self) -> list[SessionState]:
         """Every session that logged in here."""
         return [state for user in self._online.values() for state in user.live]

@@ -61,6 +61,24 @@ async def test_a_session_that_ended_before_its_call_came_is_in_no_room(tmp_path:
         await other.stop()
 
 
+async def test_a_guest_whose_end_only_its_gateway_knows_leaves_the_room(tmp_path: Path) -> None:
+    there, back = Wire(), Wire()
+    async with open_world(tmp_path, peers=there) as world:
+        other = second(world, back)
+        there.other, back.other = other, world.im
+        await world.invoke("room.create", {"room": "hall"})
+        alice, bob = await world.login("alice"), await world.login("bob")
+        for person in (alice, bob):
+            assert isinstance(await at(other, world, person, "room.join", room="hall"), dict)
+        await alice.logout()
+        there.words.clear()  # lost beyond repair
+        assert other.strays_at(1) == [alice.session, bob.session]
+        other.on_stray_gone(alice.session)
+        await other.settle()
+        assert (await other.room_table.get("hall")).online == 1
+        await other.stop()
+
+
 async def test_who_was_in_a_room_before_its_login_came_here_is_in_it_and_leaves_it(tmp_path: Path) -> None:
     """Sessions change hands when im processes come and go."""
     there, back = Wire(), Wire()

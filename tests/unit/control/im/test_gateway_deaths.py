@@ -30,6 +30,9 @@ class Service:
     def sessions_at(self, node: int) -> list[Session]:
         return self.sessions.at(node)
 
+    def strays_at(self, node: int) -> list[Session]:
+        return self.sessions.strays_at(node)
+
     def __getattr__(self, name: str) -> Any:
         return lambda *arguments: self.calls.append((name, *arguments))
 

@@ -12,6 +12,7 @@ from control.node_ids import node_key
 from control.routing.memory import MemoryRoutes
 from control.streams.operations import (
     Announce,
+    Call,
     Login,
     Logout,
     Replace,
@@ -32,6 +33,7 @@ class Service:
 
     def __init__(self) -> None:
         self.known: dict[int, Session] = {}
+        self.strays: dict[int, Session] = {}
 
     def on_login(self, session: Session, platform: int, session_id: int) -> None:
         self.known[session.conn] = session
@@ -45,9 +47,19 @@ class Service:
     def sessions_at(self, node: int) -> list[Session]:
         return [session for session in self.known.values() if session.node == node]
 
+    def strays_at(self, node: int) -> list[Session]:
+        return [session for session in self.strays.values() if session.node == node]
+
+    def on_stray_gone(self, session: Session) -> None:
+        del self.strays[session.conn]
+
     def on_sends(self, batch: Any) -> None: ...
 
-    def on_call(self, session: Session, request: int, method: str, payload: bytes) -> None: ...
+    def on_dropped(self, topic: str, normal: int, high: int, notices: int) -> None: ...
+
+    def on_call(self, session: Session, request: int, method: str, payload: bytes) -> None:
+        if session.conn not in self.known:
+            self.strays[session.conn] = session
 
 
 class World:
@@ -131,3 +143,37 @@ def test_the_sessions_of_an_im_process_that_died_are_taken_over() -> None:
     world.hear(login(1), session(2), session(3, mine=False))
     assert world.conns == [1, 2]
     assert world.routes.gateways("u/u2") == (2,)
+
+
+def call(conn: int) -> UpOperation:
+    return Call(of(conn), 1, "room.join", b"")
+
+
+def test_a_guest_that_another_process_serves_is_gone_when_its_gateway_has_it_no_more() -> None:
+    world = World()
+    world.hear(call(1), call(2))
+    world.batches.who_is_there(2)
+    # 3 came after its loop had repeated everything
+    world.hear(ResyncBegin(), session(1, mine=False), call(3), Replace([]), ResyncEnd())
+    assert sorted(world.service.strays) == [1, 3]
+    assert world.settled == []  # nothing was lost on the way from the gateway
+    world.batches.lost(2)
+    world.hear(ResyncBegin(), session(3, mine=False), Replace([]), ResyncEnd())
+    assert sorted(world.service.strays) == [3]
+    assert world.settled == [2]
+
+
+def test_a_loss_of_a_gateways_words_is_told_though_it_was_asked_who_is_there() -> None:
+    world = World()
+    world.batches.who_is_there(2)
+    world.hear(ResyncBegin())
+    world.batches.lost(2)
+    world.hear(ResyncEnd(), ResyncBegin(), Replace([]), ResyncEnd())
+    assert world.settled == [2]
+
+
+def test_guests_end_with_their_gateway() -> None:
+    world = World()
+    world.hear(call(1))
+    world.batches.gateway_gone(GATEWAY)
+    assert not world.service.strays
