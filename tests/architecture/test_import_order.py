@@ -32,7 +32,7 @@ ORDER: dict[str, list[str]] = {
         "grammar",
         "storage",
         "models",
-        "options pages",
+        "options pages spread",
         "sending.hooks push.ports outbox.ports",
         "live notices",
         "calls context",

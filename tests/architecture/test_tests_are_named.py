@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,6 @@ LOADED: dict[str, tuple[str, ...]] = {
     "tests/integration/sdk/test_examples.py": ("sdk/python/examples",),
     "tests/unit/tools/test_generate.py": ("tools/parts",),
 }
-LISTING = {"tests.support.tree"}  # says what packages there are, and starts none
 # Run by `make` and by people on the whole repository.
 RUN_BY_HAND = {
     "tools.sanitize",
@@ -66,11 +66,25 @@ def test_every_folder_of_tests_stands_in_the_table() -> None:
 
 
 def files_below(name: str) -> list[Path]:
-    """The test files of a path and their conftest files, those of the folders above too."""
+    """The test files of a path and their conftest files, those of the folders above too; not that of all tests,
+    which sets up the run and would lend everybody what it uses.
+    """
     path = Path(name)
     found = [p for p in sources("tests") if p == path or path in p.parents]
-    above = [p for p in sources("tests") if p.name == "conftest.py" and p.parent in path.parents]
+    conftests = [p for p in sources("tests") if p.name == "conftest.py" and p.parent != Path("tests")]
+    above = [p for p in conftests if p.parent in path.parents]
     return [*found, *above]
+
+
+def words_in(nodes: Iterable[ast.AST]) -> set[str]:
+    constants = (node.value for node in nodes if isinstance(node, ast.Constant))
+    return {value for value in constants if isinstance(value, str)}
+
+
+def run_as_programs(nodes: Iterable[ast.AST]) -> set[str]:
+    """Packages of lists that hold `-m`: `[python, "-m", "program", ...]`."""
+    lists = (words_in(node.elts) for node in nodes if isinstance(node, ast.List | ast.Tuple))
+    return {f"{word}.__main__" for words in lists if "-m" in words for word in words}
 
 
 def started(module: str) -> set[str]:
@@ -78,18 +92,15 @@ def started(module: str) -> set[str]:
     folder.
     """
     found: set[str] = set()
-    if module in LISTING:
-        return found
     for path in files()[module]:
         folders = set(LOADED.get(str(path), ()))
         if path.suffix == ".py":
-            constants = (
-                node.value for node in ast.walk(ast.parse(text(path))) if isinstance(node, ast.Constant)
-            )
-            for word in {value for value in constants if isinstance(value, str)}:
-                found |= {word if "." in word else f"{word}.__main__"}
+            nodes = list(ast.walk(ast.parse(text(path))))
+            for word in words_in(nodes):
+                found |= {word}
                 found |= {f"{module.rpartition('.')[0]}.{word.removesuffix('.py')}"}
                 folders |= {word} if "/" in word else set()
+            found |= run_as_programs(nodes)
         for folder in folders & modules_by_folder().keys():
             found |= modules_by_folder()[folder]
     return found & files().keys()
