@@ -66,8 +66,8 @@ def test_every_folder_of_tests_stands_in_the_table() -> None:
 
 
 def files_below(name: str) -> list[Path]:
-    """The test files of a path and their conftest files, those of the folders above too; not that of all tests,
-    which sets up the run and would lend everybody what it uses.
+    """The test files of a path and their conftest files, those of the folders above too; not that of all
+    tests, which sets up the run and would lend everybody what it uses.
     """
     path = Path(name)
     found = [p for p in sources("tests") if p == path or path in p.parents]
