@@ -28,7 +28,7 @@ ORDER: dict[str, list[str]] = {
     ],
     "im_service": [
         "__init__ errors ports rates",
-        "ids settings",
+        "ids settings spread",
         "grammar",
         "storage",
         "models",
