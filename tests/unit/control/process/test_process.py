@@ -117,9 +117,9 @@ def settings(folder: Path, roles: str, kind: str = "nats", http: int = 0, **bus:
     )
 
 
-ALONE = "KeysPart DataFolder BusPart BeaconCoordination ImPart GatewayPart OwnNode HttpPart FirstApiKey"
+ALONE = "KeysPart DataFolder BusPart BeaconCoordination StoreClaim ImPart GatewayPart OwnNode HttpPart FirstApiKey"
 BUS = "KeysPart DataFolder BusPart NodeIdClaim StreamLinks BeaconCoordination"
-IM = "ImOverBus ImPart BusPeers ApiResponder"
+IM = "StoreClaim ImOverBus ImPart BusPeers ApiResponder"
 GATEWAY = "GatewayPart GatewayOverBus"
 
 
