@@ -117,7 +117,8 @@ def settings(folder: Path, roles: str, kind: str = "nats", http: int = 0, **bus:
     )
 
 
-ALONE = "KeysPart DataFolder BusPart BeaconCoordination StoreClaim ImPart GatewayPart OwnNode HttpPart FirstApiKey"
+ALONE = "KeysPart DataFolder BusPart BeaconCoordination"
+ALONE += " StoreClaim ImPart GatewayPart OwnNode HttpPart FirstApiKey"
 BUS = "KeysPart DataFolder BusPart NodeIdClaim StreamLinks BeaconCoordination"
 IM = "StoreClaim ImOverBus ImPart BusPeers ApiResponder"
 GATEWAY = "GatewayPart GatewayOverBus"
