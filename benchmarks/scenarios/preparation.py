@@ -40,4 +40,5 @@ def flush_settings(k: int) -> dict[str, Any]:
 
 
 def create_room(servers: Servers, room: str) -> None:
-    """Joining an unknown room makes it: nothing is to be done before."""
+    """Who joins a room has to find it."""
+    servers.call("POST", "/v1/rooms", {"room": room})
