@@ -47,7 +47,7 @@ from gateway_core.conn.table cimport (
 from gateway_core.conn.topics cimport topics_leave_all
 from gateway_core.conn.transport cimport doom, doom_quiet, enqueue, flush_conn, send_raw
 from gateway_core.conn.user_filter cimport filter_leave
-from gateway_core.conn.users cimport user_add, user_remove
+from gateway_core.conn.users cimport user_add, user_missed, user_remove
 from gateway_core.includes.sys cimport IP_BYTES, close, qw_set_buffers, qw_shutdown_write
 from gateway_core.leaf.address_table cimport (
     ADDRESS_OK,
@@ -218,6 +218,7 @@ cdef void login(Loop* loop, Conn* c, Session* s, SharedBuf* auth_ok, unsigned lo
     if c == NULL or c.state != ASKED:
         stat_add(&loop.stats, N_STALE_COMMANDS, 1)
         _emit_closed(loop, id, s, 0)
+        user_missed(&loop.users, s)
         filter_leave(&loop.filter, s)
         free(s)
         buf_unref(auth_ok)

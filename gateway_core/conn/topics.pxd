@@ -133,6 +133,8 @@ cdef int topics_init(TopicTable* topics, const TopicLimits* limits, ConnTable* t
                      uint64_t seed) noexcept nogil
 cdef void topics_free(TopicTable* topics) noexcept nogil
 
+# A join hit nobody. Who gave it has told others of the topic: they hear of its end, if it has no members here.
+cdef void topic_missed(TopicTable* topics, const char* name, size_t n) noexcept nogil
 cdef Topic* topic_find(TopicTable* topics, uint64_t hash, const char* name, size_t n) noexcept nogil
 # J_*. `own`: the topic's own rates from now on, NULL = those of its prefix.
 cdef int topic_join(TopicTable* topics, Conn* c, const char* name, size_t n, const ClassRates* own, uint64_t now_ns) noexcept nogil

@@ -197,6 +197,12 @@ cdef Topic* _topic_new(TopicTable* topics, uint64_t hash, const char* name, size
     return t
 
 
+cdef void topic_missed(TopicTable* topics, const char* name, size_t n) noexcept nogil:
+    if topic_find(topics, qw_hash(name, n, topics.seed), name, n) == NULL:
+        announce_topic(topics.announcer, b"", 0, name, n, 1)
+        announce_topic(topics.announcer, b"", 0, name, n, 0)
+
+
 cdef void batch_free(TopicTable* topics, Topic* t) noexcept nogil:
     cdef uint32_t i
     if t.sweep == NULL:

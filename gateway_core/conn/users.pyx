@@ -135,6 +135,12 @@ cdef int user_add(UserIndex* u, Conn* c) noexcept nogil:
     return 0
 
 
+cdef void user_missed(UserIndex* u, Session* s) noexcept nogil:
+    if _user_entry(u, _user_hash(u, s), session_user(s), s.user_len) == NULL:
+        announce_topic(u.announcer, USER_PREFIX, USER_PREFIX_BYTES, session_user(s), s.user_len, 1)
+        announce_topic(u.announcer, USER_PREFIX, USER_PREFIX_BYTES, session_user(s), s.user_len, 0)
+
+
 cdef void user_remove(UserIndex* u, Conn* c) noexcept nogil:
     cdef Session* s = session_of(c)
     cdef Session* other

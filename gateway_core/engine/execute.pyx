@@ -19,7 +19,7 @@ from gateway_core.conn.table cimport (
     session_of,
     session_user,
 )
-from gateway_core.conn.topics cimport Budget, Topic, topic_join, topic_leave, topics_budget
+from gateway_core.conn.topics cimport Budget, Topic, topic_join, topic_leave, topic_missed, topics_budget
 from gateway_core.conn.transport cimport enqueue
 from gateway_core.conn.users cimport user_find, user_first
 from gateway_core.includes.atomics cimport qw_store32
@@ -192,6 +192,8 @@ cdef void _on_conn(Loop* loop, Cmd* cmd, Conn* c) noexcept nogil:
         buf_unref(<SharedBuf*>cmd.ptr)
         return
     b = <NameBlob*>cmd.ptr
+    if cmd.kind == CMD_JOIN and (c == NULL or c.state != LIVE):
+        topic_missed(&loop.topics, _text(b), b.a_len)
     if c == NULL:
         stat_add(&loop.stats, N_STALE_COMMANDS, 1)
     elif cmd.kind == CMD_REFUSE:

@@ -195,6 +195,32 @@ def test_topics_are_announced_with_their_first_and_last_member(start_gateway: St
     ]
 
 
+def test_who_was_told_of_a_user_or_topic_hears_that_nobody_is_here(start_gateway: Start) -> None:
+    """A login and a join that come after the end of their connection were announced by whoever gave them."""
+    gateway = start_gateway(announce_topics=True)
+    gateway.login("bob")
+    peer = gateway.connect().handshake()
+    peer.frame(FrameType.AUTH, auth_body(IGNORED.encode()))
+    wait_for(lambda: len(gateway.of_kind(EV_AUTH)) == 2)
+    gone = gateway.of_kind(EV_AUTH)[-1][1]
+    peer.close()
+    wait_for(lambda: gateway.stats()["live"]["connections"] == 1)
+    for user in ("ann", "bob"):
+        gateway.gateway.login(gone, user, "d1", 1, 7, b"")
+    for topic in ("r/1", "r/2"):
+        gateway.gateway.join(gateway.conn("bob"), "r/2")
+        gateway.gateway.join(gone, topic)
+    wait_for(lambda: len(gateway.of_kind(EV_TOPIC)) == 6)
+    assert [event[1:] for event in gateway.of_kind(EV_TOPIC)] == [
+        ("u/bob", 0, True),
+        ("u/ann", 0, True),
+        ("u/ann", 0, False),
+        ("r/2", 0, True),
+        ("r/1", 0, True),
+        ("r/1", 0, False),
+    ]
+
+
 def test_drain_says_goaway_and_takes_nobody_new(gateway: GatewayHarness) -> None:
     clients = [gateway.login(f"u{i}") for i in range(6)]
     gateway.gateway.drain(CloseCode.DRAINING, 500, 1000, "moving", 0.05)
