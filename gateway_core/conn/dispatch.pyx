@@ -228,7 +228,7 @@ cdef void _live_frame(Loop* loop, Conn* c, Frame* f, bint last) noexcept nogil:
         doom(loop, c, R_FRAME_TYPE, CLOSE_PROTOCOL_ERROR)
 
 
-cdef bint _paid(Loop* loop, Conn* c, uint32_t tokens) noexcept nogil:
+cdef inline bint _paid(Loop* loop, Conn* c, uint32_t tokens) noexcept nogil:
     """Takes from the session's inbound budget. 0: it is used up, the connection ends."""
     if bucket_take(&session_of(c).inbound, &loop.config.inbound, loop.now_ns, tokens):
         return True

@@ -5,7 +5,6 @@ from cmodules cimport layout
 LAYOUT = layout()
 
 cdef enum:
-    TICK_SHIFT = 26  # of nanoseconds: 1/15 s, which wraps after 73 minutes and then only under-fills
     TICK_MS = 67
 
 
@@ -19,12 +18,10 @@ cdef void bucket_fill(Bucket* b, const BucketRate* rate, uint64_t now_ns, uint32
     b.tokens = <uint16_t>min(most, rate.burst)
 
 
-cdef bint bucket_take(Bucket* b, const BucketRate* rate, uint64_t now_ns, uint32_t frames) noexcept nogil:
+cdef bint bucket_take_anew(Bucket* b, const BucketRate* rate, uint64_t now_ns, uint32_t frames) noexcept nogil:
     cdef uint16_t now = <uint16_t>(now_ns >> TICK_SHIFT)
     cdef uint16_t passed
     cdef uint64_t tokens
-    if rate.per_s == 0:
-        return True
     passed = now - b.filled
     if passed:
         tokens = b.tokens + _tokens_until(<uint64_t>b.filled + passed, rate) - _tokens_until(b.filled, rate)
