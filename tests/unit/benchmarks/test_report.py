@@ -75,7 +75,11 @@ def test_a_file_that_is_no_figure_is_refused(tmp_path: Path) -> None:
 def test_the_recorded_figures_make_a_page(tmp_path: Path) -> None:
     figures, others = read_figures([ROOT / "benchmarks" / "results"])
     assert len(figures) >= 15
-    assert {path.name for path in others} == {"instructions.json", "send-before-after.json"}
+    assert {path.name for path in others} == {
+        "alternation.json",
+        "instructions.json",
+        "send-before-after.json",
+    }
     assert page(figures).count("<svg") >= 4
 
 
