@@ -49,7 +49,8 @@ class LocalDownlink:
 
     The core's mailboxes are bounded. When one is full, commands wait here in order, up to `max_waiting`, and
     are tried again every few milliseconds; beyond that bound they are dropped and counted, and `lost()` is
-    told, so that clients are sent to the store instead.
+    told, so that clients are sent to the store instead. While the core does not run nobody is there to hear
+    anything: an answer that was not given is asked for again at the next login.
     """
 
     def __init__(
@@ -58,9 +59,11 @@ class LocalDownlink:
         mailbox_full: type[Exception],
         lost: Callable[[], None],
         max_waiting: int = 65536,
+        not_running: tuple[type[Exception], ...] = (),
     ) -> None:
         self._core: Commands = core
         self._full = mailbox_full
+        self._not_running = not_running
         self._lost = lost
         self._max_waiting = max_waiting
         self._waiting: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
@@ -77,7 +80,10 @@ class LocalDownlink:
         self._do(self._core.reply, session.conn, type, request, code, payload)
 
     def reply_many(self, node: int, replies: Sequence[Reply]) -> None:
-        given = 0 if self._waiting else self._core.reply_many(replies)
+        try:
+            given = 0 if self._waiting else self._core.reply_many(replies)
+        except self._not_running:
+            return
         for arguments in replies[given:]:
             self._wait(self._core.reply, arguments)
 
@@ -88,7 +94,10 @@ class LocalDownlink:
         self._do(self._core.publish, topic, type, body, priority, conn)
 
     def publish_many(self, node: int, items: Sequence[Publication]) -> None:
-        given, missing = (0, 0) if self._waiting else self._core.publish_many(items)
+        try:
+            given, missing = (0, 0) if self._waiting else self._core.publish_many(items)
+        except self._not_running:
+            return
         for arguments in items[given:]:
             self._wait(self._core.publish, (*arguments, missing or None))
             missing = 0
@@ -127,6 +136,8 @@ class LocalDownlink:
             command(*arguments)
         except self._full as full:
             self._wait(command, _left(arguments, full))
+        except self._not_running:
+            return
 
     def _wait(self, command: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         if len(self._waiting) >= self._max_waiting:
@@ -148,6 +159,9 @@ class LocalDownlink:
                 self._waiting[0] = command, _left(arguments, full)
                 self._timer = asyncio.get_running_loop().call_later(RETRY_S, self._retry)
                 return
+            except self._not_running:
+                self._waiting.clear()
+                return
             except Exception:
                 self.dropped += 1
                 log.exception("a command could not be carried out")
@@ -158,7 +172,7 @@ class LocalDownlink:
 
 
 class _Gone:
-    """Commands that nobody hears. An answer that was not given is asked for again at the next login."""
+    """Commands that nobody hears."""
 
     def _nothing(self, *_: object, **__: object) -> None:
         return

@@ -101,6 +101,13 @@ def mailbox_full() -> type[Exception]:
     return MailboxFull
 
 
+def not_running() -> tuple[type[Exception], ...]:
+    """What commands raise before the core starts and after its end: nobody is there to hear them."""
+    from gateway_core import NotRunning
+
+    return (NotRunning,)
+
+
 class MessageService(Protocol):
     """What a gateway needs of the message service, here or behind the bus."""
 

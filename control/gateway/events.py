@@ -53,6 +53,7 @@ class GatewayEvents:
         node: int,
         listener: TopicListener | None = None,
         events_per_wake: int = 2048,
+        not_running: tuple[type[Exception], ...] = (),
     ) -> None:
         self._core = core
         self._codes = codes
@@ -61,6 +62,7 @@ class GatewayEvents:
         self._node = node
         self._listener = listener
         self._events_per_wake = events_per_wake
+        self._not_running = not_running
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None  # of the next turn
         self._counted = 0
@@ -146,6 +148,8 @@ class GatewayEvents:
             try:
                 self._handle(rest)
                 return
+            except self._not_running:
+                continue  # whom this event is of has been disconnected
             except Exception:
                 # One bad event must not cost the others; the loop goes on behind it.
                 log.exception("an event could not be handled")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from control.coordination.base import Coordination, NodeInfo
 from control.downlink.local import LocalDownlink
-from control.gateway.core import Core, loops_of, mailbox_full
+from control.gateway.core import Core, loops_of, mailbox_full, not_running
 from control.gateway.down_batches import DownBatches
 from control.gateway.resync import Resync, UserTopics
 from control.gateway.sync_hints import SyncHints
@@ -38,7 +38,7 @@ class GatewayOverBus(Part):
         topics = CountedTopics() if loops == 1 else KeptTopics()
         self._links = links
         self._coordination = coordination
-        self._resync = Resync(topics, loops, core.tell, mailbox_full())
+        self._resync = Resync(topics, loops, core.tell, mailbox_full(), not_running())
         self._hints = hints
         self.upstream = BusUpstream(
             node,

@@ -32,7 +32,8 @@ class ResyncListener(Protocol):
 
 
 class Resync:
-    """`repeat(loop, sessions)` makes a loop of the core repeat what it holds; it may raise `full`."""
+    """`repeat(loop, sessions)` makes a loop of the core repeat what it holds; it may raise `full`, or
+    `not_running`: then nothing is held."""
 
     def __init__(
         self,
@@ -40,11 +41,13 @@ class Resync:
         loops: int,
         repeat: Callable[[int, bool], None],
         full: type[Exception],
+        not_running: tuple[type[Exception], ...] = (),
     ) -> None:
         self._topics = topics
         self._loops = loops
         self._repeat = repeat
         self._full = full
+        self._not_running = not_running
         self._listeners: list[ResyncListener] = []  # of the resync under way
         self._later: list[ResyncListener] = []  # of the one after it
         self._unasked: list[int] = []  # loops whose mailbox was full
@@ -88,6 +91,8 @@ class Resync:
                 self._repeat(self._unasked[-1], sessions)
             except self._full:
                 asyncio.get_running_loop().call_later(RETRY_S, self._ask)
+                return
+            except self._not_running:
                 return
             self._unasked.pop()
 

@@ -25,7 +25,7 @@ from control.coordination.nodes import own_info, static_gateways
 from control.downlink.bus import BusDownlink
 from control.downlink.local import LocalDownlink
 from control.gateway.allowances import Allowances
-from control.gateway.core import Core, capacity_of, event_codes, mailbox_full, make_core
+from control.gateway.core import Core, capacity_of, event_codes, mailbox_full, make_core, not_running
 from control.gateway.events import GatewayEvents
 from control.gateway.logins import Logins
 from control.gateway.over_bus import GatewayOverBus
@@ -201,7 +201,7 @@ class Wiring:
 
     @cached_property
     def downlink(self) -> LocalDownlink:
-        return LocalDownlink(self.core, mailbox_full(), self._on_dropped)
+        return LocalDownlink(self.core, mailbox_full(), self._on_dropped, not_running=not_running())
 
     @cached_property
     def hints(self) -> SyncHints:
@@ -253,6 +253,7 @@ class Wiring:
             self._process.key,
             upstream,
             settings.gateway.events_per_wake,
+            not_running(),
         )
         return GatewayPart(settings, self.keystore, self.core, events, self.downlink, self.hints)
 

@@ -173,6 +173,7 @@ class StreamLinks(Part):
             tell_seen=lambda number: self._answer(Kind.SEEN, peer, number),
             patience_s=2 * self._beacon_s,
             max_held=self._ring[0],
+            max_held_bytes=self._ring[1],
         )
         again = any(peer_id == peer[0] for peer_id, _ in self._receivers)
         self._receivers[peer] = receiver

@@ -149,6 +149,7 @@ class StreamReceiver:
         tell_seen: Callable[[int], None],
         patience_s: float = 2.0,
         max_held: int = 4096,
+        max_held_bytes: int = 32 << 20,
     ) -> None:
         self._apply = apply
         self._lost = lost
@@ -156,7 +157,9 @@ class StreamReceiver:
         self._tell_seen = tell_seen
         self._patience_s = patience_s
         self._max_held = max_held
+        self._max_held_bytes = max_held_bytes
         self._held: dict[int, bytes] = {}
+        self._held_bytes = 0
         self._asked_at: float | None = None
         self._gap_since = 0.0
         self._seen = 0
@@ -168,12 +171,26 @@ class StreamReceiver:
         if number < self.expected:
             return
         if number > self.expected:
-            if len(self._held) < self._max_held:
-                self._held[number] = payload
+            self._hold(number, payload)
             self._missing(now)
             return
         self._take(payload)
         self._drain()
+
+    def _hold(self, number: int, payload: bytes) -> None:
+        """What is beyond the bounds comes again with the repair."""
+        held = self._held
+        if number in held or len(held) >= self._max_held:
+            return
+        if not held or self._held_bytes + len(payload) <= self._max_held_bytes:
+            held[number] = payload
+            self._held_bytes += len(payload)
+
+    def _let_go(self, number: int) -> bytes | None:
+        payload = self._held.pop(number, None)
+        if payload is not None:
+            self._held_bytes -= len(payload)
+        return payload
 
     def on_beacon(self, last: int, now: float) -> None:
         """`last` is the sender's latest number: a tail we have not seen is a loss nothing else would show."""
@@ -207,12 +224,12 @@ class StreamReceiver:
         self._asked_at = None
         self.expected = number
         for early in [n for n in self._held if n < number]:
-            del self._held[early]
+            self._let_go(early)
         self._lost()
         self._drain()
 
     def _drain(self) -> None:
-        while self._held and (payload := self._held.pop(self.expected, None)) is not None:
+        while self._held and (payload := self._let_go(self.expected)) is not None:
             self._take(payload)
         if not self._held:
             self._asked_at = None

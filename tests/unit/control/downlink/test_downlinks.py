@@ -178,3 +178,45 @@ async def test_an_answer_too_large_for_the_bus_is_an_error_to_who_asked() -> Non
     await until(lambda: sum(len(each.replies) for each in got.get(2, []) if isinstance(each, Replies)) == 2)
     answers = {reply[0]: reply[3] for each in got[2] if isinstance(each, Replies) for reply in each.replies}
     assert answers == {5: RequestCode.INTERNAL, 6: RequestCode.OK}
+
+
+class NotRunning(Exception):
+    pass
+
+
+class NoCore:
+    """One that was not started yet, or has been stopped."""
+
+    def __getattr__(self, name: str) -> Any:
+        def command(*arguments: Any) -> None:
+            raise NotRunning
+
+        return command
+
+
+async def test_what_nobody_is_there_to_hear_is_no_error() -> None:
+    """A signal under load: the last answers find a core that has stopped, and the rest of a batch goes on."""
+    lost: list[int] = []
+    downlink = LocalDownlink(NoCore(), Full, lambda: lost.append(1), not_running=(NotRunning,))
+    downlink.reply_many(0, [(1, 9, 1, 0, b"")])
+    downlink.publish_many(0, [("u/alice", 6, b"", 0, 0)])
+    downlink.reply(ALICE, 9, 1, 0, b"")
+    downlink.publish("u/alice", 6, b"")
+    downlink.join(ALICE, "g/x")
+    downlink.leave_user("alice", "g/x")
+    downlink.kick("alice", None, 1, 4000, "")
+    assert (downlink.waiting, downlink.dropped, lost) == (0, 0, [])
+
+
+async def test_what_waits_for_a_core_that_stops_is_let_go() -> None:
+    core = NarrowCore(0)
+    downlink = LocalDownlink(core, Full, lambda: None, not_running=(NotRunning,))
+    downlink.join(ALICE, "g/x")
+    assert downlink.waiting == 1
+
+    def stopped(*arguments: Any) -> None:
+        raise NotRunning
+
+    downlink._waiting[0] = stopped, downlink._waiting[0][1]
+    await until(lambda: downlink.waiting == 0)
+    assert downlink.dropped == 0

@@ -109,3 +109,24 @@ async def test_a_stop_hands_over_what_waited(ring: Ring) -> None:
     await until(lambda: service.asked > 2)
     await events.stop(0.0)
     assert service.requests == [1]
+
+
+def test_a_login_that_finds_a_stopped_core_is_no_error_and_the_events_behind_it_are_handled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class NotRunning(Exception):
+        pass
+
+    class Stopped:
+        def check(self, event: tuple[Any, ...]) -> None:
+            raise NotRunning
+
+    told: list[object] = []
+    monkeypatch.setattr("control.gateway.events.log.exception", lambda *words: told.append(words))
+    ring, service = Ring(), Service()
+    events = GatewayEvents(
+        cast(Core, ring), CODES, cast(Logins, Stopped()), service, 1, not_running=(NotRunning,)
+    )
+    events.handle([(CODES.auth,), (CODES.send, 7, "alice", "phone", 5, "u/bob", b"x")])
+    assert (service.requests, told) == ([5], [])
+    ring.close()

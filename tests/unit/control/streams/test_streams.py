@@ -193,3 +193,24 @@ def test_what_was_seen_is_not_repaired_but_told_lost() -> None:
     sender.push(b"fourth")
     sender.on_repair(4)
     assert decode_envelope(sent[-1]).payload == b"fourth"
+
+
+def test_early_batches_are_held_within_the_bytes_of_the_ring_and_none_is_lost() -> None:
+    wire = Wire()
+    wire.receiver = StreamReceiver(
+        wire.applied.append, wire._on_lost, wire._ask, wire._seen, max_held_bytes=1000
+    )
+    sent = [bytes([number]) * 100 for number in range(30)]
+    wire.drop = 1.0
+    wire.sender.push(sent[0])
+    wire.drop, wire.repairs = 0.0, False
+    for payload in sent[1:]:
+        wire.sender.push(payload)
+    held = wire.receiver._held
+    assert 900 <= sum(map(len, held.values())) <= 1000
+    wire.repairs = True
+    wire.beacon()
+    wire.beacon()
+    assert wire.applied == sent
+    assert wire.losses_told == 0
+    assert (held, wire.receiver._held_bytes) == ({}, 0)
