@@ -50,8 +50,8 @@ class Bus(Protocol):
         ...
 
     async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
-        """Ask the one responder of `subject`. Raises BusError when nobody answers in time, NobodyThere when
-        nobody was there to be asked: the question had no effect."""
+        """Ask the responder of `subject`; of several the first to answer counts. Raises BusError when nobody
+        answers in time, NobodyThere when nobody was there to be asked: the question had no effect."""
         ...
 
     async def respond(self, subject: str, handler: Callable[[bytes, Callable[[bytes], None]], None]) -> None:

@@ -29,6 +29,7 @@ class NodeInfo(msgspec.Struct, frozen=True, array_like=True):
     store: bytes = b""  # of im processes: incarnation of their store
     wss: str = ""  # of gateways: host:port where a proxy ends the TLS of WebSocket clients
     login: int = 0  # the latest that it has made or heard of (gateway/session_ids.py)
+    root: str = ""  # of processes that clients meet: the root key to pin (coordination/same_root.py)
 
     @property
     def free(self) -> float:

@@ -28,8 +28,8 @@ def static_gateways(settings: Settings) -> tuple[NodeInfo, ...]:
     return tuple(found)
 
 
-def own_info(settings: Settings, epoch: int, capacity: int) -> NodeInfo:
-    """What this process tells the others about itself."""
+def own_info(settings: Settings, epoch: int, capacity: int, root: str) -> NodeInfo:
+    """What this process tells the others about itself; `root` is for those that clients meet."""
     host, port = "", 0
     if "gateway" in settings.server.roles:
         host, port = parse_address(settings.gateway.advertise or settings.gateway.listen)
@@ -44,4 +44,5 @@ def own_info(settings: Settings, epoch: int, capacity: int) -> NodeInfo:
         settings.server.isp,
         capacity,
         wss=settings.gateway.advertise_wss,
+        root=root,
     )

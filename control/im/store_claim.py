@@ -43,18 +43,12 @@ class StoreClaim(Part):
         loop = asyncio.get_running_loop()
         until = loop.time() + self._holders.patience_s
         while True:
-            found = {key: await self._of_us(key) for key in await self._holders.others(self._key)}
+            found = await holders_of(self._holders, self._bus, self._key)
             if all(found.values()):
                 return
             if loop.time() >= until:
-                foreign = [key for key, ours in found.items() if ours is False]
-                if not foreign:
-                    return  # somebody with that node id is on this bus, and silent
-                nodes = ", ".join(str(peer_of(key)[0]) for key in foreign)
-                raise StartError(
-                    f"the store ({self._where}) is used by another server, node {nodes} on no bus of this"
-                    " one: stop it, join both by one bus, or give this one its own store"
-                )
+                refuse_foreign([key for key, ours in found.items() if ours is False], self._where)
+                return  # somebody with that node id is on this bus, and silent
             await asyncio.sleep(LOOK_S)
 
     async def tick(self) -> None:
@@ -70,20 +64,40 @@ class StoreClaim(Part):
     async def stop(self, grace_s: float) -> None:
         await self._holders.release()
 
-    async def _of_us(self, key: int) -> bool | None:
-        """None when it is not known now."""
+
+async def holders_of(holders: Holders, bus: Bus | None, own: int = 0) -> dict[int, bool | None]:
+    """Node key of each other holder -> is it of the cluster of this bus; None when that is not known now."""
+    found: dict[int, bool | None] = {}
+    for key in await holders.others(own):
         node_id, epoch = peer_of(key)
-        holder = 0 if self._bus is None else await holder_of(self._bus, node_id)
-        return None if holder is None else holder == epoch
+        holder = 0 if bus is None else await holder_of(bus, node_id)
+        found[key] = None if holder is None else holder == epoch
+    return found
+
+
+def refuse_foreign(foreign: list[int], where: str) -> None:
+    """StartError when there are holders of another cluster."""
+    if foreign:
+        nodes = ", ".join(str(peer_of(key)[0]) for key in foreign)
+        raise StartError(
+            f"the store ({where}) is used by another server, node {nodes} on no bus of this"
+            " one: stop it, join both by one bus, or give this one its own store"
+        )
 
 
 def make_claim(settings: Settings, own: Peer, bus: Bus | None) -> StoreClaim:
     """For the store that the settings name."""
+    holders, where = make_holders(settings)
+    return StoreClaim(holders, own, where, bus)
+
+
+def make_holders(settings: Settings) -> tuple[Holders, str]:
+    """Of the store that the settings name, and where it is."""
     if settings.store.kind == "postgres":
         from im_service.storage.postgres.holders import LockHolders
 
-        return StoreClaim(LockHolders(settings.store.url.reveal()), own, str(settings.store.url), bus)
+        return LockHolders(settings.store.url.reveal()), str(settings.store.url)
     from im_service.storage.sqlite.holders import FileHolders
 
     folder = settings.server.data_dir
-    return StoreClaim(FileHolders(folder), own, str(folder / STORE_FILE), bus)
+    return FileHolders(folder), str(folder / STORE_FILE)

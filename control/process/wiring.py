@@ -2,8 +2,8 @@
 
 A part is a line in `Wiring.parts`, in the order of the start; drain and stop go through the list in reverse:
 
-    start   data folder -> bus -> node id -> streams -> membership -> store, message service -> gateway
-            -> own node -> HTTP
+    start   data folder -> bus -> node id, root key -> streams -> membership -> store, message service
+            -> gateway -> own node -> HTTP
     stop    HTTP -> gateway -> message service, store -> membership -> streams -> bus
 
 With all roles and the memory bus the gateway calls the message service directly; otherwise both ends speak
@@ -22,6 +22,7 @@ from control.bus.engines import make_bus
 from control.coordination.beacons import BeaconCoordination
 from control.coordination.claim import NodeIdClaim
 from control.coordination.nodes import own_info, static_gateways
+from control.coordination.same_root import SameRoot
 from control.downlink.bus import BusDownlink
 from control.downlink.local import LocalDownlink
 from control.gateway.allowances import Allowances
@@ -82,6 +83,7 @@ class Wiring:
             self.data_folder,
             BusPart(self.bus, shown=split),
             self.node_id_claim if split else None,
+            self.same_root if split and (gateway or control) else None,
             self.links if split else None,
             self.coordination,
             make_claim(self._settings, self._process.own, self.bus if split else None) if im else None,
@@ -130,6 +132,10 @@ class Wiring:
         return claim
 
     @cached_property
+    def same_root(self) -> SameRoot:
+        return SameRoot(self.bus, self.coordination, self._settings.node_name, lambda: self.keystore.root)
+
+    @cached_property
     def coordination(self) -> BeaconCoordination:
         settings = self._settings
         made = BeaconCoordination(
@@ -147,7 +153,9 @@ class Wiring:
     def own_node(self) -> OwnNode:
         settings, process = self._settings, self._process
         serves = "gateway" in settings.server.roles
-        info = own_info(settings, process.own[1], capacity_of(settings, self.shares.clients) if serves else 0)
+        capacity = capacity_of(settings, self.shares.clients) if serves else 0
+        root = self.keystore.root if set(settings.server.roles) != {"im"} else ""
+        info = own_info(settings, process.own[1], capacity, root)
         connections = self.gateway.connections if serves else lambda: 0
         store = (lambda: self.im.incarnation) if "im" in settings.server.roles else lambda: b""
         port = (lambda: self.gateway.port) if serves else lambda: 0

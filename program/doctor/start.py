@@ -7,13 +7,9 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 
-from control.bus.base import BusError
-from control.bus.engines import make_bus
-from control.errors import StartError
 from control.gateway.role import refuse_taken_port
 from control.im.role import make_store
 from control.keys.data_folder import FIRST_KEY_FILE, STORE_FILE
-from control.keys.errors import ApiKeyError, KeyFileError
 from control.keys.keystore import KeyStore, api_keys, would_make_keys
 from control.process.data_folder import Holder, holder
 from control.process.descriptors import raise_file_limit, shares
@@ -21,27 +17,21 @@ from control.process.http_server import bound
 from control.settings import Settings
 from control.settings.values import parse_address
 from control.workers.plan import worker_settings
-from im_service.storage.errors import StoreError
-from program.doctor.finding import GREEN, RED, YELLOW, Finding
+from program.doctor.cluster import cluster
+from program.doctor.finding import GREEN, RED, YELLOW, Finding, refusal
 
 DAY_S = 86400
 SOON_DAYS = 14
-REFUSED = (OSError, StartError, KeyFileError, ApiKeyError, StoreError, BusError)
 
 
 def start(settings: Settings) -> Iterator[Finding]:
     running = holder(settings.server.data_dir)
-    for check in (_folder, _keys, _first_key, _descriptors, _store, _bus):
+    for check in (_folder, _keys, _first_key, _descriptors):
         yield from check(settings)
+    store = list(_store(settings))
+    yield from store
+    yield from cluster(settings, running, bool(store) and store[0].level == GREEN)
     yield from _ports(settings, running)
-
-
-def _refusal(check: str, work: Callable[[], str], advice: str) -> Finding:
-    """Green with what the work says; red with why it was refused."""
-    try:
-        return Finding(GREEN, check, work())
-    except REFUSED as error:
-        return Finding(RED, check, str(error) or type(error).__name__, advice)
 
 
 def _folder(settings: Settings) -> Iterator[Finding]:
@@ -53,7 +43,7 @@ def _folder(settings: Settings) -> Iterator[Finding]:
             raise OSError(f"{there} cannot be written to by this user")
         return str(folder) if there == folder.absolute() else f"{folder} is not there yet"
 
-    yield _refusal("data folder", writable, f"chown it to the user of the server, or name another: {folder}")
+    yield refusal("data folder", writable, f"chown it to the user of the server, or name another: {folder}")
 
 
 def _keys(settings: Settings) -> Iterator[Finding]:
@@ -66,7 +56,7 @@ def _keys(settings: Settings) -> Iterator[Finding]:
         KeyStore(settings)
         return f"{folder}: root, server, token and API keys"
 
-    found = _refusal("keys", readable, "restore the folder from a backup")
+    found = refusal("keys", readable, "restore the folder from a backup")
     yield found
     if folder.is_dir():
         opened = [path.name for path in sorted(folder.iterdir()) if stat.S_IMODE(path.stat().st_mode) & 0o077]
@@ -100,7 +90,7 @@ def _descriptors(settings: Settings) -> Iterator[Finding]:
         found = shares(settings)
         return f"{found.clients} for clients, {found.http} for HTTP"
 
-    yield _refusal("descriptors", enough, "raise LimitNOFILE")
+    yield refusal("descriptors", enough, "raise LimitNOFILE")
 
 
 def _store(settings: Settings) -> Iterator[Finding]:
@@ -112,23 +102,7 @@ def _store(settings: Settings) -> Iterator[Finding]:
         return f"{settings.store.kind}, " + (f"{missing} migrations to come" if missing else "up to date")
 
     where = settings.server.data_dir / STORE_FILE if settings.store.kind == "sqlite" else settings.store.url
-    yield _refusal("store", usable, f"see docs/STORAGE.md: {where}")
-
-
-def _bus(settings: Settings) -> Iterator[Finding]:
-    if settings.bus.kind == "memory":
-        return
-
-    async def reach() -> None:
-        bus = make_bus(settings)
-        await bus.start()
-        await bus.close()
-
-    def reached() -> str:
-        asyncio.run(reach())
-        return f"{settings.bus.nats_url} answers"
-
-    yield _refusal("bus", reached, "start the NATS server, or correct bus.nats_url")
+    yield refusal("store", usable, f"see docs/STORAGE.md: {where}")
 
 
 def _ports(settings: Settings, running: Holder | None) -> Iterator[Finding]:

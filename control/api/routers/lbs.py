@@ -15,6 +15,7 @@ from control.api.errors import Problem
 from control.api.schemas.common import problems
 from control.api.schemas.lbs import GatewayAddress, LbsAnswer
 from control.coordination.base import NodeInfo
+from control.coordination.same_root import of_root
 from control.lbs.placement import place
 from control.settings.values import is_wildcard, parse_address
 from frame.constants import ID_PATTERN, WS_PATH, Suite
@@ -40,7 +41,8 @@ async def lbs(
 ) -> LbsAnswer:
     """Gateways in the order to try, stable per device, and the keys to trust. No API key is needed."""
     control = state.settings.control
-    nodes = place(state.coordination.nodes("gateway"), user, device, zone, isp, control.lbs_answers)
+    gateways = of_root(state.coordination.nodes("gateway"), state.root)
+    nodes = place(gateways, user, device, zone, isp, control.lbs_answers)
     if not nodes:
         raise Problem(503, "unavailable", "no gateway takes connections now", {"Retry-After": "1"})
     response.headers["Cache-Control"] = f"private, max-age={control.lbs_ttl_s}"

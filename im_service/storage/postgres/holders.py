@@ -29,8 +29,33 @@ class LockHolders:
     async def hold(self, own: int) -> None:
         if self._conn is not None and not self._conn.is_closed():
             return
+        conn = await self._connected()
         try:
-            conn = await asyncpg.connect(
+            held = await conn.fetchval("SELECT pg_try_advisory_lock($1)", MARK << 56 | own)
+        except connection.GONE as error:
+            conn.terminate()
+            raise connection.unavailable(error) from error
+        except BaseException:
+            conn.terminate()
+            raise
+        if not held:
+            conn.terminate()
+            raise StoreUnavailable("the connection that was lost still holds the lock")
+        self._conn = conn
+
+    async def others(self, own: int) -> list[int]:
+        conn = self._conn or await self._connected()
+        try:
+            return [row[0] for row in await conn.fetch(_HELD, MARK) if row[0] != own]
+        except connection.GONE as error:
+            raise connection.unavailable(error) from error
+        finally:
+            if conn is not self._conn:
+                conn.terminate()
+
+    async def _connected(self) -> asyncpg.Connection:
+        try:
+            return await asyncpg.connect(
                 self._dsn,
                 timeout=self._timeout_s,
                 command_timeout=self._timeout_s,
@@ -42,22 +67,6 @@ class LockHolders:
                     "tcp_keepalives_count": "3",
                 },
             )
-            try:
-                held = await conn.fetchval("SELECT pg_try_advisory_lock($1)", MARK << 56 | own)
-            except BaseException:
-                conn.terminate()
-                raise
-        except connection.GONE as error:
-            raise connection.unavailable(error) from error
-        if not held:
-            conn.terminate()
-            raise StoreUnavailable("the connection that was lost still holds the lock")
-        self._conn = conn
-
-    async def others(self, own: int) -> list[int]:
-        assert self._conn is not None
-        try:
-            return [row[0] for row in await self._conn.fetch(_HELD, MARK) if row[0] != own]
         except connection.GONE as error:
             raise connection.unavailable(error) from error
 

@@ -28,7 +28,7 @@ class FileHolders:
                 os.close(self._file)  # another one saw it before it was locked, and took it for a dead one's
 
     async def others(self, own: int) -> list[int]:
-        """Files that nobody holds any more are removed: an epoch is never used again."""
+        """Files that nobody holds any more are removed by a holder: an epoch is never used again."""
         found = []
         for path in sorted(self._folder.glob("*" + SUFFIX)):
             key = int(path.name.removesuffix(SUFFIX), 16)
@@ -36,7 +36,7 @@ class FileHolders:
                 continue
             if _held(path):
                 found.append(key)
-            else:
+            elif self._path is not None:
                 path.unlink(missing_ok=True)
         return found
 

@@ -119,7 +119,8 @@ def settings(folder: Path, roles: str, kind: str = "nats", http: int = 0, **bus:
 
 ALONE = "KeysPart DataFolder BusPart BeaconCoordination"
 ALONE += " StoreClaim ImPart GatewayPart OwnNode HttpPart FirstApiKey"
-BUS = "KeysPart DataFolder BusPart NodeIdClaim StreamLinks BeaconCoordination"
+CLAIM, BUS = "KeysPart DataFolder BusPart NodeIdClaim", "StreamLinks BeaconCoordination"
+MET = f"{CLAIM} SameRoot {BUS}"
 IM = "StoreClaim ImOverBus ImPart BusPeers ApiResponder"
 GATEWAY = "GatewayPart GatewayOverBus"
 
@@ -128,10 +129,10 @@ GATEWAY = "GatewayPart GatewayOverBus"
     ("roles", "kind", "parts"),
     [
         ("gateway,im,control", "memory", ALONE),
-        ("gateway", "nats", f"{BUS} {GATEWAY} OwnNode HttpPart HeapTrim"),
-        ("im", "nats", f"{BUS} {IM} OwnNode HttpPart"),
-        ("control", "nats", f"{BUS} ImSeen OwnNode HttpPart FirstApiKey"),
-        ("gateway,im,control", "nats", f"{BUS} {IM} {GATEWAY} OwnNode HttpPart FirstApiKey"),
+        ("gateway", "nats", f"{MET} {GATEWAY} OwnNode HttpPart HeapTrim"),
+        ("im", "nats", f"{CLAIM} {BUS} {IM} OwnNode HttpPart"),
+        ("control", "nats", f"{MET} ImSeen OwnNode HttpPart FirstApiKey"),
+        ("gateway,im,control", "nats", f"{MET} {IM} {GATEWAY} OwnNode HttpPart FirstApiKey"),
     ],
 )
 def test_each_set_of_roles_has_its_list_of_parts(tmp_path: Path, roles: str, kind: str, parts: str) -> None:
