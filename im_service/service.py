@@ -158,8 +158,12 @@ class ImService:
         if kind == "all":
             await self.directory.refresh_all()
             await self.room_table.refresh_all()
+            for room in self.room_table.live():
+                await self.room_door.obey(room)
         elif kind == "room":
             await self.room_table.refresh(key)
+            if (known := self.room_table.peek(key)) is not None:
+                await self.room_door.obey(known)
         elif kind == "presence":
             self.presence.changed(key)
         elif kind == "session":

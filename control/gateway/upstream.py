@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from control.coordination.base import NodeInfo
 from control.gateway.held_sends import HeldSends
 from control.gateway.open_requests import UNKNOWN, OpenRequests
-from control.gateway.request_keys import call_key, conversation_key
 from control.gateway.resync import HeldSession, Resync, ResyncListener
 from control.gateway.topics import Topics
 from control.logs import get_logger
 from control.rendezvous import choose
+from control.request_keys import call_key, conversation_key
 from control.streams.batches import MAX_BATCH_BYTES, SMALL, Batcher, carried, encode
 from control.streams.links import StreamLinks
 from control.streams.operations import (
@@ -105,7 +105,9 @@ class BusUpstream:
         if not self._ims:
             self._refuse(session, FrameType.RETURN, request)
             return
-        im = self._im_for(call_key(session.user, method, payload))
+        im = next(iter(self._ims))
+        if len(self._ims) > 1:
+            im = self._im_for(call_key(session.user, method, payload))
         call = Call(session, request, method, payload)
         if self._open.called(int(im), call):
             self._add(im, call, len(payload) + SMALL)

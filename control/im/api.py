@@ -49,29 +49,24 @@ HEADER_BYTES = 4096
 """Of what the bus carries, kept for what it adds itself."""
 
 
-class RemoteImApi:
-    """ImApi over the bus; `choose()` names a live im process, None when there is none."""
+class Absent(Exception):
+    """Nobody listens at this im process: the question had no effect."""
 
-    def __init__(self, bus: Bus, choose: Callable[[], int | None]) -> None:
-        self._bus = bus
-        self._choose = choose
 
-    async def call(self, method: str, arguments: Args | msgspec.Raw, user: str = "") -> Any:
-        im_id = self._choose()
-        if im_id is None:
-            raise ImError(Code.UNAVAILABLE, "no message service can be reached")
-        question = _encode(_Question(method, msgspec.Raw(_encode(arguments)), user))
-        if len(question) > self._bus.max_payload - HEADER_BYTES:
-            raise ImError(Code.INVALID, "the request is too large to be passed on")
-        try:
-            answer = _answer(await self._bus.request(api_subject(im_id), question, REQUEST_TIMEOUT_S))
-        except NobodyThere:
-            raise ImError(Code.UNAVAILABLE, "no message service can be reached") from None
-        except BusError:
-            raise ImError(Code.TIMEOUT, "the message service did not answer in time") from None
-        if answer.code:
-            raise ImError(Code(answer.code), answer.text, answer.detail)
-        return answer.result
+async def ask(bus: Bus, im_id: int, method: str, arguments: Args | msgspec.Raw, user: str = "") -> Any:
+    """ImApi.call at this im process. Raises Absent, and ImError as it does."""
+    question = _encode(_Question(method, msgspec.Raw(_encode(arguments)), user))
+    if len(question) > bus.max_payload - HEADER_BYTES:
+        raise ImError(Code.INVALID, "the request is too large to be passed on")
+    try:
+        answer = _answer(await bus.request(api_subject(im_id), question, REQUEST_TIMEOUT_S))
+    except NobodyThere:
+        raise Absent from None
+    except BusError:
+        raise ImError(Code.TIMEOUT, "the message service did not answer in time") from None
+    if answer.code:
+        raise ImError(Code(answer.code), answer.text, answer.detail)
+    return answer.result
 
 
 def api_subject(im_id: int) -> str:
@@ -79,7 +74,7 @@ def api_subject(im_id: int) -> str:
 
 
 class ApiResponder(Part):
-    """The im process's side of RemoteImApi. Started after the service, stopped before it."""
+    """The im process's side of `ask`. Started after the service, stopped before it."""
 
     def __init__(self, bus: Bus, im_id: int, api: ImApi) -> None:
         self._bus = bus

@@ -12,7 +12,6 @@ over numbered streams (control/streams).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import cached_property
 
@@ -32,9 +31,10 @@ from control.gateway.logins import Logins
 from control.gateway.over_bus import GatewayOverBus
 from control.gateway.role import GatewayPart
 from control.gateway.sync_hints import SyncHints
-from control.im.api import ApiResponder, ImApi, RemoteImApi
+from control.im.api import ApiResponder, ImApi
 from control.im.over_bus import ImOverBus
 from control.im.peers import BusPeers
+from control.im.placed import PlacedImApi
 from control.im.presence import RoutePresence
 from control.im.role import ImPart
 from control.im.store_claim import make_claim
@@ -304,10 +304,8 @@ class Wiring:
         )
 
     def _im_api(self) -> ImApi | None:
-        if "im" in self._settings.server.roles:
-            return self.im
-        return RemoteImApi(self.bus, self._any_im) if self._split else None
-
-    def _any_im(self) -> int | None:
-        ims = self.coordination.nodes("im")
-        return ims[int(time.monotonic() * 1e6) % len(ims)].node_id if ims else None
+        own = self.im if "im" in self._settings.server.roles else None
+        if not self._split:
+            return own
+        place = None if own is None else (self._process.own[0], own)
+        return PlacedImApi(self.bus, lambda: [info.node_id for info in self.coordination.nodes("im")], place)

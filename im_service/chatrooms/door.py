@@ -168,6 +168,15 @@ class RoomDoor:
             if state is not None:
                 await self.drop(state, room, event, data)
 
+    async def obey(self, room: RoomState) -> None:
+        """Another process decided something about this room: whoever may be in it no more is out."""
+        if not room.open:
+            for user in list(room.members):
+                await self.put_out(room, user, "room.exit")
+            return
+        for user in [user for user, person in room.people.items() if person.black and user in room.members]:
+            await self.put_out(room, user, "room.kick", {"reason": "blacklisted"})
+
     async def logout(self, state: SessionState) -> None:
         """The connection is gone: so is it from its rooms."""
         for room in list(state.rooms.values()):

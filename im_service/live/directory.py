@@ -39,6 +39,9 @@ class Cache(Generic[K, V, R]):
         """The live object, if there is one."""
         return self._live.get(key)
 
+    def values(self) -> list[V]:
+        return list(self._live.values())
+
     async def get(self, key: K) -> V:
         """The live object, read from the store if need be. Concurrent calls share one read."""
         found = self._live.get(key)

@@ -245,6 +245,13 @@ class RoomTable:
             self._kept.popitem(last=False)
         return state
 
+    def peek(self, room: str) -> RoomState | None:
+        """The room, if somebody is in it or it is remembered."""
+        return self._cache.peek(room)
+
+    def live(self) -> list[RoomState]:
+        return self._cache.values()
+
     async def refresh(self, room: str) -> None:
         await self._cache.refresh(room)
 

@@ -140,3 +140,45 @@ async def test_an_account_that_another_process_disabled_hears_no_more_of_this_on
         await bob.said("u/alice")
         assert len(alice.connection.messages) == 1
         await other.stop()
+
+
+async def test_a_blacklist_or_the_end_of_a_room_puts_out_whom_the_other_process_knows_inside(
+    tmp_path: Path,
+) -> None:
+    there, back = Wire(), Wire()
+    async with open_world(tmp_path, peers=there) as world:
+        other = second(world, back)
+        there.other, back.other = other, world.im
+        await world.invoke("room.create", {"room": "hall"})
+        people = [await world.login(name) for name in ("alice", "bob", "carl")]
+        for person in people:
+            await at(other, world, person, "room.join", room="hall")
+        alice, bob, carl = (person.connection for person in people)
+        await world.invoke("room.black", {"room": "hall", "user": "alice"})
+        await there.deliver()
+        assert "r/hall" not in alice.topics
+        assert {"r/hall"} <= bob.topics & carl.topics
+        assert sorted((await other.room_table.get("hall")).members) == ["bob", "carl"]
+        await world.invoke("room.close", {"room": "hall"})
+        await there.deliver()
+        assert not (await other.room_table.get("hall")).members
+        assert "r/hall" not in bob.topics | carl.topics
+        await other.stop()
+
+
+async def test_what_was_decided_about_a_room_while_its_words_were_lost_is_obeyed(tmp_path: Path) -> None:
+    there, back = Wire(), Wire()
+    async with open_world(tmp_path, peers=there) as world:
+        other = second(world, back)
+        there.other, back.other = other, world.im
+        for room in ("hall", "yard"):
+            await world.invoke("room.create", {"room": room})
+        alice = await world.login("alice")
+        for room in ("hall", "yard"):
+            await at(other, world, alice, "room.join", room=room)
+        await world.invoke("room.black", {"room": "hall", "user": "alice"})
+        await world.invoke("room.close", {"room": "yard"})
+        there.words = [("all", "")]
+        await there.deliver()
+        assert alice.connection.topics == {"u/alice"}
+        await other.stop()

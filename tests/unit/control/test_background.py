@@ -14,7 +14,8 @@ from control.bus.nats import NatsBus
 from control.coordination.base import NodeInfo
 from control.coordination.beacons import BeaconCoordination
 from control.downlink.local import LocalDownlink
-from control.im.api import ApiResponder, RemoteImApi
+from control.im.api import ApiResponder
+from control.im.placed import PlacedImApi
 from control.settings.values import SecretUrl
 from control.streams.links import StreamLinks
 from im_service.errors import Code, ImError
@@ -138,7 +139,7 @@ async def test_a_fault_behind_the_bus_is_answered_at_once() -> None:
     await responder.start()
     async with asyncio.timeout(5):
         with pytest.raises(ImError) as refused:
-            await RemoteImApi(bus, lambda: 1).call("sync", msgspec.Raw(b"\x80"), "ann")
+            await PlacedImApi(bus, lambda: [1]).call("sync", msgspec.Raw(b"\x80"), "ann")
     assert refused.value.code == Code.INTERNAL
     await responder.stop(1.0)
     await bus.close()

@@ -8,13 +8,13 @@ import msgspec
 
 from control.coordination.base import NodeInfo
 from control.downlink.local import Commands, LocalDownlink
-from control.gateway.request_keys import call_key, conversation_key
 from control.gateway.resync import Resync
 from control.gateway.session_ids import SessionIds
 from control.gateway.sync_hints import SyncHints
 from control.gateway.topics import CountedTopics
 from control.gateway.upstream import BusUpstream
 from control.rendezvous import choose
+from control.request_keys import call_key, conversation_key
 from control.streams.batches import BatchReader
 from control.streams.links import StreamLinks
 from control.streams.operations import Dropped, Up

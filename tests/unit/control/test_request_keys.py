@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from control.gateway.request_keys import call_key
 from control.im.api import ImApi, answer_question
+from control.request_keys import call_key
 from im_service.errors import Code
 
 DEEP = b"\x91" * 60_000 + b"\xc0"

@@ -1,0 +1,119 @@
+"""The message service of several im processes as the HTTP API sees it: each call goes to the process where
+what it is about lives, which is where the gateways send theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Any
+
+import msgspec
+
+from control.bus.base import Bus
+from control.im.api import Absent, ImApi, ask
+from control.rendezvous import choose, ranked
+from control.request_keys import conversation_key, server_key
+from im_service.calls import Args
+from im_service.errors import UNDECODABLE, Code, ImError
+
+BATCH = "message.batch"
+"""The one method that is about many places at once: it is divided among them."""
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class _Batch(msgspec.Struct):
+    sender: str
+    targets: list[str]
+
+
+_batch = msgspec.msgpack.Decoder(_Batch).decode
+_members = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class PlacedImApi:
+    """ImApi over the bus. `ims()` are the ids of the living im processes; `own` is the one in this process.
+
+    Any process may answer any call, but only the one that serves a room knows who is inside and what was said
+    last, and only the one that serves a user knows their sessions. Where nobody listens at a process the
+    question had no effect, and the next one is asked, as the gateways will.
+    """
+
+    def __init__(
+        self, bus: Bus, ims: Callable[[], Sequence[int]], own: tuple[int, ImApi] | None = None
+    ) -> None:
+        self._bus = bus
+        self._ims = ims
+        self._own = own
+        self._turns = count()
+
+    async def call(self, method: str, arguments: Args | msgspec.Raw, user: str = "") -> Any:
+        ims = [str(im_id) for im_id in self._ims()]
+        if len(ims) > 1:
+            payload = _encode(arguments)
+            if method == BATCH and (parts := _parts(payload, ims)):
+                return await self._divided(parts, payload, ims)
+            key = server_key(user, method, payload)
+            ims = ranked(key, ims) if key else self._in_turn(ims)
+        return await self._ask(ims, method, arguments, user)
+
+    def _in_turn(self, ims: list[str]) -> list[str]:
+        """Anybody: this process, if it is one of them."""
+        own = "" if self._own is None else str(self._own[0])
+        first = ims.index(own) if own in ims else next(self._turns) % len(ims)
+        return ims[first:] + ims[:first]
+
+    async def _ask(
+        self, ims: Sequence[str], method: str, arguments: Args | msgspec.Raw, user: str = ""
+    ) -> Any:
+        for im in ims:
+            if self._own is not None and int(im) == self._own[0]:
+                return await self._own[1].call(method, arguments, user)
+            try:
+                return await ask(self._bus, int(im), method, arguments, user)
+            except Absent:
+                continue
+        raise ImError(Code.UNAVAILABLE, "no message service can be reached")
+
+    async def _divided(self, parts: dict[str, list[int]], payload: bytes, ims: list[str]) -> Any:
+        """A batch, each target where it belongs. As long as no part was taken it is refused as a whole."""
+        members = _members(payload)
+        targets = _batch(payload).targets
+
+        async def part(im: str, places: list[int]) -> list[Any] | ImError:
+            chosen = msgspec.Raw(_encode([targets[place] for place in places]))
+            arguments = msgspec.Raw(_encode({**members, "targets": chosen}))
+            try:
+                answer = await self._ask(sorted(ims, key=lambda other: other != im), BATCH, arguments)
+            except ImError as refusal:
+                return refusal
+            lines: list[Any] = msgspec.to_builtins(answer)["results"]
+            return lines
+
+        answers = await asyncio.gather(*(part(*each) for each in parts.items()))
+        refusals = [answer for answer in answers if isinstance(answer, ImError)]
+        if len(refusals) == len(answers):
+            raise refusals[0]
+        results: list[Any] = [None] * len(targets)
+        for places, answer in zip(parts.values(), answers, strict=True):
+            for at, place in enumerate(places):
+                results[place] = (
+                    {"target": targets[place], "code": int(answer.code), "text": answer.text}
+                    if isinstance(answer, ImError)
+                    else answer[at]
+                )
+        return {"results": results}
+
+
+def _parts(payload: bytes, ims: Sequence[str]) -> dict[str, list[int]]:
+    """im process -> which of the targets it serves; nothing where the targets cannot be read."""
+    found: dict[str, list[int]] = {}
+    try:
+        batch = _batch(payload)
+    except UNDECODABLE:
+        return found
+    for number, target in enumerate(batch.targets):
+        im = choose(conversation_key(batch.sender, target), ims) or ""
+        found.setdefault(im, []).append(number)
+    return found

@@ -1,0 +1,152 @@
+"""Two im processes, a gateway and a control process: whoever asks, what one of the im processes knows is
+answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from control.rendezvous import choose
+from tests.support.chat_link import PlainLink
+from tests.support.chat_world import root_of
+from tests.support.nats_process import NatsProcess
+from tests.support.sdk_client import until
+from tests.support.server_process import ServerProcess
+
+FAST = {"bus.kind": "nats", "bus.beacon_s": 0.2, "bus.dead_after_s": 10.0}
+IMS = ("1", "5")
+
+
+@dataclass
+class Cluster:
+    gateway: ServerProcess
+    control: ServerProcess
+
+    async def link(self, user: str, device: str = "phone") -> PlainLink:
+        token = await asyncio.to_thread(self.control.token, user)
+        return await PlainLink.open(self.gateway, token, device, root_of(self.control))
+
+    async def http(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """(status, answer) of a request of the app's server."""
+
+        def run() -> tuple[int, Any]:
+            if method == "POST":
+                return self.control.post(path, body or {})
+            headers = {"X-API-Key": self.control.first_api_key()}
+            request = urllib.request.Request(self.control.url + path, None, headers, method=method)
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return answer.status, json.load(answer)
+
+        return await asyncio.to_thread(run)
+
+    async def room(self, name: str, **fields: Any) -> str:
+        return await asyncio.to_thread(lambda: self.control.room(name, owner="own", **fields))
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    folder: Path = tmp_path_factory.mktemp("cluster")
+    with NatsProcess(folder) as nats:
+
+        def process(number: int, roles: str) -> ServerProcess:
+            settings = FAST | {"bus.nats_url": nats.url, "server.node_id": number}
+            return ServerProcess(folder / "data", settings, roles)
+
+        control, gateway = process(4, "control"), process(2, "gateway")
+        ims = [process(int(number), "im") for number in IMS]
+        everybody = [*ims, gateway, control]
+        try:
+            control.start()
+            for each in (*ims, gateway):
+                each.start(wait=False)
+            for each in (*ims, gateway):
+                each.wait_ready()
+            control.wait_for(lambda: control.get("/v1/lbs?user=x")[0] == 200, "a gateway in LBS")
+            for each in (control, gateway):
+                each.wait_for(lambda e=each: knows_both(e), "both im processes")
+            yield Cluster(gateway, control)
+        except BaseException:
+            for each in everybody:
+                print(f"--- {each.roles} {each.http_port}\n{each.tail(30)}")
+            raise
+        finally:
+            for each in everybody:
+                each.kill()
+
+
+def knows_both(server: ServerProcess) -> bool:
+    return all(f'"peer_id": {number}' in server.log() for number in IMS)
+
+
+def of_both(kind: str, name: str) -> list[str]:
+    """A name of this kind that either im process serves."""
+    names = [f"{name}{number}" for number in range(20)]
+    return [next(each for each in names if choose(f"{kind}/{each}", IMS) == im) for im in IMS]
+
+
+async def test_the_app_sees_and_ends_what_happens_in_any_room(cluster: Cluster) -> None:
+    bad, bob = await cluster.link("bad"), await cluster.link("bob")
+    for name in of_both("r", "hall"):
+        await cluster.room(name)
+        for link in (bad, bob):
+            assert (await link.call("room.join", room=name))[0] == 0
+        for _ in range(4):
+            assert (await cluster.http("GET", f"/v1/rooms/{name}/online"))[1]["online"] == 2
+        assert (await cluster.http("POST", f"/v1/rooms/{name}/kick", {"user": "bad"}))[0] == 200
+        assert (await cluster.http("GET", f"/v1/rooms/{name}"))[1]["online"] == 1
+        assert (await bad.call("room.join", room=name))[0] == 0
+        assert (await cluster.http("POST", f"/v1/rooms/{name}/black", {"user": "bad"}))[0] == 200
+        assert (await bob.send(f"r/{name}", f"secret-{name}", "secret")).code == 0
+        assert (await cluster.http("DELETE", f"/v1/rooms/{name}"))[0] == 200
+        await until(lambda name=name: bob.notices("room.close"))
+        assert bad.room_texts(name) == []
+        assert (await cluster.http("GET", f"/v1/rooms/{name}/online"))[1]["online"] == 0
+    for link in (bad, bob):
+        link.link.close()
+
+
+async def test_what_the_app_says_in_a_room_is_in_the_ring_of_newcomers(cluster: Cluster) -> None:
+    names = of_both("r", "ring")
+    for name in names:
+        await cluster.room(name, ring=10)
+        body = {"sender": "app", "target": f"r/{name}", "body": {"text": "one"}}
+        assert (await cluster.http("POST", "/v1/messages", body))[0] == 200
+    body = {"sender": "app", "targets": [f"r/{name}" for name in names], "body": {"text": "two"}}
+    status, answer = await cluster.http("POST", "/v1/messages/batch", body)
+    assert (status, [line["code"] for line in answer["results"]]) == (200, [0, 0])
+    link = await cluster.link("newcomer")
+    for name in names:
+        code, joined = await link.call("room.join", room=name)
+        assert (code, [message[7]["text"] for message in joined["recent"]]) == (0, ["one", "two"])
+    link.link.close()
+
+
+async def test_whoever_is_in_a_room_reads_its_history(cluster: Cluster) -> None:
+    for name in of_both("r", "read"):
+        await cluster.room(name, history=True)
+        for user in of_both("u", "reader"):
+            link = await cluster.link(user)
+            assert (await link.call("history", conversation=f"r/{name}"))[0] == 13001
+            assert (await link.call("room.join", room=name))[0] == 0
+            assert (await link.send(f"r/{name}", f"{name}-{user}", "hi")).code == 0
+            code, page = await link.call("history", conversation=f"r/{name}")
+            assert (code, page["messages"][0][7]["text"]) == (0, "hi")
+            link.link.close()
+
+
+async def test_the_app_sees_which_devices_of_anybody_are_online(cluster: Cluster) -> None:
+    for user in of_both("u", "owner"):
+        link = await cluster.link(user, "tablet")
+        assert (await link.call("time"))[0] == 0
+        for _ in range(4):
+            lines = (await cluster.http("GET", f"/v1/users/{user}/devices"))[1]["devices"]
+            assert [(line["device"], line["online"]) for line in lines] == [("tablet", True)]
+        link.link.close()
