@@ -17,7 +17,8 @@ class Bus(Protocol):
     Guarantees. Messages of one publisher on one subject arrive in the order of `publish`, or not at all: a
     gap is possible, a swap or a duplicate is not. A subscription that was confirmed (`subscribe` returned)
     sees every later message of a healthy bus. Nothing is kept for absent subscribers. While the bus is away,
-    `publish` neither blocks nor raises: what exceeds the bounded buffer is dropped and counted in `dropped`.
+    `publish` neither blocks nor raises: what it is given is dropped and counted in `dropped`, as is what
+    exceeds the bounded buffer of one that is slow.
     """
 
     dropped: int

@@ -108,7 +108,8 @@ class MemoryBus:
 
         responder(payload, settle)
         try:
-            return await asyncio.wait_for(answer, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                return await answer
         except TimeoutError:
             raise BusError(f"no answer on {subject} within {timeout_s} s") from None
 

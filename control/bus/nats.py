@@ -33,7 +33,9 @@ class _Message(Protocol):
 
 
 class NatsBus:
-    """Implements Bus. Reconnects for ever, resubscribing by itself."""
+    """Implements Bus. Reconnects for ever, resubscribing by itself. What is published meanwhile is dropped:
+    who cares repeats it (streams, beacons), and it would come when others have given up waiting for it.
+    """
 
     def __init__(
         self, url: SecretUrl, prefix: str = "qw", token: Secret | None = None, name: str = "qianwan"
@@ -67,9 +69,8 @@ class NatsBus:
         if self._token:
             options["token"] = self._token.reveal()
         try:
-            self._client = await asyncio.wait_for(
-                nats.connect(self._url.reveal(), **options), CONNECT_TIMEOUT_S
-            )
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                self._client = await nats.connect(self._url.reveal(), **options)
         except (NatsError, OSError, TimeoutError) as error:
             raise BusError(f"cannot reach NATS at {self._url}: {error or type(error).__name__}") from None
         if self.max_payload < MIN_PAYLOAD:
@@ -126,6 +127,8 @@ class NatsBus:
         while True:
             left = until - loop.time()
             try:
+                if not self.connected:  # the client would keep it, and ask when nobody waits any more
+                    raise NoRespondersError
                 reply = await self._client.request(self._prefix + subject, payload, timeout=max(left, 0.001))
                 return bytes(reply.data)
             except NoRespondersError as error:
@@ -154,7 +157,8 @@ class NatsBus:
     async def flush(self) -> None:
         if self.connected:
             try:
-                await asyncio.wait_for(self._outgoing.join(), FLUSH_TIMEOUT_S)
+                async with asyncio.timeout(FLUSH_TIMEOUT_S):
+                    await self._outgoing.join()
                 await self._client.flush(timeout=FLUSH_TIMEOUT_S)
             except (NatsError, TimeoutError):
                 log.warning("bus flush timed out")
@@ -164,7 +168,10 @@ class NatsBus:
             subject, payload = await self._outgoing.get()
             self._queued_bytes -= len(payload)
             try:
-                await self._client.publish(subject, payload)
+                if self.connected:
+                    await self._client.publish(subject, payload)
+                else:
+                    self.dropped += 1
             except NatsError as error:
                 self.dropped += 1
                 log.warning("bus publish failed", subject=subject, error=str(error))
@@ -175,6 +182,9 @@ class NatsBus:
                 self._outgoing.task_done()
 
     async def _on_disconnect(self) -> None:
+        # What the client had not written yet. It repeats the subscriptions by itself.
+        self._client._pending.clear()
+        self._client._pending_data_size = 0
         log.warning("bus connection lost", url=str(self._url))
 
     async def _on_reconnect(self) -> None:

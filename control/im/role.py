@@ -107,7 +107,8 @@ class ImPart(Part):
     async def tick(self) -> None:
         """Ask the store for its numbers; the answer serves /metrics until the next time."""
         try:
-            self._store_stats = await asyncio.wait_for(self._store.stats(), STATS_S)
+            async with asyncio.timeout(STATS_S):
+                self._store_stats = await self._store.stats()
             self._stats_problem = None
         except (StoreError, TimeoutError) as error:
             self._stats_problem = str(error) or "the store does not answer"

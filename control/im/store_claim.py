@@ -54,7 +54,8 @@ class StoreClaim(Part):
     async def tick(self) -> None:
         """A lock that was lost with its connection is taken again."""
         try:
-            await asyncio.wait_for(self._holders.hold(self._key), AGAIN_S)
+            async with asyncio.timeout(AGAIN_S):
+                await self._holders.hold(self._key)
             self._lost = False
         except (StoreError, OSError, TimeoutError) as error:
             if not self._lost:

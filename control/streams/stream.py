@@ -121,6 +121,8 @@ class StreamSender:
         for number, payload in enumerate(again, start):
             self._send(self._envelope(Kind.BATCH, number, payload))
         self.repaired += len(again)
+        if start + len(again) <= self.last:
+            self.beacon()  # there is more: it is asked for at once
 
     def _oldest(self) -> int:
         """The number of the first batch of the ring; of the next one to be sent when the ring is empty."""
@@ -161,6 +163,7 @@ class StreamReceiver:
         self._held: dict[int, bytes] = {}
         self._held_bytes = 0
         self._asked_at: float | None = None
+        self._asked_first = 0
         self._gap_since = 0.0
         self._seen = 0
         self.expected = 1
@@ -194,10 +197,12 @@ class StreamReceiver:
 
     def on_beacon(self, last: int, now: float) -> None:
         """`last` is the sender's latest number: a tail we have not seen is a loss nothing else would show."""
-        if last >= self.expected:
-            self._missing(now)
-        else:
+        if last < self.expected:
             self._asked_at = None
+        else:
+            if self.expected > self._asked_first:
+                self._asked_at = None  # what was asked for has come, and there is more
+            self._missing(now)
         self._say_seen(1)
 
     def on_lost(self, upto: int) -> None:
@@ -209,16 +214,20 @@ class StreamReceiver:
     def _missing(self, now: float) -> None:
         if self._asked_at is None:
             self.gaps += 1
-            self._gap_since = self._asked_at = now
-            self._ask(self.expected)
+            self._gap_since = now
+            self._ask_now(now)
         elif now - self._gap_since >= self._patience_s and self._held:
             # Whoever should repair does not answer: better a told loss than a stream that stands still.
             first = min(self._held)
             self.losses += first - self.expected
             self._skip(first)
         elif now - self._asked_at >= self._patience_s / 4:
-            self._asked_at = now
-            self._ask(self.expected)
+            self._ask_now(now)
+
+    def _ask_now(self, now: float) -> None:
+        self._asked_at = now
+        self._asked_first = self.expected
+        self._ask(self.expected)
 
     def _skip(self, number: int) -> None:
         self._asked_at = None

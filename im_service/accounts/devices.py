@@ -173,7 +173,8 @@ class Devices:
         """Wait before the next try, not beyond the end of the process. -> the next pause"""
         _log.warning("%s for the store: %s", what, error)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), pause)
+            async with asyncio.timeout(pause):
+                await self._stopping.wait()
         return min(2 * pause, AGAIN_MAX_S)
 
     def _begin(self, state: SessionState, login: Login, now: int) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from control.bus.base import Bus, BusError
+from control.bus.base import Bus, BusError, NobodyThere
 from control.bus.memory import MemoryBus, MemoryHub
 from control.bus.nats import NatsBus
 from control.settings.values import SecretUrl
@@ -206,15 +206,21 @@ async def test_each_epoch_of_a_sender_is_a_stream_of_its_own_and_the_old_tail_co
     await receiver.stop()
 
 
-async def test_nats_away_blocks_nobody_and_comes_back(tmp_path: Path) -> None:
+async def test_nats_away_blocks_nobody_and_comes_back_without_what_was_said_meanwhile(tmp_path: Path) -> None:
+    """What was said when others had given up waiting for it must not come late, behind what is newer."""
     with NatsProcess(tmp_path) as server:
         bus = NatsBus(SecretUrl(server.url), "away")
         await bus.start()
         seen: list[bytes] = []
+        asked: list[bytes] = []
         await bus.subscribe("topic", seen.append)
+        await bus.respond("question", lambda payload, answer: asked.append(payload))
         server.kill()
+        bus.publish("topic", b"as it went")
         await until(lambda: not bus.connected)
         bus.publish("topic", b"while away")
+        with pytest.raises(NobodyThere):
+            await bus.request("question", b"while away", 0.2)
         server.start()
         await until(lambda: bus.connected, 20)
 
@@ -223,6 +229,8 @@ async def test_nats_away_blocks_nobody_and_comes_back(tmp_path: Path) -> None:
             return b"back" in seen
 
         await until(ping)
+        assert {*seen} == {b"back"}
+        assert asked == []
         await bus.close()
 
 

@@ -75,7 +75,9 @@ def test_members_who_stop_reading_cost_no_more_than_their_limit(tmp_path: Path) 
 def test_idle_counts_heartbeats_and_memory(tmp_path: Path) -> None:
     item = bench(tmp_path / "i.json", "idle", "--connections", "200", "--hold", "8", "--interval", "5")
     assert item["connected"] == item["still_connected"] == 200
-    assert item["pings"] == item["pongs"] > 0
+    assert min(item["pings"], item["pongs"]) > 0
+    under_way = abs(item["pings"] - item["pongs"])  # at the edges of the window, one of a connection
+    assert under_way <= item["connected"]
     assert item["server"]["rss_bytes"] > 0
 
 

@@ -37,7 +37,8 @@ async def test_cuts_lose_and_double_nothing(server: ServerProcess, seed: int, tr
             reading = asyncio.ensure_future(take(two, COUNT, 60))
             for number in range(0, COUNT, 20):
                 batch = (one.send(bob, str(number + i)) for i in range(20))
-                acks = await asyncio.wait_for(asyncio.gather(*batch), 60)
+                async with asyncio.timeout(60):
+                    acks = await asyncio.gather(*batch)
                 assert len({ack.seq for ack in acks}) == 20, f"seed {seed}"
             shown = [int(text) for text in await reading]
             assert shown == list(range(COUNT)), f"seed {seed}"
@@ -68,6 +69,8 @@ async def test_a_stalled_network_is_noticed_and_left(
         proxy.stalled = True
         link.ping()
         sending = asyncio.ensure_future(me.send("anybody", "through"))
-        await asyncio.wait_for(asyncio.shield(link.closed), 10)
+        async with asyncio.timeout(10):
+            await asyncio.shield(link.closed)
         proxy.stalled = False
-        assert (await asyncio.wait_for(sending, 30)).seq == 1
+        async with asyncio.timeout(30):
+            assert (await sending).seq == 1

@@ -166,7 +166,8 @@ async def test_a_killed_server_comes_back_and_nothing_is_lost(tmp_path: Path) ->
                     server.kill()
                     await asyncio.to_thread(server.start)
                 await asyncio.sleep(0)
-            acks = await asyncio.wait_for(asyncio.gather(*sends), 60)
+            async with asyncio.timeout(60):
+                acks = await asyncio.gather(*sends)
             assert sorted(ack.seq for ack in acks) == list(range(1, 401))
             assert sorted(map(int, await reading)) == list(range(400))
             await until(lambda: one.state is State.ONLINE)
@@ -185,7 +186,8 @@ async def test_a_drained_server_is_left_and_found_again(tmp_path: Path) -> None:
             sending = asyncio.ensure_future(me.send("b", "after"))
             await until(lambda: changes[-1].state is not State.ONLINE)
             await asyncio.to_thread(server.start)
-            assert (await asyncio.wait_for(sending, 30)).seq == 2
+            async with asyncio.timeout(30):
+                assert (await sending).seq == 2
 
 
 def _root(server: ServerProcess) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,33 @@ async def test_the_same_node_id_on_another_bus_is_another_process(tmp_path: Path
         await second.start()
     await second.stop(0)
     await first.stop(0)
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_stop_ends_periodic_work_at_whatever_turn_it_comes(tmp_path: Path, turns: int) -> None:
+    """A cancellation that meets the end of what is waited for must not be swallowed."""
+    held = asyncio.Event()
+
+    class Slow(FileHolders):
+        async def hold(self, key: int) -> None:
+            await held.wait()
+
+    each = StoreClaim(Slow(tmp_path), ONE, "store.sqlite3", None)
+    ticked = False
+
+    async def work() -> None:
+        nonlocal ticked
+        await each.tick()
+        ticked = True
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    held.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    before = ticked
+    task.cancel()
+    await asyncio.sleep(0.01)
+    assert task.cancelled(), f"the cancellation was swallowed, {before=} {ticked=}"

@@ -8,7 +8,15 @@ import random
 
 import pytest
 
-from control.streams.stream import SEEN_EVERY, Envelope, Kind, StreamReceiver, StreamSender, decode_envelope
+from control.streams.stream import (
+    RESEND_AT_ONCE,
+    SEEN_EVERY,
+    Envelope,
+    Kind,
+    StreamReceiver,
+    StreamSender,
+    decode_envelope,
+)
 
 
 class Wire:
@@ -214,3 +222,17 @@ def test_early_batches_are_held_within_the_bytes_of_the_ring_and_none_is_lost() 
     assert wire.applied == sent
     assert wire.losses_told == 0
     assert (held, wire.receiver._held_bytes) == ({}, 0)
+
+
+def test_a_long_tail_is_repaired_in_one_beacon() -> None:
+    wire = Wire(ring_batches=4096)
+    sent = [number.to_bytes(2, "big") for number in range(3 * RESEND_AT_ONCE)]
+    wire.drop = 1.0
+    for payload in sent[:-1]:
+        wire.sender.push(payload)
+    wire.drop, wire.repairs = 0.0, False
+    wire.sender.push(sent[-1])  # an early one is held
+    wire.now, wire.repairs = 1.0, True
+    wire.sender.beacon()
+    assert wire.applied == sent
+    assert wire.losses_told == 0
