@@ -158,12 +158,12 @@ class ImService:
         if kind == "all":
             await self.directory.refresh_all()
             await self.room_table.refresh_all()
-            for room in self.room_table.live():
-                await self.room_door.obey(room)
+            for known in self.room_table.live():
+                await self.room_door.obey(known)
         elif kind == "room":
             await self.room_table.refresh(key)
-            if (known := self.room_table.peek(key)) is not None:
-                await self.room_door.obey(known)
+            if (here := self.room_table.peek(key)) is not None:
+                await self.room_door.obey(here)
         elif kind == "presence":
             self.presence.changed(key)
         elif kind == "session":

@@ -53,7 +53,7 @@ class Absent(Exception):
     """Nobody listens at this im process: the question had no effect."""
 
 
-async def ask(bus: Bus, im_id: int, method: str, arguments: Args | msgspec.Raw, user: str = "") -> Any:
+async def ask(bus: Bus, im_id: int, method: str, arguments: Args | msgspec.Raw, user: str = "") -> object:
     """ImApi.call at this im process. Raises Absent, and ImError as it does."""
     question = _encode(_Question(method, msgspec.Raw(_encode(arguments)), user))
     if len(question) > bus.max_payload - HEADER_BYTES:

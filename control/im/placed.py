@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from itertools import count
-from typing import Any
 
 import msgspec
 
@@ -28,6 +27,10 @@ class _Batch(msgspec.Struct):
     targets: list[str]
 
 
+class _Answered(msgspec.Struct):
+    results: list[object]
+
+
 _batch = msgspec.msgpack.Decoder(_Batch).decode
 _members = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -35,8 +38,8 @@ _members = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode
 class PlacedImApi:
     """ImApi over the bus. `ims()` are the ids of the living im processes; `own` is the one in this process.
 
-    Any process may answer any call, but only the one that serves a room knows who is inside and what was said
-    last, and only the one that serves a user knows their sessions. Where nobody listens at a process the
+    Each process may answer each call, but only the one that serves a room knows who is inside and what was
+    said last, and only the one that serves a user knows their sessions. Where nobody listens at a process the
     question had no effect, and the next one is asked, as the gateways will.
     """
 
@@ -48,7 +51,7 @@ class PlacedImApi:
         self._own = own
         self._turns = count()
 
-    async def call(self, method: str, arguments: Args | msgspec.Raw, user: str = "") -> Any:
+    async def call(self, method: str, arguments: Args | msgspec.Raw, user: str = "") -> object:
         ims = [str(im_id) for im_id in self._ims()]
         if len(ims) > 1:
             payload = _encode(arguments)
@@ -59,14 +62,14 @@ class PlacedImApi:
         return await self._ask(ims, method, arguments, user)
 
     def _in_turn(self, ims: list[str]) -> list[str]:
-        """Anybody: this process, if it is one of them."""
+        """Whichever: this process, if it is one of them."""
         own = "" if self._own is None else str(self._own[0])
         first = ims.index(own) if own in ims else next(self._turns) % len(ims)
         return ims[first:] + ims[:first]
 
     async def _ask(
         self, ims: Sequence[str], method: str, arguments: Args | msgspec.Raw, user: str = ""
-    ) -> Any:
+    ) -> object:
         for im in ims:
             if self._own is not None and int(im) == self._own[0]:
                 return await self._own[1].call(method, arguments, user)
@@ -76,26 +79,25 @@ class PlacedImApi:
                 continue
         raise ImError(Code.UNAVAILABLE, "no message service can be reached")
 
-    async def _divided(self, parts: dict[str, list[int]], payload: bytes, ims: list[str]) -> Any:
+    async def _divided(self, parts: dict[str, list[int]], payload: bytes, ims: list[str]) -> object:
         """A batch, each target where it belongs. As long as no part was taken it is refused as a whole."""
         members = _members(payload)
         targets = _batch(payload).targets
 
-        async def part(im: str, places: list[int]) -> list[Any] | ImError:
+        async def part(im: str, places: list[int]) -> list[object] | ImError:
             chosen = msgspec.Raw(_encode([targets[place] for place in places]))
             arguments = msgspec.Raw(_encode({**members, "targets": chosen}))
             try:
                 answer = await self._ask(sorted(ims, key=lambda other: other != im), BATCH, arguments)
             except ImError as refusal:
                 return refusal
-            lines: list[Any] = msgspec.to_builtins(answer)["results"]
-            return lines
+            return msgspec.convert(msgspec.to_builtins(answer), _Answered).results
 
         answers = await asyncio.gather(*(part(*each) for each in parts.items()))
         refusals = [answer for answer in answers if isinstance(answer, ImError)]
         if len(refusals) == len(answers):
             raise refusals[0]
-        results: list[Any] = [None] * len(targets)
+        results: list[object] = [None] * len(targets)
         for places, answer in zip(parts.values(), answers, strict=True):
             for at, place in enumerate(places):
                 results[place] = (
