@@ -224,10 +224,10 @@ class QueueTaken(Struct):
 
 
 class QueueList(Struct):
-    """`after`: where the next page begins."""
+    """`after`: where the next page begins; nil = at the front."""
 
     items: list[QueueElement]
-    after: int
+    after: int | None
     more: bool
 
 

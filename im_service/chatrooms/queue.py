@@ -124,7 +124,7 @@ class RoomQueue:
         held = [item for item in await self._store.queue(args.room) if self._there(caller, room, item)]
         rest = [item for item in held if args.after is None or item.position > args.after]
         items, more = fit(map(describe_item, rest), self._reply_bytes)
-        return QueueList(items, rest[len(items) - 1].position if items else args.after or 0, more)
+        return QueueList(items, rest[len(items) - 1].position if items else args.after, more)
 
     @method("room.queue.drop", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, result=QueueDropped, alone=True)
     async def drop(self, caller: Caller, args: RoomArgs) -> QueueDropped:

@@ -224,6 +224,11 @@ async def test_attributes_and_queue(tmp_path: Path) -> None:
         assert (await carl.call("room.queue.poll", room="hall"))[0] == 403
         assert (await owner.ok("room.queue.poll", room="hall"))["item"]["key"] == "mic0"
         assert (await owner.ok("room.queue.drop", room="hall"))["dropped"] == 1
+        empty = await owner.ok("room.queue.list", room="hall")
+        assert empty == {"items": [], "after": None, "more": False}
+        await owner.ok("room.queue.put", room="hall", key="late", front=True)
+        found = await owner.ok("room.queue.list", room="hall", after=empty["after"])
+        assert [item["key"] for item in found["items"]] == ["late"], "an empty list is no place behind which"
 
 
 async def test_a_transient_element_does_not_outlive_its_owner_when_the_process_dies(tmp_path: Path) -> None:

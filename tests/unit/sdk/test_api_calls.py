@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import msgspec
 import pytest
 from qianwan.api.base import given
 from qianwan.api.groups import Groups
@@ -86,7 +87,11 @@ def sample(name: str, annotation: str) -> Any:
     raise AssertionError(f"no sample for {name}: {annotation}")
 
 
-async def everything_called() -> Recorder:
+CURSORS = {"after", "before", "cursor", "from_seq", "to_seq"}
+
+
+async def everything_called(optional: bool = True) -> Recorder:
+    """`optional`: with every argument, else only with those that have no default."""
     recorder = Recorder()
     holders = [recorder, RecorderRoom(recorder)]
     for kind in (Groups, Relations, Profiles, Presence, Devices):
@@ -99,6 +104,7 @@ async def everything_called() -> Recorder:
                 parameter.name: sample(parameter.name, str(parameter.annotation))
                 for parameter in list(inspect.signature(function).parameters.values())[1:]
                 if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+                and (optional or parameter.default is inspect.Parameter.empty)
             }
             if name == "receipt_counts":
                 arguments["seqs"] = [1]
@@ -111,6 +117,18 @@ async def test_every_wrapper_is_a_call_the_service_accepts() -> None:
         assert name in METHODS, name
         assert not METHODS[name].server_only, name
         METHODS[name].read(pack(args))
+
+
+async def test_who_names_no_cursor_begins_where_the_service_begins() -> None:
+    """A queue's first element may have a place below zero: nobody but the service knows where a list begins."""
+    looked = set()
+    for name, args in (await everything_called(optional=False)).calls:
+        defaults = {field.name: field.default for field in msgspec.structs.fields(METHODS[name].args)}
+        told = METHODS[name].read(pack(args))
+        for cursor in CURSORS & defaults.keys():
+            assert getattr(told, cursor) == defaults[cursor], f"{name} begins at {cursor}={args[cursor]}"
+            looked.add(name)
+    assert {"room.queue.list", "history", "relations", "conversations", "group.members"} <= looked
 
 
 async def test_every_call_of_users_has_a_wrapper() -> None:

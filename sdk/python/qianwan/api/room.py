@@ -81,9 +81,9 @@ class RoomCalls:
         item: dict[str, Any] | None = found.get("item")
         return item
 
-    async def queue(self, *, after: int = 0) -> Page[dict[str, Any]]:
-        """The elements in order, behind the place `after`."""
-        return page(await self.call("queue.list", after=after), "items", next="after")
+    async def queue(self, *, after: int | None = None) -> Page[dict[str, Any]]:
+        """The elements in order, behind the place `after` (a place may be below zero); None: from the front."""
+        return page(await self.call("queue.list", **given(after=after)), "items", next="after")
 
     async def queue_drop(self) -> int:
         """Empty the queue; how many there were."""
