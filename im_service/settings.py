@@ -73,7 +73,8 @@ class ImSettings(Struct, kw_only=True, frozen=True):
     """Calls of one device: a start makes dozens at once."""
     spread_rate: Rate = Rate(5000, 20_000)
     """Receivers that one account has served one by one: of group messages with `target`, or with
-    `sendersync` off while it has other devices, and of changes to messages that not all members see."""
+    `sendersync` off while it has other devices, of changes to messages that not all members see, and of
+    invitations into groups."""
 
     # sending
     friend_only: bool = False

@@ -25,7 +25,7 @@ typedef struct {
 typedef struct {
     uint64_t request;
     const uint8_t *name; /* target of SEND, method of CALL; UTF-8 is not judged here */
-    size_t name_len;     /* 0..255 */
+    size_t name_len;     /* 1..255 */
     const uint8_t *payload;
     size_t payload_len;
 } qw_request;
@@ -103,7 +103,7 @@ static inline int qw_request_parse(const uint8_t *p, size_t n, qw_request *out) 
     size_t at = (size_t)used;
     if (at == n) return QW_MALFORMED;
     size_t len = p[at++];
-    if (n - at < len) return QW_MALFORMED;
+    if (len - 1 >= n - at) return QW_MALFORMED; /* nameless, too: 0 - 1 is more than any body holds */
     out->name = p + at;
     out->name_len = len;
     out->payload = p + at + len;

@@ -75,6 +75,15 @@ class Admission:
         if wait is not None:
             raise wait
 
+    def strangers(self, account: AccountState, count: int, tick: int) -> None:
+        """Take a token for each of so many strangers asked at once: what is more than the burst is owed."""
+        limit = self._stranger
+        if limit.off or not count:
+            return
+        if wait := limit.take(account.stranger, tick):
+            raise rate_limited(wait, "stranger")
+        limit.charge(account.stranger, tick, count - 1)
+
     def _place(self, state: SessionState, route: Route, now: int) -> None:
         """Membership and mute of a group or room."""
         group = route.group

@@ -64,6 +64,8 @@ SPOKEN: Mapping[str, Callable[[Args], Place]] = {
 
 TO_STRANGERS = frozenset({"group.join"})
 """Calls whose text goes to people whom the caller may not know: by the rate of strangers too."""
+GUESTS = {"group.create": "members", "group.invite": "users"}
+"""Calls that bring or ask people, with a text or not: each of them hears of it, and may be a stranger."""
 
 
 class Words:
@@ -71,6 +73,8 @@ class Words:
 
     def __init__(self, context: ServiceContext) -> None:
         self._clock = context.clock
+        self._store = context.store
+        self._spread = context.spread
         self._routes = RouteResolver(context)
         self._admission = Admission(context.settings)
 
@@ -79,8 +83,27 @@ class Words:
         Raises as a send does."""
         rule = SPOKEN.get(name)
         place = None if rule is None else rule(args)
-        if place is None:
-            return args
+        heard = args if place is None else await self._speak(state, name, args, place)
+        users = set(getattr(args, GUESTS[name])) - {state.session.user} if name in GUESTS else None
+        if users:
+            await self._ask(state, users, place is not None)
+        return heard
+
+    async def _ask(self, state: SessionState, users: set[str], spoken: bool) -> None:
+        """Whoever may not send to groups asks nobody in. It costs one send (unless a text has cost it),
+        a token of strangers for each who is none of the caller's friends, and each is served one by one."""
+        me, account = state.session.user, state.account
+        assert account is not None
+        now, tick = self._clock.now_ms(), self._clock.elapsed_ms()
+        self._admission.account(account, GROUP, now)
+        self._spread.ask(me)
+        pairs = await self._store.relation_pairs([(user, me) for user in users])
+        if not spoken:
+            self._admission.spend(state, Route(GROUP, "", "", me, account, Bucket()), tick)
+        self._admission.strangers(account, sum(not pair.friend for pair in pairs.values()), tick)
+        self._spread.charge(me, len(users))
+
+    async def _speak(self, state: SessionState, name: str, args: Args, place: str) -> object:
         now, tick = self._clock.now_ms(), self._clock.elapsed_ms()
         if place.startswith(MODULES):
             for kind in place.removeprefix(MODULES):

@@ -107,7 +107,7 @@ def request(data: bytes) -> Request | None:
     try:
         number = reader.uv()
         name = reader.take(reader.byte())
-        return Request(number, name, reader.rest())
+        return Request(number, name, reader.rest()) if name else None
     except Stop:
         return None
 

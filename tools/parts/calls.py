@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import cast
 
-import msgspec
+from msgspec import inspect
 
 from im_service.calls import Args
 from im_service.methods import METHODS
 from tools.parts.made import Made, markdown
+
+FAR = 1 << 53
+"""Whole numbers of other languages end there."""
 
 
 def calls_table() -> str:
@@ -29,22 +31,45 @@ def calls_table() -> str:
 
 
 def _arguments(args: type[Args]) -> str:
-    """Names and types; optional ones with a question mark."""
+    """Names, types and bounds; optional ones with a question mark."""
+    fields = cast(inspect.StructType, inspect.type_info(args)).fields
     parts = []
-    hints = get_type_hints(args)
-    for field in sorted(msgspec.structs.fields(args), key=lambda field: not field.required):
-        mark = "" if field.required else "?"
-        parts.append(f"`{field.encode_name}{mark}` {_type_name(hints[field.name])}")
+    for field in sorted(fields, key=lambda field: not field.required):
+        parts.append(f"`{field.encode_name}{'' if field.required else '?'}` {shown(field.type)}")
     return ", ".join(parts) or "none"
 
 
-def _type_name(kind: Any) -> str:
-    text = getattr(kind, "__name__", "") if isinstance(kind, type) else str(kind)
-    for name in ("typing.", "msgspec._core.", "msgspec."):
-        text = text.replace(name, "")
-    text = re.sub(r"Annotated\[(.*?), Meta\([^)]*\)\]", r"\1", text)
-    text = re.sub(r"^Optional\[(.*)\]$", r"\1", text)
-    return (text or str(kind)).replace(" | None", "").replace("Raw", "any").replace("Any", "any")
+def shown(kind: inspect.Type) -> str:
+    """A type and its bounds: characters of a text, elements of a list or map, the range of a number."""
+    match kind:
+        case inspect.UnionType(types=types):
+            named = [each for each in types if not isinstance(each, inspect.NoneType)]
+            return " or ".join(dict.fromkeys(map(shown, named)))
+        case inspect.LiteralType(values=values):
+            return " or ".join(f"`{value}`" for value in values)
+        case inspect.StrType(min_length=least, max_length=most):
+            return "str" + _range(least, most)
+        case inspect.ListType(item_type=item, min_length=least, max_length=most):
+            return f"list[{shown(item)}]" + _range(least, most)
+        case inspect.DictType(key_type=key, value_type=value, min_length=least, max_length=most):
+            return f"dict[{shown(key)}, {shown(value)}]" + _range(least, most)
+        case inspect.IntType(ge=least, le=most) | inspect.FloatType(ge=least, le=most):
+            return type(kind).__name__.removesuffix("Type").lower() + _range(least, most)
+        case inspect.StructType(cls=cls):
+            return cls.__name__
+        case inspect.Metadata(type=inner):
+            return shown(inner)
+        case inspect.RawType():
+            return "any"
+    return type(kind).__name__.removesuffix("Type").lower()
+
+
+def _range(least: float | None, most: float | None) -> str:
+    """What lies beyond the 2^53 of other languages bounds nobody, and neither does a least of 0."""
+    low = f"{least:g}" if least and least > -FAR else ""
+    if most is None or most > FAR:
+        return f" {low}.." if low else ""
+    return f" {low or '0' * (least is not None)}..{most:,}"
 
 
 def make(root: Path) -> Made:

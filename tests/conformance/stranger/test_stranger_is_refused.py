@@ -18,6 +18,7 @@ from tests.conformance.stranger.stranger_client import (
     GOAWAY,
     PING,
     PONG,
+    SEND,
     Closed,
     Rejected,
     Stranger,
@@ -111,9 +112,24 @@ def bad_record(one: Stranger) -> None:
         (lambda one: one.write(frame(AUTH, b"again")), {4000}),
         (lambda one: one.write(frame(ACK, ack=7)), {4000}),
         (lambda one: one.write(frame(CALL, b"\x01")), {0, 4000}),
+        (lambda one: one.write(frame(CALL, b"\x01\x00\x80")), {0, 4000}),
+        (lambda one: one.write(frame(SEND, b"\x01\x00\x80")), {0, 4000}),
         (lambda one: one.write(b"\x08" + uv(61441) + bytes(61441)), {4006}),
     ],
-    ids=["aead", "reserved", "cut", "varint", "unknown", "direction", "auth", "ack", "short", "big"],
+    ids=[
+        "aead",
+        "reserved",
+        "cut",
+        "varint",
+        "unknown",
+        "direction",
+        "auth",
+        "ack",
+        "short",
+        "nothing",
+        "nobody",
+        "big",
+    ],
 )
 def test_broken_rules_end_the_connection_and_harm_nobody(
     realm: Any, misdeed: Misdeed, codes: set[int]

@@ -87,7 +87,7 @@ def test_the_length_of_the_whole_address_space_does_not_wrap() -> None:
 def test_request_bodies() -> None:
     body = varint.encode(9) + b"\x05u/bobpayload"
     assert frames.parse_request(body) == (9, b"u/bob", b"payload")
-    assert frames.parse_request(b"\x00\x00") == (0, b"", b"")
+    assert frames.parse_request(b"\x00\x01m") == (0, b"m", b"")
     for cut in range(7):
         with pytest.raises(Malformed):
             frames.parse_request(body[:cut])

@@ -120,7 +120,7 @@ async def test_every_wrapper_is_a_call_the_service_accepts() -> None:
 
 
 async def test_who_names_no_cursor_begins_where_the_service_begins() -> None:
-    """A queue's first element may have a place below zero: nobody but the service knows where a list begins."""
+    """A queue's first element may have a place below zero: only the service knows where a list begins."""
     looked = set()
     for name, args in (await everything_called(optional=False)).calls:
         defaults = {field.name: field.default for field in msgspec.structs.fields(METHODS[name].args)}

@@ -82,7 +82,7 @@ class RoomCalls:
         return item
 
     async def queue(self, *, after: int | None = None) -> Page[dict[str, Any]]:
-        """The elements in order, behind the place `after` (a place may be below zero); None: from the front."""
+        """The elements in order, behind the place `after` (it may be below zero); None: from the front."""
         return page(await self.call("queue.list", **given(after=after)), "items", next="after")
 
     async def queue_drop(self) -> int:
