@@ -58,6 +58,7 @@ class Access:
             raise NoAccess(f"cannot reach {self.url}: {error}") from None
 
     def _sign(self, user: str) -> str:
+        from control.keys.data_folder import KEY_FOLDER
         from control.keys.errors import KeyFileError
         from control.keys.keystore import KeyStore
 
@@ -65,10 +66,10 @@ class Access:
             settings = load_settings(None, {"server.data_dir": Path(self.data_dir)} if self.data_dir else {})
         except SettingsError as error:
             raise NoAccess(str(error)) from None
-        if not (settings.server.data_dir / "keys").is_dir():
-            raise NoAccess("give --token or --api-key, or --data-dir of a local server")
         try:
+            if not (settings.server.data_dir / KEY_FOLDER).is_dir():
+                raise NoAccess("give --token or --api-key, or --data-dir of a local server")
             signer = KeyStore(settings).signer()
-        except KeyFileError as error:
+        except (KeyFileError, OSError) as error:
             raise NoAccess(str(error)) from None
         return signer.sign(user, int(time.time()), settings.auth.token_ttl_s)

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from control.keys.errors import KeyFileError
+from control.keys.files import make_private_directory
 from control.logs import get_logger
 
 KEY_FOLDER = "keys"
@@ -28,6 +29,17 @@ def prepare_data_folder(folder: Path) -> None:
     closed = [path.name or str(path) for path in (folder, *store) if _close(path)]
     if closed:
         log.warning("closed to others", data_dir=str(folder), paths=closed)
+
+
+def make_key_folder(data: Path) -> None:
+    """Make `keys` for a command: root leaves it to whoever owns the data folder."""
+    folder = data / KEY_FOLDER
+    if folder.is_dir():
+        return
+    make_private_directory(folder)
+    if os.geteuid() == 0:
+        status = data.stat()
+        os.chown(folder, status.st_uid, status.st_gid)
 
 
 def _close(path: Path) -> bool:

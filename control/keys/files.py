@@ -1,7 +1,8 @@
 """Private files: readable by their owner only, written whole or not at all, one writer at a time.
 
 A key file is one JSON object. Binary values are base64url without padding (RFC 4648 section 5). Whoever
-changes a file holds the folder's lock from before it reads.
+changes a file holds the folder's lock from before it reads. Root reads the files of whoever owns the folder
+they are in, and leaves what it writes there to that user: an operator beside a server without rights.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import contextlib
 import fcntl
 import json
 import os
+import pwd
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from control.keys.errors import KeyFileError
+from control.keys.errors import KeyFileError, NotYours
 
 MAX_BYTES = 4096  # a key file holds a few hundred; more is not ours
 _UNFINISHED = ".unfinished"
@@ -39,6 +41,8 @@ def locked(folder: Path) -> Iterator[None]:
     """
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:
+        raise not_yours(folder) from None
     except OSError as error:
         raise KeyFileError(f"cannot open the key folder {folder}: {error.strerror}") from error
     try:
@@ -73,14 +77,16 @@ def read_bytes(path: Path, limit: int) -> bytes:
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except PermissionError:
+        raise not_yours(path) from None
     except OSError as error:
         raise KeyFileError(f"cannot open the key file {path}: {error.strerror}") from error
     with open(fd, "rb") as file:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise KeyFileError(f"{path} is not a regular file")
-        if status.st_uid not in (os.geteuid(), 0):
-            raise KeyFileError(f"{path} belongs to another user")
+        if status.st_uid not in (os.geteuid(), 0, _served(path)):
+            raise not_yours(path)
         if status.st_mode & 0o077:
             raise KeyFileError(
                 f"{path} is open to others (mode {status.st_mode & 0o777:04o}): chmod 600 {path}, "
@@ -90,6 +96,28 @@ def read_bytes(path: Path, limit: int) -> bytes:
     if len(raw) > limit:
         raise ValueError("too long")
     return raw
+
+
+def not_yours(path: Path) -> NotYours:
+    """Who may do it, where this user may not."""
+    return NotYours(f"{path} belongs to {owner_of(path)}: run this as that user, or as root")
+
+
+def owner_of(path: Path) -> str:
+    """The name of its user, or the number where it has none here: of a container, of a unit."""
+    try:
+        owner = path.lstat().st_uid
+    except OSError:  # in a folder that tells this user nothing
+        return "another user"
+    try:
+        return f"user {pwd.getpwuid(owner).pw_name}"
+    except KeyError:
+        return f"user {owner}"
+
+
+def _served(path: Path) -> int:
+    """Of root, the user who owns the folder of `path`: a server's that runs as that user. Else -1."""
+    return path.parent.stat().st_uid if os.geteuid() == 0 else -1
 
 
 def write_private(path: Path, value: dict[str, Any], *, replace: bool) -> None:
@@ -106,6 +134,7 @@ def write_bytes(path: Path, content: bytes, *, replace: bool) -> None:
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with open(fd, "wb") as file:
+            os.fchown(fd, _served(path), -1)
             file.write(content)
             file.flush()
             os.fsync(fd)

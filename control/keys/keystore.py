@@ -10,7 +10,8 @@ from pathlib import Path
 from control.auth.tokens import TokenSigner, TokenVerifier, private_okp
 from control.keys.api_keys import ApiKeys
 from control.keys.data_folder import KEY_FOLDER, STORE_FILE, prepare_data_folder
-from control.keys.errors import KeyFileError
+from control.keys.errors import KeyFileError, NotYours
+from control.keys.files import owner_of
 from control.keys.kinds import ServerKey, TokenKey
 from control.keys.server_keys import (
     DAY_S,
@@ -56,6 +57,7 @@ class KeyStore:
         self._token_lifetime_s = max(TOKEN_KEY_LIFETIME_S, self._period_s + auth.token_max_ttl_s + DAY_S)
         if create:
             prepare_data_folder(data)
+            refuse_others_keys(self.folder)
             self.keys = ServerKeys.load_or_create(
                 self.folder, self._now(), in_use=data / STORE_FILE, token_lifetime=self._token_lifetime_s
             )
@@ -166,6 +168,13 @@ class KeyStore:
 
     def _now(self) -> int:
         return int(self._clock())
+
+
+def refuse_others_keys(folder: Path) -> None:
+    """KeyFileError for a server of root on the keys of another user: what it makes would be root's, and that
+    user's server could not read it. Commands of root leave what they make to the owner."""
+    if os.geteuid() == 0 and folder.is_dir() and folder.stat().st_uid != 0:
+        raise NotYours(f"{folder} belongs to {owner_of(folder)}: run the server as that user")
 
 
 def would_make_keys(settings: Settings) -> bool:

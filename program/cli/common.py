@@ -20,7 +20,8 @@ ConfigOption = Annotated[
     typer.Option("--config", "-c", help="Settings file (TOML). Default: $QIANWAN_CONFIG, ./qianwan.toml"),
 ]
 DataDirOption = Annotated[
-    Path | None, typer.Option("--data-dir", "-d", help="Folder for keys and the embedded store")
+    Path | None,  # the command says whose it is when it cannot be read
+    typer.Option("--data-dir", "-d", help="Folder for keys and the embedded store", readable=False),
 ]
 
 

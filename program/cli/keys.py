@@ -101,13 +101,14 @@ def rotate(
 @keys_app.command("new-root")
 def new_root(config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
     """Make a root key where it is lost and no backup has it: every client must then be given this one."""
-    from control.keys.data_folder import KEY_FOLDER
+    from control.keys.data_folder import KEY_FOLDER, make_key_folder
     from control.keys.server_keys import ServerKeys
 
     folder = settings_or_exit(config, {"server.data_dir": data_dir}).server.data_dir
     if not folder.is_dir():
         raise fail(f"there is no data folder {folder}: the first `qianwan serve` makes it and its root key")
     with _told():
+        make_key_folder(folder)
         typer.echo(ServerKeys.new_root(folder / KEY_FOLDER).text)
 
 
@@ -200,7 +201,7 @@ def _keystore(config: Path | None, data_dir: Path | None) -> KeyStore:
 
 def _api_keys(config: Path | None, data_dir: Path | None, *, create: bool = False) -> ApiKeys:
     """The API keys of a folder that is there; `create` makes it, and says so."""
-    from control.keys.data_folder import prepare_data_folder
+    from control.keys.data_folder import make_key_folder, prepare_data_folder
     from control.keys.keystore import api_keys
 
     settings = settings_or_exit(config, {"server.data_dir": data_dir})
@@ -211,6 +212,8 @@ def _api_keys(config: Path | None, data_dir: Path | None, *, create: bool = Fals
                 raise fail(f"there is no data folder {folder}")
             prepare_data_folder(folder)
             typer.echo(f"made the data folder {folder}", err=True)
+        if create:
+            make_key_folder(folder)
         return api_keys(settings)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from control.bus.base import BusError
 from control.errors import StartError
-from control.keys.errors import ApiKeyError, KeyFileError
+from control.keys.errors import ApiKeyError, KeyFileError, NotYours
 from im_service.storage.errors import StoreError
 
 REFUSED = (OSError, StartError, KeyFileError, ApiKeyError, StoreError, BusError)
@@ -26,5 +26,7 @@ def refusal(check: str, work: Callable[[], str], advice: str) -> Finding:
     """Green with what the work says; red with why it was refused."""
     try:
         return Finding(GREEN, check, work())
+    except NotYours as error:
+        return Finding(RED, check, str(error), "nothing is wrong with what is there: ask as that user")
     except REFUSED as error:
         return Finding(RED, check, str(error) or type(error).__name__, advice)

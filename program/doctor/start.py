@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from control.gateway.role import refuse_taken_port
 from control.im.role import make_store
 from control.keys.data_folder import FIRST_KEY_FILE, STORE_FILE
+from control.keys.files import owner_of
 from control.keys.keystore import KeyStore, api_keys, would_make_keys
 from control.process.data_folder import Holder, holder
 from control.process.descriptors import raise_file_limit, shares
@@ -25,8 +26,12 @@ SOON_DAYS = 14
 
 
 def start(settings: Settings) -> Iterator[Finding]:
-    running = holder(settings.server.data_dir)
-    for check in (_folder, _keys, _first_key, _descriptors):
+    folder = settings.server.data_dir
+    yield from _folder(settings)
+    if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+        return  # what is in it shows itself to its owner
+    running = holder(folder)
+    for check in (_keys, _first_key, _descriptors):
         yield from check(settings)
     store = list(_store(settings))
     yield from store
@@ -40,10 +45,12 @@ def _folder(settings: Settings) -> Iterator[Finding]:
     def writable() -> str:
         there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-            raise OSError(f"{there} cannot be written to by this user")
+            raise OSError(f"{there} cannot be written to by this user: it belongs to {owner_of(there)}")
         return str(folder) if there == folder.absolute() else f"{folder} is not there yet"
 
-    yield refusal("data folder", writable, f"chown it to the user of the server, or name another: {folder}")
+    yield refusal(
+        "data folder", writable, "ask as the user of the server; give a new one a folder of its own"
+    )
 
 
 def _keys(settings: Settings) -> Iterator[Finding]:
@@ -56,7 +63,7 @@ def _keys(settings: Settings) -> Iterator[Finding]:
         KeyStore(settings)
         return f"{folder}: root, server, token and API keys"
 
-    found = refusal("keys", readable, "restore the folder from a backup")
+    found = refusal("keys", readable, "see Backup and restore in docs/OPERATIONS.md")
     yield found
     if folder.is_dir():
         opened = [path.name for path in sorted(folder.iterdir()) if stat.S_IMODE(path.stat().st_mode) & 0o077]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import os
 import shutil
 import socket
 import ssl
@@ -22,6 +23,7 @@ from tests.support.other_programs import environment
 from tests.support.tree import ROOT
 
 DEPLOY = ROOT / "deploy"
+NOBODY = 10001
 SEARCHED = "/usr/sbin:/sbin:/usr/local/sbin"
 
 
@@ -89,3 +91,22 @@ def running(words: list[str], port: int, folder: Path) -> Iterator[subprocess.Po
     finally:
         process.terminate()
         process.wait(10)
+
+
+def as_nobody() -> tuple[str, ...]:
+    """Words before a command that give up every right but to read what is installed here."""
+    if os.geteuid() != 0:
+        return ()
+    return (
+        "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs",
+        *(f"--{kind}=-all,+dac_read_search" for kind in ("inh-caps", "ambient-caps", "bounding-set")),
+    )  # fmt: skip
+
+
+def owned(folder: Path, mode: int) -> Path:
+    """A new folder of the user that the server runs as."""
+    folder.mkdir()
+    folder.chmod(mode)
+    if os.geteuid() == 0:
+        os.chown(folder, NOBODY, NOBODY)
+    return folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import signal
@@ -15,25 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.deployment import DEPLOY, example, installed
+from tests.support.deployment import DEPLOY, NOBODY, as_nobody, example, installed, owned
 from tests.support.server_process import ServerProcess
 from tests.support.tree import ROOT
 
-NOBODY = 10001
 INSTRUCTIONS = {
     "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "RUN", "SHELL",
     "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
 }  # fmt: skip
-
-
-def as_nobody() -> tuple[str, ...]:
-    """Words before a command that give up every right but to read what is installed here."""
-    if os.geteuid() != 0:
-        return ()
-    return (
-        "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs",
-        *(f"--{kind}=-all,+dac_read_search" for kind in ("inh-caps", "ambient-caps", "bounding-set")),
-    )  # fmt: skip
 
 
 @pytest.fixture
@@ -42,15 +30,6 @@ def place() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="qianwan-deploy-") as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
-
-
-def owned(folder: Path, mode: int) -> Path:
-    """A new folder of the user that the server runs as."""
-    folder.mkdir()
-    folder.chmod(mode)
-    if os.geteuid() == 0:
-        os.chown(folder, NOBODY, NOBODY)
-    return folder
 
 
 def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
