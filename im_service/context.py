@@ -11,6 +11,7 @@ from random import Random
 
 from im_service.ids import ServerIds
 from im_service.live.directory import Directory
+from im_service.live.memberships import Memberships
 from im_service.live.room import RoomTable
 from im_service.live.sessions import Sessions
 from im_service.notices import Announcer
@@ -57,6 +58,7 @@ class ServiceContext:
         "directory",
         "downlink",
         "ids",
+        "memberships",
         "node",
         "peers",
         "presence",
@@ -80,6 +82,7 @@ class ServiceContext:
         self.ids = ServerIds(ports.node)
         self.sessions = Sessions(ports.clock)
         self.directory = Directory(store)
+        self.memberships = Memberships(self.sessions, self.directory, ports.downlink)
         self.rooms = RoomTable(store, settings, Random())
         self.presence: Presence = ports.presence or self.sessions
         self.sees_all = ports.presence is None

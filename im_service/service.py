@@ -46,6 +46,7 @@ class ImService:
         self.directory = context.directory
         self.room_table = context.rooms
         self._store, self._ids, self._spread = store, context.ids, context.spread
+        self._memberships = context.memberships
         judge = Judge(context, ports.hooks)
         self._pushes = None if ports.push is None else PushDecider(context, ports.push, judge)
         copies = None if ports.copy is None else Copies(ports.copy)
@@ -178,6 +179,9 @@ class ImService:
             await self.server_sends.from_peer(int(key))
         else:
             await self.directory.refresh(kind, key)
+            if kind == "member":
+                group, user = key.split(" ")
+                self._memberships.changed_elsewhere(group, user)
 
     def stats(self) -> dict[str, int]:
         """Counters: sessions, and everything that was dropped and why."""
@@ -202,6 +206,7 @@ class ImService:
     async def settle(self) -> None:
         """Wait until logins, logouts, calls, waiting sends and pushes under way are done."""
         await self.devices.close()
+        await self._memberships.close()
         await self.calls.close()
         await self.messages.close()
         await self._spread.close()
@@ -211,6 +216,7 @@ class ImService:
     async def stop(self) -> None:
         """Finish what is under way, so that the store may be stopped."""
         self.devices.stop()
+        self._memberships.stop()
         await self.upkeep.stop()
         await self.settle()
         await self.room_door.close()

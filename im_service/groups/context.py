@@ -54,6 +54,7 @@ class GroupContext:
         self._downlink = context.downlink
         self._directory = context.directory
         self._peers = context.peers
+        self._memberships = context.memberships
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def place(self, caller: Caller, group: str) -> Place:
@@ -112,6 +113,7 @@ class GroupContext:
         self._peers.changed("group", group)
         for user in users:
             await self._directory.members.refresh((group, user))
+            self._memberships.changed_here(group, user)
             self._peers.changed("member", f"{group} {user}")
 
     async def came(self, group: str, users: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from im_service.context import Ports
 from im_service.ports import Session
 from im_service.service import ImService
-from tests.support.im_downlink import RecordingDownlink
+from tests.support.im_downlink import Connection, RecordingDownlink
 from tests.support.im_world import Person, World, open_world
 
 
@@ -181,4 +182,68 @@ async def test_what_was_decided_about_a_room_while_its_words_were_lost_is_obeyed
         there.words = [("all", "")]
         await there.deliver()
         assert alice.connection.topics == {"u/alice"}
+        await other.stop()
+
+
+def begin(other: ImService, world: World, user: str) -> Connection:
+    """A login that another process answers; nobody waits for it."""
+    number = next(world.numbers)
+    session = Session(1, number, user, "phone")
+    connection = world.downlink.connect(session, number)
+    other.on_login(session, 1, number)
+    return connection
+
+
+@pytest.mark.parametrize("changed_by", ["the process of the login", "another process"])
+async def test_a_kick_or_an_invitation_during_a_login_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed_by: str
+) -> None:
+    there, back = Wire(), Wire()
+    async with open_world(tmp_path, peers=there) as world:
+        other = second(world, back)
+        there.other, back.other = other, world.im
+        for group in ("left", "stays"):
+            await world.invoke("group.create", {"group": group, "owner": "own", "members": ["bob"]})
+        await world.invoke("group.create", {"group": "came", "owner": "own"})
+        await there.deliver()
+        logins, gate, read = world.store.logins, asyncio.Event(), asyncio.Event()
+
+        async def held_back(*args: Any) -> Any:
+            found = await logins(*args)
+            read.set()
+            await gate.wait()
+            return found
+
+        monkeypatch.setattr(world.store, "logins", held_back)
+        bob = begin(other, world, "bob")
+        await read.wait()
+        decider = other if changed_by == "the process of the login" else world.im
+        await decider.invoke("group.kick", {"group": "left", "users": ["bob"]})
+        bob.topics.discard("g/came")
+        await decider.invoke("group.invite", {"group": "came", "users": ["bob"]})
+        bob.topics.discard("g/came")  # the inviter did not know of this gateway yet
+        words, there.words = there.words, []
+        for kind, key in words:
+            await other.on_peer_change(kind, key)
+        gate.set()
+        await other.settle()
+        assert bob.topics == {"u/bob", "g/stays", "g/came"}
+        await world.im.invoke("message.send", {"sender": "own", "target": "g/left", "body": {"text": "x"}})
+        assert {"text": "x"} not in [message[7] for message in bob.messages]
+        await other.stop()
+
+
+async def test_a_join_that_is_slower_than_the_kick_of_another_process_is_taken_back(tmp_path: Path) -> None:
+    """Each process has its own way to the gateways: the order of two is nobody's."""
+    there, back = Wire(), Wire()
+    async with open_world(tmp_path, peers=there) as world:
+        other = second(world, back)
+        there.other, back.other = other, world.im
+        await world.invoke("group.create", {"group": "team", "owner": "own", "members": ["bob"]})
+        bob = begin(other, world, "bob")
+        await other.settle()
+        await world.invoke("group.kick", {"group": "team", "users": ["bob"]})
+        bob.topics.add("g/team")  # the join arrives behind the kick
+        await there.deliver()
+        assert bob.topics == {"u/bob"}
         await other.stop()
