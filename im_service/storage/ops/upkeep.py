@@ -15,10 +15,12 @@ def _drop(found: list[Row]) -> Op[None]:
             yield from run(f"DELETE FROM {table} WHERE conv = $1 AND seq = $2", conv, seq)
 
 
-def _sweep(key: str, history: bool, before_ms: int, max_rows: int) -> Op[tuple[list[Row], int]]:
+def _sweep(key: str, history: bool, before_ms: int, keep_ms: int, max_rows: int) -> Op[tuple[list[Row], int]]:
     """Walk the log once, oldest row first, and remove one class of rows older than before_ms.
 
-    Where the walk stopped is kept in `meta`; a row is looked at once per class, then never again.
+    Where the walk stopped is kept in `meta`; a row is looked at once per class, then never again. A row that
+    is passed because its stamp is younger than those behind it (a clock was ahead, or two processes met) is
+    given an end of its own: that of its class.
     -> (conv, seq, sender, client_id) of those removed, and 1 if it got any further.
     """
     position = yield from first("SELECT value FROM meta WHERE key = $1", key)
@@ -31,11 +33,16 @@ def _sweep(key: str, history: bool, before_ms: int, max_rows: int) -> Op[tuple[l
     if step is None or step[0] is None:
         return [], 0
     end: int = step[0]
+    passed = "id > $1 AND id <= $2"
+    kept = f"bits & {HISTORY} {'<>' if history else '='} 0 AND expires_ms = 0"
     gone = yield from rows(
-        f"DELETE FROM message WHERE id > $1 AND id <= $2 AND time_ms < $3"
-        f" AND bits & {HISTORY} {'<>' if history else '='} 0 AND expires_ms = 0"
+        f"DELETE FROM message WHERE {passed} AND time_ms < $3 AND {kept}"
         " RETURNING conv, seq, sender, client_id",
         start, end, before_ms,
+    )  # fmt: skip
+    yield from run(
+        f"UPDATE message SET expires_ms = time_ms + $4 WHERE {passed} AND time_ms >= $3 AND {kept}",
+        start, end, before_ms, keep_ms,
     )  # fmt: skip
     yield from run("UPDATE meta SET value = $1 WHERE key = $2", end, key)
     return gone, 1
@@ -54,8 +61,8 @@ def expire(now_ms: int, limits: Limits, max_rows: int) -> Op[int]:
         ("swept_long", True, limits.history_ms and max(limits.history_ms, short_ms)),
     ):
         if keep_ms:
-            before = now_ms - max(keep_ms, limits.dedupe_ms)
-            more, step = yield from _sweep(key, history, before, max_rows)
+            keep_ms = max(keep_ms, limits.dedupe_ms)
+            more, step = yield from _sweep(key, history, now_ms - keep_ms, keep_ms, max_rows)
             gone += more
             went_on |= step
     if gone:

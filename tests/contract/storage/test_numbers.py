@@ -11,10 +11,10 @@ from im_service.storage import migrations
 from im_service.storage.errors import StoreMissing
 from im_service.storage.move import copy_store
 from im_service.storage.postgres import connection as postgres
-from im_service.storage.records import Limits
+from im_service.storage.records import DEFAULT_BITS, HISTORY, Limits
 from im_service.storage.sqlite import connection as sqlite
 from im_service.storage.store import Store
-from tests.support.store_kit import Kit, append, count, message
+from tests.support.store_kit import Kit, append, count, everything, message
 
 DAY = 86_400_000
 WEEK = Limits(7 * DAY, 7 * DAY, 7 * DAY)
@@ -113,3 +113,16 @@ async def test_a_log_that_was_empty_in_between_is_swept_like_any_other(store: St
     await append(store, [message("s/a:b", "a", f"new{i}", time_ms=30 * DAY) for i in range(60)])
     assert await swept(store, 31 * DAY) == 60
     assert await swept(store, 60 * DAY) == 0
+
+
+async def test_a_row_with_a_stamp_of_the_future_goes_when_its_class_ends(store: Store) -> None:
+    """The sweep passes it, as what lies behind it is old already; that was for ever."""
+    await append(store, [message("s/a:b", "a", str(i), time_ms=DAY) for i in range(5)])
+    ahead = [message("s/a:c", "a", f"ahead{i}", time_ms=400 * DAY) for i in range(3)]
+    brief = message("s/a:d", "a", "brief", time_ms=400 * DAY, bits=DEFAULT_BITS & ~HISTORY)
+    await append(store, [*ahead, brief])
+    await append(store, [message("s/a:b", "a", f"later{i}", time_ms=2 * DAY) for i in range(20)])
+    assert await swept(store, 30 * DAY) == 4
+    assert await swept(store, 406 * DAY) == 4, "views show it as long as any other"
+    assert [m.seq for m in await everything(store, "c", "s/a:c")] == [1, 2, 3]
+    assert await swept(store, 407 * DAY + 1) == 0
