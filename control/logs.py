@@ -5,17 +5,53 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import time
+from collections.abc import Callable
 from typing import Literal
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+REPEAT_S = 10.0
+_KINDS = 1000
+_BRIEF = ("asyncpg", "nats")
+"""Libraries whose errors are those of a network: a traceback through them tells nothing."""
 _SECRETS = re.compile(
     r"(?P<key>qwk_[0-9a-f]{12}_)[\w-]+"  # API keys: their id may be told
     r"|(?P<token>eyJ[\w-]{5,}\.)[\w-]+\.[\w-]+"  # tokens: their header may
     r"|(?P<url>\w+://[^\s:/@]*:)[^\s@]+(?=@)"  # passwords in URLs
 )
+
+
+class Calm(logging.Filter):
+    """Of lines that differ in their values alone one in REPEAT_S, with the number of those left out: in an
+    outage every request says the same.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._kinds: dict[tuple[object, ...], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and record.name.split(".")[0] in _BRIEF:
+            record.msg, record.args = f"{record.getMessage()}: {record.exc_info[1]!r}", ()
+            record.exc_info = None
+        elif record.levelno < logging.WARNING:
+            return True
+        kind = (record.name, record.levelno, record.msg, record.exc_info and record.exc_info[0])
+        now = self._clock()
+        shown, left_out = self._kinds.get(kind, (now - REPEAT_S, 0))
+        if now - shown < REPEAT_S:
+            self._kinds[kind] = shown, left_out + 1
+            return False
+        if len(self._kinds) >= _KINDS:
+            self._kinds.clear()
+        self._kinds[kind] = now, 0
+        if left_out:
+            record.repeated = left_out
+        return True
 
 
 def setup_logs(
@@ -28,6 +64,8 @@ def setup_logs(
         """Every line says whose it is, whatever thread it comes from; libraries' lines by their logger."""
         event.setdefault("component", str(event.pop("logger", "program")).removeprefix("qianwan."))
         event.setdefault("node", node)
+        if repeated := getattr(event.get("_record"), "repeated", 0):
+            event["repeated"] = repeated
         return event
 
     shared: list[Processor] = [
@@ -57,6 +95,7 @@ def setup_logs(
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
+    handler.addFilter(Calm())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(_LEVELS[level], logging.WARNING))

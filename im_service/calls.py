@@ -312,10 +312,10 @@ class Calls:
         except StoreFull as error:
             raise ImError(Code.CONFLICT, str(error) or "a limit is reached") from None
         except StoreUnknown as error:
-            _log.warning("store lost %s: %r", entry.name, error)
+            _log.warning("store lost %s: %s", entry.name, error)
             raise ImError(Code.TIMEOUT, "the store was lost meanwhile: the outcome is unknown") from None
         except StoreError as error:
-            _log.warning("store refused %s: %r", entry.name, error)
+            _log.warning("store refused %s: %s", entry.name, error)
             if commits.count:
                 raise ImError(Code.TIMEOUT, "the store was lost in the middle: a part was done") from None
             raise ImError(Code.UNAVAILABLE) from None

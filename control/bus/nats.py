@@ -50,6 +50,7 @@ class NatsBus:
         self._writer: asyncio.Task[None] | None = None
         self._answers: set[asyncio.Task[None]] = set()
         self._reconnected: list[Callable[[], None]] = []
+        self._why = ""  # the last error, until the connection is back
         self.dropped = 0
 
     async def start(self) -> None:
@@ -72,7 +73,8 @@ class NatsBus:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 self._client = await nats.connect(self._url.reveal(), **options)
         except (NatsError, OSError, TimeoutError) as error:
-            raise BusError(f"cannot reach NATS at {self._url}: {error or type(error).__name__}") from None
+            reason = self._why or str(error) or f"no answer within {CONNECT_TIMEOUT_S:.0f} s"
+            raise BusError(f"cannot reach NATS at {self._url}: {reason}") from None
         if self.max_payload < MIN_PAYLOAD:
             carried = self.max_payload
             await self._client.close()
@@ -189,6 +191,7 @@ class NatsBus:
 
     async def _on_reconnect(self) -> None:
         log.info("bus connection is back", url=str(self._url))
+        self._why = ""
         for callback in self._reconnected:
             try:
                 callback()
@@ -196,7 +199,11 @@ class NatsBus:
                 log.exception("who waits for the bus could not be told that it is back")
 
     async def _on_error(self, error: Exception) -> None:
-        log.warning("bus error", error=str(error) or type(error).__name__)
+        """Each try to connect that fails comes here; what repeats is said once."""
+        why = str(error) or type(error).__name__
+        if why != self._why and self._client is not None:
+            log.warning("bus error", error=why)
+        self._why = why
 
 
 async def _send(message: _Message, result: bytes) -> None:

@@ -188,7 +188,7 @@ class Messages:
         out = PublishBatch()
         if isinstance(results, BaseException):
             self._repeats.unknown_up_to(newest)
-            _log.warning("append failed: %r", results)
+            _log.warning("messages were not stored: %s", results)
             code = Code.TIMEOUT if isinstance(results, StoreUnknown) else Code.UNAVAILABLE
             for entry in pending:
                 answer(out, entry, code, REFUSALS[code])

@@ -23,6 +23,8 @@ async def main(url: str, alice_token: str, bob_token: str) -> None:
         await alice.recall(f"g/{group}", wrong.seq)
         await alice.send_group(group, "To the sea!")
         async for message in bob.messages():
+            if message.conversation != f"g/{group}":
+                continue  # a new device sees also what was said elsewhere before
             if message.event:
                 print(f"{bob.user}: [{message.event}] {message.body.get('seq', '')}")
             else:

@@ -15,13 +15,15 @@ async def main(url: str, alice_token: str, bob_token: str) -> None:
     async with Client(url, token=alice_token) as alice, Client(url, token=bob_token) as bob:
         ack = await alice.send(bob.user, "hello")
         print(f"{alice.user}: stored as number {ack.seq} of our conversation")
-        async for message in bob.messages():
-            print(f"{bob.user}: {message.sender} says {message.text!r}")
-            break
-        await bob.send(alice.user, "hello yourself")
+        async for message in bob.messages():  # a new device sees first what was said before
+            if message.server_id == ack.server_id:
+                print(f"{bob.user}: {message.sender} says {message.text!r}")
+                break
+        ack = await bob.send(alice.user, "hello yourself")
         async for message in alice.messages():
-            print(f"{alice.user}: {message.sender} says {message.text!r}")
-            break
+            if message.server_id == ack.server_id:
+                print(f"{alice.user}: {message.sender} says {message.text!r}")
+                break
 
 
 if __name__ == "__main__":

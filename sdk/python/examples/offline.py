@@ -15,21 +15,26 @@ async def main(url: str, alice_token: str, bob_token: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         position = Path(folder) / "bob.json"
 
-        async def read(count: int) -> None:
+        async with Client(url, token=alice_token) as alice:
             async with Client(url, token=bob_token, store=FileCursor(position)) as bob:
-                async for message in bob.messages():
-                    print(f"bob: number {message.seq}: {message.text!r}")
-                    count -= 1
-                    if not count:
+                name = bob.user
+                begin = await alice.send(name, "this device is new")
+                async for message in bob.messages():  # it sees first what was said before
+                    if message.server_id == begin.server_id:
                         break
 
-        async with Client(url, token=bob_token, store=FileCursor(position)) as bob:
-            name = bob.user  # this device is known from now on
-        async with Client(url, token=alice_token) as alice:
+            async def read(count: int) -> None:
+                async with Client(url, token=bob_token, store=FileCursor(position)) as bob:
+                    async for message in bob.messages():
+                        print(f"{name}: number {message.seq - begin.seq}: {message.text!r}")
+                        count -= 1
+                        if not count:
+                            break
+
             for number in range(3):
                 await alice.send(name, f"while you were away, {number}")
             await read(2)
-            print("bob: closed, and comes back")
+            print(f"{name}: closed, and comes back")
             await alice.send(name, "and one more")
             await read(2)
 

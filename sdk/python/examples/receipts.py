@@ -12,13 +12,15 @@ from qianwan import Client, Options
 
 async def main(url: str, alice_token: str, bob_token: str) -> None:
     async with Client(url, token=alice_token) as alice, Client(url, token=bob_token) as bob:
-        await alice.send(bob.user, "have you read this?")
-        message = await anext(bob.messages())
+        sent = await alice.send(bob.user, "have you read this?")
+        async for message in bob.messages():  # a new device sees first what was said before
+            if message.server_id == sent.server_id:
+                break
         unread = await bob.unread()
         print(f"{bob.user}: {unread.get(message.conversation, 0)} unread")
         await bob.read(message.conversation, message.seq)
         async for notice in alice.notices():
-            if notice.name == "receipt":
+            if notice.name == "receipt" and notice.data["seq"] == sent.seq:
                 print(f"{alice.user}: {notice.data['user']} has read up to {notice.data['seq']}")
                 break
 

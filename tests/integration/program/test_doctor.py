@@ -153,6 +153,10 @@ def test_what_serve_refuses_is_red(
         fresh.start(wait=False)
         assert fresh.process is not None
         assert fresh.process.wait(START_TIMEOUT_S * 2) == 3, "serve refuses"
+    *before, why = fresh.log().splitlines()
+    assert why.startswith("cannot start: "), "one line says why"
+    assert not why.endswith(": ")
+    assert not any("bus error" in line or "Traceback" in line for line in before)
     assert code == 1
     assert set(red(findings)) == {REFUSALS[break_it]}
     assert "hunter2" not in str(findings)

@@ -16,6 +16,6 @@ def test_every_example_is_run_and_short() -> None:
         assert len(path.read_text().splitlines()) < 60, path
 
 
-@pytest.mark.parametrize("name", sorted(EXPECTED))
-def test_example(server: ServerProcess, name: str) -> None:
+@pytest.mark.parametrize("name", [*sorted(EXPECTED), *sorted(EXPECTED, reverse=True)])
+def test_each_runs_with_the_same_two_people_in_any_order_and_again(server: ServerProcess, name: str) -> None:
     run_example(name, server, sys.executable, PYTHONPATH=str(ROOT / "sdk" / "python"))

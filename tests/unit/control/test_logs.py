@@ -11,7 +11,7 @@ from typing import Literal
 import pytest
 import structlog
 
-from control.logs import get_logger, setup_logs
+from control.logs import Calm, get_logger, setup_logs
 
 Form = Literal["console", "json"]
 KEY = "qwk_0123456789ab_" + "s" * 43
@@ -77,3 +77,39 @@ def test_an_exception_as_a_value_is_told_by_its_words(form: Form, capsys: pytest
     shown = capsys.readouterr().err
     assert "postgresql://qw:***@db/x" in shown
     assert not any(secret in shown for secret in SECRETS)
+
+
+def test_an_outage_says_the_same_once_in_ten_seconds_and_how_often(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    setup_logs("info", "json")
+    now = 100.0
+    (handler,) = logging.getLogger().handlers
+    handler.filters[:] = [Calm(lambda: now)]
+    log = logging.getLogger("qianwan.im")
+    for second in range(25):
+        now = 100.0 + second
+        for request in range(4):
+            log.warning("messages were not stored: %s", f"no connection, request {request}")
+        log.warning("something else") if second == 5 else None
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["event"].split(":")[0] for line in lines] == [
+        "messages were not stored",
+        "something else",
+        *["messages were not stored"] * 2,
+    ]
+    assert [line.get("repeated") for line in lines] == [None, None, 39, 39]
+
+
+def test_a_library_of_the_network_shows_its_error_and_no_traceback(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    setup_logs("info", "json")
+    try:
+        raise ConnectionResetError("the database went away")
+    except ConnectionResetError:
+        logging.getLogger("asyncpg.pool").exception("Failed to restore the pool connection")
+    (line,) = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert line["component"] == "asyncpg.pool"
+    assert line["event"].endswith("ConnectionResetError('the database went away')")
+    assert "exception" not in line
