@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import select
 import sys
+import threading
 import time
 from collections.abc import Callable
-from typing import Literal
+from contextlib import suppress
+from typing import Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -22,6 +26,79 @@ _SECRETS = re.compile(
     r"|(?P<token>eyJ[\w-]{5,}\.)[\w-]+\.[\w-]+"  # tokens: their header may
     r"|(?P<url>\w+://[^\s:/@]*:)[^\s@]+(?=@)"  # passwords in URLs
 )
+
+WAIT_MS = 50
+"""For a reader that is slow; for one that stands still only once."""
+
+
+class Lines:
+    """Takes lines for a stream and never raises nor waits for long: a log that nobody reads, or whose disk is
+    full, must not end what logs. What is not taken is lost and counted, and told when lines are taken again.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._fd = _descriptor(stream)
+        self._poll = select.poll()
+        self._lock = threading.Lock()
+        self._lost = 0
+        self._stuck = False
+        self._torn = False
+        if self._fd is not None:
+            self._poll.register(self._fd, select.POLLOUT)
+
+    def write(self, text: str) -> None:
+        if not text:
+            return
+        with self._lock:
+            if not self._written(text.encode(errors="backslashreplace")):
+                self._lost += text.count("\n") or 1
+                return
+            lost, self._lost = self._lost, 0
+        if lost:
+            get_logger("logs").warning("nobody took lines of this log: they are lost", lines=lost)
+
+    def flush(self) -> None:
+        """Every write is one already."""
+
+    def _written(self, data: bytes) -> bool:
+        """In pieces that a pipe takes whole where it takes one: a line of that size is never torn."""
+        try:
+            if self._fd is None:
+                self._stream.write(data.decode())
+                return True
+            if self._torn:
+                data = b"\n" + data
+            left = memoryview(data)
+            while left:
+                if not self._poll.poll(0 if self._stuck else WAIT_MS):
+                    self._stuck = True
+                    return False
+                left = left[os.write(self._fd, left[: select.PIPE_BUF]) :]
+                self._stuck, self._torn = False, bool(left)
+        except (OSError, ValueError):
+            return False
+        return True
+
+
+class _Logger:
+    """What structlog hands a finished line to. It is one write: workers share the file."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+
+    def msg(self, message: str) -> None:
+        self._lines.write(message + "\n")
+
+    debug = info = warning = error = critical = exception = msg
+
+
+def _descriptor(stream: TextIO) -> int | None:
+    """None for a stream in memory."""
+    with suppress(OSError, ValueError):
+        stream.flush()
+        return stream.fileno()
+    return None
 
 
 class Calm(logging.Filter):
@@ -58,6 +135,7 @@ def setup_logs(
     level: str = "info", form: Literal["auto", "json", "console"] = "auto", node: str = ""
 ) -> None:
     """Configure structlog and route the standard library's logs (uvicorn, nats) through it, to stderr."""
+    lines = Lines(sys.stderr)
     for_people = form == "console" or (form == "auto" and sys.stderr.isatty())
 
     def named(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -85,15 +163,14 @@ def setup_logs(
     structlog.configure(
         processors=[*shared, named, *final],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        # a line in one write: workers share the file
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: _Logger(lines),
         cache_logger_on_first_use=False,
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name, named],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(lines)
     handler.setFormatter(formatter)
     handler.addFilter(Calm())
     root = logging.getLogger()

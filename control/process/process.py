@@ -16,7 +16,7 @@ from im_service.storage.errors import StoreError
 
 log = get_logger("process")
 
-TICK_S, TICK_MAX_S = 1.0, 5.0
+TICK_S, TICK_MAX_S, TICK_END_S = 1.0, 5.0, 1.0
 
 
 class Process:
@@ -78,7 +78,8 @@ class Process:
         self.health.draining = True
         if self._ticking is not None:
             self._ticking.cancel()
-            await asyncio.gather(self._ticking, return_exceptions=True)
+            # Not longer: it may sit in a driver whose server stands still.
+            await asyncio.wait({self._ticking}, timeout=TICK_END_S)
         errors = await self._stop_parts(grace_s)
         if errors:
             raise errors[0]

@@ -34,12 +34,21 @@ GONE = (
 
 
 def unavailable(error: BaseException) -> StoreUnavailable:
-    return StoreUnavailable(f"PostgreSQL: {type(error).__name__}: {error}")
+    return StoreUnavailable(f"PostgreSQL: {reason(error)}")
 
 
 def unknown(error: BaseException) -> StoreUnknown:
     """Lost while it committed."""
-    return StoreUnknown(f"PostgreSQL: {type(error).__name__}: {error}")
+    return StoreUnknown(f"PostgreSQL: {reason(error)}")
+
+
+def reason(error: BaseException) -> str:
+    """For an operator: what the driver says of itself when its connection goes tells nothing."""
+    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
+        return "the connection was lost"
+    if isinstance(error, asyncio.TimeoutError):
+        return "no answer in time"
+    return f"{type(error).__name__}: {error}"
 
 
 async def open_pool(dsn: str, size: int, timeout_s: float) -> asyncpg.Pool:

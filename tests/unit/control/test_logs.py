@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Literal
@@ -113,3 +115,41 @@ def test_a_library_of_the_network_shows_its_error_and_no_traceback(
     assert line["component"] == "asyncpg.pool"
     assert line["event"].endswith("ConnectionResetError('the database went away')")
     assert "exception" not in line
+
+
+def lines_of(pipe: int) -> list[dict[str, object]]:
+    return [json.loads(line) for line in os.read(pipe, 1 << 20).splitlines() if line.startswith(b"{")]
+
+
+@pytest.mark.parametrize("form", ["json"], indirect=True)
+def test_a_log_that_nobody_takes_holds_nothing_up_and_says_later_what_is_lost(
+    form: Form, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that stands still, for example a log collector."""
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        setup_logs("info", form)
+        for number in range(2_000):
+            get_logger("test").info("nobody reads", number=number)
+            logging.getLogger("library").warning("nobody reads")
+        taken = lines_of(reader)
+        get_logger("test").info("read again")
+        told = lines_of(reader)
+        os.close(reader)
+    assert [line["event"] for line in told] == ["read again", "nobody took lines of this log: they are lost"]
+    assert len(taken) + int(str(told[1]["lines"])) == 4_000
+    assert told[1]["level"] == "warning"
+
+
+@pytest.mark.parametrize("form", ["json"], indirect=True)
+def test_a_log_that_takes_no_line_any_more_ends_nothing(form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its reader has gone, or its disk is full."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as gone, open("/dev/full", "w") as full:
+        for stream in (gone, full):
+            monkeypatch.setattr(sys, "stderr", stream)
+            setup_logs("info", form)
+            get_logger("test").info("to nobody")
+            logging.getLogger("library").warning("to nobody")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -103,6 +104,29 @@ async def test_a_tick_that_fails_hurts_no_other(monkeypatch: pytest.MonkeyPatch)
     assert log.count("tick a") >= 2
     ticks = log.count("tick b")
     assert process.sources().sections["b"]() == {"ticks": ticks}
+
+
+async def test_a_tick_that_does_not_end_keeps_no_stop_from_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver may take a cancellation and wait on, for a server that stands still."""
+    monkeypatch.setattr(process_module, "TICK_S", 0.01)
+    log: list[str] = []
+    begun, answer = asyncio.Event(), asyncio.Event()
+
+    class Stubborn(Recorder):
+        async def tick(self) -> None:
+            begun.set()
+            while not answer.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await answer.wait()
+
+    process = Process(build({"bus": {"beacon_s": 0.05, "dead_after_s": 1.0}}))
+    process.parts = [Stubborn("a", log)]
+    await process.start()
+    async with asyncio.timeout(30):
+        await begun.wait()
+        await process.stop(0.0)
+    assert log[-1] == "stop a"
+    answer.set()
 
 
 def settings(folder: Path, roles: str, kind: str = "nats", http: int = 0, **bus: float) -> Settings:
