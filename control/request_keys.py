@@ -34,9 +34,14 @@ def conversation_key(user: str, target: str) -> str:
     return single(user, target[2:])
 
 
+def user_key(user: str) -> str:
+    """Where logins of this user go, and calls about nothing else."""
+    return USER_PREFIX + user
+
+
 def call_key(user: str, method: str, payload: bytes) -> str:
     """Where a CALL goes: to its room or group if it names one, else to the user's own process."""
-    return _place(method, _read(payload)) or USER_PREFIX + user
+    return _place(method, _read(payload)) or user_key(user)
 
 
 def server_key(user: str, method: str, payload: bytes) -> str:
@@ -47,7 +52,7 @@ def server_key(user: str, method: str, payload: bytes) -> str:
     if named.target:
         return conversation_key(named.sender, named.target)
     owner = user or named.user
-    return USER_PREFIX + owner if owner else ""
+    return user_key(owner) if owner else ""
 
 
 def _read(payload: bytes) -> _Named:

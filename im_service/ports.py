@@ -6,7 +6,7 @@ Every method is called from the asyncio thread. Those without `async` must not b
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 Reply = tuple[int, int, int, int, bytes]
@@ -98,7 +98,8 @@ class PeersPort(Protocol):
 
     def changed(self, kind: str, key: str) -> None:
         """kind: account, pair, group, member, room, broadcast, presence, session; key: the ids joined by a
-        blank (session: node, connection, user, device)."""
+        blank (session: node, connection, user, device; presence: user, then device and platform of each
+        live session)."""
 
 
 class NoPeers:
@@ -108,10 +109,15 @@ class NoPeers:
         return
 
 
+Devices = list[tuple[str, int]]
+"""(device, platform) of the live sessions of a user."""
+
+
 class Presence(Protocol):
     """Who is online anywhere. The default looks at the sessions of this process only."""
 
     def online(self, user: str) -> bool: ...
 
-    def devices(self, user: str) -> list[tuple[str, int]]:
-        """(device, platform) of the live sessions."""
+    async def devices(self, users: Sequence[str]) -> Mapping[str, Devices]:
+        """Of each of these users, whichever process they logged in at. Without those whose process does not
+        answer."""

@@ -166,7 +166,8 @@ class ImService:
             if (here := self.room_table.peek(key)) is not None:
                 await self.room_door.obey(here)
         elif kind == "presence":
-            self.presence.changed(key)
+            user, *words = key.split(" ")
+            self.presence.heard(user, words)
         elif kind == "session":
             node, conn, user, device = key.split(" ")
             self.devices.on_stray_gone(Session(int(node), int(conn), user, device))

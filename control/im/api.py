@@ -53,13 +53,20 @@ class Absent(Exception):
     """Nobody listens at this im process: the question had no effect."""
 
 
-async def ask(bus: Bus, im_id: int, method: str, arguments: Args | msgspec.Raw, user: str = "") -> object:
+async def ask(
+    bus: Bus,
+    im_id: int,
+    method: str,
+    arguments: Args | msgspec.Raw,
+    user: str = "",
+    timeout_s: float = REQUEST_TIMEOUT_S,
+) -> object:
     """ImApi.call at this im process. Raises Absent, and ImError as it does."""
     question = _encode(_Question(method, msgspec.Raw(_encode(arguments)), user))
     if len(question) > bus.max_payload - HEADER_BYTES:
         raise ImError(Code.INVALID, "the request is too large to be passed on")
     try:
-        answer = _answer(await bus.request(api_subject(im_id), question, REQUEST_TIMEOUT_S))
+        answer = _answer(await bus.request(api_subject(im_id), question, timeout_s))
     except NobodyThere:
         raise Absent from None
     except BusError:

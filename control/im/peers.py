@@ -95,6 +95,7 @@ class BusPeers(Part):
             self._missed()
 
     def _note(self, kind: str, key: str) -> None:
+        self._due.pop((kind, key), None)  # the latest word is the last one: some say how it is now
         self._due[kind, key] = None
         self._wake.set()
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from control.im.presence import LIVE, live_devices
 from control.im.replays import ReplayKeeper
 from control.im.store_watch import StoreWatch, refuse_lost
 from control.keys.data_folder import STORE_FILE, STORE_SEEN_FILE
@@ -88,6 +89,8 @@ class ImPart(Part):
     async def call(self, method: str, arguments: Args | msgspec.Raw, user: str = "") -> Any:
         if method in self._replays.handles:
             return await self._replays.call(method, arguments)
+        if method == LIVE:
+            return live_devices(arguments, self.service.sessions.devices_here)
         try:
             return await self.service.invoke(method, arguments, user)
         except OverflowError:

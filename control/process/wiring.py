@@ -167,7 +167,13 @@ class Wiring:
     def im(self) -> ImPart:
         if not self._split:
             return ImPart(self._settings, self.downlink, latest_login=self._latest_login)
-        presence = RoutePresence(self.routes, lambda user: self.im.service.sessions.devices(user))
+        presence = RoutePresence(
+            self.routes,
+            lambda user: self.im.service.sessions.devices_here(user),
+            self.bus,
+            self._process.own[0],
+            self._im_ids,
+        )
         return ImPart(
             self._settings,
             self.bus_downlink,
@@ -308,4 +314,7 @@ class Wiring:
         if not self._split:
             return own
         place = None if own is None else (self._process.own[0], own)
-        return PlacedImApi(self.bus, lambda: [info.node_id for info in self.coordination.nodes("im")], place)
+        return PlacedImApi(self.bus, self._im_ids, place)
+
+    def _im_ids(self) -> list[int]:
+        return [info.node_id for info in self.coordination.nodes("im")]

@@ -122,8 +122,7 @@ class Devices:
     def _live(self, user: str) -> None:
         """A session of an account that may act began: those who watch hear it."""
         self._watches.back(user)
-        self._watches.changed(user)
-        self._peers.changed("presence", user)
+        self._watches.came(user)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(_told(work))
@@ -194,7 +193,7 @@ class Devices:
             self._downlink.join(session, GROUP_PREFIX + group)
         self._live(session.user)
         if login.others:
-            live = {device for device, _ in self._presence.devices(session.user)}
+            live = {device for device, _ in self._sessions.devices_here(session.user)}
             others = [d for d in login.others if d.device in live]
             for device in must_go(self._policy, (session.device, state.platform), others):
                 self._end_device(session.user, device, "another device logged in", 0, "", state.session_id)
@@ -268,10 +267,9 @@ class Devices:
             await asyncio.gather(*(self._leave_rooms(state) for state in states if state.rooms))
             gone = [Logout(s.session.user, s.session.device, s.session_id) for s in states]
             await self._log_out(gone)
-            for state in states:
-                user = state.session.user
-                self._watches.changed(user)
-                self._peers.changed("presence", user)
+            users = list(dict.fromkeys(state.session.user for state in states))
+            await self._watches.went(users)
+            for user in users:
                 if not self._sessions.online(user):
                     self._watches.gone(user)
 
@@ -317,8 +315,9 @@ class Devices:
         if not caller.server and not args.devices and not args.platforms:
             raise ImError(Code.INVALID, "name devices or platforms")
         if caller.server and not args.devices and not args.platforms:
+            live = await self._live_devices(user)
             self._end_device(user, None, "kicked", args.reason, args.ext)
-            return Kicked(*fit([device for device, _ in self._presence.devices(user)], self._reply_bytes))
+            return Kicked(*fit(live, self._reply_bytes))
         names = [check_id(device, "device") for device in args.devices]
         for device in await self._store.devices(user):
             if device.platform in args.platforms and device.device != caller.device:
@@ -328,6 +327,9 @@ class Devices:
             self._end_device(user, name, "kicked", args.reason, args.ext)
         return Kicked(*fit(kicked, self._reply_bytes))
 
+    async def _live_devices(self, user: str) -> list[str]:
+        return [device for device, _ in (await self._presence.devices([user])).get(user, [])]
+
     @method("devices", Code.FORBIDDEN, result=DeviceList, alone=True)
     async def devices(self, caller: Caller, args: DevicesArgs) -> DeviceList:
         """My devices in order of their ids; the server may ask for anybody's. `after` = the last id of the
@@ -335,7 +337,7 @@ class Devices:
         user = args.user or caller.user
         if user != caller.user and not caller.server:
             raise ImError(Code.FORBIDDEN)
-        live = {device for device, _ in self._presence.devices(user)}
+        live = await self._live_devices(user)
         lines = [
             DeviceLine(d.device, d.platform, d.device in live, d.last_login_ms, d.last_logout_ms)
             for d in sorted(await self._store.devices(user), key=lambda d: d.device)

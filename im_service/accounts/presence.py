@@ -7,6 +7,7 @@ after a SYNC of nil (words to the connection were lost, or this process is new) 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -18,6 +19,7 @@ from im_service.errors import Code, ImError
 from im_service.ids import check_id
 from im_service.models import presence_event
 from im_service.pages import fit
+from im_service.ports import Devices
 
 EVENT = int(FrameType.EVENT)
 
@@ -58,6 +60,7 @@ class PresenceBook:
         self._downlink = context.downlink
         self._presence = context.presence
         self._sessions = context.sessions
+        self._peers = context.peers
         settings = context.settings
         self._per_call = settings.presence_per_call
         self._most = settings.presence_subscriptions
@@ -69,6 +72,7 @@ class PresenceBook:
         self._grace_ms = settings.presence_grace_ms
         self._left: OrderedDict[str, int] = OrderedDict()  # watchers without a session -> since, oldest first
         self._watchers: dict[str, set[str]] = {}  # watched -> watchers
+        self._asking: dict[object, dict[str, Devices]] = {}  # what is told while somebody asks
 
     @method("presence.subscribe", Code.INVALID, result=Subscribed)
     async def subscribe(self, caller: Caller, args: SubscribeArgs) -> Subscribed:
@@ -79,9 +83,10 @@ class PresenceBook:
         lasts = min(max(args.seconds * 1000, self._min_ms), self._max_ms)
         until = self._clock.elapsed_ms() + lasts
         users = [check_id(user, "user") for user in dict.fromkeys(args.users)]
+        known = await self._ask(users)
         if caller.session is not None and self._sessions.still(caller.session).over:
             raise ImError(Code.UNAVAILABLE, "the connection is gone")
-        states, _ = fit(map(self._state, users), self._reply_bytes)
+        states, _ = fit((self._state(user, known.get(user)) for user in users), self._reply_bytes)
         rest = users[len(states) :]
         mine = self._watches.setdefault(caller.user, OrderedDict())
         for user in users[: len(states)]:
@@ -93,9 +98,20 @@ class PresenceBook:
             self._forget(caller.user, oldest)
         return Subscribed(states, self._clock.now_ms() + lasts, rest)
 
-    def _state(self, user: str) -> PresenceState:
-        devices = [LiveDevice(device, platform) for device, platform in self._presence.devices(user)]
-        return PresenceState(user, self._presence.online(user), fit(devices, self._reply_bytes)[0])
+    async def _ask(self, users: Sequence[str]) -> Mapping[str, Devices]:
+        """The devices of these users, without those whom nobody can be asked about."""
+        me, told = object(), dict[str, Devices]()
+        self._asking[me] = told
+        try:
+            answers = await self._presence.devices(users)
+        finally:
+            del self._asking[me]
+        return {**answers, **told}
+
+    def _state(self, user: str, known: Devices | None) -> PresenceState:
+        online = self._is_online(user, known)
+        devices = [LiveDevice(device, platform) for device, platform in known or ()]
+        return PresenceState(user, online, fit(devices, self._reply_bytes)[0])
 
     @method("presence.unsubscribe")
     async def unsubscribe(self, caller: Caller, args: UnsubscribeArgs) -> Nothing:
@@ -113,13 +129,38 @@ class PresenceBook:
             if not watchers:
                 del self._watchers[user]
 
-    def changed(self, user: str) -> None:
-        """A session of this user began or ended: tell who watches."""
+    def came(self, user: str) -> None:
+        """A session of this user began here, or ended: whoever watches hears it, at every process."""
+        devices = self._sessions.devices_here(user)
+        words = [word for device, platform in devices for word in (device, str(platform))]
+        self._peers.changed("presence", " ".join([user, *words]))
+        self._tell(user, devices)
+
+    async def went(self, users: Sequence[str]) -> None:
+        """Sessions of these users ended here; others may go on at the process that serves them now, which
+        tells of those itself."""
+        known = await self._presence.devices([user for user in users if not self._sessions.online(user)])
+        for user in users:
+            if self._sessions.online(user) or not self._is_online(user, known.get(user)):
+                self.came(user)
+
+    def _is_online(self, user: str, known: Devices | None) -> bool:
+        """Whoever has a device; where nobody can be asked for them, the gateways say who is."""
+        return self._presence.online(user) if known is None else bool(known)
+
+    def heard(self, user: str, words: Sequence[str]) -> None:
+        """Another process told of the sessions there; where this one has some, it knows better."""
+        told = [(device, int(platform)) for device, platform in zip(words[::2], words[1::2], strict=True)]
+        self._tell(user, self._sessions.devices_here(user) or told)
+
+    def _tell(self, user: str, devices: Devices) -> None:
+        for told in self._asking.values():
+            told[user] = devices
         watchers = self._watchers.get(user)
         if not watchers:
             return
         now = self._clock.elapsed_ms()
-        state = self._state(user)
+        state = self._state(user, devices)
         body = presence_event(user, state.online, state.devices)
         for watcher in list(watchers):
             mine = self._watches.get(watcher, OrderedDict())

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from qianwan.constants import EventKind
+from qianwan.protocol.messages import decode
 
 from control.rendezvous import choose
 from tests.support.chat_link import PlainLink
@@ -149,4 +151,33 @@ async def test_the_app_sees_which_devices_of_anybody_are_online(cluster: Cluster
         for _ in range(4):
             lines = (await cluster.http("GET", f"/v1/users/{user}/devices"))[1]["devices"]
             assert [(line["device"], line["online"]) for line in lines] == [("tablet", True)]
+        link.link.close()
+
+
+async def test_watchers_hear_of_devices_whichever_process_serves_whom(cluster: Cluster) -> None:
+    watchers, watched = of_both("u", "watcher"), of_both("u", "watched")
+    offline = {user: (False, []) for user in watched}
+    online = {user: (True, [{"device": "tablet", "platform": 0}]) for user in watched}
+    links = [await cluster.link(user) for user in watchers]
+
+    async def asked(link: PlainLink) -> dict[str, Any]:
+        code, answer = await link.call("presence.subscribe", users=watched)
+        assert code == 0
+        return {state["user"]: (state["online"], state["devices"]) for state in answer["states"]}
+
+    def told(link: PlainLink) -> dict[str, Any]:
+        events = (decode(payload) for kind, payload in link.events if kind == EventKind.PRESENCE)
+        return {user: (is_online, devices) for user, is_online, devices in events}
+
+    for link in links:
+        assert await asked(link) == offline
+    others = [await cluster.link(user, "tablet") for user in watched]
+    for link in links:
+        await until(lambda link=link: told(link) == online)
+        assert await asked(link) == online
+    for link in others:
+        link.link.close()
+    for link in links:
+        await until(lambda link=link: told(link) == offline)
+        assert await asked(link) == offline
         link.link.close()

@@ -54,7 +54,7 @@ async def test_logins_and_logouts_go_on_after_any_error(
 
     async with open_world(tmp_path) as world:
         with monkeypatch.context() as faulty:
-            faulty.setattr(world.im.presence, "changed", fail)
+            faulty.setattr(world.im.presence, "came", fail)
             await (await world.login("ann")).logout()
         ben = await world.login("ben")
         await ben.said("u/ann")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 
 from im_service.context import Ports
-from im_service.ports import Session
+from im_service.ports import Devices, Session
 from im_service.service import ImService
 from tests.support.im_downlink import Connection, RecordingDownlink
 from tests.support.im_world import Person, World, open_world
@@ -41,9 +42,12 @@ class Everywhere:
         self._downlink = downlink
 
     def online(self, user: str) -> bool:
-        return bool(self.devices(user))
+        return bool(self._of(user))
 
-    def devices(self, user: str) -> list[tuple[str, int]]:
+    async def devices(self, users: Sequence[str]) -> dict[str, Devices]:
+        return {user: self._of(user) for user in users}
+
+    def _of(self, user: str) -> Devices:
         connections = self._downlink.connections.values()
         return [(c.session.device, 1) for c in connections if c.session.user == user]
 
@@ -85,9 +89,81 @@ async def test_a_watcher_at_the_other_process_hears_of_a_login(tmp_path: Path) -
         there.other, back.other = other, world.im
         alice = await world.login("alice")
         await at(other, world, alice, "presence.subscribe", users=["bob"])
-        await world.login("bob")
+        bob = await world.login("bob")
         await there.deliver()
-        assert [body[:2] for kind, body in alice.connection.events if kind == 4][-1] == ["bob", True]
+        await world.login("bob", "tablet", 6)
+        await there.deliver()
+
+        def told() -> list[Any]:
+            return [body for kind, body in alice.connection.events if kind == 4]
+
+        phone, tablet = ({"device": d, "platform": p} for d, p in (("phone", 1), ("tablet", 6)))
+        assert told() == [["bob", True, [phone]], ["bob", True, [phone, tablet]]]
+        await bob.logout()
+        await there.deliver()
+        assert told()[-1] == ["bob", True, [tablet]]
+        await other.stop()
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+async def test_the_end_of_a_session_here_says_nothing_of_those_that_another_process_serves(
+    tmp_path: Path, goes_on: bool
+) -> None:
+    """The set of im processes changed: the user's next login went to the other one."""
+    there, back = Wire(), Wire()
+    async with open_world(tmp_path, peers=there) as world:
+        everywhere = Everywhere(world.downlink)
+        other = ImService(world.store, Ports(world.downlink, world.clock, back, everywhere))
+        there.other, back.other = other, world.im
+        alice = await world.login("alice")
+        await alice.ok("presence.subscribe", users=["bob"])
+        begin(other, world, "bob")
+        await other.settle()
+        session = next(c.session for c in world.downlink.connections.values() if c.session.user == "bob")
+        await back.deliver()
+        if goes_on:
+            world.downlink.connect(session._replace(conn=99, device="tablet"), 99)
+        world.downlink.disconnect(session)
+        other.on_logout(session, 1000)
+        await other.settle()
+        await back.deliver()
+        told = [body[1] for kind, body in alice.connection.events if kind == 4]
+        assert told == ([True] if goes_on else [True, False])
+        await other.stop()
+
+
+async def test_an_answer_about_who_is_online_is_never_older_than_what_was_told_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, back = Wire(), Wire()
+    async with open_world(tmp_path, peers=there) as world:
+        everywhere, gate = Everywhere(world.downlink), asyncio.Event()
+        ask = everywhere.devices
+
+        async def slow(users: Sequence[str]) -> dict[str, Devices]:
+            found = await ask(users)
+            await gate.wait()
+            return found
+
+        other = ImService(world.store, Ports(world.downlink, world.clock, back, everywhere))
+        there.other, back.other = other, world.im
+        alice, carl = await world.login("alice"), await world.login("carl")
+        await there.deliver()
+        monkeypatch.setattr(everywhere, "devices", slow)
+        asked = asyncio.create_task(at(other, world, alice, "presence.subscribe", users=["bob", "carl", "d"]))
+        await asyncio.sleep(0)
+        await world.login("bob")
+        await carl.logout()
+        for kind, key in there.words:
+            await other.on_peer_change(kind, key)
+        gate.set()
+        answer = await asked
+        assert isinstance(answer, dict)
+        assert [(state["user"], state["online"]) for state in answer["states"]] == [
+            ("bob", True),
+            ("carl", False),
+            ("d", False),
+        ]
         await other.stop()
 
 

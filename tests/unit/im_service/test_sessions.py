@@ -23,7 +23,7 @@ def test_sessions_are_found_by_connection_and_user_and_removed_once() -> None:
     sessions.add(phone, 1, 10)
     sessions.add(desk, 4, 11)
     assert sessions.count == 2
-    assert sorted(sessions.devices("ann")) == [("desk", 4), ("phone", 1)]
+    assert sorted(sessions.devices_here("ann")) == [("desk", 4), ("phone", 1)]
     assert sessions.remove(phone) is not None
     assert sessions.remove(phone) is None
     assert sessions.online("ann")

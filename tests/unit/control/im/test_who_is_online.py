@@ -1,0 +1,106 @@
+"""Who is online, and on which devices: each im process knows those it serves, and asks the others."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from control.bus.memory import MemoryBus, MemoryHub
+from control.coordination.base import Coordination
+from control.im.api import ApiResponder
+from control.im.peers import BusPeers
+from control.im.presence import LIVE, RoutePresence, live_devices
+from control.rendezvous import choose
+from control.routing.memory import MemoryRoutes
+from control.streams.links import StreamLinks
+from control.streams.operations import Between, Changed
+from im_service.calls import Args
+from im_service.errors import Code, ImError
+from im_service.ports import Devices
+from tests.support.sdk_client import until
+
+IMS = [1, 5]
+USERS = [f"user{number}" for number in range(12)]
+
+
+def home(user: str) -> int:
+    return int(choose(f"u/{user}", [str(number) for number in IMS]) or 0)
+
+
+class Service:
+    """The devices of those whom this im process serves."""
+
+    def __init__(self, number: int) -> None:
+        self.known: dict[str, Devices] = {
+            user: [("phone", 1), ("tablet", 6)] for user in USERS[::2] if home(user) == number
+        }
+        self.asked: list[list[str]] = []
+
+    def here(self, user: str) -> Devices:
+        return self.known.get(user, [])
+
+    async def call(self, method: str, arguments: Args | msgspec.Raw, user: str = "") -> Any:
+        assert method == LIVE
+        self.asked.append(msgspec.msgpack.decode(msgspec.msgpack.encode(arguments))["users"])
+        return live_devices(arguments, self.here)
+
+
+async def start(hub: MemoryHub, number: int) -> tuple[Service, RoutePresence]:
+    bus, service, routes = MemoryBus(hub), Service(number), MemoryRoutes()
+    await bus.start()
+    await ApiResponder(bus, number, service).start()
+    routes.live(2, 10)
+    routes.announce(2, 10, [f"u/{user}" for user in USERS[:2]])
+    return service, RoutePresence(routes, service.here, bus, number, lambda: IMS)
+
+
+async def test_devices_are_known_wherever_they_logged_in() -> None:
+    hub = MemoryHub()
+    (one, presence), (five, _) = await start(hub, 1), await start(hub, 5)
+    found = await presence.devices(USERS)
+    assert found == {user: [("phone", 1), ("tablet", 6)] if user in USERS[::2] else [] for user in USERS}
+    assert one.asked == []
+    assert five.asked == [[user for user in USERS if home(user) == 5]], "asked once, of all"
+
+
+async def test_of_those_whose_process_does_not_answer_the_gateways_say_who_is_online() -> None:
+    _, presence = await start(MemoryHub(), 1)
+    found = await presence.devices(USERS)
+    assert sorted(found) == sorted(user for user in USERS if home(user) == 1)
+    assert [presence.online(user) for user in USERS[:3]] == [True, True, False]
+
+
+def test_a_question_that_nobody_reads_is_refused() -> None:
+    with pytest.raises(ImError) as refused:
+        live_devices(msgspec.Raw(b"\x81\xa5users\x01"), lambda user: [])
+    assert refused.value.code == Code.MALFORMED
+
+
+async def test_of_words_that_wait_the_latest_comes_last() -> None:
+    """Online, offline, online again within a turn: watchers end with what is so."""
+    heard: list[str] = []
+
+    class Links:
+        def on(self, kind: object, apply: Any, lost: object) -> None:
+            self.apply = apply
+
+    class Cluster:
+        def on(self, role: str, callback: object) -> None: ...
+        def hear(self, peer: object, role: str) -> bool:
+            return True
+
+    async def take(kind: str, key: str) -> None:
+        heard.append(key)
+
+    links = Links()
+    peers = BusPeers(cast(StreamLinks, links), cast(Coordination, Cluster()), (1, 10), take)
+    await peers.start()
+    words = ["bob phone 1", "bob", "bob phone 1"]
+    links.apply((5, 10), Between([Changed("presence", word) for word in words]))
+    await until(lambda: heard[-1:] == ["bob phone 1"] and "bob" in heard)
+    await asyncio.sleep(0)
+    assert heard == ["bob", "bob phone 1"]
+    await peers.stop(0)
