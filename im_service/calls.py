@@ -71,6 +71,11 @@ class Caller(NamedTuple):
     session: Session | None = None
     server: bool = False
 
+    @property
+    def sees_all(self) -> bool:
+        """The application's server for itself; for a user it sees what that user does."""
+        return self.server and not self.user
+
 
 SERVER = Caller("", "", None, True)
 

@@ -78,6 +78,13 @@ def peer_of(conversation: str, user: str) -> str:
     raise ImError(Code.FORBIDDEN, "not your conversation")
 
 
+def check_order(conversation: str) -> None:
+    """414 where the two of a single conversation stand in the other order: it would be nobody's."""
+    a, b = split_single(conversation)
+    if a > b:
+        raise ImError(Code.INVALID, f"the ids of a single chat stand in order: {SINGLE_PREFIX}{b}:{a}")
+
+
 def kind_of(conversation: str) -> str:
     """`s`, `g` or `r`; 414 for anything else."""
     kind = conversation[:2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
@@ -15,8 +16,6 @@ from control.api.routers import health, lbs, tokens
 from control.api.services import Services
 from control.api.table import OPERATIONS
 from im_service.methods import METHODS
-
-API_VERSION = "1.0.0"
 
 
 class Api(FastAPI):
@@ -34,7 +33,7 @@ def create_app(services: Services) -> FastAPI:
     limits = services.settings.limits
     app = Api(
         title="Qianwan",
-        version=API_VERSION,
+        version=version("qianwan-server"),
         summary="Long connections and messages for app servers",
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         openapi_url=None,

@@ -58,6 +58,9 @@ TITLES: Mapping[int, str] = {
 }
 
 
+NOTHING_HERE = "nothing is here: the API is under /v1, its reference at /v1/docs"
+
+
 class Problem(Exception):
     """A refusal. `slug` names its kind for programs, `extra` adds members to the document."""
 
@@ -131,7 +134,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> JSONResponse:
         title = TITLES.get(error.status_code, "Error").lower().replace(" ", "-")
-        return problem(error.status_code, title, str(error.detail), error.headers)
+        detail = NOTHING_HERE if error.status_code == 404 else str(error.detail)
+        return problem(error.status_code, title, detail, error.headers)
 
     # Starlette raises the error again after this answer, so the HTTP server logs it with its traceback.
     @app.exception_handler(Exception)

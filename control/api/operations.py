@@ -12,10 +12,12 @@ from fastapi.responses import Response
 
 from control.api.answers import encoder
 from control.api.arguments import ArgumentReader
+from control.api.audit import audit, is_audited
 from control.api.deps import ImDep, require
 from control.api.idempotency import replayable
 from control.api.openapi import request_shape, response_shapes
 from im_service.calls import Method
+from im_service.errors import ImError
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Operation:
     scope: str = "admin"
     actor: str | None = None
     status: int = 200
-    summary: str = ""
+    name: str = ""  # where a method has several routes
 
     @property
     def reads_body(self) -> bool:
@@ -48,8 +50,8 @@ def make_router(operations: tuple[Operation, ...], methods: Mapping[str, Method]
             _endpoint(operation, method),
             methods=[operation.http],
             name=operation.method,
-            operation_id=f"{operation.http.lower()}_{operation.method.replace('.', '_')}",
-            summary=operation.summary or method.doc.split(". ")[0],
+            operation_id=f"{operation.http.lower()}_{(operation.name or operation.method).replace('.', '_')}",
+            summary=method.doc.split(". ")[0],
             description=f"{method.doc} Answers `{method.result}`.",
             tags=[operation.tag],
             dependencies=[Depends(require(operation.scope))],
@@ -64,12 +66,22 @@ def make_router(operations: tuple[Operation, ...], methods: Mapping[str, Method]
 def _endpoint(operation: Operation, method: Method) -> Callable[..., Awaitable[Response]]:
     encode = encoder(method)
     reader = ArgumentReader(method, operation.actor, operation.reads_body)
+    audited = is_audited(operation.method, operation.scope)
 
     async def endpoint(request: Request, im: ImDep) -> Response:
         arguments, user = await reader.read(request)
 
         async def handle() -> Response:
-            result = await im.call(operation.method, arguments, user)
+            outcome = "failed"
+            try:
+                result = await im.call(operation.method, arguments, user)
+                outcome = "done"
+            except ImError as refusal:
+                outcome = f"{int(refusal.code)} {refusal.text}"
+                raise
+            finally:
+                if audited:
+                    audit(request.state.api_key, operation.method, user, arguments, outcome)
             return Response(encode(result), operation.status, media_type="application/json")
 
         if operation.http == "POST":

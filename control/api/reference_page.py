@@ -79,6 +79,8 @@ def render(document: Json, source: str) -> str:
             '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" ',
             f'content="width=device-width"><title>{escape(info["title"])} API</title><style>{STYLE}</style>',
             f"<h1>{escape(info['title'])} API {escape(info['version'])}</h1><p>{escape(info['summary'])}. ",
+            "<code>$QIANWAN_URL</code> is the address of this page without <code>/v1/docs</code>, ",
+            "<code>$QIANWAN_API_KEY</code> an API key. ",
             f'For programs: <a href="{escape(source)}">OpenAPI {escape(document["openapi"])}</a>.</p><nav>',
             *(f'<a href="#{escape(tag)}">{escape(tag)}</a>' for tag in links),
             "</nav>",
@@ -167,9 +169,9 @@ def _resolved(schema: Json, document: Json) -> Json:
 
 
 def _example(method: str, path: str, operation: Json, body: Json | None, document: Json) -> str:
-    words = [f"curl -X {method} http://127.0.0.1:7800{path}"]
+    words = [f'curl -X {method} "$QIANWAN_URL{path}"']
     if operation.get("security"):
-        words.append("-H 'X-API-Key: '$KEY")
+        words.append('-H "X-API-Key: $QIANWAN_API_KEY"')
     if body:
         body = _resolved(body, document)
         names = body.get("required") or list(body.get("properties", {}))[:1]

@@ -38,6 +38,15 @@ GROUPS = (
     Operation("GET", "/groups/{group}/requests", "group.requests", "groups", "read"),
     Operation("POST", "/groups/{group}/requests/{id}", "group.decide", "groups"),
     Operation("GET", "/users/{me}/groups", "group.mine", "groups", "read", "me"),
+    Operation(
+        "GET",
+        "/users/{me}/group-requests",
+        "group.requests",
+        "groups",
+        "read",
+        "me",
+        name="group.my_requests",
+    ),
     Operation("POST", "/users/{me}/groups/{group}/join", "group.join", "groups", actor="me"),
     Operation("POST", "/users/{me}/groups/{group}/leave", "group.leave", "groups", actor="me"),
 )

@@ -130,6 +130,8 @@ class Profiles:
         def change(info: bytes) -> bytes:
             return encode(msgspec.structs.replace(_read(info), **asked))
 
+        if not asked and (found := await self._store.profiles([user])):
+            return describe(found[0])
         profile = describe(await self._store.set_profile(user, change, self._clock.now_ms()))
         self._announcer.mine(user, "profile", profile, caller.session)
         return profile

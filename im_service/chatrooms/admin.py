@@ -133,6 +133,8 @@ class RoomAdmin:
         """Change a room's name, announcement and settings."""
         room = await self._room(caller, args.room)
         info, given = changed(room.info, args)
+        if info == room.info:
+            return describe(room)
         await self._store_info(room, info)
         self._tell(room, "room.update", {"changes": given})
         return describe(room)
@@ -156,6 +158,8 @@ class RoomAdmin:
         attributes = {k: v for k, v in room.info.attributes.items() if k not in args.remove} | args.put
         if len(msgspec.msgpack.encode(attributes)) > self._attributes_bytes:
             raise ImError(Code.INVALID, f"attributes have at most {self._attributes_bytes} bytes")
+        if attributes == room.info.attributes:
+            return RoomAttributes(attributes)
         await self._store_info(room, msgspec.structs.replace(room.info, attributes=attributes))
         self._tell(room, "room.attributes", {"put": args.put, "remove": args.remove})
         return RoomAttributes(attributes)

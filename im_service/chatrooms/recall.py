@@ -28,17 +28,26 @@ class RoomRecall:
         self._window = context.settings.recall_window_ms
 
     @method(
-        "room.recall", Code.ROOM_NOT_FOUND, Code.NOT_IN_ROOM, Code.FORBIDDEN, Code.RECALL_WINDOW, alone=True
+        "room.recall",
+        Code.ROOM_NOT_FOUND,
+        Code.NOT_FOUND,
+        Code.NOT_IN_ROOM,
+        Code.FORBIDDEN,
+        Code.RECALL_WINDOW,
+        alone=True,
     )
     async def recall(self, caller: Caller, args: RecallArgs) -> Nothing:
         """Take a message of a room back: everybody here hears `room.recall`. Owner, managers and the server
-        may; its sender within the recall window, where the room has history."""
+        may; its sender within the recall window, where the room has history. What a room with history does
+        not have is 404."""
         room = await self._table.get(args.room)
         if not room.open:
             raise ImError(Code.ROOM_NOT_FOUND)
         found = await self._store.find_server_ids(room.topic, [args.server_id])
         if not caller.server and not room.manages(caller.user):
             self._may(caller, room, found)
+        if room.info.history and not found and all(each[1] != args.server_id for each in room.ring):
+            raise ImError(Code.NOT_FOUND, "no such message")
         operator = caller.user or SYSTEM
         for message in found:
             tombstone = pack_payload(encode({"operator": operator, "text": args.text}))

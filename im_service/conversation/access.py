@@ -13,7 +13,8 @@ from im_service.storage.records import SENDER_SYNC, GroupMember, Role, StoredMes
 
 
 class Access:
-    """Participation in conversations. The application's server may everything."""
+    """Participation in conversations. The application's server may everything; for a user it may what that
+    user may."""
 
     def __init__(self, context: ServiceContext) -> None:
         self._store = context.store
@@ -31,9 +32,11 @@ class Access:
         kind = ids.kind_of(conversation)
         if kind == ids.ROOM and not rooms:
             raise ImError(Code.INVALID, "chatrooms have no such thing")
-        if caller.server:
-            if not await self._store.is_conversation(conversation):
-                raise ImError(Code.NOT_FOUND, "no such conversation")
+        if kind == ids.SINGLE:
+            ids.check_order(conversation)
+        if caller.server and not await self._store.is_conversation(conversation):
+            raise ImError(Code.NOT_FOUND, "no such conversation")
+        if caller.sees_all:
             return kind
         if kind == ids.SINGLE:
             ids.peer_of(conversation, caller.user)
@@ -52,7 +55,7 @@ class Access:
     async def sees(self, caller: Caller, conversation: str, seqs: Sequence[int]) -> set[int]:
         """Which of these messages the caller may know of: target, noSense, deletion, expiry, time of
         joining."""
-        if caller.server:
+        if caller.sees_all:
             return set(seqs)
         return await self._store.sees(caller.user, conversation, seqs, self._clock.now_ms())
 

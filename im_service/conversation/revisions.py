@@ -173,6 +173,8 @@ class Revisions:
         cancelled; receiver: gone for the receivers, the sender keeps it; silent: gone, nobody is
         told (server). The sender has the window, group owners and managers seven days, the
         server no limit when it says so."""
+        if not args.seq and not args.server_id:
+            raise ImError(Code.INVALID, "seq or server_id says which message")
         message = await self._message(caller, args.conversation, args.seq, args.server_id)
         if args.mode == "silent":
             return await self._silently(caller, message)

@@ -18,7 +18,7 @@ from im_service.accounts.known_since import known_since
 from im_service.calls import Args, Caller, NoArgs, Nothing, Number, method
 from im_service.context import ServiceContext
 from im_service.conversation.access import Access
-from im_service.errors import Code
+from im_service.errors import Code, ImError
 from im_service.models import WireMessage, notice_event, stored_bytes
 from im_service.pages import Cursor, fit, fit_changes
 from im_service.storage.records import (
@@ -223,7 +223,7 @@ class Sync:
         await self._store.ack(caller.user, caller.device, marks)
         return {}
 
-    @method("read", Code.INVALID, result=ReadMark)
+    @method("read", Code.INVALID, Code.NOT_FOUND, result=ReadMark)
     async def read(self, caller: Caller, args: ReadArgs) -> ReadMark:
         """Read watermark of this conversation, for all my devices; in a single chat the peer learns it."""
         moved = await self._store.read(caller.user, [Mark(args.conversation, args.seq)])
@@ -237,6 +237,8 @@ class Sync:
         if moved:
             return ReadMark(moved[0].seq)
         rows = await self._store.inbox(caller.user, caller.device, [args.conversation])
+        if not rows and caller.server:
+            raise ImError(Code.NOT_FOUND, "not a conversation of this user")
         return ReadMark(rows[0].read_seq if rows else 0)
 
     @method("unread", result=Unread)

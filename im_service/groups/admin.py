@@ -60,6 +60,8 @@ class GroupAdmin:
         """Make a group with me as owner (the server names one) and these first members, of whom those are
         asked whose consent is not free (the server adds all); an id is made if none is given."""
         now = self._c.clock.now_ms()
+        if caller.server and not args.owner and not caller.user:
+            raise ImError(Code.INVALID, "owner is required: the server itself owns no group")
         owner = check_id(args.owner if caller.server and args.owner else caller.user, "owner")
         group = check_id(args.group, "group") if args.group else f"{self._c.ids.next(now):x}"
         settings = self._c.settings
@@ -126,6 +128,8 @@ class GroupAdmin:
                 raise ImError(
                     Code.INVALID, f"a group has at most {self._c.settings.group_members_max} members"
                 )
+            if info == place.info and limit in (None, place.group.member_limit):
+                return describe(place.group)
             note = self._note(caller, args.group, "group.update", changes=changes)
             done = await self._c.store.update_group(
                 args.group,
@@ -208,6 +212,8 @@ class GroupAdmin:
     async def nick(self, caller: Caller, args: NickArgs) -> Nothing:
         """My name in this group; owner and managers may name members too."""
         user = args.user or caller.user
+        if not user:
+            raise ImError(Code.INVALID, "user is required: the server itself is no member")
 
         async def step(place: Place) -> Nothing:
             if user != caller.user:

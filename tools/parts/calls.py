@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Container
 from pathlib import Path
 from typing import cast
 
@@ -31,12 +33,22 @@ def calls_table() -> str:
 
 
 def _arguments(args: type[Args]) -> str:
-    """Names, types and bounds; optional ones with a question mark."""
+    return ", ".join(arguments(args)) or "none"
+
+
+def arguments(args: type[Args], without: Container[str] = ()) -> list[str]:
+    """Names, types and bounds; optional ones with a question mark, and defaults that say something."""
     fields = cast(inspect.StructType, inspect.type_info(args)).fields
-    parts = []
-    for field in sorted(fields, key=lambda field: not field.required):
-        parts.append(f"`{field.encode_name}{'' if field.required else '?'}` {shown(field.type)}")
-    return ", ".join(parts) or "none"
+    return [
+        f"`{field.encode_name}{'' if field.required else '?'}` {shown(field.type)}{_default(field)}"
+        for field in sorted(fields, key=lambda field: not field.required)
+        if field.encode_name not in without
+    ]
+
+
+def _default(field: inspect.Field) -> str:
+    value = field.default
+    return f" = `{json.dumps(value)}`" if isinstance(value, (int, str)) and value else ""
 
 
 def shown(kind: inspect.Type) -> str:

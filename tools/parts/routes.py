@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import msgspec
-
 from control.api.operations import Operation
 from control.api.table import OPERATIONS
 from im_service.methods import METHODS
+from tools.parts.calls import arguments
 from tools.parts.made import Made, markdown
 
 
@@ -21,16 +20,11 @@ def routes_table() -> str:
 def _row(operation: Operation) -> tuple[str, ...]:
     method = METHODS[operation.method]
     in_path = set(re.findall(r"{(\w+)}", operation.path))
-    members = [
-        f"`{field.encode_name}`" + ("" if field.required else "?")
-        for field in msgspec.structs.fields(method.args)
-        if field.encode_name not in in_path
-    ]
     return (
         f"`{operation.http} /v1{operation.path}`",
         operation.scope,
         method.doc.split(". ")[0].rstrip("."),
-        " ".join(members),
+        ", ".join(arguments(method.args, without=in_path)),
         f"`{method.result}`",
     )
 
