@@ -95,6 +95,6 @@ fuzz: tested-with $(STAMPS)/venv ## coverage-guided fuzzing of the parsers under
 	$(PY) tools/fuzz.py --seconds $${FUZZ_SECONDS:-60}
 
 clean: ## remove everything that was built (keeps .venv)
-	rm -rf build dist bench-report.html *.egg-info sdk/python/*.egg-info
+	rm -rf build dist sdk/python/build bench-report.html *.egg-info sdk/python/*.egg-info
 	find frame crypto gateway_core benchmarks tests -name '*.so' -delete
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -198,7 +198,7 @@ def record(
         bool, typer.Option("--table", help="Measure nothing, print the table of the folder")
     ] = False,
 ) -> None:
-    """Measure the figures of the README (about an hour) and print their table in Markdown."""
+    """Measure the figures of the README (an hour and a half) and print their table in Markdown."""
     import json
 
     from benchmarks.record import ROWS, markdown

@@ -102,6 +102,12 @@ class StoreWatch:
                 reason=found.restored,
                 incarnation=found.incarnation.hex(),
             )
+        elif self._seen.incarnation not in (b"", found.incarnation):
+            log.warning(
+                "the store has a new incarnation, which another process or `store restored` began:"
+                " clients start over",
+                incarnation=found.incarnation.hex(),
+            )
         self._seen = Seen(found.incarnation, found.beat)
         login = max(self._login(), self.past_logins, self._clock.now_ms() << COUNTER_BITS)
         await asyncio.to_thread(_write, self._kept, _Kept(found.incarnation.hex(), found.beat, login))

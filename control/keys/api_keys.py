@@ -128,7 +128,13 @@ class ApiKeys:
 
     def _read_if_changed(self) -> None:
         """A file that cannot be read changes nothing in a running server; its next version may."""
-        if self._stamp() != self._seen:
+        stamp = self._stamp()
+        if stamp == self._seen:
+            return
+        if stamp == _MISSING:
+            self._seen = stamp
+            log.error("the API keys are gone; those known go on until the next start", path=str(self.path))
+        else:
             try:
                 self._read()
             except (ApiKeyError, KeyFileError) as error:

@@ -55,6 +55,8 @@ class KeyStore:
         self._period_s = auth.rotate_keys_days * DAY_S if "control" in settings.server.roles else 0
         # A token outlives its signing by its whole life.
         self._token_lifetime_s = max(TOKEN_KEY_LIFETIME_S, self._period_s + auth.token_max_ttl_s + DAY_S)
+        self.found = (self.folder / ROOT_FILE).exists()
+        """the root was there, so this is no first start"""
         if create:
             prepare_data_folder(data)
             refuse_others_keys(self.folder)

@@ -174,6 +174,11 @@ class FirstApiKey(Part):
         text = self._keystore.api_keys().create_first("first")
         if not text:
             return
+        if self._keystore.found:
+            log.warning(
+                "no API keys beside keys that were there already: the first one is made; where app servers"
+                " have keys, put keys/api-keys.json back"
+            )
         if sys.stdout.isatty():
             told = f"API key (shown once, only its hash is kept): {text}\n"
         else:

@@ -92,13 +92,14 @@ class AuthSection(Section, frozen=True):
     """Age at which a process with the role `control` makes a new server key and a new token key; a key holds
     for 62 days, so at most 45. 0: never. Beyond: the old one is still taken until it ends."""
     bootstrap_api_key: Secret = Secret("")
-    """An API key (`qwk_<id>_<secret>`) accepted besides the key file, for automated installations."""
+    """An API key accepted besides the key file, for automated installations: `qianwan api-key generate` makes
+    one (`qwk_`, 12 hex digits, `_`, 43 characters of base64url)."""
 
     def problems(self) -> Problems:
         if (key := self.bootstrap_api_key.reveal()) and not API_KEY.fullmatch(key):
             yield (
                 ("bootstrap_api_key",),
-                "does not look like qwk_<12 hex digits>_<43 letters, digits, - or _>",
+                "does not look like qwk_<12 hex digits>_<43 letters, digits, - or _>: see `api-key generate`",
             )
         if self.token_ttl_s > self.token_max_ttl_s:
             yield ("token_ttl_s", "token_max_ttl_s"), "must not be above token_max_ttl_s"

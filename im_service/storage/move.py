@@ -121,7 +121,7 @@ class Target:
     def __init__(self, conn: asyncpg.Connection) -> None:
         self._conn = conn
 
-    async def prepare(self, change: int) -> None:
+    async def prepare(self, change: int, incarnations: list[Row]) -> None:
         await postgres.migrate(self._conn)
         await self._conn.execute(
             "CREATE TABLE IF NOT EXISTS copy_progress"
@@ -134,9 +134,19 @@ class Target:
                     raise StoreConflict(f"the target is not empty: table {table} has rows")
             await self._conn.execute("INSERT INTO copy_progress VALUES ('source', '', $1, false)", change)
         elif began[1]:
-            raise StoreConflict("this copy was completed already")
+            raise StoreConflict(await self._whose(incarnations))
         elif began[0] != change:
-            raise StoreConflict("the source was written to since the copy began: start with an empty target")
+            raise StoreConflict(
+                "the copy there was begun from another store, or this one was written to since: start with an"
+                " empty target"
+            )
+
+    async def _whose(self, incarnations: list[Row]) -> str:
+        """What a complete copy is of, and that nothing was done."""
+        there = {row[0] for row in await self._conn.fetch("SELECT id FROM incarnation")}
+        if incarnations and incarnations[-1][0] in there:
+            return "the target holds the complete copy of this store already: nothing was done"
+        return "the target holds the complete copy of another store: name an empty database"
 
     async def reached(self, table: str) -> tuple[list[Value] | None, int, bool]:
         found = await self._conn.fetchrow("SELECT last, rows, done FROM copy_progress WHERE name = $1", table)
@@ -226,7 +236,7 @@ async def copy_store(
 async def _copy(
     source: Source, target: Target, chunk_rows: int, progress: Callable[[Copied], None]
 ) -> dict[str, int]:
-    await target.prepare(source.change)
+    await target.prepare(source.change, source.incarnations())
     for table in KEYS:
         columns = source.columns(table)
         last, rows, done = await target.reached(table)

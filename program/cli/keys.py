@@ -74,7 +74,9 @@ def list_keys(
 @keys_app.command()
 def rotate(
     kind: Annotated[str, typer.Argument(help="server or token")] = "server",
-    overlap: Annotated[int | None, typer.Option(help="Seconds the old keys stay valid")] = None,
+    overlap: Annotated[
+        int | None, typer.Option(min=0, help="Seconds the old keys stay valid; 0: they end now")
+    ] = None,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
@@ -118,7 +120,7 @@ def create(
     scope: Annotated[
         list[str] | None, typer.Option(help="tokens, messages, admin, read; default: all")
     ] = None,
-    ttl: Annotated[int, typer.Option(help="Life in seconds; 0: until revoked")] = 0,
+    ttl: Annotated[int, typer.Option(min=0, help="Life in seconds; 0: until revoked")] = 0,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
@@ -129,6 +131,14 @@ def create(
     with _told():
         _, text = keys.create(name, tuple(scope) if scope else SCOPES, ttl)
     typer.echo(text)
+
+
+@api_keys_app.command()
+def generate() -> None:
+    """Print a key that is kept nowhere, for auth.bootstrap_api_key of an automated installation."""
+    from control.keys.api_keys import generate_key
+
+    typer.echo(generate_key())
 
 
 @api_keys_app.command("list")

@@ -102,6 +102,7 @@ async def source(tmp_path: Path) -> Kit:
     await store.queue_put("r", [QueueItem("k", "v", "a", True, 0)], 5)
     await store.add_broadcast(b"all", 0, 3, 1 << 50)
     await store.begin_request("key", b"d", 3, 1 << 50, 9)
+    await store.renew(b"i" * 16, 3)
     await kit.close()
     return kit
 
@@ -120,7 +121,12 @@ async def test_copy_resumes_and_goes_on(source: Kit, postgres_kit: Kit) -> None:
     counted = await copy_store(source.where, postgres_kit.where, chunk_rows=23, progress=interrupted)
     assert counted["message"] == 341
     assert sum(step.table == "message" for step in steps) == 341 // 23 + 1, "no chunk was copied twice"
-    with pytest.raises(StoreConflict, match="completed"):
+    with pytest.raises(StoreConflict, match="of this store already: nothing was done"):
+        await copy_store(source.where, postgres_kit.where)
+    other = await source.open()
+    await other.renew(b"j" * 16, 4)
+    await source.close()
+    with pytest.raises(StoreConflict, match="of another store: name an empty database"):
         await copy_store(source.where, postgres_kit.where)
 
     old, new = await source.open(), await postgres_kit.open()
@@ -200,7 +206,7 @@ async def test_the_command_copies_once_and_says_so(source: Kit, postgres_kit: Ki
     code, shown = await run()
     assert (code, "341" in shown) == (0, True), shown
     code, shown = await run()
-    assert (code, "completed" in shown) == (1, True), shown
+    assert (code, "nothing was done" in shown) == (1, True), shown
 
 
 DISTRIBUTED_BY = {

@@ -46,6 +46,34 @@ def test_a_rotation_says_which_key_had_to_go(folder: Path) -> None:
     assert shown.stdout.strip() == "new server key 9; ended: 1"
 
 
+def test_a_negative_time_is_refused_and_ends_no_key(folder: Path) -> None:
+    before = sorted(path.name for path in (folder / "keys").iterdir())
+    for words in (("keys", "rotate", "server", "--overlap", "-1"), ("api-key", "create", "x", "--ttl", "-1")):
+        assert program(*words, "--data-dir", str(folder)).returncode == 2
+    assert sorted(path.name for path in (folder / "keys").iterdir()) == before
+
+
+def test_a_generated_key_is_kept_nowhere_and_good_for_the_setting(folder: Path) -> None:
+    key = program("api-key", "generate").stdout.strip()
+    assert not list((folder / "keys").glob("api*"))
+    checked = program("config", "check", QIANWAN_AUTH__BOOTSTRAP_API_KEY=key)
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_a_server_says_that_its_api_keys_are_gone(tmp_path: Path) -> None:
+    gone = "no API keys beside keys that were there already"
+    with ServerProcess(tmp_path) as server:
+        assert gone not in server.log(), "a first start"
+        assert server.token("ann")
+        (tmp_path / "keys" / "api-keys.json").rename(tmp_path / "elsewhere")
+        server.wait_for(
+            lambda: server.token("ann") != "" and "the API keys are gone" in server.log(),
+            "told, while those that are known go on",
+        )
+        server.restart()
+        assert gone in server.log()
+
+
 def test_what_is_piped_is_neither_cut_nor_folded(folder: Path) -> None:
     root = ServerKeys.load(folder / "keys").root.text
     shown = program("keys", "list", "--data-dir", str(folder), COLUMNS="40")

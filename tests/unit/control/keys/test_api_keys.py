@@ -150,6 +150,20 @@ def test_a_file_that_breaks_while_a_server_runs_takes_no_key_away(tmp_path: Path
         ApiKeys(path)
 
 
+def test_a_file_that_is_removed_while_a_server_runs_takes_no_key_away_until_there_is_another(
+    tmp_path: Path,
+) -> None:
+    path, elapsed = tmp_path / "keys.json", [0.0]
+    server = ApiKeys(path, clock=lambda: elapsed[0])
+    _, text = server.create("app")
+    path.unlink()
+    elapsed[0] += 2
+    assert server.check(text, NOW) is not None
+    ApiKeys(path).create("another")
+    elapsed[0] += 2
+    assert server.check(text, NOW) is None
+
+
 def test_keys_expire(tmp_path: Path) -> None:
     keys = ApiKeys(tmp_path / "keys.json")
     key, text = keys.create("app", ttl_s=60)
