@@ -12,6 +12,7 @@ from im_service.accounts.relations import Relations
 from im_service.calls import Arguments, Caller, Calls
 from im_service.chatrooms.admin import RoomAdmin
 from im_service.chatrooms.door import RoomDoor
+from im_service.chatrooms.moves import GUEST, RoomMoves, Way
 from im_service.chatrooms.queue import RoomQueue
 from im_service.chatrooms.recall import RoomRecall
 from im_service.consent import Consents
@@ -69,6 +70,7 @@ class ImService:
         self.room_admin = RoomAdmin(context, self.room_door)
         self.room_queue = RoomQueue(context)
         self.room_recall = RoomRecall(context)
+        self._room_moves = RoomMoves(context)
 
         self.relations = Relations(context, self.consents)
         self.profiles = Profiles(context)
@@ -165,6 +167,8 @@ class ImService:
             await self.room_table.refresh(key)
             if (here := self.room_table.peek(key)) is not None:
                 await self.room_door.obey(here)
+        elif kind == GUEST:
+            await self._room_moves.take_over(key)
         elif kind == "presence":
             user, *words = key.split(" ")
             self.presence.heard(user, words)
@@ -183,6 +187,10 @@ class ImService:
             if kind == "member":
                 group, user = key.split(" ")
                 self._memberships.changed_elsewhere(group, user)
+
+    async def on_peers_changed(self, way: Way) -> None:
+        """Other im processes serve other topics now: what this one knows of their rooms goes there."""
+        await self._room_moves.hand_over(way)
 
     def stats(self) -> dict[str, int]:
         """Counters: sessions, and everything that was dropped and why."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 
 from control.coordination.base import Coordination, NodeInfo
 from control.logs import get_logger
 from control.node_ids import Peer
 from control.part import Part
+from control.rendezvous import choose
 from control.streams.batches import SMALL, Batcher, encode
 from control.streams.links import StreamLinks
 from control.streams.operations import Between, Changed
+from im_service.chatrooms.moves import Tell, Way
 from im_service.storage.errors import StoreError
 
 log = get_logger("peers")
@@ -20,6 +23,9 @@ ALL = "all"
 """Kind of a word: anything may have changed."""
 AT_ONCE = 64
 RETRY_S = 1.0
+MOVING_TICKS = 6
+"""After the set of im processes changed: the first is for the gateways, to hear of it too; each later one
+finds what the gateways that heard late have sent here meanwhile."""
 
 
 class BusPeers(Part):
@@ -28,7 +34,8 @@ class BusPeers(Part):
     A word that is lost on the way is repaired by its stream. What can no longer be repaired, what a process
     said that was taken for dead, and what was said before two knew of each other: for all of these everything
     that is remembered is read again. A read that fails is tried until the store is back. `missed` is
-    called for the ends of sessions among what is lost: no store knows them.
+    called for the ends of sessions among what is lost: no store knows them. `moved` is called when others may
+    serve what was served here.
     """
 
     def __init__(
@@ -38,12 +45,16 @@ class BusPeers(Part):
         own: Peer,
         refresh: Callable[[str, str], Awaitable[None]],
         missed: Callable[[], None] = lambda: None,
+        moved: Callable[[Way], Awaitable[None]] | None = None,
     ) -> None:
         self._links = links
         self._coordination = coordination
         self._own = own
         self._refresh = refresh
         self._missed = missed
+        self._moved = moved
+        self._moving = 0
+        self._handing: asyncio.Task[None] | None = None
         self._ims: dict[int, int] = {}  # node id -> epoch
         self._batcher: Batcher[Changed] = Batcher(self._push)
         self._due: dict[tuple[str, str], None] = {}
@@ -57,18 +68,39 @@ class BusPeers(Part):
 
     async def stop(self, grace_s: float) -> None:
         self._batcher.flush()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [task for task in (self._task, self._handing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def tick(self) -> None:
+        if self._moving:
+            self._moving -= 1
+            if self._moving < MOVING_TICKS - 1 and (self._handing is None or self._handing.done()):
+                self._handing = asyncio.create_task(self._hand_over(), name="rooms")
+
+    async def _hand_over(self) -> None:
+        try:
+            if self._moved is not None:
+                await self._moved(self._way)
+        except Exception:
+            log.exception("what another im process serves now could not be handed over")
+
+    def _way(self, topic: str) -> Tell | None:
+        im = int(choose(topic, map(str, (self._own[0], *self._ims))) or self._own[0])
+        return None if im == self._own[0] else functools.partial(self._say, im)
+
+    def _say(self, im_id: int, kind: str, key: str) -> None:
+        self._batcher.add(im_id, Changed(kind, key), len(key) + SMALL)
 
     def changed(self, kind: str, key: str) -> None:
-        word, size = Changed(kind, key), len(key) + SMALL
         for im_id in self._ims:
-            self._batcher.add(im_id, word, size)
+            self._say(im_id, kind, key)
 
     def _on_im(self, info: NodeInfo, alive: bool) -> None:
         if info.node_id == self._own[0]:
             return
+        self._moving = MOVING_TICKS
         if not alive:
             self._ims.pop(info.node_id, None)
             self._batcher.drop(info.node_id)

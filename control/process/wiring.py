@@ -202,6 +202,7 @@ class Wiring:
             self._process.own,
             lambda kind, key: self.im.service.on_peer_change(kind, key),
             lambda: self.im_over_bus.who_is_there(),
+            lambda way: self.im.service.on_peers_changed(way),
         )
 
     # -- the gateway role

@@ -31,6 +31,26 @@ AGAIN_S = 0.5
 _log = logging.getLogger("qianwan.im")
 
 
+def seat(state: SessionState, room: RoomState) -> None:
+    """This session is in the room from now on."""
+    session = state.session
+    state.rooms[room.room] = room
+    room.members.setdefault(session.user, {})[session.node, session.conn] = session
+    room.lingering.pop(session.user, None)
+
+
+def unseat(state: SessionState, room: RoomState) -> None:
+    """It is not in the room any more."""
+    session = state.session
+    del state.rooms[room.room]
+    state.tags.pop(room.room, None)
+    state.routes.pop(room.topic, None)
+    here = room.members.get(session.user, {})
+    here.pop((session.node, session.conn), None)
+    if not here:
+        room.members.pop(session.user, None)
+
+
 class RoomDoor:
     """Who is in a room is a fact of connections: it ends with them."""
 
@@ -68,9 +88,7 @@ class RoomDoor:
             if len(state.rooms) >= self._per_connection:
                 raise ImError(Code.CONFLICT, f"at most {self._per_connection} rooms a connection")
             newcomer = caller.user not in room.members
-            state.rooms[args.room] = room
-            room.members.setdefault(caller.user, {})[session.node, session.conn] = session
-            room.lingering.pop(caller.user, None)
+            seat(state, room)
             self._downlink.join(session, room.topic, room.budget)
             if newcomer:
                 self._tell(room, "room.enter", caller.user, state)
@@ -114,17 +132,13 @@ class RoomDoor:
         """Take one session out of a room. With the user's last session their transient queue elements go; if
         it was `lost`, after a grace."""
         session = state.session
-        if state.rooms.pop(room.room, None) is None:
+        if room.room not in state.rooms:
             return
         self._downlink.leave(session, room.topic)
         self._set_tags(state, room, ())
-        state.tags.pop(room.room, None)
-        state.routes.pop(room.topic, None)
-        here = room.members.get(session.user, {})
-        here.pop((session.node, session.conn), None)
-        if here:
+        unseat(state, room)
+        if session.user in room.members:
             return
-        room.members.pop(session.user, None)
         self._tell(room, event, session.user, state, data)
         if room.record is None:
             return

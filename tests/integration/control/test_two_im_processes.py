@@ -24,30 +24,30 @@ from tests.support.sdk_client import until
 from tests.support.server_process import ServerProcess
 
 FAST = {"bus.kind": "nats", "bus.beacon_s": 0.2, "bus.dead_after_s": 10.0}
-IMS = ("1", "5")
+IMS, SPARE = ("1", "5"), "9"
 
 
 @dataclass
 class Cluster:
     gateway: ServerProcess
     control: ServerProcess
+    spare: ServerProcess  # an im process that was not started
 
     async def link(self, user: str, device: str = "phone") -> PlainLink:
         token = await asyncio.to_thread(self.control.token, user)
         return await PlainLink.open(self.gateway, token, device, root_of(self.control))
 
-    async def http(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """(status, answer) of a request of the app's server."""
+        if method == "POST":
+            return self.control.post(path, body or {})
+        headers = {"X-API-Key": self.control.first_api_key()}
+        request = urllib.request.Request(self.control.url + path, None, headers, method=method)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.status, json.load(answer)
 
-        def run() -> tuple[int, Any]:
-            if method == "POST":
-                return self.control.post(path, body or {})
-            headers = {"X-API-Key": self.control.first_api_key()}
-            request = urllib.request.Request(self.control.url + path, None, headers, method=method)
-            with urllib.request.urlopen(request, timeout=20) as answer:
-                return answer.status, json.load(answer)
-
-        return await asyncio.to_thread(run)
+    async def http(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        return await asyncio.to_thread(self.ask, method, path, body)
 
     async def room(self, name: str, **fields: Any) -> str:
         return await asyncio.to_thread(lambda: self.control.room(name, owner="own", **fields))
@@ -63,8 +63,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             return ServerProcess(folder / "data", settings, roles)
 
         control, gateway = process(4, "control"), process(2, "gateway")
-        ims = [process(int(number), "im") for number in IMS]
-        everybody = [*ims, gateway, control]
+        ims, spare = [process(int(number), "im") for number in IMS], process(int(SPARE), "im")
+        everybody = [*ims, spare, gateway, control]
         try:
             control.start()
             for each in (*ims, gateway):
@@ -73,8 +73,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
                 each.wait_ready()
             control.wait_for(lambda: control.get("/v1/lbs?user=x")[0] == 200, "a gateway in LBS")
             for each in (control, gateway):
-                each.wait_for(lambda e=each: knows_both(e), "both im processes")
-            yield Cluster(gateway, control)
+                each.wait_for(lambda e=each: knows(e, *IMS), "both im processes")
+            yield Cluster(gateway, control, spare)
         except BaseException:
             for each in everybody:
                 print(f"--- {each.roles} {each.http_port}\n{each.tail(30)}")
@@ -84,8 +84,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
                 each.kill()
 
 
-def knows_both(server: ServerProcess) -> bool:
-    return all(f'"peer_id": {number}' in server.log() for number in IMS)
+def knows(server: ServerProcess, *ims: str) -> bool:
+    return all(f'"peer_id": {number}' in server.log() for number in ims)
 
 
 def of_both(kind: str, name: str) -> list[str]:
@@ -181,3 +181,28 @@ async def test_watchers_hear_of_devices_whichever_process_serves_whom(cluster: C
         await until(lambda link=link: told(link) == offline)
         assert await asked(link) == offline
         link.link.close()
+
+
+async def test_who_is_in_a_room_is_known_when_another_im_process_comes(cluster: Cluster) -> None:
+    """The last test here: the set of im processes is another one after it."""
+    names = [f"moved{number}" for number in range(60)]
+    names = [name for name in names if choose(f"r/{name}", (*IMS, SPARE)) == SPARE][:6]
+    assert {choose(f"r/{name}", IMS) for name in names} == set(IMS)
+    bob = await cluster.link("bob")
+    for name in names:
+        await cluster.room(name)
+        assert (await bob.call("room.join", room=name))[0] == 0
+    await asyncio.to_thread(cluster.spare.start)
+    for each in (cluster.gateway, cluster.control):
+        await asyncio.to_thread(each.wait_for, lambda e=each: knows(e, SPARE), "the third im process")
+
+    def inside() -> bool:
+        online = [cluster.ask("GET", f"/v1/rooms/{name}/online")[1]["users"] for name in names]
+        return online == [["bob"]] * len(names)
+
+    await asyncio.to_thread(cluster.control.wait_for, inside, "bob inside")
+    for name in names:
+        assert (await bob.send(f"r/{name}", f"still-{name}", "hi")).code == 0
+        assert (await cluster.http("POST", f"/v1/rooms/{name}/kick", {"user": "bob"}))[0] == 200
+        assert (await bob.send(f"r/{name}", f"out-{name}", "hi")).code == 13001
+    bob.link.close()

@@ -323,3 +323,46 @@ async def test_a_join_that_is_slower_than_the_kick_of_another_process_is_taken_b
         await there.deliver()
         assert bob.topics == {"u/bob"}
         await other.stop()
+
+
+async def test_who_is_in_a_room_goes_along_when_another_process_serves_it(tmp_path: Path) -> None:
+    there, back = Wire(), Wire()
+    async with open_world(tmp_path, peers=there) as world:
+        other = second(world, back)
+        there.other, back.other = other, world.im
+        for room in ("hall", "yard", "stays", "ended"):
+            await world.invoke("room.create", {"room": room})
+        people = {name: await world.login(name) for name in ("alice", "bob", "carl")}
+        for person in people.values():
+            for room in ("hall", "yard", "stays", "ended"):
+                await person.ok("room.join", room=room, tags=["vip"])
+        alice, bob, carl = people.values()
+        await other.invoke("room.black", {"room": "yard", "user": "alice"})  # its words are on the way
+        await other.invoke("room.close", {"room": "ended"})
+        before = len(world.downlink.published)
+        await world.im.on_peers_changed(lambda topic: None if topic == "r/stays" else there.changed)
+        there.words.insert(0, ("session", " ".join(map(str, carl.session))))  # overtakes its guests
+        await carl.logout()
+        await there.deliver()
+        told = [topic for topic, *_ in world.downlink.published[before:]]
+        assert told == ["r/stays"], "nobody else came or went"
+
+        async def inside(im: ImService, room: str) -> list[str]:
+            return sorted((await im.room_table.get(room)).members)
+
+        rooms = ("hall", "yard", "stays", "ended")
+        assert [await inside(world.im, room) for room in rooms] == [[], [], ["alice", "bob"], []]
+        assert [await inside(other, room) for room in rooms] == [["alice", "bob"], ["bob"], [], []]
+        kept = {"u/bob", "r/hall", "r/hall#vip", "r/yard", "r/yard#vip", "r/stays", "r/stays#vip"}
+        assert bob.connection.topics == kept
+        assert alice.connection.topics == {"u/alice"} | {t for t in kept if t[2:6] in ("hall", "stay")}
+        payload = msgspec.msgpack.encode(["c1", 0, {"text": "hi"}, None, None])
+        other.on_sends([(bob.session, 9_999, "r/hall", payload)])
+        assert (await bob.answer(9_999))[0] == 0
+        await bob.logout()
+        await there.deliver()
+        assert await inside(other, "hall") == ["alice"]
+        assert alice.connection.notices("room.exit")[-1]["user"] == "bob"
+        await other.invoke("room.kick", {"room": "hall", "user": "alice"})
+        assert not {"r/hall", "r/hall#vip"} & alice.connection.topics
+        await other.stop()

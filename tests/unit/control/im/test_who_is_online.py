@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import pytest
 
 from control.bus.memory import MemoryBus, MemoryHub
-from control.coordination.base import Coordination
 from control.im.api import ApiResponder
-from control.im.peers import BusPeers
 from control.im.presence import LIVE, RoutePresence, live_devices
 from control.rendezvous import choose
 from control.routing.memory import MemoryRoutes
-from control.streams.links import StreamLinks
-from control.streams.operations import Between, Changed
 from im_service.calls import Args
 from im_service.errors import Code, ImError
 from im_service.ports import Devices
-from tests.support.sdk_client import until
 
 IMS = [1, 5]
 USERS = [f"user{number}" for number in range(12)]
@@ -77,30 +71,3 @@ def test_a_question_that_nobody_reads_is_refused() -> None:
     with pytest.raises(ImError) as refused:
         live_devices(msgspec.Raw(b"\x81\xa5users\x01"), lambda user: [])
     assert refused.value.code == Code.MALFORMED
-
-
-async def test_of_words_that_wait_the_latest_comes_last() -> None:
-    """Online, offline, online again within a turn: watchers end with what is so."""
-    heard: list[str] = []
-
-    class Links:
-        def on(self, kind: object, apply: Any, lost: object) -> None:
-            self.apply = apply
-
-    class Cluster:
-        def on(self, role: str, callback: object) -> None: ...
-        def hear(self, peer: object, role: str) -> bool:
-            return True
-
-    async def take(kind: str, key: str) -> None:
-        heard.append(key)
-
-    links = Links()
-    peers = BusPeers(cast(StreamLinks, links), cast(Coordination, Cluster()), (1, 10), take)
-    await peers.start()
-    words = ["bob phone 1", "bob", "bob phone 1"]
-    links.apply((5, 10), Between([Changed("presence", word) for word in words]))
-    await until(lambda: heard[-1:] == ["bob phone 1"] and "bob" in heard)
-    await asyncio.sleep(0)
-    assert heard == ["bob", "bob phone 1"]
-    await peers.stop(0)
