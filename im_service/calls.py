@@ -29,6 +29,8 @@ from im_service.rates import Limiter, Rate
 from im_service.storage.engine import Commits, counted
 from im_service.storage.errors import StoreConflict, StoreError, StoreFull, StoreMissing, StoreUnknown
 from im_service.storage.records import FOREVER
+from im_service.storage.turns import SERVER as FOR_SERVER
+from im_service.storage.turns import asking
 
 RETURN = int(FrameType.RETURN)
 MAX_CALLS = 64
@@ -269,6 +271,7 @@ class Calls:
 
     async def _run(self, state: SessionState, request: int, entry: Method, args: Args) -> None:
         session = state.session
+        asking.set(session.user)
         try:
             try:
                 result: object = await self._admit(state, entry.name, args)
@@ -297,6 +300,7 @@ class Calls:
             raise ImError(Code.INVALID, f"{name} needs a user to act for")
         if caller.user:
             check_id(caller.user, "user")
+        asking.set(caller.user or FOR_SERVER)
         if not isinstance(args, Args):
             args = entry.read(args if isinstance(args, Raw) else pack(args))
         check_arguments(args)

@@ -37,6 +37,7 @@ from im_service.sending.repeats import Repeats
 from im_service.sending.resolve import RouteResolver
 from im_service.storage.errors import StoreError, StoreUnknown
 from im_service.storage.records import RECEIPT, AppendResult, AppendStatus, NewMessage
+from im_service.storage.turns import asking
 
 MAX_LANE = 1000
 """Sends of one session to one target that may wait for a hook or a first look-up; more are answered 503."""
@@ -282,6 +283,7 @@ class Messages:
 
     async def _run_lane(self, state: SessionState, target: str, lane: deque[SendItem]) -> None:
         """Send what waits for this target one by one; the lane ends when it is empty."""
+        asking.set(state.session.user)
         try:
             while lane:
                 work = Work(self._clock)

@@ -10,6 +10,7 @@ from typing import TypeVar
 from im_service.storage.errors import StoreUnavailable
 from im_service.storage.ops.tx import Op
 from im_service.storage.queue import Item, OpItem, Reads, WriteQueue
+from im_service.storage.turns import Shares
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -42,6 +43,9 @@ class Engine(ABC):
 
     _queue: WriteQueue | None = None
 
+    def __init__(self) -> None:
+        self._shares = Shares()
+
     @abstractmethod
     async def _read(self, op: Op[T]) -> T:
         """Run on one snapshot, beside the writer."""
@@ -61,8 +65,9 @@ class Engine(ABC):
     async def _write(self, make: Callable[[], Op[T]], weight: int = 1) -> T:
         """Queue for the writer; return after its commit. `make` may be called again for another attempt."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._put(OpItem(make, future, weight))
-        result = await future
+        async with self._shares.share():
+            self._put(OpItem(make, future, weight))
+            result = await future
         if (commits := _commits.get()) is not None:
             commits.count += 1
         return result

@@ -192,8 +192,9 @@ class Inbox(Engine):
     async def ack(self, user: str, device: str, marks: Sequence[Mark]) -> None:
         """Raise delivery watermarks of this device (never lowered, capped). Is not a change for `changed`."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._put(AckItem(user, device, marks, future))
-        await future
+        async with self._shares.share():
+            self._put(AckItem(user, device, marks, future))
+            await future
 
     async def clear(self, user: str, conversation: str, up_to_seq: int) -> InboxRow:
         """Forget everything up to this seq for this user. StoreMissing."""

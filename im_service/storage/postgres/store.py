@@ -10,6 +10,7 @@ from im_service.storage.postgres import connection, runner
 from im_service.storage.postgres.writer import Writer
 from im_service.storage.queue import Reads
 from im_service.storage.store import Store
+from im_service.storage.turns import Turns
 
 T = TypeVar("T")
 _ORIGIN = (
@@ -34,12 +35,14 @@ class PostgresStore(Store):
         max_commit: int = 1_000,
         max_queued: int = 50_000,
     ) -> None:
+        super().__init__()
         self._dsn = dsn
         self._connections = connections
         self._timeout_s = timeout_s
         self._max_commit = max_commit
         self._max_queued = max_queued
         self._pool: asyncpg.Pool | None = None
+        self._turns = Turns(max(1, connections - 1))
         self._writer: Writer | None = None
         self._base = 0
         self._reads = Reads()
@@ -79,9 +82,8 @@ class PostgresStore(Store):
         return self._pool
 
     async def _read(self, op: Op[T]) -> T:
-        pool = self._open_pool()
         try:
-            async with pool.acquire(timeout=self._timeout_s) as conn:
+            async with self._turns, self._open_pool().acquire(timeout=self._timeout_s) as conn:
                 return await runner.read(conn, op, self._base, self._reads)
         except connection.GONE as error:
             raise connection.unavailable(error) from error

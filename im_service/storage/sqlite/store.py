@@ -16,6 +16,7 @@ from im_service.storage.sqlite.checkpoint import Checkpointer
 from im_service.storage.sqlite.place import Place, check_log
 from im_service.storage.sqlite.writer import Writer
 from im_service.storage.store import Store
+from im_service.storage.turns import Turns
 
 T = TypeVar("T")
 
@@ -40,6 +41,7 @@ class SqliteStore(Store):
         max_queued: int = 50_000,
         checkpoint_pages: int = 16_384,
     ) -> None:
+        super().__init__()
         self._path = Path(path)
         self._readers = readers
         self._cache_bytes = cache_bytes
@@ -52,6 +54,7 @@ class SqliteStore(Store):
         self._conn: apsw.Connection | None = None
         self._place: Place | None = None
         self._pool: ThreadPoolExecutor | None = None
+        self._turns = Turns(readers)
         self._local = threading.local()
         self._reading: list[apsw.Connection] = []
         self._reads: list[Reads] = []
@@ -100,9 +103,10 @@ class SqliteStore(Store):
         self._reading.clear()
 
     async def _read(self, op: Op[T]) -> T:
-        if self._pool is None:
-            raise StoreUnavailable("the store is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._read_now, op)
+        async with self._turns:
+            if self._pool is None:
+                raise StoreUnavailable("the store is closed")
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._read_now, op)
 
     def _read_now(self, op: Op[T]) -> T:
         conn: apsw.Connection | None = getattr(self._local, "conn", None)

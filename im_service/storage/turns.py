@@ -1,0 +1,120 @@
+"""Whoever asks the store for much waits behind himself, not everybody behind him: reads take turns, and few
+changes of one user are under way at once.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Self
+
+from im_service.storage.errors import StoreUnavailable
+
+asking: ContextVar[str] = ContextVar("asking", default="")
+"""For whom the store is asked; "" = for the service itself (logins, upkeep), which goes first."""
+SERVER = "@server"
+"""The application's server, for nobody in particular."""
+
+WAIT_S = 10.0
+EACH = 4
+"""Changes of one user under way at once; a transaction of them holds the messages of others up so long."""
+
+
+class Turns:
+    """`width` reads at once. Each reader's wait in the order of asking, readers take turns, and a turn is one
+    read. StoreUnavailable after WAIT_S without one.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._free = width
+        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+
+    async def __aenter__(self) -> Self:
+        if self._free:
+            self._free -= 1
+            return self
+        who = asking.get()
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(who, deque()).append(turn)
+        if not who:
+            self._waiting.move_to_end(who, last=False)
+        await _come(turn, self._pass_on)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        while self._waiting:
+            who, turns = next(iter(self._waiting.items()))
+            turn = turns.popleft()
+            if not turns:
+                del self._waiting[who]
+            elif who:
+                self._waiting.move_to_end(who)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
+class Shares:
+    """Changes: each user has at most `each` under way, the rest of his wait in the order of asking. The
+    service and the application's server are not bounded. StoreUnavailable after WAIT_S of waiting.
+    """
+
+    def __init__(self, each: int = EACH) -> None:
+        self._each = each
+        self._under_way: dict[str, int] = {}
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+
+    @asynccontextmanager
+    async def share(self) -> AsyncIterator[None]:
+        who = asking.get()
+        if who in ("", SERVER):
+            yield
+            return
+        count = self._under_way.get(who, 0)
+        if count < self._each:
+            self._under_way[who] = count + 1
+        else:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(who, deque()).append(turn)
+            await _come(turn, lambda: self._pass_on(who))
+        try:
+            yield
+        finally:
+            self._pass_on(who)
+
+    def _pass_on(self, who: str) -> None:
+        turns = self._waiting.get(who)
+        while turns:
+            turn = turns.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                break
+        else:
+            count = self._under_way.pop(who) - 1
+            if count:
+                self._under_way[who] = count
+        if turns is not None and not turns:
+            del self._waiting[who]
+
+
+async def _come(turn: asyncio.Future[None], pass_on: Callable[[], None]) -> None:
+    """Wait for a turn; one that comes to somebody who has gone is passed on."""
+    try:
+        async with asyncio.timeout(WAIT_S):
+            await turn
+    except BaseException as error:
+        if turn.done() and not turn.cancelled():
+            pass_on()
+        else:
+            turn.cancel()
+        if isinstance(error, TimeoutError):
+            raise StoreUnavailable("too much waits for the store") from None
+        raise
