@@ -1,4 +1,6 @@
-"""How many frames at once a new session may send: what its user has not used up by earlier logins."""
+"""What a user's earlier logins leave to the next one: how many frames at once it may send, and whether it is
+one too many.
+"""
 
 from __future__ import annotations
 
@@ -34,3 +36,32 @@ class Allowances:
                 break
             del self._full[oldest]
         return frames
+
+
+class LoginPace:
+    """A user logs in `per_s` times a second in the long run and AT_ONCE seconds' worth at once. `clock` in
+    seconds, one that nobody sets. O(1) each, at most MAX_KEPT users. per_s 0: no limit.
+    """
+
+    AT_ONCE = 20
+
+    def __init__(self, per_s: float) -> None:
+        self._cost = 1 / per_s if per_s else 0.0
+        self._room = max(self.AT_ONCE, self._cost)
+        self._free: OrderedDict[str, float] = OrderedDict()  # user -> when nothing of it is used any more
+
+    def too_many(self, user: str, now: float) -> bool:
+        """A login of this user is asked for now; one that is too many costs nothing."""
+        if not self._cost:
+            return False
+        free = max(self._free.get(user, now), now) + self._cost
+        if free - now > self._room + self._cost / 2:
+            return True
+        self._free[user] = free
+        self._free.move_to_end(user)
+        while self._free:
+            oldest = next(iter(self._free))
+            if self._free[oldest] > now and len(self._free) <= MAX_KEPT:
+                break
+            del self._free[oldest]
+        return False

@@ -10,10 +10,11 @@ import msgspec
 
 from control.auth.login import LoginRefused, check_login
 from control.auth.tokens import TokenVerifier
-from control.gateway.allowances import Allowances
+from control.gateway.allowances import Allowances, LoginPace
 from control.gateway.core import Core
 from control.gateway.session_ids import SessionIds
 from control.logs import get_logger
+from frame.constants import CloseCode
 
 log = get_logger("gateway")
 ANY_FRAMES = 0xFFFF
@@ -23,6 +24,7 @@ _encode = msgspec.msgpack.Encoder().encode
 class Logins:
     """`node_name`, `ping_interval_s` (`ws_ping_interval_s` on WebSocket, where that is less) and the store's
     `incarnation` are what an AUTH_OK tells the client; `heard`: the latest login elsewhere (SessionIds).
+    `logins_per_s`: of one user (LoginPace).
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Logins:
         clock: Callable[[], float] = time.time,
         allowances: Allowances | None = None,
         elapsed: Callable[[], float] = time.monotonic,
+        logins_per_s: float = 0.0,
     ) -> None:
         self._core = core
         self._verifier = verifier
@@ -49,6 +52,7 @@ class Logins:
         self._session_ids = SessionIds(node_id, clock, heard)
         self._allowances = allowances or Allowances(0, ANY_FRAMES)
         self._elapsed = elapsed
+        self._pace = LoginPace(logins_per_s)
         self.policy_rev = 0
         self.accepted = 0
         self.refusals: dict[str, int] = {}
@@ -64,6 +68,8 @@ class Logins:
         now = self._clock()
         try:
             claims = check_login(self._verifier, now, handshake_hash, kind, token, binding, device)
+            if self._pace.too_many(claims.user, self._elapsed()):
+                raise LoginRefused(CloseCode.RATE_LIMITED, "too many logins", "too many logins of one user")
         except LoginRefused as refusal:
             self.refusals[refusal.reason] = self.refusals.get(refusal.reason, 0) + 1
             log.info("login refused", code=refusal.code, reason=refusal.reason, peer=peer)

@@ -254,6 +254,7 @@ class Wiring:
             self._incarnation,
             self._heard_login,
             allowances=Allowances(settings.gateway.core.inbound_per_s, settings.gateway.core.inbound_burst),
+            logins_per_s=settings.limits.user_logins_per_s,
         )
 
     @cached_property

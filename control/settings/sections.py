@@ -128,6 +128,9 @@ class LimitsSection(Section, frozen=True):
     event_backlog: Annotated[int, Meta(ge=1024, le=1 << 24, extra=unit("events of a gateway"))] = 65536
     """Sends, and logins, held while there is no im process: some seconds of a busy gateway. Beyond: SENDs get
     503 at once."""
+    user_logins_per_s: Annotated[float, Meta(ge=0, le=1_000_000)] = 20.0
+    """Logins of one user at one gateway in the long run, and 20 times as many at once: each costs the im
+    process and the store work. 0: no limit. Beyond: closed with 2003, which clients take as "later"."""
 
 
 class LogSection(Section, frozen=True):

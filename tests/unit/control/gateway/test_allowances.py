@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from control.gateway.allowances import MAX_KEPT, Allowances
+from control.gateway.allowances import MAX_KEPT, Allowances, LoginPace
 
 
 def test_a_budget_is_not_full_again_at_each_login() -> None:
@@ -38,3 +38,23 @@ def test_what_is_remembered_is_bounded() -> None:
 def test_no_rate_is_no_limit() -> None:
     allowances = Allowances(0, 5000)
     assert {allowances.take("eve", 0.0) for _ in range(10)} == {5000}
+
+
+def test_a_user_logs_in_so_often_and_no_more() -> None:
+    pace = LoginPace(2.0)
+    at_once = [pace.too_many("eve", 100.0) for _ in range(1_000)]
+    assert at_once.count(False) == 2 * LoginPace.AT_ONCE
+    assert not any(at_once[: 2 * LoginPace.AT_ONCE])
+    assert not pace.too_many("ann", 100.0), "others as before"
+    later = [pace.too_many("eve", 100.0 + n / 100) for n in range(1, 1_001)]
+    assert 19 <= later.count(False) <= 20, "in the long run"
+    assert not LoginPace(0.0).too_many("eve", 100.0)
+
+
+def test_who_logged_in_long_ago_is_forgotten() -> None:
+    pace = LoginPace(1.0)
+    for n in range(MAX_KEPT + 500):
+        pace.too_many(f"u{n}", 0.0)
+    assert len(pace._free) == MAX_KEPT
+    pace.too_many("late", 10_000.0)
+    assert len(pace._free) == 1
