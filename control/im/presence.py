@@ -45,7 +45,8 @@ class RoutePresence:
     """Implements im_service.ports.Presence. A user is online while some live gateway has the topic u/<user>.
 
     `here` answers with the devices of sessions that logged in through this im process. A user's logins all go
-    to one im process (rendezvous hash over `ims()`), which is asked for those who are not here.
+    to one im process (rendezvous hash over `ims()`), which is asked; what is here of those whom another one
+    serves is from before it came, and says something only where that one says nothing.
     """
 
     def __init__(
@@ -70,9 +71,10 @@ class RoutePresence:
         elsewhere: dict[int, list[str]] = {}
         ims = [str(im_id) for im_id in self._ims()]
         for user in users:
-            found[user] = self._here(user)
             home = int(choose(user_key(user), ims) or self._own)
-            if not found[user] and home != self._own:
+            if home == self._own:
+                found[user] = self._here(user)
+            else:
                 elsewhere.setdefault(home, []).append(user)
         await asyncio.gather(*(self._ask(home, asked, found) for home, asked in elsewhere.items()))
         return found
@@ -80,8 +82,8 @@ class RoutePresence:
     async def _ask(self, home: int, users: list[str], found: dict[str, Devices]) -> None:
         try:
             answer = await ask(self._bus, home, LIVE, LiveArgs(users=users), timeout_s=TIMEOUT_S)
-            found.update(msgspec.convert(answer, dict[str, Devices]))
+            told = msgspec.convert(answer, dict[str, Devices])
+            found.update({user: told.get(user) or self._here(user) for user in users})
         except (Absent, ImError, msgspec.ValidationError) as error:
             log.warning("another im process does not say who is there", peer_id=home, reason=repr(error))
-            for user in users:
-                del found[user]
+            found.update({user: here for user in users if (here := self._here(user))})

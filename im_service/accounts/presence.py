@@ -149,9 +149,9 @@ class PresenceBook:
         return self._presence.online(user) if known is None else bool(known)
 
     def heard(self, user: str, words: Sequence[str]) -> None:
-        """Another process told of the sessions there; where this one has some, it knows better."""
+        """Another process told of the sessions there: it serves the user now, what is here is from before."""
         told = [(device, int(platform)) for device, platform in zip(words[::2], words[1::2], strict=True)]
-        self._tell(user, self._sessions.devices_here(user) or told)
+        self._tell(user, told or self._sessions.devices_here(user))
 
     def _tell(self, user: str, devices: Devices) -> None:
         for told in self._asking.values():

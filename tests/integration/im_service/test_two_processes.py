@@ -105,6 +105,30 @@ async def test_a_watcher_at_the_other_process_hears_of_a_login(tmp_path: Path) -
         await other.stop()
 
 
+async def test_watchers_hear_the_process_that_serves_a_user_not_what_is_left_of_an_earlier_one(
+    tmp_path: Path,
+) -> None:
+    there, back = Wire(), Wire()
+    async with open_world(tmp_path, peers=there) as world:
+        other = second(world, back)
+        there.other, back.other = other, world.im
+        alice, bob = await world.login("alice"), await world.login("bob")
+        await alice.ok("presence.subscribe", users=["bob"])
+        other.on_session(bob.session, 1, 1)  # it serves bob from now on
+        begin(other, world, "bob", "tablet")
+        await other.settle()
+        await back.deliver()
+        told = [body[2] for kind, body in alice.connection.events if kind == 4]
+        assert [device["device"] for device in told[-1]] == ["phone", "tablet"]
+        for session in [c.session for c in world.downlink.connections.values() if c.session.user == "bob"]:
+            world.downlink.disconnect(session)
+            other.on_logout(session, 1000)
+        await other.settle()
+        await back.deliver()
+        assert [body[1] for kind, body in alice.connection.events if kind == 4][-1] is False
+        await other.stop()
+
+
 @pytest.mark.parametrize("goes_on", [True, False])
 async def test_the_end_of_a_session_here_says_nothing_of_those_that_another_process_serves(
     tmp_path: Path, goes_on: bool
@@ -261,10 +285,10 @@ async def test_what_was_decided_about_a_room_while_its_words_were_lost_is_obeyed
         await other.stop()
 
 
-def begin(other: ImService, world: World, user: str) -> Connection:
+def begin(other: ImService, world: World, user: str, device: str = "phone") -> Connection:
     """A login that another process answers; nobody waits for it."""
     number = next(world.numbers)
-    session = Session(1, number, user, "phone")
+    session = Session(1, number, user, device)
     connection = world.downlink.connect(session, number)
     other.on_login(session, 1, number)
     return connection

@@ -60,6 +60,16 @@ async def test_devices_are_known_wherever_they_logged_in() -> None:
     assert five.asked == [[user for user in USERS if home(user) == 5]], "asked once, of all"
 
 
+async def test_sessions_from_before_another_process_served_their_user_are_not_all_of_them() -> None:
+    hub = MemoryHub()
+    (one, presence), (five, _) = await start(hub, 1), await start(hub, 5)
+    moved, fresh = [user for user in USERS if home(user) == 5][:2]
+    one.known |= {moved: [("phone", 1)], fresh: [("phone", 1)]}
+    five.known = {moved: [("phone", 1), ("tablet", 6)]}  # of the other it has not been told yet
+    found = await presence.devices([moved, fresh])
+    assert found == {moved: [("phone", 1), ("tablet", 6)], fresh: [("phone", 1)]}
+
+
 async def test_of_those_whose_process_does_not_answer_the_gateways_say_who_is_online() -> None:
     _, presence = await start(MemoryHub(), 1)
     found = await presence.devices(USERS)
