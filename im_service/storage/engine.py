@@ -65,7 +65,7 @@ class Engine(ABC):
     async def _write(self, make: Callable[[], Op[T]], weight: int = 1) -> T:
         """Queue for the writer; return after its commit. `make` may be called again for another attempt."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        async with self._shares.share():
+        async with self._shares.share(weight):
             self._put(OpItem(make, future, weight))
             result = await future
         if (commits := _commits.get()) is not None:

@@ -20,6 +20,8 @@ SERVER = "@server"
 WAIT_S = 10.0
 EACH = 4
 """Changes of one user under way at once; a transaction of them holds the messages of others up so long."""
+ROWS = 100
+"""For each so many rows a change counts as one more."""
 
 
 class Turns:
@@ -63,46 +65,49 @@ class Turns:
 
 
 class Shares:
-    """Changes: each user has at most `each` under way, the rest of his wait in the order of asking. The
-    service and the application's server are not bounded. StoreUnavailable after WAIT_S of waiting.
+    """Changes: each user has at most `each` under way, the rest of his wait in the order of asking; one of
+    many rows counts as several. The service and the application's server are not bounded. StoreUnavailable
+    after WAIT_S of waiting.
     """
 
     def __init__(self, each: int = EACH) -> None:
         self._each = each
-        self._under_way: dict[str, int] = {}
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._taken: dict[str, int] = {}
+        self._waiting: dict[str, deque[tuple[asyncio.Future[None], int]]] = {}
 
     @asynccontextmanager
-    async def share(self) -> AsyncIterator[None]:
+    async def share(self, weight: int = 1) -> AsyncIterator[None]:
         who = asking.get()
         if who in ("", SERVER):
             yield
             return
-        count = self._under_way.get(who, 0)
-        if count < self._each:
-            self._under_way[who] = count + 1
+        takes = min(self._each, 1 + weight // ROWS)
+        taken = self._taken.get(who, 0)
+        if who not in self._waiting and taken + takes <= self._each:
+            self._taken[who] = taken + takes
         else:
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.setdefault(who, deque()).append(turn)
-            await _come(turn, lambda: self._pass_on(who))
+            self._waiting.setdefault(who, deque()).append((turn, takes))
+            await _come(turn, lambda: self._give_back(who, takes))
         try:
             yield
         finally:
-            self._pass_on(who)
+            self._give_back(who, takes)
 
-    def _pass_on(self, who: str) -> None:
-        turns = self._waiting.get(who)
-        while turns:
-            turn = turns.popleft()
+    def _give_back(self, who: str, takes: int) -> None:
+        taken = self._taken[who] - takes
+        waiting = self._waiting.get(who)
+        while waiting and (waiting[0][0].done() or taken + waiting[0][1] <= self._each):
+            turn, wanted = waiting.popleft()
             if not turn.done():
+                taken += wanted
                 turn.set_result(None)
-                break
-        else:
-            count = self._under_way.pop(who) - 1
-            if count:
-                self._under_way[who] = count
-        if turns is not None and not turns:
+        if waiting is not None and not waiting:
             del self._waiting[who]
+        if taken:
+            self._taken[who] = taken
+        else:
+            del self._taken[who]
 
 
 async def _come(turn: asyncio.Future[None], pass_on: Callable[[], None]) -> None:

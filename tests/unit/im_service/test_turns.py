@@ -121,7 +121,7 @@ async def test_few_changes_of_one_user_are_under_way_at_once() -> None:
     await asyncio.gather(*tasks, *others, return_exceptions=True)
     assert most["mallory"] == 4
     assert [number for number in order if number >= 0] == [n for n in range(100) if n != 50]
-    assert not shares._under_way
+    assert not shares._taken
     assert not shares._waiting
 
 
@@ -133,5 +133,28 @@ async def test_a_change_that_waits_too_long_for_its_own_is_refused(monkeypatch: 
         with pytest.raises(StoreUnavailable):
             async with shares.share():
                 pass
-    assert not shares._under_way
+    assert not shares._taken
+    assert not shares._waiting
+
+
+async def test_a_change_of_many_rows_counts_as_several() -> None:
+    shares = Shares(4)
+    order: list[str] = []
+    go_on = asyncio.Event()
+
+    async def change(what: str, rows: int) -> None:
+        asking.set("mallory")
+        async with shares.share(rows):
+            order.append(what)
+            await go_on.wait()
+
+    asked = {"large": 500, "small": 1, "middle": 199, "last": 50}
+    tasks = [asyncio.create_task(change(what, rows)) for what, rows in asked.items()]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert order == ["large"]
+    go_on.set()
+    await asyncio.gather(*tasks)
+    assert order == list(asked)
+    assert not shares._taken
     assert not shares._waiting
