@@ -17,7 +17,7 @@ PYTEST_LANES := -n $(LANES) --dist loadfile --no-loadscope-reorder
 # What a target needs beside Python packages is there, is installed, or is named before anything runs.
 SYSTEM := tools/system_packages.sh build
 
-.PHONY: help build debug sanitize coverage test faults lint wheel generate demo bench instructions fuzz clean
+.PHONY: help dev build debug sanitize coverage test faults lint wheel generate demo bench instructions fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,8 +26,14 @@ $(STAMPS)/venv: pyproject.toml constraints.txt sdk/python/pyproject.toml tools/f
 	@mkdir -p $(STAMPS)
 	@$(SYSTEM)
 	@python=$$(tools/find_python.sh) && { [ -x $(PY) ] || "$$python" -m venv $(VENV); }
+	@echo "installing Python packages into $(VENV)"
 	@$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt setuptools wheel Cython PyNaCl zstandard
 	@$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e sdk/python
+	@QIANWAN_MODULES=none $(PY) -m pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e .
+	@touch $@
+
+$(STAMPS)/dev: $(STAMPS)/venv
+	@echo "installing the tools of tests, lint and benchmarks into $(VENV)"
 	@QIANWAN_MODULES=none $(PY) -m pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]'
 	@touch $@
 
@@ -42,19 +48,21 @@ tested-with:
 measured-with:
 	@$(SYSTEM) measure
 
+dev: $(STAMPS)/dev ## install what tests, lint and benchmarks need
+
 build: $(STAMPS)/modules ## build the C modules in place (release)
 
 debug: $(STAMPS)/venv ## build the C modules in place with -O1 -g
 	QIANWAN_BUILD=debug $(PY) setup.py -q build_ext --inplace --force --parallel $$(nproc)
 	@rm -f $(STAMPS)/modules
 
-sanitize: tested-with $(STAMPS)/venv ## build under AddressSanitizer and UBSan in a copy of the tree and run the tests of the C modules and of whole servers
+sanitize: tested-with dev ## build under AddressSanitizer and UBSan in a copy of the tree and run the tests of the C modules and of whole servers
 	$(PY) tools/sanitize.py $(SANITIZE_ARGS)
 
-coverage: tested-with $(STAMPS)/venv ## run the tests in a copy of the tree and show which lines of Python and of the C modules ran
+coverage: tested-with dev ## run the tests in a copy of the tree and show which lines of Python and of the C modules ran
 	$(PY) tools/coverage.py $(COVERAGE_ARGS)
 
-lint: build ## ruff, mypy strict, stubtest, generated files fresh, beside one another
+lint: build dev ## ruff, mypy strict, stubtest, generated files fresh, beside one another
 	@$(MAKE) --no-print-directory -j --output-sync lint-style lint-types lint-stubs lint-generated
 
 .PHONY: lint-style lint-types lint-stubs lint-generated
@@ -68,16 +76,16 @@ lint-stubs:
 lint-generated:
 	$(PY) tools/generate.py --check
 
-test: tested-with build lint ## install what is missing, build, lint and run every test; LANES=1 one after another
+test: tested-with dev build lint ## install what is missing, build, lint and run every test; LANES=1 one after another
 	$(PY) -m pytest $(PYTEST_LANES) $(PYTEST_ARGS)
 
 wheel: build ## the sdist and the wheels of server and client, into dist/
 	$(PY) tools/wheels.py
 
-faults: build ## what make test shows with small numbers, with large ones: 20 starts of an im process
+faults: build dev ## what make test shows with small numbers, with large ones: 20 starts of an im process
 	QIANWAN_TEST_STARTS=20 $(PY) -m pytest -q tests/integration/control/test_starts.py
 
-generate: $(STAMPS)/venv ## write every generated file: constants, sample settings, tables of the docs
+generate: dev ## write every generated file: constants, sample settings, tables of the docs
 	$(PY) tools/generate.py protocol core_config
 	@$(MAKE) --no-print-directory build
 	$(PY) tools/generate.py
@@ -85,13 +93,13 @@ generate: $(STAMPS)/venv ## write every generated file: constants, sample settin
 demo: build ## two people and a chatroom talk through a real server
 	$(VENV)/bin/qianwan demo
 
-bench: build ## the short set of benchmarks (see docs/PERFORMANCE.md)
+bench: build dev ## the short set of benchmarks (see docs/PERFORMANCE.md)
 	$(VENV)/bin/qianwan bench quick
 
-instructions: measured-with build ## instructions per delivered and relayed message under callgrind, compared with the committed figure
+instructions: measured-with build dev ## instructions per delivered and relayed message under callgrind, compared with the committed figure
 	$(PY) tools/instructions.py
 
-fuzz: tested-with $(STAMPS)/venv ## coverage-guided fuzzing of the parsers under ASan and UBSan (FUZZ_SECONDS per target, default 60)
+fuzz: tested-with dev ## coverage-guided fuzzing of the parsers under ASan and UBSan (FUZZ_SECONDS per target, default 60)
 	$(PY) tools/fuzz.py --seconds $${FUZZ_SECONDS:-60}
 
 clean: ## remove everything that was built (keeps .venv)

@@ -72,4 +72,7 @@ class Access:
             signer = KeyStore(settings).signer()
         except (KeyFileError, OSError) as error:
             raise NoAccess(str(error)) from None
-        return signer.sign(user, int(time.time()), settings.auth.token_ttl_s)
+        try:
+            return signer.sign(user, int(time.time()), settings.auth.token_ttl_s)
+        except ValueError as error:
+            raise NoAccess(str(error)) from None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable
@@ -14,6 +16,7 @@ import qianwan
 from qianwan.models import single_conversation
 from rich.console import Console
 
+from frame.constants import ID_PATTERN, ROOM_PREFIX
 from program.access import Access, NoAccess
 
 HELP = "/quit leaves, /read marks everything read, /history shows the last messages"
@@ -24,6 +27,11 @@ def run_chat(
 ) -> int:
     """Chat until /quit or end of input. Returns the exit code."""
     console = Console()
+    logging.getLogger("qianwan").setLevel(logging.ERROR)  # how the connection is stands in the window
+    for name in (user, peer.removeprefix("#")):
+        if not re.fullmatch(ID_PATTERN, name):
+            console.print(f"{name!r} is no id: {ID_PATTERN}", style="red", markup=False, highlight=False)
+            return 2
     try:
         access = Access(url, api_key, data_dir)
         if peer.startswith("#"):
@@ -49,9 +57,13 @@ class Chat:
         self._user = user
         self._peer = peer
         self._room = peer[1:] if peer.startswith("#") else None
+        self._here = ROOM_PREFIX + self._room if self._room else single_conversation(user, peer)
         self._last: qianwan.Message | None = None
+        self._waits_for = ""
+        self._url = ""
 
     async def run(self, url: str, token: str) -> None:
+        self._url = url
         device = f"terminal-{os.getsid(0)}"  # each terminal is one: two of one user live side by side
         async with qianwan.Client(url, token=token, device_id=device, on_state=self._on_state) as me:
             where = f"#{self._room}" if self._room else self._peer
@@ -71,12 +83,14 @@ class Chat:
     async def _prompt(self, me: qianwan.Client, room: qianwan.Room | None) -> None:
         lines = _lines()
         while (line := await lines.get()) is not None and line != "/quit":
-            if line == "/read" and self._last is not None and not self._room:
+            if line == "/read" and self._last is not None:
                 await me.read(self._last.conversation, self._last.seq)
-            elif line == "/history" and not self._room:
-                page = await me.history(single_conversation(self._user, self._peer), limit=20)
+            elif line == "/history":
+                page = await me.history(self._here, limit=20)
                 for message in sorted(page, key=lambda message: message.seq):
                     self._print(message)
+                if room is not None and not page:
+                    self._console.print("[dim]this room keeps no history[/]")
             elif line.startswith("/"):
                 self._console.print(f"[dim]{HELP}[/]")
             elif line:
@@ -84,31 +98,44 @@ class Chat:
 
     async def _send(self, me: qianwan.Client, room: qianwan.Room | None, line: str) -> None:
         try:
-            if room is not None:
-                await room.send(line)
-            else:
-                ack = await me.send(self._peer, line)
-                self._console.print(f"[dim]{_clock(ack.time)} ✓ {ack.seq}[/]")
+            ack = await (room.send(line) if room is not None else me.send(self._peer, line))
+            self._console.print(f"[dim]{_clock(ack.time)} ✓ {ack.seq or ''}[/]")
         except qianwan.QianwanError as error:
             self._console.print(f"[red]not sent: {error}[/]")
 
     async def _show(self, messages: Any) -> None:
         async for message in messages:
-            self._last = message
+            if message.conversation == self._here and message.seq:
+                self._last = message
             if message.sender != self._user:
                 self._print(message)
 
     def _print(self, message: qianwan.Message) -> None:
+        """What was said elsewhere says where."""
         body = message.body
         text = body.get("text", body) if isinstance(body, dict) else body
         who = "green" if message.sender == self._user else "cyan"
+        where = "" if message.conversation == self._here else f"[dim]in {message.conversation}[/] "
         self._console.print(
-            f"[dim]{_clock(message.time_ms)}[/] [{who}]{message.sender}[/] ", end="", highlight=False
+            f"[dim]{_clock(message.time_ms)}[/] {where}[{who}]{message.sender}[/] ", end="", highlight=False
         )
         self._console.print(str(text), markup=False)
 
     def _on_state(self, change: qianwan.StateChange) -> None:
-        self._console.print(f"[dim]{change.state.name.lower()}[/]", highlight=False)
+        """A wait says what for, once: tries that fail alike say nothing new."""
+        waits_for = str(change.reason or "") if change.state is qianwan.State.WAITING else ""
+        if waits_for:
+            if waits_for != self._waits_for:
+                hint = f"trying {self._url} again and again; does a server run there (`qianwan serve`)?"
+                self._say(f"waiting: {waits_for}")
+                self._say(hint)
+            self._waits_for = waits_for
+        elif change.state is not qianwan.State.CONNECTING or not self._waits_for:
+            self._waits_for = ""
+            self._say(change.state.name.lower())
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, style="dim", markup=False, highlight=False)
 
 
 def _clock(time_ms: int) -> str:

@@ -73,3 +73,23 @@ def test_sizes_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
             if lines > limits[path.suffix]:
                 print(f"\n  {lines:5} lines  {path}", end="")
     assert large
+
+
+def planned(target: str) -> str:
+    """The commands that make would run in a fresh checkout."""
+    plan = subprocess.run(
+        ["make", "-n", "-B", "--no-print-directory", target],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return plan.stdout
+
+
+def test_the_demo_installs_no_test_tools_and_says_what_it_does() -> None:
+    plan = planned("demo")
+    assert "[dev]" not in plan
+    assert plan.index('echo "installing') < plan.index("pip install")
+    assert "[dev]" in planned("test")
+    assert "[dev]" in planned("lint")

@@ -85,6 +85,7 @@ class Supervisor:
         self._elsewhere = False
         self._replacing = False
         self._ever_online = False
+        self._told = False  # that this outage cannot be ended yet
         self._born = 0.0
         self.link: Link | None = None
 
@@ -105,13 +106,21 @@ class Supervisor:
             wait_s = retry_after_s(refusal)
             if not wait_s and not self._ever_online:
                 raise
+            self._tell(refusal)
             await self._pause(self._reconnector.failed(wait_s), refusal)
         except (OSError, TimeoutError, QianwanError) as error:
+            self._tell(error)
             await self._pause(self._reconnector.failed(), error)
         except Exception as error:  # of the application's token source, or a fault of this package
             log.exception("an attempt to log in failed")
             await self._pause(self._reconnector.failed(), error)
         return None
+
+    def _tell(self, error: Exception) -> None:
+        """Once until the next login: whoever waits shall see what for."""
+        if not self._told:
+            log.warning("cannot connect, trying again and again: %s", str(error) or type(error).__name__)
+        self._told = True
 
     async def _login(self, avoid: Link | None) -> Link:
         credentials = await self._owner.credentials()
@@ -128,7 +137,7 @@ class Supervisor:
         except BaseException:
             link.abort()
             raise
-        self._elsewhere = False
+        self._elsewhere = self._told = False
         self._reconnector.logged_in()
         self._born = self._clock()
         self._ever_online = True
