@@ -62,7 +62,8 @@ class Downlink(Protocol):
     def budget(self, topic: str, budget: Budget | None) -> None:
         """The topic's budget from now on, for those who are in it."""
 
-    def leave(self, session: Session, topic: str) -> None: ...
+    def leave(self, session: Session, topic: str) -> None:
+        """Out of the topic and of its tags (`topic#..`)."""
 
     def join_user(self, user: str, topic: str) -> None:
         """Every connection of the user, on every node, becomes a member (a member already: no effect)."""

@@ -138,6 +138,7 @@ cdef void topic_missed(TopicTable* topics, const char* name, size_t n) noexcept 
 cdef Topic* topic_find(TopicTable* topics, uint64_t hash, const char* name, size_t n) noexcept nogil
 # J_*. `own`: the topic's own rates from now on, NULL = those of its prefix.
 cdef int topic_join(TopicTable* topics, Conn* c, const char* name, size_t n, const ClassRates* own, uint64_t now_ns) noexcept nogil
+# And its tags: who is out of a room wears none of them.
 cdef void topic_leave(TopicTable* topics, Conn* c, const char* name, size_t n) noexcept nogil
 cdef void topics_leave_all(TopicTable* topics, Conn* c) noexcept nogil
 cdef uint32_t topic_next(Topic* t, uint32_t slot) noexcept nogil  # first member >= slot of a paged topic, or NONE32

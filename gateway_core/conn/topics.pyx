@@ -412,19 +412,24 @@ cdef int topic_join(TopicTable* topics, Conn* c, const char* name, size_t n, con
     return J_REFUSED
 
 
+cdef bint _within(const Topic* t, const char* name, size_t n) noexcept nogil:
+    """Is this the topic of that name, or a tag of it?"""
+    return (t.name_len == n or t.room_len == n) and memcmp(t.name, name, n) == 0
+
+
 cdef void topic_leave(TopicTable* topics, Conn* c, const char* name, size_t n) noexcept nogil:
     cdef Session* s = session_of(c)
-    cdef Topic* t = topic_find(topics, qw_hash(name, n, topics.seed), name, n)
-    cdef uint32_t i
+    cdef Topic* t
+    cdef uint32_t i = 0
     cdef uint32_t* ids = session_topics(s)
-    if t == NULL:
-        return
-    for i in range(s.joined):
-        if ids[i] == t.id:
+    while n and i < s.joined:
+        t = topics.by_id[ids[i]]
+        if _within(t, name, n):
             s.joined -= 1
             ids[i] = ids[s.joined]
             _member_remove(topics, t, slot_of(topics.table, c))
-            return
+        else:
+            i += 1
 
 
 cdef void topics_leave_all(TopicTable* topics, Conn* c) noexcept nogil:

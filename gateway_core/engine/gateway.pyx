@@ -346,7 +346,7 @@ cdef class Gateway:
         )
 
     def leave(self, uint64_t conn, str topic):
-        """Takes a connection out of a topic."""
+        """Takes a connection out of a topic, and of its tags."""
         self._to_conn(CMD_LEAVE, conn, topic.encode(), 0)
 
     cdef int _to_user(self, int kind, bytes a, bytes b, bytes c, uint64_t before, int code) except -1:
@@ -361,7 +361,7 @@ cdef class Gateway:
         self._to_user(CMD_JOIN_USER, _joinable(topic), user.encode(), b"", 0, 0)
 
     def leave_user(self, str user, str topic):
-        """Takes all live sessions of a user out of a topic."""
+        """Takes all live sessions of a user out of a topic, and of its tags."""
         self._to_user(CMD_LEAVE_USER, topic.encode(), user.encode(), b"", 0, 0)
 
     def kick(self, str user, device, uint64_t before_session, int code, str text=""):

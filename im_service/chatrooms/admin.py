@@ -240,6 +240,7 @@ class RoomAdmin:
         room = await self._room(caller, args.room)
         self._outranks(caller, room, check_id(args.user, "user"))
         if args.user not in room.members:
+            self._unknown_out(room, args.user)
             raise ImError(Code.NOT_IN_ROOM, "not in the room")
         await self._out(room, args.user, caller.user, args.reason)
         return {}
@@ -247,7 +248,13 @@ class RoomAdmin:
     async def _out(self, room: RoomState, user: str, by: str, reason: str) -> None:
         data = {"room": room.room, "reason": reason, "by": by}
         self._announcer.event(USER_PREFIX + user, "room.kicked", data)
+        self._unknown_out(room, user)
         await self._door.put_out(room, user, "room.kick", {"reason": reason, "by": by})
+
+    def _unknown_out(self, room: RoomState, user: str) -> None:
+        """Whom this process does not know inside may be there: an im process that died took its knowledge
+        along, and not every client enters again."""
+        self._downlink.leave_user(user, room.topic)
 
     @method(
         "room.people",

@@ -27,6 +27,10 @@ class Connection:
         self.closed: int | None = None
         self.text = ""
 
+    def leave(self, topic: str) -> None:
+        """As the core: out of the topic and of its tags."""
+        self.topics = {name for name in self.topics if name.partition("#")[0] != topic and name != topic}
+
     def notices(self, name: str) -> list[dict[str, Any]]:
         return [body[1] for kind, body in self.events if kind == 2 and body[0] == name]
 
@@ -107,7 +111,7 @@ class RecordingDownlink:
     def leave(self, session: Session, topic: str) -> None:
         connection = self.connections.get((session.node, session.conn))
         if connection is not None:
-            connection.topics.discard(topic)
+            connection.leave(topic)
 
     def join_user(self, user: str, topic: str) -> None:
         for connection in self.connections.values():
@@ -117,7 +121,7 @@ class RecordingDownlink:
     def leave_user(self, user: str, topic: str) -> None:
         for connection in self.connections.values():
             if connection.session.user == user:
-                connection.topics.discard(topic)
+                connection.leave(topic)
 
     def kick(self, user: str, device: str | None, before_session: int, code: int, text: str) -> None:
         for connection in self.connections.values():

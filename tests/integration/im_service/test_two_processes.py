@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 
 from im_service.context import Ports
+from im_service.errors import ImError
 from im_service.ports import Devices, Session
 from im_service.service import ImService
 from tests.support.im_downlink import Connection, RecordingDownlink
@@ -390,3 +392,23 @@ async def test_who_is_in_a_room_goes_along_when_another_process_serves_it(tmp_pa
         await other.invoke("room.kick", {"room": "hall", "user": "alice"})
         assert not {"r/hall", "r/hall#vip"} & alice.connection.topics
         await other.stop()
+
+
+@pytest.mark.parametrize(("how", "code"), [("room.black", 0), ("room.kick", 13001)])
+async def test_whoever_is_put_out_is_out_though_nobody_knows_them_inside(
+    tmp_path: Path, how: str, code: int
+) -> None:
+    """The im process that knew who is inside died; a client that does not enter again stays in its topics."""
+    there, back = Wire(), Wire()
+    async with open_world(tmp_path, peers=there) as world:
+        fresh = second(world, back)
+        await world.invoke("room.create", {"room": "hall"})
+        people = [await world.login(name) for name in ("alice", "bob")]
+        for person in people:
+            await person.ok("room.join", room="hall", tags=["vip"])
+        with pytest.raises(ImError) if code else nullcontext() as refused:
+            await fresh.invoke(how, {"room": "hall", "user": "alice"})
+        assert refused is None or refused.value.code == code
+        alice, bob = (person.connection.topics for person in people)
+        assert (alice, bob) == ({"u/alice"}, {"u/bob", "r/hall", "r/hall#vip"})
+        await fresh.stop()

@@ -232,3 +232,18 @@ def test_above_the_limit_events_drop_and_what_must_arrive_stalls_the_commands() 
     crowd.pend(HALL, b"10", MUST)
     assert crowd.waiting(HALL) == [b"5", b"6", b"7", b"8", b"10"], "nothing that must arrive is lost"
     assert crowd.stalled()
+
+
+def test_who_leaves_a_room_is_out_of_its_tags_and_of_nothing_else() -> None:
+    crowd = Crowd(joined=16)
+    ann, bob = crowd.login(b"ann"), crowd.login(b"bob")
+    others = [b"r/hall2", b"r/hal", b"r/hall2#vip", b"r/hal#vip", b"g/hall", b"r/hal#l"]
+    for conn in (ann, bob):
+        for topic in (HALL, b"r/hall#vip", b"r/hall#l", *others):
+            assert crowd.join(conn, topic) == JOINED
+    crowd.leave(ann, b"r/hall#l")
+    assert {HALL, b"r/hall#vip"} <= set(crowd.joined(ann))
+    crowd.leave(ann, HALL)
+    assert sorted(crowd.joined(ann)) == sorted(others)
+    assert sorted(crowd.joined(bob)) == sorted([HALL, b"r/hall#vip", b"r/hall#l", *others])
+    assert crowd.members(b"r/hall#vip") == [crowd.slot(bob)]
