@@ -166,6 +166,9 @@ class ImSettings(Struct, kw_only=True, frozen=True):
     room_grace_ms: Annotated[int, Meta(ge=0, le=LONGEST_MS)] = 10_000
     """How long transient queue elements outlive the connection of their owner, who may be changing networks.
     Beyond: they are taken away. Whoever leaves or is put out takes them along at once."""
+    room_muted_tags: Annotated[int, Meta(ge=1, le=10_000, extra=_unit("tags"))] = 100
+    """Tags that are muted in one chatroom at a time: every message is held against them. Beyond: refused; the
+    app server may."""
     room_attributes_bytes: Annotated[int, Meta(ge=0, le=49_152)] = 4096
     """Attributes of a chatroom, which every newcomer gets. Beyond: refused."""
 

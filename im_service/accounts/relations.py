@@ -228,7 +228,8 @@ class Relations:
         """Be friends no more, both ways."""
         other = self._other(caller, args.user)
         done = await self._store.unfriend(caller.user, other, self._clock.now_ms())
-        await self._changed(caller, (caller.user, other), (other, caller.user))
+        if done.value:
+            await self._changed(caller, (caller.user, other), (other, caller.user))
         return Changed(done.value)
 
     @method("friend.alias", result=RelationView)

@@ -55,6 +55,7 @@ class RoomAdmin:
         self._peers = context.peers
         self._by_clients = context.settings.rooms_by_clients
         self._per_user = context.settings.rooms_per_user
+        self._muted_tags = context.settings.room_muted_tags
         self._attributes_bytes = context.settings.room_attributes_bytes
         self._reply_bytes = context.settings.reply_bytes
         self._door = door
@@ -76,6 +77,14 @@ class RoomAdmin:
             raise ImError(Code.FORBIDDEN, "nobody acts on the owner")
         if role == Role.MANAGER and not caller.server and room.role(caller.user) != Role.OWNER:
             raise ImError(Code.FORBIDDEN, "this manager ranks as high")
+
+    async def _known(self, caller: Caller, room: RoomState, user: str) -> None:
+        """Clients decide about people that there are: nothing is kept, and nobody told, of a name that they
+        made up. 404."""
+        if caller.server or user in room.members or user in room.people:
+            return
+        if not await self._store.devices(user):
+            raise ImError(Code.NOT_FOUND, "nobody of this name was ever here")
 
     def _tell(self, room: RoomState, event: str, data: Mapping[str, object]) -> None:
         self._announcer.event(room.topic, event, {"room": room.room, **data}, priority=DECISION)
@@ -160,8 +169,11 @@ class RoomAdmin:
             raise ImError(Code.INVALID, f"attributes have at most {self._attributes_bytes} bytes")
         if attributes == room.info.attributes:
             return RoomAttributes(attributes)
+        before = room.info.attributes
         await self._store_info(room, msgspec.structs.replace(room.info, attributes=attributes))
-        self._tell(room, "room.attributes", {"put": args.put, "remove": args.remove})
+        put = {name: text for name, text in args.put.items() if before.get(name) != text}
+        removed = [name for name in before if name not in attributes]
+        self._tell(room, "room.attributes", {"put": put, "remove": removed})
         return RoomAttributes(attributes)
 
     @method("room.close", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, alone=True)
@@ -179,58 +191,85 @@ class RoomAdmin:
     async def mute_all(self, caller: Caller, args: MuteAllArgs) -> Nothing:
         """Only owner and managers speak while this is on."""
         room = await self._room(caller, args.room)
+        if room.record is not None and room.record.mute_all == args.on:
+            return {}
         await self._store.update_room(args.room, self._clock.now_ms(), mute_all=args.on)
         await self._changed(room)
         self._tell(room, "room.mute_all", {"on": args.on, "by": caller.user})
         return {}
 
-    @method("room.role", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, alone=True)
+    @method("room.role", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, Code.NOT_FOUND, alone=True)
     async def role(self, caller: Caller, args: RoleArgs) -> Nothing:
         """Name a member, a manager (the owner does) or a restricted one; guest takes the name away."""
         room = await self._room(caller, args.room, owner=args.role == "manager")
         self._outranks(caller, room, check_id(args.user, "user"))
-        await self._store.set_room_member(
-            args.room, args.user, self._clock.now_ms(), role=ROLES[args.role], named=args.role != "guest"
-        )
+        await self._known(caller, room, args.user)
+        role, named = ROLES[args.role], args.role != "guest"
+        before = room.people.get(args.user)
+        if (role, named) == ((Role.MEMBER, False) if before is None else (before.role, before.named)):
+            return {}
+        await self._store.set_room_member(args.room, args.user, self._clock.now_ms(), role=role, named=named)
         await self._changed(room)
         self._tell(room, "room.role", {"user": args.user, "role": args.role, "by": caller.user})
         return {}
 
-    @method("room.mute", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, result=RoomMuted, alone=True)
+    @method("room.mute", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, Code.NOT_FOUND, result=RoomMuted, alone=True)
     async def mute(self, caller: Caller, args: MuteArgs) -> RoomMuted:
         """Mute somebody: seconds > 0 for that long, -1 until lifted, 0 lifts. They may be a guest, or not
         here at all."""
         room = await self._room(caller, args.room)
         self._outranks(caller, room, check_id(args.user, "user"))
+        await self._known(caller, room, args.user)
         now = self._clock.now_ms()
         until = until_ms(now, args.seconds)
+        before = room.people.get(args.user)
+        if until == (0 if before is None else before.muted_until_ms):
+            return RoomMuted(until)
         await self._store.set_room_member(args.room, args.user, now, muted_until_ms=until)
         await self._changed(room)
         if args.notify:
             self._tell(room, "room.mute", {"user": args.user, "until_ms": until, "by": caller.user})
         return RoomMuted(until)
 
-    @method("room.mute_tag", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, result=RoomMuted, alone=True)
+    @method("room.mute_tag", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, Code.CONFLICT, result=RoomMuted, alone=True)
     async def mute_tag(self, caller: Caller, args: TagMuteArgs) -> RoomMuted:
         """Mute everybody who came in under a tag; seconds as in room.mute. Owner and managers go on
         speaking."""
         room = await self._room(caller, args.room)
         now = self._clock.now_ms()
         until = until_ms(now, args.seconds)
-        await self._store.mute_tag(args.room, check_id(args.tag, "tag"), until)
+        await self._one_tag_more(caller, room, check_id(args.tag, "tag"), now)
+        if until == room.tag_mutes.get(args.tag, 0):
+            return RoomMuted(until)
+        await self._store.mute_tag(args.room, args.tag, until)
         await self._changed(room)
         self._tell(room, "room.mute_tag", {"tag": args.tag, "until_ms": until, "by": caller.user})
         return RoomMuted(until)
 
-    @method("room.black", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, alone=True)
+    async def _one_tag_more(self, caller: Caller, room: RoomState, tag: str, now: int) -> None:
+        """Room for one more muted tag: mutes that are over go. 409."""
+        held = room.tag_mutes
+        for each in [each for each, until in held.items() if until <= now and each != tag]:
+            await self._store.mute_tag(room.room, each, 0)
+        if (
+            not caller.server
+            and tag not in held
+            and sum(until > now for until in held.values()) >= self._muted_tags
+        ):
+            raise ImError(Code.CONFLICT, f"at most {self._muted_tags} muted tags a room")
+
+    @method("room.black", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, Code.NOT_FOUND, alone=True)
     async def black(self, caller: Caller, args: BlackArgs) -> Nothing:
         """Put somebody on the room's blacklist: they are out and stay out. Or take them off it."""
         room = await self._room(caller, args.room)
         self._outranks(caller, room, check_id(args.user, "user"))
-        await self._store.set_room_member(args.room, args.user, self._clock.now_ms(), black=args.on)
-        await self._changed(room)
-        self._tell(room, "room.black", {"user": args.user, "on": args.on, "by": caller.user})
-        if args.on:
+        await self._known(caller, room, args.user)
+        before = room.people.get(args.user)
+        if args.on != (before is not None and before.black):
+            await self._store.set_room_member(args.room, args.user, self._clock.now_ms(), black=args.on)
+            await self._changed(room)
+            self._tell(room, "room.black", {"user": args.user, "on": args.on, "by": caller.user})
+        if args.on and args.user in room.members:
             await self._out(room, args.user, caller.user, "blacklisted")
         return {}
 

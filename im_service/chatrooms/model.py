@@ -126,9 +126,10 @@ SETTINGS = RoomChanges.__struct_fields__
 
 
 def changed(info: RoomInfo, args: RoomChanges) -> tuple[RoomInfo, dict[str, object]]:
-    """The settings with those that are given, and these alone."""
+    """The settings with those that are given, and what differs, alone."""
     given = {name: value for name in SETTINGS if (value := getattr(args, name)) is not None}
-    return msgspec.structs.replace(info, **given), given
+    new = msgspec.structs.replace(info, **given)
+    return new, {name: value for name, value in given.items() if value != getattr(info, name)}
 
 
 class RoomView(Struct):

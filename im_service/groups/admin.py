@@ -252,6 +252,8 @@ class GroupAdmin:
         async def step(place: Place) -> Nothing:
             if not place.manages:
                 raise ImError(Code.FORBIDDEN, "owner and managers mute a group")
+            if args.on == place.group.mute_all:
+                return {}
             note = self._note(caller, args.group, "group.mute_all", on=args.on)
             done = await self._c.store.update_group(
                 args.group,
@@ -288,7 +290,7 @@ class GroupAdmin:
         nick: str | None = None,
         muted_until_ms: int | None = None,
     ) -> None:
-        """One change with one notice, for all of them or none. 802, 403."""
+        """One change with one notice, for all of them or none; who is so already is not told of. 802, 403."""
         group = place.group.group
         members = await self._c.states(group, users)
         for user in users:
@@ -296,10 +298,19 @@ class GroupAdmin:
                 raise ImError(Code.NOT_GROUP_MEMBER, f"{user} is not a member")
             if role is not None and members[user].role == Role.OWNER:
                 raise ImError(Code.FORBIDDEN, "the owner's role moves by transfer")
-        note = self._note(caller, group, event, **data)
+        wanted = {"role": role, "nick": nick, "muted_until_ms": muted_until_ms}
+        moved = [
+            user
+            for user in users
+            if any(value not in (None, getattr(members[user], name)) for name, value in wanted.items())
+        ]
+        if not moved:
+            return
+        told = {**data, "users": moved} if "users" in data else data
+        note = self._note(caller, group, event, **told)
         done = await self._c.store.update_members(
             group,
-            users,
+            moved,
             self._c.clock.now_ms(),
             role=role,
             nick=nick,
@@ -307,5 +318,5 @@ class GroupAdmin:
             rev=place.group.rev,
             notices=rows([note]),
         )
-        await self._c.refresh(group, users)
+        await self._c.refresh(group, moved)
         self._c.announcer.publish([note], done.notices)

@@ -247,12 +247,16 @@ class GroupMembers:
         self, caller: Caller, place: Place, users: Sequence[str], event: str, text: str = ""
     ) -> list[str]:
         group = place.group.group
-        data: dict[str, object] = {"users": list(users)}
+        states = await self._c.states(group, users)
+        inside = [user for user in dict.fromkeys(users) if user in states and states[user].role != Role.OWNER]
+        if not inside:
+            return []
+        data: dict[str, object] = {"users": inside}
         if text:
             data["text"] = text
         note = self._c.announcer.group(group, caller.user, event, data)
         done = await self._c.store.remove_members(
-            group, users, self._c.clock.now_ms(), place.group.rev, rows([note])
+            group, inside, self._c.clock.now_ms(), place.group.rev, rows([note])
         )
         self._c.announcer.publish([note], done.notices)
         await self._c.went(group, done.value)

@@ -70,9 +70,10 @@ MODES = ("join", "invite", "agree", "update", "history")
 
 
 def changed(info: GroupInfo, args: GroupChanges) -> tuple[GroupInfo, dict[str, object]]:
-    """The settings with those that are given, and these alone."""
+    """The settings with those that are given, and what differs, alone."""
     given = {name: value for name in SETTINGS if (value := getattr(args, name)) is not None}
-    return msgspec.structs.replace(info, **given), given
+    new = msgspec.structs.replace(info, **given)
+    return new, {name: value for name, value in given.items() if value != getattr(info, name)}
 
 
 class GroupView(Struct):

@@ -1,7 +1,8 @@
-"""Texts that other people see and that are no message: one admission for all of them.
+"""What other people hear and that is no message: one admission for all of it.
 
-Whoever may not send says nothing by a reaction, a name or a queue either. `SPOKEN` has every call with such a
-text; a call that is not here shows its texts to nobody else (tests/integration/im_service/test_words.py).
+Whoever may not send says nothing by a reaction, a name, an id or a queue either. `SPOKEN` has every call by
+which others hear something that its caller chose; `NOTICED` those that tell them only what the service knows
+already. Of a call that is in neither nobody else hears (tests/integration/im_service/test_words.py).
 """
 
 from __future__ import annotations
@@ -41,31 +42,40 @@ def _to(prefix: str, member: str, *texts: str) -> Callable[[Args], Place]:
     return place
 
 
-TEXTS = ("name", "intro", "announcement", "icon", "ext")
 SPOKEN: Mapping[str, Callable[[Args], Place]] = {
     "react": _to("", "conversation", "on"),
     "recall": _to("", "conversation", "text", "attach"),
-    "group.create": _to(MODULES + GROUP, "", *TEXTS),
-    "group.update": _to(GROUP_PREFIX, "group", *TEXTS),
+    "group.create": _to(MODULES + GROUP, ""),
+    "group.update": _to(GROUP_PREFIX, "group"),
     "group.nick": _to(GROUP_PREFIX, "group", "nick"),
     "group.kick": _to(GROUP_PREFIX, "group", "text"),
-    "group.invite": _to(GROUP_PREFIX, "group", "text"),
-    "group.join": _to(MODULES + GROUP, "", "text"),
+    "group.invite": _to(GROUP_PREFIX, "group"),
+    "group.join": _to(MODULES + GROUP, ""),
     "friend.add": _to(USER_PREFIX, "user"),
     "friend.request": _to(USER_PREFIX, "user"),
     "profile.set": _to(MODULES + SINGLE + GROUP + ROOM, "", "nick", "icon", "sign", "birth", "ext"),
     "room.create": _to(MODULES + ROOM, "", "name", "announcement"),
-    "room.update": _to(ROOM_PREFIX, "room", "name", "announcement"),
+    "room.update": _to(ROOM_PREFIX, "room"),
     "room.attributes": _to(ROOM_PREFIX, "room", "put"),
+    "room.mute_tag": _to(ROOM_PREFIX, "room"),
     "room.kick": _to(ROOM_PREFIX, "room", "reason"),
     "room.recall": _to(ROOM_PREFIX, "room", "text"),
     "room.queue.put": _to(ROOM_PREFIX, "room"),
 }
 
+NOTICED = frozenset({
+    "friend.decide", "friend.remove", "group.decide", "group.dismiss", "group.kick", "group.leave",
+    "group.mute", "group.mute_all", "group.nick", "group.role", "group.transfer", "room.attributes",
+    "room.black", "room.close", "room.kick", "room.mute", "room.mute_all", "room.queue.drop",
+    "room.queue.poll", "room.recall", "room.role",
+})  # fmt: skip
+"""Others hear of these calls, and nothing in them that is the caller's own choice: names of people, elements
+and attributes are of those that are there, and what changes nothing is not told. No mute refuses them; each
+costs the account and the device one send."""
 TO_STRANGERS = frozenset({"group.join"})
-"""Calls whose text goes to people whom the caller may not know: by the rate of strangers too."""
+"""Calls that people hear of whom the caller may not know: by the rate of strangers too."""
 GUESTS = {"group.create": "members", "group.invite": "users"}
-"""Calls that bring or ask people, with a text or not: each of them hears of it, and may be a stranger."""
+"""Calls that bring or ask people: each of them hears of it, and may be a stranger."""
 
 
 class Words:
@@ -83,23 +93,28 @@ class Words:
         Raises as a send does."""
         rule = SPOKEN.get(name)
         place = None if rule is None else rule(args)
-        heard = args if place is None else await self._speak(state, name, args, place)
+        if place is None:
+            if name in NOTICED:
+                self._admission.spend(state, self._nowhere(state), self._clock.elapsed_ms())
+            return args
+        heard = await self._speak(state, name, args, place)
         users = set(getattr(args, GUESTS[name])) - {state.session.user} if name in GUESTS else None
         if users:
-            await self._ask(state, users, place is not None)
+            await self._ask(state, users)
         return heard
 
-    async def _ask(self, state: SessionState, users: set[str], spoken: bool) -> None:
-        """Whoever may not send to groups asks nobody in. It costs one send (unless a text has cost it),
-        a token of strangers for each who is none of the caller's friends, and each is served one by one."""
+    def _nowhere(self, state: SessionState) -> Route:
+        """To no conversation in particular: the account and the device pay."""
+        return Route(GROUP, "", "", state.session.user, state.account, Bucket())
+
+    async def _ask(self, state: SessionState, users: set[str]) -> None:
+        """It costs a token of strangers for each who is none of the caller's friends, and each is served one
+        by one."""
         me, account = state.session.user, state.account
         assert account is not None
-        now, tick = self._clock.now_ms(), self._clock.elapsed_ms()
-        self._admission.account(account, GROUP, now)
         self._spread.ask(me)
         pairs = await self._store.relation_pairs([(user, me) for user in users])
-        if not spoken:
-            self._admission.spend(state, Route(GROUP, "", "", me, account, Bucket()), tick)
+        tick = self._clock.elapsed_ms()
         self._admission.strangers(account, sum(not pair.friend for pair in pairs.values()), tick)
         self._spread.charge(me, len(users))
 
@@ -108,10 +123,9 @@ class Words:
         if place.startswith(MODULES):
             for kind in place.removeprefix(MODULES):
                 self._admission.account(state.account, kind, now)
-            user = state.session.user
-            route = Route(GROUP, "", "", user, state.account, Bucket())
+            route = self._nowhere(state)
             if name in TO_STRANGERS:
-                route.pair = PairState(("", user))
+                route.pair = PairState(("", state.session.user))
             self._admission.spend(state, route, tick)
             return args
         if place.startswith((USER_PREFIX, ROOM_PREFIX)):

@@ -99,4 +99,4 @@ async def test_who_is_muted_in_groups_asks_nobody_in(tmp_path: Path) -> None:
         await world.invoke("account.mute", {"user": "mallory", "group_s": 60})
         assert (await mallory.call("group.invite", group="team", users=["bob"]))[0] == Code.MUTED
         assert (await mallory.call("group.create", group="crew", members=["bob"]))[0] == Code.MUTED
-        await mallory.ok("group.create", group="alone", members=["mallory"])
+        assert (await mallory.call("group.create", group="alone"))[0] == Code.MUTED

@@ -285,8 +285,10 @@ class Talk(Stage):
                 talk.notice("group.mute_all", "@system")
             elif member is not None and member.active:
                 await self.world.invoke("group.mute", {"group": group, "user": user, "seconds": seconds})
-                member.muted_until = self.world.clock.ms + seconds * 1000 if seconds else 0
-                talk.notice("group.mute", "@system")
+                until = self.world.clock.ms + seconds * 1000 if seconds else 0
+                if until != member.muted_until:
+                    member.muted_until = until
+                    talk.notice("group.mute", "@system")
             await self.look()
 
         self.run(work())

@@ -11,7 +11,7 @@ import pytest
 from im_service.errors import Code
 from im_service.methods import METHODS
 from im_service.rates import Rate
-from im_service.sending.words import SPOKEN
+from im_service.sending.words import NOTICED, SPOKEN
 from im_service.settings import ImSettings
 from tests.support.im_world import Person, World, open_world
 
@@ -32,6 +32,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "room.create": {"name": "words"},
     "room.update": {"room": "hall", "name": "words"},
     "room.attributes": {"room": "hall", "put": {"words": "words"}},
+    "room.mute_tag": {"room": "hall", "tag": "words"},
     "room.kick": {"room": "hall", "user": "bob", "reason": "words"},
     "room.recall": {"room": "hall", "server_id": 1, "text": "words"},
     "room.queue.put": {"room": "hall", "key": "words", "value": "words"},
@@ -56,6 +57,27 @@ def test_every_call_with_a_text_is_admitted_like_a_send() -> None:
         if texts and not entry.server_only:
             assert name in SPOKEN.keys() | NOT_SEEN_BY_OTHERS, (name, texts)
     assert set(CALLS) == set(SPOKEN)
+
+
+UNHEARD = {
+    "ack", "broadcasts", "consent.get", "consent.set", "conversation.clear", "conversation.set",
+    "conversations", "delete", "devices", "friend.alias", "friend.requests", "get", "group.info",
+    "group.members", "group.mine", "group.requests", "history", "kick",
+    "presence.subscribe", "presence.unsubscribe", "profile.get", "pull",
+    "reactions", "receipt.counts", "receipt.list", "receipts", "relations", "relation.black", "relation.mute",
+    "room.info", "room.online", "room.people", "room.queue.list", "sync", "time", "unread",
+}  # fmt: skip
+"""Calls of which nobody else hears, but the caller's own devices."""
+OF_THEIR_OWN = {"edit", "read", "receipt.report", "room.join", "room.leave"}
+"""Calls that others hear of and that have bounds of their own: an edit is a send, marks only rise, and coming
+and going has a budget of the room's."""
+
+
+def test_of_every_call_it_is_said_who_hears_of_it() -> None:
+    callable_by_clients = {name for name, entry in METHODS.items() if not entry.server_only}
+    spoken = SPOKEN.keys() | NOTICED
+    assert callable_by_clients == spoken | UNHEARD | OF_THEIR_OWN
+    assert not spoken & (UNHEARD | OF_THEIR_OWN)
 
 
 async def team(world: World) -> Person:
