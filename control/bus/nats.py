@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ log = get_logger("bus")
 
 CONNECT_TIMEOUT_S = 5.0
 FLUSH_TIMEOUT_S = 2.0
+CLOSE_TIMEOUT_S = 1.0
 DEFAULT_MAX_PAYLOAD = 1 << 20  # of a NATS server; it tells its own when it is reached
 NO_RESPONDERS_PAUSE_S = 0.02
 LAST_TRY_S = 0.1  # with less left a try would end without an answer, and nobody would know whom it reached
@@ -91,7 +93,11 @@ class NatsBus:
             await asyncio.gather(self._writer, return_exceptions=True)
             self._writer = None
         if self._client is not None:
-            await self._client.close()
+            self._forget_unwritten()
+            # A connection that is lost or stands still is not closed, it is left: it ends with the process.
+            with contextlib.suppress(NatsError, OSError, RuntimeError, TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await self._client.close()
 
     @property
     def max_payload(self) -> int:
@@ -161,9 +167,9 @@ class NatsBus:
             try:
                 async with asyncio.timeout(FLUSH_TIMEOUT_S):
                     await self._outgoing.join()
-                await self._client.flush(timeout=FLUSH_TIMEOUT_S)
-            except (NatsError, TimeoutError):
-                log.warning("bus flush timed out")
+                    await self._client.flush(timeout=FLUSH_TIMEOUT_S)
+            except (NatsError, OSError, RuntimeError, TimeoutError) as error:
+                log.warning("what was said last may not have reached the bus", reason=type(error).__name__)
 
     async def _write(self) -> None:
         while True:
@@ -184,10 +190,16 @@ class NatsBus:
                 self._outgoing.task_done()
 
     async def _on_disconnect(self) -> None:
-        # What the client had not written yet. It repeats the subscriptions by itself.
-        self._client._pending.clear()
-        self._client._pending_data_size = 0
+        if self._client.is_closed:
+            return  # by us
+        self._forget_unwritten()
         log.warning("bus connection lost", url=str(self._url))
+
+    def _forget_unwritten(self) -> None:
+        """What the client of a lost connection had not written yet. It repeats subscriptions by itself."""
+        if not self.connected:
+            self._client._pending.clear()
+            self._client._pending_data_size = 0
 
     async def _on_reconnect(self) -> None:
         log.info("bus connection is back", url=str(self._url))

@@ -13,7 +13,7 @@ core --eventfd--> take_events --+-- EV_AUTH    logins.py checks token and bindin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from control.gateway.core import Core, EventCodes, MessageService
@@ -30,6 +30,7 @@ _tuple = tuple.__new__
 BUSY_PER_S = 3000
 COUNT_S = 0.01
 TURN_S = 0.001
+LEAVING_S = 0.01
 
 
 class TopicListener(Protocol):
@@ -63,7 +64,8 @@ class GatewayEvents:
         self._listener = listener
         self._events_per_wake = events_per_wake
         self._not_running = not_running
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # while events are taken
+        self._started = False
         self._timer: asyncio.TimerHandle | None = None  # of the next turn
         self._counted = 0
         self._counted_since = 0.0
@@ -74,22 +76,34 @@ class GatewayEvents:
     def start(self) -> None:
         """Start the core's threads and listen to its events on the running loop."""
         self._core.start()
+        self._started = True
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._core.fileno(), self._wake)
 
-    async def stop(self, timeout_s: float) -> None:
-        """Stop the core: connections are closed within `timeout_s`. Events are handled to the very last
-        one.
+    async def stop(self, timeout_s: float, settle: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Stop the core. Sessions get `timeout_s` to leave by themselves; then nothing more is taken,
+        `settle` waits until what was is answered, and connections are closed. Events are handled to the last.
         """
-        if self._loop is None:
+        if not self._started:
             return
-        await asyncio.to_thread(self._core.stop, timeout_s)
-        self._loop.remove_reader(self._core.fileno())
-        self._loop = None
-        if self._timer is not None:
-            self._timer.cancel()
+        self._started = False
+        for _ in range(round(timeout_s / LEAVING_S)):
+            if not self.sessions:
+                break
+            await asyncio.sleep(LEAVING_S)
+        self._pause()
+        if settle is not None:
+            await settle()
+        await asyncio.to_thread(self._core.stop, 0.0)
         while events := self._core.take_events(self._events_per_wake):
             self.handle(events)
+
+    def _pause(self) -> None:
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.remove_reader(self._core.fileno())
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _take(self) -> int:
         events = self._core.take_events(self._events_per_wake)

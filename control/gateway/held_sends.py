@@ -56,6 +56,14 @@ class HeldSends:
         self._arm()
         return taken
 
+    def end(self) -> None:
+        """Nobody waits any longer."""
+        while self._held:
+            held = self._held.popleft()
+            self._give_up(held.send, held.asked)
+        self._bytes = 0
+        self._arm()
+
     def _arm(self) -> None:
         if not self._held:
             if self._timer is not None:

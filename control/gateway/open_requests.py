@@ -108,6 +108,14 @@ class OpenRequests:
                 place = self._places.setdefault((asked[0].conn, asked[2]), [im_id, 0])
                 place[1] += 1
 
+    def end(self) -> list[Send | Call]:
+        """Nobody waits for an answer any longer: who has none, in order."""
+        asked = [asked for _, _, asked in self._open.values()]
+        self._open.clear()
+        self._again.clear()
+        self._places, self._bytes = {}, 0
+        return asked
+
     def taken_from(self, im_id: int) -> list[Send | Call]:
         """This im process is gone: what it was asked, in order. Its sends shall be asked again."""
         keys = [key for key, (asked_of, _, _) in self._open.items() if asked_of == im_id]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from control.downlink.local import LocalDownlink
@@ -47,7 +47,9 @@ def refuse_taken_port(host: str, port: int) -> None:
 
 
 class GatewayPart(Part):
-    """The client port. `downlink` and `hints` are those that write to this core."""
+    """The client port. `downlink` and `hints` are those that write to this core. `alone`: there is no other
+    gateway, or none that could be known now. `settle` waits, not for ever, until what was asked is answered.
+    """
 
     def __init__(
         self,
@@ -57,7 +59,12 @@ class GatewayPart(Part):
         events: GatewayEvents,
         downlink: LocalDownlink,
         hints: SyncHints,
+        *,
+        alone: Callable[[], bool],
+        settle: Callable[[], Awaitable[None]],
     ) -> None:
+        self._alone = alone
+        self._settle = settle
         self._settings = settings
         self._keystore = keystore
         self._core = core
@@ -81,11 +88,11 @@ class GatewayPart(Part):
 
     async def drain(self) -> None:
         """GOAWAY to everybody, spread; returns when nobody is left or the drain time is over. A lone gateway
-        tells everybody at once and waits for nobody.
+        tells everybody at once and waits for nobody; so does one whose bus is away.
         """
         if not self.connections():
             return
-        server, lone = self._settings.server, self._lone
+        server, lone = self._settings.server, self._alone()
         jitter_ms, spread_s = int(server.drain_spread_s * 1000), 0.0 if lone else server.drain_spread_s
         self._core.drain(CloseCode.DRAINING, RETRY_AFTER_MS, jitter_ms, "draining", spread_s)
         if lone:
@@ -93,7 +100,7 @@ class GatewayPart(Part):
             return
         until = time.monotonic() + server.drain_timeout_s
         told = 0.0
-        while (left := self.connections()) and (now := time.monotonic()) < until:
+        while (left := self.connections()) and (now := time.monotonic()) < until and not self._alone():
             if now - told >= PROGRESS_S:
                 told = now
                 log.info("draining", connections=left, seconds_left=round(until - now))
@@ -101,7 +108,7 @@ class GatewayPart(Part):
 
     async def stop(self, grace_s: float) -> None:
         self._running = False
-        await self._events.stop(min(grace_s, LONE_GRACE_S) if self._lone else grace_s)
+        await self._events.stop(min(grace_s, LONE_GRACE_S) if self._alone() else grace_s, self._settle)
         self._downlink.close()
 
     async def tick(self) -> None:
@@ -110,11 +117,6 @@ class GatewayPart(Part):
         if missing > self._headers_missing and now - self._told_missing >= HEADER_TOLD_S:
             log.warning(NO_HEADER, connections=missing - self._headers_missing)
             self._headers_missing, self._told_missing = missing, now
-
-    @property
-    def _lone(self) -> bool:
-        """No other gateway is known, nor could be."""
-        return self._settings.bus.kind == "memory" and not self._settings.control.gateways
 
     @property
     def port(self) -> int:

@@ -7,6 +7,7 @@ conversation.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -46,6 +47,7 @@ TOO_LARGE = encode(["too large to be passed on to the message service", {}])
 FULL = encode(["the message service does not answer, and too much waits for it", {"retry_after_ms": 1000}])
 UNAVAILABLE = encode(["no message service can be reached", {"retry_after_ms": 1000}])
 TOPICS_AT_ONCE = 2048
+SETTLE_S, SETTLE_POLL_S = 2.0, 0.02
 
 
 class BusUpstream:
@@ -78,12 +80,17 @@ class BusUpstream:
         self._max_pending = max_pending
         self._open = OpenRequests(max_pending, max_pending_bytes, time.monotonic)
         self._held = HeldSends(max_pending, max_pending_bytes, self._give_up)
+        self._ending = False
         self.unavailable = 0
         self.unknown = 0
 
     # -- the message service's face
 
     def on_sends(self, batch: list[Send]) -> None:
+        if self._ending:
+            for send in batch:
+                self._give_up(send, asked=False)
+            return
         if not self._ims:
             self._held.hold(batch, asked=False)
             return
@@ -102,7 +109,7 @@ class BusUpstream:
         return False  # the im processes bound their queues themselves
 
     def on_call(self, session: Session, request: int, method: str, payload: bytes) -> None:
-        if not self._ims:
+        if not self._ims or self._ending:
             self._refuse(session, FrameType.RETURN, request)
             return
         im = next(iter(self._ims))
@@ -124,6 +131,21 @@ class BusUpstream:
         """Told to the im process that serves the room; while there is none, nobody counts."""
         if self._ims:
             self._add(self._im_for(topic), Dropped(topic, normal, high, notices))
+
+    async def settle(self) -> None:
+        """The end: sends that are held are given up, open requests are waited for as long as SETTLE_S and the
+        bus allow. Then nobody knows what became of them."""
+        self._ending = True
+        self._held.end()
+        for _ in range(round(SETTLE_S / SETTLE_POLL_S)):
+            if not len(self._open) or not self._ims or not self._links.connected:
+                break
+            await asyncio.sleep(SETTLE_POLL_S)
+        for each in self._open.end():
+            if isinstance(each, Call):
+                self._unknown(each.session, FrameType.RETURN, each.request)
+            else:
+                self._give_up(each, asked=True)
 
     # -- topics and sessions of the core
 

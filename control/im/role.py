@@ -54,6 +54,7 @@ class ImPart(Part):
         seen = settings.server.data_dir / STORE_SEEN_FILE
         self._watch = StoreWatch(self._store, seen, SystemClock(), latest_login)
         self._started = False
+        self._until = 0.0  # of what is accepted to be finished
         self._store_stats: Mapping[str, int] = {}
         self._stats_problem: str | None = None
 
@@ -73,13 +74,24 @@ class ImPart(Part):
             return
         self._started = False
         finishing = asyncio.create_task(self._finish())
-        done, _ = await asyncio.wait({finishing}, timeout=STOP_S)
+        done, _ = await asyncio.wait({finishing}, timeout=self._seconds_left())
         if not done:
             raise StoreUnavailable(
                 f"the store did not answer within {STOP_S:.0f} s: sends and calls under way are not finished;"
                 " none of them was acknowledged"
             )
         finishing.result()
+
+    async def settle(self) -> None:
+        """Answer what was accepted, while there is somebody to hear it; `stop` has what this leaves of its
+        time. A store that does not answer is told by `stop`."""
+        if self._started:
+            await asyncio.wait({asyncio.create_task(self.service.settle())}, timeout=self._seconds_left())
+
+    def _seconds_left(self) -> float:
+        now = asyncio.get_running_loop().time()
+        self._until = self._until or now + STOP_S
+        return max(0.0, self._until - now)
 
     async def _finish(self) -> None:
         await self._watch.stop()

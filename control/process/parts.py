@@ -13,6 +13,7 @@ import msgspec
 from control.api.app import create_app
 from control.api.services import Services
 from control.bus.base import MIN_PAYLOAD, Bus
+from control.bus.hearing import Hearing
 from control.coordination.base import Coordination, NodeInfo
 from control.health import Health
 from control.keys.data_folder import FIRST_KEY_FILE
@@ -49,30 +50,39 @@ class KeysPart(Part):
 
 
 class BusPart(Part):
-    """The bus; `shown` when it joins several processes, so that somebody cares how it is."""
+    """The bus. It is shown when it joins several processes, so that somebody cares how it is: `hearing`."""
 
-    def __init__(self, bus: Bus, *, shown: bool) -> None:
+    def __init__(self, bus: Bus, hearing: Hearing | None) -> None:
         self._bus = bus
-        self._shown = shown
+        self._hearing = hearing
 
     async def start(self) -> None:
         await self._bus.start()
+        if self._hearing is not None:
+            await self._hearing.start()
+
+    async def tick(self) -> None:
+        if self._hearing is not None:
+            self._hearing.tick()
 
     async def stop(self, grace_s: float) -> None:
         await self._bus.close()
 
     def checks(self) -> Mapping[str, Check]:
-        return {"bus": self._problem} if self._shown else {}
+        return {"bus": self.problem} if self._hearing is not None else {}
 
-    def _problem(self) -> str | None:
+    def problem(self) -> str | None:
+        """Why nobody else is heard now, or could be soon."""
         if not self._bus.connected:
             return "not connected"
+        if self._hearing is not None and (silent := self._hearing.problem()):
+            return silent
         carried = self._bus.max_payload
         return f"carries {carried} bytes a message, not {MIN_PAYLOAD}" if carried < MIN_PAYLOAD else None
 
     def sources(self) -> Mapping[str, Source]:
         bus = self._bus
-        if not self._shown:
+        if self._hearing is None:
             return {}
         return {"bus": lambda: {"connected": bus.connected, "dropped": bus.dropped}}
 

@@ -19,6 +19,16 @@ log = get_logger("process")
 TICK_S, TICK_MAX_S, TICK_END_S = 1.0, 5.0, 1.0
 
 
+def tick_s(settings: Settings) -> float:
+    """Once a second, or with the beacons where those are rarer, to wake once for both."""
+    return min(max(TICK_S, settings.bus.beacon_s), TICK_MAX_S)
+
+
+def dead_ticks(settings: Settings) -> int:
+    """Ticks of silence that mean death."""
+    return max(2, round(settings.bus.dead_after_s / tick_s(settings)))
+
+
 class Process:
     """Not reusable. `parts` is filled by the wiring; a part may hold the process for what it knows of all."""
 
@@ -106,8 +116,7 @@ class Process:
         return errors
 
     async def _tick(self) -> None:
-        # Once a second, or with the beacons where those are rarer, to wake once for both.
-        async for _ in ticks(min(max(TICK_S, self.settings.bus.beacon_s), TICK_MAX_S)):
+        async for _ in ticks(tick_s(self.settings)):
             for part in self.parts:
                 try:
                     await part.tick()

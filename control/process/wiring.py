@@ -18,6 +18,7 @@ from functools import cached_property
 from control.api.services import Services
 from control.bus.base import Bus
 from control.bus.engines import make_bus
+from control.bus.hearing import Hearing
 from control.coordination.beacons import BeaconCoordination
 from control.coordination.claim import NodeIdClaim
 from control.coordination.nodes import own_info, static_gateways
@@ -45,7 +46,7 @@ from control.process.data_folder import DataFolder
 from control.process.descriptors import Shares, shares
 from control.process.http_protocol import Bounds
 from control.process.parts import BusPart, FirstApiKey, HeapTrim, HttpPart, ImSeen, KeysPart, OwnNode
-from control.process.process import Process
+from control.process.process import Process, dead_ticks
 from control.routing.memory import MemoryRoutes
 from control.settings import Settings
 from control.streams.links import StreamLinks
@@ -81,7 +82,7 @@ class Wiring:
                 self.keystore, self.gateway.set_keys if gateway else lambda: None, used=gateway or control
             ),
             self.data_folder,
-            BusPart(self.bus, shown=split),
+            self.bus_part,
             self.node_id_claim if split else None,
             self.same_root if split and (gateway or control) else None,
             self.links if split else None,
@@ -118,6 +119,11 @@ class Wiring:
     @cached_property
     def bus(self) -> Bus:
         return make_bus(self._settings)
+
+    @cached_property
+    def bus_part(self) -> BusPart:
+        hearing = Hearing(self.bus, self._process.own, dead_ticks(self._settings)) if self._split else None
+        return BusPart(self.bus, hearing)
 
     @cached_property
     def links(self) -> StreamLinks:
@@ -271,7 +277,22 @@ class Wiring:
             settings.gateway.events_per_wake,
             not_running(),
         )
-        return GatewayPart(settings, self.keystore, self.core, events, self.downlink, self.hints)
+        return GatewayPart(
+            settings,
+            self.keystore,
+            self.core,
+            events,
+            self.downlink,
+            self.hints,
+            alone=self._alone,
+            settle=upstream.settle if upstream else self.im.settle,
+        )
+
+    def _alone(self) -> bool:
+        """No other gateway is known, nor could be."""
+        if self._split:
+            return self.bus_part.problem() is not None
+        return not self._settings.control.gateways
 
     def _heard_login(self) -> int:
         """The latest login elsewhere and before this start."""

@@ -60,6 +60,10 @@ class StreamLinks(Part):
         self._task: asyncio.Task[None] | None = None
         self._retired = {"gaps": 0, "losses": 0, "repaired": 0, "unrepairable": 0}
 
+    @property
+    def connected(self) -> bool:
+        return self._bus.connected
+
     def max_batch(self) -> int:
         """Bytes of the largest batch that the bus carries."""
         return self._bus.max_payload - ENVELOPE_BYTES

@@ -70,11 +70,13 @@ class Messages:
         self._receipt_members = context.settings.receipt_members
         self._options = OptionTable()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._ahead = 0
+        self._queued = 0  # for their commit, since the start
+        self._settled = 0
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []  # until so many are settled
 
     def busy(self) -> bool:
         """So much waits for its commit that more sends would only wait longer."""
-        return self._ahead >= MAX_AHEAD
+        return self._queued - self._settled >= MAX_AHEAD
 
     # -- the fast path
 
@@ -178,14 +180,14 @@ class Messages:
         work.out.flush(self._downlink)
         if work.rows:
             pending = work.pending
-            self._ahead += len(pending)
+            self._queued += len(pending)
             newest = work.rows[-1].server_id
             self._store.append(work.rows, lambda results: self._committed(pending, results, newest))
 
     def _committed(
         self, pending: Sequence[Pending], results: list[AppendResult] | BaseException, newest: int
     ) -> None:
-        self._ahead -= len(pending)
+        self._settled += len(pending)
         out = PublishBatch()
         if isinstance(results, BaseException):
             self._repeats.unknown_up_to(newest)
@@ -204,6 +206,9 @@ class Messages:
                     code = Code.DUPLICATE if status == _CONFLICT else Code.GROUP_NOT_FOUND
                     answer(out, entry, code, REFUSALS[code])
         out.flush(self._downlink)
+        for enough, done in self._waiting:
+            if self._settled >= enough and not done.done():
+                done.set_result(None)
 
     def _finish(self, out: PublishBatch, entry: Pending, server_id: int, seq: int, time_ms: int) -> None:
         """Publish to those who may see it now, then acknowledge."""
@@ -338,7 +343,10 @@ class Messages:
         self._queue(work, entry, raw)
 
     async def close(self) -> None:
-        """Wait until every lane is empty."""
+        """Wait until every lane is empty, and what was queued for its commit by then is answered."""
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._settled < self._queued:
+            self._waiting.append((self._queued, done := asyncio.Future()))
+            await done
         await self._repeats.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -51,6 +52,15 @@ class NatsProcess:
                 break
             time.sleep(0.02)
         raise AssertionError(f"nats-server did not start:\n{self._log.read_text()}")
+
+    def freeze(self) -> None:
+        """It stands still: connections stay, nothing answers."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         if self._process is not None:
