@@ -87,3 +87,10 @@ def _position(after: str) -> tuple[int, int, str]:
         return int(number), int(ceiling), name
     except ValueError:
         raise ImError(Code.INVALID, "after is what the page before said") from None
+
+
+def number(told: str) -> int:
+    """A number of the store, out of a place that an answer told. 414"""
+    if told.isascii() and told.isdigit() and int(told) < 1 << 63:
+        return int(told)
+    raise ImError(Code.INVALID, "a page goes on as the page before said")

@@ -25,7 +25,7 @@ from im_service.live.users import SessionState
 from im_service.pages import fit
 from im_service.ports import Session
 from im_service.storage.errors import StoreError
-from im_service.storage.records import Login, Logout, Mark, NewLogin
+from im_service.storage.records import Login, Logout, Mark, NewLogin, Place
 
 _log = logging.getLogger("qianwan.im")
 
@@ -207,13 +207,14 @@ class Devices:
         """A new device owes no acknowledgement of what lies before the roaming window."""
         keep = self._roam_count
         session, cursor, more = state.session, 0, True
+        place: Place | None = None
         try:
             while more:
-                page = await self._store.changed(session.user, session.device, cursor, 500)
+                page = await self._store.changed(session.user, session.device, cursor, 500, place)
                 marks = [Mark(r.conversation, r.last_seq - keep) for r in page.rows if r.last_seq > keep]
                 if marks:
                     await self._store.ack(session.user, session.device, marks)
-                cursor, more = page.cursor, page.more
+                cursor, more, place = page.cursor, page.more, page.place
         except Exception:
             _log.exception("login of a session failed")
         finally:

@@ -17,7 +17,7 @@ from im_service.conversation.access import Access
 from im_service.conversation.sync import After, Conversation, Seq
 from im_service.errors import Code, ImError
 from im_service.models import WireMessage, encode, preferences, stored_bytes
-from im_service.pages import fit
+from im_service.pages import fit, number
 from im_service.storage.records import (
     FILTERED,
     HISTORY,
@@ -115,15 +115,18 @@ class Standing(NamedTuple):
     conversation: str
 
 
+START = Standing(-1, 0, "")
+
+
 def _standing(row: ListedConversation) -> Standing:
     return Standing(int(not preferences(row.settings).pin), -row.latest, row.conversation)
 
 
-def _read_standing(before: str) -> Standing:
-    loose, _, rest = before.partition(":")
-    age, _, conversation = rest.partition(":")
+def _read_standing(before: str) -> tuple[int, Standing]:
+    """Which part of the list, and the place in it."""
+    below, loose, age, conversation, *_ = [*before.split(":", 3), "", "", ""]
     try:
-        return Standing(int(loose), int(age), conversation)
+        return number(below), Standing(int(loose), int(age), conversation) if loose else START
     except ValueError:
         raise ImError(Code.INVALID, "before is what the page before said") from None
 
@@ -168,10 +171,9 @@ class Conversations:
     async def overview(self, caller: Caller, args: ListArgs) -> Overview:
         """My conversations, pinned ones first, then by their latest message, each with last message and
         unread count."""
-        places = sorted(map(_standing, await self._store.listed(caller.user)))
-        if args.before is not None:
-            start = _read_standing(args.before)
-            places = [place for place in places if place > start]
+        below, start = (0, START) if args.before is None else _read_standing(args.before)
+        part = await self._store.listed(caller.user, below)
+        places = sorted(place for place in map(_standing, part.rows) if place > start)
         view, done = self._view(), 0
         lines: list[ConversationLine] = []
         while done < min(len(places), args.limit):
@@ -182,8 +184,11 @@ class Conversations:
                 done = next(at for at, place in enumerate(places) if place[2] == lines[-1].conversation) + 1
                 break
             done += len(names)
-        more = done < len(places)
-        return Overview(lines, ":".join(map(str, places[done - 1])) if more else None, more)
+        if done < len(places):
+            before: str | None = ":".join(map(str, (below, *places[done - 1])))
+        else:
+            before = f"{part.below}" if part.below else None
+        return Overview(lines, before, before is not None)
 
     @method("conversation.set", Code.NOT_FOUND, result=Chosen)
     async def prefer(self, caller: Caller, args: SetArgs) -> Chosen:

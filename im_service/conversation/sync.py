@@ -20,7 +20,7 @@ from im_service.context import ServiceContext
 from im_service.conversation.access import Access
 from im_service.errors import Code, ImError
 from im_service.models import WireMessage, notice_event, stored_bytes
-from im_service.pages import Cursor, fit, fit_changes
+from im_service.pages import Cursor, fit, fit_changes, number
 from im_service.storage.records import (
     FILTERED,
     HISTORY,
@@ -29,6 +29,7 @@ from im_service.storage.records import (
     InboxRow,
     Mark,
     Page,
+    Place,
     StoredMessage,
     View,
 )
@@ -116,10 +117,12 @@ class ReadMark(Struct):
 
 
 class Unread(Struct):
-    """`total`: of all, whatever the page. `conversations`: the count of each, in order of their ids."""
+    """`total`: of all behind `after` that this call looked at. `conversations`: the count of each, in order
+    of their beginnings. `after`: goes with the next call."""
 
     total: int
     conversations: dict[str, int]
+    after: str
     more: bool
 
 
@@ -144,7 +147,14 @@ class Sync:
     async def sync(self, caller: Caller, args: SyncArgs) -> SyncPage:
         """My conversations changed since the cursor (0 = all). A change is never missed, it may come
         twice."""
-        page = await self._store.changed(caller.user, caller.device, args.cursor, args.limit)
+        walk = _read_place(args.after)
+        page = await self._store.changed(caller.user, caller.device, args.cursor, args.limit, walk)
+        if page.place is not None or walk is not None:
+            lines, cut = fit(map(_line, page.rows), self._reply_bytes)
+            if cut:
+                page = await self._store.changed(caller.user, caller.device, args.cursor, len(lines), walk)
+                lines = [_line(row) for row in page.rows]
+            return SyncPage(lines, page.cursor, page.more, _tell_place(page.place))
         rows, end = fit_changes(
             page.rows,
             lambda row: (row.change, row.conversation),
@@ -243,12 +253,13 @@ class Sync:
 
     @method("unread", result=Unread)
     async def unread(self, caller: Caller, args: UnreadArgs) -> Unread:
-        """Exact unread counts, conversations without any left out; `after` = the last id of the page
-        before."""
-        counts = await self._store.unread(caller.user, args.conversations, self._clock.now_ms())
-        rest = sorted(pair for pair in counts.items() if pair[0] > args.after)
-        shown, more = fit(rest, self._reply_bytes)
-        return Unread(sum(counts.values()), dict(shown), more)
+        """Unread counts, conversations without any left out. Counted among the newest 1000 messages of each:
+        1000 = or more."""
+        now = self._clock.now_ms()
+        page = await self._store.unread(caller.user, args.conversations, now, args.after)
+        shown, cut = fit(page.counts.items(), self._reply_bytes)
+        after = shown[-1][0] if cut else page.after
+        return Unread(sum(page.counts.values()), dict(shown), after, cut or page.more)
 
     async def _known_since(self, caller: Caller) -> int:
         """From when on messages are offline messages of the calling device; the server reads as a first
@@ -264,6 +275,21 @@ class Sync:
 
 def _line(row: InboxRow) -> SyncLine:
     return SyncLine(row.conversation, row.last_seq, row.read_seq, row.min_seq, row.acked_seq, row.active)
+
+
+WALK = "@"
+"""Begins an `after` of somebody who has very many conversations."""
+
+
+def _tell_place(place: Place | None) -> str:
+    return "" if place is None else f"{WALK}{place.conv}:{place.ceiling}"
+
+
+def _read_place(after: str) -> Place | None:
+    if not after.startswith(WALK):
+        return None
+    conv, _, ceiling = after.removeprefix(WALK).partition(":")
+    return Place(number(conv), number(ceiling))
 
 
 def _since(now: int, keep_ms: int) -> int:

@@ -168,9 +168,28 @@ class InboxRow(NamedTuple):
     change: int
 
 
+class Place(NamedTuple):
+    """Where the walk over the conversations of somebody who has very many stands."""
+
+    conv: int  # the last one looked at
+    ceiling: int  # changes below it are what the walk tells
+
+
 class ChangedPage(NamedTuple):
     rows: list[InboxRow]
     cursor: int  # pass to the next call
+    more: bool
+    place: Place | None = None  # pass it, too, with the cursor as it is
+
+
+class ListedPage(NamedTuple):
+    rows: list["ListedConversation"]
+    below: int  # where the next part begins, 0 = there is none
+
+
+class UnreadPage(NamedTuple):
+    counts: dict[str, int]
+    after: str  # the last conversation looked at
     more: bool
 
 

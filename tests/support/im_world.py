@@ -171,7 +171,7 @@ class World:
         return 0
 
     async def unread(self, user: str) -> dict[str, int]:
-        return await self.store.unread(user, None, self.clock.ms)
+        return (await self.store.unread(user, None, self.clock.ms)).counts
 
 
 async def on_postgres(path: Path, server: PostgresServer) -> None:

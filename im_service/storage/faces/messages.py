@@ -15,17 +15,19 @@ from im_service.storage.records import (
     ChangedPage,
     Done,
     InboxRow,
-    ListedConversation,
+    ListedPage,
     Mark,
     NewMessage,
     Notices,
     Page,
+    Place,
     Reaction,
     ReceiptCount,
     ReceiptList,
     Revised,
     SessionRow,
     StoredMessage,
+    UnreadPage,
     Version,
     View,
 )
@@ -70,11 +72,11 @@ class MessageLog(Engine):
 
     async def find(self, conversation: str, seqs: Sequence[int]) -> list[StoredMessage]:
         """These rows as the server sees them, with their target lists; missing ones are left out."""
-        return await self._read(messages.find(conversation, "seq", seqs))
+        return await self._read(messages.find(conversation, seqs))
 
     async def find_server_ids(self, conversation: str, server_ids: Sequence[int]) -> list[StoredMessage]:
         """`find`, by server id."""
-        return await self._read(messages.find(conversation, "server_id", server_ids))
+        return await self._read(messages.find_server_ids(conversation, server_ids))
 
     async def sees(self, user: str, conversation: str, seqs: Sequence[int], now_ms: int) -> set[int]:
         """Those of the seqs that any view may show to `user`, class limits aside."""
@@ -161,29 +163,34 @@ class MessageLog(Engine):
 class Inbox(Engine):
     """What one user holds of their conversations."""
 
-    async def changed(self, user: str, device: str, cursor: int, limit: int) -> ChangedPage:
+    async def changed(
+        self, user: str, device: str, cursor: int, limit: int, place: Place | None = None
+    ) -> ChangedPage:
         """Conversations of the user with a change after `cursor` (0 = all), oldest change first.
 
         A change is: message, recall, edit, erase, reaction, read watermark, settings, join, leave, clear.
-        The cursor is one number per store; a change is never missed, but may be told twice.
+        The cursor is one number per store; a change is never missed, but may be told twice. Where the page
+        has a `place`, the user has very many conversations: they come in order of their beginnings.
         """
-        return await self._read(inbox.changed(user, device, cursor, limit))
+        return await self._read(inbox.changed(user, device, cursor, limit, place))
 
-    async def listed(self, user: str) -> list[ListedConversation]:
-        """All conversations the user is in, in no order."""
-        return await self._read(inbox.listed(user))
+    async def listed(self, user: str, below: int = 0) -> ListedPage:
+        """A part of the conversations the user is in, in no order; the newest, or those `below`."""
+        return await self._read(inbox.listed(user, below))
 
     async def sessions(self, user: str, conversations: Sequence[str], view: View) -> list[SessionRow]:
         """These lines of the conversation list, in the order given; those the user has not are left out."""
         return await self._read(inbox.sessions(user, conversations, view))
 
-    async def unread(self, user: str, conversations: Sequence[str] | None, now_ms: int) -> dict[str, int]:
-        """Exact unread counts, conversations with 0 left out; None = all the user has.
+    async def unread(
+        self, user: str, conversations: Sequence[str] | None, now_ms: int, after: str = ""
+    ) -> UnreadPage:
+        """Unread counts, conversations with 0 left out, in order of their beginnings; None = all there are.
 
-        Counted: seq > read_seq, BADGE set, from others, visible to the user by target, noSense, one-sided
-        delete and expiry, not recalled, not erased.
+        Counted, among the newest 1,000 of each conversation: seq > read_seq, BADGE set, from others, visible
+        to the user by target, noSense, one-sided delete and expiry, not recalled, not erased.
         """
-        return await self._read(inbox.unread(user, conversations, now_ms))
+        return await self._read(inbox.unread(user, conversations, now_ms, after))
 
     async def read(self, user: str, marks: Sequence[Mark]) -> list[Mark]:
         """Raise read watermarks (never lowered, capped at last_seq). -> those that moved, as they are now."""

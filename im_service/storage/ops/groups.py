@@ -298,8 +298,8 @@ def member_states(pairs: Iterable[tuple[str, str]]) -> Op[dict[tuple[str, str], 
 
 def groups_of(user: str) -> Op[list[Group]]:
     found = yield from rows(
-        f"{_GROUP} AND g.conv IN (SELECT i.conv FROM inbox i WHERE i.active = 1"
-        " AND i.usr = (SELECT id FROM account WHERE name = $1)) ORDER BY c.name",
+        f"{_GROUP} AND g.conv IN (SELECT m.conv FROM group_member m"
+        " WHERE m.usr = (SELECT id FROM account WHERE name = $1)) ORDER BY c.name",
         user,
     )
     return [_group(row) for row in found]

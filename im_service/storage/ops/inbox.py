@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 from im_service.storage.codec import unpack_target
 from im_service.storage.errors import StoreMissing
-from im_service.storage.ops.messages import last_visible, reader
+from im_service.storage.ops.messages import latest, reader
 from im_service.storage.ops.tx import (
-    Argument,
     Horizon,
     Op,
     Row,
     account_id,
     conversation_id,
     find_account,
+    find_conversation,
     first,
     next_change,
     rows,
@@ -29,10 +29,22 @@ from im_service.storage.records import (
     ChangedPage,
     InboxRow,
     ListedConversation,
+    ListedPage,
     Mark,
+    Place,
     SessionRow,
+    UnreadPage,
     View,
 )
+
+PART = 1000
+"""Conversations of a user that one call looks at: others make them, by writing."""
+UNREAD_MAX = 1000
+"""Messages of a conversation, the newest, among which the unread ones are counted."""
+UNREAD_ROWS = 50_000
+"""Messages that one call counts, of all conversations together."""
+LIFTS = 100
+"""Messages of a conversation, the newest, among which its place in the list is looked for."""
 
 # Change as this user is concerned: after they left, what others do is no news to them.
 _CHANGE = "CASE WHEN i.active = 1 AND c.change > i.change THEN c.change ELSE i.change END"
@@ -40,7 +52,7 @@ _LAST = "CASE WHEN i.active = 1 THEN c.last_seq ELSE i.until_seq END"
 _FLOOR = "(SELECT min(f.seq) FROM message f WHERE f.conv = c.id)"
 _ROW = (
     f"SELECT c.name, {_LAST}, i.read_seq, i.min_seq, coalesce(k.acked_seq, 0), i.active, i.settings,"
-    f" {_CHANGE}, coalesce({_FLOOR}, c.last_seq + 1)"
+    f" {_CHANGE}, coalesce({_FLOOR}, c.last_seq + 1), i.conv"
     " FROM inbox i JOIN conversation c ON c.id = i.conv"
     " LEFT JOIN device_mark k ON k.usr = i.usr AND k.conv = i.conv AND k.number ="
     " (SELECT d.number FROM device d WHERE d.usr = i.usr AND d.name = $2)"
@@ -49,13 +61,18 @@ _ROW = (
 
 
 def _inbox(row: Row) -> InboxRow:
-    name, last, read, low, acked, active, settings, change, floor = row
+    name, last, read, low, acked, active, settings, change, floor, _ = row
     return InboxRow(name, last, read, max(low, floor), acked, bool(active), settings, change)
 
 
-def changed(user: str, device: str, cursor: int, limit: int) -> Op[ChangedPage]:
-    """Changes below the horizon are final and make the pages; those above are told, and told again."""
+def changed(user: str, device: str, cursor: int, limit: int, place: Place | None = None) -> Op[ChangedPage]:
+    """Changes below the horizon are final and make the pages; those above are told, and told again. Whoever
+    has more conversations than a part gets them part by part, up to the horizon of the first one."""
     horizon: int = (yield Horizon())[0][0]
+    if place is None and (yield from _end_of_part(user, 0)) is not None:
+        place = Place(0, horizon)
+    if place is not None:
+        return (yield from _part(user, device, cursor, limit, place))
     found = yield from rows(
         f"{_ROW} AND {_CHANGE} > $3 AND {_CHANGE} < $4 ORDER BY {_CHANGE}, c.id LIMIT $5",
         user, device, cursor, horizon, limit + 1,
@@ -64,6 +81,34 @@ def changed(user: str, device: str, cursor: int, limit: int) -> Op[ChangedPage]:
         return (yield from _page(user, device, found, limit))
     newest = yield from rows(f"{_ROW} AND {_CHANGE} >= $3 ORDER BY {_CHANGE}, c.id", user, device, horizon)
     return ChangedPage([_inbox(row) for row in found + newest], max(cursor, horizon - 1), False)
+
+
+def _end_of_part(user: str, after: int) -> Op[int | None]:
+    """The last of the next PART conversations; None: there are not more than those."""
+    found = yield from rows(
+        "SELECT conv FROM inbox WHERE usr = (SELECT id FROM account WHERE name = $1) AND conv > $2"
+        " ORDER BY conv LIMIT 2 OFFSET $3",
+        user, after, PART - 1,
+    )  # fmt: skip
+    return found[0][0] if len(found) == 2 else None
+
+
+def _part(user: str, device: str, cursor: int, limit: int, place: Place) -> Op[ChangedPage]:
+    """In order of the conversations; the cursor stands until the last of them."""
+    end = yield from _end_of_part(user, place.conv)
+    chosen, args = "", [place.conv, cursor, limit + 1]
+    if end is not None:
+        chosen = " AND i.conv <= $6"
+        args.append(end)
+    found = yield from rows(
+        f"{_ROW} AND i.conv > $3{chosen} AND {_CHANGE} > $4 ORDER BY i.conv LIMIT $5", user, device, *args
+    )
+    lines = [_inbox(row) for row in found[:limit]]
+    if len(found) > limit:
+        return ChangedPage(lines, cursor, True, place._replace(conv=found[limit - 1][9]))
+    if end is not None:
+        return ChangedPage(lines, cursor, True, place._replace(conv=end))
+    return ChangedPage(lines, max(cursor, place.ceiling - 1), False)
 
 
 def _page(user: str, device: str, found: list[Row], limit: int) -> Op[ChangedPage]:
@@ -77,7 +122,8 @@ def _page(user: str, device: str, found: list[Row], limit: int) -> Op[ChangedPag
 
 
 def inbox(user: str, device: str, conversations: Sequence[str]) -> Op[list[InboxRow]]:
-    found = yield from rows(f"{_ROW} AND c.name IN_TEXTS($3)", user, device, list(conversations))
+    chosen = "i.conv IN (SELECT id FROM conversation WHERE name IN_TEXTS($3))"
+    found = yield from rows(f"{_ROW} AND {chosen}", user, device, list(conversations))
     return [_inbox(row) for row in found]
 
 
@@ -89,66 +135,105 @@ def _one(user: str, conversation: str) -> Op[InboxRow]:
 
 
 _LATEST = (
-    "(SELECT m.server_id FROM message m WHERE m.conv = c.id AND m.seq >= i.min_seq"
+    "coalesce((SELECT m.server_id FROM message m WHERE m.conv = c.id AND m.seq >="
+    f" CASE WHEN i.min_seq > {_LAST} - {LIFTS} THEN i.min_seq ELSE {_LAST} - {LIFTS - 1} END"
     f" AND m.seq <= {_LAST} AND m.bits & {SESSION} <> 0 AND m.flags & {FILTERED} = 0"
     f" AND m.bits & CASE WHEN m.sender = i.usr THEN {SENDER_NO_SENSE} ELSE {RECEIVER_NO_SENSE} END = 0"
-    " ORDER BY m.seq DESC LIMIT 1)"
+    " ORDER BY m.seq DESC LIMIT 1),"
+    # none of these: before them, wherever
+    f" (SELECT m.server_id FROM message m WHERE m.conv = c.id AND m.seq = {_LAST} - {LIFTS}"
+    " AND m.seq >= i.min_seq), 0)"
 )
 
 
-def listed(user: str) -> Op[list[ListedConversation]]:
+def listed(user: str, below: int) -> Op[ListedPage]:
+    """One part of the user's conversations, those that began last; `below`: where the part before ended."""
     found = yield from rows(
-        f"SELECT c.name, coalesce({_LATEST}, 0), i.settings"
-        " FROM inbox i JOIN conversation c ON c.id = i.conv"
-        " WHERE i.usr = (SELECT id FROM account WHERE name = $1) AND i.active = 1",
-        user,
+        f"SELECT c.name, CASE WHEN i.active = 1 THEN {_LATEST} ELSE 0 END, i.settings, i.active, i.conv"
+        " FROM (SELECT * FROM inbox WHERE usr = (SELECT id FROM account WHERE name = $1)"
+        " AND (conv < $2 OR $2 = 0) ORDER BY conv DESC LIMIT $3) i JOIN conversation c ON c.id = i.conv"
+        " ORDER BY i.conv DESC",
+        user, below, PART + 1,
+    )  # fmt: skip
+    part = found[:PART]
+    return ListedPage(
+        [ListedConversation(*row[:3]) for row in part if row[3]], part[-1][4] if len(found) > PART else 0
     )
-    return [ListedConversation(*row) for row in found]
 
 
 def sessions(user: str, conversations: Sequence[str], view: View) -> Op[list[SessionRow]]:
     held = {row.conversation: row for row in (yield from inbox(user, "", conversations))}
     names = [name for name in conversations if name in held]
-    counts = yield from unread(user, names, view.now_ms)
+    counts = (yield from unread(user, names, view.now_ms)).counts
     lines: list[SessionRow] = []
     for name in names:
         who = yield from reader(user, name)
-        latest = [] if who is None else (yield from last_visible(name, who, 1, view, SESSION))
-        lines.append(SessionRow(held[name], latest[0] if latest else None, counts.get(name, 0)))
+        last = None if who is None else (yield from latest(name, who, view, SESSION))
+        lines.append(SessionRow(held[name], last, counts.get(name, 0)))
     return lines
 
 
+_READ = (
+    f"CASE WHEN i.read_seq >= i.min_seq AND i.read_seq > {_LAST} - {UNREAD_MAX} THEN i.read_seq"
+    f" WHEN i.min_seq > {_LAST} - {UNREAD_MAX} THEN i.min_seq - 1 ELSE {_LAST} - {UNREAD_MAX} END"
+)
 _COUNTED = (
     "FROM inbox i JOIN conversation c ON c.id = i.conv"
-    " JOIN message m ON m.conv = i.conv AND m.seq > i.read_seq AND m.seq >= i.min_seq"
-    f" WHERE i.usr = $1 AND i.active = 1 AND m.seq <= {_LAST} AND m.sender <> $1"
+    f" JOIN message m ON m.conv = i.conv AND m.seq > {_READ}"
+    f" WHERE i.usr = $1 AND i.conv IN_INTS($3) AND m.seq <= {_LAST} AND m.sender <> $1"
     f" AND m.bits & {BADGE | RECEIVER_NO_SENSE} = {BADGE} AND m.flags & {RECALLED | FILTERED} = 0"
     " AND (m.expires_ms = 0 OR m.expires_ms > $2)"
     " AND NOT EXISTS (SELECT 1 FROM hidden h WHERE h.usr = i.usr AND h.conv = m.conv AND h.seq = m.seq)"
 )
+_SPANS = f"SELECT i.conv, c.name, CASE WHEN i.active = 1 THEN {_LAST} - {_READ} ELSE 0 END"
 
 
-def unread(user: str, conversations: Sequence[str] | None, now_ms: int) -> Op[dict[str, int]]:
+def unread(user: str, conversations: Sequence[str] | None, now_ms: int, after: str = "") -> Op[UnreadPage]:
     """Counted over the range above the read watermark: no counter that could drift, no write per member."""
     usr = yield from find_account(user)
     if usr is None:
+        return UnreadPage({}, after, False)
+    start = (yield from find_conversation(after)) if after else 0
+    if conversations is None:
+        spans = yield from rows(
+            f"{_SPANS} FROM (SELECT * FROM inbox WHERE usr = $1 AND conv > $2 ORDER BY conv LIMIT $3) i"
+            " JOIN conversation c ON c.id = i.conv ORDER BY i.conv",
+            usr, start or 0, PART + 1,
+        )  # fmt: skip
+    else:
+        spans = yield from rows(
+            f"{_SPANS} FROM inbox i JOIN conversation c ON c.id = i.conv WHERE i.usr = $1"
+            " AND i.conv IN (SELECT id FROM conversation WHERE name IN_TEXTS($3)) AND i.conv > $2"
+            " ORDER BY i.conv",
+            usr, start or 0, list(conversations),
+        )  # fmt: skip
+    looked, budget = 0, UNREAD_ROWS
+    for looked, (_, _, span) in enumerate(spans):
+        budget -= max(span, 0)
+        if budget < 0 or looked == PART:
+            break
+    else:
+        looked = len(spans)
+    names = {conv: name for conv, name, span in spans[:looked] if span > 0}
+    counts = yield from _counts(usr, list(names), now_ms)
+    page = {names[conv]: count for conv, count in sorted(counts.items())}
+    return UnreadPage(page, spans[looked - 1][1] if looked else after, looked < len(spans))
+
+
+def _counts(usr: int, convs: list[int], now_ms: int) -> Op[dict[int, int]]:
+    if not convs:
         return {}
-    args: list[Argument] = [usr, now_ms]
-    chosen = ""
-    if conversations is not None:
-        chosen = " AND c.name IN_TEXTS($3)"
-        args.append(list(conversations))
-    counts: dict[str, int] = dict(
+    counts: dict[int, int] = dict(
         (yield from rows(
-            f"SELECT c.name, count(*) {_COUNTED}{chosen} AND m.target IS NULL GROUP BY c.name", *args
+            f"SELECT i.conv, count(*) {_COUNTED} AND m.target IS NULL GROUP BY i.conv", usr, now_ms, convs
         ))
     )  # fmt: skip
     aimed = yield from rows(
-        f"SELECT c.name, m.target, i.join_seq, m.seq {_COUNTED}{chosen} AND m.target IS NOT NULL", *args
+        f"SELECT i.conv, m.target, i.join_seq, m.seq {_COUNTED} AND m.target IS NOT NULL", usr, now_ms, convs
     )
-    for name, target, join_seq, seq in aimed:
+    for conv, target, join_seq, seq in aimed:
         if unpack_target(target).shows_to(usr, join_seq, seq):
-            counts[name] = counts.get(name, 0) + 1
+            counts[conv] = counts.get(conv, 0) + 1
     return counts
 
 

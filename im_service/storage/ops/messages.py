@@ -90,6 +90,17 @@ def visible(row: Row, who: Reader, view: View) -> bool:
     return target is None or unpack_target(target).shows_to(who.usr, who.join_seq, row[0], who.lowest)
 
 
+def _hidden(who: Reader, low: int, high: int) -> Op[set[int]]:
+    """What this reader deleted for themselves."""
+    if not who.usr:
+        return set()
+    gone = yield from rows(
+        "SELECT seq FROM hidden WHERE usr = $1 AND conv = $2 AND seq BETWEEN $3 AND $4",
+        who.usr, who.conv, low, high,
+    )  # fmt: skip
+    return {row[0] for row in gone}
+
+
 def window(conversation: str, who: Reader, low: int, high: int, view: View) -> Op[list[StoredMessage]]:
     """Every seq from low to high, ascending, hidden ones as placeholders."""
     if low > high:
@@ -98,13 +109,7 @@ def window(conversation: str, who: Reader, low: int, high: int, view: View) -> O
         f"SELECT {COLUMNS} {FROM} WHERE m.conv = $1 AND m.seq BETWEEN $2 AND $3", who.conv, low, high
     )
     by_seq = {row[0]: row for row in found}
-    hidden: set[int] = set()
-    if who.usr:
-        gone = yield from rows(
-            "SELECT seq FROM hidden WHERE usr = $1 AND conv = $2 AND seq BETWEEN $3 AND $4",
-            who.usr, who.conv, low, high,
-        )  # fmt: skip
-        hidden = {row[0] for row in gone}
+    hidden = yield from _hidden(who, low, high)
     page: list[StoredMessage] = []
     for seq in range(low, high + 1):
         row = by_seq.get(seq)
@@ -139,34 +144,75 @@ def pull(
     return Page(page, end < high)
 
 
-def last_visible(
-    conversation: str, who: Reader, count: int, view: View, bit: int = 0
-) -> Op[list[StoredMessage]]:
-    """The last `count` visible messages (with this option bit), ascending; looks back in growing steps."""
-    found: list[StoredMessage] = []
-    high, step = who.highest, max(count, 8)
-    while high >= who.lowest and len(found) < count:
-        low = max(who.lowest, high - step + 1)
-        page = yield from window(conversation, who, low, high, view)
-        seen = [m for m in page if not m.flags & FILTERED and (not bit or m.bits & bit)]
-        found = seen + found
-        high, step = low - 1, min(step * 2, 512)
-    return found[-count:]
+_LIGHT = (
+    "SELECT m.seq, m.server_id, m.time_ms, '', '', 0, '', m.bits, m.flags, m.expires_ms, m.sender, m.target"
+    " FROM message m WHERE m.conv = $1 AND m.seq BETWEEN $2 AND $3 ORDER BY m.seq DESC"
+)
+LOOK_BACK = 1000
+"""Messages of a conversation among which its line in the list is looked for."""
+
+
+def latest(conversation: str, who: Reader, view: View, bit: int) -> Op[StoredMessage | None]:
+    """The newest message with this option bit that this reader sees; looks back in growing steps."""
+    lowest, high, step = max(who.lowest, who.highest - LOOK_BACK + 1), who.highest, 8
+    while high >= lowest:
+        low = max(lowest, high - step + 1)
+        gone = yield from _hidden(who, low, high)
+        for row in (yield from rows(_LIGHT, who.conv, low, high)):
+            if row[7] & bit and row[0] not in gone and visible(row, who, view):
+                return (yield from one(who.conv, conversation, row[0]))
+        high, step = low - 1, min(step * 4, 512)
+    return None
 
 
 def is_conversation(name: str) -> Op[bool]:
     return (yield from find_conversation(name)) is not None
 
 
-def find(conversation: str, column: str, values: Iterable[int]) -> Op[list[StoredMessage]]:
-    """Rows as the server sees them, by `seq` or `server_id`."""
+def find(conversation: str, seqs: Iterable[int]) -> Op[list[StoredMessage]]:
+    """Rows as the server sees them."""
     found = yield from rows(
         f"SELECT {COLUMNS} {FROM} WHERE m.conv = (SELECT id FROM conversation WHERE name = $1)"
-        f" AND m.{column} IN_INTS($2) ORDER BY m.seq",
+        " AND m.seq IN_INTS($2) ORDER BY m.seq",
         conversation,
-        list(values),
+        list(seqs),
     )
     return (yield from _with_targets(conversation, found))
+
+
+DISORDER = 2000
+"""Ids are given before the commit and by several processes: in a conversation they rise, but for so many
+places."""
+
+
+def find_server_ids(conversation: str, server_ids: Iterable[int]) -> Op[list[StoredMessage]]:
+    """`find`, by server ids: no index has them, so each is looked for where it should stand."""
+    ends = yield from first(
+        f"SELECT c.id, {_FLOOR}, c.last_seq FROM conversation c WHERE c.name = $1", conversation
+    )
+    seqs: list[int] = []
+    if ends is not None and ends[1] is not None:
+        conv, low, high = ends
+        for server_id in server_ids:
+            seqs += yield from _seek(conv, low, high, server_id)
+    return (yield from find(conversation, seqs)) if seqs else []
+
+
+def _seek(conv: int, low: int, high: int, server_id: int) -> Op[list[int]]:
+    while high - low > DISORDER:
+        middle = (low + high) // 2
+        row = yield from first(
+            "SELECT server_id FROM message WHERE conv = $1 AND seq >= $2 ORDER BY seq LIMIT 1", conv, middle
+        )
+        if row is None or row[0] > server_id:
+            high = middle
+        else:
+            low = middle
+    found = yield from rows(
+        "SELECT seq FROM message WHERE conv = $1 AND seq BETWEEN $2 AND $3 AND server_id = $4",
+        conv, low - DISORDER, high + DISORDER, server_id,
+    )  # fmt: skip
+    return [seq for (seq,) in found]
 
 
 def _with_targets(conversation: str, found: Sequence[Row]) -> Op[list[StoredMessage]]:

@@ -45,12 +45,10 @@ _DEVICE = (
 )
 
 
-# CROSS JOIN: SQLite keeps this order, from the user's inbox to the few groups in it.
+# CROSS JOIN: SQLite keeps this order, from the user to the groups.
 _GROUPS = (
-    "SELECT a.name, c.name"
-    " FROM account a CROSS JOIN inbox i CROSS JOIN chat_group g CROSS JOIN conversation c"
-    " WHERE a.id IN_INTS($1) AND i.usr = a.id AND i.active = 1 AND g.conv = i.conv AND g.dismissed_ms = 0"
-    " AND c.id = i.conv ORDER BY c.name"
+    "SELECT a.name, c.name FROM account a CROSS JOIN group_member m CROSS JOIN conversation c"
+    " WHERE a.id IN_INTS($1) AND m.usr = a.id AND c.id = m.conv ORDER BY c.name"
 )
 
 
@@ -142,7 +140,8 @@ def set_relation(
 def relation_pairs(pairs: Iterable[tuple[str, str]]) -> Op[dict[tuple[str, str], Relation]]:
     wanted = list(pairs)
     found = yield from rows(
-        f"{_RELATION} WHERE o.name IN_TEXTS($1) AND t.name IN_TEXTS($2)",
+        f"{_RELATION} WHERE r.owner IN (SELECT id FROM account WHERE name IN_TEXTS($1))"
+        " AND r.other IN (SELECT id FROM account WHERE name IN_TEXTS($2))",
         sorted({owner for owner, _ in wanted}),
         sorted({other for _, other in wanted}),
     )
@@ -158,7 +157,7 @@ def relations(owner: str, cursor: int, limit: int) -> Op[Page[Relation]]:
     if len(found) <= limit:
         return Page([_relation(row) for row in found], False)
     last = found[limit - 1][8]
-    same = f"{_RELATION} WHERE r.owner = $1 AND r.change = $2 ORDER BY t.name"
+    same = f"{_RELATION} WHERE r.owner = $1 AND r.change BETWEEN $2 AND $2 ORDER BY r.change, t.name"
     whole = yield from rows(same, usr or 0, last)
     head = [row for row in found[:limit] if row[8] != last]
     return Page([_relation(row) for row in head + whole], True)

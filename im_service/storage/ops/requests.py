@@ -124,10 +124,12 @@ def close_open(scope: str, users: Sequence[str], state: int, request: int = 0) -
 
 
 def listing(scope: str, state: int | None, after: int, limit: int) -> Op[Page[Request]]:
-    chosen = "" if state is None else " AND r.state = $4"
-    args = (scope, after, limit + 1) if state is None else (scope, after, limit + 1, state)
+    chosen = "" if state is None else f" AND r.state = {int(state)}"  # said: an index has the open ones alone
     found = yield from rows(
-        f"{_REQUEST} WHERE r.scope = $1 AND r.id > $2{chosen} ORDER BY r.id LIMIT $3", *args
+        f"{_REQUEST} WHERE r.scope = $1 AND r.id > $2{chosen} ORDER BY r.id LIMIT $3",
+        scope,
+        after,
+        limit + 1,
     )
     return Page([Request(*row) for row in found[:limit]], len(found) > limit)
 

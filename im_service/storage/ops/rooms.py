@@ -79,7 +79,8 @@ def create(room: str, owner: str, info: bytes, now_ms: int, limit: int) -> Op[Ro
         raise StoreConflict(f"room id {room} is taken")
     if limit:
         held = yield from first(
-            "SELECT count(*) FROM room WHERE owner = $1 AND (closed = 0 OR created_ms > $2)",
+            "SELECT (SELECT count(*) FROM room WHERE owner = $1 AND closed = 0)"
+            " + (SELECT count(*) FROM room WHERE owner = $1 AND closed = 1 AND created_ms > $2)",
             usr, now_ms - DAY_MS,
         )  # fmt: skip
         if held and held[0] > limit:

@@ -55,10 +55,10 @@ async def test_a_notice_is_judged_as_if_it_stood_at_its_message(store: Store) ->
 async def test_what_is_withdrawn_stays_with_its_sender(store: Store) -> None:
     await make_team(store)
     seq = (await send(store, TEAM, "carl", "1")).seq
-    assert (await store.unread("bob", None, 1)) == {TEAM: 1}
+    assert (await store.unread("bob", None, 1)).counts == {TEAM: 1}
     assert (await store.withdraw(TEAM, seq)).value
     assert not (await store.withdraw(TEAM, seq)).value
-    assert await store.unread("bob", None, 1) == {}
+    assert (await store.unread("bob", None, 1)).counts == {}
     assert [u for u in ("olga", "bob", "carl") if await store.sees(u, TEAM, [seq], 1)] == ["carl"]
     page = await store.pull("carl", TEAM, seq, seq, 1, EVERYTHING)
     assert page.items[0].payload == b"hello"

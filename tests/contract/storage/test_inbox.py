@@ -183,7 +183,7 @@ async def test_unread_is_exact(store: Store, steps: list[tuple[str, str | int, b
             else:
                 await store.hide("b", talk, [seq], 5)
     expected = sum(1 for seq, counts in counted.items() if counts and seq > read)
-    found = await store.unread("b", [talk], 10)
+    found = (await store.unread("b", [talk], 10)).counts
     assert found == ({talk: expected} if expected else {})
     lines = {line.inbox.conversation: line.unread for line in await store.sessions("b", [talk], EVERYTHING)}
     assert lines[talk] == expected

@@ -127,9 +127,7 @@ pages(
     lambda answer, asked: {**asked, "before": answer["before"]} if answer["before"] is not None else None,
     limit=100,
 )
-pages("unread", "conversations", 460, lambda answer, asked: (
-    {**asked, "after": max(answer["conversations"])} if answer["more"] else None
-))  # fmt: skip
+pages("unread", "conversations", 460, told("after"))
 pages("group.mine", "groups", 7, after("groups", lambda line: line["group"]))
 pages("group.members", "members", 500, after("members", lambda line: line["user"]), group=GROUP, limit=500)
 pages("group.requests", "requests", 60, told("after"), group=GROUP, limit=100)

@@ -6,6 +6,10 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from im_service.settings import ImSettings
+from im_service.storage.ops import inbox
 from tests.support.im_world import Person, World, open_world
 
 
@@ -60,6 +64,43 @@ async def test_unread_leaves_out_groups_that_were_left_or_ended(tmp_path: Path) 
         await ann.ok("group.leave", group="left")
         await olga.ok("group.kick", group="kicked", users=["ann"])
         await olga.ok("group.dismiss", group="ended")
-        assert (await ann.ok("unread")) == {"total": 1, "conversations": {"g/mine": 1}, "more": False}
+        counted = await ann.ok("unread")
+        assert (counted["total"], counted["conversations"]) == (1, {"g/mine": 1})
         named = await ann.ok("unread", conversations=["g/left", "g/mine"])
         assert named["conversations"] == {"g/mine": 1}
+
+
+async def test_who_has_very_many_conversations_gets_all_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than one call looks at, in answers that have no room for what it finds."""
+    monkeypatch.setattr(inbox, "PART", 30)
+    async with open_world(tmp_path, ImSettings(reply_bytes=1024)) as world:
+        me, talks = await world.login("me"), []
+        for n in range(70):
+            peer = f"{n:02}".rjust(64, "p")
+            await world.invoke("message.send", {"sender": peer, "target": "u/me", "body": {"text": "x"}})
+            talks.append(f"s/me:{peer}")
+
+        found: list[str] = []
+        asked: dict[str, Any] = {"cursor": 0}
+        more = True
+        while more:
+            page = await me.ok("sync", limit=500, **asked)
+            found += [line[0] for line in page["conversations"]]
+            more, asked = page["more"], {"cursor": page["cursor"], "after": page["after"]}
+        assert found == talks
+        assert (await me.ok("sync", cursor=page["cursor"]))["conversations"] == []
+
+        assert sorted(await whole(me, 100)) == talks
+
+        found, after, more = [], "", True
+        while more:
+            page = await me.ok("unread", after=after)
+            found += page["conversations"]
+            more, after = page["more"], page["after"]
+        assert found == talks
+        for wrong in ("@x:1", f"@1:{1 << 63}", "@-1:3", "@"):
+            assert (await me.call("sync", cursor=0, after=wrong))[0] == 414
+        for wrong in ("x", f"{1 << 63}", "-1:", ":::", "1:a:b:c"):
+            assert (await me.call("conversations", before=wrong))[0] == 414

@@ -80,8 +80,9 @@ async def test_what_is_told_as_one_is_read_to_its_end() -> None:
     async with ScriptedGateway() as gateway, client(gateway) as alice:
         pages: dict[str, list[dict[str, Any]]] = {
             "unread": [
-                {"total": 6, "conversations": {"g/a": 1, "g/b": 2}, "more": True},
-                {"total": 6, "conversations": {"g/c": 3}, "more": False},
+                {"total": 6, "conversations": {"g/a": 1, "g/b": 2}, "after": "g/b", "more": True},
+                {"total": 3, "conversations": {}, "after": "g/bb", "more": True},
+                {"total": 3, "conversations": {"g/c": 3}, "after": "g/c", "more": False},
             ],
             "receipt.list": [
                 {"read": ["ann"], "unread": [], "after": "ann", "more": True},
@@ -100,4 +101,4 @@ async def test_what_is_told_as_one_is_read_to_its_end() -> None:
         assert [row["user"] for row in changed] == ["ann", "bob"]
         assert (changed.more, changed.next) == (True, 6)
         asked = [args.get("after", "") for name, args in gateway.calls if name in pages]
-        assert asked == ["", "g/b", "", "ann", "", "x"]
+        assert asked == ["", "g/b", "g/bb", "", "ann", "", "x"]

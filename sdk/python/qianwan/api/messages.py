@@ -61,15 +61,13 @@ class MessageCalls:
         return int((await self.call("read", {"conversation": conversation, "seq": seq}))["seq"])
 
     async def unread(self, conversations: list[str] | None = None) -> dict[str, int]:
-        """Exact unread counts; conversations without any are left out."""
+        """Unread counts (1000 = or more); conversations without any are left out."""
         counts: dict[str, int] = {}
-        more: object = True
+        more, after = True, ""
         while more:
-            args = given(conversations=conversations, after=max(counts, default=""))
-            found = await self.call("unread", args)
-            part = dict(found["conversations"])
-            counts |= part
-            more = found.get("more") and part
+            found = await self.call("unread", given(conversations=conversations, after=after))
+            counts |= found["conversations"]
+            more, after = bool(found["more"] and found["after"] != after), found["after"]
         return counts
 
     async def receipts(self, conversations: list[str]) -> dict[str, int]:
