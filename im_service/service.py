@@ -218,6 +218,7 @@ class ImService:
         await self._memberships.close()
         await self.calls.close()
         await self.messages.close()
+        await self.presence.close()
         await self._spread.close()
         if self._pushes is not None:
             await self._pushes.close()

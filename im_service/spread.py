@@ -12,10 +12,9 @@ from frame.constants import USER_PREFIX
 from im_service.errors import rate_limited
 from im_service.ports import NORMAL, SERVER_NODE, Clock, Downlink, Session
 from im_service.rates import Bucket, Limiter, Rate
+from im_service.turns import SLICE
 
 _log = logging.getLogger("qianwan.im")
-SLICE = 500
-"""Publications between two turns of the event loop."""
 BACKLOG = 10_000
 """Publications that wait, above which the application's server waits, too."""
 MAX_OWING = 10_000

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from control.coordination.base import NodeInfo
+from control.logs import get_logger
 from control.node_ids import NODE_BITS, Peer, node_key, peer_of
 from control.routing.base import Routes
 from control.streams.operations import (
@@ -26,7 +29,9 @@ from control.streams.operations import (
 )
 from frame.constants import USER_PREFIX, CloseCode
 from im_service.ports import Session
+from im_service.turns import SLICE, in_turns
 
+log = get_logger("im")
 VANISHED = 0
 """No close code: how the session ended is not known. The core says the same of a peer that vanished."""
 
@@ -58,6 +63,7 @@ class UpBatches:
         self._settled = settled
         self._repeated: dict[int, set[int]] = {}  # node -> connections of a resync under way
         self._quietly: set[int] = set()  # gateways of which no word was lost
+        self._ending: dict[int, asyncio.Task[None]] = {}  # node -> its sessions, of which there were many
         self.latest_login = 0
         """of those heard here (gateway/session_ids.py)"""
 
@@ -69,7 +75,10 @@ class UpBatches:
     def gateway_came(self, info: NodeInfo) -> bool:
         """A gateway epoch lives. True when it was taken for dead: it only stood still, and has to be asked
         for what it holds."""
-        return self._routes.live(info.node_id, info.epoch)
+        back = self._routes.live(info.node_id, info.epoch)
+        if back and (ending := self._ending.pop(node_key(info.node_id, info.epoch), None)):
+            ending.cancel()  # who is not over yet may go on
+        return back
 
     def gateway_gone(self, info: NodeInfo) -> None:
         """A gateway epoch is dead: nothing is routed there, its sessions are logged out."""
@@ -77,10 +86,30 @@ class UpBatches:
         self._routes.expire(info.node_id, info.epoch)
         self._repeated.pop(node, None)
         self._quietly.discard(info.node_id)
-        for session in self._service.sessions_at(node):
-            self._service.on_logout(session, CloseCode.INTERNAL)
-        for session in self._service.strays_at(node):
-            self._service.on_stray_gone(session)
+        self._end(node, CloseCode.INTERNAL, set())
+
+    def _end(self, node: int, code: int, but: set[int]) -> None:
+        """All sessions of this node but these connections are over: a slice now, then a slice a turn."""
+        ours, strays = self._service.sessions_at(node), self._service.strays_at(node)
+        over = [partial(self._service.on_logout, each, code) for each in ours if each.conn not in but]
+        over += [partial(self._service.on_stray_gone, each) for each in strays if each.conn not in but]
+        for end in over[:SLICE]:
+            end()
+        if len(over) > SLICE:
+            task = asyncio.get_running_loop().create_task(self._end_rest(over[SLICE:]))
+            self._ending[node] = task
+            task.add_done_callback(partial(self._ended, node))
+
+    async def _end_rest(self, over: Sequence[Callable[[], None]]) -> None:
+        await asyncio.sleep(0)
+        async for end in in_turns(over):
+            end()
+
+    def _ended(self, node: int, task: asyncio.Task[None]) -> None:
+        if self._ending.get(node) is task:
+            del self._ending[node]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("sessions of a gateway that died are not ended", error=repr(error))
 
     def who_is_there(self, gateway: int) -> None:
         """This gateway is asked to repeat what it holds, for sessions that other im processes serve."""
@@ -148,12 +177,7 @@ class UpBatches:
         repeated = self._repeated.pop(node, None)
         if repeated is None:
             return
-        for session in self._service.sessions_at(node):
-            if session.conn not in repeated:
-                self._service.on_logout(session, VANISHED)
-        for session in self._service.strays_at(node):
-            if session.conn not in repeated:
-                self._service.on_stray_gone(session)
+        self._end(node, VANISHED, repeated)
         if peer[0] in self._quietly:
             self._quietly.discard(peer[0])
         else:

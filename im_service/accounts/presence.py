@@ -6,6 +6,8 @@ after a SYNC of nil (words to the connection were lost, or this process is new) 
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Annotated
@@ -20,7 +22,9 @@ from im_service.ids import check_id
 from im_service.models import presence_event
 from im_service.pages import fit
 from im_service.ports import Devices
+from im_service.turns import SLICE
 
+_log = logging.getLogger("qianwan.im")
 EVENT = int(FrameType.EVENT)
 
 
@@ -73,6 +77,9 @@ class PresenceBook:
         self._left: OrderedDict[str, int] = OrderedDict()  # watchers without a session -> since, oldest first
         self._watchers: dict[str, set[str]] = {}  # watched -> watchers
         self._asking: dict[object, dict[str, Devices]] = {}  # what is told while somebody asks
+        self._due: OrderedDict[str, Devices] = OrderedDict()  # the last word of users whom very many watch
+        self._now: str | None = None  # whose watchers hear it
+        self._task: asyncio.Task[None] | None = None
 
     @method("presence.subscribe", Code.INVALID, result=Subscribed)
     async def subscribe(self, caller: Caller, args: SubscribeArgs) -> Subscribed:
@@ -156,13 +163,35 @@ class PresenceBook:
     def _tell(self, user: str, devices: Devices) -> None:
         for told in self._asking.values():
             told[user] = devices
-        watchers = self._watchers.get(user)
+        watchers = self._watchers.get(user, ())
+        if len(watchers) <= SLICE and user not in self._due and user != self._now:
+            self._say(user, devices, list(watchers))
+            return
+        self._due[user] = devices
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._tell_many())
+
+    async def _tell_many(self) -> None:
+        """One after the other, a slice of watchers a turn. Whoever comes and goes faster than that is told of
+        once."""
+        while self._due:
+            self._now, devices = self._due.popitem(last=False)
+            watchers = list(self._watchers.get(self._now, ()))
+            for start in range(0, len(watchers), SLICE):
+                try:
+                    self._say(self._now, devices, watchers[start : start + SLICE])
+                except Exception:
+                    _log.exception("some who watch a user were not told")
+                await asyncio.sleep(0)
+        self._now = self._task = None
+
+    def _say(self, user: str, devices: Devices, watchers: Sequence[str]) -> None:
         if not watchers:
             return
         now = self._clock.elapsed_ms()
         state = self._state(user, devices)
         body = presence_event(user, state.online, state.devices)
-        for watcher in list(watchers):
+        for watcher in watchers:
             mine = self._watches.get(watcher, OrderedDict())
             if mine.get(user, 0) <= now:
                 mine.pop(user, None)
@@ -170,14 +199,20 @@ class PresenceBook:
                 continue
             self._downlink.publish(USER_PREFIX + watcher, EVENT, body)
 
+    async def close(self) -> None:
+        """Wait until all is told."""
+        while self._task is not None:
+            await asyncio.shield(self._task)
+
     def gone(self, user: str) -> None:
         """The last session of this user ended: what they watch is forgotten if they are not back in time."""
-        now = self._clock.elapsed_ms()
+        now, forgotten = self._clock.elapsed_ms(), 0
         if user in self._watches:
             self._left[user] = now
             self._left.move_to_end(user)
-        while self._left and next(iter(self._left.values())) <= now - self._grace_ms:
-            self._end(self._left.popitem(last=False)[0])
+        # Where a gateway died very many have to be forgotten: each who goes later forgets some.
+        while self._left and forgotten < SLICE and next(iter(self._left.values())) <= now - self._grace_ms:
+            forgotten += self._end(self._left.popitem(last=False)[0])
 
     def back(self, user: str) -> None:
         """A session of this user began."""
@@ -185,6 +220,8 @@ class PresenceBook:
         if since is not None and since <= self._clock.elapsed_ms() - self._grace_ms:
             self._end(user)
 
-    def _end(self, user: str) -> None:
-        for watched in self._watches.pop(user, OrderedDict()):
+    def _end(self, user: str) -> int:
+        watches = self._watches.pop(user, OrderedDict())
+        for watched in watches:
             self._forget(user, watched)
+        return 1 + len(watches)

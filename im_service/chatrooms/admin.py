@@ -183,8 +183,7 @@ class RoomAdmin:
         await self._store.update_room(args.room, self._clock.now_ms(), closed=True)
         await self._changed(room)
         self._tell(room, "room.close", {"by": caller.user})
-        for user in list(room.members):
-            await self._door.put_out(room, user, "room.exit")
+        await self._door.empty(room)
         return {}
 
     @method("room.mute_all", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, alone=True)
@@ -271,6 +270,8 @@ class RoomAdmin:
             self._tell(room, "room.black", {"user": args.user, "on": args.on, "by": caller.user})
         if args.on and args.user in room.members:
             await self._out(room, args.user, caller.user, "blacklisted")
+        elif args.on:
+            self._unknown_out(room, args.user)
         return {}
 
     @method("room.kick", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, Code.NOT_IN_ROOM, alone=True)
@@ -312,7 +313,7 @@ class RoomAdmin:
     async def online(self, caller: Caller, args: PeopleArgs) -> Online:
         """Who is here, a page at a time."""
         room = await self._existing(args.room)
-        found = sorted(user for user in room.members if user > args.after)
+        found = room.page(args.after, args.limit + 1)
         users, cut = fit(found[: args.limit], self._reply_bytes)
         return Online(users, room.online, cut or len(found) > args.limit)
 

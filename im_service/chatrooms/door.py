@@ -24,6 +24,7 @@ from im_service.models import notice_event
 from im_service.pages import fit, parts
 from im_service.ports import NOTICE
 from im_service.storage.errors import StoreError
+from im_service.turns import in_turns
 
 EVENT = int(FrameType.EVENT)
 AGAIN_S = 0.5
@@ -35,7 +36,7 @@ def seat(state: SessionState, room: RoomState) -> None:
     """This session is in the room from now on."""
     session = state.session
     state.rooms[room.room] = room
-    room.members.setdefault(session.user, {})[session.node, session.conn] = session
+    room.enters(session)
     room.lingering.pop(session.user, None)
 
 
@@ -45,10 +46,7 @@ def unseat(state: SessionState, room: RoomState) -> None:
     del state.rooms[room.room]
     state.tags.pop(room.room, None)
     state.routes.pop(room.topic, None)
-    here = room.members.get(session.user, {})
-    here.pop((session.node, session.conn), None)
-    if not here:
-        room.members.pop(session.user, None)
+    room.exits(session)
 
 
 class RoomDoor:
@@ -130,7 +128,7 @@ class RoomDoor:
         lost: bool = False,
     ) -> None:
         """Take one session out of a room. With the user's last session their transient queue elements go; if
-        it was `lost`, after a grace."""
+        it was `lost`, after a grace. The queue of a room that is closed nobody sees any more."""
         session = state.session
         if room.room not in state.rooms:
             return
@@ -140,7 +138,7 @@ class RoomDoor:
         if session.user in room.members:
             return
         self._tell(room, event, session.user, state, data)
-        if room.record is None:
+        if not room.open:
             return
         if lost and self._grace_s:
             self._clear_in(self._grace_s, room, session.user)
@@ -185,11 +183,15 @@ class RoomDoor:
     async def obey(self, room: RoomState) -> None:
         """Another process decided something about this room: whoever may be in it no more is out."""
         if not room.open:
-            for user in list(room.members):
-                await self.put_out(room, user, "room.exit")
+            await self.empty(room)
             return
         for user in [user for user, person in room.people.items() if person.black and user in room.members]:
             await self.put_out(room, user, "room.kick", {"reason": "blacklisted"})
+
+    async def empty(self, room: RoomState) -> None:
+        """Everybody out of a room that is closed."""
+        async for user in in_turns(list(room.members)):
+            await self.put_out(room, user, "room.exit")
 
     async def logout(self, state: SessionState) -> None:
         """The connection is gone: so is it from its rooms."""

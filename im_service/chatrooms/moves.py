@@ -13,10 +13,10 @@ from im_service.context import ServiceContext
 from im_service.errors import ImError
 from im_service.ids import tag_topic
 from im_service.ports import Session
+from im_service.turns import SLICE
 
 GUEST = "guest"
 """Kind of a word to the process that serves the room from now on."""
-SLICE = 500
 Tell = Callable[[str, str], None]
 Way = Callable[[str], Tell | None]
 """To the process that serves a topic; None where it is this one."""

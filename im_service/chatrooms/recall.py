@@ -60,9 +60,9 @@ class RoomRecall:
 
     def forget(self, name: str, server_id: int) -> None:
         """Out of what newcomers get, if the room is remembered here."""
-        for room in self._table.remembered():
-            if room.room == name:
-                room.forget(server_id)
+        room = self._table.peek(name)
+        if room is not None:
+            room.forget(server_id)
 
     def _may(self, caller: Caller, room: RoomState, found: list[StoredMessage]) -> None:
         if caller.user not in room.members:

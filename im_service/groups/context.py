@@ -19,6 +19,7 @@ from im_service.errors import Code, ImError
 from im_service.groups.model import REQUEST_INVITE, GroupInfo, describe_request, info_of
 from im_service.storage.errors import StoreConflict
 from im_service.storage.records import Ask, Group, GroupMember, Request, Role
+from im_service.turns import in_turns
 
 T = TypeVar("T")
 ATTEMPTS = 8
@@ -111,14 +112,14 @@ class GroupContext:
         elsewhere."""
         await self._directory.groups.refresh(group)
         self._peers.changed("group", group)
-        for user in users:
+        async for user in in_turns(users):
             await self._directory.members.refresh((group, user))
             self._memberships.changed_here(group, user)
             self._peers.changed("member", f"{group} {user}")
 
     async def came(self, group: str, users: Sequence[str]) -> None:
         """New members: their connections hear the group from now on."""
-        for user in users:
+        async for user in in_turns(users):
             self._downlink.join_user(user, GROUP_PREFIX + group)
         await self.refresh(group, users)
 
@@ -136,6 +137,6 @@ class GroupContext:
 
     async def went(self, group: str, users: Sequence[str]) -> None:
         """Gone members: their connections hear the group no more."""
-        for user in users:
+        async for user in in_turns(users):
             self._downlink.leave_user(user, GROUP_PREFIX + group)
         await self.refresh(group, users)

@@ -7,6 +7,7 @@ only for named, muted or blacklisted people.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict, deque
 from collections.abc import Container, Iterator, Mapping
 from random import Random
@@ -84,6 +85,7 @@ class RoomState:
         "info",
         "lingering",
         "members",
+        "order",
         "people",
         "record",
         "ring",
@@ -102,6 +104,7 @@ class RoomState:
         self.people: dict[str, RoomMember] = {}
         self.tag_mutes: dict[str, int] = {}
         self.members: dict[str, dict[tuple[int, int], Session]] = {}
+        self.order: list[str] | None = None  # of the members, since somebody asked for a page of them
         self.lingering: dict[str, object] = {}  # whose connection was lost a moment ago: which loss it was
         self.ring: deque[tuple[str, int, bytes]] = deque(maxlen=0)  # tag ("" = for all), server id, message
         self.bucket = Bucket()
@@ -136,6 +139,29 @@ class RoomState:
     @property
     def online(self) -> int:
         return len(self.members)
+
+    def enters(self, session: Session) -> None:
+        """This session is in the room from now on."""
+        sessions = self.members.get(session.user)
+        if sessions is None:
+            sessions = self.members[session.user] = {}
+            if self.order is not None:
+                insort(self.order, session.user)
+        sessions[session.node, session.conn] = session
+
+    def exits(self, session: Session) -> None:
+        """It is not in the room any more."""
+        sessions = self.members.get(session.user, {})
+        sessions.pop((session.node, session.conn), None)
+        if not sessions and self.members.pop(session.user, None) is not None and self.order is not None:
+            del self.order[bisect_left(self.order, session.user)]
+
+    def page(self, after: str, limit: int) -> list[str]:
+        """Who is here, in order, behind `after`: sorted once, whatever the number of people and of calls."""
+        if self.order is None:
+            self.order = sorted(self.members)
+        start = bisect_right(self.order, after)
+        return self.order[start : start + limit]
 
     def role(self, user: str) -> Role:
         if self.record is not None and self.record.owner == user:
@@ -257,6 +283,3 @@ class RoomTable:
 
     async def refresh_all(self) -> None:
         await self._cache.refresh_all()
-
-    def remembered(self) -> list[RoomState]:
-        return list(self._kept.values())

@@ -347,6 +347,7 @@ class Messages:
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._settled < self._queued:
-            self._waiting.append((self._queued, done := asyncio.Future()))
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append((self._queued, done))
             await done
         await self._repeats.close()

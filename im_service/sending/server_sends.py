@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from hashlib import blake2b
 from typing import Annotated
 
@@ -22,10 +21,10 @@ from im_service.sending.bodies import check_body
 from im_service.sending.messages import Messages
 from im_service.storage.errors import StoreError, StoreUnknown
 from im_service.storage.records import Broadcast
+from im_service.turns import in_turns
 
 DAY_S = 86_400
 EVENT = int(FrameType.EVENT)
-CHUNK = 500
 NO_STORE = (Code.UNAVAILABLE, Code.TIMEOUT)
 Type = Number
 ClientId = Annotated[str, Meta(max_length=64)]
@@ -250,10 +249,10 @@ class ServerSends:
         # Those whom it is not for may share a user with those it is for: a topic for this one publication.
         topic = f"b/{kept.id}.{self._node}"
         meant = [s.session for s in self._sessions.live() if meant_for(kept, 1 << s.platform)]
-        for session in meant:
+        async for session in in_turns(meant):
             self._downlink.join(session, topic)
         self._downlink.publish(topic, EVENT, event)
-        for session in meant:
+        async for session in in_turns(meant):
             self._downlink.leave(session, topic)
 
     async def _tell_end(self, number: int) -> None:
@@ -261,10 +260,8 @@ class ServerSends:
 
     async def _tell_users(self, event: bytes) -> None:
         """To every user here, some hundred between two turns of the loop."""
-        for count, user in enumerate(self._sessions.names()):
+        async for user in in_turns(self._sessions.names()):
             self._downlink.publish(USER_PREFIX + user, EVENT, event)
-            if count % CHUNK == CHUNK - 1:
-                await asyncio.sleep(0)
 
     @method("broadcasts", result=BroadcastList, alone=True)
     async def missed(self, caller: Caller, args: MissedArgs) -> BroadcastList:

@@ -47,7 +47,7 @@ BOUNDED_BY_THEIR_USE = {
 async def remembered(world: World) -> list[RoomState]:
     await asyncio.sleep(0)  # tasks that are done let go of what they read
     gc.collect()
-    return [*world.im.room_table.remembered(), *world.im.room_table._cache._live.values()]
+    return [*world.im.room_table._kept.values(), *world.im.room_table._cache._live.values()]
 
 
 def arguments(entry: Method, name: str, value: str) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from typing import Any
 
 from control.coordination.base import NodeInfo
@@ -11,6 +13,7 @@ from control.routing.memory import MemoryRoutes
 from control.streams.operations import Login, Logout, Up
 from im_service.live.sessions import Sessions
 from im_service.ports import Session
+from im_service.turns import SLICE
 
 
 class Service:
@@ -35,6 +38,42 @@ class Service:
 
     def __getattr__(self, name: str) -> Any:
         return lambda *arguments: self.calls.append((name, *arguments))
+
+
+MANY = 3 * SLICE
+
+
+def crowd(batches: UpBatches, service: Service) -> NodeInfo:
+    """A gateway with very many sessions."""
+    gateway = NodeInfo(2, 10, "", ("gateway",))
+    batches.gateway_came(gateway)
+    for conn in range(MANY):
+        batches.apply((2, 10), Up([Login(Session(node_key(2, 10), conn, f"u{conn}", "d"), 0, conn + 1)]))
+    service.calls.clear()
+    return gateway
+
+
+async def test_very_many_sessions_of_a_gateway_that_died_end_in_slices() -> None:
+    service = Service()
+    batches = UpBatches(service, MemoryRoutes(), lambda gateway: None)
+    batches.gateway_gone(crowd(batches, service))
+    ended = [len(service.calls)]
+    while service.sessions.count:
+        await asyncio.sleep(0)
+        ended.append(len(service.calls))
+    assert ended[-1] == MANY
+    assert max(b - a for a, b in itertools.pairwise([0, *ended])) <= SLICE
+
+
+async def test_of_a_gateway_that_only_stood_still_whoever_is_not_ended_yet_goes_on() -> None:
+    service = Service()
+    batches = UpBatches(service, MemoryRoutes(), lambda gateway: None)
+    gateway = crowd(batches, service)
+    batches.gateway_gone(gateway)
+    assert batches.gateway_came(gateway)
+    for _ in range(9):
+        await asyncio.sleep(0)
+    assert service.sessions.count == MANY - SLICE
 
 
 def test_the_death_of_a_gateway_logs_its_sessions_out_and_no_others() -> None:
