@@ -18,6 +18,11 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 REPEAT_S = 10.0
+BURST, PER_S = 200, 1.0
+"""Lines of one place in the code: so many at once, and a second in the long run. Whoever makes it speak,
+be it a stranger, fills no disk."""
+UNBOUND = frozenset({"audit"})
+"""Components whose every line counts: only who has an API key makes them speak."""
 _KINDS = 1000
 _BRIEF = ("asyncpg", "nats")
 """Libraries whose errors are those of a network: a traceback through them tells nothing."""
@@ -131,6 +136,35 @@ class Calm(logging.Filter):
         return True
 
 
+class Bound:
+    """A structlog processor: of the lines of our own that differ in their values alone BURST, and PER_S from
+    then on; the next one that is shown says how many were left out.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kinds: dict[tuple[object, ...], tuple[float, float, int]] = {}  # -> (left, at, left out)
+
+    def __call__(self, _: WrappedLogger, level: str, event: EventDict) -> EventDict:
+        component = event.get("component")
+        if component in UNBOUND:
+            return event
+        kind, now = (component, level, event["event"]), self._clock()
+        with self._lock:
+            left, at, left_out = self._kinds.get(kind, (BURST, now, 0))
+            left = min(BURST, left + (now - at) * PER_S)
+            if left < 1:
+                self._kinds[kind] = left, now, left_out + 1
+                raise structlog.DropEvent
+            if len(self._kinds) >= _KINDS:
+                self._kinds.clear()
+            self._kinds[kind] = left - 1, now, 0
+        if left_out:
+            event["repeated"] = left_out
+        return event
+
+
 def setup_logs(
     level: str = "info", form: Literal["auto", "json", "console"] = "auto", node: str = ""
 ) -> None:
@@ -161,7 +195,7 @@ def setup_logs(
         else structlog.processors.JSONRenderer(sort_keys=False),
     ]
     structlog.configure(
-        processors=[*shared, named, *final],
+        processors=[Bound(), *shared, named, *final],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=lambda *_: _Logger(lines),
         cache_logger_on_first_use=False,

@@ -285,6 +285,7 @@ SECTIONS: Mapping[str, Callable[[Numbers], Iterable[Metric]]] = {
     "upstream": _upstream,
     "service": partial(_numbers, "im"),
     "store": partial(_numbers, "store"),
+    "http": partial(_numbers, "http"),
     "streams": _streams,
     "bus": _bus,
     "routes": _routes,

@@ -9,6 +9,8 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 
 from im_service.errors import Code, ImError
 
@@ -136,6 +138,10 @@ def install(app: FastAPI) -> None:
         title = TITLES.get(error.status_code, "Error").lower().replace(" ", "-")
         detail = NOTHING_HERE if error.status_code == 404 else str(error.detail)
         return problem(error.status_code, title, detail, error.headers)
+
+    @app.exception_handler(ClientDisconnect)
+    async def on_gone(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=400)  # nobody is there to read it
 
     # Starlette raises the error again after this answer, so the HTTP server logs it with its traceback.
     @app.exception_handler(Exception)

@@ -21,6 +21,16 @@ class Bounds:
     waiting: dict[BoundedProtocol, asyncio.TimerHandle] = field(default_factory=dict)
     refused: int = 0
     late: int = 0
+    malformed: int = 0
+    gone: int = 0
+
+    def stats(self) -> dict[str, int]:
+        return {
+            "connections_refused_total": self.refused,
+            "requests_late_total": self.late,
+            "requests_malformed_total": self.malformed,
+            "clients_gone_total": self.gone,
+        }
 
 
 class BoundedProtocol(H11Protocol):
@@ -45,7 +55,13 @@ class BoundedProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._complete()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._bounds.gone += 1
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        self._bounds.malformed += 1
+        super().send_400_response(msg)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

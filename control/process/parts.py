@@ -156,6 +156,9 @@ class HttpPart(Part):
         if self._server is not None:
             await self._server.stop(at_once=not grace_s)
 
+    def sources(self) -> Mapping[str, Source]:
+        return {"http": self._bounds.stats}
+
     def addresses(self) -> Mapping[str, str]:
         return {"http": self._server.address} if self._server is not None else {}
 

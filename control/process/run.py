@@ -47,11 +47,14 @@ def run(settings: Settings) -> int:
     return run_process(settings)
 
 
-def run_process(settings: Settings, outlet: Outlet | None = None) -> int:
-    """Run the parts of one process on a new event loop. `outlet`: what it has in place of HTTP."""
+def run_process(settings: Settings, outlet: Outlet | None = None, supervisor: int = 0) -> int:
+    """Run the parts of one process on a new event loop. `outlet`: what it has in place of HTTP.
+    `supervisor`: the process without which this one ends at once, as whoever starts another one wants its
+    node id and port.
+    """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_main(settings, outlet))
+        return runner.run(_main(settings, outlet, supervisor))
 
 
 class Stop:
@@ -59,7 +62,8 @@ class Stop:
     finds nothing left to wait for but the start or the end itself gives these CUT_S, the next one nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, supervisor: int = 0) -> None:
+        self._supervisor = supervisor
         self.wanted = asyncio.Event()
         self.at_once = asyncio.Event()
         self.drains = False
@@ -78,6 +82,8 @@ class Stop:
             asyncio.get_running_loop().call_later(CUT_S, give_up, reason)
         if again:
             self.at_once.set()
+        if self._supervisor and os.getppid() != self._supervisor:
+            self.at_once.set()
         self.wanted.set()
         log.info("signal", name=name, effect=AT_ONCE if self.at_once.is_set() else DRAIN)
 
@@ -89,8 +95,8 @@ def give_up(reason: str) -> NoReturn:
     os._exit(1)
 
 
-async def _main(settings: Settings, outlet: Outlet | None) -> int:
-    stop = Stop()
+async def _main(settings: Settings, outlet: Outlet | None, supervisor: int) -> int:
+    stop = Stop(supervisor)
     loop = asyncio.get_running_loop()
     for number in HANDLED:
         loop.add_signal_handler(number, stop.on_signal, number)

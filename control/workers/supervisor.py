@@ -42,7 +42,9 @@ from control.workers.reports import ReportSocket
 
 log = get_logger("workers")
 
-STOP_MARGIN_S = 10.0  # beyond the drain time, until children are killed
+STOP_MARGIN_S = 7.0  # beyond the drain time, until workers are killed: all in all less than 30 s by default
+REPORTS_S = 1.0  # for the reports to end behind the workers
+NOT_FINISHED = 1
 START_FAILED = 3  # exit code of a child that could not start
 CRASHED = 128  # and the signal: exit code when a child crashed while stopping, as shells tell it
 WATCHED = frozenset({*HANDLED, signal.SIGCHLD})
@@ -82,6 +84,7 @@ class Supervisor:
         self._patience_s = settings.server.drain_timeout_s + STOP_MARGIN_S
         self._stop_by: float | None = None
         self._code = 0
+        self._killed: set[int] = set()
         self._terminal = Terminal()
 
     def run(self) -> int:
@@ -101,9 +104,6 @@ class Supervisor:
                 self._stop(info.si_signo)
             self._reap()
             self._due()
-            if self._stop_by is not None and not any(worker.pid for worker in self._workers):
-                # Its reports go last: whoever watches sees the drain to its end.
-                self._signal(signal.SIGTERM, [self._report_http])
         log.info("workers stopped", code=self._code)
         return self._code
 
@@ -115,7 +115,7 @@ class Supervisor:
             try:
                 # A group of its own: Ctrl-C in a terminal reaches the supervisor alone, which drains.
                 os.setpgid(0, 0)
-                # Without its supervisor a worker drains and leaves.
+                # Without its supervisor a worker leaves (process/run.py).
                 if end_with(parent):
                     code = child.life()
             except StartError as error:
@@ -148,7 +148,7 @@ class Supervisor:
 
     def _died(self, child: Child, code: int) -> None:
         if self._stop_by is not None:
-            if -code not in (0, signal.SIGTERM, signal.SIGKILL):  # no end that the supervisor asked for
+            if -code not in (0, signal.SIGTERM) and child.pid not in self._killed:  # nobody here asked for it
                 log.error("child failed while stopping", child=child.name, pid=child.pid, code=code)
                 self._code = self._code or (code if code > 0 else CRASHED - code)
             child.pid = 0
@@ -166,13 +166,24 @@ class Supervisor:
     def _due(self) -> None:
         now = time.monotonic()
         if self._stop_by is not None:
-            if now >= self._stop_by:
-                self._signal(signal.SIGKILL, self._children)
+            self._end(now, self._stop_by)
             return
         for child in self._children:
             if child.again_at is not None and now >= child.again_at:
                 child.restarts += 1
                 self._start(child)
+
+    def _end(self, now: float, stop_by: float) -> None:
+        """The reports go last: whoever watches sees the drain to its end."""
+        left = [worker for worker in self._workers if worker.pid]
+        if not left:
+            self._signal(signal.SIGTERM if now < stop_by + REPORTS_S else signal.SIGKILL, [self._report_http])
+        elif now >= stop_by:
+            for worker in left:
+                log.error("did not end in time: killed, not finished", child=worker.name, pid=worker.pid)
+            self._code = self._code or NOT_FINISHED
+            self._signal(signal.SIGKILL, left)
+            self._stop_by = now + REPORTS_S
 
     def _next_s(self) -> float:
         if self._stop_by is not None:
@@ -194,6 +205,8 @@ class Supervisor:
     def _signal(self, number: int, children: list[Child]) -> None:
         for child in children:
             if child.pid:
+                if number == signal.SIGKILL:
+                    self._killed.add(child.pid)
                 os.kill(child.pid, number)
 
 
@@ -206,9 +219,11 @@ def _preload(settings: Settings) -> None:
 
 
 def _worker_life(settings: Settings, socket: Path) -> Callable[[], int]:
+    supervisor = os.getpid()
+
     def life() -> int:
         gc.enable()
         setup_logs(settings.log.level, settings.log.format, settings.node_name)
-        return run.run_process(settings, lambda process: ReportSocket(process, socket))
+        return run.run_process(settings, lambda process: ReportSocket(process, socket), supervisor)
 
     return life

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import subprocess
 import sys
 from typing import Any
@@ -61,6 +62,30 @@ def test_without_a_key_with_a_wrong_key_and_with_a_key_of_another_scope(server: 
         == "tokens"
     )
     assert httpx.get(f"{server.url}/v1/users/a", headers=bearer).status_code == 200
+
+
+def test_who_leaves_in_the_middle_and_what_is_no_http_are_counted_and_fill_no_log(
+    server: ServerProcess, http: httpx.Client
+) -> None:
+    head = f"POST /v1/messages HTTP/1.1\r\nHost: h\r\nX-API-Key: {server.first_api_key()}\r\n"
+    before = server.metrics()
+    for sent in (
+        f"{head}Content-Length: 100\r\nContent-Type: application/json\r\n\r\n{{".encode(),
+        b"\0\r\n\r\n",
+    ):
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", server.http_port)) as client:
+                client.sendall(sent)
+                if sent[0] == 0:
+                    assert client.recv(100).startswith(b"HTTP/1.1 400")
+
+    def counted(name: str) -> float:
+        return server.metrics()[name] - before[name]
+
+    server.wait_for(lambda: counted("qianwan_http_clients_gone_total") >= 20, "20 gone")
+    assert counted("qianwan_http_requests_malformed_total") == 20
+    assert "Traceback" not in server.log()
+    assert server.log().count("Invalid HTTP request") <= 2
 
 
 def test_tokens_are_bounded_and_bodies_strict(http: httpx.Client) -> None:

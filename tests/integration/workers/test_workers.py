@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,10 +126,31 @@ def test_a_worker_that_crashes_while_stopping_is_told(farm: WorkerFarm) -> None:
     assert "child failed while stopping" in farm.gateway.tail()
 
 
-def test_a_worker_goes_when_its_supervisor_is_gone(farm: WorkerFarm) -> None:
-    pid = farm.pid(f"node-{FIRST_NODE}")
-    farm.gateway.kill()
-    farm.im.wait_for(lambda: not alive(pid), "worker gone")
+def test_a_worker_that_does_not_end_is_killed_and_named(farm: WorkerFarm) -> None:
+    name = f"node-{FIRST_NODE}"
+    supervisor, hanging = farm.gateway.process, farm.pid(name)
+    assert supervisor is not None
+    os.kill(hanging, signal.SIGSTOP)
+    began = time.monotonic()
+    supervisor.send_signal(signal.SIGTERM)
+    assert supervisor.wait(30) == 1, farm.gateway.tail()
+    # 20 s of draining instead of the 5 here would still be within the 30 s of an orchestrator.
+    assert time.monotonic() - began < 5 + 9
+    assert not alive(hanging)
+    lines = [json.loads(line) for line in farm.gateway.tail().splitlines()]
+    assert [(line["child"], line["pid"]) for line in lines if "killed" in line["event"]] == [(name, hanging)]
+
+
+async def test_workers_leave_at_once_with_their_supervisor_and_can_be_started_again(farm: WorkerFarm) -> None:
+    """Although clients are there, who would be waited for in a drain."""
+    async with farm.client("ann", 0) as ann:
+        pids = [farm.pid(f"node-{FIRST_NODE + worker}") for worker in range(3)]
+        began = time.monotonic()
+        farm.gateway.kill()
+        await asyncio.to_thread(farm.im.wait_for, lambda: not any(map(alive, pids)), "workers gone")
+        assert time.monotonic() - began < 4, "a drain would take 5"
+        await asyncio.to_thread(farm.gateway.start)
+        await ann.send("ben", "back")
 
 
 def test_a_taken_port_is_told_at_the_start(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Literal
 import pytest
 import structlog
 
-from control.logs import Calm, get_logger, setup_logs
+from control.logs import BURST, Bound, Calm, get_logger, setup_logs
 
 Form = Literal["console", "json"]
 KEY = "qwk_0123456789ab_" + "s" * 43
@@ -117,6 +117,26 @@ def test_a_library_of_the_network_shows_its_error_and_no_traceback(
     assert "exception" not in line
 
 
+def test_whoever_makes_a_place_speak_fills_no_disk(capsys: pytest.CaptureFixture[str]) -> None:
+    """A thousand refused logins a second, as anybody can have them; others' lines are shown all the same."""
+    setup_logs("info", "json")
+    now = 100.0
+    structlog.configure(processors=[Bound(lambda: now), *structlog.get_config()["processors"][1:]])
+    log = get_logger("gateway")
+    for number in range(60_000):
+        now = 100.0 + number / 1000
+        log.info("login refused", peer=f"10.0.0.{number % 256}")
+    log.info("another line")
+    for _ in range(BURST + 10):
+        get_logger("audit").info("administration")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    refused = [line for line in lines if line["event"] == "login refused"]
+    assert BURST + 58 <= len(refused) <= BURST + 60
+    assert refused[-1]["repeated"] == pytest.approx(999, abs=1), "it is told what was left out"
+    assert [line["event"] for line in lines].count("another line") == 1
+    assert [line["event"] for line in lines].count("administration") == BURST + 10
+
+
 def lines_of(pipe: int) -> list[dict[str, object]]:
     return [json.loads(line) for line in os.read(pipe, 1 << 20).splitlines() if line.startswith(b"{")]
 
@@ -131,7 +151,7 @@ def test_a_log_that_nobody_takes_holds_nothing_up_and_says_later_what_is_lost(
         monkeypatch.setattr(sys, "stderr", stream)
         setup_logs("info", form)
         for number in range(4_000):
-            get_logger("test").info("nobody reads", number=number)
+            get_logger("test").info(f"nobody reads {number}")
         logging.getLogger("library").warning("nobody reads")
         taken = lines_of(reader)
         get_logger("test").info("read again")
