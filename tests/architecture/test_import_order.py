@@ -27,7 +27,7 @@ ORDER: dict[str, list[str]] = {
         "__init__",
     ],
     "im_service": [
-        "__init__ errors ports rates",
+        "__init__ errors ports rates turns",
         "ids settings spread",
         "grammar",
         "storage",
