@@ -67,6 +67,9 @@ class ImSettings(Struct, kw_only=True, frozen=True):
     """Sends of one device; a new one begins with what the account's poorest has left."""
     conversation_rate: Rate = Rate(1000, 5000)
     """Sends into one group or chatroom, or from one user to another: nobody reads more."""
+    room_sender_rate: Rate = Rate(5, 20)
+    """Sends of one member into one chatroom, so that nobody takes all of what its members get. Owner,
+    managers and the app server are not bound."""
     stranger_rate: Rate = Rate(0, 3)
     """Sends to people who are no friends of the sender, against advertising; off by default."""
     call_rate: Rate = Rate(200, 1000)
@@ -145,6 +148,9 @@ class ImSettings(Struct, kw_only=True, frozen=True):
     room_high_per_s: Annotated[int, Meta(ge=0, le=1_000_000)] = 10
     """The same for high priority, beside the normal ones. 0: no limit. Beyond: it takes the place of a normal
     one."""
+    room_high_by_members: bool = False
+    """Whether the `highPriority` of plain members counts. Off: that of owner, managers and the app server
+    does; a member's message is of normal priority."""
     room_notices_per_s: Annotated[int, Meta(ge=0, le=1_000_000)] = 20
     """Notices that a member gets of what others do in one chatroom (enter, exit, queue), and as many at once;
     as many again of what owner, managers and server decide. 0: no limit. Beyond: dropped and counted."""

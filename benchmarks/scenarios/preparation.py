@@ -15,6 +15,7 @@ OPEN_SERVICE: dict[str, Any] = {
     "account_rate": OFF,
     "device_rate": OFF,
     "conversation_rate": OFF,
+    "room_sender_rate": OFF,
     "stranger_rate": OFF,
     "call_rate": OFF,
     "room_normal_per_s": 0,

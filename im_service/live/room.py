@@ -26,6 +26,8 @@ from im_service.settings import ImSettings
 from im_service.storage.records import HISTORY, Role, Room, RoomMember
 from im_service.storage.store import Store
 
+MAX_SPEAKERS = 10_000
+"""People whose rate a room keeps; who spoke longest ago goes first."""
 MAX_REMEMBERED = 10_000
 """Rooms kept in memory when nobody is in them (for their recent ring); the least used goes first."""
 
@@ -90,6 +92,7 @@ class RoomState:
         "record",
         "ring",
         "room",
+        "speakers",
         "tag_mutes",
         "topic",
     )
@@ -108,6 +111,7 @@ class RoomState:
         self.lingering: dict[str, object] = {}  # whose connection was lost a moment ago: which loss it was
         self.ring: deque[tuple[str, int, bytes]] = deque(maxlen=0)  # tag ("" = for all), server id, message
         self.bucket = Bucket()
+        self.speakers: OrderedDict[str, Bucket] = OrderedDict()
         self.budget: Budget | None = None
         self.dropped_normal = self.dropped_high = self.dropped_notices = 0
 
@@ -172,6 +176,20 @@ class RoomState:
     def manages(self, user: str) -> bool:
         return self.role(user) in (Role.OWNER, Role.MANAGER)
 
+    def speaker(self, user: str) -> Bucket:
+        """What this user has left to say here, whatever its connections do."""
+        bucket = self.speakers.get(user)
+        if bucket is None:
+            bucket = self.speakers[user] = Bucket()
+            if len(self.speakers) > MAX_SPEAKERS:
+                self.speakers.popitem(last=False)
+        self.speakers.move_to_end(user)
+        return bucket
+
+    def high(self, user: str) -> bool:
+        """May messages of this user be those that are dropped last?"""
+        return self._settings.room_high_by_members or self.manages(user)
+
     def enter(self, user: str) -> None:
         """May this user come in? 13002, 13003."""
         if not self.open:
@@ -210,7 +228,7 @@ class RoomState:
 
     def abandons(self, options: Resolved) -> bool:
         """Is this one of those that its sender would rather have dropped? For all members alike."""
-        if options.plain or options.options.abandonRatio is UNSET or options.options.highPriority is True:
+        if options.plain or options.options.abandonRatio is UNSET:
             return False
         return self._random.randrange(10_000) < options.options.abandonRatio
 

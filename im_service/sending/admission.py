@@ -28,6 +28,7 @@ class Admission:
         self._account = Limiter(settings.account_rate)
         self._device = Limiter(settings.device_rate)
         self._conversation = Limiter(settings.conversation_rate)
+        self._speaker = Limiter(settings.room_sender_rate)
         self._stranger = Limiter(settings.stranger_rate)
         self._blocked = settings.blacklist_answer or SILENTLY_BLOCKED
 
@@ -114,6 +115,11 @@ class Admission:
         limit = self._conversation
         if not limit.off and (wait := limit.take(route.bucket, now)):
             return rate_limited(wait, "conversation")
+        limit, room = self._speaker, route.room
+        if room is not None and not (limit.off or room.manages(route.sender)):
+            wait = limit.take(room.speaker(route.sender), now)
+            if wait:
+                return rate_limited(wait, "room")
         limit = self._stranger
         if not limit.off and account is not None and route.pair is not None and not route.pair.friend:
             wait = limit.take(account.stranger, now)

@@ -54,7 +54,7 @@ class Delivery:
                 out.publish(node, route.topic, MSG, message)
         elif route.room is not None:
             if not blocked:
-                self._room(out, node, route.room, options, server_id, message)
+                self._room(out, node, route, route.room, options, server_id, message)
             return
         elif receivers is not None:
             if not blocked:
@@ -76,8 +76,9 @@ class Delivery:
         return account is not None and account.disabled_ms > 0 and account.disabled_ms > self._clock.now_ms()
 
     def _room(
-        self, out: PublishBatch, node: int, room: RoomState, options: Resolved, server_id: int, message: bytes
-    ) -> None:
+        self, out: PublishBatch, node: int, route: Route, room: RoomState, options: Resolved, server_id: int,
+        message: bytes,
+    ) -> None:  # fmt: skip
         """To the members, the sender's own connection too (the order of a room is the order of its topic)."""
         if room.abandons(options):
             self._rooms.dropped(room.topic, 1, 0, 0)
@@ -85,4 +86,5 @@ class Delivery:
         asked = options.options
         room.remember(message, server_id, "" if asked.tag is UNSET else asked.tag)
         topic = room.topic if asked.tag is UNSET else f"{room.topic}#{asked.tag}"
-        out.publish(node, topic, EVENT, room_event(message), HIGH if asked.highPriority is True else NORMAL)
+        high = asked.highPriority is True and (route.account is None or room.high(route.sender))
+        out.publish(node, topic, EVENT, room_event(message), HIGH if high else NORMAL)

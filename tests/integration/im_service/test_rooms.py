@@ -6,8 +6,11 @@ import asyncio
 from pathlib import Path
 
 import msgspec
+import pytest
 
+from im_service.errors import Code
 from im_service.ports import DECISION, HIGH, NORMAL, NOTICE
+from im_service.rates import Rate
 from im_service.settings import ImSettings
 from tests.support.im_world import Person, World, open_world
 
@@ -112,6 +115,41 @@ async def test_the_budget_is_held_by_the_gateways_and_what_they_dropped_is_told(
         assert stats["room_dropped_normal_total"] == 31
         assert stats["room_dropped_high_total"] == 4
         assert stats["room_dropped_notices_total"] == 11
+
+
+async def test_nobody_takes_a_room_for_himself(tmp_path: Path) -> None:
+    """A member has a rate of his own in a room, however he comes; who manages it is not bound."""
+    async with open_world(tmp_path, ImSettings(room_sender_rate=Rate(1, 3))) as world:
+        owner, (bob, eve) = await make_room(world, "bob", "eve")
+        codes = []
+        for number in range(3):
+            if number:
+                await eve.logout()
+                eve = await world.login("eve", f"phone{number}")
+                await eve.ok("room.join", room="hall")
+            codes += [await eve.send("r/hall") for _ in range(3)]
+        assert [code for code, _ in codes] == [0] * 3 + [Code.RATE_LIMITED] * 6
+        assert codes[-1][1][1]["limit"] == "room"
+        assert [(await bob.send("r/hall"))[0] for _ in range(3)] == [0] * 3, "others as before"
+        assert (await eve.send("u/bob"))[0] == 0, "elsewhere as before"
+        await owner.ok("room.role", room="hall", user="bob", role="manager")
+        assert [(await each.send("r/hall"))[0] for each in (owner, bob) for _ in range(9)] == [0] * 18
+        world.clock.advance(2_000)
+        assert [(await eve.send("r/hall"))[0] for _ in range(3)] == [0, 0, Code.RATE_LIMITED]
+
+
+@pytest.mark.parametrize("by_members", [False, True])
+async def test_high_priority_is_for_those_who_manage_a_room(tmp_path: Path, by_members: bool) -> None:
+    async with open_world(tmp_path, ImSettings(room_high_by_members=by_members)) as world:
+        owner, (eve,) = await make_room(world, "eve")
+        high = {"highPriority": True}
+        for person in (owner, eve):
+            await person.said("r/hall", options=high)
+        await world.invoke(
+            "message.send", {"sender": "app", "target": "r/hall", "body": {"text": "x"}, "options": high}
+        )
+        published = [item for item in world.downlink.published if item[2][0] == 1]
+        assert [item[3] for item in published] == [HIGH, HIGH if by_members else NORMAL, HIGH]
 
 
 async def test_a_rooms_own_budget_goes_to_the_gateways_with_who_joins_and_when_it_changes(
