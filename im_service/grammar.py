@@ -1,13 +1,13 @@
 """What a value that people may send is made of, checked once at the border: by SEND, CALL and HTTP alike.
 
 Receivers in any language must be able to decode it, and HTTP must be able to say it as JSON: maps with text
-keys, at most 32 levels, no extension types, finite numbers (docs/PROTOCOL.md 18).
+keys, at most 32 levels and 16,384 values, no extension types, finite numbers (docs/PROTOCOL.md 18).
 """
 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from math import isfinite
 from typing import NamedTuple
 
@@ -19,6 +19,8 @@ from im_service.errors import UNDECODABLE, Code, ImError
 from im_service.ids import check_sender
 
 MAX_DEPTH = 32
+MAX_VALUES = 16_384
+"""Of lists and maps together: what many tiny ones cost is not seen by their bytes."""
 MAX_PAYLOAD = 60_000
 """Bytes of a message's body, options and ext together: with ids and times it fits a frame alone."""
 _PLAIN = frozenset({str, int, bool, type(None), bytes})
@@ -30,29 +32,34 @@ _TEXT_ALONE = b"\x81\xa4text"
 
 def check_value(value: object, what: str) -> None:
     """Refuse with 414 what the grammar does not know."""
-    waiting = [(value, 0)]
-    while waiting:
-        each, depth = waiting.pop()
-        kind = type(each)
-        if kind in _PLAIN:
-            continue
-        if isinstance(each, float):
-            if not isfinite(each):
-                raise ImError(Code.INVALID, f"{what} holds a number that is not finite")
-            continue
-        if depth == MAX_DEPTH:
-            raise ImError(Code.INVALID, f"{what} has more than {MAX_DEPTH} levels")
-        inner: Iterable[object]
-        if isinstance(each, dict):
-            if not all(type(key) is str for key in each):
-                raise ImError(Code.INVALID, f"{what} has a key that is no text")
-            inner = each.values()
-        elif kind is list:
-            assert isinstance(each, list)
-            inner = each
-        else:
-            raise ImError(Code.INVALID, f"{what} holds an extension type")
-        waiting += [(one, depth + 1) for one in inner]
+    level: list[object] = [value]
+    seen = depth = 0
+    while level:
+        below: list[object] = []
+        for each in level:
+            kind = type(each)
+            if kind in _PLAIN:
+                continue
+            if kind is list:
+                assert isinstance(each, list)
+                inner: Collection[object] = each
+            elif isinstance(each, dict):
+                if not all(type(key) is str for key in each):
+                    raise ImError(Code.INVALID, f"{what} has a key that is no text")
+                inner = each.values()
+            elif isinstance(each, float):
+                if not isfinite(each):
+                    raise ImError(Code.INVALID, f"{what} holds a number that is not finite")
+                continue
+            else:
+                raise ImError(Code.INVALID, f"{what} holds an extension type")
+            if depth == MAX_DEPTH:
+                raise ImError(Code.INVALID, f"{what} has more than {MAX_DEPTH} levels")
+            seen += len(inner)
+            if seen > MAX_VALUES:
+                raise ImError(Code.INVALID, f"{what} has more than {MAX_VALUES} values")
+            below.extend(inner)
+        level, depth = below, depth + 1
 
 
 def check_bytes(data: bytes | Raw, what: str) -> None:

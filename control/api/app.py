@@ -37,6 +37,7 @@ def create_app(services: Services) -> FastAPI:
         summary="Long connections and messages for app servers",
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         openapi_url=None,
+        redirect_slashes=False,  # they would lead to wherever the Host header says
     )
     app.state.services = services
     app.state.rate_gate = RateGate(limits.api_requests_per_s, limits.api_burst)

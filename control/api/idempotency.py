@@ -4,6 +4,9 @@
 Keys and answers are kept by the store (control/im/replays.py), so they hold for every control process and
 after a restart. Who comes first gets a ticket, does the request and files its answer under it. A ticket whose
 holder dies is over after LEASE_S: then the request may be done again, for nobody knows whether it was.
+
+Answers hold what the store should not (tokens): they are sealed by the words of the key, of which the store
+has a hash.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.responses import Response
+from nacl.exceptions import CryptoError
+from nacl.secret import SecretBox
 
 from control.api.errors import Problem
 from control.im import replays
@@ -46,7 +51,7 @@ class Idempotency:
         self._im = im
         self._limits = limits
 
-    async def begin(self, key: str, digest: bytes) -> int | Response:
+    async def begin(self, key: str, digest: bytes, box: SecretBox) -> int | Response:
         """A ticket: do the request, then `finish` or `drop`. A response: the first answer again.
 
         Problem 422 when the key was used with another body, 409 while the first request still runs, 503 when
@@ -71,14 +76,17 @@ class Idempotency:
         if not known.body:
             text = "the first request was done; its answer was too large to be kept"
             raise Problem(409, "idempotency-answer-not-kept", text)
-        return Response(
-            known.body, known.status, {"Idempotent-Replayed": "true"}, media_type="application/json"
-        )
+        try:
+            body = box.decrypt(known.body)
+        except CryptoError:
+            text = "the first request was done; its answer was kept by an earlier version"
+            raise Problem(409, "idempotency-answer-not-kept", text) from None
+        return Response(body, known.status, {"Idempotent-Replayed": "true"}, media_type="application/json")
 
-    async def finish(self, ticket: int, response: Response) -> None:
+    async def finish(self, ticket: int, response: Response, box: SecretBox) -> None:
         """File the answer, without its body when it is too large."""
-        body = bytes(response.body)
-        if len(body) > self._limits.idempotency_answer_bytes:
+        body = bytes(box.encrypt(bytes(response.body)))
+        if len(response.body) > self._limits.idempotency_answer_bytes:
             body = b""
         await self._tell(
             replays.finish, ticket, response.status_code, body, self._limits.idempotency_ttl_s * 1000
@@ -112,7 +120,8 @@ async def replayable(
         raise Problem(422, "invalid", f"{HEADER} must match {KEY.pattern}")
     named = "\n".join((owner, request.method, request.url.path, name))
     key = hashlib.blake2b(named.encode(), digest_size=32).hexdigest()
-    begun = await keys.begin(key, hashlib.blake2b(await request.body(), digest_size=16).digest())
+    box = SecretBox(hashlib.blake2b(named.encode(), digest_size=32, person=b"answer").digest())
+    begun = await keys.begin(key, hashlib.blake2b(await request.body(), digest_size=16).digest(), box)
     if isinstance(begun, Response):
         return begun
     try:
@@ -121,5 +130,5 @@ async def replayable(
         if not (isinstance(refusal, ImError) and refusal.code in (Code.TIMEOUT, Code.INTERNAL)):
             await keys.drop(begun)
         raise
-    await keys.finish(begun, response)
+    await keys.finish(begun, response, box)
     return response

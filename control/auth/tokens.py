@@ -221,8 +221,14 @@ def verified(key: bytes, signature: bytes, message: bytes) -> bool:
 
 
 def _unpacked(text: bytes) -> bytes:
-    """Base64url without padding (RFC 7515, 2). Raises ValueError."""
-    return binascii.a2b_base64(text.translate(_STANDARD) + b"=" * (-len(text) % 4), strict_mode=True)
+    """Base64url without padding (RFC 7515, 2). Raises ValueError, also where bits are set that say nothing:
+    one token has one text.
+    """
+    padded = text.translate(_STANDARD) + b"=" * (-len(text) % 4)
+    found = binascii.a2b_base64(padded, strict_mode=True)
+    if binascii.b2a_base64(found, newline=False) != padded:
+        raise ValueError("not the shortest base64url")
+    return found
 
 
 def _is_time(value: object) -> bool:

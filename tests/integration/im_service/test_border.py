@@ -37,6 +37,7 @@ BAD = {
     "infinite": b"\x81\xa4data" + pack(-math.inf),
     "33 levels": nested(32),
     "a thousand levels": nested(1000),
+    "more values than anybody reads": b"\x81\xa4data" + pack([[]] * 16_384),
     "broken": b"\x81\xa4data\xc1",
 }
 

@@ -108,6 +108,17 @@ async def test_every_process_gives_the_first_answer_again(api: Api) -> None:
     refused(await api.post("a b"), 422, "invalid")
 
 
+async def test_the_store_cannot_read_what_was_answered(api: Api, tmp_path: Path) -> None:
+    async def token() -> Response:
+        return Response(b'{"token": "of-ida"}', 201, media_type="application/json")
+
+    api.handle = token
+    answers = [(await api.post("k")).json() for _ in range(2)]
+    assert answers == [{"token": "of-ida"}] * 2
+    for name in ("store.sqlite3", "store.sqlite3-wal"):
+        assert b"of-ida" not in await asyncio.to_thread((tmp_path / name).read_bytes)
+
+
 async def test_an_answer_is_forgotten_when_its_time_is_over(api: Api) -> None:
     assert (await api.post("k")).json()["done"] == 1
     api.clock.ms += LimitsSection().idempotency_ttl_s * 1000 - 1

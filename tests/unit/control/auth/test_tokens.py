@@ -203,7 +203,7 @@ def test_a_key_bound_token_needs_its_key(verifier: TokenVerifier) -> None:
 
 def test_every_token_of_the_defaults_fits_into_a_login() -> None:
     """The longest names, the longest numbers, a bound key, a true thumbprint: with room to spare."""
-    jwk = {"kty": "OKP", "crv": "Ed25519", "x": "x" * 43}
+    jwk = {"kty": "OKP", "crv": "Ed25519", "x": "x" * 42 + "w"}
     token = signer(kid="k" * 43).sign("u" * 64, 9_999_999_999 - 86_400, 86_400, "d" * 64, {"jwk": jwk})
     assert len(token) <= TOKEN_MAX - 32
     body = auth_body(b"t" * TOKEN_MAX, bytes(64), b"d" * 64, kind=2)
@@ -242,3 +242,16 @@ def test_ids_of_the_server_get_no_token_and_log_in_with_none(verifier: TokenVeri
     with pytest.raises(TokenRefused, match="subject"):
         verifier.verify(jwt.encode(header, claims, private_okp(SEED, "k1"), algorithms=["Ed25519"]), NOW)
     assert verifier.verify(signer().sign("ann@example.org", NOW, 60), NOW).user == "ann@example.org"
+
+
+def test_a_token_has_one_text(verifier: TokenVerifier) -> None:
+    """The last character of a part has bits that say nothing: set, they would make another text of the same
+    token."""
+    token = signer().sign("alice", NOW, 600)
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    assert login(verifier, token).user == "alice"
+    assert len(b64(bytes(64))) % 4 == 2, "of a signature the last character has four bits that say nothing"
+    number = alphabet.index(token[-1])
+    for other in range(1, 16):
+        with pytest.raises(LoginRefused):
+            login(verifier, token[:-1] + alphabet[number ^ other])
