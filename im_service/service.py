@@ -72,9 +72,9 @@ class ImService:
         self.room_recall = RoomRecall(context)
         self._room_moves = RoomMoves(context)
 
-        self.relations = Relations(context, self.consents)
-        self.profiles = Profiles(context)
         self.presence = PresenceBook(context)
+        self.relations = Relations(context, self.consents, self.presence)
+        self.profiles = Profiles(context)
         self.devices = Devices(context, self.room_door, self.presence)
 
         services = (
@@ -184,6 +184,8 @@ class ImService:
             await self.server_sends.from_peer(int(key))
         else:
             await self.directory.refresh(kind, key)
+            if kind == "pair":
+                await self.presence.part(*key.split(" "))
             if kind == "member":
                 group, user = key.split(" ")
                 self._memberships.changed_elsewhere(group, user)

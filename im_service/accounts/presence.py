@@ -80,6 +80,8 @@ class PresenceBook:
         self._due: OrderedDict[str, Devices] = OrderedDict()  # the last word of users whom very many watch
         self._now: str | None = None  # whose watchers hear it
         self._task: asyncio.Task[None] | None = None
+        self._parted: set[tuple[str, str]] = set()  # (watcher, watched) who were parted meanwhile
+        self._store = context.store
 
     @method("presence.subscribe", Code.INVALID, result=Subscribed)
     async def subscribe(self, caller: Caller, args: SubscribeArgs) -> Subscribed:
@@ -90,13 +92,18 @@ class PresenceBook:
         lasts = min(max(args.seconds * 1000, self._min_ms), self._max_ms)
         until = self._clock.elapsed_ms() + lasts
         users = [check_id(user, "user") for user in dict.fromkeys(args.users)]
-        known = await self._ask(users)
+        known, parted = await self._ask(caller.user, users)
         if caller.session is not None and self._sessions.still(caller.session).over:
             raise ImError(Code.UNAVAILABLE, "the connection is gone")
-        states, _ = fit((self._state(user, known.get(user)) for user in users), self._reply_bytes)
+        states, _ = fit(
+            (self._state(user, [] if user in parted else known.get(user)) for user in users),
+            self._reply_bytes,
+        )
         rest = users[len(states) :]
         mine = self._watches.setdefault(caller.user, OrderedDict())
         for user in users[: len(states)]:
+            if user in parted:
+                continue
             mine.pop(user, None)
             mine[user] = until
             self._watchers.setdefault(user, set()).add(caller.user)
@@ -105,15 +112,38 @@ class PresenceBook:
             self._forget(caller.user, oldest)
         return Subscribed(states, self._clock.now_ms() + lasts, rest)
 
-    async def _ask(self, users: Sequence[str]) -> Mapping[str, Devices]:
-        """The devices of these users, without those whom nobody can be asked about."""
+    async def _ask(self, watcher: str, users: Sequence[str]) -> tuple[Mapping[str, Devices], set[str]]:
+        """The devices of these users, without those whom nobody can be asked about; and who of them and the
+        watcher has the other on the blacklist."""
         me, told = object(), dict[str, Devices]()
         self._asking[me] = told
         try:
+            parted = await self._black(watcher, users)
             answers = await self._presence.devices(users)
+            parted |= {user for user in users if (watcher, user) in self._parted}
         finally:
             del self._asking[me]
-        return {**answers, **told}
+            if not self._asking:
+                self._parted.clear()
+        return {**answers, **told}, parted
+
+    async def _black(self, watcher: str, users: Sequence[str]) -> set[str]:
+        pairs = [(watcher, user) for user in users] + [(user, watcher) for user in users]
+        held = await self._store.relation_pairs(pairs)
+        return {user for user in users if held[watcher, user].black or held[user, watcher].black}
+
+    async def part(self, one: str, other: str) -> None:
+        """Something changed between these two: if one has the other on the blacklist now, neither watches the
+        other any more. To who did the other is gone."""
+        watching = [(a, b) for a, b in ((one, other), (other, one)) if self._asking or a in self._watches]
+        if not watching or not await self._black(one, [other]):
+            return
+        for watcher, user in watching:
+            if self._asking:
+                self._parted.add((watcher, user))
+            if self._watches.get(watcher, OrderedDict()).pop(user, None) is not None:
+                self._forget(watcher, user)
+                self._downlink.publish(USER_PREFIX + watcher, EVENT, presence_event(user, False, []))
 
     def _state(self, user: str, known: Devices | None) -> PresenceState:
         online = self._is_online(user, known)

@@ -9,6 +9,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from frame.constants import USER_PREFIX
+from im_service.accounts.presence import PresenceBook
 from im_service.calls import Args, Caller, Nothing, Number, method
 from im_service.consent import Consents
 from im_service.context import ServiceContext
@@ -118,7 +119,8 @@ def describe_request(request: Request) -> FriendRequest:
 class Relations:
     """Relations between users."""
 
-    def __init__(self, context: ServiceContext, consents: Consents) -> None:
+    def __init__(self, context: ServiceContext, consents: Consents, presence: PresenceBook) -> None:
+        self._presence = presence
         self._consents = consents
         self._store = context.store
         self._clock = context.clock
@@ -126,6 +128,7 @@ class Relations:
         self._announcer = context.announcer
         self._peers = context.peers
         self._limit = context.settings.friends_max
+        self._pause_ms = context.settings.ask_again_ms
         self._reply_bytes = context.settings.reply_bytes
 
     def _other(self, caller: Caller, user: str) -> str:
@@ -165,22 +168,24 @@ class Relations:
             done = await self._befriend(caller, caller.user, other, asked.id)
             self._tell_decided(caller.user, other, True)
             return Added(done)
-        if await self._consent(pairs[other, caller.user]) == "free":
+        if await self._consent(pairs[other, caller.user], pairs[caller.user, other]) == "free":
             return Added(await self._befriend(caller, caller.user, other))
         return Added(False, await self._ask(caller, other, args.text))
 
-    @method("friend.request", Code.FORBIDDEN, result=Asked)
+    @method("friend.request", Code.FORBIDDEN, Code.CONFLICT, result=Asked)
     async def request(self, caller: Caller, args: FriendArgs) -> Asked:
         """Ask to become friends; the other accepts or refuses (id 0: friends already)."""
         other = self._other(caller, args.user)
-        pair = (await self._store.relation_pairs([(other, caller.user)]))[other, caller.user]
-        if not pair.friend and not caller.server:
-            await self._consent(pair)
+        pairs = await self._store.relation_pairs([(other, caller.user), (caller.user, other)])
+        if not caller.server and not all(pair.friend for pair in pairs.values()):
+            await self._consent(pairs[other, caller.user], pairs[caller.user, other])
         return Asked(await self._ask(caller, other, args.text))
 
-    async def _consent(self, pair: Relation) -> FriendConsent:
+    async def _consent(self, pair: Relation, mine: Relation) -> FriendConsent:
         """What the owner of the pair wants. 403 for somebody on their blacklist as for everybody, so that
-        nobody learns which it is."""
+        nobody learns which it is; 409 while the caller has them on the own one."""
+        if mine.black:
+            raise ImError(Code.CONFLICT, "on your blacklist")
         wish = await self._consents.friend(pair.owner)
         if pair.black or wish == "nobody":
             raise ImError(Code.FORBIDDEN, "not allowed")
@@ -188,9 +193,17 @@ class Relations:
 
     async def _ask(self, caller: Caller, other: str, text: str) -> int:
         done = await self._store.open_requests(
-            USER_PREFIX + other, REQUEST_FRIEND, [caller.user], caller.user, text, self._clock.now_ms()
+            USER_PREFIX + other,
+            REQUEST_FRIEND,
+            [caller.user],
+            caller.user,
+            text,
+            self._clock.now_ms(),
+            pause_ms=0 if caller.server else self._pause_ms,
         )
         for request in done.value:
+            if request.state == REFUSED:
+                raise ImError(Code.FORBIDDEN, "this was asked and refused not long ago")
             if request.news:
                 self._announcer.mine(other, "friend.request", describe_request(request))
             return request.id
@@ -245,10 +258,16 @@ class Relations:
 
     @method("relation.black")
     async def black(self, caller: Caller, args: SetArgs) -> Nothing:
-        """Put somebody on my blacklist: their messages do not reach me any more. Or take them off it."""
+        """Put somebody on my blacklist: their messages do not reach me any more, friendship and friend
+        requests between us end, and neither sees when the other is there or has read. Or take them off it."""
         other = self._other(caller, args.user)
+        pairs = [(caller.user, other)]
+        if args.on and (await self._store.relation_pairs(pairs))[pairs[0]].friend:
+            pairs.append((other, caller.user))
         await self._store.set_relation(caller.user, other, self._clock.now_ms(), black=args.on)
-        await self._changed(caller, (caller.user, other))
+        await self._changed(caller, *pairs)
+        if args.on:
+            await self._presence.part(caller.user, other)
         return {}
 
     @method("relation.mute")

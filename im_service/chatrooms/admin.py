@@ -127,12 +127,13 @@ class RoomAdmin:
     @method(
         "room.info",
         Code.ROOM_NOT_FOUND,
+        Code.ROOM_BLACKLISTED,
         result=RoomView,
         alone=True,
     )
     async def info(self, caller: Caller, args: RoomArgs) -> RoomView:
         """What a room is, how many are in it, what was dropped."""
-        room = await self._table.get(args.room)
+        room = await self._existing(caller, args.room)
         if not room.open:
             raise ImError(Code.ROOM_NOT_FOUND)
         return describe(room)
@@ -299,26 +300,31 @@ class RoomAdmin:
     @method(
         "room.people",
         Code.ROOM_NOT_FOUND,
+        Code.ROOM_BLACKLISTED,
         result=PeoplePage,
         alone=True,
     )
     async def people(self, caller: Caller, args: PeopleArgs) -> PeoplePage:
         """Named, muted and blacklisted people of a room, in order of their ids."""
-        await self._existing(args.room)
+        await self._existing(caller, args.room)
         page = await self._store.room_members(args.room, args.after, args.limit)
         people, cut = fit(map(describe_person, page.items), self._reply_bytes)
         return PeoplePage(people, cut or page.more)
 
-    @method("room.online", Code.ROOM_NOT_FOUND, result=Online, alone=True)
+    @method("room.online", Code.ROOM_NOT_FOUND, Code.ROOM_BLACKLISTED, result=Online, alone=True)
     async def online(self, caller: Caller, args: PeopleArgs) -> Online:
         """Who is here, a page at a time."""
-        room = await self._existing(args.room)
+        room = await self._existing(caller, args.room)
         found = room.page(args.after, args.limit + 1)
         users, cut = fit(found[: args.limit], self._reply_bytes)
         return Online(users, room.online, cut or len(found) > args.limit)
 
-    async def _existing(self, name: str) -> RoomState:
+    async def _existing(self, caller: Caller, name: str) -> RoomState:
+        """A room, open or not, for those who may come in. 13002, 13003."""
         room = await self._table.get(name)
         if room.record is None:
             raise ImError(Code.ROOM_NOT_FOUND)
+        person = room.people.get(caller.user)
+        if person is not None and person.black and not caller.server:
+            raise ImError(Code.ROOM_BLACKLISTED)
         return room

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from frame.constants import GROUP_PREFIX, USER_PREFIX
 from im_service import ids
@@ -22,6 +22,7 @@ class Access:
         self._directory = context.directory
         self._sessions = context.sessions
         self._spread = context.spread
+        self._announcer = context.announcer
 
     async def member(self, group: str, user: str) -> GroupMember | None:
         return (await self._directory.members.get((group, user))).record
@@ -51,6 +52,21 @@ class Access:
             if state is None or conversation[2:] not in state.rooms:
                 raise ImError(Code.NOT_IN_ROOM)
         return kind
+
+    async def parted(self, user: str, others: Iterable[str]) -> set[str]:
+        """Those who have this user on their blacklist or are on this user's: neither hears what the other has
+        read."""
+        others = list(others)
+        pairs = [(user, other) for other in others] + [(other, user) for other in others]
+        held = await self._store.relation_pairs(pairs)
+        return {other for other in others if held[user, other].black or held[other, user].black}
+
+    async def tell_read(self, user: str, conversation: str, seq: int) -> None:
+        """The peer of a single chat learns how far its other side has read."""
+        peer = ids.peer_of(conversation, user)
+        if not await self.parted(user, [peer]):
+            data = {"conversation": conversation, "user": user, "seq": seq}
+            self._announcer.event(USER_PREFIX + peer, "receipt", data)
 
     async def sees(self, caller: Caller, conversation: str, seqs: Sequence[int]) -> set[int]:
         """Which of these messages the caller may know of: target, noSense, deletion, expiry, time of

@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from frame.constants import SINGLE_PREFIX, USER_PREFIX
+from frame.constants import SINGLE_PREFIX
 from im_service import ids
 from im_service.calls import Args, Caller, Positive, method
 from im_service.context import ServiceContext
@@ -212,8 +212,7 @@ class Conversations:
         cleared = {"conversation": args.conversation, "min_seq": row.min_seq}
         self._announcer.mine(caller.user, "cleared", cleared, caller.session)
         if args.conversation.startswith(SINGLE_PREFIX):  # what is cleared counts as read
-            data = {"conversation": args.conversation, "user": caller.user, "seq": row.read_seq}
-            self._announcer.event(USER_PREFIX + ids.peer_of(args.conversation, caller.user), "receipt", data)
+            await self._access.tell_read(caller.user, args.conversation, row.read_seq)
         return Cleared(row.min_seq)
 
     @method("get", Code.FORBIDDEN, result=Messages, alone=True)
@@ -241,14 +240,16 @@ class Conversations:
 
     @method("receipts", Code.FORBIDDEN, result=PeerMarks)
     async def marks(self, caller: Caller, args: MarksArgs) -> PeerMarks:
-        """How far the peer has read in these single conversations."""
-        found: dict[str, int] = {}
+        """How far the peer has read in these single conversations; without those between whom and me stands a
+        blacklist."""
+        peers: dict[str, str] = {}
         for conversation in dict.fromkeys(args.conversations):
-            await self._access.participant(caller, conversation)
-            if not conversation.startswith(SINGLE_PREFIX):
-                continue
-            users = conversation[2:].split(":")
-            peers = [user for user in users if user != caller.user]
-            for seq in (await self._store.read_marks(conversation, peers)).values():
-                found[conversation] = seq
+            if await self._access.participant(caller, conversation) == ids.SINGLE:
+                peers[conversation] = ids.peer_of(conversation, caller.user)
+        parted = await self._access.parted(caller.user, peers.values())
+        found: dict[str, int] = {}
+        for conversation, peer in peers.items():
+            marks = {} if peer in parted else await self._store.read_marks(conversation, [peer])
+            if peer in marks:
+                found[conversation] = marks[peer]
         return PeerMarks(found)

@@ -242,8 +242,7 @@ class Sync:
             event = notice_event("read", data)
             self._downlink.publish(USER_PREFIX + caller.user, EVENT, event, 0, caller.session)
             if mark.conversation.startswith(SINGLE_PREFIX):
-                peer = ids.peer_of(mark.conversation, caller.user)
-                self._downlink.publish(USER_PREFIX + peer, EVENT, notice_event("receipt", data))
+                await self._access.tell_read(caller.user, mark.conversation, mark.seq)
         if moved:
             return ReadMark(moved[0].seq)
         rows = await self._store.inbox(caller.user, caller.device, [args.conversation])

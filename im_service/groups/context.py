@@ -125,11 +125,11 @@ class GroupContext:
 
     def ask(self, users: Sequence[str], by: str, text: str = "") -> Ask:
         """Invitations, opened together with a change of the group."""
-        return Ask(REQUEST_INVITE, users, by, text)
+        return Ask(REQUEST_INVITE, users, by, text, self.settings.ask_again_ms)
 
     def invited(self, requests: Iterable[Request]) -> set[str]:
         """Tell those who are asked. -> who they are"""
-        asked = {request.user: request for request in requests}
+        asked = {request.user: request for request in requests if not request.state}
         for user, request in asked.items():
             if request.news:
                 self.announcer.event(USER_PREFIX + user, "group.invited", describe_request(request))

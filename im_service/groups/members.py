@@ -11,6 +11,7 @@ from im_service.errors import Code, ImError
 from im_service.groups.context import GroupContext, Place
 from im_service.groups.model import (
     ACCEPTED,
+    ENDED,
     JOIN_CLOSED,
     JOIN_FREE,
     REFUSED,
@@ -112,6 +113,7 @@ class GroupMembers:
             ask = self._c.ask(asked, caller.user, args.text)
             done = await self._change(caller, place, free, free, "group.invite", 0, ask)
             told = self._c.invited(done.requests) | set(unheard)
+            refused += [request.user for request in done.requests if request.state == REFUSED]
             return Invited(done.value, [user for user in fresh if user in told], refused)
 
         return await self._c.change(caller, args.group, step)
@@ -143,8 +145,11 @@ class GroupMembers:
             text,
             self._c.clock.now_ms(),
             place.group.rev,
+            pause_ms=self._c.settings.ask_again_ms,
         )
         (request,) = done.value
+        if request.state == REFUSED:
+            raise ImError(Code.FORBIDDEN, "this was asked and refused not long ago")
         for user in await self._deciders(group) if request.news else ():
             self._c.announcer.event(USER_PREFIX + user, "group.applied", describe_request(request))
         return Joined(False, request.id)
@@ -195,6 +200,8 @@ class GroupMembers:
                     raise ImError(Code.FORBIDDEN, "the invited user decides")
                 if request.kind == REQUEST_JOIN and not place.manages:
                     raise ImError(Code.FORBIDDEN, "owner and managers decide")
+            if args.accept and request.kind == REQUEST_INVITE:
+                await self._stands(place, request)
             if args.accept:
                 await self._add(caller, place, [request.user], "group.join", request.id)
             else:
@@ -207,6 +214,16 @@ class GroupMembers:
         for user in {request.user, request.by} - {caller.user}:
             self._c.announcer.event(USER_PREFIX + user, "group.decided", told)
         return {}
+
+    async def _stands(self, place: Place, request: Request) -> None:
+        """An invitation is as good as the right of who made it. 409, and it has ended."""
+        group = place.group.group
+        by = (await self._c.states(group, [request.by])).get(request.by)
+        if by is None or (place.info.invite != "all" and by.role not in (Role.OWNER, Role.MANAGER)):
+            await self._c.store.decide_request(
+                GROUP_PREFIX + group, request.id, ENDED, self._c.clock.now_ms()
+            )
+            raise ImError(Code.CONFLICT, "who invited may not do so any more")
 
     @method("group.leave", Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER, Code.FORBIDDEN)
     async def leave(self, caller: Caller, args: GroupArgs) -> Nothing:

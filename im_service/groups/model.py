@@ -13,7 +13,7 @@ from im_service.storage.records import Group, GroupMember, Request
 
 JOIN_FREE, JOIN_APPROVAL, JOIN_CLOSED = "free", "approval", "closed"
 REQUEST_JOIN, REQUEST_INVITE = 1, 2
-OPEN, ACCEPTED, REFUSED = 0, 1, 2
+OPEN, ACCEPTED, REFUSED, ENDED = 0, 1, 2, -1
 
 Name = Annotated[str, Meta(max_length=128)]
 Text = Annotated[str, Meta(max_length=4096)]

@@ -106,6 +106,8 @@ class Ask(NamedTuple):
     users: Sequence[str]
     by: str
     text: str = ""
+    pause_ms: int = 0
+    """A refusal that is younger stands."""
 
 
 class Applied(NamedTuple, Generic[T]):

@@ -48,6 +48,7 @@ class ModelConversation:
     owner: str = ""
     mute_all: bool = False
     dismissed: bool = False
+    parted: bool = False  # one had the other on the blacklist once, and what was read then was told to nobody
 
     def add(self, message: ModelMessage) -> None:
         message.seq = len(self.log) + 1

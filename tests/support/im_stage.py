@@ -97,7 +97,7 @@ class Stage(RuleBasedStateMachine):
     def inside(self, talk: ModelConversation, user: str) -> bool:
         return user in talk.members and talk.members[user].active
 
-    def _expected(self, talk: ModelConversation, user: str, blocked: bool) -> int:
+    def expected(self, talk: ModelConversation, user: str, blocked: bool) -> int:
         if talk.dismissed:
             return 803
         if talk.name.startswith("g/"):

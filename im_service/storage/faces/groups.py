@@ -139,15 +139,18 @@ class Requests(Engine):
         now_ms: int,
         rev: int | None = None,
         notices: Notices = (),
+        pause_ms: int = 0,
     ) -> Applied[list[Request]]:
-        """One for each user, in order of user id; all or none. Who is in the group, or a friend, is left out.
+        """One for each user, in order of user id; all or none. Who is in the group, or a friend, is left out,
+        and who has the other on the blacklist.
 
-        An open one with the same (scope, kind, user) gets the new text and keeps its id; if it says the same
-        already, it is no `news`. rev: the group's.
+        An open one with the same (scope, kind, user) gets the new text and asker, keeps its id, and is no
+        `news`. One that was refused less than `pause_ms` ago stays refused (state 2). rev: the group's.
         StoreMissing if there is no such group.
         """
         return await self._write(
-            partial(requests.open_requests, scope, kind, users, by, text, now_ms, rev, notices), len(users)
+            partial(requests.open_requests, scope, kind, users, by, text, now_ms, rev, notices, pause_ms),
+            len(users),
         )
 
     async def requests(

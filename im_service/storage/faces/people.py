@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 from im_service.storage.engine import Engine
-from im_service.storage.ops import people
+from im_service.storage.ops import people, relations
 from im_service.storage.records import (
     Account,
     Applied,
@@ -34,13 +34,14 @@ class Relations(Engine):
     async def befriend(
         self, a: str, b: str, now_ms: int, limit: int = 0, request: int = 0, notices: Notices = ()
     ) -> Applied[bool]:
-        """Both sides at once; open requests between them get state 1. StoreFull above `limit` friends.
+        """Both sides at once; open requests between them get state 1. StoreFull above `limit` friends;
+        StoreConflict where one has the other on the blacklist.
         request: the one to `a` that this accepts; StoreConflict if it is no longer open."""
-        return await self._write(partial(people.befriend, a, b, now_ms, limit, request, notices))
+        return await self._write(partial(relations.befriend, a, b, now_ms, limit, request, notices))
 
     async def unfriend(self, a: str, b: str, now_ms: int, notices: Notices = ()) -> Applied[bool]:
         """Both sides at once; alias and ext of both go, blacklist and mute stay."""
-        return await self._write(partial(people.unfriend, a, b, now_ms, notices))
+        return await self._write(partial(relations.unfriend, a, b, now_ms, notices))
 
     async def set_relation(
         self,
@@ -53,16 +54,19 @@ class Relations(Engine):
         alias: str | None = None,
         ext: bytes | None = None,
     ) -> Relation:
-        """None leaves as it is. -> the row as it is now."""
-        return await self._write(partial(people.set_relation, owner, other, now_ms, black, muted, alias, ext))
+        """None leaves as it is. -> the row as it is now. `black` ends friendship and open requests between
+        the two."""
+        return await self._write(
+            partial(relations.set_relation, owner, other, now_ms, black, muted, alias, ext)
+        )
 
     async def relation_pairs(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Relation]:
         """(owner, other) -> row, for many pairs at once; strangers get the zero row."""
-        return await self._read(people.relation_pairs(pairs))
+        return await self._read(relations.relation_pairs(pairs))
 
     async def relations(self, owner: str, cursor: int = 0, limit: int = 500) -> Page[Relation]:
         """Rows changed after `cursor`, oldest change first; rows that became all zero come too."""
-        return await self._read(people.relations(owner, cursor, limit))
+        return await self._read(relations.relations(owner, cursor, limit))
 
 
 class Accounts(Engine):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from frame.constants import GROUP_PREFIX
 from im_service.storage.errors import StoreConflict, StoreFull, StoreMissing
-from im_service.storage.ops.requests import close_open, open_requests
+from im_service.storage.ops.requests import ENDED, close_open, open_requests, withdraw
 from im_service.storage.ops.tx import (
     Forget,
     Op,
@@ -141,7 +141,7 @@ def _ask(group: str, ask: Ask | None, now_ms: int) -> Op[list[Request]]:
     if ask is None or not ask.users:
         return []
     done = yield from open_requests(
-        GROUP_PREFIX + group, ask.kind, ask.users, ask.by, ask.text, now_ms, None, ()
+        GROUP_PREFIX + group, ask.kind, ask.users, ask.by, ask.text, now_ms, None, (), ask.pause_ms
     )
     return done.value
 
@@ -170,7 +170,9 @@ def dismiss(group: str, now_ms: int, rev: int | None, notices: Notices) -> Op[Ap
     yield Forget(GROUP_PREFIX + group)
     yield from touch(conv)  # waits for sends under way; later ones find the group gone
     gone = yield from _leave(conv, None)
-    yield from run("UPDATE request SET state = $1 WHERE scope = $2 AND state = 0", -1, GROUP_PREFIX + group)
+    yield from run(
+        "UPDATE request SET state = $1 WHERE scope = $2 AND state = 0", ENDED, GROUP_PREFIX + group
+    )
     return Applied(gone, told)
 
 
@@ -219,7 +221,9 @@ def remove_members(
     if not inside:
         return Applied([])
     told = yield from append(notices)
-    gone = yield from _leave(conv, [row[0] for row in inside])
+    usrs = [row[0] for row in inside]
+    gone = yield from _leave(conv, usrs)
+    yield from withdraw(GROUP_PREFIX + group, usrs)
     yield from _recount(conv)
     return Applied(gone, told)
 
@@ -267,7 +271,9 @@ def transfer(
     yield from touch(conv)
     told = yield from append(notices)
     if leave and old:
-        yield from _leave(conv, [row[0] for row in old])
+        usrs = [row[0] for row in old]
+        yield from _leave(conv, usrs)
+        yield from withdraw(GROUP_PREFIX + group, usrs)
         yield from _recount(conv)
     return Applied((yield from _load(conv)), told)
 

@@ -1,44 +1,29 @@
 """Profiles, relations, accounts and devices."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 
-from frame.constants import USER_PREFIX
-from im_service.storage.errors import StoreFull
-from im_service.storage.ops.requests import close_open, hold_accounts
 from im_service.storage.ops.tx import (
     Op,
     Row,
-    Value,
     account_id,
     account_ids,
-    append,
     chunks,
-    find_account,
     first,
     given,
-    next_change,
     rows,
     run,
 )
 from im_service.storage.records import (
     Account,
-    Applied,
     Change,
     Device,
     Login,
     Logout,
     NewLogin,
-    Notices,
-    Page,
     Profile,
-    Relation,
 )
 
-_RELATION = (
-    "SELECT o.name, t.name, r.friend, r.black, r.muted, r.alias, r.ext, r.time_ms, r.change"
-    " FROM relation r JOIN account o ON o.id = r.owner JOIN account t ON t.id = r.other"
-)
 _DEVICE = (
     "SELECT a.name, d.name, d.platform, d.session_id, d.online, d.first_login_ms, d.last_login_ms,"
     " d.last_logout_ms, d.info FROM device d JOIN account a ON a.id = d.usr"
@@ -74,93 +59,6 @@ def profiles(users: Sequence[str]) -> Op[list[Profile]]:
         list(users),
     )
     return [Profile(*row) for row in found]
-
-
-def _relation(row: Row) -> Relation:
-    owner, other, friend, black, muted, *rest = row
-    return Relation(owner, other, bool(friend), bool(black), bool(muted), *rest)
-
-
-def _set(owner: int, other: int, now_ms: int, values: Mapping[str, Value]) -> Op[None]:
-    change = yield from next_change()
-    yield from run(
-        "INSERT INTO relation (owner, other, time_ms, change) VALUES ($1, $2, $3, $4)"
-        " ON CONFLICT (owner, other) DO UPDATE SET time_ms = excluded.time_ms, change = excluded.change",
-        owner, other, now_ms, change,
-    )  # fmt: skip
-    for column, value in values.items():
-        yield from run(
-            f"UPDATE relation SET {column} = $1 WHERE owner = $2 AND other = $3", value, owner, other
-        )
-
-
-def _are_friends(a: int, b: int) -> Op[bool]:
-    found = yield from rows(
-        "SELECT 1 FROM relation WHERE friend = 1"
-        " AND (owner = $1 AND other = $2 OR owner = $2 AND other = $1)",
-        a, b,
-    )  # fmt: skip
-    return len(found) == 2
-
-
-def befriend(a: str, b: str, now_ms: int, limit: int, request: int, notices: Notices) -> Op[Applied[bool]]:
-    one, other = (yield from account_id(a)), (yield from account_id(b))
-    yield from hold_accounts([one, other])
-    yield from close_open(USER_PREFIX + a, [b], 1, request)
-    yield from close_open(USER_PREFIX + b, [a], 1)
-    if (yield from _are_friends(one, other)):
-        return Applied(False)
-    for owner, friend in sorted([(one, other), (other, one)]):
-        yield from _set(owner, friend, now_ms, {"friend": 1})
-        if limit:
-            held = yield from first("SELECT count(*) FROM relation WHERE owner = $1 AND friend = 1", owner)
-            if held and held[0] > limit:
-                raise StoreFull(f"{a if owner == one else b} has {limit} friends already")
-    return Applied(True, (yield from append(notices)))
-
-
-def unfriend(a: str, b: str, now_ms: int, notices: Notices) -> Op[Applied[bool]]:
-    one, other = (yield from account_id(a)), (yield from account_id(b))
-    if not (yield from _are_friends(one, other)):
-        return Applied(False)
-    for owner, friend in sorted([(one, other), (other, one)]):
-        yield from _set(owner, friend, now_ms, {"friend": 0, "alias": "", "ext": b""})
-    return Applied(True, (yield from append(notices)))
-
-
-def set_relation(
-    owner: str, other: str, now_ms: int, black: bool | None, muted: bool | None, alias: str | None,
-    ext: bytes | None,
-) -> Op[Relation]:  # fmt: skip
-    values = given(black=black, muted=muted, alias=alias, ext=ext)
-    yield from _set((yield from account_id(owner)), (yield from account_id(other)), now_ms, values)
-    return (yield from relation_pairs([(owner, other)]))[owner, other]
-
-
-def relation_pairs(pairs: Iterable[tuple[str, str]]) -> Op[dict[tuple[str, str], Relation]]:
-    wanted = list(pairs)
-    found = yield from rows(
-        f"{_RELATION} WHERE r.owner IN (SELECT id FROM account WHERE name IN_TEXTS($1))"
-        " AND r.other IN (SELECT id FROM account WHERE name IN_TEXTS($2))",
-        sorted({owner for owner, _ in wanted}),
-        sorted({other for _, other in wanted}),
-    )
-    held = {(row[0], row[1]): _relation(row) for row in found}
-    return {pair: held.get(pair) or Relation(*pair) for pair in wanted}
-
-
-def relations(owner: str, cursor: int, limit: int) -> Op[Page[Relation]]:
-    """Rows changed by one transaction share a change number; they stay on one page."""
-    usr = yield from find_account(owner)
-    query = f"{_RELATION} WHERE r.owner = $1 AND r.change > $2 ORDER BY r.change, t.name LIMIT $3"
-    found = yield from rows(query, usr or 0, cursor, limit + 1)
-    if len(found) <= limit:
-        return Page([_relation(row) for row in found], False)
-    last = found[limit - 1][8]
-    same = f"{_RELATION} WHERE r.owner = $1 AND r.change BETWEEN $2 AND $2 ORDER BY r.change, t.name"
-    whole = yield from rows(same, usr or 0, last)
-    head = [row for row in found[:limit] if row[8] != last]
-    return Page([_relation(row) for row in head + whole], True)
 
 
 def accounts(users: Sequence[str]) -> Op[dict[str, Account]]:

@@ -20,6 +20,8 @@ from im_service.storage.ops.tx import (
 )
 from im_service.storage.records import Applied, Notices, Page, Request
 
+ENDED = -1
+"""State of a request that nobody decides any more."""
 _REQUEST = (
     "SELECT r.id, r.scope, r.kind, u.name, b.name, r.text, r.state, r.time_ms"
     " FROM request r JOIN account u ON u.id = r.usr JOIN account b ON b.id = r.asker"
@@ -58,17 +60,30 @@ def _members(group: str, usrs: list[int], rev: int | None) -> Op[set[int]]:
 
 
 def _friends(user: str, usrs: list[int]) -> Op[set[int]]:
+    """Those who are friends already, or between whom and this user stands a blacklist."""
     usr = yield from account_id(user)
     yield from hold_accounts([usr, *usrs])
     found = yield from rows(
-        "SELECT other FROM relation WHERE owner = $1 AND other IN_INTS($2) AND friend = 1", usr, usrs
-    )
+        "SELECT other FROM relation WHERE owner = $1 AND other IN_INTS($2) AND (friend = 1 OR black = 1)"
+        " UNION SELECT owner FROM relation WHERE other = $1 AND owner IN_INTS($2) AND black = 1",
+        usr, usrs,
+    )  # fmt: skip
     return {other for (other,) in found}
+
+
+def _refused(scope: str, kind: int, usr: int, since_ms: int) -> Op[Request | None]:
+    """The last refusal after this time."""
+    found = yield from first(
+        f"{_REQUEST} WHERE r.usr = $1 AND r.scope = $2 AND r.kind = $3 AND r.state = 2 AND r.time_ms > $4"
+        " ORDER BY r.id DESC LIMIT 1",
+        usr, scope, kind, since_ms,
+    )  # fmt: skip
+    return None if found is None else Request(*found)._replace(news=False)
 
 
 def open_requests(
     scope: str, kind: int, users: Sequence[str], by: str, text: str, now_ms: int, rev: int | None,
-    notices: Notices,
+    notices: Notices, pause_ms: int = 0,
 ) -> Op[Applied[list[Request]]]:  # fmt: skip
     numbers = yield from account_ids(users)
     asker = yield from account_id(by)
@@ -84,15 +99,22 @@ def open_requests(
         if open_still is not None and (open_still.by, open_still.text) == (by, text):
             opened.append(open_still._replace(news=False))
             continue
+        no = None
+        if pause_ms and open_still is None:
+            no = yield from _refused(scope, kind, numbers[user], now_ms - pause_ms)
+        if no is not None:
+            opened.append(no)
+            continue
         made = yield from first(
             "INSERT INTO request (scope, kind, usr, asker, text, time_ms) VALUES ($1, $2, $3, $4, $5, $6)"
             " ON CONFLICT (scope, kind, usr) WHERE state = 0"
-            " DO UPDATE SET text = excluded.text, asker = excluded.asker, time_ms = excluded.time_ms"
+            " DO UPDATE SET text = excluded.text, asker = excluded.asker"
             " RETURNING id",
             scope, kind, numbers[user], asker, text, now_ms,
         )  # fmt: skip
         assert made is not None
-        opened.append((yield from load(scope, made[0])))
+        request = yield from load(scope, made[0])
+        opened.append(request._replace(news=open_still is None))
     return Applied(opened, (yield from append(notices)))
 
 
@@ -120,6 +142,14 @@ def close_open(scope: str, users: Sequence[str], state: int, request: int = 0) -
         "UPDATE request SET state = $1 WHERE scope = $2 AND state = 0"
         " AND usr IN (SELECT id FROM account WHERE name IN_TEXTS($3))",
         state, scope, list(users),
+    )  # fmt: skip
+
+
+def withdraw(scope: str, askers: Sequence[int]) -> Op[None]:
+    """What these asked others ends with their going."""
+    yield from run(
+        "UPDATE request SET state = $1 WHERE scope = $2 AND state = 0 AND asker IN_INTS($3) AND asker <> usr",
+        ENDED, scope, list(askers),
     )  # fmt: skip
 
 

@@ -29,6 +29,10 @@ _MAKE = (
     " INSERT INTO inbox (usr, conv, change) SELECT p.usr, m.id, $2 FROM made m"
     " JOIN unnest($3::text[], $4::bigint[]) p (name, usr) ON p.name = m.name"
 )
+_UNMAKE = (  # whose first message was refused has not begun
+    "WITH gone AS (DELETE FROM conversation WHERE id = ANY($1::bigint[]) RETURNING id)"
+    " DELETE FROM inbox WHERE conv IN (SELECT id FROM gone)"
+)
 _ALIVE = "SELECT conv FROM chat_group WHERE conv = ANY($1::bigint[]) AND dismissed_ms = 0"
 _KNOWN = (
     "SELECT k.sender, k.client_id, k.conv, k.digest, k.server_id, k.seq, k.time_ms"
@@ -100,7 +104,8 @@ class Appender:
         """Inside the caller's transaction."""
         # Users numbered by this very transaction are not remembered: it may still be undone.
         accounts = ChainMap(await self._missing(conn, batch), self._accounts)
-        heads = await self._heads(conn, {message.conversation for message in batch}, accounts, change)
+        names = {message.conversation for message in batch}
+        heads, made = await self._heads(conn, names, accounts, change)
         keys = [(accounts[message.sender], message.client_id) for message in batch]
         rows = await conn.fetch(_KNOWN, [key[0] for key in keys], [key[1] for key in keys])
         known: Known = {(row[0], row[1]): tuple(row)[2:] for row in rows}
@@ -128,6 +133,8 @@ class Appender:
             results.append(AppendResult(AppendStatus.NEW, message.server_id, head[1], head[2]))
         if fresh:
             await self._store(conn, fresh, list(moved.values()), change)
+        if idle := [heads[name][0] for name in made if not heads[name][1]]:
+            await conn.execute(_UNMAKE, idle)
         return results
 
     async def _store(
@@ -142,8 +149,9 @@ class Appender:
 
     async def _heads(
         self, conn: asyncpg.Connection, names: set[str], accounts: Mapping[str, int], change: int
-    ) -> dict[str, Head]:
-        """Locked ends of these conversations, made if need be; groups that are gone are left out."""
+    ) -> tuple[dict[str, Head], list[str]]:
+        """Locked ends of these conversations, and those that had to be made; groups that are gone are left
+        out."""
         found = await conn.fetch(_LOCK, list(names))
         missing = sorted(
             name for name in names - {row[0] for row in found} if not name.startswith(GROUP_PREFIX)
@@ -162,7 +170,7 @@ class Appender:
             for name in groups:
                 if heads[name][0] not in alive:
                     del heads[name]
-        return heads
+        return heads, missing
 
 
 def _target(message: NewMessage, accounts: Mapping[str, int]) -> bytes | None:

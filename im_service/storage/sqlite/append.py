@@ -91,6 +91,7 @@ class Appender:
         self._touched: list[dict[int, Head]] = []
         self._loaded_heads: list[str] = []
         self._loaded_accounts: list[str] = []
+        self._made: list[str] = []  # conversations that this batch began
         self._look_first = 0  # transactions that still look at the keys before they write
 
     def begin(self) -> None:
@@ -127,6 +128,7 @@ class Appender:
         """
         if len(self._heads) + len(self._accounts) > CACHED_NAMES:
             self.forget()
+        self._made.clear()
         self._resolve(batch, change)
         if not self._look_first:
             try:
@@ -181,6 +183,8 @@ class Appender:
         for head in moved.values():
             ends += (head.conv, head.name, head.last_seq, head.last_time_ms, change)
         self._chunked(_HEADS, 5, ends)
+        for name in self._made:
+            self._unmake(name)
         return results
 
     def _chunked(self, statements: dict[int, str], width: int, flat: Sequence[Value]) -> list[Row]:
@@ -232,8 +236,17 @@ class Appender:
             found = (self._conn.last_insert_rowid(), 0, 0)
             for user in people_of(name):
                 self._conn.execute(_INBOX, (self._account(user), found[0], change))
+            self._made.append(name)
         self._loaded_heads.append(name)
         self._heads[name] = Head(name, *found)
+
+    def _unmake(self, name: str) -> None:
+        """A conversation whose first message was refused has not begun."""
+        head = self._heads[name]
+        if not head.last_seq:
+            self._conn.execute("DELETE FROM inbox WHERE conv = ?", (head.conv,))
+            self._conn.execute("DELETE FROM conversation WHERE id = ?", (head.conv,))
+            del self._heads[name]
 
     def _target(self, message: NewMessage) -> bytes:
         assert message.target is not None

@@ -256,7 +256,7 @@ async def test_requests(store: Store) -> None:
     (again,) = (await store.open_requests("g/x", 1, ["z"], "z", "hi", 2)).value
     assert (first.news, again) == (True, first._replace(news=False))
     (other_words,) = (await store.open_requests("g/x", 1, ["z"], "z", "please", 2)).value
-    assert (other_words.id, other_words.news) == (first.id, True)
+    assert (other_words.id, other_words.text, other_words.news) == (first.id, "please", False)
     done = await store.open_requests("g/x", 1, ["y"], "a", "", 3, notices=[message("g/x", "a", "asks")])
     (other,) = done.value
     assert [r.text for r in (await store.requests("g/x", 0)).items] == ["please", ""]
@@ -282,11 +282,42 @@ async def test_friends_are_mutual(store: Store) -> None:
     pairs = await store.relation_pairs([("a", "b"), ("b", "a"), ("a", "z")])
     assert [pairs[p].friend for p in pairs] == [True, True, False]
     assert pairs["a", "z"] == Relation("a", "z")
-    await store.set_relation("a", "b", 4, alias="Bee", black=True)
+    await store.set_relation("a", "b", 4, alias="Bee", muted=True)
     assert (await store.unfriend("a", "b", 5)).value
     assert not (await store.unfriend("a", "b", 6)).value
     left = (await store.relation_pairs([("a", "b")]))["a", "b"]
-    assert (left.friend, left.alias, left.black) == (False, "", True)
+    assert (left.friend, left.alias, left.muted) == (False, "", True)
+
+
+async def test_a_blacklist_ends_friendship_and_requests_and_lets_none_begin(store: Store) -> None:
+    await store.befriend("a", "b", 1)
+    await store.set_relation("a", "b", 2, black=True)
+    pairs = await store.relation_pairs([("a", "b"), ("b", "a")])
+    assert [(row.friend, row.black) for row in pairs.values()] == [(False, True), (False, False)]
+    with pytest.raises(StoreConflict):
+        await store.befriend("b", "a", 3)
+    for asker, asked in (("a", "b"), ("b", "a")):
+        assert (await store.open_requests("u/" + asked, 3, [asker], asker, "", 3)).value == []
+    await store.set_relation("a", "b", 4, black=False)
+    for asker, asked in (("a", "b"), ("b", "a")):
+        await store.open_requests("u/" + asked, 3, [asker], asker, "", 5)
+    await store.set_relation("a", "b", 6, black=True)
+    for scope in ("u/a", "u/b"):
+        assert (await store.requests(scope, 0)).items == []
+
+
+async def test_a_refusal_stands_for_a_while_and_an_invitation_goes_with_who_made_it(store: Store) -> None:
+    await store.create_group("x", "a", b"", ["c"], 9, 1)
+    (asked,) = (await store.open_requests("g/x", 2, ["z"], "c", "", 1)).value
+    await store.decide_request("g/x", asked.id, 2, 10)
+    (still,) = (await store.open_requests("g/x", 2, ["z"], "c", "", 19, pause_ms=10)).value
+    assert (still.id, still.state, still.news) == (asked.id, 2, False)
+    (again,) = (await store.open_requests("g/x", 2, ["z"], "c", "", 20, pause_ms=10)).value
+    assert (again.state, again.news) == (0, True)
+    (own,) = (await store.open_requests("g/x", 1, ["y"], "y", "", 20)).value
+    await store.remove_members("x", ["c"], 21)
+    assert (await store.request("g/x", again.id)).state == -1
+    assert (await store.request("g/x", own.id)).state == 0
 
 
 async def test_friend_limit_undoes_both_sides(store: Store) -> None:

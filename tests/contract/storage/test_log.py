@@ -232,3 +232,20 @@ async def test_session_list(store: Store) -> None:
     assert [s.last.payload for s in lines if s.last] == [b"second", b"first"]
     older = await store.sessions("a", ["s/a:b", "s/none:x"], EVERYTHING)
     assert [s.inbox.conversation for s in older] == ["s/a:b"]
+
+
+async def test_a_refused_first_message_begins_no_conversation(store: Store) -> None:
+    await send(store, "s/a:b", "a", "1", body=b"one")
+    refused, missing = await append(
+        store, [message("s/a:c", "a", "1", body=b"one"), message("g/none", "a", "2")]
+    )
+    assert (refused.status, missing.status) == (CONFLICT, MISSING)
+    for user in ("a", "c"):
+        page = await store.changed(user, "phone", 0, 10)
+        assert [row.conversation for row in page.rows] == (["s/a:b"] if user == "a" else [])
+    assert not await store.is_conversation("s/a:c")
+    refused, begun = await append(
+        store, [message("s/a:c", "a", "1", body=b"one"), message("s/a:c", "a", "3", body=b"three")]
+    )
+    assert (refused.status, begun.status, begun.seq) == (CONFLICT, NEW, 1)
+    assert [m.payload for m in await everything(store, "c", "s/a:c")] == [b"three"]

@@ -20,7 +20,9 @@ async def test_an_application_that_is_open_tells_nobody_again(tmp_path: Path) ->
         assert len({joined["id"] for joined in asked}) == 1
         assert len(owner.connection.notices("group.applied")) == 1
         await mallory.ok("group.join", group="team", text="pretty please")
-        assert [n["text"] for n in owner.connection.notices("group.applied")] == ["please", "pretty please"]
+        assert [n["text"] for n in owner.connection.notices("group.applied")] == ["please"]
+        (shown,) = (await owner.ok("group.requests", group="team"))["requests"]
+        assert shown["text"] == "pretty please"
 
 
 async def test_an_invitation_that_is_open_tells_nobody_again(tmp_path: Path) -> None:
@@ -35,7 +37,7 @@ async def test_an_invitation_that_is_open_tells_nobody_again(tmp_path: Path) -> 
 async def test_a_friend_request_that_is_open_tells_nobody_again(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         ann, bob = await world.login("ann"), await world.login("bob")
-        asked = [await ann.ok("friend.request", user="bob", text="hi") for _ in range(20)]
+        asked = [await ann.ok("friend.request", user="bob", text=f"hi {n % 3}") for n in range(20)]
         await ann.ok("friend.add", user="bob", text="hi")
         assert len({answer["id"] for answer in asked}) == 1
         assert len(bob.connection.notices("friend.request")) == 1
@@ -100,3 +102,87 @@ async def test_who_is_muted_in_groups_asks_nobody_in(tmp_path: Path) -> None:
         assert (await mallory.call("group.invite", group="team", users=["bob"]))[0] == Code.MUTED
         assert (await mallory.call("group.create", group="crew", members=["bob"]))[0] == Code.MUTED
         assert (await mallory.call("group.create", group="alone"))[0] == Code.MUTED
+
+
+DAY_MS = 86_400_000
+
+
+async def test_who_refused_a_friend_is_left_in_peace_for_a_while(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        ann, bob = await world.login("ann"), await world.login("bob")
+        asked = await ann.ok("friend.request", user="bob")
+        await bob.ok("friend.decide", id=asked["id"], accept=False)
+        for name in ("friend.request", "friend.add"):
+            assert (await ann.call(name, user="bob", text="but"))[0] == Code.FORBIDDEN
+        assert len(bob.connection.notices("friend.request")) == 1
+        assert (await ann.forced("friend.request", user="bob"))["id"] > asked["id"], "the server may"
+        (open_now,) = (await bob.ok("friend.requests"))["requests"]
+        await bob.ok("friend.decide", id=open_now["id"], accept=False)
+        world.clock.advance(7 * DAY_MS + 1)
+        await ann.ok("friend.request", user="bob")
+        assert len(bob.connection.notices("friend.request")) == 3
+        await bob.ok("friend.decide", id=open_now["id"] + 1, accept=False)
+        assert not (await bob.ok("friend.add", user="ann"))["changed"], "who refused may ask"
+
+
+async def test_who_refused_a_group_is_left_in_peace_for_a_while(tmp_path: Path) -> None:
+    async with open_world(tmp_path, ImSettings(ask_again_ms=1000)) as world:
+        olga, bob, carl = [await world.login(name) for name in ("olga", "bob", "carl")]
+        await olga.ok("group.create", group="team", join="approval")
+        await olga.ok("group.invite", group="team", users=["bob"])
+        (asked,) = bob.connection.notices("group.invited")
+        await bob.ok("group.decide", group="team", id=asked["id"], accept=False)
+        again = await olga.ok("group.invite", group="team", users=["bob", "carl"])
+        assert (again["invited"], again["refused"]) == (["carl"], ["bob"])
+        assert len(bob.connection.notices("group.invited")) == 1
+        applied = await bob.ok("group.join", group="team")
+        await olga.ok("group.decide", group="team", id=applied["id"], accept=False)
+        assert (await bob.call("group.join", group="team", text="but"))[0] == Code.FORBIDDEN
+        assert len(olga.connection.notices("group.applied")) == 1
+        world.clock.advance(1001)
+        assert (await olga.ok("group.invite", group="team", users=["bob"]))["invited"] == ["bob"]
+        assert not (await bob.ok("group.join", group="team"))["joined"]
+        assert len(carl.connection.notices("group.invited")) == 1
+
+
+@pytest.mark.parametrize("way", ["leave", "kick", "transfer", "role", "update"])
+async def test_an_invitation_ends_with_the_right_of_who_made_it(tmp_path: Path, way: str) -> None:
+    async with open_world(tmp_path) as world:
+        olga, carl, bob = [await world.login(name) for name in ("olga", "carl", "bob")]
+        await olga.ok("group.create", group="team", invite="managers" if way == "role" else "all")
+        await olga.forced("group.invite", group="team", users=["carl", "dora"])
+        if way == "role":
+            await olga.ok("group.role", group="team", users=["carl"], role="manager")
+        if way == "transfer":
+            await olga.ok("group.transfer", group="team", user="carl")
+        await carl.ok("group.invite", group="team", users=["bob"])
+        (asked,) = bob.connection.notices("group.invited")
+        if way == "leave":
+            await carl.ok("group.leave", group="team")
+        elif way == "kick":
+            await olga.ok("group.kick", group="team", users=["carl"])
+        elif way == "transfer":
+            await carl.ok("group.transfer", group="team", user="olga", leave=True)
+        elif way == "role":
+            await olga.ok("group.role", group="team", users=["carl"], role="member")
+        else:
+            await olga.ok("group.update", group="team", invite="managers")
+        assert (await bob.call("group.decide", group="team", id=asked["id"], accept=True))[0] == Code.CONFLICT
+        (mine,) = (await bob.ok("group.requests"))["requests"]
+        assert mine["state"] == -1
+        assert (await bob.call("group.decide", group="team", id=asked["id"], accept=True))[0] == Code.CONFLICT
+        await olga.ok("group.invite", group="team", users=["bob"])
+        (*_, asked) = bob.connection.notices("group.invited")
+        await bob.ok("group.decide", group="team", id=asked["id"], accept=True)
+
+
+async def test_an_invitation_is_of_who_made_it_last(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        olga, carl, bob = [await world.login(name) for name in ("olga", "carl", "bob")]
+        await olga.ok("group.create", group="team", invite="all")
+        await olga.forced("group.invite", group="team", users=["carl"])
+        await carl.ok("group.invite", group="team", users=["bob"])
+        await olga.ok("group.invite", group="team", users=["bob"])
+        await carl.ok("group.leave", group="team")
+        (asked,) = bob.connection.notices("group.invited")
+        await bob.ok("group.decide", group="team", id=asked["id"], accept=True)

@@ -22,6 +22,7 @@ async def test_friends_are_added_asked_accepted_refused_and_named(tmp_path: Path
         assert (await bob.call("friend.decide", id=asked["id"], accept=True))[0] == 404
         await carl.ok("friend.decide", id=asked["id"], accept=False)
         assert alice.connection.notices("friend.decided")[0]["accepted"] is False
+        world.clock.advance(ImSettings().ask_again_ms + 1)
         asked = await alice.ok("friend.request", user="carl")
         await carl.ok("friend.decide", id=asked["id"], accept=True)
         assert (await carl.call("friend.decide", id=asked["id"], accept=False))[0] == 409

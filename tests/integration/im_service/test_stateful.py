@@ -94,7 +94,7 @@ class Talk(Stage):
         self.numbers += 1
         text, user = f"m{self.numbers}", client.user
         code, payload = await client.person.send(target, text, options=options, client_id=text)
-        expected = self._expected(talk, user, blocked)
+        expected = self.expected(talk, user, blocked)
         assert code == expected, (code, expected, payload)
         if code not in (0, 7101):
             return
@@ -148,7 +148,7 @@ class Talk(Stage):
 
         async def work() -> None:
             code, _ = await person.call("edit", conversation=talk.name, seq=message.seq, body=body)
-            assert code == self._expected(talk, user, blocked)
+            assert code == self.expected(talk, user, blocked)
             if not code:
                 message.text = body["text"]
                 talk.revise(message)
@@ -166,6 +166,11 @@ class Talk(Stage):
         args = {"conversation": talk.name, "seq": message.seq, "kind": kind, "on": on}
 
         async def work() -> None:
+            peers = set(talk.members) - {user} if talk.name.startswith("s/") else set()
+            blocked = any((peer, user) in self.black for peer in peers)
+            if on and (refusal := self.expected(talk, user, blocked)):
+                assert (await person.call("react", **args))[0] == refusal
+                return
             assert (await person.ok("react", **args))["changed"]
             message.reactions.symmetric_difference_update({(user, kind)})
             client.heard("reaction", {**args, "user": user})
@@ -242,6 +247,8 @@ class Talk(Stage):
             await person.ok("relation.black", user=other, on=on)
             client.heard("relation", {"user": other, "black": on})
             self.black.symmetric_difference_update({(user, other)})
+            for talk in self.talks.values():
+                talk.parted |= talk.name.startswith("s/") and {user, other} == set(talk.members)
             await self.look()
 
         self.run(work())
