@@ -75,7 +75,7 @@ def _refused(scope: str, kind: int, usr: int, since_ms: int) -> Op[Request | Non
     """The last refusal after this time."""
     found = yield from first(
         f"{_REQUEST} WHERE r.usr = $1 AND r.scope = $2 AND r.kind = $3 AND r.state = 2 AND r.time_ms > $4"
-        " ORDER BY r.id DESC LIMIT 1",
+        " ORDER BY r.time_ms DESC LIMIT 1",
         usr, scope, kind, since_ms,
     )  # fmt: skip
     return None if found is None else Request(*found)._replace(news=False)
