@@ -3,6 +3,7 @@
     python tools/coverage.py                                 every test
     python tools/coverage.py tests/native tests/unit/frame   only these
     python tools/coverage.py --missing control/streams ...   and the lines there that no test ran
+    LANES=1 python tools/coverage.py ...                     one test after another
 
 Python lines are counted by coverage.py in the tests' own process and in every one that they start; lines
 of the modules by gcov, in a build of its own (build/coverage/tree). gcov speaks of the C that Cython wrote,
@@ -36,7 +37,10 @@ HOME = ROOT / "build" / "coverage"
 TREE = HOME / "tree"
 DATA = HOME / "data"
 HOOK = HOME / "hook"
-DEFAULT = ("tests", "--ignore=tests/architecture")
+# Nothing that is installed elsewhere, or judges files as they are, is counted.
+DEFAULT = ("tests", "--ignore=tests/architecture", "--ignore=tests/integration/program/test_installed.py")
+PATIENCE_S = 1200
+"""Of one test: counting is slow, and so are compilers under it."""
 MARK = re.compile(r'\s*/\* "(.+)":(\d+)$')
 SECTION = "/* #### Code section:"
 RC = f"""\
@@ -84,9 +88,11 @@ def prepare() -> None:
 
 
 def run_tests(arguments: Sequence[str]) -> int:
-    """pytest under coverage.py; returns its exit code."""
+    """pytest in lanes, as `make test`, under coverage.py; returns its exit code."""
     env = {**os.environ, "PYTHONPATH": f"{HOOK}:{TREE}:{TREE / 'sdk' / 'python'}"}
-    command = [sys.executable, "-m", "coverage", "run", f"--rcfile={HOME / 'rc'}", "-m", "pytest", *arguments]
+    lanes = ("-n", os.environ.get("LANES", "4"), "--dist", "loadfile", "--no-loadscope-reorder")
+    tool = [sys.executable, "-m", "coverage", "run", f"--rcfile={HOME / 'rc'}"]
+    command = [*tool, "-m", "pytest", *lanes, f"--timeout={PATIENCE_S}", *arguments]
     return subprocess.run(command, cwd=TREE, env=env, check=False).returncode
 
 

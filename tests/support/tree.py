@@ -12,7 +12,8 @@ FLOORS = ("cmodules", "frame", "crypto", "gateway_core", "im_service", "control"
 
 @functools.cache
 def tracked() -> tuple[Path, ...]:
-    """Paths relative to the root: what git tracks and what it would add; all files when there is no git."""
+    """Paths relative to the root: what git tracks and what it would add; all files when there is no git, or
+    when this is a copy in a folder that git ignores (tools/coverage.py)."""
     try:
         listing = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -22,7 +23,10 @@ def tracked() -> tuple[Path, ...]:
         )
         names = [name for name in listing.stdout.decode().split("\0") if name]
     except (OSError, subprocess.CalledProcessError):
-        names = [str(path.relative_to(ROOT)) for path in ROOT.rglob("*") if ".venv" not in path.parts]
+        names = []
+    if not names:
+        found = (path.relative_to(ROOT) for path in ROOT.rglob("*"))
+        names = [str(path) for path in found if path.parts[0] not in (".venv", "build")]
     return tuple(sorted(Path(name) for name in names if (ROOT / name).is_file()))
 
 
