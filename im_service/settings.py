@@ -126,8 +126,11 @@ class ImSettings(Struct, kw_only=True, frozen=True):
     group_members_max: Annotated[int, Meta(ge=1, le=100_000, extra=_unit("members"))] = 5000
     """Largest limit a group may name: every change goes to all members. Beyond: refused."""
     groups_per_user: Annotated[int, Meta(ge=1, le=100_000, extra=_unit("groups"))] = 500
-    """Groups one user may be in when making a new one; each is a topic of every login. Beyond: refused; the
-    app server may."""
+    """Groups one user may be in when making a new one; each is a topic of every login. Those that the user
+    dismissed within a day count, too: what is said in them stays. Beyond: refused; the app server may."""
+    relations_per_user: Annotated[int, Meta(ge=1, le=1_000_000, extra=_unit("users"))] = 3000
+    """Users that are no friends of whom one user keeps something: an alias, on the blacklist, muted. Beyond:
+    the oldest of those of whom there is nothing any more is forgotten, else refused with 409."""
     friends_max: Annotated[int, Meta(ge=1, le=1_000_000, extra=_unit("friends"))] = 3000
     """Friends of one user: what a client can show. Beyond: refused."""
     friend_consent: FriendConsent = "ask"

@@ -129,6 +129,7 @@ class Relations:
         self._peers = context.peers
         self._limit = context.settings.friends_max
         self._pause_ms = context.settings.ask_again_ms
+        self._keep = context.settings.relations_per_user
         self._reply_bytes = context.settings.reply_bytes
 
     def _other(self, caller: Caller, user: str) -> str:
@@ -240,23 +241,23 @@ class Relations:
     async def remove(self, caller: Caller, args: UserArgs) -> Changed:
         """Be friends no more, both ways."""
         other = self._other(caller, args.user)
-        done = await self._store.unfriend(caller.user, other, self._clock.now_ms())
+        done = await self._store.unfriend(caller.user, other, self._clock.now_ms(), keep=self._keep)
         if done.value:
             await self._changed(caller, (caller.user, other), (other, caller.user))
         return Changed(done.value)
 
-    @method("friend.alias", result=RelationView)
+    @method("friend.alias", Code.CONFLICT, result=RelationView)
     async def alias(self, caller: Caller, args: AliasArgs) -> RelationView:
         """My name for somebody, and the application's own text about them."""
         other = self._other(caller, args.user)
         ext = None if args.ext is None else args.ext.encode()
         row = await self._store.set_relation(
-            caller.user, other, self._clock.now_ms(), alias=args.alias, ext=ext
+            caller.user, other, self._clock.now_ms(), alias=args.alias, ext=ext, keep=self._keep
         )
         await self._changed(caller, (caller.user, other))
         return describe(row)
 
-    @method("relation.black")
+    @method("relation.black", Code.CONFLICT)
     async def black(self, caller: Caller, args: SetArgs) -> Nothing:
         """Put somebody on my blacklist: their messages do not reach me any more, friendship and friend
         requests between us end, and neither sees when the other is there or has read. Or take them off it."""
@@ -264,17 +265,21 @@ class Relations:
         pairs = [(caller.user, other)]
         if args.on and (await self._store.relation_pairs(pairs))[pairs[0]].friend:
             pairs.append((other, caller.user))
-        await self._store.set_relation(caller.user, other, self._clock.now_ms(), black=args.on)
+        await self._store.set_relation(
+            caller.user, other, self._clock.now_ms(), black=args.on, keep=self._keep
+        )
         await self._changed(caller, *pairs)
         if args.on:
             await self._presence.part(caller.user, other)
         return {}
 
-    @method("relation.mute")
+    @method("relation.mute", Code.CONFLICT)
     async def mute(self, caller: Caller, args: SetArgs) -> Nothing:
         """Mute list: their messages reach me, but are not pushed."""
         other = self._other(caller, args.user)
-        await self._store.set_relation(caller.user, other, self._clock.now_ms(), muted=args.on)
+        await self._store.set_relation(
+            caller.user, other, self._clock.now_ms(), muted=args.on, keep=self._keep
+        )
         await self._changed(caller, (caller.user, other))
         return {}
 

@@ -68,15 +68,22 @@ class GroupAdmin:
         limit = args.limit or settings.group_members
         if limit > settings.group_members_max:
             raise ImError(Code.INVALID, f"a group has at most {settings.group_members_max} members")
-        if not caller.server and len(await self._c.store.groups_of(owner)) >= settings.groups_per_user:
-            raise ImError(Code.CONFLICT, f"at most {settings.groups_per_user} groups a user")
+        most = 0 if caller.server else settings.groups_per_user
         members = [check_id(user, "member") for user in dict.fromkeys(args.members) if user != owner]
         info, _ = changed(GroupInfo(), args)
         free, asked, refused, unheard = await self._consents.guests(caller, members)
         note = self._note(caller, group, "group.create", owner=owner, members=free, name=info.name)
         try:
             done = await self._c.store.create_group(
-                group, owner, encode_info(info), free, limit, now, rows([note]), self._c.ask(asked, owner)
+                group,
+                owner,
+                encode_info(info),
+                free,
+                limit,
+                now,
+                rows([note]),
+                self._c.ask(asked, owner),
+                most,
             )
         except StoreFull:
             raise ImError(Code.GROUP_FULL) from None

@@ -22,10 +22,12 @@ class Groups(Engine):
         now_ms: int,
         notices: Notices = (),
         ask: Ask | None = None,
+        most: int = 0,
     ) -> Applied[Group]:
-        """StoreConflict if the id is or was taken, StoreFull above member_limit (owner included)."""
+        """StoreConflict if the id is or was taken, or where the owner is in `most` groups (0: any number),
+        the own ones that ended within a day included; StoreFull above member_limit (owner included)."""
         return await self._write(
-            partial(groups.create, group, owner, info, members, member_limit, now_ms, notices, ask),
+            partial(groups.create, group, owner, info, members, member_limit, now_ms, notices, ask, most),
             1 + len(members) + (len(ask.users) if ask else 0),
         )
 

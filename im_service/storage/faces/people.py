@@ -39,9 +39,11 @@ class Relations(Engine):
         request: the one to `a` that this accepts; StoreConflict if it is no longer open."""
         return await self._write(partial(relations.befriend, a, b, now_ms, limit, request, notices))
 
-    async def unfriend(self, a: str, b: str, now_ms: int, notices: Notices = ()) -> Applied[bool]:
-        """Both sides at once; alias and ext of both go, blacklist and mute stay."""
-        return await self._write(partial(relations.unfriend, a, b, now_ms, notices))
+    async def unfriend(
+        self, a: str, b: str, now_ms: int, notices: Notices = (), keep: int = 0
+    ) -> Applied[bool]:
+        """Both sides at once; alias and ext of both go, mute stays. `keep`: as in set_relation."""
+        return await self._write(partial(relations.unfriend, a, b, now_ms, notices, keep))
 
     async def set_relation(
         self,
@@ -53,11 +55,13 @@ class Relations(Engine):
         muted: bool | None = None,
         alias: str | None = None,
         ext: bytes | None = None,
+        keep: int = 0,
     ) -> Relation:
         """None leaves as it is. -> the row as it is now. `black` ends friendship and open requests between
-        the two."""
+        the two. Above `keep` rows of people who are no friends (0: any number) the one that is empty for
+        longest goes; StoreFull where none is."""
         return await self._write(
-            partial(relations.set_relation, owner, other, now_ms, black, muted, alias, ext)
+            partial(relations.set_relation, owner, other, now_ms, black, muted, alias, ext, keep)
         )
 
     async def relation_pairs(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Relation]:

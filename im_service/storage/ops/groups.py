@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from frame.constants import GROUP_PREFIX
 from im_service.storage.errors import StoreConflict, StoreFull, StoreMissing
-from im_service.storage.ops.requests import ENDED, close_open, open_requests, withdraw
+from im_service.storage.ops.requests import ENDED, close_open, hold_accounts, open_requests, withdraw
 from im_service.storage.ops.tx import (
     Forget,
     Op,
@@ -22,6 +22,7 @@ from im_service.storage.ops.tx import (
 )
 from im_service.storage.records import Applied, Ask, Group, GroupMember, Notices, Page, Request, Role
 
+DAY_MS = 86_400_000
 _GROUP = (
     "SELECT c.name, a.name, g.info, g.member_limit, g.member_count, g.mute_all, g.rev, g.created_ms,"
     " c.last_seq"
@@ -114,10 +115,20 @@ def create(
     now_ms: int,
     notices: Notices,
     ask: Ask | None,
+    most: int,
 ) -> Op[Applied[Group]]:
     users = yield from account_ids([owner, *members])
     if len(users) > member_limit:
         raise StoreFull(f"{len(users)} members, {member_limit} allowed")
+    if most:
+        yield from hold_accounts([users[owner]])
+        held = yield from first(
+            "SELECT (SELECT count(*) FROM group_member WHERE usr = $1)"
+            " + (SELECT count(*) FROM chat_group WHERE owner = $1 AND dismissed_ms > $2)",
+            users[owner], now_ms - DAY_MS,
+        )  # fmt: skip
+        if held and held[0] >= most:
+            raise StoreConflict(f"at most {most} groups a user")
     made = yield from first(
         "INSERT INTO conversation (name, change) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING id",
         GROUP_PREFIX + group,

@@ -79,18 +79,40 @@ def befriend(a: str, b: str, now_ms: int, limit: int, request: int, notices: Not
     return Applied(True, (yield from append(notices)))
 
 
-def unfriend(a: str, b: str, now_ms: int, notices: Notices) -> Op[Applied[bool]]:
+def _make_room(owner: int, keep: int) -> Op[bool]:
+    """For one more row of somebody who is no friend: where there are `keep`, the one of which nothing is left
+    for longest goes. False: there is none."""
+    if not keep:
+        return True
+    held = yield from first(
+        "SELECT count(*) FROM (SELECT 1 FROM relation WHERE owner = $1 AND friend = 0 LIMIT $2) r",
+        owner,
+        keep,
+    )
+    if held is None or held[0] < keep:
+        return True
+    gone = yield from rows(
+        "DELETE FROM relation WHERE owner = $1 AND other = (SELECT other FROM relation WHERE owner = $1"
+        " AND friend = 0 AND black = 0 AND muted = 0 AND alias = '' AND length(ext) = 0"
+        " ORDER BY change LIMIT 1) RETURNING other",
+        owner,
+    )
+    return bool(gone)
+
+
+def unfriend(a: str, b: str, now_ms: int, notices: Notices, keep: int) -> Op[Applied[bool]]:
     one, other = (yield from account_id(a)), (yield from account_id(b))
     if not (yield from _are_friends(one, other)):
         return Applied(False)
     for owner, friend in sorted([(one, other), (other, one)]):
+        yield from _make_room(owner, keep)
         yield from _set(owner, friend, now_ms, {"friend": 0, "alias": "", "ext": b""})
     return Applied(True, (yield from append(notices)))
 
 
 def set_relation(
     owner: str, other: str, now_ms: int, black: bool | None, muted: bool | None, alias: str | None,
-    ext: bytes | None,
+    ext: bytes | None, keep: int,
 ) -> Op[Relation]:  # fmt: skip
     values = given(black=black, muted=muted, alias=alias, ext=ext)
     usr, peer = (yield from account_id(owner)), (yield from account_id(other))
@@ -98,7 +120,10 @@ def set_relation(
         yield from hold_accounts([usr, peer])
         yield from close_open(USER_PREFIX + owner, [other], ENDED)
         yield from close_open(USER_PREFIX + other, [owner], ENDED)
-        yield from unfriend(owner, other, now_ms, ())
+        yield from unfriend(owner, other, now_ms, (), keep)
+    there = yield from first("SELECT 1 FROM relation WHERE owner = $1 AND other = $2", usr, peer)
+    if there is None and not (yield from _make_room(usr, keep)):
+        raise StoreFull(f"at most {keep} people who are no friends")
     yield from _set(usr, peer, now_ms, values)
     return (yield from relation_pairs([(owner, other)]))[owner, other]
 
