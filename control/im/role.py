@@ -61,7 +61,7 @@ class ImPart(Part):
     async def start(self) -> None:
         if self._settings.store.kind == "sqlite":
             folder = self._settings.server.data_dir
-            refuse_lost(folder / STORE_FILE, folder / STORE_SEEN_FILE)
+            await refuse_lost(self._store, folder / STORE_FILE, folder / STORE_SEEN_FILE)
         await self._store.start()
         self._started = True
         await self._watch.start()

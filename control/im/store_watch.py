@@ -13,6 +13,7 @@ import msgspec
 from control.logs import get_logger
 from control.node_ids import COUNTER_BITS
 from im_service.ports import Clock
+from im_service.storage import migrations
 from im_service.storage.errors import StoreUnavailable
 from im_service.storage.ops.incarnation import Seen
 from im_service.storage.store import Store
@@ -113,15 +114,27 @@ class StoreWatch:
         await asyncio.to_thread(_write, self._kept, _Kept(found.incarnation.hex(), found.beat, login))
 
 
-def refuse_lost(file: Path, kept: Path) -> None:
-    """StoreUnavailable when the SQLite file is gone that `kept` remembers: an empty one would look
-    like a start.
+async def refuse_lost(store: Store, file: Path, kept: Path) -> None:
+    """StoreUnavailable when the SQLite file that `kept` remembers is gone or has nothing in it: what is new
+    would look like a start. `store` has not started.
     """
-    if not file.exists() and _read(kept).incarnation:
-        raise StoreUnavailable(
-            f"{file} is gone, though this folder had a store: put it back from a copy,"
-            f" or remove {kept.name} to begin with an empty one"
-        )
+    if not _read(kept).incarnation:
+        return
+    size = await asyncio.to_thread(_size, file)
+    if size and await store.look() < len(migrations.load("sqlite")):
+        return
+    lost = "is gone" if size is None else "is empty"
+    raise StoreUnavailable(
+        f"{file} {lost}, though this folder had a store: put it back from a copy,"
+        f" or remove {kept.name} to begin with an empty one"
+    )
+
+
+def _size(file: Path) -> int | None:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def _read(path: Path) -> _Kept:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 
 from control.gateway.role import refuse_taken_port
 from control.im.role import make_store
-from control.keys.data_folder import FIRST_KEY_FILE, STORE_FILE
+from control.im.store_watch import refuse_lost
+from control.keys.data_folder import FIRST_KEY_FILE, STORE_FILE, STORE_SEEN_FILE
 from control.keys.files import owner_of
 from control.keys.keystore import KeyStore, api_keys, would_make_keys
 from control.process.data_folder import Holder, holder
@@ -105,7 +106,10 @@ def _store(settings: Settings) -> Iterator[Finding]:
         return
 
     def usable() -> str:
-        missing = asyncio.run(make_store(settings).look())
+        store, folder = make_store(settings), settings.server.data_dir
+        if settings.store.kind == "sqlite":
+            asyncio.run(refuse_lost(store, folder / STORE_FILE, folder / STORE_SEEN_FILE))
+        missing = asyncio.run(store.look())
         return f"{settings.store.kind}, " + (f"{missing} migrations to come" if missing else "up to date")
 
     where = settings.server.data_dir / STORE_FILE if settings.store.kind == "sqlite" else settings.store.url

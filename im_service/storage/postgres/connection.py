@@ -44,6 +44,8 @@ def unknown(error: BaseException) -> StoreUnknown:
 
 def reason(error: BaseException) -> str:
     """For an operator: what the driver says of itself when its connection goes tells nothing."""
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched | asyncpg.ReadOnlySQLTransactionError):
+        return "the server takes no writes: it is a standby, or read-only"
     if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
         return "the connection was lost"
     if isinstance(error, asyncio.TimeoutError):

@@ -3,11 +3,16 @@
 The bulk is copied here, on a connection of its own. While commits go on, a rest always stays: it is copied in
 further rounds, each shorter than the one before, until it is so small that the writer's hook may copy it
 between two commits, after which SQLite starts the log from its beginning again.
+
+The file grows by no more than the log has pages, so on a disk that is nearly full the log is folded while
+that much is free: later there would be no room for it, and the log would keep the rest of the disk for good.
 """
 
 import contextlib
 import itertools
+import os
 import threading
+from pathlib import Path
 
 import apsw
 
@@ -16,11 +21,16 @@ SETTLING = 8
 REST_PAGES = 8
 """Pages the writer may copy, for each further round that has tried to leave fewer; commits wait for them."""
 
+LEAST_PAGES = 32
+"""Of a log that is folded on a disk that is nearly full."""
+
 
 class Checkpointer:
-    def __init__(self, conn: apsw.Connection, writer: apsw.Connection, pages: int) -> None:
+    def __init__(self, conn: apsw.Connection, writer: apsw.Connection, pages: int, folder: Path) -> None:
         self._conn = conn
         self._pages = pages
+        self._folder = folder
+        self._page_bytes = int(writer.pragma("page_size"))
         self.length = 0  # of the log, after the last commit
         self._wake = threading.Event()
         self._closing = False
@@ -32,7 +42,7 @@ class Checkpointer:
     def _committed(self, writer: apsw.Connection, _name: str, pages: int) -> int:
         """After each commit, in the writer's thread; `pages` is the length of the log now."""
         self.length = pages
-        if pages >= self._pages:
+        if pages >= self._pages or (pages >= LEAST_PAGES and pages >= self._free_pages()):
             if self.bulk_done.is_set():
                 self.bulk_done.clear()
                 with contextlib.suppress(apsw.Error):
@@ -40,6 +50,13 @@ class Checkpointer:
             elif not self._wake.is_set():
                 self._wake.set()
         return apsw.SQLITE_OK
+
+    def _free_pages(self) -> int:
+        try:
+            disk = os.statvfs(self._folder)
+        except OSError:
+            return self._pages
+        return disk.f_bavail * disk.f_frsize // self._page_bytes
 
     def _main(self) -> None:
         while not self._closing:

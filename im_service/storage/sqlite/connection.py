@@ -1,5 +1,7 @@
 """Connections to the file: settings, schema, and what SQLite's errors mean to a caller."""
 
+import ctypes
+import errno
 import json
 import os
 import stat
@@ -30,17 +32,40 @@ _REASONS: dict[type[apsw.Error], str] = {
 }
 
 
-def unavailable(path: Path, error: apsw.Error) -> StoreUnavailable:
-    reason = _REASONS.get(type(error), type(error).__name__)
-    return StoreUnavailable(f"{path}: {reason} ({error})")
+def unavailable(path: Path, error: apsw.Error, conn: apsw.Connection | None = None) -> StoreUnavailable:
+    kind, words = type(error), str(error)
+    if kind is apsw.CorruptError and conn is not None and (failed := _failed_read(conn)) in _DISK:
+        kind, words = apsw.IOError, os.strerror(failed)
+    return StoreUnavailable(f"{path}: {_REASONS.get(kind, kind.__name__)} ({words})")
+
+
+_DISK = frozenset({errno.EIO, errno.ENXIO, errno.ERANGE})
+_FILE_CONTROL_AT = 80
+"""Of xFileControl in sqlite3_io_methods (sqlite.org/c3ref/io_methods.html): an int, and the ten before it."""
+_FileControl = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
+
+
+def _failed_read(conn: apsw.Connection) -> int:
+    """The errno of the last read of the file or of its log that failed, else 0. SQLite tells a disk that
+    fails a read as damage (SQLITE_IOERR_CORRUPTFS): who then put a copy back would lose what is not in it.
+    """
+    last, log = ctypes.c_int(0), ctypes.c_void_p(None)
+    conn.file_control("main", apsw.SQLITE_FCNTL_LAST_ERRNO, ctypes.addressof(last))
+    if last.value or not conn.file_control("main", apsw.SQLITE_FCNTL_JOURNAL_POINTER, ctypes.addressof(log)):
+        return last.value
+    methods = ctypes.c_void_p.from_address(log.value or 0).value if log.value else None
+    if methods:
+        control = _FileControl(ctypes.c_void_p.from_address(methods + _FILE_CONTROL_AT).value or 0)
+        control(log.value, apsw.SQLITE_FCNTL_LAST_ERRNO, ctypes.addressof(last))
+    return last.value
 
 
 @contextmanager
-def translated(path: Path) -> Iterator[None]:
+def translated(path: Path, conn: apsw.Connection | None = None) -> Iterator[None]:
     try:
         yield
     except apsw.Error as error:
-        raise unavailable(path, error) from error
+        raise unavailable(path, error, conn) from error
 
 
 def connect(path: Path, cache_bytes: int, busy_ms: int, readonly: bool = False) -> apsw.Connection:

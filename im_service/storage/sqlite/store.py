@@ -66,13 +66,20 @@ class SqliteStore(Store):
         self._writer = Writer(self._conn, self._path, self._place, loop, self._max_commit, self._max_queued)
         self._queue = self._writer.queue
         self._checkpointer = Checkpointer(
-            connection.connect(self._path, 1 << 20, self._busy_ms), self._conn, self._checkpoint_pages
+            connection.connect(self._path, 1 << 20, self._busy_ms),
+            self._conn,
+            self._checkpoint_pages,
+            self._path.parent,
         )
         self._pool = ThreadPoolExecutor(self._readers, thread_name_prefix="store-reader")
         self._writer.start()
 
     async def look(self) -> int:
-        return await asyncio.to_thread(connection.look, self._path, self._busy_ms)
+        return await asyncio.to_thread(self._look)
+
+    def _look(self) -> int:
+        check_log(self._path)
+        return connection.look(self._path, self._busy_ms)
 
     def _connect(self) -> apsw.Connection:
         check_log(self._path)
@@ -118,7 +125,7 @@ class SqliteStore(Store):
             self._local.reads = reads = Reads()  # one a thread: nothing is counted twice or lost
             self._reading.append(conn)
             self._reads.append(reads)
-        with connection.translated(self._path):
+        with connection.translated(self._path, conn):
             return runner.read(conn, op, self._local.reads)
 
     def _done(self) -> Reads:

@@ -1,6 +1,7 @@
 """The one thread that changes the file: all that waits, one transaction, one fsync, then the answers."""
 
 import asyncio
+import contextlib
 import threading
 from pathlib import Path
 
@@ -41,6 +42,7 @@ class Writer:
         self._path = path
         self._place = place
         self._loop = loop
+        self._conn = conn
         self._tx = WriteTransaction(conn)
         self._wake = threading.Event()
         self.queue = WriteQueue(max_commit, max_queued, self._wake.set)
@@ -82,8 +84,15 @@ class Writer:
         except Exception as error:
             self._rollback(error)
             if isinstance(error, apsw.Error) and not isinstance(error, _BAD_VALUE):
-                raise unavailable(self._path, error) from error
+                if isinstance(error, apsw.FullError):
+                    self._make_room()
+                raise unavailable(self._path, error, self._conn) from error
             raise
+
+    def _make_room(self) -> None:
+        """The log may hold most of a small disk: what was folded into the file is cut off."""
+        with contextlib.suppress(apsw.Error):
+            self._conn.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     def _check_again(self) -> None:
         """After the commit: nothing is acknowledged that the next start may not find."""

@@ -124,6 +124,18 @@ class Sender:
             self.stored[name] = (seq, server_id)
 
 
+@pytest.mark.parametrize("place", [SmallDisk] if os.geteuid() == 0 and can_mount() else [])
+async def test_the_log_does_not_take_a_small_disk_for_itself(tmp_path: Path, place: Place) -> None:
+    """Single sends write many times their size into the log before it is folded into the file."""
+    data_dir = tmp_path / "data"
+    data_dir.mkdir()
+    with ServerProcess(data_dir, {"gateway.loops": 1}, wrapper=place(data_dir).wrapper) as server:
+        ann = await PlainLink.open(server, server.token("ann"), "phone")
+        codes = [(await ann.send("u/ben", f"m{number}", "hello")).code for number in range(900)]
+        assert set(codes) == {RequestCode.OK}
+        ann.close()
+
+
 @pytest.mark.parametrize("place", [Quota, SmallDisk] if os.geteuid() == 0 and can_mount() else [Quota])
 async def test_a_full_disk_is_told_and_survived(tmp_path: Path, place: Place) -> None:
     data_dir = tmp_path / "data"

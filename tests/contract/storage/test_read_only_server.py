@@ -4,6 +4,7 @@ import asyncpg
 import pytest
 
 from im_service.storage.errors import StoreUnavailable
+from im_service.storage.postgres import PostgresStore
 from im_service.storage.records import AppendStatus
 from im_service.storage.store import Store
 from tests.support.postgres_server import PostgresServer
@@ -42,6 +43,8 @@ async def test_it_is_left_and_found_again(postgres_kit: Kit, postgres_server: Po
         with pytest.raises(StoreUnavailable):
             await store.set_profile("a", lambda _: b"", 1)
         assert store.trouble()
+        with pytest.raises(StoreUnavailable, match="takes no writes: it is a standby, or read-only"):
+            await PostgresStore(postgres_kit.where).start()
     finally:
         await read_only(postgres_server, False)
     assert (await send(store, "s/a:b", "a", "after")).status == AppendStatus.NEW

@@ -1,7 +1,9 @@
 """A store in trouble says so, stores nothing of what failed, and works again when the trouble is over."""
 
 import asyncio
-from contextlib import closing
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,47 @@ async def test_full_disk(tmp_path: Path) -> None:
     store._conn.pragma("max_page_count", 1 << 30)
     await intact(store)
     assert await store.groups(["x"]) == []
+    await store.stop()
+
+
+@contextmanager
+def unreadable(path: Path) -> Iterator[None]:
+    """Every read of these files fails with EIO: their descriptors lead to memory that nobody has."""
+    nobodys = os.open("/proc/self/mem", os.O_RDONLY)
+    files = {str(path), f"{path}-wal"}
+    names = [int(name) for name in os.listdir("/proc/self/fd")]
+    taken = [
+        fd for fd in names if os.path.exists(link := f"/proc/self/fd/{fd}") and os.readlink(link) in files
+    ]
+    kept = {fd: os.dup(fd) for fd in taken}
+    for fd in taken:
+        os.dup2(nobodys, fd)
+    try:
+        yield
+    finally:
+        for fd, own in kept.items():
+            os.dup2(own, fd)
+        # Closing these would drop SQLite's locks, which nobody else wants here: they are left.
+        os.close(nobodys)
+
+
+@pytest.mark.parametrize("log", [True, False], ids=["log", "file"])
+async def test_a_disk_that_fails_a_read_is_no_damage(tmp_path: Path, log: bool) -> None:
+    """Whoever believed it put an older copy over a sound file."""
+    path = tmp_path / "store.sqlite3"
+    store: Any = SqliteStore(path, readers=1)
+    await store.start()
+    await send(store, "s/a:b", "a", "before")
+    assert len(await everything(store, "b", "s/a:b")) == 1
+    if not log:
+        store._checkpointer._conn.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+    await store.set_profile("a", lambda _: b"changed", 1)  # caches are no use any more
+    with unreadable(path):
+        with pytest.raises(StoreUnavailable) as failed:
+            await everything(store, "b", "s/a:b")
+        assert "damaged" not in str(failed.value)
+        assert "reading or writing the disk failed" in str(failed.value)
+    await intact(store)
     await store.stop()
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any, cast
 
 import apsw
+import pytest
 
+from im_service.storage.sqlite import checkpoint
 from im_service.storage.sqlite.checkpoint import REST_PAGES, SETTLING, Checkpointer
 
 PAGES = 500
@@ -32,7 +35,7 @@ def test_the_log_starts_over_while_commits_go_on(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     writer = connect(path)
     writer.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, body BLOB)")
-    checkpointer = Checkpointer(connect(path), writer, PAGES)
+    checkpointer = Checkpointer(connect(path), writer, PAGES, tmp_path)
     deadline = time.monotonic() + 60
     number = starts = 0
     while starts < 3:
@@ -44,6 +47,29 @@ def test_the_log_starts_over_while_commits_go_on(tmp_path: Path) -> None:
     checkpointer.close()
     assert writer.execute("SELECT count(*) FROM t").fetchall() == [(number,)]
     assert not (tmp_path / "log.db-wal").stat().st_size
+    writer.close()
+
+
+def test_on_a_disk_that_is_nearly_full_the_log_stays_as_small_as_what_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file may grow by as much as the log holds; the log must not take the room for that."""
+    page_bytes, free = 4096, 100
+    disk = os.statvfs_result((page_bytes, page_bytes, 1000, free, free, 10, 10, 10, 0, 255))
+    monkeypatch.setattr(checkpoint.os, "statvfs", lambda _: disk)
+    path = tmp_path / "log.db"
+    writer = connect(path)
+    writer.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, body BLOB)")
+    checkpointer = Checkpointer(connect(path), writer, 1 << 20, tmp_path)
+    starts = number = 0
+    deadline = time.monotonic() + 60
+    while starts < 3:
+        assert time.monotonic() < deadline, checkpointer.length
+        before = checkpointer.length
+        writer.execute("INSERT INTO t VALUES (?, zeroblob(3000))", (number,))
+        number += 1
+        starts += checkpointer.length < before
+    checkpointer.close()
     writer.close()
 
 
@@ -75,7 +101,7 @@ def test_rounds_go_on_until_the_disk_has_settled_and_the_rest_is_small(tmp_path:
     ):
         writer = connect(tmp_path / f"{wanted}.db")
         bulk = Scripted(meanwhile)
-        checkpointer = bulk.owner = Checkpointer(cast(Any, bulk), writer, 1)
+        checkpointer = bulk.owner = Checkpointer(cast(Any, bulk), writer, 1, tmp_path)
         writer.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
         assert checkpointer.bulk_done.wait(60)
         assert bulk.rounds == wanted
@@ -90,7 +116,7 @@ def test_a_long_reader_is_not_waited_for_in_rounds(tmp_path: Path) -> None:
     writer.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, body BLOB)")
     reader.execute("BEGIN")
     assert reader.execute("SELECT count(*) FROM t").fetchall() == [(0,)]
-    checkpointer = Checkpointer(bulk, writer, PAGES)
+    checkpointer = Checkpointer(bulk, writer, PAGES, tmp_path)
     number = 0
     while checkpointer.length < PAGES:
         number += 1
