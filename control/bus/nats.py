@@ -182,7 +182,7 @@ class NatsBus:
                     self.dropped += 1
             except NatsError as error:
                 self.dropped += 1
-                log.warning("bus publish failed", subject=subject, error=str(error))
+                await self._on_error(error)
             except Exception:
                 self.dropped += 1
                 log.exception("bus publish failed", subject=subject)

@@ -37,9 +37,11 @@ def make_private_directory(folder: Path) -> None:
 def locked(folder: Path) -> Iterator[None]:
     """Hold the folder alone: processes that share it take turns. KeyFileError when it is missing.
 
-    What a killed writer left unfinished is removed.
+    What a killed writer left unfinished is removed. Root follows no link that another user made.
     """
     try:
+        if os.geteuid() == 0 and folder.is_symlink() and folder.lstat().st_uid != 0:
+            raise NotYours(f"{folder} is a link that {owner_of(folder)} made: root does not follow it")
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except PermissionError:
         raise not_yours(folder) from None

@@ -130,8 +130,9 @@ class Profiles:
         def change(info: bytes) -> bytes:
             return encode(msgspec.structs.replace(_read(info), **asked))
 
-        if not asked and (found := await self._store.profiles([user])):
-            return describe(found[0])
+        for found in await self._store.profiles([user]):
+            if change(found.info) == found.info:
+                return describe(found)
         profile = describe(await self._store.set_profile(user, change, self._clock.now_ms()))
         self._announcer.mine(user, "profile", profile, caller.session)
         return profile

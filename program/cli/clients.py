@@ -27,9 +27,9 @@ def chat(
 
 
 def demo(
-    messages: Annotated[int, typer.Option(help="Messages two users exchange")] = 1000,
-    members: Annotated[int, typer.Option(help="Members of the chatroom")] = 1000,
-    broadcasts: Annotated[int, typer.Option(help="Messages into the chatroom")] = 200,
+    messages: Annotated[int, typer.Option(min=0, help="Messages two users exchange")] = 1000,
+    members: Annotated[int, typer.Option(min=1, help="Members of the chatroom")] = 1000,
+    broadcasts: Annotated[int, typer.Option(min=0, help="Messages into the chatroom")] = 200,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the data folder")] = False,
 ) -> None:
     """Start a real server, let real clients talk, and count every message. Exit code 1 if one is lost or

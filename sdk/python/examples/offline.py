@@ -21,11 +21,14 @@ async def main(url: str, alice_token: str, bob_token: str) -> None:
                 begin = await alice.send(name, "this device is new")
                 async for message in bob.messages():  # it sees first what was said before
                     if message.server_id == begin.server_id:
+                        talk = message.conversation
                         break
 
             async def read(count: int) -> None:
                 async with Client(url, token=bob_token, store=FileCursor(position)) as bob:
                     async for message in bob.messages():
+                        if message.conversation != talk:
+                            continue
                         print(f"{name}: number {message.seq - begin.seq}: {message.text!r}")
                         count -= 1
                         if not count:

@@ -99,6 +99,12 @@ def test_an_update_that_changes_nothing_raises_no_revision_and_tells_nobody(
     assert http.patch("/v1/groups/walks", json={"intro": f"new {body}"}).json()["rev"] == before["rev"] + 1
 
 
+def test_what_a_profile_has_already_raises_no_revision(http: httpx.Client) -> None:
+    first = http.patch("/v1/users/flo/profile", json={"nick": "Flora"}).json()
+    assert http.patch("/v1/users/flo/profile", json={"nick": "Flora"}).json() == first
+    assert http.patch("/v1/users/flo/profile", json={}).json() == first
+
+
 def test_what_a_user_has_asked_of_groups_is_listed_and_decided(http: httpx.Client) -> None:
     asked = http.post("/v1/users/eva/groups/walks/join", json={})
     assert asked.json()["joined"] is False

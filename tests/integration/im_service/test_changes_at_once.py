@@ -26,14 +26,14 @@ async def test_a_profile_changed_by_two_devices_at_once(tmp_path: Path) -> None:
     """Also the first time, when there is none yet."""
     async with open_world(tmp_path) as world:
         phone, laptop = await world.login("ann"), await world.login("ann", "laptop", 3)
-        for text in ("one", "two"):
+        for gender, text in enumerate(("one", "two"), 1):
             await asyncio.gather(
                 phone.ok("profile.set", nick=text),
                 laptop.ok("profile.set", sign=text),
-                phone.ok("profile.set", gender=2),
+                phone.ok("profile.set", gender=gender),
             )
             (profile,) = (await phone.ok("profile.get", users=["ann"]))["profiles"]
-            assert (profile["nick"], profile["sign"], profile["gender"]) == (text, text, 2)
+            assert (profile["nick"], profile["sign"], profile["gender"]) == (text, text, gender)
         assert profile["rev"] == 6
 
 

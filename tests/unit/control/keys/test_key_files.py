@@ -173,3 +173,13 @@ def test_rotations_by_many_processes_at_once_lose_no_key(tmp_path: Path, kind: s
         assert before.tokens[0].kid in {key.kid for key in after.tokens}
     else:
         assert [key.key_id for key in after.servers] == list(range(16 - SERVER_KEYS_MAX, 16))
+
+
+def test_root_follows_no_link_to_keys_that_another_user_made(tmp_path: Path) -> None:
+    ServerKeys.load_or_create(tmp_path / "elsewhere", NOW)
+    (tmp_path / "keys").symlink_to(tmp_path / "elsewhere")
+    ServerKeys.load(tmp_path / "keys")
+    if os.geteuid() == 0:
+        os.chown(tmp_path / "keys", 10001, 10001, follow_symlinks=False)
+        with pytest.raises(KeyFileError, match="root does not follow it"):
+            ServerKeys.load(tmp_path / "keys")
