@@ -63,7 +63,7 @@ def single(a: str, b: str) -> str:
 def split_single(conversation: str) -> tuple[str, str]:
     """The two users of a single conversation; 414 if it is not one."""
     a, _, b = conversation[2:].partition(":")
-    if not conversation.startswith(SINGLE_PREFIX) or not a or not b:
+    if not conversation.startswith(SINGLE_PREFIX) or ID.match(a) is None or ID.match(b) is None:
         raise ImError(Code.INVALID, "not a single conversation")
     return a, b
 
@@ -81,14 +81,16 @@ def peer_of(conversation: str, user: str) -> str:
 def check_order(conversation: str) -> None:
     """414 where the two of a single conversation stand in the other order: it would be nobody's."""
     a, b = split_single(conversation)
-    if a > b:
+    if a >= b:
         raise ImError(Code.INVALID, f"the ids of a single chat stand in order: {SINGLE_PREFIX}{b}:{a}")
 
 
 def kind_of(conversation: str) -> str:
-    """`s`, `g` or `r`; 414 for anything else."""
+    """`s`, `g` or `r`; 414 for what no conversation is called."""
     kind = conversation[:2]
-    if kind not in _CONVERSATIONS or len(conversation) < 3:
+    if kind == SINGLE_PREFIX:
+        split_single(conversation)
+    elif kind not in _CONVERSATIONS or ID.match(conversation[2:]) is None:
         raise ImError(Code.INVALID, "a conversation is s/<a>:<b>, g/<group> or r/<room>")
     return kind[0]
 

@@ -309,7 +309,8 @@ class Devices:
     @method("kick", Code.INVALID, Code.FORBIDDEN, result=Kicked, alone=True)
     async def kick(self, caller: Caller, args: KickArgs) -> Kicked:
         """End my sessions on these devices or platforms (never this one by platform); the server may end
-        anybody's, all of them when neither is named. The device hears reason and ext first."""
+        anybody's, all of them when neither is named. The device hears reason and ext first. `kicked`: the
+        devices that were there."""
         user = check_id(args.user or caller.user, "user")
         if not caller.server and user != caller.user:
             raise ImError(Code.FORBIDDEN, "only the server ends other people's sessions")
@@ -319,13 +320,17 @@ class Devices:
             live = await self._live_devices(user)
             self._end_device(user, None, "kicked", args.reason, args.ext)
             return Kicked(*fit(live, self._reply_bytes))
-        names = [check_id(device, "device") for device in args.devices]
-        for device in await self._store.devices(user):
-            if device.platform in args.platforms and device.device != caller.device:
-                names.append(device.device)
-        kicked = list(dict.fromkeys(names))
-        for name in kicked:
-            self._end_device(user, name, "kicked", args.reason, args.ext)
+        named = {check_id(device, "device") for device in args.devices}
+        devices = await self._store.devices(user)
+        told = (await self._presence.devices([user])).get(user)
+        there = {device.device: device.platform for device in devices if device.online}
+        if told is not None:  # else nobody can be asked
+            there = dict(told)
+        kicked: list[str] = []
+        for name, platform in ({device.device: device.platform for device in devices} | there).items():
+            if name in named or (platform in args.platforms and name != caller.device):
+                self._end_device(user, name, "kicked", args.reason, args.ext)
+                kicked += [name] if name in there else []
         return Kicked(*fit(kicked, self._reply_bytes))
 
     async def _live_devices(self, user: str) -> list[str]:

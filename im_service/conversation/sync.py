@@ -13,7 +13,6 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from frame.constants import ROOM_PREFIX, SINGLE_PREFIX, USER_PREFIX, FrameType
-from im_service import ids
 from im_service.accounts.known_since import known_since
 from im_service.calls import Args, Caller, NoArgs, Nothing, Number, method
 from im_service.context import ServiceContext
@@ -35,6 +34,8 @@ from im_service.storage.records import (
 )
 
 EVENT = int(FrameType.EVENT)
+OF_A_GROUP = (Code.GROUP_NOT_FOUND, Code.NOT_GROUP_MEMBER)
+"""Of a group that there is not, or that the caller was never in."""
 Seq = Annotated[int, Meta(ge=0, le=1 << 62)]
 Conversation = Annotated[str, Meta(min_length=3, max_length=132)]
 After = Annotated[str, Meta(max_length=200)]
@@ -165,7 +166,7 @@ class Sync:
         )
         return SyncPage([_line(row) for row in rows], end.cursor, end.more, end.after)
 
-    @method("pull", Code.FORBIDDEN, Code.INVALID, result=MessagePage)
+    @method("pull", Code.FORBIDDEN, Code.INVALID, *OF_A_GROUP, result=MessagePage)
     async def pull(self, caller: Caller, args: PullArgs) -> MessagePage:
         """What this device lacks of a conversation: its offline and roaming view, placeholders for the
         rest."""
@@ -176,6 +177,7 @@ class Sync:
         view = View(((PERSISTENT, offline_from), (ROAM, _since(now, keep.roam_ms))), now, True)
         rows = await self._store.inbox(caller.user, caller.device, [args.conversation])
         if not rows:
+            await self._access.participant(caller, args.conversation)
             return MessagePage([], False)
         page = await self._store.pull(
             caller.user, args.conversation, args.from_seq, args.to_seq, args.limit, view, args.reverse
@@ -196,7 +198,16 @@ class Sync:
             return row
         return row._replace(flags=FILTERED, payload=b"")
 
-    @method("history", Code.FORBIDDEN, Code.INVALID, result=HistoryPage, alone=True)
+    @method(
+        "history",
+        Code.FORBIDDEN,
+        Code.INVALID,
+        Code.NOT_FOUND,
+        *OF_A_GROUP,
+        Code.NOT_IN_ROOM,
+        result=HistoryPage,
+        alone=True,
+    )
     async def history(self, caller: Caller, args: HistoryArgs) -> HistoryPage:
         """Cloud history of a conversation, newest first unless reverse is false. The server sees every
         message."""
@@ -208,11 +219,11 @@ class Sync:
             user = None
         elif user is None:
             await self._access.participant(caller, args.conversation)
-        elif args.conversation.startswith(SINGLE_PREFIX):
-            ids.peer_of(args.conversation, user)
         page: Page[StoredMessage] = await self._store.pull(
             user, args.conversation, args.from_seq, args.to_seq, args.limit, view, args.reverse
         )
+        if user and not page.items:
+            await self._reads(caller, args.conversation)
         shown = [row for row in page.items if not row.flags & FILTERED]
         reply = HistoryPage(*self._fitting(shown, page.more))
         answered = page.items if len(reply.messages) == len(shown) else shown[: len(reply.messages)]
@@ -220,6 +231,11 @@ class Sync:
             last = answered[-1].seq
             reply.next_seq = last - 1 if args.reverse else last + 1
         return reply
+
+    async def _reads(self, caller: Caller, conversation: str) -> None:
+        """Refused as by Access.participant, unless it was one of the caller's conversations once."""
+        if not await self._store.inbox(caller.user, caller.device, [conversation]):
+            await self._access.participant(caller, conversation)
 
     def _fitting(self, rows: list[StoredMessage], more: bool) -> tuple[list[Raw], bool]:
         """Messages up to the reply limit, and whether there are more."""
@@ -233,7 +249,7 @@ class Sync:
         await self._store.ack(caller.user, caller.device, marks)
         return {}
 
-    @method("read", Code.INVALID, Code.NOT_FOUND, result=ReadMark)
+    @method("read", Code.FORBIDDEN, Code.INVALID, Code.NOT_FOUND, *OF_A_GROUP, result=ReadMark)
     async def read(self, caller: Caller, args: ReadArgs) -> ReadMark:
         """Read watermark of this conversation, for all my devices; in a single chat the peer learns it."""
         moved = await self._store.read(caller.user, [Mark(args.conversation, args.seq)])
@@ -246,9 +262,10 @@ class Sync:
         if moved:
             return ReadMark(moved[0].seq)
         rows = await self._store.inbox(caller.user, caller.device, [args.conversation])
-        if not rows and caller.server:
+        if not rows:
+            await self._access.participant(caller, args.conversation)
             raise ImError(Code.NOT_FOUND, "not a conversation of this user")
-        return ReadMark(rows[0].read_seq if rows else 0)
+        return ReadMark(rows[0].read_seq)
 
     @method("unread", result=Unread)
     async def unread(self, caller: Caller, args: UnreadArgs) -> Unread:

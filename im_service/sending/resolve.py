@@ -22,16 +22,17 @@ class RouteResolver:
         self._sessions = context.sessions
         self._rooms = context.rooms
 
-    async def resolve(self, state: SessionState, target: str) -> Route:
-        """The route of a session, remembered there unless the room does not exist. Raises 414 for a bad
-        target, 803."""
+    async def resolve(self, state: SessionState, target: str, back: bool = False) -> Route:
+        """The route of a session, remembered there unless the room does not exist. `back`: for a word about
+        what came from there, and be it from the server. Raises 414 for a bad target, 803."""
         found = state.routes.get(target)
         if found is not None:
             return found
         sender = state.session.user
         account = state.account = await self._directory.accounts.get(sender)
-        route = await self.make(sender, target, account)
-        if route.room is not None and route.room.record is None:
+        own = back and ids.reserved(target[2:])
+        route = await (self._made if own else self.make)(sender, target, account)
+        if own or (route.room is not None and route.room.record is None):
             return route
         if len(state.routes) >= MAX_ROUTES:
             self._sessions.rates.keep(state.routes.values())
@@ -40,7 +41,15 @@ class RouteResolver:
         return route
 
     async def make(self, sender: str, target: str, account: AccountState | None) -> Route:
-        """A route that is not remembered; account None = the server speaks as `sender`."""
+        """A route that is not remembered; account None = the server speaks as `sender`. 414: nobody is called
+        as the server calls itself."""
+        if ids.reserved(target[2:]):
+            raise ImError(
+                Code.INVALID, f"ids that begin with {ids.RESERVED} are the server's: they take nothing"
+            )
+        return await self._made(sender, target, account)
+
+    async def _made(self, sender: str, target: str, account: AccountState | None) -> Route:
         kind, name = target[:2], target[2:]
         if ids.ID.match(name) is None:
             raise ImError(Code.INVALID, "a target is u/<user>, g/<group> or r/<room>")

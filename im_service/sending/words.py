@@ -135,7 +135,8 @@ class Words:
             return args
         if place.startswith(SINGLE_PREFIX):
             place = USER_PREFIX + peer_of(place, state.session.user)
-        verdict = self._admission.check(state, await self._routes.resolve(state, place), DEFAULT, now, tick)
+        route = await self._routes.resolve(state, place, back=True)
+        verdict = self._admission.check(state, route, DEFAULT, now, tick)
         if verdict > SILENTLY_BLOCKED:
             raise ImError(Code(verdict))
         return _unheard(name, args) if verdict else args
