@@ -33,6 +33,10 @@ _MEMBER = (
     "SELECT c.name, a.name, m.role, m.nick, m.ext, m.muted_ms, m.joined_ms, m.joined_seq"
     " FROM group_member m JOIN account a ON a.id = m.usr JOIN conversation c ON c.id = m.conv"
 )
+_THESE = (
+    "m.conv = (SELECT id FROM conversation WHERE name = $1)"
+    " AND m.usr IN (SELECT id FROM account WHERE name IN_TEXTS($2))"
+)
 
 
 def _group(row: Row) -> Group:
@@ -306,9 +310,7 @@ def member_states(pairs: Iterable[tuple[str, str]]) -> Op[dict[tuple[str, str], 
         wanted.setdefault(group, []).append(user)
     states: dict[tuple[str, str], GroupMember] = {}
     for group, users in wanted.items():
-        found = yield from rows(
-            f"{_MEMBER} WHERE c.name = $1 AND a.name IN_TEXTS($2)", GROUP_PREFIX + group, users
-        )
+        found = yield from rows(f"{_MEMBER} WHERE {_THESE}", GROUP_PREFIX + group, users)
         states |= {(group, row[1]): _member(row) for row in found}
     return states
 

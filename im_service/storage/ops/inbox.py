@@ -178,9 +178,7 @@ _READ = (
     f" WHEN i.min_seq > {_LAST} - {UNREAD_MAX} THEN i.min_seq - 1 ELSE {_LAST} - {UNREAD_MAX} END"
 )
 _COUNTED = (
-    "FROM inbox i JOIN conversation c ON c.id = i.conv"
-    f" JOIN message m ON m.conv = i.conv AND m.seq > {_READ}"
-    f" WHERE i.usr = $1 AND i.conv IN_INTS($3) AND m.seq <= {_LAST} AND m.sender <> $1"
+    f"FROM message m WHERE m.conv = i.conv AND m.seq > {_READ} AND m.seq <= {_LAST} AND m.sender <> $1"
     f" AND m.bits & {BADGE | RECEIVER_NO_SENSE} = {BADGE} AND m.flags & {RECALLED | FILTERED} = 0"
     " AND (m.expires_ms = 0 OR m.expires_ms > $2)"
     " AND NOT EXISTS (SELECT 1 FROM hidden h WHERE h.usr = i.usr AND h.conv = m.conv AND h.seq = m.seq)"
@@ -221,19 +219,27 @@ def unread(user: str, conversations: Sequence[str] | None, now_ms: int, after: s
 
 
 def _counts(usr: int, convs: list[int], now_ms: int) -> Op[dict[int, int]]:
+    """Counted conversation by conversation, so that no engine goes through all messages there are."""
     if not convs:
         return {}
-    counts: dict[int, int] = dict(
-        (yield from rows(
-            f"SELECT i.conv, count(*) {_COUNTED} AND m.target IS NULL GROUP BY i.conv", usr, now_ms, convs
-        ))
+    ours = "FROM inbox i JOIN conversation c ON c.id = i.conv WHERE i.usr = $1 AND i.conv IN_INTS($3)"
+    found = yield from rows(
+        f"SELECT i.conv, i.join_seq, (SELECT count(*) {_COUNTED} AND m.target IS NULL),"
+        f" (SELECT count(*) {_COUNTED} AND m.target IS NOT NULL) {ours}",
+        usr, now_ms, convs,
     )  # fmt: skip
-    aimed = yield from rows(
-        f"SELECT i.conv, m.target, i.join_seq, m.seq {_COUNTED} AND m.target IS NOT NULL", usr, now_ms, convs
-    )
-    for conv, target, join_seq, seq in aimed:
-        if unpack_target(target).shows_to(usr, join_seq, seq):
-            counts[conv] = counts.get(conv, 0) + 1
+    counts = {conv: count for conv, _, count, _ in found if count}
+    for conv, join_seq, _, many in found:
+        if many:
+            aimed = yield from rows(
+                f"SELECT m.target, m.seq FROM inbox i JOIN conversation c ON c.id = i.conv, message m"
+                f" WHERE i.usr = $1 AND i.conv = $3 AND m.conv = $3 AND m.target IS NOT NULL AND m.seq IN"
+                f" (SELECT m.seq {_COUNTED})",
+                usr, now_ms, conv,
+            )  # fmt: skip
+            seen = sum(unpack_target(target).shows_to(usr, join_seq, seq) for target, seq in aimed)
+            if seen:
+                counts[conv] = counts.get(conv, 0) + seen
     return counts
 
 
@@ -242,8 +248,8 @@ def read(user: str, marks: Sequence[Mark]) -> Op[list[Mark]]:
     moved: list[Mark] = []
     for name, seq in marks:
         found = yield from first(
-            f"SELECT i.conv, {_LAST}, i.read_seq FROM conversation c JOIN inbox i ON i.conv = c.id"
-            " WHERE c.name = $1 AND i.usr = $2",
+            f"SELECT i.conv, {_LAST}, i.read_seq FROM inbox i JOIN conversation c ON c.id = i.conv"
+            " WHERE i.conv = (SELECT id FROM conversation WHERE name = $1) AND i.usr = $2",
             name,
             usr,
         )

@@ -27,6 +27,11 @@ COLUMNS = (
     " m.sender, m.target"
 )
 FROM = "FROM message m JOIN account a ON a.id = m.sender"
+_LIGHT = (
+    "SELECT m.seq, m.server_id, m.time_ms, '', '', 0, '', m.bits, m.flags, m.expires_ms, m.sender, m.target"
+    " FROM message m"
+)
+"""What `visible` judges, without what is said."""
 _FLOOR = "(SELECT min(f.seq) FROM message f WHERE f.conv = c.id)"
 
 
@@ -61,8 +66,9 @@ def reader(user: str | None, conversation: str) -> Op[Reader | None]:
         return Reader(0, conv, last + 1 if floor is None else floor, last, 0)
     found = yield from first(
         f"SELECT i.usr, c.id, i.min_seq, i.join_seq, i.active, i.until_seq, c.last_seq, {_FLOOR}"
-        " FROM conversation c JOIN account a ON a.name = $2"
-        " JOIN inbox i ON i.usr = a.id AND i.conv = c.id WHERE c.name = $1",
+        " FROM inbox i JOIN conversation c ON c.id = i.conv"
+        " WHERE i.usr = (SELECT id FROM account WHERE name = $2)"
+        " AND i.conv = (SELECT id FROM conversation WHERE name = $1)",
         conversation,
         user,
     )
@@ -144,10 +150,7 @@ def pull(
     return Page(page, end < high)
 
 
-_LIGHT = (
-    "SELECT m.seq, m.server_id, m.time_ms, '', '', 0, '', m.bits, m.flags, m.expires_ms, m.sender, m.target"
-    " FROM message m WHERE m.conv = $1 AND m.seq BETWEEN $2 AND $3 ORDER BY m.seq DESC"
-)
+_BETWEEN = "m.conv = $1 AND m.seq BETWEEN $2 AND $3 ORDER BY m.seq DESC"
 LOOK_BACK = 1000
 """Messages of a conversation among which its line in the list is looked for."""
 
@@ -158,7 +161,7 @@ def latest(conversation: str, who: Reader, view: View, bit: int) -> Op[StoredMes
     while high >= lowest:
         low = max(lowest, high - step + 1)
         gone = yield from _hidden(who, low, high)
-        for row in (yield from rows(_LIGHT, who.conv, low, high)):
+        for row in (yield from rows(f"{_LIGHT} WHERE {_BETWEEN}", who.conv, low, high)):
             if row[7] & bit and row[0] not in gone and visible(row, who, view):
                 return (yield from one(who.conv, conversation, row[0]))
         high, step = low - 1, min(step * 4, 512)
@@ -243,9 +246,7 @@ def sees(user: str, conversation: str, seqs: Sequence[int], now_ms: int) -> Op[s
     if who is None:
         return set()
     wanted = [seq for seq in seqs if who.lowest <= seq <= who.highest]
-    found = yield from rows(
-        f"SELECT {COLUMNS} {FROM} WHERE m.conv = $1 AND m.seq IN_INTS($2)", who.conv, wanted
-    )
+    found = yield from rows(f"{_LIGHT} WHERE m.conv = $1 AND m.seq IN_INTS($2)", who.conv, wanted)
     gone = yield from rows(
         "SELECT seq FROM hidden WHERE usr = $1 AND conv = $2 AND seq IN_INTS($3)", who.usr, who.conv, wanted
     )

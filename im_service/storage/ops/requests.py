@@ -13,6 +13,7 @@ from im_service.storage.ops.tx import (
     account_id,
     account_ids,
     append,
+    find_account,
     find_conversation,
     first,
     rows,
@@ -165,6 +166,8 @@ def listing(scope: str, state: int | None, after: int, limit: int) -> Op[Page[Re
 
 
 def of_user(user: str, after: int, limit: int) -> Op[Page[Request]]:
-    found = yield from rows(f"{_REQUEST} WHERE u.name = $1 AND r.id > $2 ORDER BY r.id LIMIT $3",
-                            user, after, limit + 1)  # fmt: skip
+    usr = yield from find_account(user)
+    found = yield from rows(
+        f"{_REQUEST} WHERE r.usr = $1 AND r.id > $2 ORDER BY r.id LIMIT $3", usr or 0, after, limit + 1
+    )
     return Page([Request(*row) for row in found[:limit]], len(found) > limit)

@@ -136,7 +136,10 @@ def members(room: str, after: str, limit: int) -> Op[Page[RoomMember]]:
 
 def member_states(room: str, users: Sequence[str]) -> Op[dict[str, RoomMember]]:
     found = yield from rows(
-        f"{_MEMBER} WHERE c.name = $1 AND a.name IN_TEXTS($2)", ROOM_PREFIX + room, list(users)
+        f"{_MEMBER} WHERE m.conv = (SELECT id FROM conversation WHERE name = $1)"
+        " AND m.usr IN (SELECT id FROM account WHERE name IN_TEXTS($2))",
+        ROOM_PREFIX + room,
+        list(users),
     )
     return {row[1]: _member(row) for row in found}
 
