@@ -247,7 +247,11 @@ def _keys(seconds_left: Numbers) -> Iterable[Metric]:
 
 
 def _bus(bus: Numbers) -> Iterable[Metric]:
-    yield _gauge("qianwan_bus_connected", "1 while the bus is connected", float(bus["connected"]))
+    yield _gauge(
+        "qianwan_bus_connected",
+        "1 while the bus is connected and carries what is said",
+        float(bus["connected"]),
+    )
     yield _counter("qianwan_bus_dropped", "Messages the bus buffer could not hold", bus["dropped"])
 
 

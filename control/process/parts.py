@@ -81,10 +81,9 @@ class BusPart(Part):
         return f"carries {carried} bytes a message, not {MIN_PAYLOAD}" if carried < MIN_PAYLOAD else None
 
     def sources(self) -> Mapping[str, Source]:
-        bus = self._bus
         if self._hearing is None:
             return {}
-        return {"bus": lambda: {"connected": bus.connected, "dropped": bus.dropped}}
+        return {"bus": lambda: {"connected": self.problem() is None, "dropped": self._bus.dropped}}
 
 
 class ImSeen(Part):
