@@ -122,6 +122,10 @@ class Reactions(Struct):
 Place = tuple[int, int, str, str]
 
 
+AT_ONCE = 10
+"""Messages whose reactions are read at once: each may have very many, and an answer has room for few."""
+
+
 def _order(line: Reaction) -> Place:
     return line.seq, line.time_ms, line.user, line.kind
 
@@ -384,11 +388,15 @@ class Revisions:
     async def reactions(self, caller: Caller, args: ReactionsArgs) -> Reactions:
         """Quick comments of these messages, by seq, oldest first."""
         await self._access.participant(caller, args.conversation)
-        seqs = await self._access.sees(caller, args.conversation, args.seqs)
-        found = await self._store.reactions(args.conversation, sorted(seqs))
-        if args.after:
-            start = _place(args.after)
-            found = [line for line in found if _order(line) > start]
-        page, more = fit(found, self._settings.reply_bytes)
+        start: Place = _place(args.after) if args.after else (0, 0, "", "")
+        seen = await self._access.sees(caller, args.conversation, args.seqs)
+        seqs = sorted(seq for seq in seen if seq >= start[0])
+        page: list[Reaction] = []
+        more = False
+        while seqs and not more:
+            found = await self._store.reactions(args.conversation, seqs[:AT_ONCE])
+            lines = [*page, *(line for line in found if _order(line) > start)]
+            page, more = fit(lines, self._settings.reply_bytes)
+            seqs = seqs[AT_ONCE:]
         after = ":".join(map(str, _order(page[-1]))) if page else args.after
         return Reactions(page, after, more)

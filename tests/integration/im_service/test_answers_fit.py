@@ -3,7 +3,7 @@ ended."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from im_service.ids import ServerIds
 from im_service.methods import METHODS
 from im_service.notices import Announcer
 from im_service.rates import Rate
+from im_service.settings import ImSettings
 from im_service.spread import Spread
+from im_service.storage.records import Reaction
 from tests.support.im_largest import (
     BODY,
     GROUP,
@@ -267,3 +269,30 @@ async def test_what_no_frame_could_carry_is_refused_before_it_is_stored(tmp_path
         assert await world.attempt("message.send", {**huge, "options": many}) == 414
         assert await count(world.store) == before
         assert await world.attempt("message.send", huge) == 0
+
+
+async def test_a_page_of_reactions_reads_those_of_few_messages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_world(tmp_path, ImSettings(reply_bytes=1024)) as world:
+        ann, bob = await world.login("ann"), await world.login("bob")
+        seqs = [(await ann.said("u/bob"))[1] for _ in range(30)]
+        for seq in seqs:
+            for kind in "abcdef":
+                await bob.ok("react", conversation="s/ann:bob", seq=seq, kind=kind)
+        asked, read = [], world.store.reactions
+
+        async def counted(conversation: str, wanted: Sequence[int]) -> list[Reaction]:
+            asked.append(list(wanted))
+            return await read(conversation, wanted)
+
+        monkeypatch.setattr(world.store, "reactions", counted)
+        found: list[list[Any]] = []
+        after, more = "", True
+        while more:
+            asked.clear()
+            page = await ann.ok("reactions", conversation="s/ann:bob", seqs=seqs, after=after)
+            found += page["reactions"]
+            assert sum(map(len, asked)) <= 20, asked
+            after, more = page["after"], page["more"]
+        assert [(line[0], line[2]) for line in found] == [(seq, kind) for seq in seqs for kind in "abcdef"]
