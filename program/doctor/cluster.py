@@ -63,7 +63,7 @@ def _of_us(settings: Settings, running: Holder | None) -> str:
         own = [key for key in foreign if peer_of(key)[0] == settings.server.node_id]
         foreign = [key for key in foreign if key not in own[:1]]
     refuse_foreign(foreign, where)
-    return f"{len(found)} processes of it use the store" if found else "nobody uses the store"
+    return f"processes of it that use the store: {len(found)}"
 
 
 async def _on_bus(settings: Settings, work: Callable[[Bus], Awaitable[T]]) -> T:

@@ -255,3 +255,15 @@ class ServerProcess:
         if kind is not None:
             sys.stderr.write(f"--- log of the server on {self.url}\n{self.tail(100)}\n")
         self.stop()
+
+
+def doctor(server: ServerProcess) -> dict[str, tuple[str, str]]:
+    """check -> (level, found), with the settings of this server."""
+    variables = {
+        f"QIANWAN_{key.replace('.', '__').upper()}": str(value) for key, value in server.settings.items()
+    }
+    variables["QIANWAN_SERVER__ROLES"] = json.dumps([server.roles])
+    variables["QIANWAN_CONTROL__HTTP"] = f"127.0.0.1:{server.http_port}"
+    variables["QIANWAN_GATEWAY__LISTEN"] = f"127.0.0.1:{server.gateway_port}"
+    shown = program("doctor", "--data-dir", str(server.data_dir), "--json", **variables)
+    return {item["check"]: (item["level"], item["found"]) for item in json.loads(shown.stdout)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.nats_process import NatsProcess
-from tests.support.server_process import ServerFailed, ServerProcess, program
+from tests.support.server_process import ServerFailed, ServerProcess, doctor
 
 
 @pytest.fixture(scope="module")
@@ -24,18 +23,6 @@ def control(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
 
 def gateway(control: ServerProcess, folder: Path) -> ServerProcess:
     return ServerProcess(folder, {**control.settings, "server.node_id": 2}, "gateway")
-
-
-def doctor(server: ServerProcess) -> dict[str, tuple[str, str]]:
-    """check -> (level, found), with the settings of this server."""
-    variables = {
-        f"QIANWAN_{key.replace('.', '__').upper()}": str(value) for key, value in server.settings.items()
-    }
-    variables["QIANWAN_SERVER__ROLES"] = json.dumps([server.roles])
-    variables["QIANWAN_CONTROL__HTTP"] = f"127.0.0.1:{server.http_port}"
-    variables["QIANWAN_GATEWAY__LISTEN"] = f"127.0.0.1:{server.gateway_port}"
-    shown = program("doctor", "--data-dir", str(server.data_dir), "--json", **variables)
-    return {item["check"]: (item["level"], item["found"]) for item in json.loads(shown.stdout)}
 
 
 def test_a_gateway_with_a_root_key_of_its_own_is_refused_with_one_line(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.nats_process import NatsProcess
-from tests.support.server_process import ServerFailed, ServerProcess
+from tests.support.server_process import ServerFailed, ServerProcess, doctor
 
 
 def test_an_im_process_on_another_bus_is_refused(tmp_path: Path) -> None:
@@ -21,6 +21,11 @@ def test_an_im_process_on_another_bus_is_refused(tmp_path: Path) -> None:
 
         with im(1, near) as first:
             stranger = im(2, far)
+            assert doctor(stranger)["store's cluster"][0] == "red"
+            assert doctor(im(3, near))["store's cluster"] == (
+                "green",
+                "processes of it that use the store: 1",
+            )
             with pytest.raises(ServerFailed, match="left with 3"):
                 stranger.start()
             assert "is used by another server, node 1 on no bus of this one" in stranger.log()
