@@ -150,19 +150,9 @@ class GroupMembers:
         (request,) = done.value
         if request.state == REFUSED:
             raise ImError(Code.FORBIDDEN, "this was asked and refused not long ago")
-        for user in await self._deciders(group) if request.news else ():
+        for user in await self._c.store.managers(group) if request.news else ():
             self._c.announcer.event(USER_PREFIX + user, "group.applied", describe_request(request))
         return Joined(False, request.id)
-
-    async def _deciders(self, group: str) -> list[str]:
-        """Owner and managers."""
-        found: list[str] = []
-        after, more = "", True
-        while more:
-            page = await self._c.store.members(group, after, 1000)
-            found += [m.user for m in page.items if m.role in (Role.OWNER, Role.MANAGER)]
-            after, more = page.items[-1].user if page.items else after, page.more
-        return found
 
     @method(
         "group.requests",

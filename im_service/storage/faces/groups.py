@@ -115,6 +115,10 @@ class Groups(Engine):
         """The old owner becomes a member, or leaves. StoreMissing if new_owner is no member."""
         return await self._write(partial(groups.transfer, group, new_owner, leave, rev, notices))
 
+    async def managers(self, group: str) -> list[str]:
+        """Its owner and managers."""
+        return await self._read(groups.managers(group))
+
     async def members(self, group: str, after: str = "", limit: int = 500) -> Page[GroupMember]:
         """In order of user id."""
         return await self._read(groups.members(group, after, limit))

@@ -303,6 +303,16 @@ def members(group: str, after: str, limit: int) -> Op[Page[GroupMember]]:
     return Page([_member(row) for row in found[:limit]], len(found) > limit)
 
 
+def managers(group: str) -> Op[list[str]]:
+    found = yield from rows(
+        "SELECT a.name FROM group_member m JOIN account a ON a.id = m.usr"
+        " WHERE m.conv = (SELECT id FROM conversation WHERE name = $1)"
+        f" AND m.role IN ({int(Role.OWNER)}, {int(Role.MANAGER)}) ORDER BY a.name",
+        GROUP_PREFIX + group,
+    )
+    return [name for (name,) in found]
+
+
 def member_states(pairs: Iterable[tuple[str, str]]) -> Op[dict[tuple[str, str], GroupMember]]:
     """Asked group by group: a batch of sends holds many users of few groups."""
     wanted: dict[str, list[str]] = {}

@@ -354,3 +354,10 @@ async def test_invitations_are_opened_with_the_change_or_not_at_all(store: Store
     assert standing is not None
     await store.decide_request("g/x", standing.id, 2, 3)
     assert await store.standing_request("g/x", 2, "z") is None
+
+
+async def test_owner_and_managers_are_found_among_the_members(store: Store) -> None:
+    await store.create_group("x", "olga", b"", [f"m{n}" for n in range(9)], 20, 1)
+    await store.update_members("x", ["m7", "m2"], 2, role=Role.MANAGER)
+    assert await store.managers("x") == ["m2", "m7", "olga"]
+    assert await store.managers("none") == []
