@@ -129,7 +129,7 @@ def test_the_log_says_which_key_did_what_to_whom_and_no_text(
     key = server.first_api_key().split("_")[1]
     assert {line["api_key"] for line in lines} == {key}
     assert [(line["call"], line["outcome"].split()[0]) for line in lines] == [
-        ("account.disable", "done"), ("group.kick", "803"), ("read", "404"), ("recall", "done"),
+        ("account.disable", "done"), ("group.kick", "803"), ("read", "403"), ("recall", "done"),
     ]  # fmt: skip
     assert (lines[0]["user"], lines[0]["seconds"]) == ("zoe", 60)
     assert (lines[1]["group"], lines[1]["users"]) == ("nobodys", ["zoe", "eva"])

@@ -130,7 +130,7 @@ async def test_bad_tokens_are_refused_at_once(server: ServerProcess) -> None:
 
 
 async def test_a_swarm_of_light_members_counts_every_message(server: ServerProcess) -> None:
-    server.room("arena")
+    server.room("arena", owner="speaker")
     tokens = [(f"seat-{n}", server.token(f"seat-{n}")) for n in range(60)]
     swarm = LightSwarm(server.url, tokens, room="arena", suites=SUITES, transports=("tcp", "ws"))
     await swarm.open()
