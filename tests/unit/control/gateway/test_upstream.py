@@ -18,7 +18,9 @@ from control.request_keys import call_key, conversation_key
 from control.streams.batches import BatchReader
 from control.streams.links import StreamLinks
 from control.streams.operations import Dropped, Up
+from frame.constants import FrameType, RequestCode
 from im_service.ports import Downlink as AnyDownlink
+from im_service.ports import Session
 from tests.support.sdk_client import until
 
 
@@ -63,6 +65,54 @@ async def test_sync_hints_reach_everybody_once() -> None:
     await until(lambda: len(sent) >= len(users))
     assert sorted(sent) == sorted(users)
     assert hints.sent == len(sent)
+
+
+class Answers(LocalDownlink):
+    def __init__(self) -> None:
+        super().__init__(cast(Commands, None), RuntimeError, print)
+        self.said: list[tuple[int, int, int]] = []
+
+    def reply(self, session: Session, type: int, request: int, code: int, payload: bytes) -> None:
+        self.said.append((type, request, code))
+
+
+async def test_at_the_end_everybody_who_waits_is_answered_and_nothing_more_is_taken() -> None:
+    """Held ones were never asked, or are unknown; open ones are not waited for without a bus (0024)."""
+
+    class Links:
+        connected = False
+
+        def max_batch(self) -> int:
+            return 1 << 20
+
+        def sender(self, im_id: int, epoch: int) -> Any:
+            return type("Sender", (), {"push": lambda *_: None})()
+
+    class Nobody:
+        def request(self, listener: object) -> None: ...
+
+    answers, session = Answers(), Session(5, 1, "ann", "d")
+    upstream = BusUpstream(5, cast(StreamLinks, Links()), answers, CountedTopics(), cast(Resync, Nobody()))
+    im = NodeInfo(1, 9, "", ("im",))
+    upstream.im_came(im)
+    upstream.on_sends([(session, 1, "u/ben", b"asked and gone")])
+    upstream.im_gone(im)
+    upstream.on_sends([(session, 2, "u/ben", b"held")])
+    await upstream.settle()
+    ack, unknown, refused = FrameType.SEND_ACK, RequestCode.TIMEOUT, RequestCode.UNAVAILABLE
+    assert answers.said == [(ack, 1, unknown), (ack, 2, refused)]
+
+    answers.said.clear()
+    upstream = BusUpstream(5, cast(StreamLinks, Links()), answers, CountedTopics(), cast(Resync, Nobody()))
+    upstream.im_came(im)
+    upstream.on_sends([(session, 3, "u/ben", b"open")])
+    upstream.on_call(session, 4, "sync", b"")
+    await upstream.settle()
+    assert answers.said == [(ack, 3, unknown), (FrameType.RETURN, 4, unknown)]
+    answers.said.clear()
+    upstream.on_sends([(session, 5, "u/ben", b"late")])
+    upstream.on_call(session, 6, "sync", b"")
+    assert answers.said == [(ack, 5, refused), (FrameType.RETURN, 6, refused)]
 
 
 async def test_what_a_room_missed_is_told_to_the_im_process_that_serves_it() -> None:
