@@ -30,6 +30,7 @@ from im_service.chatrooms.model import (
     changed,
     describe,
     describe_person,
+    given,
 )
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
@@ -142,11 +143,12 @@ class RoomAdmin:
     async def update(self, caller: Caller, args: UpdateArgs) -> RoomView:
         """Change a room's name, announcement and settings."""
         room = await self._room(caller, args.room)
-        info, given = changed(room.info, args)
-        if not given:  # what is remembered of a room may be older than the store: equal values are written
+        info, differs = changed(room.info, args)
+        if not given(args):  # equal values are written: what is remembered may be older than the store
             return describe(room)
         await self._store_info(room, info)
-        self._tell(room, "room.update", {"changes": given})
+        if differs:
+            self._tell(room, "room.update", {"changes": differs})
         return describe(room)
 
     async def _store_info(self, room: RoomState, info: RoomInfo) -> None:
@@ -174,7 +176,8 @@ class RoomAdmin:
         await self._store_info(room, msgspec.structs.replace(room.info, attributes=attributes))
         put = {name: text for name, text in args.put.items() if before.get(name) != text}
         removed = [name for name in before if name not in attributes]
-        self._tell(room, "room.attributes", {"put": put, "remove": removed})
+        if put or removed:
+            self._tell(room, "room.attributes", {"put": put, "remove": removed})
         return RoomAttributes(attributes)
 
     @method("room.close", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, alone=True)
@@ -191,11 +194,11 @@ class RoomAdmin:
     async def mute_all(self, caller: Caller, args: MuteAllArgs) -> Nothing:
         """Only owner and managers speak while this is on."""
         room = await self._room(caller, args.room)
-        if room.record is not None and room.record.mute_all == args.on:
-            return {}
+        before = room.record is not None and room.record.mute_all
         await self._store.update_room(args.room, self._clock.now_ms(), mute_all=args.on)
         await self._changed(room)
-        self._tell(room, "room.mute_all", {"on": args.on, "by": caller.user})
+        if args.on != before:
+            self._tell(room, "room.mute_all", {"on": args.on, "by": caller.user})
         return {}
 
     @method("room.role", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, Code.NOT_FOUND, alone=True)
@@ -205,12 +208,12 @@ class RoomAdmin:
         self._outranks(caller, room, check_id(args.user, "user"))
         await self._known(caller, room, args.user)
         role, named = ROLES[args.role], args.role != "guest"
-        before = room.people.get(args.user)
-        if (role, named) == ((Role.MEMBER, False) if before is None else (before.role, before.named)):
-            return {}
+        person = room.people.get(args.user)
+        before = (Role.MEMBER, False) if person is None else (person.role, person.named)
         await self._store.set_room_member(args.room, args.user, self._clock.now_ms(), role=role, named=named)
         await self._changed(room)
-        self._tell(room, "room.role", {"user": args.user, "role": args.role, "by": caller.user})
+        if (role, named) != before:
+            self._tell(room, "room.role", {"user": args.user, "role": args.role, "by": caller.user})
         return {}
 
     @method("room.mute", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, Code.NOT_FOUND, result=RoomMuted, alone=True)
@@ -222,12 +225,11 @@ class RoomAdmin:
         await self._known(caller, room, args.user)
         now = self._clock.now_ms()
         until = until_ms(now, args.seconds)
-        before = room.people.get(args.user)
-        if until == (0 if before is None else before.muted_until_ms):
-            return RoomMuted(until)
+        person = room.people.get(args.user)
+        before = 0 if person is None else person.muted_until_ms
         await self._store.set_room_member(args.room, args.user, now, muted_until_ms=until)
         await self._changed(room)
-        if args.notify:
+        if args.notify and until != before:
             self._tell(room, "room.mute", {"user": args.user, "until_ms": until, "by": caller.user})
         return RoomMuted(until)
 
@@ -238,25 +240,13 @@ class RoomAdmin:
         room = await self._room(caller, args.room)
         now = self._clock.now_ms()
         until = until_ms(now, args.seconds)
-        await self._one_tag_more(caller, room, check_id(args.tag, "tag"), now)
-        if until == room.tag_mutes.get(args.tag, 0):
-            return RoomMuted(until)
-        await self._store.mute_tag(args.room, args.tag, until)
+        before = room.tag_mutes.get(check_id(args.tag, "tag"), 0)
+        most = 0 if caller.server else self._muted_tags
+        await self._store.mute_tag(args.room, args.tag, until, now, most)
         await self._changed(room)
-        self._tell(room, "room.mute_tag", {"tag": args.tag, "until_ms": until, "by": caller.user})
+        if until != before:
+            self._tell(room, "room.mute_tag", {"tag": args.tag, "until_ms": until, "by": caller.user})
         return RoomMuted(until)
-
-    async def _one_tag_more(self, caller: Caller, room: RoomState, tag: str, now: int) -> None:
-        """Room for one more muted tag: mutes that are over go. 409."""
-        held = room.tag_mutes
-        for each in [each for each, until in held.items() if until <= now and each != tag]:
-            await self._store.mute_tag(room.room, each, 0)
-        if (
-            not caller.server
-            and tag not in held
-            and sum(until > now for until in held.values()) >= self._muted_tags
-        ):
-            raise ImError(Code.CONFLICT, f"at most {self._muted_tags} muted tags a room")
 
     @method("room.black", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, Code.NOT_FOUND, alone=True)
     async def black(self, caller: Caller, args: BlackArgs) -> Nothing:
@@ -264,10 +254,11 @@ class RoomAdmin:
         room = await self._room(caller, args.room)
         self._outranks(caller, room, check_id(args.user, "user"))
         await self._known(caller, room, args.user)
-        before = room.people.get(args.user)
-        if args.on != (before is not None and before.black):
-            await self._store.set_room_member(args.room, args.user, self._clock.now_ms(), black=args.on)
-            await self._changed(room)
+        person = room.people.get(args.user)
+        before = person is not None and person.black
+        await self._store.set_room_member(args.room, args.user, self._clock.now_ms(), black=args.on)
+        await self._changed(room)
+        if args.on != before:
             self._tell(room, "room.black", {"user": args.user, "on": args.on, "by": caller.user})
         if args.on and args.user in room.members:
             await self._out(room, args.user, caller.user, "blacklisted")

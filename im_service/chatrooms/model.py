@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -125,11 +125,14 @@ class PollArgs(Args):
 SETTINGS = RoomChanges.__struct_fields__
 
 
+def given(args: RoomChanges) -> dict[str, Any]:
+    return {name: value for name in SETTINGS if (value := getattr(args, name)) is not None}
+
+
 def changed(info: RoomInfo, args: RoomChanges) -> tuple[RoomInfo, dict[str, object]]:
     """The settings with those that are given, and what differs, alone."""
-    given = {name: value for name in SETTINGS if (value := getattr(args, name)) is not None}
-    new = msgspec.structs.replace(info, **given)
-    return new, {name: value for name, value in given.items() if value != getattr(info, name)}
+    new = msgspec.structs.replace(info, **given(args))
+    return new, {name: value for name, value in given(args).items() if value != getattr(info, name)}
 
 
 class RoomView(Struct):

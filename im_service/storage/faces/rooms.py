@@ -61,9 +61,12 @@ class Rooms(Engine):
         """In order of user id."""
         return await self._read(rooms.members(room, after, limit))
 
-    async def mute_tag(self, room: str, tag: str, until_ms: int) -> list[TagMute]:
-        """0 lifts. -> all tag mutes of the room."""
-        return await self._write(partial(rooms.mute_tag, room, tag, until_ms))
+    async def mute_tag(
+        self, room: str, tag: str, until_ms: int, now_ms: int = 0, most: int = 0
+    ) -> list[TagMute]:
+        """0 lifts; those that are over go. StoreFull above `most` (0: any number). -> all tag mutes of the
+        room."""
+        return await self._write(partial(rooms.mute_tag, room, tag, until_ms, now_ms, most))
 
     async def tag_mutes(self, room: str) -> list[TagMute]:
         """In order of tag."""

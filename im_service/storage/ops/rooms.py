@@ -144,8 +144,9 @@ def member_states(room: str, users: Sequence[str]) -> Op[dict[str, RoomMember]]:
     return {row[1]: _member(row) for row in found}
 
 
-def mute_tag(room: str, tag: str, until_ms: int) -> Op[list[TagMute]]:
-    conv = yield from _conv(room)
+def mute_tag(room: str, tag: str, until_ms: int, now_ms: int, most: int) -> Op[list[TagMute]]:
+    conv = yield from _lock(room)
+    yield from run("DELETE FROM room_tag_mute WHERE conv = $1 AND until_ms <= $2", conv, now_ms)
     if until_ms:
         yield from run(
             "INSERT INTO room_tag_mute (conv, tag, until_ms) VALUES ($1, $2, $3)"
@@ -154,7 +155,10 @@ def mute_tag(room: str, tag: str, until_ms: int) -> Op[list[TagMute]]:
         )  # fmt: skip
     else:
         yield from run("DELETE FROM room_tag_mute WHERE conv = $1 AND tag = $2", conv, tag)
-    return (yield from tag_mutes(room))
+    mutes = yield from tag_mutes(room)
+    if most and until_ms and len(mutes) > most:
+        raise StoreFull(f"at most {most} muted tags a room")
+    return mutes
 
 
 def tag_mutes(room: str) -> Op[list[TagMute]]:

@@ -11,6 +11,7 @@ from im_service.errors import Code
 from im_service.methods import METHODS
 from im_service.rates import Rate
 from im_service.settings import ImSettings
+from im_service.storage.records import Role
 from tests.support.im_world import Person, World, open_world
 
 ENGINES = ("sqlite",)
@@ -221,3 +222,32 @@ async def test_what_others_hear_of_costs_the_account_a_send_each(tmp_path: Path,
         codes = [(await mallory.call(name, **args))[0] for _ in range(15) for name, args in LOOPS[loop]]
         assert codes.count(0) < 20
         assert codes[-1] == Code.RATE_LIMITED
+
+
+async def test_what_is_remembered_of_a_room_keeps_no_decision_from_the_store(tmp_path: Path) -> None:
+    """Another process decided the contrary, and this one has not heard it."""
+    async with open_world(tmp_path, OPEN) as world:
+        mallory, _ = await scene(world)
+        now, store = world.clock.ms, world.store
+        await mallory.ok("room.mute_all", room="hall", on=True)
+        await mallory.ok("room.mute_tag", room="hall", tag="red")
+        for name, args in DECISIONS.items():
+            await mallory.ok(name, room="hall", user="bob", **args)
+        await store.update_room("hall", now, mute_all=False)
+        await store.mute_tag("hall", "red", 0)
+        await store.set_room_member(
+            "hall", "bob", now, role=Role.MEMBER, named=False, black=False, muted_until_ms=0
+        )
+        await mallory.ok("room.mute_all", room="hall", on=True)
+        await mallory.ok("room.mute_tag", room="hall", tag="red")
+        for name, args in DECISIONS.items():
+            await mallory.ok(name, room="hall", user="bob", **args)
+        (room,) = await store.rooms(["hall"])
+        (person,) = (await store.room_members("hall")).items
+        assert room.mute_all
+        assert [mute.tag for mute in await store.tag_mutes("hall")] == ["red"]
+        assert (person.role, person.named, person.black) == (Role.MANAGER, True, True)
+        assert person.muted_until_ms > now
+
+
+DECISIONS: dict[str, dict[str, Any]] = {"room.role": {"role": "manager"}, "room.mute": {}, "room.black": {}}
