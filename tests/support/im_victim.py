@@ -122,7 +122,7 @@ class Hand:
         name, user = self.rng.choice(GROUPS), self.rng.choice(USERS)
         pair = self.rng.sample(USERS, 2)
         ways: list[tuple[str, dict[str, Any]]] = [
-            ("group.mute", {"user": user, "seconds": self.rng.choice([-1, 0])}),
+            ("group.mute", {"user": user, "seconds": self.rng.randrange(1, 10**9)}),
             ("group.mute_all", {"on": self.rng.random() < 0.2}),
             ("group.transfer", {"user": user}),
             ("group.role", {"users": pair, "role": self.rng.choice(["manager", "member"])}),
