@@ -30,7 +30,7 @@ from im_service.storage.engine import Commits, counted
 from im_service.storage.errors import StoreConflict, StoreError, StoreFull, StoreMissing, StoreUnknown
 from im_service.storage.records import FOREVER
 from im_service.storage.turns import SERVER as FOR_SERVER
-from im_service.storage.turns import asking
+from im_service.storage.turns import Errand, asking, errand
 
 RETURN = int(FrameType.RETURN)
 MAX_CALLS = 64
@@ -272,6 +272,7 @@ class Calls:
     async def _run(self, state: SessionState, request: int, entry: Method, args: Args) -> None:
         session = state.session
         asking.set(session.user)
+        errand.set(Errand(lambda: state.over))
         try:
             try:
                 result: object = await self._admit(state, entry.name, args)

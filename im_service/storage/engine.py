@@ -10,7 +10,7 @@ from typing import TypeVar
 from im_service.storage.errors import StoreUnavailable
 from im_service.storage.ops.tx import Op
 from im_service.storage.queue import Item, OpItem, Reads, WriteQueue
-from im_service.storage.turns import Shares
+from im_service.storage.turns import Shares, errand
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -65,12 +65,19 @@ class Engine(ABC):
     async def _write(self, make: Callable[[], Op[T]], weight: int = 1) -> T:
         """Queue for the writer; return after its commit. `make` may be called again for another attempt."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        async with self._shares.share(weight):
+        async with self._shares.share(weight) as waited:
+            self._worth(waited)
             self._put(OpItem(make, future, weight))
             result = await future
         if (commits := _commits.get()) is not None:
             commits.count += 1
         return result
+
+    def _worth(self, waited: bool) -> None:
+        """Before the first change of a request: does somebody wait for it? What is begun is finished."""
+        commits, asked = _commits.get(), errand.get()
+        if asked is not None and (commits is None or not commits.count):
+            asked.check(waited)
 
     def _put(self, item: Item) -> None:
         """StoreUnavailable when closed or full."""

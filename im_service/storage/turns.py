@@ -17,6 +17,28 @@ asking: ContextVar[str] = ContextVar("asking", default="")
 SERVER = "@server"
 """The application's server, for nobody in particular."""
 
+
+class Errand:
+    """A request of a client, in the task that handles it: nothing is begun for it when nobody waits any more.
+    `gone`: is the client's connection over? Its last words count all the same, unless they had to wait.
+    """
+
+    def __init__(self, gone: Callable[[], bool]) -> None:
+        self._gone = gone
+        self._task = asyncio.current_task()
+        self._until = asyncio.get_running_loop().time() + WAIT_S
+
+    def check(self, waited: bool) -> None:
+        """StoreUnavailable when it is too late. Work that other tasks do behind it is not meant."""
+        if asyncio.current_task() is self._task:
+            if waited and self._gone():
+                raise StoreUnavailable("who asked has gone")
+            if asyncio.get_running_loop().time() > self._until:
+                raise StoreUnavailable("too much waits for the store")
+
+
+errand: ContextVar[Errand | None] = ContextVar("errand", default=None)
+
 WAIT_S = 10.0
 EACH = 4
 """Changes of one user under way at once; a transaction of them holds the messages of others up so long."""
@@ -76,21 +98,23 @@ class Shares:
         self._waiting: dict[str, deque[tuple[asyncio.Future[None], int]]] = {}
 
     @asynccontextmanager
-    async def share(self, weight: int = 1) -> AsyncIterator[None]:
+    async def share(self, weight: int = 1) -> AsyncIterator[bool]:
+        """-> whether one had to wait."""
         who = asking.get()
         if who in ("", SERVER):
-            yield
+            yield False
             return
         takes = min(self._each, 1 + weight // ROWS)
         taken = self._taken.get(who, 0)
-        if who not in self._waiting and taken + takes <= self._each:
+        waited = who in self._waiting or taken + takes > self._each
+        if not waited:
             self._taken[who] = taken + takes
         else:
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.setdefault(who, deque()).append((turn, takes))
             await _come(turn, lambda: self._give_back(who, takes))
         try:
-            yield
+            yield waited
         finally:
             self._give_back(who, takes)
 

@@ -199,7 +199,8 @@ class Inbox(Engine):
     async def ack(self, user: str, device: str, marks: Sequence[Mark]) -> None:
         """Raise delivery watermarks of this device (never lowered, capped). Is not a change for `changed`."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        async with self._shares.share(len(marks)):
+        async with self._shares.share(len(marks)) as waited:
+            self._worth(waited)
             self._put(AckItem(user, device, marks, future))
             await future
 

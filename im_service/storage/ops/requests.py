@@ -13,6 +13,7 @@ from im_service.storage.ops.tx import (
     account_id,
     account_ids,
     append,
+    chunks,
     find_account,
     find_conversation,
     first,
@@ -72,14 +73,43 @@ def _friends(user: str, usrs: list[int]) -> Op[set[int]]:
     return {other for (other,) in found}
 
 
-def _refused(scope: str, kind: int, usr: int, since_ms: int) -> Op[Request | None]:
-    """The last refusal after this time."""
-    found = yield from first(
-        f"{_REQUEST} WHERE r.usr = $1 AND r.scope = $2 AND r.kind = $3 AND r.state = 2 AND r.time_ms > $4"
-        " ORDER BY r.time_ms DESC LIMIT 1",
-        usr, scope, kind, since_ms,
+def _standing(scope: str, kind: int, usrs: list[int]) -> Op[dict[str, Request]]:
+    """What is open of these users already."""
+    found = yield from rows(
+        f"{_REQUEST} WHERE r.scope = $1 AND r.kind = $2 AND r.state = 0 AND r.usr IN_INTS($3)",
+        scope, kind, usrs,
     )  # fmt: skip
-    return None if found is None else Request(*found)._replace(news=False)
+    return {request.user: request._replace(news=False) for request in (Request(*row) for row in found)}
+
+
+def _refused(scope: str, kind: int, usrs: list[int], since_ms: int) -> Op[dict[str, Request]]:
+    """The last refusal of each after this time."""
+    found = yield from rows(
+        f"{_REQUEST} WHERE r.usr IN_INTS($1) AND r.scope = $2 AND r.kind = $3 AND r.state = 2"
+        " AND r.time_ms > $4 ORDER BY r.time_ms",
+        usrs, scope, kind, since_ms,
+    )  # fmt: skip
+    return {request.user: request._replace(news=False) for request in (Request(*row) for row in found)}
+
+
+def _open(
+    scope: str, kind: int, users: dict[str, int], by: str, asker: int, text: str, now_ms: int
+) -> Op[dict[str, Request]]:
+    """New ones, and open ones that get another text or asker."""
+    names = {usr: name for name, usr in users.items()}
+    opened: dict[str, Request] = {}
+    for part in chunks(list(names)):
+        values = ", ".join(f"($1, $2, ${at}, $3, $4, $5)" for at in range(6, len(part) + 6))
+        made = yield from rows(
+            f"INSERT INTO request (scope, kind, usr, asker, text, time_ms) VALUES {values}"
+            " ON CONFLICT (scope, kind, usr) WHERE state = 0"
+            " DO UPDATE SET text = excluded.text, asker = excluded.asker"
+            " RETURNING usr, id, time_ms",
+            scope, kind, asker, text, now_ms, *part,
+        )  # fmt: skip
+        for usr, id, time_ms in made:
+            opened[names[usr]] = Request(id, scope, kind, names[usr], by, text, 0, time_ms)
+    return opened
 
 
 def open_requests(
@@ -92,30 +122,16 @@ def open_requests(
     settled = yield from (
         _members(name, usrs, rev) if scope.startswith(GROUP_PREFIX) else _friends(name, usrs)
     )
-    opened: list[Request] = []
-    for user in sorted(numbers):
-        if numbers[user] in settled:
-            continue
-        open_still = yield from standing(scope, kind, user)
-        if open_still is not None and (open_still.by, open_still.text) == (by, text):
-            opened.append(open_still._replace(news=False))
-            continue
-        no = None
-        if pause_ms and open_still is None:
-            no = yield from _refused(scope, kind, numbers[user], now_ms - pause_ms)
-        if no is not None:
-            opened.append(no)
-            continue
-        made = yield from first(
-            "INSERT INTO request (scope, kind, usr, asker, text, time_ms) VALUES ($1, $2, $3, $4, $5, $6)"
-            " ON CONFLICT (scope, kind, usr) WHERE state = 0"
-            " DO UPDATE SET text = excluded.text, asker = excluded.asker"
-            " RETURNING id",
-            scope, kind, numbers[user], asker, text, now_ms,
-        )  # fmt: skip
-        assert made is not None
-        request = yield from load(scope, made[0])
-        opened.append(request._replace(news=open_still is None))
+    fresh = {user: numbers[user] for user in sorted(numbers) if numbers[user] not in settled}
+    before = yield from _standing(scope, kind, list(fresh.values()))
+    done = {user: request for user, request in before.items() if (request.by, request.text) == (by, text)}
+    if pause_ms:
+        new = [usr for user, usr in fresh.items() if user not in before]
+        done |= yield from _refused(scope, kind, new, now_ms - pause_ms)
+    asked = {user: usr for user, usr in fresh.items() if user not in done}
+    for user, request in (yield from _open(scope, kind, asked, by, asker, text, now_ms)).items():
+        done[user] = request._replace(news=user not in before)
+    opened = [done[user] for user in fresh]
     return Applied(opened, (yield from append(notices)))
 
 

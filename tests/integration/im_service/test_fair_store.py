@@ -8,8 +8,10 @@ import msgspec
 import pytest
 
 from im_service.calls import MAX_CALLS
+from im_service.errors import Code
 from im_service.rates import Rate
 from im_service.settings import ImSettings
+from im_service.storage import turns
 from im_service.storage.turns import EACH
 from tests.support.im_world import Person, World, open_world, until
 
@@ -72,3 +74,33 @@ async def test_a_message_does_not_wait_behind_the_changes_of_one_user(
         await alice.said("u/bob", "not behind hundreds")
         assert answered(devices) <= AHEAD + 2 * EACH
         await until(lambda: answered(devices) == DEVICES * MAX_CALLS)
+
+
+async def test_what_waits_for_somebody_who_has_gone_is_not_begun(tmp_path: Path) -> None:
+    """His last words count all the same: what had not to wait is done."""
+    async with open_world(tmp_path, ImSettings(call_rate=UNLIMITED)) as world:
+        alice, eve = await people(world), await world.login("eve")
+        payload = msgspec.msgpack.encode
+        for number in range(MAX_CALLS):
+            arguments = {"user": f"x{number:02}", "alias": "a"}
+            world.im.on_call(eve.session, 1_000 + number, "friend.alias", payload(arguments))
+        world.downlink.disconnect(eve.session)
+        world.im.on_logout(eve.session, 1000)
+        await world.settle()
+        await alice.said("u/bob", "still here")
+        again = await world.login("eve", "another")
+        found = (await again.ok("relations", limit=200))["relations"]
+        assert len(found) == EACH
+
+
+async def test_a_call_that_is_too_late_is_refused_and_not_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it waited for: its own kind, a group that many change."""
+    async with open_world(tmp_path) as world:
+        alice = await people(world)
+        monkeypatch.setattr(turns, "WAIT_S", -1.0)
+        assert (await alice.call("friend.alias", user="bob", alias="b"))[0] == Code.UNAVAILABLE
+        monkeypatch.undo()
+        assert (await alice.ok("relations"))["relations"] == []
+        assert (await alice.call("friend.alias", user="bob", alias="b"))[0] == 0
