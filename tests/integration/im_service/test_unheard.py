@@ -204,6 +204,20 @@ async def test_muted_tags_of_a_room_are_bounded_and_end(tmp_path: Path) -> None:
         assert [mute.tag for mute in await world.store.tag_mutes("hall")] == ["c"]
 
 
+async def test_a_muted_tag_binds_those_who_keep_to_it_and_a_mute_everybody(tmp_path: Path) -> None:
+    async with open_world(tmp_path, OPEN) as world:
+        mallory, bob = await scene(world)
+        await bob.ok("room.join", room="hall", tags=["red"])
+        await mallory.ok("room.mute_tag", room="hall", tag="red")
+        assert (await bob.send("r/hall"))[0] == Code.ROOM_MUTED
+        await bob.ok("room.join", room="hall")
+        await bob.said("r/hall")
+        await mallory.ok("room.mute", room="hall", user="bob")
+        await bob.ok("room.leave", room="hall")
+        await bob.ok("room.join", room="hall")
+        assert (await bob.send("r/hall"))[0] == Code.ROOM_MUTED
+
+
 LOOPS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "coming and going": [("group.join", {"group": "open"}), ("group.leave", {"group": "open"})],
     "muting": [
