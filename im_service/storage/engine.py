@@ -74,7 +74,8 @@ class Engine(ABC):
         return result
 
     def _worth(self, waited: bool) -> None:
-        """Before the first change of a request: does somebody wait for it? What is begun is finished."""
+        """Before a read or a change of a request: does somebody wait for it? After its first change it is
+        finished."""
         commits, asked = _commits.get(), errand.get()
         if asked is not None and (commits is None or not commits.count):
             asked.check(waited)

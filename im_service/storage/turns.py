@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Self
 
 from im_service.storage.errors import StoreUnavailable
 
@@ -55,17 +54,18 @@ class Turns:
         self._free = width
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
-    async def __aenter__(self) -> Self:
+    async def __aenter__(self) -> bool:
+        """-> whether one had to wait."""
         if self._free:
             self._free -= 1
-            return self
+            return False
         who = asking.get()
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(who, deque()).append(turn)
         if not who:
             self._waiting.move_to_end(who, last=False)
         await _come(turn, self._pass_on)
-        return self
+        return True
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -92,6 +92,31 @@ def _refused(scope: str, kind: int, usrs: list[int], since_ms: int) -> Op[dict[s
     return {request.user: request._replace(news=False) for request in (Request(*row) for row in found)}
 
 
+def _again(
+    scope: str, kind: int, users: dict[str, int], by: str, asker: int, text: str, since_ms: int
+) -> Op[dict[str, Request]]:
+    """Requests opened after this time that ended undecided (a blacklist, a going) are open again: they were
+    heard, so they are no news.
+    """
+    names = {usr: name for name, usr in users.items()}
+    found = yield from rows(
+        "SELECT usr, id FROM request WHERE usr IN_INTS($1) AND scope = $2 AND kind = $3"
+        f" AND state = {ENDED} AND time_ms > $4 ORDER BY time_ms, id",
+        list(names), scope, kind, since_ms,
+    )  # fmt: skip
+    latest: dict[int, int] = dict(found)
+    if not latest:
+        return {}
+    made = yield from rows(
+        "UPDATE request SET state = 0, text = $1, asker = $2 WHERE id IN_INTS($3) RETURNING usr, id, time_ms",
+        text, asker, list(latest.values()),
+    )  # fmt: skip
+    return {
+        names[usr]: Request(id, scope, kind, names[usr], by, text, 0, time_ms, news=False)
+        for usr, id, time_ms in made
+    }
+
+
 def _open(
     scope: str, kind: int, users: dict[str, int], by: str, asker: int, text: str, now_ms: int
 ) -> Op[dict[str, Request]]:
@@ -128,6 +153,8 @@ def open_requests(
     if pause_ms:
         new = [usr for user, usr in fresh.items() if user not in before]
         done |= yield from _refused(scope, kind, new, now_ms - pause_ms)
+        left = {user: usr for user, usr in fresh.items() if user not in before and user not in done}
+        done |= yield from _again(scope, kind, left, by, asker, text, now_ms - pause_ms)
     asked = {user: usr for user, usr in fresh.items() if user not in done}
     for user, request in (yield from _open(scope, kind, asked, by, asker, text, now_ms)).items():
         done[user] = request._replace(news=user not in before)

@@ -83,8 +83,10 @@ class PostgresStore(Store):
 
     async def _read(self, op: Op[T]) -> T:
         try:
-            async with self._turns, self._open_pool().acquire(timeout=self._timeout_s) as conn:
-                return await runner.read(conn, op, self._base, self._reads)
+            async with self._turns as waited:
+                self._worth(waited)
+                async with self._open_pool().acquire(timeout=self._timeout_s) as conn:
+                    return await runner.read(conn, op, self._base, self._reads)
         except connection.GONE as error:
             raise connection.unavailable(error) from error
 

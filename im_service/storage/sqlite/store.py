@@ -110,7 +110,8 @@ class SqliteStore(Store):
         self._reading.clear()
 
     async def _read(self, op: Op[T]) -> T:
-        async with self._turns:
+        async with self._turns as waited:
+            self._worth(waited)
             if self._pool is None:
                 raise StoreUnavailable("the store is closed")
             return await asyncio.get_running_loop().run_in_executor(self._pool, self._read_now, op)

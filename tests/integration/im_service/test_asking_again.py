@@ -43,6 +43,29 @@ async def test_a_friend_request_that_is_open_tells_nobody_again(tmp_path: Path) 
         assert len(bob.connection.notices("friend.request")) == 1
 
 
+async def test_a_blacklist_in_between_makes_no_request_new(tmp_path: Path) -> None:
+    """Ended with it and asked again, it is the same request, and told to nobody twice."""
+    async with open_world(tmp_path) as world:
+        ann, bob = await world.login("ann"), await world.login("bob")
+        ids = set()
+        for number in range(5):
+            for method in ("friend.request", "friend.add"):
+                ids.add((await ann.ok(method, user="bob", text=f"hi {number}"))["id"])
+                await ann.ok("relation.black", user="bob", on=True)
+                assert (await bob.ok("friend.requests"))["requests"] == []
+                await ann.ok("relation.black", user="bob", on=False)
+        assert len(ids) == 1
+        assert len(bob.connection.notices("friend.request")) == 1
+        await ann.ok("friend.request", user="bob", text="at last")
+        ((asked),) = (await bob.ok("friend.requests"))["requests"]
+        assert asked["text"] == "at last"
+        world.clock.advance(ImSettings().ask_again_ms + 1)
+        await ann.ok("relation.black", user="bob", on=True)
+        await ann.ok("relation.black", user="bob", on=False)
+        await ann.ok("friend.request", user="bob", text="long after")
+        assert len(bob.connection.notices("friend.request")) == 2
+
+
 async def test_the_text_of_an_application_costs_what_a_message_to_a_stranger_costs(tmp_path: Path) -> None:
     async with open_world(tmp_path, ImSettings(stranger_rate=Rate(1, 3))) as world:
         owner, mallory = await world.login("olga"), await world.login("mallory")
