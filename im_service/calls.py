@@ -29,8 +29,8 @@ from im_service.rates import Limiter, Rate
 from im_service.storage.engine import Commits, counted
 from im_service.storage.errors import StoreConflict, StoreError, StoreFull, StoreMissing, StoreUnknown
 from im_service.storage.records import FOREVER
-from im_service.storage.turns import SERVER as FOR_SERVER
-from im_service.storage.turns import Errand, asking, errand
+from im_service.storage.shares import SERVER as FOR_SERVER
+from im_service.storage.shares import Errand, asking, errand
 
 RETURN = int(FrameType.RETURN)
 MAX_CALLS = 64

@@ -37,7 +37,7 @@ from im_service.sending.repeats import Repeats
 from im_service.sending.resolve import RouteResolver
 from im_service.storage.errors import StoreError, StoreUnknown
 from im_service.storage.records import RECEIPT, AppendResult, AppendStatus, NewMessage
-from im_service.storage.turns import asking
+from im_service.storage.shares import asking
 
 MAX_LANE = 1000
 """Sends of one session to one target that may wait for a hook or a first look-up; more are answered 503."""

@@ -10,7 +10,7 @@ from typing import TypeVar
 from im_service.storage.errors import StoreUnavailable
 from im_service.storage.ops.tx import Op
 from im_service.storage.queue import Item, OpItem, Reads, WriteQueue
-from im_service.storage.turns import Shares, errand
+from im_service.storage.shares import Shares, errand
 
 T = TypeVar("T")
 C = TypeVar("C")

@@ -9,8 +9,8 @@ from im_service.storage.ops.tx import Op
 from im_service.storage.postgres import connection, runner
 from im_service.storage.postgres.writer import Writer
 from im_service.storage.queue import Reads
+from im_service.storage.shares import Turns
 from im_service.storage.store import Store
-from im_service.storage.turns import Turns
 
 T = TypeVar("T")
 _ORIGIN = (

@@ -11,12 +11,12 @@ import apsw
 from im_service.storage.errors import StoreUnavailable
 from im_service.storage.ops.tx import Op
 from im_service.storage.queue import Reads
+from im_service.storage.shares import Turns
 from im_service.storage.sqlite import connection, runner
 from im_service.storage.sqlite.checkpoint import Checkpointer
 from im_service.storage.sqlite.place import Place, check_log
 from im_service.storage.sqlite.writer import Writer
 from im_service.storage.store import Store
-from im_service.storage.turns import Turns
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ from im_service.calls import MAX_CALLS
 from im_service.errors import Code
 from im_service.rates import Rate
 from im_service.settings import ImSettings
-from im_service.storage import turns
-from im_service.storage.turns import EACH
+from im_service.storage import shares
+from im_service.storage.shares import EACH
 from tests.support.im_world import Person, World, open_world, until
 
 UNLIMITED = Rate(0.0)
@@ -99,7 +99,7 @@ async def test_a_call_that_is_too_late_is_refused_and_not_done(
     """Whatever it waited for: its own kind, a group that many change."""
     async with open_world(tmp_path) as world:
         alice = await people(world)
-        monkeypatch.setattr(turns, "WAIT_S", -1.0)
+        monkeypatch.setattr(shares, "WAIT_S", -1.0)
         assert (await alice.call("friend.alias", user="bob", alias="b"))[0] == Code.UNAVAILABLE
         monkeypatch.undo()
         assert (await alice.ok("relations"))["relations"] == []

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from im_service.storage import turns as turns_module
+from im_service.storage import shares as shares_module
 from im_service.storage.errors import StoreUnavailable
-from im_service.storage.turns import SERVER, Shares, Turns, asking
+from im_service.storage.shares import SERVER, Shares, Turns, asking
 
 
 class Desk:
@@ -83,7 +83,7 @@ async def test_who_goes_away_leaves_his_turn_to_the_next(at: str) -> None:
 
 
 async def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns_module, "WAIT_S", 0.01)
+    monkeypatch.setattr(shares_module, "WAIT_S", 0.01)
     desk = Desk(1)
     desk.ask("alice", "a")
     await desk.settle()
@@ -126,7 +126,7 @@ async def test_few_changes_of_one_user_are_under_way_at_once() -> None:
 
 
 async def test_a_change_that_waits_too_long_for_its_own_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns_module, "WAIT_S", 0.01)
+    monkeypatch.setattr(shares_module, "WAIT_S", 0.01)
     shares = Shares(1)
     asking.set("alice")
     async with shares.share():
