@@ -5,8 +5,10 @@ from libc.stdint cimport uint8_t
 
 cdef extern from "frame/includes/names.h" nogil:
     enum:
+        ROOM_PREFIX_BYTES "QW_ROOM_PREFIX_BYTES"
         USER_PREFIX_BYTES "QW_USER_PREFIX_BYTES"
 
+    const char* ROOM_PREFIX "QW_ROOM_PREFIX"
     const char* USER_PREFIX "QW_USER_PREFIX"
 
     bint id_valid "qw_id_valid"(const uint8_t* p, size_t n) noexcept  # matches ID_PATTERN as a whole

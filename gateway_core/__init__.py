@@ -8,7 +8,8 @@
         (EV_CALL, conn, user, device, request, method, payload)
         (EV_CLOSED, conn, user, device, code)      code 0: the peer vanished without a CLOSE
         (EV_TOPIC, topic, loop, up)                first member joined / last one left on that loop
-        (EV_SESSION, conn, user, device, platform, session_id)      told because somebody asked
+        (EV_SESSION, conn, user, device, platform, session_id, room)    told because somebody asked: room "",
+                                                   then r/room#tag#tag for each room, and its tags there
         (EV_DROPPED, topic, normal, high, notices) events that some members missed, since the last one
     commands in  login, refuse, reply, send, publish, join, leave, kick, ...
 

@@ -238,7 +238,11 @@ class Calls:
         self._downlink = downlink
         self._limiter = Limiter(rate)
         self._running: dict[Session, int] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], int] = {}  # and the node that asked
+
+    def under_way(self, node: int) -> list[asyncio.Task[None]]:
+        """Calls of connections of this node that are not answered."""
+        return [task for task, asked_by in self._tasks.items() if asked_by == node]
 
     def on_call(self, session: Session, request: int, name: str, payload: bytes) -> None:
         """Answer one CALL, now or later, exactly once."""
@@ -254,8 +258,8 @@ class Calls:
             return
         self._running[session] = self._running.get(session, 0) + 1
         task = asyncio.get_running_loop().create_task(self._run(state, request, entry, args))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = session.node
+        task.add_done_callback(self._tasks.pop)
 
     def _accept(self, state: SessionState, name: str, payload: bytes) -> tuple[Method, Args]:
         entry = self._methods.get(name)

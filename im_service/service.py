@@ -70,7 +70,7 @@ class ImService:
         self.room_admin = RoomAdmin(context, self.room_door)
         self.room_queue = RoomQueue(context)
         self.room_recall = RoomRecall(context)
-        self._room_moves = RoomMoves(context)
+        self._room_moves = RoomMoves(context, self.room_door)
 
         self.presence = PresenceBook(context)
         self.relations = Relations(context, self.consents, self.presence)
@@ -148,6 +148,20 @@ class ImService:
     def on_stray_gone(self, session: Session) -> None:
         """A session that logged in elsewhere is over, and nobody told."""
         self.devices.on_stray_gone(session)
+
+    def on_inside(self, session: Session, room: str) -> None:
+        """This session is in a room that is served here: its topic, and `#tag` behind it for each tag."""
+        self._room_moves.inside(session, room)
+
+    def on_left(self, node: int, conn: int, topic: str) -> None:
+        """Another im process took this connection out of a room that is served here."""
+        self._room_moves.left(node, conn, topic)
+
+    def on_afresh(self, node: int) -> None:
+        """This gateway node took this process for dead: what is known of its guests of rooms, and what it
+        asked of rooms until now, is old. Who is inside is told next."""
+        self.room_door.too_late(node, self.calls.under_way(node))
+        self._room_moves.afresh(node)
 
     # -- the application's server, and the other im processes
 
@@ -231,4 +245,5 @@ class ImService:
         self._memberships.stop()
         await self.upkeep.stop()
         await self.settle()
+        await self._room_moves.close()
         await self.room_door.close()

@@ -16,6 +16,7 @@ from control.streams.links import StreamLinks
 from control.streams.operations import (
     Down,
     DownOperation,
+    Heeded,
     Join,
     JoinUser,
     Kick,
@@ -113,6 +114,10 @@ class BusDownlink:
     def sync(self, gateway: int) -> None:
         """Its topics and sessions are known again; its sessions may lack what was published meanwhile."""
         self._batcher.add(gateway, Sync())
+
+    def heeded(self, gateway: int, number: int) -> None:
+        """It took this process for dead and asked whether what is said here was said before."""
+        self._batcher.add(gateway, Heeded(number))
 
     def gone(self, gateway: int) -> None:
         """This life of the gateway is over: what waits for it must not reach the next one."""

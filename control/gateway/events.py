@@ -37,7 +37,7 @@ class TopicListener(Protocol):
     """Who hears of topics and sessions of the core; with one process nobody does."""
 
     def on_topic(self, topic: str, loop: int, up: bool) -> None: ...
-    def on_session(self, held: HeldSession) -> None: ...
+    def on_session(self, held: HeldSession, room: str) -> None: ...
 
 
 class GatewayEvents:
@@ -198,6 +198,6 @@ class GatewayEvents:
             elif kind == codes.topic and listener is not None:
                 listener.on_topic(event[1], event[2], event[3])
             elif kind == codes.session and listener is not None:
-                listener.on_session(event[1:])
+                listener.on_session(event[1:6], event[6])
         if sends:
             service.on_sends(sends)

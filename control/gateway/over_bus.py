@@ -50,7 +50,13 @@ class GatewayOverBus(Part):
             settings.gateway.core.event_bytes,
         )
         self._batches = DownBatches(
-            node, downlink, self.upstream.resync, self.on_lost, self.upstream.answered
+            node,
+            downlink,
+            self.upstream.resync,
+            self.on_lost,
+            self.upstream.answered,
+            self.upstream.left,
+            self.upstream.fences,
         )
         self._running = False
 
@@ -76,8 +82,8 @@ class GatewayOverBus(Part):
         }
 
     def _on_batch(self, peer: Peer, batch: Down) -> None:
-        """A word of an im process proves that it lives. What one says that is not the live one is done too:
-        each operation names connections of this process."""
+        """A word of an im process proves that it lives. What one says that is not the live one is done too,
+        but for rooms: each operation names connections of this process."""
         self._coordination.hear(peer, "im")
         self._batches.apply(peer, batch)
 

@@ -28,6 +28,11 @@ class ResyncListener(Protocol):
 
     def begin(self) -> None: ...
     def session(self, held: HeldSession) -> None: ...
+
+    def inside(self, held: HeldSession, room: str) -> None:
+        """After its session, once for each room: its topic, and `#tag` for each tag there behind it."""
+        return
+
     def end(self, topics: list[str]) -> None: ...
 
 
@@ -58,9 +63,11 @@ class Resync:
         if not self._repeating:
             self._begin()
 
-    def on_session(self, held: HeldSession) -> None:
+    def on_session(self, held: HeldSession, room: str = "") -> None:
         for listener in self._listeners:
-            if listener.sessions:
+            if listener.sessions and room:
+                listener.inside(held, room)
+            elif listener.sessions:
                 listener.session(held)
 
     def on_loop_end(self, loop: int) -> None:

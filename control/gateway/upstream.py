@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from control.coordination.base import NodeInfo
+from control.gateway.fences import Fences
 from control.gateway.held_sends import HeldSends
 from control.gateway.open_requests import UNKNOWN, OpenRequests
 from control.gateway.resync import HeldSession, Resync, ResyncListener
@@ -23,9 +24,12 @@ from control.request_keys import call_key, conversation_key
 from control.streams.batches import MAX_BATCH_BYTES, SMALL, Batcher, carried, encode
 from control.streams.links import StreamLinks
 from control.streams.operations import (
+    Afresh,
     Announce,
     Call,
     Dropped,
+    Inside,
+    Left,
     Login,
     Logout,
     Replace,
@@ -39,7 +43,7 @@ from control.streams.operations import (
     Withdraw,
     up_halves,
 )
-from frame.constants import NAME_MAX, USER_PREFIX, FrameType, RequestCode
+from frame.constants import NAME_MAX, ROOM_PREFIX, USER_PREFIX, FrameType, RequestCode
 from im_service.ports import Downlink, Reply, Session
 
 log = get_logger("gateway")
@@ -81,6 +85,7 @@ class BusUpstream:
         self._open = OpenRequests(max_pending, max_pending_bytes, time.monotonic)
         self._held = HeldSends(max_pending, max_pending_bytes, self._give_up)
         self._ending = False
+        self.fences = Fences()
         self.unavailable = 0
         self.unknown = 0
 
@@ -160,8 +165,8 @@ class BusUpstream:
             for im in self._ims:
                 self._add(im, operation)
 
-    def on_session(self, held: HeldSession) -> None:
-        self._resync.on_session(held)
+    def on_session(self, held: HeldSession, room: str = "") -> None:
+        self._resync.on_session(held, room)
 
     @property
     def topics(self) -> int:
@@ -173,11 +178,13 @@ class BusUpstream:
         """A (new epoch of an) im process: it learns all topics first, then what waited for one. The first one
         after a time without hears the sessions too: their logins may have gone to one that is dead. One that
         comes beside others hears of the sessions whose users it serves from now on: their logouts go there.
+        So it is with who is in the rooms that it serves.
         """
         first = not self._ims
         self._open.changed()
         self._ims[str(info.node_id)] = info
-        self._resync.request(_ImListener(self, info.node_id, sessions=first))
+        self._ask_afresh(info)
+        self._resync.request(_ImListener(self, info.node_id, sessions=first, rooms=first))
         if not first:
             self._resync.request(_Moved(self, str(info.node_id), list(self._ims)))
         waiting, self._pending = self._pending, deque()
@@ -190,6 +197,7 @@ class BusUpstream:
         if known is None or known.epoch != info.epoch:
             return
         del self._ims[str(info.node_id)]
+        self.fences.gone((info.node_id, info.epoch))
         self._batcher.drop(info.node_id)
         self._ask_again(self._open.taken_from(info.node_id))
         if self._ims:
@@ -200,8 +208,26 @@ class BusUpstream:
         return self._open.answered(replies)
 
     def resync(self, im_id: int) -> None:
-        """This im process missed words of ours: it shall hear all sessions and topics."""
-        self._resync.request(_ImListener(self, im_id, sessions=True))
+        """This im process missed words of ours: it shall hear all sessions and topics. One that was taken for
+        dead before may have missed who is in rooms, too."""
+        info = self._ims.get(str(im_id))
+        rooms = info is not None and self._ask_afresh(info)
+        self._resync.request(_ImListener(self, im_id, sessions=True, rooms=rooms))
+
+    def left(self, im_id: int, conn: int, topic: str) -> None:
+        """An im process took this connection out of a room. The one that serves the room may have heard of it
+        from us a moment ago as of one inside."""
+        if self._ims and topic.startswith(ROOM_PREFIX) and "#" not in topic:
+            im = self._im_for(topic)
+            if int(im) != im_id:
+                self._add(im, Left(conn, topic))
+
+    def _ask_afresh(self, info: NodeInfo) -> bool:
+        """Before anything else is said to it. True when it was taken for dead once."""
+        number = self.fences.ask((info.node_id, info.epoch))
+        if number is not None and not self.fences.heeds((info.node_id, info.epoch)):
+            self._batcher.add(info.node_id, Afresh(number))
+        return number is not None
 
     # -- what a resync says
 
@@ -222,6 +248,19 @@ class BusUpstream:
         if self._ims and choose(key, among) == im:
             session = Session(self._node, conn, user, device)
             self._add(self._im_for(key), ResyncSession(session, platform, session_id, True))
+
+    def repeat_inside(self, im_id: int, held: HeldSession, room: str) -> None:
+        """To the im process that serves the room, if it is this one."""
+        if self._ims and self._im_for(room.partition("#")[0]) == str(im_id):
+            conn, user, device, _, _ = held
+            self._batcher.add(im_id, Inside(Session(self._node, conn, user, device), room))
+
+    def repeat_moved_inside(self, im: str, among: list[str], held: HeldSession, room: str) -> None:
+        """The same of a room that this one of these im processes serves."""
+        topic = room.partition("#")[0]
+        if self._ims and choose(topic, among) == im:
+            conn, user, device, _, _ = held
+            self._add(self._im_for(topic), Inside(Session(self._node, conn, user, device), room))
 
     def repeat_topics(self, im_id: int, topics: list[str]) -> None:
         add, size = self._batcher.add, TOPICS_AT_ONCE * NAME_MAX
@@ -322,12 +361,14 @@ class BusUpstream:
 
 
 class _ImListener(ResyncListener):
-    """An im process that has to know all topics; one that missed something hears the sessions too."""
+    """An im process that has to know all topics; one that missed something hears the sessions too, and one
+    that does not know it who is in rooms."""
 
-    def __init__(self, upstream: BusUpstream, im_id: int, *, sessions: bool) -> None:
+    def __init__(self, upstream: BusUpstream, im_id: int, *, sessions: bool, rooms: bool) -> None:
         self._upstream = upstream
         self._im_id = im_id
         self.sessions = sessions
+        self._rooms = rooms
 
     def begin(self) -> None:
         if self.sessions:
@@ -336,6 +377,10 @@ class _ImListener(ResyncListener):
     def session(self, held: HeldSession) -> None:
         self._upstream.repeat_session(self._im_id, held)
 
+    def inside(self, held: HeldSession, room: str) -> None:
+        if self._rooms:
+            self._upstream.repeat_inside(self._im_id, held, room)
+
     def end(self, topics: list[str]) -> None:
         self._upstream.repeat_topics(self._im_id, topics)
         if self.sessions:
@@ -343,7 +388,8 @@ class _ImListener(ResyncListener):
 
 
 class _Moved(ResyncListener):
-    """Sessions change hands: those of an im process that is gone, and those that a new one takes over."""
+    """Sessions and guests of rooms change hands: those of an im process that is gone, and those that a new
+    one takes over."""
 
     sessions = True
 
@@ -356,5 +402,8 @@ class _Moved(ResyncListener):
 
     def session(self, held: HeldSession) -> None:
         self._upstream.repeat_moved(self._im, self._among, held)
+
+    def inside(self, held: HeldSession, room: str) -> None:
+        self._upstream.repeat_moved_inside(self._im, self._among, held, room)
 
     def end(self, topics: list[str]) -> None: ...

@@ -34,7 +34,7 @@ class ImOverBus(Part):
         self._coordination = coordination
         self._routes = routes
         self._downlink = downlink
-        self._batches = UpBatches(service, routes, downlink.sync)
+        self._batches = UpBatches(service, routes, downlink.sync, downlink.heeded)
         self.unheeded = 0
 
     async def start(self) -> None:

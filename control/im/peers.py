@@ -26,6 +26,8 @@ RETRY_S = 1.0
 MOVING_TICKS = 6
 """After the set of im processes changed: the first is for the gateways, to hear of it too; each later one
 finds what the gateways that heard late have sent here meanwhile."""
+STOOD_STILL_S = 3.0
+"""Between two ticks: others may have taken this process for dead, and what it knows of guests is old."""
 
 
 class BusPeers(Part):
@@ -54,6 +56,7 @@ class BusPeers(Part):
         self._missed = missed
         self._moved = moved
         self._moving = 0
+        self._ticked = 0.0
         self._handing: asyncio.Task[None] | None = None
         self._ims: dict[int, int] = {}  # node id -> epoch
         self._batcher: Batcher[Changed] = Batcher(self._push)
@@ -74,6 +77,10 @@ class BusPeers(Part):
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def tick(self) -> None:
+        now, before = asyncio.get_running_loop().time(), self._ticked
+        self._ticked = now
+        if self._moving and before and now - before > STOOD_STILL_S:
+            self._moving = MOVING_TICKS  # the gateways say first who is inside
         if self._moving:
             self._moving -= 1
             if self._moving < MOVING_TICKS - 1 and (self._handing is None or self._handing.done()):

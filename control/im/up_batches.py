@@ -12,9 +12,12 @@ from control.logs import get_logger
 from control.node_ids import NODE_BITS, Peer, node_key, peer_of
 from control.routing.base import Routes
 from control.streams.operations import (
+    Afresh,
     Announce,
     Call,
     Dropped,
+    Inside,
+    Left,
     Login,
     Logout,
     Replace,
@@ -48,19 +51,30 @@ class SessionService(Protocol):
     def sessions_at(self, node: int) -> list[Session]: ...
     def strays_at(self, node: int) -> list[Session]: ...
     def on_stray_gone(self, session: Session) -> None: ...
+    def on_inside(self, session: Session, room: str) -> None: ...
+    def on_left(self, node: int, conn: int, topic: str) -> None: ...
+    def on_afresh(self, node: int) -> None: ...
 
 
 class UpBatches:
     """Applies Up batches to the service, and keeps the routes; `control.gateway.upstream` writes them.
 
     `settled(gateway)` says that a gateway that was asked has repeated all its topics and sessions; not where
-    only `who_is_there` was asked.
+    only `who_is_there` was asked. `heeded(gateway, number)` answers one that took this process for dead.
     """
 
-    def __init__(self, service: SessionService, routes: Routes, settled: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        service: SessionService,
+        routes: Routes,
+        settled: Callable[[int], None],
+        heeded: Callable[[int, int], None] = lambda gateway, number: None,
+    ) -> None:
         self._service = service
         self._routes = routes
         self._settled = settled
+        self._heeded = heeded
+        self._afresh: dict[int, int] = {}  # node -> the number that was answered last
         self._repeated: dict[int, set[int]] = {}  # node -> connections of a resync under way
         self._quietly: set[int] = set()  # gateways of which no word was lost
         self._ending: dict[int, asyncio.Task[None]] = {}  # node -> its sessions, of which there were many
@@ -85,6 +99,7 @@ class UpBatches:
         node = node_key(info.node_id, info.epoch)
         self._routes.expire(info.node_id, info.epoch)
         self._repeated.pop(node, None)
+        self._afresh.pop(node, None)
         self._quietly.discard(info.node_id)
         self._end(node, CloseCode.INTERNAL, set())
 
@@ -149,6 +164,20 @@ class UpBatches:
                 self._repeated[node_key(*peer)] = set()
             case ResyncEnd():
                 self._resync_end(peer)
+            case Inside(session, room):
+                service.on_inside(session, room)
+            case Left(conn, topic):
+                service.on_left(node_key(*peer), conn, topic)
+            case Afresh(number):
+                self._begin_afresh(peer, number)
+
+    def _begin_afresh(self, peer: Peer, number: int) -> None:
+        """Asked twice with one number, it is done once: what came in between holds."""
+        node = node_key(*peer)
+        if self._afresh.get(node) != number:
+            self._afresh[node] = number
+            self._service.on_afresh(node)
+        self._heeded(peer[0], number)
 
     def _there(self, peer: Peer, conns: list[int]) -> None:
         """Whoever speaks during a resync may have come behind its back."""

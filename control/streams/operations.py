@@ -88,6 +88,28 @@ class Dropped(_Operation, tag=11):
     notices: int
 
 
+class Inside(_Operation, tag=12):
+    """This session is in a room that is served by the im process that hears this: its topic, and behind it
+    `#tag` for each tag there."""
+
+    session: Session
+    topic: str
+
+
+class Left(_Operation, tag=13):
+    """Another im process took this connection out of a room that is served by the one that hears this."""
+
+    conn: int
+    topic: str
+
+
+class Afresh(_Operation, tag=14):
+    """The im process that hears this was taken for dead: what it did in rooms for this gateway is not heeded
+    until it answers Heeded. Who is in them follows, and nobody else is."""
+
+    number: int
+
+
 UpOperation = (
     Sends
     | Call
@@ -100,6 +122,9 @@ UpOperation = (
     | ResyncSession
     | ResyncEnd
     | Dropped
+    | Inside
+    | Left
+    | Afresh
 )
 
 
@@ -179,7 +204,15 @@ class SetBudget(_Operation, tag=10):
     budget: Budget | None
 
 
-DownOperation = Replies | Publish | Join | Leave | JoinUser | LeaveUser | Kick | Resync | Sync | SetBudget
+class Heeded(_Operation, tag=11):
+    """To Afresh: what follows was said after it."""
+
+    number: int
+
+
+DownOperation = (
+    Replies | Publish | Join | Leave | JoinUser | LeaveUser | Kick | Resync | Sync | SetBudget | Heeded
+)
 
 
 class Down(msgspec.Struct, array_like=True, tag=2):

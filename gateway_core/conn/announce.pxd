@@ -19,4 +19,5 @@ cdef void report_topic(Announcer* a, const char* prefix, size_t m, const char* n
 cdef void announce_topic(Announcer* a, const char* prefix, size_t m, const char* name, size_t n, int up) noexcept nogil  # if on
 # EV_DROPPED: as many normal, high and notice events.
 cdef void report_dropped(Announcer* a, const char* name, size_t n, const uint32_t* events) noexcept nogil
-cdef void report_session(Announcer* a, uint64_t conn, Session* s) noexcept nogil
+# EV_SESSION: of the session itself (n = 0), or of a room it is in.
+cdef void report_session(Announcer* a, uint64_t conn, Session* s, const char* name, size_t n) noexcept nogil

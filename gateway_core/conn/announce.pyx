@@ -34,11 +34,13 @@ cdef void report_dropped(Announcer* a, const char* name, size_t n, const uint32_
     event_push(a.events, EV_DROPPED, events[0], events[1], events[2], 0, 0, strings, sizes, 1)
 
 
-cdef void report_session(Announcer* a, uint64_t conn, Session* s) noexcept nogil:
+cdef void report_session(Announcer* a, uint64_t conn, Session* s, const char* name, size_t n) noexcept nogil:
     cdef const void* strings[EVENT_STRINGS]
     cdef uint32_t sizes[EVENT_STRINGS]
     strings[0] = session_user(s)
     strings[1] = session_device(s)
     sizes[0] = s.user_len
     sizes[1] = s.device_len
-    event_push(a.events, EV_SESSION, conn, s.id, 0, s.platform, 0, strings, sizes, 2)
+    strings[2] = name
+    sizes[2] = <uint32_t>n
+    event_push(a.events, EV_SESSION, conn, s.id, 0, s.platform, 0, strings, sizes, 3)

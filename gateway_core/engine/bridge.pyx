@@ -45,7 +45,7 @@ cdef tuple _event(const EventCell* e):
     if e.kind == EV_CLOSED:
         return (e.kind, e.conn, _str(p, e.size[0]), _str(q, e.size[1]), e.code)
     if e.kind == EV_SESSION:
-        return (e.kind, e.conn, _str(p, e.size[0]), _str(q, e.size[1]), e.a, e.request)
+        return (e.kind, e.conn, _str(p, e.size[0]), _str(q, e.size[1]), e.a, e.request, _str(r, e.size[2]))
     if e.kind == EV_DROPPED:
         return (e.kind, _str(p, e.size[0]), e.conn, e.request, e.code)
     if e.kind == EV_AUTH:

@@ -4,9 +4,9 @@ from libc.string cimport memcmp, memcpy
 
 from cmodules cimport layout
 from frame.constants cimport FRAME_PONG
-from frame.names cimport USER_PREFIX, USER_PREFIX_BYTES
+from frame.names cimport ROOM_PREFIX, ROOM_PREFIX_BYTES, USER_PREFIX, USER_PREFIX_BYTES
 from frame.varint cimport UV_MAX, uv_put
-from gateway_core.conn.announce cimport Announcer, report_session, report_topic
+from gateway_core.conn.announce cimport TOPIC_MAX, Announcer, report_session, report_topic
 from gateway_core.conn.fanout cimport publish_local
 from gateway_core.conn.session cimport close_with, login
 from gateway_core.conn.states cimport BEFORE_LOGIN, LIVE, state_in
@@ -17,6 +17,7 @@ from gateway_core.conn.table cimport (
     conn_id,
     session_device,
     session_of,
+    session_topics,
     session_user,
 )
 from gateway_core.conn.topics cimport Budget, Topic, topic_join, topic_leave, topic_missed, topics_budget
@@ -64,6 +65,7 @@ LAYOUT = layout()
 
 cdef enum:
     RESYNC_SLICE = 1024  # slots or topics a tick
+    ROOM_TEXT = 16 * TOPIC_MAX  # a room and its tags, as they are told
     LOOK = 64  # commands between two looks at the clock
     BUDGET_NS = 2000000  # of one tick, so that sockets get their turn
 
@@ -153,8 +155,34 @@ cdef void _report_user(Announcer* a, Session* s) noexcept nogil:
     report_topic(a, USER_PREFIX, USER_PREFIX_BYTES, session_user(s), s.user_len, 1)
 
 
+cdef void _report_session(Loop* loop, Conn* c) noexcept nogil:
+    """Once for itself, with no topic, then for each room that it is in, with its tags there behind: r/room#tag#tag."""
+    cdef Session* s = session_of(c)
+    cdef uint64_t conn = conn_id(&loop.table, c)
+    cdef char text[ROOM_TEXT]
+    cdef Topic* room
+    cdef Topic* t
+    cdef uint32_t i, j, n
+    report_session(&loop.announcer, conn, s, b"", 0)
+    for i in range(s.joined):
+        room = loop.topics.by_id[session_topics(s)[i]]
+        if room.room_len or memcmp(room.name, ROOM_PREFIX, ROOM_PREFIX_BYTES) != 0:
+            continue
+        n = room.name_len
+        memcpy(text, room.name, n)
+        for j in range(s.joined):
+            t = loop.topics.by_id[session_topics(s)[j]]
+            if t.room_len != room.name_len or memcmp(t.name, room.name, t.room_len) != 0:
+                continue
+            if n + t.name_len - t.room_len <= <uint32_t>ROOM_TEXT:
+                memcpy(text + n, t.name + t.room_len, t.name_len - t.room_len)
+                n += t.name_len - t.room_len
+        report_session(&loop.announcer, conn, s, text, n)
+
+
 cdef void resync_step(Loop* loop) noexcept nogil:
-    """EV_TOPIC for every user and topic here (EV_SESSION for sessions), in slices, then one with an empty name."""
+    """EV_TOPIC for every user and topic here (EV_SESSION for sessions and the chatrooms they are in), in slices, then
+    one with an empty name."""
     cdef Resync* r = &loop.resync
     cdef Announcer* a = &loop.announcer
     cdef uint32_t i
@@ -169,7 +197,7 @@ cdef void resync_step(Loop* loop) noexcept nogil:
             if c.state == LIVE and user_first(&loop.users, c):
                 _report_user(a, session_of(c))
             if c.state == LIVE and r.sessions:
-                report_session(a, conn_id(&loop.table, c), session_of(c))
+                _report_session(loop, c)
         elif r.topic < loop.topics.ids:
             t = loop.topics.by_id[r.topic]
             r.topic += 1

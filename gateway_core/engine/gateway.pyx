@@ -414,7 +414,7 @@ cdef class Gateway:
 
     def tell(self, int loop, bint sessions):
         """This loop emits EV_TOPIC(name, loop, True) for all its users and topics, with `sessions` EV_SESSION for
-        each session too, then EV_TOPIC("", loop, False)."""
+        each session and what chatrooms it is in too, then EV_TOPIC("", loop, False)."""
         give_resync(self._running(), loop, sessions, self.wait_ms)
 
     def drain(self, int code, int retry_after_ms, int jitter_ms, str text="", double spread_s=0.0):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from weakref import WeakSet
 
 from msgspec import Raw
 
-from frame.constants import FrameType
+from frame.constants import ROOM_PREFIX, FrameType
 from im_service.calls import Caller, Nothing, method
 from im_service.chatrooms.model import (
     JoinArgs,
@@ -22,13 +24,17 @@ from im_service.live.room import RoomState
 from im_service.live.users import SessionState
 from im_service.models import notice_event
 from im_service.pages import fit, parts
-from im_service.ports import NOTICE
+from im_service.ports import NOTICE, Session
 from im_service.storage.errors import StoreError
 from im_service.turns import in_turns
 
 EVENT = int(FrameType.EVENT)
 AGAIN_S = 0.5
 """Elements that the store did not take away are tried again so much later."""
+LEFT_MS, MAX_LEFT = 10_000, 10_000
+"""Who left a room, and how long that is remembered: a gateway or another im process may tell later that they
+are inside."""
+LATE = "the gateway that asked has given this process up meanwhile"
 _log = logging.getLogger("qianwan.im")
 
 
@@ -54,6 +60,7 @@ class RoomDoor:
 
     def __init__(self, context: ServiceContext) -> None:
         self._store = context.store
+        self._clock = context.clock
         self._table = context.rooms
         self._sessions = context.sessions
         self._downlink = context.downlink
@@ -61,6 +68,8 @@ class RoomDoor:
         self._notice_members = context.settings.room_notice_members
         self._grace_s = context.settings.room_grace_ms / 1000
         self._tasks: set[asyncio.Task[None]] = set()
+        self._late: WeakSet[asyncio.Task[None]] = WeakSet()  # calls of which nobody waits for the answer
+        self._left: OrderedDict[tuple[int, int, str], int] = OrderedDict()  # when, oldest first
         self._ring_bytes = context.settings.reply_bytes - context.settings.room_attributes_bytes
 
     @method(
@@ -86,6 +95,7 @@ class RoomDoor:
             if len(state.rooms) >= self._per_connection:
                 raise ImError(Code.CONFLICT, f"at most {self._per_connection} rooms a connection")
             newcomer = caller.user not in room.members
+            self._left.pop((session.node, session.conn, args.room), None)
             seat(state, room)
             self._downlink.join(session, room.topic, room.budget)
             if newcomer:
@@ -108,7 +118,28 @@ class RoomDoor:
     def _state(self, caller: Caller) -> SessionState:
         if caller.session is None:
             raise ImError(Code.INVALID, "only a connection can be in a room")
+        if self._late and asyncio.current_task() in self._late:
+            raise ImError(Code.TIMEOUT, LATE)
         return self._sessions.still(caller.session)
+
+    def too_late(self, node: int, calls: Iterable[asyncio.Task[None]]) -> None:
+        """These calls enter and leave no room any more, and who left through this node has not: whoever asked
+        was told that nobody knows, and asked elsewhere."""
+        self._late.update(calls)
+        for key in [key for key in self._left if key[0] == node]:
+            del self._left[key]
+
+    def note_left(self, node: int, conn: int, room: str) -> None:
+        """What says of this connection that it is inside, and comes in the next seconds, is older."""
+        now, left = self._clock.elapsed_ms(), self._left
+        left[node, conn, room] = now
+        left.move_to_end((node, conn, room))
+        while len(left) > MAX_LEFT or next(iter(left.values())) < now - LEFT_MS:
+            left.popitem(last=False)
+
+    def left_lately(self, session: Session, room: str) -> bool:
+        since = self._left.get((session.node, session.conn, room))
+        return since is not None and self._clock.elapsed_ms() - since < LEFT_MS
 
     @method("room.leave")
     async def leave(self, caller: Caller, args: RoomArgs) -> Nothing:
@@ -117,6 +148,11 @@ class RoomDoor:
         room = state.rooms.get(args.room)
         if room is not None:
             await self.drop(state, room, "room.exit")
+        else:
+            # Whom this process does not know inside may be there: another one knew it, and is gone.
+            session = state.session
+            self._downlink.leave(session, ROOM_PREFIX + check_id(args.room, "room"))
+            self.note_left(session.node, session.conn, args.room)
         return {}
 
     async def drop(
@@ -135,6 +171,8 @@ class RoomDoor:
         self._downlink.leave(session, room.topic)
         self._set_tags(state, room, ())
         unseat(state, room)
+        if not state.over:
+            self.note_left(session.node, session.conn, room.room)
         if session.user in room.members:
             return
         self._tell(room, event, session.user, state, data)

@@ -1,34 +1,45 @@
 """A room is served by another im process when the set of im processes changes: who is inside goes along.
 
-The connections stay in the room's topics all the time; what moves is who knows them.
+The connections stay in the room's topics all the time; what moves is who knows them. What the gateways say
+of it is the truth; an im process that goes on hands over what they cannot know yet.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections import deque
 from collections.abc import Callable
 
-from im_service.chatrooms.door import seat, unseat
+from frame.constants import ROOM_PREFIX
+from im_service.chatrooms.door import RoomDoor, seat, unseat
 from im_service.context import ServiceContext
 from im_service.errors import ImError
-from im_service.ids import tag_topic
+from im_service.live.room import RoomState
 from im_service.ports import Session
+from im_service.storage.errors import StoreError
 from im_service.turns import SLICE
 
 GUEST = "guest"
 """Kind of a word to the process that serves the room from now on."""
+AGAIN_S = 0.5
 Tell = Callable[[str, str], None]
 Way = Callable[[str], Tell | None]
 """To the process that serves a topic; None where it is this one."""
+_log = logging.getLogger("qianwan.im")
 
 
 class RoomMoves:
-    """`hand_over` at the one process becomes `take_over` at the other, once for each guest."""
+    """`hand_over` at the one process becomes `take_over` at the other, once for each guest; `inside`, `left`
+    and `afresh` are words of the gateways."""
 
-    def __init__(self, context: ServiceContext) -> None:
+    def __init__(self, context: ServiceContext, door: RoomDoor) -> None:
         self._table = context.rooms
         self._sessions = context.sessions
         self._downlink = context.downlink
+        self._door = door
+        self._told: deque[tuple[Session, str]] = deque()  # inside, in rooms that have to be read
+        self._taking: asyncio.Task[None] | None = None
 
     async def hand_over(self, way: Way) -> None:
         """All guests of rooms that another process serves, some hundred between two turns of the loop."""
@@ -49,18 +60,71 @@ class RoomMoves:
                     await asyncio.sleep(0)
 
     async def take_over(self, key: str) -> None:
-        """Whoever may be in the room no more is out."""
         name, node, conn, user, device, *tags = key.split(" ")
-        session = Session(int(node), int(conn), user, device)
         room = await self._table.get(name)
+        self._take(room, Session(int(node), int(conn), user, device), tuple(tags))
+
+    def _take(self, room: RoomState, session: Session, tags: tuple[str, ...]) -> None:
+        """Whoever may be in the room no more is out; who left a moment ago is not inside."""
         state = self._sessions.hear(session)
-        if state.over or name in state.rooms:
+        if state.over or room.room in state.rooms or self._door.left_lately(session, room.room):
             return
         try:
-            room.enter(user)
+            room.enter(session.user)
         except ImError:
-            for topic in (room.topic, *(tag_topic(room.topic, tag) for tag in tags)):
-                self._downlink.leave(session, topic)
+            self._downlink.leave(session, room.topic)
             return
         seat(state, room)
-        state.tags[name] = tuple(tags)
+        state.tags[room.room] = tags
+
+    def inside(self, session: Session, topic: str) -> None:
+        """A gateway says that this session is in a room, `#tag` for each tag behind its topic."""
+        name, *tags = topic.removeprefix(ROOM_PREFIX).split("#")
+        room = None if self._told else self._table.peek(name)
+        if room is not None and room.open:
+            self._take(room, session, tuple(tags))
+            return
+        self._told.append((session, topic))
+        if self._taking is None or self._taking.done():
+            self._taking = asyncio.get_running_loop().create_task(self._take_told())
+
+    async def _take_told(self) -> None:
+        """In order; what the store does not say now is asked again."""
+        taken = 0
+        while self._told:
+            session, topic = self._told[0]
+            name, *tags = topic.removeprefix(ROOM_PREFIX).split("#")
+            try:
+                room = await self._table.get(name)
+            except StoreError as error:
+                _log.warning("who is in a room waits for the store: %s", error)
+                await asyncio.sleep(AGAIN_S)
+                continue
+            if self._told and self._told[0] == (session, topic):
+                self._told.popleft()
+                self._take(room, session, tuple(tags))
+            taken += 1
+            if taken % SLICE == 0:
+                await asyncio.sleep(0)
+
+    def left(self, node: int, conn: int, topic: str) -> None:
+        """A gateway says that another process took this connection out of a room."""
+        name = topic.removeprefix(ROOM_PREFIX)
+        self._door.note_left(node, conn, name)
+        state = self._sessions.get(Session(node, conn, "", ""))
+        if state is not None and (room := state.rooms.get(name)) is not None:
+            unseat(state, room)
+
+    def afresh(self, node: int) -> None:
+        """Who is in rooms through this gateway is not known any more."""
+        self._told = deque(each for each in self._told if each[0].node != node)
+        for room in self._table.live():
+            for session in [each for sessions in room.members.values() for each in sessions.values()]:
+                state = self._sessions.get(session) if session.node == node else None
+                if state is not None and room.room in state.rooms:
+                    unseat(state, room)
+
+    async def close(self) -> None:
+        if self._taking is not None:
+            self._taking.cancel()
+            await asyncio.gather(self._taking, return_exceptions=True)

@@ -5,11 +5,7 @@ answered.
 from __future__ import annotations
 
 import asyncio
-import json
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,74 +14,14 @@ from qianwan.protocol.messages import decode
 
 from control.rendezvous import choose
 from tests.support.chat_link import PlainLink
-from tests.support.chat_world import root_of
-from tests.support.nats_process import NatsProcess
+from tests.support.im_cluster import IMS, SPARE, Cluster, im_cluster, knows
 from tests.support.sdk_client import until
-from tests.support.server_process import ServerProcess
-
-FAST = {"bus.kind": "nats", "bus.beacon_s": 0.2, "bus.dead_after_s": 10.0}
-IMS, SPARE = ("1", "5"), "9"
-
-
-@dataclass
-class Cluster:
-    gateway: ServerProcess
-    control: ServerProcess
-    spare: ServerProcess  # an im process that was not started
-
-    async def link(self, user: str, device: str = "phone") -> PlainLink:
-        token = await asyncio.to_thread(self.control.token, user)
-        return await PlainLink.open(self.gateway, token, device, root_of(self.control))
-
-    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """(status, answer) of a request of the app's server."""
-        if method == "POST":
-            return self.control.post(path, body or {})
-        headers = {"X-API-Key": self.control.first_api_key()}
-        request = urllib.request.Request(self.control.url + path, None, headers, method=method)
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return answer.status, json.load(answer)
-
-    async def http(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        return await asyncio.to_thread(self.ask, method, path, body)
-
-    async def room(self, name: str, **fields: Any) -> str:
-        return await asyncio.to_thread(lambda: self.control.room(name, owner="own", **fields))
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    folder: Path = tmp_path_factory.mktemp("cluster")
-    with NatsProcess(folder) as nats:
-
-        def process(number: int, roles: str) -> ServerProcess:
-            settings = FAST | {"bus.nats_url": nats.url, "server.node_id": number}
-            return ServerProcess(folder / "data", settings, roles)
-
-        control, gateway = process(4, "control"), process(2, "gateway")
-        ims, spare = [process(int(number), "im") for number in IMS], process(int(SPARE), "im")
-        everybody = [*ims, spare, gateway, control]
-        try:
-            control.start()
-            for each in (*ims, gateway):
-                each.start(wait=False)
-            for each in (*ims, gateway):
-                each.wait_ready()
-            control.wait_for(lambda: control.get("/v1/lbs?user=x")[0] == 200, "a gateway in LBS")
-            for each in (control, gateway):
-                each.wait_for(lambda e=each: knows(e, *IMS), "both im processes")
-            yield Cluster(gateway, control, spare)
-        except BaseException:
-            for each in everybody:
-                print(f"--- {each.roles} {each.http_port}\n{each.tail(30)}")
-            raise
-        finally:
-            for each in everybody:
-                each.kill()
-
-
-def knows(server: ServerProcess, *ims: str) -> bool:
-    return all(f'"peer_id": {number}' in server.log() for number in ims)
+    with im_cluster(tmp_path_factory.mktemp("cluster"), dead_after_s=10.0) as running:
+        yield running
 
 
 def of_both(kind: str, name: str) -> list[str]:

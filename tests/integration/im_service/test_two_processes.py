@@ -412,3 +412,91 @@ async def test_whoever_is_put_out_is_out_though_nobody_knows_them_inside(
         alice, bob = (person.connection.topics for person in people)
         assert (alice, bob) == ({"u/alice"}, {"u/bob", "r/hall", "r/hall#vip"})
         await fresh.stop()
+
+
+async def test_whoever_leaves_is_out_though_nobody_knows_them_inside(tmp_path: Path) -> None:
+    """The im process that knew them inside died; this one serves the room now."""
+    there, back = Wire(), Wire()
+    async with open_world(tmp_path, peers=there) as world:
+        fresh = second(world, back)
+        await world.invoke("room.create", {"room": "hall"})
+        alice = await world.login("alice")
+        await alice.ok("room.join", room="hall", tags=["vip"])
+        assert await at(fresh, world, alice, "room.leave", room="hall") == {}
+        assert alice.connection.topics == {"u/alice"}
+        fresh.on_inside(alice.session, "r/hall#vip")  # a gateway saw it just before
+        await fresh.settle()
+        await fresh.room_table.get("hall")
+        await asyncio.sleep(0)
+        assert (await fresh.room_table.get("hall")).online == 0
+        await at(fresh, world, alice, "room.join", room="hall")
+        assert (await fresh.room_table.get("hall")).online == 1
+        fresh.on_left(alice.session.node, alice.session.conn, "r/hall")
+        assert (await fresh.room_table.get("hall")).online == 0
+        await fresh.stop()
+
+
+async def test_guests_are_learned_from_the_gateways_with_their_tags(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        fresh = second(world, Wire())
+        for room in ("hall", "ended"):
+            await world.invoke("room.create", {"room": room})
+        people = [await world.login(name) for name in ("alice", "bob")]
+        for person in people:
+            for room in ("hall", "ended"):
+                await person.ok("room.join", room=room, tags=["red", "blue"])
+        alice, bob = people
+        await world.invoke("room.black", {"room": "hall", "user": "bob"})
+        bob.connection.topics |= {"r/hall", "r/hall#red"}  # nobody told that one's gateway
+        ended = alice.connection.topics - {"r/ended", "r/ended#red", "r/ended#blue"}
+        await world.invoke("room.close", {"room": "ended"})
+        alice.connection.topics.add("r/ended")
+        published = len(world.downlink.published)
+        for person in people:
+            fresh.on_inside(person.session, "r/hall#red#blue")
+        fresh.on_inside(alice.session, "r/ended")
+        async with asyncio.timeout(10):
+            while "r/ended" in alice.connection.topics:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        hall = await fresh.room_table.get("hall")
+        assert sorted(hall.members) == ["alice"]
+        assert alice.connection.topics == ended
+        assert not {topic for topic in bob.connection.topics if topic.startswith("r/")}
+        assert len(world.downlink.published) == published, "nobody came"
+        await at(fresh, world, alice, "room.join", room="hall", tags=["blue"])
+        assert "r/hall#red" not in alice.connection.topics
+        fresh.on_afresh(alice.session.node)
+        assert hall.online == 0
+        assert "r/hall" in alice.connection.topics, "the gateway knows best"
+        await at(fresh, world, alice, "room.leave", room="hall")
+        fresh.on_inside(alice.session, "r/hall")
+        assert hall.online == 0
+        fresh.on_afresh(alice.session.node)
+        fresh.on_inside(alice.session, "r/hall")
+        assert hall.online == 1, "that leave was not heeded"
+        await fresh.stop()
+
+
+async def test_a_call_of_before_its_gateway_gave_the_process_up_enters_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_world(tmp_path) as world:
+        await world.invoke("room.create", {"room": "hall"})
+        alice = await world.login("alice")
+        gate, read, get = asyncio.Event(), asyncio.Event(), world.im.room_table.get
+
+        async def slow(room: str) -> Any:
+            found = await get(room)
+            read.set()
+            await gate.wait()
+            return found
+
+        monkeypatch.setattr(world.im.room_table, "get", slow)
+        late = asyncio.create_task(alice.call("room.join", room="hall"))
+        await read.wait()
+        world.im.on_afresh(alice.session.node)
+        gate.set()
+        assert (await late)[0] == 504
+        assert alice.connection.topics == {"u/alice"}
+        await alice.ok("room.join", room="hall")
+        assert "r/hall" in alice.connection.topics

@@ -289,5 +289,31 @@ def test_all_topics_and_sessions_can_be_told_again(start_gateway: Start) -> None
     assert sorted(told[1:3] for told in names.values()) == [("ann", "d1"), ("ann", "d2"), ("bob", "d1")]
     assert {told[3] for told in names.values()} == {6}
     assert sorted(told[4] for told in names.values()) == [1, 2, 3]
+    assert {told[5] for told in names.values()} == {""}
     gateway.gateway.leave_user("ann", "g/1")
     gateway.joined(1)
+
+
+def test_the_rooms_of_a_session_are_told_with_it_and_what_it_wears_there(start_gateway: Start) -> None:
+    gateway = start_gateway()
+    for user, topics in (
+        ("ann", ("r/hall", "r/hall#red", "g/1", "r/yard", "r/hall#blue")),
+        ("bob", ("r/hallway",)),
+    ):
+        gateway.login(user, "d1")
+        for topic in topics:
+            gateway.gateway.join_user(user, topic)
+    gateway.joined(6)
+    gateway.gateway.leave_user("ann", "r/yard")
+    gateway.joined(5)
+    gateway.gateway.tell(0, True)
+    wait_for(lambda: [event[1:] for event in gateway.of_kind(EV_TOPIC)].count(("", 0, False)) == 1)
+    told = [(event[2], event[6]) for event in gateway.of_kind(EV_SESSION)]
+    assert next(line for line in told if line[0] == "ann") == ("ann", "")
+    assert {(user, *sorted(room.split("#"))) for user, room in told} == {
+        ("ann", ""),
+        ("bob", ""),
+        ("ann", "blue", "r/hall", "red"),
+        ("bob", "r/hallway"),
+    }
+    assert len(told) == 4

@@ -42,6 +42,9 @@ class Listener:
     def session(self, held: HeldSession) -> None:
         self.heard.append(held)
 
+    def inside(self, held: HeldSession, room: str) -> None:
+        self.heard.append((held[0], room))
+
     def end(self, topics: list[str]) -> None:
         self.heard.append(sorted(topics))
 
@@ -109,7 +112,8 @@ async def test_a_resync_ends_with_its_last_loop_and_a_full_mailbox_only_delays_i
             await asyncio.sleep(0.01)
     assert sorted(core.asked) == [(0, True), (1, True)], "each loop is asked once"
     resync.on_session(ANN)
+    resync.on_session(ANN, "r/a#vip")
     resync.on_loop_end(1)
-    assert listener.heard == ["begin", ANN]
+    assert listener.heard == ["begin", ANN, (1, "r/a#vip")]
     resync.on_loop_end(0)
-    assert listener.heard == ["begin", ANN, ["r/a"]]
+    assert listener.heard == ["begin", ANN, (1, "r/a#vip"), ["r/a"]]

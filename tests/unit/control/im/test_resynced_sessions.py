@@ -11,8 +11,11 @@ from control.im.up_batches import UpBatches
 from control.node_ids import node_key
 from control.routing.memory import MemoryRoutes
 from control.streams.operations import (
+    Afresh,
     Announce,
     Call,
+    Inside,
+    Left,
     Login,
     Logout,
     Replace,
@@ -34,6 +37,7 @@ class Service:
     def __init__(self) -> None:
         self.known: dict[int, Session] = {}
         self.strays: dict[int, Session] = {}
+        self.inside: list[tuple[int, str]] = []
 
     def on_login(self, session: Session, platform: int, session_id: int) -> None:
         self.known[session.conn] = session
@@ -55,6 +59,15 @@ class Service:
 
     def on_sends(self, batch: Any) -> None: ...
 
+    def on_inside(self, session: Session, room: str) -> None:
+        self.inside.append((session.conn, room))
+
+    def on_left(self, node: int, conn: int, topic: str) -> None:
+        self.inside.remove((conn, topic))
+
+    def on_afresh(self, node: int) -> None:
+        self.inside = []
+
     def on_dropped(self, topic: str, normal: int, high: int, notices: int) -> None: ...
 
     def on_call(self, session: Session, request: int, method: str, payload: bytes) -> None:
@@ -65,7 +78,10 @@ class Service:
 class World:
     def __init__(self) -> None:
         self.service, self.routes, self.settled = Service(), MemoryRoutes(), list[int]()
-        self.batches = UpBatches(self.service, self.routes, self.settled.append)
+        self.heeded: list[tuple[int, int]] = []
+        self.batches = UpBatches(
+            self.service, self.routes, self.settled.append, lambda *word: self.heeded.append(word)
+        )
         self.batches.gateway_came(GATEWAY)
 
     def hear(self, *operations: UpOperation) -> None:
@@ -177,3 +193,15 @@ def test_guests_end_with_their_gateway() -> None:
     world.hear(call(1))
     world.batches.gateway_gone(GATEWAY)
     assert not world.service.strays
+
+
+def test_who_was_taken_for_dead_begins_anew_with_the_guests_of_rooms_once_for_each_time_it_is_asked() -> None:
+    world = World()
+    world.hear(Inside(of(1), "r/old"), Afresh(7), Inside(of(2), "r/hall#vip"), Inside(of(3), "r/hall"))
+    world.hear(Afresh(7))  # asked again: the first may have been lost
+    assert world.service.inside == [(2, "r/hall#vip"), (3, "r/hall")]
+    world.hear(Left(3, "r/hall"))
+    assert world.service.inside == [(2, "r/hall#vip")]
+    assert world.heeded == [(2, 7), (2, 7)]
+    world.hear(Afresh(8))
+    assert world.service.inside == []

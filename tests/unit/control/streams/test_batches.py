@@ -12,6 +12,7 @@ import pytest
 
 from control.downlink.local import LocalDownlink
 from control.gateway.down_batches import DownBatches
+from control.gateway.fences import Fences
 from control.node_ids import MAX_NODE_ID, node_key, peer_of
 from control.streams.batches import MAX_BATCH_BYTES, Batcher, BatchReader, carried, encode
 from control.streams.operations import (
@@ -183,7 +184,9 @@ def test_a_gateway_does_what_an_im_process_says_in_order() -> None:
         asked.append(replies)
         return replies
 
-    batches = DownBatches(ANN.node, downlink, asked.append, lambda: asked.append("sync"), answered)
+    batches = DownBatches(
+        ANN.node, downlink, asked.append, lambda: asked.append("sync"), answered, lambda *left: None, Fences()
+    )
     first, second = ("u/a", 6, b"1", 0, 0), ("u/b", 6, b"2", 0, 0)
     batches.apply((4, 1), Down([Publish(first), Publish(second), *DOWN.operations]))
     assert core.told == [
