@@ -7,7 +7,6 @@ with these bits.
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
@@ -240,8 +239,8 @@ def _lists(o: Options, kind: str) -> None:
         _refuse("an id in a list does not follow the grammar")
     if o.payload is not UNSET:
         try:
-            parsed = json.loads(o.payload)
-        except (ValueError, RecursionError):
+            parsed = msgspec.json.decode(o.payload)
+        except (ValueError, *UNDECODABLE):  # half a surrogate pair, a number without end
             parsed = None
         if not isinstance(parsed, dict):
             _refuse('"payload" must be the text of a JSON object')

@@ -56,6 +56,14 @@ async def test_a_push_payload_nested_without_end_is_refused(tmp_path: Path) -> N
         assert (await ann.send("u/bob", options={"payload": "[" * 2048}))[0] == 414
 
 
+async def test_a_push_payload_is_json_that_everybody_reads(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        ann = await world.login("ann")
+        for text in ('{"a":NaN}', '{"a":-Infinity}', '{"a":1e999}', '{"a":"\\ud800"}', "[]", "1", ""):
+            assert (await ann.send("u/bob", options={"payload": text}))[0] == 414, text
+        assert (await ann.send("u/bob", options={"payload": '{"a":[1,null,"x"]}'}))[0] == 0
+
+
 @pytest.mark.parametrize("kind", BAD)
 async def test_no_body_beyond_the_grammar_is_taken(tmp_path: Path, kind: str) -> None:
     body = BAD[kind]
