@@ -141,7 +141,8 @@ class ImSettings(Struct, kw_only=True, frozen=True):
     `ask`: by accepting an invitation. `nobody`: not at all. The app server is not bound by it."""
     ask_again_ms: Annotated[int, Meta(ge=0, le=LONGEST_MS)] = 7 * DAY_MS
     """How long somebody who refused a friend request, an invitation into a group or an application is left in
-    peace. Before: 403, or `refused`. 0: may be asked again at once. The app server is not bound by it."""
+    peace. 0: may be asked again at once. The app server is not bound by it. Beyond: asked anew; before: 403,
+    or `refused`."""
     login_policy: LoginPolicy = LoginPolicy()
     devices_per_user: Annotated[int, Meta(ge=1, le=10_000, extra=_unit("devices"))] = 100
     """Device ids of one user that the store remembers, with what each has acknowledged: more than anybody

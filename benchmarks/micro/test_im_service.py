@@ -162,7 +162,12 @@ def run_batches(benchmark: BenchmarkFixture, stage: Stage, options: Given) -> No
 
 
 UNLIMITED = ImSettings(
-    account_rate=FREE, device_rate=FREE, conversation_rate=FREE, room_normal_per_s=0, room_high_per_s=0
+    account_rate=FREE,
+    device_rate=FREE,
+    conversation_rate=FREE,
+    room_sender_rate=FREE,
+    room_normal_per_s=0,
+    room_high_per_s=0,
 )
 
 

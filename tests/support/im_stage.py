@@ -48,6 +48,7 @@ class Stage(RuleBasedStateMachine):
         }
         self.talks: dict[str, ModelConversation] = {}
         self.black: set[tuple[str, str]] = set()
+        self.parted: set[frozenset[str]] = set()  # between whom a blacklist stood once
         self.numbers = 0
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -64,7 +65,8 @@ class Stage(RuleBasedStateMachine):
     def talk(self, a: str, b: str) -> ModelConversation:
         name = single(a, b)
         if name not in self.talks:
-            self.talks[name] = ModelConversation(name, {a: Membership(), b: Membership()})
+            parted = frozenset((a, b)) in self.parted
+            self.talks[name] = ModelConversation(name, {a: Membership(), b: Membership()}, parted=parted)
         return self.talks[name]
 
     def group(self, name: str) -> ModelConversation:

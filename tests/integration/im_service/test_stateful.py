@@ -247,6 +247,7 @@ class Talk(Stage):
             await person.ok("relation.black", user=other, on=on)
             client.heard("relation", {"user": other, "black": on})
             self.black.symmetric_difference_update({(user, other)})
+            self.parted.add(frozenset((user, other)))
             for talk in self.talks.values():
                 talk.parted |= talk.name.startswith("s/") and {user, other} == set(talk.members)
             await self.look()
