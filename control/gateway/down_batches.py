@@ -29,7 +29,8 @@ class DownBatches:
     """Applies Down batches to `downlink`, which is the one of this process; `control.downlink.bus` writes
     them. `resync(im)` is asked of the sessions and topics held here, `sync()` of their clients;
     `answered` says what is told of replies; `left(im, conn, topic)` hears of each Leave. What an im process
-    that was taken for dead says of rooms is not done until it is heeded again.
+    that was taken for dead says of who enters and leaves rooms is not done until it is heeded again; whom it
+    puts out is out.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class DownBatches:
     def _apply(self, peer: Peer, operation: DownOperation) -> None:
         down = self._downlink
         match operation:
-            case Join() | Leave() | JoinUser() | LeaveUser() if self._outdated(peer, operation.topic):
+            case Join() | Leave() if self._outdated(peer, operation.topic):
                 return
             case Replies():
                 down.reply_many(self._node, self._answered(operation.replies))

@@ -8,7 +8,7 @@ import msgspec
 
 from frame.constants import USER_PREFIX
 from im_service.calls import Caller, Nothing, method, until_ms
-from im_service.chatrooms.door import RoomDoor
+from im_service.chatrooms.door import ALL_NODES, LATE, RoomDoor
 from im_service.chatrooms.model import (
     ROLES,
     AttributesArgs,
@@ -269,8 +269,11 @@ class RoomAdmin:
     @method("room.kick", Code.ROOM_NOT_FOUND, Code.FORBIDDEN, Code.NOT_IN_ROOM, alone=True)
     async def kick(self, caller: Caller, args: KickArgs) -> Nothing:
         """Put somebody out, with a reason they hear. They may come back."""
+        before = self._door.gateways_back
         room = await self._room(caller, args.room)
         self._outranks(caller, room, check_id(args.user, "user"))
+        if self._door.gateways_back != before:  # who is inside is told anew
+            raise ImError(Code.UNAVAILABLE, LATE)
         if args.user not in room.members:
             self._unknown_out(room, args.user)
             raise ImError(Code.NOT_IN_ROOM, "not in the room")
@@ -287,6 +290,7 @@ class RoomAdmin:
         """Whom this process does not know inside may be there: an im process that died took its knowledge
         along, and not every client enters again."""
         self._downlink.leave_user(user, room.topic)
+        self._door.note_left(ALL_NODES, user, room.room)
 
     @method(
         "room.people",

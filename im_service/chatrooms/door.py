@@ -34,6 +34,7 @@ AGAIN_S = 0.5
 LEFT_MS, MAX_LEFT = 10_000, 10_000
 """Who left a room, and how long that is remembered: a gateway or another im process may tell later that they
 are inside."""
+ALL_NODES = -1
 LATE = "the gateway that asked has given this process up meanwhile"
 _log = logging.getLogger("qianwan.im")
 
@@ -69,7 +70,9 @@ class RoomDoor:
         self._grace_s = context.settings.room_grace_ms / 1000
         self._tasks: set[asyncio.Task[None]] = set()
         self._late: WeakSet[asyncio.Task[None]] = WeakSet()  # calls of which nobody waits for the answer
-        self._left: OrderedDict[tuple[int, int, str], int] = OrderedDict()  # when, oldest first
+        self._left: OrderedDict[tuple[int, int | str, str], int] = OrderedDict()  # when, oldest first
+        self.gateways_back = 0
+        """How often a gateway was heard that had given this process up."""
         self._ring_bytes = context.settings.reply_bytes - context.settings.room_attributes_bytes
 
     @method(
@@ -96,6 +99,7 @@ class RoomDoor:
                 raise ImError(Code.CONFLICT, f"at most {self._per_connection} rooms a connection")
             newcomer = caller.user not in room.members
             self._left.pop((session.node, session.conn, args.room), None)
+            self._left.pop((ALL_NODES, session.user, args.room), None)
             seat(state, room)
             self._downlink.join(session, room.topic, room.budget)
             if newcomer:
@@ -125,21 +129,24 @@ class RoomDoor:
     def too_late(self, node: int, calls: Iterable[asyncio.Task[None]]) -> None:
         """These calls enter and leave no room any more, and who left through this node has not: whoever asked
         was told that nobody knows, and asked elsewhere."""
+        self.gateways_back += 1
         self._late.update(calls)
         for key in [key for key in self._left if key[0] == node]:
             del self._left[key]
 
-    def note_left(self, node: int, conn: int, room: str) -> None:
-        """What says of this connection that it is inside, and comes in the next seconds, is older."""
+    def note_left(self, node: int, who: int | str, room: str) -> None:
+        """What says of this connection (or user, at ALL_NODES) that they are inside, and comes in the next
+        seconds, is older."""
         now, left = self._clock.elapsed_ms(), self._left
-        left[node, conn, room] = now
-        left.move_to_end((node, conn, room))
+        left[node, who, room] = now
+        left.move_to_end((node, who, room))
         while len(left) > MAX_LEFT or next(iter(left.values())) < now - LEFT_MS:
             left.popitem(last=False)
 
     def left_lately(self, session: Session, room: str) -> bool:
-        since = self._left.get((session.node, session.conn, room))
-        return since is not None and self._clock.elapsed_ms() - since < LEFT_MS
+        out = self._left.get((ALL_NODES, session.user, room), -LEFT_MS)
+        since = max(out, self._left.get((session.node, session.conn, room), -LEFT_MS))
+        return self._clock.elapsed_ms() - since < LEFT_MS
 
     @method("room.leave")
     async def leave(self, caller: Caller, args: RoomArgs) -> Nothing:

@@ -411,7 +411,38 @@ async def test_whoever_is_put_out_is_out_though_nobody_knows_them_inside(
         assert refused is None or refused.value.code == code
         alice, bob = (person.connection.topics for person in people)
         assert (alice, bob) == ({"u/alice"}, {"u/bob", "r/hall", "r/hall#vip"})
+        hall = await fresh.room_table.get("hall")
+        for person in people:
+            fresh.on_inside(person.session, "r/hall#vip")  # a gateway saw them just before
+        assert sorted(hall.members) == ["bob"]
         await fresh.stop()
+
+
+async def test_a_kick_of_before_a_gateway_gave_the_process_up_puts_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_world(tmp_path) as world:
+        await world.invoke("room.create", {"room": "hall"})
+        alice = await world.login("alice")
+        await alice.ok("room.join", room="hall")
+        gate, read, get = asyncio.Event(), asyncio.Event(), world.im.room_table.get
+
+        async def slow(room: str) -> Any:
+            found = await get(room)
+            read.set()
+            await gate.wait()
+            return found
+
+        monkeypatch.setattr(world.im.room_table, "get", slow)
+        late = asyncio.create_task(world.attempt("room.kick", {"room": "hall", "user": "alice"}))
+        await read.wait()
+        world.im.on_afresh(alice.session.node)
+        gate.set()
+        assert await late == 503
+        world.im.on_inside(alice.session, "r/hall")
+        assert "r/hall" in alice.connection.topics
+        assert await world.attempt("room.kick", {"room": "hall", "user": "alice"}) == 0
+        assert alice.connection.topics == {"u/alice"}
 
 
 async def test_whoever_leaves_is_out_though_nobody_knows_them_inside(tmp_path: Path) -> None:
