@@ -100,7 +100,8 @@ class PeersPort(Protocol):
     def changed(self, kind: str, key: str) -> None:
         """kind: account, pair, group, member, room, broadcast, presence, session; key: the ids joined by a
         blank (session: node, connection, user, device; presence: user, then device and platform of each
-        live session). To one process alone goes guest: room, the session as above, tags."""
+        live session). left: node and connection of somebody whom nobody knew inside, room. To one
+        process alone goes guest: room, the session as above, tags."""
 
 
 class NoPeers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from frame.constants import ROOM_PREFIX
 from im_service.accounts.devices import Devices
 from im_service.accounts.gate import Gate
 from im_service.accounts.presence import PresenceBook
@@ -183,6 +184,9 @@ class ImService:
                 await self.room_door.obey(here)
         elif kind == GUEST:
             await self._room_moves.take_over(key)
+        elif kind == "left":
+            node, conn, room = key.split(" ")
+            self._room_moves.left(int(node), int(conn), ROOM_PREFIX + room)
         elif kind == "presence":
             user, *words = key.split(" ")
             self.presence.heard(user, words)

@@ -62,6 +62,7 @@ class RoomDoor:
     def __init__(self, context: ServiceContext) -> None:
         self._store = context.store
         self._clock = context.clock
+        self._peers = context.peers
         self._table = context.rooms
         self._sessions = context.sessions
         self._downlink = context.downlink
@@ -104,6 +105,9 @@ class RoomDoor:
             self._downlink.join(session, room.topic, room.budget)
             if newcomer:
                 self._tell(room, "room.enter", caller.user, state)
+        else:  # whoever is told that they are inside hears the room, whatever was known
+            for topic in (room.topic, *(tag_topic(room.topic, tag) for tag in tags)):
+                self._downlink.join(session, topic, room.budget if topic == room.topic else None)
         self._set_tags(state, room, tags)
         most = self._ring_bytes
         newest, _ = fit((Raw(message) for message in room.recent(tags) if len(message) <= most), most)
@@ -160,6 +164,7 @@ class RoomDoor:
             session = state.session
             self._downlink.leave(session, ROOM_PREFIX + check_id(args.room, "room"))
             self.note_left(session.node, session.conn, args.room)
+            self._peers.changed("left", f"{session.node} {session.conn} {args.room}")
         return {}
 
     async def drop(

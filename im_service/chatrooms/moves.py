@@ -23,6 +23,7 @@ from im_service.turns import SLICE
 GUEST = "guest"
 """Kind of a word to the process that serves the room from now on."""
 AGAIN_S = 0.5
+DOUBT_MS = 3_000
 Tell = Callable[[str, str], None]
 Way = Callable[[str], Tell | None]
 """To the process that serves a topic; None where it is this one."""
@@ -37,6 +38,8 @@ class RoomMoves:
         self._table = context.rooms
         self._sessions = context.sessions
         self._downlink = context.downlink
+        self._clock = context.clock
+        self._afresh_ms = -DOUBT_MS
         self._door = door
         self._told: deque[tuple[Session, str]] = deque()  # inside, in rooms that have to be read
         self._taking: asyncio.Task[None] | None = None
@@ -60,9 +63,12 @@ class RoomMoves:
                     await asyncio.sleep(0)
 
     async def take_over(self, key: str) -> None:
+        """What is said before a gateway was heard again that had given this process up is old; it may come a
+        little later."""
         name, node, conn, user, device, *tags = key.split(" ")
         room = await self._table.get(name)
-        self._take(room, Session(int(node), int(conn), user, device), tuple(tags))
+        if self._clock.elapsed_ms() - self._afresh_ms >= DOUBT_MS:
+            self._take(room, Session(int(node), int(conn), user, device), tuple(tags))
 
     def _take(self, room: RoomState, session: Session, tags: tuple[str, ...]) -> None:
         """Whoever may be in the room no more is out; who left a moment ago is not inside."""
@@ -117,6 +123,7 @@ class RoomMoves:
 
     def afresh(self, node: int) -> None:
         """Who is in rooms through this gateway is not known any more."""
+        self._afresh_ms = self._clock.elapsed_ms()
         self._told = deque(each for each in self._told if each[0].node != node)
         for room in self._table.live():
             for session in [each for sessions in room.members.values() for each in sessions.values()]:

@@ -505,6 +505,19 @@ async def test_guests_are_learned_from_the_gateways_with_their_tags(tmp_path: Pa
         fresh.on_afresh(alice.session.node)
         fresh.on_inside(alice.session, "r/hall")
         assert hall.online == 1, "that leave was not heeded"
+        guest = " ".join(["hall", *map(str, bob.session)])
+        await world.invoke("room.black", {"room": "hall", "user": "bob", "on": False})
+        await fresh.on_peer_change("room", "hall")
+        await fresh.on_peer_change("guest", guest)
+        assert sorted(hall.members) == ["alice"], "said while this process stood still"
+        world.clock.advance(3_000)
+        await fresh.on_peer_change("guest", guest)
+        assert sorted(hall.members) == ["alice", "bob"]
+        await fresh.on_peer_change("left", f"{bob.session.node} {bob.session.conn} hall")
+        assert sorted(hall.members) == ["alice"]
+        alice.connection.topics -= {"r/hall", "r/hall#red"}
+        await at(fresh, world, alice, "room.join", room="hall", tags=["red"])
+        assert {"r/hall", "r/hall#red"} <= alice.connection.topics, "inside, so they hear"
         await fresh.stop()
 
 
