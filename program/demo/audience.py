@@ -93,7 +93,7 @@ def make_room(url: str, api_key: str) -> None:
     """The stage, without the budget of a room that drops what nobody can read: every message is counted."""
     request = urllib.request.Request(
         f"{url}/v1/rooms",
-        json.dumps({"room": ROOM, "normal_per_s": 0}).encode(),
+        json.dumps({"room": ROOM, "owner": "speaker", "normal_per_s": 0}).encode(),
         {"Content-Type": "application/json", "X-API-Key": api_key},
     )
     try:

@@ -16,11 +16,11 @@ from tests.support.server_process import ROOT, ServerProcess
 
 def test_a_small_demo_loses_and_doubles_nothing() -> None:
     command = [sys.executable, "-m", "program", "demo"]
-    command += ["--messages", "100", "--members", "60", "--broadcasts", "20"]
+    command += ["--messages", "100", "--members", "60", "--broadcasts", "60"]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert "nothing lost, nothing doubled" in shown.stdout
-    assert "2,800" in shown.stdout, "60 x 20 in the room, 100 of the users, 6 x 5 x 50 in the group"
+    assert "5,200" in shown.stdout, "60 x 60 in the room, 100 of the users, 6 x 5 x 50 in the group"
 
 
 def test_the_room_of_the_demo_drops_nothing_however_many_broadcasts_are_asked_for(
