@@ -9,7 +9,7 @@ import pytest
 
 from im_service.settings import ImSettings, LoginPolicy
 from im_service.storage.errors import StoreUnavailable
-from tests.integration.im_service.test_two_processes import Wire, at, second
+from tests.support.im_two_processes import at, two_processes
 from tests.support.im_world import Person, World, open_world, until
 
 
@@ -46,10 +46,7 @@ async def test_who_watches_and_goes_at_once_watches_nobody_for_good(tmp_path: Pa
 
 async def test_a_session_that_ended_before_its_call_came_is_in_no_room(tmp_path: Path) -> None:
     """Two processes: the end is told by one, the call comes from the gateway."""
-    there, back = Wire(), Wire()
-    async with open_world(tmp_path, peers=there) as world:
-        other = second(world, back)
-        there.other, back.other = other, world.im
+    async with two_processes(tmp_path) as (world, other, there, _back):
         await world.invoke("room.create", {"room": "hall"})
         alice = await world.login("alice")
         await alice.logout()
@@ -58,14 +55,10 @@ async def test_a_session_that_ended_before_its_call_came_is_in_no_room(tmp_path:
         await other.settle()
         assert (await other.room_table.get("hall")).online == 0
         assert not other.sessions._nodes
-        await other.stop()
 
 
 async def test_a_guest_whose_end_only_its_gateway_knows_leaves_the_room(tmp_path: Path) -> None:
-    there, back = Wire(), Wire()
-    async with open_world(tmp_path, peers=there) as world:
-        other = second(world, back)
-        there.other, back.other = other, world.im
+    async with two_processes(tmp_path) as (world, other, there, _back):
         await world.invoke("room.create", {"room": "hall"})
         alice, bob = await world.login("alice"), await world.login("bob")
         for person in (alice, bob):
@@ -76,15 +69,11 @@ async def test_a_guest_whose_end_only_its_gateway_knows_leaves_the_room(tmp_path
         other.on_stray_gone(alice.session)
         await other.settle()
         assert (await other.room_table.get("hall")).online == 1
-        await other.stop()
 
 
 async def test_who_was_in_a_room_before_its_login_came_here_is_in_it_and_leaves_it(tmp_path: Path) -> None:
     """Sessions change hands when im processes come and go."""
-    there, back = Wire(), Wire()
-    async with open_world(tmp_path, peers=there) as world:
-        other = second(world, back)
-        there.other, back.other = other, world.im
+    async with two_processes(tmp_path) as (world, other, _there, _back):
         await world.invoke("room.create", {"room": "hall"})
         alice = await world.login("alice")
         assert isinstance(await at(other, world, alice, "room.join", room="hall", tags=["red"]), dict)
@@ -98,7 +87,6 @@ async def test_who_was_in_a_room_before_its_login_came_here_is_in_it_and_leaves_
         other.on_logout(alice.session, 1000)
         await other.settle()
         assert (await other.room_table.get("hall")).online == 0
-        await other.stop()
 
 
 async def test_who_went_during_the_login_joins_no_group_and_ends_no_other_device(tmp_path: Path) -> None:
