@@ -56,7 +56,7 @@ class HttpServer:
         self._address = listener.getsockname()[:2]
         listener.listen(BACKLOG)
         listener.setblocking(False)
-        # Who does not read his answer is ended by the kernel (sockets inherit it): even probes of a closed
+        # Who does not read their answer is ended by the kernel (sockets inherit it): even probes of a closed
         # window count, since Linux 5.11.
         ms = int(self._bounds.request_s * 1000)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, ms)

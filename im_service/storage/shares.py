@@ -1,5 +1,5 @@
-"""Whoever asks the store for much waits behind himself, not everybody behind him: reads take turns, and few
-changes of one user are under way at once.
+"""Whoever asks the store for much waits behind their own requests, not everybody behind them: reads take
+turns, and few changes of one user are under way at once.
 """
 
 import asyncio
@@ -87,7 +87,7 @@ class Turns:
 
 
 class Shares:
-    """Changes: each user has at most `each` under way, the rest of his wait in the order of asking; one of
+    """Changes: each user has at most `each` under way, the rest of theirs wait in the order of asking; one of
     many rows counts as several. The service and the application's server are not bounded. StoreUnavailable
     after WAIT_S of waiting.
     """

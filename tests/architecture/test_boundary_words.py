@@ -21,6 +21,12 @@ FORBIDDEN_BELOW: dict[str, str] = {
     "gateway_core": r"\b(?:fastapi|asyncio|etcd|aetcd|nats|pydantic|apsw)\b",
     "im_service": r"\b(?:fastapi|uvicorn|starlette|aetcd|nats|gateway_core)\b",
 }
+READ = [
+    p
+    for p in tracked()
+    if p.suffix in (".py", ".pyx", ".pxd", ".pyi", ".h", ".js", ".md", ".toml", ".sh", ".sql")
+]
+HE_OR_SHE = re.compile(r"(?<![A-Za-z])(?:he|his|him|himself|she|her|hers|herself)(?![A-Za-z])", re.IGNORECASE)
 IMPORT_LINE = re.compile(r"^[ \t]*(?:from|import|cimport)\b.*$", re.MULTILINE)
 
 
@@ -77,6 +83,15 @@ def test_nothing_is_put_off_or_looked_away_from(path: Path) -> None:
     looked_away = r"type:\s*ignore|^\s*except\s*:"
     words = f"{put_off}|{looked_away}"
     found = re.search(words, body, re.MULTILINE)
+    assert found is None, f"{path}: {found.group(0) if found else ''}"
+
+
+@pytest.mark.parametrize("path", READ, ids=str)
+def test_people_are_they(path: Path) -> None:
+    """Whoever a text is about, in names of functions too. Migrations stay as they were applied."""
+    if path == Path("tests/architecture/test_boundary_words.py") or "migrations" in path.parts:
+        return
+    found = HE_OR_SHE.search(text(path))
     assert found is None, f"{path}: {found.group(0) if found else ''}"
 
 

@@ -63,7 +63,7 @@ async def test_new_member_sees_nothing_from_before(club: Store) -> None:
     assert len(await everything(club, "a", "g/x")) == 2
 
 
-async def test_who_left_keeps_what_was_his(club: Store) -> None:
+async def test_who_left_keeps_what_was_theirs(club: Store) -> None:
     done = await club.remove_members("x", ["c", "a", "z"], 5, notices=[message("g/x", "a", "bye c")])
     assert done.value == ["c"]
     await send(club, "g/x", "a", "later")
@@ -115,7 +115,7 @@ async def test_requests_of_several_users_are_opened_together_or_not_at_all(club:
     assert [(request.user, request.text) for request in found] == [("y", "come"), ("z", "come")]
 
 
-async def test_nobody_asks_for_what_he_has(club: Store) -> None:
+async def test_nobody_asks_for_what_they_have(club: Store) -> None:
     done = await club.open_requests("g/x", 2, ["b", "z"], "a", "", 1)
     assert [request.user for request in done.value] == ["z"]
     await club.befriend("a", "b", 1)

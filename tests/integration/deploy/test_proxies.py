@@ -141,7 +141,7 @@ async def test_clients_keep_their_address_behind_haproxy_natively_and_over_tls(
 
 
 def refused_by_address(server: ServerProcess, port: int) -> None:
-    """The log names who was refused by the address that he has before the balancer."""
+    """The log names who was refused by the address that they have before the balancer."""
     now = int(time.time())
     key = ServerKeys.load(server.data_dir / "keys").current(now)
     client = WireClient(port, key.public, key_id=key.key_id).handshake()

@@ -66,7 +66,7 @@ async def test_what_was_deleted_elsewhere_goes_from_a_device_that_was_away(tmp_p
             assert client.screen[CHAT] == {1: "1", 9: "after"}, client.device
 
 
-async def test_the_sender_keeps_what_he_took_from_the_receivers(tmp_path: Path) -> None:
+async def test_the_sender_keeps_what_they_took_from_the_receivers(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         olga, bob = Pair(world, "olga"), Pair(world, "bob")
         for pair in (olga, bob):
@@ -128,7 +128,7 @@ async def test_clearing_counts_as_reading_for_the_peer_too(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("ending", ["group.leave", "group.dismiss"])
-async def test_who_left_or_lost_his_group_learns_what_was_before(tmp_path: Path, ending: str) -> None:
+async def test_who_left_or_lost_their_group_learns_what_was_before(tmp_path: Path, ending: str) -> None:
     """Edits and deletions up to the end are told also when the end came before the device did."""
     async with open_world(tmp_path) as world:
         olga, bob = await world.login("olga"), Pair(world, "bob")

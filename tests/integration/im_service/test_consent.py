@@ -108,7 +108,7 @@ async def test_who_is_blacklisted_may_not_even_ask_and_does_not_learn_why(tmp_pa
 
 
 async def test_only_friends_reach_who_wants_friends_only(tmp_path: Path) -> None:
-    """checkFriend, friend_only and stranger_rate protect: nobody makes himself a friend."""
+    """checkFriend, friend_only and stranger_rate protect: nobody makes themselves a friend."""
     for number, settings in enumerate(
         (ImSettings(), ImSettings(friend_only=True), ImSettings(stranger_rate=Rate(0.1, 2)))
     ):

@@ -77,7 +77,7 @@ async def test_a_message_does_not_wait_behind_the_changes_of_one_user(
 
 
 async def test_what_waits_for_somebody_who_has_gone_is_not_begun(tmp_path: Path) -> None:
-    """His last words count all the same: what had not to wait is done."""
+    """Their last words count all the same: what had not to wait is done."""
     async with open_world(tmp_path, ImSettings(call_rate=UNLIMITED)) as world:
         alice, eve = await people(world), await world.login("eve")
         payload = msgspec.msgpack.encode

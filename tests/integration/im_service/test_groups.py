@@ -90,7 +90,7 @@ def after_the_look_of(user: str, act: Callable[[], Awaitable[object]]) -> Iterat
         yield done
 
 
-async def test_who_was_let_in_while_he_asked_has_no_application_open(tmp_path: Path) -> None:
+async def test_who_was_let_in_while_they_asked_has_no_application_open(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         owner, _ = await make_group(world, join="approval")
         dora = await world.login("dora")

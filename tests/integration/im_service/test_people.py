@@ -38,7 +38,7 @@ async def test_friends_are_added_asked_accepted_refused_and_named(tmp_path: Path
         assert [(r["user"], r["friend"]) for r in changed] == [("bob", False)]
 
 
-async def test_a_blacklisted_senders_message_stays_on_his_side(tmp_path: Path) -> None:
+async def test_a_blacklisted_senders_message_stays_on_their_side(tmp_path: Path) -> None:
     for answer in (7101, 0):
         path = tmp_path / str(answer)
         path.mkdir()

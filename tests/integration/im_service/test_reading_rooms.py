@@ -30,7 +30,7 @@ async def test_a_room_message_is_recalled_for_those_here_newcomers_and_history(t
         await ann.ok("room.join", room="hall")
         await bob.ok("room.join", room="hall")
         mine, _ = await bob.said("r/hall", "mine")
-        other, _ = await ann.said("r/hall", "hers")
+        other, _ = await ann.said("r/hall", "of ann")
         assert (await bob.call("room.recall", room="hall", server_id=other))[0] == 403
         await bob.ok("room.recall", room="hall", server_id=mine, text="oops")
         await world.invoke("room.recall", {"room": "hall", "server_id": other})

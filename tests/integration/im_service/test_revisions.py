@@ -78,7 +78,7 @@ async def test_in_groups_managers_recall_what_members_said(tmp_path: Path) -> No
         assert carl.connection.messages[-1][7]["operator"] == "bob"
 
 
-async def test_a_one_sided_recall_leaves_the_sender_his_copy(tmp_path: Path) -> None:
+async def test_a_one_sided_recall_leaves_the_sender_their_copy(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         alice, bob = await world.login("alice"), await world.login("bob")
         _, seq = await alice.said("u/bob", "only mine")
@@ -91,7 +91,7 @@ async def test_a_one_sided_recall_leaves_the_sender_his_copy(tmp_path: Path) -> 
         assert (await bob.ok("unread"))["total"] == 0
 
 
-async def test_in_a_group_a_one_sided_recall_leaves_the_sender_his_copy(tmp_path: Path) -> None:
+async def test_in_a_group_a_one_sided_recall_leaves_the_sender_their_copy(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         olga, bob, carl = [await world.login(name) for name in ("olga", "bob", "carl")]
         await olga.forced("group.create", group="team", members=["bob", "carl"])

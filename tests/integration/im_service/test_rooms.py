@@ -117,8 +117,8 @@ async def test_the_budget_is_held_by_the_gateways_and_what_they_dropped_is_told(
         assert stats["room_dropped_notices_total"] == 11
 
 
-async def test_nobody_takes_a_room_for_himself(tmp_path: Path) -> None:
-    """A member has a rate of his own in a room, however he comes; who manages it is not bound."""
+async def test_nobody_takes_a_room_for_themselves(tmp_path: Path) -> None:
+    """A member has a rate of their own in a room, however they come; who manages it is not bound."""
     async with open_world(tmp_path, ImSettings(room_sender_rate=Rate(1, 3))) as world:
         owner, (bob, eve) = await make_room(world, "bob", "eve")
         codes = []

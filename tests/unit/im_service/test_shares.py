@@ -1,4 +1,4 @@
-"""Who asks the store for much waits behind himself: reads take turns, changes of one user are few at once."""
+"""Who asks the store for much waits behind their own requests: turns of reads, few changes at once."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def test_the_service_itself_goes_first() -> None:
 
 
 @pytest.mark.parametrize("at", ["waiting", "called"])
-async def test_who_goes_away_leaves_his_turn_to_the_next(at: str) -> None:
+async def test_who_goes_away_leaves_their_turn_to_the_next(at: str) -> None:
     desk = Desk(1)
     desk.ask("alice", "a")
     await desk.settle()

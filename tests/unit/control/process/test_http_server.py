@@ -75,7 +75,7 @@ async def ended(stream: Stream) -> bool:
         return True
 
 
-async def test_who_does_not_send_his_whole_request_in_time_is_closed() -> None:
+async def test_who_does_not_send_their_whole_request_in_time_is_closed() -> None:
     bounds = Bounds(connections=10, request_s=0.3)
     body = b"POST /size HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nhalf"
     async with served(bounds) as here:
@@ -130,7 +130,7 @@ async def test_when_all_are_being_answered_the_new_one_is_closed() -> None:
         assert [await answer(stream) for stream in held] == [b"HTTP/1.1 200 OK h"] * 2
 
 
-async def test_who_does_not_read_his_answer_is_ended() -> None:
+async def test_who_does_not_read_their_answer_is_ended() -> None:
     bounds = Bounds(connections=10, request_s=0.5)
     async with served(bounds) as here:
         reader, writer = await here.connect(b"GET /endless HTTP/1.1\r\nHost: h\r\n\r\n")
