@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from control.auth.tokens import TokenSigner
 from control.coordination.base import Coordination
+from control.coordination.documents import Documents
 from control.health import Health
 from control.im.api import ImApi
 from control.keys.api_keys import ApiKeys
@@ -23,6 +24,7 @@ class Services:
     api_keys: ApiKeys
     signer: Callable[[], TokenSigner]
     coordination: Coordination
+    documents: Documents
     key_set: Callable[[], bytes]
     root: str
     registry: CollectorRegistry
