@@ -49,7 +49,8 @@ from control.process.descriptors import Shares, shares
 from control.process.http_protocol import Bounds
 from control.process.parts import BusPart, FirstApiKey, HeapTrim, HttpPart, ImSeen, KeysPart, OwnNode
 from control.process.process import Process, dead_ticks
-from control.routing.memory import MemoryRoutes
+from control.routing import make_routes
+from control.routing.base import Routes
 from control.settings import Settings
 from control.streams.links import StreamLinks
 from frame.constants import USER_PREFIX
@@ -196,8 +197,8 @@ class Wiring:
         )
 
     @cached_property
-    def routes(self) -> MemoryRoutes:
-        return MemoryRoutes()
+    def routes(self) -> Routes:
+        return make_routes()
 
     @cached_property
     def bus_downlink(self) -> BusDownlink:
