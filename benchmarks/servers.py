@@ -289,6 +289,8 @@ class Servers:
             roles,
             "--http",
             http,
+            "--admin",
+            "",
             "--listen",
             f"127.0.0.1:{first}",
             "--node-id",

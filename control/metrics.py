@@ -290,6 +290,8 @@ SECTIONS: Mapping[str, Callable[[Numbers], Iterable[Metric]]] = {
     "service": partial(_numbers, "im"),
     "store": partial(_numbers, "store"),
     "http": partial(_numbers, "http"),
+    "admin": partial(_numbers, "admin"),
+    "api_keys": partial(_numbers, "api_keys"),
     "streams": _streams,
     "bus": _bus,
     "routes": _routes,

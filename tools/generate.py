@@ -23,7 +23,7 @@ if __package__ in (None, ""):
 from tools.parts.made import Made
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("protocol", "vectors", "settings", "core_config", "metrics", "routes", "calls")
+PARTS = ("protocol", "vectors", "settings", "core_config", "metrics", "routes", "admin_routes", "calls")
 MARKED = re.compile(
     r"^(?P<indent> *)(?P<open><!-- |# )generated:(?P<name>[\w-]+)(?P<close> -->|)\n"
     r".*?^ *(?P=open)/generated(?P=close)$",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import version
-from typing import Any
 
 from fastapi import FastAPI
 
 from control.api import errors, openapi, reference_page
+from control.api.answers import Json
 from control.api.body_limit import BodyLimit
-from control.api.deps import RateGate
 from control.api.idempotency import Idempotency
 from control.api.operations import make_router
 from control.api.routers import health, lbs, tokens
@@ -21,31 +21,42 @@ from im_service.methods import METHODS
 class Api(FastAPI):
     """FastAPI whose document also holds the shapes that routes refer to by name."""
 
-    def openapi(self) -> dict[str, Any]:
+    shapes: Callable[[], Json] = dict
+
+    def openapi(self) -> Json:
         document = super().openapi()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        schemas.update(openapi.components([METHODS[operation.method] for operation in OPERATIONS]))
+        document.setdefault("components", {}).setdefault("schemas", {}).update(self.shapes())
         return document
 
 
-def create_app(services: Services) -> FastAPI:
-    """The app for app servers (`/v1`), probes (`/livez` ...) and Prometheus (`/metrics`)."""
+def make_app(
+    services: Services, title: str, summary: str, prefix: str, shapes: Callable[[], Json]
+) -> FastAPI:
+    """An app without routes but its document and its reference, below `prefix`."""
     limits = services.settings.limits
     app = Api(
-        title="Qianwan",
+        title=title,
         version=version("qianwan-server"),
-        summary="Long connections and messages for app servers",
+        summary=summary,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         openapi_url=None,
         redirect_slashes=False,  # they would lead to wherever the Host header says
     )
+    app.shapes = shapes
     app.state.services = services
-    app.state.rate_gate = RateGate(limits.api_requests_per_s, limits.api_burst)
     app.state.idempotency = Idempotency(services.im, limits)
     errors.install(app)
-    openapi.install(app)
-    reference_page.install(app)
+    openapi.install(app, prefix)
+    reference_page.install(app, prefix)
     app.add_middleware(BodyLimit, max_bytes=limits.body_bytes)
+    return app
+
+
+def create_app(services: Services) -> FastAPI:
+    """The app for app servers (`/v1`), probes (`/livez` ...) and Prometheus (`/metrics`)."""
+    methods = [METHODS[operation.method] for operation in OPERATIONS]
+    summary = "Long connections and messages for app servers"
+    app = make_app(services, "Qianwan", summary, "/v1", lambda: openapi.components(methods))
     app.include_router(health.router)
     if "control" in services.settings.server.roles:
         app.include_router(tokens.router)

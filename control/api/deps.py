@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Annotated, cast
 
 from fastapi import Depends, Request, Security
@@ -13,9 +12,14 @@ from control.api.errors import Problem
 from control.api.services import Services
 from control.im.api import ImApi
 from control.keys.api_keys import ApiKey
+from control.settings.values import API_KEY
 
 _header = APIKeyHeader(name="X-API-Key", scheme_name="ApiKey", auto_error=False)
 _bearer = HTTPBearer(scheme_name="ApiKeyBearer", auto_error=False, description="The API key as bearer token")
+
+
+MALFORMED = "-"
+"""The id of all keys that have none."""
 
 
 def services(request: Request) -> Services:
@@ -25,63 +29,80 @@ def services(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(services)]
 
 
-class RateGate:
-    """GCRA per API key: `burst` at once, `per_s` in the long run. Bounded by the number of keys."""
+class Needs:
+    """The dependency of a route that needs an API key. Every route has one, or is named as open to all."""
 
-    def __init__(self, per_s: float, burst: int) -> None:
-        self._cost = 1.0 / per_s
-        self._span = self._cost * burst
-        self._full: dict[str, float] = {}
-
-    def take(self, key_id: str, now: float) -> float:
-        """0.0 and a token is gone, or the seconds to wait."""
-        full = max(self._full.get(key_id, 0.0), now) + self._cost
-        wait = full - now - self._span
-        if wait > 0:
-            return wait
-        self._full[key_id] = full
-        return 0.0
-
-
-def require(scope: str) -> Callable[..., ApiKey]:
-    """The dependency of a route that needs an API key with this scope."""
-
-    def prove(
+    async def __call__(
+        self,
         request: Request,
         state: ServicesDep,
         header: Annotated[str | None, Security(_header)],
         bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
     ) -> ApiKey:
-        text = header or (bearer.credentials if bearer is not None else "")
-        key = state.api_keys.check(text, time.time()) if text else None
-        if key is None:
-            raise Problem(
-                401,
-                "unauthorized",
-                "a valid API key is needed",
-                {"WWW-Authenticate": 'Bearer realm="qianwan"'},
-            )
-        if scope not in key.scopes:
-            raise Problem(403, "scope-missing", f"this API key lacks the scope {scope}", scope=scope)
-        gate: RateGate = request.app.state.rate_gate
-        wait = gate.take(key.id, time.monotonic())
-        if wait:
-            raise Problem(
-                429,
-                "rate-limited",
-                "too many requests with this API key",
-                {"Retry-After": str(int(wait) + 1)},
-            )
+        key = _prove(header or (bearer.credentials if bearer is not None else ""), request, state)
         request.state.api_key = key
+        self.refuse(key)
+        wait = state.rate_gate.take(key.id, time.monotonic())
+        if wait:
+            raise _later("rate-limited", "too many requests with this API key", wait)
         return key
 
-    return prove
+    def refuse(self, key: ApiKey) -> None:
+        """Problem 403 when this key may not."""
+        raise NotImplementedError
 
 
-TokenKey = Annotated[ApiKey, Depends(require("tokens"))]
-MessageKey = Annotated[ApiKey, Depends(require("messages"))]
-AdminKey = Annotated[ApiKey, Depends(require("admin"))]
-ReadKey = Annotated[ApiKey, Depends(require("read"))]
+class NeedsScope(Needs):
+    """Of the API for app servers."""
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
+
+    def refuse(self, key: ApiKey) -> None:
+        if self.scope not in key.scopes:
+            raise Problem(
+                403, "scope-missing", f"this API key lacks the scope {self.scope}", scope=self.scope
+            )
+
+
+class NeedsRole(Needs):
+    """Of the admin API."""
+
+    def __init__(self, role: str) -> None:
+        self.role = role
+
+    def refuse(self, key: ApiKey) -> None:
+        if not key.holds(self.role):
+            raise Problem(403, "role-missing", f"this API key lacks the role {self.role}", role=self.role)
+
+
+def _prove(text: str, request: Request, state: Services) -> ApiKey:
+    """The key; Problem 401 where there is none, 429 for who has guessed too often."""
+    address, now = client_address(request), time.monotonic()
+    match = API_KEY.fullmatch(text)
+    key_id = match[1] if match else MALFORMED
+    if text:
+        wait = state.lockout.wait(address, key_id, now)
+        if wait:
+            raise _later("locked-out", "too many wrong API keys from this address", wait)
+        key = state.api_keys.check(text, time.time())
+        if key is not None:
+            state.lockout.proven(address, key_id)
+            return key
+        state.lockout.failed(address, key_id, now)
+    challenge = {"WWW-Authenticate": 'Bearer realm="qianwan"'}
+    raise Problem(401, "unauthorized", "a valid API key is needed", challenge)
+
+
+def client_address(request: Request) -> str:
+    return request.client.host if request.client is not None else ""
+
+
+def _later(slug: str, detail: str, wait: float) -> Problem:
+    return Problem(429, slug, detail, {"Retry-After": str(int(wait) + 1)})
+
+
+TokenKey = Annotated[ApiKey, Depends(NeedsScope("tokens"))]
 
 
 def im_api(state: ServicesDep) -> ImApi:

@@ -50,9 +50,11 @@ TITLES: Mapping[int, str] = {
     404: "Not found",
     405: "Method not allowed",
     409: "Conflict",
+    412: "Precondition failed",
     413: "Body too large",
     415: "Unsupported media type",
     422: "Invalid parameters",
+    428: "Precondition required",
     429: "Too many requests",
     500: "Internal error",
     503: "Not available now",
@@ -60,7 +62,9 @@ TITLES: Mapping[int, str] = {
 }
 
 
-NOTHING_HERE = "nothing is here: the API is under /v1, its reference at /v1/docs"
+NOTHING_HERE = (
+    "nothing is here: the API is under /v1, its reference at /v1/docs (of operators: /v1/admin/docs)"
+)
 
 
 class Problem(Exception):

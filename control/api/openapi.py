@@ -19,7 +19,7 @@ from control.api.schemas.common import ProblemDocument, Responses, problems
 from control.auth.tokens import ID
 from im_service.calls import Method
 
-PATH = "/v1/openapi.json"
+NAME = "openapi.json"
 IDS = frozenset({"user", "sender", "group", "room"})
 REF = "#/components/schemas/{name}"
 REFUSALS = frozenset({400, 401, 403, 404, 409, 413, 422, 429, 500, 503, 504})
@@ -108,11 +108,11 @@ class Document:
         return Response(self._body, headers=headers, media_type="application/json")
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, prefix: str) -> None:
     """Serve the document of this app."""
     document = Document(app.openapi)
 
     async def show(request: Request) -> Response:
         return document.answer(request)
 
-    app.add_route(PATH, show, include_in_schema=False)
+    app.add_route(f"{prefix}/{NAME}", show, include_in_schema=False)

@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from control.api.answers import encoder
 from control.api.arguments import ArgumentReader
 from control.api.audit import audit, is_audited
-from control.api.deps import ImDep, require
+from control.api.deps import ImDep, NeedsScope
 from control.api.idempotency import replayable
 from control.api.openapi import request_shape, response_shapes
 from im_service.calls import Method
@@ -54,7 +54,7 @@ def make_router(operations: tuple[Operation, ...], methods: Mapping[str, Method]
             summary=method.doc.split(". ")[0],
             description=f"{method.doc} Answers `{method.result}`.",
             tags=[operation.tag],
-            dependencies=[Depends(require(operation.scope))],
+            dependencies=[Depends(NeedsScope(operation.scope))],
             status_code=operation.status,
             response_class=Response,
             responses=response_shapes(method, operation.status),

@@ -1,4 +1,4 @@
-"""The page at /v1/docs: the OpenAPI document for reading. No script, and nothing from elsewhere."""
+"""The page `docs` of an API: its OpenAPI document for reading. No script, and nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from control.api.answers import Json
-from control.api.openapi import PATH
+from control.api.openapi import NAME
 
-DOCS_PATH = "/v1/docs"
+DOCS = "docs"
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --faint: #888; }
@@ -52,17 +52,17 @@ _BOUNDS = {
 }  # fmt: skip
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, prefix: str) -> None:
     """Serve the page of this app, made at the first request."""
 
     @cache
     def text() -> str:
-        return render(app.openapi(), PATH.rpartition("/")[2])
+        return render(app.openapi(), NAME)
 
     async def page(request: Request) -> Response:
         return Response(text(), headers=HEADERS, media_type="text/html")
 
-    app.add_route(DOCS_PATH, page, include_in_schema=False)
+    app.add_route(f"{prefix}/{DOCS}", page, include_in_schema=False)
 
 
 def render(document: Json, source: str) -> str:

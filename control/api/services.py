@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 
+from control.api.lockout import Lockout
+from control.api.rate_gate import RateGate
 from control.auth.tokens import TokenSigner
 from control.coordination.base import Coordination
-from control.coordination.documents import Documents
 from control.health import Health
 from control.im.api import ImApi
 from control.keys.api_keys import ApiKeys
@@ -24,9 +25,10 @@ class Services:
     api_keys: ApiKeys
     signer: Callable[[], TokenSigner]
     coordination: Coordination
-    documents: Documents
     key_set: Callable[[], bytes]
     root: str
     registry: CollectorRegistry
+    rate_gate: RateGate
+    lockout: Lockout
     health: Health = field(default_factory=Health)
     im: ImApi | None = None

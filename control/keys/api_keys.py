@@ -1,4 +1,4 @@
-"""API keys of app servers: `qwk_<id>_<secret>`, kept as SHA-256 of the 256-bit random secret.
+"""API keys of app servers and operators: `qwk_<id>_<secret>`, kept as SHA-256 of the 256-bit random secret.
 
 A fast hash is right here because the secret is random over 256 bits: there is nothing to guess. Processes of
 one machine share the file and change it in turns; a running server sees a change of `qianwan api-key` within
@@ -24,6 +24,10 @@ from control.logs import get_logger
 from control.settings.values import API_KEY
 
 SCOPES = ("tokens", "messages", "admin", "read")
+"""What a key may do for an application, over the API for app servers."""
+VIEWER, OPERATOR, POLICY_ADMIN, SECURITY_ADMIN = "viewer", "operator", "policy-admin", "security-admin"
+ROLES = (VIEWER, OPERATOR, POLICY_ADMIN, SECURITY_ADMIN)
+"""What a key may do to the cluster, over the admin API: the first is in each of the others."""
 _STAT_PERIOD_S = 1.0
 _NO_HASH = bytes(32)
 _MISSING = (0, 0)
@@ -42,9 +46,14 @@ class ApiKey(msgspec.Struct, frozen=True):
     created_at: int
     expires_at: int = 0
     revoked_at: int = 0
+    roles: tuple[str, ...] = ()
 
     def usable(self, now: float) -> bool:
         return not self.revoked_at and not (self.expires_at and self.expires_at <= now)
+
+    def holds(self, role: str) -> bool:
+        """Whoever may do anything to the cluster may look at it."""
+        return role in self.roles or (role == VIEWER and bool(self.roles))
 
 
 class _File(msgspec.Struct):
@@ -70,23 +79,28 @@ class ApiKeys:
             )
         self._read()
 
-    def create(self, name: str, scopes: tuple[str, ...] = SCOPES, ttl_s: int = 0) -> tuple[ApiKey, str]:
+    def create(
+        self, name: str, scopes: tuple[str, ...] = SCOPES, ttl_s: int = 0, roles: tuple[str, ...] = ()
+    ) -> tuple[ApiKey, str]:
         """Make a key. Returns (what is stored, the text shown once). Raises ApiKeyError for an unknown
-        scope.
+        scope or role.
         """
-        if unknown := set(scopes) - set(SCOPES):
-            raise ApiKeyError(f"unknown scope {', '.join(sorted(unknown))}; there are {', '.join(SCOPES)}")
+        for kind, given, known in (("scope", scopes, SCOPES), ("role", roles, ROLES)):
+            if unknown := set(given) - set(known):
+                raise ApiKeyError(
+                    f"unknown {kind} {', '.join(sorted(unknown))}; there are {', '.join(known)}"
+                )
         make_private_directory(self.path.parent)
         with self._changed():
-            return self._add(name, scopes, ttl_s)
+            return self._add(name, scopes, ttl_s, roles)
 
     def create_first(self, name: str) -> str:
-        """Make a key with all scopes if there is none, however many processes start at once. Its text, or ""
-        when there was one.
+        """Make a key with all scopes and roles if there is none, however many processes start at once. Its
+        text, or "" when there was one.
         """
         make_private_directory(self.path.parent)
         with self._changed():
-            return self._add(name, SCOPES, 0)[1] if not self._keys and not self.bootstrap else ""
+            return self._add(name, SCOPES, 0, ROLES)[1] if not self._keys and not self.bootstrap else ""
 
     def list(self) -> list[ApiKey]:
         self._read()
@@ -108,7 +122,7 @@ class ApiKeys:
         match = API_KEY.fullmatch(text)
         key_id, secret = match.groups() if match else ("", "")
         if self.bootstrap and hmac.compare_digest(_hash(text), _hash(self.bootstrap)):
-            return ApiKey(key_id, "bootstrap", "", SCOPES, 0)
+            return ApiKey(key_id, "bootstrap", "", SCOPES, 0, roles=ROLES)
         elapsed = self.clock()  # `now` is on the wall clock, which may be set back
         if key_id not in self._keys or elapsed - self._checked_at >= _STAT_PERIOD_S:
             self._checked_at = elapsed
@@ -118,11 +132,14 @@ class ApiKeys:
         proven = hmac.compare_digest(_hash(secret), expected)
         return key if key and proven and key.usable(now) else None
 
-    def _add(self, name: str, scopes: tuple[str, ...], ttl_s: int) -> tuple[ApiKey, str]:
+    def _add(
+        self, name: str, scopes: tuple[str, ...], ttl_s: int, roles: tuple[str, ...]
+    ) -> tuple[ApiKey, str]:
         text = generate_key()
         key_id, secret = split_key(text)
         now = int(time.time())
-        key = ApiKey(key_id, name, _hash(secret).hex(), tuple(scopes), now, now + ttl_s if ttl_s else 0)
+        ends = now + ttl_s if ttl_s else 0
+        key = ApiKey(key_id, name, _hash(secret).hex(), tuple(scopes), now, ends, roles=tuple(roles))
         self._keys[key_id] = key
         return key, text
 

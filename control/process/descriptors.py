@@ -1,4 +1,4 @@
-"""Descriptors of this process: a share for clients, one for HTTP, and what it needs itself."""
+"""Descriptors of this process: a share for clients, one for HTTP, one for operators, and what it needs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ OWN = 256
 """For the store, the bus, logs, the loops with their wake-ups, and connections that are being refused."""
 PROBES = 64
 """Connections to HTTP without its API: probes and metrics."""
+ADMIN = 32
+"""Connections to the admin API: of some operators and their tools."""
 HTTP_PART = 4
 """HTTP gets a part of this size at most, where descriptors are few."""
 
@@ -21,16 +23,19 @@ class Shares(NamedTuple):
 
     clients: int
     http: int
+    admin: int
 
 
 def shares(settings: Settings) -> Shares:
     """Raises OSError when the file limit leaves nothing for clients of a gateway."""
     limit, wanted = file_limit(), settings.limits.http_connections
     http = min(wanted if "control" in settings.server.roles else min(wanted, PROBES), limit // HTTP_PART)
-    clients = limit - http - OWN
+    has_admin = "control" in settings.server.roles and settings.control.admin
+    admin = min(ADMIN, limit // HTTP_PART) if has_admin else 0
+    clients = limit - http - admin - OWN
     if clients < 1 and "gateway" in settings.server.roles:
         raise OSError(errno.EMFILE, f"{limit} open files leave none for clients: raise LimitNOFILE")
-    return Shares(clients, http)
+    return Shares(clients, http, admin)
 
 
 def file_limit() -> int:

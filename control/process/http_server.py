@@ -27,10 +27,14 @@ class _Server(uvicorn.Server):
 
 
 class HttpServer:
-    """Serves `app` on `host:port` until `stop`. `start` raises OSError when the address cannot be had."""
+    """Serves `app` on `host:port` until `stop`. With `proxied` false the peer is who it is, whatever a header
+    says of whom it speaks for. `start` raises OSError when the address cannot be had."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int, bounds: Bounds) -> None:
+    def __init__(
+        self, app: ASGIApp, host: str, port: int, bounds: Bounds, *, proxied: bool = True, name: str = "HTTP"
+    ) -> None:
         self._address = (host, port)
+        self._name = name
         self._bounds = bounds
         config = uvicorn.Config(
             app,
@@ -40,6 +44,7 @@ class HttpServer:
             access_log=False,
             server_header=False,
             lifespan="off",
+            proxy_headers=proxied,
             backlog=BACKLOG,
             timeout_graceful_shutdown=GRACE_S,
         )
@@ -52,7 +57,7 @@ class HttpServer:
         return join_address(*self._address)
 
     async def start(self) -> None:
-        listener = bound(*self._address)
+        listener = bound(*self._address, self._name)
         self._address = listener.getsockname()[:2]
         listener.listen(BACKLOG)
         listener.setblocking(False)
@@ -73,8 +78,8 @@ class HttpServer:
                 connection.transport.abort()
 
 
-def bound(host: str, port: int) -> socket.socket:
-    """A socket bound to the HTTP port, not listening. Raises OSError that names the port."""
+def bound(host: str, port: int, name: str = "HTTP") -> socket.socket:
+    """A socket bound to the port, not listening. Raises OSError that names the port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -82,5 +87,5 @@ def bound(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise OSError(error.errno, f"HTTP port {host}:{port}: {error.strerror}") from None
+        raise OSError(error.errno, f"{name} port {host}:{port}: {error.strerror}") from None
     return listener

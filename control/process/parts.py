@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from control.api.admin.app import create_admin_app
 from control.api.app import create_app
 from control.api.services import Services
 from control.bus.base import MIN_PAYLOAD, Bus
@@ -141,6 +142,11 @@ class OwnNode(Part):
 class HttpPart(Part):
     """HTTP API, probes and metrics; `services` is asked when every part before it has started."""
 
+    name = "http"
+    title = "HTTP"
+    make_app = staticmethod(create_app)
+    proxied = True
+
     def __init__(self, address: str, services: Callable[[], Services], bounds: Bounds) -> None:
         self._address = address
         self._services = services
@@ -148,7 +154,13 @@ class HttpPart(Part):
         self._server: HttpServer | None = None
 
     async def start(self) -> None:
-        self._server = HttpServer(create_app(self._services()), *parse_address(self._address), self._bounds)
+        self._server = HttpServer(
+            self.make_app(self._services()),
+            *parse_address(self._address),
+            self._bounds,
+            proxied=self.proxied,
+            name=self.title,
+        )
         await self._server.start()
 
     async def stop(self, grace_s: float) -> None:
@@ -156,10 +168,22 @@ class HttpPart(Part):
             await self._server.stop(at_once=not grace_s)
 
     def sources(self) -> Mapping[str, Source]:
-        return {"http": self._bounds.stats}
+        return {
+            self.name: self._bounds.stats,
+            "api_keys": lambda: self._services().lockout.stats(time.monotonic()),
+        }
 
     def addresses(self) -> Mapping[str, str]:
-        return {"http": self._server.address} if self._server is not None else {}
+        return {self.name: self._server.address} if self._server is not None else {}
+
+
+class AdminPart(HttpPart):
+    """The admin API. It hears who a key comes from, and no proxy may say another."""
+
+    name = "admin"
+    title = "admin"
+    make_app = staticmethod(create_admin_app)
+    proxied = False
 
 
 class HeapTrim(Part):

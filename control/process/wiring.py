@@ -2,9 +2,9 @@
 
 A part is a line in `Wiring.parts`, in the order of the start; drain and stop go through the list in reverse:
 
-    start   data folder -> documents -> bus -> node id, root key -> streams -> membership
-            -> store, message service -> gateway -> own node -> HTTP
-    stop    HTTP -> gateway -> message service, store -> membership -> streams -> bus -> documents
+    start   data folder -> bus -> node id, root key -> streams -> membership -> store, message service
+            -> gateway -> own node -> HTTP
+    stop    HTTP -> gateway -> message service, store -> membership -> streams -> bus
 
 With all roles and the memory bus the gateway calls the message service directly; otherwise both ends speak
 over numbered streams (control/streams).
@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 
+from control.api.lockout import Lockout
+from control.api.rate_gate import RateGate
 from control.api.services import Services
 from control.bus.base import Bus
 from control.bus.engines import make_bus
@@ -23,7 +25,6 @@ from control.coordination.beacons import BeaconCoordination
 from control.coordination.claim import NodeIdClaim
 from control.coordination.nodes import own_info, static_gateways
 from control.coordination.same_root import SameRoot
-from control.coordination.sqlite_documents import SqliteDocuments
 from control.downlink.bus import BusDownlink
 from control.downlink.local import LocalDownlink
 from control.gateway.allowances import Allowances
@@ -40,17 +41,24 @@ from control.im.placed import PlacedImApi
 from control.im.presence import RoutePresence
 from control.im.role import ImPart
 from control.im.store_claim import make_claim
-from control.keys.data_folder import COORDINATION_FILE
 from control.keys.keystore import KeyStore
 from control.metrics import make_registry
 from control.part import Part
 from control.process.data_folder import DataFolder
 from control.process.descriptors import Shares, shares
 from control.process.http_protocol import Bounds
-from control.process.parts import BusPart, FirstApiKey, HeapTrim, HttpPart, ImSeen, KeysPart, OwnNode
+from control.process.parts import (
+    AdminPart,
+    BusPart,
+    FirstApiKey,
+    HeapTrim,
+    HttpPart,
+    ImSeen,
+    KeysPart,
+    OwnNode,
+)
 from control.process.process import Process, dead_ticks
-from control.routing import make_routes
-from control.routing.base import Routes
+from control.routing.memory import MemoryRoutes
 from control.settings import Settings
 from control.streams.links import StreamLinks
 from frame.constants import USER_PREFIX
@@ -85,7 +93,6 @@ class Wiring:
                 self.keystore, self.gateway.set_keys if gateway else lambda: None, used=gateway or control
             ),
             self.data_folder,
-            self.documents,
             self.bus_part,
             self.node_id_claim if split else None,
             self.same_root if split and (gateway or control) else None,
@@ -101,6 +108,7 @@ class Wiring:
             ImSeen(self.coordination) if control and split and not gateway and not im else None,
             self.own_node,
             self._outlet(self._process) if self._outlet else self.http,
+            self.admin if control and self._settings.control.admin and not self._outlet else None,
             HeapTrim(self.gateway.connections) if gateway and not im else None,
             FirstApiKey(self.keystore, self._settings.server.data_dir) if control else None,
         ]
@@ -115,10 +123,6 @@ class Wiring:
     @cached_property
     def data_folder(self) -> DataFolder:
         return DataFolder(self._settings.server.data_dir, self._process.addresses, alone=not self._split)
-
-    @cached_property
-    def documents(self) -> SqliteDocuments:
-        return SqliteDocuments(self._settings.server.data_dir / COORDINATION_FILE)
 
     @cached_property
     def keystore(self) -> KeyStore:
@@ -197,8 +201,8 @@ class Wiring:
         )
 
     @cached_property
-    def routes(self) -> Routes:
-        return make_routes()
+    def routes(self) -> MemoryRoutes:
+        return MemoryRoutes()
 
     @cached_property
     def bus_downlink(self) -> BusDownlink:
@@ -324,19 +328,27 @@ class Wiring:
     @cached_property
     def http(self) -> HttpPart:
         bounds = Bounds(self.shares.http, self._settings.limits.http_request_s)
-        return HttpPart(self._settings.control.http, self._services, bounds)
+        return HttpPart(self._settings.control.http, lambda: self.services, bounds)
 
-    def _services(self) -> Services:
-        keys = self.keystore
+    @cached_property
+    def admin(self) -> AdminPart:
+        bounds = Bounds(self.shares.admin, self._settings.limits.http_request_s)
+        return AdminPart(self._settings.control.admin, lambda: self.services, bounds)
+
+    @cached_property
+    def services(self) -> Services:
+        """Asked for when every part before HTTP has started."""
+        keys, limits = self.keystore, self._settings.limits
         return Services(
             settings=self._settings,
             api_keys=keys.api_keys(),
             signer=keys.signer,
             coordination=self.coordination,
-            documents=self.documents,
             key_set=keys.key_set,
             root=keys.root,
             registry=make_registry(self._process.sources()),
+            rate_gate=RateGate(limits.api_requests_per_s, limits.api_burst),
+            lockout=Lockout(limits.key_failures, limits.key_lock_s),
             health=self._process.health,
             im=self._im_api(),
         )

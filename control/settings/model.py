@@ -119,6 +119,10 @@ class ImSection(Section, frozen=True):
 class ControlSection(Section, frozen=True):
     http: str = "127.0.0.1:7800"
     """Address of the HTTP API, health and metrics."""
+    admin: str = "127.0.0.1:7809"
+    """Address of the admin API, apart from the HTTP API: operators' machines reach it, app servers need not.
+    Loopback until you decide otherwise. Port 0: one the kernel chooses; the log and `serve.lock` in the data
+    folder tell it. Empty: there is none."""
     gateways: tuple[str, ...] = ()
     """Static gateway list for LBS, `host:port` or `host:port;zone=z;isp=i;name=n`. Empty: the gateways that
     announce themselves (or the own one)."""
@@ -129,10 +133,12 @@ class ControlSection(Section, frozen=True):
     """In an LBS answer when so many are there: clients race up to three. Beyond: not named."""
 
     def problems(self) -> Problems:
-        try:
-            parse_address(self.http)
-        except ValueError as error:
-            yield ("http",), str(error)
+        for name in ("http", "admin"):
+            try:
+                if value := getattr(self, name) or name == "http":
+                    parse_address(str(value))
+            except ValueError as error:
+                yield (name,), str(error)
         for entry in self.gateways:
             try:
                 parse_gateway(entry)

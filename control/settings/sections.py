@@ -120,6 +120,13 @@ class LimitsSection(Section, frozen=True):
     Retry-After."""
     api_burst: Annotated[int, Meta(ge=1, le=1_000_000, extra=unit("requests"))] = 4000
     """Requests one API key may make at once before that rate holds. Beyond: 429 with Retry-After."""
+    key_failures: Annotated[int, Meta(ge=0, le=1_000_000, extra=unit("wrong API keys"))] = 10
+    """Of one id from one network (an address, or an IPv6 /64), or five times as many of any ids. 0: no
+    limit. Beyond: 429 from there, for that id or for every id that has not been proven from there; a valid
+    key goes on everywhere else."""
+    key_lock_s: Annotated[float, Meta(gt=0, le=86400)] = 60.0
+    """The first time, and twice as long at each further one, up to 64 times. Beyond: forgotten after ten
+    times as long without a wrong key."""
     http_connections: Annotated[int, Meta(ge=16, le=65536, extra=unit("connections"))] = 256
     """Open at once on the HTTP port, and a quarter of the open files at most: their descriptors are kept from
     the client port. Beyond: the one that has waited the longest for its request is closed."""

@@ -118,7 +118,12 @@ def new_root(config: ConfigOption = None, data_dir: DataDirOption = None) -> Non
 def create(
     name: Annotated[str, typer.Argument(help="What the key is for")],
     scope: Annotated[
-        list[str] | None, typer.Option(help="tokens, messages, admin, read; default: all")
+        list[str] | None,
+        typer.Option(help="tokens, messages, admin, read; default: all, or none beside a role"),
+    ] = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option(help="For the admin API: viewer, operator, policy-admin, security-admin; default: none"),
     ] = None,
     ttl: Annotated[int, typer.Option(min=0, help="Life in seconds; 0: until revoked")] = 0,
     config: ConfigOption = None,
@@ -129,7 +134,8 @@ def create(
 
     keys = _api_keys(config, data_dir, create=True)
     with _told():
-        _, text = keys.create(name, tuple(scope) if scope else SCOPES, ttl)
+        roles = tuple(role or ())
+        _, text = keys.create(name, tuple(scope or (() if roles else SCOPES)), ttl, roles)
     typer.echo(text)
 
 
@@ -145,7 +151,7 @@ def generate() -> None:
 def list_api_keys(
     config: ConfigOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False
 ) -> None:
-    """Show the API keys: id, name, scopes, state. Secrets are not kept and cannot be shown."""
+    """Show the API keys: id, name, scopes, roles, state. Secrets are not kept and cannot be shown."""
     keys = _api_keys(config, data_dir)
     with _told():
         found = keys.list()
@@ -153,7 +159,13 @@ def list_api_keys(
         typer.echo(
             json.dumps(
                 [
-                    {"id": key.id, "name": key.name, "scopes": key.scopes, "usable": key.usable(time.time())}
+                    {
+                        "id": key.id,
+                        "name": key.name,
+                        "scopes": key.scopes,
+                        "roles": key.roles,
+                        "usable": key.usable(time.time()),
+                    }
                     for key in found
                 ],
                 indent=1,
@@ -162,12 +174,13 @@ def list_api_keys(
         return
     _print(
         "API keys",
-        ("id", "name", "scopes", "created", "expires", "state"),
+        ("id", "name", "scopes", "roles", "created", "expires", "state"),
         [
             (
                 key.id,
                 key.name,
                 " ".join(key.scopes),
+                " ".join(key.roles),
                 _day(key.created_at),
                 _day(key.expires_at),
                 "revoked" if key.revoked_at else "usable" if key.usable(time.time()) else "expired",

@@ -16,6 +16,7 @@ def serve(
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     http: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Address of the HTTP API")] = None,
+    admin: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Address of the admin API")] = None,
     listen: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Address of the client port")
     ] = None,
@@ -35,6 +36,7 @@ def serve(
         "server.data_dir": data_dir,
         "server.node_id": node_id,
         "control.http": http,
+        "control.admin": admin,
         "gateway.listen": listen,
         "gateway.advertise": advertise,
         "gateway.loops": loops,

@@ -109,7 +109,7 @@ def _server(folder: Path) -> Iterator[Server]:
     """A real `qianwan serve` with a data folder of its own on free ports."""
     http, listen = (f"127.0.0.1:{port}" for port in _free_ports())
     command = [sys.executable, "-m", "program", "serve", "--data-dir", str(folder)]
-    command += ["--http", http, "--listen", listen]
+    command += ["--http", http, "--listen", listen, "--admin", "127.0.0.1:0"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("QIANWAN_")}
     # Everybody counts every message here, so no receiver is spared any: by default a chatroom drops what
     # nobody can read, and the notices of 1,000 members coming in use up that budget too.

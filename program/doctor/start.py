@@ -120,7 +120,12 @@ def _ports(settings: Settings, running: Holder | None) -> Iterator[Finding]:
     def http() -> None:
         bound(*parse_address(settings.control.http)).close()
 
+    def admin() -> None:
+        bound(*parse_address(settings.control.admin), "admin").close()
+
     yield _port("HTTP port", "http", settings.control.http, http, running)
+    if settings.control.admin and "control" in settings.server.roles:
+        yield _port("admin port", "admin", settings.control.admin, admin, running)
     if "gateway" not in settings.server.roles:
         return
     gateway = settings.gateway

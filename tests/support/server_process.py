@@ -56,6 +56,7 @@ class ServerProcess:
     """One server. Use as a context manager, or `start` and `stop`.
 
     `settings` are dotted keys ("gateway.loops": 1) given through the environment. `roles` is the --role text.
+    `admin` is where it has its admin API, "127.0.0.1:0" for a port of the kernel's choice; most have none.
     `wrapper` comes before the command and must end by exec, so that the process stays the server.
     `installed` is the bin folder of an installed program, which then sees neither this tree nor another PATH.
     """
@@ -65,6 +66,7 @@ class ServerProcess:
     roles: str = ""
     http_port: int = 0
     gateway_port: int = 0
+    admin: str = ""
     arguments: tuple[str, ...] = ()
     wrapper: tuple[str, ...] = ()
     installed: Path | None = None
@@ -80,6 +82,12 @@ class ServerProcess:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.http_port}"
+
+    @property
+    def admin_url(self) -> str:
+        """Of a server whose `admin` is an address."""
+        started = [line for line in self.log().splitlines() if '"admin"' in line and '"started"' in line]
+        return f"http://{json.loads(started[-1])['admin']}/v1/admin"
 
     @property
     def gateway(self) -> tuple[str, int]:
@@ -121,6 +129,7 @@ class ServerProcess:
         qianwan = [str(self.installed / "qianwan")] if self.installed else [sys.executable, "-m", "program"]
         command = [*self.wrapper, *qianwan, "serve", "--data-dir", str(self.data_dir)]
         command += ["--http", f"127.0.0.1:{self.http_port}", "--listen", f"127.0.0.1:{self.gateway_port}"]
+        command += ["--admin", self.admin]
         if self.roles:
             command += ["--role", self.roles]
         command += self.arguments
@@ -264,6 +273,7 @@ def doctor(server: ServerProcess) -> dict[str, tuple[str, str]]:
     }
     variables["QIANWAN_SERVER__ROLES"] = json.dumps([server.roles])
     variables["QIANWAN_CONTROL__HTTP"] = f"127.0.0.1:{server.http_port}"
+    variables["QIANWAN_CONTROL__ADMIN"] = server.admin
     variables["QIANWAN_GATEWAY__LISTEN"] = f"127.0.0.1:{server.gateway_port}"
     shown = program("doctor", "--data-dir", str(server.data_dir), "--json", **variables)
     return {item["check"]: (item["level"], item["found"]) for item in json.loads(shown.stdout)}

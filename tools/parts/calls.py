@@ -7,7 +7,7 @@ from collections.abc import Container
 from pathlib import Path
 from typing import cast
 
-from msgspec import inspect
+from msgspec import Struct, inspect
 
 from im_service.calls import Args
 from im_service.methods import METHODS
@@ -36,7 +36,7 @@ def _arguments(args: type[Args]) -> str:
     return ", ".join(arguments(args)) or "none"
 
 
-def arguments(args: type[Args], without: Container[str] = ()) -> list[str]:
+def arguments(args: type[Struct], without: Container[str] = ()) -> list[str]:
     """Names, types and bounds; optional ones with a question mark, and defaults that say something."""
     fields = cast(inspect.StructType, inspect.type_info(args)).fields
     return [

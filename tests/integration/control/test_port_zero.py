@@ -32,13 +32,13 @@ def started(server: ServerProcess) -> dict[str, str]:
 
 
 async def test_the_port_that_is_bound_is_logged_written_announced_and_shown(tmp_path: Path) -> None:
-    server = ServerProcess(tmp_path / "data")
+    server = ServerProcess(tmp_path / "data", admin=ANY)
     try:
         addresses = started(server)
         (line,) = [line for line in map(json.loads, server.log().splitlines()) if line["event"] == "started"]
         server.http_port, server.gateway_port = (int(addresses[n].split(":")[1]) for n in ("http", "listen"))
         assert 0 not in (server.http_port, server.gateway_port)
-        assert {name: line[name] for name in ("http", "listen")} == addresses
+        assert {name: line[name] for name in ("http", "admin", "listen")} == addresses
         assert [one["port"] for one in json.loads(server.get("/v1/lbs")[1])["gateways"]] == [
             server.gateway_port
         ]
@@ -48,9 +48,11 @@ async def test_the_port_that_is_bound_is_logged_written_announced_and_shown(tmp_
             "doctor", "--data-dir", str(server.data_dir), "--json",
             QIANWAN_CONTROL__HTTP=ANY,
             QIANWAN_GATEWAY__LISTEN=ANY,
+            QIANWAN_CONTROL__ADMIN=ANY,
         )  # fmt: skip
         found = {item["check"]: item["found"] for item in json.loads(shown.stdout)}
         assert found["HTTP port"] == f"{addresses['http']}: bound"
+        assert found["admin port"] == f"{addresses['admin']}: bound"
         assert found["client port"] == f"{addresses['listen']}: bound"
     finally:
         server.stop()

@@ -93,7 +93,7 @@ def test_sighup_ends_no_worker_and_no_supervisor(tmp_path: Path) -> None:
 def test_a_closed_terminal_ends_what_was_started_from_it(tmp_path: Path) -> None:
     http, listen = free_ports(2)
     command = [sys.executable, "-m", "program", "serve", "--data-dir", str(tmp_path / "data")]
-    command += ["--http", f"127.0.0.1:{http}", "--listen", f"127.0.0.1:{listen}"]
+    command += ["--http", f"127.0.0.1:{http}", "--listen", f"127.0.0.1:{listen}", "--admin", ""]
     master, slave = pty.openpty()
     process = subprocess.Popen(
         command,

@@ -98,7 +98,16 @@ def test_an_installation_without_migrations_refuses_to_start(
     (folder,) = installed.bin.parent.glob("lib/python*/site-packages/im_service/storage/migrations/sqlite")
     gone = folder.rename(folder.with_name("gone"))
     try:
-        words = ("--http", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--data-dir", str(tmp_path))
+        words = (
+            "--http",
+            "127.0.0.1:0",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "",
+            "--data-dir",
+            str(tmp_path),
+        )
         refused = installed.run("qianwan", "serve", *words)
     finally:
         gone.rename(folder)

@@ -9,8 +9,7 @@ import socket
 import ssl
 from typing import Protocol, cast
 
-from qianwan.constants import WS_KNOWN
-from qianwan.errors import HandshakeRejected, ProtocolError
+from qianwan.errors import ProtocolError
 from qianwan.protocol.websocket import WebSocketClient
 from qianwan.transport.address import Address
 
@@ -76,12 +75,9 @@ class TcpStream(asyncio.Protocol):
 class WebSocketStream(TcpStream):
     """The same stream inside binary WebSocket messages."""
 
-    def __init__(
-        self, receiver: Receiver, address: Address, upgraded: asyncio.Future[None], *, known: bool
-    ) -> None:
+    def __init__(self, receiver: Receiver, address: Address, upgraded: asyncio.Future[None]) -> None:
         super().__init__(receiver)
-        path = f"{address.path}?{WS_KNOWN}" if known else address.path
-        self._socket = WebSocketClient(address.authority, path)
+        self._socket = WebSocketClient(address.authority, address.path)
         self._upgraded = upgraded
         self._failure: Exception | None = None
 
@@ -93,7 +89,7 @@ class WebSocketStream(TcpStream):
         endpoint = self._socket
         try:
             payload = endpoint.receive(data)
-        except (ProtocolError, HandshakeRejected) as error:
+        except ProtocolError as error:
             self._failure = error
             self._transport.abort()
             return
@@ -124,12 +120,8 @@ class WebSocketStream(TcpStream):
         super().close()
 
 
-async def open_stream(
-    address: Address, receiver: Receiver, tls: ssl.SSLContext | None = None, *, known: bool = False
-) -> Stream:
-    """Connect to `address`; returns when bytes may be written. `known`: the client was logged in before.
-    Raises OSError, ProtocolError or HandshakeRejected (OVERLOADED).
-    """
+async def open_stream(address: Address, receiver: Receiver, tls: ssl.SSLContext | None = None) -> Stream:
+    """Connect to `address`; returns when bytes may be written. Raises OSError or ProtocolError."""
     loop = asyncio.get_running_loop()
     if address.transport == "tcp":
         _, tcp = await loop.create_connection(lambda: TcpStream(receiver), address.host, address.port)
@@ -137,10 +129,7 @@ async def open_stream(
     context = (tls or ssl.create_default_context()) if address.transport == "wss" else None
     upgraded: asyncio.Future[None] = loop.create_future()
     transport, stream = await loop.create_connection(
-        lambda: WebSocketStream(receiver, address, upgraded, known=known),
-        address.host,
-        address.port,
-        ssl=context,
+        lambda: WebSocketStream(receiver, address, upgraded), address.host, address.port, ssl=context
     )
     try:
         await upgraded

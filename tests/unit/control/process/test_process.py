@@ -135,15 +135,15 @@ def settings(folder: Path, roles: str, kind: str = "nats", http: int = 0, **bus:
         {
             "server": {"data_dir": folder, "roles": roles.split(",")},
             "gateway": {"listen": f"127.0.0.1:{gateway}", "loops": 1},
-            "control": {"http": f"127.0.0.1:{http or other}"},
+            "control": {"http": f"127.0.0.1:{http or other}", "admin": "127.0.0.1:0"},
             "bus": {"kind": kind, **bus},
         }
     )
 
 
-ALONE = "KeysPart DataFolder SqliteDocuments BusPart BeaconCoordination"
-ALONE += " StoreClaim ImPart GatewayPart OwnNode HttpPart FirstApiKey"
-CLAIM, BUS = "KeysPart DataFolder SqliteDocuments BusPart NodeIdClaim", "StreamLinks BeaconCoordination"
+ALONE = "KeysPart DataFolder BusPart BeaconCoordination"
+ALONE += " StoreClaim ImPart GatewayPart OwnNode HttpPart AdminPart FirstApiKey"
+CLAIM, BUS = "KeysPart DataFolder BusPart NodeIdClaim", "StreamLinks BeaconCoordination"
 MET = f"{CLAIM} SameRoot {BUS}"
 IM = "StoreClaim ImOverBus ImPart BusPeers ApiResponder"
 GATEWAY = "GatewayPart GatewayOverBus"
@@ -155,8 +155,8 @@ GATEWAY = "GatewayPart GatewayOverBus"
         ("gateway,im,control", "memory", ALONE),
         ("gateway", "nats", f"{MET} {GATEWAY} OwnNode HttpPart HeapTrim"),
         ("im", "nats", f"{CLAIM} {BUS} {IM} OwnNode HttpPart"),
-        ("control", "nats", f"{MET} ImSeen OwnNode HttpPart FirstApiKey"),
-        ("gateway,im,control", "nats", f"{MET} {IM} {GATEWAY} OwnNode HttpPart FirstApiKey"),
+        ("control", "nats", f"{MET} ImSeen OwnNode HttpPart AdminPart FirstApiKey"),
+        ("gateway,im,control", "nats", f"{MET} {IM} {GATEWAY} OwnNode HttpPart AdminPart FirstApiKey"),
     ],
 )
 def test_each_set_of_roles_has_its_list_of_parts(tmp_path: Path, roles: str, kind: str, parts: str) -> None:

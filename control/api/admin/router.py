@@ -1,0 +1,110 @@
+"""The way of every request through the admin API: proven, read, done, answered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import msgspec
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+
+from control.api.admin.route import AnyRoute, Ask, Given, Reply
+from control.api.admin.shapes import request as request_shape
+from control.api.admin.shapes import responses
+from control.api.deps import NeedsRole, ServicesDep
+from control.api.errors import Problem
+from control.api.idempotency import replayable
+from frame.constants import ID_PATTERN
+from im_service.errors import UNDECODABLE, Code
+
+PREFIX = "/v1/admin"
+ETAG = re.compile(r'(?:W/)?"([0-9]{1,19})"')
+
+
+def make_router(routes: Sequence[AnyRoute]) -> APIRouter:
+    router = APIRouter(prefix=PREFIX)
+    for route in routes:
+        router.add_api_route(
+            route.path,
+            _endpoint(route),
+            methods=[route.http],
+            name=route.name,
+            operation_id=route.name.replace(".", "_").replace("-", "_"),
+            summary=route.doc.split(". ")[0],
+            description=f"{route.doc}. Role: `{route.role}`.",
+            tags=[route.tag],
+            dependencies=[Depends(NeedsRole(route.role))],
+            status_code=route.status,
+            response_class=Response,
+            responses=responses(route),
+            openapi_extra=request_shape(route),
+        )
+    return router
+
+
+def _endpoint(route: AnyRoute) -> Callable[..., Awaitable[Response]]:
+    async def endpoint(request: Request, services: ServicesDep) -> Response:
+        key = request.state.api_key
+        path = _path(route, request.path_params)
+        given = await _given(route, request)
+        ask = Ask(given, path, services, key, _expected(request) if route.revised else None)
+
+        async def handle() -> Response:
+            return _response(await route.handle(ask), route.status)
+
+        if route.http == "POST":
+            return await replayable(request.app.state.idempotency, request, key.id, handle)
+        return await handle()
+
+    return endpoint
+
+
+def _response(reply: Reply, status: int) -> Response:
+    headers = {} if reply.revision is None else {"ETag": f'"{reply.revision}"'}
+    return Response(msgspec.json.encode(reply.body), status, headers, media_type="application/json")
+
+
+def _path(route: AnyRoute, params: Mapping[str, str]) -> Mapping[str, str]:
+    for name, value in params.items():
+        pattern = (route.patterns or {}).get(name, ID_PATTERN)
+        if not re.fullmatch(pattern, value):
+            raise _invalid(f"{name} must match {pattern}")
+    return params
+
+
+async def _given(route: AnyRoute, request: Request) -> Given:
+    """The members of the body, or of the query: one decoder that refuses what it does not know."""
+    try:
+        if not route.reads_body:
+            texts = request.query_params
+            if len(texts.multi_items()) != len(texts):
+                raise _invalid("a query parameter stands twice")
+            found: Given = msgspec.convert(dict(texts), route.takes, strict=False)
+            return found
+        if request.query_params:
+            raise _invalid("this route takes no query parameters")
+        given: Given = msgspec.json.decode(await request.body() or b"{}", type=route.takes)
+        return given
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error)) from None
+    except UNDECODABLE as error:
+        detail = f"the body is not JSON: {error}"
+        raise Problem(400, "malformed", detail, code=int(Code.MALFORMED)) from None
+
+
+def _expected(request: Request) -> int | None:
+    """The revision that a change is based on. Problem 428 when none is named."""
+    named = request.headers.get("if-match", "").strip()
+    if named == "*":
+        return None
+    if match := ETAG.fullmatch(named):
+        return int(match[1])
+    if not named:
+        text = "name the revision this change is based on: If-Match with the ETag of what was read"
+        raise Problem(428, "revision-not-named", text)
+    raise _invalid("If-Match must be one ETag of this API, or *")
+
+
+def _invalid(detail: str) -> Problem:
+    return Problem(422, "invalid", detail, code=int(Code.INVALID))

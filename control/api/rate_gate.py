@@ -1,0 +1,21 @@
+"""How many requests one API key may make."""
+
+from __future__ import annotations
+
+
+class RateGate:
+    """GCRA per API key: `burst` at once, `per_s` in the long run. Bounded by the number of keys."""
+
+    def __init__(self, per_s: float, burst: int) -> None:
+        self._cost = 1.0 / per_s
+        self._span = self._cost * burst
+        self._full: dict[str, float] = {}
+
+    def take(self, key_id: str, now: float) -> float:
+        """0.0 and a token is gone, or the seconds to wait."""
+        full = max(self._full.get(key_id, 0.0), now) + self._cost
+        wait = full - now - self._span
+        if wait > 0:
+            return wait
+        self._full[key_id] = full
+        return 0.0

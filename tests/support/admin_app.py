@@ -1,0 +1,45 @@
+"""The applications of HTTP in the test's own process, over real key files, with what a test needs of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from control.api.lockout import Lockout
+from control.api.rate_gate import RateGate
+from control.api.services import Services
+from control.auth.tokens import TokenSigner
+from control.bus.memory import MemoryBus
+from control.coordination.beacons import BeaconCoordination
+from control.keys.api_keys import ApiKeys
+from control.settings.build import build
+
+
+def no_signer() -> TokenSigner:
+    raise AssertionError("no test here signs")
+
+
+def make_services(folder: Path, **settings: object) -> Services:
+    """Of a process that was never started; no message service can be reached."""
+    tree = build({"server": {"data_dir": folder}, **settings})
+    return Services(
+        settings=tree,
+        api_keys=ApiKeys(folder / "keys" / "api-keys.json"),
+        signer=no_signer,
+        coordination=BeaconCoordination(MemoryBus(), 1.0, 6.0),
+        key_set=lambda: b"",
+        root="",
+        registry=CollectorRegistry(),
+        rate_gate=RateGate(1e6, 1_000_000),
+        lockout=Lockout(tree.limits.key_failures, tree.limits.key_lock_s),
+    )
+
+
+def client_of(app: FastAPI, key: str = "", address: str = "127.0.0.1") -> httpx.AsyncClient:
+    """Asks the app without a socket; `address` is where it comes from."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 1))
+    headers = {"X-API-Key": key} if key else {}
+    return httpx.AsyncClient(transport=transport, base_url="http://control", headers=headers)
