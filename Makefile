@@ -6,7 +6,7 @@ SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMPS := build/stamps
-SOURCES := $(shell find cmodules frame crypto gateway_core benchmarks tests -name '*.pyx' -o -name '*.pxd' -o -name '*.h' 2>/dev/null) setup.py
+SOURCES := $(shell find cmodules frame crypto gateway_core control benchmarks tests -name '*.pyx' -o -name '*.pxd' -o -name '*.h' 2>/dev/null) setup.py
 PYTEST_ARGS ?=
 # Tests run in lanes beside one another, more of them than cores because they mostly wait. A module stays in one
 # lane, so that what it starts is started once.
@@ -104,5 +104,5 @@ fuzz: tested-with dev ## coverage-guided fuzzing of the parsers under ASan and U
 
 clean: ## remove everything that was built (keeps .venv)
 	rm -rf build dist sdk/python/build bench-report.html *.egg-info sdk/python/*.egg-info
-	find frame crypto gateway_core benchmarks tests -name '*.so' -delete
+	find frame crypto gateway_core control benchmarks tests -name '*.so' -delete
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

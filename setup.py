@@ -85,6 +85,8 @@ MODULES: dict[str, list[str]] = {
     "gateway_core.leaf.address_table": [],
     "gateway_core.leaf.keys": [],
     "gateway_core.leaf.lists": [],
+    "control.routing.compact": [],
+    "control.routing.table": [],
     "tests.native.gateway_core.faces.conn": [],
     "tests.native.gateway_core.faces.leaf": [],
     "tests.native.gateway_core.faces.net": [],

@@ -28,6 +28,9 @@ cdef struct SodiumTable:
     int (*scalarmult_base)(unsigned char* q, const unsigned char* n) noexcept nogil
     # SHA-256, one shot
     int (*hash_sha256)(unsigned char* out, const unsigned char* data, unsigned long long n) noexcept nogil
+    # SipHash-2-4 of 128 bits, for tables that hostile names must not be able to fill unevenly: key 16, out 16
+    int (*siphashx24)(unsigned char* out, const unsigned char* data, unsigned long long n,
+                      const unsigned char* k) noexcept nogil
     # housekeeping
     void (*memzero)(void* p, size_t n) noexcept nogil   # never optimised away
     int (*memcmp)(const void* a, const void* b, size_t n) noexcept nogil  # constant time, 0 = equal

@@ -39,6 +39,8 @@ cdef int _fill() except -1:
         "crypto_scalarmult_base")
     sodium.hash_sha256 = <int (*)(unsigned char*, const unsigned char*, unsigned long long) noexcept nogil> _address(
         "crypto_hash_sha256")
+    sodium.siphashx24 = <int (*)(unsigned char*, const unsigned char*, unsigned long long,
+                                 const unsigned char*) noexcept nogil> _address("crypto_shorthash_siphashx24")
     sodium.memzero = <void (*)(void*, size_t) noexcept nogil> _address("sodium_memzero")
     sodium.memcmp = <int (*)(const void*, const void*, size_t) noexcept nogil> _address("sodium_memcmp")
     sodium.randombytes = <void (*)(unsigned char*, unsigned long long) noexcept nogil> _address("randombytes")

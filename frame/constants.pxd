@@ -22,6 +22,8 @@ cdef enum:
     # seconds: under way: a server reads no key that is older than REKEY_SECONDS and this
     REKEY_GRACE_SECONDS = 3600
     UPGRADE_MAX = 4096  # bytes: HTTP head of a WebSocket upgrade; more closes
+    ADDRESS_MAX = 255  # bytes: one address of a GOAWAY
+    GOAWAY_ADDRESSES = 8  # addresses: most addresses of one GOAWAY
     NAME_MAX = 64  # characters: user, group, room and device ids, and client message ids
 
 # First byte of a frame
@@ -48,7 +50,7 @@ cdef enum:
     FRAME_POLICY = 12  # heartbeat and reconnect policy
     FRAME_REKEY = 13  # last frame of a record: the next record of this direction uses the next key
     FRAME_TICKET = 14  # resumption ticket
-    FRAME_GOAWAY = 15  # leave soon and come back as the code says
+    FRAME_GOAWAY = 15  # leave soon: to these addresses, else as the code says
     FRAME_CLOSE = 16  # the last frame of a connection
     FRAME_ERROR = 17  # an error tied to no request; the connection goes on
     FRAME_RESUME = 18  # take up an earlier session
@@ -59,6 +61,8 @@ cdef enum:
 # Bits of the preamble's flags
 cdef enum:
     PREAMBLE_ZSTD = 1  # the client accepts compressed bodies
+    # the client was logged in before and comes back; a node may admit those sooner than newcomers
+    PREAMBLE_KNOWN = 2
 
 # Handshake patterns
 cdef enum:
@@ -78,7 +82,7 @@ cdef enum:
     REJECT_BAD_VERSION = 1  # this protocol version is not spoken here
     REJECT_UNSUPPORTED = 2  # pattern, suite or flags are not served
     REJECT_UNKNOWN_KEY = 3  # no such key id; data = the signed key set, verify it and try again
-    REJECT_OVERLOADED = 4  # too many handshakes; data = uv retry_after_ms
+    REJECT_OVERLOADED = 4  # too many come at once; data = uv retry_after_ms, uv jitter_ms
 
 # TLV tags in the payload of handshake message 2
 cdef enum:

@@ -7,6 +7,8 @@ from typing import Final
 
 MAGIC: Final = "QW"  # first bytes of a native connection
 WS_PATH: Final = "/qw1"  # path of the WebSocket upgrade
+# query of the upgrade of a client that was logged in before: what KNOWN is in a preamble
+WS_KNOWN: Final = "known"
 WS_SUBPROTOCOL: Final = "qw1"  # subprotocol, echoed when the client offers it
 AUTH_CONTEXT: Final = "qw1 auth"  # stands before the handshake hash in an AUTH binding
 KEY_SET_MAGIC: Final = "QWKS"  # first bytes of a signed key set
@@ -39,6 +41,8 @@ REKEY_SECONDS: Final = 900  # seconds: a sender rekeys at the latest after this 
 # seconds: under way: a server reads no key that is older than REKEY_SECONDS and this
 REKEY_GRACE_SECONDS: Final = 3600
 UPGRADE_MAX: Final = 4096  # bytes: HTTP head of a WebSocket upgrade; more closes
+ADDRESS_MAX: Final = 255  # bytes: one address of a GOAWAY
+GOAWAY_ADDRESSES: Final = 8  # addresses: most addresses of one GOAWAY
 NAME_MAX: Final = 64  # characters: user, group, room and device ids, and client message ids
 
 FRAME_TYPE_MASK: Final = 0x1F  # bits of the frame's type
@@ -66,7 +70,7 @@ class FrameType(IntEnum):
     POLICY = 12  # heartbeat and reconnect policy
     REKEY = 13  # last frame of a record: the next record of this direction uses the next key
     TICKET = 14  # resumption ticket
-    GOAWAY = 15  # leave soon and come back as the code says
+    GOAWAY = 15  # leave soon: to these addresses, else as the code says
     CLOSE = 16  # the last frame of a connection
     ERROR = 17  # an error tied to no request; the connection goes on
     RESUME = 18  # take up an earlier session
@@ -79,6 +83,7 @@ class PreambleFlag(IntFlag):
     """Bits of the preamble's flags."""
 
     ZSTD = 1  # the client accepts compressed bodies
+    KNOWN = 2  # the client was logged in before and comes back; a node may admit those sooner than newcomers
 
 
 class Pattern(IntEnum):
@@ -104,7 +109,7 @@ class Reject(IntEnum):
     BAD_VERSION = 1  # this protocol version is not spoken here
     UNSUPPORTED = 2  # pattern, suite or flags are not served
     UNKNOWN_KEY = 3  # no such key id; data = the signed key set, verify it and try again
-    OVERLOADED = 4  # too many handshakes; data = uv retry_after_ms
+    OVERLOADED = 4  # too many come at once; data = uv retry_after_ms, uv jitter_ms
 
 
 class HelloTlv(IntEnum):
@@ -244,4 +249,4 @@ NOISE_NAME: Final[dict[int, str]] = {
 }
 
 # over all names and values here; the C modules must have been built with the same
-CONSTANTS_MARK: Final = 0x11353903
+CONSTANTS_MARK: Final = 0xFEDED73E

@@ -1,6 +1,6 @@
 """Python face of the HTTP upgrade, for tests and tools."""
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING
@@ -31,6 +31,7 @@ def parse(data, size_t max_bytes=UPGRADE_MAX, size_t seen=0):
             out.key[:24],
             bool(out.offers),
             bool(out.has_qw1),
+            bool(out.known),
             out.path[: out.path_len],
             out.query[: out.query_len],
             out.origin[: out.origin_len] if out.origin_len else b"",
@@ -52,6 +53,12 @@ def build_response(bytes key not None, bint has_qw1):
 
 
 def build_refusal(int status):
-    """A refusal without body: 400, 403, 404, 426 or 503."""
+    """A refusal without body: 400, 403, 404 or 426."""
     cdef uint8_t room[256]
     return room[: upgrade_refusal_put(room, status)]
+
+
+def build_later(uint32_t retry_after_s):
+    """The 503 of a server that takes no more now."""
+    cdef uint8_t room[256]
+    return room[: upgrade_later_put(room, retry_after_s)]

@@ -74,6 +74,7 @@ class Upgrade(NamedTuple):
     key: bytes
     offers: bool
     has_qw1: bool
+    known: bool
     path: bytes
     query: bytes
     origin: bytes

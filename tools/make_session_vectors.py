@@ -197,6 +197,9 @@ def talk(auth: bytes) -> list[tuple[str, str, list[bytes]]]:
     clock = uv(2) + uv(0) + msgpack({"server_time_ms": 1700000002000})
     refusal = uv(300) + uv(404) + msgpack(["no such method"])
     rekey = frame(13)
+    there, proxied = b"tcp://192.0.2.8:7801", b"wss://im.example/qw1"
+    goaway = uv(3000) + uv(2000) + uv(5000) + b"\x02"
+    goaway += uv(len(there)) + there + uv(len(proxied)) + proxied + b"draining"
     return [
         ("AUTH", "client", [frame(4, auth)]),
         ("AUTH_OK", "server", [frame(5, msgpack(welcome))]),
@@ -217,7 +220,7 @@ def talk(auth: bytes) -> list[tuple[str, str, list[bytes]]]:
             [frame(10, uv(300) + uv(4) + b"nope" + msgpack({}))],
         ),
         ("RETURN 404, under the new key", "server", [frame(11, refusal)]),
-        ("GOAWAY", "server", [frame(15, uv(3000) + uv(2000) + uv(5000) + b"draining")]),
+        ("GOAWAY with two addresses", "server", [frame(15, goaway)]),
         ("CLOSE", "client", [frame(16, uv(1000))]),
     ]
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FLOORS = ("frame", "crypto", "gateway_core", "benchmarks")
+FLOORS = ("frame", "crypto", "gateway_core", "control", "benchmarks")
 
 
 def stubbed_modules() -> list[str]:

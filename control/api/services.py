@@ -11,6 +11,7 @@ from control.api.lockout import Lockout
 from control.api.rate_gate import RateGate
 from control.auth.tokens import TokenSigner
 from control.coordination.base import Coordination
+from control.coordination.documents import Documents
 from control.health import Health
 from control.im.api import ImApi
 from control.keys.api_keys import ApiKeys
@@ -25,6 +26,7 @@ class Services:
     api_keys: ApiKeys
     signer: Callable[[], TokenSigner]
     coordination: Coordination
+    documents: Documents
     key_set: Callable[[], bytes]
     root: str
     registry: CollectorRegistry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from control.coordination.documents import (
     checked_value,
 )
 from control.logs import get_logger
-from control.part import Check, Part
+from control.part import Part
 from im_service.storage.errors import StoreError
 from im_service.storage.sqlite.connection import connect, translated
 
@@ -70,9 +70,6 @@ class SqliteDocuments(Part):
             with contextlib.suppress(DocumentsUnavailable):
                 await self._run(self._close)
         self._thread.shutdown(wait=False)
-
-    def checks(self) -> Mapping[str, Check]:
-        return {"documents": self.problem}
 
     def problem(self) -> str | None:
         return self._problem

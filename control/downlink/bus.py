@@ -81,7 +81,7 @@ class BusDownlink:
             self._undelivered(peer_of(session.node)[0])
         else:
             # The gateway will announce the topic, but only after the next publish may have been routed.
-            self._routes.announce(*peer_of(session.node), (topic,))
+            self._routes.expect(*peer_of(session.node), topic)
             self._batcher.add(gateway, Join(session.conn, topic, budget))
 
     def budget(self, topic: str, budget: Budget | None) -> None:
@@ -96,7 +96,7 @@ class BusDownlink:
             if epoch is None:
                 self._undelivered(gateway)
             else:
-                self._routes.announce(gateway, epoch, (topic,))
+                self._routes.expect(gateway, epoch, topic)
                 self._batcher.add(gateway, JoinUser(user, topic))
 
     def leave_user(self, user: str, topic: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from control.coordination.base import Coordination, NodeInfo
@@ -44,6 +45,13 @@ class ImOverBus(Part):
     async def stop(self, grace_s: float) -> None:
         self._downlink.flush()
 
+    async def tick(self) -> None:
+        self._routes.tick()
+        more = True
+        while more:
+            more = self._routes.work()
+            await asyncio.sleep(0)
+
     def who_is_there(self) -> None:
         """Another im process died, or its words are lost: of sessions that it served and that are in rooms
         here nobody may have told the end. The gateways know."""
@@ -59,7 +67,7 @@ class ImOverBus(Part):
     def sources(self) -> Mapping[str, Source]:
         return {
             "routes": lambda: {
-                "entries": self._routes.size(),
+                **self._routes.stats(),
                 "unheeded": self.unheeded,
                 "undelivered": self._downlink.stale,
             }

@@ -155,7 +155,9 @@ class UpBatches:
             case Withdraw():
                 routes.withdraw(*peer, operation.topics)
             case Replace():
-                routes.replace(*peer, operation.topics)
+                routes.begin(*peer)
+                routes.announce(*peer, operation.topics)
+                routes.end(*peer)
             case Dropped(topic, normal, high, notices):
                 service.on_dropped(topic, normal, high, notices)
             case ResyncSession():
@@ -190,7 +192,7 @@ class UpBatches:
         if repeated is not None:
             repeated.add(login.session.conn)
         # The announcement follows, but a kick or a message may come before it.
-        self._routes.announce(*peer, (USER_PREFIX + login.session.user,))
+        self._routes.expect(*peer, USER_PREFIX + login.session.user)
         self._service.on_login(login.session, login.platform, login.session_id)
 
     def _session(self, peer: Peer, held: ResyncSession) -> None:
@@ -198,7 +200,7 @@ class UpBatches:
         if repeated is not None:
             repeated.add(held.session.conn)
         if held.mine:
-            self._routes.announce(*peer, (USER_PREFIX + held.session.user,))
+            self._routes.expect(*peer, USER_PREFIX + held.session.user)
             self._service.on_session(held.session, held.platform, held.session_id)
 
     def _resync_end(self, peer: Peer) -> None:

@@ -13,6 +13,8 @@ from control.logs import get_logger
 KEY_FOLDER = "keys"
 STORE_FILE = "store.sqlite3"
 FIRST_KEY_FILE = "first-api-key"
+COORDINATION_FILE = "coordination.sqlite3"
+"""Documents of a cluster without etcd (coordination/sqlite_documents.py)."""
 STORE_SEEN_FILE = "store.seen"
 """What the im role remembers of its store, whichever engine it has."""
 
@@ -25,8 +27,9 @@ def prepare_data_folder(folder: Path) -> None:
     Raises KeyFileError where anybody may write to it and that cannot be changed.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store = [path for path in sorted(folder.glob(f"{STORE_FILE}*")) if path.is_file()]
-    closed = [path.name or str(path) for path in (folder, *store) if _close(path)]
+    names = (f"{STORE_FILE}*", f"{COORDINATION_FILE}*")
+    files = [path for name in names for path in sorted(folder.glob(name)) if path.is_file()]
+    closed = [path.name or str(path) for path in (folder, *files) if _close(path)]
     if closed:
         log.warning("closed to others", data_dir=str(folder), paths=closed)
 

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import uvloop
 
 from control.bus.base import BusError
+from control.coordination.documents import DocumentsUnavailable
 from control.errors import StartError
 from control.keys.errors import ApiKeyError, KeyFileError
 from control.logs import get_logger, setup_logs
@@ -123,7 +124,7 @@ async def _started(settings: Settings, outlet: Outlet | None) -> Process:
     try:
         process = build_process(settings, outlet)
         await process.start()
-    except (OSError, BusError, KeyFileError, ApiKeyError, StoreError) as error:
+    except (OSError, BusError, DocumentsUnavailable, KeyFileError, ApiKeyError, StoreError) as error:
         raise StartError(str(error)) from error
     return process
 

@@ -2,9 +2,9 @@
 
 A part is a line in `Wiring.parts`, in the order of the start; drain and stop go through the list in reverse:
 
-    start   data folder -> bus -> node id, root key -> streams -> membership -> store, message service
-            -> gateway -> own node -> HTTP
-    stop    HTTP -> gateway -> message service, store -> membership -> streams -> bus
+    start   data folder -> documents -> bus -> node id, root key -> streams -> membership
+            -> store, message service -> gateway -> own node -> HTTP
+    stop    HTTP -> gateway -> message service, store -> membership -> streams -> bus -> documents
 
 With all roles and the memory bus the gateway calls the message service directly; otherwise both ends speak
 over numbered streams (control/streams).
@@ -25,6 +25,7 @@ from control.coordination.beacons import BeaconCoordination
 from control.coordination.claim import NodeIdClaim
 from control.coordination.nodes import own_info, static_gateways
 from control.coordination.same_root import SameRoot
+from control.coordination.sqlite_documents import SqliteDocuments
 from control.downlink.bus import BusDownlink
 from control.downlink.local import LocalDownlink
 from control.gateway.allowances import Allowances
@@ -41,6 +42,7 @@ from control.im.placed import PlacedImApi
 from control.im.presence import RoutePresence
 from control.im.role import ImPart
 from control.im.store_claim import make_claim
+from control.keys.data_folder import COORDINATION_FILE
 from control.keys.keystore import KeyStore
 from control.metrics import make_registry
 from control.part import Part
@@ -58,7 +60,8 @@ from control.process.parts import (
     OwnNode,
 )
 from control.process.process import Process, dead_ticks
-from control.routing.memory import MemoryRoutes
+from control.routing import make_routes
+from control.routing.base import Routes
 from control.settings import Settings
 from control.streams.links import StreamLinks
 from frame.constants import USER_PREFIX
@@ -93,6 +96,7 @@ class Wiring:
                 self.keystore, self.gateway.set_keys if gateway else lambda: None, used=gateway or control
             ),
             self.data_folder,
+            self.documents,
             self.bus_part,
             self.node_id_claim if split else None,
             self.same_root if split and (gateway or control) else None,
@@ -123,6 +127,10 @@ class Wiring:
     @cached_property
     def data_folder(self) -> DataFolder:
         return DataFolder(self._settings.server.data_dir, self._process.addresses, alone=not self._split)
+
+    @cached_property
+    def documents(self) -> SqliteDocuments:
+        return SqliteDocuments(self._settings.server.data_dir / COORDINATION_FILE)
 
     @cached_property
     def keystore(self) -> KeyStore:
@@ -201,8 +209,8 @@ class Wiring:
         )
 
     @cached_property
-    def routes(self) -> MemoryRoutes:
-        return MemoryRoutes()
+    def routes(self) -> Routes:
+        return make_routes()
 
     @cached_property
     def bus_downlink(self) -> BusDownlink:
@@ -344,6 +352,7 @@ class Wiring:
             api_keys=keys.api_keys(),
             signer=keys.signer,
             coordination=self.coordination,
+            documents=self.documents,
             key_set=keys.key_set,
             root=keys.root,
             registry=make_registry(self._process.sources()),

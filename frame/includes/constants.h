@@ -4,6 +4,7 @@
 
 #define QW_MAGIC "QW"
 #define QW_WS_PATH "/qw1"
+#define QW_WS_KNOWN "known"
 #define QW_WS_SUBPROTOCOL "qw1"
 #define QW_AUTH_CONTEXT "qw1 auth"
 #define QW_KEY_SET_MAGIC "QWKS"
@@ -15,7 +16,7 @@
 #define QW_ROOT_PREFIX "qwroot1."
 
 /* over all names and values here; part of the layout mark */
-#define QW_CONSTANTS_MARK 0x11353903u
+#define QW_CONSTANTS_MARK 0xFEDED73Eu
 
 /* Limits */
 enum {
@@ -35,6 +36,8 @@ enum {
     QW_REKEY_SECONDS = 900,
     QW_REKEY_GRACE_SECONDS = 3600,
     QW_UPGRADE_MAX = 4096,
+    QW_ADDRESS_MAX = 255,
+    QW_GOAWAY_ADDRESSES = 8,
     QW_NAME_MAX = 64,
 };
 
@@ -75,6 +78,7 @@ enum {
 /* Bits of the preamble's flags */
 enum {
     QW_PREAMBLE_ZSTD = 1,
+    QW_PREAMBLE_KNOWN = 2,
 };
 
 /* Handshake patterns */

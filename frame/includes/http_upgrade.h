@@ -16,6 +16,7 @@ typedef struct {
     uint8_t key[24];     /* Sec-WebSocket-Key as sent */
     uint8_t offers;      /* 1: the client offered subprotocols */
     uint8_t has_qw1;     /* 1: "qw1" is among them */
+    uint8_t known;       /* 1: the query says that the client was logged in before */
     const uint8_t *path; /* up to '?'; into the input, like every slice here */
     size_t path_len;
     const uint8_t *query; /* after '?', may be empty */
@@ -135,6 +136,7 @@ static inline int qw_upgrade_request_line(const uint8_t *p, size_t n, qw_upgrade
         while (at < end && *at > 0x20 && *at < 0x7f) at++;
     }
     out->query_len = (size_t)(at - out->query);
+    out->known = out->query_len == sizeof QW_WS_KNOWN - 1 && memcmp(out->query, QW_WS_KNOWN, out->query_len) == 0;
     return at == end ? 1 : QW_MALFORMED;
 }
 
@@ -215,16 +217,27 @@ static inline size_t qw_upgrade_response_put(uint8_t *p, const qw_upgrade *u) {
     return at + qw_text_put(p + at, "\r\n\r\n");
 }
 
-/* A response without body for 400, 403, 404, 426 or 503 (room for 256 bytes), any other status as 400; return the count. */
+/* A response without body for 400, 403, 404 or 426 (room for 256 bytes), any other status as 400; return the count. */
 static inline size_t qw_upgrade_refusal_put(uint8_t *p, int status) {
     const char *line = "HTTP/1.1 400 Bad Request\r\n";
     if (status == 403) line = "HTTP/1.1 403 Forbidden\r\n";
     if (status == 404) line = "HTTP/1.1 404 Not Found\r\n";
     if (status == 426) line = "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
-    if (status == 503) line = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n";
     size_t at = qw_text_put(p, line);
     at += qw_text_put(p + at, status == 426 ? "Connection: Upgrade, close\r\n" : "Connection: close\r\n");
     return at + qw_text_put(p + at, "Content-Length: 0\r\n\r\n");
+}
+
+/* The 503 of a server that takes no more now, and the seconds after which to come again (room for 256 bytes). */
+static inline size_t qw_upgrade_later_put(uint8_t *p, uint32_t retry_after_s) {
+    uint8_t digits[10];
+    size_t at = qw_text_put(p, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: "), n = 0;
+    do {
+        digits[n++] = (uint8_t)('0' + retry_after_s % 10);
+        retry_after_s /= 10;
+    } while (retry_after_s);
+    while (n) p[at++] = digits[--n];
+    return at + qw_text_put(p + at, "\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
 }
 
 #endif

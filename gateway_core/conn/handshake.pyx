@@ -15,6 +15,7 @@ from frame.constants cimport (
     HANDSHAKE_MIN,
     HANDSHAKE_PAYLOAD_MAX,
     PATTERN_NK,
+    PREAMBLE_KNOWN,
     PREAMBLE_SIZE,
     PREAMBLE_ZSTD,
     REJECT_BAD_VERSION,
@@ -213,7 +214,7 @@ cdef int _judge_preamble(Loop* loop, const Preamble* pre) noexcept nogil:
     """0, or the REJECT code."""
     if pre.version != VERSION:
         return REJECT_BAD_VERSION
-    if pre.pattern != PATTERN_NK or pre.flags & ~<int>PREAMBLE_ZSTD or aead_tag_size(pre.suite) < 0:
+    if pre.pattern != PATTERN_NK or pre.flags & ~<int>(PREAMBLE_ZSTD | PREAMBLE_KNOWN) or aead_tag_size(pre.suite) < 0:
         return REJECT_UNSUPPORTED
     return 0 if key_find(&loop.keys, pre.key_id) != NULL else REJECT_UNKNOWN_KEY
 

@@ -419,11 +419,13 @@ cdef class Gateway:
 
     def drain(self, int code, int retry_after_ms, int jitter_ms, str text="", double spread_s=0.0):
         """Stops accepting and sends GOAWAY to every session, spread over spread_s seconds."""
-        cdef uint8_t head[3 * UV_MAX]
+        cdef uint8_t head[3 * UV_MAX + 1]
         cdef size_t n = 0
         self._running()
         n += uv_put(head + n, code)
         n += uv_put(head + n, retry_after_ms)
         n += uv_put(head + n, jitter_ms)
+        head[n] = 0  # addresses
+        n += 1
         self.draining = True
         self._everywhere(CMD_DRAIN, <uint64_t>(spread_s * 1e9), 0, frame_of(FRAME_GOAWAY, head, n, text.encode()))

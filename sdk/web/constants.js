@@ -2,6 +2,7 @@
 
 export const MAGIC = "QW";
 export const WS_PATH = "/qw1";
+export const WS_KNOWN = "known";
 export const WS_SUBPROTOCOL = "qw1";
 export const AUTH_CONTEXT = "qw1 auth";
 export const KEY_SET_MAGIC = "QWKS";
@@ -27,6 +28,8 @@ export const REKEY_RECORDS = 16384;
 export const REKEY_SECONDS = 900;
 export const REKEY_GRACE_SECONDS = 3600;
 export const UPGRADE_MAX = 4096;
+export const ADDRESS_MAX = 255;
+export const GOAWAY_ADDRESSES = 8;
 export const NAME_MAX = 64;
 export const FRAME_TYPE_MASK = 0x1F;
 export const FLAG_COMPRESSED = 0x20;
@@ -50,7 +53,7 @@ export const FrameType = Object.freeze({
   POLICY: 12,  // heartbeat and reconnect policy
   REKEY: 13,  // last frame of a record: the next record of this direction uses the next key
   TICKET: 14,  // resumption ticket
-  GOAWAY: 15,  // leave soon and come back as the code says
+  GOAWAY: 15,  // leave soon: to these addresses, else as the code says
   CLOSE: 16,  // the last frame of a connection
   ERROR: 17,  // an error tied to no request; the connection goes on
   RESUME: 18,  // take up an earlier session
@@ -62,6 +65,7 @@ export const FrameType = Object.freeze({
 /** Bits of the preamble's flags. */
 export const PreambleFlag = Object.freeze({
   ZSTD: 1,  // the client accepts compressed bodies
+  KNOWN: 2,  // the client was logged in before and comes back; a node may admit those sooner than newcomers
 });
 
 /** Handshake patterns. */
@@ -83,7 +87,7 @@ export const Reject = Object.freeze({
   BAD_VERSION: 1,  // this protocol version is not spoken here
   UNSUPPORTED: 2,  // pattern, suite or flags are not served
   UNKNOWN_KEY: 3,  // no such key id; data = the signed key set, verify it and try again
-  OVERLOADED: 4,  // too many handshakes; data = uv retry_after_ms
+  OVERLOADED: 4,  // too many come at once; data = uv retry_after_ms, uv jitter_ms
 });
 
 /** TLV tags in the payload of handshake message 2. */

@@ -34,6 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n) {
     PROMISE(memcmp(p + head - 4, "\r\n\r\n", 4) == 0);
     promise_inside(out.path, out.path_len, p, head);
     promise_inside(out.query, out.query_len, p, head);
+    PROMISE(out.known == (out.query_len == 5 && memcmp(out.query, "known", 5) == 0));
     if (out.origin_len) promise_inside(out.origin, out.origin_len, p, head);
     if (out.host_len) promise_inside(out.host, out.host_len, p, head);
     uint8_t *answer = malloc(QW_UPGRADE_RESPONSE_MAX);
@@ -44,6 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n) {
     } else {
         PROMISE(out.status == 400 || out.status == 404 || out.status == 426);
         PROMISE(qw_upgrade_refusal_put(answer, out.status) <= QW_UPGRADE_RESPONSE_MAX);
+        PROMISE(qw_upgrade_later_put(answer, qw_get_u16(p)) <= QW_UPGRADE_RESPONSE_MAX);
     }
     free(answer);
     return 0;

@@ -12,8 +12,9 @@ import pytest
 
 from tests.support.tree import ROOT
 
-USE = {"gateway_core": "gateway_core.Gateway"}  # the core is loaded when somebody wants it
-PACKAGES = ("cmodules", "frame", "crypto", "gateway_core")
+# loaded when somebody wants them
+USE = {"gateway_core": "gateway_core.Gateway", "control.routing": "control.routing.make_routes()"}
+PACKAGES = ("cmodules", "frame", "crypto", "gateway_core", "control")
 
 
 @pytest.fixture
@@ -60,6 +61,8 @@ def load(tree: Path, package: str) -> str:
         ("gateway_core.engine.loop", "gateway_core/types.pxd", "gateway_core"),
         ("gateway_core.net.sender", "gateway_core/includes/uring.h", "gateway_core"),
         ("gateway_core.conn.session", "crypto/aead.pxd", "gateway_core"),
+        ("control.routing.compact", "control/routing/table.pxd", "control.routing"),
+        ("control.routing.table", "crypto/sodium.pxd", "control.routing"),
     ],
 )
 def test_a_stale_module_is_refused_by_name(built: Path, module: str, path: str, package: str) -> None:

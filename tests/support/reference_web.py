@@ -118,6 +118,7 @@ def judged(path: bytes, query: bytes, headers: list[tuple[bytes, bytes]]) -> Upg
         key,
         bool(all_of(b"sec-websocket-protocol")),
         b"qw1" in offered,
+        query == b"known",
         path,
         query,
         one(b"origin"),

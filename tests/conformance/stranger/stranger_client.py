@@ -45,6 +45,16 @@ class Refused(Exception):
         self.code, self.payload = code, payload
 
 
+class GoAway(NamedTuple):
+    """Section 8."""
+
+    code: int
+    retry_after_ms: int
+    jitter_ms: int
+    addresses: list[str]
+    text: str
+
+
 class Frame(NamedTuple):
     type: int
     body: bytes
@@ -73,6 +83,20 @@ def read_uv(data: bytes, at: int = 0) -> tuple[int, int]:
 def frame(kind: int, body: bytes = b"", ack: int | None = None) -> bytes:
     head = bytes([kind]) if ack is None else bytes([kind | 0x40]) + uv(ack)
     return head + uv(len(body)) + body
+
+
+def read_goaway(body: bytes) -> GoAway:
+    """uv code | uv retry_after_ms | uv jitter_ms | u8 n | n x (uv len address) | text"""
+    code, at = read_uv(body)
+    retry, at = read_uv(body, at)
+    jitter, at = read_uv(body, at)
+    count, at = body[at], at + 1
+    addresses = []
+    for _ in range(count):
+        size, at = read_uv(body, at)
+        addresses.append(body[at : at + size].decode())
+        at += size
+    return GoAway(code, retry, jitter, addresses, body[at:].decode())
 
 
 class KeySet(NamedTuple):

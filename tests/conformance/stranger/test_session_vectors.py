@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from qianwan.errors import HandshakeRejected
-from qianwan.protocol import auth, keyset, websocket
+from qianwan.protocol import auth, keyset, messages, websocket
 from qianwan.protocol.frames import Frame
 from qianwan.protocol.wire import State, Wire
 
@@ -19,6 +19,7 @@ from crypto import key_set as server_key_set
 from frame import frames as server_frames
 from frame import preamble as server_preamble
 from frame import record as server_record
+from tests.conformance.stranger.stranger_client import read_goaway
 
 ROOT = Path(__file__).resolve().parents[3]
 VECTORS = json.loads((ROOT / "docs" / "vectors" / "qw1-sessions.json").read_text())
@@ -169,3 +170,12 @@ def test_websocket_vector() -> None:
     assert client.receive(answer.encode()) == b""
     assert client.open
     assert client.wrap(bytes.fromhex("5157010101000007")).hex() == vector["first_message"]
+
+
+@SESSIONS
+def test_the_goaway_of_the_page_names_its_addresses(session: dict[str, Any]) -> None:
+    plain = next(plain for _, plain, _ in steps(session) if plain[:1] == b"\x0f")
+    body = server_split(plain)[0].body
+    there = ["tcp://192.0.2.8:7801", "wss://im.example/qw1"]
+    assert read_goaway(body) == (3000, 2000, 5000, there, "draining")
+    assert messages.parse_goaway(body) == (3000, 2000, 5000, tuple(there), "draining")

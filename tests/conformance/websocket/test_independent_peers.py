@@ -112,7 +112,7 @@ def test_the_handshake_of_websockets_is_taken_and_ours_is_taken_by_it() -> None:
     assert client.subprotocol == "qw1"
 
 
-@pytest.mark.parametrize("status", [400, 404, 426, 503])
+@pytest.mark.parametrize("status", [400, 404, 426])
 def test_refusals_are_understood_by_websockets(status: int) -> None:
     client = websockets.client.ClientProtocol(websockets.uri.parse_uri("ws://h/qw1"))
     client.send_request(client.connect())
@@ -121,6 +121,17 @@ def test_refusals_are_understood_by_websockets(status: int) -> None:
     client.receive_eof()
     assert isinstance(client.handshake_exc, websockets.InvalidStatus)
     assert client.handshake_exc.response.status_code == status
+
+
+def test_a_busy_answer_is_understood_by_websockets() -> None:
+    client = websockets.client.ClientProtocol(websockets.uri.parse_uri("ws://h/qw1"))
+    client.send_request(client.connect())
+    client.data_to_send()
+    client.receive_data(http_upgrade.build_later(30))
+    client.receive_eof()
+    assert isinstance(client.handshake_exc, websockets.InvalidStatus)
+    response = client.handshake_exc.response
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "30")
 
 
 @given(st.binary(min_size=16, max_size=16))

@@ -108,7 +108,7 @@ def test_reject_codes(gateway: GatewayHarness) -> None:
         (b"QW\x02\x01\x01\x00\x00\x01", Reject.BAD_VERSION, b""),
         (b"QW\x01\x02\x01\x00\x00\x01", Reject.UNSUPPORTED, b""),
         (b"QW\x01\x01\x09\x00\x00\x01", Reject.UNSUPPORTED, b""),
-        (b"QW\x01\x01\x01\x02\x00\x01", Reject.UNSUPPORTED, b""),
+        (b"QW\x01\x01\x01\x04\x00\x01", Reject.UNSUPPORTED, b""),
         (b"QW\x01\x01\x01\x00\x00\x63", Reject.UNKNOWN_KEY, b"KEYSET"),
     ):
         client = gateway.connect()
@@ -225,7 +225,7 @@ def test_drain_says_goaway_and_takes_nobody_new(gateway: GatewayHarness) -> None
     clients = [gateway.login(f"u{i}") for i in range(6)]
     gateway.gateway.drain(CloseCode.DRAINING, 500, 1000, "moving", 0.05)
     for client in clients:
-        assert client.expect(FrameType.GOAWAY) == uv(3000) + uv(500) + uv(1000) + b"moving"
+        assert client.expect(FrameType.GOAWAY) == uv(3000) + uv(500) + uv(1000) + b"\0moving"
     with pytest.raises(OSError, match="refused"):
         gateway.connect()
 

@@ -147,7 +147,7 @@ def test_what_follows_the_head_is_not_touched() -> None:
     assert http_upgrade.parse(data + b"\x82\x85")[0] == len(data)
 
 
-@pytest.mark.parametrize("status", [400, 403, 404, 426, 503])
+@pytest.mark.parametrize("status", [400, 403, 404, 426])
 def test_refusals_are_whole_responses(status: int) -> None:
     response = http_upgrade.build_refusal(status)
     assert response.startswith(b"HTTP/1.1 %d " % status)
@@ -157,3 +157,21 @@ def test_refusals_are_whole_responses(status: int) -> None:
     assert response.endswith(b"\r\n\r\n")
     assert len(response) <= 256
     assert (b"Sec-WebSocket-Version: 13\r\n" in response) == (status == 426)
+
+
+@pytest.mark.parametrize("seconds", [0, 7, 60, 4_294_967_295])
+def test_who_comes_too_soon_is_told_when_to_come_again(seconds: int) -> None:
+    response = http_upgrade.build_later(seconds)
+    assert response.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nRetry-After: %d\r\n" % seconds in response
+    assert response.endswith(b"\r\nContent-Length: 0\r\n\r\n")
+    assert len(response) <= 256
+
+
+@pytest.mark.parametrize(
+    ("query", "known"), [(b"?known", True), (b"", False), (b"?known=1", False), (b"?unknown", False)]
+)
+def test_the_query_says_who_was_here_before(query: bytes, known: bool) -> None:
+    _, upgrade = http_upgrade.parse(head(path=b"/qw1" + query))
+    assert upgrade is not None
+    assert (upgrade.status, upgrade.known) == (101, known)

@@ -22,8 +22,51 @@ from tests.support.scripted_gateway import KeyRing, ScriptedGateway
 from tests.support.sdk_client import client, take, until
 
 
-def _goaway(code: int, retry_after_ms: int, jitter_ms: int) -> bytes:
-    return frame(15, uv(code) + uv(retry_after_ms) + uv(jitter_ms) + b"draining")
+def _goaway(code: int, retry_after_ms: int, jitter_ms: int, *addresses: str) -> bytes:
+    there = b"".join(uv(len(each)) + each.encode() for each in addresses)
+    head = uv(code) + uv(retry_after_ms) + uv(jitter_ms)
+    return frame(15, head + bytes([len(addresses)]) + there + b"draining")
+
+
+async def test_a_goaway_with_addresses_is_followed_there_and_only_once() -> None:
+    keys = KeyRing()
+    async with ScriptedGateway(keys) as first, ScriptedGateway(keys) as second, client(first) as alice:
+        old = next(iter(first.peers))
+        old.say(_goaway(3000, 10, 10, "quic://192.0.2.1:1", second.address, "tcp://192.0.2.1:1"))
+        await until(lambda: first.goodbyes == [1000])
+        assert (first.logins, second.logins) == (1, 1)
+        assert (await alice.send("bob", "from the new place")).seq == 1
+
+
+async def test_where_the_addresses_of_a_goaway_fail_the_known_ones_are_asked_again() -> None:
+    keys = KeyRing()
+    async with ScriptedGateway(keys) as first, ScriptedGateway(keys) as second, ScriptedGateway(keys) as full:
+        full.reject = 4
+        async with client(first, where=[first.address, second.address]) as alice:
+            next(iter(first.peers)).say(_goaway(3000, 0, 0, full.address))
+            await until(lambda: first.goodbyes == [1000])
+            assert (len(full.greetings), second.logins) == (1, 1)
+            assert (await alice.send("bob", "from the new place")).seq == 1
+
+
+async def test_the_addresses_hold_also_where_the_old_connection_ends_before_the_move() -> None:
+    keys = KeyRing()
+    async with ScriptedGateway(keys) as first, ScriptedGateway(keys) as second, client(first) as alice:
+        peer = next(iter(first.peers))
+        peer.say(_goaway(3000, 60_000, 0, second.address))
+        peer.end(3000, "the deadline is over")
+        await until(lambda: second.logins == 1)
+        await until(lambda: alice.state is State.ONLINE)
+        assert first.logins == 1
+
+
+async def test_who_comes_back_says_that_it_was_here_before() -> None:
+    async with ScriptedGateway() as gateway, client(gateway) as alice:
+        next(iter(gateway.peers)).end(1000, "")
+        await until(lambda: gateway.logins == 2)
+        await until(lambda: alice.state is State.ONLINE)
+        flags = [greeting[5] & 2 for greeting in gateway.greetings if greeting[6:8] != b"\0\0"]
+        assert flags == [0, 2]
 
 
 async def test_goaway_moves_before_the_old_connection_ends() -> None:

@@ -138,6 +138,8 @@ async def test_garbage_before_the_first_login_is_tried_again_too() -> None:
         b"\x06" + b"\x91" * 5000,  # a MSG too deep for anybody
         b"\x0b" + b"\x80" * 11,  # a RETURN whose number never ends
         b"\x0f" + b"",  # a GOAWAY of nothing
+        b"\x0f" + b"\0\0\0\x09",  # ... with too many addresses
+        b"\x0f" + b"\0\0\0\x01\x05tcp",  # ... with one that is cut off
     ],
 )
 async def test_frames_that_cannot_be_read_cost_the_connection_only(body: bytes) -> None:

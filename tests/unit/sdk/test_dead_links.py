@@ -65,7 +65,7 @@ async def test_nothing_spins_while_a_dead_connection_is_being_replaced() -> None
     async with ScriptedGateway() as gateway, client(gateway, sleep=sleep) as alice:
         gateway.reject = 4
         peer = next(iter(gateway.peers))
-        peer.say(frame(15, b"\xb8\x17\x00\x00moving"))
+        peer.say(frame(15, b"\xb8\x17\x00\x00\x00moving"))
         await until(lambda: len(gateway.greetings) == 3)
         peer.transport.abort()
         await until(lambda: alice.engine._link is None)

@@ -60,6 +60,14 @@ def test_retry_after_is_never_undercut() -> None:
     assert reconnector().failed(3.0).delay_s >= 3
 
 
+def test_a_wait_that_the_server_spreads_is_spread_as_far() -> None:
+    delays = [reconnector(seed=seed).failed(3.0, 20.0).delay_s for seed in range(200)]
+    assert 3 <= min(delays) < 5
+    assert 21 < max(delays) <= 23
+    distrusts = Reconnector(Backoff(believe_s=5.0), random.Random(1), can_refresh_token=False)
+    assert distrusts.failed(2**60, 2**60).delay_s <= 10
+
+
 def test_of_an_absurd_wait_only_as_much_as_the_setting_allows_is_waited() -> None:
     forever = 2**62 / 1000
     rules = Reconnector(Backoff(believe_s=20.0, cap_s=1.0), random.Random(1), can_refresh_token=False)

@@ -7,7 +7,8 @@ import os
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qianwan.errors import ProtocolError
+from qianwan.connection.dial import wait_of
+from qianwan.errors import HandshakeRejected, ProtocolError
 from qianwan.protocol.websocket import WebSocketClient, mask
 
 from frame import http_upgrade
@@ -106,3 +107,17 @@ def test_a_refused_upgrade_is_an_error(answer: bytes) -> None:
     client.request()
     with pytest.raises(ProtocolError):
         client.receive(answer)
+
+
+def test_a_busy_server_is_one_that_asks_to_wait() -> None:
+    client = WebSocketClient("h", "/qw1")
+    client.request()
+    with pytest.raises(HandshakeRejected) as refused:
+        client.receive(http_upgrade.build_later(30))
+    wait = wait_of(refused.value)
+    assert wait is not None
+    assert wait.least_s == 30
+    proxy = WebSocketClient("h", "/qw1")
+    proxy.request()
+    with pytest.raises(ProtocolError):
+        proxy.receive(b"HTTP/1.1 503 Service Unavailable\r\n\r\n")

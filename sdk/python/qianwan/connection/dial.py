@@ -10,7 +10,7 @@ import os
 import random
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from qianwan.connection import lbs
@@ -72,6 +72,8 @@ class Dialer:
         self._keys: KeySet | None = None
         self.key_set_text = ""
         self._refused_suites: set[int] = set()
+        self.known = False
+        """Logged in before: a gateway that admits only so many may admit this client sooner."""
 
     def remember_keys(self, text: str) -> None:
         """Take the key set of an earlier run; one that no longer verifies is forgotten."""
@@ -82,12 +84,18 @@ class Dialer:
         self.key_set_text = text
 
     async def connect(
-        self, owner: LinkOwner, token: str, *, elsewhere: bool = False, avoid: Address | None = None
+        self,
+        owner: LinkOwner,
+        token: str,
+        *,
+        elsewhere: bool = False,
+        avoid: Address | None = None,
+        told: Sequence[str] = (),
     ) -> Link:
-        """A Link after its handshake. Raises ConnectFailed, KeySetError or HandshakeRejected (OVERLOADED
-        wins).
+        """A Link after its handshake, at one of the addresses that a gateway `told`, else of the LBS. Raises
+        ConnectFailed, KeySetError or HandshakeRejected (OVERLOADED wins).
         """
-        addresses = list(await self.addresses_for(token, elsewhere))
+        addresses = list(_usable(told)) or list(await self.addresses_for(token, elsewhere))
         if avoid in addresses and len(addresses) > 1:
             addresses.remove(avoid)
             addresses.append(avoid)
@@ -197,9 +205,9 @@ class Dialer:
         async with asyncio.timeout(self._settings.attempt_s):
             for _ in range(2 + len(SUITES)):
                 key, suite = self.server_key(), self._suite()
-                link = Link(Wire(suite, key.key_id, key.public), owner, self._rng)
+                link = Link(Wire(suite, key.key_id, key.public, known=self.known), owner, self._rng)
                 try:
-                    await link.open(address, self._settings.tls)
+                    await link.open(address, self._settings.tls, known=self.known)
                 except ssl.SSLCertVerificationError as error:
                     raise CertificateError(f"{address}: {error}") from error
                 except HandshakeRejected as rejected:
@@ -246,13 +254,27 @@ def _said(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def retry_after_s(refusal: QianwanError) -> float:
-    """The wait an OVERLOADED rejection asks for (1 ms at least, whatever its data), 0 for any other
-    refusal."""
+class Wait(NamedTuple):
+    """What a server asks for: so long at least, and a random part of `jitter_s` more."""
+
+    least_s: float = 0.0
+    jitter_s: float = 0.0
+
+
+def wait_of(refusal: QianwanError) -> Wait | None:
+    """The wait an OVERLOADED rejection asks for (1 ms at least, whatever its data), None of any other."""
     if not isinstance(refusal, HandshakeRejected) or refusal.code != Reject.OVERLOADED:
-        return 0.0
-    try:
-        asked_ms, _ = varint.get(refusal.data, 0)
-    except ProtocolError:
-        asked_ms = 0
-    return max(1, asked_ms) / 1000
+        return None
+    asked, at = [0, 0], 0
+    with contextlib.suppress(ProtocolError):
+        for i in range(2):
+            if at < len(refusal.data):
+                asked[i], at = varint.get(refusal.data, at)
+    return Wait(max(1, asked[0]) / 1000, asked[1] / 1000)
+
+
+def _usable(told: Sequence[str]) -> Iterator[Address]:
+    """Those addresses that this client can read; the others are for a later one."""
+    for text in told:
+        with contextlib.suppress(ValueError):
+            yield Address.parse(text)

@@ -73,11 +73,11 @@ class Link:
 
     # opening
 
-    async def open(self, address: Address, tls: ssl.SSLContext | None = None) -> None:
+    async def open(self, address: Address, tls: ssl.SSLContext | None = None, *, known: bool = False) -> None:
         """Connect and shake hands. Raises OSError, ProtocolError, HandshakeRejected or ConnectionClosed."""
         self.address = address
         try:
-            self._stream = await open_stream(address, self, tls)
+            self._stream = await open_stream(address, self, tls, known=known)
             self._stream.write(self._wire.start())
             await self._handshake
         except BaseException:

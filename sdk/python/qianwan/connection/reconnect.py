@@ -5,8 +5,8 @@
     live
                                        `settled_s` counts as a failure and backs off like one
     2000-2999, connecting failed       full jitter: a random part of min(cap_s, base_s * 2**failures),
-                                       never earlier than the server's retry_after, of which at most
-                                       `believe_s` is believed
+                                       never earlier than the server's retry_after, and over its jitter where
+                                       that is more; at most `believe_s` is believed of each
     3000-3999                          like the above for the delay, and the address list is asked for again
     4002 with a token callable         once with a new token
     4000-4999                          never; the error goes to the application
@@ -72,14 +72,16 @@ class Reconnector:
             return Decision(self._rng.uniform(0, self._backoff.base_s))
         return self._later(end.retry_after_ms / 1000, end.advice is Advice.ELSEWHERE)
 
-    def failed(self, retry_after_s: float = 0.0) -> Decision:
-        """What to do after no gateway could be reached."""
-        return self._later(retry_after_s, True)
+    def failed(self, least_s: float = 0.0, jitter_s: float = 0.0) -> Decision:
+        """What to do after no gateway could be reached, or one asked to wait."""
+        return self._later(least_s, True, jitter_s)
 
-    def _later(self, floor_s: float, elsewhere: bool) -> Decision:
+    def _later(self, floor_s: float, elsewhere: bool, jitter_s: float = 0.0) -> Decision:
         limit = min(self._backoff.cap_s, self._backoff.base_s * 2 ** min(self.failures, 30))
         self.failures += 1
-        return Decision(min(floor_s, self._backoff.believe_s) + self._rng.uniform(0, limit), elsewhere)
+        most = self._backoff.believe_s
+        spread = max(limit, min(jitter_s, most))
+        return Decision(min(floor_s, most) + self._rng.uniform(0, spread), elsewhere)
 
     def moving(self, retry_after_ms: int, jitter_ms: int) -> float:
         """Seconds to wait before moving over, after a GOAWAY."""

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, Protocol
 
-from qianwan.connection.dial import Dialer, retry_after_s
+from qianwan.connection.dial import Dialer, Wait, wait_of
 from qianwan.connection.link import Link, LinkOwner
 from qianwan.connection.reconnect import Decision, Reconnector
 from qianwan.constants import CloseCode
@@ -85,6 +85,7 @@ class Supervisor:
         self._elsewhere = False
         self._replacing = False
         self._ever_online = False
+        self._told_addresses: tuple[str, ...] = ()  # of the GOAWAY, not tried yet
         self._told = False  # that this outage cannot be ended yet
         self._born = 0.0
         self.link: Link | None = None
@@ -103,11 +104,11 @@ class Supervisor:
         except ConnectionClosed as end:
             await self._pause(self._reconnector.after(end, 0.0), end)
         except PERMANENT as refusal:
-            wait_s = retry_after_s(refusal)
-            if not wait_s and not self._ever_online:
+            wait = wait_of(refusal)
+            if wait is None and not self._ever_online:
                 raise
             self._tell(refusal)
-            await self._pause(self._reconnector.failed(wait_s), refusal)
+            await self._pause(self._reconnector.failed(*(wait or Wait())), refusal)
         except (OSError, TimeoutError, QianwanError) as error:
             self._tell(error)
             await self._pause(self._reconnector.failed(), error)
@@ -124,11 +125,13 @@ class Supervisor:
 
     async def _login(self, avoid: Link | None) -> Link:
         credentials = await self._owner.credentials()
+        told, self._told_addresses = self._told_addresses, ()  # one attempt: then the LBS is asked
         link = await self._dialer.connect(
             self._owner,
             credentials.token,
             elsewhere=self._elsewhere,
             avoid=avoid.address if avoid is not None else None,
+            told=told,
         )
         try:
             async with asyncio.timeout(LOGIN_S):
@@ -140,7 +143,7 @@ class Supervisor:
         self._elsewhere = self._told = False
         self._reconnector.logged_in()
         self._born = self._clock()
-        self._ever_online = True
+        self._ever_online = self._dialer.known = True
         self.link = link
         self._owner.on_change(StateChange(State.ONLINE))
         return link
@@ -150,6 +153,8 @@ class Supervisor:
         self._replacing = False
         either: list[asyncio.Future[Any]] = [link.closed, link.leaving]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if link.leaving.done():  # it holds for a connection that ended before the move as well
+            self._elsewhere, self._told_addresses = True, link.leaving.result().addresses
         if link.leaving.done() and link.alive:
             successor = await self._move(link)
             if successor is not None:
@@ -166,7 +171,6 @@ class Supervisor:
     async def _move(self, link: Link) -> Link | None:
         """GOAWAY: log in elsewhere while the old connection still works, then leave it."""
         notice = link.leaving.result()
-        self._elsewhere = True
         delay = self._reconnector.moving(notice.retry_after_ms, notice.jitter_ms)
         patience = asyncio.ensure_future(self._sleep(delay))
         try:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from qianwan.constants import MAX_BODY
+from qianwan.constants import ADDRESS_MAX, GOAWAY_ADDRESSES, MAX_BODY
 from qianwan.errors import ConnectionClosed, ProtocolError, RequestError, TooBig, request_error
 from qianwan.protocol import varint
 
@@ -80,11 +80,14 @@ def close_body(code: int, text: str = "") -> bytes:
 
 
 class GoAway(NamedTuple):
-    """The server asks to move: connect elsewhere after `retry_after_ms` plus a random part of `jitter_ms`."""
+    """The server asks to move, after `retry_after_ms` plus a random part of `jitter_ms`: to `addresses` in
+    their order, else wherever the LBS says.
+    """
 
     code: int
     retry_after_ms: int
     jitter_ms: int
+    addresses: tuple[str, ...]
     text: str
 
 
@@ -92,7 +95,17 @@ def parse_goaway(body: bytes) -> GoAway:
     code, at = varint.get(body, 0)
     retry_after, at = varint.get(body, at)
     jitter, at = varint.get(body, at)
-    return GoAway(code, retry_after, jitter, body[at:].decode("utf-8", "replace"))
+    if at >= len(body) or body[at] > GOAWAY_ADDRESSES:
+        raise ProtocolError("a GOAWAY without a count of addresses, or with too many")
+    addresses = []
+    count, at = body[at], at + 1
+    for _ in range(count):
+        size, at = varint.get(body, at)
+        if not 0 < size <= min(ADDRESS_MAX, len(body) - at):
+            raise ProtocolError("an address of a GOAWAY is cut off or too long")
+        addresses.append(body[at : at + size].decode("utf-8", "replace"))
+        at += size
+    return GoAway(code, retry_after, jitter, tuple(addresses), body[at:].decode("utf-8", "replace"))
 
 
 def ping_body(state_bits: int, next_interval_s: int) -> bytes:

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from hashlib import sha1
 from typing import Final
 
-from qianwan.constants import WS_SUBPROTOCOL
-from qianwan.errors import ProtocolError
+from qianwan.constants import WS_SUBPROTOCOL, Reject
+from qianwan.errors import HandshakeRejected, ProtocolError
+from qianwan.protocol import varint
 
 BINARY: Final = 2
 CONTINUATION: Final = 0
@@ -24,6 +25,7 @@ PONG: Final = 10
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 MAX_RESPONSE = 8192
 MAX_PAYLOAD = 1 << 20
+MAX_RETRY_S = 86_400
 
 
 def mask(payload: bytes, key: bytes) -> bytes:
@@ -87,7 +89,9 @@ class WebSocketClient:
         return self.wrap(code.to_bytes(2, "big"), CLOSE)
 
     def receive(self, data: bytes) -> bytes:
-        """Take bytes from the network, return the QW1 bytes in them; raises ProtocolError."""
+        """Take bytes from the network, return the QW1 bytes in them. Raises ProtocolError, or
+        HandshakeRejected (OVERLOADED) where the upgrade is answered 503 with a time to come again.
+        """
         self._buffer += data
         if not self.open and not self._read_response():
             return b""
@@ -105,12 +109,15 @@ class WebSocketClient:
         status, *lines = bytes(self._buffer[:end]).decode("latin-1").split("\r\n")
         del self._buffer[: end + 4]
         words = status.split(" ", 2)
-        if len(words) < 2 or words[1] != "101":
-            raise ProtocolError(f"the server refused the WebSocket upgrade: {status}")
         headers = {}
         for line in lines:
             name, _, value = line.partition(":")
             headers[name.strip().lower()] = value.strip()
+        if len(words) > 1 and words[1] == "503" and headers.get("retry-after", "").isdecimal():
+            wait_ms = 1000 * min(int(headers["retry-after"][:9]), MAX_RETRY_S)
+            raise HandshakeRejected(Reject.OVERLOADED, varint.put(wait_ms))
+        if len(words) < 2 or words[1] != "101":
+            raise ProtocolError(f"the server refused the WebSocket upgrade: {status}")
         expected = base64.b64encode(sha1(self._key + GUID).digest()).decode()
         if headers.get("sec-websocket-accept") != expected:
             raise ProtocolError("the server answered the WebSocket upgrade with a wrong key")

@@ -32,7 +32,7 @@ class State(enum.Enum):
 
 
 class Wire:
-    """The initiator's end of a QW1 byte stream.
+    """The initiator's end of a QW1 byte stream. `known`: of a client that was logged in before.
 
     `received` counts MSG frames; `acked` is the count last told to the server. `write` adds the newest
     count to any
@@ -65,9 +65,10 @@ class Wire:
         server_public: bytes,
         *,
         compression: bool = zstd.AVAILABLE,
+        known: bool = False,
         ephemeral_private: bytes | None = None,
     ) -> None:
-        flags = c.PreambleFlag.ZSTD if compression else 0
+        flags = (c.PreambleFlag.ZSTD if compression else 0) | (c.PreambleFlag.KNOWN if known else 0)
         head = (c.VERSION, c.Pattern.NK, suite, flags)
         self._prologue = c.MAGIC.encode() + bytes(head) + key_id.to_bytes(2, "big")
         self._noise: noise.Initiator | None = noise.Initiator(

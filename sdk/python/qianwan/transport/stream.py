@@ -9,7 +9,8 @@ import socket
 import ssl
 from typing import Protocol, cast
 
-from qianwan.errors import ProtocolError
+from qianwan.constants import WS_KNOWN
+from qianwan.errors import HandshakeRejected, ProtocolError
 from qianwan.protocol.websocket import WebSocketClient
 from qianwan.transport.address import Address
 
@@ -75,9 +76,12 @@ class TcpStream(asyncio.Protocol):
 class WebSocketStream(TcpStream):
     """The same stream inside binary WebSocket messages."""
 
-    def __init__(self, receiver: Receiver, address: Address, upgraded: asyncio.Future[None]) -> None:
+    def __init__(
+        self, receiver: Receiver, address: Address, upgraded: asyncio.Future[None], *, known: bool
+    ) -> None:
         super().__init__(receiver)
-        self._socket = WebSocketClient(address.authority, address.path)
+        path = f"{address.path}?{WS_KNOWN}" if known else address.path
+        self._socket = WebSocketClient(address.authority, path)
         self._upgraded = upgraded
         self._failure: Exception | None = None
 
@@ -89,7 +93,7 @@ class WebSocketStream(TcpStream):
         endpoint = self._socket
         try:
             payload = endpoint.receive(data)
-        except ProtocolError as error:
+        except (ProtocolError, HandshakeRejected) as error:
             self._failure = error
             self._transport.abort()
             return
@@ -120,8 +124,12 @@ class WebSocketStream(TcpStream):
         super().close()
 
 
-async def open_stream(address: Address, receiver: Receiver, tls: ssl.SSLContext | None = None) -> Stream:
-    """Connect to `address`; returns when bytes may be written. Raises OSError or ProtocolError."""
+async def open_stream(
+    address: Address, receiver: Receiver, tls: ssl.SSLContext | None = None, *, known: bool = False
+) -> Stream:
+    """Connect to `address`; returns when bytes may be written. `known`: the client was logged in before.
+    Raises OSError, ProtocolError or HandshakeRejected (OVERLOADED).
+    """
     loop = asyncio.get_running_loop()
     if address.transport == "tcp":
         _, tcp = await loop.create_connection(lambda: TcpStream(receiver), address.host, address.port)
@@ -129,7 +137,10 @@ async def open_stream(address: Address, receiver: Receiver, tls: ssl.SSLContext 
     context = (tls or ssl.create_default_context()) if address.transport == "wss" else None
     upgraded: asyncio.Future[None] = loop.create_future()
     transport, stream = await loop.create_connection(
-        lambda: WebSocketStream(receiver, address, upgraded), address.host, address.port, ssl=context
+        lambda: WebSocketStream(receiver, address, upgraded, known=known),
+        address.host,
+        address.port,
+        ssl=context,
     )
     try:
         await upgraded

@@ -13,7 +13,7 @@ from control.coordination.base import NodeInfo
 from control.downlink.bus import BusDownlink
 from control.downlink.local import LocalDownlink
 from control.node_ids import node_key
-from control.routing.memory import MemoryRoutes
+from control.routing.compact import CompactRoutes
 from control.streams.links import StreamLinks
 from control.streams.operations import Down, DownOperation, Join, Publish, Replies
 from frame.constants import FrameType, RequestCode
@@ -105,7 +105,7 @@ class Cluster:
         return self.epochs.get(node_id)
 
 
-async def make(cluster: Cluster) -> tuple[BusDownlink, MemoryRoutes, dict[int, list[DownOperation]]]:
+async def make(cluster: Cluster) -> tuple[BusDownlink, CompactRoutes, dict[int, list[DownOperation]]]:
     """A downlink whose streams end in lists of operations per gateway."""
     hub = MemoryHub()
     bus = MemoryBus(hub)
@@ -115,7 +115,7 @@ async def make(cluster: Cluster) -> tuple[BusDownlink, MemoryRoutes, dict[int, l
         end = StreamLinks(bus, (number, epoch))
         end.on(Down, lambda _, batch, n=number: got.setdefault(n, []).extend(batch.operations), print)
         await bus.subscribe(f"stream.{number}", end._on_envelope)
-    routes = MemoryRoutes()
+    routes = CompactRoutes()
     for number, epoch in cluster.epochs.items():
         routes.live(number, epoch)
     links = StreamLinks(bus, (1, 1))

@@ -9,7 +9,7 @@ from typing import Any
 from control.coordination.base import NodeInfo
 from control.im.up_batches import UpBatches
 from control.node_ids import node_key
-from control.routing.memory import MemoryRoutes
+from control.routing.compact import CompactRoutes
 from control.streams.operations import Login, Logout, Up
 from im_service.live.sessions import Sessions
 from im_service.ports import Session
@@ -55,7 +55,7 @@ def crowd(batches: UpBatches, service: Service) -> NodeInfo:
 
 async def test_very_many_sessions_of_a_gateway_that_died_end_in_slices() -> None:
     service = Service()
-    batches = UpBatches(service, MemoryRoutes(), lambda gateway: None)
+    batches = UpBatches(service, CompactRoutes(), lambda gateway: None)
     batches.gateway_gone(crowd(batches, service))
     ended = [len(service.calls)]
     while service.sessions.count:
@@ -67,7 +67,7 @@ async def test_very_many_sessions_of_a_gateway_that_died_end_in_slices() -> None
 
 async def test_of_a_gateway_that_only_stood_still_whoever_is_not_ended_yet_goes_on() -> None:
     service = Service()
-    batches = UpBatches(service, MemoryRoutes(), lambda gateway: None)
+    batches = UpBatches(service, CompactRoutes(), lambda gateway: None)
     gateway = crowd(batches, service)
     batches.gateway_gone(gateway)
     assert batches.gateway_came(gateway)
@@ -77,7 +77,7 @@ async def test_of_a_gateway_that_only_stood_still_whoever_is_not_ended_yet_goes_
 
 
 def test_the_death_of_a_gateway_logs_its_sessions_out_and_no_others() -> None:
-    service, routes = Service(), MemoryRoutes()
+    service, routes = Service(), CompactRoutes()
     batches = UpBatches(service, routes, lambda gateway: None)
     for epoch, conn in ((10, 1), (10, 2), (11, 1)):
         batches.gateway_came(NodeInfo(2, epoch, "", ("gateway",)))

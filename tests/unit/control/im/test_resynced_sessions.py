@@ -9,7 +9,7 @@ import pytest
 from control.coordination.base import NodeInfo
 from control.im.up_batches import UpBatches
 from control.node_ids import node_key
-from control.routing.memory import MemoryRoutes
+from control.routing.compact import CompactRoutes
 from control.streams.operations import (
     Afresh,
     Announce,
@@ -77,7 +77,7 @@ class Service:
 
 class World:
     def __init__(self) -> None:
-        self.service, self.routes, self.settled = Service(), MemoryRoutes(), list[int]()
+        self.service, self.routes, self.settled = Service(), CompactRoutes(), list[int]()
         self.heeded: list[tuple[int, int]] = []
         self.batches = UpBatches(
             self.service, self.routes, self.settled.append, lambda *word: self.heeded.append(word)

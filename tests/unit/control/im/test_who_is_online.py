@@ -11,7 +11,7 @@ from control.bus.memory import MemoryBus, MemoryHub
 from control.im.api import ApiResponder
 from control.im.presence import LIVE, RoutePresence, live_devices
 from control.rendezvous import choose
-from control.routing.memory import MemoryRoutes
+from control.routing.compact import CompactRoutes
 from im_service.calls import Args
 from im_service.errors import Code, ImError
 from im_service.ports import Devices
@@ -43,7 +43,7 @@ class Service:
 
 
 async def start(hub: MemoryHub, number: int) -> tuple[Service, RoutePresence]:
-    bus, service, routes = MemoryBus(hub), Service(number), MemoryRoutes()
+    bus, service, routes = MemoryBus(hub), Service(number), CompactRoutes()
     await bus.start()
     await ApiResponder(bus, number, service).start()
     routes.live(2, 10)

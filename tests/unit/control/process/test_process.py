@@ -141,9 +141,9 @@ def settings(folder: Path, roles: str, kind: str = "nats", http: int = 0, **bus:
     )
 
 
-ALONE = "KeysPart DataFolder BusPart BeaconCoordination"
+ALONE = "KeysPart DataFolder SqliteDocuments BusPart BeaconCoordination"
 ALONE += " StoreClaim ImPart GatewayPart OwnNode HttpPart AdminPart FirstApiKey"
-CLAIM, BUS = "KeysPart DataFolder BusPart NodeIdClaim", "StreamLinks BeaconCoordination"
+CLAIM, BUS = "KeysPart DataFolder SqliteDocuments BusPart NodeIdClaim", "StreamLinks BeaconCoordination"
 MET = f"{CLAIM} SameRoot {BUS}"
 IM = "StoreClaim ImOverBus ImPart BusPeers ApiResponder"
 GATEWAY = "GatewayPart GatewayOverBus"

@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from control.routing.memory import MemoryRoutes
+from control.routing.compact import EXPECTED_TICKS, CompactRoutes
 
 
-def live(*nodes: int, epoch: int = 10) -> MemoryRoutes:
-    routes = MemoryRoutes()
+def live(*nodes: int, epoch: int = 10) -> CompactRoutes:
+    routes = CompactRoutes()
     for node in nodes:
         routes.live(node, epoch)
     return routes
@@ -53,19 +53,50 @@ def test_an_expired_epoch_is_not_heeded_until_it_is_known_to_live() -> None:
     assert not routes.live(1, 10)
 
 
-def test_replace_makes_it_exact() -> None:
+def test_a_repetition_makes_it_exact_and_hides_nothing_until_its_end() -> None:
     routes = live(1)
     routes.announce(1, 10, ["a", "b"])
-    routes.replace(1, 10, ["b", "c"])
-    assert routes.topics(1) == {"b", "c"}
-    assert routes.gateways("a") == ()
+    routes.begin(1, 10)
+    routes.announce(1, 10, ["b"])
+    assert (routes.gateways("a"), routes.gateways("b")) == ((1,), (1,))
+    routes.announce(1, 10, ["c", "d"])
+    routes.withdraw(1, 10, ["d"])
+    routes.end(1, 10)
+    assert [routes.gateways(topic) for topic in "abcd"] == [(), (1,), (1,), ()]
+    assert routes.size() == 2
+
+
+def test_a_repetition_that_begins_again_is_another_one() -> None:
+    routes = live(1)
+    routes.announce(1, 10, ["a"])
+    routes.begin(1, 10)
+    routes.announce(1, 10, ["b"])
+    routes.begin(1, 10)
+    routes.announce(1, 10, ["c"])
+    assert routes.size() == 3
+    routes.end(1, 10)
+    assert [routes.gateways(topic) for topic in "abc"] == [(), (), (1,)]
+
+
+def test_what_was_expected_and_never_announced_is_forgotten() -> None:
+    routes = live(1)
+    routes.expect(1, 10, "u/came")
+    routes.expect(1, 10, "u/never")
+    assert (routes.gateways("u/never"), routes.held(1, 10)) == ((1,), (0, 0))
+    routes.announce(1, 10, ["u/came"])
+    for _ in range(EXPECTED_TICKS):
+        assert routes.gateways("u/never") == (1,)
+        routes.tick()
+        while routes.work():
+            pass
+    assert (routes.gateways("u/came"), routes.gateways("u/never")) == ((1,), ())
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_both_views_agree_after_anything(seed: int) -> None:
     print(f"seed {seed}")
     rng = random.Random(seed)
-    routes = MemoryRoutes()
+    routes = CompactRoutes()
     model: dict[int, tuple[int, set[str]]] = {}
     for _ in range(3000):
         node, topic = rng.randrange(1, 5), f"t{rng.randrange(20)}"
