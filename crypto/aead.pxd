@@ -1,13 +1,15 @@
 from libc.stdint cimport uint8_t, uint64_t
 
+cdef enum:
+    AEAD_MAX_SEALED = 65535   # the u16 length of a record
+    AEAD_KEY_MAX = 32         # bytes of the longest key
+    AEAD_NONCE_MAX = 16       # and of the longest nonce
+
 # One direction of a connection: key and record counter. 40 bytes, no pointers, may be copied freely.
 # AEGIS-128L uses key[0:16]; the rest is zero.
 cdef struct CipherState:
-    uint8_t key[32]
+    uint8_t key[AEAD_KEY_MAX]
     uint64_t n                # next nonce; 2^64-1 is reserved for rekey and refused
-
-cdef enum:
-    AEAD_MAX_SEALED = 65535   # the u16 length of a record
 
 # 16, 16, 32; -1 for a suite this build or CPU does not have.
 cdef int aead_tag_size(int suite) noexcept nogil

@@ -9,6 +9,7 @@ from cmodules cimport layout
 from crypto.openssl cimport OPENSSL_MIN, openssl_open, openssl_seal
 from crypto.sodium cimport sodium
 from crypto.suites cimport (
+    KEY_AEGIS128L,
     SUITE_AEGIS128L,
     SUITE_AESGCM,
     SUITE_CHACHAPOLY,
@@ -39,7 +40,7 @@ cdef inline void _put_be(uint8_t* p, uint64_t n) noexcept nogil:
 
 cdef inline void _nonce(int suite, uint64_t n, uint8_t* out) noexcept nogil:
     """Nonce of 12 bytes (AEGIS-128L: 16): zeros, then the counter; AES-GCM counts big-endian, the others little."""
-    memset(out, 0, 16)
+    memset(out, 0, AEAD_NONCE_MAX)
     if suite == SUITE_AESGCM:
         _put_be(out + 4, n)
     elif suite == SUITE_AEGIS128L:
@@ -60,7 +61,7 @@ cdef int aead_tag_size(int suite) noexcept nogil:
 
 cdef int aead_encrypt(int suite, const uint8_t* key, uint64_t n, const uint8_t* ad, size_t ad_len,
                       const uint8_t* plain, size_t len, uint8_t* out) noexcept nogil:
-    cdef uint8_t nonce[16]
+    cdef uint8_t nonce[AEAD_NONCE_MAX]
     cdef int tag = aead_tag_size(suite)
     cdef unsigned long long written = 0
     cdef int rc
@@ -82,7 +83,7 @@ cdef int aead_encrypt(int suite, const uint8_t* key, uint64_t n, const uint8_t* 
 
 cdef int aead_decrypt(int suite, const uint8_t* key, uint64_t n, const uint8_t* ad, size_t ad_len,
                       const uint8_t* sealed, size_t len, uint8_t* out) noexcept nogil:
-    cdef uint8_t nonce[16]
+    cdef uint8_t nonce[AEAD_NONCE_MAX]
     cdef int tag = aead_tag_size(suite)
     cdef unsigned long long written = 0
     cdef int rc
@@ -123,14 +124,14 @@ cdef int aead_open(int suite, CipherState* cs, const uint8_t* sealed, size_t len
 
 
 cdef int aead_rekey(int suite, CipherState* cs) noexcept nogil:
-    cdef uint8_t zeros[32]
-    cdef uint8_t fresh[64]
-    cdef size_t size = 16 if suite == SUITE_AEGIS128L else 32
-    memset(zeros, 0, 32)
+    cdef uint8_t zeros[AEAD_KEY_MAX]
+    cdef uint8_t fresh[AEAD_KEY_MAX + TAG_MAX]
+    cdef size_t size = KEY_AEGIS128L if suite == SUITE_AEGIS128L else AEAD_KEY_MAX
+    memset(zeros, 0, sizeof(zeros))
     if aead_encrypt(suite, cs.key, NONCE_END, NULL, 0, zeros, size, fresh) < 0:
         return -1
     memcpy(cs.key, fresh, size)
-    sodium.memzero(fresh, 64)
+    sodium.memzero(fresh, sizeof(fresh))
     return 0
 
 
@@ -155,11 +156,11 @@ cdef class Cipher:
     def __cinit__(self, int suite, const uint8_t[::1] key not None, uint64_t n=0):
         if aead_tag_size(suite) < 0:
             raise UnsupportedSuite(f"suite {suite} is not available")
-        if key.shape[0] != 32 and not (suite == SUITE_AEGIS128L and key.shape[0] == 16):
+        if key.shape[0] != AEAD_KEY_MAX and not (suite == SUITE_AEGIS128L and key.shape[0] == KEY_AEGIS128L):
             raise ValueError(f"suite {suite} does not take a key of {key.shape[0]} bytes")
         self.suite = suite
         memset(&self.state, 0, sizeof(CipherState))
-        memcpy(self.state.key, &key[0], 16 if suite == SUITE_AEGIS128L else 32)
+        memcpy(self.state.key, &key[0], KEY_AEGIS128L if suite == SUITE_AEGIS128L else AEAD_KEY_MAX)
         self.state.n = n
 
     def __dealloc__(self):

@@ -12,6 +12,7 @@ cdef enum:
     NOISE_PATTERN_NK = 1
     NOISE_PATTERN_NKPSK0 = 2
     NOISE_PATTERN_NNPSK0 = 3
+    DH_BYTES = 32                     # X25519: a private key, a public key, what two of them share; and a psk
     NOISE_MESSAGE_OVERHEAD = 48       # e (32) and the tag of the payload (16), in both messages
     NOISE_MAX_PAYLOAD = 1024          # bytes of payload in one handshake message
     NOISE_MAX_PROLOGUE = 1024
@@ -19,13 +20,13 @@ cdef enum:
 cdef struct Handshake:
     SymmetricState symmetric
     # keys; those the role or the pattern does not use stay zero
-    uint8_t s_priv[32]
-    uint8_t s_pub[32]
-    uint8_t e_priv[32]
-    uint8_t e_pub[32]
-    uint8_t rs[32]
-    uint8_t re[32]
-    uint8_t psk[32]
+    uint8_t s_priv[DH_BYTES]
+    uint8_t s_pub[DH_BYTES]
+    uint8_t e_priv[DH_BYTES]
+    uint8_t e_pub[DH_BYTES]
+    uint8_t rs[DH_BYTES]
+    uint8_t re[DH_BYTES]
+    uint8_t psk[DH_BYTES]
     # progress; a state of zeros is dead and refuses everything
     int live
     int suite                         # of the transport

@@ -9,10 +9,11 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memcpy, memset
 
 from cmodules cimport layout
-from crypto.aead cimport CipherState, aead_tag_size
+from crypto.aead cimport AEAD_KEY_MAX, CipherState, aead_tag_size
 from crypto.sodium cimport sodium
-from crypto.suites cimport SUITE_AEGIS128L, SUITE_AESGCM, SUITE_CHACHAPOLY
+from crypto.suites cimport KEY_AEGIS128L, SUITE_AEGIS128L, SUITE_AESGCM, SUITE_CHACHAPOLY
 from crypto.symmetric cimport (
+    HASH_BYTES,
     SymmetricState,
     symmetric_decrypt,
     symmetric_encrypt,
@@ -39,14 +40,16 @@ cdef enum Token:
 
 cdef enum:
     MESSAGES = 2
+    TOKENS = 4                        # of a message at most, T_END behind them
+    PROTOCOL_NAME_MAX = 64
 
 cdef struct Pattern:
     const char* name
     bint responder_static             # pre-message  <- s
     bint psk
-    int tokens[MESSAGES][4]
+    int tokens[MESSAGES][TOKENS]
 
-cdef Pattern PATTERNS[4]
+cdef Pattern PATTERNS[NOISE_PATTERN_NNPSK0 + 1]
 PATTERNS[NOISE_PATTERN_NK] = Pattern(b"NK", True, False, [[T_E, T_ES, T_END, T_END], [T_E, T_EE, T_END, T_END]])
 PATTERNS[NOISE_PATTERN_NKPSK0] = Pattern(
     b"NKpsk0", True, True, [[T_PSK, T_E, T_ES, T_END], [T_E, T_EE, T_END, T_END]])
@@ -64,7 +67,7 @@ cdef size_t _append(uint8_t* p, size_t at, const char* word) noexcept nogil:
 
 cdef void _begin(SymmetricState* ss, const Pattern* pattern, int suite) noexcept nogil:
     """InitializeSymmetric with the protocol name of Noise section 8."""
-    cdef uint8_t name[64]
+    cdef uint8_t name[PROTOCOL_NAME_MAX]
     cdef size_t n = 0
     n = _append(name, n, b"Noise_")
     n = _append(name, n, pattern.name)
@@ -92,25 +95,25 @@ cdef int handshake_init(Handshake* hs, int pattern, int suite, int initiator,
     if table.responder_static and (rs == NULL if initiator else (s_priv == NULL or s_pub == NULL)):
         return -1
     hs.live, hs.pattern, hs.suite, hs.initiator = 1, pattern, suite, 1 if initiator else 0
-    memcpy(hs.e_priv, e_priv, 32)
-    memcpy(hs.e_pub, e_pub, 32)
+    memcpy(hs.e_priv, e_priv, DH_BYTES)
+    memcpy(hs.e_pub, e_pub, DH_BYTES)
     if table.psk:
-        memcpy(hs.psk, psk, 32)
+        memcpy(hs.psk, psk, DH_BYTES)
     if table.responder_static and initiator:
-        memcpy(hs.rs, rs, 32)
+        memcpy(hs.rs, rs, DH_BYTES)
     elif table.responder_static:
-        memcpy(hs.s_priv, s_priv, 32)
-        memcpy(hs.s_pub, s_pub, 32)
+        memcpy(hs.s_priv, s_priv, DH_BYTES)
+        memcpy(hs.s_pub, s_pub, DH_BYTES)
     _begin(&hs.symmetric, table, suite)
     symmetric_mix_hash(&hs.symmetric, prologue, prologue_len)
     if table.responder_static:
-        symmetric_mix_hash(&hs.symmetric, rs if initiator else s_pub, 32)
+        symmetric_mix_hash(&hs.symmetric, rs if initiator else s_pub, DH_BYTES)
     return 0
 
 
 cdef int _mix_dh(Handshake* hs, int token) noexcept nogil:
     """`es` or `ee`. -1 when the shared point is all zero."""
-    cdef uint8_t shared[32]
+    cdef uint8_t shared[DH_BYTES]
     cdef const uint8_t* mine = hs.e_priv
     cdef const uint8_t* theirs = hs.re
     cdef int rc
@@ -122,7 +125,7 @@ cdef int _mix_dh(Handshake* hs, int token) noexcept nogil:
     rc = sodium.scalarmult(shared, mine, theirs)
     if rc == 0:
         symmetric_mix_key(&hs.symmetric, shared)
-    sodium.memzero(shared, 32)
+    sodium.memzero(shared, sizeof(shared))
     return rc
 
 
@@ -149,9 +152,9 @@ cdef int handshake_write(Handshake* hs, const uint8_t* payload, size_t len, uint
         if token[0] == T_PSK:
             symmetric_mix_key_and_hash(ss, hs.psk)
         elif token[0] == T_E:
-            memcpy(out, hs.e_pub, 32)
-            at = 32
-            rc = symmetric_mix_hash(ss, hs.e_pub, 32)
+            memcpy(out, hs.e_pub, DH_BYTES)
+            at = DH_BYTES
+            rc = symmetric_mix_hash(ss, hs.e_pub, DH_BYTES)
             if PATTERNS[hs.pattern].psk:
                 symmetric_mix_key(ss, hs.e_pub)
         else:
@@ -176,15 +179,15 @@ cdef int handshake_read(Handshake* hs, const uint8_t* msg, size_t len, uint8_t* 
         if token[0] == T_PSK:
             symmetric_mix_key_and_hash(ss, hs.psk)
         elif token[0] == T_E:
-            memcpy(hs.re, msg, 32)
-            rc = symmetric_mix_hash(ss, hs.re, 32)
+            memcpy(hs.re, msg, DH_BYTES)
+            rc = symmetric_mix_hash(ss, hs.re, DH_BYTES)
             if PATTERNS[hs.pattern].psk:
                 symmetric_mix_key(ss, hs.re)
         else:
             rc = _mix_dh(hs, token[0])
         token += 1
     if rc == 0:
-        rc = symmetric_decrypt(ss, msg + 32, len - 32, payload)
+        rc = symmetric_decrypt(ss, msg + DH_BYTES, len - DH_BYTES, payload)
     if rc < 0:
         return _fail(hs)
     hs.step += 1
@@ -200,15 +203,15 @@ cdef int handshake_split(Handshake* hs, CipherState* rx, CipherState* tx, uint8_
     memset(tx, 0, sizeof(CipherState))
     symmetric_split(&hs.symmetric, first.key, second.key)
     if hs.suite == SUITE_AEGIS128L:
-        sodium.memzero(first.key + 16, 16)
-        sodium.memzero(second.key + 16, 16)
-    memcpy(hash32, hs.symmetric.h, 32)
+        sodium.memzero(first.key + KEY_AEGIS128L, AEAD_KEY_MAX - KEY_AEGIS128L)
+        sodium.memzero(second.key + KEY_AEGIS128L, AEAD_KEY_MAX - KEY_AEGIS128L)
+    memcpy(hash32, hs.symmetric.h, HASH_BYTES)
     sodium.memzero(hs, sizeof(Handshake))
     return 0
 
 
 cdef int x25519_keypair(uint8_t* priv, uint8_t* pub) noexcept nogil:
-    sodium.randombytes(priv, 32)
+    sodium.randombytes(priv, DH_BYTES)
     return sodium.scalarmult_base(pub, priv)
 
 
@@ -226,16 +229,16 @@ class Channel(NamedTuple):
 cdef const uint8_t* key32(key, str name) except? NULL:
     if key is None:
         return NULL
-    if not isinstance(key, bytes) or len(key) != 32:
+    if not isinstance(key, bytes) or len(key) != DH_BYTES:
         raise ValueError(f"{name} must be 32 bytes")
     return <const uint8_t*> (<bytes> key)
 
 
 cdef object channel(int suite, CipherState* rx, CipherState* tx, const uint8_t* hash32):
     made = Channel(
-        Cipher(suite, (<const char*> rx.key)[:32]),
-        Cipher(suite, (<const char*> tx.key)[:32]),
-        (<const char*> hash32)[:32],
+        Cipher(suite, (<const char*> rx.key)[:AEAD_KEY_MAX]),
+        Cipher(suite, (<const char*> tx.key)[:AEAD_KEY_MAX]),
+        (<const char*> hash32)[:HASH_BYTES],
     )
     sodium.memzero(rx, sizeof(CipherState))
     sodium.memzero(tx, sizeof(CipherState))
@@ -244,19 +247,19 @@ cdef object channel(int suite, CipherState* rx, CipherState* tx, const uint8_t* 
 
 def public_key(bytes private not None) -> bytes:
     """The X25519 public key of a 32-byte private key."""
-    cdef uint8_t pub[32]
+    cdef uint8_t pub[DH_BYTES]
     sodium.scalarmult_base(pub, key32(private, "private"))
-    return (<const char*> pub)[:32]
+    return (<const char*> pub)[:DH_BYTES]
 
 
 def generate_keypair() -> tuple[bytes, bytes]:
     """A random X25519 pair: (private, public), 32 bytes each."""
-    cdef uint8_t priv[32]
-    cdef uint8_t pub[32]
+    cdef uint8_t priv[DH_BYTES]
+    cdef uint8_t pub[DH_BYTES]
     if x25519_keypair(priv, pub) < 0:
         raise HandshakeMisuse("no key pair")
-    pair = ((<const char*> priv)[:32], (<const char*> pub)[:32])
-    sodium.memzero(priv, 32)
+    pair = ((<const char*> priv)[:DH_BYTES], (<const char*> pub)[:DH_BYTES])
+    sodium.memzero(priv, sizeof(priv))
     return pair
 
 
@@ -322,7 +325,7 @@ cdef class HandshakeState:
     def split(self) -> Channel:
         """The transport ciphers; the state is wiped. Raises HandshakeMisuse before both messages are done."""
         cdef CipherState rx, tx
-        cdef uint8_t digest[32]
+        cdef uint8_t digest[HASH_BYTES]
         if self.state.step != MESSAGES:
             raise HandshakeMisuse("the handshake is not complete")
         handshake_split(&self.state, &rx, &tx, digest)

@@ -22,6 +22,7 @@ from crypto.handshake cimport (
     x25519_keypair,
 )
 from crypto.sodium cimport sodium
+from crypto.symmetric cimport HASH_BYTES
 
 from typing import NamedTuple
 
@@ -48,7 +49,7 @@ cdef int noise_nk_respond(
         sodium.memzero(&hs, sizeof(Handshake))
         memset(rx, 0, sizeof(CipherState))
         memset(tx, 0, sizeof(CipherState))
-        memset(hash32, 0, 32)
+        memset(hash32, 0, HASH_BYTES)
         return -1
     payload1_len[0] = got
     return written
@@ -78,7 +79,7 @@ cdef int noise_nk_finish(
         noise_wipe(st)
         memset(rx, 0, sizeof(CipherState))
         memset(tx, 0, sizeof(CipherState))
-        memset(hash32, 0, 32)
+        memset(hash32, 0, HASH_BYTES)
         return -1
     payload2_len[0] = got
     return 0
@@ -115,7 +116,7 @@ def respond(int suite, bytes prologue not None, bytes s_priv not None, bytes mes
     Raises HandshakeFailed for whatever the peer sent wrong, UnsupportedSuite, ValueError for our own arguments.
     """
     cdef CipherState rx, tx
-    cdef uint8_t digest[32]
+    cdef uint8_t digest[HASH_BYTES]
     cdef size_t got = 0
     cdef int written
     _check(suite, prologue, payload)
@@ -165,7 +166,7 @@ cdef class Initiator:
     def finish(self, bytes message not None) -> tuple[bytes, Channel]:
         """Read message 2: its payload and the channel. Raises HandshakeFailed; the state is wiped either way."""
         cdef CipherState rx, tx
-        cdef uint8_t digest[32]
+        cdef uint8_t digest[HASH_BYTES]
         cdef size_t got = 0
         payload = bytearray(max(len(message), 1))
         if noise_nk_finish(self.suite, &self.state, message, len(message), payload, &got, &rx, &tx, digest) < 0:

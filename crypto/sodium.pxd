@@ -1,7 +1,7 @@
 # The libsodium functions of the bundled PyNaCl, as C pointers callable without the GIL.
 #
 # Contract: filled once while `crypto.sodium` is imported and constant afterwards, so every thread may read it
-# without a lock. A room that cimports `sodium` imports the module first, hence never sees a NULL entry.
+# without a lock. A module that cimports `sodium` imports the module first, hence never sees a NULL entry.
 
 ctypedef int (*aead_encrypt_fn)(unsigned char* c, unsigned long long* clen,
                                 const unsigned char* m, unsigned long long mlen,

@@ -6,11 +6,13 @@ from libc.stdint cimport uint8_t
 from crypto.aead cimport CipherState
 
 cdef enum:
+    HASH_BYTES = 32                   # SHA-256
+    BLOCK_BYTES = 64                  # of the input that SHA-256 takes at a time
     MIX_MAX = 2048                    # longest input of symmetric_mix_hash
 
 cdef struct SymmetricState:
-    uint8_t ck[32]
-    uint8_t h[32]
+    uint8_t ck[HASH_BYTES]
+    uint8_t h[HASH_BYTES]
     CipherState cipher
     int suite                         # SUITE_CHACHAPOLY or SUITE_AESGCM
     int has_key

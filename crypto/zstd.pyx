@@ -122,21 +122,21 @@ cdef class Compressor:
 
     def compress(self, bytes raw not None) -> bytes:
         """One standard zstd frame of `raw`."""
-        room = bytearray(zstd_bound(len(raw)))
-        cdef ptrdiff_t written = zstd_compress(self.out, raw, len(raw), room, len(room))
+        packed = bytearray(zstd_bound(len(raw)))
+        cdef ptrdiff_t written = zstd_compress(self.out, raw, len(raw), packed, len(packed))
         if written < 0:
             raise CompressionFailed("zstd refused to compress")
-        return bytes(room[:written])
+        return bytes(packed[:written])
 
     def decompress(self, bytes body not None, uint64_t raw_len, size_t max_raw=1 << 20, size_t max_ratio=100) -> bytes:
         """Inflate exactly `raw_len` bytes. CompressionFailed when it is no single frame of that size or over a cap;
         nothing is allocated before the caps are checked."""
         if not zstd_may_inflate(body, len(body), raw_len, max_raw, max_ratio):
             raise CompressionFailed("the body is not one zstd frame within the limits")
-        room = bytearray(raw_len)
-        if zstd_decompress(self.back, body, len(body), room, raw_len) < 0:
+        raw = bytearray(raw_len)
+        if zstd_decompress(self.back, body, len(body), raw, raw_len) < 0:
             raise CompressionFailed("the body is damaged")
-        return bytes(room)
+        return bytes(raw)
 
 
 def frame_size(bytes body not None) -> int:

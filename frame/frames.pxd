@@ -6,6 +6,7 @@ from libc.stdint cimport uint8_t, uint64_t
 cdef extern from "frame/includes/frames.h" nogil:
     enum:
         FRAME_HEADER_BYTES "QW_FRAME_HEADER_MAX"  # 21, the longest header
+        REPLY_HEADER_BYTES "QW_REPLY_HEADER_MAX"  # 20, the most that stands before the payload of a reply
 
     ctypedef struct Frame "qw_frame":
         uint8_t type  # 0..31; unknown types are the caller's to skip (24-31) or refuse

@@ -39,9 +39,9 @@ def parse(data, size_t max_body=MAX_BODY):
 
 def build(int type, bytes body=b"", ack=None, bint compressed=False):
     """The frame; `ack` sets the A flag, `compressed` the Z flag."""
-    cdef uint8_t room[24]
+    cdef uint8_t head[FRAME_HEADER_BYTES]
     cdef int flags = (FLAG_COMPRESSED if compressed else 0) | (0 if ack is None else FLAG_ACK)
-    return room[: frame_header_put(room, type, flags, 0 if ack is None else ack, len(body))] + body
+    return head[: frame_header_put(head, type, flags, 0 if ack is None else ack, len(body))] + body
 
 
 def parse_request(data):
@@ -72,8 +72,8 @@ def parse_reply(data):
 
 def build_reply(request, code, bytes payload=b""):
     """Body of SEND_ACK or RETURN."""
-    cdef uint8_t room[20]
-    return room[: reply_header_put(room, request, code)] + payload
+    cdef uint8_t head[REPLY_HEADER_BYTES]
+    return head[: reply_header_put(head, request, code)] + payload
 
 
 def parse_auth(data):

@@ -5,11 +5,12 @@ from libc.stdint cimport uint8_t, uint32_t
 
 cdef extern from "frame/includes/http_upgrade.h" nogil:
     enum:
+        WS_KEY_BYTES "QW_WS_KEY_SIZE"  # 24
         UPGRADE_RESPONSE_BYTES "QW_UPGRADE_RESPONSE_MAX"  # 256, room for either answer
 
     ctypedef struct Upgrade "qw_upgrade":
         int status  # 101; else refuse by it: 400, 404 (path is not /qw1), 426 (no upgrade, or not version 13)
-        uint8_t key[24]
+        uint8_t key[WS_KEY_BYTES]
         uint8_t offers  # 1: subprotocols were offered
         uint8_t has_qw1  # 1: "qw1" among them
         uint8_t known  # 1: the query says that the client was logged in before

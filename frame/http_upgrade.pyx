@@ -43,22 +43,22 @@ def parse(data, size_t max_bytes=UPGRADE_MAX, size_t seen=0):
 
 def build_response(bytes key not None, bint has_qw1):
     """The 101 response to a 24-character key."""
-    cdef uint8_t room[256]
+    cdef uint8_t answer[UPGRADE_RESPONSE_BYTES]
     cdef Upgrade request
     if len(key) != 24:
         raise ValueError("a key has 24 characters")
     memcpy(request.key, PyBytes_AS_STRING(key), 24)
     request.has_qw1 = has_qw1
-    return room[: upgrade_response_put(room, &request)]
+    return answer[: upgrade_response_put(answer, &request)]
 
 
 def build_refusal(int status):
     """A refusal without body: 400, 403, 404 or 426."""
-    cdef uint8_t room[256]
-    return room[: upgrade_refusal_put(room, status)]
+    cdef uint8_t answer[UPGRADE_RESPONSE_BYTES]
+    return answer[: upgrade_refusal_put(answer, status)]
 
 
 def build_later(uint32_t retry_after_s):
     """The 503 of a server that takes no more now."""
-    cdef uint8_t room[256]
-    return room[: upgrade_later_put(room, retry_after_s)]
+    cdef uint8_t answer[UPGRADE_RESPONSE_BYTES]
+    return answer[: upgrade_later_put(answer, retry_after_s)]

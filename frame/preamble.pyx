@@ -4,6 +4,7 @@ from libc.stdint cimport uint8_t
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 
 from cmodules cimport layout
+from frame.constants cimport PREAMBLE_SIZE
 
 from frame.errors import Malformed, TooBig
 from frame.models import Preamble as PreambleTuple
@@ -29,10 +30,10 @@ def parse(data):
 
 def build(int version, int pattern, int suite, int flags, int key_id):
     """The 8 bytes, which are the Noise prologue too."""
-    cdef uint8_t room[8]
+    cdef uint8_t out[PREAMBLE_SIZE]
     cdef Preamble value
     value.version, value.pattern, value.suite, value.flags, value.key_id = version, pattern, suite, flags, key_id
-    return room[: preamble_put(room, &value)]
+    return out[: preamble_put(out, &value)]
 
 
 def parse_tlvs(data):
@@ -62,7 +63,7 @@ def build_tlvs(pairs):
 
 def build_reject(int code, bytes data=b""):
     """A whole REJECT; raises TooBig when data is above 65535 bytes."""
-    cdef uint8_t room[5]
+    cdef uint8_t head[REJECT_HEADER_BYTES]
     if len(data) > 65535:
         raise TooBig("REJECT data")
-    return room[: reject_header_put(room, code, len(data))] + data
+    return head[: reject_header_put(head, code, len(data))] + data

@@ -4,6 +4,9 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef extern from "frame/includes/record.h" nogil:
+    enum:
+        RECORD_HEADER_BYTES "QW_RECORD_HEADER"  # 2, the length
+
     # Consumed = 2 + sealed_len, the sealed bytes stand at p + 2. Below min_len MALFORMED, above max_len TOO_BIG.
     ptrdiff_t record_parse "qw_record_parse"(
         const uint8_t* p, size_t n, size_t min_len, size_t max_len, size_t* sealed_len

@@ -27,8 +27,8 @@ def parse(data, size_t min_len=17, size_t max_len=65535):
 
 def build(bytes sealed not None):
     """The record around sealed bytes; raises TooBig above 65535."""
-    cdef uint8_t head[2]
+    cdef uint8_t head[RECORD_HEADER_BYTES]
     if len(sealed) > 65535:
         raise TooBig("record")
     put_u16(head, len(sealed))
-    return head[:2] + sealed
+    return head[:RECORD_HEADER_BYTES] + sealed

@@ -12,9 +12,9 @@ LAYOUT = layout()
 
 def encode(value):
     """The shortest encoding of 0 <= value < 2**64 (OverflowError otherwise)."""
-    cdef uint8_t room[10]
-    cdef int n = uv_put(room, value)
-    return room[:n]
+    cdef uint8_t out[UV_MAX]
+    cdef int n = uv_put(out, value)
+    return out[:n]
 
 
 def size(value):

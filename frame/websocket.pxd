@@ -20,13 +20,14 @@ cdef extern from "frame/includes/websocket.h" nogil:
         WS_TOO_BIG "QW_WS_TOO_BIG"
         WS_TRY_LATER "QW_WS_TRY_LATER"
         WS_HEADER_BYTES "QW_WS_HEADER_MAX"  # 14, the longest header
+        WS_MASK_BYTES "QW_WS_MASK_SIZE"  # 4
         WS_CONTROL_MAX "QW_WS_CONTROL_MAX"  # 125, the longest control payload
 
     ctypedef struct WsHeader "qw_ws_header":
         uint8_t opcode
         uint8_t fin
         uint8_t masked
-        uint8_t mask[4]  # zeros when not masked
+        uint8_t mask[WS_MASK_BYTES]  # zeros when not masked
         uint64_t payload_len
 
     # Consumed = the header alone. RSV, opcodes, shortest lengths, control rules; the mask's presence is the caller's.

@@ -24,25 +24,25 @@ def parse_header(data, uint64_t max_payload=0x7FFFFFFFFFFFFFFF):
         PyBuffer_Release(&view)
     if used <= 0:
         return used, None
-    return used, WsHeaderTuple(out.opcode, bool(out.fin), out.mask[:4] if out.masked else None, out.payload_len)
+    return used, WsHeaderTuple(out.opcode, bool(out.fin), out.mask[:WS_MASK_BYTES] if out.masked else None, out.payload_len)
 
 
 def build_header(int opcode, uint64_t payload_len, bytes mask=None):
     """Header of a final frame; masked (client side) when a 4-byte mask is given."""
-    cdef uint8_t room[14]
+    cdef uint8_t head[WS_HEADER_BYTES]
     if mask is None:
-        return room[: ws_header_put(room, opcode, payload_len)]
-    if len(mask) != 4:
+        return head[: ws_header_put(head, opcode, payload_len)]
+    if len(mask) != WS_MASK_BYTES:
         raise ValueError("a mask has 4 bytes")
-    return room[: ws_header_put_masked(room, opcode, payload_len, <const uint8_t*> PyBytes_AS_STRING(mask))]
+    return head[: ws_header_put_masked(head, opcode, payload_len, <const uint8_t*> PyBytes_AS_STRING(mask))]
 
 
 def apply_mask(bytes data not None, bytes mask not None, uint64_t offset=0, size_t misalign=0):
     """data XOR mask, as if `offset` bytes of the frame came before; worked at an address `misalign` bytes off."""
-    if len(mask) != 4:
+    if len(mask) != WS_MASK_BYTES:
         raise ValueError("a mask has 4 bytes")
-    room = PyBytes_FromStringAndSize(NULL, misalign + len(data))
-    cdef uint8_t* at = <uint8_t*> PyBytes_AS_STRING(room) + misalign
+    turned = PyBytes_FromStringAndSize(NULL, misalign + len(data))
+    cdef uint8_t* at = <uint8_t*> PyBytes_AS_STRING(turned) + misalign
     cdef const uint8_t* source = <const uint8_t*> PyBytes_AS_STRING(data)
     cdef size_t i, n = len(data)
     for i in range(n):

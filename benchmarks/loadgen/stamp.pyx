@@ -7,12 +7,15 @@ from cmodules cimport layout
 LAYOUT = layout()
 
 cdef const uint8_t* DIGITS = b"0123456789abcdef"
-cdef uint8_t VALUE[256]
+cdef enum:
+    BYTE_VALUES = 256
+
+cdef uint8_t VALUE[BYTE_VALUES]
 
 
 cdef void fill_values() noexcept nogil:
     cdef int i
-    memset(VALUE, 0xFF, 256)
+    memset(VALUE, 0xFF, sizeof(VALUE))
     for i in range(16):
         VALUE[DIGITS[i]] = i
 

@@ -1,4 +1,4 @@
-"""What all rooms of the generator share: one client, the whole swarm, and the table of one wire protocol.
+"""What all modules of the generator share: one client, the whole swarm, and the table of one wire protocol.
 
 A client is 128 bytes. Buffers exist only while a unit is incomplete (`tail`) or a write was short (`out`).
 """
@@ -8,7 +8,10 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from benchmarks.loadgen.histogram cimport Hist
 from benchmarks.loadgen.stamp cimport Stamp
 from crypto.aead cimport CipherState
+from crypto.handshake cimport DH_BYTES
 from crypto.noise cimport NoiseInitiator
+from frame.constants cimport PREAMBLE_SIZE
+from frame.websocket cimport WS_CONTROL_MAX, WS_HEADER_BYTES
 
 cdef enum ClientState:
     FREE = 0
@@ -44,9 +47,12 @@ cdef struct Client:
     uint8_t pooled          # which prepared handshake of the pool was used
     uint8_t spare
 
+cdef enum:
+    HEAD_MAX = WS_HEADER_BYTES + WS_CONTROL_MAX
+
 cdef struct Framing:        # WebSocket framing of one client, only where QW1 travels in it
     uint64_t left           # payload bytes of the message under way
-    uint8_t head[135]       # start of a header or of a whole control frame
+    uint8_t head[HEAD_MAX]  # start of a header or of a whole control frame
     uint8_t head_len
 
 cdef struct Counters:
@@ -121,8 +127,8 @@ cdef struct Swarm:
     # what is said
     int suite
     int opcode              # what `append` writes: a wire decides
-    uint8_t preamble[8]
-    uint8_t server_key[32]
+    uint8_t preamble[PREAMBLE_SIZE]
+    uint8_t server_key[DH_BYTES]
     const uint8_t* tokens   # borrowed from Python while connecting; token i = tokens[token_at[i] : token_at[i + 1]]
     const uint32_t* token_at
     const uint8_t* topic    # borrowed; the room that `join` asks for

@@ -5,7 +5,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from cmodules cimport layout
-from crypto.aead cimport CipherState, aead_open, aead_seal
+from crypto.aead cimport AEAD_MAX_SEALED, CipherState, aead_open, aead_seal
 from frame.frames cimport Frame, frame_parse
 from frame.websocket cimport WsHeader, ws_header_parse, ws_mask
 from gateway_core.leaf.shared_buf cimport SharedBuf, buf_frame, buf_unref
@@ -92,7 +92,7 @@ def open_sealed(int suite, const uint8_t[::1] sealed, int times):
 def sealed_once(int suite, bytes plain):
     """The record that `open_sealed` opens."""
     cdef CipherState state
-    cdef uint8_t out[65600]
+    cdef uint8_t out[AEAD_MAX_SEALED]
     cdef int i, done
     for i in range(32):
         state.key[i] = i

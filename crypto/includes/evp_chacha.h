@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { QW_EVP_TAG = 16, QW_EVP_GET_TAG = 0x10, QW_EVP_SET_TAG = 0x11 };
+enum { QW_EVP_KEY = 32, QW_EVP_TAG = 16, QW_EVP_GET_TAG = 0x10, QW_EVP_SET_TAG = 0x11 };
 
 typedef int (*qw_evp_init_fn)(void *ctx, const void *cipher, void *engine, const uint8_t *key, const uint8_t *iv);
 typedef int (*qw_evp_update_fn)(void *ctx, uint8_t *out, int *out_len, const uint8_t *in, int in_len);
@@ -59,7 +59,7 @@ static void *qw_evp_begin(qw_evp_init_fn init, const uint8_t *key, const uint8_t
 /* No key stays behind in the context. */
 static void qw_evp_wipe(void *ctx)
 {
-    static const uint8_t zeros[32];
+    static const uint8_t zeros[QW_EVP_KEY];
     qw_evp.encrypt_init(ctx, NULL, NULL, zeros, NULL);
 }
 

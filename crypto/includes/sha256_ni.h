@@ -14,6 +14,8 @@
 #include <cpuid.h>
 #include <immintrin.h>
 
+enum { QW_SHA256_ROUNDS = 64, QW_SHA256_BLOCK = 64, QW_SHA256_LANES = 4 };
+
 static inline int qw_sha256_ni_available(void)
 {
     unsigned a, b, c, d;
@@ -24,7 +26,7 @@ static inline int qw_sha256_ni_available(void)
     return (b >> 29) & 1;
 }
 
-static const uint32_t qw_sha256_k[64] __attribute__((aligned(16))) = {
+static const uint32_t qw_sha256_k[QW_SHA256_ROUNDS] __attribute__((aligned(16))) = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
     0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
@@ -45,10 +47,10 @@ qw_sha256_ni_blocks(uint32_t state[8], const uint8_t *p, size_t blocks)
     __m128i abef = _mm_alignr_epi8(abcd, efgh, 8);
     __m128i cdgh = _mm_blend_epi16(efgh, abcd, 0xF0);
 
-    for (; blocks; blocks--, p += 64) {
+    for (; blocks; blocks--, p += QW_SHA256_BLOCK) {
         const __m128i abef_before = abef, cdgh_before = cdgh;
-        __m128i w[4], round;
-        for (int i = 0; i < 4; i++)
+        __m128i w[QW_SHA256_LANES], round;
+        for (int i = 0; i < QW_SHA256_LANES; i++)
             w[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(p + 16 * i)), swap);
         #pragma GCC unroll 16
         for (int i = 0; i < 16; i++) {
@@ -76,8 +78,8 @@ static void qw_sha256_ni(uint8_t *out, const uint8_t *data, size_t n)
 {
     uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                          0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-    uint8_t last[128] = {0};
-    const size_t rest = n & 63, size = rest < 56 ? 64 : 128;
+    uint8_t last[2 * QW_SHA256_BLOCK] = {0};
+    const size_t rest = n & 63, size = rest < QW_SHA256_BLOCK - sizeof(uint64_t) ? QW_SHA256_BLOCK : sizeof last;
     const uint64_t bits = (uint64_t)n * 8;
 
     qw_sha256_ni_blocks(state, data, n >> 6);

@@ -12,7 +12,7 @@
 #include "frame/includes/msgpack.h"
 #include "frame/includes/varint.h"
 
-enum { QW_FRAME_HEADER_MAX = 1 + 2 * QW_UV_MAX };
+enum { QW_FRAME_HEADER_MAX = 1 + 2 * QW_UV_MAX, QW_REPLY_HEADER_MAX = 2 * QW_UV_MAX };
 
 typedef struct {
     uint8_t type;        /* 0..31; whether it is known or may be skipped is the caller's to judge */

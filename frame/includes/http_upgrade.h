@@ -9,11 +9,11 @@
 #include "frame/includes/constants.h"
 #include "frame/includes/sha1.h"
 
-enum { QW_WS_KEY_SIZE = 24, QW_UPGRADE_RESPONSE_MAX = 256 };
+enum { QW_WS_KEY_SIZE = 24, QW_WS_ACCEPT_SIZE = 28, QW_U32_DIGITS = 10, QW_UPGRADE_RESPONSE_MAX = 256 };
 
 typedef struct {
     int status;          /* 101; or 400, 404 (another path), 426 (no upgrade asked, or another version) */
-    uint8_t key[24];     /* Sec-WebSocket-Key as sent */
+    uint8_t key[QW_WS_KEY_SIZE]; /* Sec-WebSocket-Key as sent */
     uint8_t offers;      /* 1: the client offered subprotocols */
     uint8_t has_qw1;     /* 1: "qw1" is among them */
     uint8_t known;       /* 1: the query says that the client was logged in before */
@@ -193,10 +193,11 @@ static inline ptrdiff_t qw_upgrade_parse(const uint8_t *p, size_t n, size_t max_
 }
 
 /* Sec-WebSocket-Accept for a key: 28 characters (4.2.2). */
-static inline void qw_ws_accept(const uint8_t key[24], uint8_t accept[28]) {
-    uint8_t text[60], digest[20];
+static inline void qw_ws_accept(const uint8_t key[QW_WS_KEY_SIZE], uint8_t accept[QW_WS_ACCEPT_SIZE]) {
+    static const char suffix[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    uint8_t text[QW_WS_KEY_SIZE + sizeof suffix - 1], digest[QW_SHA1_SIZE];
     memcpy(text, key, QW_WS_KEY_SIZE);
-    memcpy(text + QW_WS_KEY_SIZE, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11", 36);
+    memcpy(text + QW_WS_KEY_SIZE, suffix, sizeof suffix - 1);
     qw_sha1(text, sizeof text, digest);
     qw_base64_put(accept, digest, sizeof digest);
 }
@@ -212,7 +213,7 @@ static inline size_t qw_upgrade_response_put(uint8_t *p, const qw_upgrade *u) {
     size_t at = qw_text_put(p, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                                "Sec-WebSocket-Accept: ");
     qw_ws_accept(u->key, p + at);
-    at += 28;
+    at += QW_WS_ACCEPT_SIZE;
     if (u->has_qw1) at += qw_text_put(p + at, "\r\nSec-WebSocket-Protocol: " QW_WS_SUBPROTOCOL);
     return at + qw_text_put(p + at, "\r\n\r\n");
 }
@@ -230,7 +231,7 @@ static inline size_t qw_upgrade_refusal_put(uint8_t *p, int status) {
 
 /* The 503 of a server that takes no more now, and the seconds after which to come again (room for 256 bytes). */
 static inline size_t qw_upgrade_later_put(uint8_t *p, uint32_t retry_after_s) {
-    uint8_t digits[10];
+    uint8_t digits[QW_U32_DIGITS];
     size_t at = qw_text_put(p, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: "), n = 0;
     do {
         digits[n++] = (uint8_t)('0' + retry_after_s % 10);

@@ -9,13 +9,13 @@
 #include "frame/includes/bytes.h"
 #include "frame/includes/codes.h"
 
-enum { QW_PROXY_HEADER = 16, QW_PROXY_MAX_LENGTH = 512 };
+enum { QW_PROXY_HEADER = 16, QW_PROXY_ADDRESS = 16, QW_PROXY_MAX_LENGTH = 512 };
 
 typedef struct {
-    uint8_t family;      /* 0: no address given (LOCAL, UNSPEC, UNIX), 4 or 6 */
-    uint8_t local;       /* 1: the balancer's own connection (health check) */
-    uint8_t source[16];  /* network order, an IPv4 address in the first 4 bytes; zeros beyond */
-    uint8_t target[16];
+    uint8_t family; /* 0: no address given (LOCAL, UNSPEC, UNIX), 4 or 6 */
+    uint8_t local;  /* 1: the balancer's own connection (health check) */
+    uint8_t source[QW_PROXY_ADDRESS]; /* network order, an IPv4 address in the first 4 bytes; zeros beyond */
+    uint8_t target[QW_PROXY_ADDRESS];
     uint16_t source_port;
     uint16_t target_port;
 } qw_proxy_header;

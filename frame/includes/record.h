@@ -5,6 +5,8 @@
 #include "frame/includes/bytes.h"
 #include "frame/includes/codes.h"
 
+enum { QW_RECORD_HEADER = 2 };
+
 /* Consumed = 2 + *sealed_len; the sealed bytes stand at p + 2. A length below min_len (no room for tag and one byte)
  * is MALFORMED, above max_len TOO_BIG; both are known after two bytes. */
 static inline ptrdiff_t qw_record_parse(const uint8_t *p, size_t n, size_t min_len, size_t max_len,

@@ -6,16 +6,18 @@
 
 #include <stddef.h>
 
+enum { QW_SHA1_SIZE = 20, QW_SHA1_BLOCK = 64, QW_SHA1_WORDS = QW_SHA1_SIZE / 4, QW_SHA1_STEPS = 80 };
+
 static inline uint32_t qw_rol32(uint32_t v, int bits) {
     return (v << bits) | (v >> (32 - bits));
 }
 
-static inline void qw_sha1_block(uint32_t h[5], const uint8_t *p) {
-    uint32_t w[80];
+static inline void qw_sha1_block(uint32_t h[QW_SHA1_WORDS], const uint8_t *p) {
+    uint32_t w[QW_SHA1_STEPS];
     for (int i = 0; i < 16; i++) w[i] = qw_get_u32(p + 4 * i);
-    for (int i = 16; i < 80; i++) w[i] = qw_rol32(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
+    for (int i = 16; i < QW_SHA1_STEPS; i++) w[i] = qw_rol32(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
     uint32_t a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
-    for (int i = 0; i < 80; i++) {
+    for (int i = 0; i < QW_SHA1_STEPS; i++) {
         uint32_t f, k;
         if (i < 20) f = (b & c) | (~b & d), k = 0x5a827999;
         else if (i < 40) f = b ^ c ^ d, k = 0x6ed9eba1;
@@ -35,18 +37,18 @@ static inline void qw_sha1_block(uint32_t h[5], const uint8_t *p) {
     h[4] += e;
 }
 
-static inline void qw_sha1(const uint8_t *p, size_t n, uint8_t digest[20]) {
-    uint32_t h[5] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0};
+static inline void qw_sha1(const uint8_t *p, size_t n, uint8_t digest[QW_SHA1_SIZE]) {
+    uint32_t h[QW_SHA1_WORDS] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0};
     size_t left = n;
-    for (; left >= 64; left -= 64, p += 64) qw_sha1_block(h, p);
-    uint8_t tail[128] = {0};
-    size_t size = left < 56 ? 64 : 128;
+    for (; left >= QW_SHA1_BLOCK; left -= QW_SHA1_BLOCK, p += QW_SHA1_BLOCK) qw_sha1_block(h, p);
+    uint8_t tail[2 * QW_SHA1_BLOCK] = {0};
+    size_t size = left < QW_SHA1_BLOCK - sizeof(uint64_t) ? QW_SHA1_BLOCK : sizeof tail;
     if (left) memcpy(tail, p, left);
     tail[left] = 0x80;
-    qw_put_u64(tail + size - 8, (uint64_t)n * 8);
+    qw_put_u64(tail + size - sizeof(uint64_t), (uint64_t)n * 8);
     qw_sha1_block(h, tail);
-    if (size == 128) qw_sha1_block(h, tail + 64);
-    for (int i = 0; i < 5; i++) qw_put_u32(digest + 4 * i, h[i]);
+    if (size == sizeof tail) qw_sha1_block(h, tail + QW_SHA1_BLOCK);
+    for (int i = 0; i < QW_SHA1_WORDS; i++) qw_put_u32(digest + 4 * i, h[i]);
 }
 
 /* Padded base64 of n bytes; writes 4 * ceil(n / 3) characters, no terminator. Returns the count. */

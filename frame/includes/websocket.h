@@ -16,6 +16,7 @@ enum {
     QW_WS_PONG = 10,
     QW_WS_HEADER_MAX = 14,
     QW_WS_CONTROL_MAX = 125,
+    QW_WS_MASK_SIZE = 4,
 };
 
 /* Codes of a close (7.4.1). */
@@ -34,7 +35,7 @@ typedef struct {
     uint8_t opcode;
     uint8_t fin;
     uint8_t masked;
-    uint8_t mask[4]; /* zeros when not masked */
+    uint8_t mask[QW_WS_MASK_SIZE]; /* zeros when not masked */
     uint64_t payload_len;
 } qw_ws_header;
 
@@ -96,7 +97,7 @@ static inline int qw_ws_sequence(uint8_t *message, const qw_ws_header *h) {
 
 /* XOR p[0..n) in place with the 4-byte mask; offset = payload bytes of this frame before p. Masks and unmasks. */
 static inline void qw_ws_mask(uint8_t *p, size_t n, const uint8_t *mask, uint64_t offset) {
-    uint8_t turned[8];
+    uint8_t turned[sizeof(uint64_t)];
     for (unsigned i = 0; i < 8; i++) turned[i] = mask[(offset + i) & 3];
     uint64_t key, word;
     memcpy(&key, turned, 8);

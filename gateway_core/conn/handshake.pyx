@@ -34,7 +34,7 @@ from frame.proxy cimport ProxyHeader, proxy_v2_parse
 from frame.record cimport get_u16, put_u16
 from frame.varint cimport UV_MAX, uv_put, uv_size
 from gateway_core.conn.session cimport conn_admit, finish, preauth_drop
-from gateway_core.conn.states cimport ASKED, DOOMED, E_ASKED, E_ENDED, E_KEYED, E_QUEUED, SHAKEN, WAITING
+from gateway_core.conn.states cimport ASKED, DOOMED, E_ASKED, E_ENDED, E_KEYED, E_QUEUED, SECURED, WAITING
 from gateway_core.conn.table cimport F_PROXIED, F_ZSTD, HANDSHAKE_HASH, PreAuth, conn_find, conn_id, conn_move
 from gateway_core.conn.transport cimport doom_quiet, send_raw
 from gateway_core.includes.cpu cimport qw_cycles
@@ -284,7 +284,7 @@ cdef void _auth(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
 cdef void early_frame(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
     if f.ack:  # of a MSG that nobody sent
         doom_quiet(loop, c, R_ACK, CLOSE_PROTOCOL_ERROR)
-    elif f.type == FRAME_AUTH and c.state == SHAKEN:
+    elif f.type == FRAME_AUTH and c.state == SECURED:
         _auth(loop, c, f)
     elif c.state != ASKED or f.type < TYPE_SKIPPABLE_FIRST:
         doom_quiet(loop, c, R_BEFORE_AUTH, CLOSE_PROTOCOL_ERROR)

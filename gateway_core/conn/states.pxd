@@ -7,7 +7,7 @@ cdef enum:  # states
     FIRST = 1  # first bytes decide: PROXY, GET or QW
     HELLO = 2  # preamble and message 1 expected (WebSocket upgraded, or PROXY header read)
     WAITING = 3  # message 1 complete, in the handshake queue
-    SHAKEN = 4  # AUTH expected
+    SECURED = 4  # AUTH expected
     ASKED = 5  # AUTH lies with Python
     LIVE = 6
     CLOSING = 7  # what is queued leaves, then shutdown
@@ -31,8 +31,8 @@ cdef enum:  # events
 
 cdef enum:  # sets of states, see state_in
     KEYLESS = 1 << FIRST | 1 << HELLO | 1 << WAITING  # no record can be read or written yet
-    KEYED = 1 << SHAKEN | 1 << ASKED | 1 << LIVE  # records flow: the end is told with a CLOSE frame
-    BEFORE_LOGIN = 1 << FIRST | 1 << HELLO | 1 << WAITING | 1 << SHAKEN | 1 << ASKED  # costs 1 KiB at most
+    KEYED = 1 << SECURED | 1 << ASKED | 1 << LIVE  # records flow: the end is told with a CLOSE frame
+    BEFORE_LOGIN = 1 << FIRST | 1 << HELLO | 1 << WAITING | 1 << SECURED | 1 << ASKED  # costs 1 KiB at most
     ENDING = 1 << CLOSING | 1 << LINGER
     DEAF = 1 << CLOSING | 1 << LINGER | 1 << DOOMED  # what still comes is thrown away
 

@@ -3,9 +3,9 @@
               opened  greeted  queued   keyed   asked  login  ended    sent    judged  pardoned  released
     FREE      FIRST
     FIRST             HELLO                                   CLOSING          DOOMED            FREE
-    HELLO                      WAITING  SHAKEN                CLOSING          DOOMED            FREE
-    WAITING                             SHAKEN                CLOSING          DOOMED            FREE
-    SHAKEN                                      ASKED         CLOSING          DOOMED            FREE
+    HELLO                      WAITING  SECURED               CLOSING          DOOMED            FREE
+    WAITING                             SECURED               CLOSING          DOOMED            FREE
+    SECURED                                     ASKED         CLOSING          DOOMED            FREE
     ASKED                                              LIVE   CLOSING          DOOMED            FREE
     LIVE                                                      CLOSING          DOOMED            FREE
     CLOSING                                                            LINGER  DOOMED            FREE
@@ -27,15 +27,15 @@ from gateway_core.leaf.stats cimport R_AUTH_TIMEOUT, R_CLOSE_STALLED, R_IDLE
 
 LAYOUT = layout()
 
-STATE_NAMES = "free first hello waiting shaken asked live closing linger doomed".split()
+STATE_NAMES = "free first hello waiting secured asked live closing linger doomed".split()
 EVENT_NAMES = "opened greeted queued keyed asked login ended sent judged pardoned released".split()
 
 LIFE = {
     FREE: {E_OPENED: FIRST},
     FIRST: {E_GREETED: HELLO, E_ENDED: CLOSING, E_JUDGED: DOOMED, E_RELEASED: FREE},
-    HELLO: {E_QUEUED: WAITING, E_KEYED: SHAKEN, E_ENDED: CLOSING, E_JUDGED: DOOMED, E_RELEASED: FREE},
-    WAITING: {E_KEYED: SHAKEN, E_ENDED: CLOSING, E_JUDGED: DOOMED, E_RELEASED: FREE},
-    SHAKEN: {E_ASKED: ASKED, E_ENDED: CLOSING, E_JUDGED: DOOMED, E_RELEASED: FREE},
+    HELLO: {E_QUEUED: WAITING, E_KEYED: SECURED, E_ENDED: CLOSING, E_JUDGED: DOOMED, E_RELEASED: FREE},
+    WAITING: {E_KEYED: SECURED, E_ENDED: CLOSING, E_JUDGED: DOOMED, E_RELEASED: FREE},
+    SECURED: {E_ASKED: ASKED, E_ENDED: CLOSING, E_JUDGED: DOOMED, E_RELEASED: FREE},
     ASKED: {E_LOGIN: LIVE, E_ENDED: CLOSING, E_JUDGED: DOOMED, E_RELEASED: FREE},
     LIVE: {E_ENDED: CLOSING, E_JUDGED: DOOMED, E_RELEASED: FREE},
     CLOSING: {E_SENT: LINGER, E_JUDGED: DOOMED, E_RELEASED: FREE},
@@ -47,7 +47,7 @@ EXPIRY = {
     FIRST: (R_AUTH_TIMEOUT, CLOSE_AUTH_TIMEOUT),
     HELLO: (R_AUTH_TIMEOUT, CLOSE_AUTH_TIMEOUT),
     WAITING: (R_AUTH_TIMEOUT, CLOSE_AUTH_TIMEOUT),
-    SHAKEN: (R_AUTH_TIMEOUT, CLOSE_AUTH_TIMEOUT),
+    SECURED: (R_AUTH_TIMEOUT, CLOSE_AUTH_TIMEOUT),
     ASKED: (R_AUTH_TIMEOUT, CLOSE_AUTH_TIMEOUT),
     LIVE: (R_IDLE, CLOSE_IDLE_TIMEOUT),
     CLOSING: (R_CLOSE_STALLED, 0),

@@ -46,13 +46,13 @@ from gateway_core.net.out_queue cimport (
     queue_tail_done,
 )
 from gateway_core.net.poller cimport poller_want_write
-from gateway_core.net.sender cimport Staged, sender_empty, sender_full, sender_room, sender_run, sender_stage
+from gateway_core.net.sender cimport Staged, sender_empty, sender_full, sender_space, sender_run, sender_stage
 from gateway_core.types cimport FLUSH_BYTES, KEY_TICKS, Doom, Dooms
 
 LAYOUT = layout()
 
 cdef enum:
-    BASE = 16  # room before the records for a WebSocket header
+    BASE = 16  # bytes before the records for a WebSocket header
     DOOMS_START = 256
 
 
@@ -160,17 +160,17 @@ cdef void stage_finish(Loop* loop) noexcept nogil:
     loop.sender.open = False
 
 
-cdef uint8_t* _room(Loop* loop) noexcept nogil:
+cdef uint8_t* _space(Loop* loop) noexcept nogil:
     """Where the records of the next flush are sealed; BASE bytes before it are free."""
     if not loop.sender.open:
         return loop.scratch + BASE
     if sender_full(&loop.sender):
         _stage_send(loop)
-    return sender_room(&loop.sender) + BASE
+    return sender_space(&loop.sender) + BASE
 
 
 cdef void _write_records(Loop* loop, Conn* c, uint8_t* p, size_t n) noexcept nogil:
-    """Writes n bytes of records standing in the room p, or leaves them staged there."""
+    """Writes n bytes of records standing at p, or leaves them staged there."""
     cdef uint8_t header[WS_HEADER_BYTES]
     cdef uint64_t t
     cdef size_t h
@@ -188,8 +188,8 @@ cdef void _write_records(Loop* loop, Conn* c, uint8_t* p, size_t n) noexcept nog
 
 
 cdef void send_direct(Loop* loop, Conn* c, SharedBuf* b, const Cuts* cuts) noexcept nogil:
-    cdef uint8_t* room = _room(loop)
-    cdef uint8_t* at = room
+    cdef uint8_t* out = _space(loop)
+    cdef uint8_t* at = out
     cdef uint64_t t = qw_cycles()
     cdef uint32_t i, begin = 0
     cdef ptrdiff_t sealed
@@ -202,7 +202,7 @@ cdef void send_direct(Loop* loop, Conn* c, SharedBuf* b, const Cuts* cuts) noexc
         begin = cuts.end[i]
         at += sealed
     stage_end(&loop.stats, S_SEAL, t, cuts.n)
-    _write_records(loop, c, room, <size_t>(at - room))
+    _write_records(loop, c, out, <size_t>(at - out))
     flush_add(&loop.stats, b.frames)
 
 
@@ -237,9 +237,9 @@ cdef bint _flush_tail(Loop* loop, Conn* c) noexcept nogil:
     return True
 
 
-cdef ptrdiff_t _gather(Loop* loop, Conn* c, uint8_t* room, uint32_t* frames) noexcept nogil:
-    """Queued frames -> records in the room; their bytes, or -1 when the nonces are used up."""
-    cdef uint8_t* at = room
+cdef ptrdiff_t _gather(Loop* loop, Conn* c, uint8_t* out, uint32_t* frames) noexcept nogil:
+    """Queued frames -> records at `out`; their bytes, or -1 when the nonces are used up."""
+    cdef uint8_t* at = out
     cdef OutQueue* q = c.out
     cdef SharedBuf* b = queue_peek(q)
     cdef SharedBuf* form
@@ -265,25 +265,25 @@ cdef ptrdiff_t _gather(Loop* loop, Conn* c, uint8_t* room, uint32_t* frames) noe
         if sealed < 0:
             return -1
         at += sealed
-    return at - room
+    return at - out
 
 
 cdef void flush_conn(Loop* loop, Conn* c) noexcept nogil:
     cdef ptrdiff_t n
     cdef uint32_t frames = 0
-    cdef uint8_t* room
+    cdef uint8_t* out
     if c.out == NULL or c.flags & F_LOST:
         return
     if not _flush_tail(loop, c):
         return
     if queue_peek(c.out) != NULL:
-        room = _room(loop)
-        n = _gather(loop, c, room, &frames)
+        out = _space(loop)
+        n = _gather(loop, c, out, &frames)
         if n < 0:
             c.flags |= F_LOST
             doom_quiet(loop, c, R_NONCES, CLOSE_INTERNAL)
             return
-        _write_records(loop, c, room, <size_t>n)
+        _write_records(loop, c, out, <size_t>n)
         flush_add(&loop.stats, frames)
     if c.out.tail == NULL:
         if queue_peek(c.out) != NULL:

@@ -17,6 +17,7 @@ from frame.websocket cimport (
     WS_CLOSE,
     WS_CONTROL_MAX,
     WS_HEADER_BYTES,
+    WS_MASK_BYTES,
     WS_NORMAL,
     WS_NO_CODE,
     WS_PING,
@@ -48,7 +49,7 @@ from gateway_core.leaf.stats cimport (
     stat_add,
 )
 from gateway_core.leaf.token_bucket cimport bucket_take
-from gateway_core.net.in_buffer cimport WS_MASK_BYTES, InBuf, in_websocket
+from gateway_core.net.in_buffer cimport InBuf, in_websocket
 
 LAYOUT = layout()
 

@@ -11,8 +11,8 @@ cdef struct Deadlines:
 
 cdef int deadlines_init(Deadlines* d, uint32_t cap) noexcept nogil  # 0, or -1 without memory
 cdef void deadlines_free(Deadlines* d) noexcept nogil
-# Looks at up to `slots` more of them and writes those that are due. How many (<= room, which is 64 at least).
-cdef uint32_t deadlines_due(Deadlines* d, uint32_t now_s, uint32_t slots, uint32_t* due, uint32_t room) noexcept nogil
+# Looks at up to `slots` more of them and writes those that are due. How many (<= most, which is 64 at least).
+cdef uint32_t deadlines_due(Deadlines* d, uint32_t now_s, uint32_t slots, uint32_t* due, uint32_t most) noexcept nogil
 
 
 cdef inline bint deadlines_scanning(Deadlines* d) noexcept nogil:

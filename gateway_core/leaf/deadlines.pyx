@@ -21,11 +21,11 @@ cdef void deadlines_free(Deadlines* d) noexcept nogil:
     d.at = NULL
 
 
-cdef uint32_t deadlines_due(Deadlines* d, uint32_t now_s, uint32_t slots, uint32_t* due, uint32_t room) noexcept nogil:
+cdef uint32_t deadlines_due(Deadlines* d, uint32_t now_s, uint32_t slots, uint32_t* due, uint32_t most) noexcept nogil:
     cdef uint32_t* at = d.at
     cdef uint32_t i = d.scan_at, stop = d.scan_at + slots if d.scan_end - d.scan_at > slots else d.scan_end
     cdef uint32_t j, block, hit, n = 0
-    while i < stop and n + BLOCK <= room:
+    while i < stop and n + BLOCK <= most:
         block = BLOCK if stop - i >= BLOCK else stop - i
         # 0 (no deadline) wraps to the largest value: one compare per slot, which the compiler turns into SIMD
         hit = 0

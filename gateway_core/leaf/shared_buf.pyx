@@ -64,16 +64,16 @@ cdef SharedBuf* buf_frame(int type, const uint8_t* head, size_t head_len, const 
 cdef SharedBuf* _pack(SharedBuf* b, void* compressor) noexcept nogil:
     """A compressed frame when it is worth it and within the ratio that receivers accept, else NULL."""
     cdef size_t raw = b.size - b.body_at
-    cdef size_t room = zstd_bound(raw)
+    cdef size_t bound = zstd_bound(raw)
     cdef uint8_t header[FRAME_HEADER_BYTES]
     cdef uint8_t size[UV_MAX]
     cdef ptrdiff_t packed
     cdef size_t n, m
     cdef SharedBuf* twin
-    cdef uint8_t* scratch = <uint8_t*>malloc(room)
+    cdef uint8_t* scratch = <uint8_t*>malloc(bound)
     if scratch == NULL:
         return NULL
-    packed = zstd_compress(compressor, buf_data(b) + b.body_at, raw, scratch, room)
+    packed = zstd_compress(compressor, buf_data(b) + b.body_at, raw, scratch, bound)
     m = uv_put(size, raw)
     twin = NULL
     if packed > 0 and m + <size_t>packed + PACK_GAIN <= raw <= <size_t>MAX_RATIO * <size_t>packed:

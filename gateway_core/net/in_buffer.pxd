@@ -9,12 +9,12 @@ in the frames.
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t
 
+from frame.websocket cimport WS_MASK_BYTES
 from gateway_core.leaf.stats cimport Stats
 
 cdef enum:
     IN_EXACT = 0  # `slack` of in_keep: the buffer fits its bytes exactly
     IN_SLACK = 256  # it may be so much too large, which saves a malloc
-    WS_MASK_BYTES = 4
 
 cdef struct InBuf:  # the bytes follow the struct
     uint32_t len

@@ -36,16 +36,16 @@ cdef struct Sender:
 
 cdef void sender_start(Sender* s, int kind) noexcept nogil  # SEND_*; on the loop's own thread
 cdef void sender_free(Sender* s) noexcept nogil
-cdef void sender_stage(Sender* s, int fd, void* owner, const uint8_t* p, size_t n) noexcept nogil  # p lies in that room
+cdef void sender_stage(Sender* s, int fd, void* owner, const uint8_t* p, size_t n) noexcept nogil  # p lies in that space
 cdef void sender_run(Sender* s) noexcept nogil  # fills `result` of all staged; the caller looks and empties the stage
 
 
 cdef inline bint sender_full(Sender* s) noexcept nogil:
-    """No room for another flush, or nobody may be added."""
+    """No space for another flush, or nobody may be added."""
     return s.n == STAGE_SENDS or s.used + STAGE_FLUSH > STAGE_BYTES
 
 
-cdef inline uint8_t* sender_room(Sender* s) noexcept nogil:
+cdef inline uint8_t* sender_space(Sender* s) noexcept nogil:
     """STAGE_FLUSH bytes for the next flush."""
     return s.buffer + s.used
 

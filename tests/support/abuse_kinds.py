@@ -101,30 +101,30 @@ async def text_message(peer: RawPeer, rng: random.Random) -> None:
 # -- behind the handshake
 
 
-async def shaken_silence(peer: RawPeer, rng: random.Random) -> None:
-    await peer.shake()
+async def secured_silence(peer: RawPeer, rng: random.Random) -> None:
+    await peer.handshake()
 
 
 async def garbage_record(peer: RawPeer, rng: random.Random) -> None:
-    await peer.shake()
+    await peer.handshake()
     size = rng.randrange(17, PREAUTH_MAX_RECORD - 2)
     peer.write(size.to_bytes(2, "big") + rng.randbytes(size))
 
 
 async def flipped_record(peer: RawPeer, rng: random.Random) -> None:
-    await peer.shake()
+    await peer.handshake()
     record = bytearray(peer.record(frames.pack(FrameType.PING)))
     record[rng.randrange(2, len(record))] ^= 1 << rng.randrange(8)
     peer.write(bytes(record))
 
 
 async def large_before_login(peer: RawPeer, rng: random.Random) -> None:
-    await peer.shake()
+    await peer.handshake()
     peer.write(peer.record(bytes(rng.randrange(1100, 60000))))
 
 
 async def send_before_login(peer: RawPeer, rng: random.Random) -> None:
-    await peer.shake()
+    await peer.handshake()
     peer.write(peer.record(frames.pack(FrameType.SEND, b"\x01\x03u/x\x90")))
 
 
@@ -185,7 +185,7 @@ PATIENT: tuple[Abuse, ...] = (
     Abuse("silence", "auth_timeout", silence),
     Abuse("half a first flight", "auth_timeout", half_open),
     Abuse("one byte a second", "auth_timeout", slowloris),
-    Abuse("silence behind the handshake", "auth_timeout", shaken_silence),
+    Abuse("silence behind the handshake", "auth_timeout", secured_silence),
 )
 """Ended at the login deadline."""
 
@@ -198,7 +198,7 @@ async def commit(
         deed: asyncio.Task[None] | None = None
         try:
             if abuse.login:
-                await peer.shake()
+                await peer.handshake()
                 await peer.login(token, f"abuse{rng.getrandbits(40)}")
             deed = asyncio.ensure_future(abuse.deed(peer, rng))
             ended = (
@@ -223,7 +223,7 @@ async def _then_end(deed: asyncio.Future[None], peer: RawPeer, patience_s: float
 async def read_nothing(target: Target, token: str, device: str, source: str) -> RawPeer:
     """A logged-in peer that reads no further byte; its kernel holds little."""
     peer = await RawPeer.connect(target, source, receive_buffer=SMALL_BUFFER)
-    await peer.shake()
+    await peer.handshake()
     await peer.login(token, device)
     return peer
 

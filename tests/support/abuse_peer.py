@@ -43,7 +43,7 @@ class Target(NamedTuple):
 
 
 class RawPeer:
-    """One connection, from any loopback address. `shake` and `login` are correct; `write` is anything."""
+    """One connection, from any loopback address. `handshake` and `login` are correct; `write` is anything."""
 
     def __init__(self, target: Target, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.target = target
@@ -76,7 +76,7 @@ class RawPeer:
         message = initiator.message
         return preamble + len(message).to_bytes(2, "big") + message, initiator
 
-    async def shake(self) -> None:
+    async def handshake(self) -> None:
         flight, initiator = self.first_flight()
         self.write(flight)
         size = int.from_bytes(await self.reader.readexactly(2), "big")

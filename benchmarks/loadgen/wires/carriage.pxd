@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from benchmarks.loadgen.types cimport Swarm
 
 cdef enum:
-    CARRIAGE_ROOM = 16      # bytes that must be free before what `carriage_head` frames
+    CARRIAGE_HEAD = 16      # bytes that must be free before what `carriage_head` frames
 
 # The GET request. 0 or -1.
 cdef int carriage_greet(Swarm* s, uint32_t id) noexcept nogil

@@ -3,12 +3,14 @@
 from libc.string cimport memcmp, memcpy, memmove, memset
 
 from benchmarks.loadgen.sockets cimport client_write
-from benchmarks.loadgen.types cimport MARK_OPENED, Client, Framing
+from benchmarks.loadgen.types cimport HEAD_MAX, MARK_OPENED, Client, Framing
 from cmodules cimport layout
 from frame.websocket cimport (
     WS_BINARY,
     WS_CLOSE,
     WS_CONTINUATION,
+    WS_HEADER_BYTES,
+    WS_MASK_BYTES,
     WS_PING,
     WS_PONG,
     WsHeader,
@@ -28,8 +30,8 @@ cdef const char* UPGRADE = (
     b"Sec-WebSocket-Protocol: qw1\r\n\r\n"
 )
 cdef size_t UPGRADE_SIZE = len(<bytes>UPGRADE)
-cdef uint8_t NO_MASK[4]
-memset(NO_MASK, 0, 4)
+cdef uint8_t NO_MASK[WS_MASK_BYTES]
+memset(NO_MASK, 0, sizeof(NO_MASK))
 
 
 cdef int carriage_greet(Swarm* s, uint32_t id) noexcept nogil:
@@ -37,7 +39,7 @@ cdef int carriage_greet(Swarm* s, uint32_t id) noexcept nogil:
 
 
 cdef size_t carriage_head(uint8_t* p, size_t n) noexcept nogil:
-    cdef uint8_t head[16]
+    cdef uint8_t head[WS_HEADER_BYTES]
     cdef size_t size = ws_header_put_masked(head, WS_BINARY, n, NO_MASK)
     memcpy(p - size, head, size)
     return size
@@ -56,7 +58,7 @@ cdef ptrdiff_t upgraded(uint8_t* p, size_t n) noexcept nogil:
 
 cdef int control(Swarm* s, uint32_t id, const WsHeader* h, const uint8_t* payload) noexcept nogil:
     """A whole control frame. 0, or -1: the server closes."""
-    cdef uint8_t out[160]
+    cdef uint8_t out[HEAD_MAX]
     cdef size_t head
     if h.opcode == WS_PING:
         head = ws_header_put_masked(out, WS_PONG, h.payload_len, NO_MASK)

@@ -21,6 +21,8 @@ cdef enum:
     SUBACK = 0x90
     PINGREQ = 0xC0
     PINGRESP = 0xD0
+    CLIENT_ID_MAX = 32
+    TOPIC_MAX = 66          # "r/" and the longest name
 
 
 cdef void mqtt_open(Swarm* s) noexcept:
@@ -45,8 +47,8 @@ cdef inline size_t length_put(uint8_t* p, size_t n) noexcept nogil:
 
 cdef int greet(Swarm* s, uint32_t id) noexcept nogil:
     """CONNECT: clean session, keep-alive 0, client id q<global index>."""
-    cdef uint8_t p[64]
-    cdef int n = snprintf(<char*>p + 14, 32, "q%u", s.first + id)
+    cdef uint8_t p[14 + CLIENT_ID_MAX]
+    cdef int n = snprintf(<char*>p + 14, CLIENT_ID_MAX, "q%u", s.first + id)
     p[0] = CONNECT
     p[1] = <uint8_t>(12 + n)
     memcpy(p + 2, b"\x00\x04MQTT\x04\x02\x00\x00\x00", 11)
@@ -114,8 +116,8 @@ cdef ptrdiff_t feed(Swarm* s, uint32_t id, uint8_t* p, size_t n) noexcept nogil:
 
 
 cdef int join(Swarm* s, uint32_t id, const uint8_t* topic, size_t n) noexcept nogil:
-    cdef uint8_t p[128]
-    if n > 64 + 2:
+    cdef uint8_t p[7 + TOPIC_MAX]
+    if n > TOPIC_MAX:
         return -1
     p[0] = SUBSCRIBE
     p[1] = <uint8_t>(5 + n)

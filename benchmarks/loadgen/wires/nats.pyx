@@ -15,6 +15,7 @@ LAYOUT = layout()
 
 cdef enum:
     LINE_MAX = 65536        # INFO is some KB
+    JOIN_MAX = 160          # SUB of the longest topic, and a PING
 
 
 cdef void nats_open(Swarm* s) noexcept:
@@ -107,8 +108,8 @@ cdef ptrdiff_t feed(Swarm* s, uint32_t id, uint8_t* p, size_t n) noexcept nogil:
 
 
 cdef int join(Swarm* s, uint32_t id, const uint8_t* topic, size_t n) noexcept nogil:
-    cdef char p[160]
-    cdef int size = snprintf(p, 160, "SUB %.*s 1\r\nPING\r\n", <int>n, <const char*>topic)
+    cdef char p[JOIN_MAX]
+    cdef int size = snprintf(p, JOIN_MAX, "SUB %.*s 1\r\nPING\r\n", <int>n, <const char*>topic)
     return client_write(s, id, <uint8_t*>p, <size_t>size)
 
 

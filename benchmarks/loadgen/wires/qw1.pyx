@@ -26,12 +26,13 @@ from benchmarks.loadgen.types cimport (
     Memo,
     Swarm,
 )
-from benchmarks.loadgen.wires.carriage cimport CARRIAGE_ROOM, carriage_greet, carriage_head
-from benchmarks.loadgen.wires.message cimport SEND_OVERHEAD, message_text, room_put, send_put
+from benchmarks.loadgen.wires.carriage cimport CARRIAGE_HEAD, carriage_greet, carriage_head
+from benchmarks.loadgen.wires.message cimport message_text, room_put, send_put
 from cmodules cimport layout
 from crypto.aead cimport CipherState, aead_open, aead_rekey, aead_seal, aead_tag_size
-from crypto.symmetric cimport sha256
+from crypto.handshake cimport DH_BYTES, NOISE_MAX_PAYLOAD, NOISE_MESSAGE_OVERHEAD
 from crypto.noise cimport NoiseInitiator, noise_keypair, noise_nk_finish, noise_nk_start
+from crypto.symmetric cimport BLOCK_BYTES, HASH_BYTES, sha256
 from frame.constants cimport (
     AUTH_BEARER,
     EVENT_ROOM_MESSAGE,
@@ -55,22 +56,30 @@ from frame.constants cimport (
     PREAMBLE_SIZE,
     REKEY_RECORDS,
 )
-from frame.frames cimport Frame, Reply, frame_header_put, frame_parse, reply_parse
+from frame.frames cimport FRAME_HEADER_BYTES, Frame, Reply, frame_header_put, frame_parse, reply_parse
 from frame.record cimport get_u16, put_u16, record_parse
-from frame.varint cimport uv_get, uv_put
+from frame.varint cimport UV_MAX, uv_get, uv_put
 
 LAYOUT = layout()
 
 cdef enum:
-    MESSAGE1_SIZE = 48
+    MESSAGE1_SIZE = NOISE_MESSAGE_OVERHEAD
+    AUTH_BODY_MAX = 1024
+    TOKEN_MOST = 800                # of it
+    CALL_BODY_MAX = 192
+    TOPIC_MAX = 66                  # "r/" and the longest name
+    REKEY_FRAME = 2                 # bytes that write_record may add
+    PING_BODY_MAX = 1 + UV_MAX
+    TARGET_MAX = 255                # one byte counts them
+    CONTEXT_SIZE = 8                # "qw1 auth"
     FIRST_WORDS = 58                # preamble, length, message 1
     ACK_EVERY = 32                  # MSG frames between acknowledgements
     JOIN_REQUEST = 1                # request numbers below 2 are calls, the others sends
 
 
 cdef int qw1_open(Swarm* s, int pool_size) except -1:
-    cdef uint8_t private[32]
-    cdef uint8_t public[32]
+    cdef uint8_t private[DH_BYTES]
+    cdef uint8_t public[DH_BYTES]
     cdef int i, size
     cdef uint8_t* words
     s.wire.greet = greet
@@ -107,12 +116,12 @@ cdef int greet(Swarm* s, uint32_t id) noexcept nogil:
 cdef int first_words(Swarm* s, uint32_t id) noexcept nogil:
     """Preamble and message 1."""
     s.clients[id].pooled = <uint8_t>(id % s.pool_size)
-    memcpy(s.sealed + CARRIAGE_ROOM, s.pool_message1 + s.clients[id].pooled * FIRST_WORDS, FIRST_WORDS)
-    return write(s, id, s.sealed + CARRIAGE_ROOM, FIRST_WORDS)
+    memcpy(s.sealed + CARRIAGE_HEAD, s.pool_message1 + s.clients[id].pooled * FIRST_WORDS, FIRST_WORDS)
+    return write(s, id, s.sealed + CARRIAGE_HEAD, FIRST_WORDS)
 
 
 cdef inline int write(Swarm* s, uint32_t id, uint8_t* p, size_t n) noexcept nogil:
-    """Bytes of the stream; there are CARRIAGE_ROOM bytes free before p."""
+    """Bytes of the stream; there are CARRIAGE_HEAD bytes free before p."""
     cdef size_t head = carriage_head(p, n) if s.framing != NULL else 0
     return client_write(s, id, p - head, n + head)
 
@@ -122,7 +131,7 @@ cdef int write_record(Swarm* s, uint32_t id, uint8_t* plain, size_t n) noexcept 
     cdef Client* c = &s.clients[id]
     cdef int rekey = c.state == LIVE and (c.tx.n % (REKEY_RECORDS - 1) == REKEY_RECORDS - 2
                                           or s.now - s.started[id] > <uint64_t>840000000000ULL)
-    cdef uint8_t* out = s.sealed + CARRIAGE_ROOM
+    cdef uint8_t* out = s.sealed + CARRIAGE_HEAD
     cdef int sealed
     if rekey:
         n += frame_header_put(plain + n, FRAME_REKEY, 0, 0, 0)
@@ -138,37 +147,37 @@ cdef int write_record(Swarm* s, uint32_t id, uint8_t* plain, size_t n) noexcept 
 
 cdef void binding_of(const uint8_t* token, size_t n, const uint8_t* handshake_hash, uint8_t* out) noexcept nogil:
     """HMAC-SHA256(SHA-256(token), "qw1 auth" || handshake hash)."""
-    cdef uint8_t key[64]
-    cdef uint8_t block[64 + 40]
+    cdef uint8_t key[BLOCK_BYTES]
+    cdef uint8_t block[BLOCK_BYTES + CONTEXT_SIZE + HASH_BYTES]
     cdef int i
-    memset(key, 0, 64)
+    memset(key, 0, sizeof(key))
     sha256(token, n, key)
-    for i in range(64):
+    for i in range(BLOCK_BYTES):
         block[i] = key[i] ^ 0x36
-    memcpy(block + 64, b"qw1 auth", 8)
-    memcpy(block + 72, handshake_hash, 32)
-    sha256(block, 104, out)
-    for i in range(64):
+    memcpy(block + BLOCK_BYTES, b"qw1 auth", CONTEXT_SIZE)
+    memcpy(block + BLOCK_BYTES + CONTEXT_SIZE, handshake_hash, HASH_BYTES)
+    sha256(block, sizeof(block), out)
+    for i in range(BLOCK_BYTES):
         block[i] = key[i] ^ 0x5C
-    memcpy(block + 64, out, 32)
-    sha256(block, 96, out)
+    memcpy(block + BLOCK_BYTES, out, HASH_BYTES)
+    sha256(block, BLOCK_BYTES + HASH_BYTES, out)
 
 
 cdef int authenticate(Swarm* s, uint32_t id, const uint8_t* handshake_hash) noexcept nogil:
-    cdef uint8_t body[1024]
-    cdef uint8_t plain[1088]
+    cdef uint8_t body[AUTH_BODY_MAX]
+    cdef uint8_t plain[FRAME_HEADER_BYTES + AUTH_BODY_MAX + REKEY_FRAME]
     cdef size_t at = 1, head
     cdef const uint8_t* token = s.tokens + s.token_at[id]
     cdef size_t size = s.token_at[id + 1] - s.token_at[id]
-    if size > 800:
+    if size > TOKEN_MOST:
         return -1
     body[0] = AUTH_BEARER
     at += uv_put(body + at, size)
     memcpy(body + at, token, size)
     at += size
-    at += uv_put(body + at, 32)
+    at += uv_put(body + at, HASH_BYTES)
     binding_of(token, size, handshake_hash, body + at)
-    at += 32
+    at += HASH_BYTES
     at += uv_put(body + at, 2)
     memcpy(body + at, b"d1", 2)
     body[at + 2] = PLATFORM_SERVER
@@ -183,8 +192,8 @@ cdef ptrdiff_t feed_handshake(Swarm* s, uint32_t id, uint8_t* p, size_t n) noexc
     """Message 2, or a REJECT; then AUTH."""
     cdef Client* c = &s.clients[id]
     cdef NoiseInitiator initiator
-    cdef uint8_t payload[1024]
-    cdef uint8_t handshake_hash[32]
+    cdef uint8_t payload[NOISE_MAX_PAYLOAD]
+    cdef uint8_t handshake_hash[HASH_BYTES]
     cdef size_t payload_len = 0, size
     if n < 2:
         return 0
@@ -197,7 +206,7 @@ cdef ptrdiff_t feed_handshake(Swarm* s, uint32_t id, uint8_t* p, size_t n) noexc
         return 0
     if n < 2 + size:
         return 0
-    if size < 48 or size - 48 > sizeof(payload):
+    if size < NOISE_MESSAGE_OVERHEAD or size - NOISE_MESSAGE_OVERHEAD > sizeof(payload):
         return -1
     initiator = s.pool[c.pooled]
     if noise_nk_finish(s.suite, &initiator, p + 2, size, payload, &payload_len, &c.rx, &c.tx, handshake_hash) != 0:
@@ -337,7 +346,7 @@ cdef ptrdiff_t feed(Swarm* s, uint32_t id, uint8_t* p, size_t n) noexcept nogil:
 
 cdef int acknowledge(Swarm* s, uint32_t id) noexcept nogil:
     cdef Client* c = &s.clients[id]
-    cdef uint8_t plain[32]
+    cdef uint8_t plain[FRAME_HEADER_BYTES + REKEY_FRAME]
     c.told = c.messages
     return write_record(s, id, plain, frame_header_put(plain, FRAME_ACK, 0x40, c.messages, 0))
 
@@ -345,8 +354,8 @@ cdef int acknowledge(Swarm* s, uint32_t id) noexcept nogil:
 cdef int ping(Swarm* s, uint32_t id) noexcept nogil:
     """PING, with the acknowledgement that is due and the interval that this client keeps."""
     cdef Client* c = &s.clients[id]
-    cdef uint8_t plain[48]
-    cdef uint8_t body[12]
+    cdef uint8_t plain[FRAME_HEADER_BYTES + PING_BODY_MAX + REKEY_FRAME]
+    cdef uint8_t body[PING_BODY_MAX]
     cdef size_t size, head
     body[0] = 0
     size = 1 + uv_put(body + 1, s.ping_s)
@@ -358,10 +367,10 @@ cdef int ping(Swarm* s, uint32_t id) noexcept nogil:
 
 
 cdef int join(Swarm* s, uint32_t id, const uint8_t* topic, size_t n) noexcept nogil:
-    cdef uint8_t plain[256]
-    cdef uint8_t body[192]
+    cdef uint8_t plain[FRAME_HEADER_BYTES + CALL_BODY_MAX + REKEY_FRAME]
+    cdef uint8_t body[CALL_BODY_MAX]
     cdef size_t at, head
-    if n > 64 + 2:
+    if n > TOPIC_MAX:
         return -1
     at = uv_put(body, JOIN_REQUEST)
     body[at] = 9
@@ -374,7 +383,7 @@ cdef int join(Swarm* s, uint32_t id, const uint8_t* topic, size_t n) noexcept no
 
 
 cdef int append(Swarm* s, uint32_t id, const uint8_t* target, size_t n, const Stamp* stamp) noexcept nogil:
-    cdef uint8_t body[SEND_OVERHEAD + 320]
+    cdef uint8_t body[UV_MAX + 1 + TARGET_MAX]
     cdef uint8_t* p
     cdef size_t at = 0, payload = s.text_size
     if s.batch_len + 512 + s.text_size > BATCH_SIZE or s.batch_len > 16384:

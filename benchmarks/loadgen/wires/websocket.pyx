@@ -12,6 +12,8 @@ from cmodules cimport layout
 from frame.websocket cimport (
     WS_BINARY,
     WS_CLOSE,
+    WS_HEADER_BYTES,
+    WS_MASK_BYTES,
     WS_PING,
     WS_PONG,
     WsHeader,
@@ -23,14 +25,15 @@ LAYOUT = layout()
 
 cdef enum:
     PAYLOAD_MAX = 65536
+    TOPIC_MAX = 66          # "r/" and the longest name
 
 cdef const char* UPGRADE = (
     b"GET /bench HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 cdef size_t UPGRADE_SIZE = len(<bytes>UPGRADE)
-cdef uint8_t NO_MASK[4]
-memset(NO_MASK, 0, 4)
+cdef uint8_t NO_MASK[WS_MASK_BYTES]
+memset(NO_MASK, 0, sizeof(NO_MASK))
 
 
 cdef void websocket_open(Swarm* s) noexcept:
@@ -105,9 +108,9 @@ cdef ptrdiff_t feed(Swarm* s, uint32_t id, uint8_t* p, size_t n) noexcept nogil:
 
 
 cdef int join(Swarm* s, uint32_t id, const uint8_t* topic, size_t n) noexcept nogil:
-    cdef uint8_t p[128]
+    cdef uint8_t p[WS_HEADER_BYTES + 1 + TOPIC_MAX]
     cdef size_t head
-    if n > 66:
+    if n > TOPIC_MAX:
         return -1
     head = ws_header_put_masked(p, WS_BINARY, n + 1, NO_MASK)
     p[head] = c"J"
@@ -132,6 +135,6 @@ cdef int flush(Swarm* s, uint32_t id) noexcept nogil:
 
 
 cdef int ping(Swarm* s, uint32_t id) noexcept nogil:
-    cdef uint8_t p[16]
+    cdef uint8_t p[WS_HEADER_BYTES]
     s.n.pings += 1
     return client_write(s, id, p, ws_header_put_masked(p, WS_PING, 0, NO_MASK))

@@ -102,7 +102,7 @@ async def test_one_address_cannot_take_all_connections(server: ServerProcess) ->
     crowd = [await RawPeer.connect(target, "127.0.0.19") for _ in range(LIMITS["ip_connections"] + 10)]
     server.wait_for(lambda: server.metrics()[refused] == before + 10, "refusing the tenth above the limit")
     async with await RawPeer.connect(target, "127.0.0.18") as other:
-        await other.shake()
+        await other.handshake()
         await other.login(server.token("elsewhere"), "d")
     for peer in crowd:
         await peer.close()

@@ -207,7 +207,7 @@ class WebSocketStream(TcpStream):
 
 
 class Stranger:
-    """One connection. `shake` (or `connect`) first, then `login`, then requests; `inbox` collects MSG and
+    """One connection. `handshake` (or `connect`) first, then `login`, then requests; `inbox` collects MSG and
     EVENT.
     """
 
@@ -233,14 +233,14 @@ class Stranger:
         """Without a key set: name key id 0, learn the key set from the REJECT, connect again (section 3)."""
         first = cls(host, port, websocket=websocket)
         try:
-            first.shake(suite, 0, os.urandom(32))
+            first.handshake(suite, 0, os.urandom(32))
         except Rejected as rejected:
             if rejected.code != 3:
                 raise
             key_id, public = read_key_set(rejected.data, root).best()
         first.stream.close()
         second = cls(host, port, websocket=websocket)
-        second.shake(suite, key_id, public, payload=payload)
+        second.handshake(suite, key_id, public, payload=payload)
         return second
 
     def _take(self, size: int) -> bytes:
@@ -249,7 +249,7 @@ class Stranger:
         data, self.buffer = self.buffer[:size], self.buffer[size:]
         return data
 
-    def shake(
+    def handshake(
         self, suite: int, key_id: int, public: bytes, preamble: bytes | None = None, payload: bytes = b""
     ) -> None:
         """Section 6. Raises Rejected."""

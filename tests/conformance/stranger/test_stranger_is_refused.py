@@ -76,7 +76,7 @@ def test_a_newer_login_of_the_device_replaces_the_older(realm: Any) -> None:
 def test_what_is_not_served_is_rejected(realm: Any, preamble: bytes, code: int) -> None:
     one = Stranger(realm.host, realm.port)
     with pytest.raises(Rejected) as caught:
-        one.shake(1, 1, os.urandom(32), preamble)
+        one.handshake(1, 1, os.urandom(32), preamble)
     assert caught.value.code == code
     if code == 3:
         keys = read_key_set(caught.value.data, realm.root)
@@ -90,7 +90,7 @@ def test_what_is_not_served_is_rejected(realm: Any, preamble: bytes, code: int) 
 def test_message_1_for_another_key_is_dropped_without_a_word(realm: Any) -> None:
     one = Stranger(realm.host, realm.port)
     with pytest.raises(Closed):
-        one.shake(1, realm.keys.current(int(time.time())).key_id, os.urandom(32))
+        one.handshake(1, realm.keys.current(int(time.time())).key_id, os.urandom(32))
 
 
 Misdeed = Callable[[Stranger], None]

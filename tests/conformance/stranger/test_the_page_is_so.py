@@ -31,7 +31,7 @@ from tests.conformance.stranger.tiny_msgpack import pack, unpack
 PADDING = 31
 
 
-def shaken(realm: Any, payload: bytes = b"") -> Stranger:
+def secured(realm: Any, payload: bytes = b"") -> Stranger:
     return Stranger.connect(realm.host, realm.port, realm.root, payload=payload)
 
 
@@ -43,7 +43,7 @@ def ends(one: Stranger) -> int:
 
 
 def test_fields_of_message_1_that_nobody_knows_are_ignored(realm: Any) -> None:
-    one = shaken(realm, uv(99) + uv(3) + b"abc" + uv(300) + uv(0))
+    one = secured(realm, uv(99) + uv(3) + b"abc" + uv(300) + uv(0))
     assert one.login(realm.token("fields"))[1] == "fields"
 
 
@@ -52,13 +52,13 @@ def test_a_payload_of_message_1_that_is_no_fields_ends_the_connection_without_a_
     realm: Any, payload: bytes
 ) -> None:
     with pytest.raises(Closed) as caught:
-        shaken(realm, payload)
+        secured(realm, payload)
     assert caught.value.code == 0
 
 
 def test_keys_of_extras_that_nobody_knows_are_ignored(realm: Any) -> None:
     for extras in (b"", pack({}), pack({"later": [1, 2.5, b"x", None, {"deep": True}]})):
-        assert shaken(realm).login(realm.token("extra"), extras=extras)[1] == "extra"
+        assert secured(realm).login(realm.token("extra"), extras=extras)[1] == "extra"
 
 
 def nested(levels: int) -> Any:
@@ -86,26 +86,26 @@ def nested(levels: int) -> Any:
     ids=["byte", "list", "text", "cut", "tail", "key", "ext", "inf", "utf8", "count", "deep"],
 )
 def test_extras_that_are_no_map_end_the_connection_without_a_word(realm: Any, extras: bytes) -> None:
-    one = shaken(realm)
+    one = secured(realm)
     one.write(frame(AUTH, one.auth(realm.token("extra"), extras=extras)))
     assert ends(one) == 0
 
 
 def test_extras_may_be_as_deep_as_the_page_says(realm: Any) -> None:
-    assert shaken(realm).login(realm.token("deep"), extras=pack(nested(32)))[1] == "deep"
+    assert secured(realm).login(realm.token("deep"), extras=pack(nested(32)))[1] == "deep"
 
 
 def test_nothing_can_be_acknowledged_before_login(realm: Any) -> None:
-    one = shaken(realm)
+    one = secured(realm)
     one.write(frame(AUTH, one.auth(realm.token("early")), ack=1))
     assert ends(one) == 0
 
 
 def test_the_first_frame_is_auth_and_padding_may_follow_it_in_its_record(realm: Any) -> None:
-    early = shaken(realm)
+    early = secured(realm)
     early.write(frame(PADDING, bytes(9)), frame(AUTH, early.auth(realm.token("padded"))))
     assert ends(early) == 0
-    late = shaken(realm)
+    late = secured(realm)
     late.write(frame(AUTH, late.auth(realm.token("padded"))), frame(PADDING, bytes(99)), frame(25))
     assert late.welcome()[1] == "padded"
 
@@ -113,7 +113,7 @@ def test_the_first_frame_is_auth_and_padding_may_follow_it_in_its_record(realm: 
 def test_a_disabled_account_hears_4005_behind_auth_ok(realm: Any) -> None:
     token = realm.token("barred")
     assert realm.server.post("/v1/users/barred/disable", {"seconds": 60})[0] == 200
-    one = shaken(realm)
+    one = secured(realm)
     assert one.login(token)[1] == "barred"
     assert ends(one) == 4005
 

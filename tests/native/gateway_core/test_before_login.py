@@ -159,12 +159,12 @@ def in_message_1_and_ping(gateway: Measured) -> int:
     return kept + 130
 
 
-def shaken(gateway: Measured) -> int:
+def secured(gateway: Measured) -> int:
     gateway.connect().handshake()
     return 0
 
 
-def shaken_websocket(gateway: Measured) -> int:
+def secured_websocket(gateway: Measured) -> int:
     gateway.connect(websocket=True).handshake()
     return 0
 
@@ -230,10 +230,10 @@ def measured() -> Iterator[Measured]:
         (in_upgrade, "first", LIMIT),
         (in_message_1, "hello", 812),
         (in_message_1_and_ping, "hello", LIMIT),
-        (shaken, "shaken", 200),
-        (shaken_websocket, "shaken", 232),
-        (in_auth, "shaken", LIMIT),
-        (in_auth_and_ping, "shaken", LIMIT),
+        (secured, "secured", 200),
+        (secured_websocket, "secured", 232),
+        (in_auth, "secured", LIMIT),
+        (in_auth_and_ping, "secured", LIMIT),
         (asked, "asked", 980),
         (asked_and_more, "asked", LIMIT),
         (asked_and_ping, "asked", LIMIT),

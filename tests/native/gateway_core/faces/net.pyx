@@ -63,7 +63,7 @@ from gateway_core.net.sender cimport (
     sender_empty,
     sender_free,
     sender_full,
-    sender_room,
+    sender_space,
     sender_run,
     sender_stage,
     sender_start,
@@ -247,9 +247,9 @@ cdef class Sends:
         return sender_full(&self.s)
 
     def stage(self, int fd, size_t owner, bytes data):
-        cdef uint8_t* room = sender_room(&self.s)
-        memcpy(room, <uint8_t*>data, len(data))
-        sender_stage(&self.s, fd, <void*>owner, room, len(data))
+        cdef uint8_t* space = sender_space(&self.s)
+        memcpy(space, <uint8_t*>data, len(data))
+        sender_stage(&self.s, fd, <void*>owner, space, len(data))
 
     def run(self):
         """[(owner, result)]; the stage is empty then."""
