@@ -294,6 +294,7 @@ SECTIONS: Mapping[str, Callable[[Numbers], Iterable[Metric]]] = {
     "api_keys": partial(_numbers, "api_keys"),
     "streams": _streams,
     "bus": _bus,
+    "etcd": partial(_numbers, "etcd"),
     "routes": _routes,
 }
 """The sections of the sources, in the order of /metrics."""

@@ -23,7 +23,17 @@ if __package__ in (None, ""):
 from tools.parts.made import Made
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("protocol", "vectors", "settings", "core_config", "metrics", "routes", "admin_routes", "calls")
+PARTS = (
+    "protocol",
+    "vectors",
+    "settings",
+    "core_config",
+    "metrics",
+    "routes",
+    "admin_routes",
+    "calls",
+    "etcd",
+)
 MARKED = re.compile(
     r"^(?P<indent> *)(?P<open><!-- |# )generated:(?P<name>[\w-]+)(?P<close> -->|)\n"
     r".*?^ *(?P=open)/generated(?P=close)$",

@@ -16,6 +16,8 @@ test    | git                     | command -v git
 test    | clang libclang-rt-dev   | any clang clang-20 clang-19 clang-18 clang-17 clang-16 clang-15 clang-14
 test    | libclang-rt-dev         | ls /usr/lib/llvm-*/lib/clang/*/lib/*/libclang_rt.fuzzer*.a /usr/lib/clang/*/lib/*/libclang_rt.fuzzer*.a
 test    | postgresql              | ls /usr/lib/postgresql/*/bin/initdb
+test    | etcd-server             | command -v etcd
+test    | etcd-client             | command -v etcdctl
 test    | mosquitto               | command -v mosquitto
 test    | nginx-light             | command -v nginx
 test    | haproxy                 | command -v haproxy

@@ -16,6 +16,7 @@ from control.node_ids import MAX_NODE_ID
 from control.settings.sections import (
     AuthSection,
     BusSection,
+    EtcdSection,
     LimitsSection,
     LogSection,
     Problems,
@@ -171,6 +172,7 @@ class Settings(Struct, kw_only=True, frozen=True):
     im: ImSection = ImSection()
     control: ControlSection = ControlSection()
     bus: BusSection = BusSection()
+    etcd: EtcdSection = EtcdSection()
     store: StoreSection = StoreSection()
     auth: AuthSection = AuthSection()
     limits: LimitsSection = LimitsSection()

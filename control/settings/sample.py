@@ -19,6 +19,7 @@ TITLES = {
     "im.service": "what messages mean",
     "control": "the HTTP API and LBS",
     "bus": "how processes are joined",
+    "etcd": "who is who, and what the cluster shares",
     "store": "where messages are kept",
     "auth": "tokens and API keys",
     "limits": "bounds of the HTTP API",

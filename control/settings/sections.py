@@ -1,4 +1,4 @@
-"""The smaller sections: bus, store, tokens, limits, logs."""
+"""The smaller sections: bus, etcd, store, tokens, limits, logs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from control.settings.values import API_KEY, Secret, SecretUrl
+from control.settings.values import API_KEY, Secret, SecretUrl, parse_endpoint
 
 # ((the key, others it hangs on), reason): checked when each of those keys is good by itself.
 Problems = Iterator[tuple[tuple[str, ...], str]]
@@ -60,6 +60,48 @@ class BusSection(Section, frozen=True):
                 ("dead_after_s", "beacon_s"),
                 "must be at least three beacons, or one late beacon looks like a death",
             )
+
+
+class EtcdSection(Section, frozen=True):
+    endpoints: tuple[str, ...] = ()
+    """Members of the etcd that coordinates this cluster, `host:port` or `https://host:port`: all of them, so
+    that one may be away. Empty: no etcd; documents live in the data folder, node ids are typed."""
+    user: Annotated[str, Meta(max_length=256)] = ""
+    """User with read and write rights on etcd.prefix, where etcd asks for one."""
+    password: Secret = Secret("")
+    """Of that user."""
+    ca: str = ""
+    """File (PEM) with the authorities that the members' certificates come from. Empty with https: those that
+    gRPC brings along."""
+    cert: str = ""
+    """File (PEM) with the certificate this process shows, where etcd asks for one (mTLS). A file that changed
+    is read at the next connection."""
+    key: str = ""
+    """File (PEM) with the key of etcd.cert."""
+    ttl_s: Annotated[int, Meta(ge=3, le=600)] = 10
+    """Life of the lease on the node id, renewed each third of it: three times the longest change of leader
+    (2.4 s measured), and a pause. Beyond: the process no longer acts as the owner of its id until etcd has
+    confirmed it; no connection is dropped."""
+    prefix: Annotated[
+        str, Meta(pattern=r"^([A-Za-z0-9_.-]{1,64}/){1,4}$", extra=unit("words that end in /"))
+    ] = "qianwan/"
+    """Begins every key, to share an etcd."""
+
+    def problems(self) -> Problems:
+        tls: set[bool | None] = set()
+        for endpoint in self.endpoints:
+            try:
+                tls.add(parse_endpoint(endpoint)[1])
+            except ValueError as error:
+                yield ("endpoints",), str(error)
+        if {True, False} <= tls:
+            yield ("endpoints",), "all http or all https: a half of it would travel in the open"
+        if (self.ca or self.cert) and False in tls:
+            yield ("endpoints", "ca", "cert"), "http:// with certificates: write https://"
+        if bool(self.cert) != bool(self.key):
+            yield ("cert", "key"), "a certificate and its key come together"
+        if bool(self.user) != bool(self.password):
+            yield ("user", "password"), "a user and the password come together"
 
 
 class StoreSection(Section, frozen=True):

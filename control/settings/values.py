@@ -41,6 +41,17 @@ def parse_target(value: str) -> tuple[str, int]:
     return host, port
 
 
+def parse_endpoint(value: str) -> tuple[str, bool | None]:
+    """`host:port`, `http://host:port` or `https://host:port` as (host:port, whether TLS or None: not said).
+    Raises ValueError.
+    """
+    scheme, said, address = value.rpartition("://")
+    if said and scheme not in ("http", "https"):
+        raise ValueError(f"{value!r} is neither http:// nor https://")
+    host, port = parse_target(address.removesuffix("/") if said else address)
+    return join_address(host, port), (scheme == "https") if said else None
+
+
 def parse_literal(value: str) -> tuple[str, int]:
     """The same where the host must be an IP address, not a name. Raises ValueError."""
     host, port = parse_address(value)

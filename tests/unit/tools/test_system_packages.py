@@ -24,6 +24,8 @@ USED = (
     "chmod",
     "cc",
     "git",
+    "etcd",
+    "etcdctl",
     "systemd-analyze",
 )
 

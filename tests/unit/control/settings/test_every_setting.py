@@ -186,6 +186,7 @@ def test_what_moved_or_is_misspelt_leads_to_the_name_it_has(old: str, new: str) 
 
 # How the code calls a table of settings that it has in hand.
 HELD_AS = {
+    "etcd": {"etcd", "section"},
     "gateway.core": {"core"},
     "im.service": {"settings", "rooms"},
     "im.service.retention": {"retention", "keep"},

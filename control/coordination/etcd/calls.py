@@ -1,0 +1,173 @@
+"""Calls to the members of an etcd cluster: a deadline for each, another member for each try, a new token when
+one has expired, and no write repeated before it is known not to have been made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from control.coordination.etcd.channels import Member, Members, broken
+from control.coordination.etcd.errors import (
+    Denied,
+    EtcdError,
+    EtcdUnavailable,
+    NoSpace,
+    OutcomeUnknown,
+    StaleToken,
+    error_of,
+)
+from control.coordination.etcd.messages import messages
+from control.settings.sections import EtcdSection
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+    from grpc.aio import StreamStreamCall
+
+WITHIN_S = 5.0
+"""For a call with all its tries: a change of leader takes up to 2.4 s."""
+TRY_S = 2.0
+"""For one try: then another member is asked."""
+PAUSE_S = 0.2
+"""At most, when every member has been asked."""
+_LEADER = ("hasleader", "true")  # a member that knows of no leader refuses at once
+_NO_AUTH = "-"  # in place of a token, where etcd asks nobody who they are
+Metadata = tuple[tuple[str, str], ...]
+
+
+@dataclass
+class Counts:
+    """What happened since the start."""
+
+    requests: int = 0
+    retries: int = 0
+    logins: int = 0
+    reconnects: int = 0
+    divergences: int = 0
+
+
+class Calls:
+    """Who is asked now, with which token, and how it went."""
+
+    def __init__(self, section: EtcdSection) -> None:
+        self.counts = Counts()
+        self.members = Members(section)
+        self._section = section
+        self._token = ""
+        self._login = asyncio.Lock()
+        self._why: str | None = None
+        self._since = 0.0
+
+    async def close(self) -> None:
+        await self.members.close()
+
+    def problem(self) -> str | None:
+        """Why the last call failed; None when it did not, or none was made."""
+        return self._why and f"etcd: {self._why} (for {time.monotonic() - self._since:.0f} s)"
+
+    async def call(
+        self, method: str, request: Message, *, repeat: bool, within_s: float = WITHIN_S
+    ) -> Message:
+        """Ask members in turn until one answers. `repeat`: also when it may have been carried out."""
+        loop = asyncio.get_running_loop()
+        until, renewed, tries = loop.time() + within_s, False, 0
+        self.counts.requests += 1
+        while True:
+            member, token = self.members.current, self._token
+            try:
+                answer = await self.once(member, method, request, min(TRY_S, until - loop.time()))
+                self._why = None
+                return answer
+            except StaleToken as error:
+                if renewed or not self._section.user:
+                    raise self._failed(Denied(str(error))) from None
+                renewed = True
+                self.forget(token)
+            except EtcdUnavailable as error:
+                await self.members.leave(member)
+                if isinstance(error, OutcomeUnknown) and not repeat:
+                    raise self._failed(error) from None
+                tries += 1
+                pause = PAUSE_S * random.random() if tries % len(self.members.all) == 0 else 0.0
+                if loop.time() + pause + 0.01 >= until:
+                    raise self._failed(EtcdUnavailable(str(error))) from None
+                await asyncio.sleep(pause)
+            except (NoSpace, Denied) as error:
+                raise self._failed(error) from None
+            self.counts.retries += 1
+
+    async def open_stream(self, method: str) -> tuple[Member, StreamStreamCall]:
+        """A stream to the member that is asked now, and who that is."""
+        member = self.members.current
+        return member, await member.stream(method, await self._metadata(member))
+
+    async def leave(self, member: Member) -> None:
+        """A stream failed: another member is asked from now on."""
+        await self.members.leave(member)
+
+    def forget(self, token: str = "") -> None:
+        """A token is refused; with none given, that of now."""
+        if token in ("", self._token):
+            self._token = ""
+
+    async def once(self, member: Member, method: str, request: Message, within_s: float) -> Message:
+        metadata = await self._metadata(member)
+        if method == "Lease/LeaseKeepAlive":
+            return await self._ask_stream(member, method, request, metadata, within_s)
+        return await member.ask(method, request, metadata, within_s)
+
+    async def _ask_stream(
+        self,
+        member: Member,
+        method: str,
+        request: Message,
+        metadata: Metadata,
+        within_s: float,
+    ) -> Message:
+        """One question and one answer of a call that is a stream."""
+        import grpc.aio
+
+        call = await member.stream(method, metadata, within_s)
+        try:
+            await call.write(request)
+            answer = await call.read()
+            if answer is grpc.aio.EOF:
+                raise error_of((await call.code()).name, await call.details() or "", member.endpoint)
+            return answer
+        except grpc.aio.AioRpcError as error:
+            raise error_of(error.code().name, error.details() or "", member.endpoint) from None
+        except (asyncio.CancelledError, grpc.aio.UsageError, asyncio.InvalidStateError) as error:
+            raise broken(error, member.endpoint) from None
+        finally:
+            call.cancel()
+
+    async def _metadata(self, member: Member) -> Metadata:
+        if not self._section.user:
+            return (_LEADER,)
+        async with self._login:
+            if not self._token:
+                self._token = await self._authenticated(member)
+        return (_LEADER,) if self._token == _NO_AUTH else (_LEADER, ("token", self._token))
+
+    async def _authenticated(self, member: Member) -> str:
+        self.counts.logins += 1
+        request = messages().AuthenticateRequest(
+            name=self._section.user, password=self._section.password.reveal()
+        )
+        try:
+            return str((await member.ask("Auth/Authenticate", request, (_LEADER,), TRY_S)).token)
+        except OutcomeUnknown as error:
+            raise EtcdUnavailable(str(error)) from None  # whoever wanted a token has written nothing
+        except EtcdError as error:
+            if "authentication is not enabled" in str(error):
+                return _NO_AUTH
+            raise
+
+    def _failed(self, error: EtcdError) -> EtcdError:
+        if self._why is None:
+            self._since = time.monotonic()
+        self._why = str(error)
+        return error

@@ -1,0 +1,199 @@
+"""A node id has one owner at a time, who knows when that ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import msgspec
+import pytest
+
+from control.coordination.etcd.client import EtcdClient, connect
+from control.coordination.etcd.errors import NotOwner
+from control.coordination.etcd.messages import Put
+from control.coordination.etcd.registration import Registration
+from control.errors import StartError
+from control.settings.sections import EtcdSection
+from tests.support.etcd_cluster import TTL_S, EtcdCluster
+from tests.support.sdk_client import until
+from tests.support.tree import ROOT
+
+
+class Owner:
+    """tests/support/etcd_owner.py, and what it has said."""
+
+    def __init__(self, section: EtcdSection, name: str, last_id: int) -> None:
+        given = {"endpoints": section.endpoints, "ttl_s": section.ttl_s, "prefix": section.prefix}
+        words = [sys.executable, "-m", "tests.support.etcd_owner", json.dumps(given), name, str(last_id)]
+        self.process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        self.said: list[list[str]] = []
+
+    async def hear(self) -> list[str]:
+        """The words of the next line; the last one is when it was said."""
+        assert self.process.stdout is not None
+        while True:
+            async with asyncio.timeout(20):
+                line = await asyncio.to_thread(self.process.stdout.readline)
+            assert line, "it ended"
+            if line.split()[0] in ("own", "lost", "kept", "taken"):
+                self.said.append(line.split())
+                return self.said[-1]
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def owners() -> Iterator[list[Owner]]:
+    made: list[Owner] = []
+    yield made
+    for owner in made:
+        owner.end()
+
+
+@contextlib.asynccontextmanager
+async def held(client: EtcdClient, name: str, last_id: int = 255) -> AsyncIterator[Registration]:
+    made = Registration(client, name, last_id)
+    await made.start()
+    yield made
+    await made.stop()
+
+
+async def test_ids_are_the_lowest_and_epochs_the_revisions_of_their_keys(client: EtcdClient) -> None:
+    made = [Registration(client, f"n{n}") for n in range(8)]
+    await asyncio.gather(*(each.start() for each in made))
+    assert sorted(each.own[0] for each in made) == list(range(1, 9))
+    for each in made:
+        key = await client.get(f"{client.section.prefix}nodes/{each.own[0]}".encode())
+        assert key is not None
+        assert key.created == each.own[1]
+        assert each.held
+    await asyncio.gather(*(each.stop() for each in made))
+    assert not (await client.list(f"{client.section.prefix}nodes/".encode())).keys
+
+
+async def test_an_id_that_was_used_rests_until_all_others_were(client: EtcdClient) -> None:
+    found = []
+    for _ in range(5):
+        async with held(client, "n", 3) as each:
+            found.append(each.own)
+    assert [node_id for node_id, _ in found] == [1, 2, 3, 1, 2]
+    epochs = [epoch for _, epoch in found]
+    assert epochs == sorted(set(epochs))
+
+
+async def test_a_cluster_that_is_full_says_so(client: EtcdClient) -> None:
+    async with held(client, "a", 1):
+        with pytest.raises(StartError, match="all 1 node ids"):
+            await Registration(client, "b", 1).start()
+
+
+async def test_a_process_that_stood_still_keeps_its_id_and_epoch_when_nobody_took_it(
+    etcd: EtcdCluster, client: EtcdClient, owners: list[Owner]
+) -> None:
+    owner = Owner(client.section, "a", 255)
+    owners.append(owner)
+    own = await owner.hear()
+    owner.process.send_signal(signal.SIGSTOP)
+    await asyncio.sleep(TTL_S + 1.5)  # etcd, too, must have ended the lease
+    assert not (await client.list(f"{client.section.prefix}nodes/".encode())).keys
+    went_on = time.monotonic()
+    owner.process.send_signal(signal.SIGCONT)
+    lost = await owner.hear()
+    assert lost[:2] == ["lost", "False"]
+    assert float(lost[-1]) - went_on < 0.5
+    assert (await owner.hear())[:3] == ["kept", *own[1:3]]
+    key = await client.get(f"{client.section.prefix}nodes/{own[1]}".encode())
+    assert key is not None
+    assert str(msgspec.json.decode(key.value)["epoch"]) == own[2] != str(key.created)
+
+
+async def test_a_process_whose_id_was_taken_meanwhile_is_told_by_whom(
+    client: EtcdClient, owners: list[Owner]
+) -> None:
+    owner = Owner(client.section, "a", 1)
+    owners.append(owner)
+    first = await owner.hear()
+    owner.process.send_signal(signal.SIGSTOP)
+    async with asyncio.timeout(TTL_S + 5):
+        while True:
+            with contextlib.suppress(StartError):
+                async with held(client, "b", 1) as other:
+                    break
+            await asyncio.sleep(0.1)
+    # It had the id, and left again: the first owner is somebody else to everybody by now.
+    assert other.own[0] == 1
+    assert other.own[1] > int(first[2])
+    owner.process.send_signal(signal.SIGCONT)
+    assert (await owner.hear())[0] == "lost"
+    assert (await owner.hear())[:2] == ["taken", "b"]
+
+
+async def test_a_lease_is_lost_at_its_deadline_while_etcd_stands_still_and_taken_up_after(
+    etcd: EtcdCluster, client: EtcdClient
+) -> None:
+    said: list[tuple[str, float]] = []
+    async with held(client, "a") as own:
+        own.on_lost(lambda: said.append(("lost", time.monotonic())))
+        own.on_kept(lambda: said.append(("kept", time.monotonic())))
+        before, fence = own.own, own.fence()
+        etcd.members[0].freeze()
+        frozen = time.monotonic()
+        try:
+            await until(lambda: bool(said), 10)
+            assert said[0][1] - frozen <= TTL_S + 0.1
+            assert not own.held
+            assert own.numbers() == {"lease_left_seconds": 0.0}
+            with pytest.raises(NotOwner):
+                own.fence()
+        finally:
+            etcd.members[0].go_on()
+        await until(lambda: len(said) == 2, 15)
+        assert [word for word, _ in said] == ["lost", "kept"]
+        assert own.own == before
+        assert own.held
+        assert own.fence().key == fence.key
+
+
+async def test_what_an_owner_writes_is_refused_once_its_key_is_another(
+    etcd: EtcdCluster, client: EtcdClient
+) -> None:
+    key = f"{client.section.prefix}owned".encode()
+    async with held(client, "a") as own:
+        node = own.fence().key
+        assert (await client.txn([own.fence()], [Put(key, b"1")])).held
+        stale = own.fence()
+        await client.delete(node)
+        await client.put(node, b'{"name":"b","mark":"b"}')
+        assert not (await client.txn([stale], [Put(key, b"2")])).held
+        found = await client.get(key)
+        assert found is not None
+        assert found.value == b"1"
+
+
+async def test_a_lease_that_etcd_ended_is_lost_at_once(client: EtcdClient, etcd: EtcdCluster) -> None:
+    said: list[str] = []
+    async with held(client, "a") as own:
+        own.on_lost(lambda: said.append("lost"))
+        own.on_kept(lambda: said.append("kept"))
+        key = await client.get(own.fence().key)
+        assert key is not None
+        await client.revoke(key.lease)
+        await until(lambda: said == ["lost", "kept"], TTL_S)
+        assert own.held
+
+
+async def test_two_clusters_of_one_etcd_do_not_see_each_other(etcd: EtcdCluster, client: EtcdClient) -> None:
+    other = await connect(etcd.section(prefix="elsewhere/"))
+    async with held(client, "a") as one, held(other, "b") as two:
+        assert one.own[0] == two.own[0] == 1
+    await other.close()
