@@ -62,10 +62,10 @@ sanitize: tested-with dev ## build under AddressSanitizer and UBSan in a copy of
 coverage: tested-with dev ## run the tests in a copy of the tree and show which lines of Python and of the C modules ran
 	$(PY) tools/coverage.py $(COVERAGE_ARGS)
 
-lint: build dev ## ruff, mypy strict, stubtest, generated files fresh, beside one another
-	@$(MAKE) --no-print-directory -j --output-sync lint-style lint-types lint-stubs lint-generated
+lint: build dev ## ruff, mypy strict, stubtest, generated files fresh, no more Any than before, beside one another
+	@$(MAKE) --no-print-directory -j --output-sync lint-style lint-types lint-stubs lint-generated lint-any
 
-.PHONY: lint-style lint-types lint-stubs lint-generated
+.PHONY: lint-style lint-types lint-stubs lint-generated lint-any
 lint-style:
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -75,6 +75,8 @@ lint-stubs:
 	$(PY) tools/stubtest.py
 lint-generated:
 	$(PY) tools/generate.py --check
+lint-any:
+	$(PY) -m pytest -q -p no:cacheprovider tests/architecture/test_any.py
 
 test: tested-with dev build lint ## install what is missing, build, lint and run every test; LANES=1 one after another
 	$(PY) -m pytest $(PYTEST_LANES) $(PYTEST_ARGS)

@@ -12,6 +12,7 @@ from tests.support.tree import ROOT, sources
 
 GRAMMAR = re.compile(r"A-Za-z0-9_\.@-")
 PREFIX = re.compile(r"""(?<!`)[\"'][sgru]/(?=[\"'{])""")
+BY_HAND = re.compile(r"(?i)\bcode\b[\w.]*(?:: [\w\[\]]+)? *(?:[=!<>]=?|in \()+ *(?:[1-9]\d\d|\d{4,5})\b")
 GENERATED = Path("frame/constants.py")
 
 
@@ -41,3 +42,10 @@ def test_prefixes_are_two_characters_and_no_id_begins_with_one() -> None:
     for prefix in prefixes:
         assert len(prefix) == 2
         assert not re.fullmatch(ID_PATTERN, prefix + "x")
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=str)
+def test_nobody_writes_a_request_code_by_hand(path: Path) -> None:
+    """What is compared or sent says its name."""
+    found = BY_HAND.search((ROOT / path).read_text())
+    assert path.name == GENERATED.name or not found, f"{path}: {found.group(0) if found else ''}"

@@ -1,8 +1,7 @@
 """Every error an application can see. Whose fault it is, and what to do about it, stands in the type.
 
 The codes are those of docs/PROTOCOL.md ("Request codes", "Close codes"); a code without a class of its own
-arrives
-as the plain RequestError with the number in `code`.
+arrives as the plain RequestError with the number in `code`.
 """
 
 from __future__ import annotations
@@ -11,6 +10,8 @@ import enum
 import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
+
+from qianwan.constants import RequestCode
 
 
 class QianwanError(Exception):
@@ -112,97 +113,97 @@ class RequestError(QianwanError):
 
 
 class MalformedRequest(RequestError):
-    CODE = 400
+    CODE = RequestCode.MALFORMED
 
 
 class Forbidden(RequestError):
-    CODE = 403
+    CODE = RequestCode.FORBIDDEN
 
 
 class NotFound(RequestError):
-    CODE = 404
+    CODE = RequestCode.NOT_FOUND
 
 
 class Conflict(RequestError):
-    CODE = 409
+    CODE = RequestCode.CONFLICT
 
 
 class InvalidParameters(RequestError):
-    CODE = 414
+    CODE = RequestCode.INVALID
 
 
 class RateLimited(RequestError):
-    CODE = 416
+    CODE = RequestCode.RATE_LIMITED
 
 
 class DuplicateMessage(RequestError):
     """The same client id was used before with another content."""
 
-    CODE = 417
+    CODE = RequestCode.DUPLICATE
 
 
 class AccountDisabled(RequestError):
-    CODE = 422
+    CODE = RequestCode.ACCOUNT_DISABLED
 
 
 class Muted(RequestError):
-    CODE = 423
+    CODE = RequestCode.MUTED
 
 
 class ServerError(RequestError):
-    CODE = 500
+    CODE = RequestCode.INTERNAL
 
 
 class Unavailable(RequestError):
-    CODE = 503
+    CODE = RequestCode.UNAVAILABLE
 
 
 class RequestTimeout(RequestError):
     """No answer, or none to one of the tries: whether the request was carried out is unknown."""
 
-    CODE = 504
+    CODE = RequestCode.TIMEOUT
 
 
 class RecallWindowPassed(RequestError):
-    CODE = 508
+    CODE = RequestCode.RECALL_WINDOW
 
 
 class Blacklisted(RequestError):
-    CODE = 7101
+    CODE = RequestCode.BLACKLISTED
 
 
 class GroupFull(RequestError):
-    CODE = 801
+    CODE = RequestCode.GROUP_FULL
 
 
 class NotGroupMember(RequestError):
-    CODE = 802
+    CODE = RequestCode.NOT_GROUP_MEMBER
 
 
 class GroupNotFound(RequestError):
-    CODE = 803
+    CODE = RequestCode.GROUP_NOT_FOUND
 
 
 class NotInRoom(RequestError):
     """Not entered, or put out by somebody (the text says by whom)."""
 
-    CODE = 13001
+    CODE = RequestCode.NOT_IN_ROOM
 
 
 class RoomNotFound(RequestError):
-    CODE = 13002
+    CODE = RequestCode.ROOM_NOT_FOUND
 
 
 class RoomBlacklisted(RequestError):
-    CODE = 13003
+    CODE = RequestCode.ROOM_BLACKLISTED
 
 
 class RoomMuted(RequestError):
-    CODE = 13004
+    CODE = RequestCode.ROOM_MUTED
 
 
 class RoomMutedAll(RequestError):
-    CODE = 13005
+    CODE = RequestCode.ROOM_MUTED_ALL
 
 
 BY_CODE: Mapping[int, type[RequestError]] = {kind.CODE: kind for kind in RequestError.__subclasses__()}
