@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from control.coordination.documents import DocumentsUnavailable
 from im_service.errors import Code, ImError
 
 MEDIA_TYPE = "application/problem+json"
@@ -123,6 +124,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(ImError)
     async def on_im_error(request: Request, error: ImError) -> JSONResponse:
         return from_im_error(error).response()
+
+    @app.exception_handler(DocumentsUnavailable)
+    async def on_documents(request: Request, error: DocumentsUnavailable) -> JSONResponse:
+        return problem(503, "unavailable", f"cannot be changed now: {error}", {"Retry-After": "1"})
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from control.api.lockout import Lockout
 from control.api.rate_gate import RateGate
+from control.auth.revocations import Revocations
 from control.auth.tokens import TokenSigner
 from control.coordination.base import Coordination
 from control.coordination.documents import Documents
@@ -27,6 +28,7 @@ class Services:
     signer: Callable[[], TokenSigner]
     coordination: Coordination
     documents: Documents
+    revocations: Revocations
     key_set: Callable[[], bytes]
     root: str
     registry: CollectorRegistry

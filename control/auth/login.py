@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 
 from control.auth.tokens import ID, Claims, TokenRefused, TokenVerifier, verified
 from frame.constants import AUTH_CONTEXT, AuthKind, CloseCode
 
 CONTEXT = AUTH_CONTEXT.encode()
+REVOKED_TEXT = "token revoked"
 
 
 class LoginRefused(Exception):
@@ -36,8 +38,11 @@ def check_login(
     token: str,
     binding: bytes,
     device: str,
+    revoked: Callable[[str, str], int] = lambda user, device: 0,
 ) -> Claims:
-    """Claims of a client that may log in on this connection. Raises LoginRefused (a CloseCode)."""
+    """Claims of a client that may log in on this connection. `revoked(user, device)`: tokens signed then or
+    earlier are over. Raises LoginRefused (a CloseCode).
+    """
     try:
         claims = verifier.verify(token, now)
     except TokenRefused as refusal:
@@ -60,6 +65,8 @@ def check_login(
             raise _failed("key binding")
     else:
         raise _failed("unknown kind")
+    if claims.signed_at <= revoked(claims.user, device):
+        raise LoginRefused(CloseCode.TOKEN_EXPIRED, REVOKED_TEXT, REVOKED_TEXT)
     return claims
 
 

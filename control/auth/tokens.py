@@ -51,12 +51,13 @@ class TokenRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a verified token says. Times in unix seconds; `confirm` is the 32-byte Ed25519 key of `cnf`, or
-    None.
+    """What a verified token says. Times in unix seconds: `issued_at` is what it holds from, `signed_at` its
+    `iat`; `confirm` is the 32-byte Ed25519 key of `cnf`, or None.
     """
 
     user: str
     device: str | None
+    signed_at: int
     issued_at: int
     expires_at: int
     confirm: bytes | None
@@ -173,7 +174,7 @@ class TokenVerifier:
         if not _is_time(not_before):
             raise TokenRefused("times")
         confirm = confirmation_key(claims)
-        return Claims(user, device, max(int(issued), int(not_before)), int(expires), confirm)
+        return Claims(user, device, int(issued), max(int(issued), int(not_before)), int(expires), confirm)
 
 
 def confirmation_key(claims: Mapping[str, Any]) -> bytes | None:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from control.auth.login import LoginRefused, check_login
+from control.auth.revocations import Revocations
 from control.auth.tokens import TokenVerifier
 from control.gateway.allowances import Allowances, LoginPace
 from control.gateway.core import Core
@@ -24,7 +25,7 @@ _encode = msgspec.msgpack.Encoder().encode
 class Logins:
     """`node_name`, `ping_interval_s` (`ws_ping_interval_s` on WebSocket, where that is less) and the store's
     `incarnation` are what an AUTH_OK tells the client; `heard`: the latest login elsewhere (SessionIds).
-    `logins_per_s`: of one user (LoginPace).
+    `logins_per_s`: of one user (LoginPace). `revocations` None: there are none.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Logins:
         allowances: Allowances | None = None,
         elapsed: Callable[[], float] = time.monotonic,
         logins_per_s: float = 0.0,
+        revocations: Revocations | None = None,
     ) -> None:
         self._core = core
         self._verifier = verifier
@@ -53,6 +55,7 @@ class Logins:
         self._allowances = allowances or Allowances(0, ANY_FRAMES)
         self._elapsed = elapsed
         self._pace = LoginPace(logins_per_s)
+        self._revocations = revocations
         self.policy_rev = 0
         self.accepted = 0
         self.refusals: dict[str, int] = {}
@@ -62,12 +65,19 @@ class Logins:
         """The latest login here, as session ids count them."""
         return self._session_ids.latest
 
+    @property
+    def above(self) -> int:
+        """Higher than the id of every session that is here, and not than that of the next one."""
+        return self._session_ids.above
+
     def check(self, event: tuple[Any, ...]) -> tuple[int, str, str, int, int] | None:
         """Answer an EV_AUTH. -> (conn, user, device, platform, session id) of a session that is live now."""
         _, conn, _suite, handshake_hash, kind, token, binding, device, platform, peer, websocket = event
         now = self._clock()
         try:
-            claims = check_login(self._verifier, now, handshake_hash, kind, token, binding, device)
+            claims = check_login(
+                self._verifier, now, handshake_hash, kind, token, binding, device, self._revoked
+            )
             if self._pace.too_many(claims.user, self._elapsed()):
                 raise LoginRefused(CloseCode.RATE_LIMITED, "too many logins", "too many logins of one user")
         except LoginRefused as refusal:
@@ -90,3 +100,12 @@ class Logins:
         self._core.login(conn, claims.user, device, platform, session_id, _encode(welcome), frames)
         self.accepted += 1
         return conn, claims.user, device, platform, session_id
+
+    def _revoked(self, user: str, device: str) -> int:
+        if self._revocations is None:
+            return 0
+        if not self._revocations.known:
+            raise LoginRefused(
+                CloseCode.AUTH_UNAVAILABLE, "tokens cannot be checked now", "revocations are not known"
+            )
+        return self._revocations.not_before(user, device)

@@ -33,3 +33,8 @@ class SessionIds:
         now = int(self._clock() * 1000) << COUNTER_BITS
         self.latest = max(max(self.latest, self._heard()) + 1, now)
         return self.latest << NODE_BITS | self._node_id
+
+    @property
+    def above(self) -> int:
+        """Higher than every id given here so far, and not than the next one."""
+        return (self.latest + 1) << NODE_BITS

@@ -18,6 +18,8 @@ from functools import cached_property
 from control.api.lockout import Lockout
 from control.api.rate_gate import RateGate
 from control.api.services import Services
+from control.auth.login import REVOKED_TEXT
+from control.auth.revocations import Revocations
 from control.bus.base import Bus
 from control.bus.engines import make_bus
 from control.bus.hearing import Hearing
@@ -64,7 +66,7 @@ from control.routing import make_routes
 from control.routing.base import Routes
 from control.settings import Settings
 from control.streams.links import StreamLinks
-from frame.constants import USER_PREFIX
+from frame.constants import USER_PREFIX, CloseCode
 
 Outlet = Callable[[Process], Part]
 """Makes the part that shows a process to others."""
@@ -107,6 +109,7 @@ class Wiring:
             self.im if im else None,
             self.peers if im and split else None,
             ApiResponder(self.bus, self._process.own[0], self.im) if im and split else None,
+            self.revocations if gateway or control else None,
             self.gateway if gateway else None,
             self.gateway_over_bus if gateway and split else None,
             ImSeen(self.coordination) if control and split and not gateway and not im else None,
@@ -186,6 +189,17 @@ class Wiring:
         store = (lambda: self.im.incarnation) if "im" in settings.server.roles else lambda: b""
         port = (lambda: self.gateway.port) if serves else lambda: 0
         return OwnNode(self.coordination, info, port, connections, store, self._latest_login, process.health)
+
+    @cached_property
+    def revocations(self) -> Revocations:
+        auth = self._settings.auth
+        hears = "gateway" in self._settings.server.roles
+        return Revocations(
+            self.documents,
+            auth.token_max_ttl_s,
+            auth.clock_skew_s,
+            self._end_revoked if hears else lambda user, device: None,
+        )
 
     # -- the im role
 
@@ -281,7 +295,12 @@ class Wiring:
             self._heard_login,
             allowances=Allowances(settings.gateway.core.inbound_per_s, settings.gateway.core.inbound_burst),
             logins_per_s=settings.limits.user_logins_per_s,
+            revocations=self.revocations,
         )
+
+    def _end_revoked(self, user: str, device: str | None) -> None:
+        """Who is here with a token that is over shall get another."""
+        self.downlink.kick(user, device, self.logins.above, CloseCode.TOKEN_EXPIRED, REVOKED_TEXT)
 
     @cached_property
     def gateway(self) -> GatewayPart:
@@ -353,6 +372,7 @@ class Wiring:
             signer=keys.signer,
             coordination=self.coordination,
             documents=self.documents,
+            revocations=self.revocations,
             key_set=keys.key_set,
             root=keys.root,
             registry=make_registry(self._process.sources()),

@@ -1,4 +1,4 @@
-"""POST /v1/tokens: a token for a user of the app."""
+"""POST /v1/tokens: a token for a user of the app; POST /v1/tokens/revoke: those that it has are over."""
 
 from __future__ import annotations
 
@@ -8,16 +8,25 @@ import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from control.api.audit import audit
 from control.api.deps import ServicesDep, TokenKey
 from control.api.errors import Problem
 from control.api.idempotency import PARAMETER, replayable
 from control.api.schemas.common import GUARDED, problems
-from control.api.schemas.tokens import TokenAnswer, TokenRequest
+from control.api.schemas.tokens import RevokeAnswer, RevokeRequest, TokenAnswer, TokenRequest
 from control.api.services import Services
 from im_service.accounts.profiles import UserArgs
+from im_service.calls import Args
 from im_service.errors import Code, ImError
 
 router = APIRouter(prefix="/v1", tags=["access"])
+
+
+class RevokeArgs(Args):
+    """What the audit tells of a revocation."""
+
+    user: str
+    device: str
 
 
 @router.post(
@@ -42,19 +51,44 @@ async def create_token(request: Request, body: TokenRequest, key: TokenKey, stat
     return await replayable(request.app.state.idempotency, request, key.id, handle)
 
 
+@router.post(
+    "/tokens/revoke",
+    response_model=RevokeAnswer,
+    responses=GUARDED | problems(409, 503, 504),
+    openapi_extra={"parameters": [PARAMETER]},
+)
+async def revoke_tokens(request: Request, body: RevokeRequest, key: TokenKey, state: ServicesDep) -> Response:
+    """All tokens of `user`, or those used on `device`, that were signed up to now are over, at every gateway
+    within moments; who is logged in with one is closed with 4002. The scope `tokens` is needed."""
+
+    if request.query_params:
+        raise Problem(422, "invalid", "this route takes no query parameters")
+
+    async def handle() -> Response:
+        outcome = "failed"
+        try:
+            moment = await state.revocations.revoke(body.user, body.device)
+            outcome = "done"
+        finally:
+            audit(key, "token.revoke", "", RevokeArgs(user=body.user, device=body.device or ""), outcome)
+        return Response(RevokeAnswer(not_before=moment).model_dump_json(), media_type="application/json")
+
+    return await replayable(request.app.state.idempotency, request, key.id, handle)
+
+
 def _sign(body: TokenRequest, state: Services) -> TokenAnswer:
     auth = state.settings.auth
     ttl_s = body.ttl_s if body.ttl_s is not None else auth.token_ttl_s
     if ttl_s > auth.token_max_ttl_s:
         raise Problem(422, "invalid", f"ttl_s may be at most {auth.token_max_ttl_s}")
-    now = int(time.time())
+    signed_at = state.revocations.signing_time(body.user, body.device)
     try:
         token = state.signer().sign(
-            body.user, now, ttl_s, body.device, body.cnf.model_dump() if body.cnf else None
+            body.user, signed_at, ttl_s, body.device, body.cnf.model_dump() if body.cnf else None
         )
     except ValueError as error:
         raise Problem(422, "invalid", str(error)) from None
-    return TokenAnswer(token=token, expires_at=now + ttl_s)
+    return TokenAnswer(token=token, expires_at=signed_at + ttl_s)
 
 
 async def _refuse_disabled(user: str, state: Services) -> None:

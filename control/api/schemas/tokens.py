@@ -35,3 +35,12 @@ class TokenRequest(Shape):
 class TokenAnswer(BaseModel):
     token: str
     expires_at: int = Field(description="unix seconds")
+
+
+class RevokeRequest(Shape):
+    user: Id
+    device: Id | None = Field(None, description="only what is used on this device; else all of the user's")
+
+
+class RevokeAnswer(BaseModel):
+    not_before: int = Field(description="unix seconds; tokens signed then or earlier are over")

@@ -22,13 +22,14 @@ from control.api.table import OPERATIONS
 from tests.support.api_data import Filler, Known
 from tests.support.server_process import ServerProcess
 
-ENDING = {"/kick", "/transfer", "/leave", "/disable", "/decide", "/poll"}
+ENDING = {"/kick", "/transfer", "/leave", "/disable", "/decide", "/poll", "/revoke"}
 PAGING = ("after", "before", "cursor", "from_seq", "to_seq")
 LONGEST_S = 10.0
 EXAMPLES = 8
 MOSTLY = st.sampled_from([True, True, False])
 ROUTES = [("/v1" + operation.path, operation.http) for operation in OPERATIONS] + [
     ("/v1/tokens", "POST"),
+    ("/v1/tokens/revoke", "POST"),
     ("/v1/lbs", "GET"),
     ("/livez", "GET"),
     ("/readyz", "GET"),

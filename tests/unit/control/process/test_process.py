@@ -142,11 +142,11 @@ def settings(folder: Path, roles: str, kind: str = "nats", http: int = 0, **bus:
 
 
 ALONE = "KeysPart DataFolder SqliteDocuments BusPart BeaconCoordination"
-ALONE += " StoreClaim ImPart GatewayPart OwnNode HttpPart AdminPart FirstApiKey"
+ALONE += " StoreClaim ImPart Revocations GatewayPart OwnNode HttpPart AdminPart FirstApiKey"
 CLAIM, BUS = "KeysPart DataFolder SqliteDocuments BusPart NodeIdClaim", "StreamLinks BeaconCoordination"
 MET = f"{CLAIM} SameRoot {BUS}"
 IM = "StoreClaim ImOverBus ImPart BusPeers ApiResponder"
-GATEWAY = "GatewayPart GatewayOverBus"
+GATEWAY = "Revocations GatewayPart GatewayOverBus"
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ GATEWAY = "GatewayPart GatewayOverBus"
         ("gateway,im,control", "memory", ALONE),
         ("gateway", "nats", f"{MET} {GATEWAY} OwnNode HttpPart HeapTrim"),
         ("im", "nats", f"{CLAIM} {BUS} {IM} OwnNode HttpPart"),
-        ("control", "nats", f"{MET} ImSeen OwnNode HttpPart AdminPart FirstApiKey"),
+        ("control", "nats", f"{MET} Revocations ImSeen OwnNode HttpPart AdminPart FirstApiKey"),
         ("gateway,im,control", "nats", f"{MET} {IM} {GATEWAY} OwnNode HttpPart AdminPart FirstApiKey"),
     ],
 )
