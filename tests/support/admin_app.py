@@ -11,10 +11,13 @@ from prometheus_client import CollectorRegistry
 from control.api.lockout import Lockout
 from control.api.rate_gate import RateGate
 from control.api.services import Services
+from control.auth.revocations import Revocations
 from control.auth.tokens import TokenSigner
 from control.bus.memory import MemoryBus
 from control.coordination.beacons import BeaconCoordination
+from control.coordination.sqlite_documents import SqliteDocuments
 from control.keys.api_keys import ApiKeys
+from control.keys.data_folder import COORDINATION_FILE
 from control.settings.build import build
 
 
@@ -25,11 +28,14 @@ def no_signer() -> TokenSigner:
 def make_services(folder: Path, **settings: object) -> Services:
     """Of a process that was never started; no message service can be reached."""
     tree = build({"server": {"data_dir": folder}, **settings})
+    documents = SqliteDocuments(folder / COORDINATION_FILE)
     return Services(
         settings=tree,
         api_keys=ApiKeys(folder / "keys" / "api-keys.json"),
         signer=no_signer,
         coordination=BeaconCoordination(MemoryBus(), 1.0, 6.0),
+        documents=documents,
+        revocations=Revocations(documents, tree.auth.token_max_ttl_s, tree.auth.clock_skew_s),
         key_set=lambda: b"",
         root="",
         registry=CollectorRegistry(),
