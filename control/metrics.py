@@ -222,6 +222,8 @@ def _upstream(upstream: Numbers) -> Iterable[Metric]:
     yield _gauge("qianwan_node_topics", "Topics announced to the im processes", upstream["topics"])
     text = "SENDs and CALLs answered 503 because no im process was there"
     yield _counter("qianwan_node_unavailable", text, upstream["unavailable"])
+    text = "Times that a gateway had miscounted its topics, found when it repeated them"
+    yield _counter("qianwan_node_topic_drifts", text, upstream["topic_drifts"])
     text = "SENDs and CALLs answered 504 because the im process that was asked is gone"
     yield _counter("qianwan_node_unknown", text, upstream["unknown"])
 
@@ -257,6 +259,14 @@ def _bus(bus: Numbers) -> Iterable[Metric]:
 
 def _routes(routes: Numbers) -> Iterable[Metric]:
     yield _gauge("qianwan_routes", "Entries (topic, gateway) of the routing table", routes["entries"])
+    yield _gauge("qianwan_routed_topics", "Topics of the routing table, each once", routes["topics"])
+    yield _gauge("qianwan_route_bytes", "Memory of the routing table", routes["bytes"])
+    text = "Gateways whose topics are not what the routing table has of them, by their last word"
+    yield _gauge("qianwan_route_gateways_differing", text, routes["differing"])
+    text = "Times that a gateway's topics were compared with the routing table"
+    yield _counter("qianwan_route_comparisons", text, routes["compared"])
+    text = "Of these: they differed, and the gateway was asked to repeat everything"
+    yield _counter("qianwan_route_differences", text, routes["unequal"])
     text = "Answers, joins and kicks for gateways that were not there; they repeat all when they are back"
     yield _counter("qianwan_undelivered", text, routes["undelivered"])
     text = "Batches of gateways that had been replaced or had left"

@@ -7,7 +7,8 @@
         (EV_SEND, conn, user, device, request, target, payload)
         (EV_CALL, conn, user, device, request, method, payload)
         (EV_CLOSED, conn, user, device, code)      code 0: the peer vanished without a CLOSE
-        (EV_TOPIC, topic, loop, up)                first member joined / last one left on that loop
+        (EV_TOPIC, topic, loop, up)                1: first member joined, 0: last one left on that loop;
+                                                   2: told because somebody asked, then 0 of the topic ""
         (EV_SESSION, conn, user, device, platform, session_id, room)    told because somebody asked: room "",
                                                    then r/room#tag#tag for each room, and its tags there
         (EV_DROPPED, topic, normal, high, notices) events that some members missed, since the last one

@@ -10,13 +10,17 @@ from control.gateway.core import Core, loops_of, mailbox_full, not_running
 from control.gateway.down_batches import DownBatches
 from control.gateway.resync import Resync, UserTopics
 from control.gateway.sync_hints import SyncHints
-from control.gateway.topics import CountedTopics, KeptTopics
+from control.gateway.topics import Topics
 from control.gateway.upstream import BusUpstream
-from control.node_ids import Peer
+from control.node_ids import Peer, peer_of
 from control.part import Check, Part, Source
 from control.settings import Settings
 from control.streams.links import StreamLinks
 from control.streams.operations import Down
+
+SUM_TICKS = 5
+"""Seconds, about, between two words of how many topics there are: a route that is not what it should be is
+known, and made good, after so long."""
 
 
 class GatewayOverBus(Part):
@@ -35,8 +39,9 @@ class GatewayOverBus(Part):
         hints: SyncHints,
     ) -> None:
         loops = loops_of(settings)
-        topics = CountedTopics() if loops == 1 else KeptTopics()
+        topics = Topics(peer_of(node), loops)
         self._links = links
+        self._topics = topics
         self._coordination = coordination
         self._resync = Resync(topics, loops, core.tell, mailbox_full(), not_running())
         self._hints = hints
@@ -59,6 +64,7 @@ class GatewayOverBus(Part):
             self.upstream.fences,
         )
         self._running = False
+        self._ticks = 0
 
     async def start(self) -> None:
         self._running = True
@@ -67,6 +73,11 @@ class GatewayOverBus(Part):
 
     async def stop(self, grace_s: float) -> None:
         self._running = False
+
+    async def tick(self) -> None:
+        self._ticks += 1
+        if self._ticks % SUM_TICKS == 0:
+            self.upstream.tell_sums()
 
     def checks(self) -> Mapping[str, Check]:
         return {"im": lambda: None if self._coordination.nodes("im") else "no live im process"}
@@ -79,6 +90,7 @@ class GatewayOverBus(Part):
             "unavailable": self.upstream.unavailable,
             "unknown": self.upstream.unknown,
             "topics": self.upstream.topics,
+            "topic_drifts": self._topics.drifts,
         }
 
     def _on_batch(self, peer: Peer, batch: Down) -> None:

@@ -1,7 +1,7 @@
 """The core repeats what it holds: one resync at a time, for all who asked before it began.
 
-A resync begins, each session is handed to the listeners that want sessions, and when every loop has ended,
-all topics are handed over.
+A resync begins, each topic is handed to the listeners and each session to those that want sessions, one by
+one as the core tells them in slices, and it ends when every loop has.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ HeldSession = tuple[int, str, str, int, int]
 
 
 class ResyncListener(Protocol):
-    """Who wants to know. Guarantee: what was repeated, and what the core's events said since `begin`, is the
-    truth at `end`.
+    """Who wants to know. Guarantee: what was repeated, and what the core's events said since `begin`, each in
+    its place, is the truth at `end`. A topic may be repeated more than once.
     """
 
     sessions: bool
 
     def begin(self) -> None: ...
+    def topic(self, topic: str) -> None: ...
     def session(self, held: HeldSession) -> None: ...
 
     def inside(self, held: HeldSession, room: str) -> None:
         """After its session, once for each room: its topic, and `#tag` for each tag there behind it."""
         return
 
-    def end(self, topics: list[str]) -> None: ...
+    def end(self) -> None: ...
 
 
 class Resync:
@@ -63,6 +64,12 @@ class Resync:
         if not self._repeating:
             self._begin()
 
+    def on_topic(self, topic: str) -> None:
+        if self._listeners:
+            self._topics.held(topic)
+            for listener in self._listeners:
+                listener.topic(topic)
+
     def on_session(self, held: HeldSession, room: str = "") -> None:
         for listener in self._listeners:
             if listener.sessions and room:
@@ -76,9 +83,9 @@ class Resync:
         if self._repeating or not self._listeners:
             return
         listeners, self._listeners = self._listeners, []
-        topics = self._topics.end()
+        self._topics.end()
         for listener in listeners:
-            listener.end(topics)
+            listener.end()
         if self._later and not self._repeating:
             self._begin()
 
@@ -111,10 +118,15 @@ class UserTopics(ResyncListener):
 
     def __init__(self, take: Callable[[list[str]], None]) -> None:
         self._take = take
+        self._found: dict[str, None] = {}
 
     def begin(self) -> None: ...
 
+    def topic(self, topic: str) -> None:
+        if topic.startswith(USER_PREFIX):
+            self._found[topic] = None
+
     def session(self, held: HeldSession) -> None: ...
 
-    def end(self, topics: list[str]) -> None:
-        self._take([name for name in topics if name.startswith(USER_PREFIX)])
+    def end(self) -> None:
+        self._take(list(self._found))

@@ -1,80 +1,69 @@
 """Which topics of this gateway have members, as the im processes must know it.
 
-Two ways to the same answer. With one loop the core's own tables are asked when somebody wants to know all of
-them (resync.py), and nothing is kept here per user. With several loops a topic begins with its first member
-on any loop and ends with its last on all, so the loops that have it are kept per topic.
+With one loop the core's events say it, and only their sum is kept here. With several loops a topic begins
+with its first member on any loop and ends with its last on all, so the loops that have it are kept per topic,
+in a table as compact as that of the routes.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from control.logs import get_logger
+from control.node_ids import Peer
+from control.routing import make_routes, make_sum
+
+log = get_logger("gateway")
+
+ENDED, BEGAN, HELD = 0, 1, 2
+"""What the core says of a topic (gateway_core, EV_TOPIC)."""
+KEPT_EPOCH = 1
+"""Of the loops in the table of a gateway with several: they live as long as it does."""
 
 
-class Topics(Protocol):
-    """Guarantee: what `end` answers is the truth after all events before it."""
+class Topics:
+    """Guarantee: `sum` is what im processes heard, when each word of `changed` that was True is told to them.
+    After `begin`, all that is `held`, and `end` it is the truth of the core, whatever was lost before.
+    """
 
-    def changed(self, topic: str, loop: int, up: bool) -> bool:
-        """An event of the core. True when the topic begins or ends (or is repeated) for the process."""
-        ...
-
-    def begin(self) -> None:
-        """The core is about to repeat every topic."""
-        ...
-
-    def end(self) -> list[str]:
-        """It has: all topics."""
-        ...
-
-    def __len__(self) -> int: ...
-
-
-class KeptTopics:
-    """Several loops: topic -> bits of the loops that have members."""
-
-    def __init__(self) -> None:
-        self._loops: dict[str, int] = {}
-
-    def changed(self, topic: str, loop: int, up: bool) -> bool:
-        before = self._loops.get(topic, 0)
-        after = before | 1 << loop if up else before & ~(1 << loop)
-        if after:
-            self._loops[topic] = after
-        else:
-            self._loops.pop(topic, None)
-        return bool(before) != bool(after)
-
-    def begin(self) -> None: ...
-
-    def end(self) -> list[str]:
-        return list(self._loops)
-
-    def __len__(self) -> int:
-        return len(self._loops)
-
-
-class CountedTopics:
-    """One loop: only counted; names are kept while the core repeats them."""
-
-    def __init__(self) -> None:
-        self._names: dict[str, None] | None = None
-        self._count = 0
+    def __init__(self, own: Peer, loops: int) -> None:
+        self._own = own
+        self._loops = make_routes() if loops > 1 else None
+        if self._loops is not None:
+            for loop in range(loops):
+                self._loops.live(loop + 1, KEPT_EPOCH)
+        self._repeated = make_routes()
+        self._repeating = False
+        self.sum = make_sum(*own)
+        self.drifts = 0
 
     def changed(self, topic: str, loop: int, up: bool) -> bool:
-        if self._names is None:
-            self._count += 1 if up else -1
-        elif up:
-            self._names[topic] = None
-        else:
-            self._names.pop(topic, None)
+        """An event of the core. True when the topic begins or ends for the process."""
+        if self._loops is not None:
+            before = self._loops.gateways(topic)
+            (self._loops.announce if up else self._loops.withdraw)(loop + 1, KEPT_EPOCH, (topic,))
+            if bool(before) == bool(self._loops.gateways(topic)):
+                return False
+        (self.sum.add if up else self.sum.remove)(topic)
+        if self._repeating:
+            (self._repeated.announce if up else self._repeated.withdraw)(*self._own, (topic,))
         return True
 
     def begin(self) -> None:
-        self._names = {}
+        """The core is about to repeat every topic."""
+        self._repeated = make_routes()
+        self._repeated.live(*self._own)
+        self._repeating = True
 
-    def end(self) -> list[str]:
-        names, self._names = list(self._names or ()), None
-        self._count = len(names)
-        return names
+    def held(self, topic: str) -> None:
+        self._repeated.announce(*self._own, (topic,))
+
+    def end(self) -> None:
+        """It has."""
+        found = self._repeated.held(*self._own)
+        self._repeated, self._repeating = make_routes(), False
+        if found is not None and found != (self.sum.count, self.sum.digest):
+            self.drifts += 1
+            log.error("topics were miscounted", counted=self.sum.count, held=found[0])
+            self.sum.become(*found)
 
     def __len__(self) -> int:
-        return self._count
+        return self.sum.count

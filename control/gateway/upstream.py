@@ -16,8 +16,9 @@ from control.coordination.base import NodeInfo
 from control.gateway.fences import Fences
 from control.gateway.held_sends import HeldSends
 from control.gateway.open_requests import UNKNOWN, OpenRequests
-from control.gateway.resync import HeldSession, Resync, ResyncListener
-from control.gateway.topics import Topics
+from control.gateway.repeats import Repeats
+from control.gateway.resync import HeldSession, Resync
+from control.gateway.topics import BEGAN, HELD, Topics
 from control.logs import get_logger
 from control.rendezvous import choose
 from control.request_keys import call_key, conversation_key
@@ -28,14 +29,9 @@ from control.streams.operations import (
     Announce,
     Call,
     Dropped,
-    Inside,
     Left,
     Login,
     Logout,
-    Replace,
-    ResyncBegin,
-    ResyncEnd,
-    ResyncSession,
     Send,
     Sends,
     Up,
@@ -43,14 +39,13 @@ from control.streams.operations import (
     Withdraw,
     up_halves,
 )
-from frame.constants import NAME_MAX, ROOM_PREFIX, USER_PREFIX, FrameType, RequestCode
+from frame.constants import ROOM_PREFIX, USER_PREFIX, FrameType, RequestCode
 from im_service.ports import Downlink, Reply, Session
 
 log = get_logger("gateway")
 TOO_LARGE = encode(["too large to be passed on to the message service", {}])
 FULL = encode(["the message service does not answer, and too much waits for it", {"retry_after_ms": 1000}])
 UNAVAILABLE = encode(["no message service can be reached", {"retry_after_ms": 1000}])
-TOPICS_AT_ONCE = 2048
 SETTLE_S, SETTLE_POLL_S = 2.0, 0.02
 
 
@@ -79,6 +74,7 @@ class BusUpstream:
         self._batcher: Batcher[UpOperation] = Batcher(self._push)
         self._ims: dict[str, NodeInfo] = {}
         self._topics = topics
+        self._repeats = Repeats(node, self._batcher, self._ims, topics)
         self._resync = resync
         self._pending: deque[tuple[str, UpOperation]] = deque()
         self._max_pending = max_pending
@@ -154,14 +150,16 @@ class BusUpstream:
 
     # -- topics and sessions of the core
 
-    def on_topic(self, topic: str, loop: int, up: bool) -> None:
+    def on_topic(self, topic: str, loop: int, up: int) -> None:
         """First or last member of a topic on one loop; announced when it is the first or last of all
-        loops. Without a name: the loop has repeated everything.
+        loops. Or it is repeated; without a name: the loop has repeated everything.
         """
         if not topic:
             self._resync.on_loop_end(loop)
-        elif self._topics.changed(topic, loop, up):
-            operation = Announce([topic]) if up else Withdraw([topic])
+        elif up == HELD:
+            self._resync.on_topic(topic)
+        elif self._topics.changed(topic, loop, up == BEGAN):
+            operation = Announce([topic]) if up == BEGAN else Withdraw([topic])
             for im in self._ims:
                 self._add(im, operation)
 
@@ -171,6 +169,14 @@ class BusUpstream:
     @property
     def topics(self) -> int:
         return len(self._topics)
+
+    @property
+    def sum_of_topics(self) -> tuple[int, int]:
+        return self._topics.sum.count, self._topics.sum.digest
+
+    def tell_sums(self) -> None:
+        """What the im processes must know of the topics."""
+        self._repeats.tell_sums()
 
     # -- membership
 
@@ -184,9 +190,9 @@ class BusUpstream:
         self._open.changed()
         self._ims[str(info.node_id)] = info
         self._ask_afresh(info)
-        self._resync.request(_ImListener(self, info.node_id, sessions=first, rooms=first))
+        self._resync.request(self._repeats.to(info, sessions=first, rooms=first))
         if not first:
-            self._resync.request(_Moved(self, str(info.node_id), list(self._ims)))
+            self._resync.request(self._repeats.moved(str(info.node_id), list(self._ims)))
         waiting, self._pending = self._pending, deque()
         for user, operation in waiting:
             self._deliver(user, operation)
@@ -201,7 +207,7 @@ class BusUpstream:
         self._batcher.drop(info.node_id)
         self._ask_again(self._open.taken_from(info.node_id))
         if self._ims:
-            self._resync.request(_Moved(self, str(info.node_id), [*self._ims, str(info.node_id)]))
+            self._resync.request(self._repeats.moved(str(info.node_id), [*self._ims, str(info.node_id)]))
 
     def answered(self, replies: Sequence[Reply]) -> Sequence[Reply]:
         """An im process has answered these. -> what their senders hear."""
@@ -211,8 +217,9 @@ class BusUpstream:
         """This im process missed words of ours: it shall hear all sessions and topics. One that was taken for
         dead before may have missed who is in rooms, too."""
         info = self._ims.get(str(im_id))
-        rooms = info is not None and self._ask_afresh(info)
-        self._resync.request(_ImListener(self, im_id, sessions=True, rooms=rooms))
+        if info is not None:
+            rooms = self._ask_afresh(info)
+            self._resync.request(self._repeats.to(info, sessions=True, rooms=rooms))
 
     def left(self, im_id: int, conn: int, topic: str) -> None:
         """An im process took this connection out of a room. The one that serves the room may have heard of it
@@ -228,48 +235,6 @@ class BusUpstream:
         if number is not None and not self.fences.heeds((info.node_id, info.epoch)):
             self._batcher.add(info.node_id, Afresh(number))
         return number is not None
-
-    # -- what a resync says
-
-    def repeat_begin(self, im_id: int) -> None:
-        self._batcher.add(im_id, ResyncBegin())
-
-    def repeat_session(self, im_id: int, held: HeldSession) -> None:
-        """`mine` in it tells sessions that are gone from those that another im process serves."""
-        conn, user, device, platform, session_id = held
-        mine = bool(self._ims) and self._im_for(USER_PREFIX + user) == str(im_id)
-        session = Session(self._node, conn, user, device)
-        self._batcher.add(im_id, ResyncSession(session, platform, session_id, mine))
-
-    def repeat_moved(self, im: str, among: list[str], held: HeldSession) -> None:
-        """A session whose user this one of these im processes serves is told to whoever serves them now."""
-        conn, user, device, platform, session_id = held
-        key = USER_PREFIX + user
-        if self._ims and choose(key, among) == im:
-            session = Session(self._node, conn, user, device)
-            self._add(self._im_for(key), ResyncSession(session, platform, session_id, True))
-
-    def repeat_inside(self, im_id: int, held: HeldSession, room: str) -> None:
-        """To the im process that serves the room, if it is this one."""
-        if self._ims and self._im_for(room.partition("#")[0]) == str(im_id):
-            conn, user, device, _, _ = held
-            self._batcher.add(im_id, Inside(Session(self._node, conn, user, device), room))
-
-    def repeat_moved_inside(self, im: str, among: list[str], held: HeldSession, room: str) -> None:
-        """The same of a room that this one of these im processes serves."""
-        topic = room.partition("#")[0]
-        if self._ims and choose(topic, among) == im:
-            conn, user, device, _, _ = held
-            self._add(self._im_for(topic), Inside(Session(self._node, conn, user, device), room))
-
-    def repeat_topics(self, im_id: int, topics: list[str]) -> None:
-        add, size = self._batcher.add, TOPICS_AT_ONCE * NAME_MAX
-        add(im_id, Replace(topics[:TOPICS_AT_ONCE]), size)
-        for start in range(TOPICS_AT_ONCE, len(topics), TOPICS_AT_ONCE):
-            add(im_id, Announce(topics[start : start + TOPICS_AT_ONCE]), size)
-
-    def repeat_end(self, im_id: int) -> None:
-        self._batcher.add(im_id, ResyncEnd())
 
     # -- inside
 
@@ -358,52 +323,3 @@ class BusUpstream:
     ) -> None:
         for reply in self._open.answered([(session.conn, frame, request, code, payload)]):
             self._downlink.reply(session, *reply[1:])
-
-
-class _ImListener(ResyncListener):
-    """An im process that has to know all topics; one that missed something hears the sessions too, and one
-    that does not know it who is in rooms."""
-
-    def __init__(self, upstream: BusUpstream, im_id: int, *, sessions: bool, rooms: bool) -> None:
-        self._upstream = upstream
-        self._im_id = im_id
-        self.sessions = sessions
-        self._rooms = rooms
-
-    def begin(self) -> None:
-        if self.sessions:
-            self._upstream.repeat_begin(self._im_id)
-
-    def session(self, held: HeldSession) -> None:
-        self._upstream.repeat_session(self._im_id, held)
-
-    def inside(self, held: HeldSession, room: str) -> None:
-        if self._rooms:
-            self._upstream.repeat_inside(self._im_id, held, room)
-
-    def end(self, topics: list[str]) -> None:
-        self._upstream.repeat_topics(self._im_id, topics)
-        if self.sessions:
-            self._upstream.repeat_end(self._im_id)
-
-
-class _Moved(ResyncListener):
-    """Sessions and guests of rooms change hands: those of an im process that is gone, and those that a new
-    one takes over."""
-
-    sessions = True
-
-    def __init__(self, upstream: BusUpstream, im: str, among: list[str]) -> None:
-        self._upstream = upstream
-        self._im = im
-        self._among = among
-
-    def begin(self) -> None: ...
-
-    def session(self, held: HeldSession) -> None:
-        self._upstream.repeat_moved(self._im, self._among, held)
-
-    def inside(self, held: HeldSession, room: str) -> None:
-        self._upstream.repeat_moved_inside(self._im, self._among, held, room)
-
-    def end(self, topics: list[str]) -> None: ...

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 
 from control.coordination.base import Coordination, NodeInfo
 from control.downlink.bus import BusDownlink
+from control.im.route_check import RouteCheck
 from control.im.up_batches import SessionService, UpBatches
 from control.logs import get_logger
 from control.node_ids import Peer
@@ -35,7 +37,8 @@ class ImOverBus(Part):
         self._coordination = coordination
         self._routes = routes
         self._downlink = downlink
-        self._batches = UpBatches(service, routes, downlink.sync, downlink.heeded)
+        self.check = RouteCheck(routes, self._repair, time.monotonic)
+        self._batches = UpBatches(service, routes, self.check, downlink.sync, downlink.heeded)
         self.unheeded = 0
 
     async def start(self) -> None:
@@ -68,6 +71,9 @@ class ImOverBus(Part):
         return {
             "routes": lambda: {
                 **self._routes.stats(),
+                "compared": self.check.compared,
+                "unequal": self.check.unequal,
+                "differing": self.check.differing(),
                 "unheeded": self.unheeded,
                 "undelivered": self._downlink.stale,
             }
@@ -91,11 +97,20 @@ class ImOverBus(Part):
             log.warning("a gateway taken for dead is back", peer_id=info.node_id, epoch=info.epoch)
             owed = True
         if owed:
-            self._downlink.resync(info.node_id)
+            self._ask(info.node_id)
 
     def _on_lost(self, peer_id: int) -> None:
         """Batches of a gateway are lost, maybe announcements or logins: it shall repeat everything."""
         roles = self._coordination.roles_of(peer_id)
         if not roles or "gateway" in roles:
             self._batches.lost(peer_id)
-            self._downlink.resync(peer_id)
+            self._ask(peer_id)
+
+    def _ask(self, gateway: int) -> None:
+        self.check.asked(gateway)
+        self._downlink.resync(gateway)
+
+    def _repair(self, gateway: int) -> None:
+        """Its routes are wrong: it repeats everything, and what was not routed meanwhile is looked for."""
+        self._batches.lost(gateway)
+        self._downlink.resync(gateway)

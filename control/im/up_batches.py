@@ -8,6 +8,7 @@ from functools import partial
 from typing import Protocol
 
 from control.coordination.base import NodeInfo
+from control.im.route_check import RouteCheck
 from control.logs import get_logger
 from control.node_ids import NODE_BITS, Peer, node_key, peer_of
 from control.routing.base import Routes
@@ -20,12 +21,14 @@ from control.streams.operations import (
     Left,
     Login,
     Logout,
-    Replace,
     ResyncBegin,
     ResyncEnd,
     ResyncSession,
     Send,
     Sends,
+    TopicsAre,
+    TopicsBegin,
+    TopicsEnd,
     Up,
     UpOperation,
     Withdraw,
@@ -59,23 +62,27 @@ class SessionService(Protocol):
 class UpBatches:
     """Applies Up batches to the service, and keeps the routes; `control.gateway.upstream` writes them.
 
-    `settled(gateway)` says that a gateway that was asked has repeated all its topics and sessions; not where
-    only `who_is_there` was asked. `heeded(gateway, number)` answers one that took this process for dead.
+    `check` hears what gateways say of their topics. `settled(gateway)` says that a gateway that was asked has
+    repeated all its topics and sessions; not where only `who_is_there` was asked. `heeded(gateway, number)`
+    answers one that took this process for dead.
     """
 
     def __init__(
         self,
         service: SessionService,
         routes: Routes,
+        check: RouteCheck,
         settled: Callable[[int], None],
         heeded: Callable[[int, int], None] = lambda gateway, number: None,
     ) -> None:
         self._service = service
         self._routes = routes
+        self._check = check
         self._settled = settled
         self._heeded = heeded
         self._afresh: dict[int, int] = {}  # node -> the number that was answered last
         self._repeated: dict[int, set[int]] = {}  # node -> connections of a resync under way
+        self._naming: set[Peer] = set()  # gateways that repeat their topics, none of which is lost so far
         self._quietly: set[int] = set()  # gateways of which no word was lost
         self._ending: dict[int, asyncio.Task[None]] = {}  # node -> its sessions, of which there were many
         self.latest_login = 0
@@ -98,6 +105,8 @@ class UpBatches:
         """A gateway epoch is dead: nothing is routed there, its sessions are logged out."""
         node = node_key(info.node_id, info.epoch)
         self._routes.expire(info.node_id, info.epoch)
+        self._check.gone((info.node_id, info.epoch))
+        self._naming.discard((info.node_id, info.epoch))
         self._repeated.pop(node, None)
         self._afresh.pop(node, None)
         self._quietly.discard(info.node_id)
@@ -133,6 +142,7 @@ class UpBatches:
     def lost(self, gateway: int) -> None:
         """Batches of this gateway are lost. A resync with a hole in it is no truth: the next one counts."""
         self._quietly.discard(gateway)
+        self._naming = {peer for peer in self._naming if peer[0] != gateway}
         self._repeated = {
             node: repeated for node, repeated in self._repeated.items() if peer_of(node)[0] != gateway
         }
@@ -154,10 +164,13 @@ class UpBatches:
                 routes.announce(*peer, operation.topics)
             case Withdraw():
                 routes.withdraw(*peer, operation.topics)
-            case Replace():
+            case TopicsBegin():
+                self._naming.add(peer)
                 routes.begin(*peer)
-                routes.announce(*peer, operation.topics)
-                routes.end(*peer)
+            case TopicsEnd():
+                self._topics_end(peer)
+            case TopicsAre(count, digest):
+                self._check.told(peer, (count, digest))
             case Dropped(topic, normal, high, notices):
                 service.on_dropped(topic, normal, high, notices)
             case ResyncSession():
@@ -172,6 +185,13 @@ class UpBatches:
                 service.on_left(node_key(*peer), conn, topic)
             case Afresh(number):
                 self._begin_afresh(peer, number)
+
+    def _topics_end(self, peer: Peer) -> None:
+        """With a hole in it, it ends nothing: what was known before counts on, and the next one is whole."""
+        if peer in self._naming:
+            self._naming.discard(peer)
+            self._routes.end(*peer)
+            self._check.repeated(peer[0])
 
     def _begin_afresh(self, peer: Peer, number: int) -> None:
         """Asked twice with one number, it is done once: what came in between holds."""

@@ -6,6 +6,23 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 
+class TopicSum(Protocol):
+    """The topics of one gateway epoch in two numbers: how many they are, and their digests added up modulo
+    2^64. Each topic is added once before it is removed."""
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def digest(self) -> int: ...
+
+    def add(self, topic: str) -> None: ...
+
+    def remove(self, topic: str) -> None: ...
+
+    def become(self, count: int, digest: int) -> None: ...
+
+
 class Routes(Protocol):
     """Guarantees. `gateways` answers from memory and never blocks. Announcements of one gateway epoch apply
     in order, twice is once; those of an epoch that is not the gateway's live one are ignored.

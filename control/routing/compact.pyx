@@ -66,6 +66,10 @@ cdef class TopicSum:
         self.count -= 1
         self.digest -= digest_of(self._key, name, n)
 
+    def become(self, uint64_t count, uint64_t digest):
+        self.count = count
+        self.digest = digest
+
 
 cdef class CompactRoutes:
     """Implements Routes."""

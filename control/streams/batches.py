@@ -52,6 +52,17 @@ class Batcher(Generic[Operation]):
         if self._bytes[peer] >= MAX_BATCH_BYTES:
             self._flush_peer(peer)
 
+    def last(self, peer: int) -> Operation | None:
+        """What was added last for this peer, while it waits. Whoever added it may let it grow."""
+        waiting = self._waiting.get(peer)
+        return waiting[-1] if waiting else None
+
+    def grown(self, peer: int, size: int) -> None:
+        """The last one has, by so many bytes."""
+        self._bytes[peer] += size
+        if self._bytes[peer] >= MAX_BATCH_BYTES:
+            self._flush_peer(peer)
+
     def drop(self, peer: int) -> int:
         """Forget what waits for this peer. Returns how many operations that were."""
         self._bytes.pop(peer, None)

@@ -55,12 +55,6 @@ class Withdraw(_Operation, tag=6):
     topics: list[str]
 
 
-class Replace(_Operation, tag=7):
-    """Exactly these topics have members."""
-
-    topics: list[str]
-
-
 class ResyncBegin(_Operation, tag=8):
     """All sessions follow."""
 
@@ -110,6 +104,21 @@ class Afresh(_Operation, tag=14):
     number: int
 
 
+class TopicsBegin(_Operation, tag=15):
+    """All topics that have members follow, in Announce, between what changes meanwhile."""
+
+
+class TopicsEnd(_Operation, tag=16):
+    """Exactly what was announced, and not withdrawn, since TopicsBegin has members."""
+
+
+class TopicsAre(_Operation, tag=17):
+    """How many topics have members, and the sum of their digests (routing.base.TopicSum)."""
+
+    count: int
+    digest: int
+
+
 UpOperation = (
     Sends
     | Call
@@ -117,7 +126,6 @@ UpOperation = (
     | Logout
     | Announce
     | Withdraw
-    | Replace
     | ResyncBegin
     | ResyncSession
     | ResyncEnd
@@ -125,6 +133,9 @@ UpOperation = (
     | Inside
     | Left
     | Afresh
+    | TopicsBegin
+    | TopicsEnd
+    | TopicsAre
 )
 
 
@@ -143,9 +154,6 @@ def up_halves(operation: UpOperation) -> tuple[UpOperation, UpOperation] | None:
         case Announce(topics) if len(topics) > 1:
             half = len(topics) // 2
             return Announce(topics[:half]), Announce(topics[half:])
-        case Replace(topics) if len(topics) > 1:
-            half = len(topics) // 2
-            return Replace(topics[:half]), Announce(topics[half:])
     return None
 
 
@@ -190,7 +198,7 @@ class Kick(_Operation, tag=7):
 
 
 class Resync(_Operation, tag=8):
-    """Something was lost on the way up: ResyncBegin, all sessions, Replace, ResyncEnd shall come."""
+    """Something was lost on the way up: all sessions and topics shall come."""
 
 
 class Sync(_Operation, tag=9):

@@ -25,5 +25,3 @@ cdef void user_remove(UserIndex* u, Conn* c) noexcept nogil
 # The login came too late. Who gave it has told others of the user: they hear of the end, if nobody of them is here.
 cdef void user_missed(UserIndex* u, Session* s) noexcept nogil
 cdef uint32_t user_find(UserIndex* u, uint64_t hash, const char* name, size_t n) noexcept nogil  # first slot or NONE32
-# Whether this connection stands for its user (the first of the chain).
-cdef bint user_first(UserIndex* u, Conn* c) noexcept nogil

@@ -37,11 +37,6 @@ cdef void users_free(UserIndex* u) noexcept nogil:
     u.old = NULL
 
 
-cdef bint user_first(UserIndex* u, Conn* c) noexcept nogil:
-    cdef Session* s = session_of(c)
-    return user_find(u, _user_hash(u, s), session_user(s), s.user_len) == slot_of(u.table, c)
-
-
 cdef uint64_t _user_hash(UserIndex* u, Session* s) noexcept nogil:
     return qw_hash(session_user(s), s.user_len, u.seed)
 

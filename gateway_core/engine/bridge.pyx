@@ -53,7 +53,7 @@ cdef tuple _event(const EventCell* e):
             e.kind, e.conn, e.code, _bytes(p, e.size[0]), e.a, _str(q, e.size[1]), _bytes(r, e.size[2]),
             _str(s, e.size[3]), e.b, _str(s + e.size[3], e.size[4]), bool(e.request),
         )
-    return (e.kind, _str(p, e.size[0]), e.a, bool(e.b))
+    return (e.kind, _str(p, e.size[0]), e.a, e.b)
 
 
 cdef list take_events(Engine* engine, int most, bint running):

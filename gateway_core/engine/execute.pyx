@@ -22,11 +22,12 @@ from gateway_core.conn.table cimport (
 )
 from gateway_core.conn.topics cimport Budget, Topic, topic_join, topic_leave, topic_missed, topics_budget
 from gateway_core.conn.transport cimport enqueue
-from gateway_core.conn.users cimport user_find, user_first
+from gateway_core.conn.users cimport user_find
 from gateway_core.includes.atomics cimport qw_store32
 from gateway_core.includes.cpu cimport qw_cycles, qw_hash
 from gateway_core.includes.sys cimport qw_clock_ns
 from gateway_core.leaf.class_budget cimport ClassRates
+from gateway_core.leaf.events cimport TOPIC_ENDED, TOPIC_HELD
 from gateway_core.leaf.keys cimport KeyRing, key_ring_wipe
 from gateway_core.leaf.lists cimport NONE32
 from gateway_core.leaf.mailbox cimport (
@@ -152,7 +153,7 @@ cdef void drain_step(Loop* loop) noexcept nogil:
 
 
 cdef void _report_user(Announcer* a, Session* s) noexcept nogil:
-    report_topic(a, USER_PREFIX, USER_PREFIX_BYTES, session_user(s), s.user_len, 1)
+    report_topic(a, USER_PREFIX, USER_PREFIX_BYTES, session_user(s), s.user_len, TOPIC_HELD)
 
 
 cdef void _report_session(Loop* loop, Conn* c) noexcept nogil:
@@ -194,7 +195,7 @@ cdef void resync_step(Loop* loop) noexcept nogil:
         if r.slot < loop.table.high:
             c = &loop.table.conns[r.slot]
             r.slot += 1
-            if c.state == LIVE and user_first(&loop.users, c):
+            if c.state == LIVE:  # once for each device: which of them is the first one changes meanwhile
                 _report_user(a, session_of(c))
             if c.state == LIVE and r.sessions:
                 _report_session(loop, c)
@@ -202,10 +203,10 @@ cdef void resync_step(Loop* loop) noexcept nogil:
             t = loop.topics.by_id[r.topic]
             r.topic += 1
             if t != NULL:
-                report_topic(a, b"", 0, t.name, t.name_len, 1)
+                report_topic(a, b"", 0, t.name, t.name_len, TOPIC_HELD)
         else:
             r.on = False
-            report_topic(a, b"", 0, b"", 0, 0)
+            report_topic(a, b"", 0, b"", 0, TOPIC_ENDED)
 
 
 cdef void _on_conn(Loop* loop, Cmd* cmd, Conn* c) noexcept nogil:

@@ -413,8 +413,8 @@ cdef class Gateway:
         give_budget(self._running(), topic.encode(), &b, self.wait_ms)
 
     def tell(self, int loop, bint sessions):
-        """This loop emits EV_TOPIC(name, loop, True) for all its users and topics, with `sessions` EV_SESSION for
-        each session and what chatrooms it is in too, then EV_TOPIC("", loop, False)."""
+        """This loop emits EV_TOPIC(name, loop, 2) for all its users and topics, some of them twice, with `sessions`
+        EV_SESSION for each session and what chatrooms it is in too, then EV_TOPIC("", loop, 0)."""
         give_resync(self._running(), loop, sessions, self.wait_ms)
 
     def drain(self, int code, int retry_after_ms, int jitter_ms, str text="", double spread_s=0.0):

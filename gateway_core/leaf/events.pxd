@@ -23,6 +23,11 @@ cpdef enum:  # EventKind; the numbers of the tuples that Python takes
     EV_SESSION = 6
     EV_DROPPED = 7
 
+cdef enum:  # of EV_TOPIC: what became of it
+    TOPIC_ENDED = 0
+    TOPIC_BEGAN = 1
+    TOPIC_HELD = 2  # it was there when somebody asked what is
+
 cdef struct EventCell:  # strings lie one after another in blob
     uint64_t conn
     uint64_t request

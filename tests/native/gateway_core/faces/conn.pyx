@@ -57,7 +57,6 @@ from gateway_core.conn.users cimport (
     UserIndex,
     user_add,
     user_find,
-    user_first,
     user_remove,
     users_free,
     users_init,
@@ -226,9 +225,6 @@ cdef class Crowd:
             out.append(conn_id(&self.table, &self.table.conns[slot]))
             slot = session_of(&self.table.conns[slot]).next
         return out
-
-    def stands_for_user(self, uint64_t id):
-        return user_first(&self.users, self._conn(id))
 
     def may_hold(self, bytes user):
         return filter_may_hold(&self.filter, qw_hash(<char*>user, len(user), SEED))

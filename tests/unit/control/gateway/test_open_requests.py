@@ -12,7 +12,7 @@ from control.coordination.base import NodeInfo
 from control.gateway import held_sends as module
 from control.gateway.open_requests import OLDEST_S, OpenRequests
 from control.gateway.resync import Resync
-from control.gateway.topics import KeptTopics
+from control.gateway.topics import Topics
 from control.gateway.upstream import BusUpstream
 from control.node_ids import node_key
 from control.streams.links import StreamLinks
@@ -54,7 +54,7 @@ class World:
     async def open(self, max_pending_bytes: int = 32 << 20) -> BusUpstream:
         bus = MemoryBus(self.hub)
         await bus.start()
-        topics = KeptTopics()
+        topics = Topics((9, 77), 2)
         links = StreamLinks(bus, (9, 77))
         await bus.subscribe("stream.9", links._on_envelope)
         return BusUpstream(

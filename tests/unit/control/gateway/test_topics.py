@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from control.gateway.resync import HeldSession, Resync, UserTopics
-from control.gateway.topics import CountedTopics, KeptTopics, Topics
+from control.gateway.topics import Topics
+from control.routing.compact import TopicSum
 
 
 class Full(Exception):
@@ -39,72 +40,104 @@ class Listener:
     def begin(self) -> None:
         self.heard.append("begin")
 
+    def topic(self, topic: str) -> None:
+        self.heard.append(topic)
+
     def session(self, held: HeldSession) -> None:
         self.heard.append(held)
 
     def inside(self, held: HeldSession, room: str) -> None:
         self.heard.append((held[0], room))
 
-    def end(self, topics: list[str]) -> None:
-        self.heard.append(sorted(topics))
+    def end(self) -> None:
+        self.heard.append("end")
 
 
 ANN: HeldSession = (1, "ann", "d", 6, 100)
+OWN = (3, 10)
 
 
-def test_kept_topics_begin_with_the_first_loop_and_end_with_the_last() -> None:
-    topics = KeptTopics()
+def sum_of(*names: str) -> tuple[int, int]:
+    own = TopicSum(*OWN)
+    for name in names:
+        own.add(name)
+    return own.count, own.digest
+
+
+def counted(topics: Topics) -> tuple[int, int]:
+    return topics.sum.count, topics.sum.digest
+
+
+def test_topics_begin_with_the_first_loop_and_end_with_the_last() -> None:
+    topics = Topics(OWN, 2)
     assert topics.changed("r/a", 0, True)
     assert not topics.changed("r/a", 1, True)
+    assert counted(topics) == sum_of("r/a")
     assert not topics.changed("r/a", 0, False)
     assert len(topics) == 1
     assert topics.changed("r/a", 1, False)
-    assert topics.end() == []
+    assert counted(topics) == (0, 0)
 
 
-def test_counted_topics_keep_nothing_until_somebody_asks() -> None:
-    core, topics = Core(), CountedTopics()
-    resync = Resync(topics, 1, core.tell, Full)
-    found: list[list[str]] = []
+@pytest.mark.parametrize("loops", [1, 2])
+def test_what_was_miscounted_is_right_after_the_core_repeated_it(loops: int) -> None:
+    topics = Topics(OWN, loops)
+    resync = Resync(topics, 1, Core().tell, Full)
     for name in ("u/ann", "u/ben", "r/hall"):
         assert topics.changed(name, 0, True)
-    assert len(topics) == 3
-    resync.request(UserTopics(found.append))
-    assert core.asked == [(0, False)]
-    topics.changed("u/ann", 0, True)  # repeated
+    topics.sum.add("u/never was")
+    resync.request(UserTopics(lambda names: None))
+    resync.on_topic("u/ann")
     topics.changed("u/cho", 0, True)  # begins meanwhile
-    topics.changed("r/hall", 0, True)  # repeated
+    resync.on_topic("r/hall")
     topics.changed("u/ann", 0, False)  # ends meanwhile
-    topics.changed("u/ben", 0, True)  # repeated
+    resync.on_topic("u/ben")
+    resync.on_topic("u/ben")  # of another device
+    resync.on_topic("u/cho")
+    resync.on_loop_end(0)
+    assert counted(topics) == sum_of("u/ben", "u/cho", "r/hall")
+    assert topics.drifts == 1
+    resync.request(UserTopics(lambda names: None))
+    for name in ("u/ben", "u/cho", "r/hall"):
+        resync.on_topic(name)
+    resync.on_loop_end(0)
+    assert topics.drifts == 1
+
+
+def test_users_are_named_once_and_only_they() -> None:
+    resync = Resync(Topics(OWN, 1), 1, Core().tell, Full)
+    found: list[list[str]] = []
+    resync.request(UserTopics(found.append))
+    for name in ("u/ben", "u/ann", "g/1", "u/ben"):
+        resync.on_topic(name)
     assert found == []
     resync.on_loop_end(0)
-    assert [sorted(names) for names in found] == [["u/ben", "u/cho"]]
-    assert len(topics) == 3
+    assert found == [["u/ben", "u/ann"]]
 
 
 def test_who_asks_during_a_resync_gets_the_next_one() -> None:
-    core, topics = Core(), CountedTopics()
-    resync = Resync(topics, 1, core.tell, Full)
+    core = Core()
+    resync = Resync(Topics(OWN, 1), 1, core.tell, Full)
     first, second = Listener(), Listener()
     resync.request(first)
-    topics.changed("u/ann", 0, True)
+    resync.on_topic("u/ann")
     resync.on_session(ANN)
     resync.request(second)
     resync.on_loop_end(0)
-    assert first.heard == ["begin", ANN, ["u/ann"]]
+    assert first.heard == ["begin", "u/ann", ANN, "end"]
     assert core.asked == [(0, True), (0, True)]
     resync.on_loop_end(0)
-    assert second.heard == ["begin", []]
+    assert second.heard == ["begin", "end"]
     resync.on_loop_end(0)  # of nobody's resync
+    resync.on_topic("u/ann")
     assert core.asked == [(0, True), (0, True)]
+    assert second.heard == ["begin", "end"]
 
 
 @pytest.mark.parametrize("full", [0, 1, 3])
 async def test_a_resync_ends_with_its_last_loop_and_a_full_mailbox_only_delays_it(full: int) -> None:
-    core, topics = Core(full), KeptTopics()
-    made: Topics = topics
-    resync = Resync(made, 2, core.tell, Full)
-    topics.changed("r/a", 0, True)
+    core = Core(full)
+    resync = Resync(Topics(OWN, 2), 2, core.tell, Full)
     listener = Listener()
     resync.request(listener)
     async with asyncio.timeout(10):
@@ -116,4 +149,4 @@ async def test_a_resync_ends_with_its_last_loop_and_a_full_mailbox_only_delays_i
     resync.on_loop_end(1)
     assert listener.heard == ["begin", ANN, (1, "r/a#vip")]
     resync.on_loop_end(0)
-    assert listener.heard == ["begin", ANN, (1, "r/a#vip"), ["r/a"]]
+    assert listener.heard == ["begin", ANN, (1, "r/a#vip"), "end"]

@@ -11,7 +11,7 @@ from control.downlink.local import Commands, LocalDownlink
 from control.gateway.resync import Resync
 from control.gateway.session_ids import SessionIds
 from control.gateway.sync_hints import SyncHints
-from control.gateway.topics import CountedTopics
+from control.gateway.topics import Topics
 from control.gateway.upstream import BusUpstream
 from control.rendezvous import choose
 from control.request_keys import call_key, conversation_key
@@ -92,7 +92,7 @@ async def test_at_the_end_everybody_who_waits_is_answered_and_nothing_more_is_ta
         def request(self, listener: object) -> None: ...
 
     answers, session = Answers(), Session(5, 1, "ann", "d")
-    upstream = BusUpstream(5, cast(StreamLinks, Links()), answers, CountedTopics(), cast(Resync, Nobody()))
+    upstream = BusUpstream(5, cast(StreamLinks, Links()), answers, Topics((5, 0), 1), cast(Resync, Nobody()))
     im = NodeInfo(1, 9, "", ("im",))
     upstream.im_came(im)
     upstream.on_sends([(session, 1, "u/ben", b"asked and gone")])
@@ -103,7 +103,7 @@ async def test_at_the_end_everybody_who_waits_is_answered_and_nothing_more_is_ta
     assert answers.said == [(ack, 1, unknown), (ack, 2, refused)]
 
     answers.said.clear()
-    upstream = BusUpstream(5, cast(StreamLinks, Links()), answers, CountedTopics(), cast(Resync, Nobody()))
+    upstream = BusUpstream(5, cast(StreamLinks, Links()), answers, Topics((5, 0), 1), cast(Resync, Nobody()))
     upstream.im_came(im)
     upstream.on_sends([(session, 3, "u/ben", b"open")])
     upstream.on_call(session, 4, "sync", b"")
@@ -129,7 +129,7 @@ async def test_what_a_room_missed_is_told_to_the_im_process_that_serves_it() -> 
         def request(self, listener: object) -> None: ...
 
     upstream = BusUpstream(
-        5, cast(StreamLinks, Links()), cast(AnyDownlink, None), CountedTopics(), cast(Resync, Nobody())
+        5, cast(StreamLinks, Links()), cast(AnyDownlink, None), Topics((5, 0), 1), cast(Resync, Nobody())
     )
     upstream.on_dropped("r/hall0", 1, 1, 1)
     for im_id in (1, 2):

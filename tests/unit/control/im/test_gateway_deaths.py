@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from typing import Any
 
 from control.coordination.base import NodeInfo
+from control.im.route_check import RouteCheck
 from control.im.up_batches import UpBatches
 from control.node_ids import node_key
 from control.routing.compact import CompactRoutes
@@ -43,6 +45,12 @@ class Service:
 MANY = 3 * SLICE
 
 
+def up_batches(service: Service, routes: CompactRoutes | None = None) -> UpBatches:
+    routes = routes or CompactRoutes()
+    check = RouteCheck(routes, lambda gateway: None, time.monotonic)
+    return UpBatches(service, routes, check, lambda gateway: None)
+
+
 def crowd(batches: UpBatches, service: Service) -> NodeInfo:
     """A gateway with very many sessions."""
     gateway = NodeInfo(2, 10, "", ("gateway",))
@@ -55,7 +63,7 @@ def crowd(batches: UpBatches, service: Service) -> NodeInfo:
 
 async def test_very_many_sessions_of_a_gateway_that_died_end_in_slices() -> None:
     service = Service()
-    batches = UpBatches(service, CompactRoutes(), lambda gateway: None)
+    batches = up_batches(service)
     batches.gateway_gone(crowd(batches, service))
     ended = [len(service.calls)]
     while service.sessions.count:
@@ -67,7 +75,7 @@ async def test_very_many_sessions_of_a_gateway_that_died_end_in_slices() -> None
 
 async def test_of_a_gateway_that_only_stood_still_whoever_is_not_ended_yet_goes_on() -> None:
     service = Service()
-    batches = UpBatches(service, CompactRoutes(), lambda gateway: None)
+    batches = up_batches(service)
     gateway = crowd(batches, service)
     batches.gateway_gone(gateway)
     assert batches.gateway_came(gateway)
@@ -78,7 +86,7 @@ async def test_of_a_gateway_that_only_stood_still_whoever_is_not_ended_yet_goes_
 
 def test_the_death_of_a_gateway_logs_its_sessions_out_and_no_others() -> None:
     service, routes = Service(), CompactRoutes()
-    batches = UpBatches(service, routes, lambda gateway: None)
+    batches = up_batches(service, routes)
     for epoch, conn in ((10, 1), (10, 2), (11, 1)):
         batches.gateway_came(NodeInfo(2, epoch, "", ("gateway",)))
         batches.apply((2, epoch), Up([Login(Session(node_key(2, epoch), conn, "u", "d"), 0, 1)]))

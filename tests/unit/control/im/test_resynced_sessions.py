@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from control.coordination.base import NodeInfo
+from control.im.route_check import ASK_AGAIN_S, RouteCheck
 from control.im.up_batches import UpBatches
 from control.node_ids import node_key
-from control.routing.compact import CompactRoutes
+from control.routing.compact import CompactRoutes, TopicSum
 from control.streams.operations import (
     Afresh,
     Announce,
@@ -18,10 +19,12 @@ from control.streams.operations import (
     Left,
     Login,
     Logout,
-    Replace,
     ResyncBegin,
     ResyncEnd,
     ResyncSession,
+    TopicsAre,
+    TopicsBegin,
+    TopicsEnd,
     Up,
     UpOperation,
 )
@@ -79,8 +82,11 @@ class World:
     def __init__(self) -> None:
         self.service, self.routes, self.settled = Service(), CompactRoutes(), list[int]()
         self.heeded: list[tuple[int, int]] = []
+        self.asked: list[int] = []
+        self.now = 100.0
+        self.check = RouteCheck(self.routes, self.asked.append, lambda: self.now)
         self.batches = UpBatches(
-            self.service, self.routes, self.settled.append, lambda *word: self.heeded.append(word)
+            self.service, self.routes, self.check, self.settled.append, lambda *word: self.heeded.append(word)
         )
         self.batches.gateway_came(GATEWAY)
 
@@ -94,6 +100,11 @@ class World:
 
 def of(conn: int) -> Session:
     return Session(NODE, conn, f"u{conn}", "d")
+
+
+def topics(*names: str) -> list[UpOperation]:
+    """All topics of the gateway."""
+    return [TopicsBegin(), Announce(list(names)), TopicsEnd()]
 
 
 def login(conn: int) -> UpOperation:
@@ -111,7 +122,7 @@ def logout(conn: int) -> UpOperation:
 def test_lost_logins_and_logouts_are_made_good() -> None:
     world = World()
     world.hear(login(1), login(2))  # of 2 the logout is lost, of 3 the login
-    world.hear(ResyncBegin(), session(1), session(3), login(4), Replace(["u/u1"]), ResyncEnd())
+    world.hear(ResyncBegin(), session(1), session(3), login(4), *topics("u/u1"), ResyncEnd())
     assert world.conns == [1, 3, 4]
     assert world.settled == [2]
 
@@ -148,7 +159,7 @@ def test_a_gateway_taken_for_dead_is_asked_when_it_is_back(repeats: bool) -> Non
     assert world.batches.gateway_came(GATEWAY)
     assert not world.batches.gateway_came(GATEWAY), "asked once"
     if repeats:
-        world.hear(ResyncBegin(), session(1), Replace(["u/u1", "r/hall"]), ResyncEnd())
+        world.hear(ResyncBegin(), session(1), *topics("u/u1", "r/hall"), ResyncEnd())
         assert (world.conns, world.routes.gateways("r/hall")) == ([1], (2,))
     world.batches.gateway_gone(GATEWAY)
     assert (world.conns, world.routes.size()) == ([], 0)
@@ -170,11 +181,11 @@ def test_a_guest_that_another_process_serves_is_gone_when_its_gateway_has_it_no_
     world.hear(call(1), call(2))
     world.batches.who_is_there(2)
     # 3 came after its loop had repeated everything
-    world.hear(ResyncBegin(), session(1, mine=False), call(3), Replace([]), ResyncEnd())
+    world.hear(ResyncBegin(), session(1, mine=False), call(3), *topics(), ResyncEnd())
     assert sorted(world.service.strays) == [1, 3]
     assert world.settled == []  # nothing was lost on the way from the gateway
     world.batches.lost(2)
-    world.hear(ResyncBegin(), session(3, mine=False), Replace([]), ResyncEnd())
+    world.hear(ResyncBegin(), session(3, mine=False), *topics(), ResyncEnd())
     assert sorted(world.service.strays) == [3]
     assert world.settled == [2]
 
@@ -184,8 +195,72 @@ def test_a_loss_of_a_gateways_words_is_told_though_it_was_asked_who_is_there() -
     world.batches.who_is_there(2)
     world.hear(ResyncBegin())
     world.batches.lost(2)
-    world.hear(ResyncEnd(), ResyncBegin(), Replace([]), ResyncEnd())
+    world.hear(ResyncEnd(), ResyncBegin(), *topics(), ResyncEnd())
     assert world.settled == [2]
+
+
+def are(*names: str) -> UpOperation:
+    """What the gateway counts when these are its topics."""
+    own = TopicSum(2, 10)
+    for name in names:
+        own.add(name)
+    return TopicsAre(own.count, own.digest)
+
+
+def test_topics_with_a_hole_among_them_end_no_route() -> None:
+    world = World()
+    world.hear(Announce(["r/hall", "r/yard"]), TopicsBegin())
+    world.batches.lost(2)  # and with it the word of the yard
+    world.hear(Announce(["r/hall"]), TopicsEnd())
+    assert (world.routes.gateways("r/hall"), world.routes.gateways("r/yard")) == ((2,), (2,))
+    world.hear(*topics("r/hall"))
+    assert (world.routes.gateways("r/hall"), world.routes.gateways("r/yard")) == ((2,), ())
+
+
+def test_a_route_that_is_not_what_its_gateway_says_is_told_and_repeated() -> None:
+    world = World()
+    world.hear(*topics("r/hall", "u/ann"), are("r/hall", "u/ann"))
+    assert (world.check.compared, world.check.unequal, world.asked) == (1, 0, [])
+    world.routes.withdraw(2, 10, ["u/ann"])  # broken by hand
+    world.routes.announce(2, 10, ["u/bob"])  # as many, but others
+    world.hear(are("r/hall", "u/ann"))
+    assert (world.check.differing(), world.asked) == (1, [2])
+    (line,) = world.check.report()
+    assert (line.node_id, line.epoch, line.equal) == (2, 10, False)
+    assert line.held is not None
+    assert line.told[0] == line.held[0] == 2
+    world.hear(*topics("u/ann", "r/hall"), are("r/hall", "u/ann"))
+    assert (world.check.differing(), world.routes.gateways("u/bob")) == (0, ())
+    assert world.check.report()[0].equal
+    world.batches.gateway_gone(GATEWAY)
+    assert world.check.report() == []
+
+
+def test_what_a_repetition_does_not_heal_is_no_storm() -> None:
+    world = World()
+    world.hear(*topics("r/hall"))
+    for _ in range(400):
+        world.hear(are("r/other"), *topics("r/hall"))
+        world.now += 5.0
+    assert 4 <= len(world.asked) <= 7
+    assert world.check.unequal == 400
+    world.hear(are("r/hall"))
+    world.hear(are("r/other"))
+    assert len(world.asked) >= 5, "it was right meanwhile: asked at once"
+
+
+def test_what_is_said_before_a_repetition_that_was_asked_for_is_no_news() -> None:
+    world = World()
+    world.check.asked(2)
+    world.hear(are("r/hall"))
+    world.hear(TopicsBegin(), Announce(["r/hall"]), are("r/hall"))
+    assert (world.asked, world.check.differing()) == ([], 0)
+    world.hear(TopicsEnd(), are("r/hall"))
+    assert (world.asked, world.check.unequal) == ([], 1)
+    world.check.asked(2)
+    world.now += ASK_AGAIN_S
+    world.hear(are("r/yard"))
+    assert world.asked == [2], "it did not come"
 
 
 def test_guests_end_with_their_gateway() -> None:
