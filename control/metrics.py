@@ -29,6 +29,10 @@ GATEWAY_COUNTERS: Mapping[str, str] = {
     "refused_ip_connections": "Connections refused by the per-address connection limit",
     "refused_ip_rate": "Connections refused by the per-address rate limit",
     "refused_net64": "Connections refused by the per-/64 limit",
+    "admitted_new": "Newcomers let in",
+    "admitted_known": "Clients let in that were logged in before",
+    "deferred_new": "Newcomers told to come again later",
+    "deferred_known": "Clients that were logged in before told to come again later",
     "handshakes": "Noise handshakes finished",
     "handshakes_failed": "Noise handshakes that failed",
     "ephemerals_made_hot": "Ephemeral keys made while a client waited",
@@ -74,7 +78,9 @@ GATEWAY_COUNTERS: Mapping[str, str] = {
     "soft_limit": "Out queues that passed the soft limit",
     "slow_consumer": "Connections closed as slow consumers",
     "rate_limited": "Connections that hit their inbound rate limit",
-    "read_pauses": "Connections whose reading was paused",
+    "read_pauses": "Turns without reading because events waited for Python",
+    "reads_eased": "Pauses of heavy senders while the loop was eased",
+    "goaways": "Sessions asked to move elsewhere",
     "ticks": "Turns of the loops",
 }
 
@@ -91,6 +97,7 @@ GATEWAY_LIVE: Mapping[str, str] = {
     "queued_bytes": "Bytes queued for output",
     "tails": "Connections with a sealed, unsent tail",
     "batches": "Shared batches alive",
+    "told": "Sessions that shall leave and have not left yet",
 }
 
 TURNS = "qianwan_gateway_turn_seconds"
@@ -146,6 +153,14 @@ def _gateway(stats: Numbers) -> Iterable[Metric]:
     for name, text in GATEWAY_COUNTERS.items():
         if name in stats:
             yield _counter(f"qianwan_gateway_{name}", text, stats[name])
+    if "eased_events" in stats:
+        text = "Presence and notices left out because of overload"
+        yield _counter("qianwan_gateway_eased_events", text, stats["eased_events"])
+        for name, text in (("mailbox", "commands into"), ("events", "events out of")):
+            fullest = stats[f"max_{name}_fill"]
+            yield _gauge(
+                f"qianwan_gateway_{name}_fill", f"Share in use of the fullest ring of {text} a loop", fullest
+            )
     live = stats.get("live", {})
     for name, text in GATEWAY_LIVE.items():
         if name in live:
@@ -248,6 +263,14 @@ def _keys(seconds_left: Numbers) -> Iterable[Metric]:
     yield left
 
 
+def _admission(admission: Numbers) -> Iterable[Metric]:
+    for name, who in (("new", "newcomers"), ("known", "clients that were logged in before")):
+        text = f"Rate at which {who} are let in here now, a second; 0: no limit"
+        yield _gauge(f"qianwan_admission_{name}_per_second", text, admission[f"{name}_per_s"])
+    text = "Who is let in now: 0 all, 1 those who were logged in before, 2 nobody"
+    yield _gauge("qianwan_admission_door", text, admission["max_door"])
+
+
 def _bus(bus: Numbers) -> Iterable[Metric]:
     yield _gauge(
         "qianwan_bus_connected",
@@ -296,6 +319,7 @@ SECTIONS: Mapping[str, Callable[[Numbers], Iterable[Metric]]] = {
     "gateway_stats": _gateway,
     "gateway_stages": _stages,
     "node": _node,
+    "admission": _admission,
     "upstream": _upstream,
     "service": partial(_numbers, "im"),
     "store": partial(_numbers, "store"),

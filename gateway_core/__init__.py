@@ -11,8 +11,10 @@
                                                    2: told because somebody asked, then 0 of the topic ""
         (EV_SESSION, conn, user, device, platform, session_id, room)    told because somebody asked: room "",
                                                    then r/room#tag#tag for each room, and its tags there
+        (EV_PICKED, conn, user, device, websocket, age)   one that shall leave, for its age or by pick();
+                                                   user "" and conn = loop << 56: a whole round found no more
         (EV_DROPPED, topic, normal, high, notices) events that some members missed, since the last one
-    commands in  login, refuse, reply, send, publish, join, leave, kick, ...
+    commands in  login, refuse, reply, send, publish, join, leave, kick, pick, send_away, admit, ease, ...
 
 A connection id names one connection for ever: a command to a dead one hits nothing.
 """
@@ -33,15 +35,18 @@ if TYPE_CHECKING:
         EV_CALL,
         EV_CLOSED,
         EV_DROPPED,
+        EV_PICKED,
         EV_SEND,
         EV_SESSION,
         EV_TOPIC,
     )
 
 MODULES = {
-    "leaf": "lists stats shared_buf mailbox events token_bucket class_budget address_table deadlines keys",
+    "leaf": "lists stats shared_buf mailbox events token_bucket class_budget address_table deadlines keys"
+    " admission leavers",
     "net": "poller sender in_buffer out_queue listener",
-    "conn": "states table announce users topics transport pending fanout session handshake ws_gate dispatch",
+    "conn": "states table announce users topics transport pending fanout session handshake ws_gate leaving"
+    " easing dispatch",
     "engine": "execute loop bridge config submit gateway",
 }
 
@@ -61,6 +66,7 @@ __all__ = [
     "EV_CALL",
     "EV_CLOSED",
     "EV_DROPPED",
+    "EV_PICKED",
     "EV_SEND",
     "EV_SESSION",
     "EV_TOPIC",

@@ -1,14 +1,14 @@
 """The Loop: what one thread owns. Every part has its struct, and its functions take that, in a module of its own.
 
-    leaf    stats, events, mailbox, deadlines, keys, token_bucket, class_budget, address_table,
+    leaf    stats, events, mailbox, deadlines, keys, token_bucket, class_budget, address_table, admission, leavers,
             shared_buf, lists
     net     poller, listener, sender, in_buffer, out_queue
     conn    states, table, announce, users, user_filter, topics, pending       ... and those that work with a whole Loop:
-            transport, session, handshake, ws_gate, dispatch, fanout           one connection and its surroundings
+            transport, session, handshake, ws_gate, dispatch, fanout, leaving, easing   one connection and its surroundings
 
-Ownership: a Loop and everything it points to belongs to its thread. Only five things cross threads: commands
-(leaf.mailbox), events (leaf.events), SharedBuf (atomic refs), the address table (leaf.address_table) and the counters
-of users (conn.user_filter).
+Ownership: a Loop and everything it points to belongs to its thread. Only six things cross threads: commands
+(leaf.mailbox), events (leaf.events), SharedBuf (atomic refs), the address table (leaf.address_table), the buckets of
+admission (leaf.admission) and the counters of users (conn.user_filter).
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -20,9 +20,11 @@ from gateway_core.conn.user_filter cimport UserFilter
 from gateway_core.conn.users cimport UserIndex
 from gateway_core.includes.sys cimport IP_BYTES, pthread_t
 from gateway_core.leaf.address_table cimport AddressLimits, AddressTable
+from gateway_core.leaf.admission cimport Admission
 from gateway_core.leaf.deadlines cimport Deadlines, deadline_set
 from gateway_core.leaf.events cimport EventBell, EventRing
 from gateway_core.leaf.keys cimport EphemeralPool, KeyRing
+from gateway_core.leaf.leavers cimport Leavers
 from gateway_core.leaf.lists cimport IdQueue, Slots
 from gateway_core.leaf.mailbox cimport Mailbox
 from gateway_core.leaf.shared_buf cimport SharedBuf
@@ -35,6 +37,7 @@ from gateway_core.net.sender cimport Sender
 
 cdef enum:
     READ_BYTES = 262144  # one read of one connection
+    EASED_READ = 4096  # ... while reads are eased; who fills it waits
     FLUSH_BYTES = 65536  # plaintext sealed for one write
     SCRATCH_BYTES = 262144
     KEY_TICKS = 15  # a sending key's greatest age, in ticks
@@ -115,6 +118,19 @@ cdef struct Resync:  # telling Python all users and topics, and sessions if aske
     uint32_t slot  # next ones
     uint32_t topic
 
+cdef enum:  # what is eased when there is too much to do
+    EASE_AGES = 1  # nobody leaves for their age
+    EASE_READS = 2  # heavy senders are paused
+    EASE_EVENTS = 4  # presence and notices are not sent
+
+cdef struct Pick:  # sessions that shall leave, for Python
+    uint32_t left  # to be found still
+    uint32_t idle_s
+    uint32_t at  # next slot
+    uint32_t looked  # since the last one was found
+    uint32_t forget_at  # next slot, while forgetting
+    bint forgetting
+
 cdef struct AgeWalk:
     uint64_t began_ns
     uint32_t at  # next slot
@@ -129,13 +145,19 @@ cdef struct Loop:
     uint64_t now_ns
     uint64_t turn_ns  # start of the turn; its sleep is added, so that the time since then was work
     uint32_t now_s  # seconds since the engine's start, from 1
+    uint32_t read_most  # bytes of one read of one connection
     uint16_t now_tick  # KEY_TICKS in rekey_s; wraps after 45 days of 15 minutes
     # connections
     ConnTable table
     Deadlines deadlines
     AgeWalk ages
+    Pick pick
+    Leavers leavers
     Dooms dooms
     Slots dirty  # with something to flush
+    uint32_t easing  # EASE_* bits
+    Slots paused  # not read until resume_ns
+    uint64_t resume_ns
     # sockets
     Poller poller
     Listener listener
@@ -175,6 +197,9 @@ cdef struct Engine:
     EventBell bell
     uint32_t givers  # Python threads waiting for room in a mailbox
     AddressTable addresses
+    Admission admission
+    uint32_t easing  # EASE_* bits
+    uint64_t eased_events  # not published, counted under the GIL
     int port
 
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from control.downlink.local import LocalDownlink
+from control.gateway.admission import Admission
 from control.gateway.core import Core
 from control.gateway.events import GatewayEvents
 from control.gateway.sync_hints import SyncHints
@@ -59,6 +60,7 @@ class GatewayPart(Part):
         events: GatewayEvents,
         downlink: LocalDownlink,
         hints: SyncHints,
+        admission: Admission,
         *,
         alone: Callable[[], bool],
         settle: Callable[[], Awaitable[None]],
@@ -71,6 +73,7 @@ class GatewayPart(Part):
         self._events = events
         self._downlink = downlink
         self._hints = hints
+        self.admission = admission
         self._running = False
         self._headers_missing = 0
         self._told_missing = -HEADER_TOLD_S
@@ -80,6 +83,7 @@ class GatewayPart(Part):
         if not gateway.same_port:
             refuse_taken_port(*parse_address(gateway.listen))
         self._events.start()
+        self.admission.start()
         rooms = self._settings.im.service
         self._core.set_topic_budget(
             ROOM_PREFIX, rooms.room_normal_per_s, rooms.room_high_per_s, rooms.room_notices_per_s
@@ -112,6 +116,10 @@ class GatewayPart(Part):
         self._downlink.close()
 
     async def tick(self) -> None:
+        self.admission.tick()
+        self._tell_missing_headers()
+
+    def _tell_missing_headers(self) -> None:
         """What is closed for a balancer's setting is closed before any login: only here it can be said."""
         missing, now = self._core.stats()["closed_by_reason"].get("proxy_missing", 0), time.monotonic()
         if missing > self._headers_missing and now - self._told_missing >= HEADER_TOLD_S:
@@ -137,7 +145,12 @@ class GatewayPart(Part):
         return {"gateway": lambda: None if self._running else "not started"}
 
     def sources(self) -> Mapping[str, Source]:
-        return {"gateway_stats": self._core.stats, "gateway_stages": self._core.stages, "node": self.stats}
+        return {
+            "gateway_stats": self._core.stats,
+            "gateway_stages": self._core.stages,
+            "node": self.stats,
+            "admission": self.admission.numbers,
+        }
 
     def stats(self) -> Mapping[str, Any]:
         events, logins, downlink = self._events, self._events.logins, self._downlink

@@ -30,6 +30,7 @@ from control.coordination.same_root import SameRoot
 from control.coordination.sqlite_documents import SqliteDocuments
 from control.downlink.bus import BusDownlink
 from control.downlink.local import LocalDownlink
+from control.gateway.admission import Admission
 from control.gateway.allowances import Allowances
 from control.gateway.core import Core, capacity_of, event_codes, mailbox_full, make_core, not_running
 from control.gateway.events import GatewayEvents
@@ -323,9 +324,20 @@ class Wiring:
             events,
             self.downlink,
             self.hints,
+            Admission(self.core, settings.gateway.admission, self._share),
             alone=self._alone,
             settle=upstream.settle if upstream else self.im.settle,
         )
+
+    def _share(self) -> float:
+        """Of what all gateways may do together: by their capacity, where all tell it."""
+        gateways = [info for info in self.coordination.nodes("gateway") if not info.draining]
+        own = next((info for info in gateways if info.node_id == self._process.own[0]), None)
+        if own is None or len(gateways) < 2:
+            return 1.0 / max(1, len(gateways))
+        if all(info.capacity for info in gateways):
+            return own.capacity / sum(info.capacity for info in gateways)
+        return 1.0 / len(gateways)
 
     def _alone(self) -> bool:
         """No other gateway is known, nor could be."""

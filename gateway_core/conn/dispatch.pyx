@@ -34,6 +34,7 @@ from frame.utf8 cimport utf8_valid
 from frame.varint cimport UV_MAX, uv_get
 from gateway_core.conn.announce cimport TOPIC_MAX
 from gateway_core.conn.fanout cimport publish_all
+from gateway_core.conn.easing cimport read_pause
 from gateway_core.conn.handshake cimport early_frame, hello, proxy
 from gateway_core.conn.session cimport set_interval
 from gateway_core.conn.states cimport (
@@ -102,7 +103,7 @@ from gateway_core.leaf.stats cimport (
 )
 from gateway_core.leaf.token_bucket cimport bucket_take
 from gateway_core.net.in_buffer cimport IN_EXACT, IN_SLACK, in_keep, in_restore
-from gateway_core.types cimport READ_BYTES, touch
+from gateway_core.types cimport EASE_READS, touch
 
 LAYOUT = layout()
 
@@ -346,7 +347,7 @@ cdef void conn_readable(Loop* loop, Conn* c) noexcept nogil:
     cdef uint64_t t = qw_cycles()
     cdef size_t raw = 0
     cdef size_t kept = in_restore(c.in_buf, p, &raw)
-    cdef ptrdiff_t got = qw_recv(c.fd, p + kept + raw, READ_BYTES)
+    cdef ptrdiff_t got = qw_recv(c.fd, p + kept + raw, loop.read_most)
     stage_end(&loop.stats, S_READ, t, 1)
     if got <= 0:
         if got == 0:
@@ -359,6 +360,8 @@ cdef void conn_readable(Loop* loop, Conn* c) noexcept nogil:
     stat_add(&loop.stats, N_BYTES_IN, got)
     if c.state == LIVE:
         touch(loop, c)
+        if <uint32_t>got == loop.read_most and loop.easing & EASE_READS:
+            read_pause(loop, c)
     if c.flags & F_WS:
         got = ws_strip(loop, c, p + kept, raw + <size_t>got, &raw)
         if got < 0:

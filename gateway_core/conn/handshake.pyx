@@ -33,12 +33,13 @@ from frame.preamble cimport REJECT_HEADER_BYTES, Preamble, Tlv, preamble_parse, 
 from frame.proxy cimport ProxyHeader, proxy_v2_parse
 from frame.record cimport get_u16, put_u16
 from frame.varint cimport UV_MAX, uv_put, uv_size
-from gateway_core.conn.session cimport conn_admit, finish, preauth_drop
+from gateway_core.conn.session cimport conn_admit, conn_let_in, finish, preauth_drop
 from gateway_core.conn.states cimport ASKED, DOOMED, E_ASKED, E_ENDED, E_KEYED, E_QUEUED, SECURED, WAITING
 from gateway_core.conn.table cimport F_PROXIED, F_ZSTD, HANDSHAKE_HASH, PreAuth, conn_find, conn_id, conn_move
 from gateway_core.conn.transport cimport doom_quiet, send_raw
 from gateway_core.includes.cpu cimport qw_cycles
 from gateway_core.includes.sys cimport IP_BYTES, PEER_TEXT_BYTES, qw_clock_ns, qw_peer_text, qw_wall_ms
+from gateway_core.leaf.admission cimport KNOWN, NEWCOMER, Wait
 from gateway_core.leaf.events cimport EVENT_STRINGS, EV_AUTH, event_push
 from gateway_core.leaf.keys cimport KEY_SET_MAX, Ephemeral, StaticKey, ephemeral_take, key_find
 from gateway_core.leaf.lists cimport ids_pop, ids_push
@@ -66,21 +67,22 @@ from gateway_core.net.in_buffer cimport in_data, in_done
 LAYOUT = layout()
 
 cdef enum:
-    RETRY_MS = 2000  # told to clients refused for overload
+    RETRY_MS = 2000  # told to clients refused by a full queue, and as much jitter
     GREETING_BYTES = 128  # payload of message 2: time and node name
 
 
-cdef void _reject(Loop* loop, Conn* c, int code) noexcept nogil:
+cdef void _reject(Loop* loop, Conn* c, int code, const Wait* wait) noexcept nogil:
     cdef uint8_t out[REJECT_HEADER_BYTES + KEY_SET_MAX]
-    cdef uint8_t retry[UV_MAX]
+    cdef uint8_t times[2 * UV_MAX]
     cdef const uint8_t* data = NULL
     cdef size_t n = 0, m
     if code == REJECT_UNKNOWN_KEY:
         data = loop.keys.signed_set
         n = loop.keys.signed_len
     elif code == REJECT_OVERLOADED:
-        data = retry
-        n = <size_t>uv_put(retry, RETRY_MS)
+        data = times
+        n = <size_t>uv_put(times, wait.retry_ms)
+        n += <size_t>uv_put(times + n, wait.jitter_ms)
     m = reject_header_put(out, code, n)
     if n:
         memcpy(out + m, data, n)
@@ -133,7 +135,7 @@ cdef void _handshake(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept n
         return
     key = key_find(&loop.keys, pre.key_id)
     if key == NULL:  # rotated away while this one waited
-        _reject(loop, c, REJECT_UNKNOWN_KEY)
+        _reject(loop, c, REJECT_UNKNOWN_KEY, NULL)
         return
     if not ephemeral_take(&loop.ephemerals, &e):
         stat_add(&loop.stats, N_EPHEMERALS_MADE_HOT, 1)
@@ -222,6 +224,7 @@ cdef int _judge_preamble(Loop* loop, const Preamble* pre) noexcept nogil:
 cdef ptrdiff_t hello(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil:
     cdef Preamble pre
     cdef ptrdiff_t used = preamble_parse(p, n, &pre)
+    cdef Wait wait
     cdef int code
     cdef size_t length
     if used < 0:
@@ -231,7 +234,7 @@ cdef ptrdiff_t hello(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept n
         return 0
     code = _judge_preamble(loop, &pre)
     if code:
-        _reject(loop, c, code)
+        _reject(loop, c, code, NULL)
         return -1
     if n < PREAMBLE_SIZE + 2:
         return 0
@@ -244,11 +247,15 @@ cdef ptrdiff_t hello(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept n
     if n > PREAMBLE_SIZE + 2 + length:  # nothing can follow before our answer
         doom_quiet(loop, c, R_BEFORE_AUTH, 0)
         return -1
+    if not conn_let_in(loop, c, KNOWN if pre.flags & PREAMBLE_KNOWN else NEWCOMER, &wait):
+        _reject(loop, c, REJECT_OVERLOADED, &wait)
+        return -1
     if loop.waiting.count == 0 and qw_clock_ns(0) < loop.handshake_until_ns:
         _handshake(loop, c, p, n)
         return -1 if c.state == DOOMED else <ptrdiff_t>n
     if _handshake_later(loop, c) < 0:
-        _reject(loop, c, REJECT_OVERLOADED)
+        wait.retry_ms = wait.jitter_ms = RETRY_MS
+        _reject(loop, c, REJECT_OVERLOADED, &wait)
         return -1
     return 0
 

@@ -9,11 +9,14 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint16_t
 
 from gateway_core.conn.table cimport Conn, Session
+from gateway_core.leaf.admission cimport Wait
 from gateway_core.leaf.shared_buf cimport SharedBuf
 from gateway_core.types cimport Loop
 
 cdef void conn_open(Loop* loop, int fd, const uint8_t* ip16, uint16_t port) noexcept nogil  # takes the fd
 cdef bint conn_admit(Loop* loop, Conn* c) noexcept nogil  # per-address limits; 0: doomed
+# Before any cryptography, once: may a Visitor come in now? 0: *wait is what it is told.
+cdef bint conn_let_in(Loop* loop, Conn* c, int visitor, Wait* wait) noexcept nogil
 # No slot or descriptor is left: the oldest who have not logged in end with this tick. 0: there is none of them.
 cdef bint make_room(Loop* loop) noexcept nogil
 cdef void preauth_drop(Loop* loop, Conn* c) noexcept nogil  # wiped: Python has been told, or never will be

@@ -28,7 +28,9 @@ from gateway_core.conn.states cimport (
     state_in,
 )
 from gateway_core.conn.table cimport (
+    F_ADMITTED,
     F_LOST,
+    F_TOLD,
     F_WS,
     PreAuth,
     conn_id,
@@ -56,6 +58,7 @@ from gateway_core.leaf.address_table cimport (
     address_enter,
     address_leave,
 )
+from gateway_core.leaf.admission cimport admission_take, admission_wait
 from gateway_core.leaf.deadlines cimport deadline_cap, deadline_set
 from gateway_core.leaf.events cimport EVENT_STRINGS, EV_CLOSED, event_push
 from gateway_core.leaf.lists cimport NONE32
@@ -63,6 +66,9 @@ from gateway_core.leaf.shared_buf cimport buf_frame, buf_unref
 from gateway_core.leaf.stats cimport (
     L_PREAUTH,
     L_SESSIONS,
+    L_TOLD,
+    N_ADMITTED_NEW,
+    N_DEFERRED_NEW,
     N_LOGINS,
     N_REFUSED_FULL,
     N_REFUSED_IP_CONNECTIONS,
@@ -121,6 +127,18 @@ cdef bint conn_admit(Loop* loop, Conn* c) noexcept nogil:
         stat_add(&loop.stats, N_REFUSED_IP_RATE, 1)
     else:
         stat_add(&loop.stats, N_REFUSED_NET64, 1)
+    return False
+
+
+cdef bint conn_let_in(Loop* loop, Conn* c, int visitor, Wait* wait) noexcept nogil:
+    if c.flags & F_ADMITTED:
+        return True
+    if admission_take(&loop.engine.admission, visitor, loop.now_ns):
+        c.flags |= F_ADMITTED
+        stat_add(&loop.stats, N_ADMITTED_NEW + visitor, 1)
+        return True
+    wait[0] = admission_wait(&loop.engine.admission, visitor, loop.now_ns)
+    stat_add(&loop.stats, N_DEFERRED_NEW + visitor, 1)
     return False
 
 
@@ -258,6 +276,8 @@ cdef void _session_end(Loop* loop, Conn* c, int code) noexcept nogil:
     free(s)
     c.held = NULL
     stat_add(&loop.stats, L_SESSIONS, -1)
+    if c.flags & F_TOLD:
+        stat_add(&loop.stats, L_TOLD, -1)
 
 
 # end -----------------------------------------------------------------------------------------------------------

@@ -31,6 +31,10 @@ cdef enum:  # Conn.flags
     F_PROXIED = 32  # PROXY header read
     F_LOST = 64  # the transport is gone, nothing more can be written
     F_AGED = 128  # half of the greatest age is behind it
+    F_ADMITTED = 256  # has its place among those who are let in
+    F_TOLD = 512  # shall leave
+    F_OVERDUE = 1024  # ... for its age
+    F_PAUSED = 2048  # is not read for a while
 
 cdef enum:
     KEY_MINUTES = (REKEY_SECONDS + REKEY_GRACE_SECONDS) // 60  # a key of receiving may be read for

@@ -10,7 +10,7 @@ from frame.frames cimport frame_header_put
 from frame.record cimport put_u16
 from frame.websocket cimport WS_BINARY, WS_HEADER_BYTES, ws_header_put
 from gateway_core.conn.states cimport BEFORE_LOGIN, E_JUDGED, state_in
-from gateway_core.conn.table cimport F_BLOCKED, F_DIRTY, F_LOST, F_WS, F_ZSTD, conn_move, poll_id, slot_of
+from gateway_core.conn.table cimport F_BLOCKED, F_DIRTY, F_LOST, F_PAUSED, F_WS, F_ZSTD, conn_move, poll_id, slot_of
 from gateway_core.includes.cpu cimport qw_cycles
 from gateway_core.includes.sys cimport qw_again, qw_send_or_errno
 from gateway_core.leaf.lists cimport slots_push
@@ -45,7 +45,7 @@ from gateway_core.net.out_queue cimport (
     queue_tail,
     queue_tail_done,
 )
-from gateway_core.net.poller cimport poller_want_write
+from gateway_core.net.poller cimport poller_want
 from gateway_core.net.sender cimport Staged, sender_empty, sender_full, sender_space, sender_run, sender_stage
 from gateway_core.types cimport FLUSH_BYTES, KEY_TICKS, Doom, Dooms
 
@@ -134,7 +134,7 @@ cdef void _written(Loop* loop, Conn* c, const uint8_t* p, size_t n, ptrdiff_t se
             return
         if not c.flags & F_BLOCKED:
             c.flags |= F_BLOCKED
-            poller_want_write(&loop.poller, c.fd, poll_id(&loop.table, c), True)
+            poller_want(&loop.poller, c.fd, poll_id(&loop.table, c), not c.flags & F_PAUSED, True)
 
 
 cdef void stage_begin(Loop* loop) noexcept nogil:
@@ -290,7 +290,7 @@ cdef void flush_conn(Loop* loop, Conn* c) noexcept nogil:
             _mark_dirty(loop, c)
         if c.flags & F_BLOCKED:
             c.flags &= <uint16_t>~<unsigned int>F_BLOCKED
-            poller_want_write(&loop.poller, c.fd, poll_id(&loop.table, c), False)
+            poller_want(&loop.poller, c.fd, poll_id(&loop.table, c), not c.flags & F_PAUSED, False)
     queue_settle(&loop.queues, &c.out)
 
 

@@ -8,6 +8,7 @@ from frame.constants cimport CLOSE_NORMAL, CLOSE_PROTOCOL_ERROR, CLOSE_RATE_LIMI
 from frame.http_upgrade cimport (
     UPGRADE_RESPONSE_BYTES,
     Upgrade,
+    upgrade_later_put,
     upgrade_parse,
     upgrade_refusal_put,
     upgrade_response_put,
@@ -33,10 +34,11 @@ from frame.websocket cimport (
     ws_mask,
     ws_sequence,
 )
-from gateway_core.conn.session cimport finish
+from gateway_core.conn.session cimport conn_let_in, finish
 from gateway_core.conn.states cimport BEFORE_LOGIN, DOOMED, E_ENDED, E_GREETED, LIVE, state_in
 from gateway_core.conn.table cimport F_WS, conn_move, session_of
 from gateway_core.conn.transport cimport doom_quiet, send_raw
+from gateway_core.leaf.admission cimport KNOWN, NEWCOMER, Wait
 from gateway_core.leaf.stats cimport (
     N_RATE_LIMITED,
     R_MEMORY,
@@ -70,6 +72,7 @@ cdef struct Answers:  # of one read
 cdef ptrdiff_t ws_upgrade(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil:
     cdef Upgrade u
     cdef uint8_t answer[UPGRADE_RESPONSE_BYTES]
+    cdef Wait wait
     cdef ptrdiff_t used = upgrade_parse(p, n, UPGRADE_MAX, &u)
     if used == 0:
         return 0
@@ -80,6 +83,12 @@ cdef ptrdiff_t ws_upgrade(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexc
     if u.status != SWITCHING:
         loop.stats.reasons[R_UPGRADE_REFUSED] += 1
         send_raw(loop, c, answer, upgrade_refusal_put(answer, u.status), False)
+        if conn_move(&loop.table, c, E_ENDED):
+            finish(loop, c)
+        return -1
+    if not conn_let_in(loop, c, KNOWN if u.known else NEWCOMER, &wait):
+        loop.stats.reasons[R_UPGRADE_REFUSED] += 1
+        send_raw(loop, c, answer, upgrade_later_put(answer, (wait.retry_ms + 999) // 1000), False)
         if conn_move(&loop.table, c, E_ENDED):
             finish(loop, c)
         return -1

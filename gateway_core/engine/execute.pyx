@@ -7,7 +7,9 @@ from frame.constants cimport FRAME_PONG
 from frame.names cimport ROOM_PREFIX, ROOM_PREFIX_BYTES, USER_PREFIX, USER_PREFIX_BYTES
 from frame.varint cimport UV_MAX, uv_put
 from gateway_core.conn.announce cimport TOPIC_MAX, Announcer, report_session, report_topic
+from gateway_core.conn.easing cimport ease
 from gateway_core.conn.fanout cimport publish_local
+from gateway_core.conn.leaving cimport pick_begin, send_away, stay_begin
 from gateway_core.conn.session cimport close_with, login
 from gateway_core.conn.states cimport BEFORE_LOGIN, LIVE, state_in
 from gateway_core.conn.table cimport (
@@ -31,8 +33,10 @@ from gateway_core.leaf.events cimport TOPIC_ENDED, TOPIC_HELD
 from gateway_core.leaf.keys cimport KeyRing, key_ring_wipe
 from gateway_core.leaf.lists cimport NONE32
 from gateway_core.leaf.mailbox cimport (
+    CMD_AWAY,
     CMD_BUDGET,
     CMD_DRAIN,
+    CMD_EASE,
     CMD_JOIN,
     CMD_JOIN_USER,
     CMD_KEYS,
@@ -40,11 +44,13 @@ from gateway_core.leaf.mailbox cimport (
     CMD_LEAVE,
     CMD_LEAVE_USER,
     CMD_LOGIN,
+    CMD_PICK,
     CMD_POLICY,
     CMD_PUBLISH,
     CMD_REFUSE,
     CMD_RESYNC,
     CMD_SEND,
+    CMD_STAY,
     CMD_STOP,
     mail_pop,
 )
@@ -133,6 +139,8 @@ cdef void _set_keys(Loop* loop, KeyRing* ring) noexcept nogil:
 
 cdef void _drain(Loop* loop, Cmd* cmd) noexcept nogil:
     listener_close(&loop.listener)
+    if cmd.ptr == NULL:  # nobody is told
+        return
     buf_unref(loop.drain.goaway)
     loop.drain.on = True
     loop.drain.goaway = <SharedBuf*>cmd.ptr
@@ -220,6 +228,13 @@ cdef void _on_conn(Loop* loop, Cmd* cmd, Conn* c) noexcept nogil:
             stat_add(&loop.stats, N_STALE_COMMANDS, 1)
         buf_unref(<SharedBuf*>cmd.ptr)
         return
+    if cmd.kind == CMD_AWAY:
+        if c != NULL and c.state == LIVE:
+            send_away(loop, c, <SharedBuf*>cmd.ptr, <uint32_t>cmd.x, <int>cmd.code)
+        else:
+            stat_add(&loop.stats, N_STALE_COMMANDS, 1)
+        buf_unref(<SharedBuf*>cmd.ptr)
+        return
     b = <NameBlob*>cmd.ptr
     if cmd.kind == CMD_JOIN and (c == NULL or c.state != LIVE):
         topic_missed(&loop.topics, _text(b), b.a_len)
@@ -245,7 +260,7 @@ cdef void _run(Loop* loop, Cmd* cmd) noexcept nogil:
         buf_unref(<SharedBuf*>cmd.ptr)
     elif cmd.kind == CMD_LOGIN:
         login(loop, conn_find(&loop.table, cmd.conn), <Session*>cmd.ptr, <SharedBuf*>cmd.x, cmd.conn)
-    elif cmd.kind == CMD_SEND or cmd.kind == CMD_REFUSE or cmd.kind == CMD_JOIN or cmd.kind == CMD_LEAVE:
+    elif cmd.kind == CMD_SEND or cmd.kind == CMD_REFUSE or cmd.kind == CMD_JOIN or cmd.kind == CMD_LEAVE or cmd.kind == CMD_AWAY:
         _on_conn(loop, cmd, conn_find(&loop.table, cmd.conn))
     elif cmd.kind == CMD_KICK:
         _kick(loop, <NameBlob*>cmd.ptr, <int>cmd.code)
@@ -262,6 +277,12 @@ cdef void _run(Loop* loop, Cmd* cmd) noexcept nogil:
         free(cmd.ptr)
     elif cmd.kind == CMD_DRAIN:
         _drain(loop, cmd)
+    elif cmd.kind == CMD_PICK:
+        pick_begin(loop, cmd.code, <uint32_t>cmd.x)
+    elif cmd.kind == CMD_STAY:
+        stay_begin(loop)
+    elif cmd.kind == CMD_EASE:
+        ease(loop, <int>cmd.code)
     elif cmd.kind == CMD_RESYNC:
         loop.resync.on = True
         loop.resync.sessions = cmd.a
@@ -286,7 +307,7 @@ cdef void commands_run(Loop* loop) noexcept nogil:
 
 
 cdef void command_drop(Cmd* cmd) noexcept nogil:
-    if cmd.kind == CMD_PUBLISH or cmd.kind == CMD_SEND or cmd.kind == CMD_POLICY or cmd.kind == CMD_DRAIN:
+    if cmd.kind == CMD_PUBLISH or cmd.kind == CMD_SEND or cmd.kind == CMD_POLICY or cmd.kind == CMD_DRAIN or cmd.kind == CMD_AWAY:
         buf_unref(<SharedBuf*>cmd.ptr)
         return
     if cmd.kind == CMD_LOGIN:

@@ -24,6 +24,7 @@ from gateway_core.engine.loop cimport loop_free, loop_free_events, loop_init, lo
 from gateway_core.engine.submit cimport (
     frame_of,
     give_budget,
+    give_cmd,
     give_everywhere,
     give_frame,
     give_keys,
@@ -47,21 +48,28 @@ from gateway_core.includes.sys cimport (
     qw_thread_start,
 )
 from gateway_core.leaf.address_table cimport addresses_free, addresses_init
+from gateway_core.leaf.admission cimport KNOWN, NEWCOMER, admission_door, admission_rate
 from gateway_core.leaf.class_budget cimport ClassRates
+from gateway_core.leaf.events cimport events_fill
 from gateway_core.leaf.keys cimport KeyRing, key_ring_wipe
 from gateway_core.leaf.mailbox cimport (
+    CMD_AWAY,
     CMD_DRAIN,
+    CMD_EASE,
     CMD_JOIN,
     CMD_JOIN_USER,
     CMD_KICK,
     CMD_LEAVE,
     CMD_LEAVE_USER,
+    CMD_PICK,
     CMD_POLICY,
     CMD_REFUSE,
+    CMD_STAY,
     CMD_STOP,
     Cmd,
+    mail_fill,
 )
-from gateway_core.leaf.shared_buf cimport SharedBuf, buf_live
+from gateway_core.leaf.shared_buf cimport SharedBuf, buf_live, buf_unref
 from gateway_core.leaf.stats cimport L_SESSIONS, StageTimes, Stats, stages_dict, stats_dict
 from gateway_core.net.listener cimport listener_open
 from gateway_core.types cimport MAX_LOOPS, Engine, Loop
@@ -245,6 +253,8 @@ cdef class Gateway:
         out["live"]["shared_bufs"] = buf_live()
         out["states"] = {states.STATE_NAMES[i]: self._in_state(i) for i in range(FREE + 1, STATES)}
         out["loops_io_uring"] = self._with_ring()  # the others send()
+        out["eased_events"] = self.engine.eased_events
+        self._fill(out)
         return out
 
     cdef int _stats(self, Stats** parts) noexcept:
@@ -259,6 +269,19 @@ cdef class Gateway:
         for i in range(self.engine.n_loops):
             n += self.engine.loops[i].table.by_state[state]
         return n
+
+    cdef int _fill(self, dict out) except -1:
+        """How full the fullest of the rings are, as a share: commands into a loop, events out of one."""
+        cdef double mail = 0.0, events = 0.0
+        cdef uint32_t i
+        cdef Loop* loop
+        for i in range(self.engine.n_loops if self.running else 0):
+            loop = &self.engine.loops[i]
+            mail = max(mail, mail_fill(&loop.mail))
+            events = max(events, events_fill(&loop.events))
+        out["max_mailbox_fill"] = mail
+        out["max_events_fill"] = events
+        return 0
 
     cdef int _with_ring(self) noexcept:
         cdef uint32_t i
@@ -416,6 +439,65 @@ cdef class Gateway:
         """This loop emits EV_TOPIC(name, loop, 2) for all its users and topics, some of them twice, with `sessions`
         EV_SESSION for each session and what chatrooms it is in too, then EV_TOPIC("", loop, 0)."""
         give_resync(self._running(), loop, sessions, self.wait_ms)
+
+    def admit(self, double new_per_s, double known_per_s, double burst_s, int door, uint32_t least_ms, uint32_t most_ms):
+        """How many may come in a second of newcomers, and of those who say that they were here before; 0: any number.
+        `burst_s` seconds' worth may come at once. `door`: 0 open, 1 to the known only, 2 shut. Who is refused is told
+        to come again in least_ms to most_ms. From now on, at once, on all loops together.
+        """
+        cdef Engine* e = self._running()
+        cdef uint64_t now = qw_clock_ns(0)
+        admission_rate(&e.admission, NEWCOMER, new_per_s, burst_s, now)
+        admission_rate(&e.admission, KNOWN, known_per_s, burst_s, now)
+        admission_door(&e.admission, door, least_ms, most_ms)
+
+    cdef int _to_loop(self, int kind, int loop, uint32_t code, uint64_t x) except -1:
+        cdef Cmd cmd
+        memset(&cmd, 0, sizeof(cmd))
+        cmd.kind = <uint8_t>kind
+        cmd.code = code
+        cmd.x = x
+        return give_cmd(self._running(), loop, &cmd, self.wait_ms)
+
+    def pick(self, int loop, uint32_t most, uint32_t idle_s=0):
+        """So many sessions of this loop that shall leave, each once, as EV_PICKED; those only that have read nothing for
+        `idle_s`. One without a user when there are no more. A second call stands in for the first."""
+        self._to_loop(CMD_PICK, loop, most, idle_s)
+
+    def send_away(self, uint64_t conn, bytes goaway, uint32_t after_s, int code):
+        """A GOAWAY with this body; who is still there after_s seconds later (0: for ever) is closed with `code`."""
+        cdef Cmd cmd
+        cdef Engine* e = self._running()
+        cdef SharedBuf* b = frame_of(FRAME_GOAWAY, NULL, 0, goaway)
+        cdef int taken = 0
+        memset(&cmd, 0, sizeof(cmd))
+        cmd.kind = CMD_AWAY
+        cmd.conn = conn
+        cmd.ptr = b
+        cmd.x = after_s
+        cmd.code = <uint32_t>code
+        try:
+            taken = give_cmd(e, <int>(conn >> 56), &cmd, self.wait_ms)
+        finally:
+            if not taken:
+                buf_unref(b)
+
+    def stay(self):
+        """Nobody is picked any more, nobody is closed for not having left, and all may be picked again."""
+        self._running()
+        self._everywhere(CMD_STAY, 0, 0, NULL)
+
+    def ease(self, uint32_t what):
+        """What is left undone while there is too much to do: EASE_* bits (types.pxd: 1 nobody leaves for their age, 2 heavy
+        senders are paused, 4 presence and other notices are not published). 0: nothing."""
+        cdef Engine* e = self._running()
+        e.easing = what
+        self._everywhere(CMD_EASE, 0, what, NULL)
+
+    def stop_accepting(self):
+        """The listener closes; those who are here hear nothing of it."""
+        self._running()
+        self._everywhere(CMD_DRAIN, 0, 0, NULL)
 
     def drain(self, int code, int retry_after_ms, int jitter_ms, str text="", double spread_s=0.0):
         """Stops accepting and sends GOAWAY to every session, spread over spread_s seconds."""

@@ -9,16 +9,18 @@ from crypto.zstd cimport (
     zstd_decompressor_free,
     zstd_decompressor_new,
 )
-from frame.constants cimport CLOSE_MAX_AGE, MAX_RAW_BODY
+from frame.constants cimport MAX_RAW_BODY
 from gateway_core.conn.dispatch cimport conn_readable
+from gateway_core.conn.easing cimport reads_resume
 from gateway_core.conn.fanout cimport fanout_wait, fanout_work
 from gateway_core.conn.handshake cimport handshake_waiting
+from gateway_core.conn.leaving cimport ages_step, leavers_step, pick_busy, pick_step
 from gateway_core.conn.pending cimport topics_tell, topics_tell_wait
 from gateway_core.conn.session cimport conn_open, expire, finish, make_room, reap, release_all
-from gateway_core.conn.states cimport CLOSING, DEAF, DOOMED, FREE, LIVE, state_in
-from gateway_core.conn.table cimport F_AGED, F_BLOCKED, F_DIRTY, Conn, conn_find, table_free, table_init
+from gateway_core.conn.states cimport CLOSING, DEAF, DOOMED, FREE, state_in
+from gateway_core.conn.table cimport F_BLOCKED, F_DIRTY, Conn, conn_find, table_free, table_init
 from gateway_core.conn.topics cimport topics_free, topics_init
-from gateway_core.conn.transport cimport doom, doom_quiet, flush_conn, stage_begin, stage_finish
+from gateway_core.conn.transport cimport doom_quiet, flush_conn, stage_begin, stage_finish
 from gateway_core.conn.user_filter cimport filter_free, filter_init
 from gateway_core.conn.users cimport users_free, users_init
 from gateway_core.engine.execute cimport command_drop, commands_run, drain_step, resync_step
@@ -34,6 +36,7 @@ from gateway_core.leaf.deadlines cimport (
 )
 from gateway_core.leaf.events cimport bell_ring, events_free, events_init, events_settle, events_waiting
 from gateway_core.leaf.keys cimport ephemerals_fill, ephemerals_free, ephemerals_init, key_ring_wipe
+from gateway_core.leaf.leavers cimport leavers_free, leavers_scanning
 from gateway_core.leaf.lists cimport NONE32, ids_free, ids_init, slots_free
 from gateway_core.leaf.mailbox cimport (
     Cmd,
@@ -49,7 +52,6 @@ from gateway_core.leaf.shared_buf cimport buf_unref
 from gateway_core.leaf.stats cimport (
     N_READ_PAUSES,
     N_TICKS,
-    R_MAX_AGE,
     R_PEER_RESET,
     S_ACCEPT,
     S_POLL,
@@ -123,6 +125,7 @@ cdef int loop_init(Loop* loop, Engine* engine, unsigned int index, const KeyRing
     loop.index = index
     loop.keys = keys[0]
     loop.running = 1
+    loop.read_most = READ_BYTES
     loop.now_ns = qw_clock_ns(0)
     loop.now_s = 1
     loop.read_buf = <uint8_t*>qw_map(READ_BYTES + KEPT_MAX)
@@ -160,6 +163,8 @@ cdef void loop_free(Loop* loop) noexcept nogil:
     buf_unref(loop.policy.frame)
     buf_unref(loop.drain.goaway)
     slots_free(&loop.dirty)
+    slots_free(&loop.paused)
+    leavers_free(&loop.leavers)
     free(loop.dooms.at)
     ids_free(&loop.waiting)
     ephemerals_free(&loop.ephemerals)
@@ -281,32 +286,6 @@ cdef void _deadlines(Loop* loop) noexcept nogil:
     stage_end(&loop.stats, S_SCAN, t, 1)
 
 
-cdef void _ages(Loop* loop) noexcept nogil:
-    """Walks over all slots in half of the greatest age, evenly in time: the first pass marks, the second closes.
-
-    So nobody's age is stored, and a crowd that came at once leaves spread over half of the age.
-    """
-    cdef uint64_t period_ns = <uint64_t>loop.config.max_age_s * 500000000, gone
-    cdef uint32_t until
-    cdef Conn* c
-    if period_ns == 0:
-        return
-    if loop.ages.began_ns == 0:
-        loop.ages.began_ns = loop.now_ns
-    gone = loop.now_ns - loop.ages.began_ns
-    until = loop.table.high if gone >= period_ns else <uint32_t>(<double>loop.table.high * <double>gone / <double>period_ns)
-    while loop.ages.at < until:
-        c = &loop.table.conns[loop.ages.at]
-        loop.ages.at += 1
-        if c.state == LIVE:
-            if c.flags & F_AGED:
-                doom(loop, c, R_MAX_AGE, CLOSE_MAX_AGE)
-            c.flags |= F_AGED
-    if gone >= period_ns:
-        loop.ages.at = 0
-        loop.ages.began_ns = loop.now_ns
-
-
 cdef void _flush(Loop* loop) noexcept nogil:
     cdef uint32_t i, n = 0, end = loop.dirty.len
     cdef uint64_t until = 0
@@ -344,11 +323,15 @@ cdef int _timeout(Loop* loop) noexcept nogil:
     cdef uint64_t wait_ns
     if loop.dirty.len or loop.waiting.count or loop.dooms.n or deadlines_scanning(&loop.deadlines) or mail_waiting(&loop.mail):
         return 0
-    if loop.ephemerals.n < loop.ephemerals.cap or loop.resync.on or not qw_load32(&loop.running):
+    if loop.ephemerals.n < loop.ephemerals.cap or loop.resync.on or pick_busy(loop) or not qw_load32(&loop.running):
         return 0
     if loop.drain.on and loop.drain.at < loop.table.high:
         return 1
+    if leavers_scanning(&loop.leavers, loop.now_s):
+        return 0
     wait_ns = fanout_wait(loop)
+    if loop.paused.len:
+        wait_ns = min(wait_ns, loop.resume_ns - min(loop.now_ns, loop.resume_ns))
     if loop.topics.owing.len:
         wait_ns = min(wait_ns, topics_tell_wait(&loop.topics, loop.now_ns))
     if loop.listener.accept_again_ns:
@@ -367,11 +350,15 @@ cdef void* loop_main(void* arg) noexcept nogil:
         loop.turn_ns = loop.now_ns
         commands_run(loop)
         listener_resume(&loop.listener, loop.now_ns)
+        reads_resume(loop)
         ready = _poll(loop, _timeout(loop))
         handshake_waiting(loop)
         _notify(loop)  # Python works while this thread writes
         _deadlines(loop)
-        _ages(loop)
+        ages_step(loop)
+        leavers_step(loop)
+        if pick_busy(loop):
+            pick_step(loop)
         if loop.drain.on:
             drain_step(loop)
         if loop.resync.on:

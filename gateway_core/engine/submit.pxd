@@ -25,6 +25,7 @@ cdef int give_publish(Engine* e, str topic, int type, bytes body, int priority, 
 cdef Py_ssize_t give_replies(Engine* e, object replies, int wait_ms) except -1
 # ... and of publishes the loops that did not take the one that stopped it, as bits.
 cdef tuple give_publishes(Engine* e, object messages, int wait_ms)
+cdef int give_cmd(Engine* e, int loop, Cmd* cmd, int wait_ms) except -1  # 1 when the loop took it; MailboxFull
 cdef int give_resync(Engine* e, int loop, bint sessions, int wait_ms) except -1
 # To every loop; each gets a reference of b (may be NULL), the caller's is taken over.
 cdef int give_everywhere(Engine* e, Cmd* cmd, SharedBuf* b, int wait_ms) except -1

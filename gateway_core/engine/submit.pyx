@@ -6,7 +6,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from cmodules cimport layout
-from frame.constants cimport FRAME_AUTH_OK, FRAME_EVENT, MAX_BODY, NAME_MAX
+from frame.constants cimport EVENT_PRESENCE, FRAME_AUTH_OK, FRAME_EVENT, MAX_BODY, NAME_MAX
 from frame.frames cimport reply_header_put
 from frame.names cimport USER_PREFIX_BYTES, is_user_topic
 from frame.varint cimport UV_MAX
@@ -20,6 +20,7 @@ from gateway_core.includes.cpu cimport qw_hash
 from gateway_core.leaf.keys cimport KeyRing
 from gateway_core.leaf.mailbox cimport CMD_BUDGET, CMD_KEYS, CMD_LOGIN, CMD_PUBLISH, CMD_RESYNC, CMD_SEND
 from gateway_core.leaf.shared_buf cimport HIGH, NORMAL, NOTICE, buf_frame, buf_ref, buf_unref
+from gateway_core.types cimport EASE_EVENTS
 
 from gateway_core.errors import MailboxFull
 
@@ -52,6 +53,10 @@ cdef int _give(Engine* e, int loop, Cmd* cmd, int wait_ms) except -1:
     if not give(e, loop, cmd, wait_ms):
         raise MailboxFull(f"loop {loop}")
     return 1
+
+
+cdef int give_cmd(Engine* e, int loop, Cmd* cmd, int wait_ms) except -1:
+    return _give(e, loop, cmd, wait_ms)
 
 
 cdef bint _send_quietly(Engine* e, uint64_t conn, SharedBuf* b, int wait_ms):
@@ -188,6 +193,11 @@ cdef int give_login(Engine* e, uint64_t conn, bytes user, bytes device, int plat
     return taken
 
 
+cdef bint _may_lack(bytes body, int priority):
+    """Who came and went is what clients can do without for a while."""
+    return priority == NORMAL - <int>NOTICE or (len(body) > 0 and (<const uint8_t*>PyBytes_AS_STRING(body))[0] == EVENT_PRESENCE)
+
+
 cdef object _publish(Engine* e, str topic, int type, bytes body, int priority, uint64_t exclude, object loops,
                      int wait_ms):
     """To every loop, or those of the bits `loops`; for u/<user> to those that may hold a session of the user.
@@ -205,6 +215,9 @@ cdef object _publish(Engine* e, str topic, int type, bytes body, int priority, u
         raise ValueError(f"not a topic: {topic!r}")
     if not NORMAL - <int>NOTICE <= priority <= NORMAL - <int>HIGH:
         raise ValueError(f"not a priority: {priority}")
+    if e.easing & EASE_EVENTS and type == FRAME_EVENT and _may_lack(body, priority):
+        e.eased_events += 1
+        return 0
     b = _frame(type, NULL, 0, body, p, n)
     if type == FRAME_EVENT:
         b.cls = <uint8_t>(NORMAL - priority)

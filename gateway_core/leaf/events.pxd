@@ -22,6 +22,7 @@ cpdef enum:  # EventKind; the numbers of the tuples that Python takes
     EV_TOPIC = 5
     EV_SESSION = 6
     EV_DROPPED = 7
+    EV_PICKED = 8
 
 cdef enum:  # of EV_TOPIC: what became of it
     TOPIC_ENDED = 0
@@ -65,6 +66,7 @@ cdef int event_push(EventRing* r, int kind, uint64_t conn, uint64_t request, uin
                     const void** strings, const uint32_t* sizes, int n) noexcept nogil
 cdef bint events_settle(EventRing* r) noexcept nogil  # moves waiting ones into the ring; 1 when none is left
 cdef int event_pop(EventRing* r, EventCell* out) noexcept nogil  # consumer; the blob passes to the caller
+cdef double events_fill(EventRing* r) noexcept nogil  # share of its cells or bytes in use, about; any thread
 cdef void bell_ring(EventBell* bell) noexcept nogil  # any thread
 cdef void bell_quiet(EventBell* bell) noexcept nogil  # consumer, before it looks
 

@@ -119,6 +119,12 @@ cdef int event_pop(EventRing* r, EventCell* out) noexcept nogil:
     return 1
 
 
+cdef double events_fill(EventRing* r) noexcept nogil:
+    cdef uint64_t head = qw_load64(&r.head), tail = qw_load64(&r.tail)
+    cdef uint64_t taken = qw_load64(&r.taken), put = qw_load64(&r.put)
+    return max(<double>(tail - min(head, tail)) / <double>(r.mask + 1), <double>(put - min(taken, put)) / <double>r.most)
+
+
 cdef void bell_ring(EventBell* bell) noexcept nogil:
     if qw_swap32(&bell.rung, 1) == 0:
         qw_signal_fd(bell.fd)

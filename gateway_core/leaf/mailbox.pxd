@@ -21,6 +21,10 @@ cdef enum:  # what a command asks, see engine.execute
     CMD_JOIN_USER = 13
     CMD_LEAVE_USER = 14
     CMD_RESYNC = 15
+    CMD_PICK = 16
+    CMD_AWAY = 17
+    CMD_STAY = 18
+    CMD_EASE = 19
 
 cdef enum:
     LINE_REST = 7  # words that keep the next one on another cache line
@@ -55,6 +59,7 @@ cdef int mail_put(Mailbox* m, const Cmd* cmd) noexcept nogil
 cdef void mail_wake(Mailbox* m) noexcept nogil
 cdef int mail_pop(Mailbox* m, Cmd* out) noexcept nogil  # 1, or 0 when empty
 cdef bint mail_waiting(Mailbox* m) noexcept nogil
+cdef double mail_fill(Mailbox* m) noexcept nogil  # share of the cells in use, about; any thread
 # Bracket of the loop's sleep: returns 0 when commands came in the meantime and it must not sleep.
 cdef bint mail_may_sleep(Mailbox* m) noexcept nogil
 cdef void mail_awake(Mailbox* m) noexcept nogil

@@ -87,6 +87,11 @@ cdef bint mail_waiting(Mailbox* m) noexcept nogil:
     return qw_load64(&m.cells[m.head & m.mask].seq) == m.head + 1
 
 
+cdef double mail_fill(Mailbox* m) noexcept nogil:
+    cdef uint64_t head = qw_load64(&m.head), tail = qw_load64(&m.tail)
+    return <double>(tail - min(head, tail)) / <double>(m.mask + 1)
+
+
 cdef bint mail_may_sleep(Mailbox* m) noexcept nogil:
     qw_swap32(&m.sleeping, 1)
     qw_fence()

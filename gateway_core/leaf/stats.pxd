@@ -12,6 +12,10 @@ cdef enum:  # counters
     N_REFUSED_IP_CONNECTIONS
     N_REFUSED_IP_RATE
     N_REFUSED_NET64
+    N_ADMITTED_NEW  # two pairs by Visitor
+    N_ADMITTED_KNOWN
+    N_DEFERRED_NEW
+    N_DEFERRED_KNOWN
     N_HANDSHAKES
     N_HANDSHAKES_FAILED
     N_EPHEMERALS_MADE_HOT
@@ -58,6 +62,8 @@ cdef enum:  # counters
     N_SLOW_CONSUMER
     N_RATE_LIMITED
     N_READ_PAUSES
+    N_READS_EASED
+    N_GOAWAYS
     N_TICKS
     L_CONNECTIONS  # L_*: live objects, back at 0 when everything is closed
     L_PREAUTH
@@ -71,6 +77,7 @@ cdef enum:  # counters
     L_QUEUED_BYTES
     L_TAILS
     L_BATCHES
+    L_TOLD
     COUNTERS
 
 cdef enum:  # R_*: why a connection ended
@@ -116,6 +123,7 @@ cdef enum:  # R_*: why a connection ended
     R_MEMORY
     R_MAX_AGE
     R_MADE_ROOM
+    R_SENT_AWAY
     REASONS
 
 cdef enum:  # stages

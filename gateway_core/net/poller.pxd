@@ -24,7 +24,7 @@ cdef void poller_blank(Poller* p) noexcept nogil  # nothing to free yet
 cdef int poller_init(Poller* p) noexcept nogil  # 0 or -1
 cdef void poller_free(Poller* p) noexcept nogil
 cdef int poller_add(Poller* p, int fd, uint64_t id) noexcept nogil  # a connection: readable, or its peer's end; 0 or -1
-cdef void poller_want_write(Poller* p, int fd, uint64_t id, bint on) noexcept nogil
+cdef void poller_want(Poller* p, int fd, uint64_t id, bint read, bint write) noexcept nogil  # not reading: errors are told
 cdef int poller_watch(Poller* p, int fd, uint64_t id) noexcept nogil  # anything else: readable; 0 or -1
 cdef void poller_forget(Poller* p, int fd) noexcept nogil
 cdef int poller_wait(Poller* p, int timeout_ms) noexcept nogil  # how many are ready

@@ -49,9 +49,9 @@ cdef int poller_add(Poller* p, int fd, uint64_t id) noexcept nogil:
     return qw_epoll_set(p.fd, EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLRDHUP, id)
 
 
-cdef void poller_want_write(Poller* p, int fd, uint64_t id, bint on) noexcept nogil:
-    cdef uint32_t events = EPOLLIN | EPOLLRDHUP
-    if on:
+cdef void poller_want(Poller* p, int fd, uint64_t id, bint read, bint write) noexcept nogil:
+    cdef uint32_t events = EPOLLIN | EPOLLRDHUP if read else 0  # the end of the stream stands behind what is unread
+    if write:
         events |= EPOLLOUT
     qw_epoll_set(p.fd, EPOLL_CTL_MOD, fd, events, id)
 

@@ -17,6 +17,7 @@ from gateway_core.leaf.address_table cimport (
     addresses_free,
     addresses_init,
 )
+from gateway_core.leaf.admission cimport Admission, Wait, admission_door, admission_rate, admission_take, admission_wait
 from gateway_core.leaf.class_budget cimport ClassBudget, ClassRates, class_budget_set, class_budget_take
 from gateway_core.leaf.deadlines cimport (
     Deadlines,
@@ -55,6 +56,7 @@ from gateway_core.leaf.keys cimport (
     key_find,
     key_ring_wipe,
 )
+from gateway_core.leaf.leavers cimport Leavers, leavers_add, leavers_drop, leavers_free, leavers_scanning
 from gateway_core.leaf.lists cimport (
     IdQueue,
     Slots,
@@ -364,6 +366,59 @@ cdef class TokenBucket:
 
     def take(self, uint64_t now_ns, uint32_t frames):
         return bucket_take(&self.b, &self.rate, now_ns, frames)
+
+
+cdef class Door:
+    cdef Admission a
+
+    def rate(self, int visitor, double per_s, double burst_s, uint64_t now_ns):
+        admission_rate(&self.a, visitor, per_s, burst_s, now_ns)
+
+    def door(self, int door, uint32_t least_ms, uint32_t most_ms):
+        admission_door(&self.a, door, least_ms, most_ms)
+
+    def take(self, int visitor, uint64_t now_ns):
+        cdef bint taken
+        with nogil:
+            taken = admission_take(&self.a, visitor, now_ns)
+        return taken
+
+    def take_many(self, int visitor, uint64_t now_ns, int tries):
+        """How many of them were let in; for threads that try at once."""
+        cdef int i, taken = 0
+        with nogil:
+            for i in range(tries):
+                taken += admission_take(&self.a, visitor, now_ns)
+        return taken
+
+    def wait(self, int visitor, uint64_t now_ns):
+        cdef Wait wait = admission_wait(&self.a, visitor, now_ns)
+        return wait.retry_ms, wait.jitter_ms
+
+
+cdef class LeaverList:
+    cdef Leavers l
+
+    def __dealloc__(self):
+        leavers_free(&self.l)
+
+    def add(self, uint64_t conn, uint32_t due_s, int code):
+        assert leavers_add(&self.l, conn, due_s, code) == 0
+
+    def look(self, uint32_t now_s, uint32_t most):
+        """Those who are due now, out of at most so many; they leave the list."""
+        cdef list found = []
+        while most and leavers_scanning(&self.l, now_s):
+            most -= 1
+            if self.l.of[self.l.at].due_s > now_s:
+                self.l.at += 1
+                continue
+            found.append((self.l.of[self.l.at].conn, self.l.of[self.l.at].code))
+            leavers_drop(&self.l)
+        return found
+
+    def __len__(self):
+        return self.l.n
 
 
 cdef class Budget:

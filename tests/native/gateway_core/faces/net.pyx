@@ -51,7 +51,7 @@ from gateway_core.net.poller cimport (
     poller_free,
     poller_init,
     poller_wait,
-    poller_want_write,
+    poller_want,
     poller_watch,
     ready_id,
     ready_what,
@@ -218,8 +218,8 @@ cdef class Polls:
     def watch(self, int fd, uint64_t id):
         return poller_watch(&self.p, fd, id) == 0
 
-    def want_write(self, int fd, uint64_t id, bint on):
-        poller_want_write(&self.p, fd, id, on)
+    def want(self, int fd, uint64_t id, bint read, bint write):
+        poller_want(&self.p, fd, id, read, write)
 
     def forget(self, int fd):
         poller_forget(&self.p, fd)

@@ -35,9 +35,9 @@ def test_room_is_told_only_while_somebody_wants_to_write(pair: tuple[socket.sock
     ours, _ = pair
     polls = Polls()
     polls.add(ours.fileno(), ID)
-    polls.want_write(ours.fileno(), ID, True)
+    polls.want(ours.fileno(), ID, True, True)
     assert polls.wait(1000) == {ID: OUT}
-    polls.want_write(ours.fileno(), ID, False)
+    polls.want(ours.fileno(), ID, True, False)
     assert polls.wait() == {}
 
 

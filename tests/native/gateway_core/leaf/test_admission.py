@@ -1,0 +1,104 @@
+"""So many come in as may, however many ask on however many loops; the others are told when."""
+
+from __future__ import annotations
+
+import threading
+
+from tests.native.gateway_core.faces.leaf import Door
+
+NEW, KNOWN = 0, 1
+SECOND = 1_000_000_000
+NOW = 7 * SECOND
+
+
+def door(new: float = 0, known: float = 0, burst_s: float = 1, shut: int = 0) -> Door:
+    made = Door()
+    made.rate(NEW, new, burst_s, NOW)
+    made.rate(KNOWN, known, burst_s, NOW)
+    made.door(shut, 1_000, 60_000)
+    return made
+
+
+def let_in(made: Door, visitor: int, at: int, tries: int = 100_000) -> int:
+    return int(made.take_many(visitor, at, tries))
+
+
+def test_no_rate_is_no_limit() -> None:
+    assert let_in(door(), NEW, NOW) == let_in(door(), KNOWN, NOW) == 100_000
+
+
+def test_a_burst_comes_in_and_then_the_rate_for_ever() -> None:
+    for rate in (0.5, 3, 100, 1000, 7777):
+        made = door(new=rate)
+        assert let_in(made, NEW, NOW) == max(1, int(rate)), rate
+        passed = sum(let_in(made, NEW, NOW + n * SECOND // 10, 100_000) for n in range(1, 601))
+        assert abs(passed - 60 * rate) <= 1, rate
+
+
+def test_a_long_pause_fills_no_more_than_the_burst() -> None:
+    made = door(new=100, burst_s=2)
+    assert let_in(made, NEW, NOW + 1000 * SECOND) == 200
+
+
+def test_the_two_kinds_of_visitors_have_a_bucket_each() -> None:
+    made = door(new=10, known=100)
+    assert (let_in(made, NEW, NOW), let_in(made, KNOWN, NOW)) == (10, 100)
+
+
+def test_the_door_shuts_for_newcomers_first() -> None:
+    assert (let_in(door(shut=1), NEW, NOW), let_in(door(shut=1), KNOWN, NOW, 9)) == (0, 9)
+    assert (let_in(door(shut=2), NEW, NOW), let_in(door(shut=2), KNOWN, NOW)) == (0, 0)
+
+
+def test_threads_together_get_no_more_than_one_alone() -> None:
+    made = door(new=5_000)
+    got: list[int] = []
+    threads = [threading.Thread(target=lambda: got.append(let_in(made, NEW, NOW))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(got) == 5_000
+
+
+def test_a_new_rate_gives_nobody_back_what_is_used_up() -> None:
+    made = door(new=100)
+    assert let_in(made, NEW, NOW) == 100
+    for _ in range(50):
+        made.rate(NEW, 100, 1, NOW)
+        made.rate(NEW, 1000, 1, NOW)
+    # what was used of it stays used: 100 of 1,000
+    assert let_in(made, NEW, NOW) == 900
+    made.rate(NEW, 10, 1, NOW)
+    assert let_in(made, NEW, NOW) == 0
+    assert let_in(made, NEW, NOW + SECOND) == 10
+
+
+def test_the_refused_are_told_to_come_one_after_the_other_at_the_rate() -> None:
+    made = door(new=100)
+    let_in(made, NEW, NOW)
+    told = [made.wait(NEW, NOW)[0] for _ in range(2_000)]
+    assert told == sorted(told)
+    assert 1_000 <= told[0] <= 1_020
+    assert abs(told[-1] - 21_000) <= 10
+    # and whoever keeps to it comes in
+    late = [NOW + wait * 1_000_000 for wait in told]
+    assert sum(made.take(NEW, at) for at in late) >= 1_990
+
+
+def test_beyond_the_longest_wait_they_are_spread_over_its_second_half() -> None:
+    for made in (door(new=10), door(new=0.001), door(shut=2)):
+        let_in(made, NEW, NOW)
+        told = [made.wait(NEW, NOW)[0] for _ in range(3_000)][-2_000:]
+        assert all(30_000 <= wait <= 60_000 for wait in told)
+        tenths = [sum(30_000 + 3_000 * n <= wait < 33_000 + 3_000 * n for wait in told) for n in range(10)]
+        assert all(abs(tenth - 200) <= 20 for tenth in tenths), tenths
+
+
+def test_a_faster_rate_brings_the_promised_times_nearer() -> None:
+    made = door(new=100)
+    let_in(made, NEW, NOW)
+    for _ in range(1_000):
+        made.wait(NEW, NOW)
+    made.rate(NEW, 1_000, 1, NOW)
+    assert made.wait(NEW, NOW)[0] < 2_200
