@@ -87,6 +87,10 @@ class EtcdSection(Section, frozen=True):
     ] = "qianwan/"
     """Begins every key, to share an etcd."""
 
+    relist_s: Annotated[float, Meta(ge=5, le=86400)] = 300.0
+    """Between two whole listings that are compared with what the watch has told. Beyond: a lost event, which
+    is counted and repaired, would have stayed unnoticed."""
+
     def problems(self) -> Problems:
         tls: set[bool | None] = set()
         for endpoint in self.endpoints:

@@ -35,6 +35,7 @@ PAUSE_S = 0.2
 """At most, when every member has been asked."""
 _LEADER = ("hasleader", "true")  # a member that knows of no leader refuses at once
 _NO_AUTH = "-"  # in place of a token, where etcd asks nobody who they are
+_WRITES = ("KV/Put", "KV/Txn")
 Metadata = tuple[tuple[str, str], ...]
 
 
@@ -60,13 +61,16 @@ class Calls:
         self._login = asyncio.Lock()
         self._why: str | None = None
         self._since = 0.0
+        self._full: str | None = None
 
     async def close(self) -> None:
         await self.members.close()
 
     def problem(self) -> str | None:
-        """Why the last call failed; None when it did not, or none was made."""
-        return self._why and f"etcd: {self._why} (for {time.monotonic() - self._since:.0f} s)"
+        """Why etcd does not serve now; None when it did at the last call, or none was made."""
+        if self._why is not None:
+            return f"etcd: {self._why} (for {time.monotonic() - self._since:.0f} s)"
+        return self._full and f"etcd: {self._full}"
 
     async def call(
         self, method: str, request: Message, *, repeat: bool, within_s: float = WITHIN_S
@@ -79,34 +83,29 @@ class Calls:
             member, token = self.members.current, self._token
             try:
                 answer = await self.once(member, method, request, min(TRY_S, until - loop.time()))
-                self._why = None
+                self.well(written=method in _WRITES)
                 return answer
             except StaleToken as error:
                 if renewed or not self._section.user:
-                    raise self._failed(Denied(str(error))) from None
+                    raise self.failed(Denied(str(error))) from None
                 renewed = True
                 self.forget(token)
             except EtcdUnavailable as error:
                 await self.members.leave(member)
                 if isinstance(error, OutcomeUnknown) and not repeat:
-                    raise self._failed(error) from None
+                    raise self.failed(error) from None
                 tries += 1
                 pause = PAUSE_S * random.random() if tries % len(self.members.all) == 0 else 0.0
                 if loop.time() + pause + 0.01 >= until:
-                    raise self._failed(EtcdUnavailable(str(error))) from None
+                    raise self.failed(EtcdUnavailable(str(error))) from None
                 await asyncio.sleep(pause)
             except (NoSpace, Denied) as error:
-                raise self._failed(error) from None
+                raise self.failed(error) from None
             self.counts.retries += 1
 
-    async def open_stream(self, method: str) -> tuple[Member, StreamStreamCall]:
-        """A stream to the member that is asked now, and who that is."""
-        member = self.members.current
-        return member, await member.stream(method, await self._metadata(member))
-
-    async def leave(self, member: Member) -> None:
-        """A stream failed: another member is asked from now on."""
-        await self.members.leave(member)
+    async def open_stream(self, member: Member, method: str) -> StreamStreamCall:
+        """A stream to that member. Raises EtcdError."""
+        return await member.stream(method, await self._metadata(member))
 
     def forget(self, token: str = "") -> None:
         """A token is refused; with none given, that of now."""
@@ -166,7 +165,17 @@ class Calls:
                 return _NO_AUTH
             raise
 
-    def _failed(self, error: EtcdError) -> EtcdError:
+    def well(self, *, written: bool = False) -> None:
+        """A member has answered."""
+        self._why = None
+        if written:
+            self._full = None
+
+    def failed(self, error: EtcdError) -> EtcdError:
+        """Nobody answers, or what was asked is refused for reasons of its own."""
+        if isinstance(error, NoSpace):
+            self._full = str(error)
+            return error
         if self._why is None:
             self._since = time.monotonic()
         self._why = str(error)

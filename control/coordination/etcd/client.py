@@ -57,7 +57,7 @@ class EtcdClient:
         await self.calls.close()
 
     def problem(self) -> str | None:
-        """Why the last call failed; None when it did not, or none was made."""
+        """Why etcd does not serve now; None when it did at the last call, or none was made."""
         return self.calls.problem()
 
     def numbers(self) -> Numbers:
