@@ -92,7 +92,7 @@ class Watch:
             return events
         except Compacted as error:
             self._hang_up()
-            log.warning("etcd's history has gone: listing", prefix=self._prefix.decode(), reason=str(error))
+            log.warning("a watch begins anew with a listing", prefix=self._prefix.decode(), reason=str(error))
             return await self._afresh()
         except EtcdUnavailable as error:
             await self._lost(error)
@@ -184,9 +184,7 @@ class Watch:
         calls.failed(error)
         calls.counts.reconnects += 1
         if not self._failures:
-            log.warning(
-                "a watch goes to another member of etcd", prefix=self._prefix.decode(), reason=str(error)
-            )
+            log.warning("a watch was cut off", prefix=self._prefix.decode(), reason=str(error))
         if member is not None:
             await calls.members.leave(member)
         await asyncio.sleep(AGAIN_S * random.random() * min(1.0, self._failures / 4))
