@@ -326,6 +326,8 @@ SECTIONS: Mapping[str, Callable[[Numbers], Iterable[Metric]]] = {
     "http": partial(_numbers, "http"),
     "admin": partial(_numbers, "admin"),
     "api_keys": partial(_numbers, "api_keys"),
+    "lbs": partial(_numbers, "lbs"),
+    "lbs_http": partial(_numbers, "lbs_http"),
     "streams": _streams,
     "bus": _bus,
     "etcd": partial(_numbers, "etcd"),

@@ -3,7 +3,7 @@
 
 # Limits
 cdef enum:
-    VERSION = 1  # version byte of the preamble and of the signed key set
+    VERSION = 1  # version byte of the preamble, of the signed key set and of signed answers of the LBS
     PREAMBLE_SIZE = 8  # bytes: the preamble, which is the Noise prologue
     HANDSHAKE_MIN = 48  # bytes: Noise message with an empty payload; a shorter one is malformed
     HANDSHAKE_MAX = 560  # bytes: Noise message 1 as a whole; a longer one closes the connection

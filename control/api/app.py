@@ -11,6 +11,7 @@ from control.api import errors, openapi, reference_page
 from control.api.answers import Json
 from control.api.body_limit import BodyLimit
 from control.api.idempotency import Idempotency
+from control.api.open_to_pages import OpenToPages
 from control.api.operations import make_router
 from control.api.routers import health, lbs, tokens
 from control.api.services import Services
@@ -60,6 +61,25 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(health.router)
     if "control" in services.settings.server.roles:
         app.include_router(tokens.router)
-        app.include_router(lbs.router)
+        if not services.settings.control.lbs.http:
+            _answer_lbs(app, services)
         app.include_router(make_router(OPERATIONS, METHODS))
     return app
+
+
+def create_lbs_app(services: Services) -> FastAPI:
+    """The app of a listener for clients: LBS, and /livez for whoever watches it."""
+    app = FastAPI(
+        title="Qianwan LBS", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
+    app.state.services = services
+    errors.install(app)
+    app.add_middleware(BodyLimit, max_bytes=0)
+    app.add_api_route("/livez", health.livez)
+    _answer_lbs(app, services)
+    return app
+
+
+def _answer_lbs(app: FastAPI, services: Services) -> None:
+    app.include_router(lbs.router)
+    app.add_middleware(OpenToPages, path=lbs.PATH, origins=services.settings.control.lbs.origins)

@@ -4,7 +4,6 @@ built at the first request and kept as bytes.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Sequence
 
@@ -14,6 +13,7 @@ from fastapi.responses import Response
 
 from control.api.answers import Json, schemas
 from control.api.errors import STATUS
+from control.api.etags import etag_of, unless_known
 from control.api.idempotency import PARAMETER
 from control.api.schemas.common import ProblemDocument, Responses, problems
 from control.auth.tokens import ID
@@ -100,12 +100,8 @@ class Document:
     def answer(self, request: Request) -> Response:
         if not self._body:
             self._body = msgspec.json.encode(self._build())
-            self._etag = f'"{hashlib.blake2b(self._body, digest_size=16).hexdigest()}"'
-        headers = {"ETag": self._etag, "Cache-Control": "no-cache"}
-        known = request.headers.get("if-none-match", "")
-        if known == "*" or self._etag in [tag.strip().removeprefix("W/") for tag in known.split(",")]:
-            return Response(status_code=304, headers=headers)
-        return Response(self._body, headers=headers, media_type="application/json")
+            self._etag = etag_of(self._body)
+        return unless_known(request, self._body, self._etag, {"Cache-Control": "no-cache"})
 
 
 def install(app: FastAPI, prefix: str) -> None:

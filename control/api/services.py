@@ -16,12 +16,33 @@ from control.coordination.documents import Documents
 from control.health import Health
 from control.im.api import ImApi
 from control.keys.api_keys import ApiKeys
+from control.lbs.address_rates import AddressRates
+from control.lbs.balancer import Balancer
+from control.lbs.client_address import Networks
 from control.settings import Settings
 
 
 @dataclass
+class LbsServices:
+    """What LBS is made of."""
+
+    balancer: Balancer
+    rates: AddressRates
+    proxies: Networks
+
+    def numbers(self) -> dict[str, int]:
+        """For metrics."""
+        return {
+            "answers_total": self.balancer.answered,
+            "unplaced_total": self.balancer.unplaced,
+            "rate_limited_total": self.rates.refused,
+            "addresses": len(self.rates),
+        }
+
+
+@dataclass
 class Services:
-    """`key_set` and `root` are what LBS tells clients about server keys; functions where keys rotate."""
+    """`signer` is a function because keys rotate."""
 
     settings: Settings
     api_keys: ApiKeys
@@ -29,8 +50,7 @@ class Services:
     coordination: Coordination
     documents: Documents
     revocations: Revocations
-    key_set: Callable[[], bytes]
-    root: str
+    lbs: LbsServices
     registry: CollectorRegistry
     rate_gate: RateGate
     lockout: Lockout

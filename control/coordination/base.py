@@ -30,6 +30,7 @@ class NodeInfo(msgspec.Struct, frozen=True, array_like=True):
     wss: str = ""  # of gateways: host:port where a proxy ends the TLS of WebSocket clients
     login: int = 0  # the latest that it has made or heard of (gateway/session_ids.py)
     root: str = ""  # of processes that clients meet: the root key to pin (coordination/same_root.py)
+    addresses: tuple[str, ...] = ()  # of gateways: further ones (settings/gateway_addresses.py)
 
     @property
     def free(self) -> float:

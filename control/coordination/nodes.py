@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from control.coordination.base import NodeInfo
 from control.settings import Settings
+from control.settings.gateway_addresses import GatewayAddress, parse_gateway_address
 from control.settings.model import parse_gateway
 from control.settings.values import parse_address
 
 
 def static_gateways(settings: Settings) -> tuple[NodeInfo, ...]:
-    """control.gateways as nodes."""
-    found = []
-    for number, entry in enumerate(settings.control.gateways, 1):
-        address, host, port, pairs = parse_gateway(entry)
-        found.append(
-            NodeInfo(
-                number,
-                0,
-                pairs.get("name", address),
-                ("gateway",),
-                host,
-                port,
-                pairs.get("zone", ""),
-                pairs.get("isp", ""),
+    """control.gateways as nodes: entries of one name are addresses of one."""
+    found: dict[str, NodeInfo] = {}
+    for entry in settings.control.gateways:
+        address, pairs = parse_gateway(entry)
+        name, parsed = pairs.get("name", address), parse_gateway_address(address)
+        if name not in found:
+            zone, isp = pairs.get("zone", ""), pairs.get("isp", "")
+            host, port = (
+                (parsed.host, parsed.port) if parsed == GatewayAddress("tcp", *parsed[1:3]) else ("", 0)
             )
-        )
-    return tuple(found)
+            found[name] = NodeInfo(len(found) + 1, 0, name, ("gateway",), host, port, zone, isp)
+            if host:
+                continue
+        found[name] = replace(found[name], addresses=(*found[name].addresses, address))
+    return tuple(found.values())
 
 
 def own_info(settings: Settings, epoch: int, capacity: int, root: str) -> NodeInfo:
@@ -45,4 +46,5 @@ def own_info(settings: Settings, epoch: int, capacity: int, root: str) -> NodeIn
         capacity,
         wss=settings.gateway.advertise_wss,
         root=root,
+        addresses=settings.gateway.addresses,
     )

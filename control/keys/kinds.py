@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +22,12 @@ from crypto.noise import public_key
 
 KEY_ID_MAX = 0xFFFF
 TIME_MAX = 0xFFFF_FFFF  # times travel as u32
+
+
+@lru_cache(maxsize=2)
+def _signing_key(seed: bytes) -> SigningKey:
+    """Made once: it costs as much as a signature."""
+    return SigningKey(seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,7 @@ class RootKey:
 
     def sign(self, data: bytes) -> bytes:
         """64-byte Ed25519 signature."""
-        return SigningKey(self.seed).sign(data).signature
+        return _signing_key(self.seed).sign(data).signature
 
     def to_file(self) -> dict[str, Any]:
         return {"kind": "ed25519-root", "seed": b64url_encode(self.seed)}

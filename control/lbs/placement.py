@@ -1,14 +1,17 @@
 """Ordering gateways for one device.
 
-Draining and full nodes are left out. Nodes of the client's zone and carrier come first, then of its zone,
-then of its carrier, then the others. Within a class the device's rendezvous order decides who is asked, and
-of each two neighbours the one with clearly more free capacity goes first: stable per device, different
-between devices, and never the same "least loaded" node for everyone.
+Draining and full nodes are left out. Nodes of the client's zone come first, then those of the zones that are
+near it, in their order, then the others; within one step those of its carrier go before. In a class the
+device's rendezvous order decides who is asked, each node by its capacity, and of each two neighbours the one
+with clearly more free capacity goes first: stable per device, different between devices, and never the same
+"least loaded" node for everyone. A node that is lost or added moves only its own share.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from math import log
+from typing import NamedTuple
 
 from control.coordination.base import NodeInfo
 from control.rendezvous import score
@@ -19,27 +22,84 @@ CLEARLY_FREER = 0.1
 FULL = 0.02
 
 
+class Ranked(NamedTuple):
+    """The nodes in the order to try, and for people why: the class and the place of each, and what was left
+    out for which reason.
+    """
+
+    order: list[NodeInfo]
+    classes: dict[str, str]
+    left_out: dict[str, str]
+
+
 def place(
-    nodes: Iterable[NodeInfo], user: str, device: str, zone: str = "", isp: str = "", count: int = 3
+    nodes: Iterable[NodeInfo],
+    user: str,
+    device: str,
+    zone: str = "",
+    isp: str = "",
+    count: int = 3,
+    near: Sequence[str] = (),
 ) -> list[NodeInfo]:
     """Up to `count` gateways in the order to try. With nothing but full nodes, those; empty when none is
     there.
     """
-    open_nodes = [node for node in nodes if not node.draining and node.host]
-    usable = [node for node in open_nodes if node.free > FULL] or open_nodes
-    key = f"{user}/{device}"
-    classes: dict[int, list[NodeInfo]] = {}
-    for node in usable:
-        same_zone, same_isp = bool(zone) and node.zone == zone, bool(isp) and node.isp == isp
-        classes.setdefault(-(2 * same_zone + same_isp), []).append(node)
-    answer: list[NodeInfo] = []
-    for rank in sorted(classes):
-        answer += _two_choices(sorted(classes[rank], key=lambda node: -score(key, node_key(node))))
-    return answer[:count]
+    return rank(nodes, f"{user}/{device}", zone, isp, near).order[:count]
+
+
+def rank(
+    nodes: Iterable[NodeInfo],
+    key: str,
+    zone: str = "",
+    isp: str = "",
+    near: Sequence[str] = (),
+    carriers: Callable[[NodeInfo], Iterable[str]] = lambda node: (node.isp,),
+) -> Ranked:
+    """All of them, for the device with this key. `carriers`: those whose clients a node is good for."""
+    left_out: dict[str, str] = {}
+    usable: list[NodeInfo] = []
+    full: list[NodeInfo] = []
+    for node in nodes:
+        if node.draining:
+            left_out[node.name] = "drains"
+        elif not node.host and not node.addresses:
+            left_out[node.name] = "has no address"
+        elif node.free <= FULL:
+            full.append(node)
+        else:
+            usable.append(node)
+    if usable:
+        left_out |= {node.name: f"full: {node.connections} of {node.capacity}" for node in full}
+    steps = {name: step for step, name in enumerate((zone, *near))} if zone else {}
+    classes: dict[tuple[int, bool], list[NodeInfo]] = {}
+    for node in usable or full:
+        carrier = bool(isp) and isp in carriers(node)
+        classes.setdefault((steps.get(node.zone, len(steps)), not carrier), []).append(node)
+    order: list[NodeInfo] = []
+    told: dict[str, str] = {}
+    for step, foreign in sorted(classes):
+        found = classes[step, foreign]
+        order += _two_choices(_by_device(key, found))
+        what = _said(step, len(steps), zone, near) + ("" if foreign or not isp else f", carrier {isp}")
+        told |= {node.name: what for node in found}
+    return Ranked(order, told, left_out)
 
 
 def node_key(node: NodeInfo) -> str:
-    return f"{node.host}:{node.port}"
+    return f"{node.host}:{node.port}" if node.host else node.name
+
+
+def _by_device(key: str, nodes: list[NodeInfo]) -> list[NodeInfo]:
+    """Rendezvous by weight: a node gets a share of the devices like its share of the capacity. Where one
+    does not say its capacity, all count alike.
+    """
+    weighed = all(node.capacity > 0 for node in nodes)
+
+    def drawn(node: NodeInfo) -> float:
+        luck = -log(max(score(key, node_key(node)), 2**-64))
+        return luck / (node.capacity if weighed else 1)
+
+    return sorted(nodes, key=drawn)
 
 
 def _two_choices(nodes: list[NodeInfo]) -> list[NodeInfo]:
@@ -47,10 +107,21 @@ def _two_choices(nodes: list[NodeInfo]) -> list[NodeInfo]:
     on.
     """
     ordered: list[NodeInfo] = []
-    rest = list(nodes)
-    while len(rest) > 1:
-        first, second = rest[0], rest[1]
-        winner = second if second.free > first.free + CLEARLY_FREER else first
-        ordered.append(winner)
-        rest.remove(winner)
-    return ordered + rest
+    held: NodeInfo | None = None
+    for node in nodes:
+        if held is None:
+            held = node
+        elif node.free > held.free + CLEARLY_FREER:
+            ordered.append(node)
+        else:
+            ordered.append(held)
+            held = node
+    return ordered if held is None else [*ordered, held]
+
+
+def _said(step: int, others: int, zone: str, near: Sequence[str]) -> str:
+    if not zone:
+        return "any zone"
+    if step == 0:
+        return f"zone {zone}"
+    return f"zone {near[step - 1]}, near {zone}" if step < others else "another zone"

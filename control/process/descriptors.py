@@ -16,14 +16,17 @@ ADMIN = 32
 """Connections to the admin API: of some operators and their tools."""
 HTTP_PART = 4
 """HTTP gets a part of this size at most, where descriptors are few."""
+LBS_PART = 8
+"""The listener of LBS, where it has its own."""
 
 
 class Shares(NamedTuple):
-    """Connections the process may hold, so that neither port takes the last descriptor from the other."""
+    """Connections the process may hold, so that no port takes the last descriptor from another."""
 
     clients: int
     http: int
     admin: int
+    lbs: int = 0
 
 
 def shares(settings: Settings) -> Shares:
@@ -32,10 +35,12 @@ def shares(settings: Settings) -> Shares:
     http = min(wanted if "control" in settings.server.roles else min(wanted, PROBES), limit // HTTP_PART)
     has_admin = "control" in settings.server.roles and settings.control.admin
     admin = min(ADMIN, limit // HTTP_PART) if has_admin else 0
-    clients = limit - http - admin - OWN
+    own_lbs = "control" in settings.server.roles and settings.control.lbs.http
+    lbs = min(settings.control.lbs.connections, limit // LBS_PART) if own_lbs else 0
+    clients = limit - http - admin - lbs - OWN
     if clients < 1 and "gateway" in settings.server.roles:
         raise OSError(errno.EMFILE, f"{limit} open files leave none for clients: raise LimitNOFILE")
-    return Shares(clients, http, admin)
+    return Shares(clients, http, admin, lbs)
 
 
 def file_limit() -> int:

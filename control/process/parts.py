@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from control.api.admin.app import create_admin_app
-from control.api.app import create_app
+from control.api.app import create_app, create_lbs_app
 from control.api.services import Services
 from control.bus.base import MIN_PAYLOAD, Bus
 from control.bus.hearing import Hearing
@@ -184,6 +184,18 @@ class AdminPart(HttpPart):
     title = "admin"
     make_app = staticmethod(create_admin_app)
     proxied = False
+
+
+class LbsPart(HttpPart):
+    """A listener for clients that answers LBS and nothing else."""
+
+    name = "lbs_http"
+    title = "LBS"
+    make_app = staticmethod(create_lbs_app)
+    proxied = False
+
+    def sources(self) -> Mapping[str, Source]:
+        return {self.name: self._bounds.stats}
 
 
 class HeapTrim(Part):

@@ -52,6 +52,7 @@ from control.part import Part
 from control.process.data_folder import DataFolder
 from control.process.descriptors import Shares, shares
 from control.process.http_protocol import Bounds
+from control.process.lbs_wiring import LbsWiring
 from control.process.parts import (
     AdminPart,
     BusPart,
@@ -60,6 +61,7 @@ from control.process.parts import (
     HttpPart,
     ImSeen,
     KeysPart,
+    LbsPart,
     OwnNode,
 )
 from control.process.process import Process, dead_ticks
@@ -115,6 +117,8 @@ class Wiring:
             self.gateway_over_bus if gateway and split else None,
             ImSeen(self.coordination) if control and split and not gateway and not im else None,
             self.own_node,
+            *(self.lbs.parts if control else []),
+            self.lbs_http if control and self._settings.control.lbs.http else None,
             self._outlet(self._process) if self._outlet else self.http,
             self.admin if control and self._settings.control.admin and not self._outlet else None,
             HeapTrim(self.gateway.connections) if gateway and not im else None,
@@ -375,6 +379,16 @@ class Wiring:
         return AdminPart(self._settings.control.admin, lambda: self.services, bounds)
 
     @cached_property
+    def lbs_http(self) -> LbsPart:
+        bounds = Bounds(self.shares.lbs, self._settings.limits.http_request_s)
+        return LbsPart(self._settings.control.lbs.http, lambda: self.services, bounds)
+
+    @cached_property
+    def lbs(self) -> LbsWiring:
+        settings = self._settings.control.lbs
+        return LbsWiring(settings, self.documents, self.coordination, self.keystore)
+
+    @cached_property
     def services(self) -> Services:
         """Asked for when every part before HTTP has started."""
         keys, limits = self.keystore, self._settings.limits
@@ -385,8 +399,7 @@ class Wiring:
             coordination=self.coordination,
             documents=self.documents,
             revocations=self.revocations,
-            key_set=keys.key_set,
-            root=keys.root,
+            lbs=self.lbs.services,
             registry=make_registry(self._process.sources()),
             rate_gate=RateGate(limits.api_requests_per_s, limits.api_burst),
             lockout=Lockout(limits.key_failures, limits.key_lock_s),

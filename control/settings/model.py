@@ -13,6 +13,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from control.node_ids import MAX_NODE_ID
+from control.settings.gateway_addresses import parse_attributes, parse_gateway_address
+from control.settings.lbs_section import LbsSection
 from control.settings.sections import (
     AuthSection,
     BusSection,
@@ -30,6 +32,7 @@ from gateway_core.config import MAX_NETWORKS, NAME_BYTES, CoreLimits
 from im_service.settings import TAGS_PER_ROOM, ImSettings
 
 Role = Literal["gateway", "im", "control"]
+MAX_ADDRESSES = 16
 ROLES: tuple[Role, ...] = ("gateway", "im", "control")
 
 
@@ -71,6 +74,9 @@ class GatewaySection(Section, frozen=True):
     advertise_wss: str = ""
     """host:port of a proxy that ends TLS and passes WebSocket on: LBS answers `wss` there to clients that ask
     for WebSocket. Empty: they are told the client port itself."""
+    addresses: tuple[str, ...] = ()
+    """Further addresses that LBS gives to clients, at most 16: `tcp://host:port`, `ws://host:port/path`,
+    `wss://host/path`, `[v6]:port`; with `;isp=name` or `;network=name` behind it, first for clients there."""
     loops: Annotated[int, Meta(ge=0, le=64, extra=unit("threads"))] = 0
     """Loop threads of the core. 0: one per core this process may run on. Beyond: refused, they would only
     take turns."""
@@ -106,6 +112,13 @@ class GatewaySection(Section, frozen=True):
                     parse(str(value))
                 except ValueError as error:
                     yield (name,), str(error)
+        if len(self.addresses) > MAX_ADDRESSES:
+            yield ("addresses",), f"at most {MAX_ADDRESSES} addresses"
+        for address in self.addresses:
+            try:
+                parse_gateway_address(address)
+            except ValueError as error:
+                yield ("addresses",), str(error)
         if len(self.proxy_from) > MAX_NETWORKS:
             yield ("proxy_from",), f"at most {MAX_NETWORKS} networks"
         for network in self.proxy_from:
@@ -127,13 +140,10 @@ class ControlSection(Section, frozen=True):
     Loopback until you decide otherwise. Port 0: one the kernel chooses; the log and `serve.lock` in the data
     folder tell it. Empty: there is none."""
     gateways: tuple[str, ...] = ()
-    """Static gateway list for LBS, `host:port` or `host:port;zone=z;isp=i;name=n`. Empty: the gateways that
-    announce themselves (or the own one)."""
-    lbs_ttl_s: Annotated[int, Meta(ge=5, le=86400)] = 300
-    """A client may keep an LBS answer so long: it asks rarely, and soon hears of new nodes. Beyond: it asks
-    again."""
-    lbs_answers: Annotated[int, Meta(ge=1, le=16, extra=unit("gateways"))] = 3
-    """In an LBS answer when so many are there: clients race up to three. Beyond: not named."""
+    """Static gateway list for LBS: `host:port`, or an address as in gateway.addresses, with
+    `;zone=z;isp=i;name=n` behind it; entries of one name are one gateway. Empty: the gateways that announce
+    themselves (or the own one)."""
+    lbs: LbsSection = LbsSection()
 
     def problems(self) -> Problems:
         for name in ("http", "admin"):
@@ -149,17 +159,13 @@ class ControlSection(Section, frozen=True):
                 yield ("gateways",), f"{entry!r}: {error}"
 
 
-def parse_gateway(entry: str) -> tuple[str, str, int, dict[str, str]]:
-    """`host:port;zone=z;isp=i;name=n` as (address, host, port, attributes). Raises ValueError."""
+def parse_gateway(entry: str) -> tuple[str, dict[str, str]]:
+    """An entry of control.gateways as the address, and zone, isp and name. Raises ValueError."""
     address, *attributes = entry.split(";")
-    host, port = parse_target(address)
-    pairs = {}
-    for attribute in attributes:
-        name, equals, value = attribute.partition("=")
-        if not equals or name not in ("zone", "isp", "name"):
-            raise ValueError(f"no such attribute: {name}")
-        pairs[name] = value
-    return address, host, port, pairs
+    pairs = parse_attributes(attributes, ("zone", "isp", "network", "name"))
+    network = f";network={pairs.pop('network')}" if "network" in pairs else ""
+    parse_gateway_address(address + network)
+    return address + network, pairs
 
 
 OWN_TOPICS = 2
@@ -232,6 +238,13 @@ class Settings(Struct, kw_only=True, frozen=True):
                         (f"gateway.{name}", key),
                         f"ports would count up to {port + last}: the last one is 65535",
                     )
+        for text in () if gateway.same_port else gateway.addresses:
+            address = parse_gateway_address(text)
+            if address.transport != "wss" and address.port + last > 65535:
+                yield (
+                    ("gateway.addresses", key),
+                    f"ports would count up to {address.port + last}: the last one is 65535",
+                )
 
     @property
     def node_name(self) -> str:

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from control.process.descriptors import file_limit
 from control.settings import Settings
+from control.settings.gateway_addresses import parse_gateway_address
 from control.settings.values import join_address, parse_address
 
 # Commands and events of one loop with 19,000 connections: rings of this size keep up with both, and a ring
@@ -21,6 +22,7 @@ def worker_settings(settings: Settings, index: int) -> Settings:
         gateway,
         listen=_shifted(gateway.listen, shift),
         advertise=_shifted(gateway.advertise, shift) if gateway.advertise else "",
+        addresses=tuple(_shifted_url(address, shift) for address in gateway.addresses),
         loops=gateway.loops or 1,
         processes=1,
         core=replace(
@@ -41,3 +43,12 @@ def worker_settings(settings: Settings, index: int) -> Settings:
 def _shifted(address: str, shift: int) -> str:
     host, port = parse_address(address)
     return join_address(host, port + shift)
+
+
+def _shifted_url(text: str, shift: int) -> str:
+    """Of a further address; what ends TLS is one for all."""
+    _, *attributes = text.split(";")
+    transport, host, port, path, *_ = parse_gateway_address(text)
+    if transport == "wss" or not shift:
+        return text
+    return ";".join([f"{transport}://{_shifted(join_address(host, port), shift)}{path}", *attributes])

@@ -8,6 +8,7 @@
 #define QW_WS_SUBPROTOCOL "qw1"
 #define QW_AUTH_CONTEXT "qw1 auth"
 #define QW_KEY_SET_MAGIC "QWKS"
+#define QW_LBS_MAGIC "QWLB"
 #define QW_ID_PATTERN "[A-Za-z0-9_.@-]{1,64}"
 #define QW_USER_PREFIX "u/"
 #define QW_GROUP_PREFIX "g/"
@@ -16,7 +17,7 @@
 #define QW_ROOT_PREFIX "qwroot1."
 
 /* over all names and values here; part of the layout mark */
-#define QW_CONSTANTS_MARK 0xFEDED73Eu
+#define QW_CONSTANTS_MARK 0x417A2721u
 
 /* Limits */
 enum {

@@ -6,6 +6,7 @@ export const WS_KNOWN = "known";
 export const WS_SUBPROTOCOL = "qw1";
 export const AUTH_CONTEXT = "qw1 auth";
 export const KEY_SET_MAGIC = "QWKS";
+export const LBS_MAGIC = "QWLB";
 export const ID_PATTERN = "[A-Za-z0-9_.@-]{1,64}";
 export const USER_PREFIX = "u/";
 export const GROUP_PREFIX = "g/";

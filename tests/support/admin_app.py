@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import httpx
@@ -10,14 +11,20 @@ from prometheus_client import CollectorRegistry
 
 from control.api.lockout import Lockout
 from control.api.rate_gate import RateGate
-from control.api.services import Services
+from control.api.services import LbsServices, Services
 from control.auth.revocations import Revocations
 from control.auth.tokens import TokenSigner
 from control.bus.memory import MemoryBus
+from control.coordination.base import Coordination
 from control.coordination.beacons import BeaconCoordination
 from control.coordination.sqlite_documents import SqliteDocuments
 from control.keys.api_keys import ApiKeys
 from control.keys.data_folder import COORDINATION_FILE
+from control.lbs.address_rates import AddressRates
+from control.lbs.balancer import Balancer, Identity
+from control.lbs.client_address import networks
+from control.lbs.locate import Atlas
+from control.settings import Settings
 from control.settings.build import build
 
 
@@ -25,19 +32,29 @@ def no_signer() -> TokenSigner:
     raise AssertionError("no test here signs")
 
 
+def make_lbs(tree: Settings, coordination: Coordination) -> LbsServices:
+    """Its signatures are of no root."""
+    settings, identity = tree.control.lbs, Identity("", lambda data: bytes(64), lambda: b"")
+    return LbsServices(
+        Balancer(settings, coordination, identity, Atlas, time.time),
+        AddressRates(settings.requests_per_s, settings.burst, settings.addresses),
+        networks(settings.proxies),
+    )
+
+
 def make_services(folder: Path, **settings: object) -> Services:
     """Of a process that was never started; no message service can be reached."""
     tree = build({"server": {"data_dir": folder}, **settings})
     documents = SqliteDocuments(folder / COORDINATION_FILE)
+    coordination = BeaconCoordination(MemoryBus(), 1.0, 6.0)
     return Services(
         settings=tree,
         api_keys=ApiKeys(folder / "keys" / "api-keys.json"),
         signer=no_signer,
-        coordination=BeaconCoordination(MemoryBus(), 1.0, 6.0),
+        coordination=coordination,
         documents=documents,
         revocations=Revocations(documents, tree.auth.token_max_ttl_s, tree.auth.clock_skew_s),
-        key_set=lambda: b"",
-        root="",
+        lbs=make_lbs(tree, coordination),
         registry=CollectorRegistry(),
         rate_gate=RateGate(1e6, 1_000_000),
         lockout=Lockout(tree.limits.key_failures, tree.limits.key_lock_s),

@@ -17,8 +17,10 @@ class GatewayAddress(BaseModel):
 
 class LbsAnswer(BaseModel):
     gateways: list[GatewayAddress]
-    root: str = Field(description="Ed25519 root that signs the key set: qwroot1.<base64url>")
+    root: str = Field(description="Ed25519 root that signs the answer and the key set: qwroot1.<base64url>")
     key_set: str = Field(description="signed key set, base64url without padding")
     suites: list[int] = Field(description="transport suites, best first")
-    ttl_s: int
-    server_time_ms: int
+    issued_at: int = Field(description="Unix seconds")
+    ttl_s: int = Field(description="from issued_at: how long to go by it")
+    keep_s: int = Field(description="from issued_at: how long to fall back on it when no LBS answers")
+    signed: str = Field(description="the same, signed by the root: base64url without padding")

@@ -12,6 +12,7 @@ WS_KNOWN: Final = "known"
 WS_SUBPROTOCOL: Final = "qw1"  # subprotocol, echoed when the client offers it
 AUTH_CONTEXT: Final = "qw1 auth"  # stands before the handshake hash in an AUTH binding
 KEY_SET_MAGIC: Final = "QWKS"  # first bytes of a signed key set
+LBS_MAGIC: Final = "QWLB"  # first bytes of a signed answer of the LBS
 # regular expression of a user, group, room or device id as a whole
 ID_PATTERN: Final = "[A-Za-z0-9_.@-]{1,64}"
 USER_PREFIX: Final = "u/"  # and a user id: the target that is this user, the topic of the user's connections
@@ -22,7 +23,7 @@ SINGLE_PREFIX: Final = "s/"
 # text form of the Ed25519 root public key: this, then base64url without padding
 ROOT_PREFIX: Final = "qwroot1."
 
-VERSION: Final = 1  # version byte of the preamble and of the signed key set
+VERSION: Final = 1  # version byte of the preamble, of the signed key set and of signed answers of the LBS
 PREAMBLE_SIZE: Final = 8  # bytes: the preamble, which is the Noise prologue
 HANDSHAKE_MIN: Final = 48  # bytes: Noise message with an empty payload; a shorter one is malformed
 HANDSHAKE_MAX: Final = 560  # bytes: Noise message 1 as a whole; a longer one closes the connection
@@ -249,4 +250,4 @@ NOISE_NAME: Final[dict[int, str]] = {
 }
 
 # over all names and values here; the C modules must have been built with the same
-CONSTANTS_MARK: Final = 0xFEDED73E
+CONSTANTS_MARK: Final = 0x417A2721

@@ -189,6 +189,7 @@ def test_what_moved_or_is_misspelt_leads_to_the_name_it_has(old: str, new: str) 
 HELD_AS = {
     "etcd": {"etcd", "section"},
     "gateway.core": {"core"},
+    "control.lbs": {"lbs", "settings"},
     "im.service": {"settings", "rooms"},
     "im.service.retention": {"retention", "keep"},
     "im.service.login_policy": {"policy"},

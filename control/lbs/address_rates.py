@@ -1,0 +1,34 @@
+"""How often one client address may ask: bounded in time and, as addresses are without number, in memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+
+class AddressRates:
+    """GCRA per address: `burst` at once, `per_s` in the long run. Of more than `most` addresses the one that
+    asked the longest ago is forgotten.
+    """
+
+    def __init__(self, per_s: float, burst: int, most: int) -> None:
+        self._cost = 1.0 / per_s
+        self._span = self._cost * burst
+        self._most = most
+        self._full: OrderedDict[str, float] = OrderedDict()
+        self.refused = 0
+
+    def __len__(self) -> int:
+        return len(self._full)
+
+    def take(self, address: str, now: float) -> float:
+        """0.0 and it counts, or the seconds to wait."""
+        full = max(self._full.get(address, 0.0), now) + self._cost
+        wait = full - now - self._span
+        if wait > 0:
+            self.refused += 1
+            return wait
+        self._full[address] = full
+        self._full.move_to_end(address)
+        if len(self._full) > self._most:
+            self._full.popitem(last=False)
+        return 0.0
