@@ -21,11 +21,11 @@ from im_service.spread import Spread
 from im_service.storage.records import (
     RECEIVER_NO_SENSE,
     SENDER_NO_SENSE,
+    Aim,
     AppendResult,
     AppendStatus,
     NewMessage,
     StoredMessage,
-    Target,
 )
 
 MSG = int(FrameType.MSG)
@@ -34,7 +34,7 @@ NOTIFICATION = int(MessageType.NOTIFICATION)
 MAX_EVENT = MAX_BODY - 64
 """Bytes of an event: a frame's body without its head."""
 _log = logging.getLogger("qianwan.im")
-EVERYBODY = Target((), False, True)
+EVERYBODY = Aim((), False, True)
 SYSTEM = "@system"
 """Sender of what no user did."""
 
@@ -65,7 +65,7 @@ class Announcer:
         event: str,
         data: Mapping[str, object],
         bits: int,
-        target: Target | None = None,
+        target: Aim | None = None,
     ) -> NewMessage:
         now = self._clock.now_ms()
         server_id = self._ids.next(now)
@@ -88,7 +88,7 @@ class Announcer:
 
     def private(self, user: str, conversation: str, event: str, data: Mapping[str, object]) -> Note:
         """A notice only this user's devices see, of what they did to messages for themselves."""
-        row = self._row(conversation, user, event, data, CONTROL_BITS, Target((user,), True, False))
+        row = self._row(conversation, user, event, data, CONTROL_BITS, Aim((user,), True, False))
         return Note(row, (USER_PREFIX + user,))
 
     def group(self, group: str, actor: str, event: str, data: Mapping[str, object]) -> Note:

@@ -24,8 +24,8 @@ from im_service.storage.records import (
     SENDER_NO_SENSE,
     SENDER_SYNC,
     SESSION,
+    Aim,
 )
-from im_service.storage.records import Target as StoreTarget
 
 # Bits the store knows (see storage/records.py) and, above them, those only this service reads.
 PUSH: Final = 1 << 16  # vendor push to absent receivers
@@ -148,7 +148,7 @@ class Resolved(NamedTuple):
     options: Options
     wire: bytes
     expire_ms: int
-    target: StoreTarget | None
+    target: Aim | None
     plain: bool  # nothing but view bits: no target, friend check, push text or room option
 
 
@@ -266,7 +266,7 @@ def resolve(o: Options, kind: str) -> Resolved:
     target = None
     if o.target is not UNSET:
         bits |= TARGETED
-        target = StoreTarget(tuple(dict.fromkeys(o.target.ids)), o.target.inclusive, o.target.newJoinersSee)
+        target = Aim(tuple(dict.fromkeys(o.target.ids)), o.target.inclusive, o.target.newJoinersSee)
     changes: dict[str, UnsetType] = {name: UNSET for name in DEFAULTS_TRUE if getattr(o, name) is True}
     changes.update({name: UNSET for name in DEFAULTS_FALSE if getattr(o, name) is False})
     if o.abandonRatio == 0:

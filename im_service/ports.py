@@ -111,7 +111,7 @@ class NoPeers:
         return
 
 
-Devices = list[tuple[str, int]]
+LiveDevices = list[tuple[str, int]]
 """(device, platform) of the live sessions of a user."""
 
 
@@ -120,6 +120,6 @@ class Presence(Protocol):
 
     def online(self, user: str) -> bool: ...
 
-    async def devices(self, users: Sequence[str]) -> Mapping[str, Devices]:
+    async def devices(self, users: Sequence[str]) -> Mapping[str, LiveDevices]:
         """Of each of these users, whichever process they logged in at. Without those whose process does not
         answer."""

@@ -30,7 +30,7 @@ from im_service.outbox.copies import Copies
 from im_service.ports import SendItem, Session
 from im_service.push.decide import PushDecider
 from im_service.sending.judging import Judge
-from im_service.sending.messages import Messages
+from im_service.sending.messages import Sending
 from im_service.sending.pending import AfterCommit
 from im_service.sending.server_sends import ServerSends
 from im_service.sending.words import Words
@@ -53,7 +53,7 @@ class ImService:
         self._pushes = None if ports.push is None else PushDecider(context, ports.push, judge)
         copies = None if ports.copy is None else Copies(ports.copy)
         after: list[AfterCommit] = [each for each in (copies, self._pushes) if each is not None]
-        self.messages = Messages(context, judge, after)
+        self.messages = Sending(context, judge, after)
         self.server_sends = ServerSends(context, self.messages)
 
         access = Access(context)

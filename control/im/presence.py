@@ -19,7 +19,7 @@ from control.routing.base import Routes
 from frame.constants import USER_PREFIX
 from im_service.calls import Args
 from im_service.errors import Code, ImError
-from im_service.ports import Devices
+from im_service.ports import LiveDevices
 
 log = get_logger("presence")
 
@@ -32,7 +32,7 @@ class LiveArgs(Args):
     users: list[str]
 
 
-def live_devices(arguments: Args | msgspec.Raw, here: Callable[[str], Devices]) -> dict[str, Devices]:
+def live_devices(arguments: Args | msgspec.Raw, here: Callable[[str], LiveDevices]) -> dict[str, LiveDevices]:
     """The answer to LIVE, without those who have none."""
     try:
         users = msgspec.msgpack.decode(msgspec.msgpack.encode(arguments), type=LiveArgs).users
@@ -52,7 +52,7 @@ class RoutePresence:
     def __init__(
         self,
         routes: Routes,
-        here: Callable[[str], Devices],
+        here: Callable[[str], LiveDevices],
         bus: Bus,
         own: int,
         ims: Callable[[], Sequence[int]],
@@ -66,8 +66,8 @@ class RoutePresence:
     def online(self, user: str) -> bool:
         return bool(self._routes.gateways(USER_PREFIX + user))
 
-    async def devices(self, users: Sequence[str]) -> Mapping[str, Devices]:
-        found: dict[str, Devices] = {}
+    async def devices(self, users: Sequence[str]) -> Mapping[str, LiveDevices]:
+        found: dict[str, LiveDevices] = {}
         elsewhere: dict[int, list[str]] = {}
         ims = [str(im_id) for im_id in self._ims()]
         for user in users:
@@ -79,10 +79,10 @@ class RoutePresence:
         await asyncio.gather(*(self._ask(home, asked, found) for home, asked in elsewhere.items()))
         return found
 
-    async def _ask(self, home: int, users: list[str], found: dict[str, Devices]) -> None:
+    async def _ask(self, home: int, users: list[str], found: dict[str, LiveDevices]) -> None:
         try:
             answer = await ask(self._bus, home, LIVE, LiveArgs(users=users), timeout_s=TIMEOUT_S)
-            told = msgspec.convert(answer, dict[str, Devices])
+            told = msgspec.convert(answer, dict[str, LiveDevices])
             found.update({user: told.get(user) or self._here(user) for user in users})
         except (Absent, ImError, msgspec.ValidationError) as error:
             log.warning("another im process does not say who is there", peer_id=home, reason=repr(error))

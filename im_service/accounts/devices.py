@@ -25,7 +25,7 @@ from im_service.live.users import SessionState
 from im_service.pages import fit
 from im_service.ports import Session
 from im_service.storage.errors import StoreError
-from im_service.storage.records import Login, Logout, Mark, NewLogin, Place
+from im_service.storage.records import Login, Logout, Mark, NewLogin, WalkPlace
 
 _log = logging.getLogger("qianwan.im")
 
@@ -207,7 +207,7 @@ class Devices:
         """A new device owes no acknowledgement of what lies before the roaming window."""
         keep = self._roam_count
         session, cursor, more = state.session, 0, True
-        place: Place | None = None
+        place: WalkPlace | None = None
         try:
             while more:
                 page = await self._store.changed(session.user, session.device, cursor, 500, place)

@@ -21,7 +21,7 @@ from im_service.errors import Code, ImError
 from im_service.ids import check_id
 from im_service.models import presence_event
 from im_service.pages import fit
-from im_service.ports import Devices
+from im_service.ports import LiveDevices
 from im_service.turns import SLICE
 
 _log = logging.getLogger("qianwan.im")
@@ -76,8 +76,9 @@ class PresenceBook:
         self._grace_ms = settings.presence_grace_ms
         self._left: OrderedDict[str, int] = OrderedDict()  # watchers without a session -> since, oldest first
         self._watchers: dict[str, set[str]] = {}  # watched -> watchers
-        self._asking: dict[object, dict[str, Devices]] = {}  # what is told while somebody asks
-        self._due: OrderedDict[str, Devices] = OrderedDict()  # the last word of users whom very many watch
+        self._asking: dict[object, dict[str, LiveDevices]] = {}  # what is told while somebody asks
+        # the last word of users whom very many watch
+        self._due: OrderedDict[str, LiveDevices] = OrderedDict()
         self._now: str | None = None  # whose watchers hear it
         self._task: asyncio.Task[None] | None = None
         self._parted: set[tuple[str, str]] = set()  # (watcher, watched) who were parted meanwhile
@@ -112,10 +113,10 @@ class PresenceBook:
             self._forget(caller.user, oldest)
         return Subscribed(states, self._clock.now_ms() + lasts, rest)
 
-    async def _ask(self, watcher: str, users: Sequence[str]) -> tuple[Mapping[str, Devices], set[str]]:
+    async def _ask(self, watcher: str, users: Sequence[str]) -> tuple[Mapping[str, LiveDevices], set[str]]:
         """The devices of these users, without those whom nobody can be asked about; and who of them and the
         watcher has the other on the blacklist."""
-        me, told = object(), dict[str, Devices]()
+        me, told = object(), dict[str, LiveDevices]()
         self._asking[me] = told
         try:
             parted = await self._black(watcher, users)
@@ -145,7 +146,7 @@ class PresenceBook:
                 self._forget(watcher, user)
                 self._downlink.publish(USER_PREFIX + watcher, EVENT, presence_event(user, False, []))
 
-    def _state(self, user: str, known: Devices | None) -> PresenceState:
+    def _state(self, user: str, known: LiveDevices | None) -> PresenceState:
         online = self._is_online(user, known)
         devices = [LiveDevice(device, platform) for device, platform in known or ()]
         return PresenceState(user, online, fit(devices, self._reply_bytes)[0])
@@ -181,7 +182,7 @@ class PresenceBook:
             if self._sessions.online(user) or not self._is_online(user, known.get(user)):
                 self.came(user)
 
-    def _is_online(self, user: str, known: Devices | None) -> bool:
+    def _is_online(self, user: str, known: LiveDevices | None) -> bool:
         """Whoever has a device; where nobody can be asked for them, the gateways say who is."""
         return self._presence.online(user) if known is None else bool(known)
 
@@ -190,7 +191,7 @@ class PresenceBook:
         told = [(device, int(platform)) for device, platform in zip(words[::2], words[1::2], strict=True)]
         self._tell(user, told or self._sessions.devices_here(user))
 
-    def _tell(self, user: str, devices: Devices) -> None:
+    def _tell(self, user: str, devices: LiveDevices) -> None:
         for told in self._asking.values():
             told[user] = devices
         watchers = self._watchers.get(user, ())
@@ -215,7 +216,7 @@ class PresenceBook:
                 await asyncio.sleep(0)
         self._now = self._task = None
 
-    def _say(self, user: str, devices: Devices, watchers: Sequence[str]) -> None:
+    def _say(self, user: str, devices: LiveDevices, watchers: Sequence[str]) -> None:
         if not watchers:
             return
         now = self._clock.elapsed_ms()

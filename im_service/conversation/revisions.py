@@ -28,7 +28,7 @@ from im_service.pages import fit
 from im_service.sending.admission import PASSED
 from im_service.sending.bodies import check_body
 from im_service.sending.hooks import Draft
-from im_service.sending.messages import Messages
+from im_service.sending.messages import Sending
 from im_service.storage.records import FILTERED, RECALLED, AppendResult, Applied, Reaction, StoredMessage
 
 TEXT = int(MessageType.TEXT)
@@ -119,18 +119,18 @@ class Reactions(Struct):
     more: bool
 
 
-Place = tuple[int, int, str, str]
+LinePlace = tuple[int, int, str, str]
 
 
 AT_ONCE = 10
 """Messages whose reactions are read at once: each may have very many, and an answer has room for few."""
 
 
-def _order(line: Reaction) -> Place:
+def _order(line: Reaction) -> LinePlace:
     return line.seq, line.time_ms, line.user, line.kind
 
 
-def _place(after: str) -> Place:
+def _place(after: str) -> LinePlace:
     """The order of the last line of a page, as its answer said it. 414."""
     try:
         seq, time_ms, user, kind = after.split(":", 3)
@@ -146,7 +146,7 @@ def _named(message: StoredMessage) -> dict[str, object]:
 class Revisions:
     """Recall, deletion, edit, reactions."""
 
-    def __init__(self, context: ServiceContext, access: Access, messages: Messages) -> None:
+    def __init__(self, context: ServiceContext, access: Access, messages: Sending) -> None:
         self._store = context.store
         self._clock = context.clock
         self._announcer = context.announcer
@@ -388,7 +388,7 @@ class Revisions:
     async def reactions(self, caller: Caller, args: ReactionsArgs) -> Reactions:
         """Quick comments of these messages, by seq, oldest first."""
         await self._access.participant(caller, args.conversation)
-        start: Place = _place(args.after) if args.after else (0, 0, "", "")
+        start: LinePlace = _place(args.after) if args.after else (0, 0, "", "")
         seen = await self._access.sees(caller, args.conversation, args.seqs)
         seqs = sorted(seq for seq in seen if seq >= start[0])
         page: list[Reaction] = []

@@ -28,9 +28,9 @@ from im_service.storage.records import (
     InboxRow,
     Mark,
     Page,
-    Place,
     StoredMessage,
     View,
+    WalkPlace,
 )
 
 EVENT = int(FrameType.EVENT)
@@ -297,15 +297,15 @@ WALK = "@"
 """Begins an `after` of somebody who has very many conversations."""
 
 
-def _tell_place(place: Place | None) -> str:
+def _tell_place(place: WalkPlace | None) -> str:
     return "" if place is None else f"{WALK}{place.conv}:{place.ceiling}"
 
 
-def _read_place(after: str) -> Place | None:
+def _read_place(after: str) -> WalkPlace | None:
     if not after.startswith(WALK):
         return None
     conv, _, ceiling = after.removeprefix(WALK).partition(":")
-    return Place(number(conv), number(ceiling))
+    return WalkPlace(number(conv), number(ceiling))
 
 
 def _since(now: int, keep_ms: int) -> int:

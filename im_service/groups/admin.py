@@ -9,7 +9,7 @@ import msgspec
 from im_service.calls import Caller, Nothing, method, until_ms
 from im_service.consent import Consents
 from im_service.errors import Code, ImError
-from im_service.groups.context import GroupContext, Place
+from im_service.groups.context import GroupAndCaller, GroupContext
 from im_service.groups.model import (
     MODES,
     CreateArgs,
@@ -126,7 +126,7 @@ class GroupAdmin:
         """Change name, texts and modes. Modes and limit are the owner's and managers'."""
         limit = args.limit
 
-        async def step(place: Place) -> GroupView:
+        async def step(place: GroupAndCaller) -> GroupView:
             info, changes = changed(place.info, args)
             sensitive = limit is not None or any(name in MODES for name in changes)
             if not place.manages and (sensitive or place.info.update != "all"):
@@ -156,7 +156,7 @@ class GroupAdmin:
     async def dismiss(self, caller: Caller, args: GroupArgs) -> Nothing:
         """End the group. The owner's to decide; what was said stays readable for those who were in it."""
 
-        async def step(place: Place) -> Nothing:
+        async def step(place: GroupAndCaller) -> Nothing:
             if not place.owns:
                 raise ImError(Code.FORBIDDEN, "the owner dismisses a group")
             note = self._note(caller, args.group, "group.dismiss")
@@ -180,7 +180,7 @@ class GroupAdmin:
     async def transfer(self, caller: Caller, args: TransferArgs) -> GroupView:
         """Make another member the owner; the old one stays a member, or leaves."""
 
-        async def step(place: Place) -> GroupView:
+        async def step(place: GroupAndCaller) -> GroupView:
             if not place.owns:
                 raise ImError(Code.FORBIDDEN, "the owner transfers a group")
             if args.user == place.group.owner:
@@ -207,7 +207,7 @@ class GroupAdmin:
         users = list(dict.fromkeys(args.users))
         data = {"users": users, "role": args.role}
 
-        async def step(place: Place) -> Nothing:
+        async def step(place: GroupAndCaller) -> Nothing:
             if not place.owns:
                 raise ImError(Code.FORBIDDEN, "the owner names managers")
             await self._change_members(caller, place, users, "group.role", data, role=role)
@@ -222,7 +222,7 @@ class GroupAdmin:
         if not user:
             raise ImError(Code.INVALID, "user is required: the server itself is no member")
 
-        async def step(place: Place) -> Nothing:
+        async def step(place: GroupAndCaller) -> Nothing:
             if user != caller.user:
                 await self._outranks(place, user)
             data = {"user": user, "nick": args.nick}
@@ -244,7 +244,7 @@ class GroupAdmin:
         only."""
         until = until_ms(self._c.clock.now_ms(), args.seconds)
 
-        async def step(place: Place) -> GroupMuted:
+        async def step(place: GroupAndCaller) -> GroupMuted:
             await self._outranks(place, args.user)
             data = {"user": args.user, "until_ms": until}
             await self._change_members(caller, place, [args.user], "group.mute", data, muted_until_ms=until)
@@ -256,7 +256,7 @@ class GroupAdmin:
     async def mute_all(self, caller: Caller, args: MuteAllArgs) -> Nothing:
         """Only owner and managers speak while this is on."""
 
-        async def step(place: Place) -> Nothing:
+        async def step(place: GroupAndCaller) -> Nothing:
             if not place.manages:
                 raise ImError(Code.FORBIDDEN, "owner and managers mute a group")
             if args.on == place.group.mute_all:
@@ -275,7 +275,7 @@ class GroupAdmin:
 
         return await self._c.change(caller, args.group, step)
 
-    async def _outranks(self, place: Place, user: str) -> None:
+    async def _outranks(self, place: GroupAndCaller, user: str) -> None:
         """The caller must stand above this member. 403, 802."""
         if not place.manages:
             raise ImError(Code.FORBIDDEN, "owner and managers do this")
@@ -288,7 +288,7 @@ class GroupAdmin:
     async def _change_members(
         self,
         caller: Caller,
-        place: Place,
+        place: GroupAndCaller,
         users: list[str],
         event: str,
         data: Mapping[str, object],

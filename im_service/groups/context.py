@@ -26,7 +26,7 @@ ATTEMPTS = 8
 """A group that changes this often under a call is answered 409."""
 
 
-class Place(NamedTuple):
+class GroupAndCaller(NamedTuple):
     """A group and the caller in it; `me` is None for the server and for outsiders."""
 
     group: Group
@@ -58,7 +58,7 @@ class GroupContext:
         self._memberships = context.memberships
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def place(self, caller: Caller, group: str) -> Place:
+    async def place(self, caller: Caller, group: str) -> GroupAndCaller:
         """The group now and the caller's membership. 803."""
         found = await self.store.groups([group])
         if not found:
@@ -66,9 +66,9 @@ class GroupContext:
         me = None
         if caller.user:
             me = (await self.store.member_states([(group, caller.user)])).get((group, caller.user))
-        return Place(found[0], info_of(found[0]), me, caller.server)
+        return GroupAndCaller(found[0], info_of(found[0]), me, caller.server)
 
-    async def inside(self, caller: Caller, group: str) -> Place:
+    async def inside(self, caller: Caller, group: str) -> GroupAndCaller:
         """As `place`; 802 for those who are not in it."""
         place = await self.place(caller, group)
         if place.me is None and not place.server:
@@ -94,7 +94,7 @@ class GroupContext:
                     continue
         raise ImError(Code.CONFLICT, "the group changes too often")
 
-    async def change(self, caller: Caller, group: str, step: Callable[[Place], Awaitable[T]]) -> T:
+    async def change(self, caller: Caller, group: str, step: Callable[[GroupAndCaller], Awaitable[T]]) -> T:
         """`settled`, for those who are inside."""
 
         async def attempt() -> T:

@@ -8,7 +8,7 @@ from frame.constants import GROUP_PREFIX, USER_PREFIX
 from im_service.calls import Caller, Nothing, method
 from im_service.consent import Consents
 from im_service.errors import Code, ImError
-from im_service.groups.context import GroupContext, Place
+from im_service.groups.context import GroupAndCaller, GroupContext
 from im_service.groups.model import (
     ACCEPTED,
     ENDED,
@@ -46,7 +46,7 @@ class GroupMembers:
         self._consents = consents
 
     async def _add(
-        self, caller: Caller, place: Place, users: Sequence[str], event: str, request: int = 0
+        self, caller: Caller, place: GroupAndCaller, users: Sequence[str], event: str, request: int = 0
     ) -> list[str]:
         """Add, tell, let them hear; `request` is what this accepts. 801."""
         group = place.group.group
@@ -59,7 +59,7 @@ class GroupMembers:
     async def _change(
         self,
         caller: Caller,
-        place: Place,
+        place: GroupAndCaller,
         users: Sequence[str],
         fresh: Sequence[str],
         event: str,
@@ -100,7 +100,7 @@ class GroupMembers:
         not free, and everybody in a group with `agree`; each decides alone (the server adds them at once)."""
         users = [check_id(user, "user") for user in dict.fromkeys(args.users)]
 
-        async def step(place: Place) -> Invited:
+        async def step(place: GroupAndCaller) -> Invited:
             if not place.manages and place.info.invite != "all":
                 raise ImError(Code.FORBIDDEN, "owner and managers invite")
             inside = await self._c.states(args.group, users)
@@ -135,7 +135,7 @@ class GroupMembers:
 
         return await self._c.settled(args.group, attempt)
 
-    async def _apply(self, caller: Caller, place: Place, text: str) -> Joined:
+    async def _apply(self, caller: Caller, place: GroupAndCaller, text: str) -> Joined:
         group = place.group.group
         done = await self._c.store.open_requests(
             GROUP_PREFIX + group,
@@ -205,7 +205,7 @@ class GroupMembers:
             self._c.announcer.event(USER_PREFIX + user, "group.decided", told)
         return {}
 
-    async def _stands(self, place: Place, request: Request) -> None:
+    async def _stands(self, place: GroupAndCaller, request: Request) -> None:
         """An invitation is as good as the right of who made it. 409, and it has ended."""
         group = place.group.group
         by = (await self._c.states(group, [request.by])).get(request.by)
@@ -219,7 +219,7 @@ class GroupMembers:
     async def leave(self, caller: Caller, args: GroupArgs) -> Nothing:
         """Go. The owner transfers or dismisses instead."""
 
-        async def step(place: Place) -> Nothing:
+        async def step(place: GroupAndCaller) -> Nothing:
             if place.me is None:
                 raise ImError(Code.NOT_GROUP_MEMBER)
             if place.me.role == Role.OWNER:
@@ -240,7 +240,7 @@ class GroupMembers:
     async def kick(self, caller: Caller, args: InviteArgs) -> Removed:
         """Remove members. Managers remove members, the owner also managers; nobody removes the owner."""
 
-        async def step(place: Place) -> Removed:
+        async def step(place: GroupAndCaller) -> Removed:
             if not place.manages:
                 raise ImError(Code.FORBIDDEN, "owner and managers remove members")
             for member in (await self._c.states(args.group, args.users)).values():
@@ -251,7 +251,7 @@ class GroupMembers:
         return await self._c.change(caller, args.group, step)
 
     async def _remove(
-        self, caller: Caller, place: Place, users: Sequence[str], event: str, text: str = ""
+        self, caller: Caller, place: GroupAndCaller, users: Sequence[str], event: str, text: str = ""
     ) -> list[str]:
         group = place.group.group
         states = await self._c.states(group, users)

@@ -9,7 +9,7 @@ from frame.constants import USER_PREFIX
 from im_service.live.directory import AccountState, GroupState, MemberState, PairState
 from im_service.live.room import RoomState
 from im_service.rates import Bucket
-from im_service.storage.records import Target
+from im_service.storage.records import Aim
 
 
 class LiveUser(Protocol):
@@ -70,7 +70,7 @@ class Route:
         """The other one of a single chat."""
         return self.topic[2:] if self.theirs is not None else None
 
-    def cut(self, target: Target | None) -> Target | None:
+    def cut(self, target: Aim | None) -> Aim | None:
         """The stored form of a target list: senders always see what they sent."""
         if target is None or (self.sender in target.users) == target.inclusive:
             return target

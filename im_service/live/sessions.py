@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 from im_service.live.spent_rates import SpentRates
 from im_service.live.users import SessionState, Spent, UserSessions
-from im_service.ports import Clock, Devices, Session, SystemClock
+from im_service.ports import Clock, LiveDevices, Session, SystemClock
 
 MAX_STRAY = 10_000
 """Sessions that send here but logged in elsewhere: the oldest is forgotten above this number."""
@@ -170,11 +170,11 @@ class Sessions:
     def online(self, user: str) -> bool:
         return user in self._online
 
-    def devices_here(self, user: str) -> Devices:
+    def devices_here(self, user: str) -> LiveDevices:
         found = self._online.get(user)
         return [] if found is None else [(s.session.device, s.platform) for s in found.live]
 
-    async def devices(self, users: Sequence[str]) -> dict[str, Devices]:
+    async def devices(self, users: Sequence[str]) -> dict[str, LiveDevices]:
         """As ports.Presence, where every session logs in here."""
         return {user: self.devices_here(user) for user in users}
 

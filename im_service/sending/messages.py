@@ -51,7 +51,7 @@ _CONFLICT = AppendStatus.CONFLICT
 _log = logging.getLogger("qianwan.im")
 
 
-class Messages:
+class Sending:
     """Sends, from users and from the server."""
 
     def __init__(self, context: ServiceContext, judge: Judge, after: Sequence[AfterCommit]) -> None:

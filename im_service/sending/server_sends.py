@@ -18,7 +18,7 @@ from im_service.models import encode, notice_event
 from im_service.options import Options
 from im_service.pages import fit
 from im_service.sending.bodies import check_body
-from im_service.sending.messages import Messages
+from im_service.sending.messages import Sending
 from im_service.storage.errors import StoreError, StoreUnknown
 from im_service.storage.records import Broadcast
 from im_service.turns import in_turns
@@ -114,14 +114,14 @@ class BroadcastList(Struct):
     more: bool
 
 
-class _Payload(Struct):
+class _SentPayload(Struct):
     """What the store keeps of a broadcast."""
 
     type: int
     body: Raw
 
 
-_decode_payload = msgspec.msgpack.Decoder(_Payload).decode
+_decode_payload = msgspec.msgpack.Decoder(_SentPayload).decode
 
 
 def meant_for(kept: Broadcast, platforms: int) -> bool:
@@ -155,7 +155,7 @@ def _lost(left: list[str], error: ImError, done: list[BatchLine]) -> list[BatchL
 class ServerSends:
     """Sends with the server's rights: no check of account, mute, blacklist or rate, no hook."""
 
-    def __init__(self, context: ServiceContext, messages: Messages) -> None:
+    def __init__(self, context: ServiceContext, messages: Sending) -> None:
         self._store = context.store
         self._clock = context.clock
         self._downlink = context.downlink
@@ -218,7 +218,7 @@ class ServerSends:
         check_body(args.type, args.body, server=True)
         now = self._clock.now_ms()
         platforms = sum(1 << p for p in set(args.platforms))
-        payload = encode(_Payload(args.type, args.body))
+        payload = encode(_SentPayload(args.type, args.body))
         kept = await self._store.add_broadcast(payload, platforms, now, now + args.lifetime_s * 1000)
         self._peers.changed("broadcast", str(kept.id))
         await self._tell_everybody(kept)

@@ -25,16 +25,16 @@ from im_service.sending.admission import SILENTLY_BLOCKED, Admission
 from im_service.sending.resolve import RouteResolver
 
 MODULES = "modules:"
-Place = str | None
+Destination = str | None
 """Where a text goes. A conversation: as a send there. `u/` or `r/` and an id: by the account's and the room's
 mutes and all rates, whoever may make the call. MODULES and kinds: by the account's mutes and rates. None: no
 text."""
 
 
-def _to(prefix: str, member: str, *texts: str) -> Callable[[Args], Place]:
+def _to(prefix: str, member: str, *texts: str) -> Callable[[Args], Destination]:
     """The place that a member names, behind a prefix; with `texts`, if any of these is given."""
 
-    def place(args: Args) -> Place:
+    def place(args: Args) -> Destination:
         if texts and not any(getattr(args, text) for text in texts):
             return None
         return prefix + (str(getattr(args, member)) if member else "")
@@ -42,7 +42,7 @@ def _to(prefix: str, member: str, *texts: str) -> Callable[[Args], Place]:
     return place
 
 
-SPOKEN: Mapping[str, Callable[[Args], Place]] = {
+SPOKEN: Mapping[str, Callable[[Args], Destination]] = {
     "react": _to("", "conversation", "on"),
     "recall": _to("", "conversation", "text", "attach"),
     "group.create": _to(MODULES + GROUP, ""),

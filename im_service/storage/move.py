@@ -115,7 +115,7 @@ class Source:
         yield from self._conn.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {key}")
 
 
-class Target:
+class CopyTarget:
     """The PostgreSQL database and the note of how far the copy reached."""
 
     def __init__(self, conn: asyncpg.Connection) -> None:
@@ -224,7 +224,7 @@ async def copy_store(
     try:
         conn = await asyncpg.connect(dsn)
         try:
-            return await _copy(held, Target(conn), chunk_rows, progress or (lambda _: None))
+            return await _copy(held, CopyTarget(conn), chunk_rows, progress or (lambda _: None))
         finally:
             await conn.close()
     except postgres.GONE as error:
@@ -234,7 +234,7 @@ async def copy_store(
 
 
 async def _copy(
-    source: Source, target: Target, chunk_rows: int, progress: Callable[[Copied], None]
+    source: Source, target: CopyTarget, chunk_rows: int, progress: Callable[[Copied], None]
 ) -> dict[str, int]:
     await target.prepare(source.change, source.incarnations())
     for table in KEYS:

@@ -39,7 +39,7 @@ class Role(IntEnum):
     RESTRICTED = 3  # rooms only
 
 
-class Target(NamedTuple):
+class Aim(NamedTuple):
     """Who of a group sees a message: only `users` (inclusive) or all but `users`."""
 
     users: tuple[str, ...]
@@ -61,7 +61,7 @@ class NewMessage(NamedTuple):
     payload: bytes
     bits: int = DEFAULT_BITS
     expires_ms: int = 0  # visible until then whatever the class limits say; 0 = class limits only
-    target: Target | None = None
+    target: Aim | None = None
 
 
 Notices = Sequence[NewMessage]
@@ -130,7 +130,7 @@ class StoredMessage(NamedTuple):
     bits: int
     flags: int
     expires_ms: int
-    target: Target | None = None  # in the server's eye (`find`) only
+    target: Aim | None = None  # in the server's eye (`find`) only
 
 
 class View(NamedTuple):
@@ -170,7 +170,7 @@ class InboxRow(NamedTuple):
     change: int
 
 
-class Place(NamedTuple):
+class WalkPlace(NamedTuple):
     """Where the walk over the conversations of somebody who has very many stands."""
 
     conv: int  # the last one looked at
@@ -181,7 +181,7 @@ class ChangedPage(NamedTuple):
     rows: list[InboxRow]
     cursor: int  # pass to the next call
     more: bool
-    place: Place | None = None  # pass it, too, with the cursor as it is
+    place: WalkPlace | None = None  # pass it, too, with the cursor as it is
 
 
 class ListedPage(NamedTuple):

@@ -18,18 +18,18 @@ from abc import abstractmethod
 
 from im_service.storage.faces.groups import Groups, Requests
 from im_service.storage.faces.housekeeping import Broadcasts, Housekeeping, Replays
-from im_service.storage.faces.messages import Inbox, MessageLog, Receipts
-from im_service.storage.faces.people import Accounts, Relations
+from im_service.storage.faces.messages import Inbox, MessageLog, ReceiptStore
+from im_service.storage.faces.people import Accounts, RelationStore
 from im_service.storage.faces.rooms import Rooms
 
 
 class Store(
     MessageLog,
     Inbox,
-    Receipts,
+    ReceiptStore,
     Groups,
     Requests,
-    Relations,
+    RelationStore,
     Accounts,
     Rooms,
     Broadcasts,

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from im_service.context import Ports
-from im_service.ports import Devices, Session
+from im_service.ports import LiveDevices, Session
 from im_service.service import ImService
 from tests.support.im_downlink import Connection, RecordingDownlink
 from tests.support.im_world import Person, World, open_world
@@ -42,10 +42,10 @@ class Everywhere:
     def online(self, user: str) -> bool:
         return bool(self._of(user))
 
-    async def devices(self, users: Sequence[str]) -> dict[str, Devices]:
+    async def devices(self, users: Sequence[str]) -> dict[str, LiveDevices]:
         return {user: self._of(user) for user in users}
 
-    def _of(self, user: str) -> Devices:
+    def _of(self, user: str) -> LiveDevices:
         connections = self._downlink.connections.values()
         return [(c.session.device, 1) for c in connections if c.session.user == user]
 

@@ -13,12 +13,12 @@ from im_service.storage.postgres import PostgresStore
 from im_service.storage.records import (
     DEFAULT_BITS,
     HISTORY,
+    Aim,
     AppendResult,
     Login,
     NewLogin,
     NewMessage,
     StoredMessage,
-    Target,
     View,
 )
 from im_service.storage.sqlite import SqliteStore
@@ -84,7 +84,7 @@ def message(
     bits: int = DEFAULT_BITS,
     time_ms: int = 1000,
     expires_ms: int = 0,
-    target: Target | None = None,
+    target: Aim | None = None,
     digest: bytes | None = None,
 ) -> NewMessage:
     made = digest if digest is not None else body[:32]

@@ -20,7 +20,6 @@ from im_service.storage.records import (
     NewMessage,
     Notices,
     Page,
-    Place,
     Reaction,
     ReceiptCount,
     ReceiptList,
@@ -30,6 +29,7 @@ from im_service.storage.records import (
     UnreadPage,
     Version,
     View,
+    WalkPlace,
 )
 
 
@@ -164,7 +164,7 @@ class Inbox(Engine):
     """What one user holds of their conversations."""
 
     async def changed(
-        self, user: str, device: str, cursor: int, limit: int, place: Place | None = None
+        self, user: str, device: str, cursor: int, limit: int, place: WalkPlace | None = None
     ) -> ChangedPage:
         """Conversations of the user with a change after `cursor` (0 = all), oldest change first.
 
@@ -222,7 +222,7 @@ class Inbox(Engine):
         return await self._read(inbox.read_marks(conversation, users))
 
 
-class Receipts(Engine):
+class ReceiptStore(Engine):
     """Group receipts of messages with the RECEIPT bit, expected of members who joined before they came."""
 
     async def report(

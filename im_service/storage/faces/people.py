@@ -20,7 +20,7 @@ from im_service.storage.records import (
 )
 
 
-class Relations(Engine):
+class RelationStore(Engine):
     """What users hold about each other; each row carries the owner's change number, for the other devices."""
 
     async def set_profile(self, user: str, change: Change, now_ms: int) -> Profile:

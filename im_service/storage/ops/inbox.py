@@ -31,10 +31,10 @@ from im_service.storage.records import (
     ListedConversation,
     ListedPage,
     Mark,
-    Place,
     SessionRow,
     UnreadPage,
     View,
+    WalkPlace,
 )
 
 PART = 1000
@@ -65,12 +65,14 @@ def _inbox(row: Row) -> InboxRow:
     return InboxRow(name, last, read, max(low, floor), acked, bool(active), settings, change)
 
 
-def changed(user: str, device: str, cursor: int, limit: int, place: Place | None = None) -> Op[ChangedPage]:
+def changed(
+    user: str, device: str, cursor: int, limit: int, place: WalkPlace | None = None
+) -> Op[ChangedPage]:
     """Changes below the horizon are final and make the pages; those above are told, and told again. Whoever
     has more conversations than a part gets them part by part, up to the horizon of the first one."""
     horizon: int = (yield Horizon())[0][0]
     if place is None and (yield from _end_of_part(user, 0)) is not None:
-        place = Place(0, horizon)
+        place = WalkPlace(0, horizon)
     if place is not None:
         return (yield from _part(user, device, cursor, limit, place))
     found = yield from rows(
@@ -93,7 +95,7 @@ def _end_of_part(user: str, after: int) -> Op[int | None]:
     return found[0][0] if len(found) == 2 else None
 
 
-def _part(user: str, device: str, cursor: int, limit: int, place: Place) -> Op[ChangedPage]:
+def _part(user: str, device: str, cursor: int, limit: int, place: WalkPlace) -> Op[ChangedPage]:
     """In order of the conversations; the cursor stands until the last of them."""
     end = yield from _end_of_part(user, place.conv)
     chosen, args = "", [place.conv, cursor, limit + 1]

@@ -15,10 +15,10 @@ from im_service.storage.records import (
     ROAM,
     SENDER_NO_SENSE,
     SENDER_SYNC,
+    Aim,
     Audience,
     Page,
     StoredMessage,
-    Target,
     View,
 )
 
@@ -230,7 +230,7 @@ def _with_targets(conversation: str, found: Sequence[Row]) -> Op[list[StoredMess
         message, aim = stored(conversation, row), aims.get(row[0])
         if aim is not None:
             users = tuple(names[usr] for usr in sorted(aim.ids))
-            message = message._replace(target=Target(users, aim.inclusive, aim.new_joiners_see, aim.about))
+            message = message._replace(target=Aim(users, aim.inclusive, aim.new_joiners_see, aim.about))
         shown.append(message)
     return shown
 

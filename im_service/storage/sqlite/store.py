@@ -14,7 +14,7 @@ from im_service.storage.queue import Reads
 from im_service.storage.shares import Turns
 from im_service.storage.sqlite import connection, runner
 from im_service.storage.sqlite.checkpoint import Checkpointer
-from im_service.storage.sqlite.place import Place, check_log
+from im_service.storage.sqlite.opened_file import OpenedFile, check_log
 from im_service.storage.sqlite.writer import Writer
 from im_service.storage.store import Store
 
@@ -52,7 +52,7 @@ class SqliteStore(Store):
         self._writer: Writer | None = None
         self._checkpointer: Checkpointer | None = None
         self._conn: apsw.Connection | None = None
-        self._place: Place | None = None
+        self._opened: OpenedFile | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._turns = Turns(readers)
         self._local = threading.local()
@@ -62,8 +62,8 @@ class SqliteStore(Store):
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         self._conn = await loop.run_in_executor(None, self._connect)
-        self._place = Place(self._path)
-        self._writer = Writer(self._conn, self._path, self._place, loop, self._max_commit, self._max_queued)
+        self._opened = OpenedFile(self._path)
+        self._writer = Writer(self._conn, self._path, self._opened, loop, self._max_commit, self._max_queued)
         self._queue = self._writer.queue
         self._checkpointer = Checkpointer(
             connection.connect(self._path, 1 << 20, self._busy_ms),
@@ -119,8 +119,8 @@ class SqliteStore(Store):
     def _read_now(self, op: Op[T]) -> T:
         conn: apsw.Connection | None = getattr(self._local, "conn", None)
         if conn is None:
-            assert self._place is not None
-            self._place.check()
+            assert self._opened is not None
+            self._opened.check()
             conn = connection.connect(self._path, self._cache_bytes // 8, self._busy_ms, readonly=True)
             self._local.conn = conn
             self._local.reads = reads = Reads()  # one a thread: nothing is counted twice or lost
@@ -134,8 +134,8 @@ class SqliteStore(Store):
 
     async def _origin(self) -> str:
         """A copy is another file, also at the same path."""
-        assert self._place is not None
-        return self._place.origin()
+        assert self._opened is not None
+        return self._opened.origin()
 
     async def _bytes(self) -> int:
         files = (self._path, self._path.with_name(self._path.name + "-wal"))

@@ -23,7 +23,7 @@ from im_service.storage.queue import (
 )
 from im_service.storage.sqlite.append import Repeated
 from im_service.storage.sqlite.connection import unavailable
-from im_service.storage.sqlite.place import Place
+from im_service.storage.sqlite.opened_file import OpenedFile
 from im_service.storage.sqlite.runner import WriteTransaction
 
 _BAD_VALUE = (apsw.TooBigError, apsw.MismatchError, apsw.RangeError, apsw.ConstraintError, apsw.SQLError)
@@ -34,13 +34,13 @@ class Writer:
         self,
         conn: apsw.Connection,
         path: Path,
-        place: Place,
+        opened: OpenedFile,
         loop: asyncio.AbstractEventLoop,
         max_commit: int,
         max_queued: int,
     ) -> None:
         self._path = path
-        self._place = place
+        self._opened = opened
         self._loop = loop
         self._conn = conn
         self._tx = WriteTransaction(conn)
@@ -72,7 +72,7 @@ class Writer:
 
     def _attempt(self, attempt: Attempt) -> list[Answer]:
         try:
-            self._place.check()
+            self._opened.check()
             self._tx.begin()
             answers = self._execute(attempt.items)
             self._tx.commit()
@@ -97,7 +97,7 @@ class Writer:
     def _check_again(self) -> None:
         """After the commit: nothing is acknowledged that the next start may not find."""
         try:
-            self._place.check()
+            self._opened.check()
         except StoreUnavailable as error:
             raise StoreUnknown(str(error)) from error
 

@@ -1,6 +1,6 @@
 """Who may see a message, and what a notice about it inherits."""
 
-from im_service.storage.records import DEFAULT_BITS, SENDER_NO_SENSE, SENDER_SYNC, Target
+from im_service.storage.records import DEFAULT_BITS, SENDER_NO_SENSE, SENDER_SYNC, Aim
 from im_service.storage.store import Store
 from tests.support.store_kit import EVERYTHING, send
 
@@ -14,7 +14,7 @@ async def make_team(store: Store) -> None:
 async def test_the_audience_is_everybody_or_named(store: Store) -> None:
     await make_team(store)
     plain = (await send(store, TEAM, "bob", "1")).seq
-    aimed = (await send(store, TEAM, "bob", "2", target=Target(("bob", "carl"), True, False))).seq
+    aimed = (await send(store, TEAM, "bob", "2", target=Aim(("bob", "carl"), True, False))).seq
     assert (await store.audience(TEAM, plain, 1)).everybody
     found = await store.audience(TEAM, aimed, 1)
     assert (found.users, found.everybody) == (["bob", "carl"], False)
@@ -38,15 +38,15 @@ async def test_the_senders_side_counts_for_content_only(store: Store) -> None:
 
 async def test_a_notice_is_judged_as_if_it_stood_at_its_message(store: Store) -> None:
     await make_team(store)
-    aim = Target(("bob",), True, False)
+    aim = Aim(("bob",), True, False)
     seq = (await send(store, TEAM, "carl", "1", target=aim)).seq
     (row,) = await store.find(TEAM, [seq])
     assert row.target == aim
     await store.add_members("team", ["dora"], 1, history=True)
-    note = Target(("bob", "dora"), True, False, seq)
+    note = Aim(("bob", "dora"), True, False, seq)
     told = (await send(store, TEAM, "carl", "n", target=note)).seq
     assert [u for u in ("olga", "bob", "dora") if await store.sees(u, TEAM, [told], 1)] == ["bob"]
-    everybody = (await send(store, TEAM, "carl", "m", target=Target((), False, True, seq))).seq
+    everybody = (await send(store, TEAM, "carl", "m", target=Aim((), False, True, seq))).seq
     assert await store.sees("dora", TEAM, [everybody], 1) == {everybody}
     await store.clear("olga", TEAM, seq)
     assert await store.sees("olga", TEAM, [everybody], 1) == set()

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from im_service.storage.errors import StoreMissing
-from im_service.storage.records import BADGE, DEFAULT_BITS, RECEIPT, Mark, ReceiptCount, Target
+from im_service.storage.records import BADGE, DEFAULT_BITS, RECEIPT, Aim, Mark, ReceiptCount
 from im_service.storage.store import Store
 from tests.support.store_kit import EVERYTHING, Kit, append, count, last_seq, login, message, send
 
@@ -109,7 +109,7 @@ async def test_group_receipts(store: Store) -> None:
         [
             message("g/x", "a", "1", bits=asking),
             message("g/x", "a", "2"),
-            message("g/x", "a", "3", bits=asking, target=Target(("b",), True, False)),
+            message("g/x", "a", "3", bits=asking, target=Aim(("b",), True, False)),
         ],
     )
     await store.add_members("x", ["e"], 5, history=True)
@@ -164,7 +164,7 @@ async def test_unread_is_exact(store: Store, steps: list[tuple[str, str | int, b
             counted[last] = flag and value != "b"
         elif what == "aimed":
             last += 1
-            target = Target((str(value),), flag, False)
+            target = Aim((str(value),), flag, False)
             await send(store, talk, "a", f"{group}.{last}", target=target)
             counted[last] = (value == "b") == flag
         elif what == "read":

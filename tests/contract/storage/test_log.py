@@ -15,9 +15,9 @@ from im_service.storage.records import (
     SENDER_NO_SENSE,
     SENDER_SYNC,
     SESSION,
+    Aim,
     AppendStatus,
     Mark,
-    Target,
     View,
 )
 from im_service.storage.store import Store
@@ -194,8 +194,8 @@ async def test_who_sees_what(store: Store) -> None:
         {"bits": DEFAULT_BITS & ~SENDER_SYNC},
         {"bits": DEFAULT_BITS | SENDER_NO_SENSE},
         {"bits": DEFAULT_BITS | RECEIVER_NO_SENSE},
-        {"target": Target(("b",), True, False)},
-        {"target": Target(("b",), False, True)},
+        {"target": Aim(("b",), True, False)},
+        {"target": Aim(("b",), False, True)},
         {"expires_ms": 1500},
         {},
     ]

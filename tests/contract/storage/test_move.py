@@ -13,7 +13,7 @@ from im_service.storage import migrations
 from im_service.storage.errors import SchemaError, SchemaTooNew, StoreConflict
 from im_service.storage.move import Copied, copy_store
 from im_service.storage.postgres import connection as postgres
-from im_service.storage.records import DEFAULT_BITS, RECEIPT, AppendStatus, Mark, QueueItem, Target
+from im_service.storage.records import DEFAULT_BITS, RECEIPT, Aim, AppendStatus, Mark, QueueItem
 from im_service.storage.sqlite import connection as sqlite
 from tests.support.store_kit import Kit, append, everything, login, message, send
 
@@ -82,7 +82,7 @@ async def source(tmp_path: Path) -> Kit:
     kit = Kit("sqlite", str(tmp_path / "source.sqlite3"))
     store = await kit.open()
     await store.create_group("x", "a", b"info", ["b", "c"], 10, 1)
-    await append(store, [message("g/x", "a", str(i), target=Target(("b",), True, False)) for i in range(40)])
+    await append(store, [message("g/x", "a", str(i), target=Aim(("b",), True, False)) for i in range(40)])
     singles = [message(f"s/a:b{i % 9}", "a", f"single{i}", body=b"\0\xff%d" % i) for i in range(300)]
     await append(store, singles)
     await send(store, "g/x", "a", "read?", bits=DEFAULT_BITS | RECEIPT)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from im_service.storage.errors import StoreUnavailable
-from im_service.storage.sqlite import SqliteStore, place
+from im_service.storage.sqlite import SqliteStore, opened_file
 from tests.support.store_kit import send
 
 
@@ -45,7 +45,7 @@ async def test_a_copy_is_not_mixed_with_the_log_of_another_file(
     tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy, left = await crashed(tmp_path)
-    monkeypatch.setattr(place, "LATER_S", -3600)  # as if it had been put there an hour later
+    monkeypatch.setattr(opened_file, "LATER_S", -3600)  # as if it had been put there an hour later
     if way == "copied over":
         shutil.copy2(copy, left)
     else:

@@ -3,7 +3,7 @@
 import pytest
 
 from im_service.storage.ops import inbox, messages
-from im_service.storage.records import DEFAULT_BITS, SESSION, Mark, Place
+from im_service.storage.records import DEFAULT_BITS, SESSION, Mark, WalkPlace
 from im_service.storage.store import Store
 from tests.support.store_kit import EVERYTHING, append, message, send
 
@@ -21,7 +21,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 async def walk(store: Store, cursor: int, limit: int) -> tuple[list[str], int]:
     """What changed, and the cursor at the end; each page is written to behind its back."""
     found: list[str] = []
-    place: Place | None = None
+    place: WalkPlace | None = None
     more, at = True, cursor
     while more:
         page = await store.changed("me", "", at, limit, place)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from im_service.calls import Caller
-from im_service.groups.context import GroupContext, Place
+from im_service.groups.context import GroupAndCaller, GroupContext
 from im_service.settings import ImSettings
 from tests.support.im_world import Person, World, open_world
 from tests.support.store_kit import count
@@ -78,7 +78,7 @@ def after_the_look_of(user: str, act: Callable[[], Awaitable[object]]) -> Iterat
     place = GroupContext.place
     done: list[str] = []
 
-    async def looked(self: GroupContext, caller: Caller, group: str) -> Place:
+    async def looked(self: GroupContext, caller: Caller, group: str) -> GroupAndCaller:
         found = await place(self, caller, group)
         if caller.user == user and not done:
             done.append(user)

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from im_service.context import Ports
-from im_service.ports import Devices, Session
+from im_service.ports import LiveDevices, Session
 from im_service.service import ImService
 from tests.support.im_two_processes import Everywhere, Wire, at, begin, two_processes
 from tests.support.im_world import Person, open_world
@@ -106,7 +106,7 @@ async def test_an_answer_about_who_is_online_is_never_older_than_what_was_told_b
         everywhere, gate = Everywhere(world.downlink), asyncio.Event()
         ask = everywhere.devices
 
-        async def slow(users: Sequence[str]) -> dict[str, Devices]:
+        async def slow(users: Sequence[str]) -> dict[str, LiveDevices]:
             found = await ask(users)
             await gate.wait()
             return found

@@ -14,7 +14,7 @@ from control.rendezvous import choose
 from control.routing.compact import CompactRoutes
 from im_service.calls import Args
 from im_service.errors import Code, ImError
-from im_service.ports import Devices
+from im_service.ports import LiveDevices
 
 IMS = [1, 5]
 USERS = [f"user{number}" for number in range(12)]
@@ -28,12 +28,12 @@ class Service:
     """The devices of those whom this im process serves."""
 
     def __init__(self, number: int) -> None:
-        self.known: dict[str, Devices] = {
+        self.known: dict[str, LiveDevices] = {
             user: [("phone", 1), ("tablet", 6)] for user in USERS[::2] if home(user) == number
         }
         self.asked: list[list[str]] = []
 
-    def here(self, user: str) -> Devices:
+    def here(self, user: str) -> LiveDevices:
         return self.known.get(user, [])
 
     async def call(self, method: str, arguments: Args | msgspec.Raw, user: str = "") -> Any:

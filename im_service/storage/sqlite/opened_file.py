@@ -10,7 +10,7 @@ from im_service.storage.errors import StoreUnavailable
 Identity = tuple[int, int]
 
 
-class Place:
+class OpenedFile:
     """The file and its log as they were when they were opened. A file that was removed, or that another one
     was put in the place of, can still be written; whoever opens the path afterwards finds nothing of it.
     """
