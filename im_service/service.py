@@ -142,6 +142,10 @@ class ImService:
         """Sessions that logged in here through one gateway node."""
         return self.sessions.at(node)
 
+    def registered_at(self, node: int) -> int:
+        """How many sessions of a node logged in here."""
+        return self.sessions.count_at(node)
+
     def strays_at(self, node: int) -> list[Session]:
         """Sessions through one gateway node that logged in elsewhere and said something here."""
         return self.sessions.strays_at(node)

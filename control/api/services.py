@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
@@ -15,6 +15,7 @@ from control.coordination.base import Coordination
 from control.coordination.documents import Documents
 from control.health import Health
 from control.im.api import ImApi
+from control.im.route_report import RoutesAnswer, nothing_routed
 from control.keys.api_keys import ApiKeys
 from control.lbs.address_rates import AddressRates
 from control.lbs.balancer import Balancer
@@ -56,3 +57,4 @@ class Services:
     lockout: Lockout
     health: Health = field(default_factory=Health)
     im: ImApi | None = None
+    routes: Callable[[], Awaitable[RoutesAnswer]] = nothing_routed

@@ -40,6 +40,7 @@ class GatewayOverBus(Part):
     ) -> None:
         loops = loops_of(settings)
         topics = Topics(peer_of(node), loops)
+        self._core = core
         self._links = links
         self._topics = topics
         self._coordination = coordination
@@ -77,7 +78,10 @@ class GatewayOverBus(Part):
     async def tick(self) -> None:
         self._ticks += 1
         if self._ticks % SUM_TICKS == 0:
-            self.upstream.tell_sums()
+            self.upstream.tell_all(self._open)
+
+    def _open(self) -> int:
+        return int(self._core.stats()["live"]["sessions"])
 
     def checks(self) -> Mapping[str, Check]:
         return {"im": lambda: None if self._coordination.nodes("im") else "no live im process"}

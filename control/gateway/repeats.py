@@ -1,6 +1,6 @@
 """What im processes are told in a resync: all topics, and who is here, to those whom it concerns.
 
-    TopicsBegin, ResyncBegin  Announce [2048 topics] ...  ResyncSession ...  TopicsEnd, TopicsAre, ResyncEnd
+    TopicsBegin, ResyncBegin  Announce [2048 topics] ...  ResyncSession ...  TopicsEnd, Tally, ResyncEnd
 
 It goes out as the core tells it, a slice at a time, between what changes meanwhile and in the same order; no
 list of all topics is ever made.
@@ -8,7 +8,7 @@ list of all topics is ever made.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from control.coordination.base import NodeInfo
 from control.gateway.resync import HeldSession, ResyncListener
@@ -21,7 +21,7 @@ from control.streams.operations import (
     ResyncBegin,
     ResyncEnd,
     ResyncSession,
-    TopicsAre,
+    Tally,
     TopicsBegin,
     TopicsEnd,
     UpOperation,
@@ -46,6 +46,9 @@ class Repeats:
         self.batcher = batcher
         self.ims = ims
         self._topics = topics
+        self.open: Callable[[], int] = lambda: 0  # sessions in the core
+        self.sessions = 0  # logins told, and not their ends
+        self._number = 0
         self._told: dict[int, int] = {}  # im process -> the epoch that knows all topics
 
     def to(self, info: NodeInfo, *, sessions: bool, rooms: bool) -> ResyncListener:
@@ -58,11 +61,13 @@ class Repeats:
         """What this one of these im processes serves changes hands."""
         return _Moved(self, im, among)
 
-    def tell_sums(self) -> None:
-        """To whoever knows all topics: what they must be."""
+    def tell_all(self) -> None:
+        """To whoever knows all topics: what they must be, and how many sessions there are."""
+        self._number += 1
+        tally = self._tally()
         for im_id, epoch in list(self._told.items()):
             if self.lives(im_id, epoch):
-                self._tell_sum(im_id)
+                self.batcher.add(im_id, tally)
             else:
                 del self._told[im_id]
 
@@ -70,7 +75,8 @@ class Repeats:
         """From now on every topic that begins or ends has been told to this im process."""
         if self.lives(info.node_id, info.epoch):
             self._told[info.node_id] = info.epoch
-            self._tell_sum(info.node_id)
+            self._number += 1
+            self.batcher.add(info.node_id, self._tally())
 
     def lives(self, im_id: int, epoch: int) -> bool:
         info = self.ims.get(str(im_id))
@@ -81,8 +87,9 @@ class Repeats:
             return next(iter(self.ims))
         return choose(key, self.ims) or ""
 
-    def _tell_sum(self, im_id: int) -> None:
-        self.batcher.add(im_id, TopicsAre(self._topics.sum.count, self._topics.sum.digest))
+    def _tally(self) -> Tally:
+        own = self._topics.sum
+        return Tally(self._number, own.count, own.digest, self.open(), self.sessions)
 
 
 class _ImListener(ResyncListener):

@@ -141,6 +141,14 @@ class GatewayPart(Part):
     def connections(self) -> int:
         return int(self._core.stats()["live"]["connections"])
 
+    def open_sessions(self) -> int:
+        """In the core."""
+        return int(self._core.stats()["live"]["sessions"])
+
+    def sessions(self) -> int:
+        """Whose logins the message service heard, and not their ends."""
+        return self._events.sessions
+
     def checks(self) -> Mapping[str, Check]:
         return {"gateway": lambda: None if self._running else "not started"}
 

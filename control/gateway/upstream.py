@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from control.coordination.base import NodeInfo
 from control.gateway.fences import Fences
@@ -123,9 +123,11 @@ class BusUpstream:
             self._refuse(session, FrameType.RETURN, request, FULL)
 
     def on_login(self, session: Session, platform: int, session_id: int) -> None:
+        self._repeats.sessions += 1
         self._deliver(session.user, Login(session, platform, session_id))
 
     def on_logout(self, session: Session, code: int) -> None:
+        self._repeats.sessions -= 1
         self._deliver(session.user, Logout(session, code))
 
     def on_dropped(self, topic: str, normal: int, high: int, notices: int) -> None:
@@ -174,9 +176,10 @@ class BusUpstream:
     def sum_of_topics(self) -> tuple[int, int]:
         return self._topics.sum.count, self._topics.sum.digest
 
-    def tell_sums(self) -> None:
-        """What the im processes must know of the topics."""
-        self._repeats.tell_sums()
+    def tell_all(self, open_sessions: Callable[[], int]) -> None:
+        """How many topics and sessions there are, to the im processes that know all of them."""
+        self._repeats.open = open_sessions
+        self._repeats.tell_all()
 
     # -- membership
 

@@ -11,7 +11,7 @@ from control.downlink.bus import BusDownlink
 from control.im.route_check import RouteCheck
 from control.im.up_batches import SessionService, UpBatches
 from control.logs import get_logger
-from control.node_ids import Peer
+from control.node_ids import Peer, node_key
 from control.part import Part, Source
 from control.routing.base import Routes
 from control.streams.links import StreamLinks
@@ -37,7 +37,9 @@ class ImOverBus(Part):
         self._coordination = coordination
         self._routes = routes
         self._downlink = downlink
-        self.check = RouteCheck(routes, self._repair, time.monotonic)
+        self.check = RouteCheck(
+            routes, lambda *peer: service.registered_at(node_key(*peer)), self._repair, time.monotonic
+        )
         self._batches = UpBatches(service, routes, self.check, downlink.sync, downlink.heeded)
         self.unheeded = 0
 

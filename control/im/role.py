@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -53,6 +53,7 @@ class ImPart(Part):
         self.service = ImService(self._store, ports, settings.im.service)
         seen = settings.server.data_dir / STORE_SEEN_FILE
         self._watch = StoreWatch(self._store, seen, SystemClock(), latest_login)
+        self._served: dict[str, Callable[[], Awaitable[Any]]] = {}
         self._started = False
         self._until = 0.0  # of what is accepted to be finished
         self._store_stats: Mapping[str, int] = {}
@@ -101,6 +102,8 @@ class ImPart(Part):
     async def call(self, method: str, arguments: Args | msgspec.Raw, user: str = "") -> Any:
         if method in self._replays.handles:
             return await self._replays.call(method, arguments)
+        if (served := self._served.get(method)) is not None:
+            return await served()
         if method == LIVE:
             return live_devices(arguments, self.service.sessions.devices_here)
         try:
@@ -108,6 +111,10 @@ class ImPart(Part):
         except OverflowError:
             # Seconds that no longer fit a time in milliseconds, and the like.
             raise ImError(Code.INVALID, "a number is out of bounds") from None
+
+    def serve(self, method: str, answer: Callable[[], Awaitable[Any]]) -> None:
+        """What other processes may ask this one for, and what is no method of the message service."""
+        self._served[method] = answer
 
     @property
     def incarnation(self) -> bytes:

@@ -1,13 +1,14 @@
 """Whether the routes are what the gateways say they must be: by sums, never by names.
 
 A gateway that this process knows all topics of tells, every few seconds and in the order of its stream, how
-many they are and the sum of their digests (streams.operations.TopicsAre). Both must be equal to what the
-routing table holds of it at that point of the stream. When they are not, the gateway is asked to repeat
-everything: that heals any difference, whatever it came from.
+many they are and the sum of their digests, and how many connections it has (streams.operations.Tally). The
+topics must be those that the routing table holds of it at that point of the stream. When they are not, the
+gateway is asked to repeat everything: that heals any difference, whatever it came from.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from control.logs import get_logger
 from control.node_ids import Peer
 from control.routing.base import Routes
+from control.streams.operations import Tally
 
 log = get_logger("im")
 
@@ -22,49 +24,60 @@ ASK_AGAIN_S = 30.0
 """After a gateway was asked to repeat everything it is not asked for this long, twice that the next time, and
 so on up to MOST_S, until it was right once: what a repetition does not heal must not become a storm."""
 MOST_S = 3600.0
+KEPT = 3
+"""Words of a gateway that are remembered: those of one number, at all im processes, were said at once."""
 
-Sum = tuple[int, int]
 
+class Word(msgspec.Struct, frozen=True):
+    """A tally of a gateway, and what this process had of it then. `routes` is None while the gateway repeats
+    all its topics; `registered` are its sessions that logged in here."""
 
-class GatewayRoutes(msgspec.Struct, frozen=True):
-    """The last comparison. `held` is what the table has: None while the gateway repeats everything."""
-
-    node_id: int
-    epoch: int
-    told: Sum
-    held: Sum | None
-    age_s: float
+    tally: Tally
+    routes: tuple[int, int] | None
+    registered: int
+    at: float
 
     @property
-    def equal(self) -> bool:
-        return self.told == self.held
+    def equal(self) -> bool | None:
+        """None: not known, the gateway repeats its topics."""
+        return None if self.routes is None else self.routes == (self.tally.topics, self.tally.digest)
 
 
 class RouteCheck:
-    """`repair(gateway)` asks it to repeat everything; `clock` is monotonic seconds."""
+    """`repair(gateway)` asks it to repeat everything; `registered(*peer)` counts its sessions here; `clock`
+    is monotonic seconds."""
 
-    def __init__(self, routes: Routes, repair: Callable[[int], None], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        routes: Routes,
+        registered: Callable[[int, int], int],
+        repair: Callable[[int], None],
+        clock: Callable[[], float],
+    ) -> None:
         self._routes = routes
+        self._registered = registered
         self._repair = repair
         self._clock = clock
-        self._last: dict[Peer, tuple[Sum, Sum | None, float]] = {}
+        self._words: dict[Peer, deque[Word]] = {}
         self._asked: dict[int, tuple[float, float]] = {}  # gateway -> not again before, the pause after that
         self.compared = 0
         self.unequal = 0
 
-    def told(self, peer: Peer, said: Sum) -> None:
-        held, now = self._routes.held(*peer), self._clock()
-        self._last[peer] = (said, held, now)
-        if held is None:
+    def told(self, peer: Peer, tally: Tally) -> None:
+        now = self._clock()
+        word = Word(tally, self._routes.held(*peer), self._registered(*peer), now)
+        self._words.setdefault(peer, deque(maxlen=KEPT)).append(word)
+        if word.routes is None:
             return
         self.compared += 1
-        if held == said:
+        if word.equal:
             self._asked.pop(peer[0], None)
             return
         self.unequal += 1
         not_before, pause = self._asked.get(peer[0], (now, ASK_AGAIN_S))
         if now >= not_before:
-            log.error("routes differ from a gateway's topics", peer_id=peer[0], told=said[0], held=held[0])
+            told, held = tally.topics, word.routes[0]
+            log.error("routes differ from a gateway's topics", peer_id=peer[0], topics=told, routes=held)
             self._asked[peer[0]] = (now + pause, min(2 * pause, MOST_S))
             self._repair(peer[0])
 
@@ -78,16 +91,17 @@ class RouteCheck:
             del self._asked[gateway]
 
     def gone(self, peer: Peer) -> None:
-        self._last.pop(peer, None)
+        self._words.pop(peer, None)
         self._asked.pop(peer[0], None)
 
-    def report(self) -> list[GatewayRoutes]:
+    def words(self) -> dict[Peer, list[Word]]:
+        """The last ones of each gateway, oldest first; `at` is their age."""
         now = self._clock()
-        return [
-            GatewayRoutes(*peer, told, held, round(now - at, 3))
-            for peer, (told, held, at) in sorted(self._last.items())
-        ]
+        return {
+            peer: [msgspec.structs.replace(word, at=round(now - word.at, 3)) for word in words]
+            for peer, words in self._words.items()
+        }
 
     def differing(self) -> int:
         """Gateways whose last word was not what the table held."""
-        return sum(held is not None and told != held for told, held, _ in self._last.values())
+        return sum(words[-1].equal is False for words in self._words.values())

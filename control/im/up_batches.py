@@ -26,7 +26,7 @@ from control.streams.operations import (
     ResyncSession,
     Send,
     Sends,
-    TopicsAre,
+    Tally,
     TopicsBegin,
     TopicsEnd,
     Up,
@@ -53,6 +53,7 @@ class SessionService(Protocol):
     def on_dropped(self, topic: str, normal: int, high: int, notices: int) -> None: ...
     def sessions_at(self, node: int) -> list[Session]: ...
     def strays_at(self, node: int) -> list[Session]: ...
+    def registered_at(self, node: int) -> int: ...
     def on_stray_gone(self, session: Session) -> None: ...
     def on_inside(self, session: Session, room: str) -> None: ...
     def on_left(self, node: int, conn: int, topic: str) -> None: ...
@@ -169,8 +170,8 @@ class UpBatches:
                 routes.begin(*peer)
             case TopicsEnd():
                 self._topics_end(peer)
-            case TopicsAre(count, digest):
-                self._check.told(peer, (count, digest))
+            case Tally():
+                self._check.told(peer, operation)
             case Dropped(topic, normal, high, notices):
                 service.on_dropped(topic, normal, high, notices)
             case ResyncSession():

@@ -12,7 +12,7 @@ over numbered streams (control/streams).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import cached_property
 
 from control.api.lockout import Lockout
@@ -44,6 +44,14 @@ from control.im.peers import BusPeers
 from control.im.placed import PlacedImApi
 from control.im.presence import RoutePresence
 from control.im.role import ImPart
+from control.im.route_report import (
+    REPORT,
+    ClusterRoutes,
+    LocalCount,
+    RoutesAnswer,
+    nothing_routed,
+    report,
+)
 from control.im.store_claim import make_claim
 from control.keys.data_folder import COORDINATION_FILE
 from control.keys.keystore import KeyStore
@@ -237,7 +245,10 @@ class Wiring:
 
     @cached_property
     def im_over_bus(self) -> ImOverBus:
-        return ImOverBus(self.links, self.coordination, self.routes, self.bus_downlink, self.im.service)
+        service, own = self.im.service, self._process.own[0]
+        made = ImOverBus(self.links, self.coordination, self.routes, self.bus_downlink, service)
+        self.im.serve(REPORT, lambda: report(made.check, service.sessions_at, own, self._im_ids()))
+        return made
 
     @cached_property
     def peers(self) -> BusPeers:
@@ -405,6 +416,7 @@ class Wiring:
             lockout=Lockout(limits.key_failures, limits.key_lock_s),
             health=self._process.health,
             im=self._im_api(),
+            routes=self._look_at_routes(),
         )
 
     def _im_api(self) -> ImApi | None:
@@ -413,6 +425,16 @@ class Wiring:
             return own
         place = None if own is None else (self._process.own[0], own)
         return PlacedImApi(self.bus, self._im_ids, place)
+
+    def _look_at_routes(self) -> Callable[[], Awaitable[RoutesAnswer]]:
+        if self._split:
+            return ClusterRoutes(self.bus, lambda: self.coordination.nodes("gateway"), self._im_ids).look
+        if not {"gateway", "im"} <= set(self._settings.server.roles):
+            return nothing_routed
+        node, name = self._process.own[0], self._settings.node_name
+        return LocalCount(
+            node, name, self.gateway.open_sessions, self.gateway.sessions, self.im.service.sessions.total
+        ).look
 
     def _im_ids(self) -> list[int]:
         return [info.node_id for info in self.coordination.nodes("im")]

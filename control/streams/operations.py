@@ -112,11 +112,17 @@ class TopicsEnd(_Operation, tag=16):
     """Exactly what was announced, and not withdrawn, since TopicsBegin has members."""
 
 
-class TopicsAre(_Operation, tag=17):
-    """How many topics have members, and the sum of their digests (routing.base.TopicSum)."""
+class Tally(_Operation, tag=17):
+    """What a gateway has. Those of one number were said to all im processes at once."""
 
-    count: int
+    number: int
+    topics: int
     digest: int
+    """of the topics, added up (routing.base.TopicSum)"""
+    open: int
+    """sessions in its core"""
+    sessions: int
+    """of them: those that im processes were told of"""
 
 
 UpOperation = (
@@ -135,7 +141,7 @@ UpOperation = (
     | Afresh
     | TopicsBegin
     | TopicsEnd
-    | TopicsAre
+    | Tally
 )
 
 

@@ -155,6 +155,10 @@ class Sessions:
         """Sessions of one node that logged in here."""
         return [state.session for state in self._nodes.get(node, {}).values() if not state.stray]
 
+    def count_at(self, node: int) -> int:
+        """As many as `at` names."""
+        return len(self._nodes.get(node, ())) - sum(other == node for other, _ in self._stray)
+
     def strays_at(self, node: int) -> list[Session]:
         """Sessions of one node that logged in elsewhere and said something here."""
         return [state.session for state in self._nodes.get(node, {}).values() if state.stray]
@@ -162,6 +166,9 @@ class Sessions:
     def live(self) -> list[SessionState]:
         """Every session that logged in here."""
         return [state for user in self._online.values() for state in user.live]
+
+    def total(self) -> int:
+        return self.count
 
     def names(self) -> list[str]:
         """Every user with a live session here."""

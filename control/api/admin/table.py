@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from control.api.admin import who
+from control.api.admin import routes, who
 
-ROUTES = (*who.ROUTES,)
+ROUTES = (*who.ROUTES, *routes.ROUTES)

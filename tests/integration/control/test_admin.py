@@ -29,6 +29,8 @@ def test_the_first_key_may_everything_and_the_port_for_app_servers_knows_no_admi
 ) -> None:
     assert admin.get("/self").json()["roles"] == ["viewer", "operator", "policy-admin", "security-admin"]
     assert server.get("/v1/admin/self")[0] == 404
+    (count,) = admin.get("/routes").json()["gateways"]
+    assert (count["open"], count["sessions"], count["registered"], count["equal"]) == (0, 0, 0, True)
     assert admin.get(server.admin_url.removesuffix("/admin") + "/lbs").status_code == 404
     assert admin.get("/docs").status_code == admin.get("/openapi.json").status_code == 200
 

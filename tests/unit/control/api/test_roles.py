@@ -26,6 +26,7 @@ OPEN = {
 """Whoever reaches the port may ask these: they change nothing and show nothing of anybody."""
 
 MATRIX = {
+    ("GET", "/v1/admin/routes"): VIEWER,
     ("GET", "/v1/admin/self"): VIEWER,
 }
 """Who may what: a new route needs a line here, and its role a thought."""

@@ -47,7 +47,7 @@ MANY = 3 * SLICE
 
 def up_batches(service: Service, routes: CompactRoutes | None = None) -> UpBatches:
     routes = routes or CompactRoutes()
-    check = RouteCheck(routes, lambda gateway: None, time.monotonic)
+    check = RouteCheck(routes, lambda *peer: 0, lambda gateway: None, time.monotonic)
     return UpBatches(service, routes, check, lambda gateway: None)
 
 

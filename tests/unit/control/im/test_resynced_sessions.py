@@ -22,7 +22,7 @@ from control.streams.operations import (
     ResyncBegin,
     ResyncEnd,
     ResyncSession,
-    TopicsAre,
+    Tally,
     TopicsBegin,
     TopicsEnd,
     Up,
@@ -84,11 +84,14 @@ class World:
         self.heeded: list[tuple[int, int]] = []
         self.asked: list[int] = []
         self.now = 100.0
-        self.check = RouteCheck(self.routes, self.asked.append, lambda: self.now)
+        self.check = RouteCheck(self.routes, self.registered, self.asked.append, lambda: self.now)
         self.batches = UpBatches(
             self.service, self.routes, self.check, self.settled.append, lambda *word: self.heeded.append(word)
         )
         self.batches.gateway_came(GATEWAY)
+
+    def registered(self, node_id: int, epoch: int) -> int:
+        return len(self.service.sessions_at(node_key(node_id, epoch)))
 
     def hear(self, *operations: UpOperation) -> None:
         self.batches.apply((2, 10), Up(list(operations)))
@@ -204,7 +207,7 @@ def are(*names: str) -> UpOperation:
     own = TopicSum(2, 10)
     for name in names:
         own.add(name)
-    return TopicsAre(own.count, own.digest)
+    return Tally(1, own.count, own.digest, 3, 3)
 
 
 def test_topics_with_a_hole_among_them_end_no_route() -> None:
@@ -225,15 +228,16 @@ def test_a_route_that_is_not_what_its_gateway_says_is_told_and_repeated() -> Non
     world.routes.announce(2, 10, ["u/bob"])  # as many, but others
     world.hear(are("r/hall", "u/ann"))
     assert (world.check.differing(), world.asked) == (1, [2])
-    (line,) = world.check.report()
-    assert (line.node_id, line.epoch, line.equal) == (2, 10, False)
-    assert line.held is not None
-    assert line.told[0] == line.held[0] == 2
+    world.now += 2.5
+    assert [(word.equal, word.tally.topics, word.at) for word in world.check.words()[2, 10]] == [
+        (True, 2, 2.5),
+        (False, 2, 2.5),
+    ]
     world.hear(*topics("u/ann", "r/hall"), are("r/hall", "u/ann"))
     assert (world.check.differing(), world.routes.gateways("u/bob")) == (0, ())
-    assert world.check.report()[0].equal
+    assert world.check.words()[2, 10][-1].equal
     world.batches.gateway_gone(GATEWAY)
-    assert world.check.report() == []
+    assert world.check.words() == {}
 
 
 def test_what_a_repetition_does_not_heal_is_no_storm() -> None:

@@ -76,7 +76,7 @@ class Pair:
             await bus.start()
             ends.append(StreamLinks(bus, own))
             await bus.subscribe(f"stream.{own[0]}", ends[-1]._on_envelope)
-        self.check = RouteCheck(self.routes, self.asked.append, time.monotonic)
+        self.check = RouteCheck(self.routes, lambda *peer: 0, self.asked.append, time.monotonic)
         service = cast(SessionService, None)
         batches = UpBatches(service, self.routes, self.check, lambda gateway: None)
         batches.gateway_came(NodeInfo(*GATEWAY, "", ("gateway",)))
@@ -128,10 +128,10 @@ async def test_topics_change_while_all_are_repeated(loops: int, seed: int) -> No
         if rng.random() < 0.3:
             await settled()
         if round_ % 7 == 0:
-            upstream.tell_sums()
+            upstream.tell_all(lambda: 0)
     while core.left:
         core.slice(upstream, 50)
-    upstream.tell_sums()
+    upstream.tell_all(lambda: 0)
     await settled()
     assert pair.agree()
     assert (pair.check.differing(), pair.check.unequal, pair.asked) == (0, 0, [])
@@ -168,7 +168,7 @@ async def test_a_route_broken_by_hand_is_told_and_healed_by_the_gateway() -> Non
     held = sorted(core.all())
     pair.routes.withdraw(*GATEWAY, held[:1])
     pair.routes.announce(*GATEWAY, ["r/ghost"])
-    upstream.tell_sums()
+    upstream.tell_all(lambda: 0)
     await settled()
     assert (pair.check.differing(), pair.asked) == (1, [GATEWAY[0]])
     upstream.resync(IM[0])  # what it is asked for

@@ -42,7 +42,7 @@ from control.streams.operations import (
     Sends,
     SetBudget,
     Sync,
-    TopicsAre,
+    Tally,
     TopicsBegin,
     TopicsEnd,
     Up,
@@ -70,7 +70,7 @@ UP = Up(
         Afresh(5),
         TopicsBegin(),
         TopicsEnd(),
-        TopicsAre(3, (1 << 64) - 1),
+        Tally(1, 3, (1 << 64) - 1, 5, 5),
     ]
 )
 DOWN = Down(
