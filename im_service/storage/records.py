@@ -1,6 +1,7 @@
 """Plain records that cross the storage doors. Times are milliseconds since 1970, ids are text, 0 is "none".
 
-`payload` and `info` bytes belong to the service (msgpack); a store never looks inside.
+`payload` and `info` bytes belong to the service (msgpack); a store never looks inside. They stand in one file
+though it is long: who writes an operation or an engine reads them as one page, and they hold no code.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,7 @@
-"""The leaves of the core as Python objects: each builds the struct of one module, and no Loop."""
+"""The leaves of the core as Python objects: each builds the struct of one module, and no Loop.
+
+One module though it is long: a face is a few lines, and each module more costs a build of its own.
+"""
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
