@@ -1,7 +1,7 @@
 """Routes and sessions of a whole cluster, compared: what `qianwan routes check` shows.
 
 Every im process is asked for the last words of each gateway (route_check.py). Words of one number were said
-to all of them at once, and each heard hers behind all logins that went to her before: so their sums over the
+to all of them at once, and each heard it behind all logins that went there before: so their sums over the
 im processes are those of one moment, whatever goes on.
 """
 
