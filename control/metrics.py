@@ -325,6 +325,7 @@ SECTIONS: Mapping[str, Callable[[Numbers], Iterable[Metric]]] = {
     "store": partial(_numbers, "store"),
     "http": partial(_numbers, "http"),
     "admin": partial(_numbers, "admin"),
+    "audit": partial(_numbers, "audit"),
     "api_keys": partial(_numbers, "api_keys"),
     "lbs": partial(_numbers, "lbs"),
     "lbs_http": partial(_numbers, "lbs_http"),

@@ -13,6 +13,7 @@ from control.api.body_limit import BodyLimit
 from control.api.idempotency import Idempotency
 from control.api.open_to_pages import OpenToPages
 from control.api.operations import make_router
+from control.api.request_id import RequestId
 from control.api.routers import health, lbs, tokens
 from control.api.services import Services
 from control.api.table import OPERATIONS
@@ -50,6 +51,7 @@ def make_app(
     openapi.install(app, prefix)
     reference_page.install(app, prefix)
     app.add_middleware(BodyLimit, max_bytes=limits.body_bytes)
+    app.add_middleware(RequestId)
     return app
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
+from control.api.audit import client_address, words_of
 from control.api.errors import Problem
 from control.api.services import Services
 from control.im.api import ImApi
@@ -41,13 +42,13 @@ class Needs:
     ) -> ApiKey:
         key = _prove(header or (bearer.credentials if bearer is not None else ""), request, state)
         request.state.api_key = key
-        self.refuse(key)
+        await self.refuse(key, request, state)
         wait = state.rate_gate.take(key.id, time.monotonic())
         if wait:
             raise _later("rate-limited", "too many requests with this API key", wait)
         return key
 
-    def refuse(self, key: ApiKey) -> None:
+    async def refuse(self, key: ApiKey, request: Request, state: Services) -> None:
         """Problem 403 when this key may not."""
         raise NotImplementedError
 
@@ -58,7 +59,7 @@ class NeedsScope(Needs):
     def __init__(self, scope: str) -> None:
         self.scope = scope
 
-    def refuse(self, key: ApiKey) -> None:
+    async def refuse(self, key: ApiKey, request: Request, state: Services) -> None:
         if self.scope not in key.scopes:
             raise Problem(
                 403, "scope-missing", f"this API key lacks the scope {self.scope}", scope=self.scope
@@ -66,13 +67,19 @@ class NeedsScope(Needs):
 
 
 class NeedsRole(Needs):
-    """Of the admin API."""
+    """Of the admin API. Who tries to change what they may not is in the audit log."""
 
-    def __init__(self, role: str) -> None:
+    def __init__(self, role: str, what: str, changes: bool) -> None:
         self.role = role
+        self.what = what
+        self.changes = changes
 
-    def refuse(self, key: ApiKey) -> None:
+    async def refuse(self, key: ApiKey, request: Request, state: Services) -> None:
         if not key.holds(self.role):
+            if self.changes:
+                words = words_of(request, self.what, "admin", dict(request.path_params))
+                words.outcome = "refused role-missing"
+                await state.audit.operators.try_to_write(words)
             raise Problem(403, "role-missing", f"this API key lacks the role {self.role}", role=self.role)
 
 
@@ -92,10 +99,6 @@ def _prove(text: str, request: Request, state: Services) -> ApiKey:
         state.lockout.failed(address, key_id, now)
     challenge = {"WWW-Authenticate": 'Bearer realm="qianwan"'}
     raise Problem(401, "unauthorized", "a valid API key is needed", challenge)
-
-
-def client_address(request: Request) -> str:
-    return request.client.host if request.client is not None else ""
 
 
 def _later(slug: str, detail: str, wait: float) -> Problem:

@@ -12,12 +12,11 @@ from fastapi.responses import Response
 
 from control.api.answers import encoder
 from control.api.arguments import ArgumentReader
-from control.api.audit import audit, is_audited
-from control.api.deps import ImDep, NeedsScope
+from control.api.audit import audited, ids_of, is_audited
+from control.api.deps import ImDep, NeedsScope, ServicesDep
 from control.api.idempotency import replayable
 from control.api.openapi import request_shape, response_shapes
 from im_service.calls import Method
-from im_service.errors import ImError
 
 
 @dataclass(frozen=True)
@@ -66,22 +65,17 @@ def make_router(operations: tuple[Operation, ...], methods: Mapping[str, Method]
 def _endpoint(operation: Operation, method: Method) -> Callable[..., Awaitable[Response]]:
     encode = encoder(method)
     reader = ArgumentReader(method, operation.actor, operation.reads_body)
-    audited = is_audited(operation.method, operation.scope)
+    audited_too = is_audited(operation.method, operation.scope)
 
-    async def endpoint(request: Request, im: ImDep) -> Response:
+    async def endpoint(request: Request, im: ImDep, services: ServicesDep) -> Response:
         arguments, user = await reader.read(request)
 
         async def handle() -> Response:
-            outcome = "failed"
-            try:
+            if not audited_too:
                 result = await im.call(operation.method, arguments, user)
-                outcome = "done"
-            except ImError as refusal:
-                outcome = f"{int(refusal.code)} {refusal.text}"
-                raise
-            finally:
-                if audited:
-                    audit(request.state.api_key, operation.method, user, arguments, outcome)
+            else:
+                async with audited(request, services, operation.method, ids_of({}, arguments, user)):
+                    result = await im.call(operation.method, arguments, user)
             return Response(encode(result), operation.status, media_type="application/json")
 
         if operation.http == "POST":

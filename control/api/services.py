@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from control.api.lockout import Lockout
 from control.api.rate_gate import RateGate
+from control.audit.trail import Audit
 from control.auth.revocations import Revocations
 from control.auth.tokens import TokenSigner
 from control.coordination.base import Coordination
@@ -55,6 +56,7 @@ class Services:
     registry: CollectorRegistry
     rate_gate: RateGate
     lockout: Lockout
+    audit: Audit
     health: Health = field(default_factory=Health)
     im: ImApi | None = None
     routes: Callable[[], Awaitable[RoutesAnswer]] = nothing_routed

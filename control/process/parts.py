@@ -13,10 +13,13 @@ import msgspec
 from control.api.admin.app import create_admin_app
 from control.api.app import create_app, create_lbs_app
 from control.api.services import Services
+from control.audit.entry import DONE, Words
+from control.audit.trail import Audit
 from control.bus.base import MIN_PAYLOAD, Bus
 from control.bus.hearing import Hearing
 from control.coordination.base import Coordination, NodeInfo
 from control.health import Health
+from control.keys.api_keys import split_key
 from control.keys.data_folder import FIRST_KEY_FILE
 from control.keys.files import write_bytes
 from control.keys.keystore import KeyStore
@@ -214,14 +217,17 @@ class FirstApiKey(Part):
     up. A person at a terminal reads it; what else standard output is, others keep and read: a file holds it.
     """
 
-    def __init__(self, keystore: KeyStore, data_dir: Path) -> None:
+    def __init__(self, keystore: KeyStore, data_dir: Path, audit: Audit) -> None:
         self._keystore = keystore
+        self._audit = audit
         self._file = data_dir / FIRST_KEY_FILE
 
     async def start(self) -> None:
         text = self._keystore.api_keys().create_first("first")
         if not text:
             return
+        words = Words(what="api-key.create", via="start", outcome=DONE, ids={"key": split_key(text)[0]})
+        await self._audit.operators.try_to_write(words)
         if self._keystore.found:
             log.warning(
                 "no API keys beside keys that were there already: the first one is made; where app servers"

@@ -18,6 +18,7 @@ from functools import cached_property
 from control.api.lockout import Lockout
 from control.api.rate_gate import RateGate
 from control.api.services import Services
+from control.audit.trail import Audit
 from control.auth.login import REVOKED_TEXT
 from control.auth.revocations import Revocations
 from control.bus.base import Bus
@@ -127,10 +128,11 @@ class Wiring:
             self.own_node,
             *(self.lbs.parts if control else []),
             self.lbs_http if control and self._settings.control.lbs.http else None,
+            self.audit if control else None,
             self._outlet(self._process) if self._outlet else self.http,
             self.admin if control and self._settings.control.admin and not self._outlet else None,
             HeapTrim(self.gateway.connections) if gateway and not im else None,
-            FirstApiKey(self.keystore, self._settings.server.data_dir) if control else None,
+            FirstApiKey(self.keystore, self._settings.server.data_dir, self.audit) if control else None,
         ]
         return [part for part in listed if part is not None]
 
@@ -400,6 +402,10 @@ class Wiring:
         return LbsWiring(settings, self.documents, self.coordination, self.keystore)
 
     @cached_property
+    def audit(self) -> Audit:
+        return Audit(self._settings)
+
+    @cached_property
     def services(self) -> Services:
         """Asked for when every part before HTTP has started."""
         keys, limits = self.keystore, self._settings.limits
@@ -411,6 +417,7 @@ class Wiring:
             documents=self.documents,
             revocations=self.revocations,
             lbs=self.lbs.services,
+            audit=self.audit,
             registry=make_registry(self._process.sources()),
             rate_gate=RateGate(limits.api_requests_per_s, limits.api_burst),
             lockout=Lockout(limits.key_failures, limits.key_lock_s),

@@ -17,7 +17,9 @@ from control.settings.values import Secret, SecretUrl
 PREFIX = "QIANWAN_"
 CONFIG_ENV = "QIANWAN_CONFIG"
 # Read by the build, the client commands and the tests: they are no settings of the server.
-FOREIGN = frozenset({CONFIG_ENV, "QIANWAN_BUILD", "QIANWAN_ROOMS", "QIANWAN_API_KEY", "QIANWAN_URL"})
+FOREIGN = frozenset(
+    {CONFIG_ENV, "QIANWAN_BUILD", "QIANWAN_ROOMS", "QIANWAN_API_KEY", "QIANWAN_URL", "QIANWAN_ADMIN_URL"}
+)
 # Kubernetes tells every pod of a service named qianwan, or qianwan-anything, in variables of these names.
 SERVICE_LINK = re.compile(
     r"QIANWAN(_[A-Z0-9]+)*?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9]+)*|PORT_\d+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR))"

@@ -16,6 +16,7 @@ from control.node_ids import MAX_NODE_ID
 from control.settings.gateway_addresses import parse_attributes, parse_gateway_address
 from control.settings.lbs_section import LbsSection
 from control.settings.sections import (
+    AuditSection,
     AuthSection,
     BusSection,
     EtcdSection,
@@ -184,6 +185,7 @@ class Settings(Struct, kw_only=True, frozen=True):
     store: StoreSection = StoreSection()
     auth: AuthSection = AuthSection()
     limits: LimitsSection = LimitsSection()
+    audit: AuditSection = AuditSection()
     log: LogSection = LogSection()
 
     def problems(self) -> Problems:

@@ -24,6 +24,7 @@ TITLES = {
     "store": "where messages are kept",
     "auth": "tokens and API keys",
     "limits": "bounds of the HTTP API",
+    "audit": "the log of changes",
     "log": "logs",
 }
 

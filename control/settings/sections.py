@@ -186,6 +186,18 @@ class LimitsSection(Section, frozen=True):
     process and the store work. 0: no limit. Beyond: closed with 2003, which clients take as "later"."""
 
 
+class AuditSection(Section, frozen=True):
+    kept_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40)] = 256 << 20
+    """Of either trail of the audit log, what operators and what app servers changed: about a million lines.
+    Beyond: the oldest segment goes, and its last hash stays."""
+    segment_bytes: Annotated[int, Meta(ge=1 << 16, le=64 << 20)] = 4 << 20
+    """Of one file of it: what a page of the log reads. Beyond: the next file."""
+
+    def problems(self) -> Problems:
+        if self.kept_bytes < 2 * self.segment_bytes:
+            yield ("kept_bytes", "segment_bytes"), "must be at least two segments"
+
+
 class LogSection(Section, frozen=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Lowest level written."""

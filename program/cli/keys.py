@@ -6,6 +6,7 @@ A command that only reads makes nothing, so that a mistyped folder is an error a
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +19,10 @@ import typer
 from program.cli.common import ConfigOption, DataDirOption, console, fail, settings_or_exit
 
 if TYPE_CHECKING:
+    from control.audit.entry import Words
     from control.keys.api_keys import ApiKeys
     from control.keys.keystore import KeyStore
+    from control.settings import Settings
 
 keys_app = typer.Typer(help="Server keys and token keys.", no_args_is_help=True)
 api_keys_app = typer.Typer(help="API keys of app servers.", no_args_is_help=True)
@@ -84,18 +87,19 @@ def rotate(
     store = _keystore(config, data_dir)
     settings = settings_or_exit(config, {"server.data_dir": data_dir})
     now, before = int(time.time()), store.keys
-    with _told():
+    if kind not in ("server", "token"):
+        raise fail("rotate server or token")
+    with _told(), _audited(settings, f"keys.rotate-{kind}") as change:
         if kind == "server":
             fresh = before.rotate(now, 7 * 86400 if overlap is None else overlap)
             new = str(fresh.current(now).key_id)
             ended = {str(k.key_id) for k in before.servers} - {str(k.key_id) for k in fresh.servers}
-        elif kind == "token":
+        else:
             kept_s = settings.auth.token_max_ttl_s if overlap is None else overlap
             fresh = before.rotate_tokens(now, kept_s)
             new = fresh.current_token(now).kid
             ended = {k.kid for k in before.tokens} - {k.kid for k in fresh.tokens}
-        else:
-            raise fail("rotate server or token")
+        change.ids = {"key": new}
     gone = f"; ended: {' '.join(sorted(ended))}" if ended else ""
     typer.echo(f"new {kind} key {new}{gone}")
 
@@ -106,10 +110,11 @@ def new_root(config: ConfigOption = None, data_dir: DataDirOption = None) -> Non
     from control.keys.data_folder import KEY_FOLDER, make_key_folder
     from control.keys.server_keys import ServerKeys
 
-    folder = settings_or_exit(config, {"server.data_dir": data_dir}).server.data_dir
+    settings = settings_or_exit(config, {"server.data_dir": data_dir})
+    folder = settings.server.data_dir
     if not folder.is_dir():
         raise fail(f"there is no data folder {folder}: the first `qianwan serve` makes it and its root key")
-    with _told():
+    with _told(), _audited(settings, "keys.new-root"):
         make_key_folder(folder)
         typer.echo(ServerKeys.new_root(folder / KEY_FOLDER).text)
 
@@ -133,9 +138,11 @@ def create(
     from control.keys.api_keys import SCOPES
 
     keys = _api_keys(config, data_dir, create=True)
-    with _told():
+    settings = settings_or_exit(config, {"server.data_dir": data_dir})
+    with _told(), _audited(settings, "api-key.create") as change:
         roles = tuple(role or ())
-        _, text = keys.create(name, tuple(scope or (() if roles else SCOPES)), ttl, roles)
+        key, text = keys.create(name, tuple(scope or (() if roles else SCOPES)), ttl, roles)
+        change.ids = {"key": key.id, "scopes": list(key.scopes), "roles": list(key.roles)}
     typer.echo(text)
 
 
@@ -198,7 +205,9 @@ def revoke(
 ) -> None:
     """Revoke an API key; running processes refuse it within a second."""
     keys = _api_keys(config, data_dir)
-    with _told():
+    settings = settings_or_exit(config, {"server.data_dir": data_dir})
+    with _told(), _audited(settings, "api-key.revoke") as change:
+        change.ids = {"key": key_id[:32]}
         key = keys.revoke(key_id)
     typer.echo(f"revoked {key.id} ({key.name})")
 
@@ -212,6 +221,27 @@ def _told() -> Iterator[None]:
         yield
     except (ApiKeyError, KeyFileError, OSError, ValueError) as error:
         raise fail(str(error)) from None
+
+
+@contextmanager
+def _audited(settings: Settings, what: str) -> Iterator[Words]:
+    """A change of the data folder stands in its audit log, or is not made."""
+    import getpass
+
+    from control.audit.entry import BEGUN, Words
+    from control.audit.log import AuditUnavailable
+    from control.audit.trail import audited_command
+
+    try:
+        user = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        user = ""
+    words = Words(what=what, via="cli", outcome=BEGUN, who=f"uid-{os.getuid()}", name=user)
+    try:
+        with audited_command(settings, words) as change:
+            yield change
+    except AuditUnavailable as error:
+        raise fail(f"not done: {error}") from None
 
 
 def _keystore(config: Path | None, data_dir: Path | None) -> KeyStore:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from program.cli import config, keys, serve, tools
+from program.cli.admin import audit
 from program.cli.clients import chat, demo, top
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app.command()(tools.doctor)
 app.add_typer(keys.keys_app, name="keys")
 app.add_typer(keys.api_keys_app, name="api-key")
 app.add_typer(tools.store_app, name="store")
+app.add_typer(audit.app, name="audit")
 app.command()(chat)
 app.command()(demo)
 app.command()(top)

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from control.api.lockout import Lockout
 from control.api.rate_gate import RateGate
 from control.api.services import LbsServices, Services
+from control.audit.trail import Audit
 from control.auth.revocations import Revocations
 from control.auth.tokens import TokenSigner
 from control.bus.memory import MemoryBus
@@ -56,6 +57,7 @@ def make_services(folder: Path, **settings: object) -> Services:
         revocations=Revocations(documents, tree.auth.token_max_ttl_s, tree.auth.clock_skew_s),
         lbs=make_lbs(tree, coordination),
         registry=CollectorRegistry(),
+        audit=Audit(tree),
         rate_gate=RateGate(1e6, 1_000_000),
         lockout=Lockout(tree.limits.key_failures, tree.limits.key_lock_s),
     )

@@ -32,10 +32,12 @@ class Ask(Generic[Taken]):
 
 @dataclass(frozen=True)
 class Reply:
-    """`revision` becomes the ETag."""
+    """`revision` becomes the ETag; a change tells the audit log of the one `before` and of `ids` it made."""
 
     body: Struct
     revision: int | None = None
+    before: int | None = None
+    ids: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

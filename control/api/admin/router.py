@@ -12,9 +12,13 @@ from fastapi.responses import Response
 from control.api.admin.route import AnyRoute, Ask, Given, Reply
 from control.api.admin.shapes import request as request_shape
 from control.api.admin.shapes import responses
+from control.api.audit import ids_of, words_of
 from control.api.deps import NeedsRole, ServicesDep
 from control.api.errors import Problem
 from control.api.idempotency import replayable
+from control.audit.entry import Words
+from control.audit.log import AuditUnavailable
+from control.coordination.documents import Conflict, DocumentsUnavailable, DocumentTooLarge
 from frame.constants import ID_PATTERN
 from im_service.errors import UNDECODABLE, Code
 
@@ -34,7 +38,7 @@ def make_router(routes: Sequence[AnyRoute]) -> APIRouter:
             summary=route.doc.split(". ")[0],
             description=f"{route.doc}. Role: `{route.role}`.",
             tags=[route.tag],
-            dependencies=[Depends(NeedsRole(route.role))],
+            dependencies=[Depends(NeedsRole(route.role, route.name, route.changes))],
             status_code=route.status,
             response_class=Response,
             responses=responses(route),
@@ -51,13 +55,45 @@ def _endpoint(route: AnyRoute) -> Callable[..., Awaitable[Response]]:
         ask = Ask(given, path, services, key, _expected(request) if route.revised else None)
 
         async def handle() -> Response:
-            return _response(await route.handle(ask), route.status)
+            if not route.changes:
+                return _response(await _done(route, ask), route.status)
+            words = words_of(request, route.name, "admin", ids_of(path, given))
+            try:
+                async with services.audit.operators.change(words) as change:
+                    return _response(await _changed(route, ask, change), route.status)
+            except AuditUnavailable as error:
+                raise Problem(503, "audit-unavailable", f"not done: {error}", {"Retry-After": "5"}) from None
 
         if route.http == "POST":
             return await replayable(request.app.state.idempotency, request, key.id, handle)
         return await handle()
 
     return endpoint
+
+
+async def _changed(route: AnyRoute, ask: Ask[Given], change: Words) -> Reply:
+    """Done, and how it ended, for the audit log."""
+    try:
+        reply = await _done(route, ask)
+    except Problem as refusal:
+        change.outcome = f"refused {refusal.slug}"
+        change.before = refusal.extra.get("revision")
+        raise
+    change.before, change.after = reply.before, reply.revision
+    change.ids = change.ids | dict(reply.ids)
+    return reply
+
+
+async def _done(route: AnyRoute, ask: Ask[Given]) -> Reply:
+    """Errors of what stands below it as problems."""
+    try:
+        return await route.handle(ask)
+    except Conflict as error:
+        raise Problem(412, "revision-conflict", str(error), revision=error.revision) from None
+    except DocumentsUnavailable as error:
+        raise Problem(503, "documents-unavailable", str(error), {"Retry-After": "1"}) from None
+    except DocumentTooLarge as error:
+        raise Problem(413, "body-too-large", str(error)) from None
 
 
 def _response(reply: Reply, status: int) -> Response:

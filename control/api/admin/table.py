@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from control.api.admin import routes, who
+from control.api.admin import audit_log, routes, who
 
-ROUTES = (*who.ROUTES, *routes.ROUTES)
+ROUTES = (*who.ROUTES, *audit_log.ROUTES, *routes.ROUTES)

@@ -8,25 +8,18 @@ import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from control.api.audit import audit
+from control.api.audit import audited
 from control.api.deps import ServicesDep, TokenKey
 from control.api.errors import Problem
 from control.api.idempotency import PARAMETER, replayable
 from control.api.schemas.common import GUARDED, problems
 from control.api.schemas.tokens import RevokeAnswer, RevokeRequest, TokenAnswer, TokenRequest
 from control.api.services import Services
+from control.audit.entry import Ids
 from im_service.accounts.profiles import UserArgs
-from im_service.calls import Args
 from im_service.errors import Code, ImError
 
 router = APIRouter(prefix="/v1", tags=["access"])
-
-
-class RevokeArgs(Args):
-    """What the audit tells of a revocation."""
-
-    user: str
-    device: str
 
 
 @router.post(
@@ -44,8 +37,12 @@ async def create_token(request: Request, body: TokenRequest, key: TokenKey, stat
         raise Problem(422, "invalid", "this route takes no query parameters")
 
     async def handle() -> Response:
-        answer = _sign(body, state)
-        await _refuse_disabled(body.user, state)
+        ids: Ids = {"user": body.user}
+        if body.device:
+            ids["device"] = body.device
+        async with audited(request, state, "token.create", ids):
+            answer = _sign(body, state)
+            await _refuse_disabled(body.user, state)
         return Response(answer.model_dump_json(), 201, media_type="application/json")
 
     return await replayable(request.app.state.idempotency, request, key.id, handle)
@@ -65,12 +62,11 @@ async def revoke_tokens(request: Request, body: RevokeRequest, key: TokenKey, st
         raise Problem(422, "invalid", "this route takes no query parameters")
 
     async def handle() -> Response:
-        outcome = "failed"
-        try:
+        ids: Ids = {"user": body.user}
+        if body.device:
+            ids["device"] = body.device
+        async with audited(request, state, "token.revoke", ids):
             moment = await state.revocations.revoke(body.user, body.device)
-            outcome = "done"
-        finally:
-            audit(key, "token.revoke", "", RevokeArgs(user=body.user, device=body.device or ""), outcome)
         return Response(RevokeAnswer(not_before=moment).model_dump_json(), media_type="application/json")
 
     return await replayable(request.app.state.idempotency, request, key.id, handle)

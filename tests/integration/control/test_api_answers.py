@@ -3,7 +3,6 @@ did what stands in the log."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
@@ -11,6 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
+from control.audit.log import segments
+from control.audit.read import page
+from control.audit.verify import verify
 from tests.support.server_process import ServerProcess
 
 TALK = "s/ann:bob"
@@ -116,24 +118,32 @@ def test_what_a_user_has_asked_of_groups_is_listed_and_decided(http: httpx.Clien
     assert line["state"] == 1
 
 
-def test_the_log_says_which_key_did_what_to_whom_and_no_text(
+def test_the_audit_log_says_which_key_did_what_to_whom_and_no_text(
     http: httpx.Client, server: ServerProcess
 ) -> None:
     http.post("/v1/users/zoe/disable", json={"seconds": 60, "text": "a private reason"})
     http.post("/v1/groups/nobodys/kick", json={"users": ["zoe", "eva"]})
     http.post("/v1/users/zoe/read", json={"conversation": TALK, "seq": 1})
     http.post("/v1/messages/recall", json={"conversation": TALK, "seq": 1, "text": "a private reason"})
+    named = {"Idempotency-Key": "once", "X-Request-Id": "of-the-shop"}
+    for _ in range(2):
+        told = http.post("/v1/tokens", json={"user": "yan", "device": "phone"}, headers=named)
+    assert told.headers["x-request-id"] == "of-the-shop"
     http.get("/v1/users/zoe")
-    lines = [json.loads(line) for line in server.log().splitlines() if '"audit"' in line][-4:]
-    assert "a private reason" not in server.log()
+    folder = server.data_dir / "audit" / "apps"
+    assert verify(folder).problem == ""
+    assert "a private reason" not in "".join(path.read_text() for path in segments(folder))
+    lines = page(folder, 0, 5)[0][::-1]
     key = server.first_api_key().split("_")[1]
-    assert {line["api_key"] for line in lines} == {key}
-    assert [(line["call"], line["outcome"].split()[0]) for line in lines] == [
-        ("account.disable", "done"), ("group.kick", "803"), ("read", "403"), ("recall", "done"),
+    assert {(line.who, line.via, line.address) for line in lines} == {(key, "api", "127.0.0.1")}
+    assert [(line.what, line.outcome[:11].strip()) for line in lines] == [
+        ("account.disable", "done"), ("group.kick", "refused 803"), ("read", "refused 403"),
+        ("recall", "done"), ("token.create", "done"),
     ]  # fmt: skip
-    assert (lines[0]["user"], lines[0]["seconds"]) == ("zoe", 60)
-    assert (lines[1]["group"], lines[1]["users"]) == ("nobodys", ["zoe", "eva"])
-    assert (lines[2]["acting_for"], lines[2]["conversation"]) == ("zoe", TALK)
+    assert lines[0].ids == {"user": "zoe", "seconds": 60}
+    assert lines[1].ids == {"group": "nobodys", "users": ["zoe", "eva"]}
+    assert (lines[2].ids["acting_for"], lines[2].ids["conversation"]) == ("zoe", TALK)
+    assert (lines[4].ids, lines[4].request) == ({"user": "yan", "device": "phone"}, "of-the-shop")
 
 
 def test_the_document_names_the_version_of_the_program_and_each_operation_once(http: httpx.Client) -> None:

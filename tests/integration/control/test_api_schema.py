@@ -18,7 +18,10 @@ from schemathesis import Case, GenerationMode
 from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from control.api.audit import SENDING
 from control.api.table import OPERATIONS
+from control.audit.read import page
+from control.audit.verify import verify
 from tests.support.api_data import Filler, Known
 from tests.support.server_process import ServerProcess
 
@@ -27,6 +30,11 @@ PAGING = ("after", "before", "cursor", "from_seq", "to_seq")
 LONGEST_S = 10.0
 EXAMPLES = 8
 MOSTLY = st.sampled_from([True, True, False])
+METHOD_OF = {("/v1" + operation.path, operation.http): operation.method for operation in OPERATIONS}
+METHOD_OF["/v1/tokens", "POST"] = "token.create"
+METHOD_OF["/v1/tokens/revoke", "POST"] = "token.revoke"
+LEFT_A_LINE: set[str] = set()
+"""What was asked for and done, or refused by the service."""
 ROUTES = [("/v1" + operation.path, operation.http) for operation in OPERATIONS] + [
     ("/v1/tokens", "POST"),
     ("/v1/tokens/revoke", "POST"),
@@ -113,5 +121,16 @@ def test_answers_fit_the_document(
         statuses[answer.status_code] += 1
 
     check()
+    if http != "GET" and {200, 201, 404, 409} & set(statuses):
+        LEFT_A_LINE.add(METHOD_OF[path, http])
     if mode is GenerationMode.POSITIVE and http == "GET":
         assert statuses[200], f"{path} showed nothing of what is there: {statuses}"
+
+
+def test_whatever_changes_something_left_its_line_in_the_audit_log(server: ServerProcess) -> None:
+    folder = server.data_dir / "audit" / "apps"
+    found = verify(folder)
+    lines, before = page(folder, 0, found.entries)
+    assert (found.problem, before) == ("", 0)
+    assert {line.what for line in lines} >= LEFT_A_LINE - SENDING
+    assert not SENDING & {line.what for line in lines}

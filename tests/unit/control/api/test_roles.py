@@ -28,6 +28,7 @@ OPEN = {
 MATRIX = {
     ("GET", "/v1/admin/routes"): VIEWER,
     ("GET", "/v1/admin/self"): VIEWER,
+    ("GET", "/v1/admin/audit"): SECURITY_ADMIN,
 }
 """Who may what: a new route needs a line here, and its role a thought."""
 MAY = {

@@ -1,0 +1,88 @@
+"""One line of the audit log, and how lines hang together: each holds the hash of the one before."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+BEGUN, DONE = "begun", "done"
+"""Outcomes. An entry that is begun is followed by one that says how it ended, unless the process died between
+them: then nobody knows. Others: `refused <why>`, `failed <why>`."""
+GENESIS = "0" * 64
+"""The hash before the first line."""
+OPERATORS, APPS = "operators", "apps"
+TRAILS = (OPERATORS, APPS)
+"""Two chains, so that what app servers do a thousand times an hour pushes out nothing that operators did."""
+ANCHOR = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")
+
+Id: TypeAlias = str | int | float | bool
+Ids: TypeAlias = dict[str, Id | list[Id]]
+"""What was changed: ids, numbers and switches, never a text, which may be private."""
+
+
+class Words(Struct, kw_only=True, omit_defaults=True):
+    """What is said of a change. `who` is the id of the API key, or the user of the system who ran a command;
+    `rights` the roles or scopes it had. `before` and `after` are revisions of a document, 0: there was none.
+    """
+
+    what: str
+    via: str
+    """admin, api, cli, or start for what a server did by itself"""
+    outcome: str
+    who: str = ""
+    name: str = ""
+    rights: list[str] = []
+    address: str = ""
+    ids: Ids = {}
+    before: int | None = None
+    after: int | None = None
+    request: str = ""
+    begun: int | None = None
+    """seq of the entry whose end this is"""
+
+
+class Entry(Words, kw_only=True, omit_defaults=True):
+    """`at`: UTC, RFC 3339."""
+
+    seq: int
+    prev: str
+    at: str
+
+
+class Place(Struct, frozen=True):
+    """An entry and the hash of its line: who keeps one elsewhere can tell whether all before it stands."""
+
+    seq: int
+    hash: str
+
+    def __str__(self) -> str:
+        return f"{self.seq}:{self.hash}"
+
+
+NOWHERE = Place(0, GENESIS)
+
+
+def parse_anchor(text: str) -> Place:
+    """`<seq>:<hash>`. Raises ValueError."""
+    match = ANCHOR.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"no anchor, which is <seq>:<64 hex digits>: {text[:80]!r}")
+    return Place(int(match[1]), match[2])
+
+
+def line_of(words: Words, after: Place, at: str) -> tuple[bytes, Place]:
+    """The line, with its end, and where the chain is then."""
+    members = {name: getattr(words, name) for name in words.__struct_fields__}
+    line = msgspec.json.encode(Entry(seq=after.seq + 1, prev=after.hash, at=at, **members))
+    return line + b"\n", Place(after.seq + 1, hash_of(line))
+
+
+def hash_of(line: bytes) -> str:
+    return hashlib.sha256(line).hexdigest()
+
+
+decode = msgspec.json.Decoder(Entry).decode

@@ -1,0 +1,170 @@
+"""How a command asks the admin API: where it is, with which key, and what people see of a refusal."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, TypeAlias
+from urllib.parse import quote, urlencode
+
+import typer
+
+from program.cli.common import ConfigOption, DataDirOption, console, fail, settings_or_exit
+
+TIMEOUT_S = 30.0
+UNREACHABLE = 3
+"""Exit code where nobody answers; 1 is a refusal, 2 a wrong word."""
+ANY_REVISION = "*"
+
+Json: TypeAlias = "dict[str, object]"
+
+AdminUrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--url", help="Admin API, e.g. http://127.0.0.1:7809; default: of this machine's server",
+        envvar="QIANWAN_ADMIN_URL",
+    ),
+]  # fmt: skip
+ApiKeyOption = Annotated[
+    str | None,
+    typer.Option("--api-key", help="Default: the data folder's first-api-key", envvar="QIANWAN_API_KEY"),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON")]
+
+
+class Admin:
+    """The admin API of one process. Every refusal ends the command with its reason."""
+
+    def __init__(
+        self,
+        url: str | None,
+        api_key: str | None,
+        config: Path | None = None,
+        data_dir: Path | None = None,
+    ) -> None:
+        if url is None or api_key is None:
+            settings = settings_or_exit(config, {"server.data_dir": data_dir})
+            folder = settings.server.data_dir
+            url = url or f"http://{_address(folder) or settings.control.admin}"
+            api_key = api_key or _first_key(folder)
+        self._url = url.rstrip("/").removesuffix("/v1/admin") + "/v1/admin"
+        self._key = api_key
+
+    def get(self, path: str, query: Mapping[str, object] | None = None) -> Json:
+        return self._ask("GET", path, query)[0]
+
+    def read(self, path: str) -> tuple[Json, str]:
+        """What is there, and its ETag."""
+        return self._ask("GET", path)
+
+    def post(self, path: str, body: Mapping[str, object]) -> Json:
+        return self._ask("POST", path, body=body, headers={"Idempotency-Key": secrets.token_hex(16)})[0]
+
+    def put(self, path: str, body: Mapping[str, object], revision: str = ANY_REVISION) -> Json:
+        return self._ask("PUT", path, body=body, headers={"If-Match": revision})[0]
+
+    def delete(self, path: str, revision: str = ANY_REVISION) -> Json:
+        return self._ask("DELETE", path, headers={"If-Match": revision})[0]
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, object] | None = None,
+        body: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[Json, str]:
+        given = {name: value for name, value in (query or {}).items() if value not in (None, "", 0)}
+        url = self._url + path + (f"?{urlencode(given)}" if given else "")
+        content = None if body is None else json.dumps(body).encode()
+        sent = {"X-API-Key": self._key, "Content-Type": "application/json", **(headers or {})}
+        try:
+            request = urllib.request.Request(url, content, sent, method=method)
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+                return json.load(answer), answer.headers.get("ETag") or ""
+        except urllib.error.HTTPError as error:
+            raise fail(_refusal(error)) from None
+        except (OSError, ValueError) as error:
+            raise fail(f"nobody answers at {self._url}: {error}", UNREACHABLE) from None
+
+
+def admin_of(
+    url: AdminUrlOption = None,
+    api_key: ApiKeyOption = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> Admin:
+    return Admin(url, api_key, config, data_dir)
+
+
+def segment(text: str) -> str:
+    """A word as one part of a path."""
+    return quote(text, safe="")
+
+
+def show(found: Json, as_json: bool, title: str, columns: Mapping[str, str], rows: str) -> None:
+    """Print an answer: as it came, or as a table of the list `rows` in it. `columns`: heading -> member."""
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for heading in columns:
+        table.add_column(heading, overflow="fold")
+    listed = found[rows]
+    assert isinstance(listed, list)
+    for item in listed:
+        table.add_row(*(escape(_cell(item.get(member))) for member in columns.values()))
+    console().print(table)
+
+
+def show_one(found: Json, as_json: bool) -> None:
+    """Print an answer that is one thing: as it came, or a line for each member."""
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    for name, value in found.items():
+        typer.echo(f"{name}: {_cell(value)}")
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return " ".join(value)
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _refusal(error: urllib.error.HTTPError) -> str:
+    try:
+        problem = json.load(error)
+        later = error.headers.get("Retry-After")
+        wait = f" (again in {later} s)" if later else ""
+        if error.code == HTTPStatus.PRECONDITION_FAILED:
+            return f"{problem['detail']}: somebody else changed it, read it again"
+        return f"{problem['title']}: {problem['detail']}{wait}"
+    except (ValueError, KeyError, TypeError):
+        return f"refused with status {error.code}: is this the admin API?"
+
+
+def _address(folder: Path) -> str | None:
+    from control.process.data_folder import holder
+
+    running = holder(folder)
+    return running.addresses.get("admin") if running else None
+
+
+def _first_key(folder: Path) -> str:
+    from control.keys.data_folder import FIRST_KEY_FILE
+
+    try:
+        return (folder / FIRST_KEY_FILE).read_text("ascii").strip()
+    except (OSError, ValueError):
+        raise fail("give --api-key, or QIANWAN_API_KEY: a key with a role", 2) from None

@@ -1,0 +1,73 @@
+"""The verbs of operators ask the admin API, say clearly what is wrong, and leave their lines in the log."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.server_process import ServerProcess, program
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("server"), admin="127.0.0.1:0") as running:
+        yield running
+
+
+def ran(server: ServerProcess, *words: str) -> subprocess.CompletedProcess[str]:
+    """With the address and the key that the data folder tells."""
+    return program(*words, "--data-dir", str(server.data_dir))
+
+
+def told(server: ServerProcess, *words: str) -> dict[str, object]:
+    done = ran(server, *words, "--json")
+    assert done.returncode == 0, done.stderr
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def test_what_commands_change_is_audited_and_the_log_is_verified(server: ServerProcess) -> None:
+    made = ran(server, "api-key", "create", "shop").stdout.split("_")[1]
+    assert ran(server, "api-key", "revoke", made).returncode == 0
+    assert ran(server, "api-key", "revoke", "000000000000").returncode == 1
+    assert ran(server, "keys", "rotate", "token").returncode == 0
+    entries = told(server, "audit", "list")["entries"]
+    assert isinstance(entries, list)
+    ends = [(line["what"], line["outcome"], line.get("ids", {}).get("key")) for line in entries]
+    assert ends[0][:2] == ("keys.rotate-token", "done")
+    assert ("api-key.create", "done", made) in ends
+    assert ("api-key.revoke", "done", made) in ends
+    assert ("api-key.revoke", "failed ApiKeyError", "000000000000") in ends
+    assert {line["via"] for line in entries} == {"cli", "start"}
+    table = ran(server, "audit", "list", "--what", "keys.").stdout
+    assert table.count("keys.rotate-token") == 1, "a change that ended is one row"
+    verified = ran(server, "audit", "verify")
+    assert verified.returncode == 0
+    assert "operators: 9 lines as they were written, anchor operators:9:" in verified.stdout
+
+
+def test_a_line_that_was_changed_is_named_and_makes_the_exit_code_1(server: ServerProcess) -> None:
+    (segment,) = (server.data_dir / "audit" / "operators").glob("0*.jsonl")
+    kept = segment.read_bytes()
+    segment.write_bytes(kept.replace(b"shop", b"shap").replace(b"uid-", b"uie-", 1))
+    verified = ran(server, "audit", "verify")
+    segment.write_bytes(kept)
+    assert (verified.returncode, "was changed" in verified.stderr) == (1, True)
+    anchor = ran(server, "audit", "verify").stdout.split("anchor ")[1].split()[0]
+    assert ran(server, "audit", "verify", "--anchor", anchor).returncode == 0
+    later = anchor.replace(":9:", ":10:")
+    cut = ran(server, "audit", "verify", "--anchor", later)
+    assert (cut.returncode, "cut off" in cut.stderr) == (1, True)
+    assert ran(server, "audit", "verify", "--anchor", "nonsense").returncode == 2
+
+
+def test_refusals_and_a_missing_server_are_told_in_a_line(server: ServerProcess) -> None:
+    viewer = ran(server, "api-key", "create", "eyes", "--role", "viewer").stdout.strip()
+    refused = ran(server, "audit", "list", "--api-key", viewer)
+    assert (refused.returncode, "lacks the role security-admin" in refused.stderr) == (1, True)
+    away = ran(server, "audit", "list", "--url", "http://127.0.0.1:9")
+    assert (away.returncode, "nobody answers" in away.stderr) == (3, True)
+    assert len(away.stderr.splitlines()) == 1
