@@ -48,7 +48,7 @@ ORDER: dict[str, list[str]] = {
         "__init__ errors logs node_ids part ticks",
         "health metrics rendezvous request_keys",
         "settings",
-        "bus routing",
+        "audit bus routing",
         "coordination",
         "auth",
         "keys streams",
