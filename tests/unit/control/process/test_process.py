@@ -142,7 +142,7 @@ def settings(folder: Path, roles: str, kind: str = "nats", http: int = 0, **bus:
 
 
 ALONE = "KeysPart DataFolder SqliteDocuments BusPart BeaconCoordination"
-ALONE += " StoreClaim ImPart Revocations GatewayPart OwnNode Audit HttpPart AdminPart FirstApiKey"
+ALONE += " StoreClaim ImPart Revocations GatewayPart OwnNode Replica LbsSources Audit HttpPart AdminPart FirstApiKey"
 CLAIM, BUS = "KeysPart DataFolder SqliteDocuments BusPart NodeIdClaim", "StreamLinks BeaconCoordination"
 MET = f"{CLAIM} SameRoot {BUS}"
 IM = "StoreClaim ImOverBus ImPart BusPeers ApiResponder"
@@ -155,8 +155,16 @@ GATEWAY = "Revocations GatewayPart GatewayOverBus"
         ("gateway,im,control", "memory", ALONE),
         ("gateway", "nats", f"{MET} {GATEWAY} OwnNode HttpPart HeapTrim"),
         ("im", "nats", f"{CLAIM} {BUS} {IM} OwnNode HttpPart"),
-        ("control", "nats", f"{MET} Revocations ImSeen OwnNode Audit HttpPart AdminPart FirstApiKey"),
-        ("gateway,im,control", "nats", f"{MET} {IM} {GATEWAY} OwnNode Audit HttpPart AdminPart FirstApiKey"),
+        (
+            "control",
+            "nats",
+            f"{MET} Revocations ImSeen OwnNode Replica LbsSources Audit HttpPart AdminPart FirstApiKey",
+        ),
+        (
+            "gateway,im,control",
+            "nats",
+            f"{MET} {IM} {GATEWAY} OwnNode Replica LbsSources Audit HttpPart AdminPart FirstApiKey",
+        ),
     ],
 )
 def test_each_set_of_roles_has_its_list_of_parts(tmp_path: Path, roles: str, kind: str, parts: str) -> None:
