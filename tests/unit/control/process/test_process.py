@@ -142,7 +142,8 @@ def settings(folder: Path, roles: str, kind: str = "nats", http: int = 0, **bus:
 
 
 ALONE = "KeysPart DataFolder SqliteDocuments BusPart BeaconCoordination"
-ALONE += " StoreClaim ImPart Revocations GatewayPart OwnNode Replica LbsSources Audit HttpPart AdminPart FirstApiKey"
+ALONE += " StoreClaim ImPart Revocations GatewayPart"
+ALONE += " OwnNode Replica LbsSources Audit HttpPart AdminPart FirstApiKey"
 CLAIM, BUS = "KeysPart DataFolder SqliteDocuments BusPart NodeIdClaim", "StreamLinks BeaconCoordination"
 MET = f"{CLAIM} SameRoot {BUS}"
 IM = "StoreClaim ImOverBus ImPart BusPeers ApiResponder"
