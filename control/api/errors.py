@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -77,7 +76,7 @@ class Problem(Exception):
         slug: str,
         detail: str,
         headers: Mapping[str, str] | None = None,
-        **extra: Any,
+        **extra: object,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -91,7 +90,7 @@ class Problem(Exception):
 
 
 def problem(
-    status: int, slug: str, detail: str, headers: Mapping[str, str] | None = None, **extra: Any
+    status: int, slug: str, detail: str, headers: Mapping[str, str] | None = None, **extra: object
 ) -> JSONResponse:
     content = {
         "type": TYPE_BASE + slug,
