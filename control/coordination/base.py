@@ -31,6 +31,7 @@ class NodeInfo(msgspec.Struct, frozen=True, array_like=True):
     login: int = 0  # the latest that it has made or heard of (gateway/session_ids.py)
     root: str = ""  # of processes that clients meet: the root key to pin (coordination/same_root.py)
     addresses: tuple[str, ...] = ()  # of gateways: further ones (settings/gateway_addresses.py)
+    lapsed: bool = False  # it lives, but etcd lists it no more: nothing new is given to it
 
     @property
     def free(self) -> float:
@@ -46,7 +47,8 @@ class Coordination(Protocol):
     Guarantees. `nodes` and `epoch_of` answer from memory and never block. A node that stops renewing
     disappears after the backend's dead time, not before. Per node id one epoch is live: the newest to be
     heard. One that it replaced is not heeded as long as it lives, and may come back when it is gone; one that
-    said that it leaves never does. Epochs have no order, and no clock is asked. Callbacks run on the event
+    said that it leaves never does. Epochs have no order where they are drawn, with etcd a later life has a
+    higher one and ends the earlier; no clock is asked. Callbacks run on the event
     loop thread in the order of their registration, once per appearance, restart or disappearance; a change of
     load alone calls nobody, and one that fails is logged and hurts no other. A backend that cannot reach its
     store keeps answering from what it last knew.

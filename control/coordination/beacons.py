@@ -1,4 +1,9 @@
-"""Membership kept in memory and renewed by beacons over the bus; in one process the bus is memory as well."""
+"""Membership kept in memory and renewed by beacons over the bus; in one process the bus is memory as well.
+
+With etcd the roster says more: a node that is silent lives on while it is listed, one that is listed no
+more lives on while it is heard, and one whose number has gone to another is over. While etcd is away, silence
+alone counts.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,7 @@ import msgspec
 
 from control.bus.base import Bus
 from control.coordination.base import NodeInfo
+from control.coordination.roster import Roster
 from control.logs import get_logger
 from control.node_ids import Peer
 from control.part import Part
@@ -44,9 +50,11 @@ class BeaconCoordination(Part):
         static: tuple[NodeInfo, ...] = (),
         clock: Callable[[], float] = time.monotonic,
         hears_gateways: bool = True,
+        roster: Roster | None = None,
     ) -> None:
         self._bus = bus
         self._hears_gateways = hears_gateways
+        self._roster = roster
         self._beacon_s = beacon_s
         self._dead_after_s = dead_after_s
         self._static = static
@@ -67,7 +75,15 @@ class BeaconCoordination(Part):
         known = [self._nodes[node_id] for node_id in sorted(self._nodes)]
         if self._static and role == "gateway":
             return list(self._static)
-        return [node for node in known if node.name and (role is None or role in node.roles)]
+        found = [node for node in known if node.name and (role is None or role in node.roles)]
+        if (roster := self._roster) is None:
+            return found
+        return [
+            msgspec.structs.replace(node, lapsed=True)
+            if roster.lists((node.node_id, node.epoch)) is False
+            else node
+            for node in found
+        ]
 
     def epoch_of(self, node_id: int) -> int | None:
         node = self._nodes.get(node_id)
@@ -101,6 +117,9 @@ class BeaconCoordination(Part):
             _tell(role, callback, node, True)
 
     async def start(self) -> None:
+        if self._roster is not None:
+            await self._roster.start()
+            self._roster.on_change(self._on_listed)
         await self._bus.subscribe(SUBJECT, self._on_beacon)
         if self._hears_gateways:
             await self._bus.subscribe(GATEWAY_SUBJECT, self._on_beacon)
@@ -114,6 +133,8 @@ class BeaconCoordination(Part):
         if self._own is not None:
             self._publish(leaving=True)
             await self._bus.flush()
+        if self._roster is not None:
+            await self._roster.stop(grace_s)
 
     def expire(self) -> None:
         """Forget nodes that have been silent for longer than the dead time. Called once a beacon period.
@@ -129,8 +150,21 @@ class BeaconCoordination(Part):
                 self._heard[node_id] += lost
         for node_id, heard in list(self._heard.items()):
             own = self._own is not None and self._own.node_id == node_id
-            if not own and now - heard > self._dead_after_s:
+            if not own and now - heard > self._dead_after_s and not self._is_listed(node_id):
                 self._forget(node_id, "silent")
+
+    def _is_listed(self, node_id: int) -> bool:
+        node = self._nodes[node_id]
+        return self._roster is not None and self._roster.lists((node_id, node.epoch)) is True
+
+    def _on_listed(self, node_id: int) -> None:
+        """Its number has gone to another process: this life of it is over, whatever it says."""
+        node = self._nodes.get(node_id)
+        if node is not None and self._is_over(node_id, node.epoch):
+            self._forget(node_id, "replaced")
+
+    def _is_over(self, node_id: int, epoch: int) -> bool:
+        return self._roster is not None and self._roster.is_over((node_id, epoch))
 
     async def _run(self) -> None:
         async for _ in ticks(self._beacon_s):
@@ -163,7 +197,7 @@ class BeaconCoordination(Part):
         known = self._nodes.get(node_id)
         if self._own is not None and node_id == self._own.node_id and epoch != self._own.epoch:
             return False  # whoever holds a node id does not give way (coordination/claim.py)
-        if epoch in self._left.get(node_id, ()):
+        if epoch in self._left.get(node_id, ()) or self._is_over(node_id, epoch):
             return False
         if known is not None and known.epoch != epoch:
             if epoch in self._replaced.get(node_id, ()):

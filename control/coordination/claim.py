@@ -7,6 +7,7 @@
                              no answer             a process that stands still: free after the dead time
 
 Of two that start together the one with the lower epoch gets it. Whoever holds the id is asked, no more.
+With etcd the id is given out there; on the bus it is still asked for, since whoever lost the lease may live.
 """
 
 from __future__ import annotations

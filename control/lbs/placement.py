@@ -62,6 +62,8 @@ def rank(
     for node in nodes:
         if node.draining:
             left_out[node.name] = "drains"
+        elif node.lapsed:
+            left_out[node.name] = "is listed by etcd no more"
         elif not node.host and not node.addresses:
             left_out[node.name] = "has no address"
         elif node.free <= FULL:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from control.health import Health
 from control.logs import get_logger
 from control.metrics import Sources
-from control.node_ids import Peer, new_epoch, node_key
+from control.node_ids import Peer, node_key
 from control.part import Part, Source
 from control.settings import Settings
 from control.ticks import ticks
@@ -32,9 +32,9 @@ def dead_ticks(settings: Settings) -> int:
 class Process:
     """Not reusable. `parts` is filled by the wiring; a part may hold the process for what it knows of all."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, own: Peer) -> None:
         self.settings = settings
-        self.own: Peer = (settings.server.node_id, new_epoch())
+        self.own = own
         self.health = Health()
         self.parts: Sequence[Part] = ()
         self._begun: list[Part] = []

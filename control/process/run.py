@@ -15,6 +15,7 @@ import uvloop
 
 from control.bus.base import BusError
 from control.coordination.documents import DocumentsUnavailable
+from control.coordination.identity import Identity, take_identity
 from control.errors import StartError
 from control.keys.errors import ApiKeyError, KeyFileError
 from control.logs import get_logger, setup_logs
@@ -39,6 +40,8 @@ CUT_S = 2.0
 """For an end that is under way when somebody is tired of it."""
 GRACE_S = 2.0
 """For clients to take their CLOSE."""
+TAKEN = 4
+"""Exit code of a process whose node id another one has: it is to be started again."""
 
 
 def run(settings: Settings) -> int:
@@ -88,6 +91,11 @@ class Stop:
         self.wanted.set()
         log.info("signal", name=name, effect=AT_ONCE if self.at_once.is_set() else DRAIN)
 
+    def leave(self) -> None:
+        """As at a first signal: this process is not wanted any more in its cluster."""
+        log.error("this process leaves", effect=DRAIN)
+        self.wanted.set()
+
 
 def give_up(reason: str) -> NoReturn:
     """What hangs would hang the end of the loop and of the interpreter as well."""
@@ -104,7 +112,9 @@ async def _main(settings: Settings, outlet: Outlet | None, supervisor: int) -> i
     # A worker's supervisor keeps them blocked; now they have somebody to go to.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (*HANDLED, signal.SIGCHLD))
 
-    process = await _started(settings, outlet)
+    settings, identity = await _identity(settings)
+    identity.on_taken(stop.leave)
+    process = await _started(settings, identity, outlet)
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLD)
@@ -117,12 +127,28 @@ async def _main(settings: Settings, outlet: Outlet | None, supervisor: int) -> i
     except Exception as error:
         give_up(str(error))
     log.info("stopped")
-    return 0
+    return TAKEN if identity.taken_by else 0
 
 
-async def _started(settings: Settings, outlet: Outlet | None) -> Process:
+async def _identity(settings: Settings) -> tuple[Settings, Identity]:
     try:
-        process = build_process(settings, outlet)
+        taken, identity = await take_identity(settings)
+    except BusError as error:
+        raise StartError(str(error)) from error
+    if taken.node_name != settings.node_name:
+        setup_logs(taken.log.level, taken.log.format, taken.node_name)
+    return taken, identity
+
+
+async def _started(settings: Settings, identity: Identity, outlet: Outlet | None) -> Process:
+    try:
+        process = build_process(settings, identity, outlet)
+    except BaseException as error:
+        await identity.stop()
+        if isinstance(error, OSError | KeyFileError | ApiKeyError):
+            raise StartError(str(error)) from error
+        raise
+    try:
         await process.start()
     except (OSError, BusError, DocumentsUnavailable, KeyFileError, ApiKeyError, StoreError) as error:
         raise StartError(str(error)) from error

@@ -26,7 +26,10 @@ from control.bus.engines import make_bus
 from control.bus.hearing import Hearing
 from control.coordination.beacons import BeaconCoordination
 from control.coordination.claim import NodeIdClaim
+from control.coordination.documents import Documents
+from control.coordination.identity import Identity
 from control.coordination.nodes import own_info, static_gateways
+from control.coordination.roster import Roster
 from control.coordination.same_root import SameRoot
 from control.coordination.sqlite_documents import SqliteDocuments
 from control.downlink.bus import BusDownlink
@@ -84,20 +87,21 @@ Outlet = Callable[[Process], Part]
 """Makes the part that shows a process to others."""
 
 
-def build_process(settings: Settings, outlet: Outlet | None = None) -> Process:
-    """The process that the settings describe, not started. `outlet` stands in for HTTP. Raises OSError,
-    KeyFileError.
+def build_process(settings: Settings, identity: Identity, outlet: Outlet | None = None) -> Process:
+    """The process that the settings describe, not started; they have its node id. `outlet` stands in for
+    HTTP. Raises OSError, KeyFileError.
     """
-    process = Process(settings)
-    process.parts = Wiring(process, outlet).parts()
+    process = Process(settings, identity.own)
+    process.parts = Wiring(process, identity, outlet).parts()
     return process
 
 
 class Wiring:
     """What the parts are made of; each is built when the first of them asks for it."""
 
-    def __init__(self, process: Process, outlet: Outlet | None) -> None:
+    def __init__(self, process: Process, identity: Identity, outlet: Outlet | None) -> None:
         self._process = process
+        self._identity = identity
         self._outlet = outlet
         self._settings = process.settings
         self._split = process.settings.bus.kind != "memory"
@@ -106,11 +110,12 @@ class Wiring:
         split = self._split
         gateway, im, control = (name in self._settings.server.roles for name in ("gateway", "im", "control"))
         listed: list[Part | None] = [
+            self._identity if self._identity.etcd else None,
             KeysPart(
                 self.keystore, self.gateway.set_keys if gateway else lambda: None, used=gateway or control
             ),
             self.data_folder,
-            self.documents,
+            None if self._identity.etcd else self.file_documents,
             self.bus_part,
             self.node_id_claim if split else None,
             self.same_root if split and (gateway or control) else None,
@@ -147,8 +152,24 @@ class Wiring:
         return DataFolder(self._settings.server.data_dir, self._process.addresses, alone=not self._split)
 
     @cached_property
-    def documents(self) -> SqliteDocuments:
+    def documents(self) -> Documents:
+        if (etcd := self._identity.etcd) is None:
+            return self.file_documents
+        from control.coordination.etcd.documents import EtcdDocuments
+
+        return EtcdDocuments(etcd.client)
+
+    @cached_property
+    def file_documents(self) -> SqliteDocuments:
         return SqliteDocuments(self._settings.server.data_dir / COORDINATION_FILE)
+
+    @cached_property
+    def roster(self) -> Roster | None:
+        if (etcd := self._identity.etcd) is None:
+            return None
+        from control.coordination.etcd.documents import EtcdDocuments
+
+        return Roster(EtcdDocuments(etcd.client, self._settings.etcd.prefix))
 
     @cached_property
     def keystore(self) -> KeyStore:
@@ -188,6 +209,7 @@ class Wiring:
             settings.bus.dead_after_s,
             static_gateways(settings),
             hears_gateways=set(settings.server.roles) != {"gateway"},
+            roster=self.roster,
         )
         if self._split:
             made.on(None, lambda info, alive: None if alive else self.links.forget(info.node_id, info.epoch))

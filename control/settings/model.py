@@ -42,9 +42,10 @@ class ServerSection(Section, frozen=True):
     """Folder for key files, API keys and the embedded store. Created with mode 0700."""
     roles: tuple[Role, ...] = ROLES
     """What this process does. All three need no other service; a subset needs bus.kind = nats."""
-    node_id: Annotated[int, Meta(ge=1, le=MAX_NODE_ID, extra=unit("number"))] = 1
+    node_id: Annotated[int, Meta(ge=0, le=MAX_NODE_ID, extra=unit("number"))] = 0
     """Number of this process in its cluster, unique among live processes: it is part of session ids, with 8
-    bits. Beyond: refused, a cluster has no more processes."""
+    bits. 0: the lowest that is free, from etcd, or asked for on the bus. Beyond: refused, a cluster has no
+    more processes."""
     node_name: Annotated[str, Meta(max_length=NAME_BYTES)] = ""
     """Name told to clients and shown in metrics. Empty: `node-<node_id>`."""
     zone: Annotated[str, Meta(max_length=64)] = ""
@@ -195,6 +196,8 @@ class Settings(Struct, kw_only=True, frozen=True):
                 ("server.roles", "bus.kind"),
                 f'roles without {", ".join(missing)} need another process: set bus.kind = "nats"',
             )
+        if self.etcd.endpoints and self.server.node_id:
+            yield ("server.node_id", "etcd.endpoints"), "etcd gives the node ids: leave it out"
         gateway, split = self.gateway, self.bus.kind != "memory" and "gateway" in self.server.roles
         if split and not gateway.advertise and is_wildcard(parse_address(gateway.listen)[0]):
             yield (
@@ -221,7 +224,7 @@ class Settings(Struct, kw_only=True, frozen=True):
         last = gateway.processes - 1
         if set(server.roles) != {"gateway"} or self.bus.kind == "memory":
             yield (key, "server.roles", "bus.kind"), 'more than 1 needs roles = ["gateway"] and a bus'
-        if server.node_id + last > MAX_NODE_ID:
+        if server.node_id and server.node_id + last > MAX_NODE_ID:
             yield (
                 (key, "server.node_id"),
                 f"node ids would count up to {server.node_id + last}: the last one is {MAX_NODE_ID}",

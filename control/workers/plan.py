@@ -15,7 +15,9 @@ RING = 2048
 
 
 def worker_settings(settings: Settings, index: int) -> Settings:
-    """Settings of worker `index` (from 0): its node id, name and port. That these suffice was checked."""
+    """Settings of worker `index` (from 0): its node id (0: still to be taken), name and port. That these
+    suffice was checked.
+    """
     gateway, server, core = settings.gateway, settings.server, settings.gateway.core
     shift = 0 if gateway.same_port else index
     own_gateway = replace(
@@ -34,7 +36,7 @@ def worker_settings(settings: Settings, index: int) -> Settings:
     )
     own_server = replace(
         server,
-        node_id=server.node_id + index,
+        node_id=server.node_id + index if server.node_id else 0,
         node_name=f"{server.node_name}-{index + 1}" if server.node_name else "",
     )
     return replace(settings, gateway=own_gateway, server=own_server)

@@ -13,6 +13,7 @@ until the window has passed, and /readyz says so.
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import gc
 import os
@@ -22,7 +23,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from control.bus.base import BusError
 from control.bus.engines import make_bus
+from control.coordination.identity import free_node_ids, numbered
 from control.errors import StartError
 from control.gateway.core import event_codes
 from control.gateway.role import refuse_taken_port
@@ -59,10 +62,13 @@ def run_workers(settings: Settings) -> int:
     raise_file_limit()
     try:
         KeyStore(settings, create=True)  # made once, before the workers read it
+        if settings.bus.kind != "memory" and not settings.server.node_id and not settings.etcd.endpoints:
+            # In a row, so that workers that start together do not want the same one.
+            settings = numbered(settings, asyncio.run(free_node_ids(settings, settings.gateway.processes)))
         plans = [worker_settings(settings, index) for index in range(settings.gateway.processes)]
         if settings.gateway.same_port:
             refuse_taken_port(*parse_address(settings.gateway.listen))
-    except (OSError, KeyFileError) as error:
+    except (OSError, BusError, KeyFileError) as error:
         raise StartError(str(error)) from error
     with tempfile.TemporaryDirectory(prefix="qianwan-workers-") as folder:
         return Supervisor(settings, plans, Path(folder)).run()
@@ -76,8 +82,8 @@ class Supervisor:
         self._settings = settings
         self._board = Board(len(plans))
         self._workers = [
-            Child(plan.node_name, _worker_life(plan, socket))
-            for plan, socket in zip(plans, sockets, strict=True)
+            Child(plan.node_name if plan.server.node_id else f"worker-{number}", _worker_life(plan, socket))
+            for number, (plan, socket) in enumerate(zip(plans, sockets, strict=True), 1)
         ]
         self._report_http = Child("report-http", lambda: serve_reports(settings, sockets, self._board.all))
         self._children = [*self._workers, self._report_http]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from control.coordination.identity import Identity
 from control.gateway.sync_hints import SYNC_BODY
 from control.part import Check, Part, Source
 from control.process import process as process_module
@@ -55,7 +56,7 @@ class Recorder(Part):
 
 
 def made(log: list[str], **failing: str) -> Process:
-    process = Process(Settings())
+    process = Process(Settings(), OWN.own)
     process.parts = [Recorder(name, log, *failing.get(name, "").split()) for name in "abc"]
     return process
 
@@ -94,7 +95,7 @@ async def test_a_part_that_cannot_stop_keeps_no_other_from_it_and_is_told() -> N
 async def test_a_tick_that_fails_hurts_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_module, "TICK_S", 0.01)
     log: list[str] = []
-    process = Process(build({"bus": {"beacon_s": 0.05, "dead_after_s": 1.0}}))
+    process = Process(build({"bus": {"beacon_s": 0.05, "dead_after_s": 1.0}}), OWN.own)
     process.parts = [Recorder("a", log, "tick"), Recorder("b", log)]
     await process.start()
     async with asyncio.timeout(10):
@@ -119,7 +120,7 @@ async def test_a_tick_that_does_not_end_keeps_no_stop_from_its_end(monkeypatch: 
                 with contextlib.suppress(asyncio.CancelledError):
                     await answer.wait()
 
-    process = Process(build({"bus": {"beacon_s": 0.05, "dead_after_s": 1.0}}))
+    process = Process(build({"bus": {"beacon_s": 0.05, "dead_after_s": 1.0}}), OWN.own)
     process.parts = [Stubborn("a", log)]
     await process.start()
     async with asyncio.timeout(30):
@@ -141,6 +142,7 @@ def settings(folder: Path, roles: str, kind: str = "nats", http: int = 0, **bus:
     )
 
 
+OWN = Identity((1, 100))
 ALONE = "KeysPart DataFolder SqliteDocuments BusPart BeaconCoordination"
 ALONE += " StoreClaim ImPart Revocations GatewayPart"
 ALONE += " OwnNode Replica LbsSources Audit HttpPart AdminPart FirstApiKey"
@@ -169,7 +171,7 @@ GATEWAY = "Revocations GatewayPart GatewayOverBus"
     ],
 )
 def test_each_set_of_roles_has_its_list_of_parts(tmp_path: Path, roles: str, kind: str, parts: str) -> None:
-    process = build_process(settings(tmp_path, roles, kind))
+    process = build_process(settings(tmp_path, roles, kind), OWN)
     assert [type(part).__name__ for part in process.parts] == parts.split()
 
 
@@ -179,9 +181,9 @@ async def test_after_a_failed_start_the_same_folder_and_ports_can_be_used_at_onc
         taken.listen()
         tried = settings(tmp_path, "gateway,im,control", "memory", taken.getsockname()[1])
         with pytest.raises(OSError, match="HTTP port"):
-            await build_process(tried).start()
+            await build_process(tried, OWN).start()
     assert "api-keys.json" not in {path.name for path in (tmp_path / "keys").iterdir()}, "not used up"
-    process = build_process(tried)
+    process = build_process(tried, OWN)
     await process.start()
     assert process.health.ready()
     await process.stop(0.0)
@@ -205,7 +207,7 @@ class FullCore:
 async def test_what_a_core_did_not_take_sends_the_sessions_to_the_store(tmp_path: Path) -> None:
     """In a process with all roles too, where no other process could notice."""
     chosen = settings(tmp_path, "gateway,im,control", "memory", sync_spread_s=0.0)
-    wiring, core = Wiring(Process(chosen), None), FullCore()
+    wiring, core = Wiring(Process(chosen, OWN.own), OWN, None), FullCore()
     wiring.__dict__["core"] = core
     for conn, user in enumerate(("ann", "ben", "ben"), 1):
         wiring.im.service.sessions.add(Session(1, conn, user, f"d{conn}"), 6, conn)

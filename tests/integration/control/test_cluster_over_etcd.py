@@ -1,0 +1,207 @@
+"""Processes joined by a real NATS server and three etcd members: nobody types a node id, and etcd may go."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import qianwan
+
+from tests.support.chat_world import EAGER, root_of
+from tests.support.etcd_cluster import EtcdCluster
+from tests.support.nats_process import NatsProcess
+from tests.support.sdk_client import until
+from tests.support.server_process import ServerProcess
+
+TTL_S = 3
+
+
+class OverEtcd:
+    """Two gateways, two im processes, a control process; one data folder: one set of keys, one store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.nats = NatsProcess(folder)
+        self.etcd = EtcdCluster(folder / "etcd", size=3)
+        self.folder = folder
+
+    def process(self, roles: str, **more: object) -> ServerProcess:
+        settings = {
+            "bus.kind": "nats",
+            "bus.nats_url": self.nats.url,
+            "bus.beacon_s": 0.2,
+            "bus.dead_after_s": 1.5,
+            "etcd.endpoints": json.dumps(list(self.etcd.endpoints)),
+            "etcd.ttl_s": TTL_S,
+        }
+        return ServerProcess(self.folder / "data", settings | more, roles)
+
+    def start(self) -> None:
+        self.nats.start()
+        self.etcd.start()
+        self.etcd.wait()
+        self.control = self.process("control")
+        self.ims = [self.process("im") for _ in range(2)]
+        self.gateways = [self.process("gateway") for _ in range(2)]
+        self.all = [self.control, *self.ims, *self.gateways]
+        self.control.start()
+        for process in self.all[1:]:
+            process.start(wait=False)
+        for process in self.all[1:]:
+            process.wait_ready()
+
+    def stop(self) -> None:
+        for process in reversed(self.all):
+            process.stop()
+
+    def client(self, user: str, gateway: int, device: str = "phone") -> qianwan.Client:
+        host, port = self.gateways[gateway].gateway
+
+        async def token() -> str:
+            return await asyncio.to_thread(self.control.token, user)
+
+        return qianwan.Client(
+            f"{host}:{port}", token=token, root_key=root_of(self.control), device_id=device, backoff=EAGER
+        )
+
+    def placed(self) -> set[int]:
+        """Ports that LBS hands out."""
+        found: set[int] = set()
+        for number in range(8):
+            status, body = self.control.get(f"/v1/lbs?user=u{number}&device=d")
+            found |= {each["port"] for each in json.loads(body)["gateways"]} if status == 200 else set()
+        return found
+
+    def ids(self) -> dict[int, str]:
+        """node id -> name, as etcd lists them."""
+        listed = self.etcd.control("get", "--prefix", "qianwan/nodes/", "-w", "json")
+        return dict(_nodes(listed))
+
+
+def _nodes(listed: str) -> list[tuple[int, str]]:
+    from base64 import b64decode
+
+    found = []
+    for each in json.loads(listed).get("kvs", []):
+        key = b64decode(each["key"]).decode()
+        found.append((int(key.rpartition("/")[2]), json.loads(b64decode(each["value"]))["name"]))
+    return found
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OverEtcd]:
+    made = OverEtcd(tmp_path_factory.mktemp("over-etcd"))
+    with made.nats, made.etcd:
+        made.start()
+        yield made
+        made.stop()
+
+
+async def heard(client: qianwan.Client, text: str) -> None:
+    async with asyncio.timeout(20):
+        async for message in client.messages():
+            if message.text == text:
+                return
+
+
+async def test_node_ids_are_taken_and_people_talk(cluster: OverEtcd) -> None:
+    assert sorted(cluster.ids()) == [1, 2, 3, 4, 5]
+    async with cluster.client("alice", 0) as alice, cluster.client("bob", 1) as bob:
+        await alice.send("bob", "across")
+        await heard(bob, "across")
+
+
+async def test_etcd_away_drops_nobody_and_stops_neither_logins_nor_messages(cluster: OverEtcd) -> None:
+    async with cluster.client("carl", 0) as carl, cluster.client("dora", 1) as dora:
+        node = dora.node
+        for member in cluster.etcd.members:
+            member.freeze()
+        frozen = time.monotonic()
+        try:
+            leases = "qianwan_etcd_lease_left_seconds"
+            await asyncio.to_thread(
+                cluster.gateways[1].wait_for,
+                lambda: cluster.gateways[1].metrics()[leases] == 0.0,
+                "the lease is over by the gateway's own clock",
+            )
+            assert time.monotonic() - frozen < TTL_S + 2
+            await carl.send("dora", "etcd is away")
+            await heard(dora, "etcd is away")
+            async with cluster.client("erin", 1) as erin:
+                await erin.send("carl", "a login meanwhile")
+                await heard(carl, "a login meanwhile")
+            status, answer = await asyncio.to_thread(
+                cluster.control.post, "/v1/tokens/revoke", {"user": "zoe"}
+            )
+            assert (status, answer["type"]) == (503, "urn:qianwan:problem:unavailable")
+            assert all(process.get("/readyz")[0] == 200 for process in cluster.all)
+            assert cluster.placed() == {gateway.gateway_port for gateway in cluster.gateways}
+        finally:
+            for member in cluster.etcd.members:
+                member.go_on()
+        back = time.monotonic()
+        await until(lambda: all(process.metrics()[leases] > 0 for process in cluster.all), timeout_s=20)
+        assert time.monotonic() - back < 15
+        assert sorted(cluster.ids()) == [1, 2, 3, 4, 5]
+        assert (dora.node, dora.state) == (node, qianwan.State.ONLINE)
+        await until(lambda: _revokes(cluster), timeout_s=10)
+        await carl.send("dora", "etcd is back")
+        await heard(dora, "etcd is back")
+
+
+def _revokes(cluster: OverEtcd) -> bool:
+    return cluster.control.post("/v1/tokens/revoke", {"user": "zoe"})[0] == 200
+
+
+async def test_a_gateway_that_stood_still_past_its_lease_keeps_its_clients(cluster: OverEtcd) -> None:
+    async with cluster.client("fred", 0) as fred, cluster.client("gina", 1) as gina:
+        gateway = cluster.gateways[1]
+        os.kill(gateway.pid, signal.SIGSTOP)
+        try:
+            await until(lambda: len(cluster.ids()) == 4, timeout_s=20)
+            await fred.send("gina", "while you stand still")
+        finally:
+            os.kill(gateway.pid, signal.SIGCONT)
+        await until(lambda: len(cluster.ids()) == 5, timeout_s=20)
+        await heard(gina, "while you stand still")
+        await until(lambda: gateway.gateway_port in cluster.placed(), timeout_s=20)
+        await fred.send("gina", "and now")
+        await heard(gina, "and now")
+
+
+async def test_who_finds_its_node_id_taken_leaves_and_comes_back_with_another(cluster: OverEtcd) -> None:
+    """By an operator's hand: the number goes to a process that nobody knows."""
+    spare = cluster.process("gateway", **{"server.node_name": "spare", "server.drain_timeout_s": 1})
+    await asyncio.to_thread(spare.start)
+    (number,) = [node_id for node_id, name in cluster.ids().items() if name == "spare"]
+    os.kill(spare.pid, signal.SIGSTOP)
+    await until(lambda: number not in cluster.ids(), timeout_s=20)
+    other = json.dumps({"name": "other", "mark": "f" * 16, "epoch": 0})
+    cluster.etcd.control("put", f"qianwan/nodes/{number}", other)
+    cluster.etcd.control("put", f"qianwan/ids/{number}", other)
+    os.kill(spare.pid, signal.SIGCONT)
+    assert spare.process is not None
+    assert await asyncio.to_thread(spare.process.wait, 30) == 4
+    assert f"node id {number} was taken by other" in spare.log() or "taken" in spare.log()
+    cluster.etcd.control("del", f"qianwan/nodes/{number}")
+    await asyncio.to_thread(spare.start)
+    assert [name for name in cluster.ids().values() if name == "spare"] == ["spare"]
+    spare.stop()
+
+
+def test_a_typed_node_id_and_an_etcd_that_is_not_there_are_told(cluster: OverEtcd, tmp_path: Path) -> None:
+    typed = cluster.process("gateway", **{"server.node_id": 3})
+    typed.start(wait=False)
+    assert typed.process is not None
+    assert typed.process.wait(20) == 2
+    assert "leave it out" in typed.log() + typed.out_file.read_text()
+    away = ServerProcess(tmp_path, {"etcd.endpoints": '["127.0.0.1:1"]'})
+    away.start(wait=False)
+    assert away.process is not None
+    assert away.process.wait(30) == 3
+    assert "127.0.0.1:1" in away.log() + away.out_file.read_text()
