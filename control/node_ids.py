@@ -6,6 +6,8 @@ import secrets
 
 NODE_BITS = 8
 MAX_NODE_ID = (1 << NODE_BITS) - 1
+ALONE = 1
+"""The number of a process that needs none."""
 COUNTER_BITS = 12
 """Of a login, behind its milliseconds: session ids (gateway/session_ids.py) count logins in these units."""
 

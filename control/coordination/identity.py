@@ -19,7 +19,7 @@ from control.bus.engines import make_bus
 from control.coordination.claim import holder_of
 from control.errors import StartError
 from control.logs import get_logger
-from control.node_ids import MAX_NODE_ID, Peer, new_epoch
+from control.node_ids import ALONE, MAX_NODE_ID, Peer, new_epoch
 from control.part import Check, Part, Source
 from control.settings import Settings
 
@@ -85,7 +85,7 @@ async def take_identity(settings: Settings) -> tuple[Settings, Identity]:
         return numbered(settings, own[0]), Identity(own, etcd)
     node_id = settings.server.node_id
     if not node_id:
-        node_id = 1 if settings.bus.kind == "memory" else await free_node_ids(settings, 1)
+        node_id = ALONE if settings.bus.kind == "memory" else await free_node_ids(settings, 1)
     return numbered(settings, node_id), Identity((node_id, new_epoch()))
 
 

@@ -12,7 +12,7 @@ from control.coordination.same_root import refuse_other_root, root_of_cluster
 from control.im.store_claim import holders_of, make_holders, refuse_foreign
 from control.keys.errors import KeyFileError
 from control.keys.keystore import KeyStore
-from control.node_ids import peer_of
+from control.node_ids import ALONE, peer_of
 from control.process.data_folder import Holder
 from control.settings import Settings
 from program.doctor.finding import RED, Finding, refusal
@@ -60,7 +60,7 @@ def _of_us(settings: Settings, running: Holder | None) -> str:
     found = asyncio.run(_on_bus(settings, ask) if split else ask(None))
     foreign = [key for key, ours in found.items() if ours is False]
     if running and not split:  # no bus tells which of them is the server of this folder
-        own = [key for key in foreign if peer_of(key)[0] == settings.server.node_id]
+        own = [key for key in foreign if peer_of(key)[0] == (settings.server.node_id or ALONE)]
         foreign = [key for key in foreign if key not in own[:1]]
     refuse_foreign(foreign, where)
     return f"processes of it that use the store: {len(found)}"

@@ -45,7 +45,7 @@ def make_lbs(tree: Settings, coordination: Coordination) -> LbsServices:
 
 def make_services(folder: Path, **settings: object) -> Services:
     """Of a process that was never started; no message service can be reached."""
-    tree = build({"server": {"data_dir": folder}, **settings})
+    tree = build({"server": {"data_dir": folder, "node_id": 1}, **settings})
     documents = SqliteDocuments(folder / COORDINATION_FILE)
     coordination = BeaconCoordination(MemoryBus(), 1.0, 6.0)
     return Services(
