@@ -77,7 +77,8 @@ async def _changed(route: AnyRoute, ask: Ask[Given], change: Words) -> Reply:
         reply = await _done(route, ask)
     except Problem as refusal:
         change.outcome = f"refused {refusal.slug}"
-        change.before = refusal.extra.get("revision")
+        revision = refusal.extra.get("revision")
+        change.before = revision if isinstance(revision, int) else None
         raise
     change.before, change.after = reply.before, reply.revision
     change.ids = change.ids | dict(reply.ids)
