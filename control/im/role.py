@@ -53,7 +53,7 @@ class ImPart(Part):
         self.service = ImService(self._store, ports, settings.im.service)
         seen = settings.server.data_dir / STORE_SEEN_FILE
         self._watch = StoreWatch(self._store, seen, SystemClock(), latest_login)
-        self._served: dict[str, Callable[[], Awaitable[Any]]] = {}
+        self._served: dict[str, Callable[[], Awaitable[object]]] = {}
         self._started = False
         self._until = 0.0  # of what is accepted to be finished
         self._store_stats: Mapping[str, int] = {}
@@ -112,7 +112,7 @@ class ImPart(Part):
             # Seconds that no longer fit a time in milliseconds, and the like.
             raise ImError(Code.INVALID, "a number is out of bounds") from None
 
-    def serve(self, method: str, answer: Callable[[], Awaitable[Any]]) -> None:
+    def serve(self, method: str, answer: Callable[[], Awaitable[object]]) -> None:
         """What other processes may ask this one for, and what is no method of the message service."""
         self._served[method] = answer
 
