@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from program.cli import config, keys, serve, tools
-from program.cli.admin import audit
+from program.cli.admin import audit, routes
 from program.cli.clients import chat, demo, top
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.add_typer(keys.keys_app, name="keys")
 app.add_typer(keys.api_keys_app, name="api-key")
 app.add_typer(tools.store_app, name="store")
 app.add_typer(audit.app, name="audit")
+app.add_typer(routes.app, name="routes")
 app.command()(chat)
 app.command()(demo)
 app.command()(top)

@@ -21,7 +21,7 @@ from control.streams.stream import Envelope, Kind, decode_envelope
 from tests.support.chat_link import PlainLink
 from tests.support.chat_world import root_of
 from tests.support.nats_process import NatsProcess
-from tests.support.server_process import ServerProcess
+from tests.support.server_process import ServerProcess, program
 
 FAST = {"bus.kind": "nats", "bus.beacon_s": 0.2, "bus.dead_after_s": 1.5, "bus.sync_spread_s": 0.5}
 
@@ -74,7 +74,7 @@ class Cluster:
         return [entry["port"] for entry in json.loads(body)["gateways"]] if status == 200 else []
 
     def routes(self) -> dict[str, Any]:
-        """What `qianwan routes check` shows."""
+        """What `qianwan routes check` is told."""
         request = urllib.request.Request(
             f"{self.control.admin_url}/routes", headers={"X-API-Key": self.control.first_api_key()}
         )
@@ -233,6 +233,16 @@ async def test_a_route_that_is_broken_is_told_and_healed(cluster: Cluster) -> No
                     break
                 await asyncio.sleep(0.2)
         await asyncio.to_thread(cluster.control.wait_for, counted, "healed")
+        words = (
+            "routes",
+            "check",
+            "--url",
+            cluster.control.admin_url,
+            "--data-dir",
+            str(cluster.folder / "data"),
+        )
+        checked = await asyncio.to_thread(program, *words, "--api-key", cluster.control.first_api_key())
+        assert (checked.returncode, "equal on every pair" in checked.stdout) == (0, True), checked.stderr
         await alice.send("bob", "after")
         assert await texts(bob, 1) == ["after"]
         assert bob.state is qianwan.State.ONLINE

@@ -71,3 +71,11 @@ def test_refusals_and_a_missing_server_are_told_in_a_line(server: ServerProcess)
     away = ran(server, "audit", "list", "--url", "http://127.0.0.1:9")
     assert (away.returncode, "nobody answers" in away.stderr) == (3, True)
     assert len(away.stderr.splitlines()) == 1
+
+
+def test_routes_check_compares_and_says_so(server: ServerProcess) -> None:
+    found = told(server, "routes", "check")
+    assert (found["equal"], found["pairs"], found["silent"]) == (True, [], [])
+    table = ran(server, "routes", "check")
+    assert "equal on every pair" in table.stdout
+    assert "registered" in table.stdout
