@@ -31,9 +31,10 @@ class LbsSection(Section, frozen=True):
     mmdb: tuple[str, ...] = ()
     """MaxMind files (city, country, ASN, ISP, connection type) that are asked after the tables; read again
     when they change. Each is held in memory."""
-    proxies: tuple[str, ...] = ()
-    """Networks of proxies in front of LBS whose X-Forwarded-For is believed, at most 256. Empty: a client is
-    the peer of its connection, whatever it writes there."""
+    proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    """Networks of proxies in front of LBS whose X-Forwarded-For is believed, at most 256: by default one on
+    this machine, which the port of the API always believes. Of others a client is the peer of its connection,
+    whatever it writes there."""
     origins: tuple[str, ...] = ("*",)
     """Origins whose pages may ask, as `https://chat.example.com`; `*`: all, since an answer holds no secret
     and takes no credential. Others' pages are kept from it by their browser."""

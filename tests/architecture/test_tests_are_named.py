@@ -28,6 +28,7 @@ RUN_BY_HAND = {
     "tools.picture",
     "tools.stubtest",
     "tools.make_noise_vectors",
+    "tools.make_lbs_vectors",
     "tools.make_session_vectors",
 }
 

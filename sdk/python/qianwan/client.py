@@ -60,7 +60,8 @@ class Messages:
 class Client(MessageCalls):
     """Use as `async with Client(url, token=..., root_key=...) as me:`.
 
-    where         LBS URL(s) (`http...`), or addresses of gateways (`host:port`, `tcp://`, `ws://`, `wss://`)
+    where         LBS URL(s) (`http...`), or addresses of gateways (`host:port`, `tcp://`, `ws://`, `wss://`).
+    With both, the addresses are for when no LBS answers and nothing is kept of an earlier answer
     token         a JWT, or an async callable that gets a fresh one (asked before every login)
     root_key      `qwroot1....`, the pinned root; may be left out when an LBS answers over https or on this
     machine
@@ -69,7 +70,9 @@ class Client(MessageCalls):
     signing_key   Ed25519 seed of a key-bound token
     suite         "auto", "chachapoly", "aesgcm" or "aegis128l";  transport: "auto", "tcp" or "ws"
     tls           for `wss` gateways and an `https` LBS, when the system's certificates are not enough
-    store         where the read position is kept (FileCursor survives restarts)
+    unsigned_lbs  take answers of an LBS that its root has not signed, from servers that do not sign
+    store         where the read position, and the last answer of an LBS, are kept (FileCursor survives
+    restarts)
     backoff       how to reconnect, and how long a wait the server may ask for
     max_pending   unanswered messages before OutboxFull;  max_queue: unread messages held in memory
     pipeline      unanswered messages of one target with the server at once. 1 keeps their order whatever is
@@ -91,6 +94,7 @@ class Client(MessageCalls):
         suite: Literal["auto", "chachapoly", "aesgcm", "aegis128l"] = "auto",
         transport: Literal["auto", "tcp", "ws"] = "auto",
         tls: ssl.SSLContext | None = None,
+        unsigned_lbs: bool = False,
         store: CursorStore | None = None,
         backoff: Backoff | None = None,
         max_pending: int = 1000,
@@ -122,7 +126,7 @@ class Client(MessageCalls):
             raise SettingError("a platform is one byte, a signing key is a seed of 32")
         back = backoff or Backoff()
         self._settings = EngineSettings(
-            dial=DialSettings(urls, addresses, root_key, suite, transport, tls),
+            dial=DialSettings(urls, addresses, root_key, suite, transport, tls, unsigned_lbs),
             token=token,
             signing_key=signing_key,
             device_id=device_id,

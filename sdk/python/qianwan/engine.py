@@ -100,6 +100,7 @@ class Engine:
             settings.dial, device=self.keeper.device, rng=settings.rng, clock=settings.clock
         )
         self._dialer.remember_keys(self.keeper.position.key_set)
+        self._dialer.remember_placement(self.keeper.position.placement)
         self._supervisor = Supervisor(
             self,
             self._dialer,
@@ -201,6 +202,7 @@ class Engine:
         self.user, self.node = welcome.user, welcome.node
         self.feed.start(welcome.user, (welcome.incarnation or b"").hex())
         self.keeper.position.key_set = self._dialer.key_set_text
+        self.keeper.position.placement = self._dialer.placement_text or self.keeper.position.placement
         self._link = link
         link.closed.add_done_callback(lambda _: self._lost(link))
         self.outbox.online(link)

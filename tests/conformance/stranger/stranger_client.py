@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 import os
 import socket
 import time
@@ -122,6 +123,23 @@ def read_key_set(data: bytes, root_text: str) -> KeySet:
         numbers = [int.from_bytes(data[at + a : at + b], "big") for a, b in ((0, 2), (34, 38), (38, 42))]
         keys.append((numbers[0], data[at + 2 : at + 34], numbers[1], numbers[2]))
     return KeySet(int.from_bytes(data[5:9], "big"), keys)
+
+
+def read_placement(signed: str, root_text: str, asked: dict[str, str], now: float) -> dict[str, Any]:
+    """Section 4. ValueError for what is not believed."""
+    data = base64.urlsafe_b64decode(signed + "=" * (-len(signed) % 4))
+    prefix, _, body = root_text.partition(".")
+    root = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
+    if prefix != "qwroot1" or not ed25519.verify(root, data[:-64], data[-64:]):
+        raise ValueError("the answer is not signed by the pinned root")
+    if data[:5] != b"QWLB\x01":
+        raise ValueError("not an answer of an LBS")
+    told: dict[str, Any] = json.loads(data[5:-64])
+    if told["for"] != {"transport": "tcp", **asked}:
+        raise ValueError("an answer to another question")
+    if "nonce" not in asked and not told["issued_at"] - 60 <= now <= told["issued_at"] + told["ttl_s"] + 60:
+        raise ValueError("an answer of another time")
+    return told
 
 
 class TcpStream:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import random
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -19,6 +16,7 @@ from qianwan.light import _Deaf
 from qianwan.protocol.keyset import encode_base64url
 from qianwan.transport import Address
 
+from tests.support.lbs_server import Lbs
 from tests.support.scripted_gateway import KeyRing, ScriptedGateway
 
 
@@ -45,41 +43,6 @@ async def black_hole() -> AsyncIterator[Address]:
             await gone.wait()  # the loser of a race is closed
     finally:
         server.close()
-
-
-class Lbs:
-    """An LBS that answers what the test wants."""
-
-    def __init__(self) -> None:
-        self.answer: dict[str, Any] | None = None
-        self.asked: list[str] = []
-        owner = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                owner.asked.append(self.path)
-                body = json.dumps(owner.answer).encode()
-                self.send_response(200 if owner.answer else 503)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *args: object) -> None:
-                """Nothing on stderr."""
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-
-    def point_to(self, keys: KeyRing, *ports: int, **more: Any) -> None:
-        gateways = [{"host": "127.0.0.1", "port": port, "transport": "tcp"} for port in ports]
-        key_set = encode_base64url(keys.key_set())
-        self.answer = {"gateways": gateways, "root": keys.root_text, "key_set": key_set} | more
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @pytest.fixture
@@ -139,7 +102,7 @@ async def test_fallbacks_backup_lbs_then_cache_then_built_in(lbs: Lbs) -> None:
         lbs.point_to(gateway.keys, gateway.port)
         one = dialer(lbs_urls=("http://127.0.0.1:1", lbs.url), root_key=gateway.keys.root_text)
         (await one.connect(_Deaf(), "t")).abort()
-        lbs.answer = None
+        lbs.keys = None
         (await one.connect(_Deaf(), "t", elsewhere=True)).abort()
         built_in = (Address.parse(gateway.address),)
         fresh = dialer(lbs_urls=(lbs.url,), addresses=built_in, root_key=gateway.keys.root_text)

@@ -91,7 +91,7 @@ async def test_tls_is_used_for_the_lbs_too(tmp_path: Path) -> None:
     answer["key_set"] = encode_base64url(keys.key_set())
     async with https(tmp_path, json.dumps(answer).encode()) as port:
         believed = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
-        one = dialer(lbs_urls=(f"https://localhost:{port}",), tls=believed)
+        one = dialer(lbs_urls=(f"https://localhost:{port}",), tls=believed, unsigned_lbs=True)
         assert await one.addresses_for("token", False) == (Address("tcp", "gate", 7801),)
         assert one.server_key().key_id == keys.key_id
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from qianwan.connection import lbs
 from qianwan.connection.link import Link, LinkOwner
+from qianwan.connection.places import NoPlace, Places
 from qianwan.constants import Reject
 from qianwan.errors import (
     CertificateError,
@@ -45,6 +46,7 @@ class DialSettings(NamedTuple):
     suite: str = "auto"
     transport: str = "auto"
     tls: ssl.SSLContext | None = None
+    unsigned_lbs: bool = False
     stagger_s: float = 2.5
     parallel: int = 3
     attempt_s: float = 10.0
@@ -57,9 +59,7 @@ class Dialer:
         self, settings: DialSettings, *, device: str, rng: random.Random, clock: Callable[[], float]
     ) -> None:
         self._settings = settings
-        self._device = device
         self._rng = rng
-        self._clock = clock
         if settings.suite != "auto" and SUITES.get(settings.suite) not in ciphers.available():
             raise SettingError(f"this machine has no cipher suite {settings.suite!r}")
         self._root = keyset.parse_root(settings.root_key) if settings.root_key else None
@@ -67,8 +67,16 @@ class Dialer:
             raise KeySetError("a root key is needed when addresses are given")
         if self._root is None and not any(map(lbs.trusted_for_root, settings.lbs_urls)):
             raise KeySetError(UNPROVEN_ROOT)
-        self._placement: lbs.Placement | None = None
-        self._placed_at = 0.0
+        self._places = Places(
+            settings.lbs_urls,
+            settings.addresses,
+            device=device,
+            transport="" if settings.transport == "auto" else settings.transport,
+            unsigned=settings.unsigned_lbs,
+            tls=settings.tls,
+            rng=rng,
+            clock=clock,
+        )
         self._keys: KeySet | None = None
         self.key_set_text = ""
         self._refused_suites: set[int] = set()
@@ -82,6 +90,16 @@ class Dialer:
         except KeySetError:
             return
         self.key_set_text = text
+
+    @property
+    def placement_text(self) -> str:
+        """The last answer of an LBS, for a later run to `remember_placement`."""
+        return self._places.signed
+
+    def remember_placement(self, text: str) -> None:
+        """Only with a pinned root: another one is not known before the LBS answers."""
+        if self._root is not None and text:
+            self._places.remember(text, self._root)
 
     async def connect(
         self,
@@ -102,35 +120,12 @@ class Dialer:
         return await self._race(addresses, owner)
 
     async def addresses_for(self, token: str, elsewhere: bool) -> Sequence[Address]:
-        settings = self._settings
-        if not settings.lbs_urls:
-            return settings.addresses
-        fresh = self._placement is not None and self._clock() - self._placed_at < self._placement.ttl_s
-        if fresh and not elsewhere and self._placement is not None:
-            return self._placement.addresses
-        causes: list[QianwanError] = []
-        transport = None if settings.transport == "auto" else settings.transport
-        for url in settings.lbs_urls:
-            try:
-                user = lbs.subject_of(token)
-                placement = await lbs.ask(
-                    url, user=user, device=self._device, transport=transport, tls=settings.tls
-                )
-                self._trust(url, placement)
-            except (ConnectFailed, KeySetError, CertificateError) as error:
-                causes.append(error)
-                continue
-            if placement.addresses:
-                self._placement, self._placed_at = placement, self._clock()
-                return placement.addresses
-            causes.append(ConnectFailed(f"LBS {url} names no gateway"))
-        if self._placement is not None:
-            return self._placement.addresses
-        if settings.addresses:
-            return settings.addresses
-        raise _verdict([("", cause) for cause in causes])
+        try:
+            return await self._places.find(lbs.subject_of(token), elsewhere, self._trust)
+        except NoPlace as error:
+            raise _verdict([("", cause) for cause in error.causes]) from error
 
-    def _trust(self, url: str, placement: lbs.Placement) -> None:
+    def _trust(self, url: str, placement: lbs.Placement) -> bytes:
         if self._root is None:
             if not lbs.trusted_for_root(url):
                 raise KeySetError(UNPROVEN_ROOT)
@@ -138,6 +133,7 @@ class Dialer:
         if placement.key_set:
             self._adopt(keyset.decode_base64url(placement.key_set))
             self.key_set_text = placement.key_set
+        return self._root
 
     def _adopt(self, data: bytes) -> None:
         """Verify a key set; an older one never replaces a newer one."""
@@ -158,7 +154,8 @@ class Dialer:
         wanted = self._settings.suite
         if wanted != "auto":
             return SUITES[wanted]
-        offered = self._placement.suites if self._placement is not None else ()
+        placement = self._places.placement
+        offered = placement.suites if placement is not None else ()
         usable = [suite for suite in ciphers.available() if suite not in self._refused_suites]
         for suite in offered or usable:
             if suite in usable:

@@ -24,8 +24,8 @@ log = logging.getLogger("qianwan")
 
 class Position(msgspec.Struct):
     """What is remembered: the `sync` cursor, per conversation [read up to, known to exist], the last key
-    set, the device id this program was given, and (hexadecimal) which incarnation of the server's store the
-    numbers belong to.
+    set and the last answer of an LBS, the device id this program was given, and (hexadecimal) which
+    incarnation of the server's store the numbers belong to.
     """
 
     user: str = ""
@@ -34,6 +34,7 @@ class Position(msgspec.Struct):
     key_set: str = ""
     device: str = ""
     incarnation: str = ""
+    placement: str = ""
 
 
 class CursorStore(Protocol):
@@ -113,7 +114,11 @@ class Keeper:
         """Begin anew: only who and what this program is stays known."""
         known = self.position
         self.position = Position(
-            known.user, key_set=known.key_set, device=known.device, incarnation=known.incarnation
+            known.user,
+            key_set=known.key_set,
+            device=known.device,
+            incarnation=known.incarnation,
+            placement=known.placement,
         )
         self.dirty = True
 
