@@ -135,13 +135,13 @@ def host_of(url: str) -> str:
     return urlsplit(url).hostname or ""
 
 
-async def ask(url: str, question: Question, tls: ssl.SSLContext | None = None) -> Any:
+async def ask(url: str, question: Question, tls: ssl.SSLContext | None = None) -> object:
     """One question to one LBS; `tls` is for https. Raises ConnectFailed or CertificateError."""
     base = url if urlsplit(url).path.strip("/") else url.rstrip("/") + "/v1/lbs"
     full = base + ("&" if "?" in base else "?") + urlencode(question)
     try:
         async with asyncio.timeout(WHOLE_S):
-            return await _in_thread(lambda: _fetch(full, tls))
+            return json.loads(await _in_thread(lambda: _fetch(full, tls)))
     except (OSError, ValueError, http.client.HTTPException, RecursionError) as error:
         cause = error.reason if isinstance(error, urllib.error.URLError) else error
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -166,11 +166,11 @@ def _seconds(value: Any, otherwise: float, most: float) -> float:
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """An LBS answers itself: a redirect would lead to a place whose TLS nobody has judged."""
 
-    def redirect_request(self, *args: Any, **more: Any) -> None:
+    def redirect_request(self, *args: object, **more: object) -> None:
         return None
 
 
-def _fetch(url: str, tls: ssl.SSLContext | None) -> Any:
+def _fetch(url: str, tls: ssl.SSLContext | None) -> bytes:
     opener = urllib.request.build_opener(_NoRedirect(), urllib.request.HTTPSHandler(context=tls))
     request = urllib.request.Request(url, headers={"Accept": "application/json"})
     until = time.monotonic() + WHOLE_S
@@ -180,20 +180,21 @@ def _fetch(url: str, tls: ssl.SSLContext | None) -> Any:
             parts.append(chunk)
             if time.monotonic() > until or sum(map(len, parts)) > MAX_ANSWER:
                 raise TimeoutError("the answer is too long, or takes too long")
-    return json.loads(b"".join(parts))
+    return b"".join(parts)
 
 
-async def _in_thread(work: Callable[[], Any]) -> Any:
+async def _in_thread(work: Callable[[], bytes]) -> bytes:
     """In a thread of its own that nobody waits for at the end: an LBS that hangs keeps no program."""
     loop = asyncio.get_running_loop()
-    done: asyncio.Future[Any] = loop.create_future()
+    done: asyncio.Future[bytes] = loop.create_future()
 
-    def settle(result: Any, error: Exception | None) -> None:
+    def settle(result: bytes, error: Exception | None) -> None:
         if not done.done():
             done.set_exception(error) if error is not None else done.set_result(result)
 
     def run() -> None:
-        result, failure = None, None
+        result: bytes = b""
+        failure: Exception | None = None
         try:
             result = work()
         except Exception as error:
