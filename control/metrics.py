@@ -271,6 +271,20 @@ def _admission(admission: Numbers) -> Iterable[Metric]:
     yield _gauge("qianwan_admission_door", text, admission["max_door"])
 
 
+def _drain(drain: Numbers) -> Iterable[Metric]:
+    yield _gauge(
+        "qianwan_drain_active", "1 while this gateway sends its clients elsewhere", drain["draining"]
+    )
+    yield _gauge("qianwan_drain_told", "Sessions told by the drain under way", drain["told"])
+    yield _gauge("qianwan_drain_left", "Of these, sessions that have left", drain["left"])
+    yield _gauge(
+        "qianwan_drain_remaining", "Sessions the drain under way has left to move", drain["remaining"]
+    )
+    yield _gauge("qianwan_drain_told_per_second", "Sessions told a second, lately", drain["rate"])
+    yield _counter("qianwan_moves_aged", "Sessions told to move because of their age", drain["aged"])
+    yield _counter("qianwan_moves_evicted", "Idle sessions told to move to make room", drain["evicted"])
+
+
 def _bus(bus: Numbers) -> Iterable[Metric]:
     yield _gauge(
         "qianwan_bus_connected",
@@ -320,6 +334,7 @@ SECTIONS: Mapping[str, Callable[[Numbers], Iterable[Metric]]] = {
     "gateway_stages": _stages,
     "node": _node,
     "admission": _admission,
+    "drain": _drain,
     "upstream": _upstream,
     "service": partial(_numbers, "im"),
     "store": partial(_numbers, "store"),

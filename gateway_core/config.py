@@ -84,8 +84,8 @@ class CoreLimits(Struct, kw_only=True, frozen=True):
     max_timeout_s: Annotated[int, Meta(ge=1, le=65_535)] = 3_600
     """Longest silence, whatever interval the client announces. Beyond: closed."""
     max_age_s: Annotated[int, Meta(ge=0, le=365 * 86_400)] = 0
-    """Age of a connection, so that clients spread over new nodes. 0: any age. Beyond: closed with MAX_AGE,
-    each at between half of it and all of it."""
+    """Age of a connection, so that clients spread over new nodes. 0: any age. Beyond: asked to move, each at
+    between half of it and all of it, and closed with MAX_AGE after gateway.leaving.deadline_s."""
 
     # in
     max_body: Annotated[int, Meta(ge=1, le=61_440, extra=_unit("bytes"))] = 61_440

@@ -32,6 +32,7 @@ class NodeInfo(msgspec.Struct, frozen=True, array_like=True):
     root: str = ""  # of processes that clients meet: the root key to pin (coordination/same_root.py)
     addresses: tuple[str, ...] = ()  # of gateways: further ones (settings/gateway_addresses.py)
     lapsed: bool = False  # it lives, but etcd lists it no more: nothing new is given to it
+    drain: tuple[int, int, int, float] | None = None  # of gateways: told, left, remaining, told a second
 
     @property
     def free(self) -> float:
@@ -83,6 +84,11 @@ class Coordination(Protocol):
     def on(self, role: str | None, callback: Callable[[NodeInfo, bool], None]) -> None:
         """Call `callback(node, alive)` for each node with this role (None: any) that is live already, and
         for each change from now on."""
+        ...
+
+    async def hear_gateways(self) -> None:
+        """From here on gateways are known here too, where a process does without: one that names others to
+        its clients. Those that live are known a beacon later."""
         ...
 
     async def start(self) -> None: ...

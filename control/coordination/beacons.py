@@ -116,6 +116,11 @@ class BeaconCoordination(Part):
         for node in list(self._nodes.values()):
             _tell(role, callback, node, True)
 
+    async def hear_gateways(self) -> None:
+        if not self._hears_gateways:
+            self._hears_gateways = True
+            await self._bus.subscribe(GATEWAY_SUBJECT, self._on_beacon)
+
     async def start(self) -> None:
         if self._roster is not None:
             await self._roster.start()

@@ -85,6 +85,11 @@ class Admission:
         """The share changes as gateways come, go and fill."""
         self._say()
 
+    @property
+    def shares(self) -> bool:
+        """Rates are shared with other gateways."""
+        return self._cluster is not None
+
     def numbers(self) -> dict[str, float]:
         """What holds now; a rate of 0 is no limit."""
         new, known, door = self._effective()

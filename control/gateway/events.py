@@ -7,6 +7,7 @@ core --eventfd--> take_events --+-- EV_AUTH    logins.py checks token and bindin
                                 +-- EV_CLOSED  im.on_logout
                                 +-- EV_TOPIC   first/last local member -> topics (several processes only)
                                 +-- EV_DROPPED a room's members missed something, im.on_dropped
+                                +-- EV_PICKED  a session that shall leave (drain.py, moves.py)
                                 +-- EV_SESSION repeated in a resync (several processes only)
 """
 
@@ -55,6 +56,7 @@ class GatewayEvents:
         listener: TopicListener | None = None,
         events_per_wake: int = 2048,
         not_running: tuple[type[Exception], ...] = (),
+        on_picked: Callable[[int, str, str, bool, bool], None] = lambda *picked: None,
     ) -> None:
         self._core = core
         self._codes = codes
@@ -64,6 +66,7 @@ class GatewayEvents:
         self._listener = listener
         self._events_per_wake = events_per_wake
         self._not_running = not_running
+        self._on_picked = on_picked
         self._loop: asyncio.AbstractEventLoop | None = None  # while events are taken
         self._started = False
         self._timer: asyncio.TimerHandle | None = None  # of the next turn
@@ -195,6 +198,8 @@ class GatewayEvents:
                 service.on_logout(Session(node, conn, user, device), code)
             elif kind == codes.dropped:
                 service.on_dropped(event[1], event[2], event[3], event[4])
+            elif kind == codes.picked:
+                self._on_picked(*event[1:])
             elif kind == codes.topic and listener is not None:
                 listener.on_topic(event[1], event[2], event[3])
             elif kind == codes.session and listener is not None:

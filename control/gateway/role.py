@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,7 +12,10 @@ from typing import Any
 from control.downlink.local import LocalDownlink
 from control.gateway.admission import Admission
 from control.gateway.core import Core
+from control.gateway.drain import Drain, DrainOrder
 from control.gateway.events import GatewayEvents
+from control.gateway.leaving import Picked
+from control.gateway.moves import Moves
 from control.gateway.sync_hints import SyncHints
 from control.keys.keystore import KeyStore
 from control.logs import get_logger
@@ -33,6 +37,7 @@ NO_HEADER = (
 )
 # A client that is sent away waits this long at least, so that another node is announced and ready.
 RETRY_AFTER_MS = 500
+LEAST_SPREAD_S, LEAST_RATE, MOST_RATE = 0.05, 0.01, 100_000.0
 
 
 def refuse_taken_port(host: str, port: int) -> None:
@@ -61,8 +66,11 @@ class GatewayPart(Part):
         downlink: LocalDownlink,
         hints: SyncHints,
         admission: Admission,
+        leaving: Drain,
+        moves: Moves,
         *,
         alone: Callable[[], bool],
+        hear_gateways: Callable[[], Awaitable[None]],
         settle: Callable[[], Awaitable[None]],
     ) -> None:
         self._alone = alone
@@ -74,6 +82,11 @@ class GatewayPart(Part):
         self._downlink = downlink
         self._hints = hints
         self.admission = admission
+        self.leaving = leaving
+        self.moves = moves
+        self._hear_gateways = hear_gateways
+        self._hears = False
+        self._ending = False
         self._running = False
         self._headers_missing = 0
         self._told_missing = -HEADER_TOLD_S
@@ -91,18 +104,25 @@ class GatewayPart(Part):
         self._running = True
 
     async def drain(self) -> None:
-        """GOAWAY to everybody, spread; returns when nobody is left or the drain time is over. A lone gateway
-        tells everybody at once and waits for nobody; so does one whose bus is away.
+        """GOAWAY to everybody, spread, naming other gateways; returns when nobody is left or the drain time
+        is over. A lone gateway tells everybody at once and waits for nobody; so does one whose bus is away.
         """
         if not self.connections():
             return
-        server, lone = self._settings.server, self._alone()
-        jitter_ms, spread_s = int(server.drain_spread_s * 1000), 0.0 if lone else server.drain_spread_s
-        self._core.drain(CloseCode.DRAINING, RETRY_AFTER_MS, jitter_ms, "draining", spread_s)
-        if lone:
+        self._ending = True
+        server = self._settings.server
+        if self._alone():
+            jitter_ms = int(server.drain_spread_s * 1000)
+            self._core.drain(CloseCode.DRAINING, RETRY_AFTER_MS, jitter_ms, "draining", 0.0)
             log.info("no other gateway: everybody is sent away at once", connections=self.connections())
             return
         until = time.monotonic() + server.drain_timeout_s
+        self._core.stop_accepting()
+        rate = self.open_sessions() / max(server.drain_spread_s, LEAST_SPREAD_S)
+        order = DrainOrder(
+            rate=min(max(rate, LEAST_RATE), MOST_RATE), deadline_s=math.ceil(server.drain_timeout_s)
+        )
+        self.leaving.apply(order)
         told = 0.0
         while (left := self.connections()) and (now := time.monotonic()) < until and not self._alone():
             if now - told >= PROGRESS_S:
@@ -112,11 +132,16 @@ class GatewayPart(Part):
 
     async def stop(self, grace_s: float) -> None:
         self._running = False
+        self.leaving.close()
+        self.moves.close()
         await self._events.stop(min(grace_s, LONE_GRACE_S) if self._alone() else grace_s, self._settle)
         self._downlink.close()
 
     async def tick(self) -> None:
         self.admission.tick()
+        if self.names_others() and not self._hears:
+            self._hears = True
+            await self._hear_gateways()
         self._tell_missing_headers()
 
     def _tell_missing_headers(self) -> None:
@@ -149,8 +174,30 @@ class GatewayPart(Part):
         """Whose logins the message service heard, and not their ends."""
         return self._events.sessions
 
+    def order_drain(self, order: DrainOrder | None) -> None:
+        """Of an operator, while the process goes on; its own end is not stopped by anybody."""
+        if not self._ending:
+            self.leaving.apply(order)
+
+    def names_others(self) -> bool:
+        """Other gateways must be known: clients are sent there, or rates are shared with them."""
+        aged = self._settings.gateway.core.max_age_s > 0
+        return aged or self.leaving.order is not None or self.admission.shares
+
+    def on_picked(self, conn: int, user: str, device: str, websocket: bool, age: bool) -> None:
+        """The core has found a session that shall leave."""
+        if age:
+            self.moves.on_aged(Picked(conn, user, device, websocket))
+        elif self.leaving.order is not None:
+            self.leaving.on_picked(conn, user, device, websocket)
+        else:
+            self.moves.on_picked(conn, user, device, websocket)
+
     def checks(self) -> Mapping[str, Check]:
-        return {"gateway": lambda: None if self._running else "not started"}
+        return {
+            "gateway": lambda: None if self._running else "not started",
+            "drain": lambda: "drained by order" if self.leaving.order is not None else None,
+        }
 
     def sources(self) -> Mapping[str, Source]:
         return {
@@ -158,6 +205,19 @@ class GatewayPart(Part):
             "gateway_stages": self._core.stages,
             "node": self.stats,
             "admission": self.admission.numbers,
+            "drain": self.drain_numbers,
+        }
+
+    def drain_numbers(self) -> Mapping[str, float]:
+        status = self.leaving.status()
+        return {
+            "draining": int(status.draining),
+            "told": status.told,
+            "left": status.left,
+            "remaining": status.remaining,
+            "rate": status.rate,
+            "aged": self.moves.aged,
+            "evicted": self.moves.evicted,
         }
 
     def stats(self) -> Mapping[str, Any]:

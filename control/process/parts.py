@@ -18,6 +18,7 @@ from control.audit.trail import Audit
 from control.bus.base import MIN_PAYLOAD, Bus
 from control.bus.hearing import Hearing
 from control.coordination.base import Coordination, NodeInfo
+from control.gateway.drain import DrainStatus
 from control.health import Health
 from control.keys.api_keys import split_key
 from control.keys.data_folder import FIRST_KEY_FILE
@@ -114,6 +115,7 @@ class OwnNode(Part):
         store: Callable[[], bytes],
         login: Callable[[], int],
         health: Health,
+        drain: Callable[[], DrainStatus],
     ) -> None:
         self._coordination = coordination
         self._info = info
@@ -122,8 +124,11 @@ class OwnNode(Part):
         self._store = store
         self._login = login
         self._health = health
+        self._drain = drain
+        self._started = False
 
     async def start(self) -> None:
+        self._started = True
         self._info = msgspec.structs.replace(self._info, port=self._info.port or self._port())
         await self.tick()
 
@@ -132,10 +137,18 @@ class OwnNode(Part):
 
     async def tick(self) -> None:
         """The next beacon carries it."""
+        self.tell()
+
+    def tell(self) -> None:
+        """A drain that begins or ends is told at once."""
+        if not self._started:
+            return
+        drain = self._drain()
         self._info = msgspec.structs.replace(
             self._info,
             connections=self._connections(),
-            draining=self._health.draining,
+            draining=self._health.draining or drain.draining,
+            drain=(drain.told, drain.left, drain.remaining, drain.rate) if drain.draining else None,
             store=self._store(),
             login=max(self._login(), self._coordination.latest_login),
         )

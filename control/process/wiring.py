@@ -34,11 +34,12 @@ from control.coordination.same_root import SameRoot
 from control.coordination.sqlite_documents import SqliteDocuments
 from control.downlink.bus import BusDownlink
 from control.downlink.local import LocalDownlink
-from control.gateway.admission import Admission
 from control.gateway.allowances import Allowances
 from control.gateway.core import Core, capacity_of, event_codes, mailbox_full, make_core, not_running
+from control.gateway.drain import DrainStatus
 from control.gateway.events import GatewayEvents
 from control.gateway.logins import Logins
+from control.gateway.orders import Orders
 from control.gateway.over_bus import GatewayOverBus
 from control.gateway.role import GatewayPart
 from control.gateway.sync_hints import SyncHints
@@ -65,6 +66,7 @@ from control.process.data_folder import DataFolder
 from control.process.descriptors import Shares, shares
 from control.process.http_protocol import Bounds
 from control.process.lbs_wiring import LbsWiring
+from control.process.moving import Moving
 from control.process.parts import (
     AdminPart,
     BusPart,
@@ -128,6 +130,7 @@ class Wiring:
             ApiResponder(self.bus, self._process.own[0], self.im) if im and split else None,
             self.revocations if gateway or control else None,
             self.gateway if gateway else None,
+            self.orders if gateway else None,
             self.gateway_over_bus if gateway and split else None,
             ImSeen(self.coordination) if control and split and not gateway and not im else None,
             self.own_node,
@@ -225,7 +228,10 @@ class Wiring:
         connections = self.gateway.connections if serves else lambda: 0
         store = (lambda: self.im.incarnation) if "im" in settings.server.roles else lambda: b""
         port = (lambda: self.gateway.port) if serves else lambda: 0
-        return OwnNode(self.coordination, info, port, connections, store, self._latest_login, process.health)
+        drain = self.moving.drain.status if serves else lambda: DrainStatus(draining=False)
+        return OwnNode(
+            self.coordination, info, port, connections, store, self._latest_login, process.health, drain
+        )
 
     @cached_property
     def revocations(self) -> Revocations:
@@ -355,6 +361,7 @@ class Wiring:
             upstream,
             settings.gateway.events_per_wake,
             not_running(),
+            lambda *picked: self.gateway.on_picked(*picked),
         )
         return GatewayPart(
             settings,
@@ -363,20 +370,30 @@ class Wiring:
             events,
             self.downlink,
             self.hints,
-            Admission(self.core, settings.gateway.admission, self._share),
+            self.moving.admission,
+            self.moving.drain,
+            self.moving.moves,
             alone=self._alone,
+            hear_gateways=self.coordination.hear_gateways,
             settle=upstream.settle if upstream else self.im.settle,
         )
 
-    def _share(self) -> float:
-        """Of what all gateways may do together: by their capacity, where all tell it."""
-        gateways = [info for info in self.coordination.nodes("gateway") if not info.draining]
-        own = next((info for info in gateways if info.node_id == self._process.own[0]), None)
-        if own is None or len(gateways) < 2:
-            return 1.0 / max(1, len(gateways))
-        if all(info.capacity for info in gateways):
-            return own.capacity / sum(info.capacity for info in gateways)
-        return 1.0 / len(gateways)
+    @cached_property
+    def moving(self) -> Moving:
+        return Moving(
+            self._settings,
+            self._process.own[0],
+            self.core,
+            self.coordination,
+            lambda: self.keystore.root,
+            lambda: self.own_node.tell(),
+            others_speak=self._split,
+        )
+
+    @cached_property
+    def orders(self) -> Orders:
+        node, moving = self._settings.node_name, self.moving
+        return Orders(self.documents, node, self.gateway.order_drain, moving.admission)
 
     def _alone(self) -> bool:
         """No other gateway is known, nor could be."""

@@ -1,4 +1,4 @@
-"""The sections for storms of connections: who is let in."""
+"""The sections for storms of connections: who is let in, who shall leave."""
 
 from __future__ import annotations
 
@@ -28,3 +28,11 @@ class AdmissionSection(Section, frozen=True):
     def problems(self) -> Problems:
         if self.retry_least_s > self.retry_most_s:
             yield ("retry_least_s", "retry_most_s"), "the soonest is later than the latest"
+
+
+class LeavingSection(Section, frozen=True):
+    per_s: Annotated[float, Meta(gt=0, le=100_000)] = 100.0
+    """GOAWAYs of one gateway to those whose age is over (gateway.core.max_age_s) or who make room: the others
+    take their logins. Beyond: they wait."""
+    deadline_s: Annotated[int, Meta(ge=1, le=3600)] = 30
+    """How long who was told so may stay: a login elsewhere on the worst of links. Beyond: closed."""

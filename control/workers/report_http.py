@@ -128,6 +128,9 @@ EMPTY: dict[str, dict[str, Any]] = {
         "sessions": 0, "logins": 0, "wakes": 0, "events": 0, "refusals": {},
         "downlink_dropped": 0, "downlink_delayed": 0, "downlink_waiting": 0, "sync_hints": 0,
     },
+    "drain": {
+        "draining": 0, "told": 0, "left": 0, "remaining": 0, "rate": 0, "aged": 0, "evicted": 0,
+    },
     "admission": {"new_per_s": 0, "known_per_s": 0, "max_door": 0},
     "upstream": {"topics": 0, "unavailable": 0, "unknown": 0},
     "streams": {"gaps": 0, "losses": 0, "repaired": 0, "unrepairable": 0},

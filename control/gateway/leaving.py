@@ -1,0 +1,129 @@
+"""Sessions that shall leave, found in the core a few at a time and told at a pace.
+
+`Picker` asks the core for sessions, those first that have been silent for long: nothing of theirs is under
+way, and whoever talks is left alone longest. Nothing is kept here of those who are not about to be told.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+IDLE_S = 30
+"""Silent for so long: told before the others."""
+AGAIN_S = 1.0
+"""After a round that found nobody, who came meanwhile is looked for again."""
+MOST = 2048
+"""Asked of a loop at once."""
+STALL_S = 0.25
+"""What a pace missed for longer than this is not made up for: nobody gets a burst."""
+
+
+class LeavingCore(Protocol):
+    """What leaving needs of the core."""
+
+    def pick(self, loop: int, most: int, idle_s: int) -> None: ...
+    def send_away(self, conn: int, goaway: bytes, after_s: int, code: int) -> None: ...
+    def stay(self) -> None: ...
+    def stats(self) -> Mapping[str, Any]: ...
+
+
+class Picked(NamedTuple):
+    """A session that shall leave."""
+
+    conn: int
+    user: str
+    device: str
+    websocket: bool
+
+
+class Pace:
+    """So many a second, evenly."""
+
+    def __init__(self, per_s: float, now: float) -> None:
+        self._per_s = per_s
+        self._at = now
+        self._owed = 1.0
+
+    def due(self, now: float) -> int:
+        """How many may be told now: one at the very first."""
+        self._owed = min(self._owed + (now - self._at) * self._per_s, 1 + self._per_s * STALL_S)
+        self._at = now
+        return int(self._owed)
+
+    def told(self, count: int) -> None:
+        self._owed -= count
+
+
+class Picker:
+    """Finds sessions loop by loop: first the silent ones of all loops, then all that are left, then, once in
+    a while, those who came meanwhile. `first_idle_s`: who counts as silent; `only_idle` wants no others.
+    """
+
+    def __init__(
+        self,
+        core: LeavingCore,
+        loops: int,
+        clock: Callable[[], float],
+        idle_s: int = IDLE_S,
+        *,
+        only_idle: bool = False,
+    ) -> None:
+        self._core = core
+        self._loops = loops
+        self._clock = clock
+        self._first = idle_s
+        self._only_idle = only_idle
+        self._found: deque[Picked] = deque()
+        self._idle_s = idle_s
+        self._loop = 0
+        self._asked = 0  # of that loop, not heard of yet
+        self._rest_until = 0.0
+
+    def on_picked(self, conn: int, user: str, device: str, websocket: bool) -> None:
+        """An EV_PICKED that was asked for."""
+        if user:
+            self._found.append(Picked(conn, user, device, websocket))
+            self._asked = max(0, self._asked - 1)
+        elif conn >> 56 == self._loop:
+            self._asked = 0
+            self._next_loop()
+
+    def want(self, count: int) -> None:
+        """Have so many ready soon."""
+        missing = min(count - len(self._found), MOST)
+        if missing <= 0 or self._asked or self._clock() < self._rest_until:
+            return
+        live = self._core.stats()["live"]
+        if live["sessions"] <= live["told"]:
+            self._rest_until = self._clock() + AGAIN_S
+            return
+        self._asked = missing
+        self._core.pick(self._loop, missing, self._idle_s)
+
+    def take(self) -> Picked | None:
+        return self._found.popleft() if self._found else None
+
+    def back(self, picked: Picked) -> None:
+        """It could not be told now."""
+        self._found.appendleft(picked)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def _next_loop(self) -> None:
+        self._loop += 1
+        if self._loop < self._loops:
+            return
+        self._loop = 0
+        if self._idle_s and not self._only_idle:
+            self._idle_s = 0
+        else:
+            self._rest_until = self._clock() + AGAIN_S
+
+
+def ahead(per_s: float, step_s: float) -> int:
+    """Sessions to have ready, so that no step waits for the core."""
+    return math.ceil(per_s * step_s * 2) + 1

@@ -1,0 +1,71 @@
+"""What operators order of this gateway, by documents of the cluster: its drain, and who is let in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from control.coordination.documents import Document, Documents
+from control.coordination.replica import Replica
+from control.gateway.admission import Admission, StormOrder
+from control.gateway.drain import DrainOrder
+from control.logs import get_logger
+from control.part import Part
+
+log = get_logger("gateway")
+
+DRAIN = "drain/"
+STORM_CLUSTER = "storm/cluster"
+STORM_NODE = "storm/node/"
+Order = TypeVar("Order", DrainOrder, StormOrder)
+
+
+class Orders(Part):
+    """Started after the gateway. An order that cannot be read is logged, and the one before it holds."""
+
+    def __init__(
+        self,
+        documents: Documents,
+        node: str,
+        drain: Callable[[DrainOrder | None], None],
+        admission: Admission,
+    ) -> None:
+        self._node = node
+        self._drain = drain
+        self._admission = admission
+        self._drains = Replica(documents, DRAIN)
+        self._storms = Replica(documents, "storm/")
+        self._drains.on_change(self._on_drain)
+        self._storms.on_change(self._on_storm)
+
+    async def start(self) -> None:
+        await self._drains.start()
+        await self._storms.start()
+
+    async def stop(self, grace_s: float) -> None:
+        await self._drains.stop()
+        await self._storms.stop()
+
+    def _on_drain(self, key: str, document: Document | None) -> None:
+        if key == DRAIN + self._node:
+            _give(document, DrainOrder, self._drain)
+
+    def _on_storm(self, key: str, document: Document | None) -> None:
+        if key == STORM_NODE + self._node:
+            _give(document, StormOrder, self._admission.apply)
+        elif key == STORM_CLUSTER:
+            _give(document, StormOrder, self._admission.apply_cluster)
+
+
+def _give(document: Document | None, kind: type[Order], take: Callable[[Order | None], None]) -> None:
+    if document is None:
+        take(None)
+        return
+    try:
+        order = msgspec.json.decode(document.value, type=kind)
+    except msgspec.MsgspecError as error:
+        log.error("an order cannot be read", key=document.key, reason=str(error))
+        return
+    take(order)

@@ -1,0 +1,72 @@
+"""A core of several loops as far as sessions that leave go: picks, GOAWAYs, and who is still here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from control.gateway.drain import Drain
+from control.gateway.moves import Moves
+
+
+class Full(Exception):
+    """No command is taken now."""
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class LeavingCore:
+    """Sessions are (conn, user); what is picked goes to `hears` like an event. `silent` are idle."""
+
+    def __init__(self, loops: int = 2) -> None:
+        self.loops: list[dict[int, str]] = [{} for _ in range(loops)]
+        self.silent: set[str] = set()
+        self.picked: set[int] = set()
+        self.told: list[tuple[int, bytes, int, int]] = []
+        self.full = False
+        self.stays = 0
+        self.hears: Drain | Moves | None = None
+
+    def add(self, user: str, loop: int = 0, *, silent: bool = True) -> int:
+        conn = loop << 56 | 1 << 32 | len(self.loops[loop])
+        self.loops[loop][conn] = user
+        if silent:
+            self.silent.add(user)
+        return conn
+
+    def leave(self, conn: int) -> None:
+        del self.loops[conn >> 56][conn]
+        self.picked.discard(conn)
+
+    def pick(self, loop: int, most: int, idle_s: int) -> None:
+        assert self.hears is not None
+        found = [
+            (conn, user)
+            for conn, user in self.loops[loop].items()
+            if conn not in self.picked and (not idle_s or user in self.silent)
+        ][:most]
+        for conn, user in found:
+            self.picked.add(conn)
+            self.hears.on_picked(conn, user, "d", False)
+        if len(found) < most:
+            self.hears.on_picked(loop << 56, "", "", False)
+
+    def send_away(self, conn: int, goaway: bytes, after_s: int, code: int) -> None:
+        if self.full:
+            raise Full
+        self.told.append((conn, goaway, after_s, code))
+
+    def stay(self) -> None:
+        self.stays += 1
+        self.picked.clear()
+
+    def stats(self) -> dict[str, Any]:
+        return {"live": {"sessions": sum(map(len, self.loops)), "told": len(self.picked)}}
+
+    def told_users(self) -> list[str]:
+        return [self.loops[conn >> 56][conn] for conn, _, _, _ in self.told]
