@@ -35,6 +35,28 @@ class Answer(NamedTuple):
     left_s: int
 
 
+class Knows(Struct, frozen=True):
+    """What one source knows of the client."""
+
+    source: str
+    zone: str
+    isp: str
+    network: str
+
+
+class Considered(Struct, frozen=True):
+    """One node, in the order to try."""
+
+    node: str
+    why: str
+    zone: str
+    isp: str
+    capacity: int
+    connections: int
+    free: float
+    answered: bool
+
+
 class Why(Struct, frozen=True):
     """For people: how one answer came about."""
 
@@ -42,9 +64,9 @@ class Why(Struct, frozen=True):
     zone: str
     isp: str
     network: str
-    sources: list[dict[str, str]]
+    sources: list[Knows]
     near: list[str]
-    nodes: list[dict[str, object]]
+    nodes: list[Considered]
     left_out: dict[str, str]
     gateways: list[Gateway]
 
@@ -83,6 +105,13 @@ class Balancer:
     def asks_addresses(self) -> bool:
         return self._atlas().asks_addresses
 
+    def nodes(self) -> list[NodeInfo]:
+        """Gateways of this root."""
+        return of_root(self._coordination.nodes("gateway"), self.root)
+
+    def all_near(self) -> dict[str, list[str]]:
+        return self._atlas().all_near()
+
     def answer(self, question: Question, address: IpAddress | None) -> Answer:
         """For a client with this address."""
         where = self._locate(question, address)
@@ -114,17 +143,17 @@ class Balancer:
         for node in self._coordination.nodes("gateway"):
             if node not in of_root([node], self.root):
                 left_out[node.name] = "has another root key"
-        nodes: list[dict[str, object]] = [
-            {
-                "node": node.name,
-                "class": ranked.classes[node.name],
-                "zone": node.zone,
-                "isp": node.isp,
-                "capacity": node.capacity,
-                "connections": node.connections,
-                "free": round(node.free, 4),
-                "answered": node.name in named,
-            }
+        nodes = [
+            Considered(
+                node.name,
+                ranked.classes[node.name],
+                node.zone,
+                node.isp,
+                node.capacity,
+                node.connections,
+                round(node.free, 4),
+                node.name in named,
+            )
             for node in ranked.order
         ]
         return Why(
@@ -132,7 +161,7 @@ class Balancer:
             where.zone,
             where.isp,
             where.network,
-            [place._asdict() for place in where.sources],
+            [Knows(place.source, *place[:3]) for place in where.sources],
             list(self._atlas().near(where.zone)),
             nodes,
             left_out,
@@ -145,7 +174,7 @@ class Balancer:
     def _ranked(self, asked: Question, where: Location) -> Ranked:
         nodes: list[NodeInfo] = []
         bare: dict[str, str] = {}
-        for node in of_root(self._coordination.nodes("gateway"), self.root):
+        for node in self.nodes():
             if addresses_of(node, _wanted(asked), where):
                 nodes.append(node)
             else:

@@ -44,6 +44,10 @@ class Atlas:
         """Zones to go to when this one has no room, the best first: of the first table that names any."""
         return next((tables.near[zone] for _, tables in self._tables if zone in tables.near), ())
 
+    def all_near(self) -> dict[str, list[str]]:
+        """Of every zone that has any."""
+        return {zone: list(near) for _, table in reversed(self._tables) for zone, near in table.near.items()}
+
     def locate(self, address: IpAddress | None, said: Location = NOWHERE) -> Location:
         """Of a client with this address that says this of itself."""
         found = [Place(said.zone, said.isp, said.network, "the question")] if any(said[:3]) else []

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from program.cli import config, keys, serve, tools
-from program.cli.admin import audit, routes
+from program.cli.admin import audit, lbs, routes
 from program.cli.clients import chat, demo, top
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.add_typer(keys.api_keys_app, name="api-key")
 app.add_typer(tools.store_app, name="store")
 app.add_typer(audit.app, name="audit")
 app.add_typer(routes.app, name="routes")
+app.add_typer(lbs.app, name="lbs")
 app.command()(chat)
 app.command()(demo)
 app.command()(top)

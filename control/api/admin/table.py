@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from control.api.admin import audit_log, routes, who
+from control.api.admin import audit_log, lbs, routes, who
 
-ROUTES = (*who.ROUTES, *audit_log.ROUTES, *routes.ROUTES)
+ROUTES = (*who.ROUTES, *audit_log.ROUTES, *routes.ROUTES, *lbs.ROUTES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -79,3 +80,24 @@ def test_routes_check_compares_and_says_so(server: ServerProcess) -> None:
     table = ran(server, "routes", "check")
     assert "equal on every pair" in table.stdout
     assert "registered" in table.stdout
+
+
+def test_lbs_explains_an_answer_and_simulates_a_loss(server: ServerProcess, tmp_path: Path) -> None:
+    found = told(server, "lbs", "explain", "--user", "ann", "--device", "d", "--address", "192.0.2.7")
+    assert (found["address"], found["left_out"]) == ("192.0.2.7", {})
+    shown = ran(server, "lbs", "explain", "--device", "d", "--zone", "east").stdout
+    assert "the client: zone east" in shown
+    assert "another zone" in shown
+    refused = ran(server, "lbs", "explain", "--address", "nowhere")
+    assert (refused.returncode, "nowhere" in refused.stderr) == (1, True)
+    nodes, page = tmp_path / "nodes.json", tmp_path / "spread.html"
+    printed = json.loads(ran(server, "lbs", "simulate", "--print-nodes").stdout)
+    one = printed["nodes"][0]
+    printed["nodes"] = [{**one, "node": f"gw{number}", "host": f"192.0.2.{number}"} for number in range(4)]
+    nodes.write_text(json.dumps(printed))
+    words = ("lbs", "simulate", "--nodes", str(nodes), "--devices", "500", "--html", str(page))
+    simulated = ran(server, *words)
+    assert "0.0 % that need not" in simulated.stdout, simulated.stderr
+    assert page.read_text().startswith("<!doctype html>")
+    nodes.write_text('{"nodes": [{"nod": 1}]}')
+    assert (ran(server, *words).returncode, "nod" in ran(server, *words).stderr) == (1, True)

@@ -27,6 +27,8 @@ OPEN = {
 
 MATRIX = {
     ("GET", "/v1/admin/routes"): VIEWER,
+    ("GET", "/v1/admin/lbs/explain"): VIEWER,
+    ("GET", "/v1/admin/lbs/nodes"): VIEWER,
     ("GET", "/v1/admin/self"): VIEWER,
     ("GET", "/v1/admin/audit"): SECURITY_ADMIN,
 }

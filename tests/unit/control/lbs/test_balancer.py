@@ -141,10 +141,8 @@ def test_a_draining_node_a_full_one_and_one_of_another_root_are_left_out_and_exp
         "gw5": "has no address for tcp",
     }
     assert (why.zone, why.isp, why.near) == ("east", "ct", ["north", "west"])
-    assert why.sources[0]["source"] == "t, line 1: 10.1.0.0/16"
-    assert [(one["node"], one["class"], one["answered"]) for one in why.nodes] == [
-        ("gw1", "another zone", True)
-    ]
+    assert why.sources[0].source == "t, line 1: 10.1.0.0/16"
+    assert [(one.node, one.why, one.answered) for one in why.nodes] == [("gw1", "another zone", True)]
 
 
 def test_no_gateway_is_no_answer_and_nothing_is_signed() -> None:
