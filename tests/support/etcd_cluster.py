@@ -66,9 +66,19 @@ class EtcdMember:
             self.process = None
 
     def freeze(self) -> None:
-        """It stands still: connections stay, nothing answers."""
-        if self.process is not None:
-            self.process.send_signal(signal.SIGSTOP)
+        """It stands still when this returns: connections stay, nothing answers."""
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGSTOP)
+        deadline = time.monotonic() + START_S
+        while set(self._states()) != {"T"}:
+            assert time.monotonic() < deadline, "etcd does not stop"
+            time.sleep(0.001)
+
+    def _states(self) -> list[str]:
+        """Of each thread, as the kernel names them."""
+        stats = Path(f"/proc/{self.pid}/task").glob("*/stat")
+        return [stat.read_text().rpartition(")")[2].split()[0] for stat in stats]
 
     def go_on(self) -> None:
         if self.process is not None:

@@ -10,6 +10,8 @@ import json
 import sys
 import time
 
+import uvloop
+
 from control.coordination.etcd.client import connect
 from control.coordination.etcd.registration import Registration
 from control.settings.build import build
@@ -31,4 +33,4 @@ async def main(given: str, name: str, last_id: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    uvloop.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))

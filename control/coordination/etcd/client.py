@@ -39,7 +39,7 @@ async def connect(section: EtcdSection) -> EtcdClient:
     Raises EtcdError, of it EtcdUnavailable when no member answers."""
     client = EtcdClient(section)
     try:
-        await client.range(section.prefix.encode(), end_of(section.prefix.encode()), limit=1, keys_only=True)
+        await client.check()
     except BaseException:
         await client.close()
         raise
@@ -47,11 +47,18 @@ async def connect(section: EtcdSection) -> EtcdClient:
 
 
 class EtcdClient:
-    """Raises EtcdError by kind from every call (errors.py). Made, used and closed in one event loop."""
+    """Raises EtcdError by kind from every call (errors.py). Made anywhere, before a fork too; used and closed
+    in one event loop.
+    """
 
     def __init__(self, section: EtcdSection) -> None:
         self.section = section
         self.calls = Calls(section)
+
+    async def check(self) -> None:
+        """See certificates, password and the right to the prefix at work."""
+        prefix = self.section.prefix.encode()
+        await self.range(prefix, end_of(prefix), limit=1, keys_only=True)
 
     async def close(self) -> None:
         await self.calls.close()

@@ -23,7 +23,7 @@ from control.coordination.etcd.registration import Registration
 from control.coordination.etcd.watch import Watch
 
 FOLDER = "documents/"
-WITHIN_S = 8.0
+WITHIN_S = 5.0
 """For a change whose outcome is not told at once: then it is said that nobody knows."""
 
 

@@ -56,7 +56,7 @@ class Registration(Part):
         self._client = client
         self._name = name
         self._last_id = last_id
-        self._mark = secrets.token_hex(8)
+        self._mark = ""
         self._prefix = client.section.prefix.encode()
         self._lease = Lease(client, client.section.ttl_s, self._on_lost, self._take_back)
         self._created = 0  # create revision of nodes/<id> now
@@ -69,6 +69,7 @@ class Registration(Part):
 
     async def start(self) -> None:
         """Raises EtcdError, StartError when every id is taken."""
+        self._mark = secrets.token_hex(8)  # drawn behind every fork, or brothers would be one
         lease = await self._lease.start()
         try:
             self.own = await self._take(lease)
