@@ -212,6 +212,12 @@ def setup_logs(
     root.setLevel(max(_LEVELS[level], logging.WARNING))
 
 
+def set_level(level: str) -> None:
+    """From now on, in every logger that is there."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]))
+    logging.getLogger().setLevel(max(_LEVELS[level], logging.WARNING))
+
+
 def get_logger(component: str) -> structlog.typing.FilteringBoundLogger:
     """A logger whose lines carry `component`, the part of the program that speaks."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(component=component)

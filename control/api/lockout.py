@@ -38,14 +38,18 @@ class Lockout:
     """
 
     def __init__(self, failures: int, lock_s: float) -> None:
-        self._failures = failures
-        self._lock_s = lock_s
-        self._forget_s = 10 * lock_s
+        self.set(failures, lock_s)
         self._failed: OrderedDict[Place, _Failures] = OrderedDict()
         self._proven: OrderedDict[Place, None] = OrderedDict()
         self.failed_total = 0
         self.locked_total = 0
         self.refused_total = 0
+
+    def set(self, failures: int, lock_s: float) -> None:
+        """From now on; locks that hold keep their length."""
+        self._failures = failures
+        self._lock_s = lock_s
+        self._forget_s = 10 * lock_s
 
     def wait(self, address: str, key_id: str, now: float) -> float:
         """0.0, or the seconds for which no key of this id is looked at from there."""

@@ -7,9 +7,13 @@ class RateGate:
     """GCRA per API key: `burst` at once, `per_s` in the long run. Bounded by the number of keys."""
 
     def __init__(self, per_s: float, burst: int) -> None:
+        self._full: dict[str, float] = {}
+        self.set(per_s, burst)
+
+    def set(self, per_s: float, burst: int) -> None:
+        """From now on."""
         self._cost = 1.0 / per_s
         self._span = self._cost * burst
-        self._full: dict[str, float] = {}
 
     def take(self, key_id: str, now: float) -> float:
         """0.0 and a token is gone, or the seconds to wait."""

@@ -60,6 +60,10 @@ class Logins:
         self.accepted = 0
         self.refusals: dict[str, int] = {}
 
+    def set_pace(self, logins_per_s: float) -> None:
+        """Of one user, from now on."""
+        self._pace = LoginPace(logins_per_s)
+
     @property
     def latest(self) -> int:
         """The latest login here, as session ids count them."""

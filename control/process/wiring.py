@@ -12,7 +12,7 @@ over numbered streams (control/streams).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import cached_property
 
 from control.api.lockout import Lockout
@@ -60,12 +60,14 @@ from control.im.route_report import (
 from control.im.store_claim import make_claim
 from control.keys.data_folder import COORDINATION_FILE
 from control.keys.keystore import KeyStore
+from control.logs import set_level
 from control.metrics import make_registry
 from control.part import Part
 from control.process.data_folder import DataFolder
 from control.process.descriptors import Shares, shares
 from control.process.http_protocol import Bounds
 from control.process.lbs_wiring import LbsWiring
+from control.process.live_settings import Apply, LiveSettings
 from control.process.moving import Moving
 from control.process.parts import (
     AdminPart,
@@ -137,6 +139,7 @@ class Wiring:
             *(self.lbs.parts if control else []),
             self.lbs_http if control and self._settings.control.lbs.http else None,
             self.audit if control else None,
+            LiveSettings(self.documents, self._settings, list(self._live())),
             self._outlet(self._process) if self._outlet else self.http,
             self.admin if control and self._settings.control.admin and not self._outlet else None,
             HeapTrim(self.gateway.connections) if gateway and not im else None,
@@ -439,6 +442,19 @@ class Wiring:
     def lbs(self) -> LbsWiring:
         settings = self._settings.control.lbs
         return LbsWiring(settings, self.documents, self.coordination, self.keystore)
+
+    def _live(self) -> Iterator[Apply]:
+        """Who takes live settings in this process."""
+        yield lambda settings: set_level(settings.log.level)
+        if "gateway" in self._settings.server.roles:
+            yield lambda settings: self.logins.set_pace(settings.limits.user_logins_per_s)
+        if "control" in self._settings.server.roles:
+            yield self._live_http
+
+    def _live_http(self, settings: Settings) -> None:
+        limits, services = settings.limits, self.services
+        services.rate_gate.set(limits.api_requests_per_s, limits.api_burst)
+        services.lockout.set(limits.key_failures, limits.key_lock_s)
 
     @cached_property
     def audit(self) -> Audit:

@@ -38,6 +38,15 @@ def checked(tree: Mapping[str, Any], sources: Mapping[str, str]) -> tuple[Settin
     return check.group(Settings(), tree, ""), check.problems
 
 
+def laid_over(base: Settings, tree: Mapping[str, object]) -> Settings:
+    """Settings with nested values in the place of some. Raises SettingsError."""
+    check = _Check({})
+    settings = check.group(base, tree, "")
+    if check.problems:
+        raise SettingsError(check.problems)
+    return settings
+
+
 def unknown(key: str) -> str:
     """Why a key is refused that nobody knows."""
     meant = nearest(key)

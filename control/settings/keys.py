@@ -36,6 +36,7 @@ class Key(NamedTuple):
     bounds: str
     reason: str
     beyond: str
+    live: bool = False  # may be changed while processes run (control/settings/live.py)
 
 
 @cache
@@ -111,6 +112,7 @@ def _keys(group: Struct, prefix: str, about: str) -> Iterator[Key]:
             _bounds(meta),
             reason,
             beyond,
+            bool(meta["extra"].get("live")),
         )
 
 

@@ -40,7 +40,7 @@ def sample_toml() -> str:
         lines += ["", f"[{section}]  # {TITLES[section]}"]
         for name, key in keys:
             page = f"{key.reason} Beyond: {key.beyond}" if key.beyond else key.reason
-            unit = f"[{key.unit}, {key.bounds}]" if key.bounds else f"[{key.unit}]"
+            unit = f"[{', '.join(filter(None, (key.unit, key.bounds, 'live' if key.live else '')))}]"
             lines += ["", *(f"# {line}" for line in wrap(f"{page} {unit}", 106))]
             lines.append(f"#{name} = {toml(key.default)}")
     return "\n".join(lines) + "\n"
@@ -56,7 +56,8 @@ def reference_table() -> str:
             "|---" * 6 + "|",
         ]
         for name, key in keys:
-            cells = [f"`{name}`", key.unit, f"`{toml(key.default)}`", key.bounds, key.reason, key.beyond]
+            unit = ", ".join(filter(None, (key.unit, "live" if key.live else "")))
+            cells = [f"`{name}`", unit, f"`{toml(key.default)}`", key.bounds, key.reason, key.beyond]
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         lines.append("")
     return "\n".join(lines)

@@ -23,8 +23,12 @@ class Section(Struct, kw_only=True, frozen=True):
         yield from ()
 
 
-def unit(name: str) -> dict[str, str]:
+def unit(name: str) -> dict[str, str | bool]:
     return {"unit": name}
+
+
+LIVE: dict[str, str | bool] = {"live": True}
+"""In `extra`: operators may change it while processes run."""
 
 
 class BusSection(Section, frozen=True):
@@ -161,16 +165,16 @@ class LimitsSection(Section, frozen=True):
     """Answers remembered at most, about 1 KiB each. Beyond: the oldest is forgotten."""
     idempotency_answer_bytes: Annotated[int, Meta(ge=1024, le=512 << 10)] = 65536
     """Largest answer remembered. Beyond: only that it was given; a repetition is answered 409."""
-    api_requests_per_s: Annotated[float, Meta(gt=0, le=1_000_000)] = 2000.0
+    api_requests_per_s: Annotated[float, Meta(gt=0, le=1_000_000, extra=LIVE)] = 2000.0
     """Requests one API key may make in the long run: far more than an app server asks. Beyond: 429 with
     Retry-After."""
-    api_burst: Annotated[int, Meta(ge=1, le=1_000_000, extra=unit("requests"))] = 4000
+    api_burst: Annotated[int, Meta(ge=1, le=1_000_000, extra=unit("requests") | LIVE)] = 4000
     """Requests one API key may make at once before that rate holds. Beyond: 429 with Retry-After."""
-    key_failures: Annotated[int, Meta(ge=0, le=1_000_000, extra=unit("wrong API keys"))] = 10
+    key_failures: Annotated[int, Meta(ge=0, le=1_000_000, extra=unit("wrong API keys") | LIVE)] = 10
     """Of one id from one network (an address, or an IPv6 /64), or five times as many of any ids. 0: no
     limit. Beyond: 429 from there, for that id or for every id that has not been proven from there; a valid
     key goes on everywhere else."""
-    key_lock_s: Annotated[float, Meta(gt=0, le=86400)] = 60.0
+    key_lock_s: Annotated[float, Meta(gt=0, le=86400, extra=LIVE)] = 60.0
     """The first time, and twice as long at each further one, up to 64 times. Beyond: forgotten after ten
     times as long without a wrong key."""
     http_connections: Annotated[int, Meta(ge=16, le=65536, extra=unit("connections"))] = 256
@@ -181,7 +185,7 @@ class LimitsSection(Section, frozen=True):
     event_backlog: Annotated[int, Meta(ge=1024, le=1 << 24, extra=unit("events of a gateway"))] = 65536
     """Sends, and logins, held while there is no im process: some seconds of a busy gateway. Beyond: SENDs get
     503 at once."""
-    user_logins_per_s: Annotated[float, Meta(ge=0, le=1_000_000)] = 20.0
+    user_logins_per_s: Annotated[float, Meta(ge=0, le=1_000_000, extra=LIVE)] = 20.0
     """Logins of one user at one gateway in the long run, and 20 times as many at once: each costs the im
     process and the store work. 0: no limit. Beyond: closed with 2003, which clients take as "later"."""
 
@@ -199,7 +203,7 @@ class AuditSection(Section, frozen=True):
 
 
 class LogSection(Section, frozen=True):
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: Annotated[Literal["debug", "info", "warning", "error"], Meta(extra=LIVE)] = "info"
     """Lowest level written."""
     format: Literal["auto", "json", "console"] = "auto"
     """`auto`: for people on a terminal, JSON lines otherwise."""

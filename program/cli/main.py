@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from program.cli import config, keys, serve, tools
-from program.cli.admin import audit, lbs, routes
+from program.cli.admin import audit, lbs, nodes, routes, settings
 from program.cli.clients import chat, demo, top
 
 app = typer.Typer(
@@ -26,6 +26,11 @@ app.command()(tools.doctor)
 app.add_typer(keys.keys_app, name="keys")
 app.add_typer(keys.api_keys_app, name="api-key")
 app.add_typer(tools.store_app, name="store")
+app.command("nodes")(nodes.nodes)
+app.command()(nodes.drain)
+app.command()(nodes.undrain)
+app.command()(nodes.storm)
+app.add_typer(settings.app, name="settings")
 app.add_typer(audit.app, name="audit")
 app.add_typer(routes.app, name="routes")
 app.add_typer(lbs.app, name="lbs")

@@ -63,6 +63,12 @@ def make_services(folder: Path, **settings: object) -> Services:
     )
 
 
+def make_documents(services: Services) -> SqliteDocuments:
+    """The engine behind the services: to be started and stopped by the test."""
+    assert isinstance(services.documents, SqliteDocuments)
+    return services.documents
+
+
 def client_of(app: FastAPI, key: str = "", address: str = "127.0.0.1") -> httpx.AsyncClient:
     """Asks the app without a socket; `address` is where it comes from."""
     transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 1))

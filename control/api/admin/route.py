@@ -17,13 +17,14 @@ class Given(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 Taken = TypeVar("Taken", bound=Given)
+Read = TypeVar("Read", bound=Given, covariant=True)
 
 
 @dataclass(frozen=True)
-class Ask(Generic[Taken]):
+class Ask(Generic[Read]):
     """One request, proven and read. `expected` is the revision that If-Match names, None for `*`."""
 
-    given: Taken
+    given: Read
     path: Mapping[str, str]
     services: Services
     key: ApiKey

@@ -2,6 +2,26 @@
 
 from __future__ import annotations
 
-from control.api.admin import audit_log, lbs, routes, who
+from control.api.admin import (
+    api_keys,
+    audit_log,
+    lbs,
+    lbs_tables,
+    live_settings,
+    nodes,
+    routes,
+    storms,
+    who,
+)
 
-ROUTES = (*who.ROUTES, *audit_log.ROUTES, *routes.ROUTES, *lbs.ROUTES)
+ROUTES = (
+    *who.ROUTES,
+    *nodes.ROUTES,
+    *storms.ROUTES,
+    *routes.ROUTES,
+    *lbs.ROUTES,
+    *lbs_tables.ROUTES,
+    *live_settings.ROUTES,
+    *api_keys.ROUTES,
+    *audit_log.ROUTES,
+)

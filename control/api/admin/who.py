@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from control.api.admin.route import Ask, Given, Reply, Route
+from control.api.admin.documents import Nothing
+from control.api.admin.route import Ask, Reply, Route
 from control.keys.api_keys import VIEWER
-
-
-class Nothing(Given):
-    """No members."""
 
 
 class Self(Struct, kw_only=True):

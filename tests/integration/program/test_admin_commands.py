@@ -101,3 +101,37 @@ def test_lbs_explains_an_answer_and_simulates_a_loss(server: ServerProcess, tmp_
     assert page.read_text().startswith("<!doctype html>")
     nodes.write_text('{"nodes": [{"nod": 1}]}')
     assert (ran(server, *words).returncode, "nod" in ran(server, *words).stderr) == (1, True)
+
+
+def test_settings_hold_while_the_server_runs(server: ServerProcess) -> None:
+    assert told(server, "settings", "set", "log.level=debug", "limits.key_failures=4")["values"] == {
+        "log.level": "debug", "limits.key_failures": 4,
+    }  # fmt: skip
+    server.wait_for(lambda: '"live settings"' in server.log(), "taken over")
+    changed = told(server, "settings", "set", "limits.key_failures=")
+    assert changed["values"] == {"log.level": "debug"}
+    history = changed["history"]
+    assert isinstance(history, list)
+    assert history[-1]["values"]["limits.key_failures"] == 4
+    wrong = ran(server, "settings", "set", "log.lvel=debug")
+    assert (wrong.returncode, "did you mean log.level" in wrong.stderr) == (1, True)
+    assert ran(server, "settings", "reset").returncode == 0
+    assert told(server, "settings", "show")["values"] == {}
+
+
+def test_a_gateway_is_drained_and_the_cluster_is_told_who_may_come_in(server: ServerProcess) -> None:
+    nodes = told(server, "nodes")["nodes"]
+    assert isinstance(nodes, list)
+    (node,) = nodes
+    assert (node["name"], node["draining"], node["drain"]) == ("node-1", False, None)
+    assert "node-1" in ran(server, "nodes").stdout
+    assert told(server, "drain", "node-1", "--rate", "7")["rate"] == 7
+    assert told(server, "nodes", "node-1")["draining"] is True
+    assert ran(server, "undrain", "node-1").returncode == 0
+    assert told(server, "drain", "node-1", "--status")["drain"] is None
+    missing = ran(server, "drain", "node-9")
+    assert (missing.returncode, "no node node-9" in missing.stderr) == (1, True)
+    assert told(server, "storm", "--admit", "known")["admit"] == "known"
+    assert told(server, "storm")["admit"] == "known"
+    assert ran(server, "storm", "--end").returncode == 0
+    assert told(server, "storm")["admit"] == "all"

@@ -145,10 +145,11 @@ def settings(folder: Path, roles: str, kind: str = "nats", http: int = 0, **bus:
 OWN = Identity((1, 100))
 ALONE = "KeysPart DataFolder SqliteDocuments BusPart BeaconCoordination"
 ALONE += " StoreClaim ImPart Revocations GatewayPart"
-ALONE += " OwnNode Replica LbsSources Audit HttpPart AdminPart FirstApiKey"
+ALONE += " OwnNode Replica LbsSources Audit LiveSettings HttpPart AdminPart FirstApiKey"
 CLAIM, BUS = "KeysPart DataFolder SqliteDocuments BusPart NodeIdClaim", "StreamLinks BeaconCoordination"
 MET = f"{CLAIM} SameRoot {BUS}"
 IM = "StoreClaim ImOverBus ImPart BusPeers ApiResponder"
+HTTP = "OwnNode Replica LbsSources Audit LiveSettings HttpPart AdminPart FirstApiKey"
 GATEWAY = "Revocations GatewayPart GatewayOverBus"
 
 
@@ -156,17 +157,17 @@ GATEWAY = "Revocations GatewayPart GatewayOverBus"
     ("roles", "kind", "parts"),
     [
         ("gateway,im,control", "memory", ALONE),
-        ("gateway", "nats", f"{MET} {GATEWAY} OwnNode HttpPart HeapTrim"),
-        ("im", "nats", f"{CLAIM} {BUS} {IM} OwnNode HttpPart"),
+        ("gateway", "nats", f"{MET} {GATEWAY} OwnNode LiveSettings HttpPart HeapTrim"),
+        ("im", "nats", f"{CLAIM} {BUS} {IM} OwnNode LiveSettings HttpPart"),
         (
             "control",
             "nats",
-            f"{MET} Revocations ImSeen OwnNode Replica LbsSources Audit HttpPart AdminPart FirstApiKey",
+            f"{MET} Revocations ImSeen {HTTP}",
         ),
         (
             "gateway,im,control",
             "nats",
-            f"{MET} {IM} {GATEWAY} OwnNode Replica LbsSources Audit HttpPart AdminPart FirstApiKey",
+            f"{MET} {IM} {GATEWAY} {HTTP}",
         ),
     ],
 )

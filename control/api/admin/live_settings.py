@@ -1,0 +1,98 @@
+"""Settings that hold in every process at once, while they run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from control.api.admin import documents
+from control.api.admin.documents import Gone, Nothing
+from control.api.admin.route import Ask, Given, Reply, Route
+from control.api.errors import Problem
+from control.keys.api_keys import POLICY_ADMIN, VIEWER
+from control.settings import SettingsError
+from control.settings.live import DOCUMENT, LiveDocument, Values, Version, effective, overlaid
+
+NEVER = LiveDocument(at="", who="", name="", values={})
+
+
+class LiveWanted(Given, kw_only=True):
+    """All that shall differ from what the processes were started with, by dotted key."""
+
+    values: Annotated[Values, Meta(max_length=64)]
+
+
+class LiveShown(Struct, kw_only=True):
+    """`values` are set here; `effective` is every live key as it is in the process that answers; `history`:
+    earlier versions, the latest last, at most 50.
+    """
+
+    values: Values
+    effective: Values
+    at: str
+    who: str
+    name: str
+    history: list[Version]
+
+
+async def shown(ask: Ask[Nothing]) -> Reply:
+    document, revision = await documents.read(ask, DOCUMENT, LiveDocument)
+    return Reply(_shown(ask, document or NEVER), revision)
+
+
+async def replaced(ask: Ask[LiveWanted]) -> Reply:
+    values = ask.given.values
+    try:
+        overlaid(ask.services.settings, values)
+    except SettingsError as error:
+        raise Problem(422, "invalid", "; ".join(error.lines)) from None
+    before, revision = await documents.read(ask, DOCUMENT, LiveDocument)
+    if ask.expected is not None and ask.expected != revision:
+        raise documents.conflict(DOCUMENT, revision)
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    version = Version(at=now, who=ask.key.id, name=ask.key.name, values=values)
+    made = (before or NEVER).replaced(version) if before else LiveDocument(**msgspec.structs.asdict(version))
+    stored = await ask.services.documents.put(DOCUMENT, msgspec.json.encode(made), revision)
+    return Reply(_shown(ask, made), stored.revision, revision)
+
+
+async def dropped(ask: Ask[Nothing]) -> Reply:
+    return await documents.drop(ask, DOCUMENT)
+
+
+def _shown(ask: Ask[Given], document: LiveDocument) -> LiveShown:
+    try:
+        holds = effective(overlaid(ask.services.settings, document.values))
+    except SettingsError:  # of another version: this process goes on with what it had
+        holds = effective(ask.services.settings)
+    return LiveShown(
+        values=document.values,
+        effective=holds,
+        at=document.at,
+        who=document.who,
+        name=document.name,
+        history=document.history,
+    )
+
+
+PATH = "/settings/live"
+ROUTES = (
+    Route(
+        "GET", PATH, "settings.get", VIEWER, "settings",
+        "Settings that were changed while the processes run, and earlier versions", Nothing, LiveShown, shown,
+        has_etag=True,
+    ),
+    Route(
+        "PUT", PATH, "settings.replace", POLICY_ADMIN, "settings",
+        "Set live settings of every process; checked as at a start", LiveWanted, LiveShown, replaced,
+        revised=True, has_etag=True,
+    ),
+    Route(
+        "DELETE", PATH, "settings.drop", POLICY_ADMIN, "settings",
+        "Go on with what the processes were started with; the history goes too", Nothing, Gone, dropped,
+        revised=True, has_etag=True,
+    ),
+)  # fmt: skip

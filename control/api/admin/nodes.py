@@ -1,0 +1,161 @@
+"""Nodes as they tell of themselves, and their drains."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from control.api.admin import documents
+from control.api.admin.documents import Gone, Nothing
+from control.api.admin.route import Ask, Given, Reply, Route
+from control.api.errors import Problem
+from control.coordination.base import NodeInfo
+from control.gateway.drain import DrainOrder
+from control.keys.api_keys import OPERATOR, VIEWER
+
+NAME = r"[A-Za-z0-9_.@:-]{1,64}"
+
+
+class Progress(Struct, kw_only=True):
+    """As the gateway tells it: clients told since the order, those of them who left, sessions that remain, and
+    how many are told a second.
+    """
+
+    told: int
+    left: int
+    remaining: int
+    rate: float
+
+
+class DrainWanted(Given, kw_only=True):
+    rate: Annotated[float, Meta(gt=0, le=100_000)] = 100.0
+    redirect: bool = True
+    deadline_s: Annotated[int, Meta(ge=0, le=86_400)] = 60
+
+
+class Node(Struct, kw_only=True):
+    """`epoch` is of its start. `draining`: it is on its way out, or ordered to send its clients away."""
+
+    node_id: int
+    epoch: str
+    name: str
+    roles: list[str]
+    address: str
+    zone: str
+    isp: str
+    capacity: int
+    connections: int
+    draining: bool
+    lapsed: bool
+    """it lives, but etcd lists it no more"""
+    drain: DrainOrder | None
+    progress: Progress | None
+
+
+class NodesQuery(Given, kw_only=True):
+    role: Annotated[str, Meta(max_length=16)] = ""
+    after: Annotated[int, Meta(ge=0, le=1 << 20)] = 0
+    limit: Annotated[int, Meta(ge=1, le=500)] = 100
+
+
+class Nodes(Struct, kw_only=True):
+    """By node id. `after`: give it for the next page; 0: there is none."""
+
+    nodes: list[Node]
+    after: int
+
+
+async def listed(ask: Ask[NodesQuery]) -> Reply:
+    asked = ask.given
+    found = [
+        info for info in ask.services.coordination.nodes(asked.role or None) if info.node_id > asked.after
+    ]
+    page = found[: asked.limit]
+    orders = {
+        document.key.partition("/")[2]: msgspec.json.decode(document.value, type=DrainOrder)
+        for document in (await ask.services.documents.list("drain/")).documents
+    }
+    shown = [_node(info, orders.get(info.name)) for info in page]
+    return Reply(Nodes(nodes=shown, after=page[-1].node_id if len(found) > len(page) else 0))
+
+
+async def one(ask: Ask[Nothing]) -> Reply:
+    info = _known(ask)
+    order, _ = await documents.read(ask, _key(ask), DrainOrder)
+    return Reply(_node(info, order))
+
+
+async def drain_of(ask: Ask[Nothing]) -> Reply:
+    return await documents.show(ask, _key(ask), DrainOrder)
+
+
+async def drain(ask: Ask[DrainWanted]) -> Reply:
+    if "gateway" not in _known(ask).roles:
+        raise Problem(422, "invalid", f"{ask.path['node']} is no gateway: it has no clients to send away")
+    wanted = ask.given
+    order = DrainOrder(
+        rate=wanted.rate, redirect=wanted.redirect, deadline_s=wanted.deadline_s, since=round(time.time(), 3)
+    )
+    return await documents.put(ask, _key(ask), order)
+
+
+async def undrain(ask: Ask[Nothing]) -> Reply:
+    return await documents.drop(ask, _key(ask))
+
+
+def _key(ask: Ask[Given]) -> str:
+    return f"drain/{ask.path['node']}"
+
+
+def _known(ask: Ask[Given]) -> NodeInfo:
+    name = ask.path["node"]
+    for info in ask.services.coordination.nodes():
+        if info.name == name:
+            return info
+    raise Problem(404, "not-found", f"no node {name} is there")
+
+
+def _node(info: NodeInfo, order: DrainOrder | None) -> Node:
+    told = info.drain
+    return Node(
+        node_id=info.node_id,
+        epoch=str(info.epoch),
+        name=info.name,
+        roles=list(info.roles),
+        address=f"{info.host}:{info.port}" if info.port else "",
+        zone=info.zone,
+        isp=info.isp,
+        capacity=info.capacity,
+        connections=info.connections,
+        draining=info.draining or order is not None,
+        lapsed=info.lapsed,
+        drain=order,
+        progress=Progress(told=told[0], left=told[1], remaining=told[2], rate=told[3]) if told else None,
+    )
+
+
+PATTERNS = {"node": NAME}
+DRAIN = "/nodes/{node}/drain"
+ROUTES = (
+    Route("GET", "/nodes", "nodes.list", VIEWER, "nodes", "Live processes", NodesQuery, Nodes, listed),
+    Route(
+        "GET", "/nodes/{node}", "nodes.get", VIEWER, "nodes", "One live process, by its name",
+        Nothing, Node, one, patterns=PATTERNS,
+    ),
+    Route(
+        "GET", DRAIN, "drain.get", VIEWER, "nodes", "The drain that is ordered of a gateway",
+        Nothing, DrainOrder, drain_of, has_etag=True, patterns=PATTERNS,
+    ),
+    Route(
+        "PUT", DRAIN, "drain.order", OPERATOR, "nodes",
+        "Send the clients of a gateway elsewhere, at a rate; LBS names it to nobody any more",
+        DrainWanted, DrainOrder, drain, revised=True, has_etag=True, patterns=PATTERNS,
+    ),
+    Route(
+        "DELETE", DRAIN, "drain.end", OPERATOR, "nodes", "Undrain: who has not left may stay",
+        Nothing, Gone, undrain, revised=True, has_etag=True, patterns=PATTERNS,
+    ),
+)  # fmt: skip

@@ -1,0 +1,101 @@
+"""`qianwan nodes`, `drain`, `undrain`, `storm`: processes, and who comes and goes at a gateway."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from program.cli.admin.client import (
+    AdminUrlOption,
+    ApiKeyOption,
+    Json,
+    JsonOption,
+    admin_of,
+    segment,
+    show,
+    show_one,
+)
+from program.cli.common import ConfigOption, DataDirOption
+
+NodeArgument = Annotated[str, typer.Argument(help="Name of the node, as `qianwan nodes` shows it")]
+COLUMNS = {
+    "id": "node_id", "name": "name", "roles": "roles", "address": "address", "zone": "zone",
+    "connections": "connections", "capacity": "capacity", "draining": "draining",
+}  # fmt: skip
+
+
+def nodes(
+    node: Annotated[str, typer.Argument(help="One node, by its name; default: all")] = "",
+    role: Annotated[str, typer.Option(help="gateway, im or control")] = "",
+    as_json: JsonOption = False,
+    url: AdminUrlOption = None,
+    api_key: ApiKeyOption = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Show the live processes of the cluster."""
+    admin = admin_of(url, api_key, config, data_dir)
+    if node:
+        show_one(admin.get(f"/nodes/{segment(node)}"), as_json)
+        return
+    show(admin.get("/nodes", {"role": role, "limit": 500}), as_json, "Nodes", COLUMNS, "nodes")
+
+
+def drain(
+    node: NodeArgument,
+    rate: Annotated[float, typer.Option(help="Clients a second")] = 100.0,
+    redirect: Annotated[bool, typer.Option(help="Tell them where to go")] = True,
+    deadline: Annotated[int, typer.Option(help="Seconds they may stay once told; 0: for ever")] = 60,
+    status: Annotated[bool, typer.Option("--status", help="Show it, change nothing")] = False,
+    as_json: JsonOption = False,
+    url: AdminUrlOption = None,
+    api_key: ApiKeyOption = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Send the clients of a gateway elsewhere while it goes on; LBS names it to nobody any more."""
+    admin = admin_of(url, api_key, config, data_dir)
+    path = f"/nodes/{segment(node)}"
+    if status:
+        show_one(admin.get(path), as_json)
+        return
+    order = {"rate": rate, "redirect": redirect, "deadline_s": deadline}
+    show_one(admin.put(f"{path}/drain", order), as_json)
+
+
+def undrain(
+    node: NodeArgument,
+    as_json: JsonOption = False,
+    url: AdminUrlOption = None,
+    api_key: ApiKeyOption = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """End a drain: who has not left may stay, and LBS names the gateway again."""
+    admin = admin_of(url, api_key, config, data_dir)
+    show_one(admin.delete(f"/nodes/{segment(node)}/drain"), as_json)
+
+
+def storm(
+    node: Annotated[str, typer.Argument(help="One gateway; default: the whole cluster")] = "",
+    admit: Annotated[str | None, typer.Option(help="Who may come in: all, known, none")] = None,
+    new: Annotated[float | None, typer.Option(help="New clients a second; 0: no limit")] = None,
+    known: Annotated[float | None, typer.Option(help="Known clients a second; 0: no limit")] = None,
+    end: Annotated[bool, typer.Option("--end", help="As the settings say again")] = False,
+    as_json: JsonOption = False,
+    url: AdminUrlOption = None,
+    api_key: ApiKeyOption = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Show or say who is let in. What is not named stays as the settings say."""
+    admin = admin_of(url, api_key, config, data_dir)
+    path = f"/storm/nodes/{segment(node)}" if node else "/storm/cluster"
+    if end:
+        show_one(admin.delete(path), as_json)
+    elif admit is None and new is None and known is None:
+        show_one(admin.get(path), as_json)
+    else:
+        order: Json = {"admit": admit or "all", "new_per_s": new, "known_per_s": known}
+        show_one(admin.put(path, order), as_json)

@@ -1,0 +1,71 @@
+"""`qianwan settings`: what holds in every process, changed while they run."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from program.cli.admin.client import AdminUrlOption, ApiKeyOption, JsonOption, admin_of, show_one
+from program.cli.common import ConfigOption, DataDirOption, fail
+
+app = typer.Typer(help="Live settings of all processes.", no_args_is_help=True)
+
+
+@app.command("show")
+def show_settings(
+    as_json: JsonOption = False,
+    url: AdminUrlOption = None,
+    api_key: ApiKeyOption = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Every live setting, what was set, and earlier versions."""
+    show_one(admin_of(url, api_key, config, data_dir).get("/settings/live"), as_json)
+
+
+@app.command("set")
+def set_settings(
+    values: Annotated[list[str], typer.Argument(help="key=value, as log.level=debug; key= for its default")],
+    as_json: JsonOption = False,
+    url: AdminUrlOption = None,
+    api_key: ApiKeyOption = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Change some, keep the others. Refused where somebody else changes them at the same time."""
+    admin = admin_of(url, api_key, config, data_dir)
+    found, revision = admin.read("/settings/live")
+    held = found["values"]
+    assert isinstance(held, dict)
+    for word in values:
+        key, equals, text = word.partition("=")
+        if not equals:
+            raise fail(f"{word!r} is not key=value", 2)
+        if text:
+            held[key] = _value(text)
+        else:
+            held.pop(key, None)
+    show_one(admin.put("/settings/live", {"values": held}, revision), as_json)
+
+
+@app.command()
+def reset(
+    as_json: JsonOption = False,
+    url: AdminUrlOption = None,
+    api_key: ApiKeyOption = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Go on with what the processes were started with."""
+    show_one(admin_of(url, api_key, config, data_dir).delete("/settings/live"), as_json)
+
+
+def _value(text: str) -> object:
+    """A number or a switch as JSON writes it; anything else is a text."""
+    try:
+        found: object = json.loads(text)
+    except ValueError:
+        return text
+    return found if isinstance(found, bool | int | float) else text

@@ -1,0 +1,166 @@
+"""What operators set: revisions are named, changes audited, nonsense refused; it holds at run time."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from control.api.admin.app import create_admin_app
+from control.api.services import Services
+from control.audit.read import page
+from control.keys.api_keys import ROLES
+from control.process.live_settings import LiveSettings
+from control.settings import Settings
+from control.settings.live import HISTORY
+from tests.support.admin_app import client_of, make_documents, make_services
+
+STORM, LIVE = "/v1/admin/storm/cluster", "/v1/admin/settings/live"
+
+
+@pytest.fixture
+async def services(tmp_path: Path) -> AsyncIterator[Services]:
+    made = make_services(tmp_path)
+    documents = make_documents(made)
+    await documents.start()
+    yield made
+    await documents.stop()
+
+
+@pytest.fixture
+async def admin(services: Services) -> AsyncIterator[httpx.AsyncClient]:
+    key = services.api_keys.create("root", (), 0, ROLES)[1]
+    async with client_of(create_admin_app(services), key) as client:
+        yield client
+
+
+def slug(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["type"].rpartition(":")[2]
+
+
+async def test_a_change_names_the_revision_it_is_based_on(admin: httpx.AsyncClient) -> None:
+    order = {"admit": "known", "new_per_s": 5.0}
+    assert slug(await admin.put(STORM, json=order)) == (428, "revision-not-named")
+    first = await admin.get(STORM)
+    assert (first.headers["etag"], first.json()["admit"]) == ('"0"', "all")
+    made = await admin.put(STORM, json=order, headers={"If-Match": first.headers["etag"]})
+    assert (made.status_code, made.json()["new_per_s"]) == (200, 5.0)
+    late = await admin.put(STORM, json={}, headers={"If-Match": '"0"'})
+    assert slug(late) == (412, "revision-conflict")
+    assert f'"{late.json()["revision"]}"' == made.headers["etag"]
+    assert (await admin.get(STORM)).json() == made.json()
+    assert slug(await admin.delete(STORM)) == (428, "revision-not-named")
+    assert (await admin.delete(STORM, headers={"If-Match": made.headers["etag"]})).status_code == 200
+    assert (await admin.get(STORM)).headers["etag"] == '"0"'
+    assert (await admin.delete(STORM, headers={"If-Match": "*"})).json() == {"revision": 0}
+
+
+@pytest.mark.parametrize("body", [{"admit": "some"}, {"new_per_s": -1}, {"burst": 3}, {"since": 1}, [], 1])
+async def test_what_an_order_does_not_have_is_refused(admin: httpx.AsyncClient, body: object) -> None:
+    answer = await admin.put(STORM, json=body, headers={"If-Match": "*"})
+    assert slug(answer) == (422, "invalid")
+
+
+async def test_every_change_has_two_lines_that_say_who_what_and_how_it_ended(
+    admin: httpx.AsyncClient, services: Services
+) -> None:
+    done = await admin.put(STORM, json={}, headers={"If-Match": '"0"', "X-Request-Id": "one"})
+    await admin.put(STORM, json={}, headers={"If-Match": '"0"'})
+    lines = page(services.audit.operators.files.folder, 0, 10)[0][::-1]
+    assert [(line.what, line.outcome) for line in lines] == [
+        ("storm.cluster.order", "begun"), ("storm.cluster.order", "done"),
+        ("storm.cluster.order", "begun"), ("storm.cluster.order", "refused revision-conflict"),
+    ]  # fmt: skip
+    assert (lines[1].begun, lines[1].before, f'"{lines[1].after}"') == (1, 0, done.headers["etag"])
+    assert (lines[0].name, lines[0].address, lines[0].request) == ("root", "127.0.0.1", "one")
+
+
+async def test_who_may_not_change_is_refused_and_named(services: Services) -> None:
+    key, text = services.api_keys.create("eyes", (), 0, ("viewer",))
+    async with client_of(create_admin_app(services), text) as client:
+        assert slug(await client.delete(STORM, headers={"If-Match": "*"})) == (403, "role-missing")
+    (line,) = page(services.audit.operators.files.folder, 0, 10)[0]
+    assert (line.what, line.outcome, line.who) == ("storm.cluster.end", "refused role-missing", key.id)
+
+
+async def test_what_cannot_be_audited_is_not_done(admin: httpx.AsyncClient, services: Services) -> None:
+    """The kernel lets no file grow any more, as on a full disk; SQLite has its log already."""
+    await admin.put(STORM, json={}, headers={"If-Match": "*"})
+    size = services.audit.operators.files.size()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        refused = await admin.put(STORM, json={"admit": "none"}, headers={"If-Match": "*"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert slug(refused) == (503, "audit-unavailable")
+    assert (await admin.get(STORM)).json()["admit"] == "all"
+    assert (await admin.put(STORM, json={}, headers={"If-Match": "*"})).status_code == 200
+
+
+async def test_documents_that_are_away_are_503_and_nothing_else_is(
+    admin: httpx.AsyncClient, services: Services
+) -> None:
+    await make_documents(services).stop()
+    assert slug(await admin.get(STORM)) == (503, "documents-unavailable")
+    assert slug(await admin.put(STORM, json={}, headers={"If-Match": "*"})) == (503, "documents-unavailable")
+    assert (await admin.get("/v1/admin/self")).status_code == 200
+
+
+async def test_live_settings_are_checked_versioned_and_hold_in_a_running_process(
+    admin: httpx.AsyncClient, services: Services
+) -> None:
+    applied: asyncio.Queue[Settings] = asyncio.Queue()
+    running = LiveSettings(services.documents, services.settings, [applied.put_nowait])
+    await running.start()
+    for wrong in (
+        {"log.level": "loud"}, {"limits.api_burst": 0}, {"limits.api_brst": 1}, {"server.node_id": 2},
+        {"limits.key_failures": True},
+    ):  # fmt: skip
+        answer = await admin.put(LIVE, json={"values": wrong}, headers={"If-Match": "*"})
+        assert (slug(answer), next(iter(wrong)) in answer.json()["detail"]) == ((422, "invalid"), True)
+    for number in range(HISTORY + 5):
+        values = {"limits.user_logins_per_s": float(number), "log.level": "error"}
+        changed = await admin.put(LIVE, json={"values": values}, headers={"If-Match": "*"})
+    assert len(changed.json()["history"]) == HISTORY
+    assert changed.json()["history"][-1]["values"]["limits.user_logins_per_s"] == HISTORY + 3
+    assert changed.json()["effective"]["limits.user_logins_per_s"] == HISTORY + 4
+    async with asyncio.timeout(20):
+        while (await applied.get()).limits.user_logins_per_s != HISTORY + 4:
+            pass
+    await admin.delete(LIVE, headers={"If-Match": changed.headers["etag"]})
+    async with asyncio.timeout(20):
+        assert (await applied.get()).limits == services.settings.limits
+    await running.stop(0.0)
+
+
+async def test_lbs_tables_are_checked_line_by_line(admin: httpx.AsyncClient) -> None:
+    path = "/v1/admin/lbs/tables"
+    assert (await admin.get(path)).status_code == 404
+    wrong = await admin.put(path, json={"tables": {"nonsense": 1}}, headers={"If-Match": '"0"'})
+    assert slug(wrong) == (422, "invalid")
+
+
+async def test_keys_are_made_once_per_idempotency_key_and_cannot_revoke_themselves(
+    admin: httpx.AsyncClient, services: Services
+) -> None:
+    path = "/v1/admin/api-keys"
+    made = await admin.post(path, json={"name": "night", "roles": ["operator"], "ttl_s": 60})
+    assert made.status_code == 201
+    key = made.json()["id"]
+    async with client_of(create_admin_app(services), made.json()["text"]) as other:
+        assert (await other.get("/v1/admin/self")).json()["roles"] == ["operator"]
+    assert slug(await admin.post(path, json={"name": "nothing"})) == (422, "invalid")
+    assert (await admin.delete(f"{path}/{key}")).json()["revoked_at"] > 0
+    assert (await admin.delete(f"{path}/000000000000")).status_code == 404
+    own = (await admin.get("/v1/admin/self")).json()["key_id"]
+    assert slug(await admin.delete(f"{path}/{own}")) == (409, "conflict")
+    listed = (await admin.get(path, params={"limit": 1})).json()
+    rest = (await admin.get(path, params={"after": listed["after"]})).json()
+    assert {each["id"] for each in listed["keys"] + rest["keys"]} == {key, own}
+    lines = page(services.audit.operators.files.folder, 0, 50, what="api-keys.create")[0]
+    assert key in {line.ids.get("key") for line in lines}
