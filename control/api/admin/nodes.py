@@ -20,9 +20,7 @@ NAME = r"[A-Za-z0-9_.@:-]{1,64}"
 
 
 class Progress(Struct, kw_only=True):
-    """As the gateway tells it: clients told since the order, those of them who left, sessions that remain, and
-    how many are told a second.
-    """
+    """As the gateway tells: clients told, those of them who left, sessions that remain, and told a second."""
 
     told: int
     left: int
