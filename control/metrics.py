@@ -285,6 +285,25 @@ def _drain(drain: Numbers) -> Iterable[Metric]:
     yield _counter("qianwan_moves_evicted", "Idle sessions told to move to make room", drain["evicted"])
 
 
+def _overload(overload: Numbers) -> Iterable[Metric]:
+    yield _gauge("qianwan_overload_step", "Step of the overload ladder that holds now", overload["max_step"])
+    taken = CounterMetricFamily(
+        "qianwan_overload_steps", "Times a step of the ladder was taken", labels=["step"]
+    )
+    for name, count in overload["taken"].items():
+        taken.add_metric([name], count)
+    yield taken
+    load = overload["load"]
+    text = "Share of their time that the loops work"
+    yield _gauge("qianwan_overload_loop_share", text, load.get("max_loop_share", 0.0))
+    text = "How long a byte that comes at any time waits for its loop, on average"
+    yield _gauge("qianwan_overload_wait_seconds", text, load.get("max_wait_ms", 0.0) / 1000)
+    text = "Share that the process holds of the memory it may hold"
+    yield _gauge("qianwan_overload_memory_share", text, load.get("max_memory_share", 0.0))
+    text = "Share in use of the fullest ring between a loop and Python"
+    yield _gauge("qianwan_overload_queue_share", text, load.get("max_queue_share", 0.0))
+
+
 def _bus(bus: Numbers) -> Iterable[Metric]:
     yield _gauge(
         "qianwan_bus_connected",
@@ -335,6 +354,7 @@ SECTIONS: Mapping[str, Callable[[Numbers], Iterable[Metric]]] = {
     "node": _node,
     "admission": _admission,
     "drain": _drain,
+    "overload": _overload,
     "upstream": _upstream,
     "service": partial(_numbers, "im"),
     "store": partial(_numbers, "store"),

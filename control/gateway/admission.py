@@ -98,13 +98,15 @@ class Admission:
     def _effective(self) -> tuple[float, float, int]:
         doors = [order.admit for order in (self._node, self._cluster) if order is not None]
         door = max(DOORS.index(admit) for admit in (*doors, self._ladder))
-        return self._rate("new_per_s"), self._rate("known_per_s"), door
+        settings = self._settings
+        new = self._rate("new_per_s", settings.new_per_s)
+        return new, self._rate("known_per_s", settings.known_per_s), door
 
-    def _rate(self, name: Literal["new_per_s", "known_per_s"]) -> float:
+    def _rate(self, name: Literal["new_per_s", "known_per_s"], usual: float) -> float:
         own: float | None = getattr(self._node, name) if self._node is not None else None
         whole: float | None = getattr(self._cluster, name) if self._cluster is not None else None
         share = whole * self._share() if whole else None
-        return lower([getattr(self._settings, name) if own is None else own, share])
+        return lower([usual if own is None else own, share])
 
     def _say(self) -> None:
         effective = self._effective()

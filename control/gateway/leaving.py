@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from control.part import Numbers
 
 IDLE_S = 30
 """Silent for so long: told before the others."""
@@ -27,7 +29,7 @@ class LeavingCore(Protocol):
     def pick(self, loop: int, most: int, idle_s: int) -> None: ...
     def send_away(self, conn: int, goaway: bytes, after_s: int, code: int) -> None: ...
     def stay(self) -> None: ...
-    def stats(self) -> Mapping[str, Any]: ...
+    def stats(self) -> Numbers: ...
 
 
 class Picked(NamedTuple):

@@ -13,6 +13,7 @@ from control.downlink.local import LocalDownlink
 from control.gateway.admission import Admission
 from control.gateway.core import Core
 from control.gateway.drain import Drain, DrainOrder
+from control.gateway.easing import Easing
 from control.gateway.events import GatewayEvents
 from control.gateway.leaving import Picked
 from control.gateway.moves import Moves
@@ -68,6 +69,7 @@ class GatewayPart(Part):
         admission: Admission,
         leaving: Drain,
         moves: Moves,
+        easing: Easing,
         *,
         alone: Callable[[], bool],
         hear_gateways: Callable[[], Awaitable[None]],
@@ -84,6 +86,7 @@ class GatewayPart(Part):
         self.admission = admission
         self.leaving = leaving
         self.moves = moves
+        self._easing = easing
         self._hear_gateways = hear_gateways
         self._hears = False
         self._ending = False
@@ -138,6 +141,7 @@ class GatewayPart(Part):
         self._downlink.close()
 
     async def tick(self) -> None:
+        self._easing.tick()
         self.admission.tick()
         if self.names_others() and not self._hears:
             self._hears = True
@@ -206,6 +210,7 @@ class GatewayPart(Part):
             "node": self.stats,
             "admission": self.admission.numbers,
             "drain": self.drain_numbers,
+            "overload": self._easing.numbers,
         }
 
     def drain_numbers(self) -> Mapping[str, float]:

@@ -26,6 +26,8 @@ class SyncHints:
         self._size = 1
         self._running = False
         self.sent = 0
+        self.stretch = 1.0
+        """Times `spread_s`, while there is too much else to do."""
 
     def trigger(self, users: list[str]) -> None:
         """Every topic of `users` gets one hint within `spread_s`; a trigger meanwhile starts over for all."""
@@ -42,6 +44,6 @@ class SyncHints:
             self.sent += 1
         self._queue = self._queue[self._size :]
         if self._queue:
-            asyncio.get_running_loop().call_later(self._spread_s / self.SLICES, self._slice)
+            asyncio.get_running_loop().call_later(self.stretch * self._spread_s / self.SLICES, self._slice)
         else:
             self._running = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from functools import cached_property
 
@@ -11,8 +12,11 @@ from control.coordination.same_root import of_root
 from control.gateway.admission import Admission
 from control.gateway.core import Core, loops_of, mailbox_full, not_running
 from control.gateway.drain import Drain
+from control.gateway.easing import Easing
 from control.gateway.moves import Moves
+from control.gateway.overload import Gauge, Ladder, memory_there, resident_bytes
 from control.gateway.redirect import Redirect
+from control.gateway.sync_hints import SyncHints
 from control.settings import Settings
 
 BEACONS_WAITED, HEARING_S = 1.5, 0.05
@@ -66,6 +70,21 @@ class Moving:
     def moves(self) -> Moves:
         leaving = self._settings.gateway.leaving
         return Moves(self._core, loops_of(self._settings), self.redirect, leaving, self._busy)
+
+    def easing(self, hints: SyncHints) -> Easing:
+        settings = self._settings.gateway.overload
+        memory = settings.memory_bytes or memory_there()
+        gauge = Gauge(self._core.stats, memory, time.monotonic, resident_bytes)
+        return Easing(
+            self._core,
+            gauge,
+            Ladder(settings),
+            self.admission,
+            self.moves,
+            hints,
+            lambda: self.drain.order is not None,
+            time.monotonic,
+        )
 
     async def _hear_others(self) -> None:
         """Other gateways are known when this returns, if there are any: a beacon of each has come in."""

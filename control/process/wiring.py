@@ -376,6 +376,7 @@ class Wiring:
             self.moving.admission,
             self.moving.drain,
             self.moving.moves,
+            self.moving.easing(self.hints),
             alone=self._alone,
             hear_gateways=self.coordination.hear_gateways,
             settle=upstream.settle if upstream else self.im.settle,

@@ -27,7 +27,7 @@ from control.settings.sections import (
     StoreSection,
     unit,
 )
-from control.settings.storms import AdmissionSection, LeavingSection
+from control.settings.storms import AdmissionSection, LeavingSection, OverloadSection
 from control.settings.values import is_wildcard, parse_address, parse_literal, parse_target
 from gateway_core.config import MAX_NETWORKS, NAME_BYTES, CoreLimits
 from im_service.settings import TAGS_PER_ROOM, ImSettings
@@ -102,6 +102,7 @@ class GatewaySection(Section, frozen=True):
     the next turn."""
     admission: AdmissionSection = AdmissionSection()
     leaving: LeavingSection = LeavingSection()
+    overload: OverloadSection = OverloadSection()
     core: CoreLimits = CoreLimits()
 
     def problems(self) -> Problems:

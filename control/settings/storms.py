@@ -1,4 +1,5 @@
-"""The sections for storms of connections: who is let in, who shall leave."""
+"""The sections for storms of connections: who is let in, who shall leave, what is left
+undone."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from control.settings.sections import Problems, Section
+from control.settings.sections import Problems, Section, unit
 
 
 class AdmissionSection(Section, frozen=True):
@@ -36,3 +37,49 @@ class LeavingSection(Section, frozen=True):
     take their logins. Beyond: they wait."""
     deadline_s: Annotated[int, Meta(ge=1, le=3600)] = 30
     """How long who was told so may stay: a login elsewhere on the worst of links. Beyond: closed."""
+
+
+STEPS = 5
+Thresholds = Annotated[tuple[float, ...], Meta(min_length=STEPS, max_length=STEPS)]
+
+
+class OverloadSection(Section, frozen=True):
+    """Thresholds, one for each of the five steps of [overload](#overload); 0: never by this input."""
+
+    loop_share: Annotated[Thresholds, Meta(extra=unit("share, for each step"))] = (0.97, 0.99, 0.0, 0.0, 0.0)
+    """Of their time that the loops work. A gateway that is merely busy refuses nobody. Beyond: the step."""
+    wait_ms: Annotated[Thresholds, Meta(extra=unit("milliseconds, for each step"))] = (
+        50.0,
+        125.0,
+        250.0,
+        500.0,
+        0.0,
+    )
+    """That a byte which comes at any time waits for its loop, on average: above what people notice. Beyond:
+    the step."""
+    memory_share: Annotated[Thresholds, Meta(extra=unit("share, for each step"))] = (
+        0.80,
+        0.85,
+        0.90,
+        0.93,
+        0.95,
+    )
+    """Of memory_bytes that this process holds: time to act before the system does. Beyond: the step."""
+    queue_share: Annotated[Thresholds, Meta(extra=unit("share, for each step"))] = (0.5, 0.7, 0.9, 0.95, 0.0)
+    """In use of the fullest ring of commands or events between loops and Python. Beyond: the step."""
+    memory_bytes: Annotated[int, Meta(ge=0, le=1 << 50)] = 0
+    """What the process may hold; where several share a machine, its part. 0: the limit of its control group,
+    or the machine's memory. Beyond: the system ends it."""
+    rise_s: Annotated[float, Meta(ge=0, le=600)] = 3.0
+    """So long over a threshold until its step is taken: a burst is none. Beyond: the step."""
+    fall_s: Annotated[float, Meta(ge=0, le=3600)] = 10.0
+    """So long clearly below until the step is left for the one under it: what was held back comes again.
+    Beyond: one step down."""
+    falls_to: Annotated[float, Meta(gt=0, le=1, extra=unit("share of a threshold"))] = 0.8
+    """This part of a threshold is clearly below it. Beyond: the step holds."""
+
+    def problems(self) -> Problems:
+        for name in ("loop_share", "wait_ms", "memory_share", "queue_share"):
+            values = [value for value in getattr(self, name) if value]
+            if values != sorted(values) or any(value < 0 for value in values):
+                yield (name,), "thresholds rise from step to step, and none is below 0"
