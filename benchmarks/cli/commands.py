@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks.cli import figures, sets
+from benchmarks.cli import figures, sets, sizes
 from benchmarks.cli.options import app
 
-__all__ = ["app", "figures", "sets"]
+__all__ = ["app", "figures", "sets", "sizes"]
 
 sets.add_to(app)

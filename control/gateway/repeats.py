@@ -1,6 +1,6 @@
 """What im processes are told in a resync: all topics, and who is here, to those whom it concerns.
 
-    TopicsBegin, ResyncBegin  Announce [2048 topics] ...  ResyncSession ...  TopicsEnd, Tally, ResyncEnd
+    TopicsBegin, ResyncBegin  Announce [1024 topics] ...  ResyncSession ...  TopicsEnd, Tally, ResyncEnd
 
 It goes out as the core tells it, a slice at a time, between what changes meanwhile and in the same order; no
 list of all topics is ever made.
@@ -29,11 +29,11 @@ from control.streams.operations import (
 from frame.constants import USER_PREFIX
 from im_service.ports import Session
 
-TOPICS_AT_ONCE = 2048
+TOPICS_AT_ONCE = 1024
 """In one operation."""
-TOPIC_COST = 64
+TOPIC_COST = 192
 """Bytes that a repeated topic counts for beside its name, so that a batch of them is a short turn of the im
-process: 2 to 3 thousand."""
+process: about a thousand."""
 
 
 class Repeats:

@@ -6,7 +6,7 @@
     ref    one gateway:  its mark               others: LISTED | unit of a list in the heap
     mark   told 1 | generation 14 | gateway 16  told 0: expected here, its gateway has not said so yet
 
-A segment grows by a quarter, alone: no pause is longer than the move of a few thousand cells, and no moment has two
+A segment grows by an eighth, alone: no pause is longer than the move of a few thousand cells, and no moment has two
 tables. Marks of a gateway count while their generation is within [first, now] of that gateway, so a gateway dies, or
 drops all it did not repeat, in O(1); `sweep` takes away what no longer counts, a segment at a time.
 

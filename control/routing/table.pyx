@@ -390,7 +390,7 @@ cdef int topic_add(Table* t, uint32_t node, const char* name, size_t n, bint tol
         _count(g, mark, digest_of(g.key, name, n), 1)
         return 1
     if s.used + 1 > s.cap - s.cap // 8:
-        if _resize(t, s, s.cap + s.cap // 4 + LEAST_CELLS) < 0 and s.used + 1 >= s.cap:
+        if _resize(t, s, s.cap + s.cap // 8 + LEAST_CELLS) < 0 and s.used + 1 >= s.cap:
             return -1  # a free cell must stay: it ends every search
     wanted.ref = mark
     _place(s, &wanted)

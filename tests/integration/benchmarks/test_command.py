@@ -115,3 +115,32 @@ def test_a_bad_suite_is_one_clear_line(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "aegis128l" in done.stdout + done.stderr
+
+
+def unloaded(json_file: Path, *words: str) -> dict[str, Any]:
+    """The JSON of a command that puts no load on a server."""
+    command = [sys.executable, "-m", "program", "bench", *words, "--json", str(json_file)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    item: dict[str, Any] = json.loads(json_file.read_text())
+    assert item["command"] == " ".join(["qianwan bench", *words])
+    return item
+
+
+def test_the_routing_table_is_measured(tmp_path: Path) -> None:
+    item = unloaded(tmp_path / "f.json", "routes", "--topics", "50000")
+    alone, shared = item["rounds"]
+    assert alone["entries"] == 50_000
+    assert shared["entries"] > 1.5 * alone["entries"]
+    for row in (alone, shared):
+        assert 16 < row["bytes_a_topic_table"] < 32
+        assert row["look_ups_per_cpu_s"] > 50_000
+        assert row["death_of_a_gateway"]["cpu_ms_longest"] < 5
+
+
+def test_the_arithmetic_of_a_cluster_is_what_its_simulation_finds(tmp_path: Path) -> None:
+    """docs/SCALE.md stands on the arithmetic."""
+    words = ["--users", "2000000", "--gateways", "20", "--ims", "4", "--sample", "30000"]
+    item = unloaded(tmp_path / "f.json", "scale", *words)
+    for name, counted in item["arithmetic"].items():
+        assert item["simulation"][name] == pytest.approx(counted, rel=0.2), name

@@ -78,6 +78,8 @@ def test_the_recorded_figures_make_a_page(tmp_path: Path) -> None:
     assert {path.name for path in others} == {
         "alternation.json",
         "instructions.json",
+        "routes.json",
+        "scale.json",
         "send-before-after.json",
     }
     assert page(figures).count("<svg") >= 4
