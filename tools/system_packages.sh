@@ -22,6 +22,8 @@ test    | mosquitto               | command -v mosquitto
 test    | nginx-light             | command -v nginx
 test    | haproxy                 | command -v haproxy
 test    | systemd                 | command -v systemd-analyze
+test    | nodejs                  | command -v node
+test    | chromium                | command -v chromium
 measure | valgrind                | command -v valgrind
 LIST
 }

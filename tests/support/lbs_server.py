@@ -48,6 +48,7 @@ class Lbs:
                 body = json.dumps(owner.answer(dict(parse_qsl(urlsplit(self.path).query)))).encode()
                 self.send_response(200 if owner.keys else 503)
                 self.send_header("Content-Length", str(len(body)))
+                self.send_header("Access-Control-Allow-Origin", "*")
                 self.end_headers()
                 self.wfile.write(body)
 

@@ -207,6 +207,7 @@ async def test_a_client_starts_without_any_lbs_from_what_its_file_kept(lbs: Lbs,
 
 async def test_an_address_without_a_host_is_where_the_lbs_is_and_a_path_is_kept(lbs: Lbs) -> None:
     keys = KeyRing()
+    expected = [Address("tcp", "127.0.0.1", 7), Address("wss", "2001:db8::1", 443, "/deep/qw1")]
     lbs.point_to(
         keys,
         gateways=[
@@ -214,10 +215,12 @@ async def test_an_address_without_a_host_is_where_the_lbs_is_and_a_path_is_kept(
             {"host": "2001:db8::1", "port": 443, "transport": "wss", "node": "n", "path": "/deep/qw1"},
         ],
     )
-    assert list(await dialer(keys, lbs.url).addresses_for(TOKEN, False)) == [
-        Address("tcp", "127.0.0.1", 7),
-        Address("wss", "2001:db8::1", 443, "/deep/qw1"),
-    ]
+    one = dialer(keys, lbs.url)
+    assert list(await one.addresses_for(TOKEN, False)) == expected
+    lbs.keys = None
+    later = dialer(keys, lbs.url)
+    later.remember_placement(one.placement_text)
+    assert list(await later.addresses_for(TOKEN, False)) == expected
 
 
 async def test_an_lbs_that_redirects_is_not_followed(lbs: Lbs) -> None:

@@ -74,7 +74,7 @@ class Places:
         forgotten.
         """
         try:
-            kept = lbs.open_signed(text, root)
+            kept = lbs.open_signed(text, root, lbs.host_of(self._urls[0]) if self._urls else "")
         except (KeySetError, ConnectFailed):
             return
         age = self._wall() - kept.issued_at
