@@ -17,6 +17,7 @@ from itertools import islice
 
 from benchmarks.machine import commit, machine
 from control.routing.compact import CompactRoutes
+from frame.constants import USER_PREFIX
 
 Json = dict[str, object]
 
@@ -99,8 +100,8 @@ def one_round(options: RoutesOptions, shared: float) -> Json:
     held = _resident() - before
     stats = routes.stats()
     many = min(LOOK_UPS, options.topics)
-    known = _look_ups(routes, [f"u/user-{rng.randrange(options.topics):08}" for _ in range(many)])
-    absent = _look_ups(routes, [f"u/nobody-{number}" for number in range(many)])
+    known = _look_ups(routes, [f"{USER_PREFIX}user-{rng.randrange(options.topics):08}" for _ in range(many)])
+    absent = _look_ups(routes, [f"{USER_PREFIX}nobody-{number}" for number in range(many)])
     repeated = _repeat(routes, _names(0, min(options.topics, 1_000_000)))
     expiry, sweep = Stretch(), Stretch()
     expiry.time(lambda: routes.expire(1, EPOCH))
@@ -128,12 +129,12 @@ def _resident() -> int:
 
 
 def _names(start: int, count: int) -> list[str]:
-    return [f"u/user-{number:08}" for number in range(start, start + count)]
+    return [f"{USER_PREFIX}user-{number:08}" for number in range(start, start + count)]
 
 
 def _shared(topics: int, share: float, rng: random.Random) -> Iterable[str]:
     every = round(1 / share) if share else topics + 1
-    return (f"u/user-{number:08}" for number in range(every - 1, topics, every))
+    return (f"{USER_PREFIX}user-{number:08}" for number in range(every - 1, topics, every))
 
 
 def _batches(names: Iterable[str]) -> Iterable[list[str]]:

@@ -19,7 +19,7 @@ from benchmarks.machine import commit, machine
 from control.node_ids import node_key
 from control.routing.compact import CompactRoutes
 from control.streams.operations import Announce, Down, Login, Publish, Up
-from frame.constants import FrameType
+from frame.constants import GROUP_PREFIX, USER_PREFIX, FrameType
 from im_service.ports import Session
 
 Json = dict[str, object]
@@ -82,17 +82,19 @@ def _sizes(options: ScaleOptions) -> Sizes:
     """One operation in a batch of many, and one topic of a table of many."""
     many = 1000
     users = [f"user-{number:08}" for number in range(many)]
-    publications = [Publish((f"u/{user}", int(FrameType.MSG), bytes(options.body), 1, 0)) for user in users]
+    publications = [
+        Publish((f"{USER_PREFIX}{user}", int(FrameType.MSG), bytes(options.body), 1, 0)) for user in users
+    ]
     node = node_key(3, EPOCH)
     logins = [
         Login(Session(node, (7 << 32) + at, user, "phone"), 6, 1 << 61) for at, user in enumerate(users)
     ]
     topics, empty = CompactRoutes(), CompactRoutes().stats()["bytes"]
     topics.live(1, EPOCH)
-    topics.announce(1, EPOCH, [f"u/user-{number:08}" for number in range(100 * many)])
+    topics.announce(1, EPOCH, [f"{USER_PREFIX}user-{number:08}" for number in range(100 * many)])
     return Sizes(
         publish=len(_encode(Down(list(publications)))) / many,
-        announce=len(_encode(Up([Announce([f"u/{user}"]) for user in users]))) / many,
+        announce=len(_encode(Up([Announce([f"{USER_PREFIX}{user}"]) for user in users]))) / many,
         login=len(_encode(Up(list(logins)))) / many,
         topic=(topics.stats()["bytes"] - empty) / (100 * many),
     )
@@ -154,10 +156,10 @@ def simulate(options: ScaleOptions) -> Json:
     for gateway in range(1, options.gateways + 1):
         table.live(gateway, EPOCH)
     for user, gateway in enumerate(at):
-        table.announce(gateway, EPOCH, [f"u/user-{user:08}"])
+        table.announce(gateway, EPOCH, [f"{USER_PREFIX}user-{user:08}"])
     for number, members in enumerate(groups):
         for gateway in {at[member] for member in members}:
-            table.announce(gateway, EPOCH, [f"g/group-{number}"])
+            table.announce(gateway, EPOCH, [f"{GROUP_PREFIX}group-{number}"])
     stats = table.stats()
     sent, publications, size = _send(options, rng, table, users, groups)
     messages = options.users * options.messages_per_user_hour / 3600
@@ -191,11 +193,11 @@ def _send(
     sent, publications, size = 20_000, 0, 0
     for _ in range(sent):
         if groups and rng.random() < options.group_share:
-            topics = [f"g/group-{rng.randrange(len(groups))}"]
+            topics = [f"{GROUP_PREFIX}group-{rng.randrange(len(groups))}"]
         else:
-            topics = [f"u/user-{rng.randrange(users):08}"]  # the sender's other devices
+            topics = [f"{USER_PREFIX}user-{rng.randrange(users):08}"]  # the sender's other devices
             if rng.random() < options.online_share:
-                topics.append(f"u/user-{rng.randrange(users):08}")
+                topics.append(f"{USER_PREFIX}user-{rng.randrange(users):08}")
         for topic in topics:
             operation = Publish((topic, int(FrameType.MSG), bytes(options.body), 1, 0))
             gateways = table.gateways(topic)
@@ -215,10 +217,10 @@ def _churn(
     changed, words = 0, list[str]()
     for user in rng.sample(range(len(at)), min(5_000, len(at))):
         changed += 1
-        words.append(f"u/user-{user:08}")
+        words.append(f"{USER_PREFIX}user-{user:08}")
         for number in of_user.get(user, ()):
             if not any(at[other] == at[user] for other in groups[number] if other != user):
-                words.append(f"g/group-{number}")
+                words.append(f"{GROUP_PREFIX}group-{number}")
     said = len(words)
     sizes = _sizes(options)
     return said / changed, len(_encode(Up([Announce([word]) for word in words]))) / said, sizes.login
