@@ -105,7 +105,7 @@ class Calls:
 
     async def open_stream(self, member: Member, method: str) -> StreamStreamCall:
         """A stream to that member. Raises EtcdError."""
-        return await member.stream(method, await self._metadata(member))
+        return await member.stream(method, await self._metadata())
 
     def forget(self, token: str = "") -> None:
         """A token is refused; with none given, that of now."""
@@ -113,7 +113,7 @@ class Calls:
             self._token = ""
 
     async def once(self, member: Member, method: str, request: Message, within_s: float) -> Message:
-        metadata = await self._metadata(member)
+        metadata = await self._metadata()
         if method == "Lease/LeaseKeepAlive":
             return await self._ask_stream(member, method, request, metadata, within_s)
         return await member.ask(method, request, metadata, within_s)
@@ -143,12 +143,17 @@ class Calls:
         finally:
             call.cancel()
 
-    async def _metadata(self, member: Member) -> Metadata:
+    async def _metadata(self) -> Metadata:
         if not self._section.user:
             return (_LEADER,)
         async with self._login:
             if not self._token:
-                self._token = await self._authenticated(member)
+                member = self.members.current  # no longer who failed while this one waited
+                try:
+                    self._token = await self._authenticated(member)
+                except EtcdUnavailable:
+                    await self.members.leave(member)
+                    raise
         return (_LEADER,) if self._token == _NO_AUTH else (_LEADER, ("token", self._token))
 
     async def _authenticated(self, member: Member) -> str:

@@ -13,6 +13,7 @@ STALE_TOKEN = (
     "etcdserver: invalid auth token",
     "auth: revision in header is old",
     "etcdserver: revision of auth store is old",
+    "user name is empty",  # somebody has switched authentication on
 )
 
 
@@ -68,7 +69,6 @@ _MARKS: tuple[tuple[str, type[EtcdError]], ...] = (
     ("requested lease not found", LeaseNotFound),
     ("lease already exists", LeaseExists),
     ("authentication failed", Denied),
-    ("user name is empty", Denied),
     ("permission denied", Denied),
     *((mark, StaleToken) for mark in STALE_TOKEN),
 )

@@ -34,7 +34,7 @@ def boot_s() -> float:
 class Lease:
     """`lost` is called once for each lease that ended here: at its deadline at the latest, or as soon as the
     process runs again. `granted` is awaited with each new lease but the first, and again where it raised
-    EtcdError; a lease that ends before that was done is replaced without a word.
+    EtcdError; it raises it for a lease that has ended meanwhile, which is replaced without a word.
     """
 
     def __init__(
@@ -100,12 +100,17 @@ class Lease:
                     self._end("its deadline passed")
                     await self._grant()
                 if not self._settled:
-                    await self._granted(self.id)
-                    self._settled = True
+                    lease = self.id
+                    await self._granted(lease)
+                    self._settled = self.id == lease
+                    continue
                 await self._renew()
             except EtcdError as error:
                 log.warning("no new lease yet", reason=str(error))
                 await asyncio.sleep(GRANT_AGAIN_S * (0.5 + random.random()))
+            except Exception:
+                log.exception("the lease could not be kept up, going on")
+                await asyncio.sleep(GRANT_AGAIN_S)
 
     async def _renew(self) -> None:
         lease = self.id

@@ -61,6 +61,7 @@ class Registration(Part):
         self._lease = Lease(client, client.section.ttl_s, self._on_lost, self._take_back)
         self._created = 0  # create revision of nodes/<id> now
         self._used = 0  # revision of ids/<id> now
+        self._taken_by = ""
         self._problem: str | None = "no node id yet"
         self._lost: list[Callable[[], None]] = []
         self._kept: list[Callable[[], None]] = []
@@ -72,11 +73,12 @@ class Registration(Part):
         self._mark = secrets.token_hex(8)  # drawn behind every fork, or brothers would be one
         lease = await self._lease.start()
         try:
-            self.own = await self._take(lease)
+            own = await self._take(lease)
+            self._still(lease)
         except BaseException:
             await self._lease.stop()
             raise
-        self._problem = None
+        self.own, self._problem = own, None
         log.info("node id taken", node_id=self.own[0], epoch=self.own[1])
 
     async def stop(self, grace_s: float = 0.0) -> None:
@@ -158,7 +160,7 @@ class Registration(Part):
                 if outcome.held:
                     self._created = self._used = outcome.revision
                     return epoch or self._created
-            if holder is None or _decode(holder.value).mark != self._mark:
+            if holder is None or _holder(holder.value).mark != self._mark:
                 return 0
             self._created = self._used = holder.created  # by a try that was not answered
             return epoch or self._created
@@ -177,9 +179,15 @@ class Registration(Part):
         ):
             await self._give_up()
             return
+        self._still(lease)
         self._problem = None
         log.info("node id held again", node_id=node_id, epoch=epoch)
         _tell(self._kept)
+
+    def _still(self, lease: int) -> None:
+        """What was just written hangs on a lease that still holds. Raises EtcdUnavailable."""
+        if self._lease.id != lease or not self._lease.held:
+            raise EtcdUnavailable("etcd was slower than the lease is long")
 
     async def _held_on(self, lease: int) -> bool:
         """The key outlived the lease that was taken for lost: it goes over to the new one."""
@@ -193,7 +201,7 @@ class Registration(Part):
 
     async def _give_up(self) -> None:
         found = await self._client.get(self._id_key())
-        holder = _decode(found.value).name if found is not None else "?"
+        self._taken_by = holder = _holder(found.value).name if found is not None else "somebody"
         self._problem = f"node id {self.own[0]} was taken by {holder}"
         log.error("node id taken by another process", node_id=self.own[0], by=holder)
         for callback in self._taken:
@@ -209,6 +217,13 @@ class Registration(Part):
 
     def _value(self, epoch: int) -> bytes:
         return _encode(Holder(self._name, self._mark, epoch))
+
+
+def _holder(value: bytes) -> Holder:
+    try:
+        return _decode(value)
+    except msgspec.MsgspecError:
+        return Holder("somebody", "")  # who writes something else there
 
 
 def _number(kv: KeyValue) -> int:

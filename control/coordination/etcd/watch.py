@@ -181,9 +181,10 @@ class Watch:
     async def _lost(self, error: EtcdUnavailable) -> None:
         calls, member = self._client.calls, self._member
         self._hang_up()
-        calls.failed(error)
         calls.counts.reconnects += 1
-        if not self._failures:
+        if self._failures:
+            calls.failed(error)  # with the first one, only that member is away
+        else:
             log.warning("a watch was cut off", prefix=self._prefix.decode(), reason=str(error))
         if member is not None:
             await calls.members.leave(member)

@@ -130,6 +130,26 @@ async def test_tokens_that_expire_are_renewed_and_watches_stay(users: EtcdCluste
     await client.close()
 
 
+async def test_many_calls_with_a_token_that_ended_wait_once_for_a_member_that_stands_still(
+    users: EtcdCluster,
+) -> None:
+    client = await connect(users.section(user="qianwan", password="app-pw"))
+    members = client.calls.members
+    leader = await asyncio.to_thread(users.leader)
+    if leader.endpoint.endswith(members.current.endpoint):  # the others are to go on at once
+        await members.leave(members.current)
+    member = next(each for each in users.members if each.endpoint.endswith(members.current.endpoint))
+    client.calls.forget()
+    member.freeze()
+    try:
+        found = await asyncio.gather(*(client.get(b"qianwan/none") for _ in range(30)))
+        assert set(found) == {None}
+    finally:
+        member.go_on()
+        await asyncio.to_thread(users.wait)
+    await client.close()
+
+
 async def test_a_password_where_nobody_asks_for_one_does_no_harm(etcd: EtcdCluster, prefix: str) -> None:
     client = await connect(etcd.section(prefix=prefix, user="qianwan", password="app-pw"))
     await EtcdDocuments(client).put("a", b"1")

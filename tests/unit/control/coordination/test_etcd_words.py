@@ -24,7 +24,7 @@ from control.settings.values import parse_endpoint
         ("UNAVAILABLE", "etcdserver: request timed out", errors.OutcomeUnknown),
         ("UNKNOWN", "etcdserver: something new", errors.OutcomeUnknown),
         ("UNAUTHENTICATED", "etcdserver: invalid auth token", errors.StaleToken),
-        ("INVALID_ARGUMENT", "etcdserver: user name is empty", errors.Denied),
+        ("INVALID_ARGUMENT", "etcdserver: user name is empty", errors.StaleToken),
         ("INVALID_ARGUMENT", "etcdserver: authentication failed, invalid user ID or password", errors.Denied),
         ("PERMISSION_DENIED", "etcdserver: permission denied", errors.Denied),
         ("RESOURCE_EXHAUSTED", "etcdserver: mvcc: database space exceeded", errors.NoSpace),
