@@ -128,12 +128,12 @@ def unloaded(json_file: Path, *words: str) -> dict[str, Any]:
 
 
 def test_the_routing_table_is_measured(tmp_path: Path) -> None:
-    item = unloaded(tmp_path / "f.json", "routes", "--topics", "50000")
+    item = unloaded(tmp_path / "f.json", "routes", "--topics", "100000")
     alone, shared = item["rounds"]
-    assert alone["entries"] == 50_000
+    assert alone["entries"] == 100_000
     assert shared["entries"] > 1.5 * alone["entries"]
     for row in (alone, shared):
-        assert 16 < row["bytes_a_topic_table"] < 32
+        assert 16 < row["bytes_a_topic_table"] < 40, "the table itself has 0.6 MB"
         assert row["look_ups_per_cpu_s"] > 50_000
         assert row["death_of_a_gateway"]["cpu_ms_longest"] < 5
 
