@@ -17,7 +17,7 @@ PYTEST_LANES := -n $(LANES) --dist loadfile --no-loadscope-reorder
 # What a target needs beside Python packages is there, is installed, or is named before anything runs.
 SYSTEM := tools/system_packages.sh build
 
-.PHONY: help dev build debug sanitize coverage test faults lint wheel generate demo bench instructions fuzz clean
+.PHONY: help dev build debug sanitize coverage test faults lint wheel generate demo cluster-demo bench instructions fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,9 +42,11 @@ $(STAMPS)/modules: $(STAMPS)/venv $(SOURCES)
 	@$(PY) setup.py -q build_ext --inplace --parallel $$(nproc) > build/build.log 2>&1 || { cat build/build.log; exit 1; }
 	@touch $@
 
-.PHONY: tested-with measured-with
+.PHONY: tested-with measured-with joined-with
 tested-with:
 	@$(SYSTEM) test
+joined-with:
+	@$(SYSTEM) cluster
 measured-with:
 	@$(SYSTEM) measure
 
@@ -94,6 +96,11 @@ generate: dev ## write every generated file: constants, sample settings, tables 
 
 demo: build ## two people and a chatroom talk through a real server
 	$(VENV)/bin/qianwan demo
+
+# Readable by the user that PostgreSQL runs as where this is root.
+cluster-demo: joined-with build dev ## etcd x3, NATS x3, PostgreSQL, two of each role: people of two gateways chat, one gateway is killed
+	@folder=$$(mktemp -d) && chmod 755 $$folder && trap "$(VENV)/bin/qianwan cluster down --folder $$folder --purge" EXIT && \
+	$(VENV)/bin/qianwan cluster up --folder $$folder && $(VENV)/bin/qianwan cluster demo --folder $$folder
 
 bench: build dev ## the short set of benchmarks (see docs/PERFORMANCE.md)
 	$(VENV)/bin/qianwan bench quick

@@ -3,6 +3,7 @@
 #
 #   tools/system_packages.sh build          for `make build`
 #   tools/system_packages.sh build test     for `make test`, `make sanitize` and `make fuzz` too
+#   tools/system_packages.sh build cluster  for `make cluster-demo`
 #
 # As root on a Debian what is missing is installed; elsewhere it is named in one line, and the exit code is 1.
 set -u
@@ -24,6 +25,8 @@ test    | haproxy                 | command -v haproxy
 test    | systemd                 | command -v systemd-analyze
 test    | nodejs                  | command -v node
 test    | chromium                | command -v chromium
+cluster | postgresql              | ls /usr/lib/postgresql/*/bin/initdb
+cluster | etcd-server             | command -v etcd
 measure | valgrind                | command -v valgrind
 LIST
 }

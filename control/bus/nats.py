@@ -18,6 +18,9 @@ from control.settings.values import Secret, SecretUrl
 log = get_logger("bus")
 
 CONNECT_TIMEOUT_S = 5.0
+# One server of several that stands still is left within 3 pings, and the next one is tried within 10 s.
+PING_S, ONE_OF_SEVERAL_PING_S = 10.0, 2.0
+ONE_OF_SEVERAL_CONNECT_S = 2.0
 FLUSH_TIMEOUT_S = 2.0
 CLOSE_TIMEOUT_S = 1.0
 DEFAULT_MAX_PAYLOAD = 1 << 20  # of a NATS server; it tells its own when it is reached
@@ -43,6 +46,7 @@ class NatsBus:
         self, url: SecretUrl, prefix: str = "qw", token: Secret | None = None, name: str = "qianwan"
     ) -> None:
         self._url = url
+        self._servers = [each.strip() for each in url.reveal().split(",") if each.strip()]
         self._prefix = prefix + "."
         self._token = token
         self._name = name
@@ -56,13 +60,14 @@ class NatsBus:
         self.dropped = 0
 
     async def start(self) -> None:
+        several = len(self._servers) > 1
         options: dict[str, Any] = {
             "name": self._name,
-            "connect_timeout": CONNECT_TIMEOUT_S,
+            "connect_timeout": ONE_OF_SEVERAL_CONNECT_S if several else CONNECT_TIMEOUT_S,
             "allow_reconnect": True,
             "max_reconnect_attempts": -1,
             "reconnect_time_wait": 0.25,
-            "ping_interval": 10,
+            "ping_interval": ONE_OF_SEVERAL_PING_S if several else PING_S,
             "max_outstanding_pings": 2,
             "pending_size": PENDING_BYTES,
             "disconnected_cb": self._on_disconnect,
@@ -71,11 +76,12 @@ class NatsBus:
         }
         if self._token:
             options["token"] = self._token.reveal()
+        patience_s = CONNECT_TIMEOUT_S * max(1, len(self._servers))
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                self._client = await nats.connect(self._url.reveal(), **options)
+            async with asyncio.timeout(patience_s):
+                self._client = await nats.connect(self._servers, **options)
         except (NatsError, OSError, TimeoutError) as error:
-            reason = self._why or str(error) or f"no answer within {CONNECT_TIMEOUT_S:.0f} s"
+            reason = self._why or str(error) or f"no answer within {patience_s:.0f} s"
             raise BusError(f"cannot reach NATS at {self._url}: {reason}") from None
         if self.max_payload < MIN_PAYLOAD:
             carried = self.max_payload

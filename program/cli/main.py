@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from program.cli import config, keys, serve, tools
+from program.cli import cluster, config, keys, serve, tools
 from program.cli.admin import audit, lbs, nodes, routes, settings
 from program.cli.clients import chat, demo, top
 
@@ -34,6 +34,7 @@ app.add_typer(settings.app, name="settings")
 app.add_typer(audit.app, name="audit")
 app.add_typer(routes.app, name="routes")
 app.add_typer(lbs.app, name="lbs")
+app.add_typer(cluster.app, name="cluster")
 app.command()(chat)
 app.command()(demo)
 app.command()(top)
