@@ -16,9 +16,9 @@ from pathlib import Path
 
 import qianwan
 import uvloop
+from rich.console import Console
 
 from program.access import Access, NoAccess
-from program.cli.common import console
 from program.cluster.local import LocalCluster, Say
 from program.cluster.plan import ClusterError
 from program.demo.tally import Row, Suite, Transport, account
@@ -104,7 +104,7 @@ def run_cluster_demo(folder: Path, users: int, messages: int, say: Say) -> bool:
     except (NoAccess, qianwan.QianwanError, TimeoutError) as error:
         raise ClusterError(f"the demo could not go on: {str(error) or type(error).__name__}") from None
     table, clean = account(rows)
-    console().print(table)
+    Console().print(table)
     counted = ("acked", "delivered", "lost")
     verdict = ", ".join(f"{name} {sum(getattr(row, name) for row in rows)}" for name in counted)
     say(f"{verdict}, with {KILLED} killed meanwhile, in {time.monotonic() - began:.1f} s")

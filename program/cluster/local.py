@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -75,29 +76,29 @@ class LocalCluster:
         """Start what does not run, and wait until all is well."""
         first, *others = self.plan.of(*ROLES)
         below = [each.name for each in self.plan.of(*ENGINE_KINDS)]
-        with alone_in(self.folder):
-            self._start(below)
+        with alone_in(self.folder) as lock:
+            self._start(below, lock)
             self.await_well(below)
             asyncio.run(engines.make_database(self.plan))
             # It makes the keys that all of them use, and is ready when there is an im process.
-            self._start([first.name])
+            self._start([first.name], lock)
             self._await(first.name, lambda: started(first), START_S)
-            self._start([each.name for each in others])
+            self._start([each.name for each in others], lock)
             self.await_well(each.name for each in self.plan.of(*ROLES))
 
     def start(self, names: Iterable[str]) -> None:
         """Start these again, and wait until they are well."""
         wanted = list(names)
-        with alone_in(self.folder):
-            self._start(wanted)
+        with alone_in(self.folder) as lock:
+            self._start(wanted, lock)
             self.await_well(wanted)
 
-    def _start(self, names: list[str]) -> None:
+    def _start(self, names: list[str], lock: IO[str]) -> None:
         fresh = [name for name in names if not self.processes[name].pid]
         if fresh:
             self._say(f"starting {', '.join(fresh)}")
         for name in fresh:
-            self.processes[name].start(self._words(self.planned(name)))
+            self.processes[name].start(self._words(self.planned(name)), lock)
 
     def await_well(self, names: Iterable[str], timeout_s: float = START_S) -> None:
         """Return when they are. Raises ClusterError."""

@@ -1,8 +1,8 @@
 """Processes that outlive the command which started them, known by their pid files.
 
-The pid file is written by the process itself before its program runs, so that no crash of the command leaves
-one behind that nobody knows. A pid that another process got meanwhile is told by its command line: those of
-ours name the folder.
+The pid file is written by the process itself before its program runs, and until then it holds the folder's
+lock: no crash of the command leaves one behind that the next command does not find. A pid that another
+process got meanwhile is told by its command line: those of ours name the folder.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import IO
 
 POLL_S = 0.05
-WRITE_PID = 'echo $$ >"$0" && exec "$@"'
+WRITE_PID = 'echo $$ >"$0" && exec "$@" </dev/null'
+EXEC_S = 5.0
 
 _children: list[subprocess.Popen[bytes]] = []
 """Those of this process: it is theirs to read their exit codes, or they stay as zombies."""
@@ -30,8 +32,9 @@ class Watched:
         self._pid_file = folder / "run" / f"{name}.pid"
         self.log = folder / "log" / f"{name}.log"
 
-    def start(self, words: Sequence[str]) -> None:
-        """Returns when it has its pid file; one that runs is left alone."""
+    def start(self, words: Sequence[str], lock: IO[str] | None = None) -> None:
+        """Returns when it has its pid file; one that runs is left alone. `lock`: held until then, though the
+        process that calls this may be gone."""
         if self.pid:
             return
         self._pid_file.unlink(missing_ok=True)
@@ -39,7 +42,7 @@ class Watched:
         with self.log.open("ab") as log:
             child = subprocess.Popen(
                 ["/bin/sh", "-c", WRITE_PID, str(self._pid_file), *words],
-                cwd=self._folder, env=clean, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                cwd=self._folder, env=clean, stdin=lock or subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip
         _children.append(child)
@@ -52,11 +55,7 @@ class Watched:
         pid = self._written()
         for child in _children:
             child.poll()
-        try:
-            words = Path(f"/proc/{pid}/cmdline").read_bytes() if pid else b""
-        except OSError:
-            return 0
-        return pid if os.fsencode(self._folder) in words else 0
+        return pid if pid and os.fsencode(self._folder) in _words_of(pid) else 0
 
     def _written(self) -> int:
         try:
@@ -68,10 +67,7 @@ class Watched:
     @property
     def stopped(self) -> bool:
         """By SIGSTOP."""
-        try:
-            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt"
-        except (OSError, IndexError):
-            return False
+        return _state_of(self.pid) in ("T", "t")
 
     def send(self, number: int) -> None:
         if pid := self.pid:
@@ -91,6 +87,28 @@ class Watched:
 
     def forget(self) -> None:
         self._pid_file.unlink(missing_ok=True)
+
+
+def _state_of(pid: int) -> str:
+    """The letter of proc(5); "" when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def _words_of(pid: int) -> bytes:
+    """Its command line, which is empty while it becomes another program, and of a zombie."""
+    deadline = time.monotonic() + EXEC_S
+    while time.monotonic() < deadline:
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            return b""
+        if words or _state_of(pid) in ("", "Z", "X"):
+            return words
+        time.sleep(POLL_S / 10)
+    return b""
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
