@@ -48,6 +48,8 @@ class Identity(Part):
 
     own: Peer
     etcd: Etcd | None = None
+    keys_revision: int | None = None
+    """Of the document with the cluster's keys (keys/shared.py); None: keys are not shared."""
     taken_by: str = ""
     """Another process has the id: this one can only leave."""
 
@@ -78,7 +80,7 @@ class Identity(Part):
 
 
 async def take_identity(settings: Settings) -> tuple[Settings, Identity]:
-    """The settings with the number this process has. Raises StartError, BusError, EtcdError (an OSError)."""
+    """The settings with the number this process has. Raises StartError, BusError."""
     if settings.etcd.endpoints:
         etcd = await _from_etcd(settings)
         own = etcd.registration.own
@@ -93,15 +95,22 @@ def numbered(settings: Settings, node_id: int) -> Settings:
     return replace(settings, server=replace(settings.server, node_id=node_id))
 
 
-async def _from_etcd(settings: Settings) -> Etcd:
+async def connect_etcd(settings: Settings) -> EtcdClient:
+    """Raises StartError."""
     from control.coordination.etcd.client import connect
+    from control.coordination.etcd.errors import EtcdError
+
+    try:
+        return await connect(settings.etcd)
+    except EtcdError as error:
+        raise StartError(str(error)) from error
+
+
+async def _from_etcd(settings: Settings) -> Etcd:
     from control.coordination.etcd.errors import EtcdError
     from control.coordination.etcd.registration import Registration
 
-    try:
-        client = await connect(settings.etcd)
-    except EtcdError as error:
-        raise StartError(str(error)) from error
+    client = await connect_etcd(settings)
     registration = Registration(
         client, settings.server.node_name or f"{os.getpid()} on {socket.gethostname()}"
     )

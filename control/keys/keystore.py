@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import TypeVar
 
 from control.auth.tokens import TokenSigner, TokenVerifier, private_okp
 from control.keys.api_keys import ApiKeys
@@ -24,9 +25,13 @@ from control.keys.server_keys import (
 from control.logs import get_logger
 from control.settings import Settings
 
+K = TypeVar("K", ServerKey, TokenKey)
+
 API_KEY_FILE = "api-keys.json"
 RETRY_S = 60  # between two tries to rotate in a folder that cannot be written to
 JUMP_S = 3600  # the wall clock against the monotonic one; less is a correction, not a jump
+SETTLE_S = 15.0
+"""For every gateway to hear of a new key before clients meet what it made: three of the longest ticks."""
 DISTRUST_S = 3600  # so long must a new time stand before keys are made or let go by it
 
 log = get_logger("keys")
@@ -70,7 +75,11 @@ class KeyStore:
         self._rotate_at = 0
         self._problem = ""
         self._signer: tuple[str, TokenSigner] | None = None
-        self._view: tuple[list[ServerKey], list[TokenKey]] | None = None
+        self._view: tuple[list[ServerKey], list[TokenKey], list[ServerKey]] | None = None
+        self.shared: Callable[[], Collection[str]] | None = None
+        """names of the files that other machines can have; None: all (keys/shared.py)"""
+        # When each key was first seen to be where others find it. What a start finds is known to all.
+        self._known_at = dict.fromkeys(self._names(), -SETTLE_S + monotonic())
         self._adopt()
 
     def api_keys(self) -> ApiKeys:
@@ -89,8 +98,9 @@ class KeyStore:
         return self._gateway_keys
 
     def signer(self) -> TokenSigner:
-        """Signs with the youngest token key. Raises KeyFileError when none holds."""
-        key = self.keys.current_token(self._now())
+        """Signs with the youngest token key that all gateways know. Raises KeyFileError when none holds."""
+        now = self._now()
+        key = next(iter(self._settled(holding(self.keys.tokens, now))), None) or self.keys.current_token(now)
         if self._signer is None or self._signer[0] != key.kid:
             auth = self._settings.auth
             okp = private_okp(key.seed, key.kid)
@@ -132,6 +142,22 @@ class KeyStore:
         token = [key.not_after - now for key in holding(self.keys.tokens, now)]
         return {"server": max(server, default=0), "token": max(token, default=0)}
 
+    def _names(self) -> list[str]:
+        servers, tokens = self.keys.servers, self.keys.tokens
+        return [*(key.file_name for key in servers), *(key.file_name for key in tokens)]
+
+    def _settled(self, keys: list[K]) -> list[K]:
+        """Those that every process has had time to hear of; all, where there is none such: a rotation after a
+        leak holds at once."""
+        now = self._monotonic()
+        return [key for key in keys if now - self._known_at.get(key.file_name, now) >= SETTLE_S] or keys
+
+    def _note_new(self) -> None:
+        shared, now = self.shared, self._monotonic()
+        for name in self._names():
+            if shared is None or name in shared():
+                self._known_at.setdefault(name, now)
+
     def _rotate(self) -> None:
         now = self._now()
         if not self._period_s or not (due := self.keys.due(now, self._period_s)):
@@ -152,14 +178,18 @@ class KeyStore:
 
     def _adopt(self) -> bool:
         now = self._now()
+        self._note_new()
         accepted, verifying = self.keys.accepted(now), self.keys.verifying(now)
-        view = accepted, verifying
+        published = self._settled(accepted)
+        if not holding(published, now):
+            published = accepted
+        view = accepted, verifying, published
         if view == self._view or not accepted:
             return False
         self._view = view
         self._gateway_keys = self.keys.usable(now)
         self.verifier.set_keys({key.kid: key.public for key in verifying})
-        self._key_set = self.keys.key_set(now)
+        self._key_set = self.keys.key_set(now, published)
         return True
 
     def _folder_stamp(self) -> tuple[tuple[str, int], ...]:

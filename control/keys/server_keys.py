@@ -161,11 +161,11 @@ class ServerKeys:
         """Token keys whose tokens are still believed."""
         return [key for key in self.tokens if now < key.not_after]
 
-    def key_set(self, now: int) -> bytes:
-        """The signed key set of the accepted keys (crypto.key_set)."""
+    def key_set(self, now: int, keys: Sequence[ServerKey] | None = None) -> bytes:
+        """The signed key set of these, else of the accepted keys (crypto.key_set)."""
         entries = [
             key_set.KeyEntry(key.key_id, key.public, key.not_before, key.not_after)
-            for key in self.accepted(now)
+            for key in (self.accepted(now) if keys is None else keys)
         ]
         return key_set.build(self.root.sign, now, entries)
 

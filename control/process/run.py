@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import uvloop
 
@@ -18,6 +18,7 @@ from control.coordination.documents import DocumentsUnavailable
 from control.coordination.identity import Identity, take_identity
 from control.errors import StartError
 from control.keys.errors import ApiKeyError, KeyFileError
+from control.keys.shared import join_keys
 from control.logs import get_logger, setup_logs
 from control.process.descriptors import raise_file_limit
 from control.process.process import Process
@@ -25,6 +26,9 @@ from control.process.signals import HANDLED, HANGUP, Terminal
 from control.process.wiring import Outlet, build_process
 from control.settings import Settings
 from im_service.storage.errors import StoreError
+
+if TYPE_CHECKING:
+    from control.coordination.etcd.client import EtcdClient
 
 log = get_logger("process")
 
@@ -135,9 +139,28 @@ async def _identity(settings: Settings) -> tuple[Settings, Identity]:
         taken, identity = await take_identity(settings)
     except BusError as error:
         raise StartError(str(error)) from error
+    try:
+        identity.keys_revision = await keys_of_cluster(taken, identity.etcd.client if identity.etcd else None)
+    except BaseException as error:
+        await identity.stop()
+        if isinstance(error, OSError | KeyFileError | DocumentsUnavailable):
+            raise StartError(str(error)) from error
+        raise
     if taken.node_name != settings.node_name:
         setup_logs(taken.log.level, taken.log.format, taken.node_name)
     return taken, identity
+
+
+async def keys_of_cluster(settings: Settings, client: EtcdClient | None) -> int | None:
+    """Take the cluster's keys over, or give it those that are here. The revision of their document; None
+    where they are not shared, or this process has no use for them. Raises StartError, DocumentsUnavailable,
+    KeyFileError.
+    """
+    if client is None or not settings.auth.keys_secret or set(settings.server.roles) == {"im"}:
+        return None
+    from control.coordination.etcd.documents import EtcdDocuments
+
+    return await join_keys(settings, EtcdDocuments(client))
 
 
 async def _started(settings: Settings, identity: Identity, outlet: Outlet | None) -> Process:

@@ -60,6 +60,7 @@ from control.im.route_report import (
 from control.im.store_claim import make_claim
 from control.keys.data_folder import COORDINATION_FILE
 from control.keys.keystore import KeyStore
+from control.keys.shared import SharedKeys
 from control.logs import set_level
 from control.metrics import make_registry
 from control.part import Part
@@ -118,6 +119,7 @@ class Wiring:
             KeysPart(
                 self.keystore, self.gateway.set_keys if gateway else lambda: None, used=gateway or control
             ),
+            self._shared_keys(),
             self.data_folder,
             None if self._identity.etcd else self.file_documents,
             self.bus_part,
@@ -156,6 +158,11 @@ class Wiring:
     @cached_property
     def data_folder(self) -> DataFolder:
         return DataFolder(self._settings.server.data_dir, self._process.addresses, alone=not self._split)
+
+    def _shared_keys(self) -> SharedKeys | None:
+        if (revision := self._identity.keys_revision) is None:
+            return None
+        return SharedKeys(self._settings, self.documents, self.keystore, revision)
 
     @cached_property
     def documents(self) -> Documents:

@@ -198,6 +198,8 @@ class Settings(Struct, kw_only=True, frozen=True):
                 ("server.roles", "bus.kind"),
                 f'roles without {", ".join(missing)} need another process: set bus.kind = "nats"',
             )
+        if self.auth.keys_secret and not self.etcd.endpoints:
+            yield ("auth.keys_secret", "etcd.endpoints"), "keys are shared through etcd: name its endpoints"
         if self.etcd.endpoints and self.server.node_id:
             yield ("server.node_id", "etcd.endpoints"), "etcd gives the node ids: leave it out"
         gateway, split = self.gateway, self.bus.kind != "memory" and "gateway" in self.server.roles

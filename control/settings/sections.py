@@ -126,6 +126,9 @@ class StoreSection(Section, frozen=True):
             yield ("url",), "must begin with postgresql://"
 
 
+SECRET_CHARS = 32
+
+
 class AuthSection(Section, frozen=True):
     issuer: Annotated[str, Meta(min_length=1, max_length=256)] = "qianwan"
     """`iss` of tokens; a token of another issuer is refused."""
@@ -141,6 +144,12 @@ class AuthSection(Section, frozen=True):
     rotate_keys_days: Annotated[int, Meta(ge=0, le=45, extra=unit("days"))] = 30
     """Age at which a process with the role `control` makes a new server key and a new token key; a key holds
     for 62 days, so at most 45. 0: never. Beyond: the old one is still taken until it ends."""
+    keys_secret: Secret = Secret("")
+    """Seals the key files in etcd, so that every gateway and control process has them without copying: 32
+    characters or more, random (`openssl rand -base64 32`), the same on all of these and nowhere else. Empty:
+    keys are what the data folder holds."""
+    keys_secret_before: Secret = Secret("")
+    """The one before, while it is being changed: it still opens, and seals nothing."""
     bootstrap_api_key: Secret = Secret("")
     """An API key accepted besides the key file, for automated installations: `qianwan api-key generate` makes
     one (`qwk_`, 12 hex digits, `_`, 43 characters of base64url)."""
@@ -151,6 +160,9 @@ class AuthSection(Section, frozen=True):
                 ("bootstrap_api_key",),
                 "does not look like qwk_<12 hex digits>_<43 letters, digits, - or _>: see `api-key generate`",
             )
+        for name in ("keys_secret", "keys_secret_before"):
+            if 0 < len(getattr(self, name).reveal()) < SECRET_CHARS:
+                yield (name,), f"shorter than {SECRET_CHARS} characters: openssl rand -base64 32"
         if self.token_ttl_s > self.token_max_ttl_s:
             yield ("token_ttl_s", "token_max_ttl_s"), "must not be above token_max_ttl_s"
 

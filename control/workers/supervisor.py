@@ -25,7 +25,8 @@ from pathlib import Path
 
 from control.bus.base import BusError
 from control.bus.engines import make_bus
-from control.coordination.identity import free_node_ids, numbered
+from control.coordination.documents import DocumentsUnavailable
+from control.coordination.identity import connect_etcd, free_node_ids, numbered
 from control.errors import StartError
 from control.gateway.core import event_codes
 from control.gateway.role import refuse_taken_port
@@ -35,6 +36,7 @@ from control.logs import get_logger, setup_logs
 from control.process import run
 from control.process.descriptors import raise_file_limit
 from control.process.parent import end_with
+from control.process.run import keys_of_cluster
 from control.process.signals import HANDLED, HANGUP, Terminal
 from control.settings import Settings
 from control.settings.values import parse_address
@@ -61,6 +63,8 @@ def run_workers(settings: Settings) -> int:
     setup_logs(settings.log.level, settings.log.format, settings.node_name)
     raise_file_limit()
     try:
+        if settings.auth.keys_secret:
+            _in_a_child(lambda: _join_keys(settings))
         KeyStore(settings, create=True)  # made once, before the workers read it
         if settings.bus.kind != "memory" and not settings.server.node_id and not settings.etcd.endpoints:
             # In a row, so that workers that start together do not want the same one.
@@ -72,6 +76,39 @@ def run_workers(settings: Settings) -> int:
         raise StartError(str(error)) from error
     with tempfile.TemporaryDirectory(prefix="qianwan-workers-") as folder:
         return Supervisor(settings, plans, Path(folder)).run()
+
+
+def _join_keys(settings: Settings) -> int:
+    """The life of a child that takes the cluster's keys over."""
+
+    async def join() -> None:
+        client = await connect_etcd(settings)
+        try:
+            await keys_of_cluster(settings, client)
+        finally:
+            await client.close()
+
+    try:
+        asyncio.run(join())
+    except (OSError, DocumentsUnavailable, KeyFileError) as error:
+        raise StartError(str(error)) from error
+    return 0
+
+
+def _in_a_child(life: Callable[[], int]) -> None:
+    """gRPC starts threads, and whoever forks shall have none. Raises StartError where it failed, which the
+    child has told."""
+    pid = os.fork()
+    if pid == 0:
+        code = START_FAILED
+        try:
+            code = life()
+        except StartError as error:
+            log.error("cannot start", reason=str(error))
+        finally:
+            os._exit(code)
+    if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
+        raise StartError("the keys of the cluster could not be taken over")
 
 
 class Supervisor:

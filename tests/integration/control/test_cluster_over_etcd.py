@@ -1,4 +1,6 @@
-"""Processes joined by a real NATS server and three etcd members: nobody types a node id, and etcd may go."""
+"""Processes joined by a real NATS server and three etcd members, each with a data folder of its own: nobody
+types a node id or copies a key, and etcd may go.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,10 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,21 +22,22 @@ from tests.support.chat_world import EAGER, root_of
 from tests.support.etcd_cluster import EtcdCluster
 from tests.support.nats_process import NatsProcess
 from tests.support.sdk_client import until
-from tests.support.server_process import ServerProcess
+from tests.support.server_process import ROOT, ServerProcess
 
 TTL_S = 3
 
 
 class OverEtcd:
-    """Two gateways, two im processes, a control process; one data folder: one set of keys, one store."""
+    """Two gateways, two im processes on one store, a control process."""
 
     def __init__(self, folder: Path) -> None:
         self.nats = NatsProcess(folder)
         self.etcd = EtcdCluster(folder / "etcd", size=3)
         self.folder = folder
 
-    def process(self, roles: str, **more: object) -> ServerProcess:
+    def process(self, roles: str, folder: str, **more: object) -> ServerProcess:
         settings = {
+            "auth.keys_secret": "of this test, and of nothing else" if roles != "im" else "",
             "bus.kind": "nats",
             "bus.nats_url": self.nats.url,
             "bus.beacon_s": 0.2,
@@ -39,15 +45,15 @@ class OverEtcd:
             "etcd.endpoints": json.dumps(list(self.etcd.endpoints)),
             "etcd.ttl_s": TTL_S,
         }
-        return ServerProcess(self.folder / "data", settings | more, roles)
+        return ServerProcess(self.folder / folder, settings | more, roles)
 
     def start(self) -> None:
         self.nats.start()
         self.etcd.start()
         self.etcd.wait()
-        self.control = self.process("control")
-        self.ims = [self.process("im") for _ in range(2)]
-        self.gateways = [self.process("gateway") for _ in range(2)]
+        self.control = self.process("control", "control")
+        self.ims = [self.process("im", "store") for _ in range(2)]
+        self.gateways = [self.process("gateway", f"gateway-{n}") for n in range(2)]
         self.all = [self.control, *self.ims, *self.gateways]
         self.control.start()
         for process in self.all[1:]:
@@ -84,8 +90,6 @@ class OverEtcd:
 
 
 def _nodes(listed: str) -> list[tuple[int, str]]:
-    from base64 import b64decode
-
     found = []
     for each in json.loads(listed).get("kvs", []):
         key = b64decode(each["key"]).decode()
@@ -176,7 +180,7 @@ async def test_a_gateway_that_stood_still_past_its_lease_keeps_its_clients(clust
 
 async def test_who_finds_its_node_id_taken_leaves_and_comes_back_with_another(cluster: OverEtcd) -> None:
     """By an operator's hand: the number goes to a process that nobody knows."""
-    spare = cluster.process("gateway", **{"server.node_name": "spare", "server.drain_timeout_s": 1})
+    spare = cluster.process("gateway", "spare", **{"server.node_name": "spare", "server.drain_timeout_s": 1})
     await asyncio.to_thread(spare.start)
     (number,) = [node_id for node_id, name in cluster.ids().items() if name == "spare"]
     os.kill(spare.pid, signal.SIGSTOP)
@@ -194,8 +198,56 @@ async def test_who_finds_its_node_id_taken_leaves_and_comes_back_with_another(cl
     spare.stop()
 
 
+async def test_keys_rotate_everywhere_without_one_failed_login(cluster: OverEtcd) -> None:
+    """By a command on the folder of control; gateways have folders of their own."""
+    first = kid_of(await asyncio.to_thread(cluster.control.token, "hans"))
+    rotated, logins = False, 0
+    async with asyncio.timeout(90):
+        while kid_of(await asyncio.to_thread(cluster.control.token, "hans")) == first:
+            for gateway in (0, 1):
+                async with cluster.client("hans", gateway) as hans:
+                    await hans.call("time")
+                logins += 1
+            if not rotated:
+                rotated = True
+                for kind in ("token", "server"):
+                    await asyncio.to_thread(rotate, cluster.control, kind)
+    for gateway in (0, 1):
+        async with cluster.client("hans", gateway) as hans:
+            await hans.call("time")
+    assert logins > 4
+    names = {
+        tuple(
+            sorted(
+                path.name
+                for path in (process.data_dir / "keys").glob("*-*.json")
+                if path.name != "api-keys.json"
+            )
+        )
+        for process in (cluster.control, *cluster.gateways)
+    }
+    assert len(names) == 1
+    refused = sum(
+        value
+        for gateway in cluster.gateways
+        for name, value in gateway.metrics().items()
+        if name.startswith("qianwan_gateway_logins_refused")
+    )
+    assert refused == 0
+
+
+def kid_of(token: str) -> str:
+    header = token.partition(".")[0]
+    return str(json.loads(b64decode(header + "=" * (-len(header) % 4)))["kid"])
+
+
+def rotate(control: ServerProcess, kind: str) -> None:
+    command = [sys.executable, "-m", "program", "keys", "rotate", kind, "--data-dir", str(control.data_dir)]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+
+
 def test_a_typed_node_id_and_an_etcd_that_is_not_there_are_told(cluster: OverEtcd, tmp_path: Path) -> None:
-    typed = cluster.process("gateway", **{"server.node_id": 3})
+    typed = cluster.process("gateway", "typed", **{"server.node_id": 3})
     typed.start(wait=False)
     assert typed.process is not None
     assert typed.process.wait(20) == 2

@@ -1,0 +1,194 @@
+"""The key files of a cluster in its documents, sealed under a secret that only gateways and control hold.
+
+    document `keys/folder`:  version (1 byte) | nonce (24) | XChaCha20-Poly1305 of the files, by name
+
+A process with the secret begins with the cluster's keys, or shares its own where there are none yet. Then
+each change of the folder, a rotation or a command, goes to the document at the revision it was made from; of
+two that rotate at once one is kept, and both folders have that one. Until it is shared nothing is signed with
+a new key (KeyStore), so that no gateway meets a token before the key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+
+import msgspec
+from nacl.bindings import (
+    crypto_aead_xchacha20poly1305_ietf_decrypt,
+    crypto_aead_xchacha20poly1305_ietf_encrypt,
+)
+from nacl.exceptions import CryptoError
+from nacl.utils import random as random_bytes
+
+from control.coordination.documents import Conflict, Document, Documents, DocumentsUnavailable
+from control.coordination.replica import Replica
+from control.errors import StartError
+from control.keys.data_folder import KEY_FOLDER
+from control.keys.errors import KeyFileError
+from control.keys.files import MAX_BYTES, locked, make_private_directory, read_bytes, remove, write_bytes
+from control.keys.keystore import KeyStore
+from control.keys.server_keys import ROOT_FILE
+from control.logs import get_logger
+from control.part import Part
+from control.settings import Settings
+
+log = get_logger("keys")
+
+KEY = "keys/folder"
+VERSION = b"\x01"
+NONCE_BYTES = 24
+_NAME = re.compile(r"(root|server-\d{5}|token-[A-Za-z0-9_-]{43})\.json")
+Files = dict[str, bytes]
+_decode = msgspec.msgpack.Decoder(Files).decode
+
+
+class NotTheSecret(Exception):
+    """The document was sealed under another secret, or is damaged."""
+
+
+class SharedKeys(Part):
+    """Keeps a folder and the document the same. `revision`: what `join_keys` answered."""
+
+    def __init__(self, settings: Settings, documents: Documents, keystore: KeyStore, revision: int) -> None:
+        self._folder = settings.server.data_dir / KEY_FOLDER
+        self._secrets = secrets_of(settings)
+        self._documents = documents
+        self._replica = Replica(documents, KEY)
+        self._revision = revision
+        self._files = read_folder(self._folder)
+        self._problem = ""
+        keystore.shared = lambda: self._files.keys()
+
+    async def start(self) -> None:
+        await self._replica.start()
+        self._replica.on_change(self._take)
+
+    async def stop(self, grace_s: float) -> None:
+        await self._replica.stop()
+
+    async def tick(self) -> None:
+        """Share what changed here."""
+        try:
+            found = await asyncio.to_thread(read_folder, self._folder)
+            if found == self._files:
+                return
+            if found.get(ROOT_FILE) != self._files.get(ROOT_FILE):
+                self._tell("the root key here is another one than that of the cluster: it is not shared")
+                return
+            document = await self._documents.put(KEY, seal(self._secrets[0], found), self._revision)
+        except Conflict:
+            return  # another process changed the keys: they are on their way, and replace these
+        except (DocumentsUnavailable, KeyFileError) as error:
+            self._tell(f"changed keys are not shared yet: {error}")
+            return
+        self._files, self._revision, self._problem = found, document.revision, ""
+        log.info("keys are shared", revision=document.revision, files=len(found))
+
+    def _take(self, key: str, document: Document | None) -> None:
+        if key != KEY or document is None or document.revision <= self._revision:
+            return
+        try:
+            files = unseal(self._secrets, document.value)
+            if files.get(ROOT_FILE) != self._files.get(ROOT_FILE):
+                raise KeyFileError("the cluster has another root key now: start this process again")
+            write_folder(self._folder, files)
+        except (NotTheSecret, KeyFileError, OSError) as error:
+            self._tell(f"the cluster's keys cannot be taken over: {error}")
+            return
+        self._files, self._revision, self._problem = files, document.revision, ""
+        log.info("keys of the cluster taken over", revision=document.revision, files=len(files))
+
+    def _tell(self, problem: str) -> None:
+        if problem != self._problem:
+            self._problem = problem
+            log.error("keys are not shared", reason=problem)
+
+
+async def join_keys(settings: Settings, documents: Documents) -> int:
+    """Begin with the cluster's keys, or give it those of this folder. The revision of the document. Raises
+    StartError, DocumentsUnavailable, KeyFileError.
+    """
+    folder, secrets = settings.server.data_dir / KEY_FOLDER, secrets_of(settings)
+    had_root = (folder / ROOT_FILE).exists()
+    document = await documents.get(KEY)
+    if document is None:
+        KeyStore(settings, create=True)
+        try:
+            shared = await documents.put(KEY, seal(secrets[0], read_folder(folder)), 0)
+        except Conflict:
+            document = await documents.get(KEY)
+        else:
+            return shared.revision
+    if document is None:
+        raise StartError("the cluster's keys come and go: start again")
+    try:
+        files = unseal(secrets, document.value)
+    except NotTheSecret as error:
+        raise StartError(str(error)) from None
+    if had_root and read_folder(folder).get(ROOT_FILE) != files.get(ROOT_FILE):
+        raise StartError(
+            f"the root key in {folder} is not that of this cluster: move the folder away, and its keys come"
+        )
+    make_private_directory(settings.server.data_dir)
+    make_private_directory(folder)
+    write_folder(folder, files)
+    return document.revision
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """What seals, and what may have sealed before."""
+    auth = settings.auth
+    return [text for text in (auth.keys_secret.reveal(), auth.keys_secret_before.reveal()) if text]
+
+
+def seal(secret: str, files: Mapping[str, bytes]) -> bytes:
+    nonce = bytes(random_bytes(NONCE_BYTES))
+    plain = msgspec.msgpack.encode(dict(files))
+    return (
+        VERSION
+        + nonce
+        + crypto_aead_xchacha20poly1305_ietf_encrypt(plain, KEY.encode(), nonce, _key_of(secret))
+    )
+
+
+def unseal(secrets: Sequence[str], sealed: bytes) -> Files:
+    """The files by name. Raises NotTheSecret."""
+    nonce, box = sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :]
+    for secret in secrets if sealed[:1] == VERSION else ():
+        try:
+            plain = crypto_aead_xchacha20poly1305_ietf_decrypt(box, KEY.encode(), nonce, _key_of(secret))
+            files = _decode(plain)
+        except (CryptoError, ValueError):  # msgspec's errors are such
+            continue
+        if all(_NAME.fullmatch(name) for name in files) and ROOT_FILE in files:
+            return files
+    raise NotTheSecret("auth.keys_secret is not the one under which the cluster's keys are sealed")
+
+
+def read_folder(folder: Path) -> Files:
+    """The key files, as they are at one moment. Raises KeyFileError."""
+    with locked(folder):
+        names = sorted(path.name for path in folder.iterdir() if _NAME.fullmatch(path.name))
+        return {name: read_bytes(folder / name, MAX_BYTES) for name in names}
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Make the folder's key files these: what is new is there before what is over goes. Raises KeyFileError,
+    OSError.
+    """
+    with locked(folder):
+        for name, content in files.items():
+            path = folder / name
+            if not path.exists() or read_bytes(path, MAX_BYTES) != content:
+                write_bytes(path, content, replace=True)
+        for path in folder.iterdir():
+            if _NAME.fullmatch(path.name) and path.name not in files:
+                remove(path)
+
+
+def _key_of(secret: str) -> bytes:
+    return blake2b(secret.encode(), digest_size=32, person=b"qianwan keys").digest()

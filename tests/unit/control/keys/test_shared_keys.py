@@ -1,0 +1,199 @@
+"""One set of keys on several machines: who begins, who rotates, who may not, and when a new key is used."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from control.coordination.sqlite_documents import SqliteDocuments
+from control.errors import StartError
+from control.keys.keystore import SETTLE_S, KeyStore
+from control.keys.shared import KEY, NotTheSecret, SharedKeys, join_keys, read_folder, seal, unseal
+from control.settings import Settings
+from control.settings.build import build
+from tests.support.sdk_client import until
+
+SECRET, OTHER = "s" * 32, "o" * 32
+
+
+class Clocks:
+    def __init__(self) -> None:
+        self.wall, self.steady = time.time(), 1000.0
+
+    def pass_s(self, seconds: float) -> None:
+        self.wall += seconds
+        self.steady += seconds
+
+
+class Machine:
+    """A data folder of its own, joined to the cluster's keys."""
+
+    def __init__(self, settings: Settings, keystore: KeyStore, shared: SharedKeys) -> None:
+        self.folder = settings.server.data_dir / "keys"
+        self.keystore = keystore
+        self.shared = shared
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        return read_folder(self.folder)
+
+
+def settings_of(folder: Path, secret: str = SECRET, before: str = "", roles: str = "control") -> Settings:
+    return build(
+        {
+            "server": {"data_dir": folder, "roles": [roles]},
+            "bus": {"kind": "nats"},
+            "etcd": {"endpoints": ["127.0.0.1:2379"]},
+            "auth": {"keys_secret": secret, "keys_secret_before": before},
+        }
+    )
+
+
+@pytest.fixture
+async def documents(tmp_path: Path) -> AsyncIterator[SqliteDocuments]:
+    made = SqliteDocuments(tmp_path / "c.sqlite3")
+    await made.start()
+    yield made
+    await made.stop()
+
+
+async def joined(
+    documents: SqliteDocuments, folder: Path, clocks: Clocks | None = None, **more: str
+) -> Machine:
+    settings, clocks = settings_of(folder, **more), clocks or Clocks()
+    revision = await join_keys(settings, documents)
+    keystore = KeyStore(settings, lambda: clocks.wall, lambda: clocks.steady, create=True)
+    shared = SharedKeys(settings, documents, keystore, revision)
+    await shared.start()
+    return Machine(settings, keystore, shared)
+
+
+async def test_the_first_gives_its_keys_and_the_next_begins_with_them(
+    documents: SqliteDocuments, tmp_path: Path
+) -> None:
+    one, two = await joined(documents, tmp_path / "1"), await joined(documents, tmp_path / "2")
+    assert one.files == two.files
+    assert one.keystore.root == two.keystore.root
+    stored = await documents.get(KEY)
+    assert stored is not None
+    assert b"seed" not in stored.value
+    assert b"x25519" not in stored.value
+    for machine in (one, two):
+        await machine.shared.stop(0)
+
+
+async def test_a_rotation_here_is_a_rotation_everywhere(documents: SqliteDocuments, tmp_path: Path) -> None:
+    one, two = await joined(documents, tmp_path / "1"), await joined(documents, tmp_path / "2")
+    one.keystore.keys.rotate_tokens(int(time.time()), 3600)
+    await one.shared.tick()
+    await until(lambda: two.files == one.files)
+    assert len(two.files) == 4
+    two.keystore.keys.rotate(int(time.time()), 0)
+    await two.shared.tick()
+    await until(lambda: two.files == one.files)
+    assert len(one.files) == 4, "the old server key is over, there as well"
+    for machine in (one, two):
+        await machine.shared.stop(0)
+
+
+async def test_of_two_that_rotate_at_once_one_is_kept(documents: SqliteDocuments, tmp_path: Path) -> None:
+    machines = [await joined(documents, tmp_path / str(n)) for n in range(3)]
+    for machine in machines:
+        machine.keystore.keys.rotate_tokens(int(time.time()), 3600)
+    for machine in machines:
+        await machine.shared.tick()
+    await until(lambda: machines[0].files == machines[1].files == machines[2].files)
+    assert len(machines[0].files) == 4
+    for machine in machines:
+        await machine.shared.stop(0)
+
+
+async def test_a_new_token_key_signs_when_it_was_shared_and_heard_of(
+    documents: SqliteDocuments, tmp_path: Path
+) -> None:
+    clocks = Clocks()
+    one = await joined(documents, tmp_path / "1", clocks)
+    old = one.keystore.signer()
+    one.keystore.keys.rotate_tokens(int(clocks.wall), 3600)
+    for _ in range(4):  # the engine is away: nobody else can have it
+        clocks.pass_s(SETTLE_S)
+        one.keystore.look_after()
+        assert one.keystore.signer() is old
+    await one.shared.tick()
+    one.keystore.look_after()
+    clocks.pass_s(SETTLE_S - 1)
+    assert one.keystore.signer() is old
+    clocks.pass_s(2)
+    assert one.keystore.signer() is not old
+    await one.shared.stop(0)
+
+
+async def test_another_secret_or_root_is_refused(documents: SqliteDocuments, tmp_path: Path) -> None:
+    one = await joined(documents, tmp_path / "1")
+    with pytest.raises(StartError, match="keys_secret"):
+        await join_keys(settings_of(tmp_path / "2", OTHER), documents)
+    assert not (tmp_path / "2" / "keys" / "root.json").exists()
+    KeyStore(settings_of(tmp_path / "3"), create=True)
+    before = read_folder(tmp_path / "3" / "keys")
+    with pytest.raises(StartError, match="not that of this cluster"):
+        await join_keys(settings_of(tmp_path / "3"), documents)
+    assert read_folder(tmp_path / "3" / "keys") == before
+    await one.shared.stop(0)
+
+
+async def test_the_secret_can_be_changed(documents: SqliteDocuments, tmp_path: Path) -> None:
+    one = await joined(documents, tmp_path / "1")
+    await one.shared.stop(0)
+    changed = await joined(documents, tmp_path / "1", secret=OTHER, before=SECRET)
+    changed.keystore.keys.rotate(int(time.time()), 3600)
+    await changed.shared.tick()
+    third = await joined(documents, tmp_path / "3", secret=OTHER)
+    assert third.files == changed.files
+    for machine in (changed, third):
+        await machine.shared.stop(0)
+
+
+@pytest.mark.parametrize("harm", ["cut", "flipped", "of another version", "empty"])
+def test_what_was_changed_is_not_opened(harm: str) -> None:
+    sealed = seal(SECRET, {"root.json": b"{}"})
+    assert unseal([OTHER, SECRET], sealed) == {"root.json": b"{}"}
+    harmed = {
+        "cut": sealed[:-1],
+        "flipped": sealed[:40] + bytes([sealed[40] ^ 1]) + sealed[41:],
+        "of another version": b"\x02" + sealed[1:],
+        "empty": b"",
+    }[harm]
+    with pytest.raises(NotTheSecret):
+        unseal([SECRET], harmed)
+
+
+def test_names_that_lead_elsewhere_are_not_opened() -> None:
+    with pytest.raises(NotTheSecret):
+        unseal([SECRET], seal(SECRET, {"root.json": b"{}", "../../x.json": b""}))
+
+
+def test_a_rotation_is_used_when_all_have_heard_of_it_and_at_once_after_a_leak(tmp_path: Path) -> None:
+    """In one folder, without anything shared."""
+    clocks = Clocks()
+    settings = build({"server": {"data_dir": tmp_path}})
+    keystore = KeyStore(settings, lambda: clocks.wall, lambda: clocks.steady, create=True)
+    old, old_set = keystore.signer(), keystore.key_set()
+    keystore.keys.rotate_tokens(int(clocks.wall), 3600)
+    keystore.keys.rotate(int(clocks.wall), 3600)
+    clocks.pass_s(1)
+    assert keystore.look_after()
+    assert len(keystore.gateway_keys()) == 2, "taken from the first moment"
+    assert keystore.signer() is old
+    assert len(keystore.key_set()) == len(old_set), "not told yet"
+    clocks.pass_s(SETTLE_S)
+    assert keystore.look_after()
+    assert keystore.signer() is not old
+    assert len(keystore.key_set()) > len(old_set)
+    keystore.keys.rotate_tokens(int(clocks.wall), 0)
+    clocks.pass_s(1)
+    keystore.look_after()
+    fresh = keystore.keys.current_token(int(clocks.wall)).kid
+    assert keystore.signer()._header["kid"] == fresh[:8]
