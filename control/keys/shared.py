@@ -73,13 +73,14 @@ class SharedKeys(Part):
     async def tick(self) -> None:
         """Share what changed here."""
         try:
+            revision = self._revision
             found = await asyncio.to_thread(read_folder, self._folder)
-            if found == self._files:
-                return
+            if found == self._files or revision != self._revision:
+                return  # others' keys came meanwhile, and replaced these
             if found.get(ROOT_FILE) != self._files.get(ROOT_FILE):
                 self._tell("the root key here is another one than that of the cluster: it is not shared")
                 return
-            document = await self._documents.put(KEY, seal(self._secrets[0], found), self._revision)
+            document = await self._documents.put(KEY, seal(self._secrets[0], found), revision)
         except Conflict:
             return  # another process changed the keys: they are on their way, and replace these
         except (DocumentsUnavailable, KeyFileError) as error:

@@ -231,7 +231,7 @@ async def test_keys_rotate_everywhere_without_one_failed_login(cluster: OverEtcd
         value
         for gateway in cluster.gateways
         for name, value in gateway.metrics().items()
-        if name.startswith("qianwan_gateway_logins_refused")
+        if name.startswith("qianwan_node_logins_refused")
     )
     assert refused == 0
 
