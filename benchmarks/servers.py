@@ -45,8 +45,8 @@ class ServerError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class ServerPlan:
-    """How many gateways and with which settings. `core` and `service` are settings by the names of the
-    sections [gateway.core] and [im.service].
+    """How many gateways and with which settings. `core`, `service` and `admission` are settings by the
+    names of the sections [gateway.core], [im.service] and [gateway.admission].
     """
 
     gateways: int = 1
@@ -55,6 +55,7 @@ class ServerPlan:
     ping_interval_s: int = 240
     core: dict[str, Any] = field(default_factory=dict)
     service: dict[str, Any] = field(default_factory=dict)
+    admission: dict[str, Any] = field(default_factory=dict)
 
 
 def gateways_for(connections: int) -> int:
@@ -263,6 +264,7 @@ class Servers:
         return {
             "server": {"data_dir": str(self.folder / "data"), "drain_timeout_s": 1.0, "drain_spread_s": 0.0},
             "gateway": {"loops": plan.loops, "ping_interval_s": plan.ping_interval_s},
+            "gateway.admission": plan.admission,
             "gateway.core": plan.core,
             "im.service": plan.service,
             # Many processes on few cores wait long for their turn, and none of them is dead for that.

@@ -208,3 +208,26 @@ def handshake(
         generators=generators,
     )
     run(lambda context: run_handshake(context, options), json_file, profile)
+
+
+@app.command()
+def storm(
+    clients: Annotated[int, typer.Option(help="Half of them on each of two gateways", min=2)] = 20_000,
+    admitted_per_s: Annotated[float, typer.Option(help="Newcomers that a gateway lets in a second")] = 400.0,
+    within_s: Annotated[float, typer.Option(help="Until all must be back")] = 60.0,
+    suite: Suite = "aegis128l",
+    loops: Annotated[int, typer.Option(help="Loop threads of each gateway")] = 1,
+    json_file: Json = None,
+    profile: Profile = False,
+) -> None:
+    """One of two gateways is killed; all of its clients come to the other at once, at the admitted rate."""
+    from benchmarks.scenarios.storm import StormOptions, run_storm
+
+    options = StormOptions(
+        clients=clients,
+        admitted_per_s=admitted_per_s,
+        within_s=within_s,
+        suite=check_suite(suite),
+        loops=loops,
+    )
+    run(lambda context: run_storm(context, options), json_file, profile)

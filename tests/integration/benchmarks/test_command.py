@@ -89,6 +89,14 @@ def test_several_gateways_share_a_room(tmp_path: Path) -> None:
     assert item["server"]["processes"] >= 4
 
 
+def test_a_storm_comes_in_at_the_rate_that_is_admitted(tmp_path: Path) -> None:
+    words = ("--clients", "120", "--admitted-per-s", "20", "--within-s", "40")
+    item = bench(tmp_path / "s.json", "storm", *words)
+    assert (item["connections"], item["admitted_per_s"]) == (120, 20)
+    assert item["back_s"] >= 1.5, "60 clients, 20 at once and 20 a second"
+    assert item["deferred"] > 0
+
+
 def test_handshakes_are_counted(tmp_path: Path) -> None:
     item = bench(tmp_path / "h.json", "handshake", "--seconds", "1", "--window", "8")
     assert item["handshakes"] > 10
