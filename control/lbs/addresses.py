@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from functools import lru_cache
 from typing import Literal
 
 from control.coordination.base import NodeInfo
@@ -27,8 +28,18 @@ def addresses_of(node: NodeInfo, transport: Wanted, where: Location, family: int
     return [first, other]
 
 
-def carriers_of(node: NodeInfo) -> set[str]:
+def has_addresses(node: NodeInfo, transport: Wanted) -> bool:
+    """Whether `addresses_of` names any: asked of every node for every answer."""
+    further = (parse_gateway_address(text).transport == "tcp" for text in node.addresses)
+    if transport == "tcp":
+        return bool(node.host) or any(further)
+    return bool(node.host or node.wss) or not all(further)
+
+
+def carriers_of(node: NodeInfo) -> Collection[str]:
     """Whose clients it has an address for."""
+    if not node.addresses:
+        return (node.isp,)
     return {node.isp, *(parse_gateway_address(text).isp for text in node.addresses)} - {""}
 
 
@@ -59,6 +70,7 @@ def _fit(meant: str, known: str) -> int:
     return 1 if not meant else 0 if meant == known else 2
 
 
+@lru_cache(maxsize=4096)
 def family_of(host: str) -> int:
     """4 or 6, 0 for a name."""
     try:

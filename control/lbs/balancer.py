@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from control.coordination.base import Coordination, NodeInfo
 from control.coordination.same_root import of_root
-from control.lbs.addresses import Wanted, addresses_of, carriers_of
+from control.lbs.addresses import Wanted, addresses_of, carriers_of, has_addresses
 from control.lbs.locate import Atlas, Location
 from control.lbs.placement import Ranked, rank
 from control.lbs.sealed import Gateway, Question, Sealed, seal
@@ -172,13 +172,14 @@ class Balancer:
         return self._atlas().locate(address, Location(asked.zone, asked.isp, asked.network))
 
     def _ranked(self, asked: Question, where: Location) -> Ranked:
+        wanted = _wanted(asked)
         nodes: list[NodeInfo] = []
         bare: dict[str, str] = {}
         for node in self.nodes():
-            if addresses_of(node, _wanted(asked), where):
+            if has_addresses(node, wanted):
                 nodes.append(node)
             else:
-                bare[node.name] = f"has no address for {_wanted(asked)}"
+                bare[node.name] = f"has no address for {wanted}"
         named = asked.user or asked.device
         # Whoever does not say who asks is spread by chance: they must not all be sent to one place.
         key = f"{asked.user}/{asked.device}" if named else secrets.token_hex(8)

@@ -64,7 +64,7 @@ def rank(
             left_out[node.name] = "drains"
         elif node.lapsed:
             left_out[node.name] = "is listed by etcd no more"
-        elif not node.host and not node.addresses:
+        elif not (node.host or node.addresses or node.wss):
             left_out[node.name] = "has no address"
         elif node.free <= FULL:
             full.append(node)

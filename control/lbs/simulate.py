@@ -9,8 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from control.coordination.base import NodeInfo
-from control.lbs.addresses import Wanted, addresses_of, carriers_of
-from control.lbs.locate import NOWHERE
+from control.lbs.addresses import Wanted, carriers_of, has_addresses
 from control.lbs.placement import rank
 
 DEVICES_MAX = 1_000_000
@@ -103,7 +102,7 @@ def simulate(
     """`lose`: the node that is lost, by default the one that most devices are sent to. The one that is added
     is like it, and empty. Raises ValueError when nobody takes connections, or for a node that is not there.
     """
-    usable = [node for node in nodes if addresses_of(node, transport, NOWHERE)]
+    usable = [node for node in nodes if has_addresses(node, transport)]
     if lose and lose not in (node.name for node in usable):
         raise ValueError(f"no node {lose}")
     neighbours = near.get(zone, ())

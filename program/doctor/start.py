@@ -13,6 +13,7 @@ from control.im.store_watch import refuse_lost
 from control.keys.data_folder import FIRST_KEY_FILE, STORE_FILE, STORE_SEEN_FILE
 from control.keys.files import owner_of
 from control.keys.keystore import KeyStore, api_keys, would_make_keys
+from control.lbs.sources import LbsSources
 from control.process.data_folder import Holder, holder
 from control.process.descriptors import raise_file_limit, shares
 from control.process.http_server import bound
@@ -32,7 +33,7 @@ def start(settings: Settings) -> Iterator[Finding]:
     if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
         return  # what is in it shows itself to its owner
     running = holder(folder)
-    for check in (_keys, _first_key, _descriptors):
+    for check in (_keys, _first_key, _descriptors, _lbs_files):
         yield from check(settings)
     store = list(_store(settings))
     yield from store
@@ -101,6 +102,18 @@ def _descriptors(settings: Settings) -> Iterator[Finding]:
     yield refusal("descriptors", enough, "raise LimitNOFILE")
 
 
+def _lbs_files(settings: Settings) -> Iterator[Finding]:
+    lbs = settings.control.lbs
+    if "control" not in settings.server.roles or not (lbs.tables or lbs.mmdb):
+        return
+
+    def readable() -> str:
+        asyncio.run(LbsSources(lbs.tables, lbs.mmdb).start())
+        return ", ".join([lbs.tables] * bool(lbs.tables) + [*lbs.mmdb])
+
+    yield refusal("LBS files", readable, 'see "LBS" in docs/OPERATIONS.md')
+
+
 def _store(settings: Settings) -> Iterator[Finding]:
     if "im" not in settings.server.roles:
         return
@@ -123,7 +136,12 @@ def _ports(settings: Settings, running: Holder | None) -> Iterator[Finding]:
     def admin() -> None:
         bound(*parse_address(settings.control.admin), "admin").close()
 
+    def lbs() -> None:
+        bound(*parse_address(settings.control.lbs.http), "LBS").close()
+
     yield _port("HTTP port", "http", settings.control.http, http, running)
+    if settings.control.lbs.http and "control" in settings.server.roles:
+        yield _port("LBS port", "lbs_http", settings.control.lbs.http, lbs, running)
     if settings.control.admin and "control" in settings.server.roles:
         yield _port("admin port", "admin", settings.control.admin, admin, running)
     if "gateway" not in settings.server.roles:

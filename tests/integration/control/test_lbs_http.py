@@ -32,7 +32,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         "control.lbs.burst": 20,
         "control.gateways": GATEWAYS,
     }
-    with ServerProcess(folder / "data", settings=settings) as running:
+    with ServerProcess(folder / "data", settings=settings, admin="127.0.0.1:0") as running:
         yield running
 
 
@@ -125,6 +125,34 @@ def test_one_address_that_asks_too_often_is_held_up_and_nobody_else(lbs: httpx.C
     assert int(late.headers["retry-after"]) >= 1
     assert late.headers["access-control-allow-origin"] == "*"
     assert lbs.get("/v1/lbs", headers={"X-Forwarded-For": "198.18.0.2"}).status_code == 200
+
+
+def test_a_document_of_tables_goes_before_the_file_within_moments(
+    server: ServerProcess, lbs: httpx.Client
+) -> None:
+    def first() -> str:
+        answer = lbs.get("/v1/lbs?device=d", headers={"X-Forwarded-For": "203.0.113.77"})
+        return str(answer.json()["gateways"][0]["node"])
+
+    assert first() == "e"
+    tables = {"networks": [{"cidr": "203.0.113.64/26", "zone": "north"}]}
+    headers = {"X-API-Key": server.first_api_key(), "If-Match": "*"}
+    with httpx.Client(base_url=server.admin_url, headers=headers) as admin:
+        wrong = admin.put("/lbs/tables", json={"tables": {"networks": [{"cidr": "203.0.113.1/26"}]}})
+        assert (wrong.status_code, "line 1 of networks" in wrong.text) == (422, True)
+        assert admin.put("/lbs/tables", json={"tables": tables}).status_code == 200
+        server.wait_for(lambda: "n" in explained(admin)["answered"], "the document is heard")
+        assert explained(admin)["sources"][0].startswith("lbs/tables at revision")
+        assert first() == "n"
+        assert admin.delete("/lbs/tables").status_code == 200
+        server.wait_for(lambda: "lbs/tables" not in explained(admin)["sources"][0], "it is gone")
+    assert first() == "e"
+
+
+def explained(admin: httpx.Client) -> dict[str, list[str]]:
+    """Who knew the client's zone, and the node that is first."""
+    told = admin.get("/lbs/explain", params={"device": "d", "address": "203.0.113.77"}).json()
+    return {"sources": [one["source"] for one in told["sources"]], "answered": [told["gateways"][0]["node"]]}
 
 
 async def test_listed_origins_only(tmp_path: Path) -> None:

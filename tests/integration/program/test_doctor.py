@@ -173,3 +173,21 @@ def _in(folder: Path) -> ServerProcess:
     server = ServerProcess(folder / "made")
     server.data_dir = folder / "file" / "data"
     return server
+
+
+def test_lbs_files_and_port_are_judged_as_a_start_would(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path / "data")
+    table = tmp_path / "tables.json"
+    table.write_text('{"networks": [{"cidr": "10.0.0.0/8", "zone": "east"}]}')
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = {
+            "QIANWAN_CONTROL__LBS__TABLES": str(table),
+            "QIANWAN_CONTROL__LBS__HTTP": f"127.0.0.1:{port}",
+        }
+        _, findings = asked(server, **settings)
+        assert findings["LBS files"][0] == "green"
+        assert list(red(findings)) == ["LBS port"]
+    table.write_text('{"networks": [{"cidr": "10.0.0.1/8"}]}')
+    _, findings = asked(server, **settings)
+    assert "line 1 of networks" in red(findings)["LBS files"]
