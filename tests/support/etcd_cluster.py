@@ -126,7 +126,7 @@ class EtcdCluster:
                 "--listen-client-urls", client, "--advertise-client-urls", client,
                 "--listen-peer-urls", peers[name], "--initial-advertise-peer-urls", peers[name],
                 "--initial-cluster", ",".join(f"{each}={url}" for each, url in peers.items()),
-                "--initial-cluster-token", self.folder.name,
+                "--initial-cluster-token", f"{self.folder}-{port}",
                 "--listen-metrics-urls", f"http://127.0.0.1:{port + 3 * n + 2}",
                 "--logger", "zap", "--log-level", "warn",
                 *self._tls(), *self.extra,
