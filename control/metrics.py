@@ -319,6 +319,14 @@ def _routes(routes: Numbers) -> Iterable[Metric]:
     yield _gauge("qianwan_route_bytes", "Memory of the routing table", routes["bytes"])
     text = "Gateways whose topics are not what the routing table has of them, by their last word"
     yield _gauge("qianwan_route_gateways_differing", text, routes["differing"])
+    text = "Sessions in the cores of all gateways, by their last words"
+    yield _gauge("qianwan_gateways_open_sessions", text, routes["open"])
+    text = "Of these: sessions that im processes were told of"
+    yield _gauge("qianwan_gateways_told_sessions", text, routes["told"])
+    text = (
+        "Sessions that logged in at this im process, when those words came; all im processes have the others"
+    )
+    yield _gauge("qianwan_gateways_registered_sessions", text, routes["registered"])
     text = "Times that a gateway's topics were compared with the routing table"
     yield _counter("qianwan_route_comparisons", text, routes["compared"])
     text = "Of these: they differed, and the gateway was asked to repeat everything"

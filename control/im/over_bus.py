@@ -73,9 +73,7 @@ class ImOverBus(Part):
         return {
             "routes": lambda: {
                 **self._routes.stats(),
-                "compared": self.check.compared,
-                "unequal": self.check.unequal,
-                "differing": self.check.differing(),
+                **self.check.stats(),
                 "unheeded": self.unheeded,
                 "undelivered": self._downlink.stale,
             }

@@ -9,7 +9,7 @@ gateway is asked to repeat everything: that heals any difference, whatever it ca
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -100,6 +100,19 @@ class RouteCheck:
         return {
             peer: [msgspec.structs.replace(word, at=round(now - word.at, 3)) for word in words]
             for peer, words in self._words.items()
+        }
+
+    def stats(self) -> Mapping[str, int]:
+        """Of the last words: sessions in the cores of gateways, those that im processes were told of, and
+        those that this one has."""
+        last = [words[-1] for words in self._words.values()]
+        return {
+            "compared": self.compared,
+            "unequal": self.unequal,
+            "differing": self.differing(),
+            "open": sum(word.tally.open for word in last),
+            "told": sum(word.tally.sessions for word in last),
+            "registered": sum(word.registered for word in last),
         }
 
     def differing(self) -> int:

@@ -228,6 +228,8 @@ def test_a_route_that_is_not_what_its_gateway_says_is_told_and_repeated() -> Non
     world.routes.announce(2, 10, ["u/bob"])  # as many, but others
     world.hear(are("r/hall", "u/ann"))
     assert (world.check.differing(), world.asked) == (1, [2])
+    found = world.check.stats()
+    assert (found["open"], found["told"], found["registered"], found["unequal"]) == (3, 3, 0, 1)
     world.now += 2.5
     assert [(word.equal, word.tally.topics, word.at) for word in world.check.words()[2, 10]] == [
         (True, 2, 2.5),
