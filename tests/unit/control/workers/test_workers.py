@@ -32,6 +32,17 @@ def test_each_worker_has_its_own_number_port_and_share(tmp_path: Path) -> None:
     assert all(plan.gateway.loops == 1 and plan.gateway.processes == 1 for plan in plans)
 
 
+def test_further_addresses_count_up_too_but_what_ends_tls_is_one_for_all(tmp_path: Path) -> None:
+    given = ["192.0.2.1:7801;isp=ct", "ws://[2001:db8::1]:80/deep", "wss://chat.example/qw1"]
+    plan = worker_settings(settings(tmp_path, addresses=given), 2)
+    assert plan.gateway.addresses == (
+        "tcp://192.0.2.1:7803;isp=ct",
+        "ws://[2001:db8::1]:82/deep",
+        "wss://chat.example/qw1",
+    )
+    assert worker_settings(settings(tmp_path, addresses=given), 0).gateway.addresses == tuple(given)
+
+
 def test_settings_of_the_operator_win_over_those_of_workers(tmp_path: Path) -> None:
     plan = worker_settings(settings(tmp_path, same_port=True, loops=2, core={"mailbox": 64}), 2)
     assert plan.gateway.listen == "127.0.0.1:7801"
@@ -39,7 +50,9 @@ def test_settings_of_the_operator_win_over_those_of_workers(tmp_path: Path) -> N
     assert plan.gateway.core.mailbox == 64
 
 
-@pytest.mark.parametrize("gateway", [{"listen": "127.0.0.1:0"}, {"listen": "127.0.0.1:65535"}])
+@pytest.mark.parametrize(
+    "gateway", [{"listen": "127.0.0.1:0"}, {"listen": "127.0.0.1:65535"}, {"addresses": ["192.0.2.1:65535"]}]
+)
 def test_ports_that_cannot_be_counted_up_are_refused(tmp_path: Path, gateway: dict[str, object]) -> None:
     with pytest.raises(SettingsError, match="port"):
         settings(tmp_path, **gateway)
