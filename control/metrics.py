@@ -337,6 +337,27 @@ def _routes(routes: Numbers) -> Iterable[Metric]:
     yield _counter("qianwan_unheeded_batches", text, routes["unheeded"])
 
 
+def _nodes(nodes: Numbers) -> Iterable[Metric]:
+    yield _gauge("qianwan_nodes", "Processes of the cluster that this one knows of", nodes["max_nodes"])
+    text = "Of these: they live, but etcd lists them no more"
+    yield _gauge("qianwan_nodes_lapsed", text, nodes["max_lapsed"])
+    yield _gauge("qianwan_nodes_draining", "Of these: they send their clients away", nodes["max_draining"])
+
+
+def _etcd(etcd: Numbers) -> Iterable[Metric]:
+    yield _gauge("qianwan_etcd_up", "1 while etcd serves this process", float(etcd["up"]))
+    text = "Seconds that the lease on the node id holds; 0: it is lost"
+    yield _gauge("qianwan_etcd_lease_left_seconds", text, etcd["min_lease_left_s"])
+    for name, text in (
+        ("requests", "Calls to etcd"),
+        ("retries", "Calls to etcd that were repeated"),
+        ("logins", "Logins to etcd"),
+        ("reconnects", "Watches that were begun again"),
+        ("divergences", "Differences that a listing showed to what a watch had told"),
+    ):
+        yield _counter(f"qianwan_etcd_{name}", text, etcd[f"{name}_total"])
+
+
 def _streams(streams: Numbers) -> Iterable[Metric]:
     for name, text in (
         ("gaps", "Gaps noticed in incoming streams"),
@@ -374,7 +395,8 @@ SECTIONS: Mapping[str, Callable[[Numbers], Iterable[Metric]]] = {
     "lbs_http": partial(_numbers, "lbs_http"),
     "streams": _streams,
     "bus": _bus,
-    "etcd": partial(_numbers, "etcd"),
+    "nodes": _nodes,
+    "etcd": _etcd,
     "routes": _routes,
 }
 """The sections of the sources, in the order of /metrics."""

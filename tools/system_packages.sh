@@ -27,6 +27,7 @@ test    | nodejs                  | command -v node
 test    | chromium                | command -v chromium
 cluster | postgresql              | ls /usr/lib/postgresql/*/bin/initdb
 cluster | etcd-server             | command -v etcd
+test    | prometheus              | command -v promtool
 measure | valgrind                | command -v valgrind
 LIST
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -19,7 +19,7 @@ from control.coordination.base import NodeInfo
 from control.coordination.roster import Roster
 from control.logs import get_logger
 from control.node_ids import Peer
-from control.part import Part
+from control.part import Numbers, Part, Source
 from control.ticks import ticks
 
 log = get_logger("coordination")
@@ -84,6 +84,17 @@ class BeaconCoordination(Part):
             else node
             for node in found
         ]
+
+    def sources(self) -> Mapping[str, Source]:
+        return {"nodes": self._numbers}
+
+    def _numbers(self) -> Numbers:
+        nodes = self.nodes()
+        return {
+            "max_nodes": len(nodes),
+            "max_lapsed": sum(node.lapsed for node in nodes),
+            "max_draining": sum(node.draining for node in nodes),
+        }
 
     def epoch_of(self, node_id: int) -> int | None:
         node = self._nodes.get(node_id)

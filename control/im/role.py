@@ -56,7 +56,7 @@ class ImPart(Part):
         self._served: dict[str, Callable[[], Awaitable[object]]] = {}
         self._started = False
         self._until = 0.0  # of what is accepted to be finished
-        self._store_stats: Mapping[str, int] = {}
+        self._store_stats: Mapping[str, float] = {}
         self._stats_problem: str | None = None
 
     async def start(self) -> None:

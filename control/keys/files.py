@@ -136,7 +136,8 @@ def write_bytes(path: Path, content: bytes, *, replace: bool) -> None:
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with open(fd, "wb") as file:
-            os.fchown(fd, _served(path), -1)
+            if (owner := _served(path)) >= 0:  # others may not even have the system call
+                os.fchown(fd, owner, -1)
             file.write(content)
             file.flush()
             os.fsync(fd)

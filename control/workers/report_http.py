@@ -46,7 +46,7 @@ class ReportHttp:
             Sources(
                 settings.node_name,
                 tuple(sorted(settings.server.roles)),
-                {name: self._section(name) for name in EMPTY},
+                {name: self._section(name) for name in EMPTY if name != "etcd" or settings.etcd.endpoints},
                 ready=lambda: self._answered == len(sockets),
             )
         )
@@ -133,9 +133,14 @@ EMPTY: dict[str, dict[str, Any]] = {
     },
     "overload": {"max_step": 0, "taken": {}, "load": {}},
     "admission": {"new_per_s": 0, "known_per_s": 0, "max_door": 0},
-    "upstream": {"topics": 0, "unavailable": 0, "unknown": 0},
+    "upstream": {"topics": 0, "unavailable": 0, "unknown": 0, "topic_drifts": 0},
     "streams": {"gaps": 0, "losses": 0, "repaired": 0, "unrepairable": 0},
     "bus": {"connected": False, "dropped": 0},
+    "nodes": {"max_nodes": 0, "max_lapsed": 0, "max_draining": 0},
+    "etcd": {
+        "up": False, "min_lease_left_s": 0.0, "requests_total": 0, "retries_total": 0, "logins_total": 0,
+        "reconnects_total": 0, "divergences_total": 0,
+    },
 }  # fmt: skip
 
 

@@ -80,7 +80,7 @@ async def fetch(path: Path) -> dict[str, Any] | None:
 
 
 def merged(reports: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Numbers added, maps key by key, flags true only when all are; of a longest pause the longest."""
+    """Numbers added, maps key by key, flags true only when all are; `max_` the largest, `min_` the least."""
     total: dict[str, Any] = {}
     for report in reports:
         for key, value in report.items():
@@ -89,6 +89,13 @@ def merged(reports: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             elif isinstance(value, bool):
                 total[key] = value and total.get(key, True)
             elif isinstance(value, int | float):
-                before = total.get(key, 0)
-                total[key] = max(before, value) if str(key).startswith("max_") else before + value
+                total[key] = _added(str(key), total.get(key), value)
     return total
+
+
+def _added(key: str, before: float | None, value: float) -> float:
+    if before is None:
+        return value
+    if key.startswith("max_"):
+        return max(before, value)
+    return min(before, value) if key.startswith("min_") else before + value

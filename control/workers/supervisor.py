@@ -74,7 +74,7 @@ def run_workers(settings: Settings) -> int:
             refuse_taken_port(*parse_address(settings.gateway.listen))
     except (OSError, BusError, KeyFileError) as error:
         raise StartError(str(error)) from error
-    with tempfile.TemporaryDirectory(prefix="qianwan-workers-") as folder:
+    with tempfile.TemporaryDirectory(prefix="qianwan-workers-", dir=_temporary(settings)) as folder:
         return Supervisor(settings, plans, Path(folder)).run()
 
 
@@ -109,6 +109,14 @@ def _in_a_child(life: Callable[[], int]) -> None:
             os._exit(code)
     if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
         raise StartError("the keys of the cluster could not be taken over")
+
+
+def _temporary(settings: Settings) -> str:
+    """Where paths are short enough for Unix sockets; the data folder where nothing else can be written."""
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:
+        return str(settings.server.data_dir)
 
 
 class Supervisor:

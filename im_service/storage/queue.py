@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -77,6 +78,7 @@ class Counters:
     commits: int = 0
     committed_messages: int = 0
     failed_commits: int = 0
+    commit_seconds: float = 0.0  # of those that succeeded, with what they were tried again for
 
 
 @dataclass(slots=True)
@@ -148,6 +150,7 @@ class WriteQueue:
         """Yields attempts, until all items are answered: again while others are in the way (Again), and each
         item alone when something in them cannot be stored, so that only the culprit fails."""
         reason: Exception = StoreUnavailable("other processes kept changing the same rows")
+        began = time.monotonic()
         for number in range(ATTEMPTS):
             try:
                 answers = yield Attempt(items, number)
@@ -166,6 +169,7 @@ class WriteQueue:
             else:
                 self.trouble = None
                 self.counters.commits += 1
+                self.counters.commit_seconds += time.monotonic() - began
                 self.counters.committed_messages += sum(
                     item.weight for item in items if isinstance(item, AppendItem)
                 )

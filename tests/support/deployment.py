@@ -9,6 +9,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,6 +73,13 @@ def installed(name: str) -> str:
     return found
 
 
+def installed_here(name: str) -> str:
+    """The path of a program that a Python package of the tests brings."""
+    found = Path(sys.executable).with_name(name)
+    assert found.exists(), f"{name} is missing: make dev"
+    return str(found)
+
+
 @contextmanager
 def running(words: list[str], port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A program that listens on `port`."""
@@ -101,6 +109,13 @@ def as_nobody() -> tuple[str, ...]:
         "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs",
         *(f"--{kind}=-all,+dac_read_search" for kind in ("inh-caps", "ambient-caps", "bounding-set")),
     )  # fmt: skip
+
+
+def read_only_but(folder: Path) -> tuple[str, ...]:
+    """Words before a command that may write to this folder alone; without root, none."""
+    if os.geteuid() != 0:
+        return ()
+    return (sys.executable, "-m", "tests.support.sandbox", "read-only", str(folder), "--")
 
 
 def owned(folder: Path, mode: int) -> Path:

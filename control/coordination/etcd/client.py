@@ -71,7 +71,7 @@ class EtcdClient:
         """The section `etcd` of the metrics, but for the lease."""
         counts = self.calls.counts
         return {
-            "up": int(self.problem() is None),
+            "up": self.problem() is None,
             "requests_total": counts.requests,
             "retries_total": counts.retries,
             "logins_total": counts.logins,

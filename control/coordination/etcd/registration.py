@@ -97,7 +97,7 @@ class Registration(Part):
 
     def numbers(self) -> Numbers:
         """Of the section `etcd` of the metrics."""
-        return {"lease_left_seconds": self._lease.left_s if self._problem is None else 0.0}
+        return {"min_lease_left_s": self._lease.left_s if self._problem is None else 0.0}
 
     @property
     def held(self) -> bool:

@@ -79,17 +79,19 @@ class Housekeeping(Engine):
         """Why the last transaction was refused as a whole; None when it was committed."""
         return self._open().trouble if self._queue is not None else "the store is closed"
 
-    async def stats(self) -> Mapping[str, int]:
+    async def stats(self) -> Mapping[str, float]:
         """schema, queued, bytes; last_message, last_conversation and last_account: the highest number given
-        to a row, which is about how many there ever were; commits_total, committed_messages_total,
-        failed_commits_total, reads_total and rows_read_total of this process. Costs the same however much is
-        stored."""
+        to a row, which is about how many there ever were; commits_total and
+        the commit_seconds_total they took, committed_messages_total, failed_commits_total, reads_total and
+        rows_read_total of this process. Costs the same however much is stored."""
         queue = self._open()
         numbers = await self._read(upkeep.stats())
         counters, reads = queue.counters, self._done()
-        return numbers | {
+        return {
+            **numbers,
             "queued": queue.queued,
             "commits_total": counters.commits,
+            "commit_seconds_total": counters.commit_seconds,
             "committed_messages_total": counters.committed_messages,
             "failed_commits_total": counters.failed_commits,
             "reads_total": reads.operations,

@@ -157,7 +157,7 @@ async def test_a_lease_is_lost_at_its_deadline_while_etcd_stands_still_and_taken
             await until(lambda: bool(said), 10)
             assert said[0][1] - frozen <= TTL_S + 0.5  # a crowded machine is late
             assert not own.held
-            assert own.numbers() == {"lease_left_seconds": 0.0}
+            assert own.numbers() == {"min_lease_left_s": 0.0}
             with pytest.raises(NotOwner):
                 own.fence()
         finally:

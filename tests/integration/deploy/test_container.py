@@ -1,4 +1,4 @@
-"""The examples for machines: the systemd unit, and the container with its volume, both without any right."""
+"""The example of a container: its image, and its volume, without any right."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.deployment import DEPLOY, NOBODY, as_nobody, example, installed, owned
+from tests.support.deployment import DEPLOY, NOBODY, as_nobody, installed_here, owned, read_only_but
 from tests.support.server_process import ServerProcess
 from tests.support.tree import ROOT
 
@@ -30,33 +30,6 @@ def place() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="qianwan-deploy-") as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
-
-
-def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
-    program = tmp_path / "qianwan"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    unit = tmp_path / "qianwan.service"
-    unit.write_text(example("qianwan.service", {"/opt/qianwan/bin/qianwan": str(program)}))
-    command = [installed("systemd-analyze"), "verify", "--man=no", str(unit)]
-    verified = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    complaints = [line for line in verified.stderr.splitlines() if "qianwan" in line]
-    assert complaints == []
-    assert verified.returncode == 0, verified.stderr
-
-
-def test_the_unit_starts_the_server_that_there_is(place: Path, tmp_path: Path) -> None:
-    (line,) = re.findall(r"^ExecStart=(.*)$", (DEPLOY / "qianwan.service").read_text(), re.MULTILINE)
-    _, command, *options = shlex.split(line)
-    assert command == "serve"
-    config = place / "qianwan.toml"
-    config.write_text((DEPLOY / "qianwan.toml").read_text())
-    data = owned(place / "state", 0o700)
-    replaced = {"/etc/qianwan/qianwan.toml": str(config), "/var/lib/qianwan": str(data)}
-    words = tuple(replaced.get(word, word) for word in options)
-    with ServerProcess(tmp_path / "logs", arguments=words, wrapper=as_nobody()) as server:
-        assert server.get("/readyz")[0] == 200
-        assert (data / "store.sqlite3").exists()
 
 
 def dockerfile() -> list[tuple[str, str]]:
@@ -95,11 +68,28 @@ def test_the_dockerfile_is_made_of_instructions_and_copies_what_is_there() -> No
         assert line.strip("/") != ".git", "the wheel is made of what git tracks"
 
 
+def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
+    found = subprocess.run(
+        [installed_here("hadolint"), "--no-color", str(DEPLOY / "Dockerfile")],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_the_image_has_the_program_and_no_tool_to_build_or_install() -> None:
+    stage = last_stage()
+    assert stage["COPY"] == ["--from=build /opt/qianwan /opt/qianwan"]
+    assert not re.search(r"apt|pip|gcc|make|curl", " ".join(stage["RUN"]))
+    assert any("pip uninstall" in rest for instruction, rest in dockerfile() if instruction == "RUN")
+
+
 @pytest.mark.parametrize("mode", [0o700, 0o777], ids=["own volume", "volume open to all"])
 def test_the_container_keeps_all_it_has_in_its_volume_and_shows_no_key(
     place: Path, tmp_path: Path, mode: int
 ) -> None:
-    """Its last stage, acted out: the environment, the user and the command, with a folder for the volume."""
+    """Its last stage, acted out: the environment, the user, the command and a read-only root filesystem, with
+    a folder for the volume.
+    """
     volume = owned(place / "volume", mode)
     variables = dict(
         word.split("=", 1) for line in last_stage()["ENV"] for word in shlex.split(line) if "QIANWAN" in word
@@ -110,7 +100,7 @@ def test_the_container_keeps_all_it_has_in_its_volume_and_shows_no_key(
     settings = {
         name.removeprefix("QIANWAN_").replace("__", ".").lower(): text for name, text in variables.items()
     }
-    server = ServerProcess(tmp_path / "logs", settings, wrapper=as_nobody())
+    server = ServerProcess(tmp_path / "logs", settings, wrapper=(*read_only_but(volume), *as_nobody()))
     server.arguments = (
         "--data-dir", str(volume), "--http", f"0.0.0.0:{server.http_port}",
         "--listen", f"0.0.0.0:{server.gateway_port}",
