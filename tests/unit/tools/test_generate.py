@@ -79,7 +79,7 @@ def test_constants_are_written_before_anything_is_installed() -> None:
 def test_lint_and_generate_run_the_same_list() -> None:
     makefile = (ROOT / "Makefile").read_text()
     lint = makefile.split("\nlint:", 1)[1].split("\n\n", 1)[0]
-    check = makefile.split("\nlint-generated:", 1)[1].split("\n\n", 1)[0]
+    check = makefile.split("\nlint-generated:", 1)[1].split("\nlint-", 1)[0]
     write = makefile.split("\ngenerate:", 1)[1].split("\n\n", 1)[0]
     assert "lint-generated" in lint
     assert check.rstrip().endswith("tools/generate.py --check")

@@ -27,6 +27,9 @@ USED = (
     "etcd",
     "etcdctl",
     "systemd-analyze",
+    "promtool",
+    "node",
+    "chromium",
 )
 
 
