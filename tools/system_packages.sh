@@ -25,9 +25,9 @@ test    | haproxy                 | command -v haproxy
 test    | systemd                 | command -v systemd-analyze
 test    | nodejs                  | command -v node
 test    | chromium                | command -v chromium
+test    | prometheus              | command -v promtool
 cluster | postgresql              | ls /usr/lib/postgresql/*/bin/initdb
 cluster | etcd-server             | command -v etcd
-test    | prometheus              | command -v promtool
 measure | valgrind                | command -v valgrind
 LIST
 }

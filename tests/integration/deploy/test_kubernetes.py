@@ -5,8 +5,6 @@ settings, ports and labels that belong together. No cluster is here to apply the
 from __future__ import annotations
 
 import os
-import stat
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,16 +52,29 @@ def container(role: str) -> Manifest:
     return dict(only)
 
 
+SECRETS = {
+    "QIANWAN_STORE__URL": "postgresql://qianwan:x@postgres/qianwan",
+    "QIANWAN_BUS__NATS_TOKEN": "t" * 40,
+    "QIANWAN_AUTH__KEYS_SECRET": "k3ys" * 11,
+    "QIANWAN_AUTH__BOOTSTRAP_API_KEY": f"qwk_{'0a' * 6}_{'b' * 43}",
+}
+
+
+def secrets_of(role: str) -> list[Manifest]:
+    held = {each["metadata"]["name"]: each["stringData"] for each in of("Secret")}
+    return [held[source["secretRef"]["name"]] for source in container(role)["envFrom"]]
+
+
 def settings_of(role: str, patched: pytest.MonkeyPatch, folder: Path) -> Settings:
     config = folder / f"{role}.toml"
     config.write_text(of("ConfigMap")[0]["data"]["qianwan.toml"])
-    secret = {"STORE__URL": "postgresql://qianwan:x@postgres/qianwan", "BUS__NATS_TOKEN": "t" * 40}
+    secret = {name: SECRETS[name] for held in secrets_of(role) for name in held}
     with patched.context() as patch:
         for name in list(os.environ):
             if name.startswith("QIANWAN_"):
                 patch.delenv(name)
         for name, text in secret.items():
-            patch.setenv(f"QIANWAN_{name}", text)
+            patch.setenv(name, text)
         for each in container(role).get("env", []):
             patch.setenv(each["name"], each["value"])
         # What the image sets (deploy/Dockerfile).
@@ -120,6 +131,7 @@ def test_the_settings_of_a_pod_are_settings_and_name_no_replica(
     settings = settings_of(role, monkeypatch, tmp_path)
     assert settings.etcd.endpoints
     assert not settings.server.node_id, "from etcd"
+    assert bool(settings.auth.keys_secret) == (role != "im"), "who needs no keys has not what seals them"
     assert container(role)["args"] == ["serve", "--role", role, "--config", "/etc/qianwan/qianwan.toml"]
     ports = {each["name"]: each["containerPort"] for each in container(role)["ports"]}
     listens = {"http": settings.control.http}
@@ -176,7 +188,6 @@ def test_volumes_secrets_and_services_belong_together() -> None:
             assert {mount["name"] for mount in each["volumeMounts"]} <= set(volumes)
             assert {source["secretRef"]["name"] for source in each.get("envFrom", [])} <= secrets
         for volume in volumes.values():
-            assert volume.get("secret", {}).get("secretName", "qianwan") in secrets
             assert volume.get("configMap", {}).get("name", "qianwan") in maps
     for service in of("Service"):
         role = service["spec"]["selector"]["app.kubernetes.io/component"]
@@ -185,21 +196,3 @@ def test_volumes_secrets_and_services_belong_together() -> None:
     (rule,) = of("Ingress")[0]["spec"]["rules"]
     (path,) = rule["http"]["paths"]
     assert (path["path"], path["backend"]["service"]["name"]) == ("/v1/lbs", "control")
-
-
-def test_keys_of_a_mounted_secret_become_the_servers_own(tmp_path: Path) -> None:
-    """A Secret is mounted as links to files of root that its group reads."""
-    mounted, data = tmp_path / "keys", tmp_path / "data"
-    (mounted / "..data").mkdir(parents=True)
-    data.mkdir()
-    (mounted / "..data" / "root.json").write_text("{}")
-    (mounted / "root.json").symlink_to("..data/root.json")
-    for role in ("gateway", "control"):
-        (first,) = pod(role)["initContainers"]
-        shell, dash_c, script = first["command"]
-        script = script.replace("/data", str(data)).replace("/keys/*", f"{mounted}/*")
-        subprocess.run([shell, dash_c, script], check=True)
-        copied = data / "keys" / "root.json"
-        assert not copied.is_symlink()
-        assert stat.S_IMODE(copied.stat().st_mode) == 0o600
-        assert stat.S_IMODE(copied.parent.stat().st_mode) == 0o700
