@@ -71,6 +71,7 @@ MODULES: dict[str, list[str]] = {
     "gateway_core.leaf.admission": [],
     "gateway_core.leaf.leavers": [],
     "gateway_core.conn.leaving": [],
+    "gateway_core.conn.looking": [],
     "gateway_core.conn.easing": [],
     "gateway_core.leaf.class_budget": [],
     "gateway_core.net.in_buffer": [],

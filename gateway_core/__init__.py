@@ -14,7 +14,9 @@
         (EV_PICKED, conn, user, device, websocket, age)   one that shall leave, for its age or by pick();
                                                    user "" and conn = loop << 56: a whole round found no more
         (EV_DROPPED, topic, normal, high, notices) events that some members missed, since the last one
-    commands in  login, refuse, reply, send, publish, join, leave, kick, pick, send_away, admit, ease, ...
+        (EV_LOOKED, conn, token, user, device, details, at)   one that look() found; user "": the end,
+                                                   and the slot to go on at
+    commands in  login, refuse, reply, send, publish, join, leave, kick, pick, look, send_away, admit, ...
 
 A connection id names one connection for ever: a command to a dead one hits nothing.
 """
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
         EV_CALL,
         EV_CLOSED,
         EV_DROPPED,
+        EV_LOOKED,
         EV_PICKED,
         EV_SEND,
         EV_SESSION,
@@ -46,7 +49,7 @@ MODULES = {
     " admission leavers",
     "net": "poller sender in_buffer out_queue listener",
     "conn": "states table announce users topics transport pending fanout session handshake ws_gate leaving"
-    " easing dispatch",
+    " looking easing dispatch",
     "engine": "execute loop bridge config submit gateway",
 }
 
@@ -66,6 +69,7 @@ __all__ = [
     "EV_CALL",
     "EV_CLOSED",
     "EV_DROPPED",
+    "EV_LOOKED",
     "EV_PICKED",
     "EV_SEND",
     "EV_SESSION",

@@ -4,7 +4,7 @@
             shared_buf, lists
     net     poller, listener, sender, in_buffer, out_queue
     conn    states, table, announce, users, user_filter, topics, pending       ... and those that work with a whole Loop:
-            transport, session, handshake, ws_gate, dispatch, fanout, leaving, easing   one connection and its surroundings
+            transport, session, handshake, ws_gate, dispatch, fanout, leaving, looking, easing   one connection and its surroundings
 
 Ownership: a Loop and everything it points to belongs to its thread. Only six things cross threads: commands
 (leaf.mailbox), events (leaf.events), SharedBuf (atomic refs), the address table (leaf.address_table), the buckets of
@@ -131,6 +131,16 @@ cdef struct Pick:  # sessions that shall leave, for Python
     uint32_t forget_at  # next slot, while forgetting
     bint forgetting
 
+cdef struct LookFor:  # an operator's search; the names follow it, of nobody: whoever
+    uint64_t token
+    uint32_t at  # next slot
+    uint32_t slots  # to look at still
+    uint32_t most  # to be found still
+    uint8_t network[IP_BYTES]
+    uint8_t bits  # of it, 0: any address
+    uint8_t user_len
+    uint8_t device_len
+
 cdef struct AgeWalk:
     uint64_t began_ns
     uint32_t at  # next slot
@@ -153,6 +163,7 @@ cdef struct Loop:
     AgeWalk ages
     Pick pick
     Leavers leavers
+    LookFor* look  # malloc'ed; NULL: nobody asks
     Dooms dooms
     Slots dirty  # with something to flush
     uint32_t easing  # EASE_* bits

@@ -14,6 +14,7 @@ from control.auth.revocations import Revocations
 from control.auth.tokens import TokenSigner
 from control.coordination.base import Coordination
 from control.coordination.documents import Documents
+from control.gateway.conn_search import ConnSearch
 from control.health import Health
 from control.im.api import ImApi
 from control.im.route_report import RoutesAnswer, nothing_routed
@@ -57,6 +58,7 @@ class Services:
     rate_gate: RateGate
     lockout: Lockout
     audit: Audit
+    conns: ConnSearch
     health: Health = field(default_factory=Health)
     im: ImApi | None = None
     routes: Callable[[], Awaitable[RoutesAnswer]] = nothing_routed

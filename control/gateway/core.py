@@ -48,6 +48,18 @@ class Core(Commands, Protocol):
         most_ms: int,
     ) -> None: ...
     def pick(self, loop: int, most: int, idle_s: int) -> None: ...
+    def look(
+        self,
+        loop: int,
+        token: int,
+        at: int,
+        slots: int,
+        most: int,
+        user: bytes = ...,
+        device: bytes = ...,
+        network: bytes = ...,
+        bits: int = ...,
+    ) -> None: ...
     def send_away(self, conn: int, goaway: bytes, after_s: int, code: int) -> None: ...
     def stay(self) -> None: ...
     def ease(self, what: int) -> None: ...
@@ -107,6 +119,7 @@ def event_codes() -> EventCodes:
         core.EV_SESSION,
         core.EV_DROPPED,
         core.EV_PICKED,
+        core.EV_LOOKED,
     )
 
 
@@ -145,3 +158,4 @@ class EventCodes(msgspec.Struct, frozen=True):
     session: int
     dropped: int
     picked: int
+    looked: int

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from control.gateway.core import Core, EventCodes, MessageService
 from control.gateway.logins import Logins
 from control.gateway.resync import HeldSession
+from control.gateway.traces import Traces
 from control.logs import get_logger
 from im_service.ports import Session
 
@@ -57,6 +58,8 @@ class GatewayEvents:
         events_per_wake: int = 2048,
         not_running: tuple[type[Exception], ...] = (),
         on_picked: Callable[[int, str, str, bool, bool], None] = lambda *picked: None,
+        on_looked: Callable[[int, int, str, str, bytes, int], None] = lambda *looked: None,
+        traces: Traces | None = None,
     ) -> None:
         self._core = core
         self._codes = codes
@@ -67,6 +70,8 @@ class GatewayEvents:
         self._events_per_wake = events_per_wake
         self._not_running = not_running
         self._on_picked = on_picked
+        self._on_looked = on_looked
+        self._traces = traces
         self._loop: asyncio.AbstractEventLoop | None = None  # while events are taken
         self._started = False
         self._timer: asyncio.TimerHandle | None = None  # of the next turn
@@ -160,6 +165,8 @@ class GatewayEvents:
 
     def handle(self, events: Sequence[tuple[Any, ...]]) -> None:
         """Handle a batch in order; consecutive sends become one batch for the service."""
+        if self._traces is not None and self._traces.users:
+            self._traces.see(events)
         rest = iter(events)
         while True:
             try:
@@ -198,6 +205,8 @@ class GatewayEvents:
                 service.on_logout(Session(node, conn, user, device), code)
             elif kind == codes.dropped:
                 service.on_dropped(event[1], event[2], event[3], event[4])
+            elif kind == codes.looked:
+                self._on_looked(*event[1:])
             elif kind == codes.picked:
                 self._on_picked(*event[1:])
             elif kind == codes.topic and listener is not None:

@@ -35,14 +35,25 @@ from control.coordination.sqlite_documents import SqliteDocuments
 from control.downlink.bus import BusDownlink
 from control.downlink.local import LocalDownlink
 from control.gateway.allowances import Allowances
-from control.gateway.core import Core, capacity_of, event_codes, mailbox_full, make_core, not_running
+from control.gateway.conn_search import ConnSearch, ConnService
+from control.gateway.core import (
+    Core,
+    capacity_of,
+    event_codes,
+    loops_of,
+    mailbox_full,
+    make_core,
+    not_running,
+)
 from control.gateway.drain import DrainStatus
 from control.gateway.events import GatewayEvents
 from control.gateway.logins import Logins
+from control.gateway.looks import Looks
 from control.gateway.orders import Orders
 from control.gateway.over_bus import GatewayOverBus
 from control.gateway.role import GatewayPart
 from control.gateway.sync_hints import SyncHints
+from control.gateway.traces import Traces
 from control.im.api import ApiResponder, ImApi
 from control.im.over_bus import ImOverBus
 from control.im.peers import BusPeers
@@ -137,6 +148,8 @@ class Wiring:
             self.orders if gateway else None,
             self.gateway_over_bus if gateway and split else None,
             ImSeen(self.coordination) if control and split and not gateway and not im else None,
+            ConnService(self.bus, self._process.own[0], self.looks) if gateway else None,
+            self.traces if gateway else None,
             self.own_node,
             *(self.lbs.parts if control else []),
             self.lbs_http if control and self._settings.control.lbs.http else None,
@@ -359,6 +372,14 @@ class Wiring:
         self.downlink.kick(user, device, self.logins.above, CloseCode.TOKEN_EXPIRED, REVOKED_TEXT)
 
     @cached_property
+    def looks(self) -> Looks:
+        return Looks(self.core, loops_of(self._settings))
+
+    @cached_property
+    def traces(self) -> Traces:
+        return Traces(self.documents, event_codes())
+
+    @cached_property
     def gateway(self) -> GatewayPart:
         settings = self._settings
         upstream = self.gateway_over_bus.upstream if self._split else None
@@ -372,6 +393,8 @@ class Wiring:
             settings.gateway.events_per_wake,
             not_running(),
             lambda *picked: self.gateway.on_picked(*picked),
+            self.looks.on_looked,
+            self.traces,
         )
         return GatewayPart(
             settings,
@@ -481,6 +504,7 @@ class Wiring:
             revocations=self.revocations,
             lbs=self.lbs.services,
             audit=self.audit,
+            conns=ConnSearch(self.bus, self.coordination),
             registry=make_registry(self._process.sources()),
             rate_gate=RateGate(limits.api_requests_per_s, limits.api_burst),
             lockout=Lockout(limits.key_failures, limits.key_lock_s),

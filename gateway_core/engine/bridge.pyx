@@ -11,6 +11,7 @@ from gateway_core.leaf.events cimport (
     EV_CALL,
     EV_CLOSED,
     EV_DROPPED,
+    EV_LOOKED,
     EV_PICKED,
     EV_SEND,
     EV_SESSION,
@@ -51,6 +52,8 @@ cdef tuple _event(const EventCell* e):
         return (e.kind, _str(p, e.size[0]), e.conn, e.request, e.code)
     if e.kind == EV_PICKED:
         return (e.kind, e.conn, _str(p, e.size[0]), _str(q, e.size[1]), bool(e.b), bool(e.a))
+    if e.kind == EV_LOOKED:
+        return (e.kind, e.conn, e.request, _str(p, e.size[0]), _str(q, e.size[1]), _bytes(r, e.size[2]), e.code)
     if e.kind == EV_AUTH:
         return (
             e.kind, e.conn, e.code, _bytes(p, e.size[0]), e.a, _str(q, e.size[1]), _bytes(r, e.size[2]),

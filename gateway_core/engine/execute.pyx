@@ -10,6 +10,7 @@ from gateway_core.conn.announce cimport TOPIC_MAX, Announcer, report_session, re
 from gateway_core.conn.easing cimport ease
 from gateway_core.conn.fanout cimport publish_local
 from gateway_core.conn.leaving cimport pick_begin, send_away, stay_begin
+from gateway_core.conn.looking cimport look_begin
 from gateway_core.conn.session cimport close_with, login
 from gateway_core.conn.states cimport BEFORE_LOGIN, LIVE, state_in
 from gateway_core.conn.table cimport (
@@ -44,6 +45,7 @@ from gateway_core.leaf.mailbox cimport (
     CMD_LEAVE,
     CMD_LEAVE_USER,
     CMD_LOGIN,
+    CMD_LOOK,
     CMD_PICK,
     CMD_POLICY,
     CMD_PUBLISH,
@@ -66,7 +68,7 @@ from gateway_core.leaf.stats cimport (
     stat_add,
 )
 from gateway_core.net.listener cimport listener_close
-from gateway_core.types cimport Drain, Resync
+from gateway_core.types cimport Drain, LookFor, Resync
 
 LAYOUT = layout()
 
@@ -279,6 +281,8 @@ cdef void _run(Loop* loop, Cmd* cmd) noexcept nogil:
         _drain(loop, cmd)
     elif cmd.kind == CMD_PICK:
         pick_begin(loop, cmd.code, <uint32_t>cmd.x)
+    elif cmd.kind == CMD_LOOK:
+        look_begin(loop, <LookFor*>cmd.ptr)
     elif cmd.kind == CMD_STAY:
         stay_begin(loop)
     elif cmd.kind == CMD_EASE:

@@ -3,15 +3,15 @@
 import os
 import time
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stddef cimport size_t
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from cmodules cimport layout
 from crypto.sodium cimport sodium
-from frame.constants cimport FRAME_GOAWAY, FRAME_POLICY
+from frame.constants cimport FRAME_GOAWAY, FRAME_POLICY, NAME_MAX
 from frame.names cimport is_user_topic
 from frame.varint cimport UV_MAX, uv_put
 from gateway_core.conn.announce cimport TOPIC_MAX
@@ -39,6 +39,7 @@ from gateway_core.engine.submit cimport (
 from gateway_core.includes.atomics cimport qw_load32
 from gateway_core.includes.cpu cimport qw_cycles
 from gateway_core.includes.sys cimport (
+    IP_BYTES,
     close,
     pthread_join,
     qw_clock_ns,
@@ -61,6 +62,7 @@ from gateway_core.leaf.mailbox cimport (
     CMD_KICK,
     CMD_LEAVE,
     CMD_LEAVE_USER,
+    CMD_LOOK,
     CMD_PICK,
     CMD_POLICY,
     CMD_REFUSE,
@@ -72,7 +74,7 @@ from gateway_core.leaf.mailbox cimport (
 from gateway_core.leaf.shared_buf cimport SharedBuf, buf_live, buf_unref
 from gateway_core.leaf.stats cimport L_SESSIONS, StageTimes, Stats, stages_dict, stats_dict
 from gateway_core.net.listener cimport listener_open
-from gateway_core.types cimport MAX_LOOPS, Engine, Loop
+from gateway_core.types cimport Engine, LookFor, Loop, MAX_LOOPS
 
 from gateway_core.conn import states
 from gateway_core.errors import GatewayError, NotRunning
@@ -463,6 +465,42 @@ cdef class Gateway:
         """So many sessions of this loop that shall leave, each once, as EV_PICKED; those only that have read nothing for
         `idle_s`. One without a user when there are no more. A second call stands in for the first."""
         self._to_loop(CMD_PICK, loop, most, idle_s)
+
+    def look(
+        self, int loop, uint64_t token, uint32_t at, uint32_t slots, uint32_t most, bytes user=b"", bytes device=b"",
+        bytes network=b"", int bits=0,
+    ):
+        """Connections of this loop from slot `at` on, as EV_LOOKED with this token: at most so many, of at most so many
+        slots looked at; of one user, one device, one network (16 bytes, so many bits of them). The last one has no user,
+        and the slot to go on at, 0: there are no more. A second call stands in for the first."""
+        cdef Engine* e = self._running()
+        cdef size_t n = PyBytes_GET_SIZE(user), m = PyBytes_GET_SIZE(device)
+        cdef LookFor* f
+        cdef Cmd cmd
+        cdef int taken = 0
+        if n > NAME_MAX or m > NAME_MAX or not 0 <= bits <= 128 or PyBytes_GET_SIZE(network) != (IP_BYTES if bits else 0):
+            raise ValueError("a name or network that nobody has")
+        f = <LookFor*>calloc(1, sizeof(LookFor) + n + m)
+        if f == NULL:
+            raise MemoryError
+        f.token = token
+        f.at = at
+        f.slots = slots
+        f.most = most
+        f.bits = <uint8_t>bits
+        f.user_len = <uint8_t>n
+        f.device_len = <uint8_t>m
+        memcpy(f.network, PyBytes_AS_STRING(network), PyBytes_GET_SIZE(network))
+        memcpy(<char*>f + sizeof(LookFor), PyBytes_AS_STRING(user), n)
+        memcpy(<char*>f + sizeof(LookFor) + n, PyBytes_AS_STRING(device), m)
+        memset(&cmd, 0, sizeof(cmd))
+        cmd.kind = CMD_LOOK
+        cmd.ptr = f
+        try:
+            taken = give_cmd(e, loop, &cmd, self.wait_ms)
+        finally:
+            if not taken:
+                free(f)
 
     def send_away(self, uint64_t conn, bytes goaway, uint32_t after_s, int code):
         """A GOAWAY with this body; who is still there after_s seconds later (0: for ever) is closed with `code`."""

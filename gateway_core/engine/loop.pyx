@@ -15,6 +15,7 @@ from gateway_core.conn.easing cimport reads_resume
 from gateway_core.conn.fanout cimport fanout_wait, fanout_work
 from gateway_core.conn.handshake cimport handshake_waiting
 from gateway_core.conn.leaving cimport ages_step, leavers_step, pick_busy, pick_step
+from gateway_core.conn.looking cimport look_free, look_step
 from gateway_core.conn.pending cimport topics_tell, topics_tell_wait
 from gateway_core.conn.session cimport conn_open, expire, finish, make_room, reap, release_all
 from gateway_core.conn.states cimport CLOSING, DEAF, DOOMED, FREE, state_in
@@ -165,6 +166,7 @@ cdef void loop_free(Loop* loop) noexcept nogil:
     slots_free(&loop.dirty)
     slots_free(&loop.paused)
     leavers_free(&loop.leavers)
+    look_free(loop)
     free(loop.dooms.at)
     ids_free(&loop.waiting)
     ephemerals_free(&loop.ephemerals)
@@ -323,7 +325,7 @@ cdef int _timeout(Loop* loop) noexcept nogil:
     cdef uint64_t wait_ns
     if loop.dirty.len or loop.waiting.count or loop.dooms.n or deadlines_scanning(&loop.deadlines) or mail_waiting(&loop.mail):
         return 0
-    if loop.ephemerals.n < loop.ephemerals.cap or loop.resync.on or pick_busy(loop) or not qw_load32(&loop.running):
+    if loop.ephemerals.n < loop.ephemerals.cap or loop.resync.on or pick_busy(loop) or loop.look != NULL or not qw_load32(&loop.running):
         return 0
     if loop.drain.on and loop.drain.at < loop.table.high:
         return 1
@@ -359,6 +361,8 @@ cdef void* loop_main(void* arg) noexcept nogil:
         leavers_step(loop)
         if pick_busy(loop):
             pick_step(loop)
+        if loop.look != NULL:
+            look_step(loop)
         if loop.drain.on:
             drain_step(loop)
         if loop.resync.on:

@@ -23,6 +23,7 @@ cpdef enum:  # EventKind; the numbers of the tuples that Python takes
     EV_SESSION = 6
     EV_DROPPED = 7
     EV_PICKED = 8
+    EV_LOOKED = 9
 
 cdef enum:  # of EV_TOPIC: what became of it
     TOPIC_ENDED = 0

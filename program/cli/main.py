@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from program.cli import cluster, config, keys, serve, tools
-from program.cli.admin import audit, lbs, nodes, routes, settings
+from program.cli.admin import audit, conns, lbs, nodes, routes, settings
 from program.cli.clients import chat, demo, top
 
 app = typer.Typer(
@@ -30,6 +30,9 @@ app.command("nodes")(nodes.nodes)
 app.command()(nodes.drain)
 app.command()(nodes.undrain)
 app.command()(nodes.storm)
+app.command("conns")(conns.conns)
+app.command()(conns.kick)
+app.command()(conns.trace)
 app.add_typer(settings.app, name="settings")
 app.add_typer(audit.app, name="audit")
 app.add_typer(routes.app, name="routes")

@@ -19,6 +19,7 @@ from control.bus.memory import MemoryBus
 from control.coordination.base import Coordination
 from control.coordination.beacons import BeaconCoordination
 from control.coordination.sqlite_documents import SqliteDocuments
+from control.gateway.conn_search import ConnSearch
 from control.keys.api_keys import ApiKeys
 from control.keys.data_folder import COORDINATION_FILE
 from control.lbs.address_rates import AddressRates
@@ -58,6 +59,7 @@ def make_services(folder: Path, **settings: object) -> Services:
         lbs=make_lbs(tree, coordination),
         registry=CollectorRegistry(),
         audit=Audit(tree),
+        conns=ConnSearch(MemoryBus(), coordination),
         rate_gate=RateGate(1e6, 1_000_000),
         lockout=Lockout(tree.limits.key_failures, tree.limits.key_lock_s),
     )

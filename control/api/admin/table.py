@@ -5,18 +5,22 @@ from __future__ import annotations
 from control.api.admin import (
     api_keys,
     audit_log,
+    conns,
     lbs,
     lbs_tables,
     live_settings,
     nodes,
     routes,
     storms,
+    traces,
     who,
 )
 
 ROUTES = (
     *who.ROUTES,
     *nodes.ROUTES,
+    *conns.ROUTES,
+    *traces.ROUTES,
     *storms.ROUTES,
     *routes.ROUTES,
     *lbs.ROUTES,

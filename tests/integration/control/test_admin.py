@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+import qianwan
 
 from tests.support.server_process import ServerFailed, ServerProcess, program
 
@@ -69,3 +73,43 @@ def test_a_second_server_is_told_that_the_port_is_taken(server: ServerProcess, t
         ServerProcess(tmp_path / "data", admin=taken),
     ):
         pass
+
+
+async def test_connections_are_found_shown_traced_and_ended(server: ServerProcess) -> None:
+    headers = {"X-API-Key": server.first_api_key()}
+    async with (
+        httpx.AsyncClient(base_url=server.admin_url, headers=headers) as admin,
+        qianwan.Client(server.url, token=server.token("ann"), device_id="phone") as ann,
+        qianwan.Client(server.url, token=server.token("ben"), device_id="phone"),
+    ):
+
+        async def conns(**query: str | int) -> dict[str, Any]:
+            found: dict[str, Any] = (await admin.get("/conns", params=query)).json()
+            return found
+
+        await admin.put("/traces/ann", json={"for_s": 60}, headers={"If-Match": '"0"'})
+        found = await conns(user="ann")
+        (conn,) = found["conns"]
+        path = f"/conns/{conn['id']}"
+        assert (found["after"], found["silent"]) == ("", [])
+        assert (conn["user"], conn["device"], conn["node"]) == ("ann", "phone", "node-1")
+        assert abs(conn["since"] / 1000 - time.time()) < 60
+        assert {each["user"] for each in (await conns())["conns"]} == {"ann", "ben"}
+        page = await conns(limit=1)
+        rest = await conns(after=page["after"])
+        assert {each["user"] for each in page["conns"] + rest["conns"]} == {"ann", "ben"}
+        assert (await admin.get(path)).json()["session"] == conn["session"]
+        for wrong in ({"address": "nowhere"}, {"after": "x"}, {"limit": 501}):
+            assert (await admin.get("/conns", params=wrong)).status_code == 422
+        async with asyncio.timeout(30):
+            while '"SEND"' not in server.log():
+                await ann.send("ben", "a secret word")
+        assert "a secret word" not in server.log()
+        ended = await admin.post(f"{path}/kick", json={"text": "maintenance"})
+        assert (ended.status_code, ended.json()["user"]) == (200, "ann")
+        async with asyncio.timeout(30):
+            while (await conns(user="ann"))["conns"]:
+                pass
+        assert (await admin.post(f"{path}/kick", json={})).status_code == 404
+        lines = (await admin.get("/audit", params={"what": "conns.kick"})).json()["entries"]
+        assert ("ann", "done") in [(each["ids"].get("user"), each["outcome"]) for each in lines]

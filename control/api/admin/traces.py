@@ -1,0 +1,77 @@
+"""Users whose frames the gateways write down for a while: kinds and sizes, never what is in them."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from control.api.admin import documents
+from control.api.admin.documents import Gone, Nothing
+from control.api.admin.route import Ask, Given, Reply, Route
+from control.gateway.traces import PREFIX, TraceOrder
+from control.keys.api_keys import OPERATOR, VIEWER
+
+
+class TraceWanted(Given, kw_only=True):
+    for_s: Annotated[int, Meta(ge=1, le=86_400)] = 600
+
+
+class Trace(Struct, kw_only=True):
+    """`until`: unix seconds; `by`: id of the key that ordered it."""
+
+    user: str
+    until: float
+    by: str
+
+
+class Traces(Struct, kw_only=True):
+    traces: list[Trace]
+
+
+async def listed(ask: Ask[Nothing]) -> Reply:
+    """Few: each was ordered by somebody, and ends."""
+    found = (await ask.services.documents.list(PREFIX)).documents
+    now, shown_now = time.time(), []
+    for document in found[:MOST]:
+        order = msgspec.json.decode(document.value, type=TraceOrder)
+        if order.until > now:
+            user = document.key.removeprefix(PREFIX)
+            shown_now.append(Trace(user=user, until=order.until, by=order.by))
+    return Reply(Traces(traces=shown_now))
+
+
+async def shown(ask: Ask[Nothing]) -> Reply:
+    return await documents.show(ask, PREFIX + ask.path["user"], TraceOrder)
+
+
+async def ordered(ask: Ask[TraceWanted]) -> Reply:
+    order = TraceOrder(until=round(time.time() + ask.given.for_s, 3), by=ask.key.id)
+    return await documents.put(ask, PREFIX + ask.path["user"], order)
+
+
+async def ended(ask: Ask[Nothing]) -> Reply:
+    return await documents.drop(ask, PREFIX + ask.path["user"])
+
+
+MOST = 1000
+"""Shown at most."""
+PATH = "/traces/{user}"
+ROUTES = (
+    Route("GET", "/traces", "traces.list", VIEWER, "traces", "Who is traced", Nothing, Traces, listed),
+    Route(
+        "GET", PATH, "trace.get", VIEWER, "traces", "Until when a user is traced", Nothing, TraceOrder, shown,
+        has_etag=True,
+    ),
+    Route(
+        "PUT", PATH, "trace.order", OPERATOR, "traces",
+        "Every gateway logs kinds and sizes of this user's frames for so long, never a body",
+        TraceWanted, TraceOrder, ordered, revised=True, has_etag=True,
+    ),
+    Route(
+        "DELETE", PATH, "trace.end", OPERATOR, "traces", "End a trace before its time", Nothing, Gone, ended,
+        revised=True, has_etag=True,
+    ),
+)  # fmt: skip

@@ -1,0 +1,112 @@
+"""Connections of all gateways for an operator: one request a gateway, in the order of their node ids."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from control.bus.base import Bus, BusError
+from control.coordination.base import Coordination, NodeInfo
+from control.gateway.looks import Found, Kick, LookResponder, Looks, Page, Question, parse_network
+from control.part import Part
+
+CONN = r"[0-9]{1,5}-[0-9a-f]{16}"
+CURSOR = re.compile(r"([0-9]{1,5})\.([0-9]{1,16})")
+ANSWER_S = 6.0
+
+
+class ConnService(Part):
+    """The gateway's side. Started after the bus."""
+
+    def __init__(self, bus: Bus, node_id: int, looks: Looks) -> None:
+        self._bus = bus
+        self._node_id = node_id
+        self._looks = looks
+
+    async def start(self) -> None:
+        await self._bus.respond(_subject(self._node_id), LookResponder(self._looks))
+
+
+class Pages(msgspec.Struct):
+    """`after`: give it for the next page, "": there is none. `silent`: gateways that did not answer."""
+
+    found: list[tuple[NodeInfo, Found]]
+    after: str
+    silent: list[str]
+
+
+class ConnSearch:
+    """The asking side, in any process of the cluster."""
+
+    def __init__(self, bus: Bus, coordination: Coordination) -> None:
+        self._bus = bus
+        self._coordination = coordination
+
+    async def search(self, asked: Question, node: str, after: str) -> Pages:
+        """At most `asked.most` of them. Raises ValueError for a network or a cursor that is none."""
+        parse_network(asked.network)
+        first, at = _cursor(after)
+        pages = Pages([], "", [])
+        for info in self._gateways():
+            if info.node_id < first or (node and info.name != node):
+                continue
+            left = asked.most - len(pages.found)
+            if not left:
+                pages.after = f"{info.node_id}.0"
+                break
+            wanted = msgspec.structs.replace(asked, most=left, at=at if info.node_id == first else 0)
+            try:
+                page = await self._ask(info.node_id, wanted)
+            except BusError:
+                pages.silent.append(info.name)
+                continue
+            pages.found += [(info, each) for each in page.found]
+            if page.at:
+                pages.after = f"{info.node_id}.{page.at}"
+                break
+        return pages
+
+    async def one(self, name: str) -> tuple[NodeInfo, Found] | None:
+        """Raises BusError where its gateway does not answer."""
+        return await self._this(name, Question(conn=_conn(name)))
+
+    async def kick(self, name: str, code: int, text: str) -> tuple[NodeInfo, Found] | None:
+        """What it was; None: it is not there. Raises BusError where nobody knows."""
+        return await self._this(name, Kick(_conn(name), code, text))
+
+    async def _this(self, name: str, asked: Question | Kick) -> tuple[NodeInfo, Found] | None:
+        node_id = int(name.partition("-")[0])
+        for info in self._gateways():
+            if info.node_id == node_id:
+                page = await self._ask(node_id, asked)
+                return (info, page.found[0]) if page.found else None
+        return None
+
+    async def _ask(self, node_id: int, asked: Question | Kick) -> Page:
+        answer = await self._bus.request(_subject(node_id), msgspec.msgpack.encode(asked), ANSWER_S)
+        return msgspec.msgpack.decode(answer, type=Page)
+
+    def _gateways(self) -> list[NodeInfo]:
+        return [info for info in self._coordination.nodes("gateway") if info.epoch]
+
+
+def name_of(info: NodeInfo, found: Found) -> str:
+    return f"{info.node_id}-{found.conn:016x}"
+
+
+def _conn(name: str) -> int:
+    return int(name.partition("-")[2], 16)
+
+
+def _cursor(text: str) -> tuple[int, int]:
+    if not text:
+        return 0, 0
+    match = CURSOR.fullmatch(text)
+    if match is None:
+        raise ValueError("no cursor of this search")
+    return int(match[1]), int(match[2])
+
+
+def _subject(node_id: int) -> str:
+    return f"conns.{node_id}"

@@ -1,0 +1,199 @@
+"""Connections of one gateway for an operator: searched and shown from the core's slab, kept nowhere.
+
+A search is answered in pages, and a page looks at so many slots at most, whatever is looked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import struct
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from control.logs import get_logger
+
+log = get_logger("gateway")
+
+DETAILS = struct.Struct("<QIIIIHHHBB16s")
+"""gateway_core/conn/looking.pxd: Looked."""
+SLOTS = 1 << 18
+"""Looked at for one page of one loop."""
+ANSWER_S = 5.0
+V4_MAPPED = bytes(10) + b"\xff\xff"
+FLAGS = {2: "websocket", 1: "zstd", 4: "blocked", 512: "leaving", 2048: "paused", 32: "proxied"}
+SESSION_TIME_BITS = 20
+
+
+class Question(msgspec.Struct, array_like=True, frozen=True, tag=True):
+    """`at`: loop << 32 | slot to go on at. `network`: an address or CIDR, "": any. `conn`: this one alone."""
+
+    user: str = ""
+    device: str = ""
+    network: str = ""
+    at: int = 0
+    most: int = 100
+    conn: int = 0
+
+
+class Found(msgspec.Struct, array_like=True, frozen=True):
+    conn: int
+    user: str
+    device: str
+    session: int
+    queued_bytes: int
+    tail_bytes: int
+    idle_s: int
+    sent: int
+    timeout_s: int
+    topics: int
+    flags: int
+    suite: int
+    platform: int
+    address: str
+
+
+class Page(msgspec.Struct, array_like=True, frozen=True):
+    """`at`: to go on at; 0: that was all."""
+
+    found: list[Found]
+    at: int
+
+
+class LookingCore(Protocol):
+    def look(
+        self,
+        loop: int,
+        token: int,
+        at: int,
+        slots: int,
+        most: int,
+        user: bytes = ...,
+        device: bytes = ...,
+        network: bytes = ...,
+        bits: int = ...,
+    ) -> None: ...
+    def refuse(self, conn: int, code: int, text: str) -> None: ...
+
+
+class Looks:
+    """All methods on the event loop thread. One search at a time: the core answers one."""
+
+    def __init__(self, core: LookingCore, loops: int) -> None:
+        self._core = core
+        self._loops = loops
+        self._one = asyncio.Lock()
+        self._token = 0
+        self._found: list[Found] = []
+        self._ended: asyncio.Future[int] | None = None
+
+    async def page(self, asked: Question) -> Page:
+        """Raises ValueError for a network that is none, TimeoutError where the core does not answer."""
+        network, bits = parse_network(asked.network)
+        async with self._one:
+            if asked.conn:
+                return await self._this(asked.conn)
+            found: list[Found] = []
+            loop, at = asked.at >> 32, asked.at & 0xFFFFFFFF
+            while loop < self._loops:
+                more, at = await self._ask(
+                    loop, at, SLOTS, asked.most - len(found),
+                    asked.user.encode(), asked.device.encode(), network, bits,
+                )  # fmt: skip
+                found += more
+                if at:
+                    return Page(found, loop << 32 | at)
+                loop += 1
+                if len(found) >= asked.most and loop < self._loops:
+                    return Page(found, loop << 32)
+            return Page(found, 0)
+
+    def kick(self, conn: int, code: int, text: str) -> None:
+        """Close it; one that is gone hears nothing."""
+        self._core.refuse(conn, code, text)
+
+    def on_looked(self, conn: int, token: int, user: str, device: str, details: bytes, at: int) -> None:
+        if token != self._token or self._ended is None or self._ended.done():
+            return
+        if not user:
+            self._ended.set_result(at)
+            return
+        *numbers, ip = DETAILS.unpack(details)
+        self._found.append(Found(conn, user, device, *numbers, address_of(ip)))
+
+    async def _this(self, conn: int) -> Page:
+        loop, slot = conn >> 56, conn & 0xFFFFFFFF
+        if loop >= self._loops:
+            return Page([], 0)
+        found, _ = await self._ask(loop, slot, 1, 1, b"", b"", b"", 0)
+        return Page([each for each in found if each.conn == conn], 0)
+
+    async def _ask(
+        self,
+        loop: int,
+        at: int,
+        slots: int,
+        most: int,
+        user: bytes,
+        device: bytes,
+        network: bytes,
+        bits: int,
+    ) -> tuple[list[Found], int]:
+        self._token += 1
+        self._found = []
+        self._ended = asyncio.get_running_loop().create_future()
+        self._core.look(loop, self._token, at, slots, most, user, device, network, bits)
+        async with asyncio.timeout(ANSWER_S):
+            return self._found, await self._ended
+
+
+def parse_network(text: str) -> tuple[bytes, int]:
+    """(16 bytes, bits of them) as the core compares; (b"", 0) for none. Raises ValueError."""
+    if not text:
+        return b"", 0
+    network = ipaddress.ip_network(text, strict=False)
+    if isinstance(network, ipaddress.IPv4Network):
+        return V4_MAPPED + network.network_address.packed, 96 + network.prefixlen
+    return network.network_address.packed, network.prefixlen
+
+
+def address_of(ip: bytes) -> str:
+    if ip == bytes(16):
+        return ""
+    return str(ipaddress.IPv4Address(ip[12:]) if ip.startswith(V4_MAPPED) else ipaddress.IPv6Address(ip))
+
+
+class LookResponder:
+    """Answers searches and kicks that come over the bus."""
+
+    def __init__(self, looks: Looks) -> None:
+        self._looks = looks
+        self._open: set[asyncio.Task[None]] = set()
+
+    def __call__(self, payload: bytes, answer: Callable[[bytes], None]) -> None:
+        task = asyncio.ensure_future(self._answer(payload, answer))
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+
+    async def _answer(self, payload: bytes, answer: Callable[[bytes], None]) -> None:
+        try:
+            asked = msgspec.msgpack.decode(payload, type=Question | Kick)
+            answer(msgspec.msgpack.encode(await serve(self._looks, asked)))
+        except (ValueError, TimeoutError, msgspec.MsgspecError) as error:
+            log.warning("a search of connections was not answered", reason=str(error))
+
+
+class Kick(msgspec.Struct, array_like=True, frozen=True, tag=True):
+    conn: int
+    code: int
+    text: str
+
+
+async def serve(looks: Looks, asked: Question | Kick) -> Page:
+    if isinstance(asked, Kick):
+        found = await looks.page(Question(conn=asked.conn))
+        looks.kick(asked.conn, asked.code, asked.text)
+        return found
+    return await looks.page(asked)

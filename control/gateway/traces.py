@@ -1,0 +1,80 @@
+"""Users whose frames this gateway writes down for a while: kinds and sizes, never what is in them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from control.coordination.documents import Document, Documents
+from control.coordination.replica import Replica
+from control.gateway.core import EventCodes
+from control.logs import get_logger
+from control.part import Part
+
+log = get_logger("trace")
+
+PREFIX = "trace/"
+
+
+class TraceOrder(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The document `trace/<user>`. `until`: unix seconds."""
+
+    until: float
+    by: str
+
+
+class Traces(Part):
+    """Follows the documents. `users` is empty nearly always, and then nothing is looked at."""
+
+    def __init__(
+        self, documents: Documents, codes: EventCodes, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.users: dict[str, float] = {}
+        self._codes = codes
+        self._clock = clock
+        self._replica = Replica(documents, PREFIX)
+        self._replica.on_change(self._on_change)
+
+    async def start(self) -> None:
+        await self._replica.start()
+
+    async def stop(self, grace_s: float) -> None:
+        await self._replica.stop(grace_s)
+
+    async def tick(self) -> None:
+        """Whoever is over is not looked at any more."""
+        now = self._clock()
+        for user in [user for user, until in self.users.items() if until <= now]:
+            del self.users[user]
+            log.info("trace is over", user=user)
+
+    def see(self, events: Sequence[tuple[Any, ...]]) -> None:
+        """Events of the core, before they are handled."""
+        codes, now = self._codes, self._clock()
+        for event in events:
+            kind = event[0]
+            if kind not in (codes.send, codes.call, codes.closed) or self.users.get(event[2], 0.0) <= now:
+                continue
+            _, conn, user, device, *rest = event
+            where = {"user": user, "device": device, "conn": f"{conn:016x}"}
+            if kind == codes.closed:
+                log.info("trace", frame="CLOSED", code=rest[0], **where)
+            elif kind == codes.send:
+                size, request = len(rest[2]), rest[0]
+                log.info("trace", frame="SEND", request=request, target=rest[1], bytes=size, **where)
+            else:
+                size, request = len(rest[2]), rest[0]
+                log.info("trace", frame="CALL", request=request, method=rest[1], bytes=size, **where)
+
+    def _on_change(self, key: str, document: Document | None) -> None:
+        user = key.removeprefix(PREFIX)
+        if document is None:
+            self.users.pop(user, None)
+            return
+        try:
+            self.users[user] = msgspec.json.decode(document.value, type=TraceOrder).until
+        except msgspec.MsgspecError as error:
+            log.error("an order cannot be read", key=key, reason=str(error))

@@ -1,0 +1,106 @@
+from libc.stdint cimport uint32_t, uint64_t, uint8_t
+from libc.stdlib cimport free
+from libc.string cimport memcmp, memcpy, memset
+
+from cmodules cimport layout
+from gateway_core.conn.states cimport LIVE
+from gateway_core.conn.table cimport Conn, Session, conn_id, session_device, session_of, session_user, slot_of
+from gateway_core.leaf.events cimport EVENT_STRINGS, EV_LOOKED, event_push
+from gateway_core.leaf.lists cimport NONE32
+
+LAYOUT = layout()
+
+cdef enum:
+    LOOK_SLICE = 4096  # slots a tick
+
+
+cdef void _address(Loop* loop, Conn* c, uint8_t* ip) noexcept nogil:
+    """Its entry of the address table is its own as long as it lives."""
+    if c.address_ref == NONE32:
+        memset(ip, 0, IP_BYTES)
+    else:
+        memcpy(ip, loop.engine.addresses.at[c.address_ref].key, IP_BYTES)
+
+
+cdef bint _in_network(const uint8_t* ip, const uint8_t* network, uint32_t bits) noexcept nogil:
+    cdef uint32_t whole = bits >> 3, rest = bits & 7
+    if memcmp(ip, network, whole) != 0:
+        return False
+    return rest == 0 or (ip[whole] ^ network[whole]) >> (8 - rest) == 0
+
+
+cdef bint _fits(Loop* loop, Conn* c, const LookFor* f) noexcept nogil:
+    cdef Session* s
+    cdef const char* names = <const char*>f + sizeof(LookFor)
+    cdef uint8_t ip[IP_BYTES]
+    if c.state != LIVE:
+        return False
+    s = session_of(c)
+    if f.user_len and (s.user_len != f.user_len or memcmp(session_user(s), names, f.user_len) != 0):
+        return False
+    if f.device_len and (s.device_len != f.device_len or memcmp(session_device(s), names + f.user_len, f.device_len) != 0):
+        return False
+    if f.bits:
+        _address(loop, c, ip)
+        return _in_network(ip, f.network, f.bits)
+    return True
+
+
+cdef void _tell(Loop* loop, Conn* c, uint64_t token) noexcept nogil:
+    cdef Session* s = session_of(c)
+    cdef Looked l
+    cdef const void* strings[EVENT_STRINGS]
+    cdef uint32_t sizes[EVENT_STRINGS]
+    cdef uint32_t due = loop.deadlines.at[slot_of(&loop.table, c)], until = loop.now_s + c.timeout_s
+    memset(&l, 0, sizeof(l))
+    l.session = s.id
+    if c.out != NULL:
+        l.queued_bytes = c.out.bytes
+        l.tail_bytes = c.out.tail_len - c.out.tail_at
+    l.idle_s = until - due if due and due < until else 0
+    l.msgs_sent = c.msgs_sent
+    l.timeout_s = c.timeout_s
+    l.joined = s.joined
+    l.flags = c.flags
+    l.suite = c.suite
+    l.platform = s.platform
+    _address(loop, c, l.ip)
+    strings[0] = session_user(s)
+    strings[1] = session_device(s)
+    strings[2] = &l
+    sizes[0] = s.user_len
+    sizes[1] = s.device_len
+    sizes[2] = sizeof(l)
+    event_push(&loop.events, EV_LOOKED, conn_id(&loop.table, c), token, 0, 0, 0, strings, sizes, 3)
+
+
+cdef void look_begin(Loop* loop, LookFor* asked) noexcept nogil:
+    free(loop.look)
+    loop.look = asked
+
+
+cdef void look_free(Loop* loop) noexcept nogil:
+    free(loop.look)
+    loop.look = NULL
+
+
+cdef void look_step(Loop* loop) noexcept nogil:
+    cdef LookFor* f = loop.look
+    cdef Conn* c
+    cdef uint32_t i
+    for i in range(<uint32_t>LOOK_SLICE):
+        if loop.events.over_len:
+            return
+        if f.most == 0 or f.slots == 0 or f.at >= loop.table.high:
+            event_push(
+                &loop.events, EV_LOOKED, <uint64_t>loop.index << 56, f.token,
+                f.at if f.at < loop.table.high else 0, 0, 0, NULL, NULL, 0,
+            )
+            look_free(loop)
+            return
+        c = &loop.table.conns[f.at]
+        f.at += 1
+        f.slots -= 1
+        if _fits(loop, c, f):
+            _tell(loop, c, f.token)
+            f.most -= 1

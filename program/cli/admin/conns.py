@@ -1,0 +1,89 @@
+"""`qianwan conns`, `kick`, `trace`: one user's connections, an end for one, and what a user sends."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from program.cli.admin.client import (
+    AdminUrlOption,
+    ApiKeyOption,
+    JsonOption,
+    admin_of,
+    segment,
+    show,
+    show_one,
+)
+from program.cli.common import ConfigOption, DataDirOption
+
+COLUMNS = {
+    "id": "id", "user": "user", "device": "device", "node": "node", "address": "address", "since": "since",
+    "idle s": "idle_s", "queued": "queued_bytes", "suite": "suite", "flags": "flags",
+}  # fmt: skip
+
+
+def conns(
+    user: Annotated[str, typer.Option(help="Of this user")] = "",
+    device: Annotated[str, typer.Option(help="Of this device")] = "",
+    address: Annotated[str, typer.Option(help="From this address, or network as CIDR")] = "",
+    node: Annotated[str, typer.Option(help="At this gateway")] = "",
+    conn: Annotated[str, typer.Option("--id", help="This one alone")] = "",
+    after: Annotated[str, typer.Option(help="Go on behind a page")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=500)] = 100,
+    as_json: JsonOption = False,
+    url: AdminUrlOption = None,
+    api_key: ApiKeyOption = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Find connections, on all gateways."""
+    admin = admin_of(url, api_key, config, data_dir)
+    if conn:
+        show_one(admin.get(f"/conns/{segment(conn)}"), as_json)
+        return
+    query = {
+        "user": user, "device": device, "address": address, "node": node, "after": after, "limit": limit,
+    }  # fmt: skip
+    found = admin.get("/conns", query)
+    show(found, as_json, "Connections", COLUMNS, "conns")
+    if not as_json and found["after"]:
+        typer.echo(f"more: --after {found['after']}")
+    silent = found["silent"]
+    if not as_json and isinstance(silent, list) and silent:
+        typer.secho(f"no answer from {', '.join(silent)}", fg=typer.colors.YELLOW, err=True)
+
+
+def kick(
+    conn: Annotated[str, typer.Argument(help="Id of a connection, as `qianwan conns` shows it")],
+    text: Annotated[str, typer.Option(help="The client is told")] = "",
+    as_json: JsonOption = False,
+    url: AdminUrlOption = None,
+    api_key: ApiKeyOption = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """End one connection."""
+    admin = admin_of(url, api_key, config, data_dir)
+    show_one(admin.post(f"/conns/{segment(conn)}/kick", {"text": text}), as_json)
+
+
+def trace(
+    user: Annotated[str, typer.Argument(help="Whose frames are logged: kinds and sizes, never a body")] = "",
+    seconds: Annotated[int, typer.Option("--for", min=1, help="Seconds")] = 600,
+    end: Annotated[bool, typer.Option("--end", help="End it now")] = False,
+    as_json: JsonOption = False,
+    url: AdminUrlOption = None,
+    api_key: ApiKeyOption = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Let every gateway log one user's frames for a while; without a user: show who is traced."""
+    admin = admin_of(url, api_key, config, data_dir)
+    if not user:
+        columns = {"user": "user", "until": "until", "by": "by"}
+        show(admin.get("/traces"), as_json, "Traces", columns, "traces")
+    elif end:
+        show_one(admin.delete(f"/traces/{segment(user)}"), as_json)
+    else:
+        show_one(admin.put(f"/traces/{segment(user)}", {"for_s": seconds}), as_json)
