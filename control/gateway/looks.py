@@ -121,7 +121,7 @@ class Looks:
             self._ended.set_result(at)
             return
         *numbers, ip = DETAILS.unpack(details)
-        self._found.append(Found(conn, user, device, *numbers, address_of(ip)))
+        self._found.append(msgspec.convert((conn, user, device, *numbers, address_of(ip)), Found))
 
     async def _this(self, conn: int) -> Page:
         loop, slot = conn >> 56, conn & 0xFFFFFFFF

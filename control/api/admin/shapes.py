@@ -37,7 +37,7 @@ def components(routes: Sequence[AnyRoute]) -> Json:
 
 def responses(route: AnyRoute) -> Responses:
     statuses = set(CHANGING if route.changes else READING)
-    if PLACEHOLDER.search(route.path):
+    if PLACEHOLDER.search(route.path) or route.has_etag:
         statuses.add(404)
     if route.revised:
         statuses |= {412, 428}

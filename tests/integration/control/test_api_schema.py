@@ -4,7 +4,7 @@ makes up, with the names of what is there. An answer fits its schema, none is 50
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -59,6 +59,14 @@ CASES = [
     for mode in GenerationMode
     if mode is GenerationMode.POSITIVE or path.startswith("/v1")
 ]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Wrong API keys are tried too: nobody shall be locked out for them."""
+    settings = {"limits.key_failures": 0}
+    with ServerProcess(tmp_path_factory.mktemp("server"), settings) as running:
+        yield running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
