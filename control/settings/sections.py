@@ -116,7 +116,8 @@ class StoreSection(Section, frozen=True):
     kind: Literal["sqlite", "postgres"] = "sqlite"
     """`sqlite` lives in the data folder; `postgres` when one machine is not enough."""
     url: SecretUrl = SecretUrl("")
-    """PostgreSQL DSN (postgresql://user:password@host/database). Only for kind = postgres."""
+    """PostgreSQL DSN (postgresql://user:password@host/database). Several hosts, separated by commas, are a
+    primary and its standbys: the one that takes writes is used. Only for kind = postgres."""
 
     def problems(self) -> Problems:
         url = self.url.reveal()

@@ -1,7 +1,10 @@
 """The pool, the schema, and what PostgreSQL's errors mean to a caller."""
 
 import asyncio
+import contextlib
+import re
 import time
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -33,6 +36,15 @@ GONE = (
 )
 
 
+ELSEWHERE = (
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    OSError,
+)
+"""What tells that the other connections of the pool are of no use either: new ones find who takes writes."""
+
+
 def unavailable(error: BaseException) -> StoreUnavailable:
     return StoreUnavailable(f"PostgreSQL: {reason(error)}")
 
@@ -53,17 +65,53 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
+def each_host(dsn: str) -> list[str]:
+    """A DSN of several hosts (`postgresql://user@one:5432,two:5432/name`) as one for each."""
+    scheme, mark, rest = dsn.partition("://")
+    address = re.split(r"[/?]", rest, maxsplit=1)[0]
+    user, at, hosts = address.rpartition("@")
+    tail = rest.removeprefix(address)
+    return [f"{scheme}{mark}{user}{at}{host}{tail}" for host in hosts.split(",")]
+
+
+@contextlib.contextmanager
+def left_when_silent(conn: asyncpg.Connection) -> Iterator[None]:
+    """A server that did not answer in time is not asked to roll back: it may stand still for ever."""
+    try:
+        yield
+    except TimeoutError:
+        conn.terminate()
+        raise
+
+
+async def connect(dsn: str, *, timeout: float, **options: object) -> asyncpg.Connection:  # noqa: ASYNC109
+    """To the host that takes writes. Each has its share of the time, and its refusal is not the last word:
+    asyncpg gives the first one all the time there is, and ends at one that is starting up.
+    """
+    hosts = each_host(dsn)
+    refused: list[BaseException] = []
+    for host in hosts:
+        try:
+            return await asyncpg.connect(
+                host, timeout=timeout / len(hosts), target_session_attrs="read-write", **options
+            )
+        except GONE as error:
+            refused.append(error)
+    # That a standby takes no writes tells less than why the other one is away.
+    raise min(refused, key=lambda error: isinstance(error, asyncpg.TargetServerAttributeNotMatched))
+
+
 async def open_pool(dsn: str, size: int, timeout_s: float) -> asyncpg.Pool:
     """Connections with full durability; a client that hangs inside a transaction is cut off by the server."""
     try:
         return await asyncpg.create_pool(
             dsn,
+            connect=connect,
             min_size=1,
             max_size=size,
             timeout=timeout_s,
             command_timeout=timeout_s,
             statement_cache_size=500,
-            target_session_attrs="read-write",
             server_settings={
                 "synchronous_commit": "on",
                 "idle_in_transaction_session_timeout": str(int(timeout_s * 1000)),

@@ -55,11 +55,10 @@ class LockHolders:
 
     async def _connected(self) -> asyncpg.Connection:
         try:
-            return await asyncpg.connect(
+            return await connection.connect(
                 self._dsn,
                 timeout=self._timeout_s,
                 command_timeout=self._timeout_s,
-                target_session_attrs="read-write",
                 server_settings={
                     "application_name": "qianwan holder",
                     "tcp_keepalives_idle": "5",

@@ -7,7 +7,7 @@ import asyncpg
 from im_service.storage.engine import drive_async
 from im_service.storage.ops.tx import Append, Command, DropKeys, Horizon, NextChange, Op, Row, Sql
 from im_service.storage.postgres.append import Appender
-from im_service.storage.postgres.connection import query
+from im_service.storage.postgres.connection import left_when_silent, query
 from im_service.storage.queue import Reads
 
 T = TypeVar("T")
@@ -25,8 +25,10 @@ async def read(conn: asyncpg.Connection, op: Op[T], base: int, reads: Reads) -> 
         return await _horizon(conn, base)
 
     reads.operations += 1
-    async with conn.transaction(isolation="repeatable_read", readonly=True):
-        return await drive_async(op, execute)
+    with left_when_silent(conn):
+        async with conn.transaction(isolation="repeatable_read", readonly=True):
+            with left_when_silent(conn):
+                return await drive_async(op, execute)
 
 
 async def _horizon(conn: asyncpg.Connection, base: int) -> list[Row]:
@@ -54,7 +56,8 @@ class WriteTransaction:
     async def run(self, op: Op[T]) -> T:
         """The operation in a savepoint of its own: its error undoes it alone."""
         async with self.conn.transaction():
-            return await drive_async(op, self._execute)
+            with left_when_silent(self.conn):
+                return await drive_async(op, self._execute)
 
     async def _execute(self, command: Command) -> list[Row]:
         if isinstance(command, Sql):

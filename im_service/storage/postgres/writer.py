@@ -2,13 +2,21 @@
 
 import asyncio
 import random
+from collections.abc import Iterable
 
 import asyncpg
 
 from im_service.storage.engine import drive_async
-from im_service.storage.errors import StoreError
+from im_service.storage.errors import StoreError, StoreUnknown
 from im_service.storage.postgres.append import Appender
-from im_service.storage.postgres.connection import AGAIN, GONE, unavailable, unknown
+from im_service.storage.postgres.connection import (
+    AGAIN,
+    ELSEWHERE,
+    GONE,
+    left_when_silent,
+    unavailable,
+    unknown,
+)
 from im_service.storage.postgres.runner import WriteTransaction
 from im_service.storage.queue import (
     OWN_ERRORS,
@@ -18,6 +26,7 @@ from im_service.storage.queue import (
     Attempt,
     Item,
     OpItem,
+    Run,
     WriteQueue,
     deliver,
     highest,
@@ -60,12 +69,15 @@ class Writer:
             await asyncio.sleep(random.uniform(0, _PAUSE_S * 2 ** (attempt.number - 1)))
         try:
             async with self._pool.acquire() as conn:
-                return await self._transaction(conn, attempt.items)
+                with left_when_silent(conn):
+                    return await self._transaction(conn, attempt.items)
         except AGAIN as error:
             raise Again from error
+        except StoreUnknown:
+            await self._pool.expire_connections()
+            raise
         except GONE as error:
-            if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-                # This server stays what it is: new connections look for one that can be written.
+            if isinstance(error, ELSEWHERE):
                 await self._pool.expire_connections()
             raise unavailable(error) from error
         except asyncpg.DataError as error:
@@ -78,20 +90,27 @@ class Writer:
         answers: list[Answer] = []
         written = False
         try:
-            async with conn.transaction():
-                tx = WriteTransaction(conn, self._log, self._base)
-                for step in steps:
-                    if isinstance(step, OpItem):
-                        answers.append((step, await self._operation(tx, step)))
-                    else:
-                        answers += step.answers(await self._log.append(conn, step.batch(), await tx.change()))
-                await self._log.ack(conn, highest(acks))
-                written = True
+            with left_when_silent(conn):
+                async with conn.transaction():
+                    with left_when_silent(conn):
+                        answers += await self._write(conn, steps)
+                        await self._log.ack(conn, highest(acks))
+                        written = True
         except GONE as error:
             if written:
                 raise unknown(error) from error
             raise
         return answers + [(item, None) for item in acks]
+
+    async def _write(self, conn: asyncpg.Connection, steps: Iterable[Run | OpItem]) -> list[Answer]:
+        tx = WriteTransaction(conn, self._log, self._base)
+        answers: list[Answer] = []
+        for step in steps:
+            if isinstance(step, OpItem):
+                answers.append((step, await self._operation(tx, step)))
+            else:
+                answers += step.answers(await self._log.append(conn, step.batch(), await tx.change()))
+        return answers
 
     async def _operation(self, tx: WriteTransaction, item: OpItem) -> object:
         try:

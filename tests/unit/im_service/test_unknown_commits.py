@@ -39,6 +39,8 @@ class Lost:
 
     async def executemany(self, *_: Any) -> None: ...
 
+    async def expire_connections(self) -> None: ...
+
     async def fetch(self, *_: Any) -> list[Any]:
         return []
 
