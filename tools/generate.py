@@ -29,6 +29,7 @@ PARTS = (
     "settings",
     "core_config",
     "metrics",
+    "monitoring",
     "routes",
     "admin_routes",
     "calls",

@@ -1,0 +1,194 @@
+"""The Grafana dashboard, from the metrics the program defines; the table of alerts in docs/OPERATIONS.md."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from prometheus_client import Metric
+
+from control.metrics import GATEWAY_COUNTERS, GATEWAY_LIVE, SECTIONS
+from control.workers.report_http import EMPTY
+from tools.parts.made import Made, markdown
+
+DASHBOARD = "deploy/grafana/qianwan.json"
+ALERTS = "deploy/prometheus/alerts.yml"
+WIDTH, HEIGHT, COLUMNS = 8, 7, 24
+OF = 'instance=~"$instance"'
+Json = dict[str, Any]
+
+
+class Panel(NamedTuple):
+    title: str
+    expressions: tuple[str, ...]
+    unit: str = "short"
+    text: str = ""
+    legend: str = "__auto"
+
+
+def rate(counter: str, by: str = "instance") -> str:
+    return f"sum by ({by}) (rate({counter}{{{OF}}}[$__rate_interval]))"
+
+
+def now(gauge: str) -> str:
+    return f"{gauge}{{{OF}}}"
+
+
+def quantile(histogram: str, share: float) -> str:
+    return f"histogram_quantile({share}, {rate(f'{histogram}_bucket', 'le, instance')})"
+
+
+OVERVIEW = (
+    Panel("Sessions", (now("qianwan_gateway_sessions"),)),
+    Panel("Ready", (now("qianwan_ready"),), "bool_yes_no"),
+    Panel("Nodes known", (now("qianwan_nodes"), now("qianwan_nodes_lapsed"), now("qianwan_nodes_draining"))),
+    Panel("Logins", (rate("qianwan_node_logins_total"),), "ops"),
+    Panel("Logins refused", (rate("qianwan_node_logins_refused_total", "reason"),), "ops"),
+    Panel("Connections ended", (rate("qianwan_gateway_closed_total", "reason"),), "ops"),
+    Panel("Frames sent", (rate("qianwan_gateway_frames_out_total"),), "ops"),
+    Panel(
+        "Bytes", (rate("qianwan_gateway_bytes_in_total"), rate("qianwan_gateway_bytes_out_total")), "Bps",
+    ),
+    Panel(
+        "Where the loops' time goes", (rate("qianwan_gateway_stage_seconds_total", "stage"),), "percentunit",
+    ),
+    Panel("Longest turns of a loop", (quantile("qianwan_gateway_turn_seconds", 0.999),), "s"),
+    Panel("Queued for clients", (now("qianwan_gateway_queued_bytes"),), "bytes"),
+    Panel("Commits", (rate("qianwan_store_commits_total"),), "ops"),
+    Panel(
+        "A commit takes",
+        (f"{rate('qianwan_store_commit_seconds_total')} / {rate('qianwan_store_commits_total')}",),
+        "s",
+    ),
+    Panel("Writes that wait for the store", (now("qianwan_store_queued"),)),
+    Panel("Memory", (now("process_resident_memory_bytes"),), "bytes"),
+    Panel("CPU", (rate("process_cpu_seconds_total"),), "percentunit"),
+    Panel("Open files", (now("process_open_fds"), now("process_max_fds"))),
+)  # fmt: skip
+"""What to look at first, by what it is asked for; the rows below it have every metric."""
+
+SAMPLES: Mapping[str, Any] = EMPTY | {"routes": defaultdict(int), "keys": {"server": 0.0}}
+"""Numbers from which a section makes its metrics: the names do not hang on them."""
+ROWS = (
+    ("Admission", "admission"),
+    ("Wiring of a node", "node"),
+    ("To the im processes", "upstream"),
+    ("Routes", "routes"),
+    ("Streams between processes", "streams"),
+    ("Bus", "bus"),
+    ("Cluster", "nodes"),
+    ("etcd", "etcd"),
+    ("Keys", "keys"),
+)
+
+
+def of_section(name: str) -> Iterator[Panel]:
+    for family in SECTIONS[name](SAMPLES[name]):
+        yield of_family(family)
+
+
+def of_family(family: Metric) -> Panel:
+    unit = "s" if family.name.endswith("_seconds") else "bytes" if family.name.endswith("_bytes") else "short"
+    if family.type == "counter":
+        return Panel(
+            family.documentation, (f"rate({family.name}_total{{{OF}}}[$__rate_interval])",), "ops",
+            family.name,
+        )  # fmt: skip
+    return Panel(family.documentation, (now(family.name),), unit, family.name)
+
+
+def of_the_core() -> Iterator[Panel]:
+    for name, text in GATEWAY_LIVE.items():
+        metric = f"qianwan_gateway_{name}"
+        yield Panel(text, (now(metric),), "bytes" if name.endswith("bytes") else "short", metric)
+    for name, text in GATEWAY_COUNTERS.items():
+        metric = f"qianwan_gateway_{name}_total"
+        yield Panel(text, (f"rate({metric}{{{OF}}}[$__rate_interval])",), "ops", metric)
+
+
+def dashboard() -> str:
+    panels: list[Json] = []
+    y = 0
+
+    def add(title: str, row: Iterable[Panel], collapsed: bool) -> None:
+        nonlocal y
+        head: Json = {
+            "type": "row", "title": title, "collapsed": collapsed, "panels": [], "id": 0,
+            "gridPos": {"x": 0, "y": y, "w": COLUMNS, "h": 1},
+        }  # fmt: skip
+        panels.append(head)
+        y += 1
+        below = [_panel(panel, number, y) for number, panel in enumerate(row)]
+        if collapsed:
+            head["panels"] = below
+        else:
+            panels.extend(below)
+            y += HEIGHT * -(-len(below) * WIDTH // COLUMNS)
+
+    add("Overview", OVERVIEW, collapsed=False)
+    for title, section in ROWS:
+        add(title, of_section(section), collapsed=True)
+    add("Core of the gateway", of_the_core(), collapsed=True)
+    for number, panel in enumerate([each for one in panels for each in (one, *one.get("panels", []))], 1):
+        panel["id"] = number
+    made = {
+        "title": "Qianwan", "uid": "qianwan", "tags": ["qianwan"], "schemaVersion": 39, "version": 1,
+        "editable": True, "refresh": "30s", "time": {"from": "now-3h", "to": "now"}, "timezone": "",
+        "templating": {"list": _variables()}, "panels": panels,
+    }  # fmt: skip
+    return json.dumps(made, indent=1, ensure_ascii=False) + "\n"
+
+
+def _panel(panel: Panel, number: int, y: int) -> Json:
+    across = COLUMNS // WIDTH
+    return {
+        "type": "timeseries",
+        "title": panel.title,
+        "description": panel.text,
+        "id": 0,
+        "datasource": {"type": "prometheus", "uid": "${datasource}"},
+        "gridPos": {
+            "x": number % across * WIDTH, "y": y + number // across * HEIGHT, "w": WIDTH, "h": HEIGHT,
+        },
+        "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
+        "options": {"legend": {"displayMode": "list", "placement": "bottom"}, "tooltip": {"mode": "multi"}},
+        "targets": [
+            {"refId": chr(ord("A") + index), "expr": expression, "legendFormat": panel.legend}
+            for index, expression in enumerate(panel.expressions)
+        ],
+    }  # fmt: skip
+
+
+def _variables() -> list[Json]:
+    return [
+        {"name": "datasource", "type": "datasource", "query": "prometheus", "label": "Prometheus"},
+        {
+            "name": "instance", "type": "query", "label": "Process",
+            "query": "label_values(qianwan_ready, instance)",
+            "datasource": {"type": "prometheus", "uid": "${datasource}"}, "refresh": 2, "multi": True,
+            "includeAll": True, "allValue": ".*", "current": {"text": "All", "value": "$__all"},
+        },
+    ]  # fmt: skip
+
+
+def alerts_table(root: Path) -> str:
+    groups = yaml.safe_load((root / ALERTS).read_text(encoding="utf-8"))["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    return markdown(
+        ["alert", "", "expression", "for", "what to do"],
+        (
+            (
+                rule["alert"].removeprefix("Qianwan"), rule["labels"]["severity"], f"`{rule['expr']}`",
+                rule.get("for", ""), rule["annotations"]["description"],
+            )
+            for rule in rules
+        ),
+    )  # fmt: skip
+
+
+def make(root: Path) -> Made:
+    return Made({DASHBOARD: dashboard()}, {"docs/OPERATIONS.md": {"alerts": alerts_table(root)}})
