@@ -135,3 +135,13 @@ def test_a_gateway_is_drained_and_the_cluster_is_told_who_may_come_in(server: Se
     assert told(server, "storm")["admit"] == "known"
     assert ran(server, "storm", "--end").returncode == 0
     assert told(server, "storm")["admit"] == "all"
+
+
+def test_connections_and_traces_have_their_verbs(server: ServerProcess) -> None:
+    assert told(server, "conns")["conns"] == []
+    missing = ran(server, "kick", "1-0000000000000001")
+    assert (missing.returncode, "not there" in missing.stderr) == (1, True)
+    assert ran(server, "trace", "ann", "--for", "30").returncode == 0
+    assert "ann" in ran(server, "trace").stdout
+    assert ran(server, "trace", "ann", "--end").returncode == 0
+    assert told(server, "trace")["traces"] == []
