@@ -55,7 +55,7 @@ class ServerPlan:
     ping_interval_s: int = 240
     core: dict[str, Any] = field(default_factory=dict)
     service: dict[str, Any] = field(default_factory=dict)
-    admission: dict[str, Any] = field(default_factory=dict)
+    admission: dict[str, object] = field(default_factory=dict)
 
 
 def gateways_for(connections: int) -> int:
