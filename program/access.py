@@ -6,6 +6,7 @@ import json
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -35,6 +36,11 @@ class Access:
         """Make a chatroom if there is none and there is an API key for it. Raises NoAccess."""
         if self.api_key:
             self._post("/v1/rooms", {"room": name}, "a room", HTTPStatus.CONFLICT)
+
+    def group(self, owner: str, members: Sequence[str]) -> str:
+        """Found a group, with the API key. Returns its id. Raises NoAccess."""
+        body = {"owner": owner, "members": list(members), "name": "faults", "limit": len(members) + 1}
+        return str(self._post("/v1/groups", body, "a group")["group"])
 
     def _ask(self, user: str) -> str:
         return str(self._post("/v1/tokens", {"user": user}, "a token")["token"])

@@ -24,6 +24,7 @@ LOADED: dict[str, tuple[str, ...]] = {
 # Run by `make` and by people on the whole repository.
 RUN_BY_HAND = {
     "tools.sanitize",
+    "tools.faults",
     "tools.instructions",
     "tools.picture",
     "tools.stubtest",

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from program.cluster.faults import Crowd, inject
 from program.cluster.health import Health
 from program.cluster.local import LocalCluster
 from tests.support.server_process import ROOT, program
@@ -120,6 +121,20 @@ def test_the_demo_loses_nothing_though_a_gateway_is_killed(folder: Path) -> None
     after = looked(folder)
     assert {name for name in NAMES if after[name] != before[name]} == {"gateway-2"}
     assert after["gateway-2"].well
+
+
+async def test_faults_while_people_send_cost_no_message_and_leave_nobody_deaf(folder: Path) -> None:
+    """Two of those that `make faults` counts."""
+    cluster = LocalCluster(folder)
+    crowd = Crowd(cluster, size=8, pace_s=0.2)
+    try:
+        await crowd.come()
+        for victim in ("im-1", "nats-2"):
+            one = await inject(cluster, crowd, "killed", victim)
+            assert one.clean, one
+            assert one.acked
+    finally:
+        await crowd.go()
 
 
 def test_what_was_killed_is_told_and_up_brings_it_back(folder: Path) -> None:
