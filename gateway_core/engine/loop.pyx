@@ -14,7 +14,7 @@ from gateway_core.conn.dispatch cimport conn_readable
 from gateway_core.conn.easing cimport reads_resume
 from gateway_core.conn.fanout cimport fanout_wait, fanout_work
 from gateway_core.conn.handshake cimport handshake_waiting
-from gateway_core.conn.leaving cimport ages_step, leavers_step, pick_busy, pick_step
+from gateway_core.conn.leaving cimport ages_step, leavers_step, pick_step
 from gateway_core.conn.looking cimport look_free, look_step
 from gateway_core.conn.pending cimport topics_tell, topics_tell_wait
 from gateway_core.conn.session cimport conn_open, expire, finish, make_room, reap, release_all
@@ -325,7 +325,7 @@ cdef int _timeout(Loop* loop) noexcept nogil:
     cdef uint64_t wait_ns
     if loop.dirty.len or loop.waiting.count or loop.dooms.n or deadlines_scanning(&loop.deadlines) or mail_waiting(&loop.mail):
         return 0
-    if loop.ephemerals.n < loop.ephemerals.cap or loop.resync.on or pick_busy(loop) or loop.look != NULL or not qw_load32(&loop.running):
+    if loop.ephemerals.n < loop.ephemerals.cap or loop.resync.on or loop.pick.left or loop.pick.forgetting or loop.look != NULL or not qw_load32(&loop.running):
         return 0
     if loop.drain.on and loop.drain.at < loop.table.high:
         return 1
@@ -352,14 +352,17 @@ cdef void* loop_main(void* arg) noexcept nogil:
         loop.turn_ns = loop.now_ns
         commands_run(loop)
         listener_resume(&loop.listener, loop.now_ns)
-        reads_resume(loop)
+        if loop.paused.len:
+            reads_resume(loop)
         ready = _poll(loop, _timeout(loop))
         handshake_waiting(loop)
         _notify(loop)  # Python works while this thread writes
         _deadlines(loop)
-        ages_step(loop)
-        leavers_step(loop)
-        if pick_busy(loop):
+        if loop.config.max_age_s:
+            ages_step(loop)
+        if loop.leavers.n:
+            leavers_step(loop)
+        if loop.pick.left or loop.pick.forgetting:
             pick_step(loop)
         if loop.look != NULL:
             look_step(loop)

@@ -142,8 +142,9 @@ def test_while_it_is_eased_nobody_leaves_for_their_age(start_gateway: Start) -> 
 
 def test_a_listener_that_closes_tells_nobody(gateway: GatewayHarness) -> None:
     client = gateway.login("ann")
+    before = gateway.stats()["commands"]
     gateway.gateway.stop_accepting()
-    wait_for(lambda: gateway.stats()["commands"] >= 2)
+    wait_for(lambda: gateway.stats()["commands"] > before)
     with pytest.raises((OSError, Gone)):
         gateway.connect().handshake()
     assert client.ping() == uv(0)
