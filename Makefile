@@ -17,7 +17,7 @@ PYTEST_LANES := -n $(LANES) --dist loadfile --no-loadscope-reorder
 # What a target needs beside Python packages is there, is installed, or is named before anything runs.
 SYSTEM := tools/system_packages.sh build
 
-.PHONY: help dev build debug sanitize coverage test faults lint wheel generate demo cluster-demo bench instructions fuzz clean
+.PHONY: help dev build debug sanitize coverage test faults lint deb wheel generate demo cluster-demo bench instructions fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -82,6 +82,9 @@ lint-any:
 
 test: tested-with dev build lint ## install what is missing, build, lint and run every test; LANES=1 one after another
 	$(PY) -m pytest $(PYTEST_LANES) $(PYTEST_ARGS)
+
+deb: build ## the Debian package, into dist/: the wheel in /opt/qianwan, units, settings
+	$(PY) tools/deb.py
 
 wheel: build ## the sdist and the wheels of server and client, into dist/
 	$(PY) tools/wheels.py
