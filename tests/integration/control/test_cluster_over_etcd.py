@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -34,6 +35,8 @@ class OverEtcd:
         self.nats = NatsProcess(folder)
         self.etcd = EtcdCluster(folder / "etcd", size=3)
         self.folder = folder
+        # What a killed run left behind may know these ports.
+        self.prefix = f"t{secrets.token_hex(4)}/"
 
     def process(self, roles: str, folder: str, **more: object) -> ServerProcess:
         settings = {
@@ -44,6 +47,7 @@ class OverEtcd:
             "bus.dead_after_s": 1.5,
             "etcd.endpoints": json.dumps(list(self.etcd.endpoints)),
             "etcd.ttl_s": TTL_S,
+            "etcd.prefix": self.prefix,
         }
         return ServerProcess(self.folder / folder, settings | more, roles)
 
@@ -85,7 +89,7 @@ class OverEtcd:
 
     def ids(self) -> dict[int, str]:
         """node id -> name, as etcd lists them."""
-        listed = self.etcd.control("get", "--prefix", "qianwan/nodes/", "-w", "json")
+        listed = self.etcd.control("get", "--prefix", f"{self.prefix}nodes/", "-w", "json")
         return dict(_nodes(listed))
 
 
@@ -186,13 +190,13 @@ async def test_who_finds_its_node_id_taken_leaves_and_comes_back_with_another(cl
     os.kill(spare.pid, signal.SIGSTOP)
     await until(lambda: number not in cluster.ids(), timeout_s=60)
     other = json.dumps({"name": "other", "mark": "f" * 16, "epoch": 0})
-    cluster.etcd.control("put", f"qianwan/nodes/{number}", other)
-    cluster.etcd.control("put", f"qianwan/ids/{number}", other)
+    cluster.etcd.control("put", f"{cluster.prefix}nodes/{number}", other)
+    cluster.etcd.control("put", f"{cluster.prefix}ids/{number}", other)
     os.kill(spare.pid, signal.SIGCONT)
     assert spare.process is not None
     assert await asyncio.to_thread(spare.process.wait, 30) == 4
     assert f"node id {number} was taken by other" in spare.log() or "taken" in spare.log()
-    cluster.etcd.control("del", f"qianwan/nodes/{number}")
+    cluster.etcd.control("del", f"{cluster.prefix}nodes/{number}")
     await asyncio.to_thread(spare.start)
     assert [name for name in cluster.ids().values() if name == "spare"] == ["spare"]
     spare.stop()
