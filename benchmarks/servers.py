@@ -2,7 +2,8 @@
 /metrics say.
 
 One gateway: one process with all three roles. More: one `im,control` process, one `gateway` process that
-forks the workers, and a NATS server between them, all on loopback.
+forks the workers, and a NATS server between them, all on loopback. One file, longer than others: what is
+started, asked and ended is one object to every scenario.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Logins: device records, the same device replacing itself, login policies, kicks."""
+"""Logins: device records, the same device replacing itself, login policies, kicks.
+
+One file, longer than others: who is replaced, by a login or by a kick, is decided in one place.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 A recall, edit or deletion is one transaction: the row changes and a notice is appended to the same
 conversation, so a device that was away learns of it in order. If the notice reaches a device before the
-message, the tombstone wins: the row a device pulls later is the tombstone already.
+message, the tombstone wins: the row a device pulls later is the tombstone already. One file, longer than
+others: the four share who may, what is found and how it is told.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 The order of checks is fixed (docs/MESSAGES.md): account, module mute, membership, group or room mute,
 blacklist, friend, rate, moderation hook, callback hook. A send whose (session, target) is resolved and
 that no hook wants takes the fast path and touches no coroutine; the others wait in a lane, one per
-(session, target), in order. Nothing is acknowledged or published before its commit.
+(session, target), in order. Nothing is acknowledged or published before its commit. One file, longer than
+others: the order of the steps is read from top to bottom.
 """
 
 from __future__ import annotations
