@@ -28,7 +28,9 @@ SUITES = (
     # the C modules
     "tests/native",
     "tests/adversity/gateway",
-    "tests/conformance",
+    "tests/conformance/noise",
+    "tests/conformance/stranger",
+    "tests/conformance/websocket",
     "tests/fuzz/test_corpus_replay.py",
     # whole servers
     "tests/adversity/server",
