@@ -52,9 +52,6 @@ class OverEtcd:
         return ServerProcess(self.folder / folder, settings | more, roles)
 
     def start(self) -> None:
-        self.nats.start()
-        self.etcd.start()
-        self.etcd.wait()
         self.control = self.process("control", "control")
         self.ims = [self.process("im", "store") for _ in range(2)]
         self.gateways = [self.process("gateway", f"gateway-{n}") for n in range(2)]
