@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from typing import Annotated, cast
 
 from fastapi import Depends, Request, Security
@@ -30,7 +31,7 @@ def services(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(services)]
 
 
-class Needs:
+class Needs(ABC):
     """The dependency of a route that needs an API key. Every route has one, or is named as open to all."""
 
     async def __call__(
@@ -48,9 +49,9 @@ class Needs:
             raise _later("rate-limited", "too many requests with this API key", wait)
         return key
 
+    @abstractmethod
     async def refuse(self, key: ApiKey, request: Request, state: Services) -> None:
         """Problem 403 when this key may not."""
-        raise NotImplementedError
 
 
 class NeedsScope(Needs):

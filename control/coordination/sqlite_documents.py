@@ -57,6 +57,7 @@ class SqliteDocuments(Part):
         self._polling: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._seen = -1
+        self._file = 0
 
     async def start(self) -> None:
         """Raises DocumentsUnavailable."""
@@ -117,6 +118,7 @@ class SqliteDocuments(Part):
             self._conn.wal_autocheckpoint(1000)
             with self._conn:
                 self._conn.execute(_SCHEMA)
+        self._file = self._path.stat().st_ino
 
     def _close(self) -> None:
         if self._conn is not None:
@@ -154,8 +156,14 @@ class SqliteDocuments(Part):
         rows = self._rows("SELECT seq FROM sqlite_sequence WHERE name = 'changes'")
         return int(rows[0][0]) if rows else 0
 
+    def _refuse_another_file(self) -> None:
+        """SQLite goes on writing to a file that was removed, and nobody would ever read it again."""
+        if not self._path.exists() or self._path.stat().st_ino != self._file:
+            raise DocumentsUnavailable(f"{self._path}: removed or replaced: start this process again")
+
     def _change(self, key: str, value: bytes | None, expected: int | None) -> int:
         db = self._db()
+        self._refuse_another_file()
         db.execute("BEGIN IMMEDIATE")
         try:
             found = self._get(key)

@@ -88,3 +88,20 @@ async def test_a_full_or_missing_disk_is_told_and_over_when_it_is_over(tmp_path:
     await documents.stop()
     with pytest.raises(DocumentsUnavailable):
         await documents.get("a")
+
+
+@pytest.mark.parametrize("by", ["nothing", "another"])
+async def test_nothing_is_written_to_a_file_that_was_removed_or_replaced(tmp_path: Path, by: str) -> None:
+    path = tmp_path / "c.sqlite3"
+    documents = await opened(path)
+    put = await documents.put("a", b"1")
+    if by == "nothing":
+        path.unlink()
+    else:
+        (tmp_path / "other").write_bytes(path.read_bytes())
+        (tmp_path / "other").replace(path)
+    for change in (documents.put("a", b"2"), documents.delete("a")):
+        with pytest.raises(DocumentsUnavailable, match="removed or replaced"):
+            await change
+    assert await documents.get("a") == put
+    await documents.stop()
