@@ -10,6 +10,8 @@ ALONE = 1
 """The number of a process that needs none."""
 COUNTER_BITS = 12
 """Of a login, behind its milliseconds: session ids (gateway/session_ids.py) count logins in these units."""
+LOGINS_AHEAD = 30_000 << COUNTER_BITS
+"""Half a minute of logins: what was told last of another life is older by less."""
 
 Peer = tuple[int, int]
 """(node id, epoch): one life of a process. Epochs are drawn, so that no clock can make a process deaf; which

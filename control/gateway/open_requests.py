@@ -16,6 +16,8 @@ _SEND_ACK, _RETURN = int(FrameType.SEND_ACK), int(FrameType.RETURN)
 _CERTAIN = frozenset((RequestCode.OK, RequestCode.MALFORMED, RequestCode.INVALID, RequestCode.DUPLICATE))
 """What the second one that is asked says for both: the message is stored, or nobody would store it."""
 
+Request = Send | Call
+
 _Key = tuple[int, int, int]
 """(connection, frame type of the answer, request)"""
 
@@ -37,7 +39,7 @@ class OpenRequests:
         self._clock = clock
         self._bytes = 0
         self._again: set[_Key] = set()
-        self._open: dict[_Key, tuple[int, float, Send | Call]] = {}
+        self._open: dict[_Key, tuple[int, float, Request]] = {}
         self._places: dict[
             tuple[int, str], list[int]
         ] = {}  # (connection, target) -> [im process, open sends]
@@ -50,7 +52,7 @@ class OpenRequests:
         now, opened, places = self._clock(), self._open, self._places
         taken = []
         for send in sends:
-            size = len(send[3]) + SMALL
+            size = size_of(send)
             if not self._room(size, now):
                 continue
             self._bytes += size
@@ -63,7 +65,7 @@ class OpenRequests:
 
     def called(self, im_id: int, call: Call) -> bool:
         """A call goes to an im process, if there is room for it."""
-        now, size = self._clock(), len(call.payload) + SMALL
+        now, size = self._clock(), size_of(call)
         if not self._room(size, now):
             return False
         self._bytes += size
@@ -108,7 +110,7 @@ class OpenRequests:
                 place = self._places.setdefault((asked[0].conn, asked[2]), [im_id, 0])
                 place[1] += 1
 
-    def end(self) -> list[Send | Call]:
+    def end(self) -> list[Request]:
         """Nobody waits for an answer any longer: who has none, in order."""
         asked = [asked for _, _, asked in self._open.values()]
         self._open.clear()
@@ -116,7 +118,7 @@ class OpenRequests:
         self._places, self._bytes = {}, 0
         return asked
 
-    def taken_from(self, im_id: int) -> list[Send | Call]:
+    def taken_from(self, im_id: int) -> list[Request]:
         """This im process is gone: what it was asked, in order. Its sends shall be asked again."""
         keys = [key for key, (asked_of, _, _) in self._open.items() if asked_of == im_id]
         since = self._clock() - OLDEST_S
@@ -136,7 +138,7 @@ class OpenRequests:
         found = self._open.pop(key, None)
         if found is None:
             return
-        self._bytes -= _size(found[2])
+        self._bytes -= size_of(found[2])
         if not self._places or isinstance(found[2], Call):
             return
         where = (key[0], found[2][2])
@@ -147,5 +149,5 @@ class OpenRequests:
                 del self._places[where]
 
 
-def _size(asked: Send | Call) -> int:
+def size_of(asked: Request) -> int:
     return len(asked.payload if isinstance(asked, Call) else asked[3]) + SMALL

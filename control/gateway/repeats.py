@@ -26,7 +26,7 @@ from control.streams.operations import (
     TopicsEnd,
     UpOperation,
 )
-from frame.constants import USER_PREFIX
+from frame.constants import ROOM_PREFIX, USER_PREFIX
 from im_service.ports import Session
 
 TOPICS_AT_ONCE = 1024
@@ -50,16 +50,35 @@ class Repeats:
         self.sessions = 0  # logins told, and not their ends
         self._number = 0
         self._told: dict[int, int] = {}  # im process -> the epoch that knows all topics
+        self.taking_over: list[_ImListener | _Moved] = []
+        self.on_settled: Callable[[], None] = lambda: None
+        """Somebody who took rooms over has been told who is inside."""
 
     def to(self, info: NodeInfo, *, sessions: bool, rooms: bool) -> ResyncListener:
         """This im process has to know all topics; one that missed something hears the sessions too, and one
         that does not know it who is in rooms."""
         self._told.pop(info.node_id, None)
-        return _ImListener(self, info, sessions=sessions, rooms=rooms)
+        listener = _ImListener(self, info, sessions=sessions, rooms=rooms)
+        if rooms:
+            self.taking_over.append(listener)
+        return listener
 
     def moved(self, im: str, among: list[str]) -> ResyncListener:
         """What this one of these im processes serves changes hands."""
-        return _Moved(self, im, among)
+        listener = _Moved(self, im, among)
+        self.taking_over.append(listener)
+        return listener
+
+    def settling(self, key: str) -> bool:
+        """This is a room, and who serves it has not been told yet who is inside."""
+        return key.startswith(ROOM_PREFIX) and any(each.covers(key) for each in self.taking_over)
+
+    def settled(self, listener: ResyncListener) -> None:
+        """All that it had to say is on its way."""
+        before = len(self.taking_over)
+        self.taking_over = [each for each in self.taking_over if each is not listener]
+        if len(self.taking_over) < before:
+            self.on_settled()
 
     def tell_all(self) -> None:
         """To whoever knows all topics: what they must be, and how many sessions there are."""
@@ -134,6 +153,10 @@ class _ImListener(ResyncListener):
         self._repeats.knows_all(self._info)
         if self.sessions:
             self._say(ResyncEnd())
+        self._repeats.settled(self)
+
+    def covers(self, room: str) -> bool:
+        return self._serves(room)
 
     def _serves(self, key: str) -> bool:
         return bool(self._repeats.ims) and self._repeats.im_for(key) == str(self._info.node_id)
@@ -168,8 +191,12 @@ class _Moved(ResyncListener):
         conn, user, device, _, _ = held
         self._say(room.partition("#")[0], Inside(Session(self._repeats.node, conn, user, device), room))
 
-    def end(self) -> None: ...
+    def end(self) -> None:
+        self._repeats.settled(self)
+
+    def covers(self, room: str) -> bool:
+        return choose(room, self._among) == self._im
 
     def _say(self, key: str, operation: UpOperation) -> None:
-        if self._repeats.ims and choose(key, self._among) == self._im:
+        if self._repeats.ims and self.covers(key):
             self._repeats.batcher.add(int(self._repeats.im_for(key)), operation)

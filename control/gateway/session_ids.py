@@ -7,15 +7,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from control.node_ids import COUNTER_BITS, MAX_NODE_ID, NODE_BITS
+from control.node_ids import COUNTER_BITS, LOGINS_AHEAD, MAX_NODE_ID, NODE_BITS
 
 
 class SessionIds:
     """unix milliseconds << 20 | counter (12 bits) << 8 | node id (8 bits).
 
     Never repeats and never goes back, also when a clock does: `heard` answers the latest login that anybody
-    in the cluster has told of (an id without its node), and the next one is above it. Unique between live
-    nodes.
+    in the cluster has told of (an id without its node), and the next one is above it. What the life before
+    told last is a little older than what it made last: where the clock does not see to it, this one begins
+    above that by LOGINS_AHEAD. Unique between live nodes.
     """
 
     def __init__(
@@ -31,7 +32,10 @@ class SessionIds:
 
     def next(self) -> int:
         now = int(self._clock() * 1000) << COUNTER_BITS
-        self.latest = max(max(self.latest, self._heard()) + 1, now)
+        heard = self._heard()
+        if not self.latest and heard >= now:
+            heard += LOGINS_AHEAD
+        self.latest = max(max(self.latest, heard) + 1, now)
         return self.latest << NODE_BITS | self._node_id
 
     @property

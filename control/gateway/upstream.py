@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import cast
 
 from control.coordination.base import NodeInfo
 from control.gateway.fences import Fences
-from control.gateway.held_sends import HeldSends
-from control.gateway.open_requests import UNKNOWN, OpenRequests
+from control.gateway.held_requests import HeldRequests
+from control.gateway.open_requests import UNKNOWN, OpenRequests, Request
 from control.gateway.repeats import Repeats
 from control.gateway.resync import HeldSession, Resync
 from control.gateway.topics import BEGAN, HELD, Topics
@@ -47,6 +49,10 @@ TOO_LARGE = encode(["too large to be passed on to the message service", {}])
 FULL = encode(["the message service does not answer, and too much waits for it", {"retry_after_ms": 1000}])
 UNAVAILABLE = encode(["no message service can be reached", {"retry_after_ms": 1000}])
 SETTLE_S, SETTLE_POLL_S = 2.0, 0.02
+HELD_S = 10.0
+"""Less than a client waits for its answer."""
+TAKEN_OVER_S = 5.0
+"""For who serves a room to be told who is inside."""
 
 
 class BusUpstream:
@@ -55,7 +61,8 @@ class BusUpstream:
     `node` is the key of this process (node_ids.node_key). Sends, logins and logouts that find no im process
     wait for one, `max_pending` of each and `max_pending_bytes` of sends at most; calls are refused through
     `downlink`, and so are sends that waited for HELD_S. As much may wait for answers; what is above is
-    refused, too.
+    refused, too. What is about a room that changes hands waits until the new one was told who is inside: it
+    would say that nobody is.
     """
 
     def __init__(
@@ -79,7 +86,9 @@ class BusUpstream:
         self._pending: deque[tuple[str, UpOperation]] = deque()
         self._max_pending = max_pending
         self._open = OpenRequests(max_pending, max_pending_bytes, time.monotonic)
-        self._held = HeldSends(max_pending, max_pending_bytes, self._give_up)
+        self._held = HeldRequests(max_pending, max_pending_bytes, HELD_S, self._give_up)
+        self._taken_over = HeldRequests(max_pending, max_pending_bytes, TAKEN_OVER_S, self._give_up)
+        self._repeats.on_settled = self._on_settled
         self._ending = False
         self.fences = Fences()
         self.unavailable = 0
@@ -95,13 +104,18 @@ class BusUpstream:
         if not self._ims:
             self._held.hold(batch, asked=False)
             return
-        if len(self._ims) == 1:
+        if len(self._ims) == 1 and not self._repeats.taking_over:
             self._send(next(iter(self._ims)), batch)
             return
         parts: dict[str, list[Send]] = {}
         for send in batch:
-            place = str(self._open.place(send[0].conn, send[2]))
-            im = place if place in self._ims else self._im_for(conversation_key(send[0].user, send[2]))
+            im = str(self._open.place(send[0].conn, send[2]))
+            if im not in self._ims:
+                key = conversation_key(send[0].user, send[2])
+                if self._repeats.settling(key):
+                    self._taken_over.hold([send], asked=False)
+                    continue
+                im = self._im_for(key)
             parts.setdefault(im, []).append(send)
         for im, sends in parts.items():
             self._send(im, sends)
@@ -114,9 +128,13 @@ class BusUpstream:
             self._refuse(session, FrameType.RETURN, request)
             return
         im = next(iter(self._ims))
-        if len(self._ims) > 1:
-            im = self._im_for(call_key(session.user, method, payload))
         call = Call(session, request, method, payload)
+        if len(self._ims) > 1 or self._repeats.taking_over:
+            key = call_key(session.user, method, payload)
+            if self._repeats.settling(key):
+                self._taken_over.hold([call], asked=False)
+                return
+            im = self._im_for(key)
         if self._open.called(int(im), call):
             self._add(im, call, len(payload) + SMALL)
         else:
@@ -140,15 +158,13 @@ class BusUpstream:
         bus allow. Then nobody knows what became of them."""
         self._ending = True
         self._held.end()
+        self._taken_over.end()
         for _ in range(round(SETTLE_S / SETTLE_POLL_S)):
             if not len(self._open) or not self._ims or not self._links.connected:
                 break
             await asyncio.sleep(SETTLE_POLL_S)
         for each in self._open.end():
-            if isinstance(each, Call):
-                self._unknown(each.session, FrameType.RETURN, each.request)
-            else:
-                self._give_up(each, asked=True)
+            self._give_up(each, asked=True)
 
     # -- topics and sessions of the core
 
@@ -199,7 +215,7 @@ class BusUpstream:
         waiting, self._pending = self._pending, deque()
         for user, operation in waiting:
             self._deliver(user, operation)
-        self.on_sends(self._held.take())
+        self._ask(self._held.take())
 
     def im_gone(self, info: NodeInfo) -> None:
         known = self._ims.get(str(info.node_id))
@@ -208,9 +224,11 @@ class BusUpstream:
         del self._ims[str(info.node_id)]
         self.fences.gone((info.node_id, info.epoch))
         self._batcher.drop(info.node_id)
-        self._ask_again(self._open.taken_from(info.node_id))
         if self._ims:
             self._resync.request(self._repeats.moved(str(info.node_id), [*self._ims, str(info.node_id)]))
+        self._ask_again(self._open.taken_from(info.node_id))
+        if not self._ims:
+            self._on_settled()  # what comes now waits behind them
 
     def answered(self, replies: Sequence[Reply]) -> Sequence[Reply]:
         """An im process has answered these. -> what their senders hear."""
@@ -241,7 +259,7 @@ class BusUpstream:
 
     # -- inside
 
-    def _ask_again(self, asked: list[Send | Call]) -> None:
+    def _ask_again(self, asked: list[Request]) -> None:
         """The im process that was asked is gone. A send may be sent again, the store knows it by its
         client_id; what became of a call nobody knows.
         """
@@ -257,9 +275,25 @@ class BusUpstream:
         elif sends:
             self._held.hold(sends, asked=True)
 
-    def _give_up(self, send: Send, asked: bool) -> None:
-        """No im process has come in time: its sender hears that nobody knows, or that nothing happened."""
-        (self._unknown if asked else self._refuse)(send[0], FrameType.SEND_ACK, send[1])
+    def _on_settled(self) -> None:
+        self._ask(self._taken_over.take())
+
+    def _ask(self, held: list[Request]) -> None:
+        """In order, as though they came now."""
+        for calls, some in groupby(held, lambda each: isinstance(each, Call)):
+            if calls:
+                for call in cast(Iterator[Call], some):
+                    self.on_call(call.session, call.request, call.method, call.payload)
+            else:
+                self.on_sends(cast(list[Send], list(some)))
+
+    def _give_up(self, request: Request, asked: bool) -> None:
+        """It could not be asked in time: its sender hears that nobody knows, or that nothing happened."""
+        tell = self._unknown if asked else self._refuse
+        if isinstance(request, Call):
+            tell(request.session, FrameType.RETURN, request.request)
+        else:
+            tell(request[0], FrameType.SEND_ACK, request[1])
 
     def _unknown(self, session: Session, frame: FrameType, request: int) -> None:
         self.unknown += 1

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from control.logs import get_logger
-from control.node_ids import COUNTER_BITS
+from control.node_ids import COUNTER_BITS, LOGINS_AHEAD
 from im_service.ports import Clock
 from im_service.storage import migrations
 from im_service.storage.errors import StoreUnavailable
@@ -25,10 +25,6 @@ EVERY_S = 5.0
 TROUBLED_S = 1.0
 ANSWER_S = 3.0
 """A look that takes longer makes the process unready."""
-
-
-AHEAD = 30_000 << COUNTER_BITS
-"""Logins (gateway/session_ids.py) of half a minute: until the next look there are less."""
 
 
 class _Kept(msgspec.Struct):
@@ -68,7 +64,7 @@ class StoreWatch:
         """The first look. StoreError when it fails."""
         kept = await asyncio.to_thread(_read, self._kept)
         self._seen = Seen(bytes.fromhex(kept.incarnation), kept.beat)
-        self.past_logins = kept.login + AHEAD if kept.login else 0
+        self.past_logins = kept.login + LOGINS_AHEAD if kept.login else 0
         await self._look()
         self._task = asyncio.create_task(self._watch(), name="store-watch")
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import qianwan
 from qianwan.errors import RequestTimeout, Unavailable
 
-from control.gateway.held_sends import HELD_S
+from control.gateway.upstream import HELD_S
 from tests.integration.control.test_several_processes import FAST, Cluster
 from tests.support.chat_ledger import Log, judge_log, read_store
 from tests.support.nats_process import NatsProcess

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from control.bus.memory import MemoryBus, MemoryHub
 from control.coordination.base import NodeInfo
-from control.gateway import held_sends as module
+from control.gateway import upstream as module
+from control.gateway.held_requests import HeldRequests
 from control.gateway.open_requests import OLDEST_S, OpenRequests
 from control.gateway.resync import Resync
 from control.gateway.topics import Topics
 from control.gateway.upstream import BusUpstream
 from control.node_ids import node_key
+from control.rendezvous import choose
 from control.streams.links import StreamLinks
-from control.streams.operations import Call, ResyncSession, Send, Sends, Up
+from control.streams.operations import Call, Inside, ResyncSession, Send, Sends, Up
 from frame.constants import FrameType, RequestCode
 from im_service.ports import Downlink, Session
 from tests.support.sdk_client import until
@@ -47,7 +50,7 @@ class World:
 
     def __init__(self) -> None:
         self.hub = MemoryHub()
-        self.heard: dict[int, list[Send | Call]] = {}
+        self.heard: dict[int, list[Send | Call | Inside]] = {}
         self.replies = Replies()
         self.told: dict[int, set[str]] = {}  # im process -> users whose sessions it was told
 
@@ -55,6 +58,7 @@ class World:
         bus = MemoryBus(self.hub)
         await bus.start()
         topics = Topics((9, 77), 2)
+        self.resync = Resync(topics, 1, lambda loop, sessions: None, RuntimeError)
         links = StreamLinks(bus, (9, 77))
         await bus.subscribe("stream.9", links._on_envelope)
         return BusUpstream(
@@ -62,7 +66,7 @@ class World:
             links,
             cast(Downlink, self.replies),
             topics,
-            Resync(topics, 1, lambda loop, sessions: None, RuntimeError),
+            self.resync,
             max_pending_bytes=max_pending_bytes,
         )
 
@@ -76,18 +80,18 @@ class World:
         await bus.subscribe(f"stream.{info.node_id}", ear._on_envelope)
 
     @staticmethod
-    def _take(heard: list[Send | Call], told: set[str], batch: Up) -> None:
+    def _take(heard: list[Send | Call | Inside], told: set[str], batch: Up) -> None:
         for operation in batch.operations:
             match operation:
                 case Sends(sends):
                     heard.extend(sends)
-                case Call():
+                case Call() | Inside():
                     heard.append(operation)
                 case ResyncSession(session, _, _, mine=True):
                     told.add(session.user)
 
     def numbers(self, info: NodeInfo) -> list[int]:
-        return [each[1] for each in self.heard[info.node_id] if not isinstance(each, Call)]
+        return [each[1] for each in self.heard[info.node_id] if isinstance(each, tuple)]
 
 
 async def test_open_sends_go_to_the_next_im_process_in_order_and_before_later_ones() -> None:
@@ -157,11 +161,11 @@ async def test_who_waits_too_long_hears_whether_anybody_was_asked(monkeypatch: p
 
 async def test_sends_that_wait_are_bounded_in_number_and_bytes() -> None:
     given_up: list[tuple[int, bool]] = []
-    held = module.HeldSends(3, 1500, lambda each, asked: given_up.append((each[1], asked)))
+    held = HeldRequests(3, 1500, 10.0, lambda each, asked: given_up.append((cast(Send, each)[1], asked)))
     held.hold([send(1, payload=bytes(600)), send(2, payload=bytes(600)), send(3)], asked=True)
     held.hold([send(4), send(5)], asked=False)
     assert given_up == [(2, True), (5, False)]
-    assert [each[1] for each in held.take()] == [1, 3, 4]
+    assert [cast(Send, each)[1] for each in held.take()] == [1, 3, 4]
     held.hold([send(6, payload=bytes(600))], asked=False)
     assert len(held) == 1
     held.take()
@@ -278,3 +282,50 @@ def test_open_requests_are_bounded_and_the_old_ones_are_not_asked_again() -> Non
     taken: list[Any] = opened.taken_from(1)
     assert [each[1] for each in taken] == [200]
     assert len(opened) == 1
+
+
+async def test_what_is_about_a_room_waits_until_its_new_im_process_knows_who_is_inside() -> None:
+    """In order, also what the one before was asked; nothing else waits."""
+    world = World()
+    gateway = await world.open()
+    for info in (im(1), im(2)):
+        await world.listen(info)
+        gateway.im_came(info)
+    world.resync.on_loop_end(0)  # of the first one
+    world.resync.on_loop_end(0)  # of the second, and what moves there
+    room = next(f"r/{n}" for n in range(99) if choose(f"r/{n}", ["1", "2"]) == "1")
+    stays = next(f"r/{n}" for n in range(99) if choose(f"r/{n}", ["1", "2"]) == "2")
+    session = send(0)[0]
+    gateway.on_sends([send(1, target=room)])
+    await until(lambda: world.numbers(im(1)) == [1])
+    gateway.im_gone(im(1))
+    gateway.on_sends([send(2, target=room), send(3, target=stays), send(4, target="g/all")])
+    gateway.on_call(session, 5, "room.leave", msgspec.msgpack.encode({"room": room[2:]}))
+    gateway.on_sends([send(6, target=room)])
+    await until(lambda: world.numbers(im(2)) == [3, 4])
+    world.resync.on_session((1, "user1", "d", 0, 7), room)
+    world.resync.on_loop_end(0)
+    await until(lambda: len(world.heard[2]) == 7)
+    inside, one, two, call, six = world.heard[2][2:]
+    assert inside == Inside(session, room)
+    assert [one, two, six] == [send(number, target=room) for number in (1, 2, 6)]
+    assert isinstance(call, Call)
+    assert call.request == 5
+    assert world.replies.codes == {}
+
+
+async def test_a_room_of_which_nobody_tells_who_is_inside_is_refused_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "TAKEN_OVER_S", 0.05)
+    world = World()
+    gateway = await world.open()
+    await world.listen(im(1))
+    gateway.im_came(im(1))
+    gateway.on_sends([send(1, target="r/hall")])
+    gateway.on_call(send(0)[0], 2, "room.leave", msgspec.msgpack.encode({"room": "hall"}))
+    await until(lambda: len(world.replies.codes) == 2)
+    assert set(world.replies.codes.values()) == {RequestCode.UNAVAILABLE}
+    world.resync.on_loop_end(0)
+    gateway.on_sends([send(3, target="r/hall")])
+    await until(lambda: world.numbers(im(1)) == [3])

@@ -13,6 +13,7 @@ from control.gateway.session_ids import SessionIds
 from control.gateway.sync_hints import SyncHints
 from control.gateway.topics import Topics
 from control.gateway.upstream import BusUpstream
+from control.node_ids import LOGINS_AHEAD
 from control.rendezvous import choose
 from control.request_keys import call_key, conversation_key
 from control.streams.batches import BatchReader
@@ -45,9 +46,10 @@ def test_session_ids_only_rise_also_when_the_clock_goes_back() -> None:
 def test_session_ids_are_above_what_anybody_has_told_of() -> None:
     latest = [(2_000_000 << 12) + 5]
     ids = SessionIds(7, lambda: 1000.0, lambda: latest[0])
-    first = ids.next()
-    assert first >> 8 == latest[0] + 1
-    latest[0] += 50
+    first = ids.next() >> 8
+    assert first == latest[0] + LOGINS_AHEAD + 1, "above what the life before made and had not told"
+    assert ids.next() >> 8 == first + 1
+    latest[0] = first + 50
     assert ids.next() >> 8 == latest[0] + 1 == ids.latest
 
 
