@@ -61,12 +61,13 @@ class Hall:
 async def hall(server: ServerProcess, **changes: Any) -> AsyncIterator[Hall]:
     n = next(numbers)
     room = f"hall{n}"
-    assert server.post("/v1/rooms", {"room": room, "owner": "speaker", **changes})[0] == 200
-    users = ["speaker", "rogue", *(f"listener{i}" for i in range(LISTENERS))]
+    # Users of its own: one who logs in again and again begins with fewer frames each time.
+    users = [f"{name}{n}" for name in ("speaker", "rogue", *(f"listener{i}-" for i in range(LISTENERS)))]
+    assert server.post("/v1/rooms", {"room": room, "owner": users[0], **changes})[0] == 200
     links = [await PlainLink.open(server, server.token(user), f"phone{n}") for user in users]
     for link in links:
         assert (await link.call("room.join", room=room))[0] == 0
-    assert (await links[0].call("room.mute", room=room, user="rogue"))[0] == 0
+    assert (await links[0].call("room.mute", room=room, user=users[1]))[0] == 0
     try:
         yield Hall(room, links[0], links[1], links[2:])
     finally:
