@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from control.gateway.conn_ids import loop_of
 from control.part import Numbers
 
 IDLE_S = 30
@@ -89,7 +90,7 @@ class Picker:
         if user:
             self._found.append(Picked(conn, user, device, websocket))
             self._asked = max(0, self._asked - 1)
-        elif conn >> 56 == self._loop:
+        elif loop_of(conn) == self._loop:
             self._asked = 0
             self._next_loop()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -18,44 +18,42 @@ from control.logs import get_logger
 from frame.constants import CloseCode
 
 log = get_logger("gateway")
-ANY_FRAMES = 0xFFFF
 _encode = msgspec.msgpack.Encoder().encode
 
 
+class Welcome(NamedTuple):
+    """What an AUTH_OK tells every client of this gateway. On WebSocket the less of the two intervals."""
+
+    node_name: str
+    ping_interval_s: int
+    ws_ping_interval_s: int
+    incarnation: Callable[[], bytes]  # of the store
+
+
 class Logins:
-    """`node_name`, `ping_interval_s` (`ws_ping_interval_s` on WebSocket, where that is less) and the store's
-    `incarnation` are what an AUTH_OK tells the client; `heard`: the latest login elsewhere (SessionIds).
-    `logins_per_s`: of one user (LoginPace). `revocations` None: there are none.
-    """
+    """`logins_per_s`: of one user (LoginPace). `clock` is the one that tokens expire by."""
 
     def __init__(
         self,
         core: Core,
         verifier: TokenVerifier,
-        node_id: int,
-        node_name: str,
-        ping_interval_s: int = 240,
-        ws_ping_interval_s: int = 45,
-        incarnation: Callable[[], bytes] = bytes,
-        heard: Callable[[], int] = lambda: 0,
+        session_ids: SessionIds,
+        welcome: Welcome,
+        allowances: Allowances,
+        logins_per_s: float,
+        revocations: Revocations,
         clock: Callable[[], float] = time.time,
-        allowances: Allowances | None = None,
         elapsed: Callable[[], float] = time.monotonic,
-        logins_per_s: float = 0.0,
-        revocations: Revocations | None = None,
     ) -> None:
         self._core = core
         self._verifier = verifier
-        self._node_name = node_name
-        self._ping_interval_s = ping_interval_s
-        self._ws_ping_interval_s = min(ws_ping_interval_s, ping_interval_s)
-        self._incarnation = incarnation
-        self._clock = clock
-        self._session_ids = SessionIds(node_id, clock, heard)
-        self._allowances = allowances or Allowances(0, ANY_FRAMES)
-        self._elapsed = elapsed
+        self._session_ids = session_ids
+        self._welcome = welcome
+        self._allowances = allowances
         self._pace = LoginPace(logins_per_s)
         self._revocations = revocations
+        self._clock = clock
+        self._elapsed = elapsed
         self.policy_rev = 0
         self.accepted = 0
         self.refusals: dict[str, int] = {}
@@ -89,16 +87,16 @@ class Logins:
             log.info("login refused", code=refusal.code, reason=refusal.reason, peer=peer)
             self._core.refuse(conn, refusal.code, refusal.text)
             return None
-        session_id = self._session_ids.next()
+        session_id, ping_s = self._session_ids.next(), self._welcome.ping_interval_s
         welcome = [
             session_id.to_bytes(8, "big"),
             claims.user,
             int(now * 1000),
             self.policy_rev,
-            self._ws_ping_interval_s if websocket else self._ping_interval_s,
-            self._node_name,
+            min(self._welcome.ws_ping_interval_s if websocket else ping_s, ping_s),
+            self._welcome.node_name,
         ]
-        if incarnation := self._incarnation():
+        if incarnation := self._welcome.incarnation():
             welcome.append(incarnation)
         frames = self._allowances.take(claims.user, self._elapsed())
         self._core.login(conn, claims.user, device, platform, session_id, _encode(welcome), frames)
@@ -106,8 +104,6 @@ class Logins:
         return conn, claims.user, device, platform, session_id
 
     def _revoked(self, user: str, device: str) -> int:
-        if self._revocations is None:
-            return 0
         if not self._revocations.known:
             raise LoginRefused(
                 CloseCode.AUTH_UNAVAILABLE, "tokens cannot be checked now", "revocations are not known"

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import msgspec
 
+from control.gateway.conn_ids import loop_of, slot_of
 from control.logs import get_logger
 
 log = get_logger("gateway")
@@ -124,7 +125,7 @@ class Looks:
         self._found.append(msgspec.convert((conn, user, device, *numbers, address_of(ip)), Found))
 
     async def _this(self, conn: int) -> Page:
-        loop, slot = conn >> 56, conn & 0xFFFFFFFF
+        loop, slot = loop_of(conn), slot_of(conn)
         if loop >= self._loops:
             return Page([], 0)
         found, _ = await self._ask(loop, slot, 1, 1, b"", b"", b"", 0)

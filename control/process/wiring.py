@@ -47,11 +47,12 @@ from control.gateway.core import (
 )
 from control.gateway.drain import DrainStatus
 from control.gateway.events import GatewayEvents
-from control.gateway.logins import Logins
+from control.gateway.logins import Logins, Welcome
 from control.gateway.looks import Looks
 from control.gateway.orders import Orders
 from control.gateway.over_bus import GatewayOverBus
 from control.gateway.role import GatewayPart
+from control.gateway.session_ids import SessionIds
 from control.gateway.sync_hints import SyncHints
 from control.gateway.traces import Traces
 from control.im.api import ApiResponder, ImApi
@@ -356,15 +357,16 @@ class Wiring:
         return Logins(
             self.core,
             self.keystore.verifier,
-            settings.server.node_id,
-            settings.node_name,
-            settings.gateway.ping_interval_s,
-            settings.gateway.ws_ping_interval_s,
-            self._incarnation,
-            self._heard_login,
-            allowances=Allowances(settings.gateway.core.inbound_per_s, settings.gateway.core.inbound_burst),
-            logins_per_s=settings.limits.user_logins_per_s,
-            revocations=self.revocations,
+            SessionIds(settings.server.node_id, heard=self._heard_login),
+            Welcome(
+                settings.node_name,
+                settings.gateway.ping_interval_s,
+                settings.gateway.ws_ping_interval_s,
+                self._incarnation,
+            ),
+            Allowances(settings.gateway.core.inbound_per_s, settings.gateway.core.inbound_burst),
+            settings.limits.user_logins_per_s,
+            self.revocations,
         )
 
     def _end_revoked(self, user: str, device: str | None) -> None:

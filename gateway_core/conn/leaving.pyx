@@ -11,6 +11,7 @@ from gateway_core.conn.table cimport (
     Session,
     conn_find,
     conn_id,
+    id_in_loop,
     session_device,
     session_of,
     session_user,
@@ -96,7 +97,7 @@ cdef void pick_step(Loop* loop) noexcept nogil:
             return
         if p.looked >= loop.table.high:
             p.left = 0
-            event_push(&loop.events, EV_PICKED, <uint64_t>loop.index << 56, 0, 0, PICK_ASKED, 0, NULL, NULL, 0)  # nobody's id
+            event_push(&loop.events, EV_PICKED, id_in_loop(loop.index, 0), 0, 0, PICK_ASKED, 0, NULL, NULL, 0)
             return
         if p.at >= loop.table.high:
             p.at = 0

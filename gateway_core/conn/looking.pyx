@@ -4,7 +4,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from cmodules cimport layout
 from gateway_core.conn.states cimport LIVE
-from gateway_core.conn.table cimport Conn, Session, conn_id, session_device, session_of, session_user, slot_of
+from gateway_core.conn.table cimport Conn, Session, conn_id, id_in_loop, session_device, session_of, session_user, slot_of
 from gateway_core.leaf.events cimport EVENT_STRINGS, EV_LOOKED, event_push
 from gateway_core.leaf.lists cimport NONE32
 
@@ -93,7 +93,7 @@ cdef void look_step(Loop* loop) noexcept nogil:
             return
         if f.most == 0 or f.slots == 0 or f.at >= loop.table.high:
             event_push(
-                &loop.events, EV_LOOKED, <uint64_t>loop.index << 56, f.token,
+                &loop.events, EV_LOOKED, id_in_loop(loop.index, 0), f.token,
                 f.at if f.at < loop.table.high else 0, 0, 0, NULL, NULL, 0,
             )
             look_free(loop)

@@ -21,6 +21,7 @@ from gateway_core.net.out_queue cimport OutQueue
 
 cdef enum:
     HANDSHAKE_HASH = 32  # bytes
+    LOOP_SHIFT = 56  # of a conn id
 
 cdef enum:  # Conn.flags
     F_ZSTD = 1  # accepts compressed bodies
@@ -112,20 +113,29 @@ cdef inline uint32_t slot_of(ConnTable* t, Conn* c) noexcept nogil:
     return <uint32_t>(c - t.conns)
 
 
-cdef inline uint64_t conn_id(ConnTable* t, Conn* c) noexcept nogil:
-    return (<uint64_t>t.loop << 56) | (<uint64_t>c.generation << 32) | <uint64_t>(c - t.conns)
-
-
 # How the poller names it: the id without the loop.
 cdef inline uint64_t poll_id(ConnTable* t, Conn* c) noexcept nogil:
     return (<uint64_t>c.generation << 32) | <uint64_t>(c - t.conns)
+
+
+# Generations begin with 1, so that `within` 0 is nobody's id.
+cdef inline uint64_t id_in_loop(uint32_t loop, uint64_t within) noexcept nogil:
+    return (<uint64_t>loop << LOOP_SHIFT) | within
+
+
+cdef inline uint32_t loop_of_id(uint64_t id) noexcept nogil:
+    return <uint32_t>(id >> LOOP_SHIFT)
+
+
+cdef inline uint64_t conn_id(ConnTable* t, Conn* c) noexcept nogil:
+    return id_in_loop(t.loop, poll_id(t, c))
 
 
 # NULL when the id's generation is over.
 cdef inline Conn* conn_find(ConnTable* t, uint64_t id) noexcept nogil:
     cdef uint32_t slot = <uint32_t>id
     cdef Conn* c
-    if slot >= t.high or <uint32_t>(id >> 56) != t.loop:
+    if slot >= t.high or loop_of_id(id) != t.loop:
         return NULL
     c = &t.conns[slot]
     if c.state == FREE or c.generation != <uint32_t>((id >> 32) & 0xFFFFFF):

@@ -17,6 +17,7 @@ from frame.varint cimport UV_MAX, uv_put
 from gateway_core.conn.announce cimport TOPIC_MAX
 from gateway_core.conn.session cimport login
 from gateway_core.conn.states cimport FREE, STATES
+from gateway_core.conn.table cimport loop_of_id
 from gateway_core.conn.topics cimport Budget
 from gateway_core.engine.bridge cimport give, take_events
 from gateway_core.engine.config cimport config_fill, key_ring_fill
@@ -328,7 +329,7 @@ cdef class Gateway:
 
     cdef int _to_conn(self, int kind, uint64_t conn, bytes name, int code) except -1:
         return give_names(
-            self._running(), kind, <int>(conn >> 56), conn, name, b"", b"", 0, code, self.wait_ms
+            self._running(), kind, <int>loop_of_id(conn), conn, name, b"", b"", 0, code, self.wait_ms
         )
 
     def send(self, uint64_t conn, int type, bytes body):
@@ -367,7 +368,7 @@ cdef class Gateway:
             own.normal, own.high = budget
             rates = PyBytes_FromStringAndSize(<char*>&own, sizeof(own))
         give_names(
-            self._running(), CMD_JOIN, <int>(conn >> 56), conn, _joinable(topic), rates, b"", 0, 0, self.wait_ms
+            self._running(), CMD_JOIN, <int>loop_of_id(conn), conn, _joinable(topic), rates, b"", 0, 0, self.wait_ms
         )
 
     def leave(self, uint64_t conn, str topic):
@@ -515,7 +516,7 @@ cdef class Gateway:
         cmd.x = after_s
         cmd.code = <uint32_t>code
         try:
-            taken = give_cmd(e, <int>(conn >> 56), &cmd, self.wait_ms)
+            taken = give_cmd(e, <int>loop_of_id(conn), &cmd, self.wait_ms)
         finally:
             if not taken:
                 buf_unref(b)

@@ -19,7 +19,7 @@ from gateway_core.conn.looking cimport look_free, look_step
 from gateway_core.conn.pending cimport topics_tell, topics_tell_wait
 from gateway_core.conn.session cimport conn_open, expire, finish, make_room, reap, release_all
 from gateway_core.conn.states cimport CLOSING, DEAF, DOOMED, FREE, state_in
-from gateway_core.conn.table cimport F_BLOCKED, F_DIRTY, Conn, conn_find, table_free, table_init
+from gateway_core.conn.table cimport F_BLOCKED, F_DIRTY, Conn, conn_find, id_in_loop, table_free, table_init
 from gateway_core.conn.topics cimport topics_free, topics_init
 from gateway_core.conn.transport cimport doom_quiet, flush_conn, stage_begin, stage_finish
 from gateway_core.conn.user_filter cimport filter_free, filter_init
@@ -228,7 +228,7 @@ cdef void _ready(Loop* loop, int i, bint may_read) noexcept nogil:
         if may_read and loop.listener.fd >= 0:
             _accept(loop)
         return
-    c = conn_find(&loop.table, (<uint64_t>loop.index << 56) | id)
+    c = conn_find(&loop.table, id_in_loop(loop.index, id))
     if c == NULL or c.state == DOOMED:
         return
     what = ready_what(&loop.poller, i)

@@ -11,7 +11,7 @@ from frame.frames cimport reply_header_put
 from frame.names cimport USER_PREFIX_BYTES, is_user_topic
 from frame.varint cimport UV_MAX
 from gateway_core.conn.announce cimport TOPIC_MAX
-from gateway_core.conn.table cimport Session
+from gateway_core.conn.table cimport Session, loop_of_id
 from gateway_core.conn.user_filter cimport filter_enter, filter_leave, filter_may_hold
 from gateway_core.engine.bridge cimport give, give_quiet, wake_all
 from gateway_core.engine.config cimport key_ring_fill
@@ -62,7 +62,7 @@ cdef int give_cmd(Engine* e, int loop, Cmd* cmd, int wait_ms) except -1:
 cdef bint _send_quietly(Engine* e, uint64_t conn, SharedBuf* b, int wait_ms):
     """Takes over the reference. False when the mailbox stayed full."""
     cdef Cmd cmd
-    cdef uint32_t loop = <uint32_t>(conn >> 56)
+    cdef uint32_t loop = loop_of_id(conn)
     cdef bint taken = True
     memset(&cmd, 0, sizeof(cmd))
     cmd.kind = CMD_SEND
@@ -78,7 +78,7 @@ cdef bint _send_quietly(Engine* e, uint64_t conn, SharedBuf* b, int wait_ms):
 
 cdef int give_frame(Engine* e, uint64_t conn, SharedBuf* b, int wait_ms) except -1:
     if not _send_quietly(e, conn, b, wait_ms):
-        raise MailboxFull(f"loop {conn >> 56}")
+        raise MailboxFull(f"loop {loop_of_id(conn)}")
     wake_all(e)
     return 0
 
@@ -93,7 +93,7 @@ cdef bint _reply(Engine* e, uint64_t conn, int type, uint64_t request, uint64_t 
 cdef int give_reply(Engine* e, uint64_t conn, int type, uint64_t request, uint64_t code, bytes payload,
                     int wait_ms) except -1:
     if not _reply(e, conn, type, request, code, payload, wait_ms):
-        raise MailboxFull(f"loop {conn >> 56}")
+        raise MailboxFull(f"loop {loop_of_id(conn)}")
     wake_all(e)
     return 0
 
@@ -155,7 +155,7 @@ cdef int give_names(Engine* e, int kind, int loop, uint64_t conn, bytes a, bytes
 cdef int give_login(Engine* e, uint64_t conn, bytes user, bytes device, int platform, uint64_t session_id,
                     bytes body, uint16_t frames, int wait_ms) except -1:
     cdef size_t n = PyBytes_GET_SIZE(user), m = PyBytes_GET_SIZE(device)
-    cdef uint32_t loop = <uint32_t>(conn >> 56)
+    cdef uint32_t loop = loop_of_id(conn)
     cdef SharedBuf* ok
     cdef Session* s
     cdef Cmd cmd

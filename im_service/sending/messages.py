@@ -105,18 +105,7 @@ class Sending:
                 payload = pack_payload(asked.body, options.wire, asked.ext)
                 self._queue(
                     work,
-                    Pending(
-                        state,
-                        request,
-                        route,
-                        asked.client_id,
-                        asked.type,
-                        payload,
-                        options,
-                        verdict,
-                        None,
-                        None,
-                    ),
+                    Pending(route, asked.client_id, asked.type, payload, options, verdict, state, request),
                     raw,
                 )
             except ImError as error:
@@ -254,7 +243,14 @@ class Sending:
 
         payload = pack_payload(asked.body, options.wire, asked.ext)
         entry = Pending(
-            None, 0, route, asked.client_id, asked.type, payload, options, PASSED, receivers, resolve
+            route,
+            asked.client_id,
+            asked.type,
+            payload,
+            options,
+            PASSED,
+            receivers=receivers,
+            answer=resolve,
         )
         self._queue(work, entry, raw)
         self._commit(work)
@@ -339,7 +335,7 @@ class Sending:
             body, ext = draft.body, draft.ext
         payload = pack_payload(body, options.wire, ext)
         entry = Pending(
-            state, request, route, asked.client_id, asked.type, payload, options, verdict, receivers, None
+            route, asked.client_id, asked.type, payload, options, verdict, state, request, receivers
         )
         self._queue(work, entry, raw)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import msgspec
+
 from frame.constants import FrameType
 from im_service.errors import Detail, refusal
 from im_service.live.route import Route
@@ -22,47 +24,25 @@ SEND_ACK = int(FrameType.SEND_ACK)
 BLOCKED_TEXT = "the receiver does not take messages from you"
 
 
-class Pending:
-    """A send between its checks and its commit."""
+class Pending(msgspec.Struct):
+    """A send between its checks and its commit. No `state`: it came over HTTP, and `answer` is told."""
 
-    __slots__ = (
-        "answer",
-        "bits",
-        "client_id",
-        "options",
-        "payload",
-        "receivers",
-        "request",
-        "route",
-        "state",
-        "type",
-        "verdict",
-    )
+    route: Route
+    client_id: str
+    type: int
+    payload: bytes
+    options: Resolved
+    verdict: int
+    state: SessionState | None = None
+    request: int = 0
+    receivers: Sequence[str] | None = None
+    answer: Answer | None = None
 
-    def __init__(
-        self,
-        state: SessionState | None,
-        request: int,
-        route: Route,
-        client_id: str,
-        type: int,
-        payload: bytes,
-        options: Resolved,
-        verdict: int,
-        receivers: Sequence[str] | None,
-        answer: Answer | None,
-    ) -> None:
-        self.state = state
-        self.request = request
-        self.route = route
-        self.client_id = client_id
-        self.type = type
-        self.payload = payload
-        self.options = options
-        self.bits = options.bits if not verdict else (options.bits | RECEIVER_NO_SENSE) & ~(BADGE | RECEIPT)
-        self.verdict = verdict
-        self.receivers = receivers
-        self.answer = answer
+    @property
+    def bits(self) -> int:
+        """Of its row: whoever is not to know of it is not told, counted or asked for a receipt."""
+        bits = self.options.bits
+        return bits if not self.verdict else (bits | RECEIVER_NO_SENSE) & ~(BADGE | RECEIPT)
 
 
 class AfterCommit(Protocol):

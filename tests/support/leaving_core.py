@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from control.gateway.conn_ids import LOOP_SHIFT, loop_of
 from control.gateway.drain import Drain
 from control.gateway.moves import Moves
 
@@ -33,14 +34,14 @@ class LeavingCore:
         self.hears: Drain | Moves | None = None
 
     def add(self, user: str, loop: int = 0, *, silent: bool = True) -> int:
-        conn = loop << 56 | 1 << 32 | len(self.loops[loop])
+        conn = loop << LOOP_SHIFT | 1 << 32 | len(self.loops[loop])
         self.loops[loop][conn] = user
         if silent:
             self.silent.add(user)
         return conn
 
     def leave(self, conn: int) -> None:
-        del self.loops[conn >> 56][conn]
+        del self.loops[loop_of(conn)][conn]
         self.picked.discard(conn)
 
     def pick(self, loop: int, most: int, idle_s: int) -> None:
@@ -54,7 +55,7 @@ class LeavingCore:
             self.picked.add(conn)
             self.hears.on_picked(conn, user, "d", False)
         if len(found) < most:
-            self.hears.on_picked(loop << 56, "", "", False)
+            self.hears.on_picked(loop << LOOP_SHIFT, "", "", False)
 
     def send_away(self, conn: int, goaway: bytes, after_s: int, code: int) -> None:
         if self.full:
@@ -69,4 +70,4 @@ class LeavingCore:
         return {"live": {"sessions": sum(map(len, self.loops)), "told": len(self.picked)}}
 
     def told_users(self) -> list[str]:
-        return [self.loops[conn >> 56][conn] for conn, _, _, _ in self.told]
+        return [self.loops[loop_of(conn)][conn] for conn, _, _, _ in self.told]

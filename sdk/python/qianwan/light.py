@@ -77,10 +77,10 @@ class _Member:
 
     def stream_data(self, data: bytes) -> None:
         wire = self._wire
-        shaking = wire.state is State.SHAKING
+        in_handshake = wire.state is State.HANDSHAKE
         try:
             frames = wire.feed(data)
-            if shaking and wire.state is State.OPEN:
+            if in_handshake and wire.state is State.OPEN:
                 self.say(FrameType.AUTH, auth.auth_body(self.credentials, wire.handshake_hash))
             swarm, last = self.swarm, self._last
             numbers = swarm.numbers

@@ -1,8 +1,8 @@
 """One connection's bytes: preamble, handshake, records, frames, acks and rekeying. No I/O, no clock.
 
 state     what comes in                       what may go out          next
-NEW       -                                   start()                  SHAKING
-SHAKING   u16 len | Noise message 2           -                        OPEN
+NEW       -                                   start()                  HANDSHAKE
+HANDSHAKE u16 len | Noise message 2           -                        OPEN
           u16 0 | code | u16 len | data       -                        REJECTED (HandshakeRejected is
           raised)
 OPEN      records of frames                   write() ... flush()      OPEN
@@ -25,7 +25,7 @@ _MIN_COMPRESS = 256
 
 class State(enum.Enum):
     NEW = 1
-    SHAKING = 2
+    HANDSHAKE = 2
     OPEN = 3
     REJECTED = 4
     BROKEN = 5
@@ -96,7 +96,7 @@ class Wire:
         if len(payload) > c.HANDSHAKE_PAYLOAD_MAX:
             raise ValueError(f"a handshake payload holds at most {c.HANDSHAKE_PAYLOAD_MAX} bytes")
         message = self._noise.start(payload)
-        self.state = State.SHAKING
+        self.state = State.HANDSHAKE
         return self._prologue + len(message).to_bytes(2, "big") + message
 
     def feed(self, data: bytes) -> list[Frame]:
@@ -104,10 +104,10 @@ class Wire:
         if self._buffer:
             data = self._buffer + data
         try:
-            if self.state is State.SHAKING:
+            if self.state is State.HANDSHAKE:
                 data = self._read_handshake(data)
             if self.state is not State.OPEN:
-                if self.state is not State.SHAKING:
+                if self.state is not State.HANDSHAKE:
                     raise ProtocolError("bytes outside a connection")
                 self._buffer = data
                 return []

@@ -8,6 +8,7 @@ import pytest
 from gateway_core.conn.states import EVENT_NAMES, LIFE, STATE_NAMES
 from tests.native.gateway_core.faces.conn import Crowd
 
+from control.gateway.conn_ids import loop_of, slot_of
 from frame.constants import REKEY_GRACE_SECONDS, REKEY_RECORDS, REKEY_SECONDS
 
 FREE, FIRST, LIVE, DOOMED = (STATE_NAMES.index(name) for name in ("free", "first", "live", "doomed"))
@@ -18,6 +19,7 @@ def test_an_id_names_loop_generation_and_slot() -> None:
     crowd = Crowd(loop=3)
     first, second = crowd.new(), crowd.new()
     assert (first, second) == (3 << 56 | 1 << 32 | 0, 3 << 56 | 1 << 32 | 1)
+    assert (loop_of(first), slot_of(first), slot_of(second)) == (3, 0, 1), "as the control plane reads it"
     assert not crowd.known(first + (1 << 56)), "another loop's"
     assert not crowd.known(first + (1 << 32)), "of a later generation"
     assert not crowd.known(3 << 56 | 1 << 32 | 2), "not yet used"
