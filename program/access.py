@@ -32,10 +32,10 @@ class Access:
         """A token for the user. Raises NoAccess."""
         return self._ask(user) if self.api_key else self._sign(user)
 
-    def room(self, name: str) -> None:
+    def room(self, name: str, **fields: object) -> None:
         """Make a chatroom if there is none and there is an API key for it. Raises NoAccess."""
         if self.api_key:
-            self._post("/v1/rooms", {"room": name}, "a room", HTTPStatus.CONFLICT)
+            self._post("/v1/rooms", {"room": name, **fields}, "a room", HTTPStatus.CONFLICT)
 
     def group(self, owner: str, members: Sequence[str]) -> str:
         """Found a group, with the API key. Returns its id. Raises NoAccess."""

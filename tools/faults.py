@@ -1,6 +1,7 @@
-"""`make faults`: kills and stops each kind of process of a real cluster while people send; what it cost.
+"""`make faults`: each kind of fault of each kind of process, while people send; what each of them cost.
 
-python tools/faults.py --clients 200 --seed 7
+python tools/faults.py --clients 200 --seed 7 --rounds 2
+python tools/faults.py --acts away "cut off" --kinds etcd --json found.json
 """
 
 from __future__ import annotations
@@ -8,64 +9,170 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import shlex
 import shutil
+import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
+import msgspec
 import uvloop
 
-from program.cluster.faults import Crowd, Outcome, inject
+from benchmarks.machine import commit, machine
+from program.cluster.crowd import Crowd
+from program.cluster.faults import ACTS, Act, Fault, Outcome, inject
 from program.cluster.local import LocalCluster, bring_up
-from program.cluster.plan import ClusterError
+from program.cluster.partition import Way, heal, impossible
+from program.cluster.plan import ClusterError, Kind
 
-KINDS = ("gateway", "im", "control", "etcd leader", "etcd follower", "nats", "postgres")
-COLUMNS = "{:<9} {:<24} {:>8} {:>5} {:>8} {:>8} {:>9}  {}"
+KINDS: tuple[Kind, ...] = ("gateway", "im", "control", "etcd", "nats", "postgres")
+PARTS = {"etcd": ("leader", "follower")}
+CUTS: tuple[tuple[Kind, Kind | None], ...] = (
+    ("gateway", "etcd"),
+    ("gateway", "nats"),
+    ("im", "etcd"),
+    ("im", "nats"),
+    ("im", "postgres"),
+    ("control", "etcd"),
+    ("control", "nats"),
+    ("etcd", None),
+    ("nats", None),
+)
+"""Who is cut off from whom; None: from everybody."""
+ONE_WAY: tuple[Way, ...] = ("in", "out")
+ROLLING: tuple[Kind, ...] = ("control", "im", "gateway", "nats", "etcd", "postgres")
+STOPPED_S = 10.0
+COLUMNS = "{:<30} {:<22} {:>7} {:>5} {:>7} {:>7} {:>6} {:>5} {:>8} {:>8} {:>7}  {}"
+HEADINGS = (
+    "fault", "process", "acked", "lost", "doubled", "swapped",
+    "errors", "cut", "slowest", "normal", "back", "after it",
+)  # fmt: skip
 
 
-def victim_of(cluster: LocalCluster, kind: str, dice: random.Random) -> str:
-    """A process of that kind, as the dice fall."""
-    name, _, part = kind.partition(" ")
-    found = [each for each in cluster.status() if each.name.split("-")[0] == name]
-    return dice.choice([each.name for each in found if not part or each.part == part])
+class Planner:
+    """The faults of a round; who is hit as the dice fall when it is its turn."""
+
+    def __init__(self, cluster: LocalCluster, arguments: argparse.Namespace, dice: random.Random) -> None:
+        self._cluster = cluster
+        self._arguments = arguments
+        self._dice = dice
+
+    def round(self) -> list[tuple[Act, Kind, str, Kind | None, Way]]:
+        """(what is done, to which kind, which part of it, from whom it is cut off, how), in any order."""
+        found: list[tuple[Act, Kind, str, Kind | None, Way]] = []
+        kinds, acts = self._arguments.kinds, self._arguments.acts
+        for act in ("killed", "stopped"):
+            found += [(act, k, part, None, "both") for k in kinds for part in PARTS.get(k, ("",))]
+        found += [("away", kind, "", None, "both") for kind in ("etcd", "nats") if kind in kinds]
+        for kind, of in CUTS:
+            if kind in kinds:
+                part = self._dice.choice(PARTS.get(kind, ("",)))
+                found += [("cut off", kind, part, of, way) for way in ("both", self._dice.choice(ONE_WAY))]
+        found = [each for each in found if each[0] in acts]
+        self._dice.shuffle(found)
+        if "restarted" in acts:
+            found.append(("restarted", "gateway", "", None, "both"))
+        return found
+
+    def fault(self, act: Act, kind: Kind, part: str, of: Kind | None, way: Way) -> Fault:
+        plan = self._cluster.plan
+        if act == "restarted":
+            return Fault(act, tuple(one.name for each in ROLLING for one in plan.of(each)))
+        if act == "away":
+            return Fault(act, tuple(one.name for one in plan.of(kind)), self._arguments.away_s)
+        known = [each for each in self._cluster.status() if each.name.startswith(kind)]
+        victim = self._dice.choice([each.name for each in known if not part or each.part == part])
+        lasts_s = {"stopped": STOPPED_S, "cut off": self._arguments.cut_s}.get(act, 0.0)
+        return Fault(act, (victim,), lasts_s, of, way)
+
+
+def shown(one: Outcome, part: str) -> str:
+    victim = f"{one.victim} ({part})" if part else one.victim
+    if len(victim) > 22:
+        victim = f"{one.victim.count(',') + 1} in order" if one.fault == "restarted" else victim[:22]
+    state = "; ".join([*([] if one.whole else ["NOT WHOLE"]), *one.complaints]) or "whole"
+    counts = (one.acked, one.lost, one.doubled, one.swapped, one.errors, one.cut)
+    seconds = (f"{each:.1f} s" for each in (one.slowest_s, one.normal_s, one.back_s))
+    return COLUMNS.format(one.fault, victim, *counts, *seconds, state)
 
 
 async def table(cluster: LocalCluster, arguments: argparse.Namespace, dice: random.Random) -> list[Outcome]:
     """Every fault of every kind, in an order of the dice."""
     crowd = Crowd(cluster, arguments.clients, arguments.pace)
+    planner = Planner(cluster, arguments, dice)
     found: list[Outcome] = []
     try:
         await crowd.come()
-        faults = [(fault, kind) for fault in ("killed", "stopped") for kind in arguments.kinds]
-        dice.shuffle(faults)
-        for fault, kind in faults:
-            victim = await asyncio.to_thread(victim_of, cluster, kind, dice)
-            one = await inject(cluster, crowd, fault, victim)
-            found.append(one)
-            named = victim if kind == victim or " " not in kind else f"{victim} ({kind.split()[1]})"
-            state = "whole" if one.whole else "NOT WHOLE"
-            counts = (one.acked, one.lost, one.doubled, one.swapped)
-            print(COLUMNS.format(fault, named, *counts, f"{one.normal_s:.1f} s", state), flush=True)
+        for _ in range(arguments.rounds):
+            for act, kind, part, of, way in planner.round():
+                fault = await asyncio.to_thread(planner.fault, act, kind, part, of, way)
+                found.append(await inject(cluster, crowd, fault))
+                print(shown(found[-1], part), flush=True)
     finally:
         await crowd.go()
     return found
 
 
-def main() -> int:
+def written(path: Path, arguments: argparse.Namespace, found: list[Outcome]) -> None:
+    """What it was run with, where, and each line of the table."""
+    made = {
+        "of": "faults of a cluster on one machine",
+        "command": shlex.join(["tools/faults.py", *sys.argv[1:]]),
+        "clients": arguments.clients,
+        "seed": arguments.seed,
+        "away_s": arguments.away_s,
+        "machine": machine(),
+        "commit": commit(),
+        "faults": found,
+    }
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n")
+
+
+def interrupted(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def sums(found: list[Outcome]) -> Iterator[str]:
+    bad = sum(not one.clean for one in found)
+    yield f"{len(found)} faults, {bad} of them cost a message, left somebody deaf, or broke a promise"
+    for one in found:
+        if one.fault == "restarted":
+            yield f"one after the other restarted: {one.most_cut} new connections of a client at most"
+
+
+def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--pace", type=float, default=1.0, help="seconds between the messages of one client")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
+    parser.add_argument("--rounds", type=int, default=1, help="how often each fault is done to each kind")
+    parser.add_argument("--acts", nargs="+", choices=ACTS, default=ACTS)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
-    arguments = parser.parse_args()
+    parser.add_argument("--away-s", type=float, default=120.0, help="that etcd, or NATS, is away as a whole")
+    parser.add_argument("--cut-s", type=float, default=25.0, help="that a process is cut off")
+    parser.add_argument("--json", type=Path, help="write what was found")
+    return parser.parse_args()
+
+
+def main() -> int:
+    arguments = parsed()
+    if "cut off" in arguments.acts and (problem := impossible()):
+        print(f"left out: nobody can be cut off: {problem}", file=sys.stderr)
+        arguments.acts = [each for each in arguments.acts if each != "cut off"]
+    signal.signal(signal.SIGTERM, interrupted)
     print(f"{arguments.clients} clients send; --seed {arguments.seed} repeats the choices")
     folder = Path(tempfile.mkdtemp(prefix="qianwan-faults-"))
     folder.chmod(0o755)  # the user of PostgreSQL enters it
     try:
-        cluster = bring_up(folder, print)
-        print(COLUMNS.format("fault", "process", "acked", "lost", "doubled", "swapped", "normal", "after it"))
+        if not impossible():
+            heal()  # of a run that was killed
+        cluster = bring_up(folder, lambda _: None)
+        print(COLUMNS.format(*HEADINGS))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             found = runner.run(table(cluster, arguments, random.Random(arguments.seed)))
     except ClusterError as error:
@@ -75,9 +182,11 @@ def main() -> int:
         if (folder / "cluster.json").exists():
             LocalCluster(folder).down()
         shutil.rmtree(folder, ignore_errors=True)
-    bad = sum(not one.clean for one in found)
-    print(f"{len(found)} faults, {bad} of them cost a message or left somebody deaf")
-    return int(bool(bad))
+    for line in sums(found):
+        print(line)
+    if arguments.json:
+        written(arguments.json, arguments, found)
+    return int(not all(one.clean for one in found))
 
 
 if __name__ == "__main__":

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import secrets
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
-from collections.abc import Callable, Sequence
-from http import HTTPStatus
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import qianwan
@@ -20,6 +16,7 @@ from rich.console import Console
 
 from program.access import Access, NoAccess
 from program.cluster.local import LocalCluster, Say
+from program.cluster.people import Person, until
 from program.cluster.plan import ClusterError
 from program.demo.tally import Row, Suite, Transport, account
 
@@ -28,45 +25,22 @@ ROOM_WORDS = 5
 KILLED = "gateway-2"
 SUITE: Suite = "aegis128l"
 TRANSPORT: Transport = "tcp"
-OPEN_S = 60.0
-HTTP_S = 10.0
 PEOPLE_S = 180.0
 SETTLE_S = 60.0
 PACE_S = 0.02
 PROBE_S = 0.25
-POLL_S = 0.02
 
 
-class Person:
+class Guest(Person):
     """One user: says numbered things to a partner and in the room, keeps what others say."""
 
     def __init__(self, name: str, urls: Sequence[str], token: str) -> None:
-        self.name = name
-        self.client = qianwan.Client(
-            list(urls),
-            token=token,
-            device_id="demo",
-            suite=SUITE,
-            transport=TRANSPORT,
-            login_timeout_s=OPEN_S,
-        )
+        super().__init__(name, urls, token, ROOM, suite=SUITE)
         self.heard: list[str] = []
         self.in_room: list[str] = []
         self.swapped = 0
         self.acked = 0
         self._last: dict[str, int] = {}
-        self._tasks: list[asyncio.Task[None]] = []
-
-    async def come(self) -> None:
-        await self.client.open()
-        self.room = await self.client.join_room(ROOM)
-        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._listen_in_room())]
-
-    async def go(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.client.close(handled=False)
 
     async def tell(self, other: str, count: int) -> None:
         for number in range(count):
@@ -78,18 +52,14 @@ class Person:
         for number in range(ROOM_WORDS):
             await self.room.send(f"{scene} {self.name} {number}")
 
-    async def _listen(self) -> None:
-        async for message in self.client.messages():
-            if message.sender == self.name:
-                continue
-            self.heard.append(message.text)
-            self.swapped += message.seq <= self._last.get(message.conversation, 0)
-            self._last[message.conversation] = message.seq
+    def hear(self, message: qianwan.Message) -> None:
+        self.heard.append(message.text)
+        self.swapped += message.seq <= self._last.get(message.conversation, 0)
+        self._last[message.conversation] = message.seq
 
-    async def _listen_in_room(self) -> None:
-        async for message in self.room:
-            if message.text and message.sender != self.name:
-                self.in_room.append(message.text)
+    def hear_in_room(self, message: qianwan.Message) -> None:
+        if message.text:
+            self.in_room.append(message.text)
 
 
 def run_cluster_demo(folder: Path, users: int, messages: int, say: Say) -> bool:
@@ -113,11 +83,12 @@ def run_cluster_demo(folder: Path, users: int, messages: int, say: Say) -> bool:
 
 async def _scenes(cluster: LocalCluster, users: int, messages: int, say: Say) -> list[Row]:
     access = Access(cluster.plan.lbs[0], cluster.api_key())
-    await asyncio.to_thread(_make_room, cluster.plan.lbs[0], cluster.api_key())
+    # Without the budget of a room that drops what nobody can read: every message is counted.
+    await asyncio.to_thread(partial(access.room, ROOM, owner="host", normal_per_s=0))
     run = secrets.token_hex(3)  # users of an earlier demo have their messages
     names = [f"person-{run}-{number}" for number in range(users)]
     tokens = [await asyncio.to_thread(access.token, name) for name in names]
-    people = [Person(name, cluster.plan.lbs, token) for name, token in zip(names, tokens, strict=True)]
+    people = [Guest(name, cluster.plan.lbs, token) for name, token in zip(names, tokens, strict=True)]
     try:
         await asyncio.gather(*(each.come() for each in people))
         nodes = Counter(each.client.node for each in people)
@@ -135,7 +106,7 @@ async def _scenes(cluster: LocalCluster, users: int, messages: int, say: Say) ->
     return rows
 
 
-async def _pairs(cluster: LocalCluster, people: list[Person], messages: int, say: Say) -> Row:
+async def _pairs(cluster: LocalCluster, people: list[Guest], messages: int, say: Say) -> Row:
     """Everybody with one of the other gateway, as far as there are; in the middle the gateway goes."""
     ordered = sorted(people, key=lambda each: each.client.node)
     half = len(ordered) // 2
@@ -147,7 +118,7 @@ async def _pairs(cluster: LocalCluster, people: list[Person], messages: int, say
     async with asyncio.timeout(PEOPLE_S), asyncio.TaskGroup() as group:
         for each in chatting:
             group.create_task(each.tell(partner[each.name].name, messages))
-        await _until(lambda: sum(each.acked for each in chatting) >= total // 2)
+        await until(lambda: sum(each.acked for each in chatting) >= total // 2, SETTLE_S)
         pid = cluster.processes[KILLED].pid
         await asyncio.to_thread(cluster.kill, KILLED)
         say(f"kill -9 {pid} ({KILLED}) after {sum(each.acked for each in chatting)} messages")
@@ -156,29 +127,29 @@ async def _pairs(cluster: LocalCluster, people: list[Person], messages: int, say
     wanted = {
         each.name: {f"{partner[each.name].name} {number}" for number in range(messages)} for each in chatting
     }
-    await _until(lambda: all(wanted[each.name] <= set(each.heard) for each in chatting))
+    await until(lambda: all(wanted[each.name] <= set(each.heard) for each in chatting), SETTLE_S)
     for each in chatting:
         _count(row, each.heard, wanted[each.name])
         row.swapped += each.swapped
     return row
 
 
-async def _in_room(people: list[Person], scene: str) -> Row:
+async def _in_room(people: list[Guest], scene: str) -> Row:
     """Everybody says something, everybody else hears it."""
-    await _until(lambda: all(each.client.state is qianwan.State.ONLINE for each in people))
+    await until(lambda: all(each.client.state is qianwan.State.ONLINE for each in people), SETTLE_S)
     await _all_inside(people)
     async with asyncio.timeout(PEOPLE_S):
         await asyncio.gather(*(each.say(scene) for each in people))
     said = {f"{scene} {each.name} {number}": each.name for each in people for number in range(ROOM_WORDS)}
     wanted = {each.name: {text for text, who in said.items() if who != each.name} for each in people}
-    await _until(lambda: all(wanted[each.name] <= set(each.in_room) for each in people))
+    await until(lambda: all(wanted[each.name] <= set(each.in_room) for each in people), SETTLE_S)
     row = Row(scene, SUITE, TRANSPORT, len(people), sent=len(said), acked=len(said))
     for each in people:
         _count(row, [text for text in each.in_room if text.startswith(scene)], wanted[each.name])
     return row
 
 
-async def _all_inside(people: list[Person]) -> None:
+async def _all_inside(people: list[Guest]) -> None:
     """A room keeps nothing for who is away, so it is counted when all are in it: each has heard a word."""
     one, *others = people
     word = f"probe {secrets.token_hex(4)}"
@@ -190,34 +161,9 @@ async def _all_inside(people: list[Person]) -> None:
                 return
 
 
-async def _until(condition: Callable[[], bool]) -> None:
-    """Return when it holds, or after a time: the account tells what is missing."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(SETTLE_S):
-            while True:
-                if condition():
-                    return
-                await asyncio.sleep(POLL_S)
-
-
 def _count(row: Row, heard: Sequence[str], wanted: set[str]) -> None:
     counts = Counter(heard)
     row.expected += len(wanted)
     row.delivered += len(heard)
     row.lost += len(wanted - set(counts))
     row.doubled += sum(count - 1 for count in counts.values())
-
-
-def _make_room(url: str, api_key: str) -> None:
-    """Without the budget of a room that drops what nobody can read: every message is counted."""
-    request = urllib.request.Request(
-        f"{url}/v1/rooms",
-        json.dumps({"room": ROOM, "owner": "host", "normal_per_s": 0}).encode(),
-        {"Content-Type": "application/json", "X-API-Key": api_key},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=HTTP_S):
-            return
-    except urllib.error.HTTPError as error:
-        if error.code != HTTPStatus.CONFLICT:
-            raise ClusterError(f"the room was refused: {error.read().decode()[:200]}") from None

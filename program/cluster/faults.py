@@ -1,36 +1,63 @@
-"""Faults of a running cluster while people send: what was lost, doubled, swapped, and how long it took until
-all was normal. `make faults` prints the table.
-"""
+"""Faults of a running cluster while people send, and what each cost. `make faults` prints the table."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Literal, TypeAlias, get_args
 
 import msgspec
 import qianwan
 
-from program.access import Access
+from program.access import NoAccess
+from program.cluster.crowd import Crowd, Tally
 from program.cluster.local import LocalCluster
+from program.cluster.partition import Way, parted
+from program.cluster.people import until
+from program.cluster.plan import Kind
 
-ROOM = "faults"
-STOPPED_S = 10.0
-NORMAL_S = 180.0
-SETTLE_S = 120.0
-POLL_S = 0.05
-OPEN_AT_ONCE = 20
-OPEN_S = 60.0
-EAGER = qianwan.Backoff(base_s=0.1, cap_s=2.0, settled_s=1.0)
+Act: TypeAlias = Literal["killed", "stopped", "restarted", "away", "cut off"]
+ACTS: tuple[Act, ...] = get_args(Act)
+GUEST_S = 30.0
+GUEST_EVERY_S = 5.0
+HTTP_S = 10.0
+CONVERGED_S = 10.0
+LEASE_S = 15.0
+"""After which a process that is cut off from etcd knows that its lease has ended: etcd.ttl_s, and some."""
+LEASE = "qianwan_etcd_lease_left_seconds"
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """`victims` are killed and started again at once, stopped for a while, restarted in order, away for a
+    while, or cut off for a while from the processes of a kind (or from everybody)."""
+
+    act: Act
+    victims: tuple[str, ...]
+    lasts_s: float = 0.0
+    of: Kind | None = None
+    way: Way = "both"
+
+    def __str__(self) -> str:
+        apart = f" from {self.of or 'all'} ({self.way})" if self.act == "cut off" else ""
+        return self.act + apart
+
+    @property
+    def keeps(self) -> bool:
+        """No client may notice: no connection ends."""
+        return (self.of or self.victims[0].partition("-")[0]) == "etcd"
 
 
 class Outcome(msgspec.Struct, frozen=True):
     """A line of the table. `normal_s`: from the fault until every process is well and everybody hears a probe
-    in the group and in the room."""
+    in the group and in the room; `back_s`: the same, from when the victims run and answer again. `cut`:
+    connections that ended, `most_cut`: of one client. `slowest_s`: from a send until the other one heard it.
+    `errors`: sends that were refused, or whose outcome nobody knows. `complaints`: what else did not hold.
+    """
 
     fault: str
     victim: str
@@ -38,180 +65,161 @@ class Outcome(msgspec.Struct, frozen=True):
     lost: int
     doubled: int
     swapped: int
+    errors: int
+    cut: int
+    most_cut: int
+    slowest_s: float
     normal_s: float
+    back_s: float
     whole: bool
+    complaints: list[str]
 
     @property
     def clean(self) -> bool:
-        return self.whole and not (self.lost or self.doubled or self.swapped)
+        return self.whole and not (self.lost or self.doubled or self.swapped or self.complaints)
 
 
-class Sender:
-    """One user: sends to the next one all the time, hears the group, the room and the one before."""
-
-    def __init__(self, name: str, urls: Sequence[str], token: str) -> None:
-        self.name = name
-        self.client = qianwan.Client(
-            list(urls),
-            token=token,
-            device_id="faults",
-            backoff=EAGER,
-            login_timeout_s=OPEN_S,
-        )
-        self.acked: dict[str, int] = {}
-        self.heard: list[tuple[str, int]] = []
-        self.probes: set[str] = set()
-        self.number = 0
-        self._tasks: list[asyncio.Task[None]] = []
-
-    async def come(self) -> None:
-        await self.client.open()
-        self.room = await self.client.join_room(ROOM)
-        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._listen_in_room())]
-
-    async def go(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.client.close(handled=False)
-
-    async def send_to(self, other: str, pace_s: float, stop: asyncio.Event) -> None:
-        """One after the other: each is acknowledged before the next is sent, so that their order is known."""
-        while not stop.is_set():
-            self.number += 1
-            text = f"{self.name} {self.number}"
-            # A refusal, or an outcome that nobody knows, is no acknowledgement.
-            with contextlib.suppress(qianwan.RequestError):
-                ack = await self.client.send(other, text)
-                self.acked[text] = ack.seq
-            await asyncio.sleep(pace_s)
-
-    async def _listen(self) -> None:
-        async for message in self.client.messages():
-            if message.text.startswith("probe "):
-                self.probes.add(message.text)
-            elif message.text.startswith(f"{message.sender} ") and message.sender != self.name:
-                self.heard.append((message.text, message.seq))
-
-    async def _listen_in_room(self) -> None:
-        async for message in self.room:
-            self.probes.add(message.text)
-
-
-class Crowd:
-    """Users in a ring, one group of all, one room of all."""
-
-    def __init__(self, cluster: LocalCluster, size: int, pace_s: float) -> None:
-        self._cluster = cluster
-        self._size = size
-        self._pace_s = pace_s
-        self.senders: list[Sender] = []
-        self._stop = asyncio.Event()
-        self._sending: list[asyncio.Task[None]] = []
-
-    async def come(self) -> None:
-        plan = self._cluster.plan
-        access = Access(plan.lbs[0], self._cluster.api_key())
-        run = secrets.token_hex(3)
-        names = [f"u{run}-{number}" for number in range(self._size)]
-        await asyncio.to_thread(access.room, ROOM)
-        tokens = [await asyncio.to_thread(access.token, name) for name in names]
-        self.senders = [Sender(*each) for each in zip(names, [plan.lbs] * self._size, tokens, strict=True)]
-        slots = asyncio.Semaphore(OPEN_AT_ONCE)
-
-        async def one(sender: Sender) -> None:
-            async with slots:
-                await sender.come()
-
-        await asyncio.gather(*map(one, self.senders))
-        found = await asyncio.to_thread(access.group, names[0], names[1:])
-        self.group = found
-        for sender, other in zip(self.senders, [*names[1:], names[0]], strict=True):
-            self._sending.append(
-                asyncio.create_task(sender.send_to(other, self._pace_s, self._stop), name=sender.name)
-            )
-
-    async def go(self) -> None:
-        self._stop.set()
-        for task in self._sending:
-            task.cancel()
-        await asyncio.gather(*self._sending, return_exceptions=True)
-        await asyncio.gather(*(sender.go() for sender in self.senders))
-
-    @property
-    def acked(self) -> int:
-        return sum(len(sender.acked) for sender in self.senders)
-
-    async def moves(self) -> bool:
-        """Everybody gets a further acknowledgement."""
-        had = [len(sender.acked) for sender in self.senders]
-        return await until(
-            lambda: all(len(s.acked) > n for s, n in zip(self.senders, had, strict=True)), NORMAL_S
-        )
-
-    async def whole(self) -> bool:
-        """Everybody hears a probe in the group and one in the room."""
-        one, *others = self.senders
-        in_group, in_room = (f"probe {secrets.token_hex(4)}" for _ in range(2))
-        deadline = time.monotonic() + NORMAL_S
-        sent = False
-        while time.monotonic() < deadline:
-            with contextlib.suppress(qianwan.RequestError):
-                if not sent:
-                    await one.client.send_group(self.group, in_group)
-                    sent = True
-                await one.room.send(in_room)
-            await asyncio.sleep(0.5)
-            if all({in_group, in_room} <= each.probes for each in others):
-                return True
-        return False
-
-    async def count(self) -> tuple[int, int, int]:
-        """(lost, doubled, swapped) of all that was acknowledged so far."""
-        due = [(sender, list(sender.acked)) for sender in self.senders]
-        receivers = [*self.senders[1:], self.senders[0]]
-        await until(
-            lambda: all(
-                {text for text, _ in receiver.heard}.issuperset(texts)
-                for (_, texts), receiver in zip(due, receivers, strict=True)
-            ),
-            SETTLE_S,
-        )
-        lost = doubled = swapped = 0
-        for (_, texts), receiver in zip(due, receivers, strict=True):
-            counts = Counter(text for text, _ in receiver.heard)
-            lost += len(set(texts) - set(counts))
-            doubled += sum(count - 1 for count in counts.values())
-            numbers = [int(text.rpartition(" ")[2]) for text, _ in receiver.heard]
-            swapped += sum(late < early for early, late in pairwise(numbers))
-        return lost, doubled, swapped
-
-
-async def inject(cluster: LocalCluster, crowd: Crowd, fault: str, victim: str) -> Outcome:
-    """`killed` (and started again at once) or `stopped` for 10 s."""
-    before = crowd.acked
+async def inject(cluster: LocalCluster, crowd: Crowd, fault: Fault) -> Outcome:
+    """Do it, wait until all is normal, count. Raises ClusterError where a process does not come back."""
+    before = await crowd.count(time.monotonic())
+    complaints: list[str] = []
     since = time.monotonic()
-    if fault == "killed":
-        await asyncio.to_thread(cluster.kill, victim)
-        await asyncio.to_thread(cluster.start, [victim])
-    else:
-        cluster.freeze(victim)
-        try:
-            await asyncio.sleep(STOPPED_S)
-        finally:
-            cluster.go_on(victim)
+    async with _struck(cluster, fault):
+        if fault.lasts_s:
+            complaints += await _meanwhile(cluster, crowd, fault, since + fault.lasts_s)
+    ended = time.monotonic()
     await asyncio.to_thread(cluster.await_well, list(cluster.processes))
     whole = await crowd.moves() and await crowd.whole()
-    normal_s = time.monotonic() - since
-    lost, doubled, swapped = await crowd.count()
-    return Outcome(fault, victim, crowd.acked - before, lost, doubled, swapped, normal_s, whole)
+    if fault.keeps:
+        complaints += await _odd_changes(cluster, HTTPStatus.OK)
+    normal = time.monotonic()
+    after = await crowd.count(since)
+    return _outcome(fault, before, after, (normal - since, normal - ended), whole, complaints)
 
 
-async def until(condition: Callable[[], bool], timeout_s: float) -> bool:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(timeout_s):
-            while True:
-                if condition():
-                    return True
-                await asyncio.sleep(POLL_S)
-    return False
+def _outcome(
+    fault: Fault, before: Tally, after: Tally, took: tuple[float, float], whole: bool, complaints: list[str]
+) -> Outcome:
+    cuts = [late - early for early, late in zip(before.cuts, after.cuts, strict=True)]
+    normal_s, back_s = took
+    if fault.keeps and any(cuts):
+        complaints.append(f"{sum(cuts)} connections ended")
+    if fault.act == "away" and fault.keeps and back_s > CONVERGED_S:
+        complaints.append(f"normal only {back_s:.1f} s after its return")
+    if fault.act == "restarted" and after.errors > before.errors:
+        complaints.append(f"{after.errors - before.errors} sends were refused")
+    return Outcome(
+        fault=str(fault),
+        victim=", ".join(fault.victims),
+        acked=after.acked - before.acked,
+        lost=after.lost - before.lost,
+        doubled=after.doubled - before.doubled,
+        swapped=after.swapped - before.swapped,
+        errors=after.errors - before.errors,
+        cut=sum(cuts),
+        most_cut=max(cuts),
+        slowest_s=round(after.slowest_s, 2),
+        normal_s=round(normal_s, 2),
+        back_s=round(back_s, 2),
+        whole=whole,
+        complaints=complaints,
+    )
+
+
+@contextlib.asynccontextmanager
+async def _struck(cluster: LocalCluster, fault: Fault) -> AsyncIterator[None]:
+    """Done at the beginning, undone at the end of the block, whatever happens in it."""
+    match fault.act:
+        case "killed" | "away":
+            await asyncio.to_thread(cluster.kill, *fault.victims)
+            try:
+                yield
+            finally:
+                await asyncio.to_thread(cluster.start, fault.victims)
+        case "stopped":
+            for victim in fault.victims:
+                cluster.freeze(victim)
+            try:
+                yield
+            finally:
+                for victim in fault.victims:
+                    cluster.go_on(victim)
+        case "restarted":
+            for victim in fault.victims:
+                await asyncio.to_thread(cluster.restart, victim)
+            yield
+        case "cut off":
+            (victim,) = fault.victims
+            others = cluster.plan.of(fault.of) if fault.of else []
+            pid = cluster.processes[victim].pid
+            with parted(cluster.planned(victim), pid, others, fault.way, fault.lasts_s):
+                yield
+
+
+async def _meanwhile(cluster: LocalCluster, crowd: Crowd, fault: Fault, end: float) -> list[str]:
+    """What must hold while it lasts, looked at until it is over. -> what did not."""
+    if not (fault.keeps and fault.act in ("away", "cut off")):
+        await asyncio.sleep(max(0.0, end - time.monotonic()))
+        return []
+    began = time.monotonic()
+    found: set[str] = set()
+    while (now := time.monotonic()) < end:
+        if problem := await _guest(crowd):
+            found.add(problem)
+        if fault.act == "away" and now - began > LEASE_S:
+            found |= await _odd_changes(cluster, HTTPStatus.SERVICE_UNAVAILABLE)
+        if fault.of == "etcd" and now - began > LEASE_S:
+            left = await asyncio.to_thread(_lease_left, cluster, fault.victims[0])
+            if left > 0:
+                found.add(f"cut off for {now - began:.0f} s it believes in its lease for {left:g} s")
+        await asyncio.sleep(max(0.0, min(GUEST_EVERY_S, end - time.monotonic())))
+    return sorted(found)
+
+
+async def _guest(crowd: Crowd) -> str:
+    """Somebody logs in and is told something. -> why that failed."""
+    try:
+        async with asyncio.timeout(GUEST_S):
+            guest = await crowd.guest()
+            try:
+                text = f"{crowd.senders[0].name} hello"
+                await crowd.senders[0].client.send(guest.name, text)
+                heard = await until(lambda: text in guest.known, GUEST_S)
+                return "" if heard else "a guest heard nothing"
+            finally:
+                await guest.go()
+    except (qianwan.QianwanError, NoAccess, TimeoutError) as error:
+        return f"a guest could not come: {str(error) or type(error).__name__}"
+
+
+async def _odd_changes(cluster: LocalCluster, due: HTTPStatus) -> set[str]:
+    answers = await asyncio.to_thread(_changes, cluster)
+    return {f"{name} answered a change with {status}" for name, status in answers.items() if status != due}
+
+
+def _changes(cluster: LocalCluster) -> dict[str, int]:
+    """The status of a change through the admin API of each control process; 0: no answer."""
+    found = {}
+    for one in cluster.plan.of("control"):
+        request = urllib.request.Request(
+            f"http://{one.peer}/v1/admin/traces/nobody",
+            b'{"for_s": 1}',
+            {"X-API-Key": cluster.api_key(), "If-Match": "*", "Content-Type": "application/json"},
+            method="PUT",
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=HTTP_S) as answer:
+                found[one.name] = answer.status
+        except urllib.error.HTTPError as error:
+            found[one.name] = error.code
+        except OSError:
+            found[one.name] = 0
+    return found
+
+
+def _lease_left(cluster: LocalCluster, name: str) -> float:
+    with urllib.request.urlopen(f"http://{cluster.planned(name).http}/metrics", timeout=HTTP_S) as answer:
+        for line in answer.read().decode().splitlines():
+            if line.startswith(f"{LEASE} "):
+                return float(line.split()[1])
+    return 0.0

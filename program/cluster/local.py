@@ -36,6 +36,8 @@ START_S = 120.0
 STOP_S = 40.0
 DRAIN_S = 5
 SETTINGS = "qianwan.toml"
+END_OF: dict[Kind, signal.Signals] = {"postgres": signal.SIGINT}
+"""Of PostgreSQL's three ways to end the one that waits for no client; SIGTERM to all others."""
 STOPPED: tuple[Kind, ...] = ("gateway", "control", "im", "nats", "postgres", "etcd")
 
 Say = Callable[[str], None]
@@ -98,7 +100,8 @@ class LocalCluster:
         if fresh:
             self._say(f"starting {', '.join(fresh)}")
         for name in fresh:
-            self.processes[name].start(self._words(self.planned(name)), lock)
+            one = self.planned(name)
+            self.processes[name].start(self._words(one), lock, one.group)
 
     def await_well(self, names: Iterable[str], timeout_s: float = START_S) -> None:
         """Return when they are. Raises ClusterError."""
@@ -142,17 +145,25 @@ class LocalCluster:
             late: list[str] = []
             for kind in STOPPED:
                 found = [self.processes[each.name] for each in self.plan.of(kind)]
-                # Of PostgreSQL's three ways to end the one that waits for no client.
-                late += end(found, signal.SIGINT if kind == "postgres" else signal.SIGTERM, STOP_S)
+                late += end(found, END_OF.get(kind, signal.SIGTERM), STOP_S)
             data = [self.folder / one.name for one in self.plan.of("postgres")]
             wait_until(lambda: not any(map(postgres_left, data)), STOP_S)
             return late
 
     # faults
 
-    def kill(self, name: str) -> None:
+    def kill(self, *names: str) -> None:
         """kill -9"""
-        kill([self.processes[name]])
+        kill([self.processes[name] for name in names])
+
+    def restart(self, name: str) -> None:
+        """It ends as at `down`, and comes again. Raises ClusterError, also where it had to be killed."""
+        one = self.planned(name)
+        with alone_in(self.folder):
+            late = end([self.processes[name]], END_OF.get(one.kind, signal.SIGTERM), STOP_S)
+        self.start([name])
+        if late:
+            raise ClusterError(f"{name} had to be killed")
 
     def freeze(self, name: str) -> None:
         """It stands still: connections stay, nothing answers."""

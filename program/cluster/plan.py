@@ -27,6 +27,8 @@ PLAN_FILE = "cluster.json"
 ENGINES = 3
 """Members of etcd and NATS servers: one may be away."""
 OF_EACH_ROLE = 2
+FIRST_GROUP = 1_000_000
+"""Above what systems give out by themselves."""
 
 Kind: TypeAlias = Literal["etcd", "nats", "postgres", "control", "im", "gateway"]
 ENGINE_KINDS: tuple[Kind, ...] = ("etcd", "nats", "postgres")
@@ -50,6 +52,11 @@ class Planned(msgspec.Struct, frozen=True):
     @property
     def port(self) -> str:
         return self.address.rpartition(":")[2]
+
+    @property
+    def group(self) -> int:
+        """Only this process is in it, where root starts it: a firewall knows it by that."""
+        return FIRST_GROUP + int(self.port)
 
 
 class ClusterPlan(msgspec.Struct, frozen=True):

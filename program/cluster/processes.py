@@ -32,9 +32,9 @@ class Watched:
         self._pid_file = folder / "run" / f"{name}.pid"
         self.log = folder / "log" / f"{name}.log"
 
-    def start(self, words: Sequence[str], lock: IO[str] | None = None) -> None:
+    def start(self, words: Sequence[str], lock: IO[str] | None = None, group: int = 0) -> None:
         """Returns when it has its pid file; one that runs is left alone. `lock`: held until then, though the
-        process that calls this may be gone."""
+        process that calls this may be gone. `group`: of its own, where root calls this."""
         if self.pid:
             return
         self._pid_file.unlink(missing_ok=True)
@@ -44,6 +44,7 @@ class Watched:
                 ["/bin/sh", "-c", WRITE_PID, str(self._pid_file), *words],
                 cwd=self._folder, env=clean, stdin=lock or subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,
+                extra_groups=[*os.getgroups(), group] if group and os.geteuid() == 0 else None,
             )  # fmt: skip
         _children.append(child)
         while not self._written() and child.poll() is None:

@@ -16,9 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from program.cluster.faults import Crowd, inject
+from program.cluster.crowd import Crowd
+from program.cluster.faults import Fault, inject
 from program.cluster.health import Health
 from program.cluster.local import LocalCluster
+from program.cluster.partition import impossible
 from tests.support.server_process import ROOT, program
 
 LONG_S = 240.0
@@ -124,13 +126,16 @@ def test_the_demo_loses_nothing_though_a_gateway_is_killed(folder: Path) -> None
 
 
 async def test_faults_while_people_send_cost_no_message_and_leave_nobody_deaf(folder: Path) -> None:
-    """Two of those that `make faults` counts."""
+    """Three of those that `make faults` counts."""
+    faults = [Fault("killed", ("im-1",)), Fault("restarted", ("nats-2", "gateway-1"))]
+    if not impossible():
+        faults.append(Fault("cut off", ("gateway-2",), 3.0, "etcd"))
     cluster = LocalCluster(folder)
     crowd = Crowd(cluster, size=8, pace_s=0.2)
     try:
         await crowd.come()
-        for victim in ("im-1", "nats-2"):
-            one = await inject(cluster, crowd, "killed", victim)
+        for fault in faults:
+            one = await inject(cluster, crowd, fault)
             assert one.clean, one
             assert one.acked
     finally:

@@ -1,0 +1,120 @@
+"""One process of a cluster and the others do not reach one another: packets on loopback are dropped.
+
+Each process that root starts has a group of its own, by which the firewall knows what it says. What it is
+told goes to its ports: those it listens on, and those of its open connections; it opens no further ones.
+
+Every rule carries a mark and an end: what a killed run has left stops working by itself, and the next one
+removes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from program.cluster.engines import SEARCHED
+from program.cluster.plan import ClusterError, Planned
+
+Way: TypeAlias = Literal["both", "in", "out"]
+"""What is lost of a process: all, what it is told, what it says."""
+
+MARK = "qianwan-faults"
+PORTS_OF_A_RULE = 15
+SPARE_S = 60.0
+
+
+def impossible() -> str:
+    """Why nothing can be cut off here, and what to do; empty when it can."""
+    if os.geteuid() != 0:
+        return "the firewall is root's"
+    return "" if shutil.which("iptables", path=SEARCHED) else "apt-get install iptables"
+
+
+@contextlib.contextmanager
+def parted(one: Planned, pid: int, others: Sequence[Planned], way: Way, lasts_s: float) -> Iterator[None]:
+    """Until the end of the block, `lasts_s` and a minute at most; from everybody where there are no
+    `others`. Raises ClusterError.
+    """
+    if problem := impossible():
+        raise ClusterError(f"nobody can be cut off: {problem}")
+    heal()
+    try:
+        _add(rules(one.group, _served(others), [], way), lasts_s)
+        # Those of now: it gets no more of them since the line above.
+        _add(rules(one.group, _served(others), _ports_of(pid, _served(others)), way), lasts_s)
+        yield
+    finally:
+        heal()
+
+
+def rules(group: int, theirs: Sequence[int], own: Sequence[int], way: Way) -> list[list[str]]:
+    """Words for iptables. `theirs`: ports of the others, none: everybody's; `own`: where it is told things,
+    none: what concerns its words."""
+    says = ["OUTPUT", "-p", "tcp", "-m", "owner", "--gid-owner", str(group), "--suppl-groups"]
+    to = [["-m", "multiport", "--dports", each] for each in _parts(theirs)] or [[]]
+    by = [["-m", "multiport", "--sports", each] for each in _parts(theirs)] or [[]]
+    at = [["-m", "multiport", "--dports", each] for each in _parts(own)]
+    if not own:
+        return [[*says, *ports, *([] if way != "in" else ["--syn"])] for ports in to]
+    return [] if way == "out" else [["INPUT", "-p", "tcp", *each, *ports] for each in at for ports in by]
+
+
+def heal() -> None:
+    """Remove every rule that carries the mark."""
+    listed = _iptables("-S")
+    for line in listed.splitlines():
+        words = shlex.split(line)
+        if words[0] == "-A" and MARK in words:
+            _iptables("-D", *words[1:])
+
+
+def left() -> list[str]:
+    """Rules that carry the mark."""
+    return [line for line in _iptables("-S").splitlines() if MARK in line]
+
+
+def _add(found: list[list[str]], lasts_s: float) -> None:
+    end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=lasts_s + SPARE_S)
+    ends = ["-m", "time", "--datestop", end.strftime("%Y-%m-%dT%H:%M:%S")]
+    for chain, *words in found:
+        _iptables("-A", chain, *words, *ends, "-m", "comment", "--comment", MARK, "-j", "DROP")
+
+
+def _iptables(*words: str) -> str:
+    command = [shutil.which("iptables", path=SEARCHED) or "iptables", "-w", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ClusterError(f"{shlex.join(command)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _served(others: Sequence[Planned]) -> list[int]:
+    found = {each for one in others for each in (one.address, one.http, one.peer) if each}
+    return sorted(int(each.rpartition(":")[2]) for each in found)
+
+
+def _parts(ports: Sequence[int]) -> list[str]:
+    step = PORTS_OF_A_RULE
+    return [",".join(map(str, ports[at : at + step])) for at in range(0, len(ports), step)]
+
+
+def _ports_of(pid: int, theirs: Sequence[int]) -> list[int]:
+    """Where it listens and of its connections; only those with `theirs` where there are some."""
+    sockets = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            sockets.add(os.readlink(entry))
+    found = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        own, other = (int(fields[n].rpartition(":")[2], 16) for n in (1, 2))
+        if f"socket:[{fields[9]}]" in sockets and (other in theirs if theirs else True):
+            found.add(own)
+    return sorted(found)
