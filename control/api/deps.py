@@ -13,8 +13,10 @@ from control.api.audit import client_address, words_of
 from control.api.errors import Problem
 from control.api.services import Services
 from control.im.api import ImApi
-from control.keys.api_keys import ApiKey
-from control.settings.values import API_KEY
+from control.keys.api_keys import ApiKey, parts_of
+from control.logs import get_logger
+
+log = get_logger("api")
 
 _header = APIKeyHeader(name="X-API-Key", scheme_name="ApiKey", auto_error=False)
 _bearer = HTTPBearer(scheme_name="ApiKeyBearer", auto_error=False, description="The API key as bearer token")
@@ -87,16 +89,20 @@ class NeedsRole(Needs):
 def _prove(text: str, request: Request, state: Services) -> ApiKey:
     """The key; Problem 401 where there is none, 429 for who has guessed too often."""
     address, now = client_address(request), time.monotonic()
-    match = API_KEY.fullmatch(text)
-    key_id = match[1] if match else MALFORMED
+    key_id = parts_of(text)[0] or MALFORMED
     if text:
         wait = state.lockout.wait(address, key_id, now)
         if wait:
             raise _later("locked-out", "too many wrong API keys from this address", wait)
-        key = state.api_keys.check(text, time.time())
-        if key is not None:
+        key = state.api_keys.proven(text)
+        over = key.over(time.time()) if key is not None else ""
+        if key is not None and not over:
             state.lockout.proven(address, key_id)
             return key
+        if key is None and not state.api_keys.known:
+            raise Problem(503, "documents-unavailable", "API keys are not known yet", {"Retry-After": "1"})
+        if over:
+            log.warning("an API key was refused", key=key_id, why=over, address=address)
         state.lockout.failed(address, key_id, now)
     challenge = {"WWW-Authenticate": 'Bearer realm="qianwan"'}
     raise Problem(401, "unauthorized", "a valid API key is needed", challenge)

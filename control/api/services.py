@@ -18,7 +18,7 @@ from control.gateway.conn_search import ConnSearch
 from control.health import Health
 from control.im.api import ImApi
 from control.im.route_report import RoutesAnswer, nothing_routed
-from control.keys.api_keys import ApiKeys
+from control.keys.keyring import Keyring
 from control.lbs.address_rates import AddressRates
 from control.lbs.balancer import Balancer
 from control.lbs.client_address import Networks
@@ -48,7 +48,7 @@ class Services:
     """`signer` is a function because keys rotate."""
 
     settings: Settings
-    api_keys: ApiKeys
+    api_keys: Keyring
     signer: Callable[[], TokenSigner]
     coordination: Coordination
     documents: Documents

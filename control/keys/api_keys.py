@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,7 +29,6 @@ VIEWER, OPERATOR, POLICY_ADMIN, SECURITY_ADMIN = "viewer", "operator", "policy-a
 ROLES = (VIEWER, OPERATOR, POLICY_ADMIN, SECURITY_ADMIN)
 """What a key may do to the cluster, over the admin API: the first is in each of the others."""
 _STAT_PERIOD_S = 1.0
-_NO_HASH = bytes(32)
 _MISSING = (0, 0)
 _FILE_BYTES = 16 << 20  # some 80,000 keys
 
@@ -48,12 +47,25 @@ class ApiKey(msgspec.Struct, frozen=True):
     revoked_at: int = 0
     roles: tuple[str, ...] = ()
 
+    def over(self, now: float) -> str:
+        """Why it opens nothing any more; "" while it does."""
+        if self.revoked_at:
+            return "revoked"
+        return "expired" if self.expires_at and self.expires_at <= now else ""
+
     def usable(self, now: float) -> bool:
-        return not self.revoked_at and not (self.expires_at and self.expires_at <= now)
+        return not self.over(now)
+
+    def proves(self, secret: str) -> bool:
+        return hmac.compare_digest(_hash(secret), bytes.fromhex(self.sha256))
 
     def holds(self, role: str) -> bool:
         """Whoever may do anything to the cluster may look at it."""
         return role in self.roles or (role == VIEWER and bool(self.roles))
+
+
+_NOBODY = ApiKey("", "", bytes(32).hex(), (), 0)
+"""In the place of an unknown key: nothing has this hash."""
 
 
 class _File(msgspec.Struct):
@@ -116,31 +128,29 @@ class ApiKeys:
             return key
 
     def check(self, text: str, now: float) -> ApiKey | None:
-        """The key that `text` proves, or None. Takes the same time for an unknown id as for a wrong
-        secret.
+        """The key that `text` proves, or None: none, or one that is over."""
+        key = self.proven(text)
+        return key if key is not None and key.usable(now) else None
+
+    def proven(self, text: str) -> ApiKey | None:
+        """The key that `text` proves, also one that is over. Takes the same time for an unknown id as for a
+        wrong secret.
         """
-        match = API_KEY.fullmatch(text)
-        key_id, secret = match.groups() if match else ("", "")
+        key_id, secret = parts_of(text)
         if self.bootstrap and hmac.compare_digest(_hash(text), _hash(self.bootstrap)):
             return ApiKey(key_id, "bootstrap", "", SCOPES, 0, roles=ROLES)
-        elapsed = self.clock()  # `now` is on the wall clock, which may be set back
+        elapsed = self.clock()  # the wall clock may be set back
         if key_id not in self._keys or elapsed - self._checked_at >= _STAT_PERIOD_S:
             self._checked_at = elapsed
             self._read_if_changed()
         key = self._keys.get(key_id)
-        expected = bytes.fromhex(key.sha256) if key else _NO_HASH
-        proven = hmac.compare_digest(_hash(secret), expected)
-        return key if key and proven and key.usable(now) else None
+        return key if (key or _NOBODY).proves(secret) and key else None
 
     def _add(
         self, name: str, scopes: tuple[str, ...], ttl_s: int, roles: tuple[str, ...]
     ) -> tuple[ApiKey, str]:
-        text = generate_key()
-        key_id, secret = split_key(text)
-        now = int(time.time())
-        ends = now + ttl_s if ttl_s else 0
-        key = ApiKey(key_id, name, _hash(secret).hex(), tuple(scopes), now, ends, roles=tuple(roles))
-        self._keys[key_id] = key
+        key, text = new_key(name, scopes, roles, ttl_s, int(time.time()))
+        self._keys[key.id] = key
         return key, text
 
     def _read_if_changed(self) -> None:
@@ -195,12 +205,28 @@ def generate_key() -> str:
     return f"qwk_{secrets.token_hex(6)}_{secrets.token_urlsafe(32)}"
 
 
+def new_key(
+    name: str, scopes: Sequence[str], roles: Sequence[str], ttl_s: int, now: int
+) -> tuple[ApiKey, str]:
+    """(what is to be stored, the text shown once). `ttl_s` 0: until it is revoked."""
+    text = generate_key()
+    key_id, secret = split_key(text)
+    ends = now + ttl_s if ttl_s else 0
+    return ApiKey(key_id, name, _hash(secret).hex(), tuple(scopes), now, ends, roles=tuple(roles)), text
+
+
+def parts_of(text: str) -> tuple[str, str]:
+    """(id, secret) of a key's text; two empty ones where it is none."""
+    match = API_KEY.fullmatch(text)
+    return (match[1], match[2]) if match is not None else ("", "")
+
+
 def split_key(text: str) -> tuple[str, str]:
     """(id, secret) of a key's text. Raises ApiKeyError."""
-    match = API_KEY.fullmatch(text)
-    if match is None:
+    found = parts_of(text)
+    if not found[0]:
         raise ApiKeyError("an API key looks like qwk_<12 hex>_<43 base64url characters>")
-    return match[1], match[2]
+    return found
 
 
 def _hash(secret: str) -> bytes:

@@ -71,6 +71,7 @@ from control.im.route_report import (
 )
 from control.im.store_claim import make_claim
 from control.keys.data_folder import COORDINATION_FILE
+from control.keys.keyring import Keyring
 from control.keys.keystore import KeyStore
 from control.keys.shared import SharedKeys
 from control.logs import set_level
@@ -145,6 +146,7 @@ class Wiring:
             self.peers if im and split else None,
             ApiResponder(self.bus, self._process.own[0], self.im) if im and split else None,
             self.revocations if gateway or control else None,
+            self.keyring if control else None,
             self.gateway if gateway else None,
             self.orders if gateway else None,
             self.gateway_over_bus if gateway and split else None,
@@ -201,6 +203,10 @@ class Wiring:
     @cached_property
     def keystore(self) -> KeyStore:
         return KeyStore(self._settings, create=True)
+
+    @cached_property
+    def keyring(self) -> Keyring:
+        return Keyring(self.documents, self.keystore.api_keys())
 
     @cached_property
     def bus(self) -> Bus:
@@ -499,7 +505,7 @@ class Wiring:
         keys, limits = self.keystore, self._settings.limits
         return Services(
             settings=self._settings,
-            api_keys=keys.api_keys(),
+            api_keys=self.keyring,
             signer=keys.signer,
             coordination=self.coordination,
             documents=self.documents,

@@ -1,4 +1,4 @@
-"""`qianwan token`, `qianwan keys`, `qianwan api-key`: work on the key files of a data folder.
+"""`qianwan token`, `qianwan keys`: work on the key files of a data folder.
 
 A command that only reads makes nothing, so that a mistyped folder is an error and not a second server.
 """
@@ -20,12 +20,10 @@ from program.cli.common import ConfigOption, DataDirOption, console, fail, setti
 
 if TYPE_CHECKING:
     from control.audit.entry import Words
-    from control.keys.api_keys import ApiKeys
     from control.keys.keystore import KeyStore
     from control.settings import Settings
 
 keys_app = typer.Typer(help="Server keys and token keys.", no_args_is_help=True)
-api_keys_app = typer.Typer(help="API keys of app servers.", no_args_is_help=True)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON")]
 
@@ -43,7 +41,7 @@ def token(
     ttl_s = ttl if ttl is not None else auth.token_ttl_s
     if not 1 <= ttl_s <= auth.token_max_ttl_s:
         raise fail(f"--ttl must be between 1 and {auth.token_max_ttl_s}")
-    with _told():
+    with told():
         signed = store.signer().sign(user, int(time.time()), ttl_s, device)
     typer.echo(f"root key: {store.root}", err=True)
     typer.echo(signed)
@@ -67,10 +65,10 @@ def list_keys(
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
-    _print(
+    print_table(
         "Keys",
         ("kind", "id", "from", "until"),
-        [(str(row["kind"]), str(row["id"]), _day(row["not_before"]), _day(row["not_after"])) for row in rows],
+        [(str(row["kind"]), str(row["id"]), day(row["not_before"]), day(row["not_after"])) for row in rows],
     )
 
 
@@ -89,7 +87,7 @@ def rotate(
     now, before = int(time.time()), store.keys
     if kind not in ("server", "token"):
         raise fail("rotate server or token")
-    with _told(), _audited(settings, f"keys.rotate-{kind}") as change:
+    with told(), audited(settings, f"keys.rotate-{kind}") as change:
         if kind == "server":
             fresh = before.rotate(now, 7 * 86400 if overlap is None else overlap)
             new = str(fresh.current(now).key_id)
@@ -114,106 +112,13 @@ def new_root(config: ConfigOption = None, data_dir: DataDirOption = None) -> Non
     folder = settings.server.data_dir
     if not folder.is_dir():
         raise fail(f"there is no data folder {folder}: the first `qianwan serve` makes it and its root key")
-    with _told(), _audited(settings, "keys.new-root"):
+    with told(), audited(settings, "keys.new-root"):
         make_key_folder(folder)
         typer.echo(ServerKeys.new_root(folder / KEY_FOLDER).text)
 
 
-@api_keys_app.command()
-def create(
-    name: Annotated[str, typer.Argument(help="What the key is for")],
-    scope: Annotated[
-        list[str] | None,
-        typer.Option(help="tokens, messages, admin, read; default: all, or none beside a role"),
-    ] = None,
-    role: Annotated[
-        list[str] | None,
-        typer.Option(help="For the admin API: viewer, operator, policy-admin, security-admin; default: none"),
-    ] = None,
-    ttl: Annotated[int, typer.Option(min=0, help="Life in seconds; 0: until revoked")] = 0,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
-) -> None:
-    """Make an API key and print it once; only its hash is kept."""
-    from control.keys.api_keys import SCOPES
-
-    keys = _api_keys(config, data_dir, create=True)
-    settings = settings_or_exit(config, {"server.data_dir": data_dir})
-    with _told(), _audited(settings, "api-key.create") as change:
-        roles = tuple(role or ())
-        key, text = keys.create(name, tuple(scope or (() if roles else SCOPES)), ttl, roles)
-        change.ids = {"key": key.id, "scopes": list(key.scopes), "roles": list(key.roles)}
-    typer.echo(text)
-
-
-@api_keys_app.command()
-def generate() -> None:
-    """Print a key that is kept nowhere, for auth.bootstrap_api_key of an automated installation."""
-    from control.keys.api_keys import generate_key
-
-    typer.echo(generate_key())
-
-
-@api_keys_app.command("list")
-def list_api_keys(
-    config: ConfigOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False
-) -> None:
-    """Show the API keys: id, name, scopes, roles, state. Secrets are not kept and cannot be shown."""
-    keys = _api_keys(config, data_dir)
-    with _told():
-        found = keys.list()
-    if as_json:
-        typer.echo(
-            json.dumps(
-                [
-                    {
-                        "id": key.id,
-                        "name": key.name,
-                        "scopes": key.scopes,
-                        "roles": key.roles,
-                        "usable": key.usable(time.time()),
-                    }
-                    for key in found
-                ],
-                indent=1,
-            )
-        )
-        return
-    _print(
-        "API keys",
-        ("id", "name", "scopes", "roles", "created", "expires", "state"),
-        [
-            (
-                key.id,
-                key.name,
-                " ".join(key.scopes),
-                " ".join(key.roles),
-                _day(key.created_at),
-                _day(key.expires_at),
-                "revoked" if key.revoked_at else "usable" if key.usable(time.time()) else "expired",
-            )
-            for key in found
-        ],
-    )
-
-
-@api_keys_app.command()
-def revoke(
-    key_id: Annotated[str, typer.Argument(help="The id: the 12 characters after qwk_")],
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
-) -> None:
-    """Revoke an API key; running processes refuse it within a second."""
-    keys = _api_keys(config, data_dir)
-    settings = settings_or_exit(config, {"server.data_dir": data_dir})
-    with _told(), _audited(settings, "api-key.revoke") as change:
-        change.ids = {"key": key_id[:32]}
-        key = keys.revoke(key_id)
-    typer.echo(f"revoked {key.id} ({key.name})")
-
-
 @contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
     """What is wrong with the keys, in a line and exit code 1."""
     from control.keys.errors import ApiKeyError, KeyFileError
 
@@ -224,7 +129,7 @@ def _told() -> Iterator[None]:
 
 
 @contextmanager
-def _audited(settings: Settings, what: str) -> Iterator[Words]:
+def audited(settings: Settings, what: str) -> Iterator[Words]:
     """A change of the data folder stands in its audit log, or is not made."""
     import getpass
 
@@ -248,29 +153,11 @@ def _keystore(config: Path | None, data_dir: Path | None) -> KeyStore:
     from control.keys.keystore import KeyStore
 
     settings = settings_or_exit(config, {"server.data_dir": data_dir})
-    with _told():
+    with told():
         return KeyStore(settings)
 
 
-def _api_keys(config: Path | None, data_dir: Path | None, *, create: bool = False) -> ApiKeys:
-    """The API keys of a folder that is there; `create` makes it, and says so."""
-    from control.keys.data_folder import make_key_folder, prepare_data_folder
-    from control.keys.keystore import api_keys
-
-    settings = settings_or_exit(config, {"server.data_dir": data_dir})
-    folder = settings.server.data_dir
-    with _told():
-        if not folder.is_dir():
-            if not create:
-                raise fail(f"there is no data folder {folder}")
-            prepare_data_folder(folder)
-            typer.echo(f"made the data folder {folder}", err=True)
-        if create:
-            make_key_folder(folder)
-        return api_keys(settings)
-
-
-def _print(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def print_table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")
@@ -281,7 +168,7 @@ def _print(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) ->
     console().print(table)
 
 
-def _day(seconds: object) -> str:
+def day(seconds: object) -> str:
     return (
         datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
         if isinstance(seconds, int) and seconds

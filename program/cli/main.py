@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from program.cli import cluster, config, keys, serve, tools
+from program.cli import api_keys, cluster, config, keys, serve, tools
 from program.cli.admin import audit, conns, lbs, nodes, routes, settings
 from program.cli.clients import chat, demo, top
 
@@ -24,7 +24,7 @@ app.command()(keys.token)
 app.add_typer(config.app, name="config")
 app.command()(tools.doctor)
 app.add_typer(keys.keys_app, name="keys")
-app.add_typer(keys.api_keys_app, name="api-key")
+app.add_typer(api_keys.app, name="api-key")
 app.add_typer(tools.store_app, name="store")
 app.command("nodes")(nodes.nodes)
 app.command()(nodes.drain)

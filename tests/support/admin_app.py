@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -22,6 +24,7 @@ from control.coordination.sqlite_documents import SqliteDocuments
 from control.gateway.conn_search import ConnSearch
 from control.keys.api_keys import ApiKeys
 from control.keys.data_folder import COORDINATION_FILE
+from control.keys.keyring import Keyring
 from control.lbs.address_rates import AddressRates
 from control.lbs.balancer import Balancer, Identity
 from control.lbs.client_address import networks
@@ -51,7 +54,7 @@ def make_services(folder: Path, **settings: object) -> Services:
     coordination = BeaconCoordination(MemoryBus(), 1.0, 6.0)
     return Services(
         settings=tree,
-        api_keys=ApiKeys(folder / "keys" / "api-keys.json"),
+        api_keys=Keyring(documents, ApiKeys(folder / "keys" / "api-keys.json")),
         signer=no_signer,
         coordination=coordination,
         documents=documents,
@@ -63,6 +66,18 @@ def make_services(folder: Path, **settings: object) -> Services:
         rate_gate=RateGate(1e6, 1_000_000),
         lockout=Lockout(tree.limits.key_failures, tree.limits.key_lock_s),
     )
+
+
+@contextlib.asynccontextmanager
+async def running_services(folder: Path) -> AsyncIterator[Services]:
+    """The same with documents, and the API keys that stand in them."""
+    made = make_services(folder)
+    documents = make_documents(made)
+    await documents.start()
+    await made.api_keys.start()
+    yield made
+    await made.api_keys.stop(0.0)
+    await documents.stop()
 
 
 def make_documents(services: Services) -> SqliteDocuments:

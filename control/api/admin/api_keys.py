@@ -1,4 +1,6 @@
-"""API keys: of app servers by scopes, of operators by roles."""
+"""API keys: of app servers by scopes, of operators by roles. Those made here are documents of the cluster;
+those in the data folder of the process that answers are listed and revoked too.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +11,20 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
-from control.api.admin.documents import Nothing
+from control.api.admin.documents import Nothing, conflict
 from control.api.admin.route import Ask, Given, Reply, Route
 from control.api.errors import Problem
+from control.audit.entry import Id
 from control.keys.api_keys import SECURITY_ADMIN, ApiKey
 from control.keys.errors import ApiKeyError
+from control.keys.keyring import PREFIX, Held, TooManyKeys
 
 ID = "[0-9a-f]{12}"
 TEXT = r"^[^\x00-\x1f\x7f]{1,128}$"
 
 
 class KeyWanted(Given, kw_only=True):
-    """`ttl_s` 0: until it is revoked."""
+    """`ttl_s`: from now, 0: until it is revoked."""
 
     name: Annotated[str, Meta(pattern=TEXT)]
     scopes: Annotated[list[Literal["tokens", "messages", "admin", "read"]], Meta(max_length=4)] = field(
@@ -33,7 +37,9 @@ class KeyWanted(Given, kw_only=True):
 
 
 class KeyShown(Struct, kw_only=True):
-    """Times are unix seconds, 0: never."""
+    """Times are unix seconds, 0: never. `kept`: every process of the cluster takes it, or those alone that
+    share the data folder of the one that answers.
+    """
 
     id: str
     name: str
@@ -43,6 +49,7 @@ class KeyShown(Struct, kw_only=True):
     expires_at: int
     revoked_at: int
     usable: bool
+    kept: Literal["cluster", "folder"]
 
 
 class KeyMade(KeyShown, kw_only=True):
@@ -64,37 +71,105 @@ class Keys(Struct, kw_only=True):
 
 
 async def listed(ask: Ask[KeysQuery]) -> Reply:
-    every = await asyncio.to_thread(ask.services.api_keys.list)
-    found = sorted((key for key in every if key.id > ask.given.after), key=lambda key: key.id)
+    """From memory, also while the engine of the documents is away."""
+    of_cluster = ask.services.api_keys.of_cluster()
+    of_folder = await asyncio.to_thread(ask.services.api_keys.folder.list)
+    every = {key.id: _shown(key, "folder") for key in of_folder}
+    every |= {key.id: _shown(key, "cluster") for key in of_cluster}
+    found = [every[key_id] for key_id in sorted(every) if key_id > ask.given.after]
     page = found[: ask.given.limit]
-    after = page[-1].id if len(found) > len(page) else ""
-    return Reply(Keys(keys=[_shown(key) for key in page], after=after))
+    return Reply(Keys(keys=page, after=page[-1].id if len(found) > len(page) else ""))
+
+
+async def one(ask: Ask[Nothing]) -> Reply:
+    if (held := await _read(ask)) is not None:
+        return Reply(_shown(held.key, "cluster"), held.revision)
+    return Reply(_shown(await _in_folder(ask), "folder"))
 
 
 async def created(ask: Ask[KeyWanted]) -> Reply:
     wanted = ask.given
-    scopes, roles = tuple(sorted(set(wanted.scopes))), tuple(sorted(set(wanted.roles)))
-    if not scopes and not roles:
-        raise Problem(422, "invalid", "a key without scope and role opens nothing")
-    key, text = await asyncio.to_thread(
-        ask.services.api_keys.create, wanted.name, scopes, wanted.ttl_s, roles
+    scopes, roles = _rights(wanted)
+    try:
+        held, text, gone = await ask.services.api_keys.create(wanted.name, scopes, roles, wanted.ttl_s)
+    except TooManyKeys as error:
+        raise Problem(409, "limit", str(error)) from None
+    key = held.key
+    shown = msgspec.convert({"text": text, **msgspec.to_builtins(_shown(key, "cluster"))}, KeyMade)
+    made_room = (("forgotten", gone),) if gone else ()
+    return Reply(shown, held.revision, 0, (("key", key.id), *_told(key), *made_room))
+
+
+async def changed(ask: Ask[KeyWanted]) -> Reply:
+    """Its secret stays."""
+    _refuse_own(ask)
+    wanted = ask.given
+    scopes, roles = _rights(wanted)
+    held = await _read(ask)
+    if held is None:
+        await _in_folder(ask)
+        raise Problem(409, "conflict", "a key of a data folder stays as it was made: revoke it, make another")
+    if ask.expected not in (None, held.revision):
+        raise conflict(PREFIX + held.key.id, held.revision)
+    if held.key.revoked_at:
+        raise Problem(409, "conflict", "a revoked key stays revoked: make another")
+    ends = int(time.time()) + wanted.ttl_s if wanted.ttl_s else 0
+    key = msgspec.structs.replace(
+        held.key, name=wanted.name, scopes=tuple(scopes), roles=tuple(roles), expires_at=ends
     )
-    return Reply(
-        msgspec.convert({"text": text, **msgspec.to_builtins(_shown(key))}, KeyMade), ids=(("key", key.id),)
-    )
+    now = await ask.services.api_keys.change(key, held.revision)
+    return Reply(_shown(key, "cluster"), now.revision, held.revision, _told(key))
 
 
 async def revoked(ask: Ask[Nothing]) -> Reply:
-    if ask.path["key"] == ask.key.id:
-        raise Problem(409, "conflict", "a key cannot revoke itself: another one must")
+    _refuse_own(ask)
     try:
-        key = await asyncio.to_thread(ask.services.api_keys.revoke, ask.path["key"])
+        held = await ask.services.api_keys.revoke(ask.path["key"])
+    except ApiKeyError as error:
+        raise Problem(409, "document-unreadable", str(error)) from None
+    if held is not None:
+        return Reply(_shown(held.key, "cluster"), held.revision)
+    try:
+        key = await asyncio.to_thread(ask.services.api_keys.folder.revoke, ask.path["key"])
     except ApiKeyError as error:
         raise Problem(404, "not-found", str(error)) from None
-    return Reply(_shown(key))
+    return Reply(_shown(key, "folder"))
 
 
-def _shown(key: ApiKey) -> KeyShown:
+def _rights(wanted: KeyWanted) -> tuple[list[str], list[str]]:
+    scopes: list[str] = sorted(set(wanted.scopes))
+    roles: list[str] = sorted(set(wanted.roles))
+    if not scopes and not roles:
+        raise Problem(422, "invalid", "a key without scope and role opens nothing")
+    return scopes, roles
+
+
+def _refuse_own(ask: Ask[Given]) -> None:
+    """So that one security-admin always remains."""
+    if ask.path["key"] == ask.key.id:
+        raise Problem(409, "conflict", "a key can neither change nor revoke itself: another one must")
+
+
+async def _read(ask: Ask[Given]) -> Held | None:
+    try:
+        return await ask.services.api_keys.read(ask.path["key"])
+    except ApiKeyError as error:
+        raise Problem(409, "document-unreadable", str(error)) from None
+
+
+async def _in_folder(ask: Ask[Given]) -> ApiKey:
+    for key in await asyncio.to_thread(ask.services.api_keys.folder.list):
+        if key.id == ask.path["key"]:
+            return key
+    raise Problem(404, "not-found", f"there is no API key with id {ask.path['key']}")
+
+
+def _told(key: ApiKey) -> tuple[tuple[str, list[Id]], ...]:
+    """To the audit log."""
+    return ("scopes", list(key.scopes)), ("roles", list(key.roles))
+
+
+def _shown(key: ApiKey, kept: Literal["cluster", "folder"]) -> KeyShown:
     return KeyShown(
         id=key.id,
         name=key.name,
@@ -104,21 +179,32 @@ def _shown(key: ApiKey) -> KeyShown:
         expires_at=key.expires_at,
         revoked_at=key.revoked_at,
         usable=key.usable(time.time()),
+        kept=kept,
     )
 
 
+PATTERNS = {"key": ID}
 ROUTES = (
     Route(
         "GET", "/api-keys", "api-keys.list", SECURITY_ADMIN, "keys", "Every API key, by id",
         KeysQuery, Keys, listed,
     ),
     Route(
-        "POST", "/api-keys", "api-keys.create", SECURITY_ADMIN, "keys", "Make an API key",
-        KeyWanted, KeyMade, created, status=201,
+        "GET", "/api-keys/{key}", "api-keys.get", SECURITY_ADMIN, "keys", "One API key",
+        Nothing, KeyShown, one, has_etag=True, patterns=PATTERNS,
+    ),
+    Route(
+        "POST", "/api-keys", "api-keys.create", SECURITY_ADMIN, "keys", "Make an API key of the cluster",
+        KeyWanted, KeyMade, created, has_etag=True, status=201,
+    ),
+    Route(
+        "PUT", "/api-keys/{key}", "api-keys.change", SECURITY_ADMIN, "keys",
+        "Say anew what a key of the cluster is called, what it may and when it ends; its secret stays",
+        KeyWanted, KeyShown, changed, revised=True, has_etag=True, patterns=PATTERNS,
     ),
     Route(
         "DELETE", "/api-keys/{key}", "api-keys.revoke", SECURITY_ADMIN, "keys",
-        "Revoke an API key: every process refuses it within a second",
-        Nothing, KeyShown, revoked, patterns={"key": ID},
+        "Revoke an API key for good: every process refuses it within moments",
+        Nothing, KeyShown, revoked, patterns=PATTERNS,
     ),
 )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from msgspec import Struct
 
 from control.api.services import Services
+from control.audit.entry import Id
 from control.keys.api_keys import ApiKey
 
 
@@ -38,7 +39,7 @@ class Reply:
     body: Struct
     revision: int | None = None
     before: int | None = None
-    ids: tuple[tuple[str, str], ...] = ()
+    ids: tuple[tuple[str, Id | list[Id]], ...] = ()
 
 
 @dataclass(frozen=True)

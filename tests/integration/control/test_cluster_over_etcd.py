@@ -16,6 +16,7 @@ from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import qianwan
 
@@ -49,7 +50,8 @@ class OverEtcd:
             "etcd.ttl_s": TTL_S,
             "etcd.prefix": self.prefix,
         }
-        return ServerProcess(self.folder / folder, settings | more, roles)
+        admin = "127.0.0.1:0" if roles == "control" else ""
+        return ServerProcess(self.folder / folder, settings | more, roles, admin=admin)
 
     def start(self) -> None:
         self.control = self.process("control", "control")
@@ -122,6 +124,7 @@ async def test_node_ids_are_taken_and_people_talk(cluster: OverEtcd) -> None:
 
 
 async def test_etcd_away_drops_nobody_and_stops_neither_logins_nor_messages(cluster: OverEtcd) -> None:
+    made = asked(cluster.control, "POST", "/api-keys", {"name": "eyes", "roles": ["viewer"]})[1]
     async with cluster.client("carl", 0) as carl, cluster.client("dora", 1) as dora:
         node = dora.node
         for member in cluster.etcd.members:
@@ -140,10 +143,14 @@ async def test_etcd_away_drops_nobody_and_stops_neither_logins_nor_messages(clus
             async with cluster.client("erin", 1) as erin:
                 await erin.send("carl", "a login meanwhile")
                 await heard(carl, "a login meanwhile")
-            status, answer = await asyncio.to_thread(
-                cluster.control.post, "/v1/tokens/revoke", {"user": "zoe"}
+            refusals = await asyncio.gather(
+                asyncio.to_thread(cluster.control.post, "/v1/tokens/revoke", {"user": "zoe"}),
+                asyncio.to_thread(asked, cluster.control, "DELETE", f"/api-keys/{made['id']}"),
             )
-            assert (status, answer["type"]) == (503, "urn:qianwan:problem:unavailable")
+            assert [(status, answer["type"]) for status, answer in refusals] == [
+                (503, "urn:qianwan:problem:unavailable"), (503, "urn:qianwan:problem:documents-unavailable"),
+            ]  # fmt: skip
+            assert asked(cluster.control, "GET", "/self", key=str(made["text"]))[0] == 200
             assert all(process.get("/readyz")[0] == 200 for process in cluster.all)
             assert cluster.placed() == {gateway.gateway_port for gateway in cluster.gateways}
         finally:
@@ -157,6 +164,25 @@ async def test_etcd_away_drops_nobody_and_stops_neither_logins_nor_messages(clus
         await until(lambda: _revokes(cluster), timeout_s=10)
         await carl.send("dora", "etcd is back")
         await heard(dora, "etcd is back")
+
+
+async def test_a_key_made_at_one_control_process_opens_and_ends_at_every_other(cluster: OverEtcd) -> None:
+    other = cluster.process("control", "control-2")
+    await asyncio.to_thread(other.start)
+    made = asked(cluster.control, "POST", "/api-keys", {"name": "eyes", "roles": ["viewer"]})[1]
+    text = str(made["text"])
+    await until(lambda: asked(other, "GET", "/self", key=text)[0] == 200, timeout_s=5)
+    assert asked(other, "DELETE", f"/api-keys/{made['id']}")[0] == 200
+    await until(lambda: asked(cluster.control, "GET", "/self", key=text)[0] == 401, timeout_s=5)
+    other.stop()
+
+
+def asked(
+    control: ServerProcess, method: str, path: str, body: object = None, key: str = ""
+) -> tuple[int, dict[str, object]]:
+    headers = {"X-API-Key": key or control.first_api_key()}
+    answer = httpx.request(method, control.admin_url + path, json=body, headers=headers, timeout=30)
+    return answer.status_code, answer.json()
 
 
 def _revokes(cluster: OverEtcd) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,6 +102,22 @@ def test_lbs_explains_an_answer_and_simulates_a_loss(server: ServerProcess, tmp_
     assert page.read_text().startswith("<!doctype html>")
     nodes.write_text('{"nodes": [{"nod": 1}]}')
     assert (ran(server, *words).returncode, "nod" in ran(server, *words).stderr) == (1, True)
+
+
+def test_keys_of_the_cluster_have_their_verbs(server: ServerProcess) -> None:
+    made = ran(server, "api-key", "create", "night", "--role", "operator", "--ttl", "60", "--cluster").stdout
+    key = made.split("_")[1]
+    assert ran(server, "drain", "node-9", "--api-key", made.strip()).stderr.startswith("Not found")
+    changed = told(server, "api-key", "change", key, "--role", "viewer", "--name", "day")
+    assert (changed["name"], changed["roles"], changed["scopes"]) == ("day", ["viewer"], [])
+    ends = changed["expires_at"]
+    assert isinstance(ends, int)
+    assert 0 < ends - time.time() <= 60, "it ends when it was to end"
+    assert "lacks the role" in ran(server, "drain", "node-9", "--api-key", made.strip()).stderr
+    assert told(server, "api-key", "revoke", key, "--cluster")["usable"] is False
+    listed = ran(server, "api-key", "list", "--cluster").stdout
+    (line,) = [line for line in listed.splitlines() if key in line]
+    assert ("revoked" in line, "cluster" in line, "folder" in listed) == (True, True, True)
 
 
 def test_settings_hold_while_the_server_runs(server: ServerProcess) -> None:

@@ -17,23 +17,20 @@ from control.keys.api_keys import ROLES
 from control.process.live_settings import LiveSettings
 from control.settings import Settings
 from control.settings.live import HISTORY
-from tests.support.admin_app import client_of, make_documents, make_services
+from tests.support.admin_app import client_of, make_documents, running_services
 
 STORM, LIVE = "/v1/admin/storm/cluster", "/v1/admin/settings/live"
 
 
 @pytest.fixture
 async def services(tmp_path: Path) -> AsyncIterator[Services]:
-    made = make_services(tmp_path)
-    documents = make_documents(made)
-    await documents.start()
-    yield made
-    await documents.stop()
+    async with running_services(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture
 async def admin(services: Services) -> AsyncIterator[httpx.AsyncClient]:
-    key = services.api_keys.create("root", (), 0, ROLES)[1]
+    key = services.api_keys.folder.create("root", (), 0, ROLES)[1]
     async with client_of(create_admin_app(services), key) as client:
         yield client
 
@@ -80,7 +77,7 @@ async def test_every_change_has_two_lines_that_say_who_what_and_how_it_ended(
 
 
 async def test_who_may_not_change_is_refused_and_named(services: Services) -> None:
-    key, text = services.api_keys.create("eyes", (), 0, ("viewer",))
+    key, text = services.api_keys.folder.create("eyes", (), 0, ("viewer",))
     async with client_of(create_admin_app(services), text) as client:
         assert slug(await client.delete(STORM, headers={"If-Match": "*"})) == (403, "role-missing")
     (line,) = page(services.audit.operators.files.folder, 0, 10)[0]
@@ -143,24 +140,3 @@ async def test_lbs_tables_are_checked_line_by_line(admin: httpx.AsyncClient) -> 
     assert (await admin.get(path)).status_code == 404
     wrong = await admin.put(path, json={"tables": {"nonsense": 1}}, headers={"If-Match": '"0"'})
     assert slug(wrong) == (422, "invalid")
-
-
-async def test_keys_are_made_once_per_idempotency_key_and_cannot_revoke_themselves(
-    admin: httpx.AsyncClient, services: Services
-) -> None:
-    path = "/v1/admin/api-keys"
-    made = await admin.post(path, json={"name": "night", "roles": ["operator"], "ttl_s": 60})
-    assert made.status_code == 201
-    key = made.json()["id"]
-    async with client_of(create_admin_app(services), made.json()["text"]) as other:
-        assert (await other.get("/v1/admin/self")).json()["roles"] == ["operator"]
-    assert slug(await admin.post(path, json={"name": "nothing"})) == (422, "invalid")
-    assert (await admin.delete(f"{path}/{key}")).json()["revoked_at"] > 0
-    assert (await admin.delete(f"{path}/000000000000")).status_code == 404
-    own = (await admin.get("/v1/admin/self")).json()["key_id"]
-    assert slug(await admin.delete(f"{path}/{own}")) == (409, "conflict")
-    listed = (await admin.get(path, params={"limit": 1})).json()
-    rest = (await admin.get(path, params={"after": listed["after"]})).json()
-    assert {each["id"] for each in listed["keys"] + rest["keys"]} == {key, own}
-    lines = page(services.audit.operators.files.folder, 0, 50, what="api-keys.create")[0]
-    assert key in {line.ids.get("key") for line in lines}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from control.api.deps import Needs, NeedsRole, NeedsScope
 from control.api.services import Services
 from control.api.table import OPERATIONS
 from control.keys.api_keys import OPERATOR, POLICY_ADMIN, ROLES, SCOPES, SECURITY_ADMIN, VIEWER
-from tests.support.admin_app import client_of, make_services
+from tests.support.admin_app import client_of, running_services
 
 OPEN = {
     "/livez", "/readyz", "/startupz", "/metrics", "/v1/lbs", "/v1/openapi.json", "/v1/docs",
@@ -57,6 +57,8 @@ MATRIX = {
     ("DELETE", "/v1/admin/settings/live"): POLICY_ADMIN,
     ("GET", "/v1/admin/api-keys"): SECURITY_ADMIN,
     ("POST", "/v1/admin/api-keys"): SECURITY_ADMIN,
+    ("GET", "/v1/admin/api-keys/{key}"): SECURITY_ADMIN,
+    ("PUT", "/v1/admin/api-keys/{key}"): SECURITY_ADMIN,
     ("DELETE", "/v1/admin/api-keys/{key}"): SECURITY_ADMIN,
 }
 """Who may what: a new route needs a line here, and its role a thought."""
@@ -70,8 +72,9 @@ MAY = {
 
 
 @pytest.fixture
-def services(tmp_path: Path) -> Services:
-    return make_services(tmp_path)
+async def services(tmp_path: Path) -> AsyncIterator[Services]:
+    async with running_services(tmp_path) as made:
+        yield made
 
 
 def every_route(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
@@ -117,7 +120,7 @@ def test_every_route_for_app_servers_has_a_scope_and_none_of_them_is_the_admin_a
 
 async def test_each_role_gets_through_where_it_may_and_nowhere_else(services: Services) -> None:
     app = create_admin_app(services)
-    keys = {role: services.api_keys.create(role, (), 0, (role,))[1] for role in ROLES}
+    keys = {role: services.api_keys.folder.create(role, (), 0, (role,))[1] for role in ROLES}
     for (method, path), role in MATRIX.items():
         for held, key in keys.items():
             async with client_of(app, key) as client:
@@ -128,8 +131,8 @@ async def test_each_role_gets_through_where_it_may_and_nowhere_else(services: Se
 
 async def test_scopes_open_no_admin_route_and_roles_no_other(services: Services) -> None:
     admin, app = create_admin_app(services), create_app(services)
-    scoped = services.api_keys.create("app", SCOPES)[1]
-    roled = services.api_keys.create("operator", (), 0, ROLES)[1]
+    scoped = services.api_keys.folder.create("app", SCOPES)[1]
+    roled = services.api_keys.folder.create("operator", (), 0, ROLES)[1]
     for (method, path), _ in needs(admin).items():
         async with client_of(admin, scoped) as client:
             assert (await client.request(method, filled(path))).status_code == 403, path
@@ -140,10 +143,10 @@ async def test_scopes_open_no_admin_route_and_roles_no_other(services: Services)
 
 async def test_a_key_holds_until_its_end_and_without_one_nothing_is_told(services: Services) -> None:
     app = create_admin_app(services)
-    spent = services.api_keys.create("spent", (), 1, (VIEWER,))[1]
-    services.api_keys._keys = {
+    spent = services.api_keys.folder.create("spent", (), 1, (VIEWER,))[1]
+    services.api_keys.folder._keys = {
         key.id: type(key)(key.id, key.name, key.sha256, (), 0, 1, roles=key.roles)
-        for key in services.api_keys.list()
+        for key in services.api_keys.folder.list()
     }
     for key in (spent, "", "qwk_"):
         async with client_of(app, key) as client:
@@ -152,7 +155,7 @@ async def test_a_key_holds_until_its_end_and_without_one_nothing_is_told(service
 
 async def test_a_guesser_is_locked_out_and_nobody_else(services: Services) -> None:
     app = create_admin_app(services)
-    _, right = services.api_keys.create("ops", (), 0, (VIEWER,))
+    _, right = services.api_keys.folder.create("ops", (), 0, (VIEWER,))
     wrong = right[:-43] + "A" * 43
     async with client_of(app, wrong, "10.9.9.9") as guesser:
         statuses = [(await guesser.get("/v1/admin/self")).status_code for _ in range(11)]
@@ -168,7 +171,7 @@ async def test_a_guesser_is_locked_out_and_nobody_else(services: Services) -> No
 
 
 async def test_what_the_key_may_is_told_by_itself(services: Services) -> None:
-    key, text = services.api_keys.create("night shift", (), 3600, (OPERATOR,))
+    key, text = services.api_keys.folder.create("night shift", (), 3600, (OPERATOR,))
     async with client_of(create_admin_app(services), text) as client:
         told = (await client.get("/v1/admin/self")).json()
         assert (await client.get("/v1/admin/self?x=1")).status_code == 422

@@ -1,0 +1,163 @@
+"""API keys that a process believes: those of the cluster, and those of its data folder.
+
+    document `api-keys/<id>`   of the cluster: made, changed and revoked through the admin API
+    keys/api-keys.json         of one data folder, beside them: the first key, and what `qianwan api-key`
+                               makes where there is no cluster to ask yet, or none any more
+
+Only the hash of a secret is in either. A key is proven from memory, so those that are known go on while the
+engine of the documents is away; a change is heard by every process within moments.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from control.coordination.documents import Conflict, Document, Documents, DocumentsUnavailable
+from control.coordination.replica import Replica
+from control.keys.api_keys import ApiKey, ApiKeys, new_key, parts_of
+from control.keys.errors import ApiKeyError
+from control.logs import get_logger
+from control.part import Part
+
+log = get_logger("keys")
+
+PREFIX = "api-keys/"
+MOST = 5000
+"""Keys of a cluster: an app server needs one. Beyond: the one that was over first makes room, and where none
+is over no further one is made."""
+TRIES = 8
+"""Of writes that meet others."""
+
+
+class TooManyKeys(Exception):
+    """As many as a cluster has, and none of them is over."""
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A key of the cluster, at the revision of its document."""
+
+    key: ApiKey
+    revision: int
+
+
+class Keyring(Part):
+    """Started after the documents. `folder`: the keys beside those of the cluster."""
+
+    def __init__(self, documents: Documents, folder: ApiKeys, clock: Callable[[], float] = time.time) -> None:
+        self.folder = folder
+        self._documents = documents
+        self._clock = clock
+        self._replica = Replica(documents, PREFIX)
+        self._held: dict[str, Held] = {}
+
+    async def start(self) -> None:
+        await self._replica.start()
+        self._replica.on_change(self._on_change)
+
+    async def stop(self, grace_s: float) -> None:
+        await self._replica.stop(grace_s)
+
+    @property
+    def known(self) -> bool:
+        """False while the keys of the cluster were never read: nobody can say then that a key is none."""
+        return self._replica.complete
+
+    def proven(self, text: str) -> ApiKey | None:
+        """The key that `text` proves, also one that is over; None: it is none."""
+        key_id, secret = parts_of(text)
+        if (held := self._held.get(key_id)) is not None:
+            return held.key if held.key.proves(secret) else None
+        return self.folder.proven(text)
+
+    def of_cluster(self) -> list[ApiKey]:
+        return [held.key for held in self._held.values()]
+
+    async def read(self, key_id: str) -> Held | None:
+        """As its document is now; what is known of it where that cannot be read: a change replaces it. Raises
+        ApiKeyError where nothing is known, DocumentsUnavailable.
+        """
+        document = await self._documents.get(PREFIX + key_id)
+        if document is None:
+            return None
+        try:
+            held = _read(document)
+        except ApiKeyError:
+            if (known := self._held.get(key_id)) is None:
+                raise
+            held = Held(known.key, document.revision)
+        self._hold(held)
+        return held
+
+    async def create(
+        self, name: str, scopes: Sequence[str], roles: Sequence[str], ttl_s: int
+    ) -> tuple[Held, str, str]:
+        """What is kept, the text that is shown once, and the id of the key that made room, "": none had to.
+        Raises TooManyKeys, DocumentsUnavailable.
+        """
+        gone = await self._make_room()
+        key, text = new_key(name, scopes, roles, ttl_s, int(self._clock()))
+        return await self._put(key, 0), text, gone
+
+    async def change(self, key: ApiKey, expected: int | None) -> Held:
+        """Raises Conflict, DocumentsUnavailable."""
+        return await self._put(key, expected)
+
+    async def revoke(self, key_id: str) -> Held | None:
+        """For good; None: the cluster has none with this id. Raises as `read` does."""
+        for _ in range(TRIES):
+            held = await self.read(key_id)
+            if held is None or held.key.revoked_at:
+                return held
+            over = msgspec.structs.replace(held.key, revoked_at=int(self._clock()))
+            try:
+                return await self._put(over, held.revision)
+            except Conflict:
+                continue
+        raise DocumentsUnavailable(f"{PREFIX}{key_id} is written by others all the time")
+
+    async def _make_room(self) -> str:
+        if len(self._held) < MOST:
+            return ""
+        now = self._clock()
+        over = [held for held in self._held.values() if held.key.over(now)]
+        if not over:
+            raise TooManyKeys(f"there are {len(self._held)} API keys, and none of them is over")
+        first = min(over, key=lambda held: held.key.revoked_at or held.key.expires_at)
+        await self._documents.delete(PREFIX + first.key.id, first.revision)
+        self._held.pop(first.key.id, None)
+        return first.key.id
+
+    async def _put(self, key: ApiKey, expected: int | None) -> Held:
+        document = await self._documents.put(PREFIX + key.id, msgspec.json.encode(key), expected)
+        held = Held(key, document.revision)
+        self._hold(held)
+        return held
+
+    def _hold(self, held: Held) -> None:
+        """Whoever changed a key may rely on it at once; what is heard later is never older."""
+        known = self._held.get(held.key.id)
+        if known is None or known.revision < held.revision:
+            self._held[held.key.id] = held
+
+    def _on_change(self, name: str, document: Document | None) -> None:
+        if document is None:
+            self._held.pop(name.removeprefix(PREFIX), None)
+            return
+        try:
+            self._hold(_read(document))
+        except ApiKeyError as error:
+            log.error("an API key cannot be read; what was known of it goes on", reason=str(error))
+
+
+def _read(document: Document) -> Held:
+    """Raises ApiKeyError."""
+    try:
+        key = msgspec.json.decode(document.value, type=ApiKey)
+    except msgspec.MsgspecError as error:
+        raise ApiKeyError(f"{document.key} was written by another version: {error}") from None
+    if key.id != document.key.removeprefix(PREFIX):
+        raise ApiKeyError(f"{document.key} holds the key {key.id}")
+    return Held(key, document.revision)
