@@ -263,6 +263,10 @@ def _keys(seconds_left: Numbers) -> Iterable[Metric]:
     yield left
 
 
+def _shared_keys(shared: Numbers) -> Iterable[Metric]:
+    yield _gauge("qianwan_keys_unshared", "1: the keys here are not those of the cluster", shared["unshared"])
+
+
 def _admission(admission: Numbers) -> Iterable[Metric]:
     for name, who in (("new", "newcomers"), ("known", "clients that were logged in before")):
         text = f"Rate at which {who} are let in here now, a second; 0: no limit"
@@ -390,6 +394,7 @@ SECTIONS: Mapping[str, Callable[[Numbers], Iterable[Metric]]] = {
     "http": partial(_numbers, "http"),
     "admin": partial(_numbers, "admin"),
     "audit": partial(_numbers, "audit"),
+    "shared_keys": _shared_keys,
     "api_keys": partial(_numbers, "api_keys"),
     "lbs": partial(_numbers, "lbs"),
     "lbs_http": partial(_numbers, "lbs_http"),

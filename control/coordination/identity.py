@@ -48,8 +48,8 @@ class Identity(Part):
 
     own: Peer
     etcd: Etcd | None = None
-    keys_revision: int | None = None
-    """Of the document with the cluster's keys (keys/shared.py); None: keys are not shared."""
+    keys: tuple[int, int] | None = None
+    """Revision and generation of the cluster's keys (keys/shared.py); None: keys are not shared."""
     taken_by: str = ""
     """Another process has the id: this one can only leave."""
 

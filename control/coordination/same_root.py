@@ -70,12 +70,18 @@ def of_root(nodes: Iterable[NodeInfo], root: str) -> list[NodeInfo]:
     return [node for node in nodes if node.root in ("", root)]
 
 
-async def root_of_cluster(bus: Bus) -> Told | None:
-    """What some process of the cluster tells; None where nobody is there, or nobody answers now."""
+async def ask_root(bus: Bus) -> Told | None:
+    """What some process of the cluster tells; None where nobody is there. Raises BusError."""
     try:
         return msgspec.msgpack.decode(await bus.request(SUBJECT, b"", ASK_S), type=Told)
     except NobodyThere:
         return None
+
+
+async def root_of_cluster(bus: Bus) -> Told | None:
+    """What some process of the cluster tells; None where nobody is there, or nobody answers now."""
+    try:
+        return await ask_root(bus)
     except BusError:
         log.warning("nobody tells the root key of the cluster: not compared")
         return None
@@ -83,7 +89,7 @@ async def root_of_cluster(bus: Bus) -> Told | None:
 
 def refuse_other_root(told: Told | None, own: str) -> None:
     """StartError when `own`, the root key here, is not the one that was told; "" is none."""
-    if told is not None and told.root != own:
+    if told is not None and told.root and told.root != own:
         here = f"{own[:16]}… here" if own else "none here"
         raise StartError(
             f"the root key is not that of this cluster ({told.root[:16]}… at {told.name}, {here}):"

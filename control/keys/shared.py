@@ -1,10 +1,11 @@
 """The key files of a cluster in its documents, sealed under a secret that only gateways and control hold.
 
-    document `keys/folder`:  version (1 byte) | nonce (24) | XChaCha20-Poly1305 of the files, by name
+    document `keys/folder`:  version (1 byte) | nonce (24) | XChaCha20-Poly1305 of [generation, files by name]
 
 A process with the secret begins with the cluster's keys, or shares its own where there are none yet. Then
 each change of the folder, a rotation or a command, goes to the document at the revision it was made from; of
-two that rotate at once one is kept, and both folders have that one. Until it is shared nothing is signed with
+two that rotate at once one is kept, and both folders have that one. A document that is gone, or that comes
+back as an older one, is put there again by those who live. Until it is shared nothing is signed with
 a new key (KeyStore), so that no gateway meets a token before the key.
 """
 
@@ -12,9 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from nacl.bindings import (
@@ -33,33 +35,45 @@ from control.keys.files import MAX_BYTES, locked, make_private_directory, read_b
 from control.keys.keystore import KeyStore
 from control.keys.server_keys import ROOT_FILE
 from control.logs import get_logger
-from control.part import Part
+from control.part import Part, Source
 from control.settings import Settings
 
 log = get_logger("keys")
 
 KEY = "keys/folder"
-VERSION = b"\x01"
+VERSION = b"\x02"
+FIRST_VERSION = b"\x01"
+"""The files alone."""
 NONCE_BYTES = 24
 _NAME = re.compile(r"(root|server-\d{5}|token-[A-Za-z0-9_-]{43})\.json")
 Files = dict[str, bytes]
-_decode = msgspec.msgpack.Decoder(Files).decode
+Joined = tuple[int, int]
+"""(revision of the document, generation of the keys in it)"""
 
 
 class NotTheSecret(Exception):
     """The document was sealed under another secret, or is damaged."""
 
 
-class SharedKeys(Part):
-    """Keeps a folder and the document the same. `revision`: what `join_keys` answered."""
+class Shared(NamedTuple):
+    """The files, and how often they were changed since the first of them: an older copy has a lower one."""
 
-    def __init__(self, settings: Settings, documents: Documents, keystore: KeyStore, revision: int) -> None:
+    generation: int
+    files: Files
+
+
+class SharedKeys(Part):
+    """Keeps a folder and the document the same. `joined`: what `join_keys` answered."""
+
+    def __init__(self, settings: Settings, documents: Documents, keystore: KeyStore, joined: Joined) -> None:
         self._folder = settings.server.data_dir / KEY_FOLDER
         self._secrets = secrets_of(settings)
         self._documents = documents
         self._replica = Replica(documents, KEY)
-        self._revision = revision
+        self._revision, self._generation = joined
         self._files = read_folder(self._folder)
+        self._untaken: Document | None = None
+        self._lost = False  # the document is gone, or older than what is here
         self._problem = ""
         keystore.shared = lambda: self._files.keys()
 
@@ -71,73 +85,105 @@ class SharedKeys(Part):
         await self._replica.stop()
 
     async def tick(self) -> None:
-        """Share what changed here."""
+        """Share what changed here, and take what could not be taken before."""
+        if self._untaken is not None:
+            self._take(KEY, self._untaken)
+            return
         try:
             revision = self._revision
             found = await asyncio.to_thread(read_folder, self._folder)
-            if found == self._files or revision != self._revision:
+            changed = found != self._files
+            if not (changed or self._lost) or revision != self._revision:
                 return  # others' keys came meanwhile, and replaced these
             if found.get(ROOT_FILE) != self._files.get(ROOT_FILE):
                 self._tell("the root key here is another one than that of the cluster: it is not shared")
                 return
-            document = await self._documents.put(KEY, seal(self._secrets[0], found), revision)
+            generation = self._generation + changed
+            sealed = seal(self._secrets[0], Shared(generation, found))
+            document = await self._documents.put(KEY, sealed, revision)
         except Conflict:
             return  # another process changed the keys: they are on their way, and replace these
         except (DocumentsUnavailable, KeyFileError) as error:
             self._tell(f"changed keys are not shared yet: {error}")
             return
-        self._files, self._revision, self._problem = found, document.revision, ""
-        log.info("keys are shared", revision=document.revision, files=len(found))
+        if document.revision > self._revision or self._lost:
+            self._have(document, Shared(generation, found))
+            log.info("keys are shared", revision=document.revision, files=len(found))
 
     def _take(self, key: str, document: Document | None) -> None:
-        if key != KEY or document is None or document.revision <= self._revision:
+        if key != KEY or (document is not None and document.revision == self._revision):
+            return
+        self._untaken = None
+        if document is None:
+            self._revision, self._lost = 0, True
+            log.warning("the document of the keys is gone: those of this folder are shared again")
             return
         try:
-            files = unseal(self._secrets, document.value)
-            if files.get(ROOT_FILE) != self._files.get(ROOT_FILE):
-                raise KeyFileError("the cluster has another root key now: start this process again")
-            write_folder(self._folder, files)
+            shared = unseal(self._secrets, document.value)
+            if shared.files.get(ROOT_FILE) != self._files.get(ROOT_FILE):
+                raise KeyFileError(
+                    f"the document {KEY} has another root key than this process: if it is foreign, delete it"
+                    " there, and those who live share theirs again"
+                )
+            if shared.generation < self._generation:
+                self._revision, self._lost = document.revision, True
+                log.warning("the document of the keys is an older one: those of this folder are shared again")
+                return
+            write_folder(self._folder, shared.files)
         except (NotTheSecret, KeyFileError, OSError) as error:
+            self._untaken = document
             self._tell(f"the cluster's keys cannot be taken over: {error}")
             return
-        self._files, self._revision, self._problem = files, document.revision, ""
-        log.info("keys of the cluster taken over", revision=document.revision, files=len(files))
+        self._have(document, shared)
+        log.info("keys of the cluster taken over", revision=document.revision, files=len(shared.files))
+
+    def _have(self, document: Document, shared: Shared) -> None:
+        self._revision, (self._generation, self._files) = document.revision, shared
+        self._lost, self._problem = False, ""
 
     def _tell(self, problem: str) -> None:
         if problem != self._problem:
             self._problem = problem
             log.error("keys are not shared", reason=problem)
 
+    def sources(self) -> Mapping[str, Source]:
+        return {"shared_keys": lambda: {"unshared": int(bool(self._problem))}}
 
-async def join_keys(settings: Settings, documents: Documents) -> int:
-    """Begin with the cluster's keys, or give it those of this folder. The revision of the document. Raises
-    StartError, DocumentsUnavailable, KeyFileError.
+
+async def join_keys(
+    settings: Settings, documents: Documents, refuse_foreign: Callable[[str], Awaitable[None]]
+) -> Joined:
+    """Begin with the cluster's keys, or give it those of this folder. `refuse_foreign(root)` raises
+    StartError when somebody lives in the cluster and has another root key than this one ("" is none). Raises
+    StartError, BusError, DocumentsUnavailable, KeyFileError.
     """
     folder, secrets = settings.server.data_dir / KEY_FOLDER, secrets_of(settings)
     had_root = (folder / ROOT_FILE).exists()
     document = await documents.get(KEY)
     if document is None:
+        await refuse_foreign(KeyStore(settings).root if had_root else "")
         KeyStore(settings, create=True)
         try:
-            shared = await documents.put(KEY, seal(secrets[0], read_folder(folder)), 0)
+            document = await documents.put(KEY, seal(secrets[0], Shared(1, read_folder(folder))), 0)
         except Conflict:
             document = await documents.get(KEY)
         else:
-            return shared.revision
+            return document.revision, 1
     if document is None:
         raise StartError("the cluster's keys come and go: start again")
     try:
-        files = unseal(secrets, document.value)
+        generation, files = unseal(secrets, document.value)
     except NotTheSecret as error:
         raise StartError(str(error)) from None
     if had_root and read_folder(folder).get(ROOT_FILE) != files.get(ROOT_FILE):
         raise StartError(
-            f"the root key in {folder} is not that of this cluster: move the folder away, and its keys come"
+            f"the root key in {folder} is not that of this cluster's document {KEY}: where the document is"
+            " right, move the folder away, and its keys come; where the folder is, delete the document"
         )
     make_private_directory(settings.server.data_dir)
     make_private_directory(folder)
     write_folder(folder, files)
-    return document.revision
+    return document.revision, generation
 
 
 def secrets_of(settings: Settings) -> list[str]:
@@ -146,9 +192,9 @@ def secrets_of(settings: Settings) -> list[str]:
     return [text for text in (auth.keys_secret.reveal(), auth.keys_secret_before.reveal()) if text]
 
 
-def seal(secret: str, files: Mapping[str, bytes]) -> bytes:
+def seal(secret: str, shared: Shared) -> bytes:
     nonce = bytes(random_bytes(NONCE_BYTES))
-    plain = msgspec.msgpack.encode(dict(files))
+    plain = msgspec.msgpack.encode(shared)
     return (
         VERSION
         + nonce
@@ -156,17 +202,20 @@ def seal(secret: str, files: Mapping[str, bytes]) -> bytes:
     )
 
 
-def unseal(secrets: Sequence[str], sealed: bytes) -> Files:
-    """The files by name. Raises NotTheSecret."""
+def unseal(secrets: Sequence[str], sealed: bytes) -> Shared:
+    """What was sealed. Raises NotTheSecret."""
     nonce, box = sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :]
-    for secret in secrets if sealed[:1] == VERSION else ():
+    for secret in secrets if sealed[:1] in (VERSION, FIRST_VERSION) else ():
         try:
             plain = crypto_aead_xchacha20poly1305_ietf_decrypt(box, KEY.encode(), nonce, _key_of(secret))
-            files = _decode(plain)
+            if sealed[:1] == VERSION:
+                shared = msgspec.msgpack.decode(plain, type=Shared)
+            else:
+                shared = Shared(0, msgspec.msgpack.decode(plain, type=Files))
         except (CryptoError, ValueError):  # msgspec's errors are such
             continue
-        if all(_NAME.fullmatch(name) for name in files) and ROOT_FILE in files:
-            return files
+        if all(_NAME.fullmatch(name) for name in shared.files) and ROOT_FILE in shared.files:
+            return shared
     raise NotTheSecret("auth.keys_secret is not the one under which the cluster's keys are sealed")
 
 

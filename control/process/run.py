@@ -9,16 +9,19 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import uvloop
 
 from control.bus.base import BusError
+from control.bus.engines import make_bus
 from control.coordination.documents import DocumentsUnavailable
 from control.coordination.identity import Identity, take_identity
+from control.coordination.same_root import ask_root, refuse_other_root
 from control.errors import StartError
 from control.keys.errors import ApiKeyError, KeyFileError
-from control.keys.shared import join_keys
+from control.keys.shared import Joined, join_keys
 from control.logs import get_logger, setup_logs
 from control.process.descriptors import raise_file_limit
 from control.process.process import Process
@@ -140,10 +143,10 @@ async def _identity(settings: Settings) -> tuple[Settings, Identity]:
     except BusError as error:
         raise StartError(str(error)) from error
     try:
-        identity.keys_revision = await keys_of_cluster(taken, identity.etcd.client if identity.etcd else None)
+        identity.keys = await keys_of_cluster(taken, identity.etcd.client if identity.etcd else None)
     except BaseException as error:
         await identity.stop()
-        if isinstance(error, OSError | KeyFileError | DocumentsUnavailable):
+        if isinstance(error, OSError | BusError | KeyFileError | DocumentsUnavailable):
             raise StartError(str(error)) from error
         raise
     if taken.node_name != settings.node_name:
@@ -151,16 +154,31 @@ async def _identity(settings: Settings) -> tuple[Settings, Identity]:
     return taken, identity
 
 
-async def keys_of_cluster(settings: Settings, client: EtcdClient | None) -> int | None:
-    """Take the cluster's keys over, or give it those that are here. The revision of their document; None
-    where they are not shared, or this process has no use for them. Raises StartError, DocumentsUnavailable,
-    KeyFileError.
+async def keys_of_cluster(settings: Settings, client: EtcdClient | None) -> Joined | None:
+    """Take the cluster's keys over, or give it those that are here. None where they are not shared, or this
+    process has no use for them. Raises StartError, BusError, DocumentsUnavailable, KeyFileError.
     """
     if client is None or not settings.auth.keys_secret or set(settings.server.roles) == {"im"}:
         return None
     from control.coordination.etcd.documents import EtcdDocuments
 
-    return await join_keys(settings, EtcdDocuments(client))
+    return await join_keys(settings, EtcdDocuments(client), partial(refuse_foreign_root, settings))
+
+
+async def refuse_foreign_root(settings: Settings, root: str) -> None:
+    """A root key that is about to become the cluster's. Raises StartError, BusError."""
+    bus = make_bus(settings)
+    await bus.start()
+    try:
+        told = await ask_root(bus)
+    finally:
+        await bus.close()
+    if told is not None and not root:
+        raise StartError(
+            f"the cluster's keys are not in etcd, and {told.name} lives with them:"
+            " it shares them again within seconds, start again"
+        )
+    refuse_other_root(told, root)
 
 
 async def _started(settings: Settings, identity: Identity, outlet: Outlet | None) -> Process:

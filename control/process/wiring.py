@@ -176,9 +176,9 @@ class Wiring:
         return DataFolder(self._settings.server.data_dir, self._process.addresses, alone=not self._split)
 
     def _shared_keys(self) -> SharedKeys | None:
-        if (revision := self._identity.keys_revision) is None:
+        if (joined := self._identity.keys) is None:
             return None
-        return SharedKeys(self._settings, self.documents, self.keystore, revision)
+        return SharedKeys(self._settings, self.documents, self.keystore, joined)
 
     @cached_property
     def documents(self) -> Documents:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
+from msgspec.structs import replace
 
 from control.settings.build import SettingsError, laid_over, unknown
 from control.settings.keys import all_keys, types, walk
@@ -62,7 +63,11 @@ def overlaid(base: Settings, values: Mapping[str, object]) -> Settings:
             wrong.append(f"{key}: {unknown(key)}")
     if wrong:
         raise SettingsError(wrong)
-    return laid_over(base, _nested(taken))
+    typed, given = base.server, replace(base.server, node_id=0)
+    if not base.etcd.endpoints:  # with etcd nobody types the number, and the check says so
+        given = typed
+    found = laid_over(replace(base, server=given), _nested(taken))
+    return replace(found, server=replace(found.server, node_id=typed.node_id))
 
 
 def _nested(values: Mapping[str, object]) -> dict[str, object]:

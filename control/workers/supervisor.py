@@ -90,7 +90,7 @@ def _join_keys(settings: Settings) -> int:
 
     try:
         asyncio.run(join())
-    except (OSError, DocumentsUnavailable, KeyFileError) as error:
+    except (OSError, BusError, DocumentsUnavailable, KeyFileError) as error:
         raise StartError(str(error)) from error
     return 0
 

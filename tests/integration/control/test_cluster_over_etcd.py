@@ -20,6 +20,9 @@ import httpx
 import pytest
 import qianwan
 
+from control.errors import StartError
+from control.process.run import refuse_foreign_root
+from control.settings.build import build
 from tests.support.chat_world import EAGER, root_of
 from tests.support.etcd_cluster import EtcdCluster
 from tests.support.nats_process import NatsProcess
@@ -271,6 +274,27 @@ def kid_of(token: str) -> str:
 def rotate(control: ServerProcess, kind: str) -> None:
     command = [sys.executable, "-m", "program", "keys", "rotate", kind, "--data-dir", str(control.data_dir)]
     subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+
+
+async def test_keys_that_etcd_lost_come_back_and_a_new_machine_begins_with_them(cluster: OverEtcd) -> None:
+    key = f"{cluster.prefix}documents/keys/folder"
+    for _ in range(2):
+        cluster.etcd.control("del", key)
+        await until(lambda: cluster.etcd.control("get", "--keys-only", key).strip() == key)
+    fresh = cluster.process("gateway", "fresh")
+    await asyncio.to_thread(fresh.start)
+    roots = [(each.data_dir / "keys" / "root.json").read_bytes() for each in (fresh, cluster.control)]
+    assert roots[0] == roots[1]
+    await asyncio.to_thread(fresh.stop)
+
+
+async def test_nobody_gives_a_living_cluster_a_root_of_its_own(cluster: OverEtcd) -> None:
+    settings = build({"bus": {"kind": "nats", "nats_url": cluster.nats.url}})
+    await refuse_foreign_root(settings, root_of(cluster.control))
+    with pytest.raises(StartError, match="it shares them again"):
+        await refuse_foreign_root(settings, "")
+    with pytest.raises(StartError, match="not that of this cluster"):
+        await refuse_foreign_root(settings, "0" * 64)
 
 
 def test_a_typed_node_id_and_an_etcd_that_is_not_there_are_told(cluster: OverEtcd, tmp_path: Path) -> None:

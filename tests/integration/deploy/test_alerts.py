@@ -25,7 +25,7 @@ FILE = DEPLOY / "prometheus" / "alerts.yml"
 RULES: dict[str, dict[str, Any]] = {
     rule["alert"]: rule for group in yaml.safe_load(FILE.read_text())["groups"] for rule in group["rules"]
 }
-OVER_A_BUS = ("upstream", "streams", "bus", "routes", "nodes", "etcd")
+OVER_A_BUS = ("shared_keys", "upstream", "streams", "bus", "routes", "nodes", "etcd")
 """Sections that only processes of a cluster have; what is in them does not hang on the numbers."""
 OF_PROMETHEUS = {"up": "gauge"}
 OF_THE_SUPERVISOR = {"qianwan_worker_restarts_total": "counter"}
@@ -114,6 +114,7 @@ CASES = {
     "QianwanLeaseAtRisk": stands("qianwan_etcd_lease_left_seconds", 2, 7),
     "QianwanDivergences": grows("qianwan_etcd_divergences_total", 0.1),
     "QianwanNodesLapsed": stands("qianwan_nodes_lapsed", 1, 0),
+    "QianwanKeysNotShared": stands("qianwan_keys_unshared", 1, 0),
     "QianwanStoreRefuses": grows("qianwan_store_failed_commits_total", 1),
     "QianwanStoreSlow": Case(
         {"qianwan_store_commit_seconds_total": "0+50x60", "qianwan_store_commits_total": "0+60x60"},

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
+from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_encrypt
 
 from control.coordination.sqlite_documents import SqliteDocuments
 from control.errors import StartError
+from control.keys import shared as shared_module
 from control.keys.keystore import SETTLE_S, KeyStore
-from control.keys.shared import KEY, NotTheSecret, SharedKeys, join_keys, read_folder, seal, unseal
+from control.keys.shared import (
+    KEY,
+    NotTheSecret,
+    Shared,
+    SharedKeys,
+    _key_of,
+    join_keys,
+    read_folder,
+    seal,
+    unseal,
+)
 from control.settings import Settings
 from control.settings.build import build
 from tests.support.sdk_client import until
 
 SECRET, OTHER = "s" * 32, "o" * 32
+FILES = Shared(3, {"root.json": b"{}"})
 
 
 class Clocks:
@@ -60,13 +76,25 @@ async def documents(tmp_path: Path) -> AsyncIterator[SqliteDocuments]:
     await made.stop()
 
 
+async def nobody(root: str) -> None:
+    """Nobody lives in the cluster."""
+
+
+async def repeated(attempt: Callable[[], Awaitable[bool]]) -> None:
+    for _ in range(1000):
+        if await attempt():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("never")
+
+
 async def joined(
     documents: SqliteDocuments, folder: Path, clocks: Clocks | None = None, **more: str
 ) -> Machine:
     settings, clocks = settings_of(folder, **more), clocks or Clocks()
-    revision = await join_keys(settings, documents)
+    joined_at = await join_keys(settings, documents, nobody)
     keystore = KeyStore(settings, lambda: clocks.wall, lambda: clocks.steady, create=True)
-    shared = SharedKeys(settings, documents, keystore, revision)
+    shared = SharedKeys(settings, documents, keystore, joined_at)
     await shared.start()
     return Machine(settings, keystore, shared)
 
@@ -134,12 +162,12 @@ async def test_a_new_token_key_signs_when_it_was_shared_and_heard_of(
 async def test_another_secret_or_root_is_refused(documents: SqliteDocuments, tmp_path: Path) -> None:
     one = await joined(documents, tmp_path / "1")
     with pytest.raises(StartError, match="keys_secret"):
-        await join_keys(settings_of(tmp_path / "2", OTHER), documents)
+        await join_keys(settings_of(tmp_path / "2", OTHER), documents, nobody)
     assert not (tmp_path / "2" / "keys" / "root.json").exists()
     KeyStore(settings_of(tmp_path / "3"), create=True)
     before = read_folder(tmp_path / "3" / "keys")
     with pytest.raises(StartError, match="not that of this cluster"):
-        await join_keys(settings_of(tmp_path / "3"), documents)
+        await join_keys(settings_of(tmp_path / "3"), documents, nobody)
     assert read_folder(tmp_path / "3" / "keys") == before
     await one.shared.stop(0)
 
@@ -156,14 +184,126 @@ async def test_the_secret_can_be_changed(documents: SqliteDocuments, tmp_path: P
         await machine.shared.stop(0)
 
 
+async def test_keys_that_are_gone_from_the_documents_or_old_there_are_put_back_by_those_who_live(
+    documents: SqliteDocuments, tmp_path: Path
+) -> None:
+    """Deleted, wiped, or restored from a snapshot: no folder loses a key."""
+    one, two = await joined(documents, tmp_path / "1"), await joined(documents, tmp_path / "2")
+    old = await documents.get(KEY)
+    assert old is not None
+    one.keystore.keys.rotate(int(time.time()), 3600)
+    await one.shared.tick()
+    await until(lambda: two.files == one.files)
+    files = one.files
+
+    async def put_back() -> bool:
+        await one.shared.tick()
+        await two.shared.tick()
+        document = await documents.get(KEY)
+        return document is not None and unseal([SECRET], document.value).files == files
+
+    for harm in (lambda: documents.delete(KEY, None), lambda: documents.put(KEY, old.value, None)):
+        await harm()
+        assert await documents.get(KEY) != old
+        await repeated(put_back)
+        assert one.files == two.files == files
+    two.keystore.keys.rotate_tokens(int(time.time()), 3600)
+    await two.shared.tick()
+    await until(lambda: one.files == two.files != files)
+    assert one.shared.sources()["shared_keys"]() == {"unshared": 0}
+    for machine in (one, two):
+        await machine.shared.stop(0)
+
+
+async def test_keys_that_a_full_disk_kept_out_come_when_there_is_room(
+    documents: SqliteDocuments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = await joined(documents, tmp_path / "1"), await joined(documents, tmp_path / "2")
+
+    def full(path: Path, content: bytes, replace: bool) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    one.keystore.keys.rotate_tokens(int(time.time()), 3600)
+    with monkeypatch.context() as patched:
+        patched.setattr(shared_module, "write_bytes", full)
+        await one.shared.tick()
+        await until(lambda: two.shared.sources()["shared_keys"]() == {"unshared": 1})
+        await two.shared.tick()
+    assert one.files != two.files
+    await two.shared.tick()
+    assert one.files == two.files
+    assert two.shared.sources()["shared_keys"]() == {"unshared": 0}
+    for machine in (one, two):
+        await machine.shared.stop(0)
+
+
+async def test_a_document_of_the_version_before_is_taken(documents: SqliteDocuments, tmp_path: Path) -> None:
+    KeyStore(settings_of(tmp_path / "1"), create=True)
+    files = read_folder(tmp_path / "1" / "keys")
+    nonce = bytes(24)
+    box = crypto_aead_xchacha20poly1305_ietf_encrypt(
+        msgspec.msgpack.encode(files), KEY.encode(), nonce, _key_of(SECRET)
+    )
+    await documents.put(KEY, b"\x01" + nonce + box, 0)
+    two = await joined(documents, tmp_path / "2")
+    assert two.files == files
+    two.keystore.keys.rotate_tokens(int(time.time()), 3600)
+    await two.shared.tick()
+    document = await documents.get(KEY)
+    assert document is not None
+    assert unseal([SECRET], document.value) == Shared(1, two.files)
+    await two.shared.stop(0)
+
+
+async def test_a_start_in_an_empty_folder_gives_a_living_cluster_no_other_root(
+    documents: SqliteDocuments, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    async def somebody(root: str) -> None:
+        asked.append(root)
+        raise StartError("somebody lives with another one")
+
+    with pytest.raises(StartError, match="somebody lives"):
+        await join_keys(settings_of(tmp_path / "1"), documents, somebody)
+    KeyStore(settings_of(tmp_path / "2"), create=True)
+    with pytest.raises(StartError, match="somebody lives"):
+        await join_keys(settings_of(tmp_path / "2"), documents, somebody)
+    assert asked == ["", KeyStore(settings_of(tmp_path / "2")).root]
+    assert await documents.get(KEY) is None
+    assert not (tmp_path / "1" / "keys" / "root.json").exists()
+
+
+async def test_a_foreign_root_in_the_documents_is_told_and_touches_no_folder(
+    documents: SqliteDocuments, tmp_path: Path
+) -> None:
+    one = await joined(documents, tmp_path / "1")
+    KeyStore(settings_of(tmp_path / "2"), create=True)
+    files = one.files
+    await documents.put(KEY, seal(SECRET, Shared(9, read_folder(tmp_path / "2" / "keys"))), None)
+    await until(lambda: one.shared.sources()["shared_keys"]() == {"unshared": 1})
+    await one.shared.tick()
+    assert one.files == files
+    await documents.delete(KEY, None)
+
+    async def put_back() -> bool:
+        await one.shared.tick()
+        document = await documents.get(KEY)
+        return document is not None and unseal([SECRET], document.value).files == files
+
+    await repeated(put_back)
+    assert one.shared.sources()["shared_keys"]() == {"unshared": 0}
+    await one.shared.stop(0)
+
+
 @pytest.mark.parametrize("harm", ["cut", "flipped", "of another version", "empty"])
 def test_what_was_changed_is_not_opened(harm: str) -> None:
-    sealed = seal(SECRET, {"root.json": b"{}"})
-    assert unseal([OTHER, SECRET], sealed) == {"root.json": b"{}"}
+    sealed = seal(SECRET, FILES)
+    assert unseal([OTHER, SECRET], sealed) == FILES
     harmed = {
         "cut": sealed[:-1],
         "flipped": sealed[:40] + bytes([sealed[40] ^ 1]) + sealed[41:],
-        "of another version": b"\x02" + sealed[1:],
+        "of another version": b"\x03" + sealed[1:],
         "empty": b"",
     }[harm]
     with pytest.raises(NotTheSecret):
@@ -172,7 +312,7 @@ def test_what_was_changed_is_not_opened(harm: str) -> None:
 
 def test_names_that_lead_elsewhere_are_not_opened() -> None:
     with pytest.raises(NotTheSecret):
-        unseal([SECRET], seal(SECRET, {"root.json": b"{}", "../../x.json": b""}))
+        unseal([SECRET], seal(SECRET, Shared(1, {"root.json": b"{}", "../../x.json": b""})))
 
 
 def test_a_rotation_is_used_when_all_have_heard_of_it_and_at_once_after_a_leak(tmp_path: Path) -> None:

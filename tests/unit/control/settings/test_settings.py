@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from control.settings import SettingsError, load, load_settings
+from control.settings.build import build
 from control.settings.environment import ignored
 from control.settings.keys import walk
+from control.settings.live import overlaid
 from control.settings.sample import sample_toml
 from control.settings.values import SecretUrl
 from program.cli.main import app
@@ -216,3 +219,12 @@ def test_the_sample_in_deploy_is_fresh() -> None:
     assert (ROOT / "deploy" / "qianwan.toml").read_text() == sample_toml(), (
         "write it anew: python -m program config sample > deploy/qianwan.toml"
     )
+
+
+def test_live_settings_are_checked_also_where_etcd_gave_the_node_id() -> None:
+    typed = build({"bus": {"kind": "nats"}, "etcd": {"endpoints": ["127.0.0.1:2379"]}})
+    base = replace(typed, server=replace(typed.server, node_id=7))
+    found = overlaid(base, {"log.level": "debug"})
+    assert (found.log.level, found.server.node_id) == ("debug", 7)
+    with pytest.raises(SettingsError, match=r"log\.level"):
+        overlaid(base, {"log.level": "loud"})
