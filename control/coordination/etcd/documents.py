@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Collection
 from contextlib import aclosing
 
@@ -25,6 +26,9 @@ from control.coordination.etcd.watch import Watch
 FOLDER = "documents/"
 WITHIN_S = 5.0
 """For a change whose outcome is not told at once: then it is said that nobody knows."""
+
+PAUSE_S = 0.2
+"""At most, behind a try whose outcome nobody knows: a member that is unwell refuses within a millisecond."""
 
 
 class EtcdDocuments:
@@ -103,6 +107,7 @@ class EtcdDocuments:
                 outcome = await self._client.txn([Check(path, "mod", present), *fence], [then], [Read(path)])
             except OutcomeUnknown:
                 unanswered = True
+                await asyncio.sleep(PAUSE_S * (0.5 + random.random() / 2))
                 continue
             if outcome.held:
                 return outcome.revision

@@ -34,7 +34,9 @@ def boot_s() -> float:
 class Lease:
     """`lost` is called once for each lease that ended here: at its deadline at the latest, or as soon as the
     process runs again. `granted` is awaited with each new lease but the first, and again where it raised
-    EtcdError; it raises it for a lease that has ended meanwhile, which is replaced without a word.
+    EtcdError; it raises it for a lease that has ended meanwhile, which is replaced without a word. `hangs` is
+    asked behind each renewal whether the keys are still there and under this lease: one that keeps nothing
+    alive is lost too, however well etcd renews it.
     """
 
     def __init__(
@@ -43,12 +45,14 @@ class Lease:
         ttl_s: int,
         lost: Callable[[], None],
         granted: Callable[[int], Awaitable[None]],
+        hangs: Callable[[int], Awaitable[bool]],
         clock: Callable[[], float] = boot_s,
     ) -> None:
         self._client = client
         self._ttl_s = ttl_s
         self._lost = lost
         self._granted = granted
+        self._hangs = hangs
         self._clock = clock
         self._deadline = 0.0
         self._life = float(ttl_s)
@@ -122,6 +126,7 @@ class Lease:
                 if self.id == lease:
                     self._life = life
                     self._extend(sent)
+                    await self._look_at_keys(lease)
                 return
             except LeaseNotFound:
                 if self.id == lease:
@@ -129,6 +134,15 @@ class Lease:
             except EtcdError as error:
                 log.warning("lease not renewed", left_s=round(self.left_s, 1), reason=str(error))
                 await asyncio.sleep(min(self.left_s, AGAIN_S))
+
+    async def _look_at_keys(self, lease: int) -> None:
+        try:
+            async with asyncio.timeout(self._life / 3):
+                hangs = await self._hangs(lease)
+        except (EtcdError, TimeoutError):
+            return  # looked at again at the next renewal
+        if not hangs and self.id == lease:
+            self._end("its keys are gone, or another lease holds them")
 
     def _extend(self, sent: float) -> None:
         self._deadline = sent + self._life

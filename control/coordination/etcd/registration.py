@@ -11,6 +11,7 @@ whose lease was lost takes the id back with the epoch that everybody knows, unle
 from __future__ import annotations
 
 import asyncio
+import random
 import secrets
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -31,6 +32,8 @@ log = get_logger("etcd")
 
 TRIES = 20
 """For an id: others that start together take those that were seen free."""
+PAUSE_S = 0.1
+"""At most, behind a try whose outcome nobody knows: a member that is unwell refuses within a millisecond."""
 BACK_S = 1.0
 
 
@@ -58,7 +61,7 @@ class Registration(Part):
         self._last_id = last_id
         self._mark = ""
         self._prefix = client.section.prefix.encode()
-        self._lease = Lease(client, client.section.ttl_s, self._on_lost, self._take_back)
+        self._lease = Lease(client, client.section.ttl_s, self._on_lost, self._take_back, self._hangs)
         self._created = 0  # create revision of nodes/<id> now
         self._used = 0  # revision of ids/<id> now
         self._taken_by = ""
@@ -153,6 +156,7 @@ class Registration(Part):
             try:
                 outcome = await self._client.txn(checks, then, [Read(node)])
             except OutcomeUnknown:
+                await asyncio.sleep(PAUSE_S * (0.5 + random.random() / 2))
                 if (holder := await self._client.get(node)) is None:
                     continue  # the same again: of the two, one can be carried out
             else:
@@ -163,6 +167,8 @@ class Registration(Part):
             if holder is None or _holder(holder.value).mark != self._mark:
                 return 0
             self._created = self._used = holder.created  # by a try that was not answered
+            if holder.lease != lease and not await self._held_on(lease, node_id):  # a lease before
+                return 0
             return epoch or self._created
         raise EtcdUnavailable("etcd does not tell whether it gave out a node id")
 
@@ -189,15 +195,35 @@ class Registration(Part):
         if self._lease.id != lease or not self._lease.held:
             raise EtcdUnavailable("etcd was slower than the lease is long")
 
-    async def _held_on(self, lease: int) -> bool:
-        """The key outlived the lease that was taken for lost: it goes over to the new one."""
-        node, put = self._node_key(), Put(self._node_key(), self._value(self.own[1]), lease)
-        return (await self._client.txn([Check(node, "create", self._created)], [put])).held
+    async def _held_on(self, lease: int, node_id: int = 0) -> bool:
+        """Whether the key outlived a lease that was taken for lost, and goes over to this one. Written only
+        over what was just read: a put under an earlier lease that comes late changes nothing."""
+        node = self._node_key(node_id)
+        for _ in range(TRIES):
+            found = await self._client.get(node)
+            if found is None or found.created != self._created or _holder(found.value).mark != self._mark:
+                return False
+            if found.lease == lease:
+                return True
+            checks = [Check(node, "create", found.created), Check(node, "mod", found.revision)]
+            try:
+                if (await self._client.txn(checks, [Put(node, found.value, lease)])).held:
+                    return True
+            except OutcomeUnknown:
+                await asyncio.sleep(PAUSE_S * (0.5 + random.random() / 2))
+        raise EtcdUnavailable("etcd does not tell under which lease a node id is")
+
+    async def _hangs(self, lease: int) -> bool:
+        """Whether the key is the one that was made, under that lease: a snapshot that was put back may know
+        the lease and not the key."""
+        found = await self._client.get(self._node_key())
+        return found is not None and found.created == self._created and found.lease == lease
 
     async def _rested(self) -> int:
-        """The revision of ids/<id> as this process wrote it, 0 where etcd has lost everything."""
+        """The revision of ids/<id> where nobody had the id since. Below that which this process wrote: of a
+        snapshot that was put back; 0: etcd has lost everything."""
         found = await self._client.get(self._id_key())
-        return 0 if found is None else self._used
+        return 0 if found is None else min(found.revision, self._used)
 
     async def _give_up(self) -> None:
         found = await self._client.get(self._id_key())

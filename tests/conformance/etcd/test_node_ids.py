@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -17,8 +18,8 @@ import pytest
 from control.coordination.documents import Conflict, DocumentsUnavailable
 from control.coordination.etcd.client import EtcdClient, connect
 from control.coordination.etcd.documents import EtcdDocuments
-from control.coordination.etcd.errors import EtcdUnavailable, NotOwner
-from control.coordination.etcd.messages import Put
+from control.coordination.etcd.errors import EtcdUnavailable, NotOwner, OutcomeUnknown
+from control.coordination.etcd.messages import KeyValue, Outcome, Put
 from control.coordination.etcd.registration import Registration
 from control.coordination.etcd.watch import Watch
 from control.errors import StartError
@@ -197,6 +198,77 @@ async def test_a_lease_that_etcd_ended_is_lost_at_once(client: EtcdClient, etcd:
         assert own.held
 
 
+async def test_an_id_taken_back_by_a_try_that_was_not_answered_is_under_the_lease_of_now(
+    client: EtcdClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the key ends with the lease of that try, another process has the id, and both hold it."""
+    said: list[str] = []
+    async with held(client, "a") as own:
+        own.on_kept(lambda: said.append("kept"))
+        key, txn, get, cut = own.fence().key, client.txn, client.get, list[int]()
+
+        async def unanswered(*words: Any) -> Outcome:
+            outcome = await txn(*words)
+            if not cut and outcome.held:
+                cut.append(own._lease.id)
+                own._lease._end("etcd was away for longer than it lives")
+                raise OutcomeUnknown("made, and not answered")
+            return outcome
+
+        async def away(name: bytes) -> KeyValue | None:
+            if len(cut) == 1:
+                cut.append(0)
+                raise EtcdUnavailable("away")
+            return await get(name)
+
+        monkeypatch.setattr(client, "txn", unanswered)
+        monkeypatch.setattr(client, "get", away)
+        await client.revoke(own._lease.id)
+        await until(lambda: said == ["kept"])
+        found = await get(key)
+        assert found is not None
+        assert found.lease == own._lease.id != cut[0]
+        assert own.fence().value == found.created
+
+
+async def test_a_put_under_an_earlier_lease_that_comes_late_changes_nothing(
+    client: EtcdClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    late: list[tuple[Any, ...]] = []
+    async with held(client, "a") as own:
+        own.on_kept(lambda: said.append("kept"))
+        txn = client.txn
+
+        async def delayed(*words: Any) -> Outcome:
+            if late:
+                return await txn(*words)
+            late.append(words)
+            own._lease._end("the test")
+            raise OutcomeUnknown("not yet made")
+
+        monkeypatch.setattr(client, "txn", delayed)
+        own._lease._end("the test")
+        await until(lambda: said == ["kept"])
+        assert not (await txn(*late[0])).held
+        found = await client.get(own.fence().key)
+        assert found is not None
+        assert found.lease == own._lease.id
+
+
+async def test_an_id_whose_key_went_under_a_living_lease_is_lost_and_taken_back(client: EtcdClient) -> None:
+    """A snapshot that was put back knows the lease and not the key."""
+    said: list[str] = []
+    async with held(client, "a") as own:
+        own.on_lost(lambda: said.append("lost"))
+        own.on_kept(lambda: said.append("kept"))
+        before = own.own
+        await client.delete(own.fence().key)
+        await until(lambda: said == ["lost", "kept"])
+        assert own.own == before
+        assert await client.get(own.fence().key) is not None
+
+
 async def test_an_id_whose_lease_ended_while_it_was_taken_is_not_had(
     client: EtcdClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,7 +320,7 @@ async def test_documents_of_an_owner_change_only_while_it_holds_its_id(client: E
         node = own.fence().key
         await client.delete(node)
         for expected in (None, first.revision):
-            with pytest.raises(DocumentsUnavailable, match="does not hold its node id"):
+            with pytest.raises(DocumentsUnavailable, match=r"not hold its node id|not held now"):
                 await documents.put("a", b"2", expected)
         with pytest.raises(Conflict):
             await documents.put("a", b"2", first.revision + 1)

@@ -12,6 +12,10 @@ from tests.support.sdk_client import until
 LIFE_S = 0.4
 
 
+async def hangs(lease: int) -> bool:
+    return True
+
+
 class LateEtcd:
     """Ends the first lease at once; grants the second one when it is over already."""
 
@@ -41,7 +45,7 @@ async def test_a_lease_that_ended_while_it_was_taken_up_is_replaced_and_the_next
         await asyncio.sleep(LIFE_S / 10)
         taken_up.append(lease)
 
-    lease = Lease(cast(Any, etcd), 1, lambda: None, granted)
+    lease = Lease(cast(Any, etcd), 1, lambda: None, granted, hangs)
     await lease.start()
     await until(lambda: len(etcd.asked) >= 3 and lease.held)
     await until(lambda: etcd.asked[2] in taken_up)
