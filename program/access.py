@@ -79,6 +79,8 @@ class Access:
         except (KeyFileError, OSError) as error:
             raise NoAccess(str(error)) from None
         try:
-            return signer.sign(user, int(time.time()), settings.auth.token_ttl_s)
+            now = int(time.time())
+            # No document is read here: above what was revoked before this second.
+            return signer.sign(user, now, settings.auth.token_ttl_s, revocation=now - 1)
         except ValueError as error:
             raise NoAccess(str(error)) from None

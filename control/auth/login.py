@@ -40,8 +40,8 @@ def check_login(
     device: str,
     revoked: Callable[[str, str], int] = lambda user, device: 0,
 ) -> Claims:
-    """Claims of a client that may log in on this connection. `revoked(user, device)`: tokens signed then or
-    earlier are over. Raises LoginRefused (a CloseCode).
+    """Claims of a client that may log in on this connection. `revoked(user, device)`: tokens that name no
+    revocation, or one before that, are over. Raises LoginRefused (a CloseCode).
     """
     try:
         claims = verifier.verify(token, now)
@@ -65,7 +65,7 @@ def check_login(
             raise _failed("key binding")
     else:
         raise _failed("unknown kind")
-    if claims.signed_at <= revoked(claims.user, device):
+    if claims.revocation < revoked(claims.user, device):
         raise LoginRefused(CloseCode.TOKEN_EXPIRED, REVOKED_TEXT, REVOKED_TEXT)
     return claims
 

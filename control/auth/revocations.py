@@ -1,18 +1,19 @@
-"""Tokens that are over before their time: a user's, or those of one device, up to a moment.
+"""Tokens that are over before their time: a user's, or those of one device.
 
-A revocation says "not before": whoever logs in needs a token that was signed later. It is kept for as long
-as such a token could live, in one of BUCKETS documents by a hash of the user, so that a cluster with very
-many of them still has few documents, and each gateway answers a login from memory.
-
-A second is the grain of a token's `iat`, so a token signed in the second of the revocation is over too, and
-the next one is dated a second later (`signing_time`).
+A revocation is a moment: unix seconds, and above every one that the user had, whatever the clocks of those
+who write say. A token names the latest one that its signer knew of, and is over where there is a later one
+for who uses it (docs/decisions/0048-tokens-are-revoked-by-a-moment.md). Moments are kept for as long as such
+tokens could live, in one of BUCKETS documents by a hash of the user, so that a cluster with very many of
+them still has few documents, and each gateway answers a login from memory.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from hashlib import blake2b
+from typing import NamedTuple
 
 import msgspec
 
@@ -32,40 +33,49 @@ log = get_logger("auth")
 PREFIX = "revoked/"
 BUCKETS = 256
 TRIES = 8
-"""Of writes that meet others: each but one of them has been made then."""
+"""Of writes of several processes that meet: each but one of them has been made then."""
+WRONG_S = 7 * 86_400
+"""Kept for so much longer than a token can live: a clock that is wrong by days forgets none that matters."""
 
 Bucket = dict[str, dict[str, int]]
 """user -> device, "" for all of them -> unix seconds"""
 _decode = msgspec.json.Decoder(Bucket).decode
 
 
+class _Wanted(NamedTuple):
+    user: str
+    device: str
+    moment: asyncio.Future[int]
+
+
 class Revocations(Part):
-    """`lifetime_s`: the longest life of a token. `skew_s`: how far clocks may differ.
-    `on_revoked(user, device)` is called for each that is heard of, so that those who are logged in are sent
-    to get another token; device None: all of them.
+    """`lifetime_s`: the longest life of a token. `on_revoked(user, device)` is called for each that is heard
+    of, so that those who are logged in are sent to get another token; device None: all of them.
     """
 
     def __init__(
         self,
         documents: Documents,
         lifetime_s: int,
-        skew_s: int,
         on_revoked: Callable[[str, str | None], None] = lambda user, device: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._documents = documents
-        self._lifetime_s = lifetime_s
-        self._skew_s = skew_s
+        self._kept_s = lifetime_s + WRONG_S
         self._on_revoked = on_revoked
         self._clock = clock
         self._replica = Replica(documents, PREFIX)
         self._buckets: dict[str, Bucket] = {}
+        self._made: dict[str, int] = {}  # user -> moment written here and not heard yet
+        self._waiting: dict[str, list[_Wanted]] = {}
+        self._writing: dict[str, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
         await self._replica.start()
         self._replica.on_change(self._take)
 
     async def stop(self, grace_s: float) -> None:
+        await asyncio.gather(*self._writing.values(), return_exceptions=True)
         await self._replica.stop()
 
     @property
@@ -73,32 +83,59 @@ class Revocations(Part):
         """False while it was never read: nobody can say then which tokens hold."""
         return self._replica.complete
 
-    def not_before(self, user: str, device: str | None) -> int:
-        """Unix seconds; tokens signed then or earlier are over. 0: none is. `device` None: of any device."""
-        found = self._buckets.get(key_of(user), {}).get(user)
-        if found is None:
-            return 0
-        revoked = max(found.get("", 0), 0 if device is None else found.get(device, 0))
-        now = int(self._clock())
-        # Said by a clock that was ahead: what is signed from now on is good.
-        return revoked if revoked <= now + self._skew_s else now - 1
+    def ended(self, user: str, device: str) -> int:
+        """The latest moment that concerns who uses this device, 0: none does. Tokens that name an earlier
+        one, or none, are over.
+        """
+        found = self._buckets.get(key_of(user), {}).get(user, {})
+        return max(found.get("", 0), found.get(device, 0))
 
-    def signing_time(self, user: str, device: str | None) -> int:
-        """`iat` of a token that is signed now, and holds."""
-        now = int(self._clock())
-        return max(now, min(self.not_before(user, device) + 1, now + self._skew_s))
+    def latest(self, user: str) -> int:
+        """What a token names that is signed now, and holds on every device; 0: nothing was revoked."""
+        found = self._buckets.get(key_of(user), {}).get(user, {})
+        return max(self._made.get(user, 0), *found.values(), 0)
 
     async def revoke(self, user: str, device: str | None = None) -> int:
-        """Tokens of the user (for this device, and those for none in particular when used there) that were
-        signed up to now are over, everywhere as soon as it is heard. The moment, unix seconds. Raises
-        DocumentsUnavailable.
+        """Tokens of the user (for this device, and those for none in particular when used there) that are
+        signed already are over, everywhere as soon as it is heard. The moment. Those that come while a write
+        of their document is on its way are written together by the next. Raises DocumentsUnavailable.
         """
-        key, now = key_of(user), int(self._clock())
+        key, wanted = key_of(user), _Wanted(user, device or "", asyncio.get_running_loop().create_future())
+        self._waiting.setdefault(key, []).append(wanted)
+        if key not in self._writing:
+            self._writing[key] = asyncio.create_task(self._write_all(key), name=f"write {key}")
+        return await wanted.moment
+
+    def count(self) -> int:
+        return sum(len(devices) for bucket in self._buckets.values() for devices in bucket.values())
+
+    async def _write_all(self, key: str) -> None:
+        try:
+            while batch := self._waiting.pop(key, []):
+                try:
+                    moments = await self._write(key, batch)
+                except Exception as error:
+                    for wanted in batch:
+                        if not wanted.moment.done():
+                            wanted.moment.set_exception(error)
+                    continue
+                for wanted, moment in zip(batch, moments, strict=True):
+                    if not wanted.moment.done():
+                        wanted.moment.set_result(moment)
+        finally:
+            del self._writing[key]
+
+    async def _write(self, key: str, batch: list[_Wanted]) -> list[int]:
         for _ in range(TRIES):
             document = await self._documents.get(key)
-            bucket = _decode(document.value) if document else {}
-            bucket = _pruned(bucket, now - self._lifetime_s - self._skew_s)
-            bucket.setdefault(user, {})[device or ""] = now
+            try:
+                stored = _decode(document.value) if document else {}
+            except msgspec.MsgspecError as error:
+                raise DocumentsUnavailable(f"{key} cannot be read: {error}") from None
+            # What was heard is put back where the document lost it.
+            bucket = _merged(stored, self._buckets.get(key, {}))
+            bucket = _pruned(bucket, int(self._clock()) - self._kept_s)
+            moments = [self._add(bucket, wanted) for wanted in batch]
             try:
                 await self._documents.put(
                     key, msgspec.json.encode(bucket), document.revision if document else 0
@@ -107,21 +144,38 @@ class Revocations(Part):
                 continue
             except DocumentTooLarge as error:
                 raise DocumentsUnavailable(f"no more revocations can be kept: {error}") from None
-            return now
-        raise DocumentsUnavailable(f"{key} is written by others all the time")
+            self._remember(batch, moments)
+            return moments
+        raise DocumentsUnavailable(f"{key} is written by other processes all the time")
 
-    def count(self) -> int:
-        return sum(len(devices) for bucket in self._buckets.values() for devices in bucket.values())
+    def _add(self, bucket: Bucket, wanted: _Wanted) -> int:
+        """A moment above all that tokens of the user can name."""
+        devices = bucket.setdefault(wanted.user, {})
+        moment = max(
+            int(self._clock()), *(held + 1 for held in devices.values()), self.latest(wanted.user) + 1
+        )
+        devices[wanted.device] = moment
+        return moment
+
+    def _remember(self, batch: list[_Wanted], moments: list[int]) -> None:
+        """Until they are heard: a token that is signed next names them."""
+        for wanted, moment in zip(batch, moments, strict=True):
+            if moment > self.latest(wanted.user):
+                self._made[wanted.user] = moment
 
     def _take(self, key: str, document: Document | None) -> None:
+        """What was heard of is over, also where the document goes back or goes away."""
         try:
             bucket = _decode(document.value) if document else {}
         except msgspec.MsgspecError as error:
             log.error("revocations cannot be read; those known before go on", key=key, reason=str(error))
             return
         before = self._buckets.get(key, {})
+        bucket = _pruned(_merged(bucket, before), int(self._clock()) - self._kept_s)
         self._buckets[key] = bucket
         for user, devices in bucket.items():
+            if 0 < self._made.get(user, 0) <= max(devices.values()):
+                del self._made[user]
             known = before.get(user, {})
             for device, moment in devices.items():
                 if moment > known.get(device, 0):
@@ -131,6 +185,16 @@ class Revocations(Part):
 def key_of(user: str) -> str:
     """The document in which a user's revocations stand."""
     return f"{PREFIX}{int.from_bytes(blake2b(user.encode(), digest_size=2).digest()) % BUCKETS:02x}"
+
+
+def _merged(bucket: Bucket, other: Bucket) -> Bucket:
+    """The later moment of each."""
+    found = {user: dict(devices) for user, devices in bucket.items()}
+    for user, devices in other.items():
+        mine = found.setdefault(user, {})
+        for device, moment in devices.items():
+            mine[device] = max(moment, mine.get(device, 0))
+    return found
 
 
 def _pruned(bucket: Bucket, oldest: int) -> Bucket:

@@ -2,7 +2,7 @@
 
 Rules of RFC 8725: an allow-list of algorithms, `kid` chooses the key, `iss`, `aud`, `typ`, a bounded life.
 Claims: `sub` user, `dev` device the token is restricted to (optional), `cnf` key the client must prove (RFC
-7800, optional).
+7800, optional), `rev` the latest revocation that the signer knew of (control/auth/revocations.py; optional).
 
 Every login is checked anew and leaves nothing behind: the check is 60 to 80 us, and what is remembered
 for a million idle users would be asked for by few of them (docs/decisions/0010-every-login-is-checked.md).
@@ -51,15 +51,16 @@ class TokenRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a verified token says. Times in unix seconds: `issued_at` is what it holds from, `signed_at` its
-    `iat`; `confirm` is the 32-byte Ed25519 key of `cnf`, or None.
+    """What a verified token says. Times in unix seconds: `issued_at` is what it holds from; `revocation` is
+    the latest of the user that its signer knew of, 0: none; `confirm` is the 32-byte Ed25519 key of `cnf`,
+    or None.
     """
 
     user: str
     device: str | None
-    signed_at: int
     issued_at: int
     expires_at: int
+    revocation: int
     confirm: bytes | None
 
 
@@ -72,10 +73,17 @@ class TokenSigner:
         self._base = {"iss": issuer, "aud": audience}
 
     def sign(
-        self, user: str, now: int, ttl_s: int, device: str | None = None, cnf: Mapping[str, Any] | None = None
+        self,
+        user: str,
+        now: int,
+        ttl_s: int,
+        device: str | None = None,
+        cnf: Mapping[str, Any] | None = None,
+        revocation: int = 0,
     ) -> str:
-        """A compact JWT for `user`, valid for `ttl_s` seconds from `now` (unix seconds). Raises ValueError
-        on ids, and on a token that would not fit into AUTH.
+        """A compact JWT for `user`, valid for `ttl_s` seconds from `now` (unix seconds). `revocation` is the
+        latest moment that is known of the user. Raises ValueError on ids, and on a token that would not fit
+        into AUTH.
         """
         for name, value in (("user", user), ("device", device)):
             if value is not None and not ID.fullmatch(value):
@@ -88,6 +96,8 @@ class TokenSigner:
         if cnf is not None:
             confirmation_key({"cnf": cnf})
             claims["cnf"] = dict(cnf)
+        if revocation:
+            claims["rev"] = revocation
         token = jwt.encode(self._header, claims, self._key, algorithms=list(ALGORITHMS))
         if len(token) > TOKEN_MAX:
             raise ValueError(
@@ -170,11 +180,11 @@ class TokenVerifier:
         assert expires is not None
         if not 0 < expires - issued <= self.max_ttl_s:
             raise TokenRefused("life out of bounds")
-        not_before = claims.get("nbf", issued)
-        if not _is_time(not_before):
+        not_before, revocation = claims.get("nbf", issued), claims.get("rev", 0)
+        if not _is_time(not_before) or not _is_time(revocation):
             raise TokenRefused("times")
-        confirm = confirmation_key(claims)
-        return Claims(user, device, int(issued), max(int(issued), int(not_before)), int(expires), confirm)
+        holds_from = max(int(issued), int(not_before))
+        return Claims(user, device, holds_from, int(expires), int(revocation), confirmation_key(claims))
 
 
 def confirmation_key(claims: Mapping[str, Any]) -> bytes | None:

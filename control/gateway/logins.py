@@ -108,4 +108,4 @@ class Logins:
             raise LoginRefused(
                 CloseCode.AUTH_UNAVAILABLE, "tokens cannot be checked now", "revocations are not known"
             )
-        return self._revocations.not_before(user, device)
+        return self._revocations.ended(user, device)

@@ -270,7 +270,6 @@ class Wiring:
         return Revocations(
             self.documents,
             auth.token_max_ttl_s,
-            auth.clock_skew_s,
             self._end_revoked if hears else lambda user, device: None,
         )
 

@@ -138,7 +138,7 @@ class AuthSection(Section, frozen=True):
     token_ttl_s: Annotated[int, Meta(ge=10, le=30 * 86400)] = 86400
     """Life of a token when the request names none: a day's sessions. Beyond: refused at login."""
     token_max_ttl_s: Annotated[int, Meta(ge=10, le=366 * 86400)] = 7 * 86400
-    """Longest life a token may have from its `iat`, because it cannot be called back. Beyond: not signed,
+    """Longest life a token may have from its `iat`: one that leaked unseen is over then. Beyond: not signed,
     and refused at login."""
     clock_skew_s: Annotated[int, Meta(ge=0, le=600)] = 30
     """Two clocks may differ so much. Beyond: a token counts as expired or not yet valid."""

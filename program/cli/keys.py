@@ -42,7 +42,9 @@ def token(
     if not 1 <= ttl_s <= auth.token_max_ttl_s:
         raise fail(f"--ttl must be between 1 and {auth.token_max_ttl_s}")
     with told():
-        signed = store.signer().sign(user, int(time.time()), ttl_s, device)
+        now = int(time.time())
+        # No document is read here: above what was revoked before this second.
+        signed = store.signer().sign(user, now, ttl_s, device, revocation=now - 1)
     typer.echo(f"root key: {store.root}", err=True)
     typer.echo(signed)
 

@@ -58,7 +58,7 @@ def make_services(folder: Path, **settings: object) -> Services:
         signer=no_signer,
         coordination=coordination,
         documents=documents,
-        revocations=Revocations(documents, tree.auth.token_max_ttl_s, tree.auth.clock_skew_s),
+        revocations=Revocations(documents, tree.auth.token_max_ttl_s),
         lbs=make_lbs(tree, coordination),
         registry=CollectorRegistry(),
         audit=Audit(tree),

@@ -55,8 +55,9 @@ async def create_token(request: Request, body: TokenRequest, key: TokenKey, stat
     openapi_extra={"parameters": [PARAMETER]},
 )
 async def revoke_tokens(request: Request, body: RevokeRequest, key: TokenKey, state: ServicesDep) -> Response:
-    """All tokens of `user`, or those used on `device`, that were signed up to now are over, at every gateway
-    within moments; who is logged in with one is closed with 4002. The scope `tokens` is needed."""
+    """All tokens of `user`, or those used on `device`, that were signed before the answer are over, at every
+    gateway within moments; who is logged in with one is closed with 4002. Each call is a revocation of its
+    own, a repetition under the same Idempotency-Key is not. The scope `tokens` is needed."""
 
     if request.query_params:
         raise Problem(422, "invalid", "this route takes no query parameters")
@@ -77,14 +78,19 @@ def _sign(body: TokenRequest, state: Services) -> TokenAnswer:
     ttl_s = body.ttl_s if body.ttl_s is not None else auth.token_ttl_s
     if ttl_s > auth.token_max_ttl_s:
         raise Problem(422, "invalid", f"ttl_s may be at most {auth.token_max_ttl_s}")
-    signed_at = state.revocations.signing_time(body.user, body.device)
+    now = int(time.time())
     try:
         token = state.signer().sign(
-            body.user, signed_at, ttl_s, body.device, body.cnf.model_dump() if body.cnf else None
+            body.user,
+            now,
+            ttl_s,
+            body.device,
+            body.cnf.model_dump() if body.cnf else None,
+            state.revocations.latest(body.user),
         )
     except ValueError as error:
         raise Problem(422, "invalid", str(error)) from None
-    return TokenAnswer(token=token, expires_at=signed_at + ttl_s)
+    return TokenAnswer(token=token, expires_at=now + ttl_s)
 
 
 async def _refuse_disabled(user: str, state: Services) -> None:

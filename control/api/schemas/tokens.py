@@ -43,4 +43,7 @@ class RevokeRequest(Shape):
 
 
 class RevokeAnswer(BaseModel):
-    not_before: int = Field(description="unix seconds; tokens signed then or earlier are over")
+    not_before: int = Field(
+        description="unix seconds, later than any revocation of the user before, perhaps ahead of the clock;"
+        " tokens that were signed without knowing it are over"
+    )
