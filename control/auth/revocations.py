@@ -31,7 +31,11 @@ from control.part import Part
 log = get_logger("auth")
 
 PREFIX = "revoked/"
-BUCKETS = 256
+BUCKETS = 4096
+DEVICES = 32
+"""With a moment of their own, of one user. Beyond: the moment is that of all devices of the user, as names of
+devices are chosen by clients and room is for all users.
+"""
 TRIES = 8
 """Of writes of several processes that meet: each but one of them has been made then."""
 WRONG_S = 7 * 86_400
@@ -150,11 +154,13 @@ class Revocations(Part):
 
     def _add(self, bucket: Bucket, wanted: _Wanted) -> int:
         """A moment above all that tokens of the user can name."""
-        devices = bucket.setdefault(wanted.user, {})
-        moment = max(
-            int(self._clock()), *(held + 1 for held in devices.values()), self.latest(wanted.user) + 1
-        )
-        devices[wanted.device] = moment
+        devices = bucket.get(wanted.user, {})
+        latest = max(self.latest(wanted.user), *devices.values(), 0)
+        moment = max(int(self._clock()), latest + 1)
+        if not wanted.device or (len(devices) >= DEVICES and wanted.device not in devices):
+            bucket[wanted.user] = {"": moment}
+        else:
+            bucket[wanted.user] = {**devices, wanted.device: moment}
         return moment
 
     def _remember(self, batch: list[_Wanted], moments: list[int]) -> None:
@@ -174,9 +180,11 @@ class Revocations(Part):
         bucket = _pruned(_merged(bucket, before), int(self._clock()) - self._kept_s)
         self._buckets[key] = bucket
         for user, devices in bucket.items():
+            known = before.get(user, {})
+            if devices == known:
+                continue
             if 0 < self._made.get(user, 0) <= max(devices.values()):
                 del self._made[user]
-            known = before.get(user, {})
             for device, moment in devices.items():
                 if moment > known.get(device, 0):
                     self._on_revoked(user, device or None)
@@ -184,22 +192,23 @@ class Revocations(Part):
 
 def key_of(user: str) -> str:
     """The document in which a user's revocations stand."""
-    return f"{PREFIX}{int.from_bytes(blake2b(user.encode(), digest_size=2).digest()) % BUCKETS:02x}"
+    return f"{PREFIX}{int.from_bytes(blake2b(user.encode(), digest_size=2).digest()) % BUCKETS:03x}"
 
 
 def _merged(bucket: Bucket, other: Bucket) -> Bucket:
-    """The later moment of each."""
-    found = {user: dict(devices) for user, devices in bucket.items()}
+    """The later moment of each, and none of a device that its user's covers."""
     for user, devices in other.items():
-        mine = found.setdefault(user, {})
+        mine = bucket.get(user)
+        if mine == devices:
+            continue
+        both = dict(mine or {})
         for device, moment in devices.items():
-            mine[device] = max(moment, mine.get(device, 0))
-    return found
+            both[device] = max(moment, both.get(device, 0))
+        every = both.get("", 0)
+        bucket[user] = {device: moment for device, moment in both.items() if not device or moment > every}
+    return bucket
 
 
 def _pruned(bucket: Bucket, oldest: int) -> Bucket:
-    kept = {
-        user: {device: moment for device, moment in devices.items() if moment > oldest}
-        for user, devices in bucket.items()
-    }
-    return {user: devices for user, devices in kept.items() if devices}
+    """Without users of whom nothing matters any more."""
+    return {user: devices for user, devices in bucket.items() if max(devices.values(), default=0) > oldest}
