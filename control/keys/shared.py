@@ -157,33 +157,44 @@ async def join_keys(
     StartError when somebody lives in the cluster and has another root key than this one ("" is none). Raises
     StartError, BusError, DocumentsUnavailable, KeyFileError.
     """
-    folder, secrets = settings.server.data_dir / KEY_FOLDER, secrets_of(settings)
-    had_root = (folder / ROOT_FILE).exists()
+    folder = settings.server.data_dir / KEY_FOLDER
     document = await documents.get(KEY)
     if document is None:
-        await refuse_foreign(KeyStore(settings).root if had_root else "")
+        await refuse_foreign(KeyStore(settings).root if (folder / ROOT_FILE).exists() else "")
         KeyStore(settings, create=True)
         try:
-            document = await documents.put(KEY, seal(secrets[0], Shared(1, read_folder(folder))), 0)
+            document = await documents.put(
+                KEY, seal(secrets_of(settings)[0], Shared(1, read_folder(folder))), 0
+            )
         except Conflict:
             document = await documents.get(KEY)
         else:
             return document.revision, 1
     if document is None:
         raise StartError("the cluster's keys come and go: start again")
-    try:
-        generation, files = unseal(secrets, document.value)
-    except NotTheSecret as error:
-        raise StartError(str(error)) from None
-    if had_root and read_folder(folder).get(ROOT_FILE) != files.get(ROOT_FILE):
-        raise StartError(
-            f"the root key in {folder} is not that of this cluster's document {KEY}: where the document is"
-            " right, move the folder away, and its keys come; where the folder is, delete the document"
-        )
+    generation, files = shared_with(settings, document)
     make_private_directory(settings.server.data_dir)
     make_private_directory(folder)
     write_folder(folder, files)
     return document.revision, generation
+
+
+def shared_with(settings: Settings, document: Document) -> Shared:
+    """What a process with these settings begins with. Raises StartError when its secret or its root key is
+    another one, KeyFileError.
+    """
+    folder = settings.server.data_dir / KEY_FOLDER
+    try:
+        shared = unseal(secrets_of(settings), document.value)
+    except NotTheSecret as error:
+        raise StartError(str(error)) from None
+    has_root = (folder / ROOT_FILE).exists()
+    if has_root and read_folder(folder).get(ROOT_FILE) != shared.files.get(ROOT_FILE):
+        raise StartError(
+            f"the root key in {folder} is not that of this cluster's document {KEY}: where the document is"
+            " right, move the folder away, and its keys come; where the folder is, delete the document"
+        )
+    return shared
 
 
 def secrets_of(settings: Settings) -> list[str]:

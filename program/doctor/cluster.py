@@ -1,4 +1,4 @@
-"""The cluster that a start would join: its bus, its root key, and whose store it is."""
+"""The cluster that a start would join: its bus, its etcd and keys, and whose store it is."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from typing import TypeVar
 
 from control.bus.base import Bus
 from control.bus.engines import make_bus
+from control.coordination.documents import Document, DocumentsUnavailable
+from control.coordination.identity import connect_etcd
 from control.coordination.same_root import refuse_other_root, root_of_cluster
+from control.errors import StartError
 from control.im.store_claim import holders_of, make_holders, refuse_foreign
+from control.keys.data_folder import KEY_FOLDER
 from control.keys.errors import KeyFileError
 from control.keys.keystore import KeyStore
+from control.keys.server_keys import ROOT_FILE
+from control.keys.shared import KEY, shared_with
 from control.node_ids import ALONE, peer_of
 from control.process.data_folder import Holder
 from control.settings import Settings
@@ -27,8 +33,20 @@ def cluster(settings: Settings, running: Holder | None, has_store: bool) -> Iter
         yield reached
         if reached.level == RED:
             return
+    if settings.etcd.endpoints:
+        reached = refusal("etcd", lambda: _reach_etcd(settings), "start etcd, or correct etcd.endpoints")
+        yield reached
+        if reached.level == RED:
+            return
     if split and set(settings.server.roles) != {"im"}:
-        yield refusal("root key", lambda: _same_root(settings), "put the cluster's `keys` folder here")
+        if settings.auth.keys_secret:
+            yield refusal(
+                "keys of the cluster",
+                lambda: _keys_there(settings),
+                "see Several processes in docs/OPERATIONS.md",
+            )
+        if not settings.auth.keys_secret or (settings.server.data_dir / KEY_FOLDER / ROOT_FILE).exists():
+            yield refusal("root key", lambda: _same_root(settings), "put the cluster's `keys` folder here")
     if has_store:
         yield refusal("store's cluster", lambda: _of_us(settings, running), "see docs/OPERATIONS.md")
 
@@ -38,6 +56,31 @@ def _reach(settings: Settings) -> str:
 
     asyncio.run(_on_bus(settings, nothing))
     return f"{settings.bus.nats_url} answers"
+
+
+def _reach_etcd(settings: Settings) -> str:
+    asyncio.run(_in_etcd(settings))
+    return f"{', '.join(settings.etcd.endpoints)}: answers"
+
+
+def _keys_there(settings: Settings) -> str:
+    document = asyncio.run(_in_etcd(settings))
+    if document is None:
+        return "not in etcd: the first process gives it its own"
+    return f"in etcd, {len(shared_with(settings, document).files)} files"
+
+
+async def _in_etcd(settings: Settings) -> Document | None:
+    """The document of the cluster's keys."""
+    from control.coordination.etcd.documents import EtcdDocuments
+
+    client = await connect_etcd(settings)
+    try:
+        return await EtcdDocuments(client).get(KEY)
+    except DocumentsUnavailable as error:
+        raise StartError(str(error)) from error
+    finally:
+        await client.close()
 
 
 def _same_root(settings: Settings) -> str:

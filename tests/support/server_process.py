@@ -77,6 +77,17 @@ class ServerProcess:
             self.http_port, self.gateway_port = free_ports(2)
         self.data_dir.mkdir(parents=True, exist_ok=True)
 
+    def environment(self) -> dict[str, str]:
+        """Of its program: its settings, and no others."""
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("QIANWAN_")}
+        environment |= {"PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"}
+        if self.installed:
+            environment |= {"PYTHONPATH": "", "PATH": str(self.installed)}
+        for key, value in self.settings.items():
+            name = "QIANWAN_" + key.replace(".", "__").upper()
+            environment[name] = value if isinstance(value, str) else json.dumps(value)
+        return environment
+
     # -- addresses and files
 
     @property
@@ -133,13 +144,7 @@ class ServerProcess:
         if self.roles:
             command += ["--role", self.roles]
         command += self.arguments
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("QIANWAN_")}
-        environment |= {"PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"}
-        if self.installed:
-            environment |= {"PYTHONPATH": "", "PATH": str(self.installed)}
-        for key, value in self.settings.items():
-            name = "QIANWAN_" + key.replace(".", "__").upper()
-            environment[name] = value if isinstance(value, str) else json.dumps(value)
+        environment = self.environment()
         with self.log_file.open("ab") as log, self.out_file.open("ab") as out:
             self.process = subprocess.Popen(
                 command,

@@ -297,6 +297,27 @@ async def test_nobody_gives_a_living_cluster_a_root_of_its_own(cluster: OverEtcd
         await refuse_foreign_root(settings, "0" * 64)
 
 
+def test_the_doctor_asks_etcd_what_a_start_would_meet(cluster: OverEtcd) -> None:
+    fresh = cluster.process("gateway", "not there yet")
+    found = doctor(fresh)
+    assert found["etcd"]["level"] == found["keys of the cluster"]["level"] == "green", found
+    assert "root key" not in found, "its keys come"
+    assert not (fresh.data_dir / "keys").exists()
+    stranger = doctor(cluster.process("gateway", "stranger", **{"auth.keys_secret": "x" * 32}))
+    assert stranger["keys of the cluster"]["level"] == "red"
+    assert "auth.keys_secret" in stranger["keys of the cluster"]["found"]
+    away = doctor(cluster.process("gateway", "away", **{"etcd.endpoints": '["127.0.0.1:1"]'}))
+    assert away["etcd"]["level"] == "red"
+
+
+def doctor(process: ServerProcess) -> dict[str, dict[str, str]]:
+    command = [sys.executable, "-m", "program", "doctor", "--json", "--data-dir", str(process.data_dir)]
+    environment = process.environment() | {"QIANWAN_SERVER__ROLES": json.dumps([process.roles])}
+    shown = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert shown.stdout, shown.stderr
+    return {item["check"]: item for item in json.loads(shown.stdout)}
+
+
 def test_a_typed_node_id_and_an_etcd_that_is_not_there_are_told(cluster: OverEtcd, tmp_path: Path) -> None:
     typed = cluster.process("gateway", "typed", **{"server.node_id": 3})
     typed.start(wait=False)
