@@ -42,6 +42,14 @@ class Access:
         body = {"owner": owner, "members": list(members), "name": "faults", "limit": len(members) + 1}
         return str(self._post("/v1/groups", body, "a group")["group"])
 
+    def say(self, sender: str, target: str, text: str) -> None:
+        """Send in the name of a user, with the API key. Raises NoAccess."""
+        self._post("/v1/messages", {"sender": sender, "target": target, "body": {"text": text}}, "a message")
+
+    def kick(self, user: str) -> None:
+        """End the sessions of a user, with the API key. Raises NoAccess."""
+        self._post(f"/v1/users/{user}/kick", {"reason": 1}, "a kick")
+
     def _ask(self, user: str) -> str:
         return str(self._post("/v1/tokens", {"user": user}, "a token")["token"])
 

@@ -27,6 +27,7 @@ from program.cluster.faults import ACTS, Act, Fault, Outcome, inject
 from program.cluster.local import LocalCluster, bring_up
 from program.cluster.partition import Way, heal, impossible
 from program.cluster.plan import ClusterError, Kind
+from program.cluster.starts import Deaf, starts
 
 KINDS: tuple[Kind, ...] = ("gateway", "im", "control", "etcd", "nats", "postgres")
 PARTS = {"etcd": ("leader", "follower")}
@@ -45,10 +46,10 @@ CUTS: tuple[tuple[Kind, Kind | None], ...] = (
 ONE_WAY: tuple[Way, ...] = ("in", "out")
 ROLLING: tuple[Kind, ...] = ("control", "im", "gateway", "nats", "etcd", "postgres")
 STOPPED_S = 10.0
-COLUMNS = "{:<30} {:<22} {:>7} {:>5} {:>7} {:>7} {:>6} {:>5} {:>8} {:>8} {:>7}  {}"
+COLUMNS = "{:<25} {:<21} {:>6} {:>4} {:>7} {:>7} {:>6} {:>4} {:>6} {:>8} {:>8} {:>7}  {}"
 HEADINGS = (
     "fault", "process", "acked", "lost", "doubled", "swapped",
-    "errors", "cut", "slowest", "normal", "back", "after it",
+    "errors", "cut", "logins", "slowest", "normal", "back", "after it",
 )  # fmt: skip
 
 
@@ -91,32 +92,57 @@ class Planner:
 
 def shown(one: Outcome, part: str) -> str:
     victim = f"{one.victim} ({part})" if part else one.victim
-    if len(victim) > 22:
-        victim = f"{one.victim.count(',') + 1} in order" if one.fault == "restarted" else victim[:22]
+    if len(victim) > 21:
+        victim = f"{one.victim.count(',') + 1} in order" if one.fault == "restarted" else victim[:21]
     state = "; ".join([*([] if one.whole else ["NOT WHOLE"]), *one.complaints]) or "whole"
-    counts = (one.acked, one.lost, one.doubled, one.swapped, one.errors, one.cut)
+    counts = (one.acked, one.lost, one.doubled, one.swapped, one.errors, one.cut, one.logins)
     seconds = (f"{each:.1f} s" for each in (one.slowest_s, one.normal_s, one.back_s))
     return COLUMNS.format(one.fault, victim, *counts, *seconds, state)
 
 
-async def table(cluster: LocalCluster, arguments: argparse.Namespace, dice: random.Random) -> list[Outcome]:
-    """Every fault of every kind, in an order of the dice."""
+class Found(msgspec.Struct):
+    """What a run found: a line for each fault; who was deaf after each start."""
+
+    faults: list[Outcome] = []
+    starts: list[Deaf] = []
+
+    @property
+    def clean(self) -> bool:
+        return all(one.clean for one in self.faults) and all(one == Deaf(0, 0, 0) for one in self.starts)
+
+    def sums(self) -> Iterator[str]:
+        bad = sum(not one.clean for one in self.faults)
+        yield f"{len(self.faults)} faults; {bad} cost a message, left somebody deaf, or broke a promise"
+        for one in self.faults:
+            if one.fault == "restarted":
+                yield f"all processes restarted in order: {one.cut} connections cut, at most {one.most_logins} new of a client"
+        if self.starts:
+            deaf = (sum(getattr(one, name) for one in self.starts) for name in ("group", "room", "kicks"))
+            yield "{} starts of im: deaf in the group {}, in the room {}, to kicks {}".format(
+                len(self.starts), *deaf
+            )
+
+
+async def table(
+    cluster: LocalCluster, arguments: argparse.Namespace, dice: random.Random, found: Found
+) -> None:
+    """Every fault of every kind, in an order of the dice; then the starts."""
     crowd = Crowd(cluster, arguments.clients, arguments.pace)
     planner = Planner(cluster, arguments, dice)
-    found: list[Outcome] = []
     try:
         await crowd.come()
         for _ in range(arguments.rounds):
             for act, kind, part, of, way in planner.round():
                 fault = await asyncio.to_thread(planner.fault, act, kind, part, of, way)
-                found.append(await inject(cluster, crowd, fault))
-                print(shown(found[-1], part), flush=True)
+                found.faults.append(await inject(cluster, crowd, fault))
+                print(shown(found.faults[-1], part), flush=True)
     finally:
         await crowd.go()
-    return found
+    if arguments.starts:
+        found.starts = await starts(cluster, arguments.comers, arguments.starts)
 
 
-def written(path: Path, arguments: argparse.Namespace, found: list[Outcome]) -> None:
+def written(path: Path, arguments: argparse.Namespace, found: Found) -> None:
     """What it was run with, where, and each line of the table."""
     made = {
         "of": "faults of a cluster on one machine",
@@ -126,21 +152,14 @@ def written(path: Path, arguments: argparse.Namespace, found: list[Outcome]) -> 
         "away_s": arguments.away_s,
         "machine": machine(),
         "commit": commit(),
-        "faults": found,
+        "faults": found.faults,
+        "starts": found.starts,
     }
     path.write_bytes(msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n")
 
 
 def interrupted(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-def sums(found: list[Outcome]) -> Iterator[str]:
-    bad = sum(not one.clean for one in found)
-    yield f"{len(found)} faults, {bad} of them cost a message, left somebody deaf, or broke a promise"
-    for one in found:
-        if one.fault == "restarted":
-            yield f"one after the other restarted: {one.most_cut} new connections of a client at most"
 
 
 def parsed() -> argparse.Namespace:
@@ -151,10 +170,12 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--pace", type=float, default=1.0, help="seconds between the messages of one client")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--rounds", type=int, default=1, help="how often each fault is done to each kind")
-    parser.add_argument("--acts", nargs="+", choices=ACTS, default=ACTS)
+    parser.add_argument("--acts", nargs="*", choices=ACTS, default=ACTS)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--away-s", type=float, default=120.0, help="that etcd, or NATS, is away as a whole")
-    parser.add_argument("--cut-s", type=float, default=25.0, help="that a process is cut off")
+    parser.add_argument("--cut-s", type=float, default=20.0, help="that a process is cut off")
+    parser.add_argument("--starts", type=int, default=0, help="starts of the im processes while users log in")
+    parser.add_argument("--comers", type=int, default=60, help="users who log in around each start")
     parser.add_argument("--json", type=Path, help="write what was found")
     return parser.parse_args()
 
@@ -168,13 +189,14 @@ def main() -> int:
     print(f"{arguments.clients} clients send; --seed {arguments.seed} repeats the choices")
     folder = Path(tempfile.mkdtemp(prefix="qianwan-faults-"))
     folder.chmod(0o755)  # the user of PostgreSQL enters it
+    found = Found()
     try:
         if not impossible():
             heal()  # of a run that was killed
         cluster = bring_up(folder, lambda _: None)
-        print(COLUMNS.format(*HEADINGS))
+        print(COLUMNS.format(*HEADINGS), flush=True)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            found = runner.run(table(cluster, arguments, random.Random(arguments.seed)))
+            runner.run(table(cluster, arguments, random.Random(arguments.seed), found))
     except ClusterError as error:
         print(error, file=sys.stderr)
         return 1
@@ -182,11 +204,11 @@ def main() -> int:
         if (folder / "cluster.json").exists():
             LocalCluster(folder).down()
         shutil.rmtree(folder, ignore_errors=True)
-    for line in sums(found):
-        print(line)
-    if arguments.json:
-        written(arguments.json, arguments, found)
-    return int(not all(one.clean for one in found))
+        for line in found.sums():
+            print(line)
+        if arguments.json:
+            written(arguments.json, arguments, found)
+    return int(not found.clean)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from benchmarks.figures import Figure, ServerReport, figure
-from benchmarks.loadgen.fleet import CLIENTS_PER_PROCESS, Counters, Fleet, FleetError, Load, Shape
+from benchmarks.loadgen.fleet import Counters, Fleet, FleetError, Load, Shape
 from benchmarks.loadgen.fleet.result import here
 from benchmarks.scenarios.context import CONNECT_TIMEOUT_S, CONNECT_WINDOW, Context, stage, suite_number
 from benchmarks.scenarios.preparation import OPEN_CORE, OPEN_SERVICE
-from benchmarks.servers import ServerPlan, Servers
+from benchmarks.servers import ServerPlan, Servers, gateways_for
 
 AGAIN_S = 1.0
 """After which a refused client comes again."""
@@ -47,14 +47,15 @@ class StormOptions:
 
 def run_storm(context: Context, options: StormOptions) -> Figure:
     """One figure: how long until all are back. Raises FleetError where the gateway let in more than it may,
-    or not all in time.
+    or not all in time. The rate is the gateway's; where it has several processes, each has its share.
     """
-    clients = min(options.clients, CLIENTS_PER_PROCESS - CLIENTS_PER_PROCESS % 2)
-    if clients < options.clients:
-        context.note(f"{clients:,} clients: one gateway process may have no more files open")
-    half = clients // 2
+    half = options.clients // 2
+    clients = 2 * half
+    parts = gateways_for(clients)
+    if parts > 1:
+        context.note(f"the gateway that stays has {parts} processes: one may have no more files open")
     plan = ServerPlan(loops=options.loops, core=OPEN_CORE, service=OPEN_SERVICE)
-    paced = replace(plan, admission={"new_per_s": options.admitted_per_s})
+    paced = replace(plan, gateways=parts, admission={"new_per_s": options.admitted_per_s / parts})
     shape = Shape(
         gateways=[], members=half, suite=suite_number(options.suite), user_prefix="dies", processes=1
     )

@@ -63,8 +63,7 @@ class Sender(Person):
 
 
 class Tally(msgspec.Struct, frozen=True):
-    """Of all senders so far. `cuts`: of each the connections that ended; `slowest_s`: from `send` to the
-    partner, of the messages since it was asked last."""
+    """Of all senders so far. `cuts` and `logins`: of each; `slowest_s`: from `send` to the partner."""
 
     acked: int
     lost: int
@@ -72,6 +71,7 @@ class Tally(msgspec.Struct, frozen=True):
     swapped: int
     errors: int
     cuts: list[int]
+    logins: list[int]
     slowest_s: float
 
 
@@ -127,10 +127,6 @@ class Crowd:
     def acked(self) -> int:
         return sum(len(sender.acked) for sender in self.senders)
 
-    @property
-    def cut(self) -> int:
-        return sum(sender.cut for sender in self.senders)
-
     async def moves(self) -> bool:
         """Everybody gets a further acknowledgement."""
         had = [len(sender.acked) for sender in self.senders]
@@ -177,5 +173,6 @@ class Crowd:
             swapped=swapped,
             errors=sum(sender.errors for sender in self.senders),
             cuts=[sender.cut for sender in self.senders],
+            logins=[sender.logins for sender in self.senders],
             slowest_s=slowest_s,
         )

@@ -27,6 +27,8 @@ GUEST_S = 30.0
 GUEST_EVERY_S = 5.0
 HTTP_S = 10.0
 CONVERGED_S = 10.0
+STALL_S = 10.0
+"""Of delivery, where one of several NATS servers is killed."""
 LEASE_S = 15.0
 """After which a process that is cut off from etcd knows that its lease has ended: etcd.ttl_s, and some."""
 LEASE = "qianwan_etcd_lease_left_seconds"
@@ -55,7 +57,8 @@ class Fault(msgspec.Struct, frozen=True):
 class Outcome(msgspec.Struct, frozen=True):
     """A line of the table. `normal_s`: from the fault until every process is well and everybody hears a probe
     in the group and in the room; `back_s`: the same, from when the victims run and answer again. `cut`:
-    connections that ended, `most_cut`: of one client. `slowest_s`: from a send until the other one heard it.
+    connections that ended before another had taken their place; `logins`: further ones, `most_logins`: of one
+    client. `slowest_s`: from a send until the other one heard it.
     `errors`: sends that were refused, or whose outcome nobody knows. `complaints`: what else did not hold.
     """
 
@@ -67,7 +70,8 @@ class Outcome(msgspec.Struct, frozen=True):
     swapped: int
     errors: int
     cut: int
-    most_cut: int
+    logins: int
+    most_logins: int
     slowest_s: float
     normal_s: float
     back_s: float
@@ -101,11 +105,14 @@ def _outcome(
     fault: Fault, before: Tally, after: Tally, took: tuple[float, float], whole: bool, complaints: list[str]
 ) -> Outcome:
     cuts = [late - early for early, late in zip(before.cuts, after.cuts, strict=True)]
+    logins = [late - early for early, late in zip(before.logins, after.logins, strict=True)]
     normal_s, back_s = took
     if fault.keeps and any(cuts):
         complaints.append(f"{sum(cuts)} connections ended")
     if fault.act == "away" and fault.keeps and back_s > CONVERGED_S:
         complaints.append(f"normal only {back_s:.1f} s after its return")
+    if fault.act == "killed" and fault.victims[0].startswith("nats-") and after.slowest_s > STALL_S:
+        complaints.append(f"a message took {after.slowest_s:.1f} s")
     if fault.act == "restarted" and after.errors > before.errors:
         complaints.append(f"{after.errors - before.errors} sends were refused")
     return Outcome(
@@ -117,7 +124,8 @@ def _outcome(
         swapped=after.swapped - before.swapped,
         errors=after.errors - before.errors,
         cut=sum(cuts),
-        most_cut=max(cuts),
+        logins=sum(logins),
+        most_logins=max(logins),
         slowest_s=round(after.slowest_s, 2),
         normal_s=round(normal_s, 2),
         back_s=round(back_s, 2),

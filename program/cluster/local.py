@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import shutil
 import signal
 import sys
@@ -167,10 +169,18 @@ class LocalCluster:
 
     def freeze(self, name: str) -> None:
         """It stands still: connections stay, nothing answers."""
-        self.processes[name].send(signal.SIGSTOP)
+        self._signal(name, signal.SIGSTOP)
 
     def go_on(self, name: str) -> None:
-        self.processes[name].send(signal.SIGCONT)
+        self._signal(name, signal.SIGCONT)
+
+    def _signal(self, name: str, number: signal.Signals) -> None:
+        """To the process, and of PostgreSQL, which has one for each connection, to all of them."""
+        self.processes[name].send(number)
+        if self.planned(name).kind == "postgres":
+            for pid in postgres_left(self.folder / name):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
 
 
 def bring_up(folder: Path, say: Say) -> LocalCluster:

@@ -16,7 +16,9 @@ POLL_S = 0.02
 
 
 class Person:
-    """One client with its tasks. `cut`: how often its connection ended while it wanted one."""
+    """One client with its tasks. `cut`: how often its connection ended before another had taken its place;
+    `logins`: all of them, the first too.
+    """
 
     def __init__(
         self,
@@ -28,7 +30,7 @@ class Person:
         backoff: qianwan.Backoff | None = None,
     ) -> None:
         self.name = name
-        self.cut = 0
+        self.cut = self.logins = 0
         self._room_name = room
         self._online = False
         self.client = qianwan.Client(
@@ -46,8 +48,11 @@ class Person:
     async def come(self) -> None:
         await self.client.open()
         self._tasks.append(asyncio.create_task(self._listen()))
-        self.room = await self.client.join_room(self._room_name)
+        self.room = await self.enter()
         self._tasks.append(asyncio.create_task(self._listen_in_room()))
+
+    async def enter(self) -> qianwan.Room:
+        return await self.client.join_room(self._room_name)
 
     async def go(self) -> None:
         for task in self._tasks:
@@ -64,6 +69,7 @@ class Person:
 
     def _on_state(self, change: qianwan.StateChange) -> None:
         online = change.state is qianwan.State.ONLINE
+        self.logins += online
         self.cut += self._online and not online
         self._online = online
 

@@ -146,8 +146,8 @@ def kill(processes: Iterable[Watched]) -> None:
 
 
 def postgres_left(data: Path) -> list[int]:
-    """Processes of a PostgreSQL whose first one is gone: they end by themselves, and until then no other may
-    have these data."""
+    """Processes of the PostgreSQL of this folder. Those whose first one is gone end by themselves, and until
+    then no other may have these data."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

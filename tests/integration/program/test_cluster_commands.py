@@ -21,6 +21,8 @@ from program.cluster.faults import Fault, inject
 from program.cluster.health import Health
 from program.cluster.local import LocalCluster
 from program.cluster.partition import impossible
+from program.cluster.processes import postgres_left
+from program.cluster.starts import Deaf, starts
 from tests.support.server_process import ROOT, program
 
 LONG_S = 240.0
@@ -140,6 +142,26 @@ async def test_faults_while_people_send_cost_no_message_and_leave_nobody_deaf(fo
             assert one.acked
     finally:
         await crowd.go()
+
+
+def test_a_postgres_that_stands_still_does_so_with_every_connection(folder: Path) -> None:
+    cluster = LocalCluster(folder)
+    cluster.freeze("postgres")
+    try:
+        found = [Path(f"/proc/{pid}/stat").read_text() for pid in postgres_left(folder / "postgres")]
+        assert len(found) > 6
+        assert {each.rpartition(")")[2].split()[0] for each in found} == {"T"}
+    finally:
+        cluster.go_on("postgres")
+    cluster.await_well(cluster.processes)
+
+
+async def test_nobody_is_deaf_who_comes_while_all_im_processes_start(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `make faults` does it with many, who are asked later."""
+    monkeypatch.setattr("program.cluster.starts.OVER_S", 0.0)
+    assert await starts(LocalCluster(folder), users=6, times=1) == [Deaf(0, 0, 0)]
 
 
 def test_what_was_killed_is_told_and_up_brings_it_back(folder: Path) -> None:
