@@ -89,10 +89,11 @@ deb: build ## the Debian package, into dist/: the wheel in /opt/qianwan, units, 
 wheel: build ## the sdist and the wheels of server and client, into dist/
 	$(PY) tools/wheels.py
 
-faults: tested-with build dev ## what make test shows with small numbers, with large ones: 20 starts of an im process, a primary that stands still, each kind of process killed and stopped
+faults: tested-with build dev ## what make test shows with small numbers, with large ones: 20 starts of an im process, a primary that stands still, each fault of each kind of process, a storm of 20,000
 	QIANWAN_TEST_STARTS=20 $(PY) -m pytest -q tests/integration/control/test_starts.py
 	QIANWAN_TEST_LONG=1 $(PY) -m pytest -q -s tests/adversity/server/test_postgres_failover.py
-	$(PY) tools/faults.py $(FAULTS_ARGS)
+	$(PY) tools/faults.py --starts 20 $(FAULTS_ARGS)
+	$(VENV)/bin/qianwan bench storm
 
 generate: dev ## write every generated file: constants, sample settings, tables of the docs
 	$(PY) tools/generate.py protocol core_config

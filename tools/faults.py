@@ -115,7 +115,8 @@ class Found(msgspec.Struct):
         yield f"{len(self.faults)} faults; {bad} cost a message, left somebody deaf, or broke a promise"
         for one in self.faults:
             if one.fault == "restarted":
-                yield f"all processes restarted in order: {one.cut} connections cut, at most {one.most_logins} new of a client"
+                most = one.most_logins
+                yield f"all restarted in order: {one.cut} connections cut, {most} logins of a client at most"
         if self.starts:
             deaf = (sum(getattr(one, name) for one in self.starts) for name in ("group", "room", "kicks"))
             yield "{} starts of im: deaf in the group {}, in the room {}, to kicks {}".format(

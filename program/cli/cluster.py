@@ -23,13 +23,18 @@ DEFAULT_FOLDER = Path("qianwan-cluster")
 
 
 @app.command()
-def up(folder: FolderOption = DEFAULT_FOLDER) -> None:
+def up(
+    folder: FolderOption = DEFAULT_FOLDER,
+    first_port: Annotated[
+        int, typer.Option(min=0, max=65_000, help="Of 39 in a row; default: some that nobody uses now")
+    ] = 0,
+) -> None:
     """Start what does not run, and wait until all is well. The first time makes the folder."""
     from program.cluster.local import bring_up
     from program.cluster.plan import ClusterError
 
     try:
-        cluster = bring_up(folder, typer.echo)
+        cluster = bring_up(folder, typer.echo, first_port)
     except ClusterError as error:
         raise fail(str(error)) from None
     typer.echo(f"all is well in {cluster.folder}")

@@ -183,8 +183,8 @@ class LocalCluster:
                     os.kill(pid, number)
 
 
-def bring_up(folder: Path, say: Say) -> LocalCluster:
-    """The cluster of this folder, made when there is none. Raises ClusterError."""
+def bring_up(folder: Path, say: Say, first_port: int = 0) -> LocalCluster:
+    """The cluster of this folder, made when there is none: its ports begin there. Raises ClusterError."""
     if lacking := engines.missing():
         raise ClusterError(f"missing: {lacking}")
     engines.as_postgres()
@@ -196,7 +196,7 @@ def bring_up(folder: Path, say: Say) -> LocalCluster:
             each.mkdir(mode=0o755, exist_ok=True, parents=True)
         with alone_in(folder):
             if not (folder / PLAN_FILE).exists():
-                plan = make_plan()
+                plan = make_plan(first_port)
                 write_private(folder / SETTINGS, settings_text(folder, plan))
                 shown = msgspec.json.format(msgspec.json.encode(plan), indent=2)
                 write_private(folder / PLAN_FILE, shown.decode() + "\n")

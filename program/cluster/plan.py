@@ -27,6 +27,9 @@ PLAN_FILE = "cluster.json"
 ENGINES = 3
 """Members of etcd and NATS servers: one may be away."""
 OF_EACH_ROLE = 2
+PORTS_OF_ONE = 3
+PORTS = PORTS_OF_ONE * (2 * ENGINES + 1 + 3 * OF_EACH_ROLE)
+"""Of all processes."""
 FIRST_GROUP = 1_000_000
 """Above what systems give out by themselves."""
 
@@ -86,16 +89,16 @@ class ClusterPlan(msgspec.Struct, frozen=True):
         return f"postgresql://qianwan:{self.postgres_password}@{hosts}/qianwan"
 
 
-def make_plan() -> ClusterPlan:
-    """Ports that nobody uses now, and new secrets."""
-    processes = [_planned(kind, number) for kind in ("etcd", "nats") for number in range(1, ENGINES + 1)]
-    processes.append(_planned("postgres", 1))
-    processes += [_planned(kind, number) for kind in ROLES for number in range(1, OF_EACH_ROLE + 1)]
+def make_plan(first_port: int = 0) -> ClusterPlan:
+    """Ports in a row from the first one, or some that nobody uses now, and new secrets."""
+    who: list[tuple[Kind, int]] = [(kind, n + 1) for kind in ("etcd", "nats") for n in range(ENGINES)]
+    who += [("postgres", 1), *((kind, n + 1) for kind in ROLES for n in range(OF_EACH_ROLE))]
+    first = first_port or row_of_ports(PORTS)
+    processes = [_planned(*each, first + PORTS_OF_ONE * at) for at, each in enumerate(who)]
     return ClusterPlan(tuple(processes), secrets.token_hex(16), secrets.token_hex(16))
 
 
-def _planned(kind: Kind, number: int) -> Planned:
-    first = row_of_ports(3)
+def _planned(kind: Kind, number: int, first: int) -> Planned:
     address, http, peer = (f"127.0.0.1:{first + n}" for n in range(3))
     match kind:
         case "postgres":

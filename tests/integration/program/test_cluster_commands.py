@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -16,11 +17,13 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.ports import row_of_ports
 from program.cluster.crowd import Crowd
 from program.cluster.faults import Fault, inject
 from program.cluster.health import Health
 from program.cluster.local import LocalCluster
 from program.cluster.partition import impossible
+from program.cluster.plan import PORTS
 from program.cluster.processes import postgres_left
 from program.cluster.starts import Deaf, starts
 from tests.support.server_process import ROOT, program
@@ -43,8 +46,15 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made, ignore_errors=True)
 
 
+@functools.cache
+def first_port() -> int:
+    return row_of_ports(PORTS)
+
+
 def cluster(verb: str, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "program", "cluster", verb, "--folder", str(folder), *words]
+    # These tests hold their ports while nobody listens there; an `up` that has ended holds none.
+    ports = ["--first-port", str(first_port())] if verb == "up" else []
+    command = [sys.executable, "-m", "program", "cluster", verb, "--folder", str(folder), *ports, *words]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LONG_S, check=False)
 
 
@@ -86,6 +96,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
 
 def test_an_up_that_crashes_leaves_nothing_that_down_does_not_find(folder: Path) -> None:
     words = [sys.executable, "-m", "program", "cluster", "up", "--folder", str(folder)]
+    words += ["--first-port", str(first_port())]
     half = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + LONG_S
     while not (folder / "run" / "nats-2.pid").exists():
