@@ -130,10 +130,14 @@ class NatsBus:
             except Exception:
                 log.exception("bus handler failed", subject=subject)
 
-        await self._client.subscribe(
+        subscription = await self._client.subscribe(
             self._prefix + subject, cb=receive, pending_msgs_limit=1 << 20, pending_bytes_limit=PENDING_BYTES
         )
-        await self._client.flush()
+        try:
+            await self._client.flush()
+        except BaseException:
+            await subscription.unsubscribe()  # who tries again has one
+            raise
 
     async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
         loop = asyncio.get_running_loop()

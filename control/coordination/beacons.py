@@ -54,6 +54,7 @@ class BeaconCoordination(Part):
     ) -> None:
         self._bus = bus
         self._hears_gateways = hears_gateways
+        self._subscribing = asyncio.Lock()
         self._roster = roster
         self._beacon_s = beacon_s
         self._dead_after_s = dead_after_s
@@ -128,9 +129,10 @@ class BeaconCoordination(Part):
             _tell(role, callback, node, True)
 
     async def hear_gateways(self) -> None:
-        if not self._hears_gateways:
-            self._hears_gateways = True
-            await self._bus.subscribe(GATEWAY_SUBJECT, self._on_beacon)
+        async with self._subscribing:
+            if not self._hears_gateways:
+                await self._bus.subscribe(GATEWAY_SUBJECT, self._on_beacon)
+                self._hears_gateways = True
 
     async def start(self) -> None:
         if self._roster is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Annotated
 
 import msgspec
@@ -83,6 +84,7 @@ class Drain:
         self._picker = Picker(core, loops, clock)
         self._pace = Pace(1.0, clock())
         self._task: asyncio.Task[None] | None = None
+        self._staying = False  # the core shall hear that who was told may stay
         self._told = 0
         self._window: list[tuple[float, int]] = []  # (when, told until then), some seconds of it
 
@@ -110,13 +112,24 @@ class Drain:
         self._told = 0
         self._window = [(self._clock(), 0)]
         self._picker = Picker(self._core, self._loops, self._clock)
+        self.close()
         self._task = asyncio.ensure_future(self._run())
 
     def _end(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
-        self._core.stay()
+        self.close()
+        self._staying = True
+        if not self._stay():
+            self._task = asyncio.ensure_future(self._run())
+
+    def _stay(self) -> bool:
+        """Whether the core has heard."""
+        if self._staying:
+            try:
+                self._core.stay()
+            except self._busy:
+                return False
+            self._staying = False
+        return True
 
     def close(self) -> None:
         """The process ends: nobody is told any more."""
@@ -145,8 +158,17 @@ class Drain:
         self._picker.on_picked(conn, user, device, websocket)
 
     async def _run(self) -> None:
-        if self._ready is not None:
-            await self._ready()
+        while True:
+            if self._stay():
+                break
+            await asyncio.sleep(STEP_S)
+        if self._order is None:
+            return
+        try:
+            if self._ready is not None:
+                await self._ready()
+        except Exception as error:  # a bus that stands still
+            log.warning("a drain begins without other gateways to name", reason=repr(error))
         while True:
             try:
                 self.step()
@@ -170,7 +192,8 @@ class Drain:
                 break
             self._told += 1
             self._pace.told(1)
-        self._picker.want(ahead(order.rate, STEP_S))
+        with suppress(*self._busy):
+            self._picker.want(ahead(order.rate, STEP_S))
         self._note()
 
     def _tell(self, picked: Picked, order: DrainOrder) -> None:

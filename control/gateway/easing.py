@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from control.gateway.admission import Admission
 from control.gateway.moves import Moves
@@ -15,7 +16,7 @@ STRETCHED = 4.0
 
 
 class Easing:
-    """`draining`: who leaves is told by the drain already."""
+    """`busy`: the exceptions of a core that takes no command now."""
 
     def __init__(
         self,
@@ -25,7 +26,7 @@ class Easing:
         admission: Admission,
         moves: Moves,
         hints: SyncHints,
-        draining: Callable[[], bool],
+        busy: tuple[type[Exception], ...],
         clock: Callable[[], float],
     ) -> None:
         self._core = core
@@ -34,7 +35,7 @@ class Easing:
         self._admission = admission
         self._moves = moves
         self._hints = hints
-        self._draining = draining
+        self._busy = busy
         self._clock = clock
         self._looked = clock()
         self._eased = 0
@@ -43,12 +44,13 @@ class Easing:
         now = self._clock()
         step = self._ladder.look(self._gauge.read(), now - self._looked)
         self._looked = now
-        if (what := eased_by(step)) != self._eased:
-            self._core.ease(what)
-            self._eased = what
         self._hints.stretch = STRETCHED if step >= 1 else 1.0
         self._admission.hold("known" if step >= 3 else "all")
-        self._moves.make_room(step >= 5 and not self._draining())
+        self._moves.make_room(step >= 5)
+        if (what := eased_by(step)) != self._eased:
+            with suppress(*self._busy):  # a full mailbox is what it is for: tried again
+                self._core.ease(what)
+                self._eased = what
 
     def numbers(self) -> Numbers:
         ladder = self._ladder

@@ -18,6 +18,8 @@ IDLE_S = 30
 """Silent for so long: told before the others."""
 AGAIN_S = 1.0
 """After a round that found nobody, who came meanwhile is looked for again."""
+ANSWER_S = 5.0
+"""Of a pick that no word came of for so long nothing comes any more: another one stood in for it."""
 MOST = 2048
 """Asked of a loop at once."""
 STALL_S = 0.25
@@ -83,10 +85,23 @@ class Picker:
         self._idle_s = idle_s
         self._loop = 0
         self._asked = 0  # of that loop, not heard of yet
+        self._heard = 0.0
+        self._rest_until = 0.0
+
+    @property
+    def asks(self) -> bool:
+        """Some were asked for and have not been heard of."""
+        return self._asked > 0
+
+    def again(self) -> None:
+        """As if nobody had been looked for; who was found is kept."""
+        self._idle_s = self._first
+        self._loop = self._asked = 0
         self._rest_until = 0.0
 
     def on_picked(self, conn: int, user: str, device: str, websocket: bool) -> None:
         """An EV_PICKED that was asked for."""
+        self._heard = self._clock()
         if user:
             self._found.append(Picked(conn, user, device, websocket))
             self._asked = max(0, self._asked - 1)
@@ -95,16 +110,21 @@ class Picker:
             self._next_loop()
 
     def want(self, count: int) -> None:
-        """Have so many ready soon."""
-        missing = min(count - len(self._found), MOST)
-        if missing <= 0 or self._asked or self._clock() < self._rest_until:
+        """Have so many ready soon. Raises what a core raises that takes no command now."""
+        missing, now = min(count - len(self._found), MOST), self._clock()
+        waits = self._asked and now - self._heard < ANSWER_S
+        if missing <= 0 or waits or now < self._rest_until:
             return
         live = self._core.stats()["live"]
         if live["sessions"] <= live["told"]:
-            self._rest_until = self._clock() + AGAIN_S
+            self._rest_until = now + AGAIN_S
             return
-        self._asked = missing
-        self._core.pick(self._loop, missing, self._idle_s)
+        self._asked, self._heard = missing, now
+        try:
+            self._core.pick(self._loop, missing, self._idle_s)
+        except Exception:
+            self._asked = 0  # nobody was asked
+            raise
 
     def take(self) -> Picked | None:
         return self._found.popleft() if self._found else None

@@ -23,6 +23,7 @@ DETAILS = struct.Struct("<QIIIIHHHBB16s")
 SLOTS = 1 << 18
 """Looked at for one page of one loop."""
 ANSWER_S = 5.0
+BUSY_S = 0.05
 V4_MAPPED = bytes(10) + b"\xff\xff"
 FLAGS = {2: "websocket", 1: "zstd", 4: "blocked", 512: "leaving", 2048: "paused", 32: "proxied"}
 SESSION_TIME_BITS = 20
@@ -80,11 +81,14 @@ class LookingCore(Protocol):
 
 
 class Looks:
-    """All methods on the event loop thread. One search at a time: the core answers one."""
+    """All methods on the event loop thread. One search at a time: the core answers one. `busy`: the
+    exceptions of a core that takes no command now; it is asked until ANSWER_S are over.
+    """
 
-    def __init__(self, core: LookingCore, loops: int) -> None:
+    def __init__(self, core: LookingCore, loops: int, busy: tuple[type[Exception], ...] = ()) -> None:
         self._core = core
         self._loops = loops
+        self._busy = busy
         self._one = asyncio.Lock()
         self._token = 0
         self._found: list[Found] = []
@@ -111,9 +115,17 @@ class Looks:
                     return Page(found, loop << 32)
             return Page(found, 0)
 
-    def kick(self, conn: int, code: int, text: str) -> None:
-        """Close it; one that is gone hears nothing."""
-        self._core.refuse(conn, code, text)
+    async def kick(self, conn: int, code: int, text: str) -> None:
+        """Close it; one that is gone hears nothing. Raises TimeoutError."""
+        async with asyncio.timeout(ANSWER_S):
+            await self._give(lambda: self._core.refuse(conn, code, text))
+
+    async def _give(self, command: Callable[[], None]) -> None:
+        while True:
+            try:
+                return command()
+            except self._busy:
+                await asyncio.sleep(BUSY_S)
 
     def on_looked(self, conn: int, token: int, user: str, device: str, details: bytes, at: int) -> None:
         if token != self._token or self._ended is None or self._ended.done():
@@ -142,22 +154,24 @@ class Looks:
         network: bytes,
         bits: int,
     ) -> tuple[list[Found], int]:
-        self._token += 1
+        token = self._token = self._token + 1
         self._found = []
         self._ended = asyncio.get_running_loop().create_future()
-        self._core.look(loop, self._token, at, slots, most, user, device, network, bits)
         async with asyncio.timeout(ANSWER_S):
+            await self._give(
+                lambda: self._core.look(loop, token, at, slots, most, user, device, network, bits)
+            )
             return self._found, await self._ended
 
 
 def parse_network(text: str) -> tuple[bytes, int]:
-    """(16 bytes, bits of them) as the core compares; (b"", 0) for none. Raises ValueError."""
+    """(16 bytes, bits of them) as the core compares; (b"", 0) for any. Raises ValueError."""
     if not text:
         return b"", 0
     network = ipaddress.ip_network(text, strict=False)
     if isinstance(network, ipaddress.IPv4Network):
         return V4_MAPPED + network.network_address.packed, 96 + network.prefixlen
-    return network.network_address.packed, network.prefixlen
+    return (network.network_address.packed, network.prefixlen) if network.prefixlen else (b"", 0)
 
 
 def address_of(ip: bytes) -> str:
@@ -183,7 +197,9 @@ class LookResponder:
             asked = msgspec.msgpack.decode(payload, type=Question | Kick)
             answer(msgspec.msgpack.encode(await serve(self._looks, asked)))
         except (ValueError, TimeoutError, msgspec.MsgspecError) as error:
-            log.warning("a search of connections was not answered", reason=str(error))
+            log.warning("a search of connections was not answered", reason=repr(error))
+        except Exception:
+            log.exception("a search of connections failed")
 
 
 class Kick(msgspec.Struct, array_like=True, frozen=True, tag=True):
@@ -195,6 +211,6 @@ class Kick(msgspec.Struct, array_like=True, frozen=True, tag=True):
 async def serve(looks: Looks, asked: Question | Kick) -> Page:
     if isinstance(asked, Kick):
         found = await looks.page(Question(conn=asked.conn))
-        looks.kick(asked.conn, asked.code, asked.text)
+        await looks.kick(asked.conn, asked.code, asked.text)
         return found
     return await looks.page(asked)

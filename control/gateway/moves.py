@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from control.gateway.leaving import LeavingCore, Pace, Picked, Picker, ahead
 from control.gateway.redirect import Redirect, goaway
@@ -29,7 +30,9 @@ MOST_AGED = 65_536
 
 
 class Moves:
-    """`busy`: the exceptions of a core that takes no command now. All methods on the event loop thread."""
+    """`busy`: the exceptions of a core that takes no command now. `draining`: everybody is picked for the
+    drain, so nobody is picked here. All methods on the event loop thread.
+    """
 
     def __init__(
         self,
@@ -39,15 +42,16 @@ class Moves:
         settings: LeavingSection,
         busy: tuple[type[Exception], ...] = (),
         clock: Callable[[], float] = time.monotonic,
+        draining: Callable[[], bool] = lambda: False,
     ) -> None:
         self._core = core
         self._redirect = redirect
         self._settings = settings
         self._busy = busy
         self._clock = clock
-        self._loops = loops
+        self._draining = draining
         self._aged: deque[Picked] = deque()
-        self._idle: Picker | None = None
+        self._idle = Picker(core, loops, clock, EVICT_IDLE_S, only_idle=True)
         self._making_room = False  # else those that were found are told, and no more
         self._pace: Pace | None = None
         self._task: asyncio.Task[None] | None = None
@@ -61,16 +65,16 @@ class Moves:
             self._wake()
 
     def on_picked(self, conn: int, user: str, device: str, websocket: bool) -> None:
-        """What `make_room` asked for."""
-        if self._idle is not None:
+        """What `make_room` asked for; who was picked by a drain that ended meanwhile stays."""
+        if self._making_room or self._idle.asks:
             self._idle.on_picked(conn, user, device, websocket)
             self._wake()
 
     def make_room(self, on: bool) -> None:
         """Who has been idle for long goes elsewhere, or nobody any more."""
+        if on and not self._making_room:
+            self._idle.again()
         self._making_room = on
-        if on and self._idle is None:
-            self._idle = Picker(self._core, self._loops, self._clock, EVICT_IDLE_S, only_idle=True)
         if on:
             self._wake()
 
@@ -101,8 +105,11 @@ class Moves:
             if not self._tell_one():
                 break
             self._pace.told(1)
-        if self._idle is not None and self._making_room:
-            self._idle.want(ahead(self._settings.per_s, STEP_S))
+        if self._draining():
+            self._idle.again()  # the drain has the answers, and when it ends nobody counts as told
+        elif self._making_room:
+            with suppress(*self._busy):
+                self._idle.want(ahead(self._settings.per_s, STEP_S))
 
     def _tell_one(self) -> bool:
         try:
@@ -111,8 +118,7 @@ class Moves:
                 self._aged.popleft()
                 self.aged += 1
                 return True
-            idle = self._idle.take() if self._idle is not None else None
-            if idle is None or self._idle is None:
+            if (idle := self._idle.take()) is None:
                 return False
             try:
                 self._tell(idle, CloseCode.OVERLOADED, "making room", here_too=False)

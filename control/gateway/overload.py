@@ -104,7 +104,7 @@ class Ladder:
         self._thresholds = Thresholds(
             settings.loop_share, settings.wait_ms, settings.memory_share, settings.queue_share
         )
-        self._over = 0.0
+        self._over = [0.0] * STEPS  # seconds, of each step
         self._below = 0.0
         self.step = 0
         self.load = Load()
@@ -114,19 +114,17 @@ class Ladder:
         """The step that holds from now on."""
         self.load = load
         settings = self._settings
-        wanted = self._highest(load, 1.0)
-        if wanted > self.step:
+        over = self._highest(load, 1.0)
+        self._over = [held + seconds if step < over else 0.0 for step, held in enumerate(self._over)]
+        risen = sum(held >= settings.rise_s for held in self._over[:over])
+        if risen > self.step:
+            self._go(risen)
+        elif self._highest(load, settings.falls_to) >= self.step:
             self._below = 0.0
-            self._over += seconds
-            if self._over >= settings.rise_s:
-                self._go(wanted)
-        elif self._highest(load, settings.falls_to) < self.step:
-            self._over = 0.0
+        else:
             self._below += seconds
             if self._below >= settings.fall_s:
                 self._go(self.step - 1)
-        else:
-            self._over = self._below = 0.0
         return self.step
 
     def _highest(self, load: Load, part: float) -> int:
@@ -144,7 +142,7 @@ class Ladder:
         for each in range(self.step, step):
             self.taken[each] += 1
         self.step = step
-        self._over = self._below = 0.0
+        self._below = 0.0
 
 
 def eased_by(step: int) -> int:

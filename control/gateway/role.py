@@ -89,6 +89,7 @@ class GatewayPart(Part):
         self._easing = easing
         self._hear_gateways = hear_gateways
         self._hears = False
+        self._hearing: asyncio.Task[None] | None = None
         self._ending = False
         self._running = False
         self._headers_missing = 0
@@ -137,16 +138,26 @@ class GatewayPart(Part):
         self._running = False
         self.leaving.close()
         self.moves.close()
+        if self._hearing is not None:
+            self._hearing.cancel()
         await self._events.stop(min(grace_s, LONE_GRACE_S) if self._alone() else grace_s, self._settle)
         self._downlink.close()
 
     async def tick(self) -> None:
         self._easing.tick()
         self.admission.tick()
-        if self.names_others() and not self._hears:
-            self._hears = True
-            await self._hear_gateways()
+        if self.names_others() and not self._hears and (self._hearing is None or self._hearing.done()):
+            self._hearing = asyncio.ensure_future(self._hear())
         self._tell_missing_headers()
+
+    async def _hear(self) -> None:
+        """A bus that stands still holds up no tick, and is asked again by a later one."""
+        try:
+            await self._hear_gateways()
+        except Exception as error:
+            log.warning("other gateways cannot be heard yet", reason=repr(error))
+        else:
+            self._hears = True
 
     def _tell_missing_headers(self) -> None:
         """What is closed for a balancer's setting is closed before any login: only here it can be said."""

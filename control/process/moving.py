@@ -69,7 +69,14 @@ class Moving:
     @cached_property
     def moves(self) -> Moves:
         leaving = self._settings.gateway.leaving
-        return Moves(self._core, loops_of(self._settings), self.redirect, leaving, self._busy)
+        return Moves(
+            self._core,
+            loops_of(self._settings),
+            self.redirect,
+            leaving,
+            self._busy,
+            draining=lambda: self.drain.order is not None,
+        )
 
     def easing(self, hints: SyncHints) -> Easing:
         settings = self._settings.gateway.overload
@@ -82,13 +89,14 @@ class Moving:
             self.admission,
             self.moves,
             hints,
-            lambda: self.drain.order is not None,
+            self._busy,
             time.monotonic,
         )
 
     async def _hear_others(self) -> None:
         """Other gateways are known when this returns, if there are any: a beacon of each has come in."""
-        await self._coordination.hear_gateways()
+        async with asyncio.timeout(BEACONS_WAITED * self._settings.bus.beacon_s):
+            await self._coordination.hear_gateways()
         patience = (
             round(BEACONS_WAITED * self._settings.bus.beacon_s / HEARING_S) if self._others_speak else 0
         )

@@ -380,7 +380,7 @@ class Wiring:
 
     @cached_property
     def looks(self) -> Looks:
-        return Looks(self.core, loops_of(self._settings))
+        return Looks(self.core, loops_of(self._settings), (mailbox_full(),))
 
     @cached_property
     def traces(self) -> Traces:

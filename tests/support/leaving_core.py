@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from control.gateway.conn_ids import LOOP_SHIFT, loop_of
-from control.gateway.drain import Drain
-from control.gateway.moves import Moves
 
 
 class Full(Exception):
@@ -21,6 +19,10 @@ class Clock:
         return self.now
 
 
+class Hears(Protocol):
+    def on_picked(self, conn: int, user: str, device: str, websocket: bool) -> None: ...
+
+
 class LeavingCore:
     """Sessions are (conn, user); what is picked goes to `hears` like an event. `silent` are idle."""
 
@@ -29,9 +31,11 @@ class LeavingCore:
         self.silent: set[str] = set()
         self.picked: set[int] = set()
         self.told: list[tuple[int, bytes, int, int]] = []
-        self.full = False
+        self.full = False  # no command is taken
+        self.slow = False  # picks are answered when `answer` is called
+        self.asked: list[tuple[int, int, int]] = []
         self.stays = 0
-        self.hears: Drain | Moves | None = None
+        self.hears: Hears | None = None
 
     def add(self, user: str, loop: int = 0, *, silent: bool = True) -> int:
         conn = loop << LOOP_SHIFT | 1 << 32 | len(self.loops[loop])
@@ -45,6 +49,19 @@ class LeavingCore:
         self.picked.discard(conn)
 
     def pick(self, loop: int, most: int, idle_s: int) -> None:
+        if self.full:
+            raise Full
+        self.asked = [each for each in self.asked if each[0] != loop]  # it stands in for the one before
+        self.asked.append((loop, most, idle_s))
+        if not self.slow:
+            self.answer()
+
+    def answer(self) -> None:
+        asked, self.asked = self.asked, []
+        for loop, most, idle_s in asked:
+            self._answer(loop, most, idle_s)
+
+    def _answer(self, loop: int, most: int, idle_s: int) -> None:
         assert self.hears is not None
         found = [
             (conn, user)
@@ -63,7 +80,10 @@ class LeavingCore:
         self.told.append((conn, goaway, after_s, code))
 
     def stay(self) -> None:
+        if self.full:
+            raise Full
         self.stays += 1
+        self.asked.clear()
         self.picked.clear()
 
     def stats(self) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
 import msgspec
 import pytest
 
 from control.bus.memory import MemoryBus
 from control.coordination.base import NodeInfo
-from control.coordination.beacons import BeaconCoordination
+from control.coordination.beacons import GATEWAY_SUBJECT, BeaconCoordination
 
 encode = msgspec.msgpack.encode
 Change = tuple[int, int, bool]
@@ -30,6 +33,27 @@ async def test_changes_go_to_those_who_asked_for_the_role() -> None:
     assert heard["gateway"] == gateway, "also the one that was there before"
     assert heard["im"] == [(2, 100, True)]
     assert heard[None] == [gateway[0], (2, 100, True), *gateway[1:]]
+
+
+async def test_gateways_are_heard_of_once_the_bus_takes_the_subscription() -> None:
+    class StandsStill(MemoryBus):
+        still = True
+
+        async def subscribe(self, subject: str, handler: Callable[[bytes], None]) -> None:
+            if self.still:
+                raise TimeoutError
+            await super().subscribe(subject, handler)
+
+    bus = StandsStill()
+    await bus.start()
+    coordination = BeaconCoordination(bus, 1.0, 6.0, hears_gateways=False)
+    with pytest.raises(TimeoutError):
+        await coordination.hear_gateways()
+    bus.still = False
+    await asyncio.gather(coordination.hear_gateways(), coordination.hear_gateways())
+    bus.publish(GATEWAY_SUBJECT, encode([node(2, "gateway")]))
+    await asyncio.sleep(0)
+    assert [info.node_id for info in coordination.nodes("gateway")] == [2]
 
 
 def watched(*, own: NodeInfo | None = None) -> tuple[BeaconCoordination, list[Change], list[float]]:

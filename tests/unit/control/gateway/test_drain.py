@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
 import msgspec
 import pytest
 from qianwan.protocol.messages import parse_goaway
 
 from control.coordination.base import NodeInfo
 from control.gateway.drain import STEP_S, Drain, DrainOrder
+from control.gateway.leaving import ANSWER_S
 from control.gateway.redirect import Redirect
 from tests.support.leaving_core import Clock, Full, LeavingCore
 
@@ -154,6 +158,63 @@ async def test_a_core_that_takes_no_command_costs_nobody_a_goaway() -> None:
     burst = stage.run(1)
     assert len(stage.core.told) == 50
     assert max(burst) <= 251, "what was missed is not made up for at once"
+
+
+async def test_a_core_that_is_full_for_a_moment_goes_on_being_asked() -> None:
+    stage = Stage(sessions=50)
+    stage.core.full = True
+    stage.drain.apply(DrainOrder(rate=1000))
+    stage.run(0.1)
+    stage.core.full = False
+    stage.run(1)
+    assert len(stage.core.told) == 50
+
+
+async def test_a_pick_that_another_one_stood_in_for_is_asked_again() -> None:
+    stage = Stage(sessions=50)
+    stage.core.slow = True
+    stage.drain.apply(DrainOrder(rate=1000))
+    stage.run(0.1)
+    stage.core.asked.clear()
+    stage.run(1)
+    assert not stage.core.asked, "asked once"
+    stage.core.slow = False
+    stage.run(ANSWER_S + 1)
+    assert len(stage.core.told) == 50
+
+
+async def test_who_was_told_may_stay_once_a_full_core_takes_commands_again() -> None:
+    stage = Stage(sessions=10)
+    stage.drain.apply(DrainOrder(rate=1000))
+    stage.run(1)
+    stage.core.full = True
+    stage.drain.apply(None)
+    assert (stage.changes, stage.drain.status().draining) == (2, False)
+    await asyncio.sleep(3 * STEP_S)
+    assert stage.core.stays == 0
+    stage.core.full = False
+    await until(lambda: stage.core.stays == 1)
+    stage.drain.close()
+
+
+async def test_others_that_cannot_be_heard_of_hold_up_no_drain() -> None:
+    async def ready() -> None:
+        raise TimeoutError("the bus stands still")
+
+    stage = Stage(sessions=10)
+    stage.drain = Drain(stage.core, 2, stage.redirect, (Full,), ready=ready)
+    stage.core.hears = stage.drain
+    stage.drain.apply(DrainOrder(rate=1000))
+    await until(lambda: len(stage.core.told) == 10)
+    stage.drain.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come to it")
 
 
 async def test_a_stall_is_no_burst() -> None:

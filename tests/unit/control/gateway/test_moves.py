@@ -5,6 +5,7 @@ from __future__ import annotations
 from qianwan.protocol.messages import parse_goaway
 
 from control.coordination.base import NodeInfo
+from control.gateway.drain import Drain, DrainOrder
 from control.gateway.leaving import Picked
 from control.gateway.moves import STEP_S, Moves
 from control.gateway.redirect import Redirect
@@ -21,8 +22,16 @@ class Stage:
         self.core, self.clock = LeavingCore(1), Clock()
         redirect = Redirect(lambda: nodes, 1, "", "", 3)
         settings = LeavingSection(per_s=per_s, deadline_s=9)
-        self.moves = Moves(self.core, 1, redirect, settings, (Full,), self.clock)
-        self.core.hears = self.moves
+        self.drain = Drain(self.core, 1, redirect, (Full,), clock=self.clock)
+        self.moves = Moves(
+            self.core, 1, redirect, settings, (Full,), self.clock, lambda: self.drain.order is not None
+        )
+        self.core.hears = self
+
+    def on_picked(self, conn: int, user: str, device: str, websocket: bool) -> None:
+        """As control/gateway/role.py has it."""
+        who = self.moves if self.drain.order is None else self.drain
+        who.on_picked(conn, user, device, websocket)
 
     def run(self, seconds: float) -> int:
         before = len(self.core.told)
@@ -79,3 +88,34 @@ async def test_a_core_that_takes_no_command_loses_nobody() -> None:
     assert stage.run(1) == 0
     stage.core.full = False
     assert stage.run(1) == 1
+
+
+async def test_a_core_that_is_full_for_a_moment_goes_on_being_asked_for_the_idle() -> None:
+    stage = Stage(node(1), node(2), per_s=100)
+    stage.core.add("ann")
+    stage.core.full = True
+    stage.moves.make_room(True)
+    assert stage.run(1) == 0
+    stage.core.full = False
+    assert stage.run(1) == 1
+
+
+async def test_the_idle_make_room_after_a_drain_that_took_their_answers() -> None:
+    stage = Stage(node(1), node(2))
+    for number in range(50):
+        stage.core.add(f"u{number}")
+    stage.core.slow = True
+    stage.moves.make_room(True)
+    stage.run(0.1)
+    stage.drain.apply(DrainOrder(rate=1000))
+    stage.core.answer()
+    stage.core.slow = False
+    assert stage.run(1) == 0, "the drain tells them, and its picks are left alone"
+    stage.drain.apply(None)
+    assert stage.run(5) == 50
+
+
+async def test_who_was_picked_by_a_drain_that_ended_meanwhile_stays() -> None:
+    stage = Stage(node(1), node(2))
+    stage.moves.on_picked(stage.core.add("ann"), "ann", "d", False)
+    assert stage.run(1) == 0

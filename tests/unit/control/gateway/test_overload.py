@@ -69,6 +69,13 @@ def test_it_climbs_down_step_by_step_and_up_at_once() -> None:
     assert ladder.taken == [1, 1, 1, 1, 1]
 
 
+def test_each_step_is_taken_for_seconds_of_its_own() -> None:
+    ladder = Ladder(SETTINGS)
+    first, fifth = Load(memory_share=0.81), Load(memory_share=0.96)
+    assert [*look(ladder, first, 2), *look(ladder, fifth, 1)] == [0, 0, 1], "one look is no overload"
+    assert look(ladder, fifth, 2) == [1, 5]
+
+
 def test_what_flickers_is_no_overload() -> None:
     ladder = Ladder(SETTINGS)
     for _ in range(20):
@@ -132,6 +139,10 @@ def test_memory_is_that_of_the_control_group_or_of_the_machine(tmp_path: Path) -
     assert resident_bytes() > 1 << 20
 
 
+class Full(Exception):
+    """No command is taken now."""
+
+
 class Eased:
     """Everybody whom the ladder asks for something."""
 
@@ -141,10 +152,12 @@ class Eased:
         self.room: list[bool] = []
         self.stretch = 1.0
         self.load = Load()
-        self.drains = False
+        self.full = False
         self.now = 100.0
 
     def ease(self, what: int) -> None:
+        if self.full:
+            raise Full
         self.core.append(what)
 
     def hold(self, admit: str) -> None:
@@ -160,9 +173,7 @@ class Eased:
 def test_a_step_is_carried_out_and_taken_back() -> None:
     eased = Eased()
     parts: Any = eased
-    easing = Easing(
-        eased, parts, Ladder(SETTINGS), parts, parts, parts, lambda: eased.drains, lambda: eased.now
-    )
+    easing = Easing(eased, parts, Ladder(SETTINGS), parts, parts, parts, (Full,), lambda: eased.now)
 
     def run(load: Load, seconds: int) -> tuple[int, str, bool, float]:
         eased.load = load
@@ -174,8 +185,14 @@ def test_a_step_is_carried_out_and_taken_back() -> None:
     assert run(Load(), 5) == (0, "all", False, 1.0)
     assert run(Load(queue_share=0.9), 3) == (EASE_AGES | EASE_EVENTS, "known", False, 4.0)
     assert run(Load(memory_share=0.96), 3) == (EASE_AGES | EASE_EVENTS | EASE_READS, "known", True, 4.0)
-    eased.drains = True
-    assert run(Load(memory_share=0.96), 1)[2] is False, "a drain sends them away already"
     assert run(Load(), 60) == (0, "all", False, 1.0)
     assert easing.numbers()["max_step"] == 0
     assert easing.numbers()["taken"]["known only"] == 1
+    eased.full = True
+    assert run(Load(queue_share=1.0), 4) == (0, "known", False, 4.0), (
+        "what needs no core is done all the same"
+    )
+    eased.full = False
+    assert run(Load(queue_share=1.0), 1)[0] == EASE_AGES | EASE_EVENTS | EASE_READS, (
+        "and the rest is tried again"
+    )
