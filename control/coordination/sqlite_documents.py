@@ -1,10 +1,16 @@
-"""Documents in a SQLite file of the data folder, for one process or several of one machine that share it."""
+"""Documents in a SQLite file of the data folder, for one process or several of one machine that share it.
+
+A file that is gone is not begun anew: what was revoked and ordered stood in it. A mark beside it, `.seen`,
+says that there was one. While processes run, a look every LOOK_S tells of a file that was removed, replaced
+or damaged, and `/readyz` is red for as long.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -22,15 +28,17 @@ from control.coordination.documents import (
     checked_value,
 )
 from control.logs import get_logger
-from control.part import Part
+from control.part import Check, Part
 from im_service.storage.errors import StoreError
-from im_service.storage.sqlite.connection import connect, translated
+from im_service.storage.sqlite.connection import connect, translated, unavailable
 
 log = get_logger("coordination")
 
 POLL_S = 0.5
 """Between two looks for changes of other processes: one number that SQLite keeps in memory."""
 BUSY_MS = 2000
+LOOK_S = 5.0
+"""Between two looks at the file itself; all of it is read, a few megabytes at most."""
 ANSWER_S = 5.0
 CACHE_BYTES = 1 << 20
 HISTORY = 1000
@@ -56,8 +64,11 @@ class SqliteDocuments(Part):
         self._problem: str | None = "not started"
         self._polling: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
-        self._seen = -1
+        self._version = -1
         self._file = 0
+        self._mark = path.with_suffix(".seen")
+        self._lost: str | None = None
+        self._look_at = 0.0
 
     async def start(self) -> None:
         """Raises DocumentsUnavailable."""
@@ -73,7 +84,11 @@ class SqliteDocuments(Part):
         self._thread.shutdown(wait=False)
 
     def problem(self) -> str | None:
-        return self._problem
+        return self._problem or self._lost
+
+    def checks(self) -> Mapping[str, Check]:
+        """Not while another program locks it for a moment: reads go on."""
+        return {"documents": lambda: self._lost}
 
     async def get(self, key: str) -> Document | None:
         return await self._run(lambda: self._get(checked_key(key)))
@@ -113,12 +128,53 @@ class SqliteDocuments(Part):
     # -- in the thread
 
     def _open(self) -> None:
+        had_one = self._mark.exists()
+        if had_one and not self._path.exists():
+            raise self._gone("is gone")
         self._conn = connect(self._path, CACHE_BYTES, BUSY_MS)
         with translated(self._path, self._conn):
+            if had_one and not self._rows("SELECT 1 FROM sqlite_schema WHERE name = 'documents'"):
+                raise self._gone("is empty")
             self._conn.wal_autocheckpoint(1000)
             with self._conn:
                 self._conn.execute(_SCHEMA)
         self._file = self._path.stat().st_ino
+        self._look()
+        if self._lost is not None:
+            raise DocumentsUnavailable(self._lost)
+        try:
+            self._mark.touch(mode=0o600)
+        except OSError as error:
+            log.warning("a lost file would not be noticed at the next start", reason=str(error))
+
+    def _gone(self, lost: str) -> DocumentsUnavailable:
+        return DocumentsUnavailable(
+            f"{self._path} {lost}, though this folder had one, with what was revoked and ordered: put it back"
+            f" from a copy (OPERATIONS, Backup and restore), or remove {self._mark.name} to begin with none"
+        )
+
+    def _look(self) -> None:
+        """At the file as whoever starts now would find it: a connection that is open answers from memory."""
+        try:
+            self._refuse_another_file()
+            fresh = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
+            try:
+                fresh.set_busy_timeout(BUSY_MS)
+                found = str(fresh.execute("PRAGMA quick_check(1)").fetchone()[0])
+            finally:
+                fresh.close()
+            lost = None if found == "ok" else f"{self._path}: the file is damaged ({found.splitlines()[0]})"
+        except DocumentsUnavailable as error:
+            lost = str(error)
+        except (apsw.CorruptError, apsw.NotADBError) as error:
+            lost = str(unavailable(self._path, error))
+        except apsw.Error:
+            return  # locked, or a disk that fails: `problem` tells of what calls meet
+        if lost and not self._lost:
+            log.error("the documents are lost", reason=lost)
+        elif self._lost and not lost:
+            log.info("the documents are there again")
+        self._lost = lost
 
     def _close(self) -> None:
         if self._conn is not None:
@@ -159,7 +215,9 @@ class SqliteDocuments(Part):
     def _refuse_another_file(self) -> None:
         """SQLite goes on writing to a file that was removed, and nobody would ever read it again."""
         if not self._path.exists() or self._path.stat().st_ino != self._file:
-            raise DocumentsUnavailable(f"{self._path}: removed or replaced: start this process again")
+            raise DocumentsUnavailable(
+                f"{self._path}: removed or replaced: see to it, and start this process again"
+            )
 
     def _change(self, key: str, value: bytes | None, expected: int | None) -> int:
         db = self._db()
@@ -233,6 +291,12 @@ class SqliteDocuments(Part):
             *(Change(key, None, listed.revision) for key in gone),
         )
 
+    def _read_version(self) -> int:
+        if time.monotonic() >= self._look_at:
+            self._look()
+            self._look_at = time.monotonic() + LOOK_S
+        return int(self._db().pragma("data_version"))
+
     # -- on the loop
 
     async def _run(self, work: Callable[[], T]) -> T:
@@ -263,9 +327,9 @@ class SqliteDocuments(Part):
         failed = False
         while True:
             try:
-                seen = await self._run(lambda: int(self._db().pragma("data_version")))
-                if seen != self._seen or failed:
-                    self._seen, failed = seen, False
+                version = await self._run(self._read_version)
+                if version != self._version or failed:
+                    self._version, failed = version, False
                     self._tell()
             except DocumentsUnavailable as error:
                 if not failed:

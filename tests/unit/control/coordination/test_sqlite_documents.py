@@ -7,6 +7,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from control.coordination import sqlite_documents
 from control.coordination.documents import Change, DocumentsUnavailable
 from control.coordination.replica import Replica
 from control.coordination.sqlite_documents import HISTORY, SqliteDocuments
@@ -91,7 +92,10 @@ async def test_a_full_or_missing_disk_is_told_and_over_when_it_is_over(tmp_path:
 
 
 @pytest.mark.parametrize("by", ["nothing", "another"])
-async def test_nothing_is_written_to_a_file_that_was_removed_or_replaced(tmp_path: Path, by: str) -> None:
+async def test_nothing_is_written_to_a_file_that_was_removed_or_replaced(
+    tmp_path: Path, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_documents, "LOOK_S", 0.1)
     path = tmp_path / "c.sqlite3"
     documents = await opened(path)
     put = await documents.put("a", b"1")
@@ -104,4 +108,45 @@ async def test_nothing_is_written_to_a_file_that_was_removed_or_replaced(tmp_pat
         with pytest.raises(DocumentsUnavailable, match="removed or replaced"):
             await change
     assert await documents.get("a") == put
+    await until(lambda: "removed or replaced" in (documents.checks()["documents"]() or ""))
     await documents.stop()
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty file", "an empty database"])
+async def test_a_file_that_was_lost_is_not_begun_anew(tmp_path: Path, left: str) -> None:
+    """Revoked tokens would hold again, and nobody would know."""
+    path = tmp_path / "c.sqlite3"
+    documents = await opened(path)
+    await documents.put("revoked/a", b"1")
+    await documents.stop()
+    path.unlink()
+    if left == "an empty file":
+        path.touch()
+    elif left == "an empty database":
+        apsw.Connection(str(path)).execute("PRAGMA user_version = 1")
+    with pytest.raises(DocumentsUnavailable, match=r"remove c\.seen to begin with none"):
+        await opened(path)
+    (tmp_path / "c.seen").unlink()
+    documents = await opened(path)
+    assert not (await documents.list("")).documents
+    await documents.stop()
+
+
+async def test_a_file_that_is_damaged_while_it_is_used_is_told_until_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_documents, "LOOK_S", 0.1)
+    path = tmp_path / "c.sqlite3"
+    documents = await opened(path)
+    await documents.put("revoked/a", b"1")
+    check = documents.checks()["documents"]
+    apsw.Connection(str(path)).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    whole = path.read_bytes()
+    path.write_bytes(b"x" * len(whole))
+    await until(lambda: "no SQLite database" in (check() or "") or "damaged" in (check() or ""))
+    path.write_bytes(whole)
+    await until(lambda: check() is None)
+    await documents.stop()
+    path.write_bytes(b"x" * len(whole))
+    with pytest.raises(DocumentsUnavailable, match="no SQLite database"):
+        await opened(path)
