@@ -13,6 +13,9 @@ from pathlib import Path
 
 from control.settings import SettingsError, load_settings
 
+TIMEOUT_S = 30.0
+"""An API call waits until the cluster has seen that an im process died."""
+
 
 class NoAccess(Exception):
     """There is no way to get a token; the text says what to do."""
@@ -61,7 +64,7 @@ class Access:
             {"Content-Type": "application/json", "X-API-Key": self.api_key or ""},
         )
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
                 made: dict[str, object] = json.load(answer)
                 return made
         except urllib.error.HTTPError as error:
@@ -69,7 +72,7 @@ class Access:
                 return {}
             raise NoAccess(f"the server refused {what}: {error.read().decode()[:200]}") from None
         except OSError as error:
-            raise NoAccess(f"cannot reach {self.url}: {error}") from None
+            raise NoAccess(f"cannot reach {self.url} for {what}: {error}") from None
 
     def _sign(self, user: str) -> str:
         from control.keys.data_folder import KEY_FOLDER

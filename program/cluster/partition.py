@@ -3,8 +3,8 @@
 Each process that root starts has a group of its own, by which the firewall knows what it says. What it is
 told goes to its ports: those it listens on, and those of its open connections; it opens no further ones.
 
-Every rule carries a mark and an end: what a killed run has left stops working by itself, and the next one
-removes it.
+Every rule carries a mark with the process that made it, and an end: what a killed run has left stops working
+by itself, and the next one removes it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -46,45 +47,52 @@ def parted(one: Planned, pid: int, others: Sequence[Planned], way: Way, lasts_s:
         raise ClusterError(f"nobody can be cut off: {problem}")
     heal()
     try:
-        _add(rules(one.group, _served(others), [], way), lasts_s)
+        _add(words_lost(one.group, _served(others), way), lasts_s)
         # Those of now: it gets no more of them since the line above.
-        _add(rules(one.group, _served(others), _ports_of(pid, _served(others)), way), lasts_s)
+        _add(hearing_lost(_ports_of(pid, _served(others)), _served(others), way), lasts_s)
         yield
     finally:
         heal()
 
 
-def rules(group: int, theirs: Sequence[int], own: Sequence[int], way: Way) -> list[list[str]]:
-    """Words for iptables. `theirs`: ports of the others, none: everybody's; `own`: where it is told things,
-    none: what concerns its words."""
+def words_lost(group: int, theirs: Sequence[int], way: Way) -> list[list[str]]:
+    """Words for iptables. `theirs`: ports of the others, none: of everybody."""
     says = ["OUTPUT", "-p", "tcp", "-m", "owner", "--gid-owner", str(group), "--suppl-groups"]
     to = [["-m", "multiport", "--dports", each] for each in _parts(theirs)] or [[]]
-    by = [["-m", "multiport", "--sports", each] for each in _parts(theirs)] or [[]]
+    return [[*says, *ports, *(["--syn"] if way == "in" else [])] for ports in to]
+
+
+def hearing_lost(own: Sequence[int], theirs: Sequence[int], way: Way) -> list[list[str]]:
+    """The same for what comes to its `own` ports."""
     at = [["-m", "multiport", "--dports", each] for each in _parts(own)]
-    if not own:
-        return [[*says, *ports, *([] if way != "in" else ["--syn"])] for ports in to]
+    by = [["-m", "multiport", "--sports", each] for each in _parts(theirs)] or [[]]
     return [] if way == "out" else [["INPUT", "-p", "tcp", *each, *ports] for each in at for ports in by]
 
 
 def heal() -> None:
-    """Remove every rule that carries the mark."""
-    listed = _iptables("-S")
-    for line in listed.splitlines():
-        words = shlex.split(line)
-        if words[0] == "-A" and MARK in words:
-            _iptables("-D", *words[1:])
+    """Remove the rules of this process, and of those that are gone."""
+    for words in left():
+        _iptables("-D", *words[1:])
 
 
-def left() -> list[str]:
-    """Rules that carry the mark."""
-    return [line for line in _iptables("-S").splitlines() if MARK in line]
+def left() -> list[list[str]]:
+    """Rules of this process, and of those that are gone."""
+    found = [shlex.split(line) for line in _iptables("-S").splitlines() if f"{MARK}:" in line]
+    return [words for words in found if not _others(words)]
+
+
+def _others(words: Sequence[str]) -> bool:
+    """Of a process that runs, and is not this one."""
+    pid = int(words[words.index("--comment") + 1].rpartition(":")[2])
+    return pid != os.getpid() and Path(f"/proc/{pid}").exists()
 
 
 def _add(found: list[list[str]], lasts_s: float) -> None:
     end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=lasts_s + SPARE_S)
     ends = ["-m", "time", "--datestop", end.strftime("%Y-%m-%dT%H:%M:%S")]
-    for chain, *words in found:
-        _iptables("-A", chain, *words, *ends, "-m", "comment", "--comment", MARK, "-j", "DROP")
+    mark = ["-m", "comment", "--comment", f"{MARK}:{os.getpid()}"]
+    for words in found:
+        _iptables("-A", *words, *ends, *mark, "-j", "DROP")
 
 
 def _iptables(*words: str) -> str:
@@ -106,13 +114,15 @@ def _parts(ports: Sequence[int]) -> list[str]:
 
 
 def _ports_of(pid: int, theirs: Sequence[int]) -> list[int]:
-    """Where it listens and of its connections; only those with `theirs` where there are some."""
+    """Where it listens and of its connections; only those with `theirs` where there are some. Grpc's are IPv6
+    sockets with IPv4 addresses."""
     sockets = set()
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(OSError):
             sockets.add(os.readlink(entry))
     found = set()
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+    lines = [Path("/proc/net", name).read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
+    for line in chain.from_iterable(lines):
         fields = line.split()
         own, other = (int(fields[n].rpartition(":")[2], 16) for n in (1, 2))
         if f"socket:[{fields[9]}]" in sockets and (other in theirs if theirs else True):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 import qianwan
 
-from program.access import Access
+from program.access import Access, NoAccess
 from program.cluster.crowd import EAGER
 from program.cluster.local import LocalCluster
 from program.cluster.people import Person, until
@@ -19,6 +21,7 @@ AGAIN_S = 0.1
 OVER_S = 11.0
 """An im process that started tells everybody to look, which hides who is deaf: this is over by then."""
 QUIET_S = 20.0
+INSIST_S = 30.0
 
 
 class Comer(Person):
@@ -80,14 +83,27 @@ async def _come_around_a_start(cluster: LocalCluster, people: list[Comer]) -> No
             await asyncio.sleep(BETWEEN_S)
 
 
+async def _insist(ask: Callable[[], None]) -> None:
+    """A call may be refused until the cluster knows who is left. Raises NoAccess when it is for long."""
+    until_s = time.monotonic() + INSIST_S
+    while True:
+        try:
+            return await asyncio.to_thread(ask)
+        except NoAccess:
+            if time.monotonic() > until_s:
+                raise
+        await asyncio.sleep(AGAIN_S)
+
+
 async def _deaf(access: Access, group: str, people: list[Comer]) -> Deaf:
     await asyncio.sleep(OVER_S)
     one, *others = people
-    await asyncio.to_thread(access.say, one.name, f"g/{group}", to_all := f"to all {secrets.token_hex(4)}")
+    to_all = f"to all {secrets.token_hex(4)}"
+    await _insist(partial(access.say, one.name, f"g/{group}", to_all))
     await one.room.send("to the room")
     await until(lambda: all({to_all, "to the room"} <= each.heard for each in others), QUIET_S)
     for each in people:
-        await asyncio.to_thread(access.kick, each.name)
+        await _insist(partial(access.kick, each.name))
     await until(lambda: all(each.client.state is qianwan.State.CLOSED for each in people), QUIET_S)
     return Deaf(
         group=sum(to_all not in each.heard for each in others),
