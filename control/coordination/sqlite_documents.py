@@ -160,7 +160,7 @@ class SqliteDocuments(Part):
             fresh = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
             try:
                 fresh.set_busy_timeout(BUSY_MS)
-                found = str(fresh.execute("PRAGMA quick_check(1)").fetchone()[0])
+                found = str(fresh.execute("PRAGMA quick_check(1)").fetchall()[0][0])
             finally:
                 fresh.close()
             lost = None if found == "ok" else f"{self._path}: the file is damaged ({found.splitlines()[0]})"

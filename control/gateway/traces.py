@@ -75,6 +75,10 @@ class Traces(Part):
             self.users.pop(user, None)
             return
         try:
-            self.users[user] = msgspec.json.decode(document.value, type=TraceOrder).until
+            until = msgspec.json.decode(document.value, type=TraceOrder).until
+            if until > self._clock():
+                self.users[user] = until
+            else:
+                self.users.pop(user, None)
         except msgspec.MsgspecError as error:
             log.error("an order cannot be read", key=key, reason=str(error))

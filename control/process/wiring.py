@@ -29,6 +29,7 @@ from control.coordination.claim import NodeIdClaim
 from control.coordination.documents import Documents
 from control.coordination.identity import Identity
 from control.coordination.nodes import own_info, static_gateways
+from control.coordination.remembered import Remembered
 from control.coordination.roster import Roster
 from control.coordination.same_root import SameRoot
 from control.coordination.sqlite_documents import SqliteDocuments
@@ -101,6 +102,8 @@ from control.settings import Settings
 from control.streams.links import StreamLinks
 from frame.constants import USER_PREFIX, CloseCode
 
+OPERATORS = ("drain/", "storm/", "settings/", "trace/", "lbs/")
+"""Documents that the admin API shows."""
 Outlet = Callable[[Process], Part]
 """Makes the part that shows a process to others."""
 
@@ -157,6 +160,7 @@ class Wiring:
             *(self.lbs.parts if control else []),
             self.lbs_http if control and self._settings.control.lbs.http else None,
             self.audit if control else None,
+            self.remembered if control else None,
             LiveSettings(self.documents, self._settings, list(self._live())),
             self._outlet(self._process) if self._outlet else self.http,
             self.admin if control and self._settings.control.admin and not self._outlet else None,
@@ -187,6 +191,11 @@ class Wiring:
         from control.coordination.etcd.documents import EtcdDocuments
 
         return EtcdDocuments(etcd.client)
+
+    @cached_property
+    def remembered(self) -> Remembered:
+        """What operators look at while etcd is away."""
+        return Remembered(self.documents, OPERATORS)
 
     @cached_property
     def file_documents(self) -> SqliteDocuments:
@@ -507,7 +516,7 @@ class Wiring:
             api_keys=self.keyring,
             signer=keys.signer,
             coordination=self.coordination,
-            documents=self.documents,
+            documents=self.remembered,
             revocations=self.revocations,
             lbs=self.lbs.services,
             audit=self.audit,

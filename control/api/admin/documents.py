@@ -9,6 +9,10 @@ from msgspec import Struct
 
 from control.api.admin.route import Ask, Given, Reply
 from control.api.errors import Problem
+from control.coordination.documents import Document
+from control.logs import get_logger
+
+log = get_logger("http")
 
 Order = TypeVar("Order", bound=Struct)
 
@@ -33,6 +37,15 @@ async def read(ask: Ask[Given], key: str, kind: type[Order]) -> tuple[Order | No
     except msgspec.MsgspecError as error:
         text = f"{key} was written by another version: {error}"
         raise Problem(409, "document-unreadable", text, revision=document.revision) from None
+
+
+def readable(document: Document, kind: type[Order]) -> Order | None:
+    """One of a list; None, and a line in the log, where another version wrote it."""
+    try:
+        return msgspec.json.decode(document.value, type=kind)
+    except msgspec.MsgspecError as error:
+        log.error("a document cannot be read", key=document.key, reason=str(error))
+        return None
 
 
 async def show(ask: Ask[Nothing], key: str, kind: type[Order], absent: Order | None = None) -> Reply:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta, Struct
 
 from control.api.admin import documents
@@ -73,7 +72,7 @@ async def listed(ask: Ask[NodesQuery]) -> Reply:
     ]
     page = found[: asked.limit]
     orders = {
-        document.key.partition("/")[2]: msgspec.json.decode(document.value, type=DrainOrder)
+        document.key.partition("/")[2]: documents.readable(document, DrainOrder)
         for document in (await ask.services.documents.list("drain/")).documents
     }
     shown = [_node(info, orders.get(info.name)) for info in page]

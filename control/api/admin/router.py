@@ -23,6 +23,8 @@ from frame.constants import ID_PATTERN
 from im_service.errors import UNDECODABLE, Code
 
 PREFIX = "/v1/admin"
+NEVER = (1 << 63) - 1
+"""The highest revision that engines can compare with: nothing has it."""
 ETAG = re.compile(r'(?:W/)?"([0-9]{1,19})"')
 
 
@@ -136,7 +138,7 @@ def _expected(request: Request) -> int | None:
     if named == "*":
         return None
     if match := ETAG.fullmatch(named):
-        return int(match[1])
+        return min(int(match[1]), NEVER)
     if not named:
         text = "name the revision this change is based on: If-Match with the ETag of what was read"
         raise Problem(428, "revision-not-named", text)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta, Struct
 
 from control.api.admin import documents
 from control.api.admin.documents import Gone, Nothing
 from control.api.admin.route import Ask, Given, Reply, Route
+from control.coordination.documents import Conflict
 from control.gateway.traces import PREFIX, TraceOrder
 from control.keys.api_keys import OPERATOR, VIEWER
 
@@ -33,14 +34,13 @@ class Traces(Struct, kw_only=True):
 
 async def listed(ask: Ask[Nothing]) -> Reply:
     """Few: each was ordered by somebody, and ends."""
-    found = (await ask.services.documents.list(PREFIX)).documents
     now, shown_now = time.time(), []
-    for document in found[:MOST]:
-        order = msgspec.json.decode(document.value, type=TraceOrder)
-        if order.until > now:
+    for document in (await ask.services.documents.list(PREFIX)).documents:
+        order = documents.readable(document, TraceOrder)
+        if order is not None and order.until > now:
             user = document.key.removeprefix(PREFIX)
             shown_now.append(Trace(user=user, until=order.until, by=order.by))
-    return Reply(Traces(traces=shown_now))
+    return Reply(Traces(traces=shown_now[:MOST]))
 
 
 async def shown(ask: Ask[Nothing]) -> Reply:
@@ -48,6 +48,7 @@ async def shown(ask: Ask[Nothing]) -> Reply:
 
 
 async def ordered(ask: Ask[TraceWanted]) -> Reply:
+    await _swept(ask)
     order = TraceOrder(until=round(time.time() + ask.given.for_s, 3), by=ask.key.id)
     return await documents.put(ask, PREFIX + ask.path["user"], order)
 
@@ -56,8 +57,24 @@ async def ended(ask: Ask[Nothing]) -> Reply:
     return await documents.drop(ask, PREFIX + ask.path["user"])
 
 
+async def _swept(ask: Ask[TraceWanted]) -> None:
+    """Whoever orders a trace takes away those that are over: they never become many."""
+    over, kept = time.time() - OVER_S, ask.services.documents
+    swept = 0
+    for document in (await kept.list(PREFIX)).documents:
+        order = documents.readable(document, TraceOrder)
+        if order is not None and order.until < over and swept < SWEPT:
+            swept += 1
+            with contextlib.suppress(Conflict):  # ordered anew meanwhile
+                await kept.delete(document.key, document.revision)
+
+
 MOST = 1000
 """Shown at most."""
+OVER_S = 60.0
+"""Past its end a trace is taken away: clocks differ by less."""
+SWEPT = 100
+"""Taken away by one order at most."""
 PATH = "/traces/{user}"
 ROUTES = (
     Route("GET", "/traces", "traces.list", VIEWER, "traces", "Who is traced", Nothing, Traces, listed),

@@ -154,6 +154,8 @@ async def test_etcd_away_drops_nobody_and_stops_neither_logins_nor_messages(clus
                 (503, "urn:qianwan:problem:unavailable"), (503, "urn:qianwan:problem:documents-unavailable"),
             ]  # fmt: skip
             assert asked(cluster.control, "GET", "/self", key=str(made["text"]))[0] == 200
+            for path in ("/nodes", "/storm/cluster", "/settings/live", "/traces"):
+                assert asked(cluster.control, "GET", path)[0] == 200, path
             assert all(process.get("/readyz")[0] == 200 for process in cluster.all)
             assert cluster.placed() == {gateway.gateway_port for gateway in cluster.gateways}
         finally:

@@ -10,9 +10,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from control.api.admin import traces
 from control.api.admin.app import create_admin_app
 from control.api.services import Services
 from control.audit.read import page
+from control.coordination.documents import Document
 from control.keys.api_keys import ROLES
 from control.process.live_settings import LiveSettings
 from control.settings import Settings
@@ -106,6 +108,46 @@ async def test_documents_that_are_away_are_503_and_nothing_else_is(
     assert slug(await admin.get(STORM)) == (503, "documents-unavailable")
     assert slug(await admin.put(STORM, json={}, headers={"If-Match": "*"})) == (503, "documents-unavailable")
     assert (await admin.get("/v1/admin/self")).status_code == 200
+
+
+async def test_traces_that_are_over_hide_none_and_go_with_the_next_order(
+    admin: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(traces, "MOST", 3)
+    documents = services.documents
+    for number in range(5):
+        await documents.put(f"trace/a{number}", b'{"until":1.0,"by":"x"}')
+    unread = await documents.put("trace/b", b'{"until":1.0,"by":"x","added later":1}')
+    ordered = await admin.put("/v1/admin/traces/zoe", json={"for_s": 60}, headers={"If-Match": "*"})
+    assert ordered.status_code == 200
+    shown = (await admin.get("/v1/admin/traces")).json()["traces"]
+    assert [each["user"] for each in shown] == ["zoe"]
+    left = [each.key for each in (await documents.list("trace/")).documents]
+    assert left == [unread.key, "trace/zoe"]
+
+
+async def test_an_order_of_another_version_hides_no_node(
+    admin: httpx.AsyncClient, services: Services
+) -> None:
+    await services.documents.put("drain/gw9", b'{"rate":10,"added later":1}')
+    assert (await admin.get("/v1/admin/nodes")).json()["nodes"] == []
+    assert slug(await admin.get("/v1/admin/nodes/gw9/drain")) == (409, "document-unreadable")
+
+
+async def test_a_revision_that_no_engine_can_have_is_a_conflict(
+    admin: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int | None] = []
+    put = services.documents.put
+
+    async def seen(key: str, value: bytes, expected: int | None = None) -> Document:
+        asked.append(expected)
+        return await put(key, value, expected)
+
+    monkeypatch.setattr(services.documents, "put", seen)
+    answer = await admin.put(STORM, json={}, headers={"If-Match": '"9999999999999999999"'})
+    assert slug(answer) == (412, "revision-conflict")
+    assert asked == [(1 << 63) - 1]  # as large as etcd's client can say
 
 
 async def test_live_settings_are_checked_versioned_and_hold_in_a_running_process(

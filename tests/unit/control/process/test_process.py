@@ -144,12 +144,12 @@ def settings(folder: Path, roles: str, kind: str = "nats", http: int = 0, **bus:
 
 OWN = Identity((1, 100))
 ALONE = "KeysPart DataFolder SqliteDocuments BusPart BeaconCoordination"
-ALONE += " StoreClaim ImPart Revocations GatewayPart Orders ConnService Traces"
-ALONE += " OwnNode Replica LbsSources Audit LiveSettings HttpPart AdminPart FirstApiKey"
+ALONE += " StoreClaim ImPart Revocations Keyring GatewayPart Orders ConnService Traces"
+ALONE += " OwnNode Replica LbsSources Audit Remembered LiveSettings HttpPart AdminPart FirstApiKey"
 CLAIM, BUS = "KeysPart DataFolder SqliteDocuments BusPart NodeIdClaim", "StreamLinks BeaconCoordination"
 MET = f"{CLAIM} SameRoot {BUS}"
 IM = "StoreClaim ImOverBus ImPart BusPeers ApiResponder"
-HTTP = "OwnNode Replica LbsSources Audit LiveSettings HttpPart AdminPart FirstApiKey"
+HTTP = "OwnNode Replica LbsSources Audit Remembered LiveSettings HttpPart AdminPart FirstApiKey"
 GATEWAY = "Revocations GatewayPart Orders GatewayOverBus ConnService Traces"
 
 
@@ -162,12 +162,12 @@ GATEWAY = "Revocations GatewayPart Orders GatewayOverBus ConnService Traces"
         (
             "control",
             "nats",
-            f"{MET} Revocations ImSeen {HTTP}",
+            f"{MET} Revocations Keyring ImSeen {HTTP}",
         ),
         (
             "gateway,im,control",
             "nats",
-            f"{MET} {IM} {GATEWAY} {HTTP}",
+            f"{MET} {IM} {GATEWAY.replace('Revocations', 'Revocations Keyring')} {HTTP}",
         ),
     ],
 )
