@@ -190,9 +190,11 @@ def setup_logs(
     final: list[Processor] = [
         structlog.processors.format_exc_info,
         hide_secrets,
-        structlog.dev.ConsoleRenderer(exception_formatter=plain)
-        if for_people
-        else structlog.processors.JSONRenderer(sort_keys=False),
+        *(
+            [_on_one_line, structlog.dev.ConsoleRenderer(exception_formatter=plain)]
+            if for_people
+            else [structlog.processors.JSONRenderer(sort_keys=False)]
+        ),
     ]
     structlog.configure(
         processors=[Bound(), *shared, named, *final],
@@ -231,4 +233,17 @@ def hide_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
             value = str(value)
         if isinstance(value, str):
             event[name] = _SECRETS.sub(lambda found: f"{found[found.lastgroup or 0]}***", value)
+    return event
+
+
+def _on_one_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """What a client or an operator named is no command to the terminal, and no second line (a structlog
+    processor); tracebacks keep theirs."""
+    for name, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            kept = "\n" if name in ("exception", "stack") else ""
+            event[name] = "".join(
+                each if each.isprintable() or each in kept else each.encode("unicode_escape").decode()
+                for each in value
+            )
     return event

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import Match
 
 from control.coordination.documents import DocumentsUnavailable
 from im_service.errors import Code, ImError
@@ -145,7 +146,8 @@ def install(app: FastAPI) -> None:
     async def on_http(request: Request, error: HTTPException) -> JSONResponse:
         title = TITLES.get(error.status_code, "Error").lower().replace(" ", "-")
         detail = NOTHING_HERE if error.status_code == 404 else str(error.detail)
-        return problem(error.status_code, title, detail, error.headers)
+        headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+        return problem(error.status_code, title, detail, headers)
 
     @app.exception_handler(ClientDisconnect)
     async def on_gone(request: Request, error: ClientDisconnect) -> Response:
@@ -155,3 +157,13 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def on_failure(request: Request, error: Exception) -> JSONResponse:
         return problem(500, "internal", "the request could not be handled", code=int(Code.INTERNAL))
+
+
+def _allowed(request: Request) -> str:
+    """Every method of the path: each has a route of its own, and the first that fits was asked."""
+
+    def taken(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.router.routes)
+
+    return ", ".join(filter(taken, ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")))

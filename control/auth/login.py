@@ -48,6 +48,8 @@ def check_login(
     except TokenRefused as refusal:
         if refusal.expired:
             raise LoginRefused(CloseCode.TOKEN_EXPIRED, "token expired", refusal.reason) from None
+        if refusal.early:
+            raise LoginRefused(CloseCode.AUTH_UNAVAILABLE, "not valid yet", refusal.reason) from None
         raise _failed(refusal.reason) from None
     if not ID.fullmatch(device):
         raise _failed("device id")

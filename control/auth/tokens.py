@@ -39,14 +39,15 @@ _decode_claims = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class TokenRefused(Exception):
-    """A token that may not log in. `expired` tells a stale token from a bad one; the text is for logs
-    only.
+    """A token that may not log in. `expired` tells a stale token from a bad one, `early` one that does not
+    hold yet: by the clock here, which may be the wrong one. The text is for logs only.
     """
 
-    def __init__(self, reason: str, *, expired: bool = False) -> None:
+    def __init__(self, reason: str, *, expired: bool = False, early: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.expired = expired
+        self.early = early
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ class TokenVerifier:
         if claims.expires_at + self.skew_s <= now:
             raise TokenRefused("token expired", expired=True)
         if claims.issued_at - self.skew_s > now:
-            raise TokenRefused("token from the future")
+            raise TokenRefused("token from the future", early=True)
         return claims
 
     def _parse(self, token: str) -> Claims:

@@ -84,7 +84,8 @@ class Logins:
                 raise LoginRefused(CloseCode.RATE_LIMITED, "too many logins", "too many logins of one user")
         except LoginRefused as refusal:
             self.refusals[refusal.reason] = self.refusals.get(refusal.reason, 0) + 1
-            log.info("login refused", code=refusal.code, reason=refusal.reason, peer=peer)
+            tell = log.warning if refusal.code == CloseCode.AUTH_UNAVAILABLE else log.info
+            tell("login refused", code=refusal.code, reason=refusal.reason, peer=peer)
             self._core.refuse(conn, refusal.code, refusal.text)
             return None
         session_id, ping_s = self._session_ids.next(), self._welcome.ping_interval_s

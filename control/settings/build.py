@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from control.settings.keys import nearest
+from control.settings.keys import nearest, tables
 from control.settings.model import Settings
 
 Group = TypeVar("Group", bound=Struct)
@@ -49,6 +49,8 @@ def laid_over(base: Settings, tree: Mapping[str, object]) -> Settings:
 
 def unknown(key: str) -> str:
     """Why a key is refused that nobody knows."""
+    if key in tables():
+        return "a table of settings: name one of them"
     meant = nearest(key)
     return "unknown key" + (f", did you mean {meant}?" if meant else "")
 

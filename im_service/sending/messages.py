@@ -36,7 +36,7 @@ from im_service.sending.pending import SEND_ACK, AfterCommit, Pending, Work, acc
 from im_service.sending.publish_batch import PublishBatch
 from im_service.sending.repeats import Repeats
 from im_service.sending.resolve import RouteResolver
-from im_service.storage.errors import StoreError, StoreUnknown
+from im_service.storage.errors import StoreClosed, StoreError, StoreUnknown
 from im_service.storage.records import RECEIPT, AppendResult, AppendStatus, NewMessage
 from im_service.storage.shares import asking
 
@@ -181,7 +181,8 @@ class Sending:
         out = PublishBatch()
         if isinstance(results, BaseException):
             self._repeats.unknown_up_to(newest)
-            _log.warning("messages were not stored: %s", results)
+            if not isinstance(results, StoreClosed):  # an orderly end: their senders ask elsewhere
+                _log.warning("messages were not stored: %s", results)
             code = Code.TIMEOUT if isinstance(results, StoreUnknown) else Code.UNAVAILABLE
             for entry in pending:
                 answer(out, entry, code, REFUSALS[code])

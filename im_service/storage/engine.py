@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
-from im_service.storage.errors import StoreUnavailable
+from im_service.storage.errors import StoreClosed
 from im_service.storage.ops.tx import Op
 from im_service.storage.queue import Item, OpItem, Reads, WriteQueue
 from im_service.storage.shares import Shares, errand
@@ -86,7 +86,7 @@ class Engine(ABC):
 
     def _open(self) -> WriteQueue:
         if self._queue is None:
-            raise StoreUnavailable("the store is closed")
+            raise StoreClosed
         return self._queue
 
 

@@ -24,6 +24,13 @@ class StoreUnavailable(StoreError):
     """
 
 
+class StoreClosed(StoreUnavailable):
+    """This process ends."""
+
+    def __init__(self) -> None:
+        super().__init__("the store is closed")
+
+
 class StoreUnknown(StoreUnavailable):
     """The server was lost in the very moment of committing: the operation may have happened or not. A
     repeated send is told by its client_id.

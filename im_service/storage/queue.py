@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
-from im_service.storage.errors import StoreError, StoreUnavailable
+from im_service.storage.errors import StoreClosed, StoreError, StoreUnavailable
 from im_service.storage.ops.tx import Op
 from im_service.storage.records import AppendResult, Done, Mark, NewMessage
 
@@ -120,7 +120,7 @@ class WriteQueue:
         """Never waits for the disk. StoreUnavailable when full or closed."""
         with self._lock:
             if self._closed:
-                raise StoreUnavailable("the store is closed")
+                raise StoreClosed
             if self.queued and self.queued + item.weight > self._max_queued:
                 raise StoreUnavailable(f"{self.queued} writes wait already (limit {self._max_queued})")
             self._items.append(item)

@@ -32,6 +32,7 @@ def doctor(
     if as_json:
         typer.echo(json.dumps([finding.__dict__ for finding in findings], indent=1))
         raise typer.Exit(int(red))
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title="qianwan doctor", title_justify="left")
@@ -40,7 +41,7 @@ def doctor(
     colours = {RED: ("red", "✗"), YELLOW: ("yellow", "!")}
     for finding in findings:
         colour, mark = colours.get(finding.level, ("green", "✓"))
-        table.add_row(f"[{colour}]{mark}[/]", finding.check, finding.found, finding.advice)
+        table.add_row(f"[{colour}]{mark}[/]", finding.check, escape(finding.found), escape(finding.advice))
     console().print(table)
     raise typer.Exit(int(red))
 

@@ -20,7 +20,8 @@ from control.keys.errors import ApiKeyError
 from control.keys.keyring import PREFIX, Held, TooManyKeys
 
 ID = "[0-9a-f]{12}"
-TEXT = r"^[^\x00-\x1f\x7f]{1,128}$"
+TEXT = r"^[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]{1,128}$"
+"""No controls, no marks that turn or hide a text."""
 
 
 class KeyWanted(Given, kw_only=True):

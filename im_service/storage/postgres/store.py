@@ -4,7 +4,7 @@ from typing import TypeVar
 
 import asyncpg
 
-from im_service.storage.errors import StoreUnavailable
+from im_service.storage.errors import StoreClosed
 from im_service.storage.ops.tx import Op
 from im_service.storage.postgres import connection, runner
 from im_service.storage.postgres.writer import Writer
@@ -78,7 +78,7 @@ class PostgresStore(Store):
 
     def _open_pool(self) -> asyncpg.Pool:
         if self._pool is None:
-            raise StoreUnavailable("the store is closed")
+            raise StoreClosed
         return self._pool
 
     async def _read(self, op: Op[T]) -> T:

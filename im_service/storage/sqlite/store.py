@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import apsw
 
-from im_service.storage.errors import StoreUnavailable
+from im_service.storage.errors import StoreClosed
 from im_service.storage.ops.tx import Op
 from im_service.storage.queue import Reads
 from im_service.storage.shares import Turns
@@ -113,7 +113,7 @@ class SqliteStore(Store):
         async with self._turns as waited:
             self._worth(waited)
             if self._pool is None:
-                raise StoreUnavailable("the store is closed")
+                raise StoreClosed
             return await asyncio.get_running_loop().run_in_executor(self._pool, self._read_now, op)
 
     def _read_now(self, op: Op[T]) -> T:

@@ -19,7 +19,10 @@ from program.cli.common import ConfigOption, DataDirOption, console, fail, setti
 TIMEOUT_S = 30.0
 UNREACHABLE = 3
 """Exit code where nobody answers; 1 is a refusal, 2 a wrong word."""
+WRONG_WORDS = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY)
 ANY_REVISION = "*"
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""To the server itself, never by a proxy of the environment: a key goes along."""
 
 Json: TypeAlias = "dict[str, object]"
 
@@ -85,10 +88,10 @@ class Admin:
         sent = {"X-API-Key": self._key, "Content-Type": "application/json", **(headers or {})}
         try:
             request = urllib.request.Request(url, content, sent, method=method)
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+            with _OPENER.open(request, timeout=TIMEOUT_S) as answer:
                 return json.load(answer), answer.headers.get("ETag") or ""
         except urllib.error.HTTPError as error:
-            raise fail(_refusal(error)) from None
+            raise fail(_refusal(error), 2 if error.code in WRONG_WORDS else 1) from None
         except (OSError, ValueError) as error:
             raise fail(f"nobody answers at {self._url}: {error}", UNREACHABLE) from None
 

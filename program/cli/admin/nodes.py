@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -18,6 +19,13 @@ from program.cli.admin.client import (
 )
 from program.cli.common import ConfigOption, DataDirOption
 
+
+class Role(StrEnum):
+    GATEWAY = "gateway"
+    IM = "im"
+    CONTROL = "control"
+
+
 NodeArgument = Annotated[str, typer.Argument(help="Name of the node, as `qianwan nodes` shows it")]
 COLUMNS = {
     "id": "node_id", "name": "name", "roles": "roles", "address": "address", "zone": "zone",
@@ -27,7 +35,7 @@ COLUMNS = {
 
 def nodes(
     node: Annotated[str, typer.Argument(help="One node, by its name; default: all")] = "",
-    role: Annotated[str, typer.Option(help="gateway, im or control")] = "",
+    role: Annotated[Role | None, typer.Option(help="Only those that have it")] = None,
     as_json: JsonOption = False,
     url: AdminUrlOption = None,
     api_key: ApiKeyOption = None,

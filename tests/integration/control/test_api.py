@@ -117,7 +117,11 @@ def test_these_pages_ask_for_no_key(server: ServerProcess, page: str) -> None:
 
 def test_what_is_not_there_is_a_problem_too(http: httpx.Client) -> None:
     problem(http.get("/nowhere"), 404, "not-found")
-    problem(http.put("/v1/tokens"), 405, "method-not-allowed")
+    refused = http.put("/v1/tokens")
+    problem(refused, 405, "method-not-allowed")
+    assert refused.headers["allow"] == "POST"
+    refused = http.put("/v1/rooms/hall")
+    assert refused.headers["allow"] == "DELETE, GET, PATCH"
     assert problem(http.get("/v1/groups/nobody"), 404, "group-not-found")["code"] == 803
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -19,9 +20,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         yield running
 
 
-def ran(server: ServerProcess, *words: str) -> subprocess.CompletedProcess[str]:
+def ran(server: ServerProcess, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """With the address and the key that the data folder tells."""
-    return program(*words, "--data-dir", str(server.data_dir))
+    return program(*words, "--data-dir", str(server.data_dir), **environment)
 
 
 def told(server: ServerProcess, *words: str) -> dict[str, object]:
@@ -73,6 +74,29 @@ def test_refusals_and_a_missing_server_are_told_in_a_line(server: ServerProcess)
     away = ran(server, "audit", "list", "--url", "http://127.0.0.1:9")
     assert (away.returncode, "nobody answers" in away.stderr) == (3, True)
     assert len(away.stderr.splitlines()) == 1
+    assert ran(server, "nodes", "--role", "gatway").returncode == 2
+    wrong = ran(server, "audit", "list", "--trail", "no/such")
+    assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1)
+
+
+def test_a_name_is_a_name_and_no_markup(server: ServerProcess) -> None:
+    """It would end the list of all keys, in which an operator looks for the one to revoke."""
+    for words in (("create", "[/x]"), ("create", "[red]y[/]", "--cluster")):
+        assert ran(server, "api-key", *words).returncode == 0
+    listed = ran(server, "api-key", "list").stdout + ran(server, "api-key", "list", "--cluster").stdout
+    assert "[/x]" in listed
+    assert "[red]y[/]" in listed
+    for name in ("a\u202eb", "a\x9bb", "a\u2028b"):
+        assert ran(server, "api-key", "create", name, "--cluster").returncode == 2
+
+
+def test_a_key_is_told_to_no_proxy_of_the_environment(server: ServerProcess) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.settimeout(0.2)
+        there = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        assert ran(server, "nodes", http_proxy=there, HTTP_PROXY=there, no_proxy="").returncode == 0
+        with pytest.raises(TimeoutError):
+            proxy.accept()
 
 
 def test_routes_check_compares_and_says_so(server: ServerProcess) -> None:
@@ -90,7 +114,7 @@ def test_lbs_explains_an_answer_and_simulates_a_loss(server: ServerProcess, tmp_
     assert "the client: zone east" in shown
     assert "another zone" in shown
     refused = ran(server, "lbs", "explain", "--address", "nowhere")
-    assert (refused.returncode, "nowhere" in refused.stderr) == (1, True)
+    assert (refused.returncode, "nowhere" in refused.stderr) == (2, True)
     nodes, page = tmp_path / "nodes.json", tmp_path / "spread.html"
     printed = json.loads(ran(server, "lbs", "simulate", "--print-nodes").stdout)
     one = printed["nodes"][0]
@@ -131,7 +155,8 @@ def test_settings_hold_while_the_server_runs(server: ServerProcess) -> None:
     assert isinstance(history, list)
     assert history[-1]["values"]["limits.key_failures"] == 4
     wrong = ran(server, "settings", "set", "log.lvel=debug")
-    assert (wrong.returncode, "did you mean log.level" in wrong.stderr) == (1, True)
+    assert (wrong.returncode, "did you mean log.level" in wrong.stderr) == (2, True)
+    assert "auth: a table of settings" in ran(server, "settings", "set", "auth=5").stderr
     assert ran(server, "settings", "reset").returncode == 0
     assert told(server, "settings", "show")["values"] == {}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ Form = Literal["console", "json"]
 KEY = "qwk_0123456789ab_" + "s" * 43
 TOKEN = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
 BODY = "the body of a message"
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 SECRETS = ("s" * 43, "eyJzdWIi", "hunter2", BODY)
 
 
@@ -45,6 +47,20 @@ def test_every_line_says_when_what_and_whose_from_every_thread(capsys: pytest.Ca
     for line in lines:
         assert {"event", "level", "timestamp"} <= set(line)
         assert line["node"] == "node-7"
+
+
+def test_what_others_named_is_no_command_to_a_terminal(
+    capsys: pytest.CaptureFixture[str], form: Form
+) -> None:
+    setup_logs("info", form)
+    get_logger("gateway").info("a login", device="d\x1b]0;owned\x07\x9b31m\u202e\nsecond line")
+    logging.getLogger("qianwan.im").warning("of %s", "a\x1b[2Jb")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        plain = COLOUR.sub("", line)
+        assert plain.isprintable() or form == "json", plain
+        assert "\x1b" not in plain
 
 
 def fail(api_key: str, body: str) -> None:
