@@ -44,8 +44,8 @@ class ServerSection(Section, frozen=True):
     """What this process does. All three need no other service; a subset needs bus.kind = nats."""
     node_id: Annotated[int, Meta(ge=0, le=MAX_NODE_ID, extra=unit("number"))] = 0
     """Number of this process in its cluster, unique among live processes: it is part of session ids, with 8
-    bits. 0: the lowest that is free, from etcd, or asked for on the bus. Beyond: refused, a cluster has no
-    more processes."""
+    bits. 0: one that is free, from etcd (ids rest a while before they are given again), or asked for on the
+    bus. Beyond: refused, a cluster has no more processes."""
     node_name: Annotated[str, Meta(max_length=NAME_BYTES)] = ""
     """Name told to clients and shown in metrics. Empty: `node-<node_id>`."""
     zone: Annotated[str, Meta(max_length=64)] = ""

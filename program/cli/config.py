@@ -14,8 +14,8 @@ app = typer.Typer(help="Check and show settings.", no_args_is_help=True)
 
 @app.command()
 def check(config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
-    """Check every setting as `serve` does, and create nothing. Exit code 2 with all reasons when one cannot
-    work.
+    """Check every setting as `serve` does, and create nothing; files and servers that they name are for
+    `doctor`. Exit code 2 with all reasons when one cannot work.
     """
     _, sources = loaded_or_exit(config, {"server.data_dir": data_dir})
     given = sum(source != "default" for source in sources.values())

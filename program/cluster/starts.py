@@ -11,6 +11,7 @@ from functools import partial
 import msgspec
 import qianwan
 
+from frame.constants import GROUP_PREFIX
 from program.access import Access, NoAccess
 from program.cluster.crowd import EAGER
 from program.cluster.local import LocalCluster
@@ -99,7 +100,7 @@ async def _deaf(access: Access, group: str, people: list[Comer]) -> Deaf:
     await asyncio.sleep(OVER_S)
     one, *others = people
     to_all = f"to all {secrets.token_hex(4)}"
-    await _insist(partial(access.say, one.name, f"g/{group}", to_all))
+    await _insist(partial(access.say, one.name, GROUP_PREFIX + group, to_all))
     await one.room.send("to the room")
     await until(lambda: all({to_all, "to the room"} <= each.heard for each in others), QUIET_S)
     for each in people:
