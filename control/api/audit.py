@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
+from hashlib import sha256
 
+import msgspec
 from fastapi import Request
 from msgspec import Struct
 
@@ -13,14 +15,21 @@ from control.api.request_id import request_id
 from control.api.services import Services
 from control.audit.entry import BEGUN, DONE, Id, Ids, Words
 from control.keys.api_keys import ApiKey
+from control.settings.live import live_keys
 from im_service.errors import ImError
 from im_service.grammar import IDS
 
 SENDING = frozenset({"message.send", "message.batch"})
 """What is said is in the store, with its sender."""
 NAMED = IDS | {"conversation", "role", "node", "key", "topic", "connection"}
+PRIVATE = frozenset({"text"})
+"""What a person is told: known by its size alone."""
 MOST = 20
 """Of a list."""
+MEMBERS = 64
+"""Of a table."""
+LONG = 128
+"""Characters: what is longer is known by its size and hash."""
 
 
 def is_audited(method: str, scope: str) -> bool:
@@ -74,6 +83,40 @@ def ids_of(path: Mapping[str, str], arguments: Struct, acting_for: str = "") -> 
     if acting_for:
         told["acting_for"] = acting_for
     return told
+
+
+def ordered(path: Mapping[str, str], given: Struct) -> Ids:
+    """All that an operator ordered, as it was given: what is long by its size and hash."""
+    told: Ids = dict(path)
+    for name in given.__struct_fields__:
+        value = getattr(given, name)
+        if isinstance(value, dict):
+            told |= _settings_of(name, value)
+        elif isinstance(value, bool | int | float) or (isinstance(value, list) and value):
+            told[name] = _brief(value)
+        elif isinstance(value, str) and len(value) <= LONG and name not in PRIVATE:
+            if value:
+                told[name] = value
+        elif value not in (None, "", []):
+            told |= _by_hash(name, value)
+    return told
+
+
+def _settings_of(name: str, values: Mapping[str, object]) -> Ids:
+    """Those that are live, which no secret is; of others, which are refused, what was meant is not told."""
+    known = frozenset(live_keys())
+    told: Ids = {f"{name}.count": len(values)}
+    for key, value in [*values.items()][:MEMBERS]:
+        if key in known and isinstance(value, bool | int | float | str):
+            told[f"{name}.{key}"] = value[:LONG] if isinstance(value, str) else value
+    return told
+
+
+def _by_hash(name: str, value: object) -> Ids:
+    content = bytes(value) if isinstance(value, msgspec.Raw) else msgspec.json.encode(value)
+    if name in PRIVATE:
+        return {f"{name}.bytes": len(content)}
+    return {f"{name}.bytes": len(content), f"{name}.sha256": sha256(content).hexdigest()}
 
 
 def _brief(value: object) -> Id | list[Id]:

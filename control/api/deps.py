@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Annotated, cast
 
 from fastapi import Depends, Request, Security
@@ -12,9 +14,11 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 from control.api.audit import client_address, words_of
 from control.api.errors import Problem
 from control.api.services import Services
+from control.audit.entry import Ids
 from control.im.api import ImApi
 from control.keys.api_keys import ApiKey, parts_of
 from control.logs import get_logger
+from frame.constants import ID_PATTERN
 
 log = get_logger("api")
 
@@ -24,6 +28,8 @@ _bearer = HTTPBearer(scheme_name="ApiKeyBearer", auto_error=False, description="
 
 MALFORMED = "-"
 """The id of all keys that have none."""
+LATEST_S = 86_400
+"""The longest wait that is told."""
 
 
 def services(request: Request) -> Services:
@@ -45,10 +51,10 @@ class Needs(ABC):
     ) -> ApiKey:
         key = _prove(header or (bearer.credentials if bearer is not None else ""), request, state)
         request.state.api_key = key
-        await self.refuse(key, request, state)
         wait = state.rate_gate.take(key.id, time.monotonic())
         if wait:
             raise _later("rate-limited", "too many requests with this API key", wait)
+        await self.refuse(key, request, state)
         return key
 
     @abstractmethod
@@ -70,37 +76,46 @@ class NeedsScope(Needs):
 
 
 class NeedsRole(Needs):
-    """Of the admin API. Who tries to change what they may not is in the audit log."""
+    """Of the admin API. Who tries to change what they may not is in the audit log. `patterns`: of path
+    parameters; what does not match is not told.
+    """
 
-    def __init__(self, role: str, what: str, changes: bool) -> None:
+    def __init__(self, role: str, what: str, changes: bool, patterns: Mapping[str, str]) -> None:
         self.role = role
         self.what = what
         self.changes = changes
+        self.patterns = patterns
 
     async def refuse(self, key: ApiKey, request: Request, state: Services) -> None:
         if not key.holds(self.role):
             if self.changes:
-                words = words_of(request, self.what, "admin", dict(request.path_params))
+                ids: Ids = {
+                    name: value
+                    for name, value in request.path_params.items()
+                    if re.fullmatch(self.patterns.get(name, ID_PATTERN), value)
+                }
+                words = words_of(request, self.what, "admin", ids)
                 words.outcome = "refused role-missing"
-                await state.audit.operators.try_to_write(words)
+                await state.audit.refusals.tell(words)
             raise Problem(403, "role-missing", f"this API key lacks the role {self.role}", role=self.role)
 
 
 def _prove(text: str, request: Request, state: Services) -> ApiKey:
-    """The key; Problem 401 where there is none, 429 for who has guessed too often."""
+    """The key, whatever others guessed before it; Problem 401 where there is none, 429 for who has guessed
+    too often.
+    """
     address, now = client_address(request), time.monotonic()
     key_id = parts_of(text)[0] or MALFORMED
     if text:
-        wait = state.lockout.wait(address, key_id, now)
-        if wait:
-            raise _later("locked-out", "too many wrong API keys from this address", wait)
         key = state.api_keys.proven(text)
         over = key.over(time.time()) if key is not None else ""
         if key is not None and not over:
-            state.lockout.proven(address, key_id)
             return key
         if key is None and not state.api_keys.known:
             raise Problem(503, "documents-unavailable", "API keys are not known yet", {"Retry-After": "1"})
+        wait = state.lockout.wait(address, key_id, now)
+        if wait:
+            raise _later("locked-out", "too many wrong API keys from this address", wait)
         if over:
             log.warning("an API key was refused", key=key_id, why=over, address=address)
         state.lockout.failed(address, key_id, now)
@@ -109,7 +124,7 @@ def _prove(text: str, request: Request, state: Services) -> ApiKey:
 
 
 def _later(slug: str, detail: str, wait: float) -> Problem:
-    return Problem(429, slug, detail, {"Retry-After": str(int(wait) + 1)})
+    return Problem(429, slug, detail, {"Retry-After": str(int(min(wait, LATEST_S)) + 1)})
 
 
 TokenKey = Annotated[ApiKey, Depends(NeedsScope("tokens"))]

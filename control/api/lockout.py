@@ -1,8 +1,7 @@
 """Who guesses API keys is locked out: each network, and each (network, key id), for a time that doubles.
 
-A key is locked by its id only where the guesses came from, so nobody takes a key from somebody elsewhere by
-guessing at it. A network that is locked still serves the keys that were proven from it before: behind one
-balancer or one NAT a stranger's guesses cost the others nothing.
+The lock is for wrong keys alone: whoever has the right secret, which has 256 random bits, is let in whatever
+others guessed before it, from the same balancer or NAT too. So guessing costs nobody their key.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 ENTRIES = 8192
-"""Remembered at most of either kind. Beyond: who failed, or was proven, longest ago is forgotten."""
+"""Remembered at most. Beyond: who failed longest ago is forgotten."""
 DOUBLINGS = 6
 """A lock grows to 64 times its first length."""
 ANY = ""
@@ -40,7 +39,6 @@ class Lockout:
     def __init__(self, failures: int, lock_s: float) -> None:
         self.set(failures, lock_s)
         self._failed: OrderedDict[Place, _Failures] = OrderedDict()
-        self._proven: OrderedDict[Place, None] = OrderedDict()
         self.failed_total = 0
         self.locked_total = 0
         self.refused_total = 0
@@ -52,13 +50,11 @@ class Lockout:
         self._forget_s = 10 * lock_s
 
     def wait(self, address: str, key_id: str, now: float) -> float:
-        """0.0, or the seconds for which no key of this id is looked at from there."""
+        """0.0, or the seconds for which no wrong key of this id is counted from there."""
         if not self._failures:
             return 0.0
         network = network_of(address)
-        wait = self._left((network, key_id), now)
-        if not wait and (network, key_id) not in self._proven:
-            wait = self._left((network, ANY), now)
+        wait = self._left((network, key_id), now) or self._left((network, ANY), now)
         self.refused_total += wait > 0
         return wait
 
@@ -67,14 +63,6 @@ class Lockout:
         network = network_of(address)
         self._count((network, key_id), self._failures, now)
         self._count((network, ANY), 5 * self._failures, now)
-
-    def proven(self, address: str, key_id: str) -> None:
-        place = (network_of(address), key_id)
-        self._failed.pop(place, None)
-        self._proven[place] = None
-        self._proven.move_to_end(place)
-        if len(self._proven) > ENTRIES:
-            self._proven.popitem(last=False)
 
     def stats(self, now: float) -> dict[str, int]:
         return {

@@ -11,7 +11,8 @@ class RateGate:
         self.set(per_s, burst)
 
     def set(self, per_s: float, burst: int) -> None:
-        """From now on."""
+        """From now on: what was owed at another rate is forgotten."""
+        self._full.clear()
         self._cost = 1.0 / per_s
         self._span = self._cost * burst
 

@@ -14,14 +14,21 @@ BEGUN, DONE = "begun", "done"
 them: then nobody knows. Others: `refused <why>`, `failed <why>`."""
 GENESIS = "0" * 64
 """The hash before the first line."""
-OPERATORS, APPS = "operators", "apps"
-TRAILS = (OPERATORS, APPS)
-"""Two chains, so that what app servers do a thousand times an hour pushes out nothing that operators did."""
+OPERATORS, APPS, REFUSALS = "operators", "apps", "refusals"
+TRAILS = (OPERATORS, APPS, REFUSALS)
+"""Chains of their own, so that neither what app servers do a thousand times an hour nor what those try who
+may not pushes out what operators did.
+"""
+LINE_BYTES = 16 << 10
+"""Longest line. Beyond: the ids are known by their size and hash, and texts are cut."""
+TEXT_CHARS = 128
 ANCHOR = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")
 
 Id: TypeAlias = str | int | float | bool
 Ids: TypeAlias = dict[str, Id | list[Id]]
-"""What was changed: ids, numbers and switches, never a text, which may be private."""
+"""What was changed, and to what: ids, numbers, switches and words of a list, never a text, which may be
+private.
+"""
 
 
 class Words(Struct, kw_only=True, omit_defaults=True):
@@ -76,9 +83,28 @@ def parse_anchor(text: str) -> Place:
 
 def line_of(words: Words, after: Place, at: str) -> tuple[bytes, Place]:
     """The line, with its end, and where the chain is then."""
-    members = {name: getattr(words, name) for name in words.__struct_fields__}
-    line = msgspec.json.encode(Entry(seq=after.seq + 1, prev=after.hash, at=at, **members))
+    line = _encoded(words, after, at)
+    if len(line) >= LINE_BYTES:
+        line = _encoded(_shortened(words), after, at)
     return line + b"\n", Place(after.seq + 1, hash_of(line))
+
+
+def _encoded(words: Words, after: Place, at: str) -> bytes:
+    members = {name: getattr(words, name) for name in words.__struct_fields__}
+    return msgspec.json.encode(Entry(seq=after.seq + 1, prev=after.hash, at=at, **members))
+
+
+def _shortened(words: Words) -> Words:
+    ids = msgspec.json.encode(words.ids)
+    cut = {
+        name: value[:TEXT_CHARS]
+        for name, value in msgspec.structs.asdict(words).items()
+        if isinstance(value, str)
+    }
+    rights = [text[:TEXT_CHARS] for text in words.rights[:20]]
+    return msgspec.structs.replace(
+        words, ids={"bytes": len(ids), "sha256": hash_of(ids)}, rights=rights, **cut
+    )
 
 
 def hash_of(line: bytes) -> str:

@@ -24,8 +24,6 @@ from control.audit.entry import NOWHERE, Place, Words, decode, hash_of, line_of,
 
 HEADS, TAIL, LOCK = "heads.jsonl", "tail", "lock"
 SUFFIX = ".jsonl"
-LINE_BYTES = 16 << 10
-"""Longest line: ids are cut to twenty of a kind before they come here."""
 
 
 class AuditUnavailable(Exception):

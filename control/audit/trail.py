@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import msgspec
 
-from control.audit.entry import APPS, BEGUN, DONE, OPERATORS, TRAILS, Place, Words
+from control.audit.entry import APPS, BEGUN, DONE, OPERATORS, REFUSALS, TRAILS, Place, Words
 from control.audit.log import AuditLog, AuditUnavailable
 from control.logs import get_logger
 from control.part import Part, Source
@@ -20,6 +22,16 @@ log = get_logger("audit")
 WAITING = 10_000
 """Lines that wait for the disk at most. Beyond: refused, as on a full one."""
 BATCH = 500
+REFUSAL_S = 60.0
+REFUSED_PART = 8
+"""Of the room that the other trails have."""
+
+
+@dataclass(slots=True)
+class _Told:
+    at: float
+    last: Words
+    more: int = 0
 
 
 class Trail:
@@ -95,28 +107,62 @@ class Trail:
                     written.set_result(place)
 
 
+class Refusals:
+    """What those tried who may not: of each key and operation one line at once, and one with how many more
+    there were in the minute behind it. So neither the log nor the disk is theirs.
+    """
+
+    def __init__(self, trail: Trail, clock: Callable[[], float] = time.monotonic) -> None:
+        self._trail = trail
+        self._clock = clock
+        self._told: dict[tuple[str, str], _Told] = {}
+
+    async def tell(self, words: Words) -> None:
+        told = self._told.get((words.who, words.what))
+        if told is not None:
+            told.more += 1
+            told.last = words
+            return
+        self._told[words.who, words.what] = _Told(self._clock(), words)
+        await self._trail.try_to_write(words)
+
+    async def tick(self, period_s: float = REFUSAL_S) -> None:
+        """Tell how many there were where the minute is over."""
+        now = self._clock()
+        for key in [key for key, told in self._told.items() if now - told.at >= period_s]:
+            told = self._told.pop(key)
+            if told.more:
+                words = msgspec.structs.replace(told.last, ids=told.last.ids | {"times": told.more})
+                await self._trail.try_to_write(words)
+
+
 class Audit(Part):
     """The trails of a process. `operators` is written before a change is done, or it is not; `apps` after
-    what app servers did, which a full disk does not forbid.
+    what app servers did, which a full disk does not forbid; `refusals` of those who may not.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.operators = Trail(OPERATORS, make_log(settings, OPERATORS))
-        self.apps = Trail(APPS, make_log(settings, APPS))
+        self._trails = {name: Trail(name, make_log(settings, name)) for name in TRAILS}
+        self.operators, self.apps = self._trails[OPERATORS], self._trails[APPS]
+        self.refusals = Refusals(self._trails[REFUSALS])
+
+    async def tick(self) -> None:
+        await self.refusals.tick()
 
     async def stop(self, grace_s: float) -> None:
-        for trail in (self.operators, self.apps):
+        await self.refusals.tick(0.0)
+        for trail in self._trails.values():
             await trail.stop()
 
     def trail(self, name: str) -> Trail:
-        return self.operators if name == OPERATORS else self.apps
+        return self._trails[name]
 
     def sources(self) -> Mapping[str, Source]:
         return {"audit": self._stats}
 
     def _stats(self) -> dict[str, int]:
         found: dict[str, int] = {}
-        for trail in (self.operators, self.apps):
+        for trail in self._trails.values():
             found[f"{trail.name}_entries_total"] = trail.written
             found[f"{trail.name}_lost_total"] = trail.lost
             found[f"{trail.name}_failing"] = int(trail.failing)
@@ -127,8 +173,10 @@ class Audit(Part):
 
 def make_log(settings: Settings, trail: str) -> AuditLog:
     assert trail in TRAILS
-    audit = settings.audit
-    return AuditLog(settings.server.data_dir / "audit" / trail, audit.kept_bytes, audit.segment_bytes)
+    kept, segment = settings.audit.kept_bytes, settings.audit.segment_bytes
+    if trail == REFUSALS:
+        kept, segment = kept // REFUSED_PART, segment // REFUSED_PART
+    return AuditLog(settings.server.data_dir / "audit" / trail, kept, segment)
 
 
 @contextlib.contextmanager

@@ -185,8 +185,7 @@ class LimitsSection(Section, frozen=True):
     """Requests one API key may make at once before that rate holds. Beyond: 429 with Retry-After."""
     key_failures: Annotated[int, Meta(ge=0, le=1_000_000, extra=unit("wrong API keys") | LIVE)] = 10
     """Of one id from one network (an address, or an IPv6 /64), or five times as many of any ids. 0: no
-    limit. Beyond: 429 from there, for that id or for every id that has not been proven from there; a valid
-    key goes on everywhere else."""
+    limit. Beyond: wrong keys of that id, or of all, get 429 from there; the right one is let in."""
     key_lock_s: Annotated[float, Meta(gt=0, le=86400, extra=LIVE)] = 60.0
     """The first time, and twice as long at each further one, up to 64 times. Beyond: forgotten after ten
     times as long without a wrong key."""
@@ -206,7 +205,7 @@ class LimitsSection(Section, frozen=True):
 class AuditSection(Section, frozen=True):
     kept_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40)] = 256 << 20
     """Of either trail of the audit log, what operators and what app servers changed: about a million lines.
-    Beyond: the oldest segment goes, and its last hash stays."""
+    An eighth of it more for what was refused. Beyond: the oldest segment goes, and its last hash stays."""
     segment_bytes: Annotated[int, Meta(ge=1 << 16, le=64 << 20)] = 4 << 20
     """Of one file of it: what a page of the log reads. Beyond: the next file."""
 

@@ -14,7 +14,7 @@ from control.keys.api_keys import SECURITY_ADMIN
 
 
 class AuditQuery(Given, kw_only=True):
-    trail: Literal["operators", "apps"] = "operators"
+    trail: Literal["operators", "apps", "refusals"] = "operators"
     what: Annotated[str, Meta(max_length=64)] = ""
     who: Annotated[str, Meta(max_length=64)] = ""
     before: Annotated[int, Meta(ge=0, le=1 << 53)] = 0
@@ -42,7 +42,7 @@ ROUTES = (
         "audit.list",
         SECURITY_ADMIN,
         "audit",
-        "Changes, newest first: of operators, or of app servers",
+        "Changes, newest first: of operators, of app servers, or what was refused to those who may not",
         AuditQuery,
         AuditPage,
         listed,

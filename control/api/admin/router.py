@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from control.api.admin.route import AnyRoute, Ask, Given, Reply
 from control.api.admin.shapes import request as request_shape
 from control.api.admin.shapes import responses
-from control.api.audit import ids_of, words_of
+from control.api.audit import ordered, words_of
 from control.api.deps import NeedsRole, ServicesDep
 from control.api.errors import Problem
 from control.api.idempotency import replayable
@@ -40,7 +40,7 @@ def make_router(routes: Sequence[AnyRoute]) -> APIRouter:
             summary=route.doc.split(". ")[0],
             description=f"{route.doc}. Role: `{route.role}`.",
             tags=[route.tag],
-            dependencies=[Depends(NeedsRole(route.role, route.name, route.changes))],
+            dependencies=[Depends(NeedsRole(route.role, route.name, route.changes, route.patterns or {}))],
             status_code=route.status,
             response_class=Response,
             responses=responses(route),
@@ -59,7 +59,7 @@ def _endpoint(route: AnyRoute) -> Callable[..., Awaitable[Response]]:
         async def handle() -> Response:
             if not route.changes:
                 return _response(await _done(route, ask), route.status)
-            words = words_of(request, route.name, "admin", ids_of(path, given))
+            words = words_of(request, route.name, "admin", ordered(path, given))
             try:
                 async with services.audit.operators.change(words) as change:
                     return _response(await _changed(route, ask, change), route.status)

@@ -13,7 +13,7 @@ from program.cli.common import ConfigOption, DataDirOption, fail, settings_or_ex
 app = typer.Typer(help="The log of changes.", no_args_is_help=True)
 
 TrailOption = Annotated[
-    str, typer.Option(help="operators: admin API and commands; apps: the API for app servers")
+    str, typer.Option(help="operators: admin API and commands; apps: the API for app servers; refusals")
 ]
 COLUMNS = {
     "seq": "seq", "at": "at", "what": "what", "ids": "ids", "who": "who", "name": "name",

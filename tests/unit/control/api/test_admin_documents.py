@@ -82,8 +82,65 @@ async def test_who_may_not_change_is_refused_and_named(services: Services) -> No
     key, text = services.api_keys.folder.create("eyes", (), 0, ("viewer",))
     async with client_of(create_admin_app(services), text) as client:
         assert slug(await client.delete(STORM, headers={"If-Match": "*"})) == (403, "role-missing")
-    (line,) = page(services.audit.operators.files.folder, 0, 10)[0]
+    (line,) = page(services.audit.trail("refusals").files.folder, 0, 10)[0]
     assert (line.what, line.outcome, line.who) == ("storm.cluster.end", "refused role-missing", key.id)
+
+
+async def test_who_may_change_nothing_pushes_nothing_out_of_the_log(
+    admin: httpx.AsyncClient, services: Services
+) -> None:
+    """However often it asks, and however long what it asks for is: a line, and how many more there were."""
+    await admin.put(STORM, json={}, headers={"If-Match": "*"})
+    operators = services.audit.operators.files
+    size = operators.size()
+    _, text = services.api_keys.folder.create("app", ("read",))
+    async with client_of(create_admin_app(services), text) as client:
+        for number in range(30):
+            long = await client.put(f"/v1/admin/storm/nodes/{'x' * 3000}", json={})
+            short = await client.put(f"/v1/admin/storm/nodes/node-{number}", json={})
+            assert slug(long) == slug(short) == (403, "role-missing")
+    await services.audit.refusals.tick(0.0)
+    first, last = page(services.audit.trail("refusals").files.folder, 0, 10)[0][::-1]
+    assert (first.what, first.ids) == ("storm.node.order", {})
+    assert (last.outcome, last.ids) == ("refused role-missing", {"node": "node-29", "times": 59})
+    assert operators.size() == size
+
+
+async def test_the_rate_of_a_key_is_looked_at_before_what_it_may(services: Services) -> None:
+    services.rate_gate.set(1.0, 2)
+    _, text = services.api_keys.folder.create("app", ("read",))
+    async with client_of(create_admin_app(services), text) as client:
+        seen = [(await client.delete(STORM)).status_code for _ in range(3)]
+        assert seen == [403, 403, 429]
+        services.rate_gate.set(1e-300, 1)
+        await client.delete(STORM)
+        assert (await client.delete(STORM)).headers["Retry-After"] == "86401"
+        services.rate_gate.set(100.0, 10)
+        assert (await client.delete(STORM)).status_code == 403, "what was owed at another rate is forgotten"
+
+
+async def test_the_log_says_what_was_ordered(admin: httpx.AsyncClient, services: Services) -> None:
+    every = {"If-Match": "*"}
+    await admin.put(STORM, json={"admit": "none", "new_per_s": 2.5}, headers=every)
+    await admin.put(LIVE, json={"values": {"log.level": "debug", "limits.key_failures": 0}}, headers=every)
+    await admin.put(LIVE, json={"values": {"auth.keys_secret": "hush"}}, headers=every)
+    await admin.post(
+        "/v1/admin/api-keys", json={"name": "mallory", "roles": ["security-admin"], "scopes": ["read"]}
+    )
+    await admin.put("/v1/admin/lbs/tables", json={"tables": {"nonsense": ["x" * 100] * 300}}, headers=every)
+    path = "/v1/admin/nodes/node-1/drain"
+    await admin.put(path, json={"rate": 7, "redirect": False}, headers=every)
+    lines = page(services.audit.operators.files.folder, 0, 50)[0][::-1]
+    told = [(line.what, line.ids) for line in lines if line.begun is None]
+    assert told[0] == ("storm.cluster.order", {"admit": "none", "new_per_s": 2.5, **told[0][1]})
+    assert told[1][1] == {"values.count": 2, "values.log.level": "debug", "values.limits.key_failures": 0}
+    assert told[2][1] == {"values.count": 1}
+    assert told[3][1] == {"name": "mallory", "roles": ["security-admin"], "scopes": ["read"], "ttl_s": 0}
+    assert told[4][1].keys() == {"tables.bytes", "tables.sha256"}
+    assert told[5][1] == {"node": "node-1", "rate": 7.0, "redirect": False, **told[5][1]}
+    content = b"".join(path.read_bytes() for path in services.audit.operators.files.folder.glob("0*.jsonl"))
+    assert b"hush" not in content
+    assert b"xxxx" not in content
 
 
 async def test_what_cannot_be_audited_is_not_done(admin: httpx.AsyncClient, services: Services) -> None:

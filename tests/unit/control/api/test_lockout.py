@@ -21,17 +21,15 @@ def test_the_last_allowed_guess_locks_that_key_there_and_nowhere_else() -> None:
     guess(lockout, 1, 0.0)
     assert lockout.wait(HERE, KEY, 1.0) == 59.0
     assert lockout.wait(HERE, KEY, 60.0) == 0.0
-    assert lockout.wait(ELSEWHERE, KEY, 1.0) == 0.0, "a valid key is never locked out from elsewhere"
+    assert lockout.wait(ELSEWHERE, KEY, 1.0) == 0.0
     assert lockout.wait(HERE, OTHER, 1.0) == 0.0
 
 
-def test_a_network_that_tries_many_keys_is_locked_but_for_those_it_has_proven() -> None:
+def test_a_network_that_tries_many_keys_is_locked() -> None:
     lockout = Lockout(3, 60.0)
-    lockout.proven(HERE, OTHER)
     for number in range(15):
         guess(lockout, 1, 0.0, f"{number:012x}")
     assert lockout.wait(HERE, KEY, 0.0) == 60.0
-    assert lockout.wait(HERE, OTHER, 0.0) == 0.0, "behind one balancer a stranger locks nobody out"
     assert lockout.wait(ELSEWHERE, KEY, 0.0) == 0.0
 
 
@@ -47,20 +45,11 @@ def test_each_further_lock_is_twice_as_long_and_ends_growing() -> None:
     assert lockout.wait(HERE, KEY, now) == 10.0, "who stops for a while starts anew"
 
 
-def test_a_right_key_forgets_the_wrong_ones_before_it() -> None:
-    lockout = Lockout(3, 60.0)
-    for _ in range(10):
-        guess(lockout, 2, 0.0)
-        lockout.proven(HERE, KEY)
-    assert lockout.wait(HERE, KEY, 0.0) == 0.0
-
-
-def test_both_tables_are_bounded() -> None:
+def test_the_table_is_bounded() -> None:
     lockout = Lockout(3, 60.0)
     for number in range(ENTRIES + 100):
         guess(lockout, 1, 0.0, address=f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
-        lockout.proven(f"11.{number >> 16}.{number >> 8 & 255}.{number & 255}", KEY)
-    assert len(lockout._failed) == len(lockout._proven) == ENTRIES
+    assert len(lockout._failed) == ENTRIES
 
 
 def test_it_counts_what_it_saw() -> None:
