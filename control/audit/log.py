@@ -5,7 +5,8 @@
                   tail                  last line and hash as they were written: what was cut off is missed
                   lock                  held by who writes
 
-A line is on the disk when `append` returns. Where that fails the file is as it was before.
+A line is on the disk when `append` returns. Where that fails the file is as it was before. What a crash left
+half is repaired by the next line: half a line was told to nobody, and a head is read from its segment again.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +26,15 @@ from control.audit.entry import NOWHERE, Place, Words, decode, hash_of, line_of,
 
 HEADS, TAIL, LOCK = "heads.jsonl", "tail", "lock"
 SUFFIX = ".jsonl"
+SEGMENT = re.compile(r"[0-9]{12,18}\.jsonl")
+
+
+UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What comes of reading a line that nobody wrote so."""
+
+
+class Damaged(Exception):
+    """A file holds what was never written there; the text says where."""
 
 
 class AuditUnavailable(Exception):
@@ -36,6 +47,9 @@ class Head(msgspec.Struct):
     first: int
     last: int
     hash: str
+
+
+_decode_head = msgspec.json.Decoder(Head).decode
 
 
 class _Known(NamedTuple):
@@ -68,6 +82,10 @@ class AuditLog:
         except OSError as error:
             self._known = None
             raise AuditUnavailable(f"the audit log cannot be written: {error}") from error
+        except Damaged as error:
+            self._known = None
+            text = f"{self.folder} is damaged: {error}; see `qianwan audit verify`, then move the folder away"
+            raise AuditUnavailable(text) from error
 
     def size(self) -> int:
         """Bytes of all segments."""
@@ -94,23 +112,43 @@ class AuditLog:
         """The last segment and where the chain is. Half a line of a crash was told to nobody: it goes."""
         found = segments(self.folder)
         known = self._known
-        if not found:
-            head = heads(self.folder)[-1:]
-            place = Place(head[0].last, head[0].hash) if head else NOWHERE
-            return _Known(self._segment(place.seq + 1), 0, place)
-        path = found[-1]
-        size = path.stat().st_size
+        path, size = (found[-1], found[-1].stat().st_size) if found else (None, 0)
         if known is not None and known.path == path and known.size == size:
             return known
+        closed = self._repaired_heads(found[:-1])
+        if path is None:
+            place = Place(closed[-1].last, closed[-1].hash) if closed else NOWHERE
+            return _Known(self._segment(place.seq + 1), 0, place)
+        if whole := self._whole(path):
+            return _Known(path, len(whole), last_of(path, whole))
+        first = int(path.stem)
+        before = [each for each in closed if each.last == first - 1]
+        if not before and first != 1:
+            raise Damaged(f"the lines before {first} are gone, and no head tells of them")
+        return _Known(path, 0, Place(before[0].last, before[0].hash) if before else NOWHERE)
+
+    def _repaired_heads(self, full: Sequence[Path]) -> list[Head]:
+        """Those that stand there, and those of full segments that a crash left without."""
+        file = self.folder / HEADS
+        content = self._whole(file) if file.exists() else b""
+        found = heads_in(content)
+        told = {head.first for head in found}
+        missing = [path for path in full if int(path.stem) not in told]
+        made = []
+        for path in missing:
+            place = last_of(path, path.read_bytes())
+            made.append(Head(int(path.stem), place.seq, place.hash))
+        if made:
+            self._write(file, len(content), b"".join(msgspec.json.encode(head) + b"\n" for head in made))
+        return sorted([*found, *made], key=lambda head: head.last)
+
+    def _whole(self, path: Path) -> bytes:
+        """The lines of a file, without half a one at its end, which goes."""
         content = path.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
         if len(whole) < len(content):
             os.truncate(path, len(whole))
-        if whole:
-            line = whole[:-1].rpartition(b"\n")[2]
-            return _Known(path, len(whole), Place(decode(line).seq, hash_of(line)))
-        head = [each for each in heads(self.folder) if each.last == int(path.stem) - 1]
-        return _Known(path, 0, Place(head[0].last, head[0].hash) if head else NOWHERE)
+        return whole
 
     def _close(self, path: Path, place: Place) -> None:
         """The segment is full: its head stays when it is gone."""
@@ -147,11 +185,14 @@ class AuditLog:
             _sync(self.folder)
 
     def _put(self, name: str, content: bytes) -> None:
-        """Without a sync: what is older than the lines only misses less."""
+        """Without a sync but for the first: what is older than the lines only misses less."""
+        fresh = not (self.folder / name).exists()
         fd = self._open(self.folder / name)
         try:
             with contextlib.suppress(OSError):
                 os.pwrite(fd, content.ljust(96, b" "), 0)
+                if fresh:
+                    os.fsync(fd)
         finally:
             os.close(fd)
 
@@ -181,18 +222,40 @@ class AuditLog:
 def segments(folder: Path) -> list[Path]:
     """Oldest first."""
     try:
-        return sorted(path for path in folder.iterdir() if path.suffix == SUFFIX and path.stem.isdigit())
+        return sorted(path for path in folder.iterdir() if SEGMENT.fullmatch(path.name))
     except FileNotFoundError:
         return []
 
 
 def heads(folder: Path) -> list[Head]:
-    """Of full segments, oldest first."""
+    """Of full segments, oldest first. Raises Damaged."""
     try:
         content = (folder / HEADS).read_bytes()
     except FileNotFoundError:
         return []
-    return [msgspec.json.decode(line, type=Head) for line in content.splitlines()]
+    if content and not content.endswith(b"\n"):
+        raise Damaged(f"the last line of {HEADS} has no end")
+    return heads_in(content)
+
+
+def heads_in(content: bytes) -> list[Head]:
+    """Raises Damaged."""
+    found = []
+    for number, line in enumerate(content.split(b"\n")[:-1], 1):
+        try:
+            found.append(_decode_head(line))
+        except UNREADABLE as error:
+            raise Damaged(f"line {number} of {HEADS} is no head: {error}") from None
+    return found
+
+
+def last_of(path: Path, content: bytes) -> Place:
+    """The place of the last line of a segment. Raises Damaged."""
+    line = content[:-1].rpartition(b"\n")[2]
+    try:
+        return Place(decode(line).seq, hash_of(line))
+    except UNREADABLE as error:
+        raise Damaged(f"the last line of {path.name} is no entry: {error}") from None
 
 
 def tail(folder: Path) -> Place | None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 
 from control.audit.entry import GENESIS, NOWHERE, Place, decode, hash_of
-from control.audit.log import heads, segments, tail
+from control.audit.log import UNREADABLE, Damaged, heads, segments, tail
 
 
 class Verdict(Struct, kw_only=True):
@@ -29,9 +28,10 @@ def verify(folder: Path, anchors: Sequence[Place] = ()) -> Verdict:
     """Read every line that is kept. `anchors` are places that somebody kept elsewhere: without one, and with
     a `tail` that was changed too, nobody can miss what was cut off the end.
     """
-    wanted = {place.seq: place.hash for place in known(folder)} | {place.seq: place.hash for place in anchors}
     first, last, entries, problem = 0, NOWHERE, 0, ""
     try:
+        wanted = {place.seq: place.hash for place in known(folder)}
+        wanted |= {place.seq: place.hash for place in anchors}
         for place in chained(folder):
             first = first or place.seq
             last, entries = place, entries + 1
@@ -42,7 +42,9 @@ def verify(folder: Path, anchors: Sequence[Place] = ()) -> Verdict:
                 raise Broken(f"the end is cut off: lines {last.seq + 1} to at least {seq} are gone")
             if not entries or seq < first:
                 _gone_with_its_head(folder, seq, known_hash)
-    except (Broken, OSError, msgspec.MsgspecError) as error:
+        if entries and tail(folder) is None:
+            raise Broken("the file tail is gone or damaged: nobody can tell whether the end was cut off")
+    except (Broken, Damaged, OSError) as error:
         problem = str(error)
     return Verdict(problem=problem, first=first, entries=entries, last=str(last) if entries else "")
 
@@ -69,7 +71,7 @@ def chained(folder: Path) -> Iterator[Place]:
         content = path.read_bytes()
         if not content.endswith(b"\n") and content:
             raise Broken(f"line {_lines(content) + start} of {path.name} has no end")
-        for line in content.splitlines():
+        for line in content.split(b"\n")[:-1]:
             before = _followed(before, line, path.name)
             yield before
 
@@ -77,7 +79,7 @@ def chained(folder: Path) -> Iterator[Place]:
 def _followed(before: Place, line: bytes, name: str) -> Place:
     try:
         entry = decode(line)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Broken(f"line {before.seq + 1} in {name} is no entry: {error}") from None
     if entry.seq > before.seq + 1:
         raise Broken(f"lines {before.seq + 1} to {entry.seq - 1} are gone from {name}")

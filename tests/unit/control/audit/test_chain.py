@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import random
 import resource
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from control.audit.entry import DONE, Place, Words, decode, parse_anchor
+from control.audit.entry import DONE, LINE_BYTES, Place, Words, decode, parse_anchor
 from control.audit.log import AuditLog, AuditUnavailable, segments
 from control.audit.read import page
+from control.audit.trail import Refusals, Trail
 from control.audit.verify import verify
 
 SEGMENT = 1 << 12
+STEP = 17
+"""Of the bytes that are changed, in each run others."""
 
 
 def words(number: int) -> Words:
@@ -86,9 +91,123 @@ def test_a_cut_end_is_found_by_the_tail_and_by_an_anchor_kept_elsewhere(written:
     anchor = parse_anchor(verify(written.folder).last)
     edit(segments(written.folder)[-1], lambda lines: lines[:-2])
     assert "the end is cut off: lines 99 to at least 100" in verify(written.folder).problem
+    for damage in (b"", b"garbage", bytes(96), b"\xff" * 96):
+        (written.folder / "tail").write_bytes(damage)
+        assert "tail is gone or damaged" in verify(written.folder).problem
     (written.folder / "tail").unlink()
+    assert "tail is gone or damaged" in verify(written.folder).problem
+    written.append([words(0)])
     assert verify(written.folder).problem == "", "who changes the tail too is found from elsewhere only"
     assert "the end is cut off" in verify(written.folder, [anchor]).problem
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> AuditLog:
+    """A dozen lines in three segments or more."""
+    made = AuditLog(tmp_path / "operators", 1 << 20, 1 << 10)
+    for number in range(12):
+        made.append([words(number)])
+    assert len(segments(made.folder)) >= 3
+    return made
+
+
+def test_any_byte_that_is_changed_or_cut_is_told_and_never_ends_the_check(small: AuditLog) -> None:
+    for path in segments(small.folder):
+        content = path.read_bytes()
+        for at in range(random.randrange(STEP), len(content), STEP):
+            for damaged in (content[:at], content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]):
+                path.write_bytes(damaged)
+                assert verify(small.folder).problem, (path.name, at, len(damaged))
+            page(small.folder, 0, 100)
+        path.write_bytes(content)
+    for name in ("heads.jsonl", "tail"):
+        content = (small.folder / name).read_bytes()
+        for at in range(0, len(content), 3):
+            for damaged in (content[:at], content[:at] + bytes([content[at] ^ 0x80]) + content[at + 1 :]):
+                (small.folder / name).write_bytes(damaged)
+                verify(small.folder)
+            (small.folder / name).write_bytes(content)
+    assert verify(small.folder).problem == ""
+
+
+def test_whatever_stands_in_its_files_the_check_ends_with_words(small: AuditLog) -> None:
+    files = [*segments(small.folder), small.folder / "heads.jsonl", small.folder / "tail"]
+    before = {path: path.read_bytes() for path in files}
+    for path in files:
+        lines = before[path].splitlines(keepends=True)
+        for damaged in (
+            b"", b"garbage", b"\n\n", b"\xff" * 50, b"[" * 100_000, b"{}\n", b'{"first":-1,"last":1e9}\n',
+            b"".join(reversed(lines)), b"".join([*lines, *lines]), before[files[0]],
+        ):  # fmt: skip
+            path.write_bytes(damaged)
+            found = verify(small.folder)
+            assert found.problem or damaged == before[path] or path not in files[:-2], (
+                path,
+                damaged[:50],
+            )
+        path.unlink()
+        verify(small.folder)
+        path.mkdir()
+        assert verify(small.folder).problem
+        path.rmdir()
+        path.write_bytes(before[path])
+    (small.folder / "².jsonl").write_bytes(b"no segment")
+    assert verify(small.folder).problem == ""
+    assert verify(files[0]).problem, "a file in the place of the folder"
+
+
+def test_an_older_copy_is_told_by_an_anchor_of_later(small: AuditLog, tmp_path: Path) -> None:
+    shutil.copytree(small.folder, tmp_path / "copy")
+    (later,) = small.append([words(1)])
+    assert verify(tmp_path / "copy").problem == ""
+    assert "the end is cut off" in verify(tmp_path / "copy", [later]).problem
+
+
+def test_a_head_that_a_crash_left_half_is_written_again(small: AuditLog) -> None:
+    heads = small.folder / "heads.jsonl"
+    whole = heads.read_bytes()
+    for cut in (30, len(whole.splitlines()[-1]) + 1, len(whole)):
+        heads.write_bytes(whole[:-cut])
+        AuditLog(small.folder, 1 << 20, 1 << 20).append([words(1)])
+        assert heads.read_bytes() == whole
+        assert verify(small.folder).problem == ""
+
+
+def test_nothing_is_written_behind_what_is_damaged(small: AuditLog) -> None:
+    last = segments(small.folder)[-1]
+    for path, text in ((last, "no entry"), (small.folder / "heads.jsonl", "no head")):
+        before = path.read_bytes()
+        path.write_bytes(before + b"garbage\n")
+        with pytest.raises(AuditUnavailable, match=f"{text}.*audit verify"):
+            AuditLog(small.folder, 1 << 20, 1 << 10).append([words(1)])
+        path.write_bytes(before)
+    assert small.append([words(1)])[0].seq == 13
+
+
+def test_a_line_is_bounded_and_says_what_was_left_out(tmp_path: Path) -> None:
+    log = log_in(tmp_path)
+    log.append(
+        [Words(what="x" * 5000, via="admin", outcome=DONE, ids={f"n{n}": "y" * 900 for n in range(99)})]
+    )
+    line = segments(log.folder)[0].read_bytes()
+    assert len(line) < LINE_BYTES
+    assert decode(line).ids.keys() == {"bytes", "sha256"}
+    assert verify(log.folder).problem == ""
+
+
+async def test_an_hour_of_refusals_costs_bounded_disk(tmp_path: Path) -> None:
+    now = 0.0
+    trail = Trail("refusals", AuditLog(tmp_path / "refusals", 1 << 20, 1 << 18))
+    refusals = Refusals(trail, lambda: now)
+    for _ in range(60):
+        for _ in range(200):
+            await refusals.tell(Words(what="node.drain", via="admin", outcome="refused", who="k"))
+        now += 60
+        await refusals.tick()
+    await trail.stop()
+    found = page(trail.files.folder, 0, 500)[0]
+    assert len(found) == 120
+    assert sum(int(str(entry.ids.get("times", 1))) for entry in found) == 60 * 200
 
 
 def test_a_chain_that_was_written_anew_is_not_the_one_of_the_anchor(written: AuditLog) -> None:
