@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from control.audit.entry import APPS, BEGUN, DONE, OPERATORS, REFUSALS, TRAILS, Place, Words
+from control.audit.entry import APPS, BEGUN, DONE, OPERATORS, REFUSALS, TRAILS, Ids, Place, Words
 from control.audit.log import AuditLog, AuditUnavailable
 from control.logs import get_logger
 from control.part import Part, Source
@@ -145,12 +145,21 @@ class Audit(Part):
         self._trails = {name: Trail(name, make_log(settings, name)) for name in TRAILS}
         self.operators, self.apps = self._trails[OPERATORS], self._trails[APPS]
         self.refusals = Refusals(self._trails[REFUSALS])
+        self._noting: set[asyncio.Task[None]] = set()
+
+    def note(self, what: str, ids: Ids, after: int | None = None) -> None:
+        """What a process did by itself, which no log forbids. `after`: the revision of the document."""
+        words = Words(what=what, via="start", outcome=DONE, ids=ids, after=after)
+        task = asyncio.get_running_loop().create_task(self.operators.try_to_write(words), name=f"note {what}")
+        self._noting.add(task)
+        task.add_done_callback(self._noting.discard)
 
     async def tick(self) -> None:
         await self.refusals.tick()
 
     async def stop(self, grace_s: float) -> None:
         await self.refusals.tick(0.0)
+        await asyncio.gather(*self._noting)
         for trail in self._trails.values():
             await trail.stop()
 

@@ -78,6 +78,8 @@ class KeyStore:
         self._view: tuple[list[ServerKey], list[TokenKey], list[ServerKey]] | None = None
         self.shared: Callable[[], Collection[str]] | None = None
         """names of the files that other machines can have; None: all (keys/shared.py)"""
+        self.on_rotated: Callable[[list[str]], None] = lambda names: None
+        """is called with the files of keys that were made here because they were due"""
         # When each key was first seen to be where others find it. What a start finds is known to all.
         self._known_at = dict.fromkeys(self._names(), -SETTLE_S + monotonic())
         self._adopt()
@@ -164,8 +166,13 @@ class KeyStore:
             return
         if not 0 <= self._rotate_at - now <= RETRY_S:  # else a try failed just now
             self._rotate_at = now + RETRY_S
-            self.keys = self.keys.rotate_due(now, self._period_s, token_lifetime=self._token_lifetime_s)
+            made: list[str] = []
+            self.keys = self.keys.rotate_due(
+                now, self._period_s, token_lifetime=self._token_lifetime_s, made=made.append
+            )
             log.info("keys were rotated", kinds=due)
+            if made:  # else another process of this folder did it
+                self.on_rotated(made)
 
     def _trust_clock(self) -> bool:
         at = self._monotonic()

@@ -12,7 +12,7 @@ both valid for longer, never none. Processes that share a folder take turns on i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, Self, TypeVar
@@ -177,17 +177,26 @@ class ServerKeys:
             if not held or now - held[0].not_before >= period_s + BACKDATE_S
         ]
 
-    def rotate_due(self, now: int, period_s: int, *, token_lifetime: int = TOKEN_KEY_LIFETIME_S) -> Self:
-        """A new key of each kind that is due. The others end when they were to end: a clock that is wrong for
-        a while can only add keys.
+    def rotate_due(
+        self,
+        now: int,
+        period_s: int,
+        *,
+        token_lifetime: int = TOKEN_KEY_LIFETIME_S,
+        made: Callable[[str], None] = lambda name: None,
+    ) -> Self:
+        """A new key of each kind that is due, whose file is told to `made`. The others end when they were to
+        end: a clock that is wrong for a while can only add keys.
         """
         with locked(self.folder):
             keys = self._read(self.folder)
             due = keys.due(now, period_s)
             if "server" in due:
-                keys._write_new(keys._new_server(now, SERVER_KEY_LIFETIME_S))
+                keys._write_new(server := keys._new_server(now, SERVER_KEY_LIFETIME_S))
+                made(server.file_name)
             if "token" in due:
-                keys._write_new(_new_token(now, token_lifetime))
+                keys._write_new(token := _new_token(now, token_lifetime))
+                made(token.file_name)
             return self._trimmed(now)
 
     def rotate(self, now: int, overlap: int, *, lifetime: int = SERVER_KEY_LIFETIME_S) -> Self:

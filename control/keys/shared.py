@@ -75,6 +75,8 @@ class SharedKeys(Part):
         self._untaken: Document | None = None
         self._lost = False  # the document is gone, or older than what is here
         self._problem = ""
+        self.on_change: Callable[[str, int], None] = lambda what, revision: None
+        """is called with `share` or `take`, and the revision of the document"""
         keystore.shared = lambda: self._files.keys()
 
     async def start(self) -> None:
@@ -109,6 +111,7 @@ class SharedKeys(Part):
         if document.revision > self._revision or self._lost:
             self._have(document, Shared(generation, found))
             log.info("keys are shared", revision=document.revision, files=len(found))
+            self.on_change("share", document.revision)
 
     def _take(self, key: str, document: Document | None) -> None:
         if key != KEY or (document is not None and document.revision == self._revision):
@@ -136,6 +139,7 @@ class SharedKeys(Part):
             return
         self._have(document, shared)
         log.info("keys of the cluster taken over", revision=document.revision, files=len(shared.files))
+        self.on_change("take", document.revision)
 
     def _have(self, document: Document, shared: Shared) -> None:
         self._revision, (self._generation, self._files) = document.revision, shared

@@ -182,7 +182,10 @@ class Wiring:
     def _shared_keys(self) -> SharedKeys | None:
         if (joined := self._identity.keys) is None:
             return None
-        return SharedKeys(self._settings, self.documents, self.keystore, joined)
+        made = SharedKeys(self._settings, self.documents, self.keystore, joined)
+        if "control" in self._settings.server.roles:
+            made.on_change = lambda what, revision: self.audit.note(f"keys.{what}", {}, revision)
+        return made
 
     @cached_property
     def documents(self) -> Documents:
@@ -211,7 +214,10 @@ class Wiring:
 
     @cached_property
     def keystore(self) -> KeyStore:
-        return KeyStore(self._settings, create=True)
+        made = KeyStore(self._settings, create=True)
+        if "control" in self._settings.server.roles:
+            made.on_rotated = lambda files: self.audit.note("keys.rotate", {"files": [*files]})
+        return made
 
     @cached_property
     def keyring(self) -> Keyring:

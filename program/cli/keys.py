@@ -41,10 +41,12 @@ def token(
     ttl_s = ttl if ttl is not None else auth.token_ttl_s
     if not 1 <= ttl_s <= auth.token_max_ttl_s:
         raise fail(f"--ttl must be between 1 and {auth.token_max_ttl_s}")
-    with told():
+    settings = settings_or_exit(config, {"server.data_dir": data_dir})
+    with told(), audited(settings, "token.create") as change:
         now = int(time.time())
         # No document is read here: above what was revoked before this second.
         signed = store.signer().sign(user, now, ttl_s, device, revocation=now - 1)
+        change.ids = {"user": user, "device": device or "", "ttl_s": ttl_s}
     typer.echo(f"root key: {store.root}", err=True)
     typer.echo(signed)
 

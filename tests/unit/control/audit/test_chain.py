@@ -15,8 +15,9 @@ import pytest
 from control.audit.entry import DONE, LINE_BYTES, Place, Words, decode, parse_anchor
 from control.audit.log import AuditLog, AuditUnavailable, segments
 from control.audit.read import page
-from control.audit.trail import Refusals, Trail
+from control.audit.trail import Audit, Refusals, Trail
 from control.audit.verify import verify
+from control.settings import load_settings
 
 SEGMENT = 1 << 12
 STEP = 17
@@ -193,6 +194,18 @@ def test_a_line_is_bounded_and_says_what_was_left_out(tmp_path: Path) -> None:
     assert len(line) < LINE_BYTES
     assert decode(line).ids.keys() == {"bytes", "sha256"}
     assert verify(log.folder).problem == ""
+
+
+async def test_what_a_server_did_by_itself_is_a_line_of_the_operators(tmp_path: Path) -> None:
+    audit = Audit(load_settings(None, {"server.data_dir": tmp_path}))
+    audit.note("keys.rotate", {"files": ["server-00002.json"]})
+    audit.note("keys.share", {}, 7)
+    await audit.stop(0)
+    found = page(tmp_path / "audit" / "operators", 0, 10)[0][::-1]
+    assert [(line.what, line.via, line.outcome, line.ids, line.after) for line in found] == [
+        ("keys.rotate", "start", DONE, {"files": ["server-00002.json"]}, None),
+        ("keys.share", "start", DONE, {}, 7),
+    ]
 
 
 async def test_an_hour_of_refusals_costs_bounded_disk(tmp_path: Path) -> None:

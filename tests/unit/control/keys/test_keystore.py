@@ -115,9 +115,13 @@ def test_a_fresh_key_holds_for_a_client_whose_clock_is_a_day_slow(tmp_path: Path
 def test_of_many_processes_one_rotates_and_all_follow(tmp_path: Path) -> None:
     clock = Clock()
     stores = [keystore(tmp_path, clock) for _ in range(5)]
+    rotated: list[list[str]] = []
+    for store in stores:
+        store.on_rotated = rotated.append
     clock.run(30 * DAY_S + 1)
     assert [store.look_after() for store in stores] == [True] * 5
     assert {len(store.keys.servers) for store in stores} == {2}
+    assert rotated == [["server-00002.json", stores[0].keys.tokens[-1].file_name]], "told by who did it"
     assert len({store.key_set() for store in stores}) == 1
     assert len({store.signer().sign("a", START, 60) for store in stores}) == 1
 

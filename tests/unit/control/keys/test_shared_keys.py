@@ -115,10 +115,15 @@ async def test_the_first_gives_its_keys_and_the_next_begins_with_them(
 
 async def test_a_rotation_here_is_a_rotation_everywhere(documents: SqliteDocuments, tmp_path: Path) -> None:
     one, two = await joined(documents, tmp_path / "1"), await joined(documents, tmp_path / "2")
+    told: list[tuple[str, int]] = []
+    one.shared.on_change = two.shared.on_change = lambda what, revision: told.append((what, revision))
     one.keystore.keys.rotate_tokens(int(time.time()), 3600)
     await one.shared.tick()
     await until(lambda: two.files == one.files)
     assert len(two.files) == 4
+    stored = await documents.get(KEY)
+    assert stored is not None
+    await until(lambda: sorted(told) == [("share", stored.revision), ("take", stored.revision)])
     two.keystore.keys.rotate(int(time.time()), 0)
     await two.shared.tick()
     await until(lambda: two.files == one.files)
