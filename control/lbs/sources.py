@@ -69,6 +69,7 @@ class LbsSources(Part):
         self._others = others
         self._table = Watched(Path(tables), _read_tables) if tables else None
         self._files = [Watched(Path(name), GeoFile) for name in files]
+        self._heard: tuple[Document | None] | None = None  # not read yet
         self._document: tuple[str, Tables] | None = None
         self._document_problem: str | None = None
         self._atlas = Atlas()
@@ -78,21 +79,11 @@ class LbsSources(Part):
         return self._atlas
 
     def told(self, key: str, document: Document | None) -> None:
-        if key != DOCUMENT:
-            return
-        try:
-            tables = parse_tables(document.value) if document is not None else None
-        except ValueError as error:
-            self._refusals += 1
-            self._document_problem = str(error)
-            log.error("a document of the LBS cannot be used, the one before is", reason=str(error))
-            return
-        self._document_problem = None
-        name = f"{DOCUMENT} at revision {document.revision}" if document is not None else ""
-        self._document = (name, tables) if tables is not None else None
-        self._draw()
+        if key == DOCUMENT:
+            self._heard = (document,)
 
     async def start(self) -> None:
+        await self._read_document()
         for watched in self._watched():
             await watched.look()
             if watched.problem is not None:
@@ -100,7 +91,7 @@ class LbsSources(Part):
         self._draw()
 
     async def tick(self) -> None:
-        changed = False
+        changed = await self._read_document()
         for watched in self._watched():
             before = watched.problem
             if await watched.look():
@@ -109,6 +100,23 @@ class LbsSources(Part):
                 self._refusals += 1
         if changed:
             self._draw()
+
+    async def _read_document(self) -> bool:
+        """True when what was heard last of it is in use now; a large one takes half a second, in a thread."""
+        if self._heard is None:
+            return False
+        (document,), self._heard = self._heard, None
+        try:
+            tables = await asyncio.to_thread(parse_tables, document.value) if document is not None else None
+        except ValueError as error:
+            self._refusals += 1
+            self._document_problem = str(error)
+            log.error("a document of the LBS cannot be used, the one before is", reason=str(error))
+            return False
+        self._document_problem = None
+        name = f"{DOCUMENT} at revision {document.revision}" if document is not None else ""
+        self._document = (name, tables) if tables is not None else None
+        return True
 
     def sources(self) -> Mapping[str, Source]:
         return {"lbs": self._numbers}

@@ -51,6 +51,7 @@ async def test_each_source_fills_in_what_those_before_left_open(tmp_path: Path) 
     sources = LbsSources(str(table), (str(city),))
     await sources.start()
     sources.told(DOCUMENT, document(NAMES))
+    await sources.tick()
     assert found(sources, "1.2.3.4") == ("east", "cu", "")
     assert found(sources, "1.3.3.4") == ("east", "ct", "5g")
     assert found(sources, "2400::1") == ("north", "", "")
@@ -92,13 +93,16 @@ async def test_a_document_goes_before_the_file_and_a_wrong_one_is_as_if_not_writ
     sources = LbsSources(str(table), ())
     await sources.start()
     sources.told(DOCUMENT, document(b'{"networks": [{"cidr": "10.0.0.0/9", "zone": "document"}]}'))
+    await sources.tick()
     assert found(sources, "10.1.1.1")[0] == "document"
     assert found(sources, "10.200.1.1")[0] == "file"
     assert list(sources.atlas().near("file")) == ["next"]
     sources.told(DOCUMENT, document(b"nonsense", 2))
+    await sources.tick()
     assert found(sources, "10.1.1.1")[0] == "document"
     assert "not JSON" in str(sources.problem())
     sources.told(DOCUMENT, None)
+    await sources.tick()
     assert found(sources, "10.1.1.1")[0] == "file"
     assert sources.problem() is None
 
