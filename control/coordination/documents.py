@@ -4,7 +4,7 @@ a session, never anything that a message waits for.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
 
 import msgspec
@@ -46,7 +46,7 @@ class DocumentsUnavailable(DocumentsError):
 
 
 class DocumentTooLarge(DocumentsError):
-    """The value, or the engine as a whole."""
+    """The value is larger than any may be."""
 
 
 class Conflict(DocumentsError):
@@ -82,11 +82,11 @@ class Documents(Protocol):
         """
         ...
 
-    def watch(self, prefix: str, after: int, known: Collection[str] = ()) -> AsyncIterator[Change]:
+    def watch(self, prefix: str, after: int, known: Mapping[str, int] | None = None) -> AsyncIterator[Change]:
         """Every change with a revision above `after`, in order, none twice, as they come, for as long as it
         is asked; the engine reconnects by itself. Where it no longer has them all (compaction, another store)
         it goes on with what is there: each document that changed since, and a deletion of each key that is
-        gone and was told of, or was `known` at `after`.
+        gone and was told of, or was `known` to be there at `after`, with that revision.
         """
         ...
 

@@ -7,8 +7,11 @@ one process            1
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import socket
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
     from control.coordination.etcd.registration import Registration
 
 log = get_logger("coordination")
+
+LOOK_S = 30.0
+"""Between two looks whether etcd is full."""
 
 
 @dataclass
@@ -52,8 +58,25 @@ class Identity(Part):
     """Revision and generation of the cluster's keys (keys/shared.py); None: keys are not shared."""
     taken_by: str = ""
     """Another process has the id: this one can only leave."""
+    _look_at: float = 0.0
+    _looking: asyncio.Task[None] | None = None
+
+    async def tick(self) -> None:
+        """A full etcd is known before somebody has to change something."""
+        if self.etcd is not None and time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_S
+            self._looking = asyncio.create_task(self._look(self.etcd), name="etcd-look")
+
+    async def _look(self, etcd: Etcd) -> None:
+        from control.coordination.etcd.errors import EtcdError
+
+        with contextlib.suppress(EtcdError):
+            await etcd.client.look()
 
     async def stop(self, grace_s: float = 0.0) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
         if self.etcd is not None:
             await self.etcd.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from control.coordination.documents import (
     Change,
@@ -69,7 +69,7 @@ class Remembered(Part):
     async def delete(self, key: str, expected: int | None = None) -> int:
         return await self._engine.delete(key, expected)
 
-    def watch(self, prefix: str, after: int, known: Collection[str] = ()) -> AsyncIterator[Change]:
+    def watch(self, prefix: str, after: int, known: Mapping[str, int] | None = None) -> AsyncIterator[Change]:
         return self._engine.watch(prefix, after, known)
 
     def _replica(self, key: str) -> Replica | None:

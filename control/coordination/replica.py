@@ -63,7 +63,8 @@ class Replica(Part):
             try:
                 if not self.complete:
                     await self._load()
-                async for change in self._documents.watch(self._prefix, self.revision, list(self._held)):
+                held = {key: document.revision for key, document in self._held.items()}
+                async for change in self._documents.watch(self._prefix, self.revision, held):
                     self._take(change)
             except DocumentsUnavailable as error:
                 log.warning("documents are away", prefix=self._prefix, reason=str(error))
@@ -83,7 +84,7 @@ class Replica(Part):
         self.complete = True
 
     def _take(self, change: Change) -> None:
-        self.revision = max(self.revision, change.revision)
+        self.revision = change.revision  # lower than before where a snapshot was put back
         document = None
         if change.value is None:
             if self._held.pop(change.key, None) is None:

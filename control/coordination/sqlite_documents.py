@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -109,8 +109,10 @@ class SqliteDocuments(Part):
         self._tell()
         return revision
 
-    async def watch(self, prefix: str, after: int, known: Collection[str] = ()) -> AsyncIterator[Change]:
-        told = set(known)
+    async def watch(
+        self, prefix: str, after: int, known: Mapping[str, int] | None = None
+    ) -> AsyncIterator[Change]:
+        told = set(known or ())
         while True:
             woken = self._changed
             since = partial(self._since, prefix, after, told)

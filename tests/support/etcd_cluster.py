@@ -182,6 +182,20 @@ class EtcdCluster:
                 return member
         raise AssertionError("nobody leads")
 
+    def put_back(self, snapshot: Path, token: str = "") -> None:
+        """The only member begins again with what `etcdctl snapshot save` kept; `token`: as another cluster.
+        It runs when this returns."""
+        (member,) = self.members
+        member.kill()
+        shutil.rmtree(self.folder / member.name)
+        given = dict(zip(member.arguments[::2], member.arguments[1::2], strict=True))
+        if token:
+            given["--initial-cluster-token"] = token
+        words = ("--name", "--data-dir", "--initial-cluster", "--initial-cluster-token")
+        same = [word for name in (*words, "--initial-advertise-peer-urls") for word in (name, given[name])]
+        self.control("snapshot", "restore", str(snapshot), *same)
+        self.start()
+
     def control(self, *words: str) -> str:
         """etcdctl, the client that etcd brings along: what it prints."""
         certificates = []

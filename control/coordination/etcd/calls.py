@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from control.coordination.etcd.channels import Member, Members, broken
 from control.coordination.etcd.errors import (
+    FULL,
     Denied,
     EtcdError,
     EtcdUnavailable,
@@ -21,11 +22,14 @@ from control.coordination.etcd.errors import (
     error_of,
 )
 from control.coordination.etcd.messages import messages
+from control.logs import get_logger
 from control.settings.sections import EtcdSection
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
     from grpc.aio import StreamStreamCall
+
+log = get_logger("etcd")
 
 WITHIN_S = 5.0
 """For a call with all its tries: a change of leader takes up to 2.4 s."""
@@ -33,6 +37,7 @@ TRY_S = 2.0
 """For one try: then another member is asked."""
 PAUSE_S = 0.2
 """At most, when every member has been asked."""
+STRANGER = "a member of another cluster than the other endpoints"
 _LEADER = ("hasleader", "true")  # a member that knows of no leader refuses at once
 _NO_AUTH = "-"  # in place of a token, where etcd asks nobody who they are
 _WRITES = ("KV/Put", "KV/Txn")
@@ -62,6 +67,8 @@ class Calls:
         self._why: str | None = None
         self._since = 0.0
         self._full: str | None = None
+        self.cluster = 0
+        """whose members are asked; 0: none has answered yet"""
 
     async def close(self) -> None:
         await self.members.close()
@@ -69,8 +76,8 @@ class Calls:
     def problem(self) -> str | None:
         """Why etcd does not serve now; None when it did at the last call, or none was made."""
         if self._why is not None:
-            return f"etcd: {self._why} (for {time.monotonic() - self._since:.0f} s)"
-        return self._full and f"etcd: {self._full}"
+            return f"{self._why} (for {time.monotonic() - self._since:.0f} s)"
+        return self._full
 
     async def call(
         self, method: str, request: Message, *, repeat: bool, within_s: float = WITHIN_S
@@ -105,7 +112,10 @@ class Calls:
 
     async def open_stream(self, member: Member, method: str) -> StreamStreamCall:
         """A stream to that member. Raises EtcdError."""
-        return await member.stream(method, await self._metadata())
+        metadata = await self._metadata()
+        if self.cluster not in (0, member.cluster):
+            await self.meet(member, metadata, TRY_S)
+        return await member.stream(method, metadata)
 
     def forget(self, token: str = "") -> None:
         """A token is refused; with none given, that of now."""
@@ -113,10 +123,42 @@ class Calls:
             self._token = ""
 
     async def once(self, member: Member, method: str, request: Message, within_s: float) -> Message:
-        metadata = await self._metadata()
+        try:
+            async with asyncio.timeout(within_s):
+                metadata = await self._metadata()
+        except TimeoutError:
+            raise EtcdUnavailable(f"{member.name}: no token in time") from None
+        if self.cluster not in (0, member.cluster):
+            await self.meet(member, metadata, within_s)
         if method == "Lease/LeaseKeepAlive":
-            return await self._ask_stream(member, method, request, metadata, within_s)
-        return await member.ask(method, request, metadata, within_s)
+            answer = await self._ask_stream(member, method, request, metadata, within_s)
+        else:
+            answer = await member.ask(method, request, metadata, within_s)
+        self.heard(member, answer)
+        return answer
+
+    async def meet(self, member: Member, metadata: Metadata, within_s: float) -> None:
+        """Know of which cluster a member is before it is asked for anything. Raises EtcdUnavailable."""
+        try:
+            answer = await member.ask("Maintenance/Status", messages().StatusRequest(), metadata, within_s)
+        except (Denied, StaleToken):
+            return  # the call that follows says so too
+        except OutcomeUnknown as error:
+            raise EtcdUnavailable(str(error)) from None  # nothing was written
+        self.heard(member, answer)
+
+    def heard(self, member: Member, answer: Message) -> None:
+        """One list of endpoints names one cluster, or processes would take two worlds for one. Where a member
+        that was of it is of another now, a snapshot was put back, or it was begun anew: then that is the one.
+        Raises EtcdUnavailable for a stranger."""
+        before, member.cluster = member.cluster, int(answer.header.cluster_id)
+        if self.cluster in (0, member.cluster):
+            self.cluster = member.cluster
+        elif before == self.cluster:
+            log.error("etcd is another cluster now: what is there is listed anew", member=member.endpoint)
+            self.cluster = member.cluster
+        else:
+            raise EtcdUnavailable(f"{member.name}: {STRANGER}")
 
     async def _ask_stream(
         self,
@@ -134,12 +176,12 @@ class Calls:
             await call.write(request)
             answer = await call.read()
             if answer is grpc.aio.EOF:
-                raise error_of((await call.code()).name, await call.details() or "", member.endpoint)
+                raise error_of((await call.code()).name, await call.details() or "", member.name)
             return answer
         except grpc.aio.AioRpcError as error:
-            raise error_of(error.code().name, error.details() or "", member.endpoint) from None
+            raise error_of(error.code().name, error.details() or "", member.name) from None
         except (asyncio.CancelledError, grpc.aio.UsageError, asyncio.InvalidStateError) as error:
-            raise broken(error, member.endpoint) from None
+            raise broken(error, member.name) from None
         finally:
             call.cancel()
 
@@ -170,6 +212,19 @@ class Calls:
                 return _NO_AUTH
             raise
 
+    def told(self, alarms: str) -> None:
+        """What a member says of itself: the space alarm stands until an operator disarms it."""
+        self._full = f"{alarms} ({FULL})" if "NOSPACE" in alarms else None
+
+    @property
+    def up(self) -> bool:
+        return self._why is None
+
+    @property
+    def full(self) -> bool:
+        """It takes no writes; leases and reads go on."""
+        return self._full is not None
+
     def well(self, *, written: bool = False) -> None:
         """A member has answered."""
         self._why = None
@@ -179,7 +234,7 @@ class Calls:
     def failed(self, error: EtcdError) -> EtcdError:
         """Nobody answers, or what was asked is refused for reasons of its own."""
         if isinstance(error, NoSpace):
-            self._full = str(error)
+            self._full = f"{error} ({FULL})"
             return error
         if self._why is None:
             self._since = time.monotonic()

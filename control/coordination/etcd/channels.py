@@ -92,6 +92,9 @@ class Member:
 
     def __init__(self, endpoint: str, tls: Tls) -> None:
         self.endpoint = parse_endpoint(endpoint)[0]
+        self.name = f"etcd {self.endpoint}"
+        self.cluster = 0
+        """of its last answer"""
         self._tls = tls
         self._channel: Channel | None = None
         self._stamp: tuple[tuple[int, int], ...] = ()
@@ -107,9 +110,9 @@ class Member:
         try:
             return await call(request, timeout=within_s, metadata=metadata)
         except grpc.aio.AioRpcError as error:
-            raise error_of(error.code().name, error.details() or "", self.endpoint) from None
+            raise error_of(error.code().name, error.details() or "", self.name) from None
         except (asyncio.CancelledError, grpc.aio.UsageError) as error:
-            raise broken(error, self.endpoint) from None
+            raise broken(error, self.name) from None
 
     async def stream(
         self, method: str, metadata: tuple[tuple[str, str], ...], within_s: float | None = None
@@ -121,7 +124,7 @@ class Member:
                 f"/etcdserverpb.{method}", _serialized, getattr(messages(), _ANSWERS[method]).FromString
             )(metadata=metadata, timeout=within_s)
         except _grpc().aio.UsageError as error:
-            raise broken(error, self.endpoint) from None
+            raise broken(error, self.name) from None
 
     async def close(self) -> None:
         channel, self._channel = self._channel, None
@@ -142,10 +145,10 @@ class Member:
         try:
             while channel.get_state(try_to_connect=True) in waiting:
                 if loop.time() > until:
-                    raise EtcdUnavailable(f"{self.endpoint}: no connection")
+                    raise EtcdUnavailable(f"{self.name}: no connection")
                 await asyncio.sleep(_POLL_S)
         except grpc.aio.UsageError:
-            raise EtcdUnavailable(f"{self.endpoint}: the connection was closed") from None
+            raise EtcdUnavailable(f"{self.name}: the connection was closed") from None
         return channel
 
     def _opened(self) -> Channel:

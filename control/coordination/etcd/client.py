@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from control.coordination.etcd.calls import TRY_S, WITHIN_S, Calls
+from control.coordination.etcd.calls import STRANGER, TRY_S, WITHIN_S, Calls
 from control.coordination.etcd.channels import Member
 from control.coordination.etcd.errors import Compacted, EtcdError, LeaseExists, LeaseNotFound
 from control.coordination.etcd.messages import (
@@ -59,6 +59,14 @@ class EtcdClient:
         """See certificates, password and the right to the prefix at work."""
         prefix = self.section.prefix.encode()
         await self.range(prefix, end_of(prefix), limit=1, keys_only=True)
+        if strangers := [each.endpoint for each in await self.health() if STRANGER in (each.problem or "")]:
+            raise EtcdError(f"etcd {', '.join(strangers)}: {STRANGER} in etcd.endpoints")
+
+    async def look(self) -> None:
+        """For the space alarm, which only a write would meet. Raises EtcdError."""
+        member = self.calls.members.current
+        status = await self.calls.once(member, "Maintenance/Status", messages().StatusRequest(), TRY_S)
+        self.calls.told(", ".join(status.errors) and f"{member.name}: {', '.join(status.errors)}")
 
     async def close(self) -> None:
         await self.calls.close()
@@ -71,7 +79,8 @@ class EtcdClient:
         """The section `etcd` of the metrics, but for the lease."""
         counts = self.calls.counts
         return {
-            "up": self.problem() is None,
+            "up": self.calls.up,
+            "max_full": int(self.calls.full),
             "requests_total": counts.requests,
             "retries_total": counts.retries,
             "logins_total": counts.logins,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 
 from control.coordination.documents import (
@@ -18,7 +18,7 @@ from control.coordination.documents import (
     checked_value,
 )
 from control.coordination.etcd.client import EtcdClient
-from control.coordination.etcd.errors import EtcdError, NoSpace, OutcomeUnknown, RequestTooLarge
+from control.coordination.etcd.errors import FULL, EtcdError, NoSpace, OutcomeUnknown, RequestTooLarge
 from control.coordination.etcd.messages import Check, Delete, Put, Read
 from control.coordination.etcd.registration import Registration
 from control.coordination.etcd.watch import Watch
@@ -69,8 +69,12 @@ class EtcdDocuments:
         checked_key(key)
         return await self._changed(key, None, expected)
 
-    async def watch(self, prefix: str, after: int, known: Collection[str] = ()) -> AsyncIterator[Change]:
-        keys = (self._prefix + key.encode() for key in known)
+    async def watch(
+        self, prefix: str, after: int, known: Mapping[str, int] | None = None
+    ) -> AsyncIterator[Change]:
+        keys = None
+        if known is not None:
+            keys = {self._prefix + key.encode(): revision for key, revision in known.items()}
         watch = Watch(self._client, self._prefix + prefix.encode(), after, keys)
         try:
             async with aclosing(watch.events()) as events:
@@ -136,6 +140,8 @@ class EtcdDocuments:
 
 
 def _translated(error: EtcdError) -> DocumentsUnavailable | DocumentTooLarge:
-    if isinstance(error, RequestTooLarge | NoSpace):
+    if isinstance(error, RequestTooLarge):
         return DocumentTooLarge(str(error))
+    if isinstance(error, NoSpace):
+        return DocumentsUnavailable(f"{error} ({FULL})")
     return DocumentsUnavailable(str(error))

@@ -17,6 +17,9 @@ STALE_TOKEN = (
 )
 
 
+FULL = "compact, defragment and disarm it: docs/OPERATIONS.md, etcd"
+
+
 class EtcdError(Exception):
     """etcd refused, and would refuse again."""
 

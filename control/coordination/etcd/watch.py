@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from control.coordination.etcd.channels import Member, broken
@@ -52,16 +52,19 @@ class Event(NamedTuple):
 
 
 class Watch:
-    """Iterate over `events`. `known`: keys that were there at revision `after`. Raises EtcdError where it is
-    refused, not where nobody answers.
+    """Iterate over `events`. `known`: keys that were there at `after`, with their revisions; None: who knows.
+    Raises EtcdError where it is refused, not where nobody answers.
     """
 
-    def __init__(self, client: EtcdClient, prefix: bytes, after: int, known: Iterable[bytes] = ()) -> None:
+    def __init__(
+        self, client: EtcdClient, prefix: bytes, after: int, known: Mapping[bytes, int] | None = None
+    ) -> None:
         self._client = client
         self._prefix = prefix
+        self._cluster = client.calls.cluster
         self._began = after
         self._done = after
-        self._told = dict.fromkeys(known, 0)  # key -> revision of what was told last
+        self._told = dict(known or {})  # key -> revision of what was told last
         self._whole: list[Event] = []  # of a revision whose last event may be still to come
         self._member: Member | None = None
         self._call: StreamStreamCall | None = None
@@ -71,6 +74,7 @@ class Watch:
         self._denied = False
         self._listing: Found | None = None
         self._gone: set[bytes] = set()  # since that listing
+        self._blind = known is None  # what was there before is not missed
         self._relist_at = self._next_listing()
 
     async def events(self) -> AsyncGenerator[Event, None]:
@@ -164,7 +168,7 @@ class Watch:
 
     @property
     def _where(self) -> str:
-        return self._member.endpoint if self._member is not None else "etcd"
+        return self._member.name if self._member is not None else "etcd"
 
     def _hang_up(self) -> None:
         call, self._call = self._call, None
@@ -201,6 +205,7 @@ class Watch:
         if answer.created:
             self._client.calls.well()
             self._denied, self._failures = False, 0
+            self._heard_of(answer)
             if answer.header.revision < self._done:
                 raise Compacted(f"{self._where}: at revision {answer.header.revision}, not {self._done}")
         events: list[Event] = []
@@ -211,6 +216,15 @@ class Watch:
             value = None if event.type == _DELETE else kv.value
             self._whole.append(Event(kv.key, value, kv.mod_revision))
         return events if answer.fragment else events + self._told_now()
+
+    def _heard_of(self, answer: Message) -> None:
+        """A snapshot that was put back goes on past what was told of the history that is lost with it."""
+        assert self._member is not None
+        self._client.calls.heard(self._member, answer)
+        before, self._cluster = self._cluster, int(answer.header.cluster_id)
+        if before not in (0, self._cluster):
+            self._done = 0
+            raise Compacted(f"{self._where}: another cluster than before")
 
     def _canceled(self, reason: str) -> None:
         """A member from before 3.5 says of an old token that the permission is denied."""
@@ -282,14 +296,15 @@ class Watch:
             return []
         listing, self._listing = self._listing, None
         there = {kv.key for kv in listing.keys}
-        missed = [kv.key for kv in listing.keys if self._missed(kv)]
+        missed = [kv.key for kv in listing.keys if self._missed(kv, listing.revision)]
+        self._blind = False
         stale = [key for key, told in self._told.items() if key not in there and told <= listing.revision]
         events = []
         for key in [*missed, *stale]:
             found = await self._client.get(key)
             if found is None and key in self._told:
                 events.append(Event(key, None, max(listing.revision, self._done)))
-            elif found is not None and found.revision > self._told.get(key, 0):
+            elif found is not None and found.revision != self._told.get(key, 0):
                 events.append(Event(key, found.value, found.revision))
         for event in events:
             log.error("etcd had not told of a change", key=event.key.decode(errors="replace"))
@@ -297,13 +312,15 @@ class Watch:
             self._note(event)
         return events
 
-    def _missed(self, kv: KeyValue) -> bool:
+    def _missed(self, kv: KeyValue, listed: int) -> bool:
+        """Also of a lower revision than was told: of another history of the same cluster."""
         if kv.key in self._gone:
             return False
-        if kv.revision <= self._began:  # from before this watch
-            self._told.setdefault(kv.key, kv.revision)
+        told = self._told.get(kv.key, 0)
+        if not told and self._blind and kv.revision <= self._began:
+            self._told[kv.key] = kv.revision
             return False
-        return kv.revision > self._told.get(kv.key, 0)
+        return kv.revision > told or kv.revision < told <= listed
 
     def _next_listing(self) -> float:
         """Spread, so that the watches of a cluster do not list together."""

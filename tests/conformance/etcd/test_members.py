@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 
 from control.coordination.documents import Conflict, DocumentsUnavailable
+from control.coordination.etcd import documents as changing
 from control.coordination.etcd.client import EtcdClient, connect
 from control.coordination.etcd.documents import EtcdDocuments
-from control.coordination.etcd.errors import EtcdUnavailable, OutcomeUnknown
+from control.coordination.etcd.errors import EtcdError, EtcdUnavailable, OutcomeUnknown
 from control.coordination.etcd.messages import Check, Put
 from control.coordination.etcd.registration import Registration
 from control.coordination.etcd.watch import Watch
@@ -150,6 +152,29 @@ async def test_a_change_that_was_not_answered_is_told_as_made_when_it_was(
     assert len(made) == 1
     assert sum(isinstance(outcome, Conflict) for outcome in outcomes) == 1
     assert await documents.get("a") == made[0]
+
+
+async def test_endpoints_of_two_clusters_are_refused_and_a_stranger_is_never_written_to(
+    etcd: EtcdCluster, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else processes would take two worlds for one, as soon as a member of the first stands still."""
+    monkeypatch.setattr(changing, "WITHIN_S", 3.0)
+    with EtcdCluster(tmp_path / "other") as other:
+        both = (*etcd.endpoints, *other.endpoints)
+        with pytest.raises(EtcdError, match="another cluster"):
+            await connect(etcd.section(prefix=prefix, endpoints=both))
+        other.members[0].kill()
+        client = await connect(etcd.section(prefix=prefix, endpoints=both))
+        other.start()
+        etcd.members[0].freeze()
+        try:
+            with pytest.raises(DocumentsUnavailable):
+                await EtcdDocuments(client).put("a", b"1")
+        finally:
+            etcd.members[0].go_on()
+        assert other.control("get", "--prefix", prefix) == ""
+        await EtcdDocuments(client).put("a", b"2")
+        await client.close()
 
 
 async def test_nobody_there_is_said_in_time(etcd: EtcdCluster) -> None:

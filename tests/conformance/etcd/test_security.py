@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from control.coordination.documents import DocumentsUnavailable, DocumentTooLarge
+from control.coordination.documents import DocumentsUnavailable
 from control.coordination.etcd.client import EtcdClient, connect
 from control.coordination.etcd.documents import EtcdDocuments
 from control.coordination.etcd.errors import Denied, EtcdError, EtcdUnavailable, RequestTooLarge
@@ -110,7 +110,8 @@ async def test_passwords_and_rights_that_are_wrong_are_refused_and_named(users: 
 
 
 async def test_tokens_that_expire_are_renewed_and_watches_stay(users: EtcdCluster) -> None:
-    client = await connect(users.section(user="qianwan", password="app-pw"))
+    slow = users.section(user="qianwan", password="app-pw", ttl_s=30)  # its renewals keep no token alive
+    client = await connect(slow)
     documents, own = EtcdDocuments(client), Registration(client, "a")
     await own.start()
     watch = documents.watch("", (await documents.list("")).revision)
@@ -168,8 +169,14 @@ async def test_what_is_too_large_and_a_full_etcd_are_told_apart_from_one_that_is
         with pytest.raises(RequestTooLarge):
             await client.put(b"qianwan/a", b"x" * (2 << 20))
         assert documents.problem() is None
-        with pytest.raises(DocumentTooLarge, match="space exceeded"):
+        with pytest.raises(DocumentsUnavailable, match=r"space exceeded \(compact, defragment and disarm it"):
             await fill(documents)
+        assert (client.numbers()["max_full"], client.numbers()["up"]) == (True, True)
+        reader = await connect(cluster.section())
+        await reader.look()
+        assert (reader.numbers()["max_full"], reader.numbers()["up"]) == (True, True), (
+            "who writes nothing knows it"
+        )
         assert "space exceeded" in (documents.problem() or "")
         assert (await documents.list("a")).documents
         assert "space exceeded" in (documents.problem() or ""), "reads do not heal it"
@@ -182,4 +189,7 @@ async def test_what_is_too_large_and_a_full_etcd_are_told_apart_from_one_that_is
         await until(lambda: cluster.members[0].well())
         await documents.put("a", b"1")
         assert documents.problem() is None
+        await reader.look()
+        assert not reader.numbers()["max_full"]
+        await reader.close()
         await client.close()

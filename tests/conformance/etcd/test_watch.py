@@ -15,6 +15,7 @@ from control.coordination.etcd import watch as watching
 from control.coordination.etcd.client import EtcdClient, connect
 from control.coordination.etcd.documents import EtcdDocuments
 from control.coordination.etcd.watch import Event, Watch
+from control.coordination.replica import Replica
 from tests.support.etcd_cluster import EtcdCluster, EtcdMember
 from tests.support.sdk_client import until
 
@@ -106,14 +107,14 @@ async def test_history_that_is_just_there_is_told_and_what_is_compacted_is_made_
     await documents.delete("gone")
     last = await documents.put("b", b"1")
     await client.compact(revisions[5])
-    exact = documents.watch("", revisions[5] - 1, ["gone", "kept", "a"])
+    exact = documents.watch("", revisions[5] - 1, dict.fromkeys(("gone", "kept", "a"), 1))
     told = await take(exact, 7)
     assert [(change.key, change.value) for change in told] == [
         *(("a", b"%d" % n) for n in range(5, 10)),
         ("gone", None),
         ("b", b"1"),
     ]
-    below = documents.watch("", begun.revision, ["gone"])
+    below = documents.watch("", begun.revision, {"gone": 1})
     told = await take(below, 4)
     assert told[:3] == [
         Change("kept", b"0", kept.revision),
@@ -176,6 +177,37 @@ async def test_a_store_that_was_set_up_anew_is_told_as_what_is_there_now(
         assert [(change.key, change.value) for change in told] == [(f"k{n}", None) for n in range(5)]
         put = await documents.put("k1", b"new")
         assert await take(watch, 1) == [Change("k1", b"new", put.revision)]
+        await client.close()
+
+
+@pytest.mark.parametrize("token", ["another cluster", ""])
+async def test_a_snapshot_that_was_put_back_and_went_on_is_told_as_what_is_there_now(
+    tmp_path: Path, prefix: str, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Past the revision that was told: at once where the cluster is another one, else by the next listing."""
+    if not token:
+        monkeypatch.setattr(watching, "SILENCE_S", 0.1)
+        monkeypatch.setattr(Watch, "_next_listing", lambda self: 0.0)
+    folder = f"{prefix}documents/"
+    with EtcdCluster(tmp_path / "forked") as cluster:
+        client = await connect(cluster.section(prefix=prefix))
+        documents = EtcdDocuments(client)
+        await documents.put("keys", b"old")
+        await documents.put("drain", b"{}")
+        cluster.control("snapshot", "save", str(tmp_path / "kept"))
+        await documents.put("keys", b"of the history that is lost")
+        await documents.delete("drain")
+        await documents.put("storm", b"shut")
+        replica = Replica(documents, "")
+        await replica.start()
+        await until(lambda: client.numbers()["requests_total"] > 5)
+        cluster.put_back(tmp_path / "kept", token)  # the watcher stands still until all this is done
+        cluster.control("put", f"{folder}zone", "new")
+        for n in range(6):
+            cluster.control("put", f"{folder}busy", str(n))
+        expected = {"keys": b"old", "drain": b"{}", "zone": b"new", "busy": b"5"}
+        await until(lambda: {each.key: each.value for each in replica.all()} == expected)
+        await replica.stop()
         await client.close()
 
 

@@ -111,6 +111,7 @@ CASES = {
         {"qianwan_node_sessions": "990x60", "qianwan_gateway_sessions": "1000x60"},
     ),
     "QianwanEtcdAway": stands("qianwan_etcd_up", 0, 1),
+    "QianwanEtcdFull": stands("qianwan_etcd_full", 1, 0),
     "QianwanLeaseAtRisk": stands("qianwan_etcd_lease_left_seconds", 2, 7),
     "QianwanDivergences": grows("qianwan_etcd_divergences_total", 0.1),
     "QianwanNodesLapsed": stands("qianwan_nodes_lapsed", 1, 0),

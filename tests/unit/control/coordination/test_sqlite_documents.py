@@ -28,7 +28,7 @@ async def test_a_watch_whose_history_is_gone_goes_on_with_what_is_there(tmp_path
     await documents.delete("w/gone")
     for n in range(HISTORY + 60):
         put = await documents.put("w/new", b"%d" % n)
-    watch = documents.watch("w/", begun, ["w/kept", "w/gone"])
+    watch = documents.watch("w/", begun, {"w/kept": 1, "w/gone": 2})
     assert await anext(watch) == Change("w/new", put.value, put.revision)
     assert await anext(watch) == Change("w/gone", None, put.revision)
     last = await documents.put("w/last", b"")
