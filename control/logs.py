@@ -17,6 +17,8 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_METHODS = _LEVELS | {"warn": logging.WARNING}
+_COMPONENT = re.compile(r"[a-z][a-z0-9_.-]{0,31}")
 REPEAT_S = 10.0
 BURST, PER_S = 200, 1.0
 """Lines of one place in the code: so many at once, and a second in the long run. Whoever makes it speak,
@@ -106,6 +108,43 @@ def _descriptor(stream: TextIO) -> int | None:
     return None
 
 
+class Levels:
+    """A structlog processor: the lowest level that is written, of each component that has one of its own and
+    of all others. Shared by all loggers, and changed while they speak.
+    """
+
+    def __init__(self) -> None:
+        self._usual = logging.INFO
+        self._own: dict[str, int] = {}
+
+    def set(self, level: str, levels: str) -> int:
+        """From now on. The lowest of all, below which nobody need ask."""
+        self._usual = _LEVELS[level]
+        self._own = {component: _LEVELS[own] for component, own in parse_levels(levels).items()}
+        return min(self._usual, *self._own.values()) if self._own else self._usual
+
+    def __call__(self, _: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        if self._own:
+            lowest = self._own.get(str(event.get("component")), self._usual)
+            if _METHODS.get(method, logging.ERROR) < lowest:
+                raise structlog.DropEvent
+        return event
+
+
+_levels = Levels()
+
+
+def parse_levels(text: str) -> dict[str, str]:
+    """Component -> level of `gateway=debug, keys=error`. Raises ValueError."""
+    found: dict[str, str] = {}
+    for word in filter(None, (each.strip() for each in text.split(","))):
+        component, equals, level = (each.strip() for each in word.partition("="))
+        if not equals or not _COMPONENT.fullmatch(component) or level not in _LEVELS:
+            raise ValueError(f"{word!r} is not component=level, with a level of {', '.join(_LEVELS)}")
+        found[component] = level
+    return found
+
+
 class Calm(logging.Filter):
     """Of lines that differ in their values alone one in REPEAT_S, with the number of those left out: in an
     outage every request says the same.
@@ -166,9 +205,14 @@ class Bound:
 
 
 def setup_logs(
-    level: str = "info", form: Literal["auto", "json", "console"] = "auto", node: str = ""
+    level: str = "info",
+    form: Literal["auto", "json", "console"] = "auto",
+    node: str = "",
+    levels: str = "",
 ) -> None:
-    """Configure structlog and route the standard library's logs (uvicorn, nats) through it, to stderr."""
+    """Configure structlog and route the standard library's logs (uvicorn, nats) through it, to stderr.
+    `levels`: of single components (`parse_levels`).
+    """
     lines = Lines(sys.stderr)
     for_people = form == "console" or (form == "auto" and sys.stderr.isatty())
 
@@ -197,8 +241,8 @@ def setup_logs(
         ),
     ]
     structlog.configure(
-        processors=[Bound(), *shared, named, *final],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        processors=[_levels, Bound(), *shared, named, *final],
+        wrapper_class=structlog.make_filtering_bound_logger(_levels.set(level, levels)),
         logger_factory=lambda *_: _Logger(lines),
         cache_logger_on_first_use=False,
     )
@@ -214,9 +258,9 @@ def setup_logs(
     root.setLevel(max(_LEVELS[level], logging.WARNING))
 
 
-def set_level(level: str) -> None:
+def set_level(level: str, levels: str = "") -> None:
     """From now on, in every logger that is there."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]))
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(_levels.set(level, levels)))
     logging.getLogger().setLevel(max(_LEVELS[level], logging.WARNING))
 
 

@@ -15,7 +15,7 @@
                                                    user "" and conn = loop << 56: a whole round found no more
         (EV_DROPPED, topic, normal, high, notices) events that some members missed, since the last one
         (EV_LOOKED, conn, token, user, device, details, at)   one that look() found; user "": the end,
-                                                   and the slot to go on at
+                                                   members of the topic, and the slot to go on at
     commands in  login, refuse, reply, send, publish, join, leave, kick, pick, look, send_away, admit, ...
 
 A connection id names one connection for ever: a command to a dead one hits nothing.

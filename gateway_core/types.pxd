@@ -131,7 +131,7 @@ cdef struct Pick:  # sessions that shall leave, for Python
     uint32_t forget_at  # next slot, while forgetting
     bint forgetting
 
-cdef struct LookFor:  # an operator's search; the names follow it, of nobody: whoever
+cdef struct LookFor:  # an operator's search; the names follow it (user, device, topic), of nobody: whoever
     uint64_t token
     uint32_t at  # next slot
     uint32_t slots  # to look at still
@@ -140,6 +140,7 @@ cdef struct LookFor:  # an operator's search; the names follow it, of nobody: wh
     uint8_t bits  # of it, 0: any address
     uint8_t user_len
     uint8_t device_len
+    uint8_t topic_len  # 0: members of any
 
 cdef struct AgeWalk:
     uint64_t began_ns

@@ -240,6 +240,10 @@ class Calls:
         self._running: dict[Session, int] = {}
         self._tasks: dict[asyncio.Task[None], int] = {}  # and the node that asked
 
+    def set_rate(self, rate: Rate) -> None:
+        """Of one device, from now on."""
+        self._limiter.set(rate)
+
     def under_way(self, node: int) -> list[asyncio.Task[None]]:
         """Calls of connections of this node that are not answered."""
         return [task for task, asked_by in self._tasks.items() if asked_by == node]

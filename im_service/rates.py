@@ -11,12 +11,16 @@ ROUNDING_MS = 0.001
 """A double holds today's milliseconds to about 0.0003."""
 
 
+LIVE: dict[str, str | bool] = {"live": True}
+"""In `extra`: operators may change it while processes run (Limiter.set)."""
+
+
 class Rate(Struct, frozen=True):
     """`per_s` requests a second in the long run, `burst` at once. per_s 0 switches the limit off."""
 
-    per_s: Annotated[float, Meta(ge=0, le=1_000_000)]
+    per_s: Annotated[float, Meta(ge=0, le=1_000_000, extra=LIVE)]
     """In the long run. 0: no limit. Beyond: refused with 416 and the time to wait."""
-    burst: Annotated[int, Meta(ge=1, le=1_000_000, extra={"unit": "at once"})] = 1
+    burst: Annotated[int, Meta(ge=1, le=1_000_000, extra={"unit": "at once"} | LIVE)] = 1
     """At once, before that rate holds. Beyond: refused with 416 and the time to wait."""
 
 
@@ -35,6 +39,10 @@ class Limiter:
     __slots__ = ("_cost", "_span", "off")
 
     def __init__(self, rate: Rate) -> None:
+        self.set(rate)
+
+    def set(self, rate: Rate) -> None:
+        """From now on; what buckets have used of it stays used."""
         self.off = rate.per_s <= 0
         self._cost = 0.0 if self.off else 1000.0 / rate.per_s
         self._span = self._cost * rate.burst

@@ -96,15 +96,23 @@ class ImService:
             self.devices,
             self.server_sends,
         )
+        self._words = Words(context)
         self.calls = Calls(
             services,
             context.sessions,
             context.clock,
             context.downlink,
             context.settings.call_rate,
-            Gate(context, Words(context).admit).admit,
+            Gate(context, self._words.admit).admit,
         )
         self.upkeep = Upkeep(context, self.receipts)
+
+    def set_rates(self, settings: ImSettings) -> None:
+        """The rates of these settings, from now on; nothing else of them."""
+        self.messages.admission.set_rates(settings)
+        self._words.admission.set_rates(settings)
+        self._spread.set_rate(settings.spread_rate)
+        self.calls.set_rate(settings.call_rate)
 
     # -- the gateway's events
 

@@ -44,6 +44,10 @@ class Spread:
         self._waiting = 0
         self._task: asyncio.Task[None] | None = None
 
+    def set_rate(self, rate: Rate) -> None:
+        """From now on."""
+        self._limit.set(rate)
+
     def ask(self, user: str) -> None:
         """Raises 416 while this account owes more than its burst."""
         bucket = self._owing.get(user)

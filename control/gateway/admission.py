@@ -66,6 +66,12 @@ class Admission:
         self._started = True
         self._say()
 
+    def set(self, settings: AdmissionSection) -> None:
+        """Of this node, from now on."""
+        self._settings = settings
+        self._said = None
+        self._say()
+
     def apply(self, order: StormOrder | None) -> None:
         """What the operator orders for this node, from now on; None: nothing any more."""
         self._node = order

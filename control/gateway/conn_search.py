@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import msgspec
 
 from control.bus.base import Bus, BusError
 from control.coordination.base import Coordination, NodeInfo
-from control.gateway.looks import Found, Kick, LookResponder, Looks, Page, Question, parse_network
+from control.gateway.looks import Count, Found, Kick, LookResponder, Looks, Page, Question, parse_network
 from control.part import Part
 
 CONN = r"[0-9]{1,5}-[0-9a-f]{16}"
 CURSOR = re.compile(r"([0-9]{1,5})\.([0-9]{1,16})")
 ANSWER_S = 6.0
+PAGE_S = 6.0
+"""No gateway is asked later than this: several that are silent cost a page each, not one page all of them."""
 
 
 class ConnService(Part):
@@ -36,6 +39,22 @@ class Pages(msgspec.Struct):
     silent: list[str]
 
 
+class TopicNode(msgspec.Struct, kw_only=True):
+    """Connections of a topic at one gateway."""
+
+    node: str
+    members: int
+
+
+class TopicCount(msgspec.Struct, kw_only=True):
+    """`nodes`: gateways with members. `silent`: those that did not answer, whose members are not counted."""
+
+    topic: str
+    members: int
+    nodes: list[TopicNode]
+    silent: list[str]
+
+
 class ConnSearch:
     """The asking side, in any process of the cluster."""
 
@@ -44,15 +63,19 @@ class ConnSearch:
         self._coordination = coordination
 
     async def search(self, asked: Question, node: str, after: str) -> Pages:
-        """At most `asked.most` of them. Raises ValueError for a network or a cursor that is none."""
+        """At most `asked.most` of them, of as many gateways as answer within PAGE_S; the page says where to
+        go on. Raises ValueError for a network or a cursor that is none.
+        """
         parse_network(asked.network)
         first, at = _cursor(after)
         pages = Pages([], "", [])
+        clock = asyncio.get_running_loop().time
+        until = clock() + PAGE_S
         for info in self._gateways():
             if info.node_id < first or (node and info.name != node):
                 continue
             left = asked.most - len(pages.found)
-            if not left:
+            if not left or clock() >= until:
                 pages.after = f"{info.node_id}.0"
                 break
             wanted = msgspec.structs.replace(asked, most=left, at=at if info.node_id == first else 0)
@@ -75,6 +98,22 @@ class ConnSearch:
         """What it was; None: it is not there. Raises BusError where nobody knows."""
         return await self._this(name, Kick(_conn(name), code, text))
 
+    async def count(self, topic: str) -> TopicCount:
+        """All gateways are asked at once."""
+        gateways = self._gateways()
+        asked = (self._ask(info.node_id, Count(topic)) for info in gateways)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        told = TopicCount(topic=topic, members=0, nodes=[], silent=[])
+        for info, answer in zip(gateways, answers, strict=True):
+            if isinstance(answer, Page):
+                told.members += answer.members
+                told.nodes += [TopicNode(node=info.name, members=answer.members)] if answer.members else []
+            elif isinstance(answer, BusError):
+                told.silent.append(info.name)
+            else:
+                raise answer
+        return told
+
     async def _this(self, name: str, asked: Question | Kick) -> tuple[NodeInfo, Found] | None:
         node_id = int(name.partition("-")[0])
         for info in self._gateways():
@@ -83,9 +122,13 @@ class ConnSearch:
                 return (info, page.found[0]) if page.found else None
         return None
 
-    async def _ask(self, node_id: int, asked: Question | Kick) -> Page:
+    async def _ask(self, node_id: int, asked: Question | Kick | Count) -> Page:
+        """Raises BusError, also for what another version answers."""
         answer = await self._bus.request(_subject(node_id), msgspec.msgpack.encode(asked), ANSWER_S)
-        return msgspec.msgpack.decode(answer, type=Page)
+        try:
+            return msgspec.msgpack.decode(answer, type=Page)
+        except msgspec.MsgspecError as error:
+            raise BusError(f"no answer of this version: {error}") from None
 
     def _gateways(self) -> list[NodeInfo]:
         return [info for info in self._coordination.nodes("gateway") if info.epoch]

@@ -18,8 +18,10 @@ from control.logs import get_logger
 
 log = get_logger("gateway")
 
-DETAILS = struct.Struct("<QIIIIHHHBB16s")
+DETAILS = struct.Struct("<QIIIIHHHBB16sQQII")
 """gateway_core/conn/looking.pxd: Looked."""
+IP = 9
+"""Place of the address in it, behind the session."""
 SLOTS = 1 << 18
 """Looked at for one page of one loop."""
 ANSWER_S = 5.0
@@ -30,7 +32,9 @@ SESSION_TIME_BITS = 20
 
 
 class Question(msgspec.Struct, array_like=True, frozen=True, tag=True):
-    """`at`: loop << 32 | slot to go on at. `network`: an address or CIDR, "": any. `conn`: this one alone."""
+    """`at`: loop << 32 | slot to go on at. `network`: an address or CIDR, "": any. `conn`: this one alone.
+    `topic`: those who are in it.
+    """
 
     user: str = ""
     device: str = ""
@@ -38,6 +42,13 @@ class Question(msgspec.Struct, array_like=True, frozen=True, tag=True):
     at: int = 0
     most: int = 100
     conn: int = 0
+    topic: str = ""
+
+
+class Count(msgspec.Struct, array_like=True, frozen=True, tag=True):
+    """How many connections are in the topic here?"""
+
+    topic: str
 
 
 class Found(msgspec.Struct, array_like=True, frozen=True):
@@ -55,13 +66,18 @@ class Found(msgspec.Struct, array_like=True, frozen=True):
     suite: int
     platform: int
     address: str
+    received_bytes: int = 0
+    acked_bytes: int = 0
+    rtt_us: int = 0
+    resent: int = 0
 
 
 class Page(msgspec.Struct, array_like=True, frozen=True):
-    """`at`: to go on at; 0: that was all."""
+    """`at`: to go on at; 0: that was all. `members`: of the topic that was asked for."""
 
     found: list[Found]
     at: int
+    members: int = 0
 
 
 class LookingCore(Protocol):
@@ -76,6 +92,7 @@ class LookingCore(Protocol):
         device: bytes = ...,
         network: bytes = ...,
         bits: int = ...,
+        topic: bytes = ...,
     ) -> None: ...
     def refuse(self, conn: int, code: int, text: str) -> None: ...
 
@@ -92,6 +109,7 @@ class Looks:
         self._one = asyncio.Lock()
         self._token = 0
         self._found: list[Found] = []
+        self._members = 0
         self._ended: asyncio.Future[int] | None = None
 
     async def page(self, asked: Question) -> Page:
@@ -105,7 +123,7 @@ class Looks:
             while loop < self._loops:
                 more, at = await self._ask(
                     loop, at, SLOTS, asked.most - len(found),
-                    asked.user.encode(), asked.device.encode(), network, bits,
+                    asked.user.encode(), asked.device.encode(), network, bits, asked.topic.encode(),
                 )  # fmt: skip
                 found += more
                 if at:
@@ -127,20 +145,31 @@ class Looks:
             except self._busy:
                 await asyncio.sleep(BUSY_S)
 
+    async def members(self, topic: str) -> int:
+        """Connections that are in it. Raises TimeoutError where the core does not answer."""
+        async with self._one:
+            count = 0
+            for loop in range(self._loops):
+                await self._ask(loop, 0, 0, 0, topic=topic.encode())
+                count += self._members
+            return count
+
     def on_looked(self, conn: int, token: int, user: str, device: str, details: bytes, at: int) -> None:
         if token != self._token or self._ended is None or self._ended.done():
             return
         if not user:
+            self._members = int.from_bytes(details, "little")
             self._ended.set_result(at)
             return
-        *numbers, ip = DETAILS.unpack(details)
-        self._found.append(msgspec.convert((conn, user, device, *numbers, address_of(ip)), Found))
+        session, *numbers = DETAILS.unpack(details)
+        numbers[IP] = address_of(numbers[IP])
+        self._found.append(msgspec.convert((conn, user, device, session, *numbers), Found))
 
     async def _this(self, conn: int) -> Page:
         loop, slot = loop_of(conn), slot_of(conn)
         if loop >= self._loops:
             return Page([], 0)
-        found, _ = await self._ask(loop, slot, 1, 1, b"", b"", b"", 0)
+        found, _ = await self._ask(loop, slot, 1, 1)
         return Page([each for each in found if each.conn == conn], 0)
 
     async def _ask(
@@ -149,17 +178,18 @@ class Looks:
         at: int,
         slots: int,
         most: int,
-        user: bytes,
-        device: bytes,
-        network: bytes,
-        bits: int,
+        user: bytes = b"",
+        device: bytes = b"",
+        network: bytes = b"",
+        bits: int = 0,
+        topic: bytes = b"",
     ) -> tuple[list[Found], int]:
         token = self._token = self._token + 1
         self._found = []
         self._ended = asyncio.get_running_loop().create_future()
         async with asyncio.timeout(ANSWER_S):
             await self._give(
-                lambda: self._core.look(loop, token, at, slots, most, user, device, network, bits)
+                lambda: self._core.look(loop, token, at, slots, most, user, device, network, bits, topic)
             )
             return self._found, await self._ended
 
@@ -194,7 +224,7 @@ class LookResponder:
 
     async def _answer(self, payload: bytes, answer: Callable[[bytes], None]) -> None:
         try:
-            asked = msgspec.msgpack.decode(payload, type=Question | Kick)
+            asked = msgspec.msgpack.decode(payload, type=Question | Kick | Count)
             answer(msgspec.msgpack.encode(await serve(self._looks, asked)))
         except (ValueError, TimeoutError, msgspec.MsgspecError) as error:
             log.warning("a search of connections was not answered", reason=repr(error))
@@ -208,7 +238,9 @@ class Kick(msgspec.Struct, array_like=True, frozen=True, tag=True):
     text: str
 
 
-async def serve(looks: Looks, asked: Question | Kick) -> Page:
+async def serve(looks: Looks, asked: Question | Kick | Count) -> Page:
+    if isinstance(asked, Count):
+        return Page([], 0, await looks.members(asked.topic))
     if isinstance(asked, Kick):
         found = await looks.page(Question(conn=asked.conn))
         await looks.kick(asked.conn, asked.code, asked.text)

@@ -58,6 +58,12 @@ class Moves:
         self.aged = 0
         self.evicted = 0
 
+    def set(self, settings: LeavingSection) -> None:
+        """From now on; who was told keeps the deadline that was told."""
+        self._settings = settings
+        if self._pace is not None:
+            self._pace = Pace(settings.per_s, self._clock())
+
     def on_aged(self, picked: Picked) -> None:
         """Its age is over."""
         if len(self._aged) < MOST_AGED:

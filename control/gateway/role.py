@@ -94,6 +94,11 @@ class GatewayPart(Part):
         self._running = False
         self._headers_missing = 0
         self._told_missing = -HEADER_TOLD_S
+        self._spread_s = settings.server.drain_spread_s
+
+    def set_spread(self, seconds: float) -> None:
+        """Of the GOAWAYs of a drain that begins from now on."""
+        self._spread_s = seconds
 
     async def start(self) -> None:
         gateway = self._settings.gateway
@@ -116,13 +121,13 @@ class GatewayPart(Part):
         self._ending = True
         server = self._settings.server
         if self._alone():
-            jitter_ms = int(server.drain_spread_s * 1000)
+            jitter_ms = int(self._spread_s * 1000)
             self._core.drain(CloseCode.DRAINING, RETRY_AFTER_MS, jitter_ms, "draining", 0.0)
             log.info("no other gateway: everybody is sent away at once", connections=self.connections())
             return
         until = time.monotonic() + server.drain_timeout_s
         self._core.stop_accepting()
-        rate = self.open_sessions() / max(server.drain_spread_s, LEAST_SPREAD_S)
+        rate = self.open_sessions() / max(self._spread_s, LEAST_SPREAD_S)
         order = DrainOrder(
             rate=min(max(rate, LEAST_RATE), MOST_RATE), deadline_s=math.ceil(server.drain_timeout_s)
         )

@@ -11,11 +11,15 @@ class AddressRates:
     """
 
     def __init__(self, per_s: float, burst: int, most: int) -> None:
-        self._cost = 1.0 / per_s
-        self._span = self._cost * burst
+        self.set(per_s, burst)
         self._most = most
         self._full: OrderedDict[str, float] = OrderedDict()
         self.refused = 0
+
+    def set(self, per_s: float, burst: int) -> None:
+        """From now on; what an address has used of it stays used."""
+        self._cost = 1.0 / per_s
+        self._span = self._cost * burst
 
     def __len__(self) -> int:
         return len(self._full)

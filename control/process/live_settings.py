@@ -19,14 +19,16 @@ Apply = Callable[[Settings], None]
 
 
 class LiveSettings(Part):
-    """Each of `apply` is given the settings whenever they change, and takes what concerns it. A document that
-    this process cannot use is logged, and what held before goes on.
+    """Each of `apply` is given the settings whenever they change, and takes what concerns it; one that could
+    not is asked again with the next tick. A document that this process cannot use is logged, and what held
+    before goes on.
     """
 
     def __init__(self, documents: Documents, base: Settings, apply: Sequence[Apply]) -> None:
         self._base = base
         self._apply = apply
         self.settings = base
+        self._left: list[Apply] = []
         self._replica = Replica(documents, DOCUMENT)
         self._replica.on_change(self._on_change)
 
@@ -35,6 +37,21 @@ class LiveSettings(Part):
 
     async def stop(self, grace_s: float) -> None:
         await self._replica.stop(grace_s)
+
+    async def tick(self) -> None:
+        """What a full mailbox refused."""
+        if self._left:
+            self._give(self._left)
+
+    def _give(self, to: Sequence[Apply]) -> None:
+        left: list[Apply] = []
+        for apply in to:
+            try:
+                apply(self.settings)
+            except Exception:
+                log.exception("a part did not take live settings, it is asked again")
+                left.append(apply)
+        self._left = left
 
     def _on_change(self, key: str, document: Document | None) -> None:
         if key != DOCUMENT:
@@ -48,6 +65,5 @@ class LiveSettings(Part):
         if effective(settings) == effective(self.settings):
             return
         self.settings = settings
-        for apply in self._apply:
-            apply(settings)
+        self._give(self._apply)
         log.info("live settings", **{name.replace(".", "_"): value for name, value in values.items()})

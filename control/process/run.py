@@ -53,7 +53,7 @@ TAKEN = 4
 
 def run(settings: Settings) -> int:
     """Run one process until a signal ends it. Returns the exit code. Raises StartError."""
-    setup_logs(settings.log.level, settings.log.format, settings.node_name)
+    setup_logs(settings.log.level, settings.log.format, settings.node_name, settings.log.levels)
     raise_file_limit()
     return run_process(settings)
 
@@ -150,7 +150,7 @@ async def _identity(settings: Settings) -> tuple[Settings, Identity]:
             raise StartError(str(error)) from error
         raise
     if taken.node_name != settings.node_name:
-        setup_logs(taken.log.level, taken.log.format, taken.node_name)
+        setup_logs(taken.log.level, taken.log.format, taken.node_name, taken.log.levels)
     return taken, identity
 
 

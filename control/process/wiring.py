@@ -498,9 +498,17 @@ class Wiring:
 
     def _live(self) -> Iterator[Apply]:
         """Who takes live settings in this process."""
-        yield lambda settings: set_level(settings.log.level)
+        yield lambda settings: set_level(settings.log.level, settings.log.levels)
         if "gateway" in self._settings.server.roles:
             yield lambda settings: self.logins.set_pace(settings.limits.user_logins_per_s)
+            yield lambda settings: self.moving.admission.set(settings.gateway.admission)
+            yield lambda settings: self.moving.moves.set(settings.gateway.leaving)
+            yield lambda settings: self.gateway.set_spread(settings.server.drain_spread_s)
+            yield lambda settings: self.logins.set_ping(
+                settings.gateway.ping_interval_s, settings.gateway.ws_ping_interval_s
+            )
+        if "im" in self._settings.server.roles:
+            yield lambda settings: self.im.service.set_rates(settings.im.service)
         if "control" in self._settings.server.roles:
             yield self._live_http
 
@@ -508,6 +516,7 @@ class Wiring:
         limits, services = settings.limits, self.services
         services.rate_gate.set(limits.api_requests_per_s, limits.api_burst)
         services.lockout.set(limits.key_failures, limits.key_lock_s)
+        services.lbs.rates.set(settings.control.lbs.requests_per_s, settings.control.lbs.burst)
 
     @cached_property
     def audit(self) -> Audit:

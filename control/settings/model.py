@@ -16,6 +16,7 @@ from control.node_ids import MAX_NODE_ID
 from control.settings.gateway_addresses import parse_attributes, parse_gateway_address
 from control.settings.lbs_section import LbsSection
 from control.settings.sections import (
+    LIVE,
     AuditSection,
     AuthSection,
     BusSection,
@@ -55,7 +56,7 @@ class ServerSection(Section, frozen=True):
     drain_timeout_s: Annotated[float, Meta(ge=0, le=3600)] = 20.0
     """What a SIGTERM may take: below the 30 s an orchestrator grants by default. Beyond: connections are
     closed with 3000."""
-    drain_spread_s: Annotated[float, Meta(ge=0, le=3600)] = 5.0
+    drain_spread_s: Annotated[float, Meta(ge=0, le=3600, extra=LIVE)] = 5.0
     """Over which a drain spreads its GOAWAY frames, so that other nodes see no storm. Beyond:
     server.drain_timeout_s ends it."""
 
@@ -88,10 +89,10 @@ class GatewaySection(Section, frozen=True):
     and a bus. Beyond: refused, node ids end."""
     same_port: bool = False
     """Let all of these processes listen on one port; the kernel spreads clients over them."""
-    ping_interval_s: Annotated[int, Meta(ge=5, le=3600)] = 240
+    ping_interval_s: Annotated[int, Meta(ge=5, le=3600, extra=LIVE)] = 240
     """Without writing, after which a client pings: below the common 300 s NAT limit. Beyond: closed after
     1.5 times that and gateway.core.grace_s."""
-    ws_ping_interval_s: Annotated[int, Meta(ge=5, le=3600)] = 45
+    ws_ping_interval_s: Annotated[int, Meta(ge=5, le=3600, extra=LIVE)] = 45
     """The same on WebSocket, where that is less: proxies close what is silent for a minute (nginx's
     proxy_read_timeout, the idle time-out of cloud balancers). Beyond: as above."""
     proxy_from: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from control.logs import parse_levels
 from control.settings.values import API_KEY, Secret, SecretUrl, parse_endpoint
 
 # ((the key, others it hangs on), reason): checked when each of those keys is good by itself.
@@ -217,5 +218,14 @@ class AuditSection(Section, frozen=True):
 class LogSection(Section, frozen=True):
     level: Annotated[Literal["debug", "info", "warning", "error"], Meta(extra=LIVE)] = "info"
     """Lowest level written."""
+    levels: Annotated[str, Meta(max_length=1024, extra=unit("component=level, ...") | LIVE)] = ""
+    """Lowest levels of single components, as lines name them: `gateway=debug, keys=error`, to look at one
+    part of a busy process. Libraries have the level of all."""
     format: Literal["auto", "json", "console"] = "auto"
     """`auto`: for people on a terminal, JSON lines otherwise."""
+
+    def problems(self) -> Problems:
+        try:
+            parse_levels(self.levels)
+        except ValueError as error:
+            yield ("levels",), str(error)

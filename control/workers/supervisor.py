@@ -60,7 +60,7 @@ M_ARENA_MAX = -8
 
 def run_workers(settings: Settings) -> int:
     """Run `gateway.processes` workers until a signal ends them. Returns the exit code. Raises StartError."""
-    setup_logs(settings.log.level, settings.log.format, settings.node_name)
+    setup_logs(settings.log.level, settings.log.format, settings.node_name, settings.log.levels)
     raise_file_limit()
     try:
         if settings.auth.keys_secret:
@@ -274,7 +274,7 @@ def _worker_life(settings: Settings, socket: Path) -> Callable[[], int]:
 
     def life() -> int:
         gc.enable()
-        setup_logs(settings.log.level, settings.log.format, settings.node_name)
+        setup_logs(settings.log.level, settings.log.format, settings.node_name, settings.log.levels)
         return run.run_process(settings, lambda process: ReportSocket(process, socket), supervisor)
 
     return life

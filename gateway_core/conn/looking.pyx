@@ -5,6 +5,9 @@ from libc.string cimport memcmp, memcpy, memset
 from cmodules cimport layout
 from gateway_core.conn.states cimport LIVE
 from gateway_core.conn.table cimport Conn, Session, conn_id, id_in_loop, session_device, session_of, session_user, slot_of
+from gateway_core.conn.topics cimport Topic, topic_find, topic_next
+from gateway_core.includes.cpu cimport qw_hash
+from gateway_core.includes.sys cimport qw_tcp_count, qw_tcp_counts
 from gateway_core.leaf.events cimport EVENT_STRINGS, EV_LOOKED, event_push
 from gateway_core.leaf.lists cimport NONE32
 
@@ -46,13 +49,50 @@ cdef bint _fits(Loop* loop, Conn* c, const LookFor* f) noexcept nogil:
     return True
 
 
+cdef Topic* _topic(Loop* loop, const LookFor* f) noexcept nogil:
+    """The one that is asked for, NULL: nobody here is in it."""
+    cdef const char* name = <const char*>f + sizeof(LookFor) + f.user_len + f.device_len
+    return topic_find(&loop.topics, qw_hash(name, f.topic_len, loop.topics.seed), name, f.topic_len)
+
+
+cdef uint32_t _next_member(Topic* t, uint32_t slot) noexcept nogil:
+    """The first at or behind this slot, NONE32: there is none."""
+    cdef uint32_t i, best = NONE32
+    if t == NULL or t.pages != NULL:
+        return NONE32 if t == NULL else topic_next(t, slot)
+    for i in range(t.count):
+        if slot <= t.dense[i] < best:
+            best = t.dense[i]
+    return best
+
+
+cdef void _tell_end(Loop* loop, const LookFor* f) noexcept nogil:
+    cdef Topic* t = _topic(loop, f) if f.topic_len else NULL
+    cdef uint32_t members = t.count if t != NULL else 0
+    cdef const void* strings[EVENT_STRINGS]
+    cdef uint32_t sizes[EVENT_STRINGS]
+    strings[0] = strings[1] = strings[2] = &members
+    sizes[0] = sizes[1] = 0
+    sizes[2] = sizeof(members)
+    event_push(
+        &loop.events, EV_LOOKED, id_in_loop(loop.index, 0), f.token, f.at if f.at < loop.table.high else 0, 0, 0,
+        strings, sizes, 3,
+    )
+
+
 cdef void _tell(Loop* loop, Conn* c, uint64_t token) noexcept nogil:
     cdef Session* s = session_of(c)
     cdef Looked l
     cdef const void* strings[EVENT_STRINGS]
     cdef uint32_t sizes[EVENT_STRINGS]
     cdef uint32_t due = loop.deadlines.at[slot_of(&loop.table, c)], until = loop.now_s + c.timeout_s
+    cdef qw_tcp_counts counts
     memset(&l, 0, sizeof(l))
+    qw_tcp_count(c.fd, &counts)
+    l.bytes_received = counts.received
+    l.bytes_acked = counts.acked
+    l.rtt_us = counts.rtt_us
+    l.resent = counts.resent
     l.session = s.id
     if c.out != NULL:
         l.queued_bytes = c.out.bytes
@@ -87,15 +127,15 @@ cdef void look_free(Loop* loop) noexcept nogil:
 cdef void look_step(Loop* loop) noexcept nogil:
     cdef LookFor* f = loop.look
     cdef Conn* c
+    cdef Topic* t = _topic(loop, f) if f.topic_len else NULL
     cdef uint32_t i
     for i in range(<uint32_t>LOOK_SLICE):
         if loop.events.over_len:
             return
+        if f.topic_len and f.most and f.slots:
+            f.at = _next_member(t, f.at)
         if f.most == 0 or f.slots == 0 or f.at >= loop.table.high:
-            event_push(
-                &loop.events, EV_LOOKED, id_in_loop(loop.index, 0), f.token,
-                f.at if f.at < loop.table.high else 0, 0, 0, NULL, NULL, 0,
-            )
+            _tell_end(loop, f)
             look_free(loop)
             return
         c = &loop.table.conns[f.at]

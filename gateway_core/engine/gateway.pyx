@@ -469,19 +469,22 @@ cdef class Gateway:
 
     def look(
         self, int loop, uint64_t token, uint32_t at, uint32_t slots, uint32_t most, bytes user=b"", bytes device=b"",
-        bytes network=b"", int bits=0,
+        bytes network=b"", int bits=0, bytes topic=b"",
     ):
         """Connections of this loop from slot `at` on, as EV_LOOKED with this token: at most so many, of at most so many
-        slots looked at; of one user, one device, one network (16 bytes, so many bits of them). The last one has no user,
-        and the slot to go on at, 0: there are no more. A second call stands in for the first."""
+        slots looked at; of one user, one device, one network (16 bytes, so many bits of them), one topic. The last one has
+        no user, the topic's members at this loop as details (u32), and the slot to go on at, 0: there are no more. A
+        second call stands in for the first."""
         cdef Engine* e = self._running()
-        cdef size_t n = PyBytes_GET_SIZE(user), m = PyBytes_GET_SIZE(device)
+        cdef size_t n = PyBytes_GET_SIZE(user), m = PyBytes_GET_SIZE(device), k = PyBytes_GET_SIZE(topic)
         cdef LookFor* f
         cdef Cmd cmd
         cdef int taken = 0
-        if n > NAME_MAX or m > NAME_MAX or not 0 <= bits <= 128 or PyBytes_GET_SIZE(network) != (IP_BYTES if bits else 0):
-            raise ValueError("a name or network that nobody has")
-        f = <LookFor*>calloc(1, sizeof(LookFor) + n + m)
+        if n > NAME_MAX or m > NAME_MAX or k > TOPIC_MAX:
+            raise ValueError("a name or topic that nobody has")
+        if not 0 <= bits <= 128 or PyBytes_GET_SIZE(network) != (IP_BYTES if bits else 0):
+            raise ValueError("a network that nobody has")
+        f = <LookFor*>calloc(1, sizeof(LookFor) + n + m + k)
         if f == NULL:
             raise MemoryError
         f.token = token
@@ -491,9 +494,11 @@ cdef class Gateway:
         f.bits = <uint8_t>bits
         f.user_len = <uint8_t>n
         f.device_len = <uint8_t>m
+        f.topic_len = <uint8_t>k
         memcpy(f.network, PyBytes_AS_STRING(network), PyBytes_GET_SIZE(network))
         memcpy(<char*>f + sizeof(LookFor), PyBytes_AS_STRING(user), n)
         memcpy(<char*>f + sizeof(LookFor) + n, PyBytes_AS_STRING(device), m)
+        memcpy(<char*>f + sizeof(LookFor) + n + m, PyBytes_AS_STRING(topic), k)
         memset(&cmd, 0, sizeof(cmd))
         cmd.kind = CMD_LOOK
         cmd.ptr = f

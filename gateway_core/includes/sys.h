@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +27,10 @@
 
 enum {
     QW_IP_BYTES = 16,       /* IPv6, or IPv4 mapped into it */
-    QW_PEER_TEXT_BYTES = 64 /* "[", INET6_ADDRSTRLEN, "]:", a port */
+    QW_PEER_TEXT_BYTES = 64, /* "[", INET6_ADDRSTRLEN, "]:", a port */
+    QW_TCP_ACKED_AT = 120,   /* in what TCP_INFO fills: bytes acknowledged, bytes received */
+    QW_TCP_RECEIVED_AT = 128,
+    QW_TCP_INFO_BYTES = 136
 };
 
 static inline int qw_errno(void) { return errno; }
@@ -80,6 +84,22 @@ static inline int32_t qw_send_or_errno(int fd, const uint8_t *p, uint32_t n) {
 static inline ssize_t qw_recv(int fd, uint8_t *p, size_t n) { return recv(fd, p, n, MSG_DONTWAIT); }
 static inline int qw_again(int e) { return e == EAGAIN || e == EWOULDBLOCK || e == EINTR; }
 static inline int qw_would_block(void) { return qw_again(errno); }
+/* What the kernel has counted of a TCP connection; zeros where it does not say. glibc's struct tcp_info ends before the
+   bytes: the places are those of the kernel, whose struct grows at its end alone. */
+typedef struct {
+    uint32_t rtt_us, resent; /* smoothed round trip; segments sent again */
+    uint64_t acked, received; /* bytes */
+} qw_tcp_counts;
+static inline void qw_tcp_count(int fd, qw_tcp_counts *counts) {
+    uint8_t told[QW_TCP_INFO_BYTES];
+    socklen_t n = sizeof told;
+    memset(counts, 0, sizeof *counts);
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, told, &n) < 0 || n < sizeof told) return;
+    memcpy(&counts->rtt_us, told + offsetof(struct tcp_info, tcpi_rtt), 4);
+    memcpy(&counts->resent, told + offsetof(struct tcp_info, tcpi_total_retrans), 4);
+    memcpy(&counts->acked, told + QW_TCP_ACKED_AT, 8);
+    memcpy(&counts->received, told + QW_TCP_RECEIVED_AT, 8);
+}
 static inline void qw_shutdown_write(int fd) { (void)shutdown(fd, SHUT_WR); }
 
 /* A listening socket of its own for every loop (SO_REUSEPORT); host is a literal IPv4 or IPv6 address. -errno on failure. */

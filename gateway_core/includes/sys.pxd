@@ -31,6 +31,12 @@ cdef extern from "gateway_core/includes/sys.h" nogil:
         uint32_t events
         epoll_data_t data
 
+    ctypedef struct qw_tcp_counts:
+        uint32_t rtt_us
+        uint32_t resent
+        uint64_t acked
+        uint64_t received
+
     int epoll_wait(int ep, epoll_event* events, int n, int timeout_ms) noexcept
     int close(int fd) noexcept
     int dup(int fd) noexcept
@@ -50,6 +56,7 @@ cdef extern from "gateway_core/includes/sys.h" nogil:
     bint qw_again(int error) noexcept  # the socket is full, not broken
     ssize_t qw_recv(int fd, uint8_t* p, size_t n) noexcept
     bint qw_would_block() noexcept
+    void qw_tcp_count(int fd, qw_tcp_counts* counts) noexcept  # zeros where the kernel does not say
     void qw_shutdown_write(int fd) noexcept
     int qw_listen(const char* host, uint16_t port, int backlog, int unsent_bytes) noexcept  # fd or -errno
     void qw_set_buffers(int fd, int send_bytes, int receive_bytes) noexcept

@@ -32,6 +32,14 @@ class Admission:
         self._stranger = Limiter(settings.stranger_rate)
         self._blocked = settings.blacklist_answer or SILENTLY_BLOCKED
 
+    def set_rates(self, settings: ImSettings) -> None:
+        """From now on."""
+        self._account.set(settings.account_rate)
+        self._device.set(settings.device_rate)
+        self._conversation.set(settings.conversation_rate)
+        self._speaker.set(settings.room_sender_rate)
+        self._stranger.set(settings.stranger_rate)
+
     def check(self, state: SessionState, route: Route, options: Resolved, now: int, tick: int) -> int:
         """PASSED; or the code to tell a blacklisted sender (7101, or 1 = none). Raises ImError otherwise.
         `now` by the clock of mutes, `tick` by that of rates (Clock.elapsed_ms)."""

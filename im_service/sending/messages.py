@@ -62,7 +62,7 @@ class Sending:
         self._downlink = context.downlink
         self._ids = context.ids
         self._routes = RouteResolver(context)
-        self._admission = Admission(context.settings)
+        self.admission = Admission(context.settings)
         self._delivery = Delivery(context)
         self._judge = judge
         self._hooks = bool(judge.hooks)
@@ -101,7 +101,7 @@ class Sending:
                 ):
                     self._wait(state, target, item, work)
                     continue
-                verdict = self._admission.check(state, route, options, work.now, work.tick)
+                verdict = self.admission.check(state, route, options, work.now, work.tick)
                 payload = pack_payload(asked.body, options.wire, asked.ext)
                 self._queue(
                     work,
@@ -265,7 +265,7 @@ class Sending:
         if target.startswith(SINGLE_PREFIX):
             target = USER_PREFIX + peer_of(target, session.user)
         route = await self._routes.resolve(state, target)
-        verdict = self._admission.check(state, route, DEFAULT, self._clock.now_ms(), self._clock.elapsed_ms())
+        verdict = self.admission.check(state, route, DEFAULT, self._clock.now_ms(), self._clock.elapsed_ms())
         if verdict > SILENTLY_BLOCKED:
             raise ImError(Code(verdict))
         return (draft, verdict) if verdict else await self._judge.judge(draft, route.kind)
@@ -318,7 +318,7 @@ class Sending:
     async def _admit_slowly(self, work: Work, state: SessionState, route: Route, item: SendItem) -> None:
         _, request, _, raw = item
         asked, options = self._decode(route, raw)
-        verdict = self._admission.check(state, route, options, work.now, work.tick)
+        verdict = self.admission.check(state, route, options, work.now, work.tick)
         receivers = await self._judge.receivers(state, route, options)
         body, ext = bytes(asked.body), asked.ext
         if not verdict:

@@ -86,7 +86,7 @@ class Words:
         self._store = context.store
         self._spread = context.spread
         self._routes = RouteResolver(context)
-        self._admission = Admission(context.settings)
+        self.admission = Admission(context.settings)
 
     async def admit(self, state: SessionState, name: str, args: Args) -> object:
         """The arguments to go on with, or the answer to a sender who is not to know that nobody sees it.
@@ -95,7 +95,7 @@ class Words:
         place = None if rule is None else rule(args)
         if place is None:
             if name in NOTICED:
-                self._admission.spend(state, self._nowhere(state), self._clock.elapsed_ms())
+                self.admission.spend(state, self._nowhere(state), self._clock.elapsed_ms())
             return args
         heard = await self._speak(state, name, args, place)
         users = set(getattr(args, GUESTS[name])) - {state.session.user} if name in GUESTS else None
@@ -115,28 +115,28 @@ class Words:
         self._spread.ask(me)
         pairs = await self._store.relation_pairs([(user, me) for user in users])
         tick = self._clock.elapsed_ms()
-        self._admission.strangers(account, sum(not pair.friend for pair in pairs.values()), tick)
+        self.admission.strangers(account, sum(not pair.friend for pair in pairs.values()), tick)
         self._spread.charge(me, len(users))
 
     async def _speak(self, state: SessionState, name: str, args: Args, place: str) -> object:
         now, tick = self._clock.now_ms(), self._clock.elapsed_ms()
         if place.startswith(MODULES):
             for kind in place.removeprefix(MODULES):
-                self._admission.account(state.account, kind, now)
+                self.admission.account(state.account, kind, now)
             route = self._nowhere(state)
             if name in TO_STRANGERS:
                 route.pair = PairState(("", state.session.user))
-            self._admission.spend(state, route, tick)
+            self.admission.spend(state, route, tick)
             return args
         if place.startswith((USER_PREFIX, ROOM_PREFIX)):
             if place == USER_PREFIX + state.session.user:
                 return args
-            self._admission.word(state, await self._routes.resolve(state, place), now, tick)
+            self.admission.word(state, await self._routes.resolve(state, place), now, tick)
             return args
         if place.startswith(SINGLE_PREFIX):
             place = USER_PREFIX + peer_of(place, state.session.user)
         route = await self._routes.resolve(state, place, back=True)
-        verdict = self._admission.check(state, route, DEFAULT, now, tick)
+        verdict = self.admission.check(state, route, DEFAULT, now, tick)
         if verdict > SILENTLY_BLOCKED:
             raise ImError(Code(verdict))
         return _unheard(name, args) if verdict else args

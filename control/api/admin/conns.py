@@ -12,28 +12,34 @@ from control.api.admin.route import Ask, Given, Reply, Route
 from control.api.errors import Problem
 from control.bus.base import BusError
 from control.coordination.base import NodeInfo
-from control.gateway.conn_search import CONN, name_of
+from control.gateway.conn_search import CONN, TopicCount, name_of
 from control.gateway.looks import FLAGS, SESSION_TIME_BITS, Found, Question
 from control.keys.api_keys import OPERATOR, VIEWER
-from frame.constants import ID_PATTERN, CloseCode, Suite
+from frame.constants import ID_PATTERN, USER_PREFIX, CloseCode, Suite
 
+TOPIC = r"[!-~]{1,80}"
 Id = Annotated[str, Meta(pattern=f"^({ID_PATTERN})?$")]
 
 
 class ConnsQuery(Given, kw_only=True):
-    """`address`: one, or a network as CIDR. `after`: of the page before."""
+    """`address`: one, or a network as CIDR. `topic`: those who are in it, as `r/room` or `g/group`.
+    `after`: of the page before.
+    """
 
     user: Id = ""
     device: Id = ""
     address: Annotated[str, Meta(max_length=64)] = ""
     node: Annotated[str, Meta(pattern=f"^({NAME})?$")] = ""
+    topic: Annotated[str, Meta(pattern=f"^({TOPIC})?$")] = ""
     after: Annotated[str, Meta(max_length=32)] = ""
     limit: Annotated[int, Meta(ge=1, le=500)] = 100
 
 
 class Connection(Struct, kw_only=True):
     """`since`: unix milliseconds of its login; `idle_s` since something was read, of `timeout_s` that it may
-    be; `queued_bytes` wait for it, `unsent_bytes` of them sealed; `address` "" where none is kept.
+    be; `queued_bytes` wait for it, `unsent_bytes` of them sealed; `address` "" where none is kept. What the
+    kernel counts is asked when somebody looks, 0 where it does not say: `received_bytes` and `acked_bytes` of
+    those that were sent, both as on the wire; the smoothed round trip `rtt_us`; segments `resent`.
     """
 
     id: str
@@ -52,6 +58,10 @@ class Connection(Struct, kw_only=True):
     topics: int
     queued_bytes: int
     unsent_bytes: int
+    received_bytes: int
+    acked_bytes: int
+    rtt_us: int
+    resent: int
 
 
 class Connections(Struct, kw_only=True):
@@ -64,6 +74,10 @@ class Connections(Struct, kw_only=True):
     silent: list[str]
 
 
+class TopicQuery(Given, kw_only=True):
+    topic: Annotated[str, Meta(pattern=f"^{TOPIC}$")]
+
+
 class KickWanted(Given, kw_only=True):
     """`text`: the client is told."""
 
@@ -72,13 +86,26 @@ class KickWanted(Given, kw_only=True):
 
 async def listed(ask: Ask[ConnsQuery]) -> Reply:
     asked = ask.given
-    question = Question(user=asked.user, device=asked.device, network=asked.address, most=asked.limit)
+    _refuse_users_topic(asked.topic)
+    question = Question(
+        user=asked.user, device=asked.device, network=asked.address, most=asked.limit, topic=asked.topic
+    )
     try:
         pages = await ask.services.conns.search(question, asked.node, asked.after)
     except ValueError as error:
         raise Problem(422, "invalid", str(error)) from None
     shown = [_shown(info, found) for info, found in pages.found]
     return Reply(Connections(conns=shown, after=pages.after, silent=pages.silent))
+
+
+def _refuse_users_topic(topic: str) -> None:
+    if topic.startswith(USER_PREFIX):
+        raise Problem(422, "invalid", "a user's connections are found by `user`")
+
+
+async def counted(ask: Ask[TopicQuery]) -> Reply:
+    _refuse_users_topic(ask.given.topic)
+    return Reply(await ask.services.conns.count(ask.given.topic))
 
 
 async def one(ask: Ask[Nothing]) -> Reply:
@@ -125,6 +152,10 @@ def _shown(info: NodeInfo, found: Found) -> Connection:
         topics=found.topics,
         queued_bytes=found.queued_bytes,
         unsent_bytes=found.tail_bytes,
+        received_bytes=found.received_bytes,
+        acked_bytes=found.acked_bytes,
+        rtt_us=found.rtt_us,
+        resent=found.resent,
     )
 
 
@@ -132,7 +163,12 @@ PATTERNS = {"conn": CONN}
 ROUTES = (
     Route(
         "GET", "/conns", "conns.list", VIEWER, "connections",
-        "Connections, by user, device, address or network, and gateway", ConnsQuery, Connections, listed,
+        "Connections, by user, device, address or network, topic, and gateway",
+        ConnsQuery, Connections, listed,
+    ),
+    Route(
+        "GET", "/topics", "topics.count", VIEWER, "connections",
+        "How many connections are in a topic, by gateway", TopicQuery, TopicCount, counted,
     ),
     Route(
         "GET", "/conns/{conn}", "conns.get", VIEWER, "connections", "One connection",

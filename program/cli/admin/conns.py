@@ -28,6 +28,7 @@ def conns(
     device: Annotated[str, typer.Option(help="Of this device")] = "",
     address: Annotated[str, typer.Option(help="From this address, or network as CIDR")] = "",
     node: Annotated[str, typer.Option(help="At this gateway")] = "",
+    topic: Annotated[str, typer.Option(help="In this topic, as r/room or g/group")] = "",
     conn: Annotated[str, typer.Option("--id", help="This one alone")] = "",
     after: Annotated[str, typer.Option(help="Go on behind a page")] = "",
     limit: Annotated[int, typer.Option(min=1, max=500)] = 100,
@@ -43,7 +44,8 @@ def conns(
         show_one(admin.get(f"/conns/{segment(conn)}"), as_json)
         return
     query = {
-        "user": user, "device": device, "address": address, "node": node, "after": after, "limit": limit,
+        "user": user, "device": device, "address": address, "node": node, "topic": topic, "after": after,
+        "limit": limit,
     }  # fmt: skip
     found = admin.get("/conns", query)
     show(found, as_json, "Connections", COLUMNS, "conns")

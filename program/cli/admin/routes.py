@@ -59,6 +59,24 @@ def check(
     raise typer.Exit(0 if found["equal"] else 1)
 
 
+@app.command()
+def members(
+    topic: Annotated[str, typer.Argument(help="As r/room, r/room#tag or g/group")],
+    as_json: JsonOption = False,
+    url: AdminUrlOption = None,
+    api_key: ApiKeyOption = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """How many connections are in a topic, by gateway."""
+    found = admin_of(url, api_key, config, data_dir).get("/topics", {"topic": topic})
+    show(
+        found, as_json, f"{found['members']} connections", {"gateway": "node", "members": "members"}, "nodes"
+    )
+    if not as_json and found["silent"]:
+        typer.secho(f"no answer from {found['silent']}", fg=typer.colors.YELLOW, err=True)
+
+
 def _verdict(found: Json) -> None:
     if found["silent"]:
         typer.secho(f"im processes that do not answer: {found['silent']}", fg=typer.colors.RED, err=True)

@@ -94,6 +94,11 @@ async def test_connections_are_found_shown_traced_and_ended(server: ServerProces
         assert (found["after"], found["silent"]) == ("", [])
         assert (conn["user"], conn["device"], conn["node"]) == ("ann", "phone", "node-1")
         assert abs(conn["since"] / 1000 - time.time()) < 60
+        assert min(conn["received_bytes"], conn["acked_bytes"], conn["rtt_us"]) > 0
+        nobody = (await admin.get("/topics", params={"topic": "r/nobody"})).json()
+        assert nobody == {"topic": "r/nobody", "members": 0, "nodes": [], "silent": []}
+        assert (await conns(topic="r/nobody"))["conns"] == []
+        assert (await admin.get("/topics", params={"topic": "u/ann"})).status_code == 422
         assert {each["user"] for each in (await conns())["conns"]} == {"ann", "ben"}
         page = await conns(limit=1)
         rest = await conns(after=page["after"])

@@ -233,6 +233,20 @@ async def test_calls_of_a_device_have_a_rate_of_their_own(tmp_path: Path) -> Non
         assert (await alice.call("time"))[0] == 0
 
 
+async def test_other_rates_hold_at_once_for_sends_words_and_calls(tmp_path: Path) -> None:
+    async with open_world(tmp_path, ImSettings()) as world:
+        alice = await world.login("alice")
+        assert [(await alice.send("u/bob"))[0] for _ in range(3)] == [0, 0, 0]
+        world.service.set_rates(ImSettings(account_rate=Rate(1, 2), call_rate=Rate(1, 5)))
+        world.clock.advance(60_000)
+        assert [(await alice.send("u/bob"))[0] for _ in range(3)] == [0, 0, 416]
+        word = [(await alice.call("friend.add", user="carl", text="hello"))[0] for _ in range(2)]
+        assert word[-1] == 416, "what else people read has the same rate"
+        assert [(await alice.call("time"))[0] for _ in range(5)][-1] == 416
+        world.service.set_rates(ImSettings())
+        assert ((await alice.send("u/bob"))[0], (await alice.call("time"))[0]) == (0, 0)
+
+
 async def test_what_each_limit_counts(tmp_path: Path) -> None:
     async with open_world(tmp_path, ImSettings(device_rate=Rate(1, 1), stranger_rate=Rate(1, 1))) as world:
         alice, desk = await world.login("alice"), await world.login("alice", "desk", 4)

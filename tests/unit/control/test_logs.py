@@ -14,9 +14,12 @@ from typing import Literal
 import pytest
 import structlog
 
-from control.logs import BURST, Bound, Calm, get_logger, setup_logs
+from control.logs import BURST, Bound, Calm, get_logger, set_level, setup_logs
+from control.settings import SettingsError
+from control.settings.build import build
 
 Form = Literal["console", "json"]
+METHODS = ("debug", "info", "warning", "error")
 KEY = "qwk_0123456789ab_" + "s" * 43
 TOKEN = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
 BODY = "the body of a message"
@@ -61,6 +64,33 @@ def test_what_others_named_is_no_command_to_a_terminal(
         plain = COLOUR.sub("", line)
         assert plain.isprintable() or form == "json", plain
         assert "\x1b" not in plain
+
+
+def test_components_have_levels_of_their_own_while_they_speak(
+    form: Form, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setup_logs("info", form, levels="etcd=debug, keys = error")
+    loggers = {name: get_logger(name) for name in ("etcd", "keys", "bus")}
+
+    def speak() -> set[str]:
+        for name, logger in loggers.items():
+            for method in ("debug", "info", "warning", "error"):
+                getattr(logger, method)(f"{name}-{method}")
+        shown = capsys.readouterr().err
+        return {f"{name}-{method}" for name in loggers for method in METHODS if f"{name}-{method}" in shown}
+
+    usual = {"bus-info", "bus-warning", "bus-error"}
+    assert speak() == usual | {"keys-error"} | {f"etcd-{method}" for method in METHODS}
+    set_level("warning", "bus=info")
+    assert speak() == usual | {f"{name}-{how}" for name in ("etcd", "keys") for how in ("warning", "error")}
+    set_level("error")
+    assert speak() == {"bus-error", "etcd-error", "keys-error"}
+
+
+@pytest.mark.parametrize("text", ["etcd", "etcd=loud", "=debug", "a b=info", "etcd=debug;keys=info"])
+def test_levels_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="component=level"):
+        build({"log": {"levels": text}})
 
 
 def fail(api_key: str, body: str) -> None:

@@ -34,6 +34,7 @@ MATRIX = {
     ("GET", "/v1/admin/nodes"): VIEWER,
     ("GET", "/v1/admin/conns"): VIEWER,
     ("GET", "/v1/admin/conns/{conn}"): VIEWER,
+    ("GET", "/v1/admin/topics"): VIEWER,
     ("POST", "/v1/admin/conns/{conn}/kick"): OPERATOR,
     ("GET", "/v1/admin/traces"): VIEWER,
     ("GET", "/v1/admin/traces/{user}"): VIEWER,

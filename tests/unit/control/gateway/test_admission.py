@@ -31,6 +31,16 @@ def test_the_settings_hold_when_nobody_orders_anything() -> None:
     assert core.said == [(100, 1000, 2, 0, 500, 30_000)]
 
 
+def test_other_settings_hold_at_once_beside_what_is_ordered() -> None:
+    made, core = admission(new_per_s=100, known_per_s=1000)
+    made.apply(StormOrder(new_per_s=7))
+    made.set(AdmissionSection(new_per_s=50, known_per_s=500, burst_s=3, retry_least_s=2, retry_most_s=40))
+    made.apply(None)
+    assert core.said[1:] == [
+        (7, 1000, 1, 0, 1000, 60_000), (7, 500, 3, 0, 2000, 40_000), (50, 500, 3, 0, 2000, 40_000),
+    ]  # fmt: skip
+
+
 def test_nothing_is_said_before_the_core_runs_and_nothing_twice() -> None:
     core = Core()
     made = Admission(core, AdmissionSection(), lambda: 1.0)

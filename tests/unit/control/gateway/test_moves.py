@@ -51,6 +51,16 @@ async def test_the_aged_are_told_at_the_rate_and_closed_by_the_code_of_age() -> 
     assert (len(stage.core.told), stage.moves.aged) == (100, 100)
 
 
+async def test_another_rate_and_deadline_hold_while_people_are_told() -> None:
+    stage = Stage(node(1), node(2))
+    for number in range(500):
+        stage.moves.on_aged(Picked(stage.core.add(f"u{number}"), f"u{number}", "d", False))
+    stage.run(1)
+    stage.moves.set(LeavingSection(per_s=100, deadline_s=3))
+    assert 180 <= stage.run(2) <= 220
+    assert [after for _, _, after, _ in stage.core.told][-1] == 3
+
+
 async def test_a_gateway_that_joined_gets_its_share_of_them_and_no_more() -> None:
     nodes = [node(number, capacity=1000, connections=500) for number in (1, 2)]
     joined = node(3, capacity=1000, connections=0)

@@ -1,0 +1,145 @@
+"""Every setting that is marked live reaches the part that goes by it, in a process that runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from control import logs
+from control.coordination.identity import Identity
+from control.coordination.sqlite_documents import SqliteDocuments
+from control.process.live_settings import LiveSettings
+from control.process.process import Process
+from control.process.wiring import Wiring
+from control.settings.build import build
+from control.settings.keys import walk
+from control.settings.live import DOCUMENT, LiveDocument, Values, live_keys
+from im_service.rates import Limiter, Rate
+from tests.support.sdk_client import until
+from tests.support.server_process import free_ports
+
+OWN = Identity((1, 1), "x", None, None)
+RATES = ("account", "device", "conversation", "room_sender", "stranger", "call", "spread")
+
+
+def held(limiter: Limiter) -> Rate:
+    return Rate(1000 / limiter._cost, round(limiter._span / limiter._cost))
+
+
+def rates_of(wiring: Wiring) -> dict[str, list[Limiter]]:
+    """Each limiter that goes by a rate: of messages, and of other words that people read."""
+    service = wiring.im.service
+    found: dict[str, list[Limiter]] = {
+        "call": [service.calls._limiter], "spread": [service._spread._limit],
+    }  # fmt: skip
+    for each in (service.messages.admission, service._words.admission):
+        for name in ("account", "device", "conversation", "stranger"):
+            found.setdefault(name, []).append(getattr(each, f"_{name}"))
+        found.setdefault("room_sender", []).append(each._speaker)
+    return found
+
+
+def in_parts(wiring: Wiring) -> Values:
+    """What the parts go by now, by the name of the setting."""
+    gate, lockout, lbs = wiring.services.rate_gate, wiring.services.lockout, wiring.services.lbs.rates
+    moving = wiring.moving
+    found: Values = {
+        "server.drain_spread_s": wiring.gateway._spread_s,
+        "gateway.ping_interval_s": wiring.logins._welcome.ping_interval_s,
+        "gateway.ws_ping_interval_s": wiring.logins._welcome.ws_ping_interval_s,
+        "control.lbs.requests_per_s": round(1 / lbs._cost, 6),
+        "control.lbs.burst": round(lbs._span / lbs._cost),
+        "limits.api_requests_per_s": gate._limiter_rate(),
+        "limits.api_burst": gate._limiter_burst(),
+        "limits.key_failures": lockout._failures,
+        "limits.key_lock_s": lockout._lock_s,
+        "limits.user_logins_per_s": round(1 / wiring.logins._pace._cost, 6),
+        "log.level": LEVELS[logs._levels._usual],
+        "log.levels": ",".join(f"{name}={LEVELS[own]}" for name, own in logs._levels._own.items()),
+    }
+    found |= dict(walk(moving.admission._settings, "gateway.admission."))
+    found |= dict(walk(moving.moves._settings, "gateway.leaving."))
+    for name, limiters in rates_of(wiring).items():
+        (rate,) = {held(limiter) for limiter in limiters}
+        found |= dict(walk(rate, f"im.service.{name}_rate."))
+    return found
+
+
+LEVELS = {number: name for name, number in logs._LEVELS.items()}
+WORDS = {"log.level": "error", "log.levels": "trace=info"}
+
+
+def other(key: str, value: Any) -> Any:
+    """Another value that the setting may have."""
+    return WORDS.get(key) or (value + 1 if value else 8)
+
+
+async def test_every_live_setting_is_taken_up_by_a_running_process(
+    tmp_path: Path, restored_levels: Callable[[], None]
+) -> None:
+    gateway, http = free_ports(2)
+    settings = build(
+        {
+            "server": {"data_dir": tmp_path, "node_id": 1},
+            "gateway": {"listen": f"127.0.0.1:{gateway}", "loops": 1},
+            "control": {"http": f"127.0.0.1:{http}", "admin": "", "lbs": {"http": ""}},
+        }
+    )
+    process = Process(settings, OWN.own)
+    wiring = Wiring(process, OWN, None)
+    process.parts = wiring.parts()
+    await process.start()
+    try:
+        now = dict(walk(settings))
+        values = {key: other(key, now[key]) for key in live_keys()}
+        (live,) = [part for part in process.parts if isinstance(part, LiveSettings)]
+        (documents,) = [part for part in process.parts if isinstance(part, SqliteDocuments)]
+        order = LiveDocument(at="", who="", name="", values=values)
+        await documents.put(DOCUMENT, msgspec.json.encode(order))
+        await until(lambda: live.settings is not settings and not live._left, timeout_s=20)
+        assert {key: in_parts(wiring)[key] for key in live_keys()} == values, "a new one needs its reader"
+        await documents.delete(DOCUMENT)
+        await until(lambda: live.settings.limits == settings.limits, timeout_s=20)
+        again = in_parts(wiring)
+        unlimited = {key for key in live_keys() if key.endswith("_per_s") and not now[key]}
+        assert {key: again[key] for key in live_keys()} == {key: now[key] for key in live_keys()} or unlimited
+    finally:
+        await process.stop(0.0)
+
+
+@pytest.fixture
+def restored_levels() -> Any:
+    before = logs._levels._usual, dict(logs._levels._own)
+    yield lambda: None
+    logs._levels._usual, logs._levels._own = before
+
+
+async def test_a_part_that_could_not_take_them_is_asked_again(tmp_path: Path) -> None:
+    documents = SqliteDocuments(tmp_path / "documents")
+    await documents.start()
+    taken: list[float] = []
+    full = [True]
+
+    def busy(settings: Any) -> None:
+        if full:
+            raise RuntimeError("the mailbox is full")
+        taken.append(settings.gateway.leaving.per_s)
+
+    heard: list[float] = []
+    live = LiveSettings(documents, build({}), [busy, lambda settings: heard.append(settings.limits.api_burst)])
+    await live.start()
+    order = LiveDocument(at="", who="", name="", values={"gateway.leaving.per_s": 7.0})
+    await documents.put(DOCUMENT, msgspec.json.encode(order))
+    await until(lambda: bool(heard), timeout_s=10)
+    await live.tick()
+    assert taken == []
+    full.clear()
+    await live.tick()
+    await live.tick()
+    assert (taken, len(heard)) == ([7.0], 1)
+    await live.stop(0.0)
+    await documents.stop()
