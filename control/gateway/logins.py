@@ -63,8 +63,8 @@ class Logins:
         self._pace = LoginPace(logins_per_s)
 
     def set_ping(self, ping_interval_s: int, ws_ping_interval_s: int) -> None:
-        """Of those who log in from now on, also in the core, which waits for their pings; the others keep what
-        they were told.
+        """Of those who log in from now on, also in the core, which waits for their pings; the others keep
+        what they were told.
         """
         self._core.set_policy(self.policy_rev, ping_interval_s, b"")
         self._welcome = self._welcome._replace(

@@ -237,13 +237,14 @@ async def test_other_rates_hold_at_once_for_sends_words_and_calls(tmp_path: Path
     async with open_world(tmp_path, ImSettings()) as world:
         alice = await world.login("alice")
         assert [(await alice.send("u/bob"))[0] for _ in range(3)] == [0, 0, 0]
-        world.service.set_rates(ImSettings(account_rate=Rate(1, 2), call_rate=Rate(1, 5)))
+        world.im.set_rates(ImSettings(account_rate=Rate(1, 2), call_rate=Rate(1, 5)))
         world.clock.advance(60_000)
         assert [(await alice.send("u/bob"))[0] for _ in range(3)] == [0, 0, 416]
         word = [(await alice.call("friend.add", user="carl", text="hello"))[0] for _ in range(2)]
         assert word[-1] == 416, "what else people read has the same rate"
         assert [(await alice.call("time"))[0] for _ in range(5)][-1] == 416
-        world.service.set_rates(ImSettings())
+        world.im.set_rates(ImSettings())
+        world.clock.advance(5000)
         assert ((await alice.send("u/bob"))[0], (await alice.call("time"))[0]) == (0, 0)
 
 

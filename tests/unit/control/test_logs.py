@@ -167,7 +167,8 @@ def test_whoever_makes_a_place_speak_fills_no_disk(capsys: pytest.CaptureFixture
     """A thousand refused logins a second, as anybody can have them; others' lines are shown all the same."""
     setup_logs("info", "json")
     now = 100.0
-    structlog.configure(processors=[Bound(lambda: now), *structlog.get_config()["processors"][1:]])
+    levels, _, *rest = structlog.get_config()["processors"]
+    structlog.configure(processors=[levels, Bound(lambda: now), *rest])
     log = get_logger("gateway")
     for number in range(60_000):
         now = 100.0 + number / 1000

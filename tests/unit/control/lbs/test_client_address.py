@@ -54,14 +54,15 @@ def test_a_burst_and_then_the_rate_and_nobody_else_is_held_up() -> None:
     assert rates.refused == 2
 
 
-def test_another_rate_holds_at_once_and_what_was_used_stays_used() -> None:
+def test_another_rate_holds_at_once_and_who_owes_waits_as_the_one_before_said() -> None:
     rates = AddressRates(10.0, 5, 100)
     assert [rates.take("a", 100.0) > 0 for _ in range(5)] == [False] * 5
     rates.set(1.0, 1)
     assert rates.take("a", 100.0) > 0
     assert [rates.take("b", 100.0) > 0 for _ in range(2)] == [False, True]
     rates.set(100.0, 50)
-    assert rates.take("b", 100.0) == 0.0
+    assert 0 < rates.take("b", 100.0) < 1
+    assert [rates.take("b", 101.0) for _ in range(49)] == [0.0] * 49
 
 
 def test_addresses_without_number_take_bounded_memory() -> None:
