@@ -49,8 +49,9 @@ class Needs(ABC):
         header: Annotated[str | None, Security(_header)],
         bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
     ) -> ApiKey:
-        key = _prove(header or (bearer.credentials if bearer is not None else ""), request, state)
-        request.state.api_key = key
+        text = header or (bearer.credentials if bearer is not None else "")
+        key = _prove(text, request, state)
+        request.state.api_key, request.state.api_key_text = key, text
         wait = state.rate_gate.take(key.id, time.monotonic())
         if wait:
             raise _later("rate-limited", "too many requests with this API key", wait)
@@ -59,7 +60,7 @@ class Needs(ABC):
 
     @abstractmethod
     async def refuse(self, key: ApiKey, request: Request, state: Services) -> None:
-        """Problem 403 when this key may not."""
+        """Problem 403 when this key may not, 429 when it may not so often."""
 
 
 class NeedsScope(Needs):
@@ -98,6 +99,8 @@ class NeedsRole(Needs):
                 words.outcome = "refused role-missing"
                 await state.audit.refusals.tell(words)
             raise Problem(403, "role-missing", f"this API key lacks the role {self.role}", role=self.role)
+        if self.changes and (wait := state.change_gate.take(key.id, time.monotonic())):
+            raise _later("rate-limited", "too many changes with this API key", wait)
 
 
 def _prove(text: str, request: Request, state: Services) -> ApiKey:

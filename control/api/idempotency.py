@@ -5,8 +5,8 @@ Keys and answers are kept by the store (control/im/replays.py), so they hold for
 after a restart. Who comes first gets a ticket, does the request and files its answer under it. A ticket whose
 holder dies is over after LEASE_S: then the request may be done again, for nobody knows whether it was.
 
-Answers hold what the store should not (tokens): they are sealed by the words of the key, of which the store
-has a hash.
+Answers hold what the store should not (tokens, API keys): they are sealed by the words of the key, of which
+the store has a hash, and by the API key that asks, so that no short word opens them.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ async def replayable(
         raise Problem(422, "invalid", f"{HEADER} must match {KEY.pattern}")
     named = "\n".join((owner, request.method, request.url.path, name))
     key = hashlib.blake2b(named.encode(), digest_size=32).hexdigest()
-    box = SecretBox(hashlib.blake2b(named.encode(), digest_size=32, person=b"answer").digest())
+    sealing = "\n".join((named, getattr(request.state, "api_key_text", "")))
+    box = SecretBox(hashlib.blake2b(sealing.encode(), digest_size=32, person=b"answer").digest())
     begun = await keys.begin(key, hashlib.blake2b(await request.body(), digest_size=16).digest(), box)
     if isinstance(begun, Response):
         return begun

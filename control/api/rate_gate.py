@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+CHANGES_AT_ONCE = 1000
+"""Of the admin API, by one key: a script that goes over every node of a large cluster."""
+
 
 class RateGate:
     """GCRA per API key: `burst` at once, `per_s` in the long run. Bounded by the number of keys."""

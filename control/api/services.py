@@ -56,6 +56,7 @@ class Services:
     lbs: LbsServices
     registry: CollectorRegistry
     rate_gate: RateGate
+    change_gate: RateGate
     lockout: Lockout
     audit: Audit
     conns: ConnSearch

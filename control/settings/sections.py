@@ -179,11 +179,15 @@ class LimitsSection(Section, frozen=True):
     """Answers remembered at most, about 1 KiB each. Beyond: the oldest is forgotten."""
     idempotency_answer_bytes: Annotated[int, Meta(ge=1024, le=512 << 10)] = 65536
     """Largest answer remembered. Beyond: only that it was given; a repetition is answered 409."""
-    api_requests_per_s: Annotated[float, Meta(gt=0, le=1_000_000, extra=LIVE)] = 2000.0
-    """Requests one API key may make in the long run: far more than an app server asks. Beyond: 429 with
-    Retry-After."""
+    api_requests_per_s: Annotated[float, Meta(ge=1, le=1_000_000, extra=LIVE)] = 2000.0
+    """Requests one API key may make in the long run: far more than an app server asks, and never so few that
+    who set it cannot undo it. Beyond: 429 with Retry-After."""
     api_burst: Annotated[int, Meta(ge=1, le=1_000_000, extra=unit("requests") | LIVE)] = 4000
     """Requests one API key may make at once before that rate holds. Beyond: 429 with Retry-After."""
+    admin_changes_per_s: Annotated[float, Meta(ge=0.01, le=1000)] = 2.0
+    """Changes one API key may make over the admin API in the long run, and 1000 at once: each is two lines of
+    the audit log, and so who may change something needs days to push out what others did. Beyond: 429 with
+    Retry-After."""
     key_failures: Annotated[int, Meta(ge=0, le=1_000_000, extra=unit("wrong API keys") | LIVE)] = 10
     """Of one id from one network (an address, or an IPv6 /64), or five times as many of any ids. 0: no
     limit. Beyond: wrong keys of that id, or of all, get 429 from there; the right one is let in."""

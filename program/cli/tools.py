@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from program.cli.common import ConfigOption, DataDirOption, console, fail, settings_or_exit
+from program.cli.keys import audited
 
 store_app = typer.Typer(help="The message store.", no_args_is_help=True)
 
@@ -94,6 +95,8 @@ def restored(config: ConfigOption = None, data_dir: DataDirOption = None) -> Non
         return fresh
 
     try:
-        typer.echo(f"the store's incarnation is {asyncio.run(renew()).hex()} now")
+        with audited(settings, "store.restored"):
+            fresh = asyncio.run(renew())
+        typer.echo(f"the store's incarnation is {fresh.hex()} now")
     except StoreError as error:
         raise fail(f"not changed: {error}") from None

@@ -119,6 +119,18 @@ async def test_the_rate_of_a_key_is_looked_at_before_what_it_may(services: Servi
         assert (await client.delete(STORM)).status_code == 403, "what was owed at another rate is forgotten"
 
 
+async def test_who_changes_without_end_is_told_to_wait_and_may_still_look(
+    admin: httpx.AsyncClient, services: Services
+) -> None:
+    services.change_gate.set(0.5, 3)
+    seen = [(await admin.put(STORM, json={}, headers={"If-Match": "*"})).status_code for _ in range(4)]
+    assert seen == [200, 200, 200, 429]
+    assert (await admin.get(STORM)).status_code == 200
+    _, text = services.api_keys.folder.create("other", (), 0, ROLES)
+    async with client_of(create_admin_app(services), text) as other:
+        assert (await other.put(STORM, json={}, headers={"If-Match": "*"})).status_code == 200
+
+
 async def test_the_log_says_what_was_ordered(admin: httpx.AsyncClient, services: Services) -> None:
     every = {"If-Match": "*"}
     await admin.put(STORM, json={"admit": "none", "new_per_s": 2.5}, headers=every)

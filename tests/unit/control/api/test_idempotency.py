@@ -61,6 +61,7 @@ class Api:
 
         @app.post("/things")
         async def things(request: Request) -> Response:
+            request.state.api_key_text = request.headers["secret"]
             return await replayable(keys, request, request.headers["owner"], self.handle)
 
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
@@ -71,9 +72,9 @@ class Api:
         return Response(b'{"done": %d}' % self.done, 201, media_type="application/json")
 
     async def post(
-        self, key: str | None, body: str = "a", owner: str = "one", process: int = 0
+        self, key: str | None, body: str = "a", owner: str = "one", process: int = 0, secret: str = "s"
     ) -> httpx.Response:
-        headers = {"owner": owner} | ({"Idempotency-Key": key} if key is not None else {})
+        headers = {"owner": owner, "secret": secret} | ({"Idempotency-Key": key} if key is not None else {})
         return await self._clients[process].post("/things", content=body, headers=headers)
 
     async def close(self) -> None:
@@ -117,6 +118,8 @@ async def test_the_store_cannot_read_what_was_answered(api: Api, tmp_path: Path)
     assert answers == [{"token": "of-ida"}] * 2
     for name in ("store.sqlite3", "store.sqlite3-wal"):
         assert b"of-ida" not in await asyncio.to_thread((tmp_path / name).read_bytes)
+    guessed = await api.post("k", secret="")
+    assert "of-ida" not in guessed.text, "the short word of the request alone opens nothing"
 
 
 async def test_an_answer_is_forgotten_when_its_time_is_over(api: Api) -> None:
