@@ -134,6 +134,7 @@ class LocalCluster:
                     raise ClusterError(f"{one.name}: processes of an earlier start do not end")
                 return engines.postgres_words(self.folder, one)
         words = [
+            "env", f"QIANWAN_SERVER__NODE_NAME={one.name}",
             sys.executable, "-m", "program", "serve", "--config", str(self.folder / SETTINGS),
             "--role", one.kind, "--http", one.http, "--admin", one.peer,
         ]  # fmt: skip
@@ -218,6 +219,7 @@ def settings_text(folder: Path, plan: ClusterPlan) -> str:
         "bus": {"kind": "nats", "nats_url": plan.nats_urls, "nats_token": plan.nats_token},
         "etcd": {"endpoints": plan.etcd_urls},
         "store": {"kind": "postgres", "url": plan.store_url},
+        "control": {"admin": plan.of("control")[0].peer},  # where commands with this file ask
     }
     lines: list[str] = []
     for table, values in tables.items():

@@ -126,6 +126,11 @@ def test_all_is_well_after_up_and_a_second_one_changes_nothing(folder: Path) -> 
     assert {each["name"]: each["address"] for each in json.loads(shown.stdout)["processes"]} == {
         name: each.address for name, each in found.items()
     }
+    nodes = program("nodes", "--config", str(folder / "qianwan.toml"), "--json")
+    assert nodes.returncode == 0, nodes.stderr
+    assert {each["name"] for each in json.loads(nodes.stdout)["nodes"]} == {
+        name for name in NAMES if name.split("-")[0] in ("control", "im", "gateway")
+    }
 
 
 def test_the_demo_loses_nothing_though_a_gateway_is_killed(folder: Path) -> None:
