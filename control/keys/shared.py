@@ -26,6 +26,9 @@ from nacl.bindings import (
 from nacl.exceptions import CryptoError
 from nacl.utils import random as random_bytes
 
+from control.audit.entry import DONE, OPERATORS, Words
+from control.audit.log import AuditUnavailable
+from control.audit.trail import make_log
 from control.coordination.documents import Conflict, Document, Documents, DocumentsUnavailable
 from control.coordination.replica import Replica
 from control.errors import StartError
@@ -173,6 +176,7 @@ async def join_keys(
         except Conflict:
             document = await documents.get(KEY)
         else:
+            await _note_share(settings, document.revision)
             return document.revision, 1
     if document is None:
         raise StartError("the cluster's keys come and go: start again")
@@ -181,6 +185,17 @@ async def join_keys(
     make_private_directory(folder)
     write_folder(folder, files)
     return document.revision, generation
+
+
+async def _note_share(settings: Settings, revision: int) -> None:
+    """The first one is made before any part runs that would note it."""
+    if "control" not in settings.server.roles:
+        return
+    words = Words(what="keys.share", via="start", outcome=DONE, after=revision)
+    try:
+        await asyncio.to_thread(make_log(settings, OPERATORS).append, [words])
+    except AuditUnavailable as error:
+        log.error("a change was not audited", what=words.what, reason=str(error))
 
 
 def shared_with(settings: Settings, document: Document) -> Shared:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from msgspec import Meta, Struct
 from control.api.admin import documents
 from control.api.admin.documents import Gone, Nothing
 from control.api.admin.route import Ask, Given, Reply, Route
+from control.audit.entry import Id
 from control.coordination.documents import Conflict
 from control.gateway.traces import PREFIX, TraceOrder
 from control.keys.api_keys import OPERATOR, VIEWER
@@ -48,25 +50,27 @@ async def shown(ask: Ask[Nothing]) -> Reply:
 
 
 async def ordered(ask: Ask[TraceWanted]) -> Reply:
-    await _swept(ask)
+    gone = await _swept(ask)
     order = TraceOrder(until=round(time.time() + ask.given.for_s, 3), by=ask.key.id)
-    return await documents.put(ask, PREFIX + ask.path["user"], order)
+    reply = await documents.put(ask, PREFIX + ask.path["user"], order)
+    return dataclasses.replace(reply, ids=(("forgotten", gone),)) if gone else reply
 
 
 async def ended(ask: Ask[Nothing]) -> Reply:
     return await documents.drop(ask, PREFIX + ask.path["user"])
 
 
-async def _swept(ask: Ask[TraceWanted]) -> None:
-    """Whoever orders a trace takes away those that are over: they never become many."""
+async def _swept(ask: Ask[TraceWanted]) -> list[Id]:
+    """Whoever orders a trace takes away those that are over: they never become many. Of whom they were."""
     over, kept = time.time() - OVER_S, ask.services.documents
-    swept = 0
+    gone: list[Id] = []
     for document in (await kept.list(PREFIX)).documents:
         order = documents.readable(document, TraceOrder)
-        if order is not None and order.until < over and swept < SWEPT:
-            swept += 1
+        if order is not None and order.until < over and len(gone) < SWEPT:
             with contextlib.suppress(Conflict):  # ordered anew meanwhile
                 await kept.delete(document.key, document.revision)
+                gone.append(document.key.removeprefix(PREFIX))
+    return gone
 
 
 MOST = 1000

@@ -193,6 +193,12 @@ async def test_traces_that_are_over_hide_none_and_go_with_the_next_order(
     assert [each["user"] for each in shown] == ["zoe"]
     left = [each.key for each in (await documents.list("trace/")).documents]
     assert left == [unread.key, "trace/zoe"]
+    (line,) = [
+        line for line in page(services.audit.operators.files.folder, 0, 9)[0] if line.outcome == "done"
+    ]
+    assert line.ids.get("forgotten") == [f"a{number}" for number in range(5)], (
+        "the log says what went with it"
+    )
 
 
 async def test_an_order_of_another_version_hides_no_node(

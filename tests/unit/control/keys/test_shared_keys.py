@@ -12,6 +12,8 @@ import msgspec
 import pytest
 from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_encrypt
 
+from control.audit.read import page
+from control.audit.verify import verify
 from control.coordination.sqlite_documents import SqliteDocuments
 from control.errors import StartError
 from control.keys import shared as shared_module
@@ -109,6 +111,11 @@ async def test_the_first_gives_its_keys_and_the_next_begins_with_them(
     assert stored is not None
     assert b"seed" not in stored.value
     assert b"x25519" not in stored.value
+    trail = tmp_path / "1" / "audit" / "operators"
+    (line,) = page(trail, 0, 9)[0]
+    assert (line.what, line.via, line.after) == ("keys.share", "start", stored.revision)
+    assert verify(trail).problem == ""
+    assert page(tmp_path / "2" / "audit" / "operators", 0, 9)[0] == [], "which only took them"
     for machine in (one, two):
         await machine.shared.stop(0)
 
