@@ -197,7 +197,8 @@ class Registration(Part):
 
     async def _held_on(self, lease: int, node_id: int = 0) -> bool:
         """Whether the key outlived a lease that was taken for lost, and goes over to this one. Written only
-        over what was just read: a put under an earlier lease that comes late changes nothing."""
+        over what was just read: a put under an earlier lease that comes late changes nothing. From then on the
+        epoch stands in the value: the revision of the key is another one."""
         node = self._node_key(node_id)
         for _ in range(TRIES):
             found = await self._client.get(node)
@@ -206,8 +207,9 @@ class Registration(Part):
             if found.lease == lease:
                 return True
             checks = [Check(node, "create", found.created), Check(node, "mod", found.revision)]
+            value = self._value(_holder(found.value).epoch or found.created)
             try:
-                if (await self._client.txn(checks, [Put(node, found.value, lease)])).held:
+                if (await self._client.txn(checks, [Put(node, value, lease)])).held:
                     return True
             except OutcomeUnknown:
                 await asyncio.sleep(PAUSE_S * (0.5 + random.random() / 2))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from control.coordination.etcd.errors import EtcdUnavailable, NotOwner, OutcomeU
 from control.coordination.etcd.messages import KeyValue, Outcome, Put
 from control.coordination.etcd.registration import Registration
 from control.coordination.etcd.watch import Watch
+from control.coordination.roster import Roster
 from control.errors import StartError
 from control.settings.sections import EtcdSection
 from tests.support.etcd_cluster import TTL_S, EtcdCluster
@@ -168,6 +170,27 @@ async def test_a_lease_is_lost_at_its_deadline_while_etcd_stands_still_and_taken
         assert own.own == before
         assert own.held
         assert own.fence().key == fence.key
+
+
+def came_again(own: Registration, changed: list[int], had: int) -> bool:
+    return len(changed) > had and own.held
+
+
+async def test_an_id_that_outlived_its_lease_is_the_same_life_to_all_who_look(client: EtcdClient) -> None:
+    """Etcd was away: no lease ended there, all did here. Taken for another life, everybody would be gone."""
+    async with held(client, "a") as own:
+        roster = Roster(EtcdDocuments(client, client.section.prefix))
+        await roster.start()
+        changed: list[int] = []
+        roster.on_change(changed.append)
+        await until(lambda: roster.lists(own.own) is True)
+        for _ in range(2):
+            had = len(changed)
+            own._lease._end("etcd was away for longer than it lives")
+            await until(partial(came_again, own, changed, had))
+            assert roster.lists(own.own) is True
+            assert not roster.is_over(own.own)
+        await roster.stop(0)
 
 
 async def test_what_an_owner_writes_is_refused_once_its_key_is_another(
