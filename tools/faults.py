@@ -46,10 +46,10 @@ CUTS: tuple[tuple[Kind, Kind | None], ...] = (
 ONE_WAY: tuple[Way, ...] = ("in", "out")
 ROLLING: tuple[Kind, ...] = ("control", "im", "gateway", "nats", "etcd", "postgres")
 STOPPED_S = 10.0
-COLUMNS = "{:<25} {:<21} {:>6} {:>4} {:>7} {:>7} {:>6} {:>4} {:>6} {:>8} {:>8} {:>7}  {}"
+COLUMNS = "{:<25} {:<21} {:>6} {:>4} {:>7} {:>7} {:>6} {:>4} {:>6} {:>8} {:>8} {:>7} {:>6}  {}"
 HEADINGS = (
     "fault", "process", "acked", "lost", "doubled", "swapped",
-    "errors", "cut", "logins", "slowest", "normal", "back", "after it",
+    "errors", "cut", "logins", "slowest", "normal", "back", "guests", "after it",
 )  # fmt: skip
 
 
@@ -97,7 +97,8 @@ def shown(one: Outcome, part: str) -> str:
     state = "; ".join([*([] if one.whole else ["NOT WHOLE"]), *one.complaints]) or "whole"
     counts = (one.acked, one.lost, one.doubled, one.swapped, one.errors, one.cut, one.logins)
     seconds = (f"{each:.1f} s" for each in (one.slowest_s, one.normal_s, one.back_s))
-    return COLUMNS.format(one.fault, victim, *counts, *seconds, state)
+    guests = f"{one.served}/{one.guests}" if one.guests else ""
+    return COLUMNS.format(one.fault, victim, *counts, *seconds, guests, state)
 
 
 class Found(msgspec.Struct):
@@ -190,7 +191,7 @@ def main() -> int:
     print(f"{arguments.clients} clients send; --seed {arguments.seed} repeats the choices")
     folder = Path(tempfile.mkdtemp(prefix="qianwan-faults-"))
     folder.chmod(0o755)  # the user of PostgreSQL enters it
-    found = Found()
+    found, failed = Found(), True
     try:
         if not impossible():
             heal()  # of a run that was killed
@@ -198,18 +199,25 @@ def main() -> int:
         print(COLUMNS.format(*HEADINGS), flush=True)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(table(cluster, arguments, random.Random(arguments.seed), found))
+        failed = not found.clean
     except ClusterError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     finally:
         if (folder / "cluster.json").exists():
             LocalCluster(folder).down()
+        if failed:
+            kept = shutil.copytree(folder / "log", f"{folder}-log")
+            print(f"logs: {kept}", file=sys.stderr)
         shutil.rmtree(folder, ignore_errors=True)
         for line in found.sums():
             print(line)
         if arguments.json:
             written(arguments.json, arguments, found)
-    return int(not found.clean)
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 With etcd the roster says more: a node that is silent lives on while it is listed, one that is listed no
 more lives on while it is heard, and one whose number has gone to another is over. While etcd is away, silence
-alone counts.
+alone counts. A listed one that is not heard for long though others are is cut off from the bus: nothing that
+is given to it is done, so it is gone until it is heard.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ log = get_logger("coordination")
 
 SUBJECT = "node"
 GATEWAY_SUBJECT = "node-gateway"
+MUTE_TIMES = 2
+"""Of `dead_after_s`, after the first: so long others are heard and a listed node is not, until it is gone.
+One that stands still for a moment, or is starved by a full machine, has three in all."""
 REMEMBERED = 16
 """Epochs of one node id that are known to be over: later ones push the oldest out."""
 _encode = msgspec.msgpack.Encoder().encode
@@ -63,6 +67,7 @@ class BeaconCoordination(Part):
         self._own: NodeInfo | None = None
         self._nodes: dict[int, NodeInfo] = {}
         self._heard: dict[int, float] = {}
+        self._missed: dict[int, int] = {}  # looks at which this node was silent and another was not
         self._judged: float | None = None
         self._replaced: dict[int, deque[int]] = {}  # by the epoch that is live now
         self._left: dict[int, deque[int]] = {}
@@ -167,9 +172,21 @@ class BeaconCoordination(Part):
             for node_id in self._heard:
                 self._heard[node_id] += lost
         for node_id, heard in list(self._heard.items()):
-            own = self._own is not None and self._own.node_id == node_id
-            if not own and now - heard > self._dead_after_s and not self._is_listed(node_id):
+            if self._is_own(node_id) or now - heard <= self._dead_after_s:
+                self._missed.pop(node_id, None)
+            elif not self._is_listed(node_id):
                 self._forget(node_id, "silent")
+            elif self._is_mute(node_id, now):
+                self._forget(node_id, "mute")
+
+    def _is_own(self, node_id: int) -> bool:
+        return self._own is not None and self._own.node_id == node_id
+
+    def _is_mute(self, node_id: int, now: float) -> bool:
+        """A silent node, for long. Looks at which nobody was heard do not count: the bus was away."""
+        if any(now - at <= self._dead_after_s for each, at in self._heard.items() if not self._is_own(each)):
+            self._missed[node_id] = self._missed.get(node_id, 0) + 1
+        return self._missed.get(node_id, 0) * self._beacon_s > MUTE_TIMES * self._dead_after_s
 
     def _is_listed(self, node_id: int) -> bool:
         node = self._nodes[node_id]
@@ -245,6 +262,7 @@ class BeaconCoordination(Part):
     def _forget(self, node_id: int, reason: str) -> None:
         node = self._nodes.pop(node_id)
         self._heard.pop(node_id, None)
+        self._missed.pop(node_id, None)
         self._replaced.pop(node_id, None)
         log.info("node is gone", peer=node.name, peer_id=node_id, epoch=node.epoch, reason=reason)
         for role, callback in self._callbacks:

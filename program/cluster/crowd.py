@@ -120,6 +120,13 @@ class Crowd:
         await guest.come()
         return guest
 
+    async def greet(self, guest: Sender) -> str:
+        """A message through the HTTP API. -> its text"""
+        sender = self.senders[0].name
+        text = f"{sender} greets"
+        await asyncio.to_thread(self._access().say, sender, f"u/{guest.name}", text)
+        return text
+
     def _access(self) -> Access:
         return Access(self._cluster.plan.lbs[0], self._cluster.api_key())
 

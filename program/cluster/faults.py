@@ -23,7 +23,7 @@ from program.cluster.plan import Kind
 
 Act: TypeAlias = Literal["killed", "stopped", "restarted", "away", "cut off"]
 ACTS: tuple[Act, ...] = get_args(Act)
-GUEST_S = 30.0
+GUEST_S = 10.0
 GUEST_EVERY_S = 5.0
 HTTP_S = 10.0
 CONVERGED_S = 10.0
@@ -58,7 +58,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """A line of the table. `normal_s`: from the fault until every process is well and everybody hears a probe
     in the group and in the room; `back_s`: the same, from when the victims run and answer again. `cut`:
     connections that ended before another had taken their place; `logins`: further ones, `most_logins`: of one
-    client. `slowest_s`: from a send until the other one heard it.
+    client. `slowest_s`: from a send until the other one heard it. `guests` came meanwhile, `served`
+    of them heard something within seconds.
     `errors`: sends that were refused, or whose outcome nobody knows. `complaints`: what else did not hold.
     """
 
@@ -75,6 +76,8 @@ class Outcome(msgspec.Struct, frozen=True):
     slowest_s: float
     normal_s: float
     back_s: float
+    guests: int
+    served: int
     whole: bool
     complaints: list[str]
 
@@ -86,24 +89,25 @@ class Outcome(msgspec.Struct, frozen=True):
 async def inject(cluster: LocalCluster, crowd: Crowd, fault: Fault) -> Outcome:
     """Do it, wait until all is normal, count. Raises ClusterError where a process does not come back."""
     before = await crowd.count(time.monotonic())
-    complaints: list[str] = []
+    meanwhile = Meanwhile()
     since = time.monotonic()
     async with _struck(cluster, fault):
         if fault.lasts_s:
-            complaints += await _meanwhile(cluster, crowd, fault, since + fault.lasts_s)
+            meanwhile = await _meanwhile(cluster, crowd, fault, since + fault.lasts_s)
     ended = time.monotonic()
     await asyncio.to_thread(cluster.await_well, list(cluster.processes))
     whole = await crowd.moves() and await crowd.whole()
     if fault.keeps:
-        complaints += await _odd_changes(cluster, HTTPStatus.OK)
+        meanwhile.complaints |= await _odd_changes(cluster, HTTPStatus.OK)
     normal = time.monotonic()
     after = await crowd.count(since)
-    return _outcome(fault, before, after, (normal - since, normal - ended), whole, complaints)
+    return _outcome(fault, before, after, (normal - since, normal - ended), whole, meanwhile)
 
 
 def _outcome(
-    fault: Fault, before: Tally, after: Tally, took: tuple[float, float], whole: bool, complaints: list[str]
+    fault: Fault, before: Tally, after: Tally, took: tuple[float, float], whole: bool, meanwhile: Meanwhile
 ) -> Outcome:
+    complaints = sorted(meanwhile.complaints)
     cuts = [late - early for early, late in zip(before.cuts, after.cuts, strict=True)]
     logins = [late - early for early, late in zip(before.logins, after.logins, strict=True)]
     normal_s, back_s = took
@@ -129,9 +133,19 @@ def _outcome(
         slowest_s=round(after.slowest_s, 2),
         normal_s=round(normal_s, 2),
         back_s=round(back_s, 2),
+        guests=meanwhile.guests,
+        served=meanwhile.served,
         whole=whole,
         complaints=complaints,
     )
+
+
+class Meanwhile(msgspec.Struct):
+    """While it lasted: people who came, how many of them were served within seconds, what did not hold."""
+
+    guests: int = 0
+    served: int = 0
+    complaints: set[str] = msgspec.field(default_factory=set)
 
 
 @contextlib.asynccontextmanager
@@ -164,24 +178,27 @@ async def _struck(cluster: LocalCluster, fault: Fault) -> AsyncIterator[None]:
                 yield
 
 
-async def _meanwhile(cluster: LocalCluster, crowd: Crowd, fault: Fault, end: float) -> list[str]:
-    """What must hold while it lasts, looked at until it is over. -> what did not."""
-    if not (fault.keeps and fault.act in ("away", "cut off")):
+async def _meanwhile(cluster: LocalCluster, crowd: Crowd, fault: Fault, end: float) -> Meanwhile:
+    """Look at what must hold while it lasts, until it is over."""
+    found = Meanwhile()
+    if not (fault.act == "cut off" or (fault.keeps and fault.act == "away")):
         await asyncio.sleep(max(0.0, end - time.monotonic()))
-        return []
+        return found
     began = time.monotonic()
-    found: set[str] = set()
     while (now := time.monotonic()) < end:
-        if problem := await _guest(crowd):
-            found.add(problem)
+        problem = await _guest(crowd)
+        found.guests += 1
+        found.served += not problem
+        if fault.keeps and problem:
+            found.complaints.add(problem)
         if fault.act == "away" and now - began > LEASE_S:
-            found |= await _odd_changes(cluster, HTTPStatus.SERVICE_UNAVAILABLE)
+            found.complaints |= await _odd_changes(cluster, HTTPStatus.SERVICE_UNAVAILABLE)
         if fault.of == "etcd" and now - began > LEASE_S:
             left = await asyncio.to_thread(_lease_left, cluster, fault.victims[0])
             if left > 0:
-                found.add(f"cut off for {now - began:.0f} s it believes in its lease for {left:g} s")
+                found.complaints.add(f"cut off for {now - began:.0f} s it holds a lease for {left:g} s")
         await asyncio.sleep(max(0.0, min(GUEST_EVERY_S, end - time.monotonic())))
-    return sorted(found)
+    return found
 
 
 async def _guest(crowd: Crowd) -> str:
@@ -190,8 +207,7 @@ async def _guest(crowd: Crowd) -> str:
         async with asyncio.timeout(GUEST_S):
             guest = await crowd.guest()
             try:
-                text = f"{crowd.senders[0].name} hello"
-                await crowd.senders[0].client.send(guest.name, text)
+                text = await crowd.greet(guest)
                 heard = await until(lambda: text in guest.known, GUEST_S)
                 return "" if heard else "a guest heard nothing"
             finally:

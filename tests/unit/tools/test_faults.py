@@ -48,6 +48,8 @@ CLEAN = Outcome(
     slowest_s=1.0,
     normal_s=1.0,
     back_s=1.0,
+    guests=0,
+    served=0,
     whole=True,
     complaints=[],
 )

@@ -72,6 +72,31 @@ async def test_who_is_listed_lives_on_in_silence(members: Members) -> None:
     assert members.changes == [(1, 100, True), (1, 100, False)]
 
 
+async def test_who_is_listed_and_mute_for_long_is_gone_until_it_is_heard(members: Members) -> None:
+    await members.lists(1, 100)
+    await members.lists(2, 101)
+    members.coordination._see(node(1, 100))
+    for second in range(20):
+        members.coordination._see(node(2, 101))
+        assert members.coordination.epoch_of(1) == (100 if second < 19 else None)
+        members.pass_s(1)
+    members.coordination._see(node(1, 100))
+    assert members.changes == [(1, 100, True), (2, 101, True), (1, 100, False), (1, 100, True)]
+
+
+async def test_while_nobody_is_heard_the_bus_is_away_and_nobody_is_mute(members: Members) -> None:
+    await members.lists(1, 100)
+    await members.lists(2, 101)
+    for info in (node(1, 100), node(2, 101)):
+        members.coordination._see(info)
+    members.pass_s(120)
+    members.coordination._see(node(2, 101))  # the first that is heard when it is back
+    members.pass_s(2)
+    members.coordination._see(node(1, 100))
+    members.pass_s(1)
+    assert members.changes == [(1, 100, True), (2, 101, True)]
+
+
 async def test_who_is_heard_lives_on_unlisted_and_gets_nobody_new(members: Members) -> None:
     await members.lists(1, 100)
     members.coordination._see(node(1, 100))
