@@ -197,8 +197,8 @@ class Registration(Part):
 
     async def _held_on(self, lease: int, node_id: int = 0) -> bool:
         """Whether the key outlived a lease that was taken for lost, and goes over to this one. Written only
-        over what was just read: a put under an earlier lease that comes late changes nothing. From then on the
-        epoch stands in the value: the revision of the key is another one."""
+        over what was just read: a put under an earlier lease that comes late changes nothing. From then on
+        the epoch stands in the value: the revision of the key is another one."""
         node = self._node_key(node_id)
         for _ in range(TRIES):
             found = await self._client.get(node)
