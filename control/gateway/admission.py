@@ -29,12 +29,14 @@ Rate = Annotated[float, Meta(ge=0, le=1_000_000)]
 
 class StormOrder(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """The document `storm/node/<name>` or `storm/cluster`. A rate is of clients a second, 0: no limit, None:
-    as the settings say. `admit`: who may come in at all.
+    as the settings say. `admit`: who may come in at all. `epoch`: of the one life of the node that it is for;
+    0: of all under that name.
     """
 
     new_per_s: Rate | None = None
     known_per_s: Rate | None = None
     admit: Admitted = "all"
+    epoch: Annotated[int, Meta(ge=0)] = 0
 
 
 class AdmitsCore(Protocol):

@@ -34,13 +34,14 @@ TEXT = "draining"
 class DrainOrder(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """The document `drain/<node name>`. `rate`: GOAWAYs a second. `redirect`: they name other gateways.
     `deadline_s`: so long after its GOAWAY a client that stays is closed; 0: never. `since`: Unix seconds at
-    which somebody ordered it.
+    which somebody ordered it. `epoch`: of the one life of the node that it is for; 0: of all under that name.
     """
 
     rate: Annotated[float, Meta(gt=0, le=100_000)] = 100.0
     redirect: bool = True
     deadline_s: Annotated[int, Meta(ge=0, le=86_400)] = 60
     since: Annotated[float, Meta(ge=0)] = 0.0
+    epoch: Annotated[int, Meta(ge=0)] = 0
 
 
 class DrainStatus(msgspec.Struct, kw_only=True, frozen=True):

@@ -23,16 +23,20 @@ Order = TypeVar("Order", DrainOrder, StormOrder)
 
 
 class Orders(Part):
-    """Started after the gateway. An order that cannot be read is logged, and the one before it holds."""
+    """Started after the gateway. An order that cannot be read is logged, and the one before it holds. One
+    of another `epoch` was for an earlier owner of the name, and is none.
+    """
 
     def __init__(
         self,
         documents: Documents,
         node: str,
+        epoch: int,
         drain: Callable[[DrainOrder | None], None],
         admission: Admission,
     ) -> None:
         self._node = node
+        self._epoch = epoch
         self._drain = drain
         self._admission = admission
         self._drains = Replica(documents, DRAIN)
@@ -50,22 +54,23 @@ class Orders(Part):
 
     def _on_drain(self, key: str, document: Document | None) -> None:
         if key == DRAIN + self._node:
-            _give(document, DrainOrder, self._drain)
+            self._give(document, DrainOrder, self._drain)
 
     def _on_storm(self, key: str, document: Document | None) -> None:
         if key == STORM_NODE + self._node:
-            _give(document, StormOrder, self._admission.apply)
+            self._give(document, StormOrder, self._admission.apply)
         elif key == STORM_CLUSTER:
-            _give(document, StormOrder, self._admission.apply_cluster)
+            self._give(document, StormOrder, self._admission.apply_cluster)
 
-
-def _give(document: Document | None, kind: type[Order], take: Callable[[Order | None], None]) -> None:
-    if document is None:
-        take(None)
-        return
-    try:
-        order = msgspec.json.decode(document.value, type=kind)
-    except msgspec.MsgspecError as error:
-        log.error("an order cannot be read", key=document.key, reason=str(error))
-        return
-    take(order)
+    def _give(
+        self, document: Document | None, kind: type[Order], take: Callable[[Order | None], None]
+    ) -> None:
+        if document is None:
+            take(None)
+            return
+        try:
+            order = msgspec.json.decode(document.value, type=kind)
+        except msgspec.MsgspecError as error:
+            log.error("an order cannot be read", key=document.key, reason=str(error))
+            return
+        take(order if order.epoch in (0, self._epoch) else None)

@@ -449,7 +449,8 @@ class Wiring:
     @cached_property
     def orders(self) -> Orders:
         node, moving = self._settings.node_name, self.moving
-        return Orders(self.documents, node, self.gateway.order_drain, moving.admission)
+        own = self._process.own
+        return Orders(self.documents, node, own[1], self.gateway.order_drain, moving.admission)
 
     def _alone(self) -> bool:
         """No other gateway is known, nor could be."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from control.api.admin.documents import Gone, Nothing
 from control.api.admin.route import Ask, Given, Reply, Route
 from control.api.errors import Problem
 from control.coordination.base import NodeInfo
+from control.coordination.documents import Conflict
 from control.gateway.drain import DrainOrder
 from control.keys.api_keys import OPERATOR, VIEWER
 
@@ -28,9 +30,12 @@ class Progress(Struct, kw_only=True):
 
 
 class DrainWanted(Given, kw_only=True):
+    """`force`: also of the last gateway that takes clients."""
+
     rate: Annotated[float, Meta(gt=0, le=100_000)] = 100.0
     redirect: bool = True
     deadline_s: Annotated[int, Meta(ge=0, le=86_400)] = 60
+    force: bool = False
 
 
 class Node(Struct, kw_only=True):
@@ -59,28 +64,42 @@ class NodesQuery(Given, kw_only=True):
 
 
 class Nodes(Struct, kw_only=True):
-    """By node id. `after`: give it for the next page; 0: there is none."""
+    """By node id. `after`: give it for the next page; 0: there is none. `absent`: names of nodes that are not
+    there and of which a drain is ordered.
+    """
 
     nodes: list[Node]
     after: int
+    absent: list[str]
 
 
 async def listed(ask: Ask[NodesQuery]) -> Reply:
-    asked = ask.given
+    asked, live = ask.given, ask.services.coordination.nodes()
     found = [
-        info for info in ask.services.coordination.nodes(asked.role or None) if info.node_id > asked.after
+        info for info in live if info.node_id > asked.after and (not asked.role or asked.role in info.roles)
     ]
-    page = found[: asked.limit]
-    orders = {
+    page, orders = found[: asked.limit], await _orders(ask)
+    shown = [_node(info, orders.get(info.name)) for info in page]
+    names = {info.name for info in live}
+    absent = sorted(name for name, order in orders.items() if name not in names and not _bound(order))
+    after = page[-1].node_id if len(found) > len(page) else 0
+    return Reply(Nodes(nodes=shown, after=after, absent=absent[: asked.limit]))
+
+
+async def _orders(ask: Ask[Given]) -> dict[str, DrainOrder | None]:
+    """By name; None: of another version."""
+    return {
         document.key.partition("/")[2]: documents.readable(document, DrainOrder)
         for document in (await ask.services.documents.list("drain/")).documents
     }
-    shown = [_node(info, orders.get(info.name)) for info in page]
-    return Reply(Nodes(nodes=shown, after=page[-1].node_id if len(found) > len(page) else 0))
+
+
+def _bound(order: DrainOrder | None) -> bool:
+    return order is not None and order.epoch != 0
 
 
 async def one(ask: Ask[Nothing]) -> Reply:
-    info = _known(ask)
+    info = known(ask)
     order, _ = await documents.read(ask, _key(ask), DrainOrder)
     return Reply(_node(info, order))
 
@@ -90,13 +109,56 @@ async def drain_of(ask: Ask[Nothing]) -> Reply:
 
 
 async def drain(ask: Ask[DrainWanted]) -> Reply:
-    if "gateway" not in _known(ask).roles:
-        raise Problem(422, "invalid", f"{ask.path['node']} is no gateway: it has no clients to send away")
-    wanted = ask.given
+    info, wanted = known(ask), ask.given
+    if "gateway" not in info.roles:
+        raise Problem(422, "invalid", f"{info.name} is no gateway: it has no clients to send away")
+    if not wanted.force:
+        await _others(ask, info)
+    await _swept(ask)
     order = DrainOrder(
-        rate=wanted.rate, redirect=wanted.redirect, deadline_s=wanted.deadline_s, since=round(time.time(), 3)
+        rate=wanted.rate,
+        redirect=wanted.redirect,
+        deadline_s=wanted.deadline_s,
+        since=round(time.time(), 3),
+        epoch=life_of(ask, info),
     )
     return await documents.put(ask, _key(ask), order)
+
+
+async def _others(ask: Ask[DrainWanted], info: NodeInfo) -> None:
+    """Somebody else has to take its clients, or they are told to leave again and again. Problem 409."""
+    orders = await _orders(ask)
+    left = [
+        each.name
+        for each in ask.services.coordination.nodes("gateway")
+        if not _node(each, orders.get(each.name)).draining
+    ]
+    if left == [info.name]:
+        text = f"{info.name} is the last gateway that is not drained: its clients would come back (force)"
+        raise Problem(409, "last-gateway", text)
+
+
+async def _swept(ask: Ask[DrainWanted]) -> None:
+    """Orders of lives that are long over concern nobody: whoever orders takes them away."""
+    kept, live = ask.services.documents, {info.epoch for info in ask.services.coordination.nodes()}
+    for document in (await kept.list("drain/")).documents:
+        order = documents.readable(document, DrainOrder)
+        if (
+            order is not None
+            and _bound(order)
+            and order.epoch not in live
+            and order.since < time.time() - OVER_S
+        ):
+            with contextlib.suppress(Conflict):
+                await kept.delete(document.key, document.revision)
+
+
+def life_of(ask: Ask[Given], info: NodeInfo) -> int:
+    """The epoch that an order of this node is bound to, 0: none. A name that follows a number of etcd goes
+    over to whoever gets the number next; one of `server.node_name` stays with the node.
+    """
+    passes = bool(ask.services.settings.etcd.endpoints) and info.name == f"node-{info.node_id}"
+    return info.epoch if passes else 0
 
 
 async def undrain(ask: Ask[Nothing]) -> Reply:
@@ -107,7 +169,8 @@ def _key(ask: Ask[Given]) -> str:
     return f"drain/{ask.path['node']}"
 
 
-def _known(ask: Ask[Given]) -> NodeInfo:
+def known(ask: Ask[Given]) -> NodeInfo:
+    """Problem 404."""
     name = ask.path["node"]
     for info in ask.services.coordination.nodes():
         if info.name == name:
@@ -117,6 +180,7 @@ def _known(ask: Ask[Given]) -> NodeInfo:
 
 def _node(info: NodeInfo, order: DrainOrder | None) -> Node:
     told = info.drain
+    order = order if order is not None and order.epoch in (0, info.epoch) else None
     return Node(
         node_id=info.node_id,
         epoch=str(info.epoch),
@@ -134,6 +198,8 @@ def _node(info: NodeInfo, order: DrainOrder | None) -> Node:
     )
 
 
+OVER_S = 3600.0
+"""So long a node may not be heard and be there all the same."""
 PATTERNS = {"node": NAME}
 DRAIN = "/nodes/{node}/drain"
 ROUTES = (

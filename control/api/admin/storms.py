@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from control.api.admin import documents
 from control.api.admin.documents import Gone, Nothing
-from control.api.admin.nodes import PATTERNS
+from control.api.admin.nodes import PATTERNS, known, life_of
 from control.api.admin.route import Ask, Given, Reply, Route
 from control.gateway.admission import StormOrder
 from control.keys.api_keys import OPERATOR, VIEWER
@@ -34,8 +35,20 @@ async def shown(ask: Ask[Nothing]) -> Reply:
 
 async def ordered(ask: Ask[StormWanted]) -> Reply:
     wanted = ask.given
-    order = StormOrder(new_per_s=wanted.new_per_s, known_per_s=wanted.known_per_s, admit=wanted.admit)
+    order = StormOrder(
+        new_per_s=wanted.new_per_s,
+        known_per_s=wanted.known_per_s,
+        admit=wanted.admit,
+        epoch=_life(ask) if ask.path else 0,
+    )
     return await documents.put(ask, _key(ask), order)
+
+
+def _life(ask: Ask[StormWanted]) -> int:
+    """A node with a name of its own need not be there yet. Problem 404 for one that has none and is not."""
+    if ask.services.settings.etcd.endpoints and re.fullmatch(r"node-[0-9]+", ask.path["node"]):
+        return life_of(ask, known(ask))
+    return 0
 
 
 async def ended(ask: Ask[Nothing]) -> Reply:

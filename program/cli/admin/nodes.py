@@ -47,7 +47,12 @@ def nodes(
     if node:
         show_one(admin.get(f"/nodes/{segment(node)}"), as_json)
         return
-    show(admin.get("/nodes", {"role": role, "limit": 500}), as_json, "Nodes", COLUMNS, "nodes")
+    found = admin.get("/nodes", {"role": role, "limit": 500})
+    show(found, as_json, "Nodes", COLUMNS, "nodes")
+    if not as_json and (absent := found.get("absent")) and isinstance(absent, list):
+        typer.echo(
+            f"Not there, and drained when they come (undrain): {', '.join(map(str, absent))}", err=True
+        )
 
 
 def drain(
@@ -55,6 +60,7 @@ def drain(
     rate: Annotated[float, typer.Option(help="Clients a second")] = 100.0,
     redirect: Annotated[bool, typer.Option(help="Tell them where to go")] = True,
     deadline: Annotated[int, typer.Option(help="Seconds they may stay once told; 0: for ever")] = 60,
+    force: Annotated[bool, typer.Option("--force", help="Also the last gateway that takes clients")] = False,
     status: Annotated[bool, typer.Option("--status", help="Show it, change nothing")] = False,
     as_json: JsonOption = False,
     url: AdminUrlOption = None,
@@ -68,8 +74,11 @@ def drain(
     if status:
         show_one(admin.get(path), as_json)
         return
-    order = {"rate": rate, "redirect": redirect, "deadline_s": deadline}
-    show_one(admin.put(f"{path}/drain", order), as_json)
+    order = {"rate": rate, "redirect": redirect, "deadline_s": deadline, "force": force}
+    ordered = admin.put(f"{path}/drain", order)
+    show_one(ordered, as_json)
+    if ordered.get("epoch"):
+        typer.echo(f"{node} has no name of its own (server.node_name): this ends with its process", err=True)
 
 
 def undrain(

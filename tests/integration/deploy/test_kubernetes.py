@@ -76,7 +76,7 @@ def settings_of(role: str, patched: pytest.MonkeyPatch, folder: Path) -> Setting
         for name, text in secret.items():
             patch.setenv(name, text)
         for each in container(role).get("env", []):
-            patch.setenv(each["name"], each["value"])
+            patch.setenv(each["name"], each.get("value", f"{role}-0"))  # else a field of the pod
         # What the image sets (deploy/Dockerfile).
         patch.setenv("QIANWAN_CONTROL__HTTP", "0.0.0.0:7800")
         patch.setenv("QIANWAN_GATEWAY__LISTEN", "0.0.0.0:7801")

@@ -167,7 +167,9 @@ def test_a_gateway_is_drained_and_the_cluster_is_told_who_may_come_in(server: Se
     (node,) = nodes
     assert (node["name"], node["draining"], node["drain"]) == ("node-1", False, None)
     assert "node-1" in ran(server, "nodes").stdout
-    assert told(server, "drain", "node-1", "--rate", "7")["rate"] == 7
+    last = ran(server, "drain", "node-1")
+    assert (last.returncode, "the last gateway" in last.stderr) == (1, True)
+    assert told(server, "drain", "node-1", "--rate", "7", "--force")["rate"] == 7
     assert told(server, "nodes", "node-1")["draining"] is True
     assert ran(server, "undrain", "node-1").returncode == 0
     assert told(server, "drain", "node-1", "--status")["drain"] is None

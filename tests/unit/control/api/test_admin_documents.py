@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any, cast
 
 import httpx
+import msgspec
 import pytest
 
 from control.api.admin import traces
 from control.api.admin.app import create_admin_app
 from control.api.services import Services
 from control.audit.read import page
+from control.coordination.base import NodeInfo
 from control.coordination.documents import Document
+from control.gateway.drain import DrainOrder
+from control.gateway.orders import Orders
 from control.keys.api_keys import ROLES
 from control.process.live_settings import LiveSettings
 from control.settings import Settings
+from control.settings.build import build
 from control.settings.live import HISTORY
 from tests.support.admin_app import client_of, make_documents, running_services
 
@@ -207,6 +213,63 @@ async def test_an_order_of_another_version_hides_no_node(
     await services.documents.put("drain/gw9", b'{"rate":10,"added later":1}')
     assert (await admin.get("/v1/admin/nodes")).json()["nodes"] == []
     assert slug(await admin.get("/v1/admin/nodes/gw9/drain")) == (409, "document-unreadable")
+
+
+def gateways(*names: str) -> Callable[[str | None], list[NodeInfo]]:
+    """Node ids count from 1, epochs from 101."""
+    found = [NodeInfo(n + 1, n + 101, name, ("gateway",)) for n, name in enumerate(names)]
+    return lambda role=None: found
+
+
+async def test_the_last_gateway_is_drained_only_by_force(
+    admin: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its clients would be told to leave, come back to it, and be told again."""
+    monkeypatch.setattr(services.coordination, "nodes", gateways("a", "b"))
+    every, drain = {"If-Match": "*"}, "/v1/admin/nodes/{}/drain"
+    assert (await admin.put(drain.format("a"), json={}, headers=every)).status_code == 200
+    assert slug(await admin.put(drain.format("b"), json={}, headers=every)) == (409, "last-gateway")
+    assert (await admin.put(drain.format("a"), json={"rate": 5}, headers=every)).status_code == 200
+    forced = await admin.put(drain.format("b"), json={"force": True}, headers=every)
+    assert (forced.status_code, forced.json()["epoch"]) == (200, 0)
+
+
+async def test_an_order_of_a_name_that_etcd_gave_is_for_one_life(
+    admin: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number, and with it the name, is somebody else's later."""
+    etcd = build({"etcd": {"endpoints": ["127.0.0.1:1"]}}).etcd
+    services.settings = msgspec.structs.replace(services.settings, etcd=etcd)
+    monkeypatch.setattr(services.coordination, "nodes", gateways("node-1", "own"))
+    every, nodes = {"If-Match": "*"}, "/v1/admin/nodes"
+    ordered = [
+        await admin.put(f"{nodes}/{name}/drain", json={"force": True}, headers=every)
+        for name in ("node-1", "own")
+    ]
+    assert [answer.json()["epoch"] for answer in ordered] == [101, 0]
+    storm = "/v1/admin/storm/nodes"
+    assert (await admin.put(f"{storm}/node-1", json={}, headers=every)).json()["epoch"] == 101
+    assert slug(await admin.put(f"{storm}/node-7", json={}, headers=every)) == (404, "not-found")
+    assert (await admin.put(f"{storm}/to-come", json={}, headers=every)).json()["epoch"] == 0
+    later = [NodeInfo(1, 300, "node-1", ("gateway",))]
+    monkeypatch.setattr(services.coordination, "nodes", lambda role=None: later)
+    shown = (await admin.get(nodes)).json()
+    assert [(each["name"], each["draining"]) for each in shown["nodes"]] == [("node-1", False)]
+    assert shown["absent"] == ["own"]
+
+
+async def test_a_gateway_obeys_orders_of_its_own_life(services: Services) -> None:
+    drains: list[DrainOrder | None] = []
+    orders = Orders(services.documents, "node-1", 101, drains.append, cast(Any, None))
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    orders._drains.on_change(lambda key, document: heard.put_nowait(key))
+    await orders.start()
+    for epoch in (100, 101, 0):
+        await services.documents.put("drain/node-1", msgspec.json.encode(DrainOrder(epoch=epoch)))
+        async with asyncio.timeout(20):
+            await heard.get()
+    assert [order and order.epoch for order in drains] == [None, 101, 0]
+    await orders.stop(0.0)
 
 
 async def test_a_revision_that_no_engine_can_have_is_a_conflict(
