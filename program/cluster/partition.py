@@ -15,7 +15,8 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -49,7 +50,8 @@ def parted(one: Planned, pid: int, others: Sequence[Planned], way: Way, lasts_s:
     try:
         _add(words_lost(one.group, _served(others), way), lasts_s)
         # Those of now: it gets no more of them since the line above.
-        _add(hearing_lost(_ports_of(pid, _served(others)), _served(others), way), lasts_s)
+        if way != "out":
+            _add(hearing_lost(_ports_of(pid, _served(others))), lasts_s)
         yield
     finally:
         heal()
@@ -62,11 +64,14 @@ def words_lost(group: int, theirs: Sequence[int], way: Way) -> list[list[str]]:
     return [[*says, *ports, *(["--syn"] if way == "in" else [])] for ports in to]
 
 
-def hearing_lost(own: Sequence[int], theirs: Sequence[int], way: Way) -> list[list[str]]:
-    """The same for what comes to its `own` ports."""
-    at = [["-m", "multiport", "--dports", each] for each in _parts(own)]
-    by = [["-m", "multiport", "--sports", each] for each in _parts(theirs)] or [[]]
-    return [] if way == "out" else [["INPUT", "-p", "tcp", *each, *ports] for each in at for ports in by]
+def hearing_lost(ports: Mapping[int, Sequence[int]]) -> list[list[str]]:
+    """The same for what comes to its own ports, by where it comes from; 0: from anywhere, where it listens.
+    Other connections may have the same port at this end."""
+    found = []
+    for remote, own in sorted(ports.items()):
+        by = ["-m", "multiport", "--sports", str(remote)] if remote else []
+        found += [["INPUT", "-p", "tcp", "-m", "multiport", "--dports", each, *by] for each in _parts(own)]
+    return found
 
 
 def heal() -> None:
@@ -113,18 +118,19 @@ def _parts(ports: Sequence[int]) -> list[str]:
     return [",".join(map(str, ports[at : at + step])) for at in range(0, len(ports), step)]
 
 
-def _ports_of(pid: int, theirs: Sequence[int]) -> list[int]:
-    """Where it listens and of its connections; only those with `theirs` where there are some. Grpc's are IPv6
-    sockets with IPv4 addresses."""
+def _ports_of(pid: int, theirs: Sequence[int]) -> dict[int, list[int]]:
+    """Its own ports by those of the other end; only with `theirs` where there are some, else 0 has those
+    where it listens. Grpc's are IPv6 sockets with IPv4 addresses."""
     sockets = set()
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(OSError):
             sockets.add(os.readlink(entry))
-    found = set()
     lines = [Path("/proc/net", name).read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
+    found: dict[int, set[int]] = defaultdict(set)
     for line in chain.from_iterable(lines):
         fields = line.split()
         own, other = (int(fields[n].rpartition(":")[2], 16) for n in (1, 2))
         if f"socket:[{fields[9]}]" in sockets and (other in theirs if theirs else True):
-            found.add(own)
-    return sorted(found)
+            found[other].add(own)
+    listens = found.get(0, set())
+    return {other: sorted(own - listens if other else own) for other, own in found.items()}

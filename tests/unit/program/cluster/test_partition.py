@@ -36,8 +36,8 @@ def test_what_a_process_says_is_known_by_its_group_and_what_it_is_told_by_its_po
     assert words_lost(7, [], "out") == [["OUTPUT", *SAYS]]
     assert words_lost(7, [5], "both") == [["OUTPUT", *SAYS, "-m", "multiport", "--dports", "5"]]
     told = ["INPUT", "-p", "tcp", "-m", "multiport", "--dports", "8,9", "-m", "multiport", "--sports", "5"]
-    assert hearing_lost([8, 9], [5], "in") == [told]
-    assert hearing_lost([8, 9], [5], "out") == []
+    assert hearing_lost({5: [8, 9]}) == [told]
+    assert hearing_lost({0: [8, 9]}) == [told[:7]], "where it listens, from anywhere"
 
 
 def test_who_is_told_nothing_opens_no_connection_and_says_what_it_likes_on_open_ones() -> None:
@@ -45,7 +45,7 @@ def test_who_is_told_nothing_opens_no_connection_and_says_what_it_likes_on_open_
 
 
 def test_a_rule_has_as_many_ports_as_iptables_takes() -> None:
-    found = hearing_lost(list(range(1, 32)), [], "in")
+    found = hearing_lost({0: list(range(1, 32))})
     assert [each[-1].count(",") + 1 for each in found] == [15, 15, 1]
 
 
@@ -100,6 +100,28 @@ def arrives(end: socket.socket) -> bool:
         return bool(end.recv(1))
     except TimeoutError:
         return False
+
+
+def test_another_connection_with_the_same_port_at_its_end_goes_on() -> None:
+    """The kernel gives one port to several connections that go to different places."""
+    if impossible():
+        return
+    with contextlib.ExitStack() as stack:
+        ours, others = (stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2))
+        ends = []
+        for server in (ours, others):
+            client = stack.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            client.bind(("127.0.0.1", ends[0].getsockname()[1] if ends else 0))
+            client.connect(server.getsockname())
+            client.settimeout(0.3)
+            ends.append(client)
+        peers = [stack.enter_context(server.accept()[0]) for server in (ours, others)]
+        one, other = planned(1), planned(ours.getsockname()[1])
+        with parted(one, os.getpid(), [other], "in", 1):
+            for peer in peers:
+                peer.send(b"x")
+            assert [arrives(client) for client in ends] == [False, True]
 
 
 def test_rules_of_another_run_stay_while_it_runs_and_go_when_it_is_gone() -> None:
