@@ -10,6 +10,7 @@ them still has few documents, and each gateway answers a login from memory.
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Callable
 from hashlib import blake2b
@@ -36,6 +37,8 @@ DEVICES = 32
 """With a moment of their own, of one user. Beyond: the moment is that of all devices of the user, as names of
 devices are chosen by clients and room is for all users.
 """
+PUT_BACK = 16
+"""Documents that are put right in a tick."""
 TRIES = 8
 """Of writes of several processes that meet: each but one of them has been made then."""
 WRONG_S = 7 * 86_400
@@ -71,6 +74,7 @@ class Revocations(Part):
         self._replica = Replica(documents, PREFIX)
         self._buckets: dict[str, Bucket] = {}
         self._made: dict[str, int] = {}  # user -> moment written here and not heard yet
+        self._behind: set[str] = set()  # documents that lack something of what was heard
         self._waiting: dict[str, list[_Wanted]] = {}
         self._writing: dict[str, asyncio.Task[None]] = {}
 
@@ -81,6 +85,13 @@ class Revocations(Part):
     async def stop(self, grace_s: float) -> None:
         await asyncio.gather(*self._writing.values(), return_exceptions=True)
         await self._replica.stop()
+
+    async def tick(self) -> None:
+        """Where the engine was emptied, or put back from a snapshot, those who heard of a revocation write it
+        there again: a process that starts now would not know it."""
+        for key in random.sample(sorted(self._behind), min(PUT_BACK, len(self._behind))):
+            if key not in self._writing:
+                self._writing[key] = asyncio.create_task(self._write_all(key), name=f"write {key}")
 
     @property
     def known(self) -> bool:
@@ -115,10 +126,14 @@ class Revocations(Part):
 
     async def _write_all(self, key: str) -> None:
         try:
-            while batch := self._waiting.pop(key, []):
+            while (batch := self._waiting.pop(key, [])) or key in self._behind:
+                self._behind.discard(key)
                 try:
                     moments = await self._write(key, batch)
                 except Exception as error:
+                    if not batch:
+                        self._behind.add(key)
+                        return
                     for wanted in batch:
                         if not wanted.moment.done():
                             wanted.moment.set_exception(error)
@@ -137,7 +152,9 @@ class Revocations(Part):
             except msgspec.MsgspecError as error:
                 raise DocumentsUnavailable(f"{key} cannot be read: {error}") from None
             # What was heard is put back where the document lost it.
-            bucket = _merged(stored, self._buckets.get(key, {}))
+            bucket = _merged(dict(stored), self._buckets.get(key, {}))
+            if not batch and bucket == stored:
+                return []
             bucket = _pruned(bucket, int(self._clock()) - self._kept_s)
             moments = [self._add(bucket, wanted) for wanted in batch]
             try:
@@ -176,9 +193,11 @@ class Revocations(Part):
         except msgspec.MsgspecError as error:
             log.error("revocations cannot be read; those known before go on", key=key, reason=str(error))
             return
-        before = self._buckets.get(key, {})
-        bucket = _pruned(_merged(bucket, before), int(self._clock()) - self._kept_s)
+        before, oldest = self._buckets.get(key, {}), int(self._clock()) - self._kept_s
+        there = _pruned(bucket, oldest)
+        bucket = _pruned(_merged(dict(bucket), before), oldest)
         self._buckets[key] = bucket
+        (self._behind.discard if bucket == there else self._behind.add)(key)
         for user, devices in bucket.items():
             known = before.get(user, {})
             if devices == known:

@@ -30,6 +30,8 @@ MOST = 5000
 is over no further one is made."""
 TRIES = 8
 """Of writes that meet others."""
+PUT_BACK = 16
+"""Keys that are put back in a tick."""
 
 
 class TooManyKeys(Exception):
@@ -52,6 +54,7 @@ class Keyring(Part):
         self._clock = clock
         self._replica = Replica(documents, PREFIX)
         self._held: dict[str, Held] = {}
+        self._lost: dict[str, int] = {}  # id -> revision of a document that lacks what is known, 0: gone
 
     async def start(self) -> None:
         await self._replica.start()
@@ -59,6 +62,21 @@ class Keyring(Part):
 
     async def stop(self, grace_s: float) -> None:
         await self._replica.stop(grace_s)
+
+    async def tick(self) -> None:
+        """What a snapshot or an emptied engine lost is put back by whoever knew it."""
+        for key_id in list(self._lost)[:PUT_BACK]:
+            revision, held = self._lost.pop(key_id), self._held.get(key_id)
+            if held is None:
+                continue
+            try:
+                await self._put(held.key, revision)
+                log.warning("an API key that the documents had lost is put back", key=key_id)
+            except Conflict:
+                continue  # what is there now is on its way
+            except DocumentsUnavailable:
+                self._lost[key_id] = revision
+                return
 
     @property
     def known(self) -> bool:
@@ -137,19 +155,32 @@ class Keyring(Part):
         return held
 
     def _hold(self, held: Held) -> None:
-        """Whoever changed a key may rely on it at once; what is heard later is never older."""
+        """Whoever changed or read a key may rely on it at once."""
         known = self._held.get(held.key.id)
         if known is None or known.revision < held.revision:
             self._held[held.key.id] = held
 
     def _on_change(self, name: str, document: Document | None) -> None:
+        """As it is told: the revision is lower where a snapshot was put back. What was revoked stays so, and
+        a key goes on that nobody had a reason to remove."""
+        key_id = name.removeprefix(PREFIX)
+        known = self._held.get(key_id)
+        self._lost.pop(key_id, None)
         if document is None:
-            self._held.pop(name.removeprefix(PREFIX), None)
+            if known is None or known.key.over(self._clock()):
+                self._held.pop(key_id, None)
+            else:
+                self._lost[key_id] = 0
             return
         try:
-            self._hold(_read(document))
+            held = _read(document)
         except ApiKeyError as error:
             log.error("an API key cannot be read; what was known of it goes on", reason=str(error))
+            return
+        if known is not None and known.key.revoked_at and not held.key.revoked_at:
+            self._lost[key_id] = held.revision
+            held = Held(known.key, held.revision)
+        self._held[key_id] = held
 
 
 def _read(document: Document) -> Held:

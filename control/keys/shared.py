@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 from nacl.bindings import (
     crypto_aead_xchacha20poly1305_ietf_decrypt,
     crypto_aead_xchacha20poly1305_ietf_encrypt,
@@ -35,7 +37,7 @@ from control.errors import StartError
 from control.keys.data_folder import KEY_FOLDER
 from control.keys.errors import KeyFileError
 from control.keys.files import MAX_BYTES, locked, make_private_directory, read_bytes, remove, write_bytes
-from control.keys.keystore import KeyStore
+from control.keys.keystore import KeyStore, would_make_keys
 from control.keys.server_keys import ROOT_FILE
 from control.logs import get_logger
 from control.part import Part, Source
@@ -167,17 +169,15 @@ async def join_keys(
     folder = settings.server.data_dir / KEY_FOLDER
     document = await documents.get(KEY)
     if document is None:
-        await refuse_foreign(KeyStore(settings).root if (folder / ROOT_FILE).exists() else "")
-        KeyStore(settings, create=True)
+        makes = would_make_keys(settings)
+        await refuse_foreign("" if makes else KeyStore(settings).root)
+        files = _made_elsewhere(settings) if makes else _completed(settings)
         try:
-            document = await documents.put(
-                KEY, seal(secrets_of(settings)[0], Shared(1, read_folder(folder))), 0
-            )
+            document = await documents.put(KEY, seal(secrets_of(settings)[0], Shared(1, files)), 0)
         except Conflict:
             document = await documents.get(KEY)
         else:
             await _note_share(settings, document.revision)
-            return document.revision, 1
     if document is None:
         raise StartError("the cluster's keys come and go: start again")
     generation, files = shared_with(settings, document)
@@ -185,6 +185,22 @@ async def join_keys(
     make_private_directory(folder)
     write_folder(folder, files)
     return document.revision, generation
+
+
+def _made_elsewhere(settings: Settings) -> Files:
+    """New keys. The folder gets those that the cluster has in the end: of processes that start together one
+    gives its own, and who ends here has made nothing."""
+    make_private_directory(settings.server.data_dir)
+    with tempfile.TemporaryDirectory(prefix="keys-", dir=settings.server.data_dir) as made:
+        server = replace(settings.server, data_dir=Path(made))
+        KeyStore(replace(settings, server=server), create=True)
+        return read_folder(Path(made) / KEY_FOLDER)
+
+
+def _completed(settings: Settings) -> Files:
+    """The keys of the folder, which had a root."""
+    KeyStore(settings, create=True)
+    return read_folder(settings.server.data_dir / KEY_FOLDER)
 
 
 async def _note_share(settings: Settings, revision: int) -> None:

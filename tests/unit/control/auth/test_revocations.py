@@ -304,3 +304,39 @@ async def test_what_was_heard_stays_over_where_the_document_goes_back_and_is_wri
     found = await documents.get(key_of("alice"))
     assert found is not None
     assert msgspec.json.decode(found.value, type=Bucket)["alice"] == {"": moment}
+
+
+async def test_revocations_that_the_documents_lost_are_put_back_by_who_heard_of_them(
+    documents: SqliteDocuments, process: Make
+) -> None:
+    """Emptied, or from a snapshot of before: a process that starts then refuses as the others do."""
+    one, other = await process(0), await process(0)
+    first = await one.revoke("ann")
+    await heard(other, "ann", "d", first)
+    snapshot = await documents.get(key_of("ann"))
+    assert snapshot is not None
+    second = await one.revoke("ann")
+    await heard(other, "ann", "d", second)
+    for harm in (
+        lambda: documents.put(snapshot.key, snapshot.value, None),
+        lambda: documents.delete(snapshot.key, None),
+    ):
+        await harm()
+        async with asyncio.timeout(10):
+            while await stored(documents, "ann") != second:
+                await asyncio.gather(one.tick(), other.tick())
+                await asyncio.sleep(0.01)
+        assert one.ended("ann", "d") == other.ended("ann", "d") == second
+    fresh = await process(0)
+    assert fresh.ended("ann", "d") == second
+    before = await documents.get(snapshot.key)
+    for each in (one, other, fresh):
+        await each.tick()
+    await asyncio.sleep(0.05)
+    assert await documents.get(snapshot.key) == before, "once"
+
+
+async def stored(documents: SqliteDocuments, user: str) -> int:
+    document = await documents.get(key_of(user))
+    bucket = msgspec.json.decode(document.value, type=Bucket) if document is not None else {}
+    return max(bucket.get(user, {}).values(), default=0)

@@ -142,3 +142,35 @@ async def test_the_number_of_keys_is_bounded_and_the_first_that_was_over_makes_r
     assert gone == made[1][0].key.id
     assert world.one.proven(made[1][1]) is None
     assert world.usable(world.one, text)
+
+
+async def test_what_a_snapshot_or_an_emptied_engine_lost_is_put_back_by_who_knew_it(world: World) -> None:
+    """A revoked key stays so, another one goes on; one that is over may go."""
+    kept, kept_text, _ = await world.one.create("shop", ("read",), (), 0)
+    thief, thief_text, _ = await world.one.create("thief", ("read",), (), 0)
+    spent, spent_text, _ = await world.one.create("spent", ("read",), (), 60)
+    for text in (kept_text, thief_text, spent_text):
+        await until(lambda text=text: world.usable(world.other, text), timeout_s=10)
+    snapshot = await world.documents[0].get(PREFIX + thief.key.id)
+    assert snapshot is not None
+    await world.one.revoke(thief.key.id)
+    await until(lambda: not world.usable(world.other, thief_text), timeout_s=10)
+    world.now += 61
+    await world.documents[0].put(snapshot.key, snapshot.value, None)
+    for key in (kept.key, spent.key):
+        await world.documents[0].delete(PREFIX + key.id, None)
+    await until(lambda: world.other.proven(spent_text) is None, timeout_s=10)
+    await until(lambda: world.one.proven(spent_text) is None, timeout_s=10)
+
+    def right(keys: Keyring) -> bool:
+        return world.usable(keys, kept_text) and not world.usable(keys, thief_text)
+
+    assert right(world.one)
+    assert right(world.other)
+    for keys in (world.one, world.other, world.one):
+        await keys.tick()
+    fresh = Keyring(world.documents[0], ApiKeys(Path("nowhere")), lambda: world.now)
+    await fresh.start()
+    assert right(fresh), "who starts now knows it from the documents"
+    assert fresh.proven(spent_text) is None
+    await fresh.stop(0.0)

@@ -14,6 +14,7 @@ from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_encrypt
 
 from control.audit.read import page
 from control.audit.verify import verify
+from control.coordination.documents import Document, DocumentsUnavailable
 from control.coordination.sqlite_documents import SqliteDocuments
 from control.errors import StartError
 from control.keys import shared as shared_module
@@ -284,6 +285,39 @@ async def test_a_start_in_an_empty_folder_gives_a_living_cluster_no_other_root(
     assert asked == ["", KeyStore(settings_of(tmp_path / "2")).root]
     assert await documents.get(KEY) is None
     assert not (tmp_path / "1" / "keys" / "root.json").exists()
+
+
+async def test_of_processes_that_start_together_all_have_the_keys_of_one(
+    documents: SqliteDocuments, tmp_path: Path
+) -> None:
+    together = asyncio.Barrier(4)
+
+    async def asked(root: str) -> None:
+        await together.wait()
+
+    folders = [settings_of(tmp_path / str(number)) for number in range(4)]
+    joined_at = await asyncio.gather(*(join_keys(each, documents, asked) for each in folders))
+    assert len(set(joined_at)) == 1
+    found = [read_folder(each.server.data_dir / "keys") for each in folders]
+    assert all(each == found[0] for each in found)
+    again = await asyncio.gather(*(join_keys(each, documents, nobody) for each in folders))
+    assert set(again) == set(joined_at)
+    assert [path.name for path in (tmp_path / "0").iterdir()] == ["keys"]
+
+
+async def test_a_start_that_ends_before_its_keys_are_shared_has_made_none(
+    documents: SqliteDocuments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> Document:
+        raise DocumentsUnavailable("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(documents, "put", away)
+        with pytest.raises(DocumentsUnavailable):
+            await join_keys(settings_of(tmp_path / "1"), documents, nobody)
+    await join_keys(settings_of(tmp_path / "2"), documents, nobody)
+    await join_keys(settings_of(tmp_path / "1"), documents, nobody)
+    assert read_folder(tmp_path / "1" / "keys") == read_folder(tmp_path / "2" / "keys")
 
 
 async def test_a_foreign_root_in_the_documents_is_told_and_touches_no_folder(
