@@ -44,6 +44,15 @@ class Commands(Protocol):
     def kick(self, user: str, device: str | None, before_session: int, code: int, text: str) -> None: ...
 
 
+class Watch(Protocol):
+    """Sees what goes to the core, before it does, while `users` is not empty."""
+
+    users: dict[str, float]
+
+    def replies(self, replies: Sequence[Reply]) -> None: ...
+    def publications(self, items: Sequence[Publication]) -> None: ...
+
+
 class LocalDownlink:
     """Implements im_service.ports.Downlink over the core of this process.
 
@@ -60,7 +69,9 @@ class LocalDownlink:
         lost: Callable[[], None],
         max_waiting: int = 65536,
         not_running: tuple[type[Exception], ...] = (),
+        watch: Watch | None = None,
     ) -> None:
+        self._watch = watch
         self._core: Commands = core
         self._full = mailbox_full
         self._not_running = not_running
@@ -77,9 +88,13 @@ class LocalDownlink:
         return len(self._waiting)
 
     def reply(self, session: Session, type: int, request: int, code: int, payload: bytes) -> None:
+        if self._watch is not None and self._watch.users:
+            self._watch.replies([(session.conn, type, request, code, payload)])
         self._do(self._core.reply, session.conn, type, request, code, payload)
 
     def reply_many(self, node: int, replies: Sequence[Reply]) -> None:
+        if self._watch is not None and self._watch.users:
+            self._watch.replies(replies)
         try:
             given = 0 if self._waiting else self._core.reply_many(replies)
         except self._not_running:
@@ -91,9 +106,13 @@ class LocalDownlink:
         self, topic: str, type: int, body: bytes, priority: int = NORMAL, exclude: Session | None = None
     ) -> None:
         conn = exclude.conn if exclude is not None else 0
+        if self._watch is not None and self._watch.users:
+            self._watch.publications([(topic, type, body, priority, conn)])
         self._do(self._core.publish, topic, type, body, priority, conn)
 
     def publish_many(self, node: int, items: Sequence[Publication]) -> None:
+        if self._watch is not None and self._watch.users:
+            self._watch.publications(items)
         try:
             given, missing = (0, 0) if self._waiting else self._core.publish_many(items)
         except self._not_running:

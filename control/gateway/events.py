@@ -198,6 +198,8 @@ class GatewayEvents:
                 if (begun := self.logins.check(event)) is not None:
                     conn, user, device, platform, session_id = begun
                     self.sessions += 1
+                    if self._traces is not None and self._traces.users:
+                        self._traces.logged_in(conn, user, device)
                     service.on_login(Session(node, conn, user, device), platform, session_id)
             elif kind == codes.closed:
                 _, conn, user, device, code = event

@@ -145,6 +145,12 @@ class Looks:
             except self._busy:
                 await asyncio.sleep(BUSY_S)
 
+    async def inside(self, conn: int, topic: str) -> bool:
+        """Whether this connection is in the topic. Raises TimeoutError where the core does not answer."""
+        async with self._one:
+            found, _ = await self._ask(conn >> 56, conn & 0xFFFFFFFF, 1, 1, topic=topic.encode())
+        return any(each.conn == conn for each in found)
+
     async def members(self, topic: str) -> int:
         """Connections that are in it. Raises TimeoutError where the core does not answer."""
         async with self._one:

@@ -346,7 +346,8 @@ class Wiring:
 
     @cached_property
     def downlink(self) -> LocalDownlink:
-        return LocalDownlink(self.core, mailbox_full(), self._on_dropped, not_running=not_running())
+        busy, gone = mailbox_full(), not_running()
+        return LocalDownlink(self.core, busy, self._on_dropped, not_running=gone, watch=self.traces)
 
     @cached_property
     def hints(self) -> SyncHints:
@@ -399,7 +400,7 @@ class Wiring:
 
     @cached_property
     def traces(self) -> Traces:
-        return Traces(self.documents, event_codes())
+        return Traces(self.documents, event_codes(), self.looks)
 
     @cached_property
     def gateway(self) -> GatewayPart:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,7 +81,7 @@ async def test_connections_are_found_shown_traced_and_ended(server: ServerProces
     async with (
         httpx.AsyncClient(base_url=server.admin_url, headers=headers) as admin,
         qianwan.Client(server.url, token=server.token("ann"), device_id="phone") as ann,
-        qianwan.Client(server.url, token=server.token("ben"), device_id="phone"),
+        qianwan.Client(server.url, token=server.token("ben"), device_id="phone") as ben,
     ):
 
         async def conns(**query: str | int) -> dict[str, Any]:
@@ -109,6 +110,15 @@ async def test_connections_are_found_shown_traced_and_ended(server: ServerProces
         async with asyncio.timeout(30):
             while '"SEND"' not in server.log():
                 await ann.send("ben", "a secret word")
+            while '"MSG"' not in server.log():
+                await ben.send("ann", "a secret word")
+        down = [
+            json.loads(line) for line in server.log().splitlines() if '"SEND_ACK"' in line or '"MSG"' in line
+        ]
+        assert {(line["event"], line["user"], line["conn"]) for line in down} == {
+            ("trace", "ann", conn["id"].partition("-")[2])
+        }
+        assert min(line["bytes"] for line in down) > 0
         assert "a secret word" not in server.log()
         ended = await admin.post(f"{path}/kick", json={"text": "maintenance"})
         assert (ended.status_code, ended.json()["user"]) == (200, "ann")

@@ -107,6 +107,9 @@ def test_members_of_a_topic_are_counted_and_found_in_pages(start_gateway: Start,
     assert (sorted(event[3] for event in first + rest), end_at) == (sorted(inside), 0)
     assert [event[3] for event in look(gateway, 3, 0, 1000, 9, topic=b"r/x", user=b"in3")[0]] == ["in3"]
     assert look(gateway, 4, 0, 1000, 9, topic=b"r/nobody") == ([], 0)
+    for user, inside_too in (("in3", True), ("out1", False)):
+        found, _ = look(gateway, 6 + inside_too, gateway.conn(user) & 0xFFFFFFFF, 1, 1, topic=b"r/x")
+        assert (gateway.conn(user) in [event[1] for event in found]) == inside_too, "asked of one connection"
     few, more = look(gateway, 5, 0, 2, 9, topic=b"r/x")
     assert (len(few), more > 0) == (2, True), "members are found without looking at others"
 
