@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
 from control.audit.entry import GENESIS, NOWHERE, Place, decode, hash_of
-from control.audit.log import UNREADABLE, Damaged, heads, segments, tail
+from control.audit.log import LOCK, UNREADABLE, Damaged, heads, segments, tail
 
 
 class Verdict(Struct, kw_only=True):
@@ -26,8 +28,27 @@ class Broken(Exception):
 
 def verify(folder: Path, anchors: Sequence[Place] = ()) -> Verdict:
     """Read every line that is kept. `anchors` are places that somebody kept elsewhere: without one, and with
-    a `tail` that was changed too, nobody can miss what was cut off the end.
+    a `tail` that was changed too, nobody can miss what was cut off the end. What is wrong while a server
+    writes is looked at again while it may not.
     """
+    found = _read(folder, anchors)
+    if not found.problem:
+        return found
+    with _unwritten(folder):
+        return _read(folder, anchors)
+
+
+@contextlib.contextmanager
+def _unwritten(folder: Path) -> Iterator[None]:
+    """Nobody writes meanwhile, where there is a lock."""
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):
+            file = held.enter_context((folder / LOCK).open("rb"))
+            fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+def _read(folder: Path, anchors: Sequence[Place]) -> Verdict:
     first, last, entries, problem = 0, NOWHERE, 0, ""
     try:
         wanted = {place.seq: place.hash for place in known(folder)}

@@ -7,6 +7,7 @@ import os
 import random
 import resource
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -294,6 +295,24 @@ def test_many_processes_write_one_chain(tmp_path: Path) -> None:
         writer.join(60)
     found = verify(tmp_path / "operators")
     assert (found.problem, found.entries) == ("", 200)
+
+
+def test_a_log_that_is_written_meanwhile_is_no_damaged_one(tmp_path: Path) -> None:
+    def write() -> None:
+        own = log_in(tmp_path, kept=3 * SEGMENT)
+        for _ in range(150):
+            own.append([words(number) for number in range(8)])
+            time.sleep(0.001)
+        os._exit(0)
+
+    log_in(tmp_path).append([words(0)])
+    writer = multiprocessing.get_context("fork").Process(target=write)
+    writer.start()
+    problems = set()
+    while writer.is_alive():
+        problems.add(verify(tmp_path / "operators").problem)
+    writer.join()
+    assert problems == {""}
 
 
 def test_pages_go_from_the_newest_to_the_oldest_and_find_what_is_asked(written: AuditLog) -> None:

@@ -111,6 +111,10 @@ def test_a_good_token_logs_in(verifier: TokenVerifier) -> None:
         pytest.param(signed({key: value for key, value in CLAIMS.items() if key != "exp"}), id="no exp"),
         pytest.param(signed({**CLAIMS, "exp": True}), id="exp true"),
         pytest.param(signed({**CLAIMS, "exp": 1e400}), id="exp infinite"),
+        pytest.param(signed({**CLAIMS, "rev": -1}), id="rev below zero"),
+        pytest.param(signed({**CLAIMS, "rev": "9"}), id="rev is a text"),
+        pytest.param(signed({**CLAIMS, "rev": True}), id="rev true"),
+        pytest.param(signed({**CLAIMS, "rev": 1e400}), id="rev infinite"),
         pytest.param(signed({**CLAIMS, "sub": "no/slash"}), id="subject"),
         pytest.param(signed({**CLAIMS, "sub": 7}), id="subject is a number"),
         pytest.param(signed(CLAIMS, {"typ": "at+jwt"}), id="typ"),
@@ -158,6 +162,24 @@ def test_an_expired_token_has_a_code_of_its_own_and_the_clocks_may_differ(verifi
     with pytest.raises(LoginRefused) as refused:
         login(verifier, token, now=NOW + 90)
     assert refused.value.code == CloseCode.TOKEN_EXPIRED
+
+
+def test_a_token_that_names_an_earlier_revocation_or_none_is_over_whatever_its_times_say(
+    verifier: TokenVerifier,
+) -> None:
+    latest = NOW + 5
+
+    def judged(revocation: int, iat: int = NOW) -> int:
+        token = signer().sign("alice", iat, 60, revocation=revocation)
+        try:
+            login(verifier, token, revoked=lambda user, device: latest)
+        except LoginRefused as refused:
+            return refused.code
+        return 0
+
+    assert judged(latest) == judged(latest + 1) == judged(latest, NOW - 20) == 0
+    for iat in (NOW - 20, NOW, NOW + 29):
+        assert judged(0, iat) == judged(latest - 1, iat) == CloseCode.TOKEN_EXPIRED
 
 
 def test_a_token_that_was_good_is_judged_anew(verifier: TokenVerifier) -> None:
