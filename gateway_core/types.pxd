@@ -126,6 +126,7 @@ cdef enum:  # what is eased when there is too much to do
 cdef struct Pick:  # sessions that shall leave, for Python
     uint32_t left  # to be found still
     uint32_t idle_s
+    uint64_t before  # sessions with lower ids alone
     uint32_t at  # next slot
     uint32_t looked  # since the last one was found
     uint32_t forget_at  # next slot, while forgetting

@@ -21,9 +21,12 @@ class RateGate:
 
     def take(self, key_id: str, now: float) -> float:
         """0.0 and a token is gone, or the seconds to wait."""
-        full = max(self._full.get(key_id, 0.0), now) + self._cost
+        # what is owed of a slower rate is no more than this one asks
+        held = min(self._full.get(key_id, 0.0), now + self._span)
+        full = max(held, now) + self._cost
         wait = full - now - self._span
         if wait > 0:
+            self._full[key_id] = held
             return wait
         self._full[key_id] = full
         return 0.0

@@ -18,13 +18,13 @@ from msgspec import Meta
 
 from control.logs import get_logger
 from control.settings.storms import AdmissionSection
+from control.settings.values import Rate, slow_rates
 
 log = get_logger("gateway")
 
 Admitted = Literal["all", "known", "none"]
 DOORS: tuple[Admitted, ...] = ("all", "known", "none")
 """In the order of the core's doors: open, to the known only, shut."""
-Rate = Annotated[float, Meta(ge=0, le=1_000_000)]
 
 
 class StormOrder(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -37,6 +37,10 @@ class StormOrder(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_field
     known_per_s: Rate | None = None
     admit: Admitted = "all"
     epoch: Annotated[int, Meta(ge=0)] = 0
+
+    def __post_init__(self) -> None:
+        for name, problem in slow_rates(new_per_s=self.new_per_s, known_per_s=self.known_per_s):
+            raise ValueError(f"{name}: {problem}")
 
 
 class AdmitsCore(Protocol):

@@ -1,7 +1,8 @@
 """The drain of one gateway while its process goes on: each client is told once, at a rate, where to go.
 
 The listener goes on taking who comes anyway (LBS names this gateway to nobody from the first moment on); they
-are told like the others. Who was told and stays is closed at a deadline of its own, so that closes keep the
+are told when all who were here before have been, so that nobody who comes again and again takes the pace of
+those. Who was told and stays is closed at a deadline of its own, so that closes keep the
 rate too. SIGTERM drains by the same object, with a rate that tells all within `server.drain_spread_s`.
 """
 
@@ -16,14 +17,17 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from control.gateway.leaving import LeavingCore, Pace, Picked, Picker, ahead
+from control.gateway.leaving import ANY, LeavingCore, Pace, Picked, Picker, Round, ahead
 from control.gateway.redirect import Redirect, goaway
 from control.logs import get_logger
+from control.settings.values import LEAST_RATE
 from frame.constants import CloseCode
 
 log = get_logger("gateway")
 
 STEP_S = 0.05
+IDLE_S = 30
+"""Silent for so long: told first, as nothing of theirs is under way; whoever talks is left alone longest."""
 JITTER_MS = 1000
 """With an address: the rate spreads them already."""
 ALONE_MS = 500
@@ -37,7 +41,7 @@ class DrainOrder(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_field
     which somebody ordered it. `epoch`: of the one life of the node that it is for; 0: of all under that name.
     """
 
-    rate: Annotated[float, Meta(gt=0, le=100_000)] = 100.0
+    rate: Annotated[float, Meta(ge=LEAST_RATE, le=100_000)] = 100.0
     redirect: bool = True
     deadline_s: Annotated[int, Meta(ge=0, le=86_400)] = 60
     since: Annotated[float, Meta(ge=0)] = 0.0
@@ -61,7 +65,8 @@ class DrainStatus(msgspec.Struct, kw_only=True, frozen=True):
 
 class Drain:
     """All methods on the event loop thread. `changed` is called when a drain begins or ends. `busy` are the
-    exceptions of a core that takes no command now. `ready` returns when others can be named.
+    exceptions of a core that takes no command now. `ready` returns when others can be named. `above`: higher
+    than the ids of the sessions that are here.
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class Drain:
         changed: Callable[[], None] = lambda: None,
         ready: Callable[[], Awaitable[None]] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        above: Callable[[], int] = lambda: ANY,
     ) -> None:
         self._core = core
         self._loops = loops
@@ -82,7 +88,8 @@ class Drain:
         self._ready = ready
         self._clock = clock
         self._order: DrainOrder | None = None
-        self._picker = Picker(core, loops, clock)
+        self._above = above
+        self._picker = self._new_picker()
         self._pace = Pace(1.0, clock())
         self._task: asyncio.Task[None] | None = None
         self._staying = False  # the core shall hear that who was told may stay
@@ -112,9 +119,14 @@ class Drain:
     def _begin(self, order: DrainOrder) -> None:
         self._told = 0
         self._window = [(self._clock(), 0)]
-        self._picker = Picker(self._core, self._loops, self._clock)
+        self._picker = self._new_picker()
         self.close()
         self._task = asyncio.ensure_future(self._run())
+
+    def _new_picker(self) -> Picker:
+        before = self._above()
+        rounds = [Round(IDLE_S, before), Round(0, before), Round(0)]
+        return Picker(self._core, self._loops, self._clock, rounds)
 
     def _end(self) -> None:
         self.close()

@@ -1,21 +1,20 @@
 """Sessions that shall leave, found in the core a few at a time and told at a pace.
 
-`Picker` asks the core for sessions, those first that have been silent for long: nothing of theirs is under
-way, and whoever talks is left alone longest. Nothing is kept here of those who are not about to be told.
+`Picker` asks the core for sessions. Nothing is kept here of those who are not about to be told.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from control.gateway.conn_ids import loop_of
 from control.part import Numbers
 
-IDLE_S = 30
-"""Silent for so long: told before the others."""
+ANY = (1 << 64) - 1
+"""Above every session id."""
 AGAIN_S = 1.0
 """After a round that found nobody, who came meanwhile is looked for again."""
 ANSWER_S = 5.0
@@ -29,7 +28,7 @@ STALL_S = 0.25
 class LeavingCore(Protocol):
     """What leaving needs of the core."""
 
-    def pick(self, loop: int, most: int, idle_s: int) -> None: ...
+    def pick(self, loop: int, most: int, idle_s: int, before: int) -> None: ...
     def send_away(self, conn: int, goaway: bytes, after_s: int, code: int) -> None: ...
     def stay(self) -> None: ...
     def stats(self) -> Numbers: ...
@@ -62,27 +61,27 @@ class Pace:
         self._owed -= count
 
 
+class Round(NamedTuple):
+    """Who is looked for: sessions that have been silent for `idle_s`, with an id below `before`."""
+
+    idle_s: int
+    before: int = ANY
+
+
 class Picker:
-    """Finds sessions loop by loop: first the silent ones of all loops, then all that are left, then, once in
-    a while, those who came meanwhile. `first_idle_s`: who counts as silent; `only_idle` wants no others.
+    """Finds sessions round by round, in each loop by loop; in the last round once in a while, for who came
+    meanwhile.
     """
 
     def __init__(
-        self,
-        core: LeavingCore,
-        loops: int,
-        clock: Callable[[], float],
-        idle_s: int = IDLE_S,
-        *,
-        only_idle: bool = False,
+        self, core: LeavingCore, loops: int, clock: Callable[[], float], rounds: Sequence[Round]
     ) -> None:
         self._core = core
         self._loops = loops
         self._clock = clock
-        self._first = idle_s
-        self._only_idle = only_idle
+        self._rounds = rounds
         self._found: deque[Picked] = deque()
-        self._idle_s = idle_s
+        self._round = 0
         self._loop = 0
         self._asked = 0  # of that loop, not heard of yet
         self._heard = 0.0
@@ -95,8 +94,7 @@ class Picker:
 
     def again(self) -> None:
         """As if nobody had been looked for; who was found is kept."""
-        self._idle_s = self._first
-        self._loop = self._asked = 0
+        self._round = self._loop = self._asked = 0
         self._rest_until = 0.0
 
     def on_picked(self, conn: int, user: str, device: str, websocket: bool) -> None:
@@ -121,7 +119,7 @@ class Picker:
             return
         self._asked, self._heard = missing, now
         try:
-            self._core.pick(self._loop, missing, self._idle_s)
+            self._core.pick(self._loop, missing, *self._rounds[self._round])
         except Exception:
             self._asked = 0  # nobody was asked
             raise
@@ -141,8 +139,8 @@ class Picker:
         if self._loop < self._loops:
             return
         self._loop = 0
-        if self._idle_s and not self._only_idle:
-            self._idle_s = 0
+        if self._round + 1 < len(self._rounds):
+            self._round += 1
         else:
             self._rest_until = self._clock() + AGAIN_S
 

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from control.gateway.leaving import LeavingCore, Pace, Picked, Picker, ahead
+from control.gateway.leaving import LeavingCore, Pace, Picked, Picker, Round, ahead
 from control.gateway.redirect import Redirect, goaway
 from control.logs import get_logger
 from control.settings.storms import LeavingSection
@@ -51,7 +51,7 @@ class Moves:
         self._clock = clock
         self._draining = draining
         self._aged: deque[Picked] = deque()
-        self._idle = Picker(core, loops, clock, EVICT_IDLE_S, only_idle=True)
+        self._idle = Picker(core, loops, clock, [Round(EVICT_IDLE_S)])
         self._making_room = False  # else those that were found are told, and no more
         self._pace: Pace | None = None
         self._task: asyncio.Task[None] | None = None

@@ -23,7 +23,9 @@ BEACONS_WAITED, HEARING_S = 1.5, 0.05
 
 
 class Moving:
-    """`tell` is called when a drain begins or ends. `others_speak`: gateways may be in other processes."""
+    """`tell` is called when a drain begins or ends. `above`: higher than the ids of the sessions that are
+    here. `others_speak`: gateways may be in other processes.
+    """
 
     def __init__(
         self,
@@ -33,6 +35,7 @@ class Moving:
         coordination: Coordination,
         root: Callable[[], str],
         tell: Callable[[], None],
+        above: Callable[[], int],
         *,
         others_speak: bool,
     ) -> None:
@@ -42,6 +45,7 @@ class Moving:
         self._coordination = coordination
         self._root = root
         self._tell = tell
+        self._above = above
         self._others_speak = others_speak
         self._busy = (mailbox_full(), *not_running())
 
@@ -63,7 +67,13 @@ class Moving:
     @cached_property
     def drain(self) -> Drain:
         return Drain(
-            self._core, loops_of(self._settings), self.redirect, self._busy, self._tell, self._hear_others
+            self._core,
+            loops_of(self._settings),
+            self.redirect,
+            self._busy,
+            self._tell,
+            self._hear_others,
+            above=self._above,
         )
 
     @cached_property

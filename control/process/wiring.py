@@ -444,6 +444,7 @@ class Wiring:
             self.coordination,
             lambda: self.keystore.root,
             lambda: self.own_node.tell(),
+            lambda: self.logins.above,
             others_speak=self._split,
         )
 

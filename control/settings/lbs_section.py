@@ -8,7 +8,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from control.settings.sections import LIVE, Problems, Section, unit
-from control.settings.values import parse_address
+from control.settings.values import LEAST_RATE, parse_address
 
 MOST_PROXIES = 256
 
@@ -38,7 +38,7 @@ class LbsSection(Section, frozen=True):
     origins: tuple[str, ...] = ("*",)
     """Origins whose pages may ask, as `https://chat.example.com`; `*`: all, since an answer holds no secret
     and takes no credential. Others' pages are kept from it by their browser."""
-    requests_per_s: Annotated[float, Meta(gt=0, le=1_000_000, extra=LIVE)] = 50.0
+    requests_per_s: Annotated[float, Meta(ge=LEAST_RATE, le=1_000_000, extra=LIVE)] = 50.0
     """Of one client address (of IPv6 a /64) in the long run: thousands of phones behind one carrier's NAT
     ask once in five minutes each. Beyond: 429 with Retry-After."""
     burst: Annotated[int, Meta(ge=1, le=1_000_000, extra=unit("requests") | LIVE)] = 500

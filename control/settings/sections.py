@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from control.logs import parse_levels
-from control.settings.values import API_KEY, Secret, SecretUrl, parse_endpoint
+from control.settings.values import API_KEY, Rate, Secret, SecretUrl, parse_endpoint, slow_rates
 
 # ((the key, others it hangs on), reason): checked when each of those keys is good by itself.
 Problems = Iterator[tuple[tuple[str, ...], str]]
@@ -202,9 +202,13 @@ class LimitsSection(Section, frozen=True):
     event_backlog: Annotated[int, Meta(ge=1024, le=1 << 24, extra=unit("events of a gateway"))] = 65536
     """Sends, and logins, held while there is no im process: some seconds of a busy gateway. Beyond: SENDs get
     503 at once."""
-    user_logins_per_s: Annotated[float, Meta(ge=0, le=1_000_000, extra=LIVE)] = 20.0
+    user_logins_per_s: Annotated[Rate, Meta(extra=LIVE)] = 20.0
     """Logins of one user at one gateway in the long run, and 20 times as many at once: each costs the im
     process and the store work. 0: no limit. Beyond: closed with 2003, which clients take as "later"."""
+
+    def problems(self) -> Problems:
+        for name, problem in slow_rates(user_logins_per_s=self.user_logins_per_s):
+            yield (name,), problem
 
 
 class AuditSection(Section, frozen=True):

@@ -8,14 +8,15 @@ from typing import Annotated
 from msgspec import Meta
 
 from control.settings.sections import LIVE, Problems, Section, unit
+from control.settings.values import LEAST_RATE, Rate, slow_rates
 
 
 class AdmissionSection(Section, frozen=True):
-    new_per_s: Annotated[float, Meta(ge=0, le=1_000_000, extra=LIVE)] = 0.0
+    new_per_s: Annotated[Rate, Meta(extra=LIVE)] = 0.0
     """Clients let in that were not logged in before, as they say themselves: what the store behind their
     first sync can take after an outage. 0: no limit. Beyond: told when to come again, before any
     cryptography."""
-    known_per_s: Annotated[float, Meta(ge=0, le=1_000_000, extra=LIVE)] = 0.0
+    known_per_s: Annotated[Rate, Meta(extra=LIVE)] = 0.0
     """Clients let in that were logged in before: more, as they cost the store less. 0: no limit. Beyond: as
     above."""
     burst_s: Annotated[float, Meta(ge=0, le=60, extra=LIVE)] = 1.0
@@ -29,10 +30,12 @@ class AdmissionSection(Section, frozen=True):
     def problems(self) -> Problems:
         if self.retry_least_s > self.retry_most_s:
             yield ("retry_least_s", "retry_most_s"), "the soonest is later than the latest"
+        for name, problem in slow_rates(new_per_s=self.new_per_s, known_per_s=self.known_per_s):
+            yield (name,), problem
 
 
 class LeavingSection(Section, frozen=True):
-    per_s: Annotated[float, Meta(gt=0, le=100_000, extra=LIVE)] = 100.0
+    per_s: Annotated[float, Meta(ge=LEAST_RATE, le=100_000, extra=LIVE)] = 100.0
     """GOAWAYs of one gateway to those whose age is over (gateway.core.max_age_s) or who make room: the others
     take their logins. Beyond: they wait."""
     deadline_s: Annotated[int, Meta(ge=1, le=3600, extra=LIVE)] = 30

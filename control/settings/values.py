@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator
+from typing import Annotated
+
+from msgspec import Meta
 
 SAMPLE_SECRETS = frozenset(
     {"change-me", "changeme", "secret", "password", "example", "sample", "test", "admin"}
 )
 API_KEY = re.compile(r"qwk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 MASK = "********"
+LEAST_RATE = 0.001
+"""A second: one in a quarter of an hour. What is slower is meant to be nobody, or not meant."""
+Rate = Annotated[float, Meta(ge=0, le=1_000_000)]
+
+
+def slow_rates(**rates: float | None) -> Iterator[tuple[str, str]]:
+    """(name, reason) of rates, 0 of which is no limit, that are nearly 0."""
+    for name, rate in rates.items():
+        if rate and rate < LEAST_RATE:
+            yield name, f"0 (no limit), or at least {LEAST_RATE} a second"
 
 
 def parse_address(value: str) -> tuple[str, int]:

@@ -8,13 +8,14 @@
 A session is picked once, until stay_begin.
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from gateway_core.conn.table cimport Conn
 from gateway_core.leaf.shared_buf cimport SharedBuf
 from gateway_core.types cimport Loop
 
-cdef void pick_begin(Loop* loop, uint32_t most, uint32_t idle_s) noexcept nogil  # that have read nothing for idle_s
+# Those that have read nothing for idle_s, and whose session's id is lower than `before`.
+cdef void pick_begin(Loop* loop, uint32_t most, uint32_t idle_s, uint64_t before) noexcept nogil
 cdef void pick_step(Loop* loop) noexcept nogil
 cdef bint pick_busy(Loop* loop) noexcept nogil  # the loop must not sleep
 cdef void ages_step(Loop* loop) noexcept nogil

@@ -55,9 +55,10 @@ cdef void _picked(Loop* loop, Conn* c, int why) noexcept nogil:
 
 # asked by Python -----------------------------------------------------------------------------------------------
 
-cdef void pick_begin(Loop* loop, uint32_t most, uint32_t idle_s) noexcept nogil:
+cdef void pick_begin(Loop* loop, uint32_t most, uint32_t idle_s, uint64_t before) noexcept nogil:
     loop.pick.left = most
     loop.pick.idle_s = idle_s
+    loop.pick.before = before
     loop.pick.looked = 0
 
 
@@ -104,7 +105,7 @@ cdef void pick_step(Loop* loop) noexcept nogil:
         c = &loop.table.conns[p.at]
         p.at += 1
         p.looked += 1
-        if c.state == LIVE and not c.flags & F_TOLD and _idle(loop, c, p.idle_s):
+        if c.state == LIVE and not c.flags & F_TOLD and session_of(c).id < p.before and _idle(loop, c, p.idle_s):
             _picked(loop, c, PICK_ASKED)
             p.left -= 1
             p.looked = 0

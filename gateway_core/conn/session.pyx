@@ -131,13 +131,14 @@ cdef bint conn_admit(Loop* loop, Conn* c) noexcept nogil:
 
 
 cdef bint conn_let_in(Loop* loop, Conn* c, int visitor, Wait* wait) noexcept nogil:
+    cdef int asker
     if c.flags & F_ADMITTED:
         return True
-    if admission_take(&loop.engine.admission, visitor, loop.now_ns):
+    if admission_take(&loop.engine.admission, visitor, (<PreAuth*>c.held).ip, loop.engine.seed, loop.now_ns, &asker):
         c.flags |= F_ADMITTED
         stat_add(&loop.stats, N_ADMITTED_NEW + visitor, 1)
         return True
-    wait[0] = admission_wait(&loop.engine.admission, visitor, loop.now_ns)
+    wait[0] = admission_wait(&loop.engine.admission, visitor, asker, loop.now_ns)
     stat_add(&loop.stats, N_DEFERRED_NEW + visitor, 1)
     return False
 

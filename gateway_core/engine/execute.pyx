@@ -280,7 +280,7 @@ cdef void _run(Loop* loop, Cmd* cmd) noexcept nogil:
     elif cmd.kind == CMD_DRAIN:
         _drain(loop, cmd)
     elif cmd.kind == CMD_PICK:
-        pick_begin(loop, cmd.code, <uint32_t>cmd.x)
+        pick_begin(loop, cmd.code, cmd.b, cmd.x)
     elif cmd.kind == CMD_LOOK:
         look_begin(loop, <LookFor*>cmd.ptr)
     elif cmd.kind == CMD_STAY:

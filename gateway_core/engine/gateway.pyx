@@ -81,6 +81,7 @@ from gateway_core.conn import states
 from gateway_core.errors import GatewayError, NotRunning
 
 LAYOUT = layout()
+ANY_SESSION = (1 << 64) - 1
 
 
 cdef bytes _joinable(str topic):
@@ -454,18 +455,17 @@ cdef class Gateway:
         admission_rate(&e.admission, KNOWN, known_per_s, burst_s, now)
         admission_door(&e.admission, door, least_ms, most_ms)
 
-    cdef int _to_loop(self, int kind, int loop, uint32_t code, uint64_t x) except -1:
+    def pick(self, int loop, uint32_t most, uint16_t idle_s=0, uint64_t before=ANY_SESSION):
+        """So many sessions of this loop that shall leave, each once, as EV_PICKED; those only that have read nothing for
+        `idle_s` and whose ids are lower than `before`. One without a user when there are no more. A second call stands in
+        for the first."""
         cdef Cmd cmd
         memset(&cmd, 0, sizeof(cmd))
-        cmd.kind = <uint8_t>kind
-        cmd.code = code
-        cmd.x = x
-        return give_cmd(self._running(), loop, &cmd, self.wait_ms)
-
-    def pick(self, int loop, uint32_t most, uint32_t idle_s=0):
-        """So many sessions of this loop that shall leave, each once, as EV_PICKED; those only that have read nothing for
-        `idle_s`. One without a user when there are no more. A second call stands in for the first."""
-        self._to_loop(CMD_PICK, loop, most, idle_s)
+        cmd.kind = CMD_PICK
+        cmd.code = most
+        cmd.b = idle_s
+        cmd.x = before
+        give_cmd(self._running(), loop, &cmd, self.wait_ms)
 
     def look(
         self, int loop, uint64_t token, uint32_t at, uint32_t slots, uint32_t most, bytes user=b"", bytes device=b"",

@@ -28,18 +28,22 @@ class LeavingCore:
 
     def __init__(self, loops: int = 2) -> None:
         self.loops: list[dict[int, str]] = [{} for _ in range(loops)]
+        self.ids: dict[int, int] = {}
+        self.above = 1  # session ids
         self.silent: set[str] = set()
         self.picked: set[int] = set()
         self.told: list[tuple[int, bytes, int, int]] = []
         self.full = False  # no command is taken
         self.slow = False  # picks are answered when `answer` is called
-        self.asked: list[tuple[int, int, int]] = []
+        self.asked: list[tuple[int, int, int, int]] = []
         self.stays = 0
         self.hears: Hears | None = None
 
     def add(self, user: str, loop: int = 0, *, silent: bool = True) -> int:
-        conn = loop << LOOP_SHIFT | 1 << 32 | len(self.loops[loop])
+        conn = loop << LOOP_SHIFT | 1 << 32 | self.above
         self.loops[loop][conn] = user
+        self.ids[conn] = self.above
+        self.above += 1
         if silent:
             self.silent.add(user)
         return conn
@@ -48,25 +52,25 @@ class LeavingCore:
         del self.loops[loop_of(conn)][conn]
         self.picked.discard(conn)
 
-    def pick(self, loop: int, most: int, idle_s: int) -> None:
+    def pick(self, loop: int, most: int, idle_s: int, before: int) -> None:
         if self.full:
             raise Full
         self.asked = [each for each in self.asked if each[0] != loop]  # it stands in for the one before
-        self.asked.append((loop, most, idle_s))
+        self.asked.append((loop, most, idle_s, before))
         if not self.slow:
             self.answer()
 
     def answer(self) -> None:
         asked, self.asked = self.asked, []
-        for loop, most, idle_s in asked:
-            self._answer(loop, most, idle_s)
+        for each in asked:
+            self._answer(*each)
 
-    def _answer(self, loop: int, most: int, idle_s: int) -> None:
+    def _answer(self, loop: int, most: int, idle_s: int, before: int) -> None:
         assert self.hears is not None
         found = [
             (conn, user)
             for conn, user in self.loops[loop].items()
-            if conn not in self.picked and (not idle_s or user in self.silent)
+            if conn not in self.picked and self.ids[conn] < before and (not idle_s or user in self.silent)
         ][:most]
         for conn, user in found:
             self.picked.add(conn)

@@ -16,6 +16,7 @@ from control.coordination.base import NodeInfo
 from control.coordination.documents import Conflict
 from control.gateway.drain import DrainOrder
 from control.keys.api_keys import OPERATOR, VIEWER
+from control.settings.values import LEAST_RATE
 
 NAME = r"[A-Za-z0-9_.@:-]{1,64}"
 
@@ -32,7 +33,7 @@ class Progress(Struct, kw_only=True):
 class DrainWanted(Given, kw_only=True):
     """`force`: also of the last gateway that takes clients."""
 
-    rate: Annotated[float, Meta(gt=0, le=100_000)] = 100.0
+    rate: Annotated[float, Meta(ge=LEAST_RATE, le=100_000)] = 100.0
     redirect: bool = True
     deadline_s: Annotated[int, Meta(ge=0, le=86_400)] = 60
     force: bool = False

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
-
-from msgspec import Meta
+from typing import Literal
 
 from control.api.admin import documents
 from control.api.admin.documents import Gone, Nothing
@@ -13,16 +11,19 @@ from control.api.admin.nodes import PATTERNS, known, life_of
 from control.api.admin.route import Ask, Given, Reply, Route
 from control.gateway.admission import StormOrder
 from control.keys.api_keys import OPERATOR, VIEWER
-
-Rate = Annotated[float, Meta(ge=0, le=1_000_000)]
+from control.settings.values import Rate, slow_rates
 
 
 class StormWanted(Given, kw_only=True):
-    """A rate is of clients a second, 0: no limit, null: as the settings say."""
+    """A rate is of clients a second, at least 0.001; 0: no limit, null: as the settings say."""
 
     new_per_s: Rate | None = None
     known_per_s: Rate | None = None
     admit: Literal["all", "known", "none"] = "all"
+
+    def __post_init__(self) -> None:
+        for name, problem in slow_rates(new_per_s=self.new_per_s, known_per_s=self.known_per_s):
+            raise ValueError(f"{name}: {problem}")
 
 
 def _key(ask: Ask[Given]) -> str:

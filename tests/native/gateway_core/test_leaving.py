@@ -110,6 +110,17 @@ def test_a_stay_ends_it_all_and_all_can_be_picked_again(gateway: GatewayHarness)
     assert sorted(names(gateway)[1:]) == ["one", "two"]
 
 
+def test_sessions_from_before_are_picked_without_those_that_came_since(gateway: GatewayHarness) -> None:
+    for name in ("one", "two", "late"):
+        gateway.login(name)
+    gateway.gateway.pick(0, 10, 0, 3)  # the harness gives 1, 2, 3
+    wait_for(lambda: rounds(gateway) == 1)
+    assert sorted(names(gateway)) == ["one", "two"]
+    gateway.gateway.pick(0, 10)
+    wait_for(lambda: rounds(gateway) == 2)
+    assert names(gateway)[-1] == "late"
+
+
 def test_a_command_for_who_is_gone_hits_nothing(gateway: GatewayHarness) -> None:
     client = gateway.login("gone")
     client.close()

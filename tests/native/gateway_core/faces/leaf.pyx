@@ -3,10 +3,10 @@
 One module though it is long: a face is a few lines, and each module more costs a build of its own.
 """
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from cmodules cimport layout
 from crypto.zstd cimport zstd_compressor_free, zstd_compressor_new
@@ -20,7 +20,15 @@ from gateway_core.leaf.address_table cimport (
     addresses_free,
     addresses_init,
 )
-from gateway_core.leaf.admission cimport Admission, Wait, admission_door, admission_rate, admission_take, admission_wait
+from gateway_core.leaf.admission cimport (
+    MODEST,
+    Admission,
+    Wait,
+    admission_door,
+    admission_rate,
+    admission_take,
+    admission_wait,
+)
 from gateway_core.leaf.class_budget cimport ClassBudget, ClassRates, class_budget_set, class_budget_take
 from gateway_core.leaf.deadlines cimport (
     Deadlines,
@@ -372,7 +380,13 @@ cdef class TokenBucket:
 
 
 cdef class Door:
+    """Who asks has a network of its own, or `address`, of 16 bytes."""
     cdef Admission a
+    cdef uint64_t others
+    cdef int asker
+
+    def __cinit__(self):
+        self.asker = MODEST
 
     def rate(self, int visitor, double per_s, double burst_s, uint64_t now_ns):
         admission_rate(&self.a, visitor, per_s, burst_s, now_ns)
@@ -380,22 +394,30 @@ cdef class Door:
     def door(self, int door, uint32_t least_ms, uint32_t most_ms):
         admission_door(&self.a, door, least_ms, most_ms)
 
-    def take(self, int visitor, uint64_t now_ns):
-        cdef bint taken
-        with nogil:
-            taken = admission_take(&self.a, visitor, now_ns)
-        return taken
+    def take(self, int visitor, uint64_t now_ns, bytes address=b""):
+        return self.take_many(visitor, now_ns, 1, address) == 1
 
-    def take_many(self, int visitor, uint64_t now_ns, int tries):
+    def take_many(self, int visitor, uint64_t now_ns, int tries, bytes address=b""):
         """How many of them were let in; for threads that try at once."""
-        cdef int i, taken = 0
+        cdef uint64_t ip[2]
+        cdef bint own = len(address) == 0
+        cdef int i, asker = 0, taken = 0
+        ip[0] = ip[1] = 0
+        if not own:
+            assert len(address) == sizeof(ip)
+            memcpy(ip, PyBytes_AS_STRING(address), sizeof(ip))
         with nogil:
             for i in range(tries):
-                taken += admission_take(&self.a, visitor, now_ns)
+                if own:
+                    self.others += 1
+                    ip[0] = self.others
+                taken += admission_take(&self.a, visitor, <uint8_t*>ip, 1, now_ns, &asker)
+        self.asker = asker
         return taken
 
     def wait(self, int visitor, uint64_t now_ns):
-        cdef Wait wait = admission_wait(&self.a, visitor, now_ns)
+        """What the one that asked last is told; who was never heard of is modest."""
+        cdef Wait wait = admission_wait(&self.a, visitor, self.asker, now_ns)
         return wait.retry_ms, wait.jitter_ms
 
 

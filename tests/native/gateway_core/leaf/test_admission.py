@@ -19,8 +19,12 @@ def door(new: float = 0, known: float = 0, burst_s: float = 1, shut: int = 0) ->
     return made
 
 
-def let_in(made: Door, visitor: int, at: int, tries: int = 100_000) -> int:
-    return int(made.take_many(visitor, at, tries))
+def let_in(made: Door, visitor: int, at: int, tries: int = 100_000, address: bytes = b"") -> int:
+    return int(made.take_many(visitor, at, tries, address))
+
+
+def v4(number: int) -> bytes:
+    return bytes(10) + b"\xff\xff" + number.to_bytes(4, "big")
 
 
 def test_no_rate_is_no_limit() -> None:
@@ -31,7 +35,8 @@ def test_a_burst_comes_in_and_then_the_rate_for_ever() -> None:
     for rate in (0.5, 3, 100, 1000, 7777):
         made = door(new=rate)
         assert let_in(made, NEW, NOW) == max(1, int(rate)), rate
-        passed = sum(let_in(made, NEW, NOW + n * SECOND // 10, 100_000) for n in range(1, 601))
+        tries = int(rate / 5) + 3
+        passed = sum(let_in(made, NEW, NOW + n * SECOND // 10, tries) for n in range(1, 601))
         assert abs(passed - 60 * rate) <= 1, rate
 
 
@@ -102,3 +107,59 @@ def test_a_faster_rate_brings_the_promised_times_nearer() -> None:
         made.wait(NEW, NOW)
     made.rate(NEW, 1_000, 1, NOW)
     assert made.wait(NEW, NOW)[0] < 2_200
+
+
+def test_an_address_that_asks_without_end_keeps_nobody_else_out() -> None:
+    """Thirty times the rate from one address, and honest ones at half of it: each comes in, at once."""
+    made = door(new=10, burst_s=2)
+    greedy = late = 0
+    for tenth in range(1, 601):
+        at = NOW + tenth * SECOND // 10
+        greedy += let_in(made, NEW, at, 30, v4(7))
+        if tenth % 2:
+            late += not let_in(made, NEW, at, 1)
+    assert late == 0
+    assert abs(greedy - 60 * 5) <= 15, "the rest of the rate is for whoever asks"
+
+
+def test_the_refused_of_a_storm_find_their_places_although_one_address_asks_without_end() -> None:
+    made = door(new=100)
+    let_in(made, NEW, NOW, 100)
+    told = []
+    for _ in range(1000):
+        let_in(made, NEW, NOW, 10, v4(7))
+        for _ in range(10):
+            made.wait(NEW, NOW)
+        assert not let_in(made, NEW, NOW, 1)
+        told.append(made.wait(NEW, NOW)[0])
+    assert told == sorted(told)
+    assert told[-1] < 11_500, "one after the other at the rate"
+
+
+def test_one_address_alone_has_the_whole_rate() -> None:
+    """All clients of a balancer that says nothing of them."""
+    made = door(new=100)
+    first = let_in(made, NEW, NOW, 1000, v4(7))
+    assert 50 <= first <= 100
+    passed = sum(let_in(made, NEW, NOW + n * SECOND // 10, 100, v4(7)) for n in range(1, 601))
+    assert abs(first + passed - (50 + 60 * 100)) <= 1
+
+
+def test_a_network_of_ipv6_is_one_address() -> None:
+    def inside(number: int) -> bytes:
+        return b"\x20\x01\x0d\xb8" + bytes(4) + number.to_bytes(8, "big")
+
+    made = door(new=1000)
+    assert sum(let_in(made, NEW, NOW, 1, inside(number)) for number in range(2000)) < 600
+    assert let_in(made, NEW, NOW, 1000) > 400, "the others find theirs"
+
+
+def test_a_rate_near_zero_is_no_open_door() -> None:
+    for rate in (0.001, 1e-9, 4e-11, 1e-12, 1e-300, 5e-324):
+        made = door(new=rate, known=1000)
+        made.rate(KNOWN, rate, 60, NOW)
+        made.rate(KNOWN, rate, 60, NOW)
+        assert (let_in(made, NEW, NOW), let_in(made, KNOWN, NOW, 9)) == (1, 1), rate
+        assert (let_in(made, NEW, NOW + SECOND), let_in(made, KNOWN, NOW + SECOND)) == (0, 0), rate
+        made.rate(NEW, 100, 1, NOW + SECOND)
+        assert let_in(made, NEW, NOW + 2 * SECOND) >= 99, "and a new rate holds at once"

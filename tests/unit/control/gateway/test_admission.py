@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from control.api.admin.storms import StormWanted
 from control.gateway.admission import Admission, StormOrder
+from control.settings.build import SettingsError, build
 from control.settings.storms import AdmissionSection
 
 
@@ -109,3 +111,20 @@ def test_an_order_that_cannot_be_is_refused(text: str) -> None:
 def test_an_order_is_json_both_ways() -> None:
     order = StormOrder(new_per_s=2.5, admit="known")
     assert msgspec.json.decode(msgspec.json.encode(order), type=StormOrder) == order
+
+
+@pytest.mark.parametrize("text", ['{"new_per_s": 1e-300}', '{"known_per_s": 0.0009}', '{"new_per_s": -1}'])
+def test_a_rate_near_zero_is_refused_wherever_it_is_said(text: str) -> None:
+    for kind in (StormOrder, StormWanted):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.json.decode(text, type=kind)
+        assert msgspec.json.decode('{"new_per_s": 0.001, "known_per_s": 0}', type=kind).new_per_s == 0.001
+    trees: list[dict[str, Any]] = [
+        {"gateway": {"admission": {"new_per_s": 1e-9}}},
+        {"limits": {"user_logins_per_s": 1e-9}},
+        {"limits": {"api_requests_per_s": 0.5}},
+        {"gateway": {"leaving": {"per_s": 1e-9}}},
+    ]
+    for tree in trees:
+        with pytest.raises(SettingsError, match=r"at least|>="):
+            build(tree)

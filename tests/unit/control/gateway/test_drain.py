@@ -30,7 +30,9 @@ class Stage:
         self.core, self.clock = LeavingCore(), Clock()
         self.redirect = Redirect(lambda: self.nodes, OWN, "", "", 3)
         self.changes = 0
-        self.drain = Drain(self.core, 2, self.redirect, (Full,), self._changed, None, self.clock)
+        self.drain = Drain(
+            self.core, 2, self.redirect, (Full,), self._changed, None, self.clock, lambda: self.core.above
+        )
         self.core.hears = self.drain
         for number in range(sessions):
             self.core.add(f"u{number}", number % 2, silent=number % 3 > 0)
@@ -82,6 +84,20 @@ async def test_who_comes_anyway_is_told_too() -> None:
     stage.core.add("late", 1, silent=False)
     stage.run(3)
     assert stage.core.told_users()[-1] == "late"
+
+
+async def test_who_comes_again_and_again_takes_no_pace_of_those_who_were_here() -> None:
+    stage = Stage(sessions=100)
+    stage.drain.apply(DrainOrder(rate=20))
+    late = 0
+    for _ in range(60):
+        stage.run(0.1)
+        for _ in range(10):
+            late += 1
+            stage.core.add(f"late{late}", late % 2, silent=late % 2 == 0)
+    told = stage.core.told_users()
+    assert sorted(told[:100]) == sorted(f"u{number}" for number in range(100))
+    assert len(told) > 110, "and then they are told"
 
 
 async def test_each_goaway_names_other_gateways_in_an_order_of_its_own() -> None:
@@ -225,7 +241,9 @@ async def test_a_stall_is_no_burst() -> None:
     assert max(stage.run(0.5)) <= 26
 
 
-@pytest.mark.parametrize("text", ['{"rate": 0}', '{"rate": 10, "speed": 1}', '{"deadline_s": -1}', "[]"])
+@pytest.mark.parametrize(
+    "text", ['{"rate": 0}', '{"rate": 1e-300}', '{"rate": 10, "speed": 1}', '{"deadline_s": -1}', "[]"]
+)
 async def test_an_order_that_cannot_be_is_refused(text: str) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(text, type=DrainOrder)
