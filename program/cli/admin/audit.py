@@ -87,5 +87,8 @@ def verify(
             typer.secho(f"{name}: {each.problem}", fg=typer.colors.RED, err=True)
         elif not as_json:
             last = f", anchor {name}:{each.last}" if each.last else ""
-            typer.echo(f"{name}: {each.entries} lines as they were written{last}")
+            read = f"{each.entries} lines as they were written{last}"
+            typer.echo(
+                f"{name}: {read if each.entries else 'no lines: none was written, or its folder is gone'}"
+            )
     raise typer.Exit(int(any(each.problem for each in verdicts.values())))
