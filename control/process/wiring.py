@@ -179,10 +179,18 @@ class Wiring:
     def data_folder(self) -> DataFolder:
         return DataFolder(self._settings.server.data_dir, self._process.addresses, alone=not self._split)
 
+    def _owned(self) -> Documents:
+        """For what this process writes of its own accord: only while it holds its node id."""
+        if (etcd := self._identity.etcd) is None:
+            return self.file_documents
+        from control.coordination.etcd.documents import EtcdDocuments
+
+        return EtcdDocuments(etcd.client, owner=etcd.registration)
+
     def _shared_keys(self) -> SharedKeys | None:
         if (joined := self._identity.keys) is None:
             return None
-        made = SharedKeys(self._settings, self.documents, self.keystore, joined)
+        made = SharedKeys(self._settings, self._owned(), self.keystore, joined)
         if "control" in self._settings.server.roles:
             made.on_change = lambda what, revision: self.audit.note(f"keys.{what}", {}, revision)
         return made

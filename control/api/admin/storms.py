@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 from control.api.admin import documents
 from control.api.admin.documents import Gone, Nothing
 from control.api.admin.nodes import PATTERNS, known, life_of
 from control.api.admin.route import Ask, Given, Reply, Route
+from control.api.errors import Problem
 from control.gateway.admission import StormOrder
 from control.keys.api_keys import OPERATOR, VIEWER
 from control.settings.values import Rate, slow_rates
@@ -46,10 +46,11 @@ async def ordered(ask: Ask[StormWanted]) -> Reply:
 
 
 def _life(ask: Ask[StormWanted]) -> int:
-    """A node with a name of its own need not be there yet. Problem 404 for one that has none and is not."""
-    if ask.services.settings.etcd.endpoints and re.fullmatch(r"node-[0-9]+", ask.path["node"]):
-        return life_of(ask, known(ask))
-    return 0
+    """Problem 404, 422: a name that was mistyped would wait for a node that never comes."""
+    info = known(ask)
+    if "gateway" not in info.roles:
+        raise Problem(422, "invalid", f"{info.name} is no gateway: nobody comes in there")
+    return life_of(ask, info)
 
 
 async def ended(ask: Ask[Nothing]) -> Reply:

@@ -91,7 +91,11 @@ def undrain(
 ) -> None:
     """End a drain: who has not left may stay, and LBS names the gateway again."""
     admin = admin_of(url, api_key, config, data_dir)
-    show_one(admin.delete(f"/nodes/{segment(node)}/drain"), as_json)
+    ended = admin.delete(f"/nodes/{segment(node)}/drain")
+    show_one(ended, as_json)
+    if not ended.get("revision"):
+        typer.echo(f"No drain was ordered of {node}", err=True)
+        raise typer.Exit(1)
 
 
 def storm(

@@ -250,7 +250,7 @@ async def test_an_order_of_a_name_that_etcd_gave_is_for_one_life(
     storm = "/v1/admin/storm/nodes"
     assert (await admin.put(f"{storm}/node-1", json={}, headers=every)).json()["epoch"] == 101
     assert slug(await admin.put(f"{storm}/node-7", json={}, headers=every)) == (404, "not-found")
-    assert (await admin.put(f"{storm}/to-come", json={}, headers=every)).json()["epoch"] == 0
+    assert (await admin.put(f"{storm}/own", json={}, headers=every)).json()["epoch"] == 0
     later = [NodeInfo(1, 300, "node-1", ("gateway",))]
     monkeypatch.setattr(services.coordination, "nodes", lambda role=None: later)
     shown = (await admin.get(nodes)).json()
