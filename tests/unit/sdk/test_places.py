@@ -89,6 +89,16 @@ async def test_an_answer_that_was_not_meant_for_here_is_refused(
         await ports(dialer(keys, lbs.url))
 
 
+async def test_an_answer_that_is_refused_leaves_no_root_behind(lbs: Lbs, other: Lbs) -> None:
+    keys, foreign = KeyRing(), KeyRing()
+    lbs.point_to(foreign, 7001, **{"for": {"transport": "tcp", "user": "bob", "device": "d"}})
+    one = dialer(None, lbs.url, other.url)
+    other.point_to(keys, 7002)
+    assert await ports(one) == [7002]
+    lbs.point_to(foreign, 7001)
+    assert await ports(one, elsewhere=True) == [7002], "the root of the first that was believed holds"
+
+
 async def test_an_answer_of_another_root_a_changed_one_and_none_at_all_are_refused(lbs: Lbs) -> None:
     keys, foreign = KeyRing(), KeyRing()
     lbs.point_to(foreign, 7001)

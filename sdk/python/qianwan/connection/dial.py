@@ -86,7 +86,7 @@ class Dialer:
     def remember_keys(self, text: str) -> None:
         """Take the key set of an earlier run; one that no longer verifies is forgotten."""
         try:
-            self._adopt(keyset.decode_base64url(text))
+            self._adopt(keyset.decode_base64url(text), self._root)
         except KeySetError:
             return
         self.key_set_text = text
@@ -125,21 +125,24 @@ class Dialer:
         except NoPlace as error:
             raise _verdict([("", cause) for cause in error.causes]) from error
 
-    def _trust(self, url: str, placement: lbs.Placement) -> bytes:
-        if self._root is None:
+    def _trust(self, url: str, placement: lbs.Placement, keep: bool) -> bytes:
+        root = self._root
+        if root is None:
             if not lbs.trusted_for_root(url):
                 raise KeySetError(UNPROVEN_ROOT)
-            self._root = keyset.parse_root(placement.root)
-        if placement.key_set:
-            self._adopt(keyset.decode_base64url(placement.key_set))
-            self.key_set_text = placement.key_set
-        return self._root
+            root = keyset.parse_root(placement.root)
+        if keep:
+            if placement.key_set:
+                self._adopt(keyset.decode_base64url(placement.key_set), root)
+                self.key_set_text = placement.key_set
+            self._root = root
+        return root
 
-    def _adopt(self, data: bytes) -> None:
+    def _adopt(self, data: bytes, root: bytes | None) -> None:
         """Verify a key set; an older one never replaces a newer one."""
-        if self._root is None:
+        if root is None:
             raise KeySetError("no root key to check the key set with")
-        keys = keyset.verify(data, self._root)
+        keys = keyset.verify(data, root)
         if self._keys is None or keys.issued_at >= self._keys.issued_at:
             self._keys = keys
 
@@ -223,7 +226,7 @@ class Dialer:
 
     def _learn(self, data: bytes, refused: ServerKey) -> None:
         try:
-            self._adopt(data)
+            self._adopt(data, self._root)
         except keyset.NoKeySet as error:
             raise ProtocolError(f"a rejection without a key set: {error}") from error
         if self._keys is not None and self._keys.choose(time.time()) == refused:

@@ -23,7 +23,7 @@ STAGGER_S = 2.0
 """The longest wait for one LBS before the next is asked too; a random part of it, so that those who lost one
 LBS do not come to the next one together."""
 
-Trust = Callable[[str, lbs.Placement], bytes]
+Trust = Callable[[str, lbs.Placement, bool], bytes]
 """The root to judge an answer by, from this URL; takes over its key set. Raises KeySetError."""
 
 
@@ -152,12 +152,12 @@ class Places:
         here = lbs.host_of(url)
         told = lbs.parse(answer, here)
         if not told.signed and self._unsigned:
-            trust(url, told)
+            trust(url, told, True)
             return told
         if not told.signed:
             raise KeySetError(f"the answer of LBS {url} is not signed: allow it with unsigned_lbs")
-        root = trust(url, told._replace(key_set=""))
+        root = trust(url, told, False)  # kept when all of it is believed
         found = lbs.open_signed(told.signed, root, here)
         lbs.judge(found, {"transport": "tcp", **question}, self._wall())
-        trust(url, found)
+        trust(url, found._replace(root=told.root), True)
         return found

@@ -92,6 +92,27 @@ def test_what_was_expected_and_never_announced_is_forgotten() -> None:
     assert (routes.gateways("u/came"), routes.gateways("u/never")) == ((1,), ())
 
 
+def test_a_login_in_a_repetition_without_an_end_costs_nobody_what_was_told_before() -> None:
+    routes = live(1)
+    routes.announce(1, 10, ["u/bob"])
+    routes.begin(1, 10)
+    routes.expect(1, 10, "u/bob")
+    routes.expect(1, 10, "u/never")
+
+    def pass_time() -> None:
+        for _ in range(2 * EXPECTED_TICKS):
+            routes.tick()
+            while routes.work():
+                pass
+
+    pass_time()
+    assert routes.gateways("u/bob") == (1,)
+    routes.announce(1, 10, ["u/bob"])
+    routes.end(1, 10)
+    pass_time()
+    assert (routes.gateways("u/bob"), routes.gateways("u/never")) == ((1,), ())
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_both_views_agree_after_anything(seed: int) -> None:
     print(f"seed {seed}")
