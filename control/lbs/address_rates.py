@@ -17,7 +17,7 @@ class AddressRates:
         self.refused = 0
 
     def set(self, per_s: float, burst: int) -> None:
-        """From now on; what an address has used of it stays used."""
+        """From now on; what an address owes of a slower rate is no more than this one asks."""
         self._cost = 1.0 / per_s
         self._span = self._cost * burst
 
@@ -26,9 +26,11 @@ class AddressRates:
 
     def take(self, address: str, now: float) -> float:
         """0.0 and it counts, or the seconds to wait."""
-        full = max(self._full.get(address, 0.0), now) + self._cost
+        held = min(self._full.get(address, 0.0), now + self._span)
+        full = max(held, now) + self._cost
         wait = full - now - self._span
         if wait > 0:
+            self._full[address] = held
             self.refused += 1
             return wait
         self._full[address] = full

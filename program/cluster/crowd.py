@@ -14,6 +14,7 @@ from itertools import pairwise
 import msgspec
 import qianwan
 
+from frame.constants import USER_PREFIX
 from program.access import Access
 from program.cluster.local import LocalCluster
 from program.cluster.people import Person, until
@@ -124,7 +125,7 @@ class Crowd:
         """A message through the HTTP API. -> its text"""
         sender = self.senders[0].name
         text = f"{sender} greets"
-        await asyncio.to_thread(self._access().say, sender, f"u/{guest.name}", text)
+        await asyncio.to_thread(self._access().say, sender, USER_PREFIX + guest.name, text)
         return text
 
     def _access(self) -> Access:

@@ -119,3 +119,20 @@ def test_a_refusal_takes_no_token() -> None:
 
 def test_zero_switches_a_limit_off() -> None:
     assert Limiter(Rate(0)).off
+
+
+def test_what_was_used_under_a_rate_set_by_mistake_is_not_owed_for_hours() -> None:
+    limiter, bucket, spread = Limiter(Rate(500, 2000)), Bucket(), Bucket()
+    limiter.set(Rate(0.01, 2000))
+    assert [limiter.take(bucket, 1000) for _ in range(10)] == [0] * 10
+    limiter.charge(spread, 1000, 5000)
+    limiter.set(Rate(500, 2000))
+    assert limiter.take(bucket, 2000) <= 2
+    assert limiter.owed(spread, 2000) == 0
+    assert limiter.take(bucket, 2010) == 0
+    assert [limiter.take(bucket, 10_000) > 0 for _ in range(2001)] == [False] * 2000 + [True]
+
+
+def test_a_rate_is_off_or_of_some_use() -> None:
+    assert list(Rate(0.0).problems()) == list(Rate(0.01).problems()) == []
+    assert [keys for keys, _ in Rate(5e-324).problems()] == [("per_s",)]

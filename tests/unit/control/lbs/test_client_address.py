@@ -65,6 +65,15 @@ def test_another_rate_holds_at_once_and_who_owes_waits_as_the_one_before_said() 
     assert [rates.take("b", 101.0) for _ in range(49)] == [0.0] * 49
 
 
+def test_who_asked_while_a_rate_was_near_nothing_is_served_soon_after() -> None:
+    rates = AddressRates(10.0, 5, 100)
+    rates.set(1e-9, 5)
+    assert rates.take("a", 100.0) == 0.0
+    rates.set(10.0, 5)
+    assert rates.take("a", 101.0) <= 0.1
+    assert rates.take("a", 101.2) == 0.0
+
+
 def test_addresses_without_number_take_bounded_memory() -> None:
     rates = AddressRates(1.0, 1, 1000)
     for number in range(100_000):
