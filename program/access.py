@@ -75,6 +75,7 @@ class Access:
             raise NoAccess(f"cannot reach {self.url} for {what}: {error}") from None
 
     def _sign(self, user: str) -> str:
+        from control.auth.tokens import unread_revocation
         from control.keys.data_folder import KEY_FOLDER
         from control.keys.errors import KeyFileError
         from control.keys.keystore import KeyStore
@@ -91,7 +92,7 @@ class Access:
             raise NoAccess(str(error)) from None
         try:
             now = int(time.time())
-            # No document is read here: above what was revoked before this second.
-            return signer.sign(user, now, settings.auth.token_ttl_s, revocation=now - 1)
+            revocation = unread_revocation(now, settings.auth.clock_skew_s)
+            return signer.sign(user, now, settings.auth.token_ttl_s, revocation=revocation)
         except ValueError as error:
             raise NoAccess(str(error)) from None

@@ -108,7 +108,8 @@ def _settings_of(name: str, values: Mapping[str, object]) -> Ids:
     told: Ids = {f"{name}.count": len(values)}
     for key, value in [*values.items()][:MEMBERS]:
         if key in known and isinstance(value, bool | int | float | str):
-            told[f"{name}.{key}"] = value[:LONG] if isinstance(value, str) else value
+            plain = not isinstance(value, str) or (value.isprintable() and len(value) <= LONG)
+            told[f"{name}.{key}"] = value if plain else f"{len(str(value))} characters"
     return told
 
 

@@ -37,6 +37,8 @@ DEVICES = 32
 """With a moment of their own, of one user. Beyond: the moment is that of all devices of the user, as names of
 devices are chosen by clients and room is for all users.
 """
+LEGACY_DIGITS = 2
+"""Of the names of an earlier version's documents."""
 PUT_BACK = 16
 """Documents that are put right in a tick."""
 TRIES = 8
@@ -127,12 +129,14 @@ class Revocations(Part):
     async def _write_all(self, key: str) -> None:
         try:
             while (batch := self._waiting.pop(key, [])) or key in self._behind:
+                behind = key in self._behind
                 self._behind.discard(key)
                 try:
                     moments = await self._write(key, batch)
                 except Exception as error:
-                    if not batch:
+                    if behind:
                         self._behind.add(key)
+                    if not batch:
                         return
                     for wanted in batch:
                         if not wanted.moment.done():
@@ -193,11 +197,27 @@ class Revocations(Part):
         except msgspec.MsgspecError as error:
             log.error("revocations cannot be read; those known before go on", key=key, reason=str(error))
             return
+        if len(key) == len(PREFIX) + LEGACY_DIGITS:
+            self._take_over(bucket)
+            return
         before, oldest = self._buckets.get(key, {}), int(self._clock()) - self._kept_s
         there = _pruned(bucket, oldest)
         bucket = _pruned(_merged(dict(bucket), before), oldest)
-        self._buckets[key] = bucket
         (self._behind.discard if bucket == there else self._behind.add)(key)
+        self._learn(key, bucket)
+
+    def _take_over(self, legacy: Bucket) -> None:
+        """What an earlier version keeps in fewer documents goes into those of now."""
+        for user, devices in legacy.items():
+            key = key_of(user)
+            known = self._buckets.get(key, {})
+            bucket = _merged({user: devices}, known)
+            if bucket != known:
+                self._behind.add(key)
+                self._learn(key, bucket)
+
+    def _learn(self, key: str, bucket: Bucket) -> None:
+        before, self._buckets[key] = self._buckets.get(key, {}), bucket
         for user, devices in bucket.items():
             known = before.get(user, {})
             if devices == known:

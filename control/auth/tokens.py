@@ -188,6 +188,13 @@ class TokenVerifier:
         return Claims(user, device, holds_from, int(expires), int(revocation), confirmation_key(claims))
 
 
+def unread_revocation(now: int, skew_s: int) -> int:
+    """The latest revocation that a token names whose signer reads no documents: one of before anything that a
+    clock which differs by `skew_s` could have written by now. A user revoked since is refused, never let in.
+    """
+    return now - 1 - skew_s
+
+
 def confirmation_key(claims: Mapping[str, Any]) -> bytes | None:
     """The 32-byte Ed25519 key of a `cnf` claim, None without one. Raises ValueError when it is there but
     not usable.

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import blake2b
@@ -46,6 +47,7 @@ from control.settings import Settings
 log = get_logger("keys")
 
 KEY = "keys/folder"
+MADE = "new-keys-"
 VERSION = b"\x02"
 FIRST_VERSION = b"\x01"
 """The files alone."""
@@ -78,6 +80,7 @@ class SharedKeys(Part):
         self._revision, self._generation = joined
         self._files = read_folder(self._folder)
         self._untaken: Document | None = None
+        self._heard = 0
         self._lost = False  # the document is gone, or older than what is here
         self._problem = ""
         self.on_change: Callable[[str, int], None] = lambda what, revision: None
@@ -97,7 +100,7 @@ class SharedKeys(Part):
             self._take(KEY, self._untaken)
             return
         try:
-            revision = self._revision
+            revision, heard = self._revision, self._heard
             found = await asyncio.to_thread(read_folder, self._folder)
             changed = found != self._files
             if not (changed or self._lost) or revision != self._revision:
@@ -113,14 +116,16 @@ class SharedKeys(Part):
         except (DocumentsUnavailable, KeyFileError) as error:
             self._tell(f"changed keys are not shared yet: {error}")
             return
-        if document.revision > self._revision or self._lost:
+        if heard == self._heard:  # else it is known already what is there, this or something later
             self._have(document, Shared(generation, found))
+        if document.revision == self._revision:
             log.info("keys are shared", revision=document.revision, files=len(found))
             self.on_change("share", document.revision)
 
     def _take(self, key: str, document: Document | None) -> None:
         if key != KEY or (document is not None and document.revision == self._revision):
             return
+        self._heard += 1
         self._untaken = None
         if document is None:
             self._revision, self._lost = 0, True
@@ -191,7 +196,9 @@ def _made_elsewhere(settings: Settings) -> Files:
     """New keys. The folder gets those that the cluster has in the end: of processes that start together one
     gives its own, and who ends here has made nothing."""
     make_private_directory(settings.server.data_dir)
-    with tempfile.TemporaryDirectory(prefix="keys-", dir=settings.server.data_dir) as made:
+    for left in settings.server.data_dir.glob(f"{MADE}*"):  # by a start that was killed
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=MADE, dir=settings.server.data_dir) as made:
         server = replace(settings.server, data_dir=Path(made))
         KeyStore(replace(settings, server=server), create=True)
         return read_folder(Path(made) / KEY_FOLDER)

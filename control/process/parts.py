@@ -241,7 +241,7 @@ class FirstApiKey(Part):
             return
         words = Words(what="api-key.create", via="start", outcome=DONE, ids={"key": split_key(text)[0]})
         await self._audit.operators.try_to_write(words)
-        if self._keystore.found:
+        if self._keystore.found and self._keystore.shared is None:  # else they came from the cluster
             log.warning(
                 "no API keys beside keys that were there already: the first one is made; where app servers"
                 " have keys, put keys/api-keys.json back"

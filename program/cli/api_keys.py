@@ -65,6 +65,8 @@ def create(
         return
     keys = _of_folder(config, data_dir, create=True)
     settings = settings_or_exit(config, {"server.data_dir": data_dir})
+    if settings.etcd.endpoints:
+        typer.echo("a key of this data folder: --cluster makes one for all control processes", err=True)
     with told(), audited(settings, "api-key.create") as change:
         key, text = keys.create(name, tuple(scopes), ttl, tuple(roles))
         change.ids = {"key": key.id, "scopes": list(key.scopes), "roles": list(key.roles)}

@@ -36,6 +36,8 @@ def token(
     data_dir: DataDirOption = None,
 ) -> None:
     """Sign a token with the key files of the data folder and print it; the root key is on standard error."""
+    from control.auth.tokens import unread_revocation
+
     store = _keystore(config, data_dir)
     auth = settings_or_exit(config, {"server.data_dir": data_dir}).auth
     ttl_s = ttl if ttl is not None else auth.token_ttl_s
@@ -44,8 +46,8 @@ def token(
     settings = settings_or_exit(config, {"server.data_dir": data_dir})
     with told(), audited(settings, "token.create") as change:
         now = int(time.time())
-        # No document is read here: above what was revoked before this second.
-        signed = store.signer().sign(user, now, ttl_s, device, revocation=now - 1)
+        revocation = unread_revocation(now, settings.auth.clock_skew_s)
+        signed = store.signer().sign(user, now, ttl_s, device, revocation=revocation)
         change.ids = {"user": user, "device": device or "", "ttl_s": ttl_s}
     typer.echo(f"root key: {store.root}", err=True)
     typer.echo(signed)

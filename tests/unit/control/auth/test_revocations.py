@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from control.auth.revocations import DEVICES, PREFIX, WRONG_S, Bucket, Revocations, key_of
+from control.auth.tokens import unread_revocation
 from control.coordination.documents import Document, DocumentsUnavailable
 from control.coordination.sqlite_documents import SqliteDocuments
 from tests.support.sdk_client import until
@@ -340,3 +341,23 @@ async def stored(documents: SqliteDocuments, user: str) -> int:
     document = await documents.get(key_of(user))
     bucket = msgspec.json.decode(document.value, type=Bucket) if document is not None else {}
     return max(bucket.get(user, {}).values(), default=0)
+
+
+async def test_what_an_earlier_version_kept_in_fewer_documents_is_heeded_and_carried_over(
+    documents: SqliteDocuments, process: Make
+) -> None:
+    await documents.put(f"{PREFIX}61", msgspec.json.encode({"u3": {"": NOW - 60, "d": NOW - 90}}), 0)
+    one = await process(0)
+    assert one.ended("u3", "d") == NOW - 60
+    assert one.latest("u3") == NOW - 60
+    async with asyncio.timeout(10):
+        while await stored(documents, "u3") != NOW - 60:
+            await one.tick()
+            await asyncio.sleep(0.01)
+
+
+async def test_a_signer_that_reads_nothing_names_no_moment_that_may_come(process: Make) -> None:
+    """Its clock is ahead by as much as clocks may differ."""
+    one = await process(0)
+    named = unread_revocation(int(NOW + 30), 30)
+    assert named < await one.revoke("ann")

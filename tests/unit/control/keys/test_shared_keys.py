@@ -320,6 +320,32 @@ async def test_a_start_that_ends_before_its_keys_are_shared_has_made_none(
     assert read_folder(tmp_path / "1" / "keys") == read_folder(tmp_path / "2" / "keys")
 
 
+async def test_an_answer_that_comes_behind_the_end_of_its_document_ends_no_sharing(
+    documents: SqliteDocuments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await joined(documents, tmp_path / "1")
+    one.keystore.keys.rotate_tokens(int(time.time()), 3600)
+    put = documents.put
+
+    async def slow(key: str, value: bytes, expected: int | None = None) -> Document:
+        answer = await put(key, value, expected)
+        await documents.delete(KEY, None)
+        await until(lambda: one.shared._lost)
+        return answer
+
+    with monkeypatch.context() as patched:
+        patched.setattr(documents, "put", slow)
+        await one.shared.tick()
+
+    async def put_back() -> bool:
+        await one.shared.tick()
+        document = await documents.get(KEY)
+        return document is not None and unseal([SECRET], document.value).files == one.files
+
+    await repeated(put_back)
+    await one.shared.stop(0)
+
+
 async def test_a_foreign_root_in_the_documents_is_told_and_touches_no_folder(
     documents: SqliteDocuments, tmp_path: Path
 ) -> None:
