@@ -42,11 +42,13 @@ $(STAMPS)/modules: $(STAMPS)/venv $(SOURCES)
 	@$(PY) setup.py -q build_ext --inplace --parallel $$(nproc) > build/build.log 2>&1 || { cat build/build.log; exit 1; }
 	@touch $@
 
-.PHONY: tested-with measured-with joined-with
+.PHONY: tested-with measured-with joined-with faulted-with
 tested-with:
 	@$(SYSTEM) test
 joined-with:
 	@$(SYSTEM) cluster
+faulted-with:
+	@$(SYSTEM) faults
 measured-with:
 	@$(SYSTEM) measure
 
@@ -89,7 +91,7 @@ deb: build ## the Debian package, into dist/: the wheel in /opt/qianwan, units, 
 wheel: build ## the sdist and the wheels of server and client, into dist/
 	$(PY) tools/wheels.py
 
-faults: tested-with build dev ## what make test shows with small numbers, with large ones: 20 starts of an im process, a primary that stands still, each fault of each kind of process, a storm of 20,000
+faults: tested-with faulted-with build dev ## what make test shows with small numbers, with large ones: 20 starts of an im process, a primary that stands still, each fault of each kind of process, a storm of 20,000
 	QIANWAN_TEST_STARTS=20 $(PY) -m pytest -q tests/integration/control/test_starts.py
 	QIANWAN_TEST_LONG=1 $(PY) -m pytest -q -s tests/adversity/server/test_postgres_failover.py
 	$(PY) tools/faults.py --starts 20 $(FAULTS_ARGS)

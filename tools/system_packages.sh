@@ -4,6 +4,7 @@
 #   tools/system_packages.sh build          for `make build`
 #   tools/system_packages.sh build test     for `make test`, `make sanitize` and `make fuzz` too
 #   tools/system_packages.sh build cluster  for `make cluster-demo`
+#   tools/system_packages.sh test faults    for `make faults`
 #
 # As root on a Debian what is missing is installed; elsewhere it is named in one line, and the exit code is 1.
 set -u
@@ -28,6 +29,7 @@ test    | chromium                | command -v chromium
 test    | prometheus              | command -v promtool
 cluster | postgresql              | ls /usr/lib/postgresql/*/bin/initdb
 cluster | etcd-server             | command -v etcd
+faults  | patroni                 | command -v patroni
 measure | valgrind                | command -v valgrind
 LIST
 }

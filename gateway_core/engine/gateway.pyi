@@ -6,6 +6,7 @@ from typing_extensions import disjoint_base
 from gateway_core.config import GatewayConfig
 
 LAYOUT: str
+ANY_SESSION: int
 
 @disjoint_base
 class Gateway:
