@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 
 from frame.constants import ROOM_PREFIX
@@ -42,6 +42,7 @@ class RoomMoves:
         self._afresh_ms = -DOUBT_MS
         self._door = door
         self._told: deque[tuple[Session, str]] = deque()  # inside, in rooms that have to be read
+        self._due: Counter[str] = Counter()  # room -> how many of these
         self._taking: asyncio.Task[None] | None = None
 
     async def hand_over(self, way: Way) -> None:
@@ -66,7 +67,7 @@ class RoomMoves:
         """What is said before a gateway was heard again that had given this process up is old; it may come a
         little later."""
         name, node, conn, user, device, *tags = key.split(" ")
-        room = await self._table.get(name)
+        room = await self._table.read(name)
         if self._clock.elapsed_ms() - self._afresh_ms >= DOUBT_MS:
             self._take(room, Session(int(node), int(conn), user, device), tuple(tags))
 
@@ -91,6 +92,9 @@ class RoomMoves:
             self._take(room, session, tuple(tags))
             return
         self._told.append((session, topic))
+        self._due[name] += 1
+        if name not in self._table.coming:
+            self._table.coming[name] = asyncio.get_running_loop().create_future()
         if self._taking is None or self._taking.done():
             self._taking = asyncio.get_running_loop().create_task(self._take_told())
 
@@ -101,17 +105,27 @@ class RoomMoves:
             session, topic = self._told[0]
             name, *tags = topic.removeprefix(ROOM_PREFIX).split("#")
             try:
-                room = await self._table.get(name)
+                room = await self._table.read(name)
             except StoreError as error:
                 _log.warning("who is in a room waits for the store: %s", error)
                 await asyncio.sleep(AGAIN_S)
                 continue
             if self._told and self._told[0] == (session, topic):
                 self._told.popleft()
-                self._take(room, session, tuple(tags))
+                try:
+                    self._take(room, session, tuple(tags))
+                finally:
+                    self._done(name)
             taken += 1
             if taken % SLICE == 0:
                 await asyncio.sleep(0)
+
+    def _done(self, name: str) -> None:
+        """One of those who are inside of this room is known, or is not any more."""
+        self._due[name] -= 1
+        if self._due[name] <= 0:
+            del self._due[name]
+            self._table.coming.pop(name).set_result(None)
 
     def left(self, node: int, conn: int, topic: str) -> None:
         """A gateway says that another process took this connection out of a room."""
@@ -124,7 +138,12 @@ class RoomMoves:
     def afresh(self, node: int) -> None:
         """Who is in rooms through this gateway is not known any more."""
         self._afresh_ms = self._clock.elapsed_ms()
-        self._told = deque(each for each in self._told if each[0].node != node)
+        told, self._told = self._told, deque()
+        for session, topic in told:
+            if session.node == node:
+                self._done(topic.removeprefix(ROOM_PREFIX).partition("#")[0])
+            else:
+                self._told.append((session, topic))
         for room in self._table.live():
             for session in [each for sessions in room.members.values() for each in sessions.values()]:
                 state = self._sessions.get(session) if session.node == node else None
@@ -135,3 +154,6 @@ class RoomMoves:
         if self._taking is not None:
             self._taking.cancel()
             await asyncio.gather(self._taking, return_exceptions=True)
+        for coming in self._table.coming.values():
+            coming.set_result(None)
+        self._table.coming.clear()

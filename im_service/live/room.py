@@ -7,6 +7,7 @@ only for named, muted or blacklisted people.
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict, deque
 from collections.abc import Container, Iterator, Mapping
@@ -28,6 +29,8 @@ from im_service.storage.store import Store
 
 MAX_SPEAKERS = 10_000
 """People whose rate a room keeps; who spoke longest ago goes first."""
+COMING_S = 5.0
+"""For those who are inside: longer only where the store does not answer, which is told then."""
 MAX_REMEMBERED = 10_000
 """Rooms kept in memory when nobody is in them (for their recent ring); the least used goes first."""
 
@@ -255,6 +258,8 @@ class RoomTable:
             lambda room: RoomState(room, settings, random), RoomState.update, self._read
         )
         self._kept: OrderedDict[str, RoomState] = OrderedDict()
+        self.coming: dict[str, asyncio.Future[None]] = {}
+        """rooms of which it is told who is inside, and that have to be read for that (chatrooms/moves.py)"""
         self.dropped_normal = self.dropped_high = self.dropped_notices = 0
 
     def dropped(self, topic: str, normal: int, high: int, notices: int) -> None:
@@ -279,7 +284,15 @@ class RoomTable:
         return RoomRecord(found[0], people, tags)
 
     async def get(self, room: str) -> RoomState:
-        """The room, open or not, created or not. What was never created is not remembered."""
+        """The room, open or not, created or not, with everybody inside of whom it was told before. What was
+        never created is not remembered.
+        """
+        if (coming := self.coming.get(room)) is not None:
+            await asyncio.wait({coming}, timeout=COMING_S)
+        return await self.read(room)
+
+    async def read(self, room: str) -> RoomState:
+        """`get` without waiting for who is inside."""
         state = await self._cache.get(room)
         if state.record is None:
             return state

@@ -239,3 +239,29 @@ async def test_a_call_of_before_its_gateway_gave_the_process_up_enters_no_room(
         assert alice.connection.topics == {"u/alice"}
         await alice.ok("room.join", room="hall")
         assert "r/hall" in alice.connection.topics
+
+
+async def test_who_speaks_or_is_put_out_right_behind_the_word_of_being_inside_is_inside(
+    tmp_path: Path,
+) -> None:
+    """The room has to be read from the store first, and many others before it."""
+    async with open_world(tmp_path) as world:
+        fresh = second(world, Wire())
+        for room in ("hall", "yard", *(f"other{number}" for number in range(20))):
+            await world.invoke("room.create", {"room": room})
+        alice, bob = await world.login("alice"), await world.login("bob")
+        for room in ("hall", "yard"):
+            for person in (alice, bob):
+                await person.ok("room.join", room=room)
+        for number in range(20):
+            fresh.on_inside(alice.session, f"r/other{number}")
+        for room in ("hall", "yard"):
+            for person in (alice, bob):
+                fresh.on_inside(person.session, f"r/{room}")
+        payload = msgspec.msgpack.encode(["c1", 0, {"text": "hi"}, None, None])
+        fresh.on_sends([(alice.session, 9_001, "r/hall", payload)])
+        await fresh.invoke("room.kick", {"room": "yard", "user": "bob"})
+        assert (await alice.answer(9_001))[0] == 0
+        assert sorted((await fresh.room_table.get("yard")).members) == ["alice"]
+        assert fresh.room_table.coming == {}
+        await fresh.stop()

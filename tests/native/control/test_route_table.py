@@ -114,6 +114,9 @@ class RoutesAreSets(RuleBasedStateMachine):
         for told in self.model.values():
             for name in [name for name, due in told.due.items() if due <= self.ticks]:
                 del told.due[name]
+                if told.repeating and name in told.marks:  # its end says what counts
+                    told.due[name] = self.ticks + EXPECTED_TICKS
+                    continue
                 if not told.marks.get(name, (True, True))[0]:
                     del told.marks[name]
 
