@@ -19,7 +19,7 @@ from tests.support.swarm_fleet import judge, pairs_fleet, talk
 
 FLEETS = {"aegis": 3, "chacha": 1}  # name -> suite
 MEMBERS = 5000  # of each
-RATE = 500.0  # messages a second of each
+RATE = 200.0  # messages a second of each; an instrumented build on a busy machine queues too much of 500
 SECONDS = 10.0
 AUTH_TIMEOUT_S = 3
 PATIENCE_S = 60.0  # far above any deadline, for a machine that is busy
