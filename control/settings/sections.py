@@ -186,8 +186,7 @@ class LimitsSection(Section, frozen=True):
     """Requests one API key may make at once before that rate holds. Beyond: 429 with Retry-After."""
     admin_changes_per_s: Annotated[float, Meta(ge=0.01, le=1000)] = 2.0
     """Changes one API key may make over the admin API in the long run, and 1000 at once: each is two lines of
-    the audit log, and so who may change something needs days to push out what others did. Beyond: 429 with
-    Retry-After."""
+    the audit log, and so one key needs hours to push out what others did. Beyond: 429 with Retry-After."""
     key_failures: Annotated[int, Meta(ge=0, le=1_000_000, extra=unit("wrong API keys") | LIVE)] = 10
     """Of one id from one network (an address, or an IPv6 /64), or five times as many of any ids. 0: no
     limit. Beyond: wrong keys of that id, or of all, get 429 from there; the right one is let in."""
