@@ -25,6 +25,7 @@ cdef enum:
     ADDRESS_MAX = 255  # bytes: one address of a GOAWAY
     GOAWAY_ADDRESSES = 8  # addresses: most addresses of one GOAWAY
     NAME_MAX = 64  # characters: user, group, room and device ids, and client message ids
+    REPORT_MAX = 512  # bytes: body of a REPORT; a longer one is ignored
 
 # First byte of a frame
 cdef enum:
@@ -56,6 +57,7 @@ cdef enum:
     FRAME_RESUME = 18  # take up an earlier session
     FRAME_RESUME_OK = 19  # the session goes on
     FRAME_RESUME_FAIL = 20  # the session cannot go on; sync instead
+    FRAME_REPORT = 24  # what network the client is on, and how its last connection ended
     FRAME_PADDING = 31  # ignored
 
 # Bits of the preamble's flags
@@ -100,6 +102,16 @@ cdef enum:
     PING_DOZE = 2  # the system defers timers
     PING_LATE_ALARM = 4  # this ping was due earlier
     PING_LOW_BATTERY = 8  # the battery is low
+
+# Why the last connection of a REPORT ended
+cdef enum:
+    DEATH_UNKNOWN = 0  # not known
+    DEATH_PONG_TIMEOUT = 1  # a PING stayed without an answer
+    DEATH_RESET = 2  # the connection was reset
+    DEATH_END_OF_STREAM = 3  # it ended without a CLOSE
+    DEATH_NETWORK_CHANGED = 4  # the device went to another network
+    DEATH_CLOSED_HERE = 5  # the client closed it
+    DEATH_CLOSED_THERE = 6  # the server closed it
 
 # Platforms of a device
 cdef enum:

@@ -45,6 +45,7 @@ UPGRADE_MAX: Final = 4096  # bytes: HTTP head of a WebSocket upgrade; more close
 ADDRESS_MAX: Final = 255  # bytes: one address of a GOAWAY
 GOAWAY_ADDRESSES: Final = 8  # addresses: most addresses of one GOAWAY
 NAME_MAX: Final = 64  # characters: user, group, room and device ids, and client message ids
+REPORT_MAX: Final = 512  # bytes: body of a REPORT; a longer one is ignored
 
 FRAME_TYPE_MASK: Final = 0x1F  # bits of the frame's type
 FLAG_COMPRESSED: Final = 0x20  # Z: the body is uv raw_len and a zstd frame
@@ -77,6 +78,7 @@ class FrameType(IntEnum):
     RESUME = 18  # take up an earlier session
     RESUME_OK = 19  # the session goes on
     RESUME_FAIL = 20  # the session cannot go on; sync instead
+    REPORT = 24  # what network the client is on, and how its last connection ended
     PADDING = 31  # ignored
 
 
@@ -134,6 +136,18 @@ class PingState(IntFlag):
     DOZE = 2  # the system defers timers
     LATE_ALARM = 4  # this ping was due earlier
     LOW_BATTERY = 8  # the battery is low
+
+
+class DeathCause(IntEnum):
+    """Why the last connection of a REPORT ended."""
+
+    UNKNOWN = 0  # not known
+    PONG_TIMEOUT = 1  # a PING stayed without an answer
+    RESET = 2  # the connection was reset
+    END_OF_STREAM = 3  # it ended without a CLOSE
+    NETWORK_CHANGED = 4  # the device went to another network
+    CLOSED_HERE = 5  # the client closed it
+    CLOSED_THERE = 6  # the server closed it
 
 
 class Platform(IntEnum):
@@ -250,4 +264,4 @@ NOISE_NAME: Final[dict[int, str]] = {
 }
 
 # over all names and values here; the C modules must have been built with the same
-CONSTANTS_MARK: Final = 0x417A2721
+CONSTANTS_MARK: Final = 0xB588CC89

@@ -17,7 +17,7 @@
 #define QW_ROOT_PREFIX "qwroot1."
 
 /* over all names and values here; part of the layout mark */
-#define QW_CONSTANTS_MARK 0x417A2721u
+#define QW_CONSTANTS_MARK 0xB588CC89u
 
 /* Limits */
 enum {
@@ -40,6 +40,7 @@ enum {
     QW_ADDRESS_MAX = 255,
     QW_GOAWAY_ADDRESSES = 8,
     QW_NAME_MAX = 64,
+    QW_REPORT_MAX = 512,
 };
 
 /* First byte of a frame */
@@ -73,6 +74,7 @@ enum {
     QW_FRAME_RESUME = 18,
     QW_FRAME_RESUME_OK = 19,
     QW_FRAME_RESUME_FAIL = 20,
+    QW_FRAME_REPORT = 24,
     QW_FRAME_PADDING = 31,
 };
 
@@ -122,6 +124,17 @@ enum {
     QW_PING_DOZE = 2,
     QW_PING_LATE_ALARM = 4,
     QW_PING_LOW_BATTERY = 8,
+};
+
+/* Why the last connection of a REPORT ended */
+enum {
+    QW_DEATH_UNKNOWN = 0,
+    QW_DEATH_PONG_TIMEOUT = 1,
+    QW_DEATH_RESET = 2,
+    QW_DEATH_END_OF_STREAM = 3,
+    QW_DEATH_NETWORK_CHANGED = 4,
+    QW_DEATH_CLOSED_HERE = 5,
+    QW_DEATH_CLOSED_THERE = 6,
 };
 
 /* Platforms of a device */

@@ -32,6 +32,7 @@ export const UPGRADE_MAX = 4096;
 export const ADDRESS_MAX = 255;
 export const GOAWAY_ADDRESSES = 8;
 export const NAME_MAX = 64;
+export const REPORT_MAX = 512;
 export const FRAME_TYPE_MASK = 0x1F;
 export const FLAG_COMPRESSED = 0x20;
 export const FLAG_ACK = 0x40;
@@ -60,6 +61,7 @@ export const FrameType = Object.freeze({
   RESUME: 18,  // take up an earlier session
   RESUME_OK: 19,  // the session goes on
   RESUME_FAIL: 20,  // the session cannot go on; sync instead
+  REPORT: 24,  // what network the client is on, and how its last connection ended
   PADDING: 31,  // ignored
 });
 
@@ -109,6 +111,17 @@ export const PingState = Object.freeze({
   DOZE: 2,  // the system defers timers
   LATE_ALARM: 4,  // this ping was due earlier
   LOW_BATTERY: 8,  // the battery is low
+});
+
+/** Why the last connection of a REPORT ended. */
+export const DeathCause = Object.freeze({
+  UNKNOWN: 0,  // not known
+  PONG_TIMEOUT: 1,  // a PING stayed without an answer
+  RESET: 2,  // the connection was reset
+  END_OF_STREAM: 3,  // it ended without a CLOSE
+  NETWORK_CHANGED: 4,  // the device went to another network
+  CLOSED_HERE: 5,  // the client closed it
+  CLOSED_THERE: 6,  // the server closed it
 });
 
 /** Platforms of a device. */
