@@ -44,7 +44,7 @@ def test_a_heavy_sender_waits_and_the_others_do_not(gateway: GatewayHarness) -> 
     heavy, light = gateway.login("heavy"), gateway.login("light")
     eased(gateway, READS)
     count, began = 40, time.monotonic()
-    # In one write: of one message a write a loop that is awake reads each as it comes, and never its piece at once.
+    # In one write: of one message a write a loop that is awake reads each, never its piece at once.
     whole = b"".join(heavy.record(send_of(number)) for number in range(count))
     writing = threading.Thread(target=heavy.write, args=(whole,))
     writing.start()
