@@ -17,7 +17,7 @@ PYTEST_LANES := -n $(LANES) --dist loadfile --no-loadscope-reorder
 # What a target needs beside Python packages is there, is installed, or is named before anything runs.
 SYSTEM := tools/system_packages.sh build
 
-.PHONY: help dev build debug sanitize coverage test faults lint deb wheel generate demo cluster-demo bench instructions fuzz clean
+.PHONY: help dev build debug sanitize coverage test faults lint deb wheel shipped generate demo cluster-demo bench instructions fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,13 +42,15 @@ $(STAMPS)/modules: $(STAMPS)/venv $(SOURCES)
 	@$(PY) setup.py -q build_ext --inplace --parallel $$(nproc) > build/build.log 2>&1 || { cat build/build.log; exit 1; }
 	@touch $@
 
-.PHONY: tested-with measured-with joined-with faulted-with
+.PHONY: tested-with measured-with joined-with faulted-with packed-with
 tested-with:
 	@$(SYSTEM) test
 joined-with:
 	@$(SYSTEM) cluster
 faulted-with:
 	@$(SYSTEM) faults
+packed-with:
+	@$(SYSTEM) package
 measured-with:
 	@$(SYSTEM) measure
 
@@ -85,11 +87,14 @@ lint-any:
 test: tested-with dev build lint ## install what is missing, build, lint and run every test; LANES=1 one after another
 	$(PY) -m pytest $(PYTEST_LANES) $(PYTEST_ARGS)
 
-deb: build ## the Debian package, into dist/: the wheel in /opt/qianwan, units, settings
+deb: packed-with build ## the Debian package, into dist/: the wheel in /opt/qianwan, units, settings
 	$(PY) tools/deb.py
 
 wheel: build ## the sdist and the wheels of server and client, into dist/
 	$(PY) tools/wheels.py
+
+shipped: wheel deb ## run what people install: the wheels in a fresh environment and the unpacked package serve
+	$(PY) tools/shipped.py
 
 faults: tested-with faulted-with build dev ## what make test shows with small numbers, with large ones: 20 starts of an im process, a primary that stands still, each fault of each kind of process, a storm of 20,000
 	QIANWAN_TEST_STARTS=20 $(PY) -m pytest -q tests/integration/control/test_starts.py

@@ -47,6 +47,17 @@ FILES = {
 }
 
 
+class OtherPython(Exception):
+    """The modules were built for a Python that is not the one the package is for."""
+
+
+def same_python(theirs: str, ours: tuple[int, int] = sys.version_info[:2]) -> None:
+    """Compiled modules load in the minor version that they were built for, and in no other."""
+    if theirs != (built := "{}.{}".format(*ours)):
+        say = f"{PYTHON} is Python {theirs}, the modules were built for {built}"
+        raise OtherPython(f"{say}: make clean, remove .venv, then make deb PYTHON={PYTHON}")
+
+
 def lay_out(tree: Path) -> None:
     """All but the program itself, with the modes it is installed with."""
     for source, target in FILES.items():
@@ -76,7 +87,7 @@ def describe(tree: Path, version: str) -> None:
     """DEBIAN/: what dpkg reads."""
     folder = tree / "DEBIAN"
     folder.mkdir()
-    told = _run(PYTHON, "-c", "import sys; print('%d.%d' % sys.version_info[:2])").strip()
+    told = _version()
     size = sum(path.lstat().st_size for path in tree.rglob("*")) // 1024
     text = CONTROL.format(
         version=version,
@@ -92,6 +103,10 @@ def describe(tree: Path, version: str) -> None:
         (folder / name).chmod(0o755)
 
 
+def _version() -> str:
+    return _run(PYTHON, "-c", "import sys; print('%d.%d' % sys.version_info[:2])").strip()
+
+
 def pack(tree: Path, target: Path) -> Path:
     target.mkdir(parents=True, exist_ok=True)
     told = _run("dpkg-deb", "--root-owner-group", "-Zxz", "-z1", "--build", str(tree), str(target))
@@ -100,7 +115,8 @@ def pack(tree: Path, target: Path) -> Path:
 
 
 def build(target: Path) -> Path:
-    """The package, in `target`. The C modules must be built."""
+    """The package, in `target`. The C modules must be built. Raises OtherPython."""
+    same_python(_version())
     with tempfile.TemporaryDirectory() as folder:
         server, _ = wheels.build(Path(folder, "wheels"))
         tree = Path(folder, "tree")
@@ -118,7 +134,11 @@ def _run(*command: str) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description="build the Debian package")
     parser.add_argument("--out", type=Path, default=ROOT / "dist")
-    print(build(parser.parse_args().out))
+    try:
+        print(build(parser.parse_args().out))
+    except OtherPython as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
 
 

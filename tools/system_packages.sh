@@ -5,6 +5,7 @@
 #   tools/system_packages.sh build test     for `make test`, `make sanitize` and `make fuzz` too
 #   tools/system_packages.sh build cluster  for `make cluster-demo`
 #   tools/system_packages.sh test faults    for `make faults`
+#   tools/system_packages.sh build package  for `make deb`
 #
 # As root on a Debian what is missing is installed; elsewhere it is named in one line, and the exit code is 1.
 set -u
@@ -29,6 +30,8 @@ test    | chromium                | command -v chromium
 test    | prometheus              | command -v promtool
 cluster | postgresql              | ls /usr/lib/postgresql/*/bin/initdb
 cluster | etcd-server             | command -v etcd
+package | python3                 | ls /usr/bin/python3
+package | dpkg                    | command -v dpkg-deb
 faults  | patroni                 | command -v patroni
 measure | valgrind                | command -v valgrind
 LIST
