@@ -21,6 +21,11 @@ cdef enum:
     REKEY_SECONDS = 900  # seconds: a sender rekeys at the latest after this much use of one key
     # seconds: under way: a server reads no key that is older than REKEY_SECONDS and this
     REKEY_GRACE_SECONDS = 3600
+    TICKET_MAX = 255  # bytes: a ticket as it stands in front of message 1; its length is one byte
+    TICKET_PSK = 32  # bytes: the secret that comes with a ticket: the psk of the handshake that it is used in
+    RESUME_PAYLOAD_MAX = 256  # bytes: payload of message 1 behind a ticket; more closes
+    # milliseconds: a ticket's age, told so exactly, lets the session come before the client's first record
+    TICKET_FRESH_MS = 10000
     UPGRADE_MAX = 4096  # bytes: HTTP head of a WebSocket upgrade; more closes
     ADDRESS_MAX = 255  # bytes: one address of a GOAWAY
     GOAWAY_ADDRESSES = 8  # addresses: most addresses of one GOAWAY
@@ -50,13 +55,13 @@ cdef enum:
     FRAME_RETURN = 11  # the result of a CALL
     FRAME_POLICY = 12  # heartbeat and reconnect policy
     FRAME_REKEY = 13  # last frame of a record: the next record of this direction uses the next key
-    FRAME_TICKET = 14  # resumption ticket
+    FRAME_TICKET = 14  # with this the session is taken up again; replaces the one before
     FRAME_GOAWAY = 15  # leave soon: to these addresses, else as the code says
     FRAME_CLOSE = 16  # the last frame of a connection
     FRAME_ERROR = 17  # an error tied to no request; the connection goes on
-    FRAME_RESUME = 18  # take up an earlier session
-    FRAME_RESUME_OK = 19  # the session goes on
-    FRAME_RESUME_FAIL = 20  # the session cannot go on; sync instead
+    FRAME_RESUME = 18  # never sent: a session is taken up in the handshake
+    FRAME_RESUME_OK = 19  # the session goes on; the MSG frames first to last follow
+    FRAME_RESUME_FAIL = 20  # the session cannot go on; log in, then sync
     FRAME_REPORT = 24  # what network the client is on, and how its last connection ended
     FRAME_PADDING = 31  # ignored
 
@@ -69,8 +74,8 @@ cdef enum:
 # Handshake patterns
 cdef enum:
     PATTERN_NK = 1  # full handshake with a known server key
-    PATTERN_NKPSK0 = 2  # reserved: resumption; refused with UNSUPPORTED
-    PATTERN_NNPSK0 = 3  # reserved: light resumption; refused with UNSUPPORTED
+    PATTERN_NKPSK0 = 2  # handshake with a ticket and a known server key
+    PATTERN_NNPSK0 = 3  # handshake with a ticket alone (key id 0), for a server that asked for it
 
 # Cipher suites
 cdef enum:
@@ -85,6 +90,28 @@ cdef enum:
     REJECT_UNSUPPORTED = 2  # pattern, suite or flags are not served
     REJECT_UNKNOWN_KEY = 3  # no such key id; data = the signed key set, verify it and try again
     REJECT_OVERLOADED = 4  # too many come at once; data = uv retry_after_ms, uv jitter_ms
+    REJECT_RESUME_LITE = 5  # this ticket is taken with NNPSK0 only at the moment: try again with it, once
+    REJECT_TICKET_REFUSED = 6  # the ticket is over, or cannot be opened here: forget it, use NK
+
+# TLV tags in the payload of message 1 behind a ticket
+cdef enum:
+    # uv: how many MSG frames of the session were received; without it only a login by ticket is wanted
+    FLIGHT_RESUME_SEEN = 1
+    # uv: milliseconds since the ticket was received, by the client's own running clock
+    FLIGHT_TICKET_AGE_MS = 2
+
+# Flags of RESUME_OK
+cdef enum:
+    RESUMED_EVENTS_LOST = 1  # events were dropped meanwhile: ask again for what sync does not tell
+    RESUMED_ROOMS_LEFT = 2  # the session is in no room any more: join again
+
+# Reasons of a RESUME_FAIL
+cdef enum:
+    RESUME_EPOCH = 1  # the node began anew; the session is gone
+    RESUME_OVERFLOW = 2  # more came than is kept
+    RESUME_EXPIRED = 3  # the session has ended
+    RESUME_REVOKED = 4  # the ticket's rights were taken back: log in with a token
+    RESUME_ELSEWHERE = 5  # the session is at another node, which did not answer in time
 
 # TLV tags in the payload of handshake message 2
 cdef enum:
@@ -95,6 +122,7 @@ cdef enum:
 cdef enum:
     AUTH_BEARER = 1  # binding = HMAC-SHA256(SHA-256(token), "qw1 auth" || handshake hash), 32 bytes
     AUTH_KEY_BOUND = 2  # binding = Ed25519 signature by the token's cnf key over the same bytes, 64 bytes
+    AUTH_TICKET = 3  # the ticket's own; no token, binding = HMAC-SHA256(psk, "qw1 auth" || handshake hash)
 
 # State bits of a PING
 cdef enum:

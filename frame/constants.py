@@ -41,6 +41,12 @@ REKEY_RECORDS: Final = 16384  # records: a sender rekeys at the latest after thi
 REKEY_SECONDS: Final = 900  # seconds: a sender rekeys at the latest after this much use of one key
 # seconds: under way: a server reads no key that is older than REKEY_SECONDS and this
 REKEY_GRACE_SECONDS: Final = 3600
+TICKET_MAX: Final = 255  # bytes: a ticket as it stands in front of message 1; its length is one byte
+# bytes: the secret that comes with a ticket: the psk of the handshake that it is used in
+TICKET_PSK: Final = 32
+RESUME_PAYLOAD_MAX: Final = 256  # bytes: payload of message 1 behind a ticket; more closes
+# milliseconds: a ticket's age, told so exactly, lets the session come before the client's first record
+TICKET_FRESH_MS: Final = 10000
 UPGRADE_MAX: Final = 4096  # bytes: HTTP head of a WebSocket upgrade; more closes
 ADDRESS_MAX: Final = 255  # bytes: one address of a GOAWAY
 GOAWAY_ADDRESSES: Final = 8  # addresses: most addresses of one GOAWAY
@@ -71,13 +77,13 @@ class FrameType(IntEnum):
     RETURN = 11  # the result of a CALL
     POLICY = 12  # heartbeat and reconnect policy
     REKEY = 13  # last frame of a record: the next record of this direction uses the next key
-    TICKET = 14  # resumption ticket
+    TICKET = 14  # with this the session is taken up again; replaces the one before
     GOAWAY = 15  # leave soon: to these addresses, else as the code says
     CLOSE = 16  # the last frame of a connection
     ERROR = 17  # an error tied to no request; the connection goes on
-    RESUME = 18  # take up an earlier session
-    RESUME_OK = 19  # the session goes on
-    RESUME_FAIL = 20  # the session cannot go on; sync instead
+    RESUME = 18  # never sent: a session is taken up in the handshake
+    RESUME_OK = 19  # the session goes on; the MSG frames first to last follow
+    RESUME_FAIL = 20  # the session cannot go on; log in, then sync
     REPORT = 24  # what network the client is on, and how its last connection ended
     PADDING = 31  # ignored
 
@@ -93,8 +99,8 @@ class Pattern(IntEnum):
     """Handshake patterns."""
 
     NK = 1  # full handshake with a known server key
-    NKPSK0 = 2  # reserved: resumption; refused with UNSUPPORTED
-    NNPSK0 = 3  # reserved: light resumption; refused with UNSUPPORTED
+    NKPSK0 = 2  # handshake with a ticket and a known server key
+    NNPSK0 = 3  # handshake with a ticket alone (key id 0), for a server that asked for it
 
 
 class Suite(IntEnum):
@@ -113,6 +119,33 @@ class Reject(IntEnum):
     UNSUPPORTED = 2  # pattern, suite or flags are not served
     UNKNOWN_KEY = 3  # no such key id; data = the signed key set, verify it and try again
     OVERLOADED = 4  # too many come at once; data = uv retry_after_ms, uv jitter_ms
+    RESUME_LITE = 5  # this ticket is taken with NNPSK0 only at the moment: try again with it, once
+    TICKET_REFUSED = 6  # the ticket is over, or cannot be opened here: forget it, use NK
+
+
+class FlightTlv(IntEnum):
+    """TLV tags in the payload of message 1 behind a ticket."""
+
+    # uv: how many MSG frames of the session were received; without it only a login by ticket is wanted
+    RESUME_SEEN = 1
+    TICKET_AGE_MS = 2  # uv: milliseconds since the ticket was received, by the client's own running clock
+
+
+class ResumeFlag(IntFlag):
+    """Flags of RESUME_OK."""
+
+    EVENTS_LOST = 1  # events were dropped meanwhile: ask again for what sync does not tell
+    ROOMS_LEFT = 2  # the session is in no room any more: join again
+
+
+class ResumeReason(IntEnum):
+    """Reasons of a RESUME_FAIL."""
+
+    EPOCH = 1  # the node began anew; the session is gone
+    OVERFLOW = 2  # more came than is kept
+    EXPIRED = 3  # the session has ended
+    REVOKED = 4  # the ticket's rights were taken back: log in with a token
+    ELSEWHERE = 5  # the session is at another node, which did not answer in time
 
 
 class HelloTlv(IntEnum):
@@ -127,6 +160,7 @@ class AuthKind(IntEnum):
 
     BEARER = 1  # binding = HMAC-SHA256(SHA-256(token), "qw1 auth" || handshake hash), 32 bytes
     KEY_BOUND = 2  # binding = Ed25519 signature by the token's cnf key over the same bytes, 64 bytes
+    TICKET = 3  # the ticket's own; no token, binding = HMAC-SHA256(psk, "qw1 auth" || handshake hash)
 
 
 class PingState(IntFlag):
@@ -264,4 +298,4 @@ NOISE_NAME: Final[dict[int, str]] = {
 }
 
 # over all names and values here; the C modules must have been built with the same
-CONSTANTS_MARK: Final = 0xB588CC89
+CONSTANTS_MARK: Final = 0x2D2D5914

@@ -17,7 +17,7 @@
 #define QW_ROOT_PREFIX "qwroot1."
 
 /* over all names and values here; part of the layout mark */
-#define QW_CONSTANTS_MARK 0xB588CC89u
+#define QW_CONSTANTS_MARK 0x2D2D5914u
 
 /* Limits */
 enum {
@@ -36,6 +36,10 @@ enum {
     QW_REKEY_RECORDS = 16384,
     QW_REKEY_SECONDS = 900,
     QW_REKEY_GRACE_SECONDS = 3600,
+    QW_TICKET_MAX = 255,
+    QW_TICKET_PSK = 32,
+    QW_RESUME_PAYLOAD_MAX = 256,
+    QW_TICKET_FRESH_MS = 10000,
     QW_UPGRADE_MAX = 4096,
     QW_ADDRESS_MAX = 255,
     QW_GOAWAY_ADDRESSES = 8,
@@ -104,6 +108,29 @@ enum {
     QW_REJECT_UNSUPPORTED = 2,
     QW_REJECT_UNKNOWN_KEY = 3,
     QW_REJECT_OVERLOADED = 4,
+    QW_REJECT_RESUME_LITE = 5,
+    QW_REJECT_TICKET_REFUSED = 6,
+};
+
+/* TLV tags in the payload of message 1 behind a ticket */
+enum {
+    QW_FLIGHT_RESUME_SEEN = 1,
+    QW_FLIGHT_TICKET_AGE_MS = 2,
+};
+
+/* Flags of RESUME_OK */
+enum {
+    QW_RESUMED_EVENTS_LOST = 1,
+    QW_RESUMED_ROOMS_LEFT = 2,
+};
+
+/* Reasons of a RESUME_FAIL */
+enum {
+    QW_RESUME_EPOCH = 1,
+    QW_RESUME_OVERFLOW = 2,
+    QW_RESUME_EXPIRED = 3,
+    QW_RESUME_REVOKED = 4,
+    QW_RESUME_ELSEWHERE = 5,
 };
 
 /* TLV tags in the payload of handshake message 2 */
@@ -116,6 +143,7 @@ enum {
 enum {
     QW_AUTH_BEARER = 1,
     QW_AUTH_KEY_BOUND = 2,
+    QW_AUTH_TICKET = 3,
 };
 
 /* State bits of a PING */

@@ -28,6 +28,10 @@ export const MAX_RATIO = 100;
 export const REKEY_RECORDS = 16384;
 export const REKEY_SECONDS = 900;
 export const REKEY_GRACE_SECONDS = 3600;
+export const TICKET_MAX = 255;
+export const TICKET_PSK = 32;
+export const RESUME_PAYLOAD_MAX = 256;
+export const TICKET_FRESH_MS = 10000;
 export const UPGRADE_MAX = 4096;
 export const ADDRESS_MAX = 255;
 export const GOAWAY_ADDRESSES = 8;
@@ -54,13 +58,13 @@ export const FrameType = Object.freeze({
   RETURN: 11,  // the result of a CALL
   POLICY: 12,  // heartbeat and reconnect policy
   REKEY: 13,  // last frame of a record: the next record of this direction uses the next key
-  TICKET: 14,  // resumption ticket
+  TICKET: 14,  // with this the session is taken up again; replaces the one before
   GOAWAY: 15,  // leave soon: to these addresses, else as the code says
   CLOSE: 16,  // the last frame of a connection
   ERROR: 17,  // an error tied to no request; the connection goes on
-  RESUME: 18,  // take up an earlier session
-  RESUME_OK: 19,  // the session goes on
-  RESUME_FAIL: 20,  // the session cannot go on; sync instead
+  RESUME: 18,  // never sent: a session is taken up in the handshake
+  RESUME_OK: 19,  // the session goes on; the MSG frames first to last follow
+  RESUME_FAIL: 20,  // the session cannot go on; log in, then sync
   REPORT: 24,  // what network the client is on, and how its last connection ended
   PADDING: 31,  // ignored
 });
@@ -74,8 +78,8 @@ export const PreambleFlag = Object.freeze({
 /** Handshake patterns. */
 export const Pattern = Object.freeze({
   NK: 1,  // full handshake with a known server key
-  NKPSK0: 2,  // reserved: resumption; refused with UNSUPPORTED
-  NNPSK0: 3,  // reserved: light resumption; refused with UNSUPPORTED
+  NKPSK0: 2,  // handshake with a ticket and a known server key
+  NNPSK0: 3,  // handshake with a ticket alone (key id 0), for a server that asked for it
 });
 
 /** Cipher suites. */
@@ -91,6 +95,30 @@ export const Reject = Object.freeze({
   UNSUPPORTED: 2,  // pattern, suite or flags are not served
   UNKNOWN_KEY: 3,  // no such key id; data = the signed key set, verify it and try again
   OVERLOADED: 4,  // too many come at once; data = uv retry_after_ms, uv jitter_ms
+  RESUME_LITE: 5,  // this ticket is taken with NNPSK0 only at the moment: try again with it, once
+  TICKET_REFUSED: 6,  // the ticket is over, or cannot be opened here: forget it, use NK
+});
+
+/** TLV tags in the payload of message 1 behind a ticket. */
+export const FlightTlv = Object.freeze({
+  // uv: how many MSG frames of the session were received; without it only a login by ticket is wanted
+  RESUME_SEEN: 1,
+  TICKET_AGE_MS: 2,  // uv: milliseconds since the ticket was received, by the client's own running clock
+});
+
+/** Flags of RESUME_OK. */
+export const ResumeFlag = Object.freeze({
+  EVENTS_LOST: 1,  // events were dropped meanwhile: ask again for what sync does not tell
+  ROOMS_LEFT: 2,  // the session is in no room any more: join again
+});
+
+/** Reasons of a RESUME_FAIL. */
+export const ResumeReason = Object.freeze({
+  EPOCH: 1,  // the node began anew; the session is gone
+  OVERFLOW: 2,  // more came than is kept
+  EXPIRED: 3,  // the session has ended
+  REVOKED: 4,  // the ticket's rights were taken back: log in with a token
+  ELSEWHERE: 5,  // the session is at another node, which did not answer in time
 });
 
 /** TLV tags in the payload of handshake message 2. */
@@ -103,6 +131,7 @@ export const HelloTlv = Object.freeze({
 export const AuthKind = Object.freeze({
   BEARER: 1,  // binding = HMAC-SHA256(SHA-256(token), "qw1 auth" || handshake hash), 32 bytes
   KEY_BOUND: 2,  // binding = Ed25519 signature by the token's cnf key over the same bytes, 64 bytes
+  TICKET: 3,  // the ticket's own; no token, binding = HMAC-SHA256(psk, "qw1 auth" || handshake hash)
 });
 
 /** State bits of a PING. */

@@ -35,6 +35,11 @@ GROUPS = [
     Group("patterns", "PATTERN_", "Pattern", False, "Handshake patterns."),
     Group("suites", "SUITE_", "Suite", False, "Cipher suites."),
     Group("rejects", "REJECT_", "Reject", False, "Codes of a REJECT in the place of handshake message 2."),
+    Group(
+        "flight_tlvs", "FLIGHT_", "FlightTlv", False, "TLV tags in the payload of message 1 behind a ticket."
+    ),
+    Group("resume_flags", "RESUMED_", "ResumeFlag", True, "Flags of RESUME_OK."),
+    Group("resume_reasons", "RESUME_", "ResumeReason", False, "Reasons of a RESUME_FAIL."),
     Group("hello_tlvs", "TLV_", "HelloTlv", False, "TLV tags in the payload of handshake message 2."),
     Group("auth_kinds", "AUTH_", "AuthKind", False, "Kinds of AUTH."),
     Group("ping_states", "PING_", "PingState", True, "State bits of a PING."),
@@ -209,6 +214,9 @@ def tables(spec: Spec) -> dict[str, str]:
         "patterns": simple(spec, "patterns", "pattern"),
         "rejects": simple(spec, "rejects", "code"),
         "tlvs": simple(spec, "hello_tlvs", "tag"),
+        "flight_tlvs": simple(spec, "flight_tlvs", "tag"),
+        "resume_flags": simple(spec, "resume_flags", "value"),
+        "resume_reasons": simple(spec, "resume_reasons", "reason"),
         "auth_kinds": simple(spec, "auth_kinds", "kind"),
         "preamble_flags": simple(spec, "preamble_flags", "value"),
         "ping_states": simple(spec, "ping_states", "value"),
