@@ -33,6 +33,7 @@ from qianwan.errors import (
 from qianwan.models import Message, Notice, decode_message
 from qianwan.protocol.auth import Credentials, Welcome
 from qianwan.protocol.messages import decode, encode
+from qianwan.protocol.tickets import Resumed
 from qianwan.rooms import RoomTable
 from qianwan.tasks import Tasks
 
@@ -203,12 +204,21 @@ class Engine:
         self.feed.start(welcome.user, (welcome.incarnation or b"").hex())
         self.keeper.position.key_set = self._dialer.key_set_text
         self.keeper.position.placement = self._dialer.placement_text or self.keeper.position.placement
+        self._take(link)
+        self.feed.hinted(None, 0)
+
+    def on_resumed(self, link: Link, resumed: Resumed) -> None:
+        self.node = link.node or self.node
+        self._take(link)
+        self.feed.resumed()
+
+    def _take(self, link: Link) -> None:
+        """From now on all goes over this connection."""
         self._link = link
         link.closed.add_done_callback(lambda _: self._lost(link))
         self.outbox.online(link)
         self._online.set()
         self._ask_again()
-        self.feed.hinted(None, 0)
 
     def _lost(self, link: Link) -> None:
         if self._link is link:

@@ -20,6 +20,7 @@ from qianwan.constants import Reject
 from qianwan.errors import (
     CertificateError,
     ConnectFailed,
+    ConnectionClosed,
     HandshakeRejected,
     KeySetError,
     ProtocolError,
@@ -28,12 +29,15 @@ from qianwan.errors import (
 )
 from qianwan.protocol import ciphers, keyset, varint
 from qianwan.protocol.keyset import KeySet, ServerKey
+from qianwan.protocol.tickets import Offer
 from qianwan.protocol.wire import Wire
 from qianwan.transport import Address
 
 SUITES = {"chachapoly": ciphers.CHACHAPOLY, "aesgcm": ciphers.AESGCM, "aegis128l": ciphers.AEGIS128L}
 UNKNOWN_KEY_ID = 0
 """No server key has this id: naming it makes the gateway answer with its signed key set."""
+NO_TICKET = frozenset({Reject.TICKET_REFUSED, Reject.UNSUPPORTED, Reject.RESUME_LITE})
+"""Answers to a ticket after which another handshake is tried without it."""
 UNPROVEN_ROOT = "give root_key, or ask the LBS over https: a root key from plain http proves nothing"
 
 
@@ -80,6 +84,8 @@ class Dialer:
         self._keys: KeySet | None = None
         self.key_set_text = ""
         self._refused_suites: set[int] = set()
+        self.unanswered = 0
+        """connections of the last `connect` that ended without an answer to a ticket"""
         self.known = False
         """Logged in before: a gateway that admits only so many may admit this client sooner."""
 
@@ -109,15 +115,28 @@ class Dialer:
         elsewhere: bool = False,
         avoid: Address | None = None,
         told: Sequence[str] = (),
+        offer: Offer | None = None,
+        home: Address | None = None,
     ) -> Link:
-        """A Link after its handshake, at one of the addresses that a gateway `told`, else of the LBS. Raises
-        ConnectFailed, KeySetError or HandshakeRejected (OVERLOADED wins).
+        """A Link after its handshake, at one of the addresses that a gateway `told`, else of the LBS, where
+        `home` goes first. Raises ConnectFailed, KeySetError or HandshakeRejected (OVERLOADED wins). Its
+        `offer` is None where the ticket was not taken.
         """
-        addresses = list(_usable(told)) or list(await self.addresses_for(token, elsewhere))
+        addresses = list(_usable(told)) or list(await self._from_home(home, token, elsewhere))
         if avoid in addresses and len(addresses) > 1:
             addresses.remove(avoid)
             addresses.append(avoid)
-        return await self._race(addresses, owner)
+        self.unanswered = 0
+        return await self._race(addresses, owner, offer)
+
+    async def _from_home(self, home: Address | None, token: str, elsewhere: bool) -> Sequence[Address]:
+        if home is None:
+            return await self.addresses_for(token, elsewhere)
+        try:
+            found = await self.addresses_for(token, elsewhere)
+        except ConnectFailed:
+            return [home]
+        return [home, *(address for address in found if address != home)]
 
     async def addresses_for(self, token: str, elsewhere: bool) -> Sequence[Address]:
         try:
@@ -165,7 +184,7 @@ class Dialer:
                 return suite
         raise ConnectFailed("this machine and the server share no cipher suite")
 
-    async def _race(self, addresses: Sequence[Address], owner: LinkOwner) -> Link:
+    async def _race(self, addresses: Sequence[Address], owner: LinkOwner, offer: Offer | None) -> Link:
         """The first finished handshake wins; the next attempt starts `stagger_s` later, or when one has
         failed.
         """
@@ -177,7 +196,7 @@ class Dialer:
             while waiting or running:
                 if waiting and len(running) < settings.parallel:
                     address = waiting.pop(0)
-                    running[asyncio.ensure_future(self._attempt(address, owner))] = address
+                    running[asyncio.ensure_future(self._attempt(address, owner, offer))] = address
                 more = waiting and len(running) < settings.parallel
                 done, _ = await asyncio.wait(
                     running, timeout=settings.stagger_s if more else None, return_when=asyncio.FIRST_COMPLETED
@@ -198,21 +217,29 @@ class Dialer:
                     result.abort()
         raise _verdict(failures)
 
-    async def _attempt(self, address: Address, owner: LinkOwner) -> Link:
-        """One address, within `attempt_s`; learns the key set or another suite from a REJECT and tries
-        again.
+    async def _attempt(self, address: Address, owner: LinkOwner, offer: Offer | None) -> Link:
+        """One address, within `attempt_s`; learns the key set, another suite, or what becomes of a ticket,
+        from a REJECT and tries again.
         """
         async with asyncio.timeout(self._settings.attempt_s):
-            for _ in range(2 + len(SUITES)):
+            for _ in range(4 + len(SUITES)):
                 key, suite = self.server_key(), self._suite()
-                link = Link(Wire(suite, key.key_id, key.public, known=self.known), owner, self._rng)
+                wire = Wire(suite, key.key_id, key.public, known=self.known, offer=offer)
+                link = Link(wire, owner, self._rng, offer)
                 try:
                     await link.open(address, self._settings.tls, known=self.known)
                 except ssl.SSLCertVerificationError as error:
                     raise CertificateError(f"{address}: {error}") from error
+                except ConnectionClosed:
+                    self.unanswered += offer is not None
+                    raise
                 except HandshakeRejected as rejected:
                     if rejected.code == Reject.UNKNOWN_KEY:
                         self._learn(rejected.data, key)
+                    elif offer is not None and rejected.code == Reject.RESUME_LITE and not offer.lite:
+                        offer = offer._replace(lite=True)
+                    elif offer is not None and rejected.code in NO_TICKET:
+                        offer = None
                     elif rejected.code == Reject.UNSUPPORTED and self._settings.suite == "auto":
                         self._refused_suites.add(suite)
                         if self._refused_suites.issuperset(ciphers.available()):

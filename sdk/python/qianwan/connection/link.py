@@ -23,8 +23,9 @@ from qianwan.errors import (
     SettingError,
 )
 from qianwan.models import Message, decode_message
-from qianwan.protocol import auth, messages
+from qianwan.protocol import auth, messages, tickets
 from qianwan.protocol.frames import Frame
+from qianwan.protocol.tickets import NotResumed, Offer, Resumed, Ticket
 from qianwan.protocol.wire import State, Wire
 from qianwan.transport import Address, Stream, open_stream
 
@@ -51,7 +52,7 @@ class Link:
     comes.
     """
 
-    def __init__(self, wire: Wire, owner: LinkOwner, rng: random.Random) -> None:
+    def __init__(self, wire: Wire, owner: LinkOwner, rng: random.Random, offer: Offer | None = None) -> None:
         loop = asyncio.get_running_loop()
         self._loop = loop
         self._wire = wire
@@ -59,6 +60,12 @@ class Link:
         self._stream: Stream | None = None
         self._handshake: asyncio.Future[None] = loop.create_future()
         self._welcome: asyncio.Future[auth.Welcome] = loop.create_future()
+        self._resumed: asyncio.Future[Resumed | NotResumed] = loop.create_future()
+        self.offer = offer
+        self._held: list[Frame] | None = None if offer is None or offer.seen is None else []
+        """what comes before this is the one of several connections that takes the session up"""
+        self.ticket: Ticket | None = None
+        """the newest that came here"""
         self._answers: dict[int, tuple[float, asyncio.Future[messages.Answer]]] = {}
         self._request = 0
         self._rng = rng
@@ -78,7 +85,8 @@ class Link:
         self.address = address
         try:
             self._stream = await open_stream(address, self, tls, known=known)
-            self._stream.write(self._wire.start())
+            payload = b"" if self.offer is None else self.offer.payload(self._loop.time())
+            self._stream.write(self._wire.start(payload))
             await self._handshake
         except BaseException:
             self.abort()
@@ -89,13 +97,35 @@ class Link:
         body = auth.auth_body(credentials, self._wire.handshake_hash)
         if len(body) + _RECORD_OVERHEAD + 4 > c.PREAUTH_MAX_RECORD:
             raise SettingError("the token is too long for a login record")
+        return await self._log_in(body)
+
+    async def login_by_ticket(self, offer: Offer, device_id: str, platform: int) -> auth.Welcome:
+        """The same without a token, on a connection that was opened with this offer."""
+        handshake_hash = self._wire.handshake_hash
+        return await self._log_in(tickets.auth_body(offer.ticket, handshake_hash, device_id, platform))
+
+    async def resume(self, welcome: auth.Welcome) -> Resumed | NotResumed:
+        """Take up the session that had this welcome. What it missed is told to the owner as it comes, from
+        here on. Raises ConnectionClosed."""
+        self.write(FrameType.ACK)  # the session moves here when it is read
+        held, self._held = self._held, None
+        self._take_all(held or [])
+        resumed = await self._resumed
+        if isinstance(resumed, Resumed):
+            self._live(welcome)
+        return resumed
+
+    async def _log_in(self, body: bytes) -> auth.Welcome:
         self.write(FrameType.AUTH, body)
         welcome = await self._welcome
+        self._live(welcome)
+        return welcome
+
+    def _live(self, welcome: auth.Welcome) -> None:
         self.policy_rev = welcome.policy_rev
         interval = welcome.ping_interval_s if welcome.ping_interval_s > 0 else DEFAULT_PING_S
         self._beat = Heartbeat(interval, self._loop.time(), self._rng)
         self._arm()
-        return welcome
 
     @property
     def node(self) -> str:
@@ -104,6 +134,11 @@ class Link:
     @property
     def suite(self) -> int:
         return self._wire.suite
+
+    @property
+    def received(self) -> int:
+        """MSG frames of the session, so far."""
+        return self._wire.received
 
     @property
     def alive(self) -> bool:
@@ -183,30 +218,37 @@ class Link:
             return
         if self._beat is not None:
             self._beat.read(self._loop.time())
-        try:
-            frames = self._wire.feed(data)
-            if self._wire.state is State.OPEN and not self._handshake.done():
-                self._handshake.set_result(None)
-            for frame in frames:
-                self._take(frame)
-        except HandshakeRejected as rejected:
-            self._fail(rejected)
-            return
-        except ProtocolError as error:
-            log.warning("closing the connection: %s", error)
-            self._say_close(CloseCode.PROTOCOL_ERROR)
-            self._fail(error)
-            return
-        except Exception as error:  # a fault of this package costs the connection, not the client
-            log.exception("what the server says cannot be handled")
-            self._say_close(CloseCode.NORMAL)
-            self._fail(error)
-            return
+        self._take_all(None, data)
         due = self._wire.received - self._wire.acked
+        if self._held is not None or not self.alive:
+            return
         if due >= ACK_AFTER_MESSAGES:
             self.write(FrameType.ACK)
         elif due and self._ack_timer is None:
             self._ack_timer = self._loop.call_later(ACK_AFTER_S, self._ack_late)
+
+    def _take_all(self, frames: list[Frame] | None, data: bytes = b"") -> None:
+        """These frames, or those that this data completes; what is wrong with them ends the connection."""
+        try:
+            if frames is None:
+                frames = self._wire.feed(data)
+                if self._wire.state is State.OPEN and not self._handshake.done():
+                    self._handshake.set_result(None)
+            if self._held is not None:
+                self._held += frames
+                return
+            for frame in frames:
+                self._take(frame)
+        except HandshakeRejected as rejected:
+            self._fail(rejected)
+        except ProtocolError as error:
+            log.warning("closing the connection: %s", error)
+            self._say_close(CloseCode.PROTOCOL_ERROR)
+            self._fail(error)
+        except Exception as error:  # a fault of this package costs the connection, not the client
+            log.exception("what the server says cannot be handled")
+            self._say_close(CloseCode.NORMAL)
+            self._fail(error)
 
     def stream_closed(self, error: Exception | None) -> None:
         self._fail(error)
@@ -233,6 +275,12 @@ class Link:
         elif kind == FrameType.AUTH_OK:
             if not self._welcome.done():
                 self._welcome.set_result(auth.parse_welcome(body))
+        elif kind == FrameType.TICKET:
+            self.ticket = tickets.parse_ticket(body, self._loop.time())
+        elif kind == FrameType.RESUME_OK:
+            self._resume_told(tickets.parse_resumed(body))
+        elif kind == FrameType.RESUME_FAIL:
+            self._resume_told(tickets.parse_not_resumed(body))
         elif kind == FrameType.POLICY:
             self._take_policy(messages.decode(body))
         elif kind == FrameType.GOAWAY:
@@ -244,6 +292,14 @@ class Link:
                 self._stream.close()
         elif kind == FrameType.ERROR:
             log.warning("the server says: %s", messages.parse_close(body))
+
+    def _resume_told(self, told: Resumed | NotResumed) -> None:
+        seen = None if self.offer is None else self.offer.seen
+        if seen is None or self._resumed.done():
+            raise ProtocolError("the server takes up what was not asked for")
+        if isinstance(told, Resumed) and told.first != seen + 1:
+            raise ProtocolError("the server goes on at another message than was asked for")
+        self._resumed.set_result(told)
 
     def _take_policy(self, policy: Any) -> None:
         if not isinstance(policy, dict):
@@ -296,7 +352,7 @@ class Link:
         for timer in (self._timer, self._ack_timer):
             if timer is not None:
                 timer.cancel()
-        waiting: list[asyncio.Future[Any]] = [self._handshake, self._welcome]
+        waiting: list[asyncio.Future[Any]] = [self._handshake, self._welcome, self._resumed]
         waiting += [future for _, future in self._answers.values()]
         self._answers = {}
         for future in waiting:

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, Protocol
 from qianwan.connection.dial import Dialer, Wait, wait_of
 from qianwan.connection.link import Link, LinkOwner
 from qianwan.connection.reconnect import Decision, Reconnector
-from qianwan.constants import CloseCode
+from qianwan.connection.resumption import Login, Resumption
+from qianwan.constants import CloseCode, ResumeReason
 from qianwan.errors import (
     CertificateError,
     ConnectionClosed,
@@ -24,6 +25,7 @@ from qianwan.errors import (
     SettingError,
 )
 from qianwan.protocol.auth import Credentials, Welcome
+from qianwan.protocol.tickets import NotResumed, Offer, Resumed
 
 LOGIN_S = 10.0
 PERMANENT = (HandshakeRejected, KeySetError, CertificateError, SettingError)
@@ -58,6 +60,9 @@ class SupervisorOwner(LinkOwner, Protocol):
     def on_online(self, link: Link, welcome: Welcome) -> None:
         """A connection is logged in and replaces the one before it."""
 
+    def on_resumed(self, link: Link, resumed: Resumed) -> None:
+        """The session goes on over this connection, and what it missed comes."""
+
     def on_offline(self) -> None: ...
 
     def on_change(self, change: StateChange) -> None: ...
@@ -88,6 +93,7 @@ class Supervisor:
         self._told_addresses: tuple[str, ...] = ()  # of the GOAWAY, not tried yet
         self._told = False  # that this outage cannot be ended yet
         self._born = 0.0
+        self.resumption = Resumption()
         self.link: Link | None = None
 
     async def run(self) -> None:
@@ -124,19 +130,36 @@ class Supervisor:
         self._told = True
 
     async def _login(self, avoid: Link | None) -> Link:
-        credentials = await self._owner.credentials()
+        resumption = self.resumption
+        offer = resumption.offer(asyncio.get_running_loop().time(), avoid)
+        if offer is None or resumption.login is None:
+            credentials = await self._owner.credentials()
+        else:
+            credentials = resumption.login.credentials
         told, self._told_addresses = self._told_addresses, ()  # one attempt: then the LBS is asked
-        link = await self._dialer.connect(
-            self._owner,
-            credentials.token,
-            elsewhere=self._elsewhere,
-            avoid=avoid.address if avoid is not None else None,
-            told=told,
-        )
+        try:
+            link = await self._dialer.connect(
+                self._owner,
+                credentials.token,
+                elsewhere=self._elsewhere,
+                avoid=avoid.address if avoid is not None else None,
+                told=told,
+                offer=offer,
+                home=resumption.address if offer is not None and avoid is None else None,
+            )
+        except QianwanError:
+            if offer is not None and self._dialer.unanswered:
+                resumption.silent()
+            raise
         try:
             async with asyncio.timeout(LOGIN_S):
-                welcome = await link.login(credentials)
-            self._owner.on_online(link, welcome)
+                if link.offer is None:
+                    if offer is not None:
+                        resumption.forget()
+                        credentials = await self._owner.credentials()
+                    self._begin(link, Login(credentials, await link.login(credentials)))
+                else:
+                    await self._take_up(link, link.offer, credentials)
         except BaseException:
             link.abort()
             raise
@@ -147,6 +170,36 @@ class Supervisor:
         self.link = link
         self._owner.on_change(StateChange(State.ONLINE))
         return link
+
+    async def _take_up(self, link: Link, offer: Offer, credentials: Credentials) -> None:
+        """By ticket: the session itself, else a login; with a token where the ticket's rights are over."""
+        last = self.resumption.login
+        told: Resumed | NotResumed | None = None
+        try:
+            if offer.seen is not None and last is not None:
+                told = await link.resume(last.welcome)
+            if isinstance(told, Resumed):
+                self.resumption.went_on()
+                self._owner.on_resumed(link, told)
+                return
+            if told is not None:
+                log.info("%s", told)
+            if told is not None and told.reason == ResumeReason.REVOKED:
+                self.resumption.forget()
+                credentials = await self._owner.credentials()
+                welcome = await link.login(credentials)
+            else:
+                welcome = await link.login_by_ticket(offer, credentials.device_id, credentials.platform)
+        except ConnectionClosed as end:
+            if end.code in (CloseCode.AUTH_FAILED, CloseCode.TOKEN_EXPIRED):
+                self.resumption.forget()
+                raise ConnectionClosed(0, "the ticket is not taken any more") from end
+            raise
+        self._begin(link, Login(credentials, welcome))
+
+    def _begin(self, link: Link, login: Login) -> None:
+        self.resumption.began(login)
+        self._owner.on_online(link, login.welcome)
 
     async def _watch(self, link: Link) -> Link | None:
         """Until this connection ends, or another has taken its place."""
@@ -164,6 +217,7 @@ class Supervisor:
         if self._replacing and end.code == CloseCode.SUPERSEDED:
             end = ConnectionClosed(0, "replaced by a login of our own whose answer was lost")
         self.link = None
+        self.resumption.lost(link, end)
         self._owner.on_offline()
         await self._pause(self._reconnector.after(end, self._clock() - self._born), end)
         return None

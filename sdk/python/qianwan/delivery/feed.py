@@ -80,6 +80,8 @@ class Feed:
         self._marks: dict[tuple[str, str], int] = {}
         self._handed = 0  # given to the application, not yet consumed
         self._foreign = 0  # of what is handed or queued: numbered by a store that is no more
+        self._behind = True
+        """a catch-up is due, or has not come to its end"""
         self._end: BaseException | None = None
         self._closed = False
         self.dropped = 0
@@ -131,10 +133,20 @@ class Feed:
     def hinted(self, conversation: str | None, last_seq: int) -> None:
         """An EVENT SYNC: something may be missing in one conversation, or anywhere (None)."""
         if conversation is None:
+            self._behind = True
             self._tasks.spawn(self.catch_up())
             return
         self._inbox.hinted(conversation, last_seq)
         self._mend(conversation)
+
+    def resumed(self) -> None:
+        """The session goes on over another connection, and lost no message: only what was not finished is
+        begun again."""
+        if self._behind or self._inbox.unknown():
+            self.hinted(None, 0)
+            return
+        for conversation, _, _ in self._inbox.missing():
+            self._repair(conversation)
 
     def sending(self, client_id: str) -> None:
         self._inbox.sending(client_id)
@@ -186,6 +198,7 @@ class Feed:
             more, after = answer.goes_on(cursor, after), answer.after
             self._keeper.position.cursor = answer.cursor
         self._deliver(self._inbox.settle_unknown())
+        self._behind = False
         for conversation, _, _ in self._inbox.missing():
             self._repair(conversation)
 

@@ -62,8 +62,19 @@ def auth_body(
 ) -> bytes:
     """The body of AUTH."""
     token = check_token(credentials.token)
-    device = credentials.device_id.encode()
     kind, proof = binding(token, handshake_hash, credentials.signing_key)
+    return pack(kind, token, proof, credentials.device_id, credentials.platform, extras)
+
+
+def pack(
+    kind: int,
+    token: bytes,
+    proof: bytes,
+    device_id: str,
+    platform: int,
+    extras: dict[str, object] | None = None,
+) -> bytes:
+    device = device_id.encode()
     packed = msgspec.msgpack.encode(extras) if extras else b""
     return b"".join(
         (
@@ -74,7 +85,7 @@ def auth_body(
             proof,
             varint.put(len(device)),
             device,
-            bytes((credentials.platform,)),
+            bytes((platform,)),
             varint.put(len(packed)),
             packed,
         )

@@ -19,6 +19,7 @@ from qianwan.errors import HandshakeRejected, ProtocolError
 from qianwan.protocol import frames, noise, varint, zstd
 from qianwan.protocol.ciphers import CipherState
 from qianwan.protocol.frames import Frame
+from qianwan.protocol.tickets import Offer
 
 _MIN_COMPRESS = 256
 
@@ -32,11 +33,12 @@ class State(enum.Enum):
 
 
 class Wire:
-    """The initiator's end of a QW1 byte stream. `known`: of a client that was logged in before.
+    """The initiator's end of a QW1 byte stream. `known`: of a client that was logged in before. `offer`: it
+    comes with a ticket; of an offer that is `lite` the server's key is not used.
 
-    `received` counts MSG frames; `acked` is the count last told to the server. `write` adds the newest
-    count to any
-    frame, so an ack of its own is only needed when nothing else is to be said.
+    `received` counts MSG frames of the session, which may have begun on an earlier connection; `acked` is the
+    count last told to the server. `write` adds the newest count to any frame, so an ack of its own is only
+    needed when nothing else is to be said.
     """
 
     __slots__ = (
@@ -67,20 +69,28 @@ class Wire:
         compression: bool = zstd.AVAILABLE,
         known: bool = False,
         ephemeral_private: bytes | None = None,
+        offer: Offer | None = None,
     ) -> None:
         flags = (c.PreambleFlag.ZSTD if compression else 0) | (c.PreambleFlag.KNOWN if known else 0)
-        head = (c.VERSION, c.Pattern.NK, suite, flags)
-        self._prologue = c.MAGIC.encode() + bytes(head) + key_id.to_bytes(2, "big")
+        lite = offer is not None and offer.lite
+        pattern = c.Pattern.NK if offer is None else c.Pattern.NNPSK0 if lite else c.Pattern.NKPSK0
+        head = (c.VERSION, pattern, suite, flags)
+        self._prologue = c.MAGIC.encode() + bytes(head) + (0 if lite else key_id).to_bytes(2, "big")
+        if offer is not None:
+            self._prologue += bytes((len(offer.ticket.ticket),)) + offer.ticket.ticket
         self._noise: noise.Initiator | None = noise.Initiator(
-            suite, self._prologue, server_public, ephemeral_private
+            suite,
+            self._prologue,
+            None if lite else server_public,
+            ephemeral_private,
+            psk=None if offer is None else offer.ticket.psk,
         )
         self.suite = suite
         self.state = State.NEW
         self.handshake_hash = b""
         self.server_time_ms = 0
         self.node = ""
-        self.received = 0
-        self.acked = 0
+        self.received = self.acked = 0 if offer is None else offer.seen or 0
         self._rx: CipherState | None = None
         self._tx: CipherState | None = None
         self._buffer = b""
@@ -169,6 +179,8 @@ class Wire:
                 kind = frame.type
                 if kind == FrameType.MSG:
                     self.received += 1
+                elif kind == FrameType.RESUME_FAIL:
+                    self.received = self.acked = 0  # a new session begins
                 elif kind == FrameType.REKEY:
                     if position != len(batch) - 1 or frame.body:
                         raise ProtocolError("REKEY is not the end of its record")

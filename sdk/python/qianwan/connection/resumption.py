@@ -1,0 +1,72 @@
+"""What a client has in hand when its connection is lost: the newest ticket, and how far its session got."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from qianwan.connection.link import Link
+from qianwan.constants import CloseCode
+from qianwan.errors import ConnectionClosed
+from qianwan.protocol.auth import Credentials, Welcome
+from qianwan.protocol.tickets import Offer, Ticket
+from qianwan.transport import Address
+
+SILENT = 2
+"""Flights with a ticket in a row that nobody answered: then the next one comes with a token."""
+GOES_ON = frozenset({0, CloseCode.IDLE_TIMEOUT})
+"""Ends after which the server keeps a session: without a word, or because nothing was heard for long."""
+
+
+class Login(NamedTuple):
+    """The last one."""
+
+    credentials: Credentials
+    welcome: Welcome
+
+
+class Resumption:
+    """`login` None: nothing can be taken up yet."""
+
+    def __init__(self) -> None:
+        self.login: Login | None = None
+        self.address: Address | None = None
+        """of the node that has the session; None when it is to be had nowhere"""
+        self._ticket: Ticket | None = None
+        self._seen: int | None = None
+        self._unanswered = 0
+        self.resumed = 0
+
+    def began(self, login: Login) -> None:
+        """A session, which another login has not had."""
+        self.login = login
+        self._ticket = self._seen = self.address = None
+        self._unanswered = 0
+
+    def went_on(self) -> None:
+        """The session has another connection."""
+        self.resumed += 1
+        self._unanswered = 0
+
+    def lost(self, link: Link, end: ConnectionClosed) -> None:
+        """A connection that was logged in has ended so."""
+        self._ticket = link.ticket or self._ticket
+        goes_on = end.code in GOES_ON
+        self._seen, self.address = (link.received, link.address) if goes_on else (None, None)
+
+    def silent(self) -> None:
+        """Nobody answered."""
+        self._unanswered += 1
+        if self._unanswered >= SILENT:
+            self.forget()
+
+    def forget(self) -> None:
+        """It is not taken any more."""
+        self._ticket = self._seen = self.address = None
+        self._unanswered = 0
+
+    def offer(self, now: float, alive: Link | None = None) -> Offer | None:
+        """What to come with. While another connection is `alive`, its session is left alone."""
+        ticket = self._ticket if alive is None else alive.ticket or self._ticket
+        if ticket is None or self.login is None or ticket.over(now):
+            return None
+        return Offer(ticket, None if alive is not None else self._seen)
