@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 class Health:
     """`checks` are cheap functions that answer None when all is well, else the reason why not.
 
+    `remarks` are like them, and change nothing of the answer.
     Liveness asks no dependency: a database that is away must not restart every process of a cluster.
     """
 
     checks: dict[str, Callable[[], str | None]] = field(default_factory=dict)
+    remarks: dict[str, Callable[[], str | None]] = field(default_factory=dict)
     started: bool = False
     draining: bool = False
 
@@ -27,6 +29,10 @@ class Health:
         else:
             answers["process"] = "ok"
         return answers
+
+    def remarked(self) -> dict[str, str]:
+        """What is worth a look."""
+        return {name: text for name, remark in self.remarks.items() if (text := remark())}
 
     def ready(self) -> bool:
         return all(answer == "ok" for answer in self.report().values())

@@ -346,6 +346,8 @@ def _nodes(nodes: Numbers) -> Iterable[Metric]:
     text = "Of these: they live, but etcd lists them no more"
     yield _gauge("qianwan_nodes_lapsed", text, nodes["max_lapsed"])
     yield _gauge("qianwan_nodes_draining", "Of these: they send their clients away", nodes["max_draining"])
+    text = "Seconds between this process's clock and the median of the processes that it hears"
+    yield _gauge("qianwan_clock_off_seconds", text, nodes["max_clock_off_s"])
 
 
 def _etcd(etcd: Numbers) -> Iterable[Metric]:

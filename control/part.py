@@ -20,8 +20,8 @@ class Part(Protocol):
     the other. `stop` comes once to every part whose `start` was called, also when that start failed half-way:
     it undoes what was done and is content with what was not. `drain` comes at most once, before `stop`, and
     is given up when it takes too long. `tick` comes about once a second between the end of the whole start
-    and `stop`; one that fails is logged and hurts nobody else. `checks` and `sources` are asked for once,
-    when every part has been built; what they name may be called at any time.
+    and `stop`; one that fails is logged and hurts nobody else. `checks`, `remarks` and `sources` are asked
+    for once, when every part has been built; what they name may be called at any time.
     """
 
     async def start(self) -> None:
@@ -50,6 +50,10 @@ class Part(Protocol):
 
     def checks(self) -> Mapping[str, Check]:
         """Name -> check of /readyz."""
+        return {}
+
+    def remarks(self) -> Mapping[str, Check]:
+        """Name -> what /readyz tells beside its checks: worth a look, no reason to be left out."""
         return {}
 
     def sources(self) -> Mapping[str, Source]:

@@ -33,6 +33,9 @@ class NodeInfo(msgspec.Struct, frozen=True, array_like=True):
     addresses: tuple[str, ...] = ()  # of gateways: further ones (settings/gateway_addresses.py)
     lapsed: bool = False  # it lives, but etcd lists it no more: nothing new is given to it
     drain: tuple[int, int, int, float] | None = None  # of gateways: told, left, remaining, told a second
+    clock_s: float = (
+        0.0  # its clock is surely so far ahead of the others', behind if negative: nobody can log in
+    )
 
     @property
     def free(self) -> float:

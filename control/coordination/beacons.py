@@ -9,6 +9,7 @@ is given to it is done, so it is gone until it is heard.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -17,10 +18,11 @@ import msgspec
 
 from control.bus.base import Bus
 from control.coordination.base import NodeInfo
+from control.coordination.clocks import Clocks, said
 from control.coordination.roster import Roster
 from control.logs import get_logger
 from control.node_ids import Peer
-from control.part import Numbers, Part, Source
+from control.part import Check, Numbers, Part, Source
 from control.ticks import ticks
 
 log = get_logger("coordination")
@@ -36,14 +38,19 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class _Beacon(msgspec.Struct, array_like=True):
+    """`clock`: what the wall clock showed when it was sent; 0: not told."""
+
     info: NodeInfo
     leaving: bool = False
+    clock: float = 0.0
 
 
 class BeaconCoordination(Part):
     """Implements Coordination. `beacon_s` is the period of renewal, `dead_after_s` the silence that means
     death. A process with `hears_gateways` False knows of no gateway but itself: gateways do not speak to each
-    other, and the beacons of each to each would grow with the square of their number.
+    other, and the beacons of each to each would grow with the square of their number. A clock that is further
+    than `clock_off_s` from the others' is told; a node whose clock is further than `clock_wrong_s` is shown
+    with it (NodeInfo.clock_s).
     """
 
     def __init__(
@@ -55,6 +62,9 @@ class BeaconCoordination(Part):
         clock: Callable[[], float] = time.monotonic,
         hears_gateways: bool = True,
         roster: Roster | None = None,
+        clocks: Clocks | None = None,
+        clock_off_s: float = math.inf,
+        clock_wrong_s: float = math.inf,
     ) -> None:
         self._bus = bus
         self._hears_gateways = hears_gateways
@@ -64,6 +74,10 @@ class BeaconCoordination(Part):
         self._dead_after_s = dead_after_s
         self._static = static
         self._clock = clock
+        self.clocks = clocks or Clocks()
+        self._clock_off_s = clock_off_s
+        self._clock_wrong_s = clock_wrong_s
+        self._clock_told = False
         self._own: NodeInfo | None = None
         self._nodes: dict[int, NodeInfo] = {}
         self._heard: dict[int, float] = {}
@@ -82,14 +96,16 @@ class BeaconCoordination(Part):
         if self._static and role == "gateway":
             return list(self._static)
         found = [node for node in known if node.name and (role is None or role in node.roles)]
-        if (roster := self._roster) is None:
-            return found
-        return [
-            msgspec.structs.replace(node, lapsed=True)
-            if roster.lists((node.node_id, node.epoch)) is False
-            else node
-            for node in found
-        ]
+        return [self._as_it_stands(node) for node in found]
+
+    def _as_it_stands(self, node: NodeInfo) -> NodeInfo:
+        """With what it does not know of itself."""
+        if self._roster is not None and self._roster.lists((node.node_id, node.epoch)) is False:
+            node = msgspec.structs.replace(node, lapsed=True)
+        ahead_s = self.clocks.surely_ahead_s(None if self._is_own(node.node_id) else node.node_id)
+        if abs(ahead_s) > self._clock_wrong_s:
+            node = msgspec.structs.replace(node, clock_s=ahead_s)
+        return node
 
     def sources(self) -> Mapping[str, Source]:
         return {"nodes": self._numbers}
@@ -100,7 +116,21 @@ class BeaconCoordination(Part):
             "max_nodes": len(nodes),
             "max_lapsed": sum(node.lapsed for node in nodes),
             "max_draining": sum(node.draining for node in nodes),
+            "max_clock_off_s": abs(self.clocks.ahead_s()),
         }
+
+    def remarks(self) -> Mapping[str, Check]:
+        return {"clock": self._clock_off}
+
+    def _clock_off(self) -> str | None:
+        ahead_s = self.clocks.ahead_s()
+        return said(ahead_s) if abs(ahead_s) > self._clock_off_s else None
+
+    def _tell_of_the_clock(self) -> None:
+        off = self._clock_off()
+        if off and not self._clock_told:
+            log.error("this process's clock is not that of the others", clock=off)
+        self._clock_told = off is not None
 
     def epoch_of(self, node_id: int) -> int | None:
         node = self._nodes.get(node_id)
@@ -206,13 +236,14 @@ class BeaconCoordination(Part):
             try:
                 self._publish(leaving=False)
                 self.expire()
+                self._tell_of_the_clock()
             except Exception:
                 log.exception("a beacon failed, going on")
 
     def _publish(self, *, leaving: bool) -> None:
         if self._own is not None:
             subject = GATEWAY_SUBJECT if tuple(self._own.roles) == ("gateway",) else SUBJECT
-            self._bus.publish(subject, _encode(_Beacon(self._own, leaving)))
+            self._bus.publish(subject, _encode(_Beacon(self._own, leaving, self.clocks.now())))
 
     def _on_beacon(self, payload: bytes) -> None:
         try:
@@ -223,7 +254,8 @@ class BeaconCoordination(Part):
         if beacon.leaving:
             self._leave(beacon.info)
             return
-        self._see(beacon.info)
+        if self._see(beacon.info) and not self._is_own(beacon.info.node_id):
+            self.clocks.hear(beacon.info.node_id, beacon.clock)
 
     def _see(self, info: NodeInfo) -> bool:
         """True when this epoch is the live one."""
@@ -262,6 +294,7 @@ class BeaconCoordination(Part):
     def _forget(self, node_id: int, reason: str) -> None:
         node = self._nodes.pop(node_id)
         self._heard.pop(node_id, None)
+        self.clocks.forget(node_id)
         self._missed.pop(node_id, None)
         self._replaced.pop(node_id, None)
         log.info("node is gone", peer=node.name, peer_id=node_id, epoch=node.epoch, reason=reason)

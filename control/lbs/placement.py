@@ -14,6 +14,7 @@ from math import log
 from typing import NamedTuple
 
 from control.coordination.base import NodeInfo
+from control.coordination.clocks import said
 from control.rendezvous import score
 
 # Below this difference in free capacity the device's own order stands: or small load changes would move
@@ -64,6 +65,8 @@ def rank(
             left_out[node.name] = "drains"
         elif node.lapsed:
             left_out[node.name] = "is listed by etcd no more"
+        elif node.clock_s:
+            left_out[node.name] = f"its clock is {said(node.clock_s)}"
         elif not (node.host or node.addresses or node.wss):
             left_out[node.name] = "has no address"
         elif node.free <= FULL:

@@ -49,6 +49,7 @@ class Process:
         """Start every part. Raises what the part raises that could not; the others are stopped again then."""
         for part in self.parts:
             self.health.checks.update(part.checks())
+            self.health.remarks.update(part.remarks())
         try:
             for part in self.parts:
                 self._begun.append(part)

@@ -266,6 +266,8 @@ class Wiring:
             static_gateways(settings),
             hears_gateways=set(settings.server.roles) != {"gateway"},
             roster=self.roster,
+            clock_off_s=settings.bus.clock_off_s,
+            clock_wrong_s=max(settings.bus.clock_off_s, settings.auth.clock_skew_s),
         )
         if self._split:
             made.on(None, lambda info, alive: None if alive else self.links.forget(info.node_id, info.epoch))

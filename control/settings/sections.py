@@ -50,6 +50,10 @@ class BusSection(Section, frozen=True):
     dead_after_s: Annotated[float, Meta(ge=0.2, le=600)] = 6.0
     """Without a beacon, until a peer process counts as gone: at least three beacons, so that a late one is
     no death. Beyond: its routes end and its sessions are logged out."""
+    clock_off_s: Annotated[float, Meta(ge=0.1, le=600)] = 5.0
+    """That the clock of a process may be from the median of all, by their beacons: far more than NTP leaves,
+    and less than auth.clock_skew_s. Beyond: told in the log, by `/readyz`, the doctor and a metric; LBS
+    leaves a gateway out that is surely beyond auth.clock_skew_s too: it refuses new tokens."""
     ring_batches: Annotated[int, Meta(ge=16, le=1 << 20, extra=unit("batches of a stream"))] = 4096
     """Kept for repair: some seconds of a busy stream. Beyond: the gap is healed by SYNC hints."""
     ring_bytes: Annotated[int, Meta(ge=1 << 16, le=1 << 40)] = 32 << 20

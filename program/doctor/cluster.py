@@ -8,6 +8,8 @@ from typing import TypeVar
 
 from control.bus.base import Bus
 from control.bus.engines import make_bus
+from control.coordination.beacons import BeaconCoordination
+from control.coordination.clocks import said
 from control.coordination.documents import Document, DocumentsUnavailable
 from control.coordination.identity import connect_etcd
 from control.coordination.same_root import refuse_other_root, root_of_cluster
@@ -21,9 +23,11 @@ from control.keys.shared import KEY, shared_with
 from control.node_ids import ALONE, peer_of
 from control.process.data_folder import Holder
 from control.settings import Settings
-from program.doctor.finding import RED, Finding, refusal
+from program.doctor.finding import GREEN, RED, YELLOW, Finding, refusal
 
 T = TypeVar("T")
+LISTEN_S = 3.0
+"""At most, for the beacons of others."""
 
 
 def cluster(settings: Settings, running: Holder | None, has_store: bool) -> Iterator[Finding]:
@@ -33,6 +37,7 @@ def cluster(settings: Settings, running: Holder | None, has_store: bool) -> Iter
         yield reached
         if reached.level == RED:
             return
+        yield _clock(settings)
     if settings.etcd.endpoints:
         reached = refusal("etcd", lambda: _reach_etcd(settings), "start etcd, or correct etcd.endpoints")
         yield reached
@@ -56,6 +61,27 @@ def _reach(settings: Settings) -> str:
 
     asyncio.run(_on_bus(settings, nothing))
     return f"{settings.bus.nats_url} answers"
+
+
+def _clock(settings: Settings) -> Finding:
+    """What the beacons of a moment say."""
+
+    async def listen(bus: Bus) -> float:
+        heard = BeaconCoordination(bus, settings.bus.beacon_s, settings.bus.dead_after_s)
+        await heard.start()
+        await asyncio.sleep(min(LISTEN_S, 1.5 * settings.bus.beacon_s))
+        ahead_s = heard.clocks.ahead_s()
+        await heard.stop()
+        return ahead_s
+
+    ahead_s = asyncio.run(_on_bus(settings, listen))
+    if abs(ahead_s) <= settings.bus.clock_off_s:
+        return Finding(
+            GREEN, "clock", f"within {settings.bus.clock_off_s:g} s of those that are told on the bus"
+        )
+    return Finding(
+        YELLOW, "clock", said(ahead_s), "look at NTP here and there: `chronyc tracking`, `timedatectl`"
+    )
 
 
 def _reach_etcd(settings: Settings) -> str:

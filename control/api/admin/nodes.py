@@ -54,6 +54,8 @@ class Node(Struct, kw_only=True):
     draining: bool
     lapsed: bool
     """it lives, but etcd lists it no more"""
+    clock_s: float
+    """where its clock is wrong: seconds ahead of the others', behind if negative"""
     drain: DrainOrder | None
     progress: Progress | None
 
@@ -194,6 +196,7 @@ def _node(info: NodeInfo, order: DrainOrder | None) -> Node:
         connections=info.connections,
         draining=info.draining or order is not None,
         lapsed=info.lapsed,
+        clock_s=round(info.clock_s, 1),
         drain=order,
         progress=Progress(told=told[0], left=told[1], remaining=told[2], rate=told[3]) if told else None,
     )

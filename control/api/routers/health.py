@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from fastapi import APIRouter, Response
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
@@ -31,13 +33,14 @@ async def startupz(state: ServicesDep, response: Response) -> HealthAnswer:
 @router.get("/readyz", responses=_FAILING)
 async def readyz(state: ServicesDep, response: Response) -> HealthAnswer:
     """This process may take traffic: started, not draining, every check ok."""
-    checks = state.health.report()
+    checks, remarks = state.health.report(), state.health.remarked()
     if all(answer == "ok" for answer in checks.values()):
-        return HealthAnswer(status="ok", checks=checks)
+        return HealthAnswer(status="ok", checks=checks, remarks=remarks)
     response.status_code = 503
     if state.health.draining:
-        return HealthAnswer(status="draining", checks=checks)
-    return HealthAnswer(status="failing" if state.health.started else "starting", checks=checks)
+        return HealthAnswer(status="draining", checks=checks, remarks=remarks)
+    status: Literal["failing", "starting"] = "failing" if state.health.started else "starting"
+    return HealthAnswer(status=status, checks=checks, remarks=remarks)
 
 
 @router.get("/metrics", include_in_schema=False)

@@ -67,3 +67,4 @@ GUARDED = problems(400, 401, 403, 413, 422, 429, 500)
 class HealthAnswer(BaseModel):
     status: Literal["ok", "starting", "draining", "failing"]
     checks: dict[str, str] = Field(default_factory=dict)
+    remarks: dict[str, str] = Field(default_factory=dict)

@@ -115,6 +115,7 @@ CASES = {
     "QianwanLeaseAtRisk": stands("qianwan_etcd_lease_left_seconds", 2, 7),
     "QianwanDivergences": grows("qianwan_etcd_divergences_total", 0.1),
     "QianwanNodesLapsed": stands("qianwan_nodes_lapsed", 1, 0),
+    "QianwanClockOff": stands("qianwan_clock_off_seconds", 31, 0.2),
     "QianwanKeysNotShared": stands("qianwan_keys_unshared", 1, 0),
     "QianwanStoreRefuses": grows("qianwan_store_failed_commits_total", 1),
     "QianwanStoreSlow": Case(
