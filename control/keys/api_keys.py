@@ -69,8 +69,11 @@ _NOBODY = ApiKey("", "", bytes(32).hex(), (), 0)
 
 
 class _File(msgspec.Struct):
+    """`first`: id of the key that a start made."""
+
     version: int = 1
     keys: list[ApiKey] = []
+    first: str = ""
 
 
 @dataclass
@@ -81,6 +84,7 @@ class ApiKeys:
     bootstrap: str = ""
     clock: Callable[[], float] = time.monotonic
     _keys: dict[str, ApiKey] = field(default_factory=dict, init=False)
+    _first: str = field(default="", init=False)
     _seen: tuple[int, int] = field(default=(-1, -1), init=False)
     _checked_at: float = field(default=-_STAT_PERIOD_S, init=False)
 
@@ -112,7 +116,27 @@ class ApiKeys:
         """
         make_private_directory(self.path.parent)
         with self._changed():
-            return self._add(name, SCOPES, 0, ROLES)[1] if not self._keys and not self.bootstrap else ""
+            if self._keys or self.bootstrap:
+                return ""
+            key, text = self._add(name, SCOPES, 0, ROLES)
+            self._first = key.id
+            return text
+
+    def first(self) -> ApiKey | None:
+        """The key that a start made, as the file has it now."""
+        self._read_if_changed()
+        return self._keys.get(self._first)
+
+    def revoked(self, key_id: str) -> ApiKey | None:
+        """A key that the file, as it was last read, says is revoked."""
+        key = self._keys.get(key_id)
+        return key if key is not None and key.revoked_at else None
+
+    def keep(self, key: ApiKey) -> None:
+        """As it is elsewhere, in place of what is kept of it here. A key revoked meanwhile stays so."""
+        with self._changed():
+            if key.id in self._keys and not self._keys[key.id].revoked_at:
+                self._keys[key.id] = key
 
     def list(self) -> list[ApiKey]:
         self._read()
@@ -187,16 +211,17 @@ class ApiKeys:
     def _read(self) -> None:
         self._seen = self._stamp()
         if self._seen == _MISSING:
-            self._keys = {}
+            self._keys, self._first = {}, ""
             return
         try:
-            content = read_bytes(self.path, _FILE_BYTES)
-            self._keys = {key.id: key for key in msgspec.json.decode(content, type=_File).keys}
+            file = msgspec.json.decode(read_bytes(self.path, _FILE_BYTES), type=_File)
+            self._keys, self._first = {key.id: key for key in file.keys}, file.first
         except ValueError as error:  # msgspec's are such
             raise ApiKeyError(f"{self.path} is damaged: {error}") from None
 
     def _write(self) -> None:
-        content = msgspec.json.format(msgspec.json.encode(_File(keys=list(self._keys.values()))), indent=1)
+        file = _File(keys=list(self._keys.values()), first=self._first)
+        content = msgspec.json.format(msgspec.json.encode(file), indent=1)
         write_bytes(self.path, content, replace=True)
         self._seen = self._stamp()
 

@@ -4,12 +4,17 @@
     keys/api-keys.json         of one data folder, beside them: the first key, and what `qianwan api-key`
                                makes where there is no cluster to ask yet, or none any more
 
+The first key of each folder is both, so that every process takes it: what is changed of the one is changed of
+the other, and it is over where either says so.
+
 Only the hash of a secret is in either. A key is proven from memory, so those that are known go on while the
 engine of the documents is away; a change is heard by every process within moments.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 
@@ -18,7 +23,7 @@ import msgspec
 from control.coordination.documents import Conflict, Document, Documents, DocumentsUnavailable
 from control.coordination.replica import Replica
 from control.keys.api_keys import ApiKey, ApiKeys, new_key, parts_of
-from control.keys.errors import ApiKeyError
+from control.keys.errors import ApiKeyError, KeyFileError
 from control.logs import get_logger
 from control.part import Part
 
@@ -63,8 +68,24 @@ class Keyring(Part):
     async def stop(self, grace_s: float) -> None:
         await self._replica.stop(grace_s)
 
+    async def share_first(self) -> None:
+        """The first key of the folder is one of the cluster. While that cannot be, the next tick tries."""
+        first = self.folder.first()
+        if first is None or not self._replica.complete:
+            return
+        held = self._held.get(first.id)
+        with contextlib.suppress(Conflict, DocumentsUnavailable, KeyFileError, ApiKeyError):
+            if held is None:
+                if first.id not in self._lost and not first.over(self._clock()):
+                    await self._put(first, 0)
+            elif first.revoked_at and not held.key.revoked_at:
+                await self.revoke(first.id)
+            elif held.key != first and not first.revoked_at:
+                await asyncio.to_thread(self.folder.keep, held.key)
+
     async def tick(self) -> None:
         """What a snapshot or an emptied engine lost is put back by whoever knew it."""
+        await self.share_first()
         for key_id in list(self._lost)[:PUT_BACK]:
             revision, held = self._lost.pop(key_id), self._held.get(key_id)
             if held is None:
@@ -87,8 +108,12 @@ class Keyring(Part):
         """The key that `text` proves, also one that is over; None: it is none."""
         key_id, secret = parts_of(text)
         if (held := self._held.get(key_id)) is not None:
-            return held.key if held.key.proves(secret) else None
+            return (self.folder.revoked(key_id) or held.key) if held.key.proves(secret) else None
         return self.folder.proven(text)
+
+    def remembered(self, key_id: str) -> Held | None:
+        """As it was last known."""
+        return self._held.get(key_id)
 
     def of_cluster(self) -> list[ApiKey]:
         return [held.key for held in self._held.values()]

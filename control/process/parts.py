@@ -23,6 +23,7 @@ from control.health import Health
 from control.keys.api_keys import split_key
 from control.keys.data_folder import FIRST_KEY_FILE
 from control.keys.files import write_bytes
+from control.keys.keyring import Keyring
 from control.keys.keystore import KeyStore
 from control.logs import get_logger
 from control.part import Check, Part, Source
@@ -230,13 +231,15 @@ class FirstApiKey(Part):
     up. A person at a terminal reads it; what else standard output is, others keep and read: a file holds it.
     """
 
-    def __init__(self, keystore: KeyStore, data_dir: Path, audit: Audit) -> None:
+    def __init__(self, keystore: KeyStore, keyring: Keyring, data_dir: Path, audit: Audit) -> None:
         self._keystore = keystore
+        self._keyring = keyring
         self._audit = audit
         self._file = data_dir / FIRST_KEY_FILE
 
     async def start(self) -> None:
-        text = self._keystore.api_keys().create_first("first")
+        text = self._keyring.folder.create_first("first")
+        await self._keyring.share_first()
         if not text:
             return
         words = Words(what="api-key.create", via="start", outcome=DONE, ids={"key": split_key(text)[0]})

@@ -165,7 +165,9 @@ class Wiring:
             self._outlet(self._process) if self._outlet else self.http,
             self.admin if control and self._settings.control.admin and not self._outlet else None,
             HeapTrim(self.gateway.connections) if gateway and not im else None,
-            FirstApiKey(self.keystore, self._settings.server.data_dir, self.audit) if control else None,
+            FirstApiKey(self.keystore, self.keyring, self._settings.server.data_dir, self.audit)
+            if control
+            else None,
         ]
         return [part for part in listed if part is not None]
 

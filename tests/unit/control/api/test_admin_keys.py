@@ -145,3 +145,18 @@ async def test_a_key_that_another_version_wrote_is_told(admin: httpx.AsyncClient
     await services.documents.put(f"{PREFIX}00000000000a", b"{}")
     assert slug(await admin.get(f"{KEYS}/00000000000a")) == (409, "document-unreadable")
     assert slug(await admin.delete(f"{KEYS}/00000000000a")) == (409, "document-unreadable")
+
+
+async def test_a_key_is_shown_from_memory_while_the_documents_are_away(
+    admin: httpx.AsyncClient, services: Services
+) -> None:
+    made = await admin.post(KEYS, json={"name": "night", "roles": ["operator"]})
+    shown = await admin.get(f"{KEYS}/{made.json()['id']}")
+    await services.documents.stop()
+    again = await admin.get(f"{KEYS}/{made.json()['id']}")
+    assert (again.status_code, again.json(), again.headers["etag"]) == (
+        200,
+        shown.json(),
+        shown.headers["etag"],
+    )
+    assert (await admin.get(f"{KEYS}/{'0' * 12}")).status_code == 503, "nobody knows whether there is one"

@@ -96,13 +96,57 @@ async def test_known_keys_go_on_while_documents_are_away_and_nothing_changes(wor
 
 
 async def test_keys_of_a_folder_stand_beside_those_of_the_cluster(world: World) -> None:
-    first = world.one.folder.create_first("first")
+    made, beside = world.one.folder.create("beside", ("read",))
     _, text, _ = await world.one.create("shop", (), ROLES, 0)
-    assert world.usable(world.one, first)
+    await world.one.tick()
+    assert world.usable(world.one, beside)
     assert world.usable(world.one, text)
-    assert world.other.proven(first) is None
-    world.one.folder.revoke(split_key(first)[0])
+    assert world.other.proven(beside) is None
+    world.one.folder.revoke(made.id)
+    assert not world.usable(world.one, beside)
+
+
+async def test_the_first_key_of_a_folder_opens_everywhere_and_is_over_where_either_says_so(
+    world: World,
+) -> None:
+    first, second = (keys.folder.create_first("first") for keys in (world.one, world.other))
+    for keys in (world.one, world.other):
+        await keys.share_first()
+    await until(lambda: world.usable(world.other, first) and world.usable(world.one, second), timeout_s=10)
+    await world.other.revoke(split_key(first)[0])
+    await until(lambda: not world.usable(world.one, first), timeout_s=10)
+    await world.one.tick()
+    (kept,) = world.one.folder.list()
+    assert kept.revoked_at, "a start that does not reach the documents knows it as well"
+    world.other.folder.revoke(split_key(second)[0])
+    assert not world.usable(world.other, second)
+    await world.other.tick()
+    await until(lambda: not world.usable(world.one, second), timeout_s=10)
+    for keys in (world.one, world.other):
+        await keys.tick()
     assert not world.usable(world.one, first)
+    assert not world.usable(world.other, second)
+
+
+async def test_a_first_key_is_shared_once_documents_are_there_and_also_by_the_next_start(
+    world: World,
+) -> None:
+    await world.documents[0].stop()
+    first = world.one.folder.create_first("first")
+    await world.one.tick()
+    assert world.usable(world.one, first)
+    assert world.other.proven(first) is None
+    again = Keyring(world.documents[1], ApiKeys(world.one.folder.path), lambda: world.now)
+    await again.start()
+    await again.tick()
+    await until(lambda: world.usable(world.other, first), timeout_s=10)
+    held = world.other.remembered(split_key(first)[0])
+    assert held is not None
+    await world.other.change(msgspec.structs.replace(held.key, roles=("viewer",)), held.revision)
+    await until(lambda: (key := again.proven(first)) is not None and key.roles == ("viewer",), timeout_s=10)
+    await again.tick()
+    assert [key.roles for key in again.folder.list()] == [("viewer",)]
+    await again.stop(0.0)
 
 
 async def test_a_wrong_secret_proves_nothing_and_only_hashes_are_kept(world: World) -> None:
