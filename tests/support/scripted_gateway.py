@@ -112,8 +112,12 @@ class Peer(asyncio.Protocol):
         gateway.seen.append(taken.kind)
         if taken.kind == 4:
             self._login(taken.body)
-        elif taken.kind == 1 and gateway.pong:
-            self.say(frame(2, uv(1)))
+        elif taken.kind == 1:
+            gateway.pings.append(taken.body)
+            if gateway.pong:
+                self.say(frame(2, uv(1)))
+        elif taken.kind == 24:
+            gateway.reports.append(unpack(taken.body))
         elif taken.kind in (8, 10):
             request, at = read_uv(taken.body, 0)
             name = taken.body[at + 1 : at + 1 + taken.body[at]].decode()
@@ -181,6 +185,8 @@ class ScriptedGateway:
         self.acks: dict[str, int] = {}
         self.seen: list[int] = []
         self.calls: list[tuple[str, Any]] = []
+        self.pings: list[bytes] = []
+        self.reports: list[dict[str, Any]] = []
         self.greetings: list[bytes] = []
         self.goodbyes: list[int] = []
         self.logins = 0

@@ -3,8 +3,10 @@
 from qianwan.api.base import Page
 from qianwan.api.messages import Reaction
 from qianwan.client import Client, Messages
+from qianwan.connection.policy import Policy
 from qianwan.connection.reconnect import Backoff
 from qianwan.connection.supervisor import State, StateChange
+from qianwan.connection.vitals import Quality
 from qianwan.delivery.store import CursorStore, FileCursor, MemoryCursor
 from qianwan.errors import (
     Advice,
@@ -48,8 +50,10 @@ __all__ = [
     "Options",
     "OutboxFull",
     "Page",
+    "Policy",
     "ProtocolError",
     "QianwanError",
+    "Quality",
     "Reaction",
     "RequestError",
     "RequestTimeout",

@@ -14,18 +14,22 @@ from qianwan.api.groups import Groups
 from qianwan.api.messages import MessageCalls
 from qianwan.api.relations import Devices, Presence, Profiles, Relations
 from qianwan.connection.dial import DialSettings
+from qianwan.connection.policy import Policy
 from qianwan.connection.reconnect import Backoff
 from qianwan.connection.supervisor import State, StateChange
+from qianwan.connection.vitals import NETS, Quality
 from qianwan.constants import GROUP_PREFIX, USER_PREFIX
 from qianwan.delivery.notices import NoticeQueue
 from qianwan.delivery.outbox import OutboxLimits, new_client_id
 from qianwan.delivery.store import CursorStore, MemoryCursor
-from qianwan.engine import Engine, EngineSettings, TokenSource
+from qianwan.engine import Engine, EngineSettings
 from qianwan.errors import ClientClosed, SettingError
 from qianwan.models import Ack, Content, Message, Options, text
 from qianwan.protocol.auth import check_device, check_token
 from qianwan.protocol.messages import decode, encode
 from qianwan.rooms import Room
+from qianwan.steering import SteeringSettings
+from qianwan.tokens import TokenSource
 from qianwan.transport import Address
 
 CLOSE_PATIENCE_S = 2.0
@@ -97,6 +101,8 @@ class Client(MessageCalls):
         unsigned_lbs: bool = False,
         store: CursorStore | None = None,
         backoff: Backoff | None = None,
+        policy: Policy | None = None,
+        version: str = "",
         max_pending: int = 1000,
         max_queue: int = 10_000,
         pipeline: int = 1,
@@ -133,6 +139,11 @@ class Client(MessageCalls):
             platform=platform,
             store=MemoryCursor() if store is None else store,
             backoff=back,
+            steering=SteeringSettings(
+                policy=policy or Policy(backoff_base_s=back.base_s, backoff_cap_s=back.cap_s),
+                keep_backoff=backoff is not None,
+                version=version,
+            ),
             outbox=OutboxLimits(
                 pending=max_pending,
                 window=max(1, pipeline),
@@ -207,6 +218,26 @@ class Client(MessageCalls):
     @property
     def state(self) -> State:
         return self.engine.change.state
+
+    @property
+    def quality(self) -> Quality:
+        """How the connection fares: round trip, last byte read, heartbeat interval, network."""
+        return self.engine.steering.vitals.quality()
+
+    def network_changed(
+        self, net: str = "other", *, carrier: str = "", region: str = "", name: str = ""
+    ) -> None:
+        """The system says that the device is on this network (`wifi`, `2g` to `5g`, `ethernet`, `other`; a
+        carrier as MCC-MNC; `name` tells Wi-Fis apart and stays here). Another one than before means:
+        connect again at once. Heartbeat intervals are learned for each.
+        """
+        if net not in NETS:
+            raise SettingError(f"a network is one of {', '.join(sorted(NETS))}, not {net!r}")
+        self.engine.steering.network_changed(net, carrier, region, name)
+
+    def app_state(self, *, foreground: bool) -> None:
+        """The app came to the foreground (then the connection is tried at once) or left it."""
+        self.engine.steering.app_state(foreground)
 
     @property
     def device_id(self) -> str:

@@ -35,12 +35,12 @@ from qianwan.protocol.auth import Credentials, Welcome
 from qianwan.protocol.messages import decode, encode
 from qianwan.protocol.tickets import Resumed
 from qianwan.rooms import RoomTable
+from qianwan.steering import Steering, SteeringSettings
 from qianwan.tasks import Tasks
+from qianwan.tokens import TokenSource, token_of
 
-TokenSource = str | Callable[[], Awaitable[str]]
 log = logging.getLogger("qianwan")
 TICK_S = 1.0
-TOKEN_S = 10.0
 REPEATABLE = frozenset({"time", "sync", "pull", "ack", "read", "room.join", "room.leave"})
 """methods that may be sent twice without harm, so a lost connection repeats them"""
 
@@ -57,6 +57,7 @@ class EngineSettings:
     store: CursorStore
     backoff: Backoff
     outbox: OutboxLimits
+    steering: SteeringSettings
     max_queue: int
     login_timeout_s: float
     call_timeout_s: float
@@ -89,7 +90,6 @@ class Engine:
         self._renewing: list[asyncio.Task[None]] = []
         self.user = ""
         self.node = ""
-        self.policy: dict[str, Any] = {}
         self.change = StateChange(State.CONNECTING)
         self.failure: Exception | None = None
         self._trouble: Exception | None = None
@@ -97,18 +97,25 @@ class Engine:
         self._online = asyncio.Event()
         self._ended = asyncio.Event()
         self._closing = False
+        self.steering = Steering(settings.steering, self.keeper, settings.rng)
         self._dialer = Dialer(
-            settings.dial, device=self.keeper.device, rng=settings.rng, clock=settings.clock
+            settings.dial,
+            device=self.keeper.device,
+            rng=settings.rng,
+            clock=settings.clock,
+            vitals=self.steering.vitals,
         )
         self._dialer.remember_keys(self.keeper.position.key_set)
         self._dialer.remember_placement(self.keeper.position.placement)
+        reconnector = Reconnector(settings.backoff, settings.rng, can_refresh_token=callable(settings.token))
         self._supervisor = Supervisor(
             self,
             self._dialer,
-            Reconnector(settings.backoff, settings.rng, can_refresh_token=callable(settings.token)),
+            reconnector,
             clock=settings.clock,
             sleep=settings.sleep,
         )
+        self.steering.drive(self._dialer, reconnector, self._supervisor)
 
     # life
 
@@ -186,6 +193,7 @@ class Engine:
     async def _repeat(self) -> None:
         """Sends that are overdue, a read position that could not be saved."""
         self.outbox.overdue()
+        self.steering.tick()
         self.feed.persist()
 
     async def _acknowledge(self) -> None:
@@ -196,7 +204,7 @@ class Engine:
 
     async def credentials(self) -> Credentials:
         settings = self.settings
-        token = settings.token if isinstance(settings.token, str) else await _fetched(settings.token())
+        token = await token_of(settings.token)
         return Credentials(token, self.keeper.device, settings.platform, settings.signing_key)
 
     def on_online(self, link: Link, welcome: Welcome) -> None:
@@ -218,6 +226,7 @@ class Engine:
         link.closed.add_done_callback(lambda _: self._lost(link))
         self.outbox.online(link)
         self._online.set()
+        self.steering.online(link)
         self._ask_again()
 
     def _lost(self, link: Link) -> None:
@@ -227,6 +236,7 @@ class Engine:
     def on_offline(self) -> None:
         self._link = None
         self._online.clear()
+        self.steering.offline()
         self.outbox.offline()
         self.feed.offline()
 
@@ -243,7 +253,7 @@ class Engine:
         self.feed.arrived(message)
 
     def on_policy(self, policy: dict[str, Any]) -> None:
-        self.policy = policy
+        self.steering.told(policy)
 
     def on_event(self, kind: int, payload: bytes) -> None:
         try:
@@ -333,20 +343,6 @@ class Engine:
             finally:
                 for wait in waits:
                     wait.cancel()
-
-
-async def _fetched(source: Awaitable[str]) -> str:
-    """What the token source gives, in time; an end of a task of its own is no end of the client."""
-    task = asyncio.ensure_future(source)
-    try:
-        done, _ = await asyncio.wait({task}, timeout=TOKEN_S)
-    finally:
-        task.cancel()
-    if not done:
-        raise TimeoutError(f"the token source did not answer within {TOKEN_S} s")
-    if task.cancelled():
-        raise QianwanError("the token source was cancelled")
-    return task.result()
 
 
 def _said(reason: Exception | None) -> str:

@@ -9,7 +9,7 @@ import json
 import random
 
 import pytest
-from qianwan import Backoff, Client
+from qianwan import Backoff, Client, Policy
 
 from tests.support.faulty_proxy import FaultyProxy
 from tests.support.sdk_client import take
@@ -54,15 +54,12 @@ async def test_bytes_one_at_a_time_are_enough(server: ServerProcess) -> None:
         assert (await me.send("drop", "slowly")).seq == 1
 
 
-async def test_a_stalled_network_is_noticed_and_left(
-    server: ServerProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("MIN_PONG_S", "MAX_PONG_S"):
-        monkeypatch.setattr(f"qianwan.connection.heartbeat.{name}", 0.2)
+async def test_a_stalled_network_is_noticed_and_left(server: ServerProcess) -> None:
+    quick = Policy(pong_min_s=0.2, pong_max_s=0.2)
     rng = random.Random(8)
     async with (
         FaultyProxy(*server.gateway, rng) as proxy,
-        Client(proxy.address, **settings(server, "stalled", rng)) as me,
+        Client(proxy.address, **settings(server, "stalled", rng), policy=quick) as me,
     ):
         link = me.engine._supervisor.link
         assert link is not None

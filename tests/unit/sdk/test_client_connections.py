@@ -13,6 +13,7 @@ from qianwan import (
     ConnectionClosed,
     HandshakeRejected,
     KeySetError,
+    Policy,
     State,
     StateChange,
 )
@@ -195,12 +196,10 @@ async def test_an_overloaded_gateway_is_given_its_time() -> None:
         await opening
 
 
-async def test_a_silent_server_is_noticed_by_its_missing_pong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qianwan.connection.heartbeat.MIN_PONG_S", 0.1)
-    monkeypatch.setattr("qianwan.connection.heartbeat.MAX_PONG_S", 0.1)
+async def test_a_silent_server_is_noticed_by_its_missing_pong() -> None:
     async with ScriptedGateway() as gateway:
         gateway.ping_interval_s = 1
-        async with client(gateway, "bob") as bob:
+        async with client(gateway, "bob", policy=Policy(pong_min_s=0.1, pong_max_s=0.1)) as bob:
             await until(lambda: 1 in gateway.seen)
             gateway.pong = False
             await until(lambda: gateway.logins == 2)

@@ -68,7 +68,7 @@ class Faults:
 async def test_a_token_source_that_fails_once_is_asked_again(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qianwan.engine.TOKEN_S", 0.05)
+    monkeypatch.setattr("qianwan.tokens.TOKEN_S", 0.05)
     fault: Callable[[], Awaitable[str]] = getattr(Faults, name)
     asked = itertools.count()
 

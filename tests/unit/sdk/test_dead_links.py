@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
+from qianwan import Policy
 
 from tests.support.qw1_responder import frame
 from tests.support.scripted_gateway import ScriptedGateway, pack
 from tests.support.sdk_client import client, until
 
-
-@pytest.fixture(autouse=True)
-def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qianwan.connection.heartbeat.MIN_PONG_S", 0.1)
-    monkeypatch.setattr("qianwan.connection.heartbeat.MAX_PONG_S", 0.1)
+FAST = Policy(pong_min_s=0.1, pong_max_s=0.1)
 
 
 async def test_a_busy_sender_on_a_dead_connection_notices_within_two_pong_timeouts() -> None:
-    async with ScriptedGateway() as gateway, client(gateway) as alice:
+    async with ScriptedGateway() as gateway, client(gateway, policy=FAST) as alice:
         gateway.deaf = True
         sends = []
         async with asyncio.timeout(5):
@@ -32,7 +28,7 @@ async def test_a_busy_sender_on_a_dead_connection_notices_within_two_pong_timeou
 
 async def test_a_connection_that_only_speaks_is_noticed_too() -> None:
     """Dead towards the server, alive towards the client: reading alone proves nothing."""
-    async with ScriptedGateway() as gateway, client(gateway) as alice:
+    async with ScriptedGateway() as gateway, client(gateway, policy=FAST) as alice:
         peer = next(iter(gateway.peers))
         gateway.deaf = True
         sending = asyncio.ensure_future(alice.send("bob", "into nothing"))
@@ -45,7 +41,7 @@ async def test_a_connection_that_only_speaks_is_noticed_too() -> None:
 
 
 async def test_a_slow_answer_on_a_live_connection_ends_nothing() -> None:
-    async with ScriptedGateway() as gateway, client(gateway) as alice:
+    async with ScriptedGateway() as gateway, client(gateway, policy=FAST) as alice:
         gateway.answers = lambda payload: False
         sending = asyncio.ensure_future(alice.send("bob", "slowly"))
         await until(lambda: gateway.seen.count(1) >= 3)  # asked again and again, answered each time
@@ -62,7 +58,7 @@ async def test_nothing_spins_while_a_dead_connection_is_being_replaced() -> None
     async def sleep(seconds: float) -> None:
         await (released.wait() if seconds else asyncio.sleep(0))
 
-    async with ScriptedGateway() as gateway, client(gateway, sleep=sleep) as alice:
+    async with ScriptedGateway() as gateway, client(gateway, sleep=sleep, policy=FAST) as alice:
         gateway.reject = 4
         peer = next(iter(gateway.peers))
         peer.say(frame(15, b"\xb8\x17\x00\x00\x00moving"))

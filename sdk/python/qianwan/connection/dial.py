@@ -16,6 +16,8 @@ from typing import NamedTuple
 from qianwan.connection import lbs
 from qianwan.connection.link import Link, LinkOwner
 from qianwan.connection.places import NoPlace, Places
+from qianwan.connection.policy import Policy
+from qianwan.connection.vitals import Vitals
 from qianwan.constants import Reject
 from qianwan.errors import (
     CertificateError,
@@ -60,10 +62,17 @@ class Dialer:
     """Finds a gateway and shakes hands with it. Remembers addresses and the newest verified key set."""
 
     def __init__(
-        self, settings: DialSettings, *, device: str, rng: random.Random, clock: Callable[[], float]
+        self,
+        settings: DialSettings,
+        *,
+        device: str,
+        rng: random.Random,
+        clock: Callable[[], float],
+        vitals: Vitals | None = None,
     ) -> None:
         self._settings = settings
         self._rng = rng
+        self._vitals = vitals
         if settings.suite != "auto" and SUITES.get(settings.suite) not in ciphers.available():
             raise SettingError(f"this machine has no cipher suite {settings.suite!r}")
         self._root = keyset.parse_root(settings.root_key) if settings.root_key else None
@@ -88,6 +97,12 @@ class Dialer:
         """connections of the last `connect` that ended without an answer to a ticket"""
         self.known = False
         """Logged in before: a gateway that admits only so many may admit this client sooner."""
+
+    def obey(self, policy: Policy) -> None:
+        """Race as the servers' operators wish."""
+        self._settings = self._settings._replace(
+            stagger_s=policy.stagger_s, parallel=policy.parallel, attempt_s=policy.connect_timeout_s
+        )
 
     def remember_keys(self, text: str) -> None:
         """Take the key set of an earlier run; one that no longer verifies is forgotten."""
@@ -225,7 +240,7 @@ class Dialer:
             for _ in range(4 + len(SUITES)):
                 key, suite = self.server_key(), self._suite()
                 wire = Wire(suite, key.key_id, key.public, known=self.known, offer=offer)
-                link = Link(wire, owner, self._rng, offer)
+                link = Link(wire, owner, self._rng, offer, self._vitals)
                 try:
                     await link.open(address, self._settings.tls, known=self.known)
                 except ssl.SSLCertVerificationError as error:

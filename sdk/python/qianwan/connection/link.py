@@ -5,16 +5,20 @@ reconnects.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import random
 import ssl
+import time
 from typing import Any, Protocol
 
 import msgspec
 
 from qianwan import constants as c
 from qianwan.connection.heartbeat import Beat, Heartbeat
-from qianwan.constants import CloseCode, FrameType
+from qianwan.connection.policy import Policy
+from qianwan.connection.vitals import Vitals
+from qianwan.constants import CloseCode, DeathCause, FrameType
 from qianwan.errors import (
     ConnectionClosed,
     HandshakeRejected,
@@ -29,9 +33,6 @@ from qianwan.protocol.tickets import NotResumed, Offer, Resumed, Ticket
 from qianwan.protocol.wire import State, Wire
 from qianwan.transport import Address, Stream, open_stream
 
-ACK_AFTER_MESSAGES = 16
-ACK_AFTER_S = 0.2
-DEFAULT_PING_S = 60.0
 _RECORD_OVERHEAD = 2 + 32
 
 log = logging.getLogger("qianwan")
@@ -52,8 +53,16 @@ class Link:
     comes.
     """
 
-    def __init__(self, wire: Wire, owner: LinkOwner, rng: random.Random, offer: Offer | None = None) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        owner: LinkOwner,
+        rng: random.Random,
+        offer: Offer | None = None,
+        vitals: Vitals | None = None,
+    ) -> None:
         loop = asyncio.get_running_loop()
+        self._vitals = vitals or Vitals(Policy(), rng, clock=loop.time, wall=time.time)
         self._loop = loop
         self._wire = wire
         self._owner = owner
@@ -68,7 +77,6 @@ class Link:
         """the newest that came here"""
         self._answers: dict[int, tuple[float, asyncio.Future[messages.Answer]]] = {}
         self._request = 0
-        self._rng = rng
         self._beat: Heartbeat | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._ack_timer: asyncio.TimerHandle | None = None
@@ -112,7 +120,7 @@ class Link:
         self._take_all(held or [])
         resumed = await self._resumed
         if isinstance(resumed, Resumed):
-            self._live(welcome)
+            self._live(welcome, resumed=True)
         return resumed
 
     async def _log_in(self, body: bytes) -> auth.Welcome:
@@ -121,10 +129,10 @@ class Link:
         self._live(welcome)
         return welcome
 
-    def _live(self, welcome: auth.Welcome) -> None:
+    def _live(self, welcome: auth.Welcome, *, resumed: bool = False) -> None:
         self.policy_rev = welcome.policy_rev
-        interval = welcome.ping_interval_s if welcome.ping_interval_s > 0 else DEFAULT_PING_S
-        self._beat = Heartbeat(interval, self._loop.time(), self._rng)
+        proxied = self.address is not None and self.address.transport != "tcp"
+        self._beat = self._vitals.begin(welcome.ping_interval_s, proxied=proxied, resumed=resumed)
         self._arm()
 
     @property
@@ -186,18 +194,21 @@ class Link:
         return next((asked for asked, _ in self._answers.values()), None)
 
     def ping(self) -> None:
-        if self._beat is not None:
-            self.write(FrameType.PING)
+        if self._beat is not None and self.alive:
+            self.write(FrameType.PING, self._beat.pinged(self._loop.time()))
             self.flush()
-            self._beat.pinged(self._loop.time())
             self._arm()
+
+    def beats_anew(self) -> None:
+        """The interval is another one now."""
+        self._arm()
 
     def close(self, code: int = CloseCode.NORMAL, text: str = "") -> None:
         """Say CLOSE and close the stream when it is sent."""
         if self.closed.done():
             return
         self._say_close(code, text)
-        self._end(ConnectionClosed(code, text))
+        self._end(ConnectionClosed(code, text), DeathCause.CLOSED_HERE)
 
     def _say_close(self, code: int, text: str = "") -> None:
         if self._stream is not None:
@@ -206,10 +217,10 @@ class Link:
                 self._stream.write(self._wire.flush(self._loop.time()))
             self._stream.close()
 
-    def abort(self) -> None:
+    def abort(self, cause: DeathCause = DeathCause.CLOSED_HERE, text: str = "aborted") -> None:
+        self._end(ConnectionClosed(0, text), cause)
         if self._stream is not None:
             self._stream.abort()
-        self._end(ConnectionClosed(0, "aborted"))
 
     # receiving
 
@@ -222,10 +233,10 @@ class Link:
         due = self._wire.received - self._wire.acked
         if self._held is not None or not self.alive:
             return
-        if due >= ACK_AFTER_MESSAGES:
+        if due >= self._vitals.policy.ack_messages:
             self.write(FrameType.ACK)
         elif due and self._ack_timer is None:
-            self._ack_timer = self._loop.call_later(ACK_AFTER_S, self._ack_late)
+            self._ack_timer = self._loop.call_later(self._vitals.policy.ack_delay_ms / 1000, self._ack_late)
 
     def _take_all(self, frames: list[Frame] | None, data: bytes = b"") -> None:
         """These frames, or those that this data completes; what is wrong with them ends the connection."""
@@ -268,7 +279,7 @@ class Link:
                 future.set_result(answer)
         elif kind == FrameType.PONG:
             if self._beat is not None:
-                self._beat.ponged(self._loop.time())
+                self._vitals.ponged(self._beat, self._loop.time())
                 self._arm()
         elif kind == FrameType.PING:
             self.write(FrameType.ACK)
@@ -287,7 +298,7 @@ class Link:
             if not self.leaving.done():
                 self.leaving.set_result(messages.parse_goaway(body))
         elif kind == FrameType.CLOSE:
-            self._end(messages.parse_close(body))
+            self._end(messages.parse_close(body), DeathCause.CLOSED_THERE)
             if self._stream is not None:
                 self._stream.close()
         elif kind == FrameType.ERROR:
@@ -304,10 +315,8 @@ class Link:
     def _take_policy(self, policy: Any) -> None:
         if not isinstance(policy, dict):
             raise ProtocolError("a POLICY is a map")
-        interval = policy.get("ping_interval_s")
-        if isinstance(interval, (int, float)) and interval > 0 and self._beat is not None:
-            self._beat.set_interval(float(interval))
-            self._arm()
+        self._vitals.obey(policy)
+        self._arm()
         self._owner.on_policy(policy)
 
     # timers
@@ -330,9 +339,7 @@ class Link:
         if verdict is Beat.PING:
             self.ping()
         elif verdict is Beat.DEAD:
-            self._end(ConnectionClosed(0, "no pong"))
-            if self._stream is not None:
-                self._stream.abort()
+            self.abort(DeathCause.PONG_TIMEOUT, "no pong")
         else:
             self._arm()
 
@@ -343,11 +350,13 @@ class Link:
         reason.__cause__ = error
         if isinstance(error, QianwanError) and not self._handshake.done():
             self._handshake.set_exception(error)
-        self._end(reason)
+        self._end(reason, _cause(error))
 
-    def _end(self, reason: ConnectionClosed) -> None:
+    def _end(self, reason: ConnectionClosed, cause: DeathCause) -> None:
         if self.closed.done():
             return
+        if self._beat is not None:
+            self._vitals.ended(self._beat, cause)
         self.closed.set_result(reason)
         for timer in (self._timer, self._ack_timer):
             if timer is not None:
@@ -359,6 +368,16 @@ class Link:
             if not future.done():
                 future.set_exception(reason)
                 future.exception()  # whoever awaits it still gets it; nobody awaiting is no fault
+
+
+def _cause(error: Exception | None) -> DeathCause:
+    """What the end of a stream means."""
+    if error is None:
+        return DeathCause.END_OF_STREAM
+    if isinstance(error, (ConnectionResetError, BrokenPipeError)):
+        return DeathCause.RESET
+    silent = isinstance(error, OSError) and error.errno == errno.ETIMEDOUT
+    return DeathCause.PONG_TIMEOUT if silent else DeathCause.UNKNOWN
 
 
 def _message(body: bytes) -> Message:

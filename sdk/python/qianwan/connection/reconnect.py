@@ -18,6 +18,7 @@ import dataclasses
 import random
 from typing import NamedTuple
 
+from qianwan.connection.policy import Policy
 from qianwan.constants import CloseCode
 from qianwan.errors import Advice, ConnectionClosed
 
@@ -52,6 +53,16 @@ class Reconnector:
         self._rng = rng
         self._can_refresh = can_refresh_token
         self._refreshed = False
+        self.failures = 0
+
+    def obey(self, policy: Policy) -> None:
+        """Back off as the servers' operators wish."""
+        self._backoff = dataclasses.replace(
+            self._backoff, base_s=policy.backoff_base_s, cap_s=policy.backoff_cap_s
+        )
+
+    def forget(self) -> None:
+        """Another network: the failures were of the one before."""
         self.failures = 0
 
     def logged_in(self) -> None:

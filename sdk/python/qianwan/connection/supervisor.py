@@ -91,6 +91,7 @@ class Supervisor:
         self._replacing = False
         self._ever_online = False
         self._told_addresses: tuple[str, ...] = ()  # of the GOAWAY, not tried yet
+        self._hurried = asyncio.Event()
         self._told = False  # that this outage cannot be ended yet
         self._born = 0.0
         self.resumption = Resumption()
@@ -165,6 +166,7 @@ class Supervisor:
             raise
         self._elsewhere = self._told = False
         self._reconnector.logged_in()
+        self._hurried.clear()
         self._born = self._clock()
         self._ever_online = self._dialer.known = True
         self.link = link
@@ -247,7 +249,22 @@ class Supervisor:
         link = self.link
         if link is None or not link.alive:
             self._owner.on_change(StateChange(State.WAITING, reason, decision.delay_s))
-        await self._sleep(decision.delay_s)
+        patience = asyncio.ensure_future(self._sleep(decision.delay_s))
+        hurried = asyncio.ensure_future(self._hurried.wait())
+        try:
+            await asyncio.wait((patience, hurried), return_when=asyncio.FIRST_COMPLETED)
+            if patience.done():
+                patience.result()
+        finally:
+            patience.cancel()
+            hurried.cancel()
+            self._hurried.clear()
+
+    def hurry(self) -> None:
+        """There is a reason to believe that the next attempt succeeds: what is waited for is not waited for
+        any longer."""
+        self._reconnector.forget()
+        self._hurried.set()
 
     def close(self) -> None:
         if self.link is not None:

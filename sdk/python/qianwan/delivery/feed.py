@@ -177,8 +177,18 @@ class Feed:
     async def catch_up(self) -> None:
         """Ask what changed since the cursor, then pull what is missing, a few conversations at a time.
 
-        Goes on until it is done or the connection ends: what it lacks is never given up.
+        Goes on until it is done or the connection ends: what it lacks is never given up. What came while it
+        asked may be of a conversation that the answer does not know yet.
         """
+        await self._catch_up()
+        while self._inbox.unknown():
+            await self._catch_up()
+        self._behind = False
+        for conversation, _, _ in self._inbox.missing():
+            self._repair(conversation)
+
+    async def _catch_up(self) -> None:
+        unknown = self._inbox.unknown()
         more, fresh, after = True, not self._keeper.position.cursor, ""
         reached = self._inbox.reached()
         while more:
@@ -197,10 +207,7 @@ class Feed:
                 self._marked("cleared", row.min_seq - 1, fresh, row.conversation, {"min_seq": row.min_seq})
             more, after = answer.goes_on(cursor, after), answer.after
             self._keeper.position.cursor = answer.cursor
-        self._deliver(self._inbox.settle_unknown())
-        self._behind = False
-        for conversation, _, _ in self._inbox.missing():
-            self._repair(conversation)
+        self._deliver(self._inbox.settle_unknown(unknown))
 
     async def _sync(self, cursor: int, after: str) -> _Synced:
         args: dict[str, Any] = {"cursor": cursor, "limit": SYNC_LIMIT}

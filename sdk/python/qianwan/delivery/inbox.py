@@ -183,15 +183,16 @@ class Inbox:
             return None
         return state.next, min(state.held, default=state.high + 1) - 1
 
-    def unknown(self) -> bool:
-        """Messages wait for a `sync` to say where their conversation starts."""
-        return bool(self._unknown)
+    def unknown(self) -> frozenset[str]:
+        """Conversations whose messages wait for a `sync` to say where they start."""
+        return frozenset(self._unknown)
 
-    def settle_unknown(self) -> list[Message]:
-        """After a `sync` that did not name them: show what waits from its lowest number on."""
+    def settle_unknown(self, asked: frozenset[str]) -> list[Message]:
+        """After a `sync` that did not name them though they were `unknown` before it was asked: show what
+        waits from its lowest number on."""
         ready: list[Message] = []
-        for name, waiting in list(self._unknown.items()):
-            del self._unknown[name]
+        for name in asked & self._unknown.keys():
+            waiting = self._unknown.pop(name)
             if waiting:
                 state = self._conversations[name] = _Conversation(min(waiting), max(waiting))
                 state.held = waiting

@@ -17,6 +17,7 @@ from typing import Protocol
 
 import msgspec
 
+from qianwan.connection.search import Network
 from qianwan.protocol.auth import DEVICE_ID
 
 log = logging.getLogger("qianwan")
@@ -25,7 +26,8 @@ log = logging.getLogger("qianwan")
 class Position(msgspec.Struct):
     """What is remembered: the `sync` cursor, per conversation [read up to, known to exist], the last key
     set and the last answer of an LBS, the device id this program was given, and (hexadecimal) which
-    incarnation of the server's store the numbers belong to.
+    incarnation of the server's store the numbers belong to. Beside it what was learned of networks (at most
+    20), and the last policy with the moment (seconds since 1970) at which it was known to hold.
     """
 
     user: str = ""
@@ -35,6 +37,9 @@ class Position(msgspec.Struct):
     device: str = ""
     incarnation: str = ""
     placement: str = ""
+    networks: dict[str, Network] = {}
+    policy: dict[str, object] = {}
+    policy_at: float = 0.0
 
 
 class CursorStore(Protocol):
@@ -119,6 +124,9 @@ class Keeper:
             device=known.device,
             incarnation=known.incarnation,
             placement=known.placement,
+            networks=known.networks,
+            policy=known.policy,
+            policy_at=known.policy_at,
         )
         self.dirty = True
 
