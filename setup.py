@@ -63,6 +63,7 @@ MODULES: dict[str, list[str]] = {
     "gateway_core.engine.loop": [],
     "gateway_core.conn.table": [],
     "gateway_core.leaf.deadlines": [],
+    "gateway_core.leaf.dictionaries": [],
     "gateway_core.leaf.events": [],
     "gateway_core.leaf.mailbox": [],
     "gateway_core.leaf.shared_buf": [],

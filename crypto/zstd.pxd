@@ -1,9 +1,9 @@
-# libzstd of the `zstandard` package, callable without the GIL. Compressed frame bodies only; no dictionaries.
+# libzstd of the `zstandard` package, callable without the GIL. Compressed frame bodies only.
 #
 # Ownership: a context belongs to the thread that passes it in; one per loop thread, made at start and freed at stop.
 
 from libc.stddef cimport size_t
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 cdef enum:
     ZSTD_SIZE_MALFORMED = -1
@@ -21,6 +21,19 @@ cdef struct ZstdTable:
     unsigned long long (*frame_content_size)(const void* src, size_t n) noexcept nogil
     size_t (*frame_compressed_size)(const void* src, size_t n) noexcept nogil
     unsigned int (*is_error)(size_t code) noexcept nogil
+    void* (*create_cdict)(const void* dictionary, size_t size, int level) noexcept nogil
+    size_t (*free_cdict)(void* cdict) noexcept nogil
+    void* (*create_ddict)(const void* dictionary, size_t size) noexcept nogil
+    size_t (*free_ddict)(void* ddict) noexcept nogil
+    size_t (*compress_cdict)(void* ctx, void* dst, size_t cap, const void* src, size_t n, const void* cdict) noexcept nogil
+    size_t (*decompress_ddict)(void* ctx, void* dst, size_t cap, const void* src, size_t n, const void* ddict) noexcept nogil
+    unsigned int (*id_of_frame)(const void* src, size_t n) noexcept nogil
+    unsigned int (*id_of_dictionary)(const void* dictionary, size_t size) noexcept nogil
+
+cdef struct Dictionary:  # immutable once made, so any thread may use it
+    uint32_t id
+    void* compressing
+    void* expanding
 
 cdef ZstdTable zstd
 
@@ -46,3 +59,10 @@ cdef int zstd_may_inflate(const uint8_t* src, size_t n, uint64_t raw_len, size_t
 
 # Exactly raw_len bytes into dst (which has room for them): raw_len, or -1.
 cdef ptrdiff_t zstd_decompress(void* ctx, const uint8_t* src, size_t n, uint8_t* dst, size_t raw_len) noexcept nogil
+
+# Digested for both ways. `id` 0 without memory, and where it is no trained dictionary: one without an id of its own.
+cdef Dictionary dictionary_new(const uint8_t* p, size_t n, int level) noexcept nogil
+cdef void dictionary_free(Dictionary* d) noexcept nogil
+cdef ptrdiff_t zstd_compress_with(void* ctx, const Dictionary* d, const uint8_t* src, size_t n, uint8_t* dst, size_t cap) noexcept nogil
+cdef ptrdiff_t zstd_decompress_with(void* ctx, const Dictionary* d, const uint8_t* src, size_t n, uint8_t* dst, size_t raw_len) noexcept nogil
+cdef uint32_t zstd_dictionary_of(const uint8_t* src, size_t n) noexcept nogil  # id in a frame's header, 0: none is needed

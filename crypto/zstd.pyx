@@ -2,7 +2,7 @@
 
 cimport cython
 from libc.stddef cimport size_t
-from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcmp
 
 from zstandard import _cffi as _zstandard
@@ -42,6 +42,16 @@ cdef int _fill() except -1:
     zstd.frame_compressed_size = <size_t (*)(const void*, size_t) noexcept nogil> _address(
         "ZSTD_findFrameCompressedSize")
     zstd.is_error = <unsigned int (*)(size_t) noexcept nogil> _address("ZSTD_isError")
+    zstd.create_cdict = <void* (*)(const void*, size_t, int) noexcept nogil> _address("ZSTD_createCDict")
+    zstd.free_cdict = <size_t (*)(void*) noexcept nogil> _address("ZSTD_freeCDict")
+    zstd.create_ddict = <void* (*)(const void*, size_t) noexcept nogil> _address("ZSTD_createDDict")
+    zstd.free_ddict = <size_t (*)(void*) noexcept nogil> _address("ZSTD_freeDDict")
+    zstd.compress_cdict = <size_t (*)(void*, void*, size_t, const void*, size_t, const void*) noexcept nogil> _address(
+        "ZSTD_compress_usingCDict")
+    zstd.decompress_ddict = <size_t (*)(void*, void*, size_t, const void*, size_t, const void*) noexcept nogil> _address(
+        "ZSTD_decompress_usingDDict")
+    zstd.id_of_frame = <unsigned int (*)(const void*, size_t) noexcept nogil> _address("ZSTD_getDictID_fromFrame")
+    zstd.id_of_dictionary = <unsigned int (*)(const void*, size_t) noexcept nogil> _address("ZSTD_getDictID_fromDict")
     return 0
 
 
@@ -103,27 +113,79 @@ cdef ptrdiff_t zstd_decompress(void* ctx, const uint8_t* src, size_t n, uint8_t*
     return <ptrdiff_t> raw_len if written == raw_len else -1
 
 
+cdef Dictionary dictionary_new(const uint8_t* p, size_t n, int level) noexcept nogil:
+    cdef Dictionary d
+    d.id = zstd.id_of_dictionary(p, n)
+    d.compressing = zstd.create_cdict(p, n, level) if d.id else NULL
+    d.expanding = zstd.create_ddict(p, n) if d.id else NULL
+    if d.compressing == NULL or d.expanding == NULL:
+        dictionary_free(&d)
+    return d
+
+
+cdef void dictionary_free(Dictionary* d) noexcept nogil:
+    zstd.free_cdict(d.compressing)
+    zstd.free_ddict(d.expanding)
+    d.id = 0
+    d.compressing = d.expanding = NULL
+
+
+cdef ptrdiff_t zstd_compress_with(void* ctx, const Dictionary* d, const uint8_t* src, size_t n, uint8_t* dst, size_t cap) noexcept nogil:
+    cdef size_t written = zstd.compress_cdict(ctx, dst, cap, src, n, d.compressing)
+    return -1 if zstd.is_error(written) else <ptrdiff_t> written
+
+
+cdef ptrdiff_t zstd_decompress_with(void* ctx, const Dictionary* d, const uint8_t* src, size_t n, uint8_t* dst, size_t raw_len) noexcept nogil:
+    cdef size_t written = zstd.decompress_ddict(ctx, dst, raw_len, src, n, d.expanding)
+    return <ptrdiff_t> raw_len if written == raw_len else -1
+
+
+cdef uint32_t zstd_dictionary_of(const uint8_t* src, size_t n) noexcept nogil:
+    return zstd.id_of_frame(src, n)
+
+
+def dictionary_id(bytes dictionary not None) -> int:
+    """The id inside a trained dictionary. CompressionFailed where there is none, or where it is damaged."""
+    cdef Dictionary d = dictionary_new(dictionary, len(dictionary), 3)
+    cdef uint32_t id = d.id
+    dictionary_free(&d)
+    if id == 0:
+        raise CompressionFailed("this is no trained zstd dictionary")
+    return id
+
+
 @cython.final
 cdef class Compressor:
-    """Compressed bodies for tests and tools; not thread-safe, as the contexts inside."""
+    """Compressed bodies for tests and tools; not thread-safe, as the contexts inside. With `dictionary` (a trained one,
+    else CompressionFailed) bodies are compressed by it, and read with it or without one."""
 
     cdef void* out
     cdef void* back
+    cdef Dictionary dictionary
 
-    def __cinit__(self, int level=3):
+    def __cinit__(self, int level=3, bytes dictionary=None):
         self.out = zstd_compressor_new(level)
         self.back = zstd_decompressor_new()
         if self.out == NULL or self.back == NULL:
             raise MemoryError("no zstd context")
+        if dictionary is not None:
+            self.dictionary = dictionary_new(dictionary, len(dictionary), level)
+            if self.dictionary.id == 0:
+                raise CompressionFailed("this is no trained zstd dictionary")
 
     def __dealloc__(self):
+        dictionary_free(&self.dictionary)
         zstd_compressor_free(self.out)
         zstd_decompressor_free(self.back)
 
     def compress(self, bytes raw not None) -> bytes:
         """One standard zstd frame of `raw`."""
         packed = bytearray(zstd_bound(len(raw)))
-        cdef ptrdiff_t written = zstd_compress(self.out, raw, len(raw), packed, len(packed))
+        cdef ptrdiff_t written
+        if self.dictionary.id:
+            written = zstd_compress_with(self.out, &self.dictionary, raw, len(raw), packed, len(packed))
+        else:
+            written = zstd_compress(self.out, raw, len(raw), packed, len(packed))
         if written < 0:
             raise CompressionFailed("zstd refused to compress")
         return bytes(packed[:written])
@@ -134,8 +196,14 @@ cdef class Compressor:
         if not zstd_may_inflate(body, len(body), raw_len, max_raw, max_ratio):
             raise CompressionFailed("the body is not one zstd frame within the limits")
         raw = bytearray(raw_len)
-        if zstd_decompress(self.back, body, len(body), raw, raw_len) < 0:
-            raise CompressionFailed("the body is damaged")
+        cdef uint32_t wanted = zstd_dictionary_of(body, len(body))
+        cdef ptrdiff_t got
+        if wanted and wanted == self.dictionary.id:
+            got = zstd_decompress_with(self.back, &self.dictionary, body, len(body), raw, raw_len)
+        else:
+            got = zstd_decompress(self.back, body, len(body), raw, raw_len)
+        if got < 0:
+            raise CompressionFailed("the body is damaged, or by another dictionary")
         return bytes(raw)
 
 

@@ -63,6 +63,8 @@ cdef enum:
     FRAME_RESUME_OK = 19  # the session goes on; the MSG frames first to last follow
     FRAME_RESUME_FAIL = 20  # the session cannot go on; log in, then sync
     FRAME_REPORT = 24  # what network the client is on, and how its last connection ended
+    # a client wishes: 0 to be sent it, 1 to be sent what is compressed by it; the server sends one
+    FRAME_DICTIONARY = 25
     FRAME_PADDING = 31  # ignored
 
 # Bits of the preamble's flags
@@ -117,6 +119,8 @@ cdef enum:
 cdef enum:
     TLV_SERVER_TIME_MS = 1  # uv: milliseconds since 1970, UTC
     TLV_NODE_NAME = 2  # utf8: the gateway's name
+    # uv: id of the dictionary that bodies are compressed by for clients that hold it; missing: none
+    TLV_DICTIONARY = 5
 
 # Kinds of AUTH
 cdef enum:

@@ -1,7 +1,7 @@
 """The Loop: what one thread owns. Every part has its struct, and its functions take that, in a module of its own.
 
     leaf    stats, events, mailbox, deadlines, keys, token_bucket, class_budget, address_table, admission, leavers,
-            shared_buf, lists
+            shared_buf, dictionaries, lists
     net     poller, listener, sender, in_buffer, out_queue
     conn    states, table, announce, users, user_filter, topics, pending       ... and those that work with a whole Loop:
             transport, session, handshake, ws_gate, dispatch, fanout, leaving, looking, easing   one connection and its surroundings
@@ -13,14 +13,16 @@ admission (leaf.admission) and the counters of users (conn.user_filter).
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from crypto.zstd cimport Dictionary
 from gateway_core.conn.announce cimport TOPIC_MAX, Announcer
-from gateway_core.conn.table cimport Conn, ConnTable, slot_of
+from gateway_core.conn.table cimport F_DICTIONARY, Conn, ConnTable, slot_of
 from gateway_core.conn.topics cimport TopicLimits, TopicTable
 from gateway_core.conn.user_filter cimport UserFilter
 from gateway_core.conn.users cimport UserIndex
 from gateway_core.includes.sys cimport IP_BYTES, pthread_t
 from gateway_core.leaf.address_table cimport AddressLimits, AddressTable
 from gateway_core.leaf.admission cimport Admission
+from gateway_core.leaf.dictionaries cimport Dictionaries, dictionary_sending
 from gateway_core.leaf.deadlines cimport Deadlines, deadline_set
 from gateway_core.leaf.events cimport EventBell, EventRing
 from gateway_core.leaf.keys cimport EphemeralPool, KeyRing
@@ -182,6 +184,7 @@ cdef struct Loop:
     uint8_t* raw_body
     void* compressor
     void* expander
+    Dictionaries dictionaries
     # handshakes
     IdQueue waiting
     uint64_t handshake_until_ns  # of this tick
@@ -219,3 +222,8 @@ cdef struct Engine:
 # Something was read, or a state begins: the connection may stay for its timeout.
 cdef inline void touch(Loop* loop, Conn* c) noexcept nogil:
     deadline_set(&loop.deadlines, slot_of(&loop.table, c), loop.now_s + c.timeout_s)
+
+
+# What bodies to this connection, which has F_ZSTD, are compressed by; NULL: by none.
+cdef inline const Dictionary* dictionary_of(Loop* loop, Conn* c) noexcept nogil:
+    return dictionary_sending(&loop.dictionaries) if c.flags & F_DICTIONARY else NULL

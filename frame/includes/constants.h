@@ -17,7 +17,7 @@
 #define QW_ROOT_PREFIX "qwroot1."
 
 /* over all names and values here; part of the layout mark */
-#define QW_CONSTANTS_MARK 0x2D2D5914u
+#define QW_CONSTANTS_MARK 0x1746A613u
 
 /* Limits */
 enum {
@@ -79,6 +79,7 @@ enum {
     QW_FRAME_RESUME_OK = 19,
     QW_FRAME_RESUME_FAIL = 20,
     QW_FRAME_REPORT = 24,
+    QW_FRAME_DICTIONARY = 25,
     QW_FRAME_PADDING = 31,
 };
 
@@ -137,6 +138,7 @@ enum {
 enum {
     QW_TLV_SERVER_TIME_MS = 1,
     QW_TLV_NODE_NAME = 2,
+    QW_TLV_DICTIONARY = 5,
 };
 
 /* Kinds of AUTH */

@@ -3,7 +3,7 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 
 from cmodules cimport layout
 from crypto.aead cimport aead_open, aead_rekey, aead_tag_size
-from crypto.zstd cimport zstd_decompress, zstd_may_inflate
+from crypto.zstd cimport Dictionary, zstd_decompress, zstd_decompress_with, zstd_dictionary_of, zstd_may_inflate
 from frame.codes cimport TOO_BIG
 from frame.constants cimport (
     CLOSE_PROTOCOL_ERROR,
@@ -14,6 +14,7 @@ from frame.constants cimport (
     FRAME_ACK,
     FRAME_CALL,
     FRAME_CLOSE,
+    FRAME_DICTIONARY,
     FRAME_EVENT,
     FRAME_PADDING,
     FRAME_PING,
@@ -50,8 +51,10 @@ from gateway_core.conn.states cimport (
     state_in,
 )
 from gateway_core.conn.table cimport (
+    F_DICTIONARY,
     F_PROXIED,
     F_WS,
+    F_ZSTD,
     PreAuth,
     Session,
     conn_id,
@@ -66,6 +69,7 @@ from gateway_core.conn.transport cimport doom, doom_quiet, enqueue, enqueue_fram
 from gateway_core.conn.ws_gate cimport ws_strip, ws_upgrade
 from gateway_core.includes.cpu cimport qw_cycles, qw_hash
 from gateway_core.includes.sys cimport qw_recv, qw_would_block
+from gateway_core.leaf.dictionaries cimport dictionary_find, dictionary_frame, dictionary_sending
 from gateway_core.leaf.events cimport EVENT_STRINGS, EV_CALL, EV_SEND, event_push
 from gateway_core.leaf.shared_buf cimport NORMAL, SharedBuf, buf_frame, buf_unref
 from gateway_core.leaf.stats cimport (
@@ -116,6 +120,7 @@ cdef enum:
     # and it has nothing to say, 132, the event's strings 832 and an InBuf of 48. tests/native/gateway_core measures it.
     KEEP = 784  # PROXY header, upgrade, message 1, or an AUTH of PREAUTH_MAX_RECORD and a WebSocket header
     KEEP_ASKED = 16
+    WISH_USE = 1  # of a DICTIONARY frame; 0: to be sent it
     CHARGE_SHIFT = 12  # each 4 KiB of a raw body cost as much as a frame
 
 
@@ -190,13 +195,37 @@ cdef void _peer_close(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
         doom_quiet(loop, c, R_PEER_CLOSE_FRAME, <int>code)
 
 
+cdef void _dictionary(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
+    """A wish for a dictionary that is not here any more is not heard: the client goes on without."""
+    cdef const Dictionary* sending = dictionary_sending(&loop.dictionaries)
+    cdef SharedBuf* frame
+    cdef uint64_t id = 0
+    cdef int n = uv_get(f.body, f.body_len, &id)
+    if n < 1 or f.body_len != <size_t>n + 1 or f.body[n] > WISH_USE:
+        doom_quiet(loop, c, R_FRAME_BODY, CLOSE_PROTOCOL_ERROR)
+    elif f.body[n] == WISH_USE:
+        if c.flags & F_ZSTD and sending != NULL and id == sending.id:
+            c.flags |= F_DICTIONARY
+    elif id == <uint32_t>id:
+        frame = dictionary_frame(&loop.dictionaries, <uint32_t>id)
+        if frame != NULL:
+            enqueue(loop, c, frame)
+
+
 cdef bint _inflate(Loop* loop, Frame* f) noexcept nogil:
     """Replaces a compressed body by its raw form in the loop's buffer."""
     cdef uint64_t raw = 0
+    cdef const Dictionary* d
+    cdef uint32_t id
     cdef int n = uv_get(f.body, f.body_len, &raw)
     if n < 1 or not zstd_may_inflate(f.body + n, f.body_len - n, raw, MAX_RAW_BODY, MAX_RATIO):
         return False
-    if zstd_decompress(loop.expander, f.body + n, f.body_len - n, loop.raw_body, <size_t>raw) < 0:
+    id = zstd_dictionary_of(f.body + n, f.body_len - n)
+    if id:
+        d = dictionary_find(&loop.dictionaries, id)
+        if d == NULL or zstd_decompress_with(loop.expander, d, f.body + n, f.body_len - n, loop.raw_body, <size_t>raw) < 0:
+            return False
+    elif zstd_decompress(loop.expander, f.body + n, f.body_len - n, loop.raw_body, <size_t>raw) < 0:
         return False
     f.body = loop.raw_body
     f.body_len = <size_t>raw
@@ -223,6 +252,8 @@ cdef void _live_frame(Loop* loop, Conn* c, Frame* f, bint last) noexcept nogil:
         aead_rekey(c.suite, &c.rx)
         key_begins(session_of(c), 0, loop.now_s)
         stat_add(&loop.stats, N_REKEYS_IN, 1)
+    elif f.type == FRAME_DICTIONARY:
+        _dictionary(loop, c, f)
     elif f.type == FRAME_CLOSE:
         _peer_close(loop, c, f)
     elif f.type < TYPE_SKIPPABLE_FIRST:

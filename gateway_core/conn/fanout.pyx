@@ -15,7 +15,7 @@ from gateway_core.conn.table cimport (
     session_of,
     slot_of,
 )
-from gateway_core.conn.topics cimport PAGE_SLOTS, Batch, Topic, batch_free, topic_find, topic_next
+from gateway_core.conn.topics cimport PAGE_SLOTS, Batch, Cuts, Topic, batch_free, topic_find, topic_next
 from gateway_core.conn.transport cimport enqueue, flush_conn, send_direct, stage_begin, stage_finish
 from gateway_core.conn.users cimport user_find
 from gateway_core.includes.cpu cimport qw_cycles, qw_prefetch
@@ -36,6 +36,7 @@ from gateway_core.leaf.stats cimport (
     stage_end,
     stat_add,
 )
+from gateway_core.types cimport dictionary_of
 
 LAYOUT = layout()
 
@@ -128,15 +129,17 @@ cdef bint _special(Loop* loop, Topic* t, Conn* c) noexcept nogil:
 
 cdef void _deliver(Loop* loop, Topic* t, Conn* c) noexcept nogil:
     cdef Batch* batch = t.sweep
-    cdef SharedBuf* b
+    cdef SharedBuf* b = batch.plain
+    cdef Cuts* cuts = &batch.plain_cuts
     if c.state != LIVE:
         return
     if not (c.flags & F_SPECIAL and _special(loop, t, c)):
-        b = batch_packed(&loop.stats, batch, loop.compressor) if c.flags & F_ZSTD else batch.plain
+        if c.flags & F_ZSTD:
+            b = batch_packed(&loop.stats, batch, loop.compressor, dictionary_of(loop, c), &cuts)
         if c.out == NULL:
             if b.msgs:  # the count lies in the receiving half, which events need not touch
                 c.msgs_sent += b.msgs
-            send_direct(loop, c, b, &batch.plain_cuts if b == batch.plain else &batch.packed_cuts)
+            send_direct(loop, c, b, cuts)
             return
         if batch.mixed:
             _deliver_parts(loop, batch, c, 0, 0)

@@ -6,6 +6,7 @@ from cmodules cimport layout
 from crypto.aead cimport aead_tag_size
 from crypto.noise cimport noise_nk_respond
 from crypto.sodium cimport sodium
+from crypto.zstd cimport Dictionary
 from frame.constants cimport (
     CLOSE_NORMAL,
     CLOSE_PROTOCOL_ERROR,
@@ -22,6 +23,7 @@ from frame.constants cimport (
     REJECT_OVERLOADED,
     REJECT_UNKNOWN_KEY,
     REJECT_UNSUPPORTED,
+    TLV_DICTIONARY,
     TLV_NODE_NAME,
     TLV_SERVER_TIME_MS,
     TYPE_SKIPPABLE_FIRST,
@@ -40,6 +42,7 @@ from gateway_core.conn.transport cimport doom_quiet, send_raw
 from gateway_core.includes.cpu cimport qw_cycles
 from gateway_core.includes.sys cimport IP_BYTES, PEER_TEXT_BYTES, qw_clock_ns, qw_peer_text, qw_wall_ms
 from gateway_core.leaf.admission cimport KNOWN, NEWCOMER, Wait
+from gateway_core.leaf.dictionaries cimport dictionary_sending
 from gateway_core.leaf.events cimport EVENT_STRINGS, EV_AUTH, event_push
 from gateway_core.leaf.keys cimport KEY_SET_MAX, Ephemeral, StaticKey, ephemeral_take, key_find
 from gateway_core.leaf.lists cimport ids_pop, ids_push
@@ -95,7 +98,8 @@ cdef void _reject(Loop* loop, Conn* c, int code, const Wait* wait) noexcept nogi
 
 
 cdef size_t _greeting(Loop* loop, uint8_t* out) noexcept nogil:
-    """Payload of message 2: server time and node name."""
+    """Payload of message 2: server time, node name and the dictionary that is used."""
+    cdef const Dictionary* sending = dictionary_sending(&loop.dictionaries)
     cdef uint64_t ms = qw_wall_ms()
     cdef size_t n = 0
     n += uv_put(out + n, TLV_SERVER_TIME_MS)
@@ -104,7 +108,12 @@ cdef size_t _greeting(Loop* loop, uint8_t* out) noexcept nogil:
     n += uv_put(out + n, TLV_NODE_NAME)
     n += uv_put(out + n, loop.config.node_len)
     memcpy(out + n, loop.config.node, loop.config.node_len)
-    return n + loop.config.node_len
+    n += loop.config.node_len
+    if sending != NULL:
+        n += uv_put(out + n, TLV_DICTIONARY)
+        n += uv_put(out + n, uv_size(sending.id))
+        n += uv_put(out + n, sending.id)
+    return n
 
 
 cdef bint _fields_valid(const uint8_t* p, size_t n) noexcept nogil:

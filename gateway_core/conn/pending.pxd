@@ -2,7 +2,8 @@
 
 from libc.stdint cimport uint64_t
 
-from gateway_core.conn.topics cimport Batch, Topic, TopicTable
+from crypto.zstd cimport Dictionary
+from gateway_core.conn.topics cimport Batch, Cuts, Topic, TopicTable
 from gateway_core.leaf.shared_buf cimport SharedBuf
 from gateway_core.leaf.stats cimport Stats
 
@@ -15,4 +16,5 @@ cdef uint64_t topics_tell_wait(TopicTable* topics, uint64_t now_ns) noexcept nog
 cdef void pend(TopicTable* topics, Topic* t, SharedBuf* b) noexcept nogil
 cdef void pending_served(Topic* t) noexcept nogil  # lets go of what every stripe has got
 cdef bint batch_start(TopicTable* topics, Topic* t) noexcept nogil  # t.sweep: what t.stripe lacks, if it fits; 0: none
-cdef SharedBuf* batch_packed(Stats* stats, Batch* batch, void* compressor) noexcept nogil  # for F_ZSTD members
+# For F_ZSTD members, by the dictionary for those who hold it (else NULL), with where its records end.
+cdef SharedBuf* batch_packed(Stats* stats, Batch* batch, void* compressor, const Dictionary* d, Cuts** cuts) noexcept nogil

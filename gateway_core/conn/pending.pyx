@@ -3,6 +3,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
 from cmodules cimport layout
+from crypto.zstd cimport Dictionary
 from frame.constants cimport RECORD_TARGET_PLAINTEXT
 from gateway_core.conn.topics cimport PAGE_SLOTS, Cuts, batch_free, topic_find, topic_tell
 from gateway_core.includes.atomics cimport qw_swap32
@@ -16,7 +17,7 @@ from gateway_core.leaf.shared_buf cimport (
     NORMAL,
     NOTICE,
     buf_data,
-    buf_packed,
+    buf_packed_by,
     buf_raw,
     buf_ref,
     buf_unref,
@@ -262,23 +263,29 @@ cdef bint batch_start(TopicTable* topics, Topic* t) noexcept nogil:
     return True
 
 
-cdef SharedBuf* batch_packed(Stats* stats, Batch* batch, void* compressor) noexcept nogil:
+cdef SharedBuf* batch_packed(Stats* stats, Batch* batch, void* compressor, const Dictionary* d, Cuts** cuts) noexcept nogil:
     """The batch for members that take compressed bodies, joined from compressed twins at first need."""
     cdef SharedBuf** forms
-    cdef uint32_t i
+    cdef uint32_t i, by = d != NULL
     cdef bint differs = False
-    if not batch.tried:
-        batch.tried = 1
+    if by and batch.tried[1] and batch.dictionary != d.id:  # another one came during the sweep
+        by = 0
+        d = NULL
+    if not batch.tried[by]:
+        batch.tried[by] = 1
+        batch.dictionary = d.id if by else batch.dictionary
         forms = <SharedBuf**>malloc(batch.n * sizeof(SharedBuf*))
         if forms != NULL:
             for i in range(batch.n):
-                forms[i] = buf_packed(batch.part[i], compressor)
+                forms[i] = buf_packed_by(batch.part[i], compressor, d)
                 if forms[i] != batch.part[i]:
                     differs = True
             if differs:
-                batch.packed = _join_parts(forms, batch.n, batch.plain.cls, &batch.packed_cuts)
+                batch.packed[by] = _join_parts(forms, batch.n, batch.plain.cls, &batch.packed_cuts[by])
             free(forms)
-    if batch.packed == NULL:
+    if batch.packed[by] == NULL:
+        cuts[0] = &batch.plain_cuts
         return batch.plain
     stat_add(stats, N_COMPRESSED, 1)
-    return batch.packed
+    cuts[0] = &batch.packed_cuts[by]
+    return batch.packed[by]

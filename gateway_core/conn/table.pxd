@@ -36,6 +36,7 @@ cdef enum:  # Conn.flags
     F_TOLD = 512  # shall leave
     F_OVERDUE = 1024  # ... for its age
     F_PAUSED = 2048  # is not read for a while
+    F_DICTIONARY = 16384  # ... compressed by the dictionary of now; F_ZSTD holds too
 
 cdef enum:
     KEY_MINUTES = (REKEY_SECONDS + REKEY_GRACE_SECONDS) // 60  # a key of receiving may be read for

@@ -20,6 +20,7 @@ cdef enum:
     CUTS_MAX = 16  # records of a batch: four of 16 KiB, and what does not divide well
     MAX_BUDGETS = 16
     EVENT_KINDS = 3  # normal, high, notice
+    PACKED_FORMS = 2  # without a dictionary, by it
     TAG = 35  # '#': room#tag is the part of a room's members who wear the tag
 
 cdef enum:
@@ -38,7 +39,7 @@ cdef struct Cuts:  # where the records of a batch end, between frames
 
 cdef struct Batch:  # what a sweep delivers to one stripe, and to the next ones that lack the same
     SharedBuf* plain
-    SharedBuf* packed  # for F_ZSTD members; NULL = as plain
+    SharedBuf* packed[PACKED_FORMS]  # for F_ZSTD members, and for those with F_DICTIONARY; NULL = as plain
     SharedBuf** part
     uint32_t n
     uint64_t* order  # place of each part in the topic's stream
@@ -46,10 +47,11 @@ cdef struct Batch:  # what a sweep delivers to one stripe, and to the next ones 
     uint64_t until  # what it lacks next
     uint8_t full  # more was waiting than fits
     uint8_t mixed  # queues take the parts: classes differ, or more than one record
+    uint32_t dictionary  # id of the one that packed[1] is by
     uint8_t excludes  # some part has an excluded connection
-    uint8_t tried  # packed was looked at
+    uint8_t tried[PACKED_FORMS]  # packed was looked at
     Cuts plain_cuts
-    Cuts packed_cuts
+    Cuts packed_cuts[PACKED_FORMS]
 
 cdef struct Meter:  # of a topic under a budget
     ClassBudget budget

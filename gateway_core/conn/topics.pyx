@@ -210,7 +210,8 @@ cdef void batch_free(TopicTable* topics, Topic* t) noexcept nogil:
     for i in range(t.sweep.n):
         buf_unref(t.sweep.part[i])
     buf_unref(t.sweep.plain)
-    buf_unref(t.sweep.packed)
+    buf_unref(t.sweep.packed[0])
+    buf_unref(t.sweep.packed[1])
     free(t.sweep)
     t.sweep = NULL
     stat_add(topics.stats, L_BATCHES, -1)

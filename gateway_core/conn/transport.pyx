@@ -14,7 +14,7 @@ from gateway_core.conn.table cimport F_BLOCKED, F_DIRTY, F_LOST, F_PAUSED, F_WS,
 from gateway_core.includes.cpu cimport qw_cycles
 from gateway_core.includes.sys cimport qw_again, qw_send_or_errno
 from gateway_core.leaf.lists cimport slots_push
-from gateway_core.leaf.shared_buf cimport buf_data, buf_frame, buf_packed, buf_unref
+from gateway_core.leaf.shared_buf cimport buf_data, buf_frame, buf_packed_by, buf_unref
 from gateway_core.leaf.stats cimport (
     N_BYTES_OUT,
     N_COMPRESSED,
@@ -47,7 +47,7 @@ from gateway_core.net.out_queue cimport (
 )
 from gateway_core.net.poller cimport poller_want
 from gateway_core.net.sender cimport Staged, sender_empty, sender_full, sender_space, sender_run, sender_stage
-from gateway_core.types cimport FLUSH_BYTES, KEY_TICKS, Doom, Dooms
+from gateway_core.types cimport FLUSH_BYTES, KEY_TICKS, Doom, Dooms, dictionary_of
 
 LAYOUT = layout()
 
@@ -251,7 +251,7 @@ cdef ptrdiff_t _gather(Loop* loop, Conn* c, uint8_t* out, uint32_t* frames) noex
         while b != NULL and (n == 0 or n + b.size <= RECORD_TARGET_PLAINTEXT) and (total + n == 0 or total + n + b.size <= FLUSH_BYTES):
             form = b
             if c.flags & F_ZSTD:
-                form = buf_packed(b, loop.compressor)
+                form = buf_packed_by(b, loop.compressor, dictionary_of(loop, c))
                 stat_add(&loop.stats, N_COMPRESSED, form != b)
             memcpy(at + 2 + n, buf_data(form), form.size)
             n += form.size

@@ -14,6 +14,7 @@ from gateway_core.conn.looking cimport look_begin
 from gateway_core.conn.session cimport close_with, login
 from gateway_core.conn.states cimport BEFORE_LOGIN, LIVE, state_in
 from gateway_core.conn.table cimport (
+    F_DICTIONARY,
     Conn,
     Session,
     conn_find,
@@ -30,10 +31,12 @@ from gateway_core.includes.atomics cimport qw_store32
 from gateway_core.includes.cpu cimport qw_cycles, qw_hash
 from gateway_core.includes.sys cimport qw_clock_ns
 from gateway_core.leaf.class_budget cimport ClassRates
+from gateway_core.leaf.dictionaries cimport dictionaries_set
 from gateway_core.leaf.events cimport TOPIC_ENDED, TOPIC_HELD
 from gateway_core.leaf.keys cimport KeyRing, key_ring_wipe
 from gateway_core.leaf.lists cimport NONE32
 from gateway_core.leaf.mailbox cimport (
+    CMD_DICTIONARY,
     CMD_AWAY,
     CMD_BUDGET,
     CMD_DRAIN,
@@ -131,6 +134,14 @@ cdef void _set_policy(Loop* loop, Cmd* cmd) noexcept nogil:
     buf_unref(loop.policy.frame)
     loop.policy.frame = <SharedBuf*>cmd.ptr
     _set_pong(loop)
+
+
+cdef void _set_dictionary(Loop* loop, Cmd* cmd) noexcept nogil:
+    """Nobody holds the new one until they say so."""
+    cdef uint32_t i
+    dictionaries_set(&loop.dictionaries, <SharedBuf*>cmd.ptr, <size_t>cmd.x, <int>loop.config.compress_level)
+    for i in range(loop.table.high):
+        loop.table.conns[i].flags &= <uint16_t>~<unsigned int>F_DICTIONARY
 
 
 cdef void _set_keys(Loop* loop, KeyRing* ring) noexcept nogil:
@@ -272,6 +283,8 @@ cdef void _run(Loop* loop, Cmd* cmd) noexcept nogil:
         free(cmd.ptr)
     elif cmd.kind == CMD_POLICY:
         _set_policy(loop, cmd)
+    elif cmd.kind == CMD_DICTIONARY:
+        _set_dictionary(loop, cmd)
     elif cmd.kind == CMD_KEYS:
         _set_keys(loop, <KeyRing*>cmd.ptr)
     elif cmd.kind == CMD_BUDGET:
@@ -311,7 +324,7 @@ cdef void commands_run(Loop* loop) noexcept nogil:
 
 
 cdef void command_drop(Cmd* cmd) noexcept nogil:
-    if cmd.kind == CMD_PUBLISH or cmd.kind == CMD_SEND or cmd.kind == CMD_POLICY or cmd.kind == CMD_DRAIN or cmd.kind == CMD_AWAY:
+    if cmd.kind == CMD_PUBLISH or cmd.kind == CMD_SEND or cmd.kind == CMD_POLICY or cmd.kind == CMD_DICTIONARY or cmd.kind == CMD_DRAIN or cmd.kind == CMD_AWAY:
         buf_unref(<SharedBuf*>cmd.ptr)
         return
     if cmd.kind == CMD_LOGIN:

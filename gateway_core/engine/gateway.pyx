@@ -11,7 +11,7 @@ from libc.string cimport memcpy, memset
 
 from cmodules cimport layout
 from crypto.sodium cimport sodium
-from frame.constants cimport FRAME_GOAWAY, FRAME_POLICY, NAME_MAX
+from frame.constants cimport FRAME_DICTIONARY, FRAME_GOAWAY, FRAME_POLICY, MAX_BODY, NAME_MAX
 from frame.names cimport is_user_topic
 from frame.varint cimport UV_MAX, uv_put
 from gateway_core.conn.announce cimport TOPIC_MAX
@@ -66,6 +66,7 @@ from gateway_core.leaf.mailbox cimport (
     CMD_LOOK,
     CMD_PICK,
     CMD_POLICY,
+    CMD_DICTIONARY,
     CMD_REFUSE,
     CMD_STAY,
     CMD_STOP,
@@ -77,6 +78,7 @@ from gateway_core.leaf.stats cimport L_SESSIONS, StageTimes, Stats, stages_dict,
 from gateway_core.net.listener cimport listener_open
 from gateway_core.types cimport Engine, LookFor, Loop, MAX_LOOPS
 
+from crypto.zstd import dictionary_id
 from gateway_core.conn import states
 from gateway_core.errors import GatewayError, NotRunning
 
@@ -409,6 +411,18 @@ cdef class Gateway:
         """PONG tells `rev`; a non-empty body goes out as POLICY with the next PONG (and after AUTH_OK)."""
         self._running()
         self._everywhere(CMD_POLICY, rev, ping_interval_s, frame_of(FRAME_POLICY, NULL, 0, body) if body else NULL)
+
+    def set_dictionary(self, bytes dictionary not None):
+        """Bodies to clients that hold this trained zstd dictionary are compressed by it from now on; b"": by none. The
+        last eight are read, and sent to who asks for them. CompressionFailed: it is none; ValueError: too large."""
+        cdef uint8_t head[UV_MAX]
+        cdef size_t n = 0
+        self._running()
+        if dictionary:
+            n = <size_t>uv_put(head, <uint64_t>dictionary_id(dictionary))
+            if n + len(dictionary) > MAX_BODY:
+                raise ValueError(f"a dictionary has at most {MAX_BODY - n} bytes")
+        self._everywhere(CMD_DICTIONARY, len(dictionary), 0, frame_of(FRAME_DICTIONARY, head, n, dictionary) if dictionary else NULL)
 
     def set_keys(self, keys, bytes key_set):
         """Replaces the static keys (rotation with overlap: pass old and new) and the signed key set."""

@@ -28,6 +28,7 @@ from gateway_core.engine.execute cimport command_drop, commands_run, drain_step,
 from gateway_core.includes.atomics cimport qw_load32
 from gateway_core.includes.cpu cimport qw_cycles
 from gateway_core.includes.sys cimport IP_BYTES, qw_clear_fd, qw_clock_ns, qw_map, qw_nap, qw_unmap
+from gateway_core.leaf.dictionaries cimport dictionaries_free
 from gateway_core.leaf.deadlines cimport (
     deadlines_begin,
     deadlines_due,
@@ -173,6 +174,7 @@ cdef void loop_free(Loop* loop) noexcept nogil:
     key_ring_wipe(&loop.keys)
     zstd_compressor_free(loop.compressor)
     zstd_decompressor_free(loop.expander)
+    dictionaries_free(&loop.dictionaries)
     qw_unmap(loop.read_buf, READ_BYTES + KEPT_MAX)
     qw_unmap(loop.scratch, SCRATCH_BYTES)
     qw_unmap(loop.raw_body, MAX_RAW_BODY)

@@ -26,6 +26,7 @@ cdef enum:  # what a command asks, see engine.execute
     CMD_STAY = 18
     CMD_EASE = 19
     CMD_LOOK = 20
+    CMD_DICTIONARY = 40
 
 cdef enum:
     LINE_REST = 7  # words that keep the next one on another cache line

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from crypto.zstd cimport Dictionary
 from gateway_core.includes.atomics cimport qw_add32, qw_sub32
 
 cdef enum:  # class of a message
@@ -13,6 +14,7 @@ cdef enum:  # class of a message
 
 cdef struct SharedBuf:  # the frames follow the struct, then the topic's name
     SharedBuf* twin  # the compressed form; itself when that does not pay; NULL before it was tried
+    SharedBuf* dictionary_twin  # the same by a dictionary, whose id is in the twin's hash
     uint64_t exclude  # conn id that must not get it, 0 = none
     uint64_t hash  # of the topic's name
     uint32_t refs
@@ -33,6 +35,8 @@ cdef SharedBuf* buf_raw(size_t size) noexcept nogil
 # The form for members that take compressed bodies: a counted twin made at first use (any thread), or b itself.
 # No reference is added.
 cdef SharedBuf* buf_packed(SharedBuf* b, void* compressor) noexcept nogil
+# The form for members that hold the dictionary, which may be NULL: buf_packed then, and where it does not pay.
+cdef SharedBuf* buf_packed_by(SharedBuf* b, void* compressor, const Dictionary* d) noexcept nogil
 cdef void buf_free(SharedBuf* b) noexcept nogil
 cdef int64_t buf_live() noexcept nogil  # buffers alive in the process
 

@@ -3,7 +3,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from cmodules cimport layout
-from crypto.zstd cimport zstd_bound, zstd_compress
+from crypto.zstd cimport Dictionary, zstd_bound, zstd_compress, zstd_compress_with
 from frame.constants cimport FLAG_COMPRESSED, FRAME_MSG, MAX_RATIO
 from frame.frames cimport FRAME_HEADER_BYTES, frame_header_put
 from frame.varint cimport UV_MAX, uv_put
@@ -13,6 +13,7 @@ LAYOUT = layout()
 
 cdef enum:
     PACK_MIN = 256  # bytes of body: below, a frame does not get smaller without a dictionary
+    PACK_MIN_BY = 64  # ... with one
     PACK_GAIN = 8
 
 cdef int64_t alive = 0
@@ -61,7 +62,7 @@ cdef SharedBuf* buf_frame(int type, const uint8_t* head, size_t head_len, const 
     return b
 
 
-cdef SharedBuf* _pack(SharedBuf* b, void* compressor) noexcept nogil:
+cdef SharedBuf* _pack(SharedBuf* b, void* compressor, const Dictionary* d) noexcept nogil:
     """A compressed frame when it is worth it and within the ratio that receivers accept, else NULL."""
     cdef size_t raw = b.size - b.body_at
     cdef size_t bound = zstd_bound(raw)
@@ -73,7 +74,10 @@ cdef SharedBuf* _pack(SharedBuf* b, void* compressor) noexcept nogil:
     cdef uint8_t* scratch = <uint8_t*>malloc(bound)
     if scratch == NULL:
         return NULL
-    packed = zstd_compress(compressor, buf_data(b) + b.body_at, raw, scratch, bound)
+    if d == NULL:
+        packed = zstd_compress(compressor, buf_data(b) + b.body_at, raw, scratch, bound)
+    else:
+        packed = zstd_compress_with(compressor, d, buf_data(b) + b.body_at, raw, scratch, bound)
     m = uv_put(size, raw)
     twin = NULL
     if packed > 0 and m + <size_t>packed + PACK_GAIN <= raw <= <size_t>MAX_RATIO * <size_t>packed:
@@ -89,29 +93,46 @@ cdef SharedBuf* _pack(SharedBuf* b, void* compressor) noexcept nogil:
         twin.exclude = b.exclude
         twin.body_at = <unsigned short>n
         twin.twin = twin
+        twin.dictionary_twin = twin
+        twin.hash = d.id if d != NULL else 0
     free(scratch)
     return twin
 
 
-cdef SharedBuf* buf_packed(SharedBuf* b, void* compressor) noexcept nogil:
-    cdef SharedBuf* twin
-    if b.body_at == 0 or b.size - b.body_at < PACK_MIN or compressor == NULL:
-        return b
-    twin = <SharedBuf*>qw_load_ptr(<void**>&b.twin)
+cdef SharedBuf* _twin(SharedBuf* b, SharedBuf** at, void* compressor, const Dictionary* d) noexcept nogil:
+    cdef SharedBuf* twin = <SharedBuf*>qw_load_ptr(<void**>at)
     if twin == NULL:
-        twin = _pack(b, compressor)
+        twin = _pack(b, compressor, d)
         if twin == NULL:
             twin = b
-        if not qw_cas_ptr(<void**>&b.twin, NULL, twin):
+        if not qw_cas_ptr(<void**>at, NULL, twin):
             if twin != b:
                 buf_free(twin)
-            twin = <SharedBuf*>qw_load_ptr(<void**>&b.twin)
+            twin = <SharedBuf*>qw_load_ptr(<void**>at)
     return twin
+
+
+cdef SharedBuf* buf_packed(SharedBuf* b, void* compressor) noexcept nogil:
+    if b.body_at == 0 or b.size - b.body_at < PACK_MIN or compressor == NULL:
+        return b
+    return _twin(b, &b.twin, compressor, NULL)
+
+
+cdef SharedBuf* buf_packed_by(SharedBuf* b, void* compressor, const Dictionary* d) noexcept nogil:
+    cdef SharedBuf* twin
+    if d != NULL and b.body_at and b.size - b.body_at >= PACK_MIN_BY:
+        twin = _twin(b, &b.dictionary_twin, compressor, d)
+        if twin != b and twin.hash == d.id:  # else of another loop that has another one now
+            return twin
+    return buf_packed(b, compressor)
 
 
 cdef void buf_free(SharedBuf* b) noexcept nogil:
     if b.twin != NULL and b.twin != b:
         b.twin.twin = NULL
         buf_unref(b.twin)
+    if b.dictionary_twin != NULL and b.dictionary_twin != b:
+        b.dictionary_twin.dictionary_twin = NULL
+        buf_unref(b.dictionary_twin)
     free(b)
     qw_count64(&alive, -1)

@@ -66,6 +66,8 @@ export const FrameType = Object.freeze({
   RESUME_OK: 19,  // the session goes on; the MSG frames first to last follow
   RESUME_FAIL: 20,  // the session cannot go on; log in, then sync
   REPORT: 24,  // what network the client is on, and how its last connection ended
+  // a client wishes: 0 to be sent it, 1 to be sent what is compressed by it; the server sends one
+  DICTIONARY: 25,
   PADDING: 31,  // ignored
 });
 
@@ -125,6 +127,8 @@ export const ResumeReason = Object.freeze({
 export const HelloTlv = Object.freeze({
   SERVER_TIME_MS: 1,  // uv: milliseconds since 1970, UTC
   NODE_NAME: 2,  // utf8: the gateway's name
+  // uv: id of the dictionary that bodies are compressed by for clients that hold it; missing: none
+  DICTIONARY: 5,
 });
 
 /** Kinds of AUTH. */

@@ -85,6 +85,8 @@ class FrameType(IntEnum):
     RESUME_OK = 19  # the session goes on; the MSG frames first to last follow
     RESUME_FAIL = 20  # the session cannot go on; log in, then sync
     REPORT = 24  # what network the client is on, and how its last connection ended
+    # a client wishes: 0 to be sent it, 1 to be sent what is compressed by it; the server sends one
+    DICTIONARY = 25
     PADDING = 31  # ignored
 
 
@@ -153,6 +155,8 @@ class HelloTlv(IntEnum):
 
     SERVER_TIME_MS = 1  # uv: milliseconds since 1970, UTC
     NODE_NAME = 2  # utf8: the gateway's name
+    # uv: id of the dictionary that bodies are compressed by for clients that hold it; missing: none
+    DICTIONARY = 5
 
 
 class AuthKind(IntEnum):
@@ -298,4 +302,4 @@ NOISE_NAME: Final[dict[int, str]] = {
 }
 
 # over all names and values here; the C modules must have been built with the same
-CONSTANTS_MARK: Final = 0x2D2D5914
+CONSTANTS_MARK: Final = 0x1746A613

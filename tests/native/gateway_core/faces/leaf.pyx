@@ -40,6 +40,14 @@ from gateway_core.leaf.deadlines cimport (
     deadlines_init,
     deadlines_scanning,
 )
+from gateway_core.leaf.dictionaries cimport (
+    Dictionaries,
+    dictionaries_free,
+    dictionaries_set,
+    dictionary_find,
+    dictionary_frame,
+    dictionary_sending,
+)
 from gateway_core.leaf.events cimport (
     EVENT_STRINGS,
     EventBell,
@@ -99,6 +107,7 @@ from gateway_core.leaf.shared_buf cimport (
     buf_live,
     buf_name,
     buf_packed,
+    buf_packed_by,
     buf_ref,
     buf_unref,
 )
@@ -359,6 +368,38 @@ cdef class Frames:
         with nogil:
             twin = buf_packed(self.b, compressor)
         zstd_compressor_free(compressor)
+        return PyBytes_FromStringAndSize(<char*>buf_data(twin), twin.size)
+
+
+cdef class KeptDictionaries:
+    cdef Dictionaries d
+    cdef void* compressor
+
+    def __cinit__(self):
+        memset(&self.d, 0, sizeof(self.d))
+        self.compressor = zstd_compressor_new(3)
+
+    def __dealloc__(self):
+        dictionaries_free(&self.d)
+        zstd_compressor_free(self.compressor)
+
+    def set(self, bytes dictionary not None):
+        cdef SharedBuf* b = NULL
+        if dictionary:
+            b = buf_frame(25, NULL, 0, dictionary, len(dictionary), NULL, 0)
+        return dictionaries_set(&self.d, b, len(dictionary), 3) == 0
+
+    def ids(self):
+        return [self.d.at[i].id for i in range(self.d.n)]
+
+    def sending(self):
+        return 0 if dictionary_sending(&self.d) == NULL else dictionary_sending(&self.d).id
+
+    def found(self, uint32_t id):
+        return dictionary_find(&self.d, id) != NULL and dictionary_frame(&self.d, id) != NULL
+
+    def packed(self, Frames frames not None):
+        cdef SharedBuf* twin = buf_packed_by(frames.b, self.compressor, dictionary_sending(&self.d))
         return PyBytes_FromStringAndSize(<char*>buf_data(twin), twin.size)
 
 
