@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from control.coordination.documents import Document, Documents
+from control.coordination.documents import Conflict, Document, Documents, DocumentsUnavailable
 from control.coordination.replica import Replica
 from control.gateway.admission import Admission, StormOrder
 from control.gateway.drain import DrainOrder
@@ -24,7 +24,8 @@ Order = TypeVar("Order", DrainOrder, StormOrder)
 
 class Orders(Part):
     """Started after the gateway. An order that cannot be read is logged, and the one before it holds. One
-    of another `epoch` was for an earlier owner of the name, and is none.
+    of another `epoch` was for an earlier owner of the name: it is none, and is taken away from `owned`, where
+    only the owner of the name now may write; epochs of orders are in the order of lives.
     """
 
     def __init__(
@@ -34,7 +35,10 @@ class Orders(Part):
         epoch: int,
         drain: Callable[[DrainOrder | None], None],
         admission: Admission,
+        owned: Documents | None = None,
     ) -> None:
+        self._owned = owned if owned is not None else documents
+        self._past: dict[str, int] = {}  # key -> revision of an order for an earlier life
         self._node = node
         self._epoch = epoch
         self._drain = drain
@@ -51,6 +55,19 @@ class Orders(Part):
     async def stop(self, grace_s: float) -> None:
         await self._drains.stop()
         await self._storms.stop()
+
+    async def tick(self) -> None:
+        """What was ordered of an earlier life waits for nobody."""
+        while self._past:
+            key, revision = self._past.popitem()
+            try:
+                await self._owned.delete(key, revision)
+                log.info("an order for an earlier owner of the name is taken away", key=key)
+            except Conflict:
+                continue  # somebody ordered anew
+            except DocumentsUnavailable:
+                self._past[key] = revision
+                return
 
     def _on_drain(self, key: str, document: Document | None) -> None:
         if key == DRAIN + self._node:
@@ -74,3 +91,5 @@ class Orders(Part):
             log.error("an order cannot be read", key=document.key, reason=str(error))
             return
         take(order if order.epoch in (0, self._epoch) else None)
+        if 0 < order.epoch < self._epoch:
+            self._past[document.key] = document.revision

@@ -25,7 +25,7 @@ from control.bus.base import Bus
 from control.bus.engines import make_bus
 from control.bus.hearing import Hearing
 from control.coordination.beacons import BeaconCoordination
-from control.coordination.claim import NodeIdClaim
+from control.coordination.claim import NodeIdClaim, NodeNameClaim
 from control.coordination.documents import Documents
 from control.coordination.identity import Identity
 from control.coordination.nodes import own_info, static_gateways
@@ -140,6 +140,7 @@ class Wiring:
             None if self._identity.etcd else self.file_documents,
             self.bus_part,
             self.node_id_claim if split else None,
+            self.node_name_claim if split and self._settings.server.node_name else None,
             self.same_root if split and (gateway or control) else None,
             self.links if split else None,
             self.coordination,
@@ -251,6 +252,13 @@ class Wiring:
     def node_id_claim(self) -> NodeIdClaim:
         name, bus = self._settings.node_name, self._settings.bus
         claim = NodeIdClaim(self.bus, self._process.own, name, bus.dead_after_s)
+        self.bus.on_reconnect(claim.again)
+        return claim
+
+    @cached_property
+    def node_name_claim(self) -> NodeNameClaim:
+        name, bus = self._settings.server.node_name, self._settings.bus
+        claim = NodeNameClaim(self.bus, self._process.own, name, bus.dead_after_s)
         self.bus.on_reconnect(claim.again)
         return claim
 
@@ -464,7 +472,7 @@ class Wiring:
     def orders(self) -> Orders:
         node, moving = self._settings.node_name, self.moving
         own = self._process.own
-        return Orders(self.documents, node, own[1], self.gateway.order_drain, moving.admission)
+        return Orders(self.documents, node, own[1], self.gateway.order_drain, moving.admission, self._owned())
 
     def _alone(self) -> bool:
         """No other gateway is known, nor could be."""

@@ -48,8 +48,9 @@ class ServerSection(Section, frozen=True):
     bits. 0: one that is free, from etcd (ids rest a while before they are given again), or asked for on the
     bus. Beyond: refused, a cluster has no more processes."""
     node_name: Annotated[str, Meta(max_length=NAME_BYTES)] = ""
-    """Name told to clients, shown in metrics, and by which operators order: unique. Empty: `node-<node_id>`;
-    where etcd gives the id, such a name is that of one start, and an order ends with it."""
+    """Name told to clients, shown in metrics, and by which operators order. Empty: `node-<node_id>`; where
+    etcd gives the id, such a name is that of one start, and an order ends with it. Beyond: refused at the
+    start, where a live process of the cluster has the name."""
     zone: Annotated[str, Meta(max_length=64)] = ""
     """Zone of this machine; LBS prefers the client's own zone."""
     isp: Annotated[str, Meta(max_length=64)] = ""

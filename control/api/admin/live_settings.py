@@ -52,15 +52,30 @@ async def replaced(ask: Ask[LiveWanted]) -> Reply:
     before, revision = await documents.read(ask, DOCUMENT, LiveDocument)
     if ask.expected is not None and ask.expected != revision:
         raise documents.conflict(DOCUMENT, revision)
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    version = Version(at=now, who=ask.key.id, name=ask.key.name, values=values)
+    version = _version(ask, values)
     made = (before or NEVER).replaced(version) if before else LiveDocument(**msgspec.structs.asdict(version))
     stored = await ask.services.documents.put(DOCUMENT, msgspec.json.encode(made), revision)
     return Reply(_shown(ask, made), stored.revision, revision)
 
 
 async def dropped(ask: Ask[Nothing]) -> Reply:
-    return await documents.drop(ask, DOCUMENT)
+    """A document of another version, which nobody can read, goes as a whole."""
+    try:
+        before, revision = await documents.read(ask, DOCUMENT, LiveDocument)
+    except Problem:
+        return await documents.drop(ask, DOCUMENT)
+    if ask.expected is not None and ask.expected != revision:
+        raise documents.conflict(DOCUMENT, revision)
+    if before is None or not before.values:
+        return Reply(Gone(revision=0), revision, revision)
+    made = before.replaced(_version(ask, {}))
+    stored = await ask.services.documents.put(DOCUMENT, msgspec.json.encode(made), revision)
+    return Reply(Gone(revision=stored.revision), stored.revision, revision)
+
+
+def _version(ask: Ask[Given], values: Values) -> Version:
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Version(at=now, who=ask.key.id, name=ask.key.name, values=values)
 
 
 def _shown(ask: Ask[Given], document: LiveDocument) -> LiveShown:
@@ -92,7 +107,7 @@ ROUTES = (
     ),
     Route(
         "DELETE", PATH, "settings.drop", POLICY_ADMIN, "settings",
-        "Go on with what the processes were started with; the history goes too", Nothing, Gone, dropped,
+        "Go on with what the processes were started with; the history stays", Nothing, Gone, dropped,
         revised=True, has_etag=True,
     ),
 )  # fmt: skip

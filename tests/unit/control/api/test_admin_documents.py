@@ -6,6 +6,7 @@ import asyncio
 import resource
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import httpx
@@ -18,13 +19,14 @@ from control.api.services import Services
 from control.audit.read import page
 from control.coordination.base import NodeInfo
 from control.coordination.documents import Document
+from control.gateway.admission import StormOrder
 from control.gateway.drain import DrainOrder
 from control.gateway.orders import Orders
 from control.keys.api_keys import ROLES
 from control.process.live_settings import LiveSettings
 from control.settings import Settings
 from control.settings.build import build
-from control.settings.live import HISTORY
+from control.settings.live import DOCUMENT, HISTORY
 from tests.support.admin_app import client_of, make_documents, running_services
 
 STORM, LIVE = "/v1/admin/storm/cluster", "/v1/admin/settings/live"
@@ -264,11 +266,33 @@ async def test_a_gateway_obeys_orders_of_its_own_life(services: Services) -> Non
     heard: asyncio.Queue[str] = asyncio.Queue()
     orders._drains.on_change(lambda key, document: heard.put_nowait(key))
     await orders.start()
-    for epoch in (100, 101, 0):
+    for epoch in (100, 102, 101, 0):
         await services.documents.put("drain/node-1", msgspec.json.encode(DrainOrder(epoch=epoch)))
         async with asyncio.timeout(20):
             await heard.get()
-    assert [order and order.epoch for order in drains] == [None, 101, 0]
+    assert [order and order.epoch for order in drains] == [None, None, 101, 0]
+    await orders.tick()
+    assert await services.documents.get("drain/node-1"), "the order of an earlier life was replaced"
+    await orders.stop(0.0)
+
+
+async def test_orders_of_an_earlier_life_are_taken_away_by_the_next_owner_of_the_name(
+    services: Services,
+) -> None:
+    storm = services.documents
+    for key, epoch in (("storm/node/node-1", 100), ("storm/node/node-2", 100), ("storm/cluster", 0)):
+        await storm.put(key, msgspec.json.encode(StormOrder(epoch=epoch)))
+    await storm.put("drain/node-1", msgspec.json.encode(DrainOrder(epoch=102)))
+    applied: list[StormOrder | None] = []
+    admission = SimpleNamespace(apply=applied.append, apply_cluster=lambda order: None)
+    orders = Orders(storm, "node-1", 101, lambda order: None, cast(Any, admission))
+    await orders.start()
+    await orders.tick()
+    left = [
+        document.key for prefix in ("drain/", "storm/") for document in (await storm.list(prefix)).documents
+    ]
+    assert left == ["drain/node-1", "storm/cluster", "storm/node/node-2"]
+    assert applied == [None, None], "it never held, and is gone"
     await orders.stop(0.0)
 
 
@@ -309,9 +333,17 @@ async def test_live_settings_are_checked_versioned_and_hold_in_a_running_process
     async with asyncio.timeout(20):
         while (await applied.get()).limits.user_logins_per_s != HISTORY + 4:
             pass
-    await admin.delete(LIVE, headers={"If-Match": changed.headers["etag"]})
+    gone = await admin.delete(LIVE, headers={"If-Match": changed.headers["etag"]})
     async with asyncio.timeout(20):
         assert (await applied.get()).limits == services.settings.limits
+    left = await admin.get(LIVE)
+    assert (left.json()["values"], left.json()["history"][-1]["values"]) == ({}, changed.json()["values"])
+    assert left.headers["etag"] == f'"{gone.json()["revision"]}"'
+    again = await admin.delete(LIVE, headers={"If-Match": left.headers["etag"]})
+    assert again.json() == {"revision": 0}
+    await services.documents.put(DOCUMENT, b"of another version")
+    assert (await admin.delete(LIVE, headers={"If-Match": "*"})).json()["revision"] > 0
+    assert await services.documents.get(DOCUMENT) is None
     await running.stop(0.0)
 
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from control.bus.memory import MemoryBus, MemoryHub
-from control.coordination.claim import NodeIdClaim
+from control.coordination.claim import NodeIdClaim, NodeNameClaim
 from control.errors import StartError
 
 
@@ -47,6 +47,20 @@ async def test_a_taken_node_id_is_refused_with_one_line_and_costs_its_holder_not
         await claim(hub, second)
     await asyncio.sleep(0)
     assert problem(first) is None
+
+
+async def test_a_name_that_was_given_belongs_to_one_process_and_other_names_are_free() -> None:
+    hub = MemoryHub()
+    first, second, other = [
+        NodeNameClaim(await opened(hub), (number, number), name, 5.0)
+        for number, name in ((1, "gw one"), (2, "gw one"), (3, "gw.one"))
+    ]
+    await first.start()
+    await other.start()
+    with pytest.raises(StartError, match=r"the name gw one is taken by node id 1: .* \[server\] node_name$"):
+        await second.start()
+    await asyncio.sleep(0)
+    assert [claim.remarks()["node_name"]() for claim in (first, other)] == [None, None]
 
 
 @pytest.mark.parametrize("epochs", [(1, 2), (2, 1)])
