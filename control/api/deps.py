@@ -54,7 +54,7 @@ class Needs(ABC):
         request.state.api_key, request.state.api_key_text = key, text
         wait = state.rate_gate.take(key.id, time.monotonic())
         if wait:
-            raise _later("rate-limited", "too many requests with this API key", wait)
+            raise later("rate-limited", "too many requests with this API key", wait)
         await self.refuse(key, request, state)
         return key
 
@@ -100,7 +100,7 @@ class NeedsRole(Needs):
                 await state.audit.refusals.tell(words)
             raise Problem(403, "role-missing", f"this API key lacks the role {self.role}", role=self.role)
         if self.changes and (wait := state.change_gate.take(key.id, time.monotonic())):
-            raise _later("rate-limited", "too many changes with this API key", wait)
+            raise later("rate-limited", "too many changes with this API key", wait)
 
 
 def _prove(text: str, request: Request, state: Services) -> ApiKey:
@@ -118,7 +118,7 @@ def _prove(text: str, request: Request, state: Services) -> ApiKey:
             raise Problem(503, "documents-unavailable", "API keys are not known yet", {"Retry-After": "1"})
         wait = state.lockout.wait(address, key_id, now)
         if wait:
-            raise _later("locked-out", "too many wrong API keys from this address", wait)
+            raise later("locked-out", "too many wrong API keys from this address", wait)
         if over:
             log.warning("an API key was refused", key=key_id, why=over, address=address)
         state.lockout.failed(address, key_id, now)
@@ -126,7 +126,7 @@ def _prove(text: str, request: Request, state: Services) -> ApiKey:
     raise Problem(401, "unauthorized", "a valid API key is needed", challenge)
 
 
-def _later(slug: str, detail: str, wait: float) -> Problem:
+def later(slug: str, detail: str, wait: float) -> Problem:
     return Problem(429, slug, detail, {"Retry-After": str(int(min(wait, LATEST_S)) + 1)})
 
 

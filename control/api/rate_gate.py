@@ -19,14 +19,19 @@ class RateGate:
         self._cost = 1.0 / per_s
         self._span = self._cost * burst
 
-    def take(self, key_id: str, now: float) -> float:
-        """0.0 and a token is gone, or the seconds to wait."""
+    def take(self, key_id: str, now: float, tokens: float = 1.0) -> float:
+        """0.0 and the tokens are gone, or the seconds to wait."""
         # what is owed of a slower rate is no more than this one asks
         held = min(self._full.get(key_id, 0.0), now + self._span)
-        full = max(held, now) + self._cost
+        full = max(held, now) + self._cost * tokens
         wait = full - now - self._span
         if wait > 0:
             self._full[key_id] = held
             return wait
         self._full[key_id] = full
         return 0.0
+
+
+def day_gate(tokens: int) -> RateGate:
+    """So many a day, and as many at once."""
+    return RateGate(tokens / 86400, tokens)

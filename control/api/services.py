@@ -57,6 +57,8 @@ class Services:
     registry: CollectorRegistry
     rate_gate: RateGate
     change_gate: RateGate
+    audit_gate: RateGate
+    """bytes of the audit log"""
     lockout: Lockout
     audit: Audit
     conns: ConnSearch

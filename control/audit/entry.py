@@ -21,6 +21,8 @@ may not pushes out what operators did.
 """
 LINE_BYTES = 16 << 10
 """Longest line. Beyond: the ids are known by their size and hash, and texts are cut."""
+FRAME_BYTES = 256
+"""Of a line, beside what is said: number, hash, time, how it ended."""
 TEXT_CHARS = 128
 ANCHOR = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")
 
@@ -87,6 +89,11 @@ def line_of(words: Words, after: Place, at: str) -> tuple[bytes, Place]:
     if len(line) >= LINE_BYTES:
         line = _encoded(_shortened(words), after, at)
     return line + b"\n", Place(after.seq + 1, hash_of(line))
+
+
+def room_of(words: Words) -> int:
+    """Bytes that a change takes at most: its line before, and the one of how it ended."""
+    return 2 * min(LINE_BYTES, len(msgspec.json.encode(words)) + FRAME_BYTES)
 
 
 def _encoded(words: Words, after: Place, at: str) -> bytes:

@@ -59,7 +59,9 @@ class _Known(NamedTuple):
 
 
 class AuditLog:
-    """One trail. `kept_bytes` bounds all of its segments, `segment_bytes` one. Not for several threads."""
+    """One trail. `kept_bytes` bounds all of its segments, but for those with a line younger than `kept_s`;
+    `segment_bytes` bounds one. Not for several threads.
+    """
 
     def __init__(
         self,
@@ -67,11 +69,13 @@ class AuditLog:
         kept_bytes: int,
         segment_bytes: int,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        kept_s: float = 0.0,
     ) -> None:
         self.folder = folder
         self._kept_bytes = kept_bytes
         self._segment_bytes = segment_bytes
         self._clock = clock
+        self._kept_s = kept_s
         self._known: _Known | None = None
 
     def append(self, words: Sequence[Words]) -> list[Place]:
@@ -158,10 +162,20 @@ class AuditLog:
         found = segments(self.folder)
         kept = sum(each.stat().st_size for each in found)
         for oldest in found:
-            if kept + self._segment_bytes <= self._kept_bytes:
+            if kept + self._segment_bytes <= self._kept_bytes or self._is_young(oldest):
                 break
             kept -= oldest.stat().st_size
             oldest.unlink()
+
+    def _is_young(self, path: Path) -> bool:
+        """It may not go yet, however much is written behind it."""
+        if not self._kept_s:
+            return False
+        try:
+            written = datetime.fromisoformat(decode(path.read_bytes()[:-1].rpartition(b"\n")[2]).at)
+        except UNREADABLE:
+            return False  # `verify` names what nobody wrote so
+        return (self._clock() - written).total_seconds() < self._kept_s
 
     def _segment(self, first: int) -> Path:
         return self.folder / f"{first:012d}{SUFFIX}"

@@ -23,6 +23,7 @@ WAITING = 10_000
 """Lines that wait for the disk at most. Beyond: refused, as on a full one."""
 BATCH = 500
 REFUSAL_S = 60.0
+DAY_S = 86400
 REFUSED_PART = 8
 """Of the room that the other trails have."""
 
@@ -185,7 +186,8 @@ def make_log(settings: Settings, trail: str) -> AuditLog:
     kept, segment = settings.audit.kept_bytes, settings.audit.segment_bytes
     if trail == REFUSALS:
         kept, segment = kept // REFUSED_PART, segment // REFUSED_PART
-    return AuditLog(settings.server.data_dir / "audit" / trail, kept, segment)
+    days = settings.audit.kept_days if trail == OPERATORS else 0
+    return AuditLog(settings.server.data_dir / "audit" / trail, kept, segment, kept_s=days * DAY_S)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import cached_property
 
 from control.api.lockout import Lockout
-from control.api.rate_gate import CHANGES_AT_ONCE, RateGate
+from control.api.rate_gate import CHANGES_AT_ONCE, RateGate, day_gate
 from control.api.services import Services
 from control.audit.trail import Audit
 from control.auth.login import REVOKED_TEXT
@@ -562,6 +562,7 @@ class Wiring:
             registry=make_registry(self._process.sources()),
             rate_gate=RateGate(limits.api_requests_per_s, limits.api_burst),
             change_gate=RateGate(limits.admin_changes_per_s, CHANGES_AT_ONCE),
+            audit_gate=day_gate(self._settings.audit.key_bytes_per_day),
             lockout=Lockout(limits.key_failures, limits.key_lock_s),
             health=self._process.health,
             im=self._im_api(),

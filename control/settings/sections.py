@@ -218,6 +218,13 @@ class AuditSection(Section, frozen=True):
     kept_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40)] = 256 << 20
     """Of either trail of the audit log, what operators and what app servers changed: about a million lines.
     An eighth of it more for what was refused. Beyond: the oldest segment goes, and its last hash stays."""
+    kept_days: Annotated[int, Meta(ge=0, le=3660, extra=unit("days"))] = 30
+    """What operators did stays so long at least, also over audit.kept_bytes: who may change something pushes
+    out nothing that others did. Beyond: audit.kept_bytes decides."""
+    key_bytes_per_day: Annotated[int, Meta(ge=1 << 16, le=1 << 40, extra=unit("bytes"))] = 4 << 20
+    """Of lines that changes by one API key of an operator write in a day, and as much at once: some 6,000
+    changes. With audit.kept_days it bounds what a key can fill. Beyond: 429 with Retry-After; who has
+    another key goes on."""
     segment_bytes: Annotated[int, Meta(ge=1 << 16, le=64 << 20)] = 4 << 20
     """Of one file of it: what a page of the log reads. Beyond: the next file."""
 

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from control.api.lockout import Lockout
-from control.api.rate_gate import CHANGES_AT_ONCE, RateGate
+from control.api.rate_gate import CHANGES_AT_ONCE, RateGate, day_gate
 from control.api.services import LbsServices, Services
 from control.audit.trail import Audit
 from control.auth.revocations import Revocations
@@ -65,6 +65,7 @@ def make_services(folder: Path, **settings: object) -> Services:
         conns=ConnSearch(MemoryBus(), coordination),
         rate_gate=RateGate(1e6, 1_000_000),
         change_gate=RateGate(tree.limits.admin_changes_per_s, CHANGES_AT_ONCE),
+        audit_gate=day_gate(tree.audit.key_bytes_per_day),
         lockout=Lockout(tree.limits.key_failures, tree.limits.key_lock_s),
     )
 

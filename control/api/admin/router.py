@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
@@ -13,10 +14,10 @@ from control.api.admin.route import AnyRoute, Ask, Given, Reply
 from control.api.admin.shapes import request as request_shape
 from control.api.admin.shapes import responses
 from control.api.audit import ordered, words_of
-from control.api.deps import NeedsRole, ServicesDep
+from control.api.deps import NeedsRole, ServicesDep, later
 from control.api.errors import Problem
 from control.api.idempotency import replayable
-from control.audit.entry import Words
+from control.audit.entry import Words, room_of
 from control.audit.log import AuditUnavailable
 from control.coordination.documents import Conflict, DocumentsUnavailable, DocumentTooLarge
 from frame.constants import ID_PATTERN
@@ -60,6 +61,8 @@ def _endpoint(route: AnyRoute) -> Callable[..., Awaitable[Response]]:
             if not route.changes:
                 return _response(await _done(route, ask), route.status)
             words = words_of(request, route.name, "admin", ordered(path, given))
+            if wait := services.audit_gate.take(key.id, time.monotonic(), room_of(words)):
+                raise later("audit-share", "the audit log has no more room for this API key today", wait)
             try:
                 async with services.audit.operators.change(words) as change:
                     return _response(await _changed(route, ask, change), route.status)

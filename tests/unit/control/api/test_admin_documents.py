@@ -139,6 +139,21 @@ async def test_who_changes_without_end_is_told_to_wait_and_may_still_look(
         assert (await other.put(STORM, json={}, headers={"If-Match": "*"})).status_code == 200
 
 
+async def test_the_share_of_the_audit_log_of_one_key_is_bounded_by_the_day(
+    admin: httpx.AsyncClient, services: Services
+) -> None:
+    services.audit_gate.set(4096 / 86400, 4096)
+    seen = [(await admin.put(STORM, json={}, headers={"If-Match": "*"})) for _ in range(9)]
+    refused = seen[-1]
+    assert (seen[0].status_code, slug(refused)) == (200, (429, "audit-share"))
+    assert int(refused.headers["Retry-After"]) > 60
+    assert services.audit.operators.files.size() <= 4096
+    assert (await admin.get(STORM)).status_code == 200
+    _, text = services.api_keys.folder.create("other", (), 0, ROLES)
+    async with client_of(create_admin_app(services), text) as other:
+        assert (await other.put(STORM, json={}, headers={"If-Match": "*"})).status_code == 200
+
+
 async def test_the_log_says_what_was_ordered(admin: httpx.AsyncClient, services: Services) -> None:
     every = {"If-Match": "*"}
     await admin.put(STORM, json={"admit": "none", "new_per_s": 2.5}, headers=every)

@@ -9,6 +9,7 @@ import resource
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,21 @@ def words(number: int) -> Words:
 
 def log_in(folder: Path, kept: int = 1 << 20) -> AuditLog:
     return AuditLog(folder / "operators", kept, SEGMENT)
+
+
+def test_what_is_young_is_pushed_out_by_nothing_and_what_is_old_by_size(tmp_path: Path) -> None:
+    now = [datetime(2026, 1, 1, tzinfo=UTC)]
+    bounded = AuditLog(tmp_path / "operators", 3 * SEGMENT, SEGMENT, lambda: now[0], kept_s=86400)
+    for number in range(200):
+        bounded.append([words(number)])
+    assert bounded.size() > 6 * SEGMENT
+    assert verify(bounded.folder).entries == 200
+    now[0] += timedelta(days=1, seconds=1)
+    for number in range(200, 225):
+        bounded.append([words(number)])
+    assert bounded.size() <= 3 * SEGMENT
+    found = verify(bounded.folder)
+    assert (found.problem, found.entries < 200) == ("", True)
 
 
 @pytest.fixture
