@@ -7,6 +7,7 @@ way.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import zstandard
@@ -14,11 +15,8 @@ from noise.connection import Keypair, NoiseConnection
 
 from tests.support import noise_aegis128l as aegis128l
 
-NOISE = {
-    1: b"Noise_NK_25519_ChaChaPoly_SHA256",
-    2: b"Noise_NK_25519_AESGCM_SHA256",
-    3: b"Noise_NK_25519_ChaChaPoly_SHA256",
-}
+CIPHERS = {1: "ChaChaPoly", 2: "AESGCM", 3: "ChaChaPoly"}
+PATTERNS = {1: "NK", 2: "NKpsk0", 3: "NNpsk0"}
 
 
 def uv(value: int) -> bytes:
@@ -76,7 +74,15 @@ class _Aegis:
 class Responder:
     """Feed it bytes; `accept` answers the handshake, then `seal` and `frames` speak records."""
 
-    def __init__(self, static_private: bytes, ephemeral_private: bytes | None = None) -> None:
+    def __init__(
+        self,
+        static_private: bytes,
+        ephemeral_private: bytes | None = None,
+        psk_of: Callable[[bytes], bytes | None] = lambda ticket: None,
+    ) -> None:
+        self._psk_of = psk_of
+        self.ticket = b""
+        self._prologue = b""
         self._static, self._ephemeral = static_private, ephemeral_private
         self.buffer = b""
         self.preamble = b""
@@ -89,20 +95,25 @@ class Responder:
         """(preamble, message 1) once both have arrived."""
         if len(self.buffer) < 10:
             return None
-        size = int.from_bytes(self.buffer[8:10], "big")
-        if len(self.buffer) < 10 + size:
+        head = 8 if self.buffer[3] == 1 else 9 + self.buffer[8]
+        size = int.from_bytes(self.buffer[head : head + 2], "big")
+        if len(self.buffer) < head + 2 or len(self.buffer) < head + 2 + size:
             return None
-        self.preamble, message = self.buffer[:8], self.buffer[10 : 10 + size]
-        self.buffer = self.buffer[10 + size :]
+        self._prologue, self.ticket = self.buffer[:head], self.buffer[9:head]
+        self.preamble, message = self.buffer[:8], self.buffer[head + 2 : head + 2 + size]
+        self.buffer = self.buffer[head + 2 + size :]
         return self.preamble, message
 
     def accept(self, message1: bytes, payload: bytes = b"") -> bytes:
         """The bytes of message 2 with their length."""
-        suite = self.preamble[4]
-        noise = NoiseConnection.from_name(NOISE[suite])
+        suite, pattern = self.preamble[4], PATTERNS[self.preamble[3]]
+        noise = NoiseConnection.from_name(f"Noise_{pattern}_25519_{CIPHERS[suite]}_SHA256".encode())
         noise.set_as_responder()
-        noise.set_prologue(self.preamble)
-        noise.set_keypair_from_private_bytes(Keypair.STATIC, self._static)
+        noise.set_prologue(self._prologue)
+        if "NK" in pattern:
+            noise.set_keypair_from_private_bytes(Keypair.STATIC, self._static)
+        if "psk" in pattern:
+            noise.set_psks(self._psk_of(self.ticket))
         if self._ephemeral is not None:
             noise.set_keypair_from_private_bytes(Keypair.EPHEMERAL, self._ephemeral)
         noise.start_handshake()

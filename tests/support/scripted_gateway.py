@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from tests.support.qw1_responder import Responder, Taken, frame, read_uv, uv
+from tests.support.ticket_desk import Kept, TicketDesk, seen_in
 
 pack = msgspec.msgpack.encode
 unpack = msgspec.msgpack.decode
@@ -52,7 +53,9 @@ class Peer(asyncio.Protocol):
 
     def __init__(self, gateway: ScriptedGateway) -> None:
         self.gateway = gateway
-        self.responder = Responder(gateway.keys.server.private_bytes_raw())
+        self.responder = Responder(gateway.keys.server.private_bytes_raw(), psk_of=gateway.tickets.psk)
+        self.kept: Kept | None = None
+        self.resuming: int | None = None
         self.user = self.device = ""
         self.sent_msgs = 0
         self.acked = 0
@@ -64,6 +67,8 @@ class Peer(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.gateway.peers.discard(self)
+        if self.kept is not None and self.kept.peer is self:
+            self.kept.peer = None
 
     def data_received(self, data: bytes) -> None:
         if self.gateway.deaf:
@@ -74,6 +79,12 @@ class Peer(asyncio.Protocol):
             if hello is None or not self._greet(*hello):
                 return
         for taken in self.responder.frames():
+            if self.resuming is not None:
+                assert taken.kind == 3 and taken.ack is not None
+                assert taken.ack >= self.resuming
+                seen, self.resuming = self.resuming, None
+                self._resume(seen)
+                continue
             if taken.ack is not None:
                 assert taken.ack <= self.sent_msgs
                 self.acked = taken.ack
@@ -82,8 +93,13 @@ class Peer(asyncio.Protocol):
     def _greet(self, preamble: bytes, message1: bytes) -> bool:
         reject = self.gateway.reject
         data = b""
-        if reject is None and int.from_bytes(preamble[6:8], "big") != self.gateway.keys.key_id:
+        key_id = 0 if preamble[3] == 3 else self.gateway.keys.key_id
+        if reject is None and int.from_bytes(preamble[6:8], "big") != key_id:
             reject, data = 3, self.gateway.keys.key_set()
+        elif reject is None and preamble[3] != 1 and self.gateway.tickets.psk(self.responder.ticket) is None:
+            reject = 6
+        elif reject is None and preamble[3] == 2 and self.gateway.tickets.lite:
+            reject = 5
         elif reject is None and preamble[4] not in self.gateway.suites:
             reject = 2
         elif reject == 4:
@@ -98,13 +114,38 @@ class Peer(asyncio.Protocol):
         clock = uv(int(time.time() * 1000))
         hello = b"\x01" + uv(len(clock)) + clock + b"\x02\x05gate1"
         self.transport.write(self.responder.accept(message1, hello))
+        if preamble[3] != 1:
+            self.resuming = seen_in(self.responder.payload1)
+            if self.resuming is not None and self.gateway.tickets.early:
+                self.say(*self.gateway.tickets.answer(self.responder.ticket, self.resuming))
+                self.sent_msgs = len(self.gateway.tickets.of[self.responder.ticket][1].bodies)
         return True
+
+    def _resume(self, seen: int) -> None:
+        """The first record of one that takes up its session: it moves here."""
+        desk, ticket = self.gateway.tickets, self.responder.ticket
+        desk.resumes.append(seen)
+        if not desk.early:
+            self.say(*desk.answer(ticket, seen))
+        if desk.reason:
+            return
+        kept = desk.of[ticket][1]
+        if kept.peer is not None:
+            kept.peer.end(4003, "taken over")
+        self.kept, kept.peer = kept, self
+        if desk.early and (since := kept.bodies[self.sent_msgs :]):
+            self.say(*(frame(6, body) for body in since))
+        self.user, self.device, self.sent_msgs = kept.user, kept.device, len(kept.bodies)
+        self.gateway.peers.add(self)
+        self.say(desk.give(kept))
 
     def say(self, *frames: bytes) -> None:
         self.transport.write(self.responder.seal(*frames))
 
     def push(self, message: list[Any]) -> None:
         self.sent_msgs += 1
+        if self.kept is not None:
+            self.kept.bodies.append(pack(message))
         self.say(frame(6, pack(message)))
 
     def _take(self, taken: Taken) -> None:
@@ -137,7 +178,16 @@ class Peer(asyncio.Protocol):
             parts.append(body[at : at + size])
             at += size
         token, proof, device = parts
+        desk = self.gateway.tickets
         key = sha256(token).digest()
+        if body[0] == 3:
+            psk, kept = desk.of[self.responder.ticket]
+            assert (token, kept.device.encode()) == (b"", device)
+            key, token = psk, kept.user.encode()
+            desk.logins += 1
+            if desk.refuse_auth:
+                self.end(desk.refuse_auth, "log in with a token")
+                return
         if not hmac.compare_digest(
             proof, hmac.digest(key, b"qw1 auth" + self.responder.handshake_hash, "sha256")
         ):
@@ -156,6 +206,10 @@ class Peer(asyncio.Protocol):
         welcome = [b"12345678", self.user, int(time.time() * 1000), 1, self.gateway.ping_interval_s, "gate1"]
         welcome += [] if self.gateway.incarnation is None else [self.gateway.incarnation]
         self.say(frame(5, pack(welcome)))
+        if desk.open:
+            self.kept = Kept(self.user, self.device)
+            self.kept.peer = self
+            self.say(desk.give(self.kept))
 
     def end(self, code: int, text: str = "") -> None:
         self.gateway.peers.discard(self)
@@ -180,6 +234,7 @@ class ScriptedGateway:
         self.ping_interval_s = 60
         self.pong = True
         self.peers: set[Peer] = set()
+        self.tickets = TicketDesk()
         self.log: dict[str, list[list[Any]]] = defaultdict(list)
         self.ids: dict[str, list[int]] = {}
         self.acks: dict[str, int] = {}
@@ -236,6 +291,7 @@ class ScriptedGateway:
         for peer in self.peers:
             if peer.user == user:
                 peer.push(message)
+        self.tickets.keep(user, message)
 
     def send(self, peer: Peer, request: int, target: str, payload: list[Any]) -> None:
         client_id, told = payload[0], str(payload[2].get("text", ""))

@@ -11,7 +11,7 @@ from qianwan.protocol.auth import Credentials, Welcome
 from qianwan.protocol.tickets import Offer, Ticket
 from qianwan.transport import Address
 
-SILENT = 2
+SILENT = 5
 """Flights with a ticket in a row that nobody answered: then the next one comes with a token."""
 GOES_ON = frozenset({0, CloseCode.IDLE_TIMEOUT})
 """Ends after which the server keeps a session: without a word, or because nothing was heard for long."""

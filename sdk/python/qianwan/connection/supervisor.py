@@ -21,6 +21,7 @@ from qianwan.errors import (
     ConnectionClosed,
     HandshakeRejected,
     KeySetError,
+    ProtocolError,
     QianwanError,
     SettingError,
 )
@@ -196,6 +197,10 @@ class Supervisor:
             if end.code in (CloseCode.AUTH_FAILED, CloseCode.TOKEN_EXPIRED):
                 self.resumption.forget()
                 raise ConnectionClosed(0, "the ticket is not taken any more") from end
+            if isinstance(end.__cause__, ProtocolError):
+                self.resumption.forget()
+            else:
+                self.resumption.silent()
             raise
         self._begin(link, Login(credentials, welcome))
 

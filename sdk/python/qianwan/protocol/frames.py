@@ -34,6 +34,8 @@ _KNOWN_FROM_SERVER = frozenset(
         FrameType.GOAWAY,
         FrameType.CLOSE,
         FrameType.ERROR,
+        FrameType.RESUME_OK,
+        FrameType.RESUME_FAIL,
     }
 )
 _NEVER_COMPRESSED = frozenset({FrameType.AUTH, FrameType.AUTH_OK, FrameType.TICKET})
