@@ -87,6 +87,6 @@ class ServiceContext:
         self.presence: Presence = ports.presence or self.sessions
         self.sees_all = ports.presence is None
         """Every session of every user is known here."""
-        online = self.sessions.online if self.sees_all else None
+        online = self.sessions.here if self.sees_all else None
         self.spread = Spread(ports.downlink, ports.clock, settings.spread_rate, online)
         self.announcer = Announcer(ports.clock, self.ids, ports.downlink, ports.copy, self.spread)

@@ -98,10 +98,10 @@ class PeersPort(Protocol):
     """The other im processes: their caches must forget what changed here."""
 
     def changed(self, kind: str, key: str) -> None:
-        """kind: account, pair, group, member, room, broadcast, presence, session; key: the ids joined by a
-        blank (session: node, connection, user, device; presence: user, then device and platform of each
-        live session). left: node and connection of somebody whom nobody knew inside, room. To one
-        process alone goes guest: room, the session as above, tags."""
+        """kind: account, pair, group, member, room, broadcast, presence, session, away; key: the ids joined
+        by a blank (session, away: node, connection, user, device; presence: user, then device and platform of
+        each session that has a connection). left: node and connection of somebody whom nobody knew inside,
+        room. To one process alone goes guest: room, the session as above, tags."""
 
 
 class NoPeers:

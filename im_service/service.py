@@ -137,6 +137,14 @@ class ImService:
         """A session is over."""
         self.devices.on_logout(session, code)
 
+    def on_away(self, session: Session) -> None:
+        """A session lost its connection, is out of its rooms, and waits for its client."""
+        self.devices.on_away(session)
+
+    def on_back(self, session: Session) -> None:
+        """A session has a connection again."""
+        self.devices.on_back(session)
+
     def on_session(self, session: Session, platform: int, session_id: int) -> None:
         """A live session, told again because words of its gateway were lost."""
         self.devices.on_session(session, platform, session_id)
@@ -186,6 +194,7 @@ class ImService:
         """Another im process changed something (ports.PeersPort; all: nobody knows what): what is remembered
         of it is read again."""
         if kind == "all":
+            self.sessions.forget_away()
             await self.directory.refresh_all()
             await self.room_table.refresh_all()
             for known in self.room_table.live():
@@ -205,6 +214,9 @@ class ImService:
         elif kind == "session":
             node, conn, user, device = key.split(" ")
             self.devices.on_stray_gone(Session(int(node), int(conn), user, device))
+        elif kind == "away":
+            node, conn, user, device = key.split(" ")
+            self.devices.on_stray_away(Session(int(node), int(conn), user, device))
         elif kind == "account":
             await self.profiles.from_peer(key)
         elif kind == "recall":

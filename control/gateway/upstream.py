@@ -29,6 +29,8 @@ from control.streams.links import StreamLinks
 from control.streams.operations import (
     Afresh,
     Announce,
+    Away,
+    Back,
     Call,
     Dropped,
     Left,
@@ -147,6 +149,12 @@ class BusUpstream:
     def on_logout(self, session: Session, code: int) -> None:
         self._repeats.sessions -= 1
         self._deliver(session.user, Logout(session, code))
+
+    def on_away(self, session: Session) -> None:
+        self._deliver(session.user, Away(session))
+
+    def on_back(self, session: Session) -> None:
+        self._deliver(session.user, Back(session))
 
     def on_dropped(self, topic: str, normal: int, high: int, notices: int) -> None:
         """Told to the im process that serves the room; while there is none, nobody counts."""

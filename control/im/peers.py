@@ -37,7 +37,7 @@ class BusPeers(Part):
     said that was taken for dead, and what was said before two knew of each other: for all of these everything
     that is remembered is read again. A read that fails is tried until the store is back. `missed` is
     called for the ends of sessions among what is lost: no store knows them. `moved` is called when others may
-    serve what was served here.
+    serve what was served here. `away`: users of whom a newcomer must hear that they are.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class BusPeers(Part):
         refresh: Callable[[str, str], Awaitable[None]],
         missed: Callable[[], None] = lambda: None,
         moved: Callable[[Way], Awaitable[None]] | None = None,
+        away: Callable[[], list[str]] = list,
     ) -> None:
         self._links = links
         self._coordination = coordination
@@ -55,6 +56,7 @@ class BusPeers(Part):
         self._refresh = refresh
         self._missed = missed
         self._moved = moved
+        self._away = away
         self._moving = 0
         self._ticked = 0.0
         self._handing: asyncio.Task[None] | None = None
@@ -116,6 +118,8 @@ class BusPeers(Part):
         self._ims[info.node_id] = info.epoch
         # It may remember what it read before it was told of changes here.
         self._batcher.add(info.node_id, Changed(ALL, ""))
+        for user in self._away():
+            self._say(info.node_id, "presence", user)
 
     def _push(self, im_id: int, words: list[Changed]) -> None:
         epoch = self._ims.get(im_id)

@@ -42,7 +42,8 @@ def live_devices(arguments: Args | msgspec.Raw, here: Callable[[str], LiveDevice
 
 
 class RoutePresence:
-    """Implements im_service.ports.Presence. A user is online while some live gateway has the topic u/<user>.
+    """Implements im_service.ports.Presence. A user is online while some live gateway has the topic u/<user>,
+    unless all of their sessions wait for their clients: `away` says so.
 
     `here` answers with the devices of sessions that logged in through this im process. A user's logins all go
     to one im process (rendezvous hash over `ims()`), which is asked; what is here of those whom another one
@@ -56,15 +57,17 @@ class RoutePresence:
         bus: Bus,
         own: int,
         ims: Callable[[], Sequence[int]],
+        away: Callable[[str], bool] = lambda user: False,
     ) -> None:
         self._routes = routes
         self._here = here
         self._bus = bus
         self._own = own
         self._ims = ims
+        self._away = away
 
     def online(self, user: str) -> bool:
-        return bool(self._routes.gateways(USER_PREFIX + user))
+        return bool(self._routes.gateways(USER_PREFIX + user)) and not self._away(user)
 
     async def devices(self, users: Sequence[str]) -> Mapping[str, LiveDevices]:
         found: dict[str, LiveDevices] = {}

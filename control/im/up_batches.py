@@ -15,6 +15,8 @@ from control.routing.base import Routes
 from control.streams.operations import (
     Afresh,
     Announce,
+    Away,
+    Back,
     Call,
     Dropped,
     Inside,
@@ -50,6 +52,8 @@ class SessionService(Protocol):
     def on_login(self, session: Session, platform: int, session_id: int) -> None: ...
     def on_logout(self, session: Session, code: int) -> None: ...
     def on_session(self, session: Session, platform: int, session_id: int) -> None: ...
+    def on_away(self, session: Session) -> None: ...
+    def on_back(self, session: Session) -> None: ...
     def on_dropped(self, topic: str, normal: int, high: int, notices: int) -> None: ...
     def sessions_at(self, node: int) -> list[Session]: ...
     def strays_at(self, node: int) -> list[Session]: ...
@@ -161,6 +165,10 @@ class UpBatches:
                 self._login(peer, operation)
             case Logout():
                 service.on_logout(operation.session, operation.code)
+            case Away(session):
+                service.on_away(session)
+            case Back(session):
+                service.on_back(session)
             case Announce():
                 routes.announce(*peer, operation.topics)
             case Withdraw():

@@ -13,11 +13,12 @@ from control.keys.api_keys import ApiKeys
 from control.keys.data_folder import KEY_FOLDER, STORE_FILE, prepare_data_folder
 from control.keys.errors import KeyFileError, NotYours
 from control.keys.files import owner_of
-from control.keys.kinds import ServerKey, TokenKey
+from control.keys.kinds import ServerKey, TicketKey, TokenKey
 from control.keys.server_keys import (
     DAY_S,
     ROOT_FILE,
     TOKEN_KEY_LIFETIME_S,
+    AnyKey,
     ServerKeys,
     holding,
     refuse_lost_root,
@@ -25,7 +26,7 @@ from control.keys.server_keys import (
 from control.logs import get_logger
 from control.settings import Settings
 
-K = TypeVar("K", ServerKey, TokenKey)
+K = TypeVar("K", ServerKey, TicketKey, TokenKey)
 
 API_KEY_FILE = "api-keys.json"
 RETRY_S = 60  # between two tries to rotate in a folder that cannot be written to
@@ -57,7 +58,8 @@ class KeyStore:
         self._offset, self._trust_at = clock() - monotonic(), monotonic()
         data, auth = settings.server.data_dir, settings.auth
         self.folder: Path = data / KEY_FOLDER
-        self._period_s = auth.rotate_keys_days * DAY_S if "control" in settings.server.roles else 0
+        self._rotates = "control" in settings.server.roles
+        self._period_s = auth.rotate_keys_days * DAY_S if self._rotates else 0
         # A token outlives its signing by its whole life.
         self._token_lifetime_s = max(TOKEN_KEY_LIFETIME_S, self._period_s + auth.token_max_ttl_s + DAY_S)
         self.found = (self.folder / ROOT_FILE).exists()
@@ -75,7 +77,7 @@ class KeyStore:
         self._rotate_at = 0
         self._problem = ""
         self._signer: tuple[str, TokenSigner] | None = None
-        self._view: tuple[list[ServerKey], list[TokenKey], list[ServerKey]] | None = None
+        self._view: tuple[list[ServerKey], list[TokenKey], list[ServerKey], list[TicketKey]] | None = None
         self.shared: Callable[[], Collection[str]] | None = None
         """names of the files that other machines can have; None: all (keys/shared.py)"""
         self.on_rotated: Callable[[list[str]], None] = lambda names: None
@@ -98,6 +100,11 @@ class KeyStore:
     def gateway_keys(self) -> list[tuple[int, bytes, bytes]]:
         """(key_id, private, public) of every key the gateway still takes."""
         return self._gateway_keys
+
+    def ticket_keys(self) -> list[tuple[int, bytes]]:
+        """(key_id, secret) of the keys that open tickets; the first one, which every gateway has had time to
+        hear of, seals them."""
+        return [(key.key_id, key.secret) for key in self._ticket_keys]
 
     def signer(self) -> TokenSigner:
         """Signs with the youngest token key that all gateways know. Raises KeyFileError when none holds."""
@@ -145,8 +152,8 @@ class KeyStore:
         return {"server": max(server, default=0), "token": max(token, default=0)}
 
     def _names(self) -> list[str]:
-        servers, tokens = self.keys.servers, self.keys.tokens
-        return [*(key.file_name for key in servers), *(key.file_name for key in tokens)]
+        keys: list[AnyKey] = [*self.keys.servers, *self.keys.tokens, *self.keys.tickets]
+        return [key.file_name for key in keys]
 
     def _settled(self, keys: list[K]) -> list[K]:
         """Those that every process has had time to hear of; all, where there is none such: a rotation after a
@@ -162,7 +169,7 @@ class KeyStore:
 
     def _rotate(self) -> None:
         now = self._now()
-        if not self._period_s or not (due := self.keys.due(now, self._period_s)):
+        if not self._rotates or not (due := self.keys.due(now, self._period_s)):
             return
         if not 0 <= self._rotate_at - now <= RETRY_S:  # else a try failed just now
             self._rotate_at = now + RETRY_S
@@ -190,11 +197,15 @@ class KeyStore:
         published = self._settled(accepted)
         if not holding(published, now):
             published = accepted
-        view = accepted, verifying, published
+        opening = self.keys.opening(now)
+        sealing = next(iter(self._settled(holding(opening, now))), None)
+        tickets = [] if sealing is None else [sealing, *(key for key in opening if key is not sealing)]
+        view = accepted, verifying, published, tickets
         if view == self._view or not accepted:
             return False
         self._view = view
         self._gateway_keys = self.keys.usable(now)
+        self._ticket_keys = tickets
         self.verifier.set_keys({key.kid: key.public for key in verifying})
         self._key_set = self.keys.key_set(now, published)
         return True

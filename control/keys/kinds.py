@@ -1,4 +1,4 @@
-"""The three kinds of keys and the JSON objects they are kept as.
+"""The four kinds of keys and the JSON objects they are kept as.
 
 Times are Unix seconds; a key holds while not_before <= t < not_after. Python cannot wipe `bytes`: private
 parts live as long as the objects here, which are few. The C core wipes its own copies.
@@ -21,6 +21,7 @@ from crypto.base64url import b64url_decode, b64url_encode
 from crypto.noise import public_key
 
 KEY_ID_MAX = 0xFFFF
+TICKET_ID_MAX = 0xFFFF_FFFF
 TIME_MAX = 0xFFFF_FFFF  # times travel as u32
 
 
@@ -111,6 +112,29 @@ class TokenKey:
         return f"token-{self.kid}.json"
 
 
+@dataclass(frozen=True, slots=True)
+class TicketKey:
+    """A key that seals tickets, with which sessions are taken up again; every gateway opens them."""
+
+    key_id: int
+    secret: bytes = field(repr=False)
+    not_before: int
+    not_after: int
+
+    def to_file(self) -> dict[str, Any]:
+        return {
+            "kind": "xchacha20-ticket",
+            "key_id": self.key_id,
+            "secret": b64url_encode(self.secret),
+            "not_before": self.not_before,
+            "not_after": self.not_after,
+        }
+
+    @property
+    def file_name(self) -> str:
+        return f"ticket-{self.key_id:010d}.json"
+
+
 def thumbprint(public: bytes) -> str:
     """RFC 7638 thumbprint of an Ed25519 public key, base64url."""
     canonical = f'{{"crv":"Ed25519","kty":"OKP","x":"{b64url_encode(public)}"}}'
@@ -145,6 +169,17 @@ def read_server(path: Path) -> ServerKey:
     if type(key_id) is not int or not 0 < key_id <= KEY_ID_MAX:
         raise KeyFileError(f"{path}: key_id is not within 1..65535")
     key = ServerKey(key_id, private, public_key(private), *_period(path, value))
+    if key.file_name != path.name:
+        raise KeyFileError(f"{path} holds the key with id {key_id}")
+    return key
+
+
+def read_ticket(path: Path) -> TicketKey:
+    value, secret = _fields(path, "xchacha20-ticket", "secret")
+    key_id = value.get("key_id")
+    if type(key_id) is not int or not 0 < key_id <= TICKET_ID_MAX:
+        raise KeyFileError(f"{path}: key_id is not within 1..{TICKET_ID_MAX}")
+    key = TicketKey(key_id, secret, *_period(path, value))
     if key.file_name != path.name:
         raise KeyFileError(f"{path} holds the key with id {key_id}")
     return key

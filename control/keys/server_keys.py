@@ -3,6 +3,7 @@
     root.json            Ed25519 root: signs the key set, is what clients pin
     server-<id>.json     X25519 static key of the handshake, one file per key id
     token-<kid>.json     Ed25519 key that signs tokens; kid is the RFC 7638 thumbprint
+    ticket-<id>.json     XChaCha20 key that seals tickets, for two days; a new one each day
 
 Times are Unix seconds and always arguments. A new key begins a day before it is made, for clients whose
 clocks are slow. A rotation writes the new key before it shortens the old ones, so a crash in between leaves
@@ -23,12 +24,15 @@ from control.keys.errors import KeyFileError
 from control.keys.files import locked, make_private_directory, remove, write_private
 from control.keys.kinds import (
     KEY_ID_MAX,
+    TICKET_ID_MAX,
     TIME_MAX,
     RootKey,
     ServerKey,
+    TicketKey,
     TokenKey,
     read_root,
     read_server,
+    read_ticket,
     read_token,
 )
 from crypto import key_set
@@ -39,6 +43,9 @@ BACKDATE_S = DAY_S
 SERVER_KEY_LIFETIME_S = 62 * DAY_S  # a monthly rotation that fails once still leaves a valid key
 TOKEN_KEY_LIFETIME_S = 62 * DAY_S
 SERVER_KEYS_MAX = 8  # as many as the gateway core holds
+TICKET_PERIOD_S = DAY_S
+TICKET_KEY_LIFETIME_S = 2 * DAY_S  # so that the last two are read
+TICKET_KEYS_MAX = 4  # as many as the gateway core holds
 TOKEN_KEYS_MAX = 64  # more than a year of monthly keys, for tokens that live as long
 ROOT_FILE = "root.json"
 
@@ -53,6 +60,7 @@ class Dated(Protocol):
 
 
 K = TypeVar("K", bound=Dated)
+AnyKey = ServerKey | TicketKey | TokenKey
 
 
 def holding(keys: Iterable[K], now: int) -> list[K]:
@@ -80,12 +88,18 @@ class ServerKeys:
     """All keys of a server, as they stand in its folder. Replaced, not changed: rotate returns a new one."""
 
     def __init__(
-        self, folder: Path, root: RootKey, servers: Sequence[ServerKey], tokens: Sequence[TokenKey]
+        self,
+        folder: Path,
+        root: RootKey,
+        servers: Sequence[ServerKey],
+        tokens: Sequence[TokenKey],
+        tickets: Sequence[TicketKey] = (),
     ) -> None:
         self.folder = folder
         self.root = root
         self.servers = tuple(sorted(servers, key=lambda key: key.not_before))
         self.tokens = tuple(sorted(tokens, key=lambda key: key.not_before))
+        self.tickets = tuple(sorted(tickets, key=lambda key: key.not_before))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -119,6 +133,8 @@ class ServerKeys:
                 keys._write_new(keys._new_server(now, server_lifetime))
             if not holding(keys.tokens, now):
                 keys._write_new(_new_token(now, token_lifetime))
+            if not holding(keys.tickets, now):
+                keys._write_new(_new_ticket(now))
             return cls._read(folder)
 
     @classmethod
@@ -135,6 +151,7 @@ class ServerKeys:
             read_root(folder / ROOT_FILE),
             [read_server(path) for path in sorted(folder.glob("server-*.json"))],
             [read_token(path) for path in sorted(folder.glob("token-*.json"))],
+            [read_ticket(path) for path in sorted(folder.glob("ticket-*.json"))],
         )
 
     def current(self, now: int) -> ServerKey:
@@ -161,6 +178,11 @@ class ServerKeys:
         """Token keys whose tokens are still believed."""
         return [key for key in self.tokens if now < key.not_after]
 
+    def opening(self, now: int) -> list[TicketKey]:
+        """Ticket keys whose tickets are still taken, youngest first: also one that begins a little later,
+        of a process whose clock is ahead."""
+        return preferred((key for key in self.tickets if now < key.not_after), now)[:TICKET_KEYS_MAX]
+
     def key_set(self, now: int, keys: Sequence[ServerKey] | None = None) -> bytes:
         """The signed key set of these, else of the accepted keys (crypto.key_set)."""
         entries = [
@@ -170,12 +192,14 @@ class ServerKeys:
         return key_set.build(self.root.sign, now, entries)
 
     def due(self, now: int, period_s: int) -> list[str]:
-        """Of "server" and "token", the kinds that hold no key younger than `period_s`."""
-        return [
-            kind
-            for kind, held in (("server", holding(self.servers, now)), ("token", holding(self.tokens, now)))
-            if not held or now - held[0].not_before >= period_s + BACKDATE_S
-        ]
+        """The kinds that hold no key younger than `period_s`, 0: of any age; "ticket": than a day."""
+        kinds: tuple[tuple[str, Sequence[Dated], int], ...] = (
+            ("server", holding(self.servers, now), period_s + BACKDATE_S),
+            ("token", holding(self.tokens, now), period_s + BACKDATE_S),
+            ("ticket", holding(self.tickets, now), TICKET_PERIOD_S),
+        )
+        asked = kinds if period_s else kinds[2:]
+        return [kind for kind, held, most in asked if not held or now - held[0].not_before >= most]
 
     def rotate_due(
         self,
@@ -197,6 +221,9 @@ class ServerKeys:
             if "token" in due:
                 keys._write_new(token := _new_token(now, token_lifetime))
                 made(token.file_name)
+            if "ticket" in due:
+                keys._write_new(ticket := _new_ticket(now))
+                made(ticket.file_name)
             return self._trimmed(now)
 
     def rotate(self, now: int, overlap: int, *, lifetime: int = SERVER_KEY_LIFETIME_S) -> Self:
@@ -220,27 +247,37 @@ class ServerKeys:
             keys._end_others(keys.tokens, new, now, overlap)
             return self._trimmed(now)
 
+    def rotate_tickets(self, now: int, overlap: int) -> Self:
+        """The same for ticket keys: with `overlap` 0 no ticket that was given is taken any more."""
+        with locked(self.folder):
+            keys = self._read(self.folder)
+            new = _new_ticket(now)
+            keys._write_new(new)
+            keys._end_others(keys.tickets, new, now, overlap)
+            return self._trimmed(now)
+
     def _trimmed(self, now: int) -> Self:
         keys = self._read(self.folder)
-        surplus: list[ServerKey | TokenKey] = [
+        surplus: list[AnyKey] = [
             *preferred(keys.servers, now)[SERVER_KEYS_MAX:],
             *preferred(keys.tokens, now)[TOKEN_KEYS_MAX:],
+            *preferred(keys.tickets, now)[TICKET_KEYS_MAX:],
         ]
         for key in surplus:
             remove(self.folder / key.file_name)
         return self._read(self.folder) if surplus else keys
 
-    def _write_new(self, key: ServerKey | TokenKey) -> None:
+    def _write_new(self, key: AnyKey) -> None:
         write_private(self.folder / key.file_name, key.to_file(), replace=False)
 
     def _end_others(
         self,
-        keys: Sequence[ServerKey | TokenKey],
-        new: ServerKey | TokenKey,
+        keys: Sequence[AnyKey],
+        new: AnyKey,
         now: int,
         overlap: int,
     ) -> None:
-        younger: ServerKey | TokenKey = new
+        younger: AnyKey = new
         for key in reversed(keys):
             path = self.folder / key.file_name
             if key.not_after <= now or overlap <= 0:
@@ -288,6 +325,12 @@ def _random_seed() -> bytes:
 
 def _new_token(now: int, lifetime: int) -> TokenKey:
     return TokenKey.from_seed(_random_seed(), _begin(now), _end(now, lifetime))
+
+
+def _new_ticket(now: int) -> TicketKey:
+    """Ids are random: keys that two processes make at once are two."""
+    key_id = 1 + int.from_bytes(random_bytes(8)) % TICKET_ID_MAX
+    return TicketKey(key_id, _random_seed(), now, _end(now, TICKET_KEY_LIFETIME_S))
 
 
 def _begin(now: int) -> int:

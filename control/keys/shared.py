@@ -52,7 +52,7 @@ VERSION = b"\x02"
 FIRST_VERSION = b"\x01"
 """The files alone."""
 NONCE_BYTES = 24
-_NAME = re.compile(r"(root|server-\d{5}|token-[A-Za-z0-9_-]{43})\.json")
+_NAME = re.compile(r"(root|server-\d{5}|ticket-\d{10}|token-[A-Za-z0-9_-]{43})\.json")
 Files = dict[str, bytes]
 Joined = tuple[int, int]
 """(revision of the document, generation of the keys in it)"""

@@ -112,6 +112,18 @@ class TopicsEnd(_Operation, tag=16):
     """Exactly what was announced, and not withdrawn, since TopicsBegin has members."""
 
 
+class Away(_Operation, tag=18):
+    """This session has no connection any more and waits for its client; it is out of its rooms."""
+
+    session: Session
+
+
+class Back(_Operation, tag=19):
+    """It has one again."""
+
+    session: Session
+
+
 class Tally(_Operation, tag=17):
     """What a gateway has. Those of one number were said to all im processes at once."""
 
@@ -142,6 +154,8 @@ UpOperation = (
     | TopicsBegin
     | TopicsEnd
     | Tally
+    | Away
+    | Back
 )
 
 

@@ -196,7 +196,7 @@ class Devices:
             self._downlink.join(session, GROUP_PREFIX + group)
         self._live(session.user)
         if login.others:
-            live = {device for device, _ in self._sessions.devices_here(session.user)}
+            live = self._sessions.devices_kept(session.user)
             others = [d for d in login.others if d.device in live]
             for device in must_go(self._policy, (session.device, state.platform), others):
                 self._end_device(session.user, device, "another device logged in", 0, "", state.session_id)
@@ -227,6 +227,7 @@ class Devices:
         """A live session, maybe known: if not, it logs in now, unless its device logged in anew since."""
         known = self._sessions.get(session)
         if known is not None and known.session == session and not known.stray:
+            self.on_back(session)  # if it is away, that is told next
             return
         live = self._sessions.user(session.user).live
         newest = max((s.session_id for s in live if s.session.device == session.device), default=0)
@@ -247,6 +248,37 @@ class Devices:
             self._end(state)
         else:
             self._spawn(self._end_when_begun(state, state.ready))
+
+    def on_away(self, session: Session) -> None:
+        """Its connection was lost, and its client may come back: it is offline and in no room meanwhile, and
+        goes on hearing what its user and groups hear. Nothing is written."""
+        state = self._sessions.get(session)
+        if state is None or state.session != session or state.stray or state.away:
+            return
+        state.away = True
+        self._peers.changed("away", " ".join(map(str, session)))
+        self._spawn(self._go_away(state))
+
+    async def _go_away(self, state: SessionState) -> None:
+        await self._leave_rooms(state)
+        user = state.session.user
+        if state.away and not state.over:
+            await self._watches.went([user])
+            if not self._sessions.online(user):
+                self._watches.gone(user)
+
+    def on_back(self, session: Session) -> None:
+        """It has a connection again."""
+        state = self._sessions.get(session)
+        if state is not None and state.session == session and state.away:
+            state.away = False
+            self._live(session.user)
+
+    def on_stray_away(self, session: Session) -> None:
+        """A session that logged in at another process is away: it leaves the rooms it is in here."""
+        state = self._sessions.get(session)
+        if state is not None and state.session == session and state.stray:
+            self._spawn(self._leave_rooms(state))
 
     def on_stray_gone(self, session: Session) -> None:
         """A session that logged in at another process ended there: it leaves the rooms it is in here."""

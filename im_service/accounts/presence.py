@@ -188,6 +188,7 @@ class PresenceBook:
 
     def heard(self, user: str, words: Sequence[str]) -> None:
         """Another process told of the sessions there: it serves the user now, what is here is from before."""
+        self._sessions.heard_away(user, not words)
         told = [(device, int(platform)) for device, platform in zip(words[::2], words[1::2], strict=True)]
         self._tell(user, told or self._sessions.devices_here(user))
 

@@ -35,7 +35,7 @@ class Memberships:
             self._spawn(group, user, logins)
 
     def changed_elsewhere(self, group: str, user: str) -> None:
-        if self._sessions.online(user):
+        if self._sessions.here(user):
             self._spawn(group, user, self._logins(user))
 
     def _logins(self, user: str) -> list[asyncio.Future[None]]:
@@ -49,7 +49,7 @@ class Memberships:
     async def _look_again(self, group: str, user: str, logins: list[asyncio.Future[None]]) -> None:
         if logins:
             await asyncio.wait(logins)
-        while self._sessions.online(user):
+        while self._sessions.here(user):
             try:
                 member = await self._directory.members.get((group, user))
             except StoreError as error:

@@ -15,6 +15,8 @@ MAX_STRAY = 10_000
 MAX_OVER, OVER_MS = 10_000, 10_000
 """Sessions that ended, and how long that is remembered: what they said may come later than their end, which
 another im process tells."""
+MAX_AWAY = 200_000
+"""Users of whom another im process said that they are away: the first is forgotten above this number."""
 MAX_SPENT = 10_000
 """Accounts without a session whose rates go on: the one that left first is forgotten above this number."""
 
@@ -31,6 +33,7 @@ class Sessions:
         self._stray: dict[tuple[int, int], None] = {}
         self._over: OrderedDict[Session, int] = OrderedDict()  # since when by elapsed_ms, oldest first
         self._spent: OrderedDict[str, Spent] = OrderedDict()
+        self._away: OrderedDict[str, None] = OrderedDict()  # users, as other im processes told
         self.count = 0
 
     def user(self, user: str) -> UserSessions:
@@ -174,12 +177,43 @@ class Sessions:
         """Every user with a live session here."""
         return list(self._online)
 
-    def online(self, user: str) -> bool:
+    def here(self, user: str) -> bool:
+        """A session of theirs is here, with a connection or without."""
         return user in self._online
 
+    def online(self, user: str) -> bool:
+        return any(not state.away for state in self._live(user))
+
+    def away(self, user: str) -> bool:
+        """All of their sessions wait for their clients, as far as is known here."""
+        return not self.online(user) if user in self._online else user in self._away
+
+    def away_here(self) -> list[str]:
+        return [user for user in self._online if not self.online(user)]
+
+    def heard_away(self, user: str, away: bool) -> None:
+        """Another im process told whether this user has a device that is there."""
+        self._away.pop(user, None)
+        if away:
+            self._away[user] = None
+            if len(self._away) > MAX_AWAY:
+                self._away.popitem(last=False)
+
+    def forget_away(self) -> None:
+        """Others' words may be lost: they say it again."""
+        self._away.clear()
+
     def devices_here(self, user: str) -> LiveDevices:
+        """Of sessions that have a connection."""
+        return [(s.session.device, s.platform) for s in self._live(user) if not s.away]
+
+    def devices_kept(self, user: str) -> set[str]:
+        """Of all sessions here."""
+        return {state.session.device for state in self._live(user)}
+
+    def _live(self, user: str) -> tuple[SessionState, ...]:
         found = self._online.get(user)
-        return [] if found is None else [(s.session.device, s.platform) for s in found.live]
+        return () if found is None else found.live
 
     async def devices(self, users: Sequence[str]) -> dict[str, LiveDevices]:
         """As ports.Presence, where every session logs in here."""

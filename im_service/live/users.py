@@ -40,6 +40,7 @@ class SessionState:
 
     __slots__ = (
         "account",
+        "away",
         "bucket",
         "calls",
         "known_since_ms",
@@ -75,6 +76,7 @@ class SessionState:
         self.session_id = session_id
         self.stray = False  # logged in at another im process
         self.over = False  # nothing may be kept for it any more
+        self.away = False  # it has no connection and waits for its client
         # messages from then on count as offline messages of this device; -1: not looked up yet
         self.known_since_ms = -1
         self.ready: asyncio.Future[None] | None = None  # while the store has not taken the login

@@ -57,7 +57,7 @@ def token(
 def list_keys(
     config: ConfigOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False
 ) -> None:
-    """Show the keys of the data folder: root, server keys, token keys."""
+    """Show the keys of the data folder: root, server keys, token keys, ticket keys."""
     keys = _keystore(config, data_dir).keys
     rows = [{"kind": "root", "id": keys.root.text, "not_before": 0, "not_after": 0}]
     rows += [
@@ -67,6 +67,10 @@ def list_keys(
     rows += [
         {"kind": "token", "id": key.kid, "not_before": key.not_before, "not_after": key.not_after}
         for key in keys.tokens
+    ]
+    rows += [
+        {"kind": "ticket", "id": str(key.key_id), "not_before": key.not_before, "not_after": key.not_after}
+        for key in keys.tickets
     ]
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
@@ -80,7 +84,7 @@ def list_keys(
 
 @keys_app.command()
 def rotate(
-    kind: Annotated[str, typer.Argument(help="server or token")] = "server",
+    kind: Annotated[str, typer.Argument(help="server, token or ticket")] = "server",
     overlap: Annotated[
         int | None, typer.Option(min=0, help="Seconds the old keys stay valid; 0: they end now")
     ] = None,
@@ -91,13 +95,17 @@ def rotate(
     store = _keystore(config, data_dir)
     settings = settings_or_exit(config, {"server.data_dir": data_dir})
     now, before = int(time.time()), store.keys
-    if kind not in ("server", "token"):
-        raise fail("rotate server or token")
+    if kind not in ("server", "token", "ticket"):
+        raise fail("rotate server, token or ticket")
     with told(), audited(settings, f"keys.rotate-{kind}") as change:
         if kind == "server":
             fresh = before.rotate(now, 7 * 86400 if overlap is None else overlap)
             new = str(fresh.current(now).key_id)
             ended = {str(k.key_id) for k in before.servers} - {str(k.key_id) for k in fresh.servers}
+        elif kind == "ticket":
+            fresh = before.rotate_tickets(now, 86400 if overlap is None else overlap)
+            new = str(fresh.opening(now)[0].key_id)
+            ended = {str(k.key_id) for k in before.tickets} - {str(k.key_id) for k in fresh.tickets}
         else:
             kept_s = settings.auth.token_max_ttl_s if overlap is None else overlap
             fresh = before.rotate_tokens(now, kept_s)
