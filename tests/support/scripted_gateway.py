@@ -80,8 +80,8 @@ class Peer(asyncio.Protocol):
                 return
         for taken in self.responder.frames():
             if self.resuming is not None:
-                assert taken.kind == 3 and taken.ack is not None
-                assert taken.ack >= self.resuming
+                assert taken.kind == 3
+                assert (taken.ack or 0) >= self.resuming
                 seen, self.resuming = self.resuming, None
                 self._resume(seen)
                 continue

@@ -50,6 +50,32 @@ def test_a_stray_session_is_not_online_and_gives_way_to_a_login() -> None:
     assert (sessions.count, sessions.online("ann")) == (1, True)
 
 
+def test_who_waits_for_their_client_is_here_and_not_online() -> None:
+    sessions = Sessions()
+    phone, desk = Session(1, 7, "ann", "phone"), Session(2, 7, "ann", "desk")
+    first, second = sessions.add(phone, 1, 10), sessions.add(desk, 4, 11)
+    first.away = True
+    assert (sessions.online("ann"), sessions.away("ann")) == (True, False)
+    assert sessions.devices_here("ann") == [("desk", 4)]
+    second.away = True
+    assert (sessions.online("ann"), sessions.away("ann"), sessions.here("ann")) == (False, True, True)
+    assert (sessions.away_here(), sessions.devices_kept("ann")) == (["ann"], {"phone", "desk"})
+    sessions.remove(phone)
+    sessions.remove(desk)
+    assert (sessions.away("ann"), sessions.here("ann")) == (False, False)
+
+
+def test_others_tell_who_is_away_until_their_words_are_lost() -> None:
+    sessions = Sessions()
+    sessions.heard_away("ben", True)
+    assert (sessions.away("ben"), sessions.away("eve")) == (True, False)
+    sessions.heard_away("ben", False)
+    assert not sessions.away("ben")
+    sessions.heard_away("ben", True)
+    sessions.forget_away()
+    assert not sessions.away("ben")
+
+
 def test_publications_keep_their_order_over_nodes() -> None:
     downlink = RecordingDownlink()
     box = PublishBatch()

@@ -30,12 +30,12 @@ def test_the_folder_and_every_file_are_private_whatever_the_umask(tmp_path: Path
         os.umask(before)
     assert mode(tmp_path / "keys") == 0o700
     files = list((tmp_path / "keys").iterdir())
-    assert len(files) == 4
+    assert len(files) == 5
     assert {mode(path) for path in files} == {0o600}
 
 
 @pytest.mark.parametrize("bits", [0o640, 0o604, 0o660, 0o602, 0o620, 0o601, 0o777])
-@pytest.mark.parametrize("name", ["root.json", "server-00001.json", "token-*.json"])
+@pytest.mark.parametrize("name", ["root.json", "server-00001.json", "token-*.json", "ticket-*.json"])
 def test_a_file_open_to_others_is_refused_with_the_remedy(tmp_path: Path, bits: int, name: str) -> None:
     ServerKeys.load_or_create(tmp_path, NOW)
     (path,) = tmp_path.glob(name)

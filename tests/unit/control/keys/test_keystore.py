@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from control.gateway.core import make_core
 from control.keys.errors import KeyFileError
 from control.keys.keystore import DISTRUST_S, SETTLE_S, KeyStore
-from control.keys.server_keys import BACKDATE_S, DAY_S, SERVER_KEYS_MAX, ServerKeys
+from control.keys.server_keys import BACKDATE_S, DAY_S, SERVER_KEYS_MAX, TICKET_KEYS_MAX, ServerKeys
 from control.settings import Settings, load_settings
 from crypto import key_set
 
@@ -50,10 +50,11 @@ def signed(store: KeyStore) -> key_set.KeySet:
 def test_keys_rotate_by_themselves_and_nobody_is_ever_without_one(tmp_path: Path) -> None:
     clock = Clock()
     store = keystore(tmp_path, clock)
-    first, changes = store.keys, 0
+    first, published = store.keys, set[bytes]()
     for _ in range(400):
         clock.run(DAY_S)
-        changes += store.look_after()
+        store.look_after()
+        published.add(b"".join(key.public for key in signed(store).keys))
         assert store.check() is None
         left = store.seconds_left()
         assert min(left.values()) >= 31 * DAY_S
@@ -63,7 +64,7 @@ def test_keys_rotate_by_themselves_and_nobody_is_ever_without_one(tmp_path: Path
         assert 1 <= len(store.gateway_keys()) <= 4
         token = store.signer().sign("alice", int(clock.wall), 7 * DAY_S)
         assert store.verifier.verify(token, clock.wall + 7 * DAY_S - 1).user == "alice"
-    assert 13 <= changes <= 45, "made, told to clients, over"
+    assert 13 <= len(published) <= 45, "made, told to clients, over"
     assert store.keys.root == first.root
     assert not {key.key_id for key in store.keys.accepted(int(clock.wall))} & {1}
     assert len(list(store.folder.glob("server-*.json"))) <= SERVER_KEYS_MAX
@@ -99,6 +100,35 @@ def test_who_must_not_rotate_does_not_and_says_when_the_keys_are_over(
     assert len(store.gateway_keys()) == 1, "the core always has a key"
 
 
+@pytest.mark.parametrize("more", [{}, {"auth.rotate_keys_days": 0}])
+def test_each_day_a_new_key_seals_tickets_and_the_one_before_still_opens_them(
+    tmp_path: Path, more: dict[str, object]
+) -> None:
+    clock = Clock()
+    store = keystore(tmp_path, clock, **more)
+    for _ in range(10):
+        before = store.ticket_keys()
+        clock.run(DAY_S)
+        assert store.look_after()
+        assert store.ticket_keys()[0] == before[0], "others have to hear of the new one first"
+        clock.run(SETTLE_S)
+        assert store.look_after()
+        sealing, *others = store.ticket_keys()
+        assert sealing not in before
+        assert others == before[:1]
+        assert len(list(store.folder.glob("ticket-*.json"))) <= TICKET_KEYS_MAX
+
+
+def test_after_a_leak_no_ticket_that_was_given_is_taken(tmp_path: Path) -> None:
+    clock = Clock()
+    store = keystore(tmp_path, clock)
+    leaked = store.ticket_keys()
+    store.keys.rotate_tickets(START, 0)
+    assert store.look_after()
+    assert len(store.ticket_keys()) == 1
+    assert store.ticket_keys() != leaked
+
+
 def test_a_fresh_key_holds_for_a_client_whose_clock_is_a_day_slow(tmp_path: Path) -> None:
     clock = Clock()
     store = keystore(tmp_path, clock)
@@ -121,7 +151,8 @@ def test_of_many_processes_one_rotates_and_all_follow(tmp_path: Path) -> None:
     clock.run(30 * DAY_S + 1)
     assert [store.look_after() for store in stores] == [True] * 5
     assert {len(store.keys.servers) for store in stores} == {2}
-    assert rotated == [["server-00002.json", stores[0].keys.tokens[-1].file_name]], "told by who did it"
+    made = ["server-00002.json", stores[0].keys.tokens[-1].file_name, stores[0].keys.tickets[-1].file_name]
+    assert rotated == [made], "told by who did it"
     assert len({store.key_set() for store in stores}) == 1
     assert len({store.signer().sign("a", START, 60) for store in stores}) == 1
 

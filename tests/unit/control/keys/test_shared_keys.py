@@ -128,14 +128,14 @@ async def test_a_rotation_here_is_a_rotation_everywhere(documents: SqliteDocumen
     one.keystore.keys.rotate_tokens(int(time.time()), 3600)
     await one.shared.tick()
     await until(lambda: two.files == one.files)
-    assert len(two.files) == 4
+    assert len(two.files) == 5
     stored = await documents.get(KEY)
     assert stored is not None
     await until(lambda: sorted(told) == [("share", stored.revision), ("take", stored.revision)])
     two.keystore.keys.rotate(int(time.time()), 0)
     await two.shared.tick()
     await until(lambda: two.files == one.files)
-    assert len(one.files) == 4, "the old server key is over, there as well"
+    assert len(one.files) == 5, "the old server key is over, there as well"
     for machine in (one, two):
         await machine.shared.stop(0)
 
@@ -147,7 +147,7 @@ async def test_of_two_that_rotate_at_once_one_is_kept(documents: SqliteDocuments
     for machine in machines:
         await machine.shared.tick()
     await until(lambda: machines[0].files == machines[1].files == machines[2].files)
-    assert len(machines[0].files) == 4
+    assert len(machines[0].files) == 5
     for machine in machines:
         await machine.shared.stop(0)
 

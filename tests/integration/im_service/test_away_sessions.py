@@ -1,0 +1,148 @@
+"""A session that lost its connection is offline and out of its rooms, and no row is written for it; it goes
+on hearing what its user and groups hear."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from im_service.settings import ImSettings, LoginPolicy
+from tests.support.im_ports import RecordingPush
+from tests.support.im_two_processes import at, two_processes
+from tests.support.im_world import Person, World, open_world
+
+ENGINES = ("sqlite",)
+
+
+def store_calls(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of all calls of the store from now on."""
+    made: list[str] = []
+
+    def counted(name: str, real: Any) -> Any:
+        def call(*args: Any, **more: Any) -> Any:
+            made.append(name)
+            return real(*args, **more)
+
+        return call
+
+    for name in dir(world.store):
+        if not name.startswith("_") and callable(real := getattr(world.store, name)):
+            monkeypatch.setattr(world.store, name, counted(name, real))
+    return made
+
+
+async def away(world: World, person: Person) -> None:
+    world.im.on_away(person.session)
+    await world.settle()
+
+
+def told(person: Person) -> list[bool]:
+    """What it heard of the presence of others."""
+    return [body[1] for kind, body in person.connection.events if kind == 4]
+
+
+async def test_who_is_away_is_offline_and_comes_back_without_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_world(tmp_path) as world:
+        ann, eve = await world.login("ann"), await world.login("eve")
+        await eve.ok("presence.subscribe", users=["ann"])
+        calls = store_calls(world, monkeypatch)
+        await away(world, ann)
+        await away(world, ann)
+        assert (world.im.sessions.online("ann"), told(eve)) == (False, [False])
+        world.im.on_back(ann.session)
+        world.im.on_back(ann.session)
+        assert (world.im.sessions.online("ann"), told(eve)) == (True, [False, True])
+        assert calls == []
+
+
+async def test_messages_reach_a_session_that_is_away_and_its_user_is_pushed(tmp_path: Path) -> None:
+    push = RecordingPush()
+    async with open_world(tmp_path, push=push) as world:
+        ann, bob = await world.login("ann"), await world.login("bob")
+        await bob.forced("group.create", group="team", members=["ann"])
+        await away(world, ann)
+        await bob.said("u/ann", "one")
+        await bob.said("g/team", "two")
+        await bob.forced("group.create", group="later", members=["ann"])
+        await bob.said("g/later", "three")
+        await world.settle()
+        texts = [message[7].get("text") for message in ann.connection.messages if message[6] == 0]
+        assert texts == ["one", "two", "three"]
+        assert [
+            pushed.user for pushed in push.pushes if pushed.text.endswith(("one", "two", "three"))
+        ] == 3 * ["ann"]
+        world.im.on_back(ann.session)
+        before = len(push.pushes)
+        await bob.said("u/ann", "four")
+        await world.settle()
+        assert len(push.pushes) == before
+
+
+async def test_who_is_away_has_left_the_rooms_and_joins_again_as_it_was(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        ann, eve = await world.login("ann"), await world.login("eve")
+        await world.invoke("room.create", {"room": "hall"}, "eve")
+        await ann.ok("room.join", room="hall")
+        await eve.ok("room.join", room="hall")
+        await away(world, ann)
+        assert (await eve.ok("room.info", room="hall"))["online"] == 1
+        assert "r/hall" not in ann.connection.topics
+        world.im.on_back(ann.session)
+        assert (await ann.send("r/hall", "hello"))[0] == 13001
+        await ann.ok("room.join", room="hall")
+        await ann.said("r/hall", "hello")
+
+
+async def test_rooms_of_another_process_are_left_too_and_can_be_entered_at_once(tmp_path: Path) -> None:
+    async with two_processes(tmp_path) as (world, other, there, _):
+        ann = await world.login("ann")
+        await world.invoke("room.create", {"room": "hall"}, "eve")
+        await at(other, world, ann, "room.join", room="hall")
+        state = other.sessions.get(ann.session)
+        assert state is not None
+        assert "hall" in state.rooms
+        await away(world, ann)
+        await there.deliver()
+        assert not state.rooms
+        world.im.on_back(ann.session)
+        await at(other, world, ann, "room.join", room="hall")
+        state = other.sessions.get(ann.session)
+        assert state is not None
+        assert "hall" in state.rooms
+
+
+async def test_other_processes_know_who_is_away_so_that_they_are_pushed(tmp_path: Path) -> None:
+    async with two_processes(tmp_path) as (world, other, there, _):
+        ann = await world.login("ann")
+        await there.deliver()
+        assert not other.sessions.away("ann")
+        await away(world, ann)
+        world.downlink.disconnect(ann.session)
+        await world.settle()
+        await there.deliver()
+        assert other.sessions.away("ann")
+
+
+async def test_a_login_elsewhere_ends_a_device_that_is_away_as_the_policy_says(tmp_path: Path) -> None:
+    async with open_world(tmp_path, ImSettings(login_policy=LoginPolicy(mode="one"))) as world:
+        old = await world.login("ann", "phone")
+        await away(world, old)
+        await world.login("ann", "tablet")
+        assert old.connection.closed == 4004
+
+
+async def test_a_session_told_again_is_away_only_if_that_is_told_too(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        ann = await world.login("ann")
+        await away(world, ann)
+        world.im.on_session(ann.session, 1, ann.connection.session_id)
+        assert world.im.sessions.online("ann")
+        await away(world, ann)
+        assert not world.im.sessions.online("ann")
+        world.im.on_logout(ann.session, 0)
+        await world.settle()
+        assert not world.im.sessions.here("ann")
