@@ -29,11 +29,11 @@ def test_keys_are_listed_and_rotated(folder: Path) -> None:
         return list(json.loads(program("keys", "list", "--data-dir", str(folder), "--json").stdout))
 
     before = listed()
-    assert [row["kind"] for row in before] == ["root", "server", "token"]
-    for kind in ("server", "token"):
+    assert [row["kind"] for row in before] == ["root", "server", "token", "ticket"]
+    for kind in ("server", "token", "ticket"):
         assert program("keys", "rotate", kind, "--data-dir", str(folder)).returncode == 0
     after = listed()
-    assert [row["kind"] for row in after] == ["root", "server", "server", "token", "token"]
+    assert [row["kind"] for row in after] == ["root", *2 * ["server"], *2 * ["token"], *2 * ["ticket"]]
     assert before[0] == after[0], "the root stays"
     assert program("keys", "rotate", "root", "--data-dir", str(folder)).returncode == 1
 
