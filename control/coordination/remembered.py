@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
 
 from control.coordination.documents import (
     Change,
@@ -15,8 +16,11 @@ from control.coordination.documents import (
 from control.coordination.replica import Replica
 from control.part import Part
 
+Answer = TypeVar("Answer")
 READ_S = 1.0
 """For the engine, before memory answers: an operator who looks at an incident waits no longer."""
+SLOW_S = 5.0
+"""Behind a read that took longer: what else is read comes from memory: many cost no more than one."""
 
 
 class Remembered(Part):
@@ -28,6 +32,7 @@ class Remembered(Part):
     def __init__(self, engine: Documents, prefixes: Sequence[str]) -> None:
         self._engine = engine
         self._replicas = {prefix: Replica(engine, prefix) for prefix in prefixes}
+        self._slow_until = 0.0
 
     async def start(self) -> None:
         for replica in self._replicas.values():
@@ -43,23 +48,14 @@ class Remembered(Part):
     async def get(self, key: str) -> Document | None:
         if (replica := self._replica(key)) is None:
             return await self._engine.get(key)
-        if self._engine.problem() is None:
-            try:
-                async with asyncio.timeout(READ_S):
-                    return await self._engine.get(key)
-            except (DocumentsUnavailable, TimeoutError):
-                pass
-        return self._read(replica).get(key)
+        found = await self._asked(lambda: self._engine.get(key))
+        return found[0] if found else self._read(replica).get(key)
 
     async def list(self, prefix: str) -> Listing:
         if (replica := self._replica(prefix)) is None:
             return await self._engine.list(prefix)
-        if self._engine.problem() is None:
-            try:
-                async with asyncio.timeout(READ_S):
-                    return await self._engine.list(prefix)
-            except (DocumentsUnavailable, TimeoutError):
-                pass
+        if answer := await self._asked(lambda: self._engine.list(prefix)):
+            return answer[0]
         found = tuple(each for each in self._read(replica).all() if each.key.startswith(prefix))
         return Listing(found, replica.revision)
 
@@ -71,6 +67,20 @@ class Remembered(Part):
 
     def watch(self, prefix: str, after: int, known: Mapping[str, int] | None = None) -> AsyncIterator[Change]:
         return self._engine.watch(prefix, after, known)
+
+    async def _asked(self, read: Callable[[], Awaitable[Answer]]) -> tuple[Answer] | None:
+        """What the engine says; None where it does not in time."""
+        loop = asyncio.get_running_loop()
+        if self._engine.problem() is not None or loop.time() < self._slow_until:
+            return None
+        try:
+            async with asyncio.timeout(READ_S):
+                return (await read(),)
+        except DocumentsUnavailable:
+            return None
+        except TimeoutError:
+            self._slow_until = loop.time() + SLOW_S
+            return None
 
     def _replica(self, key: str) -> Replica | None:
         return next((found for prefix, found in self._replicas.items() if key.startswith(prefix)), None)

@@ -47,7 +47,9 @@ class Redirect:
 
     def others(self) -> int:
         """Gateways that would take somebody from here."""
-        return sum(node.node_id != self._own and not node.draining for node in self._gateways())
+        return sum(
+            not (node.node_id == self._own or node.draining or node.lapsed) for node in self._gateways()
+        )
 
 
 def _said(address: GatewayAddress) -> str:

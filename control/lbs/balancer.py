@@ -115,7 +115,8 @@ class Balancer:
     def answer(self, question: Question, address: IpAddress | None) -> Answer:
         """For a client with this address."""
         where = self._locate(question, address)
-        gateways = self._gateways(question, where, self._ranked(question, where), address)
+        ranked = self._ranked(question, where)
+        gateways = self._gateways(question, where, ranked, address)
         settings, now = self._settings, int(self._clock())
         step = max(1, settings.ttl_s // STEPS)
         issued_at = now if question.nonce else now - now % step
@@ -129,7 +130,7 @@ class Balancer:
             SUITES,
         )
         self.answered += 1
-        self.unplaced += not gateways
+        self.unplaced += not gateways or ranked.order[0].draining
         signed = b64url_encode(seal(self._identity.sign, sealed)) if gateways else ""
         return Answer(sealed, signed, issued_at + settings.ttl_s - now)
 
@@ -183,7 +184,8 @@ class Balancer:
         named = asked.user or asked.device
         # Whoever does not say who asks is spread by chance: they must not all be sent to one place.
         key = f"{asked.user}/{asked.device}" if named else secrets.token_hex(8)
-        ranked = rank(nodes, key, where.zone, where.isp, self._atlas().near(where.zone), carriers_of)
+        near = self._atlas().near(where.zone)
+        ranked = rank(nodes, key, where.zone, where.isp, near, carriers_of, drained_too=True)
         return Ranked(ranked.order, ranked.classes, ranked.left_out | bare)
 
     def _gateways(

@@ -55,29 +55,37 @@ def rank(
     isp: str = "",
     near: Sequence[str] = (),
     carriers: Callable[[NodeInfo], Iterable[str]] = lambda node: (node.isp,),
+    *,
+    drained_too: bool = False,
 ) -> Ranked:
-    """All of them, for the device with this key. `carriers`: those whose clients a node is good for."""
+    """All of them, for the device with this key. `carriers`: those whose clients a node is good for.
+    `drained_too`: draining ones where nobody else is there, as they still let in who comes.
+    """
     left_out: dict[str, str] = {}
     usable: list[NodeInfo] = []
     full: list[NodeInfo] = []
+    drained: list[NodeInfo] = []
     for node in nodes:
-        if node.draining:
-            left_out[node.name] = "drains"
-        elif node.lapsed:
+        if node.lapsed:
             left_out[node.name] = "is listed by etcd no more"
         elif node.clock_s:
             left_out[node.name] = f"its clock is {said(node.clock_s)}"
         elif not (node.host or node.addresses or node.wss):
             left_out[node.name] = "has no address"
+        elif node.draining:
+            drained.append(node)
         elif node.free <= FULL:
             full.append(node)
         else:
             usable.append(node)
     if usable:
         left_out |= {node.name: f"full: {node.connections} of {node.capacity}" for node in full}
+    last = drained if drained_too and not usable and not full else []
+    if not last:
+        left_out |= {node.name: "drains" for node in drained}
     steps = {name: step for step, name in enumerate((zone, *near))} if zone else {}
     classes: dict[tuple[int, bool], list[NodeInfo]] = {}
-    for node in usable or full:
+    for node in usable or full or last:
         carrier = bool(isp) and isp in carriers(node)
         classes.setdefault((steps.get(node.zone, len(steps)), not carrier), []).append(node)
     order: list[NodeInfo] = []

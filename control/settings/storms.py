@@ -20,7 +20,8 @@ class AdmissionSection(Section, frozen=True):
     """Clients let in that were logged in before: more, as they cost the store less. 0: no limit. Beyond: as
     above."""
     burst_s: Annotated[float, Meta(ge=0, le=60, extra=LIVE)] = 1.0
-    """Seconds' worth of either that may come at once, after a quiet while. Beyond: as above."""
+    """Seconds' worth of either that may come at once, after a quiet while; two clients at least. Beyond: as
+    above."""
     retry_least_s: Annotated[float, Meta(ge=0.1, le=3600, extra=LIVE)] = 1.0
     """Soonest that somebody is told to come again, and the jitter that it adds. Beyond: never sooner."""
     retry_most_s: Annotated[float, Meta(ge=1, le=3600, extra=LIVE)] = 60.0

@@ -36,7 +36,7 @@ cdef struct Bucket:
     uint64_t full_ns  # when it is full again
     uint64_t promised_ns[ASKERS]  # the latest time at which somebody was told to come again
     uint64_t gap_ns  # between two in the long run; 0 = no limit
-    uint64_t depth_ns  # gap_ns for each that may come at once
+    uint64_t depth_ns  # gap_ns for each that may come at once, two at least: one for whoever is greedy
     uint32_t refused  # counts those who could be told no time of their own
     uint64_t asked_ns[SLOTS]  # buckets of addresses: when each is full again
 
@@ -50,7 +50,7 @@ cdef struct Wait:  # what the refused are told
     uint32_t retry_ms
     uint32_t jitter_ms  # they add a random part of it
 
-# Any thread. per_s 0: no limit; `burst_s`: seconds' worth that may come at once. What was used up stays used up.
+# Any thread. per_s 0: no limit; `burst_s`: seconds' worth that may come at once, at least two. What was used up stays used up.
 cdef void admission_rate(Admission* a, int visitor, double per_s, double burst_s, uint64_t now_ns) noexcept nogil
 cdef void admission_door(Admission* a, int door, uint32_t least_ms, uint32_t most_ms) noexcept nogil
 # 0: refused. `seed` is of the counters, *asker for admission_wait.

@@ -28,7 +28,8 @@ cdef inline uint64_t _ahead(uint64_t at_ns, uint64_t now_ns) noexcept nogil:
 cdef void admission_rate(Admission* a, int visitor, double per_s, double burst_s, uint64_t now_ns) noexcept nogil:
     cdef Bucket* b = &a.of[visitor]
     cdef uint64_t gap = _ns(1e9 / per_s) if per_s > 0 else 0
-    cdef uint64_t depth = _ns(burst_s * 1e9) if burst_s * per_s > 1 else gap
+    # Two at least: the half that only modest ones find must have room for one of them.
+    cdef uint64_t depth = max(_ns(burst_s * 1e9), 2 * gap) if gap else 0
     cdef double scale = <double>gap / <double>b.gap_ns if b.gap_ns else 0.0
     cdef int i
     if gap != b.gap_ns:
@@ -80,7 +81,7 @@ cdef bint admission_take(Admission* a, int visitor, const uint8_t* ip16, uint64_
     if gap == 0:
         return True
     asker[0] = _asks(b, ip16, seed, gap, depth, now_ns)
-    return _take(&b.full_ns, gap, depth if asker[0] == MODEST else max(gap, depth // 2), now_ns)
+    return _take(&b.full_ns, gap, depth if asker[0] == MODEST else depth // 2, now_ns)
 
 
 cdef Wait admission_wait(Admission* a, int visitor, int asker, uint64_t now_ns) noexcept nogil:

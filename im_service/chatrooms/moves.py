@@ -110,10 +110,16 @@ class RoomMoves:
                 _log.warning("who is in a room waits for the store: %s", error)
                 await asyncio.sleep(AGAIN_S)
                 continue
+            except Exception:
+                _log.exception("a room cannot be read, who is inside of it is not known")
+                room = None
             if self._told and self._told[0] == (session, topic):
                 self._told.popleft()
                 try:
-                    self._take(room, session, tuple(tags))
+                    if room is not None:
+                        self._take(room, session, tuple(tags))
+                except Exception:
+                    _log.exception("somebody who is inside of a room could not be taken in")
                 finally:
                     self._done(name)
             taken += 1

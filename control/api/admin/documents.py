@@ -70,8 +70,9 @@ def conflict(key: str, revision: int) -> Problem:
 
 
 async def drop(ask: Ask[Nothing], key: str) -> Reply:
+    """Also what is not known to be there: a change whose outcome nobody told may have been made."""
     before = await ask.services.documents.get(key)
-    if before is None and ask.expected is None:
-        return Reply(Gone(revision=0))
     revision = await ask.services.documents.delete(key, ask.expected)
+    if before is None and not revision:
+        return Reply(Gone(revision=0))
     return Reply(Gone(revision=revision), revision, before.revision if before is not None else 0)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
+from collections.abc import Mapping
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -12,8 +14,9 @@ from control.api.admin import documents
 from control.api.admin.documents import Gone, Nothing
 from control.api.admin.route import Ask, Given, Reply, Route
 from control.api.errors import Problem
+from control.audit.entry import Id
 from control.coordination.base import NodeInfo
-from control.coordination.documents import Conflict
+from control.coordination.documents import Conflict, Document
 from control.gateway.drain import DrainOrder
 from control.keys.api_keys import OPERATOR, VIEWER
 from control.settings.values import LEAST_RATE
@@ -92,7 +95,7 @@ async def listed(ask: Ask[NodesQuery]) -> Reply:
 async def _orders(ask: Ask[Given]) -> dict[str, DrainOrder | None]:
     """By name; None: of another version."""
     return {
-        document.key.partition("/")[2]: documents.readable(document, DrainOrder)
+        _name(document): documents.readable(document, DrainOrder)
         for document in (await ask.services.documents.list("drain/")).documents
     }
 
@@ -115,9 +118,11 @@ async def drain(ask: Ask[DrainWanted]) -> Reply:
     info, wanted = known(ask), ask.given
     if "gateway" not in info.roles:
         raise Problem(422, "invalid", f"{info.name} is no gateway: it has no clients to send away")
-    if not wanted.force:
-        await _others(ask, info)
-    await _swept(ask)
+    orders = await _orders(ask)
+    may_be_last = wanted.force or _drains(info, orders)
+    if not may_be_last and not _takers(ask, info, orders):
+        raise _last(info)
+    gone = await _swept(ask)
     order = DrainOrder(
         rate=wanted.rate,
         redirect=wanted.redirect,
@@ -125,25 +130,54 @@ async def drain(ask: Ask[DrainWanted]) -> Reply:
         since=round(time.time(), 3),
         epoch=life_of(ask, info),
     )
-    return await documents.put(ask, _key(ask), order)
+    reply = await documents.put(ask, _key(ask), order)
+    if not may_be_last:
+        await _undone_if_last(ask, info, reply)
+    return dataclasses.replace(reply, ids=(("forgotten", gone),)) if gone else reply
 
 
-async def _others(ask: Ask[DrainWanted], info: NodeInfo) -> None:
-    """Somebody else has to take its clients, or they are told to leave again and again. Problem 409."""
-    orders = await _orders(ask)
-    left = [
+async def _undone_if_last(ask: Ask[DrainWanted], info: NodeInfo, reply: Reply) -> None:
+    """Of orders for several gateways at once each is made before the others are seen: whoever was the last to
+    write sees them all. Problem 409.
+    """
+    kept, live = ask.services.documents, {each.name for each in ask.services.coordination.nodes("gateway")}
+    there = [each for each in (await kept.list("drain/")).documents if _name(each) in live]
+    orders = {_name(each): documents.readable(each, DrainOrder) for each in there}
+    latest = max(there, key=lambda each: each.revision, default=None)
+    if latest is None or latest.revision != reply.revision or _takers(ask, info, orders):
+        return
+    with contextlib.suppress(Conflict):
+        await kept.delete(latest.key, latest.revision)
+    raise _last(info)
+
+
+def _name(document: Document) -> str:
+    return document.key.partition("/")[2]
+
+
+def _takers(ask: Ask[DrainWanted], info: NodeInfo, orders: Mapping[str, DrainOrder | None]) -> list[str]:
+    """Other gateways that LBS names."""
+    live = ask.services.coordination.nodes("gateway")
+    return [
         each.name
-        for each in ask.services.coordination.nodes("gateway")
-        if not _node(each, orders.get(each.name)).draining
+        for each in live
+        if each.node_id != info.node_id and not each.lapsed and not _drains(each, orders)
     ]
-    if left == [info.name]:
-        text = f"{info.name} is the last gateway that is not drained: its clients would come back (force)"
-        raise Problem(409, "last-gateway", text)
 
 
-async def _swept(ask: Ask[DrainWanted]) -> None:
-    """Orders of lives that are long over concern nobody: whoever orders takes them away."""
+def _drains(info: NodeInfo, orders: Mapping[str, DrainOrder | None]) -> bool:
+    return _node(info, orders.get(info.name)).draining
+
+
+def _last(info: NodeInfo) -> Problem:
+    text = f"{info.name} is the last gateway that takes clients: its own would come back (force)"
+    return Problem(409, "last-gateway", text)
+
+
+async def _swept(ask: Ask[DrainWanted]) -> list[Id]:
+    """Orders of lives that are long over concern nobody: whoever orders takes them away. Of which nodes."""
     kept, live = ask.services.documents, {info.epoch for info in ask.services.coordination.nodes()}
+    gone: list[Id] = []
     for document in (await kept.list("drain/")).documents:
         order = documents.readable(document, DrainOrder)
         if (
@@ -154,6 +188,8 @@ async def _swept(ask: Ask[DrainWanted]) -> None:
         ):
             with contextlib.suppress(Conflict):
                 await kept.delete(document.key, document.revision)
+                gone.append(_name(document))
+    return gone
 
 
 def life_of(ask: Ask[Given], info: NodeInfo) -> int:

@@ -34,7 +34,7 @@ def test_no_rate_is_no_limit() -> None:
 def test_a_burst_comes_in_and_then_the_rate_for_ever() -> None:
     for rate in (0.5, 3, 100, 1000, 7777):
         made = door(new=rate)
-        assert let_in(made, NEW, NOW) == max(1, int(rate)), rate
+        assert let_in(made, NEW, NOW) == max(2, int(rate)), rate
         tries = int(rate / 5) + 3
         passed = sum(let_in(made, NEW, NOW + n * SECOND // 10, tries) for n in range(1, 601))
         assert abs(passed - 60 * rate) <= 1, rate
@@ -122,6 +122,20 @@ def test_an_address_that_asks_without_end_keeps_nobody_else_out() -> None:
     assert abs(greedy - 60 * 5) <= 15, "the rest of the rate is for whoever asks"
 
 
+def test_at_every_rate_the_half_that_is_kept_from_the_greedy_has_room_for_somebody() -> None:
+    """New addresses at half the rate come in while one asks without end; who is told to come again does."""
+    for rate, burst_s in ((0.1, 1), (1, 1), (1, 0), (2, 1), (5, 0.2), (20, 0.05), (100, 0)):
+        made, gap, late = door(new=rate, burst_s=burst_s), int(SECOND / rate), 0
+        greedy = 0
+        for step in range(1, 801):
+            at = NOW + step * gap // 4
+            greedy += let_in(made, NEW, at, 20, v4(7))
+            if step % 8 == 0:
+                late += not let_in(made, NEW, at, 1, v4(1000 + step))
+        assert late == 0, (rate, burst_s)
+        assert 80 <= greedy <= 120, "the other half of the rate is for whoever asks"
+
+
 def test_the_refused_of_a_storm_find_their_places_although_one_address_asks_without_end() -> None:
     made = door(new=100)
     let_in(made, NEW, NOW, 100)
@@ -159,7 +173,7 @@ def test_a_rate_near_zero_is_no_open_door() -> None:
         made = door(new=rate, known=1000)
         made.rate(KNOWN, rate, 60, NOW)
         made.rate(KNOWN, rate, 60, NOW)
-        assert (let_in(made, NEW, NOW), let_in(made, KNOWN, NOW, 9)) == (1, 1), rate
+        assert (let_in(made, NEW, NOW), let_in(made, KNOWN, NOW, 9)) == (2, 2), rate
         assert (let_in(made, NEW, NOW + SECOND), let_in(made, KNOWN, NOW + SECOND)) == (0, 0), rate
         made.rate(NEW, 100, 1, NOW + SECOND)
         assert let_in(made, NEW, NOW + 2 * SECOND) >= 99, "and a new rate holds at once"

@@ -251,6 +251,65 @@ async def test_the_last_gateway_is_drained_only_by_force(
     assert (forced.status_code, forced.json()["epoch"]) == (200, 0)
 
 
+async def test_of_two_orders_at_once_one_leaves_a_gateway_that_takes_clients(
+    admin: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is written before the other one is seen."""
+    monkeypatch.setattr(services.coordination, "nodes", gateways("a", "b"))
+    put, both = services.documents.put, asyncio.Barrier(2)
+
+    async def together(key: str, value: bytes, expected: int | None = None) -> Document:
+        async with both:
+            return await put(key, value, expected)
+
+    monkeypatch.setattr(services.documents, "put", together)
+    every, drain = {"If-Match": "*"}, "/v1/admin/nodes/{}/drain"
+    async with asyncio.timeout(20):
+        answers = await asyncio.gather(
+            *(admin.put(drain.format(name), json={}, headers=every) for name in "ab")
+        )
+    assert sorted(each.status_code for each in answers) == [200, 409]
+    assert len((await services.documents.list("drain/")).documents) == 1
+
+
+async def test_a_gateway_that_etcd_lists_no_more_takes_nobody_who_is_sent_away(
+    admin: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = gateways("a", "b")(None)
+    found = [a, msgspec.structs.replace(b, lapsed=True)]
+    monkeypatch.setattr(services.coordination, "nodes", lambda role=None: found)
+    answer = await admin.put("/v1/admin/nodes/a/drain", json={}, headers={"If-Match": "*"})
+    assert slug(answer) == (409, "last-gateway")
+
+
+async def test_orders_of_lives_that_are_over_go_with_the_next_and_the_log_names_them(
+    admin: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services.coordination, "nodes", gateways("a", "b"))
+    await services.documents.put("drain/node-9", msgspec.json.encode(DrainOrder(epoch=7, since=1.0)))
+    await admin.put("/v1/admin/nodes/a/drain", json={}, headers={"If-Match": "*"})
+    assert [each.key for each in (await services.documents.list("drain/")).documents] == ["drain/a"]
+    lines = page(services.audit.operators.files.folder, 0, 9)[0]
+    assert [line.ids.get("forgotten") for line in lines if line.outcome == "done"] == [["node-9"]]
+
+
+async def test_what_is_not_known_to_be_there_is_taken_away_by_the_engine_or_not_at_all(
+    admin: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was ordered, nobody told whether that was made, and memory does not have it."""
+
+    async def nothing(key: str) -> None:
+        return None
+
+    await services.documents.put("storm/cluster", b'{"admit":"none"}')
+    monkeypatch.setattr(services.documents, "get", nothing)
+    answer = await admin.delete(STORM, headers={"If-Match": "*"})
+    assert (answer.status_code, answer.json()["revision"] > 0) == (200, True)
+    assert (await services.documents.list("storm/")).documents == ()
+    await make_documents(services).stop()
+    assert slug(await admin.delete(STORM, headers={"If-Match": "*"})) == (503, "documents-unavailable")
+
+
 async def test_an_order_of_a_name_that_etcd_gave_is_for_one_life(
     admin: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any, cast
 
@@ -39,6 +40,24 @@ async def test_a_document_is_written_a_few_times_a_second_until_it_is_given_up(
     with pytest.raises(DocumentsUnavailable):
         await EtcdDocuments(cast(Any, etcd)).put("a", b"1", 0)
     assert 1 <= etcd.asked <= 0.5 / (documents.PAUSE_S / 2) + 1
+
+
+@pytest.mark.parametrize(("expected", "known"), [(0, "does not tell"), (None, "was not changed")])
+async def test_nobody_knows_of_a_change_only_once_it_was_sent(
+    expected: int | None, known: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a revision the one that is there is read first."""
+
+    class Silent(Unwell):
+        async def txn(self, *words: Any) -> None:
+            await asyncio.Event().wait()
+
+        async def get(self, key: bytes) -> None:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(documents, "WITHIN_S", 0.1)
+    with pytest.raises(DocumentsUnavailable, match=known):
+        await EtcdDocuments(cast(Any, Silent())).put("a", b"1", expected)
 
 
 async def test_a_node_id_is_asked_for_a_few_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:

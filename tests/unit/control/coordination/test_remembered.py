@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -63,6 +64,21 @@ async def test_reads_are_answered_with_their_revision_and_changes_are_not(
     if told:
         with pytest.raises(DocumentsUnavailable):
             await held.list("revoked/")
+    await held.stop()
+
+
+async def test_many_reads_of_an_engine_that_stands_still_cost_no_more_than_one(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remembered, "READ_S", 0.3)
+    held = Remembered(engine, ("drain/", "storm/"))
+    await held.start()
+    engine.away = True
+    began = time.monotonic()
+    for _ in range(20):
+        await held.list("drain/")
+        await held.get("storm/cluster")
+    assert time.monotonic() - began < 20 * 0.3
     await held.stop()
 
 

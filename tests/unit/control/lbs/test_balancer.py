@@ -146,9 +146,20 @@ def test_a_draining_node_a_full_one_and_one_of_another_root_are_left_out_and_exp
 
 
 def test_no_gateway_is_no_answer_and_nothing_is_signed() -> None:
-    one = balancer(node(1, draining=True))
+    one = balancer(node(1, host="", port=0))
     answer = ask(one, device="d")
     assert (answer.sealed.gateways, answer.signed, one.unplaced) == ([], "", 1)
+
+
+def test_drained_gateways_are_named_where_nobody_else_is_there_and_that_is_counted() -> None:
+    """One was drained, and then the other one died: who comes is let in."""
+    one = balancer(node(1, draining=True), node(2, draining=True), node(3, "", "", lapsed=True))
+    assert sorted(names(ask(one, device="d"))) == ["gw1", "gw2"]
+    assert one.unplaced == 1
+    assert one.explain(Question(device="d"), None).left_out == {"gw3": "is listed by etcd no more"}
+    for other in (node(4), node(4, connections=1000)):
+        one = balancer(node(1, draining=True), other)
+        assert (names(ask(one, device="d")), one.unplaced) == (["gw4"], 0)
 
 
 def test_addresses_of_the_wanted_kind_with_their_paths() -> None:
