@@ -13,6 +13,7 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 
 from control.api.audit import client_address, words_of
 from control.api.errors import Problem
+from control.api.rate_gate import RateGate
 from control.api.services import Services
 from control.audit.entry import Ids
 from control.im.api import ImApi
@@ -52,11 +53,14 @@ class Needs(ABC):
         text = header or (bearer.credentials if bearer is not None else "")
         key = _prove(text, request, state)
         request.state.api_key, request.state.api_key_text = key, text
-        wait = state.rate_gate.take(key.id, time.monotonic())
-        if wait:
+        if wait := self.gate(state).take(key.id, time.monotonic()):
             raise later("rate-limited", "too many requests with this API key", wait)
         await self.refuse(key, request, state)
         return key
+
+    @abstractmethod
+    def gate(self, state: Services) -> RateGate:
+        """By which keys are counted."""
 
     @abstractmethod
     async def refuse(self, key: ApiKey, request: Request, state: Services) -> None:
@@ -68,6 +72,9 @@ class NeedsScope(Needs):
 
     def __init__(self, scope: str) -> None:
         self.scope = scope
+
+    def gate(self, state: Services) -> RateGate:
+        return state.rate_gate
 
     async def refuse(self, key: ApiKey, request: Request, state: Services) -> None:
         if self.scope not in key.scopes:
@@ -86,6 +93,9 @@ class NeedsRole(Needs):
         self.what = what
         self.changes = changes
         self.patterns = patterns
+
+    def gate(self, state: Services) -> RateGate:
+        return state.operator_gate
 
     async def refuse(self, key: ApiKey, request: Request, state: Services) -> None:
         if not key.holds(self.role):

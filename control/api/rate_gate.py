@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
+from control.keys.keyring import MOST
+from control.rates import Rates
+
 CHANGES_AT_ONCE = 1000
 """Of the admin API, by one key: a script that goes over every node of a large cluster."""
+KEYS = 2 * MOST
+"""Whose rates are known: the API keys of a cluster, and as many of folders."""
 
 
-class RateGate:
-    """GCRA per API key: `burst` at once, `per_s` in the long run. Bounded by the number of keys."""
+class RateGate(Rates):
+    """`burst` at once, `per_s` in the long run, per id of a key."""
 
     def __init__(self, per_s: float, burst: int) -> None:
-        self._full: dict[str, float] = {}
-        self.set(per_s, burst)
-
-    def set(self, per_s: float, burst: int) -> None:
-        """From now on: what was owed at another rate is forgotten."""
-        self._full.clear()
-        self._cost = 1.0 / per_s
-        self._span = self._cost * burst
-
-    def take(self, key_id: str, now: float, tokens: float = 1.0) -> float:
-        """0.0 and the tokens are gone, or the seconds to wait."""
-        # what is owed of a slower rate is no more than this one asks
-        held = min(self._full.get(key_id, 0.0), now + self._span)
-        full = max(held, now) + self._cost * tokens
-        wait = full - now - self._span
-        if wait > 0:
-            self._full[key_id] = held
-            return wait
-        self._full[key_id] = full
-        return 0.0
+        super().__init__(per_s, burst, KEYS)
 
 
 def day_gate(tokens: int) -> RateGate:

@@ -19,9 +19,9 @@ from control.health import Health
 from control.im.api import ImApi
 from control.im.route_report import RoutesAnswer, nothing_routed
 from control.keys.keyring import Keyring
-from control.lbs.address_rates import AddressRates
 from control.lbs.balancer import Balancer
 from control.lbs.client_address import Networks
+from control.rates import Rates
 from control.settings import Settings
 
 
@@ -30,7 +30,7 @@ class LbsServices:
     """What LBS is made of."""
 
     balancer: Balancer
-    rates: AddressRates
+    rates: Rates
     proxies: Networks
 
     def numbers(self) -> dict[str, int]:
@@ -45,7 +45,9 @@ class LbsServices:
 
 @dataclass
 class Services:
-    """`signer` is a function because keys rotate."""
+    """`signer` is a function because keys rotate. `rate_gate` is that of the app servers' API, and
+    may be changed live; `operator_gate`, of the admin API, may not: who sets too few can undo it.
+    """
 
     settings: Settings
     api_keys: Keyring
@@ -56,6 +58,7 @@ class Services:
     lbs: LbsServices
     registry: CollectorRegistry
     rate_gate: RateGate
+    operator_gate: RateGate
     change_gate: RateGate
     audit_gate: RateGate
     """bytes of the audit log"""

@@ -10,11 +10,11 @@ from control.coordination.base import Coordination
 from control.coordination.documents import Documents
 from control.coordination.replica import Replica
 from control.keys.keystore import KeyStore
-from control.lbs.address_rates import AddressRates
 from control.lbs.balancer import Balancer, Identity
 from control.lbs.client_address import networks
 from control.lbs.sources import DOCUMENT, LbsSources
 from control.part import Part
+from control.rates import Rates
 from control.settings.lbs_section import LbsSection
 
 
@@ -31,7 +31,7 @@ class LbsWiring:
         identity = Identity(keys.root, lambda data: keys.keys.root.sign(data), keys.key_set)
         self.services = LbsServices(
             Balancer(settings, coordination, identity, sources.atlas, time.time),
-            AddressRates(settings.requests_per_s, settings.burst, settings.addresses),
+            Rates(settings.requests_per_s, settings.burst, settings.addresses),
             networks(settings.proxies),
         )
 

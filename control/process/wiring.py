@@ -561,6 +561,7 @@ class Wiring:
             conns=ConnSearch(self.bus, self.coordination),
             registry=make_registry(self._process.sources()),
             rate_gate=RateGate(limits.api_requests_per_s, limits.api_burst),
+            operator_gate=RateGate(limits.api_requests_per_s, limits.api_burst),
             change_gate=RateGate(limits.admin_changes_per_s, CHANGES_AT_ONCE),
             audit_gate=day_gate(self._settings.audit.key_bytes_per_day),
             lockout=Lockout(limits.key_failures, limits.key_lock_s),

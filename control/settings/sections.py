@@ -184,9 +184,9 @@ class LimitsSection(Section, frozen=True):
     idempotency_answer_bytes: Annotated[int, Meta(ge=1024, le=512 << 10)] = 65536
     """Largest answer remembered. Beyond: only that it was given; a repetition is answered 409."""
     api_requests_per_s: Annotated[float, Meta(ge=1, le=1_000_000, extra=LIVE)] = 2000.0
-    """Requests one API key may make in the long run: far more than an app server asks, and never so few that
-    who set it cannot undo it. Beyond: 429 with Retry-After."""
-    api_burst: Annotated[int, Meta(ge=1, le=1_000_000, extra=unit("requests") | LIVE)] = 4000
+    """Requests one API key may make in the long run, far more than an app server asks; over the admin API as
+    many beside them, whatever is set live, so that it can be undone. Beyond: 429 with Retry-After."""
+    api_burst: Annotated[int, Meta(ge=10, le=1_000_000, extra=unit("requests") | LIVE)] = 4000
     """Requests one API key may make at once before that rate holds. Beyond: 429 with Retry-After."""
     admin_changes_per_s: Annotated[float, Meta(ge=0.01, le=1000)] = 2.0
     """Changes one API key may make over the admin API in the long run, and 1000 at once: each is two lines of

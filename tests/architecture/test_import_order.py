@@ -46,7 +46,7 @@ ORDER: dict[str, list[str]] = {
     ],
     "control": [
         "__init__ errors logs node_ids part ticks",
-        "health metrics rendezvous request_keys",
+        "health metrics rates rendezvous request_keys",
         "settings",
         "audit bus routing",
         "coordination",

@@ -25,10 +25,10 @@ from control.gateway.conn_search import ConnSearch
 from control.keys.api_keys import ApiKeys
 from control.keys.data_folder import COORDINATION_FILE
 from control.keys.keyring import Keyring
-from control.lbs.address_rates import AddressRates
 from control.lbs.balancer import Balancer, Identity
 from control.lbs.client_address import networks
 from control.lbs.locate import Atlas
+from control.rates import Rates
 from control.settings import Settings
 from control.settings.build import build
 
@@ -42,7 +42,7 @@ def make_lbs(tree: Settings, coordination: Coordination) -> LbsServices:
     settings, identity = tree.control.lbs, Identity("", lambda data: bytes(64), lambda: b"")
     return LbsServices(
         Balancer(settings, coordination, identity, Atlas, time.time),
-        AddressRates(settings.requests_per_s, settings.burst, settings.addresses),
+        Rates(settings.requests_per_s, settings.burst, settings.addresses),
         networks(settings.proxies),
     )
 
@@ -64,6 +64,7 @@ def make_services(folder: Path, **settings: object) -> Services:
         audit=Audit(tree),
         conns=ConnSearch(MemoryBus(), coordination),
         rate_gate=RateGate(1e6, 1_000_000),
+        operator_gate=RateGate(1e6, 1_000_000),
         change_gate=RateGate(tree.limits.admin_changes_per_s, CHANGES_AT_ONCE),
         audit_gate=day_gate(tree.audit.key_bytes_per_day),
         lockout=Lockout(tree.limits.key_failures, tree.limits.key_lock_s),

@@ -115,16 +115,29 @@ async def test_who_may_change_nothing_pushes_nothing_out_of_the_log(
 
 
 async def test_the_rate_of_a_key_is_looked_at_before_what_it_may(services: Services) -> None:
-    services.rate_gate.set(1.0, 2)
+    services.operator_gate.set(1.0, 2)
     _, text = services.api_keys.folder.create("app", ("read",))
     async with client_of(create_admin_app(services), text) as client:
         seen = [(await client.delete(STORM)).status_code for _ in range(3)]
         assert seen == [403, 403, 429]
-        services.rate_gate.set(1e-300, 1)
+        services.operator_gate.set(1e-300, 1)
         await client.delete(STORM)
         assert (await client.delete(STORM)).headers["Retry-After"] == "86401"
-        services.rate_gate.set(100.0, 10)
-        assert (await client.delete(STORM)).status_code == 403, "what was owed at another rate is forgotten"
+        services.operator_gate.set(1e6, 10)
+        await client.delete(STORM)
+        assert (await client.delete(STORM)).status_code == 403, (
+            "hours owed at another rate are not waited for"
+        )
+
+
+async def test_rates_that_are_set_live_hold_for_app_servers_and_can_always_be_undone(
+    admin: httpx.AsyncClient, services: Services
+) -> None:
+    few = {"values": {"limits.api_requests_per_s": 1, "limits.api_burst": 10}}
+    assert (await admin.put(LIVE, json=few, headers={"If-Match": "*"})).status_code == 200
+    services.rate_gate.set(1e-9, 1)
+    assert [(await admin.get(LIVE)).status_code for _ in range(12)] == [200] * 12
+    assert (await admin.delete(LIVE, headers={"If-Match": "*"})).status_code == 200
 
 
 async def test_who_changes_without_end_is_told_to_wait_and_may_still_look(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from control.lbs.address_rates import AddressRates
 from control.lbs.client_address import client_address, networks, prefix_of
 
 PROXIES = networks(["10.0.0.0/8", "2001:db8:1::/48", "127.0.0.1"])
@@ -43,40 +42,3 @@ def test_ipv6_clients_count_by_their_network() -> None:
         client_address(text, [], ()) for text in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")
     )
     assert prefix_of(one) == prefix_of(other) != prefix_of(far)
-
-
-def test_a_burst_and_then_the_rate_and_nobody_else_is_held_up() -> None:
-    rates = AddressRates(10.0, 5, 100)
-    assert [rates.take("a", 100.0) > 0 for _ in range(6)] == [False] * 5 + [True]
-    assert rates.take("b", 100.0) == 0.0
-    assert 0 < rates.take("a", 100.0) <= 0.1
-    assert rates.take("a", 100.11) == 0.0
-    assert rates.refused == 2
-
-
-def test_another_rate_holds_at_once_and_who_owes_waits_as_the_one_before_said() -> None:
-    rates = AddressRates(10.0, 5, 100)
-    assert [rates.take("a", 100.0) > 0 for _ in range(5)] == [False] * 5
-    rates.set(1.0, 1)
-    assert rates.take("a", 100.0) > 0
-    assert [rates.take("b", 100.0) > 0 for _ in range(2)] == [False, True]
-    rates.set(100.0, 50)
-    assert 0 < rates.take("b", 100.0) < 1
-    assert [rates.take("b", 101.0) for _ in range(49)] == [0.0] * 49
-
-
-def test_who_asked_while_a_rate_was_near_nothing_is_served_soon_after() -> None:
-    rates = AddressRates(10.0, 5, 100)
-    rates.set(1e-9, 5)
-    assert rates.take("a", 100.0) == 0.0
-    rates.set(10.0, 5)
-    assert rates.take("a", 101.0) <= 0.1
-    assert rates.take("a", 101.2) == 0.0
-
-
-def test_addresses_without_number_take_bounded_memory() -> None:
-    rates = AddressRates(1.0, 1, 1000)
-    for number in range(100_000):
-        rates.take(str(number), 1.0)
-    assert len(rates) == 1000
-    assert rates.take("99999", 1.0) > 0, "the last ones are remembered"
