@@ -37,8 +37,9 @@ DEVICES = 32
 """With a moment of their own, of one user. Beyond: the moment is that of all devices of the user, as names of
 devices are chosen by clients and room is for all users.
 """
+LEGACY_BUCKETS = 256
 LEGACY_DIGITS = 2
-"""Of the names of an earlier version's documents."""
+"""Of the names of an earlier version's documents. While one is there, processes of that version may be."""
 PUT_BACK = 16
 """Documents that are put right in a tick."""
 TRIES = 8
@@ -77,6 +78,7 @@ class Revocations(Part):
         self._buckets: dict[str, Bucket] = {}
         self._made: dict[str, int] = {}  # user -> moment written here and not heard yet
         self._behind: set[str] = set()  # documents that lack something of what was heard
+        self._legacy: set[str] = set()  # documents of an earlier version
         self._waiting: dict[str, list[_Wanted]] = {}
         self._writing: dict[str, asyncio.Task[None]] = {}
 
@@ -170,7 +172,34 @@ class Revocations(Part):
             except DocumentTooLarge as error:
                 raise DocumentsUnavailable(f"no more revocations can be kept: {error}") from None
             self._remember(batch, moments)
+            if self._legacy:
+                await self._tell_earlier(batch, moments)
             return moments
+        raise DocumentsUnavailable(f"{key} is written by other processes all the time")
+
+    async def _tell_earlier(self, batch: list[_Wanted], moments: list[int]) -> None:
+        """In an update that goes on, gateways of before read their documents alone."""
+        told: dict[str, Bucket] = {}
+        for wanted, moment in zip(batch, moments, strict=True):
+            bucket = told.setdefault(_key_of(wanted.user, LEGACY_BUCKETS, LEGACY_DIGITS), {})
+            _merged(bucket, {wanted.user: {wanted.device: moment}})
+        for key, bucket in told.items():
+            await self._merge_in(key, bucket)
+
+    async def _merge_in(self, key: str, told: Bucket) -> None:
+        for _ in range(TRIES):
+            document = await self._documents.get(key)
+            try:
+                stored = _decode(document.value) if document else {}
+                bucket = _merged(_pruned(stored, int(self._clock()) - self._kept_s), told)
+                await self._documents.put(
+                    key, msgspec.json.encode(bucket), document.revision if document else 0
+                )
+            except Conflict:
+                continue
+            except (msgspec.MsgspecError, DocumentTooLarge) as error:
+                log.error("gateways of an earlier version do not hear of a revocation", reason=str(error))
+            return
         raise DocumentsUnavailable(f"{key} is written by other processes all the time")
 
     def _add(self, bucket: Bucket, wanted: _Wanted) -> int:
@@ -198,6 +227,7 @@ class Revocations(Part):
             log.error("revocations cannot be read; those known before go on", key=key, reason=str(error))
             return
         if len(key) == len(PREFIX) + LEGACY_DIGITS:
+            (self._legacy.add if document else self._legacy.discard)(key)
             self._take_over(bucket)
             return
         before, oldest = self._buckets.get(key, {}), int(self._clock()) - self._kept_s
@@ -231,7 +261,12 @@ class Revocations(Part):
 
 def key_of(user: str) -> str:
     """The document in which a user's revocations stand."""
-    return f"{PREFIX}{int.from_bytes(blake2b(user.encode(), digest_size=2).digest()) % BUCKETS:03x}"
+    return _key_of(user, BUCKETS, 3)
+
+
+def _key_of(user: str, buckets: int, digits: int) -> str:
+    hashed = int.from_bytes(blake2b(user.encode(), digest_size=2).digest())
+    return f"{PREFIX}{hashed % buckets:0{digits}x}"
 
 
 def _merged(bucket: Bucket, other: Bucket) -> Bucket:

@@ -46,6 +46,8 @@ class ApiKey(msgspec.Struct, frozen=True):
     expires_at: int = 0
     revoked_at: int = 0
     roles: tuple[str, ...] = ()
+    changes: int = 0
+    """how often it was said anew what it may: of two copies the one with fewer is the older"""
 
     def over(self, now: float) -> str:
         """Why it opens nothing any more; "" while it does."""

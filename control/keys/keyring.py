@@ -131,8 +131,7 @@ class Keyring(Part):
             if (known := self._held.get(key_id)) is None:
                 raise
             held = Held(known.key, document.revision)
-        self._hold(held)
-        return held
+        return self._hold(held)
 
     async def create(
         self, name: str, scopes: Sequence[str], roles: Sequence[str], ttl_s: int
@@ -146,7 +145,7 @@ class Keyring(Part):
 
     async def change(self, key: ApiKey, expected: int | None) -> Held:
         """Raises Conflict, DocumentsUnavailable."""
-        return await self._put(key, expected)
+        return await self._put(msgspec.structs.replace(key, changes=key.changes + 1), expected)
 
     async def revoke(self, key_id: str) -> Held | None:
         """For good; None: the cluster has none with this id. Raises as `read` does."""
@@ -175,19 +174,27 @@ class Keyring(Part):
 
     async def _put(self, key: ApiKey, expected: int | None) -> Held:
         document = await self._documents.put(PREFIX + key.id, msgspec.json.encode(key), expected)
-        held = Held(key, document.revision)
-        self._hold(held)
-        return held
+        return self._hold(Held(key, document.revision))
 
-    def _hold(self, held: Held) -> None:
-        """Whoever changed or read a key may rely on it at once."""
-        known = self._held.get(held.key.id)
+    def _hold(self, read: Held) -> Held:
+        """Whoever changed or read a key may rely on it at once. What is believed at that revision."""
+        known = self._held.get(read.key.id)
+        held = self._believed(read)
         if known is None or known.revision < held.revision:
             self._held[held.key.id] = held
+        return held
+
+    def _believed(self, told: Held) -> Held:
+        """What was taken from a key is not given back by a copy from before, which is put right instead."""
+        known = self._held.get(told.key.id)
+        if known is None or not _lacks(told.key, known.key):
+            return told
+        self._lost[told.key.id] = told.revision
+        return Held(known.key, told.revision)
 
     def _on_change(self, name: str, document: Document | None) -> None:
-        """As it is told: the revision is lower where a snapshot was put back. What was revoked stays so, and
-        a key goes on that nobody had a reason to remove."""
+        """As it is told: the revision is lower where a snapshot was put back. What was revoked or changed
+        stays so, and a key goes on that nobody had a reason to remove."""
         key_id = name.removeprefix(PREFIX)
         known = self._held.get(key_id)
         self._lost.pop(key_id, None)
@@ -202,10 +209,14 @@ class Keyring(Part):
         except ApiKeyError as error:
             log.error("an API key cannot be read; what was known of it goes on", reason=str(error))
             return
-        if known is not None and known.key.revoked_at and not held.key.revoked_at:
-            self._lost[key_id] = held.revision
-            held = Held(known.key, held.revision)
-        self._held[key_id] = held
+        self._held[key_id] = self._believed(held)
+
+
+def _lacks(told: ApiKey, known: ApiKey) -> bool:
+    """Whether it is from before what is known: a revocation, or a change of what the key may."""
+    if told.revoked_at or known.revoked_at:
+        return not told.revoked_at
+    return told.changes < known.changes
 
 
 def _read(document: Document) -> Held:

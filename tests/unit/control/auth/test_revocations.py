@@ -356,6 +356,23 @@ async def test_what_an_earlier_version_kept_in_fewer_documents_is_heeded_and_car
             await asyncio.sleep(0.01)
 
 
+async def test_while_documents_of_an_earlier_version_are_there_its_gateways_hear_too(
+    documents: SqliteDocuments, process: Make
+) -> None:
+    one, fresh = await process(0), "revoked/{:02x}".format
+    await one.revoke("u1")
+    assert {document.key for document in (await documents.list(PREFIX)).documents} == {key_of("u1")}
+    await documents.put(fresh(0x61), msgspec.json.encode({"u3": {"d": NOW - 90}}), 0)
+    await until(lambda: one.ended("u3", "d") == NOW - 90)
+    await one.revoke("u3")
+    device = await one.revoke("u2", "phone")
+    kept: Bucket = {}
+    for document in (await documents.list(PREFIX)).documents:
+        if len(document.key) == len(fresh(0)):
+            kept |= msgspec.json.decode(document.value, type=Bucket)
+    assert kept == {"u3": {"": NOW}, "u2": {"phone": device}}
+
+
 async def test_a_signer_that_reads_nothing_names_no_moment_that_may_come(process: Make) -> None:
     """Its clock is ahead by as much as clocks may differ."""
     one = await process(0)
