@@ -46,6 +46,7 @@ from control.gateway.core import (
     make_core,
     not_running,
 )
+from control.gateway.dictionary import DictionaryFollower
 from control.gateway.drain import DrainStatus
 from control.gateway.events import GatewayEvents
 from control.gateway.logins import Logins, Welcome
@@ -153,6 +154,7 @@ class Wiring:
             self.keyring if control else None,
             self.gateway if gateway else None,
             self.orders if gateway else None,
+            self.dictionary if gateway else None,
             self.gateway_over_bus if gateway and split else None,
             ImSeen(self.coordination) if control and split and not gateway and not im else None,
             ConnService(self.bus, self._process.own[0], self.looks) if gateway else None,
@@ -473,6 +475,10 @@ class Wiring:
         node, moving = self._settings.node_name, self.moving
         own = self._process.own
         return Orders(self.documents, node, own[1], self.gateway.order_drain, moving.admission, self._owned())
+
+    @cached_property
+    def dictionary(self) -> DictionaryFollower:
+        return DictionaryFollower(self.documents, self.core.set_dictionary)
 
     def _alone(self) -> bool:
         """No other gateway is known, nor could be."""

@@ -6,6 +6,7 @@ from crypto.aead cimport aead_open, aead_rekey, aead_tag_size
 from crypto.zstd cimport Dictionary, zstd_decompress, zstd_decompress_with, zstd_dictionary_of, zstd_may_inflate
 from frame.codes cimport TOO_BIG
 from frame.constants cimport (
+    CLOSE_NORMAL,
     CLOSE_PROTOCOL_ERROR,
     CLOSE_RATE_LIMITED,
     CLOSE_TOO_BIG,
@@ -212,33 +213,41 @@ cdef void _dictionary(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
             enqueue(loop, c, frame)
 
 
-cdef bint _inflate(Loop* loop, Frame* f) noexcept nogil:
-    """Replaces a compressed body by its raw form in the loop's buffer."""
+cdef int _inflate(Loop* loop, Frame* f) noexcept nogil:
+    """Replaces a compressed body by its raw form in the loop's buffer. 0, or what the connection ends with."""
     cdef uint64_t raw = 0
     cdef const Dictionary* d
     cdef uint32_t id
     cdef int n = uv_get(f.body, f.body_len, &raw)
     if n < 1 or not zstd_may_inflate(f.body + n, f.body_len - n, raw, MAX_RAW_BODY, MAX_RATIO):
-        return False
+        return CLOSE_PROTOCOL_ERROR
     id = zstd_dictionary_of(f.body + n, f.body_len - n)
     if id:
         d = dictionary_find(&loop.dictionaries, id)
-        if d == NULL or zstd_decompress_with(loop.expander, d, f.body + n, f.body_len - n, loop.raw_body, <size_t>raw) < 0:
-            return False
+        if d == NULL:  # it was the one of now once
+            return CLOSE_NORMAL
+        if zstd_decompress_with(loop.expander, d, f.body + n, f.body_len - n, loop.raw_body, <size_t>raw) < 0:
+            return CLOSE_PROTOCOL_ERROR
     elif zstd_decompress(loop.expander, f.body + n, f.body_len - n, loop.raw_body, <size_t>raw) < 0:
-        return False
+        return CLOSE_PROTOCOL_ERROR
     f.body = loop.raw_body
     f.body_len = <size_t>raw
-    return True
+    return 0
 
 
 cdef void _live_frame(Loop* loop, Conn* c, Frame* f, bint last) noexcept nogil:
+    cdef int code
     if f.flags & FLAG_ACK and f.ack > c.msgs_sent:
         doom(loop, c, R_ACK, CLOSE_PROTOCOL_ERROR)
         return
-    if f.flags & FLAG_COMPRESSED and not _inflate(loop, f):
-        doom_quiet(loop, c, R_COMPRESSED, CLOSE_PROTOCOL_ERROR)
-        return
+    if f.flags & FLAG_COMPRESSED:
+        code = _inflate(loop, f)
+        if code == CLOSE_PROTOCOL_ERROR:
+            doom_quiet(loop, c, R_COMPRESSED, code)
+            return
+        if code:
+            doom(loop, c, R_COMPRESSED, code)
+            return
     if f.type == FRAME_SEND or f.type == FRAME_CALL:
         _request(loop, c, f)
     elif f.type == FRAME_PING:

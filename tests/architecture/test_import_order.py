@@ -58,7 +58,7 @@ ORDER: dict[str, list[str]] = {
         "process",
         "workers",
     ],
-    "program": ["__init__ access doctor", "demo heartbeats", "cluster", "cli", "__main__"],
+    "program": ["__init__ access dictionary doctor", "demo heartbeats", "cluster", "cli", "__main__"],
     "benchmarks": [
         "__init__ machine ports core_alone loadgen",
         "micro highest_rate servers",

@@ -70,7 +70,7 @@ def test_random_plaintext_never_raises_anything_else(plain: bytes) -> None:
 
 def test_skippable_types_are_skipped_and_others_are_not() -> None:
     known = frames.pack(FrameType.PONG, b"\x01")
-    for kind in range(24, 32):
+    for kind in {*range(24, 32)} - {FrameType.DICTIONARY}:
         assert [f.type for f in frames.parse(frames.pack(kind, b"??") + known)] == [FrameType.PONG]
     for kind in (0, 21, 22, 23, FrameType.AUTH, FrameType.SEND, FrameType.CALL, FrameType.RESUME):
         with pytest.raises(ProtocolError):

@@ -30,6 +30,7 @@ from qianwan.errors import (
     SettingError,
 )
 from qianwan.protocol import ciphers, keyset, varint
+from qianwan.protocol.dictionaries import Dictionaries
 from qianwan.protocol.keyset import KeySet, ServerKey
 from qianwan.protocol.tickets import Offer
 from qianwan.protocol.wire import Wire
@@ -92,6 +93,7 @@ class Dialer:
         )
         self._keys: KeySet | None = None
         self.key_set_text = ""
+        self._dictionaries = Dictionaries()
         self._refused_suites: set[int] = set()
         self.unanswered = 0
         """connections of the last `connect` that ended without an answer to a ticket"""
@@ -239,7 +241,14 @@ class Dialer:
         async with asyncio.timeout(self._settings.attempt_s):
             for _ in range(4 + len(SUITES)):
                 key, suite = self.server_key(), self._suite()
-                wire = Wire(suite, key.key_id, key.public, known=self.known, offer=offer)
+                wire = Wire(
+                    suite,
+                    key.key_id,
+                    key.public,
+                    known=self.known,
+                    offer=offer,
+                    dictionaries=self._dictionaries,
+                )
                 link = Link(wire, owner, self._rng, offer, self._vitals)
                 try:
                     await link.open(address, self._settings.tls, known=self.known)

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from qianwan import constants as c
 from qianwan.constants import FrameType
 from qianwan.errors import ProtocolError
-from qianwan.protocol import varint, zstd
+from qianwan.protocol import varint
+from qianwan.protocol.dictionaries import Dictionaries
 
 
 class Frame(NamedTuple):
@@ -36,9 +37,11 @@ _KNOWN_FROM_SERVER = frozenset(
         FrameType.ERROR,
         FrameType.RESUME_OK,
         FrameType.RESUME_FAIL,
+        FrameType.DICTIONARY,
     }
 )
 _NEVER_COMPRESSED = frozenset({FrameType.AUTH, FrameType.AUTH_OK, FrameType.TICKET})
+_NONE = Dictionaries()
 
 
 def pack(kind: int, body: bytes = b"", ack: int | None = None, *, compressed: bool = False) -> bytes:
@@ -51,7 +54,7 @@ def pack(kind: int, body: bytes = b"", ack: int | None = None, *, compressed: bo
     return bytes((head | c.FLAG_ACK,)) + varint.put(ack) + varint.put(len(body)) + body
 
 
-def parse(plain: bytes) -> list[Frame]:
+def parse(plain: bytes, dictionaries: Dictionaries = _NONE) -> list[Frame]:
     """All frames of one record, skippable unknown ones left out; raises ProtocolError."""
     frames = []
     at, end = 0, len(plain)
@@ -76,7 +79,7 @@ def parse(plain: bytes) -> list[Frame]:
             if head & c.FLAG_COMPRESSED:
                 if kind in _NEVER_COMPRESSED:
                     raise ProtocolError(f"frame type {kind} is never compressed")
-                body = decompress(body)
+                body = decompress(body, dictionaries)
             frames.append(Frame(kind, ack, body))
         elif kind < c.TYPE_SKIPPABLE_FIRST:
             raise ProtocolError(f"frame type {kind} is not for clients")
@@ -85,10 +88,10 @@ def parse(plain: bytes) -> list[Frame]:
     return frames
 
 
-def decompress(body: bytes) -> bytes:
+def decompress(body: bytes, dictionaries: Dictionaries = _NONE) -> bytes:
     """The raw body of a compressed frame; both limits are checked before anything is allocated."""
     raw_len, at = varint.get(body, 0)
     packed = body[at:]
     if raw_len > c.MAX_RAW_BODY or raw_len > c.MAX_RATIO * len(packed):
         raise ProtocolError("a compressed body claims too much")
-    return zstd.decompress(packed, raw_len)
+    return dictionaries.decompress(packed, raw_len)

@@ -18,6 +18,7 @@ from qianwan.constants import FrameType
 from qianwan.errors import HandshakeRejected, ProtocolError
 from qianwan.protocol import frames, noise, varint, zstd
 from qianwan.protocol.ciphers import CipherState
+from qianwan.protocol.dictionaries import SMALLEST, Dictionaries
 from qianwan.protocol.frames import Frame
 from qianwan.protocol.tickets import Offer
 
@@ -38,11 +39,13 @@ class Wire:
 
     `received` counts MSG frames of the session, which may have begun on an earlier connection; `acked` is the
     count last told to the server. `write` adds the newest count to any frame, so an ack of its own is only
-    needed when nothing else is to be said.
+    needed when nothing else is to be said. `dictionary`: id of what the server compresses by, or 0.
     """
 
     __slots__ = (
         "_buffer",
+        "_compression",
+        "_dictionaries",
         "_last_rekey",
         "_noise",
         "_out",
@@ -52,6 +55,7 @@ class Wire:
         "_rx",
         "_tx",
         "acked",
+        "dictionary",
         "handshake_hash",
         "node",
         "received",
@@ -70,6 +74,7 @@ class Wire:
         known: bool = False,
         ephemeral_private: bytes | None = None,
         offer: Offer | None = None,
+        dictionaries: Dictionaries | None = None,
     ) -> None:
         flags = (c.PreambleFlag.ZSTD if compression else 0) | (c.PreambleFlag.KNOWN if known else 0)
         lite = offer is not None and offer.lite
@@ -85,11 +90,14 @@ class Wire:
             ephemeral_private,
             psk=None if offer is None else offer.ticket.psk,
         )
+        self._compression = compression
         self.suite = suite
         self.state = State.NEW
         self.handshake_hash = b""
         self.server_time_ms = 0
         self.node = ""
+        self.dictionary = 0
+        self._dictionaries = Dictionaries() if dictionaries is None else dictionaries
         self.received = self.acked = 0 if offer is None else offer.seen or 0
         self._rx: CipherState | None = None
         self._tx: CipherState | None = None
@@ -158,6 +166,8 @@ class Wire:
                 self.server_time_ms, _ = varint.get(value, 0)
             elif tag == c.HelloTlv.NODE_NAME:
                 self.node = value.decode("utf-8", "replace")
+            elif tag == c.HelloTlv.DICTIONARY:
+                self.dictionary, _ = varint.get(value, 0)
 
     def _read_records(self, data: bytes) -> list[Frame]:
         rx = self._rx
@@ -172,7 +182,7 @@ class Wire:
                 raise ProtocolError("a record is shorter than its tag")
             if stop > end:
                 break
-            batch = frames.parse(rx.open(data[at + 2 : stop]))
+            batch = frames.parse(rx.open(data[at + 2 : stop]), self._dictionaries)
             at = stop
             self._read += 1
             for position, frame in enumerate(batch):
@@ -181,6 +191,12 @@ class Wire:
                     self.received += 1
                 elif kind == FrameType.RESUME_FAIL:
                     self.received = self.acked = 0  # a new session begins
+                elif kind == FrameType.DICTIONARY:
+                    id, start = varint.get(frame.body, 0)
+                    self._dictionaries.take(id, frame.body[start:])
+                    self._wish()
+                elif kind in (FrameType.AUTH_OK, FrameType.RESUME_OK):
+                    self._wish()
                 elif kind == FrameType.REKEY:
                     if position != len(batch) - 1 or frame.body:
                         raise ProtocolError("REKEY is not the end of its record")
@@ -194,11 +210,18 @@ class Wire:
         self._buffer = data[at:]
         return found
 
+    def _wish(self) -> None:
+        """Goes with what is said next: who has the dictionary wants it used, who has it not asks for it."""
+        if self.dictionary and self._compression:
+            held = self.dictionary in self._dictionaries
+            self.write(FrameType.DICTIONARY, varint.put(self.dictionary) + bytes((held,)))
+
     def write(self, kind: int, body: bytes = b"") -> None:
         """Queue one frame, with the newest ack if one is due; large bodies are compressed when that pays."""
         compressed = False
-        if zstd.AVAILABLE and len(body) >= _MIN_COMPRESS and kind in (FrameType.SEND, FrameType.CALL):
-            packed = zstd.compress(body)
+        least = SMALLEST if self.dictionary in self._dictionaries else _MIN_COMPRESS
+        if zstd.AVAILABLE and len(body) >= least and kind in (FrameType.SEND, FrameType.CALL):
+            packed = self._dictionaries.compress(body, self.dictionary)
             if len(packed) + 8 <= len(body) <= c.MAX_RATIO * len(packed):
                 body, compressed = varint.put(len(body)) + packed, True
         ack = None
