@@ -40,6 +40,8 @@ GATEWAY_COUNTERS: Mapping[str, str] = {
     "reject_unsupported": "Clients rejected for an unsupported pattern, suite or flag",
     "reject_key": "Clients rejected for an unknown server key id",
     "reject_overloaded": "Clients rejected because of overload",
+    "reject_lite": "Clients asked for the lighter handshake with their ticket",
+    "reject_ticket": "Clients rejected because their ticket was over or could not be opened",
     "logins": "Sessions that became live",
     "refused_logins": "Logins refused by the token check",
     "stale_commands": "Commands for connections that were gone",
@@ -81,6 +83,21 @@ GATEWAY_COUNTERS: Mapping[str, str] = {
     "read_pauses": "Turns without reading because events waited for Python",
     "reads_eased": "Pauses of heavy senders while the loop was eased",
     "goaways": "Sessions asked to move elsewhere",
+    "tickets": "Tickets given, with which a session is taken up again",
+    "ticket_logins": "Logins by ticket whose binding was proven",
+    "handed_over": "Connections handed to the loop that keeps their session",
+    "parked": "Sessions that lost their connection and wait for their client",
+    "parked_over": "Waiting sessions that ended: their time was over, or later ones needed the room",
+    "resumed": "Sessions taken up again",
+    "resumed_early": "Resumes answered in the first flight",
+    "resumed_late": "Resumes answered behind the client's first record: not fresh, or perhaps a repetition",
+    "resume_epoch": "Resumes refused: the session was of an earlier start of this node",
+    "resume_overflow": "Resumes refused: more was missed than is kept",
+    "resume_expired": "Resumes refused: the session had ended",
+    "resume_revoked": "Resumes refused: the rights of the ticket were taken back",
+    "resume_elsewhere": "Resumes refused: the node of the session did not answer in time",
+    "replays": "First flights with a ticket that were, perhaps, repetitions",
+    "unacked_dropped": "Messages let go before their client acknowledged them",
     "ticks": "Turns of the loops",
 }
 
@@ -98,6 +115,8 @@ GATEWAY_LIVE: Mapping[str, str] = {
     "tails": "Connections with a sealed, unsent tail",
     "batches": "Shared batches alive",
     "told": "Sessions that shall leave and have not left yet",
+    "parked": "Sessions without a connection that wait for their client",
+    "unacked": "Messages kept until their client acknowledges them, each session's counted",
 }
 
 TURNS = "qianwan_gateway_turn_seconds"

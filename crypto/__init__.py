@@ -1,4 +1,4 @@
-"""Bytes <-> sealed bytes: libsodium, Noise handshakes, transport ciphers, compressed bodies.
+"""Bytes <-> sealed bytes: libsodium, Noise handshakes, transport ciphers, tickets, compressed bodies.
 
 No clock, no sockets, no threads, no files.
 """
@@ -6,6 +6,6 @@ No clock, no sockets, no threads, no files.
 from __future__ import annotations
 
 from cmodules import same_build
-from crypto import aead, handshake, noise, openssl, sodium, symmetric, zstd
+from crypto import aead, handshake, noise, openssl, sodium, symmetric, ticket, zstd
 
-same_build(sodium, openssl, zstd, aead, symmetric, handshake, noise)
+same_build(sodium, openssl, zstd, aead, symmetric, handshake, noise, ticket)

@@ -1,6 +1,6 @@
 # The Noise handshake step by step, for the patterns NK, NKpsk0 and NNpsk0 over 25519 and SHA256.
 #
-# Only NK is offered on the wire (crypto.noise); the others are complete and proven by vectors.
+# crypto.noise has them in one call on each turn; the patterns with a psk come behind a ticket (crypto.ticket).
 
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t

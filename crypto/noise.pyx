@@ -1,4 +1,4 @@
-"""The NK handshake of QW1 in one call on each turn (Noise rev 34; bytes in docs/PROTOCOL.md)."""
+"""The handshakes of QW1 in one call on each turn, NK for Python too (Noise rev 34; bytes in docs/PROTOCOL.md)."""
 
 cimport cython
 from libc.stddef cimport size_t
@@ -32,16 +32,15 @@ from crypto.handshake import Channel, HandshakeState, generate_keypair, public_k
 LAYOUT = layout()
 
 
-cdef int noise_nk_respond(
-    int suite, const uint8_t* prologue, size_t prologue_len, const uint8_t* s_priv, const uint8_t* s_pub,
-    const uint8_t* e_priv, const uint8_t* e_pub, const uint8_t* msg1, size_t msg1_len,
+cdef int noise_respond(
+    int pattern, int suite, const uint8_t* prologue, size_t prologue_len, const uint8_t* s_priv, const uint8_t* s_pub,
+    const uint8_t* psk, const uint8_t* e_priv, const uint8_t* e_pub, const uint8_t* msg1, size_t msg1_len,
     uint8_t* payload1, size_t* payload1_len, const uint8_t* payload2, size_t payload2_len, uint8_t* msg2,
     CipherState* rx, CipherState* tx, uint8_t* hash32) noexcept nogil:
     cdef Handshake hs
     cdef int got = -1, written = -1
     payload1_len[0] = 0
-    if handshake_init(&hs, NOISE_PATTERN_NK, suite, 0, prologue, prologue_len, s_priv, s_pub, e_priv, e_pub,
-                      NULL, NULL) == 0:
+    if handshake_init(&hs, pattern, suite, 0, prologue, prologue_len, s_priv, s_pub, e_priv, e_pub, NULL, psk) == 0:
         got = handshake_read(&hs, msg1, msg1_len, payload1)
     if got >= 0:
         written = handshake_write(&hs, payload2, payload2_len, msg2)
@@ -55,20 +54,20 @@ cdef int noise_nk_respond(
     return written
 
 
-cdef int noise_nk_start(
-    int suite, const uint8_t* prologue, size_t prologue_len, const uint8_t* rs_pub,
+cdef int noise_start(
+    int pattern, int suite, const uint8_t* prologue, size_t prologue_len, const uint8_t* rs_pub, const uint8_t* psk,
     const uint8_t* e_priv, const uint8_t* e_pub, const uint8_t* payload1, size_t payload1_len,
     uint8_t* msg1, NoiseInitiator* st) noexcept nogil:
     cdef int written = -1
-    if handshake_init(&st.handshake, NOISE_PATTERN_NK, suite, 1, prologue, prologue_len, NULL, NULL, e_priv, e_pub,
-                      rs_pub, NULL) == 0:
+    if handshake_init(&st.handshake, pattern, suite, 1, prologue, prologue_len, NULL, NULL, e_priv, e_pub,
+                      rs_pub, psk) == 0:
         written = handshake_write(&st.handshake, payload1, payload1_len, msg1)
     if written < 0:
         noise_wipe(st)
     return written
 
 
-cdef int noise_nk_finish(
+cdef int noise_finish(
     int suite, NoiseInitiator* st, const uint8_t* msg2, size_t len, uint8_t* payload2, size_t* payload2_len,
     CipherState* rx, CipherState* tx, uint8_t* hash32) noexcept nogil:
     cdef int got = -1
@@ -123,8 +122,8 @@ def respond(int suite, bytes prologue not None, bytes s_priv not None, bytes mes
     e_priv = generate_keypair()[0] if e_priv is None else e_priv
     s_pub, e_pub = public_key(s_priv), public_key(e_priv)
     payload1, message2 = bytearray(max(len(message), 1)), bytearray(NOISE_MESSAGE_OVERHEAD + len(payload))
-    written = noise_nk_respond(
-        suite, prologue, len(prologue), key32(s_priv, "s_priv"), key32(s_pub, "s_pub"),
+    written = noise_respond(
+        NOISE_PATTERN_NK, suite, prologue, len(prologue), key32(s_priv, "s_priv"), key32(s_pub, "s_pub"), NULL,
         key32(e_priv, "e_priv"), key32(e_pub, "e_pub"), message, len(message),
         payload1, &got, payload, len(payload), message2, &rx, &tx, digest)
     if written < 0:
@@ -148,8 +147,8 @@ cdef class Initiator:
         e_priv = generate_keypair()[0] if e_priv is None else e_priv
         e_pub = public_key(e_priv)
         out = bytearray(NOISE_MESSAGE_OVERHEAD + len(payload))
-        written = noise_nk_start(
-            suite, prologue, len(prologue), key32(rs_pub, "rs_pub"), key32(e_priv, "e_priv"),
+        written = noise_start(
+            NOISE_PATTERN_NK, suite, prologue, len(prologue), key32(rs_pub, "rs_pub"), NULL, key32(e_priv, "e_priv"),
             key32(e_pub, "e_pub"), payload, len(payload), out, &self.state)
         if written < 0:
             raise HandshakeFailed("the server's public key is of low order")
@@ -169,6 +168,6 @@ cdef class Initiator:
         cdef uint8_t digest[HASH_BYTES]
         cdef size_t got = 0
         payload = bytearray(max(len(message), 1))
-        if noise_nk_finish(self.suite, &self.state, message, len(message), payload, &got, &rx, &tx, digest) < 0:
+        if noise_finish(self.suite, &self.state, message, len(message), payload, &got, &rx, &tx, digest) < 0:
             raise HandshakeFailed("message 2 was refused")
         return bytes(payload[:got]), channel(self.suite, &rx, &tx, digest)

@@ -9,6 +9,7 @@ cdef enum:
     HASH_BYTES = 32                   # SHA-256
     BLOCK_BYTES = 64                  # of the input that SHA-256 takes at a time
     MIX_MAX = 2048                    # longest input of symmetric_mix_hash
+    HMAC_DATA_MAX = 48                # longest input of hmac_sha256
 
 cdef struct SymmetricState:
     uint8_t ck[HASH_BYTES]
@@ -18,6 +19,8 @@ cdef struct SymmetricState:
     int has_key
 
 cdef void sha256(const uint8_t* data, size_t n, uint8_t* out) noexcept nogil
+# With a key of 32 bytes, over at most HMAC_DATA_MAX bytes. `out` may equal either input.
+cdef void hmac_sha256(const uint8_t* key, const uint8_t* data, size_t n, uint8_t* out) noexcept nogil
 
 # InitializeSymmetric: h is the protocol name, zero-padded to 32 bytes, or hashed when longer; ck = h.
 cdef void symmetric_init(SymmetricState* ss, const uint8_t* name, size_t n, int suite) noexcept nogil

@@ -24,9 +24,8 @@ cdef void sha256(const uint8_t* data, size_t n, uint8_t* out) noexcept nogil:
         sodium.hash_sha256(out, data, n)
 
 
-cdef void _hmac(const uint8_t* key, const uint8_t* data, size_t n, uint8_t* out) noexcept nogil:
-    """HMAC with a 32-byte key over at most 33 bytes, the only shapes HKDF needs. `out` may equal either input."""
-    cdef uint8_t inner[BLOCK_BYTES + HASH_BYTES + 1]
+cdef void hmac_sha256(const uint8_t* key, const uint8_t* data, size_t n, uint8_t* out) noexcept nogil:
+    cdef uint8_t inner[BLOCK_BYTES + HMAC_DATA_MAX]
     cdef uint8_t outer[BLOCK_BYTES + HASH_BYTES]
     cdef int i
     memset(inner, 0x36, BLOCK_BYTES)
@@ -47,16 +46,16 @@ cdef void _hkdf(const uint8_t* ck, const uint8_t* ikm, size_t n,
     """Two outputs of 32 bytes, three when out3 is not NULL. An output may equal `ck`: it is read first."""
     cdef uint8_t temp[HASH_BYTES]
     cdef uint8_t block[HASH_BYTES + 1]  # an output, and the number of the next
-    _hmac(ck, ikm, n, temp)
+    hmac_sha256(ck, ikm, n, temp)
     block[0] = 1
-    _hmac(temp, block, 1, block)
+    hmac_sha256(temp, block, 1, block)
     memcpy(out1, block, HASH_BYTES)
     block[HASH_BYTES] = 2
-    _hmac(temp, block, sizeof(block), block)
+    hmac_sha256(temp, block, sizeof(block), block)
     memcpy(out2, block, HASH_BYTES)
     if out3 != NULL:
         block[HASH_BYTES] = 3
-        _hmac(temp, block, sizeof(block), block)
+        hmac_sha256(temp, block, sizeof(block), block)
         memcpy(out3, block, HASH_BYTES)
     sodium.memzero(temp, sizeof(temp))
     sodium.memzero(block, sizeof(block))

@@ -28,6 +28,22 @@ def parse(data):
     return used, PreambleTuple(out.version, out.pattern, out.suite, out.flags, out.key_id)
 
 
+def parse_flight(data):
+    """(bytes consumed, (prologue, ticket or None, message)) of a first flight, or (NEED_MORE | MALFORMED | TOO_BIG, None)."""
+    cdef Py_buffer view
+    cdef Flight out
+    cdef ptrdiff_t used
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        used = flight_parse(<const uint8_t*> view.buf, view.len, &out)
+        if used <= 0:
+            return used, None
+        ticket = None if out.ticket == NULL else out.ticket[: out.ticket_len]
+        return used, ((<const uint8_t*> view.buf)[: out.prologue_len], ticket, out.message[: out.message_len])
+    finally:
+        PyBuffer_Release(&view)
+
+
 def build(int version, int pattern, int suite, int flags, int key_id):
     """The 8 bytes, which are the Noise prologue too."""
     cdef uint8_t out[PREAMBLE_SIZE]

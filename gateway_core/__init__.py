@@ -16,7 +16,19 @@
         (EV_DROPPED, topic, normal, high, notices) events that some members missed, since the last one
         (EV_LOOKED, conn, token, user, device, details, at)   one that look() found; user "": the end,
                                                    members of the topic, and the slot to go on at
-    commands in  login, refuse, reply, send, publish, join, leave, kick, pick, look, send_away, admit, ...
+        (EV_TICKET, conn, suite, user, device, platform, rev, until, issued, session_id, peer, websocket)
+                                                   AUTH of kind 3, its binding proven: who the ticket says,
+                                                   `rev` and `until` of its login, its age, its session
+        (EV_PARKED, conn, user, device)            the session has no connection now, and is out of its rooms;
+                                                   told behind its EV_SESSION, too
+        (EV_RESUMED, conn, user, device, parked, peer, websocket)    it has another; parked: it had none
+        (EV_ELSEWHERE, conn, suite, user, device, platform, rev, until, issued, session_id, peer, websocket,
+         node, epoch, session_conn, seen)          who resumes is here, the session at `node`: answer with
+                                                   resume_with or resume_fail
+        (EV_TAKEN, conn, token, reason, flags, bodies)    answer to take_session; reason 0: the session has
+                                                   ended here, and these are the MSG bodies that were not seen
+    commands in  login, refuse, reply, send, publish, join, leave, kick, pick, look, send_away, admit,
+                 set_ticket_keys, take_session, resume_with, resume_fail, end_parked, ...
 
 A connection id names one connection for ever: a command to a dead one hits nothing.
 """
@@ -37,19 +49,24 @@ if TYPE_CHECKING:
         EV_CALL,
         EV_CLOSED,
         EV_DROPPED,
+        EV_ELSEWHERE,
         EV_LOOKED,
+        EV_PARKED,
         EV_PICKED,
+        EV_RESUMED,
         EV_SEND,
         EV_SESSION,
+        EV_TAKEN,
+        EV_TICKET,
         EV_TOPIC,
     )
 
 MODULES = {
     "leaf": "lists stats shared_buf mailbox events token_bucket class_budget address_table deadlines keys"
-    " admission leavers",
+    " admission leavers ring replay_filter",
     "net": "poller sender in_buffer out_queue listener",
-    "conn": "states table announce users topics transport pending fanout session handshake ws_gate leaving"
-    " looking easing dispatch",
+    "conn": "states table announce users topics transport pending fanout tickets parking session"
+    " handing resume handshake ws_gate leaving looking easing dispatch",
     "engine": "execute loop bridge config submit gateway",
 }
 
@@ -69,10 +86,15 @@ __all__ = [
     "EV_CALL",
     "EV_CLOSED",
     "EV_DROPPED",
+    "EV_ELSEWHERE",
     "EV_LOOKED",
+    "EV_PARKED",
     "EV_PICKED",
+    "EV_RESUMED",
     "EV_SEND",
     "EV_SESSION",
+    "EV_TAKEN",
+    "EV_TICKET",
     "EV_TOPIC",
     "CoreLimits",
     "Gateway",

@@ -143,6 +143,26 @@ class CoreLimits(Struct, kw_only=True, frozen=True):
     """Messages that wait for a topic's sweep. Beyond: events are dropped and counted, MSG stops the
     commands."""
 
+    # sessions that outlive their connection
+    ticket_s: Annotated[int, Meta(ge=60, le=30 * 86_400)] = 86_400
+    """Life of a ticket, with which a client comes back without its token; never longer than the token's. A
+    new one is sent when half of it is over. Beyond: a login by token."""
+    park_s: Annotated[int, Meta(ge=0, le=86_400)] = 600
+    """How long a session whose connection was lost waits for its client. 0: it ends at once. Beyond: it ends,
+    and the client logs in by its ticket and syncs."""
+    park_most: Annotated[int, Meta(ge=0, le=1 << 24, extra=_in("", "sessions"))] = 200_000
+    """Such sessions of this process, about 200 bytes each and what waits for them. Beyond: the one that has
+    waited longest ends."""
+    ring_messages: Annotated[int, Meta(ge=1, le=4_096, extra=_in("unacked.messages", "messages"))] = 128
+    """Messages of one session that its client has not acknowledged, kept for the case that it comes back.
+    Beyond: the oldest is let go, and who lacks it syncs."""
+    ring_bytes: Annotated[int, Meta(ge=1_024, le=MOST_BYTES, extra=_in("unacked.bytes"))] = 262_144
+    """Size of those messages; each lies in memory once, however many sessions wait for it. Beyond: the oldest
+    is let go, and who lacks it syncs."""
+    lite_queue: Annotated[int, Meta(ge=0, le=1 << 20, extra=_unit("handshakes of a loop"))] = 1_024
+    """Waiting handshakes from which on those who come back are asked for a lighter one, which leaves out the
+    node's key. 0: never, and it is not served. Beyond: REJECT with RESUME_LITE."""
+
     # keys
     rekey_records: Annotated[int, Meta(ge=2, le=REKEY_RECORDS, extra=_unit("records"))] = REKEY_RECORDS
     """Records under one key, a power of two, at most what the protocol allows. Beyond: the next key."""

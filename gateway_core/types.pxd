@@ -4,7 +4,7 @@
             shared_buf, dictionaries, lists
     net     poller, listener, sender, in_buffer, out_queue
     conn    states, table, announce, users, user_filter, topics, pending       ... and those that work with a whole Loop:
-            transport, session, handshake, ws_gate, dispatch, fanout, leaving, looking, easing   one connection and its surroundings
+            transport, tickets, parking, session, resume, handshake, ws_gate, dispatch, fanout, leaving, looking, easing   one connection and its surroundings
 
 Ownership: a Loop and everything it points to belongs to its thread. Only six things cross threads: commands
 (leaf.mailbox), events (leaf.events), SharedBuf (atomic refs), the address table (leaf.address_table), the buckets of
@@ -13,6 +13,7 @@ admission (leaf.admission) and the counters of users (conn.user_filter).
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from crypto.ticket cimport TicketKeys
 from crypto.zstd cimport Dictionary
 from gateway_core.conn.announce cimport TOPIC_MAX, Announcer
 from gateway_core.conn.table cimport F_DICTIONARY, Conn, ConnTable, slot_of
@@ -29,6 +30,8 @@ from gateway_core.leaf.keys cimport EphemeralPool, KeyRing
 from gateway_core.leaf.leavers cimport Leavers
 from gateway_core.leaf.lists cimport IdQueue, Slots
 from gateway_core.leaf.mailbox cimport Mailbox
+from gateway_core.leaf.replay_filter cimport ReplayFilter
+from gateway_core.leaf.ring cimport UnackedLimits
 from gateway_core.leaf.shared_buf cimport SharedBuf
 from gateway_core.leaf.stats cimport Stats
 from gateway_core.leaf.token_bucket cimport BucketRate
@@ -69,6 +72,9 @@ cdef struct Config:  # GatewayConfig in C; units in the names. Parts copy what i
     bint compress
     uint32_t compress_level
     uint32_t sweep_budget_us
+    uint32_t ticket_s
+    uint32_t park_s
+    uint32_t lite_queue
     uint32_t rekey_records
     uint32_t rekey_s
     uint32_t mailbox
@@ -79,6 +85,8 @@ cdef struct Config:  # GatewayConfig in C; units in the names. Parts copy what i
     TopicLimits topic
     AddressLimits address
     BucketRate inbound
+    UnackedLimits unacked
+    uint32_t park_most  # of a loop
     uint32_t flush_delay_us
     int sender  # SEND_*
     bint announce_topics
@@ -190,6 +198,10 @@ cdef struct Loop:
     uint64_t handshake_until_ns  # of this tick
     EphemeralPool ephemerals
     KeyRing keys
+    # sessions taken up again
+    TicketKeys tickets
+    uint32_t node_id  # in tickets
+    ReplayFilter replays
     # names
     UserIndex users
     UserFilter filter
@@ -209,6 +221,7 @@ cdef struct Engine:
     uint32_t n_loops
     Loop* loops
     uint64_t seed  # of the hashes of names
+    uint64_t epoch  # of this start, in tickets: random
     uint64_t start_ns
     EventBell bell
     uint32_t givers  # Python threads waiting for room in a mailbox

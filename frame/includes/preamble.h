@@ -1,4 +1,6 @@
 /* Preamble: 'Q' 'W' | u8 version | u8 pattern | u8 suite | u8 flags | u16 key_id. The 8 bytes are the Noise prologue.
+ * First flight: preamble | u8 len, ticket (patterns 2 and 3 only) | u16 len, Noise message 1. What stands before the u16 is
+ * the Noise prologue.
  * TLV: uv tag | uv len | bytes, the payload of both handshake messages.
  * REJECT: u16 0 | u8 code | u16 len | data, in the place of handshake message 2. */
 #ifndef QW_PREAMBLE_H
@@ -35,6 +37,44 @@ static inline ptrdiff_t qw_preamble_parse(const uint8_t *p, size_t n, qw_preambl
     out->flags = p[5];
     out->key_id = qw_get_u16(p + 6);
     return QW_PREAMBLE_SIZE;
+}
+
+typedef struct {
+    qw_preamble preamble;
+    size_t prologue_len;   /* from the start of the input */
+    const uint8_t *ticket; /* NULL: the pattern has none */
+    size_t ticket_len;
+    const uint8_t *message;
+    size_t message_len;
+} qw_flight;
+
+/* The whole first flight. A message below QW_HANDSHAKE_MIN or an empty ticket is MALFORMED, a message above what its pattern
+ * may have TOO_BIG: known with its length bytes. Whether the pattern is served is the caller's to judge. */
+static inline ptrdiff_t qw_flight_parse(const uint8_t *p, size_t n, qw_flight *out) {
+    size_t at = QW_PREAMBLE_SIZE, most = QW_HANDSHAKE_MAX, len;
+    ptrdiff_t used = qw_preamble_parse(p, n, &out->preamble);
+    if (used <= 0) return used;
+    out->ticket = NULL;
+    out->ticket_len = 0;
+    if (out->preamble.pattern == QW_PATTERN_NKPSK0 || out->preamble.pattern == QW_PATTERN_NNPSK0) {
+        if (n == at) return QW_NEED_MORE;
+        out->ticket_len = p[at++];
+        if (out->ticket_len == 0) return QW_MALFORMED;
+        if (n - at < out->ticket_len) return QW_NEED_MORE;
+        out->ticket = p + at;
+        at += out->ticket_len;
+        most = QW_HANDSHAKE_MIN + QW_RESUME_PAYLOAD_MAX;
+    }
+    out->prologue_len = at;
+    if (n - at < 2) return QW_NEED_MORE;
+    len = qw_get_u16(p + at);
+    at += 2;
+    if (len < QW_HANDSHAKE_MIN) return QW_MALFORMED;
+    if (len > most) return QW_TOO_BIG;
+    if (n - at < len) return QW_NEED_MORE;
+    out->message = p + at;
+    out->message_len = len;
+    return (ptrdiff_t)(at + len);
 }
 
 /* Write the 8 bytes; return 8. */

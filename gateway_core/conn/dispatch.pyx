@@ -38,6 +38,7 @@ from gateway_core.conn.announce cimport TOPIC_MAX
 from gateway_core.conn.fanout cimport publish_all
 from gateway_core.conn.easing cimport read_pause
 from gateway_core.conn.handshake cimport early_frame, hello, proxy
+from gateway_core.conn.resume cimport resume_take
 from gateway_core.conn.session cimport set_interval
 from gateway_core.conn.states cimport (
     ASKED,
@@ -48,6 +49,8 @@ from gateway_core.conn.states cimport (
     HELLO,
     KEYED,
     LIVE,
+    RESUMING,
+    SECURED,
     WAITING,
     state_in,
 )
@@ -56,6 +59,7 @@ from gateway_core.conn.table cimport (
     F_PROXIED,
     F_WS,
     F_ZSTD,
+    IS_PROXIER,
     PreAuth,
     Session,
     conn_id,
@@ -66,12 +70,14 @@ from gateway_core.conn.table cimport (
     session_of,
     session_user,
 )
+from gateway_core.conn.tickets cimport claim_drop, ticket_renew
 from gateway_core.conn.transport cimport doom, doom_quiet, enqueue, enqueue_frame
 from gateway_core.conn.ws_gate cimport ws_strip, ws_upgrade
 from gateway_core.includes.cpu cimport qw_cycles, qw_hash
 from gateway_core.includes.sys cimport qw_recv, qw_would_block
 from gateway_core.leaf.dictionaries cimport dictionary_find, dictionary_frame, dictionary_sending
 from gateway_core.leaf.events cimport EVENT_STRINGS, EV_CALL, EV_SEND, event_push
+from gateway_core.leaf.ring cimport unacked_ack
 from gateway_core.leaf.shared_buf cimport NORMAL, SharedBuf, buf_frame, buf_unref
 from gateway_core.leaf.stats cimport (
     N_BYTES_IN,
@@ -122,6 +128,8 @@ cdef enum:
     KEEP = 784  # PROXY header, upgrade, message 1, or an AUTH of PREAUTH_MAX_RECORD and a WebSocket header
     KEEP_ASKED = 16
     WISH_USE = 1  # of a DICTIONARY frame; 0: to be sent it
+    # ... with a Claim behind the PreAuth, 288 both: an AUTH by ticket, or the first record of one who resumes.
+    KEEP_CLAIM = 512
     CHARGE_SHIFT = 12  # each 4 KiB of a raw body cost as much as a frame
 
 
@@ -138,6 +146,8 @@ cdef void _ping(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
         s.policy_rev = <uint16_t>loop.policy.rev
         enqueue(loop, c, loop.policy.frame)
     enqueue(loop, c, loop.policy.pong)
+    if s.until_s:
+        ticket_renew(loop, c)
 
 
 cdef void _relay(Loop* loop, Conn* c, const Request* r) noexcept nogil:
@@ -248,6 +258,8 @@ cdef void _live_frame(Loop* loop, Conn* c, Frame* f, bint last) noexcept nogil:
         if code:
             doom(loop, c, R_COMPRESSED, code)
             return
+    if f.flags & FLAG_ACK and session_of(c).unacked != NULL:
+        unacked_ack(&session_of(c).unacked, &loop.stats, f.ack)
     if f.type == FRAME_SEND or f.type == FRAME_CALL:
         _request(loop, c, f)
     elif f.type == FRAME_PING:
@@ -308,41 +320,67 @@ cdef void _frames(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogi
         doom(loop, c, R_REKEY_LATE, CLOSE_PROTOCOL_ERROR)
 
 
-cdef ptrdiff_t _record(Loop* loop, Conn* c, uint8_t* p, size_t n) noexcept nogil:
-    """One record, opened in place. > 0 consumed, 0 more is needed, -1 doomed."""
+cdef inline ptrdiff_t _open(Loop* loop, Conn* c, uint8_t* p, size_t n, int* plain, uint64_t* t) noexcept nogil:
+    """One record, opened in place at p + 2. > 0 consumed, 0 more is needed, -1 doomed."""
     cdef size_t sealed = 0
     cdef size_t tag = <size_t>aead_tag_size(c.suite)
     cdef size_t limit = RECORD_MAX_PLAINTEXT + tag if c.state == LIVE else PREAUTH_MAX_RECORD - 2
     cdef ptrdiff_t used = record_parse(p, n, tag + 1, limit, &sealed)
-    cdef int plain
-    cdef uint64_t t
     if used == 0:
         return 0
     if used < 0:
         doom_quiet(loop, c, R_RECORD_LENGTH if c.state == LIVE else R_PREAUTH_TOO_BIG, CLOSE_PROTOCOL_ERROR)
         return -1
-    t = qw_cycles()
-    plain = aead_open(c.suite, &c.rx, p + 2, sealed, p + 2)
-    if plain <= 0:
-        doom_quiet(loop, c, R_AEAD if plain < 0 else R_EMPTY_RECORD, CLOSE_PROTOCOL_ERROR)
+    t[0] = qw_cycles()
+    plain[0] = aead_open(c.suite, &c.rx, p + 2, sealed, p + 2)
+    if plain[0] <= 0:
+        doom_quiet(loop, c, R_AEAD if plain[0] < 0 else R_EMPTY_RECORD, CLOSE_PROTOCOL_ERROR)
         return -1
-    t = stage_end(&loop.stats, S_OPEN, t, 1)
+    t[0] = stage_end(&loop.stats, S_OPEN, t[0], 1)
     stat_add(&loop.stats, N_RECORDS_IN, 1)
-    _frames(loop, c, p + 2, <size_t>plain)
-    stage_end(&loop.stats, S_DISPATCH, t, 1)
     return used
+
+
+cdef ptrdiff_t _record(Loop* loop, Conn* c, uint8_t* p, size_t n) noexcept nogil:
+    """One record and its frames. > 0 consumed, 0 more is needed, -1 doomed."""
+    cdef int plain = 0
+    cdef uint64_t t = 0
+    cdef ptrdiff_t used = _open(loop, c, p, n, &plain, &t)
+    if used > 0:
+        _frames(loop, c, p + 2, <size_t>plain)
+        stage_end(&loop.stats, S_DISPATCH, t, 1)
+    return used
+
+
+cdef ptrdiff_t _first_record(Loop* loop, Conn* c, uint8_t* p, size_t n, size_t raw) noexcept nogil:
+    """The first one behind a handshake with a ticket. The rest of the stream is the session's, whose slot has it then: -1."""
+    cdef int plain = 0
+    cdef uint64_t t = 0
+    cdef ptrdiff_t used = _open(loop, c, p, n, &plain, &t)
+    cdef Conn* s
+    if used <= 0:
+        return used
+    s = resume_take(loop, c)
+    if s == NULL:
+        return used if not state_in(c.state, DEAF) else -1
+    _frames(loop, s, p + 2, <size_t>plain)
+    if not state_in(s.state, DEAF):
+        _feed(loop, s, p + used, n - <size_t>used, raw)
+    return -1
 
 
 cdef ptrdiff_t _step(Loop* loop, Conn* c, uint8_t* p, size_t n, size_t* end, size_t* raw) noexcept nogil:
     """One unit of the stream. > 0 consumed, 0 more is needed, -1 doomed. *end shrinks when an upgrade is stripped."""
     cdef ptrdiff_t used, left
+    if c.state == RESUMING:
+        return _first_record(loop, c, p, n, raw[0])
     if state_in(c.state, KEYED):
         return _record(loop, c, p, n)
     if c.state == WAITING:
         return 0
     if c.state == HELLO:
         return hello(loop, c, p, n)
-    if p[0] != PROXY_FIRST and (<PreAuth*>c.held).proxy_allowed and not c.flags & F_PROXIED:
+    if p[0] != PROXY_FIRST and (<PreAuth*>c.held).is_ & IS_PROXIER and not c.flags & F_PROXIED:
         # Without the header nobody knows whom it is for: every client behind it would be outside all limits.
         doom_quiet(loop, c, R_PROXY_MISSING, 0)
         return -1
@@ -363,6 +401,15 @@ cdef ptrdiff_t _step(Loop* loop, Conn* c, uint8_t* p, size_t n, size_t* end, siz
     return used
 
 
+cdef bint _may_keep(Conn* c, size_t n) noexcept nogil:
+    """Before a login. What is longer than the rest of a ticket leaves room for has a token: the ticket is given up."""
+    if c.state == ASKED:
+        return n <= KEEP_ASKED
+    if n > KEEP_CLAIM and c.state == SECURED:
+        claim_drop(c)
+    return n <= <size_t>(KEEP_CLAIM if c.state == RESUMING else KEEP)
+
+
 cdef void _feed(Loop* loop, Conn* c, uint8_t* p, size_t n, size_t raw) noexcept nogil:
     """n bytes of the stream, and behind them raw ones that are not of it yet."""
     cdef size_t at = 0
@@ -376,7 +423,7 @@ cdef void _feed(Loop* loop, Conn* c, uint8_t* p, size_t n, size_t raw) noexcept 
         at += <size_t>used
         if state_in(c.state, DEAF):
             return
-    if state_in(c.state, BEFORE_LOGIN) and n - at + raw > <size_t>(KEEP_ASKED if c.state == ASKED else KEEP):
+    if state_in(c.state, BEFORE_LOGIN) and not _may_keep(c, n - at + raw):
         doom_quiet(loop, c, R_PREAUTH_TOO_BIG, 0)
     elif in_keep(&c.in_buf, &loop.stats, p + at, n - at, raw, IN_SLACK if c.state == LIVE else IN_EXACT) < 0:
         doom_quiet(loop, c, R_MEMORY, 0)

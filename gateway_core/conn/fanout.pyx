@@ -4,7 +4,7 @@ from libc.string cimport memset
 from cmodules cimport layout
 from frame.names cimport USER_PREFIX_BYTES, is_user_topic
 from gateway_core.conn.pending cimport batch_packed, batch_start, pend, pending_served, within_budget
-from gateway_core.conn.states cimport LIVE
+from gateway_core.conn.states cimport LIVE, PARKED
 from gateway_core.conn.table cimport (
     F_BLOCKED,
     F_SPECIAL,
@@ -16,7 +16,7 @@ from gateway_core.conn.table cimport (
     slot_of,
 )
 from gateway_core.conn.topics cimport PAGE_SLOTS, Batch, Cuts, Topic, batch_free, topic_find, topic_next
-from gateway_core.conn.transport cimport enqueue, flush_conn, send_direct, stage_begin, stage_finish
+from gateway_core.conn.transport cimport enqueue, flush_conn, hold, msg_number, send_direct, stage_begin, stage_finish
 from gateway_core.conn.users cimport user_find
 from gateway_core.includes.cpu cimport qw_cycles, qw_prefetch
 from gateway_core.includes.sys cimport qw_clock_ns
@@ -44,6 +44,15 @@ cdef enum:
     CLOCK_EVERY = 16  # members between two looks at the clock
 
 
+cdef inline void _hand(Loop* loop, Conn* c, SharedBuf* b) noexcept nogil:
+    if b.exclude and conn_id(&loop.table, c) == b.exclude:
+        return
+    if c.state == LIVE:
+        enqueue(loop, c, b)
+    elif c.state == PARKED:
+        hold(loop, c, b)
+
+
 cdef void _publish_user(Loop* loop, SharedBuf* b) noexcept nogil:
     cdef uint32_t slot = user_find(&loop.users, b.hash, buf_name(b) + USER_PREFIX_BYTES, b.name_len - USER_PREFIX_BYTES)
     cdef Conn* c
@@ -52,8 +61,7 @@ cdef void _publish_user(Loop* loop, SharedBuf* b) noexcept nogil:
     while slot != NONE32:
         c = &loop.table.conns[slot]
         slot = session_of(c).next
-        if c.state == LIVE and (b.exclude == 0 or conn_id(&loop.table, c) != b.exclude):
-            enqueue(loop, c, b)
+        _hand(loop, c, b)
 
 
 cdef void publish_local(Loop* loop, SharedBuf* b) noexcept nogil:
@@ -78,9 +86,7 @@ cdef void publish_local(Loop* loop, SharedBuf* b) noexcept nogil:
         pend(&loop.topics, t, b)
         return
     for i in range(t.count):
-        c = &loop.table.conns[t.dense[i]]
-        if c.state == LIVE and (b.exclude == 0 or conn_id(&loop.table, c) != b.exclude):
-            enqueue(loop, c, b)
+        _hand(loop, &loop.table.conns[t.dense[i]], b)
 
 
 cdef void publish_all(Loop* loop, SharedBuf* b) noexcept nogil:
@@ -102,8 +108,12 @@ cdef void publish_all(Loop* loop, SharedBuf* b) noexcept nogil:
 cdef void _deliver_parts(Loop* loop, Batch* batch, Conn* c, uint64_t since, uint64_t id) noexcept nogil:
     cdef uint32_t i
     for i in range(batch.n):
-        if batch.order[i] >= since and (batch.part[i].exclude != id or id == 0) and c.state == LIVE:
+        if batch.order[i] < since or (batch.part[i].exclude == id and id != 0):
+            continue
+        if c.state == LIVE:
             enqueue(loop, c, batch.part[i])
+        elif c.state == PARKED:
+            hold(loop, c, batch.part[i])
 
 
 cdef bint _special(Loop* loop, Topic* t, Conn* c) noexcept nogil:
@@ -131,17 +141,22 @@ cdef void _deliver(Loop* loop, Topic* t, Conn* c) noexcept nogil:
     cdef Batch* batch = t.sweep
     cdef SharedBuf* b = batch.plain
     cdef Cuts* cuts = &batch.plain_cuts
+    cdef uint32_t i
     if c.state != LIVE:
+        if c.state == PARKED and not (c.flags & F_SPECIAL and _special(loop, t, c)):
+            _deliver_parts(loop, batch, c, 0, 0)
         return
     if not (c.flags & F_SPECIAL and _special(loop, t, c)):
         if c.flags & F_ZSTD:
             b = batch_packed(&loop.stats, batch, loop.compressor, dictionary_of(loop, c), &cuts)
         if c.out == NULL:
             if b.msgs:  # the count lies in the receiving half, which events need not touch
-                c.msgs_sent += b.msgs
+                for i in range(batch.n):
+                    if batch.part[i].msgs:
+                        msg_number(loop, c, batch.part[i])
             send_direct(loop, c, b, cuts)
             return
-        if batch.mixed:
+        if batch.mixed or b.msgs:  # each MSG has a number of its own
             _deliver_parts(loop, batch, c, 0, 0)
         else:
             enqueue(loop, c, b)

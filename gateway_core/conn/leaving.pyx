@@ -137,10 +137,12 @@ cdef void leavers_step(Loop* loop) noexcept nogil:
         looked += 1
         one = &loop.leavers.of[loop.leavers.at]
         c = conn_find(&loop.table, one.conn)
-        if c != NULL and c.state == LIVE and one.due_s > loop.now_s:
+        if c != NULL and not (c.state == LIVE and c.flags & F_TOLD):  # gone, or back on another connection
+            c = NULL
+        if c != NULL and one.due_s > loop.now_s:
             loop.leavers.at += 1
             continue
-        if c != NULL and c.state == LIVE:
+        if c != NULL:
             doom(loop, c, R_SENT_AWAY, one.code)
             closed += 1
         leavers_drop(&loop.leavers)

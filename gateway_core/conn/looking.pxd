@@ -13,6 +13,9 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from gateway_core.includes.sys cimport IP_BYTES
 from gateway_core.types cimport LookFor, Loop
 
+cdef enum:
+    LOOKED_PARKED = 8  # among the flags, in the place of F_DIRTY: it has no connection
+
 cdef struct Looked:  # what is told of one, beside its names; Python reads it as "<QIIIIHHHBB16sQQII"
     uint64_t session
     uint32_t queued_bytes  # plaintext that waits

@@ -1,10 +1,10 @@
-from libc.stdint cimport uint32_t, uint64_t, uint8_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport free
 from libc.string cimport memcmp, memcpy, memset
 
 from cmodules cimport layout
-from gateway_core.conn.states cimport LIVE
-from gateway_core.conn.table cimport Conn, Session, conn_id, id_in_loop, session_device, session_of, session_user, slot_of
+from gateway_core.conn.states cimport HELD, PARKED, state_in
+from gateway_core.conn.table cimport F_DIRTY, Conn, Session, conn_id, id_in_loop, session_device, session_of, session_user, slot_of
 from gateway_core.conn.topics cimport Topic, topic_find, topic_next
 from gateway_core.includes.cpu cimport qw_hash
 from gateway_core.includes.sys cimport qw_tcp_count, qw_tcp_counts
@@ -36,7 +36,7 @@ cdef bint _fits(Loop* loop, Conn* c, const LookFor* f) noexcept nogil:
     cdef Session* s
     cdef const char* names = <const char*>f + sizeof(LookFor)
     cdef uint8_t ip[IP_BYTES]
-    if c.state != LIVE:
+    if not state_in(c.state, HELD):
         return False
     s = session_of(c)
     if f.user_len and (s.user_len != f.user_len or memcmp(session_user(s), names, f.user_len) != 0):
@@ -101,7 +101,7 @@ cdef void _tell(Loop* loop, Conn* c, uint64_t token) noexcept nogil:
     l.msgs_sent = c.msgs_sent
     l.timeout_s = c.timeout_s
     l.joined = s.joined
-    l.flags = c.flags
+    l.flags = (c.flags & <uint16_t>~<unsigned int>F_DIRTY) | (LOOKED_PARKED if c.state == PARKED else 0)
     l.suite = c.suite
     l.platform = s.platform
     _address(loop, c, l.ip)

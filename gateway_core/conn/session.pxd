@@ -21,10 +21,12 @@ cdef bint conn_let_in(Loop* loop, Conn* c, int visitor, Wait* wait) noexcept nog
 cdef bint make_room(Loop* loop) noexcept nogil
 cdef void preauth_drop(Loop* loop, Conn* c) noexcept nogil  # wiped: Python has been told, or never will be
 
-# The session (malloc'ed) and the reference pass to the connection. Emits CLOSED when it is gone already.
-cdef void login(Loop* loop, Conn* c, Session* s, SharedBuf* auth_ok, unsigned long long id) noexcept nogil
+# The session (malloc'ed) and the reference pass to the connection. Emits CLOSED when it is gone already. `resumed`: it
+# stands in for a session of another node, of which the client has seen so many MSGs, and `first` is RESUME_OK.
+cdef void login(Loop* loop, Conn* c, Session* s, SharedBuf* first, unsigned long long id, bint resumed, unsigned int seen) noexcept nogil
 cdef void set_interval(Loop* loop, Conn* c, unsigned long long interval_s) noexcept nogil
 
+# Ends a session that is here, LIVE or PARKED, or a login.
 cdef void close_with(Loop* loop, Conn* c, int reason, int code, const uint8_t* text, size_t n) noexcept nogil
 cdef void finish(Loop* loop, Conn* c) noexcept nogil  # CLOSING: shut down once everything has left
 cdef void reap(Loop* loop) noexcept nogil

@@ -23,6 +23,7 @@ from gateway_core.conn.states cimport (
     KEYED,
     KEYLESS,
     LIVE,
+    PARKED,
     Expiry,
     expiry,
     state_in,
@@ -32,20 +33,25 @@ from gateway_core.conn.table cimport (
     F_LOST,
     F_TOLD,
     F_WS,
+    IS_PROXIER,
     PreAuth,
     conn_id,
     conn_move,
     conn_new,
     conn_release,
     key_begins,
+    parked_leave,
     poll_id,
     preauth_enter,
     preauth_leave,
+    preauth_size,
     session_device,
     session_of,
     session_user,
     slot_of,
 )
+from gateway_core.conn.parking cimport may_park, park
+from gateway_core.conn.tickets cimport ticket_give
 from gateway_core.conn.topics cimport topics_leave_all
 from gateway_core.conn.transport cimport doom, doom_quiet, enqueue, flush_conn, send_raw
 from gateway_core.conn.user_filter cimport filter_leave
@@ -62,6 +68,7 @@ from gateway_core.leaf.admission cimport admission_take, admission_wait
 from gateway_core.leaf.deadlines cimport deadline_cap, deadline_set
 from gateway_core.leaf.events cimport EVENT_STRINGS, EV_CLOSED, event_push
 from gateway_core.leaf.lists cimport NONE32
+from gateway_core.leaf.ring cimport unacked_clear
 from gateway_core.leaf.shared_buf cimport buf_frame, buf_unref
 from gateway_core.leaf.stats cimport (
     L_PREAUTH,
@@ -70,6 +77,7 @@ from gateway_core.leaf.stats cimport (
     N_ADMITTED_NEW,
     N_DEFERRED_NEW,
     N_LOGINS,
+    N_PARKED_OVER,
     N_REFUSED_FULL,
     N_REFUSED_IP_CONNECTIONS,
     N_REFUSED_IP_RATE,
@@ -78,6 +86,8 @@ from gateway_core.leaf.stats cimport (
     R_CLOSE_STALLED,
     R_MADE_ROOM,
     R_MEMORY,
+    R_PARK_OVER,
+    R_PARK_ROOM,
     R_STOPPED,
     count_code,
     stat_add,
@@ -99,7 +109,7 @@ cdef enum:
 
 cdef void preauth_drop(Loop* loop, Conn* c) noexcept nogil:
     preauth_leave(&loop.table, c)
-    sodium.memzero(c.held, sizeof(PreAuth))
+    sodium.memzero(c.held, preauth_size(<PreAuth*>c.held))
     free(c.held)
     c.held = NULL
     stat_add(&loop.stats, L_PREAUTH, -1)
@@ -174,10 +184,11 @@ cdef void conn_open(Loop* loop, int fd, const uint8_t* ip16, uint16_t port) noex
     stat_add(&loop.stats, L_PREAUTH, 1)
     memcpy(pre.ip, ip16, IP_BYTES)
     pre.port = port
-    pre.proxy_allowed = _balancer(loop, ip16)
+    if _balancer(loop, ip16):
+        pre.is_ = IS_PROXIER
     c.timeout_s = <uint16_t>loop.config.auth_timeout_s
     # a balancer's connections are judged by the address its header names
-    if (not pre.proxy_allowed and not conn_admit(loop, c)) or poller_add(&loop.poller, c.fd, poll_id(&loop.table, c)) < 0:
+    if (not pre.is_ & IS_PROXIER and not conn_admit(loop, c)) or poller_add(&loop.poller, c.fd, poll_id(&loop.table, c)) < 0:
         _release(loop, c)
         return
     qw_set_buffers(fd, loop.config.send_buffer, loop.config.receive_buffer)
@@ -232,21 +243,24 @@ cdef Session* _settle(Session* s) noexcept nogil:
     return own
 
 
-cdef void login(Loop* loop, Conn* c, Session* s, SharedBuf* auth_ok, unsigned long long id) noexcept nogil:
+cdef void login(Loop* loop, Conn* c, Session* s, SharedBuf* first, unsigned long long id, bint resumed, unsigned int seen) noexcept nogil:
     cdef Session* own
-    if c == NULL or c.state != ASKED:
+    if c == NULL or c.state != ASKED or resumed != (c.held != NULL):
         stat_add(&loop.stats, N_STALE_COMMANDS, 1)
         _emit_closed(loop, id, s, 0)
         user_missed(&loop.users, s)
         filter_leave(&loop.filter, s)
         free(s)
-        buf_unref(auth_ok)
+        buf_unref(first)
         return
     own = _settle(s)
     if own != NULL:
         free(s)
         s = own
+    if c.held != NULL:
+        preauth_drop(loop, c)
     c.held = s
+    c.msgs_sent = seen
     bucket_fill(&s.inbound, &loop.config.inbound, loop.now_ns, s.inbound.tokens)
     s.policy_rev = <uint16_t>loop.policy.rev
     key_begins(s, c.rx.n, loop.now_s)
@@ -254,17 +268,19 @@ cdef void login(Loop* loop, Conn* c, Session* s, SharedBuf* auth_ok, unsigned lo
         c.held = NULL
         filter_leave(&loop.filter, s)
         free(s)
-        buf_unref(auth_ok)
+        buf_unref(first)
         close_with(loop, c, R_MEMORY, CLOSE_OVERLOADED, NULL, 0)
         return
     stat_add(&loop.stats, L_SESSIONS, 1)
     stat_add(&loop.stats, N_LOGINS, 1)
     conn_move(&loop.table, c, E_LOGIN)
     set_interval(loop, c, loop.policy.ping_interval_s)
-    enqueue(loop, c, auth_ok)
-    buf_unref(auth_ok)
+    enqueue(loop, c, first)
+    buf_unref(first)
     if loop.policy.frame != NULL:
         enqueue(loop, c, loop.policy.frame)
+    if s.until_s:
+        ticket_give(loop, c)
 
 
 cdef void _session_end(Loop* loop, Conn* c, int code) noexcept nogil:
@@ -274,6 +290,7 @@ cdef void _session_end(Loop* loop, Conn* c, int code) noexcept nogil:
     filter_leave(&loop.filter, s)
     _emit_closed(loop, conn_id(&loop.table, c), s, code)
     count_code(&loop.stats, code)
+    unacked_clear(&s.unacked, &loop.stats)
     free(s)
     c.held = NULL
     stat_add(&loop.stats, L_SESSIONS, -1)
@@ -332,9 +349,20 @@ cdef void _part(Loop* loop, Conn* c, int was, int code, const uint8_t* text, siz
 cdef void close_with(Loop* loop, Conn* c, int reason, int code, const uint8_t* text, size_t n) noexcept nogil:
     if state_in(c.state, KEYLESS):
         doom_quiet(loop, c, reason, code)
+    elif c.state == PARKED:
+        doom_quiet(loop, c, reason, code)
     elif state_in(c.state, KEYED):
         loop.stats.reasons[reason] += 1
         _part(loop, c, c.state, code, text, n, False)
+
+
+cdef void _unpark_end(Loop* loop, Conn* c, const Doom* d) noexcept nogil:
+    """Nobody is told but Python: there is no connection."""
+    parked_leave(&loop.table, c)
+    if d.reason == R_PARK_OVER or d.reason == R_PARK_ROOM:
+        stat_add(&loop.stats, N_PARKED_OVER, 1)
+    _session_end(loop, c, d.code)
+    _release(loop, c)
 
 
 cdef void reap(Loop* loop) noexcept nogil:
@@ -348,7 +376,13 @@ cdef void reap(Loop* loop) noexcept nogil:
         if state_in(d.was, ENDING):
             _release(loop, c)
             continue
+        if d.was == PARKED:
+            _unpark_end(loop, c, &d)
+            continue
         loop.stats.reasons[d.reason] += 1
+        if d.was == LIVE and may_park(loop, c, &d):
+            park(loop, c, &d)
+            continue
         if not d.quiet and state_in(d.was, KEYED) and not c.flags & F_LOST:
             _part(loop, c, d.was, d.code, NULL, 0, True)
             continue
@@ -374,7 +408,10 @@ cdef void release_all(Loop* loop) noexcept nogil:
         c = &loop.table.conns[slot]
         if c.state == FREE:
             continue
-        if not state_in(c.state, DEAF):
+        if c.state == PARKED:
+            parked_leave(&loop.table, c)
+            _session_end(loop, c, CLOSE_DRAINING)
+        elif not state_in(c.state, DEAF):
             loop.stats.reasons[R_STOPPED] += 1
         if c.state == LIVE:
             _part(loop, c, LIVE, CLOSE_DRAINING, NULL, 0, False)

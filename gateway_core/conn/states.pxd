@@ -8,20 +8,26 @@ cdef enum:  # states
     HELLO = 2  # preamble and message 1 expected (WebSocket upgraded, or PROXY header read)
     WAITING = 3  # message 1 complete, in the handshake queue
     SECURED = 4  # AUTH expected
-    ASKED = 5  # AUTH lies with Python
+    ASKED = 5  # AUTH, or a session that is at another node, lies with Python
     LIVE = 6
     CLOSING = 7  # what is queued leaves, then shutdown
     LINGER = 8  # shut down for writing, waiting for the peer's end
     DOOMED = 9  # judged during this tick, reaped at its end
-    STATES = 10
+    RESUMING = 10  # the first record behind a handshake with a ticket expected
+    PARKED = 11  # a session without a connection: no socket, no keys
+    STATES = 12
 
 cdef enum:  # events
     E_OPENED
     E_GREETED  # the carrier is known: QW1 follows
     E_QUEUED  # the handshake waits for its turn
     E_KEYED  # the handshake is done
+    E_CLAIMED  # ... and a session is asked for
+    E_DENIED  # it cannot be had
     E_ASKED  # AUTH became an event
     E_LOGIN
+    E_PARKED  # the connection was lost
+    E_RESUMED  # there is another
     E_ENDED  # the last words are queued
     E_SENT  # they have left
     E_JUDGED
@@ -31,8 +37,9 @@ cdef enum:  # events
 
 cdef enum:  # sets of states, see state_in
     KEYLESS = 1 << FIRST | 1 << HELLO | 1 << WAITING  # no record can be read or written yet
-    KEYED = 1 << SECURED | 1 << ASKED | 1 << LIVE  # records flow: the end is told with a CLOSE frame
-    BEFORE_LOGIN = 1 << FIRST | 1 << HELLO | 1 << WAITING | 1 << SECURED | 1 << ASKED  # costs 1 KiB at most
+    KEYED = 1 << SECURED | 1 << ASKED | 1 << LIVE | 1 << RESUMING  # records flow: the end is told with a CLOSE frame
+    HELD = 1 << LIVE | 1 << PARKED  # a session is here
+    BEFORE_LOGIN = 1 << FIRST | 1 << HELLO | 1 << WAITING | 1 << SECURED | 1 << ASKED | 1 << RESUMING  # costs 1 KiB at most
     ENDING = 1 << CLOSING | 1 << LINGER
     DEAF = 1 << CLOSING | 1 << LINGER | 1 << DOOMED  # what still comes is thrown away
 

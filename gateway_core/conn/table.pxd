@@ -11,9 +11,11 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from crypto.aead cimport CipherState
+from crypto.ticket cimport TICKET_PSK_BYTES
 from frame.constants cimport REKEY_GRACE_SECONDS, REKEY_RECORDS, REKEY_SECONDS
 from gateway_core.conn.states cimport FREE, NO_MOVE, STATES, next_state
 from gateway_core.includes.sys cimport IP_BYTES
+from gateway_core.leaf.ring cimport Unacked
 from gateway_core.leaf.stats cimport Stats
 from gateway_core.leaf.token_bucket cimport Bucket
 from gateway_core.net.in_buffer cimport InBuf
@@ -37,6 +39,18 @@ cdef enum:  # Conn.flags
     F_OVERDUE = 1024  # ... for its age
     F_PAUSED = 2048  # is not read for a while
     F_DICTIONARY = 16384  # ... compressed by the dictionary of now; F_ZSTD holds too
+    # of a session that its client must hear of when it comes back
+    F_MISSED = 4096  # events were dropped
+    F_SYNC_DUE = 8192  # and a hint to sync among them
+    F_LEFT = 32768  # it was taken out of its rooms
+
+cdef enum:  # go with the socket when a session gets another
+    F_TRANSPORT = F_ZSTD | F_WS | F_BLOCKED | F_LOST | F_PAUSED | F_DICTIONARY
+
+cdef enum:  # PreAuth.is_
+    IS_PROXIER = 1  # the peer is a listed balancer
+    IS_HANDED = 2  # came from another loop, or must not go to one
+    IS_CLAIMING = 4  # a Claim follows
 
 cdef enum:
     KEY_MINUTES = (REKEY_SECONDS + REKEY_GRACE_SECONDS) // 60  # a key of receiving may be read for
@@ -45,11 +59,35 @@ cdef struct PreAuth:  # what the AUTH event tells Python; until then
     uint8_t hash[HANDSHAKE_HASH]
     uint8_t ip[IP_BYTES]
     uint16_t port
-    uint8_t proxy_allowed  # the peer is a listed balancer
+    uint8_t is_  # IS_*
     uint32_t newer  # slot of the next one in the order of arrival, NONE32: none (56 bytes fill what malloc gives)
+
+cdef struct Claim:  # follows the PreAuth of one who came with a ticket, until it is LIVE; user and device names follow
+    uint8_t psk[TICKET_PSK_BYTES]
+    uint64_t conn  # that had the session
+    uint64_t session
+    uint64_t epoch
+    uint32_t issued_s
+    uint32_t until_s
+    uint32_t rev
+    uint32_t seen  # MSG frames, as it says
+    uint32_t sent  # number of the last one that it was sent again
+    uint16_t node
+    uint8_t serial
+    uint8_t platform
+    uint8_t user_len
+    uint8_t device_len
+    uint8_t wants  # the session; else a login is wanted
+    uint8_t told  # RESUME_OK is under way
 
 cdef struct Session:  # user and device names follow, then the topic ids (aligned to 4)
     uint64_t id
+    Unacked* unacked  # NULL: all that was sent is acknowledged, or nobody will ask for it
+    uint32_t until_s  # of the wall clock: the end of its token; 0: it gets no tickets
+    uint32_t rev  # the login's word, for its tickets
+    uint16_t ticket_minute  # when the last ticket was given
+    uint8_t serial  # of that ticket
+    uint8_t floor  # of the ticket that was used last: older ones are dead
     uint32_t next  # slot of the user's next connection on this loop
     Bucket inbound
     uint16_t rx_records  # opened under the key of receiving
@@ -63,7 +101,7 @@ cdef struct Session:  # user and device names follow, then the topic ids (aligne
 
 cdef struct Conn:
     # line 1: sending
-    CipherState tx
+    CipherState tx  # of a PARKED one, n: the slot that was parked before it, NONE32: none
     OutQueue* out
     int fd
     uint32_t generation
@@ -73,7 +111,7 @@ cdef struct Conn:
     uint16_t tx_tick  # when the sending key was new
     uint16_t timeout_s  # granted after every read; the close code while CLOSING
     # line 2: receiving
-    CipherState rx
+    CipherState rx  # of a PARKED one, n: the slot that was parked after it, NONE32: none
     InBuf* in_buf
     void* held
     uint32_t msgs_sent  # with a PreAuth: slot of the one that came before, NONE32: none
@@ -88,6 +126,9 @@ cdef struct ConnTable:
     uint32_t loop  # top byte of the ids
     uint32_t oldest  # of the connections that hold a PreAuth, NONE32: there is none
     uint32_t newest
+    uint32_t parked  # how many
+    uint32_t parked_first  # the one that has waited longest, NONE32: there is none
+    uint32_t parked_last
     uint32_t by_state[STATES]
     Stats* stats
 
@@ -97,6 +138,8 @@ cdef Conn* conn_new(ConnTable* t) noexcept nogil  # state FIRST, all else zero; 
 cdef void conn_release(ConnTable* t, Conn* c) noexcept nogil  # wiped; the generation moves on: old ids are dead
 cdef void preauth_enter(ConnTable* t, Conn* c) noexcept nogil  # the newest; c holds a PreAuth
 cdef void preauth_leave(ConnTable* t, Conn* c) noexcept nogil
+cdef void parked_enter(ConnTable* t, Conn* c) noexcept nogil  # c has no keys now
+cdef void parked_leave(ConnTable* t, Conn* c) noexcept nogil
 
 
 # One event in its life; 0 when it does not happen in this state.
@@ -146,6 +189,26 @@ cdef inline Conn* conn_find(ConnTable* t, uint64_t id) noexcept nogil:
 
 cdef inline Session* session_of(Conn* c) noexcept nogil:
     return <Session*>c.held
+
+
+# NULL: it came without a ticket. c holds a PreAuth.
+cdef inline Claim* claim_of(Conn* c) noexcept nogil:
+    return <Claim*>(<char*>c.held + sizeof(PreAuth)) if (<PreAuth*>c.held).is_ & IS_CLAIMING else NULL
+
+
+cdef inline char* claim_user(Claim* k) noexcept nogil:
+    return <char*>k + sizeof(Claim)
+
+
+cdef inline char* claim_device(Claim* k) noexcept nogil:
+    return <char*>k + sizeof(Claim) + k.user_len
+
+
+cdef inline size_t preauth_size(const PreAuth* pre) noexcept nogil:
+    cdef Claim* k = <Claim*>(<char*>pre + sizeof(PreAuth))
+    if not pre.is_ & IS_CLAIMING:
+        return sizeof(PreAuth)
+    return sizeof(PreAuth) + sizeof(Claim) + k.user_len + k.device_len
 
 
 # The peer's next record is the first but `records` under its key.

@@ -6,7 +6,7 @@ from crypto.sodium cimport sodium
 from gateway_core.conn.states cimport E_OPENED, E_RELEASED
 from gateway_core.includes.sys cimport qw_map, qw_map_huge, qw_unmap
 from gateway_core.leaf.lists cimport NONE32
-from gateway_core.leaf.stats cimport L_CONNECTIONS, stat_add
+from gateway_core.leaf.stats cimport L_CONNECTIONS, L_PARKED, stat_add
 
 LAYOUT = layout()
 
@@ -22,6 +22,7 @@ cdef int table_init(ConnTable* t, uint32_t loop, uint32_t cap, Stats* stats) noe
     t.free_head = NONE32
     t.oldest = NONE32
     t.newest = NONE32
+    t.parked_first = t.parked_last = NONE32
     t.stats = stats
     t.conns = <Conn*>qw_map(<size_t>cap * sizeof(Conn))
     if t.conns == NULL:
@@ -94,3 +95,30 @@ cdef void preauth_leave(ConnTable* t, Conn* c) noexcept nogil:
     else:
         t.conns[newer].msgs_sent = older
     c.msgs_sent = 0
+
+
+cdef void parked_enter(ConnTable* t, Conn* c) noexcept nogil:
+    c.tx.n = t.parked_last
+    c.rx.n = NONE32
+    if t.parked_last == NONE32:
+        t.parked_first = slot_of(t, c)
+    else:
+        t.conns[t.parked_last].rx.n = slot_of(t, c)
+    t.parked_last = slot_of(t, c)
+    t.parked += 1
+    stat_add(t.stats, L_PARKED, 1)
+
+
+cdef void parked_leave(ConnTable* t, Conn* c) noexcept nogil:
+    cdef uint32_t before = <uint32_t>c.tx.n, after = <uint32_t>c.rx.n
+    if before == NONE32:
+        t.parked_first = after
+    else:
+        t.conns[before].rx.n = after
+    if after == NONE32:
+        t.parked_last = before
+    else:
+        t.conns[after].tx.n = before
+    c.tx.n = c.rx.n = 0
+    t.parked -= 1
+    stat_add(t.stats, L_PARKED, -1)

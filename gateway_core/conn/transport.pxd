@@ -31,4 +31,12 @@ cdef void send_raw(Loop* loop, Conn* c, const uint8_t* p, size_t n, bint framed)
 cdef void flush_conn(Loop* loop, Conn* c) noexcept nogil
 # queue_push with its verdicts carried out; the caller keeps its reference.
 cdef void enqueue(Loop* loop, Conn* c, SharedBuf* b) noexcept nogil
+# The same, for what has its number already.
+cdef void enqueue_again(Loop* loop, Conn* c, SharedBuf* b) noexcept nogil
+# A MSG frame has left for it, or waits: its number, and the ring when the session may be taken up again.
+cdef void msg_number(Loop* loop, Conn* c, SharedBuf* b) noexcept nogil
+# To a PARKED session: a MSG waits in its ring, of the rest is remembered that it was.
+cdef void hold(Loop* loop, Conn* c, SharedBuf* b) noexcept nogil
+# n unsealed bytes, and what is queued behind them, in one write.
+cdef void flush_behind(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil
 cdef void enqueue_frame(Loop* loop, Conn* c, int type, const uint8_t* body, size_t n) noexcept nogil

@@ -5,15 +5,38 @@ from libc.string cimport memcpy
 
 from cmodules cimport layout
 from crypto.aead cimport aead_rekey, aead_seal
-from frame.constants cimport CLOSE_INTERNAL, CLOSE_SLOW_CONSUMER, FRAME_REKEY, RECORD_TARGET_PLAINTEXT
+from frame.constants cimport (
+    CLOSE_INTERNAL,
+    CLOSE_SLOW_CONSUMER,
+    EVENT_SYNC,
+    FRAME_EVENT,
+    FRAME_REKEY,
+    FRAME_TYPE_MASK,
+    RECORD_TARGET_PLAINTEXT,
+)
 from frame.frames cimport frame_header_put
 from frame.record cimport put_u16
 from frame.websocket cimport WS_BINARY, WS_HEADER_BYTES, ws_header_put
 from gateway_core.conn.states cimport BEFORE_LOGIN, E_JUDGED, state_in
-from gateway_core.conn.table cimport F_BLOCKED, F_DIRTY, F_LOST, F_PAUSED, F_WS, F_ZSTD, conn_move, poll_id, slot_of
+from gateway_core.conn.table cimport (
+    F_BLOCKED,
+    F_DIRTY,
+    F_LOST,
+    F_MISSED,
+    F_PAUSED,
+    F_SYNC_DUE,
+    F_WS,
+    F_ZSTD,
+    Session,
+    conn_move,
+    poll_id,
+    session_of,
+    slot_of,
+)
 from gateway_core.includes.cpu cimport qw_cycles
 from gateway_core.includes.sys cimport qw_again, qw_send_or_errno
 from gateway_core.leaf.lists cimport slots_push
+from gateway_core.leaf.ring cimport unacked_push
 from gateway_core.leaf.shared_buf cimport buf_data, buf_frame, buf_packed_by, buf_unref
 from gateway_core.leaf.stats cimport (
     N_BYTES_OUT,
@@ -268,6 +291,23 @@ cdef ptrdiff_t _gather(Loop* loop, Conn* c, uint8_t* out, uint32_t* frames) noex
     return at - out
 
 
+cdef void flush_behind(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil:
+    cdef uint8_t* out = loop.scratch + BASE
+    cdef ptrdiff_t sealed = 0
+    cdef uint32_t frames = 0
+    memcpy(out, p, n)
+    if c.out != NULL:
+        sealed = _gather(loop, c, out + n, &frames)
+    if sealed < 0:
+        c.flags |= F_LOST
+        doom_quiet(loop, c, R_NONCES, CLOSE_INTERNAL)
+        return
+    _write_records(loop, c, out, n + <size_t>sealed)
+    if frames:
+        flush_add(&loop.stats, frames)
+        queue_settle(&loop.queues, &c.out)
+
+
 cdef void flush_conn(Loop* loop, Conn* c) noexcept nogil:
     cdef ptrdiff_t n
     cdef uint32_t frames = 0
@@ -294,12 +334,40 @@ cdef void flush_conn(Loop* loop, Conn* c) noexcept nogil:
     queue_settle(&loop.queues, &c.out)
 
 
+cdef void msg_number(Loop* loop, Conn* c, SharedBuf* b) noexcept nogil:
+    cdef Session* s = session_of(c)
+    c.msgs_sent += 1
+    if s.until_s:
+        unacked_push(&s.unacked, &loop.config.unacked, &loop.stats, b, c.msgs_sent)
+
+
+cdef void hold(Loop* loop, Conn* c, SharedBuf* b) noexcept nogil:
+    if b.msgs:
+        msg_number(loop, c, b)
+    elif (buf_data(b)[0] & FRAME_TYPE_MASK) == FRAME_EVENT:
+        c.flags |= F_SYNC_DUE if b.body_at < b.size and buf_data(b)[b.body_at] == EVENT_SYNC else F_MISSED
+
+
 cdef void enqueue(Loop* loop, Conn* c, SharedBuf* b) noexcept nogil:
     cdef int verdict = queue_push(&loop.queues, &c.out, b)
     if verdict == Q_OK:
-        c.msgs_sent += b.msgs
+        if b.msgs:
+            msg_number(loop, c, b)
         _mark_dirty(loop, c)
-    elif verdict == Q_FULL:
+    else:
+        _not_queued(loop, c, verdict)
+
+
+cdef void enqueue_again(Loop* loop, Conn* c, SharedBuf* b) noexcept nogil:
+    cdef int verdict = queue_push(&loop.queues, &c.out, b)
+    if verdict == Q_OK:
+        _mark_dirty(loop, c)
+    else:
+        _not_queued(loop, c, verdict)
+
+
+cdef void _not_queued(Loop* loop, Conn* c, int verdict) noexcept nogil:
+    if verdict == Q_FULL:
         stat_add(&loop.stats, N_SLOW_CONSUMER, 1)
         doom(loop, c, R_SLOW_CONSUMER, CLOSE_SLOW_CONSUMER)
     elif verdict == Q_MEMORY:

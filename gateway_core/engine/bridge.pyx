@@ -2,8 +2,11 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport free
+from libc.string cimport memcpy
 
 from cmodules cimport layout
+from frame.varint cimport uv_get
+from gateway_core.conn.resume cimport ClaimFacts
 from gateway_core.includes.atomics cimport qw_add32, qw_sub32
 from gateway_core.includes.sys cimport qw_clock_ns, qw_nap
 from gateway_core.leaf.events cimport (
@@ -11,10 +14,15 @@ from gateway_core.leaf.events cimport (
     EV_CALL,
     EV_CLOSED,
     EV_DROPPED,
+    EV_ELSEWHERE,
     EV_LOOKED,
+    EV_PARKED,
     EV_PICKED,
+    EV_RESUMED,
     EV_SEND,
     EV_SESSION,
+    EV_TAKEN,
+    EV_TICKET,
     EventCell,
     bell_quiet,
     bell_ring,
@@ -33,6 +41,31 @@ cdef str _str(const uint8_t* p, uint32_t n):
 
 cdef bytes _bytes(const uint8_t* p, uint32_t n):
     return PyBytes_FromStringAndSize(<const char*>p, n)
+
+
+cdef list _bodies(const uint8_t* p, uint32_t n):
+    """(uv length, bytes) one after another."""
+    cdef list out = []
+    cdef uint64_t size = 0
+    cdef uint32_t at = 0
+    while at < n:
+        at += <uint32_t>uv_get(p + at, n - at, &size)
+        out.append(_bytes(p + at, <uint32_t>size))
+        at += <uint32_t>size
+    return out
+
+
+cdef tuple _claim(const EventCell* e, const uint8_t* user, const uint8_t* device, const uint8_t* peer, const uint8_t* facts):
+    cdef ClaimFacts f
+    cdef tuple told
+    memcpy(&f, facts, sizeof(f))
+    told = (
+        e.kind, e.conn, e.code, _str(user, e.size[0]), _str(device, e.size[1]), f.platform, f.rev, f.until_s, f.issued_s,
+        f.session, _str(peer, e.size[2]), bool(f.websocket),
+    )
+    if e.kind == EV_TICKET:
+        return told
+    return told + (f.node, f.epoch, f.conn, f.seen)
 
 
 cdef tuple _event(const EventCell* e):
@@ -54,6 +87,14 @@ cdef tuple _event(const EventCell* e):
         return (e.kind, e.conn, _str(p, e.size[0]), _str(q, e.size[1]), bool(e.b), bool(e.a))
     if e.kind == EV_LOOKED:
         return (e.kind, e.conn, e.request, _str(p, e.size[0]), _str(q, e.size[1]), _bytes(r, e.size[2]), e.code)
+    if e.kind == EV_PARKED:
+        return (e.kind, e.conn, _str(p, e.size[0]), _str(q, e.size[1]))
+    if e.kind == EV_RESUMED:
+        return (e.kind, e.conn, _str(p, e.size[0]), _str(q, e.size[1]), bool(e.a), _str(r, e.size[2]), bool(e.b))
+    if e.kind == EV_TICKET or e.kind == EV_ELSEWHERE:
+        return _claim(e, p, q, r, s)
+    if e.kind == EV_TAKEN:
+        return (e.kind, e.conn, e.request, e.a, e.b, _bodies(p, e.size[0]))
     if e.kind == EV_AUTH:
         return (
             e.kind, e.conn, e.code, _bytes(p, e.size[0]), e.a, _str(q, e.size[1]), _bytes(r, e.size[2]),

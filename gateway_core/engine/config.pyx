@@ -46,12 +46,18 @@ cdef int config_fill(object config, Config* s) except -1:
     s.topic.batch_bytes = config.flush_bytes
     s.sweep_budget_us = config.sweep_budget_us
     s.topic.pending = config.topic_pending
+    s.ticket_s = config.ticket_s
+    s.park_s = config.park_s
+    s.unacked.messages = config.ring_messages
+    s.unacked.bytes = config.ring_bytes
+    s.lite_queue = config.lite_queue
     s.rekey_records = config.rekey_records
     s.rekey_s = config.rekey_s
     s.mailbox = config.mailbox
     s.event_ring = config.event_ring
     s.event_bytes = config.event_bytes
     # /generated
+    s.park_most = max(1, config.park_most // config.loops) if config.park_most else 0
     s.flush_delay_us = int(config.flush_max_delay_ms * 1000)
     s.sender = {"auto": SEND_AUTO, "send": SEND_SEND, "io_uring": SEND_URING}[config.sender]
     s.announce_topics = config.announce_topics

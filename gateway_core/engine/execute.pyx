@@ -3,16 +3,22 @@ from libc.stdlib cimport free
 from libc.string cimport memcmp, memcpy
 
 from cmodules cimport layout
+from crypto.sodium cimport sodium
+from crypto.ticket cimport TicketKeys
 from frame.constants cimport FRAME_PONG
 from frame.names cimport ROOM_PREFIX, ROOM_PREFIX_BYTES, USER_PREFIX, USER_PREFIX_BYTES
 from frame.varint cimport UV_MAX, uv_put
 from gateway_core.conn.announce cimport TOPIC_MAX, Announcer, report_session, report_topic
 from gateway_core.conn.easing cimport ease
 from gateway_core.conn.fanout cimport publish_local
+from gateway_core.conn.handing cimport Handed, handed_drop
+from gateway_core.conn.handshake cimport flight_handed
 from gateway_core.conn.leaving cimport pick_begin, send_away, stay_begin
 from gateway_core.conn.looking cimport look_begin
+from gateway_core.conn.parking cimport end_parked, tell_parked
+from gateway_core.conn.resume cimport TakeAsk, resume_refused, session_take
 from gateway_core.conn.session cimport close_with, login
-from gateway_core.conn.states cimport BEFORE_LOGIN, LIVE, state_in
+from gateway_core.conn.states cimport BEFORE_LOGIN, HELD, LIVE, PARKED, state_in
 from gateway_core.conn.table cimport (
     F_DICTIONARY,
     Conn,
@@ -25,7 +31,7 @@ from gateway_core.conn.table cimport (
     session_user,
 )
 from gateway_core.conn.topics cimport Budget, Topic, topic_join, topic_leave, topic_missed, topics_budget
-from gateway_core.conn.transport cimport enqueue
+from gateway_core.conn.transport cimport enqueue, hold
 from gateway_core.conn.users cimport user_find
 from gateway_core.includes.atomics cimport qw_store32
 from gateway_core.includes.cpu cimport qw_cycles, qw_hash
@@ -39,8 +45,10 @@ from gateway_core.leaf.mailbox cimport (
     CMD_DICTIONARY,
     CMD_AWAY,
     CMD_BUDGET,
+    CMD_DENY,
     CMD_DRAIN,
     CMD_EASE,
+    CMD_HANDED,
     CMD_JOIN,
     CMD_JOIN_USER,
     CMD_KEYS,
@@ -57,6 +65,9 @@ from gateway_core.leaf.mailbox cimport (
     CMD_SEND,
     CMD_STAY,
     CMD_STOP,
+    CMD_TAKE,
+    CMD_TICKETS,
+    CMD_UNPARK,
     mail_pop,
 )
 from gateway_core.leaf.shared_buf cimport SharedBuf, buf_frame, buf_unref
@@ -96,7 +107,7 @@ cdef void _kick(Loop* loop, NameBlob* b, int code) noexcept nogil:
         c = &loop.table.conns[slot]
         s = session_of(c)
         slot = s.next
-        if c.state != LIVE or s.id >= b.before:
+        if not state_in(c.state, HELD) or s.id >= b.before:
             continue
         if b.b_len and (s.device_len != b.b_len or memcmp(session_device(s), device, b.b_len) != 0):
             continue
@@ -112,7 +123,7 @@ cdef void _user_topic(Loop* loop, NameBlob* b, bint joins) noexcept nogil:
     while slot != NONE32:
         c = &loop.table.conns[slot]
         slot = session_of(c).next
-        if c.state != LIVE:
+        if not state_in(c.state, HELD):
             continue
         if joins:
             topic_join(&loop.topics, c, topic, b.a_len, NULL, loop.now_ns)
@@ -216,10 +227,12 @@ cdef void resync_step(Loop* loop) noexcept nogil:
         if r.slot < loop.table.high:
             c = &loop.table.conns[r.slot]
             r.slot += 1
-            if c.state == LIVE:  # once for each device: which of them is the first one changes meanwhile
+            if state_in(c.state, HELD):  # once for each device: which of them is the first one changes meanwhile
                 _report_user(a, session_of(c))
-            if c.state == LIVE and r.sessions:
-                _report_session(loop, c)
+                if r.sessions:
+                    _report_session(loop, c)
+                if r.sessions and c.state == PARKED:
+                    tell_parked(loop, c)
         elif r.topic < loop.topics.ids:
             t = loop.topics.by_id[r.topic]
             r.topic += 1
@@ -230,6 +243,18 @@ cdef void resync_step(Loop* loop) noexcept nogil:
             report_topic(a, b"", 0, b"", 0, TOPIC_ENDED)
 
 
+cdef bint _may_join(Conn* c, const char* topic, size_t n) noexcept nogil:
+    """A session without a connection is in no room."""
+    if c.state == PARKED:
+        return n <= ROOM_PREFIX_BYTES or memcmp(topic, ROOM_PREFIX, ROOM_PREFIX_BYTES) != 0
+    return c.state == LIVE
+
+
+cdef void _set_tickets(Loop* loop, const TicketKeys* keys, uint32_t node) noexcept nogil:
+    loop.tickets = keys[0]
+    loop.node_id = node
+
+
 cdef void _on_conn(Loop* loop, Cmd* cmd, Conn* c) noexcept nogil:
     """Commands to one connection; a dead id hits nothing."""
     cdef NameBlob* b
@@ -237,6 +262,8 @@ cdef void _on_conn(Loop* loop, Cmd* cmd, Conn* c) noexcept nogil:
     if cmd.kind == CMD_SEND:
         if c != NULL and c.state == LIVE:
             enqueue(loop, c, <SharedBuf*>cmd.ptr)
+        elif c != NULL and c.state == PARKED:
+            hold(loop, c, <SharedBuf*>cmd.ptr)
         else:
             stat_add(&loop.stats, N_STALE_COMMANDS, 1)
         buf_unref(<SharedBuf*>cmd.ptr)
@@ -249,14 +276,16 @@ cdef void _on_conn(Loop* loop, Cmd* cmd, Conn* c) noexcept nogil:
         buf_unref(<SharedBuf*>cmd.ptr)
         return
     b = <NameBlob*>cmd.ptr
-    if cmd.kind == CMD_JOIN and (c == NULL or c.state != LIVE):
+    if cmd.kind == CMD_JOIN and (c == NULL or not _may_join(c, _text(b), b.a_len)):
         topic_missed(&loop.topics, _text(b), b.a_len)
     if c == NULL:
         stat_add(&loop.stats, N_STALE_COMMANDS, 1)
     elif cmd.kind == CMD_REFUSE:
         stat_add(&loop.stats, N_REFUSED_LOGINS, 1 if state_in(c.state, BEFORE_LOGIN) else 0)
         close_with(loop, c, R_COMMAND, <int>cmd.code, <const uint8_t*>_text(b), b.a_len)
-    elif c.state != LIVE:
+    elif cmd.kind == CMD_DENY:
+        resume_refused(loop, c, <int>cmd.code, <const uint8_t*>_text(b), b.a_len)
+    elif not state_in(c.state, HELD) or (cmd.kind == CMD_JOIN and not _may_join(c, _text(b), b.a_len)):
         stat_add(&loop.stats, N_STALE_COMMANDS, 1)
     elif cmd.kind == CMD_JOIN:
         if b.b_len:
@@ -272,8 +301,8 @@ cdef void _run(Loop* loop, Cmd* cmd) noexcept nogil:
         publish_local(loop, <SharedBuf*>cmd.ptr)
         buf_unref(<SharedBuf*>cmd.ptr)
     elif cmd.kind == CMD_LOGIN:
-        login(loop, conn_find(&loop.table, cmd.conn), <Session*>cmd.ptr, <SharedBuf*>cmd.x, cmd.conn)
-    elif cmd.kind == CMD_SEND or cmd.kind == CMD_REFUSE or cmd.kind == CMD_JOIN or cmd.kind == CMD_LEAVE or cmd.kind == CMD_AWAY:
+        login(loop, conn_find(&loop.table, cmd.conn), <Session*>cmd.ptr, <SharedBuf*>cmd.x, cmd.conn, cmd.a, cmd.code)
+    elif cmd.kind == CMD_SEND or cmd.kind == CMD_REFUSE or cmd.kind == CMD_JOIN or cmd.kind == CMD_LEAVE or cmd.kind == CMD_AWAY or cmd.kind == CMD_DENY:
         _on_conn(loop, cmd, conn_find(&loop.table, cmd.conn))
     elif cmd.kind == CMD_KICK:
         _kick(loop, <NameBlob*>cmd.ptr, <int>cmd.code)
@@ -296,6 +325,17 @@ cdef void _run(Loop* loop, Cmd* cmd) noexcept nogil:
         pick_begin(loop, cmd.code, cmd.b, cmd.x)
     elif cmd.kind == CMD_LOOK:
         look_begin(loop, <LookFor*>cmd.ptr)
+    elif cmd.kind == CMD_HANDED:
+        flight_handed(loop, <Handed*>cmd.ptr)
+    elif cmd.kind == CMD_TAKE:
+        session_take(loop, cmd.conn, <TakeAsk*>cmd.ptr)
+        free(cmd.ptr)
+    elif cmd.kind == CMD_TICKETS:
+        _set_tickets(loop, <TicketKeys*>cmd.ptr, cmd.code)
+        sodium.memzero(cmd.ptr, sizeof(TicketKeys))
+        free(cmd.ptr)
+    elif cmd.kind == CMD_UNPARK:
+        end_parked(loop, <int>cmd.code)
     elif cmd.kind == CMD_STAY:
         stay_begin(loop)
     elif cmd.kind == CMD_EASE:
@@ -327,6 +367,11 @@ cdef void command_drop(Cmd* cmd) noexcept nogil:
     if cmd.kind == CMD_PUBLISH or cmd.kind == CMD_SEND or cmd.kind == CMD_POLICY or cmd.kind == CMD_DICTIONARY or cmd.kind == CMD_DRAIN or cmd.kind == CMD_AWAY:
         buf_unref(<SharedBuf*>cmd.ptr)
         return
+    if cmd.kind == CMD_HANDED:
+        handed_drop(<Handed*>cmd.ptr)
+        return
     if cmd.kind == CMD_LOGIN:
         buf_unref(<SharedBuf*>cmd.x)
+    if cmd.kind == CMD_TICKETS:
+        sodium.memzero(cmd.ptr, sizeof(TicketKeys))
     free(cmd.ptr)

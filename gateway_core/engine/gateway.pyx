@@ -11,10 +11,20 @@ from libc.string cimport memcpy, memset
 
 from cmodules cimport layout
 from crypto.sodium cimport sodium
-from frame.constants cimport FRAME_DICTIONARY, FRAME_GOAWAY, FRAME_POLICY, MAX_BODY, NAME_MAX
+from frame.constants cimport (
+    FRAME_DICTIONARY,
+    FRAME_GOAWAY,
+    FRAME_MSG,
+    FRAME_POLICY,
+    MAX_BODY,
+    NAME_MAX,
+    RESUME_ELSEWHERE,
+    RESUME_EPOCH,
+)
 from frame.names cimport is_user_topic
 from frame.varint cimport UV_MAX, uv_put
 from gateway_core.conn.announce cimport TOPIC_MAX
+from gateway_core.conn.resume cimport TakeAsk
 from gateway_core.conn.session cimport login
 from gateway_core.conn.states cimport FREE, STATES
 from gateway_core.conn.table cimport loop_of_id
@@ -23,6 +33,7 @@ from gateway_core.engine.bridge cimport give, take_events
 from gateway_core.engine.config cimport config_fill, key_ring_fill
 from gateway_core.engine.loop cimport loop_free, loop_free_events, loop_init, loop_main
 from gateway_core.engine.submit cimport (
+    Lasting,
     frame_of,
     give_budget,
     give_cmd,
@@ -36,6 +47,8 @@ from gateway_core.engine.submit cimport (
     give_replies,
     give_reply,
     give_resync,
+    give_take,
+    give_tickets,
 )
 from gateway_core.includes.atomics cimport qw_load32
 from gateway_core.includes.cpu cimport qw_cycles
@@ -56,6 +69,7 @@ from gateway_core.leaf.events cimport events_fill
 from gateway_core.leaf.keys cimport KeyRing, key_ring_wipe
 from gateway_core.leaf.mailbox cimport (
     CMD_AWAY,
+    CMD_DENY,
     CMD_DRAIN,
     CMD_EASE,
     CMD_JOIN,
@@ -70,6 +84,7 @@ from gateway_core.leaf.mailbox cimport (
     CMD_REFUSE,
     CMD_STAY,
     CMD_STOP,
+    CMD_UNPARK,
     Cmd,
     mail_fill,
 )
@@ -164,6 +179,7 @@ cdef class Gateway:
         config_fill(self.config, &e.config)
         key_ring_fill(self.keys, self.key_set, &ring)
         sodium.randombytes(<uint8_t*>&e.seed, sizeof(e.seed))
+        sodium.randombytes(<uint8_t*>&e.epoch, sizeof(e.epoch))
         e.start_ns = qw_clock_ns(0)
         e.loops = <Loop*>calloc(self.config.loops, sizeof(Loop))
         if e.loops == NULL or e.bell.fd < 0 or addresses_init(&e.addresses, &e.config.address, e.seed) < 0:
@@ -318,13 +334,71 @@ cdef class Gateway:
         return self.engine
 
     def login(self, uint64_t conn, str user, str device, int platform, uint64_t session_id, bytes body,
-              uint16_t frames=0xFFFF):
+              uint16_t frames=0xFFFF, uint32_t until=0, uint32_t rev=0):
         """Makes the session live: it joins u/<user>, AUTH_OK with `body` is written. CLOSED follows if it is gone.
 
-        It may send so many `frames` at once, inbound_burst at most.
+        It may send so many `frames` at once, inbound_burst at most. `until`, its token's end in seconds since 1970: it gets
+        tickets that carry `rev`, and waits for its client when its connection is lost. 0: neither.
         """
-        give_login(self._running(), conn, user.encode(), device.encode(), platform, session_id, body, frames,
+        cdef Lasting more
+        memset(&more, 0, sizeof(more))
+        more.until_s = until
+        more.rev = rev
+        give_login(self._running(), conn, user.encode(), device.encode(), platform, session_id, body, frames, &more,
                    self.wait_ms)
+
+    def resume_with(self, uint64_t conn, str user, str device, int platform, uint64_t session_id, uint32_t seen, bodies,
+                    uint8_t flags=0, uint16_t frames=0xFFFF, uint32_t until=0, uint32_t rev=0):
+        """Answer to EV_ELSEWHERE: a session like by `login`, told as one that goes on behind `seen`: RESUME_OK with these
+        `flags` (ResumeFlag), then a MSG of each of the `bodies`."""
+        cdef uint8_t ok[2 * UV_MAX + 1]
+        cdef Lasting more
+        cdef size_t n = <size_t>uv_put(ok, <uint64_t>seen + 1)
+        n += <size_t>uv_put(ok + n, <uint64_t>seen + <uint64_t>len(bodies))
+        ok[n] = flags
+        more.until_s = until
+        more.rev = rev
+        more.seen = seen
+        more.resumed = True
+        give_login(self._running(), conn, user.encode(), device.encode(), platform, session_id, (<char*>ok)[:n + 1], frames,
+                   &more, self.wait_ms)
+        for body in bodies:
+            give_frame(self.engine, conn, frame_of(FRAME_MSG, NULL, 0, body), self.wait_ms)
+
+    def resume_fail(self, uint64_t conn, int reason, str text=""):
+        """Answer to EV_ELSEWHERE: RESUME_FAIL with a ResumeReason. The client logs in then, by its ticket unless REVOKED."""
+        if not RESUME_EPOCH <= reason <= RESUME_ELSEWHERE:
+            raise ValueError(f"not a reason: {reason}")
+        self._to_conn(CMD_DENY, conn, text.encode(), reason)
+
+    def take_session(self, uint64_t conn, uint64_t session_id, uint64_t epoch, uint64_t seen, uint64_t token):
+        """For another node where the client of this session is now: EV_TAKEN with `token` follows, and if the session can
+        be served from `seen` on, its end here (4003)."""
+        cdef TakeAsk ask
+        ask.session = session_id
+        ask.epoch = epoch
+        ask.seen = seen
+        ask.token = token
+        if loop_of_id(conn) >= self._running().n_loops:
+            conn = 0  # of a gateway with more loops: nobody's, but somebody has to say so
+        give_take(self.engine, conn, &ask, self.wait_ms)
+
+    def end_parked(self, int code):
+        """Ends all sessions that wait for their client; CLOSED with `code` follows for each."""
+        self._running()
+        self._everywhere(CMD_UNPARK, 0, <uint32_t>code, NULL)
+
+    @property
+    def epoch(self):
+        """Of this start, as it stands in tickets."""
+        if self.engine == NULL:
+            raise NotRunning("not started")
+        return self.engine.epoch
+
+    def set_ticket_keys(self, keys, uint16_t node):
+        """[(key id, 32 bytes)], at most 4: the first seals tickets, all open them; `node`: the number of this node in them.
+        None: no tickets from now on, and nobody's session waits."""
+        give_tickets(self._running(), keys, node, self.wait_ms)
 
     def refuse(self, uint64_t conn, int code, str text=""):
         """CLOSE frame, then close; before and after login."""

@@ -3,13 +3,15 @@ from libc.stdlib cimport free
 from libc.string cimport memmove, memset
 
 from cmodules cimport layout
+from crypto.sodium cimport sodium
+from crypto.ticket cimport TicketKeys
 from crypto.zstd cimport (
     zstd_compressor_free,
     zstd_compressor_new,
     zstd_decompressor_free,
     zstd_decompressor_new,
 )
-from frame.constants cimport MAX_RAW_BODY
+from frame.constants cimport MAX_RAW_BODY, TICKET_FRESH_MS
 from gateway_core.conn.dispatch cimport conn_readable
 from gateway_core.conn.easing cimport reads_resume
 from gateway_core.conn.fanout cimport fanout_wait, fanout_work
@@ -50,6 +52,7 @@ from gateway_core.leaf.mailbox cimport (
     mail_pop,
     mail_waiting,
 )
+from gateway_core.leaf.replay_filter cimport replay_free, replay_init
 from gateway_core.leaf.shared_buf cimport buf_unref
 from gateway_core.leaf.stats cimport (
     N_READ_PAUSES,
@@ -93,6 +96,7 @@ cdef enum:
     ACCEPT_LOOK = 8
     ACCEPT_NS = 1000000  # of one turn
     KEPT_MAX = 70000  # a partial record and its length, before the bytes of a read
+    REPLAY_MS = 2 * TICKET_FRESH_MS + 2000  # from the first moment a flight is fresh to the last, and rounding
     FILL = 4  # ephemeral keys made in one idle tick, ~30 us each
 
 
@@ -115,7 +119,7 @@ cdef int _parts_init(Loop* loop, const Config* config, uint64_t seed) noexcept n
         return -1
     if topics_init(&loop.topics, &config.topic, &loop.table, &loop.announcer, &loop.stats, seed) < 0:
         return -1
-    if mail_init(&loop.mail, config.mailbox) < 0:
+    if mail_init(&loop.mail, config.mailbox) < 0 or replay_init(&loop.replays, <uint64_t>REPLAY_MS * 1000000) < 0:
         return -1
     return events_init(&loop.events, config.event_ring, config.event_bytes, &loop.stats)
 
@@ -172,6 +176,8 @@ cdef void loop_free(Loop* loop) noexcept nogil:
     ids_free(&loop.waiting)
     ephemerals_free(&loop.ephemerals)
     key_ring_wipe(&loop.keys)
+    sodium.memzero(&loop.tickets, sizeof(TicketKeys))
+    replay_free(&loop.replays)
     zstd_compressor_free(loop.compressor)
     zstd_decompressor_free(loop.expander)
     dictionaries_free(&loop.dictionaries)

@@ -6,7 +6,9 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from cmodules cimport layout
-from frame.constants cimport EVENT_PRESENCE, FRAME_AUTH_OK, FRAME_EVENT, MAX_BODY, NAME_MAX
+from crypto.sodium cimport sodium
+from crypto.ticket cimport TicketKeys, ticket_keys_fill
+from frame.constants cimport EVENT_PRESENCE, FRAME_AUTH_OK, FRAME_EVENT, FRAME_RESUME_OK, MAX_BODY, NAME_MAX
 from frame.frames cimport reply_header_put
 from frame.names cimport USER_PREFIX_BYTES, is_user_topic
 from frame.varint cimport UV_MAX
@@ -18,7 +20,16 @@ from gateway_core.engine.config cimport key_ring_fill
 from gateway_core.engine.execute cimport NameBlob
 from gateway_core.includes.cpu cimport qw_hash
 from gateway_core.leaf.keys cimport KeyRing
-from gateway_core.leaf.mailbox cimport CMD_BUDGET, CMD_KEYS, CMD_LOGIN, CMD_PUBLISH, CMD_RESYNC, CMD_SEND
+from gateway_core.leaf.mailbox cimport (
+    CMD_BUDGET,
+    CMD_KEYS,
+    CMD_LOGIN,
+    CMD_PUBLISH,
+    CMD_RESYNC,
+    CMD_SEND,
+    CMD_TAKE,
+    CMD_TICKETS,
+)
 from gateway_core.leaf.shared_buf cimport HIGH, NORMAL, NOTICE, buf_frame, buf_ref, buf_unref
 from gateway_core.types cimport EASE_EVENTS
 
@@ -153,7 +164,7 @@ cdef int give_names(Engine* e, int kind, int loop, uint64_t conn, bytes a, bytes
 
 
 cdef int give_login(Engine* e, uint64_t conn, bytes user, bytes device, int platform, uint64_t session_id,
-                    bytes body, uint16_t frames, int wait_ms) except -1:
+                    bytes body, uint16_t frames, const Lasting* more, int wait_ms) except -1:
     cdef size_t n = PyBytes_GET_SIZE(user), m = PyBytes_GET_SIZE(device)
     cdef uint32_t loop = loop_of_id(conn)
     cdef SharedBuf* ok
@@ -162,7 +173,7 @@ cdef int give_login(Engine* e, uint64_t conn, bytes user, bytes device, int plat
     cdef int taken = 0
     if not 1 <= n <= NAME_MAX or not 1 <= m <= NAME_MAX:
         raise ValueError(f"user and device are 1..{<int>NAME_MAX} bytes")
-    ok = _frame(FRAME_AUTH_OK, NULL, 0, body, NULL, 0)
+    ok = _frame(FRAME_RESUME_OK if more.resumed else FRAME_AUTH_OK, NULL, 0, body, NULL, 0)
     s = <Session*>malloc(sizeof(Session) + n + m + PASSING)
     if s == NULL:
         buf_unref(ok)
@@ -173,6 +184,8 @@ cdef int give_login(Engine* e, uint64_t conn, bytes user, bytes device, int plat
     s.device_len = <uint8_t>m
     s.platform = <uint8_t>platform
     s.inbound.tokens = frames
+    s.until_s = more.until_s
+    s.rev = more.rev
     memcpy(<char*>s + sizeof(Session), PyBytes_AS_STRING(user), n)
     memcpy(<char*>s + sizeof(Session) + n, PyBytes_AS_STRING(device), m)
     memset(&cmd, 0, sizeof(cmd))
@@ -180,6 +193,8 @@ cdef int give_login(Engine* e, uint64_t conn, bytes user, bytes device, int plat
     cmd.conn = conn
     cmd.ptr = s
     cmd.x = <uint64_t>ok
+    cmd.a = more.resumed
+    cmd.code = more.seen
     if loop < e.n_loops:
         filter_enter(&e.loops[loop].filter, s)
     try:
@@ -309,6 +324,52 @@ cdef int give_keys(Engine* e, object keys, bytes key_set, int wait_ms) except -1
             raise
         _give_block(e, <int>i, CMD_KEYS, ring, wait_ms)
     return 0
+
+
+cdef int give_tickets(Engine* e, object keys, uint32_t node, int wait_ms) except -1:
+    cdef TicketKeys ring
+    cdef TicketKeys* each
+    cdef Cmd cmd
+    cdef uint32_t i
+    cdef int taken
+    ticket_keys_fill(keys, &ring)
+    for i in range(e.n_loops):
+        taken = 0
+        each = <TicketKeys*>malloc(sizeof(TicketKeys))
+        if each == NULL:
+            raise MemoryError
+        each[0] = ring
+        memset(&cmd, 0, sizeof(cmd))
+        cmd.kind = CMD_TICKETS
+        cmd.ptr = each
+        cmd.code = node
+        try:
+            taken = _give(e, <int>i, &cmd, wait_ms)
+        finally:
+            if not taken:
+                sodium.memzero(each, sizeof(TicketKeys))
+                free(each)
+    sodium.memzero(&ring, sizeof(TicketKeys))
+    return 0
+
+
+cdef int give_take(Engine* e, uint64_t conn, const TakeAsk* ask, int wait_ms) except -1:
+    cdef TakeAsk* own = <TakeAsk*>malloc(sizeof(TakeAsk))
+    cdef Cmd cmd
+    cdef int taken = 0
+    if own == NULL:
+        raise MemoryError
+    own[0] = ask[0]
+    memset(&cmd, 0, sizeof(cmd))
+    cmd.kind = CMD_TAKE
+    cmd.conn = conn
+    cmd.ptr = own
+    try:
+        taken = _give(e, <int>loop_of_id(conn), &cmd, wait_ms)
+    finally:
+        if not taken:
+            free(own)
+    return taken
 
 
 cdef int give_budget(Engine* e, bytes name, const Budget* wanted, int wait_ms) except -1:

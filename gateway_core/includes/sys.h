@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -20,6 +21,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -99,6 +101,11 @@ static inline void qw_tcp_count(int fd, qw_tcp_counts *counts) {
     memcpy(&counts->resent, told + offsetof(struct tcp_info, tcpi_total_retrans), 4);
     memcpy(&counts->acked, told + QW_TCP_ACKED_AT, 8);
     memcpy(&counts->received, told + QW_TCP_RECEIVED_AT, 8);
+}
+/* What was written and the peer's kernel has not acknowledged; it is known of a connection that was reset, too. */
+static inline int qw_unacked_bytes(int fd) {
+    int n = 0;
+    return ioctl(fd, SIOCOUTQ, &n) < 0 ? 0 : n;
 }
 static inline void qw_shutdown_write(int fd) { (void)shutdown(fd, SHUT_WR); }
 

@@ -57,6 +57,7 @@ cdef extern from "gateway_core/includes/sys.h" nogil:
     ssize_t qw_recv(int fd, uint8_t* p, size_t n) noexcept
     bint qw_would_block() noexcept
     void qw_tcp_count(int fd, qw_tcp_counts* counts) noexcept  # zeros where the kernel does not say
+    int qw_unacked_bytes(int fd) noexcept
     void qw_shutdown_write(int fd) noexcept
     int qw_listen(const char* host, uint16_t port, int backlog, int unsent_bytes) noexcept  # fd or -errno
     void qw_set_buffers(int fd, int send_bytes, int receive_bytes) noexcept

@@ -24,6 +24,11 @@ cpdef enum:  # EventKind; the numbers of the tuples that Python takes
     EV_DROPPED = 7
     EV_PICKED = 8
     EV_LOOKED = 9
+    EV_TICKET = 10
+    EV_PARKED = 11
+    EV_RESUMED = 12
+    EV_ELSEWHERE = 13
+    EV_TAKEN = 14
 
 cdef enum:  # of EV_TOPIC: what became of it
     TOPIC_ENDED = 0

@@ -26,6 +26,11 @@ cdef enum:  # what a command asks, see engine.execute
     CMD_STAY = 18
     CMD_EASE = 19
     CMD_LOOK = 20
+    CMD_TICKETS = 21
+    CMD_TAKE = 22
+    CMD_DENY = 23
+    CMD_UNPARK = 24
+    CMD_HANDED = 25
     CMD_DICTIONARY = 40
 
 cdef enum:

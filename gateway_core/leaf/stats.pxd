@@ -23,6 +23,8 @@ cdef enum:  # counters
     N_REJECT_UNSUPPORTED
     N_REJECT_KEY
     N_REJECT_OVERLOADED
+    N_REJECT_LITE
+    N_REJECT_TICKET
     N_LOGINS
     N_REFUSED_LOGINS
     N_STALE_COMMANDS
@@ -64,6 +66,21 @@ cdef enum:  # counters
     N_READ_PAUSES
     N_READS_EASED
     N_GOAWAYS
+    N_TICKETS
+    N_TICKET_LOGINS
+    N_HANDED_OVER
+    N_PARKED
+    N_PARKED_OVER  # ended for those that came later
+    N_RESUMED
+    N_RESUMED_EARLY  # answered before the client's first record
+    N_RESUMED_LATE  # not fresh, or perhaps a repetition
+    N_RESUME_EPOCH  # by reason of RESUME_FAIL
+    N_RESUME_OVERFLOW
+    N_RESUME_EXPIRED
+    N_RESUME_REVOKED
+    N_RESUME_ELSEWHERE
+    N_REPLAYS
+    N_UNACKED_DROPPED
     N_TICKS
     L_CONNECTIONS  # L_*: live objects, back at 0 when everything is closed
     L_PREAUTH
@@ -78,6 +95,8 @@ cdef enum:  # counters
     L_TAILS
     L_BATCHES
     L_TOLD
+    L_PARKED
+    L_UNACKED
     COUNTERS
 
 cdef enum:  # R_*: why a connection ended
@@ -124,6 +143,11 @@ cdef enum:  # R_*: why a connection ended
     R_MAX_AGE
     R_MADE_ROOM
     R_SENT_AWAY
+    R_REPLACED
+    R_PARK_OVER
+    R_PARK_ROOM
+    R_TAKEN
+    R_RESUME_LOST
     REASONS
 
 cdef enum:  # stages

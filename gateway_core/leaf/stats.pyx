@@ -12,23 +12,25 @@ COUNTER_NAMES = (
     "accepted accept_errors accept_pauses refused_full refused_ip_connections refused_ip_rate refused_net64"
     " admitted_new admitted_known deferred_new deferred_known"
     " handshakes handshakes_failed ephemerals_made_hot reject_version reject_unsupported reject_key"
-    " reject_overloaded logins refused_logins stale_commands commands events events_over bytes_in records_in"
+    " reject_overloaded reject_lite reject_ticket logins refused_logins stale_commands commands events events_over bytes_in records_in"
     " frames_in bytes_out records_out frames_out flushes partial_writes rekeys_in rekeys_out pings publishes"
     " publishes_unheard sweeps swept relayed relay_dropped compressed dropped_normal dropped_high dropped_notice"
     " dropped_budget_normal dropped_budget_high dropped_budget_notice"
     " dropped_pending_normal dropped_pending_high dropped_pending_notice dropped_at_close"
-    " stalls soft_limit slow_consumer rate_limited read_pauses reads_eased goaways ticks"
+    " stalls soft_limit slow_consumer rate_limited read_pauses reads_eased goaways tickets ticket_logins handed_over"
+    " parked parked_over resumed resumed_early resumed_late resume_epoch resume_overflow resume_expired resume_revoked"
+    " resume_elsewhere replays unacked_dropped ticks"
 ).split()
 LIVE_NAMES = (
     "connections preauth sessions topics memberships in_buffers in_bytes ws_states out_queues queued_bytes tails"
-    " batches told"
+    " batches told parked unacked"
 ).split()
 REASON_NAMES = (
     "peer_closed peer_reset peer_close_frame auth_timeout idle first_bytes proxy_refused proxy_malformed"
     " proxy_missing upgrade_malformed upgrade_refused ws_malformed ws_text ws_closed preamble rejected handshake_length"
     " handshake_failed record_length preauth_too_big aead frame frame_too_big empty_record frame_type frame_body"
     " before_auth auth_body ack compressed rekey_place rekey_late rate slow_consumer command kicked stopped close_stalled nonces memory max_age"
-    " made_room sent_away"
+    " made_room sent_away replaced park_over park_room taken resume_lost"
 ).split()
 STAGE_NAMES = "mailbox poll accept read handshake open dispatch gather seal write scan sweep".split()
 # Slot of Stats.codes -> close code, 0: the peer vanished without one.

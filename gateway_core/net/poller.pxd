@@ -16,6 +16,7 @@ cdef enum:
 cdef struct Poller:
     int fd
     epoll_event* ready
+    int n_ready
 
 cdef uint64_t ID_LISTENER
 cdef uint64_t ID_WAKE
@@ -27,6 +28,7 @@ cdef int poller_add(Poller* p, int fd, uint64_t id) noexcept nogil  # a connecti
 cdef void poller_want(Poller* p, int fd, uint64_t id, bint read, bint write) noexcept nogil  # not reading: errors are told
 cdef int poller_watch(Poller* p, int fd, uint64_t id) noexcept nogil  # anything else: readable; 0 or -1
 cdef void poller_forget(Poller* p, int fd) noexcept nogil
+cdef void poller_skip(Poller* p, uint64_t id) noexcept nogil  # what the last wait said of it is not true any more
 cdef int poller_wait(Poller* p, int timeout_ms) noexcept nogil  # how many are ready
 cdef uint64_t ready_id(Poller* p, int i) noexcept nogil
 cdef int ready_what(Poller* p, int i) noexcept nogil  # READY_* bits

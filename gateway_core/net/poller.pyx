@@ -29,6 +29,7 @@ ID_WAKE = (<uint64_t>1 << 63) | 1
 cdef void poller_blank(Poller* p) noexcept nogil:
     p.fd = -1
     p.ready = NULL
+    p.n_ready = 0
 
 
 cdef int poller_init(Poller* p) noexcept nogil:
@@ -66,7 +67,15 @@ cdef void poller_forget(Poller* p, int fd) noexcept nogil:
 
 cdef int poller_wait(Poller* p, int timeout_ms) noexcept nogil:
     cdef int n = epoll_wait(p.fd, p.ready, EVENTS_PER_WAIT, timeout_ms)
-    return n if n > 0 else 0
+    p.n_ready = n if n > 0 else 0
+    return p.n_ready
+
+
+cdef void poller_skip(Poller* p, uint64_t id) noexcept nogil:
+    cdef int i
+    for i in range(p.n_ready):
+        if p.ready[i].data.u64 == id:
+            p.ready[i].events = 0
 
 
 cdef uint64_t ready_id(Poller* p, int i) noexcept nogil:

@@ -1,4 +1,4 @@
-/* What arrives before and around frames: preamble, handshake TLVs, records, varints. */
+/* What arrives before and around frames: first flights, handshake TLVs, records, varints. */
 #include "frame/includes/preamble.h"
 #include "frame/includes/record.h"
 #include "tests/fuzz/promise.h"
@@ -11,6 +11,11 @@ static ptrdiff_t parse_varint(const uint8_t *p, size_t n) {
 static ptrdiff_t parse_preamble(const uint8_t *p, size_t n) {
     qw_preamble out;
     return qw_preamble_parse(p, n, &out);
+}
+
+static ptrdiff_t parse_flight(const uint8_t *p, size_t n) {
+    qw_flight out;
+    return qw_flight_parse(p, n, &out);
 }
 
 static ptrdiff_t parse_record(const uint8_t *p, size_t n) {
@@ -31,6 +36,17 @@ static void varints(const uint8_t *p, size_t n) {
     PROMISE(qw_uv_size(value) == used && qw_uv_put(again, value) == used && memcmp(again, p, (size_t)used) == 0);
 }
 
+/* A first flight lies within the input, in order, and fits what a peer may leave unfinished before login. */
+static void flight(const uint8_t *p, size_t n) {
+    qw_flight out;
+    ptrdiff_t used = promise_prefixes(parse_flight, p, n);
+    if (used <= 0) return;
+    qw_flight_parse(p, n, &out);
+    PROMISE(out.message + out.message_len == p + used && out.message == p + out.prologue_len + 2 && used <= 784);
+    PROMISE(out.ticket == NULL ? out.prologue_len == QW_PREAMBLE_SIZE && out.ticket_len == 0
+                               : out.ticket == p + QW_PREAMBLE_SIZE + 1 && out.ticket + out.ticket_len + 2 == out.message);
+}
+
 static void tlvs(const uint8_t *p, size_t n) {
     qw_tlv out;
     for (ptrdiff_t used; (used = qw_tlv_parse(p, n, &out)) > 0; p += used, n -= (size_t)used)
@@ -42,6 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n) {
     promise_prefixes(parse_tlv, p, n);
     varints(p, n);
     tlvs(p, n);
+    flight(p, n);
     if (promise_prefixes(parse_preamble, p, n) > 0) {
         qw_preamble out;
         uint8_t again[QW_PREAMBLE_SIZE];

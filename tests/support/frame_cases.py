@@ -70,6 +70,25 @@ CASES = [
         [b"q", b"QX", b"GET / HT", b"\x00"],
     ),
     Case(
+        "flight",
+        preamble.parse_flight,
+        reference_frame.flight,
+        [
+            preamble.build(1, 1, 1, 0, 1) + b"\x00\x30" + bytes(48),
+            preamble.build(1, 1, 1, 0, 1) + b"\x02\x30" + bytes(560),
+            preamble.build(1, 2, 3, 3, 1) + b"\x01t\x00\x30" + bytes(48),
+            preamble.build(1, 3, 1, 2, 0) + b"\xff" + bytes(255) + b"\x01\x30" + bytes(304),
+        ],
+        [
+            b"QX",
+            preamble.build(1, 1, 1, 0, 1) + b"\x00\x2f",
+            preamble.build(1, 1, 1, 0, 1) + b"\x02\x31",
+            preamble.build(1, 2, 1, 0, 1) + b"\x00",
+            preamble.build(1, 2, 1, 0, 1) + b"\x01t\x00\x2f",
+            preamble.build(1, 3, 1, 0, 0) + b"\x01t\x01\x31",
+        ],
+    ),
+    Case(
         "websocket",
         websocket.parse_header,
         reference_web.ws_header,

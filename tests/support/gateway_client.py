@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import socket
 import struct
 import time
 from collections import deque
+from typing import NamedTuple
 
 from crypto.aead import tag_size
-from crypto.handshake import Channel
+from crypto.handshake import Channel, HandshakeState
 from crypto.noise import Initiator
-from frame import frames
-from frame.constants import FrameType
+from frame import frames, preamble
+from frame.constants import FlightTlv, FrameType, ResumeFlag
 from frame.models import Frame
 
 ZSTD = 1
+
+
+class Ticket(NamedTuple):
+    lifetime_s: int
+    psk: bytes
+    sealed: bytes
+    came: float  # time.monotonic()
 
 
 class Gone(Exception):
@@ -76,6 +86,8 @@ class WireClient:
         rcvbuf: int = 0,
         before: bytes = b"",
         host: str = "127.0.0.1",
+        ticket: Ticket | None = None,
+        lite: bool = False,
     ) -> None:
         self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         if rcvbuf:
@@ -85,7 +97,13 @@ class WireClient:
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.suite = suite
         self.server_pub = server_pub
-        self.prologue = b"QW" + struct.pack(">BBBBH", 1, 1, suite, flags, key_id)
+        pattern = 1 if ticket is None else 3 if lite else 2
+        self.prologue = b"QW" + struct.pack(">BBBBH", 1, pattern, suite, flags, 0 if pattern == 3 else key_id)
+        self.ticket = ticket
+        if ticket is not None:
+            self.prologue += bytes([len(ticket.sealed)]) + ticket.sealed
+        self.flight = b""
+        self.msgs = 0  # of the session
         self.raw = bytearray()  # from the socket, not yet stripped of WebSocket
         self.data = bytearray()  # the QW1 stream
         self.frames: deque[Frame] = deque()
@@ -179,14 +197,66 @@ class WireClient:
     # handshake and records
 
     def handshake(self, payload: bytes = b"", step: int = 0) -> WireClient:
+        return self.shake(payload, step) if self.ticket is None else self.shake_with_ticket(payload, step)
+
+    def shake(self, payload: bytes = b"", step: int = 0) -> WireClient:
         noise = Initiator(self.suite, self.prologue, self.server_pub, payload)
-        self.write(self.prologue + struct.pack(">H", len(noise.message)) + noise.message, step)
+        self.greeting, self.channel = noise.finish(self._exchange(noise.message, step))
+        return self
+
+    def shake_with_ticket(self, payload: bytes = b"", step: int = 0) -> WireClient:
+        assert self.ticket is not None
+        lite = self.prologue[3] == 3
+        noise = HandshakeState(
+            "NNpsk0" if lite else "NKpsk0",
+            self.suite,
+            True,
+            self.prologue,
+            rs=None if lite else self.server_pub,
+            psk=self.ticket.psk,
+        )
+        self.greeting = noise.read_message(self._exchange(noise.write_message(payload), step))
+        self.channel = noise.split()
+        return self
+
+    def _exchange(self, message: bytes, step: int) -> bytes:
+        self.flight = self.prologue + struct.pack(">H", len(message)) + message
+        self.write(self.flight, step)
         length = struct.unpack(">H", self.stream(2))[0]
         if length == 0:
             code, n = struct.unpack(">BH", self.stream(3))
             raise Rejected(code, self.stream(n))
-        self.greeting, self.channel = noise.finish(self.stream(length))
-        return self
+        return self.stream(length)
+
+    def resume(self, seen: int, age_ms: int | None = None, step: int = 0) -> WireClient:
+        """The first flight of one who takes up a session; `age_ms`: of the ticket, None: the true one."""
+        assert self.ticket is not None
+        age = int((time.monotonic() - self.ticket.came) * 1000) if age_ms is None else age_ms
+        self.msgs = seen
+        return self.handshake(
+            preamble.build_tlvs([(FlightTlv.RESUME_SEEN, uv(seen)), (FlightTlv.TICKET_AGE_MS, uv(age))]), step
+        )
+
+    def take_ticket(self) -> Ticket:
+        body = self.expect(FrameType.TICKET)
+        lifetime, at = uv_get(body)
+        assert len(body) == at + 33 + body[at + 32]
+        return Ticket(lifetime, body[at : at + 32], body[at + 33 :], time.monotonic())
+
+    def taken_up(self, first: int, last: int, flags: int = 0) -> list[bytes]:
+        """RESUME_OK of these numbers; the bodies of the MSGs behind it. Events may always have been lost with
+        the older connection.
+        """
+        body = self.expect(FrameType.RESUME_OK)
+        assert body[:-1] == uv(first) + uv(last)
+        assert body[-1] in (flags, flags | ResumeFlag.EVENTS_LOST)
+        return [self.expect(FrameType.MSG) for _ in range(first, last + 1)]
+
+    def auth_with_ticket(self, kind: int = 3) -> None:
+        assert self.ticket is not None
+        assert self.channel is not None
+        proof = hmac.new(self.ticket.psk, b"qw1 auth" + self.channel.handshake_hash, hashlib.sha256).digest()
+        self.frame(FrameType.AUTH, auth_body(b"", proof, kind=kind))
 
     def record(self, plain: bytes) -> bytes:
         assert self.channel is not None

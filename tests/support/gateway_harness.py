@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import select
 import threading
+import time
 from typing import Any
 
 from crypto.handshake import generate_keypair
-from gateway_core import EV_AUTH, EV_CLOSED, Gateway, GatewayConfig
+from gateway_core import EV_AUTH, EV_CLOSED, EV_TICKET, Gateway, GatewayConfig
 from tests.support.gateway_client import WireClient, wait_for
 
 REFUSED = "refuse"  # this token is refused with 4001
@@ -17,7 +18,9 @@ IGNORED = "ignore"  # this one gets no answer
 class GatewayHarness:
     """start, pump, clients, and the promise that nothing stays alive."""
 
-    def __init__(self, **settings: Any) -> None:
+    running = 0
+
+    def __init__(self, *, tickets: bool = False, node: int = 1, **settings: Any) -> None:
         settings.setdefault("max_connections", 65536)
         settings.setdefault("ip_accepts_per_s", 0)
         settings.setdefault("ephemerals", 8)
@@ -28,12 +31,19 @@ class GatewayHarness:
         self.sessions = 0
         self.paused = threading.Event()
         self.clients: list[WireClient] = []
+        self.ticket_keys = [(7, b"k" * 32)] if tickets else []
+        self.node = node
+        self.until = 0
         self._stop = threading.Event()
         self._pump = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> GatewayHarness:
         self.gateway.start()
+        if self.ticket_keys:
+            self.gateway.set_ticket_keys(self.ticket_keys, self.node)
+            self.until = int(time.time()) + 3600
         self._pump.start()
+        GatewayHarness.running += 1
         return self
 
     def _run(self) -> None:
@@ -50,6 +60,8 @@ class GatewayHarness:
         for event in batch:
             if event[0] == EV_AUTH:
                 self._login(event)
+            elif event[0] == EV_TICKET:
+                self._ticket_login(event)
             self.events.append(event)
         return len(batch)
 
@@ -60,7 +72,15 @@ class GatewayHarness:
         elif token != IGNORED:
             self.sessions += 1
             self.conns[token, device] = conn
-            self.gateway.login(conn, token, device, platform, self.sessions, b"welcome")
+            self.gateway.login(
+                conn, token, device, platform, self.sessions, b"welcome", until=self.until, rev=5
+            )
+
+    def _ticket_login(self, event: tuple[Any, ...]) -> None:
+        _, conn, _, user, device, platform, rev, until, *_ = event
+        self.sessions += 1
+        self.conns[user, device] = conn
+        self.gateway.login(conn, user, device, platform, self.sessions, b"again", until=until, rev=rev)
 
     def connect(self, **options: Any) -> WireClient:
         client = WireClient(self.gateway.port, self.public, **options)
@@ -102,14 +122,23 @@ class GatewayHarness:
         self.paused.clear()
         for client in self.clients:
             client.close()
-        wait_for(lambda: self.stats()["live"]["connections"] == 0, 15, "all connections closed")
+        wait_for(self._gone, 15, "all connections closed")
         self._stop.set()
         self._pump.join()
         self.gateway.stop()
         while self._take_after():
             pass
+        GatewayHarness.running -= 1
         left = {name: count for name, count in self.stats()["live"].items() if count}
+        if GatewayHarness.running:  # buffers are counted in the process
+            left.pop("shared_bufs", None)
         assert not left, f"alive after everything was closed: {left}"
+
+    def _gone(self) -> bool:
+        live = self.stats()["live"]
+        if live["parked"]:
+            self.gateway.end_parked(1000)
+        return bool(live["connections"] == 0)
 
     def _take_after(self) -> int:
         batch = self.gateway.take_events()

@@ -9,6 +9,7 @@ import math
 
 import msgspec
 
+from frame.constants import HANDSHAKE_MAX, HANDSHAKE_MIN, RESUME_PAYLOAD_MAX, Pattern
 from frame.errors import MALFORMED, NEED_MORE, TOO_BIG
 from frame.models import AuthBody, Frame, Ping, Preamble, Reply, Request
 
@@ -100,6 +101,27 @@ def preamble(data: bytes) -> tuple[int, Preamble | None]:
     if len(data) < 8:
         return NEED_MORE, None
     return 8, Preamble(data[2], data[3], data[4], data[5], data[6] * 256 + data[7])
+
+
+def flight(data: bytes) -> tuple[int, tuple[bytes, bytes | None, bytes] | None]:
+    """Preamble, u8 len and ticket for patterns 2 and 3, u16 len and message 1."""
+    used, head = preamble(data)
+    if head is None:
+        return used, None
+    reader, ticket, most = Reader(data[8:]), None, HANDSHAKE_MAX
+    try:
+        if head.pattern in (Pattern.NKPSK0, Pattern.NNPSK0):
+            size = reader.byte()
+            if size == 0:
+                return MALFORMED, None
+            ticket, most = reader.take(size), HANDSHAKE_MIN + RESUME_PAYLOAD_MAX
+        prologue = data[: 8 + (0 if ticket is None else 1 + len(ticket))]
+        size = int.from_bytes(reader.take(2), "big")
+        if not HANDSHAKE_MIN <= size <= most:
+            return MALFORMED if size < HANDSHAKE_MIN else TOO_BIG, None
+        return len(prologue) + 2 + size, (prologue, ticket, reader.take(size))
+    except Stop as stop:
+        return stop.code, None
 
 
 def request(data: bytes) -> Request | None:

@@ -31,7 +31,8 @@ from benchmarks.loadgen.wires.message cimport message_text, room_put, send_put
 from cmodules cimport layout
 from crypto.aead cimport CipherState, aead_open, aead_rekey, aead_seal, aead_tag_size
 from crypto.handshake cimport DH_BYTES, NOISE_MAX_PAYLOAD, NOISE_MESSAGE_OVERHEAD
-from crypto.noise cimport NoiseInitiator, noise_keypair, noise_nk_finish, noise_nk_start
+from crypto.handshake cimport NOISE_PATTERN_NK
+from crypto.noise cimport NoiseInitiator, noise_keypair, noise_finish, noise_start
 from crypto.symmetric cimport BLOCK_BYTES, HASH_BYTES, sha256
 from frame.constants cimport (
     AUTH_BEARER,
@@ -98,7 +99,7 @@ cdef int qw1_open(Swarm* s, int pool_size) except -1:
         words = s.pool_message1 + i * FIRST_WORDS
         memcpy(words, s.preamble, PREAMBLE_SIZE)
         noise_keypair(private, public)
-        size = noise_nk_start(s.suite, s.preamble, PREAMBLE_SIZE, s.server_key, private, public, NULL, 0,
+        size = noise_start(NOISE_PATTERN_NK, s.suite, s.preamble, PREAMBLE_SIZE, s.server_key, NULL, private, public, NULL, 0,
                               words + 10, &s.pool[i])
         if size != MESSAGE1_SIZE:
             raise ValueError("the server key is not a valid X25519 point")
@@ -209,7 +210,7 @@ cdef ptrdiff_t feed_handshake(Swarm* s, uint32_t id, uint8_t* p, size_t n) noexc
     if size < NOISE_MESSAGE_OVERHEAD or size - NOISE_MESSAGE_OVERHEAD > sizeof(payload):
         return -1
     initiator = s.pool[c.pooled]
-    if noise_nk_finish(s.suite, &initiator, p + 2, size, payload, &payload_len, &c.rx, &c.tx, handshake_hash) != 0:
+    if noise_finish(s.suite, &initiator, p + 2, size, payload, &payload_len, &c.rx, &c.tx, handshake_hash) != 0:
         return -1
     c.state = AUTHENTICATING
     s.n.handshaken += 1

@@ -56,7 +56,7 @@ def test_own_vectors_are_what_noiseprotocol_makes() -> None:
 
 @pytest.mark.parametrize("vector", [v for v in load(OWN) + load(PUBLISHED) if v["pattern"] == "NK"], ids=name)
 def test_nk_in_one_call_writes_the_same_bytes(vector: dict[str, Any]) -> None:
-    """noise_nk_respond, noise_nk_start and noise_nk_finish, which the wire uses, against the same vectors."""
+    """noise_respond, noise_start and noise_finish, which the wire uses, against the same vectors."""
     key = {k: bytes.fromhex(v) for k, v in vector.items() if k.startswith(("init_", "resp_"))}
     payloads = [bytes.fromhex(m["payload"]) for m in vector["messages"]]
     sealed = [bytes.fromhex(m["ciphertext"]) for m in vector["messages"]]

@@ -113,9 +113,12 @@ def test_the_table_at_the_head_of_the_file_is_the_table_that_runs() -> None:
     assert found == running
 
 
-def test_only_a_login_makes_a_connection_live() -> None:
+def test_only_a_login_makes_a_connection_live_and_a_resume_a_session_that_was() -> None:
     ways = {(at, event) for at, moves in LIFE.items() for event, to in moves.items() if to == LIVE}
-    assert ways == {(STATE_NAMES.index("asked"), EVENT_NAMES.index("login"))}
+    assert ways == {
+        (STATE_NAMES.index("asked"), EVENT_NAMES.index("login")),
+        (STATE_NAMES.index("parked"), EVENT_NAMES.index("resumed")),
+    }
     assert {at for at, moves in LIFE.items() if OPENED in moves} == {FREE}
 
 

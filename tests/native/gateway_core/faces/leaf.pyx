@@ -100,6 +100,16 @@ from gateway_core.leaf.mailbox cimport (
     mail_waiting,
     mail_wake,
 )
+from gateway_core.leaf.replay_filter cimport FILTER_MOST, ReplayFilter, replay_free, replay_init, replay_seen
+from gateway_core.leaf.ring cimport (
+    Unacked,
+    UnackedLimits,
+    unacked_ack,
+    unacked_clear,
+    unacked_get,
+    unacked_push,
+    unacked_reaches,
+)
 from gateway_core.leaf.shared_buf cimport (
     SharedBuf,
     buf_data,
@@ -597,3 +607,66 @@ def keys_found(ids, uint16_wanted):
     place = None if key == NULL else <int>(key - ring.key)
     key_ring_wipe(&ring)
     return place, not any((<uint8_t*>&ring)[:sizeof(ring)])
+
+
+cdef class UnackedRing:
+    """The unacknowledged messages of one session, which counts as it sends."""
+
+    cdef Unacked* u
+    cdef UnackedLimits limits
+    cdef Stats stats
+    cdef readonly int sent
+
+    def __cinit__(self, uint32_t messages, uint32_t bytes, int sent=0):
+        self.limits.messages = messages
+        self.limits.bytes = bytes
+        self.sent = sent
+
+    def __dealloc__(self):
+        unacked_clear(&self.u, &self.stats)
+
+    def push(self, bytes body):
+        cdef SharedBuf* b = buf_frame(6, NULL, 0, <uint8_t*>body, len(body), NULL, 0)
+        self.sent += 1
+        unacked_push(&self.u, &self.limits, &self.stats, b, self.sent)
+        buf_unref(b)
+
+    def ack(self, uint64_t number):
+        unacked_ack(&self.u, &self.stats, number)
+
+    def reaches(self, uint64_t seen):
+        return unacked_reaches(self.u, seen, self.sent)
+
+    def behind(self, uint32_t seen):
+        """The bodies of the messages behind `seen`."""
+        out = []
+        while seen < self.sent:
+            seen += 1
+            b = unacked_get(self.u, seen)
+            out.append(PyBytes_FromStringAndSize(<char*>buf_data(b) + b.body_at, b.size - b.body_at))
+        return out
+
+    @property
+    def held(self):
+        """Messages, and whether there is any memory of its own."""
+        return (0 if self.u == NULL else self.u.count), self.u != NULL
+
+
+cdef class Replays:
+    """A filter with a window, on a clock of the test's."""
+
+    cdef ReplayFilter f
+
+    def __cinit__(self, uint64_t window_ns):
+        if replay_init(&self.f, window_ns) < 0:
+            raise MemoryError
+
+    def __dealloc__(self):
+        replay_free(&self.f)
+
+    def seen(self, bytes what, uint64_t now_ns):
+        return bool(replay_seen(&self.f, <uint8_t*>what, len(what), now_ns))
+
+    def fill(self):
+        """As many as it takes."""
+        self.f.n[self.f.now] = FILTER_MOST

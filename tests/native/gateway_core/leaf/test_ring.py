@@ -1,0 +1,60 @@
+"""What was sent and not acknowledged: everything behind a number; no memory while there is none."""
+
+from __future__ import annotations
+
+import random
+
+from tests.native.gateway_core.faces.leaf import UnackedRing, buffers_alive
+
+
+def test_what_is_acknowledged_is_let_go_and_costs_nothing() -> None:
+    before = buffers_alive()
+    ring = UnackedRing(128, 1 << 18)
+    assert ring.held == (0, False)
+    for n in range(10):
+        ring.push(b"%d" % n)
+    assert ring.behind(7) == [b"7", b"8", b"9"]
+    ring.ack(4)
+    assert ring.held == (6, True)
+    assert [n for n in range(12) if ring.reaches(n)] == list(range(4, 11))
+    ring.ack(10)
+    assert ring.held == (0, False)
+    assert buffers_alive() == before
+
+
+def test_the_oldest_gives_way_to_the_limits() -> None:
+    ring = UnackedRing(5, 1 << 18)
+    for n in range(20):
+        ring.push(b"%d" % n)
+    assert ring.held[0] == 5
+    assert (ring.reaches(14), ring.reaches(15)) == (False, True)
+    ring = UnackedRing(100, 1000)
+    for n in range(20):
+        ring.push(bytes([n]) * 198)
+    assert ring.held[0] == 4
+    assert ring.behind(16) == [bytes([n]) * 198 for n in range(16, 20)]
+    ring.push(bytes(2000))
+    assert ring.held == (0, False)
+    assert (ring.reaches(20), ring.reaches(21)) == (False, True)
+    ring.push(b"next")
+    assert ring.behind(21) == [b"next"]
+
+
+def test_pushes_and_acknowledgements_at_random_never_lose_what_must_be_there() -> None:
+    rng = random.Random(11)
+    ring, sent, acked = UnackedRing(16, 1 << 18), [], 0
+    for _ in range(20_000):
+        if rng.random() < 0.6:
+            body = b"%d" % len(sent)
+            ring.push(body)
+            sent.append(body)
+        else:
+            acked = rng.randint(acked, len(sent))
+            ring.ack(acked)
+        oldest = max(acked, len(sent) - 16)
+        assert ring.reaches(oldest)
+        assert ring.behind(oldest) == sent[oldest:]
+        assert oldest == 0 or not ring.reaches(oldest - 1)
+    before = buffers_alive()
+    del ring
+    assert buffers_alive() <= before

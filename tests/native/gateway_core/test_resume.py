@@ -1,0 +1,278 @@
+"""A session outlives its connection: taken up again with a ticket, nothing lost and nothing twice."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable
+
+import pytest
+
+from frame.constants import CloseCode, FrameType, Reject, ResumeFlag, ResumeReason
+from gateway_core import EV_CLOSED, EV_PARKED, EV_RESUMED, EV_TICKET
+from tests.support.gateway_client import Gone, Rejected, Ticket, WireClient, uv, wait_for
+from tests.support.gateway_harness import GatewayHarness
+
+Start = Callable[..., GatewayHarness]
+
+
+@pytest.fixture
+def gateway(start_gateway: Start) -> GatewayHarness:
+    return start_gateway(loops=2, tickets=True)
+
+
+def enter(gateway: GatewayHarness, user: str = "ann", **options: object) -> tuple[WireClient, Ticket]:
+    client = gateway.login(user, **options)
+    return client, client.take_ticket()
+
+
+def say(gateway: GatewayHarness, *bodies: bytes, user: str = "ann") -> None:
+    gateway.gateway.publish_many([(f"u/{user}", FrameType.MSG, body, 0, 0) for body in bodies])
+
+
+def cut(client: WireClient) -> None:
+    """The connection is reset: no CLOSE, no end of stream."""
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+def parked(gateway: GatewayHarness, n: int = 1) -> None:
+    wait_for(lambda: gateway.stats()["live"]["parked"] == n, what=f"{n} parked")
+
+
+def back(gateway: GatewayHarness, ticket: Ticket, seen: int, **options: object) -> WireClient:
+    client = gateway.connect(ticket=ticket, **options).resume(seen)
+    client.frame(FrameType.ACK, ack=seen)
+    return client
+
+
+@pytest.mark.parametrize("lite", [False, True])
+@pytest.mark.parametrize("websocket", [False, True])
+@pytest.mark.parametrize("suite", [1, 2, 3])
+def test_a_lost_connection_loses_no_message(
+    gateway: GatewayHarness, suite: int, websocket: bool, lite: bool
+) -> None:
+    client, ticket = enter(gateway, suite=suite, websocket=websocket)
+    say(gateway, b"1", b"2")
+    assert [client.expect(FrameType.MSG) for _ in range(2)] == [b"1", b"2"]
+    cut(client)
+    parked(gateway)
+    say(gateway, b"3", b"4")
+    again = back(gateway, ticket, 1, suite=suite, websocket=websocket, lite=lite)
+    assert again.taken_up(2, 4) == [b"2", b"3", b"4"]
+    newer = again.take_ticket()
+    assert newer.psk != ticket.psk
+    say(gateway, b"5")
+    assert again.expect(FrameType.MSG) == b"5"
+    assert again.ping() == uv(0)
+    assert gateway.of_kind(EV_CLOSED) == []
+    conn = gateway.conn("ann")
+    assert gateway.of_kind(EV_PARKED) == [(EV_PARKED, conn, "ann", "d1")]
+    wait_for(lambda: gateway.of_kind(EV_RESUMED))
+    (told,) = gateway.of_kind(EV_RESUMED)
+    assert told[:5] == (EV_RESUMED, conn, "ann", "d1", True)
+    assert told[6] is websocket
+    assert gateway.stats()["resumed_early"] == 1
+
+
+def test_the_answer_comes_with_message_2_and_nothing_changes_before_the_first_record(
+    gateway: GatewayHarness,
+) -> None:
+    client, ticket = enter(gateway)
+    say(gateway, b"1")
+    assert client.expect(FrameType.MSG) == b"1"
+    early = gateway.connect(ticket=ticket).resume(0)
+    assert early.taken_up(1, 1) == [b"1"]
+    say(gateway, b"2")
+    assert client.expect(FrameType.MSG) == b"2"
+    assert client.ping() == uv(0)
+    early.frame(FrameType.ACK, ack=1)
+    assert client.close_code() == CloseCode.SUPERSEDED
+    assert early.expect(FrameType.MSG) == b"2"
+    early.take_ticket()
+    assert gateway.closed_codes("ann") == []
+
+
+def test_who_says_no_age_is_answered_behind_the_first_record(gateway: GatewayHarness) -> None:
+    client, ticket = enter(gateway)
+    cut(client)
+    parked(gateway)
+    again = gateway.connect(ticket=ticket).resume(0, age_ms=60_000)
+    assert again.quiet(0.1)
+    again.frame(FrameType.ACK, ack=0)
+    assert again.taken_up(1, 0) == []
+    assert gateway.stats()["resumed_late"] == 1
+
+
+def test_a_repeated_first_flight_changes_nothing(gateway: GatewayHarness) -> None:
+    client, ticket = enter(gateway)
+    say(gateway, b"1")
+    client.expect(FrameType.MSG)
+    first = gateway.connect(ticket=ticket).resume(0)
+    first.taken_up(1, 1)
+    for _ in range(3):
+        echo = gateway.connect()
+        echo.write(first.flight)
+        length = struct.unpack(">H", echo.stream(2))[0]
+        echo.stream(length)
+        assert echo.quiet(0.05), "no answer to a repetition"
+        echo.write(bytes(20))
+        with pytest.raises(Gone):
+            echo.stream(1)
+    assert gateway.stats()["replays"] == 3
+    assert client.ping() == uv(0)
+    first.frame(FrameType.ACK, ack=1)
+    first.take_ticket()
+    assert gateway.stats()["resumed"] == 1
+
+
+def test_a_ticket_serves_for_a_login(gateway: GatewayHarness) -> None:
+    client, ticket = enter(gateway)
+    client.frame(FrameType.CLOSE, uv(1000))
+    with pytest.raises(Gone):
+        client.next()
+    wait_for(lambda: gateway.closed_codes("ann") == [1000])
+    again = gateway.connect(ticket=ticket).handshake()
+    again.auth_with_ticket()
+    assert again.expect(FrameType.AUTH_OK) == b"again"
+    again.take_ticket()
+    ((_, conn, suite, user, device, platform, rev, until, issued, session, peer, websocket),) = (
+        gateway.of_kind(EV_TICKET)
+    )
+    assert (suite, user, device, platform, rev, until) == (1, "ann", "d1", 6, 5, gateway.until)
+    assert (conn, session, websocket) == (gateway.conn("ann"), 1, False)
+    assert 0 <= gateway.until - 3600 - issued <= 2
+    assert peer.startswith("127.0.0.1:")
+
+
+def test_after_a_refused_resume_the_ticket_logs_in(gateway: GatewayHarness) -> None:
+    client, ticket = enter(gateway)
+    client.frame(FrameType.CLOSE, uv(1000))
+    wait_for(lambda: gateway.closed_codes("ann") == [1000])
+    again = back(gateway, ticket, 0)
+    assert again.expect(FrameType.RESUME_FAIL) == bytes([ResumeReason.EXPIRED])
+    again.auth_with_ticket()
+    assert again.expect(FrameType.AUTH_OK) == b"again"
+
+
+def test_a_wrong_proof_is_refused(gateway: GatewayHarness) -> None:
+    _, ticket = enter(gateway)
+    liar = gateway.connect(ticket=ticket).handshake()
+    liar.ticket = ticket._replace(psk=bytes(32))
+    liar.auth_with_ticket()
+    assert liar.close_code() == CloseCode.AUTH_FAILED
+
+
+def test_rejected_tickets(gateway: GatewayHarness) -> None:
+    _, ticket = enter(gateway)
+    flipped = bytearray(ticket.sealed)
+    for sealed in (
+        ticket.sealed[:-1],
+        ticket.sealed + b"x",
+        bytes(len(ticket.sealed)),
+        b"x",
+        bytes(flipped[:40]) + bytes([flipped[40] ^ 1]) + bytes(flipped[41:]),
+    ):
+        with pytest.raises(Rejected) as caught:
+            gateway.connect(ticket=ticket._replace(sealed=sealed)).handshake()
+        assert caught.value.code == Reject.TICKET_REFUSED
+    thief = gateway.connect(ticket=ticket._replace(psk=bytes(32)))
+    with pytest.raises(Gone):
+        thief.resume(0)
+    gateway.gateway.set_ticket_keys([(8, b"n" * 32)], 1)
+    with pytest.raises(Rejected) as caught:
+        gateway.connect(ticket=ticket).handshake()
+    assert caught.value.code == Reject.TICKET_REFUSED
+
+
+def test_events_are_missed_and_rooms_are_left(gateway: GatewayHarness) -> None:
+    client, ticket = enter(gateway)
+    conn = gateway.conn("ann")
+    gateway.gateway.join(conn, "r/hall")
+    gateway.gateway.join(conn, "r/hall#vip")
+    gateway.gateway.join(conn, "g/team")
+    gateway.joined(3)
+    cut(client)
+    parked(gateway)
+    gateway.joined(1)
+    gateway.gateway.join(conn, "r/hall")
+    gateway.gateway.join_user("ann", "g/more")
+    gateway.joined(2)
+    gateway.gateway.publish("g/team", FrameType.MSG, b"m")
+    gateway.gateway.publish("u/ann", FrameType.EVENT, b"\x02x")
+    gateway.gateway.publish("u/ann", FrameType.EVENT, b"\x03\x92\xa1c\x05")
+    again = back(gateway, ticket, 0)
+    assert again.taken_up(1, 1, ResumeFlag.EVENTS_LOST | ResumeFlag.ROOMS_LEFT) == [b"m"]
+    assert again.expect(FrameType.EVENT) == b"\x03\x92\xc0\x00"
+    again.take_ticket()
+
+
+def test_more_than_is_kept_is_said(start_gateway: Start) -> None:
+    gateway = start_gateway(tickets=True, ring_messages=4)
+    client, ticket = enter(gateway)
+    cut(client)
+    parked(gateway)
+    say(gateway, *(b"%d" % n for n in range(6)))
+    again = back(gateway, ticket, 1)
+    assert again.expect(FrameType.RESUME_FAIL) == bytes([ResumeReason.OVERFLOW])
+    more = back(gateway, ticket, 2)
+    assert more.taken_up(3, 6) == [b"2", b"3", b"4", b"5"]
+
+
+def test_acknowledged_messages_are_let_go(gateway: GatewayHarness) -> None:
+    client, _ = enter(gateway)
+    say(gateway, *(b"%d" % n for n in range(20)))
+    for _ in range(20):
+        client.expect(FrameType.MSG)
+    assert gateway.stats()["live"]["unacked"] == 20
+    client.frame(FrameType.PING, ack=15)
+    client.expect(FrameType.PONG)
+    assert gateway.stats()["live"]["unacked"] == 5
+
+
+def test_a_session_waits_so_long_and_no_longer(start_gateway: Start) -> None:
+    gateway = start_gateway(tickets=True, park_s=1)
+    client, ticket = enter(gateway)
+    cut(client)
+    wait_for(lambda: gateway.closed_codes("ann") == [0])
+    assert back(gateway, ticket, 0).expect(FrameType.RESUME_FAIL) == bytes([ResumeReason.EXPIRED])
+
+
+def test_the_one_that_waited_longest_gives_way(start_gateway: Start) -> None:
+    gateway = start_gateway(tickets=True, park_most=10)
+    for n in range(30):
+        cut(enter(gateway, f"u{n}")[0])
+        wait_for(lambda n=n: gateway.stats()["parked"] == n + 1)
+    parked(gateway, 10)
+    wait_for(lambda: len(gateway.of_kind(EV_CLOSED)) == 20)
+    assert [event[2] for event in gateway.of_kind(EV_CLOSED)] == [f"u{n}" for n in range(20)]
+    gateway.gateway.end_parked(CloseCode.DRAINING)
+    parked(gateway, 0)
+
+
+def test_older_tickets_are_dead_once_a_newer_one_was_used(gateway: GatewayHarness) -> None:
+    client, first = enter(gateway)
+    cut(client)
+    again = back(gateway, first, 0)
+    again.taken_up(1, 0)
+    second = again.take_ticket()
+    cut(again)
+    third = back(gateway, first, 0)
+    third.taken_up(1, 0)  # the second one may have been lost
+    cut(third)
+    fourth = back(gateway, second, 0)
+    fourth.taken_up(1, 0)
+    assert back(gateway, first, 0).expect(FrameType.RESUME_FAIL) == bytes([ResumeReason.EXPIRED])
+
+
+def test_a_node_that_began_anew_says_so(start_gateway: Start) -> None:
+    gateway = start_gateway(tickets=True)
+    client, ticket = enter(gateway)
+    gateway.gateway.stop()
+    client.until_closed()
+    gateway.gateway.start()
+    gateway.gateway.set_ticket_keys(gateway.ticket_keys, gateway.node)
+    again = back(gateway, ticket, 0)
+    assert again.expect(FrameType.RESUME_FAIL) == bytes([ResumeReason.EPOCH])
+    again.auth_with_ticket()
+    assert again.expect(FrameType.AUTH_OK) == b"again"
