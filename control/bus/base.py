@@ -50,9 +50,14 @@ class Bus(Protocol):
         """
         ...
 
-    async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
+    async def request(
+        self, subject: str, payload: bytes, timeout_s: float, nobody_s: float | None = None
+    ) -> bytes:
         """Ask the responder of `subject`; of several the first to answer counts. Raises BusError when nobody
-        answers in time, NobodyThere when nobody was there to be asked: the question had no effect."""
+        answers in time, NobodyThere when nobody was there to be asked: the question had no effect.
+        `nobody_s`: so long a responder may be on its way back to the bus; None: as long as the answer may
+        take.
+        """
         ...
 
     async def respond(self, subject: str, handler: Callable[[bytes, Callable[[bytes], None]], None]) -> None:

@@ -96,7 +96,9 @@ class MemoryBus:
         self._hub.subscribers.setdefault(subject, []).append(handler)
         self._mine.append((subject, handler))
 
-    async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
+    async def request(
+        self, subject: str, payload: bytes, timeout_s: float, nobody_s: float | None = None
+    ) -> bytes:
         responder = self._hub.responders.get(subject)
         if responder is None:
             raise NobodyThere(f"nobody answers on {subject}")

@@ -139,9 +139,12 @@ class NatsBus:
             await subscription.unsubscribe()  # who tries again has one
             raise
 
-    async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
+    async def request(
+        self, subject: str, payload: bytes, timeout_s: float, nobody_s: float | None = None
+    ) -> bytes:
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
+        nobody_until = until - LAST_TRY_S if nobody_s is None else loop.time() + nobody_s
         while True:
             left = until - loop.time()
             try:
@@ -151,7 +154,7 @@ class NatsBus:
                 return bytes(reply.data)
             except NoRespondersError as error:
                 # Nobody got it, so asking again repeats nothing: a responder may be reconnecting just now.
-                if left <= LAST_TRY_S:
+                if left <= LAST_TRY_S or loop.time() >= nobody_until:
                     raise NobodyThere(f"no answer on {subject}: {type(error).__name__}") from None
                 await asyncio.sleep(NO_RESPONDERS_PAUSE_S)
             except (NatsError, TimeoutError) as error:

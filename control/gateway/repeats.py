@@ -18,6 +18,7 @@ from control.streams.batches import Batcher
 from control.streams.operations import (
     Announce,
     Inside,
+    Moved,
     ResyncBegin,
     ResyncEnd,
     ResyncSession,
@@ -63,9 +64,9 @@ class Repeats:
             self.taking_over.append(listener)
         return listener
 
-    def moved(self, im: str, among: list[str]) -> ResyncListener:
+    def moved(self, info: NodeInfo, among: list[str]) -> ResyncListener:
         """What this one of these im processes serves changes hands."""
-        listener = _Moved(self, im, among)
+        listener = _Moved(self, info, among)
         self.taking_over.append(listener)
         return listener
 
@@ -73,8 +74,12 @@ class Repeats:
         """This is a room, and who serves it has not been told yet who is inside."""
         return key.startswith(ROOM_PREFIX) and any(each.covers(key) for each in self.taking_over)
 
-    def settled(self, listener: ResyncListener) -> None:
-        """All that it had to say is on its way."""
+    def settled(self, listener: ResyncListener, because: NodeInfo | None) -> None:
+        """All that it had to say is on its way: who is inside of the rooms that changed hands because of an
+        im process, which everybody hears whom it may have concerned."""
+        if because is not None:
+            for im_id in self.ims:
+                self.batcher.add(int(im_id), Moved(because.node_id, because.epoch))
         before = len(self.taking_over)
         self.taking_over = [each for each in self.taking_over if each is not listener]
         if len(self.taking_over) < before:
@@ -153,7 +158,7 @@ class _ImListener(ResyncListener):
         self._repeats.knows_all(self._info)
         if self.sessions:
             self._say(ResyncEnd())
-        self._repeats.settled(self)
+        self._repeats.settled(self, self._info if self._rooms else None)
 
     def covers(self, room: str) -> bool:
         return self._serves(room)
@@ -173,9 +178,10 @@ class _Moved(ResyncListener):
 
     sessions = True
 
-    def __init__(self, repeats: Repeats, im: str, among: list[str]) -> None:
+    def __init__(self, repeats: Repeats, info: NodeInfo, among: list[str]) -> None:
         self._repeats = repeats
-        self._im = im
+        self._info = info
+        self._im = str(info.node_id)
         self._among = among
 
     def begin(self) -> None: ...
@@ -192,7 +198,7 @@ class _Moved(ResyncListener):
         self._say(room.partition("#")[0], Inside(Session(self._repeats.node, conn, user, device), room))
 
     def end(self) -> None:
-        self._repeats.settled(self)
+        self._repeats.settled(self, self._info)
 
     def covers(self, room: str) -> bool:
         return choose(room, self._among) == self._im

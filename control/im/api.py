@@ -60,13 +60,16 @@ async def ask(
     arguments: Args | msgspec.Raw,
     user: str = "",
     timeout_s: float = REQUEST_TIMEOUT_S,
+    nobody_s: float | None = None,
 ) -> object:
-    """ImApi.call at this im process. Raises Absent, and ImError as it does."""
+    """ImApi.call at this im process. Raises Absent, and ImError as it does. `nobody_s`: so long it may be on
+    its way back to the bus.
+    """
     question = _encode(_Question(method, msgspec.Raw(_encode(arguments)), user))
     if len(question) > bus.max_payload - HEADER_BYTES:
         raise ImError(Code.INVALID, "the request is too large to be passed on")
     try:
-        answer = _answer(await bus.request(api_subject(im_id), question, timeout_s))
+        answer = _answer(await bus.request(api_subject(im_id), question, timeout_s, nobody_s))
     except NobodyThere:
         raise Absent from None
     except BusError:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from control.coordination.base import Coordination, NodeInfo
 from control.downlink.bus import BusDownlink
+from control.im.guests import Guests
 from control.im.route_check import RouteCheck
 from control.im.up_batches import SessionService, UpBatches
 from control.logs import get_logger
@@ -32,6 +33,7 @@ class ImOverBus(Part):
         routes: Routes,
         downlink: BusDownlink,
         service: SessionService,
+        guests: Guests,
     ) -> None:
         self._links = links
         self._coordination = coordination
@@ -40,7 +42,7 @@ class ImOverBus(Part):
         self.check = RouteCheck(
             routes, lambda *peer: service.registered_at(node_key(*peer)), self._repair, time.monotonic
         )
-        self._batches = UpBatches(service, routes, self.check, downlink.sync, downlink.heeded)
+        self._batches = UpBatches(service, routes, self.check, downlink.sync, downlink.heeded, guests.told)
         self.unheeded = 0
 
     async def start(self) -> None:

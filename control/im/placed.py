@@ -14,11 +14,17 @@ from control.bus.base import Bus
 from control.im.api import Absent, ImApi, ask
 from control.rendezvous import choose, ranked
 from control.request_keys import conversation_key, server_key
+from frame.constants import ROOM_PREFIX
 from im_service.calls import Args
 from im_service.errors import UNDECODABLE, Code, ImError
 
 BATCH = "message.batch"
 """The one method that is about many places at once: it is divided among them."""
+SENDING = (BATCH, "message.send")
+"""What is said reaches who is inside through the gateways, whoever says it."""
+WAIT_S, POLL_S = 8.0, 0.1
+"""Longer than a death goes unnoticed by default (bus.dead_after_s)."""
+NOT_SERVED = "the process that serves this room does not answer"
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -40,15 +46,21 @@ class PlacedImApi:
 
     Each process may answer each call, but only the one that serves a room knows who is inside and what was
     said last, and only the one that serves a user knows their sessions. Where nobody listens at a process the
-    question had no effect, and the next one is asked, as the gateways will.
+    question had no effect, and the next one is asked, as the gateways will. About a room that next one knows
+    nothing before the gateways, too, take the first for dead: for `wait_s` seconds it is asked again.
     """
 
     def __init__(
-        self, bus: Bus, ims: Callable[[], Sequence[int]], own: tuple[int, ImApi] | None = None
+        self,
+        bus: Bus,
+        ims: Callable[[], Sequence[int]],
+        own: tuple[int, ImApi] | None = None,
+        wait_s: float = WAIT_S,
     ) -> None:
         self._bus = bus
         self._ims = ims
         self._own = own
+        self._wait_s = wait_s
         self._turns = count()
 
     async def call(self, method: str, arguments: Args | msgspec.Raw, user: str = "") -> object:
@@ -58,6 +70,8 @@ class PlacedImApi:
             if method == BATCH and (parts := _parts(payload, ims)):
                 return await self._divided(parts, payload, ims)
             key = server_key(user, method, payload)
+            if key.startswith(ROOM_PREFIX) and method not in SENDING:
+                return await self._ask_about(key, method, arguments, user)
             ims = ranked(key, ims) if key else self._in_turn(ims)
         return await self._ask(ims, method, arguments, user)
 
@@ -71,13 +85,37 @@ class PlacedImApi:
         self, ims: Sequence[str], method: str, arguments: Args | msgspec.Raw, user: str = ""
     ) -> object:
         for im in ims:
-            if self._own is not None and int(im) == self._own[0]:
-                return await self._own[1].call(method, arguments, user)
             try:
-                return await ask(self._bus, int(im), method, arguments, user)
+                return await self._one(im, method, arguments, user)
             except Absent:
                 continue
         raise ImError(Code.UNAVAILABLE, "no message service can be reached")
+
+    async def _ask_about(self, room: str, method: str, arguments: Args | msgspec.Raw, user: str) -> object:
+        """The one that serves this room, as the processes that live say."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._wait_s
+        while im := choose(room, [str(im_id) for im_id in self._ims()]):
+            try:
+                return await self._one(im, method, arguments, user, 0.0)
+            except Absent:
+                if loop.time() >= until:
+                    raise ImError(Code.UNAVAILABLE, NOT_SERVED, {"retry_after_ms": 1000}) from None
+                await asyncio.sleep(POLL_S)
+        raise ImError(Code.UNAVAILABLE, "no message service can be reached")
+
+    async def _one(
+        self,
+        im: str,
+        method: str,
+        arguments: Args | msgspec.Raw,
+        user: str,
+        nobody_s: float | None = None,
+    ) -> object:
+        """Raises Absent."""
+        if self._own is not None and int(im) == self._own[0]:
+            return await self._own[1].call(method, arguments, user)
+        return await ask(self._bus, int(im), method, arguments, user, nobody_s=nobody_s)
 
     async def _divided(self, parts: dict[str, list[int]], payload: bytes, ims: list[str]) -> object:
         """A batch, each target where it belongs. As long as no part was taken it is refused as a whole."""

@@ -23,6 +23,7 @@ from control.streams.operations import (
     Left,
     Login,
     Logout,
+    Moved,
     ResyncBegin,
     ResyncEnd,
     ResyncSession,
@@ -69,7 +70,8 @@ class UpBatches:
 
     `check` hears what gateways say of their topics. `settled(gateway)` says that a gateway that was asked has
     repeated all its topics and sessions; not where only `who_is_there` was asked. `heeded(gateway, number)`
-    answers one that took this process for dead.
+    answers one that took this process for dead. `moved(gateway, im)`: it has said who is inside of rooms that
+    changed hands because of that im process.
     """
 
     def __init__(
@@ -79,12 +81,14 @@ class UpBatches:
         check: RouteCheck,
         settled: Callable[[int], None],
         heeded: Callable[[int, int], None] = lambda gateway, number: None,
+        moved: Callable[[Peer, Peer], None] = lambda gateway, im: None,
     ) -> None:
         self._service = service
         self._routes = routes
         self._check = check
         self._settled = settled
         self._heeded = heeded
+        self._moved = moved
         self._afresh: dict[int, int] = {}  # node -> the number that was answered last
         self._repeated: dict[int, set[int]] = {}  # node -> connections of a resync under way
         self._naming: set[Peer] = set()  # gateways that repeat their topics, none of which is lost so far
@@ -192,6 +196,8 @@ class UpBatches:
                 service.on_inside(session, room)
             case Left(conn, topic):
                 service.on_left(node_key(*peer), conn, topic)
+            case Moved(im, epoch):
+                self._moved(peer, (im, epoch))
             case Afresh(number):
                 self._begin_afresh(peer, number)
 

@@ -12,6 +12,7 @@ over numbered streams (control/streams).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from functools import cached_property
 
@@ -58,6 +59,7 @@ from control.gateway.session_ids import SessionIds
 from control.gateway.sync_hints import SyncHints
 from control.gateway.traces import Traces
 from control.im.api import ApiResponder, ImApi
+from control.im.guests import Guests, RoomsApi
 from control.im.over_bus import ImOverBus
 from control.im.peers import BusPeers
 from control.im.placed import PlacedImApi
@@ -146,10 +148,11 @@ class Wiring:
             self.links if split else None,
             self.coordination,
             make_claim(self._settings, self._process.own, self.bus if split else None) if im else None,
+            self.guests if im and split else None,
             self.im_over_bus if im and split else None,
             self.im if im else None,
             self.peers if im and split else None,
-            ApiResponder(self.bus, self._process.own[0], self.im) if im and split else None,
+            ApiResponder(self.bus, self._process.own[0], self.room_api) if im and split else None,
             self.revocations if gateway or control else None,
             self.keyring if control else None,
             self.gateway if gateway else None,
@@ -340,9 +343,17 @@ class Wiring:
         return BusDownlink(self.links, self.routes, self.coordination)
 
     @cached_property
+    def guests(self) -> Guests:
+        return Guests(self.coordination, self._process.own, time.monotonic)
+
+    @cached_property
+    def room_api(self) -> RoomsApi:
+        return RoomsApi(self.im, self.guests)
+
+    @cached_property
     def im_over_bus(self) -> ImOverBus:
         service, own = self.im.service, self._process.own[0]
-        made = ImOverBus(self.links, self.coordination, self.routes, self.bus_downlink, service)
+        made = ImOverBus(self.links, self.coordination, self.routes, self.bus_downlink, service, self.guests)
         self.im.serve(REPORT, lambda: report(made.check, service.sessions_at, own, self._im_ids()))
         return made
 
@@ -580,7 +591,7 @@ class Wiring:
         own = self.im if "im" in self._settings.server.roles else None
         if not self._split:
             return own
-        place = None if own is None else (self._process.own[0], own)
+        place = None if own is None else (self._process.own[0], self.room_api)
         return PlacedImApi(self.bus, self._im_ids, place)
 
     def _look_at_routes(self) -> Callable[[], Awaitable[RoutesAnswer]]:

@@ -137,6 +137,13 @@ class Tally(_Operation, tag=17):
     """of them: those that im processes were told of"""
 
 
+class Moved(_Operation, tag=20):
+    """Who is inside of the rooms that changed hands because this im process came or went has been said."""
+
+    im: int
+    epoch: int
+
+
 UpOperation = (
     Sends
     | Call
@@ -156,6 +163,7 @@ UpOperation = (
     | Tally
     | Away
     | Back
+    | Moved
 )
 
 

@@ -119,6 +119,9 @@ async def test_requests_are_answered_later_and_once_or_time_out(make_bus: MakeBu
         await client.request("ask", b"silence", 0.1)
     with pytest.raises(BusError):
         await client.request("nobody", b"hello", 0.2)
+    async with asyncio.timeout(30):
+        with pytest.raises(NobodyThere):
+            await client.request("nobody", b"hello", 600.0, 0.0)
 
 
 async def test_the_largest_message_is_carried_and_a_larger_one_harms_no_other(make_bus: MakeBus) -> None:

@@ -116,6 +116,7 @@ async def test_who_is_in_a_room_is_known_and_may_leave_when_its_im_process_dies(
         for link in (ann, bob, cho):
             assert (await link.call("room.join", room=room, tags=["vip"]))[0] == OK
     await asyncio.to_thread(cluster.ims[LOST].kill)
+    assert await online(cluster, rooms[0]) == ["ann", "bob", "cho"], "asked before anybody knows of the death"
     await logged(cluster, "node is gone", 2)
     for room in rooms:
         assert (await bob.call("room.leave", room=room))[0] == OK

@@ -14,9 +14,11 @@ from control.errors import StartError
 class SlowBus(MemoryBus):
     """Answers no request before everybody who starts with it has asked."""
 
-    async def request(self, subject: str, payload: bytes, timeout_s: float) -> bytes:
+    async def request(
+        self, subject: str, payload: bytes, timeout_s: float, nobody_s: float | None = None
+    ) -> bytes:
         await asyncio.sleep(0.01)
-        return await super().request(subject, payload, timeout_s)
+        return await super().request(subject, payload, timeout_s, nobody_s)
 
 
 async def opened(hub: MemoryHub, kind: type[MemoryBus] = MemoryBus) -> MemoryBus:

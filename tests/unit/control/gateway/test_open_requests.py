@@ -19,7 +19,7 @@ from control.gateway.upstream import BusUpstream
 from control.node_ids import node_key
 from control.rendezvous import choose
 from control.streams.links import StreamLinks
-from control.streams.operations import Call, Inside, ResyncSession, Send, Sends, Up
+from control.streams.operations import Call, Inside, Moved, ResyncSession, Send, Sends, Up
 from frame.constants import FrameType, RequestCode
 from im_service.ports import Downlink, Session
 from tests.support.sdk_client import until
@@ -50,7 +50,7 @@ class World:
 
     def __init__(self) -> None:
         self.hub = MemoryHub()
-        self.heard: dict[int, list[Send | Call | Inside]] = {}
+        self.heard: dict[int, list[Send | Call | Inside | Moved]] = {}
         self.replies = Replies()
         self.told: dict[int, set[str]] = {}  # im process -> users whose sessions it was told
 
@@ -80,12 +80,12 @@ class World:
         await bus.subscribe(f"stream.{info.node_id}", ear._on_envelope)
 
     @staticmethod
-    def _take(heard: list[Send | Call | Inside], told: set[str], batch: Up) -> None:
+    def _take(heard: list[Send | Call | Inside | Moved], told: set[str], batch: Up) -> None:
         for operation in batch.operations:
             match operation:
                 case Sends(sends):
                     heard.extend(sends)
-                case Call() | Inside():
+                case Call() | Inside() | Moved():
                     heard.append(operation)
                 case ResyncSession(session, _, _, mine=True):
                     told.add(session.user)
@@ -305,9 +305,9 @@ async def test_what_is_about_a_room_waits_until_its_new_im_process_knows_who_is_
     await until(lambda: world.numbers(im(2)) == [3, 4])
     world.resync.on_session((1, "user1", "d", 0, 7), room)
     world.resync.on_loop_end(0)
-    await until(lambda: len(world.heard[2]) == 7)
-    inside, one, two, call, six = world.heard[2][2:]
-    assert inside == Inside(session, room)
+    await until(lambda: len(world.heard[2]) == 10)
+    inside, moved, one, two, call, six = world.heard[2][-6:]
+    assert (inside, moved) == (Inside(session, room), Moved(1, im(1).epoch)), "HTTP may ask now, too"
     assert [one, two, six] == [send(number, target=room) for number in (1, 2, 6)]
     assert isinstance(call, Call)
     assert call.request == 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -56,7 +57,7 @@ class Processes:
         bus = MemoryBus(self.hub)
         await bus.start()
         place = (self.own, self.apis[self.own]) if self.own else None
-        return PlacedImApi(bus, lambda: self.ims, place)
+        return PlacedImApi(bus, lambda: self.ims, place, 0.3)
 
 
 def home(key: str) -> int:
@@ -110,14 +111,28 @@ async def test_what_belongs_nowhere_is_answered_in_turn_or_by_this_process() -> 
 async def test_a_process_that_nobody_hears_is_passed_over_and_nobody_at_all_is_503() -> None:
     processes = Processes()
     api = await processes.start(1)
-    names = [f"hall{number}" for number in range(20)]
-    assert any(home(f"r/{name}") == 1 for name in names)
-    assert {await api.call(*ask("room.info", room=name)) for name in names} == {5, 9}
+    users = [f"user{number}" for number in range(20)]
+    assert any(home(f"u/{user}") == 1 for user in users)
+    assert {await api.call(*ask("devices", user=user)) for user in users} == {5, 9}
     for ims in ([1], []):
         processes.ims = ims
         with pytest.raises(ImError) as refused:
             await api.call(*ask("room.info", room="hall"))
         assert refused.value.code == Code.UNAVAILABLE
+
+
+async def test_a_room_is_asked_about_where_the_gateways_will_say_who_is_inside_and_nowhere_before() -> None:
+    """Its process is dead, and listed still: the next one knows nothing of the room."""
+    processes = Processes()
+    api = await processes.start(1)
+    room = next(f"hall{number}" for number in range(99) if home(f"r/hall{number}") == 1)
+    with pytest.raises(ImError) as refused:
+        await api.call(*ask("room.online", room=room))
+    assert (refused.value.code, refused.value.detail) == (Code.UNAVAILABLE, {"retry_after_ms": 1000})
+    waiting = asyncio.create_task(api.call(*ask("room.online", room=room)))
+    await asyncio.sleep(0)
+    processes.ims = [5, 9]
+    assert await waiting == int(choose(f"r/{room}", ["5", "9"]) or 0)
 
 
 @pytest.mark.parametrize("own", [0, 5])

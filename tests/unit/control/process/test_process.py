@@ -148,7 +148,7 @@ ALONE += " StoreClaim ImPart Revocations Keyring GatewayPart Orders ConnService 
 ALONE += " OwnNode Replica LbsSources Audit Remembered LiveSettings HttpPart AdminPart FirstApiKey"
 CLAIM, BUS = "KeysPart DataFolder SqliteDocuments BusPart NodeIdClaim", "StreamLinks BeaconCoordination"
 MET = f"{CLAIM} SameRoot {BUS}"
-IM = "StoreClaim ImOverBus ImPart BusPeers ApiResponder"
+IM = "StoreClaim Guests ImOverBus ImPart BusPeers ApiResponder"
 HTTP = "OwnNode Replica LbsSources Audit Remembered LiveSettings HttpPart AdminPart FirstApiKey"
 GATEWAY = "Revocations GatewayPart Orders GatewayOverBus ConnService Traces"
 
