@@ -70,6 +70,7 @@ class Found(msgspec.Struct, array_like=True, frozen=True):
     acked_bytes: int = 0
     rtt_us: int = 0
     resent: int = 0
+    since: int = 0
 
 
 class Page(msgspec.Struct, array_like=True, frozen=True):
@@ -99,13 +100,21 @@ class LookingCore(Protocol):
 
 class Looks:
     """All methods on the event loop thread. One search at a time: the core answers one. `busy`: the
-    exceptions of a core that takes no command now; it is asked until ANSWER_S are over.
+    exceptions of a core that takes no command now; it is asked until ANSWER_S are over. `made_ms(session)`:
+    when it logged in.
     """
 
-    def __init__(self, core: LookingCore, loops: int, busy: tuple[type[Exception], ...] = ()) -> None:
+    def __init__(
+        self,
+        core: LookingCore,
+        loops: int,
+        busy: tuple[type[Exception], ...] = (),
+        made_ms: Callable[[int], int] = lambda session: session >> SESSION_TIME_BITS,
+    ) -> None:
         self._core = core
         self._loops = loops
         self._busy = busy
+        self._made_ms = made_ms
         self._one = asyncio.Lock()
         self._token = 0
         self._found: list[Found] = []
@@ -169,7 +178,9 @@ class Looks:
             return
         session, *numbers = DETAILS.unpack(details)
         numbers[IP] = address_of(numbers[IP])
-        self._found.append(msgspec.convert((conn, user, device, session, *numbers), Found))
+        self._found.append(
+            msgspec.convert((conn, user, device, session, *numbers, self._made_ms(session)), Found)
+        )
 
     async def _this(self, conn: int) -> Page:
         loop, slot = loop_of(conn), slot_of(conn)

@@ -406,12 +406,16 @@ class Wiring:
         )
 
     @cached_property
+    def session_ids(self) -> SessionIds:
+        return SessionIds(self._settings.server.node_id, heard=self._heard_login)
+
+    @cached_property
     def logins(self) -> Logins:
         settings = self._settings
         return Logins(
             self.core,
             self.keystore.verifier,
-            SessionIds(settings.server.node_id, heard=self._heard_login),
+            self.session_ids,
             Welcome(
                 settings.node_name,
                 settings.gateway.ping_interval_s,
@@ -429,7 +433,7 @@ class Wiring:
 
     @cached_property
     def looks(self) -> Looks:
-        return Looks(self.core, loops_of(self._settings), (mailbox_full(),))
+        return Looks(self.core, loops_of(self._settings), (mailbox_full(),), self.session_ids.made_ms)
 
     @cached_property
     def traces(self) -> Traces:

@@ -13,7 +13,7 @@ from control.api.errors import Problem
 from control.bus.base import BusError
 from control.coordination.base import NodeInfo
 from control.gateway.conn_search import CONN, TopicCount, name_of
-from control.gateway.looks import FLAGS, SESSION_TIME_BITS, Found, Question
+from control.gateway.looks import FLAGS, Found, Question
 from control.keys.api_keys import OPERATOR, VIEWER
 from frame.constants import ID_PATTERN, USER_PREFIX, CloseCode, Suite
 
@@ -142,7 +142,7 @@ def _shown(info: NodeInfo, found: Found) -> Connection:
         device=found.device,
         platform=found.platform,
         session=str(found.session),
-        since=found.session >> SESSION_TIME_BITS,
+        since=found.since,
         address=found.address,
         suite=Suite(found.suite).name.lower() if found.suite in list(Suite) else str(found.suite),
         flags=[name for bit, name in FLAGS.items() if found.flags & bit],

@@ -53,6 +53,21 @@ def test_session_ids_are_above_what_anybody_has_told_of() -> None:
     assert ids.next() >> 8 == latest[0] + 1 == ids.latest
 
 
+def test_when_a_login_was_is_told_also_of_an_id_that_is_ahead_of_the_clock() -> None:
+    now, told = [1000.0], (1000_000 << 12) + 7
+    ids = SessionIds(7, lambda: now[0], lambda: told)
+    made: list[tuple[int, float]] = []
+    for step in range(70):
+        now[0] = 1000.0 + step * 0.7
+        made.append((ids.next(), now[0]))
+    assert made[0][0] >> 20 >= 1000_000 + 30_000, "above what the life before may have made"
+    for session, at in made:
+        assert at * 1000 - 1000 <= ids.made_ms(session) <= at * 1000 + 1
+    assert made[-1][0] >> 20 == ids.made_ms(made[-1][0]), "the clock has caught up"
+    now[0] = 900.0
+    assert ids.made_ms(ids.next()) == 900_000
+
+
 async def test_sync_hints_reach_everybody_once() -> None:
     sent: list[str] = []
     users = [f"u/{n}" for n in range(120)]
