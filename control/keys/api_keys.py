@@ -112,9 +112,10 @@ class ApiKeys:
         with self._changed():
             return self._add(name, scopes, ttl_s, roles)
 
-    def create_first(self, name: str) -> str:
+    def create_first(self, name: str, keep: Callable[[str], None] = lambda text: None) -> str:
         """Make a key with all scopes and roles if there is none, however many processes start at once. Its
-        text, or "" when there was one.
+        text, or "" when there was one. `keep` is given the text before its hash is written: whatever ends the
+        process, no key stays behind that nobody has.
         """
         make_private_directory(self.path.parent)
         with self._changed():
@@ -122,6 +123,7 @@ class ApiKeys:
                 return ""
             key, text = self._add(name, SCOPES, 0, ROLES)
             self._first = key.id
+            keep(text)
             return text
 
     def first(self) -> ApiKey | None:

@@ -4,9 +4,10 @@
 
 A process with the secret begins with the cluster's keys, or shares its own where there are none yet. Then
 each change of the folder, a rotation or a command, goes to the document at the revision it was made from; of
-two that rotate at once one is kept, and both folders have that one. A document that is gone, or that comes
-back as an older one, is put there again by those who live. Until it is shared nothing is signed with
-a new key (KeyStore), so that no gateway meets a token before the key.
+two that rotate at once one is kept, and what either ended is over (keys/last_shared.py); a change made while
+nobody of the folder lived is shared by the next start. A document that is gone, or that comes back as an
+older one, is put there again by those who live. Until it is shared nothing is signed with a new key
+(KeyStore), so that no gateway meets a token before the key.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from control.keys.data_folder import KEY_FOLDER
 from control.keys.errors import KeyFileError
 from control.keys.files import MAX_BYTES, locked, make_private_directory, read_bytes, remove, write_bytes
 from control.keys.keystore import KeyStore, would_make_keys
+from control.keys.last_shared import hashes, merged, recall, remember
 from control.keys.server_keys import ROOT_FILE
 from control.logs import get_logger
 from control.part import Part, Source
@@ -48,6 +50,8 @@ log = get_logger("keys")
 
 KEY = "keys/folder"
 MADE = "new-keys-"
+TRIES = 8
+"""Of a start that shares what was changed here, and meets others that change the keys."""
 VERSION = b"\x02"
 FIRST_VERSION = b"\x01"
 """The files alone."""
@@ -104,7 +108,7 @@ class SharedKeys(Part):
             found = await asyncio.to_thread(read_folder, self._folder)
             changed = found != self._files
             if not (changed or self._lost) or revision != self._revision:
-                return  # others' keys came meanwhile, and replaced these
+                return  # others' keys came meanwhile, and are looked at with the next tick
             if found.get(ROOT_FILE) != self._files.get(ROOT_FILE):
                 self._tell("the root key here is another one than that of the cluster: it is not shared")
                 return
@@ -112,12 +116,13 @@ class SharedKeys(Part):
             sealed = seal(self._secrets[0], Shared(generation, found))
             document = await self._documents.put(KEY, sealed, revision)
         except Conflict:
-            return  # another process changed the keys: they are on their way, and replace these
+            return  # another process changed the keys: they are on their way, and these are added
         except (DocumentsUnavailable, KeyFileError) as error:
             self._tell(f"changed keys are not shared yet: {error}")
             return
         if heard == self._heard:  # else it is known already what is there, this or something later
             self._have(document, Shared(generation, found))
+            self._remember()
         if document.revision == self._revision:
             log.info("keys are shared", revision=document.revision, files=len(found))
             self.on_change("share", document.revision)
@@ -142,7 +147,10 @@ class SharedKeys(Part):
                 self._revision, self._lost = document.revision, True
                 log.warning("the document of the keys is an older one: those of this folder are shared again")
                 return
-            write_folder(self._folder, shared.files)
+            here = read_folder(self._folder)
+            both = merged(hashes(self._files), here, shared.files)
+            write_folder(self._folder, both)
+            remember(self._folder, shared.generation, shared.files)
         except (NotTheSecret, KeyFileError, OSError) as error:
             self._untaken = document
             self._tell(f"the cluster's keys cannot be taken over: {error}")
@@ -154,6 +162,12 @@ class SharedKeys(Part):
     def _have(self, document: Document, shared: Shared) -> None:
         self._revision, (self._generation, self._files) = document.revision, shared
         self._lost, self._problem = False, ""
+
+    def _remember(self) -> None:
+        try:
+            remember(self._folder, self._generation, self._files)
+        except (KeyFileError, OSError) as error:
+            log.error("what is shared of the keys cannot be remembered", reason=str(error))
 
     def _tell(self, problem: str) -> None:
         if problem != self._problem:
@@ -176,38 +190,73 @@ async def join_keys(
     if document is None:
         makes = would_make_keys(settings)
         await refuse_foreign("" if makes else KeyStore(settings).root)
-        files = _made_elsewhere(settings) if makes else _completed(settings)
+        given = Shared(1, _made_elsewhere(settings)) if makes else _completed(settings)
         try:
-            document = await documents.put(KEY, seal(secrets_of(settings)[0], Shared(1, files)), 0)
+            document = await documents.put(KEY, seal(secrets_of(settings)[0], given), 0)
         except Conflict:
             document = await documents.get(KEY)
         else:
             await _note_share(settings, document.revision)
     if document is None:
         raise StartError("the cluster's keys come and go: start again")
-    generation, files = shared_with(settings, document)
+    for _ in range(TRIES):
+        shared = shared_with(settings, document)
+        if (changed := _changed_here(folder, shared)) is None:
+            break
+        try:
+            document = await documents.put(KEY, seal(secrets_of(settings)[0], changed), document.revision)
+        except Conflict:
+            if (document := await documents.get(KEY)) is None:
+                raise StartError("the cluster's keys come and go: start again") from None
+            continue
+        log.warning("keys were changed here while nobody could share them: they are shared now")
+        await _note_share(settings, document.revision)
+    else:
+        raise StartError("the cluster's keys are changed by others all the time: start again")
     make_private_directory(settings.server.data_dir)
     make_private_directory(folder)
-    write_folder(folder, files)
-    return document.revision, generation
+    write_folder(folder, shared.files)
+    remember(folder, shared.generation, shared.files)
+    return document.revision, shared.generation
+
+
+def _changed_here(folder: Path, there: Shared) -> Shared | None:
+    """The cluster's keys with what was changed in the folder since it had them; None where nothing was. Where
+    the documents are those of a snapshot from before, the folder's are the newer ones."""
+    last = recall(folder)
+    if last is None or not (folder / ROOT_FILE).exists():
+        return None
+    here = read_folder(folder)
+    if last.generation > there.generation:
+        return Shared(last.generation + (hashes(here) != last.files), here)
+    both = merged(last.files, here, there.files)
+    return Shared(there.generation + 1, both) if both != there.files else None
 
 
 def _made_elsewhere(settings: Settings) -> Files:
     """New keys. The folder gets those that the cluster has in the end: of processes that start together one
     gives its own, and who ends here has made nothing."""
-    make_private_directory(settings.server.data_dir)
-    for left in settings.server.data_dir.glob(f"{MADE}*"):  # by a start that was killed
-        shutil.rmtree(left)
+    data = settings.server.data_dir
+    make_private_directory(data)
+    with locked(data):  # others that share it begin after this one
+        for left in data.glob(f"{MADE}*"):  # by a start that was killed
+            shutil.rmtree(left)
+        return _made(settings)
+
+
+def _made(settings: Settings) -> Files:
     with tempfile.TemporaryDirectory(prefix=MADE, dir=settings.server.data_dir) as made:
         server = replace(settings.server, data_dir=Path(made))
         KeyStore(replace(settings, server=server), create=True)
         return read_folder(Path(made) / KEY_FOLDER)
 
 
-def _completed(settings: Settings) -> Files:
-    """The keys of the folder, which had a root."""
+def _completed(settings: Settings) -> Shared:
+    """The keys of the folder, which had a root, and may have been those of a cluster."""
     KeyStore(settings, create=True)
-    return read_folder(settings.server.data_dir / KEY_FOLDER)
+    folder = settings.server.data_dir / KEY_FOLDER
+    here, last = read_folder(folder), recall(folder)
+    return Shared(1 if last is None else last.generation + (hashes(here) != last.files), here)
 
 
 async def _note_share(settings: Settings, revision: int) -> None:

@@ -22,7 +22,7 @@ from control.gateway.drain import DrainStatus
 from control.health import Health
 from control.keys.api_keys import split_key
 from control.keys.data_folder import FIRST_KEY_FILE
-from control.keys.files import write_bytes
+from control.keys.files import locked, write_bytes
 from control.keys.keyring import Keyring
 from control.keys.keystore import KeyStore
 from control.logs import get_logger
@@ -238,7 +238,8 @@ class FirstApiKey(Part):
         self._file = data_dir / FIRST_KEY_FILE
 
     async def start(self) -> None:
-        text = self._keyring.folder.create_first("first")
+        terminal = sys.stdout.isatty()
+        text = self._keyring.folder.create_first("first", self._show if terminal else self._keep)
         await self._keyring.share_first()
         if not text:
             return
@@ -249,11 +250,20 @@ class FirstApiKey(Part):
                 "no API keys beside keys that were there already: the first one is made; where app servers"
                 " have keys, put keys/api-keys.json back"
             )
-        if sys.stdout.isatty():
-            told = f"API key (shown once, only its hash is kept): {text}\n"
-        else:
+        if not terminal:
+            _say(f"API key: in {self._file} (keep it elsewhere, remove the file: its hash is enough here)\n")
+
+    def _show(self, text: str) -> None:
+        _say(f"API key (shown once, only its hash is kept): {text}\n")
+
+    def _keep(self, text: str) -> None:
+        with locked(
+            self._file.parent
+        ):  # of processes that share it, one removes what another leaves half done
             write_bytes(self._file, f"{text}\n".encode(), replace=True)
-            told = f"API key: in {self._file} (keep it elsewhere, remove the file: its hash is enough here)\n"
-        with contextlib.suppress(OSError):  # a pipe that nobody reads any more is no reason to stop
-            sys.stdout.write(told)
-            sys.stdout.flush()
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # a pipe that nobody reads any more is no reason to stop
+        sys.stdout.write(text)
+        sys.stdout.flush()

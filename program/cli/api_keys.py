@@ -40,6 +40,7 @@ ClusterOption = Annotated[
     ),
 ]
 KeyArgument = Annotated[str, typer.Argument(help="The id: the 12 characters after qwk_")]
+NONE = "none"
 COLUMNS = ("id", "name", "scopes", "roles", "created", "expires", "state")
 
 
@@ -77,8 +78,12 @@ def create(
 def change(
     key_id: KeyArgument,
     name: Annotated[str | None, typer.Option(help="Another name; default: it stays")] = None,
-    scope: Annotated[list[str] | None, typer.Option(help="Default: they stay")] = None,
-    role: Annotated[list[str] | None, typer.Option(help="Default: they stay")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help=f"All it has then, or {NONE}; default: they stay")
+    ] = None,
+    role: Annotated[
+        list[str] | None, typer.Option(help=f"All it has then, or {NONE}; default: they stay")
+    ] = None,
     ttl: Annotated[
         int | None, typer.Option(min=0, help="Seconds from now; 0: until revoked; default: as it was")
     ] = None,
@@ -92,11 +97,10 @@ def change(
     admin = admin_of(url, api_key, config, data_dir)
     path = f"/api-keys/{segment(key_id)}"
     found, revision = admin.read(path)
-    rights = (
-        {"scopes": found["scopes"], "roles": found["roles"]}
-        if scope is None and role is None
-        else {"scopes": scope or [], "roles": role or []}
-    )
+    rights = {
+        what: found[what] if given is None else [word for word in given if word != NONE]
+        for what, given in (("scopes", scope), ("roles", role))
+    }
     ends = found["expires_at"]
     assert isinstance(ends, int)
     left = max(1, ends - int(time.time())) if ends else 0

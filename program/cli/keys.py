@@ -92,6 +92,8 @@ def rotate(
     data_dir: DataDirOption = None,
 ) -> None:
     """Make a new key; older ones stay valid for the overlap. Running processes take it over by themselves."""
+    from control.process.data_folder import holder
+
     store = _keystore(config, data_dir)
     settings = settings_or_exit(config, {"server.data_dir": data_dir})
     now, before = int(time.time()), store.keys
@@ -112,6 +114,8 @@ def rotate(
             new = fresh.current_token(now).kid
             ended = {k.kid for k in before.tokens} - {k.kid for k in fresh.tokens}
         change.ids = {"key": new}
+    if settings.auth.keys_secret.reveal() and holder(settings.server.data_dir) is None:
+        typer.echo("no server runs on this folder: the cluster gets the key when one starts", err=True)
     gone = f"; ended: {' '.join(sorted(ended))}" if ended else ""
     typer.echo(f"new {kind} key {new}{gone}")
 

@@ -110,7 +110,7 @@ def storm(
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
-    """Show or say who is let in. What is not named stays as the settings say."""
+    """Show or say who is let in. What is not named stays as it was ordered; --end takes all of it back."""
     admin = admin_of(url, api_key, config, data_dir)
     path = f"/storm/nodes/{segment(node)}" if node else "/storm/cluster"
     if end:
@@ -118,5 +118,7 @@ def storm(
     elif admit is None and new is None and known is None:
         show_one(admin.get(path), as_json)
     else:
-        order: Json = {"admit": admit or "all", "new_per_s": new, "known_per_s": known}
-        show_one(admin.put(path, order), as_json)
+        found, revision = admin.read(path)
+        named = {"admit": admit, "new_per_s": new, "known_per_s": known}
+        order: Json = {what: found[what] if value is None else value for what, value in named.items()}
+        show_one(admin.put(path, order, revision), as_json)

@@ -134,6 +134,10 @@ def test_keys_of_the_cluster_have_their_verbs(server: ServerProcess) -> None:
     assert ran(server, "drain", "node-9", "--api-key", made.strip()).stderr.startswith("Not found")
     changed = told(server, "api-key", "change", key, "--role", "viewer", "--name", "day")
     assert (changed["name"], changed["roles"], changed["scopes"]) == ("day", ["viewer"], [])
+    both = told(server, "api-key", "change", key, "--scope", "read", "--scope", "tokens")
+    assert (both["roles"], both["scopes"]) == (["viewer"], ["read", "tokens"]), "each stays for the other"
+    fewer = told(server, "api-key", "change", key, "--scope", "none")
+    assert (fewer["roles"], fewer["scopes"]) == (["viewer"], [])
     ends = changed["expires_at"]
     assert isinstance(ends, int)
     assert 0 < ends - time.time() <= 60, "it ends when it was to end"
@@ -176,7 +180,10 @@ def test_a_gateway_is_drained_and_the_cluster_is_told_who_may_come_in(server: Se
     missing = ran(server, "drain", "node-9")
     assert (missing.returncode, "no node node-9" in missing.stderr) == (1, True)
     assert told(server, "storm", "--admit", "known")["admit"] == "known"
-    assert told(server, "storm")["admit"] == "known"
+    stepped = told(server, "storm", "--known", "500")
+    assert (stepped["admit"], stepped["known_per_s"], stepped["new_per_s"]) == ("known", 500, None)
+    stepped = told(server, "storm", "--new", "1")
+    assert (stepped["admit"], stepped["known_per_s"], stepped["new_per_s"]) == ("known", 500, 1)
     assert ran(server, "storm", "--end").returncode == 0
     assert told(server, "storm")["admit"] == "all"
 

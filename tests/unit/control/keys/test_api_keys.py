@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -107,6 +108,19 @@ def test_of_many_processes_that_start_at_once_one_makes_the_first_key(tmp_path: 
     assert at_once(12, life) == [0] * 12
     (shown,) = tmp_path.glob("shown-*")
     assert ApiKeys(path).check(shown.read_text(), NOW) is not None
+
+
+def test_a_first_key_whose_text_was_not_kept_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "keys" / "api-keys.json"
+
+    def killed(text: str) -> None:
+        raise OSError(errno.ENOSPC, "or the process ends here")
+
+    with pytest.raises(OSError, match="ends here"):
+        ApiKeys(path).create_first("first", killed)
+    kept: list[str] = []
+    assert [ApiKeys(path).create_first("first", kept.append)] == kept
+    assert [key.name for key in ApiKeys(path).list()] == ["first"]
 
 
 def test_a_key_that_was_shown_outlives_killed_writers(tmp_path: Path) -> None:

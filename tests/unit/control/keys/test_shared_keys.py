@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -19,12 +21,15 @@ from control.coordination.sqlite_documents import SqliteDocuments
 from control.errors import StartError
 from control.keys import shared as shared_module
 from control.keys.keystore import SETTLE_S, KeyStore
+from control.keys.last_shared import hashes, merged
+from control.keys.server_keys import ROOT_FILE, ServerKeys
 from control.keys.shared import (
     KEY,
     NotTheSecret,
     Shared,
     SharedKeys,
     _key_of,
+    _made_elsewhere,
     join_keys,
     read_folder,
     seal,
@@ -148,8 +153,84 @@ async def test_of_two_that_rotate_at_once_one_is_kept(documents: SqliteDocuments
         await machine.shared.tick()
     await until(lambda: machines[0].files == machines[1].files == machines[2].files)
     assert len(machines[0].files) == 5
+    machines[0].keystore.keys.rotate_tokens(int(time.time()), 3600)
+    machines[1].keystore.keys.rotate_tokens(int(time.time()), 0)
+    for machine in [*machines, *machines]:
+        await machine.shared.tick()
+    await until(lambda: len(machines[2].files) == 4)
+    await until(lambda: machines[0].files == machines[1].files == machines[2].files)
     for machine in machines:
         await machine.shared.stop(0)
+
+
+async def test_what_was_changed_while_nobody_of_the_folder_lived_is_shared_by_the_next_start(
+    documents: SqliteDocuments, tmp_path: Path
+) -> None:
+    """Rotations after a leak, of server and ticket keys here and of the token key elsewhere meanwhile."""
+    one, two = await joined(documents, tmp_path / "1"), await joined(documents, tmp_path / "2")
+    await one.shared.stop(0)
+    leaked = set(one.files)
+    for _ in range(2):
+        ServerKeys.load(one.folder).rotate(int(time.time()), 0)
+    ServerKeys.load(one.folder).rotate_tickets(int(time.time()), 0)
+    two.keystore.keys.rotate_tokens(int(time.time()), 0)
+    await two.shared.tick()
+    again = await joined(documents, tmp_path / "1")
+    await until(lambda: again.files == two.files)
+    assert set(two.files) & leaked == {ROOT_FILE}
+    assert "server-00003.json" in two.files
+    third = await joined(documents, tmp_path / "3")
+    assert third.files == two.files
+    for machine in (again, two, third):
+        await machine.shared.stop(0)
+
+
+async def test_a_folder_that_was_away_changes_nothing_by_what_it_did_not_hear_of(
+    documents: SqliteDocuments, tmp_path: Path
+) -> None:
+    """Neither after a change elsewhere nor where the documents went back to before it, or were emptied."""
+    one, two = await joined(documents, tmp_path / "1"), await joined(documents, tmp_path / "2")
+    old = await documents.get(KEY)
+    assert old is not None
+    await one.shared.stop(0)
+    two.keystore.keys.rotate(int(time.time()), 0)
+    await two.shared.tick()
+    await two.shared.stop(0)
+    newest = two.files
+    again = await joined(documents, tmp_path / "1")
+    assert again.files == newest
+    await again.shared.stop(0)
+    for harm in (lambda: documents.put(KEY, old.value, None), lambda: documents.delete(KEY, None)):
+        await harm()
+        for number in ("2", "1"):
+            machine = await joined(documents, tmp_path / number)
+            assert machine.files == newest
+            await machine.shared.stop(0)
+
+
+def test_processes_of_one_folder_that_start_together_take_no_keys_from_each_other(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path / "1")
+    with ThreadPoolExecutor(4) as threads:
+        made = [threads.submit(_made_elsewhere, settings) for _ in range(8)]
+        assert all(ROOT_FILE in each.result(60) for each in made)
+
+
+@pytest.mark.parametrize("sides", [("here", "there"), ("there", "here")])
+def test_a_key_that_one_side_took_away_is_gone_and_the_earlier_end_holds(sides: tuple[str, str]) -> None:
+    def ends(at: int) -> bytes:
+        return json.dumps({"not_after": at}).encode()
+
+    names = ("root.json", "server-1", "server-2", "server-3", "server-4")
+    last = dict.fromkeys(names, ends(100))
+    one = last | {"server-2": ends(50), "server-3": ends(70), "token-1": ends(9), "ticket-1": ends(9)}
+    other = last | {"server-3": ends(60), "token-2": ends(9), "server-5": ends(9)}
+    del one["server-1"], one["server-4"], other["server-4"]
+    found = dict(zip(sides, (one, other), strict=True))
+    token = "token-1" if sides[0] == "there" else "token-2"
+    assert merged(hashes(last), found["here"], found["there"]) == {
+        "root.json": ends(100), "server-2": ends(50), "server-3": ends(60), "server-5": ends(9),
+        token: ends(9), "ticket-1": ends(9),
+    }  # fmt: skip
 
 
 async def test_a_new_token_key_signs_when_it_was_shared_and_heard_of(
