@@ -118,13 +118,14 @@ def _prove(text: str, request: Request, state: Services) -> ApiKey:
     too often.
     """
     address, now = client_address(request), time.monotonic()
-    key_id = parts_of(text)[0] or MALFORMED
+    named = parts_of(text)[0]
+    key_id = named or MALFORMED
     if text:
         key = state.api_keys.proven(text)
         over = key.over(time.time()) if key is not None else ""
         if key is not None and not over:
             return key
-        if key is None and not state.api_keys.known:
+        if key is None and state.api_keys.may_be(named):
             raise Problem(503, "documents-unavailable", "API keys are not known yet", {"Retry-After": "1"})
         wait = state.lockout.wait(address, key_id, now)
         if wait:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from control.bus.base import Bus
 from control.coordination.documents import (
     Conflict,
     Document,
@@ -50,6 +51,8 @@ WRONG_S = 7 * 86_400
 Bucket = dict[str, dict[str, int]]
 """user -> device, "" for all of them -> unix seconds"""
 _decode = msgspec.json.Decoder(Bucket).decode
+SUBJECT = "revoked"
+"""Of the bus: what was just written, for processes that the documents do not reach."""
 
 
 class _Wanted(NamedTuple):
@@ -60,7 +63,9 @@ class _Wanted(NamedTuple):
 
 class Revocations(Part):
     """`lifetime_s`: the longest life of a token. `on_revoked(user, device)` is called for each that is heard
-    of, so that those who are logged in are sent to get another token; device None: all of them.
+    of, so that those who are logged in are sent to get another token; device None: all of them. `bus`: a
+    process that is cut off from the engine of the documents hears there of what is revoked; the documents are
+    the truth.
     """
 
     def __init__(
@@ -69,8 +74,10 @@ class Revocations(Part):
         lifetime_s: int,
         on_revoked: Callable[[str, str | None], None] = lambda user, device: None,
         clock: Callable[[], float] = time.time,
+        bus: Bus | None = None,
     ) -> None:
         self._documents = documents
+        self._bus = bus
         self._kept_s = lifetime_s + WRONG_S
         self._on_revoked = on_revoked
         self._clock = clock
@@ -85,6 +92,8 @@ class Revocations(Part):
     async def start(self) -> None:
         await self._replica.start()
         self._replica.on_change(self._take)
+        if self._bus is not None:
+            await self._bus.subscribe(SUBJECT, self._heard)
 
     async def stop(self, grace_s: float) -> None:
         await asyncio.gather(*self._writing.values(), return_exceptions=True)
@@ -172,10 +181,26 @@ class Revocations(Part):
             except DocumentTooLarge as error:
                 raise DocumentsUnavailable(f"no more revocations can be kept: {error}") from None
             self._remember(batch, moments)
+            self._tell({wanted.user: bucket[wanted.user] for wanted in batch})
             if self._legacy:
                 await self._tell_earlier(batch, moments)
             return moments
         raise DocumentsUnavailable(f"{key} is written by other processes all the time")
+
+    def _tell(self, written: Bucket) -> None:
+        if self._bus is not None:
+            for user, devices in written.items():
+                self._bus.publish(SUBJECT, msgspec.json.encode({user: devices}))
+
+    def _heard(self, payload: bytes) -> None:
+        """The document may have told of it, or does later. Moments only rise: whatever comes first holds."""
+        try:
+            told = _decode(payload)
+        except msgspec.MsgspecError as error:
+            log.error("a revocation on the bus cannot be read", reason=str(error))
+            return
+        for user, devices in told.items():
+            self._merge_known(user, devices)
 
     async def _tell_earlier(self, batch: list[_Wanted], moments: list[int]) -> None:
         """In an update that goes on, gateways of before read their documents alone."""
@@ -239,12 +264,18 @@ class Revocations(Part):
     def _take_over(self, legacy: Bucket) -> None:
         """What an earlier version keeps in fewer documents goes into those of now."""
         for user, devices in legacy.items():
-            key = key_of(user)
-            known = self._buckets.get(key, {})
-            bucket = _merged({user: devices}, known)
-            if bucket != known:
-                self._behind.add(key)
-                self._learn(key, bucket)
+            if self._merge_known(user, devices):
+                self._behind.add(key_of(user))
+
+    def _merge_known(self, user: str, devices: dict[str, int]) -> bool:
+        """Whether something of it is new."""
+        key = key_of(user)
+        known = self._buckets.get(key, {})
+        bucket = _merged({user: devices}, known)
+        if bucket == known:
+            return False
+        self._learn(key, bucket)
+        return True
 
     def _learn(self, key: str, bucket: Bucket) -> None:
         before, self._buckets[key] = self._buckets.get(key, {}), bucket

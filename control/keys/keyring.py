@@ -99,10 +99,11 @@ class Keyring(Part):
                 self._lost[key_id] = revision
                 return
 
-    @property
-    def known(self) -> bool:
-        """False while the keys of the cluster were never read: nobody can say then that a key is none."""
-        return self._replica.complete
+    def may_be(self, key_id: str) -> bool:
+        """Whether a key with this id may have been made elsewhere: the keys of the cluster were never read,
+        or their engine is away, so that nobody can say that it is none."""
+        away = not self._replica.complete or self._documents.problem() is not None
+        return away and bool(key_id) and key_id not in self._held
 
     def proven(self, text: str) -> ApiKey | None:
         """The key that `text` proves, also one that is over; None: it is none."""

@@ -311,6 +311,7 @@ class Wiring:
             self.documents,
             auth.token_max_ttl_s,
             self._end_revoked if hears else lambda user, device: None,
+            bus=self.bus,
         )
 
     # -- the im role

@@ -113,8 +113,7 @@ class Calls:
     async def open_stream(self, member: Member, method: str) -> StreamStreamCall:
         """A stream to that member. Raises EtcdError."""
         metadata = await self._metadata()
-        if self.cluster not in (0, member.cluster):
-            await self.meet(member, metadata, TRY_S)
+        await self._meet(member, metadata, TRY_S)
         return await member.stream(method, metadata)
 
     def forget(self, token: str = "") -> None:
@@ -128,17 +127,25 @@ class Calls:
                 metadata = await self._metadata()
         except TimeoutError:
             raise EtcdUnavailable(f"{member.name}: no token in time") from None
-        if self.cluster not in (0, member.cluster):
-            await self.meet(member, metadata, within_s)
+        await self._meet(member, metadata, within_s)
         if method == "Lease/LeaseKeepAlive":
             answer = await self._ask_stream(member, method, request, metadata, within_s)
         else:
             answer = await member.ask(method, request, metadata, within_s)
-        self.heard(member, answer)
+        try:
+            self.heard(member, answer)
+        except EtcdUnavailable as error:
+            raise OutcomeUnknown(str(error)) from None  # it may be the one that all believe a moment later
         return answer
 
-    async def meet(self, member: Member, metadata: Metadata, within_s: float) -> None:
-        """Know of which cluster a member is before it is asked for anything. Raises EtcdUnavailable."""
+    async def _meet(self, member: Member, metadata: Metadata, within_s: float) -> None:
+        """Know of which cluster a member is before it is asked for anything, behind each new connection: what
+        answers there may have been begun anew. Raises EtcdUnavailable."""
+        if self.cluster == 0:
+            return
+        await member.connected(within_s)
+        if member.cluster == self.cluster:
+            return
         try:
             answer = await member.ask("Maintenance/Status", messages().StatusRequest(), metadata, within_s)
         except (Denied, StaleToken):
@@ -148,17 +155,21 @@ class Calls:
         self.heard(member, answer)
 
     def heard(self, member: Member, answer: Message) -> None:
-        """One list of endpoints names one cluster, or processes would take two worlds for one. Where a member
-        that was of it is of another now, a snapshot was put back, or it was begun anew: then that is the one.
-        Raises EtcdUnavailable for a stranger."""
-        before, member.cluster = member.cluster, int(answer.header.cluster_id)
-        if self.cluster in (0, member.cluster):
-            self.cluster = member.cluster
-        elif before == self.cluster:
+        """One list of endpoints names one cluster, or processes would take two worlds for one. Another one is
+        believed where most of the endpoints are of it: a snapshot was put back. One member alone that is of
+        another was begun anew by mistake, whoever else answers. Raises EtcdUnavailable for a stranger."""
+        there = member.cluster = int(answer.header.cluster_id)
+        if self.cluster in (0, there):
+            self.cluster, member.stranger = there, 0
+            return
+        if 2 * sum(each.cluster == there for each in self.members.all) > len(self.members.all):
             log.error("etcd is another cluster now: what is there is listed anew", member=member.endpoint)
-            self.cluster = member.cluster
-        else:
-            raise EtcdUnavailable(f"{member.name}: {STRANGER}")
+            self.cluster, member.stranger = there, 0
+            return
+        if member.stranger != there:
+            member.stranger = there
+            log.error("a member of etcd is of another cluster and is passed over", member=member.endpoint)
+        raise EtcdUnavailable(f"{member.name}: {STRANGER}")
 
     async def _ask_stream(
         self,

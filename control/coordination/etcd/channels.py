@@ -94,7 +94,9 @@ class Member:
         self.endpoint = parse_endpoint(endpoint)[0]
         self.name = f"etcd {self.endpoint}"
         self.cluster = 0
-        """of its last answer"""
+        """of its last answer; 0: it has not answered since it was connected"""
+        self.stranger = 0
+        """that of a cluster that is not believed, once it was told"""
         self._tls = tls
         self._channel: Channel | None = None
         self._stamp: tuple[tuple[int, int], ...] = ()
@@ -103,7 +105,7 @@ class Member:
         self, method: str, request: Message, metadata: tuple[tuple[str, str], ...], within_s: float
     ) -> Message:
         """One call, once. Raises EtcdError by kind."""
-        grpc, channel = _grpc(), await self._connected(within_s)
+        grpc, channel = _grpc(), await self.connected(within_s)
         call = channel.unary_unary(
             f"/etcdserverpb.{method}", _serialized, getattr(messages(), _ANSWERS[method]).FromString
         )
@@ -118,7 +120,7 @@ class Member:
         self, method: str, metadata: tuple[tuple[str, str], ...], within_s: float | None = None
     ) -> StreamStreamCall:
         """A call that both sides write to. Raises EtcdError."""
-        channel = await self._connected(CONNECT_S)
+        channel = await self.connected(CONNECT_S)
         try:
             return channel.stream_stream(
                 f"/etcdserverpb.{method}", _serialized, getattr(messages(), _ANSWERS[method]).FromString
@@ -136,14 +138,17 @@ class Member:
         if self._channel is not None and self._stamp != self._tls.stamp():
             await self.close()
 
-    async def _connected(self, within_s: float) -> Channel:
+    async def connected(self, within_s: float) -> Channel:
         """The channel, when it stands or has just failed (the call then says why). Raises EtcdUnavailable."""
         grpc, channel = _grpc(), self._channel or self._opened()
         loop = asyncio.get_running_loop()
         until = loop.time() + min(within_s, CONNECT_S)
         waiting = (grpc.ChannelConnectivity.IDLE, grpc.ChannelConnectivity.CONNECTING)
         try:
-            while channel.get_state(try_to_connect=True) in waiting:
+            while (state := channel.get_state(try_to_connect=True)) is not grpc.ChannelConnectivity.READY:
+                self.cluster = 0
+                if state not in waiting:
+                    break
                 if loop.time() > until:
                     raise EtcdUnavailable(f"{self.name}: no connection")
                 await asyncio.sleep(_POLL_S)

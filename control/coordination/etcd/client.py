@@ -59,12 +59,18 @@ class EtcdClient:
         """See certificates, password and the right to the prefix at work."""
         prefix = self.section.prefix.encode()
         await self.range(prefix, end_of(prefix), limit=1, keys_only=True)
-        if strangers := [each.endpoint for each in await self.health() if STRANGER in (each.problem or "")]:
+        await self.health()
+        members, ours = self.calls.members.all, self.calls.cluster
+        if strangers := [each.endpoint for each in members if each.cluster not in (0, ours)]:
             raise EtcdError(f"etcd {', '.join(strangers)}: {STRANGER} in etcd.endpoints")
 
     async def look(self) -> None:
-        """For the space alarm, which only a write would meet. Raises EtcdError."""
+        """For the space alarm, which only a write would meet, and for strangers among the members that nobody
+        asks. Raises EtcdError."""
         member = self.calls.members.current
+        for other in self.calls.members.all:
+            if other is not member:
+                await self._health(other)
         status = await self.calls.once(member, "Maintenance/Status", messages().StatusRequest(), TRY_S)
         self.calls.told(", ".join(status.errors) and f"{member.name}: {', '.join(status.errors)}")
 

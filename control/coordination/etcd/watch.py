@@ -198,6 +198,7 @@ class Watch:
     # -- what it says
 
     def _taken(self, answer: Message) -> list[Event]:
+        self._heard_of(answer)
         if answer.compact_revision:
             raise Compacted(f"{self._where}: compacted at {answer.compact_revision}")
         if answer.canceled:
@@ -205,7 +206,6 @@ class Watch:
         if answer.created:
             self._client.calls.well()
             self._denied, self._failures = False, 0
-            self._heard_of(answer)
             if answer.header.revision < self._done:
                 raise Compacted(f"{self._where}: at revision {answer.header.revision}, not {self._done}")
         events: list[Event] = []
@@ -220,6 +220,8 @@ class Watch:
     def _heard_of(self, answer: Message) -> None:
         """A snapshot that was put back goes on past what was told of the history that is lost with it."""
         assert self._member is not None
+        if not answer.header.cluster_id:
+            return
         self._client.calls.heard(self._member, answer)
         before, self._cluster = self._cluster, int(answer.header.cluster_id)
         if before not in (0, self._cluster):

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from control.api.admin.app import create_admin_app
 from control.api.services import Services
 from control.audit.read import page
-from control.keys.api_keys import ROLES
+from control.keys.api_keys import ROLES, new_key
 from control.keys.keyring import PREFIX, Keyring
 from tests.support.admin_app import client_of, make_documents, running_services
 
@@ -120,6 +120,21 @@ async def test_before_the_keys_of_the_cluster_were_read_nobody_is_told_that_a_ke
     refused = await asked_with(services, text)
     assert (slug(refused), refused.headers["retry-after"]) == ((503, "documents-unavailable"), "1")
     assert (await asked_with(services, own)).status_code == 200
+
+
+async def test_while_documents_are_away_a_key_of_elsewhere_is_not_called_wrong_and_a_guessed_one_is(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been made a moment ago; secrets of known ones, and what is no key, can be judged."""
+    _, text, _ = await services.api_keys.create("shop", (), ("viewer",), 0)
+    elsewhere = new_key("night", (), ("viewer",), 0, 0)[1]
+    assert (await asked_with(services, elsewhere)).status_code == 401
+    monkeypatch.setattr(services.documents, "problem", lambda: "etcd: away")
+    refused = await asked_with(services, elsewhere)
+    assert (slug(refused), refused.headers["retry-after"]) == ((503, "documents-unavailable"), "1")
+    for wrong in (text[:-43] + "A" * 43, "sesame"):
+        assert (await asked_with(services, wrong)).status_code == 401
+    assert services.lockout.stats(0.0)["failures_total"] == 3
 
 
 @pytest.mark.parametrize("why", ["revoked", "expired"])

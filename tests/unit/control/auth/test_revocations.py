@@ -10,8 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from control.auth.revocations import DEVICES, PREFIX, WRONG_S, Bucket, Revocations, key_of
+from control.auth.revocations import DEVICES, PREFIX, SUBJECT, WRONG_S, Bucket, Revocations, key_of
 from control.auth.tokens import unread_revocation
+from control.bus.memory import MemoryBus
 from control.coordination.documents import Document, DocumentsUnavailable
 from control.coordination.sqlite_documents import SqliteDocuments
 from tests.support.sdk_client import until
@@ -378,3 +379,35 @@ async def test_a_signer_that_reads_nothing_names_no_moment_that_may_come(process
     one = await process(0)
     named = unread_revocation(int(NOW + 30), 30)
     assert named < await one.revoke("ann")
+
+
+async def test_a_gateway_that_alone_is_cut_off_from_the_documents_hears_of_it_on_the_bus(
+    documents: SqliteDocuments, tmp_path: Path, clock: Clock
+) -> None:
+    """It has what it knew, and nothing comes; what the documents tell later is no news."""
+    away = SqliteDocuments(tmp_path / "none.sqlite3")
+    await away.start()
+    bus, closed = MemoryBus(), list[tuple[str, str | None]]()
+    await bus.start()
+    control = Revocations(documents, LIFE_S, clock=clock, bus=bus)
+    cut_off = Revocations(away, LIFE_S, lambda *who: closed.append(who), clock, bus)
+    await control.start()
+    await cut_off.start()
+    first = await control.revoke("alice", "phone")
+    await heard(cut_off, "alice", "phone", first)
+    second = await control.revoke("alice")
+    await heard(cut_off, "alice", "tablet", second)
+    assert closed == [("alice", "phone"), ("alice", None)]
+    assert cut_off.latest("alice") == second, "what it signs now holds elsewhere too"
+    written = await documents.get(key_of("alice"))
+    assert written is not None
+    await away.put(written.key, written.value)
+    bus.publish(SUBJECT, b"no words of this version")
+    third = await control.revoke("bob")
+    await heard(cut_off, "bob", "", third)
+    await until(lambda: key_of("alice") in cut_off._replica._held)
+    assert closed == [("alice", "phone"), ("alice", None), ("bob", None)]
+    for each in (control, cut_off):
+        await each.stop(0)
+    await away.stop()
+    await bus.close()
