@@ -30,10 +30,12 @@ def rows(item: Figure) -> list[tuple[str, str]]:
     latency, server, generator = item["latency_ms"], item["server"], item["generator"]
     found = [
         ("connections", f"{item['connections']:,}"),
-        ("suite, size", f"{item['suite']}, {item['size']} characters"),
+        ("suite, size", f"{item['suite']}, {item['size']} characters")
+        if item["size"]
+        else ("suite", str(item["suite"])),
         ("offered", f"{item['offered_per_s']:,.0f} /s"),
         ("throughput", f"{item['throughput_per_s']:,.0f} /s"),
-        ("K (mean)", f"{item['k_mean']:.1f}"),
+        *([("K (mean)", f"{item['k_mean']:.1f}")] if item["k_mean"] else []),
         (
             "latency",
             (
@@ -49,7 +51,11 @@ def rows(item: Figure) -> list[tuple[str, str]]:
                 f"{server['rss_bytes'] / 1e6:,.0f} MB"
             ),
         ),
-        ("user memory per connection", f"{server['user_bytes_per_connection']:,.0f} B"),
+        *(
+            [("user memory per connection", f"{server['user_bytes_per_connection']:,.0f} B")]
+            if server["user_bytes_per_connection"]
+            else []
+        ),
         ("longest pause of a loop", f"{server['max_pause_ms']:.1f} ms"),
         (
             "generator",

@@ -64,9 +64,11 @@ class ConnSearch:
 
     async def search(self, asked: Question, node: str, after: str) -> Pages:
         """At most `asked.most` of them, of as many gateways as answer within PAGE_S; the page says where to
-        go on. Raises ValueError for a network or a cursor that is none.
+        go on. Raises ValueError for a network or a cursor that is none, and for a node that is no gateway.
         """
         parse_network(asked.network)
+        if node and all(info.name != node for info in self._gateways()):
+            raise ValueError(f"no gateway {node} is there")
         first, at = _cursor(after)
         pages = Pages([], "", [])
         clock = asyncio.get_running_loop().time

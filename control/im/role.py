@@ -33,7 +33,7 @@ class ImPart(Part):
     """The message service and its store; also the message service as the HTTP API sees it (ImApi).
 
     `presence` and `peers` are for several processes; with one the service knows everybody itself.
-    `latest_login`: of the cluster.
+    `latest_login`: of the cluster. `root`: the key that its clients pin, "" while none is known.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class ImPart(Part):
         presence: Presence | None = None,
         peers: PeersPort | None = None,
         latest_login: Callable[[], int] = lambda: 0,
+        root: Callable[[], str] = lambda: "",
     ) -> None:
         self._settings = settings
         self._store = make_store(settings)
@@ -54,6 +55,8 @@ class ImPart(Part):
         seen = settings.server.data_dir / STORE_SEEN_FILE
         self._watch = StoreWatch(self._store, seen, SystemClock(), latest_login)
         self._served: dict[str, Callable[[], Awaitable[object]]] = {}
+        self._root = root
+        self._pinned = False
         self._started = False
         self._until = 0.0  # of what is accepted to be finished
         self._store_stats: Mapping[str, float] = {}
@@ -131,6 +134,9 @@ class ImPart(Part):
         try:
             async with asyncio.timeout(STATS_S):
                 self._store_stats = await self._store.stats()
+                if not self._pinned and self._root():
+                    await self._store.pin()
+                    self._pinned = True
             self._stats_problem = None
         except (StoreError, TimeoutError) as error:
             self._stats_problem = str(error) or "the store does not answer"

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from control.auth.tokens import TokenSigner, TokenVerifier, private_okp
 from control.keys.api_keys import ApiKeys
-from control.keys.data_folder import KEY_FOLDER, STORE_FILE, prepare_data_folder
+from control.keys.data_folder import KEY_FOLDER, prepare_data_folder
 from control.keys.errors import KeyFileError, NotYours
 from control.keys.files import owner_of
 from control.keys.kinds import ServerKey, TicketKey, TokenKey
@@ -68,7 +68,7 @@ class KeyStore:
             prepare_data_folder(data)
             refuse_others_keys(self.folder)
             self.keys = ServerKeys.load_or_create(
-                self.folder, self._now(), in_use=data / STORE_FILE, token_lifetime=self._token_lifetime_s
+                self.folder, self._now(), token_lifetime=self._token_lifetime_s
             )
         else:
             self.keys = ServerKeys.load(self.folder)
@@ -228,11 +228,11 @@ def refuse_others_keys(folder: Path) -> None:
 
 
 def would_make_keys(settings: Settings) -> bool:
-    """Whether a start would begin with a root of its own. KeyFileError when it would refuse to."""
+    """Whether this folder has no root key. KeyFileError when it has other keys."""
     data = settings.server.data_dir
     if (data / KEY_FOLDER / ROOT_FILE).exists():
         return False
-    refuse_lost_root(data / KEY_FOLDER, data / STORE_FILE)
+    refuse_lost_root(data / KEY_FOLDER)
     return True
 
 

@@ -115,18 +115,17 @@ class ServerKeys:
         folder: Path,
         now: int,
         *,
-        in_use: Path | None = None,
         server_lifetime: int = SERVER_KEY_LIFETIME_S,
         token_lifetime: int = TOKEN_KEY_LIFETIME_S,
     ) -> Self:
         """Read the folder and make what is missing: itself, the root, a key of each kind for `now`.
 
-        KeyFileError when the root alone is missing: other keys are there, or the file `in_use` is.
+        KeyFileError when the root alone is missing.
         """
         make_private_directory(folder)
         with locked(folder):
             if not (folder / ROOT_FILE).exists():
-                refuse_lost_root(folder, in_use)
+                refuse_lost_root(folder)
                 _write_root(folder)
             keys = cls._read(folder)
             if not holding(keys.servers, now):
@@ -301,16 +300,20 @@ class ServerKeys:
         raise KeyFileError("every key id is taken")
 
 
-def refuse_lost_root(folder: Path, in_use: Path | None) -> None:
-    """A root that is gone is a loss, and only where nothing was begun a new one is none."""
+def refuse_lost_root(folder: Path) -> None:
+    """A root that is gone is a loss, and only where nothing was begun a new one is none: KeyFileError when
+    other keys are there. What was begun elsewhere is looked at before (process/first_root.py).
+    """
     others = [*sorted(folder.glob("server-*.json")), *sorted(folder.glob("token-*.json"))]
-    if in_use is not None and in_use.exists():
-        others.append(in_use)
     if others:
-        raise KeyFileError(
-            f"{folder / ROOT_FILE}, the key that clients pin, is missing, but {others[0]} is there. Restore"
-            " it from a backup, or make another with `qianwan keys new-root` and give that to every client"
-        )
+        raise KeyFileError(lost_root(folder, f"{others[0]} is there"))
+
+
+def lost_root(folder: Path, but: str) -> str:
+    return (
+        f"{folder / ROOT_FILE}, the key that clients pin, is missing, but {but}. Restore"
+        " it from a backup, or make another with `qianwan keys new-root` and give that to every client"
+    )
 
 
 def _write_root(folder: Path) -> RootKey:

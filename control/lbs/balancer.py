@@ -74,7 +74,7 @@ class Why(Struct, frozen=True):
 class Identity(NamedTuple):
     """Of the cluster: the root as clients pin it, its signature, and the signed key set as it is now."""
 
-    root: str
+    root: Callable[[], str]
     sign: Callable[[bytes], bytes]
     key_set: Callable[[], bytes]
 
@@ -99,7 +99,7 @@ class Balancer:
 
     @property
     def root(self) -> str:
-        return self._identity.root
+        return self._identity.root()
 
     @property
     def asks_addresses(self) -> bool:

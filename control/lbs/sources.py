@@ -67,7 +67,7 @@ class LbsSources(Part):
         self, tables: str, files: tuple[str, ...], others: Callable[[], Mapping[str, int]] = dict
     ) -> None:
         self._others = others
-        self._table = Watched(Path(tables), _read_tables) if tables else None
+        self._table = Watched(Path(tables), read_tables) if tables else None
         self._files = [Watched(Path(name), GeoFile) for name in files]
         self._heard: tuple[Document | None] | None = None  # not read yet
         self._document: tuple[str, Tables] | None = None
@@ -150,7 +150,7 @@ class LbsSources(Part):
         self._atlas = Atlas(self._named_tables(), files)
 
 
-def _read_tables(path: Path) -> Tables:
+def read_tables(path: Path) -> Tables:
     try:
         return parse_tables(path.read_bytes())
     except ValueError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from control.api.services import LbsServices
 from control.coordination.base import Coordination
@@ -22,13 +22,19 @@ class LbsWiring:
     """`parts` keep up to date what `services` answers from."""
 
     def __init__(
-        self, settings: LbsSection, documents: Documents, coordination: Coordination, keys: KeyStore
+        self,
+        settings: LbsSection,
+        documents: Documents,
+        coordination: Coordination,
+        keys: Callable[[], KeyStore],
     ) -> None:
         sources = LbsSources(settings.tables, settings.mmdb, self._numbers)
         replica = Replica(documents, DOCUMENT)
         replica.on_change(sources.told)
         self.parts: list[Part] = [replica, sources]
-        identity = Identity(keys.root, lambda data: keys.keys.root.sign(data), keys.key_set)
+        identity = Identity(
+            lambda: keys().root, lambda data: keys().keys.root.sign(data), lambda: keys().key_set()
+        )
         self.services = LbsServices(
             Balancer(settings, coordination, identity, sources.atlas, time.time),
             Rates(settings.requests_per_s, settings.burst, settings.addresses),

@@ -36,15 +36,14 @@ log = get_logger("process")
 
 
 class KeysPart(Part):
-    """Looks after the key files; `changed` is told when they did. `used`: this process cannot do without."""
+    """Looks after the key files; `changed` is told when they did."""
 
-    def __init__(self, keystore: KeyStore, changed: Callable[[], None], *, used: bool) -> None:
+    def __init__(self, keystore: KeyStore, changed: Callable[[], None]) -> None:
         self._keystore = keystore
         self._changed = changed
-        self._used = used
 
     def checks(self) -> Mapping[str, Check]:
-        return {"keys": self._keystore.check} if self._used else {}
+        return {"keys": self._keystore.check}
 
     def sources(self) -> Mapping[str, Source]:
         return {"keys": self._keystore.seconds_left}

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import uvloop
 
 from control.bus.base import BusError
-from control.bus.engines import make_bus
 from control.coordination.documents import DocumentsUnavailable
 from control.coordination.identity import Identity, take_identity
-from control.coordination.same_root import ask_root, refuse_other_root
+from control.coordination.same_root import refuse_other_root
 from control.errors import StartError
 from control.keys.errors import ApiKeyError, KeyFileError
 from control.keys.shared import Joined, join_keys
 from control.logs import get_logger, setup_logs
 from control.process.descriptors import raise_file_limit
+from control.process.first_root import own_root, patiently, refuse_new_root, told_root
 from control.process.process import Process
 from control.process.signals import HANDLED, HANGUP, Terminal
 from control.process.wiring import Outlet, build_process
@@ -146,7 +146,7 @@ async def _identity(settings: Settings) -> tuple[Settings, Identity]:
         identity.keys = await keys_of_cluster(taken, identity.etcd.client if identity.etcd else None)
     except BaseException as error:
         await identity.stop()
-        if isinstance(error, OSError | BusError | KeyFileError | DocumentsUnavailable):
+        if isinstance(error, OSError | BusError | KeyFileError | DocumentsUnavailable | StoreError):
             raise StartError(str(error)) from error
         raise
     if taken.node_name != settings.node_name:
@@ -156,29 +156,32 @@ async def _identity(settings: Settings) -> tuple[Settings, Identity]:
 
 async def keys_of_cluster(settings: Settings, client: EtcdClient | None) -> Joined | None:
     """Take the cluster's keys over, or give it those that are here. None where they are not shared, or this
-    process has no use for them. Raises StartError, BusError, DocumentsUnavailable, KeyFileError.
+    process has no use for them. A gateway waits until there are any. Raises StartError, BusError,
+    DocumentsUnavailable, KeyFileError, StoreError.
     """
-    if client is None or not settings.auth.keys_secret or set(settings.server.roles) == {"im"}:
+    if set(settings.server.roles) == {"im"}:
         return None
+    if client is None:
+        return await patiently(partial(own_root, settings, None))
     from control.coordination.etcd.documents import EtcdDocuments
 
-    return await join_keys(settings, EtcdDocuments(client), partial(refuse_foreign_root, settings))
+    documents = EtcdDocuments(client)
+    if not settings.auth.keys_secret:
+        return await patiently(partial(own_root, settings, documents))
+    return await patiently(partial(join_keys, settings, documents, partial(refuse_foreign_root, settings)))
 
 
 async def refuse_foreign_root(settings: Settings, root: str) -> None:
-    """A root key that is about to become the cluster's. Raises StartError, BusError."""
-    bus = make_bus(settings)
-    await bus.start()
-    try:
-        told = await ask_root(bus)
-    finally:
-        await bus.close()
+    """A root key that is about to become the cluster's. Raises StartError, BusError, StoreError."""
+    told = await told_root(settings)
     if told is not None and not root:
         raise StartError(
             f"the cluster's keys are not in etcd, and {told.name} lives with them:"
             " it shares them again within seconds, start again"
         )
     refuse_other_root(told, root)
+    if not root:
+        await refuse_new_root(settings)
 
 
 async def _started(settings: Settings, identity: Identity, outlet: Outlet | None) -> Process:

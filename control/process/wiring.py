@@ -74,9 +74,9 @@ from control.im.route_report import (
     report,
 )
 from control.im.store_claim import make_claim
-from control.keys.data_folder import COORDINATION_FILE
+from control.keys.data_folder import COORDINATION_FILE, prepare_data_folder
 from control.keys.keyring import Keyring
-from control.keys.keystore import KeyStore
+from control.keys.keystore import KeyStore, api_keys
 from control.keys.shared import SharedKeys
 from control.logs import set_level
 from control.metrics import make_registry
@@ -135,9 +135,9 @@ class Wiring:
         gateway, im, control = (name in self._settings.server.roles for name in ("gateway", "im", "control"))
         listed: list[Part | None] = [
             self._identity if self._identity.etcd else None,
-            KeysPart(
-                self.keystore, self.gateway.set_keys if gateway else lambda: None, used=gateway or control
-            ),
+            KeysPart(self.keystore, self.gateway.set_keys if gateway else lambda: None)
+            if gateway or control
+            else None,
             self._shared_keys(),
             self.data_folder,
             None if self._identity.etcd else self.file_documents,
@@ -185,6 +185,7 @@ class Wiring:
 
     @cached_property
     def data_folder(self) -> DataFolder:
+        prepare_data_folder(self._settings.server.data_dir)
         return DataFolder(self._settings.server.data_dir, self._process.addresses, alone=not self._split)
 
     def _owned(self) -> Documents:
@@ -237,7 +238,7 @@ class Wiring:
 
     @cached_property
     def keyring(self) -> Keyring:
-        return Keyring(self.documents, self.keystore.api_keys())
+        return Keyring(self.documents, api_keys(self._settings))
 
     @cached_property
     def bus(self) -> Bus:
@@ -319,7 +320,9 @@ class Wiring:
     @cached_property
     def im(self) -> ImPart:
         if not self._split:
-            return ImPart(self._settings, self.downlink, latest_login=self._latest_login)
+            return ImPart(
+                self._settings, self.downlink, latest_login=self._latest_login, root=self._root_of_clients
+            )
         presence = RoutePresence(
             self.routes,
             lambda user: self.im.service.sessions.devices_here(user),
@@ -333,7 +336,13 @@ class Wiring:
             presence=presence,
             peers=self.peers,
             latest_login=self._latest_login,
+            root=self._root_of_clients,
         )
+
+    def _root_of_clients(self) -> str:
+        if set(self._settings.server.roles) != {"im"}:
+            return self.keystore.root
+        return next((node.root for node in self.coordination.nodes("control") if node.root), "")
 
     @cached_property
     def routes(self) -> Routes:
@@ -539,7 +548,7 @@ class Wiring:
     @cached_property
     def lbs(self) -> LbsWiring:
         settings = self._settings.control.lbs
-        return LbsWiring(settings, self.documents, self.coordination, self.keystore)
+        return LbsWiring(settings, self.documents, self.coordination, lambda: self.keystore)
 
     def _live(self) -> Iterator[Apply]:
         """Who takes live settings in this process."""
@@ -570,11 +579,11 @@ class Wiring:
     @cached_property
     def services(self) -> Services:
         """Asked for when every part before HTTP has started."""
-        keys, limits = self.keystore, self._settings.limits
+        limits = self._settings.limits
         return Services(
             settings=self._settings,
             api_keys=self.keyring,
-            signer=keys.signer,
+            signer=lambda: self.keystore.signer(),
             coordination=self.coordination,
             documents=self.remembered,
             revocations=self.revocations,

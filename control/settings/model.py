@@ -119,6 +119,11 @@ class GatewaySection(Section, frozen=True):
                     parse(str(value))
                 except ValueError as error:
                     yield (name,), str(error)
+        if self.core.max_timeout_s < (least := self.ping_interval_s + self.core.grace_s):
+            yield (
+                ("core.max_timeout_s", "ping_interval_s", "core.grace_s"),
+                f"less than {least} s: who has nothing to say would be closed before its ping is here",
+            )
         if len(self.addresses) > MAX_ADDRESSES:
             yield ("addresses",), f"at most {MAX_ADDRESSES} addresses"
         for address in self.addresses:

@@ -63,8 +63,10 @@ def run_workers(settings: Settings) -> int:
     setup_logs(settings.log.level, settings.log.format, settings.node_name, settings.log.levels)
     raise_file_limit()
     try:
-        if settings.auth.keys_secret:
+        if settings.etcd.endpoints:
             _in_a_child(lambda: _join_keys(settings))
+        else:
+            asyncio.run(keys_of_cluster(settings, None))
         KeyStore(settings, create=True)  # made once, before the workers read it
         if settings.bus.kind != "memory" and not settings.server.node_id and not settings.etcd.endpoints:
             # In a row, so that workers that start together do not want the same one.
@@ -108,7 +110,7 @@ def _in_a_child(life: Callable[[], int]) -> None:
         finally:
             os._exit(code)
     if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
-        raise StartError("the keys of the cluster could not be taken over")
+        raise StartError("there are no keys of the cluster")
 
 
 def _temporary(settings: Settings) -> str:

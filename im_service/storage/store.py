@@ -45,5 +45,9 @@ class Store(
         """How many migrations `start` would apply. Raises what it would; changes nothing."""
 
     @abstractmethod
+    async def pinned(self) -> bool:
+        """Whether `pin` was ever called. Before the start; raises and changes what `look` does."""
+
+    @abstractmethod
     async def stop(self) -> None:
         """Commit what is queued, then close. Further calls raise StoreUnavailable."""

@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from program.cli.common import ConfigOption, DataDirOption, console, loaded_or_exit
+from control.settings import Settings
+from program.cli.common import ConfigOption, DataDirOption, console, fail, loaded_or_exit
 
 app = typer.Typer(help="Check and show settings.", no_args_is_help=True)
 
 
 @app.command()
 def check(config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
-    """Check every setting as `serve` does, and create nothing; files and servers that they name are for
+    """Check every setting as `serve` does, and create nothing: the files of LBS are read, servers are for
     `doctor`. Exit code 2 with all reasons when one cannot work.
     """
-    _, sources = loaded_or_exit(config, {"server.data_dir": data_dir})
+    settings, sources = loaded_or_exit(config, {"server.data_dir": data_dir})
+    if "control" in settings.server.roles:
+        _refuse_lbs_files(settings)
     given = sum(source != "default" for source in sources.values())
     typer.echo(f"{len(sources)} settings are good, {given} of them are not defaults")
+
+
+def _refuse_lbs_files(settings: Settings) -> None:
+    from control.lbs.geo import GeoFile
+    from control.lbs.sources import read_tables
+
+    lbs = settings.control.lbs
+    readers: list[tuple[str, Callable[[Path], object]]] = [(lbs.tables, read_tables)] if lbs.tables else []
+    for name, read in [*readers, *((name, GeoFile) for name in lbs.mmdb)]:
+        try:
+            read(Path(name))
+        except (OSError, ValueError) as error:
+            raise fail(f"settings: control.lbs: {error}", 2) from None
 
 
 @app.command("print")

@@ -188,8 +188,9 @@ def print_table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]
 
 
 def day(seconds: object) -> str:
+    """As all commands show a time (admin/client.py)."""
     return (
-        datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
+        datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         if isinstance(seconds, int) and seconds
         else ""
     )

@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -202,8 +203,20 @@ def bring_up(folder: Path, say: Say, first_port: int = 0) -> LocalCluster:
                 shown = msgspec.json.format(msgspec.json.encode(plan), indent=2)
                 write_private(folder / PLAN_FILE, shown.decode() + "\n")
     cluster = LocalCluster(folder, say)
+    _follow(folder, say)
     cluster.up()
     return cluster
+
+
+def _follow(folder: Path, say: Say) -> None:
+    """The settings of a folder that was moved name the data where they are now: an empty folder at the old
+    place would be another installation, with other keys."""
+    path, data = folder / SETTINGS, folder / "data"
+    text = path.read_text("utf-8")
+    before = tomllib.loads(text).get("server", {}).get("data_dir", "")
+    if Path(before) != data and data.is_dir():
+        write_private(path, text.replace(json.dumps(before), json.dumps(str(data)), 1))
+        say(f"the folder was moved: {SETTINGS} names {data} now, not {before}")
 
 
 def purge(folder: Path) -> None:

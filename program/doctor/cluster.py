@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 from control.bus.base import Bus
@@ -17,15 +18,22 @@ from control.errors import StartError
 from control.im.store_claim import holders_of, make_holders, refuse_foreign
 from control.keys.data_folder import KEY_FOLDER
 from control.keys.errors import KeyFileError
-from control.keys.keystore import KeyStore
+from control.keys.keystore import KeyStore, would_make_keys
 from control.keys.server_keys import ROOT_FILE
 from control.keys.shared import KEY, shared_with
 from control.node_ids import ALONE, peer_of
 from control.process.data_folder import Holder
+from control.process.first_root import refuse_new_root
 from control.settings import Settings
 from program.doctor.finding import GREEN, RED, YELLOW, Finding, refusal
 
 T = TypeVar("T")
+ETCD_REFUSES = {
+    "authentication failed": "correct etcd.user and etcd.password",
+    "user name is empty": "etcd has users: set etcd.user and etcd.password",
+    "permission denied": "give etcd.user the right to read and write below etcd.prefix",
+}
+"""What it says -> what to do."""
 LISTEN_S = 3.0
 """At most, for the beacons of others."""
 
@@ -40,7 +48,8 @@ def cluster(settings: Settings, running: Holder | None, has_store: bool) -> Iter
         yield _clock(settings)
     if settings.etcd.endpoints:
         reached = refusal("etcd", lambda: _reach_etcd(settings), "start etcd, or correct etcd.endpoints")
-        yield reached
+        advice = next((told for word, told in ETCD_REFUSES.items() if word in reached.found), reached.advice)
+        yield replace(reached, advice=advice)
         if reached.level == RED:
             return
     if split and set(settings.server.roles) != {"im"}:
@@ -92,6 +101,8 @@ def _reach_etcd(settings: Settings) -> str:
 def _keys_there(settings: Settings) -> str:
     document = asyncio.run(_in_etcd(settings))
     if document is None:
+        if would_make_keys(settings):
+            asyncio.run(refuse_new_root(settings))
         return "not in etcd: the first process gives it its own"
     return f"in etcd, {len(shared_with(settings, document).files)} files"
 
@@ -116,7 +127,21 @@ def _same_root(settings: Settings) -> str:
     except KeyFileError:
         own = ""
     refuse_other_root(told, own)
+    if not own and settings.etcd.endpoints:
+        asyncio.run(_new_root_in_etcd(settings))
     return f"that of {told.name}" if told else "nobody on the bus tells one"
+
+
+async def _new_root_in_etcd(settings: Settings) -> None:
+    from control.coordination.etcd.documents import EtcdDocuments
+
+    client = await connect_etcd(settings)
+    try:
+        await refuse_new_root(settings, EtcdDocuments(client))
+    except DocumentsUnavailable as error:
+        raise StartError(str(error)) from error
+    finally:
+        await client.close()
 
 
 def _of_us(settings: Settings, running: Holder | None) -> str:

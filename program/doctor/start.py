@@ -16,6 +16,7 @@ from control.keys.keystore import KeyStore, api_keys, would_make_keys
 from control.lbs.sources import LbsSources
 from control.process.data_folder import Holder, holder
 from control.process.descriptors import raise_file_limit, shares
+from control.process.first_root import refuse_new_root
 from control.process.http_server import bound
 from control.settings import Settings
 from control.settings.values import parse_address
@@ -57,9 +58,14 @@ def _folder(settings: Settings) -> Iterator[Finding]:
 
 def _keys(settings: Settings) -> Iterator[Finding]:
     folder = settings.server.data_dir / "keys"
+    if set(settings.server.roles) == {"im"}:
+        return
 
     def readable() -> str:
         if would_make_keys(settings):
+            if settings.etcd.endpoints and settings.auth.keys_secret:
+                return f"{folder}: the first start takes those of the cluster"
+            asyncio.run(refuse_new_root(settings))
             return f"{folder}: the first start makes them"
         api_keys(settings)
         KeyStore(settings)

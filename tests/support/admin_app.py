@@ -39,7 +39,7 @@ def no_signer() -> TokenSigner:
 
 def make_lbs(tree: Settings, coordination: Coordination) -> LbsServices:
     """Its signatures are of no root."""
-    settings, identity = tree.control.lbs, Identity("", lambda data: bytes(64), lambda: b"")
+    settings, identity = tree.control.lbs, Identity(lambda: "", lambda data: bytes(64), lambda: b"")
     return LbsServices(
         Balancer(settings, coordination, identity, Atlas, time.time),
         Rates(settings.requests_per_s, settings.burst, settings.addresses),

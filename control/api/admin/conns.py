@@ -100,7 +100,9 @@ async def listed(ask: Ask[ConnsQuery]) -> Reply:
 
 def _refuse_users_topic(topic: str) -> None:
     if topic.startswith(USER_PREFIX):
-        raise Problem(422, "invalid", "a user's connections are found by `user`")
+        raise Problem(
+            422, "invalid", "a user's connections are found by GET /conns with `user` (qianwan conns --user)"
+        )
 
 
 async def counted(ask: Ask[TopicQuery]) -> Reply:

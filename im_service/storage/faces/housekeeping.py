@@ -71,6 +71,10 @@ class Housekeeping(Engine):
         """Begin a new incarnation, because the operator says that the store was put back."""
         await self._write(partial(incarnation.renew, await self._origin(), fresh, now_ms))
 
+    async def pin(self) -> None:
+        """Clients that use this store have pinned a root key: what `pinned` tells from now on."""
+        await self._write(incarnation.pin)
+
     async def newest_server_id(self) -> int:
         """About the highest that is stored, 0 in an empty log."""
         return await self._read(upkeep.newest_server_id())

@@ -1,4 +1,5 @@
-"""Which life of the store this is. A store that was put back from a copy begins a new one."""
+"""Which life of the store this is, and whether clients have a root key of it. A store that was put back from
+a copy begins a new life."""
 
 from typing import NamedTuple
 
@@ -38,6 +39,8 @@ def beat(origin: str, seen: Seen, fresh: bytes, now_ms: int) -> Op[Beat]:
     if number <= seen.beat:
         number = seen.beat + 1
         yield from run("UPDATE meta SET value = $1 WHERE key = 'beat'", number)
+    if present is None:
+        yield from run("INSERT INTO meta VALUES ('pinned', 0) ON CONFLICT (key) DO NOTHING")
     if present is None or reason:
         yield from renew(origin, fresh, now_ms)
         return Beat(fresh, number, reason)
@@ -48,3 +51,16 @@ def beat(origin: str, seen: Seen, fresh: bytes, now_ms: int) -> Op[Beat]:
 
 def renew(origin: str, fresh: bytes, now_ms: int) -> Op[None]:
     yield from run("INSERT INTO incarnation (id, origin, made_ms) VALUES ($1, $2, $3)", fresh, origin, now_ms)
+
+
+def pin() -> Op[None]:
+    yield from run(
+        "INSERT INTO meta VALUES ('pinned', 1) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+    )
+
+
+PINNED = (
+    "SELECT coalesce((SELECT value FROM meta WHERE key = 'pinned'), (SELECT count(*) FROM incarnation))"
+    " WHERE EXISTS (SELECT 1 FROM incarnation)"
+)
+"""One row, not 0, of a store that was pinned; stores made before this was noted count as such."""

@@ -12,6 +12,7 @@ import asyncpg
 
 from im_service.storage import migrations
 from im_service.storage.errors import SchemaError, StoreUnavailable, StoreUnknown
+from im_service.storage.ops.incarnation import PINNED
 from im_service.storage.ops.tx import Argument, Row, to_postgres
 
 _MIGRATION_LOCK = 0x7169616E  # any number, the same for every process that migrates
@@ -129,6 +130,11 @@ async def look(conn: asyncpg.Connection) -> int:
     there = await conn.fetchval("SELECT to_regclass('schema_migration')")
     found = await conn.fetch("SELECT version, checksum FROM schema_migration") if there else []
     return len(migrations.pending(known, {row[0]: row[1] for row in found}))
+
+
+async def pinned(conn: asyncpg.Connection) -> bool:
+    there = await conn.fetchval("SELECT to_regclass('incarnation')")
+    return bool(there and await conn.fetchval(PINNED))
 
 
 async def migrate(conn: asyncpg.Connection, folder: Path | None = None) -> int:

@@ -1,5 +1,6 @@
 """PostgresStore: a store on one database that several im processes may share."""
 
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import asyncpg
@@ -61,10 +62,16 @@ class PostgresStore(Store):
         self._writer.start()
 
     async def look(self) -> int:
+        return await self._looked(connection.look)
+
+    async def pinned(self) -> bool:
+        return await self._looked(connection.pinned)
+
+    async def _looked(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         pool = await connection.open_pool(self._dsn, 1, self._timeout_s)
         try:
             async with pool.acquire() as conn:
-                return await connection.look(conn)
+                return await work(conn)
         finally:
             await pool.close()
 

@@ -15,6 +15,7 @@ import apsw
 
 from im_service.storage import migrations
 from im_service.storage.errors import SchemaError, StoreError, StoreUnavailable
+from im_service.storage.ops.incarnation import PINNED
 from im_service.storage.ops.tx import Argument, Row, to_sqlite
 
 OLDEST = 3_051_003
@@ -115,18 +116,27 @@ def look(path: Path, busy_ms: int) -> int:
     Reads only: not even the log is folded into the file, as a writer does that closes it last.
     """
     known = migrations.load("sqlite")
+    found = _looked(path, busy_ms, "schema_migration", "SELECT version, checksum FROM schema_migration")
+    return len(migrations.pending(known, dict(found)))
+
+
+def pinned(path: Path, busy_ms: int) -> bool:
+    return any(row[0] for row in _looked(path, busy_ms, "incarnation", PINNED))
+
+
+def _looked(path: Path, busy_ms: int, table: str, text: str) -> list[Row]:
+    """What is read where there is such a table, else nothing."""
     if not path.exists():
-        return len(known)
+        return []
     with translated(path):
         conn = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
         try:
             conn.set_busy_timeout(busy_ms)
-            tables = conn.execute("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migration'").fetchall()
-            text = "SELECT version, checksum FROM schema_migration"
-            found: list[Row] = conn.execute(text).fetchall() if tables else []
+            there = conn.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (table,)).fetchall()
+            found: list[Row] = conn.execute(text).fetchall() if there else []
         finally:
             conn.close()
-    return len(migrations.pending(known, dict(found)))
+    return found
 
 
 def migrate(conn: apsw.Connection, path: Path, folder: Path | None = None) -> int:

@@ -81,6 +81,9 @@ class SqliteStore(Store):
         check_log(self._path)
         return connection.look(self._path, self._busy_ms)
 
+    async def pinned(self) -> bool:
+        return await asyncio.to_thread(connection.pinned, self._path, self._busy_ms)
+
     def _connect(self) -> apsw.Connection:
         check_log(self._path)
         conn = connection.connect(self._path, self._cache_bytes, self._busy_ms)

@@ -7,6 +7,7 @@ import secrets
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, TypeAlias
@@ -21,6 +22,8 @@ UNREACHABLE = 3
 """Exit code where nobody answers; 1 is a refusal, 2 a wrong word."""
 WRONG_WORDS = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY)
 ANY_REVISION = "*"
+TIMES = ("since", "until", "created_at", "expires_at", "revoked_at")
+LATEST_S = 1e11
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """To the server itself, never by a proxy of the environment: a key goes along."""
 
@@ -55,6 +58,7 @@ class Admin:
             folder = settings.server.data_dir
             url = url or f"http://{_address(folder) or settings.control.admin}"
             api_key = api_key or _first_key(folder)
+        url = url if "://" in url else f"http://{url}"
         self._url = url.rstrip("/").removesuffix("/v1/admin") + "/v1/admin"
         self._key = api_key
 
@@ -124,7 +128,7 @@ def show(found: Json, as_json: bool, title: str, columns: Mapping[str, str], row
     listed = found[rows]
     assert isinstance(listed, list)
     for item in listed:
-        table.add_row(*(escape(_cell(item.get(member))) for member in columns.values()))
+        table.add_row(*(escape(_cell(member, item.get(member))) for member in columns.values()))
     console().print(table)
 
 
@@ -134,15 +138,27 @@ def show_one(found: Json, as_json: bool) -> None:
         typer.echo(json.dumps(found, indent=1))
         return
     for name, value in found.items():
-        typer.echo(f"{name}: {_cell(value)}")
+        if isinstance(value, dict) and value:
+            typer.echo(f"{name}:\n" + "\n".join(f"  {each}: {_cell(each, it)}" for each, it in value.items()))
+        else:
+            typer.echo(f"{name}: {_cell(name, value)}")
 
 
-def _cell(value: object) -> str:
+def _cell(name: str, value: object) -> str:
     if value is None:
         return ""
+    if name in TIMES and isinstance(value, int | float):
+        return moment(value)
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         return " ".join(value)
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def moment(value: float) -> str:
+    """A time as people read it and the audit log has it; "" for none. Times of sessions are in milliseconds,
+    which no second of these centuries reaches."""
+    seconds = value / 1000 if value > LATEST_S else value
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if value else ""
 
 
 def _refusal(error: urllib.error.HTTPError) -> str:

@@ -114,7 +114,11 @@ def storm(
     admin = admin_of(url, api_key, config, data_dir)
     path = f"/storm/nodes/{segment(node)}" if node else "/storm/cluster"
     if end:
-        show_one(admin.delete(path), as_json)
+        ended = admin.delete(path)
+        show_one(ended, as_json)
+        if not ended.get("revision"):
+            typer.echo(f"Nothing was ordered {f'of {node}' if node else 'of the cluster'}", err=True)
+            raise typer.Exit(1)
     elif admit is None and new is None and known is None:
         show_one(admin.get(path), as_json)
     else:

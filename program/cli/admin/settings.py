@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Annotated
 
 import typer
@@ -68,4 +69,6 @@ def _value(text: str) -> object:
         found: object = json.loads(text)
     except ValueError:
         return text
+    if isinstance(found, float) and not math.isfinite(found):
+        raise fail(f"{text} is too large a number", 2)
     return found if isinstance(found, bool | int | float) else text

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from qianwan.constants import RequestCode
+from qianwan.constants import Reject, RequestCode
 
 
 class QianwanError(Exception):
@@ -46,7 +46,8 @@ class HandshakeRejected(QianwanError):
     """The gateway answered the handshake with REJECT."""
 
     def __init__(self, code: int, data: bytes) -> None:
-        super().__init__(f"the gateway rejected the handshake with code {code}")
+        known = Reject(code).name.lower().replace("_", " ") if code in list(Reject) else "unknown reason"
+        super().__init__(f"the gateway rejected the handshake: {known} ({code})")
         self.code = code
         self.data = data
 

@@ -114,3 +114,15 @@ async def test_a_new_store_on_an_old_memory_makes_its_own(engine: str, tmp_path:
     assert looked.incarnation == SECOND
     assert looked.beat > 77
     await kit.close()
+
+
+async def test_a_store_whose_clients_pinned_a_root_key_says_so_before_it_starts(kit: Kit) -> None:
+    store = await kit.open()
+    await store.beat(NOTHING, FIRST, 1)
+    assert not await store.pinned(), "an im process that came first made it"
+    await store.pin()
+    await store.pin()
+    await (await again(kit)).beat(NOTHING, SECOND, 2)
+    assert await store.pinned()
+    await kit.run("DELETE FROM meta WHERE key = 'pinned'")
+    assert await store.pinned(), "it was in use before that was noted"

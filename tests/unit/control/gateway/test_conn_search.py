@@ -116,6 +116,11 @@ async def test_pages_go_over_both_gateways_and_name_each_connection_once(world: 
     assert (await world.pages(Question(most=most), "west"))[0][-1][-1] == "b3"
 
 
+async def test_a_gateway_that_is_not_there_is_no_empty_page(world: World) -> None:
+    with pytest.raises(ValueError, match="no gateway wst is there"):
+        await world.pages(Question(most=1), "wst")
+
+
 async def test_one_that_is_silent_is_named_and_the_other_still_answers(world: World) -> None:
     world.cores[0].deaf = True
     found, silent = await world.pages(Question(most=3))

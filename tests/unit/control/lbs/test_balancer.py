@@ -48,7 +48,7 @@ def balancer(
     *nodes: NodeInfo, tables: Tables | None = None, at: float = 1_700_000_017.0, **settings: int
 ) -> Balancer:
     table = parse_tables(json.dumps(TABLES).encode()) if tables is None else tables
-    identity = Identity(ROOT_TEXT, lambda data: ROOT.sign(data).signature, lambda: b"keys")
+    identity = Identity(lambda: ROOT_TEXT, lambda data: ROOT.sign(data).signature, lambda: b"keys")
     return Balancer(
         LbsSection(**settings), Nodes(list(nodes)), identity, lambda: Atlas([("t", table)]), lambda: at
     )

@@ -158,7 +158,7 @@ GATEWAY = "Revocations GatewayPart Orders GatewayOverBus ConnService Traces"
     [
         ("gateway,im,control", "memory", ALONE),
         ("gateway", "nats", f"{MET} {GATEWAY} OwnNode LiveSettings HttpPart HeapTrim"),
-        ("im", "nats", f"{CLAIM} {BUS} {IM} OwnNode LiveSettings HttpPart"),
+        ("im", "nats", f"{CLAIM.removeprefix('KeysPart ')} {BUS} {IM} OwnNode LiveSettings HttpPart"),
         (
             "control",
             "nats",

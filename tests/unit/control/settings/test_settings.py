@@ -162,6 +162,23 @@ def test_what_kubernetes_sets_for_a_service_is_no_setting_and_no_error(
     assert all(name in shown.stderr for name in links), "it is said, not hidden"
 
 
+def test_files_of_the_lbs_that_serve_would_refuse_are_refused(tmp_path: Path) -> None:
+    tables, config = tmp_path / "tables.csv", tmp_path / "q.toml"
+    config.write_text(f'[control.lbs]\ntables = "{tables}"\n')
+    for content in (None, "10.0.0.0/99 zone=east\n"):
+        if content:
+            tables.write_text(content)
+        shown = CliRunner().invoke(app, ["config", "check", "--config", str(config)])
+        assert (shown.exit_code, str(tables) in shown.stderr) == (2, True)
+
+
+def test_who_is_closed_before_it_pings_would_never_stay() -> None:
+    for interval, longest in ((240, 60), (20, 6), (3600, 3600)):
+        with pytest.raises(SettingsError, match="closed before its ping is here"):
+            build({"gateway": {"ping_interval_s": interval, "core": {"max_timeout_s": longest}}})
+    build({"gateway": {"ping_interval_s": 45, "core": {"max_timeout_s": 60}}})
+
+
 @pytest.mark.parametrize(
     "name",
     ["QIANWAN_PORT", "QIANWAN_SERVICE", "QIANWAN_CONTROL__PORT", "QIANWAN_LISTEN", "QIANWAN_X__SERVICE_HOST"],
