@@ -148,7 +148,8 @@ def test_keys_of_the_cluster_have_their_verbs(server: ServerProcess) -> None:
     assert told(server, "api-key", "revoke", key, "--cluster")["usable"] is False
     listed = ran(server, "api-key", "list", "--cluster").stdout
     (line,) = [line for line in listed.splitlines() if key in line]
-    assert ("revoked" in line, "cluster" in line, "folder" in listed) == (True, True, False)
+    (first,) = [line for line in listed.splitlines() if " first " in line]
+    assert ("revoked" in line, "cluster" in line, "cluster" in first) == (True, True, True)
 
 
 def test_settings_hold_while_the_server_runs(server: ServerProcess) -> None:
