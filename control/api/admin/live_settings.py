@@ -59,18 +59,19 @@ async def replaced(ask: Ask[LiveWanted]) -> Reply:
 
 
 async def dropped(ask: Ask[Nothing]) -> Reply:
-    """A document of another version, which nobody can read, goes as a whole."""
+    """A document of another version, which nobody can read, goes as a whole. The engine is asked also where
+    nothing is known to be set: a change whose outcome nobody told may have been made."""
     try:
         before, revision = await documents.read(ask, DOCUMENT, LiveDocument)
     except Problem:
         return await documents.drop(ask, DOCUMENT)
     if ask.expected is not None and ask.expected != revision:
         raise documents.conflict(DOCUMENT, revision)
-    if before is None or not before.values:
-        return Reply(Gone(revision=0), revision, revision)
-    made = before.replaced(_version(ask, {}))
+    if before is None:
+        return await documents.drop(ask, DOCUMENT)
+    made = before.replaced(_version(ask, {})) if before.values else before
     stored = await ask.services.documents.put(DOCUMENT, msgspec.json.encode(made), revision)
-    return Reply(Gone(revision=stored.revision), stored.revision, revision)
+    return Reply(Gone(revision=stored.revision if before.values else 0), stored.revision, revision)
 
 
 def _version(ask: Ask[Given], values: Values) -> Version:

@@ -319,8 +319,31 @@ async def test_what_is_not_known_to_be_there_is_taken_away_by_the_engine_or_not_
     answer = await admin.delete(STORM, headers={"If-Match": "*"})
     assert (answer.status_code, answer.json()["revision"] > 0) == (200, True)
     assert (await services.documents.list("storm/")).documents == ()
+    assert (await admin.delete(LIVE, headers={"If-Match": "*"})).json() == {"revision": 0}
     await make_documents(services).stop()
-    assert slug(await admin.delete(STORM, headers={"If-Match": "*"})) == (503, "documents-unavailable")
+    for path in (STORM, LIVE, "/v1/admin/traces/zoe", "/v1/admin/nodes/a/drain", "/v1/admin/lbs/tables"):
+        gone = await admin.delete(path, headers={"If-Match": "*"})
+        assert slug(gone) == (503, "documents-unavailable"), path
+
+
+async def test_of_live_settings_that_memory_has_as_none_the_engine_is_asked_too(
+    admin: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = {"If-Match": "*"}
+    await admin.put(LIVE, json={"values": {"log.level": "error"}}, headers=every)
+    await admin.delete(LIVE, headers=every)
+    assert (await admin.delete(LIVE, headers=every)).json() == {"revision": 0}
+    assert len((await admin.get(LIVE)).json()["history"]) == 1, "to end nothing is no version"
+    known = await services.documents.get("settings/live")
+    await admin.put(LIVE, json={"values": {"log.level": "debug"}}, headers=every)
+
+    async def remembered(key: str) -> Document | None:
+        return known
+
+    monkeypatch.setattr(services.documents, "get", remembered)
+    assert slug(await admin.delete(LIVE, headers=every)) == (412, "revision-conflict")
+    await make_documents(services).stop()
+    assert slug(await admin.delete(LIVE, headers=every)) == (503, "documents-unavailable")
 
 
 async def test_an_order_of_a_name_that_etcd_gave_is_for_one_life(
