@@ -9,30 +9,36 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import os
 import select
 import sys
+import time
 from typing import Any
 
 import msgspec
 
 from crypto.noise import generate_keypair
 from frame.constants import ROOM_PREFIX, EventKind, FrameType
-from gateway_core import EV_AUTH, EV_CALL, EV_SEND, Gateway, GatewayConfig
+from gateway_core import EV_AUTH, EV_CALL, EV_SEND, EV_TICKET, Gateway, GatewayConfig
 
 KEY_ID = 1
+TOKEN_S = 86_400  # for which a login holds
 
 
 class CoreAlone:
     """Answers the events of one core."""
 
-    def __init__(self, config: GatewayConfig) -> None:
+    def __init__(self, config: GatewayConfig, tickets: bool = False) -> None:
         private, self.public = generate_keypair()
         self.core = Gateway(config, [(KEY_ID, private, self.public)], b"")
         self.sessions = 0
+        self.until = int(time.time()) + TOKEN_S if tickets else 0
 
     def serve(self) -> None:
         """Until standard input ends."""
         self.core.start()
+        if self.until:
+            self.core.set_ticket_keys([(KEY_ID, os.urandom(32))], 1)
         where = {"port": self.core.port, "key_id": KEY_ID, "server_key": self.public.hex()}
         sys.stdout.write(json.dumps(where) + "\n")
         sys.stdout.flush()
@@ -46,16 +52,20 @@ class CoreAlone:
 
     def _on(self, event: tuple[Any, ...]) -> None:
         if event[0] == EV_AUTH:
-            self.sessions += 1
-            user, device, platform = _subject(event[5]), event[7], event[8]
-            body = msgspec.msgpack.encode([b"", user, 0, 0, 0, "core"])
-            self.core.login(event[1], user, device, platform, self.sessions, body)
+            self._login(event[1], _subject(event[5]), event[7], event[8])
+        elif event[0] == EV_TICKET:
+            self._login(event[1], event[3], event[4], event[5])
         elif event[0] == EV_CALL:
             room = msgspec.msgpack.decode(event[6])["room"]
             self.core.join(event[1], ROOM_PREFIX + room)
             self.core.reply(event[1], FrameType.RETURN, event[4], 0, b"\x80")
         elif event[0] == EV_SEND:
             self._send(*event[1:])
+
+    def _login(self, conn: int, user: str, device: str, platform: int) -> None:
+        self.sessions += 1
+        body = msgspec.msgpack.encode([b"", user, 0, 0, 0, "core"])
+        self.core.login(conn, user, device, platform, self.sessions, body, until=self.until)
 
     def _send(self, conn: int, user: str, device: str, request: int, target: str, payload: bytes) -> None:
         client_id, kind, body, _, _ = msgspec.msgpack.decode(payload)
@@ -75,8 +85,10 @@ def _subject(token: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", default="{}", help="GatewayConfig fields as JSON")
+    parser.add_argument("--tickets", action="store_true", help="give tickets, and take sessions up again")
     options = parser.parse_args()
-    CoreAlone(GatewayConfig(host="127.0.0.1", port=0, **json.loads(options.config))).serve()
+    config = GatewayConfig(host="127.0.0.1", port=0, **json.loads(options.config))
+    CoreAlone(config, options.tickets).serve()
 
 
 if __name__ == "__main__":

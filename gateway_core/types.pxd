@@ -223,6 +223,7 @@ cdef struct Engine:
     uint64_t seed  # of the hashes of names
     uint64_t epoch  # of this start, in tickets: random
     uint64_t start_ns
+    uint32_t start_wall_s
     EventBell bell
     uint32_t givers  # Python threads waiting for room in a mailbox
     AddressTable addresses

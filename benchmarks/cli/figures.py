@@ -211,6 +211,29 @@ def handshake(
 
 
 @app.command()
+def resume(
+    way: Annotated[
+        str,
+        typer.Option(help="resume, lite (without the node's key), ticket (a login by it) or token"),
+    ] = "resume",
+    clients: Annotated[int, typer.Option(help="Sessions that come back in turn", min=1)] = 256,
+    seconds: Seconds = 10.0,
+    suite: Suite = "aegis128l",
+    generators: Annotated[int, typer.Option(help="Generator processes", min=1)] = 1,
+    json_file: Json = None,
+) -> None:
+    """Sessions taken up again a second, and per server core; beside them logins by ticket and by token."""
+    from benchmarks.scenarios.resume import WAYS, ResumeOptions, run_resume
+
+    if way not in WAYS:
+        raise typer.BadParameter(f"one of {', '.join(WAYS)}", param_hint="--way")
+    options = ResumeOptions(
+        way=way, clients=clients, seconds=seconds, suite=check_suite(suite), generators=generators
+    )
+    run(lambda context: run_resume(context, options), json_file, False)
+
+
+@app.command()
 def storm(
     clients: Annotated[int, typer.Option(help="Half of them on each of two gateways", min=2)] = 20_000,
     admitted_per_s: Annotated[float, typer.Option(help="Newcomers that a gateway lets in a second")] = 400.0,

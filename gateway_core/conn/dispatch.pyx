@@ -146,7 +146,7 @@ cdef void _ping(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
         s.policy_rev = <uint16_t>loop.policy.rev
         enqueue(loop, c, loop.policy.frame)
     enqueue(loop, c, loop.policy.pong)
-    if s.until_s:
+    if s.until:
         ticket_renew(loop, c)
 
 

@@ -4,7 +4,7 @@ from libc.string cimport memset
 from cmodules cimport layout
 from frame.names cimport USER_PREFIX_BYTES, is_user_topic
 from gateway_core.conn.pending cimport batch_packed, batch_start, pend, pending_served, within_budget
-from gateway_core.conn.states cimport LIVE, PARKED
+from gateway_core.conn.states cimport LIVE
 from gateway_core.conn.table cimport (
     F_BLOCKED,
     F_SPECIAL,
@@ -49,7 +49,7 @@ cdef inline void _hand(Loop* loop, Conn* c, SharedBuf* b) noexcept nogil:
         return
     if c.state == LIVE:
         enqueue(loop, c, b)
-    elif c.state == PARKED:
+    else:  # a member without a connection, or one whose verdict of this tick may be that
         hold(loop, c, b)
 
 
@@ -112,7 +112,7 @@ cdef void _deliver_parts(Loop* loop, Batch* batch, Conn* c, uint64_t since, uint
             continue
         if c.state == LIVE:
             enqueue(loop, c, batch.part[i])
-        elif c.state == PARKED:
+        else:
             hold(loop, c, batch.part[i])
 
 
@@ -143,7 +143,7 @@ cdef void _deliver(Loop* loop, Topic* t, Conn* c) noexcept nogil:
     cdef Cuts* cuts = &batch.plain_cuts
     cdef uint32_t i
     if c.state != LIVE:
-        if c.state == PARKED and not (c.flags & F_SPECIAL and _special(loop, t, c)):
+        if not (c.flags & F_SPECIAL and _special(loop, t, c)):
             _deliver_parts(loop, batch, c, 0, 0)
         return
     if not (c.flags & F_SPECIAL and _special(loop, t, c)):

@@ -363,13 +363,16 @@ cdef ptrdiff_t hello(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept n
         if ticket_take(loop, f.ticket, f.ticket_len, &t) < 0:
             _reject(loop, c, REJECT_TICKET_REFUSED, NULL)
             return -1
-        used = hand_over(loop, c, &t, p, n)
-        sodium.memzero(&t, sizeof(Ticket))
-        if used:
+        if hand_over(loop, c, &t, p, n):
+            sodium.memzero(&t, sizeof(Ticket))
             return -1
     if loop.waiting.count == 0 and qw_clock_ns(0) < loop.handshake_until_ns:
-        _handshake(loop, c, p, n)
+        _respond(loop, c, p, &f, &t)
+        if f.ticket != NULL:
+            sodium.memzero(&t, sizeof(Ticket))
         return -1 if c.state == DOOMED else <ptrdiff_t>n
+    if f.ticket != NULL:
+        sodium.memzero(&t, sizeof(Ticket))
     if _handshake_later(loop, c) < 0:
         wait.retry_ms = wait.jitter_ms = RETRY_MS
         _reject(loop, c, REJECT_OVERLOADED, &wait)

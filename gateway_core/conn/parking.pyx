@@ -25,7 +25,7 @@ from gateway_core.conn.table cimport (
     session_user,
     slot_of,
 )
-from gateway_core.conn.tickets cimport wall_s
+from gateway_core.conn.tickets cimport until_s, wall_s
 from gateway_core.conn.topics cimport Topic, topic_leave
 from gateway_core.conn.transport cimport doom_quiet, enqueue_frame, flush_conn
 from gateway_core.includes.sys cimport close, qw_unacked_bytes
@@ -42,7 +42,7 @@ LAYOUT = layout()
 
 cdef bint may_park(Loop* loop, Conn* c, const Doom* d) noexcept nogil:
     cdef Session* s = session_of(c)
-    if loop.config.park_s == 0 or loop.config.park_most == 0 or loop.tickets.n == 0 or s.until_s <= wall_s():
+    if loop.config.park_s == 0 or loop.config.park_most == 0 or loop.tickets.n == 0 or s.until == 0 or until_s(loop, s) <= wall_s():
         return False
     return d.reason == R_IDLE or (d.code == 0 and (d.reason == R_PEER_CLOSED or d.reason == R_PEER_RESET))
 

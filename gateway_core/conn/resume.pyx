@@ -22,8 +22,8 @@ from frame.constants cimport (
 )
 from frame.varint cimport UV_MAX, uv_put
 from gateway_core.conn.parking cimport output_lost
-from gateway_core.conn.session cimport close_with, set_interval
-from gateway_core.conn.states cimport ASKED, E_ASKED, E_DENIED, E_ENDED, E_RESUMED, HELD, PARKED, state_in
+from gateway_core.conn.session cimport close_with, reap, set_interval
+from gateway_core.conn.states cimport ASKED, DOOMED, E_ASKED, E_DENIED, E_ENDED, E_RESUMED, HELD, PARKED, state_in
 from gateway_core.conn.table cimport (
     F_AGED,
     F_BLOCKED,
@@ -88,13 +88,23 @@ cdef enum:
     REASON_BYTES = 256  # of a RESUME_FAIL, its text may be cut
 
 
+cdef Conn* _held(Loop* loop, uint64_t conn) noexcept nogil:
+    """Its slot, when the generation holds. Where it was judged in this tick the verdict is carried out first: a session
+    that lost its connection a moment ago is one that waits."""
+    cdef Conn* c = conn_find(&loop.table, conn)
+    if c == NULL or c.state != DOOMED:
+        return c
+    reap(loop)
+    return conn_find(&loop.table, conn)
+
+
 cdef int _find(Loop* loop, const Claim* k, Conn** found) noexcept nogil:
     """The session of a ticket of this node: 0, or the reason why it cannot be had."""
     cdef Conn* c
     cdef Session* s
     if k.epoch != loop.engine.epoch:
         return RESUME_EPOCH
-    c = conn_find(&loop.table, k.conn)
+    c = _held(loop, k.conn)
     if c == NULL or not state_in(c.state, HELD):
         return RESUME_EXPIRED
     s = session_of(c)
@@ -358,7 +368,7 @@ cdef void _tell_taken(Loop* loop, uint64_t conn, uint64_t token, int reason, int
 
 
 cdef void session_take(Loop* loop, uint64_t conn, const TakeAsk* ask) noexcept nogil:
-    cdef Conn* c = conn_find(&loop.table, conn)
+    cdef Conn* c = _held(loop, conn)
     cdef int reason = 0
     cdef uint8_t* out = NULL
     if ask.epoch != loop.engine.epoch:

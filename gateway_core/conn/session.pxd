@@ -17,8 +17,9 @@ cdef void conn_open(Loop* loop, int fd, const uint8_t* ip16, uint16_t port) noex
 cdef bint conn_admit(Loop* loop, Conn* c) noexcept nogil  # per-address limits; 0: doomed
 # Before any cryptography, once: may a Visitor come in now? 0: *wait is what it is told.
 cdef bint conn_let_in(Loop* loop, Conn* c, int visitor, Wait* wait) noexcept nogil
-# No slot or descriptor is left: the oldest who have not logged in end with this tick. 0: there is none of them.
-cdef bint make_room(Loop* loop) noexcept nogil
+# No slot (`slots`) or no descriptor is left: the oldest who have not logged in end with this tick, or, where they are more
+# and hold what is missing, sessions that have waited longest for their client. 0: there is nobody.
+cdef bint make_room(Loop* loop, bint slots) noexcept nogil
 cdef void preauth_drop(Loop* loop, Conn* c) noexcept nogil  # wiped: Python has been told, or never will be
 
 # The session (malloc'ed) and the reference pass to the connection. Emits CLOSED when it is gone already. `resumed`: it

@@ -195,18 +195,20 @@ cdef void conn_open(Loop* loop, int fd, const uint8_t* ip16, uint16_t port) noex
     touch(loop, c)
 
 
-cdef bint make_room(Loop* loop) noexcept nogil:
+cdef bint make_room(Loop* loop, bint slots) noexcept nogil:
     """No more than a part of those who wait, so that a few who are logging in just now are not ended together."""
-    cdef uint64_t left = 1 + loop.stats.count[L_PREAUTH] // MADE_ROOM_PART
-    cdef uint32_t slot = loop.table.oldest
+    cdef uint64_t waiting = loop.stats.count[L_PREAUTH]
+    cdef bint parked = slots and loop.table.parked > waiting
+    cdef uint64_t left = 1 + (loop.table.parked if parked else waiting) // MADE_ROOM_PART
+    cdef uint32_t slot = loop.table.parked_first if parked else loop.table.oldest
     cdef Conn* c
     if slot == NONE32:
         return False
     while left and slot != NONE32:
         c = &loop.table.conns[slot]
-        slot = (<PreAuth*>c.held).newer
+        slot = <uint32_t>c.rx.n if parked else (<PreAuth*>c.held).newer
         if c.state != DOOMED:
-            doom_quiet(loop, c, R_MADE_ROOM, 0)
+            doom_quiet(loop, c, R_PARK_ROOM if parked else R_MADE_ROOM, 0)
             left -= 1
     return True
 
@@ -279,7 +281,7 @@ cdef void login(Loop* loop, Conn* c, Session* s, SharedBuf* first, unsigned long
     buf_unref(first)
     if loop.policy.frame != NULL:
         enqueue(loop, c, loop.policy.frame)
-    if s.until_s:
+    if s.until:
         ticket_give(loop, c)
 
 

@@ -41,14 +41,23 @@ cdef uint32_t wall_s() noexcept nogil:
     return <uint32_t>(qw_wall_ms() // 1000)
 
 
+cdef uint16_t until_of(uint32_t start_s, uint32_t end_s) noexcept nogil:
+    cdef uint32_t units = (end_s - start_s) // <uint32_t>UNTIL_S if end_s > start_s else 0
+    return <uint16_t>min(units, <uint32_t>0xFFFF)
+
+
+cdef uint32_t until_s(Loop* loop, const Session* s) noexcept nogil:
+    return loop.engine.start_wall_s + <uint32_t>s.until * <uint32_t>UNTIL_S
+
+
 cdef void ticket_give(Loop* loop, Conn* c) noexcept nogil:
     cdef Session* s = session_of(c)
-    cdef uint32_t now = wall_s()
+    cdef uint32_t now = wall_s(), until = until_s(loop, s)
     cdef uint8_t body[BODY_MAX]
     cdef uint8_t nonce[TICKET_NONCE]
     cdef Ticket t
     cdef size_t n
-    if loop.tickets.n == 0 or s.until_s < now + LEAST_LIFE_S:
+    if loop.tickets.n == 0 or s.until == 0 or until < now + LEAST_LIFE_S:
         return
     s.serial += 1
     s.ticket_minute = <uint16_t>(loop.now_s // 60)
@@ -59,8 +68,8 @@ cdef void ticket_give(Loop* loop, Conn* c) noexcept nogil:
     t.session = s.id
     t.epoch = loop.engine.epoch
     t.issued_s = now
-    t.expires_s = min(s.until_s, now + loop.config.ticket_s)
-    t.until_s = s.until_s
+    t.expires_s = min(until, now + loop.config.ticket_s)
+    t.until_s = until
     t.rev = s.rev
     t.node = <uint16_t>loop.node_id
     t.serial = s.serial
@@ -84,7 +93,7 @@ cdef void ticket_renew(Loop* loop, Conn* c) noexcept nogil:
     cdef Session* s = session_of(c)
     cdef uint32_t age = <uint32_t><uint16_t>(loop.now_s // 60 - s.ticket_minute) * 60
     cdef uint32_t half = loop.config.ticket_s // 2
-    if age >= half and wall_s() + half < s.until_s:
+    if age >= half and wall_s() + half < until_s(loop, s):
         ticket_give(loop, c)
 
 

@@ -337,7 +337,7 @@ cdef void flush_conn(Loop* loop, Conn* c) noexcept nogil:
 cdef void msg_number(Loop* loop, Conn* c, SharedBuf* b) noexcept nogil:
     cdef Session* s = session_of(c)
     c.msgs_sent += 1
-    if s.until_s:
+    if s.until:
         unacked_push(&s.unacked, &loop.config.unacked, &loop.stats, b, c.msgs_sent)
 
 

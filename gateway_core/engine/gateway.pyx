@@ -28,6 +28,7 @@ from gateway_core.conn.resume cimport TakeAsk
 from gateway_core.conn.session cimport login
 from gateway_core.conn.states cimport FREE, STATES
 from gateway_core.conn.table cimport loop_of_id
+from gateway_core.conn.tickets cimport wall_s
 from gateway_core.conn.topics cimport Budget
 from gateway_core.engine.bridge cimport give, take_events
 from gateway_core.engine.config cimport config_fill, key_ring_fill
@@ -181,6 +182,7 @@ cdef class Gateway:
         sodium.randombytes(<uint8_t*>&e.seed, sizeof(e.seed))
         sodium.randombytes(<uint8_t*>&e.epoch, sizeof(e.epoch))
         e.start_ns = qw_clock_ns(0)
+        e.start_wall_s = wall_s()
         e.loops = <Loop*>calloc(self.config.loops, sizeof(Loop))
         if e.loops == NULL or e.bell.fd < 0 or addresses_init(&e.addresses, &e.config.address, e.seed) < 0:
             raise MemoryError

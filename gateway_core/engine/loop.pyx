@@ -212,14 +212,14 @@ cdef void _accept(Loop* loop) noexcept nogil:
     for i in range(loop.config.accept_budget):
         if i % ACCEPT_LOOK == ACCEPT_LOOK - 1 and qw_clock_ns(0) >= until:
             return
-        if loop.table.live >= loop.table.cap and loop.table.oldest != NONE32:
+        if loop.table.live >= loop.table.cap and (loop.table.oldest != NONE32 or loop.table.parked):
             if i == 0:  # somebody waits
-                make_room(loop)
+                make_room(loop, True)
             return  # and is accepted in the next turn
         fd = listener_next(&loop.listener, loop.now_ns, ip, &port)
         if fd < 0:
             if loop.listener.accept_again_ns:  # no descriptor was left
-                make_room(loop)
+                make_room(loop, False)
             return
         conn_open(loop, fd, ip, port)
         t = stage_end(&loop.stats, S_ACCEPT, t, 1)

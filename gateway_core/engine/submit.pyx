@@ -14,6 +14,7 @@ from frame.names cimport USER_PREFIX_BYTES, is_user_topic
 from frame.varint cimport UV_MAX
 from gateway_core.conn.announce cimport TOPIC_MAX
 from gateway_core.conn.table cimport Session, loop_of_id
+from gateway_core.conn.tickets cimport until_of
 from gateway_core.conn.user_filter cimport filter_enter, filter_leave, filter_may_hold
 from gateway_core.engine.bridge cimport give, give_quiet, wake_all
 from gateway_core.engine.config cimport key_ring_fill
@@ -184,7 +185,7 @@ cdef int give_login(Engine* e, uint64_t conn, bytes user, bytes device, int plat
     s.device_len = <uint8_t>m
     s.platform = <uint8_t>platform
     s.inbound.tokens = frames
-    s.until_s = more.until_s
+    s.until = until_of(e.start_wall_s, more.until_s)
     s.rev = more.rev
     memcpy(<char*>s + sizeof(Session), PyBytes_AS_STRING(user), n)
     memcpy(<char*>s + sizeof(Session) + n, PyBytes_AS_STRING(device), m)

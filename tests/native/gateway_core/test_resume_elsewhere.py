@@ -36,9 +36,9 @@ def test_whichever_loop_accepts_the_session_s_loop_takes_it(start_gateway: Start
 def test_many_come_back_at_once_while_they_are_written_to(start_gateway: Start) -> None:
     gateway = start_gateway(loops=2, tickets=True, handshake_budget_us=1)
     rng = random.Random(5)
-    people = {f"u{n}": enter(gateway, f"u{n}") for n in range(40)}
+    people = {f"u{n}": enter(gateway, f"u{n}") for n in range(20)}
     heard: dict[str, list[bytes]] = {user: [] for user in people}
-    for turn in range(5):
+    for turn in range(3):
         say(gateway, *(b"%d" % (10 * turn + n) for n in range(5)), user="u0")
         for user, (client, ticket) in list(people.items()):
             say(
@@ -62,7 +62,7 @@ def test_many_come_back_at_once_while_they_are_written_to(start_gateway: Start) 
                 frame = again.next()
             again.frames.appendleft(frame)
             people[user] = (again, again.take_ticket())
-    assert gateway.stats()["resumed"] == 200
+    assert gateway.stats()["resumed"] == 60
     for user, bodies in heard.items():
         own = [body for body in bodies if body.startswith(user.encode() + b" ")]
         assert own == sorted(own, key=lambda body: [int(part) for part in body.split()[1:]])
@@ -80,7 +80,8 @@ def test_another_node_gets_what_was_missed_and_the_session_ends(start_gateway: S
     _, conn, suite, user, device, platform, rev, until, _, session, _, websocket, node, epoch, there, seen = (
         asked
     )
-    assert (suite, user, device, platform, rev, until, websocket) == (1, "ann", "d1", 6, 5, old.until, False)
+    assert (suite, user, device, platform, rev, websocket) == (1, "ann", "d1", 6, 5, False)
+    assert 0 <= old.until - until < 128
     assert (node, epoch, there, session, seen) == (1, old.gateway.epoch, old.conn("ann"), 1, 1)
     bodies = taken(old, there, session, epoch, seen, token=99)
     wait_for(lambda: old.closed_codes("ann") == [CloseCode.SUPERSEDED])
