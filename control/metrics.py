@@ -133,6 +133,7 @@ class Sources:
     roles: tuple[str, ...]
     sections: Mapping[str, Source] = field(default_factory=dict)
     ready: Callable[[], bool] | None = None
+    leaving: Callable[[], bool] | None = None
 
 
 class NodeCollector:
@@ -153,6 +154,8 @@ class NodeCollector:
         )
         if s.ready is not None:
             yield _gauge("qianwan_ready", "1 when /readyz answers ok", float(s.ready()))
+        if s.leaving is not None:
+            yield _gauge("qianwan_leaving", "1 while this process drains and stops", float(s.leaving()))
         for name, metrics in SECTIONS.items():
             if name in s.sections:
                 yield from metrics(s.sections[name]())
@@ -280,6 +283,13 @@ def _keys(seconds_left: Numbers) -> Iterable[Metric]:
     for kind, seconds in seconds_left.items():
         left.add_metric([kind], seconds)
     yield left
+
+
+def _live_settings(live: Numbers) -> Iterable[Metric]:
+    text = "Live settings that do not hold here: they do not go with what the process was started with"
+    yield _gauge("qianwan_settings_live_refused", text, live["live_refused"])
+    text = "Parts that have not taken the live settings yet"
+    yield _gauge("qianwan_settings_live_waiting", text, live["live_waiting"])
 
 
 def _shared_keys(shared: Numbers) -> Iterable[Metric]:
@@ -419,6 +429,7 @@ SECTIONS: Mapping[str, Callable[[Numbers], Iterable[Metric]]] = {
     "audit": partial(_numbers, "audit"),
     "shared_keys": _shared_keys,
     "api_keys": partial(_numbers, "api_keys"),
+    "live_settings": _live_settings,
     "lbs": partial(_numbers, "lbs"),
     "lbs_http": partial(_numbers, "lbs_http"),
     "streams": _streams,

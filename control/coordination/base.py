@@ -36,6 +36,7 @@ class NodeInfo(msgspec.Struct, frozen=True, array_like=True):
     clock_s: float = (
         0.0  # its clock is surely so far ahead of the others', behind if negative: nobody can log in
     )
+    refuses: tuple[str, ...] = ()  # live settings that do not hold there (process/live_settings.py)
 
     @property
     def free(self) -> float:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from control.coordination.documents import Document, Documents
 from control.coordination.replica import Replica
 from control.logs import get_logger
-from control.part import Part
-from control.settings import Settings, SettingsError
-from control.settings.live import DOCUMENT, LiveDocument, effective, overlaid
+from control.part import Part, Source
+from control.settings import Settings
+from control.settings.live import DOCUMENT, LiveDocument, effective, usable
 
 log = get_logger("settings")
 
@@ -20,14 +20,16 @@ Apply = Callable[[Settings], None]
 
 class LiveSettings(Part):
     """Each of `apply` is given the settings whenever they change, and takes what concerns it; one that could
-    not is asked again with the next tick. A document that this process cannot use is logged, and what held
-    before goes on.
+    not is asked again with the next tick. A value that does not go with what this process was started with
+    changes nothing here and keeps no other out: `refused` says why, by key. Where the document cannot be
+    read, what held before goes on.
     """
 
     def __init__(self, documents: Documents, base: Settings, apply: Sequence[Apply]) -> None:
         self._base = base
         self._apply = apply
         self.settings = base
+        self.refused: dict[str, str] = {}
         self._left: list[Apply] = []
         self._replica = Replica(documents, DOCUMENT)
         self._replica.on_change(self._on_change)
@@ -58,12 +60,25 @@ class LiveSettings(Part):
             return
         try:
             values = {} if document is None else msgspec.json.decode(document.value, type=LiveDocument).values
-            settings = overlaid(self._base, values)
-        except (SettingsError, msgspec.MsgspecError) as error:
-            log.error("live settings cannot be used, those before go on", reason=str(error))
+        except msgspec.MsgspecError as error:
+            self._refuse({DOCUMENT: str(error)})
             return
+        settings, refused = usable(self._base, values)
+        self._refuse(refused)
         if effective(settings) == effective(self.settings):
             return
         self.settings = settings
         self._give(self._apply)
-        log.info("live settings", **{name.replace(".", "_"): value for name, value in values.items()})
+        log.info(
+            "live settings",
+            **{name.replace(".", "_"): value for name, value in values.items() if name not in refused},
+        )
+
+    def _refuse(self, refused: dict[str, str]) -> None:
+        for key, reason in refused.items():
+            if self.refused.get(key) != reason:
+                log.error("a live setting does not hold here", key=key, reason=reason)
+        self.refused = refused
+
+    def sources(self) -> Mapping[str, Source]:
+        return {"live_settings": lambda: {"live_refused": len(self.refused), "live_waiting": len(self._left)}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -116,6 +116,7 @@ class OwnNode(Part):
         login: Callable[[], int],
         health: Health,
         drain: Callable[[], DrainStatus],
+        refuses: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self._coordination = coordination
         self._info = info
@@ -125,6 +126,7 @@ class OwnNode(Part):
         self._login = login
         self._health = health
         self._drain = drain
+        self._refuses = refuses
         self._started = False
 
     async def start(self) -> None:
@@ -150,6 +152,7 @@ class OwnNode(Part):
             draining=self._health.draining or drain.draining,
             drain=(drain.told, drain.left, drain.remaining, drain.rate) if drain.draining else None,
             store=self._store(),
+            refuses=tuple(self._refuses()),
             login=max(self._login(), self._coordination.latest_login),
         )
         self._coordination.announce(self._info)

@@ -100,7 +100,10 @@ class Process:
         for part in self.parts:
             sections.update(part.sources())
         roles = tuple(sorted(self.settings.server.roles))
-        return Sources(self.settings.node_name, roles, sections, self.health.ready)
+        return Sources(self.settings.node_name, roles, sections, self.health.ready, self._leaving)
+
+    def _leaving(self) -> bool:
+        return self.health.draining
 
     async def _stop_parts(self, grace_s: float) -> list[Exception]:
         errors: list[Exception] = []

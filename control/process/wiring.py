@@ -167,7 +167,7 @@ class Wiring:
             self.lbs_http if control and self._settings.control.lbs.http else None,
             self.audit if control else None,
             self.remembered if control else None,
-            LiveSettings(self.documents, self._settings, list(self._live())),
+            self.live_settings,
             self._outlet(self._process) if self._outlet else self.http,
             self.admin if control and self._settings.control.admin and not self._outlet else None,
             HeapTrim(self.gateway.connections) if gateway and not im else None,
@@ -301,8 +301,9 @@ class Wiring:
         port = (lambda: self.gateway.port) if serves else lambda: 0
         drain = self.moving.drain.status if serves else lambda: DrainStatus(draining=False)
         return OwnNode(
-            self.coordination, info, port, connections, store, self._latest_login, process.health, drain
-        )
+            self.coordination, info, port, connections, store, self._latest_login, process.health, drain,
+            lambda: self.live_settings.refused,
+        )  # fmt: skip
 
     @cached_property
     def revocations(self) -> Revocations:
@@ -549,6 +550,10 @@ class Wiring:
     def lbs(self) -> LbsWiring:
         settings = self._settings.control.lbs
         return LbsWiring(settings, self.documents, self.coordination, lambda: self.keystore)
+
+    @cached_property
+    def live_settings(self) -> LiveSettings:
+        return LiveSettings(self.documents, self._settings, list(self._live()))
 
     def _live(self) -> Iterator[Apply]:
         """Who takes live settings in this process."""

@@ -70,6 +70,28 @@ def overlaid(base: Settings, values: Mapping[str, object]) -> Settings:
     return replace(found, server=replace(found.server, node_id=typed.node_id))
 
 
+def usable(base: Settings, values: Mapping[str, object]) -> tuple[Settings, dict[str, str]]:
+    """The settings with those of the values that go with what a process was started with, and why each of the
+    others does not: its own may be what a new one is checked against.
+    """
+    try:
+        return overlaid(base, values), {}
+    except SettingsError:
+        found, taken, left = base, dict[str, object](), dict(values)
+    while left:
+        refused: dict[str, str] = {}
+        for key, value in sorted(left.items()):
+            try:
+                found = overlaid(base, {**taken, key: value})
+                taken[key] = value
+            except SettingsError as error:
+                refused[key] = "; ".join(error.lines)
+        if len(refused) == len(left):
+            return found, refused
+        left = {key: left[key] for key in refused}  # what came meanwhile may be what they need
+    return found, {}
+
+
 def _nested(values: Mapping[str, object]) -> dict[str, object]:
     """Dotted keys as tables in tables."""
     tables: dict[str, dict[str, object]] = {}

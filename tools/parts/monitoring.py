@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import yaml
 from prometheus_client import Metric
 
+from control.audit.entry import TRAILS
 from control.metrics import GATEWAY_COUNTERS, GATEWAY_LIVE, SECTIONS
 from control.workers.report_http import EMPTY
 from tools.parts.made import Made, markdown
@@ -44,7 +45,7 @@ def quantile(histogram: str, share: float) -> str:
 
 OVERVIEW = (
     Panel("Sessions", (now("qianwan_gateway_sessions"),)),
-    Panel("Ready", (now("qianwan_ready"),), "bool_yes_no"),
+    Panel("Ready", (now("qianwan_ready"), now("qianwan_leaving")), "bool_yes_no"),
     Panel("Nodes known", (now("qianwan_nodes"), now("qianwan_nodes_lapsed"), now("qianwan_nodes_draining"))),
     Panel("Logins", (rate("qianwan_node_logins_total"),), "ops"),
     Panel("Logins refused", (rate("qianwan_node_logins_refused_total", "reason"),), "ops"),
@@ -71,10 +72,40 @@ OVERVIEW = (
 )  # fmt: skip
 """What to look at first, by what it is asked for; the rows below it have every metric."""
 
-SAMPLES: Mapping[str, Any] = EMPTY | {"routes": defaultdict(int), "keys": {"server": 0.0}}
+LISTENER = "connections_refused_total requests_late_total requests_malformed_total clients_gone_total"
+NAMED: Mapping[str, str] = {
+    "service": "sessions room_dropped_normal_total room_dropped_high_total room_dropped_notices_total"
+    " push_dropped_total receipt_pushes_dropped_total clock_ahead_seconds",
+    "store": "last_message last_conversation last_account schema queued commits_total commit_seconds_total"
+    " committed_messages_total failed_commits_total reads_total rows_read_total bytes",
+    "audit": " ".join(
+        f"{trail}_{name}" for trail in TRAILS for name in ("entries_total", "lost_total", "failing", "bytes")
+    ),
+    "api_keys": "failures_total locks_total refused_total locked",
+    "lbs": "answers_total unplaced_total rate_limited_total addresses table_lines sources_read_total"
+    " sources_refused_total sources_stale",
+    "http": LISTENER,
+    "admin": LISTENER,
+    "lbs_http": LISTENER,
+}
+"""Sections whose parts give numbers their names; a test holds the dashboard against what a server exports."""
+SAMPLES: Mapping[str, Any] = {
+    **EMPTY,
+    **{section: dict.fromkeys(names.split(), 0) for section, names in NAMED.items()},
+    "routes": defaultdict(int),
+    "keys": {"server": 0.0},
+    "gateway_stats": {
+        **dict.fromkeys((*GATEWAY_COUNTERS, "eased_events", "max_mailbox_fill", "max_events_fill"), 0),
+        "live": dict.fromkeys(GATEWAY_LIVE, 0), "turns": {"over": 0}, "turns_sum_ms": 0, "max_turn_ms": 0,
+    },
+    "live_settings": defaultdict(int),
+    "shared_keys": defaultdict(int),
+}  # fmt: skip
 """Numbers from which a section makes its metrics: the names do not hang on them."""
 ROWS = (
     ("Admission", "admission"),
+    ("Drains and moves", "drain"),
+    ("Overload", "overload"),
     ("Wiring of a node", "node"),
     ("To the im processes", "upstream"),
     ("Routes", "routes"),
@@ -83,6 +114,16 @@ ROWS = (
     ("Cluster", "nodes"),
     ("etcd", "etcd"),
     ("Keys", "keys"),
+    ("Shared keys", "shared_keys"),
+    ("API keys", "api_keys"),
+    ("Audit log", "audit"),
+    ("Live settings", "live_settings"),
+    ("LBS", "lbs"),
+    ("Message service", "service"),
+    ("Store", "store"),
+    ("HTTP", "http"),
+    ("Admin HTTP", "admin"),
+    ("LBS HTTP", "lbs_http"),
 )
 
 
@@ -102,12 +143,10 @@ def of_family(family: Metric) -> Panel:
 
 
 def of_the_core() -> Iterator[Panel]:
-    for name, text in GATEWAY_LIVE.items():
-        metric = f"qianwan_gateway_{name}"
-        yield Panel(text, (now(metric),), "bytes" if name.endswith("bytes") else "short", metric)
-    for name, text in GATEWAY_COUNTERS.items():
-        metric = f"qianwan_gateway_{name}_total"
-        yield Panel(text, (f"rate({metric}{{{OF}}}[$__rate_interval])",), "ops", metric)
+    for section in ("gateway_stats", "gateway_stages"):
+        for family in SECTIONS[section](SAMPLES[section]):
+            if family.type != "histogram":  # shown as quantiles above
+                yield of_family(family)
 
 
 def dashboard() -> str:

@@ -14,7 +14,7 @@ from control.api.admin.route import Ask, Given, Reply, Route
 from control.api.errors import Problem
 from control.keys.api_keys import POLICY_ADMIN, VIEWER
 from control.settings import SettingsError
-from control.settings.live import DOCUMENT, LiveDocument, Values, Version, effective, overlaid
+from control.settings.live import DOCUMENT, LiveDocument, Values, Version, effective, overlaid, usable
 
 NEVER = LiveDocument(at="", who="", name="", values={})
 
@@ -25,13 +25,24 @@ class LiveWanted(Given, kw_only=True):
     values: Annotated[Values, Meta(max_length=64)]
 
 
+class Refusal(Struct, kw_only=True):
+    """A process in which `keys` do not hold: they do not go with what it was started with. Its log says
+    why.
+    """
+
+    node: str
+    keys: list[str]
+
+
 class LiveShown(Struct, kw_only=True):
-    """`values` are set here; `effective` is every live key as it is in the process that answers; `history`:
-    earlier versions, the latest last, at most 50.
+    """`values` are set here; `effective` is every live key as it is in the process that answers; `refused`:
+    where some do not hold, as the processes tell within seconds; `history`: earlier versions, the latest
+    last, at most 50.
     """
 
     values: Values
     effective: Values
+    refused: list[Refusal]
     at: str
     who: str
     name: str
@@ -80,13 +91,16 @@ def _version(ask: Ask[Given], values: Values) -> Version:
 
 
 def _shown(ask: Ask[Given], document: LiveDocument) -> LiveShown:
-    try:
-        holds = effective(overlaid(ask.services.settings, document.values))
-    except SettingsError:  # of another version: this process goes on with what it had
-        holds = effective(ask.services.settings)
+    holds = effective(usable(ask.services.settings, document.values)[0])
+    refused = [
+        Refusal(node=info.name, keys=keys)
+        for info in ask.services.coordination.nodes()
+        if (keys := [key for key in info.refuses if key in document.values])
+    ]
     return LiveShown(
         values=document.values,
         effective=holds,
+        refused=refused,
         at=document.at,
         who=document.who,
         name=document.name,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from program.cli.admin.client import AdminUrlOption, ApiKeyOption, JsonOption, admin_of, show_one
+from program.cli.admin.client import AdminUrlOption, ApiKeyOption, Json, JsonOption, admin_of, show_one
 from program.cli.common import ConfigOption, DataDirOption, fail
 
 app = typer.Typer(help="Live settings of all processes.", no_args_is_help=True)
@@ -23,7 +23,7 @@ def show_settings(
     data_dir: DataDirOption = None,
 ) -> None:
     """Every live setting, what was set, and earlier versions."""
-    show_one(admin_of(url, api_key, config, data_dir).get("/settings/live"), as_json)
+    _show(admin_of(url, api_key, config, data_dir).get("/settings/live"), as_json)
 
 
 @app.command("set")
@@ -48,7 +48,7 @@ def set_settings(
             held[key] = _value(text)
         else:
             held.pop(key, None)
-    show_one(admin.put("/settings/live", {"values": held}, revision), as_json)
+    _show(admin.put("/settings/live", {"values": held}, revision), as_json)
 
 
 @app.command()
@@ -61,6 +61,15 @@ def reset(
 ) -> None:
     """Go on with what the processes were started with."""
     show_one(admin_of(url, api_key, config, data_dir).delete("/settings/live"), as_json)
+
+
+def _show(found: Json, as_json: bool) -> None:
+    show_one(found, as_json)
+    refused = found["refused"]
+    assert isinstance(refused, list)
+    for each in refused:
+        told = f"{each['node']} does not take {', '.join(each['keys'])}: its log says why"
+        typer.secho(told, fg=typer.colors.YELLOW, err=True)
 
 
 def _value(text: str) -> object:

@@ -28,6 +28,8 @@ RULES: dict[str, dict[str, Any]] = {
 OVER_A_BUS = ("shared_keys", "upstream", "streams", "bus", "routes", "nodes", "etcd")
 """Sections that only processes of a cluster have; what is in them does not hang on the numbers."""
 OF_PROMETHEUS = {"up": "gauge"}
+NO_PANEL = {"qianwan_build_info"}
+"""It says of a process what never changes."""
 OF_THE_SUPERVISOR = {"qianwan_worker_restarts_total": "counter"}
 
 
@@ -51,7 +53,20 @@ def stands(metric: str, wrong: float, right: float) -> Case:
 DAY = 86400
 CASES = {
     "QianwanAway": stands('up{job="qianwan"}', 0, 1),
-    "QianwanNotReady": Case({"qianwan_ready": "0x60"}, {"qianwan_ready": "1x28 0 1x30"}),
+    "QianwanNotReady": Case(
+        {
+            'qianwan_ready{instance="a"}': "0x60",
+            'qianwan_drain_active{instance="a"}': "0x60",
+            'qianwan_leaving{instance="a"}': "0x60",
+        },
+        {
+            'qianwan_ready{instance="a"}': "1x28 0 1x30",
+            'qianwan_ready{instance="b"}': "0x60",
+            'qianwan_drain_active{instance="b"}': "1x60",
+            'qianwan_ready{instance="c"}': "0x60",
+            'qianwan_leaving{instance="c"}': "1x60",
+        },
+    ),
     "QianwanWorkersRestart": grows("qianwan_worker_restarts_total", 0.1),
     "QianwanFewDescriptors": Case(
         {'process_open_fds{job="qianwan"}': "950x60", 'process_max_fds{job="qianwan"}': "1000x60"},
@@ -85,6 +100,10 @@ CASES = {
     "QianwanDrainStuck": Case(
         {"qianwan_gateway_told": "700x90"}, {"qianwan_gateway_told": "0x20 9000-100x70"}, "60m"
     ),
+    "QianwanDrainStands": Case(
+        {"qianwan_drain_active": "1x300"}, {"qianwan_drain_active": "0x200 1x100"}, "290m"
+    ),
+    "QianwanOverloaded": stands("qianwan_overload_step", 1, 0),
     "QianwanSlowConsumers": grows("qianwan_gateway_slow_consumer_total", 120, 30),
     "QianwanQueueBytes": stands("qianwan_gateway_queued_bytes", 1e9, 1e8),
     "QianwanLoopStoodStill": Case(
@@ -116,6 +135,14 @@ CASES = {
     "QianwanDivergences": grows("qianwan_etcd_divergences_total", 0.1),
     "QianwanNodesLapsed": stands("qianwan_nodes_lapsed", 1, 0),
     "QianwanClockOff": stands("qianwan_clock_off_seconds", 31, 0.2),
+    "QianwanSettingsRefused": Case(
+        {"qianwan_settings_live_refused": "1x60", "qianwan_settings_live_waiting": "0x60"},
+        {"qianwan_settings_live_refused": "0x60", "qianwan_settings_live_waiting": "0x60"},
+    ),
+    "QianwanAuditFails": Case(
+        {"qianwan_audit_operators_failing": "0x60", "qianwan_audit_apps_failing": "1x60"},
+        {"qianwan_audit_operators_failing": "0x60", "qianwan_audit_apps_failing": "0x60"},
+    ),
     "QianwanKeysNotShared": stands("qianwan_keys_unshared", 1, 0),
     "QianwanStoreRefuses": grows("qianwan_store_failed_commits_total", 1),
     "QianwanStoreSlow": Case(
@@ -137,16 +164,31 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def kinds(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    """Sample name -> type of its metric."""
+def families(tmp_path_factory: pytest.TempPathFactory) -> list[Metric]:
+    """What a server exports, and what one of a cluster does beside it."""
     numbers: Any = defaultdict(int)
-    families: list[Metric] = [family for name in OVER_A_BUS for family in SECTIONS[name](numbers)]
-    found: dict[str, str] = OF_PROMETHEUS | OF_THE_SUPERVISOR
-    with ServerProcess(tmp_path_factory.mktemp("alerts"), {"gateway.loops": 1}) as server:
+    found: list[Metric] = [family for name in OVER_A_BUS for family in SECTIONS[name](numbers)]
+    folder = tmp_path_factory.mktemp("alerts")
+    settings = {"gateway.loops": 1, "control.lbs.http": "127.0.0.1:0"}
+    with ServerProcess(folder, settings, admin="127.0.0.1:0") as server:
         server.token("alice")
-        families += text_string_to_metric_families(server.get("/metrics")[1].decode())
+        found += text_string_to_metric_families(server.get("/metrics")[1].decode())
+    return found
+
+
+@pytest.fixture(scope="module")
+def samples(families: list[Metric]) -> set[str]:
+    """As an expression names them."""
+    return {family.name + ("_total" if family.type == "counter" else "") for family in families}
+
+
+@pytest.fixture(scope="module")
+def kinds(families: list[Metric]) -> Mapping[str, str]:
+    """Sample name -> type of its metric."""
+    found: dict[str, str] = OF_PROMETHEUS | OF_THE_SUPERVISOR
     for family in families:
-        found |= {f"{family.name}{end}": family.type for end in ("", "_total", "_bucket", "_sum", "_count")}
+        ends = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ("",))
+        found |= {f"{family.name}{end}": family.type for end in ends}
     return found
 
 
@@ -172,11 +214,15 @@ def test_an_alert_asks_of_metrics_that_there_are(alert: str, kinds: Mapping[str,
         assert (kind == "counter") == name.endswith("_total")
 
 
-def test_the_dashboard_asks_of_metrics_that_there_are(kinds: Mapping[str, str], tmp_path: Path) -> None:
+def test_the_dashboard_has_every_metric_and_asks_of_none_that_is_not(
+    kinds: Mapping[str, str], samples: set[str], tmp_path: Path
+) -> None:
     shown = json.loads((DEPLOY / "grafana" / "qianwan.json").read_text())
     panels = [each for panel in shown["panels"] for each in (panel, *panel.get("panels", []))]
     assert len({panel["id"] for panel in panels}) == len(panels) > 100
     asked = {target["expr"] for panel in panels for target in panel.get("targets", [])}
+    shown_names = {re.sub("_bucket$", "", name) for text in asked for name, _ in metrics_of(text)}
+    assert {name for name in samples if name.startswith("qianwan_")} - shown_names <= NO_PANEL
     for expression in asked:
         for name, grows in metrics_of(expression):
             assert name in kinds, f"no metric is called {name}"

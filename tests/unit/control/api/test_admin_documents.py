@@ -457,6 +457,13 @@ async def test_live_settings_are_checked_versioned_and_hold_in_a_running_process
     await running.stop(0.0)
 
 
+async def test_where_live_settings_do_not_hold_is_told(admin: httpx.AsyncClient, services: Services) -> None:
+    key = "gateway.admission.retry_least_s"
+    services.coordination.announce(NodeInfo(7, 1, "gw7", ("gateway",), refuses=(key, "log.level")))
+    changed = await admin.put(LIVE, json={"values": {key: 2}}, headers={"If-Match": "*"})
+    assert changed.json()["refused"] == [{"node": "gw7", "keys": [key]}]
+
+
 async def test_lbs_tables_are_checked_line_by_line(admin: httpx.AsyncClient) -> None:
     path = "/v1/admin/lbs/tables"
     assert (await admin.get(path)).status_code == 404

@@ -18,7 +18,7 @@ from control.process.process import Process
 from control.process.wiring import Wiring
 from control.settings.build import build
 from control.settings.keys import walk
-from control.settings.live import DOCUMENT, LiveDocument, Values, live_keys
+from control.settings.live import DOCUMENT, LiveDocument, Values, live_keys, usable
 from im_service.rates import Limiter, Rate
 from tests.support.sdk_client import until
 from tests.support.server_process import free_ports
@@ -111,6 +111,39 @@ def restored_levels() -> Iterator[None]:
     yield
     logs.set_level("info")
     structlog.reset_defaults()
+
+
+async def test_what_does_not_go_with_a_process_keeps_nothing_else_out_and_is_told(tmp_path: Path) -> None:
+    documents = SqliteDocuments(tmp_path / "documents")
+    await documents.start()
+    seen: list[Any] = []
+    base = build({"gateway": {"admission": {"retry_most_s": 5}}})
+    live = LiveSettings(documents, base, [seen.append])
+    await live.start()
+    values: Values = {
+        "gateway.admission.new_per_s": 7.0, "gateway.admission.retry_least_s": 10, "of.another.version": 1,
+    }  # fmt: skip
+    order = LiveDocument(at="", who="", name="", values=values)
+    await documents.put(DOCUMENT, msgspec.json.encode(order))
+    await until(lambda: bool(seen), timeout_s=10)
+    admission = seen[0].gateway.admission
+    assert (admission.new_per_s, admission.retry_least_s) == (7.0, base.gateway.admission.retry_least_s)
+    assert set(live.refused) == {"gateway.admission.retry_least_s", "of.another.version"}
+    assert live.sources()["live_settings"]() == {"live_refused": 2, "live_waiting": 0}
+    await documents.put(DOCUMENT, b"{")
+    await until(lambda: set(live.refused) == {DOCUMENT}, timeout_s=10)
+    assert live.settings.gateway.admission.new_per_s == 7.0
+    await documents.delete(DOCUMENT, None)
+    await until(lambda: not live.refused and live.settings.gateway.admission.new_per_s == 0, timeout_s=10)
+    await live.stop(0.0)
+    await documents.stop()
+
+
+def test_values_that_need_each_other_are_taken_together() -> None:
+    base = build({"gateway": {"admission": {"retry_most_s": 5}}})
+    values = {"gateway.admission.retry_least_s": 10, "gateway.admission.retry_most_s": 20, "no.such": 1}
+    found, refused = usable(base, values)
+    assert (found.gateway.admission.retry_least_s, set(refused)) == (10, {"no.such"})
 
 
 async def test_a_part_that_could_not_take_them_is_asked_again(tmp_path: Path) -> None:
