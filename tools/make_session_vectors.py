@@ -46,6 +46,9 @@ FIXED = {
     "client_ephemeral_private": fill(0x40),
     "server_ephemeral_private": fill(0x60),
     "token_seed": fill(0x80),
+    "psk": fill(0xC0),
+    "ticket": b"opaque to clients " + fill(0xE0),
+    "next_psk": fill(0x10),
     "websocket_key": fill(0xA0, 16),
     "websocket_mask": bytes.fromhex("37fa213d"),
 }
@@ -154,21 +157,25 @@ class Direction:
         self.key = self.aead(self.key, MAX_NONCE, bytes(size))[:size]
 
 
-def handshake(suite: int, preamble: bytes, payload2: bytes) -> tuple[bytes, bytes, NoiseConnection]:
+def handshake(
+    name: bytes, prologue: bytes, payload2: bytes, payload1: bytes = b""
+) -> tuple[bytes, bytes, NoiseConnection]:
     """(message 1, message 2, the client's finished state)."""
-    name = SUITES[suite][1].encode()
     server_public = X25519PrivateKey.from_private_bytes(FIXED["server_static_private"]).public_key()
     client, server = NoiseConnection.from_name(name), NoiseConnection.from_name(name)
     client.set_as_initiator()
     server.set_as_responder()
-    client.set_keypair_from_public_bytes(Keypair.REMOTE_STATIC, server_public.public_bytes_raw())
+    if b"NK" in name:
+        client.set_keypair_from_public_bytes(Keypair.REMOTE_STATIC, server_public.public_bytes_raw())
+        server.set_keypair_from_private_bytes(Keypair.STATIC, FIXED["server_static_private"])
     client.set_keypair_from_private_bytes(Keypair.EPHEMERAL, FIXED["client_ephemeral_private"])
-    server.set_keypair_from_private_bytes(Keypair.STATIC, FIXED["server_static_private"])
     server.set_keypair_from_private_bytes(Keypair.EPHEMERAL, FIXED["server_ephemeral_private"])
     for side in (client, server):
-        side.set_prologue(preamble)
+        side.set_prologue(prologue)
+        if b"psk0" in name:
+            side.set_psks(FIXED["psk"])
         side.start_handshake()
-    message1 = bytes(client.write_message())
+    message1 = bytes(client.write_message(payload1))
     server.read_message(message1)
     message2 = bytes(server.write_message(payload2))
     client.read_message(message2)
@@ -227,12 +234,70 @@ def talk(auth: bytes) -> list[tuple[str, str, list[bytes]]]:
 
 def conversation(suite: int) -> dict[str, Any]:
     """A whole session: who sends what, in plain and on the wire."""
-    title, noise_name, aead, key_size = SUITES[suite]
+    title, noise_name, _, _ = SUITES[suite]
     preamble = b"QW\x01\x01" + bytes([suite, 0]) + KEY_ID.to_bytes(2, "big")
     clock = uv(1700000000123)
     hello = b"\x01" + uv(len(clock)) + clock + b"\x02" + uv(5) + b"gate1"
-    message1, message2, client = handshake(suite, preamble, hello)
-    protocol = client.noise_protocol
+    shaken = handshake(noise_name.encode(), preamble, hello)
+    flights = [
+        ("preamble", "client", preamble, preamble),
+        ("handshake message 1", "client", b"", sized(shaken[0])),
+        ("handshake message 2", "server", hello, sized(shaken[1])),
+    ]
+    said = talk(auth_body(make_token().encode(), shaken[2].get_handshake_hash()))
+    return written(suite, title, noise_name, shaken[2], flights, said)
+
+
+def resumption(suite: int, pattern: str) -> dict[str, Any]:
+    """A session that is taken up again behind its second MSG."""
+    cipher = SUITES[suite][1].split("_")[3]
+    noise_name = f"Noise_{pattern}_25519_{cipher}_SHA256"
+    lite = pattern == "NNpsk0"
+    preamble = b"QW\x01" + bytes([3 if lite else 2, suite, 2]) + (0 if lite else KEY_ID).to_bytes(2, "big")
+    prologue = preamble + bytes([len(FIXED["ticket"])]) + FIXED["ticket"]
+    clock = uv(1700000100123)
+    hello = b"\x01" + uv(len(clock)) + clock + b"\x02" + uv(5) + b"gate1"
+    seen, age = uv(2), uv(61500)
+    fields = b"\x01" + uv(len(seen)) + seen + b"\x02" + uv(len(age)) + age
+    message1, message2, client = handshake(noise_name.encode(), prologue, hello, fields)
+    flights = [
+        ("preamble and ticket", "client", prologue, prologue),
+        ("handshake message 1 with RESUME_SEEN 2 and TICKET_AGE_MS 61500", "client", fields, sized(message1)),
+        ("handshake message 2", "server", hello, sized(message2)),
+    ]
+    missed = ["s/alice:bob", 4, 7000000000000000009, 1700000099000, "bob", "b-3", 0, {"text": "missed"}]
+    ticket = uv(86400) + FIXED["next_psk"] + bytes([8]) + b"another1"
+    said: Said = [
+        (
+            "RESUME_OK (rooms were left) and MSG number 3",
+            "server",
+            [frame(19, uv(3) + uv(3) + b"\x02"), frame(6, msgpack(missed + REST))],
+        ),
+        ("ACK of 3", "client", [frame(3, ack=3)]),
+        ("TICKET", "server", [frame(14, ticket)]),
+        ("CLOSE", "client", [frame(16, uv(1000))]),
+    ]
+    return written(suite, f"{SUITES[suite][0]}, {pattern}", noise_name, client, flights, said)
+
+
+def sized(message: bytes) -> bytes:
+    return len(message).to_bytes(2, "big") + message
+
+
+Said = list[tuple[str, str, list[bytes]]]
+
+
+def written(
+    suite: int,
+    title: str,
+    noise_name: str,
+    client: NoiseConnection,
+    flights: list[tuple[str, str, bytes, bytes]],
+    said: Said,
+) -> dict[str, Any]:
+    """The flights of the handshake, and the records behind it."""
+    _, _, aead, key_size = SUITES[suite]
+    protocol, handshake_hash = client.noise_protocol, client.get_handshake_hash()
     directions = {
         "client": Direction(aead, protocol.cipher_state_encrypt.k[:key_size]),
         "server": Direction(aead, protocol.cipher_state_decrypt.k[:key_size]),
@@ -241,13 +306,7 @@ def conversation(suite: int) -> dict[str, Any]:
         "client_to_server": directions["client"].key.hex(),
         "server_to_client": directions["server"].key.hex(),
     }
-    flights = [
-        ("preamble", "client", preamble, preamble),
-        ("handshake message 1", "client", b"", len(message1).to_bytes(2, "big") + message1),
-        ("handshake message 2", "server", hello, len(message2).to_bytes(2, "big") + message2),
-    ]
-    handshake_hash = client.get_handshake_hash()
-    for name, who, frames in talk(auth_body(make_token().encode(), handshake_hash)):
+    for name, who, frames in said:
         plain = b"".join(frames)
         flights.append((name, who, plain, directions[who].record(plain)))
         if frames[-1][0] == 13:
@@ -294,6 +353,7 @@ def vectors() -> dict[str, Any]:
         "reject_overloaded": (b"\0\0\x04\0\x02" + uv(1500)).hex(),
         "websocket": websocket(bytes.fromhex("5157010101000007")),
         "sessions": [conversation(suite) for suite in SUITES],
+        "resumptions": [*(resumption(suite, "NKpsk0") for suite in SUITES), resumption(1, "NNpsk0")],
     }
 
 

@@ -32,7 +32,27 @@ class Core(Commands, Protocol):
         session_id: int,
         body: bytes,
         frames: int = ...,
+        until: int = ...,
+        rev: int = ...,
     ) -> None: ...
+    def resume_with(
+        self,
+        conn: int,
+        user: str,
+        device: str,
+        platform: int,
+        session_id: int,
+        seen: int,
+        bodies: list[bytes],
+        flags: int = ...,
+        frames: int = ...,
+        until: int = ...,
+        rev: int = ...,
+    ) -> None: ...
+    def resume_fail(self, conn: int, reason: int, text: str = ...) -> None: ...
+    def take_session(self, conn: int, session_id: int, epoch: int, seen: int, token: int) -> None: ...
+    def end_parked(self, code: int) -> None: ...
+    def set_ticket_keys(self, keys: list[tuple[int, bytes]], node: int) -> None: ...
     def refuse(self, conn: int, code: int, text: str) -> None: ...
     def send(self, conn: int, type: int, body: bytes) -> None: ...
     def set_policy(self, rev: int, ping_interval_s: int, body: bytes) -> None: ...
@@ -122,6 +142,11 @@ def event_codes() -> EventCodes:
         core.EV_DROPPED,
         core.EV_PICKED,
         core.EV_LOOKED,
+        core.EV_TICKET,
+        core.EV_PARKED,
+        core.EV_RESUMED,
+        core.EV_ELSEWHERE,
+        core.EV_TAKEN,
     )
 
 
@@ -145,6 +170,8 @@ class MessageService(Protocol):
     def on_call(self, session: Session, request: int, method: str, payload: bytes) -> None: ...
     def on_login(self, session: Session, platform: int, session_id: int) -> None: ...
     def on_logout(self, session: Session, code: int) -> None: ...
+    def on_away(self, session: Session) -> None: ...
+    def on_back(self, session: Session) -> None: ...
     def on_dropped(self, topic: str, normal: int, high: int, notices: int) -> None: ...
     def busy(self) -> bool: ...  # take no events now: what they ask for would only wait
 
@@ -161,3 +188,8 @@ class EventCodes(msgspec.Struct, frozen=True):
     dropped: int
     picked: int
     looked: int
+    ticket: int
+    parked: int
+    resumed: int
+    elsewhere: int
+    taken: int

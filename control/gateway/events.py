@@ -2,6 +2,9 @@
 service.
 
 core --eventfd--> take_events --+-- EV_AUTH    logins.py checks token and binding, im.on_login
+                                +-- EV_TICKET  the same of a login by ticket
+                                +-- EV_PARKED  a session lost its connection, EV_RESUMED it has another one
+                                +-- EV_ELSEWHERE, EV_TAKEN  a session moves between gateways (returns.py)
                                 +-- EV_SEND    collected, one im.on_sends per wake
                                 +-- EV_CALL    im.on_call, after the sends before it
                                 +-- EV_CLOSED  im.on_logout
@@ -18,7 +21,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from control.gateway.core import Core, EventCodes, MessageService
-from control.gateway.logins import Logins
+from control.gateway.logins import Begun, Logins
 from control.gateway.resync import HeldSession
 from control.gateway.traces import Traces
 from control.logs import get_logger
@@ -60,7 +63,11 @@ class GatewayEvents:
         on_picked: Callable[[int, str, str, bool, bool], None] = lambda *picked: None,
         on_looked: Callable[[int, int, str, str, bytes, int], None] = lambda *looked: None,
         traces: Traces | None = None,
+        on_elsewhere: Callable[[tuple[Any, ...]], None] = lambda event: None,
+        on_taken: Callable[[int, int, int, list[bytes]], None] = lambda *taken: None,
     ) -> None:
+        self._on_elsewhere = on_elsewhere
+        self._on_taken = on_taken
         self._core = core
         self._codes = codes
         self.logins = logins
@@ -178,6 +185,14 @@ class GatewayEvents:
                 # One bad event must not cost the others; the loop goes on behind it.
                 log.exception("an event could not be handled")
 
+    def begun(self, begun: Begun) -> None:
+        """A session is live in the core."""
+        conn, user, device, platform, session_id = begun
+        self.sessions += 1
+        if self._traces is not None and self._traces.users:
+            self._traces.logged_in(conn, user, device)
+        self._service.on_login(Session(self._node, conn, user, device), platform, session_id)
+
     def _handle(self, events: Iterator[tuple[Any, ...]]) -> None:
         codes, node, service, listener = self._codes, self._node, self._service, self._listener
         send, call = codes.send, codes.call
@@ -196,15 +211,23 @@ class GatewayEvents:
                 service.on_call(Session(node, conn, user, device), request, method, payload)
             elif kind == codes.auth:
                 if (begun := self.logins.check(event)) is not None:
-                    conn, user, device, platform, session_id = begun
-                    self.sessions += 1
-                    if self._traces is not None and self._traces.users:
-                        self._traces.logged_in(conn, user, device)
-                    service.on_login(Session(node, conn, user, device), platform, session_id)
+                    self.begun(begun)
             elif kind == codes.closed:
                 _, conn, user, device, code = event
                 self.sessions -= 1
                 service.on_logout(Session(node, conn, user, device), code)
+            elif kind == codes.parked:
+                service.on_away(Session(node, event[1], event[2], event[3]))
+            elif kind == codes.resumed:
+                if event[4]:
+                    service.on_back(Session(node, event[1], event[2], event[3]))
+            elif kind == codes.ticket:
+                if (begun := self.logins.check_ticket(event)) is not None:
+                    self.begun(begun)
+            elif kind == codes.elsewhere:
+                self._on_elsewhere(event)
+            elif kind == codes.taken:
+                self._on_taken(*event[2:6])
             elif kind == codes.dropped:
                 service.on_dropped(event[1], event[2], event[3], event[4])
             elif kind == codes.looked:

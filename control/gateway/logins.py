@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from control.auth.login import LoginRefused, check_login
+from control.auth.login import REVOKED_TEXT, LoginRefused, check_login
 from control.auth.revocations import Revocations
 from control.auth.tokens import TokenVerifier
 from control.gateway.allowances import Allowances, LoginPace
@@ -18,6 +18,8 @@ from control.logs import get_logger
 from frame.constants import CloseCode
 
 log = get_logger("gateway")
+NO_END = 0xFFFF_FFFF
+"""Seconds that a ticket can say."""
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -28,6 +30,16 @@ class Welcome(NamedTuple):
     ping_interval_s: int
     ws_ping_interval_s: int
     incarnation: Callable[[], bytes]  # of the store
+
+
+class Begun(NamedTuple):
+    """A session that is live now."""
+
+    conn: int
+    user: str
+    device: str
+    platform: int
+    session_id: int
 
 
 class Logins:
@@ -56,6 +68,7 @@ class Logins:
         self._elapsed = elapsed
         self.policy_rev = 0
         self.accepted = 0
+        self.by_ticket = 0
         self.refusals: dict[str, int] = {}
 
     def set_pace(self, logins_per_s: float) -> None:
@@ -81,37 +94,105 @@ class Logins:
         """Higher than the id of every session that is here, and not than that of the next one."""
         return self._session_ids.above
 
-    def check(self, event: tuple[Any, ...]) -> tuple[int, str, str, int, int] | None:
-        """Answer an EV_AUTH. -> (conn, user, device, platform, session id) of a session that is live now."""
+    def check(self, event: tuple[Any, ...]) -> Begun | None:
+        """Answer an EV_AUTH."""
         _, conn, _suite, handshake_hash, kind, token, binding, device, platform, peer, websocket = event
         now = self._clock()
         try:
             claims = check_login(
                 self._verifier, now, handshake_hash, kind, token, binding, device, self._revoked
             )
-            if self._pace.too_many(claims.user, self._elapsed()):
-                raise LoginRefused(CloseCode.RATE_LIMITED, "too many logins", "too many logins of one user")
+            self._keep_pace(claims.user)
         except LoginRefused as refusal:
-            self.refusals[refusal.reason] = self.refusals.get(refusal.reason, 0) + 1
-            tell = log.warning if refusal.code == CloseCode.AUTH_UNAVAILABLE else log.info
-            tell("login refused", code=refusal.code, reason=refusal.reason, peer=peer)
-            self._core.refuse(conn, refusal.code, refusal.text)
+            self._refuse(conn, refusal, peer)
             return None
+        return self._accept(
+            conn, claims.user, device, platform, websocket, until=claims.expires_at, rev=claims.revocation
+        )
+
+    def check_ticket(self, event: tuple[Any, ...]) -> Begun | None:
+        """Answer an EV_TICKET: what a login by token had established, which the core has proven, and what may
+        have changed since."""
+        _, conn, _suite, user, device, platform, rev, until, _issued, _session, peer, websocket = event
+        try:
+            if rev < self._revoked(user, device):
+                raise LoginRefused(CloseCode.TOKEN_EXPIRED, REVOKED_TEXT, REVOKED_TEXT)
+            self._keep_pace(user)
+        except LoginRefused as refusal:
+            self._refuse(conn, refusal, peer)
+            return None
+        self.by_ticket += 1
+        return self._accept(conn, user, device, platform, websocket, until=until, rev=rev)
+
+    def is_revoked(self, event: tuple[Any, ...]) -> bool:
+        """Of an EV_ELSEWHERE; also while that is not known: a login will be told."""
+        user, device, rev = event[3], event[4], event[6]
+        return not self._revocations.known or rev < self._revocations.ended(user, device)
+
+    def next_session(self, event: tuple[Any, ...]) -> Begun:
+        """Of an EV_ELSEWHERE, as it is called here."""
+        _, conn, _suite, user, device, platform = event[:6]
+        return Begun(conn, user, device, platform, self._session_ids.next())
+
+    def take_over(self, begun: Begun, event: tuple[Any, ...], bodies: list[bytes], flags: int) -> None:
+        """Go on here with what another gateway has given away."""
+        conn, user, device, platform, session_id = begun
+        rev, until = event[6:8]
+        frames = self._allowances.take(user, self._elapsed())
+        seen = event[15]
+        self._core.resume_with(
+            conn,
+            user,
+            device,
+            platform,
+            session_id,
+            seen,
+            bodies,
+            flags,
+            frames=frames,
+            until=until,
+            rev=rev,
+        )
+        self.accepted += 1
+
+    def _keep_pace(self, user: str) -> None:
+        if self._pace.too_many(user, self._elapsed()):
+            raise LoginRefused(CloseCode.RATE_LIMITED, "too many logins", "too many logins of one user")
+
+    def _refuse(self, conn: int, refusal: LoginRefused, peer: str) -> None:
+        self.refusals[refusal.reason] = self.refusals.get(refusal.reason, 0) + 1
+        tell = log.warning if refusal.code == CloseCode.AUTH_UNAVAILABLE else log.info
+        tell("login refused", code=refusal.code, reason=refusal.reason, peer=peer)
+        self._core.refuse(conn, refusal.code, refusal.text)
+
+    def _accept(
+        self, conn: int, user: str, device: str, platform: int, websocket: bool, *, until: int, rev: int
+    ) -> Begun:
         session_id, ping_s = self._session_ids.next(), self._welcome.ping_interval_s
         welcome = [
             session_id.to_bytes(8, "big"),
-            claims.user,
-            int(now * 1000),
+            user,
+            int(self._clock() * 1000),
             self.policy_rev,
             min(self._welcome.ws_ping_interval_s if websocket else ping_s, ping_s),
             self._welcome.node_name,
         ]
         if incarnation := self._welcome.incarnation():
             welcome.append(incarnation)
-        frames = self._allowances.take(claims.user, self._elapsed())
-        self._core.login(conn, claims.user, device, platform, session_id, _encode(welcome), frames)
+        frames = self._allowances.take(user, self._elapsed())
+        self._core.login(
+            conn,
+            user,
+            device,
+            platform,
+            session_id,
+            _encode(welcome),
+            frames,
+            until=min(until, NO_END),
+            rev=rev,
+        )
         self.accepted += 1
-        return conn, claims.user, device, platform, session_id
+        return Begun(conn, user, device, platform, session_id)
 
     def _revoked(self, user: str, device: str) -> int:
         if not self._revocations.known:

@@ -27,7 +27,15 @@ SLOTS = 1 << 18
 ANSWER_S = 5.0
 BUSY_S = 0.05
 V4_MAPPED = bytes(10) + b"\xff\xff"
-FLAGS = {2: "websocket", 1: "zstd", 4: "blocked", 512: "leaving", 2048: "paused", 32: "proxied"}
+FLAGS = {
+    2: "websocket",
+    1: "zstd",
+    4: "blocked",
+    512: "leaving",
+    2048: "paused",
+    32: "proxied",
+    8: "parked",
+}
 SESSION_TIME_BITS = 20
 
 

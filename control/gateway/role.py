@@ -105,6 +105,7 @@ class GatewayPart(Part):
         if not gateway.same_port:
             refuse_taken_port(*parse_address(gateway.listen))
         self._events.start()
+        self._set_ticket_keys()
         self.admission.start()
         rooms = self._settings.im.service
         self._core.set_topic_budget(
@@ -116,6 +117,8 @@ class GatewayPart(Part):
         """GOAWAY to everybody, spread, naming other gateways; returns when nobody is left or the drain time
         is over. A lone gateway tells everybody at once and waits for nobody; so does one whose bus is away.
         """
+        if self._running:
+            self._core.end_parked(CloseCode.DRAINING)
         if not self.connections():
             return
         self._ending = True
@@ -182,6 +185,12 @@ class GatewayPart(Part):
     def set_keys(self) -> None:
         """The key files changed: handshakes go on with what stands there now."""
         self._core.set_keys(self._keystore.gateway_keys(), self._keystore.key_set())
+        self._set_ticket_keys()
+
+    def _set_ticket_keys(self) -> None:
+        """Without keys no ticket is made, nor taken."""
+        keys = self._keystore.ticket_keys() if self._settings.gateway.resume else []
+        self._core.set_ticket_keys(keys, self._settings.server.node_id)
 
     def connections(self) -> int:
         return int(self._core.stats()["live"]["connections"])
@@ -197,6 +206,8 @@ class GatewayPart(Part):
     def order_drain(self, order: DrainOrder | None) -> None:
         """Of an operator, while the process goes on; its own end is not stopped by anybody."""
         if not self._ending:
+            if order is not None:
+                self._core.end_parked(CloseCode.DRAINING)  # their clients cannot be told
             self.leaving.apply(order)
 
     def names_others(self) -> bool:
@@ -246,6 +257,7 @@ class GatewayPart(Part):
         return {
             "sessions": events.sessions,
             "logins": logins.accepted,
+            "ticket_logins": logins.by_ticket,
             "wakes": events.wakes,
             "events": events.events,
             "refusals": dict(logins.refusals),

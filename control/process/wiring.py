@@ -54,6 +54,7 @@ from control.gateway.logins import Logins, Welcome
 from control.gateway.looks import Looks
 from control.gateway.orders import Orders
 from control.gateway.over_bus import GatewayOverBus
+from control.gateway.returns import Returns
 from control.gateway.role import GatewayPart
 from control.gateway.session_ids import SessionIds
 from control.gateway.sync_hints import SyncHints
@@ -161,6 +162,7 @@ class Wiring:
             self.gateway_over_bus if gateway and split else None,
             ImSeen(self.coordination) if control and split and not gateway and not im else None,
             ConnService(self.bus, self._process.own[0], self.looks) if gateway else None,
+            self.returns if gateway else None,
             self.traces if gateway else None,
             self.own_node,
             *(self.lbs.parts if control else []),
@@ -330,6 +332,7 @@ class Wiring:
             self.bus,
             self._process.own[0],
             self._im_ids,
+            lambda user: self.im.service.sessions.away(user),
         )
         return ImPart(
             self._settings,
@@ -377,6 +380,7 @@ class Wiring:
             lambda kind, key: self.im.service.on_peer_change(kind, key),
             lambda: self.im_over_bus.who_is_there(),
             lambda way: self.im.service.on_peers_changed(way),
+            lambda: self.im.service.sessions.away_here(),
         )
 
     # -- the gateway role
@@ -447,6 +451,23 @@ class Wiring:
         return Looks(self.core, loops_of(self._settings), (mailbox_full(),), self.session_ids.made_ms)
 
     @cached_property
+    def returns(self) -> Returns:
+        ask_s = self._settings.gateway.resume_ask_ms / 1000
+        node = self._process.own[0]
+        return Returns(
+            self.core,
+            self.logins,
+            self.bus,
+            node,
+            ask_s,
+            mailbox_full(),
+            lambda begun: self._begun(begun),
+            lambda begun: self.downlink.kick(
+                begun.user, begun.device, begun.session_id + 1, CloseCode.INTERNAL, "not all could be told"
+            ),
+        )
+
+    @cached_property
     def traces(self) -> Traces:
         return Traces(self.documents, event_codes(), self.looks)
 
@@ -466,7 +487,10 @@ class Wiring:
             lambda *picked: self.gateway.on_picked(*picked),
             self.looks.on_looked,
             self.traces,
+            lambda event: self.returns.on_elsewhere(event),
+            lambda *taken: self.returns.on_taken(*taken),
         )
+        self._begun = events.begun
         return GatewayPart(
             settings,
             self.keystore,

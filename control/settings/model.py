@@ -100,6 +100,13 @@ class GatewaySection(Section, frozen=True):
     proxy_from: tuple[str, ...] = ()
     """Networks of balancers from which a PROXY v2 header is required, at most 32; v1, which is text, is
     refused with a line in the log. Others may not send one."""
+    resume: bool = True
+    """Give tickets, with which a client takes its session up again when its connection was lost: what it
+    missed comes at once, and no token, store or im process is asked. What is kept: `gateway.core.park_s` and
+    `ring_messages`. Off: every client that comes back logs in and syncs."""
+    resume_ask_ms: Annotated[int, Meta(ge=10, le=5000)] = 300
+    """For the gateway that keeps a session to answer another one, to which its client came. Beyond: the
+    client logs in by its ticket and syncs."""
     events_per_wake: Annotated[int, Meta(ge=1, le=65536, extra=unit("events"))] = 2048
     """Taken from the core at once. More makes larger batches, and longer pauses of the HTTP API. Beyond:
     the next turn."""

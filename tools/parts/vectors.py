@@ -34,9 +34,10 @@ def page(made: dict[str, Any]) -> str:
         f"binary message is `{web['first_message']}`.",
         "",
     ]
-    for session in made["sessions"]:
+    for session in [*made["sessions"], *made["resumptions"]]:
+        about = "A session is taken up, suite" if session in made["resumptions"] else "Suite"
         lines += [
-            f"#### Suite {session['suite']}: {session['title']}",
+            f"#### {about} {session['suite']}: {session['title']}",
             "",
             f"`{session['noise']}`",
             "",

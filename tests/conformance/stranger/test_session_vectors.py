@@ -12,10 +12,12 @@ import pytest
 from qianwan.errors import HandshakeRejected
 from qianwan.protocol import auth, keyset, messages, websocket
 from qianwan.protocol.frames import Frame
+from qianwan.protocol.tickets import Offer, Ticket, parse_resumed, parse_ticket
 from qianwan.protocol.wire import State, Wire
 
 import crypto.noise
 from crypto import key_set as server_key_set
+from crypto.handshake import HandshakeState
 from frame import frames as server_frames
 from frame import preamble as server_preamble
 from frame import record as server_record
@@ -25,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[3]
 VECTORS = json.loads((ROOT / "docs" / "vectors" / "qw1-sessions.json").read_text())
 FIXED = {name: bytes.fromhex(value) for name, value in VECTORS["fixed"].items()}
 SESSIONS = pytest.mark.parametrize("session", VECTORS["sessions"], ids=lambda session: session["title"])
+RESUMPTIONS = pytest.mark.parametrize("session", VECTORS["resumptions"], ids=lambda session: session["title"])
 SERVER_PUBLIC = bytes.fromhex(VECTORS["server_static_public"])
 
 
@@ -87,6 +90,52 @@ def test_sdk_speaks_the_session_byte_for_byte(session: dict[str, Any]) -> None:
                 assert due == (frame.ack is not None)
                 wire.write(frame.type, frame.body)
         assert wire.flush(now) == sealed
+
+
+@RESUMPTIONS
+def test_sdk_takes_up_the_session_byte_for_byte(session: dict[str, Any]) -> None:
+    ticket = Ticket(FIXED["psk"], FIXED["ticket"], 86400, 0.0)
+    offer = Offer(ticket, 2, lite="NNpsk0" in session["noise"])
+    wire = Wire(
+        session["suite"],
+        VECTORS["key_id"],
+        SERVER_PUBLIC,
+        compression=False,
+        known=True,
+        ephemeral_private=FIXED["client_ephemeral_private"],
+        offer=offer,
+    )
+    flights = steps(session)
+    # the order of the fields is free
+    assert sorted(offer.payload(61.5)) == sorted(flights[1][1])
+    assert wire.start(flights[1][1]) == flights[0][2] + flights[1][2]
+    assert wire.feed(flights[2][2]) == []
+    assert wire.handshake_hash.hex() == session["handshake_hash"]
+    resumed, missed = wire.feed(flights[3][2])
+    assert parse_resumed(resumed.body) == (3, 3, 2)
+    assert (missed.type, wire.received) == (6, 3)
+    wire.write(3)
+    assert wire.flush(0.0) == flights[4][2]
+    (given,) = wire.feed(flights[5][2])
+    assert parse_ticket(given.body, 5.0) == Ticket(FIXED["next_psk"], b"another1", 86400, 5.0)
+
+
+@RESUMPTIONS
+def test_server_codecs_take_up_the_session_byte_for_byte(session: dict[str, Any]) -> None:
+    flights = steps(session)
+    pattern = "NNpsk0" if "NNpsk0" in session["noise"] else "NKpsk0"
+    server = HandshakeState(
+        pattern,
+        session["suite"],
+        False,
+        flights[0][2],
+        s=FIXED["server_static_private"] if pattern == "NKpsk0" else None,
+        e=FIXED["server_ephemeral_private"],
+        psk=FIXED["psk"],
+    )
+    assert server.read_message(flights[1][2][2:]) == flights[1][1]
+    message = server.write_message(flights[2][1])
+    assert len(message).to_bytes(2, "big") + message == flights[2][2]
 
 
 @SESSIONS

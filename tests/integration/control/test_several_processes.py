@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +21,9 @@ from control.streams.operations import Up, Withdraw
 from control.streams.stream import Envelope, Kind, decode_envelope
 from tests.support.chat_link import PlainLink
 from tests.support.chat_world import root_of
+from tests.support.faulty_proxy import FaultyProxy
 from tests.support.nats_process import NatsProcess
+from tests.support.sdk_client import until
 from tests.support.server_process import ServerProcess, program
 
 FAST = {"bus.kind": "nats", "bus.beacon_s": 0.2, "bus.dead_after_s": 1.5, "bus.sync_spread_s": 0.5}
@@ -275,3 +278,39 @@ async def test_a_gateway_tells_which_store_is_behind_the_im_processes(cluster: C
         link.close()
     kept = json.loads((cluster.im.data_dir / "store.seen").read_bytes())
     assert told == [bytes.fromhex(kept["incarnation"])] * 2
+
+
+def sessions(cluster: Cluster) -> list[int]:
+    """At each gateway, where all that is routed is as it should be."""
+    found = cluster.routes()
+    assert all(each["open"] == each["registered"] for each in found["gateways"]) or not found["equal"]
+    return [each["open"] for each in found["gateways"]] if found["equal"] else []
+
+
+async def test_a_session_is_taken_up_at_another_gateway_with_what_it_missed(cluster: Cluster) -> None:
+    ways = [FaultyProxy(*gateway.gateway, random.Random(1)) for gateway in cluster.gateways]
+    root = json.loads(cluster.control.get("/v1/lbs")[1])["root"]
+    async with ways[0], ways[1], cluster.client("bob", 1) as bob:
+        where = [way.address for way in ways]
+        token = cluster.control.token("ann")
+        ways[1].refusing = True
+        fast = qianwan.Backoff(base_s=0.05, cap_s=0.2, settled_s=0.0)
+        async with qianwan.Client(where, token=token, root_key=root, device_id="d", backoff=fast) as ann:
+            await bob.send("ann", "one")
+            assert await texts(ann, 1) == ["one"]
+            supervisor = ann._engine._supervisor
+            await until(lambda: supervisor.link is not None and supervisor.link.ticket is not None)
+            ways[0].refusing = True
+            ways[0].cut()
+            await until(lambda: cluster.gateways[0].metrics()["qianwan_gateway_parked"] == 1)
+            await until(lambda: sessions(cluster) == [1, 1])
+            await bob.send("ann", "two")
+            await bob.send("ann", "three")
+            ways[1].refusing = False
+            assert await texts(ann, 2) == ["two", "three"]
+            assert (await ann.send("bob", "four")).seq == 4
+            assert await texts(bob, 1) == ["four"]
+            assert supervisor.resumption.resumed == 1
+            assert cluster.gateways[1].metrics()["qianwan_gateway_resume_elsewhere_total"] == 0
+            await until(lambda: cluster.gateways[0].metrics()["qianwan_gateway_parked"] == 0)
+            await until(lambda: sessions(cluster) == [0, 2])

@@ -117,7 +117,8 @@ class Link:
         here on. Raises ConnectionClosed."""
         self.write(FrameType.ACK)  # the session moves here when it is read
         held, self._held = self._held, None
-        self._take_all(held or [])
+        if self.alive:
+            self._take_all(held or [])
         resumed = await self._resumed
         if isinstance(resumed, Resumed):
             self._live(welcome, resumed=True)

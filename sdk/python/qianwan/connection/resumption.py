@@ -12,7 +12,7 @@ from qianwan.protocol.tickets import Offer, Ticket
 from qianwan.transport import Address
 
 SILENT = 5
-"""Flights with a ticket in a row that nobody answered: then the next one comes with a token."""
+"""Flights with a ticket in a row that nobody answered: then one comes without, in case it is the ticket."""
 GOES_ON = frozenset({0, CloseCode.IDLE_TIMEOUT})
 """Ends after which the server keeps a session: without a word, or because nothing was heard for long."""
 
@@ -56,8 +56,6 @@ class Resumption:
     def silent(self) -> None:
         """Nobody answered."""
         self._unanswered += 1
-        if self._unanswered >= SILENT:
-            self.forget()
 
     def forget(self) -> None:
         """It is not taken any more."""
@@ -68,5 +66,7 @@ class Resumption:
         """What to come with. While another connection is `alive`, its session is left alone."""
         ticket = self._ticket if alive is None else alive.ticket or self._ticket
         if ticket is None or self.login is None or ticket.over(now):
+            return None
+        if self._unanswered % (SILENT + 1) == SILENT:
             return None
         return Offer(ticket, None if alive is not None else self._seen)

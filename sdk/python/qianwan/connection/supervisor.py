@@ -150,7 +150,7 @@ class Supervisor:
                 home=resumption.address if offer is not None and avoid is None else None,
             )
         except QianwanError:
-            if offer is not None and self._dialer.unanswered:
+            if offer is None or self._dialer.unanswered:
                 resumption.silent()
             raise
         try:
