@@ -154,6 +154,8 @@ class GatewayPart(Part):
     async def tick(self) -> None:
         self._easing.tick()
         self.admission.tick()
+        if self.leaving.order is not None:
+            self._core.end_parked(CloseCode.DRAINING)  # who lost its connection meanwhile
         if self.names_others() and not self._hears and (self._hearing is None or self._hearing.done()):
             self._hearing = asyncio.ensure_future(self._hear())
         self._tell_missing_headers()
@@ -193,7 +195,9 @@ class GatewayPart(Part):
         self._core.set_ticket_keys(keys, self._settings.server.node_id)
 
     def connections(self) -> int:
-        return int(self._core.stats()["live"]["connections"])
+        """Those that are there; a session that waits for its client has none."""
+        live = self._core.stats()["live"]
+        return int(live["connections"] - live["parked"])
 
     def open_sessions(self) -> int:
         """In the core."""

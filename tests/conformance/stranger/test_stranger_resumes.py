@@ -128,6 +128,19 @@ def test_a_revoked_user_needs_a_token(realm: Any) -> None:
     assert caught.value.code == 4002
 
 
+def test_a_disabled_account_comes_back_to_no_session_and_hears_4005(realm: Any) -> None:
+    home = Home(realm)
+    one, ticket = home.first("disabled")
+    one.stream.close()
+    assert realm.server.post("/v1/users/disabled/disable", {"seconds": 60})[0] == 200
+    again = home.back(ticket, 0)
+    assert again.refused() == EXPIRED
+    again.login_by_ticket(ticket)
+    with pytest.raises(Closed) as caught:
+        again.next()
+    assert caught.value.code == 4005
+
+
 def test_a_ticket_frame_is_for_servers_only(realm: Any) -> None:
     one, _ = Home(realm).first("backwards")
     one.write(b"\x0e\x01\x00")
