@@ -229,6 +229,9 @@ class Stranger:
     EVENT.
     """
 
+    unused = frozenset({14})
+    """Frames that this client has no use for: a TICKET (stranger_ticket.py)."""
+
     def __init__(self, host: str, port: int, *, websocket: bool = False) -> None:
         self.stream: TcpStream = WebSocketStream(host, port) if websocket else TcpStream(host, port)
         self.buffer = b""
@@ -317,6 +320,8 @@ class Stranger:
             if self.frames[-1].type == REKEY:
                 self.noise.rekey_inbound_cipher()
         got = self.frames.pop(0)
+        if got.type in self.unused:
+            return self.read()
         if got.type == MSG:
             self.received += 1
         if got.type == CLOSE:

@@ -41,6 +41,7 @@ def read_ticket(body: bytes) -> Ticket:
 class Returning(Stranger):
     """A connection that begins with a ticket. `keep` remembers the newest one."""
 
+    unused = frozenset()
     ticket: Ticket | None = None
 
     def keep(self, got: Frame) -> None:

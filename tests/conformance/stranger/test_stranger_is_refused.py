@@ -66,7 +66,7 @@ def test_a_newer_login_of_the_device_replaces_the_older(realm: Any) -> None:
     ("preamble", "code"),
     [
         (b"QW\x09\x01\x01\x00\x00\x01", 1),
-        (b"QW\x01\x02\x01\x00\x00\x01", 2),
+        (b"QW\x01\x04\x01\x00\x00\x01", 2),
         (b"QW\x01\x01\x09\x00\x00\x01", 2),
         (b"QW\x01\x01\x01\x80\x00\x01", 2),
         (b"QW\x01\x01\x01\x00\x00\x00", 3),
