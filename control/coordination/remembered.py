@@ -17,7 +17,7 @@ from control.coordination.replica import Replica
 from control.part import Part
 
 Answer = TypeVar("Answer")
-READ_S = 1.0
+READ_S = 0.5
 """For the engine, before memory answers: an operator who looks at an incident waits no longer."""
 SLOW_S = 5.0
 """Behind a read that took longer: what else is read comes from memory: many cost no more than one."""

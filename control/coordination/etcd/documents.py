@@ -24,7 +24,7 @@ from control.coordination.etcd.registration import Registration
 from control.coordination.etcd.watch import Watch
 
 FOLDER = "documents/"
-WITHIN_S = 3.5
+WITHIN_S = 4.4
 """For a change whose outcome is not told at once: then it is said that nobody knows. A change of leader takes
 up to 2.4 s; with what is read before it an operator waits no longer than five."""
 
