@@ -17,6 +17,7 @@ from pathlib import Path
 import asyncpg
 
 from program.cluster.plan import ClusterError, ClusterPlan, Planned, write_private
+from program.cluster.processes import telling
 
 SEARCHED = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 POSTGRES = "/usr/lib/postgresql/*/bin/initdb"  # Debian keeps each version apart, and none on the PATH
@@ -133,7 +134,7 @@ def make_postgres_data(folder: Path, plan: ClusterPlan, one: Planned) -> None:
     finally:
         password.unlink()
     if made.returncode:
-        raise ClusterError(f"initdb: {(made.stderr or made.stdout).strip().splitlines()[-1]}")
+        raise ClusterError(f"initdb: {telling((made.stderr or made.stdout).splitlines())}")
     fresh.rename(data)
 
 

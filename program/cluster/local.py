@@ -38,6 +38,8 @@ from program.cluster.processes import Watched, end, kill, postgres_left, wait_un
 START_S = 120.0
 STOP_S = 40.0
 DRAIN_S = 5
+NEEDS_BYTES = 500 << 20
+"""Of a new cluster: etcd alone takes two files of 64 MB for each member before anything is written."""
 SETTINGS = "qianwan.toml"
 END_OF: dict[Kind, signal.Signals] = {"postgres": signal.SIGINT}
 """Of PostgreSQL's three ways to end the one that waits for no client; SIGTERM to all others."""
@@ -121,7 +123,7 @@ class LocalCluster:
             problem = self.health(name).problem
             raise ClusterError(f"{name} is not well after {START_S:.0f} s: {problem} ({process.log})")
         if not process.pid:
-            raise ClusterError(f"{name} ended: {process.last_line() or 'without a word'} ({process.log})")
+            raise ClusterError(f"{name} ended: {process.last_words() or 'without a word'} ({process.log})")
 
     def _words(self, one: Planned) -> list[str]:
         match one.kind:
@@ -198,6 +200,11 @@ def bring_up(folder: Path, say: Say, first_port: int = 0) -> LocalCluster:
             each.mkdir(mode=0o755, exist_ok=True, parents=True)
         with alone_in(folder):
             if not (folder / PLAN_FILE).exists():
+                if (free := shutil.disk_usage(folder).free) < NEEDS_BYTES:
+                    raise ClusterError(
+                        f"the disk of {folder} has {free >> 20} MiB left:"
+                        f" a new cluster takes {NEEDS_BYTES >> 20}"
+                    )
                 plan = make_plan(first_port)
                 write_private(folder / SETTINGS, settings_text(folder, plan))
                 shown = msgspec.json.format(msgspec.json.encode(plan), indent=2)

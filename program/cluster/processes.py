@@ -8,6 +8,7 @@ process got meanwhile is told by its command line: those of ours name the folder
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -18,6 +19,8 @@ from typing import IO
 POLL_S = 0.05
 WRITE_PID = 'echo $$ >"$0" && exec "$@" </dev/null'
 EXEC_S = 5.0
+LINE_CHARS = 300
+_WHY = re.compile(r"no space left|\bfatal\b|\bpanic\b|\berror\b|cannot start", re.IGNORECASE)
 
 _children: list[subprocess.Popen[bytes]] = []
 """Those of this process: it is theirs to read their exit codes, or they stay as zombies."""
@@ -77,17 +80,24 @@ class Watched:
             except ProcessLookupError:
                 return
 
-    def last_line(self) -> str:
+    def last_words(self) -> str:
+        """What its log says of an end."""
         try:
             with self.log.open("rb") as file:
                 file.seek(max(0, self.log.stat().st_size - 4096))
                 lines = file.read().decode("utf-8", "replace").strip().splitlines()
         except OSError:
             return ""
-        return lines[-1] if lines else ""
+        return telling(lines)
 
     def forget(self) -> None:
         self._pid_file.unlink(missing_ok=True)
+
+
+def telling(lines: Sequence[str]) -> str:
+    """Of the last lines of a log the one that says why: neither a stack nor the tidying up behind it."""
+    why = next((line for line in reversed(lines) if _WHY.search(line)), lines[-1] if lines else "")
+    return why.strip()[:LINE_CHARS]
 
 
 def _state_of(pid: int) -> str:
