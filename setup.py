@@ -81,6 +81,8 @@ MODULES: dict[str, list[str]] = {
     "gateway_core.conn.leaving": [],
     "gateway_core.conn.looking": [],
     "gateway_core.conn.easing": [],
+    "gateway_core.conn.policy": [],
+    "gateway_core.leaf.policies": [],
     "gateway_core.leaf.class_budget": [],
     "gateway_core.net.in_buffer": [],
     "gateway_core.net.listener": [],

@@ -98,6 +98,8 @@ GATEWAY_COUNTERS: Mapping[str, str] = {
     "resume_elsewhere": "Resumes refused: the node of the session did not answer in time",
     "replays": "First flights with a ticket that were, perhaps, repetitions",
     "unacked_dropped": "Messages let go before their client acknowledged them",
+    "reports": "REPORT frames handed on",
+    "reports_refused": "REPORT frames that were too long",
     "ticks": "Turns of the loops",
 }
 
@@ -337,6 +339,42 @@ def _overload(overload: Numbers) -> Iterable[Metric]:
     yield _gauge("qianwan_overload_queue_share", text, load.get("max_queue_share", 0.0))
 
 
+POLICY_ARMS: Mapping[str, tuple[str, str, bool]] = {
+    "sessions": ("sessions", "Sessions that go by a version of a heartbeat policy", False),
+    "connected_s": ("connected_seconds", "Time that sessions went by a version", True),
+    "pings": ("beats", "PING frames of who goes by a version", True),
+    "ends": ("ends", "Connections whose end a client told, by the version it went by", True),
+    "deaths": ("deaths", "Of these: no answer came, or a reset", True),
+    "lost": ("lost", "Connections of a version that vanished, as the gateway saw it", True),
+}
+
+
+def _policy(policy: Numbers) -> Iterable[Metric]:
+    yield _counter("qianwan_policy_reports", "REPORT frames of clients", policy["reports"])
+    yield _counter("qianwan_policy_unreadable", "Of these: they could not be read", policy["unreadable"])
+    text = "Clients known by network and platform alone, because there were too many kinds"
+    yield _counter("qianwan_policy_folded", text, policy["folded"])
+    text = "1: policies are those of the disk, because the documents are away since the start"
+    yield _gauge("qianwan_policy_cached", text, policy["max_cached"])
+    for key, (name, text, counts) in POLICY_ARMS.items():
+        kind = CounterMetricFamily if counts else GaugeMetricFamily
+        family = kind(f"qianwan_policy_{name}", text, labels=["policy", "version"])
+        for arm, numbers in policy["arms"].items():
+            family.add_metric(list(arm.rpartition("/")[::2]), numbers[key])
+        yield family
+
+
+def _policy_guard(guard: Numbers) -> Iterable[Metric]:
+    text = "Canaries that were paused or taken back because they harmed"
+    yield _counter("qianwan_policy_breaches", text, guard["breaches"])
+    yield _counter("qianwan_policy_looks", "Looks at canaries", guard["looks"])
+    text = "Evidence against a canary, 1: it is acted on"
+    evidence = GaugeMetricFamily("qianwan_policy_evidence", text, labels=["policy", "test"])
+    for name, share in guard["evidence"].items():
+        evidence.add_metric(list(name.rpartition(" ")[::2]), share)
+    yield evidence
+
+
 def _bus(bus: Numbers) -> Iterable[Metric]:
     yield _gauge(
         "qianwan_bus_connected",
@@ -421,6 +459,8 @@ SECTIONS: Mapping[str, Callable[[Numbers], Iterable[Metric]]] = {
     "admission": _admission,
     "drain": _drain,
     "overload": _overload,
+    "policy": _policy,
+    "policy_guard": _policy_guard,
     "upstream": _upstream,
     "service": partial(_numbers, "im"),
     "store": partial(_numbers, "store"),

@@ -14,7 +14,11 @@
         (EV_PICKED, conn, user, device, websocket, age)   one that shall leave, for its age or by pick();
                                                    user "" and conn = loop << 56: a whole round found no more
         (EV_DROPPED, topic, normal, high, notices) events that some members missed, since the last one
-        (EV_LOOKED, conn, token, user, device, details, at)   one that look() found; user "": the end,
+        (EV_REPORT, conn, device, platform, first, body)   what a client tells of its network; `first` of
+                                                   this connection
+        (EV_SILENT, conn, policy row, seconds)     closed, because nothing was read for so long; CLOSED
+        follows (EV_LOOKED, conn, token, user, device, details, at)   one that look() found; user "": the
+        end,
                                                    members of the topic, and the slot to go on at
         (EV_TICKET, conn, suite, user, device, platform, rev, until, issued, session_id, peer, websocket)
                                                    AUTH of kind 3, its binding proven: who the ticket says,
@@ -53,9 +57,11 @@ if TYPE_CHECKING:
         EV_LOOKED,
         EV_PARKED,
         EV_PICKED,
+        EV_REPORT,
         EV_RESUMED,
         EV_SEND,
         EV_SESSION,
+        EV_SILENT,
         EV_TAKEN,
         EV_TICKET,
         EV_TOPIC,
@@ -63,10 +69,10 @@ if TYPE_CHECKING:
 
 MODULES = {
     "leaf": "lists stats shared_buf mailbox events token_bucket class_budget address_table deadlines keys"
-    " admission leavers ring replay_filter",
+    " admission leavers ring replay_filter policies",
     "net": "poller sender in_buffer out_queue listener",
     "conn": "states table announce users topics transport pending fanout tickets parking session"
-    " handing resume handshake ws_gate leaving looking easing dispatch",
+    " handing resume handshake ws_gate leaving looking easing policy dispatch",
     "engine": "execute loop bridge config submit gateway",
 }
 
@@ -90,9 +96,11 @@ __all__ = [
     "EV_LOOKED",
     "EV_PARKED",
     "EV_PICKED",
+    "EV_REPORT",
     "EV_RESUMED",
     "EV_SEND",
     "EV_SESSION",
+    "EV_SILENT",
     "EV_TAKEN",
     "EV_TICKET",
     "EV_TOPIC",

@@ -1,14 +1,14 @@
 """The Loop: what one thread owns. Every part has its struct, and its functions take that, in a module of its own.
 
     leaf    stats, events, mailbox, deadlines, keys, token_bucket, class_budget, address_table, admission, leavers,
-            shared_buf, dictionaries, lists
+            shared_buf, dictionaries, lists, policies
     net     poller, listener, sender, in_buffer, out_queue
     conn    states, table, announce, users, user_filter, topics, pending       ... and those that work with a whole Loop:
-            transport, tickets, parking, session, resume, handshake, ws_gate, dispatch, fanout, leaving, looking, easing   one connection and its surroundings
+            transport, tickets, parking, session, resume, handshake, ws_gate, dispatch, fanout, leaving, looking, easing, policy   one connection and its surroundings
 
-Ownership: a Loop and everything it points to belongs to its thread. Only six things cross threads: commands
+Ownership: a Loop and everything it points to belongs to its thread. Only seven things cross threads: commands
 (leaf.mailbox), events (leaf.events), SharedBuf (atomic refs), the address table (leaf.address_table), the buckets of
-admission (leaf.admission) and the counters of users (conn.user_filter).
+admission (leaf.admission), the counters of users (conn.user_filter) and those of policies (leaf.policies).
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -30,6 +30,7 @@ from gateway_core.leaf.keys cimport EphemeralPool, KeyRing
 from gateway_core.leaf.leavers cimport Leavers
 from gateway_core.leaf.lists cimport IdQueue, Slots
 from gateway_core.leaf.mailbox cimport Mailbox
+from gateway_core.leaf.policies cimport Policies
 from gateway_core.leaf.replay_filter cimport ReplayFilter
 from gateway_core.leaf.ring cimport UnackedLimits
 from gateway_core.leaf.shared_buf cimport SharedBuf
@@ -108,12 +109,6 @@ cdef struct Dooms:
     Doom* at
     uint32_t n
     uint32_t cap
-
-cdef struct Policy:
-    uint32_t rev
-    uint32_t ping_interval_s
-    SharedBuf* pong
-    SharedBuf* frame  # NULL: none
 
 cdef struct Drain:
     bint on
@@ -210,7 +205,7 @@ cdef struct Loop:
     Stats stats
     # seldom written: other threads write to what follows
     Announcer announcer
-    Policy policy
+    Policies policies
     Drain drain
     Resync resync
     Mailbox mail

@@ -21,6 +21,7 @@ from control.im.route_report import RoutesAnswer, nothing_routed
 from control.keys.keyring import Keyring
 from control.lbs.balancer import Balancer
 from control.lbs.client_address import Networks
+from control.policy.room import PolicyRoom
 from control.rates import Rates
 from control.settings import Settings
 
@@ -65,6 +66,7 @@ class Services:
     lockout: Lockout
     audit: Audit
     conns: ConnSearch
+    policy: PolicyRoom
     health: Health = field(default_factory=Health)
     im: ImApi | None = None
     routes: Callable[[], Awaitable[RoutesAnswer]] = nothing_routed

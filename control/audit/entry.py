@@ -40,7 +40,7 @@ class Words(Struct, kw_only=True, omit_defaults=True):
 
     what: str
     via: str
-    """admin, api, cli, or start for what a server did by itself"""
+    """admin, api, cli, start for what a server did by itself, or guard (of canaries of policies)"""
     outcome: str
     who: str = ""
     name: str = ""

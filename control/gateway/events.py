@@ -11,6 +11,8 @@ core --eventfd--> take_events --+-- EV_AUTH    logins.py checks token and bindin
                                 +-- EV_TOPIC   first/last local member -> topics (several processes only)
                                 +-- EV_DROPPED a room's members missed something, im.on_dropped
                                 +-- EV_PICKED  a session that shall leave (drain.py, moves.py)
+                                +-- EV_REPORT  what a client tells of its network, EV_SILENT: one was closed,
+                                |              for nothing was read (control/policy)
                                 +-- EV_SESSION repeated in a resync (several processes only)
 """
 
@@ -45,6 +47,13 @@ class TopicListener(Protocol):
     def on_session(self, held: HeldSession, room: str) -> None: ...
 
 
+class PolicyListener(Protocol):
+    """Who chooses the heartbeat policy of a connection."""
+
+    def on_report(self, conn: int, platform: int, first: bool, body: bytes) -> None: ...
+    def on_silent(self, row: int, seconds: int) -> None: ...
+
+
 class GatewayEvents:
     """Joins one core with the message service. All methods run on the event loop thread. `node` is what
     sessions carry (node_ids.node_key).
@@ -65,6 +74,7 @@ class GatewayEvents:
         traces: Traces | None = None,
         on_elsewhere: Callable[[tuple[Any, ...]], None] = lambda event: None,
         on_taken: Callable[[int, int, int, list[bytes]], None] = lambda *taken: None,
+        policies: PolicyListener | None = None,
     ) -> None:
         self._on_elsewhere = on_elsewhere
         self._on_taken = on_taken
@@ -79,6 +89,7 @@ class GatewayEvents:
         self._on_picked = on_picked
         self._on_looked = on_looked
         self._traces = traces
+        self._policies = policies
         self._loop: asyncio.AbstractEventLoop | None = None  # while events are taken
         self._started = False
         self._timer: asyncio.TimerHandle | None = None  # of the next turn
@@ -228,6 +239,12 @@ class GatewayEvents:
                 self._on_elsewhere(event)
             elif kind == codes.taken:
                 self._on_taken(*event[2:6])
+            elif kind == codes.report:
+                if self._policies is not None:
+                    self._policies.on_report(event[1], event[3], event[4], event[5])
+            elif kind == codes.silent:
+                if self._policies is not None:
+                    self._policies.on_silent(event[2], event[3])
             elif kind == codes.dropped:
                 service.on_dropped(event[1], event[2], event[3], event[4])
             elif kind == codes.looked:

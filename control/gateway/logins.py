@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -27,9 +27,18 @@ class Welcome(NamedTuple):
     """What an AUTH_OK tells every client of this gateway. On WebSocket the less of the two intervals."""
 
     node_name: str
-    ping_interval_s: int
     ws_ping_interval_s: int
     incarnation: Callable[[], bytes]  # of the store
+
+
+class DefaultPolicy(Protocol):
+    """What clients go by before they have reported anything."""
+
+    def default(self) -> tuple[int, int]:
+        """Its revision, 0: that of the settings; and the interval by which the core waits for them."""
+        ...
+
+    def set_ping(self, ping_interval_s: int) -> None: ...
 
 
 class Begun(NamedTuple):
@@ -54,6 +63,7 @@ class Logins:
         allowances: Allowances,
         logins_per_s: float,
         revocations: Revocations,
+        policies: DefaultPolicy,
         clock: Callable[[], float] = time.time,
         elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -64,9 +74,9 @@ class Logins:
         self._allowances = allowances
         self._pace = LoginPace(logins_per_s)
         self._revocations = revocations
+        self._policies = policies
         self._clock = clock
         self._elapsed = elapsed
-        self.policy_rev = 0
         self.accepted = 0
         self.by_ticket = 0
         self.refusals: dict[str, int] = {}
@@ -79,10 +89,8 @@ class Logins:
         """Of those who log in from now on, also in the core, which waits for their pings; the others keep
         what they were told.
         """
-        self._core.set_policy(self.policy_rev, ping_interval_s, b"")
-        self._welcome = self._welcome._replace(
-            ping_interval_s=ping_interval_s, ws_ping_interval_s=ws_ping_interval_s
-        )
+        self._policies.set_ping(ping_interval_s)
+        self._welcome = self._welcome._replace(ws_ping_interval_s=ws_ping_interval_s)
 
     @property
     def latest(self) -> int:
@@ -168,12 +176,12 @@ class Logins:
     def _accept(
         self, conn: int, user: str, device: str, platform: int, websocket: bool, *, until: int, rev: int
     ) -> Begun:
-        session_id, ping_s = self._session_ids.next(), self._welcome.ping_interval_s
+        session_id, (policy_rev, ping_s) = self._session_ids.next(), self._policies.default()
         welcome = [
             session_id.to_bytes(8, "big"),
             user,
             int(self._clock() * 1000),
-            self.policy_rev,
+            policy_rev,
             min(self._welcome.ws_ping_interval_s if websocket else ping_s, ping_s),
             self._welcome.node_name,
         ]

@@ -82,6 +82,8 @@ from control.keys.shared import SharedKeys
 from control.logs import set_level
 from control.metrics import make_registry
 from control.part import Part
+from control.policy.gateway import GatewayPolicies
+from control.policy.guard import Guard
 from control.process.data_folder import DataFolder
 from control.process.descriptors import Shares, shares
 from control.process.http_protocol import Bounds
@@ -99,6 +101,7 @@ from control.process.parts import (
     LbsPart,
     OwnNode,
 )
+from control.process.policy_wiring import PolicyWiring
 from control.process.process import Process, dead_ticks
 from control.routing import make_routes
 from control.routing.base import Routes
@@ -106,7 +109,7 @@ from control.settings import Settings
 from control.streams.links import StreamLinks
 from frame.constants import USER_PREFIX, CloseCode
 
-OPERATORS = ("drain/", "storm/", "settings/", "trace/", "lbs/")
+OPERATORS = ("drain/", "storm/", "settings/", "trace/", "lbs/", "policies/")
 """Documents that the admin API shows."""
 Outlet = Callable[[Process], Part]
 """Makes the part that shows a process to others."""
@@ -159,6 +162,8 @@ class Wiring:
             self.gateway if gateway else None,
             self.orders if gateway else None,
             self.dictionary if gateway else None,
+            self.policies if gateway else None,
+            self.policy.responder(self.policies) if gateway else None,
             self.gateway_over_bus if gateway and split else None,
             ImSeen(self.coordination) if control and split and not gateway and not im else None,
             ConnService(self.bus, self._process.own[0], self.looks) if gateway else None,
@@ -169,6 +174,7 @@ class Wiring:
             self.lbs_http if control and self._settings.control.lbs.http else None,
             self.audit if control else None,
             self.remembered if control else None,
+            self.guard if control else None,
             self.live_settings,
             self._outlet(self._process) if self._outlet else self.http,
             self.admin if control and self._settings.control.admin and not self._outlet else None,
@@ -433,13 +439,13 @@ class Wiring:
             self.session_ids,
             Welcome(
                 settings.node_name,
-                settings.gateway.ping_interval_s,
                 settings.gateway.ws_ping_interval_s,
                 self._incarnation,
             ),
             Allowances(settings.gateway.core.inbound_per_s, settings.gateway.core.inbound_burst),
             settings.limits.user_logins_per_s,
             self.revocations,
+            self.policies,
         )
 
     def _end_revoked(self, user: str, device: str | None) -> None:
@@ -489,6 +495,7 @@ class Wiring:
             self.traces,
             lambda event: self.returns.on_elsewhere(event),
             lambda *taken: self.returns.on_taken(*taken),
+            self.policies,
         )
         self._begun = events.begun
         return GatewayPart(
@@ -529,6 +536,21 @@ class Wiring:
     @cached_property
     def dictionary(self) -> DictionaryFollower:
         return DictionaryFollower(self.documents, self.core.set_dictionary)
+
+    # -- heartbeat policies
+
+    @cached_property
+    def policy(self) -> PolicyWiring:
+        process = self._process
+        return PolicyWiring(self._settings, process.own, self.documents, self.bus, self.coordination)
+
+    @cached_property
+    def policies(self) -> GatewayPolicies:
+        return self.policy.gateway(self.core)
+
+    @cached_property
+    def guard(self) -> Guard:
+        return self.policy.guard(self.audit)
 
     def _alone(self) -> bool:
         """No other gateway is known, nor could be."""
@@ -619,6 +641,7 @@ class Wiring:
             lbs=self.lbs.services,
             audit=self.audit,
             conns=ConnSearch(self.bus, self.coordination),
+            policy=self.policy.room(self.remembered, self.guard),
             registry=make_registry(self._process.sources()),
             rate_gate=RateGate(limits.api_requests_per_s, limits.api_burst),
             operator_gate=RateGate(limits.api_requests_per_s, limits.api_burst),

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from control.node_ids import MAX_NODE_ID
 from control.settings.gateway_addresses import parse_attributes, parse_gateway_address
 from control.settings.lbs_section import LbsSection
+from control.settings.policy_section import PolicySection
 from control.settings.sections import (
     LIVE,
     AuditSection,
@@ -163,6 +164,7 @@ class ControlSection(Section, frozen=True):
     `;zone=z;isp=i;name=n` behind it; entries of one name are one gateway. Empty: the gateways that announce
     themselves (or the own one)."""
     lbs: LbsSection = LbsSection()
+    policy: PolicySection = PolicySection()
 
     def problems(self) -> Problems:
         for name in ("http", "admin"):

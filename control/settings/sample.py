@@ -19,6 +19,7 @@ TITLES = {
     "im.service": "what messages mean",
     "control": "the HTTP API",
     "control.lbs": "where clients are sent",
+    "control.policy": "heartbeat policies",
     "bus": "how processes are joined",
     "etcd": "who is who, and what the cluster shares",
     "store": "where messages are kept",

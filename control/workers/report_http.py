@@ -131,6 +131,7 @@ EMPTY: dict[str, dict[str, Any]] = {
     "drain": {
         "draining": 0, "told": 0, "left": 0, "remaining": 0, "rate": 0, "aged": 0, "evicted": 0,
     },
+    "policy": {"reports": 0, "unreadable": 0, "folded": 0, "max_cached": 0, "arms": {}},
     "overload": {"max_step": 0, "taken": {}, "load": {}},
     "admission": {"new_per_s": 0, "known_per_s": 0, "max_door": 0},
     "upstream": {"topics": 0, "unavailable": 0, "unknown": 0, "topic_drifts": 0},

@@ -21,6 +21,7 @@ from frame.constants cimport (
     FRAME_PING,
     FRAME_PONG,
     FRAME_REKEY,
+    FRAME_REPORT,
     FRAME_SEND,
     FRAME_SEND_ACK,
     MAX_RATIO,
@@ -38,6 +39,7 @@ from gateway_core.conn.announce cimport TOPIC_MAX
 from gateway_core.conn.fanout cimport publish_all
 from gateway_core.conn.easing cimport read_pause
 from gateway_core.conn.handshake cimport early_frame, hello, proxy
+from gateway_core.conn.policy cimport policy_pong, policy_report
 from gateway_core.conn.resume cimport resume_take
 from gateway_core.conn.session cimport set_interval
 from gateway_core.conn.states cimport (
@@ -134,7 +136,6 @@ cdef enum:
 
 
 cdef void _ping(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
-    cdef Session* s = session_of(c)
     cdef Ping ping
     if ping_parse(f.body, f.body_len, &ping) < 0:
         doom_quiet(loop, c, R_FRAME_BODY, CLOSE_PROTOCOL_ERROR)
@@ -142,11 +143,8 @@ cdef void _ping(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
     stat_add(&loop.stats, N_PINGS, 1)
     if ping.next_interval_s:
         set_interval(loop, c, ping.next_interval_s)
-    if loop.policy.frame != NULL and s.policy_rev != <uint16_t>loop.policy.rev:
-        s.policy_rev = <uint16_t>loop.policy.rev
-        enqueue(loop, c, loop.policy.frame)
-    enqueue(loop, c, loop.policy.pong)
-    if s.until:
+    policy_pong(loop, c)
+    if session_of(c).until:
         ticket_renew(loop, c)
 
 
@@ -277,6 +275,8 @@ cdef void _live_frame(Loop* loop, Conn* c, Frame* f, bint last) noexcept nogil:
         _dictionary(loop, c, f)
     elif f.type == FRAME_CLOSE:
         _peer_close(loop, c, f)
+    elif f.type == FRAME_REPORT:
+        policy_report(loop, c, f.body, f.body_len)
     elif f.type < TYPE_SKIPPABLE_FIRST:
         doom(loop, c, R_FRAME_TYPE, CLOSE_PROTOCOL_ERROR)
 

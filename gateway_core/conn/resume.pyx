@@ -31,6 +31,7 @@ from gateway_core.conn.table cimport (
     F_MISSED,
     F_OVERDUE,
     F_PAUSED,
+    F_REPORTED,
     F_SYNC_DUE,
     F_TOLD,
     F_TRANSPORT,
@@ -55,6 +56,7 @@ from gateway_core.conn.tickets cimport claim_drop, ticket_give, wall_s
 from gateway_core.conn.transport cimport doom, doom_quiet, enqueue_again, enqueue_frame, flush_behind
 from gateway_core.includes.sys cimport PEER_TEXT_BYTES, qw_peer_text
 from gateway_core.leaf.events cimport EVENT_STRINGS, EV_ELSEWHERE, EV_RESUMED, EV_TAKEN, event_push
+from gateway_core.leaf.policies cimport told_interval
 from gateway_core.leaf.replay_filter cimport replay_seen
 from gateway_core.leaf.ring cimport Unacked, unacked_get, unacked_reaches
 from gateway_core.leaf.shared_buf cimport SharedBuf, buf_data
@@ -270,13 +272,13 @@ cdef Conn* _take_over(Loop* loop, Conn* c, Conn* s) noexcept nogil:
     if s.flags & F_TOLD:
         stat_add(&loop.stats, L_TOLD, -1)
     key_begins(mine, s.rx.n, loop.now_s)
-    set_interval(loop, s, loop.policy.ping_interval_s)
+    set_interval(loop, s, told_interval(&loop.policies, mine.told))
     if not told:
         _say_ok(loop, s, s, seen, flags)
     _replay(loop, s, s, sent, ~<uint32_t>0)
     if s.flags & F_SYNC_DUE:
         _say_sync(loop, s)
-    s.flags &= <uint16_t>~<unsigned int>(F_TOLD | F_OVERDUE | F_AGED | F_MISSED | F_SYNC_DUE | F_LEFT)
+    s.flags &= <uint16_t>~<unsigned int>(F_TOLD | F_OVERDUE | F_AGED | F_MISSED | F_SYNC_DUE | F_LEFT | F_REPORTED)
     ticket_give(loop, s)
     stat_add(&loop.stats, N_RESUMED, 1)
     stat_add(&loop.stats, N_RESUMED_EARLY if told else N_RESUMED_LATE, 1)

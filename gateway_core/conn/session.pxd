@@ -25,6 +25,8 @@ cdef void preauth_drop(Loop* loop, Conn* c) noexcept nogil  # wiped: Python has 
 # The session (malloc'ed) and the reference pass to the connection. Emits CLOSED when it is gone already. `resumed`: it
 # stands in for a session of another node, of which the client has seen so many MSGs, and `first` is RESUME_OK.
 cdef void login(Loop* loop, Conn* c, Session* s, SharedBuf* first, unsigned long long id, bint resumed, unsigned int seen) noexcept nogil
+# How long the server waits for who pings so often: 1.5 x that, and the grace.
+cdef unsigned short interval_timeout(Loop* loop, unsigned long long interval_s) noexcept nogil
 cdef void set_interval(Loop* loop, Conn* c, unsigned long long interval_s) noexcept nogil
 
 # Ends a session that is here, LIVE or PARKED, or a login.

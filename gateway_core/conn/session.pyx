@@ -31,6 +31,7 @@ from gateway_core.conn.states cimport (
 from gateway_core.conn.table cimport (
     F_ADMITTED,
     F_LOST,
+    F_REPORTED,
     F_TOLD,
     F_WS,
     IS_PROXIER,
@@ -66,8 +67,17 @@ from gateway_core.leaf.address_table cimport (
 )
 from gateway_core.leaf.admission cimport admission_take, admission_wait
 from gateway_core.leaf.deadlines cimport deadline_cap, deadline_set
-from gateway_core.leaf.events cimport EVENT_STRINGS, EV_CLOSED, event_push
+from gateway_core.leaf.events cimport EVENT_STRINGS, EV_CLOSED, EV_SILENT, event_push
 from gateway_core.leaf.lists cimport NONE32
+from gateway_core.leaf.policies cimport (
+    P_RESET,
+    P_SILENT,
+    P_VANISHED,
+    default_interval,
+    policies_died,
+    policies_enter,
+    policies_leave,
+)
 from gateway_core.leaf.ring cimport unacked_clear
 from gateway_core.leaf.shared_buf cimport buf_frame, buf_unref
 from gateway_core.leaf.stats cimport (
@@ -84,10 +94,13 @@ from gateway_core.leaf.stats cimport (
     N_REFUSED_NET64,
     N_STALE_COMMANDS,
     R_CLOSE_STALLED,
+    R_IDLE,
     R_MADE_ROOM,
     R_MEMORY,
     R_PARK_OVER,
     R_PARK_ROOM,
+    R_PEER_CLOSED,
+    R_PEER_RESET,
     R_STOPPED,
     count_code,
     stat_add,
@@ -225,13 +238,16 @@ cdef void _emit_closed(Loop* loop, uint64_t id, Session* s, int code) noexcept n
     event_push(&loop.events, EV_CLOSED, id, 0, <uint32_t>code, 0, 0, strings, sizes, 2)
 
 
-cdef void set_interval(Loop* loop, Conn* c, unsigned long long interval_s) noexcept nogil:
-    """The server waits 1.5 x the announced interval and the grace."""
+cdef unsigned short interval_timeout(Loop* loop, unsigned long long interval_s) noexcept nogil:
     cdef uint64_t limit = loop.config.max_timeout_s
     cdef uint64_t timeout = limit
     if interval_s < limit:
         timeout = interval_s + (interval_s + 1) // 2 + loop.config.grace_s
-    c.timeout_s = <uint16_t>(timeout if timeout < limit else limit)
+    return <uint16_t>(timeout if timeout < limit else limit)
+
+
+cdef void set_interval(Loop* loop, Conn* c, unsigned long long interval_s) noexcept nogil:
+    c.timeout_s = interval_timeout(loop, interval_s)
     touch(loop, c)
 
 
@@ -264,7 +280,6 @@ cdef void login(Loop* loop, Conn* c, Session* s, SharedBuf* first, unsigned long
     c.held = s
     c.msgs_sent = seen
     bucket_fill(&s.inbound, &loop.config.inbound, loop.now_ns, s.inbound.tokens)
-    s.policy_rev = <uint16_t>loop.policy.rev
     key_begins(s, c.rx.n, loop.now_s)
     if user_add(&loop.users, c) < 0:
         c.held = NULL
@@ -276,11 +291,11 @@ cdef void login(Loop* loop, Conn* c, Session* s, SharedBuf* first, unsigned long
     stat_add(&loop.stats, L_SESSIONS, 1)
     stat_add(&loop.stats, N_LOGINS, 1)
     conn_move(&loop.table, c, E_LOGIN)
-    set_interval(loop, c, loop.policy.ping_interval_s)
+    c.flags &= <uint16_t>~<unsigned int>F_REPORTED
+    policies_enter(&loop.policies, &s.policy, &s.told, session_device(s), s.device_len)
+    set_interval(loop, c, default_interval(&loop.policies))
     enqueue(loop, c, first)
     buf_unref(first)
-    if loop.policy.frame != NULL:
-        enqueue(loop, c, loop.policy.frame)
     if s.until:
         ticket_give(loop, c)
 
@@ -288,6 +303,7 @@ cdef void login(Loop* loop, Conn* c, Session* s, SharedBuf* first, unsigned long
 cdef void _session_end(Loop* loop, Conn* c, int code) noexcept nogil:
     cdef Session* s = session_of(c)
     topics_leave_all(&loop.topics, c)
+    policies_leave(&loop.policies, s.policy, s.told)
     user_remove(&loop.users, c)
     filter_leave(&loop.filter, s)
     _emit_closed(loop, conn_id(&loop.table, c), s, code)
@@ -367,6 +383,18 @@ cdef void _unpark_end(Loop* loop, Conn* c, const Doom* d) noexcept nogil:
     _release(loop, c)
 
 
+cdef void _count_death(Loop* loop, Conn* c, int reason) noexcept nogil:
+    """The connection of a session ends, and nobody has said so."""
+    cdef Session* s = session_of(c)
+    if reason == R_IDLE:
+        policies_died(&loop.policies, s.told, P_SILENT)
+        event_push(&loop.events, EV_SILENT, conn_id(&loop.table, c), s.policy, c.timeout_s, 0, 0, NULL, NULL, 0)
+    elif reason == R_PEER_RESET:
+        policies_died(&loop.policies, s.told, P_RESET)
+    elif reason == R_PEER_CLOSED:
+        policies_died(&loop.policies, s.told, P_VANISHED)
+
+
 cdef void reap(Loop* loop) noexcept nogil:
     cdef uint32_t i = 0
     cdef Doom d
@@ -382,6 +410,8 @@ cdef void reap(Loop* loop) noexcept nogil:
             _unpark_end(loop, c, &d)
             continue
         loop.stats.reasons[d.reason] += 1
+        if d.was == LIVE:
+            _count_death(loop, c, d.reason)
         if d.was == LIVE and may_park(loop, c, &d):
             park(loop, c, &d)
             continue

@@ -31,7 +31,8 @@ cdef enum:  # Conn.flags
     F_BLOCKED = 4  # EPOLLOUT armed: a ciphertext tail waits
     F_DIRTY = 8  # in the dirty list of this tick
     F_SPECIAL = 16  # young in, or excluded from, some batch: sweeps look closer
-    F_PROXIED = 32  # PROXY header read
+    F_PROXIED = 32  # PROXY header read; before login
+    F_REPORTED = 32  # this connection, not its session, has sent a REPORT; from login
     F_LOST = 64  # the transport is gone, nothing more can be written
     F_AGED = 128  # half of the greatest age is behind it
     F_ADMITTED = 256  # has its place among those who are let in
@@ -92,7 +93,6 @@ cdef packed struct Session:
     uint16_t ticket_minute  # when the last ticket was given
     uint16_t rx_records  # opened under the key of receiving
     uint16_t rx_minute  # when that key was new
-    uint16_t policy_rev  # low bits of what the client was sent
     uint16_t joined  # topic ids in use
     uint8_t serial  # of the last ticket
     uint8_t floor  # of the ticket that was used last: older ones are dead
@@ -100,6 +100,8 @@ cdef packed struct Session:
     uint8_t device_len
     uint8_t platform
     uint8_t topics_log  # log2 + 1 of topic id capacity, 0 = none
+    uint16_t policy  # row of loop.policies
+    uint16_t told  # entry of loop.policies, NOT_TOLD
 
 cdef struct Conn:
     # line 1: sending

@@ -18,9 +18,11 @@ from gateway_core.leaf.events cimport (
     EV_LOOKED,
     EV_PARKED,
     EV_PICKED,
+    EV_REPORT,
     EV_RESUMED,
     EV_SEND,
     EV_SESSION,
+    EV_SILENT,
     EV_TAKEN,
     EV_TICKET,
     EventCell,
@@ -95,6 +97,10 @@ cdef tuple _event(const EventCell* e):
         return _claim(e, p, q, r, s)
     if e.kind == EV_TAKEN:
         return (e.kind, e.conn, e.request, e.a, e.b, _bodies(p, e.size[0]))
+    if e.kind == EV_REPORT:
+        return (e.kind, e.conn, _str(p, e.size[0]), e.b, bool(e.a), _bytes(q, e.size[1]))
+    if e.kind == EV_SILENT:
+        return (e.kind, e.conn, e.request, e.code)
     if e.kind == EV_AUTH:
         return (
             e.kind, e.conn, e.code, _bytes(p, e.size[0]), e.a, _str(q, e.size[1]), _bytes(r, e.size[2]),

@@ -5,9 +5,7 @@ from libc.string cimport memcmp, memcpy
 from cmodules cimport layout
 from crypto.sodium cimport sodium
 from crypto.ticket cimport TicketKeys
-from frame.constants cimport FRAME_PONG
 from frame.names cimport ROOM_PREFIX, ROOM_PREFIX_BYTES, USER_PREFIX, USER_PREFIX_BYTES
-from frame.varint cimport UV_MAX, uv_put
 from gateway_core.conn.announce cimport TOPIC_MAX, Announcer, report_session, report_topic
 from gateway_core.conn.easing cimport ease
 from gateway_core.conn.fanout cimport publish_local
@@ -16,6 +14,7 @@ from gateway_core.conn.handshake cimport flight_handed
 from gateway_core.conn.leaving cimport pick_begin, send_away, stay_begin
 from gateway_core.conn.looking cimport look_begin
 from gateway_core.conn.parking cimport end_parked, tell_parked
+from gateway_core.conn.policy cimport policy_choose
 from gateway_core.conn.resume cimport TakeAsk, resume_refused, session_take
 from gateway_core.conn.session cimport close_with, login
 from gateway_core.conn.states cimport BEFORE_LOGIN, HELD, LIVE, PARKED, state_in
@@ -58,7 +57,9 @@ from gateway_core.leaf.mailbox cimport (
     CMD_LOGIN,
     CMD_LOOK,
     CMD_PICK,
-    CMD_POLICY,
+    CMD_POLICY_CHOOSE,
+    CMD_POLICY_ENTRY,
+    CMD_POLICY_ROW,
     CMD_PUBLISH,
     CMD_REFUSE,
     CMD_RESYNC,
@@ -70,7 +71,8 @@ from gateway_core.leaf.mailbox cimport (
     CMD_UNPARK,
     mail_pop,
 )
-from gateway_core.leaf.shared_buf cimport SharedBuf, buf_frame, buf_unref
+from gateway_core.leaf.policies cimport PolicyRow, entry_set, rows_set
+from gateway_core.leaf.shared_buf cimport SharedBuf, buf_unref
 from gateway_core.leaf.stats cimport (
     N_COMMANDS,
     N_REFUSED_LOGINS,
@@ -129,22 +131,6 @@ cdef void _user_topic(Loop* loop, NameBlob* b, bint joins) noexcept nogil:
             topic_join(&loop.topics, c, topic, b.a_len, NULL, loop.now_ns)
         else:
             topic_leave(&loop.topics, c, topic, b.a_len)
-
-
-cdef void _set_pong(Loop* loop) noexcept nogil:
-    cdef uint8_t rev[UV_MAX]
-    cdef SharedBuf* b = buf_frame(FRAME_PONG, NULL, 0, rev, <size_t>uv_put(rev, loop.policy.rev), NULL, 0)
-    if b != NULL:
-        buf_unref(loop.policy.pong)
-        loop.policy.pong = b
-
-
-cdef void _set_policy(Loop* loop, Cmd* cmd) noexcept nogil:
-    loop.policy.rev = <uint32_t>cmd.x
-    loop.policy.ping_interval_s = cmd.code
-    buf_unref(loop.policy.frame)
-    loop.policy.frame = <SharedBuf*>cmd.ptr
-    _set_pong(loop)
 
 
 cdef void _set_dictionary(Loop* loop, Cmd* cmd) noexcept nogil:
@@ -275,6 +261,12 @@ cdef void _on_conn(Loop* loop, Cmd* cmd, Conn* c) noexcept nogil:
             stat_add(&loop.stats, N_STALE_COMMANDS, 1)
         buf_unref(<SharedBuf*>cmd.ptr)
         return
+    if cmd.kind == CMD_POLICY_CHOOSE:
+        if c != NULL and c.state == LIVE:
+            policy_choose(loop, c, cmd.b, cmd.code)
+        else:
+            stat_add(&loop.stats, N_STALE_COMMANDS, 1)
+        return
     b = <NameBlob*>cmd.ptr
     if cmd.kind == CMD_JOIN and (c == NULL or not _may_join(c, _text(b), b.a_len)):
         topic_missed(&loop.topics, _text(b), b.a_len)
@@ -302,7 +294,7 @@ cdef void _run(Loop* loop, Cmd* cmd) noexcept nogil:
         buf_unref(<SharedBuf*>cmd.ptr)
     elif cmd.kind == CMD_LOGIN:
         login(loop, conn_find(&loop.table, cmd.conn), <Session*>cmd.ptr, <SharedBuf*>cmd.x, cmd.conn, cmd.a, cmd.code)
-    elif cmd.kind == CMD_SEND or cmd.kind == CMD_REFUSE or cmd.kind == CMD_JOIN or cmd.kind == CMD_LEAVE or cmd.kind == CMD_AWAY or cmd.kind == CMD_DENY:
+    elif cmd.kind == CMD_SEND or cmd.kind == CMD_REFUSE or cmd.kind == CMD_JOIN or cmd.kind == CMD_LEAVE or cmd.kind == CMD_AWAY or cmd.kind == CMD_DENY or cmd.kind == CMD_POLICY_CHOOSE:
         _on_conn(loop, cmd, conn_find(&loop.table, cmd.conn))
     elif cmd.kind == CMD_KICK:
         _kick(loop, <NameBlob*>cmd.ptr, <int>cmd.code)
@@ -310,8 +302,11 @@ cdef void _run(Loop* loop, Cmd* cmd) noexcept nogil:
     elif cmd.kind == CMD_JOIN_USER or cmd.kind == CMD_LEAVE_USER:
         _user_topic(loop, <NameBlob*>cmd.ptr, cmd.kind == CMD_JOIN_USER)
         free(cmd.ptr)
-    elif cmd.kind == CMD_POLICY:
-        _set_policy(loop, cmd)
+    elif cmd.kind == CMD_POLICY_ENTRY:
+        entry_set(&loop.policies, cmd.b, <uint32_t>cmd.x, cmd.code, <SharedBuf*>cmd.ptr)
+    elif cmd.kind == CMD_POLICY_ROW:
+        rows_set(&loop.policies, <uint32_t>cmd.x, cmd.code, <PolicyRow*>cmd.ptr)
+        free(cmd.ptr)
     elif cmd.kind == CMD_DICTIONARY:
         _set_dictionary(loop, cmd)
     elif cmd.kind == CMD_KEYS:
@@ -364,7 +359,7 @@ cdef void commands_run(Loop* loop) noexcept nogil:
 
 
 cdef void command_drop(Cmd* cmd) noexcept nogil:
-    if cmd.kind == CMD_PUBLISH or cmd.kind == CMD_SEND or cmd.kind == CMD_POLICY or cmd.kind == CMD_DICTIONARY or cmd.kind == CMD_DRAIN or cmd.kind == CMD_AWAY:
+    if cmd.kind == CMD_PUBLISH or cmd.kind == CMD_SEND or cmd.kind == CMD_POLICY_ENTRY or cmd.kind == CMD_DICTIONARY or cmd.kind == CMD_DRAIN or cmd.kind == CMD_AWAY:
         buf_unref(<SharedBuf*>cmd.ptr)
         return
     if cmd.kind == CMD_HANDED:

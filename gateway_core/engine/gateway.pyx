@@ -48,11 +48,12 @@ from gateway_core.engine.submit cimport (
     give_replies,
     give_reply,
     give_resync,
+    give_rows,
     give_take,
     give_tickets,
 )
 from gateway_core.includes.atomics cimport qw_load32
-from gateway_core.includes.cpu cimport qw_cycles
+from gateway_core.includes.cpu cimport qw_cycles, qw_hash
 from gateway_core.includes.sys cimport (
     IP_BYTES,
     close,
@@ -80,7 +81,8 @@ from gateway_core.leaf.mailbox cimport (
     CMD_LEAVE_USER,
     CMD_LOOK,
     CMD_PICK,
-    CMD_POLICY,
+    CMD_POLICY_CHOOSE,
+    CMD_POLICY_ENTRY,
     CMD_DICTIONARY,
     CMD_REFUSE,
     CMD_STAY,
@@ -89,6 +91,7 @@ from gateway_core.leaf.mailbox cimport (
     Cmd,
     mail_fill,
 )
+from gateway_core.leaf.policies cimport POLICY_COUNTS, POLICY_ENTRIES, POLICY_ROWS, WHOLE_SHARE
 from gateway_core.leaf.shared_buf cimport SharedBuf, buf_live, buf_unref
 from gateway_core.leaf.stats cimport L_SESSIONS, StageTimes, Stats, stages_dict, stats_dict
 from gateway_core.net.listener cimport listener_open
@@ -100,6 +103,12 @@ from gateway_core.errors import GatewayError, NotRunning
 
 LAYOUT = layout()
 ANY_SESSION = (1 << 64) - 1
+
+
+def arm_of(str device, uint64_t seed):
+    """Where a device stands among the 10,000 parts of a canary: always the same, on every node."""
+    cdef bytes name = device.encode()
+    return qw_hash(PyBytes_AS_STRING(name), len(name), seed) % WHOLE_SHARE
 
 
 cdef bytes _joinable(str topic):
@@ -222,7 +231,7 @@ cdef class Gateway:
         memset(&self.stage_times, 0, sizeof(StageTimes))
         self.threads = 0
         self.running = True
-        self.set_policy(0, self.config.ping_interval_s, b"")
+        self.set_policy(0, 0, self.config.ping_interval_s, b"")
         for i in range(self.engine.n_loops):
             name = b"qw-loop-%d" % i
             if qw_thread_start(&self.engine.loops[i].thread, loop_main, &self.engine.loops[i], name):
@@ -483,10 +492,62 @@ cdef class Gateway:
         cmd.code = code
         return give_everywhere(self.engine, &cmd, b, self.wait_ms)
 
-    def set_policy(self, uint32_t rev, uint32_t ping_interval_s, bytes body):
-        """PONG tells `rev`; a non-empty body goes out as POLICY with the next PONG (and after AUTH_OK)."""
+    def set_policy(self, uint32_t entry, uint32_t rev, uint32_t ping_interval_s, bytes body):
+        """One revision of a policy: PONG tells `rev`, a non-empty body goes out as POLICY before it to who has not heard
+        of this entry. Entry 0 is everybody's who has no row."""
+        cdef Cmd cmd
         self._running()
-        self._everywhere(CMD_POLICY, rev, ping_interval_s, frame_of(FRAME_POLICY, NULL, 0, body) if body else NULL)
+        if entry >= POLICY_ENTRIES:
+            raise ValueError(f"no entry of policies: {entry}")
+        memset(&cmd, 0, sizeof(cmd))
+        cmd.kind = CMD_POLICY_ENTRY
+        cmd.b = <uint16_t>entry
+        cmd.x = rev
+        cmd.code = ping_interval_s
+        give_everywhere(self.engine, &cmd, frame_of(FRAME_POLICY, NULL, 0, body) if body else NULL, self.wait_ms)
+
+    def set_policy_rows(self, uint32_t first, rows):
+        """[(entry, canary entry, its share of 10,000, seed)] from row `first` on: who has the row goes by `entry`, or,
+        where arm_of(device, seed) is below the share, by the other."""
+        give_rows(self._running(), first, rows, self.wait_ms)
+
+    def choose_policy(self, uint64_t conn, uint32_t row, uint32_t rev=0):
+        """The connection goes by this row from now on, and hears of its policy at once unless it has revision `rev`."""
+        cdef Cmd cmd
+        if row >= POLICY_ROWS:
+            raise ValueError(f"no row of policies: {row}")
+        memset(&cmd, 0, sizeof(cmd))
+        cmd.kind = CMD_POLICY_CHOOSE
+        cmd.conn = conn
+        cmd.b = <uint16_t>row
+        cmd.code = rev
+        give_cmd(self._running(), <int>loop_of_id(conn), &cmd, self.wait_ms)
+
+    def policy_counts(self, uint32_t entry):
+        """(sessions now, told since it began, pings, silent, resets, vanished, sum of round trips in us, their number)."""
+        cdef uint64_t total[POLICY_COUNTS]
+        cdef uint32_t i, j
+        if entry >= POLICY_ENTRIES:
+            raise ValueError(f"no entry of policies: {entry}")
+        memset(total, 0, sizeof(total))
+        for i in range(self.engine.n_loops if self.running else 0):
+            for j in range(POLICY_COUNTS):
+                total[j] += self.engine.loops[i].policies.entries[entry].count[j]
+        return tuple([total[j] for j in range(POLICY_COUNTS)])
+
+    def policy_row_sessions(self, uint32_t first, uint32_t n):
+        """Sessions now of each of these rows."""
+        cdef uint32_t i, j
+        cdef uint64_t total
+        cdef list out = []
+        if first + n > POLICY_ROWS:
+            raise ValueError(f"no rows of policies: {first} to {first + n}")
+        for j in range(first, first + n):
+            total = 0
+            for i in range(self.engine.n_loops if self.running else 0):
+                total += self.engine.loops[i].policies.rows[j].sessions
+            out.append(total)
+        return out
 
     def set_dictionary(self, bytes dictionary not None):
         """Bodies to clients that hold this trained zstd dictionary are compressed by it from now on; b"": by none. The

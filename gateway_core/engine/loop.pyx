@@ -42,6 +42,7 @@ from gateway_core.leaf.events cimport bell_ring, events_free, events_init, event
 from gateway_core.leaf.keys cimport ephemerals_fill, ephemerals_free, ephemerals_init, key_ring_wipe
 from gateway_core.leaf.leavers cimport leavers_free, leavers_scanning
 from gateway_core.leaf.lists cimport NONE32, ids_free, ids_init, slots_free
+from gateway_core.leaf.policies cimport policies_free, policies_init
 from gateway_core.leaf.mailbox cimport (
     Cmd,
     mail_awake,
@@ -113,6 +114,8 @@ cdef int _parts_init(Loop* loop, const Config* config, uint64_t seed) noexcept n
         return -1
     if deadlines_init(&loop.deadlines, config.max_connections) < 0 or poller_init(&loop.poller) < 0:
         return -1
+    if policies_init(&loop.policies) < 0:
+        return -1
     if ids_init(&loop.waiting, config.handshake_queue) < 0 or ephemerals_init(&loop.ephemerals, config.ephemerals) < 0:
         return -1
     if users_init(&loop.users, &loop.table, &loop.announcer, seed) < 0 or filter_init(&loop.filter, seed) < 0:
@@ -165,8 +168,7 @@ cdef void loop_free(Loop* loop) noexcept nogil:
     poller_free(&loop.poller)
     sender_free(&loop.sender)
     queues_free(&loop.queues)
-    buf_unref(loop.policy.pong)
-    buf_unref(loop.policy.frame)
+    policies_free(&loop.policies)
     buf_unref(loop.drain.goaway)
     slots_free(&loop.dirty)
     slots_free(&loop.paused)

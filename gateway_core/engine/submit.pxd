@@ -40,4 +40,5 @@ cdef int give_resync(Engine* e, int loop, bint sessions, int wait_ms) except -1
 # To every loop; each gets a reference of b (may be NULL), the caller's is taken over.
 cdef int give_everywhere(Engine* e, Cmd* cmd, SharedBuf* b, int wait_ms) except -1
 cdef int give_keys(Engine* e, object keys, bytes key_set, int wait_ms) except -1
+cdef int give_rows(Engine* e, uint32_t first, object rows, int wait_ms) except -1  # [(entry, canary, share, seed)]
 cdef int give_budget(Engine* e, bytes name, const Budget* wanted, int wait_ms) except -1  # its name is `name`

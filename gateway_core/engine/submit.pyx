@@ -2,7 +2,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stddef cimport size_t
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from cmodules cimport layout
@@ -25,12 +25,14 @@ from gateway_core.leaf.mailbox cimport (
     CMD_BUDGET,
     CMD_KEYS,
     CMD_LOGIN,
+    CMD_POLICY_ROW,
     CMD_PUBLISH,
     CMD_RESYNC,
     CMD_SEND,
     CMD_TAKE,
     CMD_TICKETS,
 )
+from gateway_core.leaf.policies cimport POLICY_ENTRIES, POLICY_ROWS, PolicyRow
 from gateway_core.leaf.shared_buf cimport HIGH, NORMAL, NOTICE, buf_frame, buf_ref, buf_unref
 from gateway_core.types cimport EASE_EVENTS
 
@@ -371,6 +373,35 @@ cdef int give_take(Engine* e, uint64_t conn, const TakeAsk* ask, int wait_ms) ex
         if not taken:
             free(own)
     return taken
+
+
+cdef int give_rows(Engine* e, uint32_t first, object rows, int wait_ms) except -1:
+    cdef uint32_t n = len(rows), i, j
+    cdef PolicyRow* block
+    cdef Cmd cmd
+    cdef int taken
+    if first >= POLICY_ROWS or n > POLICY_ROWS - first:
+        raise ValueError(f"no rows of policies: {first} to {first + n}")
+    for i in range(e.n_loops):
+        block = <PolicyRow*>calloc(n if n else 1, sizeof(PolicyRow))
+        if block == NULL:
+            raise MemoryError
+        memset(&cmd, 0, sizeof(cmd))
+        cmd.kind = CMD_POLICY_ROW
+        cmd.ptr = block
+        cmd.x = first
+        cmd.code = n
+        taken = 0
+        try:
+            for j in range(n):
+                block[j].main, block[j].canary, block[j].share, block[j].seed = rows[j]
+                if block[j].main >= POLICY_ENTRIES or block[j].canary >= POLICY_ENTRIES:
+                    raise ValueError(f"no entries of policies: {rows[j]}")
+            taken = _give(e, <int>i, &cmd, wait_ms)
+        finally:
+            if not taken:
+                free(block)
+    return 0
 
 
 cdef int give_budget(Engine* e, bytes name, const Budget* wanted, int wait_ms) except -1:

@@ -29,6 +29,8 @@ cpdef enum:  # EventKind; the numbers of the tuples that Python takes
     EV_RESUMED = 12
     EV_ELSEWHERE = 13
     EV_TAKEN = 14
+    EV_REPORT = 15
+    EV_SILENT = 16
 
 cdef enum:  # of EV_TOPIC: what became of it
     TOPIC_ENDED = 0

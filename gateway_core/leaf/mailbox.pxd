@@ -13,7 +13,7 @@ cdef enum:  # what a command asks, see engine.execute
     CMD_JOIN = 5
     CMD_LEAVE = 6
     CMD_KICK = 7
-    CMD_POLICY = 8
+    CMD_POLICY_ENTRY = 8
     CMD_KEYS = 9
     CMD_DRAIN = 10
     CMD_BUDGET = 11
@@ -31,6 +31,8 @@ cdef enum:  # what a command asks, see engine.execute
     CMD_DENY = 23
     CMD_UNPARK = 24
     CMD_HANDED = 25
+    CMD_POLICY_ROW = 26
+    CMD_POLICY_CHOOSE = 27
     CMD_DICTIONARY = 40
 
 cdef enum:

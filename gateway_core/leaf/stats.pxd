@@ -81,6 +81,8 @@ cdef enum:  # counters
     N_RESUME_ELSEWHERE
     N_REPLAYS
     N_UNACKED_DROPPED
+    N_REPORTS
+    N_REPORTS_REFUSED
     N_TICKS
     L_CONNECTIONS  # L_*: live objects, back at 0 when everything is closed
     L_PREAUTH

@@ -19,7 +19,7 @@ COUNTER_NAMES = (
     " dropped_pending_normal dropped_pending_high dropped_pending_notice dropped_at_close"
     " stalls soft_limit slow_consumer rate_limited read_pauses reads_eased goaways tickets ticket_logins handed_over"
     " parked parked_over resumed resumed_early resumed_late resume_epoch resume_overflow resume_expired resume_revoked"
-    " resume_elsewhere replays unacked_dropped ticks"
+    " resume_elsewhere replays unacked_dropped reports reports_refused ticks"
 ).split()
 LIVE_NAMES = (
     "connections preauth sessions topics memberships in_buffers in_bytes ws_states out_queues queued_bytes tails"

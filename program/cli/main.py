@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from program.cli import api_keys, cluster, config, keys, serve, tools
-from program.cli.admin import audit, conns, dictionary, lbs, nodes, routes, settings
+from program.cli.admin import audit, conns, dictionary, lbs, nodes, policy, routes, settings
 from program.cli.clients import chat, demo, top
 from program.cli.simulate import simulate
 
@@ -34,9 +34,8 @@ app.command()(nodes.storm)
 app.command("conns")(conns.conns)
 app.command()(conns.kick)
 app.command()(conns.trace)
-policy_app = typer.Typer(help="Heartbeat policies of clients.", no_args_is_help=True)
-policy_app.command()(simulate)
-app.add_typer(policy_app, name="policy")
+policy.app.command()(simulate)
+app.add_typer(policy.app, name="policy")
 app.add_typer(settings.app, name="settings")
 app.add_typer(audit.app, name="audit")
 app.add_typer(routes.app, name="routes")

@@ -52,7 +52,7 @@ ORDER: dict[str, list[str]] = {
         "coordination",
         "auth",
         "keys streams",
-        "downlink lbs",
+        "downlink lbs policy",
         "gateway im",
         "api",
         "process",

@@ -20,6 +20,7 @@ from control.auth.tokens import TokenSigner
 from control.bus.memory import MemoryBus
 from control.coordination.base import Coordination
 from control.coordination.beacons import BeaconCoordination
+from control.coordination.documents import Documents
 from control.coordination.sqlite_documents import SqliteDocuments
 from control.gateway.conn_search import ConnSearch
 from control.keys.api_keys import ApiKeys
@@ -28,6 +29,10 @@ from control.keys.keyring import Keyring
 from control.lbs.balancer import Balancer, Identity
 from control.lbs.client_address import networks
 from control.lbs.locate import Atlas
+from control.policy.arms import FleetNumbers
+from control.policy.documents import PolicyDocuments
+from control.policy.guard import Guard
+from control.policy.room import PolicyRoom
 from control.rates import Rates
 from control.settings import Settings
 from control.settings.build import build
@@ -52,6 +57,7 @@ def make_services(folder: Path, **settings: object) -> Services:
     tree = build({"server": {"data_dir": folder, "node_id": 1}, **settings})
     documents = SqliteDocuments(folder / COORDINATION_FILE)
     coordination = BeaconCoordination(MemoryBus(), 1.0, 6.0)
+    audit = Audit(tree)
     return Services(
         settings=tree,
         api_keys=Keyring(documents, ApiKeys(folder / "keys" / "api-keys.json")),
@@ -61,14 +67,23 @@ def make_services(folder: Path, **settings: object) -> Services:
         revocations=Revocations(documents, tree.auth.token_max_ttl_s),
         lbs=make_lbs(tree, coordination),
         registry=CollectorRegistry(),
-        audit=Audit(tree),
+        audit=audit,
         conns=ConnSearch(MemoryBus(), coordination),
+        policy=_policy_room(tree, documents, coordination, audit),
         rate_gate=RateGate(1e6, 1_000_000),
         operator_gate=RateGate(1e6, 1_000_000),
         change_gate=RateGate(tree.limits.admin_changes_per_s, CHANGES_AT_ONCE),
         audit_gate=day_gate(tree.audit.key_bytes_per_day),
         lockout=Lockout(tree.limits.key_failures, tree.limits.key_lock_s),
     )
+
+
+def _policy_room(
+    tree: Settings, documents: Documents, coordination: Coordination, audit: Audit
+) -> PolicyRoom:
+    fleet, settings = FleetNumbers(MemoryBus(), coordination), tree.control.policy
+    guard = Guard(PolicyDocuments(documents), fleet, coordination, 1, settings, audit)
+    return PolicyRoom(PolicyDocuments(documents), fleet, settings, guard)
 
 
 @contextlib.asynccontextmanager

@@ -98,12 +98,15 @@ SAMPLES: Mapping[str, Any] = {
         **dict.fromkeys((*GATEWAY_COUNTERS, "eased_events", "max_mailbox_fill", "max_events_fill"), 0),
         "live": dict.fromkeys(GATEWAY_LIVE, 0), "turns": {"over": 0}, "turns_sum_ms": 0, "max_turn_ms": 0,
     },
+    "policy_guard": {"breaches": 0, "looks": 0, "evidence": {}},
     "live_settings": defaultdict(int),
     "shared_keys": defaultdict(int),
 }  # fmt: skip
 """Numbers from which a section makes its metrics: the names do not hang on them."""
 ROWS = (
     ("Admission", "admission"),
+    ("Heartbeat policies", "policy"),
+    ("Guard of canaries", "policy_guard"),
     ("Drains and moves", "drain"),
     ("Overload", "overload"),
     ("Wiring of a node", "node"),

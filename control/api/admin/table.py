@@ -11,6 +11,8 @@ from control.api.admin import (
     lbs_tables,
     live_settings,
     nodes,
+    policies,
+    policy_figures,
     routes,
     storms,
     traces,
@@ -28,6 +30,8 @@ ROUTES = (
     *lbs_tables.ROUTES,
     *dictionary.ROUTES,
     *live_settings.ROUTES,
+    *policies.ROUTES,
+    *policy_figures.ROUTES,
     *api_keys.ROUTES,
     *audit_log.ROUTES,
 )

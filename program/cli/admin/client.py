@@ -21,7 +21,7 @@ TIMEOUT_S = 30.0
 UNREACHABLE = 3
 """Exit code where nobody answers; 1 is a refusal, 2 a wrong word."""
 WRONG_WORDS = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY)
-ANY_REVISION = "*"
+ANY_REVISION, NOTHING_THERE = "*", '"0"'
 TIMES = ("since", "until", "created_at", "expires_at", "revoked_at")
 LATEST_S = 1e11
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -69,8 +69,14 @@ class Admin:
         """What is there, and its ETag."""
         return self._ask("GET", path)
 
-    def post(self, path: str, body: Mapping[str, object]) -> Json:
-        return self._ask("POST", path, body=body, headers={"Idempotency-Key": secrets.token_hex(16)})[0]
+    def revision(self, path: str) -> str:
+        """The ETag of what is there, that of nothing where it is not there."""
+        return self.read(path)[1] or NOTHING_THERE
+
+    def post(self, path: str, body: Mapping[str, object], revision: str = "") -> Json:
+        """`revision`: of what it changes, where it changes a document."""
+        headers = {"Idempotency-Key": secrets.token_hex(16)} | ({"If-Match": revision} if revision else {})
+        return self._ask("POST", path, body=body, headers=headers)[0]
 
     def put(self, path: str, body: Mapping[str, object], revision: str = ANY_REVISION) -> Json:
         return self._ask("PUT", path, body=body, headers={"If-Match": revision})[0]

@@ -82,6 +82,18 @@ CASES = {
             'qianwan_gateway_sessions{instance="b"}': "1000x25 100x35",
         },
     ),
+    "QianwanCanaryHarms": grows("qianwan_policy_breaches_total", 1),
+    "QianwanConnectionsDie": Case(
+        {
+            'qianwan_policy_deaths_total{policy="a",version="1"}': "0+20x60",
+            'qianwan_policy_connected_seconds_total{policy="a",version="1"}': "0+60000x60",
+        },
+        {
+            'qianwan_policy_deaths_total{policy="a",version="1"}': "0+2x60",
+            'qianwan_policy_connected_seconds_total{policy="a",version="1"}': "0+60000x60",
+        },
+    ),
+    "QianwanPoliciesFromDisk": stands("qianwan_policy_cached", 1, 0),
     "QianwanLoginsRefused": grows('qianwan_node_logins_refused_total{reason="expired"}', 120, 30),
     "QianwanAdmissionRefuses": Case(
         {

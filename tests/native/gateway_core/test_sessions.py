@@ -144,13 +144,15 @@ def test_kick_spares_newer_sessions_and_other_devices(gateway: GatewayHarness) -
 
 def test_policy_rides_with_the_next_pong(gateway: GatewayHarness) -> None:
     client = gateway.login("ann")
-    gateway.gateway.set_policy(300, 120, b"POLICY")
-    wait_for(lambda: gateway.stats()["commands"] >= 5)
+    gateway.gateway.set_policy(1, 300, 120, b"POLICY")
+    gateway.gateway.set_policy_rows(0, [(1, 1, 0, 0)])
+    wait_for(lambda: gateway.stats()["commands"] >= 7)
     client.frame(FrameType.PING)
     assert client.expect(FrameType.POLICY) == b"POLICY"
     assert client.expect(FrameType.PONG) == uv(300)
     assert client.ping() == uv(300)
     late = gateway.login("bob")
+    late.frame(FrameType.PING)
     assert late.expect(FrameType.POLICY) == b"POLICY"
 
 

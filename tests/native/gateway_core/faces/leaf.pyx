@@ -4,7 +4,7 @@ One module though it is long: a face is a few lines, and each module more costs 
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
@@ -99,6 +99,21 @@ from gateway_core.leaf.mailbox cimport (
     mail_put,
     mail_waiting,
     mail_wake,
+)
+from gateway_core.leaf.policies cimport (
+    NOT_TOLD,
+    POLICY_COUNTS,
+    Policies,
+    PolicyRow,
+    entry_set,
+    policies_died,
+    policies_enter,
+    policies_entry,
+    policies_free,
+    policies_init,
+    policies_leave,
+    policies_told,
+    rows_set,
 )
 from gateway_core.leaf.replay_filter cimport FILTER_MOST, ReplayFilter, replay_free, replay_init, replay_seen
 from gateway_core.leaf.ring cimport (
@@ -569,6 +584,51 @@ cdef class DeadlineScan:
 
     def scanning(self):
         return deadlines_scanning(&self.d)
+
+
+cdef class PolicyTable:
+    """Entries and rows without frames; a session is (row, told) here."""
+
+    cdef Policies p
+
+    def __cinit__(self):
+        assert policies_init(&self.p) == 0
+
+    def __dealloc__(self):
+        policies_free(&self.p)
+
+    def set_entry(self, uint32_t at, uint32_t rev):
+        entry_set(&self.p, at, rev, 60, NULL)
+
+    def set_row(self, uint32_t at, uint16_t main, uint16_t canary, uint16_t share, uint64_t seed):
+        cdef PolicyRow row
+        memset(&row, 0, sizeof(row))
+        row.main, row.canary, row.share, row.seed = main, canary, share, seed
+        rows_set(&self.p, at, 1, &row)
+
+    def enter(self, bytes device):
+        cdef uint16_t row = 9, told = 9
+        policies_enter(&self.p, &row, &told, PyBytes_AS_STRING(device), len(device))
+        return row, told if told != NOT_TOLD else None
+
+    def entry(self, uint16_t row, bytes device):
+        return policies_entry(&self.p, row, PyBytes_AS_STRING(device), len(device))
+
+    def tell(self, uint16_t told, uint32_t entry):
+        policies_told(&self.p, &told, entry)
+        return told
+
+    def leave(self, uint16_t row, uint16_t told):
+        policies_leave(&self.p, row, told)
+
+    def died(self, uint16_t told, int count):
+        policies_died(&self.p, told, count)
+
+    def counts(self, uint32_t entry):
+        return [self.p.entries[entry].count[i] for i in range(POLICY_COUNTS)]
+
+    def sessions(self, uint32_t row):
+        return self.p.rows[row].sessions
 
 
 cdef class Pool:

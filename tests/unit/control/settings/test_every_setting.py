@@ -193,6 +193,7 @@ HELD_AS = {
     "gateway.overload": {"settings"},
     "gateway.core": {"core"},
     "control.lbs": {"lbs", "settings"},
+    "control.policy": {"settings"},
     "im.service": {"settings", "rooms"},
     "im.service.retention": {"retention", "keep"},
     "im.service.login_policy": {"policy"},
