@@ -3,7 +3,7 @@ it."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -152,6 +152,6 @@ def body_of(constants: Constants, rev: int) -> bytes:
     return msgspec.msgpack.encode({"rev": rev, **sent})
 
 
-def _short(value: Any) -> Any:
+def _short(value: float) -> float:
     """A whole number takes a third of the bytes of a float."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
