@@ -47,7 +47,7 @@ cdef struct Batch:  # what a sweep delivers to one stripe, and to the next ones 
     uint64_t until  # what it lacks next
     uint8_t full  # more was waiting than fits
     uint8_t mixed  # queues take the parts: classes differ, or more than one record
-    uint32_t dictionary  # id of the one that packed[1] is by
+    uint32_t dictionary  # id of the one that the packed form by one is by
     uint8_t excludes  # some part has an excluded connection
     uint8_t tried[PACKED_FORMS]  # packed was looked at
     Cuts plain_cuts
