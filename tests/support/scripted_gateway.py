@@ -224,6 +224,7 @@ class ScriptedGateway:
 
     def __init__(self, keys: KeyRing | None = None) -> None:
         self.keys = keys or KeyRing()
+        self.host = "127.0.0.1"
         self.suites = {1, 2, 3}
         self.reject: int | None = None
         self.retry_after_ms = 50
@@ -265,7 +266,7 @@ class ScriptedGateway:
 
     async def __aenter__(self) -> ScriptedGateway:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Peer(self), "127.0.0.1", 0)
+        self._server = await loop.create_server(lambda: Peer(self), self.host, 0)
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -276,7 +277,7 @@ class ScriptedGateway:
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def store(self, conversation: str, sender: str, text: str, client_id: str = "") -> list[Any]:
         """A message of somebody else appears in the log; nobody is told."""

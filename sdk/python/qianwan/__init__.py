@@ -7,6 +7,7 @@ from qianwan.connection.policy import Policy
 from qianwan.connection.reconnect import Backoff
 from qianwan.connection.supervisor import State, StateChange
 from qianwan.connection.vitals import Quality
+from qianwan.delivery.journal import FileOutbox, OutboxStore
 from qianwan.delivery.store import CursorStore, FileCursor, MemoryCursor
 from qianwan.errors import (
     Advice,
@@ -26,6 +27,7 @@ from qianwan.errors import (
 )
 from qianwan.models import Ack, Content, Message, Notice, Options
 from qianwan.rooms import Room
+from qianwan.transport import SocketOptions
 
 __version__ = "0.1.0"
 
@@ -41,6 +43,7 @@ __all__ = [
     "Content",
     "CursorStore",
     "FileCursor",
+    "FileOutbox",
     "HandshakeRejected",
     "KeySetError",
     "MemoryCursor",
@@ -49,6 +52,7 @@ __all__ = [
     "Notice",
     "Options",
     "OutboxFull",
+    "OutboxStore",
     "Page",
     "Policy",
     "ProtocolError",
@@ -59,6 +63,7 @@ __all__ = [
     "RequestTimeout",
     "Room",
     "SettingError",
+    "SocketOptions",
     "State",
     "StateChange",
     "TooBig",

@@ -19,6 +19,7 @@ from qianwan.connection.reconnect import Backoff
 from qianwan.connection.supervisor import State, StateChange
 from qianwan.connection.vitals import NETS, Quality
 from qianwan.constants import GROUP_PREFIX, USER_PREFIX
+from qianwan.delivery.journal import OutboxStore
 from qianwan.delivery.notices import NoticeQueue
 from qianwan.delivery.outbox import OutboxLimits, new_client_id
 from qianwan.delivery.store import CursorStore, MemoryCursor
@@ -30,7 +31,7 @@ from qianwan.protocol.messages import decode, encode
 from qianwan.rooms import Room
 from qianwan.steering import SteeringSettings
 from qianwan.tokens import TokenSource
-from qianwan.transport import Address
+from qianwan.transport import USUAL_SOCKETS, Address, SocketOptions
 
 CLOSE_PATIENCE_S = 2.0
 
@@ -99,7 +100,9 @@ class Client(MessageCalls):
         transport: Literal["auto", "tcp", "ws"] = "auto",
         tls: ssl.SSLContext | None = None,
         unsigned_lbs: bool = False,
+        sockets: SocketOptions = USUAL_SOCKETS,
         store: CursorStore | None = None,
+        outbox: OutboxStore | None = None,
         backoff: Backoff | None = None,
         policy: Policy | None = None,
         version: str = "",
@@ -132,7 +135,7 @@ class Client(MessageCalls):
             raise SettingError("a platform is one byte, a signing key is a seed of 32")
         back = backoff or Backoff()
         self._settings = EngineSettings(
-            dial=DialSettings(urls, addresses, root_key, suite, transport, tls, unsigned_lbs),
+            dial=DialSettings(urls, addresses, root_key, suite, transport, tls, unsigned_lbs, sockets),
             token=token,
             signing_key=signing_key,
             device_id=device_id,
@@ -151,6 +154,7 @@ class Client(MessageCalls):
                 patience_s=refused_s,
                 believe_s=back.believe_s,
             ),
+            unsent=outbox,
             max_queue=max_queue,
             login_timeout_s=login_timeout_s,
             call_timeout_s=call_timeout_s,

@@ -20,6 +20,7 @@ from qianwan.connection.supervisor import State, StateChange, Supervisor
 from qianwan.constants import EventKind, FrameType, RequestCode
 from qianwan.delivery.feed import Feed
 from qianwan.delivery.insist import insist
+from qianwan.delivery.journal import OutboxStore
 from qianwan.delivery.notices import NoticeQueue
 from qianwan.delivery.outbox import Outbox, OutboxLimits
 from qianwan.delivery.store import CursorStore, Keeper
@@ -57,6 +58,7 @@ class EngineSettings:
     store: CursorStore
     backoff: Backoff
     outbox: OutboxLimits
+    unsent: OutboxStore | None
     steering: SteeringSettings
     max_queue: int
     login_timeout_s: float
@@ -84,7 +86,9 @@ class Engine:
         )
         self._tasks = Tasks()
         self.rooms = RoomTable(self.call, self._call_now, self._tasks, believe_s=believe_s)
-        self.outbox = Outbox(settings.outbox, settings.rng, self.feed.sent, self.rooms.reenter)
+        self.outbox = Outbox(
+            settings.outbox, settings.rng, self.feed.sent, self.rooms.reenter, settings.unsent
+        )
         self.renewals: list[Callable[[Callable[[Notice], None]], Awaitable[None]]] = []
         """what the application asked for and a login has to ask for again"""
         self._renewing: list[asyncio.Task[None]] = []
@@ -212,6 +216,7 @@ class Engine:
         self.feed.start(welcome.user, (welcome.incarnation or b"").hex())
         self.keeper.position.key_set = self._dialer.key_set_text
         self.keeper.position.placement = self._dialer.placement_text or self.keeper.position.placement
+        self.outbox.restore(welcome.user, self.notices.arrived)
         self._take(link)
         self.feed.hinted(None, 0)
 

@@ -31,6 +31,12 @@ def test_a_shorter_interval_holds_at_once_and_is_told_with_the_next_beat() -> No
     assert beat.pinged(60.0) == ping_body(0, 60)
 
 
+def test_parts_of_a_second_need_no_announcement() -> None:
+    beat = heartbeat(0.5, told_s=0.5, jitter=0.0)
+    beat.set_interval(0.9)
+    assert beat.period_s == 0.9
+
+
 def test_the_steady_beat_is_empty() -> None:
     beat = heartbeat(270.0)
     for n in range(1, 6):

@@ -34,7 +34,7 @@ from qianwan.protocol.dictionaries import Dictionaries
 from qianwan.protocol.keyset import KeySet, ServerKey
 from qianwan.protocol.tickets import Offer
 from qianwan.protocol.wire import Wire
-from qianwan.transport import Address
+from qianwan.transport import USUAL_SOCKETS, Address, SocketOptions
 
 SUITES = {"chachapoly": ciphers.CHACHAPOLY, "aesgcm": ciphers.AESGCM, "aegis128l": ciphers.AEGIS128L}
 UNKNOWN_KEY_ID = 0
@@ -54,6 +54,7 @@ class DialSettings(NamedTuple):
     transport: str = "auto"
     tls: ssl.SSLContext | None = None
     unsigned_lbs: bool = False
+    sockets: SocketOptions = USUAL_SOCKETS
     stagger_s: float = 2.5
     parallel: int = 3
     attempt_s: float = 10.0
@@ -251,7 +252,8 @@ class Dialer:
                 )
                 link = Link(wire, owner, self._rng, offer, self._vitals)
                 try:
-                    await link.open(address, self._settings.tls, known=self.known)
+                    settings = self._settings
+                    await link.open(address, settings.tls, known=self.known, options=settings.sockets)
                 except ssl.SSLCertVerificationError as error:
                     raise CertificateError(f"{address}: {error}") from error
                 except ConnectionClosed:

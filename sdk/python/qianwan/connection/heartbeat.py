@@ -55,8 +55,8 @@ class Heartbeat:
         self._pinged: float | None = None
         self._sent = now
         self._retried = False
-        self._told = interval_s if told_s is None else told_s
-        self._announced: float | None = None
+        self._told = math.ceil(interval_s if told_s is None else told_s)  # whole seconds travel
+        self._announced: int | None = None
         self._share = 0.0
         self.set_interval(interval_s)
 
@@ -104,9 +104,9 @@ class Heartbeat:
         self.written = self._asked = now
         self._share = self._rng.random()
         next_s = math.ceil(self.interval_s)
-        if next_s == math.ceil(self._told) and not late:
+        if next_s == self._told and not late:
             return b""
-        self._announced = self.interval_s
+        self._announced = next_s
         state = PingState.LATE_ALARM if late else PingState(0)
         return ping_body(state | PingState.BACKGROUND if self.foreground is False else state, next_s)
 

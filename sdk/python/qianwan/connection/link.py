@@ -31,7 +31,7 @@ from qianwan.protocol import auth, messages, tickets
 from qianwan.protocol.frames import Frame
 from qianwan.protocol.tickets import NotResumed, Offer, Resumed, Ticket
 from qianwan.protocol.wire import State, Wire
-from qianwan.transport import Address, Stream, open_stream
+from qianwan.transport import USUAL_SOCKETS, Address, SocketOptions, Stream, open_stream
 
 _RECORD_OVERHEAD = 2 + 32
 
@@ -88,11 +88,18 @@ class Link:
 
     # opening
 
-    async def open(self, address: Address, tls: ssl.SSLContext | None = None, *, known: bool = False) -> None:
+    async def open(
+        self,
+        address: Address,
+        tls: ssl.SSLContext | None = None,
+        *,
+        known: bool = False,
+        options: SocketOptions = USUAL_SOCKETS,
+    ) -> None:
         """Connect and shake hands. Raises OSError, ProtocolError, HandshakeRejected or ConnectionClosed."""
         self.address = address
         try:
-            self._stream = await open_stream(address, self, tls, known=known)
+            self._stream = await open_stream(address, self, tls, known=known, options=options)
             payload = b"" if self.offer is None else self.offer.payload(self._loop.time())
             self._stream.write(self._wire.start(payload))
             await self._handshake

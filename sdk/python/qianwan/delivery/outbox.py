@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
+import logging
 import random
 import secrets
 import time
@@ -23,19 +24,22 @@ import msgspec
 
 from qianwan.connection.link import Link
 from qianwan.constants import FrameType, RequestCode
+from qianwan.delivery.journal import OutboxStore, Unsent
 from qianwan.errors import (
     ClientClosed,
     ConnectionClosed,
     OutboxFull,
     ProtocolError,
+    QianwanError,
     RequestError,
     RequestTimeout,
 )
-from qianwan.models import Ack
+from qianwan.models import Ack, Notice
 from qianwan.protocol import messages
 from qianwan.protocol.messages import Answer
 from qianwan.tasks import Tasks
 
+log = logging.getLogger("qianwan")
 RETRY_S = 0.5
 MAX_RETRY_S = 8.0
 _TRANSIENT = frozenset({RequestCode.UNAVAILABLE, RequestCode.TIMEOUT})
@@ -103,7 +107,11 @@ class Outbox:
         rng: random.Random,
         on_ack: Callable[[str, Ack], None],
         enter: Callable[[str], Awaitable[bool]],
+        store: OutboxStore | None = None,
     ) -> None:
+        self._store = store
+        self._restored = store is None
+        self.user = ""
         self._limits = limits
         self._rng = rng
         self._on_ack = on_ack
@@ -120,8 +128,8 @@ class Outbox:
         return len(self._pending)
 
     def put(self, client_id: str, target: str, payload: bytes) -> asyncio.Future[Ack]:
-        """Take a message; the future resolves with the server's answer. Raises OutboxFull, TooBig, or
-        ValueError for a target or client id that cannot be."""
+        """Take a message; the future resolves with the server's answer. Raises OutboxFull, TooBig,
+        ValueError for a target or client id that cannot be, or what the store raises."""
         known = self._pending.get(client_id)
         if known is not None:
             if known.payload == payload and known.target == target:
@@ -130,6 +138,8 @@ class Outbox:
         messages.check_request(target, payload)
         if len(self._pending) >= self._limits.pending:
             raise OutboxFull(f"{self._limits.pending} messages wait for their acknowledgement")
+        if self._store is not None:
+            self._store.keep(Unsent(self.user, client_id, target, payload))
         pending = Pending(client_id, target, payload, self._loop.create_future())
         self._pending[client_id] = pending
         lane = self._lanes.setdefault(target, _Lane())
@@ -137,6 +147,24 @@ class Outbox:
         self._empty.clear()
         self._pump(lane)
         return pending.future
+
+    def restore(self, user: str, tell: Callable[[Notice], None]) -> None:
+        """Who is logged in is known: what earlier runs of this user left goes out, and its outcome is told
+        as a notice, `sent` or `unsent`, since nobody waits for it."""
+        self.user = user
+        if self._restored or self._store is None:
+            return
+        self._restored = True
+        for left in self._store.load():
+            if left.user not in ("", user):
+                log.warning("a message to %s stays in the outbox: it is of %s", left.target, left.user)
+                continue
+            try:
+                future = self.put(left.client_id, left.target, left.payload)
+            except QianwanError as error:
+                log.warning("a message to %s stays in the outbox: %s", left.target, error)
+                continue
+            future.add_done_callback(functools.partial(_tell, tell, left))
 
     def online(self, link: Link) -> None:
         """A logged-in connection: everything unanswered goes out again, in order."""
@@ -162,7 +190,9 @@ class Outbox:
             self._pump(lane)
 
     def fail(self, reason: BaseException) -> None:
-        """The end: nobody will answer any more."""
+        """The end: nobody will answer any more. What the store keeps is for the next run."""
+        if self._store is not None:
+            self._store.close()
         self._tasks.cancel()
         for lane in self._lanes.values():
             if lane.pause is not None:
@@ -238,6 +268,8 @@ class Outbox:
         """The answer is final: the next one's turn, and the caller is told."""
         if self._pending.pop(pending.client_id, None) is None:
             return
+        if self._store is not None:
+            self._store.done(pending.client_id)
         del lane.messages[pending.client_id]
         self._pump(lane)
         if not lane.messages:
@@ -281,3 +313,15 @@ class Outbox:
             return Ack(*_ack.decode(answer.payload))
         except msgspec.MsgspecError:
             return ProtocolError("a SEND_ACK cannot be read")
+
+
+def _tell(tell: Callable[[Notice], None], left: Unsent, done: asyncio.Future[Ack]) -> None:
+    """What became of a message of an earlier run."""
+    about: dict[str, object] = {"client_id": left.client_id, "target": left.target}
+    error = None if done.cancelled() else done.exception()
+    if isinstance(error, ClientClosed) or done.cancelled():
+        return  # it waits for the run after this one
+    if error is None:
+        tell(Notice("sent", about | {"seq": done.result().seq}))
+    else:
+        tell(Notice("unsent", about | {"error": str(error)}))
