@@ -116,6 +116,15 @@ class CoreLimits(Struct, kw_only=True, frozen=True):
     here."""
     receive_buffer: Annotated[int, Meta(ge=0, le=MOST_BYTES, extra=_unit("bytes"))] = 0
     """SO_RCVBUF of a client's socket. 0: the kernel's choice. Beyond: the client's TCP waits."""
+    user_timeout_s: Annotated[int, Meta(ge=0, le=3600, extra=_in(""))] = 60
+    """Bytes that the client's TCP does not acknowledge, or does not read, for so long mean a dead path
+    (TCP_USER_TIMEOUT). 0: the kernel's choice, about 15 minutes. Beyond: the connection is reset."""
+    thin_stream: Annotated[bool, Meta(extra=_in(""))] = True
+    """Of few packets a lost one is sent again after even times, not after ever doubled ones
+    (TCP_THIN_LINEAR_TIMEOUTS): on links that lose a tenth or more, messages come in half the time."""
+    mptcp: Annotated[bool, Meta(extra=_in(""))] = False
+    """Listen with multipath TCP: a client that has it goes on over a second path when the first one dies;
+    others speak plain TCP as ever. Needs a kernel with it."""
     sender: Literal["auto", "send", "io_uring"] = "auto"
     """How bytes go to the kernel: io_uring hands over 64 sends a call; `auto` takes it where the kernel
     gives a ring, `send()` where it is forbidden."""

@@ -16,7 +16,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -33,6 +33,9 @@ MAX_NONCE = 2**64 - 1
 KEY_ID = 7
 
 Aead = Callable[[bytes, int, bytes], bytes]
+
+
+Vector: TypeAlias = "dict[str, Any]"
 
 
 def fill(start: int, size: int = 32) -> bytes:
@@ -232,7 +235,7 @@ def talk(auth: bytes) -> list[tuple[str, str, list[bytes]]]:
     ]
 
 
-def conversation(suite: int) -> dict[str, Any]:
+def conversation(suite: int) -> Vector:
     """A whole session: who sends what, in plain and on the wire."""
     title, noise_name, _, _ = SUITES[suite]
     preamble = b"QW\x01\x01" + bytes([suite, 0]) + KEY_ID.to_bytes(2, "big")
@@ -248,7 +251,7 @@ def conversation(suite: int) -> dict[str, Any]:
     return written(suite, title, noise_name, shaken[2], flights, said)
 
 
-def resumption(suite: int, pattern: str) -> dict[str, Any]:
+def resumption(suite: int, pattern: str) -> Vector:
     """A session that is taken up again behind its second MSG."""
     cipher = SUITES[suite][1].split("_")[3]
     noise_name = f"Noise_{pattern}_25519_{cipher}_SHA256"
@@ -294,7 +297,7 @@ def written(
     client: NoiseConnection,
     flights: list[tuple[str, str, bytes, bytes]],
     said: Said,
-) -> dict[str, Any]:
+) -> Vector:
     """The flights of the handshake, and the records behind it."""
     _, _, aead, key_size = SUITES[suite]
     protocol, handshake_hash = client.noise_protocol, client.get_handshake_hash()
@@ -337,7 +340,7 @@ def websocket(preamble: bytes) -> dict[str, str]:
     }
 
 
-def vectors() -> dict[str, Any]:
+def vectors() -> Vector:
     root = Ed25519PrivateKey.from_private_bytes(FIXED["root_seed"]).public_key().public_bytes_raw()
     keys = key_set()
     server_public = X25519PrivateKey.from_private_bytes(FIXED["server_static_private"]).public_key()

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TypedDict
 
 from benchmarks.figures import SUITES, Figure, ServerReport, figure
 from benchmarks.loadgen.fleet import Measured
@@ -39,8 +39,16 @@ class ResumeOptions:
     generators: int = 1
 
 
+class Where(TypedDict):
+    """Where the server is, as core_alone tells it. `server_key`: hexadecimal."""
+
+    port: int
+    key_id: int
+    server_key: str
+
+
 @contextmanager
-def core_alone() -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+def core_alone() -> Iterator[tuple[subprocess.Popen[str], Where]]:
     command = [sys.executable, "-m", "benchmarks.core_alone", "--tickets"]
     command += ["--config", json.dumps({"ip_accepts_per_s": 0, "loops": 1})]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -52,7 +60,7 @@ def core_alone() -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
             process.stdin.close()
 
 
-def generate(pipe: Connection, where: dict[str, Any], options: ResumeOptions, first: int) -> None:
+def generate(pipe: Connection, where: Where, options: ResumeOptions, first: int) -> None:
     """Log in, say so, wait for the word, come back until the time is over; tell how often and how fast."""
     suite = SUITES[options.suite]
     key = bytes.fromhex(where["server_key"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -12,6 +12,9 @@ from control.downlink.local import Commands
 from control.settings import Settings
 from control.settings.values import parse_address
 from im_service.ports import Session
+
+CoreEvent: TypeAlias = "tuple[Any, ...]"
+"""Of `take_events`: its kind, then what gateway_core says of it."""
 
 
 class Core(Commands, Protocol):
@@ -22,7 +25,7 @@ class Core(Commands, Protocol):
     def port(self) -> int: ...
     def stop(self, timeout_s: float = ...) -> None: ...
     def fileno(self) -> int: ...
-    def take_events(self, max: int = ...) -> Sequence[tuple[Any, ...]]: ...
+    def take_events(self, max: int = ...) -> Sequence[CoreEvent]: ...
     def login(
         self,
         conn: int,

@@ -20,9 +20,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
-from control.gateway.core import Core, EventCodes, MessageService
+from control.gateway.core import Core, CoreEvent, EventCodes, MessageService
 from control.gateway.logins import Begun, Logins
 from control.gateway.resync import HeldSession
 from control.gateway.traces import Traces
@@ -72,7 +72,7 @@ class GatewayEvents:
         on_picked: Callable[[int, str, str, bool, bool], None] = lambda *picked: None,
         on_looked: Callable[[int, int, str, str, bytes, int], None] = lambda *looked: None,
         traces: Traces | None = None,
-        on_elsewhere: Callable[[tuple[Any, ...]], None] = lambda event: None,
+        on_elsewhere: Callable[[CoreEvent], None] = lambda event: None,
         on_taken: Callable[[int, int, int, list[bytes]], None] = lambda *taken: None,
         policies: PolicyListener | None = None,
     ) -> None:
@@ -181,7 +181,7 @@ class GatewayEvents:
             self._counted, self._counted_since = 0, loop.time()
             loop.add_reader(self._core.fileno(), self._wake)
 
-    def handle(self, events: Sequence[tuple[Any, ...]]) -> None:
+    def handle(self, events: Sequence[CoreEvent]) -> None:
         """Handle a batch in order; consecutive sends become one batch for the service."""
         if self._traces is not None and self._traces.users:
             self._traces.see(events)
@@ -204,7 +204,7 @@ class GatewayEvents:
             self._traces.logged_in(conn, user, device)
         self._service.on_login(Session(self._node, conn, user, device), platform, session_id)
 
-    def _handle(self, events: Iterator[tuple[Any, ...]]) -> None:
+    def _handle(self, events: Iterator[CoreEvent]) -> None:
         codes, node, service, listener = self._codes, self._node, self._service, self._listener
         send, call = codes.send, codes.call
         sends: list[tuple[Session, int, str, bytes]] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -12,7 +12,7 @@ from control.auth.login import REVOKED_TEXT, LoginRefused, check_login
 from control.auth.revocations import Revocations
 from control.auth.tokens import TokenVerifier
 from control.gateway.allowances import Allowances, LoginPace
-from control.gateway.core import Core
+from control.gateway.core import Core, CoreEvent
 from control.gateway.session_ids import SessionIds
 from control.logs import get_logger
 from frame.constants import CloseCode
@@ -102,7 +102,7 @@ class Logins:
         """Higher than the id of every session that is here, and not than that of the next one."""
         return self._session_ids.above
 
-    def check(self, event: tuple[Any, ...]) -> Begun | None:
+    def check(self, event: CoreEvent) -> Begun | None:
         """Answer an EV_AUTH."""
         _, conn, _suite, handshake_hash, kind, token, binding, device, platform, peer, websocket = event
         now = self._clock()
@@ -118,7 +118,7 @@ class Logins:
             conn, claims.user, device, platform, websocket, until=claims.expires_at, rev=claims.revocation
         )
 
-    def check_ticket(self, event: tuple[Any, ...]) -> Begun | None:
+    def check_ticket(self, event: CoreEvent) -> Begun | None:
         """Answer an EV_TICKET: what a login by token had established, which the core has proven, and what may
         have changed since."""
         _, conn, _suite, user, device, platform, rev, until, _issued, _session, peer, websocket = event
@@ -132,17 +132,17 @@ class Logins:
         self.by_ticket += 1
         return self._accept(conn, user, device, platform, websocket, until=until, rev=rev)
 
-    def is_revoked(self, event: tuple[Any, ...]) -> bool:
+    def is_revoked(self, event: CoreEvent) -> bool:
         """Of an EV_ELSEWHERE; also while that is not known: a login will be told."""
         user, device, rev = event[3], event[4], event[6]
         return not self._revocations.known or rev < self._revocations.ended(user, device)
 
-    def next_session(self, event: tuple[Any, ...]) -> Begun:
+    def next_session(self, event: CoreEvent) -> Begun:
         """Of an EV_ELSEWHERE, as it is called here."""
         _, conn, _suite, user, device, platform = event[:6]
         return Begun(conn, user, device, platform, self._session_ids.next())
 
-    def take_over(self, begun: Begun, event: tuple[Any, ...], bodies: list[bytes], flags: int) -> None:
+    def take_over(self, begun: Begun, event: CoreEvent, bodies: list[bytes], flags: int) -> None:
         """Go on here with what another gateway has given away."""
         conn, user, device, platform, session_id = begun
         rev, until = event[6:8]

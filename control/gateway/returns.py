@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from control.bus.base import Bus, BusError
-from control.gateway.core import Core
+from control.gateway.core import Core, CoreEvent
 from control.gateway.logins import Begun, Logins
 from control.logs import get_logger
 from control.part import Part
@@ -118,7 +118,7 @@ class Returns(Part):
 
     # -- the gateway that its client came to
 
-    def on_elsewhere(self, event: tuple[Any, ...]) -> None:
+    def on_elsewhere(self, event: CoreEvent) -> None:
         """An EV_ELSEWHERE of the core."""
         conn = event[1]
         if self._logins.is_revoked(event):
@@ -128,7 +128,7 @@ class Returns(Part):
         else:
             self._spawn(self._fetch(event))
 
-    async def _fetch(self, event: tuple[Any, ...]) -> None:
+    async def _fetch(self, event: CoreEvent) -> None:
         conn, session_id = event[1], event[9]
         node, epoch, session_conn, seen = event[12:16]
         try:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 
 from control.coordination.documents import Document, Documents
 from control.coordination.replica import Replica
-from control.gateway.core import EventCodes
+from control.gateway.core import CoreEvent, EventCodes
 from control.gateway.traced_down import Core, TracedDown
 from control.logs import get_logger
 from control.part import Part
@@ -74,7 +73,7 @@ class Traces(Part):
         """Messages and events for topics, before the core has them."""
         self.down.publications(items)
 
-    def see(self, events: Sequence[tuple[Any, ...]]) -> None:
+    def see(self, events: Sequence[CoreEvent]) -> None:
         """Events of the core, before they are handled."""
         codes, now = self._codes, self._clock()
         for event in events:

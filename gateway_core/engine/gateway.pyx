@@ -56,6 +56,8 @@ from gateway_core.includes.atomics cimport qw_load32
 from gateway_core.includes.cpu cimport qw_cycles, qw_hash
 from gateway_core.includes.sys cimport (
     IP_BYTES,
+    QW_LISTEN_MPTCP,
+    QW_LISTEN_THIN,
     close,
     pthread_join,
     qw_clock_ns,
@@ -181,6 +183,7 @@ cdef class Gateway:
         cdef KeyRing ring
         cdef uint32_t i
         cdef int failed = 0
+        cdef int flags = 0
         cdef bytes host = self.config.host.encode()
         if e == NULL:
             raise MemoryError
@@ -196,13 +199,18 @@ cdef class Gateway:
         if e.loops == NULL or e.bell.fd < 0 or addresses_init(&e.addresses, &e.config.address, e.seed) < 0:
             raise MemoryError
         e.port = self.config.port
+        if self.config.thin_stream:
+            flags |= QW_LISTEN_THIN
+        if self.config.mptcp:
+            flags |= QW_LISTEN_MPTCP
         for i in range(<uint32_t>self.config.loops):
             e.n_loops = i + 1
             if loop_init(&e.loops[i], e, i, &ring) < 0:
                 failed = -1
                 break
             failed = listener_open(
-                &e.loops[i].listener, PyBytes_AS_STRING(host), e.port, e.config.backlog, e.config.unsent_bytes
+                &e.loops[i].listener, PyBytes_AS_STRING(host), e.port, e.config.backlog, e.config.unsent_bytes,
+                1000 * <int>self.config.user_timeout_s, flags,
             )
             if failed < 0:
                 break

@@ -109,8 +109,16 @@ static inline int qw_unacked_bytes(int fd) {
 }
 static inline void qw_shutdown_write(int fd) { (void)shutdown(fd, SHUT_WR); }
 
-/* A listening socket of its own for every loop (SO_REUSEPORT); host is a literal IPv4 or IPv6 address. -errno on failure. */
-static inline int qw_listen(const char *host, uint16_t port, int backlog, int unsent_bytes) {
+enum { QW_LISTEN_THIN = 1, QW_LISTEN_MPTCP = 2 };
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+#ifndef TCP_THIN_LINEAR_TIMEOUTS
+#define TCP_THIN_LINEAR_TIMEOUTS 16
+#endif
+/* A listening socket of its own for every loop (SO_REUSEPORT); host is a literal IPv4 or IPv6 address. Zero leaves an option to
+   the kernel. -errno on failure, also where QW_LISTEN_MPTCP is asked of a kernel without it. */
+static inline int qw_listen(const char *host, uint16_t port, int backlog, int unsent_bytes, int user_timeout_ms, int flags) {
     struct sockaddr_storage a;
     socklen_t len;
     int one = 1, zero = 0, fd;
@@ -126,13 +134,15 @@ static inline int qw_listen(const char *host, uint16_t port, int backlog, int un
     } else {
         return -EINVAL;
     }
-    fd = socket(a.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    fd = socket(a.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, flags & QW_LISTEN_MPTCP ? IPPROTO_MPTCP : 0);
     if (fd < 0) return -errno;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
     /* inherited by accepted sockets: saves a call each */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (unsent_bytes) setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes, sizeof unsent_bytes);
+    if (user_timeout_ms) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms, sizeof user_timeout_ms);
+    if (flags & QW_LISTEN_THIN) setsockopt(fd, IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, &one, sizeof one);
     if (a.ss_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
     if (bind(fd, (struct sockaddr *)&a, len) < 0 || listen(fd, backlog) < 0) {
         int e = errno;

@@ -59,7 +59,10 @@ cdef extern from "gateway_core/includes/sys.h" nogil:
     void qw_tcp_count(int fd, qw_tcp_counts* counts) noexcept  # zeros where the kernel does not say
     int qw_unacked_bytes(int fd) noexcept
     void qw_shutdown_write(int fd) noexcept
-    int qw_listen(const char* host, uint16_t port, int backlog, int unsent_bytes) noexcept  # fd or -errno
+    int QW_LISTEN_THIN, QW_LISTEN_MPTCP
+    int qw_listen(
+        const char* host, uint16_t port, int backlog, int unsent_bytes, int user_timeout_ms, int flags
+    ) noexcept  # fd or -errno
     void qw_set_buffers(int fd, int send_bytes, int receive_bytes) noexcept
     int qw_port_of(int fd) noexcept
     int qw_accept(int fd, uint8_t* ip16, uint16_t* port) noexcept  # fd or -errno

@@ -13,7 +13,10 @@ cdef struct Listener:
     Stats* stats
 
 cdef void listener_init(Listener* l, Poller* poller, Stats* stats) noexcept nogil
-cdef int listener_open(Listener* l, const char* host, int port, int backlog, int unsent_bytes) noexcept nogil  # 0 or -errno
+# 0 or -errno; `flags` of qw_listen.
+cdef int listener_open(
+    Listener* l, const char* host, int port, int backlog, int unsent_bytes, int user_timeout_ms, int flags
+) noexcept nogil
 cdef void listener_close(Listener* l) noexcept nogil
 # The next waiting peer: its descriptor, or -1 when there is none (or the process is out of descriptors).
 cdef int listener_next(Listener* l, uint64_t now_ns, uint8_t* ip16, uint16_t* port) noexcept nogil

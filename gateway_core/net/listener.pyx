@@ -19,8 +19,10 @@ cdef void listener_init(Listener* l, Poller* poller, Stats* stats) noexcept nogi
     l.stats = stats
 
 
-cdef int listener_open(Listener* l, const char* host, int port, int backlog, int unsent_bytes) noexcept nogil:
-    cdef int fd = qw_listen(host, <uint16_t>port, backlog, unsent_bytes)
+cdef int listener_open(
+    Listener* l, const char* host, int port, int backlog, int unsent_bytes, int user_timeout_ms, int flags
+) noexcept nogil:
+    cdef int fd = qw_listen(host, <uint16_t>port, backlog, unsent_bytes, user_timeout_ms, flags)
     if fd < 0:
         return fd
     l.fd = fd

@@ -88,8 +88,10 @@ class WireClient:
         host: str = "127.0.0.1",
         ticket: Ticket | None = None,
         lite: bool = False,
+        protocol: int = 0,
     ) -> None:
-        self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.sock = socket.socket(family, socket.SOCK_STREAM, protocol)
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         self.sock.settimeout(timeout)

@@ -277,7 +277,7 @@ cdef class Door:
 
     def open(self, str host, int port=0):
         """0 or -errno."""
-        return listener_open(&self.l, host.encode(), port, 16, 0)
+        return listener_open(&self.l, host.encode(), port, 16, 0, 0, 0)
 
     def port(self):
         return qw_port_of(self.l.fd)
