@@ -49,7 +49,7 @@ def in_parts(wiring: Wiring) -> Values:
     moving = wiring.moving
     found: Values = {
         "server.drain_spread_s": wiring.gateway._spread_s,
-        "gateway.ping_interval_s": wiring.logins._welcome.ping_interval_s,
+        "gateway.ping_interval_s": wiring.policies.default()[1],
         "gateway.ws_ping_interval_s": wiring.logins._welcome.ws_ping_interval_s,
         "control.lbs.requests_per_s": round(1 / lbs._cost, 6),
         "control.lbs.burst": round(lbs._span / lbs._cost),
