@@ -64,9 +64,9 @@ class Repeats:
             self.taking_over.append(listener)
         return listener
 
-    def moved(self, info: NodeInfo, among: list[str]) -> ResyncListener:
-        """What this one of these im processes serves changes hands."""
-        listener = _Moved(self, info, among)
+    def moved(self, info: NodeInfo, among: list[str], *, gone: bool) -> ResyncListener:
+        """What this one of these im processes serves changes hands, for it came or is gone."""
+        listener = _Moved(self, info, among, gone)
         self.taking_over.append(listener)
         return listener
 
@@ -74,12 +74,12 @@ class Repeats:
         """This is a room, and who serves it has not been told yet who is inside."""
         return key.startswith(ROOM_PREFIX) and any(each.covers(key) for each in self.taking_over)
 
-    def settled(self, listener: ResyncListener, because: NodeInfo | None) -> None:
+    def settled(self, listener: ResyncListener, because: NodeInfo | None, *, gone: bool = False) -> None:
         """All that it had to say is on its way: who is inside of the rooms that changed hands because of an
         im process, which everybody hears whom it may have concerned."""
         if because is not None:
             for im_id in self.ims:
-                self.batcher.add(int(im_id), Moved(because.node_id, because.epoch))
+                self.batcher.add(int(im_id), Moved(because.node_id, because.epoch, gone))
         before = len(self.taking_over)
         self.taking_over = [each for each in self.taking_over if each is not listener]
         if len(self.taking_over) < before:
@@ -178,11 +178,12 @@ class _Moved(ResyncListener):
 
     sessions = True
 
-    def __init__(self, repeats: Repeats, info: NodeInfo, among: list[str]) -> None:
+    def __init__(self, repeats: Repeats, info: NodeInfo, among: list[str], gone: bool) -> None:
         self._repeats = repeats
         self._info = info
         self._im = str(info.node_id)
         self._among = among
+        self._gone = gone
 
     def begin(self) -> None: ...
 
@@ -198,7 +199,7 @@ class _Moved(ResyncListener):
         self._say(room.partition("#")[0], Inside(Session(self._repeats.node, conn, user, device), room))
 
     def end(self) -> None:
-        self._repeats.settled(self, self._info)
+        self._repeats.settled(self, self._info, gone=self._gone)
 
     def covers(self, room: str) -> bool:
         return choose(room, self._among) == self._im

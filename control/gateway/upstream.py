@@ -219,7 +219,7 @@ class BusUpstream:
         self._ask_afresh(info)
         self._resync.request(self._repeats.to(info, sessions=first, rooms=first))
         if not first:
-            self._resync.request(self._repeats.moved(info, list(self._ims)))
+            self._resync.request(self._repeats.moved(info, list(self._ims), gone=False))
         waiting, self._pending = self._pending, deque()
         for user, operation in waiting:
             self._deliver(user, operation)
@@ -233,7 +233,7 @@ class BusUpstream:
         self.fences.gone((info.node_id, info.epoch))
         self._batcher.drop(info.node_id)
         if self._ims:
-            self._resync.request(self._repeats.moved(info, [*self._ims, str(info.node_id)]))
+            self._resync.request(self._repeats.moved(info, [*self._ims, str(info.node_id)], gone=True))
         self._ask_again(self._open.taken_from(info.node_id))
         if not self._ims:
             self._on_settled()  # what comes now waits behind them

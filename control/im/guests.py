@@ -42,6 +42,7 @@ class _Taken:
     here, because it is this process that came."""
 
     cause: Peer
+    gone: bool
     ims: list[str] | None
     until: float
     waiting: set[Peer] = field(default_factory=set)  # gateways that have not said all
@@ -63,20 +64,21 @@ class Guests(Part):
         self._ims: dict[int, int] = {}  # the others: node id -> epoch
         self._gateways: set[Peer] = set()
         self._taken: list[_Taken] = []
-        self._told: OrderedDict[Peer, set[Peer]] = OrderedDict()  # cause -> gateways that said all
+        self._told: OrderedDict[tuple[Peer, bool], set[Peer]] = OrderedDict()  # cause, gone -> who said all
 
     async def start(self) -> None:
-        self._taken.append(_Taken(self._own, None, self._clock() + self._wait_s))
+        self._taken.append(_Taken(self._own, False, None, self._clock() + self._wait_s))
         self._coordination.on("im", self._on_im)
         self._coordination.on("gateway", self._on_gateway)
 
-    def told(self, gateway: Peer, cause: Peer) -> None:
-        """This gateway has said who is inside of the rooms that changed hands because of that im process."""
-        self._told.setdefault(cause, set()).add(gateway)
+    def told(self, gateway: Peer, cause: Peer, gone: bool) -> None:
+        """This gateway has said who is inside of rooms that changed hands because that im process came, or is
+        gone."""
+        self._told.setdefault((cause, gone), set()).add(gateway)
         if len(self._told) > REMEMBERED:
             self._told.popitem(last=False)
         for taken in self._taken:
-            if taken.cause == cause:
+            if (taken.cause, taken.gone) == (cause, gone):
                 taken.waiting.discard(gateway)
 
     async def known(self, room: str) -> bool:
@@ -100,21 +102,22 @@ class Guests(Part):
     def _on_im(self, info: NodeInfo, alive: bool) -> None:
         if info.node_id == self._own[0]:
             return
+        cause = (info.node_id, info.epoch)
         if alive:
             self._ims[info.node_id] = info.epoch
+            self._told.pop((cause, True), None)  # one that was taken for dead may die another time
             return
-        cause = (info.node_id, info.epoch)
         among = [str(each) for each in (self._own[0], *self._ims)]
         self._ims.pop(info.node_id, None)
-        waiting = self._gateways - self._told.get(cause, set())
-        self._taken.append(_Taken(cause, among, self._clock() + LOST_S, waiting))
+        waiting = self._gateways - self._told.get((cause, True), set())
+        self._taken.append(_Taken(cause, True, among, self._clock() + LOST_S, waiting))
 
     def _on_gateway(self, info: NodeInfo, alive: bool) -> None:
         gateway = (info.node_id, info.epoch)
         if alive:
             self._gateways.add(gateway)
             for taken in self._taken:
-                if taken.cause == self._own and gateway not in self._told.get(self._own, ()):
+                if taken.cause == self._own and gateway not in self._told.get((self._own, False), ()):
                     taken.waiting.add(gateway)
             return
         self._gateways.discard(gateway)

@@ -70,8 +70,8 @@ class UpBatches:
 
     `check` hears what gateways say of their topics. `settled(gateway)` says that a gateway that was asked has
     repeated all its topics and sessions; not where only `who_is_there` was asked. `heeded(gateway, number)`
-    answers one that took this process for dead. `moved(gateway, im)`: it has said who is inside of rooms that
-    changed hands because of that im process.
+    answers one that took this process for dead. `moved(gateway, im, gone)`: it has said who is in the rooms
+    that changed hands because that im process came or is gone.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class UpBatches:
         check: RouteCheck,
         settled: Callable[[int], None],
         heeded: Callable[[int, int], None] = lambda gateway, number: None,
-        moved: Callable[[Peer, Peer], None] = lambda gateway, im: None,
+        moved: Callable[[Peer, Peer, bool], None] = lambda gateway, im, gone: None,
     ) -> None:
         self._service = service
         self._routes = routes
@@ -196,8 +196,8 @@ class UpBatches:
                 service.on_inside(session, room)
             case Left(conn, topic):
                 service.on_left(node_key(*peer), conn, topic)
-            case Moved(im, epoch):
-                self._moved(peer, (im, epoch))
+            case Moved(im, epoch, gone):
+                self._moved(peer, (im, epoch), gone)
             case Afresh(number):
                 self._begin_afresh(peer, number)
 

@@ -85,7 +85,8 @@ def test_malformed_frames_of_a_session(gateway: GatewayHarness, plain: bytes, re
 
 def test_unknown_skippable_types_and_padding_are_ignored(gateway: GatewayHarness) -> None:
     client = gateway.login("new")
-    client.send(*(frames.build(type, b"later") for type in range(24, 32)))
+    known = {FrameType.REPORT, FrameType.DICTIONARY}
+    client.send(*(frames.build(type, b"later") for type in {*range(24, 32)} - known))
     assert client.ping() == uv(0)
 
 

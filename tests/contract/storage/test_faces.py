@@ -11,7 +11,7 @@ from im_service.storage.sqlite import SqliteStore
 from im_service.storage.store import Store
 
 ROOT = Path(__file__).parents[3]
-LIFE = {"start", "stop", "look"}
+LIFE = {"start", "stop", "look", "pinned"}
 FACES = [face for face in Store.__mro__[1:] if issubclass(face, Engine) and face is not Engine]
 CALLS = {name: face for face in FACES for name in vars(face) if not name.startswith("_")}
 

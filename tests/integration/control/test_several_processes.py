@@ -41,7 +41,8 @@ class Cluster:
 
     @classmethod
     def make(cls, folder: Path, nats: NatsProcess) -> Cluster:
-        settings = FAST | {"bus.nats_url": nats.url}
+        # A gateway's answer about a session is waited for as long as may be: the machine may be busy.
+        settings = FAST | {"bus.nats_url": nats.url, "gateway.resume_ask_ms": 5000}
 
         def process(number: int, roles: str) -> ServerProcess:
             return ServerProcess(folder / "data", settings | {"server.node_id": number}, roles)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import qianwan
 
+from control.keys.server_keys import ServerKeys
 from tests.support.sdk_client import take
 from tests.support.worker_farm import FIRST_NODE, WorkerFarm
 
@@ -156,6 +157,7 @@ async def test_workers_leave_at_once_with_their_supervisor_and_can_be_started_ag
 def test_a_taken_port_is_told_at_the_start(tmp_path: Path) -> None:
     made = WorkerFarm.make(tmp_path)
     made.nats.start()
+    ServerKeys.load_or_create(made.gateway.data_dir / "keys", int(time.time()))
     try:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", made.gateway.gateway_port + 1))

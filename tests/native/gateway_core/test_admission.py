@@ -49,22 +49,25 @@ def upgrade(gateway: GatewayHarness, path: str) -> str:
 
 def test_newcomers_and_the_known_have_a_bucket_each(gateway: GatewayHarness) -> None:
     gateway.gateway.admit(0.001, 0.002, 1.0, OPEN, 100, 60_000)
-    gateway.login("new")
+    for user in ("new", "newer"):  # a bucket has room for two at least
+        gateway.login(user)
     retry, jitter = refused(gateway)
     assert 30_000 <= retry <= 60_000
     assert jitter == 100
-    gateway.login("ann", flags=KNOWN)
+    for user in ("ann", "ben"):
+        gateway.login(user, flags=KNOWN)
     refused(gateway, flags=KNOWN)
     stats = gateway.stats()
-    assert (stats["admitted_new"], stats["admitted_known"]) == (1, 1)
+    assert (stats["admitted_new"], stats["admitted_known"]) == (2, 2)
     assert (stats["deferred_new"], stats["deferred_known"]) == (1, 1)
-    assert (stats["handshakes"], stats["reject_overloaded"]) == (2, 2), "no cryptography for who is refused"
+    assert (stats["handshakes"], stats["reject_overloaded"]) == (4, 2), "no cryptography for who is refused"
 
 
 def test_the_rate_is_that_of_all_loops_together(start_gateway: Callable[..., GatewayHarness]) -> None:
     gateway = start_gateway(loops=4)
     gateway.gateway.admit(0.0001, 0, 0, OPEN, 100, 60_000)
-    gateway.login("first")
+    for user in ("first", "second"):
+        gateway.login(user)
     for _ in range(12):
         refused(gateway)
 
@@ -95,8 +98,9 @@ def test_a_websocket_upgrade_is_answered_503_with_retry_after(gateway: GatewayHa
 
 def test_a_websocket_takes_its_place_once(gateway: GatewayHarness) -> None:
     gateway.gateway.admit(0.001, 0.001, 1.0, OPEN, 100, 60_000)
-    gateway.login("ann", websocket=True)
-    assert gateway.stats()["admitted_new"] == 1
+    for number, user in enumerate(("ann", "ben"), 1):
+        gateway.login(user, websocket=True)
+        assert gateway.stats()["admitted_new"] == number
     assert upgrade(gateway, "/qw1").startswith("HTTP/1.1 503 ")
 
 

@@ -12,7 +12,7 @@ from tests.support.qw1_responder import frame
 from tests.support.scripted_gateway import ScriptedGateway, pack
 from tests.support.sdk_client import client, until
 
-QUICK = Policy(pong_min_s=0.1, pong_max_s=0.1)
+QUICK = Policy(pong_min_s=0.1, pong_max_s=0.1, connect_timeout_s=1.0)
 
 
 async def test_the_first_thing_after_a_login_is_a_report_and_a_changed_one_follows() -> None:

@@ -307,7 +307,9 @@ async def test_what_is_about_a_room_waits_until_its_new_im_process_knows_who_is_
     world.resync.on_loop_end(0)
     await until(lambda: len(world.heard[2]) == 10)
     inside, moved, one, two, call, six = world.heard[2][-6:]
-    assert (inside, moved) == (Inside(session, room), Moved(1, im(1).epoch)), "HTTP may ask now, too"
+    assert (inside, moved) == (Inside(session, room), Moved(1, im(1).epoch, gone=True)), (
+        "HTTP may ask now, too"
+    )
     assert [one, two, six] == [send(number, target=room) for number in (1, 2, 6)]
     assert isinstance(call, Call)
     assert call.request == 5

@@ -42,7 +42,7 @@ class World:
         for gateway in GATEWAYS:
             self.coordination._see(NodeInfo(*gateway, f"gw{gateway[0]}", ("gateway",)))
             if settled:
-                self.guests.told(gateway, OWN)
+                self.guests.told(gateway, OWN, False)
         return self
 
     async def call(self, method: str, arguments: Args | msgspec.Raw, user: str = "") -> Any:
@@ -66,20 +66,36 @@ async def test_a_question_waits_for_the_word_of_every_gateway_and_only_about_roo
     late, own = world.ask(served(LOST), "room.kick"), world.ask(served(OWN))
     assert await own == "answered"
     assert await world.api.call("devices", msgspec.Raw(msgspec.msgpack.encode({"user": "ann"}))) == "answered"
-    world.guests.told(GATEWAYS[0], LOST)
+    world.guests.told(GATEWAYS[0], LOST, True)
     assert await world.waits(late)
     assert await world.waits(early)
-    world.guests.told(GATEWAYS[1], LOST)
+    world.guests.told(GATEWAYS[1], LOST, True)
     assert [await early, await late] == ["answered", "answered"]
 
 
 async def test_a_gateway_that_is_gone_or_knew_before_is_not_waited_for() -> None:
     world = await World().start()
-    world.guests.told(GATEWAYS[0], LOST)
+    world.guests.told(GATEWAYS[0], LOST, True)
     world.coordination._forget(LOST[0], "silent")
     question = world.ask(served(LOST))
     assert await world.waits(question)
     world.coordination._forget(GATEWAYS[1][0], "silent")
+    assert await question == "answered"
+
+
+async def test_one_that_was_taken_for_dead_before_dies_like_any_other() -> None:
+    world = await World().start()
+    world.coordination._forget(LOST[0], "silent")
+    for gone in (True, False):  # it stood still, and is there again: the same life of it
+        for gateway in GATEWAYS:
+            world.guests.told(gateway, LOST, gone)
+        if gone:
+            world.coordination._see(NodeInfo(*LOST, "lost", ("im",)))
+    world.coordination._forget(LOST[0], "silent")
+    question = world.ask(served(LOST))
+    assert await world.waits(question)
+    for gateway in GATEWAYS:
+        world.guests.told(gateway, LOST, True)
     assert await question == "answered"
 
 
@@ -88,7 +104,7 @@ async def test_a_process_that_has_just_come_waits_for_the_gateways_that_it_hears
     question = world.ask(served(OWN))
     assert await world.waits(question)
     for gateway in GATEWAYS:
-        world.guests.told(gateway, OWN)
+        world.guests.told(gateway, OWN, False)
     assert await question == "answered"
 
 

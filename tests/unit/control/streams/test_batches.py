@@ -19,6 +19,8 @@ from control.streams.batches import MAX_BATCH_BYTES, Batcher, BatchReader, carri
 from control.streams.operations import (
     Afresh,
     Announce,
+    Away,
+    Back,
     Call,
     Down,
     DownOperation,
@@ -33,6 +35,7 @@ from control.streams.operations import (
     Left,
     Login,
     Logout,
+    Moved,
     Publish,
     Replies,
     Resync,
@@ -71,6 +74,9 @@ UP = Up(
         TopicsBegin(),
         TopicsEnd(),
         Tally(1, 3, (1 << 64) - 1, 5, 5),
+        Away(ANN),
+        Back(ANN),
+        Moved(3, 5, True),
     ]
 )
 DOWN = Down(
