@@ -138,7 +138,7 @@ class Tally(_Operation, tag=17):
 
 
 class Moved(_Operation, tag=20):
-    """Who is inside of the rooms that changed hands because this im process came or is `gone` has been said."""
+    """Who is in the rooms that changed hands because this im process came or is `gone` has been said."""
 
     im: int
     epoch: int
