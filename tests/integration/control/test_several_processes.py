@@ -292,9 +292,7 @@ def sessions(cluster: Cluster) -> list[int]:
 async def test_a_session_is_taken_up_at_another_gateway_with_what_it_missed(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        resumption, "SILENT", 1_000_000
-    )  # each try has the ticket
+    monkeypatch.setattr(resumption, "SILENT", 1_000_000)  # each try has the ticket
     ways = [FaultyProxy(*gateway.gateway, random.Random(1)) for gateway in cluster.gateways]
     root = json.loads(cluster.control.get("/v1/lbs")[1])["root"]
     async with ways[0], ways[1], cluster.client("bob", 1) as bob:
