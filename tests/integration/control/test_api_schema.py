@@ -12,7 +12,7 @@ import httpx
 import pytest
 import pytest_asyncio
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 from schemathesis.schemas import BaseSchema
@@ -122,6 +122,8 @@ def test_answers_fit_the_document(
     def check(case: Case, data: st.DataObject) -> None:
         if mode is GenerationMode.POSITIVE:
             name_what_is_there(case, known, data.draw, all_of_them=data.draw(MOSTLY))
+        else:  # a word of a query is a list of one text, whatever was meant: no bad data
+            assume("conversations" not in (case.query or {}))
         # The service's rules go beyond shapes (contradictory options, unknown targets): 422 for them is
         # right.
         answer = case.call_and_validate(headers=headers, excluded_checks=[positive_data_acceptance])

@@ -136,7 +136,7 @@ async def test_a_second_signal_ends_a_long_drain_at_once(fresh: ServerProcess) -
         os.kill(fresh.pid, signal.SIGTERM)
         await asyncio.to_thread(fresh.wait_for, lambda: fresh.get("/readyz")[0] == 503, "draining")
         assert me.state is not qianwan.State.CLOSED
-        assert fresh.get("/livez")[0] == 200
+        await asyncio.to_thread(fresh.wait_for, lambda: fresh.get("/livez")[0] == 200, "still alive")
         assert await asyncio.to_thread(fresh.stop) == 0
 
 
