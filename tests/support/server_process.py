@@ -155,7 +155,12 @@ class ServerProcess:
                 stderr=log,
             )
         if wait:
-            self.wait_ready()
+            try:
+                self.wait_ready()
+            except BaseException:
+                if self.process is not None and self.process.poll() is None:
+                    self.kill()  # nobody else would
+                raise
         return self
 
     def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
