@@ -58,11 +58,11 @@ class GatewayHarness:
     def _take(self) -> int:
         batch = self.gateway.take_events()
         for event in batch:
+            self.events.append(event)  # before its answer, which a test may wait for
             if event[0] == EV_AUTH:
                 self._login(event)
             elif event[0] == EV_TICKET:
                 self._ticket_login(event)
-            self.events.append(event)
         return len(batch)
 
     def _login(self, event: tuple[Any, ...]) -> None:
@@ -96,6 +96,7 @@ class GatewayHarness:
         return self.conns[user, device]
 
     def of_kind(self, kind: int) -> list[tuple[Any, ...]]:
+        """What the pump has taken so far: what a client was shown may come out of the ring later."""
         return [event for event in list(self.events) if event[0] == kind]
 
     def closed_codes(self, user: str) -> list[int]:

@@ -66,10 +66,10 @@ def test_a_lost_connection_loses_no_message(
     say(gateway, b"5")
     assert again.expect(FrameType.MSG) == b"5"
     assert again.ping() == uv(0)
+    wait_for(lambda: gateway.of_kind(EV_RESUMED))
     assert gateway.of_kind(EV_CLOSED) == []
     conn = gateway.conn("ann")
     assert gateway.of_kind(EV_PARKED) == [(EV_PARKED, conn, "ann", "d1")]
-    wait_for(lambda: gateway.of_kind(EV_RESUMED))
     (told,) = gateway.of_kind(EV_RESUMED)
     assert told[:5] == (EV_RESUMED, conn, "ann", "d1", True)
     assert told[6] is websocket
