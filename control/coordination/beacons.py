@@ -3,7 +3,7 @@
 With etcd the roster says more: a node that is silent lives on while it is listed, one that is listed no
 more lives on while it is heard, and one whose number has gone to another is over. While etcd is away, silence
 alone counts. A listed one that is not heard for long though others are is cut off from the bus: nothing that
-is given to it is done, so it is gone until it is heard.
+is given to it is done, so it is gone until it is heard. So is an im process that the bus does not know.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from control.bus.base import Bus
+from control.coordination.absences import Absences
 from control.coordination.base import NodeInfo
 from control.coordination.clocks import Clocks, said
 from control.coordination.roster import Roster
@@ -32,6 +33,9 @@ GATEWAY_SUBJECT = "node-gateway"
 MUTE_TIMES = 2
 """Of `dead_after_s`, after the first: so long others are heard and a listed node is not, until it is gone.
 One that stands still for a moment, or is starved by a full machine, has three in all."""
+LATE_BEACONS = 1.5
+"""Silent for so long, the bus is asked whether it knows an im process: calls for its users wait for this. A
+gateway gets `dead_after_s`, or its lease: to be taken for dead costs each of its sessions a word."""
 REMEMBERED = 16
 """Epochs of one node id that are known to be over: later ones push the oldest out."""
 _encode = msgspec.msgpack.Encoder().encode
@@ -81,6 +85,7 @@ class BeaconCoordination(Part):
         self._own: NodeInfo | None = None
         self._nodes: dict[int, NodeInfo] = {}
         self._heard: dict[int, float] = {}
+        self._absences = Absences(bus, self._on_absent)
         self._missed: dict[int, int] = {}  # looks at which this node was silent and another was not
         self._judged: float | None = None
         self._replaced: dict[int, deque[int]] = {}  # by the epoch that is live now
@@ -183,6 +188,7 @@ class BeaconCoordination(Part):
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+        await self._absences.stop()
         if self._own is not None:
             self._publish(leaving=True)
             await self._bus.flush()
@@ -212,6 +218,19 @@ class BeaconCoordination(Part):
     def _is_own(self, node_id: int) -> bool:
         return self._own is not None and self._own.node_id == node_id
 
+    def look(self) -> None:
+        """Ask the bus for im processes that were not heard lately. Called once a beacon period."""
+        late = [self._nodes[each] for each in self._heard if self._is_late(each)]
+        ims = [node for node in late if "im" in node.roles and "gateway" not in node.roles]
+        self._absences.look([(node.node_id, node.epoch) for node in ims if not self._is_own(node.node_id)])
+
+    def _is_late(self, node_id: int) -> bool:
+        return self._clock() - self._heard[node_id] > LATE_BEACONS * self._beacon_s
+
+    def _on_absent(self, peer: Peer) -> None:
+        if self.epoch_of(peer[0]) == peer[1] and self._is_late(peer[0]):
+            self._forget(peer[0], "absent")
+
     def _is_mute(self, node_id: int, now: float) -> bool:
         """A silent node, for long. Looks at which nobody was heard do not count: the bus was away."""
         if any(now - at <= self._dead_after_s for each, at in self._heard.items() if not self._is_own(each)):
@@ -236,6 +255,7 @@ class BeaconCoordination(Part):
             try:
                 self._publish(leaving=False)
                 self.expire()
+                self.look()
                 self._tell_of_the_clock()
             except Exception:
                 log.exception("a beacon failed, going on")
