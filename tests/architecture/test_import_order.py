@@ -65,6 +65,7 @@ ORDER: dict[str, list[str]] = {
         "figures",
         "peers record report table",
         "scenarios",
+        "weaknet",
         "cli",
     ],
     "qianwan": [

@@ -1,0 +1,1 @@
+"""Weak networks on one machine: phones behind emulated links, and what gets through."""
