@@ -153,7 +153,7 @@ class CoreLimits(Struct, kw_only=True, frozen=True):
     commands."""
 
     # sessions that outlive their connection
-    ticket_s: Annotated[int, Meta(ge=60, le=30 * 86_400)] = 86_400
+    ticket_s: Annotated[int, Meta(ge=2, le=30 * 86_400)] = 86_400
     """Life of a ticket, with which a client comes back without its token; never longer than the token's. A
     new one is sent when half of it is over. Beyond: a login by token."""
     park_s: Annotated[int, Meta(ge=0, le=86_400)] = 600

@@ -4,7 +4,7 @@ than the one that keeps them.
     here                                         the gateway of the session
     EV_ELSEWHERE  --- session.<node>: Taking --> take_session
                   <-- Taken: MSGs not seen ---   EV_TAKEN: the session has ended there
-    resume_with, a new session; or resume_fail where that gateway does not answer in time
+    resume_with, a new session, and a SYNC; or resume_fail where that gateway does not answer in time
 
 A session that comes back to its own gateway is the core's alone: nothing is asked, and nothing is read.
 """
@@ -21,9 +21,10 @@ import msgspec
 from control.bus.base import Bus, BusError
 from control.gateway.core import Core, CoreEvent
 from control.gateway.logins import Begun, Logins
+from control.gateway.sync_hints import SYNC_BODY
 from control.logs import get_logger
 from control.part import Part
-from frame.constants import ResumeReason
+from frame.constants import FrameType, ResumeReason
 
 log = get_logger("gateway")
 MOST_ASKING = 1000
@@ -148,6 +149,11 @@ class Returns(Part):
         except self._full:
             self._end(begun)  # its client takes what it has for all: it shall sync
         self._begun(begun)
+        try:
+            # What was sent while neither gateway had the session is in the store alone.
+            self._core.send(begun.conn, FrameType.EVENT, SYNC_BODY)
+        except self._full:
+            self._end(begun)
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

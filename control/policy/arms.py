@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from control.bus.base import Bus, BusError
 from control.coordination.base import Coordination
-from control.policy.checks import BEAT_BYTES, CONNECT_BYTES
 from control.policy.survival import Cell, merged
 
 ANSWER_S = 2.0
@@ -19,15 +18,20 @@ Arm = str
 
 
 class Counts(Struct, kw_only=True):
-    """Since the process began. `told`: sessions that heard of it. `connected_s`: together. `ends`:
-    connections whose end a client told at its next login; of them `deaths`: no answer, or a reset. `silent`:
-    closed by the gateway, which had read nothing for too long.
+    """Since the process began. `told`: sessions that heard of it. `parked`: of `sessions`, those without a
+    connection. `connected_s`: of connections, together; `metered_s`: of them, while `bytes` were counted,
+    which is where a policy has a canary. `ends`: connections whose end a client told at its next login; of
+    them `deaths`: no answer, or a reset. `silent`: closed by the gateway, which had read nothing for too
+    long.
     """
 
     rev: int = 0
     sessions: int = 0
+    parked: int = 0
     told: int = 0
     connected_s: float = 0.0
+    metered_s: float = 0.0
+    bytes: int = 0
     pings: int = 0
     silent: int = 0
     resets: int = 0
@@ -43,9 +47,9 @@ class Counts(Struct, kw_only=True):
 
     @property
     def kib_an_hour(self) -> float:
-        """Of keeping one connection: beats, and connects anew. An estimate."""
-        spent = self.pings * BEAT_BYTES + self.ends * CONNECT_BYTES
-        return spent / 1024 / (self.connected_s / 3600) if self.connected_s else 0.0
+        """Of one connection, both ways, as the gateways read and wrote them: all that came after its login,
+        the catching up behind a reconnect among it, without the headers of TCP and IP."""
+        return self.bytes / 1024 / (self.metered_s / 3600) if self.metered_s else 0.0
 
     def plus(self, other: Counts) -> Counts:
         both = {name: getattr(self, name) + getattr(other, name) for name in self.__struct_fields__}
@@ -54,7 +58,7 @@ class Counts(Struct, kw_only=True):
     def minus(self, other: Counts) -> Counts:
         """Never below nothing: a gateway counts an entry anew when it is used again."""
         less = {name: max(getattr(self, name) - getattr(other, name), 0) for name in self.__struct_fields__}
-        return Counts(**{**less, "rev": self.rev, "sessions": self.sessions})
+        return Counts(**{**less, "rev": self.rev, "sessions": self.sessions, "parked": self.parked})
 
 
 class Numbers(Struct, kw_only=True):

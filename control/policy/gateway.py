@@ -152,7 +152,8 @@ class GatewayPolicies(Part):
         return {key: entry for key, entry in self._table.entries().items() if key[0]}
 
     def _counts(self, key: Key, entry: int) -> Counts:
-        sessions, told, pings, silent, resets, vanished, rtt_us, rtt_count = self._core.policy_counts(entry)
+        counts = self._core.policy_counts(entry)
+        sessions, told, pings, silent, resets, vanished, rtt_us, rtt_count, transferred, parked = counts
         return msgspec.structs.replace(
             self._own[key],
             sessions=sessions,
@@ -163,13 +164,19 @@ class GatewayPolicies(Part):
             vanished=vanished,
             rtt_us=rtt_us,
             rtt_count=rtt_count,
+            bytes=transferred,
+            parked=parked,
         )
 
     def _count_time(self) -> None:
         now = self._clock()
         spent, self._counted_at = now - self._counted_at, now
+        metered = any(rule.canary for rule in self._table.rules())
         for key, entry in self._entries().items():
-            self._own[key].connected_s += self._core.policy_counts(entry)[0] * spent
+            counts, own = self._core.policy_counts(entry), self._own[key]
+            connected_s = (counts[0] - counts[9]) * spent  # a session that waits for its client can lose none
+            own.connected_s += connected_s
+            own.metered_s += connected_s * metered
 
     def _versions(self) -> dict[str, int]:
         kinds = self._table.kinds()

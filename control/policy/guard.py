@@ -161,7 +161,7 @@ class Guard(Part):
                 a.kib_an_hour,
                 b.kib_an_hour,
                 self._settings.traffic_ratio,
-                min(a.connected_s, b.connected_s) / 3600 * READINGS,
+                min(a.metered_s, b.metered_s) / 3600 * READINGS,
             ),
         }
         for metric, (ours, theirs, ratio, readings) in compared.items():

@@ -79,6 +79,7 @@ from gateway_core.includes.cpu cimport qw_cycles, qw_hash
 from gateway_core.includes.sys cimport qw_recv, qw_would_block
 from gateway_core.leaf.dictionaries cimport dictionary_find, dictionary_frame, dictionary_sending
 from gateway_core.leaf.events cimport EVENT_STRINGS, EV_CALL, EV_SEND, event_push
+from gateway_core.leaf.policies cimport policies_bytes
 from gateway_core.leaf.ring cimport unacked_ack
 from gateway_core.leaf.shared_buf cimport NORMAL, SharedBuf, buf_frame, buf_unref
 from gateway_core.leaf.stats cimport (
@@ -447,6 +448,8 @@ cdef void conn_readable(Loop* loop, Conn* c) noexcept nogil:
     stat_add(&loop.stats, N_BYTES_IN, got)
     if c.state == LIVE:
         touch(loop, c)
+        if loop.policies.canaries:
+            policies_bytes(&loop.policies, session_of(c).told, <size_t>got)
         if <uint32_t>got == loop.read_most and loop.easing & EASE_READS:
             read_pause(loop, c)
     if c.flags & F_WS:

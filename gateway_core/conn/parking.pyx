@@ -19,6 +19,7 @@ from gateway_core.conn.table cimport (
     conn_id,
     conn_move,
     parked_enter,
+    parked_leave,
     session_device,
     session_of,
     session_topics,
@@ -33,6 +34,7 @@ from gateway_core.leaf.address_table cimport address_leave
 from gateway_core.leaf.deadlines cimport deadline_set
 from gateway_core.leaf.events cimport EVENT_STRINGS, EV_PARKED, event_push
 from gateway_core.leaf.lists cimport NONE32
+from gateway_core.leaf.policies cimport policies_parked
 from gateway_core.leaf.stats cimport N_PARKED, R_COMMAND, R_IDLE, R_PARK_ROOM, R_PEER_CLOSED, R_PEER_RESET, stat_add
 from gateway_core.net.in_buffer cimport in_drop
 from gateway_core.net.out_queue cimport queue_clear
@@ -107,11 +109,17 @@ cdef void park(Loop* loop, Conn* c, const Doom* d) noexcept nogil:
     conn_move(&loop.table, c, E_PARKED)
     _leave_rooms(loop, c)
     parked_enter(&loop.table, c)
+    policies_parked(&loop.policies, session_of(c).told, 1)
     deadline_set(&loop.deadlines, slot_of(&loop.table, c), loop.now_s + loop.config.park_s)
     stat_add(&loop.stats, N_PARKED, 1)
     tell_parked(loop, c)
     if loop.table.parked > loop.config.park_most:
         doom_quiet(loop, &loop.table.conns[loop.table.parked_first], R_PARK_ROOM, 0)
+
+
+cdef void unpark(Loop* loop, Conn* c) noexcept nogil:
+    parked_leave(&loop.table, c)
+    policies_parked(&loop.policies, session_of(c).told, -1)
 
 
 cdef void end_parked(Loop* loop, int code) noexcept nogil:

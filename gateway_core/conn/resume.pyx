@@ -21,7 +21,7 @@ from frame.constants cimport (
     TICKET_FRESH_MS,
 )
 from frame.varint cimport UV_MAX, uv_put
-from gateway_core.conn.parking cimport output_lost
+from gateway_core.conn.parking cimport output_lost, unpark
 from gateway_core.conn.session cimport close_with, reap, set_interval
 from gateway_core.conn.states cimport ASKED, DOOMED, E_ASKED, E_DENIED, E_ENDED, E_RESUMED, HELD, PARKED, state_in
 from gateway_core.conn.table cimport (
@@ -46,7 +46,6 @@ from gateway_core.conn.table cimport (
     conn_id,
     conn_move,
     key_begins,
-    parked_leave,
     poll_id,
     session_device,
     session_of,
@@ -185,7 +184,8 @@ cdef void resume_begin(Loop* loop, Conn* c, const uint8_t* answer, size_t n, uin
         if reason:
             resume_deny(loop, c, reason, NULL, 0)
         elif _fresh(loop, k, age_ms, message, m):
-            _say_ok(loop, c, s, k.seen, _flags(s))
+            k.flags = <uint8_t>_flags(s)
+            _say_ok(loop, c, s, k.seen, k.flags)
             k.sent = _replay(loop, c, s, k.seen, EARLY_BYTES)
             k.told = 1
     flush_behind(loop, c, answer, n)
@@ -261,9 +261,10 @@ cdef Conn* _take_over(Loop* loop, Conn* c, Conn* s) noexcept nogil:
     cdef Session* mine = session_of(s)
     cdef bint parked = s.state == PARKED, told = k.told
     cdef uint32_t sent = k.sent if told else k.seen, seen = k.seen
+    cdef uint8_t early = k.flags
     cdef int flags = _flags(s)  # of the older connection, before it goes
     if parked:
-        parked_leave(&loop.table, s)
+        unpark(loop, s)
         conn_move(&loop.table, s, E_RESUMED)
     mine.floor = k.serial
     _swap(loop, s, c)
@@ -276,7 +277,7 @@ cdef Conn* _take_over(Loop* loop, Conn* c, Conn* s) noexcept nogil:
     if not told:
         _say_ok(loop, s, s, seen, flags)
     _replay(loop, s, s, sent, ~<uint32_t>0)
-    if s.flags & F_SYNC_DUE:
+    if s.flags & F_SYNC_DUE or (told and flags & ~<int>early):  # what was lost since the answer left is said so
         _say_sync(loop, s)
     s.flags &= <uint16_t>~<unsigned int>(F_TOLD | F_OVERDUE | F_AGED | F_MISSED | F_SYNC_DUE | F_LEFT | F_REPORTED)
     ticket_give(loop, s)

@@ -41,7 +41,6 @@ from gateway_core.conn.table cimport (
     conn_new,
     conn_release,
     key_begins,
-    parked_leave,
     poll_id,
     preauth_enter,
     preauth_leave,
@@ -51,7 +50,7 @@ from gateway_core.conn.table cimport (
     session_user,
     slot_of,
 )
-from gateway_core.conn.parking cimport may_park, park
+from gateway_core.conn.parking cimport may_park, park, unpark
 from gateway_core.conn.tickets cimport ticket_give
 from gateway_core.conn.topics cimport topics_leave_all
 from gateway_core.conn.transport cimport doom, doom_quiet, enqueue, flush_conn, send_raw
@@ -376,7 +375,7 @@ cdef void close_with(Loop* loop, Conn* c, int reason, int code, const uint8_t* t
 
 cdef void _unpark_end(Loop* loop, Conn* c, const Doom* d) noexcept nogil:
     """Nobody is told but Python: there is no connection."""
-    parked_leave(&loop.table, c)
+    unpark(loop, c)
     if d.reason == R_PARK_OVER or d.reason == R_PARK_ROOM:
         stat_add(&loop.stats, N_PARKED_OVER, 1)
     _session_end(loop, c, d.code)
@@ -441,7 +440,7 @@ cdef void release_all(Loop* loop) noexcept nogil:
         if c.state == FREE:
             continue
         if c.state == PARKED:
-            parked_leave(&loop.table, c)
+            unpark(loop, c)
             _session_end(loop, c, CLOSE_DRAINING)
         elif not state_in(c.state, DEAF):
             loop.stats.reasons[R_STOPPED] += 1

@@ -80,6 +80,7 @@ cdef struct Claim:  # follows the PreAuth of one who came with a ticket, until i
     uint8_t device_len
     uint8_t wants  # the session; else a login is wanted
     uint8_t told  # RESUME_OK is under way
+    uint8_t flags  # that it says
 
 # User and device names follow, then the topic ids (aligned to 4). Packed only at its end: every member is aligned, and the
 # names begin two bytes sooner, which is a malloc block of 16 less for most.
@@ -90,7 +91,7 @@ cdef packed struct Session:
     Bucket inbound
     uint32_t rev  # the login's word, for its tickets
     uint16_t until  # end of its token, see until_s in conn.tickets; 0: it gets no tickets
-    uint16_t ticket_minute  # when the last ticket was given
+    uint16_t ticket_unit  # when the last ticket was given, see unit_s in conn.tickets
     uint16_t rx_records  # opened under the key of receiving
     uint16_t rx_minute  # when that key was new
     uint16_t joined  # topic ids in use

@@ -50,6 +50,11 @@ cdef uint32_t until_s(Loop* loop, const Session* s) noexcept nogil:
     return loop.engine.start_wall_s + <uint32_t>s.until * <uint32_t>UNTIL_S
 
 
+cdef inline uint32_t unit_s(Loop* loop) noexcept nogil:
+    """Sixteen bits tell the age of a ticket, to a 128th of its life at least."""
+    return max(loop.config.ticket_s >> 7, <uint32_t>1)
+
+
 cdef void ticket_give(Loop* loop, Conn* c) noexcept nogil:
     cdef Session* s = session_of(c)
     cdef uint32_t now = wall_s(), until = until_s(loop, s)
@@ -60,7 +65,7 @@ cdef void ticket_give(Loop* loop, Conn* c) noexcept nogil:
     if loop.tickets.n == 0 or s.until == 0 or until < now + LEAST_LIFE_S:
         return
     s.serial += 1
-    s.ticket_minute = <uint16_t>(loop.now_s // 60)
+    s.ticket_unit = <uint16_t>(loop.now_s // unit_s(loop))
     memset(&t, 0, sizeof(Ticket))
     sodium.randombytes(t.psk, TICKET_PSK_BYTES)
     sodium.randombytes(nonce, TICKET_NONCE)
@@ -91,7 +96,7 @@ cdef void ticket_give(Loop* loop, Conn* c) noexcept nogil:
 
 cdef void ticket_renew(Loop* loop, Conn* c) noexcept nogil:
     cdef Session* s = session_of(c)
-    cdef uint32_t age = <uint32_t><uint16_t>(loop.now_s // 60 - s.ticket_minute) * 60
+    cdef uint32_t age = <uint32_t><uint16_t>(loop.now_s // unit_s(loop) - s.ticket_unit) * unit_s(loop)
     cdef uint32_t half = loop.config.ticket_s // 2
     if age >= half and wall_s() + half < until_s(loop, s):
         ticket_give(loop, c)

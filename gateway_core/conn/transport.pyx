@@ -17,7 +17,7 @@ from frame.constants cimport (
 from frame.frames cimport frame_header_put
 from frame.record cimport put_u16
 from frame.websocket cimport WS_BINARY, WS_HEADER_BYTES, ws_header_put
-from gateway_core.conn.states cimport BEFORE_LOGIN, E_JUDGED, state_in
+from gateway_core.conn.states cimport BEFORE_LOGIN, E_JUDGED, LIVE, state_in
 from gateway_core.conn.table cimport (
     F_BLOCKED,
     F_DIRTY,
@@ -36,6 +36,7 @@ from gateway_core.conn.table cimport (
 from gateway_core.includes.cpu cimport qw_cycles
 from gateway_core.includes.sys cimport qw_again, qw_send_or_errno
 from gateway_core.leaf.lists cimport slots_push
+from gateway_core.leaf.policies cimport policies_bytes
 from gateway_core.leaf.ring cimport unacked_push
 from gateway_core.leaf.shared_buf cimport buf_data, buf_frame, buf_packed_by, buf_unref
 from gateway_core.leaf.stats cimport (
@@ -136,6 +137,12 @@ cdef inline void _mark_dirty(Loop* loop, Conn* c) noexcept nogil:
         c.flags |= F_DIRTY
 
 
+cdef inline void _count_out(Loop* loop, Conn* c, ptrdiff_t sent) noexcept nogil:
+    stat_add(&loop.stats, N_BYTES_OUT, sent)
+    if loop.policies.canaries and c.state == LIVE:
+        policies_bytes(&loop.policies, session_of(c).told, <size_t>sent)
+
+
 cdef void _written(Loop* loop, Conn* c, const uint8_t* p, size_t n, ptrdiff_t sent) noexcept nogil:
     """The socket took `sent` of n sealed bytes, or answered -errno; the rest is kept as it is."""
     if sent < 0:
@@ -144,7 +151,7 @@ cdef void _written(Loop* loop, Conn* c, const uint8_t* p, size_t n, ptrdiff_t se
             doom_quiet(loop, c, R_PEER_RESET, 0)
             return
         sent = 0
-    stat_add(&loop.stats, N_BYTES_OUT, sent)
+    _count_out(loop, c, sent)
     if <size_t>sent < n:
         stat_add(&loop.stats, N_PARTIAL_WRITES, 1)
         if state_in(c.state, BEFORE_LOGIN):  # nothing is kept for a peer that takes not even a handshake
@@ -252,7 +259,7 @@ cdef bint _flush_tail(Loop* loop, Conn* c) noexcept nogil:
             c.flags |= F_LOST
             doom_quiet(loop, c, R_PEER_RESET, 0)
         return False
-    stat_add(&loop.stats, N_BYTES_OUT, sent)
+    _count_out(loop, c, sent)
     q.tail_at += <uint32_t>sent
     if q.tail_at < q.tail_len:
         return False

@@ -532,7 +532,8 @@ cdef class Gateway:
         give_cmd(self._running(), <int>loop_of_id(conn), &cmd, self.wait_ms)
 
     def policy_counts(self, uint32_t entry):
-        """(sessions now, told since it began, pings, silent, resets, vanished, sum of round trips in us, their number)."""
+        """(sessions now, told since it began, pings, silent, resets, vanished, sum of round trips in us, their number, bytes
+        of live connections while a row has a canary, sessions now without a connection)."""
         cdef uint64_t total[POLICY_COUNTS]
         cdef uint32_t i, j
         if entry >= POLICY_ENTRIES:

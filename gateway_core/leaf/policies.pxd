@@ -29,6 +29,8 @@ cdef enum:  # counts of an entry
     P_VANISHED  # the stream ended without a CLOSE
     P_RTT_US  # sum over P_RTT_COUNT readings, of rows with a canary alone
     P_RTT_COUNT
+    P_BYTES  # of both directions, while any row has a canary
+    P_PARKED  # of the sessions, now: without a connection
     POLICY_COUNTS
 
 cdef struct PolicyEntry:
@@ -48,6 +50,7 @@ cdef struct PolicyRow:
 cdef struct Policies:
     PolicyEntry* entries
     PolicyRow* rows
+    uint32_t canaries  # rows with a share
 
 cdef int policies_init(Policies* p) noexcept nogil  # 0, or -1 without memory
 cdef void policies_free(Policies* p) noexcept nogil
@@ -60,6 +63,13 @@ cdef uint32_t default_interval(Policies* p) noexcept nogil  # of row 0: of those
 # A session, by its row, what it was told, and its device: begins with row 0, ends, loses its connection (P_SILENT, ...).
 cdef void policies_enter(Policies* p, uint16_t* row, uint16_t* told, const char* device, size_t n) noexcept nogil
 cdef void policies_leave(Policies* p, uint16_t row, uint16_t told) noexcept nogil
+cdef void policies_parked(Policies* p, uint16_t told, int one) noexcept nogil  # 1, or -1: no more
 cdef void policies_died(Policies* p, uint16_t told, int count) noexcept nogil
 cdef uint32_t policies_entry(Policies* p, uint16_t row, const char* device, size_t n) noexcept nogil  # that it should go by
 cdef void policies_told(Policies* p, uint16_t* told, uint32_t entry) noexcept nogil
+
+
+cdef inline void policies_bytes(Policies* p, uint16_t told, size_t n) noexcept nogil:
+    """Of a live connection. The caller has seen that `p.canaries` is not 0: else nobody compares."""
+    if told != NOT_TOLD:
+        p.entries[told].count[P_BYTES] += n

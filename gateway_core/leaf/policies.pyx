@@ -14,6 +14,7 @@ LAYOUT = layout()
 cdef int policies_init(Policies* p) noexcept nogil:
     p.entries = <PolicyEntry*>calloc(POLICY_ENTRIES, sizeof(PolicyEntry))
     p.rows = <PolicyRow*>calloc(POLICY_ROWS, sizeof(PolicyRow))
+    p.canaries = 0
     return 0 if p.entries != NULL and p.rows != NULL else -1
 
 
@@ -35,7 +36,7 @@ cdef void entry_set(Policies* p, uint32_t at, uint32_t rev, uint32_t ping_interv
     cdef SharedBuf* pong = buf_frame(FRAME_PONG, NULL, 0, text, <size_t>uv_put(text, rev), NULL, 0)
     cdef uint32_t i
     if e.rev != rev:
-        for i in range(P_SESSIONS + 1, POLICY_COUNTS):
+        for i in range(P_SESSIONS + 1, P_PARKED):
             e.count[i] = 0
     e.rev = rev
     e.ping_interval_s = ping_interval_s
@@ -50,6 +51,8 @@ cdef void rows_set(Policies* p, uint32_t first, uint32_t n, const PolicyRow* row
     cdef uint32_t i, sessions
     for i in range(n):
         sessions = p.rows[first + i].sessions
+        p.canaries -= p.rows[first + i].share != 0
+        p.canaries += rows[i].share != 0
         p.rows[first + i] = rows[i]
         p.rows[first + i].sessions = sessions
 
@@ -90,6 +93,11 @@ cdef void policies_leave(Policies* p, uint16_t row, uint16_t told) noexcept nogi
     p.rows[row].sessions -= 1
     if told != NOT_TOLD:
         p.entries[told].count[P_SESSIONS] -= 1
+
+
+cdef void policies_parked(Policies* p, uint16_t told, int one) noexcept nogil:
+    if told != NOT_TOLD:
+        p.entries[told].count[P_PARKED] += <uint64_t>one
 
 
 cdef void policies_died(Policies* p, uint16_t told, int count) noexcept nogil:

@@ -21,6 +21,10 @@ from frame.models import Frame
 ZSTD = 1
 
 
+SYNC_NIL = b"\x03\x92\xc0\x00"
+"""The body of a SYNC of nil, 0."""
+
+
 class Ticket(NamedTuple):
     lifetime_s: int
     psk: bytes
@@ -240,7 +244,13 @@ class WireClient:
         )
 
     def take_ticket(self) -> Ticket:
-        body = self.expect(FrameType.TICKET)
+        """Behind a resume a SYNC may stand before it: something was lost with the older connection after
+        the answer had left."""
+        frame = self.next()
+        if (frame.type, frame.body) == (FrameType.EVENT, SYNC_NIL):
+            frame = self.next()
+        assert frame.type == FrameType.TICKET, frame
+        body = frame.body
         lifetime, at = uv_get(body)
         assert len(body) == at + 33 + body[at + 32]
         return Ticket(lifetime, body[at : at + 32], body[at + 33 :], time.monotonic())

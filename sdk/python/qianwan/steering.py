@@ -51,6 +51,7 @@ class Steering:
         """A policy of an earlier run holds on, for as long as it said."""
         self._dialer, self._reconnector, self._supervisor = dialer, reconnector, supervisor
         self.vitals.obeyed = self._obeyed
+        supervisor.obey(self.vitals.policy)
         position = self._keeper.position
         if position.policy:
             self.vitals.obey(position.policy)
@@ -60,6 +61,7 @@ class Steering:
 
     def _obeyed(self, policy: Policy) -> None:
         self._dialer.obey(policy)
+        self._supervisor.obey(policy)
         if not self._keep_backoff:
             self._reconnector.obey(policy)
 

@@ -13,6 +13,7 @@ from gateway_core.engine.gateway import arm_of
 from tests.support.gateway_client import WireClient, uv, wait_for
 from tests.support.gateway_harness import GatewayHarness
 
+Start = Callable[..., GatewayHarness]
 REPORT = msgspec.msgpack.encode({"net": "4g", "carrier": "46000"})
 
 
@@ -135,3 +136,58 @@ def test_a_silent_connection_is_told_with_its_row(start_gateway: Callable[..., G
     gateway.gateway.choose_policy(gateway.conn("ann"), 3)
     wait_for(lambda: bool(gateway.of_kind(EV_SILENT)), 10)
     assert gateway.of_kind(EV_SILENT)[0][1:] == (gateway.conn("ann"), 3, 2)
+
+
+def test_who_waits_for_its_client_is_no_connection_of_its_policy(start_gateway: Start) -> None:
+    gateway = start_gateway(loops=2, tickets=True)
+    client = gateway.login("ann")
+    ticket = client.take_ticket()
+    gateway.gateway.set_policy(1, 7, 300, b"SEVEN")
+    gateway.gateway.set_policy_rows(0, [(1, 1, 0, 0)])
+    settled(gateway)
+    assert told(client) == b"SEVEN"
+
+    def now() -> tuple[int, int]:
+        counts = gateway.gateway.policy_counts(1)
+        return counts[0], counts[9]
+
+    assert now() == (1, 0)
+    client.close()
+    wait_for(lambda: now() == (1, 1), what="parked")
+    again = gateway.connect(ticket=ticket).resume(0)
+    again.frame(FrameType.ACK, ack=0)
+    again.taken_up(1, 0)
+    ticket = again.take_ticket()
+    assert now() == (1, 0)
+    again.close()
+    wait_for(lambda: now() == (1, 1), what="parked again")
+    gateway.gateway.end_parked(1000)
+    wait_for(lambda: now() == (0, 0), what="its end")
+
+
+def test_bytes_are_measured_while_there_is_a_canary(gateway: GatewayHarness) -> None:
+    clients = {f"device-{number}": gateway.login("ann", f"device-{number}") for number in range(20)}
+    seed, share = 99, 5000
+    gateway.gateway.set_policy(1, 7, 300, b"MAIN")
+    gateway.gateway.set_policy(2, 8, 120, b"CANARY")
+    gateway.gateway.set_policy_rows(0, [(1, 2, share, seed)])
+    settled(gateway)
+    arms = {device: told(client) == b"CANARY" for device, client in clients.items()}
+    before = [gateway.gateway.policy_counts(entry)[8] for entry in (1, 2)]
+    canaries = [client for device, client in clients.items() if arms[device]]
+    for client in canaries:
+        client.frame(FrameType.PING)
+        client.expect(FrameType.PONG)
+    main, canary = (gateway.gateway.policy_counts(entry)[8] for entry in (1, 2))
+    assert main == before[0]
+    record = 2 + 16  # length and tag
+    assert canary - before[1] == len(canaries) * (record + 2 + record + 3)
+    gateway.gateway.set_policy_rows(0, [(1, 1, 0, 0)])
+    settled(gateway)
+    still = [gateway.gateway.policy_counts(entry)[8] for entry in (1, 2)]
+    for client in clients.values():
+        client.frame(FrameType.PING)
+    for client in clients.values():
+        while client.next().type != FrameType.PONG:
+            pass
+    assert [gateway.gateway.policy_counts(entry)[8] for entry in (1, 2)] == still

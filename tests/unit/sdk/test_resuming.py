@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from qianwan.connection.policy import Policy
 from qianwan.connection.resumption import SILENT, Login, Resumption
 from qianwan.errors import ProtocolError
 from qianwan.protocol import noise, tickets
 from qianwan.protocol.auth import Credentials, Welcome
 from qianwan.protocol.tickets import Offer, Ticket
 
-from tests.support.qw1_responder import frame
-from tests.support.scripted_gateway import Peer, ScriptedGateway
+from tests.support.qw1_responder import frame, uv
+from tests.support.scripted_gateway import Peer, ScriptedGateway, pack
 from tests.support.sdk_client import client, take, until
 
 VECTORS = json.loads(Path("tests/conformance/noise/vectors/qw1.json").read_text())["vectors"]
@@ -187,3 +188,51 @@ async def test_a_server_that_goes_on_at_another_message_breaks_the_protocol(gate
         gateway.tickets.wrong = frame(19, b"\x05\x04\x00")
         await cut(gateway)
         await until(lambda: 4000 in gateway.goodbyes)
+
+
+async def test_where_the_policy_is_against_it_no_ticket_is_kept_and_the_token_logs_in(
+    gateway: ScriptedGateway,
+) -> None:
+    async with client(gateway, policy=Policy(resume=False)) as alice:
+        said(gateway, "before")
+        assert await take(alice, 1) == ["before"]
+        supervisor = alice.engine._supervisor
+        assert supervisor.link is not None
+        assert supervisor.link.ticket is None
+        await cut(gateway)
+        gateway.store("s/alice:bob", "bob", "missed")
+        assert await take(alice, 1) == ["missed"]
+        assert (gateway.tickets.resumes, gateway.tickets.logins, gateway.logins) == ([], 0, 2)
+        assert {greeting[3] for greeting in gateway.greetings} == {1}
+
+
+async def test_a_server_may_switch_it_off_and_on(gateway: ScriptedGateway) -> None:
+    async with client(gateway) as alice:
+        supervisor = alice.engine._supervisor
+        await until(lambda: supervisor.link is not None and supervisor.link.ticket is not None)
+        only(gateway).say(frame(12, pack({"rev": 1, "resume": False})))
+        await until(lambda: supervisor.link is not None and supervisor.link.ticket is None)
+        await cut(gateway)
+        await until(lambda: gateway.logins == 2)
+        assert gateway.greetings[-1][3] == 1
+        only(gateway).say(frame(12, pack({"rev": 2, "resume": True})))
+        await until(lambda: alice.engine.steering.vitals.policy.rev == 2)
+        only(gateway).say(gateway.tickets.give(only(gateway).kept))
+        await until(lambda: supervisor.link is not None and supervisor.link.ticket is not None)
+        await cut(gateway)
+        await until(lambda: gateway.tickets.resumes == [0])
+        assert gateway.logins == 2
+
+
+async def test_who_is_sent_away_logs_in_by_ticket_while_the_old_connection_stands(
+    gateway: ScriptedGateway,
+) -> None:
+    """The living session is left alone: it delivers until the login ends it."""
+    async with client(gateway) as alice:
+        supervisor = alice.engine._supervisor
+        await until(lambda: supervisor.link is not None and supervisor.link.ticket is not None)
+        only(gateway).say(frame(15, uv(0) + uv(0) + uv(0) + uv(0)))
+        await until(lambda: gateway.logins == 2)
+        assert (gateway.tickets.resumes, gateway.tickets.logins) == ([], 1)
+        said(gateway, "after")
+        assert await take(alice, 1) == ["after"]

@@ -295,7 +295,8 @@ class Link:
             if not self._welcome.done():
                 self._welcome.set_result(auth.parse_welcome(body))
         elif kind == FrameType.TICKET:
-            self.ticket = tickets.parse_ticket(body, self._loop.time())
+            ticket = tickets.parse_ticket(body, self._loop.time())
+            self.ticket = ticket if self._vitals.policy.resume else None
         elif kind == FrameType.RESUME_OK:
             self._resume_told(tickets.parse_resumed(body))
         elif kind == FrameType.RESUME_FAIL:
@@ -324,6 +325,8 @@ class Link:
         if not isinstance(policy, dict):
             raise ProtocolError("a POLICY is a map")
         self._vitals.obey(policy)
+        if not self._vitals.policy.resume:
+            self.ticket = None
         self._arm()
         self._owner.on_policy(policy)
 

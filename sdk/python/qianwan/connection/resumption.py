@@ -34,6 +34,8 @@ class Resumption:
         self._ticket: Ticket | None = None
         self._seen: int | None = None
         self._unanswered = 0
+        self.wanted = True
+        """as the policy says; else no ticket is kept, and each login is by token"""
         self.resumed = 0
 
     def began(self, login: Login) -> None:
@@ -49,9 +51,17 @@ class Resumption:
 
     def lost(self, link: Link, end: ConnectionClosed) -> None:
         """A connection that was logged in has ended so."""
+        if not self.wanted:
+            self.forget()
+            return
         self._ticket = link.ticket or self._ticket
         goes_on = end.code in GOES_ON
         self._seen, self.address = (link.received, link.address) if goes_on else (None, None)
+
+    def want(self, wanted: bool) -> None:
+        self.wanted = wanted
+        if not wanted:
+            self.forget()
 
     def silent(self) -> None:
         """Nobody answered."""
@@ -65,7 +75,7 @@ class Resumption:
     def offer(self, now: float, alive: Link | None = None) -> Offer | None:
         """What to come with. While another connection is `alive`, its session is left alone."""
         ticket = self._ticket if alive is None else alive.ticket or self._ticket
-        if ticket is None or self.login is None or ticket.over(now):
+        if not self.wanted or ticket is None or self.login is None or ticket.over(now):
             return None
         if self._unanswered % (SILENT + 1) == SILENT:
             return None

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from qianwan.connection.dial import Dialer, Wait, wait_of
 from qianwan.connection.link import Link, LinkOwner
+from qianwan.connection.policy import Policy
 from qianwan.connection.reconnect import Decision, Reconnector
 from qianwan.connection.resumption import Login, Resumption
 from qianwan.constants import CloseCode, ResumeReason
@@ -264,6 +265,9 @@ class Supervisor:
             patience.cancel()
             hurried.cancel()
             self._hurried.clear()
+
+    def obey(self, policy: Policy) -> None:
+        self.resumption.want(policy.resume)
 
     def hurry(self) -> None:
         """There is a reason to believe that the next attempt succeeds: what is waited for is not waited for

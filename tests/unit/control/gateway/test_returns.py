@@ -8,6 +8,7 @@ from typing import Any
 from control.bus.memory import MemoryBus, MemoryHub
 from control.gateway.logins import Begun
 from control.gateway.returns import Returns, Taken
+from control.gateway.sync_hints import SYNC_BODY
 from frame.constants import ResumeReason
 from tests.support.sdk_client import until
 
@@ -29,6 +30,9 @@ class Core:
         if self.answer is not None and self.returns is not None:
             answer = self.answer
             self.returns.on_taken(token, answer.reason, answer.flags, answer.bodies)
+
+    def send(self, conn: int, type: int, body: bytes) -> None:
+        self.told.append(("send", conn, type, body))
 
     def resume_fail(self, conn: int, reason: int, text: str = "") -> None:
         self.told.append(("fail", conn, reason))
@@ -76,7 +80,7 @@ async def test_what_was_missed_comes_from_the_other_gateway_and_the_session_begi
     new.returns.on_elsewhere(comes(1))
     await until(lambda: new.begun)
     assert keeps.core.told == [("take", 9, 55, 1234, 3)]
-    assert new.core.told == [("resume", 5, 3, [b"four", b"five"], 2)]
+    assert new.core.told == [("resume", 5, 3, [b"four", b"five"], 2), ("send", 5, 7, SYNC_BODY)]
     assert new.begun == [Begun(5, "ann", "phone", 1, 77)]
     assert new.ended == []
 

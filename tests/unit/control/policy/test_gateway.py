@@ -23,6 +23,7 @@ class Core(Recorder):
     def __init__(self) -> None:
         super().__init__()
         self.chosen: list[tuple[int, int, int]] = []
+        self.now = 100.0
 
     def choose_policy(self, conn: int, row: int, rev: int = 0) -> None:
         self.chosen.append((conn, row, rev))
@@ -59,7 +60,7 @@ def run(folder: Path, body: Callable[[GatewayPolicies, Core, PolicyDocuments], A
 
 
 def made(documents: Documents, core: Core, folder: Path) -> GatewayPolicies:
-    return GatewayPolicies(documents, core, folder, 240, 15, ("node-1", 7))
+    return GatewayPolicies(documents, core, folder, 240, 15, ("node-1", 7), clock=lambda: core.now)
 
 
 def report(**members: object) -> bytes:
@@ -109,6 +110,25 @@ def test_what_cannot_be_read_is_counted_and_harms_nobody(tmp_path: Path) -> None
             policies.on_report(11, 1, True, bad)
         assert policies.unreadable == 5
         assert core.chosen == []
+
+    run(tmp_path, body)
+
+
+def test_time_counts_where_there_is_a_connection_and_bytes_where_there_is_a_canary(tmp_path: Path) -> None:
+    async def body(policies: GatewayPolicies, core: Core, room: PolicyDocuments) -> None:
+        policies.on_report(11, 1, True, report())
+        row = core.chosen[0][1]
+        entry = core.rows[row][0]
+        core.sessions[entry], core.parked[entry] = 10, 4
+        core.now += 100.0
+        arm = policies.numbers().arms["mobile/1"]
+        assert (arm.sessions, arm.parked, arm.connected_s, arm.metered_s) == (10, 4, 600.0, 0.0)
+        await room.publish("mobile", msgspec.structs.replace(MOBILE, rank=1), 10, "key-1", None)
+        await until(lambda: core.rows[row][2] == 1000)
+        core.now += 600.0
+        core.bytes[entry] = 7 * 1024
+        arm = policies.numbers().arms["mobile/1"]
+        assert (arm.connected_s, arm.metered_s, arm.kib_an_hour) == (4200.0, 3600.0, 7.0)
 
     run(tmp_path, body)
 

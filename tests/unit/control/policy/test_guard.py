@@ -142,6 +142,22 @@ def test_a_slower_round_trip_pauses_after_three_looks(tmp_path: Path) -> None:
     run(tmp_path, body)
 
 
+def test_traffic_that_was_measured_pauses_and_beats_alone_do_not(tmp_path: Path) -> None:
+    async def body(stage: Stage) -> None:
+        beats = Counts(connected_s=20 * HOUR, metered_s=20 * HOUR, pings=100_000, bytes=20 * 9000)
+        usual = Counts(connected_s=20 * HOUR, metered_s=20 * HOUR, pings=100, bytes=20 * 9000)
+        await stage.looks(beats, usual, 10)
+        assert stage.guard.breaches == 0
+        much = Counts(connected_s=20 * HOUR, metered_s=20 * HOUR, bytes=20 * 900_000)
+        await stage.looks(much, usual, 3)
+        canary = (await stage.room.state("base"))[0].canary
+        assert canary is not None
+        assert canary.paused
+        assert canary.why.startswith("traffic")
+
+    run(tmp_path, body)
+
+
 def test_a_gateway_that_began_again_counts_from_there(tmp_path: Path) -> None:
     """Its numbers are those of another life: what they were before it is not taken off them."""
 

@@ -17,6 +17,8 @@ class Recorder:
         self.rows: dict[int, tuple[int, int, int, int]] = {}
         self.sessions: dict[int, int] = {}
         self.row_sessions: dict[int, int] = {}
+        self.parked: dict[int, int] = {}
+        self.bytes: dict[int, int] = {}
 
     def set_policy(self, entry: int, rev: int, ping_interval_s: int, body: bytes) -> None:
         self.entries[entry] = rev, ping_interval_s
@@ -25,7 +27,8 @@ class Recorder:
         self.rows |= {first + at: row for at, row in enumerate(rows)}
 
     def policy_counts(self, entry: int) -> tuple[int, ...]:
-        return (self.sessions.get(entry, 0), 0, 0, 0, 0, 0, 0, 0)
+        more = (self.bytes.get(entry, 0), self.parked.get(entry, 0))
+        return (self.sessions.get(entry, 0), 0, 0, 0, 0, 0, 0, 0, *more)
 
     def policy_row_sessions(self, first: int, n: int) -> list[int]:
         return [self.row_sessions.get(row, 0) for row in range(first, first + n)]
