@@ -37,6 +37,8 @@ class NodeInfo(msgspec.Struct, frozen=True, array_like=True):
         0.0  # its clock is surely so far ahead of the others', behind if negative: nobody can log in
     )
     refuses: tuple[str, ...] = ()  # live settings that do not hold there (process/live_settings.py)
+    unwell: bool = False  # of im processes: the store takes no commit from there
+    rests: bool = False  # it alone: others serve what it would (im/resting.py)
 
     @property
     def free(self) -> float:

@@ -33,6 +33,9 @@ GATEWAY_SUBJECT = "node-gateway"
 MUTE_TIMES = 2
 """Of `dead_after_s`, after the first: so long others are heard and a listed node is not, until it is gone.
 One that stands still for a moment, or is starved by a full machine, has three in all."""
+SAID_LOOKS = 3
+"""The same for one that says in etcd that it hears nothing: more than a bus that goes away for all leaves
+between the last words of two."""
 LATE_BEACONS = 1.5
 """Silent for so long, the bus is asked whether it knows an im process: calls for its users wait for this. A
 gateway gets `dead_after_s`, or its lease: to be taken for dead costs each of its sessions a word."""
@@ -91,6 +94,7 @@ class BeaconCoordination(Part):
         self._replaced: dict[int, deque[int]] = {}  # by the epoch that is live now
         self._left: dict[int, deque[int]] = {}
         self._roles: dict[int, tuple[str, ...]] = {}
+        self._resting: dict[int, int] = {}  # node id -> epoch, until it says otherwise
         self._latest_login = 0
         self._callbacks: list[tuple[str | None, Callable[[NodeInfo, bool], None]]] = []
         self._decode = msgspec.msgpack.Decoder(_Beacon).decode
@@ -144,6 +148,8 @@ class BeaconCoordination(Part):
     def hear(self, peer: Peer, role: str) -> bool:
         node_id, epoch = peer
         known = self._nodes.get(node_id)
+        if self._resting.get(node_id) == epoch:
+            return False
         if known is not None and known.epoch == epoch and role in known.roles:
             self._heard[node_id] = self._clock()
             return True
@@ -213,7 +219,7 @@ class BeaconCoordination(Part):
             elif not self._is_listed(node_id):
                 self._forget(node_id, "silent")
             elif self._is_mute(node_id, now):
-                self._forget(node_id, "mute")
+                self._forget(node_id, "cut off from the bus")
 
     def _is_own(self, node_id: int) -> bool:
         return self._own is not None and self._own.node_id == node_id
@@ -232,10 +238,14 @@ class BeaconCoordination(Part):
             self._forget(peer[0], "absent")
 
     def _is_mute(self, node_id: int, now: float) -> bool:
-        """A silent node, for long. Looks at which nobody was heard do not count: the bus was away."""
+        """A silent node, for long, or as it says in etcd. Looks at which nobody was heard do not count: the
+        bus was away."""
         if any(now - at <= self._dead_after_s for each, at in self._heard.items() if not self._is_own(each)):
             self._missed[node_id] = self._missed.get(node_id, 0) + 1
-        return self._missed.get(node_id, 0) * self._beacon_s > MUTE_TIMES * self._dead_after_s
+        missed = self._missed.get(node_id, 0)
+        peer = node_id, self._nodes[node_id].epoch
+        said = self._roster is not None and self._roster.is_cut_off(peer)
+        return missed >= SAID_LOOKS if said else missed * self._beacon_s > MUTE_TIMES * self._dead_after_s
 
     def _is_listed(self, node_id: int) -> bool:
         node = self._nodes[node_id]
@@ -286,6 +296,12 @@ class BeaconCoordination(Part):
             return False  # whoever holds a node id does not give way (coordination/claim.py)
         if epoch in self._left.get(node_id, ()) or self._is_over(node_id, epoch):
             return False
+        if info.rests:
+            self._resting[node_id] = epoch
+            if known is not None and known.epoch == epoch:
+                self._forget(node_id, "rests")
+            return False
+        self._resting.pop(node_id, None)
         if known is not None and known.epoch != epoch:
             if epoch in self._replaced.get(node_id, ()):
                 return False

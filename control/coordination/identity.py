@@ -135,7 +135,9 @@ async def _from_etcd(settings: Settings) -> Etcd:
 
     client = await connect_etcd(settings)
     registration = Registration(
-        client, settings.server.node_name or f"{os.getpid()} on {socket.gethostname()}"
+        client,
+        settings.server.node_name or f"{os.getpid()} on {socket.gethostname()}",
+        roles=settings.server.roles,
     )
     try:
         await registration.start()

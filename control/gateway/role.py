@@ -91,6 +91,8 @@ class GatewayPart(Part):
         self._hears = False
         self._hearing: asyncio.Task[None] | None = None
         self._ending = False
+        self._ordered: DrainOrder | None = None
+        self._own_order: DrainOrder | None = None
         self._running = False
         self._headers_missing = 0
         self._told_missing = -HEADER_TOLD_S
@@ -130,11 +132,7 @@ class GatewayPart(Part):
             return
         until = time.monotonic() + server.drain_timeout_s
         self._core.stop_accepting()
-        rate = self.open_sessions() / max(self._spread_s, LEAST_SPREAD_S)
-        order = DrainOrder(
-            rate=min(max(rate, LEAST_RATE), MOST_RATE), deadline_s=math.ceil(server.drain_timeout_s)
-        )
-        self.leaving.apply(order)
+        self.leaving.apply(self._spread_order())
         told = 0.0
         while (left := self.connections()) and (now := time.monotonic()) < until and not self._alone():
             if now - told >= PROGRESS_S:
@@ -209,15 +207,33 @@ class GatewayPart(Part):
 
     def order_drain(self, order: DrainOrder | None) -> None:
         """Of an operator, while the process goes on; its own end is not stopped by anybody."""
+        self._ordered = order
+        self._leave(order or self._own_order)
+
+    def send_away(self, yes: bool) -> None:
+        """This gateway alone is cut off from the bus: its clients go to others, or may stay again. Where
+        those are nobody knows here; LBS does. What an operator ordered comes first."""
+        self._own_order = self._spread_order() if yes else None
+        self._leave(self._ordered or self._own_order)
+
+    def _leave(self, order: DrainOrder | None) -> None:
         if not self._ending:
             if order is not None:
                 self._core.end_parked(CloseCode.DRAINING)  # their clients cannot be told
             self.leaving.apply(order)
 
+    def _spread_order(self) -> DrainOrder:
+        """All that are here are told within `drain_spread_s`."""
+        rate = self.open_sessions() / max(self._spread_s, LEAST_SPREAD_S)
+        return DrainOrder(
+            rate=min(max(rate, LEAST_RATE), MOST_RATE),
+            deadline_s=math.ceil(self._settings.server.drain_timeout_s),
+        )
+
     def names_others(self) -> bool:
         """Other gateways must be known: clients are sent there, or rates are shared with them."""
         aged = self._settings.gateway.core.max_age_s > 0
-        return aged or self.leaving.order is not None or self.admission.shares
+        return aged or self._ordered is not None or self.admission.shares
 
     def on_picked(self, conn: int, user: str, device: str, websocket: bool, age: bool) -> None:
         """The core has found a session that shall leave."""
@@ -231,8 +247,14 @@ class GatewayPart(Part):
     def checks(self) -> Mapping[str, Check]:
         return {
             "gateway": lambda: None if self._running else "not started",
-            "drain": lambda: "drained by order" if self.leaving.order is not None else None,
+            "drain": self._why_leaving,
         }
+
+    def _why_leaving(self) -> str | None:
+        if self.leaving.order is None:
+            return None
+        alone = self._own_order is not None and self._ordered is None and not self._ending
+        return "cut off from the bus: its clients are sent away" if alone else "drained by order"
 
     def sources(self) -> Mapping[str, Source]:
         return {

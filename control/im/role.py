@@ -143,7 +143,10 @@ class ImPart(Part):
 
     def checks(self) -> Mapping[str, Check]:
         """The store: the last commit worked, a commit of the watch a moment ago, and so did reading."""
-        return {"store": lambda: self._watch.problem() or self._stats_problem}
+        return {"store": self.problem}
+
+    def problem(self) -> str | None:
+        return self._watch.problem() or self._stats_problem
 
     def sources(self) -> Mapping[str, Source]:
         return {"service": self.service.stats, "store": lambda: self._store_stats}

@@ -12,6 +12,7 @@ from control.im.guests import Guests, RoomsApi
 from control.im.over_bus import ImOverBus
 from control.im.peers import BusPeers
 from control.im.presence import RoutePresence
+from control.im.resting import Resting
 from control.im.role import ImPart
 from control.im.route_report import (
     REPORT,
@@ -55,6 +56,16 @@ class ImWiring(JoinedWiring, ABC):
             peers=self.peers,
             latest_login=self._latest_login,
             root=self._root_of_clients,
+        )
+
+    @cached_property
+    def resting(self) -> Resting:
+        """A process with clients of its own, or that answers HTTP, never rests."""
+        alone = set(self._settings.server.roles) == {"im"}
+        return Resting(
+            self.im.problem,
+            lambda: [info for info in self.coordination.nodes("im") if info.node_id != self._process.own[0]],
+            self._settings.server.cut_off_s if alone else 0.0,
         )
 
     @cached_property

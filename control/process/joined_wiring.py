@@ -11,7 +11,7 @@ from control.bus.hearing import Hearing
 from control.coordination.beacons import BeaconCoordination
 from control.coordination.claim import NodeIdClaim, NodeNameClaim
 from control.coordination.documents import Documents
-from control.coordination.identity import Identity
+from control.coordination.identity import Etcd, Identity
 from control.coordination.nodes import static_gateways
 from control.coordination.remembered import Remembered
 from control.coordination.roster import Roster
@@ -92,6 +92,12 @@ class JoinedWiring:
         from control.coordination.etcd.documents import EtcdDocuments
 
         return Roster(EtcdDocuments(etcd.client, self._settings.etcd.prefix))
+
+    def _written_as_owner(self, etcd: Etcd) -> Documents:
+        """All keys of the cluster, changed only while this process holds its node id."""
+        from control.coordination.etcd.documents import EtcdDocuments
+
+        return EtcdDocuments(etcd.client, self._settings.etcd.prefix, etcd.registration)
 
     @cached_property
     def keystore(self) -> KeyStore:

@@ -20,6 +20,7 @@ from control.bus.hearing import Hearing
 from control.coordination.base import Coordination, NodeInfo
 from control.gateway.drain import DrainStatus
 from control.health import Health
+from control.im.resting import Resting
 from control.keys.api_keys import split_key
 from control.keys.data_folder import FIRST_KEY_FILE
 from control.keys.files import locked, write_bytes
@@ -117,6 +118,7 @@ class OwnNode(Part):
         health: Health,
         drain: Callable[[], DrainStatus],
         refuses: Callable[[], Iterable[str]] = tuple,
+        resting: Resting | None = None,
     ) -> None:
         self._coordination = coordination
         self._info = info
@@ -127,6 +129,7 @@ class OwnNode(Part):
         self._health = health
         self._drain = drain
         self._refuses = refuses
+        self._resting = resting
         self._started = False
 
     async def start(self) -> None:
@@ -139,6 +142,8 @@ class OwnNode(Part):
 
     async def tick(self) -> None:
         """The next beacon carries it."""
+        if self._resting is not None:
+            self._resting.look()
         self.tell()
 
     def tell(self) -> None:
@@ -153,6 +158,8 @@ class OwnNode(Part):
             drain=(drain.told, drain.left, drain.remaining, drain.rate) if drain.draining else None,
             store=self._store(),
             refuses=tuple(self._refuses()),
+            unwell=self._resting is not None and self._resting.unwell,
+            rests=self._resting is not None and self._resting.rests,
             login=max(self._login(), self._coordination.latest_login),
         )
         self._coordination.announce(self._info)

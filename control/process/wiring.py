@@ -90,6 +90,7 @@ class Wiring(ControlWiring):
             ConnService(self.bus, self._process.own[0], self.looks) if gateway else None,
             self.returns if gateway else None,
             self.traces if gateway else None,
+            self.cut_off() if split else None,
             self.own_node,
             *(self.lbs.parts if control else []),
             self.lbs_http if control and self._settings.control.lbs.http else None,

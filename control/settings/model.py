@@ -62,6 +62,12 @@ class ServerSection(Section, frozen=True):
     drain_spread_s: Annotated[float, Meta(ge=0, le=3600, extra=LIVE)] = 5.0
     """Over which a drain spreads its GOAWAY frames, so that other nodes see no storm. Beyond:
     server.drain_timeout_s ends it."""
+    cut_off_s: Annotated[float, Meta(ge=0, le=3600)] = 10.0
+    """That a gateway alone hears nothing on the bus, or a process that is only im reaches no store, while
+    others do, until its clients or users go to those: longer than all need to notice what is away for
+    everybody (bus.dead_after_s, 8 s for a store). 0: never. Beyond: its clients are sent away over
+    server.drain_spread_s; its users are served by others until the store answers it again. For gateways only
+    with etcd, which tells it of the others."""
 
     def problems(self) -> Problems:
         if not self.roles:

@@ -43,6 +43,7 @@ class Holder(msgspec.Struct, frozen=True):
     name: str
     mark: str
     epoch: int = 0
+    roles: tuple[str, ...] = ()
 
 
 _encode = msgspec.json.Encoder().encode
@@ -55,10 +56,13 @@ class Registration(Part):
     `taken` (another process has it, or had it: this one can only leave).
     """
 
-    def __init__(self, client: EtcdClient, name: str, last_id: int = MAX_NODE_ID) -> None:
+    def __init__(
+        self, client: EtcdClient, name: str, last_id: int = MAX_NODE_ID, roles: tuple[str, ...] = ()
+    ) -> None:
         self._client = client
         self._name = name
         self._last_id = last_id
+        self._roles = roles
         self._mark = ""
         self._prefix = client.section.prefix.encode()
         self._lease = Lease(client, client.section.ttl_s, self._on_lost, self._take_back, self._hangs)
@@ -244,7 +248,7 @@ class Registration(Part):
         return b"%sids/%d" % (self._prefix, node_id or self.own[0])
 
     def _value(self, epoch: int) -> bytes:
-        return _encode(Holder(self._name, self._mark, epoch))
+        return _encode(Holder(self._name, self._mark, epoch, self._roles))
 
 
 def _holder(value: bytes) -> Holder:

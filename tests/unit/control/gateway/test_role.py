@@ -6,6 +6,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+from control.gateway.drain import DrainOrder
 from control.gateway.role import GatewayPart
 from control.settings.build import build
 
@@ -38,3 +39,35 @@ async def test_a_bus_that_stands_still_holds_up_no_tick_and_is_asked_again() -> 
     await gateway.tick()
     await asyncio.sleep(0)
     assert len(answers) == 2, "they are heard"
+
+
+async def test_a_gateway_that_is_cut_off_alone_sends_its_clients_away_but_for_an_operator_s_order() -> None:
+    applied: list[DrainOrder | None] = []
+
+    class Leaving:
+        order: DrainOrder | None = None
+
+        def apply(self, order: DrainOrder | None) -> None:
+            self.order = order
+            applied.append(order)
+
+    async def nothing() -> None:
+        return
+
+    core: Any = SimpleNamespace(stats=lambda: {"live": {"sessions": 500}}, end_parked=lambda code: None)
+    rest: Any = SimpleNamespace(shares=False)
+    leaving: Any = Leaving()
+    gateway = GatewayPart(
+        build({"server": {"drain_spread_s": 10}}), rest, core, rest, rest, rest, rest, leaving, rest, rest,
+        alone=lambda: False, hear_gateways=nothing, settle=nothing,
+    )  # fmt: skip
+    ordered = DrainOrder(rate=7)
+    gateway.send_away(True)
+    assert leaving.order.rate == 50, "all within the spread"
+    assert gateway.checks()["drain"]() == "cut off from the bus: its clients are sent away"
+    assert not gateway.names_others(), "nobody else can be heard of"
+    gateway.order_drain(ordered)
+    gateway.send_away(False)
+    assert (leaving.order, gateway.checks()["drain"]()) == (ordered, "drained by order")
+    gateway.order_drain(None)
+    assert applied[-1] is None

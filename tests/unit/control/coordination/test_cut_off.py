@@ -1,0 +1,105 @@
+"""A gateway that alone has lost the bus knows it by etcd, as others do; with the bus away nobody is alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from control.bus.memory import MemoryBus
+from control.coordination.base import NodeInfo
+from control.coordination.beacons import BeaconCoordination
+from control.coordination.cut_off import CutOff
+from control.coordination.roster import Roster
+from control.coordination.sqlite_documents import SqliteDocuments
+from control.node_ids import Peer
+from tests.support.sdk_client import until
+
+ONE, TWO = (1, 100), (2, 200)
+
+
+class Gateways:
+    """Two of them and an im process, as etcd lists them; what each says of itself there."""
+
+    def __init__(self, path: Path) -> None:
+        self.documents = SqliteDocuments(path)
+        self.roster = Roster(self.documents)
+        self.now = 0.0
+        self.away: set[Peer] = set()
+        self.alone: dict[Peer, list[bool]] = {ONE: [], TWO: []}
+        self.parts = {peer: self.part(peer) for peer in (ONE, TWO)}
+
+    def part(self, own: Peer) -> CutOff:
+        def problem() -> str | None:
+            return "silent" if own in self.away else None
+
+        alone = self.alone[own].append
+        return CutOff(
+            self.documents, self.roster, own, "gateway", problem, 10.0, alone, clock=lambda: self.now
+        )
+
+    async def start(self) -> None:
+        await self.documents.start()
+        for number, (peer, role) in enumerate(((ONE, "gateway"), (TWO, "gateway"), ((3, 300), "im"))):
+            value = {"name": f"n{number}", "mark": "m", "epoch": peer[1], "roles": [role]}
+            await self.documents.put(f"nodes/{peer[0]}", msgspec.json.encode(value))
+        await self.roster.start()
+
+    async def pass_s(self, seconds: int) -> None:
+        for _ in range(seconds):
+            self.now += 1.0
+            for peer, part in self.parts.items():
+                await part.tick()
+                await until(lambda peer=peer: self.roster.is_cut_off(peer) == (peer in self.away))
+
+
+@pytest.fixture
+async def gateways(tmp_path: Path) -> AsyncIterator[Gateways]:
+    made = Gateways(tmp_path / "c.sqlite3")
+    await made.start()
+    yield made
+    for part in made.parts.values():
+        await part.stop()
+    await made.roster.stop(0.0)
+    await made.documents.stop(0.0)
+
+
+async def test_who_alone_has_lost_the_bus_knows_it_until_it_is_back(gateways: Gateways) -> None:
+    gateways.away = {ONE}
+    await gateways.pass_s(10)
+    assert gateways.alone == {ONE: [], TWO: []}, "the others may only not have noticed"
+    await gateways.pass_s(1)
+    assert gateways.alone == {ONE: [True], TWO: []}
+    gateways.away = set()
+    await gateways.pass_s(1)
+    assert gateways.alone == {ONE: [True, False], TWO: []}
+
+
+async def test_with_the_bus_away_nobody_is_alone_whenever_each_notices(gateways: Gateways) -> None:
+    gateways.away = {ONE}
+    await gateways.pass_s(7)
+    gateways.away = {ONE, TWO}
+    await gateways.pass_s(20)
+    gateways.away = {TWO}  # the first that is back
+    await gateways.pass_s(5)
+    assert gateways.alone == {ONE: [], TWO: []}
+
+
+async def test_a_process_that_says_so_is_left_out_as_soon_as_others_are_heard(gateways: Gateways) -> None:
+    now = 0.0
+    members = BeaconCoordination(MemoryBus(), 1.0, 6.0, clock=lambda: now, roster=gateways.roster)
+    for each, role in ((ONE, "gateway"), (TWO, "gateway"), ((3, 300), "im")):
+        members._see(NodeInfo(*each, f"n{each[0]}", (role,)))
+    gateways.away = {ONE, TWO}
+    await gateways.pass_s(1)
+    gateways.away = {ONE}
+    await gateways.pass_s(1)
+    gone: dict[int, float] = {}
+    for _ in range(12):
+        now += 1.0
+        members.hear((3, 300), "im")
+        members.expire()
+        gone |= {number: now for number in (1, 2) if members.epoch_of(number) is None and number not in gone}
+    assert gone == {1: 9.0}, "the other one is listed, and says nothing"
