@@ -54,6 +54,8 @@ class ServerPlan:
     split: bool = False  # the gateway is a process of its own even when there is only one
     loops: int = 0
     ping_interval_s: int = 240
+    host: str = "127.0.0.1"  # where clients find the gateways
+    gateway: dict[str, object] = field(default_factory=dict)  # more of the section [gateway]
     core: dict[str, Any] = field(default_factory=dict)
     service: dict[str, Any] = field(default_factory=dict)
     admission: dict[str, object] = field(default_factory=dict)
@@ -264,7 +266,7 @@ class Servers:
         plan = self.plan
         return {
             "server": {"data_dir": str(self.folder / "data"), "drain_timeout_s": 1.0, "drain_spread_s": 0.0},
-            "gateway": {"loops": plan.loops, "ping_interval_s": plan.ping_interval_s},
+            "gateway": {"loops": plan.loops, "ping_interval_s": plan.ping_interval_s, **plan.gateway},
             "gateway.admission": plan.admission,
             "gateway.core": plan.core,
             "im.service": plan.service,
@@ -279,7 +281,7 @@ class Servers:
     ) -> Process:
         http = f"127.0.0.1:{row_of_ports(1)}"
         first = row_of_ports(max(1, listeners))
-        listen = tuple(("127.0.0.1", first + i) for i in range(listeners))
+        listen = tuple((self.plan.host, first + i) for i in range(listeners))
         log = self.folder / f"{name}.log"
         words = [
             sys.executable,
@@ -295,7 +297,7 @@ class Servers:
             "--admin",
             "",
             "--listen",
-            f"127.0.0.1:{first}",
+            f"{self.plan.host}:{first}",
             "--node-id",
             str(node),
         ]
@@ -303,11 +305,17 @@ class Servers:
             words += ["--bus", bus]
         if listeners > 1:
             words += ["--processes", str(listeners)]
-        with log.open("wb") as out:
-            popen = subprocess.Popen(
-                words, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, preexec_fn=ending_with_me()
-            )
-        return Process(name, popen, log, http, listen)
+        return Process(name, _run(words, log), log, http, listen)
+
+    def kill_and_start(self, away_s: float) -> None:
+        """The first process dies without a word and is back, as it was, after so long and its start."""
+        process = self.processes[0]
+        process.popen.kill()
+        process.popen.wait()
+        time.sleep(away_s)
+        assert isinstance(process.popen.args, list)
+        process.popen = _run([str(word) for word in process.popen.args], process.log)
+        self._await(process)
 
     def _run_nats(self, port: int) -> subprocess.Popen[bytes]:
         binary = shutil.which("nats-server") or str(Path(sys.executable).with_name("nats-server"))
@@ -347,6 +355,13 @@ class Servers:
                 popen.kill()
                 popen.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _run(words: list[str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as out:
+        return subprocess.Popen(
+            words, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, preexec_fn=ending_with_me()
+        )
 
 
 def _await_port(port: int, popen: subprocess.Popen[bytes]) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks.cli import figures, sets, sizes
+from benchmarks.cli import figures, sets, sizes, weak
 from benchmarks.cli.options import app
 
-__all__ = ["app", "figures", "sets", "sizes"]
+__all__ = ["app", "figures", "sets", "sizes", "weak"]
 
 sets.add_to(app)

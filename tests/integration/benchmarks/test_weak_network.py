@@ -16,9 +16,13 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.machine import ROOT
+from benchmarks.report.page import KEYS
 from benchmarks.weaknet.namespaces import FOLDER, NetworkRefused, name_of, refusal, sweep
 from benchmarks.weaknet.network import GOOD, Network
+from benchmarks.weaknet.ours import Qianwan
 from benchmarks.weaknet.profiles import Profile, load
+from benchmarks.weaknet.run import WeakOptions, run_one
+from benchmarks.weaknet.suite import failures, figure_of
 
 PROFILES = load()
 PORT = 9000
@@ -106,3 +110,20 @@ def test_networks_go_with_their_run_also_when_it_was_killed() -> None:
         other.send_signal(signal.SIGKILL)
     assert left <= set(sweep())
     assert not left & {path.name for path in FOLDER.glob("qwn-*")}
+
+
+def test_who_comes_back_over_a_bad_line_has_everything_once() -> None:
+    if refusal():
+        return
+    options = WeakOptions(phones=2, seconds=3.0, settle_s=20.0)
+    row = run_one(PROFILES, "P2", "W4", Qianwan, options)
+    assert row["passed"], row
+    assert (row["lost"], row["doubled"]) == (0, 0)
+    assert row["drops"] >= 2
+    assert row["resumed"] == row["returns"] >= 2
+    assert 200 <= row["first_ms"]["p50"] < 5000
+    assert not failures([row])
+    assert failures([{**row, "passed": False, "lost": 1}]) == ["P2 W4 qianwan: 1 lost, 0 doubled"]
+    figure = figure_of("qianwan bench weaknet", [row])
+    assert [figure[key] for key in ("lost", "duplicated", "connections")] == [0, 0, 2]
+    assert set(KEYS) <= set(figure)
