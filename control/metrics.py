@@ -451,6 +451,16 @@ def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(name, text, value=value)
 
 
+def _moderation(moderation: Numbers) -> Iterable[Metric]:
+    text = "Messages and other texts that were looked at for words of lists"
+    yield _counter("qianwan_moderation_texts", text, moderation["looked"])
+    text = "Of these: with a hit, by list and what it asks for"
+    hits = CounterMetricFamily("qianwan_moderation_hits", text, labels=["list", "action"])
+    for key, count in moderation["hits"].items():
+        hits.add_metric(key.split(" "), count)
+    yield hits
+
+
 SECTIONS: Mapping[str, Callable[[Numbers], Iterable[Metric]]] = {
     "keys": _keys,
     "gateway_stats": _gateway,
@@ -464,6 +474,7 @@ SECTIONS: Mapping[str, Callable[[Numbers], Iterable[Metric]]] = {
     "upstream": _upstream,
     "service": partial(_numbers, "im"),
     "store": partial(_numbers, "store"),
+    "moderation": _moderation,
     "http": partial(_numbers, "http"),
     "admin": partial(_numbers, "admin"),
     "audit": partial(_numbers, "audit"),

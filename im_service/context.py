@@ -18,7 +18,7 @@ from im_service.notices import Announcer
 from im_service.outbox.ports import CopyPort
 from im_service.ports import Clock, Downlink, NoPeers, PeersPort, Presence, SystemClock
 from im_service.push.ports import PushPort
-from im_service.sending.hooks import Hook
+from im_service.sending.hooks import Hook, Moderator
 from im_service.settings import ImSettings
 from im_service.spread import Spread
 from im_service.storage.store import Store
@@ -38,7 +38,7 @@ class Ports:
     presence: Presence | None = None
     push: PushPort | None = None
     copy: CopyPort | None = None
-    moderation: Hook | None = None
+    moderation: Moderator | None = None
     callback: Hook | None = None
     node: int = 0
     """Number of this im process, 0-1023: part of server ids."""

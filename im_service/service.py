@@ -96,7 +96,7 @@ class ImService:
             self.devices,
             self.server_sends,
         )
-        self._words = Words(context)
+        self._words = Words(context, ports.moderation)
         self.calls = Calls(
             services,
             context.sessions,

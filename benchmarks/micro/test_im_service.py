@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from im_service.calls import Args
 from im_service.context import Ports
 from im_service.models import decode_send, message_bytes, pack_payload
 from im_service.options import DEFAULT, Options, OptionTable
@@ -21,7 +22,7 @@ from im_service.ports import Reply, SendItem, Session, SystemClock
 from im_service.rates import Bucket, Limiter, Rate
 from im_service.sending.admission import PASSED, Admission
 from im_service.sending.bodies import check_body
-from im_service.sending.hooks import Draft, Hook, Verdict
+from im_service.sending.hooks import Draft, Hook, Moderator, Verdict
 from im_service.service import ImService
 from im_service.settings import ImSettings
 from im_service.storage.records import AppendResult, AppendStatus, NewMessage
@@ -103,7 +104,7 @@ class Stage:
         path: Path,
         settings: ImSettings,
         target: str = "u",
-        moderation: Hook | None = None,
+        moderation: Moderator | None = None,
         callback: Hook | None = None,
     ) -> None:
         self.hooks = moderation, callback
@@ -192,6 +193,7 @@ class Agree:
     """A hook that looks at everything and passes it; `later`: its verdict is awaited."""
 
     def __init__(self, later: bool) -> None:
+        self.instant = not later
         self._later = later
 
     def wants(self, kind: str, type: int) -> bool:
@@ -202,6 +204,9 @@ class Agree:
 
     def judge(self, draft: Draft) -> Verdict | Awaitable[Verdict]:
         return self._soon() if self._later else Verdict()
+
+    def say(self, user: str, name: str, args: Args) -> Args:
+        return args
 
 
 @pytest.mark.parametrize("hook", ["moderation", "callback"])

@@ -18,6 +18,7 @@ from control.gateway.conn_search import ConnSearch
 from control.health import Health
 from control.im.api import ImApi
 from control.im.route_report import RoutesAnswer, nothing_routed
+from control.im.word_lists import WordLists
 from control.keys.keyring import Keyring
 from control.lbs.balancer import Balancer
 from control.lbs.client_address import Networks
@@ -67,6 +68,7 @@ class Services:
     audit: Audit
     conns: ConnSearch
     policy: PolicyRoom
+    words: WordLists
     health: Health = field(default_factory=Health)
     im: ImApi | None = None
     routes: Callable[[], Awaitable[RoutesAnswer]] = nothing_routed

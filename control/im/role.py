@@ -17,6 +17,7 @@ from control.settings import Settings
 from im_service.calls import Args
 from im_service.context import Ports
 from im_service.errors import Code, ImError
+from im_service.moderation.judge import Moderation
 from im_service.ports import Downlink, NoPeers, PeersPort, Presence, SystemClock
 from im_service.service import ImService
 from im_service.storage.errors import StoreError, StoreUnavailable
@@ -50,7 +51,10 @@ class ImPart(Part):
         self._store = make_store(settings)
         self._replays = ReplayKeeper(self._store, SystemClock())
         node = settings.server.node_id
-        ports = Ports(downlink, peers=peers or NoPeers(), presence=presence, node=node)
+        self.moderation = Moderation(SystemClock())
+        ports = Ports(
+            downlink, peers=peers or NoPeers(), presence=presence, node=node, moderation=self.moderation
+        )
         self.service = ImService(self._store, ports, settings.im.service)
         seen = settings.server.data_dir / STORE_SEEN_FILE
         self._watch = StoreWatch(self._store, seen, SystemClock(), latest_login)
@@ -149,7 +153,11 @@ class ImPart(Part):
         return self._watch.problem() or self._stats_problem
 
     def sources(self) -> Mapping[str, Source]:
-        return {"service": self.service.stats, "store": lambda: self._store_stats}
+        return {
+            "service": self.service.stats,
+            "store": lambda: self._store_stats,
+            "moderation": self.moderation.stats,
+        }
 
 
 def make_store(settings: Settings) -> Store:

@@ -17,6 +17,7 @@ from control.im.route_report import (
     RoutesAnswer,
     nothing_routed,
 )
+from control.im.word_lists import WordLists
 from control.metrics import make_registry
 from control.policy.guard import Guard
 from control.process.gateway_wiring import GatewayWiring
@@ -78,6 +79,7 @@ class ControlWiring(GatewayWiring):
             audit=self.audit,
             conns=ConnSearch(self.bus, self.coordination),
             policy=self.policy.room(self.remembered, self.guard),
+            words=WordLists(self.remembered),
             registry=make_registry(self._process.sources()),
             rate_gate=RateGate(limits.api_requests_per_s, limits.api_burst),
             operator_gate=RateGate(limits.api_requests_per_s, limits.api_burst),

@@ -18,6 +18,7 @@ from control.im.route_report import (
     REPORT,
     report,
 )
+from control.im.word_lists import WordListFollower
 from control.process.joined_wiring import JoinedWiring
 from control.routing import make_routes
 from control.routing.base import Routes
@@ -67,6 +68,10 @@ class ImWiring(JoinedWiring, ABC):
             lambda: [info for info in self.coordination.nodes("im") if info.node_id != self._process.own[0]],
             self._settings.server.cut_off_s if alone else 0.0,
         )
+
+    @cached_property
+    def word_lists(self) -> WordListFollower:
+        return WordListFollower(self.documents, self.im.moderation.use)
 
     @cached_property
     def routes(self) -> Routes:

@@ -75,6 +75,7 @@ class Wiring(ControlWiring):
             make_claim(self._settings, self._process.own, self.bus if split else None) if im else None,
             self.guests if im and split else None,
             self.im_over_bus if im and split else None,
+            self.word_lists if im else None,
             self.im if im else None,
             self.peers if im and split else None,
             ApiResponder(self.bus, self._process.own[0], self.room_api) if im and split else None,

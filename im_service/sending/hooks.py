@@ -6,6 +6,8 @@ from collections.abc import Awaitable
 from enum import IntEnum
 from typing import NamedTuple, Protocol
 
+from im_service.calls import Args
+
 
 class Action(IntEnum):
     """What a hook wants done with a message."""
@@ -18,7 +20,7 @@ class Action(IntEnum):
 
 class Draft(NamedTuple):
     """A message on its way through the hooks. `body` is msgpack; `antispam` what the sender said about
-    scanning."""
+    scanning; `shown` other texts of it that its receivers see and no hook can change."""
 
     conversation: str
     sender: str
@@ -28,6 +30,7 @@ class Draft(NamedTuple):
     body: bytes
     ext: str | None
     antispam: dict[str, str | int | bool] | None
+    shown: tuple[str, ...] = ()
 
 
 class Verdict(NamedTuple):
@@ -38,7 +41,11 @@ class Verdict(NamedTuple):
 
 
 class Hook(Protocol):
-    """A judge of messages before they are stored: moderation, or the callback to the application's server."""
+    """A judge of messages before they are stored: moderation, or the callback to the application's server.
+    `instant`: its verdict is never an awaitable and comes within microseconds, so no message waits in a lane
+    for it."""
+
+    instant: bool
 
     def wants(self, kind: str, type: int) -> bool:
         """Is this hook interested in messages of this kind (s, g, r) and type? Called per message: be
@@ -50,3 +57,10 @@ class Hook(Protocol):
 
         An exception counts as the hook's own failure policy having failed: the message is answered 503.
         """
+
+
+class Moderator(Hook, Protocol):
+    """The hook that judges other texts than messages too: names, reactions, announcements, requests."""
+
+    def say(self, user: str, name: str, args: Args) -> Args:
+        """A call of `user` as others may hear of it. Raises ImError where they may not."""

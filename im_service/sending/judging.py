@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
@@ -14,7 +14,7 @@ from im_service.live.users import SessionState
 from im_service.options import Resolved
 from im_service.sending.admission import PASSED, SILENTLY_BLOCKED
 from im_service.sending.bodies import check_body
-from im_service.sending.hooks import Action, Draft, Hook
+from im_service.sending.hooks import Action, Draft, Hook, Verdict
 from im_service.storage.records import SENDER_SYNC
 
 _log = logging.getLogger("qianwan.im")
@@ -28,10 +28,27 @@ class Judge:
         self._spread = context.spread
         self._sees_all = context.sees_all
         self.hooks = tuple(hooks)
+        self.instant = tuple(hook for hook in hooks if hook.instant)
+        self.slow = tuple(hook for hook in hooks if not hook.instant)
 
     def wanted(self, kind: str, type: int) -> bool:
-        """Does any hook look at such messages?"""
-        return any(hook.wants(kind, type) for hook in self.hooks)
+        """Does a hook look at such messages that has to be waited for?"""
+        return any(hook.wants(kind, type) for hook in self.slow)
+
+    def glances(self, kind: str, type: int) -> bool:
+        """Does a hook look at such messages that is not waited for?"""
+        return any(hook.wants(kind, type) for hook in self.instant)
+
+    def glance(self, draft: Draft, kind: str) -> tuple[Draft, int]:
+        """Run the hooks that are not waited for. Raises as `judge` does."""
+        for hook in self.instant:
+            if hook.wants(kind, draft.type):
+                verdict = self._asked(hook, draft)
+                assert isinstance(verdict, Verdict), "an instant hook is not waited for"
+                draft, code = self._obeyed(draft, kind, verdict)
+                if code != PASSED:
+                    return draft, code
+        return draft, PASSED
 
     async def judge(self, draft: Draft, kind: str) -> tuple[Draft, int]:
         """Run the hooks in order: moderation, then callback. Raises 403 on a rejection, 503 on a failing
@@ -39,19 +56,35 @@ class Judge:
         for hook in self.hooks:
             if not hook.wants(kind, draft.type):
                 continue
+            found = self._asked(hook, draft)
             try:
-                found = hook.judge(draft)
                 verdict = await found if inspect.isawaitable(found) else found
             except Exception:
-                _log.exception("hook failed")
-                raise ImError(Code.UNAVAILABLE, "the message could not be judged") from None
-            if verdict.action == Action.REJECT:
-                raise ImError(Code.FORBIDDEN, verdict.text or "rejected", {"hook": True})
-            if verdict.action == Action.SWALLOW:
-                return draft, SILENTLY_BLOCKED
-            if verdict.action == Action.REPLACE:
-                draft = draft._replace(body=verdict.body or draft.body, ext=verdict.ext or draft.ext)
-                check_body(draft.type, draft.body, kind == ROOM, server=True)
+                raise self._failed() from None
+            draft, code = self._obeyed(draft, kind, verdict)
+            if code != PASSED:
+                return draft, code
+        return draft, PASSED
+
+    def _asked(self, hook: Hook, draft: Draft) -> Verdict | Awaitable[Verdict]:
+        try:
+            return hook.judge(draft)
+        except Exception:
+            raise self._failed() from None
+
+    def _failed(self) -> ImError:
+        _log.exception("hook failed")
+        return ImError(Code.UNAVAILABLE, "the message could not be judged")
+
+    def _obeyed(self, draft: Draft, kind: str, verdict: Verdict) -> tuple[Draft, int]:
+        """The message as the verdict leaves it."""
+        if verdict.action == Action.REJECT:
+            raise ImError(Code.FORBIDDEN, verdict.text or "rejected", {"hook": True})
+        if verdict.action == Action.SWALLOW:
+            return draft, SILENTLY_BLOCKED
+        if verdict.action == Action.REPLACE:
+            draft = draft._replace(body=verdict.body or draft.body, ext=verdict.ext or draft.ext)
+            check_body(draft.type, draft.body, kind == ROOM, server=True)
         return draft, PASSED
 
     def picks(self, state: SessionState | None, route: Route, options: Resolved) -> bool:

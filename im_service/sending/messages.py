@@ -65,7 +65,7 @@ class Sending:
         self.admission = Admission(context.settings)
         self._delivery = Delivery(context)
         self._judge = judge
-        self._hooks = bool(judge.hooks)
+        self._slow = bool(judge.slow)
         self._after = tuple(after)
         self._repeats = Repeats(context, self._delivery, self._after)
         self._receipt_members = context.settings.receipt_members
@@ -84,7 +84,7 @@ class Sending:
     def on_sends(self, batch: Sequence[SendItem]) -> None:
         """Take a batch of sends. Synchronous; every item is answered exactly once, now or later."""
         work = Work(self._clock)
-        find, hooks = self._sessions.get, self._hooks
+        find, slow, judge = self._sessions.get, self._slow, self._judge
         for item in batch:
             session, request, target, raw = item
             state = find(session)
@@ -96,13 +96,17 @@ class Sending:
                 continue
             try:
                 asked, options = self._decode(route, raw)
-                if (route.group is not None and self._judge.picks(state, route, options)) or (
-                    hooks and self._judge.wanted(route.kind, asked.type)
+                if (route.group is not None and judge.picks(state, route, options)) or (
+                    slow and judge.wanted(route.kind, asked.type)
                 ):
                     self._wait(state, target, item, work)
                     continue
                 verdict = self.admission.check(state, route, options, work.now, work.tick)
-                payload = pack_payload(asked.body, options.wire, asked.ext)
+                body, ext = bytes(asked.body), asked.ext
+                if not verdict and judge.instant and judge.glances(route.kind, asked.type):
+                    draft, verdict = judge.glance(_draft(state, route, asked, options), route.kind)
+                    body, ext = draft.body, draft.ext
+                payload = pack_payload(body, options.wire, ext)
                 self._queue(
                     work,
                     Pending(route, asked.client_id, asked.type, payload, options, verdict, state, request),
@@ -300,7 +304,7 @@ class Sending:
                         except ImError as error:
                             work.out.reply(session, SEND_ACK, request, error.code, error.payload())
                         lane.popleft()
-                        if self._hooks or len(work.rows) >= MAX_LANE:
+                        if self._slow or len(work.rows) >= MAX_LANE:
                             break
                 except ImError as error:
                     session, request, _, _ = lane.popleft()
@@ -322,17 +326,7 @@ class Sending:
         receivers = await self._judge.receivers(state, route, options)
         body, ext = bytes(asked.body), asked.ext
         if not verdict:
-            draft = Draft(
-                route.conversation,
-                route.sender,
-                state.session.device,
-                asked.client_id,
-                asked.type,
-                body,
-                ext,
-                None if options.options.antispam is UNSET else options.options.antispam,
-            )
-            draft, verdict = await self._judge.judge(draft, route.kind)
+            draft, verdict = await self._judge.judge(_draft(state, route, asked, options), route.kind)
             body, ext = draft.body, draft.ext
         payload = pack_payload(body, options.wire, ext)
         entry = Pending(
@@ -349,3 +343,18 @@ class Sending:
             self._waiting.append((self._queued, done))
             await done
         await self._repeats.close()
+
+
+def _draft(state: SessionState, route: Route, asked: SendRequest, options: Resolved) -> Draft:
+    said = options.options
+    return Draft(
+        route.conversation,
+        route.sender,
+        state.session.device,
+        asked.client_id,
+        asked.type,
+        bytes(asked.body),
+        asked.ext,
+        None if said.antispam is UNSET else said.antispam,
+        tuple(text for text in (said.pushContent, said.payload) if text is not UNSET),
+    )

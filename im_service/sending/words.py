@@ -22,6 +22,7 @@ from im_service.live.users import SessionState
 from im_service.options import DEFAULT
 from im_service.rates import Bucket
 from im_service.sending.admission import SILENTLY_BLOCKED, Admission
+from im_service.sending.hooks import Moderator
 from im_service.sending.resolve import RouteResolver
 
 MODULES = "modules:"
@@ -81,7 +82,8 @@ GUESTS = {"group.create": "members", "group.invite": "users"}
 class Words:
     """Asked before a user's call runs; the server's calls are not asked about."""
 
-    def __init__(self, context: ServiceContext) -> None:
+    def __init__(self, context: ServiceContext, moderation: Moderator | None = None) -> None:
+        self._moderation = moderation
         self._clock = context.clock
         self._store = context.store
         self._spread = context.spread
@@ -91,6 +93,12 @@ class Words:
     async def admit(self, state: SessionState, name: str, args: Args) -> object:
         """The arguments to go on with, or the answer to a sender who is not to know that nobody sees it.
         Raises as a send does."""
+        heard = await self._admitted(state, name, args)
+        if self._moderation is None or name not in SPOKEN or not isinstance(heard, type(args)):
+            return heard
+        return self._moderation.say(state.session.user, name, heard)
+
+    async def _admitted(self, state: SessionState, name: str, args: Args) -> object:
         rule = SPOKEN.get(name)
         place = None if rule is None else rule(args)
         if place is None:

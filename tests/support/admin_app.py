@@ -23,6 +23,7 @@ from control.coordination.beacons import BeaconCoordination
 from control.coordination.documents import Documents
 from control.coordination.sqlite_documents import SqliteDocuments
 from control.gateway.conn_search import ConnSearch
+from control.im.word_lists import WordLists
 from control.keys.api_keys import ApiKeys
 from control.keys.data_folder import COORDINATION_FILE
 from control.keys.keyring import Keyring
@@ -70,6 +71,7 @@ def make_services(folder: Path, **settings: object) -> Services:
         audit=audit,
         conns=ConnSearch(MemoryBus(), coordination),
         policy=_policy_room(tree, documents, coordination, audit),
+        words=WordLists(documents),
         rate_gate=RateGate(1e6, 1_000_000),
         operator_gate=RateGate(1e6, 1_000_000),
         change_gate=RateGate(tree.limits.admin_changes_per_s, CHANGES_AT_ONCE),

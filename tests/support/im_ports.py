@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from im_service.calls import Args
 from im_service.outbox.ports import Copy
 from im_service.push.ports import Push
 from im_service.sending.hooks import Draft, Verdict
@@ -32,6 +33,8 @@ class RecordingCopy:
 class ScriptedHook:
     """Answers every draft with what `decide` returns; remembers the drafts."""
 
+    instant = False
+
     def __init__(self, decide: Callable[[Draft], Verdict | Awaitable[Verdict]]) -> None:
         self.decide = decide
         self.drafts: list[Draft] = []
@@ -42,3 +45,6 @@ class ScriptedHook:
     def judge(self, draft: Draft) -> Verdict | Awaitable[Verdict]:
         self.drafts.append(draft)
         return self.decide(draft)
+
+    def say(self, user: str, name: str, args: Args) -> Args:
+        return args

@@ -17,6 +17,7 @@ from control.api.admin import (
     storms,
     traces,
     who,
+    word_lists,
 )
 
 ROUTES = (
@@ -29,6 +30,7 @@ ROUTES = (
     *lbs.ROUTES,
     *lbs_tables.ROUTES,
     *dictionary.ROUTES,
+    *word_lists.ROUTES,
     *live_settings.ROUTES,
     *policies.ROUTES,
     *policy_figures.ROUTES,

@@ -1,0 +1,42 @@
+"""What it costs to look for the words of lists: 100,000 of them, on the path of a send."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from im_service.moderation.judge import Moderation
+from im_service.moderation.lists import WordList
+from im_service.moderation.matcher import Matcher
+from im_service.ports import SystemClock
+from im_service.sending.hooks import Draft
+
+WORDS = 100_000
+TEXTS = {
+    "Han, 60 characters": (
+        "今天天气很好我们去公园玩吧一起去吃饭然后看电影怎么样呢你们几点有空"
+        "我可以开车来接你们记得带伞因为下午可能会下雨哦好的没问题那就这样吧"
+    ),
+    "Latin, 60 characters": "see you at the station tomorrow morning, please bring tickets",
+}
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["", "pinyin"])
+def moderation(request: pytest.FixtureRequest) -> Moderation:
+    chance = random.Random(1)
+    lengths = [chance.randrange(3, 7) for _ in range(WORDS)]
+    words = ["".join(chr(chance.randrange(0x4E00, 0x9FA5)) for _ in range(length)) for length in lengths]
+    made = Moderation(SystemClock())
+    made.use(Matcher({"all": WordList(action="reject", words=words, pinyin=request.param)}))
+    return made
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_a_message(benchmark: BenchmarkFixture, moderation: Moderation, text: str) -> None:
+    draft = Draft(
+        "s/ann:bob", "ann", "phone", "1", 0, msgspec.msgpack.encode({"text": text[:60]}), None, None
+    )
+    benchmark(moderation.judge, draft)

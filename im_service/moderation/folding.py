@@ -1,0 +1,95 @@
+"""One spelling for all disguises of a text: width, case, traditional characters, accents, look-alikes, gaps.
+
+Two texts that people read alike have the same folded text. It is for comparing only and never shown.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import cache
+
+import opencc
+
+MOST_REMEMBERED = 200_000
+"""Characters whose folding is kept: more than languages in use have, fewer than a hostile text may bring."""
+
+_GAPS = frozenset("ZPSC")
+"""Unicode categories that a word may be broken up with: separators, punctuation, symbols, controls."""
+_MARKS = (
+    (0x0300, 0x036F), (0x0483, 0x0489), (0x0591, 0x05C7), (0x0610, 0x061A), (0x0640, 0x0640),
+    (0x064B, 0x065F), (0x0670, 0x0670), (0x1AB0, 0x1AFF), (0x1DC0, 0x1DFF), (0x20D0, 0x20FF),
+    (0xFE00, 0xFE0F), (0xFE20, 0xFE2F),
+    (0xE0100, 0xE01EF), (0x115F, 0x1160), (0x3164, 0x3164), (0xFFA0, 0xFFA0), (0x2800, 0x2800),
+)  # fmt: skip
+"""Accents, points and fillers, which are left out. Vowel signs of Indic scripts and Thai are letters."""
+
+_ALIKE_CYRILLIC = "авсԁеһіјкӏмнпорԛѕтухѵԝзь", "abcdehijklmhnopqstyxvw3b"
+_ALIKE_GREEK = "αβγεηικνοπρτυχω", "abyenikvonptuxw"
+_ALIKE_LATIN = "ıȷɑɡɩⱡꜱʏʟɢɪɴʀʙʜᴀᴄᴅᴇᴊᴋᴍᴏᴘᴛᴜᴠᴡᴢøđħłŧƒß", "ijagllsylginrbhacdejkmoptuvwzodhltfs"
+_ALIKE_ARMENIAN = "օսհոցզ", "ouhngq"
+_ALIKE = {
+    ord(shown): meant
+    for pairs in (_ALIKE_CYRILLIC, _ALIKE_GREEK, _ALIKE_LATIN, _ALIKE_ARMENIAN)
+    for shown, meant in zip(*pairs, strict=True)
+}
+"""Letters that are read as Latin ones, in lower case. A word of another script is folded the same way, so
+that it is still found."""
+
+
+@cache
+def _simplified() -> opencc.OpenCC:
+    return opencc.OpenCC("t2s")
+
+
+def _is_mark(point: int) -> bool:
+    return any(first <= point <= last for first, last in _MARKS)
+
+
+def folded_character(point: int) -> str:
+    """What is left of one character: lower case, in its plainest form; empty for what only separates."""
+    text = "".join(
+        each
+        for each in unicodedata.normalize("NFKD", chr(point))
+        if not (_is_mark(ord(each)) or unicodedata.category(each)[0] in _GAPS)
+    )
+    text = text.casefold().translate(_ALIKE)
+    return "".join(_simplified().convert(each) if each >= "\u2e80" else each for each in text)
+
+
+class _Table(dict[int, str]):
+    """Filled as characters come."""
+
+    def __missing__(self, point: int) -> str:
+        text = folded_character(point)
+        if len(self) < MOST_REMEMBERED:
+            self[point] = text
+        return text
+
+
+_table = _Table()
+
+
+def fold(text: str) -> str:
+    """The folded text."""
+    return text.translate(_table)
+
+
+def fold_with_places(text: str) -> tuple[str, list[int]]:
+    """The folded text, and for each of its characters the index in `text` of what it came from."""
+    parts, places = [], []
+    for place, character in enumerate(text):
+        part = _table[ord(character)]
+        parts.append(part)
+        places += [place] * len(part)
+    return "".join(parts), places
+
+
+def is_alphabetic(character: str) -> bool:
+    """Is this character of a script whose words stand apart: a letter or figure that is neither Han, kana,
+    Hangul nor Thai?"""
+    part = _table[ord(character)]
+    return (
+        bool(part)
+        and part[-1].isalnum()
+        and not ("\u0e00" <= part[-1] <= "\u0eff" or "\u1100" <= part[-1] <= "\u11ff" or part[-1] >= "\u2e80")
+    )

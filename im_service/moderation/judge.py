@@ -1,0 +1,125 @@
+"""What happens to a message or another text in which words of the lists stand."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from im_service.calls import Args
+from im_service.errors import Code, ImError
+from im_service.moderation.lists import Severity
+from im_service.moderation.matcher import Hit, Matcher, masked
+from im_service.moderation.texts import Text, call_with_texts, texts_of, texts_of_call, with_texts
+from im_service.ports import Clock
+from im_service.sending.hooks import Action, Draft, Verdict
+
+SUSPECT_MS = 3_600_000
+"""So long after a hit a sender's texts are listened to as well (WordList.pinyin)."""
+MOST_SUSPECTS = 10_000
+REFUSED = "the text is not allowed here"
+CALL = "call"
+PASS = Verdict()
+
+
+class Moderation:
+    """A hook, and the judge of what is said by calls. Without lists it looks at nothing."""
+
+    instant = True
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._matcher = Matcher({})
+        self._suspects: OrderedDict[str, int] = OrderedDict()
+        self._looked = 0
+        self._verdicts: dict[tuple[str, Severity], int] = {}
+
+    def use(self, matcher: Matcher) -> None:
+        """Look by these lists from now on."""
+        self._matcher = matcher
+        for key in [key for key in self._verdicts if key[0] not in matcher.lists]:
+            del self._verdicts[key]
+
+    def wants(self, kind: str, type: int) -> bool:
+        return bool(self._matcher)
+
+    def judge(self, draft: Draft) -> Verdict:
+        """Rejects, or masks the words in body and ext."""
+        body = msgspec.msgpack.decode(draft.body)
+        texts = list(texts_of(body))
+        if draft.ext:
+            texts.append((draft.ext, True))
+        texts += [(text, False) for text in draft.shown]
+        refusal, changed = self._look(draft.sender, draft.conversation[0], draft.type, texts)
+        if refusal:
+            return Verdict(Action.REJECT, text=refusal)
+        if not changed:
+            return PASS
+        after = with_texts(body, lambda text: changed.get(text, text))
+        ext = None if draft.ext is None else changed.get(draft.ext, draft.ext)
+        return Verdict(Action.REPLACE, msgspec.msgpack.encode(after), ext)
+
+    def say(self, user: str, name: str, args: Args) -> Args:
+        """A call with its words masked. Raises 403 where one is rejected, or stands in a name that cannot be
+        masked."""
+        if not self._matcher:
+            return args
+        refusal, changed = self._look(user, CALL, None, texts_of_call(name, args))
+        if refusal:
+            raise ImError(Code.FORBIDDEN, refusal, {"hook": True})
+        return call_with_texts(args, lambda text: changed.get(text, text)) if changed else args
+
+    def _look(
+        self, sender: str, kind: str, type: int | None, texts: Iterable[Text]
+    ) -> tuple[str, dict[str, str]]:
+        """What the sender is told who is refused, else empty; and what becomes of texts."""
+        self._looked += 1
+        suspect = self._is_suspect(sender)
+        hits: list[Hit] = []
+        changed: dict[str, str] = {}
+        stuck = False
+        for text, free in texts:
+            found = self._matcher.find(text, kind, type, suspect)
+            hits += found
+            after = masked(text, found)
+            if after == text:
+                continue
+            if free:
+                changed[text] = after
+            else:
+                stuck = True
+        if not hits:
+            return "", changed
+        self._count(sender, hits)
+        most = max(hits, key=lambda hit: hit.action)
+        if most.action < Severity.REJECT and not stuck:
+            return "", changed
+        return self._matcher.lists[most.list].text or REFUSED, changed
+
+    def _count(self, sender: str, hits: Sequence[Hit]) -> None:
+        """One for each list with a hit, and its sender is listened to from now on."""
+        for key in {(hit.list, hit.action) for hit in hits}:
+            self._verdicts[key] = self._verdicts.get(key, 0) + 1
+        self._suspects[sender] = self._clock.elapsed_ms() + SUSPECT_MS
+        self._suspects.move_to_end(sender)
+        if len(self._suspects) > MOST_SUSPECTS:
+            self._suspects.popitem(last=False)
+
+    def _is_suspect(self, sender: str) -> bool:
+        until = self._suspects.get(sender)
+        if until is None:
+            return False
+        if until < self._clock.elapsed_ms():
+            del self._suspects[sender]
+            return False
+        return True
+
+    def stats(self) -> Mapping[str, object]:
+        """Texts that were looked at, and those with a hit by "list action"."""
+        return {
+            "looked": self._looked,
+            "hits": {
+                f"{name} {action.name.lower()}": count for (name, action), count in self._verdicts.items()
+            },
+        }
