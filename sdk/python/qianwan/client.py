@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
@@ -14,15 +16,16 @@ from qianwan.api.groups import Groups
 from qianwan.api.messages import MessageCalls
 from qianwan.api.relations import Devices, Presence, Profiles, Relations
 from qianwan.connection.dial import DialSettings
+from qianwan.connection.kept_ticket import TicketFile
 from qianwan.connection.policy import Policy
 from qianwan.connection.reconnect import Backoff
 from qianwan.connection.supervisor import State, StateChange
 from qianwan.connection.vitals import NETS, Quality
 from qianwan.constants import GROUP_PREFIX, USER_PREFIX
-from qianwan.delivery.journal import OutboxStore
+from qianwan.delivery.journal import FileOutbox, OutboxStore
 from qianwan.delivery.notices import NoticeQueue
 from qianwan.delivery.outbox import OutboxLimits, new_client_id
-from qianwan.delivery.store import CursorStore, MemoryCursor
+from qianwan.delivery.store import CursorStore, FileCursor, MemoryCursor
 from qianwan.engine import Engine, EngineSettings
 from qianwan.errors import ClientClosed, SettingError
 from qianwan.models import Ack, Content, Message, Options, text
@@ -78,6 +81,10 @@ class Client(MessageCalls):
     unsigned_lbs  take answers of an LBS that its root has not signed, from servers that do not sign
     store         where the read position, and the last answer of an LBS, are kept (FileCursor survives
     restarts)
+    folder        a folder of its own for all of this: the read position, messages without an answer and the
+    newest ticket, with which the next start logs in without a token. The ticket is as secret as a token: when
+    the user logs out, remove the folder. One program at a time
+    user          whom `token` is of, if it is a callable: the ticket in `folder` is used for this user alone
     backoff       how to reconnect, and how long a wait the server may ask for
     max_pending   unanswered messages before OutboxFull;  max_queue: unread messages held in memory
     pipeline      unanswered messages of one target with the server at once. 1 keeps their order whatever is
@@ -103,6 +110,8 @@ class Client(MessageCalls):
         sockets: SocketOptions = USUAL_SOCKETS,
         store: CursorStore | None = None,
         outbox: OutboxStore | None = None,
+        folder: str | os.PathLike[str] | None = None,
+        user: str = "",
         backoff: Backoff | None = None,
         policy: Policy | None = None,
         version: str = "",
@@ -134,6 +143,10 @@ class Client(MessageCalls):
         if not 0 <= platform < 256 or (signing_key is not None and len(signing_key) != 32):
             raise SettingError("a platform is one byte, a signing key is a seed of 32")
         back = backoff or Backoff()
+        kept = None if folder is None else Path(folder)
+        if kept is not None:
+            store = FileCursor(kept / "position") if store is None else store
+            outbox = FileOutbox(kept / "outbox") if outbox is None else outbox
         self._settings = EngineSettings(
             dial=DialSettings(urls, addresses, root_key, suite, transport, tls, unsigned_lbs, sockets),
             token=token,
@@ -155,6 +168,8 @@ class Client(MessageCalls):
                 believe_s=back.believe_s,
             ),
             unsent=outbox,
+            ticket=None if kept is None else TicketFile(kept / "ticket", time.time),
+            user=user,
             max_queue=max_queue,
             login_timeout_s=login_timeout_s,
             call_timeout_s=call_timeout_s,

@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from qianwan.connection.dial import Dialer, DialSettings
+from qianwan.connection.kept_ticket import KeptTicket, TicketFile, Whose
+from qianwan.connection.lbs import subject_of
 from qianwan.connection.link import Link
 from qianwan.connection.reconnect import Backoff, Reconnector
 from qianwan.connection.supervisor import State, StateChange, Supervisor
@@ -34,7 +36,7 @@ from qianwan.errors import (
 from qianwan.models import Message, Notice, decode_message
 from qianwan.protocol.auth import Credentials, Welcome
 from qianwan.protocol.messages import decode, encode
-from qianwan.protocol.tickets import Resumed
+from qianwan.protocol.tickets import Resumed, Ticket
 from qianwan.rooms import RoomTable
 from qianwan.steering import Steering, SteeringSettings
 from qianwan.tasks import Tasks
@@ -59,6 +61,9 @@ class EngineSettings:
     backoff: Backoff
     outbox: OutboxLimits
     unsent: OutboxStore | None
+    ticket: TicketFile | None
+    user: str
+    """who logs in, as the application says; "": who the token says"""
     steering: SteeringSettings
     max_queue: int
     login_timeout_s: float
@@ -118,8 +123,17 @@ class Engine:
             reconnector,
             clock=settings.clock,
             sleep=settings.sleep,
+            kept=KeptTicket(settings.ticket, self._whose()),
         )
         self.steering.drive(self._dialer, reconnector, self._supervisor)
+
+    def _whose(self) -> Whose:
+        settings = self.settings
+        user = settings.user
+        if not user and isinstance(settings.token, str):
+            user = subject_of(settings.token)
+        servers = settings.dial.root_key or " ".join(sorted(settings.dial.lbs_urls))
+        return Whose(user, self.keeper.device, settings.platform, servers)
 
     # life
 
@@ -228,6 +242,8 @@ class Engine:
     def _take(self, link: Link) -> None:
         """From now on all goes over this connection."""
         self._link = link
+        if link.ticket is not None:
+            self.on_ticket(link, link.ticket)
         link.closed.add_done_callback(lambda _: self._lost(link))
         self.outbox.online(link)
         self._online.set()
@@ -256,6 +272,10 @@ class Engine:
 
     def on_message(self, message: Message) -> None:
         self.feed.arrived(message)
+
+    def on_ticket(self, link: Link, ticket: Ticket) -> None:
+        if link is self._link:
+            self._supervisor.resumption.given(ticket, asyncio.get_running_loop().time())
 
     def on_policy(self, policy: dict[str, Any]) -> None:
         self.steering.told(policy)

@@ -96,6 +96,8 @@ class Dialer:
         self.key_set_text = ""
         self._dictionaries = Dictionaries()
         self._refused_suites: set[int] = set()
+        self.user = ""
+        """who logs in, where no token says it"""
         self.unanswered = 0
         """connections of the last `connect` that ended without an answer to a ticket"""
         self.known = False
@@ -158,7 +160,7 @@ class Dialer:
 
     async def addresses_for(self, token: str, elsewhere: bool) -> Sequence[Address]:
         try:
-            return await self._places.find(lbs.subject_of(token), elsewhere, self._trust)
+            return await self._places.find(lbs.subject_of(token) or self.user, elsewhere, self._trust)
         except NoPlace as error:
             raise _verdict([("", cause) for cause in error.causes]) from error
 

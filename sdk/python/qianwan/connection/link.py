@@ -47,6 +47,9 @@ class LinkOwner(Protocol):
 
     def on_policy(self, policy: dict[str, Any]) -> None: ...
 
+    def on_ticket(self, link: Link, ticket: Ticket) -> None:
+        """Perhaps before the connection is known to be logged in."""
+
 
 class Link:
     """A connection to one gateway. `closed` resolves with the reason; `leaving` with a GOAWAY, if one
@@ -296,7 +299,9 @@ class Link:
                 self._welcome.set_result(auth.parse_welcome(body))
         elif kind == FrameType.TICKET:
             ticket = tickets.parse_ticket(body, self._loop.time())
-            self.ticket = ticket if self._vitals.policy.resume else None
+            if self._vitals.policy.resume:
+                self.ticket = ticket
+                self._owner.on_ticket(self, ticket)
         elif kind == FrameType.RESUME_OK:
             self._resume_told(tickets.parse_resumed(body))
         elif kind == FrameType.RESUME_FAIL:

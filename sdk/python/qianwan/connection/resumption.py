@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from qianwan.connection.kept_ticket import KeptTicket
 from qianwan.connection.link import Link
 from qianwan.constants import CloseCode
 from qianwan.errors import ConnectionClosed
@@ -25,9 +26,11 @@ class Login(NamedTuple):
 
 
 class Resumption:
-    """`login` None: nothing can be taken up yet."""
+    """`login` None: nothing can be taken up yet. `kept` is what an earlier run of the program has left, and
+    outlives this one."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: KeptTicket | None = None) -> None:
+        self._kept = kept
         self.login: Login | None = None
         self.address: Address | None = None
         """of the node that has the session; None when it is to be had nowhere"""
@@ -37,6 +40,23 @@ class Resumption:
         self.wanted = True
         """as the policy says; else no ticket is kept, and each login is by token"""
         self.resumed = 0
+
+    def restore(self, now: float) -> None:
+        """Begin with the ticket of an earlier run. Its session is left alone: what that run had received and
+        not dealt with is known to nobody, so a login is wanted, and the `sync` behind it."""
+        ticket = self._kept.load(now) if self._kept is not None and self.wanted else None
+        if self._kept is None or ticket is None:
+            return
+        whose = self._kept.whose
+        self.login = Login(
+            Credentials("", whose.device, whose.platform), Welcome(b"", whose.user, 0, 0, 0, "")
+        )
+        self._ticket = ticket
+
+    def given(self, ticket: Ticket, now: float) -> None:
+        """The session that goes on has this one now."""
+        if self._kept is not None and self.login is not None and self.wanted:
+            self._kept.keep(self.login.welcome.user, ticket, now)
 
     def began(self, login: Login) -> None:
         """A session, which another login has not had."""
@@ -69,6 +89,8 @@ class Resumption:
 
     def forget(self) -> None:
         """It is not taken any more."""
+        if self._kept is not None:
+            self._kept.forget()
         self._ticket = self._seen = self.address = None
         self._unanswered = 0
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, Protocol
 
 from qianwan.connection.dial import Dialer, Wait, wait_of
+from qianwan.connection.kept_ticket import KeptTicket
 from qianwan.connection.link import Link, LinkOwner
 from qianwan.connection.policy import Policy
 from qianwan.connection.reconnect import Decision, Reconnector
@@ -83,6 +84,7 @@ class Supervisor:
         *,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
+        kept: KeptTicket | None = None,
     ) -> None:
         self._owner = owner
         self._dialer = dialer
@@ -96,10 +98,13 @@ class Supervisor:
         self._hurried = asyncio.Event()
         self._told = False  # that this outage cannot be ended yet
         self._born = 0.0
-        self.resumption = Resumption()
+        self.resumption = Resumption(kept)
         self.link: Link | None = None
 
     async def run(self) -> None:
+        self.resumption.restore(asyncio.get_running_loop().time())
+        if self.resumption.login is not None:
+            self._dialer.user = self.resumption.login.welcome.user
         while True:
             self._owner.on_change(StateChange(State.CONNECTING))
             link = await self._connect_once()
