@@ -310,6 +310,8 @@ def _drain(drain: Numbers) -> Iterable[Metric]:
     yield _gauge(
         "qianwan_drain_active", "1 while this gateway sends its clients elsewhere", drain["draining"]
     )
+    text = "1 while it sends nobody, as no other gateway takes clients"
+    yield _gauge("qianwan_drain_waits", text, drain["waits"])
     yield _gauge("qianwan_drain_told", "Sessions told by the drain under way", drain["told"])
     yield _gauge("qianwan_drain_left", "Of these, sessions that have left", drain["left"])
     yield _gauge(

@@ -3,7 +3,9 @@
 The listener goes on taking who comes anyway (LBS names this gateway to nobody from the first moment on); they
 are told when all who were here before have been, so that nobody who comes again and again takes the pace of
 those. Who was told and stays is closed at a deadline of its own, so that closes keep the
-rate too. SIGTERM drains by the same object, with a rate that tells all within `server.drain_spread_s`.
+rate too. While no other gateway takes clients nobody is told, and who was told may stay: they would come back
+here, and be told again. SIGTERM drains by the same object, with a rate that tells all within
+`server.drain_spread_s`, and waits for no other.
 """
 
 from __future__ import annotations
@@ -33,24 +35,27 @@ JITTER_MS = 1000
 ALONE_MS = 500
 """Nobody to name: LBS shall know of another gateway before it is asked."""
 TEXT = "draining"
+WAITS = "waits: no other gateway takes clients"
 
 
 class DrainOrder(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """The document `drain/<node name>`. `rate`: GOAWAYs a second. `redirect`: they name other gateways.
-    `deadline_s`: so long after its GOAWAY a client that stays is closed; 0: never. `since`: Unix seconds at
-    which somebody ordered it. `epoch`: of the one life of the node that it is for; 0: of all under that name.
+    `deadline_s`: so long after its GOAWAY a client that stays is closed; 0: never. `force`: they are told
+    also while no other gateway takes clients. `since`: Unix seconds at which somebody ordered it. `epoch`: of
+    the one life of the node that it is for; 0: of all under that name.
     """
 
     rate: Annotated[float, Meta(ge=LEAST_RATE, le=100_000)] = 100.0
     redirect: bool = True
     deadline_s: Annotated[int, Meta(ge=0, le=86_400)] = 60
+    force: bool = False
     since: Annotated[float, Meta(ge=0)] = 0.0
     epoch: Annotated[int, Meta(ge=0)] = 0
 
 
 class DrainStatus(msgspec.Struct, kw_only=True, frozen=True):
     """`told` since the order, `left` of these; `remaining` sessions, the told ones that stay included.
-    `rate`: told a second, over the last seconds. `done`: nobody is left.
+    `rate`: told a second, over the last seconds. `done`: nobody is left. `waits`: for another gateway.
     """
 
     draining: bool
@@ -60,13 +65,14 @@ class DrainStatus(msgspec.Struct, kw_only=True, frozen=True):
     rate: float = 0.0
     others: int = 0
     done: bool = False
+    waits: bool = False
     since: float = 0.0
 
 
 class Drain:
-    """All methods on the event loop thread. `changed` is called when a drain begins or ends. `busy` are the
-    exceptions of a core that takes no command now. `ready` returns when others can be named. `above`: higher
-    than the ids of the sessions that are here.
+    """All methods on the event loop thread. `changed` is called when a drain begins, ends, waits for another
+    gateway or goes on. `busy` are the exceptions of a core that takes no command now. `ready` returns when
+    others can be named. `above`: higher than the ids of the sessions that are here.
     """
 
     def __init__(
@@ -93,12 +99,18 @@ class Drain:
         self._pace = Pace(1.0, clock())
         self._task: asyncio.Task[None] | None = None
         self._staying = False  # the core shall hear that who was told may stay
+        self.waits = False
         self._told = 0
         self._window: list[tuple[float, int]] = []  # (when, told until then), some seconds of it
 
     @property
     def order(self) -> DrainOrder | None:
         return self._order
+
+    @property
+    def tells(self) -> bool:
+        """Whoever is here is on the way out."""
+        return self._order is not None and not self.waits
 
     def apply(self, order: DrainOrder | None) -> None:
         """Drain as ordered from now on; None: stop at once, who has not left may stay. The same order twice
@@ -112,11 +124,13 @@ class Drain:
             self._pace = Pace(order.rate, self._clock())
             if before is None:
                 self._begin(order)
-        log.info("drain", order=msgspec.to_builtins(order) if order is not None else "none", told=self._told)
+        said = msgspec.to_builtins(order) if order is not None else "none"
+        log.info("drain", order=said, told=self._told, waits=self.waits)
         if (before is None) != (order is None):
             self._changed()
 
     def _begin(self, order: DrainOrder) -> None:
+        self.waits = not self._has_where(order)
         self._told = 0
         self._window = [(self._clock(), 0)]
         self._picker = self._new_picker()
@@ -129,6 +143,7 @@ class Drain:
         return Picker(self._core, self._loops, self._clock, rounds)
 
     def _end(self) -> None:
+        self.waits = False
         self.close()
         self._staying = True
         if not self._stay():
@@ -155,20 +170,26 @@ class Drain:
         if order is None:
             return DrainStatus(draining=False)
         live = self._core.stats()["live"]
-        staying = live["told"] - len(self._picker)
         return DrainStatus(
             draining=True,
             told=self._told,
-            left=max(0, self._told - staying),
+            left=self._left(),
             remaining=live["sessions"],
             rate=self._rate(),
             others=self._redirect.others(),
             done=not live["sessions"],
+            waits=self.waits,
             since=order.since,
         )
 
     def on_picked(self, conn: int, user: str, device: str, websocket: bool) -> None:
-        self._picker.on_picked(conn, user, device, websocket)
+        if not self.waits:
+            self._picker.on_picked(conn, user, device, websocket)
+
+    def _left(self) -> int:
+        """Of those told; who was told and may stay all the same counts as neither."""
+        staying = 0 if self.waits else self._core.stats()["live"]["told"] - len(self._picker)
+        return max(0, self._told - staying)
 
     async def _run(self) -> None:
         while True:
@@ -194,6 +215,10 @@ class Drain:
         order = self._order
         if order is None:
             return
+        self._heed_others(order)
+        if not self._stay() or self.waits:
+            self._note()
+            return
         for _ in range(self._pace.due(self._clock())):
             picked = self._picker.take()
             if picked is None:
@@ -208,6 +233,24 @@ class Drain:
         with suppress(*self._busy):
             self._picker.want(ahead(order.rate, STEP_S))
         self._note()
+
+    def _has_where(self, order: DrainOrder) -> bool:
+        return order.force or self._redirect.others() > 0
+
+    def _heed_others(self, order: DrainOrder) -> None:
+        waits = not self._has_where(order)
+        if waits == self.waits:
+            return
+        if waits:
+            self._told = self._left()
+            self._window = [(self._clock(), self._told)]
+            self._staying = True
+        else:
+            self._picker = self._new_picker()
+            self._pace = Pace(order.rate, self._clock())
+        self.waits = waits
+        log.warning(f"a drain {WAITS}" if waits else "a drain goes on: another gateway takes clients")
+        self._changed()
 
     def _tell(self, picked: Picked, order: DrainOrder) -> None:
         there = (

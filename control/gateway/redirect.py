@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from control.coordination.base import NodeInfo
 from control.lbs.addresses import addresses_of
 from control.lbs.locate import Location
-from control.lbs.placement import place
+from control.lbs.placement import place, why_not
 from control.settings.gateway_addresses import GatewayAddress
 from control.settings.values import join_address
 from frame import varint
@@ -48,7 +48,7 @@ class Redirect:
     def others(self) -> int:
         """Gateways that would take somebody from here."""
         return sum(
-            not (node.node_id == self._own or node.draining or node.lapsed) for node in self._gateways()
+            not (node.node_id == self._own or node.draining or why_not(node)) for node in self._gateways()
         )
 
 

@@ -9,10 +9,12 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from control.downlink.local import LocalDownlink
 from control.gateway.admission import Admission
 from control.gateway.core import Core
-from control.gateway.drain import Drain, DrainOrder
+from control.gateway.drain import WAITS, Drain, DrainOrder
 from control.gateway.easing import Easing
 from control.gateway.events import GatewayEvents
 from control.gateway.leaving import Picked
@@ -152,8 +154,8 @@ class GatewayPart(Part):
     async def tick(self) -> None:
         self._easing.tick()
         self.admission.tick()
-        if self.leaving.order is not None:
-            self._core.end_parked(CloseCode.DRAINING)  # who lost its connection meanwhile
+        if self.leaving.tells:
+            self._core.end_parked(CloseCode.DRAINING)  # their clients cannot be told
         if self.names_others() and not self._hears and (self._hearing is None or self._hearing.done()):
             self._hearing = asyncio.ensure_future(self._hear())
         self._tell_missing_headers()
@@ -208,19 +210,20 @@ class GatewayPart(Part):
     def order_drain(self, order: DrainOrder | None) -> None:
         """Of an operator, while the process goes on; its own end is not stopped by anybody."""
         self._ordered = order
-        self._leave(order or self._own_order)
+        self._leave()
 
     def send_away(self, yes: bool) -> None:
         """This gateway alone is cut off from the bus: its clients go to others, or may stay again. Where
         those are nobody knows here; LBS does. What an operator ordered comes first."""
         self._own_order = self._spread_order() if yes else None
-        self._leave(self._ordered or self._own_order)
+        self._leave()
 
-    def _leave(self, order: DrainOrder | None) -> None:
+    def _leave(self) -> None:
+        order, own = self._ordered, self._own_order
+        if order is not None and own is not None:
+            order = msgspec.structs.replace(order, force=True)  # it hears of no other gateway
         if not self._ending:
-            if order is not None:
-                self._core.end_parked(CloseCode.DRAINING)  # their clients cannot be told
-            self.leaving.apply(order)
+            self.leaving.apply(order or own)
 
     def _spread_order(self) -> DrainOrder:
         """All that are here are told within `drain_spread_s`."""
@@ -228,6 +231,7 @@ class GatewayPart(Part):
         return DrainOrder(
             rate=min(max(rate, LEAST_RATE), MOST_RATE),
             deadline_s=math.ceil(self._settings.server.drain_timeout_s),
+            force=True,  # nobody can stay, or can be served here
         )
 
     def names_others(self) -> bool:
@@ -253,8 +257,9 @@ class GatewayPart(Part):
     def _why_leaving(self) -> str | None:
         if self.leaving.order is None:
             return None
-        alone = self._own_order is not None and self._ordered is None and not self._ending
-        return "cut off from the bus: its clients are sent away" if alone else "drained by order"
+        if self._own_order is not None and self._ordered is None and not self._ending:
+            return "cut off from the bus: its clients are sent away"
+        return f"drained by order; {WAITS}" if self.leaving.waits else "drained by order"
 
     def sources(self) -> Mapping[str, Source]:
         return {
@@ -270,6 +275,7 @@ class GatewayPart(Part):
         status = self.leaving.status()
         return {
             "draining": int(status.draining),
+            "waits": int(status.waits),
             "told": status.told,
             "left": status.left,
             "remaining": status.remaining,

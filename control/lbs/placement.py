@@ -66,12 +66,8 @@ def rank(
     full: list[NodeInfo] = []
     drained: list[NodeInfo] = []
     for node in nodes:
-        if node.lapsed:
-            left_out[node.name] = "is listed by etcd no more"
-        elif node.clock_s:
-            left_out[node.name] = f"its clock is {said(node.clock_s)}"
-        elif not (node.host or node.addresses or node.wss):
-            left_out[node.name] = "has no address"
+        if reason := why_not(node):
+            left_out[node.name] = reason
         elif node.draining:
             drained.append(node)
         elif node.free <= FULL:
@@ -96,6 +92,15 @@ def rank(
         what = _said(step, len(steps), zone, near) + ("" if foreign or not isp else f", carrier {isp}")
         told |= {node.name: what for node in found}
     return Ranked(order, told, left_out)
+
+
+def why_not(node: NodeInfo) -> str:
+    """Why nobody at all is sent there; empty where it takes clients, or would if it did not drain."""
+    if node.lapsed:
+        return "is listed by etcd no more"
+    if node.clock_s:
+        return f"its clock is {said(node.clock_s)}"
+    return "" if node.host or node.addresses or node.wss else "has no address"
 
 
 def node_key(node: NodeInfo) -> str:

@@ -156,6 +156,7 @@ class OwnNode(Part):
             connections=self._connections(),
             draining=self._health.draining or drain.draining,
             drain=(drain.told, drain.left, drain.remaining, drain.rate) if drain.draining else None,
+            waits=drain.waits,
             store=self._store(),
             refuses=tuple(self._refuses()),
             unwell=self._resting is not None and self._resting.unwell,

@@ -129,7 +129,7 @@ EMPTY: dict[str, dict[str, Any]] = {
         "downlink_dropped": 0, "downlink_delayed": 0, "downlink_waiting": 0, "sync_hints": 0,
     },
     "drain": {
-        "draining": 0, "told": 0, "left": 0, "remaining": 0, "rate": 0, "aged": 0, "evicted": 0,
+        "draining": 0, "waits": 0, "told": 0, "left": 0, "remaining": 0, "rate": 0, "aged": 0, "evicted": 0,
     },
     "policy": {"reports": 0, "unreadable": 0, "folded": 0, "max_cached": 0, "arms": {}},
     "overload": {"max_step": 0, "taken": {}, "load": {}},

@@ -17,24 +17,28 @@ from control.api.errors import Problem
 from control.audit.entry import Id
 from control.coordination.base import NodeInfo
 from control.coordination.documents import Conflict, Document
-from control.gateway.drain import DrainOrder
+from control.gateway.drain import WAITS, DrainOrder
 from control.keys.api_keys import OPERATOR, VIEWER
+from control.lbs.placement import why_not
 from control.settings.values import LEAST_RATE
 
 NAME = r"[A-Za-z0-9_.@:-]{1,64}"
 
 
 class Progress(Struct, kw_only=True):
-    """As the gateway tells: clients told, those of them who left, sessions that remain, and told a second."""
+    """As the gateway tells: clients told, those of them who left, sessions that remain, and told a second.
+    `waits`: why nobody is told now.
+    """
 
     told: int
     left: int
     remaining: int
     rate: float
+    waits: str
 
 
 class DrainWanted(Given, kw_only=True):
-    """`force`: also of the last gateway that takes clients."""
+    """`force`: also of the last gateway that takes clients, and while no other one does."""
 
     rate: Annotated[float, Meta(ge=LEAST_RATE, le=100_000)] = 100.0
     redirect: bool = True
@@ -127,6 +131,7 @@ async def drain(ask: Ask[DrainWanted]) -> Reply:
         rate=wanted.rate,
         redirect=wanted.redirect,
         deadline_s=wanted.deadline_s,
+        force=wanted.force,
         since=round(time.time(), 3),
         epoch=life_of(ask, info),
     )
@@ -161,7 +166,7 @@ def _takers(ask: Ask[DrainWanted], info: NodeInfo, orders: Mapping[str, DrainOrd
     return [
         each.name
         for each in live
-        if each.node_id != info.node_id and not each.lapsed and not _drains(each, orders)
+        if each.node_id != info.node_id and not why_not(each) and not _drains(each, orders)
     ]
 
 
@@ -218,7 +223,6 @@ def known(ask: Ask[Given]) -> NodeInfo:
 
 
 def _node(info: NodeInfo, order: DrainOrder | None) -> Node:
-    told = info.drain
     order = order if order is not None and order.epoch in (0, info.epoch) else None
     return Node(
         node_id=info.node_id,
@@ -234,8 +238,16 @@ def _node(info: NodeInfo, order: DrainOrder | None) -> Node:
         lapsed=info.lapsed,
         clock_s=round(info.clock_s, 1),
         drain=order,
-        progress=Progress(told=told[0], left=told[1], remaining=told[2], rate=told[3]) if told else None,
+        progress=_progress(info),
     )
+
+
+def _progress(info: NodeInfo) -> Progress | None:
+    if info.drain is None:
+        return None
+    told, left, remaining, rate = info.drain
+    waits = WAITS if info.waits else ""
+    return Progress(told=told, left=left, remaining=remaining, rate=rate, waits=waits)
 
 
 OVER_S = 3600.0

@@ -145,6 +145,7 @@ CASES = {
     "QianwanEtcdFull": stands("qianwan_etcd_full", 1, 0),
     "QianwanLeaseAtRisk": stands("qianwan_etcd_lease_left_seconds", 2, 7),
     "QianwanDivergences": grows("qianwan_etcd_divergences_total", 0.1),
+    "QianwanDrainWaits": stands("qianwan_drain_waits", 1, 0),
     "QianwanNodesLapsed": stands("qianwan_nodes_lapsed", 1, 0),
     "QianwanClockOff": stands("qianwan_clock_off_seconds", 31, 0.2),
     "QianwanSettingsRefused": Case(

@@ -20,7 +20,7 @@ from control.audit.read import page
 from control.coordination.base import NodeInfo
 from control.coordination.documents import Document
 from control.gateway.admission import StormOrder
-from control.gateway.drain import DrainOrder
+from control.gateway.drain import WAITS, DrainOrder
 from control.gateway.orders import Orders
 from control.keys.api_keys import ROLES
 from control.process.live_settings import LiveSettings
@@ -247,7 +247,7 @@ async def test_an_order_of_another_version_hides_no_node(
 
 def gateways(*names: str) -> Callable[[str | None], list[NodeInfo]]:
     """Node ids count from 1, epochs from 101."""
-    found = [NodeInfo(n + 1, n + 101, name, ("gateway",)) for n, name in enumerate(names)]
+    found = [NodeInfo(n + 1, n + 101, name, ("gateway",), "192.0.2.1", 7) for n, name in enumerate(names)]
     return lambda role=None: found
 
 
@@ -261,7 +261,17 @@ async def test_the_last_gateway_is_drained_only_by_force(
     assert slug(await admin.put(drain.format("b"), json={}, headers=every)) == (409, "last-gateway")
     assert (await admin.put(drain.format("a"), json={"rate": 5}, headers=every)).status_code == 200
     forced = await admin.put(drain.format("b"), json={"force": True}, headers=every)
-    assert (forced.status_code, forced.json()["epoch"]) == (200, 0)
+    assert (forced.status_code, forced.json()["epoch"], forced.json()["force"]) == (200, 0, True)
+
+
+async def test_a_drain_that_waits_for_another_gateway_says_so(
+    admin: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = gateways("a")(None)
+    found[0] = msgspec.structs.replace(found[0], draining=True, drain=(9, 9, 60, 0.0), waits=True)
+    monkeypatch.setattr(services.coordination, "nodes", lambda role=None: found)
+    (shown,) = (await admin.get("/v1/admin/nodes")).json()["nodes"]
+    assert shown["progress"] == {"told": 9, "left": 9, "remaining": 60, "rate": 0.0, "waits": WAITS}
 
 
 async def test_of_two_orders_at_once_one_leaves_a_gateway_that_takes_clients(
@@ -285,11 +295,12 @@ async def test_of_two_orders_at_once_one_leaves_a_gateway_that_takes_clients(
     assert len((await services.documents.list("drain/")).documents) == 1
 
 
-async def test_a_gateway_that_etcd_lists_no_more_takes_nobody_who_is_sent_away(
-    admin: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("unfit", [{"lapsed": True}, {"clock_s": 90.0}, {"host": ""}], ids=str)
+async def test_a_gateway_that_lbs_names_to_nobody_takes_nobody_who_is_sent_away(
+    admin: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch, unfit: dict[str, Any]
 ) -> None:
     a, b = gateways("a", "b")(None)
-    found = [a, msgspec.structs.replace(b, lapsed=True)]
+    found = [a, msgspec.structs.replace(b, **unfit)]
     monkeypatch.setattr(services.coordination, "nodes", lambda role=None: found)
     answer = await admin.put("/v1/admin/nodes/a/drain", json={}, headers={"If-Match": "*"})
     assert slug(answer) == (409, "last-gateway")

@@ -118,10 +118,69 @@ async def test_each_goaway_names_other_gateways_in_an_order_of_its_own() -> None
 
 async def test_without_redirect_or_without_others_nobody_is_named_and_lbs_gets_time() -> None:
     for stage, redirect in ((Stage(2), False), (Stage(2, others=0), True)):
-        stage.drain.apply(DrainOrder(rate=1000, redirect=redirect))
+        stage.drain.apply(DrainOrder(rate=1000, redirect=redirect, force=True))
         stage.run(1)
         notices = [parse_goaway(body) for _, body, _, _ in stage.core.told]
         assert [(notice.addresses, notice.retry_after_ms) for notice in notices] == [((), 500)] * 2
+
+
+@pytest.mark.parametrize(
+    "away", [[], [node(2, draining=True)], [node(2, lapsed=True)], [node(2, clock_s=90.0)]], ids=str
+)
+async def test_nobody_is_sent_to_nowhere_and_the_drain_goes_on_when_another_is_there(
+    away: list[NodeInfo],
+) -> None:
+    """The other gateway dies while it takes them: they come back here, and would be told for ever."""
+    stage = Stage(sessions=100, others=1)
+    stage.drain.apply(DrainOrder(rate=20))
+    stage.run(1)
+    there, stage.nodes[1:] = stage.nodes[1:], away
+    told = len(stage.core.told)
+    stage.core.leave(stage.core.told[0][0])
+    assert sum(stage.run(60)) == 0
+    assert (stage.core.stays, stage.drain.tells) == (1, False), "who was told may stay"
+    status = stage.drain.status()
+    assert (status.draining, status.waits, status.told, status.left, status.rate) == (True, True, 1, 1, 0.0)
+    stage.nodes[1:] = there
+    assert 18 <= sum(stage.run(1)) <= 22, "at its rate, and no burst"
+    assert (stage.drain.status().waits, stage.drain.tells) == (False, True)
+    stage.run(5)
+    assert len(stage.core.told) == told + 99, "those who had stayed are told again"
+    assert stage.changes == 3, "its beginning, that it waits, that it goes on"
+
+
+async def test_what_was_picked_before_the_others_went_is_told_to_nobody() -> None:
+    stage = Stage(sessions=50, others=1)
+    stage.core.slow = True
+    stage.drain.apply(DrainOrder(rate=1000))
+    stage.run(0.1)
+    there = stage.nodes.pop()
+    asked = stage.core.asked[:]
+    stage.run(0.1)
+    stage.core.asked = asked
+    stage.core.answer()
+    assert len(stage.core.picked) > 0
+    stage.core.picked.clear()
+    stage.core.slow = False
+    stage.nodes.append(there)
+    stage.run(2)
+    conns = [conn for conn, _, _, _ in stage.core.told]
+    assert len(conns) == len(set(conns)) == 50
+
+
+async def test_a_full_core_hears_that_who_was_told_may_stay_before_anybody_is_told_again() -> None:
+    stage = Stage(sessions=50, others=1)
+    stage.drain.apply(DrainOrder(rate=1000))
+    stage.run(1)
+    there = stage.nodes.pop()
+    stage.core.full = True
+    stage.run(1)
+    stage.nodes.append(there)
+    stage.run(1)
+    assert stage.core.stays == 0
+    stage.core.full = False
+    stage.run(1)
+    assert (stage.core.stays, len(stage.core.told)) == (1, 100)
 
 
 async def test_an_undrain_stops_at_once_and_a_new_drain_begins_anew() -> None:

@@ -20,7 +20,7 @@ async def test_a_bus_that_stands_still_holds_up_no_tick_and_is_asked_again() -> 
 
     ticks: list[str] = []
     nothing: Any = SimpleNamespace(stats=lambda: {"closed_by_reason": {}})
-    part: Any = SimpleNamespace(tick=lambda: ticks.append("tick"), shares=True, order=None)
+    part: Any = SimpleNamespace(tick=lambda: ticks.append("tick"), shares=True, order=None, tells=False)
     gateway = GatewayPart(
         build({}), nothing, nothing, nothing, nothing, nothing, part, part, part, part,
         alone=lambda: False, hear_gateways=hear, settle=hear,
@@ -46,6 +46,7 @@ async def test_a_gateway_that_is_cut_off_alone_sends_its_clients_away_but_for_an
 
     class Leaving:
         order: DrainOrder | None = None
+        waits = False
 
         def apply(self, order: DrainOrder | None) -> None:
             self.order = order
@@ -63,10 +64,13 @@ async def test_a_gateway_that_is_cut_off_alone_sends_its_clients_away_but_for_an
     )  # fmt: skip
     ordered = DrainOrder(rate=7)
     gateway.send_away(True)
-    assert leaving.order.rate == 50, "all within the spread"
+    assert (leaving.order.rate, leaving.order.force) == (50, True), (
+        "all within the spread, though none is heard"
+    )
     assert gateway.checks()["drain"]() == "cut off from the bus: its clients are sent away"
     assert not gateway.names_others(), "nobody else can be heard of"
     gateway.order_drain(ordered)
+    assert (leaving.order.rate, leaving.order.force) == (7, True)
     gateway.send_away(False)
     assert (leaving.order, gateway.checks()["drain"]()) == (ordered, "drained by order")
     gateway.order_drain(None)
