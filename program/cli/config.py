@@ -17,12 +17,14 @@ app = typer.Typer(help="Check and show settings.", no_args_is_help=True)
 
 @app.command()
 def check(config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
-    """Check every setting as `serve` does, and create nothing: the files of LBS are read, servers are for
-    `doctor`. Exit code 2 with all reasons when one cannot work.
+    """Check every setting as `serve` does, and create nothing: the files of LBS and the certificates for etcd
+    are read, servers are for `doctor`. Exit code 2 with all reasons when one cannot work.
     """
     settings, sources = loaded_or_exit(config, {"server.data_dir": data_dir})
     if "control" in settings.server.roles:
         _refuse_lbs_files(settings)
+    if settings.etcd.endpoints:
+        _refuse_certificates(settings)
     given = sum(source != "default" for source in sources.values())
     typer.echo(f"{len(sources)} settings are good, {given} of them are not defaults")
 
@@ -38,6 +40,18 @@ def _refuse_lbs_files(settings: Settings) -> None:
             read(Path(name))
         except (OSError, ValueError) as error:
             raise fail(f"settings: control.lbs: {error}", 2) from None
+
+
+def _refuse_certificates(settings: Settings) -> None:
+    from control.coordination.etcd.certificates import read
+    from control.coordination.etcd.errors import EtcdError
+
+    try:
+        note = read(settings.etcd).note
+    except EtcdError as error:
+        note = str(error)
+    if note:
+        raise fail(f"settings: {note}", 2)
 
 
 @app.command("print")

@@ -31,6 +31,11 @@ T = TypeVar("T")
 ETCD_REFUSES = {
     "authentication failed": "correct etcd.user and etcd.password",
     "user name is empty": "etcd has users: set etcd.user and etcd.password",
+    "etcd.ca:": "correct that file: it holds the authorities of etcd, as PEM",
+    "etcd.cert:": "correct that file, or renew the certificate",
+    "etcd.key:": "correct that file",
+    "VERIFY_FAILED": "etcd's certificate is not of etcd.ca, or does not name the host of etcd.endpoints",
+    "handshake": "etcd refuses etcd.cert, or asks for one: its --trusted-ca-file must hold the authority",
     "permission denied": "give etcd.user the right to read and write below etcd.prefix",
 }
 """What it says -> what to do."""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from control.coordination.etcd.certificates import Stamp, Tls, load_grpc
 from control.coordination.etcd.errors import EtcdError, EtcdUnavailable, OutcomeUnknown, error_of
 from control.coordination.etcd.messages import messages
 from control.settings.sections import EtcdSection
 from control.settings.values import parse_endpoint
 
 if TYPE_CHECKING:
-    import grpc
     from google.protobuf.message import Message
     from grpc.aio import Channel, StreamStreamCall
 
@@ -50,43 +48,6 @@ _OPTIONS = (
 )
 
 
-def _grpc() -> grpc:
-    """gRPC, loaded when it is needed first: a process without etcd goes without its memory and threads."""
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    import grpc
-    import grpc.aio
-
-    return grpc
-
-
-class Tls:
-    """Certificates from files, read when a channel is opened."""
-
-    def __init__(self, section: EtcdSection) -> None:
-        self._files = [Path(name) for name in (section.ca, section.key, section.cert) if name]
-        self._section = section
-        said = [parse_endpoint(endpoint)[1] for endpoint in section.endpoints]
-        self.used = bool(self._files) or True in said
-
-    def stamp(self) -> tuple[tuple[int, int], ...]:
-        """Another one when a file has changed. Raises EtcdError."""
-        try:
-            return tuple((found.st_mtime_ns, found.st_ino) for found in (file.stat() for file in self._files))
-        except OSError as error:
-            raise EtcdError(f"etcd: {error}") from None
-
-    def credentials(self) -> grpc.ChannelCredentials:
-        """Raises EtcdError."""
-        section = self._section
-        try:
-            ca, key, cert = (
-                Path(name).read_bytes() if name else None for name in (section.ca, section.key, section.cert)
-            )
-        except OSError as error:
-            raise EtcdError(f"etcd: {error}") from None
-        return _grpc().ssl_channel_credentials(ca, key, cert)
-
-
 class Member:
     """One endpoint. Its channel connects, and connects again, by itself."""
 
@@ -99,20 +60,23 @@ class Member:
         """that of a cluster that is not believed, once it was told"""
         self._tls = tls
         self._channel: Channel | None = None
-        self._stamp: tuple[tuple[int, int], ...] = ()
+        self._stamp: Stamp = ()
 
     async def ask(
         self, method: str, request: Message, metadata: tuple[tuple[str, str], ...], within_s: float
     ) -> Message:
         """One call, once. Raises EtcdError by kind."""
-        grpc, channel = _grpc(), await self.connected(within_s)
+        grpc, channel = load_grpc(), await self.connected(within_s)
         call = channel.unary_unary(
             f"/etcdserverpb.{method}", _serialized, getattr(messages(), _ANSWERS[method]).FromString
         )
         try:
             return await call(request, timeout=within_s, metadata=metadata)
         except grpc.aio.AioRpcError as error:
-            raise error_of(error.code().name, error.details() or "", self.name) from None
+            details = error.details() or ""
+            if self._tls.note and error.code() is grpc.StatusCode.UNAVAILABLE:
+                details = f"{details} ({self._tls.note})"
+            raise error_of(error.code().name, details, self.name) from None
         except (asyncio.CancelledError, grpc.aio.UsageError) as error:
             raise broken(error, self.name) from None
 
@@ -125,7 +89,7 @@ class Member:
             return channel.stream_stream(
                 f"/etcdserverpb.{method}", _serialized, getattr(messages(), _ANSWERS[method]).FromString
             )(metadata=metadata, timeout=within_s)
-        except _grpc().aio.UsageError as error:
+        except load_grpc().aio.UsageError as error:
             raise broken(error, self.name) from None
 
     async def close(self) -> None:
@@ -134,13 +98,13 @@ class Member:
             await channel.close()
 
     async def refresh(self) -> None:
-        """A channel that failed is opened anew if its certificates have changed. Raises EtcdError."""
+        """A channel that failed is opened anew if its certificates have changed."""
         if self._channel is not None and self._stamp != self._tls.stamp():
             await self.close()
 
     async def connected(self, within_s: float) -> Channel:
         """The channel, when it stands or has just failed (the call then says why). Raises EtcdUnavailable."""
-        grpc, channel = _grpc(), self._channel or self._opened()
+        grpc, channel = load_grpc(), self._channel or self._opened()
         loop = asyncio.get_running_loop()
         until = loop.time() + min(within_s, CONNECT_S)
         waiting = (grpc.ChannelConnectivity.IDLE, grpc.ChannelConnectivity.CONNECTING)
@@ -157,7 +121,7 @@ class Member:
         return channel
 
     def _opened(self) -> Channel:
-        aio, target = _grpc().aio, f"dns:///{self.endpoint}"
+        aio, target = load_grpc().aio, f"dns:///{self.endpoint}"
         if self._tls.used:
             self._stamp = self._tls.stamp()
             self._channel = aio.secure_channel(target, self._tls.credentials(), options=_OPTIONS)
