@@ -9,12 +9,21 @@ from dataclasses import dataclass, replace
 
 from benchmarks.figures import Figure
 from benchmarks.machine import commit, machine
+from benchmarks.weaknet.mqtt import Mosquitto
 from benchmarks.weaknet.ours import Qianwan, WithoutResume
 from benchmarks.weaknet.profiles import Profile
 from benchmarks.weaknet.run import WeakOptions, median_row, run_one
+from benchmarks.weaknet.socketio import SocketIo
 from benchmarks.weaknet.system import System
+from benchmarks.weaknet.websocket import WebSocket
 
-SYSTEMS: dict[str, type[System]] = {"qianwan": Qianwan, "without": WithoutResume}
+SYSTEMS: dict[str, type[System]] = {
+    "qianwan": Qianwan,
+    "without": WithoutResume,
+    "mosquitto": Mosquitto,
+    "websocket": WebSocket,
+    "socketio": SocketIo,
+}
 
 
 @dataclass(frozen=True, slots=True)

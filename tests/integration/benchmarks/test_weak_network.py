@@ -17,12 +17,15 @@ import pytest
 
 from benchmarks.machine import ROOT
 from benchmarks.report.page import KEYS
+from benchmarks.weaknet.mqtt import Mosquitto
 from benchmarks.weaknet.namespaces import FOLDER, NetworkRefused, name_of, refusal, sweep
 from benchmarks.weaknet.network import GOOD, Network
 from benchmarks.weaknet.ours import Qianwan
 from benchmarks.weaknet.profiles import Profile, load
 from benchmarks.weaknet.run import WeakOptions, run_one
-from benchmarks.weaknet.suite import failures, figure_of
+from benchmarks.weaknet.suite import SYSTEMS, failures, figure_of
+from benchmarks.weaknet.system import System
+from benchmarks.weaknet.websocket import WebSocket
 
 PROFILES = load()
 PORT = 9000
@@ -52,6 +55,12 @@ def test_where_networks_are_refused_the_reason_is_said(monkeypatch: pytest.Monke
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(NetworkRefused, match="need root"), Network(PROFILES["P0"]):
         pass
+
+
+def test_a_system_that_is_not_there_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    for name in ("mosquitto", "socketio"):
+        assert "install" in (SYSTEMS[name].missing() or "")
 
 
 def test_a_line_delays_cuts_and_moves() -> None:
@@ -110,6 +119,16 @@ def test_networks_go_with_their_run_also_when_it_was_killed() -> None:
         other.send_signal(signal.SIGKILL)
     assert left <= set(sweep())
     assert not left & {path.name for path in FOLDER.glob("qwn-*")}
+
+
+@pytest.mark.parametrize("kind", [Mosquitto, WebSocket])
+def test_a_rival_comes_back_on_the_same_wire(kind: type[System]) -> None:
+    if refusal() or kind.missing():
+        return
+    row = run_one(PROFILES, "P0", "W4", kind, WeakOptions(phones=1, seconds=2.0, settle_s=2.0))
+    assert row["drops"] == row["returns"] == 1
+    assert row["first_ms"]["max"] > 0
+    assert row["passed"]
 
 
 def test_who_comes_back_over_a_bad_line_has_everything_once() -> None:
