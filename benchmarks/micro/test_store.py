@@ -19,8 +19,9 @@ import pytest
 from im_service.storage.records import HISTORY, AppendResult, Mark, NewLogin, NewMessage, View
 from im_service.storage.sqlite import SqliteStore
 
+BRIEF = bool(os.environ.get("QIANWAN_BENCH_BRIEF"))  # only to see that it runs
 BATCH = 500
-BATCHES = 40
+BATCHES = 4 if BRIEF else 40
 CONVERSATIONS = 5_000
 HISTORY_VIEW = View(((HISTORY, 0),), now_ms=1)
 
@@ -94,7 +95,7 @@ def _appends(benchmark: Any, bench: Bench, batches: Callable[[], list[list[NewMe
         return (made,), {}
 
     bench.run(bench.commit(batches()))  # names interned, caches warm
-    benchmark.pedantic(lambda made: bench.run(bench.commit(made)), setup=setup, rounds=8)
+    benchmark.pedantic(lambda made: bench.run(bench.commit(made)), setup=setup, rounds=2 if BRIEF else 8)
     benchmark.extra_info["messages_per_s"] = round(count / benchmark.stats.stats.median)
 
 

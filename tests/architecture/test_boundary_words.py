@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
-from tests.support.tree import sources, text, tracked
+from tests.support.tree import every, sources, text, tracked
 
 IO_MODULES = (
     "socket asyncio threading selectors select time datetime os pathlib io fcntl tempfile shutil subprocess"
@@ -30,14 +28,14 @@ HE_OR_SHE = re.compile(r"(?<![A-Za-z])(?:he|his|him|himself|she|her|hers|herself
 IMPORT_LINE = re.compile(r"^[ \t]*(?:from|import|cimport)\b.*$", re.MULTILINE)
 
 
-@pytest.mark.parametrize("path", sources(*FORBIDDEN_BELOW), ids=str)
+@every(sources(*FORBIDDEN_BELOW))
 def test_imports_nothing_from_beyond_its_boundary(path: Path) -> None:
     pattern = re.compile(FORBIDDEN_BELOW[path.parts[0]])
     for line in IMPORT_LINE.findall(text(path)):
         assert not pattern.search(line), f"{path}: {line.strip()}"
 
 
-@pytest.mark.parametrize("path", sources("frame", "crypto"), ids=str)
+@every(sources("frame", "crypto"))
 def test_frame_and_crypto_open_no_file(path: Path) -> None:
     assert not re.search(r"(?<![\w.])(?<!def )(?:open|fopen|print|input)\s*\(", text(path)), str(path)
 
@@ -61,20 +59,20 @@ def test_the_words_of_input_and_output_are_seen_in_every_form() -> None:
         assert not re.search(PURE, line), line
 
 
-@pytest.mark.parametrize("path", sources("gateway_core", "benchmarks", suffixes=(".pyx", ".pxd")), ids=str)
+@every(sources("gateway_core", "benchmarks", suffixes=(".pyx", ".pxd")))
 def test_the_gil_is_taken_only_in_the_bridge(path: Path) -> None:
     if path.parts[0] == "gateway_core" and path.stem == "bridge":
         return
     assert not re.search(r"\bwith\s+gil\b", text(path)), f"{path} takes the GIL"
 
 
-@pytest.mark.parametrize("path", sources(suffixes=(".pyx", ".pxd")), ids=str)
+@every(sources(suffixes=(".pyx", ".pxd")))
 def test_no_void_function_raises_through_the_exception_flag(path: Path) -> None:
     """`void f() except *` takes the GIL after every call to look for an exception (about 55 ns)."""
     assert not re.search(r"\bvoid\b[^\n]*\bexcept\s*\*", text(path)), str(path)
 
 
-@pytest.mark.parametrize("path", sources(), ids=str)
+@every(sources())
 def test_nothing_is_put_off_or_looked_away_from(path: Path) -> None:
     if path == Path("tests/architecture/test_boundary_words.py"):
         return
@@ -86,7 +84,7 @@ def test_nothing_is_put_off_or_looked_away_from(path: Path) -> None:
     assert found is None, f"{path}: {found.group(0) if found else ''}"
 
 
-@pytest.mark.parametrize("path", READ, ids=str)
+@every(READ)
 def test_people_are_they(path: Path) -> None:
     """Whoever a text is about, in names of functions too. Migrations stay as they were applied."""
     if path == Path("tests/architecture/test_boundary_words.py") or "migrations" in path.parts:
@@ -95,7 +93,7 @@ def test_people_are_they(path: Path) -> None:
     assert found is None, f"{path}: {found.group(0) if found else ''}"
 
 
-@pytest.mark.parametrize("path", [p for p in tracked() if p.suffix not in {".bin", ".png", ".zst"}], ids=str)
+@every([p for p in tracked() if p.suffix not in {".bin", ".png", ".zst"}])
 def test_no_machine_path_stands_in_the_repository(path: Path) -> None:
     if path == Path("tests/architecture/test_boundary_words.py") or "corpus" in path.parts:
         return

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.tree import ROOT, sources, text
+from tests.support.tree import ROOT, every, sources, text
 
 BELOW = [p for p in sources("gateway_core", suffixes=(".pyx", ".pxd")) if p.parts[1] in ("leaf", "net")]
 
 
-@pytest.mark.parametrize("path", BELOW, ids=str)
+@every(BELOW)
 def test_below_conn_nobody_knows_the_loop(path: Path) -> None:
     code = re.sub(r'""".*?"""|#[^\n]*', "", text(path), flags=re.DOTALL)
     assert not re.search(r"\b(?:Loop|Engine)\b|gateway_core\.types", code)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
-from tests.support.tree import sources, text
+from tests.support.tree import every, sources, text
 
 # importer -> the top-level packages of this repository it may import beside itself
 ALLOWED: dict[str, set[str]] = {
@@ -64,7 +62,7 @@ def allowed_for(path: Path) -> set[str]:
     return allowed
 
 
-@pytest.mark.parametrize("path", sources(*ALLOWED), ids=str)
+@every(sources(*ALLOWED))
 def test_imports_only_lower_floors(path: Path) -> None:
     allowed = allowed_for(path)
     for name in imported(text(path)):

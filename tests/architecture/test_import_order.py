@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.import_graph import circles, graph, imports
+from tests.support.import_graph import circles, graph, imports, read
 from tests.support.tree import sources, text
 
 ORDER: dict[str, list[str]] = {
@@ -135,9 +135,7 @@ def test_every_place_in_the_order_is_taken_once(package: str) -> None:
 def test_no_import_is_relative() -> None:
     """One name for one module, and `grep` finds it."""
     for path in sources():
-        found = [
-            m for m, _ in imports(text(path), cython=path.suffix in (".pyx", ".pxd")) if m.startswith(".")
-        ]
+        found = [m for m, _ in read(path).imports if m.startswith(".")]
         assert not found, f"{path}: {found}"
 
 

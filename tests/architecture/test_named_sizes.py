@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
-from tests.support.tree import sources, text
+from tests.support.tree import every, sources, text
 
 TOPS = ("cmodules", "frame", "crypto", "gateway_core", "benchmarks")
 SCALAR = r"(?:u?int(?:8|16|32|64)_t|size_t|ptrdiff_t|unsigned char|char|int|double|float|__m128i)"
@@ -18,7 +16,7 @@ NUMBERED = re.compile(
 )
 
 
-@pytest.mark.parametrize("path", sources(*TOPS, suffixes=(".pyx", ".pxd", ".h")), ids=str)
+@every(sources(*TOPS, suffixes=(".pyx", ".pxd", ".h")))
 def test_no_array_is_sized_by_a_number(path: Path) -> None:
     found = NUMBERED.findall(text(path))
     assert not found, f"{path}: {[line.strip() for line in found]}"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from tests.support.import_graph import files, graph, module_of, reached
+from tests.support.import_graph import files, graph, module_of, reached, read
 from tests.support.tree import sources, text, tracked
 
 PAGE = Path("tests/README.md")
@@ -78,17 +76,6 @@ def files_below(name: str) -> list[Path]:
     return [*found, *above]
 
 
-def words_in(nodes: Iterable[ast.AST]) -> set[str]:
-    constants = (node.value for node in nodes if isinstance(node, ast.Constant))
-    return {value for value in constants if isinstance(value, str)}
-
-
-def run_as_programs(nodes: Iterable[ast.AST]) -> set[str]:
-    """Packages of lists that hold `-m`: `[python, "-m", "program", ...]`."""
-    lists = (words_in(node.elts) for node in nodes if isinstance(node, ast.List | ast.Tuple))
-    return {f"{word}.__main__" for words in lists if "-m" in words for word in words}
-
-
 def started(module: str) -> set[str]:
     """Modules that a module names in a string to load or start them: by dotted name, `-m package`, file or
     folder.
@@ -97,12 +84,11 @@ def started(module: str) -> set[str]:
     for path in files()[module]:
         folders = set(LOADED.get(str(path), ()))
         if path.suffix == ".py":
-            nodes = list(ast.walk(ast.parse(text(path))))
-            for word in words_in(nodes):
+            for word in read(path).words:
                 found |= {word}
                 found |= {f"{module.rpartition('.')[0]}.{word.removesuffix('.py')}"}
                 folders |= {word} if "/" in word else set()
-            found |= run_as_programs(nodes)
+            found |= read(path).programs
         for folder in folders & modules_by_folder().keys():
             found |= modules_by_folder()[folder]
     return found & files().keys()

@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
 from frame.constants import GROUP_PREFIX, ID_PATTERN, NAME_MAX, ROOM_PREFIX, SINGLE_PREFIX, USER_PREFIX
-from tests.support.tree import ROOT, sources
+from tests.support.tree import every, sources, text
 
 GRAMMAR = re.compile(r"A-Za-z0-9_\.@-")
 PREFIX = re.compile(r"""(?<!`)[\"'][sgru]/(?=[\"'{])""")
@@ -19,14 +17,14 @@ GENERATED = Path("frame/constants.py")
 PYTHON = sources("im_service", "control", "program", "benchmarks", "sdk/python/qianwan", suffixes=(".py",))
 
 
-@pytest.mark.parametrize("path", [*PYTHON, *sources("gateway_core")], ids=str)
+@every([*PYTHON, *sources("gateway_core")])
 def test_nobody_writes_a_prefix_by_hand(path: Path) -> None:
-    assert path.name == GENERATED.name or not PREFIX.search((ROOT / path).read_text()), path
+    assert path.name == GENERATED.name or not PREFIX.search(text(path)), path
 
 
-@pytest.mark.parametrize("path", sources("frame", "im_service", "control", suffixes=(".py",)), ids=str)
+@every(sources("frame", "im_service", "control", suffixes=(".py",)))
 def test_the_grammar_of_ids_stands_in_the_specification_only(path: Path) -> None:
-    assert path == GENERATED or not GRAMMAR.search((ROOT / path).read_text()), path
+    assert path == GENERATED or not GRAMMAR.search(text(path)), path
 
 
 def test_the_grammar_and_the_limit_of_a_name_agree() -> None:
@@ -44,8 +42,8 @@ def test_prefixes_are_two_characters_and_no_id_begins_with_one() -> None:
         assert not re.fullmatch(ID_PATTERN, prefix + "x")
 
 
-@pytest.mark.parametrize("path", PYTHON, ids=str)
+@every(PYTHON)
 def test_nobody_writes_a_request_code_by_hand(path: Path) -> None:
     """What is compared or sent says its name."""
-    found = BY_HAND.search((ROOT / path).read_text())
+    found = BY_HAND.search(text(path))
     assert path.name == GENERATED.name or not found, f"{path}: {found.group(0) if found else ''}"

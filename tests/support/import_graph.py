@@ -11,10 +11,13 @@ import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.support.tree import sources, text
 
 SDK = ("sdk", "python")
+WORD_MAX = 200
+"""Longer strings name no module and no file."""
 _CYTHON_FROM = re.compile(
     r"^[ \t]*from[ \t]+([\w.]+)[ \t]+c?import[ \t]+(\([^)]*\)|[^\n#\\]*(?:\\\n[^\n#\\]*)*)", re.MULTILINE
 )
@@ -40,11 +43,43 @@ def imports(source: str, *, cython: bool = False) -> Iterator[tuple[str, str]]:
         for names in _CYTHON_IMPORT.findall(source):
             yield from ((part.split(" as ")[0].strip(), "") for part in names.split(","))
         return
-    for node in ast.walk(ast.parse(source)):
+    yield from imports_of(ast.walk(ast.parse(source)))
+
+
+def imports_of(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, str]]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield from (("." * node.level + (node.module or ""), alias.name) for alias in node.names)
+
+
+def words_in(nodes: Iterable[ast.AST]) -> set[str]:
+    constants = (node.value for node in nodes if isinstance(node, ast.Constant))
+    return {value for value in constants if isinstance(value, str)}
+
+
+def run_as_programs(nodes: Iterable[ast.AST]) -> set[str]:
+    """Packages of lists that hold `-m`: `[python, "-m", "program", ...]`."""
+    lists = (words_in(node.elts) for node in nodes if isinstance(node, ast.List | ast.Tuple))
+    return {f"{word}.__main__" for words in lists if "-m" in words for word in words}
+
+
+class Read(NamedTuple):
+    """What is asked of a source file; it is parsed once for all."""
+
+    imports: tuple[tuple[str, str], ...]
+    words: frozenset[str]
+    programs: frozenset[str]
+
+
+@functools.cache
+def read(path: Path) -> Read:
+    if path.suffix in (".pyx", ".pxd"):
+        return Read(tuple(imports(text(path), cython=True)), frozenset(), frozenset())
+    nodes = list(ast.walk(ast.parse(text(path))))
+    short = frozenset(word for word in words_in(nodes) if len(word) < WORD_MAX)
+    return Read(tuple(imports_of(nodes)), short, frozenset(run_as_programs(nodes)))
 
 
 @functools.cache
@@ -66,7 +101,7 @@ def graph() -> Graph:
 
 def _targets(module: str, paths: Iterable[Path], known: Iterable[str]) -> Iterator[str]:
     for path in paths:
-        for origin, name in imports(text(path), cython=path.suffix in (".pyx", ".pxd")):
+        for origin, name in read(path).imports:
             target = f"{origin}.{name}" if f"{origin}.{name}" in known else origin
             if target in known and target != module:
                 yield target

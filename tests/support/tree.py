@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import subprocess
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,5 +36,26 @@ def sources(*tops: str, suffixes: tuple[str, ...] = (".py", ".pyx", ".pxd", ".py
     return [p for p in tracked() if p.suffix in suffixes and (not tops or p.parts[0] in tops)]
 
 
+@functools.cache
 def text(path: Path) -> str:
     return (ROOT / path).read_text(encoding="utf-8")
+
+
+def every(paths: Iterable[Path]) -> Callable[[Callable[[Path], None]], Callable[[], None]]:
+    """A test of a path becomes one of all of them, which names each that fails: thousands of tests of a
+    millisecond cost more than what they do."""
+
+    def of_all(test: Callable[[Path], None]) -> Callable[[], None]:
+        def run() -> None:
+            failed = []
+            for path in paths:
+                try:
+                    test(path)
+                except AssertionError as error:
+                    failed.append(f"{path}: {error}")
+            assert not failed, "\n".join(failed)
+
+        run.__name__, run.__doc__, run.__module__ = test.__name__, test.__doc__, test.__module__
+        return run
+
+    return of_all

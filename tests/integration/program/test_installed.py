@@ -24,6 +24,7 @@ class Environment:
 
     def install(self, wheel: Path) -> None:
         command = [sys.executable, "-m", "pip", "--python", str(self.bin / "python"), "install", "-q"]
+        command += ["--no-compile"]  # most of what comes along is never loaded here
         command += ["--disable-pip-version-check", "-c", str(ROOT / "constraints.txt"), str(wheel)]
         subprocess.run(command, check=True, timeout=250)
 
