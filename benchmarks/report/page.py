@@ -121,7 +121,7 @@ def latency(figures: Sequence[Figure]) -> str:
     shown = [
         item
         for item in figures
-        if item["latency_ms"]["max"] > 0 and item["scenario"] not in ("sweep", "idle")
+        if item["latency_ms"]["max"] > 0 and item["scenario"] not in ("sweep", "idle", "weaknet")
     ]
     if not shown:
         return ""
@@ -165,12 +165,30 @@ def comparison(figures: Sequence[Figure]) -> str:
     return _plot("Side by side with peers", bars(groups, series, Axis("deliveries/s")))
 
 
+def weak_networks(figures: Sequence[Figure]) -> str:
+    """Where phones came back after a drop: until the first message was there."""
+    rows = [row for item in figures for row in item.get("rows", ()) if item["scenario"] == "weaknet"]
+    found = {
+        (f"{row['profile']} {row['network']}, round trip {row['round_trip_ms']:,} ms", row["system"]): row
+        for row in rows
+        if row["first_ms"]["max"] > 0
+    }
+    if not found:
+        return ""
+    groups = list(dict.fromkeys(group for group, _ in found))
+    series = [
+        (name, [found[group, name]["first_ms"]["p50"] if (group, name) in found else 0.0 for group in groups])
+        for name in dict.fromkeys(name for _, name in found)
+    ]
+    return _plot("First message after a drop, median", bars(groups, series, Axis("milliseconds")))
+
+
 def _of(item: Figure, name: str) -> Figure:
     found: Figure = item if name == "qianwan" else item["peers"].get(name, {})
     return found
 
 
-PLOTS = (throughput_over_k, throughput_over_size, comparison, memory, latency)
+PLOTS = (throughput_over_k, throughput_over_size, comparison, memory, weak_networks, latency)
 
 
 def _table(figures: Sequence[Figure]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,7 +13,7 @@ MESSAGES = 10
 APART_S = 0.3
 QUIET_S = 1.0
 WAIT_S = 30.0
-BEATS = 6
+BEATS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +73,22 @@ async def weigh(stage: Stage, pair: Pair) -> dict[str, Cost]:
 
 
 async def _beats(stage: Stage, pair: Pair) -> Cost:
-    """From right after a beat to right after one some beats later, as of an hour at the usual interval."""
-
-    async def beat() -> Cost:
-        before = so_far(stage, pair)
-        await until(lambda: so_far(stage, pair) != before, 3 * stage.system.interval_s)
-        await asyncio.sleep(QUIET_S)
-        return so_far(stage, pair)
-
-    await beat()
-    first, began = await beat(), stage.now()
-    last = first
+    """An hour at the usual interval, by the beat in the middle of some: what else is said now and then, like
+    how far somebody has read, is no heartbeat.
+    """
+    times, costs = [], []
+    await _next_beat(stage, pair)
     for _ in range(BEATS):
-        last = await beat()
-    hours = (stage.now() - began) * stage.system.beat_s / stage.system.interval_s / 3600
-    return (last - first).each(hours)
+        began, before = stage.now(), so_far(stage, pair)
+        await _next_beat(stage, pair)
+        times.append(stage.now() - began)
+        costs.append(so_far(stage, pair) - before)
+    middle = Cost(statistics.median(c.bytes for c in costs), statistics.median(c.packets for c in costs))
+    share = statistics.mean(times) / stage.system.interval_s  # clients come a little early
+    return middle.each(share * stage.system.beat_s / 3600)
+
+
+async def _next_beat(stage: Stage, pair: Pair) -> None:
+    before = so_far(stage, pair)
+    await until(lambda: so_far(stage, pair) != before, 3 * stage.system.interval_s)
+    await asyncio.sleep(QUIET_S)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from qianwan import Client
 from qianwan.connection.policy import Policy
@@ -19,6 +19,8 @@ from control.keys.data_folder import KEY_FOLDER
 from control.keys.server_keys import ServerKeys
 
 LOGIN_S = 120.0
+SUITE: Literal["chachapoly"] = "chachapoly"
+"""Phones write little: a tag of 16 bytes, where that of AEGIS has 32."""
 ROOM = "hall"
 SEARCH = Policy(
     adaptive=True, floor_s=2.0, ceiling_s=20.0, step_s=1.0, margin_s=1.0, successes=2, failures=1,
@@ -34,7 +36,7 @@ class Phone(Person):
         super().__init__(user, watch)
         self._client = Client(
             where, token=token, root_key=root, device_id=f"{user}-phone", policy=policy,
-            login_timeout_s=LOGIN_S, on_state=self._state, suite="aegis128l",
+            login_timeout_s=LOGIN_S, on_state=self._state, suite=SUITE,
         )  # fmt: skip
         self._tasks: set[asyncio.Task[object]] = set()
         self._rooms: dict[str, Room] = {}

@@ -142,7 +142,9 @@ async def _upload(stage: Stage, pair: Pair) -> None:
     """A bulk flow of the phone's own; by Cubic, which fills any queue, as most phones do."""
     with stage.network.inside("server"):
         sink = socket.create_server((stage.network.address(pair.number), BULK_PORT))
-    server = await asyncio.start_server(_swallow, sock=sink)
+    server = await asyncio.get_running_loop().create_server(
+        asyncio.Protocol, sock=sink
+    )  # reads, says nothing
     writer = None
     try:
         raw = socket.socket()
@@ -157,12 +159,6 @@ async def _upload(stage: Stage, pair: Pair) -> None:
         if writer is not None:
             writer.transport.abort()
         server.close()
-
-
-async def _swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while await reader.read(1 << 16):
-        pass
-    writer.close()
 
 
 def _row(stage: Stage, more: Figure, workload: str) -> Figure:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from benchmarks.figures import Figure
 from benchmarks.machine import commit, machine
 from benchmarks.weaknet.mqtt import Mosquitto
-from benchmarks.weaknet.ours import Qianwan, WithoutResume
+from benchmarks.weaknet.ours import SUITE, Qianwan, WithoutResume
 from benchmarks.weaknet.profiles import Profile
 from benchmarks.weaknet.run import WeakOptions, median_row, run_one
 from benchmarks.weaknet.socketio import SocketIo
@@ -69,7 +69,7 @@ def figure_of(command: str, rows: Sequence[Figure]) -> Figure:
         "command": command,
         "connections": max(row["phones"] for row in own),
         "size": 0,
-        "suite": "aegis128l",
+        "suite": SUITE,
         "throughput_per_s": round(delivered / seconds, 1),
         "k_mean": 0.0,
         "latency_ms": {**worst["latency_ms"], "p999": worst["latency_ms"]["max"]},

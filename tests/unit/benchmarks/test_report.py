@@ -29,6 +29,11 @@ class Links(HTMLParser):
         self.found += [tag] if tag in ("script", "link", "img", "iframe") else []
 
 
+def weak_row(system: str, first: float) -> dict[str, object]:
+    times = {"first_ms": {"p50": first, "max": first}}
+    return {"profile": "P3", "network": "edge", "round_trip_ms": 840, "system": system, **times}
+
+
 def everything() -> list[dict[str, object]]:
     idle = {"memory_bytes": 10**8, "generator_rss_bytes": 10**7}
     return [
@@ -36,6 +41,7 @@ def everything() -> list[dict[str, object]]:
         made_figure("sweep", members=100, passed=True, load=measured(rate=3e6)),
         {**made_figure("sweep", members=100, passed=True, load=measured(rate=1e6)), "size": 1000},
         made_figure("idle", **idle),
+        {**made_figure("weaknet"), "rows": [weak_row("ours", 900.0), weak_row("theirs", 1900.0)]},
         {**made_figure("compare"), "peers": {"nats": made_figure("fanout of nats")}, "ratios": {"nats": 2.0}},
     ]
 
@@ -46,7 +52,8 @@ def test_the_page_fetches_nothing_and_shows_every_command() -> None:
     links.feed(text)
     assert links.found == []
     assert "url(" not in text
-    assert text.count("<svg") == 5
+    assert text.count("<svg") == 6
+    assert "First message after a drop" in text
     assert text.count("qianwan bench") >= 4
 
 
