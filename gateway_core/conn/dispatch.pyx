@@ -62,6 +62,7 @@ from gateway_core.conn.table cimport (
     F_WS,
     F_ZSTD,
     IS_PROXIER,
+    LIFE_SHIFT,
     PreAuth,
     Session,
     conn_id,
@@ -174,7 +175,7 @@ cdef void _request(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
     cdef const void* strings[EVENT_STRINGS]
     cdef uint32_t sizes[EVENT_STRINGS]
     cdef Py_ssize_t i
-    if request_parse(f.body, f.body_len, &r) < 0 or not utf8_valid(r.name, r.name_len):
+    if request_parse(f.body, f.body_len, &r) < 0 or r.request >> LIFE_SHIFT or not utf8_valid(r.name, r.name_len):
         doom_quiet(loop, c, R_FRAME_BODY, CLOSE_PROTOCOL_ERROR)
         return
     if f.type == FRAME_SEND and loop.config.relay_len and loop.config.relay_len <= r.name_len <= TOPIC_MAX:
@@ -192,7 +193,7 @@ cdef void _request(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
     sizes[2] = <uint32_t>r.name_len
     strings[3] = r.payload
     sizes[3] = <uint32_t>r.payload_len
-    if event_push(&loop.events, EV_SEND if f.type == FRAME_SEND else EV_CALL, conn_id(&loop.table, c), r.request, 0, 0, 0,
+    if event_push(&loop.events, EV_SEND if f.type == FRAME_SEND else EV_CALL, conn_id(&loop.table, c), r.request | <uint64_t>s.life << LIFE_SHIFT, 0, 0, 0,
                   strings, sizes, 4) < 0:
         doom_quiet(loop, c, R_MEMORY, 0)
 

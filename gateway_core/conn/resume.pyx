@@ -267,6 +267,7 @@ cdef Conn* _take_over(Loop* loop, Conn* c, Conn* s) noexcept nogil:
         unpark(loop, s)
         conn_move(&loop.table, s, E_RESUMED)
     mine.floor = k.serial
+    mine.life += 1
     _swap(loop, s, c)
     _tell_resumed(loop, s, parked, <PreAuth*>c.held)
     _let_go(loop, c)

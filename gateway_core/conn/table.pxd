@@ -24,6 +24,7 @@ from gateway_core.net.out_queue cimport OutQueue
 cdef enum:
     HANDSHAKE_HASH = 32  # bytes
     LOOP_SHIFT = 56  # of a conn id
+    LIFE_SHIFT = 56  # of a request as Python knows it: above it, which connection of the session asked
 
 cdef enum:  # Conn.flags
     F_ZSTD = 1  # accepts compressed bodies
@@ -97,6 +98,7 @@ cdef packed struct Session:
     uint16_t joined  # topic ids in use
     uint8_t serial  # of the last ticket
     uint8_t floor  # of the ticket that was used last: older ones are dead
+    uint8_t life  # which of its connections this is, see requests in conn.dispatch
     uint8_t user_len
     uint8_t device_len
     uint8_t platform

@@ -246,7 +246,9 @@ cdef void _on_conn(Loop* loop, Cmd* cmd, Conn* c) noexcept nogil:
     cdef NameBlob* b
     cdef ClassRates own
     if cmd.kind == CMD_SEND:
-        if c != NULL and c.state == LIVE:
+        if cmd.a and c != NULL and (c.state == LIVE or c.state == PARKED) and session_of(c).life != <uint8_t>cmd.b:
+            stat_add(&loop.stats, N_STALE_COMMANDS, 1)  # the answer to a connection that this session had before
+        elif c != NULL and c.state == LIVE:
             enqueue(loop, c, <SharedBuf*>cmd.ptr)
         elif c != NULL and c.state == PARKED:
             hold(loop, c, <SharedBuf*>cmd.ptr)

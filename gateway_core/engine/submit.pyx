@@ -13,7 +13,7 @@ from frame.frames cimport reply_header_put
 from frame.names cimport USER_PREFIX_BYTES, is_user_topic
 from frame.varint cimport UV_MAX
 from gateway_core.conn.announce cimport TOPIC_MAX
-from gateway_core.conn.table cimport Session, loop_of_id
+from gateway_core.conn.table cimport LIFE_SHIFT, Session, loop_of_id
 from gateway_core.conn.tickets cimport until_of
 from gateway_core.conn.user_filter cimport filter_enter, filter_leave, filter_may_hold
 from gateway_core.engine.bridge cimport give, give_quiet, wake_all
@@ -73,8 +73,9 @@ cdef int give_cmd(Engine* e, int loop, Cmd* cmd, int wait_ms) except -1:
     return _give(e, loop, cmd, wait_ms)
 
 
-cdef bint _send_quietly(Engine* e, uint64_t conn, SharedBuf* b, int wait_ms):
-    """Takes over the reference. False when the mailbox stayed full."""
+cdef bint _send_quietly(Engine* e, uint64_t conn, SharedBuf* b, int life, int wait_ms):
+    """Takes over the reference. False when the mailbox stayed full. `life`: of the session's connection that is meant,
+    -1: whichever it has."""
     cdef Cmd cmd
     cdef uint32_t loop = loop_of_id(conn)
     cdef bint taken = True
@@ -82,6 +83,8 @@ cdef bint _send_quietly(Engine* e, uint64_t conn, SharedBuf* b, int wait_ms):
     cmd.kind = CMD_SEND
     cmd.conn = conn
     cmd.ptr = b
+    cmd.a = life >= 0
+    cmd.b = <uint16_t>life
     if loop >= e.n_loops:
         buf_unref(b)
     elif not give_quiet(e, <int>loop, &cmd, wait_ms):
@@ -91,7 +94,7 @@ cdef bint _send_quietly(Engine* e, uint64_t conn, SharedBuf* b, int wait_ms):
 
 
 cdef int give_frame(Engine* e, uint64_t conn, SharedBuf* b, int wait_ms) except -1:
-    if not _send_quietly(e, conn, b, wait_ms):
+    if not _send_quietly(e, conn, b, -1, wait_ms):
         raise MailboxFull(f"loop {loop_of_id(conn)}")
     wake_all(e)
     return 0
@@ -100,8 +103,8 @@ cdef int give_frame(Engine* e, uint64_t conn, SharedBuf* b, int wait_ms) except 
 cdef bint _reply(Engine* e, uint64_t conn, int type, uint64_t request, uint64_t code, bytes payload,
                  int wait_ms) except -1:
     cdef uint8_t head[2 * UV_MAX]
-    cdef size_t n = reply_header_put(head, request, code)
-    return _send_quietly(e, conn, _frame(type, head, n, payload, NULL, 0), wait_ms)
+    cdef size_t n = reply_header_put(head, request & ((<uint64_t>1 << LIFE_SHIFT) - 1), code)
+    return _send_quietly(e, conn, _frame(type, head, n, payload, NULL, 0), <int>(request >> LIFE_SHIFT), wait_ms)
 
 
 cdef int give_reply(Engine* e, uint64_t conn, int type, uint64_t request, uint64_t code, bytes payload,

@@ -13,7 +13,7 @@ import pytest
 
 from crypto.noise import Initiator
 from frame.constants import CloseCode, FrameType, Reject, ResumeFlag, ResumeReason
-from gateway_core import EV_CLOSED, EV_PARKED, EV_RESUMED, EV_TICKET
+from gateway_core import EV_CALL, EV_CLOSED, EV_PARKED, EV_RESUMED, EV_TICKET
 from tests.support.gateway_client import SYNC_NIL, Gone, Rejected, Ticket, WireClient, uv, wait_for
 from tests.support.gateway_harness import GatewayHarness
 
@@ -106,6 +106,42 @@ def test_who_says_no_age_is_answered_behind_the_first_record(gateway: GatewayHar
     again.frame(FrameType.ACK, ack=0)
     assert again.taken_up(1, 0) == []
     assert gateway.stats()["resumed_late"] == 1
+
+
+def test_what_the_connection_before_asked_is_not_answered_on_this_one(gateway: GatewayHarness) -> None:
+    """Both ask under one number: an answer to the first would be taken for one to the second."""
+    client, ticket = enter(gateway)
+    client.frame(FrameType.CALL, uv(101) + b"\x04time")
+    wait_for(lambda: gateway.of_kind(EV_CALL))
+    cut(client)
+    parked(gateway)
+    again = back(gateway, ticket, 0)
+    assert again.taken_up(1, 0) == []
+    again.frame(FrameType.CALL, uv(101) + b"\x04time")
+    wait_for(lambda: len(gateway.of_kind(EV_CALL)) == 2)
+    old, new = (event[4] for event in gateway.of_kind(EV_CALL))
+    assert old != new
+    conn, stale = gateway.conn("ann"), gateway.stats()["stale_commands"]
+    gateway.gateway.reply(conn, FrameType.RETURN, old, 0, b"old")
+    gateway.gateway.reply_many(
+        [(conn, FrameType.RETURN, old, 0, b"old"), (conn, FrameType.RETURN, new, 0, b"new")]
+    )
+    again.take_ticket()
+    assert again.expect(FrameType.RETURN) == uv(101) + uv(0) + b"new"
+    assert again.ping() == uv(0)
+    assert gateway.stats()["stale_commands"] == stale + 2
+
+
+def test_numbers_of_requests_leave_room_for_the_connection(gateway: GatewayHarness) -> None:
+    client, _ = enter(gateway)
+    client.frame(FrameType.CALL, uv((1 << 56) - 1) + b"\x04time")
+    wait_for(lambda: gateway.of_kind(EV_CALL))
+    gateway.gateway.reply(gateway.conn("ann"), FrameType.RETURN, gateway.of_kind(EV_CALL)[0][4], 0, b"")
+    assert client.expect(FrameType.RETURN) == uv((1 << 56) - 1) + uv(0)
+    client.frame(FrameType.CALL, uv(1 << 56) + b"\x04time")
+    with pytest.raises(Gone):
+        client.next()
+    assert gateway.reasons()["frame_body"] == 1
 
 
 def test_a_repeated_first_flight_changes_nothing(gateway: GatewayHarness) -> None:
