@@ -110,7 +110,7 @@ cdef enum:
 # Reasons of a RESUME_FAIL
 cdef enum:
     RESUME_EPOCH = 1  # the node began anew; the session is gone
-    RESUME_OVERFLOW = 2  # more came than is kept
+    RESUME_OVERFLOW = 2  # more came than is kept, or some was taken back
     RESUME_EXPIRED = 3  # the session has ended
     RESUME_REVOKED = 4  # the ticket's rights were taken back: log in with a token
     RESUME_ELSEWHERE = 5  # the session is at another node, which did not answer in time

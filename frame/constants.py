@@ -144,7 +144,7 @@ class ResumeReason(IntEnum):
     """Reasons of a RESUME_FAIL."""
 
     EPOCH = 1  # the node began anew; the session is gone
-    OVERFLOW = 2  # more came than is kept
+    OVERFLOW = 2  # more came than is kept, or some was taken back
     EXPIRED = 3  # the session has ended
     REVOKED = 4  # the ticket's rights were taken back: log in with a token
     ELSEWHERE = 5  # the session is at another node, which did not answer in time

@@ -14,9 +14,9 @@ from typing import NamedTuple
 from frame.constants import GROUP_PREFIX, MAX_BODY, USER_PREFIX, FrameType, MessageType
 from im_service.ids import ServerIds
 from im_service.models import Data, encode, message_bytes, notice_event, pack_payload
-from im_service.options import CONTROL_BITS, NOTICE_BITS
+from im_service.options import CONTROL, CONTROL_BITS, NOTICE_BITS
 from im_service.outbox.ports import Copy, CopyPort
-from im_service.ports import NORMAL, Clock, Downlink, Session
+from im_service.ports import ERASES, NORMAL, Clock, Downlink, Session
 from im_service.spread import Spread
 from im_service.storage.records import (
     RECEIVER_NO_SENSE,
@@ -113,7 +113,7 @@ class Announcer:
                 row.type,
                 row.payload,
             )
-            self._spread.publish(note.topics, MSG, message)
+            self._spread.publish(note.topics, MSG, message, ERASES if row.bits & CONTROL else NORMAL)
             self.copy("notice", message)
 
     def copy(self, event: str, body: bytes, env: str | None = None) -> None:
@@ -148,9 +148,11 @@ class Announcer:
             return
         self._spread.publish(topics, EVENT, body, priority, exclude)
 
-    def mine(self, user: str, name: str, data: Data, exclude: Session | None = None) -> None:
+    def mine(
+        self, user: str, name: str, data: Data, exclude: Session | None = None, priority: int = NORMAL
+    ) -> None:
         """An EVENT to all devices of a user but the one that asked."""
-        self.event(USER_PREFIX + user, name, data, exclude)
+        self.event(USER_PREFIX + user, name, data, exclude, priority)
 
 
 def rows(notes: Sequence[Note]) -> list[NewMessage]:

@@ -14,10 +14,13 @@ Reply = tuple[int, int, int, int, bytes]
 SERVER_NODE = -1
 """Node of publications that no connection asked for."""
 Publication = tuple[str, int, bytes, int, int]
-"""(topic, frame type, body, priority of an EVENT, connection left out or 0)"""
+"""(topic, frame type, body, priority, connection left out or 0)"""
 HIGH, NORMAL, DECISION, NOTICE = 1, 0, -1, -2
 """Priorities: messages, then what those who manage a topic decided, then what its members do. What is below
 gives way first, and each has a budget of its own at the gateways."""
+ERASES = -3
+"""Priority of a MSG or an EVENT to a user that takes back what was said before: in the conversation of a MSG,
+anywhere else. What of that a client has not acknowledged is not sent to it again: it shall ask the store."""
 Budget = tuple[float, float]
 """(normal, high) messages a second of one topic; 0 = no limit."""
 

@@ -37,7 +37,7 @@ from gateway_core.includes.cpu cimport qw_cycles
 from gateway_core.includes.sys cimport qw_again, qw_send_or_errno
 from gateway_core.leaf.lists cimport slots_push
 from gateway_core.leaf.policies cimport policies_bytes
-from gateway_core.leaf.ring cimport unacked_push
+from gateway_core.leaf.ring cimport unacked_erase, unacked_push
 from gateway_core.leaf.shared_buf cimport buf_data, buf_frame, buf_packed_by, buf_unref
 from gateway_core.leaf.stats cimport (
     N_BYTES_OUT,
@@ -344,6 +344,8 @@ cdef void flush_conn(Loop* loop, Conn* c) noexcept nogil:
 cdef void msg_number(Loop* loop, Conn* c, SharedBuf* b) noexcept nogil:
     cdef Session* s = session_of(c)
     c.msgs_sent += 1
+    if b.erases:
+        unacked_erase(&s.unacked, &loop.stats, b)
     if s.until:
         unacked_push(&s.unacked, &loop.config.unacked, &loop.stats, b, c.msgs_sent)
 
@@ -352,6 +354,8 @@ cdef void hold(Loop* loop, Conn* c, SharedBuf* b) noexcept nogil:
     if b.msgs:
         msg_number(loop, c, b)
     elif (buf_data(b)[0] & FRAME_TYPE_MASK) == FRAME_EVENT:
+        if b.erases:
+            unacked_erase(&session_of(c).unacked, &loop.stats, b)
         c.flags |= F_SYNC_DUE if b.body_at < b.size and buf_data(b)[b.body_at] == EVENT_SYNC else F_MISSED
 
 
@@ -360,6 +364,8 @@ cdef void enqueue(Loop* loop, Conn* c, SharedBuf* b) noexcept nogil:
     if verdict == Q_OK:
         if b.msgs:
             msg_number(loop, c, b)
+        elif b.erases:
+            unacked_erase(&session_of(c).unacked, &loop.stats, b)
         _mark_dirty(loop, c)
     else:
         _not_queued(loop, c, verdict)

@@ -442,7 +442,9 @@ cdef class Gateway:
 
     def publish(self, str topic, int type, bytes body, int priority=0, exclude=0, loops=None):
         """One frame to all members of a topic on all loops. Frames other than EVENT are never dropped.
-        `priority` of an EVENT: 1 high, 0 normal, -1 what somebody who manages decided, -2 other notices.
+        `priority` of an EVENT: 1 high, 0 normal, -1 what somebody who manages decided, -2 other notices. -3, of a MSG too:
+        it takes back what was said before, in the conversation of the MSG: what of that is not acknowledged is not sent
+        again when a session is taken up, which says that more came than is kept.
 
         MailboxFull names the loops that did not take it; `loops` gives it to those alone.
         """

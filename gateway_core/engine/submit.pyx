@@ -33,7 +33,7 @@ from gateway_core.leaf.mailbox cimport (
     CMD_TICKETS,
 )
 from gateway_core.leaf.policies cimport POLICY_ENTRIES, POLICY_ROWS, PolicyRow
-from gateway_core.leaf.shared_buf cimport HIGH, NORMAL, NOTICE, buf_frame, buf_ref, buf_unref
+from gateway_core.leaf.shared_buf cimport ERASING, HIGH, NORMAL, NOTICE, buf_frame, buf_ref, buf_unref
 from gateway_core.types cimport EASE_EVENTS
 
 from gateway_core.errors import MailboxFull
@@ -234,14 +234,15 @@ cdef object _publish(Engine* e, str topic, int type, bytes body, int priority, u
     cdef object missing = 0, one = 1
     if not 3 <= n <= TOPIC_MAX:
         raise ValueError(f"not a topic: {topic!r}")
-    if not NORMAL - <int>NOTICE <= priority <= NORMAL - <int>HIGH:
+    if not NORMAL - <int>ERASING <= priority <= NORMAL - <int>HIGH:
         raise ValueError(f"not a priority: {priority}")
     if e.easing & EASE_EVENTS and type == FRAME_EVENT and _may_lack(body, priority):
         e.eased_events += 1
         return 0
     b = _frame(type, NULL, 0, body, p, n)
+    b.erases = priority == NORMAL - <int>ERASING
     if type == FRAME_EVENT:
-        b.cls = <uint8_t>(NORMAL - priority)
+        b.cls = <uint8_t>(NORMAL if b.erases else NORMAL - priority)
     b.exclude = exclude
     # users are looked up in an index of their own, by the name alone
     user = is_user_topic(p, n)

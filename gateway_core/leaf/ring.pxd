@@ -26,6 +26,9 @@ cdef struct UnackedLimits:
 cdef void unacked_push(Unacked** own, const UnackedLimits* limits, Stats* stats, SharedBuf* b, uint32_t number) noexcept nogil
 cdef void unacked_ack(Unacked** own, Stats* stats, uint64_t number) noexcept nogil  # all up to it
 cdef void unacked_clear(Unacked** own, Stats* stats) noexcept nogil
+# `by` takes back what was said before it: the newest MSG of its conversation and all before that are let go, all where
+# the conversation of one cannot be told.
+cdef void unacked_erase(Unacked** own, Stats* stats, SharedBuf* by) noexcept nogil
 
 
 # Is everything behind `seen` here? `sent` is the number of the latest.

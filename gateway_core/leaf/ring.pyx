@@ -1,9 +1,10 @@
 from libc.stddef cimport size_t
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memcmp
 
 from cmodules cimport layout
-from gateway_core.leaf.shared_buf cimport buf_ref, buf_unref
+from gateway_core.leaf.shared_buf cimport buf_data, buf_ref, buf_unref
 from gateway_core.leaf.stats cimport L_UNACKED, N_UNACKED_DROPPED, stat_add
 
 LAYOUT = layout()
@@ -34,6 +35,45 @@ cdef void unacked_clear(Unacked** own, Stats* stats) noexcept nogil:
         _drop_oldest(u, stats)
     free(u)
     own[0] = NULL
+
+
+cdef size_t _talk(SharedBuf* b, const uint8_t** at) noexcept nogil:
+    """Length and place of the name of a MSG's conversation, the first of a msgpack array; 0: it has none."""
+    cdef const uint8_t* p = buf_data(b) + b.body_at
+    cdef size_t n = b.size - b.body_at, head = 2, length = 0
+    if not b.msgs or n < 3 or p[0] & 0xF0 != 0x90:
+        return 0
+    if p[1] & 0xE0 == 0xA0:
+        length = p[1] & 0x1F
+    elif p[1] == 0xD9:
+        head = 3
+        length = p[2]
+    at[0] = p + head
+    return length if head + length <= n else 0
+
+
+cdef bint _same_talk(SharedBuf* one, SharedBuf* other) noexcept nogil:
+    cdef const uint8_t* a = NULL
+    cdef const uint8_t* b = NULL
+    cdef size_t n = _talk(one, &a), m = _talk(other, &b)
+    return n == 0 or m == 0 or (n == m and memcmp(a, b, n) == 0)
+
+
+cdef void unacked_erase(Unacked** own, Stats* stats, SharedBuf* by) noexcept nogil:
+    cdef Unacked* u = own[0]
+    cdef uint32_t n
+    if u == NULL:
+        return
+    n = u.count
+    while n and not _same_talk(_cells(u)[(u.head + n - 1) & (u.cap - 1)], by):
+        n -= 1
+    stat_add(stats, N_UNACKED_DROPPED, n)
+    while n:
+        _drop_oldest(u, stats)
+        n -= 1
+    if u.count == 0:
+        free(u)
+        own[0] = NULL
 
 
 cdef Unacked* _sized(Unacked* u, uint32_t cap) noexcept nogil:

@@ -11,6 +11,7 @@ cdef enum:  # class of a message
     NORMAL = 2
     DECISION = 3  # of those who manage a topic
     NOTICE = 4  # of what its members do: gives way first
+    ERASING = 5  # as a publication is told; in the buffer it is `erases`
 
 cdef struct SharedBuf:  # the frames follow the struct, then the topic's name
     SharedBuf* twin  # the compressed form; itself when that does not pay; NULL before it was tried
@@ -25,6 +26,7 @@ cdef struct SharedBuf:  # the frames follow the struct, then the topic's name
     uint16_t body_at  # where the body begins, one frame only
     uint8_t cls
     uint8_t name_len
+    uint8_t erases  # what was said before it, in the conversation of a MSG, is not sent again
 
 # All constructors return one reference, or NULL without memory.
 # One frame. Body in up to two parts; the topic name may be empty.

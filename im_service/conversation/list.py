@@ -18,6 +18,7 @@ from im_service.conversation.sync import After, Conversation, Seq
 from im_service.errors import Code, ImError
 from im_service.models import WireMessage, encode, preferences, stored_bytes
 from im_service.pages import fit, number
+from im_service.ports import ERASES
 from im_service.storage.records import (
     FILTERED,
     HISTORY,
@@ -210,7 +211,7 @@ class Conversations:
         """Forget everything up to this seq, for me, on all my devices."""
         row = await self._store.clear(caller.user, args.conversation, args.up_to_seq)
         cleared = {"conversation": args.conversation, "min_seq": row.min_seq}
-        self._announcer.mine(caller.user, "cleared", cleared, caller.session)
+        self._announcer.mine(caller.user, "cleared", cleared, caller.session, ERASES)
         if args.conversation.startswith(SINGLE_PREFIX):  # what is cleared counts as read
             await self._access.tell_read(caller.user, args.conversation, row.read_seq)
         return Cleared(row.min_seq)

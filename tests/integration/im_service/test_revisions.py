@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import pytest
 
+from frame.constants import FrameType
+from im_service.ports import ERASES, NORMAL
 from im_service.sending.hooks import Action, Draft, Verdict
 from im_service.settings import DAY_MS, ImSettings
 from tests.support.im_ports import ScriptedHook
@@ -13,6 +16,7 @@ from tests.support.im_world import open_world
 from tests.support.store_kit import count
 
 CHAT = "s/alice:bob"
+MSG, EVENT = FrameType.MSG, FrameType.EVENT
 
 
 async def test_a_recall_leaves_a_tombstone_everywhere_and_corrects_unread(tmp_path: Path) -> None:
@@ -275,3 +279,30 @@ async def test_an_edit_passes_the_checks_and_hooks_of_a_send(tmp_path: Path) -> 
         await bob.ok("relation.black", user="alice")
         assert (await alice.call("edit", **where, body={"text": "unwanted"}))[0] == 7101
         assert await world.invoke("edit", {**where, "body": msgspec.Raw(b"\x81\xa4text\xa4spam")})
+
+
+@pytest.mark.parametrize("target", ["u/bob", "g/team"])
+async def test_what_takes_back_is_marked_so_that_nothing_before_it_is_sent_again(
+    tmp_path: Path, target: str
+) -> None:
+    async with open_world(tmp_path) as world:
+        alice, published = await world.login("alice"), world.downlink.published
+        await alice.forced("group.create", group="team", members=["bob"])
+        talk = CHAT if target == "u/bob" else target
+
+        async def marks(method: str, **arguments: object) -> set[tuple[int, int]]:
+            """(frame type, priority) of what a call on a new message publishes."""
+            _, seq = await alice.said(target, "regret")
+            before = len(published)
+            named = {"seq": {"seq": seq}, "seqs": {"seqs": [seq]}}.get(arguments.pop("by", ""), {})
+            await alice.ok(method, conversation=talk, **named, **arguments)
+            await world.settle()
+            return {(type, priority) for _, type, _, priority, _ in published[before:]}
+
+        for mode in ("both", "receiver"):
+            assert await marks("recall", by="seq", mode=mode) == {(MSG, ERASES)}
+        assert await marks("delete", by="seqs") == {(MSG, ERASES)}
+        assert await marks("edit", by="seq", body={"text": "better"}) == {(MSG, ERASES), (EVENT, NORMAL)}
+        assert (EVENT, ERASES) in await marks("conversation.clear", up_to_seq=1)
+        assert await marks("react", by="seq", kind="+") == {(EVENT, NORMAL)}
+        assert not {each[3] for each in published if each[1] == MSG} - {ERASES, NORMAL}

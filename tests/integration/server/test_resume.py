@@ -88,6 +88,23 @@ async def test_what_was_said_meanwhile_comes_without_a_login_and_without_a_sync(
         assert await take(bob, 1) == ["four"]
 
 
+async def test_who_was_away_never_reads_what_was_taken_back_meanwhile(
+    server: ServerProcess, proxy: FaultyProxy
+) -> None:
+    async with client(server, proxy.address, "amy") as amy, client(server, direct(server), "ben") as ben:
+        await ben.send("amy", "one")
+        assert await take(amy, 1) == ["one"]
+        await has_ticket(amy)
+        proxy.refusing = True
+        proxy.cut()
+        regret = await ben.send("amy", "regret")
+        await ben.recall("s/amy:ben", regret.seq)
+        await ben.send("amy", "two")
+        proxy.refusing = False
+        assert await take(amy, 3) == ["", "", "two"]  # a tombstone, and what is said of it
+        assert resumed(amy) == 0
+
+
 async def test_two_hundred_people_lose_their_connections_and_nothing_else(server: ServerProcess) -> None:
     """Pairs and a group talk while all connections are reset again and again, in two halves."""
     before = server.metrics()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from msgspec.msgpack import encode
 
 from crypto.noise import Initiator
 from frame.constants import CloseCode, FrameType, Reject, ResumeFlag, ResumeReason
@@ -258,6 +259,40 @@ def test_more_than_is_kept_is_said(start_gateway: Start) -> None:
     assert again.expect(FrameType.RESUME_FAIL) == bytes([ResumeReason.OVERFLOW])
     more = back(gateway, ticket, 2)
     assert more.taken_up(3, 6) == [b"2", b"3", b"4", b"5"]
+
+
+ERASES = -3
+OVERFLOW = ResumeReason.OVERFLOW
+
+
+def said(talk: str, seq: int) -> bytes:
+    return encode([talk, seq, "text"])
+
+
+@pytest.mark.parametrize("connected", [False, True])
+def test_what_was_taken_back_meanwhile_is_not_sent_again(gateway: GatewayHarness, connected: bool) -> None:
+    client, ticket = enter(gateway)
+    if not connected:
+        cut(client)
+        parked(gateway)
+    say(gateway, said("s/ann:bob", 1), said("g/one", 1))
+    gateway.gateway.publish("u/ann", FrameType.MSG, said("s/ann:bob", 2), ERASES)
+    refused = back(gateway, ticket, 0)
+    assert refused.expect(FrameType.RESUME_FAIL)[0] == OVERFLOW
+    refused.close()
+    again = back(gateway, ticket, 1)  # it has seen what was taken back
+    assert again.taken_up(2, 3) == [said("g/one", 1), said("s/ann:bob", 2)]
+
+
+def test_an_event_that_takes_back_lets_go_of_all(gateway: GatewayHarness) -> None:
+    client, ticket = enter(gateway)
+    cut(client)
+    parked(gateway)
+    say(gateway, said("g/one", 1))
+    gateway.gateway.publish_many([("u/ann", FrameType.EVENT, b"\x01cleared", ERASES, 0)])
+    say(gateway, said("g/one", 2))
+    assert back(gateway, ticket, 0).expect(FrameType.RESUME_FAIL)[0] == OVERFLOW
+    assert back(gateway, ticket, 1).taken_up(2, 2) == [said("g/one", 2)]
 
 
 def test_acknowledged_messages_are_let_go(gateway: GatewayHarness) -> None:

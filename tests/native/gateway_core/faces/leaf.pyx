@@ -121,6 +121,7 @@ from gateway_core.leaf.ring cimport (
     UnackedLimits,
     unacked_ack,
     unacked_clear,
+    unacked_erase,
     unacked_get,
     unacked_push,
     unacked_reaches,
@@ -693,6 +694,12 @@ cdef class UnackedRing:
 
     def ack(self, uint64_t number):
         unacked_ack(&self.u, &self.stats, number)
+
+    def erase(self, bytes body, int type=6):
+        """Something of this body takes back what was said before it; it is not pushed."""
+        cdef SharedBuf* b = buf_frame(type, NULL, 0, <uint8_t*>body, len(body), NULL, 0)
+        unacked_erase(&self.u, &self.stats, b)
+        buf_unref(b)
 
     def reaches(self, uint64_t seen):
         return unacked_reaches(self.u, seen, self.sent)

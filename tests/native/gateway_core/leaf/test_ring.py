@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+from msgspec.msgpack import encode
 from tests.native.gateway_core.faces.leaf import UnackedRing, buffers_alive
 
 
@@ -58,3 +60,37 @@ def test_pushes_and_acknowledgements_at_random_never_lose_what_must_be_there() -
     before = buffers_alive()
     del ring
     assert buffers_alive() <= before
+
+
+def test_what_is_taken_back_in_a_conversation_is_let_go_with_all_before_it() -> None:
+    before = buffers_alive()
+    ring = UnackedRing(128, 1 << 18)
+    long = "g/" + 40 * "x"
+    for talk in ("s/ann:bob", "g/one", long, "s/ann:cy", "g/two"):
+        ring.push(encode([talk, 1, "text"]))
+    ring.erase(encode(["g/other", 9, "recall"]))
+    ring.erase(encode([long + "y", 9, "recall"]))
+    ring.erase(encode(["s/ann:bobby", 9, "recall"]))
+    assert ring.reaches(0)
+    ring.erase(encode(["g/one", 9, "recall"]))
+    assert (ring.reaches(1), ring.reaches(2), ring.held[0]) == (False, True, 3)
+    ring.erase(encode([long, 9, "recall"]))
+    assert (ring.reaches(2), ring.reaches(3)) == (False, True)
+    ring.erase(encode(["g/two", 9, "recall"]))
+    assert ring.held == (0, False)
+    assert (ring.reaches(4), ring.reaches(5)) == (False, True)
+    assert buffers_alive() == before
+
+
+@pytest.mark.parametrize("body", [b"", b"\x9b", b"\x9b\xd9", b"\x9b\xa9s/", b"\x9b\xd9\xffg/one", b"text"])
+def test_where_no_conversation_can_be_told_all_is_let_go(body: bytes) -> None:
+    ring = UnackedRing(128, 1 << 18)
+    ring.push(encode(["g/one", 1]))
+    ring.erase(body)
+    assert ring.held == (0, False)
+    ring.push(body)
+    ring.erase(encode(["g/one", 1]))
+    assert ring.held == (0, False)
+    ring.push(encode(["g/one", 1]))
+    ring.erase(encode(["g/two", 1]), type=7)  # an EVENT says it otherwise
+    assert ring.held == (0, False)
