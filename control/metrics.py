@@ -423,6 +423,8 @@ def _etcd(etcd: Numbers) -> Iterable[Metric]:
     yield _gauge("qianwan_etcd_up", "1 while etcd serves this process", float(etcd["up"]))
     text = "1 while etcd is full: it takes no writes until an operator compacts, defragments and disarms it"
     yield _gauge("qianwan_etcd_full", text, float(etcd["max_full"]))
+    text = "1 while etcd refuses this process a call for want of a right; the log names it"
+    yield _gauge("qianwan_etcd_denied", text, float(etcd["max_denied"]))
     text = "Seconds that the lease on the node id holds; 0: it is lost"
     yield _gauge("qianwan_etcd_lease_left_seconds", text, etcd["min_lease_left_s"])
     for name, text in (

@@ -139,7 +139,8 @@ EMPTY: dict[str, dict[str, Any]] = {
     "bus": {"connected": False, "dropped": 0},
     "nodes": {"max_nodes": 0, "max_lapsed": 0, "max_draining": 0, "max_clock_off_s": 0.0},
     "etcd": {
-        "up": False, "max_full": 0, "min_lease_left_s": 0.0, "requests_total": 0, "retries_total": 0,
+        "up": False, "max_full": 0, "max_denied": 0, "min_lease_left_s": 0.0, "requests_total": 0,
+        "retries_total": 0,
         "logins_total": 0, "reconnects_total": 0, "divergences_total": 0,
     },
 }  # fmt: skip

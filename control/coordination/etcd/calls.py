@@ -41,6 +41,13 @@ STRANGER = "a member of another cluster than the other endpoints"
 _LEADER = ("hasleader", "true")  # a member that knows of no leader refuses at once
 _NO_AUTH = "-"  # in place of a token, where etcd asks nobody who they are
 _WRITES = ("KV/Put", "KV/Txn")
+WATCH = "Watch/Watch"
+_CURE = {
+    "permission denied": "give etcd.user the right to read and write below etcd.prefix",
+    "authentication failed": "correct etcd.user and etcd.password",
+}
+_TOLD_S = 60.0
+"""Between two lines of one refusal."""
 Metadata = tuple[tuple[str, str], ...]
 
 
@@ -67,6 +74,7 @@ class Calls:
         self._why: str | None = None
         self._since = 0.0
         self._full: str | None = None
+        self._denied: dict[str, float] = {}  # call -> when it was told of in the log
         self.cluster = 0
         """whose members are asked; 0: none has answered yet"""
 
@@ -90,24 +98,24 @@ class Calls:
             member, token = self.members.current, self._token
             try:
                 answer = await self.once(member, method, request, min(TRY_S, until - loop.time()))
-                self.well(written=method in _WRITES)
+                self.well(method)
                 return answer
             except StaleToken as error:
                 if renewed or not self._section.user:
-                    raise self.failed(Denied(str(error))) from None
+                    raise self.failed(Denied(str(error)), method) from None
                 renewed = True
                 self.forget(token)
             except EtcdUnavailable as error:
                 await self.members.leave(member)
                 if isinstance(error, OutcomeUnknown) and not repeat:
-                    raise self.failed(error) from None
+                    raise self.failed(error, method) from None
                 tries += 1
                 pause = PAUSE_S * random.random() if tries % len(self.members.all) == 0 else 0.0
                 if loop.time() + pause + 0.01 >= until:
-                    raise self.failed(EtcdUnavailable(str(error))) from None
+                    raise self.failed(EtcdUnavailable(str(error)), method) from None
                 await asyncio.sleep(pause)
             except (NoSpace, Denied) as error:
-                raise self.failed(error) from None
+                raise self.failed(error, method) from None
             self.counts.retries += 1
 
     async def open_stream(self, member: Member, method: str) -> StreamStreamCall:
@@ -236,18 +244,31 @@ class Calls:
         """It takes no writes; leases and reads go on."""
         return self._full is not None
 
-    def well(self, *, written: bool = False) -> None:
+    @property
+    def denied(self) -> bool:
+        """A call that this process needs is refused for want of a right, until the same one is answered."""
+        return bool(self._denied)
+
+    def well(self, method: str) -> None:
         """A member has answered."""
         self._why = None
-        if written:
+        self._denied.pop(method, None)
+        if method in _WRITES:
             self._full = None
 
-    def failed(self, error: EtcdError) -> EtcdError:
+    def failed(self, error: EtcdError, method: str) -> EtcdError:
         """Nobody answers, or what was asked is refused for reasons of its own."""
         if isinstance(error, NoSpace):
             self._full = f"{error} ({FULL})"
             return error
+        now = time.monotonic()
+        if isinstance(error, Denied) and now - self._denied.get(method, -_TOLD_S) >= _TOLD_S:
+            self._denied[method] = now
+            cure = next((each for mark, each in _CURE.items() if mark in str(error)), "look at its users")
+            log.error(
+                "etcd refuses a call that this process needs", call=method, reason=str(error), cure=cure
+            )
         if self._why is None:
-            self._since = time.monotonic()
+            self._since = now
         self._why = str(error)
         return error

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from control.coordination.etcd.calls import STRANGER, TRY_S, WITHIN_S, Calls
 from control.coordination.etcd.channels import Member
-from control.coordination.etcd.errors import Compacted, EtcdError, LeaseExists, LeaseNotFound
+from control.coordination.etcd.errors import Compacted, EtcdError, LeaseExists, LeaseNotFound, NoSpace
 from control.coordination.etcd.messages import (
     Check,
     Delete,
@@ -28,6 +29,7 @@ from control.settings.sections import EtcdSection
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
+NEVER = 1 << 62
 PAGE = 256
 """Keys of a listing that are read at once."""
 _FIELDS = {"create": "create_revision", "mod": "mod_revision", "version": "version"}
@@ -59,6 +61,9 @@ class EtcdClient:
         """See certificates, password and the right to the prefix at work."""
         prefix = self.section.prefix.encode()
         await self.range(prefix, end_of(prefix), limit=1, keys_only=True)
+        with suppress(NoSpace):
+            # Etcd looks at the right to every branch; this one is never taken.
+            await self.txn([Check(prefix, "version", NEVER)], [Put(prefix, b"")])
         await self.health()
         members, ours = self.calls.members.all, self.calls.cluster
         if strangers := [each.endpoint for each in members if each.cluster not in (0, ours)]:
@@ -87,6 +92,7 @@ class EtcdClient:
         return {
             "up": self.calls.up,
             "max_full": int(self.calls.full),
+            "max_denied": int(self.calls.denied),
             "requests_total": counts.requests,
             "retries_total": counts.retries,
             "logins_total": counts.logins,

@@ -17,6 +17,7 @@ import random
 from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from control.coordination.etcd.calls import WATCH
 from control.coordination.etcd.channels import Member, broken
 from control.coordination.etcd.client import EtcdClient
 from control.coordination.etcd.errors import (
@@ -187,7 +188,7 @@ class Watch:
         self._hang_up()
         calls.counts.reconnects += 1
         if self._failures:
-            calls.failed(error)  # with the first one, only that member is away
+            calls.failed(error, WATCH)  # with the first one, only that member is away
         else:
             log.warning("a watch was cut off", prefix=self._prefix.decode(), reason=str(error))
         if member is not None:
@@ -204,7 +205,7 @@ class Watch:
         if answer.canceled:
             self._canceled(answer.cancel_reason)
         if answer.created:
-            self._client.calls.well()
+            self._client.calls.well(WATCH)
             self._denied, self._failures = False, 0
             if answer.header.revision < self._done:
                 raise Compacted(f"{self._where}: at revision {answer.header.revision}, not {self._done}")
@@ -232,7 +233,7 @@ class Watch:
         """A member from before 3.5 says of an old token that the permission is denied."""
         denied = "permission denied" in reason or "auth" in reason or "user name" in reason
         if denied and (self._denied or not self._client.section.user):
-            raise Denied(f"{self._where}: {reason}")
+            raise self._client.calls.failed(Denied(f"{self._where}: {reason}"), WATCH)
         if denied:
             self._denied = True
             self._client.calls.forget()

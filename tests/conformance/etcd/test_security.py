@@ -109,6 +109,41 @@ async def test_passwords_and_rights_that_are_wrong_are_refused_and_named(users: 
     await client.close()
 
 
+async def test_a_right_that_is_missing_is_told_in_the_log_and_by_a_metric(
+    users: EtcdCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = await connect(users.section(user="qianwan", password="app-pw"))
+    assert not client.numbers()["max_denied"]
+    root = "--user=root:root-pw"
+    await asyncio.to_thread(
+        users.control, root, "role", "revoke-permission", "qianwan", "--prefix", "qianwan/"
+    )
+    try:
+        for _ in range(3):
+            with pytest.raises(Denied, match="permission denied"):
+                await client.put(b"qianwan/a", b"1")
+            await client.keep_alive(await _lease(client))  # which asks for no right
+        assert client.numbers()["max_denied"]
+        words = (root, "role", "grant-permission", "qianwan", "--prefix=true", "read", "qianwan/")
+        await asyncio.to_thread(users.control, *words)
+        with pytest.raises(Denied, match="permission denied"):
+            await connect(users.section(user="qianwan", password="app-pw"))  # a start, or the doctor
+    finally:
+        words = (root, "role", "grant-permission", "qianwan", "--prefix=true", "readwrite", "qianwan/")
+        await asyncio.to_thread(users.control, *words)
+    await client.put(b"qianwan/a", b"1")
+    assert not client.numbers()["max_denied"]
+    await client.close()
+    told = [line for line in capsys.readouterr().out.splitlines() if "KV/Put" in line]
+    assert len(told) == 1, "three times within a minute"
+    assert "give etcd.user the right to read and write below etcd.prefix" in told[0]
+
+
+async def _lease(client: EtcdClient) -> int:
+    await client.grant(77, 30)
+    return 77
+
+
 async def test_tokens_that_expire_are_renewed_and_watches_stay(users: EtcdCluster) -> None:
     slow = users.section(user="qianwan", password="app-pw", ttl_s=30)  # its renewals keep no token alive
     client = await connect(slow)

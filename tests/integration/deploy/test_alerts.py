@@ -143,6 +143,7 @@ CASES = {
     ),
     "QianwanEtcdAway": stands("qianwan_etcd_up", 0, 1),
     "QianwanEtcdFull": stands("qianwan_etcd_full", 1, 0),
+    "QianwanEtcdDenies": stands("qianwan_etcd_denied", 1, 0),
     "QianwanLeaseAtRisk": stands("qianwan_etcd_lease_left_seconds", 2, 7),
     "QianwanDivergences": grows("qianwan_etcd_divergences_total", 0.1),
     "QianwanDrainWaits": stands("qianwan_drain_waits", 1, 0),
