@@ -414,6 +414,8 @@ def _nodes(nodes: Numbers) -> Iterable[Metric]:
     yield _gauge("qianwan_nodes", "Processes of the cluster that this one knows of", nodes["max_nodes"])
     text = "Of these: they live, but etcd lists them no more"
     yield _gauge("qianwan_nodes_lapsed", text, nodes["max_lapsed"])
+    text = "Processes that etcd lists, and of which this one hears nothing on the bus"
+    yield _gauge("qianwan_nodes_mute", text, nodes["max_mute"])
     yield _gauge("qianwan_nodes_draining", "Of these: they send their clients away", nodes["max_draining"])
     text = "Seconds between this process's clock and the median of the processes that it hears"
     yield _gauge("qianwan_clock_off_seconds", text, nodes["max_clock_off_s"])

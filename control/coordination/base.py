@@ -66,6 +66,10 @@ class Coordination(Protocol):
         """Live nodes that told of themselves, own node included, ordered by node id."""
         ...
 
+    def mute(self) -> list[NodeInfo]:
+        """Nodes that etcd lists and the bus has carried nothing of for long, by node id."""
+        ...
+
     def epoch_of(self, node_id: int) -> int | None:
         """The live epoch of a node, None when it is not live."""
         ...

@@ -20,6 +20,7 @@ from control.bus.base import Bus
 from control.coordination.absences import Absences
 from control.coordination.base import NodeInfo
 from control.coordination.clocks import Clocks, said
+from control.coordination.mutes import Mutes, names_of
 from control.coordination.roster import Roster
 from control.logs import get_logger
 from control.node_ids import Peer
@@ -77,6 +78,7 @@ class BeaconCoordination(Part):
         self._hears_gateways = hears_gateways
         self._subscribing = asyncio.Lock()
         self._roster = roster
+        self._mutes = Mutes(roster, self._is_silent, MUTE_TIMES * dead_after_s)
         self._beacon_s = beacon_s
         self._dead_after_s = dead_after_s
         self._static = static
@@ -107,6 +109,9 @@ class BeaconCoordination(Part):
         found = [node for node in known if node.name and (role is None or role in node.roles)]
         return [self._as_it_stands(node) for node in found]
 
+    def mute(self) -> list[NodeInfo]:
+        return self._mutes.nodes()
+
     def _as_it_stands(self, node: NodeInfo) -> NodeInfo:
         """With what it does not know of itself."""
         if self._roster is not None and self._roster.lists((node.node_id, node.epoch)) is False:
@@ -124,12 +129,17 @@ class BeaconCoordination(Part):
         return {
             "max_nodes": len(nodes),
             "max_lapsed": sum(node.lapsed for node in nodes),
+            "max_mute": len(self.mute()),
             "max_draining": sum(node.draining for node in nodes),
             "max_clock_off_s": abs(self.clocks.ahead_s()),
         }
 
     def remarks(self) -> Mapping[str, Check]:
-        return {"clock": self._clock_off}
+        return {"clock": self._clock_off, "nodes": self._not_heard}
+
+    def _not_heard(self) -> str | None:
+        mute = names_of(self.mute())
+        return f"listed by etcd, not heard on the bus: {mute}" if mute else None
 
     def _clock_off(self) -> str | None:
         ahead_s = self.clocks.ahead_s()
@@ -220,6 +230,17 @@ class BeaconCoordination(Part):
                 self._forget(node_id, "silent")
             elif self._is_mute(node_id, now):
                 self._forget(node_id, "cut off from the bus")
+        self._mutes.look(now, max(lost, 0.0) if lost > self._beacon_s else 0.0)
+
+    def _is_silent(self, listed: NodeInfo) -> bool:
+        """Nobody hears gateways where they are not subscribed to; who rests, or leaves, has said so."""
+        node_id, epoch = listed.node_id, listed.epoch
+        if self._is_own(node_id) or not (self._hears_gateways or set(listed.roles) - {"gateway"}):
+            return False
+        if self._resting.get(node_id) == epoch or epoch in self._left.get(node_id, ()):
+            return False
+        heard = self._heard.get(node_id, -math.inf) if self.epoch_of(node_id) == epoch else -math.inf
+        return self._clock() - heard > self._dead_after_s
 
     def _is_own(self, node_id: int) -> bool:
         return self._own is not None and self._own.node_id == node_id

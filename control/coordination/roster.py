@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from control.coordination.base import NodeInfo
 from control.coordination.documents import Document, Documents
 from control.coordination.replica import Replica
 from control.logs import get_logger
@@ -39,6 +40,7 @@ class Roster(Part):
         self._cut_off = Replica(documents, CUT_OFF)
         self._epochs: dict[int, int] = {}
         self._roles: dict[int, tuple[str, ...]] = {}
+        self._names: dict[int, str] = {}
         self._heard: list[Callable[[int], None]] = []
 
     async def start(self) -> None:
@@ -55,6 +57,15 @@ class Roster(Part):
         if not self._replica.complete or self._documents.problem() is not None:
             return None
         return self._epochs.get(peer[0]) == peer[1]
+
+    def listed(self) -> list[NodeInfo] | None:
+        """By node id, as far as etcd has it; None while that is not known."""
+        if not self._replica.complete or self._documents.problem() is not None:
+            return None
+        return [
+            NodeInfo(node_id, self._epochs[node_id], self._names[node_id], self._roles[node_id])
+            for node_id in sorted(self._epochs)
+        ]
 
     def is_cut_off(self, peer: Peer) -> bool:
         """This life of the node says that it hears nothing on the bus."""
@@ -87,6 +98,7 @@ class Roster(Part):
         if document is None:
             self._epochs.pop(node_id, None)
             self._roles.pop(node_id, None)
+            self._names.pop(node_id, None)
             return
         try:
             holder = msgspec.json.decode(document.value, type=_Holder)
@@ -95,5 +107,6 @@ class Roster(Part):
             return
         self._epochs[node_id] = holder.epoch or document.revision
         self._roles[node_id] = holder.roles
+        self._names[node_id] = holder.name
         for callback in self._heard:
             callback(node_id)

@@ -67,10 +67,11 @@ class ConnSearch:
         go on. Raises ValueError for a network or a cursor that is none, and for a node that is no gateway.
         """
         parse_network(asked.network)
-        if node and all(info.name != node for info in self._gateways()):
+        mute = [info.name for info in self._mute() if node in ("", info.name)]
+        if node and node not in mute and all(info.name != node for info in self._gateways()):
             raise ValueError(f"no gateway {node} is there")
         first, at = _cursor(after)
-        pages = Pages([], "", [])
+        pages = Pages([], "", mute)
         clock = asyncio.get_running_loop().time
         until = clock() + PAGE_S
         for info in self._gateways():
@@ -105,7 +106,8 @@ class ConnSearch:
         gateways = self._gateways()
         asked = (self._ask(info.node_id, Count(topic)) for info in gateways)
         answers = await asyncio.gather(*asked, return_exceptions=True)
-        told = TopicCount(topic=topic, members=0, nodes=[], silent=[])
+        mute = [info.name for info in self._mute()]
+        told = TopicCount(topic=topic, members=0, nodes=[], silent=mute)
         for info, answer in zip(gateways, answers, strict=True):
             if isinstance(answer, Page):
                 told.members += answer.members
@@ -122,6 +124,8 @@ class ConnSearch:
             if info.node_id == node_id:
                 page = await self._ask(node_id, asked)
                 return (info, page.found[0]) if page.found else None
+        if any(info.node_id == node_id for info in self._mute()):
+            raise BusError("it is not heard")
         return None
 
     async def _ask(self, node_id: int, asked: Question | Kick | Count) -> Page:
@@ -131,6 +135,9 @@ class ConnSearch:
             return msgspec.msgpack.decode(answer, type=Page)
         except msgspec.MsgspecError as error:
             raise BusError(f"no answer of this version: {error}") from None
+
+    def _mute(self) -> list[NodeInfo]:
+        return [info for info in self._coordination.mute() if "gateway" in info.roles]
 
     def _gateways(self) -> list[NodeInfo]:
         return [info for info in self._coordination.nodes("gateway") if info.epoch]

@@ -11,6 +11,8 @@ from itertools import count
 import msgspec
 
 from control.bus.base import Bus
+from control.coordination.base import NodeInfo
+from control.coordination.mutes import names_of
 from control.im.api import Absent, ImApi, ask
 from control.rendezvous import choose, ranked
 from control.request_keys import conversation_key, server_key
@@ -20,6 +22,8 @@ from im_service.errors import UNDECODABLE, Code, ImError
 
 BATCH = "message.batch"
 """The one method that is about many places at once: it is divided among them."""
+KICK = "kick"
+"""It ends sessions that live, wherever they are: those of a gateway that is not heard it does not reach."""
 SENDING = (BATCH, "message.send")
 """What is said reaches who is inside through the gateways, whoever says it."""
 WAIT_S, POLL_S = 8.0, 0.1
@@ -48,6 +52,7 @@ class PlacedImApi:
     said last, and only the one that serves a user knows their sessions. Where nobody listens at a process the
     question had no effect, and the next one is asked, as the gateways will. About a room that next one knows
     nothing before the gateways, too, take the first for dead: for `wait_s` seconds it is asked again.
+    `mute()` are there and not heard.
     """
 
     def __init__(
@@ -56,7 +61,9 @@ class PlacedImApi:
         ims: Callable[[], Sequence[int]],
         own: tuple[int, ImApi] | None = None,
         wait_s: float = WAIT_S,
+        mute: Callable[[], Sequence[NodeInfo]] = list,
     ) -> None:
+        self._mute = mute
         self._bus = bus
         self._ims = ims
         self._own = own
@@ -64,6 +71,14 @@ class PlacedImApi:
         self._turns = count()
 
     async def call(self, method: str, arguments: Args | msgspec.Raw, user: str = "") -> object:
+        answer = await self._call(method, arguments, user)
+        mute = [info for info in self._mute() if "gateway" in info.roles] if method == KICK else []
+        if mute:
+            text = f"done, but for who is connected at {names_of(mute)}: not heard on the bus"
+            raise ImError(Code.TIMEOUT, text)
+        return answer
+
+    async def _call(self, method: str, arguments: Args | msgspec.Raw, user: str) -> object:
         ims = [str(im_id) for im_id in self._ims()]
         if len(ims) > 1:
             payload = _encode(arguments)

@@ -70,7 +70,8 @@ class GatewayCount(msgspec.Struct, kw_only=True):
 
 
 class RoutesAnswer(msgspec.Struct, kw_only=True):
-    """`equal`: all of it is. `silent`: im processes that did not answer."""
+    """`equal`: all of it is. `silent`: im processes that did not answer, and processes that etcd lists and
+    the bus carries nothing of."""
 
     equal: bool
     pairs: list[Pair]
@@ -98,11 +99,18 @@ async def report(
 
 
 class ClusterRoutes:
-    """Asks the im processes. `gateways()` and `ims()` are the live ones."""
+    """Asks the im processes. `gateways()` and `ims()` are the live ones, `mute()` are not heard though they
+    are there.
+    """
 
     def __init__(
-        self, bus: Bus, gateways: Callable[[], Sequence[NodeInfo]], ims: Callable[[], Sequence[int]]
+        self,
+        bus: Bus,
+        gateways: Callable[[], Sequence[NodeInfo]],
+        ims: Callable[[], Sequence[int]],
+        mute: Callable[[], Sequence[NodeInfo]],
     ) -> None:
+        self._mute = mute
         self._bus = bus
         self._gateways = gateways
         self._ims = ims
@@ -119,6 +127,7 @@ class ClusterRoutes:
         gateways = list(self._gateways())
         pairs = [_pair(im_id, info, heard) for info in gateways for im_id in ims if im_id not in silent]
         counts = [_count(info, ims, heard) for info in gateways]
+        silent += [info.node_id for info in self._mute() if set(info.roles) & {"gateway", "im"}]
         equal = not silent and all(pair.equal for pair in pairs) and all(count.equal for count in counts)
         return RoutesAnswer(equal=equal, pairs=pairs, gateways=counts, silent=silent)
 

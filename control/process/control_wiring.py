@@ -96,11 +96,13 @@ class ControlWiring(GatewayWiring):
         if not self._split:
             return own
         place = None if own is None else (self._process.own[0], self.room_api)
-        return PlacedImApi(self.bus, self._im_ids, place)
+        return PlacedImApi(self.bus, self._im_ids, place, mute=self.coordination.mute)
 
     def _look_at_routes(self) -> Callable[[], Awaitable[RoutesAnswer]]:
         if self._split:
-            return ClusterRoutes(self.bus, lambda: self.coordination.nodes("gateway"), self._im_ids).look
+            return ClusterRoutes(
+                self.bus, lambda: self.coordination.nodes("gateway"), self._im_ids, self.coordination.mute
+            ).look
         if not {"gateway", "im"} <= set(self._settings.server.roles):
             return nothing_routed
         node, name = self._process.own[0], self._settings.node_name

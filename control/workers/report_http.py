@@ -137,7 +137,7 @@ EMPTY: dict[str, dict[str, Any]] = {
     "upstream": {"topics": 0, "unavailable": 0, "unknown": 0, "topic_drifts": 0},
     "streams": {"gaps": 0, "losses": 0, "repaired": 0, "unrepairable": 0},
     "bus": {"connected": False, "dropped": 0},
-    "nodes": {"max_nodes": 0, "max_lapsed": 0, "max_draining": 0, "max_clock_off_s": 0.0},
+    "nodes": {"max_nodes": 0, "max_lapsed": 0, "max_mute": 0, "max_draining": 0, "max_clock_off_s": 0.0},
     "etcd": {
         "up": False, "max_full": 0, "max_denied": 0, "min_lease_left_s": 0.0, "requests_total": 0,
         "retries_total": 0,

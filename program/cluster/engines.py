@@ -72,6 +72,8 @@ def nats_words(folder: Path, plan: ClusterPlan, one: Planned) -> list[str]:
         f"authorization {{ token: {token} }}\n"
         # A process that waits for a core is no slow consumer.
         'write_deadline: "60s"\n'
+        # A cut that drops packets silently is noticed, and what is behind it connected anew, within 15 s.
+        'ping_interval: "5s"\nping_max: 2\n'
         f"cluster {{ name: qianwan, listen: {json.dumps(one.peer)}\n"
         f"  authorization {{ user: route, password: {token}, timeout: 5 }}\n"
         f"  routes: {json.dumps(routes)} }}\n",

@@ -9,10 +9,13 @@ from typing import TypeVar
 
 from control.bus.base import Bus
 from control.bus.engines import make_bus
+from control.coordination.base import NodeInfo
 from control.coordination.beacons import BeaconCoordination
 from control.coordination.clocks import said
 from control.coordination.documents import Document, DocumentsUnavailable
 from control.coordination.identity import connect_etcd
+from control.coordination.mutes import names_of
+from control.coordination.roster import Roster
 from control.coordination.same_root import refuse_other_root, root_of_cluster
 from control.errors import StartError
 from control.im.store_claim import holders_of, make_holders, refuse_foreign
@@ -45,18 +48,22 @@ LISTEN_S = 3.0
 
 def cluster(settings: Settings, running: Holder | None, has_store: bool) -> Iterator[Finding]:
     split = settings.bus.kind != "memory"
+    heard: list[NodeInfo] = []
     if split:
         reached = refusal("bus", lambda: _reach(settings), "start the NATS server, or correct bus.nats_url")
         yield reached
         if reached.level == RED:
             return
-        yield _clock(settings)
+        ahead_s, heard = asyncio.run(_on_bus(settings, lambda bus: _listen(settings, bus)))
+        yield _clock(settings, ahead_s)
     if settings.etcd.endpoints:
         reached = refusal("etcd", lambda: _reach_etcd(settings), "start etcd, or correct etcd.endpoints")
         advice = next((told for word, told in ETCD_REFUSES.items() if word in reached.found), reached.advice)
         yield replace(reached, advice=advice)
         if reached.level == RED:
             return
+        if split:
+            yield _heard(asyncio.run(_listed(settings)), heard)
     if split and set(settings.server.roles) != {"im"}:
         if settings.auth.keys_secret:
             yield refusal(
@@ -77,18 +84,42 @@ def _reach(settings: Settings) -> str:
     return f"{settings.bus.nats_url} answers"
 
 
-def _clock(settings: Settings) -> Finding:
-    """What the beacons of a moment say."""
+async def _listen(settings: Settings, bus: Bus) -> tuple[float, list[NodeInfo]]:
+    """What the beacons of a moment say: how far this clock is ahead, and who is there."""
+    heard = BeaconCoordination(bus, settings.bus.beacon_s, settings.bus.dead_after_s)
+    await heard.start()
+    await asyncio.sleep(min(LISTEN_S, 1.5 * settings.bus.beacon_s))
+    found = heard.clocks.ahead_s(), heard.nodes()
+    await heard.stop()
+    return found
 
-    async def listen(bus: Bus) -> float:
-        heard = BeaconCoordination(bus, settings.bus.beacon_s, settings.bus.dead_after_s)
-        await heard.start()
-        await asyncio.sleep(min(LISTEN_S, 1.5 * settings.bus.beacon_s))
-        ahead_s = heard.clocks.ahead_s()
-        await heard.stop()
-        return ahead_s
 
-    ahead_s = asyncio.run(_on_bus(settings, listen))
+async def _listed(settings: Settings) -> list[NodeInfo]:
+    """Who is there by etcd. Raises StartError."""
+    from control.coordination.etcd.documents import EtcdDocuments
+
+    client = await connect_etcd(settings)
+    roster = Roster(EtcdDocuments(client, settings.etcd.prefix))
+    try:
+        await roster.start()
+        return roster.listed() or []
+    finally:
+        await roster.stop(0.0)
+        await client.close()
+
+
+def _heard(listed: list[NodeInfo], heard: list[NodeInfo]) -> Finding:
+    there = {(info.node_id, info.epoch) for info in heard}
+    silent = names_of([info for info in listed if (info.node_id, info.epoch) not in there])
+    if not silent:
+        return Finding(GREEN, "processes", f"{len(listed)} in etcd, all heard on the bus")
+    return Finding(
+        YELLOW, "processes", f"in etcd, not heard on the bus: {silent}",
+        "look whether NATS is one cluster from here (its routes), and whether they have started",
+    )  # fmt: skip
+
+
+def _clock(settings: Settings, ahead_s: float) -> Finding:
     if abs(ahead_s) <= settings.bus.clock_off_s:
         return Finding(
             GREEN, "clock", f"within {settings.bus.clock_off_s:g} s of those that are told on the bus"

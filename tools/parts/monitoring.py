@@ -46,7 +46,10 @@ def quantile(histogram: str, share: float) -> str:
 OVERVIEW = (
     Panel("Sessions", (now("qianwan_gateway_sessions"),)),
     Panel("Ready", (now("qianwan_ready"), now("qianwan_leaving")), "bool_yes_no"),
-    Panel("Nodes known", (now("qianwan_nodes"), now("qianwan_nodes_lapsed"), now("qianwan_nodes_draining"))),
+    Panel(
+        "Nodes known",
+        tuple(now(f"qianwan_nodes{what}") for what in ("", "_lapsed", "_mute", "_draining")),
+    ),
     Panel("Logins", (rate("qianwan_node_logins_total"),), "ops"),
     Panel("Logins refused", (rate("qianwan_node_logins_refused_total", "reason"),), "ops"),
     Panel("Connections ended", (rate("qianwan_gateway_closed_total", "reason"),), "ops"),

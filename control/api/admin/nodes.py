@@ -75,12 +75,13 @@ class NodesQuery(Given, kw_only=True):
 
 class Nodes(Struct, kw_only=True):
     """By node id. `after`: give it for the next page; 0: there is none. `absent`: names of nodes that are not
-    there and of which a drain is ordered.
+    there and of which a drain is ordered. `silent`: nodes that etcd lists and the bus carries nothing of.
     """
 
     nodes: list[Node]
     after: int
     absent: list[str]
+    silent: list[str]
 
 
 async def listed(ask: Ask[NodesQuery]) -> Reply:
@@ -93,7 +94,8 @@ async def listed(ask: Ask[NodesQuery]) -> Reply:
     names = {info.name for info in live}
     absent = sorted(name for name, order in orders.items() if name not in names and not _bound(order))
     after = page[-1].node_id if len(found) > len(page) else 0
-    return Reply(Nodes(nodes=shown, after=after, absent=absent[: asked.limit]))
+    silent = [info.name or str(info.node_id) for info in ask.services.coordination.mute()]
+    return Reply(Nodes(nodes=shown, after=after, absent=absent[: asked.limit], silent=silent[: asked.limit]))
 
 
 async def _orders(ask: Ask[Given]) -> dict[str, DrainOrder | None]:

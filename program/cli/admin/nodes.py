@@ -53,6 +53,9 @@ def nodes(
         typer.echo(
             f"Not there, and drained when they come (undrain): {', '.join(map(str, absent))}", err=True
         )
+    if not as_json and (silent := found.get("silent")) and isinstance(silent, list):
+        said = f"Listed by etcd, not heard on the bus (is it cut?): {', '.join(map(str, silent))}"
+        typer.secho(said, fg=typer.colors.YELLOW, err=True)
 
 
 def drain(

@@ -79,7 +79,7 @@ def members(
 
 def _verdict(found: Json) -> None:
     if found["silent"]:
-        typer.secho(f"im processes that do not answer: {found['silent']}", fg=typer.colors.RED, err=True)
+        typer.secho(f"processes that do not answer: {found['silent']}", fg=typer.colors.RED, err=True)
     if found["equal"]:
         typer.echo("equal on every pair")
     else:

@@ -147,6 +147,10 @@ CASES = {
     "QianwanLeaseAtRisk": stands("qianwan_etcd_lease_left_seconds", 2, 7),
     "QianwanDivergences": grows("qianwan_etcd_divergences_total", 0.1),
     "QianwanDrainWaits": stands("qianwan_drain_waits", 1, 0),
+    "QianwanNodesMute": Case(
+        {"qianwan_nodes_mute": "2x60", "qianwan_bus_connected": "1x60"},
+        {"qianwan_nodes_mute": "2x60", "qianwan_bus_connected": "0x60"},
+    ),
     "QianwanNodesLapsed": stands("qianwan_nodes_lapsed", 1, 0),
     "QianwanClockOff": stands("qianwan_clock_off_seconds", 31, 0.2),
     "QianwanSettingsRefused": Case(

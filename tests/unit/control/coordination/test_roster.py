@@ -35,9 +35,10 @@ class Members:
             "gateway", lambda info, alive: self.changes.append((info.node_id, info.epoch, alive))
         )
 
-    async def lists(self, number: int, epoch: int) -> None:
+    async def lists(self, number: int, epoch: int, role: str = "gateway") -> None:
         """What a registration writes."""
-        value = msgspec.json.encode({"name": f"n{number}", "mark": "m", "epoch": epoch})
+        written = {"name": f"n{number}", "mark": "m", "epoch": epoch, "roles": [role]}
+        value = msgspec.json.encode(written)
         await self.documents.put(f"nodes/{number}", value)
         await until(lambda: self.roster.lists((number, epoch)))
 
@@ -152,3 +153,51 @@ async def test_what_cannot_be_read_in_the_list_is_no_node(members: Members) -> N
             await members.documents.put(key, value)
     await members.lists(1, 100)
     assert members.roster.lists((7, 1)) is False
+
+
+async def test_who_is_listed_and_not_heard_is_told_until_it_is_heard_or_listed_no_more(
+    members: Members,
+) -> None:
+    """The bus is in two parts, and every process is well by itself."""
+    for number in (1, 2, 3):
+        await members.lists(number, 100)
+    for info in (node(1, 100), node(2, 100)):
+        members.coordination._see(info)
+    told: dict[int, list[int]] = {}
+    for second in range(1, 31):
+        members.pass_s(1)
+        members.coordination._see(node(1, 100))
+        told[second] = [each.node_id for each in members.coordination.mute()]
+    assert (told[12], told[14]) == ([], [3]), "one that has not begun yet, too"
+    assert told[20] == told[30] == [2, 3]
+    assert members.coordination.remarks()["nodes"]() == "listed by etcd, not heard on the bus: n2, n3"
+    assert members.coordination.sources()["nodes"]()["max_mute"] == 2
+    members.coordination._see(node(2, 100))
+    await members.lists_no_more(3, 100)
+    members.pass_s(1)
+    assert (members.coordination.mute(), members.coordination.remarks()["nodes"]()) == ([], None)
+
+
+async def test_a_later_life_that_is_not_heard_is_told_though_the_earlier_was(members: Members) -> None:
+    await members.lists(1, 100)
+    members.coordination._see(node(1, 100))
+    await members.lists(1, 101)
+    for _ in range(15):
+        members.pass_s(1)
+        members.coordination._see(node(1, 100))
+    assert [each.epoch for each in members.coordination.mute()] == [101]
+
+
+async def test_nobody_is_told_who_need_not_be_heard_or_said_why(members: Members) -> None:
+    away = BeaconCoordination(
+        members.bus, 1.0, 6.0, clock=lambda: members.now, roster=members.roster, hears_gateways=False
+    )
+    for number, role in ((1, "gateway"), (2, "im"), (3, "im"), (4, "control")):
+        await members.lists(number, 100, role)
+    away._leave(NodeInfo(2, 100, "n2", ("im",)))
+    away._see(NodeInfo(3, 100, "n3", ("im",), rests=True))
+    away.announce(NodeInfo(4, 100, "n4", ("control",)))
+    for _ in range(30):
+        members.now += 1.0
+        away.expire()
+    assert away.mute() == []

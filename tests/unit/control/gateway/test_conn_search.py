@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
+from control.bus.base import BusError
 from control.bus.memory import MemoryBus
 from control.coordination.base import NodeInfo
 from control.gateway import conn_search
@@ -67,9 +68,13 @@ class Nodes:
             NodeInfo(node_id=number, epoch=1, name=name, roles=("gateway",))
             for number, name in enumerate(names, 1)
         ]
+        self.unheard: list[NodeInfo] = []
 
     def nodes(self, role: str | None = None) -> list[NodeInfo]:
         return self.known
+
+    def mute(self) -> list[NodeInfo]:
+        return self.unheard
 
 
 class World:
@@ -79,7 +84,8 @@ class World:
             SlabCore([f"a{number}" for number in range(5)], ["a1", "a4"]),
             SlabCore([f"b{number}" for number in range(4)], ["b0"]),
         ]
-        self.search = ConnSearch(self.bus, Nodes(["east", "west"]))
+        self.nodes = Nodes(["east", "west"])
+        self.search = ConnSearch(self.bus, self.nodes)
 
     async def start(self) -> None:
         await self.bus.start()
@@ -154,3 +160,16 @@ async def test_an_answer_of_another_version_is_as_none(world: World) -> None:
     world.search = ConnSearch(world.bus, Nodes(["east", "west", "next"]))
     found, silent = await world.pages(Question())
     assert (len(found[0]), silent) == (9, {"next"})
+
+
+async def test_one_that_is_there_and_not_heard_is_silent_and_not_gone(world: World) -> None:
+    """The bus is cut: etcd lists it, and nobody knows of its connections."""
+    world.nodes.unheard = [NodeInfo(7, 1, "far", ("gateway",)), NodeInfo(8, 1, "far-im", ("im",))]
+    found, silent = await world.pages(Question(most=3))
+    assert ([user for page in found for user in page], silent) == (EVERYBODY, {"far"})
+    assert await world.pages(Question(most=3), "far") == ([[]], {"far"})
+    assert (await world.search.count(ROOM.decode())).silent == ["far"]
+    for asked in (world.search.one("7-0000000000000001"), world.search.kick("7-0000000000000001", 1, "")):
+        with pytest.raises(BusError):
+            await asked
+    assert await world.search.one("9-0000000000000001") is None, "nobody has that number"

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from control.bus.memory import MemoryBus, MemoryHub
+from control.coordination.base import NodeInfo
 from control.im.api import ApiResponder
 from control.im.placed import PlacedImApi
 from control.rendezvous import choose
@@ -47,6 +48,7 @@ class Processes:
         self.apis = {number: Api(number) for number in IMS}
         self.ims = list(IMS)
         self.own = own
+        self.mute: list[NodeInfo] = []
 
     async def start(self, *silent: int) -> PlacedImApi:
         for number in IMS:
@@ -57,7 +59,7 @@ class Processes:
         bus = MemoryBus(self.hub)
         await bus.start()
         place = (self.own, self.apis[self.own]) if self.own else None
-        return PlacedImApi(bus, lambda: self.ims, place, 0.3)
+        return PlacedImApi(bus, lambda: self.ims, place, 0.3, lambda: self.mute)
 
 
 def home(key: str) -> int:
@@ -164,3 +166,16 @@ async def test_a_batch_that_one_process_refuses_says_so_for_its_targets_alone() 
     with pytest.raises(ImError) as refused:
         await api.call(*ask("message.batch", sender="app", targets=targets))
     assert refused.value.code == Code.INVALID
+
+
+async def test_a_kick_says_whose_sessions_it_did_not_reach() -> None:
+    processes = Processes()
+    api = await processes.start()
+    processes.mute = [NodeInfo(7, 1, "far", ("gateway",)), NodeInfo(8, 1, "far-im", ("im",))]
+    with pytest.raises(ImError, match="connected at far: not heard") as raised:
+        await api.call(*ask("kick", user="bob"))
+    assert raised.value.code == Code.TIMEOUT
+    assert processes.apis[home("u/bob")].asked, "the others are reached"
+    assert await api.call(*ask("devices", user="bob")) == home("u/bob")
+    processes.mute = processes.mute[1:]
+    assert await api.call(*ask("kick", user="bob")) == home("u/bob")

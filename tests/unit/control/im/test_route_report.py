@@ -58,6 +58,7 @@ class World:
     def __init__(self, ims: Sequence[int]) -> None:
         self.hub = MemoryHub()
         self.ims = {number: Im(number, ims) for number in ims}
+        self.mute: list[NodeInfo] = []
         for im in self.ims.values():
             im.routes.announce(9, 77, TOPICS)
 
@@ -68,7 +69,7 @@ class World:
             await ApiResponder(bus, number, im).start()
         bus = MemoryBus(self.hub)
         await bus.start()
-        return ClusterRoutes(bus, lambda: [GATEWAY], lambda: list(self.ims))
+        return ClusterRoutes(bus, lambda: [GATEWAY], lambda: list(self.ims), lambda: self.mute)
 
 
 async def test_words_of_one_number_are_compared_though_one_process_has_heard_more() -> None:
@@ -120,3 +121,17 @@ async def test_whatever_is_not_heard_is_not_called_equal() -> None:
     world.ims[2] = Im(2, [1, 2])  # nobody listens there
     answer = await look.look()
     assert (answer.silent, answer.equal) == ([2], False)
+
+
+async def test_half_a_cluster_is_not_called_equal() -> None:
+    """The other half is there by etcd, and not heard on the bus."""
+    world = World([1])
+    look = await world.start()
+    world.ims[1].hear(1, 0)
+    assert (await look.look()).equal
+    roles = ("control", "im", "gateway")
+    world.mute = [NodeInfo(number, 5, role, (role,)) for number, role in enumerate(roles, 3)]
+    answer = await look.look()
+    assert (answer.silent, answer.equal) == ([4, 5], False)
+    world.mute = world.mute[:1]
+    assert (await look.look()).equal, "a control process has nothing to compare"
