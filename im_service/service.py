@@ -184,6 +184,14 @@ class ImService:
         self.room_door.too_late(node, self.calls.under_way(node))
         self._room_moves.afresh(node)
 
+    def on_settled(self) -> None:
+        """A gateway has repeated all its sessions: of what was said to it before some may be lost."""
+        self._memberships.look_at_recent()
+
+    def recent_members(self) -> list[str]:
+        """The latest changes of members of groups that were made here, as keys of `on_peer_change`."""
+        return self._memberships.recent_here()
+
     # -- the application's server, and the other im processes
 
     async def invoke(self, name: str, args: Arguments, user: str = "") -> object:
