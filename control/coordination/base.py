@@ -39,6 +39,7 @@ class NodeInfo(msgspec.Struct, frozen=True, array_like=True):
     refuses: tuple[str, ...] = ()  # live settings that do not hold there (process/live_settings.py)
     unwell: bool = False  # of im processes: the store takes no commit from there
     rests: bool = False  # it alone: others serve what it would (im/resting.py)
+    cut_off: bool = False  # of gateways: from most of the cluster (cut_off.py)
     waits: bool = False  # of gateways that drain: nobody is told, as no other one takes clients
 
     @property

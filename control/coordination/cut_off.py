@@ -4,14 +4,19 @@
 
 Everybody writes it while the bus is away. Where another of the same role is listed and has not, for longer
 than it takes to notice, this one is alone: what is given to it is not done, and others would do it.
+
+A bus in two parts carries something for each. Then the smaller side is cut off: those who hear less than
+half of the processes that are more than gateways, as etcd lists them; of two halves the one that has not the
+lowest number.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
+from control.coordination.base import NodeInfo
 from control.coordination.documents import Documents, DocumentsError
 from control.coordination.roster import CUT_OFF, Roster
 from control.logs import get_logger
@@ -47,8 +52,8 @@ class CutOff(Part):
         self._tell_alone = alone
         self._clock = clock
         self._said = False
+        self.alone = False
         self._since: float | None = None
-        self._alone = False
         self._saying: asyncio.Task[None] | None = None
 
     async def tick(self) -> None:
@@ -60,8 +65,8 @@ class CutOff(Part):
         elif self._since is None:
             self._since = self._clock()
         alone = self._since is not None and 0 < self._after_s <= self._clock() - self._since
-        if alone != self._alone:
-            self._alone = alone
+        if alone != self.alone:
+            self.alone = alone
             log.warning("cut off from the bus, alone" if alone else "no longer cut off from the bus, alone")
             self._tell_alone(alone)
 
@@ -80,3 +85,13 @@ class CutOff(Part):
         except DocumentsError:
             return  # the next tick tries again
         self._said = away
+
+
+def smaller_side(listed: Collection[NodeInfo] | None, mute: Collection[NodeInfo]) -> str | None:
+    """Why this process is on the smaller side of a bus in two parts. `listed` None: nobody knows."""
+    silent = {info.node_id for info in mute}
+    there = sorted(info.node_id for info in listed or () if set(info.roles) - {"gateway"})
+    heard = sum(node_id not in silent for node_id in there)
+    if 2 * heard < len(there) or (2 * heard == len(there) and there and there[0] in silent):
+        return f"carries {heard} of {len(there)} processes"
+    return None

@@ -213,10 +213,14 @@ class GatewayPart(Part):
         self._leave()
 
     def send_away(self, yes: bool) -> None:
-        """This gateway alone is cut off from the bus: its clients go to others, or may stay again. Where
+        """This gateway, or its side of the bus, is cut off: its clients go to others, or may stay. Where
         those are nobody knows here; LBS does. What an operator ordered comes first."""
         self._own_order = self._spread_order() if yes else None
         self._leave()
+
+    @property
+    def cut_off(self) -> bool:
+        return self._own_order is not None
 
     def _leave(self) -> None:
         order, own = self._ordered, self._own_order

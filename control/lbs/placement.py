@@ -98,6 +98,8 @@ def why_not(node: NodeInfo) -> str:
     """Why nobody at all is sent there; empty where it takes clients, or would if it did not drain."""
     if node.lapsed:
         return "is listed by etcd no more"
+    if node.cut_off:
+        return "is cut off from most of the cluster"
     if node.clock_s:
         return f"its clock is {said(node.clock_s)}"
     return "" if node.host or node.addresses or node.wss else "has no address"

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from control.auth.login import REVOKED_TEXT
 from control.auth.revocations import Revocations
-from control.coordination.cut_off import CutOff
+from control.coordination.cut_off import CutOff, smaller_side
 from control.coordination.nodes import own_info
 from control.downlink.local import LocalDownlink
 from control.gateway.allowances import Allowances
@@ -64,6 +64,7 @@ class GatewayWiring(ImWiring):
             self.coordination, info, port, connections, store, self._latest_login, process.health, drain,
             lambda: self.live_settings.refused,
             self.resting if "im" in settings.server.roles and self._split else None,
+            (lambda: self.gateway.cut_off) if serves else lambda: False,
         )  # fmt: skip
 
     @cached_property
@@ -202,16 +203,21 @@ class GatewayWiring(ImWiring):
 
     def cut_off(self) -> CutOff | None:
         """What this process says of its bus in etcd, and learns there of the others'."""
-        if self.roster is None or self._identity.etcd is None:
+        if (roster := self.roster) is None or self._identity.etcd is None:
             return None
         roles = self._settings.server.roles
         serves = "gateway" in roles and "im" not in roles  # whose im process hears it all needs no bus
+
+        def problem() -> str | None:
+            away = self.bus_part.problem()
+            return away or (smaller_side(roster.listed(), self.coordination.mute()) if serves else None)
+
         return CutOff(
             self._written_as_owner(self._identity.etcd),
-            self.roster,
+            roster,
             self._process.own,
             "gateway" if "gateway" in roles else roles[0],
-            self.bus_part.problem,
+            problem,
             self._settings.server.cut_off_s if serves else 0.0,
             self.gateway.send_away if serves else lambda yes: None,
         )

@@ -119,7 +119,9 @@ class OwnNode(Part):
         drain: Callable[[], DrainStatus],
         refuses: Callable[[], Iterable[str]] = tuple,
         resting: Resting | None = None,
+        cut_off: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._cut_off = cut_off
         self._coordination = coordination
         self._info = info
         self._port = port
@@ -156,6 +158,7 @@ class OwnNode(Part):
             connections=self._connections(),
             draining=self._health.draining or drain.draining,
             drain=(drain.told, drain.left, drain.remaining, drain.rate) if drain.draining else None,
+            cut_off=self._cut_off(),
             waits=drain.waits,
             store=self._store(),
             refuses=tuple(self._refuses()),

@@ -295,7 +295,9 @@ async def test_of_two_orders_at_once_one_leaves_a_gateway_that_takes_clients(
     assert len((await services.documents.list("drain/")).documents) == 1
 
 
-@pytest.mark.parametrize("unfit", [{"lapsed": True}, {"clock_s": 90.0}, {"host": ""}], ids=str)
+@pytest.mark.parametrize(
+    "unfit", [{"lapsed": True}, {"clock_s": 90.0}, {"host": ""}, {"cut_off": True}], ids=str
+)
 async def test_a_gateway_that_lbs_names_to_nobody_takes_nobody_who_is_sent_away(
     admin: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch, unfit: dict[str, Any]
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from control.bus.memory import MemoryBus
 from control.coordination.base import NodeInfo
 from control.coordination.beacons import BeaconCoordination
-from control.coordination.cut_off import CutOff
+from control.coordination.cut_off import CutOff, smaller_side
 from control.coordination.roster import Roster
 from control.coordination.sqlite_documents import SqliteDocuments
 from control.node_ids import Peer
@@ -103,3 +103,29 @@ async def test_a_process_that_says_so_is_left_out_as_soon_as_others_are_heard(ga
         members.expire()
         gone |= {number: now for number in (1, 2) if members.epoch_of(number) is None and number not in gone}
     assert gone == {1: 9.0}, "the other one is listed, and says nothing"
+
+
+SIX = [
+    NodeInfo(number, 1, f"n{number}", (role,))
+    for number, role in enumerate(("gateway", "gateway", "im", "im", "control", "control"), 1)
+]
+
+
+def sides(*one: int) -> tuple[str | None, str | None]:
+    """What processes say on the side with these numbers, and on the other one."""
+    there = [info for info in SIX if info.node_id in one]
+    others = [info for info in SIX if info.node_id not in one]
+    return smaller_side(SIX, others), smaller_side(SIX, there)
+
+
+def test_of_a_bus_in_two_parts_the_smaller_side_is_cut_off_and_never_both() -> None:
+    assert sides(1, 3, 5, 6) == (None, "carries 1 of 4 processes")
+    assert sides(2, 4) == ("carries 1 of 4 processes", None)
+    assert sides(1, 2, 3, 5) == (None, "carries 2 of 4 processes"), "of two halves that without the lowest"
+    assert sides(1, 4, 6) == ("carries 2 of 4 processes", None)
+    for number in range(1 << 6):
+        one = [each for each in range(1, 7) if number >> (each - 1) & 1]
+        assert sum(each is not None for each in sides(*one)) == 1
+    assert smaller_side(SIX, []) is None
+    assert smaller_side(None, SIX) is None, "etcd is away: nobody knows"
+    assert smaller_side(SIX[:2], []) is None, "there are gateways only"

@@ -68,6 +68,7 @@ async def test_a_gateway_that_is_cut_off_alone_sends_its_clients_away_but_for_an
         "all within the spread, though none is heard"
     )
     assert gateway.checks()["drain"]() == "cut off from the bus: its clients are sent away"
+    assert gateway.cut_off, "LBS on its side shall not name it"
     assert not gateway.names_others(), "nobody else can be heard of"
     gateway.order_drain(ordered)
     assert (leaving.order.rate, leaving.order.force) == (7, True)
