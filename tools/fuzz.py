@@ -1,20 +1,25 @@
-"""Coverage-guided fuzzing of the C parsers with libFuzzer under AddressSanitizer and UBSan.
+"""Coverage-guided fuzzing: of the C parsers with libFuzzer under AddressSanitizer and UBSan, of readers in
+Python by tools/fuzz_python.py.
 
     python tools/fuzz.py --seconds 60             every target of tests/fuzz, that long each
     python tools/fuzz.py --target frame --keep    one target; minimise what is known into the committed corpus
 
-A target is tests/fuzz/fuzz_NAME.c with the inputs of tests/fuzz/corpus/NAME and the words of NAME.dict.
+A target is tests/fuzz/fuzz_NAME.c or .py, with the inputs of tests/fuzz/corpus/NAME and the words of
+NAME.dict.
 New inputs are collected in build/fuzz/corpus. A failing target's input is kept and named; the exit code is 1.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from tools import fuzz_python
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / "tests" / "fuzz"
@@ -37,6 +42,38 @@ class FuzzError(Exception):
 def targets() -> list[str]:
     """Names of the targets, sorted."""
     return sorted(path.stem.removeprefix("fuzz_") for path in HOME.glob("fuzz_*.c"))
+
+
+def python_targets() -> list[str]:
+    """Of those that are Python, likewise."""
+    return sorted(path.stem.removeprefix("fuzz_") for path in HOME.glob("fuzz_*.py"))
+
+
+def fuzz_in_python(name: str, seconds: float, keep_corpus: bool = False) -> bool:
+    """Hunt with one target of Python and say how it went; False when it failed."""
+    committed, learnt = HOME / "corpus" / name, BUILD / "corpus" / name
+    learnt.mkdir(parents=True, exist_ok=True)
+    seeds = [path.read_bytes() for folder in (committed, learnt) for path in sorted(folder.iterdir())]
+    seed = random.randrange(1 << 32)
+    target = fuzz_python.load(HOME / f"fuzz_{name}.py")
+    hunt = fuzz_python.hunt(target, seeds, seconds, random.Random(seed))
+    print(f"{name:14} {hunt.runs} runs, coverage {hunt.coverage}, seed {seed}", flush=True)
+    for data in hunt.found:
+        (learnt / fuzz_python.name_of(data)).write_bytes(data)
+    if hunt.broken is not None:
+        data, how = hunt.broken
+        where = BUILD / f"{name}-{fuzz_python.name_of(data)}"
+        where.write_bytes(data)
+        print(f"{how}\n{name} failed; the input is {where.relative_to(ROOT)}")
+        return False
+    if keep_corpus:
+        smaller = fuzz_python.hunt(target, sorted(hunt.found, key=len, reverse=True), 0, random.Random(seed))
+        shutil.rmtree(committed)
+        committed.mkdir()
+        for data in smaller.found:
+            (committed / fuzz_python.name_of(data)).write_bytes(data)
+        print(f"{'':14} corpus of {len(smaller.found)} inputs")
+    return True
 
 
 def compiler() -> str:
@@ -123,12 +160,23 @@ def fuzz(name: str, clang: str, seconds: int, keep_corpus: bool) -> bool:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=int, default=60, help="per target")
-    parser.add_argument("--target", action="append", choices=targets(), help="only this one; may be repeated")
+    parser.add_argument(
+        "--target",
+        action="append",
+        choices=[*targets(), *python_targets()],
+        help="only this one; may be repeated",
+    )
     parser.add_argument("--keep", action="store_true", help="minimise into the committed corpus")
     args = parser.parse_args(argv)
     try:
-        clang = compiler()
-        results = [fuzz(name, clang, args.seconds, args.keep) for name in args.target or targets()]
+        chosen = args.target or [*targets(), *python_targets()]
+        clang = compiler() if set(chosen) & set(targets()) else ""
+        results = [
+            fuzz(name, clang, args.seconds, args.keep)
+            if name in targets()
+            else fuzz_in_python(name, args.seconds, args.keep)
+            for name in chosen
+        ]
     except FuzzError as error:
         print(error, file=sys.stderr)
         return 1

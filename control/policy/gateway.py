@@ -21,7 +21,7 @@ from control.logs import get_logger
 from control.part import Part, Source
 from control.policy.arms import Counts, Numbers
 from control.policy.documents import PREFIX, STATE, VERSION
-from control.policy.model import Report
+from control.policy.model import UNREADABLE, Report
 from control.policy.survival import DEATHS, Cells
 from control.policy.table import Core as TableCore
 from control.policy.table import Table, rules_of
@@ -108,7 +108,7 @@ class GatewayPolicies(Part):
         self.reports += 1
         try:
             report = _report(body)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             self.unreadable += 1
             return
         client = report.client(platform)

@@ -93,6 +93,11 @@ class LastEnd(Struct, frozen=True):
     alive_ms: int = 0
 
 
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What reading the bytes of a client may raise: text that is none, or arrays within arrays, is no
+MsgspecError."""
+
+
 class Report(Struct, frozen=True):
     """A REPORT. Members that are not known are ignored; one of another kind spoils the whole."""
 

@@ -17,13 +17,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x40000000
 
 
-def allowed() -> bool:
-    """Whether this machine lets us make networks; it says so where it does not."""
+def refused() -> str:
+    """Why this machine does not let us make networks; "" where it does."""
     tried = subprocess.run(["unshare", "-n", "true"], capture_output=True, text=True)
-    found = os.geteuid() == 0 and tried.returncode == 0
-    if not found:
-        print(f"no networks of our own here: {tried.stderr.strip() or 'not root'}")
-    return found
+    if os.geteuid() == 0 and tried.returncode == 0:
+        return ""
+    return f"no networks of our own: {tried.stderr.strip() or 'not root'}"
 
 
 def do(words: str) -> str:

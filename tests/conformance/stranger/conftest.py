@@ -67,5 +67,5 @@ def _nobody_stays(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def realm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Realm]:
     data: Path = tmp_path_factory.mktemp("stranger")
-    with ServerProcess(data) as server:
+    with ServerProcess(data, admin="127.0.0.1:0") as server:
         yield Realm(server)

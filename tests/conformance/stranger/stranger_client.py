@@ -21,7 +21,7 @@ from tests.conformance.stranger.tiny_msgpack import pack, unpack
 
 SUITES = {1: b"Noise_NK_25519_ChaChaPoly_SHA256", 2: b"Noise_NK_25519_AESGCM_SHA256"}
 PING, PONG, ACK, AUTH, AUTH_OK, MSG, EVENT, SEND, SEND_ACK, CALL, RETURN, POLICY, REKEY = range(1, 14)
-GOAWAY, CLOSE, ERROR = 15, 16, 17
+GOAWAY, CLOSE, ERROR, REPORT = 15, 16, 17, 24
 
 
 class Closed(Exception):
@@ -389,6 +389,17 @@ class Stranger:
 
     def call(self, method: str, **args: Any) -> Any:
         return self.ask(CALL, method, args)
+
+    def report(self, **said: Any) -> None:
+        """Section 14."""
+        self.write(frame(REPORT, pack(said)))
+
+    def policy(self) -> dict[str, Any]:
+        """The next POLICY."""
+        while (got := self.read()).type != POLICY:
+            self.keep(got)
+        told: dict[str, Any] = unpack(got.body)
+        return told
 
     def next(self) -> Any:
         """The next MSG (a list) or EVENT (kind, value)."""

@@ -26,6 +26,7 @@ from benchmarks.weaknet.run import WeakOptions, run_one
 from benchmarks.weaknet.suite import SYSTEMS, failures, figure_of
 from benchmarks.weaknet.system import System
 from benchmarks.weaknet.websocket import WebSocket
+from tests.support.untested import untested_here
 
 PROFILES = load()
 PORT = 9000
@@ -64,7 +65,7 @@ def test_a_system_that_is_not_there_says_why(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_line_delays_cuts_and_moves() -> None:
-    if refusal():
+    if untested_here(refusal()):
         return
     slow = replace(PROFILES["P0"], down=replace(PROFILES["P0"].down, delay_ms=120))
     with line_of(slow) as (network, mine, theirs):
@@ -86,7 +87,7 @@ def test_a_line_delays_cuts_and_moves() -> None:
 
 
 def test_a_nat_forgets_what_is_silent_and_says_nothing() -> None:
-    if refusal():
+    if untested_here(refusal()):
         return
     nat = replace(PROFILES["P0"], nat_timeouts_s=(1.0,))
     with line_of(nat) as (_, mine, theirs):
@@ -100,7 +101,7 @@ def test_a_nat_forgets_what_is_silent_and_says_nothing() -> None:
 
 
 def test_networks_go_with_their_run_also_when_it_was_killed() -> None:
-    if refusal():
+    if untested_here(refusal()):
         return
     with Network(PROFILES["P0"]):
         assert (FOLDER / name_of("server")).exists()
@@ -123,7 +124,7 @@ def test_networks_go_with_their_run_also_when_it_was_killed() -> None:
 
 @pytest.mark.parametrize("kind", [Mosquitto, WebSocket])
 def test_a_rival_comes_back_on_the_same_wire(kind: type[System]) -> None:
-    if refusal() or kind.missing():
+    if untested_here(refusal() or kind.missing()):
         return
     row = run_one(PROFILES, "P0", "W4", kind, WeakOptions(phones=1, seconds=2.0, settle_s=2.0))
     assert row["drops"] == row["returns"] == 1
@@ -132,7 +133,7 @@ def test_a_rival_comes_back_on_the_same_wire(kind: type[System]) -> None:
 
 
 def test_who_comes_back_over_a_bad_line_has_everything_once() -> None:
-    if refusal():
+    if untested_here(refusal()):
         return
     options = WeakOptions(phones=2, seconds=3.0, settle_s=20.0)
     row = run_one(PROFILES, "P2", "W4", Qianwan, options)

@@ -236,3 +236,10 @@ async def test_a_server_that_says_anything_but_close_ends_nobody() -> None:
             await asyncio.sleep(0)
         async with asyncio.timeout(20):
             assert (await alice.send("bob", "still here")).seq == 1, f"seed {seed}"
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"user":"\x80"}', b'{"x":' + b"[" * 100_000])
+def test_a_damaged_read_position_counts_as_none(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "cursor"
+    path.write_bytes(data)
+    assert FileCursor(path).load() == Position()

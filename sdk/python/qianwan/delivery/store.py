@@ -82,7 +82,7 @@ class FileCursor:
             return msgspec.json.decode(self._path.read_bytes(), type=Position)
         except FileNotFoundError:
             return Position()
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             log.warning("%s is damaged, starting from what the server knows: %s", self._path, error)
             return Position()
 

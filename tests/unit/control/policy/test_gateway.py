@@ -106,9 +106,11 @@ def test_a_silent_end_is_a_connection_that_lived_its_interval(tmp_path: Path) ->
 
 def test_what_cannot_be_read_is_counted_and_harms_nobody(tmp_path: Path) -> None:
     async def body(policies: GatewayPolicies, core: Core, room: PolicyDocuments) -> None:
-        for bad in (b"", b"\xc1", msgspec.msgpack.encode([1]), report(net=7), report(last=[1])):
+        no_text, nested = b"\x81\xa3net\xa1\x80", b"\x81\xa1x" + b"\x91" * 500
+        bodies = (b"", b"\xc1", msgspec.msgpack.encode([1]), report(net=7), report(last=[1]), no_text, nested)
+        for bad in bodies:
             policies.on_report(11, 1, True, bad)
-        assert policies.unreadable == 5
+        assert policies.unreadable == len(bodies)
         assert core.chosen == []
 
     run(tmp_path, body)

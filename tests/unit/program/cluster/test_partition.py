@@ -13,6 +13,7 @@ import pytest
 from program.cluster.partition import MARK, Way, heal, hearing_lost, impossible, left, parted, words_lost
 from program.cluster.plan import FIRST_GROUP, ClusterError, Planned
 from tests.support.server_process import ROOT
+from tests.support.untested import untested_here
 
 SAYS = ["-p", "tcp", "-m", "owner", "--gid-owner", "7", "--suppl-groups"]
 
@@ -53,7 +54,7 @@ def test_a_rule_has_as_many_ports_as_iptables_takes() -> None:
 def test_nothing_is_left_however_it_ends(error: type[BaseException] | None) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         one, other = planned(1), planned(server.getsockname()[1])
-        if impossible():
+        if untested_here(impossible()):
             with pytest.raises(ClusterError, match="cut off"), parted(one, os.getpid(), [other], "both", 1):
                 raise AssertionError("it was said to be impossible")
             return
@@ -70,7 +71,7 @@ def test_nothing_comes_through_though_the_connection_was_there_before(
     family: socket.AddressFamily, way: Way
 ) -> None:
     """An IPv6 socket with an IPv4 address is what grpc has."""
-    if impossible():
+    if untested_here(impossible()):
         return
     group = 1_234_567
     with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(family) as client:
@@ -104,7 +105,7 @@ def arrives(end: socket.socket) -> bool:
 
 def test_another_connection_with_the_same_port_at_its_end_goes_on() -> None:
     """The kernel gives one port to several connections that go to different places."""
-    if impossible():
+    if untested_here(impossible()):
         return
     with contextlib.ExitStack() as stack:
         ours, others = (stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2))
@@ -125,7 +126,7 @@ def test_another_connection_with_the_same_port_at_its_end_goes_on() -> None:
 
 
 def test_rules_of_another_run_stay_while_it_runs_and_go_when_it_is_gone() -> None:
-    if impossible():
+    if untested_here(impossible()):
         return
     words = [sys.executable, "-c", OTHER]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as other:
