@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 MOST = 2048
 Edge = tuple[str, int, int]
@@ -25,6 +25,12 @@ Edge = tuple[str, int, int]
 class Target(NamedTuple):
     one: Callable[[bytes], str]
     watched: frozenset[str]
+
+
+class Tracer(Protocol):
+    """As sys.settrace calls it."""
+
+    def __call__(self, frame: FrameType, event: str, argument: object, /) -> Tracer | None: ...
 
 
 class Hunt(NamedTuple):
@@ -67,18 +73,18 @@ def hunt(target: Target, seeds: Iterable[bytes], seconds: float, rng: random.Ran
 def trace(target: Target, data: bytes) -> set[Edge | str]:
     """The pairs of lines that were run, one after the other, and what came of it."""
     reached: set[Edge | str] = set()
+    last = 0
 
-    def line(frame: FrameType, event: str, argument: object) -> Callable[..., object]:
+    def line(frame: FrameType, event: str, argument: object, /) -> Tracer:
         nonlocal last
         if event == "line":
             reached.add((frame.f_code.co_filename, last, frame.f_lineno))
             last = frame.f_lineno
         return line
 
-    def call(frame: FrameType, event: str, argument: object) -> Callable[..., object] | None:
+    def call(frame: FrameType, event: str, argument: object, /) -> Tracer | None:
         return line if frame.f_code.co_filename in target.watched else None
 
-    last = 0
     before = sys.gettrace()
     sys.settrace(call)
     try:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from program.heartbeats.simulate import RivalCost
 
 COLUMNS = {
-    "": "name", "reach 3/4 of best": "reached", "h p50": "hours_p50", "h p90": "hours_p90",
+    "": "name", "reach 3/4 of best": "reached", "after p50": "hours_p50", "p90": "hours_p90",
     "interval s": "interval_s", "of best": "of_best", "deaths": "deaths", "beats": "beats",
-    "wake-ups": "wakeups", "KiB": "kib", "noticed s p50": "noticed_s_p50", "p90": "noticed_s_p90",
+    "wake-ups": "wakeups", "KiB": "kib", "noticed s p50": "noticed_s_p50", "s p90": "noticed_s_p90",
     "dead s": "offline_s",
 }  # fmt: skip
 FLOOR_S, CEILING_S = 60.0, 1800.0
@@ -105,4 +105,6 @@ def _cell(member: str, value: str | float) -> str:
         return value
     if member in ("reached", "of_best"):
         return f"{value:.0%}"
+    if member in ("hours_p50", "hours_p90"):
+        return f"{value:.1f} h" if value >= 1.5 else f"{60 * value:.0f} min"
     return f"{value:.2f}" if value < 10 else f"{value:.0f}"

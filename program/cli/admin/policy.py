@@ -217,6 +217,7 @@ def curve(
     net: NetOption = "",
     carrier: CarrierOption = "",
     svg: Annotated[Path | None, typer.Option("--svg", help="Write the picture to this file")] = None,
+    png: Annotated[Path | None, typer.Option("--png", help="Likewise, as PNG")] = None,
     as_json: JsonOption = False,
     url: AdminUrlOption = None,
     api_key: ApiKeyOption = None,
@@ -225,17 +226,19 @@ def curve(
 ) -> None:
     """Share of connections alive over the silence they had (Kaplan-Meier)."""
     from control.api.admin.policy_figures import CurvesShown
-    from program.cli.admin.policy_picture import drawn, picture
+    from program.cli.admin import policy_picture
 
     query = {"net": net, "carrier": carrier}
     found = admin_of(url, api_key, config, data_dir).get("/heartbeat/curve", query)
     shown = msgspec.convert(found, CurvesShown)
     if svg is not None:
-        svg.write_text(picture(shown.curve))
+        svg.write_text(policy_picture.picture(shown.curve))
+    if png is not None:
+        png.write_bytes(policy_picture.png(shown.curve))
     if as_json:
         show_one(found, True)
         return
-    typer.echo("\n".join(drawn(shown.curve)))
+    typer.echo("\n".join(policy_picture.drawn(shown.curve)))
     for cell in shown.seen:
         where = f"{cell.net} {cell.carrier}".strip()
         typer.echo(f"seen: {where}: {cell.deaths} deaths, {cell.censored} censored")

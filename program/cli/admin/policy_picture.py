@@ -1,8 +1,11 @@
-"""A survival curve in a terminal, and as SVG."""
+"""A survival curve in a terminal, as SVG, and as PNG."""
 
 from __future__ import annotations
 
+import math
+
 from control.policy.survival import Curve, Point
+from program.cli.admin.png import Canvas, width_of
 
 WIDTH = 60
 STYLE = (
@@ -41,6 +44,43 @@ def picture(curve: Curve) -> str:
     return svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1).replace(
         ">", f"><style>{STYLE}</style>", 1
     )
+
+
+GROUND, GRID, INK, ALIVE, BOUND = range(5)
+PALETTE = ((255, 255, 255), (229, 231, 235), (55, 65, 81), (29, 78, 216), (147, 171, 236))
+PNG_WIDTH, PNG_HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 900, 540, 90, 30, 50, 70
+
+
+def png(curve: Curve) -> bytes:
+    """The same as PNG, for tickets and chats that show no SVG."""
+    canvas = Canvas(PNG_WIDTH, PNG_HEIGHT, PALETTE)
+    inner_x, inner_y = PNG_WIDTH - LEFT - RIGHT, PNG_HEIGHT - TOP - BOTTOM
+    last = max((point.gap_s for point in curve.points), default=60)
+    low = min((point.low for point in curve.points), default=0.0)
+    floor = max(0.0, math.floor(low * 10 - 1) / 10)
+
+    def at(gap_s: float, share: float) -> tuple[int, int]:
+        down = (1 - share) / (1 - floor)
+        return LEFT + round(gap_s / last * inner_x), TOP + round(down * inner_y)
+
+    for tick in range(6):
+        share, gap = floor + (1 - floor) * tick / 5, last * tick / 5
+        y, x = at(0, share)[1], at(gap, 1)[0]
+        canvas.block(LEFT, y, inner_x, 1, GRID)
+        canvas.block(x, TOP, 1, inner_y, GRID)
+        words = f"{share:.0%}"
+        canvas.text(LEFT - 10 - width_of(words), y - 7, words, INK)
+        words = f"{gap:.0f}"
+        canvas.text(x - width_of(words) // 2, TOP + inner_y + 12, words, INK)
+    for key, thick, colour in (("low", 1, BOUND), ("high", 1, BOUND), ("alive", 3, ALIVE)):
+        steps = _steps(curve.points, key)
+        canvas.steps([at(*step) for step in [*steps, (last, steps[-1][1])]], thick, colour)
+    where = f"{curve.net} {curve.carrier}".strip() or "all networks"
+    title = f"{where}: connections alive, {curve.deaths} deaths"
+    canvas.text(LEFT, 16, title, INK)
+    words = "silence, s"
+    canvas.text(LEFT + (inner_x - width_of(words)) // 2, PNG_HEIGHT - 26, words, INK)
+    return canvas.png()
 
 
 def _steps(points: list[Point], key: str) -> list[tuple[float, float]]:

@@ -65,6 +65,7 @@ def test_the_page_leads_from_a_symptom_to_a_roll_out(
         phone.beat()
     assert "alive" in said[1]
     assert (tmp_path / "before.svg").read_text().startswith("<svg")
+    assert (tmp_path / "before.png").read_bytes().startswith(b"\x89PNG")
     assert "less" in said[2]
     interval = held["current"]["policy"]["constants"]["ping_interval_s"]
     assert 240 < interval < 300, "found from the curve: below the NAT's, above what it was"
