@@ -14,7 +14,7 @@
         (EV_PICKED, conn, user, device, websocket, age)   one that shall leave, for its age or by pick();
                                                    user "" and conn = loop << 56: a whole round found no more
         (EV_DROPPED, topic, normal, high, notices) events that some members missed, since the last one
-        (EV_REPORT, conn, device, platform, first, body)   what a client tells of its network; `first` of
+        (EV_REPORT, conn, user, platform, first, body)     what a client tells of its network; `first` of
                                                    this connection
         (EV_SILENT, conn, policy row, seconds)     closed, because nothing was read for so long; CLOSED
         follows (EV_LOOKED, conn, token, user, device, details, at)   one that look() found; user "": the

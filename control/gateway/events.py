@@ -50,7 +50,7 @@ class TopicListener(Protocol):
 class PolicyListener(Protocol):
     """Who chooses the heartbeat policy of a connection."""
 
-    def on_report(self, conn: int, platform: int, first: bool, body: bytes) -> None: ...
+    def on_report(self, conn: int, user: str, platform: int, first: bool, body: bytes) -> None: ...
     def on_silent(self, row: int, seconds: int) -> None: ...
 
 
@@ -241,7 +241,7 @@ class GatewayEvents:
                 self._on_taken(*event[2:6])
             elif kind == codes.report:
                 if self._policies is not None:
-                    self._policies.on_report(event[1], event[3], event[4], event[5])
+                    self._policies.on_report(*event[1:6])
             elif kind == codes.silent:
                 if self._policies is not None:
                     self._policies.on_silent(event[2], event[3])

@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from cmodules cimport layout
 from frame.constants cimport REPORT_MAX
 from gateway_core.conn.session cimport interval_timeout, set_interval
-from gateway_core.conn.table cimport F_REPORTED, Session, conn_id, session_device, session_of
+from gateway_core.conn.table cimport F_REPORTED, Session, conn_id, session_device, session_of, session_user
 from gateway_core.conn.transport cimport enqueue
 from gateway_core.includes.sys cimport qw_tcp_count, qw_tcp_counts
 from gateway_core.leaf.events cimport EV_REPORT, EVENT_STRINGS, event_push
@@ -65,8 +65,8 @@ cdef void policy_report(Loop* loop, Conn* c, const uint8_t* body, size_t n) noex
     if n > REPORT_MAX:
         stat_add(&loop.stats, N_REPORTS_REFUSED, 1)
         return
-    strings[0] = session_device(s)
-    sizes[0] = s.device_len
+    strings[0] = session_user(s)
+    sizes[0] = s.user_len
     strings[1] = body
     sizes[1] = <uint32_t>n
     event_push(

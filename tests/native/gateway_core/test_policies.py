@@ -42,7 +42,7 @@ def test_a_report_comes_out_and_its_first_is_known(gateway: GatewayHarness) -> N
     client.frame(FrameType.REPORT, REPORT)
     wait_for(lambda: len(gateway.of_kind(EV_REPORT)) == 2)
     first, second = gateway.of_kind(EV_REPORT)
-    assert first[1:] == (gateway.conn("ann"), "d1", first[3], True, REPORT)
+    assert first[1:] == (gateway.conn("ann"), "ann", first[3], True, REPORT)
     assert second[4] is False
     assert gateway.stats()["reports"] == 2
 

@@ -23,6 +23,7 @@ async def killed(me: Client) -> None:
     assert link is not None
     await asyncio.gather(*engine._tasks.cancel(), return_exceptions=True)
     link.abort()
+    engine.outbox._store.close()  # as the operating system does
 
 
 async def test_what_was_not_acknowledged_goes_out_after_a_restart_once_and_in_order(tmp_path: Path) -> None:
@@ -106,3 +107,51 @@ def test_the_file_stays_small_whatever_comes(tmp_path: Path, monkeypatch: pytest
     store.close()
     assert store.load() == []
     store.close()
+
+
+def filled(path: Path, count: int = 5) -> bytes:
+    store = FileOutbox(path)
+    for number in range(count):
+        store.keep(Unsent("alice", f"c{number}", "u/bob", b"x" * 40))
+    store.close()
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("at", [0, 3, 4, 5, 12, 20, 60])
+def test_a_damaged_record_costs_itself_and_the_file_is_kept(
+    at: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "outbox"
+    damaged = bytearray(filled(path))
+    damaged[at] ^= 0xFF
+    path.write_bytes(damaged)
+    left = {message.client_id for message in FileOutbox(path).load()}
+    assert {"c2", "c3", "c4"} <= left
+    if len(left) < 5:
+        assert (tmp_path / "outbox.damaged").read_bytes() == damaged
+        assert "is damaged" in caplog.text
+
+
+def test_a_record_that_was_cut_off_is_no_damage(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "outbox"
+    path.write_bytes(filled(path)[:-3])
+    assert len(FileOutbox(path).load()) == 4
+    assert not (tmp_path / "outbox.damaged").exists()
+    assert not caplog.text
+
+
+def test_garbage_is_read_through_in_time(tmp_path: Path) -> None:
+    """Every place could be the beginning of a record, of any length."""
+    path = tmp_path / "outbox"
+    path.write_bytes(bytes([0, 0, 0x7F, 0x94]) * 200_000 + filled(tmp_path / "other"))
+    assert len(FileOutbox(path).load()) == 5
+
+
+def test_two_programs_on_one_file_are_told(tmp_path: Path) -> None:
+    first, second = FileOutbox(tmp_path / "outbox"), FileOutbox(tmp_path / "outbox")
+    first.load()
+    with pytest.raises(BlockingIOError, match="another program"):
+        second.load()
+    first.close()
+    assert second.load() == []
+    second.close()

@@ -1,9 +1,10 @@
 """Messages that are not acknowledged yet, on disk, so that they outlive the program.
 
 A file of msgpack records, appended only: `[user, client id, target, payload]` when a message is taken, and
-`[client id]` when its answer is final. What a program wrote before it was killed is there; a record that was
-cut off in the middle is not. The file is written anew, without what is done, when it is opened and when
-it has grown.
+`[client id]` when its answer is final, each behind its length. What a program wrote before it was killed is
+there; a record that was cut off in the middle is not. The file is written anew, without what is done, when it
+is opened and when it has grown. One that is damaged elsewhere than at its end is kept beside it as
+`<name>.damaged`, and every record that can still be read goes out.
 """
 
 from __future__ import annotations
@@ -11,13 +12,21 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 import msgspec
 
+if sys.platform != "win32":  # there two programs are not kept apart
+    import fcntl
+
 log = logging.getLogger("qianwan")
 REWRITE_RECORDS = 10_000
+HEAD = 4
+"""Bytes of a record's length."""
+LISTS = b"\x91\x94"
+"""How msgpack's lists of one and of four begin."""
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 
@@ -48,24 +57,55 @@ class OutboxStore(Protocol):
 
 
 class FileOutbox:
-    """One file; one program at a time."""
+    """One file; one program at a time: a second one gets BlockingIOError."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
         self._kept: dict[str, Unsent] = {}
         self._records = 0
         self._file = -1
+        self._lock: BinaryIO | None = None
 
     def load(self) -> list[Unsent]:
+        self._take_lock()
         self._kept = {}
         with contextlib.suppress(FileNotFoundError):
-            for record in _records(self._path.read_bytes()):
+            data = self._path.read_bytes()
+            records, lost = _records(data)
+            if lost:
+                self._put_aside(data, len(records), lost)
+            for record in records:
                 if isinstance(record, Unsent):
                     self._kept[record.client_id] = record
                 else:
                     self._kept.pop(record, None)
         self._rewrite()
         return list(self._kept.values())
+
+    def _take_lock(self) -> None:
+        """The operating system gives it back when the program ends, however it does."""
+        if self._lock is not None or sys.platform == "win32":
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        lock = self._path.with_name(self._path.name + ".lock").open("ab")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise BlockingIOError(f"{self._path} is the outbox of another program that runs") from None
+        self._lock = lock
+
+    def _put_aside(self, data: bytes, read: int, lost: int) -> None:
+        aside = self._path.with_name(self._path.name + ".damaged")
+        aside.write_bytes(data)
+        aside.chmod(0o600)
+        log.warning(
+            "%s is damaged: %d records were read, %d bytes were not; a copy is %s",
+            self._path,
+            read,
+            lost,
+            aside,
+        )
 
     def keep(self, message: Unsent) -> None:
         if self._file < 0:
@@ -87,6 +127,9 @@ class FileOutbox:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def _append(self, record: list[str | bytes]) -> None:
         data = _encode(record)
@@ -101,7 +144,8 @@ class FileOutbox:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._path.with_name(self._path.name + ".new")
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-        self.close()
+        if self._file >= 0:
+            os.close(self._file)
         self._file, self._records = os.open(fresh, flags, 0o600), 0
         for message in self._kept.values():
             self._append(list(message))
@@ -109,23 +153,40 @@ class FileOutbox:
         os.replace(fresh, self._path)
 
 
-def _records(data: bytes) -> list[Unsent | str]:
-    """What can be read; a cut or damaged end is left out."""
+def _records(data: bytes) -> tuple[list[Unsent | str], int]:
+    """What can be read, and how many bytes cannot; a record that was cut off at the end is none of these."""
     found: list[Unsent | str] = []
-    at = 0
-    while len(data) - at >= 4:
-        size = int.from_bytes(data[at : at + 4], "big")
-        piece = data[at + 4 : at + 4 + size]
-        at += 4 + size
-        try:
-            record = _decode(piece)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            break
-        match record:
-            case [str(user), str(client_id), str(target), bytes(payload)] if len(piece) == size:
-                found.append(Unsent(user, client_id, target, payload))
-            case [str(client_id)] if len(piece) == size:
-                found.append(client_id)
-            case _:
-                break
-    return found
+    at = read = sound = 0  # sound: behind the last record that was read
+    while len(data) - at >= HEAD:
+        size = int.from_bytes(data[at : at + HEAD], "big")
+        record = _record(data, at + HEAD, size)
+        if record is None:
+            at += 1
+            continue
+        found.append(record)
+        read += HEAD + size
+        at += HEAD + size
+        sound = at
+    left = data[sound:]
+    return found, sound - read + (0 if _is_cut(left) else len(left))
+
+
+def _record(data: bytes, at: int, size: int) -> Unsent | str | None:
+    if not 0 < size <= len(data) - at or data[at] not in LISTS:
+        return None
+    try:
+        record = _decode(data[at : at + size])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    match record:
+        case [str(user), str(client_id), str(target), bytes(payload)]:
+            return Unsent(user, client_id, target, payload)
+        case [str(client_id)]:
+            return client_id
+        case _:
+            return None
+
+
+def _is_cut(left: bytes) -> bool:
+    """Is this the beginning of a record that goes beyond the end?"""
+    return len(left) < HEAD or int.from_bytes(left[:HEAD], "big") > len(left) - HEAD
