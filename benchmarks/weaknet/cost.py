@@ -84,7 +84,7 @@ async def _beats(stage: Stage, pair: Pair) -> Cost:
         times.append(stage.now() - began)
         costs.append(so_far(stage, pair) - before)
     middle = Cost(statistics.median(c.bytes for c in costs), statistics.median(c.packets for c in costs))
-    share = statistics.mean(times) / stage.system.interval_s  # clients come a little early
+    share = statistics.median(times) / stage.system.interval_s  # clients come a little early
     return middle.each(share * stage.system.beat_s / 3600)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import string
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,8 +12,11 @@ from typing import ClassVar, Self
 
 
 def body(name: str, size: int) -> str:
-    """A text of so many characters that begins with the name of its message."""
-    return f"{name} ".ljust(size, "x")
+    """A text of so many characters that begins with the name of its message; the rest does not compress well,
+    and is the same for the same name.
+    """
+    filler = random.Random(name).choices(string.ascii_letters, k=max(0, size - len(name) - 1))
+    return f"{name} {''.join(filler)}"
 
 
 def name_in(text: str) -> str:

@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
+from typer.testing import CliRunner
 
+from benchmarks.cli.commands import app
 from benchmarks.machine import ROOT
 from benchmarks.report.page import KEYS
 from benchmarks.weaknet.mqtt import Mosquitto
@@ -147,3 +149,12 @@ def test_who_comes_back_over_a_bad_line_has_everything_once() -> None:
     figure = figure_of("qianwan bench weaknet", [row])
     assert [figure[key] for key in ("lost", "duplicated", "connections")] == [0, 0, 2]
     assert set(KEYS) <= set(figure)
+
+
+def test_the_command_names_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = CliRunner()
+    unknown = run.invoke(app, ["weaknet", "--profile", "P3,P77"])
+    assert unknown.exit_code == 2
+    assert "P77" in unknown.output
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert run.invoke(app, ["weaknet", "--short"]).exit_code == 3
