@@ -173,11 +173,13 @@ def test_bytes_are_measured_while_there_is_a_canary(gateway: GatewayHarness) -> 
     gateway.gateway.set_policy_rows(0, [(1, 2, share, seed)])
     settled(gateway)
     arms = {device: told(client) == b"CANARY" for device, client in clients.items()}
+    settled(gateway)  # bytes are counted after they were written: the client may have them first
     before = [gateway.gateway.policy_counts(entry)[8] for entry in (1, 2)]
     canaries = [client for device, client in clients.items() if arms[device]]
     for client in canaries:
         client.frame(FrameType.PING)
         client.expect(FrameType.PONG)
+    settled(gateway)
     main, canary = (gateway.gateway.policy_counts(entry)[8] for entry in (1, 2))
     assert main == before[0]
     record = 2 + 16  # length and tag
