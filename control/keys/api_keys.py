@@ -101,8 +101,10 @@ class ApiKeys:
         self, name: str, scopes: tuple[str, ...] = SCOPES, ttl_s: int = 0, roles: tuple[str, ...] = ()
     ) -> tuple[ApiKey, str]:
         """Make a key. Returns (what is stored, the text shown once). Raises ApiKeyError for an unknown
-        scope or role.
+        scope or role, and without a name.
         """
+        if not name.strip():
+            raise ApiKeyError("say what the key is for: lists and the audit log name it")
         for kind, given, known in (("scope", scopes, SCOPES), ("role", roles, ROLES)):
             if unknown := set(given) - set(known):
                 raise ApiKeyError(

@@ -197,7 +197,10 @@ def bring_up(folder: Path, say: Say, first_port: int = 0) -> LocalCluster:
         if folder.is_dir() and any(folder.iterdir()) and not (folder / "lock").exists():
             raise ClusterError(f"{folder} is neither empty nor a cluster")
         for each in (folder, folder / "log", folder / "run"):
-            each.mkdir(mode=0o755, exist_ok=True, parents=True)
+            try:
+                each.mkdir(mode=0o755, exist_ok=True, parents=True)
+            except OSError as error:
+                raise ClusterError(f"no folder can be made at {each}: {error.strerror}") from None
         with alone_in(folder):
             if not (folder / PLAN_FILE).exists():
                 if (free := shutil.disk_usage(folder).free) < NEEDS_BYTES:

@@ -94,7 +94,10 @@ class Admin:
     ) -> tuple[Json, str]:
         given = {name: value for name, value in (query or {}).items() if value not in (None, "", 0)}
         url = self._url + path + (f"?{urlencode(given)}" if given else "")
-        content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+        try:
+            content = None if body is None else json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+        except ValueError:
+            raise fail("nan and inf are no numbers here", 2) from None
         sent = {"X-API-Key": self._key, "Content-Type": "application/json", **(headers or {})}
         try:
             request = urllib.request.Request(url, content, sent, method=method)

@@ -177,6 +177,8 @@ def test_a_gateway_is_drained_and_the_cluster_is_told_who_may_come_in(server: Se
     assert "node-1" in ran(server, "nodes").stdout
     last = ran(server, "drain", "node-1")
     assert (last.returncode, "the last gateway" in last.stderr) == (1, True)
+    wrong = ran(server, "drain", "node-1", "--rate", "nan", "--force")
+    assert (wrong.returncode, "no numbers" in wrong.stderr) == (2, True)
     assert told(server, "drain", "node-1", "--rate", "7", "--force")["rate"] == 7
     assert told(server, "nodes", "node-1")["draining"] is True
     assert ran(server, "undrain", "node-1").returncode == 0

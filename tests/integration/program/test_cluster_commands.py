@@ -91,6 +91,8 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("x")
     told = cluster("up", tmp_path)
     assert (told.returncode, "neither empty nor a cluster" in told.stderr) == (1, True)
+    told = cluster("up", tmp_path / "mine")
+    assert (told.returncode, told.stderr.count("\n"), "no folder can be made" in told.stderr) == (1, 1, True)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 

@@ -28,6 +28,14 @@ def test_a_key_is_accepted_until_it_is_revoked(tmp_path: Path) -> None:
     assert keys.check(text, NOW + 10) is None
 
 
+@pytest.mark.parametrize("name", ["", "  "])
+def test_a_key_without_a_name_is_not_made(tmp_path: Path, name: str) -> None:
+    keys = ApiKeys(tmp_path / "keys.json")
+    with pytest.raises(ApiKeyError, match="what the key is for"):
+        keys.create(name)
+    assert not (tmp_path / "keys.json").exists()
+
+
 def test_the_file_holds_no_secret_and_only_the_owner_reads_it(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     _, text = ApiKeys(path).create("app")
