@@ -29,14 +29,15 @@ class Target(NamedTuple):
     public: bytes
 
     @classmethod
-    def of(cls, server: ServerProcess) -> Self:
+    def of(cls, server: ServerProcess, gateway: ServerProcess | None = None) -> Self:
+        """`server` is asked for keys; its own gateway, if no other is named."""
         answer = json.loads(server.get("/v1/lbs")[1])
         packed = answer["key_set"]
         signed = urlsafe_b64decode(packed + "=" * (-len(packed) % 4))
         best = key_set.verify(signed, key_set.parse_root(answer["root"])).best(int(time.time()))
         if best is None:
             raise AssertionError("the key set holds no valid key")
-        return cls(*server.gateway, best.key_id, best.public)
+        return cls(*(gateway or server).gateway, best.key_id, best.public)
 
     def preamble(self, version: int = 1, pattern: int = 1, suite: int = CHACHAPOLY, flags: int = 0) -> bytes:
         return b"QW" + bytes((version, pattern, suite, flags)) + self.key_id.to_bytes(2, "big")

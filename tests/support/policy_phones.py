@@ -9,7 +9,7 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -83,11 +83,18 @@ class Phone:
 
 
 class Phones:
-    def __init__(self, server: ServerProcess, key: str, count: int) -> None:
+    """`server` answers operators and makes tokens. `at`: the phones of each gateway, of several by turns."""
+
+    def __init__(
+        self, server: ServerProcess, key: str, count: int, gateways: Sequence[ServerProcess] = ()
+    ) -> None:
         self.server = server
         self.key = key
-        target = Target.of(server)
-        self.all = [Phone(target, server.token(f"u{i}"), f"phone-{i}") for i in range(count)]
+        targets = [Target.of(server, gateway) for gateway in gateways or (server,)]
+        self.all = [
+            Phone(targets[i % len(targets)], server.token(f"u{i}"), f"phone-{i}") for i in range(count)
+        ]
+        self.at = [self.all[n :: len(targets)] for n in range(len(targets))]
 
     @classmethod
     @contextlib.contextmanager
@@ -118,6 +125,29 @@ class Phones:
         self.ask("PUT", "/policies/mobile/draft", {"match": {"net": ["4g"]}, "constants": constants})
         self.ask("POST", "/policies/mobile/publish", {"share": share})
 
+    def beat_until(self, condition: Callable[[], bool], within_s: float = 20.0) -> None:
+        """A publication reaches each gateway in its own time."""
+        until = time.monotonic() + within_s
+        while not condition():
+            if time.monotonic() > until:
+                raise AssertionError(f"told: {[(phone.rev, phone.interval_s) for phone in self.all]}")
+            for phone in self.all:
+                phone.beat()
+
+    def until_taken_back(self, phones: Sequence[Phone], within_s: float) -> float:
+        """These live on, interval by interval, until there is no canary; seconds."""
+        began = time.monotonic()
+        while self.ask("GET", "/policies/mobile")["canary"] is not None:
+            if time.monotonic() - began > within_s:
+                raise AssertionError(f"still a canary: {self.ask('GET', '/heartbeat/stats')}")
+            for phone in phones:
+                phone.wait()
+        return time.monotonic() - began
+
+    def acts_of_the_guard(self) -> list[str]:
+        told = self.ask("GET", "/audit?limit=200")["entries"]
+        return [entry["what"] for entry in told if entry.get("who") == "policy-guard"]
+
 
 def canary_story(phones: Phones, share: float, within_s: float) -> Story:
     """A policy that suits the network, then one that does not, for a share of the devices."""
@@ -128,13 +158,7 @@ def canary_story(phones: Phones, share: float, within_s: float) -> Story:
     for phone in phones.all:
         phone.beat()
     canaries = [phone for phone in phones.all if phone.interval_s > NAT_S]
-    began = time.monotonic()
-    while phones.ask("GET", "/policies/mobile")["canary"] is not None:
-        if time.monotonic() - began > within_s:
-            raise AssertionError(f"still a canary: {phones.ask('GET', '/heartbeat/stats')}")
-        for phone in phones.all:
-            phone.wait()
-    back_s = time.monotonic() - began
+    back_s = phones.until_taken_back(phones.all, within_s)
     until = time.monotonic() + 10
     while {phone.rev for phone in phones.all} != {1} and time.monotonic() < until:
         for phone in phones.all:

@@ -26,6 +26,7 @@ from control.settings.build import build
 from tests.support.chat_world import EAGER, root_of
 from tests.support.etcd_cluster import EtcdCluster
 from tests.support.nats_process import NatsProcess
+from tests.support.policy_phones import NAT_S, Phones
 from tests.support.sdk_client import until
 from tests.support.server_process import ROOT, ServerProcess
 
@@ -52,6 +53,8 @@ class OverEtcd:
             "etcd.endpoints": json.dumps(list(self.etcd.endpoints)),
             "etcd.ttl_s": TTL_S,
             "etcd.prefix": self.prefix,
+            "control.policy.look_s": 0.25,
+            "gateway.core.ip_accepts_per_s": 0,
         }
         admin = "127.0.0.1:0" if roles == "control" else ""
         return ServerProcess(self.folder / folder, settings | more, roles, admin=admin)
@@ -208,6 +211,28 @@ async def test_a_gateway_that_stood_still_past_its_lease_keeps_its_clients(clust
         await until(lambda: gateway.gateway_port in cluster.placed(), timeout_s=60)
         await fred.send("gina", "and now")
         await heard(gina, "and now")
+
+
+def test_a_canary_at_two_gateways_is_taken_back_though_one_stands_still(cluster: OverEtcd) -> None:
+    phones = Phones(cluster.control, cluster.control.first_api_key(), 48, cluster.gateways)
+    phones.publish(240.0, 100.0)
+    phones.beat_until(lambda: all(phone.interval_s == 240 for phone in phones.all))
+    for still in (None, cluster.gateways[1]):
+        phones.publish(900.0, 25.0)
+        phones.beat_until(lambda: all(any(one.interval_s > NAT_S for one in here) for here in phones.at))
+        if still is not None:
+            os.kill(still.pid, signal.SIGSTOP)
+        try:
+            awake = phones.all if still is None else phones.at[0]
+            assert phones.until_taken_back(awake, within_s=30.0) < 30
+        finally:
+            if still is not None:
+                os.kill(still.pid, signal.SIGCONT)
+        phones.beat_until(lambda: all(phone.interval_s == 240 for phone in phones.all))
+        assert not any(phone.gone for phone in phones.all), "a connection was dropped"
+    assert phones.acts_of_the_guard() == ["policies.rollback"] * 2
+    for phone in phones.all:
+        phone.client.close()
 
 
 async def test_who_finds_its_node_id_taken_leaves_and_comes_back_with_another(cluster: OverEtcd) -> None:
