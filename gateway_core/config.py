@@ -121,7 +121,7 @@ class CoreLimits(Struct, kw_only=True, frozen=True):
     (TCP_USER_TIMEOUT). 0: the kernel's choice, about 15 minutes. Beyond: the connection is reset."""
     thin_stream: Annotated[bool, Meta(extra=_in(""))] = True
     """Of few packets a lost one is sent again after even times, not after ever doubled ones
-    (TCP_THIN_LINEAR_TIMEOUTS): sooner on links that lose much."""
+    (TCP_THIN_LINEAR_TIMEOUTS). With lone messages over links that lose 10 or 30 % no gain was measured."""
     mptcp: Annotated[bool, Meta(extra=_in(""))] = False
     """Listen with multipath TCP: a client that has it goes on over a second path when the first one dies;
     others speak plain TCP as ever. Needs a kernel with it."""
