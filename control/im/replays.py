@@ -81,8 +81,8 @@ class ReplayKeeper:
             raise ImError(Code.MALFORMED) from None
         except StoreConflict as error:
             raise ImError(Code.CONFLICT, str(error)) from None
-        except StoreError:
-            raise ImError(Code.UNAVAILABLE) from None
+        except StoreError as error:  # as /readyz says it
+            raise ImError(Code.UNAVAILABLE, f"no Idempotency-Key can be kept: {error}") from None
 
     async def _call(self, name: str, arguments: Args | msgspec.Raw) -> object:
         now_ms = self._clock.now_ms()

@@ -19,6 +19,7 @@ from control.im.replays import ReplayKeeper
 from control.settings.sections import LimitsSection
 from im_service.calls import Args
 from im_service.errors import Code, ImError
+from im_service.storage.errors import StoreUnavailable
 from im_service.storage.sqlite import SqliteStore
 
 Handle = Callable[[], Awaitable[Response]]
@@ -204,3 +205,13 @@ async def test_an_answer_stands_when_it_cannot_be_filed(api: Api) -> None:
     assert (await api.post("k")).json()["done"] == 1
     api.im.gone = False
     refused(await api.post("k"), 409, "idempotency-in-progress")
+
+
+async def test_a_store_that_takes_no_commit_says_why(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*words: object) -> None:
+        raise StoreUnavailable("store.sqlite3: the disk is full")
+
+    monkeypatch.setattr(api.im._keeper._store, "begin_request", full)
+    answer = await api.post("k")
+    refused(answer, 503, "unavailable")
+    assert answer.json()["detail"] == "no Idempotency-Key can be kept: store.sqlite3: the disk is full"
