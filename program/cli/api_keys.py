@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from program.cli.admin.client import AdminUrlOption, ApiKeyOption, Json, admin_of, segment, show, show_one
+from program.cli.admin.client import (
+    Admin,
+    AdminUrlOption,
+    ApiKeyOption,
+    Json,
+    admin_of,
+    asks_admin,
+    segment,
+    show,
+    show_one,
+)
 from program.cli.common import ConfigOption, DataDirOption, fail, settings_or_exit
 from program.cli.keys import JsonOption, audited, day, print_table, told
 
@@ -75,7 +85,9 @@ def create(
 
 
 @app.command()
+@asks_admin
 def change(
+    admin: Admin,
     key_id: KeyArgument,
     name: Annotated[str | None, typer.Option(help="Another name; default: it stays")] = None,
     scope: Annotated[
@@ -88,13 +100,8 @@ def change(
         int | None, typer.Option(min=0, help="Seconds from now; 0: until revoked; default: as it was")
     ] = None,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """Let a key of the cluster do other things, or end at another time; its secret stays."""
-    admin = admin_of(url, api_key, config, data_dir)
     path = f"/api-keys/{segment(key_id)}"
     found, revision = admin.read(path)
     rights = {

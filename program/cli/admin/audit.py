@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from program.cli.admin.client import AdminUrlOption, ApiKeyOption, JsonOption, admin_of, show
+from program.cli.admin.client import Admin, JsonOption, asks_admin, show
 from program.cli.common import ConfigOption, DataDirOption, fail, settings_or_exit
 
 app = typer.Typer(help="The log of changes.", no_args_is_help=True)
@@ -22,20 +22,17 @@ COLUMNS = {
 
 
 @app.command("list")
+@asks_admin
 def list_entries(
+    admin: Admin,
     trail: TrailOption = "operators",
     what: Annotated[str, typer.Option(help="Only operations that begin with this")] = "",
     who: Annotated[str, typer.Option(help="Only of this key id, or user of the system")] = "",
     before: Annotated[int, typer.Option(help="Only entries below this number")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=500)] = 50,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """Show changes, newest first. A change whose end is there is one row."""
-    admin = admin_of(url, api_key, config, data_dir)
     query = {"trail": trail, "what": what, "who": who, "before": before, "limit": limit}
     found = admin.get("/audit", query)
     if not as_json:

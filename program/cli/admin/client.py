@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import secrets
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, TypeAlias
@@ -53,14 +55,19 @@ class Admin:
         config: Path | None = None,
         data_dir: Path | None = None,
     ) -> None:
+        self._given = url, api_key, config, data_dir
+
+    @cached_property
+    def _place(self) -> tuple[str, str]:
+        """(URL, key), looked up when the first thing is asked: a wrong word of the command is said before."""
+        url, api_key, config, data_dir = self._given
         if url is None or api_key is None:
             settings = settings_or_exit(config, {"server.data_dir": data_dir})
             folder = settings.server.data_dir
             url = url or f"http://{_address(folder) or settings.control.admin}"
             api_key = api_key or _first_key(folder)
         url = url if "://" in url else f"http://{url}"
-        self._url = url.rstrip("/").removesuffix("/v1/admin") + "/v1/admin"
-        self._key = api_key
+        return url.rstrip("/").removesuffix("/v1/admin") + "/v1/admin", api_key
 
     def get(self, path: str, query: Mapping[str, object] | None = None) -> Json:
         return self._ask("GET", path, query)[0]
@@ -93,12 +100,13 @@ class Admin:
         headers: Mapping[str, str] | None = None,
     ) -> tuple[Json, str]:
         given = {name: value for name, value in (query or {}).items() if value not in (None, "", 0)}
-        url = self._url + path + (f"?{urlencode(given)}" if given else "")
+        base, key = self._place
+        url = base + path + (f"?{urlencode(given)}" if given else "")
         try:
             content = None if body is None else json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
         except ValueError:
             raise fail("nan and inf are no numbers here", 2) from None
-        sent = {"X-API-Key": self._key, "Content-Type": "application/json", **(headers or {})}
+        sent = {"X-API-Key": key, "Content-Type": "application/json", **(headers or {})}
         try:
             request = urllib.request.Request(url, content, sent, method=method)
             with _OPENER.open(request, timeout=TIMEOUT_S) as answer:
@@ -106,7 +114,7 @@ class Admin:
         except urllib.error.HTTPError as error:
             raise fail(_refusal(error), 2 if error.code in WRONG_WORDS else 1) from None
         except (OSError, ValueError) as error:
-            raise fail(f"nobody answers at {self._url}: {error}", UNREACHABLE) from None
+            raise fail(f"nobody answers at {base}: {error}", UNREACHABLE) from None
 
 
 def admin_of(
@@ -116,6 +124,24 @@ def admin_of(
     data_dir: DataDirOption = None,
 ) -> Admin:
     return Admin(url, api_key, config, data_dir)
+
+
+def asks_admin(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose `admin` is the API that is meant; the options that say which stand behind its own."""
+    given = inspect.signature(command, eval_str=True)
+    make: Callable[..., Admin] = admin_of
+    options = inspect.signature(make, eval_str=True).parameters
+
+    def run(**words: object) -> None:
+        meant = {name: words.pop(name) for name in options}
+        command(admin=make(**meant), **words)
+
+    own = [each for name, each in given.parameters.items() if name != "admin"]
+    shown = [*own, *options.values()]
+    run.__name__, run.__doc__, run.__module__ = command.__name__, command.__doc__, command.__module__
+    run.__annotations__ = {each.name: each.annotation for each in shown}
+    vars(run)["__signature__"] = given.replace(parameters=shown)
+    return run
 
 
 def segment(text: str) -> str:

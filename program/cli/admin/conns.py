@@ -6,16 +6,7 @@ from typing import Annotated
 
 import typer
 
-from program.cli.admin.client import (
-    AdminUrlOption,
-    ApiKeyOption,
-    JsonOption,
-    admin_of,
-    segment,
-    show,
-    show_one,
-)
-from program.cli.common import ConfigOption, DataDirOption
+from program.cli.admin.client import Admin, JsonOption, asks_admin, segment, show, show_one
 
 COLUMNS = {
     "id": "id", "user": "user", "device": "device", "node": "node", "address": "address", "since": "since",
@@ -23,7 +14,9 @@ COLUMNS = {
 }  # fmt: skip
 
 
+@asks_admin
 def conns(
+    admin: Admin,
     user: Annotated[str, typer.Option(help="Of this user")] = "",
     device: Annotated[str, typer.Option(help="Of this device")] = "",
     address: Annotated[str, typer.Option(help="From this address, or network as CIDR")] = "",
@@ -33,13 +26,8 @@ def conns(
     after: Annotated[str, typer.Option(help="Go on behind a page")] = "",
     limit: Annotated[int, typer.Option(min=1, max=500)] = 100,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """Find connections, on all gateways."""
-    admin = admin_of(url, api_key, config, data_dir)
     if conn:
         show_one(admin.get(f"/conns/{segment(conn)}"), as_json)
         return
@@ -56,32 +44,26 @@ def conns(
         typer.secho(f"no answer from {', '.join(silent)}", fg=typer.colors.YELLOW, err=True)
 
 
+@asks_admin
 def kick(
+    admin: Admin,
     conn: Annotated[str, typer.Argument(help="Id of a connection, as `qianwan conns` shows it")],
     text: Annotated[str, typer.Option(help="The client is told")] = "",
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """End one connection."""
-    admin = admin_of(url, api_key, config, data_dir)
     show_one(admin.post(f"/conns/{segment(conn)}/kick", {"text": text}), as_json)
 
 
+@asks_admin
 def trace(
+    admin: Admin,
     user: Annotated[str, typer.Argument(help="Whose frames are logged: kinds and sizes, never a body")] = "",
     seconds: Annotated[int, typer.Option("--for", min=1, help="Seconds")] = 600,
     end: Annotated[bool, typer.Option("--end", help="End it now")] = False,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """Let every gateway log one user's frames for a while; without a user: show who is traced."""
-    admin = admin_of(url, api_key, config, data_dir)
     if not user:
         columns = {"user": "user", "until": "until", "by": "by"}
         show(admin.get("/traces"), as_json, "Traces", columns, "traces")

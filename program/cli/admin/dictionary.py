@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from program.cli.admin.client import AdminUrlOption, ApiKeyOption, JsonOption, admin_of, show_one
-from program.cli.common import ConfigOption, DataDirOption, fail
+from program.cli.admin.client import Admin, JsonOption, asks_admin, show_one
+from program.cli.common import fail
 from program.dictionary import SMALLEST, TooFewSamples, measured, samples_of, train
 
 app = typer.Typer(help="Dictionaries that bodies to clients are compressed by.", no_args_is_help=True)
@@ -47,13 +47,11 @@ def trained(
 
 
 @app.command()
+@asks_admin
 def publish(
+    admin: Admin,
     file: Annotated[Path, typer.Argument(help="A trained dictionary")] = OUT,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """Compress by this dictionary from now on. A client asks for it when it connects next; until it has it,
     its bodies are compressed without one.
@@ -62,21 +60,18 @@ def publish(
         data = file.read_bytes()
     except OSError as error:
         raise fail(str(error), 2) from None
-    admin = admin_of(url, api_key, config, data_dir)
     show_one(admin.put("/dictionary", {"data": base64.b64encode(data).decode()}), as_json)
 
 
 @app.command("show")
+@asks_admin
 def shown(
+    admin: Admin,
     out: Annotated[Path | None, typer.Option(help="Write the dictionary into this file")] = None,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """Say which dictionary is published."""
-    found = admin_of(url, api_key, config, data_dir).get("/dictionary")
+    found = admin.get("/dictionary")
     data = base64.b64decode(str(found["data"]))
     if out is not None:
         out.write_bytes(data)
@@ -87,12 +82,10 @@ def shown(
 
 
 @app.command()
+@asks_admin
 def withdraw(
+    admin: Admin,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """Compress without a dictionary from now on; what clients send by it is still read."""
-    show_one(admin_of(url, api_key, config, data_dir).delete("/dictionary"), as_json)
+    show_one(admin.delete("/dictionary"), as_json)

@@ -10,9 +10,9 @@ import msgspec
 import typer
 
 from control.lbs.simulate import DEVICES_MAX, LbsNodes, Simulation, known, simulate
-from program.cli.admin.client import AdminUrlOption, ApiKeyOption, Json, JsonOption, admin_of, show
+from program.cli.admin.client import Admin, Json, JsonOption, asks_admin, show
 from program.cli.admin.lbs_picture import picture
-from program.cli.common import ConfigOption, DataDirOption, fail
+from program.cli.common import fail
 
 app = typer.Typer(help="Where clients are sent, and why.", no_args_is_help=True)
 
@@ -35,7 +35,9 @@ ADDRESSES = {"address": "host", "port": "port", "transport": "transport", "path"
 
 
 @app.command("explain")
+@asks_admin
 def explain(
+    admin: Admin,
     user: Annotated[str, typer.Option(help="User id")] = "",
     device: Annotated[str, typer.Option(help="Device id")] = "",
     address: Annotated[str, typer.Option(help="Address of the client")] = "",
@@ -44,18 +46,12 @@ def explain(
     isp: IspOption = "",
     network: Annotated[str, typer.Option(help="Network type of the client")] = "",
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """Say how the answer for a client comes about: who knows where it is, the nodes in the order to try, and
     which were left out and why.
     """
     asked = {"user": user, "device": device, "address": address, "transport": transport}
-    found = admin_of(url, api_key, config, data_dir).get(
-        "/lbs/explain", {**asked, "zone": zone, "isp": isp, "network": network}
-    )
+    found = admin.get("/lbs/explain", {**asked, "zone": zone, "isp": isp, "network": network})
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
@@ -81,7 +77,9 @@ def explain(
 
 
 @app.command("simulate")
+@asks_admin
 def simulated(
+    admin: Admin,
     devices: Annotated[int, typer.Option(min=100, max=DEVICES_MAX, help="Devices that ask")] = 10_000,
     nodes: Annotated[
         Path | None, typer.Option(help="File of nodes, as `--print-nodes` writes it; default: the cluster's")
@@ -97,16 +95,12 @@ def simulated(
     zone: ZoneOption = "",
     isp: IspOption = "",
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """Show how devices spread over the nodes, and who moves when one is lost and when one is added."""
     if nodes is not None:
         told = _read(nodes)
     else:
-        told = msgspec.convert(admin_of(url, api_key, config, data_dir).get("/lbs/nodes"), LbsNodes)
+        told = msgspec.convert(admin.get("/lbs/nodes"), LbsNodes)
     if print_nodes:
         typer.echo(msgspec.json.format(msgspec.json.encode(told), indent=1).decode())
         return

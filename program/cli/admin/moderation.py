@@ -10,17 +10,8 @@ from typing import Annotated
 
 import typer
 
-from program.cli.admin.client import (
-    AdminUrlOption,
-    ApiKeyOption,
-    Json,
-    JsonOption,
-    admin_of,
-    segment,
-    show,
-    show_one,
-)
-from program.cli.common import ConfigOption, DataDirOption, fail
+from program.cli.admin.client import Admin, Json, JsonOption, asks_admin, segment, show, show_one
+from program.cli.common import fail
 
 app = typer.Typer(help="Lists of words that texts are judged by.", no_args_is_help=True)
 
@@ -36,15 +27,13 @@ class Does(StrEnum):
 
 
 @app.command("lists")
+@asks_admin
 def list_lists(
+    admin: Admin,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """The lists, and how many words each has."""
-    found = admin_of(url, api_key, config, data_dir).get("/moderation/lists")
+    found = admin.get("/moderation/lists")
     columns = {
         "list": "name", "action": "action", "category": "category", "words": "words", "patterns": "patterns",
         "allow": "allow", "revision": "revision",
@@ -53,20 +42,20 @@ def list_lists(
 
 
 @app.command("show")
+@asks_admin
 def show_list(
+    admin: Admin,
     name: NameArgument,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """Print a list as JSON, as `publish` takes it."""
-    found = admin_of(url, api_key, config, data_dir).get(f"/moderation/lists/{segment(name)}")
+    found = admin.get(f"/moderation/lists/{segment(name)}")
     typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
 
 
 @app.command()
+@asks_admin
 def publish(
+    admin: Admin,
     name: NameArgument,
     file: Annotated[Path, typer.Argument(help="JSON or TOML of a list, or a text file with a word a line")],
     action: Annotated[
@@ -77,10 +66,6 @@ def publish(
         bool, typer.Option("--pinyin", help="Find Han words too that are spelled in Latin letters")
     ] = False,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """Judge by this list from now on; one of the same name is replaced."""
     given = _read(file)
@@ -90,7 +75,6 @@ def publish(
         given["category"] = category
     if pinyin:
         given["pinyin"] = True
-    admin = admin_of(url, api_key, config, data_dir)
     show_one(admin.put(f"/moderation/lists/{segment(name)}", given), as_json)
 
 
@@ -111,21 +95,20 @@ def _read(file: Path) -> Json:
 
 
 @app.command()
+@asks_admin
 def drop(
+    admin: Admin,
     name: NameArgument,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """Judge without this list from now on."""
-    admin = admin_of(url, api_key, config, data_dir)
     show_one(admin.delete(f"/moderation/lists/{segment(name)}"), as_json)
 
 
 @app.command("test")
+@asks_admin
 def try_text(
+    admin: Admin,
     text: Annotated[str, typer.Argument(help="What somebody might send")],
     kind: Annotated[
         str | None,
@@ -133,14 +116,10 @@ def try_text(
     ] = None,
     suspect: Annotated[bool, typer.Option("--suspect", help="Of a sender who had a hit lately")] = False,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """Which words stand in a text, where, and what would happen to it."""
     body: Json = {"text": text, "suspect": suspect} | ({"kind": kind} if kind else {})
-    found = admin_of(url, api_key, config, data_dir).post("/moderation/test", body)
+    found = admin.post("/moderation/test", body)
     if as_json:
         show_one(found, True)
         return

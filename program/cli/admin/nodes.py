@@ -7,17 +7,7 @@ from typing import Annotated
 
 import typer
 
-from program.cli.admin.client import (
-    AdminUrlOption,
-    ApiKeyOption,
-    Json,
-    JsonOption,
-    admin_of,
-    segment,
-    show,
-    show_one,
-)
-from program.cli.common import ConfigOption, DataDirOption
+from program.cli.admin.client import Admin, Json, JsonOption, asks_admin, segment, show, show_one
 
 
 class Role(StrEnum):
@@ -33,17 +23,14 @@ COLUMNS = {
 }  # fmt: skip
 
 
+@asks_admin
 def nodes(
+    admin: Admin,
     node: Annotated[str, typer.Argument(help="One node, by its name; default: all")] = "",
     role: Annotated[Role | None, typer.Option(help="Only those that have it")] = None,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """Show the live processes of the cluster."""
-    admin = admin_of(url, api_key, config, data_dir)
     if node:
         show_one(admin.get(f"/nodes/{segment(node)}"), as_json)
         return
@@ -58,7 +45,9 @@ def nodes(
         typer.secho(said, fg=typer.colors.YELLOW, err=True)
 
 
+@asks_admin
 def drain(
+    admin: Admin,
     node: NodeArgument,
     rate: Annotated[float, typer.Option(help="Clients a second")] = 100.0,
     redirect: Annotated[bool, typer.Option(help="Tell them where to go")] = True,
@@ -66,13 +55,8 @@ def drain(
     force: Annotated[bool, typer.Option("--force", help="Also the last gateway that takes clients")] = False,
     status: Annotated[bool, typer.Option("--status", help="Show it, change nothing")] = False,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """Send the clients of a gateway elsewhere while it goes on; LBS names it to nobody any more."""
-    admin = admin_of(url, api_key, config, data_dir)
     path = f"/nodes/{segment(node)}"
     if status:
         show_one(admin.get(path), as_json)
@@ -84,16 +68,13 @@ def drain(
         typer.echo(f"{node} has no name of its own (server.node_name): this ends with its process", err=True)
 
 
+@asks_admin
 def undrain(
+    admin: Admin,
     node: NodeArgument,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """End a drain: who has not left may stay, and LBS names the gateway again."""
-    admin = admin_of(url, api_key, config, data_dir)
     ended = admin.delete(f"/nodes/{segment(node)}/drain")
     show_one(ended, as_json)
     if not ended.get("revision"):
@@ -101,20 +82,17 @@ def undrain(
         raise typer.Exit(1)
 
 
+@asks_admin
 def storm(
+    admin: Admin,
     node: Annotated[str, typer.Argument(help="One gateway; default: the whole cluster")] = "",
     admit: Annotated[str | None, typer.Option(help="Who may come in: all, known, none")] = None,
     new: Annotated[float | None, typer.Option(help="New clients a second; 0: no limit")] = None,
     known: Annotated[float | None, typer.Option(help="Known clients a second; 0: no limit")] = None,
     end: Annotated[bool, typer.Option("--end", help="As the settings say again")] = False,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """Show or say who is let in. What is not named stays as it was ordered; --end takes all of it back."""
-    admin = admin_of(url, api_key, config, data_dir)
     path = f"/storm/nodes/{segment(node)}" if node else "/storm/cluster"
     if end:
         ended = admin.delete(path)

@@ -10,18 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from program.cli.admin.client import (
-    Admin,
-    AdminUrlOption,
-    ApiKeyOption,
-    Json,
-    JsonOption,
-    admin_of,
-    segment,
-    show,
-    show_one,
-)
-from program.cli.common import ConfigOption, DataDirOption, fail
+from program.cli.admin.client import Admin, Json, JsonOption, asks_admin, segment, show, show_one
+from program.cli.common import fail
 
 if TYPE_CHECKING:
     from control.policy.model import Policy
@@ -37,32 +27,28 @@ CarrierOption = Annotated[str, typer.Option("--carrier", help="As clients report
 
 
 @app.command("list")
+@asks_admin
 def list_policies(
+    admin: Admin,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """Policies in the order in which they are tried."""
-    found = admin_of(url, api_key, config, data_dir).get("/policies")
+    found = admin.get("/policies")
     columns = {"policy": "name", "version": "version", "rank": "rank", "for": "match", "canary": "canary"}
     show(found, as_json, "Heartbeat policies", columns, "policies")
 
 
 @app.command("show")
+@asks_admin
 def show_policy(
+    admin: Admin,
     name: NameArgument,
     version: Annotated[int, typer.Option("--version", min=0, help="One that was published")] = 0,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """What holds, its canary, and what was done."""
     path = f"/policies/{segment(name)}" + (f"/versions/{version}" if version else "")
-    found = admin_of(url, api_key, config, data_dir).get(path)
+    found = admin.get(path)
     if as_json or version:
         show_one(found, as_json)
     else:
@@ -70,16 +56,14 @@ def show_policy(
 
 
 @app.command()
+@asks_admin
 def draft(
+    admin: Admin,
     name: NameArgument,
     file: Annotated[Path | None, typer.Argument(help="TOML or JSON; without: print the draft")] = None,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """Write the draft from a file, or print it."""
-    admin, path = admin_of(url, api_key, config, data_dir), f"/policies/{segment(name)}/draft"
+    path = f"/policies/{segment(name)}/draft"
     if file is None:
         show_one(admin.get(path), True)
         return
@@ -87,16 +71,14 @@ def draft(
 
 
 @app.command()
+@asks_admin
 def validate(
+    admin: Admin,
     name: NameArgument,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """What is wrong with the draft and what it would cost; exit code 1 where it cannot be published."""
-    found = admin_of(url, api_key, config, data_dir).get(f"/policies/{segment(name)}/validate")
+    found = admin.get(f"/policies/{segment(name)}/validate")
     if as_json:
         show_one(found, True)
     else:
@@ -106,17 +88,15 @@ def validate(
 
 
 @app.command()
+@asks_admin
 def diff(
+    admin: Admin,
     name: NameArgument,
     old: Annotated[int, typer.Argument(min=0, help="Version; default: the one that holds")] = 0,
     new: Annotated[int, typer.Argument(min=0, help="Version; default: the draft")] = 0,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """What changes from one version to another."""
-    admin, path = admin_of(url, api_key, config, data_dir), f"/policies/{segment(name)}"
+    path = f"/policies/{segment(name)}"
     from control.policy.checks import differences
 
     before = _policy(admin.get(f"{path}/versions/{old}" if old else path))
@@ -126,74 +106,64 @@ def diff(
 
 
 @app.command()
+@asks_admin
 def publish(
+    admin: Admin,
     name: NameArgument,
     share: ShareOption = 100.0,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """Publish the draft as a new version: for all, or with --share for a canary that a guard watches."""
-    _act(admin_of(url, api_key, config, data_dir), name, "publish", {"share": share}, as_json)
+    _act(admin, name, "publish", {"share": share}, as_json)
 
 
 @app.command()
+@asks_admin
 def canary(
+    admin: Admin,
     name: NameArgument,
     share: ShareOption = 0.0,
     pause: Annotated[bool, typer.Option("--pause", help="It goes no further")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="It goes on, the guard begins anew")] = False,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """Give the canary another share of the devices (100: all), pause it or resume it."""
     if sum((bool(share), pause, resume)) != 1:
         raise fail("give one of --share, --pause and --resume", 2)
     body: Json = {"share": share} if share else {"paused": pause}
-    _act(admin_of(url, api_key, config, data_dir), name, "canary", body, as_json)
+    _act(admin, name, "canary", body, as_json)
 
 
 @app.command()
+@asks_admin
 def rollback(
+    admin: Admin,
     name: NameArgument,
     to: Annotated[int, typer.Option("--to", min=0, help="Version that is published again")] = 0,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """End the canary, or publish an earlier version again as a new one."""
-    _act(admin_of(url, api_key, config, data_dir), name, "rollback", {"to": to or None}, as_json)
+    _act(admin, name, "rollback", {"to": to or None}, as_json)
 
 
 @app.command()
+@asks_admin
 def retire(
+    admin: Admin,
     name: NameArgument,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """It is for nobody any more; its versions and its draft stay."""
-    show_one(admin_of(url, api_key, config, data_dir).delete(f"/policies/{segment(name)}"), False)
+    show_one(admin.delete(f"/policies/{segment(name)}"), False)
 
 
 @app.command()
+@asks_admin
 def stats(
+    admin: Admin,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """How those fare who go by each version; rates are of a thousand connections an hour."""
-    found = admin_of(url, api_key, config, data_dir).get("/heartbeat/stats")
+    found = admin.get("/heartbeat/stats")
     columns = {
         "policy": "policy",
         "version": "version",
@@ -213,23 +183,21 @@ def stats(
 
 
 @app.command()
+@asks_admin
 def curve(
+    admin: Admin,
     net: NetOption = "",
     carrier: CarrierOption = "",
     svg: Annotated[Path | None, typer.Option("--svg", help="Write the picture to this file")] = None,
     png: Annotated[Path | None, typer.Option("--png", help="Likewise, as PNG")] = None,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """Share of connections alive over the silence they had (Kaplan-Meier)."""
     from control.api.admin.policy_figures import CurvesShown
     from program.cli.admin import policy_picture
 
     query = {"net": net, "carrier": carrier}
-    found = admin_of(url, api_key, config, data_dir).get("/heartbeat/curve", query)
+    found = admin.get("/heartbeat/curve", query)
     shown = msgspec.convert(found, CurvesShown)
     if svg is not None:
         svg.write_text(policy_picture.picture(shown.curve))
@@ -246,22 +214,20 @@ def curve(
 
 
 @app.command()
+@asks_admin
 def suggest(
+    admin: Admin,
     net: NetOption = "",
     carrier: CarrierOption = "",
     than: Annotated[float, typer.Option("--than", min=5, max=1800, help="Savings are against it")] = 240.0,
     out: Annotated[Path | None, typer.Option("--out", help="Write it as a draft file (JSON)")] = None,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """The constants that a curve speaks for, and what they would save."""
     from control.policy.survival import Suggestion
 
     query = {"net": net, "carrier": carrier, "than_s": than}
-    found = admin_of(url, api_key, config, data_dir).get("/heartbeat/suggestion", query)
+    found = admin.get("/heartbeat/suggestion", query)
     shown = msgspec.convert(found, Suggestion)
     match = {name: [value] for name, value in (("net", net), ("carrier", carrier)) if value}
     made = {"match": match, "constants": found["constants"], "note": f"from the curve: {shown.why}"}

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from program.cli.admin.client import AdminUrlOption, ApiKeyOption, Json, JsonOption, admin_of, show
-from program.cli.common import ConfigOption, DataDirOption
+from program.cli.admin.client import Admin, Json, JsonOption, asks_admin, show
 
 app = typer.Typer(help="Where users, groups and rooms have members.", no_args_is_help=True)
 
@@ -30,20 +29,17 @@ def _group() -> None:
 
 
 @app.command()
+@asks_admin
 def check(
+    admin: Admin,
     wait: Annotated[
         float, typer.Option(min=0, help="Seconds to look again while they differ: logins are under way")
     ] = 15.0,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """Compare each gateway's connections and topics with what every im process has of it. Exit code 1 when
     they differ: the gateway is asked to repeat everything, look again after a minute.
     """
-    admin = admin_of(url, api_key, config, data_dir)
     until = time.monotonic() + wait
     found = admin.get("/routes")
     while not found["equal"] and time.monotonic() < until:
@@ -60,16 +56,14 @@ def check(
 
 
 @app.command()
+@asks_admin
 def members(
+    admin: Admin,
     topic: Annotated[str, typer.Argument(help="As r/room, r/room#tag or g/group")],
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """How many connections are in a topic, by gateway."""
-    found = admin_of(url, api_key, config, data_dir).get("/topics", {"topic": topic})
+    found = admin.get("/topics", {"topic": topic})
     show(
         found, as_json, f"{found['members']} connections", {"gateway": "node", "members": "members"}, "nodes"
     )

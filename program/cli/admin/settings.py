@@ -8,35 +8,30 @@ from typing import Annotated
 
 import typer
 
-from program.cli.admin.client import AdminUrlOption, ApiKeyOption, Json, JsonOption, admin_of, show_one
-from program.cli.common import ConfigOption, DataDirOption, fail
+from program.cli.admin.client import Admin, Json, JsonOption, asks_admin, show_one
+from program.cli.common import fail
 
 app = typer.Typer(help="Live settings of all processes.", no_args_is_help=True)
 
 
 @app.command("show")
+@asks_admin
 def show_settings(
+    admin: Admin,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """Every live setting, what was set, and earlier versions."""
-    _show(admin_of(url, api_key, config, data_dir).get("/settings/live"), as_json)
+    _show(admin.get("/settings/live"), as_json)
 
 
 @app.command("set")
+@asks_admin
 def set_settings(
+    admin: Admin,
     values: Annotated[list[str], typer.Argument(help="key=value, as log.level=debug; key= for its default")],
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """Change some, keep the others. Refused where somebody else changes them at the same time."""
-    admin = admin_of(url, api_key, config, data_dir)
     found, revision = admin.read("/settings/live")
     held = found["values"]
     assert isinstance(held, dict)
@@ -52,15 +47,13 @@ def set_settings(
 
 
 @app.command()
+@asks_admin
 def reset(
+    admin: Admin,
     as_json: JsonOption = False,
-    url: AdminUrlOption = None,
-    api_key: ApiKeyOption = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
 ) -> None:
     """Go on with what the processes were started with."""
-    show_one(admin_of(url, api_key, config, data_dir).delete("/settings/live"), as_json)
+    show_one(admin.delete("/settings/live"), as_json)
 
 
 def _show(found: Json, as_json: bool) -> None:
