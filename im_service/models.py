@@ -172,6 +172,10 @@ def sync_event(conversation: str | None, last_seq: int) -> bytes:
     return _SYNC + encode((conversation, last_seq))
 
 
+SYNC_BODY = _SYNC + encode((None, 0))
+"""EVENT kind 1 of no conversation: look into the store."""
+
+
 def presence_event(user: str, online: bool, devices: Sequence[Struct]) -> bytes:
     """EVENT kind 4: [user, online, devices]."""
     return _PRESENCE + encode((user, online, devices))

@@ -101,9 +101,11 @@ class PeersPort(Protocol):
     """The other im processes: their caches must forget what changed here."""
 
     def changed(self, kind: str, key: str) -> None:
-        """kind: account, pair, group, member, room, broadcast, presence, session, away; key: the ids joined
-        by a blank (session, away: node, connection, user, device; presence: user, then device and platform of
-        each session that has a connection). left: node and connection of somebody whom nobody knew inside,
+        """kind: account, pair, group, member, room, broadcast, presence, session, away, back; key: the ids
+        joined by a blank (session, away: node, connection, user, device, and "alone" when that was the user's
+        last connection, of which back says that there is one again; presence: user, then device and platform
+        of each session that has a connection, or had one a moment ago). left: node and connection of somebody
+        whom nobody knew inside,
         room. To one process alone goes guest: room, the session as above, tags."""
 
 

@@ -128,10 +128,10 @@ class ImService:
         """One CALL. Answered through the downlink."""
         self.calls.on_call(session, request, method, payload)
 
-    def on_login(self, session: Session, platform: int, session_id: int) -> None:
+    def on_login(self, session: Session, platform: int, session_id: int, moved: bool = False) -> None:
         """A session is live (its connection is in u/<user> already). Call it before any send or call of
-        it."""
-        self.devices.on_login(session, platform, session_id)
+        it. `moved`: it goes on where another one of its device was, and asks for no sync."""
+        self.devices.on_login(session, platform, session_id, moved)
 
     def on_logout(self, session: Session, code: int) -> None:
         """A session is over."""
@@ -223,8 +223,12 @@ class ImService:
             node, conn, user, device = key.split(" ")
             self.devices.on_stray_gone(Session(int(node), int(conn), user, device))
         elif kind == "away":
-            node, conn, user, device = key.split(" ")
+            node, conn, user, device, *alone = key.split(" ")
             self.devices.on_stray_away(Session(int(node), int(conn), user, device))
+            if alone:
+                self.sessions.heard_away(user, True)
+        elif kind == "back":
+            self.sessions.heard_away(key, False)
         elif kind == "account":
             await self.profiles.from_peer(key)
         elif kind == "recall":

@@ -199,6 +199,10 @@ class ImSettings(Struct, kw_only=True, frozen=True):
     """How long subscriptions outlive the last session of their user: a phone that changes networks is back
     within seconds. Beyond: they end."""
 
+    presence_moment_ms: Annotated[int, Meta(ge=0, le=60_000)] = 1000
+    """How long a session may be without its connection before those who watch its user hear of it: a phone
+    that goes from one mast to the next was there all the time. Beyond: they hear that it went."""
+
     def problems(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """What bounds of single keys do not say: ((the key, others it hangs on), reason)."""
         if self.recall_window_ms > self.recall_window_max_ms:

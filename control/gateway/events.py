@@ -196,13 +196,13 @@ class GatewayEvents:
                 # One bad event must not cost the others; the loop goes on behind it.
                 log.exception("an event could not be handled")
 
-    def begun(self, begun: Begun) -> None:
-        """A session is live in the core."""
+    def begun(self, begun: Begun, moved: bool = False) -> None:
+        """A session is live in the core; `moved`: with what another gateway had kept."""
         conn, user, device, platform, session_id = begun
         self.sessions += 1
         if self._traces is not None and self._traces.users:
             self._traces.logged_in(conn, user, device)
-        self._service.on_login(Session(self._node, conn, user, device), platform, session_id)
+        self._service.on_login(Session(self._node, conn, user, device), platform, session_id, moved)
 
     def _handle(self, events: Iterator[CoreEvent]) -> None:
         codes, node, service, listener = self._codes, self._node, self._service, self._listener
@@ -230,7 +230,7 @@ class GatewayEvents:
             elif kind == codes.parked:
                 service.on_away(Session(node, event[1], event[2], event[3]))
             elif kind == codes.resumed:
-                if event[4]:
+                if self.logins.may_return(event[1], event[2], event[5]) and event[4]:
                     service.on_back(Session(node, event[1], event[2], event[3]))
             elif kind == codes.ticket:
                 if (begun := self.logins.check_ticket(event)) is not None:

@@ -132,6 +132,16 @@ class Logins:
         self.by_ticket += 1
         return self._accept(conn, user, device, platform, websocket, until=until, rev=rev)
 
+    def may_return(self, conn: int, user: str, peer: str) -> bool:
+        """A session is taken up by its client: that counts like a login. One too many is refused, and the
+        session, if it is here, is over."""
+        try:
+            self._keep_pace(user)
+        except LoginRefused as refusal:
+            self._refuse(conn, refusal, peer)
+            return False
+        return True
+
     def is_revoked(self, event: CoreEvent) -> bool:
         """Of an EV_ELSEWHERE; also while that is not known: a login will be told."""
         user, device, rev = event[3], event[4], event[6]

@@ -21,10 +21,10 @@ import msgspec
 from control.bus.base import Bus, BusError
 from control.gateway.core import Core, CoreEvent
 from control.gateway.logins import Begun, Logins
-from control.gateway.sync_hints import SYNC_BODY
 from control.logs import get_logger
 from control.part import Part
-from frame.constants import FrameType, ResumeReason
+from frame.constants import FrameType, ResumeFlag, ResumeReason
+from im_service.models import SYNC_BODY
 
 log = get_logger("gateway")
 MOST_ASKING = 1000
@@ -122,6 +122,8 @@ class Returns(Part):
     def on_elsewhere(self, event: CoreEvent) -> None:
         """An EV_ELSEWHERE of the core."""
         conn = event[1]
+        if not self._logins.may_return(conn, event[3], event[10]):
+            return
         if self._logins.is_revoked(event):
             self._core.resume_fail(conn, ResumeReason.REVOKED, "log in with a token")
         elif len(self._tasks) >= MOST_ASKING:
@@ -145,12 +147,14 @@ class Returns(Part):
         self.taken += 1
         begun = self._logins.next_session(event)
         try:
-            self._logins.take_over(begun, event, taken.bodies, taken.flags)
+            flags = taken.flags | ResumeFlag.ROOMS_LEFT  # whatever rooms it was in, they are not here
+            self._logins.take_over(begun, event, taken.bodies, flags)
         except self._full:
             self._end(begun)  # its client takes what it has for all: it shall sync
         self._begun(begun)
         try:
-            # What was sent while neither gateway had the session is in the store alone.
+            # What was sent while neither gateway had the session is in the store alone. So is what comes
+            # until all im processes know where it is now: of that the one that serves the user tells.
             self._core.send(begun.conn, FrameType.EVENT, SYNC_BODY)
         except self._full:
             self._end(begun)

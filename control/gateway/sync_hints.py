@@ -6,12 +6,9 @@ import asyncio
 import random
 from collections.abc import Callable
 
-import msgspec
-
-from frame.constants import EventKind, FrameType
+from frame.constants import FrameType
+from im_service.models import SYNC_BODY
 from im_service.ports import Downlink
-
-SYNC_BODY = bytes([EventKind.SYNC]) + msgspec.msgpack.encode([None, 0])
 
 
 class SyncHints:

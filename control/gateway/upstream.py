@@ -142,9 +142,9 @@ class BusUpstream:
         else:
             self._refuse(session, FrameType.RETURN, request, FULL)
 
-    def on_login(self, session: Session, platform: int, session_id: int) -> None:
+    def on_login(self, session: Session, platform: int, session_id: int, moved: bool = False) -> None:
         self._repeats.sessions += 1
-        self._deliver(session.user, Login(session, platform, session_id))
+        self._deliver(session.user, Login(session, platform, session_id, moved))
 
     def on_logout(self, session: Session, code: int) -> None:
         self._repeats.sessions -= 1

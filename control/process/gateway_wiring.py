@@ -154,7 +154,7 @@ class GatewayWiring(ImWiring):
             node,
             ask_s,
             mailbox_full(),
-            lambda begun: self._begun(begun),
+            lambda begun: self._begun(begun, True),
             lambda begun: self.downlink.kick(
                 begun.user, begun.device, begun.session_id + 1, CloseCode.INTERNAL, "not all could be told"
             ),

@@ -33,9 +33,12 @@ class Call(_Operation, tag=2):
 
 
 class Login(_Operation, tag=3):
+    """`moved`: it goes on here with what another gateway had kept, and its client asks for no sync."""
+
     session: Session
     platform: int
     session_id: int
+    moved: bool = False
 
 
 class Logout(_Operation, tag=4):

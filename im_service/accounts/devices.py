@@ -10,13 +10,15 @@ import logging
 from collections import deque
 from collections.abc import Coroutine
 from contextlib import suppress
+from itertools import count
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from frame.constants import GROUP_PREFIX, USER_PREFIX, CloseCode
+from frame.constants import GROUP_PREFIX, USER_PREFIX, CloseCode, FrameType
 from im_service.accounts.known_since import known_since
 from im_service.accounts.login_policy import must_go
+from im_service.accounts.moments import Moments
 from im_service.accounts.presence import PresenceBook
 from im_service.accounts.profiles import ALL_SESSIONS
 from im_service.calls import Args, Caller, Number, method
@@ -24,9 +26,10 @@ from im_service.chatrooms.door import RoomDoor
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
-from im_service.live.users import SessionState
+from im_service.live.users import GONE, SessionState
+from im_service.models import SYNC_BODY
 from im_service.pages import fit
-from im_service.ports import Session
+from im_service.ports import HIGH, Session
 from im_service.storage.errors import StoreError
 from im_service.storage.records import Login, Logout, Mark, NewLogin, WalkPlace
 
@@ -35,6 +38,9 @@ _log = logging.getLogger("qianwan.im")
 # Logins or logouts that the store takes at a time. A reconnect storm must not make one turn of the event
 # loop so long that the bus takes this process for dead.
 LOGINS_AT_ONCE = 256
+EVENT = int(FrameType.EVENT)
+MOVED_MS = 500
+"""For the gateways' words to reach every im process, once or twice: batches take milliseconds."""
 AGAIN_S, AGAIN_MAX_S = 0.25, 4.0
 """Pauses before what the store did not take is tried again: the first, doubled up to the longest."""
 
@@ -110,8 +116,12 @@ class Devices:
         self._over: deque[SessionState] = deque()
         self._ending: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+        self._moved: Moments[tuple[SessionState, bool]] = Moments(self._clock, MOVED_MS, self._look_again)
+        moment_ms = context.settings.presence_moment_ms
+        self._going: Moments[tuple[SessionState, int]] = Moments(self._clock, moment_ms, self._go_away)
+        self._aways = count(1)
 
-    def on_login(self, session: Session, platform: int, session_id: int) -> None:
+    def on_login(self, session: Session, platform: int, session_id: int, moved: bool = False) -> None:
         """Synchronous part: the session is known from here on, and its older self is closed."""
         state = self._sessions.add(session, platform, session_id)
         self._downlink.kick(
@@ -119,6 +129,8 @@ class Devices:
         )
         state.ready = asyncio.get_running_loop().create_future()
         self._due.append(state)
+        if moved:
+            self._moved.add((state, False))
         if self._beginning is None or self._beginning.done():
             self._beginning = self._spawn(self._begin_due())
 
@@ -126,6 +138,17 @@ class Devices:
         """A session of an account that may act began: those who watch hear it."""
         self._watches.back(user)
         self._watches.came(user)
+
+    async def _look_again(self, moved: list[tuple[SessionState, bool]]) -> None:
+        """What was published before every process knew that a session is at another gateway now reached it at
+        neither: its client looks into the store when they know, a moment after it has joined its groups."""
+        for state, begun in moved:
+            if state.over:
+                continue
+            if begun:
+                self._downlink.publish(USER_PREFIX + state.session.user, EVENT, SYNC_BODY, HIGH)
+            else:
+                self._moved.add((state, state.ready is None))
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(_told(work))
@@ -255,24 +278,37 @@ class Devices:
         state = self._sessions.get(session)
         if state is None or state.session != session or state.stray or state.away:
             return
-        state.away = True
-        self._peers.changed("away", " ".join(map(str, session)))
-        self._spawn(self._go_away(state))
+        state.away = next(self._aways)
+        alone = [] if self._sessions.online(session.user) else ["alone"]
+        self._peers.changed("away", " ".join([*map(str, session), *alone]))
+        if state.rooms:
+            self._spawn(self._leave_rooms(state))
+        self._going.add((state, state.away))
 
-    async def _go_away(self, state: SessionState) -> None:
-        await self._leave_rooms(state)
-        user = state.session.user
-        if state.away and not state.over:
-            await self._watches.went([user])
+    async def _go_away(self, going: list[tuple[SessionState, int]]) -> None:
+        """Those who watch hear it of whoever has not come back since."""
+        users: dict[str, None] = {}
+        for state, away in going:
+            if state.away == away and not state.over:
+                state.away = GONE
+                users[state.session.user] = None
+        if not users:
+            return
+        await self._watches.went(list(users))
+        for user in users:
             if not self._sessions.online(user):
                 self._watches.gone(user)
 
     def on_back(self, session: Session) -> None:
         """It has a connection again."""
         state = self._sessions.get(session)
-        if state is not None and state.session == session and state.away:
-            state.away = False
+        if state is None or state.session != session or not state.away:
+            return
+        told, state.away = state.away == GONE, 0
+        if told:
             self._live(session.user)
+        else:
+            self._peers.changed("back", session.user)
 
     def on_stray_away(self, session: Session) -> None:
         """A session that logged in at another process is away: it leaves the rooms it is in here."""
@@ -389,6 +425,8 @@ class Devices:
     def stop(self) -> None:
         """The process ends: what the store does not take now is left."""
         self._stopping.set()
+        self._moved.stop()
+        self._going.stop()
 
     async def close(self) -> None:
         """Wait until logins and logouts under way are done."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from weakref import WeakValueDictionary
 
 from im_service.live.spent_rates import SpentRates
-from im_service.live.users import SessionState, Spent, UserSessions
+from im_service.live.users import GONE, SessionState, Spent, UserSessions
 from im_service.ports import Clock, LiveDevices, Session, SystemClock
 
 MAX_STRAY = 10_000
@@ -204,8 +204,8 @@ class Sessions:
         self._away.clear()
 
     def devices_here(self, user: str) -> LiveDevices:
-        """Of sessions that have a connection."""
-        return [(s.session.device, s.platform) for s in self._live(user) if not s.away]
+        """Of sessions that have a connection, or had one a moment ago."""
+        return [(s.session.device, s.platform) for s in self._live(user) if s.away != GONE]
 
     def devices_kept(self, user: str) -> set[str]:
         """Of all sessions here."""

@@ -13,6 +13,9 @@ from im_service.live.route import Route
 from im_service.ports import SendItem, Session
 from im_service.rates import Bucket
 
+GONE = -1
+"""Of SessionState.away: those who watch have heard of it."""
+
 
 class UserSessions:
     """The live sessions of one user in this process, in the order of their logins."""
@@ -76,7 +79,7 @@ class SessionState:
         self.session_id = session_id
         self.stray = False  # logged in at another im process
         self.over = False  # nothing may be kept for it any more
-        self.away = False  # it has no connection and waits for its client
+        self.away = 0  # it has no connection and waits for its client: for which time; GONE: that was told
         # messages from then on count as offline messages of this device; -1: not looked up yet
         self.known_since_ms = -1
         self.ready: asyncio.Future[None] | None = None  # while the store has not taken the login

@@ -319,3 +319,31 @@ async def test_a_session_is_taken_up_at_another_gateway_with_what_it_missed(
             assert cluster.gateways[1].metrics()["qianwan_gateway_resume_elsewhere_total"] == 0
             await until(lambda: cluster.gateways[0].metrics()["qianwan_gateway_parked"] == 0)
             await until(lambda: sessions(cluster) == [0, 2])
+
+
+async def test_a_session_that_moves_while_it_is_written_to_misses_nothing(cluster: Cluster) -> None:
+    ways = [FaultyProxy(*gateway.gateway, random.Random(1)) for gateway in cluster.gateways]
+    root = json.loads(cluster.control.get("/v1/lbs")[1])["root"]
+    async with ways[0], ways[1], cluster.client("bob", 1) as bob:
+        where, token = [way.address for way in ways], cluster.control.token("ann")
+        fast = qianwan.Backoff(base_s=0.01, cap_s=0.05, settled_s=0.0)
+        ways[1].refusing = True
+        async with qianwan.Client(where, token=token, root_key=root, device_id="d", backoff=fast) as ann:
+            supervisor, said, over = ann._engine._supervisor, 0, False
+
+            async def talk() -> None:
+                nonlocal said
+                while not over:
+                    await bob.send("ann", str(said))
+                    said += 1
+
+            talking = asyncio.create_task(talk())
+            for move in range(8):
+                await until(lambda: supervisor.link is not None and supervisor.link.ticket is not None)
+                moved = supervisor.resumption.resumed
+                ways[move % 2].refusing, ways[1 - move % 2].refusing = True, False
+                ways[move % 2].cut()
+                await until(lambda moved=moved: supervisor.resumption.resumed > moved)
+            over = True
+            await talking
+            assert sorted(map(int, await texts(ann, said))) == list(range(said))

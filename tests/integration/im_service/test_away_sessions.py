@@ -8,12 +8,17 @@ from typing import Any
 
 import pytest
 
+from frame.constants import EventKind
+from im_service.accounts.devices import MOVED_MS
+from im_service.ports import Session
 from im_service.settings import ImSettings, LoginPolicy
 from tests.support.im_ports import RecordingPush
 from tests.support.im_two_processes import at, two_processes
-from tests.support.im_world import Person, World, open_world
+from tests.support.im_world import Person, World, open_world, until
 
 ENGINES = ("sqlite",)
+MOMENT_MS = 20
+SOON = ImSettings(presence_moment_ms=MOMENT_MS)
 
 
 def store_calls(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -46,17 +51,56 @@ def told(person: Person) -> list[bool]:
 async def test_who_is_away_is_offline_and_comes_back_without_the_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_world(tmp_path) as world:
+    async with open_world(tmp_path, SOON) as world:
         ann, eve = await world.login("ann"), await world.login("eve")
         await eve.ok("presence.subscribe", users=["ann"])
         calls = store_calls(world, monkeypatch)
         await away(world, ann)
         await away(world, ann)
-        assert (world.im.sessions.online("ann"), told(eve)) == (False, [False])
+        assert not world.im.sessions.online("ann")
+        world.clock.advance(MOMENT_MS)
+        await until(lambda: told(eve) == [False])
         world.im.on_back(ann.session)
         world.im.on_back(ann.session)
         assert (world.im.sessions.online("ann"), told(eve)) == (True, [False, True])
         assert calls == []
+
+
+async def test_who_is_back_within_a_moment_was_there_all_the_time_for_those_who_watch(tmp_path: Path) -> None:
+    async with open_world(tmp_path, SOON) as world:
+        ann, eve, tim = await world.login("ann"), await world.login("eve"), await world.login("tim")
+        await eve.ok("presence.subscribe", users=["ann", "tim"])
+        for _ in range(20):
+            await away(world, ann)
+            seen = await eve.ok("presence.subscribe", users=["ann"])
+            assert seen["states"][0]["online"]
+            assert not world.im.sessions.online("ann")  # messages are pushed
+            world.clock.advance(MOMENT_MS - 1)
+            world.im.on_back(ann.session)
+        await away(world, tim)
+        world.clock.advance(MOMENT_MS)
+        await until(lambda: told(eve))
+        assert [body[:2] for kind, body in eve.connection.events if kind == 4] == [["tim", False]]
+        assert world.im.sessions.online("ann")
+
+
+async def test_whoever_goes_on_at_another_gateway_looks_into_the_store_once_its_groups_are_joined(
+    tmp_path: Path,
+) -> None:
+    async with open_world(tmp_path) as world:
+        ann = await world.login("ann")
+        world.im.on_logout(ann.session, 4003)
+        session = Session(2, 99, "ann", "phone")
+        connection = world.downlink.connect(session, 99)
+        world.im.on_login(session, 1, 99, True)
+        await world.settle()
+        for _ in range(2):
+            assert connection.events == []
+            waits = world.im.devices._moved._waiting
+            await until(lambda waits=waits: len(waits) == 1)
+            world.clock.advance(MOVED_MS)
+            await until(lambda first=waits[0], waits=waits: not waits or waits[0] is not first, 4000)
+        await until(lambda: connection.events == [(EventKind.SYNC, [None, 0])])
 
 
 async def test_messages_reach_a_session_that_is_away_and_its_user_is_pushed(tmp_path: Path) -> None:
@@ -125,6 +169,9 @@ async def test_other_processes_know_who_is_away_so_that_they_are_pushed(tmp_path
         await world.settle()
         await there.deliver()
         assert other.sessions.away("ann")
+        world.im.on_back(ann.session)  # within the moment
+        await there.deliver()
+        assert not other.sessions.away("ann")
 
 
 async def test_a_login_elsewhere_ends_a_device_that_is_away_as_the_policy_says(tmp_path: Path) -> None:

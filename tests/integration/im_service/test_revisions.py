@@ -290,11 +290,11 @@ async def test_what_takes_back_is_marked_so_that_nothing_before_it_is_sent_again
         await alice.forced("group.create", group="team", members=["bob"])
         talk = CHAT if target == "u/bob" else target
 
-        async def marks(method: str, **arguments: object) -> set[tuple[int, int]]:
+        async def marks(method: str, by: str = "", **arguments: object) -> set[tuple[int, int]]:
             """(frame type, priority) of what a call on a new message publishes."""
             _, seq = await alice.said(target, "regret")
             before = len(published)
-            named = {"seq": {"seq": seq}, "seqs": {"seqs": [seq]}}.get(arguments.pop("by", ""), {})
+            named = {"seq": {"seq": seq}, "seqs": {"seqs": [seq]}}.get(by, {})
             await alice.ok(method, conversation=talk, **named, **arguments)
             await world.settle()
             return {(type, priority) for _, type, _, priority, _ in published[before:]}

@@ -8,9 +8,11 @@ from typing import Any
 from control.bus.memory import MemoryBus, MemoryHub
 from control.gateway.logins import Begun
 from control.gateway.returns import Returns, Taken
-from control.gateway.sync_hints import SYNC_BODY
-from frame.constants import ResumeReason
+from frame.constants import ResumeFlag, ResumeReason
+from im_service.models import SYNC_BODY
 from tests.support.sdk_client import until
+
+EVENTS_LOST, ROOMS_LEFT = ResumeFlag.EVENTS_LOST, ResumeFlag.ROOMS_LEFT
 
 
 class Full(Exception):
@@ -39,10 +41,16 @@ class Core:
 
 
 class Logins:
-    def __init__(self, core: Core, revoked: bool = False) -> None:
+    def __init__(self, core: Core, revoked: bool = False, hasty: bool = False) -> None:
         self.core = core
+        self.hasty = hasty
         self.revoked = revoked
         self.full = False
+
+    def may_return(self, conn: int, user: str, peer: str) -> bool:
+        if self.hasty:
+            self.core.told.append(("refuse", conn, user, peer))
+        return not self.hasty
 
     def is_revoked(self, event: tuple[Any, ...]) -> bool:
         return self.revoked
@@ -76,11 +84,14 @@ def comes(node: int) -> tuple[Any, ...]:
 
 async def test_what_was_missed_comes_from_the_other_gateway_and_the_session_begins_here() -> None:
     hub = MemoryHub()
-    keeps, new = await gateway(hub, 1, Taken(0, 2, [b"four", b"five"])), await gateway(hub, 2)
+    keeps, new = await gateway(hub, 1, Taken(0, EVENTS_LOST, [b"four", b"five"])), await gateway(hub, 2)
     new.returns.on_elsewhere(comes(1))
     await until(lambda: new.begun)
     assert keeps.core.told == [("take", 9, 55, 1234, 3)]
-    assert new.core.told == [("resume", 5, 3, [b"four", b"five"], 2), ("send", 5, 7, SYNC_BODY)]
+    assert new.core.told == [
+        ("resume", 5, 3, [b"four", b"five"], EVENTS_LOST | ROOMS_LEFT),
+        ("send", 5, 7, SYNC_BODY),
+    ]
     assert new.begun == [Begun(5, "ann", "phone", 1, 77)]
     assert new.ended == []
 
@@ -119,6 +130,13 @@ async def test_whose_rights_were_taken_back_is_asked_for_nowhere() -> None:
     keeps, new = await gateway(hub, 1, Taken(0, 0, [])), await gateway(hub, 2, revoked=True)
     new.returns.on_elsewhere(comes(1))
     assert (keeps.core.told, new.core.told) == ([], [("fail", 5, ResumeReason.REVOKED)])
+
+
+async def test_who_comes_too_often_is_asked_for_nowhere() -> None:
+    hub = MemoryHub()
+    keeps, new = await gateway(hub, 1, Taken(0, 0, [])), await gateway(hub, 2, hasty=True)
+    new.returns.on_elsewhere(comes(1))
+    assert (keeps.core.told, new.core.told) == ([], [("refuse", 5, "ann", "192.0.2.1")])
 
 
 async def test_a_session_that_could_not_be_given_all_ends_so_that_its_client_syncs() -> None:

@@ -25,7 +25,7 @@ class Service:
         self.calls: list[tuple[Any, ...]] = []
         self.sessions = Sessions()
 
-    def on_login(self, session: Session, platform: int, session_id: int) -> None:
+    def on_login(self, session: Session, platform: int, session_id: int, moved: bool = False) -> None:
         self.sessions.add(session, platform, session_id)
 
     def on_logout(self, session: Session, code: int) -> None:

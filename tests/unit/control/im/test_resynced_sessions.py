@@ -43,7 +43,7 @@ class Service:
         self.inside: list[tuple[int, str]] = []
         self.looked = 0
 
-    def on_login(self, session: Session, platform: int, session_id: int) -> None:
+    def on_login(self, session: Session, platform: int, session_id: int, moved: bool = False) -> None:
         self.known[session.conn] = session
 
     def on_session(self, session: Session, platform: int, session_id: int) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from control.coordination.identity import Identity
-from control.gateway.sync_hints import SYNC_BODY
 from control.part import Check, Part, Source
 from control.process import process as process_module
 from control.process.process import Process
@@ -20,6 +19,7 @@ from control.settings import Settings
 from control.settings.build import build
 from frame.constants import FrameType
 from gateway_core import MailboxFull
+from im_service.models import SYNC_BODY
 from im_service.ports import Session
 from tests.support.sdk_client import until
 from tests.support.server_process import free_ports
