@@ -32,6 +32,8 @@ class Ledger:
     doubled: int = 0
     foreign: int = 0
     bytes_sent: int = 0
+    probes: set[str] = field(default_factory=set)
+    """names of messages that only ask whether somebody is there again; they may be lost"""
 
     def sent(self, name: str, due: float, size: int) -> None:
         self.due[name] = due
@@ -46,7 +48,8 @@ class Ledger:
             self.came[name] = self.clock()
 
     def missing(self, names: Collection[str] | None = None) -> list[str]:
-        return [name for name in (self.due if names is None else names) if name not in self.came]
+        wanted = self.due.keys() - self.probes if names is None else names
+        return [name for name in wanted if name not in self.came]
 
     def latency(self) -> list[float]:
         return [at - self.due[name] for name, at in self.came.items()]

@@ -128,6 +128,7 @@ class Mosquitto(Rival):
     """The broker keeps sessions on disk, as the store of ours does."""
 
     name: ClassVar[str] = "mosquitto"
+    holds: ClassVar[bool] = True
     beat_s: ClassVar[float] = 60.0
 
     @classmethod

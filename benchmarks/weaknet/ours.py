@@ -97,6 +97,7 @@ class Qianwan(System):
 
     name: ClassVar[str] = "qianwan"
     keeps: ClassVar[bool] = True
+    holds: ClassVar[bool] = True
     beat_s: ClassVar[float] = 270.0
     gateway: ClassVar[dict[str, object]] = {}
 

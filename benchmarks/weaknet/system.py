@@ -88,6 +88,8 @@ class System(ABC):
     name: ClassVar[str]
     keeps: ClassVar[bool]
     """It promises that nothing is lost or doubled: then that is a gate."""
+    holds: ClassVar[bool] = False
+    """What waits for somebody whose connection died without a word comes when that one is back."""
     beat_s: ClassVar[float]
     """the heartbeat interval that it is meant to be run with"""
 

@@ -118,6 +118,7 @@ async def come_back(stage: Stage, pair: Pair) -> None:
 
 
 async def one_drop(stage: Stage, pair: Pair) -> Drop:
+    """Where what waits may be lost, the mate goes on saying something until it is heard."""
     network, number = stage.network, pair.number
     network.gate(down=False, up=False, phone=number)
     network.cut(number)
@@ -127,6 +128,7 @@ async def one_drop(stage: Stage, pair: Pair) -> Drop:
     network.gate(down=True, up=True, phone=number)
     back = stage.now()
     drop = Drop()
+    probes: list[str] = []
     seen = pair.phone.watch.logins
 
     def came(online: bool) -> None:
@@ -136,9 +138,12 @@ async def one_drop(stage: Stage, pair: Pair) -> Drop:
     pair.phone.watch.changed.append(came)
     pair.phone.network_changed()
     while len(stage.ledger.missing(waiting)) == len(waiting) and stage.now() < back + stage.settle_s:
-        if not await until(lambda: len(stage.ledger.missing(waiting)) < len(waiting), PROBE_S):
-            waiting.append(stage.tell(pair.mate, pair.phone, SIZES[0]))
-    arrived = [stage.ledger.came[name] for name in waiting if name in stage.ledger.came]
+        if await until(lambda: len(stage.ledger.missing(waiting + probes)) < len(waiting + probes), PROBE_S):
+            break
+        if not stage.system.holds:
+            probes.append(stage.tell(pair.mate, pair.phone, SIZES[0]))
+            stage.ledger.probes.add(probes[-1])
+    arrived = [stage.ledger.came[name] for name in waiting + probes if name in stage.ledger.came]
     if arrived:
         drop.first_s = min(arrived) - back
     if await until(lambda: not stage.ledger.missing(waiting + there), stage.settle_s / 4):

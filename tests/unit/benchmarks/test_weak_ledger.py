@@ -18,6 +18,8 @@ def test_latency_runs_from_the_intended_time_and_twice_is_doubled() -> None:
     assert ledger.latency() == [1.0, 0.5]
     assert (ledger.doubled, ledger.foreign, ledger.missing()) == (1, 1, ["m2"])
     assert ledger.bytes_sent == 192
+    ledger.probes.add("m2")
+    assert not ledger.missing()
 
 
 def test_percentiles_are_of_what_was_seen() -> None:
