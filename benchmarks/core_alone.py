@@ -1,7 +1,8 @@
 """The gateway core alone: everyone may log in, rooms are topics, a SEND to a room is published at once.
 
 For figures of the core without the im service, and for counting its instructions. Prints one line of JSON
-with its port and key when it listens; ends when standard input ends.
+with its port and key when it listens, and one of its counters for each line that it reads; ends when
+standard input ends.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ class CoreAlone:
         while True:
             readable, _, _ = select.select([self.core.fileno(), sys.stdin], [], [])
             if sys.stdin in readable:
-                break
+                if not sys.stdin.readline():
+                    break
+                sys.stdout.write(json.dumps(self.core.stats()) + "\n")
+                sys.stdout.flush()
             for event in self.core.take_events():
                 self._on(event)
         self.core.stop(0.0)

@@ -73,6 +73,15 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
+def thread_seconds(pid: int) -> dict[str, float]:
+    """CPU time of the threads of a process, to the nanosecond; those of one name are summed."""
+    found: dict[str, float] = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        name = (task / "comm").read_text().strip()
+        found[name] = found.get(name, 0.0) + int((task / "schedstat").read_text().split()[0]) / 1e9
+    return found
+
+
 def children(pid: int) -> list[int]:
     """Direct children of a process."""
     try:

@@ -220,6 +220,7 @@ def resume(
     seconds: Seconds = 10.0,
     suite: Suite = "aegis128l",
     generators: Annotated[int, typer.Option(help="Generator processes", min=1)] = 1,
+    together: Annotated[int, typer.Option(help="Of each generator at a time", min=1)] = 16,
     json_file: Json = None,
 ) -> None:
     """Sessions taken up again a second, and per server core; beside them logins by ticket and by token."""
@@ -228,9 +229,34 @@ def resume(
     if way not in WAYS:
         raise typer.BadParameter(f"one of {', '.join(WAYS)}", param_hint="--way")
     options = ResumeOptions(
-        way=way, clients=clients, seconds=seconds, suite=check_suite(suite), generators=generators
+        way=way,
+        clients=clients,
+        seconds=seconds,
+        suite=check_suite(suite),
+        generators=generators,
+        together=together,
     )
     run(lambda context: run_resume(context, options), json_file, False)
+
+
+@app.command()
+def flood(
+    flights: Annotated[int, typer.Option(help="First flights of strangers", min=8)] = 100_000,
+    parked: Annotated[
+        int, typer.Option(help="Sessions that wait for their clients meanwhile", min=16)
+    ] = 1_000,
+    live: Annotated[int, typer.Option(help="Clients that are in and ping", min=1)] = 50,
+    suite: Suite = "aegis128l",
+    generators: Annotated[int, typer.Option(help="Processes of the flood", min=1)] = 2,
+    json_file: Json = None,
+) -> None:
+    """Resumes that were overheard, replayed and forged: none is taken, who waited comes back."""
+    from benchmarks.scenarios.flood import FloodOptions, run_flood
+
+    options = FloodOptions(
+        flights=flights, parked=parked, live=live, suite=check_suite(suite), generators=generators
+    )
+    run(lambda context: run_flood(context, options), json_file, False)
 
 
 @app.command()

@@ -2,8 +2,10 @@
 
 The core runs alone, because a resume asks nobody else. A login by ticket and one by token stand beside it;
 there the core alone believes everybody, so that the check of a token is not in the figure. Clients are plain
-sockets in processes of their own, one after another in each: what is measured is the server's CPU for each
-that came back, so `per_server_core_per_s` divides by its CPU seconds.
+sockets in processes of their own, some together in each: all of those knock, then all enter, then all hear
+that they are in, so that the server finds several at a time as in a storm. What is measured is the server's
+CPU for each that came back: `per_server_core_per_s` divides by all of it, `loop_us` and `python_us` tell the
+loop's thread, which does everything of a resume, from the one that takes its events.
 """
 
 from __future__ import annotations
@@ -22,11 +24,12 @@ from typing import TypedDict
 from benchmarks.figures import SUITES, Figure, ServerReport, figure
 from benchmarks.loadgen.fleet import Measured
 from benchmarks.loadgen.histogram import Histogram
-from benchmarks.machine import cpu_seconds
+from benchmarks.machine import thread_seconds
 from benchmarks.scenarios.comer import Comer
 from benchmarks.scenarios.context import Context
 
 BOUND_MS = 1000.0
+LOOP = "qw-loop"  # what threads of loops are named
 WAYS = ("resume", "lite", "ticket", "token")
 
 
@@ -37,6 +40,7 @@ class ResumeOptions:
     seconds: float = 10.0
     suite: str = "aegis128l"
     generators: int = 1
+    together: int = 16  # of one generator
 
 
 class Where(TypedDict):
@@ -74,8 +78,14 @@ def generate(pipe: Connection, where: Where, options: ResumeOptions, first: int)
     taken: list[float] = []
     began, cpu = time.monotonic(), time.process_time()
     while (now := time.monotonic()) - began < options.seconds:
-        comers[len(taken) % count].come_back(options.way)
-        taken.append(time.monotonic() - now)
+        some = [comers[(len(taken) + n) % count] for n in range(min(count, options.together))]
+        for comer in some:
+            comer.knock(options.way)
+        for comer in some:
+            comer.enter()
+        for comer in some:
+            comer.settle()
+            taken.append(time.monotonic() - now)
     pipe.send((taken, time.process_time() - cpu))
 
 
@@ -94,7 +104,7 @@ def run_resume(context: Context, options: ResumeOptions) -> Figure:
         for pipe in pipes:
             pipe.recv()
         context.say(f"coming back by {options.way}")
-        before, began = cpu_seconds(server.pid), time.monotonic()
+        before, began = thread_seconds(server.pid), time.monotonic()
         for pipe in pipes:
             pipe.send(None)
         for pipe in pipes:
@@ -103,9 +113,11 @@ def run_resume(context: Context, options: ResumeOptions) -> Figure:
             done += len(taken)
             for seconds in taken:
                 latency.record(round(seconds * 1e6))
-        span, used = time.monotonic() - began, cpu_seconds(server.pid) - before
+        span, after = time.monotonic() - began, thread_seconds(server.pid)
         for process in processes:
             process.join()
+    loop = sum(after[name] - before.get(name, 0.0) for name in after if name.startswith(LOOP))
+    used = sum(after.values()) - sum(before.values())
     empty = Histogram()
     measured = Measured(
         span, done / span, done / span, 0.0, done, 0.0, 0, 0, 0, 0, 0, 0, 0, empty, empty, empty, empty, spent
@@ -121,6 +133,9 @@ def run_resume(context: Context, options: ResumeOptions) -> Figure:
         bound_ms=BOUND_MS,
         latency=latency,
         way=options.way,
+        together=options.together,
+        loop_us=round(loop / max(done, 1) * 1e6, 1),
+        python_us=round((used - loop) / max(done, 1) * 1e6, 1),
         came_back=done,
         per_server_core_per_s=round(done / used, 1) if used else 0.0,
     )
