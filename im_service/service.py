@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from frame.constants import ROOM_PREFIX
 from im_service.accounts.devices import Devices
 from im_service.accounts.gate import Gate
+from im_service.accounts.hearings import Hearings
 from im_service.accounts.presence import PresenceBook
 from im_service.accounts.profiles import Profiles
 from im_service.accounts.relations import Relations
@@ -77,6 +78,7 @@ class ImService:
         self.relations = Relations(context, self.consents, self.presence)
         self.profiles = Profiles(context)
         self.devices = Devices(context, self.room_door, self.presence)
+        self._hearings = Hearings(context, self.profiles.end_sessions)
 
         services = (
             self.sync,
@@ -146,8 +148,9 @@ class ImService:
         self.devices.on_back(session)
 
     def on_session(self, session: Session, platform: int, session_id: int) -> None:
-        """A live session, told again because words of its gateway were lost."""
-        self.devices.on_session(session, platform, session_id)
+        """A live session, told again because words of its gateway, or to it, were lost."""
+        logs_in = self.devices.on_session(session, platform, session_id)
+        self._hearings.anew([session.user], joined=logs_in)
 
     def on_dropped(self, topic: str, normal: int, high: int, notices: int) -> None:
         """A gateway held back so many messages and notices of a room: over its budget, or it could not keep
@@ -184,14 +187,6 @@ class ImService:
         self.room_door.too_late(node, self.calls.under_way(node))
         self._room_moves.afresh(node)
 
-    def on_settled(self) -> None:
-        """A gateway has repeated all its sessions: of what was said to it before some may be lost."""
-        self._memberships.look_at_recent()
-
-    def recent_members(self) -> list[str]:
-        """The latest changes of members of groups that were made here, as keys of `on_peer_change`."""
-        return self._memberships.recent_here()
-
     # -- the application's server, and the other im processes
 
     async def invoke(self, name: str, args: Arguments, user: str = "") -> object:
@@ -202,6 +197,7 @@ class ImService:
         """Another im process changed something (ports.PeersPort; all: nobody knows what): what is remembered
         of it is read again."""
         if kind == "all":
+            self._hearings.anew(self.sessions.names())
             self.sessions.forget_away()
             await self.directory.refresh_all()
             await self.room_table.refresh_all()
@@ -271,6 +267,7 @@ class ImService:
     async def settle(self) -> None:
         """Wait until logins, logouts, calls, waiting sends and pushes under way are done."""
         await self.devices.close()
+        await self._hearings.close()
         await self._memberships.close()
         await self.calls.close()
         await self.messages.close()
@@ -282,6 +279,7 @@ class ImService:
     async def stop(self) -> None:
         """Finish what is under way, so that the store may be stopped."""
         self.devices.stop()
+        self._hearings.stop()
         self._memberships.stop()
         await self.upkeep.stop()
         await self.settle()

@@ -69,7 +69,7 @@ class GatewayOverBus(Part):
 
     async def start(self) -> None:
         self._running = True
-        self._links.on(Down, self._on_batch, lambda peer_id: self.on_lost())
+        self._links.on(Down, self._on_batch, self._on_lost_words)
         self._coordination.on("im", self._on_im)
 
     async def stop(self, grace_s: float) -> None:
@@ -110,6 +110,12 @@ class GatewayOverBus(Part):
         else:
             self.upstream.im_gone(info)
             self.on_lost()
+
+    def _on_lost_words(self, im_id: int) -> None:
+        """Words of an im process are lost, maybe that somebody is in a group no more: it hears of all
+        sessions, and says anew what they hear."""
+        self.upstream.resync(im_id)
+        self.on_lost()
 
     def on_lost(self) -> None:
         """Something was lost on the way here: the sessions shall look into the store."""

@@ -37,8 +37,7 @@ class BusPeers(Part):
     said that was taken for dead, and what was said before two knew of each other: for all of these everything
     that is remembered is read again. A read that fails is tried until the store is back. `missed` is
     called for the ends of sessions among what is lost: no store knows them. `moved` is called when others may
-    serve what was served here. `away`: users of whom a newcomer must hear that they are; `members`: the
-    latest changes of members that were made here: one that was taken for dead may have heard none of them.
+    serve what was served here. `away`: users of whom a newcomer must hear that they are.
     """
 
     def __init__(
@@ -50,9 +49,7 @@ class BusPeers(Part):
         missed: Callable[[], None] = lambda: None,
         moved: Callable[[Way], Awaitable[None]] | None = None,
         away: Callable[[], list[str]] = list,
-        members: Callable[[], list[str]] = list,
     ) -> None:
-        self._members = members
         self._links = links
         self._coordination = coordination
         self._own = own
@@ -123,8 +120,6 @@ class BusPeers(Part):
         self._batcher.add(info.node_id, Changed(ALL, ""))
         for user in self._away():
             self._say(info.node_id, "presence", user)
-        for member in self._members():
-            self._say(info.node_id, "member", member)
 
     def _push(self, im_id: int, words: list[Changed]) -> None:
         epoch = self._ims.get(im_id)

@@ -63,7 +63,6 @@ class SessionService(Protocol):
     def on_inside(self, session: Session, room: str) -> None: ...
     def on_left(self, node: int, conn: int, topic: str) -> None: ...
     def on_afresh(self, node: int) -> None: ...
-    def on_settled(self) -> None: ...
 
 
 class UpBatches:
@@ -248,5 +247,4 @@ class UpBatches:
         if peer[0] in self._quietly:
             self._quietly.discard(peer[0])
         else:
-            self._service.on_settled()
             self._settled(peer[0])

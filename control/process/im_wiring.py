@@ -106,5 +106,4 @@ class ImWiring(JoinedWiring, ABC):
             lambda: self.im_over_bus.who_is_there(),
             lambda way: self.im.service.on_peers_changed(way),
             lambda: self.im.service.sessions.away_here(),
-            lambda: self.im.service.recent_members(),
         )

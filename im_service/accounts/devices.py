@@ -246,20 +246,22 @@ class Devices:
         finally:
             _begun(state)
 
-    def on_session(self, session: Session, platform: int, session_id: int) -> None:
-        """A live session, maybe known: if not, it logs in now, unless its device logged in anew since."""
+    def on_session(self, session: Session, platform: int, session_id: int) -> bool:
+        """A live session, maybe known: if not, it logs in now, unless its device logged in anew since.
+        -> whether it does"""
         known = self._sessions.get(session)
         if known is not None and known.session == session and not known.stray:
             self.on_back(session)  # if it is away, that is told next
-            return
+            return False
         live = self._sessions.user(session.user).live
         newest = max((s.session_id for s in live if s.session.device == session.device), default=0)
         if newest < session_id:
             self.on_login(session, platform, session_id)
-        else:
-            self._downlink.kick(
-                session.user, session.device, newest, CloseCode.SUPERSEDED, "the same device logged in anew"
-            )
+            return True
+        self._downlink.kick(
+            session.user, session.device, newest, CloseCode.SUPERSEDED, "the same device logged in anew"
+        )
+        return False
 
     def on_logout(self, session: Session, code: int) -> None:
         """The session is over; a later session of the same device is not touched."""

@@ -157,10 +157,10 @@ class Profiles:
         account = await self._store.set_account(user, now, disabled_until_ms=until_ms(now, args.seconds))
         self._remember(account)
         if args.seconds:
-            self._end_sessions(user, args.text)
+            self.end_sessions(user, args.text)
         return describe_account(account)
 
-    def _end_sessions(self, user: str, text: str = "") -> None:
+    def end_sessions(self, user: str, text: str = "") -> None:
         """What this process publishes later comes after it, and reaches none of them."""
         text = text or "the account is disabled"
         self._downlink.kick(user, None, ALL_SESSIONS, CloseCode.ACCOUNT_DISABLED, text)
@@ -170,7 +170,7 @@ class Profiles:
         it publishes nothing more to one that was disabled."""
         await self._directory.accounts.refresh(user)
         if (await self._directory.accounts.get(user)).disabled_ms > self._clock.now_ms():
-            self._end_sessions(user)
+            self.end_sessions(user)
 
     @method("account.mute", Code.INVALID, result=AccountView, server_only=True)
     async def mute(self, caller: Caller, args: ModuleMuteArgs) -> AccountView:

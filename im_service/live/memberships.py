@@ -3,17 +3,14 @@
 A login reads its groups in one transaction and joins them later. A change that another transaction makes
 meanwhile, or another im process on its own way to the gateways, may come first there: then the membership is
 looked at once more behind it, and said on the way of the process that serves the user.
-
-A gateway that is taken for dead keeps its connections and their topics, and hears of no change meanwhile; nor
-does an im process on its side of a cut. So the latest changes are remembered: when it is back, the membership
-of each that is served here is looked at once more.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from frame.constants import GROUP_PREFIX
 from im_service.live.directory import Directory
@@ -22,10 +19,8 @@ from im_service.ports import Downlink
 from im_service.storage.errors import StoreError
 
 AGAIN_S = 0.5
-MOST_RECENT = 50_000
-"""Changes that are remembered, about 200 bytes each. Beyond: the oldest is forgotten; whom it put out, or in,
-while their gateway was taken for dead hears the group, or does not, until they connect anew."""
-AT_ONCE = 64
+LATELY_S = 10.0
+"""A change may be told so long after its word to the gateways went out."""
 _log = logging.getLogger("qianwan.im")
 
 
@@ -37,57 +32,40 @@ class Memberships:
         self._directory = directory
         self._downlink = downlink
         self._tasks: set[asyncio.Task[None]] = set()
-        self._recent: OrderedDict[tuple[str, str], bool] = OrderedDict()  # (group, user) -> made here
-        self._again = self._looking = False
+        self._in_hand: asyncio.Future[None] | None = None
+        self._freed = float("-inf")
 
     def changed_here(self, group: str, user: str) -> None:
-        """This process has told the user's connections already: what is left are logins under way."""
-        self._remember(group, user, here=True)
-        if logins := self._logins(user):
-            self._spawn(group, user, logins)
+        """This process has told the user's connections already: what is left are logins under way, and what
+        was read before the change and told behind it (accounts/hearings.py)."""
+        under_way = self._under_way(user)
+        lately = asyncio.get_running_loop().time() - self._freed < LATELY_S
+        if under_way or (lately and self._sessions.here(user)):
+            self._spawn(group, user, under_way)
 
     def changed_elsewhere(self, group: str, user: str) -> None:
-        self._remember(group, user, here=False)
         if self._sessions.here(user):
-            self._spawn(group, user, self._logins(user))
+            self._spawn(group, user, self._under_way(user))
 
-    def _remember(self, group: str, user: str, *, here: bool) -> None:
-        self._recent.pop((group, user), None)
-        self._recent[group, user] = here
-        if len(self._recent) > MOST_RECENT:
-            self._recent.popitem(last=False)
-
-    def recent_here(self) -> list[str]:
-        """The latest that this process made, as words to others: one that was cut off has not heard them."""
-        return [f"{group} {user}" for (group, user), here in self._recent.items() if here]
-
-    def look_at_recent(self) -> None:
-        """A gateway is back that was not there, or not heard, when they were made."""
-        self._again = True
-        if self._recent and not self._looking:
-            self._looking = True
-            self._keep(asyncio.get_running_loop().create_task(self._look_at_recent()))
-
-    async def _look_at_recent(self) -> None:
+    @contextmanager
+    def in_hand(self) -> Iterator[None]:
+        """What many users hear is read and told inside."""
+        held = self._in_hand = asyncio.get_running_loop().create_future()
         try:
-            while self._again:
-                self._again = False
-                due = [key for key in self._recent if self._sessions.here(key[1])]
-                for start in range(0, len(due), AT_ONCE):
-                    slice_ = due[start : start + AT_ONCE]
-                    await asyncio.gather(
-                        *(self._look_again(group, user, self._logins(user)) for group, user in slice_)
-                    )
+            yield
         finally:
-            self._looking = False
+            self._in_hand, self._freed = None, asyncio.get_running_loop().time()
+            held.set_result(None)
 
-    def _logins(self, user: str) -> list[asyncio.Future[None]]:
-        return [state.ready for state in self._sessions.user(user).live if state.ready is not None]
+    def _under_way(self, user: str) -> list[asyncio.Future[None]]:
+        live = self._sessions.user(user).live
+        found = [state.ready for state in live if state.ready is not None]
+        if live and self._in_hand is not None:
+            found.append(self._in_hand)
+        return found
 
     def _spawn(self, group: str, user: str, logins: list[asyncio.Future[None]]) -> None:
-        self._keep(asyncio.get_running_loop().create_task(self._look_again(group, user, logins)))
-
-    def _keep(self, task: asyncio.Task[None]) -> None:
+        task = asyncio.get_running_loop().create_task(self._look_again(group, user, logins))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -347,6 +347,15 @@ class Login(NamedTuple):
     groups: list[str]
 
 
+class Hearing(NamedTuple):
+    """What an account may hear now, and what it may hear no more."""
+
+    account: Account
+    groups: list[str]
+    left: list[str]
+    """groups that it was in once"""
+
+
 class Room(NamedTuple):
     room: str
     owner: str

@@ -10,6 +10,7 @@ from im_service.storage.records import (
     Applied,
     Change,
     Device,
+    Hearing,
     Login,
     Logout,
     NewLogin,
@@ -110,6 +111,10 @@ class Accounts(Engine):
         (user, device); a later login of the same device replaces session_id. A user has `keep` devices
         (0: any number): those that logged in longest ago are forgotten with their marks."""
         return await self._write(partial(people.logins, logins, now_ms, keep), len(logins))
+
+    async def hearings(self, users: Sequence[str]) -> dict[str, Hearing]:
+        """Of these users, in few statements however many there are; which groups they were in once, too."""
+        return await self._read(people.hearings(users))
 
     async def trim_devices(self, after: int, keep: int, max_rows: int = 500) -> int | None:
         """The same for the next few users, at most max_rows devices. Begin with 0, go on with what is

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import cache
 
+from frame.constants import GROUP_PREFIX
 from im_service.storage.ops.tx import (
     Op,
     Row,
@@ -18,6 +19,7 @@ from im_service.storage.records import (
     Account,
     Change,
     Device,
+    Hearing,
     Login,
     Logout,
     NewLogin,
@@ -34,6 +36,10 @@ _DEVICE = (
 _GROUPS = (
     "SELECT a.name, c.name FROM account a CROSS JOIN group_member m CROSS JOIN conversation c"
     " WHERE a.id IN_INTS($1) AND m.usr = a.id AND c.id = m.conv ORDER BY c.name"
+)
+_LEFT = (
+    "SELECT a.name, c.name FROM account a CROSS JOIN inbox i CROSS JOIN conversation c"
+    " WHERE a.id IN_INTS($1) AND i.usr = a.id AND i.active = 0 AND c.id = i.conv ORDER BY c.name"
 )
 
 
@@ -189,13 +195,29 @@ def _logins(wanted: dict[str, NewLogin], now_ms: int, keep: int) -> Op[list[Logi
             others.sort(key=lambda device: (device.online, device.last_login_ms))
             gone = others[: len(others) + 1 - keep]
             yield from _forget(numbers[login.user], [device.device for device in gone])
-    groups: dict[str, list[str]] = {}
-    for user, name in (yield from rows(_GROUPS, usrs)):
-        groups.setdefault(user, []).append(name[2:])
+    groups = yield from _by_user(_GROUPS, usrs)
     return [
         _login(login, before.get(user, []), known[user], groups.get(user, []), now_ms)
         for user, login in wanted.items()
     ]
+
+
+def _by_user(sql: str, usrs: list[int]) -> Op[dict[str, list[str]]]:
+    """Groups."""
+    found: dict[str, list[str]] = {}
+    for user, name in (yield from rows(sql, usrs)):
+        found.setdefault(user, []).append(name[len(GROUP_PREFIX) :])
+    return found
+
+
+def hearings(users: Sequence[str]) -> Op[dict[str, Hearing]]:
+    """First what they left: who comes into a group between the two reads is in it."""
+    ids = yield from rows("SELECT id FROM account WHERE name IN_TEXTS($1)", list(users))
+    usrs = [usr for (usr,) in ids]
+    known = yield from accounts(users)
+    left = yield from _by_user(_LEFT, usrs)
+    groups = yield from _by_user(_GROUPS, usrs)
+    return {user: Hearing(known[user], groups.get(user, []), left.get(user, [])) for user in users}
 
 
 def _login(login: NewLogin, before: list[Device], account: Account, groups: list[str], now_ms: int) -> Login:

@@ -6,10 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from frame.constants import CloseCode
-from im_service.live import memberships
 from tests.support.im_two_processes import begin, two_processes
 from tests.support.im_world import Person, World, open_world
 
@@ -26,7 +23,6 @@ async def heal(world: World, *people: Person) -> None:
         session = person.session
         world.downlink.connections[session.node, session.conn] = person.connection
         world.im.on_session(session, 1, person.connection.session_id)
-    world.im.on_settled()
     await world.im.settle()
 
 
@@ -66,19 +62,5 @@ async def test_a_process_beyond_the_cut_looks_again_at_whom_it_serves(tmp_path: 
         for session, connection in kept.items():
             world.downlink.connections[session.node, session.conn] = connection
         await other.on_peer_change("all", "")
-        for key in world.im.recent_members():
-            await other.on_peer_change("member", key)
         await other.settle()
         assert ("g/x" in ben.topics, "g/x" in cat.topics) == (False, True)
-
-
-async def test_changes_that_are_remembered_are_bounded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(memberships, "MOST_RECENT", 3)
-    async with open_world(tmp_path) as world:
-        await world.login("ann")
-        await world.invoke(
-            "group.create", {"group": "x", "members": ["ann", "ben", "cat", "dan", "eve"]}, "ann"
-        )
-        assert len(world.im.recent_members()) == 3

@@ -53,7 +53,6 @@ class Process:
     def __init__(self) -> None:
         self.links, self.cluster = Links(), Cluster()
         self.heard: list[str] = []
-        self.members: list[str] = []
         self.handed = 0
         self.peers = BusPeers(
             cast(StreamLinks, self.links),
@@ -61,7 +60,6 @@ class Process:
             (1, 10),
             self._take,
             moved=self._moved,
-            members=lambda: self.members,
         )
 
     async def _take(self, kind: str, key: str) -> None:
@@ -105,18 +103,4 @@ async def test_rooms_that_another_process_serves_are_handed_to_it_alone_and_for_
     homes = {(room, int(choose(room, ["1", "5", "9"]) or 0)) for room in ROOMS}
     assert said == {(room, im) for room, im in homes if im != 1}
     assert {im for _, im in said} == {5, 9}
-    await process.peers.stop(0)
-
-
-async def test_one_that_was_taken_for_dead_hears_who_came_into_and_left_groups_meanwhile() -> None:
-    process = Process()
-    await process.peers.start()
-    other = NodeInfo(5, 20, "", ("im",))
-    process.cluster.tell(other, True)
-    process.cluster.tell(other, False)
-    process.members = ["team bob", "team ann"]
-    process.cluster.tell(other, True)
-    await until(lambda: any(kind == "member" for _, kind, _ in process.links.said))
-    words = [(kind, key) for im, kind, key in process.links.said if im == 5]
-    assert words[-3:] == [("all", ""), ("member", "team bob"), ("member", "team ann")]
     await process.peers.stop(0)

@@ -41,7 +41,6 @@ class Service:
         self.known: dict[int, Session] = {}
         self.strays: dict[int, Session] = {}
         self.inside: list[tuple[int, str]] = []
-        self.looked = 0
 
     def on_login(self, session: Session, platform: int, session_id: int, moved: bool = False) -> None:
         self.known[session.conn] = session
@@ -71,9 +70,6 @@ class Service:
 
     def on_afresh(self, node: int) -> None:
         self.inside = []
-
-    def on_settled(self) -> None:
-        self.looked += 1
 
     def on_dropped(self, topic: str, normal: int, high: int, notices: int) -> None: ...
 
