@@ -38,6 +38,7 @@ MATRIX = {
     "P10": ("W3",),
 }
 """Which workloads say something of which network."""
+COUNTED = ("sent", "delivered", "lost", "doubled", "drops", "never_first", "returns", "resumed", "deaths")
 SETTLE_S = 60.0
 TEST_INTERVAL_S = 5.0  # of heartbeats where seconds stand for more
 BULK_PORT = 9009
@@ -204,7 +205,7 @@ def _row(stage: Stage, more: Figure, workload: str) -> Figure:
 
 def median_row(rows: Sequence[Figure]) -> Figure:
     """Of runs with several seeds: the one whose median of the first message, else latency, is in the middle;
-    with what all of them had beside it. Losses and doubles are those of all."""
+    with what all of them had beside it. What is counted is of all together."""
 
     def rank(row: Figure) -> float:
         return float(row["first_ms"]["p50"] or row["latency_ms"]["p50"])
@@ -215,7 +216,6 @@ def median_row(rows: Sequence[Figure]) -> Figure:
         **middle,
         "runs": [rank(row) for row in rows],
         "spread_ms": round(statistics.pstdev([rank(row) for row in rows]), 1),
-        "lost": sum(row["lost"] for row in rows),
-        "doubled": sum(row["doubled"] for row in rows),
+        **{name: sum(row[name] for row in rows) for name in COUNTED},
         "passed": all(row["passed"] for row in rows),
     }

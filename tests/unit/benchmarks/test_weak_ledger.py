@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.weaknet.ledger import Ledger, percentiles
-from benchmarks.weaknet.run import median_row
+from benchmarks.weaknet.run import COUNTED, median_row
 from benchmarks.weaknet.system import Watch, body, name_in
 
 
@@ -48,12 +48,12 @@ def test_a_watch_counts_logins_and_ends_until_it_is_over() -> None:
 def test_the_median_run_stands_for_all_but_hides_no_loss(bad: int) -> None:
     rows = [
         {
-            "first_ms": {"p50": first}, "latency_ms": {"p50": 1.0}, "lost": int(n == bad), "doubled": 0,
-            "passed": n != bad,
+            "first_ms": {"p50": first}, "latency_ms": {"p50": 1.0}, **dict.fromkeys(COUNTED, 7),
+            "lost": int(n == bad), "passed": n != bad,
         }
         for n, first in enumerate((300.0, 100.0, 200.0))
     ]  # fmt: skip
     middle = median_row(rows)
     assert middle["first_ms"]["p50"] == 200.0
     assert middle["runs"] == [300.0, 100.0, 200.0]
-    assert (middle["lost"], middle["passed"]) == (1, False)
+    assert (middle["lost"], middle["sent"], middle["passed"]) == (1, 21, False)
