@@ -50,12 +50,12 @@ class MqttPerson(Comer):
         super().__init__(user, host, port, watch, interval_s)
         self._unacked: dict[int, bytes] = {}
         self._numbers = itertools.cycle(range(1, 65536))
-        self._topics = [f"u/{user}"]
+        self._topics = [f"people/{user}"]
         self._writer: asyncio.StreamWriter | None = None
         self._wrote = 0.0
 
     def send(self, to: str, text: str) -> None:
-        self._publish(f"u/{to}", text)
+        self._publish(f"people/{to}", text)
 
     async def join(self, room: str) -> None:
         self._topics.append(f"r/{room}")
