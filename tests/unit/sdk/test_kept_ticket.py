@@ -16,6 +16,7 @@ from qianwan.protocol.tickets import Ticket
 
 from tests.support.scripted_gateway import ScriptedGateway
 from tests.support.sdk_client import FAST, take, until
+from tests.unit.sdk.test_outbox_on_disk import killed
 
 WHOSE = Whose("alice", "phone", 0, "qwroot1.x")
 TICKET = Ticket(bytes(range(32)), b"ticket", 3600, 50.0)
@@ -82,10 +83,7 @@ async def test_a_killed_program_sends_what_it_had_not_sent_and_asks_for_no_token
     await kept(tmp_path)
     waiting = asyncio.ensure_future(me.send("bob", "kept"))
     await until(lambda: gateway.sends)
-    link = me.engine._link
-    assert link is not None
-    await asyncio.gather(*me.engine._tasks.cancel(), return_exceptions=True)
-    link.abort()
+    await killed(me)
     gateway.answers = lambda payload: True
     async with app.start() as again:
         assert (await again.notices().__anext__()).name == "sent"
