@@ -199,6 +199,7 @@ class ImService:
         if kind == "all":
             self._hearings.anew(self.sessions.names())
             self.sessions.forget_away()
+            await self.presence.part_all()
             await self.directory.refresh_all()
             await self.room_table.refresh_all()
             for known in self.room_table.live():

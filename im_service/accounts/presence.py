@@ -137,9 +137,18 @@ class PresenceBook:
         """Something changed between these two: if one has the other on the blacklist now, neither watches the
         other any more. To who did the other is gone."""
         watching = [(a, b) for a, b in ((one, other), (other, one)) if self._asking or a in self._watches]
-        if not watching or not await self._black(one, [other]):
-            return
-        for watcher, user in watching:
+        if watching and await self._black(one, [other]):
+            self._end_watches(watching)
+
+    async def part_all(self) -> None:
+        """The same where words about some of them may be lost, in few trips to the store."""
+        users = list(self._watches.keys() | self._watchers.keys())
+        for start in range(0, len(users), SLICE):
+            for one, other in await self._store.blacks(users[start : start + SLICE]):
+                self._end_watches([(one, other), (other, one)])
+
+    def _end_watches(self, pairs: Sequence[tuple[str, str]]) -> None:
+        for watcher, user in pairs:
             if self._asking:
                 self._parted.add((watcher, user))
             if self._watches.get(watcher, OrderedDict()).pop(user, None) is not None:

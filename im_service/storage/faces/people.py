@@ -69,6 +69,10 @@ class RelationStore(Engine):
         """(owner, other) -> row, for many pairs at once; strangers get the zero row."""
         return await self._read(relations.relation_pairs(pairs))
 
+    async def blacks(self, owners: Sequence[str]) -> list[tuple[str, str]]:
+        """(owner, other) for everybody on the blacklists of these."""
+        return await self._read(relations.blacks(owners))
+
     async def relations(self, owner: str, cursor: int = 0, limit: int = 500) -> Page[Relation]:
         """Rows changed after `cursor`, oldest change first; rows that became all zero come too."""
         return await self._read(relations.relations(owner, cursor, limit))

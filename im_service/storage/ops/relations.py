@@ -1,6 +1,6 @@
 """What one user holds about another: friends, blacklist, mute list, names."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from frame.constants import USER_PREFIX
 from im_service.storage.errors import StoreConflict, StoreFull
@@ -138,6 +138,16 @@ def relation_pairs(pairs: Iterable[tuple[str, str]]) -> Op[dict[tuple[str, str],
     )
     held = {(row[0], row[1]): _relation(row) for row in found}
     return {pair: held.get(pair) or Relation(*pair) for pair in wanted}
+
+
+def blacks(owners: Sequence[str]) -> Op[list[tuple[str, str]]]:
+    """CROSS JOIN: SQLite keeps this order. Whoever is on a blacklist is no friend: these rows have a way."""
+    found = yield from rows(
+        "SELECT o.name, t.name FROM account o CROSS JOIN relation r CROSS JOIN account t"
+        " WHERE o.name IN_TEXTS($1) AND r.owner = o.id AND r.friend = 0 AND r.black = 1 AND t.id = r.other",
+        list(owners),
+    )
+    return [(owner, other) for owner, other in found]
 
 
 def relations(owner: str, cursor: int, limit: int) -> Op[Page[Relation]]:

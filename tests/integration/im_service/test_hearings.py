@@ -14,7 +14,7 @@ from frame.constants import CloseCode
 from im_service.accounts import hearings
 from im_service.live import memberships
 from im_service.storage.errors import StoreError
-from tests.support.im_two_processes import begin, two_processes
+from tests.support.im_two_processes import at, begin, two_processes
 from tests.support.im_world import Person, World, open_world, until
 
 
@@ -204,3 +204,23 @@ async def test_a_store_that_is_away_holds_up_no_end(tmp_path: Path, monkeypatch:
         await until(tried.is_set)
         async with asyncio.timeout(10):
             await world.im.stop()
+
+
+@pytest.mark.parametrize("blacker", ["ann", "ben"])
+async def test_nobody_watches_on_who_was_parted_where_the_word_was_lost(tmp_path: Path, blacker: str) -> None:
+    async with two_processes(tmp_path) as (world, other, there, _back):
+        watching = {user: begin(other, world, user) for user in ("ann", "ben", "cat")}
+        await other.settle()
+        for user, connection in watching.items():
+            others = sorted(watching.keys() - {user})
+            await at(other, world, Person(world, connection, 1), "presence.subscribe", users=others)
+        await world.invoke("relation.black", {"user": "ann" if blacker == "ben" else "ben"}, blacker)
+        there.words = [("all", "")]
+        await there.deliver()
+        told = {user: [body[:2] for kind, body in c.events if kind == 4] for user, c in watching.items()}
+        assert told == {"ann": [["ben", False]], "ben": [["ann", False]], "cat": []}
+        for connection in watching.values():
+            connection.events.clear()
+        other.presence.came("ann")
+        told = {user: [body[:2] for kind, body in c.events if kind == 4] for user, c in watching.items()}
+        assert told == {"ann": [], "ben": [], "cat": [["ann", True]]}
