@@ -6,6 +6,7 @@ from typing import Any
 
 from im_service.accounts.login_policy import class_of, must_go
 from im_service.live.sessions import Sessions
+from im_service.live.users import GONE
 from im_service.ports import Session
 from im_service.sending.publish_batch import PublishBatch
 from im_service.settings import LoginPolicy
@@ -54,10 +55,10 @@ def test_who_waits_for_their_client_is_here_and_not_online() -> None:
     sessions = Sessions()
     phone, desk = Session(1, 7, "ann", "phone"), Session(2, 7, "ann", "desk")
     first, second = sessions.add(phone, 1, 10), sessions.add(desk, 4, 11)
-    first.away = True
+    first.away = GONE
     assert (sessions.online("ann"), sessions.away("ann")) == (True, False)
     assert sessions.devices_here("ann") == [("desk", 4)]
-    second.away = True
+    second.away = GONE
     assert (sessions.online("ann"), sessions.away("ann"), sessions.here("ann")) == (False, True, True)
     assert (sessions.away_here(), sessions.devices_kept("ann")) == (["ann"], {"phone", "desk"})
     sessions.remove(phone)
