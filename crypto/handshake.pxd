@@ -17,6 +17,10 @@ cdef enum:
     NOISE_MAX_PAYLOAD = 1024          # bytes of payload in one handshake message
     NOISE_MAX_PROLOGUE = 1024
 
+cdef struct Shared:                   # with `re`, the first 32 bytes of message 1; zeros where there is none
+    uint8_t es[DH_BYTES]
+    uint8_t ee[DH_BYTES]
+
 cdef struct Handshake:
     SymmetricState symmetric
     # keys; those the role or the pattern does not use stay zero
@@ -27,6 +31,7 @@ cdef struct Handshake:
     uint8_t rs[DH_BYTES]
     uint8_t re[DH_BYTES]
     uint8_t psk[DH_BYTES]
+    const Shared* ahead               # of a responder whose caller has them already; NULL: computed when due
     # progress; a state of zeros is dead and refuses everything
     int live
     int suite                         # of the transport

@@ -49,6 +49,7 @@ cdef struct Pattern:
     bint psk
     int tokens[MESSAGES][TOKENS]
 
+cdef uint8_t NOWHERE[DH_BYTES]  # the product of a point of low order
 cdef Pattern PATTERNS[NOISE_PATTERN_NNPSK0 + 1]
 PATTERNS[NOISE_PATTERN_NK] = Pattern(b"NK", True, False, [[T_E, T_ES, T_END, T_END], [T_E, T_EE, T_END, T_END]])
 PATTERNS[NOISE_PATTERN_NKPSK0] = Pattern(
@@ -117,6 +118,12 @@ cdef int _mix_dh(Handshake* hs, int token) noexcept nogil:
     cdef const uint8_t* mine = hs.e_priv
     cdef const uint8_t* theirs = hs.re
     cdef int rc
+    if hs.ahead != NULL:
+        theirs = &hs.ahead.es[0] if token == T_ES else &hs.ahead.ee[0]
+        if sodium.memcmp(theirs, NOWHERE, DH_BYTES) == 0:
+            return -1
+        symmetric_mix_key(&hs.symmetric, theirs)
+        return 0
     if token == T_ES:
         if hs.initiator:
             theirs = hs.rs

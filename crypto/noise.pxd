@@ -5,7 +5,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t
 
 from crypto.aead cimport CipherState
-from crypto.handshake cimport NOISE_MAX_PAYLOAD, NOISE_MAX_PROLOGUE, NOISE_MESSAGE_OVERHEAD, Handshake
+from crypto.handshake cimport NOISE_MAX_PAYLOAD, NOISE_MAX_PROLOGUE, NOISE_MESSAGE_OVERHEAD, Handshake, Shared
 
 # What an initiator keeps between its message and the answer; wiped by noise_finish, or by noise_wipe.
 cdef struct NoiseInitiator:
@@ -14,11 +14,12 @@ cdef struct NoiseInitiator:
 # The responder's whole handshake in one call: reads message 1, writes message 2 (48 + payload2_len bytes), splits.
 # Returns the length of message 2, or -1 on any failure; rx, tx and hash32 are zero then. Nothing else survives, so
 # an unauthenticated peer costs no memory between calls. `payload1` must have room for msg1_len - 48 bytes; `e_priv`
-# is good for this one call, the caller wipes it. Keys that the pattern does not use are NULL.
+# is good for this one call, the caller wipes it. Keys that the pattern does not use are NULL, and so is `ahead` of a
+# caller that did not compute the products with crypto.x25519 among those of others.
 cdef int noise_respond(
     int pattern, int suite, const uint8_t* prologue, size_t prologue_len, const uint8_t* s_priv, const uint8_t* s_pub,
-    const uint8_t* psk, const uint8_t* e_priv, const uint8_t* e_pub, const uint8_t* msg1, size_t msg1_len,
-    uint8_t* payload1, size_t* payload1_len, const uint8_t* payload2, size_t payload2_len, uint8_t* msg2,
+    const uint8_t* psk, const uint8_t* e_priv, const uint8_t* e_pub, const Shared* ahead, const uint8_t* msg1,
+    size_t msg1_len, uint8_t* payload1, size_t* payload1_len, const uint8_t* payload2, size_t payload2_len, uint8_t* msg2,
     CipherState* rx, CipherState* tx, uint8_t* hash32) noexcept nogil
 
 # Writes message 1 (48 + payload1_len bytes) and fills `st`. Returns its length or -1 (`st` is wiped then).

@@ -13,6 +13,7 @@ from crypto.handshake cimport (
     NOISE_MESSAGE_OVERHEAD,
     NOISE_PATTERN_NK,
     Handshake,
+    Shared,
     channel,
     handshake_init,
     handshake_read,
@@ -34,13 +35,14 @@ LAYOUT = layout()
 
 cdef int noise_respond(
     int pattern, int suite, const uint8_t* prologue, size_t prologue_len, const uint8_t* s_priv, const uint8_t* s_pub,
-    const uint8_t* psk, const uint8_t* e_priv, const uint8_t* e_pub, const uint8_t* msg1, size_t msg1_len,
-    uint8_t* payload1, size_t* payload1_len, const uint8_t* payload2, size_t payload2_len, uint8_t* msg2,
+    const uint8_t* psk, const uint8_t* e_priv, const uint8_t* e_pub, const Shared* ahead, const uint8_t* msg1,
+    size_t msg1_len, uint8_t* payload1, size_t* payload1_len, const uint8_t* payload2, size_t payload2_len, uint8_t* msg2,
     CipherState* rx, CipherState* tx, uint8_t* hash32) noexcept nogil:
     cdef Handshake hs
     cdef int got = -1, written = -1
     payload1_len[0] = 0
     if handshake_init(&hs, pattern, suite, 0, prologue, prologue_len, s_priv, s_pub, e_priv, e_pub, NULL, psk) == 0:
+        hs.ahead = ahead
         got = handshake_read(&hs, msg1, msg1_len, payload1)
     if got >= 0:
         written = handshake_write(&hs, payload2, payload2_len, msg2)
@@ -124,7 +126,7 @@ def respond(int suite, bytes prologue not None, bytes s_priv not None, bytes mes
     payload1, message2 = bytearray(max(len(message), 1)), bytearray(NOISE_MESSAGE_OVERHEAD + len(payload))
     written = noise_respond(
         NOISE_PATTERN_NK, suite, prologue, len(prologue), key32(s_priv, "s_priv"), key32(s_pub, "s_pub"), NULL,
-        key32(e_priv, "e_priv"), key32(e_pub, "e_pub"), message, len(message),
+        key32(e_priv, "e_priv"), key32(e_pub, "e_pub"), NULL, message, len(message),
         payload1, &got, payload, len(payload), message2, &rx, &tx, digest)
     if written < 0:
         raise HandshakeFailed("message 1 was refused")

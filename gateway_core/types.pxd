@@ -190,7 +190,6 @@ cdef struct Loop:
     Dictionaries dictionaries
     # handshakes
     IdQueue waiting
-    uint64_t handshake_until_ns  # of this tick
     EphemeralPool ephemerals
     KeyRing keys
     # sessions taken up again

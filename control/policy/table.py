@@ -22,7 +22,7 @@ from control.policy.model import Client, body_of, matches
 
 log = get_logger("policy")
 
-ENTRIES, ROWS, WHOLE = 256, 4096, 10_000
+ENTRIES, ROWS, WHOLE = 255, 4096, 10_000
 """As the core has them (leaf/policies.pxd)."""
 RESERVED = 8 * 32
 """Rows for kinds that are known by network and platform alone, when there are too many others."""

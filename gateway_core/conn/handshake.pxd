@@ -1,7 +1,7 @@
 """From the first bytes of QW1 to AUTH.
 
-A peer that has not authenticated owns its PreAuth and at most one unfinished message; handshakes above the tick's
-budget wait in a FIFO of connection ids.
+A peer that has not authenticated owns its PreAuth and at most one unfinished message; first flights that were judged wait
+in a FIFO of connection ids for their group (conn/answering).
 """
 
 from libc.stddef cimport size_t
@@ -17,4 +17,3 @@ cdef ptrdiff_t proxy(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept n
 cdef ptrdiff_t hello(Loop* loop, Conn* c, const uint8_t* p, size_t n) noexcept nogil  # preamble and message 1
 cdef void flight_handed(Loop* loop, Handed* h) noexcept nogil  # a whole first flight from another loop; h is freed
 cdef void early_frame(Loop* loop, Conn* c, const Frame* f) noexcept nogil  # a frame before login: AUTH, or the end
-cdef void handshake_waiting(Loop* loop) noexcept nogil  # as many waiting handshakes as the tick's budget allows

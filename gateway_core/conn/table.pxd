@@ -92,19 +92,19 @@ cdef packed struct Session:
     Bucket inbound
     uint32_t rev  # the login's word, for its tickets
     uint16_t until  # end of its token, see until_s in conn.tickets; 0: it gets no tickets
-    uint16_t ticket_unit  # when the last ticket was given, see unit_s in conn.tickets
     uint16_t rx_records  # opened under the key of receiving
     uint16_t rx_minute  # when that key was new
     uint16_t joined  # topic ids in use
+    uint16_t policy  # row of loop.policies
     uint8_t serial  # of the last ticket
+    uint8_t ticket_unit  # when the last one was given, see unit_s in conn.tickets
     uint8_t floor  # of the ticket that was used last: older ones are dead
     uint8_t life  # which of its connections this is, see requests in conn.dispatch
     uint8_t user_len
     uint8_t device_len
     uint8_t platform
     uint8_t topics_log  # log2 + 1 of topic id capacity, 0 = none
-    uint16_t policy  # row of loop.policies
-    uint16_t told  # entry of loop.policies, NOT_TOLD
+    uint8_t told  # entry of loop.policies, NOT_TOLD
 
 cdef struct Conn:
     # line 1: sending

@@ -51,7 +51,7 @@ cdef uint32_t until_s(Loop* loop, const Session* s) noexcept nogil:
 
 
 cdef inline uint32_t unit_s(Loop* loop) noexcept nogil:
-    """Sixteen bits tell the age of a ticket, to a 128th of its life at least."""
+    """Eight bits tell the age of a ticket for all its life, to a 128th of it."""
     return max(loop.config.ticket_s >> 7, <uint32_t>1)
 
 
@@ -59,16 +59,16 @@ cdef void ticket_give(Loop* loop, Conn* c) noexcept nogil:
     cdef Session* s = session_of(c)
     cdef uint32_t now = wall_s(), until = until_s(loop, s)
     cdef uint8_t body[BODY_MAX]
-    cdef uint8_t nonce[TICKET_NONCE]
+    cdef uint8_t drawn[TICKET_PSK_BYTES + TICKET_NONCE]
     cdef Ticket t
     cdef size_t n
     if loop.tickets.n == 0 or s.until == 0 or until < now + LEAST_LIFE_S:
         return
     s.serial += 1
-    s.ticket_unit = <uint16_t>(loop.now_s // unit_s(loop))
+    s.ticket_unit = <uint8_t>(loop.now_s // unit_s(loop))
     memset(&t, 0, sizeof(Ticket))
-    sodium.randombytes(t.psk, TICKET_PSK_BYTES)
-    sodium.randombytes(nonce, TICKET_NONCE)
+    sodium.randombytes(drawn, sizeof(drawn))
+    memcpy(t.psk, drawn, TICKET_PSK_BYTES)
     t.conn = conn_id(&loop.table, c)
     t.session = s.id
     t.epoch = loop.engine.epoch
@@ -86,17 +86,18 @@ cdef void ticket_give(Loop* loop, Conn* c) noexcept nogil:
     n = <size_t>uv_put(body, t.expires_s - now)
     memcpy(body + n, t.psk, TICKET_PSK_BYTES)
     n += TICKET_PSK_BYTES
-    body[n] = <uint8_t>ticket_seal(&loop.tickets, &t, nonce, body + n + 1)
+    body[n] = <uint8_t>ticket_seal(&loop.tickets, &t, drawn + TICKET_PSK_BYTES, body + n + 1)
     n += 1 + body[n]
     enqueue_frame(loop, c, FRAME_TICKET, body, n)
     stat_add(&loop.stats, N_TICKETS, 1)
     sodium.memzero(&t, sizeof(Ticket))
+    sodium.memzero(drawn, sizeof(drawn))
     sodium.memzero(body, sizeof(body))
 
 
 cdef void ticket_renew(Loop* loop, Conn* c) noexcept nogil:
     cdef Session* s = session_of(c)
-    cdef uint32_t age = <uint32_t><uint16_t>(loop.now_s // unit_s(loop) - s.ticket_unit) * unit_s(loop)
+    cdef uint32_t age = <uint32_t><uint8_t>(loop.now_s // unit_s(loop) - s.ticket_unit) * unit_s(loop)
     cdef uint32_t half = loop.config.ticket_s // 2
     if age >= half and wall_s() + half < until_s(loop, s):
         ticket_give(loop, c)

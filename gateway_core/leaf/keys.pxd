@@ -1,6 +1,8 @@
-"""Keys of a loop: the node's static ones, and ephemeral pairs made ahead in idle ticks (~30 us each)."""
+"""Keys of a loop: the node's static ones, and ephemeral pairs made ahead: in idle ticks, and in lanes that are free."""
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+from crypto.x25519 cimport X25519Batch
 
 cdef enum:
     KEY_BYTES = 32  # X25519
@@ -33,5 +35,9 @@ cdef void key_ring_wipe(KeyRing* ring) noexcept nogil
 cdef int ephemerals_init(EphemeralPool* pool, uint32_t cap) noexcept nogil  # empty; 0, or -1 without memory
 cdef void ephemerals_free(EphemeralPool* pool) noexcept nogil  # wiped
 cdef int ephemerals_fill(EphemeralPool* pool, int n) noexcept nogil  # makes up to n pairs; how many were made
+# The lanes that a batch leaves free, when it is computed at once anyway: pairs for which the pool has room, of which
+# the first is in the lane that is returned; and what became of them once the batch has run.
+cdef int ephemerals_join(EphemeralPool* pool, X25519Batch* b) noexcept nogil
+cdef void ephemerals_collect(EphemeralPool* pool, const X25519Batch* b, int first) noexcept nogil
 # Moves one out, wiped in the pool; 1, or 0: none was ready, it was made now. The caller wipes `out`.
 cdef bint ephemeral_take(EphemeralPool* pool, Ephemeral* out) noexcept nogil

@@ -61,7 +61,7 @@ cdef uint32_t default_interval(Policies* p) noexcept nogil:
     return p.entries[p.rows[0].main].ping_interval_s
 
 
-cdef uint32_t told_interval(Policies* p, uint16_t told) noexcept nogil:
+cdef uint32_t told_interval(Policies* p, uint8_t told) noexcept nogil:
     return p.entries[told].ping_interval_s if told != NOT_TOLD else default_interval(p)
 
 
@@ -72,15 +72,15 @@ cdef uint32_t policies_entry(Policies* p, uint16_t row, const char* device, size
     return r.main
 
 
-cdef void policies_told(Policies* p, uint16_t* told, uint32_t entry) noexcept nogil:
+cdef void policies_told(Policies* p, uint8_t* told, uint32_t entry) noexcept nogil:
     if told[0] != NOT_TOLD:
         p.entries[told[0]].count[P_SESSIONS] -= 1
-    told[0] = <uint16_t>entry
+    told[0] = <uint8_t>entry
     p.entries[entry].count[P_SESSIONS] += 1
     p.entries[entry].count[P_TOLD] += 1
 
 
-cdef void policies_enter(Policies* p, uint16_t* row, uint16_t* told, const char* device, size_t n) noexcept nogil:
+cdef void policies_enter(Policies* p, uint16_t* row, uint8_t* told, const char* device, size_t n) noexcept nogil:
     cdef uint32_t entry = policies_entry(p, 0, device, n)
     row[0] = 0
     told[0] = NOT_TOLD
@@ -89,17 +89,17 @@ cdef void policies_enter(Policies* p, uint16_t* row, uint16_t* told, const char*
         policies_told(p, told, entry)
 
 
-cdef void policies_leave(Policies* p, uint16_t row, uint16_t told) noexcept nogil:
+cdef void policies_leave(Policies* p, uint16_t row, uint8_t told) noexcept nogil:
     p.rows[row].sessions -= 1
     if told != NOT_TOLD:
         p.entries[told].count[P_SESSIONS] -= 1
 
 
-cdef void policies_parked(Policies* p, uint16_t told, int one) noexcept nogil:
+cdef void policies_parked(Policies* p, uint8_t told, int one) noexcept nogil:
     if told != NOT_TOLD:
         p.entries[told].count[P_PARKED] += <uint64_t>one
 
 
-cdef void policies_died(Policies* p, uint16_t told, int count) noexcept nogil:
+cdef void policies_died(Policies* p, uint8_t told, int count) noexcept nogil:
     if told != NOT_TOLD:
         p.entries[told].count[count] += 1

@@ -121,7 +121,7 @@ def test_connections_that_vanish_count_for_what_they_were_told(gateway: GatewayH
     assert gateway.gateway.policy_counts(1)[:6] == (0, 1, 1, 0, 0, 1)
 
 
-@pytest.mark.parametrize("bad", [(256, 0, 0, 0), (0, 300, 0, 0)])
+@pytest.mark.parametrize("bad", [(255, 0, 0, 0), (0, 300, 0, 0)])
 def test_rows_name_entries_that_exist(gateway: GatewayHarness, bad: tuple[int, int, int, int]) -> None:
     with pytest.raises(ValueError, match="entries"):
         gateway.gateway.set_policy_rows(1, [bad])

@@ -608,21 +608,22 @@ cdef class PolicyTable:
         rows_set(&self.p, at, 1, &row)
 
     def enter(self, bytes device):
-        cdef uint16_t row = 9, told = 9
+        cdef uint16_t row = 9
+        cdef uint8_t told = 9
         policies_enter(&self.p, &row, &told, PyBytes_AS_STRING(device), len(device))
         return row, told if told != NOT_TOLD else None
 
     def entry(self, uint16_t row, bytes device):
         return policies_entry(&self.p, row, PyBytes_AS_STRING(device), len(device))
 
-    def tell(self, uint16_t told, uint32_t entry):
+    def tell(self, uint8_t told, uint32_t entry):
         policies_told(&self.p, &told, entry)
         return told
 
-    def leave(self, uint16_t row, uint16_t told):
+    def leave(self, uint16_t row, uint8_t told):
         policies_leave(&self.p, row, told)
 
-    def died(self, uint16_t told, int count):
+    def died(self, uint8_t told, int count):
         policies_died(&self.p, told, count)
 
     def counts(self, uint32_t entry):
