@@ -13,6 +13,9 @@ import opencc
 MOST_REMEMBERED = 200_000
 """Characters whose folding is kept: more than languages in use have, fewer than a hostile text may bring."""
 
+CHAIN = 4
+"""Steps in which a character comes to its simplest: two in OpenCC's tables."""
+
 _GAPS = frozenset("ZPSC")
 """Unicode categories that a word may be broken up with: separators, punctuation, symbols, controls."""
 _MARKS = (
@@ -53,7 +56,17 @@ def folded_character(point: int) -> str:
         if not (_is_mark(ord(each)) or unicodedata.category(each)[0] in _GAPS)
     )
     text = text.casefold().translate(_ALIKE)
-    return "".join(_simplified().convert(each) if each >= "\u2e80" else each for each in text)
+    return "".join(_simple(each) if each >= "\u2e80" else each for each in text)
+
+
+def _simple(character: str) -> str:
+    """The simplified character, also of one that is simplified to a traditional one."""
+    for _ in range(CHAIN):
+        after = _simplified().convert(character)
+        if after == character:
+            break
+        character = after
+    return character
 
 
 class _Table(dict[int, str]):
