@@ -58,11 +58,11 @@ class MqttPerson(Comer):
         self._publish(f"people/{to}", text)
 
     async def join(self, room: str) -> None:
-        self._topics.append(f"r/{room}")
-        self._write(self._subscribe(f"r/{room}"))
+        self._topics.append(f"rooms/{room}")
+        self._write(self._subscribe(f"rooms/{room}"))
 
     def say(self, room: str, text: str) -> None:
-        self._publish(f"r/{room}", text)
+        self._publish(f"rooms/{room}", text)
 
     def _publish(self, topic: str, text: str) -> None:
         number = next(self._numbers)

@@ -134,6 +134,9 @@ class NatsBus:
             self._prefix + subject, cb=receive, pending_msgs_limit=1 << 20, pending_bytes_limit=PENDING_BYTES
         )
         try:
+            # The client's PING overtakes what waits to be written: the first answer says only that the
+            # subscription has left, the second that it is there.
+            await self._client.flush()
             await self._client.flush()
         except BaseException:
             await subscription.unsubscribe()  # who tries again has one

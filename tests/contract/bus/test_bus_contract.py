@@ -91,6 +91,16 @@ async def test_subjects_are_apart_and_the_absent_get_nothing(make_bus: MakeBus) 
     assert seen == [b"after"]
 
 
+async def test_who_is_subscribed_hears_what_another_says_next(make_bus: MakeBus) -> None:
+    """The first message to a subject is the one that overtakes a subscription that is only on its way."""
+    speaker, hearer = await make_bus(), await make_bus()
+    heard: list[bytes] = []
+    for number in range(300):
+        await hearer.subscribe(f"next.{number}", heard.append)
+        speaker.publish(f"next.{number}", str(number).encode())
+    await until(lambda: len(heard) == 300)
+
+
 async def test_a_failing_handler_harms_no_other_message(make_bus: MakeBus) -> None:
     bus = await make_bus()
     seen: list[bytes] = []
