@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 
 import msgspec
@@ -14,7 +15,7 @@ from im_service.moderation.matcher import Matcher
 from im_service.ports import SystemClock
 from im_service.sending.hooks import Draft
 
-WORDS = 100_000
+WORDS = 2_000 if os.environ.get("QIANWAN_BENCH_BRIEF") else 100_000
 TEXTS = {
     "Han, 60 characters": (
         "今天天气很好我们去公园玩吧一起去吃饭然后看电影怎么样呢你们几点有空"
