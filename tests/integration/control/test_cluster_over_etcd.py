@@ -55,6 +55,7 @@ class OverEtcd:
             "etcd.prefix": self.prefix,
             "control.policy.look_s": 0.25,
             "gateway.core.ip_accepts_per_s": 0,
+            "gateway.overload.wait_ms": [0, 0, 0, 0, 0],  # a machine that does other tests is no overload
         }
         admin = "127.0.0.1:0" if roles == "control" else ""
         return ServerProcess(self.folder / folder, settings | more, roles, admin=admin)

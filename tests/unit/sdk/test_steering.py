@@ -55,7 +55,7 @@ async def test_how_a_connection_died_is_told_at_the_next_login() -> None:
         me.app_state(foreground=True)  # somebody looks: the connection is asked
         await until(lambda: me.engine._link is None)
         gateway.deaf = False
-        await until(lambda: len(gateway.reports) >= 2)
+        await until(lambda: len(gateway.reports) >= 2, 30)  # who came back to deaf ears gives up after ten
         last = gateway.reports[-1]["last"]
         assert last["cause"] == 1
         assert 0 <= last["gap_ms"] <= last["lived_ms"]
