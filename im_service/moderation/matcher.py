@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import re2
@@ -140,7 +142,7 @@ class Matcher:
                     if match.end() > match.start()
                 ]
         if allowed:
-            hits = [hit for hit in hits if not any(a <= hit.start and hit.end <= b for a, b in allowed)]
+            hits = _not_within(hits, allowed)
         return sorted(set(hits), key=lambda hit: (hit.start, hit.end, hit.list, hit.word))
 
     def _looks(self, name: str, kind: str, type: int | None) -> bool:
@@ -186,6 +188,19 @@ class Matcher:
                 if self._looks(entry.list, kind, type)
             ]
         return hits
+
+
+def _not_within(hits: Sequence[Hit], allowed: Sequence[tuple[int, int]]) -> list[Hit]:
+    """Those within no allowed phrase; a text may hold thousands of both."""
+    phrases = sorted(allowed)
+    starts = [start for start, _ in phrases]
+    ends = list(accumulate((end for _, end in phrases), max))  # of all that begin so early
+    left: list[Hit] = []
+    for hit in hits:
+        before = bisect_right(starts, hit.start)
+        if not before or ends[before - 1] < hit.end:
+            left.append(hit)
+    return left
 
 
 def stands_alone(text: str, start: int, end: int) -> bool:

@@ -156,3 +156,10 @@ def test_what_did_not_change_is_not_compiled_again(monkeypatch: pytest.MonkeyPat
     kept = set(map(id, first._spelled._machines.values())) & set(map(id, second._spelled._machines.values()))
     assert len(kept) == 2, "two machines of the large list"
     assert [hit.word for hit in second.find("one two word2999")] == ["two", "word2999"]
+
+
+def test_a_text_full_of_words_and_allowed_phrases_costs_what_it_is_long() -> None:
+    """Each hit was compared with each phrase: one message stopped the process for half a second."""
+    matcher = Matcher({"a": WordList(action="mask", words=["发"], allow=["发票", "大发票好"])})
+    assert matcher.find("发票" * 2500) == []
+    assert [hit.start for hit in matcher.find("发票发大发票好发")] == [2, 7]
