@@ -97,8 +97,7 @@ class ServerProcess:
     @property
     def admin_url(self) -> str:
         """Of a server whose `admin` is an address."""
-        started = [line for line in self.log().splitlines() if '"admin"' in line and '"started"' in line]
-        return f"http://{json.loads(started[-1])['admin']}/v1/admin"
+        return f"http://{self.logged('started')['admin']}/v1/admin"
 
     @property
     def gateway(self) -> tuple[str, int]:
@@ -120,6 +119,18 @@ class ServerProcess:
 
     def log(self) -> str:
         return self.log_file.read_text("utf-8", "replace") if self.log_file.exists() else ""
+
+    def logged(self, event: str) -> dict[str, Any]:
+        """The last line of the log with this event; it is waited for (a process answers before it logs)."""
+        found: list[dict[str, Any]] = []
+
+        def there() -> bool:
+            lines = (json.loads(line) for line in self.log().splitlines() if f'"{event}"' in line)
+            found.extend(line for line in lines if line["event"] == event)
+            return bool(found)
+
+        self.wait_for(there, f"logged: {event}")
+        return found[-1]
 
     def _seen_by_it(self, path: Path) -> Path:
         """A path as the server sees it: it may have mounts of its own."""

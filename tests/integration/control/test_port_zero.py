@@ -35,7 +35,7 @@ async def test_the_port_that_is_bound_is_logged_written_announced_and_shown(tmp_
     server = ServerProcess(tmp_path / "data", admin=ANY)
     try:
         addresses = started(server)
-        (line,) = [line for line in map(json.loads, server.log().splitlines()) if line["event"] == "started"]
+        line = server.logged("started")
         server.http_port, server.gateway_port = (int(addresses[n].split(":")[1]) for n in ("http", "listen"))
         assert 0 not in (server.http_port, server.gateway_port)
         assert {name: line[name] for name in ("http", "admin", "listen")} == addresses

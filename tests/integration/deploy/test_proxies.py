@@ -148,4 +148,4 @@ def refused_by_address(server: ServerProcess, port: int) -> None:
     client.frame(FrameType.AUTH, auth_body(b"no token"))
     assert client.close_code() == CloseCode.AUTH_FAILED
     host, own_port = client.sock.getsockname()
-    assert f'"peer": "{host}:{own_port}"' in server.log()
+    server.wait_for(lambda: f'"peer": "{host}:{own_port}"' in server.log(), "logged")

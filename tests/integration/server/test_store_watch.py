@@ -68,7 +68,7 @@ async def test_clients_hear_of_a_store_that_was_put_back(
         (third,) = re.findall(r"is ([0-9a-f]{32}) now", said.stdout)
         server.wait_for(lambda: third in (data_dir / "store.seen").read_text(), "told by the operator")
         assert (await incarnation_of(server, monkeypatch)).hex() == third
-        assert "which another process or `store restored` began" in server.log()
+        server.wait_for(lambda: "which another process or `store restored` began" in server.log(), "logged")
 
 
 async def test_a_store_that_is_removed_is_told_and_nothing_is_acked(tmp_path: Path) -> None:
