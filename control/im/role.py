@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from control.im.presence import LIVE, live_devices
 from control.im.replays import ReplayKeeper
 from control.im.store_watch import StoreWatch, refuse_lost
 from control.keys.data_folder import STORE_FILE, STORE_SEEN_FILE
+from control.logs import get_logger
 from control.part import Check, Part, Source
 from control.settings import Settings
 from im_service.calls import Args
@@ -22,6 +24,8 @@ from im_service.ports import Downlink, NoPeers, PeersPort, Presence, SystemClock
 from im_service.service import ImService
 from im_service.storage.errors import StoreError, StoreUnavailable
 from im_service.storage.store import Store
+
+_log = get_logger("im")
 
 STATS_S = 2.0
 
@@ -61,6 +65,7 @@ class ImPart(Part):
         self._served: dict[str, Callable[[], Awaitable[object]]] = {}
         self._root = root
         self._pinned = False
+        self._other_root: str | None = None
         self._started = False
         self._until = 0.0  # of what is accepted to be finished
         self._store_stats: Mapping[str, float] = {}
@@ -138,12 +143,29 @@ class ImPart(Part):
         try:
             async with asyncio.timeout(STATS_S):
                 self._store_stats = await self._store.stats()
-                if not self._pinned and self._root():
-                    await self._store.pin()
+                if not self._pinned and (root := self._root()):
+                    self._other_root = await self._pin(root)
                     self._pinned = True
             self._stats_problem = None
         except (StoreError, TimeoutError) as error:
             self._stats_problem = str(error) or "the store does not answer"
+
+    async def _pin(self, root: str) -> str | None:
+        """Note the root key in the store; what is to be told where it had another."""
+        number = _number_of(root)
+        before = await self._store.pin(number)
+        if before in (0, 1, number):
+            return None
+        told = (
+            f"the clients of this store pinned another root key than {root[:16]}…: they refuse this server."
+            " Put the old `keys` folder back, or give every client this key"
+        )
+        _log.error("the root key is not that of the store's clients", root=root)
+        return told
+
+    def remarks(self) -> Mapping[str, Check]:
+        """Whether the root key is that of the store's clients, until this process ends."""
+        return {"root_of_store": lambda: self._other_root}
 
     def checks(self) -> Mapping[str, Check]:
         """The store: the last commit worked, a commit of the watch a moment ago, and so did reading."""
@@ -158,6 +180,11 @@ class ImPart(Part):
             "store": lambda: self._store_stats,
             "moderation": self.moderation.stats,
         }
+
+
+def _number_of(root: str) -> int:
+    """A number of this root key, above 1, as a row takes it."""
+    return int.from_bytes(hashlib.sha256(root.encode()).digest()[:7], "big") + 2
 
 
 def make_store(settings: Settings) -> Store:

@@ -112,9 +112,18 @@ class Keyring(Part):
             return (self.folder.revoked(key_id) or held.key) if held.key.proves(secret) else None
         return self.folder.proven(text)
 
-    def remembered(self, key_id: str) -> Held | None:
-        """As it was last known."""
-        return self._held.get(key_id)
+    async def look(self, key_id: str) -> Held | None:
+        """To show it: as `read`; as it was last known, at once, while the engine is away. Raises as `read`
+        does where nothing is known here."""
+        known = self._held.get(key_id)
+        if known is not None and self._documents.problem() is not None:
+            return known
+        try:
+            return await self.read(key_id)
+        except DocumentsUnavailable:
+            if known is None:
+                raise
+            return known
 
     def of_cluster(self) -> list[ApiKey]:
         return [held.key for held in self._held.values()]

@@ -16,7 +16,11 @@ app = typer.Typer(help="Check and show settings.", no_args_is_help=True)
 
 
 @app.command()
-def check(config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
+def check(
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
+) -> None:
     """Check every setting as `serve` does, and create nothing: the files of LBS and the certificates for etcd
     are read, servers are for `doctor`. Exit code 2 with all reasons when one cannot work.
     """
@@ -26,6 +30,9 @@ def check(config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
     if settings.etcd.endpoints:
         _refuse_certificates(settings)
     given = sum(source != "default" for source in sources.values())
+    if as_json:
+        typer.echo(json.dumps({"settings": len(sources), "given": given}, indent=1))
+        return
     typer.echo(f"{len(sources)} settings are good, {given} of them are not defaults")
 
 

@@ -94,11 +94,11 @@ def rotate(
     """Make a new key; older ones stay valid for the overlap. Running processes take it over by themselves."""
     from control.process.data_folder import holder
 
+    if kind not in ("server", "token", "ticket"):
+        raise fail("rotate server, token or ticket", 2)
     store = _keystore(config, data_dir)
     settings = settings_or_exit(config, {"server.data_dir": data_dir})
     now, before = int(time.time()), store.keys
-    if kind not in ("server", "token", "ticket"):
-        raise fail("rotate server, token or ticket")
     with told(), audited(settings, f"keys.rotate-{kind}") as change:
         if kind == "server":
             fresh = before.rotate(now, 7 * 86400 if overlap is None else overlap)

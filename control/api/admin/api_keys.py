@@ -15,7 +15,6 @@ from control.api.admin.documents import Nothing, conflict
 from control.api.admin.route import Ask, Given, Reply, Route
 from control.api.errors import Problem
 from control.audit.entry import Id
-from control.coordination.documents import DocumentsUnavailable
 from control.keys.api_keys import SECURITY_ADMIN, ApiKey
 from control.keys.errors import ApiKeyError
 from control.keys.keyring import PREFIX, Held, TooManyKeys
@@ -89,10 +88,9 @@ async def listed(ask: Ask[KeysQuery]) -> Reply:
 async def one(ask: Ask[Nothing]) -> Reply:
     """From memory while the engine of the documents is away."""
     try:
-        held = await _read(ask)
-    except DocumentsUnavailable:
-        if (held := ask.services.api_keys.remembered(ask.path["key"])) is None:
-            raise
+        held = await ask.services.api_keys.look(ask.path["key"])
+    except ApiKeyError as error:
+        raise Problem(409, "document-unreadable", str(error)) from None
     if held is not None:
         return Reply(_shown(held.key, "cluster"), held.revision)
     return Reply(_shown(await _in_folder(ask), "folder"))

@@ -71,9 +71,11 @@ class Housekeeping(Engine):
         """Begin a new incarnation, because the operator says that the store was put back."""
         await self._write(partial(incarnation.renew, await self._origin(), fresh, now_ms))
 
-    async def pin(self) -> None:
-        """Clients that use this store have pinned a root key: what `pinned` tells from now on."""
-        await self._write(incarnation.pin)
+    async def pin(self, root: int) -> int:
+        """Clients that use this store have pinned a root key, of which this is a number above 1: `pinned`
+        tells that from now on. Returns the number that was noted before; 0: none, 1: that of a store that
+        was used before numbers were noted."""
+        return await self._write(partial(incarnation.pin, root))
 
     async def newest_server_id(self) -> int:
         """About the highest that is stored, 0 in an empty log."""

@@ -53,10 +53,15 @@ def renew(origin: str, fresh: bytes, now_ms: int) -> Op[None]:
     yield from run("INSERT INTO incarnation (id, origin, made_ms) VALUES ($1, $2, $3)", fresh, origin, now_ms)
 
 
-def pin() -> Op[None]:
-    yield from run(
-        "INSERT INTO meta VALUES ('pinned', 1) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
-    )
+def pin(root: int) -> Op[int]:
+    """The number noted before, 0: none, 1: of a root key that was not noted yet."""
+    before = yield from first("SELECT value FROM meta WHERE key = 'pinned'")
+    if before is None or before[0] != root:
+        yield from run(
+            "INSERT INTO meta VALUES ('pinned', $1) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            root,
+        )
+    return int(before[0]) if before else 0
 
 
 PINNED = (

@@ -26,6 +26,8 @@ WRONG_WORDS = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTP
 ANY_REVISION, NOTHING_THERE = "*", '"0"'
 TIMES = ("since", "until", "created_at", "expires_at", "revoked_at")
 LATEST_S = 1e11
+MAY_BE_EMPTY = ("after", "text", "note")
+"""Words where nothing has a meaning; any other that is given and empty is a variable that is not set."""
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """To the server itself, never by a proxy of the environment: a key goes along."""
 
@@ -67,6 +69,8 @@ class Admin:
             url = url or f"http://{_address(folder) or settings.control.admin}"
             api_key = api_key or _first_key(folder)
         url = url if "://" in url else f"http://{url}"
+        if not url.startswith(("http://", "https://")):
+            raise fail(f"{url}: the admin API is asked over http:// or https://", 2)
         return url.rstrip("/").removesuffix("/v1/admin") + "/v1/admin", api_key
 
     def get(self, path: str, query: Mapping[str, object] | None = None) -> Json:
@@ -132,16 +136,26 @@ def asks_admin(command: Callable[..., None]) -> Callable[..., None]:
     make: Callable[..., Admin] = admin_of
     options = inspect.signature(make, eval_str=True).parameters
 
-    def run(**words: object) -> None:
+    def run(context: typer.Context, **words: object) -> None:
+        _refuse_empty(context, words)
         meant = {name: words.pop(name) for name in options}
         command(admin=make(**meant), **words)
 
     own = [each for name, each in given.parameters.items() if name != "admin"]
-    shown = [*own, *options.values()]
+    asked = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    shown = [asked, *own, *options.values()]
     run.__name__, run.__doc__, run.__module__ = command.__name__, command.__doc__, command.__module__
     run.__annotations__ = {each.name: each.annotation for each in shown}
     vars(run)["__signature__"] = given.replace(parameters=shown)
     return run
+
+
+def _refuse_empty(context: typer.Context, words: Mapping[str, object]) -> None:
+    for name, word in words.items():
+        if word == "" and name not in MAY_BE_EMPTY:
+            source = context.get_parameter_source(name)
+            if source is not None and source.name == "COMMANDLINE":
+                raise fail(f"{name} is empty: name one, or leave it out", 2)
 
 
 def segment(text: str) -> str:

@@ -120,8 +120,7 @@ async def test_a_store_whose_clients_pinned_a_root_key_says_so_before_it_starts(
     store = await kit.open()
     await store.beat(NOTHING, FIRST, 1)
     assert not await store.pinned(), "an im process that came first made it"
-    await store.pin()
-    await store.pin()
+    assert [await store.pin(1), await store.pin(7), await store.pin(7), await store.pin(9)] == [0, 1, 7, 7]
     await (await again(kit)).beat(NOTHING, SECOND, 2)
     assert await store.pinned()
     await kit.run("DELETE FROM meta WHERE key = 'pinned'")

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from control.coordination.documents import Conflict, DocumentsUnavailable
+from control.coordination.documents import Conflict, Document, DocumentsUnavailable
 from control.coordination.sqlite_documents import SqliteDocuments
 from control.keys import keyring
 from control.keys.api_keys import ROLES, ApiKeys, split_key
@@ -140,13 +140,26 @@ async def test_a_first_key_is_shared_once_documents_are_there_and_also_by_the_ne
     await again.start()
     await again.tick()
     await until(lambda: world.usable(world.other, first), timeout_s=10)
-    held = world.other.remembered(split_key(first)[0])
+    held = await world.other.look(split_key(first)[0])
     assert held is not None
     await world.other.change(msgspec.structs.replace(held.key, roles=("viewer",)), held.revision)
     await until(lambda: (key := again.proven(first)) is not None and key.roles == ("viewer",), timeout_s=10)
     await again.tick()
     assert [key.roles for key in again.folder.list()] == [("viewer",)]
     await again.stop(0.0)
+
+
+async def test_a_key_is_shown_from_memory_and_at_once_while_documents_are_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, _, _ = await world.one.create("shop", ("read",), (), 0)
+
+    async def never(key: str) -> Document | None:
+        raise AssertionError(f"{key} is asked of an engine that is known to be away")
+
+    monkeypatch.setattr(world.documents[0], "problem", lambda: "away")
+    monkeypatch.setattr(world.documents[0], "get", never)
+    assert await world.one.look(held.key.id) == held
 
 
 async def test_a_wrong_secret_proves_nothing_and_only_hashes_are_kept(world: World) -> None:

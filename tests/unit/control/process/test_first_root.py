@@ -41,7 +41,7 @@ async def make_used_store(folder: Path, *, pinned: bool) -> None:
     await store.start()
     await store.beat(Seen(), bytes(16), 1)
     if pinned:
-        await store.pin()
+        await store.pin(2)
     await store.stop()
 
 
