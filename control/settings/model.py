@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from control.node_ids import MAX_NODE_ID
 from control.settings.gateway_addresses import parse_attributes, parse_gateway_address
 from control.settings.lbs_section import LbsSection
+from control.settings.outgoing_section import OutgoingSection
 from control.settings.policy_section import PolicySection
 from control.settings.sections import (
     LIVE,
@@ -211,6 +212,7 @@ class Settings(Struct, kw_only=True, frozen=True):
     store: StoreSection = StoreSection()
     auth: AuthSection = AuthSection()
     limits: LimitsSection = LimitsSection()
+    outgoing: OutgoingSection = OutgoingSection()
     audit: AuditSection = AuditSection()
     log: LogSection = LogSection()
 

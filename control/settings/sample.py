@@ -25,6 +25,7 @@ TITLES = {
     "store": "where messages are kept",
     "auth": "tokens and API keys",
     "limits": "bounds of the HTTP API",
+    "outgoing": "where the application's servers may be reached",
     "audit": "the log of changes",
     "log": "logs",
 }

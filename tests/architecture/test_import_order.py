@@ -48,9 +48,9 @@ ORDER: dict[str, list[str]] = {
     ],
     "control": [
         "__init__ errors logs node_ids part ticks",
-        "health metrics rates rendezvous request_keys",
+        "health metrics outgoing.addresses rates rendezvous request_keys",
         "settings",
-        "audit bus routing",
+        "audit bus outgoing routing",
         "coordination",
         "auth",
         "keys streams",

@@ -1,0 +1,1 @@
+"""What this service asks of servers that others run: bounded, signed, and never where it must not reach."""

@@ -1,0 +1,221 @@
+"""HTTP requests to servers that others run.
+
+On the pool below httpx2, which does what it is told: no proxy from the environment, no cookies, no redirect,
+no decompression. Every request has one budget from the first look-up of the name to the last byte of the
+answer, and an answer has a bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import httpcore2
+
+from control.errors import StartError
+from control.outgoing.addresses import AddressPolicy
+from control.outgoing.errors import OutgoingError
+from control.settings.outgoing_section import OutgoingSection
+
+CONNECTIONS = 256
+"""At once, of one client: each is a descriptor. Beyond: requests wait for one, within their budget."""
+IDLE_S = 30.0
+"""A connection without requests is kept so long: less than servers keep theirs (nginx 75 s, balancers 60
+s)."""
+AGENT = "Qianwan"
+
+
+class Answer(NamedTuple):
+    """`headers` by lower-case name; of a name that came twice the last. 3xx is an answer like any other."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def good(self) -> bool:
+        return 200 <= self.status < 300
+
+
+def make_client(outgoing: OutgoingSection, *, http2: bool = False) -> OutgoingClient:
+    """By the settings of this process. Raises StartError for authorities that cannot be read."""
+    policy = AddressPolicy(outgoing.networks, outgoing.plain_http)
+    try:
+        return OutgoingClient(policy, ca_file=Path(outgoing.ca) if outgoing.ca else None, http2=http2)
+    except (OSError, ssl.SSLError) as error:
+        raise StartError(f"outgoing.ca: {outgoing.ca}: {error}") from None
+
+
+class OutgoingClient:
+    """One pool of connections. Made and used in one event loop; `close` ends what is under way with
+    OutgoingError("closed")."""
+
+    def __init__(
+        self,
+        policy: AddressPolicy,
+        *,
+        ca_file: Path | None = None,
+        http2: bool = False,
+        connections: int = CONNECTIONS,
+    ) -> None:
+        self.policy = policy
+        context = httpcore2.default_ssl_context()
+        if ca_file is not None:
+            context.load_verify_locations(cafile=ca_file)
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=connections,
+            max_keepalive_connections=connections,
+            keepalive_expiry=IDLE_S,
+            http2=http2,
+            network_backend=_CheckedAddresses(policy),
+        )
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._closed = False
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        *,
+        budget_s: float,
+        answer_bytes: int,
+    ) -> Answer:
+        """Raises OutgoingError. After `address`, `connect` and `tls` nothing was sent; else nobody knows what
+        came of it. `headers` are sent as they are, beside Host and Content-Length."""
+        try:
+            self.policy.check_url(url)
+        except ValueError as error:
+            raise OutgoingError("address", str(error)) from None
+        if self._closed:
+            raise OutgoingError("closed", "this process ends")
+        task = asyncio.create_task(self._ask(method, url, headers, body, budget_s, answer_bytes))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            task.cancel()
+            if self._closed and (here := asyncio.current_task()) is not None and not here.cancelling():
+                raise OutgoingError("closed", "this process ends") from None
+            raise
+
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: bytes, *, budget_s: float, answer_bytes: int
+    ) -> Answer:
+        return await self.request("POST", url, headers, body, budget_s=budget_s, answer_bytes=answer_bytes)
+
+    async def close(self) -> None:
+        self._closed = True
+        left = list(self._under_way)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await self._pool.aclose()
+
+    async def _ask(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        budget_s: float,
+        answer_bytes: int,
+    ) -> Answer:
+        try:
+            async with asyncio.timeout(budget_s):
+                return await self._exchange(method, url, headers, body, budget_s, answer_bytes)
+        except (TimeoutError, httpcore2.TimeoutException):
+            raise OutgoingError("timeout", f"no answer within {budget_s:g} s") from None
+        except _Refused as error:
+            raise OutgoingError("address", str(error)) from None
+        except httpcore2.ConnectError as error:
+            secure = isinstance(error.__cause__ or error.__context__, ssl.SSLError)
+            raise OutgoingError("tls" if secure else "connect", str(error) or "no connection") from None
+        except (httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
+            raise OutgoingError("broken", str(error) or "the connection ended") from None
+
+    async def _exchange(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        budget_s: float,
+        answer_bytes: int,
+    ) -> Answer:
+        sent = [("User-Agent", AGENT), ("Accept-Encoding", "identity"), *headers.items()]
+        extensions = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), budget_s)}
+        async with self._pool.stream(
+            method, url, headers=sent, content=body, extensions=extensions
+        ) as answer:
+            got = bytearray()
+            async for part in answer.aiter_stream():
+                got += part
+                if len(got) > answer_bytes:
+                    raise OutgoingError("large", f"the answer is longer than {answer_bytes} bytes")
+        found = {name.decode("latin-1").lower(): text.decode("latin-1") for name, text in answer.headers}
+        return Answer(answer.status, found, bytes(got))
+
+
+class _Refused(Exception):
+    """An address that is not called."""
+
+
+class _CheckedAddresses(httpcore2.AsyncNetworkBackend):
+    """Connects to what the policy lets through of a name's addresses, one after the other: each has its share
+    of the time that is left, so that one that swallows everything leaves time for the next."""
+
+    def __init__(self, policy: AddressPolicy) -> None:
+        self._policy = policy
+        self._inner = httpcore2.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109  (as its base has it)
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + (timeout if timeout is not None else 60.0)
+        addresses = await self._addresses(host, port)
+        trouble: Exception | None = None
+        for n, address in enumerate(addresses):
+            share = (until - loop.time()) / (len(addresses) - n)
+            if share <= 0:
+                break
+            try:
+                return await self._inner.connect_tcp(address, port, share, local_address, socket_options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+                trouble = error
+        raise trouble or httpcore2.ConnectTimeout("no time left to connect")
+
+    async def _addresses(self, host: str, port: int) -> Sequence[str]:
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise httpcore2.ConnectError(f"no address of {host}: {error}") from None
+        addresses = list(dict.fromkeys(cast(str, each[4][0]) for each in found))
+        refused = ""
+        good = []
+        for address in addresses:
+            try:
+                self._policy.check_address(address)
+                good.append(address)
+            except ValueError as error:
+                refused = str(error)
+        if not good:
+            raise _Refused(refused or f"no address of {host}")
+        return good
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)

@@ -1,0 +1,24 @@
+"""[outgoing]: where requests to servers of the application may go: callbacks, engines, webhooks."""
+
+from __future__ import annotations
+
+from control.outgoing.addresses import AddressPolicy
+from control.settings.sections import Problems, Section
+
+
+class OutgoingSection(Section, frozen=True):
+    networks: tuple[str, ...] = ()
+    """Networks that are called although they are not public, as `10.20.0.0/16`: where the application's
+    servers stand. Everything else that is private, loopback, link-local or multicast is refused by what a
+    name means when it is connected to, so that no URL reaches what only this machine may reach."""
+    plain_http: bool = False
+    """URLs may begin with http://: bodies of messages then travel in the open. For a network of one's own,
+    and for trying things out."""
+    ca: str = ""
+    """File (PEM) with authorities of one's own, beside those of the system. Read at the start."""
+
+    def problems(self) -> Problems:
+        try:
+            AddressPolicy(self.networks)
+        except ValueError as error:
+            yield ("networks",), str(error)

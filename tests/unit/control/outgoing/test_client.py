@@ -1,0 +1,171 @@
+"""Requests to others: each ends within its budget and its bytes, and goes only where it may."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from control.outgoing.addresses import AddressPolicy
+from control.outgoing.client import OutgoingClient
+from control.outgoing.errors import OutgoingError
+from tests.support.asked_server import (
+    Answers,
+    AskedServer,
+    answer,
+    asked_server,
+    drip,
+    endless,
+    hangs_up,
+    never,
+    no_http,
+)
+from tests.support.etcd_certificates import Certificates
+
+TEN_MEGABYTES = answer(200, b"x" * 10_000_000)
+HERE = AddressPolicy(["127.0.0.0/8"], plain=True)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[AskedServer]:
+    async with asked_server() as found:
+        yield found
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[OutgoingClient]:
+    found = OutgoingClient(HERE)
+    yield found
+    await found.close()
+
+
+async def trouble(client: OutgoingClient, url: str, budget_s: float = 30.0) -> str:
+    with pytest.raises(OutgoingError) as raised:
+        await client.post(url, {}, b"{}", budget_s=budget_s, answer_bytes=1000)
+    return raised.value.kind
+
+
+async def test_an_answer_comes_with_its_status_and_headers(
+    server: AskedServer, client: OutgoingClient
+) -> None:
+    server.answers = answer(201, b"ok", "X-One: 1\r\n")
+    found = await client.post(server.url, {"X-Ours": "2"}, b'{"a":1}', budget_s=30, answer_bytes=2)
+    assert (found.status, found.headers["x-one"], found.body, found.good) == (201, "1", b"ok", True)
+    assert server.asked[0].headers["x-ours"] == "2"
+    assert json.loads(server.asked[0].body) == {"a": 1}
+
+
+async def test_requests_share_connections(server: AskedServer, client: OutgoingClient) -> None:
+    for _ in range(5):
+        await client.post(server.url, {}, b"{}", budget_s=30, answer_bytes=1000)
+    assert server.connections == 1
+
+
+async def test_a_redirect_is_an_answer_and_followed_by_nobody(
+    server: AskedServer, client: OutgoingClient
+) -> None:
+    server.answers = answer(302, b"", f"Location: {server.url}/other\r\n")
+    found = await client.post(server.url, {}, b"{}", budget_s=30, answer_bytes=1000)
+    assert (found.status, found.good) == (302, False)
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("answers", [never, drip], ids=["silent", "slow drip"])
+async def test_a_request_ends_with_its_budget(
+    server: AskedServer, client: OutgoingClient, answers: Answers
+) -> None:
+    server.answers = answers
+    assert await trouble(client, server.url, 0.3) == "timeout"
+
+
+@pytest.mark.parametrize(
+    ("answers", "kind"),
+    [
+        (endless, "large"),
+        (answer(200, b"x" * 10_000_000), "large"),
+        (hangs_up, "broken"),
+        (no_http, "broken"),
+    ],
+    ids=["endless", "ten megabytes", "closed in the middle", "no HTTP"],
+)
+async def test_a_wrong_answer_is_told_by_kind(
+    server: AskedServer, client: OutgoingClient, answers: Answers, kind: str
+) -> None:
+    server.answers = answers
+    assert await trouble(client, server.url) == kind
+
+
+async def test_after_many_that_ended_badly_the_next_one_is_answered(server: AskedServer) -> None:
+    client = OutgoingClient(HERE, connections=4)
+    for answers in (never, endless, hangs_up, drip):
+        server.answers = answers
+        await asyncio.gather(*(trouble(client, server.url, 0.2) for _ in range(8)))
+    server.answers = answer()
+    found = await client.post(server.url, {}, b"{}", budget_s=30, answer_bytes=1000)
+    assert found.good
+    await client.close()
+
+
+async def test_nobody_there_and_no_such_name(server: AskedServer, client: OutgoingClient) -> None:
+    await server.stop()
+    assert await trouble(client, server.url) == "connect"
+    assert await trouble(client, "http://nobody.invalid/") == "connect"
+
+
+async def test_the_proxy_of_the_environment_is_not_asked(
+    server: AskedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    client = OutgoingClient(HERE)
+    found = await client.post(server.url, {}, b"{}", budget_s=30, answer_bytes=1000)
+    assert found.good
+    await client.close()
+
+
+async def test_a_name_that_means_a_private_address_is_not_called(server: AskedServer) -> None:
+    client = OutgoingClient(AddressPolicy(plain=True))
+    assert await trouble(client, f"http://localhost:{server.port}/") == "address"
+    assert server.connections == 0
+    await client.close()
+
+
+async def test_closing_ends_what_is_under_way(server: AskedServer) -> None:
+    client = OutgoingClient(HERE)
+    server.answers = never
+    waiting = asyncio.create_task(trouble(client, server.url))
+    await server.until(1)
+    await client.close()
+    assert await waiting == "closed"
+    assert await trouble(client, server.url) == "closed"
+
+
+async def test_whoever_gives_up_frees_its_connection(server: AskedServer) -> None:
+    client = OutgoingClient(HERE, connections=1)
+    server.answers = never
+    waiting = asyncio.create_task(trouble(client, server.url))
+    await server.until(1)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    server.answers = answer()
+    assert (await client.post(server.url, {}, b"{}", budget_s=30, answer_bytes=1000)).good
+    await client.close()
+
+
+async def test_certificates_are_verified(tmp_path: Path) -> None:
+    made, other = Certificates(tmp_path / "one"), Certificates(tmp_path / "two")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(made.server.cert, made.server.key)
+    async with asked_server(tls) as server:
+        good = OutgoingClient(AddressPolicy(["127.0.0.1"]), ca_file=made.ca)
+        assert (await good.post(server.url, {}, b"{}", budget_s=30, answer_bytes=1000)).good
+        await good.close()
+        for ca_file in (None, other.ca):
+            bad = OutgoingClient(AddressPolicy(["127.0.0.1"]), ca_file=ca_file)
+            assert await trouble(bad, server.url) == "tls"
+            await bad.close()
