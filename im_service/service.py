@@ -30,9 +30,12 @@ from im_service.groups.members import GroupMembers
 from im_service.outbox.copies import Copies
 from im_service.ports import SendItem, Session
 from im_service.push.decide import PushDecider
+from im_service.reviews.decisions import Decisions
+from im_service.reviews.queue import ReviewQueue
 from im_service.sending.judging import Judge
 from im_service.sending.messages import Sending
 from im_service.sending.pending import AfterCommit
+from im_service.sending.releases import Releases
 from im_service.sending.server_sends import ServerSends
 from im_service.sending.words import Words
 from im_service.settings import ImSettings
@@ -74,6 +77,11 @@ class ImService:
         self.room_recall = RoomRecall(context)
         self._room_moves = RoomMoves(context, self.room_door)
 
+        self.decisions = Decisions(
+            context, access, Releases(context, judge, after), self.revisions, self.room_recall
+        )
+
+        self.reviews = ReviewQueue(context, access, self.decisions)
         self.presence = PresenceBook(context)
         self.relations = Relations(context, self.consents, self.presence)
         self.profiles = Profiles(context)
@@ -97,6 +105,7 @@ class ImService:
             self.presence,
             self.devices,
             self.server_sends,
+            self.reviews,
         )
         self._words = Words(context, ports.moderation)
         self.calls = Calls(
@@ -107,7 +116,7 @@ class ImService:
             context.settings.call_rate,
             Gate(context, self._words.admit).admit,
         )
-        self.upkeep = Upkeep(context, self.receipts)
+        self.upkeep = Upkeep(context, self.receipts, self.decisions)
 
     def set_rates(self, settings: ImSettings) -> None:
         """The rates of these settings, from now on; nothing else of them."""

@@ -74,6 +74,8 @@ class ImSettings(Struct, kw_only=True, frozen=True):
     """Sends to people who are no friends of the sender, against advertising; off by default."""
     call_rate: Rate = Rate(200, 1000)
     """Calls of one device: a start makes dozens at once."""
+    report_rate: Rate = Rate(0.1, 20)
+    """Messages that one account reports to those who moderate: more than anybody reads by chance."""
     spread_rate: Rate = Rate(5000, 20_000)
     """Receivers that one account has served one by one: of group messages with `target`, or with
     `sendersync` off while it has other devices, of changes to messages that not all members see, and of
@@ -119,6 +121,13 @@ class ImSettings(Struct, kw_only=True, frozen=True):
     store is larger for so long."""
     expire_rows: Annotated[int, Meta(ge=1, le=100_000, extra=_unit("rows of a step"))] = 500
     """Rows removed in one step, so that sends do not wait for it. Beyond: the next step."""
+
+    # moderation
+    hold_ms: Annotated[int, Meta(ge=0, le=LONGEST_MS)] = DAY_MS
+    """How long a message that is held waits for somebody's verdict: a day covers every shift. 0: for ever.
+    Beyond: `hold_default` is the verdict."""
+    hold_default: Literal["release", "refuse"] = "refuse"
+    """What becomes of a held message that nobody decided about in time."""
 
     # groups and people
     group_members: Annotated[int, Meta(ge=1, le=100_000, extra=_unit("members"))] = 200

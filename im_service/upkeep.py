@@ -1,4 +1,5 @@
-"""Work that no request asks for: receipt counts go out, what no view shows any more goes away."""
+"""Work that no request asks for: receipt counts go out, what no view shows any more goes away, what nobody
+decided about in time is decided."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from im_service.context import ServiceContext
 from im_service.conversation.receipts import Receipts
+from im_service.reviews.decisions import Decisions
 from im_service.storage.errors import StoreError
 from im_service.storage.records import Limits
 
@@ -17,6 +19,8 @@ START_SLACK_MS = DAY_MS
 """Time in which no server ran, that deletion believes at once."""
 SLACK_MS = 300_000
 """The same while one runs: steps of NTP, and the pause between two sweeps."""
+LAPSE_EVERY_MS = 1000
+"""How late a verdict may be that comes by itself: an index says at once that there is none."""
 BELIEVED_MS = 7 * DAY_MS
 """A clock that is ahead and stays there so long is right after all."""
 
@@ -62,10 +66,11 @@ class AgeClock:
 class Upkeep:
     """The background tasks of one service."""
 
-    def __init__(self, context: ServiceContext, receipts: Receipts) -> None:
+    def __init__(self, context: ServiceContext, receipts: Receipts, decisions: Decisions) -> None:
         self._store = context.store
         self._settings = context.settings
         self._receipts = receipts
+        self._decisions = decisions
         self._tasks: list[asyncio.Task[None]] = []
         self._trimmed: int | None = 0
         self.age_clock = AgeClock(context)
@@ -77,6 +82,7 @@ class Upkeep:
             asyncio.create_task(self._every(settings.receipt_flush_ms, self._receipts.flush)),
             asyncio.create_task(self._every(settings.expire_every_ms, self.expire)),
             asyncio.create_task(self._every(settings.expire_every_ms, self.trim)),
+            asyncio.create_task(self._every(LAPSE_EVERY_MS, self._decisions.lapse)),
         ]
 
     async def _every(self, period_ms: int, work: Callable[[], Awaitable[object]]) -> None:

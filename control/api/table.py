@@ -103,7 +103,17 @@ CONVERSATIONS = (
     Operation("POST", "/users/{me}/reactions", "react", "conversations", actor="me"),
 )
 
-OPERATIONS = MESSAGES + GROUPS + ROOMS + PEOPLE + CONVERSATIONS
+MODERATION = (
+    Operation("GET", "/moderation/queue", "moderation.queue", "moderation", "read"),
+    Operation("GET", "/moderation/queue/{id}", "moderation.item", "moderation", "read"),
+    Operation("POST", "/moderation/queue/{id}", "moderation.decide", "moderation"),
+    Operation("POST", "/moderation/queue/{id}/assign", "moderation.assign", "moderation"),
+    Operation("POST", "/moderation/verdicts", "moderation.verdict", "moderation"),
+    Operation("GET", "/moderation/statistics", "moderation.statistics", "moderation", "read"),
+    Operation("POST", "/users/{me}/reports", "message.report", "moderation", actor="me"),
+)
+
+OPERATIONS = MESSAGES + GROUPS + ROOMS + PEOPLE + CONVERSATIONS + MODERATION
 
 # Methods that only make sense on a device's own connection.
 DEVICE_ONLY = frozenset(

@@ -4,6 +4,7 @@ more.
 
 from __future__ import annotations
 
+from frame.constants import ROOM_PREFIX
 from im_service.calls import Caller, Nothing, method
 from im_service.chatrooms.model import RecallArgs
 from im_service.context import ServiceContext
@@ -52,11 +53,15 @@ class RoomRecall:
         for message in found:
             tombstone = pack_payload(encode({"operator": operator, "text": args.text}))
             await self._store.recall(room.topic, message.seq, tombstone, self._clock.now_ms())
-        self.forget(args.room, args.server_id)
-        self._peers.changed("recall", f"{args.room} {args.server_id}")
-        data = {"room": args.room, "server_id": args.server_id, "operator": operator, "text": args.text}
-        self._announcer.event(room.topic, "room.recall", data, priority=DECISION)
+        self.tell(args.room, args.server_id, operator, args.text)
         return {}
+
+    def tell(self, name: str, server_id: int, operator: str, text: str) -> None:
+        """Who is there hears that a message is taken back; newcomers do not get it."""
+        self.forget(name, server_id)
+        self._peers.changed("recall", f"{name} {server_id}")
+        data = {"room": name, "server_id": server_id, "operator": operator, "text": text}
+        self._announcer.event(ROOM_PREFIX + name, "room.recall", data, priority=DECISION)
 
     def forget(self, name: str, server_id: int) -> None:
         """Out of what newcomers get, if the room is remembered here."""

@@ -26,11 +26,19 @@ from im_service.models import EMPTY_MAP, encode, pack_payload, unpack_payload
 from im_service.notices import SYSTEM, Note, rows
 from im_service.options import CONTROL
 from im_service.pages import fit
-from im_service.sending.admission import PASSED
+from im_service.sending.admission import PASSED, WAITING
 from im_service.sending.bodies import check_body
 from im_service.sending.hooks import Draft
 from im_service.sending.messages import Sending
-from im_service.storage.records import FILTERED, RECALLED, AppendResult, Applied, Reaction, StoredMessage
+from im_service.storage.records import (
+    FILTERED,
+    HELD,
+    RECALLED,
+    AppendResult,
+    Applied,
+    Reaction,
+    StoredMessage,
+)
 
 TEXT = int(MessageType.TEXT)
 NOTIFICATION = int(MessageType.NOTIFICATION)
@@ -195,7 +203,7 @@ class Revisions:
         now = self._clock.now_ms()
         done = await self._store.recall(args.conversation, message.seq, tombstone, now, rows([note]))
         if done.value.changed:
-            self._cancel_push(message)
+            self.cancel_push(message)
             self._announcer.publish([note], done.notices)
         return Recalled(done.value.changed, message.seq)
 
@@ -247,11 +255,12 @@ class Revisions:
         self, message: StoredMessage, note: Note, changed: bool, told: Sequence[AppendResult]
     ) -> Recalled:
         if changed:
-            self._cancel_push(message)
+            self.cancel_push(message)
             self._announcer.publish([note], told)
         return Recalled(changed, message.seq)
 
-    def _cancel_push(self, message: StoredMessage) -> None:
+    def cancel_push(self, message: StoredMessage) -> None:
+        """Nobody shall read on a lock screen what was taken back."""
         if self._push is not None:
             self._push.cancel(message.conversation, message.server_id)
 
@@ -285,6 +294,8 @@ class Revisions:
             raise ImError(Code.NOT_FOUND, "the message was recalled")
         if message.type != TEXT:
             raise ImError(Code.INVALID, "only text messages are edited")
+        if message.bits & HELD:
+            raise ImError(Code.FORBIDDEN, "what waits for a verdict stays as it is", {"hook": True})
         now = self._clock.now_ms()
         if not caller.server:
             if message.sender != caller.user:
@@ -336,8 +347,10 @@ class Revisions:
             ext,
             antispam,
         )
-        draft, verdict = await self._messages.judge_again(caller.session, draft)
-        return (draft.body, draft.ext) if verdict == PASSED else None
+        judged = await self._messages.judge_again(caller.session, draft)
+        if judged.verdict == WAITING:
+            raise ImError(Code.FORBIDDEN, "an edit that somebody has to look at first", {"hook": True})
+        return (judged.draft.body, judged.draft.ext) if judged.verdict == PASSED else None
 
     @method("versions", Code.NOT_FOUND, result=Versions, server_only=True)
     async def versions(self, caller: Caller, args: VersionsArgs) -> Versions:

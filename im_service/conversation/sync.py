@@ -24,6 +24,8 @@ from im_service.storage.records import (
     FILTERED,
     HISTORY,
     PERSISTENT,
+    RECEIVER_NO_SENSE,
+    RELEASED,
     ROAM,
     InboxRow,
     Mark,
@@ -191,7 +193,7 @@ class Sync:
         if row.flags & FILTERED:
             return row
         waiting = row.seq > inbox.acked_seq
-        if waiting and row.bits & PERSISTENT and row.time_ms >= offline_from:
+        if (waiting or row.bits & RELEASED) and row.bits & PERSISTENT and row.time_ms >= offline_from:
             return row
         roams = row.bits & ROAM and row.seq > inbox.last_seq - self._keep.roam_count
         if roams and (row.time_ms < known_since or not waiting):
@@ -225,6 +227,8 @@ class Sync:
         if user and not page.items:
             await self._reads(caller, args.conversation)
         shown = [row for row in page.items if not row.flags & FILTERED]
+        if caller.user and not user:  # a room's is read with the server's eye
+            shown = [row for row in shown if not row.bits & RECEIVER_NO_SENSE or row.sender == caller.user]
         reply = HistoryPage(*self._fitting(shown, page.more))
         answered = page.items if len(reply.messages) == len(shown) else shown[: len(reply.messages)]
         if answered:

@@ -106,6 +106,7 @@ class AccountState:
         "bucket",
         "disabled_ms",
         "group_ms",
+        "reports",
         "room_ms",
         "single_ms",
         "stranger",
@@ -114,6 +115,7 @@ class AccountState:
 
     def __init__(self, user: str) -> None:
         self.user = user
+        self.reports = Bucket()
         self.disabled_ms = self.single_ms = self.group_ms = self.room_ms = 0
         self.bucket = Bucket()
         self.stranger = Bucket()

@@ -18,6 +18,8 @@ from im_service.settings import ImSettings
 PASSED = 0
 SILENTLY_BLOCKED = 1
 """Stored for the sender only, acknowledged as if it were delivered."""
+WAITING = -1
+"""Stored for the sender only until it is decided, acknowledged as if it were delivered."""
 
 
 class Admission:

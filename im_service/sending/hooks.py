@@ -16,6 +16,7 @@ class Action(IntEnum):
     REPLACE = 1  # go on with another body and ext
     REJECT = 2  # refuse, the sender is told
     SWALLOW = 3  # store for the sender only, acknowledge as if nothing were
+    HOLD = 4  # store for the sender only until somebody decides, acknowledge as if nothing were
 
 
 class Draft(NamedTuple):
@@ -34,10 +35,18 @@ class Draft(NamedTuple):
 
 
 class Verdict(NamedTuple):
+    """`body` and `ext` of REPLACE, and of HOLD where it replaces too. `text`: what the sender is told of
+    REJECT. `rule`: which list or engine says so, for those who decide about HOLD and for counters. `hold_s`
+    and `lapse` of HOLD: after how long it is released (True) or refused if nobody decides; None: as the
+    settings say."""
+
     action: Action = Action.PASS
     body: bytes | None = None
     ext: str | None = None
     text: str = ""
+    rule: str = ""
+    hold_s: int | None = None
+    lapse: bool | None = None
 
 
 class Hook(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Sequence
+from typing import NamedTuple
 
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
@@ -12,12 +13,28 @@ from im_service.ids import ROOM
 from im_service.live.route import Route
 from im_service.live.users import SessionState
 from im_service.options import Resolved
-from im_service.sending.admission import PASSED, SILENTLY_BLOCKED
+from im_service.sending.admission import PASSED, SILENTLY_BLOCKED, WAITING
 from im_service.sending.bodies import check_body
 from im_service.sending.hooks import Action, Draft, Hook, Verdict
 from im_service.storage.records import SENDER_SYNC
 
 _log = logging.getLogger("qianwan.im")
+
+
+class Rejected(ImError):
+    """A hook said no."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(Code.FORBIDDEN, text or "rejected", {"hook": True})
+
+
+class Judged(NamedTuple):
+    """A message as its hooks left it. `verdict`: PASSED, SILENTLY_BLOCKED, or WAITING with what `holds`
+    it."""
+
+    draft: Draft
+    verdict: int = PASSED
+    holds: Verdict | None = None
 
 
 class Judge:
@@ -39,32 +56,34 @@ class Judge:
         """Does a hook look at such messages that is not waited for?"""
         return any(hook.wants(kind, type) for hook in self.instant)
 
-    def glance(self, draft: Draft, kind: str) -> tuple[Draft, int]:
+    def glance(self, draft: Draft, kind: str) -> Judged:
         """Run the hooks that are not waited for. Raises as `judge` does."""
+        judged = Judged(draft)
         for hook in self.instant:
             if hook.wants(kind, draft.type):
-                verdict = self._asked(hook, draft)
+                verdict = self._asked(hook, judged.draft)
                 assert isinstance(verdict, Verdict), "an instant hook is not waited for"
-                draft, code = self._obeyed(draft, kind, verdict)
-                if code != PASSED:
-                    return draft, code
-        return draft, PASSED
+                judged = self._obeyed(judged, kind, verdict)
+                if judged.verdict == SILENTLY_BLOCKED:
+                    break
+        return judged
 
-    async def judge(self, draft: Draft, kind: str) -> tuple[Draft, int]:
-        """Run the hooks in order: moderation, then callback. Raises 403 on a rejection, 503 on a failing
-        hook."""
+    async def judge(self, draft: Draft, kind: str) -> Judged:
+        """Run the hooks in order: moderation, then callback. A message that one holds is judged by the others
+        too. Raises 403 on a rejection, 503 on a failing hook."""
+        judged = Judged(draft)
         for hook in self.hooks:
             if not hook.wants(kind, draft.type):
                 continue
-            found = self._asked(hook, draft)
+            found = self._asked(hook, judged.draft)
             try:
                 verdict = await found if inspect.isawaitable(found) else found
             except Exception:
                 raise self._failed() from None
-            draft, code = self._obeyed(draft, kind, verdict)
-            if code != PASSED:
-                return draft, code
-        return draft, PASSED
+            judged = self._obeyed(judged, kind, verdict)
+            if judged.verdict == SILENTLY_BLOCKED:
+                break
+        return judged
 
     def _asked(self, hook: Hook, draft: Draft) -> Verdict | Awaitable[Verdict]:
         try:
@@ -76,16 +95,21 @@ class Judge:
         _log.exception("hook failed")
         return ImError(Code.UNAVAILABLE, "the message could not be judged")
 
-    def _obeyed(self, draft: Draft, kind: str, verdict: Verdict) -> tuple[Draft, int]:
+    def _obeyed(self, judged: Judged, kind: str, verdict: Verdict) -> Judged:
         """The message as the verdict leaves it."""
-        if verdict.action == Action.REJECT:
-            raise ImError(Code.FORBIDDEN, verdict.text or "rejected", {"hook": True})
-        if verdict.action == Action.SWALLOW:
-            return draft, SILENTLY_BLOCKED
-        if verdict.action == Action.REPLACE:
-            draft = draft._replace(body=verdict.body or draft.body, ext=verdict.ext or draft.ext)
-            check_body(draft.type, draft.body, kind == ROOM, server=True)
-        return draft, PASSED
+        action = verdict.action
+        if action == Action.PASS:
+            return judged
+        if action == Action.REJECT:
+            raise Rejected(verdict.text)
+        draft = judged.draft
+        if action == Action.SWALLOW:
+            return Judged(draft, SILENTLY_BLOCKED)
+        draft = draft._replace(body=verdict.body or draft.body, ext=verdict.ext or draft.ext)
+        check_body(draft.type, draft.body, kind == ROOM, server=True)
+        if action == Action.HOLD and judged.holds is None:
+            return Judged(draft, WAITING, verdict)
+        return judged._replace(draft=draft)
 
     def picks(self, state: SessionState | None, route: Route, options: Resolved) -> bool:
         """Does this message go to members of the group one by one? Without its sender's other devices it

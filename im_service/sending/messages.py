@@ -30,14 +30,14 @@ from im_service.ports import SendItem, Session
 from im_service.sending.admission import PASSED, SILENTLY_BLOCKED, Admission
 from im_service.sending.bodies import check_body
 from im_service.sending.delivery import Delivery
-from im_service.sending.hooks import Draft
-from im_service.sending.judging import Judge
+from im_service.sending.hooks import Draft, Verdict
+from im_service.sending.judging import Judge, Judged
 from im_service.sending.pending import SEND_ACK, AfterCommit, Pending, Work, accept, answer
 from im_service.sending.publish_batch import PublishBatch
 from im_service.sending.repeats import Repeats
 from im_service.sending.resolve import RouteResolver
 from im_service.storage.errors import StoreClosed, StoreError, StoreUnknown
-from im_service.storage.records import RECEIPT, AppendResult, AppendStatus, NewMessage
+from im_service.storage.records import RECEIPT, AppendResult, AppendStatus, Hold, NewMessage
 from im_service.storage.shares import asking
 
 MAX_LANE = 1000
@@ -68,6 +68,7 @@ class Sending:
         self._slow = bool(judge.slow)
         self._after = tuple(after)
         self._repeats = Repeats(context, self._delivery, self._after)
+        self._settings = context.settings
         self._receipt_members = context.settings.receipt_members
         self._options = OptionTable()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -102,16 +103,14 @@ class Sending:
                     self._wait(state, target, item, work)
                     continue
                 verdict = self.admission.check(state, route, options, work.now, work.tick)
-                body, ext = bytes(asked.body), asked.ext
+                body, ext, holds = bytes(asked.body), asked.ext, None
                 if not verdict and judge.instant and judge.glances(route.kind, asked.type):
-                    draft, verdict = judge.glance(_draft(state, route, asked, options), route.kind)
+                    draft, verdict, holds = judge.glance(_draft(state, route, asked, options), route.kind)
                     body, ext = draft.body, draft.ext
                 payload = pack_payload(body, options.wire, ext)
-                self._queue(
-                    work,
-                    Pending(route, asked.client_id, asked.type, payload, options, verdict, state, request),
-                    raw,
-                )
+                entry = Pending(route, asked.client_id, asked.type, payload, options, verdict, state, request)
+                entry.holds = holds
+                self._queue(work, entry, raw)
             except ImError as error:
                 work.out.reply(session, SEND_ACK, request, error.code, error.payload())
             except Exception:
@@ -144,7 +143,10 @@ class Sending:
         route, options, now = entry.route, entry.options, work.now
         server_id = self._ids.next(now)
         stored = options.bits & STORED if route.room is None else route.room.keeps(options)
-        if not stored:
+        holds, bits = entry.holds, entry.bits
+        if not stored and holds is not None:  # it waits in the log, where no view shows it
+            bits &= ~STORED
+        elif not stored:
             self._finish(work.out, entry, server_id, 0, now)
             return
         work.rows.append(
@@ -159,13 +161,22 @@ class Sending:
                     now,
                     entry.type,
                     entry.payload,
-                    entry.bits,
+                    bits,
                     now + options.expire_ms if options.expire_ms else 0,
                     route.cut(options.target),
+                    None if holds is None else self._hold(holds, bits, entry, now),
                 ),
             )
         )
         work.pending.append(entry)
+
+    def _hold(self, holds: Verdict, bits: int, entry: Pending, now: int) -> Hold:
+        """When the row is decided if nobody does, and what it is once it is released."""
+        settings = self._settings
+        wait_ms = settings.hold_ms if holds.hold_s is None else holds.hold_s * 1000
+        lapse = settings.hold_default == "release" if holds.lapse is None else holds.lapse
+        released = entry.options.bits & (bits | ~STORED)
+        return Hold(now + wait_ms if wait_ms else 0, lapse, holds.rule, released)
 
     # -- the commit
 
@@ -261,7 +272,7 @@ class Sending:
         self._commit(work)
         return await future
 
-    async def judge_again(self, session: Session, draft: Draft) -> tuple[Draft, int]:
+    async def judge_again(self, session: Session, draft: Draft) -> Judged:
         """The checks and hooks of a send, for a stored message that gets another body. Raises like a send;
         a verdict other than PASSED: nobody but its sender is to believe it happened."""
         state = self._sessions.still(session)
@@ -272,7 +283,7 @@ class Sending:
         verdict = self.admission.check(state, route, DEFAULT, self._clock.now_ms(), self._clock.elapsed_ms())
         if verdict > SILENTLY_BLOCKED:
             raise ImError(Code(verdict))
-        return (draft, verdict) if verdict else await self._judge.judge(draft, route.kind)
+        return Judged(draft, verdict) if verdict else await self._judge.judge(draft, route.kind)
 
     # -- lanes: sends that must wait, in order
 
@@ -324,14 +335,16 @@ class Sending:
         asked, options = self._decode(route, raw)
         verdict = self.admission.check(state, route, options, work.now, work.tick)
         receivers = await self._judge.receivers(state, route, options)
-        body, ext = bytes(asked.body), asked.ext
+        body, ext, holds = bytes(asked.body), asked.ext, None
         if not verdict:
-            draft, verdict = await self._judge.judge(_draft(state, route, asked, options), route.kind)
+            judged = await self._judge.judge(_draft(state, route, asked, options), route.kind)
+            draft, verdict, holds = judged
             body, ext = draft.body, draft.ext
         payload = pack_payload(body, options.wire, ext)
         entry = Pending(
             route, asked.client_id, asked.type, payload, options, verdict, state, request, receivers
         )
+        entry.holds = holds
         self._queue(work, entry, raw)
 
     async def close(self) -> None:

@@ -14,9 +14,10 @@ from im_service.live.users import SessionState
 from im_service.models import encode
 from im_service.options import Resolved
 from im_service.ports import Clock
-from im_service.sending.admission import SILENTLY_BLOCKED
+from im_service.sending.admission import SILENTLY_BLOCKED, WAITING
+from im_service.sending.hooks import Verdict
 from im_service.sending.publish_batch import PublishBatch
-from im_service.storage.records import BADGE, RECEIPT, RECEIVER_NO_SENSE, NewMessage
+from im_service.storage.records import BADGE, HELD, RECEIPT, RECEIVER_NO_SENSE, NewMessage
 
 Answer = Callable[[int, bytes], None]
 """Takes (code, payload) of a send that no connection waits for."""
@@ -37,12 +38,16 @@ class Pending(msgspec.Struct):
     request: int = 0
     receivers: Sequence[str] | None = None
     answer: Answer | None = None
+    holds: Verdict | None = None
 
     @property
     def bits(self) -> int:
         """Of its row: whoever is not to know of it is not told, counted or asked for a receipt."""
         bits = self.options.bits
-        return bits if not self.verdict else (bits | RECEIVER_NO_SENSE) & ~(BADGE | RECEIPT)
+        if not self.verdict:
+            return bits
+        bits = (bits | RECEIVER_NO_SENSE) & ~(BADGE | RECEIPT)
+        return bits | HELD if self.verdict == WAITING else bits
 
 
 class AfterCommit(Protocol):

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from im_service.context import ServiceContext
 from im_service.models import stored_bytes
-from im_service.sending.admission import PASSED
+from im_service.sending.admission import PASSED, SILENTLY_BLOCKED
 from im_service.sending.delivery import Delivery
 from im_service.sending.pending import AfterCommit, Pending
 from im_service.sending.publish_batch import PublishBatch
-from im_service.storage.records import FILTERED
+from im_service.storage.records import FILTERED, RECEIVER_NO_SENSE
 
 _log = logging.getLogger("qianwan.im")
 
@@ -53,6 +53,9 @@ class Repeats:
                 if row.flags & FILTERED:
                     continue
                 message, out = stored_bytes(row), PublishBatch()
+                # What was said of the first counts: the verdict of today is about a message that is none.
+                hidden = row.bits & RECEIVER_NO_SENSE & ~entry.options.bits
+                entry.verdict = SILENTLY_BLOCKED if hidden else PASSED
                 self._delivery.live(
                     out,
                     entry.state,
@@ -60,7 +63,7 @@ class Repeats:
                     entry.options,
                     server_id,
                     message,
-                    entry.verdict != PASSED,
+                    bool(hidden),
                     entry.receivers,
                 )
                 for follower in self._after:

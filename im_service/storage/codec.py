@@ -1,4 +1,4 @@
-"""The one value a store packs itself: the target list of a message, by account number.
+"""The values a store packs itself: the target list of a message, by account number; the row of what is held.
 
 u8 flags (1 inclusive, 2 later joiners see, 4 speaks about another seq) | with flag 4: u64 that seq
 | n x u64 little-endian account number, ascending
@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from frame.constants import SINGLE_PREFIX
+from im_service.storage.records import Hold, ReviewKind
 
 
 class TargetIds(NamedTuple):
@@ -43,6 +44,14 @@ def unpack_target(packed: bytes) -> TargetIds:
     flags = packed[0]
     about, ids = (numbers[0], numbers[1:]) if flags & 4 else (0, numbers)
     return TargetIds(frozenset(ids), bool(flags & 1), bool(flags & 2), about)
+
+
+HELD_COLUMNS = "kind, bits, rule, time_ms, until_ms, lapse"
+
+
+def held_row(hold: Hold, time_ms: int) -> tuple[int, int, str, int, int, int]:
+    """Of a message that waits for its verdict, behind its conv and seq."""
+    return int(ReviewKind.HELD), hold.bits, hold.rule, time_ms, hold.until_ms, int(hold.lapse)
 
 
 def people_of(conversation: str) -> list[str]:

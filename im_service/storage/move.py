@@ -44,10 +44,13 @@ KEYS: dict[str, tuple[str, ...]] = {
     "room_queue": ("conv", "key"),
     "broadcast": ("id",),
     "idempotency": ("id",),
+    "review": ("id",),
+    "report": ("conv", "seq", "usr"),
+    "rule_verdict": ("rule", "state", "lapsed"),
 }
 """Every table but `meta` and `incarnation`, whose content is made anew, and its key."""
 
-_NUMBERED = ("account", "conversation", "message", "request", "idempotency")
+_NUMBERED = ("account", "conversation", "message", "request", "idempotency", "review")
 _SEND_KEY = ("sender", "client_id", "conv", "digest", "server_id", "seq", "time_ms")
 
 

@@ -23,6 +23,8 @@ SESSION: Final = 32  # becomes the last message of the conversation list
 SENDER_NO_SENSE: Final = 64  # invisible to the sender
 RECEIVER_NO_SENSE: Final = 128  # invisible to everyone else (also: sent by somebody on the blacklist)
 RECEIPT: Final = 256  # group message that asks for receipts
+HELD: Final = 512  # waits for a verdict, or was refused: RECEIVER_NO_SENSE, and hidden from the server's eye
+RELEASED: Final = 1024  # was held: shown to devices whatever they acknowledged meanwhile
 DEFAULT_BITS: Final = HISTORY | ROAM | PERSISTENT | SENDER_SYNC | BADGE | SESSION
 
 # Flags of a message as read (wire: Message.flags).
@@ -49,6 +51,31 @@ class Aim(NamedTuple):
     about: int = 0  # a notice: shown to those who may see this seq, to which the joiners' rule applies
 
 
+class ReviewKind(IntEnum):
+    """Why people look at a message."""
+
+    HELD = 0
+    REPORTED = 1
+
+
+class Ruling(IntEnum):
+    """Where a review stands."""
+
+    OPEN = 0
+    PASSED = 1
+    REFUSED = 2
+    GONE = 3  # recalled, deleted or expired before anybody decided
+
+
+class Hold(NamedTuple):
+    """What a message waits for that nobody but its sender sees yet."""
+
+    until_ms: int  # then `lapse` is the verdict; 0 = for people only
+    lapse: bool  # released at the end (True), or refused
+    rule: str  # what held it: a list, an engine
+    bits: int  # what its row has once it is released
+
+
 class NewMessage(NamedTuple):
     """A message that passed every check and waits for its commit."""
 
@@ -63,6 +90,7 @@ class NewMessage(NamedTuple):
     bits: int = DEFAULT_BITS
     expires_ms: int = 0  # visible until then whatever the class limits say; 0 = class limits only
     target: Aim | None = None
+    hold: Hold | None = None  # with the bits HELD and RECEIVER_NO_SENSE
 
 
 Notices = Sequence[NewMessage]
@@ -225,6 +253,49 @@ class Revised(NamedTuple):
     before: StoredMessage
     changed: bool
     version: int
+
+
+class Review(NamedTuple):
+    """A message that people decide about, or have decided about."""
+
+    id: int
+    conversation: str
+    seq: int
+    sender: str  # empty: the message is there no more
+    kind: ReviewKind
+    state: Ruling
+    bits: int  # what the row of a held one has once it is released
+    rule: str
+    reports: int
+    time_ms: int
+    until_ms: int  # 0 = no verdict comes by itself
+    lapse: bool  # the verdict that comes then
+    decided_ms: int
+    decided_by: str  # empty: nobody, it came by itself
+    assignee: str
+    note: str
+
+
+class ReviewRows(NamedTuple):
+    items: list[Review]
+    after: int  # the last one looked at
+    more: bool
+
+
+class Report(NamedTuple):
+    user: str
+    category: str
+    text: str
+    time_ms: int
+
+
+class RuleVerdict(NamedTuple):
+    """How often a rule's hits were passed or refused: by people, or by themselves (`lapsed`)."""
+
+    rule: str
+    state: Ruling
+    lapsed: bool
+    decisions: int
 
 
 class Version(NamedTuple):

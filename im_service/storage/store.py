@@ -20,6 +20,7 @@ from im_service.storage.faces.groups import Groups, Requests
 from im_service.storage.faces.housekeeping import Broadcasts, Housekeeping, Replays
 from im_service.storage.faces.messages import Inbox, MessageLog, ReceiptStore
 from im_service.storage.faces.people import Accounts, RelationStore
+from im_service.storage.faces.reviews import Reviews
 from im_service.storage.faces.rooms import Rooms
 
 
@@ -34,6 +35,7 @@ class Store(
     Rooms,
     Broadcasts,
     Replays,
+    Reviews,
     Housekeeping,
 ):
     @abstractmethod

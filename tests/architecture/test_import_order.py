@@ -42,6 +42,7 @@ ORDER: dict[str, list[str]] = {
         "chatrooms groups sending",
         "accounts outbox",
         "conversation push",
+        "reviews",
         "upkeep",
         "service",
         "methods",

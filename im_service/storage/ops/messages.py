@@ -8,6 +8,7 @@ from im_service.storage.errors import StoreMissing
 from im_service.storage.ops.tx import Op, Row, find_conversation, first, rows
 from im_service.storage.records import (
     FILTERED,
+    HELD,
     HISTORY,
     PERSISTENT,
     RECALLED,
@@ -88,7 +89,7 @@ def visible(row: Row, who: Reader, view: View) -> bool:
     if not any(bits & bit and time_ms >= not_before for bit, not_before in view.classes):
         return False
     if not who.usr:
-        return True
+        return not bits & HELD
     if sender == who.usr:
         return not bits & SENDER_NO_SENSE and (not view.sync or bool(bits & SENDER_SYNC))
     if bits & RECEIVER_NO_SENSE:

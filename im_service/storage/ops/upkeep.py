@@ -3,7 +3,7 @@
 from im_service.storage.ops.tx import DropKeys, Op, Row, first, rows, run
 from im_service.storage.records import HISTORY, Limits
 
-_HANGING = ("message_version", "reaction", "receipt")
+_HANGING = ("message_version", "reaction", "receipt", "review", "report")
 
 
 def _drop(found: list[Row]) -> Op[None]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import asyncpg
 
 from frame.constants import GROUP_PREFIX
-from im_service.storage.codec import pack_target, people_of
+from im_service.storage.codec import HELD_COLUMNS, held_row, pack_target, people_of
 from im_service.storage.dedupe import CACHED_NAMES, MISSING, Known, repeated
 from im_service.storage.ops.tx import Value
 from im_service.storage.records import AppendResult, AppendStatus, NewMessage
@@ -44,6 +44,10 @@ _INSERT = (
     " expires_ms, target, payload) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[],"
     " $5::bytea[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[],"
     " $12::bytea[], $13::bytea[])"
+)
+_HELD = (
+    f"INSERT INTO review (conv, seq, {HELD_COLUMNS}) SELECT * FROM unnest($1::bigint[], $2::bigint[],"
+    " $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[])"
 )
 _KEYS = (
     "INSERT INTO send_key (sender, client_id, conv, digest, server_id, seq, time_ms) SELECT * FROM"
@@ -112,6 +116,7 @@ class Appender:
         results: list[AppendResult] = []
         fresh: list[tuple[Value, ...]] = []
         moved: dict[int, Head] = {}
+        held: list[tuple[Value, ...]] = []
         for key, message in zip(keys, batch, strict=True):
             head = heads.get(message.conversation)
             if head is None:
@@ -131,8 +136,12 @@ class Appender:
                 message.type, message.bits, 0, message.expires_ms, target, message.payload,
             ))  # fmt: skip
             results.append(AppendResult(AppendStatus.NEW, message.server_id, head[1], head[2]))
+            if message.hold is not None:
+                held.append((head[0], head[1], *held_row(message.hold, head[2])))
         if fresh:
             await self._store(conn, fresh, list(moved.values()), change)
+        if held:
+            await conn.execute(_HELD, *(list(column) for column in zip(*held, strict=True)))
         if idle := [heads[name][0] for name in made if not heads[name][1]]:
             await conn.execute(_UNMAKE, idle)
         return results

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import apsw
 
 from frame.constants import GROUP_PREFIX
-from im_service.storage.codec import pack_target, people_of
+from im_service.storage.codec import HELD_COLUMNS, held_row, pack_target, people_of
 from im_service.storage.dedupe import CACHED_NAMES, MISSING, Key, Known, repeated
 from im_service.storage.ops.tx import Row, Value
 from im_service.storage.records import AppendResult, AppendStatus, NewMessage
@@ -49,6 +49,7 @@ _KNOWN = {
     f" WHERE (sender, client_id) IN (VALUES {_values(2, n)})"
     for n in _SIZES
 }
+_HELD = f"INSERT INTO review (conv, seq, {HELD_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _INBOX = "INSERT INTO inbox (usr, conv, change) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 
 _ACKS = {
@@ -152,11 +153,12 @@ class Appender:
         self._touched.append(moved)
         heads, accounts = self._heads, self._accounts
         fresh: Known = {}
+        held: list[tuple[Value, ...]] = []
         for message in batch:
             # Unpacked once, and results made without their constructor: the event loop waits meanwhile.
             (
                 conversation, sender, client_id, digest, server_id, made_ms, type, payload, bits, expires_ms,
-                cut,
+                cut, hold,
             ) = message  # fmt: skip
             head = heads.get(conversation)
             if head is None:
@@ -178,6 +180,10 @@ class Appender:
                 payload,
             )  # fmt: skip
             results.append(_new(AppendResult, (_NEW, server_id, seq, time_ms)))
+            if hold is not None:
+                held.append((conv, seq, *held_row(hold, time_ms)))
+        if held:
+            self._conn.executemany(_HELD, held)
         self._chunked(_INSERT, len(_COLUMNS), flat)
         ends: list[Value] = []
         for head in moved.values():

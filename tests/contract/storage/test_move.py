@@ -13,7 +13,17 @@ from im_service.storage import migrations
 from im_service.storage.errors import SchemaError, SchemaTooNew, StoreConflict
 from im_service.storage.move import Copied, copy_store
 from im_service.storage.postgres import connection as postgres
-from im_service.storage.records import DEFAULT_BITS, RECEIPT, Aim, AppendStatus, Mark, QueueItem
+from im_service.storage.records import (
+    DEFAULT_BITS,
+    HELD,
+    RECEIPT,
+    Aim,
+    AppendStatus,
+    Hold,
+    Mark,
+    QueueItem,
+    Ruling,
+)
 from im_service.storage.sqlite import connection as sqlite
 from tests.support.store_kit import Kit, append, everything, login, message, send
 
@@ -87,6 +97,10 @@ async def source(tmp_path: Path) -> Kit:
     await append(store, singles)
     await send(store, "g/x", "a", "read?", bits=DEFAULT_BITS | RECEIPT)
     await store.report("b", "g/x", [41], 2)
+    held = message("g/x", "a", "held", bits=DEFAULT_BITS | HELD)._replace(hold=Hold(0, False, "list", 0))
+    await append(store, [held])
+    await store.report_message("b", "g/x", 4, "spam", "see", DEFAULT_BITS, 2)
+    await store.decide(1, Ruling.REFUSED, "mia", "", 3)
     await store.edit("g/x", 1, "a", b"edited", 2)
     await store.react("g/x", 2, "b", "ok", "", True, 2)
     await store.hide("b", "g/x", [3], 2)
@@ -119,8 +133,8 @@ async def test_copy_resumes_and_goes_on(source: Kit, postgres_kit: Kit) -> None:
         with pytest.raises(KeyboardInterrupt):
             await copy_store(source.where, postgres_kit.where, chunk_rows=23, progress=interrupted)
     counted = await copy_store(source.where, postgres_kit.where, chunk_rows=23, progress=interrupted)
-    assert counted["message"] == 341
-    assert sum(step.table == "message" for step in steps) == 341 // 23 + 1, "no chunk was copied twice"
+    assert counted["message"] == 342
+    assert sum(step.table == "message" for step in steps) == 342 // 23 + 1, "no chunk was copied twice"
     with pytest.raises(StoreConflict, match="of this store already: nothing was done"):
         await copy_store(source.where, postgres_kit.where)
     other = await source.open()
@@ -165,8 +179,8 @@ async def test_copy_survives_kills(source: Kit, postgres_kit: Kit) -> None:
         process.kill()
         await process.wait()
     counted = await copy_store(source.where, postgres_kit.where)
-    assert counted["message"] == 341
-    assert (await postgres_kit.query("SELECT count(*) FROM send_key")) == [(341,)]
+    assert counted["message"] == 342
+    assert (await postgres_kit.query("SELECT count(*) FROM send_key")) == [(342,)]
 
 
 async def test_copy_refuses_a_full_target_and_a_changed_source(source: Kit, postgres_kit: Kit) -> None:
@@ -204,7 +218,7 @@ async def test_the_command_copies_once_and_says_so(source: Kit, postgres_kit: Ki
         return process.returncode, shown.decode()
 
     code, shown = await run()
-    assert (code, "341" in shown) == (0, True), shown
+    assert (code, "342" in shown) == (0, True), shown
     code, shown = await run()
     assert (code, "nothing was done" in shown) == (1, True), shown
 
@@ -212,13 +226,14 @@ async def test_the_command_copies_once_and_says_so(source: Kit, postgres_kit: Ki
 DISTRIBUTED_BY = {
     "conv": {
         "message", "message_version", "reaction", "receipt", "chat_group", "group_member", "room",
-        "room_member", "room_tag_mute", "room_queue",
+        "room_member", "room_tag_mute", "room_queue", "review", "report",
     },
     "usr": {"inbox", "hidden", "device", "device_mark", "account_state", "profile"},
     "sender": {"send_key"}, "owner": {"relation"}, "scope": {"request"},
 }  # fmt: skip
 EVERYWHERE = {
     "account", "conversation", "broadcast", "idempotency", "incarnation", "meta", "schema_migration",
+    "rule_verdict",
 }  # fmt: skip
 
 

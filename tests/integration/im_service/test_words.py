@@ -39,8 +39,8 @@ CALLS: dict[str, dict[str, Any]] = {
 }
 MODULE = {"room": "room_s", "friend": "single_s", "profile": "single_s"}
 
-NOT_SEEN_BY_OTHERS = {"conversation.set", "edit", "friend.alias", "kick"}
-"""Texts for the caller's own devices; `edit` is judged as the send it replaces."""
+NOT_SEEN_BY_OTHERS = {"conversation.set", "edit", "friend.alias", "kick", "message.report"}
+"""Texts for the caller's own devices and for those who moderate; `edit` is judged as the send it replaces."""
 IDS = {
     "conversation", "conversations", "group", "groups", "user", "users", "room", "owner", "members", "after",
     "before", "acks", "devices", "tag", "tags", "key", "remove", "role",
@@ -62,7 +62,7 @@ def test_every_call_with_a_text_is_admitted_like_a_send() -> None:
 UNHEARD = {
     "ack", "broadcasts", "consent.get", "consent.set", "conversation.clear", "conversation.set",
     "conversations", "delete", "devices", "friend.alias", "friend.requests", "get", "group.info",
-    "group.members", "group.mine", "group.requests", "history", "kick",
+    "group.members", "group.mine", "group.requests", "history", "kick", "message.report",
     "presence.subscribe", "presence.unsubscribe", "profile.get", "pull",
     "reactions", "receipt.counts", "receipt.list", "receipts", "relations", "relation.black", "relation.mute",
     "room.info", "room.online", "room.people", "room.queue.list", "sync", "time", "unread",
