@@ -6,6 +6,7 @@ process are two contexts over two stores.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
@@ -40,6 +41,8 @@ class Ports:
     copy: CopyPort | None = None
     moderation: Moderator | None = None
     callback: Hook | None = None
+    latest_session: Callable[[], int] = lambda: 0
+    """At least as high as each session id that was given in the cluster, as far as is known."""
     node: int = 0
     """Number of this im process, 0-1023: part of server ids."""
 
@@ -58,6 +61,7 @@ class ServiceContext:
         "directory",
         "downlink",
         "ids",
+        "latest_session",
         "memberships",
         "node",
         "peers",
@@ -79,6 +83,7 @@ class ServiceContext:
         self.peers = ports.peers
         self.push = ports.push
         self.node = ports.node
+        self.latest_session = ports.latest_session
         self.ids = ServerIds(ports.node)
         self.sessions = Sessions(ports.clock)
         self.directory = Directory(store)

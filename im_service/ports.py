@@ -6,7 +6,7 @@ Every method is called from the asyncio thread. Those without `async` must not b
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 Reply = tuple[int, int, int, int, bytes]
@@ -105,8 +105,14 @@ class PeersPort(Protocol):
         joined by a blank (session, away: node, connection, user, device, and "alone" when that was the user's
         last connection, of which back says that there is one again; presence: user, then device and platform
         of each session that has a connection, or had one a moment ago). left: node and connection of somebody
-        whom nobody knew inside,
-        room. To one process alone goes guest: room, the session as above, tags."""
+        whom nobody knew inside, room. To one process alone go guest: room, the session as above, tags; out:
+        number of the order, room, user; ended: as accounts/ended.py makes it."""
+
+
+Tell = Callable[[str, str], None]
+"""A word to one im process: kind, key."""
+Way = Callable[[str], Tell | None]
+"""To the process that serves a topic; None where it is this one."""
 
 
 class NoPeers:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from frame.constants import ROOM_PREFIX
 from im_service.accounts.devices import Devices
+from im_service.accounts.ended import ENDED
 from im_service.accounts.gate import Gate
 from im_service.accounts.hearings import Hearings
 from im_service.accounts.presence import PresenceBook
@@ -14,7 +15,7 @@ from im_service.accounts.relations import Relations
 from im_service.calls import Arguments, Caller, Calls
 from im_service.chatrooms.admin import RoomAdmin
 from im_service.chatrooms.door import RoomDoor
-from im_service.chatrooms.moves import GUEST, RoomMoves, Way
+from im_service.chatrooms.moves import GUEST, OUT, RoomMoves
 from im_service.chatrooms.queue import RoomQueue
 from im_service.chatrooms.recall import RoomRecall
 from im_service.consent import Consents
@@ -28,7 +29,7 @@ from im_service.groups.admin import GroupAdmin
 from im_service.groups.context import GroupContext
 from im_service.groups.members import GroupMembers
 from im_service.outbox.copies import Copies
-from im_service.ports import SendItem, Session
+from im_service.ports import SendItem, Session, Way
 from im_service.push.decide import PushDecider
 from im_service.reviews.decisions import Decisions
 from im_service.reviews.queue import ReviewQueue
@@ -219,6 +220,10 @@ class ImService:
                 await self.room_door.obey(here)
         elif kind == GUEST:
             await self._room_moves.take_over(key)
+        elif kind == ENDED:
+            self.devices.from_peer(key)
+        elif kind == OUT:
+            await self._room_moves.out(key)
         elif kind == "left":
             node, conn, room = key.split(" ")
             self._room_moves.left(int(node), int(conn), ROOM_PREFIX + room)
@@ -253,6 +258,7 @@ class ImService:
     async def on_peers_changed(self, way: Way) -> None:
         """Other im processes serve other topics now: what this one knows of their rooms goes there."""
         await self._room_moves.hand_over(way)
+        await self.devices.hand_over(way)
 
     def stats(self) -> dict[str, int]:
         """Counters: sessions, and everything that was dropped and why."""

@@ -14,7 +14,7 @@ from control.rendezvous import choose
 from control.streams.batches import SMALL, Batcher, encode
 from control.streams.links import StreamLinks
 from control.streams.operations import Between, Changed
-from im_service.chatrooms.moves import Tell, Way
+from im_service.ports import Tell, Way
 from im_service.storage.errors import StoreError
 
 log = get_logger("peers")

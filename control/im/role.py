@@ -14,6 +14,7 @@ from control.im.replays import ReplayKeeper
 from control.im.store_watch import StoreWatch, refuse_lost
 from control.keys.data_folder import STORE_FILE, STORE_SEEN_FILE
 from control.logs import get_logger
+from control.node_ids import NODE_BITS
 from control.part import Check, Part, Source
 from control.settings import Settings
 from im_service.calls import Args
@@ -57,7 +58,12 @@ class ImPart(Part):
         node = settings.server.node_id
         self.moderation = Moderation(SystemClock())
         ports = Ports(
-            downlink, peers=peers or NoPeers(), presence=presence, node=node, moderation=self.moderation
+            downlink,
+            peers=peers or NoPeers(),
+            presence=presence,
+            node=node,
+            moderation=self.moderation,
+            latest_session=lambda: ((latest_login() + 1) << NODE_BITS) - 1,
         )
         self.service = ImService(self._store, ports, settings.im.service)
         seen = settings.server.data_dir / STORE_SEEN_FILE

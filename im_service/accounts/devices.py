@@ -16,6 +16,7 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 from frame.constants import GROUP_PREFIX, USER_PREFIX, CloseCode, FrameType
+from im_service.accounts.ended import ENDED, Ended, read_word
 from im_service.accounts.known_since import known_since
 from im_service.accounts.login_policy import must_go
 from im_service.accounts.moments import Moments
@@ -29,9 +30,10 @@ from im_service.ids import check_id
 from im_service.live.users import GONE, SessionState
 from im_service.models import SYNC_BODY
 from im_service.pages import fit
-from im_service.ports import HIGH, Session
+from im_service.ports import HIGH, Session, Way
 from im_service.storage.errors import StoreError
 from im_service.storage.records import Login, Logout, Mark, NewLogin, WalkPlace
+from im_service.turns import in_turns
 
 _log = logging.getLogger("qianwan.im")
 
@@ -120,10 +122,12 @@ class Devices:
         moment_ms = context.settings.presence_moment_ms
         self._going: Moments[tuple[SessionState, int]] = Moments(self._clock, moment_ms, self._go_away)
         self._aways = count(1)
+        self._ended = Ended(self._clock, context.latest_session)
 
     def on_login(self, session: Session, platform: int, session_id: int, moved: bool = False) -> None:
         """Synchronous part: the session is known from here on, and its older self is closed."""
         state = self._sessions.add(session, platform, session_id)
+        self._ended.began(session, session_id)
         self._downlink.kick(
             session.user, session.device, session_id, CloseCode.SUPERSEDED, "the same device logged in anew"
         )
@@ -247,8 +251,11 @@ class Devices:
             _begun(state)
 
     def on_session(self, session: Session, platform: int, session_id: int) -> bool:
-        """A live session, maybe known: if not, it logs in now, unless its device logged in anew since.
-        -> whether it does"""
+        """A live session, maybe known: if not, it logs in now, unless its device logged in anew since, or it
+        should be closed. -> whether it does"""
+        if (end := self._ended.of(session, session_id)) is not None:
+            self._downlink.kick(session.user, session.device, session_id + 1, end.code, end.text)
+            return False
         known = self._sessions.get(session)
         if known is not None and known.session == session and not known.stray:
             self.on_back(session)  # if it is away, that is told next
@@ -375,9 +382,21 @@ class Devices:
         """Say why, then close: the code tells the client not to come back by itself."""
         data = {"device": device, "reason": reason, "ext": ext, "text": text}
         self._announcer.event(USER_PREFIX + user, "kicked", data)
-        self._downlink.kick(
-            user, device, before, CloseCode.KICKED, text if not ext else f"{text}: {ext}"[:200]
-        )
+        self._close(user, device, before, CloseCode.KICKED, text if not ext else f"{text}: {ext}"[:200])
+
+    def _close(self, user: str, device: str | None, before: int, code: int, text: str) -> None:
+        self._downlink.kick(user, device, before, code, text)
+        self._ended.note(user, device, before, code, text)
+
+    def from_peer(self, word: str) -> None:
+        """Another im process ended sessions while this one could not be told."""
+        self._close(*read_word(word))
+
+    async def hand_over(self, way: Way) -> None:
+        """Orders about users whom other processes serve, some hundred between two turns of the loop."""
+        async for user, word in in_turns(list(self._ended.words())):
+            if (tell := way(USER_PREFIX + user)) is not None:
+                tell(ENDED, word)
 
     @method("kick", Code.INVALID, Code.FORBIDDEN, result=Kicked, alone=True)
     async def kick(self, caller: Caller, args: KickArgs) -> Kicked:

@@ -8,7 +8,7 @@ import msgspec
 
 from frame.constants import USER_PREFIX
 from im_service.calls import Caller, Nothing, method, until_ms
-from im_service.chatrooms.door import ALL_NODES, LATE, RoomDoor
+from im_service.chatrooms.door import LATE, RoomDoor
 from im_service.chatrooms.model import (
     ROLES,
     AttributesArgs,
@@ -290,7 +290,7 @@ class RoomAdmin:
         """Whom this process does not know inside may be there: an im process that died took its knowledge
         along, and not every client enters again."""
         self._downlink.leave_user(user, room.topic)
-        self._door.note_left(ALL_NODES, user, room.room)
+        self._door.note_out(user, room.room)
 
     @method(
         "room.people",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 from weakref import WeakSet
 
 from msgspec import Raw
@@ -34,7 +35,8 @@ AGAIN_S = 0.5
 LEFT_MS, MAX_LEFT = 10_000, 10_000
 """Who left a room, and how long that is remembered: a gateway or another im process may tell later that they
 are inside."""
-ALL_NODES = -1
+OUT_MS = 600_000
+"""The same for who was put out: their gateway may be cut off for that long, and tell when it is back."""
 LATE = "the gateway that asked has given this process up meanwhile"
 _log = logging.getLogger("qianwan.im")
 
@@ -56,6 +58,14 @@ def unseat(state: SessionState, room: RoomState) -> None:
     room.exits(session)
 
 
+class Out(NamedTuple):
+    """An order, by its number. `holds`: they did not come back since."""
+
+    number: int
+    at_ms: int
+    holds: bool
+
+
 class RoomDoor:
     """Who is in a room is a fact of connections: it ends with them."""
 
@@ -71,7 +81,8 @@ class RoomDoor:
         self._grace_s = context.settings.room_grace_ms / 1000
         self._tasks: set[asyncio.Task[None]] = set()
         self._late: WeakSet[asyncio.Task[None]] = WeakSet()  # calls of which nobody waits for the answer
-        self._left: OrderedDict[tuple[int, int | str, str], int] = OrderedDict()  # when, oldest first
+        self._left: OrderedDict[tuple[int, int, str], int] = OrderedDict()  # when, oldest first
+        self._out: OrderedDict[tuple[str, str], Out] = OrderedDict()  # user, room: the same
         self.gateways_back = 0
         """How often a gateway was heard that had given this process up."""
         self._ring_bytes = context.settings.reply_bytes - context.settings.room_attributes_bytes
@@ -100,7 +111,8 @@ class RoomDoor:
                 raise ImError(Code.CONFLICT, f"at most {self._per_connection} rooms a connection")
             newcomer = caller.user not in room.members
             self._left.pop((session.node, session.conn, args.room), None)
-            self._left.pop((ALL_NODES, session.user, args.room), None)
+            if (out := self._out.get((session.user, args.room))) is not None:
+                self._out[session.user, args.room] = out._replace(holds=False)
             seat(state, room)
             self._downlink.join(session, room.topic, room.budget)
             if newcomer:
@@ -138,19 +150,38 @@ class RoomDoor:
         for key in [key for key in self._left if key[0] == node]:
             del self._left[key]
 
-    def note_left(self, node: int, who: int | str, room: str) -> None:
-        """What says of this connection (or user, at ALL_NODES) that they are inside, and comes in the next
-        seconds, is older."""
+    def note_left(self, node: int, conn: int, room: str) -> None:
+        """What says of this connection that it is inside, and comes in the next seconds, is older."""
         now, left = self._clock.elapsed_ms(), self._left
-        left[node, who, room] = now
-        left.move_to_end((node, who, room))
+        left[node, conn, room] = now
+        left.move_to_end((node, conn, room))
         while len(left) > MAX_LEFT or next(iter(left.values())) < now - LEFT_MS:
             left.popitem(last=False)
 
+    def note_out(self, user: str, room: str, number: int = 0) -> bool:
+        """What says of a connection of this user that it is inside is older, or of a gateway that did not
+        hear of it. `number`: of an order that another process was given. False where it is known."""
+        now, out = self._clock.elapsed_ms(), self._out
+        known = out.get((user, room))
+        if number and known is not None and known.number == number:
+            return False
+        out[user, room] = Out(number or self._clock.now_ms(), now, True)
+        out.move_to_end((user, room))
+        while len(out) > MAX_LEFT or next(iter(out.values())).at_ms < now - OUT_MS:
+            out.popitem(last=False)
+        return True
+
+    def orders(self) -> Iterator[tuple[int, str, str]]:
+        """Number, user, room of each who was put out lately and did not come back."""
+        since = self._clock.elapsed_ms() - OUT_MS
+        for (user, room), out in list(self._out.items()):
+            if out.holds and out.at_ms > since:
+                yield out.number, user, room
+
     def left_lately(self, session: Session, room: str) -> bool:
-        out = self._left.get((ALL_NODES, session.user, room), -LEFT_MS)
-        since = max(out, self._left.get((session.node, session.conn, room), -LEFT_MS))
-        return self._clock.elapsed_ms() - since < LEFT_MS
+        now, out = self._clock.elapsed_ms(), self._out.get((session.user, room))
+        left = self._left.get((session.node, session.conn, room), now - LEFT_MS)
+        return now - left < LEFT_MS or (out is not None and out.holds and now - out.at_ms < OUT_MS)
 
     @method("room.leave")
     async def leave(self, caller: Caller, args: RoomArgs) -> Nothing:

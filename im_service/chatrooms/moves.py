@@ -9,24 +9,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable
 
 from frame.constants import ROOM_PREFIX
 from im_service.chatrooms.door import RoomDoor, seat, unseat
 from im_service.context import ServiceContext
 from im_service.errors import ImError
 from im_service.live.room import RoomState
-from im_service.ports import Session
+from im_service.ports import Session, Way
 from im_service.storage.errors import StoreError
 from im_service.turns import SLICE
 
 GUEST = "guest"
-"""Kind of a word to the process that serves the room from now on."""
+"""Kind of a word to the process that serves the room from now on: who is inside."""
+OUT = "out"
+"""The same: who was put out, maybe while that process and its gateways could not be told."""
 AGAIN_S = 0.5
 DOUBT_MS = 3_000
-Tell = Callable[[str, str], None]
-Way = Callable[[str], Tell | None]
-"""To the process that serves a topic; None where it is this one."""
 _log = logging.getLogger("qianwan.im")
 
 
@@ -48,6 +46,9 @@ class RoomMoves:
     async def hand_over(self, way: Way) -> None:
         """All guests of rooms that another process serves, some hundred between two turns of the loop."""
         said = 0
+        for number, user, name in self._door.orders():
+            if (tell := way(ROOM_PREFIX + name)) is not None:
+                tell(OUT, f"{number} {name} {user}")
         for room in self._table.live():
             tell = way(room.topic) if room.members else None
             if tell is None:
@@ -71,10 +72,21 @@ class RoomMoves:
         if self._clock.elapsed_ms() - self._afresh_ms >= DOUBT_MS:
             self._take(room, Session(int(node), int(conn), user, device), tuple(tags))
 
+    async def out(self, word: str) -> None:
+        """Somebody was put out by a process that served the room, or believed that it did."""
+        number, name, user = word.split(" ")
+        if self._door.note_out(user, name, int(number)):
+            self._downlink.leave_user(user, ROOM_PREFIX + name)
+            if (room := self._table.peek(name)) is not None:
+                await self._door.put_out(room, user, "room.kick", {"reason": "kicked"})
+
     def _take(self, room: RoomState, session: Session, tags: tuple[str, ...]) -> None:
         """Whoever may be in the room no more is out; who left a moment ago is not inside."""
         state = self._sessions.hear(session)
-        if state.over or room.room in state.rooms or self._door.left_lately(session, room.room):
+        if state.over or room.room in state.rooms:
+            return
+        if self._door.left_lately(session, room.room):
+            self._downlink.leave(session, room.topic)
             return
         try:
             room.enter(session.user)
