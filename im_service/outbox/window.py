@@ -46,8 +46,10 @@ class Rules(Struct, frozen=True, kw_only=True):
 
 
 class Held(Struct):
-    """One event. `cursor`: reading after it goes on behind this event. `event` None: it is done."""
+    """One event. `cursor`: reading after it goes on behind this event; `before`: with it. `event` None: it is
+    done."""
 
+    before: Cursor
     cursor: Cursor
     key: str
     size: int
@@ -113,8 +115,10 @@ class Window:
 
     def add(self, events: Sequence[tuple[Event, int]], read: Cursor) -> None:
         """The next of the log, each with its bytes, and where reading goes on."""
+        before = self.read
         for event, size in events:
-            item = Held(event.cursor, event.subject, size, event)
+            item = Held(before, event.cursor, event.subject, size, event)
+            before = event.cursor
             self._order.append(item)
             self._open += 1
             self._bytes += size
@@ -182,8 +186,8 @@ class Window:
         self._done(batch)
 
     def failed(self, batch: Sequence[Held], now: int, after_ms: int = 0) -> bool:
-        """The endpoint did not work; it may have named a time to come back after. True: it is this very event,
-        as others were taken meanwhile, and is to be given up (`buried`)."""
+        """The endpoint did not work; it may have named a time to come back after. True: it is this very
+        event, as others were taken meanwhile, and is to be given up (`buried`)."""
         self._busy -= 1
         self.failures += 1
         self.failing_since = self.failing_since or max(1, now)

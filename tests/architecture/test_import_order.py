@@ -56,7 +56,7 @@ ORDER: dict[str, list[str]] = {
         "auth",
         "keys streams",
         "downlink lbs policy",
-        "gateway im",
+        "gateway im outbox",
         "api",
         "process",
         "workers",

