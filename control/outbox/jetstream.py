@@ -10,11 +10,12 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Sequence
-from typing import Any
 
 import nats
+from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
+from nats.js.client import JetStreamContext
 from nats.js.errors import Error as JetStreamError
 
 from control.outbox.endpoints import Format, Place
@@ -46,7 +47,7 @@ class JetStream:
         self._login = login
         self._budget_s = budget_s
         self._ca_file = ca_file
-        self._client: Any = None
+        self._client: Client | None = None
         self._connecting = asyncio.Lock()
 
     async def send(self, batch: Sequence[Event], again: bool) -> Outcome:
@@ -69,24 +70,24 @@ class JetStream:
             return Outcome(Verdict.FAILED, f"nats: {text}", request=request)
         return Outcome(Verdict.DELIVERED, request=request)
 
-    async def _publish(self, stream: Any, events: Sequence[Event]) -> None:
+    async def _publish(self, stream: JetStreamContext, events: Sequence[Event]) -> None:
         for event in events:
             headers = {"Nats-Msg-Id": event.event_id}
             await stream.publish(
                 f"{self._place.topic}.{event.kind}", encoded(event, self._form), headers=headers
             )
 
-    async def _connected(self) -> Any:
+    async def _connected(self) -> Client:
         async with self._connecting:
             if self._client is None or not self._client.is_connected:
                 await self._leave()
                 self._client = await self._connect()
             return self._client
 
-    async def _connect(self) -> Any:
+    async def _connect(self) -> Client:
         await check_servers(self._policy, self._place.servers)
         user, _, password = self._login.partition(":")
-        options: dict[str, Any] = {"allow_reconnect": False, "connect_timeout": ACK_S, "error_cb": _quiet}
+        options: dict[str, object] = {"allow_reconnect": False, "connect_timeout": ACK_S, "error_cb": _quiet}
         if user:
             options |= {"user": user, "password": password}
         if self._place.tls:

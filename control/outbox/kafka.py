@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Sequence
-from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidMessageError, KafkaError, MessageSizeTooLargeError
@@ -44,7 +43,7 @@ class Kafka:
         self._login = login
         self._budget_s = budget_s
         self._ca_file = ca_file
-        self._producer: Any = None
+        self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
 
     async def send(self, batch: Sequence[Event], again: bool) -> Outcome:
@@ -65,7 +64,7 @@ class Kafka:
             return Outcome(Verdict.FAILED, f"kafka: {text}", request=request)
         return Outcome(Verdict.DELIVERED, request=request)
 
-    async def _put(self, producer: Any, event: Event) -> Any:
+    async def _put(self, producer: AIOKafkaProducer, event: Event) -> asyncio.Future[object]:
         return await producer.send(
             self._place.topic,
             encoded(event, self._form),
@@ -74,7 +73,7 @@ class Kafka:
             headers=[("event_id", event.event_id.encode()), ("kind", event.kind.encode())],
         )
 
-    async def _started(self) -> Any:
+    async def _started(self) -> AIOKafkaProducer:
         async with self._starting:
             if self._producer is None:
                 await check_servers(self._policy, self._place.servers)
@@ -87,10 +86,10 @@ class Kafka:
                 self._producer = producer
             return self._producer
 
-    def _options(self) -> dict[str, Any]:
+    def _options(self) -> dict[str, object]:
         user, _, password = self._login.partition(":")
         tls = self._place.tls
-        options: dict[str, Any] = {
+        options: dict[str, object] = {
             "bootstrap_servers": [f"{host}:{port}" for host, port in self._place.servers],
             "client_id": "qianwan",
             "acks": "all",
@@ -115,7 +114,7 @@ class Kafka:
             await _stopped(producer)
 
 
-async def _stopped(producer: Any) -> None:
+async def _stopped(producer: AIOKafkaProducer) -> None:
     with contextlib.suppress(KafkaError, OSError, TimeoutError):
         async with asyncio.timeout(CLOSE_S):
             await producer.stop()

@@ -293,6 +293,7 @@ class Outbox(Part):
         found = self._replays.get(name)
         if found is None or found.id != replay:
             return
+        del self._replays[name]  # that the document is gone is heard later
         log.info("events were replayed", endpoint=name, replay=replay)
         try:
             await self._documents.delete(REPLAYS + name)

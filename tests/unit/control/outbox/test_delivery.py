@@ -67,7 +67,7 @@ class World:
             "batch": batch,
             "begin": "c0",
         }
-        made = Task(**{**given, **task})  # type: ignore[arg-type]
+        made = Task(**{**given, **task})
         return Delivery(
             made, sink, self.log, self.letters, SystemClock(), self.tally, rules=rules,
             disable_after_ms=disable_after_ms,
@@ -190,7 +190,7 @@ async def test_what_an_endpoint_answers_badly_comes_again_when_it_is_well(
     """Asked one event at a time meanwhile, and nothing is given up."""
     talk(world, 40)
     world.budget_s = 0.05 if fate is hanging else 5.0
-    world.receiver.answer = fate  # type: ignore[assignment]
+    world.receiver.answer = fate
     delivery = world.delivery()
     async with running(delivery):
         await until(lambda: len(world.receiver.got) >= 8)
@@ -282,7 +282,7 @@ async def test_a_process_that_dies_repeats_and_skips_nothing(world: World) -> No
         finished = done(world, delivery)
         taken = world.receiver.taken
         await until(partial(_in_the_middle, taken, finished))
-        delivery._keep = _lost  # type: ignore[assignment, method-assign]
+        delivery._keep = _lost
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     async with running(delivery := world.delivery()):

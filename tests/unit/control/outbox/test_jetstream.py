@@ -35,7 +35,7 @@ async def stored(server: NatsProcess) -> list[Event]:
     count = (await stream.stream_info("EVENTS")).state.messages
     found = [await stream.get_msg("EVENTS", number) for number in range(1, count + 1)]
     await client.close()
-    return [msgspec.convert(msgspec.json.decode(each.data or b""), dict) for each in found]  # type: ignore[misc]
+    return [msgspec.convert(msgspec.json.decode(each.data or b""), dict) for each in found]
 
 
 async def make_stream(server: NatsProcess) -> None:
@@ -67,7 +67,7 @@ async def test_every_event_is_stored_once_though_the_server_dies(tmp_path: Path)
         got = await stored(server)
     by_subject: dict[str, list[str]] = defaultdict(list)
     for event in got:
-        by_subject[event["subject"]].append(event["event_id"])  # type: ignore[call-overload]
+        by_subject[event["subject"]].append(event["event_id"])
     expected: dict[str, list[str]] = defaultdict(list)
     for event in log.events:
         expected[event.subject].append(event.event_id)

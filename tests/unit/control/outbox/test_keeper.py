@@ -47,7 +47,7 @@ class Shared:
         )
 
     async def put(self, name: str, **more: object) -> Endpoint:
-        endpoint = Endpoint(url="https://shop.example/", after="c0", incarnation="a", **more)  # type: ignore[arg-type]
+        endpoint = Endpoint(url="https://shop.example/", after="c0", incarnation="a", **more)
         await self.documents.put(PREFIX + name, msgspec.json.encode(endpoint))
         return endpoint
 
