@@ -467,6 +467,26 @@ def _moderation(moderation: Numbers) -> Iterable[Metric]:
     yield hits
 
 
+def _callbacks(callbacks: Numbers) -> Iterable[Metric]:
+    text = "Questions to the application's server, by kind and by what came of each: a verdict, or why none"
+    answers = CounterMetricFamily("qianwan_callbacks", text, labels=["kind", "outcome"])
+    for key, count in callbacks["answers"].items():
+        answers.add_metric(key.split(" "), count)
+    yield answers
+    text = "Time that these questions took together, by kind"
+    seconds = CounterMetricFamily("qianwan_callbacks_seconds", text, labels=["kind"])
+    for kind, spent in callbacks["seconds"].items():
+        seconds.add_metric([kind], spent)
+    yield seconds
+    text = "1 while a kind is not asked, because its questions had no answer"
+    away = GaugeMetricFamily("qianwan_callbacks_open", text, labels=["kind"])
+    for kind, value in callbacks["open"].items():
+        away.add_metric([kind], value)
+    yield away
+    text = "Questions to the application's server under way, or waiting for their turn"
+    yield _gauge("qianwan_callbacks_under_way", text, callbacks["under_way"])
+
+
 SECTIONS: Mapping[str, Callable[[Numbers], Iterable[Metric]]] = {
     "keys": _keys,
     "gateway_stats": _gateway,
@@ -481,6 +501,7 @@ SECTIONS: Mapping[str, Callable[[Numbers], Iterable[Metric]]] = {
     "service": partial(_numbers, "im"),
     "store": partial(_numbers, "store"),
     "moderation": _moderation,
+    "callbacks": _callbacks,
     "http": partial(_numbers, "http"),
     "admin": partial(_numbers, "admin"),
     "audit": partial(_numbers, "audit"),

@@ -19,7 +19,7 @@ from im_service.notices import Announcer
 from im_service.outbox.ports import CopyPort
 from im_service.ports import Clock, Downlink, NoPeers, PeersPort, Presence, SystemClock
 from im_service.push.ports import PushPort
-from im_service.sending.hooks import Hook, Moderator
+from im_service.sending.hooks import CallHook, Hook, Moderator
 from im_service.settings import ImSettings
 from im_service.spread import Spread
 from im_service.storage.store import Store
@@ -41,6 +41,7 @@ class Ports:
     copy: CopyPort | None = None
     moderation: Moderator | None = None
     callback: Hook | None = None
+    call_callback: CallHook | None = None
     latest_session: Callable[[], int] = lambda: 0
     """At least as high as each session id that was given in the cluster, as far as is known."""
     node: int = 0

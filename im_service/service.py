@@ -115,7 +115,7 @@ class ImService:
             context.clock,
             context.downlink,
             context.settings.call_rate,
-            Gate(context, self._words.admit).admit,
+            Gate(context, self._words.admit, ports.call_callback).admit,
         )
         self.upkeep = Upkeep(context, self.receipts, self.decisions)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
@@ -25,6 +26,9 @@ from control.lbs.client_address import Networks
 from control.policy.room import PolicyRoom
 from control.rates import Rates
 from control.settings import Settings
+
+if TYPE_CHECKING:  # at run time only where it is wanted
+    from control.callbacks.asker import Callbacks
 
 
 @dataclass
@@ -71,4 +75,5 @@ class Services:
     words: WordLists
     health: Health = field(default_factory=Health)
     im: ImApi | None = None
+    callbacks: Callbacks | None = None
     routes: Callable[[], Awaitable[RoutesAnswer]] = nothing_routed

@@ -81,6 +81,7 @@ class GatewayEvents:
         self._core = core
         self._codes = codes
         self.logins = logins
+        logins.on_begun = self.begun
         self._service = service
         self._node = node
         self._listener = listener

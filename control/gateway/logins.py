@@ -12,6 +12,7 @@ from control.auth.login import REVOKED_TEXT, LoginRefused, check_login
 from control.auth.revocations import Revocations
 from control.auth.tokens import TokenVerifier
 from control.gateway.allowances import Allowances, LoginPace
+from control.gateway.asked_logins import AskedLogins, Checked
 from control.gateway.core import Core, CoreEvent
 from control.gateway.session_ids import SessionIds
 from control.logs import get_logger
@@ -66,7 +67,11 @@ class Logins:
         policies: DefaultPolicy,
         clock: Callable[[], float] = time.time,
         elapsed: Callable[[], float] = time.monotonic,
+        asked: AskedLogins | None = None,
     ) -> None:
+        self._asked = asked
+        self.on_begun: Callable[[Begun], None] = lambda begun: None
+        """Hears of sessions that begin later than `check` returns."""
         self._core = core
         self._verifier = verifier
         self._session_ids = session_ids
@@ -114,8 +119,9 @@ class Logins:
         except LoginRefused as refusal:
             self._refuse(conn, refusal, peer)
             return None
-        return self._accept(
-            conn, claims.user, device, platform, websocket, until=claims.expires_at, rev=claims.revocation
+        until, rev = claims.expires_at, claims.revocation
+        return self._let_in(
+            Checked(conn, claims.user, device, platform, websocket, until, rev, peer, "token")
         )
 
     def check_ticket(self, event: CoreEvent) -> Begun | None:
@@ -130,7 +136,7 @@ class Logins:
             self._refuse(conn, refusal, peer)
             return None
         self.by_ticket += 1
-        return self._accept(conn, user, device, platform, websocket, until=until, rev=rev)
+        return self._let_in(Checked(conn, user, device, platform, websocket, until, rev, peer, "ticket"))
 
     def may_return(self, conn: int, user: str, peer: str) -> bool:
         """A session is taken up by its client: that counts like a login. One too many is refused, and the
@@ -183,9 +189,26 @@ class Logins:
         tell("login refused", code=refusal.code, reason=refusal.reason, peer=peer)
         self._core.refuse(conn, refusal.code, refusal.text)
 
-    def _accept(
-        self, conn: int, user: str, device: str, platform: int, websocket: bool, *, until: int, rev: int
-    ) -> Begun:
+    def _let_in(self, checked: Checked) -> Begun | None:
+        """None: the application is asked first, and `on_begun` hears of it."""
+        if self._asked is None or not self._asked.wanted:
+            return self._accept(checked)
+        self._asked.ask(checked, self._answered)
+        return None
+
+    def _answered(self, checked: Checked, refusal: LoginRefused | None) -> None:
+        try:
+            if refusal is not None:
+                raise refusal
+            if checked.rev < self._revoked(checked.user, checked.device):  # meanwhile
+                raise LoginRefused(CloseCode.TOKEN_EXPIRED, REVOKED_TEXT, REVOKED_TEXT)
+        except LoginRefused as found:
+            self._refuse(checked.conn, found, checked.peer)
+            return
+        self.on_begun(self._accept(checked))
+
+    def _accept(self, checked: Checked) -> Begun:
+        conn, user, device, platform, websocket, until, rev, _, _ = checked
         session_id, (policy_rev, ping_s) = self._session_ids.next(), self._policies.default()
         welcome = [
             session_id.to_bytes(8, "big"),

@@ -17,6 +17,8 @@ from control.logs import get_logger
 from control.node_ids import NODE_BITS
 from control.part import Check, Part, Source
 from control.settings import Settings
+from im_service.callbacks.ask import CallCallback, MessageCallback
+from im_service.callbacks.ports import CallbackPort
 from im_service.calls import Args
 from im_service.context import Ports
 from im_service.errors import Code, ImError
@@ -51,6 +53,7 @@ class ImPart(Part):
         peers: PeersPort | None = None,
         latest_login: Callable[[], int] = lambda: 0,
         root: Callable[[], str] = lambda: "",
+        callbacks: CallbackPort | None = None,
     ) -> None:
         self._settings = settings
         self._store = make_store(settings)
@@ -64,6 +67,8 @@ class ImPart(Part):
             node=node,
             moderation=self.moderation,
             latest_session=lambda: ((latest_login() + 1) << NODE_BITS) - 1,
+            callback=None if callbacks is None else MessageCallback(callbacks),
+            call_callback=None if callbacks is None else CallCallback(callbacks),
         )
         self.service = ImService(self._store, ports, settings.im.service)
         seen = settings.server.data_dir / STORE_SEEN_FILE

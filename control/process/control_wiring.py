@@ -88,6 +88,7 @@ class ControlWiring(GatewayWiring):
             lockout=Lockout(limits.key_failures, limits.key_lock_s),
             health=self._process.health,
             im=self._im_api(),
+            callbacks=self.callbacks,
             routes=self._look_at_routes(),
         )
 

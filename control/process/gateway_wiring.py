@@ -11,6 +11,7 @@ from control.coordination.cut_off import CutOff, smaller_side
 from control.coordination.nodes import own_info
 from control.downlink.local import LocalDownlink
 from control.gateway.allowances import Allowances
+from control.gateway.asked_logins import AskedLogins
 from control.gateway.core import (
     Core,
     capacity_of,
@@ -133,7 +134,12 @@ class GatewayWiring(ImWiring):
             settings.limits.user_logins_per_s,
             self.revocations,
             self.policies,
+            asked=self.asked_logins,
         )
+
+    @cached_property
+    def asked_logins(self) -> AskedLogins | None:
+        return None if self.callbacks is None else AskedLogins(self.callbacks)
 
     def _end_revoked(self, user: str, device: str | None) -> None:
         """Who is here with a token that is over shall get another."""

@@ -40,7 +40,11 @@ class ImWiring(JoinedWiring, ABC):
     def im(self) -> ImPart:
         if not self._split:
             return ImPart(
-                self._settings, self.downlink, latest_login=self._latest_login, root=self._root_of_clients
+                self._settings,
+                self.downlink,
+                latest_login=self._latest_login,
+                root=self._root_of_clients,
+                callbacks=self.callbacks,
             )
         presence = RoutePresence(
             self.routes,
@@ -57,6 +61,7 @@ class ImWiring(JoinedWiring, ABC):
             peers=self.peers,
             latest_login=self._latest_login,
             root=self._root_of_clients,
+            callbacks=self.callbacks,
         )
 
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from control.audit.trail import Audit
 from control.bus.base import Bus
@@ -30,6 +31,9 @@ from control.process.policy_wiring import PolicyWiring
 from control.process.process import Process, dead_ticks
 from control.streams.links import StreamLinks
 
+if TYPE_CHECKING:  # at run time only where it is wanted: it brings an HTTP client
+    from control.callbacks.asker import Callbacks
+
 OPERATORS = ("drain/", "storm/", "settings/", "trace/", "lbs/", "policies/")
 """Documents that the admin API shows."""
 
@@ -46,6 +50,15 @@ class JoinedWiring:
     @cached_property
     def shares(self) -> Shares:
         return shares(self._settings)
+
+    @cached_property
+    def callbacks(self) -> Callbacks | None:
+        """What asks the application's server; None where nothing is to be asked."""
+        if not self._settings.callbacks.url:
+            return None
+        from control.callbacks.asker import Callbacks
+
+        return Callbacks(self._settings)
 
     @cached_property
     def data_folder(self) -> DataFolder:

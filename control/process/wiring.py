@@ -75,6 +75,7 @@ class Wiring(ControlWiring):
             make_claim(self._settings, self._process.own, self.bus if split else None) if im else None,
             self.guests if im and split else None,
             self.im_over_bus if im and split else None,
+            self.callbacks,
             self.word_lists if im else None,
             self.im if im else None,
             self.peers if im and split else None,
@@ -82,6 +83,7 @@ class Wiring(ControlWiring):
             self.revocations if gateway or control else None,
             self.keyring if control else None,
             self.gateway if gateway else None,
+            self.asked_logins if gateway else None,
             self.orders if gateway else None,
             self.dictionary if gateway else None,
             self.policies if gateway else None,
@@ -115,6 +117,8 @@ class Wiring(ControlWiring):
     def _live(self) -> Iterator[Apply]:
         """Who takes live settings in this process."""
         yield lambda settings: set_level(settings.log.level, settings.log.levels)
+        if (callbacks := self.callbacks) is not None:
+            yield lambda settings: callbacks.set(settings.callbacks)
         if "gateway" in self._settings.server.roles:
             yield lambda settings: self.logins.set_pace(settings.limits.user_logins_per_s)
             yield lambda settings: self.moving.admission.set(settings.gateway.admission)

@@ -13,6 +13,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from control.node_ids import MAX_NODE_ID
+from control.outgoing.addresses import AddressPolicy
+from control.settings.callbacks_section import CallbacksSection
 from control.settings.gateway_addresses import parse_attributes, parse_gateway_address
 from control.settings.lbs_section import LbsSection
 from control.settings.outgoing_section import OutgoingSection
@@ -213,6 +215,7 @@ class Settings(Struct, kw_only=True, frozen=True):
     auth: AuthSection = AuthSection()
     limits: LimitsSection = LimitsSection()
     outgoing: OutgoingSection = OutgoingSection()
+    callbacks: CallbacksSection = CallbacksSection()
     audit: AuditSection = AuditSection()
     log: LogSection = LogSection()
 
@@ -246,6 +249,11 @@ class Settings(Struct, kw_only=True, frozen=True):
             )
         if gateway.processes > 1:
             yield from self._workers()
+        if self.callbacks.url:
+            try:
+                AddressPolicy(self.outgoing.networks, self.outgoing.plain_http).check_url(self.callbacks.url)
+            except ValueError as error:
+                yield ("callbacks.url", "outgoing.networks", "outgoing.plain_http"), str(error)
 
     def _workers(self) -> Problems:
         """Several gateways from one command: numbers, ports and names count up."""

@@ -26,6 +26,7 @@ TITLES = {
     "auth": "tokens and API keys",
     "limits": "bounds of the HTTP API",
     "outgoing": "where the application's servers may be reached",
+    "callbacks": "what the application's server is asked before it happens",
     "audit": "the log of changes",
     "log": "logs",
 }

@@ -9,6 +9,7 @@ from im_service.calls import Args
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.live.users import SessionState
+from im_service.sending.hooks import CallHook
 from im_service.storage.errors import StoreError
 
 READY_S = 5.0
@@ -19,19 +20,27 @@ class Gate:
     """Sends ask it of their own accord (sending/admission.py)."""
 
     def __init__(
-        self, context: ServiceContext, words: Callable[[SessionState, str, Args], Awaitable[object]]
+        self,
+        context: ServiceContext,
+        words: Callable[[SessionState, str, Args], Awaitable[object]],
+        callback: CallHook | None = None,
     ) -> None:
         self._clock = context.clock
         self._directory = context.directory
         self._words = words
+        self._callback = callback
 
     async def admit(self, state: SessionState, name: str, args: Args) -> object:
         """The arguments to run a call with, or its answer. Raises what refuses it."""
         await self.may_act(state)
         try:
-            return await self._words(state, name, args)
+            heard = await self._words(state, name, args)
         except StoreError:
             raise ImError(Code.UNAVAILABLE) from None
+        if self._callback is not None and isinstance(heard, Args):
+            await self._callback.admit(state.session, name, heard)
+            await self.may_act(state)  # who was disabled meanwhile is not
+        return heard
 
     async def may_act(self, state: SessionState) -> None:
         """Whoever calls waits for the login, and a disabled account never becomes live. 422, 503."""

@@ -63,6 +63,15 @@ class Admission:
         self.spend(state, route, tick)
         return PASSED
 
+    def again(self, state: SessionState, route: Route, now: int) -> int:
+        """What `check` says, as far as it may have changed while a hook was asked."""
+        self.account(route.account, route.kind, now)
+        if route.pair is None:
+            self._place(state, route, now)
+        elif route.pair.black:
+            return self._blocked
+        return PASSED
+
     def account(self, account: AccountState | None, kind: str, now: int) -> None:
         """Disabled, or muted in this kind of conversation? None = the server speaks."""
         if account is None:

@@ -7,6 +7,8 @@ from enum import IntEnum
 from typing import NamedTuple, Protocol
 
 from im_service.calls import Args
+from im_service.errors import Detail
+from im_service.ports import Session
 
 
 class Action(IntEnum):
@@ -36,9 +38,9 @@ class Draft(NamedTuple):
 
 class Verdict(NamedTuple):
     """`body` and `ext` of REPLACE, and of HOLD where it replaces too. `text`: what the sender is told of
-    REJECT. `rule`: which list or engine says so, for those who decide about HOLD and for counters. `hold_s`
-    and `lapse` of HOLD: after how long it is released (True) or refused if nobody decides; None: as the
-    settings say."""
+    REJECT, `code` the application's own. `rule`: which list or engine says so, for those who decide about
+    HOLD and for counters. `hold_s` and `lapse` of HOLD: after how long it is released (True) or refused if
+    nobody decides; None: as the settings say."""
 
     action: Action = Action.PASS
     body: bytes | None = None
@@ -47,6 +49,13 @@ class Verdict(NamedTuple):
     rule: str = ""
     hold_s: int | None = None
     lapse: bool | None = None
+    code: int = 0
+
+
+def hook_detail(code: int = 0) -> Detail:
+    """Of whatever a hook refuses; `code` is the application's own."""
+    detail: Detail = {"hook": True, "code": code}
+    return detail if code else {"hook": True}
 
 
 class Hook(Protocol):
@@ -64,8 +73,16 @@ class Hook(Protocol):
         """The verdict, or an awaitable of it: then later messages of this sender to this target wait in
         order.
 
-        An exception counts as the hook's own failure policy having failed: the message is answered 503.
+        ImError is the hook's own policy where it fails. Another exception counts as that policy having
+        failed: the message is answered 503.
         """
+
+
+class CallHook(Protocol):
+    """A judge of calls of users, behind every other check that comes before them."""
+
+    async def admit(self, session: Session, name: str, args: Args) -> None:
+        """Returns where the call may run; raises ImError where it may not."""
 
 
 class Moderator(Hook, Protocol):

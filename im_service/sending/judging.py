@@ -15,7 +15,7 @@ from im_service.live.users import SessionState
 from im_service.options import Resolved
 from im_service.sending.admission import PASSED, SILENTLY_BLOCKED, WAITING
 from im_service.sending.bodies import check_body
-from im_service.sending.hooks import Action, Draft, Hook, Verdict
+from im_service.sending.hooks import Action, Draft, Hook, Verdict, hook_detail
 from im_service.storage.records import SENDER_SYNC
 
 _log = logging.getLogger("qianwan.im")
@@ -24,8 +24,8 @@ _log = logging.getLogger("qianwan.im")
 class Rejected(ImError):
     """A hook said no."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(Code.FORBIDDEN, text or "rejected", {"hook": True})
+    def __init__(self, text: str, code: int = 0) -> None:
+        super().__init__(Code.FORBIDDEN, text or "rejected", hook_detail(code))
 
 
 class Judged(NamedTuple):
@@ -78,6 +78,8 @@ class Judge:
             found = self._asked(hook, judged.draft)
             try:
                 verdict = await found if inspect.isawaitable(found) else found
+            except ImError:
+                raise
             except Exception:
                 raise self._failed() from None
             judged = self._obeyed(judged, kind, verdict)
@@ -101,7 +103,7 @@ class Judge:
         if action == Action.PASS:
             return judged
         if action == Action.REJECT:
-            raise Rejected(verdict.text)
+            raise Rejected(verdict.text, verdict.code)
         draft = judged.draft
         if action == Action.SWALLOW:
             return Judged(draft, SILENTLY_BLOCKED)

@@ -340,6 +340,10 @@ class Sending:
             judged = await self._judge.judge(_draft(state, route, asked, options), route.kind)
             draft, verdict, holds = judged
             body, ext = draft.body, draft.ext
+            if self._slow:
+                work.now = self._clock.now_ms()
+                if blocked := self.admission.again(state, route, work.now):
+                    verdict, holds = blocked, None
         payload = pack_payload(body, options.wire, ext)
         entry = Pending(
             route, asked.client_id, asked.type, payload, options, verdict, state, request, receivers

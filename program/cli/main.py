@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from program.cli import api_keys, cluster, config, keys, serve, tools
-from program.cli.admin import audit, conns, dictionary, lbs, moderation, nodes, policy, routes, settings
+from program.cli.admin import (
+    audit,
+    callbacks,
+    conns,
+    dictionary,
+    lbs,
+    moderation,
+    nodes,
+    policy,
+    routes,
+    settings,
+)
 from program.cli.clients import chat, demo, top
 from program.cli.simulate import simulate
 
@@ -42,6 +53,7 @@ app.add_typer(routes.app, name="routes")
 app.add_typer(lbs.app, name="lbs")
 app.add_typer(dictionary.app, name="dict")
 app.add_typer(moderation.app, name="moderation")
+app.add_typer(callbacks.app, name="callbacks")
 app.add_typer(cluster.app, name="cluster")
 app.command()(chat)
 app.command()(demo)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from control.api.admin import (
     api_keys,
     audit_log,
+    callbacks,
     conns,
     dictionary,
     lbs,
@@ -31,6 +32,7 @@ ROUTES = (
     *lbs_tables.ROUTES,
     *dictionary.ROUTES,
     *word_lists.ROUTES,
+    *callbacks.ROUTES,
     *live_settings.ROUTES,
     *policies.ROUTES,
     *policy_figures.ROUTES,

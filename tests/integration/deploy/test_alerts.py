@@ -18,6 +18,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from control.metrics import SECTIONS
+from control.outgoing.signing import make_secret
 from tests.support.deployment import DEPLOY, installed
 from tests.support.server_process import ServerProcess
 
@@ -169,6 +170,7 @@ CASES = {
     ),
     "QianwanStoreQueue": stands("qianwan_store_queued", 9000, 90),
     "QianwanClockAhead": stands("qianwan_im_clock_ahead_seconds", 3, 0),
+    "QianwanCallbacksUnanswered": stands('qianwan_callbacks_open{kind="message.single"}', 1, 0),
     "QianwanKeysEnd": Case(
         {'qianwan_key_left_seconds{kind="token"}': f"{13 * DAY}x120"},
         {'qianwan_key_left_seconds{kind="token"}': f"{20 * DAY}x120"},
@@ -188,6 +190,7 @@ def families(tmp_path_factory: pytest.TempPathFactory) -> list[Metric]:
     found: list[Metric] = [family for name in OVER_A_BUS for family in SECTIONS[name](numbers)]
     folder = tmp_path_factory.mktemp("alerts")
     settings = {"gateway.loops": 1, "control.lbs.http": "127.0.0.1:0"}
+    settings |= {"callbacks.url": "https://callbacks.invalid/", "callbacks.secret": make_secret()}
     with ServerProcess(folder, settings, admin="127.0.0.1:0") as server:
         server.token("alice")
         found += text_string_to_metric_families(server.get("/metrics")[1].decode())

@@ -61,6 +61,7 @@ MATRIX = {
     ("PUT", "/v1/admin/moderation/lists/{list}"): POLICY_ADMIN,
     ("DELETE", "/v1/admin/moderation/lists/{list}"): POLICY_ADMIN,
     ("POST", "/v1/admin/moderation/test"): VIEWER,
+    ("POST", "/v1/admin/callbacks/test"): POLICY_ADMIN,
     ("GET", "/v1/admin/policies"): VIEWER,
     ("GET", "/v1/admin/policies/{policy}"): VIEWER,
     ("DELETE", "/v1/admin/policies/{policy}"): POLICY_ADMIN,

@@ -1,0 +1,1 @@
+"""The way to the application's server, which is asked before things happen."""

@@ -1,0 +1,1 @@
+"""What the application's server is asked before it happens."""
