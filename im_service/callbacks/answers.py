@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from im_service.errors import MAX_REFUSAL_TEXT, UNDECODABLE, Code, ImError
 from im_service.sending.bodies import check_body
@@ -22,7 +22,7 @@ class Answer(Struct, kw_only=True):
     verdict: Literal["allow", "refuse", "replace"]
     code: Annotated[int, Meta(ge=0, le=1 << 31)] = 0
     text: Annotated[str, Meta(max_length=MAX_REFUSAL_TEXT)] = ""
-    body: dict[str, Any] | UnsetType = UNSET
+    body: Raw | UnsetType = UNSET
     ext: Annotated[str, Meta(max_length=MAX_EXT)] | UnsetType = UNSET
 
 
@@ -66,9 +66,9 @@ def read_for(type: int, room: bool, raw: bytes) -> Judged:
             raise ValueError("replace names neither body nor ext")
         return Judged(found)
     try:
-        body = msgspec.msgpack.encode(found.body)
+        body = msgspec.msgpack.encode(msgspec.json.decode(found.body))
         check_body(type, body, room, server=True)
-    except (ImError, OverflowError, UnicodeEncodeError, RecursionError) as error:
+    except (ImError, msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"the body in its place: {error}") from None
     return Judged(found, body)
 
