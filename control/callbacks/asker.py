@@ -20,12 +20,12 @@ from control.settings import Settings
 from control.settings.callbacks_section import CallbacksSection, signing_secrets
 from im_service.callbacks.answers import Answer, read_decision
 from im_service.callbacks.kinds import Kind
-from im_service.callbacks.ports import Decided
+from im_service.callbacks.ports import Answered
 from im_service.errors import Code, ImError
 from im_service.ports import Clock, SystemClock
 
 log = get_logger("callbacks")
-T = TypeVar("T", bound=Decided)
+T = TypeVar("T", bound=Answered)
 WINDOW = 10
 """Latest questions of a kind that the breaker looks at."""
 NO_ANSWER = "the application's server does not answer"

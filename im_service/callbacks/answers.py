@@ -45,7 +45,7 @@ def read_decision(raw: bytes) -> Answer:
     return found
 
 
-class Judged(NamedTuple):
+class MessageAnswer(NamedTuple):
     """An answer about a message, and the body in its place as msgpack."""
 
     answer: Answer
@@ -56,21 +56,21 @@ class Judged(NamedTuple):
         return self.answer.verdict
 
 
-def read_for(type: int, room: bool, raw: bytes) -> Judged:
+def read_for(type: int, room: bool, raw: bytes) -> MessageAnswer:
     """An answer about a message of this type, and the body in its place, checked as the sender's was."""
     found = read_answer(raw)
     if found.verdict != "replace":
-        return Judged(found)
+        return MessageAnswer(found)
     if found.body is UNSET:
         if found.ext is UNSET:
             raise ValueError("replace names neither body nor ext")
-        return Judged(found)
+        return MessageAnswer(found)
     try:
         body = msgspec.msgpack.encode(msgspec.json.decode(found.body))
         check_body(type, body, room, server=True)
     except (ImError, msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"the body in its place: {error}") from None
-    return Judged(found, body)
+    return MessageAnswer(found, body)
 
 
 def refused(answer: Answer) -> ImError:

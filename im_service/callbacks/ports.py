@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from im_service.callbacks.kinds import Kind
 
 
-class Decided(Protocol):
+class Answered(Protocol):
     """What an answer was made into."""
 
     @property
@@ -16,7 +16,7 @@ class Decided(Protocol):
         """In one word, for those who count."""
 
 
-T = TypeVar("T", bound=Decided)
+T = TypeVar("T", bound=Answered)
 
 
 class CallbackPort(Protocol):
