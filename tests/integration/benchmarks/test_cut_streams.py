@@ -38,7 +38,7 @@ def core() -> Iterator[dict[str, Any]]:
     assert process.stdout is not None
     yield json.loads(process.stdout.readline())
     process.stdin.close()
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
 
 
 @asynccontextmanager

@@ -350,10 +350,10 @@ def test_a_typed_node_id_and_an_etcd_that_is_not_there_are_told(cluster: OverEtc
     typed = cluster.process("gateway", "typed", **{"server.node_id": 3})
     typed.start(wait=False)
     assert typed.process is not None
-    assert typed.process.wait(20) == 2
+    assert typed.process.wait(60) == 2
     assert "leave it out" in typed.log() + typed.out_file.read_text()
     away = ServerProcess(tmp_path, {"etcd.endpoints": '["127.0.0.1:1"]'})
     away.start(wait=False)
     assert away.process is not None
-    assert away.process.wait(30) == 3
+    assert away.process.wait(60) == 3
     assert "127.0.0.1:1" in away.log() + away.out_file.read_text()

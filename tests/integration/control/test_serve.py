@@ -212,5 +212,5 @@ def test_a_taken_port_ends_the_start_with_the_reason(
     setattr(fresh, taken, getattr(server, taken))
     fresh.start(wait=False)
     assert fresh.process is not None
-    assert fresh.process.wait(20) == 3
+    assert fresh.process.wait(60) == 3
     assert "cannot start" in fresh.log()

@@ -112,7 +112,7 @@ def test_a_closed_terminal_ends_what_was_started_from_it(tmp_path: Path) -> None
     finally:
         os.close(master)
     try:
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.wait()

@@ -181,6 +181,6 @@ def ends(process: ServerProcess) -> list[str]:
     """The lines of a start that is refused."""
     process.start(wait=False)
     assert process.process is not None
-    assert process.process.wait(30) != 0
+    assert process.process.wait(60) != 0
     process.process = None
     return process.tail(10).splitlines()

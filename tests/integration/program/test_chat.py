@@ -70,7 +70,7 @@ def test_a_room_ticks_what_was_said_shows_its_history_and_keeps_other_talk_apart
         window.wait_for("bob hello all")
         assert "in r/lobby" not in window.shown
         window.say("/quit")
-        assert window.process.wait(20) == 0
+        assert window.process.wait(60) == 0
 
 
 @pytest.mark.parametrize("names", [("al ice", "bob"), ("alice", "b/ob"), ("alice", "#lob by")])

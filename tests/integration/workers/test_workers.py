@@ -123,7 +123,7 @@ def test_a_worker_that_crashes_while_stopping_is_told(farm: WorkerFarm) -> None:
     farm.im.wait_for(lambda: not any(alive(pid) for pid in others), "the others gone")
     os.kill(first, signal.SIGUSR1)  # no fault that a sanitizer would report
     os.kill(first, signal.SIGCONT)
-    assert supervisor.wait(30) == 128 + signal.SIGUSR1, farm.gateway.tail()
+    assert supervisor.wait(60) == 128 + signal.SIGUSR1, farm.gateway.tail()
     assert "child failed while stopping" in farm.gateway.tail()
 
 
@@ -134,7 +134,7 @@ def test_a_worker_that_does_not_end_is_killed_and_named(farm: WorkerFarm) -> Non
     os.kill(hanging, signal.SIGSTOP)
     began = time.monotonic()
     supervisor.send_signal(signal.SIGTERM)
-    assert supervisor.wait(30) == 1, farm.gateway.tail()
+    assert supervisor.wait(60) == 1, farm.gateway.tail()
     # 20 s of draining instead of the 5 here would still be within the 30 s of an orchestrator.
     assert time.monotonic() - began < 5 + 9
     assert not alive(hanging)
@@ -165,7 +165,7 @@ def test_a_taken_port_is_told_at_the_start(tmp_path: Path) -> None:
             made.gateway.start(wait=False)
             process = made.gateway.process
             assert process is not None
-            assert process.wait(30) == 3
+            assert process.wait(60) == 3
         assert "cannot start" in made.gateway.log()
         assert os.strerror(98) in made.gateway.log()
     finally:
