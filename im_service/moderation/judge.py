@@ -45,35 +45,43 @@ class Moderation:
         return bool(self._matcher)
 
     def judge(self, draft: Draft) -> Verdict:
-        """Rejects, or masks the words in body and ext."""
+        """Rejects, holds, or masks the words in body and ext."""
         body = msgspec.msgpack.decode(draft.body)
         texts = list(texts_of(body))
         if draft.ext:
             texts.append((draft.ext, True))
         texts += [(text, False) for text in draft.shown]
-        refusal, changed = self._look(draft.sender, draft.conversation[0], draft.type, texts)
+        refusal, changed, holds = self._look(draft.sender, draft.conversation[0], draft.type, texts)
         if refusal:
             return Verdict(Action.REJECT, text=refusal)
-        if not changed:
-            return PASS
-        after = with_texts(body, lambda text: changed.get(text, text))
-        ext = None if draft.ext is None else changed.get(draft.ext, draft.ext)
-        return Verdict(Action.REPLACE, msgspec.msgpack.encode(after), ext)
+        verdict = PASS
+        if changed:
+            after = with_texts(body, lambda text: changed.get(text, text))
+            ext = None if draft.ext is None else changed.get(draft.ext, draft.ext)
+            verdict = Verdict(Action.REPLACE, msgspec.msgpack.encode(after), ext)
+        return verdict if holds is None else self._held(verdict, holds)
+
+    def _held(self, verdict: Verdict, holds: Hit) -> Verdict:
+        """What is masked stays so. The list says for how long, or the settings do."""
+        words = self._matcher.lists[holds.list]
+        lapse = None if words.hold_default is None else words.hold_default == "release"
+        return verdict._replace(action=Action.HOLD, rule=holds.list, hold_s=words.hold_s, lapse=lapse)
 
     def say(self, user: str, name: str, args: Args) -> Args:
-        """A call with its words masked. Raises 403 where one is rejected, or stands in a name that cannot be
-        masked."""
+        """A call with its words masked. Raises 403 where one is rejected, would be held, or stands in a name
+        that cannot be masked."""
         if not self._matcher:
             return args
-        refusal, changed = self._look(user, CALL, None, texts_of_call(name, args))
-        if refusal:
-            raise ImError(Code.FORBIDDEN, refusal, {"hook": True})
+        refusal, changed, holds = self._look(user, CALL, None, texts_of_call(name, args))
+        if refusal or holds is not None:
+            raise ImError(Code.FORBIDDEN, refusal or REFUSED, {"hook": True})
         return call_with_texts(args, lambda text: changed.get(text, text)) if changed else args
 
     def _look(
         self, sender: str, kind: str, type: int | None, texts: Iterable[Text]
-    ) -> tuple[str, dict[str, str]]:
-        """What the sender is told who is refused, else empty; and what becomes of texts."""
+    ) -> tuple[str, dict[str, str], Hit | None]:
+        """What the sender is told who is refused, else empty; what becomes of texts; and the hit for which
+        somebody has to look at them."""
         self._looked += 1
         suspect = self._is_suspect(sender)
         hits: list[Hit] = []
@@ -90,12 +98,12 @@ class Moderation:
             else:
                 stuck = True
         if not hits:
-            return "", changed
+            return "", changed, None
         self._count(sender, hits)
         most = max(hits, key=lambda hit: hit.action)
         if most.action < Severity.REJECT and not stuck:
-            return "", changed
-        return self._matcher.lists[most.list].text or REFUSED, changed
+            return "", changed, most if most.action == Severity.HOLD else None
+        return self._matcher.lists[most.list].text or REFUSED, changed, None
 
     def _count(self, sender: str, hits: Sequence[Hit]) -> None:
         """One for each list with a hit, and its sender is listened to from now on."""

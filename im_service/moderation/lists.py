@@ -9,6 +9,7 @@ import msgspec
 import re2
 from msgspec import Meta, Struct
 
+from im_service.calls import MAX_SECONDS
 from im_service.moderation.folding import fold
 
 MAX_LISTS = 64
@@ -29,10 +30,11 @@ class Severity(IntEnum):
 
     NOTE = 1  # nothing: it is counted, to try a list out
     MASK = 2  # each letter of it becomes an asterisk
-    REJECT = 3  # the sender is told, nobody else hears anything
+    HOLD = 3  # a message waits until people have decided; what cannot wait is rejected
+    REJECT = 4  # the sender is told, nobody else hears anything
 
 
-ACTIONS = {"note": Severity.NOTE, "mask": Severity.MASK, "reject": Severity.REJECT}
+ACTIONS = {severity.name.lower(): severity for severity in Severity}
 
 
 class WordList(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -43,9 +45,10 @@ class WordList(Struct, kw_only=True, forbid_unknown_fields=True):
     words are found inside of longer ones too. `pinyin`: words of Han characters are found too where they are
     spelled in Latin letters or with characters of the same sound; texts without a Latin letter are listened
     to only after their sender had a hit. `text`: what the sender of a rejected text is told; empty: a
-    general sentence."""
+    general sentence. `hold_s` and `hold_default`: what becomes of a held message that nobody decided about
+    for so long; left out: as the settings say."""
 
-    action: Literal["note", "mask", "reject"]
+    action: Literal["note", "mask", "hold", "reject"]
     category: Annotated[str, Meta(max_length=64)] = ""
     words: Annotated[list[Word], Meta(max_length=MAX_WORDS)] = []
     patterns: Annotated[list[Annotated[str, Meta(min_length=1, max_length=500)]], Meta(max_length=100)] = []
@@ -55,6 +58,8 @@ class WordList(Struct, kw_only=True, forbid_unknown_fields=True):
     whole_words: bool = True
     pinyin: bool = False
     text: Annotated[str, Meta(max_length=200)] = ""
+    hold_s: Annotated[int, Meta(ge=0, le=MAX_SECONDS)] | None = None
+    hold_default: Literal["release", "refuse"] | None = None
 
 
 _decode = msgspec.json.Decoder(WordList).decode

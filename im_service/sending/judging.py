@@ -7,11 +7,14 @@ import logging
 from collections.abc import Awaitable, Sequence
 from typing import NamedTuple
 
+from msgspec import UNSET
+
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.ids import ROOM
 from im_service.live.route import Route
 from im_service.live.users import SessionState
+from im_service.models import SendRequest
 from im_service.options import Resolved
 from im_service.sending.admission import PASSED, SILENTLY_BLOCKED, WAITING
 from im_service.sending.bodies import check_body
@@ -154,3 +157,19 @@ class Judge:
             names += [member.user for member in page.items]
             more = page.more
         return names
+
+
+def draft_of(state: SessionState, route: Route, asked: SendRequest, options: Resolved) -> Draft:
+    """What the hooks are shown."""
+    said = options.options
+    return Draft(
+        route.conversation,
+        route.sender,
+        state.session.device,
+        asked.client_id,
+        asked.type,
+        bytes(asked.body),
+        asked.ext,
+        None if said.antispam is UNSET else said.antispam,
+        tuple(text for text in (said.pushContent, said.payload) if text is not UNSET),
+    )

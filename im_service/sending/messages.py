@@ -30,14 +30,14 @@ from im_service.ports import SendItem, Session
 from im_service.sending.admission import PASSED, SILENTLY_BLOCKED, Admission
 from im_service.sending.bodies import check_body
 from im_service.sending.delivery import Delivery
-from im_service.sending.hooks import Draft, Verdict
-from im_service.sending.judging import Judge, Judged
-from im_service.sending.pending import SEND_ACK, AfterCommit, Pending, Work, accept, answer
+from im_service.sending.hooks import Draft
+from im_service.sending.judging import Judge, Judged, Rejected, draft_of
+from im_service.sending.pending import SEND_ACK, AfterCommit, Pending, Work, accept, answer, hold_of
 from im_service.sending.publish_batch import PublishBatch
 from im_service.sending.repeats import Repeats
 from im_service.sending.resolve import RouteResolver
 from im_service.storage.errors import StoreClosed, StoreError, StoreUnknown
-from im_service.storage.records import RECEIPT, AppendResult, AppendStatus, Hold, NewMessage
+from im_service.storage.records import RECEIPT, AppendResult, AppendStatus, NewMessage
 from im_service.storage.shares import asking
 
 MAX_LANE = 1000
@@ -105,12 +105,14 @@ class Sending:
                 verdict = self.admission.check(state, route, options, work.now, work.tick)
                 body, ext, holds = bytes(asked.body), asked.ext, None
                 if not verdict and judge.instant and judge.glances(route.kind, asked.type):
-                    draft, verdict, holds = judge.glance(_draft(state, route, asked, options), route.kind)
+                    draft, verdict, holds = judge.glance(draft_of(state, route, asked, options), route.kind)
                     body, ext = draft.body, draft.ext
                 payload = pack_payload(body, options.wire, ext)
                 entry = Pending(route, asked.client_id, asked.type, payload, options, verdict, state, request)
                 entry.holds = holds
                 self._queue(work, entry, raw)
+            except Rejected as error:
+                self._repeats.rejected(session, request, route, asked.client_id, _digest(route, raw), error)
             except ImError as error:
                 work.out.reply(session, SEND_ACK, request, error.code, error.payload())
             except Exception:
@@ -156,7 +158,7 @@ class Sending:
                     route.conversation,
                     route.sender,
                     entry.client_id,
-                    blake2b(route.key + raw, digest_size=16).digest(),
+                    _digest(route, raw),
                     server_id,
                     now,
                     entry.type,
@@ -164,19 +166,13 @@ class Sending:
                     bits,
                     now + options.expire_ms if options.expire_ms else 0,
                     route.cut(options.target),
-                    None if holds is None else self._hold(holds, bits, entry, now),
+                    None
+                    if holds is None
+                    else hold_of(self._settings, holds, options.bits & (bits | ~STORED), now),
                 ),
             )
         )
         work.pending.append(entry)
-
-    def _hold(self, holds: Verdict, bits: int, entry: Pending, now: int) -> Hold:
-        """When the row is decided if nobody does, and what it is once it is released."""
-        settings = self._settings
-        wait_ms = settings.hold_ms if holds.hold_s is None else holds.hold_s * 1000
-        lapse = settings.hold_default == "release" if holds.lapse is None else holds.lapse
-        released = entry.options.bits & (bits | ~STORED)
-        return Hold(now + wait_ms if wait_ms else 0, lapse, holds.rule, released)
 
     # -- the commit
 
@@ -337,7 +333,11 @@ class Sending:
         receivers = await self._judge.receivers(state, route, options)
         body, ext, holds = bytes(asked.body), asked.ext, None
         if not verdict:
-            judged = await self._judge.judge(_draft(state, route, asked, options), route.kind)
+            try:
+                judged = await self._judge.judge(draft_of(state, route, asked, options), route.kind)
+            except Rejected as error:
+                self._repeats.rejected(item[0], request, route, asked.client_id, _digest(route, raw), error)
+                return
             draft, verdict, holds = judged
             body, ext = draft.body, draft.ext
             if self._slow:
@@ -362,16 +362,6 @@ class Sending:
         await self._repeats.close()
 
 
-def _draft(state: SessionState, route: Route, asked: SendRequest, options: Resolved) -> Draft:
-    said = options.options
-    return Draft(
-        route.conversation,
-        route.sender,
-        state.session.device,
-        asked.client_id,
-        asked.type,
-        bytes(asked.body),
-        asked.ext,
-        None if said.antispam is UNSET else said.antispam,
-        tuple(text for text in (said.pushContent, said.payload) if text is not UNSET),
-    )
+def _digest(route: Route, raw: bytes) -> bytes:
+    """Of what a client sent, and where to: a repeat has the same."""
+    return blake2b(route.key + raw, digest_size=16).digest()

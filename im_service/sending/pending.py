@@ -17,7 +17,8 @@ from im_service.ports import Clock
 from im_service.sending.admission import SILENTLY_BLOCKED, WAITING
 from im_service.sending.hooks import Verdict
 from im_service.sending.publish_batch import PublishBatch
-from im_service.storage.records import BADGE, HELD, RECEIPT, RECEIVER_NO_SENSE, NewMessage
+from im_service.settings import ImSettings
+from im_service.storage.records import BADGE, HELD, RECEIPT, RECEIVER_NO_SENSE, Hold, NewMessage
 
 Answer = Callable[[int, bytes], None]
 """Takes (code, payload) of a send that no connection waits for."""
@@ -85,3 +86,10 @@ def accept(out: PublishBatch, entry: Pending, server_id: int, seq: int, time_ms:
         return
     detail: Detail = {"server_id": server_id, "seq": seq, "time_ms": time_ms}
     answer(out, entry, entry.verdict, refusal(BLOCKED_TEXT, detail))
+
+
+def hold_of(settings: ImSettings, holds: Verdict, released: int, now_ms: int) -> Hold:
+    """When a held row is decided if nobody does, and the bits it has once it is `released`."""
+    wait_ms = settings.hold_ms if holds.hold_s is None else holds.hold_s * 1000
+    lapse = settings.hold_default == "release" if holds.lapse is None else holds.lapse
+    return Hold(now_ms + wait_ms if wait_ms else 0, lapse, holds.rule, released)

@@ -7,13 +7,19 @@ import logging
 from collections.abc import Sequence
 
 from im_service.context import ServiceContext
-from im_service.models import stored_bytes
+from im_service.errors import REFUSALS, Code, ImError
+from im_service.live.route import Route
+from im_service.models import encode, stored_bytes
+from im_service.ports import Session
 from im_service.sending.admission import PASSED, SILENTLY_BLOCKED
 from im_service.sending.delivery import Delivery
-from im_service.sending.pending import AfterCommit, Pending
+from im_service.sending.pending import SEND_ACK, AfterCommit, Pending
 from im_service.sending.publish_batch import PublishBatch
+from im_service.storage.errors import StoreError
 from im_service.storage.records import FILTERED, RECEIVER_NO_SENSE
 
+MAX_LOOKS = 1000
+"""Rejected sends that are looked up at once; more are refused unseen."""
 _log = logging.getLogger("qianwan.im")
 
 
@@ -45,6 +51,29 @@ class Repeats:
         task = asyncio.get_running_loop().create_task(self._publish(entry, server_id, seq))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def rejected(
+        self, session: Session, request: int, route: Route, client_id: str, digest: bytes, error: ImError
+    ) -> None:
+        """A hook says no to it today. What is stored already is answered as the first time."""
+        if len(self._tasks) >= MAX_LOOKS:
+            self._downlink.reply(session, SEND_ACK, request, error.code, error.payload())
+            return
+        look = self._look(session, request, (route.sender, client_id, route.conversation, digest), error)
+        task = asyncio.get_running_loop().create_task(look)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _look(
+        self, session: Session, request: int, key: tuple[str, str, str, bytes], error: ImError
+    ) -> None:
+        code, payload = int(error.code), error.payload()
+        try:
+            if found := await self._store.sent_before(*key):
+                code, payload = 0, encode(found)
+        except StoreError:
+            code, payload = int(Code.UNAVAILABLE), REFUSALS[Code.UNAVAILABLE]
+        self._downlink.reply(session, SEND_ACK, request, code, payload)
 
     async def _publish(self, entry: Pending, server_id: int, seq: int) -> None:
         """As it is stored now: it may have been recalled since."""

@@ -68,7 +68,7 @@ class HitShown(Struct, kw_only=True):
 
 
 class TextJudged(Struct, kw_only=True):
-    """`verdict`: pass, note, mask or reject; `result`: what others see, null: nothing."""
+    """`verdict`: pass, note, mask, hold or reject; `result`: what others see, null: nothing."""
 
     verdict: str
     result: str | None

@@ -48,6 +48,12 @@ class MessageLog(Engine):
         except StoreUnavailable as error:
             asyncio.get_running_loop().call_soon(done, error)
 
+    async def sent_before(
+        self, sender: str, client_id: str, conversation: str, digest: bytes
+    ) -> tuple[int, int, int] | None:
+        """(server_id, seq, time_ms) that the same message was answered with; None: there is none."""
+        return await self._read(messages.sent_before(sender, client_id, conversation, digest))
+
     async def pull(
         self,
         user: str | None,

@@ -241,6 +241,19 @@ def _anywhere(now_ms: int, sync: bool = False) -> View:
     return View(((HISTORY | ROAM | PERSISTENT, 0),), now_ms, sync)
 
 
+def sent_before(
+    sender: str, client_id: str, conversation: str, digest: bytes
+) -> Op[tuple[int, int, int] | None]:
+    """What the same message was answered with."""
+    found = yield from first(
+        "SELECT server_id, seq, time_ms, digest FROM send_key WHERE client_id = $2"
+        " AND sender = (SELECT id FROM account WHERE name = $1)"
+        " AND conv = (SELECT id FROM conversation WHERE name = $3)",
+        sender, client_id, conversation,
+    )  # fmt: skip
+    return None if found is None or found[3] != digest else (found[0], found[1], found[2])
+
+
 def sees(user: str, conversation: str, seqs: Sequence[int], now_ms: int) -> Op[set[int]]:
     """Which of these the user may see."""
     who = yield from reader(user, conversation)

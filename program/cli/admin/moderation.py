@@ -23,6 +23,7 @@ class Does(StrEnum):
 
     NOTE = "note"
     MASK = "mask"
+    HOLD = "hold"
     REJECT = "reject"
 
 

@@ -39,8 +39,8 @@ class Message(msgspec.Struct, array_like=True, frozen=True):
 
     @property
     def event(self) -> str:
-        """What a notification tells of ("recall", "edit", "delete", "group.join" ...), "" for every other
-        kind."""
+        """What a notification tells of ("recall", "edit", "release", "delete", "group.join" ...), "" for
+        every other kind."""
         if self.type != MessageType.NOTIFICATION or not isinstance(self.body, dict):
             return ""
         return str(self.body.get("event", ""))

@@ -272,3 +272,14 @@ async def test_a_later_verdict_decides_what_is_held(held: Hooked) -> None:
     about = {"conversation": "s/alice:bob", "server_id": server_id, "verdict": "pass", "rule": "media"}
     assert (await world.invoke("moderation.verdict", about))["state"] == "passed"
     assert texts(bob.connection.messages) == ["dubious", "release"]
+
+
+async def test_a_repeat_of_what_is_rejected_meanwhile_is_answered_as_the_first_time(held: Hooked) -> None:
+    alice = await held.world.login("alice")
+    first = await alice.send("u/bob", "harmless", client_id="once")
+    assert first[0] == 0
+    held.hook.decide = lambda draft: Verdict(Action.REJECT, text="not here")
+    assert await alice.send("u/bob", "harmless", client_id="once") == first
+    assert (await alice.send("u/bob", "other", client_id="once"))[0] == 403
+    assert (await alice.send("u/carl", "harmless", client_id="once"))[0] == 403
+    assert (await alice.send("u/bob", "harmless", client_id="new"))[0] == 403

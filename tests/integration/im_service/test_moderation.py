@@ -24,6 +24,7 @@ LISTS = {
     "mask": WordList(action="mask", words=["words", "rude"]),
     "watch": WordList(action="note", words=["maybe"]),
     "sound": WordList(action="reject", words=["发票"], pinyin=True),
+    "wait": WordList(action="hold", words=["dubious"], hold_s=5, hold_default="release"),
     "rooms": WordList(action="reject", words=["roomy"], kinds=["r"]),
 }
 
@@ -49,6 +50,31 @@ async def test_a_message_is_rejected_masked_or_only_noted(world: World) -> None:
     assert [m[7]["text"] for m in bob.connection.messages] == ["a **** word", "maybe"]
     stored = (await bob.ok("history", conversation="s/alice:bob"))["messages"]
     assert sorted(m[7]["text"] for m in stored) == ["a **** word", "maybe"], "nobody has it unmasked"
+
+
+async def test_a_list_holds_messages_and_rejects_what_cannot_wait(world: World) -> None:
+    alice, bob = await world.login("alice"), await world.login("bob")
+    await alice.said("u/bob", "rude and dubious")
+    assert not bob.connection.messages
+    (item,) = (await world.invoke("moderation.queue", {}))["items"]
+    assert (item["rule"], item["message"][7]["text"]) == ("wait", "**** and dubious")
+    assert (await alice.send("u/bob", "dubious and forbidden"))[0] == 403, "the highest action holds"
+    assert (await alice.call("profile.set", nick="dubious"))[0] == 403
+    _, seq = await alice.said("u/bob", "fine")
+    assert (await alice.call("edit", conversation="s/alice:bob", seq=seq, body={"text": "dubious"}))[0] == 403
+    world.clock.advance(5000)
+    await world.im.decisions.lapse()
+    assert "**** and dubious" in [m[7].get("text") for m in bob.connection.messages]
+
+
+async def test_a_repeat_of_what_a_list_rejects_meanwhile_is_answered_as_the_first_time(world: World) -> None:
+    alice = await world.login("alice")
+    first = await alice.send("u/bob", "harmless", client_id="once")
+    (moderation,) = world.im.messages._judge.instant
+    assert isinstance(moderation, Moderation)
+    moderation.use(Matcher({"new": WordList(action="reject", words=["harmless"])}))
+    assert await alice.send("u/bob", "harmless", client_id="once") == first
+    assert (await alice.send("u/bob", "harmless", client_id="new"))[0] == 403
 
 
 async def test_groups_rooms_and_lists_for_one_kind(world: World) -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
 
+from control.api.table import OPERATIONS
+from im_service.errors import ImError
 from im_service.rates import Rate
+from im_service.sending.hooks import Action, Verdict
 from im_service.settings import ImSettings
 from tests.integration.im_service.test_hold import Hooked, held, read, team, texts
-from tests.support.im_world import open_world
+from tests.support.im_world import World, open_world
+from tests.support.tree import ROOT
 
 __all__ = ["held"]
 
@@ -107,3 +115,50 @@ async def test_reports_have_a_rate(tmp_path: Path) -> None:
             _, seq = await alice.said("u/bob", "hello")
             codes.append((await bob.call("message.report", conversation="s/alice:bob", seq=seq))[0])
         assert codes == [0, 0, 416]
+
+
+EXAMPLE = re.search(r"```http\n(.*?)```", (ROOT / "docs" / "MODERATION.md").read_text("utf-8"), re.DOTALL)
+
+
+async def told(world: World, line: str) -> tuple[int, Any]:
+    """What the message service answers to a request of the page."""
+    verb, where, *given = line.split(" ", 2)
+    path, _, query = where.removeprefix("/v1").partition("?")
+    for operation in OPERATIONS:
+        pattern = re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", operation.path)
+        found = re.fullmatch(pattern, path)
+        if found is None or operation.http != verb:
+            continue
+        args = {**found.groupdict(), **dict(parse_qsl(query)), **(json.loads(given[0]) if given else {})}
+        args = {name: int(v) if name in ("id", "context") else v for name, v in args.items()}
+        user = args.pop(operation.actor) if operation.actor else ""
+        try:
+            return 200, json.loads(json.dumps(await world.invoke(operation.method, args, user)))
+        except ImError as error:
+            return int(error.code), {"code": int(error.code)}
+    raise AssertionError(f"no route: {line}")
+
+
+def within(expected: Any, answer: Any) -> bool:
+    """Is what the page shows of an answer there?"""
+    if isinstance(expected, dict):
+        return all(name in answer and within(value, answer[name]) for name, value in expected.items())
+    if isinstance(expected, list):
+        return len(expected) == len(answer) and all(map(within, expected, answer))
+    return bool(expected == answer)
+
+
+async def test_the_example_of_the_page_runs(held: Hooked) -> None:
+    world = held.world
+    alice = await world.login("alice")
+    held.hook.decide = lambda draft: Verdict(Action.HOLD, rule="wait")
+    await alice.said("u/bob", "dubious")
+    held.hook.decide = lambda draft: Verdict()
+    server_id, _ = await alice.said("u/bob", "harmless")
+    assert EXAMPLE is not None
+    lines = EXAMPLE[1].replace("419430400000000001", str(server_id)).splitlines()
+    for asked, answered in zip(lines[::2], lines[1::2], strict=True):
+        code, shown = answered.split(" ", 1)
+        status, answer = await told(world, asked)
+        assert status == int(code), (asked, answer)
+        assert within(json.loads(shown), answer), (asked, answer)

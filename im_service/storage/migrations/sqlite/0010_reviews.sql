@@ -40,3 +40,6 @@ CREATE TABLE rule_verdict (
     decisions INTEGER NOT NULL,
     PRIMARY KEY (rule, state, lapsed)
 ) WITHOUT ROWID;
+
+-- by which a repeated send is known; a table of its own on PostgreSQL
+CREATE VIEW send_key AS SELECT sender, client_id, conv, digest, server_id, seq, time_ms FROM message;

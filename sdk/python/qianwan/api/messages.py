@@ -46,6 +46,11 @@ class MessageCalls:
         args = {"conversation": conversation, "seq": seq, "body": {"text": text}}
         return int((await self.call("edit", args))["version"])
 
+    async def report(self, conversation: str, seq: int, *, category: str = "", text: str = "") -> bool:
+        """Tell those who moderate of somebody's message; False when I had done so before."""
+        args = {"conversation": conversation, "seq": seq, "category": category, "text": text}
+        return bool((await self.call("message.report", args))["changed"])
+
     async def react(self, conversation: str, seq: int, kind: str, *, on: bool = True) -> bool:
         """Add or take away a quick comment; False when nothing changed."""
         args = {"conversation": conversation, "seq": seq, "kind": kind, "on": on}
