@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from frame.constants import USER_PREFIX
 from im_service.calls import Args, Caller, NoArgs, method
 from im_service.context import ServiceContext
 from im_service.ids import check_id
@@ -65,6 +66,7 @@ class Consents:
 
     def __init__(self, context: ServiceContext) -> None:
         self._store = context.store
+        self._teller = context.teller
         self._clock = context.clock
         self._announcer = context.announcer
         settings = context.settings
@@ -84,7 +86,8 @@ class Consents:
         asked = {k: v for k, v in msgspec.structs.asdict(args).items() if v is not None}
         given = {k: None if v == DEFAULT else v for k, v in asked.items()}
         wishes = msgspec.structs.replace(await self._wishes(user), **given)
-        await self._store.set_account(user, self._clock.now_ms(), info=encode(wishes))
+        with self._teller.change("account", "account.consent", USER_PREFIX + user, user=user, **given):
+            await self._store.set_account(user, self._clock.now_ms(), info=encode(wishes))
         view = self._view(wishes)
         self._announcer.mine(user, "consent", view, caller.session)
         return view

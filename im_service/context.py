@@ -16,7 +16,7 @@ from im_service.live.memberships import Memberships
 from im_service.live.room import RoomTable
 from im_service.live.sessions import Sessions
 from im_service.notices import Announcer
-from im_service.outbox.ports import CopyPort
+from im_service.outbox.telling import Teller
 from im_service.ports import Clock, Downlink, NoPeers, PeersPort, Presence, SystemClock
 from im_service.push.ports import PushPort
 from im_service.sending.hooks import CallHook, Hook, Moderator
@@ -38,7 +38,6 @@ class Ports:
     peers: PeersPort = field(default_factory=NoPeers)
     presence: Presence | None = None
     push: PushPort | None = None
-    copy: CopyPort | None = None
     moderation: Moderator | None = None
     callback: Hook | None = None
     call_callback: CallHook | None = None
@@ -74,6 +73,7 @@ class ServiceContext:
         "settings",
         "spread",
         "store",
+        "teller",
     )
 
     def __init__(self, store: Store, ports: Ports, settings: ImSettings) -> None:
@@ -86,6 +86,7 @@ class ServiceContext:
         self.node = ports.node
         self.latest_session = ports.latest_session
         self.ids = ServerIds(ports.node)
+        self.teller = Teller(settings.copy.record, self.ids, ports.clock)
         self.sessions = Sessions(ports.clock)
         self.directory = Directory(store)
         self.memberships = Memberships(self.sessions, self.directory, ports.downlink)
@@ -95,4 +96,4 @@ class ServiceContext:
         """Every session of every user is known here."""
         online = self.sessions.here if self.sees_all else None
         self.spread = Spread(ports.downlink, ports.clock, settings.spread_rate, online)
-        self.announcer = Announcer(ports.clock, self.ids, ports.downlink, ports.copy, self.spread)
+        self.announcer = Announcer(ports.clock, self.ids, ports.downlink, self.spread)

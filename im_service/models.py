@@ -151,6 +151,19 @@ def _told(type: int, payload: bytes) -> tuple[int, bytes]:
     return content.type, pack_payload(content.body, options if fits else EMPTY_MAP, ext if fits else None)
 
 
+def plain(value: object) -> object:
+    """As JSON has it: keys are text, bytes become base64, numbers that JSON has not become null."""
+    if isinstance(value, dict):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, bytes):
+        return msgspec.to_builtins(value)
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
+
+
 _ROOM_EVENT = bytes([EventKind.ROOM_MESSAGE])
 _NOTICE = bytes([EventKind.NOTICE])
 _SYNC = bytes([EventKind.SYNC])

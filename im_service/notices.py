@@ -15,7 +15,6 @@ from frame.constants import GROUP_PREFIX, MAX_BODY, USER_PREFIX, FrameType, Mess
 from im_service.ids import ServerIds
 from im_service.models import Data, encode, message_bytes, notice_event, pack_payload
 from im_service.options import CONTROL, CONTROL_BITS, NOTICE_BITS
-from im_service.outbox.ports import Copy, CopyPort
 from im_service.ports import ERASES, NORMAL, Clock, Downlink, Session
 from im_service.spread import Spread
 from im_service.storage.records import (
@@ -49,13 +48,10 @@ class Note(NamedTuple):
 class Announcer:
     """Builds notice rows and publishes them after their commit; also sends plain events."""
 
-    def __init__(
-        self, clock: Clock, ids: ServerIds, downlink: Downlink, copy: CopyPort | None, spread: Spread
-    ) -> None:
+    def __init__(self, clock: Clock, ids: ServerIds, downlink: Downlink, spread: Spread) -> None:
         self._clock = clock
         self._ids = ids
         self.downlink = downlink
-        self._copy = copy
         self._spread = spread
 
     def _row(
@@ -114,12 +110,6 @@ class Announcer:
                 row.payload,
             )
             self._spread.publish(note.topics, MSG, message, ERASES if row.bits & CONTROL else NORMAL)
-            self.copy("notice", message)
-
-    def copy(self, event: str, body: bytes, env: str | None = None) -> None:
-        """Offer an event to third parties."""
-        if self._copy is not None:
-            self._copy.offer([Copy(event, env, body)])
 
     def event(
         self,

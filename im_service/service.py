@@ -28,7 +28,7 @@ from im_service.conversation.sync import Sync
 from im_service.groups.admin import GroupAdmin
 from im_service.groups.context import GroupContext
 from im_service.groups.members import GroupMembers
-from im_service.outbox.copies import Copies
+from im_service.outbox.log import StoreEventLog
 from im_service.ports import SendItem, Session, Way
 from im_service.push.decide import PushDecider
 from im_service.reviews.decisions import Decisions
@@ -56,9 +56,9 @@ class ImService:
         self._memberships = context.memberships
         judge = Judge(context, ports.hooks)
         self._pushes = None if ports.push is None else PushDecider(context, ports.push, judge)
-        copies = None if ports.copy is None else Copies(ports.copy)
-        after: list[AfterCommit] = [each for each in (copies, self._pushes) if each is not None]
+        after: list[AfterCommit] = [] if self._pushes is None else [self._pushes]
         self.messages = Sending(context, judge, after)
+        self.events = StoreEventLog(store, context.clock, context.settings.copy.groups)
         self.server_sends = ServerSends(context, self.messages)
 
         access = Access(context)

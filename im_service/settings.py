@@ -20,6 +20,9 @@ LONGEST_MS = 36_500 * DAY_MS
 
 FriendConsent = Literal["free", "ask", "nobody"]
 GroupConsent = Literal["free", "friends", "ask", "nobody"]
+Recorded = Literal[
+    "account", "broadcast", "moderation", "reaction", "receipt", "relation", "room", "session", "unkept"
+]
 PlatformClass = Literal["mobile", "desktop", "web", "other"]
 
 
@@ -40,6 +43,25 @@ class Retention(Struct, kw_only=True, frozen=True):
     """What `history` answers: the store grows with it. 0: for ever. Beyond: removed."""
     roam_count: Annotated[int, Meta(ge=0, le=100_000, extra=_unit("messages of a conversation"))] = 100
     """What a new device gets of one conversation: a few screens. Beyond: only in the history."""
+
+
+class EventCopy(Struct, kw_only=True, frozen=True):
+    """The durable copy of events for the app's own servers (docs/EVENTS.md). Stored messages and the notices
+    of groups, recalls and edits are read from the log itself and are always there."""
+
+    record: tuple[Recorded, ...] = ()
+    """What is written beside the log, a row for each: `session` (logins and logouts), `account` (disabled,
+    muted, profile), `relation` (friends, blacklist), `room` (made, changed, closed, roles and mutes),
+    `receipt` (read and receipts: many), `reaction`, `broadcast`, `moderation` (verdicts), `unkept` (messages
+    that no view keeps: each then waits for its commit). Empty: nothing, and nothing is paid."""
+    keep_ms: Annotated[int, Meta(ge=60_000, le=LONGEST_MS)] = 3 * DAY_MS
+    """How long such a row is kept for readers that are behind: a weekend. Beyond: removed, and who was not
+    there yet is told so."""
+    keep_bytes: Annotated[int, Meta(ge=0, le=1 << 50)] = 1 << 30
+    """What these rows may take: a reader that is gone must not fill the disk. 0: no limit. Beyond: the oldest
+    are removed before their time, and who was not there yet is told so."""
+    groups: Annotated[int, Meta(ge=1, le=10_000, extra=_unit("consumer groups"))] = 100
+    """Consumer groups whose cursors are kept. Beyond: refused with 409."""
 
 
 class LoginPolicy(Struct, kw_only=True, frozen=True):
@@ -91,6 +113,7 @@ class ImSettings(Struct, kw_only=True, frozen=True):
 
     # afterwards
     retention: Retention = Retention()
+    copy: EventCopy = EventCopy()
     recall_window_ms: Annotated[int, Meta(ge=0, le=LONGEST_MS)] = 120_000
     """How long a sender may recall a message: long enough for a slip. Beyond: refused."""
     recall_window_max_ms: Annotated[int, Meta(ge=0, le=LONGEST_MS)] = 7 * DAY_MS

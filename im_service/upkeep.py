@@ -74,6 +74,8 @@ class Upkeep:
         self._tasks: list[asyncio.Task[None]] = []
         self._trimmed: int | None = 0
         self.age_clock = AgeClock(context)
+        self.event_bytes = 0
+        self.events_cut = 0
 
     def start(self) -> None:
         """Begin, on the running loop."""
@@ -101,6 +103,22 @@ class Upkeep:
         limits = Limits(keep.offline_ms, keep.roam_ms, keep.history_ms)
         removed, now = 0, await self.age_clock.now_ms()
         while count := await self._store.expire(now, limits, self._settings.expire_rows):
+            removed += count
+        return removed + await self._expire_events(now)
+
+    async def _expire_events(self, now: int) -> int:
+        """Rows of the durable copy go by age and by what they take together, whoever has read them."""
+        copy, removed = self._settings.copy, 0
+        volume = await self._store.event_volume(copy.keep_bytes)
+        self.event_bytes, self.events_cut = volume.size, self.events_cut + bool(volume.cut)
+        if volume.cut:
+            _log.warning(
+                "events take more than %d bytes: the oldest go before their time, also unread ones",
+                copy.keep_bytes,
+            )
+        while count := await self._store.expire_events(
+            now - copy.keep_ms, volume.cut, self._settings.expire_rows
+        ):
             removed += count
         return removed
 

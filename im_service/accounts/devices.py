@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import Coroutine, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import count
 from typing import Annotated
 
@@ -31,6 +31,7 @@ from im_service.live.users import GONE, SessionState
 from im_service.models import SYNC_BODY
 from im_service.pages import fit
 from im_service.ports import HIGH, Session, Way
+from im_service.storage.engine import telling
 from im_service.storage.errors import StoreError
 from im_service.storage.records import Login, Logout, Mark, NewLogin, WalkPlace
 from im_service.turns import in_turns
@@ -100,6 +101,7 @@ class Devices:
 
     def __init__(self, context: ServiceContext, rooms: RoomDoor, watches: PresenceBook) -> None:
         self._store = context.store
+        self._teller = context.teller
         self._clock = context.clock
         self._downlink = context.downlink
         self._sessions = context.sessions
@@ -169,7 +171,8 @@ class Devices:
             now = self._clock.now_ms()
             new = [NewLogin(s.session.user, s.session.device, s.platform, s.session_id) for s in states]
             try:
-                logins = await self._store.logins(new, now, self._keep)
+                with self._told("session.login", new):
+                    logins = await self._store.logins(new, now, self._keep)
             except StoreError as error:
                 self._due.extendleft(reversed(self._still_there(states)))
                 pause = await self._pause(f"{len(self._due)} logins wait", error, pause)
@@ -187,6 +190,21 @@ class Devices:
                 except Exception:
                     _log.exception("login of a session failed")
                     _begun(state)
+
+    def _told(self, kind: str, sessions: Sequence[NewLogin | Logout]) -> AbstractContextManager[None]:
+        """The events of these, if sessions are recorded. The session id tells a late logout from that of
+        the present session."""
+        if not self._teller.records("session"):
+            return nullcontext()
+        return telling(*(
+            self._teller.event(
+                kind,
+                USER_PREFIX + each.user,
+                {"user": each.user, "device": each.device, "session_id": str(each.session_id)}
+                | ({"platform": each.platform} if isinstance(each, NewLogin) else {}),
+            )
+            for each in sessions
+        ))  # fmt: skip
 
     def _still_there(self, states: list[SessionState]) -> list[SessionState]:
         """Those that have not ended; the others need no login any more. None when the process ends."""
@@ -360,7 +378,8 @@ class Devices:
         try:
             while True:
                 try:
-                    await self._store.logouts(gone, now)
+                    with self._told("session.logout", gone):
+                        await self._store.logouts(gone, now)
                     return
                 except StoreError as error:
                     if self._stopping.is_set():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
-from frame.constants import CloseCode
+from frame.constants import USER_PREFIX, CloseCode
 from im_service.calls import Args, Caller, Seconds, method, until_ms
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
@@ -114,6 +115,7 @@ class Profiles:
 
     def __init__(self, context: ServiceContext) -> None:
         self._store = context.store
+        self._teller = context.teller
         self._clock = context.clock
         self._downlink = context.downlink
         self._directory = context.directory
@@ -133,7 +135,8 @@ class Profiles:
         for found in await self._store.profiles([user]):
             if change(found.info) == found.info:
                 return describe(found)
-        profile = describe(await self._store.set_profile(user, change, self._clock.now_ms()))
+        with self._told("account.profile", user, changes=asked):
+            profile = describe(await self._store.set_profile(user, change, self._clock.now_ms()))
         self._announcer.mine(user, "profile", profile, caller.session)
         return profile
 
@@ -154,7 +157,9 @@ class Profiles:
         """Disable an account for seconds (-1 for ever) and close its sessions; 0 enables it again."""
         user = check_id(args.user, "user")
         now = self._clock.now_ms()
-        account = await self._store.set_account(user, now, disabled_until_ms=until_ms(now, args.seconds))
+        until = until_ms(now, args.seconds)
+        with self._told("account.disable", user, until_ms=until):
+            account = await self._store.set_account(user, now, disabled_until_ms=until)
         self._remember(account)
         if args.seconds:
             self.end_sessions(user, args.text)
@@ -180,15 +185,18 @@ class Profiles:
         now = self._clock.now_ms()
         if args.single_s is None and args.group_s is None and args.room_s is None:
             raise ImError(Code.INVALID, "name at least one module")
-        account = await self._store.set_account(
-            user,
-            now,
-            mute_single_ms=None if args.single_s is None else until_ms(now, args.single_s),
-            mute_group_ms=None if args.group_s is None else until_ms(now, args.group_s),
-            mute_room_ms=None if args.room_s is None else until_ms(now, args.room_s),
-        )
+        asked = {"mute_single_ms": args.single_s, "mute_group_ms": args.group_s, "mute_room_ms": args.room_s}
+        until = {key: None if seconds is None else until_ms(now, seconds) for key, seconds in asked.items()}
+        single, group, room = until.values()
+        with self._told("account.mute", user, **until):
+            account = await self._store.set_account(
+                user, now, mute_single_ms=single, mute_group_ms=group, mute_room_ms=room
+            )
         self._remember(account)
         return describe_account(account)
+
+    def _told(self, kind: str, user: str, **data: object) -> AbstractContextManager[None]:
+        return self._teller.change("account", kind, USER_PREFIX + user, user=user, **data)
 
     def _remember(self, account: Account) -> None:
         self._directory.accounts.apply(account.user, account)

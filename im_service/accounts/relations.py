@@ -4,6 +4,7 @@ devices.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -123,6 +124,7 @@ class Relations:
         self._presence = presence
         self._consents = consents
         self._store = context.store
+        self._teller = context.teller
         self._clock = context.clock
         self._directory = context.directory
         self._announcer = context.announcer
@@ -147,9 +149,14 @@ class Relations:
             skip = caller.session if owner == caller.user else None
             self._announcer.mine(owner, "relation", describe(row), skip)
 
+    def _told(self, kind: str, user: str, **data: object) -> AbstractContextManager[None]:
+        """The event of a change of what `user` has of somebody."""
+        return self._teller.change("relation", kind, USER_PREFIX + user, user=user, **data)
+
     async def _befriend(self, caller: Caller, a: str, b: str, request: int = 0) -> bool:
         try:
-            done = await self._store.befriend(a, b, self._clock.now_ms(), self._limit, request)
+            with self._told("relation.friend", a, other=b):
+                done = await self._store.befriend(a, b, self._clock.now_ms(), self._limit, request)
         except StoreFull:
             raise ImError(Code.CONFLICT, f"at most {self._limit} friends") from None
         await self._changed(caller, (a, b), (b, a))
@@ -193,15 +200,16 @@ class Relations:
         return wish
 
     async def _ask(self, caller: Caller, other: str, text: str) -> int:
-        done = await self._store.open_requests(
-            USER_PREFIX + other,
-            REQUEST_FRIEND,
-            [caller.user],
-            caller.user,
-            text,
-            self._clock.now_ms(),
-            pause_ms=0 if caller.server else self._pause_ms,
-        )
+        with self._told("relation.request", other, other=caller.user, text=text):
+            done = await self._store.open_requests(
+                USER_PREFIX + other,
+                REQUEST_FRIEND,
+                [caller.user],
+                caller.user,
+                text,
+                self._clock.now_ms(),
+                pause_ms=0 if caller.server else self._pause_ms,
+            )
         for request in done.value:
             if request.state == REFUSED:
                 raise ImError(Code.FORBIDDEN, "this was asked and refused not long ago")
@@ -224,7 +232,8 @@ class Relations:
             if args.accept:
                 await self._befriend(caller, caller.user, request.by, args.id)
             else:
-                await self._store.decide_request(scope, args.id, REFUSED, self._clock.now_ms())
+                with self._told("relation.refuse", caller.user, other=request.by):
+                    await self._store.decide_request(scope, args.id, REFUSED, self._clock.now_ms())
         except StoreConflict:
             raise ImError(Code.CONFLICT, "this was decided already") from None
         self._tell_decided(caller.user, request.by, args.accept)
@@ -241,7 +250,8 @@ class Relations:
     async def remove(self, caller: Caller, args: UserArgs) -> Changed:
         """Be friends no more, both ways."""
         other = self._other(caller, args.user)
-        done = await self._store.unfriend(caller.user, other, self._clock.now_ms(), keep=self._keep)
+        with self._told("relation.unfriend", caller.user, other=other):
+            done = await self._store.unfriend(caller.user, other, self._clock.now_ms(), keep=self._keep)
         if done.value:
             await self._changed(caller, (caller.user, other), (other, caller.user))
         return Changed(done.value)
@@ -251,9 +261,10 @@ class Relations:
         """My name for somebody, and the application's own text about them."""
         other = self._other(caller, args.user)
         ext = None if args.ext is None else args.ext.encode()
-        row = await self._store.set_relation(
-            caller.user, other, self._clock.now_ms(), alias=args.alias, ext=ext, keep=self._keep
-        )
+        with self._told("relation.alias", caller.user, other=other, alias=args.alias, ext=args.ext):
+            row = await self._store.set_relation(
+                caller.user, other, self._clock.now_ms(), alias=args.alias, ext=ext, keep=self._keep
+            )
         await self._changed(caller, (caller.user, other))
         return describe(row)
 
@@ -265,9 +276,10 @@ class Relations:
         pairs = [(caller.user, other)]
         if args.on and (await self._store.relation_pairs(pairs))[pairs[0]].friend:
             pairs.append((other, caller.user))
-        await self._store.set_relation(
-            caller.user, other, self._clock.now_ms(), black=args.on, keep=self._keep
-        )
+        with self._told("relation.black", caller.user, other=other, on=args.on):
+            await self._store.set_relation(
+                caller.user, other, self._clock.now_ms(), black=args.on, keep=self._keep
+            )
         await self._changed(caller, *pairs)
         if args.on:
             await self._presence.part(caller.user, other)
@@ -277,9 +289,10 @@ class Relations:
     async def mute(self, caller: Caller, args: SetArgs) -> Nothing:
         """Mute list: their messages reach me, but are not pushed."""
         other = self._other(caller, args.user)
-        await self._store.set_relation(
-            caller.user, other, self._clock.now_ms(), muted=args.on, keep=self._keep
-        )
+        with self._told("relation.mute", caller.user, other=other, on=args.on):
+            await self._store.set_relation(
+                caller.user, other, self._clock.now_ms(), muted=args.on, keep=self._keep
+            )
         await self._changed(caller, (caller.user, other))
         return {}
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
 import msgspec
 
-from frame.constants import USER_PREFIX
+from frame.constants import ROOM_PREFIX, USER_PREFIX
 from im_service.calls import Caller, Nothing, method, until_ms
 from im_service.chatrooms.door import LATE, RoomDoor
 from im_service.chatrooms.model import (
@@ -48,6 +49,7 @@ class RoomAdmin:
 
     def __init__(self, context: ServiceContext, door: RoomDoor) -> None:
         self._store = context.store
+        self._teller = context.teller
         self._clock = context.clock
         self._ids = context.ids
         self._table = context.rooms
@@ -87,6 +89,12 @@ class RoomAdmin:
         if not await self._store.devices(user):
             raise ImError(Code.NOT_FOUND, "nobody of this name was ever here")
 
+    def _told(self, kind: str, room: str, caller: Caller, /, **data: object) -> AbstractContextManager[None]:
+        """The event of a change of a room."""
+        return self._teller.change(
+            "room", kind, ROOM_PREFIX + room, room=room, by=caller.user or SYSTEM, **data
+        )
+
     def _tell(self, room: RoomState, event: str, data: Mapping[str, object]) -> None:
         self._announcer.event(room.topic, event, {"room": room.room, **data}, priority=DECISION)
 
@@ -117,9 +125,10 @@ class RoomAdmin:
         info, _ = changed(RoomInfo(), args)
         most = 0 if caller.server else self._per_user
         try:
-            await self._store.create_room(
-                name, owner or SYSTEM, encode_info(info), self._clock.now_ms(), most
-            )
+            with self._told("room.create", name, caller, owner=owner or SYSTEM, name=info.name):
+                await self._store.create_room(
+                    name, owner or SYSTEM, encode_info(info), self._clock.now_ms(), most
+                )
         except StoreFull:
             raise ImError(Code.CONFLICT, f"at most {most} rooms a user") from None
         await self._changed(await self._table.get(name))
@@ -146,7 +155,8 @@ class RoomAdmin:
         info, differs = changed(room.info, args)
         if not given(args):  # equal values are written: what is remembered may be older than the store
             return describe(room)
-        await self._store_info(room, info)
+        with self._told("room.update", args.room, caller, changes=differs):
+            await self._store_info(room, info)
         if differs:
             self._tell(room, "room.update", {"changes": differs})
         return describe(room)
@@ -173,7 +183,8 @@ class RoomAdmin:
         if not args.put and not args.remove:
             return RoomAttributes(attributes)
         before = room.info.attributes
-        await self._store_info(room, msgspec.structs.replace(room.info, attributes=attributes))
+        with self._told("room.attributes", args.room, caller, attributes=attributes):
+            await self._store_info(room, msgspec.structs.replace(room.info, attributes=attributes))
         put = {name: text for name, text in args.put.items() if before.get(name) != text}
         removed = [name for name in before if name not in attributes]
         if put or removed:
@@ -184,7 +195,8 @@ class RoomAdmin:
     async def close(self, caller: Caller, args: RoomArgs) -> Nothing:
         """End a room: everybody is out, nobody comes in, its id stays taken."""
         room = await self._room(caller, args.room, owner=True)
-        await self._store.update_room(args.room, self._clock.now_ms(), closed=True)
+        with self._told("room.close", args.room, caller):
+            await self._store.update_room(args.room, self._clock.now_ms(), closed=True)
         await self._changed(room)
         self._tell(room, "room.close", {"by": caller.user})
         await self._door.empty(room)
@@ -195,7 +207,8 @@ class RoomAdmin:
         """Only owner and managers speak while this is on."""
         room = await self._room(caller, args.room)
         before = room.record is not None and room.record.mute_all
-        await self._store.update_room(args.room, self._clock.now_ms(), mute_all=args.on)
+        with self._told("room.mute_all", args.room, caller, on=args.on):
+            await self._store.update_room(args.room, self._clock.now_ms(), mute_all=args.on)
         await self._changed(room)
         if args.on != before:
             self._tell(room, "room.mute_all", {"on": args.on, "by": caller.user})
@@ -210,7 +223,9 @@ class RoomAdmin:
         role, named = ROLES[args.role], args.role != "guest"
         person = room.people.get(args.user)
         before = (Role.MEMBER, False) if person is None else (person.role, person.named)
-        await self._store.set_room_member(args.room, args.user, self._clock.now_ms(), role=role, named=named)
+        now = self._clock.now_ms()
+        with self._told("room.role", args.room, caller, user=args.user, role=args.role):
+            await self._store.set_room_member(args.room, args.user, now, role=role, named=named)
         await self._changed(room)
         if (role, named) != before:
             self._tell(room, "room.role", {"user": args.user, "role": args.role, "by": caller.user})
@@ -227,7 +242,8 @@ class RoomAdmin:
         until = until_ms(now, args.seconds)
         person = room.people.get(args.user)
         before = 0 if person is None else person.muted_until_ms
-        await self._store.set_room_member(args.room, args.user, now, muted_until_ms=until)
+        with self._told("room.mute", args.room, caller, user=args.user, until_ms=until):
+            await self._store.set_room_member(args.room, args.user, now, muted_until_ms=until)
         await self._changed(room)
         if args.notify and until != before:
             self._tell(room, "room.mute", {"user": args.user, "until_ms": until, "by": caller.user})
@@ -242,7 +258,8 @@ class RoomAdmin:
         until = until_ms(now, args.seconds)
         before = room.tag_mutes.get(check_id(args.tag, "tag"), 0)
         most = 0 if caller.server else self._muted_tags
-        await self._store.mute_tag(args.room, args.tag, until, now, most)
+        with self._told("room.mute_tag", args.room, caller, tag=args.tag, until_ms=until):
+            await self._store.mute_tag(args.room, args.tag, until, now, most)
         await self._changed(room)
         if until != before:
             self._tell(room, "room.mute_tag", {"tag": args.tag, "until_ms": until, "by": caller.user})
@@ -256,7 +273,8 @@ class RoomAdmin:
         await self._known(caller, room, args.user)
         person = room.people.get(args.user)
         before = person is not None and person.black
-        await self._store.set_room_member(args.room, args.user, self._clock.now_ms(), black=args.on)
+        with self._told("room.black", args.room, caller, user=args.user, on=args.on):
+            await self._store.set_room_member(args.room, args.user, self._clock.now_ms(), black=args.on)
         await self._changed(room)
         if args.on != before:
             self._tell(room, "room.black", {"user": args.user, "on": args.on, "by": caller.user})

@@ -52,6 +52,7 @@ class Receipts:
 
     def __init__(self, context: ServiceContext, access: Access) -> None:
         self._store = context.store
+        self._teller = context.teller
         self._clock = context.clock
         self._announcer = context.announcer
         self._limit = context.settings.receipt_report
@@ -66,7 +67,9 @@ class Receipts:
         await self._group(caller, args.conversation)
         if len(args.seqs) > self._limit:
             raise ImError(Code.INVALID, f"at most {self._limit} messages a report")
-        news = await self._store.report(caller.user, args.conversation, args.seqs, self._clock.now_ms())
+        told = {"user": caller.user, "conversation": args.conversation, "seqs": args.seqs}
+        with self._teller.change("receipt", "receipt.report", args.conversation, **told):
+            news = await self._store.report(caller.user, args.conversation, args.seqs, self._clock.now_ms())
         for count in news:
             if len(self._waiting) < MAX_WAITING:
                 self._waiting[args.conversation, count.seq] = count

@@ -157,6 +157,7 @@ class Revisions:
 
     def __init__(self, context: ServiceContext, access: Access, messages: Sending) -> None:
         self._store = context.store
+        self._teller = context.teller
         self._clock = context.clock
         self._announcer = context.announcer
         self._settings = context.settings
@@ -375,26 +376,27 @@ class Revisions:
             raise ImError(Code.NOT_FOUND, "the message was recalled")
         topics = await self._access.topics(caller, message)
         now = self._clock.now_ms()
-        done = await self._store.react(
-            args.conversation,
-            args.seq,
-            caller.user,
-            args.kind,
-            args.ext,
-            args.on,
-            now,
-            per_user=self._settings.reactions_per_user,
-            per_message=self._settings.reactions_per_message,
-        )
+        data = {
+            "conversation": args.conversation,
+            "seq": args.seq,
+            "user": caller.user,
+            "kind": args.kind,
+            "on": args.on,
+            "ext": args.ext,
+        }
+        with self._teller.change("reaction", "message.reaction", args.conversation, **data):
+            done = await self._store.react(
+                args.conversation,
+                args.seq,
+                caller.user,
+                args.kind,
+                args.ext,
+                args.on,
+                now,
+                per_user=self._settings.reactions_per_user,
+                per_message=self._settings.reactions_per_message,
+            )
         if done.value:
-            data = {
-                "conversation": args.conversation,
-                "seq": args.seq,
-                "user": caller.user,
-                "kind": args.kind,
-                "on": args.on,
-                "ext": args.ext,
-            }
             self._announcer.events(topics, "reaction", data, caller.session)
         return Reacted(done.value)
 

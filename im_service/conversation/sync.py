@@ -134,6 +134,7 @@ class Sync:
 
     def __init__(self, context: ServiceContext, access: Access) -> None:
         self._store = context.store
+        self._teller = context.teller
         self._clock = context.clock
         self._sessions = context.sessions
         self._downlink = context.downlink
@@ -256,7 +257,9 @@ class Sync:
     @method("read", Code.FORBIDDEN, Code.INVALID, Code.NOT_FOUND, *OF_A_GROUP, result=ReadMark)
     async def read(self, caller: Caller, args: ReadArgs) -> ReadMark:
         """Read watermark of this conversation, for all my devices; in a single chat the peer learns it."""
-        moved = await self._store.read(caller.user, [Mark(args.conversation, args.seq)])
+        told = {"user": caller.user, "conversation": args.conversation, "seq": args.seq}
+        with self._teller.change("receipt", "receipt.read", args.conversation, **told):
+            moved = await self._store.read(caller.user, [Mark(args.conversation, args.seq)])
         for mark in moved:
             data = {"conversation": mark.conversation, "user": caller.user, "seq": mark.seq}
             event = notice_event("read", data)

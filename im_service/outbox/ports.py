@@ -147,17 +147,3 @@ class EventLog(Protocol):
 
     async def drop(self, name: str) -> bool:
         """Forget a group. False: there was none."""
-
-
-class Copy(NamedTuple):
-    """One event for the application's own server. `env` names the endpoint, None the default one."""
-
-    event: str
-    env: str | None
-    body: bytes
-
-
-class CopyPort(Protocol):
-    """Copies to third parties, offered after the commit. Goes away: nothing new is built on it."""
-
-    def offer(self, copies: Sequence[Copy]) -> None: ...

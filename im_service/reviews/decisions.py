@@ -8,6 +8,7 @@ see the message, whose devices have passed its seq as a placeholder. Its sender 
 from __future__ import annotations
 
 import logging
+from contextlib import AbstractContextManager
 
 from frame.constants import ROOM_PREFIX
 from im_service.calls import SERVER, Nothing
@@ -42,6 +43,7 @@ class Decisions:
         room_recall: RoomRecall,
     ) -> None:
         self._store = context.store
+        self._teller = context.teller
         self._clock = context.clock
         self._announcer = context.announcer
         self._access = access
@@ -59,10 +61,12 @@ class Decisions:
         tombstone = pack_payload(encode({"operator": SYSTEM, "text": text}))
         now = self._clock.now_ms()
         try:
-            done = await self._store.decide(review.id, ruling, by, note, now, tombstone, rows(notes))
+            with self._told(review, message, ruling, by):
+                done = await self._store.decide(review.id, ruling, by, note, now, tombstone, rows(notes))
         except StoreMissing:  # a group that ended: there is nobody to tell
             notes = []
-            done = await self._store.decide(review.id, ruling, by, note, now, tombstone)
+            with self._told(review, message, ruling, by):
+                done = await self._store.decide(review.id, ruling, by, note, now, tombstone)
         if done.value == Ruling.PASSED and review.kind == ReviewKind.HELD:
             await self._release(review)
         elif done.value == Ruling.REFUSED and review.kind == ReviewKind.REPORTED:
@@ -73,6 +77,24 @@ class Decisions:
                 notes = [notes[0]._replace(topics=topics)]
             self._announcer.publish(notes, done.notices)
         return done.value
+
+    def _told(
+        self, review: Review, message: StoredMessage, ruling: Ruling, by: str
+    ) -> AbstractContextManager[None]:
+        return self._teller.change(
+            "moderation",
+            "moderation.verdict",
+            review.conversation,
+            review=review.id,
+            about="held" if review.kind == ReviewKind.HELD else "reported",
+            conversation=review.conversation,
+            seq=review.seq,
+            server_id=str(message.server_id),
+            user=message.sender,
+            verdict=ruling.name.lower(),
+            rule=review.rule,
+            by=by,
+        )
 
     async def _notes(self, review: Review, message: StoredMessage, ruling: Ruling, text: str) -> list[Note]:
         """What the log says of it. Chatrooms have no such thing."""

@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from hashlib import blake2b
 
 import msgspec
@@ -24,7 +25,7 @@ from im_service.errors import REFUSALS, UNDECODABLE, Code, ImError
 from im_service.ids import peer_of, tag_topic
 from im_service.live.route import Route
 from im_service.live.users import SessionState
-from im_service.models import SendRequest, decode_send, message_bytes, pack_payload
+from im_service.models import SendRequest, decode_send, pack_payload
 from im_service.options import DEFAULT, STORED, OptionTable, Resolved
 from im_service.ports import SendItem, Session
 from im_service.sending.admission import PASSED, SILENTLY_BLOCKED, Admission
@@ -32,10 +33,21 @@ from im_service.sending.bodies import check_body
 from im_service.sending.delivery import Delivery
 from im_service.sending.hooks import Draft
 from im_service.sending.judging import Judge, Judged, Rejected, draft_of
-from im_service.sending.pending import SEND_ACK, AfterCommit, Pending, Work, accept, answer, hold_of
+from im_service.sending.pending import (
+    SEND_ACK,
+    AfterCommit,
+    Pending,
+    Unkept,
+    Work,
+    accept,
+    answer,
+    hold_of,
+    wire,
+)
 from im_service.sending.publish_batch import PublishBatch
 from im_service.sending.repeats import Repeats
 from im_service.sending.resolve import RouteResolver
+from im_service.sending.unkept import UnkeptSends
 from im_service.storage.errors import StoreClosed, StoreError, StoreUnknown
 from im_service.storage.records import RECEIPT, AppendResult, AppendStatus, NewMessage
 from im_service.storage.shares import asking
@@ -67,6 +79,7 @@ class Sending:
         self._judge = judge
         self._slow = bool(judge.slow)
         self._after = tuple(after)
+        self._unkept = UnkeptSends(context)
         self._repeats = Repeats(context, self._delivery, self._after)
         self._settings = context.settings
         self._receipt_members = context.settings.receipt_members
@@ -149,7 +162,10 @@ class Sending:
         if not stored and holds is not None:  # it waits in the log, where no view shows it
             bits &= ~STORED
         elif not stored:
-            self._finish(work.out, entry, server_id, 0, now)
+            if self._unkept.wants(entry):
+                work.unkept.append(Unkept(entry, server_id, now))
+            else:
+                self._finish(work.out, entry, server_id, 0, now)
             return
         work.rows.append(
             _new(
@@ -179,24 +195,31 @@ class Sending:
     def _commit(self, work: Work) -> None:
         """Hand the rows to the store's writer; what needs no commit goes out now."""
         work.out.flush(self._downlink)
+        if work.unkept:
+            self._queued += len(work.unkept)
+            self._unkept.record(work.unkept, partial(self._recorded, work.unkept))
         if work.rows:
             pending = work.pending
             self._queued += len(pending)
             newest = work.rows[-1].server_id
             self._store.append(work.rows, lambda results: self._committed(pending, results, newest))
 
+    def _recorded(self, unkept: Sequence[Unkept], error: BaseException | None) -> None:
+        out = PublishBatch()
+        if error is None:
+            for entry, server_id, time_ms in unkept:
+                self._finish(out, entry, server_id, 0, time_ms)
+        else:
+            self._refuse(out, [send.entry for send in unkept], error)
+        self._settle(out, len(unkept))
+
     def _committed(
         self, pending: Sequence[Pending], results: list[AppendResult] | BaseException, newest: int
     ) -> None:
-        self._settled += len(pending)
         out = PublishBatch()
         if isinstance(results, BaseException):
             self._repeats.unknown_up_to(newest)
-            if not isinstance(results, StoreClosed):  # an orderly end: their senders ask elsewhere
-                _log.warning("messages were not stored: %s", results)
-            code = Code.TIMEOUT if isinstance(results, StoreUnknown) else Code.UNAVAILABLE
-            for entry in pending:
-                answer(out, entry, code, REFUSALS[code])
+            self._refuse(out, pending, results)
         else:
             for entry, (status, server_id, seq, time_ms) in zip(pending, results, strict=True):
                 if status == _NEW:
@@ -207,6 +230,17 @@ class Sending:
                 else:
                     code = Code.DUPLICATE if status == _CONFLICT else Code.GROUP_NOT_FOUND
                     answer(out, entry, code, REFUSALS[code])
+        self._settle(out, len(pending))
+
+    def _refuse(self, out: PublishBatch, pending: Sequence[Pending], error: BaseException) -> None:
+        if not isinstance(error, StoreClosed):  # an orderly end: their senders ask elsewhere
+            _log.warning("messages were not stored: %s", error)
+        code = Code.TIMEOUT if isinstance(error, StoreUnknown) else Code.UNAVAILABLE
+        for entry in pending:
+            answer(out, entry, code, REFUSALS[code])
+
+    def _settle(self, out: PublishBatch, count: int) -> None:
+        self._settled += count
         out.flush(self._downlink)
         for enough, done in self._waiting:
             if self._settled >= enough and not done.done():
@@ -214,20 +248,10 @@ class Sending:
 
     def _finish(self, out: PublishBatch, entry: Pending, server_id: int, seq: int, time_ms: int) -> None:
         """Publish to those who may see it now, then acknowledge."""
-        route = entry.route
-        message = message_bytes(
-            route.conversation,
-            seq,
-            server_id,
-            time_ms,
-            route.sender,
-            entry.client_id,
-            entry.type,
-            entry.payload,
-        )
+        message = wire(entry, seq, server_id, time_ms)
         blocked = entry.verdict != PASSED
         self._delivery.live(
-            out, entry.state, route, entry.options, server_id, message, blocked, entry.receivers
+            out, entry.state, entry.route, entry.options, server_id, message, blocked, entry.receivers
         )
         for follower in self._after:
             follower.offer(entry, server_id, message)

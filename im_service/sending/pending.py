@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -11,7 +11,7 @@ from frame.constants import FrameType
 from im_service.errors import Detail, refusal
 from im_service.live.route import Route
 from im_service.live.users import SessionState
-from im_service.models import encode
+from im_service.models import encode, message_bytes
 from im_service.options import Resolved
 from im_service.ports import Clock
 from im_service.sending.admission import SILENTLY_BLOCKED, WAITING
@@ -51,9 +51,24 @@ class Pending(msgspec.Struct):
         return bits | HELD if self.verdict == WAITING else bits
 
 
+class Unkept(NamedTuple):
+    """A checked send that gets no row."""
+
+    entry: Pending
+    server_id: int
+    time_ms: int
+
+
+def wire(entry: Pending, seq: int, server_id: int, time_ms: int) -> bytes:
+    """A send as its receivers get it."""
+    route = entry.route
+    return message_bytes(
+        route.conversation, seq, server_id, time_ms, route.sender, entry.client_id, entry.type, entry.payload
+    )
+
+
 class AfterCommit(Protocol):
-    """What follows a committed message beside its delivery: pushes (push/decide.py), copies
-    (outbox/copies.py)."""
+    """What follows a committed message beside its delivery: pushes (push/decide.py)."""
 
     def offer(self, entry: Pending, server_id: int, message: bytes) -> None:
         """One committed message and its server id. Neither waits nor fails."""
@@ -62,13 +77,14 @@ class AfterCommit(Protocol):
 class Work:
     """What one batch accumulates: rows for one append, and what can go out at once."""
 
-    __slots__ = ("now", "out", "pending", "rows", "tick")
+    __slots__ = ("now", "out", "pending", "rows", "tick", "unkept")
 
     def __init__(self, clock: Clock) -> None:
         self.now = clock.now_ms()
         self.tick = clock.elapsed_ms()
         self.rows: list[NewMessage] = []
         self.pending: list[Pending] = []
+        self.unkept: list[Unkept] = []
         self.out = PublishBatch()
 
 

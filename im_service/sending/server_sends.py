@@ -13,8 +13,8 @@ from im_service.calls import Args, Caller, Nothing, Number, method
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.grammar import readable
-from im_service.ids import check_sender
-from im_service.models import encode, notice_event
+from im_service.ids import RESERVED, check_sender
+from im_service.models import encode, notice_event, plain
 from im_service.options import Options
 from im_service.pages import fit
 from im_service.sending.bodies import check_body
@@ -121,6 +121,8 @@ class _SentPayload(Struct):
     body: Raw
 
 
+BROADCASTS = RESERVED + "broadcasts"
+"""Subject of their events."""
 _decode_payload = msgspec.msgpack.Decoder(_SentPayload).decode
 
 
@@ -157,6 +159,7 @@ class ServerSends:
 
     def __init__(self, context: ServiceContext, messages: Sending) -> None:
         self._store = context.store
+        self._teller = context.teller
         self._clock = context.clock
         self._downlink = context.downlink
         self._sessions = context.sessions
@@ -219,7 +222,11 @@ class ServerSends:
         now = self._clock.now_ms()
         platforms = sum(1 << p for p in set(args.platforms))
         payload = encode(_SentPayload(args.type, args.body))
-        kept = await self._store.add_broadcast(payload, platforms, now, now + args.lifetime_s * 1000)
+        ends = now + args.lifetime_s * 1000
+        body = plain(msgspec.msgpack.decode(args.body))
+        data = {"type": args.type, "body": body, "platforms": args.platforms, "expires_ms": ends}
+        with self._teller.change("broadcast", "broadcast.begin", BROADCASTS, **data):
+            kept = await self._store.add_broadcast(payload, platforms, now, ends)
         self._peers.changed("broadcast", str(kept.id))
         await self._tell_everybody(kept)
         return BroadcastTaken(kept.id, kept.expires_ms)
@@ -228,7 +235,8 @@ class ServerSends:
     async def end(self, caller: Caller, args: EndArgs) -> Nothing:
         """End a broadcast before its time: `broadcasts` tells it no more, and who is online hears
         `broadcast.end`."""
-        await self._store.end_broadcast(args.id)
+        with self._teller.change("broadcast", "broadcast.end", BROADCASTS, id=args.id):
+            await self._store.end_broadcast(args.id)
         self._peers.changed("broadcast", str(args.id))
         await self._tell_end(args.id)
         return {}

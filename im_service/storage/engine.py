@@ -2,14 +2,17 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import TypeVar
 
 from im_service.storage.errors import StoreClosed
-from im_service.storage.ops.tx import Op
+from im_service.storage.event_records import NewEvent, Place
+from im_service.storage.ops.tx import Op, emit
 from im_service.storage.queue import Item, OpItem, Reads, WriteQueue
+from im_service.storage.records import Applied, Request
 from im_service.storage.shares import Shares, errand
 
 T = TypeVar("T")
@@ -38,10 +41,42 @@ def counted() -> Iterator[Commits]:
         _commits.reset(token)
 
 
+_told: ContextVar[list[NewEvent]] = ContextVar("told")
+
+
+@contextmanager
+def telling(*events: NewEvent) -> Iterator[None]:
+    """The first change of what runs inside is committed with these events of the durable copy: both are
+    there, or none of them."""
+    token = _told.set(list(events))
+    try:
+        yield
+    finally:
+        _told.reset(token)
+
+
+def _with_events(make: Callable[[], Op[T]], events: Sequence[NewEvent]) -> Op[T]:
+    result = yield from make()
+    if _changed(result):
+        yield from emit(events)
+    return result
+
+
+def _changed(result: object) -> bool:
+    """What an operation says of itself: whether it changed, what it changed, the requests it opened."""
+    value = result.value if isinstance(result, Applied) else result
+    if isinstance(value, list):
+        return any(not isinstance(each, Request) or each.news for each in value)
+    return bool(value) if isinstance(value, int) else True
+
+
 class Engine(ABC):
     """Reads run beside the writer; changes queue for it. Closed until `_queue` is there."""
 
     _queue: WriteQueue | None = None
+    _one_sequence = False
+    """Rows of the log and of the events are numbered from one sequence: whoever is at a number is there in
+    both."""
 
     def __init__(self) -> None:
         self._shares = Shares()
@@ -62,9 +97,18 @@ class Engine(ABC):
     async def _origin(self) -> str:
         """Where the store lies: a copy lies elsewhere."""
 
+    @abstractmethod
+    async def _settled(self) -> Place:
+        """Below it and at it nothing can be committed any more to the log or the events; every read that
+        begins from now on sees all that was."""
+
     async def _write(self, make: Callable[[], Op[T]], weight: int = 1) -> T:
         """Queue for the writer; return after its commit. `make` may be called again for another attempt."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        told = _told.get(None)
+        if told:
+            make = partial(_with_events, make, tuple(told))
+            told.clear()
         async with self._shares.share(weight) as waited:
             self._worth(waited)
             self._put(OpItem(make, future, weight))

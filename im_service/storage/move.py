@@ -47,6 +47,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "review": ("id",),
     "report": ("conv", "seq", "usr"),
     "rule_verdict": ("rule", "state", "lapsed"),
+    "event": ("id",),
+    "event_group": ("name",),
 }
 """Every table but `meta` and `incarnation`, whose content is made anew, and its key."""
 
@@ -90,14 +92,17 @@ class Source:
 
     def positions(self) -> list[Row]:
         """Numbers that go on where the copy lies."""
-        query = "SELECT value, key FROM meta WHERE key = 'last_broadcast' OR key LIKE 'swept%'"
+        query = (
+            "SELECT value, key FROM meta WHERE key = 'last_broadcast' OR key LIKE 'swept%'"
+            " OR key LIKE 'gone%'"
+        )
         found: list[Row] = self._conn.execute(query).fetchall()
         return found
 
     def incarnations(self) -> list[Row]:
         """They go on where the copy lies."""
         found: list[Row] = self._conn.execute(
-            "SELECT id, '', made_ms FROM incarnation ORDER BY number"
+            "SELECT id, '', made_ms, message_end, event_end FROM incarnation ORDER BY number"
         ).fetchall()
         return found
 
@@ -188,10 +193,16 @@ class CopyTarget:
                     f"SELECT setval(pg_get_serial_sequence('{table}', 'id'),"
                     f" (SELECT coalesce(max(id), 0) + 1 FROM {table}), false)"
                 )
+            await self._conn.execute(  # events go on in the sequence of the log
+                "SELECT setval('message_id_seq', greatest((SELECT max(id) FROM message),"
+                " (SELECT max(id) FROM event), 0) + 1, false)"
+            )
             await self._conn.execute("UPDATE meta SET value = $1 WHERE key = 'change_base'", change)
             await self._conn.executemany("UPDATE meta SET value = $1 WHERE key = $2", positions)
             await self._conn.executemany(
-                "INSERT INTO incarnation (id, origin, made_ms) VALUES ($1, $2, $3)", incarnations
+                "INSERT INTO incarnation (id, origin, made_ms, message_end, event_end)"
+                " VALUES ($1, $2, $3, $4, $5)",
+                incarnations,
             )
             await self._conn.execute("UPDATE copy_progress SET done = true WHERE name = 'source'")
 

@@ -53,6 +53,16 @@ class OpItem:
 
 
 @dataclass(slots=True)
+class ToldItem(OpItem):
+    """An operation whose end is told in the order of those beside it, as that of messages is."""
+
+    done: Callable[[BaseException | None], None] = field(kw_only=True)
+
+    def answer(self, result: object) -> None:
+        self.done(result if isinstance(result, BaseException) else None)
+
+
+@dataclass(slots=True)
 class AckItem:
     """Delivery watermarks of one device; all of a transaction become one write."""
 
@@ -112,6 +122,7 @@ class WriteQueue:
         self._lock = threading.Lock()
         self._closed = False
         self.queued = 0
+        self._watchers: list[asyncio.Future[None]] = []
         self.counters = Counters()
         self.trouble: str | None = None
         """Why the last transaction could not be committed; None when it could."""
@@ -126,6 +137,21 @@ class WriteQueue:
             self._items.append(item)
             self.queued += item.weight
         self._wake()
+
+    def hand_out(self, answers: list[Answer]) -> None:
+        """On the event loop, after a commit: every caller gets its result, then those who watch are told."""
+        deliver(answers)
+        if self._watchers:
+            watchers, self._watchers = self._watchers, []
+            for watcher in watchers:
+                if not watcher.done():
+                    watcher.set_result(None)
+
+    def next_commit(self) -> "asyncio.Future[None]":
+        """Done after the next commit of this process."""
+        self._watchers = [watcher for watcher in self._watchers if not watcher.done()]
+        self._watchers.append(watcher := asyncio.get_running_loop().create_future())
+        return watcher
 
     def close(self) -> None:
         """Nothing more is taken in; what waits is still to be committed."""

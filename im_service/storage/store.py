@@ -16,6 +16,7 @@ engines to it. For every call:
 
 from abc import abstractmethod
 
+from im_service.storage.faces.events import EventStore
 from im_service.storage.faces.groups import Groups, Requests
 from im_service.storage.faces.housekeeping import Broadcasts, Housekeeping, Replays
 from im_service.storage.faces.messages import Inbox, MessageLog, ReceiptStore
@@ -36,6 +37,7 @@ class Store(
     Broadcasts,
     Replays,
     Reviews,
+    EventStore,
     Housekeeping,
 ):
     @abstractmethod

@@ -1,11 +1,10 @@
-"""Recording push and copy ports, and hooks that do as they are told."""
+"""A recording push port, and hooks that do as they are told."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
 from im_service.calls import Args
-from im_service.outbox.ports import Copy
 from im_service.push.ports import Push
 from im_service.sending.hooks import Draft, Verdict
 
@@ -20,14 +19,6 @@ class RecordingPush:
 
     def cancel(self, conversation: str, server_id: int) -> None:
         self.cancelled.append(server_id)
-
-
-class RecordingCopy:
-    def __init__(self) -> None:
-        self.copies: list[Copy] = []
-
-    def offer(self, copies: Sequence[Copy]) -> None:
-        self.copies += copies
 
 
 class ScriptedHook:

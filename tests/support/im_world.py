@@ -14,6 +14,7 @@ import msgspec
 
 from im_service.context import Ports
 from im_service.errors import ImError
+from im_service.outbox.ports import Event
 from im_service.ports import Session
 from im_service.service import ImService
 from im_service.settings import ImSettings
@@ -169,6 +170,17 @@ class World:
         except ImError as error:
             return int(error.code)
         return 0
+
+    async def copies(self) -> list[Event]:
+        """The durable copy from its beginning."""
+        found: list[Event] = []
+        cursor = await self.im.events.first()
+        while True:
+            page = await self.im.events.read(cursor, 100)
+            found += page.events
+            cursor = page.next
+            if not page.more:
+                return found
 
     async def unread(self, user: str) -> dict[str, int]:
         return (await self.store.unread(user, None, self.clock.ms)).counts

@@ -3,7 +3,7 @@ a copy begins a new life."""
 
 from typing import NamedTuple
 
-from im_service.storage.ops.tx import Op, first, run
+from im_service.storage.ops.tx import Ends, Op, Row, first, rows, run
 
 
 class Seen(NamedTuple):
@@ -26,6 +26,7 @@ def beat(origin: str, seen: Seen, fresh: bytes, now_ms: int) -> Op[Beat]:
     )
     assert counted is not None
     number: int = counted[0]
+    reached = yield from _reached()
     present = yield from first("SELECT id, origin FROM incarnation ORDER BY number DESC LIMIT 1")
     reason = ""
     if seen.incarnation and not (
@@ -42,15 +43,38 @@ def beat(origin: str, seen: Seen, fresh: bytes, now_ms: int) -> Op[Beat]:
     if present is None:
         yield from run("INSERT INTO meta VALUES ('pinned', 0) ON CONFLICT (key) DO NOTHING")
     if present is None or reason:
-        yield from renew(origin, fresh, now_ms)
+        yield from _begin(origin, fresh, now_ms, reached)
         return Beat(fresh, number, reason)
     if not present[1]:
         yield from run("UPDATE incarnation SET origin = $1 WHERE id = $2", origin, present[0])
     return Beat(present[0], number, "")
 
 
+def _reached() -> Op[Row]:
+    """How far the log and the events were at the last beat, which is noted anew. A copy that was put back was
+    the same as the store it was made of up to there at least; later rows may be of another life already."""
+    found = yield from rows("SELECT key, value FROM meta WHERE key IN ('message_end', 'event_end')")
+    before: dict[str, int] = dict(found)
+    message_end, event_end = ends = (yield Ends())[0]
+    for key, value in (("message_end", message_end), ("event_end", event_end)):
+        yield from run(
+            "INSERT INTO meta VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            key,
+            value,
+        )
+    return (before["message_end"], before["event_end"]) if before else ends
+
+
 def renew(origin: str, fresh: bytes, now_ms: int) -> Op[None]:
-    yield from run("INSERT INTO incarnation (id, origin, made_ms) VALUES ($1, $2, $3)", fresh, origin, now_ms)
+    yield from _begin(origin, fresh, now_ms, (yield from _reached()))
+
+
+def _begin(origin: str, fresh: bytes, now_ms: int, reached: Row) -> Op[None]:
+    message_end, event_end = reached
+    yield from run(
+        "INSERT INTO incarnation (id, origin, made_ms, message_end, event_end) VALUES ($1, $2, $3, $4, $5)",
+        fresh, origin, now_ms, message_end, event_end,
+    )  # fmt: skip
 
 
 def pin(root: int) -> Op[int]:

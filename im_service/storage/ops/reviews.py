@@ -4,6 +4,7 @@ ones."""
 from collections.abc import Callable, Sequence
 
 from im_service.storage.errors import StoreMissing
+from im_service.storage.ops.events import released
 from im_service.storage.ops.tx import (
     Op,
     Row,
@@ -122,6 +123,8 @@ def decide(
         for table in ("message_version", "reaction"):
             yield from run(f"DELETE FROM {table} WHERE conv = $1 AND seq = $2", conv, seq)
     yield from touch(conv)
+    if kind == ReviewKind.HELD and ruling == Ruling.PASSED:
+        yield from released(conv, seq, now_ms)
     return Applied(ruling, (yield from append(notices)))
 
 

@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from im_service.storage.errors import StoreMissing
+from im_service.storage.event_records import NewEvent
 from im_service.storage.records import AppendResult, AppendStatus, NewMessage
 
 T = TypeVar("T")
@@ -42,6 +43,18 @@ class Horizon(NamedTuple):
     """Answers [(number,)]: no transaction can commit a change below it any more."""
 
 
+class Emit(NamedTuple):
+    """Commit these events of the durable copy in this transaction, behind everything that it wrote to the
+    log so far. What they tell of is held by the transaction already: events of one subject stand in the
+    order of their commits. Answers []."""
+
+    events: Sequence[NewEvent]
+
+
+class Ends(NamedTuple):
+    """Answers [(number, number)]: the highest that were given to rows of the log and of the events."""
+
+
 class Forget(NamedTuple):
     """A writer that caches conversations drops what it knows of this one. Answers []."""
 
@@ -54,7 +67,7 @@ class DropKeys(NamedTuple):
     keys: Sequence[tuple[int, str]]
 
 
-Command = Sql | Append | NextChange | Horizon | Forget | DropKeys
+Command = Sql | Append | Emit | Ends | NextChange | Horizon | Forget | DropKeys
 Op = Generator[Command, list[Row], T]
 
 _PARAM = re.compile(r"\$(\d+)")
@@ -107,6 +120,12 @@ def append(batch: Sequence[NewMessage]) -> Op[list[AppendResult]]:
     if any(result.status == AppendStatus.MISSING for result in results):
         raise StoreMissing("a notice names a group that does not exist")
     return results
+
+
+def emit(events: Sequence[NewEvent]) -> Op[None]:
+    """Events of the durable copy, committed with the operation."""
+    if events:
+        yield Emit(events)
 
 
 def account_id(name: str) -> Op[int]:

@@ -1,5 +1,6 @@
 """Expiry in small bites, and what there is to count."""
 
+from im_service.storage.ops.events import note_gone
 from im_service.storage.ops.tx import DropKeys, Op, Row, first, rows, run
 from im_service.storage.records import HISTORY, Limits
 
@@ -7,8 +8,9 @@ _HANGING = ("message_version", "reaction", "receipt", "review", "report")
 
 
 def _drop(found: list[Row]) -> Op[None]:
-    """What hangs on removed messages (conv, seq, sender, client_id)."""
+    """What hangs on removed messages (conv, seq, sender, client_id, id)."""
     if found:
+        yield from note_gone("gone_message", [row[4] for row in found])
         yield DropKeys([(row[2], row[3]) for row in found])
     for conv, seq, *_ in found:
         for table in _HANGING:
@@ -37,7 +39,7 @@ def _sweep(key: str, history: bool, before_ms: int, keep_ms: int, max_rows: int)
     kept = f"bits & {HISTORY} {'<>' if history else '='} 0 AND expires_ms = 0"
     gone = yield from rows(
         f"DELETE FROM message WHERE {passed} AND time_ms < $3 AND {kept}"
-        " RETURNING conv, seq, sender, client_id",
+        " RETURNING conv, seq, sender, client_id, id",
         start, end, before_ms,
     )  # fmt: skip
     yield from run(
@@ -52,7 +54,7 @@ def expire(now_ms: int, limits: Limits, max_rows: int) -> Op[int]:
     short_ms = 0 if 0 in (limits.offline_ms, limits.roam_ms) else max(limits.offline_ms, limits.roam_ms)
     gone = yield from rows(
         "DELETE FROM message WHERE id IN (SELECT id FROM message WHERE expires_ms > 0 AND expires_ms <= $1"
-        " AND time_ms < $2 LIMIT $3) RETURNING conv, seq, sender, client_id",
+        " AND time_ms < $2 LIMIT $3) RETURNING conv, seq, sender, client_id, id",
         now_ms, now_ms - limits.dedupe_ms, max_rows,
     )  # fmt: skip
     went_on = 0
@@ -65,12 +67,6 @@ def expire(now_ms: int, limits: Limits, max_rows: int) -> Op[int]:
             more, step = yield from _sweep(key, history, now_ms - keep_ms, keep_ms, max_rows)
             gone += more
             went_on |= step
-    if gone:
-        # SQLite gives the highest ids again once they are gone: no sweep stands above what is left.
-        yield from run(
-            "UPDATE meta SET value = (SELECT coalesce(max(id), 0) FROM message) WHERE key IN ('swept_short',"
-            " 'swept_long') AND value > (SELECT coalesce(max(id), 0) FROM message)"
-        )
     yield from _drop(gone)
     keys = yield from rows(
         "DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE expires_ms <= $1 LIMIT $2)"

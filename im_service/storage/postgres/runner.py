@@ -5,12 +5,19 @@ from typing import TypeVar
 import asyncpg
 
 from im_service.storage.engine import drive_async
-from im_service.storage.ops.tx import Append, Command, DropKeys, Horizon, NextChange, Op, Row, Sql
+from im_service.storage.ops.tx import Append, Command, DropKeys, Emit, Ends, Horizon, NextChange, Op, Row, Sql
 from im_service.storage.postgres.append import Appender
 from im_service.storage.postgres.connection import left_when_silent, query
+from im_service.storage.postgres.settled import numbered
 from im_service.storage.queue import Reads
 
 T = TypeVar("T")
+_EMIT = (  # numbered in the order given, from the sequence of the log
+    "INSERT INTO event (id, pos, server_id, time_ms, kind, subject, data, env)"
+    " SELECT n, n, server_id, time_ms, kind, subject, data, env FROM"
+    " (SELECT nextval('message_id_seq') AS n, u.* FROM unnest($1::bigint[], $2::bigint[], $3::text[],"
+    " $4::text[], $5::bytea[], $6::text[]) u (server_id, time_ms, kind, subject, data, env)) s"
+)
 
 
 async def read(conn: asyncpg.Connection, op: Op[T], base: int, reads: Reads) -> T:
@@ -21,6 +28,8 @@ async def read(conn: asyncpg.Connection, op: Op[T], base: int, reads: Reads) -> 
             found = await query(conn, *command)
             reads.rows += len(found)
             return found
+        if isinstance(command, Ends):
+            return [(await numbered(conn),) * 2]
         assert isinstance(command, Horizon), "a read changes nothing"
         return await _horizon(conn, base)
 
@@ -64,6 +73,12 @@ class WriteTransaction:
             return await query(self.conn, *command)
         if isinstance(command, Append):
             return list(await self.log.append(self.conn, command.batch, await self.change()))
+        if isinstance(command, Emit):
+            columns = (list(column) for column in zip(*command.events, strict=True))
+            await self.conn.execute(_EMIT, *columns)
+            return []
+        if isinstance(command, Ends):
+            return [(await numbered(self.conn),) * 2]
         if isinstance(command, NextChange):
             return [(await self.change(),)]
         if isinstance(command, Horizon):

@@ -6,8 +6,10 @@ from typing import TypeVar
 import asyncpg
 
 from im_service.storage.errors import StoreClosed
+from im_service.storage.event_records import Place
 from im_service.storage.ops.tx import Op
 from im_service.storage.postgres import connection, runner
+from im_service.storage.postgres.settled import Settled
 from im_service.storage.postgres.writer import Writer
 from im_service.storage.queue import Reads
 from im_service.storage.shares import Turns
@@ -26,6 +28,8 @@ class PostgresStore(Store):
     timeout_s bounds every connect and every statement. max_commit: messages and operations in one
     transaction. max_queued: how many may wait before StoreUnavailable.
     """
+
+    _one_sequence = True
 
     def __init__(
         self,
@@ -47,6 +51,7 @@ class PostgresStore(Store):
         self._writer: Writer | None = None
         self._base = 0
         self._reads = Reads()
+        self._known = Settled()
 
     async def start(self) -> None:
         self._pool = await connection.open_pool(self._dsn, self._connections, self._timeout_s)
@@ -106,6 +111,14 @@ class PostgresStore(Store):
             return str(await self._open_pool().fetchval(_ORIGIN, timeout=self._timeout_s))
         except connection.GONE as error:
             raise connection.unavailable(error) from error
+
+    async def _settled(self) -> Place:
+        try:
+            async with self._open_pool().acquire(timeout=self._timeout_s) as conn:
+                number = await self._known.look(conn)
+        except connection.GONE as error:
+            raise connection.unavailable(error) from error
+        return Place(number, number)
 
     async def _bytes(self) -> int:
         return int(await self._open_pool().fetchval("SELECT pg_database_size(current_database())"))

@@ -28,7 +28,6 @@ from im_service.storage.queue import (
     OpItem,
     Run,
     WriteQueue,
-    deliver,
     highest,
     in_order,
 )
@@ -56,7 +55,7 @@ class Writer:
 
     async def _main(self) -> None:
         while (items := await self._next()) is not None:
-            deliver(await drive_async(self.queue.commit(items), self._attempt))
+            self.queue.hand_out(await drive_async(self.queue.commit(items), self._attempt))
 
     async def _next(self) -> list[Item] | None:
         while (items := self.queue.take()) == []:

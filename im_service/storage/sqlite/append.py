@@ -50,6 +50,11 @@ _KNOWN = {
     for n in _SIZES
 }
 _HELD = f"INSERT INTO review (conv, seq, {HELD_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_FIRST = (
+    f"INSERT OR FAIL INTO message (id,{','.join(_COLUMNS)})"
+    f" SELECT g.value + 1,{','.join('?' * len(_COLUMNS))} FROM meta g WHERE g.key = 'gone_message'"
+    " AND g.value > (SELECT coalesce(max(id), 0) FROM message) RETURNING id"
+)
 _INBOX = "INSERT INTO inbox (usr, conv, change) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 
 _ACKS = {
@@ -93,6 +98,7 @@ class Appender:
         self._loaded_heads: list[str] = []
         self._loaded_accounts: list[str] = []
         self._made: list[str] = []  # conversations that this batch began
+        self._number_first = True  # the rows with the highest numbers may have gone
         self._look_first = 0  # transactions that still look at the keys before they write
 
     def begin(self) -> None:
@@ -113,6 +119,13 @@ class Appender:
         for name in self._loaded_accounts:
             self._accounts.pop(name, None)
         self._look_first = _LOOKS
+        self._number_first = True
+
+    def rows_went(self) -> None:
+        """Rows of the log were removed. SQLite gives the highest numbers again once their rows are gone, and
+        who reads the durable copy from there would not see what comes under them: the next row goes on
+        above."""
+        self._number_first = True
 
     def forget(self, conversation: str | None = None) -> None:
         """Drop one head, or everything cached (after a rollback, or a foreign commit)."""
@@ -121,6 +134,7 @@ class Appender:
             return
         self._heads.clear()
         self._accounts.clear()
+        self._number_first = True
 
     def append(self, batch: Sequence[NewMessage], change: int) -> list[AppendResult]:
         """Commit-ready rows for `batch`, inside the caller's transaction. One result per message.
@@ -184,6 +198,11 @@ class Appender:
                 held.append((conv, seq, *held_row(hold, time_ms)))
         if held:
             self._conn.executemany(_HELD, held)
+        if self._number_first and flat:
+            width = len(_COLUMNS)
+            if self._conn.execute(_FIRST, flat[:width]).fetchall():
+                del flat[:width]
+            self._number_first = False
         self._chunked(_INSERT, len(_COLUMNS), flat)
         ends: list[Value] = []
         for head in moved.values():

@@ -5,12 +5,31 @@ from typing import TypeVar
 import apsw
 
 from im_service.storage.engine import drive
-from im_service.storage.ops.tx import Append, Command, Forget, Horizon, NextChange, Op, Row, Sql
+from im_service.storage.ops.tx import (
+    Append,
+    Command,
+    DropKeys,
+    Emit,
+    Ends,
+    Forget,
+    Horizon,
+    NextChange,
+    Op,
+    Row,
+    Sql,
+)
 from im_service.storage.queue import Reads
 from im_service.storage.sqlite.append import Appender
 from im_service.storage.sqlite.connection import query
 
 T = TypeVar("T")
+_LAST = "max(coalesce((SELECT max(id) FROM message), 0), (SELECT value FROM meta WHERE key = 'gone_message'))"
+"""The last number of the log; its row may be gone."""
+_ENDS = f"SELECT {_LAST}, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0)"
+_EMIT = (
+    "INSERT INTO event (pos, server_id, time_ms, kind, subject, data, env)"
+    f" VALUES ({_LAST}, ?, ?, ?, ?, ?, ?)"
+)
 
 
 def read(conn: apsw.Connection, op: Op[T], reads: Reads) -> T:
@@ -21,6 +40,8 @@ def read(conn: apsw.Connection, op: Op[T], reads: Reads) -> T:
             found = query(conn, *command)
             reads.rows += len(found)
             return found
+        if isinstance(command, Ends):
+            return query(conn, _ENDS, ())
         assert isinstance(command, Horizon), "a read changes nothing"
         # One writer, changes numbered in commit order: all up to the present one are committed.
         return [(conn.execute("SELECT value + 1 FROM meta WHERE key = 'change'").get,)]
@@ -96,8 +117,15 @@ class WriteTransaction:
             return query(self._conn, *command)
         if isinstance(command, Append):
             return list(self.log.append(command.batch, self.change()))
+        if isinstance(command, Emit):
+            self._conn.executemany(_EMIT, command.events)
+            return []
+        if isinstance(command, Ends):
+            return query(self._conn, _ENDS, ())
         if isinstance(command, NextChange | Horizon):
             return [(self.change(),)]
         if isinstance(command, Forget):
             self.log.forget(command.conversation)
-        return []  # DropKeys: the unique index on the message itself is the key
+        if isinstance(command, DropKeys):  # the unique index on the message itself is the key
+            self.log.rows_went()
+        return []

@@ -9,6 +9,8 @@ from typing import TypeVar
 import apsw
 
 from im_service.storage.errors import StoreClosed
+from im_service.storage.event_records import Place
+from im_service.storage.ops import events
 from im_service.storage.ops.tx import Op
 from im_service.storage.queue import Reads
 from im_service.storage.shares import Turns
@@ -139,6 +141,10 @@ class SqliteStore(Store):
         """A copy is another file, also at the same path."""
         assert self._opened is not None
         return self._opened.origin()
+
+    async def _settled(self) -> Place:
+        """One writer: whatever is there is settled."""
+        return await self._read(events.settled())
 
     async def _bytes(self) -> int:
         files = (self._path, self._path.with_name(self._path.name + "-wal"))

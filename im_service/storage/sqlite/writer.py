@@ -17,7 +17,6 @@ from im_service.storage.queue import (
     Item,
     OpItem,
     WriteQueue,
-    deliver,
     highest,
     in_order,
 )
@@ -60,7 +59,7 @@ class Writer:
         while (items := self._next()) is not None:
             answers = drive(self.queue.commit(items), self._attempt)
             try:
-                self._loop.call_soon_threadsafe(deliver, answers)
+                self._loop.call_soon_threadsafe(self.queue.hand_out, answers)
             except RuntimeError:
                 return  # the loop was closed: nobody is left to hear the answers
 

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from im_service.options import Options
-from im_service.settings import ImSettings
-from tests.support.im_ports import RecordingCopy, RecordingPush
+from im_service.settings import EventCopy, ImSettings
+from tests.support.im_ports import RecordingPush
 from tests.support.im_world import Person, World, on_postgres, open_world
 from tests.support.postgres_server import PostgresServer
 
@@ -67,9 +67,9 @@ async def play(
     path: Path, kind: str, options: dict[str, Any] | None, state: str
 ) -> dict[tuple[str, str], bool]:
     """One message in a new world in `path`, looked at from every side."""
-    push, copy = RecordingPush(), RecordingCopy()
-    settings = ImSettings(blacklist_answer=0)
-    async with open_world(path, settings, push=push, copy=copy) as world:
+    push = RecordingPush()
+    settings = ImSettings(blacklist_answer=0, copy=EventCopy(record=("unkept",)))
+    async with open_world(path, settings, push=push) as world:
         people = {name: await world.login(name) for name in ("alice", "bob", "carl", "dora", "eve", "nina")}
         desk = await world.login("alice", "desk", 4)
         for name in ("alice", "bob", "dora", "nina"):
@@ -87,11 +87,12 @@ async def play(
         await world.settle()
         seen = {("receiver", "live"): heard(people["bob"]), ("sender", "live"): heard(desk)}
         seen |= {("other", "live"): heard(people["dora"]), ("newcomer", "live"): heard(people["nina"])}
+        copied = any(MARK in str(event.data) for event in await world.copies())
         for side, name in AWAY.items():
             seen[side, "push"] = any(
                 p.user == name and (MARK in p.text or "look" in p.text) for p in push.pushes
             )
-            seen[side, "copy"] = any(MARK.encode() in c.body for c in copy.copies)
+            seen[side, "copy"] = copied
         if kind == "group":
             await world.invoke("group.invite", {"group": "team", "users": ["nina"]})
         if state == "expired":

@@ -10,7 +10,9 @@ import asyncpg
 import pytest
 
 from im_service.storage import migrations
+from im_service.storage.engine import telling
 from im_service.storage.errors import SchemaError, SchemaTooNew, StoreConflict
+from im_service.storage.event_records import NewEvent
 from im_service.storage.move import Copied, copy_store
 from im_service.storage.postgres import connection as postgres
 from im_service.storage.records import (
@@ -101,6 +103,9 @@ async def source(tmp_path: Path) -> Kit:
     await append(store, [held])
     await store.report_message("b", "g/x", 4, "spam", "see", DEFAULT_BITS, 2)
     await store.decide(1, Ruling.REFUSED, "mia", "", 3)
+    with telling(NewEvent(7, 3, "profile", "u/a", b"{}")):
+        await store.set_account("a", 2, mute_room_ms=8)
+    await store.commit_group("them", "cursor", None, 1, 1)
     await store.edit("g/x", 1, "a", b"edited", 2)
     await store.react("g/x", 2, "b", "ok", "", True, 2)
     await store.hide("b", "g/x", [3], 2)
@@ -233,7 +238,7 @@ DISTRIBUTED_BY = {
 }  # fmt: skip
 EVERYWHERE = {
     "account", "conversation", "broadcast", "idempotency", "incarnation", "meta", "schema_migration",
-    "rule_verdict",
+    "rule_verdict", "event", "event_group",
 }  # fmt: skip
 
 

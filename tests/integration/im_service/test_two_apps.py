@@ -6,7 +6,7 @@ from pathlib import Path
 
 from im_service.rates import Rate
 from im_service.settings import ImSettings
-from tests.support.im_ports import RecordingCopy, RecordingPush
+from tests.support.im_ports import RecordingPush
 from tests.support.im_world import open_world
 
 ENGINES = ("sqlite",)
@@ -16,9 +16,9 @@ async def test_the_same_names_in_two_apps_are_different_people(tmp_path: Path) -
     one, two = tmp_path / "one", tmp_path / "two"
     one.mkdir()
     two.mkdir()
-    push, copy = RecordingPush(), RecordingCopy()
+    push = RecordingPush()
     slow = ImSettings(account_rate=Rate(0.001, 1), recall_window_ms=1)
-    async with open_world(one, slow) as first, open_world(two, push=push, copy=copy) as second:
+    async with open_world(one, slow) as first, open_world(two, push=push) as second:
         alice, other_alice = await first.login("alice"), await second.login("alice")
         bob, other_bob = await first.login("bob"), await second.login("bob")
         await alice.said("u/bob", "for the first app")
@@ -35,5 +35,5 @@ async def test_the_same_names_in_two_apps_are_different_people(tmp_path: Path) -
         await other_alice.said("u/bob", "to one who is away")
         await second.settle()
         assert [p.text for p in push.pushes] == ["alice: to one who is away"]
-        assert len(copy.copies) == 5
+        assert len(await second.copies()) == 5
         assert (first.im.stats()["sessions"], second.im.stats()["sessions"]) == (2, 1)
