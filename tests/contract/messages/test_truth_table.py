@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from im_service.options import Options
+from im_service.sending.hooks import Action, Verdict
 from im_service.settings import EventCopy, ImSettings
-from tests.support.im_ports import RecordingPush
+from tests.support.im_ports import RecordingPush, ScriptedHook
 from tests.support.im_world import Person, World, on_postgres, open_world
 from tests.support.postgres_server import PostgresServer
 
@@ -69,7 +70,8 @@ async def play(
     """One message in a new world in `path`, looked at from every side."""
     push = RecordingPush()
     settings = ImSettings(blacklist_answer=0, copy=EventCopy(record=("unkept",)))
-    async with open_world(path, settings, push=push) as world:
+    hook = ScriptedHook(lambda draft: Verdict(Action.HOLD if state in JUDGED else Action.PASS))
+    async with open_world(path, settings, push=push, callback=hook) as world:
         people = {name: await world.login(name) for name in ("alice", "bob", "carl", "dora", "eve", "nina")}
         desk = await world.login("alice", "desk", 4)
         for name in ("alice", "bob", "dora", "nina"):
@@ -84,6 +86,8 @@ async def play(
         if kind == "single":
             code, _ = await people["alice"].send("u/carl", MARK, options=to_carl)
             assert code == 0
+        if verdict := JUDGED.get(state):
+            await decided(world, verdict)
         await world.settle()
         seen = {("receiver", "live"): heard(people["bob"]), ("sender", "live"): heard(desk)}
         seen |= {("other", "live"): heard(people["dora"]), ("newcomer", "live"): heard(people["nina"])}
@@ -109,6 +113,15 @@ async def play(
             seen[side, "offline"] = shown((await known.catch_up()).get(conversation, []))
             seen[side, "roaming"] = shown((await new.catch_up()).get(conversation, []))
         return seen
+
+
+JUDGED = {"held": "", "released": "pass", "refused": "reject"}
+"""States of messages that a hook holds, and what somebody decides."""
+
+
+async def decided(world: World, verdict: str) -> None:
+    for item in (await world.invoke("moderation.queue", {}))["items"]:
+        await world.invoke("moderation.decide", {"id": item["id"], "verdict": verdict, "by": "mia"})
 
 
 async def stage(world: World, people: dict[str, Person], kind: str, state: str) -> tuple[str, str]:
