@@ -13,12 +13,15 @@ from im_service.storage.records import (
     BADGE,
     EDITED,
     FILTERED,
+    HELD,
     HISTORY,
     PERSISTENT,
     RECALLED,
     RECEIPT,
     RECEIVER_NO_SENSE,
+    RELEASED,
     Role,
+    Ruling,
     StoredMessage,
     View,
 )
@@ -78,6 +81,8 @@ class Audit(PeopleAudit):
             await self.log(talk)
             if talk[2:] not in GROUPS:
                 await self.deletions(talk)
+            if talk[0] == "s":
+                await self.verdicts(talk)
         for name in (*GROUPS, CALM):
             await self.group(name)
         await self.receipts()
@@ -152,6 +157,27 @@ class Audit(PeopleAudit):
         for word, seqs_told in told.items():
             said = {int(seq) for where, seq in self.said.get(word, []) if where == talk}
             assert said <= seqs_told | {m.seq for m in log if m.flags & RECALLED}, (talk, word)
+
+    async def verdicts(self, talk: str) -> None:
+        """Held, released with its notice, or refused with the word to its sender: nothing in between."""
+        log = self.logs[talk]
+        told = Counter((body["event"], body["seq"]) for m in log if (body := event(m)) and "seq" in body)
+        judged = dict(self.said.get("judged", []))
+        for m in log:
+            review = await self.store.review_of(talk, m.seq)
+            assert review is not None or not m.bits & (HELD | RELEASED), (talk, m.seq)
+            notices = told["release", m.seq], told["refuse", m.seq]
+            if review is None:
+                assert notices == (0, 0)
+                continue
+            assert notices == (review.state == Ruling.PASSED, review.state == Ruling.REFUSED), (talk, m.seq)
+            released = review.state == Ruling.PASSED
+            assert (bool(m.bits & HELD), bool(m.bits & RELEASED)) == (not released, released)
+            said = judged.get(str(review.id))
+            if said is not None:
+                gone = bool(m.flags & (RECALLED | FILTERED))
+                wanted = Ruling.PASSED if said == "pass" else Ruling.REFUSED
+                assert review.state == wanted or (gone and review.state == Ruling.GONE)
 
     async def receipts(self) -> None:
         """A report is whole or nothing, counts and lists agree, every report that was answered is there."""

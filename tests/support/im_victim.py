@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from im_service.rates import Rate
+from im_service.sending.hooks import Action, Draft, Verdict
 from im_service.settings import ImSettings
 from tests.support.im_world import Person, World, open_world
 from tests.support.store_kit import last_seq
@@ -27,7 +28,7 @@ FREE = Rate(0)
 SETTINGS = ImSettings(
     account_rate=FREE, device_rate=FREE, conversation_rate=FREE, call_rate=FREE, group_members=5000,
     groups_per_user=5000, friends_max=100_000, room_queue=100_000,
-    friend_consent="free", group_consent="free",
+    friend_consent="free", group_consent="free", hold_ms=500,
 )  # fmt: skip
 
 
@@ -47,6 +48,7 @@ class Hand:
             self.recall, self.edit, self.react, self.relate, self.befriend, self.room, self.queue,
             self.device, self.read, self.report, self.account, self.dismiss, self.profile, self.delete,
             self.clear, self.invite, self.broadcast, self.part, self.room_settings, self.close_room,
+            self.judge, self.judge,
         ]  # fmt: skip
         self.reported = -1
 
@@ -146,6 +148,16 @@ class Hand:
                 say(mode, talk, args["seq"])
         elif not await self.world.attempt("recall", args):
             say(mode, talk, args["seq"])
+
+    async def judge(self, number: str) -> None:
+        """Of what is held somebody decides, or time does."""
+        page = await self.world.invoke("moderation.queue", {"limit": 20})
+        if not page["items"]:
+            return
+        review = self.rng.choice(page["items"])["id"]
+        verdict = self.rng.choice(["pass", "reject"])
+        if not await self.world.attempt("moderation.decide", {"id": review, "verdict": verdict, "by": "mia"}):
+            say("judged", review, verdict)
 
     async def delete(self, number: str) -> None:
         talk = self.talk()
@@ -263,8 +275,20 @@ class Hand:
         await self.server("account.mute", "account", user, user=user, single_s=-1, room_s=-1)
 
 
+class Suspicious:
+    """Holds one of a few messages of single chats."""
+
+    instant = True
+
+    def wants(self, kind: str, type: int) -> bool:
+        return kind == "s"
+
+    def judge(self, draft: Draft) -> Verdict:
+        return Verdict(Action.HOLD, rule="third") if int(draft.client_id) % 3 == 0 else Verdict()
+
+
 async def main(folder: Path, seed: int) -> None:
-    async with open_world(folder, SETTINGS) as world:
+    async with open_world(folder, SETTINGS, callback=Suspicious()) as world:
         world.clock.ms = time.time_ns() // 1_000_000
         for name, join in zip(GROUPS, ("free", "approval"), strict=True):
             made = {"group": name, "owner": "boss", "members": list(USERS), "join": join}
