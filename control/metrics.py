@@ -465,6 +465,11 @@ def _moderation(moderation: Numbers) -> Iterable[Metric]:
     for key, count in moderation["hits"].items():
         hits.add_metric(key.split(" "), count)
     yield hits
+    text = "Verdicts on messages that were held, reported or sent: by rule, and what became of them"
+    decisions = CounterMetricFamily("qianwan_moderation_decisions", text, labels=["rule", "verdict"])
+    for labels, count in moderation["decisions"].items():
+        decisions.add_metric(labels, count)
+    yield decisions
 
 
 def _callbacks(callbacks: Numbers) -> Iterable[Metric]:

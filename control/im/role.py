@@ -174,6 +174,9 @@ class ImPart(Part):
         _log.error("the root key is not that of the store's clients", root=root)
         return told
 
+    def _moderation_stats(self) -> Mapping[str, object]:
+        return {**self.moderation.stats(), **self.service.decisions.stats()}
+
     def remarks(self) -> Mapping[str, Check]:
         """Whether the root key is that of the store's clients, until this process ends."""
         return {"root_of_store": lambda: self._other_root}
@@ -189,7 +192,7 @@ class ImPart(Part):
         return {
             "service": self.service.stats,
             "store": lambda: self._store_stats,
-            "moderation": self.moderation.stats,
+            "moderation": self._moderation_stats,
         }
 
 

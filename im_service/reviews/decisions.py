@@ -8,6 +8,7 @@ see the message, whose devices have passed its seq as a placeholder. Its sender 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
 from frame.constants import ROOM_PREFIX
@@ -27,6 +28,9 @@ from im_service.storage.records import Review, ReviewKind, Ruling, StoredMessage
 _log = logging.getLogger("qianwan.im")
 AT_ONCE = 100
 """Overdue messages decided in one sweep; the next ones with the next."""
+MOST_COUNTED = 500
+"""Pairs of rule and verdict that are counted apart: engines name rules as they like."""
+REPORTED = "@report"
 RELEASE = "release"
 REFUSE = "refuse"
 
@@ -50,6 +54,7 @@ class Decisions:
         self._releases = releases
         self._revisions = revisions
         self._room_recall = room_recall
+        self._counts: dict[tuple[str, str], int] = {}
 
     async def decide(self, review: Review, ruling: Ruling, by: str, note: str = "", text: str = "") -> Ruling:
         """`text`: what people are told. -> where it stands now; OPEN: somebody had decided before."""
@@ -67,6 +72,7 @@ class Decisions:
             notes = []
             with self._told(review, message, ruling, by):
                 done = await self._store.decide(review.id, ruling, by, note, now, tombstone)
+        self._count(review.rule if review.kind == ReviewKind.HELD else REPORTED, done.value, not by)
         if done.value == Ruling.PASSED and review.kind == ReviewKind.HELD:
             await self._release(review)
         elif done.value == Ruling.REFUSED and review.kind == ReviewKind.REPORTED:
@@ -139,6 +145,7 @@ class Decisions:
         if allowed:
             return Ruling.PASSED
         await self._recall(conversation, server_id, text)
+        self._count(by, Ruling.REFUSED, False)
         return Ruling.REFUSED
 
     async def _recall(self, conversation: str, server_id: int, text: str) -> Nothing:
@@ -148,6 +155,19 @@ class Decisions:
         recall = RecallArgs(conversation=conversation, server_id=server_id, text=text, ignore_window=True)
         await self._revisions.recall(SERVER, recall)
         return {}
+
+    def _count(self, rule: str, ruling: Ruling, lapsed: bool) -> None:
+        """By rule and verdict, since the start."""
+        if ruling == Ruling.OPEN:
+            return
+        key = (rule, ("lapsed_" if lapsed else "") + ruling.name.lower())
+        if key not in self._counts and len(self._counts) >= MOST_COUNTED:
+            key = ("@others", key[1])
+        self._counts[key] = self._counts.get(key, 0) + 1
+
+    def stats(self) -> Mapping[str, object]:
+        """Decisions by (rule, verdict)."""
+        return {"decisions": dict(self._counts)}
 
     async def lapse(self) -> None:
         """Decide what nobody decided about in time."""

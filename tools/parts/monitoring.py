@@ -101,7 +101,7 @@ SAMPLES: Mapping[str, Any] = {
         **dict.fromkeys((*GATEWAY_COUNTERS, "eased_events", "max_mailbox_fill", "max_events_fill"), 0),
         "live": dict.fromkeys(GATEWAY_LIVE, 0), "turns": {"over": 0}, "turns_sum_ms": 0, "max_turn_ms": 0,
     },
-    "moderation": {"looked": 0, "hits": {}},
+    "moderation": {"looked": 0, "hits": {}, "decisions": {}},
     "callbacks": {"answers": {}, "seconds": {}, "open": {}, "under_way": 0},
     "policy_guard": {"breaches": 0, "looks": 0, "evidence": {}},
     "live_settings": defaultdict(int),

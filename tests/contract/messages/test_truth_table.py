@@ -70,7 +70,7 @@ async def play(
     """One message in a new world in `path`, looked at from every side."""
     push = RecordingPush()
     settings = ImSettings(blacklist_answer=0, copy=EventCopy(record=("unkept",)))
-    hook = ScriptedHook(lambda draft: Verdict(Action.HOLD if state in JUDGED else Action.PASS))
+    hook = ScriptedHook(lambda draft: Verdict(Action.HOLD)) if state in JUDGED else None
     async with open_world(path, settings, push=push, callback=hook) as world:
         people = {name: await world.login(name) for name in ("alice", "bob", "carl", "dora", "eve", "nina")}
         desk = await world.login("alice", "desk", 4)

@@ -65,6 +65,8 @@ async def test_a_reported_message_stays_or_is_recalled(held: Hooked) -> None:
         assert await held.decide(verdict, text="rules") == state
     assert [m[7].get("event") for m in bob.connection.messages].count("recall") == 1
     assert "words reject" not in await read(bob, "s/alice:bob")
+    decisions = {("@report", "passed"): 1, ("@report", "refused"): 1}
+    assert world.im.decisions.stats() == {"decisions": decisions}
     rules = (await world.invoke("moderation.statistics", {}))["rules"]
     assert [(r["rule"], r["passed"], r["refused"], r["false_positives"]) for r in rules] == [
         ("@report", 1, 1, 0.5)
