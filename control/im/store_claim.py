@@ -2,12 +2,14 @@
 nothing.
 
 Each im process holds a lock in its store. Whoever starts looks whose locks are there, and asks over its own
-bus for each of them: who answers is of the same cluster (coordination/claim.py answers).
+bus for each of them: who answers is of the same cluster (coordination/claim.py answers), and so is whom etcd
+lists, heard or not.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Collection
 
 from control.bus.base import Bus
 from control.coordination.claim import holder_of
@@ -28,14 +30,23 @@ AGAIN_S = 1.0
 
 class StoreClaim(Part):
     """Started before the store is opened, stopped after it is closed. `bus` is None where there is one
-    process only. Raises StartError when another cluster holds the store.
+    process only. `listed`: who is of this cluster by etcd. Raises StartError when another cluster holds the
+    store.
     """
 
-    def __init__(self, holders: Holders, own: Peer, where: str, bus: Bus | None) -> None:
+    def __init__(
+        self,
+        holders: Holders,
+        own: Peer,
+        where: str,
+        bus: Bus | None,
+        listed: Callable[[], Collection[Peer]] = frozenset,
+    ) -> None:
         self._holders = holders
         self._key = node_key(*own)
         self._where = where
         self._bus = bus
+        self._listed = listed
         self._lost = False
 
     async def start(self) -> None:
@@ -43,7 +54,7 @@ class StoreClaim(Part):
         loop = asyncio.get_running_loop()
         until = loop.time() + self._holders.patience_s
         while True:
-            found = await holders_of(self._holders, self._bus, self._key)
+            found = await holders_of(self._holders, self._bus, self._key, self._listed())
             if all(found.values()):
                 return
             if loop.time() >= until:
@@ -66,11 +77,16 @@ class StoreClaim(Part):
         await self._holders.release()
 
 
-async def holders_of(holders: Holders, bus: Bus | None, own: int = 0) -> dict[int, bool | None]:
+async def holders_of(
+    holders: Holders, bus: Bus | None, own: int = 0, listed: Collection[Peer] = ()
+) -> dict[int, bool | None]:
     """Node key of each other holder -> is it of the cluster of this bus; None when that is not known now."""
     found: dict[int, bool | None] = {}
     for key in await holders.others(own):
         node_id, epoch = peer_of(key)
+        if (node_id, epoch) in listed:
+            found[key] = True
+            continue
         holder = 0 if bus is None else await holder_of(bus, node_id)
         found[key] = None if holder is None else holder == epoch
     return found
@@ -86,10 +102,12 @@ def refuse_foreign(foreign: list[int], where: str) -> None:
         )
 
 
-def make_claim(settings: Settings, own: Peer, bus: Bus | None) -> StoreClaim:
+def make_claim(
+    settings: Settings, own: Peer, bus: Bus | None, listed: Callable[[], Collection[Peer]]
+) -> StoreClaim:
     """For the store that the settings name."""
     holders, where = make_holders(settings)
-    return StoreClaim(holders, own, where, bus)
+    return StoreClaim(holders, own, where, bus, listed)
 
 
 def make_holders(settings: Settings) -> tuple[Holders, str]:

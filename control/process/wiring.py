@@ -23,6 +23,7 @@ from control.gateway.conn_search import ConnService
 from control.im.api import ApiResponder
 from control.im.store_claim import make_claim
 from control.logs import set_level
+from control.node_ids import Peer
 from control.part import Part
 from control.process.control_wiring import ControlWiring
 from control.process.live_settings import Apply, LiveSettings
@@ -72,7 +73,9 @@ class Wiring(ControlWiring):
             self.same_root if split and (gateway or control) else None,
             self.links if split else None,
             self.coordination,
-            make_claim(self._settings, self._process.own, self.bus if split else None) if im else None,
+            make_claim(self._settings, self._process.own, self.bus if split else None, self._of_etcd)
+            if im
+            else None,
             self.guests if im and split else None,
             self.im_over_bus if im and split else None,
             self.callbacks,
@@ -109,6 +112,10 @@ class Wiring(ControlWiring):
             else None,
         ]
         return [part for part in listed if part is not None]
+
+    def _of_etcd(self) -> set[Peer]:
+        listed = self.roster.listed() if self.roster else None
+        return {(info.node_id, info.epoch) for info in listed or ()}
 
     @cached_property
     def live_settings(self) -> LiveSettings:

@@ -102,6 +102,6 @@ def run_top(url: str, interval: float, once: bool) -> int:
                 live.update(render(before, now), refresh=True)
     except KeyboardInterrupt:
         return 0
-    except (OSError, urllib.error.URLError) as error:
+    except (OSError, ValueError) as error:
         console.print(f"[red]cannot read {url}/metrics: {error}[/]")
         return 1

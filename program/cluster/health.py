@@ -17,6 +17,8 @@ from program.cluster.plan import ENGINES, ClusterPlan, Planned
 from program.cluster.processes import Watched
 
 PATIENCE_S = 5.0
+ORDERED = "drained by order"
+"""A gateway that does what an operator ordered is as it should be."""
 
 Looked: TypeAlias = "tuple[str, str]"
 """(why it is not well, or "", what it is)"""
@@ -72,8 +74,10 @@ def _ask(plan: ClusterPlan, one: Planned) -> Looked:
     if status == 200:
         return "", ""
     checks = json.loads(answer).get("checks", {})
-    failing = [f"{name}: {found}" for name, found in checks.items() if found != "ok"]
-    return "; ".join(failing) or "not ready", ""
+    failing = {name: found for name, found in checks.items() if found != "ok"}
+    if set(failing) == {"drain"} and failing["drain"].startswith(ORDERED):
+        return "", failing["drain"]
+    return "; ".join(f"{name}: {found}" for name, found in failing.items()) or "not ready", ""
 
 
 def _etcd(one: Planned) -> Looked:

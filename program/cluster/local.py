@@ -213,6 +213,10 @@ def bring_up(folder: Path, say: Say, first_port: int = 0) -> LocalCluster:
                 shown = msgspec.json.format(msgspec.json.encode(plan), indent=2)
                 write_private(folder / PLAN_FILE, shown.decode() + "\n")
     cluster = LocalCluster(folder, say)
+    if first_port and str(first_port) != (made := cluster.plan.processes[0].port):
+        raise ClusterError(
+            f"the ports of {folder} begin at {made}: `qianwan cluster down`, and another folder for others"
+        )
     _follow(folder, say)
     cluster.up()
     return cluster

@@ -184,9 +184,11 @@ def _of_us(settings: Settings, running: Holder | None) -> str:
     holders, where = make_holders(settings)
 
     async def ask(bus: Bus | None) -> dict[int, bool | None]:
-        return await holders_of(holders, bus)
+        return await holders_of(holders, bus, listed=of_etcd)
 
     split = settings.bus.kind != "memory"
+    listed = asyncio.run(_listed(settings)) if settings.etcd.endpoints else []
+    of_etcd = {(info.node_id, info.epoch) for info in listed}
     found = asyncio.run(_on_bus(settings, ask) if split else ask(None))
     foreign = [key for key, ours in found.items() if ours is False]
     if running and not split:  # no bus tells which of them is the server of this folder

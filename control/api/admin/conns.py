@@ -17,7 +17,7 @@ from control.gateway.looks import FLAGS, Found, Question
 from control.keys.api_keys import OPERATOR, VIEWER
 from frame.constants import ID_PATTERN, USER_PREFIX, CloseCode, Suite
 
-TOPIC = r"[!-~]{1,80}"
+TOPIC = r"[gru]/[!-~]{1,78}"
 Id = Annotated[str, Meta(pattern=f"^({ID_PATTERN})?$")]
 
 

@@ -68,6 +68,8 @@ class Admin:
             folder = settings.server.data_dir
             url = url or f"http://{_address(folder) or settings.control.admin}"
             api_key = api_key or _first_key(folder)
+        if not (api_key.isascii() and api_key.isprintable()):
+            raise fail("--api-key is no key of this product: they begin with qwk_", 2)
         url = url if "://" in url else f"http://{url}"
         if not url.startswith(("http://", "https://")):
             raise fail(f"{url}: the admin API is asked over http:// or https://", 2)
@@ -191,6 +193,14 @@ def show_one(found: Json, as_json: bool) -> None:
             typer.echo(f"{name}:\n" + "\n".join(f"  {each}: {_cell(each, it)}" for each, it in value.items()))
         else:
             typer.echo(f"{name}: {_cell(name, value)}")
+
+
+def show_gone(ended: Json, as_json: bool, nothing: str) -> None:
+    """What was taken away; exit code 1 with `nothing` where nothing was there."""
+    show_one(ended, as_json)
+    if not ended.get("revision"):
+        typer.echo(nothing, err=True)
+        raise typer.Exit(1)
 
 
 def _cell(name: str, value: object) -> str:

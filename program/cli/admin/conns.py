@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from program.cli.admin.client import Admin, JsonOption, asks_admin, segment, show, show_one
+from program.cli.admin.client import Admin, JsonOption, asks_admin, segment, show, show_gone, show_one
 
 COLUMNS = {
     "id": "id", "user": "user", "device": "device", "node": "node", "address": "address", "since": "since",
@@ -68,6 +68,6 @@ def trace(
         columns = {"user": "user", "until": "until", "by": "by"}
         show(admin.get("/traces"), as_json, "Traces", columns, "traces")
     elif end:
-        show_one(admin.delete(f"/traces/{segment(user)}"), as_json)
+        show_gone(admin.delete(f"/traces/{segment(user)}"), as_json, f"{user} was not traced")
     else:
         show_one(admin.put(f"/traces/{segment(user)}", {"for_s": seconds}), as_json)

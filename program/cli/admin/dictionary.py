@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from program.cli.admin.client import Admin, JsonOption, asks_admin, show_one
+from program.cli.admin.client import Admin, JsonOption, asks_admin, show_gone, show_one
 from program.cli.common import fail
 from program.dictionary import SMALLEST, TooFewSamples, measured, samples_of, train
 
@@ -88,4 +88,4 @@ def withdraw(
     as_json: JsonOption = False,
 ) -> None:
     """Compress without a dictionary from now on; what clients send by it is still read."""
-    show_one(admin.delete("/dictionary"), as_json)
+    show_gone(admin.delete("/dictionary"), as_json, "There was no dictionary")

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from program.cli.admin.client import Admin, Json, JsonOption, asks_admin, segment, show, show_one
+from program.cli.admin.client import Admin, Json, JsonOption, asks_admin, segment, show, show_gone, show_one
 from program.cli.common import fail
 
 app = typer.Typer(help="Lists of words that texts are judged by.", no_args_is_help=True)
@@ -103,7 +103,7 @@ def drop(
     as_json: JsonOption = False,
 ) -> None:
     """Judge without this list from now on."""
-    show_one(admin.delete(f"/moderation/lists/{segment(name)}"), as_json)
+    show_gone(admin.delete(f"/moderation/lists/{segment(name)}"), as_json, f"There was no list {name}")
 
 
 @app.command("test")

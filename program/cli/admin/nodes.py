@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from program.cli.admin.client import Admin, Json, JsonOption, asks_admin, segment, show, show_one
+from program.cli.admin.client import Admin, Json, JsonOption, asks_admin, segment, show, show_gone, show_one
+from program.cli.common import fail
 
 
 class Role(StrEnum):
@@ -76,10 +77,7 @@ def undrain(
 ) -> None:
     """End a drain: who has not left may stay, and LBS names the gateway again."""
     ended = admin.delete(f"/nodes/{segment(node)}/drain")
-    show_one(ended, as_json)
-    if not ended.get("revision"):
-        typer.echo(f"No drain was ordered of {node}", err=True)
-        raise typer.Exit(1)
+    show_gone(ended, as_json, f"No drain was ordered of {node}")
 
 
 @asks_admin
@@ -94,13 +92,13 @@ def storm(
 ) -> None:
     """Show or say who is let in. What is not named stays as it was ordered; --end takes all of it back."""
     path = f"/storm/nodes/{segment(node)}" if node else "/storm/cluster"
+    asked = not (admit is None and new is None and known is None)
+    if end and asked:
+        raise fail("--end takes everything back: leave out what else is asked", 2)
     if end:
-        ended = admin.delete(path)
-        show_one(ended, as_json)
-        if not ended.get("revision"):
-            typer.echo(f"Nothing was ordered {f'of {node}' if node else 'of the cluster'}", err=True)
-            raise typer.Exit(1)
-    elif admit is None and new is None and known is None:
+        nothing = f"Nothing was ordered {f'of {node}' if node else 'of the cluster'}"
+        show_gone(admin.delete(path), as_json, nothing)
+    elif not asked:
         show_one(admin.get(path), as_json)
     else:
         found, revision = admin.read(path)

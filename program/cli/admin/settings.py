@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from program.cli.admin.client import Admin, Json, JsonOption, asks_admin, show_one
+from program.cli.admin.client import Admin, Json, JsonOption, asks_admin, show_gone, show_one
 from program.cli.common import fail
 
 app = typer.Typer(help="Live settings of all processes.", no_args_is_help=True)
@@ -53,7 +53,7 @@ def reset(
     as_json: JsonOption = False,
 ) -> None:
     """Go on with what the processes were started with."""
-    show_one(admin.delete("/settings/live"), as_json)
+    show_gone(admin.delete("/settings/live"), as_json, "No setting was live")
 
 
 def _show(found: Json, as_json: bool) -> None:

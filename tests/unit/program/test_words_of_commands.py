@@ -16,6 +16,8 @@ REFUSED = {
     ("nodes", ""): "node is empty",
     ("nodes", "--url", "ftp://x"): "ftp://x: the admin API is asked over http",
     ("keys", "rotate", "nosuch"): "rotate server, token or ticket",
+    ("storm", "--end", "--new", "5"): "leave out what else is asked",
+    ("nodes", "--api-key", "qwk_\n"): "--api-key is no key",
 }
 
 

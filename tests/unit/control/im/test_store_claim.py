@@ -10,8 +10,8 @@ import pytest
 from control.bus.memory import MemoryBus, MemoryHub
 from control.coordination.claim import NodeIdClaim
 from control.errors import StartError
-from control.im.store_claim import StoreClaim
-from control.node_ids import Peer
+from control.im.store_claim import StoreClaim, holders_of
+from control.node_ids import Peer, node_key
 from im_service.storage.sqlite.holders import FileHolders
 
 ONE, TWO = (1, 1 << 40), (2, 1 << 41)
@@ -38,6 +38,19 @@ async def test_processes_of_one_bus_share_a_store(tmp_path: Path) -> None:
         await each.start()
     for each in claims:
         await each.tick()
+        await each.stop(0)
+
+
+async def test_whom_etcd_lists_is_no_stranger_where_the_bus_is_in_two_parts(tmp_path: Path) -> None:
+    first = claim(tmp_path, ONE, await on(MemoryHub(), ONE))
+    await first.start()
+    holders = FileHolders(tmp_path)
+    holders.patience_s = 0.05
+    beyond = StoreClaim(holders, TWO, "store.sqlite3", await on(MemoryHub(), TWO), lambda: {ONE})
+    await beyond.start()
+    found = await holders_of(FileHolders(tmp_path), None, listed={ONE, TWO})
+    assert found == {node_key(*ONE): True, node_key(*TWO): True}
+    for each in (beyond, first):
         await each.stop(0)
 
 
