@@ -77,6 +77,7 @@ MODULES: dict[str, list[str]] = {
     "gateway_core.leaf.stats": [],
     "gateway_core.leaf.token_bucket": [],
     "gateway_core.leaf.ring": [],
+    "gateway_core.leaf.blocks": [],
     "gateway_core.leaf.replay_filter": [],
     "gateway_core.leaf.admission": [],
     "gateway_core.leaf.leavers": [],

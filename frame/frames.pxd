@@ -39,6 +39,7 @@ cdef extern from "frame/includes/frames.h" nogil:
         size_t device_len
         const uint8_t* extras  # msgpack map, may be empty
         size_t extras_len
+        uint8_t declines  # extras say that it takes up no sessions
 
     ctypedef struct Ping "qw_ping":
         uint8_t state

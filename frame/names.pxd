@@ -5,9 +5,11 @@ from libc.stdint cimport uint8_t
 
 cdef extern from "frame/includes/names.h" nogil:
     enum:
+        GROUP_PREFIX_BYTES "QW_GROUP_PREFIX_BYTES"
         ROOM_PREFIX_BYTES "QW_ROOM_PREFIX_BYTES"
         USER_PREFIX_BYTES "QW_USER_PREFIX_BYTES"
 
+    const char* GROUP_PREFIX "QW_GROUP_PREFIX"
     const char* ROOM_PREFIX "QW_ROOM_PREFIX"
     const char* USER_PREFIX "QW_USER_PREFIX"
 

@@ -1,6 +1,6 @@
 """The Loop: what one thread owns. Every part has its struct, and its functions take that, in a module of its own.
 
-    leaf    stats, events, mailbox, deadlines, keys, token_bucket, class_budget, address_table, admission, leavers,
+    leaf    stats, events, blocks, mailbox, deadlines, keys, token_bucket, class_budget, address_table, admission, leavers,
             shared_buf, dictionaries, lists, policies
     net     poller, listener, sender, in_buffer, out_queue
     conn    states, table, announce, users, user_filter, topics, pending       ... and those that work with a whole Loop:

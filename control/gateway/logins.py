@@ -109,7 +109,7 @@ class Logins:
 
     def check(self, event: CoreEvent) -> Begun | None:
         """Answer an EV_AUTH."""
-        _, conn, _suite, handshake_hash, kind, token, binding, device, platform, peer, websocket = event
+        _, conn, _suite, handshake_hash, kind, token, binding, device, platform, peer, websocket, once = event
         now = self._clock()
         try:
             claims = check_login(
@@ -119,7 +119,8 @@ class Logins:
         except LoginRefused as refusal:
             self._refuse(conn, refusal, peer)
             return None
-        until, rev = claims.expires_at, claims.revocation
+        until = 0 if once else claims.expires_at  # without an end there are no tickets, and nobody waits
+        rev = claims.revocation
         return self._let_in(
             Checked(conn, claims.user, device, platform, websocket, until, rev, peer, "token")
         )

@@ -48,6 +48,7 @@ typedef struct {
     size_t device_len;
     const uint8_t *extras; /* one msgpack map, or nothing */
     size_t extras_len;
+    uint8_t declines; /* what its connection lost is over: no tickets for it */
 } qw_auth_body;
 
 typedef struct {
@@ -153,7 +154,11 @@ static inline int qw_auth_parse(const uint8_t *p, size_t n, qw_auth_body *out) {
     out->platform = p[at++];
     if (qw_slice_parse(p, n, &at, &out->extras, &out->extras_len) < 0) return QW_MALFORMED;
     if (at != n) return QW_MALFORMED;
-    return out->extras_len == 0 ? 1 : qw_msgpack_map(out->extras, out->extras_len);
+    out->declines = 0;
+    if (out->extras_len == 0) return 1;
+    if (qw_msgpack_map(out->extras, out->extras_len) < 0) return QW_MALFORMED;
+    out->declines = (uint8_t)qw_msgpack_denies(out->extras, out->extras_len, "tickets", 7);
+    return 1;
 }
 
 /* PING: empty, or u8 state | uv next_interval_s */

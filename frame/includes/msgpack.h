@@ -3,6 +3,8 @@
 #ifndef QW_MSGPACK_H
 #define QW_MSGPACK_H
 
+#include <string.h>
+
 #include "frame/includes/codes.h"
 #include "frame/includes/utf8.h"
 
@@ -86,6 +88,27 @@ static inline int qw_msgpack_map(const uint8_t *p, size_t n) {
         while (open && left[open - 1] == 0) open--;
     } while (open);
     return at == n ? 1 : QW_MALFORMED;
+}
+
+/* 1 when p[0..n), which qw_msgpack_map has judged, has `false` under this key. */
+static inline int qw_msgpack_denies(const uint8_t *p, size_t n, const char *key, size_t length) {
+    qw_msgpack v;
+    qw_msgpack_head(p, n, &v);
+    size_t pairs = v.follow, at = v.head, values;
+    for (; pairs; pairs--) {
+        qw_msgpack_head(p + at, n - at, &v);
+        at += v.head + v.follow;
+        if (v.follow == length && memcmp(p + at - length, key, length) == 0) return p[at] == 0xc2;
+        for (values = 1; values; values--) {
+            qw_msgpack_head(p + at, n - at, &v);
+            at += v.head;
+            if (v.kind == QW_MP_ARRAY || v.kind == QW_MP_MAP)
+                values += v.kind == QW_MP_MAP ? 2 * v.follow : v.follow;
+            else
+                at += v.follow;
+        }
+    }
+    return 0;
 }
 
 #endif

@@ -8,7 +8,11 @@
 
 #include "frame/includes/constants.h"
 
-enum { QW_ROOM_PREFIX_BYTES = sizeof(QW_ROOM_PREFIX) - 1, QW_USER_PREFIX_BYTES = sizeof(QW_USER_PREFIX) - 1 };
+enum {
+    QW_GROUP_PREFIX_BYTES = sizeof(QW_GROUP_PREFIX) - 1,
+    QW_ROOM_PREFIX_BYTES = sizeof(QW_ROOM_PREFIX) - 1,
+    QW_USER_PREFIX_BYTES = sizeof(QW_USER_PREFIX) - 1
+};
 
 /* 1 when p[0..n) matches QW_ID_PATTERN: 1..QW_NAME_MAX characters of its class. The class is read from the pattern. */
 static inline int qw_id_valid(const uint8_t *p, size_t n) {

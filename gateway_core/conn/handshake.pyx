@@ -1,5 +1,5 @@
 from libc.stddef cimport size_t
-from libc.stdint cimport uint32_t, uint8_t
+from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 
@@ -52,7 +52,7 @@ from gateway_core.conn.tickets cimport claim_proven, ticket_take
 from gateway_core.conn.transport cimport doom_quiet
 from gateway_core.includes.sys cimport IP_BYTES, PEER_TEXT_BYTES, qw_peer_text
 from gateway_core.leaf.admission cimport KNOWN, NEWCOMER, Wait
-from gateway_core.leaf.events cimport EVENT_STRINGS, EV_AUTH, EV_TICKET, event_push
+from gateway_core.leaf.events cimport ASKS_NO_TICKETS, ASKS_WEBSOCKET, EVENT_STRINGS, EV_AUTH, EV_TICKET, event_push
 from gateway_core.leaf.keys cimport key_find
 from gateway_core.leaf.lists cimport ids_push
 from gateway_core.leaf.stats cimport (
@@ -199,6 +199,7 @@ cdef void _auth_ticket(Loop* loop, Conn* c, const AuthBody* a) noexcept nogil:
 cdef void _auth(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
     cdef PreAuth* pre = <PreAuth*>c.held
     cdef AuthBody a
+    cdef uint64_t flags = 0
     cdef char peer[PEER_TEXT_BYTES]
     cdef const void* strings[EVENT_STRINGS]
     cdef uint32_t sizes[EVENT_STRINGS]
@@ -218,9 +219,13 @@ cdef void _auth(Loop* loop, Conn* c, const Frame* f) noexcept nogil:
     sizes[3] = <uint32_t>a.device_len
     strings[4] = peer
     sizes[4] = <uint32_t>qw_peer_text(pre.ip, pre.port, peer)
+    if c.in_buf != NULL and c.in_buf.websocket:
+        flags |= ASKS_WEBSOCKET
+    if a.declines:
+        flags |= ASKS_NO_TICKETS
     conn_move(&loop.table, c, E_ASKED)
     if event_push(
-        &loop.events, EV_AUTH, conn_id(&loop.table, c), c.in_buf != NULL and c.in_buf.websocket, c.suite, a.kind,
+        &loop.events, EV_AUTH, conn_id(&loop.table, c), flags, c.suite, a.kind,
         a.platform, strings, sizes, EVENT_STRINGS,
     ) < 0:
         doom_quiet(loop, c, R_MEMORY, 0)

@@ -1,6 +1,6 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy
 
 from cmodules cimport layout
@@ -46,7 +46,9 @@ from gateway_core.conn.table cimport (
     preauth_leave,
     preauth_size,
     session_device,
+    session_free,
     session_of,
+    session_settle,
     session_user,
     slot_of,
 )
@@ -250,16 +252,6 @@ cdef void set_interval(Loop* loop, Conn* c, unsigned long long interval_s) noexc
     touch(loop, c)
 
 
-cdef Session* _settle(Session* s) noexcept nogil:
-    """The session in the heap of this thread, where sessions lie side by side: what the command brought lies among
-    passing objects, which leave holes. NULL: no memory; it may stay where it is."""
-    cdef size_t n = sizeof(Session) + s.user_len + s.device_len
-    cdef Session* own = <Session*>malloc(n)
-    if own != NULL:
-        memcpy(own, s, n)
-    return own
-
-
 cdef void login(Loop* loop, Conn* c, Session* s, SharedBuf* first, unsigned long long id, bint resumed, unsigned int seen) noexcept nogil:
     cdef Session* own
     if c == NULL or c.state != ASKED or resumed != (c.held != NULL):
@@ -270,23 +262,23 @@ cdef void login(Loop* loop, Conn* c, Session* s, SharedBuf* first, unsigned long
         free(s)
         buf_unref(first)
         return
-    own = _settle(s)
-    if own != NULL:
-        free(s)
-        s = own
     if c.held != NULL:
         preauth_drop(loop, c)
-    c.held = s
-    c.msgs_sent = seen
-    bucket_fill(&s.inbound, &loop.config.inbound, loop.now_ns, s.inbound.tokens)
-    key_begins(s, c.rx.n, loop.now_s)
-    if user_add(&loop.users, c) < 0:
-        c.held = NULL
+    own = session_settle(&loop.table, s)
+    c.held = own
+    if own == NULL or user_add(&loop.users, c) < 0:
+        if own != NULL:
+            session_free(&loop.table, c)
         filter_leave(&loop.filter, s)
         free(s)
         buf_unref(first)
         close_with(loop, c, R_MEMORY, CLOSE_OVERLOADED, NULL, 0)
         return
+    free(s)
+    s = own
+    c.msgs_sent = seen
+    bucket_fill(&s.inbound, &loop.config.inbound, loop.now_ns, s.inbound.tokens)
+    key_begins(s, c.rx.n, loop.now_s)
     stat_add(&loop.stats, L_SESSIONS, 1)
     stat_add(&loop.stats, N_LOGINS, 1)
     conn_move(&loop.table, c, E_LOGIN)
@@ -308,8 +300,7 @@ cdef void _session_end(Loop* loop, Conn* c, int code) noexcept nogil:
     _emit_closed(loop, conn_id(&loop.table, c), s, code)
     count_code(&loop.stats, code)
     unacked_clear(&s.unacked, &loop.stats)
-    free(s)
-    c.held = NULL
+    session_free(&loop.table, c)
     stat_add(&loop.stats, L_SESSIONS, -1)
     if c.flags & F_TOLD:
         stat_add(&loop.stats, L_TOLD, -1)

@@ -1,7 +1,7 @@
 """A connection, what it holds, and the slab of all of them: slot + generation -> Conn.
 
     slot -> conns[slot]    128 bytes, two cache lines: what sending touches, what receiving touches
-            held           PreAuth until AUTH, Session from login; each one right-sized heap block
+            held           PreAuth until AUTH, a heap block; Session from login, a block of the table
 
 A connection is named by `conn id` = loop << 56 | generation << 32 | slot; a Conn* is valid until the tick ends.
 Pages are reserved once and touched as the table grows.
@@ -15,6 +15,7 @@ from crypto.ticket cimport TICKET_PSK_BYTES
 from frame.constants cimport REKEY_GRACE_SECONDS, REKEY_RECORDS, REKEY_SECONDS
 from gateway_core.conn.states cimport FREE, NO_MOVE, STATES, next_state
 from gateway_core.includes.sys cimport IP_BYTES
+from gateway_core.leaf.blocks cimport Blocks
 from gateway_core.leaf.ring cimport Unacked
 from gateway_core.leaf.stats cimport Stats
 from gateway_core.leaf.token_bucket cimport Bucket
@@ -138,11 +139,16 @@ cdef struct ConnTable:
     uint32_t parked_last
     uint32_t by_state[STATES]
     Stats* stats
+    Blocks sessions
 
 cdef int table_init(ConnTable* t, uint32_t loop, uint32_t cap, Stats* stats) noexcept nogil  # 0, or -1 without memory
 cdef void table_free(ConnTable* t) noexcept nogil
 cdef Conn* conn_new(ConnTable* t) noexcept nogil  # state FIRST, all else zero; NULL when full
 cdef void conn_release(ConnTable* t, Conn* c) noexcept nogil  # wiped; the generation moves on: old ids are dead
+cdef Session* session_settle(ConnTable* t, const Session* passing) noexcept nogil  # a copy, in the table; NULL: no memory
+# Twice the room for topic ids, or for one. NULL: no memory, all is as it was.
+cdef Session* session_grow(ConnTable* t, Conn* c) noexcept nogil
+cdef void session_free(ConnTable* t, Conn* c) noexcept nogil  # c holds nothing then
 cdef void preauth_enter(ConnTable* t, Conn* c) noexcept nogil  # the newest; c holds a PreAuth
 cdef void preauth_leave(ConnTable* t, Conn* c) noexcept nogil
 cdef void parked_enter(ConnTable* t, Conn* c) noexcept nogil  # c has no keys now
@@ -239,3 +245,9 @@ cdef inline char* session_device(Session* s) noexcept nogil:
 
 cdef inline uint32_t* session_topics(Session* s) noexcept nogil:
     return <uint32_t*>(<char*>s + ((sizeof(Session) + s.user_len + s.device_len + 3) & ~<size_t>3))
+
+
+cdef inline size_t session_size(Session* s) noexcept nogil:
+    if s.topics_log == 0:
+        return sizeof(Session) + s.user_len + s.device_len
+    return <size_t>(<char*>session_topics(s) - <char*>s) + (sizeof(uint32_t) << (s.topics_log - 1))

@@ -1,10 +1,11 @@
 from libc.stdint cimport uint32_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from cmodules cimport layout
 from crypto.sodium cimport sodium
 from gateway_core.conn.states cimport E_OPENED, E_RELEASED
 from gateway_core.includes.sys cimport qw_map, qw_map_huge, qw_unmap
+from gateway_core.leaf.blocks cimport block_free, block_new, block_resize, blocks_free
 from gateway_core.leaf.lists cimport NONE32
 from gateway_core.leaf.stats cimport L_CONNECTIONS, L_PARKED, stat_add
 
@@ -35,6 +36,7 @@ cdef int table_init(ConnTable* t, uint32_t loop, uint32_t cap, Stats* stats) noe
 cdef void table_free(ConnTable* t) noexcept nogil:
     qw_unmap(t.conns, <size_t>t.cap * sizeof(Conn))
     t.conns = NULL
+    blocks_free(&t.sessions)
 
 
 cdef Conn* conn_new(ConnTable* t) noexcept nogil:
@@ -72,6 +74,29 @@ cdef void conn_release(ConnTable* t, Conn* c) noexcept nogil:
     t.free_head = slot_of(t, c)
     t.live -= 1
     stat_add(t.stats, L_CONNECTIONS, -1)
+
+
+cdef Session* session_settle(ConnTable* t, const Session* passing) noexcept nogil:
+    cdef size_t n = session_size(<Session*>passing)
+    cdef Session* own = <Session*>block_new(&t.sessions, n)
+    if own != NULL:
+        memcpy(own, passing, n)
+    return own
+
+
+cdef Session* session_grow(ConnTable* t, Conn* c) noexcept nogil:
+    cdef Session* s = session_of(c)
+    cdef size_t ids_at = <size_t>(<char*>session_topics(s) - <char*>s)
+    s = <Session*>block_resize(&t.sessions, s, session_size(s), ids_at + (sizeof(uint32_t) << s.topics_log))
+    if s != NULL:
+        s.topics_log += 1
+        c.held = s
+    return s
+
+
+cdef void session_free(ConnTable* t, Conn* c) noexcept nogil:
+    block_free(&t.sessions, c.held, session_size(session_of(c)))
+    c.held = NULL
 
 
 cdef void preauth_enter(ConnTable* t, Conn* c) noexcept nogil:

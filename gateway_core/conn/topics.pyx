@@ -5,7 +5,7 @@ from libc.string cimport memchr, memcmp, memcpy, memset
 
 from cmodules cimport layout
 from gateway_core.conn.announce cimport announce_topic, report_dropped
-from gateway_core.conn.table cimport F_SPECIAL, Session, session_of, session_topics, slot_of
+from gateway_core.conn.table cimport F_SPECIAL, Session, session_grow, session_of, session_topics, slot_of
 from gateway_core.includes.cpu cimport qw_ctz64, qw_hash
 from gateway_core.leaf.class_budget cimport class_budget_set
 from gateway_core.leaf.lists cimport NONE32, slots_free, slots_swap_out
@@ -370,16 +370,13 @@ cdef int _young_add(Topic* t, Conn* c, uint32_t slot) noexcept nogil:
     return 0
 
 
-cdef int _remember(Conn* c, uint32_t id) noexcept nogil:
+cdef int _remember(TopicTable* topics, Conn* c, uint32_t id) noexcept nogil:
     """Appends a topic id to the session's list, which grows with its block."""
     cdef Session* s = session_of(c)
-    cdef size_t fixed = <size_t>(<char*>session_topics(s) - <char*>s)
     if s.topics_log == 0 or s.joined == 1 << (s.topics_log - 1):
-        s = <Session*>realloc(s, fixed + (<size_t>1 << s.topics_log) * sizeof(uint32_t))
+        s = session_grow(topics.table, c)
         if s == NULL:
             return -1
-        c.held = s
-        s.topics_log += 1
     session_topics(s)[s.joined] = id
     s.joined += 1
     return 0
@@ -404,7 +401,7 @@ cdef int topic_join(TopicTable* topics, Conn* c, const char* name, size_t n, con
         if session_topics(s)[i] == t.id:
             return J_ALREADY
     ok = t.waiting == 0 and t.sweep == NULL
-    if (ok or _young_add(t, c, slot) == 0) and _remember(c, t.id) == 0:
+    if (ok or _young_add(t, c, slot) == 0) and _remember(topics, c, t.id) == 0:
         if _member_add(topics, t, slot) == 0:
             return J_JOINED
         session_of(c).joined -= 1

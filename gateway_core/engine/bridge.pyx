@@ -10,6 +10,8 @@ from gateway_core.conn.resume cimport ClaimFacts
 from gateway_core.includes.atomics cimport qw_add32, qw_sub32
 from gateway_core.includes.sys cimport qw_clock_ns, qw_nap
 from gateway_core.leaf.events cimport (
+    ASKS_NO_TICKETS,
+    ASKS_WEBSOCKET,
     EV_AUTH,
     EV_CALL,
     EV_CLOSED,
@@ -104,7 +106,8 @@ cdef tuple _event(const EventCell* e):
     if e.kind == EV_AUTH:
         return (
             e.kind, e.conn, e.code, _bytes(p, e.size[0]), e.a, _str(q, e.size[1]), _bytes(r, e.size[2]),
-            _str(s, e.size[3]), e.b, _str(s + e.size[3], e.size[4]), bool(e.request),
+            _str(s, e.size[3]), e.b, _str(s + e.size[3], e.size[4]), bool(e.request & ASKS_WEBSOCKET),
+            bool(e.request & ASKS_NO_TICKETS),
         )
     return (e.kind, _str(p, e.size[0]), e.a, e.b)
 

@@ -5,7 +5,14 @@ from libc.string cimport memcmp, memcpy
 from cmodules cimport layout
 from crypto.sodium cimport sodium
 from crypto.ticket cimport TicketKeys
-from frame.names cimport ROOM_PREFIX, ROOM_PREFIX_BYTES, USER_PREFIX, USER_PREFIX_BYTES
+from frame.names cimport (
+    GROUP_PREFIX,
+    GROUP_PREFIX_BYTES,
+    ROOM_PREFIX,
+    ROOM_PREFIX_BYTES,
+    USER_PREFIX,
+    USER_PREFIX_BYTES,
+)
 from gateway_core.conn.announce cimport TOPIC_MAX, Announcer, report_session, report_topic
 from gateway_core.conn.easing cimport ease
 from gateway_core.conn.fanout cimport publish_local
@@ -72,6 +79,7 @@ from gateway_core.leaf.mailbox cimport (
     mail_pop,
 )
 from gateway_core.leaf.policies cimport PolicyRow, entry_set, rows_set
+from gateway_core.leaf.ring cimport unacked_forget
 from gateway_core.leaf.shared_buf cimport SharedBuf, buf_unref
 from gateway_core.leaf.stats cimport (
     N_COMMANDS,
@@ -116,6 +124,13 @@ cdef void _kick(Loop* loop, NameBlob* b, int code) noexcept nogil:
         close_with(loop, c, R_KICKED, code, <const uint8_t*>device + b.b_len, b.c_len)
 
 
+cdef void _leave(Loop* loop, Conn* c, const char* topic, size_t n) noexcept nogil:
+    """What waits of a group is not for who is out of it."""
+    topic_leave(&loop.topics, c, topic, n)
+    if n > GROUP_PREFIX_BYTES and memcmp(topic, GROUP_PREFIX, GROUP_PREFIX_BYTES) == 0:
+        unacked_forget(&session_of(c).unacked, &loop.stats, topic, n)
+
+
 cdef void _user_topic(Loop* loop, NameBlob* b, bint joins) noexcept nogil:
     """All sessions of a user on this loop join or leave a topic. The next slot is read first: joining moves a Session."""
     cdef char* topic = _text(b)
@@ -130,7 +145,7 @@ cdef void _user_topic(Loop* loop, NameBlob* b, bint joins) noexcept nogil:
         if joins:
             topic_join(&loop.topics, c, topic, b.a_len, NULL, loop.now_ns)
         else:
-            topic_leave(&loop.topics, c, topic, b.a_len)
+            _leave(loop, c, topic, b.a_len)
 
 
 cdef void _set_dictionary(Loop* loop, Cmd* cmd) noexcept nogil:
@@ -286,7 +301,7 @@ cdef void _on_conn(Loop* loop, Cmd* cmd, Conn* c) noexcept nogil:
             memcpy(&own, _text(b) + b.a_len, sizeof(own))
         topic_join(&loop.topics, c, _text(b), b.a_len, &own if b.b_len else NULL, loop.now_ns)
     else:
-        topic_leave(&loop.topics, c, _text(b), b.a_len)
+        _leave(loop, c, _text(b), b.a_len)
     free(b)
 
 

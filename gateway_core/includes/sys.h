@@ -63,6 +63,16 @@ static inline void qw_unmap(void *p, size_t n) {
     if (p) munmap(p, n);
 }
 
+/* What nobody may touch for now: a sanitizer reports whoever does. */
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+static inline void qw_poison(void *p, size_t n) { ASAN_POISON_MEMORY_REGION(p, n); }
+static inline void qw_unpoison(void *p, size_t n) { ASAN_UNPOISON_MEMORY_REGION(p, n); }
+#else
+static inline void qw_poison(void *p, size_t n) { (void)p, (void)n; }
+static inline void qw_unpoison(void *p, size_t n) { (void)p, (void)n; }
+#endif
+
 static inline int qw_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
 static inline void qw_signal_fd(int fd) {
     uint64_t one = 1;

@@ -48,6 +48,8 @@ cdef extern from "gateway_core/includes/sys.h" nogil:
     void* qw_map_now(size_t n) noexcept  # resident; NULL on failure
     void qw_map_huge(void* p, size_t n) noexcept
     void qw_unmap(void* p, size_t n) noexcept
+    void qw_poison(void* p, size_t n) noexcept
+    void qw_unpoison(void* p, size_t n) noexcept
     int qw_eventfd() noexcept
     void qw_signal_fd(int fd) noexcept
     void qw_clear_fd(int fd) noexcept

@@ -37,6 +37,10 @@ cdef enum:  # of EV_TOPIC: what became of it
     TOPIC_BEGAN = 1
     TOPIC_HELD = 2  # it was there when somebody asked what is
 
+cdef enum:  # of EV_AUTH, bits
+    ASKS_WEBSOCKET = 1
+    ASKS_NO_TICKETS = 2  # it takes up no sessions
+
 cdef struct EventCell:  # strings lie one after another in blob
     uint64_t conn
     uint64_t request

@@ -29,6 +29,8 @@ cdef void unacked_clear(Unacked** own, Stats* stats) noexcept nogil
 # `by` takes back what was said before it: the newest MSG of its conversation and all before that are let go, all where
 # the conversation of one cannot be told.
 cdef void unacked_erase(Unacked** own, Stats* stats, SharedBuf* by) noexcept nogil
+# Whose it is hears this conversation no longer: likewise.
+cdef void unacked_forget(Unacked** own, Stats* stats, const char* talk, size_t n) noexcept nogil
 
 
 # Is everything behind `seen` here? `sent` is the number of the latest.

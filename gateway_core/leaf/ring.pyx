@@ -52,20 +52,20 @@ cdef size_t _talk(SharedBuf* b, const uint8_t** at) noexcept nogil:
     return length if head + length <= n else 0
 
 
-cdef bint _same_talk(SharedBuf* one, SharedBuf* other) noexcept nogil:
-    cdef const uint8_t* a = NULL
-    cdef const uint8_t* b = NULL
-    cdef size_t n = _talk(one, &a), m = _talk(other, &b)
-    return n == 0 or m == 0 or (n == m and memcmp(a, b, n) == 0)
+cdef bint _of_talk(SharedBuf* b, const void* talk, size_t n) noexcept nogil:
+    """Also where either has no name."""
+    cdef const uint8_t* at = NULL
+    cdef size_t m = _talk(b, &at)
+    return n == 0 or m == 0 or (n == m and memcmp(at, talk, n) == 0)
 
 
-cdef void unacked_erase(Unacked** own, Stats* stats, SharedBuf* by) noexcept nogil:
+cdef void _erase(Unacked** own, Stats* stats, const void* talk, size_t length) noexcept nogil:
     cdef Unacked* u = own[0]
     cdef uint32_t n
     if u == NULL:
         return
     n = u.count
-    while n and not _same_talk(_cells(u)[(u.head + n - 1) & (u.cap - 1)], by):
+    while n and not _of_talk(_cells(u)[(u.head + n - 1) & (u.cap - 1)], talk, length):
         n -= 1
     stat_add(stats, N_UNACKED_DROPPED, n)
     while n:
@@ -74,6 +74,16 @@ cdef void unacked_erase(Unacked** own, Stats* stats, SharedBuf* by) noexcept nog
     if u.count == 0:
         free(u)
         own[0] = NULL
+
+
+cdef void unacked_erase(Unacked** own, Stats* stats, SharedBuf* by) noexcept nogil:
+    cdef const uint8_t* talk = NULL
+    cdef size_t n = _talk(by, &talk)
+    _erase(own, stats, talk, n)
+
+
+cdef void unacked_forget(Unacked** own, Stats* stats, const char* talk, size_t n) noexcept nogil:
+    _erase(own, stats, talk, n)
 
 
 cdef Unacked* _sized(Unacked* u, uint32_t cap) noexcept nogil:

@@ -44,6 +44,10 @@ LOGINS_AT_ONCE = 256
 EVENT = int(FrameType.EVENT)
 MOVED_MS = 500
 """For the gateways' words to reach every im process, once or twice: batches take milliseconds."""
+SESSION_MS_SHIFT = 20
+"""Of a session id: above it are the milliseconds at which the gateway gave it."""
+YOUNG_MS = 60_000
+"""Of a session that nobody knows any more: for as long as the death of an im process takes to be known."""
 AGAIN_S, AGAIN_MAX_S = 0.25, 4.0
 """Pauses before what the store did not take is tried again: the first, doubled up to the longest."""
 
@@ -117,13 +121,14 @@ class Devices:
         self._tasks: set[asyncio.Task[None]] = set()
         self._due: deque[SessionState] = deque()
         self._beginning: asyncio.Task[None] | None = None
-        self._over: deque[SessionState] = deque()
+        self._over: deque[tuple[SessionState, int]] = deque()
         self._ending: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._moved: Moments[tuple[SessionState, bool]] = Moments(self._clock, MOVED_MS, self._look_again)
         moment_ms = context.settings.presence_moment_ms
         self._going: Moments[tuple[SessionState, int]] = Moments(self._clock, moment_ms, self._go_away)
         self._aways = count(1)
+        self._leaving: Moments[str] = Moments(self._clock, moment_ms, self._tell_gone)
         self._ended = Ended(self._clock, context.latest_session)
 
     def on_login(self, session: Session, platform: int, session_id: int, moved: bool = False) -> None:
@@ -270,7 +275,8 @@ class Devices:
 
     def on_session(self, session: Session, platform: int, session_id: int) -> bool:
         """A live session, maybe known: if not, it logs in now, unless its device logged in anew since, or it
-        should be closed. -> whether it does"""
+        should be closed. Who knew it may have died before its groups were joined: a young one looks into the
+        store once they are. -> whether it does"""
         if (end := self._ended.of(session, session_id)) is not None:
             self._downlink.kick(session.user, session.device, session_id + 1, end.code, end.text)
             return False
@@ -281,7 +287,8 @@ class Devices:
         live = self._sessions.user(session.user).live
         newest = max((s.session_id for s in live if s.session.device == session.device), default=0)
         if newest < session_id:
-            self.on_login(session, platform, session_id)
+            young = self._clock.now_ms() - (session_id >> SESSION_MS_SHIFT) < YOUNG_MS
+            self.on_login(session, platform, session_id, moved=young)
             return True
         self._downlink.kick(
             session.user, session.device, newest, CloseCode.SUPERSEDED, "the same device logged in anew"
@@ -295,9 +302,9 @@ class Devices:
             return
         self._peers.changed("session", " ".join(map(str, session)))
         if state.ready is None:
-            self._end(state)
+            self._end(state, code)
         else:
-            self._spawn(self._end_when_begun(state, state.ready))
+            self._spawn(self._end_when_begun(state, code, state.ready))
 
     def on_away(self, session: Session) -> None:
         """Its connection was lost, and its client may come back: it is offline and in no room meanwhile, and
@@ -321,10 +328,7 @@ class Devices:
                 users[state.session.user] = None
         if not users:
             return
-        await self._watches.went(list(users))
-        for user in users:
-            if not self._sessions.online(user):
-                self._watches.gone(user)
+        await self._tell_gone(list(users))
 
     def on_back(self, session: Session) -> None:
         """It has a connection again."""
@@ -349,12 +353,12 @@ class Devices:
         if state is not None:
             self._spawn(self._rooms.logout(state))
 
-    async def _end_when_begun(self, state: SessionState, ready: asyncio.Future[None]) -> None:
+    async def _end_when_begun(self, state: SessionState, code: int, ready: asyncio.Future[None]) -> None:
         await asyncio.shield(ready)
-        self._end(state)
+        self._end(state, code)
 
-    def _end(self, state: SessionState) -> None:
-        self._over.append(state)
+    def _end(self, state: SessionState, code: int) -> None:
+        self._over.append((state, code))
         if self._ending is None or self._ending.done():
             self._ending = self._spawn(self._end_due())
 
@@ -362,15 +366,26 @@ class Devices:
         """All logouts that wait, in one trip to the store, as with logins: a gateway may die with all of its
         sessions."""
         while self._over:
-            states = [self._over.popleft() for _ in range(min(len(self._over), LOGINS_AT_ONCE))]
-            await asyncio.gather(*(self._leave_rooms(state) for state in states if state.rooms))
-            gone = [Logout(s.session.user, s.session.device, s.session_id) for s in states]
+            over = [self._over.popleft() for _ in range(min(len(self._over), LOGINS_AT_ONCE))]
+            await asyncio.gather(*(self._leave_rooms(state) for state, _ in over if state.rooms))
+            gone = [Logout(s.session.user, s.session.device, s.session_id) for s, _ in over]
             await self._log_out(gone)
-            users = list(dict.fromkeys(state.session.user for state in states))
-            await self._watches.went(users)
-            for user in users:
-                if not self._sessions.online(user):
-                    self._watches.gone(user)
+            users: dict[str, None] = {}
+            for state, code in over:
+                user = state.session.user
+                if code == CloseCode.SUPERSEDED and not self._sessions.online(user):
+                    self._leaving.add(user)  # it goes on elsewhere, and that is about to be told
+                else:
+                    users[user] = None
+            await self._tell_gone(list(users))
+
+    async def _tell_gone(self, users: list[str]) -> None:
+        """Sessions of these users have ended."""
+        users = list(dict.fromkeys(users))
+        await self._watches.went(users)
+        for user in users:
+            if not self._sessions.online(user):
+                self._watches.gone(user)
 
     async def _log_out(self, gone: list[Logout]) -> None:
         """Until the store has it: it says since when a device has been away."""
@@ -467,6 +482,7 @@ class Devices:
         self._stopping.set()
         self._moved.stop()
         self._going.stop()
+        self._leaving.stop()
 
     async def close(self) -> None:
         """Wait until logins and logouts under way are done."""

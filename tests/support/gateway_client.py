@@ -11,6 +11,8 @@ import time
 from collections import deque
 from typing import NamedTuple
 
+import msgspec
+
 from crypto.aead import tag_size
 from crypto.handshake import Channel, HandshakeState
 from crypto.noise import Initiator
@@ -66,11 +68,16 @@ def uv_get(data: bytes, at: int = 0) -> tuple[int, int]:
 
 
 def auth_body(
-    token: bytes, binding: bytes = b"b" * 32, device: bytes = b"d1", platform: int = 6, kind: int = 1
+    token: bytes,
+    binding: bytes = b"b" * 32,
+    device: bytes = b"d1",
+    platform: int = 6,
+    kind: int = 1,
+    extras: bytes = b"",
 ) -> bytes:
     return (
         bytes([kind]) + uv(len(token)) + token + uv(len(binding)) + binding + uv(len(device)) + device
-        + bytes([platform]) + uv(0)
+        + bytes([platform]) + uv(len(extras)) + extras
     )  # fmt: skip
 
 
@@ -347,9 +354,12 @@ class WireClient:
 
     # session
 
-    def auth(self, user: str, device: str = "d1", step: int = 0) -> bytes:
+    def auth(
+        self, user: str, device: str = "d1", step: int = 0, extras: dict[str, object] | None = None
+    ) -> bytes:
         """AUTH with the user's name as the token, which the harness takes for true; the AUTH_OK body."""
-        self.frame(FrameType.AUTH, auth_body(user.encode(), device=device.encode()), step=step)
+        packed = b"" if extras is None else msgspec.msgpack.encode(extras)
+        self.frame(FrameType.AUTH, auth_body(user.encode(), device=device.encode(), extras=packed), step=step)
         return self.expect(FrameType.AUTH_OK)
 
     def ping(self) -> bytes:

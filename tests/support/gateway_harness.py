@@ -72,9 +72,8 @@ class GatewayHarness:
         elif token != IGNORED:
             self.sessions += 1
             self.conns[token, device] = conn
-            self.gateway.login(
-                conn, token, device, platform, self.sessions, b"welcome", until=self.until, rev=5
-            )
+            until = 0 if event[11] else self.until
+            self.gateway.login(conn, token, device, platform, self.sessions, b"welcome", until=until, rev=5)
 
     def _ticket_login(self, event: tuple[Any, ...]) -> None:
         _, conn, _, user, device, platform, rev, until, *_ = event

@@ -178,6 +178,7 @@ class Peer(asyncio.Protocol):
             parts.append(body[at : at + size])
             at += size
         token, proof, device = parts
+        self.gateway.extras.append(body[at + 2 :])  # behind the platform, and their length
         desk = self.gateway.tickets
         key = sha256(token).digest()
         if body[0] == 3:
@@ -246,6 +247,7 @@ class ScriptedGateway:
         self.greetings: list[bytes] = []
         self.goodbyes: list[int] = []
         self.logins = 0
+        self.extras: list[bytes] = []
         self.refusals: list[tuple[str, int]] = []
         """(method, code) of the next calls to refuse, in this order"""
         self.garbage: list[str] = []

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from frame.constants import EventKind
-from im_service.accounts.devices import MOVED_MS
+from frame.constants import CloseCode, EventKind
+from im_service.accounts.devices import MOVED_MS, SESSION_MS_SHIFT, YOUNG_MS
 from im_service.ports import Session
 from im_service.settings import ImSettings, LoginPolicy
 from tests.support.im_ports import RecordingPush
@@ -96,11 +96,61 @@ async def test_whoever_goes_on_at_another_gateway_looks_into_the_store_once_its_
         await world.settle()
         for _ in range(2):
             assert connection.events == []
-            waits = world.im.devices._moved._waiting
-            await until(lambda waits=waits: len(waits) == 1)
-            world.clock.advance(MOVED_MS)
-            await until(lambda first=waits[0], waits=waits: not waits or waits[0] is not first, 4000)
+            await moments_pass(world, 1)
         await until(lambda: connection.events == [(EventKind.SYNC, [None, 0])])
+
+
+async def moments_pass(world: World, count: int) -> None:
+    """As many rounds of MOVED_MS, each when the one before was done."""
+    waits = world.im.devices._moved._waiting
+    for _ in range(count):
+        await until(lambda: len(waits) == 1)
+        first = waits[0]
+        world.clock.advance(MOVED_MS)
+        await until(lambda first=first: not waits or waits[0] is not first, 4000)
+
+
+async def test_a_session_whose_im_process_died_a_moment_after_it_had_moved_looks_into_the_store(
+    tmp_path: Path,
+) -> None:
+    """The process that serves it now knows nothing of its coming but that it is here."""
+    async with open_world(tmp_path) as world:
+        now = world.clock.now_ms()
+        heard = []
+        for n, age_ms in enumerate((0, YOUNG_MS)):
+            session_id = (now - age_ms) << SESSION_MS_SHIFT | n
+            session = Session(2, n + 1, f"user{n}", "phone")
+            heard.append(world.downlink.connect(session, session_id))
+            assert world.im.devices.on_session(session, 1, session_id)
+        await world.settle()
+        await moments_pass(world, 2)
+        await until(lambda: heard[0].events == [(EventKind.SYNC, [None, 0])])
+        assert heard[1].events == []
+
+
+async def test_nobody_sees_a_session_go_that_goes_on_at_another_gateway(tmp_path: Path) -> None:
+    async with open_world(tmp_path, SOON) as world:
+        ann, eve = await world.login("ann"), await world.login("eve")
+        await eve.ok("presence.subscribe", users=["ann"])
+        world.im.on_logout(ann.session, CloseCode.SUPERSEDED)
+        await world.settle()
+        session = Session(2, 99, "ann", "phone")
+        world.downlink.connect(session, 99)
+        world.im.on_login(session, 1, 99, True)
+        await world.settle()
+        world.clock.advance(MOMENT_MS)
+        await until(lambda: not world.im.devices._leaving._waiting)
+        await world.settle()
+        assert False not in told(eve)
+        world.im.on_logout(session, CloseCode.SUPERSEDED)  # and this time nobody comes
+        await world.settle()
+        assert False not in told(eve)
+        world.clock.advance(MOMENT_MS)
+        await until(lambda: told(eve)[-1] is False)
+        other = await world.login("tim")
+        await eve.ok("presence.subscribe", users=["tim"])
+        world.im.on_logout(other.session, CloseCode.NORMAL)  # who leaves has left at once
+        await until(lambda: [body[:2] for kind, body in eve.connection.events][-1] == ["tim", False])
 
 
 async def test_messages_reach_a_session_that_is_away_and_its_user_is_pushed(tmp_path: Path) -> None:

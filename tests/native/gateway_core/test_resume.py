@@ -284,6 +284,45 @@ def test_what_was_taken_back_meanwhile_is_not_sent_again(gateway: GatewayHarness
     assert again.taken_up(2, 3) == [said("g/one", 1), said("s/ann:bob", 2)]
 
 
+@pytest.mark.parametrize("connected", [False, True])
+@pytest.mark.parametrize("by_user", [False, True])
+def test_messages_of_a_group_are_not_sent_again_to_who_was_put_out_of_it(
+    gateway: GatewayHarness, by_user: bool, connected: bool
+) -> None:
+    client, ticket = enter(gateway)
+    gateway.gateway.join_user("ann", "g/team")
+    gateway.joined(1)
+    if not connected:
+        cut(client)
+        parked(gateway)
+    say(gateway, said("s/ann:bob", 1))
+    gateway.gateway.publish("g/team", FrameType.MSG, said("g/team", 1))
+    say(gateway, said("s/ann:bob", 2))
+    if by_user:
+        gateway.gateway.leave_user("ann", "g/team")
+    else:
+        gateway.gateway.leave(gateway.conn("ann"), "g/team")
+    gateway.joined(0)
+    refused = back(gateway, ticket, 0)
+    assert refused.expect(FrameType.RESUME_FAIL)[0] == OVERFLOW
+    refused.close()
+    assert back(gateway, ticket, 2).taken_up(3, 3) == [said("s/ann:bob", 2)]
+
+
+def test_who_declines_tickets_gets_none_and_is_not_waited_for(gateway: GatewayHarness) -> None:
+    client = gateway.connect().handshake()
+    client.auth("ann", extras={"later": [{"tickets": False}, "tickets"], "tickets": False})
+    assert client.ping() == b"\x00"  # nothing came before
+    cut(client)
+    gateway.wait_sessions(0)
+    assert gateway.stats()["live"]["parked"] == 0
+    for extras in ({}, {"tickets": True}, {"tickets": None}, {"ticket": False}, {"more": {"tickets": False}}):
+        other = gateway.connect().handshake()
+        other.auth("bob", extras=extras)
+        other.take_ticket()
+        other.close()
+
+
 def test_an_event_that_takes_back_lets_go_of_all(gateway: GatewayHarness) -> None:
     client, ticket = enter(gateway)
     cut(client)

@@ -204,6 +204,7 @@ async def test_where_the_policy_is_against_it_no_ticket_is_kept_and_the_token_lo
         assert await take(alice, 1) == ["missed"]
         assert (gateway.tickets.resumes, gateway.tickets.logins, gateway.logins) == ([], 0, 2)
         assert {greeting[3] for greeting in gateway.greetings} == {1}
+        assert gateway.extras == 2 * [pack({"tickets": False})]  # so that its sessions are not waited for
 
 
 async def test_a_server_may_switch_it_off_and_on(gateway: ScriptedGateway) -> None:

@@ -110,9 +110,11 @@ class Link:
             self.abort()
             raise
 
-    async def login(self, credentials: auth.Credentials) -> auth.Welcome:
-        """Send AUTH, wait for AUTH_OK. Raises ConnectionClosed with the server's reason."""
-        body = auth.auth_body(credentials, self._wire.handshake_hash)
+    async def login(self, credentials: auth.Credentials, *, tickets: bool = True) -> auth.Welcome:
+        """Send AUTH, wait for AUTH_OK. Without `tickets` the session ends with this connection. Raises
+        ConnectionClosed with the server's reason."""
+        extras: dict[str, object] | None = None if tickets else {"tickets": False}
+        body = auth.auth_body(credentials, self._wire.handshake_hash, extras)
         if len(body) + _RECORD_OVERHEAD + 4 > c.PREAUTH_MAX_RECORD:
             raise SettingError("the token is too long for a login record")
         return await self._log_in(body)

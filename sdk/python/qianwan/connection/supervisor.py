@@ -165,7 +165,8 @@ class Supervisor:
                     if offer is not None:
                         resumption.forget()
                         credentials = await self._owner.credentials()
-                    self._begin(link, Login(credentials, await link.login(credentials)))
+                    welcome = await link.login(credentials, tickets=resumption.wanted)
+                    self._begin(link, Login(credentials, welcome))
                 else:
                     await self._take_up(link, link.offer, credentials)
         except BaseException:
@@ -196,7 +197,7 @@ class Supervisor:
             if told is not None and told.reason == ResumeReason.REVOKED:
                 self.resumption.forget()
                 credentials = await self._owner.credentials()
-                welcome = await link.login(credentials)
+                welcome = await link.login(credentials, tickets=self.resumption.wanted)
             else:
                 welcome = await link.login_by_ticket(offer, credentials.device_id, credentials.platform)
         except ConnectionClosed as end:

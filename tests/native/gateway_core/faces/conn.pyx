@@ -24,7 +24,9 @@ from gateway_core.conn.table cimport (
     key_is_old,
     preauth_enter,
     preauth_leave,
+    session_free,
     session_of,
+    session_settle,
     session_topics,
     slot_of,
     table_free,
@@ -96,6 +98,7 @@ cdef class Crowd:
     cdef Announcer announcer
     cdef EventRing events
     cdef Stats stats
+    cdef set logged_in  # slots whose connection has a Session
 
     def __cinit__(self, uint32_t cap=1024, loop=3, large=8, joined=16, pending=64, batch_messages=8, batch_bytes=16000):
         cdef TopicLimits limits
@@ -104,6 +107,7 @@ cdef class Crowd:
         limits.pending = pending
         limits.batch_messages = batch_messages
         limits.batch_bytes = batch_bytes
+        self.logged_in = set()
         self.announcer.events = &self.events
         self.announcer.loop = loop
         self.announcer.on = True
@@ -115,7 +119,7 @@ cdef class Crowd:
 
     def __dealloc__(self):
         for slot in range(self.table.high):
-            free(self.table.conns[slot].held)
+            self._let_go(&self.table.conns[slot])
         topics_free(&self.topics)
         users_free(&self.users)
         filter_free(&self.filter)
@@ -162,10 +166,17 @@ cdef class Crowd:
             or c.msgs_sent or c.flags or c.out != NULL or c.in_buf != NULL or c.held != NULL
         )
 
-    def release(self, uint64_t id):
-        cdef Conn* c = self._conn(id)
+    cdef void _let_go(self, Conn* c):
+        """A PreAuth, the session of one that `login` made, or nothing."""
+        if slot_of(&self.table, c) in self.logged_in:
+            self.logged_in.discard(slot_of(&self.table, c))
+            session_free(&self.table, c)
         free(c.held)
         c.held = NULL
+
+    def release(self, uint64_t id):
+        cdef Conn* c = self._conn(id)
+        self._let_go(c)
         conn_release(&self.table, c)
 
     def wait(self, uint64_t id):
@@ -204,7 +215,10 @@ cdef class Crowd:
         s.device_len = len(device)
         memcpy(<char*>s + sizeof(Session), <char*>user, len(user))
         memcpy(<char*>s + sizeof(Session) + len(user), <char*>device, len(device))
-        c.held = s
+        c.held = session_settle(&self.table, s)
+        free(s)
+        s = session_of(c)
+        self.logged_in.add(slot_of(&self.table, c))
         assert user_add(&self.users, c) == 0
         filter_enter(&self.filter, s)
         return conn_id(&self.table, c)

@@ -29,6 +29,7 @@ from gateway_core.leaf.admission cimport (
     admission_take,
     admission_wait,
 )
+from gateway_core.leaf.blocks cimport Blocks, block_free, block_new, block_resize, blocks_free
 from gateway_core.leaf.class_budget cimport ClassBudget, ClassRates, class_budget_set, class_budget_take
 from gateway_core.leaf.deadlines cimport (
     Deadlines,
@@ -122,6 +123,7 @@ from gateway_core.leaf.ring cimport (
     unacked_ack,
     unacked_clear,
     unacked_erase,
+    unacked_forget,
     unacked_get,
     unacked_push,
     unacked_reaches,
@@ -156,6 +158,33 @@ from cmodules import same_build
 
 LAYOUT = layout()
 same_build(sys.modules[__name__])
+
+
+cdef class Blockyard:
+    """Blocks as bytes that nobody else may change; each is named by its address."""
+
+    cdef Blocks b
+
+    def __dealloc__(self):
+        blocks_free(&self.b)
+
+    def new(self, bytes content):
+        cdef void* p = block_new(&self.b, len(content))
+        memcpy(p, <char*>content, len(content))
+        return <size_t>p
+
+    def read(self, size_t at, size_t n):
+        return PyBytes_FromStringAndSize(<char*>at, n)
+
+    def free(self, size_t at, size_t n):
+        block_free(&self.b, <void*>at, n)
+
+    def resize(self, size_t at, size_t had, bytes content):
+        """It keeps what fits of what it had; `content` then is written over what is more."""
+        cdef void* p = block_resize(&self.b, <void*>at, had, len(content))
+        if len(content) > had:
+            memcpy(<char*>p + had, <char*>content + had, len(content) - had)
+        return <size_t>p
 
 
 cdef class SlotList:
@@ -701,6 +730,9 @@ cdef class UnackedRing:
         cdef SharedBuf* b = buf_frame(type, NULL, 0, <uint8_t*>body, len(body), NULL, 0)
         unacked_erase(&self.u, &self.stats, b)
         buf_unref(b)
+
+    def forget(self, bytes talk):
+        unacked_forget(&self.u, &self.stats, talk, len(talk))
 
     def reaches(self, uint64_t seen):
         return unacked_reaches(self.u, seen, self.sent)

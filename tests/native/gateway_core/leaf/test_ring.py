@@ -94,3 +94,14 @@ def test_where_no_conversation_can_be_told_all_is_let_go(body: bytes) -> None:
     ring.push(encode(["g/one", 1]))
     ring.erase(encode(["g/two", 1]), type=7)  # an EVENT says it otherwise
     assert ring.held == (0, False)
+
+
+def test_of_a_group_that_is_left_nothing_waits_and_nothing_before_it() -> None:
+    ring = UnackedRing(128, 1 << 18)
+    for talk in ("g/one", "g/team", "s/ann:bob"):
+        ring.push(encode([talk, 1, "text"]))
+    ring.forget(b"g/other")
+    ring.forget(b"g/tea")
+    assert ring.reaches(0)
+    ring.forget(b"g/team")
+    assert (ring.reaches(1), ring.reaches(2), ring.held[0]) == (False, True, 1)
