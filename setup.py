@@ -57,6 +57,7 @@ MODULES: dict[str, list[str]] = {
     "gateway_core.conn.dispatch": [],
     "gateway_core.conn.fanout": [],
     "gateway_core.conn.handing": [],
+    "gateway_core.conn.joining": [],
     "gateway_core.conn.parking": [],
     "gateway_core.conn.resume": [],
     "gateway_core.conn.session": [],

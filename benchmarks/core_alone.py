@@ -19,8 +19,9 @@ from typing import Any
 import msgspec
 
 from crypto.noise import generate_keypair
-from frame.constants import ROOM_PREFIX, EventKind, FrameType
+from frame.constants import ROOM_PREFIX, FrameType
 from gateway_core import EV_AUTH, EV_CALL, EV_SEND, EV_TICKET, Gateway, GatewayConfig
+from im_service.models import room_event
 
 KEY_ID = 1
 TOKEN_S = 86_400  # for which a login holds
@@ -76,7 +77,7 @@ class CoreAlone:
         message = msgspec.msgpack.encode(
             [target, 0, 1 << 60, 1 << 40, user, client_id, kind, body, {}, None, 0]
         )
-        self.core.publish(target, FrameType.EVENT, bytes([EventKind.ROOM_MESSAGE]) + message)
+        self.core.publish(target, FrameType.EVENT, room_event(message))
         self.core.reply(conn, FrameType.SEND_ACK, request, 0, msgspec.msgpack.encode([1 << 60, 0, 1 << 40]))
 
 

@@ -206,10 +206,15 @@ cdef enum:
 
 # Kinds of EVENT
 cdef enum:
-    EVENT_ROOM_MESSAGE = 1  # Message of a chatroom
     EVENT_NOTICE = 2  # [name str, data map]
     EVENT_SYNC = 3  # [conversation str|nil, last_seq]: something may be missing, pull it
     EVENT_PRESENCE = 4  # who came or went
+    EVENT_ROOM_MESSAGES = 5  # what was said in one chatroom, one message or many
+
+# Shape bits of a message in EVENT ROOM_MESSAGES
+cdef enum:
+    ROOM_TEXT = 1  # content is the text of a message of type 0 with nothing else to it
+    ROOM_SEQ = 2  # the message has a seq
 
 # Types of a message
 cdef enum:

@@ -5,6 +5,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 
 from frame.codes cimport TOO_BIG
 from frame.constants cimport FLAG_ACK, FLAG_COMPRESSED, MAX_BODY
+from frame.room_messages cimport RoomMessage, room_head_parse, room_message_parse
 from cmodules cimport layout
 
 from frame.errors import Malformed, TooBig
@@ -13,6 +14,7 @@ from frame.models import Frame as FrameTuple
 from frame.models import Ping as PingTuple
 from frame.models import Reply as ReplyTuple
 from frame.models import Request as RequestTuple
+from frame.models import RoomMessage as RoomMessageTuple
 
 cdef extern from "frame/includes/constants.h":
     unsigned int BUILT_MARK "QW_CONSTANTS_MARK"
@@ -120,5 +122,39 @@ def parse_compressed(data):
         if result < 1:
             raise TooBig("compressed body") if result == TOO_BIG else Malformed("compressed body")
         return out.raw_len, out.packed[: out.packed_len]
+    finally:
+        PyBuffer_Release(&view)
+
+
+def parse_room_messages(data):
+    """(room, messages) of an EVENT ROOM_MESSAGES; raises Malformed."""
+    cdef Py_buffer view
+    cdef RoomMessage m
+    cdef const uint8_t* room
+    cdef const uint8_t* p
+    cdef size_t room_len, at
+    cdef ptrdiff_t used
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        p = <const uint8_t*> view.buf
+        used = room_head_parse(p, view.len, &room, &room_len)
+        if used < 0:
+            raise Malformed("ROOM_MESSAGES")
+        at = <size_t> used
+        senders, messages = [], []
+        m.server_id = m.time_ms = 0
+        while at < <size_t> view.len:
+            used = room_message_parse(p + at, view.len - at, &m)
+            if used < 0 or (m.sender == NULL and m.sender_at >= <size_t> len(senders)):
+                raise Malformed("ROOM_MESSAGES")
+            at += <size_t> used
+            if m.sender != NULL:
+                m.sender_at = len(senders)
+                senders.append(m.sender[: m.sender_len])
+            sender = senders[m.sender_at]
+            messages.append(
+                RoomMessageTuple(m.shape, m.server_id, m.time_ms, sender, m.seq, m.content[: m.content_len])
+            )
+        return room[: room_len], messages
     finally:
         PyBuffer_Release(&view)

@@ -48,6 +48,17 @@ class Ping(NamedTuple):
     next_interval_s: int
 
 
+class RoomMessage(NamedTuple):
+    """A message of an EVENT ROOM_MESSAGES; `content` is the text with RoomShape.TEXT, else msgpack."""
+
+    shape: int
+    server_id: int
+    time_ms: int
+    sender: bytes
+    seq: int
+    content: bytes
+
+
 class Preamble(NamedTuple):
     """The first 8 bytes of a native connection, without the magic."""
 

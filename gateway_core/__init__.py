@@ -72,7 +72,7 @@ MODULES = {
     " admission leavers ring replay_filter policies",
     "net": "poller sender in_buffer out_queue listener",
     "conn": "states table announce users topics transport pending fanout tickets parking session"
-    " handing resume answering handshake ws_gate leaving looking easing policy dispatch",
+    " handing joining resume answering handshake ws_gate leaving looking easing policy dispatch",
     "engine": "execute loop bridge config submit gateway",
 }
 

@@ -129,8 +129,8 @@ class CoreLimits(Struct, kw_only=True, frozen=True):
     """How bytes go to the kernel: io_uring hands over 64 sends a call; `auto` takes it where the kernel
     gives a ring, `send()` where it is forbidden."""
     compress: bool = True
-    """Make a compressed twin of a message for the clients that accept one; costs once a message, not once a
-    client."""
+    """Make a compressed form of a message, and of a batch of a large topic, for the clients that accept one;
+    costs once a message or batch, not once a client."""
     compress_level: Annotated[int, Meta(ge=1, le=19, extra=_unit("zstd level"))] = 3
     """Level of those twins: a higher one takes longer and gains little on messages of a few hundred
     bytes."""

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from frame.constants import EventKind
+from frame.constants import ROOM_PREFIX, EventKind, MessageType, RoomShape
 from im_service.errors import UNDECODABLE, Code, ImError
 from im_service.grammar import MAX_PAYLOAD, is_plain_text, readable
 from im_service.storage.records import (
@@ -164,15 +164,76 @@ def plain(value: object) -> object:
     return value
 
 
-_ROOM_EVENT = bytes([EventKind.ROOM_MESSAGE])
 _NOTICE = bytes([EventKind.NOTICE])
 _SYNC = bytes([EventKind.SYNC])
 _PRESENCE = bytes([EventKind.PRESENCE])
 
 
+def _uv(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+_KIND_ROOM = bytes([EventKind.ROOM_MESSAGES])
+_TEXT_ALONE = b"\x81\xa4text"
+_TEXT = int(MessageType.TEXT)
+_STR_HEADS = {0xD9: 2, 0xDA: 3}
+"""Bytes before the text of a long string, by its first byte; a text in a chatroom needs no more than two for
+its length (bodies.MAX_ROOM_BYTES)."""
+
+
+class _Said(Struct, array_like=True, gc=False):
+    """A Message whose content stays encoded."""
+
+    conversation: str
+    seq: int
+    server_id: int
+    time_ms: int
+    sender: str
+    client_id: str
+    type: int
+    body: Raw
+    options: Raw
+    ext: Raw
+    flags: int
+
+
+_decode_said = msgspec.msgpack.Decoder(_Said).decode
+
+
+def _only_text(said: _Said) -> bytes | None:
+    """The text of a message that has nothing else to it."""
+    body = bytes(said.body)
+    if said.type != _TEXT or said.flags or bytes(said.options) != EMPTY_MAP or bytes(said.ext) != NIL:
+        return None
+    if not body.startswith(_TEXT_ALONE):
+        return None
+    head = body[6]
+    start = 6 + (1 if 0xA0 <= head <= 0xBF else _STR_HEADS.get(head, 0))
+    return None if start == 6 else body[start:]
+
+
 def room_event(message: bytes) -> bytes:
-    """EVENT kind 1."""
-    return _ROOM_EVENT + message
+    """EVENT kind 5 of one message; gateways join those that leave together (docs/PROTOCOL.md, 11)."""
+    said = _decode_said(message)
+    content = _only_text(said)
+    shape = RoomShape.SEQ if said.seq else 0
+    if content is None:
+        content = b"".join(
+            (b"\x95", encode(said.type), said.body, said.options, said.ext, encode(said.flags))
+        )
+    else:
+        shape |= RoomShape.TEXT
+    room, sender = said.conversation[len(ROOM_PREFIX) :].encode(), said.sender.encode()
+    return b"".join((
+        _KIND_ROOM, bytes((len(room),)), room,
+        bytes((shape,)), _uv(said.server_id << 1), _uv(said.time_ms << 1), _uv(len(sender) << 1), sender,
+        _uv(said.seq) if said.seq else b"", _uv(len(content)), content,
+    ))  # fmt: skip
 
 
 def notice_event(name: str, data: Data) -> bytes:

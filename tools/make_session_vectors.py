@@ -196,7 +196,12 @@ def auth_body(token: bytes, handshake_hash: bytes) -> bytes:
 
 STORED = [7000000000000000001, 1, 1700000000789]
 ANSWER = ["s/alice:bob", 2, 7000000000000000002, 1700000001000, "bob", "b-1", 0, {"text": "hi"}]
-ROOM = ["r/lobby", 0, 7000000000000000003, 1700000001001, "eve", "e-1", 0, {"text": "all"}]
+SAID = (
+    bytes((5, 5)) + b"lobby",
+    bytes.fromhex("01 8680e0bbb2baffa4c201 d2afabfef962 06") + b"eve" + b"\x03all",
+    bytes.fromhex("01 80808004 02 01") + b"\x02ok",
+)
+"""ROOM_MESSAGES: eve says "all" (id 7000000000000000003, time 1700000001001) and a millisecond later "ok"."""
 REST: list[Any] = [{}, None, 0]  # options, ext, flags
 
 
@@ -218,7 +223,7 @@ def talk(auth: bytes) -> list[tuple[str, str, list[bytes]]]:
         (
             "MSG, and an EVENT in the same record",
             "server",
-            [frame(6, msgpack(ANSWER + REST)), frame(7, b"\x01" + msgpack(ROOM + REST))],
+            [frame(6, msgpack(ANSWER + REST)), frame(7, b"".join(SAID))],
         ),
         ("PING with ack 1", "client", [frame(1, b"\x00" + uv(60), ack=1)]),
         ("PONG", "server", [frame(2, uv(1))]),

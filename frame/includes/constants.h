@@ -17,7 +17,7 @@
 #define QW_ROOT_PREFIX "qwroot1."
 
 /* over all names and values here; part of the layout mark */
-#define QW_CONSTANTS_MARK 0x1746A613u
+#define QW_CONSTANTS_MARK 0x06D95052u
 
 /* Limits */
 enum {
@@ -231,10 +231,16 @@ enum {
 
 /* Kinds of EVENT */
 enum {
-    QW_EVENT_ROOM_MESSAGE = 1,
     QW_EVENT_NOTICE = 2,
     QW_EVENT_SYNC = 3,
     QW_EVENT_PRESENCE = 4,
+    QW_EVENT_ROOM_MESSAGES = 5,
+};
+
+/* Shape bits of a message in EVENT ROOM_MESSAGES */
+enum {
+    QW_ROOM_TEXT = 1,
+    QW_ROOM_SEQ = 2,
 };
 
 /* Types of a message */

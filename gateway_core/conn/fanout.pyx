@@ -3,6 +3,7 @@ from libc.string cimport memset
 
 from cmodules cimport layout
 from frame.names cimport USER_PREFIX_BYTES, is_user_topic
+from gateway_core.conn.joining cimport Cuts
 from gateway_core.conn.pending cimport batch_packed, batch_start, pend, pending_served, within_budget
 from gateway_core.conn.states cimport LIVE
 from gateway_core.conn.table cimport (
@@ -15,7 +16,7 @@ from gateway_core.conn.table cimport (
     session_of,
     slot_of,
 )
-from gateway_core.conn.topics cimport PAGE_SLOTS, Batch, Cuts, Topic, batch_free, topic_find, topic_next
+from gateway_core.conn.topics cimport PAGE_SLOTS, Batch, Topic, batch_free, topic_find, topic_next
 from gateway_core.conn.transport cimport enqueue, flush_conn, hold, msg_number, send_direct, stage_begin, stage_finish
 from gateway_core.conn.users cimport user_find
 from gateway_core.includes.cpu cimport qw_cycles, qw_prefetch

@@ -3,7 +3,8 @@
 from libc.stdint cimport uint64_t
 
 from crypto.zstd cimport Dictionary
-from gateway_core.conn.topics cimport Batch, Cuts, Topic, TopicTable
+from gateway_core.conn.joining cimport Cuts
+from gateway_core.conn.topics cimport Batch, Topic, TopicTable
 from gateway_core.leaf.shared_buf cimport SharedBuf
 from gateway_core.leaf.stats cimport Stats
 

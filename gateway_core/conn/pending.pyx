@@ -1,11 +1,10 @@
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy
 
 from cmodules cimport layout
 from crypto.zstd cimport Dictionary
-from frame.constants cimport RECORD_TARGET_PLAINTEXT
-from gateway_core.conn.topics cimport PAGE_SLOTS, Cuts, batch_free, topic_find, topic_tell
+from gateway_core.conn.joining cimport Cuts, join_packed, join_parts
+from gateway_core.conn.topics cimport PAGE_SLOTS, batch_free, topic_find, topic_tell
 from gateway_core.includes.atomics cimport qw_swap32
 from gateway_core.includes.cpu cimport qw_hash
 from gateway_core.leaf.class_budget cimport class_budget_take
@@ -16,9 +15,6 @@ from gateway_core.leaf.shared_buf cimport (
     MUST,
     NORMAL,
     NOTICE,
-    buf_data,
-    buf_packed_by,
-    buf_raw,
     buf_ref,
     buf_unref,
     event_kind,
@@ -171,34 +167,6 @@ cdef void pend(TopicTable* topics, Topic* t, SharedBuf* b) noexcept nogil:
     _activate(topics, t)
 
 
-cdef SharedBuf* _join_parts(SharedBuf** part, uint32_t n, uint8_t cls, Cuts* cuts) noexcept nogil:
-    """One buffer of all parts; cuts say where its records end."""
-    cdef size_t size = 0
-    cdef uint32_t i
-    cdef SharedBuf* b
-    cuts.n = 0
-    cuts.end[0] = 0
-    for i in range(n):
-        if cuts.end[cuts.n] and size + part[i].size - (cuts.end[cuts.n - 1] if cuts.n else 0) > RECORD_TARGET_PLAINTEXT:
-            cuts.n += 1
-        size += part[i].size
-        cuts.end[cuts.n] = <uint32_t>size
-    cuts.n += 1
-    if n == 1:
-        return buf_ref(part[0])
-    b = buf_raw(size)
-    if b == NULL:
-        return NULL
-    size = 0
-    for i in range(n):
-        memcpy(buf_data(b) + size, buf_data(part[i]), part[i].size)
-        size += part[i].size
-        b.frames += part[i].frames
-        b.msgs += part[i].msgs
-    b.cls = cls
-    return b
-
-
 cdef void pending_served(Topic* t) noexcept nogil:
     """Lets go of what every stripe has got."""
     cdef SharedBuf* b
@@ -254,7 +222,7 @@ cdef bint batch_start(TopicTable* topics, Topic* t) noexcept nogil:
     t.cursor = t.stripe * PAGE_SLOTS
     t.due_ns = 0  # the rest of the round needs no full batch
     stat_add(topics.stats, L_BATCHES, 1)
-    batch.plain = _join_parts(batch.part, n, cls, &batch.plain_cuts)
+    batch.plain = join_parts(batch.part, n, cls, &batch.plain_cuts)
     if n > 1 and batch.plain_cuts.n > 1:
         batch.mixed = 1
     if batch.plain == NULL:
@@ -264,25 +232,15 @@ cdef bint batch_start(TopicTable* topics, Topic* t) noexcept nogil:
 
 
 cdef SharedBuf* batch_packed(Stats* stats, Batch* batch, void* compressor, const Dictionary* d, Cuts** cuts) noexcept nogil:
-    """The batch for members that take compressed bodies, joined from compressed twins at first need."""
-    cdef SharedBuf** forms
-    cdef uint32_t i, by = d != NULL
-    cdef bint differs = False
+    """The batch for members that take compressed bodies, made at first need."""
+    cdef uint32_t by = d != NULL
     if by and batch.tried[1] and batch.dictionary != d.id:  # another one came during the sweep
         by = 0
         d = NULL
     if not batch.tried[by]:
         batch.tried[by] = 1
         batch.dictionary = d.id if by else batch.dictionary
-        forms = <SharedBuf**>malloc(batch.n * sizeof(SharedBuf*))
-        if forms != NULL:
-            for i in range(batch.n):
-                forms[i] = buf_packed_by(batch.part[i], compressor, d)
-                if forms[i] != batch.part[i]:
-                    differs = True
-            if differs:
-                batch.packed[by] = _join_parts(forms, batch.n, batch.plain.cls, &batch.packed_cuts[by])
-            free(forms)
+        batch.packed[by] = join_packed(batch.part, batch.n, batch.plain.cls, &batch.packed_cuts[by], compressor, d)
     if batch.packed[by] == NULL:
         cuts[0] = &batch.plain_cuts
         return batch.plain

@@ -8,6 +8,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from gateway_core.conn.announce cimport TOPIC_MAX, Announcer
+from gateway_core.conn.joining cimport Cuts
 from gateway_core.conn.table cimport Conn, ConnTable
 from gateway_core.leaf.class_budget cimport ClassBudget, ClassRates
 from gateway_core.leaf.lists cimport Slots
@@ -17,7 +18,6 @@ from gateway_core.leaf.stats cimport Stats
 cdef enum:
     PAGE_SLOTS = 2048  # members per bitmap page of a large topic
     PAGE_WORDS = 32
-    CUTS_MAX = 16  # records of a batch: four of 16 KiB, and what does not divide well
     MAX_BUDGETS = 16
     EVENT_KINDS = 3  # normal, high, notice
     PACKED_FORMS = 2  # without a dictionary, by it
@@ -32,10 +32,6 @@ cdef struct Young:  # joined while batches were under way
     uint32_t slot
     uint32_t generation
     uint64_t since
-
-cdef struct Cuts:  # where the records of a batch end, between frames
-    uint32_t n
-    uint32_t end[CUTS_MAX]
 
 cdef struct Batch:  # what a sweep delivers to one stripe, and to the next ones that lack the same
     SharedBuf* plain

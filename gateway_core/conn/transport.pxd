@@ -9,7 +9,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t
 
 from gateway_core.conn.table cimport Conn
-from gateway_core.conn.topics cimport Cuts
+from gateway_core.conn.joining cimport Cuts
 from gateway_core.leaf.shared_buf cimport SharedBuf
 from gateway_core.types cimport Loop
 

@@ -1,5 +1,6 @@
 """Immutable plaintext frames shared by every queue that waits to send them. Counted across threads."""
 
+from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from crypto.zstd cimport Dictionary
@@ -12,6 +13,9 @@ cdef enum:  # class of a message
     DECISION = 3  # of those who manage a topic
     NOTICE = 4  # of what its members do: gives way first
     ERASING = 5  # as a publication is told; in the buffer it is `erases`
+
+cdef enum:
+    PACKED_HEADER_BYTES = 32  # what frame_pack needs besides the size of the body
 
 cdef struct SharedBuf:  # the frames follow the struct, then the topic's name
     SharedBuf* twin  # the compressed form; itself when that does not pay; NULL before it was tried
@@ -39,6 +43,9 @@ cdef SharedBuf* buf_raw(size_t size) noexcept nogil
 cdef SharedBuf* buf_packed(SharedBuf* b, void* compressor) noexcept nogil
 # The form for members that hold the dictionary, which may be NULL: buf_packed then, and where it does not pay.
 cdef SharedBuf* buf_packed_by(SharedBuf* b, void* compressor, const Dictionary* d) noexcept nogil
+# A compressed frame of this body at `out` (room for n + PACKED_HEADER_BYTES) when it is worth it and within the ratio that
+# receivers accept: its size; else 0.
+cdef size_t frame_pack(uint8_t* out, int type, const uint8_t* body, size_t n, void* compressor, const Dictionary* d) noexcept nogil
 cdef void buf_free(SharedBuf* b) noexcept nogil
 cdef int64_t buf_live() noexcept nogil  # buffers alive in the process
 

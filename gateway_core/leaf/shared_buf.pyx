@@ -1,10 +1,10 @@
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset
 
 from cmodules cimport layout
-from crypto.zstd cimport Dictionary, zstd_bound, zstd_compress, zstd_compress_with
-from frame.constants cimport FLAG_COMPRESSED, FRAME_MSG, MAX_RATIO
+from crypto.zstd cimport Dictionary, zstd_compress, zstd_compress_with
+from frame.constants cimport FLAG_COMPRESSED, FRAME_MSG, FRAME_TYPE_MASK, MAX_RATIO
 from frame.frames cimport FRAME_HEADER_BYTES, frame_header_put
 from frame.varint cimport UV_MAX, uv_put
 from gateway_core.includes.atomics cimport qw_cas_ptr, qw_count64, qw_load_ptr
@@ -62,36 +62,45 @@ cdef SharedBuf* buf_frame(int type, const uint8_t* head, size_t head_len, const 
     return b
 
 
-cdef SharedBuf* _pack(SharedBuf* b, void* compressor, const Dictionary* d) noexcept nogil:
-    """A compressed frame when it is worth it and within the ratio that receivers accept, else NULL."""
-    cdef size_t raw = b.size - b.body_at
-    cdef size_t bound = zstd_bound(raw)
-    cdef uint8_t header[FRAME_HEADER_BYTES]
+cdef size_t frame_pack(uint8_t* out, int type, const uint8_t* body, size_t n, void* compressor,
+                       const Dictionary* d) noexcept nogil:
+    cdef uint8_t head[FRAME_HEADER_BYTES + UV_MAX]
     cdef uint8_t size[UV_MAX]
+    cdef size_t m = uv_put(size, n), h
     cdef ptrdiff_t packed
-    cdef size_t n, m
-    cdef SharedBuf* twin
-    cdef uint8_t* scratch = <uint8_t*>malloc(bound)
+    cdef uint8_t* to = out + PACKED_HEADER_BYTES
+    if n < <size_t>(PACK_MIN if d == NULL else PACK_MIN_BY) or n < m + PACK_GAIN:
+        return 0
+    if d == NULL:
+        packed = zstd_compress(compressor, body, n, to, n)
+    else:
+        packed = zstd_compress_with(compressor, d, body, n, to, n)
+    if packed <= 0 or m + <size_t>packed + PACK_GAIN > n or n > <size_t>MAX_RATIO * <size_t>packed:
+        return 0
+    h = frame_header_put(head, type, FLAG_COMPRESSED, 0, m + <size_t>packed)
+    memcpy(head + h, size, m)
+    h += m
+    memcpy(out, head, h)
+    memmove(out + h, to, <size_t>packed)
+    return h + <size_t>packed
+
+
+cdef SharedBuf* _pack(SharedBuf* b, void* compressor, const Dictionary* d) noexcept nogil:
+    """A compressed frame when it is worth it, else NULL."""
+    cdef size_t raw = b.size - b.body_at, n
+    cdef SharedBuf* twin = NULL
+    cdef uint8_t* scratch = <uint8_t*>malloc(raw + PACKED_HEADER_BYTES)
     if scratch == NULL:
         return NULL
-    if d == NULL:
-        packed = zstd_compress(compressor, buf_data(b) + b.body_at, raw, scratch, bound)
-    else:
-        packed = zstd_compress_with(compressor, d, buf_data(b) + b.body_at, raw, scratch, bound)
-    m = uv_put(size, raw)
-    twin = NULL
-    if packed > 0 and m + <size_t>packed + PACK_GAIN <= raw <= <size_t>MAX_RATIO * <size_t>packed:
-        n = frame_header_put(header, (buf_data(b)[0] & 0x1F), FLAG_COMPRESSED, 0, m + <size_t>packed)
-        twin = _new(n + m + <size_t>packed, 0)
+    n = frame_pack(scratch, buf_data(b)[0] & FRAME_TYPE_MASK, buf_data(b) + b.body_at, raw, compressor, d)
+    if n:
+        twin = _new(n, 0)
     if twin != NULL:
-        memcpy(buf_data(twin), header, n)
-        memcpy(buf_data(twin) + n, size, m)
-        memcpy(buf_data(twin) + n + m, scratch, <size_t>packed)
+        memcpy(buf_data(twin), scratch, n)
         twin.frames = 1
         twin.msgs = b.msgs
         twin.cls = b.cls
         twin.exclude = b.exclude
-        twin.body_at = <unsigned short>n
         twin.twin = twin
         twin.dictionary_twin = twin
         twin.hash = d.id if d != NULL else 0

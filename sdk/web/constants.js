@@ -221,10 +221,16 @@ export const RequestCode = Object.freeze({
 
 /** Kinds of EVENT. */
 export const EventKind = Object.freeze({
-  ROOM_MESSAGE: 1,  // Message of a chatroom
   NOTICE: 2,  // [name str, data map]
   SYNC: 3,  // [conversation str|nil, last_seq]: something may be missing, pull it
   PRESENCE: 4,  // who came or went
+  ROOM_MESSAGES: 5,  // what was said in one chatroom, one message or many
+});
+
+/** Shape bits of a message in EVENT ROOM_MESSAGES. */
+export const RoomShape = Object.freeze({
+  TEXT: 1,  // content is the text of a message of type 0 with nothing else to it
+  SEQ: 2,  // the message has a seq
 });
 
 /** Types of a message. */

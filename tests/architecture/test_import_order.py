@@ -18,7 +18,7 @@ ORDER: dict[str, list[str]] = {
         "net",
         "conn.states",
         "conn.table",
-        "conn.announce conn.user_filter",
+        "conn.announce conn.joining conn.user_filter",
         "conn.topics conn.users",
         "conn.pending",
         "types",

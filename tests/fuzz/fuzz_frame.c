@@ -1,5 +1,6 @@
 /* The plaintext of a record: frames one after another, each body read as its type says. */
 #include "frame/includes/frames.h"
+#include "frame/includes/room_messages.h"
 #include "tests/fuzz/promise.h"
 
 static ptrdiff_t parse(const uint8_t *p, size_t n) {
@@ -35,10 +36,33 @@ static void auths(const uint8_t *p, size_t n) {
     PROMISE(out.kind == p[0] && out.platform == out.device[out.device_len]);
 }
 
+static void rooms(const uint8_t *p, size_t n) {
+    const uint8_t *room;
+    size_t room_len;
+    int head = qw_room_head_parse(p, n, &room, &room_len);
+    if (head < 0) return;
+    promise_inside(room, room_len, p, n);
+    qw_room_message m = {0};
+    ptrdiff_t used;
+    for (size_t at = (size_t)head; at < n; at += (size_t)used) {
+        uint64_t id = m.server_id, time = m.time_ms;
+        used = qw_room_message_parse(p + at, n - at, &m);
+        if (used < 0) return;
+        promise_inside(m.rest, m.rest_len, p + at, n - at);
+        PROMISE(m.content + m.content_len == p + at + used && m.rest + m.rest_len == p + at + used);
+        if (m.sender) PROMISE(m.sender + m.sender_len == m.rest);
+        uint8_t again[QW_ROOM_MESSAGE_HEAD_MAX];
+        uint64_t who = m.sender ? 2 * m.sender_len : 2 * m.sender_at + 1;
+        size_t size = qw_room_message_head_put(again, m.shape, qw_zigzag(id, m.server_id), qw_zigzag(time, m.time_ms), who);
+        PROMISE(m.rest - m.sender_len - size == p + at && memcmp(again, p + at, size) == 0); /* one encoding only */
+    }
+}
+
 static void bodies(const uint8_t *p, size_t n) {
     requests(p, n);
     replies(p, n);
     auths(p, n);
+    rooms(p, n);
     qw_ping ping;
     if (qw_ping_parse(p, n, &ping) == 1 && n) PROMISE(1 + (size_t)qw_uv_size(ping.next_interval_s) == n);
     qw_compressed packed;

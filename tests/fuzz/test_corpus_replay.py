@@ -20,6 +20,7 @@ BODIES = (
     (frames.parse_auth, reference_frame.auth),
     (frames.parse_ping, reference_frame.ping),
     (frames.parse_compressed, reference_frame.compressed),
+    (frames.parse_room_messages, reference_frame.room_messages),
     (preamble.parse_tlvs, reference_frame.tlvs),
 )
 

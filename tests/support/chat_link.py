@@ -12,6 +12,7 @@ from qianwan.constants import EventKind, FrameType
 from qianwan.models import Message
 from qianwan.protocol.auth import Credentials, Welcome
 from qianwan.protocol.messages import Answer, decode, encode
+from qianwan.protocol.room_messages import parse_room_messages
 from qianwan.transport import Address
 
 from tests.support.chat_world import root_of
@@ -53,8 +54,9 @@ class PlainLink:
 
     def room_texts(self, room: str) -> list[str]:
         """What was said in a room and came here."""
-        said = (decode(payload) for kind, payload in self.events if kind == EventKind.ROOM_MESSAGE)
-        return [message[7]["text"] for message in said if message[0] == f"r/{room}"]
+        bodies = [payload for kind, payload in self.events if kind == EventKind.ROOM_MESSAGES]
+        said = [message for payload in bodies for message in parse_room_messages(payload)]
+        return [message.text for message in said if message.conversation == f"r/{room}"]
 
     def notices(self, name: str) -> list[dict[str, Any]]:
         """The data of the notices of this name."""

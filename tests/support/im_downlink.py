@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from qianwan.protocol.room_messages import parse_room_messages
 
-from frame.constants import MAX_BODY
+from frame.constants import MAX_BODY, EventKind
 from im_service.ports import NORMAL, Budget, Publication, Reply, Session
 
 MSG, EVENT = 6, 7
@@ -35,7 +36,7 @@ class Connection:
         return [body[1] for kind, body in self.events if kind == 2 and body[0] == name]
 
     def room_messages(self) -> list[list[Any]]:
-        return [body for kind, body in self.events if kind == 1]
+        return [body for kind, body in self.events if kind == EventKind.ROOM_MESSAGES]
 
 
 def fits(body: bytes) -> None:
@@ -96,6 +97,9 @@ class RecordingDownlink:
                 self.sent += 1
                 if type == MSG:
                     connection.messages.append(msgspec.msgpack.decode(body))
+                elif type == EVENT and body[0] == EventKind.ROOM_MESSAGES:
+                    said = parse_room_messages(body[1:])
+                    connection.events += [(body[0], list(msgspec.structs.astuple(each))) for each in said]
                 elif type == EVENT:
                     connection.events.append((body[0], msgspec.msgpack.decode(body[1:])))
 

@@ -11,7 +11,7 @@ import msgspec
 
 from frame.constants import HANDSHAKE_MAX, HANDSHAKE_MIN, RESUME_PAYLOAD_MAX, Pattern
 from frame.errors import MALFORMED, NEED_MORE, TOO_BIG
-from frame.models import AuthBody, Frame, Ping, Preamble, Reply, Request
+from frame.models import AuthBody, Frame, Ping, Preamble, Reply, Request, RoomMessage
 
 
 class Stop(Exception):
@@ -196,6 +196,39 @@ def compressed(data: bytes) -> int | tuple[int, bytes]:
     if not packed:
         return MALFORMED
     return TOO_BIG if raw_len > min(1 << 20, 100 * len(packed)) else (raw_len, packed)
+
+
+def room_messages(data: bytes) -> tuple[bytes, list[RoomMessage]] | None:
+    """EVENT ROOM_MESSAGES: the room, and what was said there."""
+    reader = Reader(data, MALFORMED)
+    names: list[bytes] = []
+    said: list[RoomMessage] = []
+    values = [0, 0]  # server_id, time_ms
+    try:
+        if reader.byte() != 5 or not 1 <= (size := reader.byte()) <= 64:
+            return None
+        room = reader.take(size)
+        while reader.at < len(data):
+            if (shape := reader.byte()) > 3:
+                return None
+            for i in range(2):
+                written = reader.uv()
+                values[i] += -(written + 1) // 2 if written % 2 else written // 2
+                if not 0 <= values[i] < 2**63:
+                    return None
+            who = reader.uv()
+            if who % 2 and who // 2 >= len(names):
+                return None
+            if who % 2 == 0:
+                if who > 128:
+                    return None
+                names.append(reader.take(who // 2))
+            sender = names[who // 2 if who % 2 else -1]
+            seq = reader.uv() if shape >= 2 else 0
+            said.append(RoomMessage(shape, values[0], values[1], sender, seq, reader.take(reader.uv())))
+    except Stop:
+        return None
+    return room, said
 
 
 def tlvs(data: bytes) -> list[tuple[int, bytes]] | None:

@@ -48,6 +48,7 @@ GROUPS = [
     Group("close_codes", "CLOSE_", "CloseCode", False, "Codes of CLOSE and GOAWAY, see CLOSE_RANGES."),
     Group("request_codes", "CODE_", "RequestCode", False, "Codes of SEND_ACK, RETURN and ERROR."),
     Group("event_kinds", "EVENT_", "EventKind", False, "Kinds of EVENT."),
+    Group("room_shapes", "ROOM_", "RoomShape", True, "Shape bits of a message in EVENT ROOM_MESSAGES."),
     Group("message_types", "MESSAGE_", "MessageType", False, "Types of a message."),
     Group("message_flags", "MESSAGE_FLAG_", "MessageFlag", True, "Flag bits of a Message."),
 ]
@@ -224,6 +225,7 @@ def tables(spec: Spec) -> dict[str, str]:
         "request_codes": simple(spec, "request_codes", "code"),
         "platforms": simple(spec, "platforms", "platform"),
         "event_kinds": simple(spec, "event_kinds", "kind"),
+        "room_shapes": simple(spec, "room_shapes", "value"),
         "message_types": simple(spec, "message_types", "type"),
         "message_flags": simple(spec, "message_flags", "value"),
     }

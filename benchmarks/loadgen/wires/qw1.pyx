@@ -36,7 +36,7 @@ from crypto.noise cimport NoiseInitiator, noise_keypair, noise_finish, noise_sta
 from crypto.symmetric cimport BLOCK_BYTES, HASH_BYTES, sha256
 from frame.constants cimport (
     AUTH_BEARER,
-    EVENT_ROOM_MESSAGE,
+    EVENT_ROOM_MESSAGES,
     FRAME_ACK,
     FRAME_AUTH,
     FRAME_AUTH_OK,
@@ -56,9 +56,11 @@ from frame.constants cimport (
     PLATFORM_SERVER,
     PREAMBLE_SIZE,
     REKEY_RECORDS,
+    ROOM_TEXT,
 )
 from frame.frames cimport FRAME_HEADER_BYTES, Frame, Reply, frame_header_put, frame_parse, reply_parse
 from frame.record cimport get_u16, put_u16, record_parse
+from frame.room_messages cimport RoomMessage, room_head_parse, room_message_parse
 from frame.varint cimport UV_MAX, uv_get, uv_put
 
 LAYOUT = layout()
@@ -253,6 +255,22 @@ cdef int message(Swarm* s, uint32_t id, const uint8_t* body, size_t n, Memo* mem
     return message_text(body, n, &text, &size) == 1 and deliver(s, id, text, size, memo)
 
 
+cdef int room_messages(Swarm* s, uint32_t id, const uint8_t* body, size_t n, Memo* memo) noexcept nogil:
+    """1 when all of it were stamped texts."""
+    cdef RoomMessage m
+    cdef const uint8_t* room
+    cdef size_t room_len
+    cdef ptrdiff_t used = room_head_parse(body, n, &room, &room_len)
+    cdef size_t at = <size_t>used
+    m.server_id = m.time_ms = 0
+    while used > 0 and at < n:
+        used = room_message_parse(body + at, n - at, &m)
+        at += <size_t>used
+        if used > 0 and not (m.shape & ROOM_TEXT and deliver(s, id, m.content, m.content_len, memo)):
+            return 0
+    return used > 0
+
+
 cdef int frame(Swarm* s, uint32_t id, const Frame* f, Memo** memo) noexcept nogil:
     """One frame. Anything but a delivery makes the record unfit for a note. 0, or -1: the server closed."""
     cdef Client* c = &s.clients[id]
@@ -264,7 +282,7 @@ cdef int frame(Swarm* s, uint32_t id, const Frame* f, Memo** memo) noexcept nogi
                 memo[0].counted += 1
             return 0
     elif f.type == FRAME_EVENT and f.body_len > 1:
-        if f.body[0] == EVENT_ROOM_MESSAGE and message(s, id, f.body + 1, f.body_len - 1, memo[0]):
+        if f.body[0] == EVENT_ROOM_MESSAGES and room_messages(s, id, f.body, f.body_len, memo[0]):
             return 0
         if f.body[0] == c"q" and message(s, id, f.body, f.body_len, memo[0]):
             return 0

@@ -256,10 +256,17 @@ class RequestCode(IntEnum):
 class EventKind(IntEnum):
     """Kinds of EVENT."""
 
-    ROOM_MESSAGE = 1  # Message of a chatroom
     NOTICE = 2  # [name str, data map]
     SYNC = 3  # [conversation str|nil, last_seq]: something may be missing, pull it
     PRESENCE = 4  # who came or went
+    ROOM_MESSAGES = 5  # what was said in one chatroom, one message or many
+
+
+class RoomShape(IntFlag):
+    """Shape bits of a message in EVENT ROOM_MESSAGES."""
+
+    TEXT = 1  # content is the text of a message of type 0 with nothing else to it
+    SEQ = 2  # the message has a seq
 
 
 class MessageType(IntEnum):
@@ -302,4 +309,4 @@ NOISE_NAME: Final[dict[int, str]] = {
 }
 
 # over all names and values here; the C modules must have been built with the same
-CONSTANTS_MARK: Final = 0x1746A613
+CONSTANTS_MARK: Final = 0x06D95052

@@ -33,9 +33,10 @@ from qianwan.errors import (
     QianwanError,
     RequestTimeout,
 )
-from qianwan.models import Message, Notice, decode_message
+from qianwan.models import Message, Notice
 from qianwan.protocol.auth import Credentials, Welcome
 from qianwan.protocol.messages import decode, encode
+from qianwan.protocol.room_messages import parse_room_messages
 from qianwan.protocol.tickets import Resumed, Ticket
 from qianwan.rooms import RoomTable
 from qianwan.steering import Steering, SteeringSettings
@@ -287,8 +288,9 @@ class Engine:
             log.warning("an event of kind %d cannot be read: %s", kind, error)
 
     def _take_event(self, kind: int, payload: bytes) -> None:
-        if kind == EventKind.ROOM_MESSAGE:
-            self.rooms.arrived(decode_message(payload))
+        if kind == EventKind.ROOM_MESSAGES:
+            for message in parse_room_messages(payload):
+                self.rooms.arrived(message)
         elif kind == EventKind.SYNC:
             conversation, last_seq = decode(payload)
             if conversation is None:  # the service lost track, perhaps of rooms and watches too

@@ -7,9 +7,8 @@
     print(swarm.totals())
     await swarm.close()
 
-Every member checks the numbering of every sender: a sender numbers its messages 1, 2, 3 ... in the client
-id, as
-`<anything>-<number>` (another rule can be given as `number_of`).
+Every member checks the numbering of every sender: a sender numbers its messages 1, 2, 3 ... at the end of
+their text, as `<anything> <number>` (another rule can be given as `number_of`).
 """
 
 from __future__ import annotations
@@ -23,21 +22,22 @@ from typing import NamedTuple
 
 from qianwan.connection.dial import SUITES, Dialer, DialSettings
 from qianwan.constants import CloseCode, EventKind, FrameType
-from qianwan.errors import ConnectFailed, ConnectionClosed, ProtocolError
-from qianwan.models import Message, decode_message
+from qianwan.errors import ConnectFailed, ConnectionClosed
+from qianwan.models import Message
 from qianwan.protocol import auth, messages
+from qianwan.protocol.room_messages import parse_room_messages
 from qianwan.protocol.wire import State, Wire
 from qianwan.transport import Address, Stream, open_stream
 
-_EVENT, _MSG, _ROOM = int(FrameType.EVENT), int(FrameType.MSG), int(EventKind.ROOM_MESSAGE)
+_EVENT, _MSG, _ROOM = int(FrameType.EVENT), int(FrameType.MSG), int(EventKind.ROOM_MESSAGES)
 _SYNC = bytes((EventKind.SYNC,))
 _CACHE_SIZE = 4096
 _JOIN_REQUEST = 1
 
 
 def trailing_number(message: Message) -> tuple[str, int] | None:
-    """(sender, number) from a client id that ends in `-<number>`, else None."""
-    stem, _, digits = message.client_id.rpartition("-")
+    """(sender, number) from a text that ends in ` <number>`, else None."""
+    stem, _, digits = message.text.rpartition(" ")
     return (f"{message.sender} {stem}", int(digits)) if digits.isdecimal() else None
 
 
@@ -86,16 +86,16 @@ class _Member:
             numbers = swarm.numbers
             for kind, _, body in frames:
                 if kind == _EVENT and body and body[0] == _ROOM:
-                    self.received += 1
-                    swarm.count += 1
-                    number = numbers.get(body)
-                    if number is None:
-                        number = swarm.read(body)
-                    sender, n = number
-                    if last.get(sender, n - 1) == n - 1:
-                        last[sender] = n
-                    else:
-                        self._out_of_turn(sender, n)
+                    said = numbers.get(body)
+                    if said is None:
+                        said = swarm.read(body)
+                    self.received += len(said)
+                    swarm.count += len(said)
+                    for sender, n in said:
+                        if last.get(sender, n - 1) == n - 1:
+                            last[sender] = n
+                        else:
+                            self._out_of_turn(sender, n)
                 elif kind == _MSG:
                     self.received += 1
                     swarm.count += 1
@@ -198,21 +198,18 @@ class LightSwarm:
         self._timer: asyncio.TimerHandle | None = None
         self.room = room
         self.members: list[_Member] = []
-        self.numbers: dict[bytes, tuple[str, int]] = {}
+        self.numbers: dict[bytes, list[tuple[str, int]]] = {}
         self.count = self.lost = self.duplicated = self.reordered = 0
         self.goal = 0
         self.reached = asyncio.Event()
 
-    def read(self, body: bytes) -> tuple[str, int]:
-        """Decode a room message once for all members; number 0 means that nobody counts it."""
-        try:
-            found = self._number_of(decode_message(body[1:]))
-        except ValueError as error:
-            raise ProtocolError("a room message cannot be read") from error
+    def read(self, body: bytes) -> list[tuple[str, int]]:
+        """Decode room messages once for all members; number 0 means that nobody counts it."""
+        found = [self._number_of(message) or ("", 0) for message in parse_room_messages(body[1:])]
         if len(self.numbers) >= _CACHE_SIZE:
             self.numbers.clear()
-        self.numbers[body] = number = found or ("", 0)
-        return number
+        self.numbers[body] = found
+        return found
 
     async def open(self, *, parallel: int = 64, timeout_s: float = 60.0) -> None:
         """Connect, log in and join with every member. Raises ConnectFailed, or the first refusal."""

@@ -224,6 +224,29 @@ class WebSocketStream(TcpStream):
         return opcode, payload
 
 
+def read_room_messages(body: bytes) -> list[list[Any]]:
+    """Section 11: the messages of an EVENT of kind 5, each as a Message."""
+    size = body[1]
+    conversation, at = "r/" + body[2 : 2 + size].decode(), 2 + size
+    values, names, found = [0, 0], [], []
+    while at < len(body):
+        shape, at = body[at], at + 1
+        for i in range(2):
+            written, at = read_uv(body, at)
+            values[i] += written // 2 if written % 2 == 0 else -(written + 1) // 2
+        who, at = read_uv(body, at)
+        if who % 2 == 0:
+            names.append(body[at : at + who // 2].decode())
+            at += who // 2
+        sender = names[who // 2 if who % 2 else -1]
+        seq, at = read_uv(body, at) if shape & 2 else (0, at)
+        size, at = read_uv(body, at)
+        content, at = body[at : at + size], at + size
+        said = [0, {"text": content.decode()}, {}, None, 0] if shape & 1 else unpack(content)
+        found.append([conversation, seq, *values, sender, None, *said])
+    return found
+
+
 class Stranger:
     """One connection. `handshake` (or `connect`) first, then `login`, then requests; `inbox` collects MSG and
     EVENT.
@@ -378,6 +401,8 @@ class Stranger:
     def keep(self, got: Frame) -> None:
         if got.type == MSG:
             self.inbox.append(unpack(got.body))
+        elif got.type == EVENT and got.body[0] == 5:
+            self.inbox += [(5, message) for message in read_room_messages(got.body)]
         elif got.type == EVENT:
             self.inbox.append((got.body[0], unpack(got.body[1:])))
 

@@ -12,6 +12,7 @@ import pytest
 from qianwan.errors import HandshakeRejected
 from qianwan.protocol import auth, keyset, messages, websocket
 from qianwan.protocol.frames import Frame
+from qianwan.protocol.room_messages import parse_room_messages
 from qianwan.protocol.tickets import Offer, Ticket, parse_resumed, parse_ticket
 from qianwan.protocol.wire import State, Wire
 
@@ -21,7 +22,7 @@ from crypto.handshake import HandshakeState
 from frame import frames as server_frames
 from frame import preamble as server_preamble
 from frame import record as server_record
-from tests.conformance.stranger.stranger_client import read_goaway
+from tests.conformance.stranger.stranger_client import read_goaway, read_room_messages
 
 ROOT = Path(__file__).resolve().parents[3]
 VECTORS = json.loads((ROOT / "docs" / "vectors" / "qw1-sessions.json").read_text())
@@ -90,6 +91,22 @@ def test_sdk_speaks_the_session_byte_for_byte(session: dict[str, Any]) -> None:
                 assert due == (frame.ack is not None)
                 wire.write(frame.type, frame.body)
         assert wire.flush(now) == sealed
+
+
+@SESSIONS
+def test_everybody_reads_the_same_room_messages_out_of_the_session(session: dict[str, Any]) -> None:
+    records = [plain for sender, plain, _ in steps(session)[3:] if sender == "server"]
+    (event,) = (frame.body for plain in records for frame in server_split(plain) if frame.type == 7)
+    said = [
+        ("eve", 7000000000000000003, 1700000001001, "all"),
+        ("eve", 7000000000004194307, 1700000001002, "ok"),
+    ]
+    assert [(m[4], m[2], m[3], m[7]["text"]) for m in read_room_messages(event)] == said
+    known = parse_room_messages(event[1:])
+    assert [(m.sender, m.server_id, m.time_ms, m.text) for m in known] == said
+    room, server = server_frames.parse_room_messages(event)
+    assert [(m.sender.decode(), m.server_id, m.time_ms, m.content.decode()) for m in server] == said
+    assert (room, {m.conversation for m in known}) == (b"lobby", {"r/lobby"})
 
 
 @RESUMPTIONS

@@ -117,9 +117,9 @@ def test_rooms_reach_every_member(realm: Any) -> None:
     assert speaker.send("r/lobby", "all of you", "r-1")[1] == 0
     for one in (speaker, listener):
         kind, message = one.next()
-        while kind != 1:  # notices about who came
+        while kind != 5:  # notices about who came
             kind, message = one.next()
-        assert (kind, message[0], message[1], message[7]) == (1, "r/lobby", 0, {"text": "all of you"})
+        assert (kind, message[0], message[1], message[7]) == (5, "r/lobby", 0, {"text": "all of you"})
     with pytest.raises(Refused) as caught:
         realm.meet("outsider").send("r/lobby", "let me in", "r-2")
     assert caught.value.code == 13001

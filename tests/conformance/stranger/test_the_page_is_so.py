@@ -174,10 +174,10 @@ def test_a_room_that_keeps_history_numbers_its_messages_and_others_do_not(realm:
         one.call("room.join", room=room)
         numbers = [one.send(f"r/{room}", "hello", f"{room}-{i}")[1] for i in range(2)]
         assert numbers == ([1, 2] if room == "kept" else [0, 0])
-        heard = [value[1] for kind, value in one.inbox if kind == 1 and value[0] == f"r/{room}"]
+        heard = [value[1] for kind, value in one.inbox if kind == 5 and value[0] == f"r/{room}"]
         while len(heard) < 2:
             kind, value = one.next()
-            heard += [value[1]] if kind == 1 else []
+            heard += [value[1]] if kind == 5 else []
         one.inbox.clear()
         assert heard[-2:] == numbers
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from frame.constants import EventKind
 from im_service.errors import Code
 from im_service.ports import DECISION, HIGH, NORMAL, NOTICE
 from im_service.rates import Rate
@@ -104,7 +105,7 @@ async def test_the_budget_is_held_by_the_gateways_and_what_they_dropped_is_told(
         owner, (bob,) = await make_room(world, "bob")
         for n in range(40):
             await owner.said("r/hall", f"n{n}", options={"highPriority": n % 2 == 1})
-        published = [item for item in world.downlink.published if item[2][0] == 1]
+        published = [item for item in world.downlink.published if item[2][0] == EventKind.ROOM_MESSAGES]
         assert [priority for _, _, _, priority, _ in published] == [NORMAL, HIGH] * 20
         for node in (1, 2):
             world.im.on_dropped("r/hall", 10 * node, node, 5)
@@ -148,7 +149,7 @@ async def test_high_priority_is_for_those_who_manage_a_room(tmp_path: Path, by_m
         await world.invoke(
             "message.send", {"sender": "app", "target": "r/hall", "body": {"text": "x"}, "options": high}
         )
-        published = [item for item in world.downlink.published if item[2][0] == 1]
+        published = [item for item in world.downlink.published if item[2][0] == EventKind.ROOM_MESSAGES]
         assert [item[3] for item in published] == [HIGH, HIGH if by_members else NORMAL, HIGH]
 
 

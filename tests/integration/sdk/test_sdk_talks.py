@@ -138,7 +138,7 @@ async def test_a_swarm_of_light_members_counts_every_message(server: ServerProce
         async with Client(server.url, token=server.token("speaker")) as me:
             room = await me.join_room("arena")
             for number in range(1, 101):
-                await room.send("listen", client_id=f"talk-{number}")
+                await room.send(f"listen {number}")
             assert await swarm.received(60 * 100, timeout_s=30)
         totals = swarm.totals()
         assert (totals.online, totals.received) == (60, 6000)

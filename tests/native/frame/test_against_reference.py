@@ -82,9 +82,10 @@ def test_extras_agree_with_the_reference_whole_or_damaged(extras: bytes, data: s
         (frames.parse_auth, reference_frame.auth),
         (frames.parse_ping, reference_frame.ping),
         (frames.parse_compressed, reference_frame.compressed),
+        (frames.parse_room_messages, reference_frame.room_messages),
         (preamble.parse_tlvs, reference_frame.tlvs),
     ],
-    ids=["request", "reply", "auth", "ping", "compressed", "tlvs"],
+    ids=["request", "reply", "auth", "ping", "compressed", "room_messages", "tlvs"],
 )
 def test_bodies_agree_with_the_reference(
     parse: Callable[[bytes], Any], reference: Callable[[bytes], Any]
@@ -96,6 +97,28 @@ def test_bodies_agree_with_the_reference(
         assert outcome(parse, data) == (MALFORMED if expected is None else expected)
 
     agree()
+
+
+ROOM_BODY = st.lists(
+    st.tuples(
+        st.integers(0, 4), U64, U64, st.integers(0, 7) | U64, st.binary(max_size=4), st.binary(max_size=4)
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(ROOM_BODY, st.integers(0, 9))
+def test_room_messages_agree_with_the_reference_whole_or_cut(
+    said: list[tuple[int, int, int, int, bytes, bytes]], cut: int
+) -> None:
+    body = b"\x05\x04hall"
+    for shape, server_id, time_ms, who, name, content in said:
+        body += bytes([shape]) + b"".join(map(varint.encode, (server_id, time_ms, who))) + name
+        body += (varint.encode(300) if shape & 2 else b"") + varint.encode(len(content)) + content
+    body = body[: len(body) - cut]
+    expected = reference_frame.room_messages(body)
+    assert outcome(frames.parse_room_messages, body) == (MALFORMED if expected is None else expected)
 
 
 @given(U64)

@@ -18,6 +18,7 @@ BODIES = (
     frames.parse_auth,
     frames.parse_ping,
     frames.parse_compressed,
+    frames.parse_room_messages,
     preamble.parse_tlvs,
     websocket.parse_close,
     websocket.utf8_valid,

@@ -93,7 +93,7 @@ def test_presence_and_notices_are_left_out_and_counted_and_messages_are_not(gate
     gateway.gateway.publish("r/1", FrameType.EVENT, bytes([EventKind.NOTICE]) + b"came", -2)
     gateway.gateway.publish_many([("r/1", FrameType.EVENT, bytes([EventKind.NOTICE]) + b"went", -2, None)])
     gateway.gateway.publish("r/1", FrameType.EVENT, bytes([EventKind.NOTICE]) + b"kicked", -1)
-    gateway.gateway.publish("r/1", FrameType.EVENT, bytes([EventKind.ROOM_MESSAGE]) + b"m")
+    gateway.gateway.publish("r/1", FrameType.EVENT, bytes([EventKind.ROOM_MESSAGES]) + b"m")
     gateway.gateway.publish("u/ann", FrameType.MSG, bytes([EventKind.PRESENCE]) + b"a message")
     assert [client.expect(FrameType.EVENT)[1:] for _ in range(2)] == [b"kicked", b"m"]
     assert client.expect(FrameType.MSG)[1:] == b"a message"

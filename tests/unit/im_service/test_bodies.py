@@ -6,9 +6,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from qianwan.protocol.room_messages import parse_room_messages
 
+from frame.constants import EventKind
 from im_service.errors import ImError
-from im_service.models import message_bytes, pack_payload, unpack_payload
+from im_service.models import message_bytes, pack_payload, room_event, unpack_payload
 from im_service.sending.bodies import check_body
 
 GOOD: list[tuple[int, dict[str, Any]]] = [
@@ -83,3 +85,39 @@ def test_a_stored_payload_is_the_wire_form_without_its_head() -> None:
     assert msgspec.msgpack.decode(wire) == [
         "s/a:b", 7, 8, 9, "a", "c", 0, {"text": "hi"}, {"push": False}, "ext", 2,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("type", "body", "options", "ext"),
+    [
+        (0, {"text": "hi"}, {}, None),
+        (0, {"text": ""}, {}, None),
+        (0, {"text": "x" * 31}, {}, None),
+        (0, {"text": "x" * 32}, {}, None),
+        (0, {"text": "é" * 1900}, {}, None),
+        (0, {"text": "hi", "font": 3}, {}, None),
+        (0, {"text": "hi"}, {"highPriority": True}, None),
+        (0, {"text": "hi"}, {}, "for the app"),
+        (10, {"text": "a tip"}, {}, None),
+        (100, {"data": [1, {"a": None}], "sub_type": 2}, {"tag": "red"}, ""),
+    ],
+)
+@pytest.mark.parametrize("seq", [0, 300])
+def test_members_read_all_of_a_room_message_but_its_client_id(
+    type: int, body: dict[str, object], options: dict[str, object], ext: str | None, seq: int
+) -> None:
+    payload = pack_payload(msgspec.msgpack.encode(body), msgspec.msgpack.encode(options), ext)
+    event = room_event(message_bytes("r/hall", seq, 7 << 60, 1_700_000_000_000, "ann", "a-1", type, payload))
+    assert event[0] == EventKind.ROOM_MESSAGES
+    (message,) = parse_room_messages(event[1:])
+    assert msgspec.structs.astuple(message) == (
+        "r/hall", seq, 7 << 60, 1_700_000_000_000, "ann", "", type, body, options, ext, 0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("head", [b"\xd9\x02", b"\xda\x00\x02", b"\xdb\x00\x00\x00\x02"])
+def test_a_text_is_read_however_long_its_length_is_written(head: bytes) -> None:
+    payload = b"\x81\xa4text" + head + b"hi\x80\xc0"
+    event = room_event(message_bytes("r/hall", 0, 1, 2, "ann", "a-1", 0, payload))
+    (message,) = parse_room_messages(event[1:])
+    assert (message.text, message.options) == ("hi", {})
