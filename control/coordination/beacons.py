@@ -19,7 +19,7 @@ import msgspec
 from control.bus.base import Bus
 from control.coordination.absences import Absences
 from control.coordination.base import NodeInfo
-from control.coordination.clocks import Clocks, said
+from control.coordination.clocks import KEPT, Clocks, said
 from control.coordination.mutes import Mutes, names_of
 from control.coordination.roster import Roster
 from control.logs import get_logger
@@ -86,7 +86,7 @@ class BeaconCoordination(Part):
         self.clocks = clocks or Clocks()
         self._clock_off_s = clock_off_s
         self._clock_wrong_s = clock_wrong_s
-        self._clock_told = False
+        self._clock_off_for = 0  # beacons
         self._own: NodeInfo | None = None
         self._nodes: dict[int, NodeInfo] = {}
         self._heard: dict[int, float] = {}
@@ -146,10 +146,12 @@ class BeaconCoordination(Part):
         return said(ahead_s) if abs(ahead_s) > self._clock_off_s else None
 
     def _tell_of_the_clock(self) -> None:
+        """Once all beacons are new that it is judged by: those that waited while this process stood still say
+        that it is ahead."""
         off = self._clock_off()
-        if off and not self._clock_told:
+        self._clock_off_for = self._clock_off_for + 1 if off else 0
+        if self._clock_off_for == KEPT:
             log.error("this process's clock is not that of the others", clock=off)
-        self._clock_told = off is not None
 
     def epoch_of(self, node_id: int) -> int | None:
         node = self._nodes.get(node_id)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from control.bus.memory import MemoryBus
+from control.coordination import beacons
 from control.coordination.base import NodeInfo
 from control.coordination.beacons import BeaconCoordination
 from control.coordination.clocks import KEPT, Clocks
@@ -117,6 +119,26 @@ def test_a_process_off_the_others_tells_it_and_stays_ready() -> None:
             msgspec.msgpack.encode([NodeInfo(number, 100, f"n{number}", ("gateway",)), True])
         )
     assert not health.remarked()
+
+
+def test_the_log_tells_it_once_and_not_of_beacons_that_waited_while_the_process_stood(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    times = Times()
+    coordination = members(times)
+    told: list[str] = []
+    monkeypatch.setattr(beacons.log, "error", lambda text, **words: told.append(text))
+    for behind_s in (0.0, *(40.0 - waited for waited in range(41)), *3 * KEPT * [0.0]):
+        for number in (2, 3):
+            coordination._on_beacon(beacon(number, "gateway", times.wall() - behind_s))
+        if behind_s in (0.0, 30.0):  # the others' beacons come in one turn
+            coordination._tell_of_the_clock()
+    assert told == []
+    for _ in range(3 * KEPT):
+        for number in (2, 3):
+            coordination._on_beacon(beacon(number, "gateway", times.wall() - 40.0))
+        coordination._tell_of_the_clock()
+    assert len(told) == 1
 
 
 def test_a_beacon_of_an_earlier_version_says_nothing_of_a_clock() -> None:
