@@ -472,24 +472,33 @@ def _moderation(moderation: Numbers) -> Iterable[Metric]:
     yield decisions
 
 
+def _engines(engines: Numbers) -> Iterable[Metric]:
+    yield from _asked("qianwan_engine_questions", "engine", "Questions to engines", engines)
+    text = "Texts whose finding was remembered: the engine was not asked"
+    yield _counter("qianwan_engine_remembered", text, engines["cached"])
+
+
 def _callbacks(callbacks: Numbers) -> Iterable[Metric]:
-    text = "Questions to the application's server, by kind and by what came of each: a verdict, or why none"
-    answers = CounterMetricFamily("qianwan_callbacks", text, labels=["kind", "outcome"])
-    for key, count in callbacks["answers"].items():
+    yield from _asked("qianwan_callbacks", "kind", "Questions to the application's server", callbacks)
+
+
+def _asked(prefix: str, label: str, what: str, asked: Numbers) -> Iterable[Metric]:
+    text = f"{what}, by what came of each: a verdict, or why there was none"
+    answers = CounterMetricFamily(prefix, text, labels=[label, "outcome"])
+    for key, count in asked["answers"].items():
         answers.add_metric(key.split(" "), count)
     yield answers
-    text = "Time that these questions took together, by kind"
-    seconds = CounterMetricFamily("qianwan_callbacks_seconds", text, labels=["kind"])
-    for kind, spent in callbacks["seconds"].items():
-        seconds.add_metric([kind], spent)
+    seconds = CounterMetricFamily(f"{prefix}_seconds", f"{what}: time that they took", labels=[label])
+    for name, spent in asked["seconds"].items():
+        seconds.add_metric([name], spent)
     yield seconds
-    text = "1 while a kind is not asked, because its questions had no answer"
-    away = GaugeMetricFamily("qianwan_callbacks_open", text, labels=["kind"])
-    for kind, value in callbacks["open"].items():
-        away.add_metric([kind], value)
+    away = GaugeMetricFamily(
+        f"{prefix}_open", f"{what}: 1 while none is asked, for lack of answers", labels=[label]
+    )
+    for name, value in asked["open"].items():
+        away.add_metric([name], value)
     yield away
-    text = "Questions to the application's server under way, or waiting for their turn"
-    yield _gauge("qianwan_callbacks_under_way", text, callbacks["under_way"])
+    yield _gauge(f"{prefix}_under_way", f"{what}: under way, or waiting for their turn", asked["under_way"])
 
 
 SECTIONS: Mapping[str, Callable[[Numbers], Iterable[Metric]]] = {
@@ -507,6 +516,7 @@ SECTIONS: Mapping[str, Callable[[Numbers], Iterable[Metric]]] = {
     "store": partial(_numbers, "store"),
     "moderation": _moderation,
     "callbacks": _callbacks,
+    "engines": _engines,
     "http": partial(_numbers, "http"),
     "admin": partial(_numbers, "admin"),
     "audit": partial(_numbers, "audit"),

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
+from im_service.engines.ports import MediaPort
 from im_service.ids import ServerIds
 from im_service.live.directory import Directory
 from im_service.live.memberships import Memberships
@@ -39,6 +40,8 @@ class Ports:
     presence: Presence | None = None
     push: PushPort | None = None
     moderation: Moderator | None = None
+    text_engine: Hook | None = None
+    media_engine: MediaPort | None = None
     callback: Hook | None = None
     call_callback: CallHook | None = None
     latest_session: Callable[[], int] = lambda: 0
@@ -49,7 +52,7 @@ class Ports:
     @property
     def hooks(self) -> tuple[Hook, ...]:
         """Those that judge a message before it is stored, in their order."""
-        return tuple(hook for hook in (self.moderation, self.callback) if hook is not None)
+        return tuple(hook for hook in (self.moderation, self.text_engine, self.callback) if hook is not None)
 
 
 class ServiceContext:

@@ -25,6 +25,7 @@ from im_service.conversation.list import Conversations
 from im_service.conversation.receipts import Receipts
 from im_service.conversation.revisions import Revisions
 from im_service.conversation.sync import Sync
+from im_service.engines.media import MediaEngine
 from im_service.groups.admin import GroupAdmin
 from im_service.groups.context import GroupContext
 from im_service.groups.members import GroupMembers
@@ -56,7 +57,8 @@ class ImService:
         self._memberships = context.memberships
         judge = Judge(context, ports.hooks)
         self._pushes = None if ports.push is None else PushDecider(context, ports.push, judge)
-        after: list[AfterCommit] = [] if self._pushes is None else [self._pushes]
+        self._media = media = None if ports.media_engine is None else MediaEngine(ports.media_engine)
+        after: list[AfterCommit] = [each for each in (self._pushes, media) if each is not None]
         self.messages = Sending(context, judge, after)
         self.events = StoreEventLog(store, context.clock, context.settings.copy.groups)
         self.server_sends = ServerSends(context, self.messages)
@@ -81,7 +83,8 @@ class ImService:
         self.decisions = Decisions(
             context, access, Releases(context, judge, after), self.revisions, self.room_recall
         )
-
+        if media is not None:
+            media.later = self.decisions.later
         self.reviews = ReviewQueue(context, access, self.decisions)
         self.presence = PresenceBook(context)
         self.relations = Relations(context, self.consents, self.presence)
@@ -271,6 +274,7 @@ class ImService:
             "push_dropped_total": 0 if self._pushes is None else self._pushes.dropped,
             "clock_ahead_seconds": self.upkeep.age_clock.ahead_ms // 1000,
             "receipt_pushes_dropped_total": self.receipts.dropped,
+            **({} if self._media is None else self._media.stats()),
         }
 
     # -- life
@@ -298,6 +302,8 @@ class ImService:
         self._hearings.stop()
         self._memberships.stop()
         await self.upkeep.stop()
+        if self._media is not None:
+            await self._media.close()
         await self.settle()
         await self._room_moves.close()
         await self.room_door.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -27,6 +27,9 @@ from im_service.ports import Downlink, NoPeers, PeersPort, Presence, SystemClock
 from im_service.service import ImService
 from im_service.storage.errors import StoreError, StoreUnavailable
 from im_service.storage.store import Store
+
+if TYPE_CHECKING:  # at run time only where it is wanted
+    from control.engines.asker import Engines
 
 _log = get_logger("im")
 
@@ -54,6 +57,7 @@ class ImPart(Part):
         latest_login: Callable[[], int] = lambda: 0,
         root: Callable[[], str] = lambda: "",
         callbacks: CallbackPort | None = None,
+        engines: Engines | None = None,
     ) -> None:
         self._settings = settings
         self._store = make_store(settings)
@@ -67,6 +71,8 @@ class ImPart(Part):
             node=node,
             moderation=self.moderation,
             latest_session=lambda: ((latest_login() + 1) << NODE_BITS) - 1,
+            text_engine=None if engines is None else engines.text,
+            media_engine=None if engines is None else engines.media,
             callback=None if callbacks is None else MessageCallback(callbacks),
             call_callback=None if callbacks is None else CallCallback(callbacks),
         )

@@ -45,6 +45,7 @@ class ImWiring(JoinedWiring, ABC):
                 latest_login=self._latest_login,
                 root=self._root_of_clients,
                 callbacks=self.callbacks,
+                engines=self.engines,
             )
         presence = RoutePresence(
             self.routes,
@@ -62,6 +63,7 @@ class ImWiring(JoinedWiring, ABC):
             latest_login=self._latest_login,
             root=self._root_of_clients,
             callbacks=self.callbacks,
+            engines=self.engines,
         )
 
     @cached_property

@@ -33,6 +33,7 @@ from control.streams.links import StreamLinks
 
 if TYPE_CHECKING:  # at run time only where it is wanted: it brings an HTTP client
     from control.callbacks.asker import Callbacks
+    from control.engines.asker import Engines
 
 OPERATORS = ("drain/", "storm/", "settings/", "trace/", "lbs/", "policies/")
 """Documents that the admin API shows."""
@@ -59,6 +60,15 @@ class JoinedWiring:
         from control.callbacks.asker import Callbacks
 
         return Callbacks(self._settings)
+
+    @cached_property
+    def engines(self) -> Engines | None:
+        """What asks engines outside; None where none is named."""
+        if not (self._settings.engines.text.url or self._settings.engines.media.url):
+            return None
+        from control.engines.asker import Engines
+
+        return Engines(self._settings)
 
     @cached_property
     def data_folder(self) -> DataFolder:

@@ -79,6 +79,7 @@ class Wiring(ControlWiring):
             self.guests if im and split else None,
             self.im_over_bus if im and split else None,
             self.callbacks,
+            self.engines if im else None,
             self.word_lists if im else None,
             self.im if im else None,
             self.peers if im and split else None,

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from control.node_ids import MAX_NODE_ID
 from control.outgoing.addresses import AddressPolicy
 from control.settings.callbacks_section import CallbacksSection
+from control.settings.engines_section import EnginesSection
 from control.settings.gateway_addresses import parse_attributes, parse_gateway_address
 from control.settings.lbs_section import LbsSection
 from control.settings.outgoing_section import OutgoingSection
@@ -216,6 +217,7 @@ class Settings(Struct, kw_only=True, frozen=True):
     limits: LimitsSection = LimitsSection()
     outgoing: OutgoingSection = OutgoingSection()
     callbacks: CallbacksSection = CallbacksSection()
+    engines: EnginesSection = EnginesSection()
     audit: AuditSection = AuditSection()
     log: LogSection = LogSection()
 
@@ -249,11 +251,20 @@ class Settings(Struct, kw_only=True, frozen=True):
             )
         if gateway.processes > 1:
             yield from self._workers()
-        if self.callbacks.url:
+        yield from self._places()
+
+    def _places(self) -> Problems:
+        """URLs that would never be called."""
+        places = {
+            "callbacks": self.callbacks, "engines.text": self.engines.text, "engines.media":
+            self.engines.media,
+        }  # fmt: skip
+        for name, place in places.items():
             try:
-                AddressPolicy(self.outgoing.networks, self.outgoing.plain_http).check_url(self.callbacks.url)
+                if place.url:
+                    AddressPolicy(self.outgoing.networks, self.outgoing.plain_http).check_url(place.url)
             except ValueError as error:
-                yield ("callbacks.url", "outgoing.networks", "outgoing.plain_http"), str(error)
+                yield (f"{name}.url", "outgoing.networks", "outgoing.plain_http"), str(error)
 
     def _workers(self) -> Problems:
         """Several gateways from one command: numbers, ports and names count up."""

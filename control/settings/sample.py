@@ -27,6 +27,8 @@ TITLES = {
     "limits": "bounds of the HTTP API",
     "outgoing": "where the application's servers may be reached",
     "callbacks": "what the application's server is asked before it happens",
+    "engines.text": "an engine that judges texts before others have them",
+    "engines.media": "an engine that looks at media after they were delivered",
     "audit": "the log of changes",
     "log": "logs",
 }

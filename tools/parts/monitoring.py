@@ -78,7 +78,8 @@ OVERVIEW = (
 LISTENER = "connections_refused_total requests_late_total requests_malformed_total clients_gone_total"
 NAMED: Mapping[str, str] = {
     "service": "sessions room_dropped_normal_total room_dropped_high_total room_dropped_notices_total"
-    " push_dropped_total receipt_pushes_dropped_total clock_ahead_seconds",
+    " push_dropped_total receipt_pushes_dropped_total clock_ahead_seconds"
+    " media_waiting media_dropped_total media_given_up_total media_recalled_total",
     "store": "last_message last_conversation last_account schema queued commits_total commit_seconds_total"
     " committed_messages_total failed_commits_total reads_total rows_read_total bytes",
     "audit": " ".join(
@@ -103,6 +104,7 @@ SAMPLES: Mapping[str, Any] = {
     },
     "moderation": {"looked": 0, "hits": {}, "decisions": {}},
     "callbacks": {"answers": {}, "seconds": {}, "open": {}, "under_way": 0},
+    "engines": {"answers": {}, "seconds": {}, "open": {}, "under_way": 0, "cached": 0},
     "policy_guard": {"breaches": 0, "looks": 0, "evidence": {}},
     "live_settings": defaultdict(int),
     "shared_keys": defaultdict(int),
@@ -116,6 +118,7 @@ ROWS = (
     ("Overload", "overload"),
     ("Moderation", "moderation"),
     ("Callbacks", "callbacks"),
+    ("Engines", "engines"),
     ("Wiring of a node", "node"),
     ("To the im processes", "upstream"),
     ("Routes", "routes"),

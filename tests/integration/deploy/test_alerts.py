@@ -171,6 +171,7 @@ CASES = {
     "QianwanStoreQueue": stands("qianwan_store_queued", 9000, 90),
     "QianwanClockAhead": stands("qianwan_im_clock_ahead_seconds", 3, 0),
     "QianwanCallbacksUnanswered": stands('qianwan_callbacks_open{kind="message.single"}', 1, 0),
+    "QianwanEngineUnanswered": stands('qianwan_engine_questions_open{engine="text"}', 1, 0),
     "QianwanKeysEnd": Case(
         {'qianwan_key_left_seconds{kind="token"}': f"{13 * DAY}x120"},
         {'qianwan_key_left_seconds{kind="token"}': f"{20 * DAY}x120"},
@@ -190,6 +191,8 @@ def families(tmp_path_factory: pytest.TempPathFactory) -> list[Metric]:
     found: list[Metric] = [family for name in OVER_A_BUS for family in SECTIONS[name](numbers)]
     folder = tmp_path_factory.mktemp("alerts")
     settings = {"gateway.loops": 1, "control.lbs.http": "127.0.0.1:0"}
+    for place in ("engines.text", "engines.media"):
+        settings |= {f"{place}.url": "https://engine.invalid/", f"{place}.secret": make_secret()}
     settings |= {"callbacks.url": "https://callbacks.invalid/", "callbacks.secret": make_secret()}
     with ServerProcess(folder, settings, admin="127.0.0.1:0") as server:
         server.token("alice")

@@ -188,6 +188,9 @@ def test_what_moved_or_is_misspelt_leads_to_the_name_it_has(old: str, new: str) 
 # How the code calls a table of settings that it has in hand.
 HELD_AS = {
     "etcd": {"etcd", "section"},
+    "callbacks": {"callbacks", "place"},
+    "engines.text": {"text", "place"},
+    "engines.media": {"media", "place"},
     "gateway.admission": {"settings"},
     "gateway.leaving": {"settings"},
     "gateway.overload": {"settings"},

@@ -1,0 +1,1 @@
+"""The way to engines outside that judge messages."""

@@ -1,0 +1,1 @@
+"""Engines outside that judge texts before, and media after, others have them."""
