@@ -11,6 +11,11 @@ from control.settings.sections import Problems, Section, unit
 from control.settings.values import Secret
 
 
+def signing_secrets(secret: Secret, before: Secret) -> list[str]:
+    """Those that are given, the present one first."""
+    return [each.reveal() for each in (secret, before) if each]
+
+
 class PlaceSection(Section, frozen=True):
     url: str = ""
     """Where questions go: one address, https, public or in one of outgoing.networks. The same for every
@@ -37,15 +42,10 @@ class PlaceSection(Section, frozen=True):
     break_most_ms: Annotated[int, Meta(ge=10, le=600_000)] = 30_000
     """Longest time between two tries. Beyond: never longer."""
 
-    @property
-    def signing_secrets(self) -> list[str]:
-        """Those that are given, the present one first."""
-        return [each.reveal() for each in (self.secret, self.secret_before) if each]
-
     def problems(self) -> Problems:
         if self.url:
             try:
-                Signer(self.signing_secrets)
+                Signer(signing_secrets(self.secret, self.secret_before))
             except ValueError as error:
                 yield ("secret", "url"), f"{error} (qianwan callbacks secret makes one)"
         if self.break_ms > self.break_most_ms:
