@@ -145,6 +145,7 @@ def figure(
         "offered_per_s": round(measured.offered_per_s, 1),
         "throughput_per_s": round(measured.throughput_per_s, 1),
         "k_mean": round(measured.k_mean, 2),
+        "wire_bytes_each": round(measured.bytes_each, 1),
         "latency_ms": latency_ms(measured.delivery if latency is None else latency),
         "lost": measured.lost,
         "reordered": measured.reordered,

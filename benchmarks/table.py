@@ -36,6 +36,11 @@ def rows(item: Figure) -> list[tuple[str, str]]:
         ("offered", f"{item['offered_per_s']:,.0f} /s"),
         ("throughput", f"{item['throughput_per_s']:,.0f} /s"),
         *([("K (mean)", f"{item['k_mean']:.1f}")] if item["k_mean"] else []),
+        *(
+            [("bytes on the wire, each", f"{item['wire_bytes_each']:.1f}")]
+            if item.get("wire_bytes_each")
+            else []
+        ),
         (
             "latency",
             (

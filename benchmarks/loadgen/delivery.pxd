@@ -16,6 +16,9 @@ cdef size_t recall(Swarm* s, uint32_t id, const uint8_t* p, size_t n, uint32_t* 
 cdef Memo* note_begin(Swarm* s, size_t n) noexcept nogil
 cdef void note_end(Swarm* s, Memo* memo, const uint8_t* p, size_t n) noexcept nogil
 
+# Puts into the histogram what the notes have kept back: before it is read, and before the window changes.
+cdef void settle_notes(Swarm* s) noexcept nogil
+
 # One unit was read (a record; for peers what one recv gave): count it if it brought messages.
 cdef void count_record(Swarm* s, uint32_t id, uint64_t arrived_before) noexcept nogil
 

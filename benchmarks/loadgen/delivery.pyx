@@ -8,14 +8,19 @@ counted in `untracked` and its late arrival would be called a duplicate.
 """
 
 from libc.stdlib cimport calloc
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp, memcpy, memset
 
-from benchmarks.loadgen.histogram cimport hist_add_ns
+from benchmarks.loadgen.histogram cimport hist_add_many, hist_add_ns
 from benchmarks.loadgen.stamp cimport Stamp, stamp_get
-from benchmarks.loadgen.types cimport MEMO_BYTES, MEMO_COUNT, MEMO_STAMPS, MODE_PAIR
+from benchmarks.loadgen.types cimport (
+    MEMO_BIN_BITS, MEMO_BINS, MEMO_BYTES, MEMO_COUNT, MEMO_RUNS, MEMO_STAMPS, MODE_PAIR,
+)
 from cmodules cimport layout
 
 LAYOUT = layout()
+
+cdef enum:
+    RANGED = 8              # messages of a note from which it is counted by ranges
 
 
 cdef int open_missing(Missing* m, uint64_t capacity) except -1:
@@ -114,6 +119,77 @@ cdef int deliver(Swarm* s, uint32_t id, const uint8_t* text, size_t size, Memo* 
     return 1
 
 
+cdef void settle(Swarm* s, Memo* memo) noexcept nogil:
+    """Every message of the note, once for each client that read it; later by up to the width of a bin."""
+    cdef uint32_t i, k
+    cdef uint64_t now, due
+    for i in range(memo.last_bin):
+        if memo.readers[i] == 0:
+            continue
+        now = memo.since + (<uint64_t>(i + 1) << MEMO_BIN_BITS)
+        for k in range(memo.stamps):
+            due = memo.stamp[k].due_ns
+            if due - s.window_from < s.window_to - s.window_from:
+                hist_add_many(&s.delivery, (now - due) // 1000 if now > due else 0, memo.readers[i])
+    memset(memo.readers, 0, memo.last_bin * sizeof(uint32_t))
+    memo.last_bin = 0
+
+
+cdef void settle_notes(Swarm* s) noexcept nogil:
+    cdef uint32_t i
+    for i in range(MEMO_COUNT):
+        settle(s, &s.memos[i])
+
+
+cdef void find_runs(Swarm* s, Memo* memo) noexcept nogil:
+    """What each publisher said in this note, if that has no holes and everybody hears the same."""
+    cdef uint32_t i, k
+    cdef Stamp* stamp
+    memo.runs = 0
+    if s.mode == MODE_PAIR or memo.stamps < RANGED:
+        return
+    for k in range(memo.stamps):
+        stamp = &memo.stamp[k]
+        for i in range(memo.runs):
+            if memo.run[i].publisher == stamp.publisher:
+                break
+        else:
+            i = memo.runs
+            if i == MEMO_RUNS or stamp.publisher >= s.slots:
+                memo.runs = 0
+                return
+            memo.run[i].publisher = stamp.publisher
+            memo.run[i].first = stamp.sequence
+            memo.run[i].count = 0
+            memo.runs += 1
+        if memo.run[i].first + memo.run[i].count != stamp.sequence:
+            memo.runs = 0
+            return
+        memo.run[i].count += 1
+
+
+cdef bint judge_ranges(Swarm* s, uint32_t id, Memo* memo) noexcept nogil:
+    """0 when this client did not expect just that: it is judged message by message then."""
+    cdef uint32_t i
+    cdef uint64_t bin
+    cdef uint32_t* expected = s.next_sequence + <size_t>id * s.slots
+    for i in range(memo.runs):
+        if expected[memo.run[i].publisher] != memo.run[i].first:
+            return False
+    for i in range(memo.runs):
+        expected[memo.run[i].publisher] += memo.run[i].count
+    s.n.tracked += memo.stamps
+    bin = (s.now - memo.since) >> MEMO_BIN_BITS
+    if bin >= MEMO_BINS:
+        settle(s, memo)
+        memo.since = s.now
+        bin = 0
+    memo.readers[bin] += 1
+    if bin >= memo.last_bin:
+        memo.last_bin = <uint32_t>bin + 1
+    return True
+
+
 cdef inline Memo* find(Swarm* s, const uint8_t* p, size_t n) noexcept nogil:
     cdef uint32_t i
     cdef Memo* memo
@@ -136,8 +212,9 @@ cdef size_t recall(Swarm* s, uint32_t id, const uint8_t* p, size_t n, uint32_t* 
         if id < s.tracked:
             if s.window_open:
                 s.n.in_window += memo.stamps
-            for k in range(memo.stamps):
-                judge(s, id, &memo.stamp[k])
+            if memo.runs == 0 or not judge_ranges(s, id, memo):
+                for k in range(memo.stamps):
+                    judge(s, id, &memo.stamp[k])
         at += memo.length
         memo = find(s, p + at, n - at) if at < n else NULL
     return at
@@ -149,6 +226,7 @@ cdef Memo* note_begin(Swarm* s, size_t n) noexcept nogil:
         return NULL
     s.memo_turn = (s.memo_turn + 1) % MEMO_COUNT
     memo = &s.memos[s.memo_turn]
+    settle(s, memo)
     memo.length = 0
     memo.stamps = 0
     memo.counted = 0
@@ -161,6 +239,8 @@ cdef void note_end(Swarm* s, Memo* memo, const uint8_t* p, size_t n) noexcept no
         return
     memcpy(memo.bytes, p, n)
     memo.length = n
+    memo.since = s.now
+    find_runs(s, memo)
 
 
 cdef void count_record(Swarm* s, uint32_t id, uint64_t arrived_before) noexcept nogil:

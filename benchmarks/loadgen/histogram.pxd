@@ -28,16 +28,19 @@ cdef void hist_close(Hist* h) noexcept nogil
 cdef void hist_clear(Hist* h) noexcept nogil
 cdef bytes hist_bytes(Hist* h)
 
-cdef inline void hist_add_us(Hist* h, uint64_t us) noexcept nogil:
-    """Count one value; above one hour it is counted as one hour."""
+cdef inline void hist_add_many(Hist* h, uint64_t us, uint64_t times) noexcept nogil:
     cdef int bucket
     if us > <uint64_t>3600000000ULL:
         us = <uint64_t>3600000000ULL
     bucket = bit_length64(us | 2047) - HIST_SUB_BITS
-    h.counts[(((bucket + 1) << 10) + (us >> bucket)) - HIST_HALF] += 1
-    h.total += 1
+    h.counts[(((bucket + 1) << 10) + (us >> bucket)) - HIST_HALF] += times
+    h.total += times
     if us > h.max_us:
         h.max_us = us
+
+cdef inline void hist_add_us(Hist* h, uint64_t us) noexcept nogil:
+    """Count one value; above one hour it is counted as one hour."""
+    hist_add_many(h, us, 1)
 
 cdef inline void hist_add_ns(Hist* h, uint64_t later, uint64_t earlier) noexcept nogil:
     """Count later - earlier, two CLOCK_MONOTONIC readings in ns; a negative span counts as 0."""

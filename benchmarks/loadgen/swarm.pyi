@@ -31,6 +31,7 @@ class Swarm:
         online_only: bool = False,
         core: bool = False,
         websocket: bool = False,
+        zstd: bool = False,
         nap_us: int = 0,
     ) -> Self: ...
     def login_with(self, tokens: bytes, offsets: Sequence[int]) -> None: ...

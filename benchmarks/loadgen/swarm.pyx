@@ -14,7 +14,7 @@ import socket as net
 import struct
 from itertools import accumulate
 
-from benchmarks.loadgen.delivery cimport open_missing
+from benchmarks.loadgen.delivery cimport open_missing, settle_notes
 from benchmarks.loadgen.histogram cimport hist_add_ns, hist_add_us, hist_bytes, hist_clear, hist_close, hist_open
 from benchmarks.loadgen.schedule cimport Schedule, next_due, send_due
 from benchmarks.loadgen.sockets cimport (
@@ -32,6 +32,8 @@ from benchmarks.loadgen.wires.nats cimport nats_open
 from benchmarks.loadgen.wires.qw1 cimport OPCODE_CORE, OPCODE_SEND, qw1_open
 from benchmarks.loadgen.wires.websocket cimport websocket_open
 from cmodules cimport layout
+from crypto.zstd cimport zstd_decompressor_free, zstd_decompressor_new
+from frame.constants cimport MAX_RAW_BODY, PREAMBLE_ZSTD
 
 LAYOUT = layout()
 
@@ -72,7 +74,7 @@ cdef class Swarm:
     def __cinit__(self, *, str wire, gateways, uint32_t count, uint32_t tracked, uint32_t first, uint32_t slots=1, uint32_t deaf=0,
                   bint pair=False, uint32_t text_size=60, int suite=3, uint32_t key_id=0, bytes server_key=bytes(32),
                   uint32_t ping_s=0, uint32_t run_id=0, bint online_only=False, bint core=False, bint websocket=False,
-                  uint32_t nap_us=0):
+                  bint zstd=False, uint32_t nap_us=0):
         cdef State* s = &self.s
         if not 32 <= text_size <= 16000:
             raise ValueError("a text is 32 to 16,000 characters long")
@@ -92,7 +94,7 @@ cdef class Swarm:
         s.suite = suite
         s.request = 2
         memcpy(s.server_key, <const uint8_t*>server_key, 32)
-        preamble = struct.pack(">2sBBBBH", b"QW", 1, 1, suite, 0, key_id)
+        preamble = struct.pack(">2sBBBBH", b"QW", 1, 1, suite, PREAMBLE_ZSTD if zstd else 0, key_id)
         memcpy(s.preamble, <const uint8_t*>preamble, 8)
         self.nap_ns = nap_us * 1000
         if websocket:
@@ -102,6 +104,11 @@ cdef class Swarm:
             if s.framing == NULL:
                 raise MemoryError
         self._allocate(list(gateways))
+        if zstd:
+            s.decompressor = zstd_decompressor_new()
+            s.inflated = <uint8_t*>malloc(MAX_RAW_BODY)
+            if s.decompressor == NULL or s.inflated == NULL:
+                raise MemoryError
         if wire == "qw1":
             qw1_open(s, POOL)
         elif wire == "mqtt":
@@ -165,6 +172,8 @@ cdef class Swarm:
         free(s.clients)
         free(s.started)
         free(s.framing)
+        zstd_decompressor_free(s.decompressor)
+        free(s.inflated)
         free(s.next_sequence)
         free(s.memos)
         free(s.inbuf)
@@ -243,6 +252,7 @@ cdef class Swarm:
 
     def window(self, uint64_t begin, uint64_t end):
         """Measure messages due in [begin, end) ns and count arrivals in it; forgets earlier latencies."""
+        settle_notes(&self.s)
         self.s.window_from = begin
         self.s.window_to = end
         hist_clear(&self.s.delivery)
@@ -267,6 +277,7 @@ cdef class Swarm:
         return dict(self.s.n)
 
     def histograms(self):
+        settle_notes(&self.s)
         return {
             "delivery": hist_bytes(&self.s.delivery), "ack": hist_bytes(&self.s.ack), "lag": hist_bytes(&self.s.lag),
             "turn": hist_bytes(&self.s.turn), "login": hist_bytes(&self.s.login),

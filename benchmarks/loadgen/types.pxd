@@ -79,11 +79,25 @@ cdef enum:
     MEMO_COUNT = 4
     MEMO_STAMPS = 512
     MEMO_BYTES = 65536
+    MEMO_RUNS = 16
+    MEMO_BINS = 2048        # of 33 us in which clients read the same bytes
+    MEMO_BIN_BITS = 15
+
+cdef struct Sequences:      # what one publisher said in a note: first, first + 1 ...
+    uint32_t publisher
+    uint32_t first
+    uint32_t count
 
 cdef struct Memo:
     size_t length
     uint32_t stamps
     uint32_t counted        # frames that acknowledgements count
+    uint32_t runs           # 0: message by message
+    Sequences run[MEMO_RUNS]
+    # clients whose latencies are not in the histogram yet, by when they read this
+    uint64_t since          # ns
+    uint32_t last_bin       # 1 + the last one in use
+    uint32_t readers[MEMO_BINS]
     uint8_t bytes[MEMO_BYTES]
     Stamp stamp[MEMO_STAMPS]
 
@@ -161,4 +175,6 @@ cdef struct Swarm:
     NoiseInitiator* pool
     uint8_t* pool_message1  # [pool] x 2 + 48 bytes: length and message
     uint32_t pool_size
+    void* decompressor      # NULL: no compressed bodies were asked for
+    uint8_t* inflated       # [MAX_RAW_BODY]
     uint64_t* started       # [count] when connect() was called, ns

@@ -45,6 +45,7 @@ class FanoutOptions:
     slow: int = 0  # further members who stop reading while the load is measured
     p99_ms: float = 500.0
     k: int = 0  # most messages in one flush; 0: as the server decides
+    zstd: bool = False  # members accept compressed bodies
     gateways: int = 0  # 0: as many as the limit of open files asks for
     loops: int = 0
     generators: int = 0
@@ -78,6 +79,7 @@ def shape_of(options: FanoutOptions) -> Shape:
         deaf=options.slow,
         suite=suite_number(options.suite),
         websocket=options.transport == "ws",
+        zstd=options.zstd,
         text_size=options.size,
         ping_s=200,
         processes=options.generators,
@@ -199,6 +201,7 @@ def _figure(
         members=options.members,
         publishers=options.publishers,
         slow=options.slow,
+        zstd=options.zstd,
         rate=round(rate, 2),
         hold_ms=options.hold_ms,
         passed=failure is None,

@@ -327,6 +327,7 @@ class Fleet:
             "online_only": shape.online_only,
             "core": shape.core,
             "websocket": shape.websocket,
+            "zstd": shape.zstd,
         }
 
     def close(self) -> None:

@@ -46,11 +46,16 @@ def measured(
         for a, b, s in zip(*edges, span, strict=True)
     ]
     records = gone["window_records"]
+    bytes_in, came = (
+        sum(b["counters"][name] - a["counters"][name] for a, b in zip(*edges, strict=True))
+        for name in ("bytes_in", "arrived")
+    )
     return Measured(
         seconds=load.seconds,
         offered_per_s=load.rate * listeners,
         throughput_per_s=gone["in_window"] / load.seconds,
         k_mean=gone["in_window"] / records if records else 0.0,
+        bytes_each=bytes_in / came if came else 0.0,
         sent=gone["sent"],
         acked_per_s=gone["acked_in_window"] / load.seconds,
         lost=gone["sent"] * listeners - gone["tracked"],

@@ -41,6 +41,7 @@ class Shape:
     online_only: bool = False
     core: bool = False
     websocket: bool = False  # QW1 inside WebSocket
+    zstd: bool = False  # compressed bodies are accepted
     mint: TokenMint | None = None
     user_prefix: str = "b"
     processes: int = 0  # 0: as many as there are cores, or as the limit of open files asks for
@@ -87,6 +88,7 @@ class Measured:
     turn: Histogram
     cpu_s: list[float] = field(default_factory=list)
     counters: Counters = field(default_factory=dict)
+    bytes_each: float = 0.0  # read from the sockets for each message that came in the window
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,9 +34,11 @@ from crypto.handshake cimport DH_BYTES, NOISE_MAX_PAYLOAD, NOISE_MESSAGE_OVERHEA
 from crypto.handshake cimport NOISE_PATTERN_NK
 from crypto.noise cimport NoiseInitiator, noise_keypair, noise_finish, noise_start
 from crypto.symmetric cimport BLOCK_BYTES, HASH_BYTES, sha256
+from crypto.zstd cimport zstd_decompress
 from frame.constants cimport (
     AUTH_BEARER,
     EVENT_ROOM_MESSAGES,
+    FLAG_COMPRESSED,
     FRAME_ACK,
     FRAME_AUTH,
     FRAME_AUTH_OK,
@@ -58,7 +60,9 @@ from frame.constants cimport (
     REKEY_RECORDS,
     ROOM_TEXT,
 )
-from frame.frames cimport FRAME_HEADER_BYTES, Frame, Reply, frame_header_put, frame_parse, reply_parse
+from frame.frames cimport (
+    FRAME_HEADER_BYTES, Compressed, Frame, Reply, compressed_parse, frame_header_put, frame_parse, reply_parse,
+)
 from frame.record cimport get_u16, put_u16, record_parse
 from frame.room_messages cimport RoomMessage, room_head_parse, room_message_parse
 from frame.varint cimport UV_MAX, uv_get, uv_put
@@ -306,6 +310,18 @@ cdef int frame(Swarm* s, uint32_t id, const Frame* f, Memo** memo) noexcept nogi
     return 0
 
 
+cdef int inflate(Swarm* s, Frame* f) noexcept nogil:
+    """0, or -1: not what was asked for. Once for all who read the same bytes: those that follow are recalled."""
+    cdef Compressed body
+    if s.decompressor == NULL or compressed_parse(f.body, f.body_len, &body) != 1:
+        return -1
+    if zstd_decompress(s.decompressor, body.packed, body.packed_len, s.inflated, body.raw_len) < 0:
+        return -1
+    f.body = s.inflated
+    f.body_len = body.raw_len
+    return 0
+
+
 cdef int record(Swarm* s, uint32_t id, const uint8_t* p, size_t n) noexcept nogil:
     """The plaintext of one record: known bytes are recalled, others parsed. 0 or -1."""
     cdef Client* c = &s.clients[id]
@@ -322,6 +338,8 @@ cdef int record(Swarm* s, uint32_t id, const uint8_t* p, size_t n) noexcept nogi
         if used <= 0:
             return -1
         at += <size_t>used
+        if f.flags & FLAG_COMPRESSED and inflate(s, &f) != 0:
+            return -1
         if frame(s, id, &f, &memo) != 0:
             return -1
     note_end(s, memo, p + start, n - start)

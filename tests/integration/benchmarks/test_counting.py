@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from benchmarks.loadgen.histogram import Histogram
 from benchmarks.loadgen.swarm import Swarm
 
 TEXT = 60
@@ -26,9 +27,10 @@ def text(sequence: int, publisher: int = 0, due_ns: int = 0) -> bytes:
 class LyingNats:
     """Answers like NATS; a client that subscribes gets `script` and nothing else, cut at random places."""
 
-    def __init__(self, script: Sequence[bytes], rng: random.Random) -> None:
+    def __init__(self, script: Sequence[bytes], rng: random.Random, cut: int = 400) -> None:
         self.script = script
         self.rng = rng
+        self.cut = cut
 
     async def client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b'INFO {"server_id":"liar"}\r\n')
@@ -43,7 +45,7 @@ class LyingNats:
     async def tell(self, writer: asyncio.StreamWriter) -> None:
         data = b"".join(b"MSG hall 1 %d\r\n%s\r\n" % (len(body), body) for body in self.script)
         while data:
-            cut = self.rng.randrange(1, 400)
+            cut = self.rng.randrange(1, self.cut)
             writer.write(data[:cut])
             data = data[cut:]
             await writer.drain()
@@ -52,8 +54,11 @@ class LyingNats:
 
 
 @asynccontextmanager
-async def lying(script: Sequence[bytes], rng: random.Random) -> AsyncIterator[tuple[str, int]]:
-    server = await asyncio.start_server(LyingNats(script, rng).client, "127.0.0.1", 0)
+async def lying(
+    script: Sequence[bytes], rng: random.Random, cut: int = 400
+) -> AsyncIterator[tuple[str, int]]:
+    liar = LyingNats(script, rng, cut)
+    server = await asyncio.start_server(liar.client, "127.0.0.1", 0)
     async with server:
         yield server.sockets[0].getsockname()[:2]
 
@@ -125,6 +130,32 @@ async def test_random_faults_of_several_publishers() -> None:
     assert counters["lost_so_far"] == 20 * (sum(highest.values()) - len(seen))
     assert counters["untracked"] == 0
     assert counters["memo_hits"] > 0
+
+
+@pytest.mark.parametrize("hole", [False, True])
+async def test_batches_are_counted_by_ranges_as_message_by_message(hole: bool) -> None:
+    """Latencies are at most a bin late; a client that missed something is judged message by message."""
+    clients, due = 30, time.monotonic_ns()
+    script = [text(s, p, due) for s in range(1, 101) for p in range(3) if not hole or (s, p) != (50, 1)]
+    async with lying(script, random.Random(1), cut=1 << 30) as address:
+        swarm = Swarm(wire="nats", gateways=[address], count=clients, tracked=clients, first=0, slots=3)
+        swarm.window(0, 1 << 63)
+        swarm.connect(clients, 8)
+        deadline, joined = time.monotonic() + 60, False
+        while swarm.counters()["arrived"] < clients * len(script) and time.monotonic() < deadline:
+            await asyncio.to_thread(swarm.run, time.monotonic_ns() + 5_000_000)
+            if not joined and swarm.counters()["live"] == clients:
+                swarm.join(b"hall", clients, 8)
+                joined = True
+        spent_us = (time.monotonic_ns() - due) // 1000
+        counters, delivery = swarm.counters(), Histogram()
+        delivery.merge(swarm.histograms()["delivery"])
+        swarm.close_all()
+    assert counters["memo_hits"] > 0
+    assert counters["tracked"] == clients * len(script) == delivery.total
+    assert counters["lost_so_far"] == (clients if hole else 0)
+    assert (counters["reordered"], counters["duplicated"]) == (0, 0)
+    assert delivery.max_us <= spent_us + 33
 
 
 async def test_texts_of_strangers_and_of_another_length_are_noticed() -> None:
