@@ -49,7 +49,7 @@ class CoreAlone:
             if sys.stdin in readable:
                 if not sys.stdin.readline():
                     break
-                sys.stdout.write(json.dumps(self.core.stats()) + "\n")
+                sys.stdout.write(json.dumps(self.core.stats() | {"stages": self.core.stages()}) + "\n")
                 sys.stdout.flush()
             for event in self.core.take_events():
                 self._on(event)

@@ -224,6 +224,7 @@ def resume(
     generators: Annotated[int, typer.Option(help="Generator processes", min=1)] = 1,
     together: Annotated[int, typer.Option(help="Of each generator at a time", min=1)] = 16,
     json_file: Json = None,
+    profile: Profile = False,
 ) -> None:
     """Sessions taken up again a second, and per server core; beside them logins by ticket and by token."""
     from benchmarks.scenarios.resume import WAYS, ResumeOptions, run_resume
@@ -238,7 +239,7 @@ def resume(
         generators=generators,
         together=together,
     )
-    run(lambda context: run_resume(context, options), json_file, False)
+    run(lambda context: run_resume(context, options), json_file, profile)
 
 
 @app.command()
@@ -251,6 +252,7 @@ def flood(
     suite: Suite = "aegis128l",
     generators: Annotated[int, typer.Option(help="Processes of the flood", min=1)] = 2,
     json_file: Json = None,
+    profile: Profile = False,
 ) -> None:
     """Resumes that were overheard, replayed and forged: none is taken, who waited comes back."""
     from benchmarks.scenarios.flood import FloodOptions, run_flood
@@ -258,7 +260,7 @@ def flood(
     options = FloodOptions(
         flights=flights, parked=parked, live=live, suite=check_suite(suite), generators=generators
     )
-    run(lambda context: run_flood(context, options), json_file, False)
+    run(lambda context: run_flood(context, options), json_file, profile)
 
 
 @app.command()

@@ -7,23 +7,20 @@ those who waited come back. Nothing may be taken up but by them, each once, and 
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 import socket
-import subprocess
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 import msgspec
 
-from benchmarks.figures import SUITES, Figure, ServerReport, figure
-from benchmarks.loadgen.fleet import FleetError, Measured
+from benchmarks.figures import SUITES, Figure, figure
+from benchmarks.loadgen.fleet import FleetError
 from benchmarks.loadgen.histogram import Histogram
-from benchmarks.machine import thread_seconds
+from benchmarks.scenarios.alone import CoreProcess, Generators, Watch, core_alone
 from benchmarks.scenarios.comer import Comer
 from benchmarks.scenarios.context import Context
-from benchmarks.scenarios.resume import core_alone
 
 BOUND_MS = 1000.0
 PATIENCE_S = 10.0
@@ -75,19 +72,15 @@ def pour(pipe: Connection, port: int, flights: list[bytes], count: int) -> None:
     pipe.send(answered)
 
 
-def counts_of(server: subprocess.Popen[str]) -> Counts:
-    assert server.stdin is not None
-    assert server.stdout is not None
-    server.stdin.write("stats\n")
-    server.stdin.flush()
-    return msgspec.json.decode(server.stdout.readline(), type=Counts)
+def counts_of(core: CoreProcess) -> Counts:
+    return core.stats(Counts)
 
 
-def await_live(server: subprocess.Popen[str], name: str, count: int) -> None:
+def await_live(core: CoreProcess, name: str, count: int) -> None:
     until = time.monotonic() + PATIENCE_S
-    while counts_of(server).live[name] != count:
+    while counts_of(core).live[name] != count:
         if time.monotonic() > until:
-            raise FleetError(f"{name} are {counts_of(server).live[name]}, not {count}")
+            raise FleetError(f"{name} are {counts_of(core).live[name]}, not {count}")
         time.sleep(0.01)
 
 
@@ -137,9 +130,9 @@ def run_flood(context: Context, options: FloodOptions) -> Figure:
     """One figure: the pings of those who are in, and what a flight of the flood costs the server."""
     rng = random.Random(7)
     suite, taken, pings = SUITES[options.suite], Histogram(), Histogram()
-    with core_alone() as (server, where):
-        key = bytes.fromhex(where["server_key"])
-        address = (where["port"], where["key_id"], key, suite)
+    with core_alone() as core:
+        where = core.where
+        address = (where["port"], where["key_id"], bytes.fromhex(where["server_key"]), suite)
         live = [Comer(*address, f"live{n}") for n in range(options.live)]
         away = [Comer(*address, f"away{n}") for n in range(options.parked)]
         context.say(f"{options.live} are in, {options.parked} lose their connection")
@@ -148,47 +141,34 @@ def run_flood(context: Context, options: FloodOptions) -> Figure:
         heard = overhear(away[:OVERHEARD], rng)
         for comer in away:
             comer.vanish()
-        await_live(server, "parked", options.parked)
-        before = counts_of(server)
-        spawn = multiprocessing.get_context("spawn")
-        pipes, processes = [], []
+        await_live(core, "parked", options.parked)
+        before = counts_of(core)
         flights = [heard[kind][n] for n in range(len(heard["used"])) for kind in KINDS]
-        for _ in range(options.generators):
-            here, there = spawn.Pipe()
-            process = spawn.Process(target=pour, args=(there, where["port"], flights, options.share))
-            process.start()
-            pipes.append(here)
-            processes.append(process)
+        generators = Generators(pour, options.generators * [(where["port"], flights, options.share)])
         context.say(f"{options.flights} first flights of strangers")
-        cpu, began = thread_seconds(server.pid), time.monotonic()
-        for pipe in pipes:
-            pipe.send(None)
-        took = meanwhile(pipes, live, away, pings, taken)
-        for pipe, process in zip(pipes, processes, strict=True):
-            pipe.recv()
-            process.join()
-        span, after = time.monotonic() - began, thread_seconds(server.pid)
+        watch = Watch(core)
+        generators.go()
+        took = meanwhile(generators.pipes, live, away, pings, taken)
+        generators.told(int)
+        spent = watch.spent()
         for comer in live:
             comer.ping()
-        judge(counts_of(server), before, options, took)
-    used, n, empty = sum(after.values()) - sum(cpu.values()), options.share * options.generators, Histogram()
-    measured = Measured(
-        span, n / span, n / span, 0.0, n, 0.0, 0, 0, 0, 0, 0, 0, 0, empty, empty, empty, empty, []
-    )
+        judge(counts_of(core), before, options, took)
+    n = options.share * options.generators
     return figure(
         "flood",
         context.command,
         connections=options.live + options.parked,
         size=0,
         suite=options.suite,
-        measured=measured,
-        server=ServerReport(processes=1, cpu_s=used, seconds=span),
+        measured=spent.measured(n, []),
+        server=spent.server(),
         bound_ms=BOUND_MS,
         latency=pings,
         parked=options.parked,
         resumed=took,
         resume_ms={"p50": taken.percentile(50) / 1000, "p99": taken.percentile(99) / 1000},
-        server_us=round(used / n * 1e6, 1),
+        server_us=round(spent.cpu_s / n * 1e6, 1),
     )
 
 

@@ -10,26 +10,17 @@ loop's thread, which does everything of a resume, from the one that takes its ev
 
 from __future__ import annotations
 
-import json
-import multiprocessing
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import TypedDict
 
-from benchmarks.figures import SUITES, Figure, ServerReport, figure
-from benchmarks.loadgen.fleet import Measured
+from benchmarks.figures import SUITES, Figure, figure
 from benchmarks.loadgen.histogram import Histogram
-from benchmarks.machine import thread_seconds
+from benchmarks.scenarios.alone import Generators, Watch, Where, core_alone
 from benchmarks.scenarios.comer import Comer
 from benchmarks.scenarios.context import Context
 
 BOUND_MS = 1000.0
-LOOP = "qw-loop"  # what threads of loops are named
 WAYS = ("resume", "lite", "ticket", "token")
 
 
@@ -41,27 +32,6 @@ class ResumeOptions:
     suite: str = "aegis128l"
     generators: int = 1
     together: int = 16  # of one generator
-
-
-class Where(TypedDict):
-    """Where the server is, as core_alone tells it. `server_key`: hexadecimal."""
-
-    port: int
-    key_id: int
-    server_key: str
-
-
-@contextmanager
-def core_alone() -> Iterator[tuple[subprocess.Popen[str], Where]]:
-    command = [sys.executable, "-m", "benchmarks.core_alone", "--tickets"]
-    command += ["--config", json.dumps({"ip_accepts_per_s": 0, "loops": 1})]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            yield process, json.loads(process.stdout.readline())
-        finally:
-            process.stdin.close()
 
 
 def generate(pipe: Connection, where: Where, options: ResumeOptions, first: int) -> None:
@@ -91,51 +61,35 @@ def generate(pipe: Connection, where: Where, options: ResumeOptions, first: int)
 
 def run_resume(context: Context, options: ResumeOptions) -> Figure:
     """One figure of one way to come back."""
-    latency, spent, done = Histogram(), [], 0
-    with core_alone() as (server, where):
-        spawn = multiprocessing.get_context("spawn")
-        pipes, processes = [], []
-        for n in range(options.generators):
-            here, there = spawn.Pipe()
-            process = spawn.Process(target=generate, args=(there, where, options, n * options.clients))
-            process.start()
-            pipes.append(here)
-            processes.append(process)
-        for pipe in pipes:
-            pipe.recv()
+    latency, cpu, done = Histogram(), [], 0
+    with core_alone() as core:
+        own = [(core.where, options, n * options.clients) for n in range(options.generators)]
+        generators = Generators(generate, own)
+        for pipe in generators.pipes:
+            pipe.recv()  # its clients have logged in
         context.say(f"coming back by {options.way}")
-        before, began = thread_seconds(server.pid), time.monotonic()
-        for pipe in pipes:
-            pipe.send(None)
-        for pipe in pipes:
-            taken, cpu = pipe.recv()
-            spent.append(cpu)
+        watch = Watch(core)
+        generators.go()
+        for taken, used in generators.told(tuple[list[float], float]):
+            cpu.append(used)
             done += len(taken)
             for seconds in taken:
                 latency.record(round(seconds * 1e6))
-        span, after = time.monotonic() - began, thread_seconds(server.pid)
-        for process in processes:
-            process.join()
-    loop = sum(after[name] - before.get(name, 0.0) for name in after if name.startswith(LOOP))
-    used = sum(after.values()) - sum(before.values())
-    empty = Histogram()
-    measured = Measured(
-        span, done / span, done / span, 0.0, done, 0.0, 0, 0, 0, 0, 0, 0, 0, empty, empty, empty, empty, spent
-    )
+        spent = watch.spent()
     return figure(
         "resume",
         context.command,
         connections=options.clients,
         size=0,
         suite=options.suite,
-        measured=measured,
-        server=ServerReport(processes=1, cpu_s=used, seconds=span),
+        measured=spent.measured(done, cpu),
+        server=spent.server(),
         bound_ms=BOUND_MS,
         latency=latency,
         way=options.way,
         together=options.together,
-        loop_us=round(loop / max(done, 1) * 1e6, 1),
-        python_us=round((used - loop) / max(done, 1) * 1e6, 1),
+        loop_us=round(spent.loop_s / max(done, 1) * 1e6, 1),
+        python_us=round(spent.others_s / max(done, 1) * 1e6, 1),
         came_back=done,
-        per_server_core_per_s=round(done / used, 1) if used else 0.0,
+        per_server_core_per_s=round(done / spent.cpu_s, 1) if spent.cpu_s else 0.0,
     )
