@@ -13,6 +13,7 @@ from crypto import openssl
 
 ROOT = Path(__file__).resolve().parent.parent
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+MALLOC_ARENA = 64 << 20  # where glibc lets the memory of a thread begin: a multiple of that
 
 
 def machine() -> dict[str, object]:
@@ -102,6 +103,32 @@ def rss_bytes(pid: int) -> int:
     which statm shows, may be off by half a megabyte for each process (struct percpu_counter).
     """
     return _rollup_bytes(pid, "Rss:")
+
+
+def by_kind(smaps: str) -> dict[str, int]:
+    """Resident bytes of a process, from the text of its smaps: `mapped` is what the core maps (connections,
+    sessions, tables) and Python's own arenas, `heap` malloc of the Python thread, `arenas` malloc of other
+    threads, `files` programs and libraries.
+    """
+    found = dict.fromkeys(("mapped", "heap", "arenas", "files"), 0)
+    kind = "files"
+    for line in smaps.splitlines():
+        words = line.split()
+        if "-" in words[0] and len(words) >= 5:
+            begin = int(words[0].partition("-")[0], 16)
+            if len(words) > 5:
+                kind = "heap" if words[5] == "[heap]" else "files"
+            else:
+                kind = "arenas" if begin % MALLOC_ARENA == 0 and words[1] == "rw-p" else "mapped"
+        elif words[0] == "Rss:":
+            found[kind] += int(words[1]) * 1024
+    return found
+
+
+def resident_by_kind(pids: Sequence[int]) -> dict[str, int]:
+    """Summed over these processes."""
+    each = [by_kind(Path(f"/proc/{pid}/smaps").read_text()) for pid in pids]
+    return {kind: sum(one[kind] for one in each) for kind in each[0]}
 
 
 def _pss_bytes(pid: int) -> int:

@@ -185,11 +185,9 @@ class Servers:
         """Without `memory` the pages of the processes are not counted (its figures are 0), which takes some
         milliseconds of a core for each of them: not where a window opens.
         """
-        trees = {
-            process.name: [process.popen.pid, *children(process.popen.pid)] for process in self.processes
-        }
+        trees = self._trees()
         pids = [pid for tree in trees.values() for pid in tree] + [other.pid for other in self._others]
-        gateways = [pid for process in self.processes if process.listen for pid in trees[process.name]]
+        gateways = self.gateway_pids()
         at, cpu_s = time.monotonic(), sum(map(cpu_seconds, pids))
         metrics = self.metrics()
         return Sample(
@@ -203,6 +201,13 @@ class Servers:
             done_cpu_s=sum(map(cpu_seconds, pids)),
             processes=sum(len(tree) for tree in trees.values()),
         )
+
+    def _trees(self) -> dict[str, list[int]]:
+        return {process.name: [process.popen.pid, *children(process.popen.pid)] for process in self.processes}
+
+    def gateway_pids(self) -> list[int]:
+        trees = self._trees()
+        return [pid for process in self.processes if process.listen for pid in trees[process.name]]
 
     def metrics(self) -> dict[str, float]:
         """Sums over the processes; of the longest turn the longest."""

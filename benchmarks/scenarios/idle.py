@@ -2,7 +2,9 @@
 
 Gateways are processes of their own here, because only they are to hold nothing per connection outside the
 core: `user_bytes_per_connection` is the growth of their resident memory since a few clients of each came and
-went, because what the first login of a process touches for good is no cost of a connection.
+went, because what the first login of a process touches for good is no cost of a connection. What a storm
+leaves in its heap is in it: `user_bytes_by_kind` tells that from what the core maps, and part of it goes
+after QUIET_S of control/process/heap.py, which a run should outlast.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from benchmarks.figures import Figure, ServerReport, figure
 from benchmarks.loadgen.fleet import Fleet, Load, Shape
-from benchmarks.machine import held_bytes, memory, resident_bytes
+from benchmarks.machine import held_bytes, memory, resident_by_kind, resident_bytes
 from benchmarks.scenarios.context import CONNECT_TIMEOUT_S, CONNECT_WINDOW, Context, stage, suite_number
 from benchmarks.scenarios.needs import require
 from benchmarks.scenarios.preparation import OPEN_CORE, OPEN_SERVICE
@@ -69,7 +71,7 @@ def run_idle(context: Context, options: IdleOptions) -> Figure:
         ) as first:
             first.connect()
         servers.await_calm()
-        empty = servers.sample()
+        empty, kinds = servers.sample(), resident_by_kind(servers.gateway_pids())
         seen = fleet.connect_in_waves(
             WAVE, servers.await_sessions, CONNECT_WINDOW, CONNECT_TIMEOUT_S, context.progress
         )
@@ -89,6 +91,8 @@ def run_idle(context: Context, options: IdleOptions) -> Figure:
             empty_rss=empty.gateway_rss,
             connections=options.connections,
         )
+        grown = resident_by_kind(servers.gateway_pids())
+        by_kind = {kind: round((grown[kind] - kinds[kind]) / options.connections, 1) for kind in grown}
         generator_rss = resident_bytes(fleet.pids)
         taken, held = before - memory("MemAvailable"), held_bytes() - held_before
         if not measured.counters["pongs"]:
@@ -106,6 +110,7 @@ def run_idle(context: Context, options: IdleOptions) -> Figure:
             bound_ms=PAUSE_BOUND_MS,
             latency=logins,
             hold_s=options.hold_s,
+            user_bytes_by_kind=by_kind,
             interval_s=options.interval_s,
             gateways=plan.gateways,
             connected=seen["live"] - seen["closed"],

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.figures import ServerReport, limits_of, median_of, stages, write_json
-from benchmarks.machine import Busy
+from benchmarks.machine import Busy, by_kind
 from benchmarks.servers import Sample, parse_metrics
 from tests.support.bench_figures import histogram, made_figure, measured
 
@@ -72,3 +72,16 @@ def test_stages_and_memory_are_differences_between_two_samples() -> None:
     assert (report.cpu_s, report.user_bytes_per_connection, report.max_pause_ms) == (0.5, 100.0, 4.0)
     assert (report.machine_busy, report.seconds) == (1.0, 0.5)
     assert stages({}, {}) == {}
+
+
+def test_memory_of_a_process_is_told_by_kind() -> None:
+    rows = (
+        ("55d000000000-55d000010000 r-xp 00000000 08:01 7    /usr/bin/python3.11", 40),
+        ("55d000020000-55d000090000 rw-p 00000000 00:00 0    [heap]", 100),
+        ("7f0000000000-7f0000021000 rw-p 00000000 00:00 0", 20),
+        ("7f0000021000-7f0004000000 ---p 00000000 00:00 0", 0),
+        ("7f1234560000-7f1234760000 rw-p 00000000 00:00 0", 2000),
+        ("7ffc00000000-7ffc00021000 rw-p 00000000 00:00 0    [stack]", 8),
+    )
+    smaps = "".join(f"{head}\nSize: 9000 kB\nRss: {rss} kB\nVmFlags: rd wr mr\n" for head, rss in rows)
+    assert by_kind(smaps) == {"mapped": 2000 << 10, "heap": 100 << 10, "arenas": 20 << 10, "files": 48 << 10}
