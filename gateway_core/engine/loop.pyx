@@ -377,13 +377,13 @@ cdef void* loop_main(void* arg) noexcept nogil:
             look_step(loop)
         if loop.drain.on:
             drain_step(loop)
-        if loop.resync.on:
-            resync_step(loop)
         fanout_work(loop)
         if loop.topics.owing.len:
             topics_tell(&loop.topics, loop.now_ns)
         _flush(loop)
         reap(loop)
+        if loop.resync.on:
+            resync_step(loop)  # now that nobody is doomed: who lost the connection in this turn is parked, or gone and told
         _notify(loop)
         if ready == 0 and loop.waiting.count == 0 and loop.topics.active.len == 0:
             ephemerals_fill(&loop.ephemerals, FILL)

@@ -14,7 +14,7 @@ from msgspec.msgpack import encode
 
 from crypto.noise import Initiator
 from frame.constants import CloseCode, FrameType, Reject, ResumeFlag, ResumeReason
-from gateway_core import EV_CALL, EV_CLOSED, EV_PARKED, EV_RESUMED, EV_TICKET
+from gateway_core import EV_CALL, EV_CLOSED, EV_PARKED, EV_RESUMED, EV_TICKET, EV_TOPIC
 from tests.support.gateway_client import SYNC_NIL, Gone, Rejected, Ticket, WireClient, uv, wait_for
 from tests.support.gateway_harness import GatewayHarness
 
@@ -382,6 +382,23 @@ def test_a_kick_reaches_who_has_no_connection(gateway: GatewayHarness) -> None:
     gateway.gateway.kick("ann", None, 99, CloseCode.KICKED, "out")
     wait_for(lambda: gateway.closed_codes("ann") == [CloseCode.KICKED])
     assert back(gateway, ticket, 0).expect(FrameType.RESUME_FAIL) == bytes([ResumeReason.EXPIRED])
+
+
+def test_who_ends_in_the_turn_in_which_all_are_told_again_is_told_as_gone_before_that_ends(
+    start_gateway: Start,
+) -> None:
+    """Else what was told again and what is counted differ, and whoever listens believes the first."""
+    gateway = start_gateway(tickets=True)
+    for n in range(20):
+        client, _ = enter(gateway)
+        cut(client)
+        parked(gateway)
+        before = len(gateway.of_kind(EV_TOPIC))
+        gateway.gateway.end_parked(2000)
+        gateway.gateway.tell(0, False)
+        wait_for(lambda n=n: [event[1] for event in gateway.of_kind(EV_TOPIC)].count("") > n)
+        told = [event[1:] for event in gateway.of_kind(EV_TOPIC)[before:]]
+        assert told[: told.index(("", 0, 0))][-1:] == [("u/ann", 0, 0)]
 
 
 def test_an_idle_one_is_told_and_waits(start_gateway: Start) -> None:
