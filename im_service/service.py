@@ -26,6 +26,7 @@ from im_service.conversation.receipts import Receipts
 from im_service.conversation.revisions import Revisions
 from im_service.conversation.sync import Sync
 from im_service.engines.media import MediaEngine
+from im_service.event_calls import EventCalls
 from im_service.groups.admin import GroupAdmin
 from im_service.groups.context import GroupContext
 from im_service.groups.members import GroupMembers
@@ -109,6 +110,7 @@ class ImService:
             self.presence,
             self.devices,
             self.server_sends,
+            EventCalls(context, self.events),
             self.reviews,
         )
         self._words = Words(context, ports.moderation)

@@ -51,6 +51,7 @@ TITLES: Mapping[int, str] = {
     404: "Not found",
     405: "Method not allowed",
     409: "Conflict",
+    410: "Gone",
     412: "Precondition failed",
     413: "Body too large",
     415: "Unsupported media type",
@@ -108,6 +109,8 @@ def from_im_error(error: ImError) -> Problem:
     code = int(error.code)
     slug = Code(code).name.lower().replace("_", "-")
     detail = dict(error.detail or {})
+    if "go_on" in detail:  # events that a cursor had not passed
+        return Problem(410, "gone", error.text, None, code=code, **detail)
     headers = None
     if "retry_after_ms" in detail:
         headers = {"Retry-After": str(-(-int(detail["retry_after_ms"]) // 1000))}

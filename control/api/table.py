@@ -113,7 +113,16 @@ MODERATION = (
     Operation("POST", "/users/{me}/reports", "message.report", "moderation", actor="me"),
 )
 
-OPERATIONS = MESSAGES + GROUPS + ROOMS + PEOPLE + CONVERSATIONS + MODERATION
+EVENTS = (
+    Operation("GET", "/events", "events", "events", "read"),
+    Operation("GET", "/events/cursor", "events.cursor", "events", "read"),
+    Operation("GET", "/events/groups", "events.groups", "events", "read"),
+    Operation("GET", "/events/groups/{group}", "events.group", "events", "read"),
+    Operation("PUT", "/events/groups/{group}", "events.commit", "events"),
+    Operation("DELETE", "/events/groups/{group}", "events.drop", "events"),
+)
+
+OPERATIONS = MESSAGES + GROUPS + ROOMS + PEOPLE + CONVERSATIONS + MODERATION + EVENTS
 
 # Methods that only make sense on a device's own connection.
 DEVICE_ONLY = frozenset(

@@ -15,7 +15,7 @@ from im_service.storage.records import AppendResult, Done, Mark, NewMessage
 ATTEMPTS = 6
 """Of a transaction that others were in the way of, before it is refused as StoreUnavailable."""
 OWN_ERRORS = (StoreError, ArithmeticError, LookupError, TypeError, ValueError, AssertionError)
-"""Raised by an operation itself: it alone is undone. Any other error undoes the whole transaction."""
+"""Raised by an operation itself: it alone is undone. Other errors undo the whole transaction."""
 
 
 def answer_future(future: "asyncio.Future[Any]", result: object) -> None:

@@ -13,6 +13,7 @@ from program.cli.admin import (
     callbacks,
     conns,
     dictionary,
+    events,
     lbs,
     moderation,
     nodes,
@@ -54,6 +55,7 @@ app.add_typer(lbs.app, name="lbs")
 app.add_typer(dictionary.app, name="dict")
 app.add_typer(moderation.app, name="moderation")
 app.add_typer(callbacks.app, name="callbacks")
+app.add_typer(events.app, name="events")
 app.add_typer(cluster.app, name="cluster")
 app.command()(chat)
 app.command()(demo)

@@ -41,7 +41,7 @@ ORDER: dict[str, list[str]] = {
         "consent moderation",
         "chatrooms groups sending",
         "accounts callbacks engines",
-        "conversation push",
+        "conversation event_calls push",
         "reviews",
         "upkeep",
         "service",

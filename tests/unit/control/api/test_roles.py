@@ -62,6 +62,8 @@ MATRIX = {
     ("DELETE", "/v1/admin/moderation/lists/{list}"): POLICY_ADMIN,
     ("POST", "/v1/admin/moderation/test"): VIEWER,
     ("POST", "/v1/admin/callbacks/test"): POLICY_ADMIN,
+    ("GET", "/v1/admin/events"): VIEWER,
+    ("GET", "/v1/admin/events/groups"): VIEWER,
     ("GET", "/v1/admin/policies"): VIEWER,
     ("GET", "/v1/admin/policies/{policy}"): VIEWER,
     ("DELETE", "/v1/admin/policies/{policy}"): POLICY_ADMIN,

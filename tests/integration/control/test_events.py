@@ -1,0 +1,110 @@
+"""The durable copy over HTTP: pages, long poll, consumer groups, and what operators see of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.server_process import ROOT, ServerProcess
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("events") / "data", admin="127.0.0.1:0") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def http(server: ServerProcess) -> Iterator[httpx.Client]:
+    with httpx.Client(
+        base_url=f"{server.url}/v1", headers={"X-API-Key": server.first_api_key()}, timeout=60
+    ) as client:
+        yield client
+
+
+def send(http: httpx.Client, text: str, **options: Any) -> dict[str, Any]:
+    body = {"sender": "alice", "target": "u/bob", "type": 0, "body": {"text": text}, "options": options}
+    return dict(http.post("/messages", json=body).raise_for_status().json())
+
+
+def page(http: httpx.Client, **query: Any) -> dict[str, Any]:
+    return dict(http.get("/events", params=query).raise_for_status().json())
+
+
+def texts(found: dict[str, Any]) -> list[str]:
+    return [event["data"]["body"]["text"] for event in found["events"]]
+
+
+def test_what_was_sent_is_pulled_in_pages_and_waited_for(http: httpx.Client) -> None:
+    start = http.get("/events/cursor", params={"at": "head"}).json()["cursor"]
+    send(http, "one", env="audit")
+    sent = send(http, "two")
+    send(http, "kept out", route=False)
+    first = page(http, after=start, limit=1)
+    assert (texts(first), first["more"]) == (["one"], True)
+    second = page(http, after=first["next"])
+    assert (texts(second), second["more"]) == (["two"], False)
+    (event,) = second["events"]
+    assert (event["kind"], event["subject"], event["data"]["to"]) == ("message.single", "s/alice:bob", "bob")
+    assert event["event_id"] == str(sent["server_id"]) == event["data"]["server_id"]
+    assert texts(page(http, after=start, envs="audit")) == ["one"]
+    assert texts(page(http, after=start, kinds="message.*")) == ["one", "two"]
+    assert texts(page(http, after=start, kinds="session.login")) == []
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(page, http, after=second["next"], wait_s=8)
+        send(http, "three")
+        assert texts(waiting.result()) == ["three"]
+
+
+def test_a_group_goes_on_where_it_was_and_tells_its_lag(http: httpx.Client) -> None:
+    start = http.get("/events/cursor").json()["cursor"]
+    assert http.get("/events", params={"group": "archive"}).status_code == 404
+    made = http.put("/events/groups/archive", json={"cursor": start, "revision": 0}).raise_for_status().json()
+    send(http, "for the archive")
+    found = page(http, group="archive")
+    assert texts(found) == ["for the archive"]
+    assert http.get("/events/groups/archive").json()["lag_events"] == 1
+    cursor = {"cursor": found["next"], "revision": made["revision"]}
+    assert http.put("/events/groups/archive", json=cursor).json()["lag_events"] == 0
+    assert http.put("/events/groups/archive", json=cursor).status_code == 409, "somebody was faster"
+    assert [group["group"] for group in http.get("/events/groups").json()["groups"]] == ["archive"]
+    assert http.delete("/events/groups/archive").json() == {"changed": True}
+
+
+def test_a_cursor_that_is_none_or_gone_is_told_so(http: httpx.Client) -> None:
+    refused = http.get("/events", params={"after": "nothing"})
+    assert (refused.status_code, refused.json()["detail"]) == (422, "not a cursor of this service")
+    elsewhere = "AQcHBwcHBwcHAQEAAA"  # of a store with another incarnation
+    gone = http.get("/events", params={"after": elsewhere})
+    assert (gone.status_code, gone.json()["type"]) == (410, "urn:qianwan:problem:gone")
+    assert page(http, after=gone.json()["go_on"])["events"]
+
+
+def test_operators_see_what_passes_but_not_what_it_says(server: ServerProcess, http: httpx.Client) -> None:
+    start = http.get("/events/cursor").json()["cursor"]
+    send(http, "secret words")
+    http.put("/events/groups/slow", json={"cursor": start}).raise_for_status()
+    command = [sys.executable, "-m", "program", "events"]
+    where = ["--data-dir", str(server.data_dir)]
+
+    def run(*words: str) -> str:
+        done = subprocess.run(
+            [*command, *words, *where], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    shown = run("tail", "--after", start, "--count", "1")
+    assert "message.single" in shown
+    assert "s/alice:bob" in shown
+    assert "secret" not in shown
+    (group,) = json.loads(run("lag", "--json"))["groups"]
+    assert (group["group"], group["lag_events"]) == ("slow", 1)
+    http.delete("/events/groups/slow").raise_for_status()
