@@ -16,6 +16,8 @@ from im_service.rates import Rate
 DAY_MS = 86_400_000
 TAGS_PER_ROOM = 4
 """Tags that a member may be in a chatroom under."""
+MOST_SLOW_S = 86_400
+"""Between two messages of a member, where a group or chatroom is slow."""
 LONGEST_MS = 36_500 * DAY_MS
 
 FriendConsent = Literal["free", "ask", "nobody"]

@@ -76,6 +76,7 @@ PEOPLE = (
     Operation("GET", "/users/{user}", "account.get", "accounts", "read"),
     Operation("POST", "/users/{user}/disable", "account.disable", "accounts"),
     Operation("POST", "/users/{user}/mute", "account.mute", "accounts"),
+    Operation("POST", "/users/{user}/shadow", "account.shadow", "accounts"),
     Operation("GET", "/users/{user}/devices", "devices", "accounts", "read"),
     Operation("POST", "/users/{user}/kick", "kick", "accounts"),
     Operation("GET", "/profiles", "profile.get", "accounts", "read"),

@@ -57,6 +57,11 @@ class DisableArgs(Args):
     text: Annotated[str, Meta(max_length=256)] = ""
 
 
+class ShadowArgs(Args):
+    user: str
+    seconds: Seconds = -1
+
+
 class ModuleMuteArgs(Args):
     user: str
     single_s: Seconds | None = None
@@ -89,6 +94,7 @@ class AccountView(Struct):
     mute_single_ms: int
     mute_group_ms: int
     mute_room_ms: int
+    shadow_until_ms: int
 
 
 def _read(info: bytes) -> ProfileInfo:
@@ -107,6 +113,7 @@ def describe_account(account: Account) -> AccountView:
         account.mute_single_ms,
         account.mute_group_ms,
         account.mute_room_ms,
+        account.shadow_until_ms,
     )
 
 
@@ -192,6 +199,18 @@ class Profiles:
             account = await self._store.set_account(
                 user, now, mute_single_ms=single, mute_group_ms=group, mute_room_ms=room
             )
+        self._remember(account)
+        return describe_account(account)
+
+    @method("account.shadow", Code.INVALID, result=AccountView, server_only=True)
+    async def shadow(self, caller: Caller, args: ShadowArgs) -> AccountView:
+        """What an account sends for seconds (-1 for ever, 0 ends it) is stored and answered as ever, and
+        nobody but its own devices has it; its reactions and edits look as if they were done."""
+        user = check_id(args.user, "user")
+        now = self._clock.now_ms()
+        until = until_ms(now, args.seconds)
+        with self._told("account.shadow", user, until_ms=until):
+            account = await self._store.set_account(user, now, shadow_until_ms=until)
         self._remember(account)
         return describe_account(account)
 

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct, field
 from im_service.calls import Args, Positive, Seconds
 from im_service.live.room import RoomInfo, RoomState
 from im_service.models import ROLE_NAMES, WireMessage
-from im_service.settings import TAGS_PER_ROOM
+from im_service.settings import MOST_SLOW_S, TAGS_PER_ROOM
 from im_service.storage.records import QueueItem, Role, RoomMember
 
 Tags = Annotated[list[str], Meta(max_length=TAGS_PER_ROOM)]
@@ -28,6 +28,7 @@ class RoomChanges(Args):
     queue_by_managers: bool | None = None
     normal_per_s: Annotated[float, Meta(ge=-1)] | None = None
     high_per_s: Annotated[float, Meta(ge=-1)] | None = None
+    slow_s: Annotated[int, Meta(ge=0, le=MOST_SLOW_S)] | None = None
 
 
 class CreateArgs(RoomChanges):
@@ -156,6 +157,7 @@ class RoomView(Struct):
     queue_by_managers: bool
     normal_per_s: float
     high_per_s: float
+    slow_s: int
 
 
 def describe(room: RoomState) -> RoomView:

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct, field
 
 from im_service.calls import Args, Number, Positive, Seconds
 from im_service.models import ROLE_NAMES
+from im_service.settings import MOST_SLOW_S
 from im_service.storage.records import Group, GroupMember, Request
 
 JOIN_FREE, JOIN_APPROVAL, JOIN_CLOSED = "free", "approval", "closed"
@@ -27,7 +28,7 @@ class GroupInfo(Struct, omit_defaults=True):
 
     join: free, approval (owner or managers decide) or closed. invite: who may invite. agree: an invited
     user must accept. update: who may change name and texts. history: newcomers see what was said before
-    them.
+    them. slow_s: a member who is no manager says one thing in so many seconds.
     """
 
     name: Name = ""
@@ -40,6 +41,7 @@ class GroupInfo(Struct, omit_defaults=True):
     agree: bool = False
     update: Who = "managers"
     history: bool = True
+    slow_s: Annotated[int, Meta(ge=0, le=MOST_SLOW_S)] = 0
 
 
 _decode_info = msgspec.msgpack.Decoder(GroupInfo).decode
@@ -63,10 +65,11 @@ class GroupChanges(Args):
     agree: bool | None = None
     update: Who | None = None
     history: bool | None = None
+    slow_s: Annotated[int, Meta(ge=0, le=MOST_SLOW_S)] | None = None
 
 
 SETTINGS = tuple(GroupInfo.__struct_fields__)
-MODES = ("join", "invite", "agree", "update", "history")
+MODES = ("join", "invite", "agree", "update", "history", "slow_s")
 
 
 def changed(info: GroupInfo, args: GroupChanges) -> tuple[GroupInfo, dict[str, object]]:
@@ -94,6 +97,7 @@ class GroupView(Struct):
     agree: bool
     update: Who
     history: bool
+    slow_s: int
 
 
 class GroupList(Struct):

@@ -12,6 +12,9 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
+import msgspec
+from msgspec import Struct
+
 from im_service.rates import Bucket
 from im_service.storage.records import Account, Group, GroupMember, Relation, Role
 from im_service.storage.store import Store
@@ -108,6 +111,7 @@ class AccountState:
         "group_ms",
         "reports",
         "room_ms",
+        "shadow_ms",
         "single_ms",
         "stranger",
         "user",
@@ -116,7 +120,7 @@ class AccountState:
     def __init__(self, user: str) -> None:
         self.user = user
         self.reports = Bucket()
-        self.disabled_ms = self.single_ms = self.group_ms = self.room_ms = 0
+        self.disabled_ms = self.single_ms = self.group_ms = self.room_ms = self.shadow_ms = 0
         self.bucket = Bucket()
         self.stranger = Bucket()
 
@@ -125,6 +129,7 @@ class AccountState:
         self.single_ms = record.mute_single_ms
         self.group_ms = record.mute_group_ms
         self.room_ms = record.mute_room_ms
+        self.shadow_ms = record.shadow_until_ms
 
 
 class PairState:
@@ -142,13 +147,23 @@ class PairState:
         self.muted = record.muted
 
 
+class _Pace(Struct):
+    """What a sender meets of a group's settings."""
+
+    slow_s: int = 0
+
+
+_decode_pace = msgspec.msgpack.Decoder(_Pace).decode
+
+
 class GroupState:
     """A group as senders meet it. `record` is None when there is no such group (any more)."""
 
-    __slots__ = ("__weakref__", "bucket", "group", "mute_all", "record")
+    __slots__ = ("__weakref__", "bucket", "group", "mute_all", "record", "slow_ms")
 
     def __init__(self, group: str) -> None:
         self.group = group
+        self.slow_ms = 0
         self.record: Group | None = None
         self.mute_all = False
         self.bucket = Bucket()
@@ -156,6 +171,7 @@ class GroupState:
     def update(self, record: Group | None) -> None:
         self.record = record
         self.mute_all = record is not None and record.mute_all
+        self.slow_ms = 0 if record is None or not record.info else _decode_pace(record.info).slow_s * 1000
 
 
 class MemberState:

@@ -23,7 +23,7 @@ from im_service.live.directory import Cache
 from im_service.options import Resolved
 from im_service.ports import Budget, Session
 from im_service.rates import Bucket
-from im_service.settings import ImSettings
+from im_service.settings import MOST_SLOW_S, ImSettings
 from im_service.storage.records import HISTORY, Role, Room, RoomMember
 from im_service.storage.store import Store
 
@@ -49,6 +49,7 @@ class RoomInfo(Struct, omit_defaults=True):
         float, Meta(ge=-1)
     ] = -1  # messages a member gets, -1 = the service's default, 0 = no limit
     high_per_s: Annotated[float, Meta(ge=-1)] = -1
+    slow_s: Annotated[int, Meta(ge=0, le=MOST_SLOW_S)] = 0  # between two messages of one who manages nothing
 
 
 _decode_info = msgspec.msgpack.Decoder(RoomInfo).decode

@@ -70,6 +70,15 @@ class Route:
         """The other one of a single chat."""
         return self.topic[2:] if self.theirs is not None else None
 
+    @property
+    def pace_ms(self) -> int:
+        """Between two messages of this sender; 0 = as they like. Owner and managers do."""
+        if self.group is not None and self.group.slow_ms:
+            return 0 if self.member is None or self.member.manager else self.group.slow_ms
+        if self.room is not None and self.room.info.slow_s and not self.room.manages(self.sender):
+            return self.room.info.slow_s * 1000
+        return 0
+
     def cut(self, target: Aim | None) -> Aim | None:
         """The stored form of a target list: senders always see what they sent."""
         if target is None or (self.sender in target.users) == target.inclusive:

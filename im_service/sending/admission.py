@@ -6,7 +6,10 @@ account, module mute, membership, group or room mute, blacklist, friend, rate. T
 
 from __future__ import annotations
 
-from im_service.errors import Code, ImError, rate_limited
+from collections import OrderedDict
+from math import ceil
+
+from im_service.errors import Code, Detail, ImError, rate_limited
 from im_service.ids import ROOM, SINGLE
 from im_service.live.directory import AccountState
 from im_service.live.route import Route
@@ -22,6 +25,14 @@ WAITING = -1
 """Stored for the sender only until it is decided, acknowledged as if it were delivered."""
 
 
+MAX_PACED = 100_000
+"""People of slow groups and rooms who spoke and have to wait; who spoke longest ago goes first."""
+
+
+class OfNew(ImError):
+    """A refusal of what is new. A repeat of what is stored is answered as the first time."""
+
+
 class Admission:
     """The checks of one process; buckets are per process."""
 
@@ -32,6 +43,7 @@ class Admission:
         self._conversation = Limiter(settings.conversation_rate)
         self._speaker = Limiter(settings.room_sender_rate)
         self._stranger = Limiter(settings.stranger_rate)
+        self._spoke: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._blocked = settings.blacklist_answer or SILENTLY_BLOCKED
 
     def set_rates(self, settings: ImSettings) -> None:
@@ -41,6 +53,20 @@ class Admission:
         self._conversation.set(settings.conversation_rate)
         self._speaker.set(settings.room_sender_rate)
         self._stranger.set(settings.stranger_rate)
+
+    def send(self, state: SessionState, route: Route, options: Resolved, now: int, tick: int) -> int:
+        """`check` of a message: in slow mode its sender has to wait for the next one."""
+        verdict = self.check(state, route, options, now, tick)
+        if route.pair is None and (pace := route.pace_ms):
+            key = (route.conversation, route.sender)
+            if (wait := self._spoke.get(key, 0) - tick) > 0:
+                detail: Detail = {"retry_after_ms": wait, "limit": "slow"}
+                raise OfNew(Code.RATE_LIMITED, f"slow mode: the next one in {ceil(wait / 1000)} s", detail)
+            self._spoke[key] = tick + pace
+            self._spoke.move_to_end(key)
+            if len(self._spoke) > MAX_PACED:
+                self._spoke.popitem(last=False)
+        return verdict
 
     def check(self, state: SessionState, route: Route, options: Resolved, now: int, tick: int) -> int:
         """PASSED; or the code to tell a blacklisted sender (7101, or 1 = none). Raises ImError otherwise.
@@ -61,7 +87,8 @@ class Admission:
         ):
             raise ImError(Code.FORBIDDEN, "friends only")
         self.spend(state, route, tick)
-        return PASSED
+        shadowed = route.account is not None and route.account.shadow_ms > now
+        return SILENTLY_BLOCKED if shadowed else PASSED
 
     def again(self, state: SessionState, route: Route, now: int) -> int:
         """What `check` says, as far as it may have changed while a hook was asked."""

@@ -16,7 +16,7 @@ from im_service.live.route import Route
 from im_service.live.users import SessionState
 from im_service.models import SendRequest
 from im_service.options import Resolved
-from im_service.sending.admission import PASSED, SILENTLY_BLOCKED, WAITING
+from im_service.sending.admission import PASSED, SILENTLY_BLOCKED, WAITING, OfNew
 from im_service.sending.bodies import check_body
 from im_service.sending.hooks import Action, Draft, Hook, Verdict, hook_detail
 from im_service.storage.records import SENDER_SYNC
@@ -24,7 +24,7 @@ from im_service.storage.records import SENDER_SYNC
 _log = logging.getLogger("qianwan.im")
 
 
-class Rejected(ImError):
+class Rejected(OfNew):
     """A hook said no."""
 
     def __init__(self, text: str, code: int = 0) -> None:

@@ -28,11 +28,11 @@ from im_service.live.users import SessionState
 from im_service.models import SendRequest, decode_send, pack_payload
 from im_service.options import DEFAULT, STORED, OptionTable, Resolved
 from im_service.ports import SendItem, Session
-from im_service.sending.admission import PASSED, SILENTLY_BLOCKED, Admission
+from im_service.sending.admission import PASSED, SILENTLY_BLOCKED, Admission, OfNew
 from im_service.sending.bodies import check_body
 from im_service.sending.delivery import Delivery
 from im_service.sending.hooks import Draft
-from im_service.sending.judging import Judge, Judged, Rejected, draft_of
+from im_service.sending.judging import Judge, Judged, draft_of
 from im_service.sending.pending import (
     SEND_ACK,
     AfterCommit,
@@ -115,7 +115,7 @@ class Sending:
                 ):
                     self._wait(state, target, item, work)
                     continue
-                verdict = self.admission.check(state, route, options, work.now, work.tick)
+                verdict = self.admission.send(state, route, options, work.now, work.tick)
                 body, ext, holds = bytes(asked.body), asked.ext, None
                 if not verdict and judge.instant and judge.glances(route.kind, asked.type):
                     draft, verdict, holds = judge.glance(draft_of(state, route, asked, options), route.kind)
@@ -124,7 +124,7 @@ class Sending:
                 entry = Pending(route, asked.client_id, asked.type, payload, options, verdict, state, request)
                 entry.holds = holds
                 self._queue(work, entry, raw)
-            except Rejected as error:
+            except OfNew as error:
                 self._repeats.rejected(session, request, route, asked.client_id, _digest(route, raw), error)
             except ImError as error:
                 work.out.reply(session, SEND_ACK, request, error.code, error.payload())
@@ -353,13 +353,13 @@ class Sending:
     async def _admit_slowly(self, work: Work, state: SessionState, route: Route, item: SendItem) -> None:
         _, request, _, raw = item
         asked, options = self._decode(route, raw)
-        verdict = self.admission.check(state, route, options, work.now, work.tick)
+        verdict = self.admission.send(state, route, options, work.now, work.tick)
         receivers = await self._judge.receivers(state, route, options)
         body, ext, holds = bytes(asked.body), asked.ext, None
         if not verdict:
             try:
                 judged = await self._judge.judge(draft_of(state, route, asked, options), route.kind)
-            except Rejected as error:
+            except OfNew as error:
                 self._repeats.rejected(item[0], request, route, asked.client_id, _digest(route, raw), error)
                 return
             draft, verdict, holds = judged

@@ -380,6 +380,7 @@ class Account(NamedTuple):
     mute_group_ms: int
     mute_room_ms: int
     info: bytes
+    shadow_until_ms: int = 0  # what they say until then is for themselves alone
 
 
 class Device(NamedTuple):

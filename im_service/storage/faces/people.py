@@ -95,6 +95,7 @@ class Accounts(Engine):
         mute_group_ms: int | None = None,
         mute_room_ms: int | None = None,
         info: bytes | None = None,
+        shadow_until_ms: int | None = None,
     ) -> Account:
         """None leaves as it is. -> the account as it is now."""
         return await self._write(
@@ -107,6 +108,7 @@ class Accounts(Engine):
                 mute_group_ms,
                 mute_room_ms,
                 info,
+                shadow_until_ms,
             )
         )
 

@@ -69,20 +69,20 @@ def profiles(users: Sequence[str]) -> Op[list[Profile]]:
 
 def accounts(users: Sequence[str]) -> Op[dict[str, Account]]:
     found = yield from rows(
-        "SELECT a.name, s.disabled_ms, s.mute_single_ms, s.mute_group_ms, s.mute_room_ms, s.info"
+        "SELECT a.name, s.disabled_ms, s.mute_single_ms, s.mute_group_ms, s.mute_room_ms, s.info, s.shadow_ms"
         " FROM account a LEFT JOIN account_state s ON s.usr = a.id WHERE a.name IN_TEXTS($1)",
         list(users),
     )
     known = {
-        name: Account(name, True, disabled or 0, single or 0, group or 0, room or 0, info or b"")
-        for name, disabled, single, group, room, info in found
+        name: Account(name, True, disabled or 0, single or 0, group or 0, room or 0, info or b"", shadow or 0)
+        for name, disabled, single, group, room, info, shadow in found
     }
     return {user: known.get(user) or Account(user, False, 0, 0, 0, 0, b"") for user in users}
 
 
 def set_account(
     user: str, now_ms: int, disabled_ms: int | None, mute_single_ms: int | None, mute_group_ms: int | None,
-    mute_room_ms: int | None, info: bytes | None,
+    mute_room_ms: int | None, info: bytes | None, shadow_ms: int | None = None,
 ) -> Op[Account]:  # fmt: skip
     usr = yield from account_id(user)
     yield from run(
@@ -92,7 +92,7 @@ def set_account(
     )  # fmt: skip
     values = given(
         disabled_ms=disabled_ms, mute_single_ms=mute_single_ms, mute_group_ms=mute_group_ms,
-        mute_room_ms=mute_room_ms, info=info,
+        mute_room_ms=mute_room_ms, info=info, shadow_ms=shadow_ms,
     )  # fmt: skip
     for column, value in values.items():
         yield from run(f"UPDATE account_state SET {column} = $1 WHERE usr = $2", value, usr)
