@@ -35,6 +35,7 @@ from im_service.ports import SendItem, Session, Way
 from im_service.push.decide import PushDecider
 from im_service.reviews.decisions import Decisions
 from im_service.reviews.queue import ReviewQueue
+from im_service.reviews.removal import Removal
 from im_service.sending.judging import Judge
 from im_service.sending.messages import Sending
 from im_service.sending.pending import AfterCommit
@@ -87,6 +88,7 @@ class ImService:
         if media is not None:
             media.later = self.decisions.later
         self.reviews = ReviewQueue(context, access, self.decisions)
+        self.removal = Removal(context, self.revisions, self.room_recall)
         self.presence = PresenceBook(context)
         self.relations = Relations(context, self.consents, self.presence)
         self.profiles = Profiles(context)
@@ -112,6 +114,7 @@ class ImService:
             self.server_sends,
             EventCalls(context, self.events),
             self.reviews,
+            self.removal,
         )
         self._words = Words(context, ports.moderation)
         self.calls = Calls(

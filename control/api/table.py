@@ -110,6 +110,7 @@ MODERATION = (
     Operation("POST", "/moderation/queue/{id}", "moderation.decide", "moderation"),
     Operation("POST", "/moderation/queue/{id}/assign", "moderation.assign", "moderation"),
     Operation("POST", "/moderation/verdicts", "moderation.verdict", "moderation"),
+    Operation("POST", "/moderation/remove", "moderation.remove", "moderation"),
     Operation("GET", "/moderation/statistics", "moderation.statistics", "moderation", "read"),
     Operation("POST", "/users/{me}/reports", "message.report", "moderation", actor="me"),
 )

@@ -329,9 +329,12 @@ class Sending:
                     route = state.routes.get(target) or await self._routes.resolve(state, target)
                     while lane:
                         item = lane[0]
-                        session, request, _, _ = item
+                        session, request, _, raw = item
                         try:
                             await self._admit_slowly(work, state, route, item)
+                        except OfNew as error:
+                            named, digest = decode_send(raw).client_id, _digest(route, raw)
+                            self._repeats.rejected(session, request, route, named, digest, error)
                         except ImError as error:
                             work.out.reply(session, SEND_ACK, request, error.code, error.payload())
                         lane.popleft()
@@ -357,12 +360,9 @@ class Sending:
         receivers = await self._judge.receivers(state, route, options)
         body, ext, holds = bytes(asked.body), asked.ext, None
         if not verdict:
-            try:
-                judged = await self._judge.judge(draft_of(state, route, asked, options), route.kind)
-            except OfNew as error:
-                self._repeats.rejected(item[0], request, route, asked.client_id, _digest(route, raw), error)
-                return
-            draft, verdict, holds = judged
+            draft, verdict, holds = await self._judge.judge(
+                draft_of(state, route, asked, options), route.kind
+            )
             body, ext = draft.body, draft.ext
             if self._slow:
                 work.now = self._clock.now_ms()

@@ -282,6 +282,15 @@ class ReviewRows(NamedTuple):
     more: bool
 
 
+class SaidPage(NamedTuple):
+    """Messages of one sender, as (conversation, seq, server id), and where the walk over them stands."""
+
+    items: list[tuple[str, int, int]]
+    conv: int
+    seq: int
+    more: bool
+
+
 class Report(NamedTuple):
     user: str
     category: str

@@ -13,6 +13,7 @@ from im_service.storage.records import (
     ReviewRows,
     RuleVerdict,
     Ruling,
+    SaidPage,
 )
 
 
@@ -78,6 +79,13 @@ class Reviews(Engine):
     async def around(self, conversation: str, seq: int, before: int, after: int) -> Sequence[int]:
         """Seqs of the messages beside one."""
         return await self._read(reviews.around(conversation, seq, before, after))
+
+    async def said_by(
+        self, sender: str, conversation: str, since_ms: int, place: tuple[int, int], limit: int
+    ) -> SaidPage:
+        """What this user said and nobody took back, notices apart: in one conversation, or ("") in all that
+        they have or had, behind a place. A page looks at a bounded number of rows."""
+        return await self._read(reviews.said_by(sender, conversation, since_ms, place, limit))
 
     async def rule_verdicts(self, limit: int = 1000) -> list[RuleVerdict]:
         """How the hits of each rule were decided; "@report": of those that were only reported."""

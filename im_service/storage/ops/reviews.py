@@ -3,6 +3,7 @@ ones."""
 
 from collections.abc import Callable, Sequence
 
+from frame.constants import MessageType
 from im_service.storage.errors import StoreMissing
 from im_service.storage.ops.events import released
 from im_service.storage.ops.tx import (
@@ -11,6 +12,7 @@ from im_service.storage.ops.tx import (
     account_id,
     append,
     conversation_id,
+    find_account,
     find_conversation,
     first,
     rows,
@@ -30,6 +32,7 @@ from im_service.storage.records import (
     ReviewRows,
     RuleVerdict,
     Ruling,
+    SaidPage,
 )
 
 _COLUMNS = (
@@ -40,7 +43,10 @@ _COLUMNS = (
 _FROM = "FROM review r JOIN conversation c ON c.id = r.conv"
 _STATES = {"open": "= 0", "decided": "> 0", "all": ">= 0"}
 LOOKED_AT = 1_000
-"""Reviews that one page looks at, however many of them it is about."""
+"""Reviews, or messages, that one page looks at, however many of them it is about."""
+TALKS = 100
+"""Conversations that one page of what somebody said looks into."""
+NOTICE = int(MessageType.NOTIFICATION)
 
 
 def _review(row: Row) -> Review:
@@ -205,3 +211,39 @@ def around(conversation: str, seq: int, before: int, after: int) -> Op[Sequence[
         "SELECT seq FROM message WHERE conv = $1 AND seq > $2 ORDER BY seq LIMIT $3", conv, seq, after
     )
     return [row[0] for row in reversed(lower)] + [row[0] for row in higher]
+
+
+def said_by(
+    sender: str, conversation: str, since_ms: int, place: tuple[int, int], limit: int
+) -> Op[SaidPage]:
+    """In order of their conversations' numbers, and of seq there."""
+    conv, seq = place
+    usr = yield from find_account(sender)
+    if conversation:
+        found = yield from find_conversation(conversation)
+        talks: list[Row] = [] if found is None else [(found, conversation)]
+    else:
+        talks = yield from rows(
+            "SELECT i.conv, c.name FROM inbox i JOIN conversation c ON c.id = i.conv"
+            " WHERE i.usr = $1 AND i.conv >= $2 ORDER BY i.conv LIMIT $3",
+            usr, conv, TALKS,
+        )  # fmt: skip
+    items: list[tuple[str, int, int]] = []
+    budget = LOOKED_AT
+    for number, name in talks if usr is not None else ():
+        conv, seq = number, seq if number == conv else 0
+        there = yield from rows(
+            "SELECT seq, server_id, sender, flags, type, time_ms FROM message WHERE conv = $1 AND seq > $2"
+            " ORDER BY seq LIMIT $3",
+            conv, seq, budget,
+        )  # fmt: skip
+        for seq, server_id, author, flags, type, time_ms in there:
+            if author == usr and not flags & (RECALLED | FILTERED) and type != NOTICE and time_ms >= since_ms:
+                items.append((name, seq, server_id))
+                if len(items) == limit:
+                    return SaidPage(items, conv, seq, True)
+        if len(there) == budget:
+            return SaidPage(items, conv, seq, True)
+        budget -= len(there)
+        conv, seq = conv + 1, 0
+    return SaidPage(items, conv, seq, not conversation and len(talks) == TALKS)

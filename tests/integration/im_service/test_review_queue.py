@@ -119,6 +119,34 @@ async def test_reports_have_a_rate(tmp_path: Path) -> None:
         assert codes == [0, 0, 416]
 
 
+async def test_everything_somebody_said_is_taken_back_page_by_page(held: Hooked) -> None:
+    world = held.world
+    alice, bob, _ = await team(world)
+    await world.invoke("room.create", {"room": "hall", "history": True})
+    await alice.ok("room.join", room="hall")
+    for number in range(5):
+        await alice.said("u/bob", f"mine {number}")
+        await bob.said("u/alice", f"theirs {number}")
+        await alice.said("g/team", f"mine {number}")
+        await alice.said("r/hall", f"mine {number}")
+    await alice.said("u/bob", "dubious")
+    world.clock.advance(30 * 86_400_000)
+    removed, after, more, pages = 0, "", True, 0
+    while more:
+        args = {"sender": "alice", "limit": 2, "after": after}
+        page = await world.invoke("moderation.remove", args)
+        removed, after, more, pages = removed + page["removed"], page["after"], page["more"], pages + 1
+    assert (removed, pages > 5) == (11, True)
+    assert (await world.invoke("moderation.remove", {"sender": "alice"}))["removed"] == 0
+    assert [m[7].get("event") for m in bob.connection.messages].count("recall") == 10
+    hall = await world.invoke("moderation.remove", {"sender": "alice", "conversation": "r/hall"})
+    assert (hall["removed"], hall["more"]) == (5, False)
+    for talk in ("s/alice:bob", "g/team"):
+        assert not [text for text in await read(bob, talk) if text and text.startswith("mine")]
+    left = [text for text in await read(bob, "s/alice:bob") if text and text.startswith("theirs")]
+    assert len(left) == 5
+
+
 EXAMPLE = re.search(r"```http\n(.*?)```", (ROOT / "docs" / "MODERATION.md").read_text("utf-8"), re.DOTALL)
 
 
