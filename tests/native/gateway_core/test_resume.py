@@ -388,7 +388,7 @@ def test_who_ends_in_the_turn_in_which_all_are_told_again_is_told_as_gone_before
     start_gateway: Start,
 ) -> None:
     """Else what was told again and what is counted differ, and whoever listens believes the first."""
-    gateway = start_gateway(tickets=True)
+    gateway = start_gateway(tickets=True, announce_topics=True)
     for n in range(20):
         client, _ = enter(gateway)
         cut(client)
