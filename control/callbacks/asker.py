@@ -45,6 +45,7 @@ class Callbacks(Part):
         self._client: OutgoingClient | None = None
         self._questions: dict[str, Questions] = {}  # by kind
         self._rules = _rules(settings.callbacks)
+        self._ending = self._lost = False
 
     async def start(self) -> None:
         callbacks = self._settings.callbacks
@@ -53,6 +54,11 @@ class Callbacks(Part):
             kind.value: Questions(kind.value, make_outlet(client, self._clock, callbacks), self._clock)
             for kind in Kind
         }
+
+    async def drain(self) -> None:
+        """From the first question on that has no answer none is asked: what waits in lanes has little
+        time."""
+        self._ending, self._lost = True, False
 
     async def stop(self, grace_s: float) -> None:
         if self._client is not None:
@@ -71,8 +77,11 @@ class Callbacks(Part):
     async def ask(self, kind: Kind, question: Mapping[str, object], read: Callable[[bytes], T]) -> T | None:
         """As im_service.callbacks.ports.CallbackPort has it."""
         try:
+            if self._ending and self._lost:
+                raise OutgoingError("closed", "this process ends")
             return await self._questions[kind].ask(question, read)
         except OutgoingError as error:
+            self._lost = True
             log.debug("no answer to a callback", kind=kind.value, reason=error.kind, text=str(error))
             if self._rules[kind] == "closed":
                 raise ImError(Code.UNAVAILABLE, NO_ANSWER) from None

@@ -139,6 +139,13 @@ class Judge:
         self._spread.charge(route.sender, len(users))
         return users
 
+    async def still(self, users: list[str], route: Route) -> list[str]:
+        """Those of them who are members, after a hook was waited for."""
+        if route.group is None:
+            return users
+        states = await self._store.member_states([(route.group.group, user) for user in users])
+        return [user for _, user in states]
+
     async def _picked(self, group: str, sender: str, options: Resolved) -> list[str]:
         target = options.target
         if target is not None and target.inclusive:

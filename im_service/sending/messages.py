@@ -368,6 +368,8 @@ class Sending:
                 work.now = self._clock.now_ms()
                 if blocked := self.admission.again(state, route, work.now):
                     verdict, holds = blocked, None
+                if receivers:
+                    receivers = await self._judge.still(receivers, route)
         payload = pack_payload(body, options.wire, ext)
         entry = Pending(
             route, asked.client_id, asked.type, payload, options, verdict, state, request, receivers

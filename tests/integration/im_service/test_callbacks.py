@@ -282,6 +282,47 @@ async def test_rules_change_while_it_runs_and_off_asks_nobody(tmp_path: Path) ->
         assert len(scene.server.asked) == 1
 
 
+async def test_a_process_that_ends_waits_for_one_question_at_most(tmp_path: Path) -> None:
+    async with opened(tmp_path, single="closed", budget_ms=300) as scene:
+        alice = await scene.world.login("alice")
+        await scene.world.login("bob")
+        scene.server.answers = never
+        waiting = [asyncio.create_task(alice.send("u/bob", str(n))) for n in range(20)]
+        await scene.server.until(1)
+        await scene.callbacks.drain()
+        await scene.world.settle()
+        assert [code for code, _ in await asyncio.gather(*waiting)] == [503] * 20
+        assert len(scene.server.asked) == 1
+
+
+def test_without_an_address_no_client_of_http_is_brought_along() -> None:
+    look = "import control.process.wiring, sys; print([m for m in sys.modules if m.startswith('httpcore2')])"
+    done = subprocess.run([sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+async def test_a_picked_receiver_who_left_meanwhile_gets_nothing(tmp_path: Path) -> None:
+    async with opened(tmp_path) as scene:
+        alice, bob = await scene.world.login("alice"), await scene.world.login("bob")
+        carl = await scene.world.login("carl")
+        await alice.forced("group.create", group="team", members=["bob", "carl"])
+        hold = asyncio.Event()
+
+        async def slow(asked: Asked, writer: asyncio.StreamWriter) -> None:
+            await hold.wait()
+            writer.write(whole(200, b'{"verdict":"allow"}'))
+
+        scene.server.answers = slow
+        options = {"target": {"ids": ["bob", "carl"]}}
+        waiting = asyncio.create_task(alice.send("g/team", "secret", options=options))
+        await scene.server.until(1)
+        await alice.forced("group.kick", group="team", users=["bob"])
+        hold.set()
+        assert (await waiting)[0] == 0
+        heard = [[m[7].get("text") for m in who.connection.messages] for who in (bob, carl)]
+        assert ["secret" in texts for texts in heard] == [False, True]
+
+
 async def test_the_example_of_the_page_decides(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "CALLBACKS.md").read_text("utf-8")
     (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
