@@ -478,6 +478,37 @@ def _engines(engines: Numbers) -> Iterable[Metric]:
     yield _counter("qianwan_engine_remembered", text, engines["cached"])
 
 
+def _endpoints(endpoints: Numbers) -> Iterable[Metric]:
+    """By name: operators give few of them."""
+    for name, text in (
+        ("lag_events", "Events committed and not yet with the endpoint, those its filter leaves out too"),
+        ("lag_seconds", "Age of the oldest of them"),
+        ("disabled", "1 where the program gave an endpoint up"),
+    ):
+        family = GaugeMetricFamily(f"qianwan_endpoint_{name}", text, labels=["endpoint"])
+        for endpoint, value in endpoints[name].items():
+            family.add_metric([endpoint], value)
+        yield family
+    for name, text in (
+        ("delivered", "Events that an endpoint has taken"),
+        ("letters", "Events that were given up and kept as dead letters"),
+        ("gaps", "Times events expired before an endpoint had them"),
+    ):
+        counter = CounterMetricFamily(f"qianwan_endpoint_{name}", text, labels=["endpoint"])
+        for endpoint, value in endpoints[name].items():
+            counter.add_metric([endpoint], value)
+        yield counter
+    requests = CounterMetricFamily(
+        "qianwan_endpoint_requests",
+        "Requests to an endpoint, by what came of them",
+        labels=["endpoint", "verdict"],
+    )
+    for endpoint, verdicts in endpoints["requests"].items():
+        for verdict, count in verdicts.items():
+            requests.add_metric([endpoint, verdict], count)
+    yield requests
+
+
 def _callbacks(callbacks: Numbers) -> Iterable[Metric]:
     yield from _asked("qianwan_callbacks", "kind", "Questions to the application's server", callbacks)
 
@@ -517,6 +548,7 @@ SECTIONS: Mapping[str, Callable[[Numbers], Iterable[Metric]]] = {
     "moderation": _moderation,
     "callbacks": _callbacks,
     "engines": _engines,
+    "endpoints": _endpoints,
     "http": partial(_numbers, "http"),
     "admin": partial(_numbers, "admin"),
     "audit": partial(_numbers, "audit"),

@@ -22,8 +22,8 @@ from im_service.grammar import IDS
 SENDING = frozenset({"message.send", "message.batch"})
 """What is said is in the store, with its sender."""
 NAMED = IDS | {"conversation", "role", "node", "key", "topic", "connection"}
-PRIVATE = frozenset({"text"})
-"""What a person is told: known by its size alone."""
+PRIVATE = frozenset({"login", "secret", "text"})
+"""What a person is told, or is to be kept from others: known by its size alone."""
 MOST = 20
 """Of a list."""
 MEMBERS = 64

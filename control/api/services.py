@@ -21,8 +21,11 @@ from control.im.api import ImApi
 from control.im.route_report import RoutesAnswer, nothing_routed
 from control.im.word_lists import WordLists
 from control.keys.keyring import Keyring
+from control.keys.wrapped import Wrapping
 from control.lbs.balancer import Balancer
 from control.lbs.client_address import Networks
+from control.outbox.desk import EndpointDesk
+from control.outgoing.addresses import AddressPolicy
 from control.policy.room import PolicyRoom
 from control.rates import Rates
 from control.settings import Settings
@@ -50,6 +53,16 @@ class LbsServices:
 
 
 @dataclass
+class EndpointServices:
+    """What routes about endpoints of the event copy ask: their owners, what may be called, and how secrets
+    are wrapped."""
+
+    desk: EndpointDesk
+    policy: AddressPolicy
+    wrapping: Callable[[], Wrapping]
+
+
+@dataclass
 class Services:
     """`signer` is a function because keys rotate. `rate_gate` is that of the app servers' API, and
     may be changed live; `operator_gate`, of the admin API, may not: who sets too few can undo it.
@@ -73,6 +86,7 @@ class Services:
     conns: ConnSearch
     policy: PolicyRoom
     words: WordLists
+    endpoints: EndpointServices
     health: Health = field(default_factory=Health)
     im: ImApi | None = None
     callbacks: Callbacks | None = None

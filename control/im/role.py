@@ -80,6 +80,7 @@ class ImPart(Part):
         seen = settings.server.data_dir / STORE_SEEN_FILE
         self._watch = StoreWatch(self._store, seen, SystemClock(), latest_login)
         self._served: dict[str, Callable[[], Awaitable[object]]] = {}
+        self._asked: dict[str, Callable[[Args | msgspec.Raw], Awaitable[object]]] = {}
         self._root = root
         self._pinned = False
         self._other_root: str | None = None
@@ -133,6 +134,8 @@ class ImPart(Part):
             return await self._replays.call(method, arguments)
         if (served := self._served.get(method)) is not None:
             return await served()
+        if (asked := self._asked.get(method)) is not None:
+            return await asked(arguments)
         if method == LIVE:
             return live_devices(arguments, self.service.sessions.devices_here)
         try:
@@ -144,6 +147,14 @@ class ImPart(Part):
     def serve(self, method: str, answer: Callable[[], Awaitable[object]]) -> None:
         """What other processes may ask this one for, and what is no method of the message service."""
         self._served[method] = answer
+
+    def serve_asked(self, method: str, answer: Callable[[Args | msgspec.Raw], Awaitable[object]]) -> None:
+        """The same, where the answer depends on what is asked."""
+        self._asked[method] = answer
+
+    @property
+    def store(self) -> Store:
+        return self._store
 
     @property
     def incarnation(self) -> bytes:

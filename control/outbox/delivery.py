@@ -32,6 +32,7 @@ from im_service.outbox.ports import (
 from im_service.outbox.window import STANDARD, Held, Rules, Window
 from im_service.ports import Clock
 from im_service.storage.errors import StoreError
+from im_service.storage.records import DeadLetter as Letter
 
 log = get_logger("outbox")
 
@@ -49,18 +50,6 @@ RECENT = 50
 LETTERS_MOST = 1_000
 """Of one endpoint. Beyond: it is disabled, as it is not fit for what it gets."""
 GAP = "copy.gap"
-
-
-class Letter(NamedTuple):
-    """An event that was given up: where it lies in the log, not what it says."""
-
-    endpoint: str
-    event_id: str
-    kind: str
-    subject: str
-    before: Cursor
-    reason: str
-    time_ms: int
 
 
 class Letters(Protocol):
@@ -132,7 +121,7 @@ class Delivery:
         self._task = task
         self._sink = sink
         self._log = events
-        self._letters = letters
+        self._store = letters
         self._clock = clock
         self.tally = tally
         self._rules = rules
@@ -306,7 +295,7 @@ class Delivery:
             reason[:200], self._clock.now_ms(),
         )  # fmt: skip
         try:
-            kept = await self._letters.bury(letter)
+            kept = await self._store.bury(letter)
         except StoreError as error:
             log.warning("a dead letter is kept later", endpoint=self._task.name, reason=str(error))
             self._window.unburied(item, self._clock.elapsed_ms() + int(AGAIN_S * 1000))

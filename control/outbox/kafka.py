@@ -65,13 +65,14 @@ class Kafka:
         return Outcome(Verdict.DELIVERED, request=request)
 
     async def _put(self, producer: AIOKafkaProducer, event: Event) -> asyncio.Future[object]:
-        return await producer.send(
+        sent: asyncio.Future[object] = await producer.send(
             self._place.topic,
             encoded(event, self._form),
             key=event.subject.encode(),
             timestamp_ms=event.time_ms,
             headers=[("event_id", event.event_id.encode()), ("kind", event.kind.encode())],
         )
+        return sent
 
     async def _started(self) -> AIOKafkaProducer:
         async with self._starting:

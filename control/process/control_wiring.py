@@ -7,7 +7,7 @@ from functools import cached_property
 
 from control.api.lockout import Lockout
 from control.api.rate_gate import CHANGES_AT_ONCE, RateGate, day_gate
-from control.api.services import Services
+from control.api.services import EndpointServices, Services
 from control.gateway.conn_search import ConnSearch
 from control.im.api import ImApi
 from control.im.placed import PlacedImApi
@@ -18,11 +18,14 @@ from control.im.route_report import (
     nothing_routed,
 )
 from control.im.word_lists import WordLists
+from control.keys.wrapped import wrapping_of
 from control.metrics import make_registry
+from control.outbox.desk import OwnersDesk
 from control.policy.guard import Guard
 from control.process.gateway_wiring import GatewayWiring
 from control.process.http_protocol import Bounds
 from control.process.lbs_wiring import LbsWiring
+from control.process.outbox_wiring import policy_of
 from control.process.parts import (
     AdminPart,
     HttpPart,
@@ -80,6 +83,9 @@ class ControlWiring(GatewayWiring):
             conns=ConnSearch(self.bus, self.coordination),
             policy=self.policy.room(self.remembered, self.guard),
             words=WordLists(self.remembered),
+            endpoints=EndpointServices(
+                self._endpoint_desk(), policy_of(self._settings), lambda: wrapping_of(self._settings)
+            ),
             registry=make_registry(self._process.sources()),
             rate_gate=RateGate(limits.api_requests_per_s, limits.api_burst),
             operator_gate=RateGate(limits.api_requests_per_s, limits.api_burst),
@@ -90,6 +96,14 @@ class ControlWiring(GatewayWiring):
             im=self._im_api(),
             callbacks=self.callbacks,
             routes=self._look_at_routes(),
+        )
+
+    def _endpoint_desk(self) -> OwnersDesk:
+        own = self.im if "im" in self._settings.server.roles else None
+        place = None if own is None else (self._process.own[0], own)
+        node = self._process.own[0]
+        return OwnersDesk(
+            self.bus if self._split else None, self._im_ids if self._split else lambda: [node], place
         )
 
     def _im_api(self) -> ImApi | None:

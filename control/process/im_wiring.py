@@ -20,6 +20,7 @@ from control.im.route_report import (
 )
 from control.im.word_lists import WordListFollower
 from control.process.joined_wiring import JoinedWiring
+from control.process.outbox_wiring import OutboxWiring
 from control.routing import make_routes
 from control.routing.base import Routes
 
@@ -75,6 +76,12 @@ class ImWiring(JoinedWiring, ABC):
             lambda: [info for info in self.coordination.nodes("im") if info.node_id != self._process.own[0]],
             self._settings.server.cut_off_s if alone else 0.0,
         )
+
+    @cached_property
+    def outbox(self) -> OutboxWiring:
+        own = self._process.own[0]
+        owners = self._im_ids if self._split else lambda: [own]
+        return OutboxWiring(self._settings, self.documents, self.im, own, owners)
 
     @cached_property
     def word_lists(self) -> WordListFollower:

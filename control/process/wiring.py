@@ -82,6 +82,7 @@ class Wiring(ControlWiring):
             self.engines if im else None,
             self.word_lists if im else None,
             self.im if im else None,
+            self.outbox if im else None,
             self.peers if im and split else None,
             ApiResponder(self.bus, self._process.own[0], self.room_api) if im and split else None,
             self.revocations if gateway or control else None,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from control.outgoing.addresses import AddressPolicy
-from control.settings.sections import Problems, Section
+from control.settings.sections import Problems, Section, unit
 
 
 class OutgoingSection(Section, frozen=True):
@@ -16,6 +20,11 @@ class OutgoingSection(Section, frozen=True):
     and for trying things out."""
     ca: str = ""
     """File (PEM) with authorities of one's own, beside those of the system. Read at the start."""
+
+    disable_after_days: Annotated[float, Meta(ge=0.01, le=30, extra=unit("days"))] = 3.0
+    """How long an endpoint of the event copy (docs/EVENTS.md) may go without one good answer: a weekend in
+    which nobody looks. Beyond: it is disabled, and the log, `/readyz` and a metric say so; its place is
+    kept."""
 
     def problems(self) -> Problems:
         try:

@@ -47,12 +47,13 @@ KEYS: dict[str, tuple[str, ...]] = {
     "review": ("id",),
     "report": ("conv", "seq", "usr"),
     "rule_verdict": ("rule", "state", "lapsed"),
+    "dead_letter": ("id",),
     "event": ("id",),
     "event_group": ("name",),
 }
 """Every table but `meta` and `incarnation`, whose content is made anew, and its key."""
 
-_NUMBERED = ("account", "conversation", "message", "request", "idempotency", "review")
+_NUMBERED = ("account", "conversation", "message", "request", "idempotency", "review", "dead_letter")
 _SEND_KEY = ("sender", "client_id", "conv", "digest", "server_id", "seq", "time_ms")
 
 

@@ -488,6 +488,18 @@ class Replay(NamedTuple):
     body: bytes
 
 
+class DeadLetter(NamedTuple):
+    """An event that an endpoint of the copy did not take: where it lies in the log, not what it says."""
+
+    endpoint: str
+    event_id: str
+    kind: str
+    subject: str
+    before: str  # a cursor: reading after it finds the event
+    reason: str
+    time_ms: int
+
+
 class Limits(NamedTuple):
     """How long rows live, milliseconds since their time; 0 = for ever."""
 

@@ -19,6 +19,7 @@ from abc import abstractmethod
 from im_service.storage.faces.events import EventStore
 from im_service.storage.faces.groups import Groups, Requests
 from im_service.storage.faces.housekeeping import Broadcasts, Housekeeping, Replays
+from im_service.storage.faces.letters import DeadLetters
 from im_service.storage.faces.messages import Inbox, MessageLog, ReceiptStore
 from im_service.storage.faces.people import Accounts, RelationStore
 from im_service.storage.faces.reviews import Reviews
@@ -38,6 +39,7 @@ class Store(
     Replays,
     Reviews,
     EventStore,
+    DeadLetters,
     Housekeeping,
 ):
     @abstractmethod

@@ -16,6 +16,7 @@ ROW = re.compile(r"^\| `([\w/]+)` \| (.+) \|$", re.MULTILINE)
 SOURCES = (".py", ".pyx", ".pxd", ".h")
 # Loaded by name parts that are put together while running.
 LOADED: dict[str, tuple[str, ...]] = {
+    "tests/integration/control/test_endpoints.py": ("examples",),
     "tests/integration/sdk/test_examples.py": ("sdk/python/examples",),
     "tests/unit/tools/test_generate.py": ("tools/parts",),
 }

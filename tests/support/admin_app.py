@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from control.api.lockout import Lockout
 from control.api.rate_gate import CHANGES_AT_ONCE, RateGate, day_gate
-from control.api.services import LbsServices, Services
+from control.api.services import EndpointServices, LbsServices, Services
 from control.audit.trail import Audit
 from control.auth.revocations import Revocations
 from control.auth.tokens import TokenSigner
@@ -27,9 +27,12 @@ from control.im.word_lists import WordLists
 from control.keys.api_keys import ApiKeys
 from control.keys.data_folder import COORDINATION_FILE
 from control.keys.keyring import Keyring
+from control.keys.wrapped import Wrapping
 from control.lbs.balancer import Balancer, Identity
 from control.lbs.client_address import networks
 from control.lbs.locate import Atlas
+from control.outbox.desk import OwnersDesk
+from control.outgoing.addresses import AddressPolicy
 from control.policy.arms import FleetNumbers
 from control.policy.documents import PolicyDocuments
 from control.policy.guard import Guard
@@ -72,6 +75,9 @@ def make_services(folder: Path, **settings: object) -> Services:
         conns=ConnSearch(MemoryBus(), coordination),
         policy=_policy_room(tree, documents, coordination, audit),
         words=WordLists(documents),
+        endpoints=EndpointServices(
+            OwnersDesk(None, list, None), AddressPolicy(), lambda: Wrapping([bytes(32)])
+        ),
         rate_gate=RateGate(1e6, 1_000_000),
         operator_gate=RateGate(1e6, 1_000_000),
         change_gate=RateGate(tree.limits.admin_changes_per_s, CHANGES_AT_ONCE),

@@ -105,6 +105,10 @@ SAMPLES: Mapping[str, Any] = {
     "moderation": {"looked": 0, "hits": {}, "decisions": {}},
     "callbacks": {"answers": {}, "seconds": {}, "open": {}, "under_way": 0},
     "engines": {"answers": {}, "seconds": {}, "open": {}, "under_way": 0, "cached": 0},
+    "endpoints": {
+        "lag_events": {}, "lag_seconds": {}, "disabled": {}, "delivered": {}, "letters": {}, "gaps": {},
+        "requests": {},
+    },
     "policy_guard": {"breaches": 0, "looks": 0, "evidence": {}},
     "live_settings": defaultdict(int),
     "shared_keys": defaultdict(int),
@@ -119,6 +123,7 @@ ROWS = (
     ("Moderation", "moderation"),
     ("Callbacks", "callbacks"),
     ("Engines", "engines"),
+    ("Endpoints of the event copy", "endpoints"),
     ("Wiring of a node", "node"),
     ("To the im processes", "upstream"),
     ("Routes", "routes"),

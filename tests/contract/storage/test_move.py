@@ -21,6 +21,7 @@ from im_service.storage.records import (
     RECEIPT,
     Aim,
     AppendStatus,
+    DeadLetter,
     Hold,
     Mark,
     QueueItem,
@@ -106,6 +107,7 @@ async def source(tmp_path: Path) -> Kit:
     with telling(NewEvent(7, 3, "profile", "u/a", b"{}")):
         await store.set_account("a", 2, mute_room_ms=8)
     await store.commit_group("them", "cursor", None, 1, 1)
+    await store.bury(DeadLetter("shop", "1", "message.single", "s/a:b", "cursor", "refused", 1))
     await store.edit("g/x", 1, "a", b"edited", 2)
     await store.react("g/x", 2, "b", "ok", "", True, 2)
     await store.hide("b", "g/x", [3], 2)
@@ -238,7 +240,7 @@ DISTRIBUTED_BY = {
 }  # fmt: skip
 EVERYWHERE = {
     "account", "conversation", "broadcast", "idempotency", "incarnation", "meta", "schema_migration",
-    "rule_verdict", "event", "event_group",
+    "rule_verdict", "event", "event_group", "dead_letter",
 }  # fmt: skip
 
 

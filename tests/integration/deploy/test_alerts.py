@@ -54,6 +54,18 @@ def stands(metric: str, wrong: float, right: float) -> Case:
 DAY = 86400
 CASES = {
     "QianwanAway": stands('up{job="qianwan"}', 0, 1),
+    "QianwanEndpointDisabled": stands('qianwan_endpoint_disabled{endpoint="shop"}', 1, 0),
+    "QianwanEndpointBehind": stands('qianwan_endpoint_lag_seconds{endpoint="shop"}', 1000, 60),
+    "QianwanEndpointRefusesEvents": Case(
+        {
+            'qianwan_endpoint_letters_total{endpoint="shop"}': "0+1x60",
+            'qianwan_endpoint_gaps_total{endpoint="shop"}': "0x60",
+        },
+        {
+            'qianwan_endpoint_letters_total{endpoint="shop"}': "5x60",
+            'qianwan_endpoint_gaps_total{endpoint="shop"}': "5x60",
+        },
+    ),
     "QianwanNotReady": Case(
         {
             'qianwan_ready{instance="a"}': "0x60",

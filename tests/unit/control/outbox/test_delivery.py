@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook as Verifier
 
-from control.outbox.delivery import Delivery, End, Letter, Tally, Task
+from control.outbox.delivery import Delivery, End, Tally, Task
 from control.outbox.sink import Verdict
 from control.outbox.webhook import Webhook
 from control.outgoing.addresses import AddressPolicy
@@ -23,6 +23,7 @@ from im_service.outbox.ports import EventFilter
 from im_service.outbox.window import Rules
 from im_service.ports import SystemClock
 from im_service.storage.errors import StoreUnavailable
+from im_service.storage.records import DeadLetter as Letter
 from tests.support.event_log import MemoryEventLog
 from tests.support.sdk_client import until as soon
 from tests.support.webhook_receiver import Got, Receiver, receiving, status
