@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from qianwan import Client, ConnectionClosed
 from qianwan.constants import CloseCode
+from qianwan.errors import Forbidden
 from standardwebhooks.webhooks import Webhook
 
 from control.outgoing.signing import make_secret
@@ -36,6 +38,8 @@ async def server(tmp_path: Path, app: AskedServer) -> AsyncIterator[ServerProces
         "callbacks.url": app.url,
         "callbacks.secret": SECRET,
         "callbacks.login": "closed",
+        "engines.text.url": f"http://127.0.0.1:{app.port}/engine",
+        "engines.text.secret": SECRET,
     }
     running = ServerProcess(tmp_path, settings, admin="127.0.0.1:0")
     await asyncio.to_thread(running.start)
@@ -71,16 +75,34 @@ async def test_logins_and_messages_are_asked_about(server: ServerProcess, app: A
         async for message in zoe.messages():
             assert message.body == {"text": "bye"}
             break
+    app.answers = says(verdict="reject", text="no ads", rule="ads")  # an engine's word, and no callback's
+    with pytest.raises(Forbidden, match="no ads"):
+        await alice.send("zoe", "buy")
+    assert [(asked.path, asked.said["kind"]) for asked in app.asked[-1:]] == [("/engine", "text")]
     app.answers = says(verdict="refuse", text="not you")
     with pytest.raises(ConnectionClosed) as refused:
         await mallory.open()
     assert (refused.value.code, "not you" in str(refused.value)) == (CloseCode.AUTH_FAILED, True)
+    await the_rule_is_live(server, app, alice)
     for client in (alice, zoe):
         await client.close()
     metrics = await asyncio.to_thread(server.metrics)
     assert metrics['qianwan_callbacks_total{kind="login",outcome="refuse"}'] == 1
     assert metrics['qianwan_callbacks_total{kind="message.single",outcome="replace"}'] == 1
+    assert metrics['qianwan_engine_questions_total{engine="text",outcome="reject"}'] == 1
     await operator_tries_a_callback(server, app)
+
+
+async def the_rule_is_live(server: ServerProcess, app: AskedServer, alice: Client) -> None:
+    words = ("settings", "set", "callbacks.single=off", "--data-dir", str(server.data_dir))
+    done = await asyncio.to_thread(program, *words)
+    assert done.returncode == 0, done.stderr
+    app.answers = says(verdict="refuse")
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(Forbidden):
+                await alice.send("zoe", f"number {len(app.asked)}")
+                break
 
 
 async def operator_tries_a_callback(server: ServerProcess, app: AskedServer) -> None:
