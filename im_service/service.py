@@ -170,6 +170,11 @@ class ImService:
         logs_in = self.devices.on_session(session, platform, session_id)
         self._hearings.anew([session.user], joined=logs_in)
 
+    def on_repeated(self, session: Session) -> None:
+        """A live session, of whatever im process, is told again because words of its gateway, or to it, were
+        lost; before `on_session`."""
+        self.room_door.told_again(session)
+
     def on_dropped(self, topic: str, normal: int, high: int, notices: int) -> None:
         """A gateway held back so many messages and notices of a room: over its budget, or it could not keep
         up."""

@@ -71,6 +71,10 @@ class Coordination(Protocol):
         """Nodes that etcd lists and the bus has carried nothing of for long, by node id."""
         ...
 
+    def late(self) -> list[NodeInfo]:
+        """These, and those that are silent since some seconds longer than a node may be."""
+        ...
+
     def epoch_of(self, node_id: int) -> int | None:
         """The live epoch of a node, None when it is not live."""
         ...

@@ -112,6 +112,9 @@ class BeaconCoordination(Part):
     def mute(self) -> list[NodeInfo]:
         return self._mutes.nodes()
 
+    def late(self) -> list[NodeInfo]:
+        return self._mutes.late()
+
     def _as_it_stands(self, node: NodeInfo) -> NodeInfo:
         """With what it does not know of itself."""
         if self._roster is not None and self._roster.lists((node.node_id, node.epoch)) is False:

@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from control.coordination.base import NodeInfo
 from control.coordination.roster import Roster
 
+LATE_S = 2.0
+"""Beyond the silence after which a node is taken for dead: one that starts is listed before it is heard."""
+
 
 class Mutes:
     """`silent`: whether nobody has heard of this life of a node lately, who should have. So long as `after_s`
@@ -19,6 +22,7 @@ class Mutes:
         self._after_s = after_s
         self._since: dict[tuple[int, int], float] = {}
         self._found: list[NodeInfo] = []
+        self._late: list[NodeInfo] = []
 
     def look(self, now: float, lost: float) -> None:
         """Once a beacon period; `lost` seconds of this process's own count against nobody. While etcd is away
@@ -28,7 +32,13 @@ class Mutes:
             return
         silent = {(info.node_id, info.epoch): info for info in listed if self._silent(info)}
         self._since = {peer: self._since.get(peer, now) + lost for peer in silent}
-        self._found = [info for peer, info in silent.items() if now - self._since[peer] > self._after_s]
+        silent_for = {peer: now - since for peer, since in self._since.items()}
+        self._found = [info for peer, info in silent.items() if silent_for[peer] > self._after_s]
+        self._late = [info for peer, info in silent.items() if silent_for[peer] > LATE_S]
+
+    def late(self) -> list[NodeInfo]:
+        """These, and those that are silent since a moment ago: nobody can say that they heard an order."""
+        return self._late
 
     def nodes(self) -> list[NodeInfo]:
         """By node id; their name and roles are those that etcd has."""

@@ -22,8 +22,8 @@ from im_service.errors import UNDECODABLE, Code, ImError
 
 BATCH = "message.batch"
 """The one method that is about many places at once: it is divided among them."""
-KICK = "kick"
-"""It ends sessions that live, wherever they are: those of a gateway that is not heard it does not reach."""
+PUTS_OUT = ("kick", "room.kick", "room.black")
+"""They end what lives, wherever it is: at a gateway that is not heard they do nothing before it is back."""
 SENDING = (BATCH, "message.send")
 """What is said reaches who is inside through the gateways, whoever says it."""
 WAIT_S, POLL_S = 8.0, 0.1
@@ -52,7 +52,7 @@ class PlacedImApi:
     said last, and only the one that serves a user knows their sessions. Where nobody listens at a process the
     question had no effect, and the next one is asked, as the gateways will. About a room that next one knows
     nothing before the gateways, too, take the first for dead: for `wait_s` seconds it is asked again.
-    `mute()` are there and not heard.
+    `late()` are there and not heard.
     """
 
     def __init__(
@@ -61,9 +61,9 @@ class PlacedImApi:
         ims: Callable[[], Sequence[int]],
         own: tuple[int, ImApi] | None = None,
         wait_s: float = WAIT_S,
-        mute: Callable[[], Sequence[NodeInfo]] = list,
+        late: Callable[[], Sequence[NodeInfo]] = list,
     ) -> None:
-        self._mute = mute
+        self._late = late
         self._bus = bus
         self._ims = ims
         self._own = own
@@ -72,9 +72,9 @@ class PlacedImApi:
 
     async def call(self, method: str, arguments: Args | msgspec.Raw, user: str = "") -> object:
         answer = await self._call(method, arguments, user)
-        mute = [info for info in self._mute() if "gateway" in info.roles] if method == KICK else []
-        if mute:
-            text = f"done, but for who is connected at {names_of(mute)}: not heard on the bus"
+        late = [info for info in self._late() if "gateway" in info.roles] if method in PUTS_OUT else []
+        if late:
+            text = f"done, but for who is connected at {names_of(late)}: not heard on the bus"
             raise ImError(Code.TIMEOUT, text)
         return answer
 

@@ -111,7 +111,7 @@ class ControlWiring(GatewayWiring):
         if not self._split:
             return own
         place = None if own is None else (self._process.own[0], self.room_api)
-        return PlacedImApi(self.bus, self._im_ids, place, mute=self.coordination.mute)
+        return PlacedImApi(self.bus, self._im_ids, place, late=self.coordination.late)
 
     def _look_at_routes(self) -> Callable[[], Awaitable[RoutesAnswer]]:
         if self._split:

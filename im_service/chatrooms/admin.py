@@ -9,7 +9,7 @@ import msgspec
 
 from frame.constants import ROOM_PREFIX, USER_PREFIX
 from im_service.calls import Caller, Nothing, method, until_ms
-from im_service.chatrooms.door import LATE, RoomDoor
+from im_service.chatrooms.door import ALL_NODES, LATE, RoomDoor
 from im_service.chatrooms.model import (
     ROLES,
     AttributesArgs,
@@ -302,13 +302,14 @@ class RoomAdmin:
         data = {"room": room.room, "reason": reason, "by": by}
         self._announcer.event(USER_PREFIX + user, "room.kicked", data)
         self._unknown_out(room, user)
+        self._door.note_out(user, room.room)
         await self._door.put_out(room, user, "room.kick", {"reason": reason, "by": by})
 
     def _unknown_out(self, room: RoomState, user: str) -> None:
         """Whom this process does not know inside may be there: an im process that died took its knowledge
         along, and not every client enters again."""
         self._downlink.leave_user(user, room.topic)
-        self._door.note_out(user, room.room)
+        self._door.note_left(ALL_NODES, user, room.room)
 
     @method(
         "room.people",

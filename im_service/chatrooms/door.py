@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 from msgspec import Raw
 
-from frame.constants import ROOM_PREFIX, FrameType
+from frame.constants import ROOM_PREFIX, USER_PREFIX, FrameType
 from im_service.calls import Caller, Nothing, method
 from im_service.chatrooms.model import (
     JoinArgs,
@@ -37,6 +37,7 @@ LEFT_MS, MAX_LEFT = 10_000, 10_000
 are inside."""
 OUT_MS = 600_000
 """The same for who was put out: their gateway may be cut off for that long, and tell when it is back."""
+ALL_NODES = -1
 LATE = "the gateway that asked has given this process up meanwhile"
 _log = logging.getLogger("qianwan.im")
 
@@ -76,13 +77,17 @@ class RoomDoor:
         self._table = context.rooms
         self._sessions = context.sessions
         self._downlink = context.downlink
+        self._announcer = context.announcer
         self._per_connection = context.settings.rooms_per_connection
         self._notice_members = context.settings.room_notice_members
         self._grace_s = context.settings.room_grace_ms / 1000
         self._tasks: set[asyncio.Task[None]] = set()
         self._late: WeakSet[asyncio.Task[None]] = WeakSet()  # calls of which nobody waits for the answer
-        self._left: OrderedDict[tuple[int, int, str], int] = OrderedDict()  # when, oldest first
+        self._left: OrderedDict[tuple[int, int | str, str], int] = OrderedDict()  # when, oldest first
         self._out: OrderedDict[tuple[str, str], Out] = OrderedDict()  # user, room: the same
+        self._out_of: dict[str, set[str]] = {}  # user -> rooms of these
+        self._came: OrderedDict[tuple[str, str], int] = OrderedDict()  # user, room: when they asked to enter
+        self._untold: OrderedDict[tuple[int, int, str], None] = OrderedDict()  # who believe to be inside
         self.gateways_back = 0
         """How often a gateway was heard that had given this process up."""
         self._ring_bytes = context.settings.reply_bytes - context.settings.room_attributes_bytes
@@ -107,12 +112,13 @@ class RoomDoor:
             raise ImError(Code.UNAVAILABLE, "the connection is gone")
         session = state.session
         if args.room not in state.rooms:
+            self._refuse_untold(session, args.room)
             if len(state.rooms) >= self._per_connection:
                 raise ImError(Code.CONFLICT, f"at most {self._per_connection} rooms a connection")
             newcomer = caller.user not in room.members
             self._left.pop((session.node, session.conn, args.room), None)
-            if (out := self._out.get((session.user, args.room))) is not None:
-                self._out[session.user, args.room] = out._replace(holds=False)
+            self._left.pop((ALL_NODES, session.user, args.room), None)
+            self._comes(session.user, args.room)
             seat(state, room)
             self._downlink.join(session, room.topic, room.budget)
             if newcomer:
@@ -150,11 +156,12 @@ class RoomDoor:
         for key in [key for key in self._left if key[0] == node]:
             del self._left[key]
 
-    def note_left(self, node: int, conn: int, room: str) -> None:
-        """What says of this connection that it is inside, and comes in the next seconds, is older."""
+    def note_left(self, node: int, who: int | str, room: str) -> None:
+        """What says of this connection (or user, at ALL_NODES) that they are inside, and comes in the next
+        seconds, is older."""
         now, left = self._clock.elapsed_ms(), self._left
-        left[node, conn, room] = now
-        left.move_to_end((node, conn, room))
+        left[node, who, room] = now
+        left.move_to_end((node, who, room))
         while len(left) > MAX_LEFT or next(iter(left.values())) < now - LEFT_MS:
             left.popitem(last=False)
 
@@ -162,14 +169,55 @@ class RoomDoor:
         """What says of a connection of this user that it is inside is older, or of a gateway that did not
         hear of it. `number`: of an order that another process was given. False where it is known."""
         now, out = self._clock.elapsed_ms(), self._out
-        known = out.get((user, room))
-        if number and known is not None and known.number == number:
+        known, came = out.get((user, room)), self._came.get((user, room), 0)
+        if number and (came >= number or (known is not None and known.number == number)):
             return False
         out[user, room] = Out(number or self._clock.now_ms(), now, True)
         out.move_to_end((user, room))
+        self._out_of.setdefault(user, set()).add(room)
         while len(out) > MAX_LEFT or next(iter(out.values())).at_ms < now - OUT_MS:
-            out.popitem(last=False)
+            (gone, of), _ = out.popitem(last=False)
+            self._out_of[gone].discard(of)
+            if not self._out_of[gone]:
+                del self._out_of[gone]
         return True
+
+    def _comes(self, user: str, room: str) -> None:
+        """By their own will, after whatever was ordered before."""
+        self._came[user, room] = self._clock.now_ms()
+        self._came.move_to_end((user, room))
+        if len(self._came) > MAX_LEFT:
+            self._came.popitem(last=False)
+        if (out := self._out.get((user, room))) is not None:
+            self._out[user, room] = out._replace(holds=False)
+
+    def told_again(self, session: Session) -> None:
+        """Words to its gateway were lost: it may not have heard that it is out of a room, and its client will
+        enter again whatever it believes to be in."""
+        for room in self._out_of.get(session.user, ()):
+            if self._is_out(session.user, room):
+                self._untold[session.node, session.conn, room] = None
+                if len(self._untold) > MAX_LEFT:
+                    self._untold.popitem(last=False)
+
+    def _refuse_untold(self, session: Session, room: str) -> None:
+        """Once: they may come back by a will of their own."""
+        key = session.node, session.conn, room
+        if key in self._untold:
+            del self._untold[key]
+            if self._is_out(session.user, room):
+                self._comes(session.user, room)
+                self.tell_out(session.user, room)
+                raise ImError(Code.CONFLICT, "put out of this room a while ago; enter it again to come back")
+
+    def tell_out(self, user: str, room: str) -> None:
+        """The client hears that it is in this room no more."""
+        data = {"room": room, "reason": "kicked", "by": ""}
+        self._announcer.event(USER_PREFIX + user, "room.kicked", data)
+
+    def _is_out(self, user: str, room: str) -> bool:
+        out = self._out.get((user, room))
+        return out is not None and out.holds and self._clock.elapsed_ms() - out.at_ms < OUT_MS
 
     def orders(self) -> Iterator[tuple[int, str, str]]:
         """Number, user, room of each who was put out lately and did not come back."""
@@ -179,9 +227,10 @@ class RoomDoor:
                 yield out.number, user, room
 
     def left_lately(self, session: Session, room: str) -> bool:
-        now, out = self._clock.elapsed_ms(), self._out.get((session.user, room))
+        now, user = self._clock.elapsed_ms(), session.user
         left = self._left.get((session.node, session.conn, room), now - LEFT_MS)
-        return now - left < LEFT_MS or (out is not None and out.holds and now - out.at_ms < OUT_MS)
+        since = max(left, self._left.get((ALL_NODES, user, room), now - LEFT_MS))
+        return now - since < LEFT_MS or self._is_out(user, room)
 
     @method("room.leave")
     async def leave(self, caller: Caller, args: RoomArgs) -> Nothing:

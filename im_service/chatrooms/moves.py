@@ -77,6 +77,7 @@ class RoomMoves:
         number, name, user = word.split(" ")
         if self._door.note_out(user, name, int(number)):
             self._downlink.leave_user(user, ROOM_PREFIX + name)
+            self._door.tell_out(user, name)
             if (room := self._table.peek(name)) is not None:
                 await self._door.put_out(room, user, "room.kick", {"reason": "kicked"})
 

@@ -45,6 +45,8 @@ class Service:
     def on_login(self, session: Session, platform: int, session_id: int, moved: bool = False) -> None:
         self.known[session.conn] = session
 
+    def on_repeated(self, session: Session) -> None: ...
+
     def on_session(self, session: Session, platform: int, session_id: int) -> None:
         self.known.setdefault(session.conn, session)
 
