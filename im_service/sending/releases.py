@@ -10,13 +10,13 @@ from im_service.ids import peer_of
 from im_service.live.route import Route
 from im_service.models import message_bytes, unpack_payload
 from im_service.options import STORED, OptionTable, Resolved
-from im_service.sending.admission import PASSED
+from im_service.sending.admission import PASSED, SILENTLY_BLOCKED
 from im_service.sending.delivery import Delivery
 from im_service.sending.judging import Judge
 from im_service.sending.pending import AfterCommit, Pending
 from im_service.sending.publish_batch import PublishBatch
 from im_service.sending.resolve import RouteResolver
-from im_service.storage.records import StoredMessage
+from im_service.storage.records import RECEIVER_NO_SENSE, StoredMessage
 
 
 class Releases:
@@ -40,20 +40,28 @@ class Releases:
         route = await self._routes.make(row.sender, target, None)
         options = self._options.resolve(unpack_payload(row.payload)[1], route.kind)
         receivers = None if route.group is None else await self._receivers(route, options, row)
-        entry = Pending(route, row.client_id, row.type, row.payload, options, PASSED, receivers=receivers)
+        hidden = route.peer is not None and await self._hidden(row, route.peer)
+        verdict = SILENTLY_BLOCKED if hidden else PASSED
+        entry = Pending(route, row.client_id, row.type, row.payload, options, verdict, receivers=receivers)
         seq = row.seq if route.room is None or route.room.keeps(options) else 0
         message = message_bytes(
             talk, seq, row.server_id, row.time_ms, row.sender, row.client_id, row.type, row.payload
         )
         out = PublishBatch()
-        self._delivery.live(out, None, route, options, row.server_id, message, False, receivers)
+        self._delivery.live(out, None, route, options, row.server_id, message, hidden, receivers)
         for follower in self._after:
             follower.offer(entry, row.server_id, message)
         out.flush(self._downlink)
 
+    async def _hidden(self, row: StoredMessage, peer: str) -> bool:
+        """Does the log not show it to the other one of a single chat, who cleared it or has lost it again?"""
+        if _live_only(row):
+            return False
+        return peer not in (await self._store.audience(row.conversation, row.seq, self._clock.now_ms())).users
+
     async def _receivers(self, route: Route, options: Resolved, row: StoredMessage) -> Sequence[str] | None:
         """Who of a group gets it one by one, None = everybody: those of now to whom the log shows it."""
-        if not row.bits & STORED:
+        if _live_only(row):
             return await self._judge.receivers(None, route, options)
         found = await self._store.audience(row.conversation, row.seq, self._clock.now_ms())
         if found.everybody and not self._judge.picks(None, route, options):
@@ -61,3 +69,8 @@ class Releases:
         if found.everybody:
             return await self._judge.receivers(None, route, options)
         return [user for user in found.users if user != row.sender]
+
+
+def _live_only(row: StoredMessage) -> bool:
+    """The log shows it to no receiver, whoever they are."""
+    return not row.bits & STORED or bool(row.bits & RECEIVER_NO_SENSE)

@@ -25,7 +25,9 @@ from im_service.storage.records import (
     Applied,
     Notices,
     Reaction,
+    ReviewKind,
     Revised,
+    Ruling,
     Version,
 )
 
@@ -128,6 +130,12 @@ def withdraw(conversation: str, seq: int, notices: Notices) -> Op[Applied[bool]]
     done = yield from rows(
         f"UPDATE message SET bits = (bits | {RECEIVER_NO_SENSE}) & ~{BADGE | RECEIPT}"
         f" WHERE conv = $1 AND seq = $2 AND bits & {RECEIVER_NO_SENSE} = 0 RETURNING seq",
+        conv, seq,
+    )  # fmt: skip
+    # What is held is hidden from them, and stays so whatever somebody decides.
+    done += yield from rows(
+        f"UPDATE review SET state = {int(Ruling.GONE)} WHERE conv = $1 AND seq = $2 AND state = 0"
+        f" AND kind = {int(ReviewKind.HELD)} RETURNING seq",
         conv, seq,
     )  # fmt: skip
     if not done:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -194,8 +195,8 @@ async def test_a_held_message_of_a_chatroom_waits_whether_the_room_has_a_history
 
 async def test_what_is_to_be_seen_live_only_waits_too(held: Hooked) -> None:
     alice, bob, _ = await team(held.world)
-    for target in ("u/bob", "g/team"):
-        await alice.said(target, "dubious", options={"onlineOnly": True})
+    for target, option in itertools.product(("u/bob", "g/team"), ("onlineOnly", "receiverNoSense")):
+        await alice.said(target, "dubious", options={option: True})
         assert "dubious" not in texts(bob.connection.messages)
         await held.decide("pass")
         assert "dubious" in texts(bob.connection.messages)
@@ -288,3 +289,28 @@ async def test_a_repeat_of_what_is_rejected_meanwhile_is_answered_as_the_first_t
     assert (await alice.send("u/bob", "other", client_id="once"))[0] == 403
     assert (await alice.send("u/carl", "harmless", client_id="once"))[0] == 403
     assert (await alice.send("u/bob", "harmless", client_id="new"))[0] == 403
+
+
+async def test_what_waits_in_a_group_that_ended_is_closed(held: Hooked) -> None:
+    world = held.world
+    alice, _, _ = await team(world)
+    await alice.said("g/team", "dubious")
+    await alice.said("g/team", "dubious too")
+    await alice.ok("group.dismiss", group="team")
+    assert await held.decide("pass") == "passed", "there is nobody to tell"
+    world.clock.advance(60_000)
+    await world.im.decisions.lapse()
+    assert not (await world.invoke("moderation.queue", {}))["items"]
+
+
+async def test_what_its_sender_takes_from_the_receivers_is_not_released_to_them(held: Hooked) -> None:
+    world = held.world
+    alice, bob, _ = await team(world)
+    for target, talk in (("u/bob", "s/alice:bob"), ("g/team", "g/team")):
+        _, seq = await alice.said(target, "dubious")
+        assert (await alice.ok("recall", conversation=talk, seq=seq, mode="receiver"))["changed"]
+        for item in (await world.invoke("moderation.queue", {}))["items"]:
+            await world.invoke("moderation.decide", {"id": item["id"], "verdict": "pass", "by": "mia"})
+        assert "dubious" not in await read(bob, talk)
+        assert "dubious" in await read(alice, talk)
+        assert "dubious" not in texts(bob.connection.messages), talk
