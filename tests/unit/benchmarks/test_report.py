@@ -85,7 +85,9 @@ def test_the_recorded_figures_make_a_page(tmp_path: Path) -> None:
     assert {path.name for path in others} == {
         "alternation.json",
         "faults.json",
+        "idle-before-after.json",
         "instructions.json",
+        "resume-in-turn.json",
         "routes.json",
         "scale.json",
         "send-before-after.json",
