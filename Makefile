@@ -17,7 +17,7 @@ PYTEST_LANES := -n $(LANES) --dist loadfile --no-loadscope-reorder
 # What a target needs beside Python packages is there, is installed, or is named before anything runs.
 SYSTEM := tools/system_packages.sh build
 
-.PHONY: help dev build debug sanitize coverage test faults lint deb wheel shipped generate demo cluster-demo bench instructions fuzz clean
+.PHONY: help kafka dev build debug sanitize coverage test faults lint deb wheel shipped generate demo cluster-demo bench instructions fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -123,6 +123,9 @@ bench: build dev ## the short set of benchmarks (see docs/PERFORMANCE.md)
 
 instructions: measured-with build dev ## instructions per delivered and relayed message under callgrind, compared with the committed figure
 	$(PY) tools/instructions.py
+
+kafka: ## a Kafka broker for its tests, into build/kafka (needs Java and Maven)
+	mvn -q -B -f tests/support/kafka.pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/build/kafka
 
 fuzz: tested-with dev ## coverage-guided fuzzing of the parsers under ASan and UBSan (FUZZ_SECONDS per target, default 60)
 	$(PY) tools/fuzz.py --seconds $${FUZZ_SECONDS:-60}

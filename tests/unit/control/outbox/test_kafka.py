@@ -1,0 +1,94 @@
+"""Events in a topic of a real Kafka broker: each at least once, in order, though the broker is killed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from pathlib import Path
+
+import msgspec
+from aiokafka import AIOKafkaConsumer
+
+from control.outbox.delivery import Delivery, Tally, Task
+from control.outbox.endpoints import place_of
+from control.outbox.kafka import Kafka
+from control.outbox.sink import Verdict
+from control.outgoing.addresses import AddressPolicy
+from im_service.outbox.ports import EventFilter
+from im_service.outbox.window import Rules
+from im_service.ports import SystemClock
+from tests.support.event_log import MemoryEventLog
+from tests.support.kafka_process import KafkaProcess, why_not
+from tests.support.sdk_client import until
+from tests.support.untested import untested_here
+from tests.unit.control.outbox.test_delivery import MemoryLetters
+
+HERE = AddressPolicy(["127.0.0.0/8"])
+PATIENCE_S = 120
+
+
+def sink(port: int, budget_s: float = 20.0) -> Kafka:
+    return Kafka(place_of(f"kafka://127.0.0.1:{port}/events"), "qianwan", HERE, budget_s=budget_s)
+
+
+async def test_every_event_is_there_in_order_though_the_broker_is_killed(tmp_path: Path) -> None:
+    if untested_here(why_not()):
+        return
+    log = MemoryEventLog()
+    for number in range(60):
+        log.put("message.single", f"s/{number % 5}")
+    with KafkaProcess(tmp_path) as broker:
+        delivery = Delivery(
+            Task("shop", "endpoint.shop", EventFilter(), 10, "c0"), sink(broker.port), log, MemoryLetters(),
+            SystemClock(), Tally(), rules=Rules(first_ms=50, longest_ms=500),
+        )  # fmt: skip
+        task = asyncio.create_task(delivery.run())
+        await until(lambda: delivery.tally.delivered >= 20, PATIENCE_S)
+        broker.kill()
+        for number in range(30):
+            log.put("message.group", f"g/{number % 3}")
+        await until(lambda: delivery.tally.requests["failed"] > 0, PATIENCE_S)
+        broker.start()
+        await until(lambda: delivery.place == f"c{len(log.events)}", PATIENCE_S)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        got = await records(broker.port, {event.event_id for event in log.events})
+    expected: dict[str, list[str]] = defaultdict(list)
+    for event in log.events:
+        expected[event.subject].append(event.event_id)
+    assert got == expected
+
+
+async def records(port: int, wanted: set[str]) -> dict[str, list[str]]:
+    """subject -> ids in the order of their first records, read until all that are wanted came."""
+    consumer = AIOKafkaConsumer(
+        "events", bootstrap_servers=f"127.0.0.1:{port}", auto_offset_reset="earliest"
+    )  # fmt: skip
+    await consumer.start()
+    found: dict[str, list[str]] = defaultdict(list)
+    missing = set(wanted)
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while missing:
+                record = await consumer.getone()
+                event = msgspec.json.decode(record.value)
+                assert record.key.decode() == event["subject"]
+                assert ("event_id", event["event_id"].encode()) in record.headers
+                if event["event_id"] not in found[event["subject"]]:
+                    found[event["subject"]].append(event["event_id"])
+                missing.discard(event["event_id"])
+    finally:
+        await consumer.stop()
+    return found
+
+
+async def test_nobody_there_and_an_address_that_is_refused_are_failures(tmp_path: Path) -> None:
+    event = MemoryEventLog().put("message.single", "s/1")
+    there = sink(1, 5.0)
+    outcome = await there.send([event], False)
+    assert outcome.verdict is Verdict.FAILED
+    await there.close()
+    elsewhere = Kafka(place_of("kafka://127.0.0.1:9/events"), "qianwan", AddressPolicy())
+    outcome = await elsewhere.send([event], False)
+    assert outcome.verdict is Verdict.FAILED
+    assert "public" in outcome.reason
