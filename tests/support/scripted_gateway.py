@@ -308,10 +308,13 @@ class ScriptedGateway:
             return
         if target.startswith("r/"):
             self._server_id += 1
-            message = [target, 0, self._server_id, 1, peer.user, client_id, *payload[1:3], None, None, 0]
+            room, sender = target[2:].encode(), peer.user.encode()
+            content = pack([*payload[1:3], None, None, 0])
+            event = bytes((5, len(room))) + room + b"\x00" + uv(2 * self._server_id) + uv(2)
+            event += uv(2 * len(sender)) + sender + uv(len(content)) + content
             for other in self.peers:
                 if target in other.rooms:
-                    other.say(frame(7, b"\x01" + pack(message)))
+                    other.say(frame(7, event))
             peer.say(frame(9, uv(request) + uv(0) + pack([self._server_id, 0, 1])))
             return
         if target == "u/nobody":

@@ -226,7 +226,7 @@ async def test_delays_between_attempts_come_from_the_injected_chance() -> None:
 async def test_events_that_cannot_be_read_harm_nothing() -> None:
     async with ScriptedGateway() as gateway, client(gateway) as alice:
         peer = next(iter(gateway.peers))
-        for body in (b"\x01", b"\x01\xc1", b"\x02\x93\x01", b"\x02\x01", b"\x03\x80", b"\x04\xc0", b"\x63?"):
+        for body in (b"\x05", b"\x05\xc1", b"\x02\x93\x01", b"\x02\x01", b"\x03\x80", b"\x04\xc0", b"\x63?"):
             peer.say(frame(7, body))
         peer.say(frame(7, b"\x02\x92\xa5hello\x81\xa1a\x01"))
         assert await anext(alice.notices()) == ("hello", {"a": 1})

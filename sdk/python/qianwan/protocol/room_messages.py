@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from qianwan.constants import NAME_MAX, ROOM_PREFIX, MessageType, RoomShape
@@ -10,13 +11,15 @@ from qianwan.models import Message
 from qianwan.protocol import varint
 from qianwan.protocol.messages import decode
 
+log = logging.getLogger("qianwan")
 _LIMIT = 1 << 63
 _FIELDS = 5  # type, body, options, ext, flags; later versions may append
 _SHAPES = int(RoomShape.TEXT | RoomShape.SEQ)
 
 
 def parse_room_messages(payload: bytes) -> list[Message]:
-    """The messages, in their order, of what stands behind the kind. Raises ProtocolError."""
+    """The messages, in their order, of what stands behind the kind; one whose content cannot be read is left
+    out. Raises ProtocolError."""
     conversation, at = _slice(payload, 1, payload[0] if payload else 0)
     if not 0 < len(conversation) <= NAME_MAX:
         raise ProtocolError("room messages of no room")
@@ -34,7 +37,10 @@ def parse_room_messages(payload: bytes) -> list[Message]:
         seq, at = varint.get(payload, at) if shape & RoomShape.SEQ else (0, at)
         size, at = varint.get(payload, at)
         content, at = _slice(payload, at, size)
-        messages.append(_message(room, seq, server_id, time_ms, sender, shape, content))
+        try:
+            messages.append(_message(room, seq, server_id, time_ms, sender, shape, content))
+        except ProtocolError as error:
+            log.warning("message %d of %s: %s", server_id, room, error)
     return messages
 
 
