@@ -100,6 +100,7 @@ faults: tested-with faulted-with build dev ## what make test shows with small nu
 	QIANWAN_TEST_SENDS=400 $(PY) -m pytest -q tests/adversity/server/test_kill.py
 	QIANWAN_TEST_STARTS=20 $(PY) -m pytest -q tests/integration/control/test_starts.py
 	QIANWAN_TEST_LONG=1 $(PY) -m pytest -q -s tests/adversity/server/test_postgres_failover.py
+	QIANWAN_TEST_LIVES=40 $(PY) -m pytest -q -s tests/integration/im_service/test_kill.py
 	$(PY) tools/faults.py --starts 20 $(FAULTS_ARGS)
 	$(VENV)/bin/qianwan bench storm
 	$(VENV)/bin/qianwan bench flood

@@ -125,7 +125,7 @@ class ImService:
             context.settings.call_rate,
             Gate(context, self._words.admit, ports.call_callback).admit,
         )
-        self.upkeep = Upkeep(context, self.receipts, self.decisions)
+        self.upkeep = Upkeep(context, self.receipts, self.decisions, self.events)
 
     def set_rates(self, settings: ImSettings) -> None:
         """The rates of these settings, from now on; nothing else of them."""
@@ -284,6 +284,10 @@ class ImService:
             "push_dropped_total": 0 if self._pushes is None else self._pushes.dropped,
             "clock_ahead_seconds": self.upkeep.age_clock.ahead_ms // 1000,
             "receipt_pushes_dropped_total": self.receipts.dropped,
+            "events_bytes": self.upkeep.copies.size,
+            "events_cut_total": self.upkeep.copies.cut,
+            "events_lag": self.upkeep.copies.behind,
+            "events_lag_seconds": self.upkeep.copies.behind_s,
             **({} if self._media is None else self._media.stats()),
         }
 

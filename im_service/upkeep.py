@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from im_service.context import ServiceContext
 from im_service.conversation.receipts import Receipts
+from im_service.outbox.ports import EventLog
 from im_service.reviews.decisions import Decisions
 from im_service.storage.errors import StoreError
 from im_service.storage.records import Limits
@@ -63,10 +64,47 @@ class AgeClock:
         self.ahead_ms = ahead_ms
 
 
+class CopyUpkeep:
+    """Rows of the durable copy go by age and by what they take together, whoever has read them; how far its
+    readers are behind is looked at as often."""
+
+    def __init__(self, context: ServiceContext, log: EventLog) -> None:
+        self._store = context.store
+        self._settings = context.settings
+        self._log = log
+        self.size = 0
+        self.cut = 0
+        """How often rows went before their time."""
+        self.behind = 0
+        self.behind_s = 0
+
+    async def expire(self, now: int) -> int:
+        """-> rows removed"""
+        copy, removed = self._settings.copy, 0
+        volume = await self._store.event_volume(copy.keep_bytes)
+        self.size = volume.size
+        if volume.cut:
+            self.cut += 1
+            _log.warning(
+                "events take more than %d bytes: the oldest go before their time, unread ones too",
+                copy.keep_bytes,
+            )
+        while count := await self._store.expire_events(
+            now - copy.keep_ms, volume.cut, self._settings.expire_rows
+        ):
+            removed += count
+        lags = [await self._log.lag(group.cursor) for group in await self._log.groups()]
+        self.behind = max((lag.events for lag in lags), default=0)
+        self.behind_s = int(max((lag.seconds for lag in lags), default=0))
+        return removed
+
+
 class Upkeep:
     """The background tasks of one service."""
 
-    def __init__(self, context: ServiceContext, receipts: Receipts, decisions: Decisions) -> None:
+    def __init__(
+        self, context: ServiceContext, receipts: Receipts, decisions: Decisions, log: EventLog
+    ) -> None:
         self._store = context.store
         self._settings = context.settings
         self._receipts = receipts
@@ -74,8 +112,7 @@ class Upkeep:
         self._tasks: list[asyncio.Task[None]] = []
         self._trimmed: int | None = 0
         self.age_clock = AgeClock(context)
-        self.event_bytes = 0
-        self.events_cut = 0
+        self.copies = CopyUpkeep(context, log)
 
     def start(self) -> None:
         """Begin, on the running loop."""
@@ -104,23 +141,7 @@ class Upkeep:
         removed, now = 0, await self.age_clock.now_ms()
         while count := await self._store.expire(now, limits, self._settings.expire_rows):
             removed += count
-        return removed + await self._expire_events(now)
-
-    async def _expire_events(self, now: int) -> int:
-        """Rows of the durable copy go by age and by what they take together, whoever has read them."""
-        copy, removed = self._settings.copy, 0
-        volume = await self._store.event_volume(copy.keep_bytes)
-        self.event_bytes, self.events_cut = volume.size, self.events_cut + bool(volume.cut)
-        if volume.cut:
-            _log.warning(
-                "events take more than %d bytes: the oldest go before their time, also unread ones",
-                copy.keep_bytes,
-            )
-        while count := await self._store.expire_events(
-            now - copy.keep_ms, volume.cut, self._settings.expire_rows
-        ):
-            removed += count
-        return removed
+        return removed + await self.copies.expire(now)
 
     async def trim(self) -> None:
         """Once in the life of a process: devices that an earlier version or a larger setting left. Logins

@@ -15,7 +15,7 @@ from typing import Any
 
 from im_service.rates import Rate
 from im_service.sending.hooks import Action, Draft, Verdict
-from im_service.settings import ImSettings
+from im_service.settings import EventCopy, ImSettings
 from tests.support.im_world import Person, World, open_world
 from tests.support.store_kit import last_seq
 
@@ -29,6 +29,7 @@ SETTINGS = ImSettings(
     account_rate=FREE, device_rate=FREE, conversation_rate=FREE, call_rate=FREE, group_members=5000,
     groups_per_user=5000, friends_max=100_000, room_queue=100_000,
     friend_consent="free", group_consent="free", hold_ms=500,
+    copy=EventCopy(record=("account", "receipt", "relation", "room", "session", "unkept", "moderation")),
 )  # fmt: skip
 
 

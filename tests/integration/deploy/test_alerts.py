@@ -66,6 +66,8 @@ CASES = {
             'qianwan_endpoint_gaps_total{endpoint="shop"}': "5x60",
         },
     ),
+    "QianwanEventsCut": grows("qianwan_im_events_cut_total", 1),
+    "QianwanEventGroupBehind": stands("qianwan_im_events_lag_seconds", 7200, 60),
     "QianwanNotReady": Case(
         {
             'qianwan_ready{instance="a"}': "0x60",
