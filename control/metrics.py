@@ -532,6 +532,27 @@ def _asked(prefix: str, label: str, what: str, asked: Numbers) -> Iterable[Metri
     yield _gauge(f"{prefix}_under_way", f"{what}: under way, or waiting for their turn", asked["under_way"])
 
 
+def _push(push: Numbers) -> Iterable[Metric]:
+    text = "Pushes to devices by vendor and what came of them"
+    outcomes = CounterMetricFamily("qianwan_push", text, labels=["vendor", "outcome"])
+    for key, many in push["outcomes"].items():
+        outcomes.add_metric(key, many)
+    yield outcomes
+    for name, (kind, text) in PUSH_LANES.items():
+        family = kind(f"qianwan_push_{name}", text, labels=["vendor"])
+        for vendor, number in push[name].items():
+            family.add_metric([vendor], number)
+        yield family
+
+
+PUSH_LANES: Mapping[str, tuple[type[CounterMetricFamily | GaugeMetricFamily], str]] = {
+    "retries": (CounterMetricFamily, "Pushes that were tried again"),
+    "seconds": (CounterMetricFamily, "Time that requests to vendors took together"),
+    "queued": (GaugeMetricFamily, "Pushes on their way to a vendor"),
+    "open": (GaugeMetricFamily, "1 while a vendor that failed is left alone for a moment"),
+}
+
+
 SECTIONS: Mapping[str, Callable[[Numbers], Iterable[Metric]]] = {
     "keys": _keys,
     "gateway_stats": _gateway,
@@ -549,6 +570,7 @@ SECTIONS: Mapping[str, Callable[[Numbers], Iterable[Metric]]] = {
     "callbacks": _callbacks,
     "engines": _engines,
     "endpoints": _endpoints,
+    "push": _push,
     "http": partial(_numbers, "http"),
     "admin": partial(_numbers, "admin"),
     "audit": partial(_numbers, "audit"),

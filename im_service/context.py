@@ -69,7 +69,6 @@ class ServiceContext:
         "node",
         "peers",
         "presence",
-        "push",
         "rooms",
         "sees_all",
         "sessions",
@@ -85,7 +84,6 @@ class ServiceContext:
         self.downlink = ports.downlink
         self.clock = ports.clock
         self.peers = ports.peers
-        self.push = ports.push
         self.node = ports.node
         self.latest_session = ports.latest_session
         self.ids = ServerIds(ports.node)

@@ -101,12 +101,12 @@ class PeersPort(Protocol):
     """The other im processes: their caches must forget what changed here."""
 
     def changed(self, kind: str, key: str) -> None:
-        """kind: account, pair, group, member, room, broadcast, presence, session, away, back; key: the ids
-        joined by a blank (session, away: node, connection, user, device, and "alone" when that was the user's
-        last connection, of which back says that there is one again; presence: user, then device and platform
-        of each session that has a connection, or had one a moment ago). left: node and connection of somebody
-        whom nobody knew inside, room. To one process alone go guest: room, the session as above, tags; out:
-        number of the order, room, user; ended: as accounts/ended.py makes it."""
+        """kind: account, pair, group, member, room, broadcast, presence, push, session, away, back; key: the
+        ids joined by a blank (session, away: node, connection, user, device, and "alone" when that was the
+        user's last connection, of which back says that there is one again; presence: user, then device and
+        platform of each session that has a connection, or had one a moment ago). left: node and connection of
+        somebody whom nobody knew inside, room. To one process alone go guest: room, the session as above,
+        tags; out: number of the order, room, user; ended: as accounts/ended.py makes it."""
 
 
 Tell = Callable[[str, str], None]

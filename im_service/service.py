@@ -33,6 +33,8 @@ from im_service.groups.members import GroupMembers
 from im_service.outbox.log import StoreEventLog
 from im_service.ports import SendItem, Session, Way
 from im_service.push.decide import PushDecider
+from im_service.push.ports import NoPush
+from im_service.push.tokens import PushTokens
 from im_service.reviews.decisions import Decisions
 from im_service.reviews.queue import ReviewQueue
 from im_service.reviews.removal import Removal
@@ -58,9 +60,12 @@ class ImService:
         self._store, self._ids, self._spread = store, context.ids, context.spread
         self._memberships = context.memberships
         judge = Judge(context, ports.hooks)
-        self._pushes = None if ports.push is None else PushDecider(context, ports.push, judge)
+        push = ports.push or NoPush()
+        self._pushes = PushDecider(context, push, judge)
+        self.push_tokens = PushTokens(context, push, self._pushes)
         self._media = media = None if ports.media_engine is None else MediaEngine(ports.media_engine)
-        after: list[AfterCommit] = [each for each in (self._pushes, media) if each is not None]
+        pushed = None if ports.push is None else self._pushes
+        after: list[AfterCommit] = [each for each in (pushed, media) if each is not None]
         self.messages = Sending(context, judge, after)
         self.events = StoreEventLog(store, context.clock, context.settings.copy.groups)
         self.server_sends = ServerSends(context, self.messages)
@@ -68,7 +73,7 @@ class ImService:
         access = Access(context)
         self.sync = Sync(context, access)
         self.conversations = Conversations(context, access)
-        self.revisions = Revisions(context, access, self.messages)
+        self.revisions = Revisions(context, access, self.messages, self._pushes.recalled)
         self.receipts = Receipts(context, access)
 
         self.consents = Consents(context)
@@ -111,6 +116,7 @@ class ImService:
             self.profiles,
             self.presence,
             self.devices,
+            self.push_tokens,
             self.server_sends,
             EventCalls(context, self.events),
             self.reviews,
@@ -156,6 +162,7 @@ class ImService:
     def on_logout(self, session: Session, code: int) -> None:
         """A session is over."""
         self.devices.on_logout(session, code)
+        self.push_tokens.logged_out(session, code)
 
     def on_away(self, session: Session) -> None:
         """A session lost its connection, is out of its rooms, and waits for its client."""
@@ -222,6 +229,7 @@ class ImService:
         if kind == "all":
             self._hearings.anew(self.sessions.names())
             self.sessions.forget_away()
+            self._pushes.addresses.forget_all()
             await self.presence.part_all()
             await self.directory.refresh_all()
             await self.room_table.refresh_all()
@@ -255,6 +263,8 @@ class ImService:
             self.sessions.heard_away(key, False)
         elif kind == "account":
             await self.profiles.from_peer(key)
+        elif kind == "push":
+            self._pushes.addresses.forget(key)
         elif kind == "recall":
             room, server_id = key.split(" ")
             self.room_recall.forget(room, int(server_id))
@@ -281,7 +291,7 @@ class ImService:
             "room_dropped_normal_total": rooms.dropped_normal,
             "room_dropped_high_total": rooms.dropped_high,
             "room_dropped_notices_total": rooms.dropped_notices,
-            "push_dropped_total": 0 if self._pushes is None else self._pushes.dropped,
+            "push_dropped_total": self._pushes.dropped,
             "clock_ahead_seconds": self.upkeep.age_clock.ahead_ms // 1000,
             "receipt_pushes_dropped_total": self.receipts.dropped,
             "events_bytes": self.upkeep.copies.size,
@@ -307,12 +317,13 @@ class ImService:
         await self.messages.close()
         await self.presence.close()
         await self._spread.close()
-        if self._pushes is not None:
-            await self._pushes.close()
+        await self._pushes.close()
+        await self.push_tokens.close()
 
     async def stop(self) -> None:
         """Finish what is under way, so that the store may be stopped."""
         self.devices.stop()
+        self.push_tokens.stop()
         self._hearings.stop()
         self._memberships.stop()
         await self.upkeep.stop()

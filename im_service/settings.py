@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from im_service.push.settings import PushLimits
+from im_service.push.texts import problem as text_problem
 from im_service.rates import Rate
 
 DAY_MS = 86_400_000
@@ -182,6 +184,8 @@ class ImSettings(Struct, kw_only=True, frozen=True):
     """Device ids of one user that the store remembers, with what each has acknowledged: more than anybody
     ever owned. Beyond: the one that logged in longest ago is forgotten, and new when it comes back."""
 
+    push: PushLimits = PushLimits()
+
     # chatrooms
     room_normal_per_s: Annotated[int, Meta(ge=0, le=1_000_000)] = 20
     """Messages of normal priority that a member gets of one chatroom, and as many at once: nobody can read
@@ -247,3 +251,5 @@ class ImSettings(Struct, kw_only=True, frozen=True):
             yield ("devices_per_user", "login_policy"), "must not be below login_policy.max_devices"
         if self.presence_min_ms > self.presence_max_ms:
             yield ("presence_min_ms", "presence_max_ms"), "must not be above presence_max_ms"
+        if trouble := text_problem(self.push.texts):
+            yield ("push.texts",), trouble

@@ -24,6 +24,7 @@ from im_service.context import Ports
 from im_service.errors import Code, ImError
 from im_service.moderation.judge import Moderation
 from im_service.ports import Downlink, NoPeers, PeersPort, Presence, SystemClock
+from im_service.push.ports import PushPort
 from im_service.service import ImService
 from im_service.storage.errors import StoreError, StoreUnavailable
 from im_service.storage.store import Store
@@ -54,6 +55,7 @@ class ImPart(Part):
         *,
         presence: Presence | None = None,
         peers: PeersPort | None = None,
+        push: PushPort | None = None,
         latest_login: Callable[[], int] = lambda: 0,
         root: Callable[[], str] = lambda: "",
         callbacks: CallbackPort | None = None,
@@ -75,6 +77,7 @@ class ImPart(Part):
             media_engine=None if engines is None else engines.media,
             callback=None if callbacks is None else MessageCallback(callbacks),
             call_callback=None if callbacks is None else CallCallback(callbacks),
+            push=push,
         )
         self.service = ImService(self._store, ports, settings.im.service)
         seen = settings.server.data_dir / STORE_SEEN_FILE

@@ -21,8 +21,11 @@ from control.im.route_report import (
 from control.im.word_lists import WordListFollower
 from control.process.joined_wiring import JoinedWiring
 from control.process.outbox_wiring import OutboxWiring
+from control.push.build import build_pushes
+from control.push.pushes import Pushes
 from control.routing import make_routes
 from control.routing.base import Routes
+from im_service.ports import SystemClock
 
 
 class ImWiring(JoinedWiring, ABC):
@@ -47,6 +50,7 @@ class ImWiring(JoinedWiring, ABC):
                 root=self._root_of_clients,
                 callbacks=self.callbacks,
                 engines=self.engines,
+                push=self.pushes,
             )
         presence = RoutePresence(
             self.routes,
@@ -61,10 +65,17 @@ class ImWiring(JoinedWiring, ABC):
             self.bus_downlink,
             presence=presence,
             peers=self.peers,
+            push=self.pushes,
             latest_login=self._latest_login,
             root=self._root_of_clients,
             callbacks=self.callbacks,
             engines=self.engines,
+        )
+
+    @cached_property
+    def pushes(self) -> Pushes | None:
+        return build_pushes(
+            self._settings, SystemClock(), lambda token: self.im.service.push_tokens.gone(token)
         )
 
     @cached_property

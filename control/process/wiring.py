@@ -81,6 +81,7 @@ class Wiring(ControlWiring):
             self.callbacks,
             self.engines if im else None,
             self.word_lists if im else None,
+            self.pushes if im else None,
             self.im if im else None,
             self.outbox if im else None,
             self.peers if im and split else None,

@@ -20,6 +20,7 @@ from control.settings.gateway_addresses import parse_attributes, parse_gateway_a
 from control.settings.lbs_section import LbsSection
 from control.settings.outgoing_section import OutgoingSection
 from control.settings.policy_section import PolicySection
+from control.settings.push_section import PushSection
 from control.settings.sections import (
     LIVE,
     AuditSection,
@@ -218,6 +219,7 @@ class Settings(Struct, kw_only=True, frozen=True):
     outgoing: OutgoingSection = OutgoingSection()
     callbacks: CallbacksSection = CallbacksSection()
     engines: EnginesSection = EnginesSection()
+    push: PushSection = PushSection()
     audit: AuditSection = AuditSection()
     log: LogSection = LogSection()
 

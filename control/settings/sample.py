@@ -29,6 +29,7 @@ TITLES = {
     "callbacks": "what the application's server is asked before it happens",
     "engines.text": "an engine that judges texts before others have them",
     "engines.media": "an engine that looks at media after they were delivered",
+    "push": "vendors of push",
     "audit": "the log of changes",
     "log": "logs",
 }

@@ -8,7 +8,7 @@ others: the four share who may, what is found and how it is told.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -155,13 +155,19 @@ def _named(message: StoredMessage) -> dict[str, object]:
 class Revisions:
     """Recall, deletion, edit, reactions."""
 
-    def __init__(self, context: ServiceContext, access: Access, messages: Sending) -> None:
+    def __init__(
+        self,
+        context: ServiceContext,
+        access: Access,
+        messages: Sending,
+        taken_back: Callable[[StoredMessage], None],
+    ) -> None:
         self._store = context.store
         self._teller = context.teller
         self._clock = context.clock
         self._announcer = context.announcer
         self._settings = context.settings
-        self._push = context.push
+        self._taken_back = taken_back
         self._access = access
         self._messages = messages
 
@@ -262,8 +268,7 @@ class Revisions:
 
     def cancel_push(self, message: StoredMessage) -> None:
         """Nobody shall read on a lock screen what was taken back."""
-        if self._push is not None:
-            self._push.cancel(message.conversation, message.server_id)
+        self._taken_back(message)
 
     @method("delete", Code.FORBIDDEN, result=Deleted)
     async def delete(self, caller: Caller, args: DeleteArgs) -> Deleted:

@@ -5,24 +5,61 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from im_service.storage.records import PushToken
+
 
 class Push(NamedTuple):
-    """One vendor push: to whom, what it says, and why it is allowed to."""
+    """What one device is told."""
 
-    user: str
+    to: PushToken
     conversation: str
     server_id: int
-    text: str
-    payload: str
-    badge: bool  # counts in the badge number
-    forced: bool  # overrides the receiver's mute of the conversation
     sender: str
+    title: str  # "" = none
+    text: str
+    payload: str  # text of a JSON object, or ""
+    badge: int  # unread messages of all conversations that count
+    forced: bool  # overrides the receiver's mute of the conversation
+    recalls: bool  # stands in the place of what was pushed of this message, and makes no sound
+    expires_ms: int  # 0 = with the vendor's patience
+
+    @property
+    def user(self) -> str:
+        return self.to.user
+
+    @property
+    def collapse(self) -> str:
+        """A later push of the same takes the place of an earlier one at the device."""
+        return str(self.server_id)
 
 
 class PushPort(Protocol):
-    """Vendor push. Only receivers without a live session are offered."""
+    """Vendor push."""
 
-    def offer(self, pushes: Sequence[Push]) -> None: ...
+    def offer(self, pushes: Sequence[Push]) -> None:
+        """Committed messages only. Neither waits nor fails."""
 
-    def cancel(self, conversation: str, server_id: int) -> None:
-        """The message was recalled: pushes not yet handed to a vendor are dropped."""
+    def cancel(self, server_id: int) -> set[PushToken]:
+        """The message was recalled: its pushes that no vendor has yet are dropped. -> to whom those were"""
+
+    def takes(self, vendor: str, app: str) -> bool:
+        """Whether there is a way to this vendor for this app."""
+
+    async def test(self, push: Push) -> str:
+        """Sent at once and once; "sent", or why it was not."""
+
+
+class NoPush:
+    """There is no vendor: tokens are kept, nobody is told."""
+
+    def offer(self, pushes: Sequence[Push]) -> None:
+        return
+
+    def cancel(self, server_id: int) -> set[PushToken]:
+        return set()
+
+    def takes(self, vendor: str, app: str) -> bool:
+        return False
+
+    async def test(self, push: Push) -> str:
+        return "no push vendor is set up ([push])"

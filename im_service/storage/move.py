@@ -34,6 +34,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "inbox": ("usr", "conv"),
     "device": ("usr", "name"),
     "device_mark": ("usr", "number", "conv"),
+    "push_token": ("usr", "device"),
+    "push_rules": ("usr",),
     "chat_group": ("conv",),
     "group_member": ("conv", "usr"),
     "request": ("id",),

@@ -404,6 +404,25 @@ class Device(NamedTuple):
     info: bytes
 
 
+class PushToken(NamedTuple):
+    """Where a vendor takes pushes for a device."""
+
+    user: str
+    device: str
+    vendor: str
+    app: str
+    token: str
+    locale: str  # "" = nobody said
+    time_ms: int  # when it was told last
+
+
+class PushAddress(NamedTuple):
+    """How a user is reached while away, and what they say of it."""
+
+    tokens: tuple[PushToken, ...]
+    rules: bytes
+
+
 class NewLogin(NamedTuple):
     user: str
     device: str

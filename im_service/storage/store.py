@@ -22,6 +22,7 @@ from im_service.storage.faces.housekeeping import Broadcasts, Housekeeping, Repl
 from im_service.storage.faces.letters import DeadLetters
 from im_service.storage.faces.messages import Inbox, MessageLog, ReceiptStore
 from im_service.storage.faces.people import Accounts, RelationStore
+from im_service.storage.faces.push import PushStore
 from im_service.storage.faces.reviews import Reviews
 from im_service.storage.faces.rooms import Rooms
 
@@ -34,6 +35,7 @@ class Store(
     Requests,
     RelationStore,
     Accounts,
+    PushStore,
     Rooms,
     Broadcasts,
     Replays,

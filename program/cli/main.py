@@ -18,6 +18,7 @@ from program.cli.admin import (
     moderation,
     nodes,
     policy,
+    push,
     routes,
     settings,
 )
@@ -56,6 +57,7 @@ app.add_typer(dictionary.app, name="dict")
 app.add_typer(moderation.app, name="moderation")
 app.add_typer(events.app, name="events")
 app.add_typer(callbacks.app, name="callbacks")
+app.add_typer(push.app, name="push")
 app.add_typer(cluster.app, name="cluster")
 app.command()(chat)
 app.command()(demo)

@@ -27,7 +27,7 @@ ORDER: dict[str, list[str]] = {
         "__init__",
     ],
     "im_service": [
-        "__init__ errors ports rates turns",
+        "__init__ errors ports push.settings push.texts rates turns",
         "ids settings",
         "grammar",
         "storage",
@@ -53,7 +53,7 @@ ORDER: dict[str, list[str]] = {
         "settings",
         "audit bus outgoing routing",
         "coordination",
-        "auth callbacks engines",
+        "auth callbacks engines push",
         "keys streams",
         "downlink lbs policy",
         "gateway im",

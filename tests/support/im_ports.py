@@ -7,18 +7,32 @@ from collections.abc import Awaitable, Callable, Sequence
 from im_service.calls import Args
 from im_service.push.ports import Push
 from im_service.sending.hooks import Draft, Verdict
+from im_service.storage.records import PushToken
 
 
 class RecordingPush:
+    """A vendor that takes everything at once; while it is `holding`, nothing is handed over."""
+
     def __init__(self) -> None:
         self.pushes: list[Push] = []
         self.cancelled: list[int] = []
+        self.held: list[Push] = []
+        self.holding = False
 
     def offer(self, pushes: Sequence[Push]) -> None:
-        self.pushes += pushes
+        (self.held if self.holding else self.pushes).extend(pushes)
 
-    def cancel(self, conversation: str, server_id: int) -> None:
+    def cancel(self, server_id: int) -> set[PushToken]:
         self.cancelled.append(server_id)
+        dropped = {push.to for push in self.held if push.server_id == server_id}
+        self.held = [push for push in self.held if push.server_id != server_id]
+        return dropped
+
+    def takes(self, vendor: str, app: str) -> bool:
+        return vendor == "apns"
+
+    async def test(self, push: Push) -> str:
+        return f"sent {push.text}"
 
 
 class ScriptedHook:

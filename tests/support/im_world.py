@@ -122,9 +122,14 @@ class Person:
             await self.ok("ack", acks={name: done[name] for name in names[start : start + 500]})
         return got
 
-    async def logout(self) -> None:
+    async def pushed_to(self, vendor: str = "apns", **how: Any) -> None:
+        """This device is pushed to while it is away."""
+        token = f"{self.user}{self.session.device}"
+        await self.ok("push.register", vendor=vendor, token=token, **how)
+
+    async def logout(self, code: int = 1000) -> None:
         self.world.downlink.disconnect(self.session)
-        self.world.im.on_logout(self.session, 1000)
+        self.world.im.on_logout(self.session, code)
         await self.world.settle()
 
 

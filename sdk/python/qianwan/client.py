@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from qianwan.api.groups import Groups
 from qianwan.api.messages import MessageCalls
+from qianwan.api.push import Push
 from qianwan.api.relations import Devices, Presence, Profiles, Relations
 from qianwan.connection.dial import DialSettings
 from qianwan.connection.kept_ticket import TicketFile
@@ -183,6 +184,7 @@ class Client(MessageCalls):
         self.profiles = Profiles(self)
         self.presence = Presence(self)
         self.devices = Devices(self)
+        self.push = Push(self)
         self._engine: Engine | None = None
         self._messages: Messages | None = None
 

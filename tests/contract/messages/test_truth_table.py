@@ -3,8 +3,8 @@ store.
 
 A row is played once: people, devices and a group or room are set up, the message is sent, and every view
 is looked at. `receiver` is bob (the phone is live, the pad known and away, a new tablet comes later) and,
-for push, carl, who is away. `sender` is alice's other devices. `other` is dora (eve for push). `newcomer`
-is nina.
+for push, carl, who is away: what is pushed is what APNs gets over HTTP/2. `sender` is alice's other devices.
+`other` is dora (eve for push). `newcomer` is nina.
 """
 
 from __future__ import annotations
@@ -13,18 +13,26 @@ import asyncio
 import json
 import re
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 import pytest
 
+from control.push.lane import Bounds
+from control.push.pushes import Pushes
 from im_service.options import Options
+from im_service.ports import SystemClock
 from im_service.sending.hooks import Action, Verdict
 from im_service.settings import EventCopy, ImSettings
-from tests.support.im_ports import RecordingPush, ScriptedHook
+from tests.support.im_ports import ScriptedHook
 from tests.support.im_world import Person, World, on_postgres, open_world
 from tests.support.postgres_server import PostgresServer
+from tests.support.push_vendor import PushVendor
+from tests.support.pushes import apns_at, line_to
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "MESSAGES.md"
 COLUMNS = ("live", "offline", "roaming", "history", "unread", "push", "copy")
@@ -68,11 +76,19 @@ async def play(
     path: Path, kind: str, options: dict[str, Any] | None, state: str
 ) -> dict[tuple[str, str], bool]:
     """One message in a new world in `path`, looked at from every side."""
-    push = RecordingPush()
+    async with vendor_of_push(path) as (vendor, push):
+        return await watched(path, kind, options, state, vendor, push)
+
+
+async def watched(
+    path: Path, kind: str, options: dict[str, Any] | None, state: str, vendor: PushVendor, push: Pushes
+) -> dict[tuple[str, str], bool]:
     settings = ImSettings(blacklist_answer=0, copy=EventCopy(record=("unkept",)))
     hook = ScriptedHook(lambda draft: Verdict(Action.HOLD)) if state in JUDGED else None
     async with open_world(path, settings, push=push, callback=hook) as world:
         people = {name: await world.login(name) for name in ("alice", "bob", "carl", "dora", "eve", "nina")}
+        for name in ("alice", "carl", "eve"):
+            await people[name].pushed_to()
         desk = await world.login("alice", "desk", 4)
         for name in ("alice", "bob", "dora", "nina"):
             await (await world.login(name, "pad", 2)).logout()
@@ -89,13 +105,14 @@ async def play(
         if verdict := JUDGED.get(state):
             await decided(world, verdict)
         await world.settle()
+        await push.drained(20)
+        assert push.waiting == 0
         seen = {("receiver", "live"): heard(people["bob"]), ("sender", "live"): heard(desk)}
         seen |= {("other", "live"): heard(people["dora"]), ("newcomer", "live"): heard(people["nina"])}
         copied = any(MARK in str(event.data) for event in await world.copies())
         for side, name in AWAY.items():
-            seen[side, "push"] = any(
-                p.user == name and (MARK in p.text or "look" in p.text) for p in push.pushes
-            )
+            told = [a.body.decode() for a in vendor.asked if a.path == f"/3/device/{name}phone"]
+            seen[side, "push"] = any(MARK in body or "look" in body for body in told)
             seen[side, "copy"] = copied
         if kind == "group":
             await world.invoke("group.invite", {"group": "team", "users": ["nina"]})
@@ -122,6 +139,16 @@ JUDGED = {"held": "", "released": "pass", "refused": "reject"}
 async def decided(world: World, verdict: str) -> None:
     for item in (await world.invoke("moderation.queue", {}))["items"]:
         await world.invoke("moderation.decide", {"id": item["id"], "verdict": verdict, "by": "mia"})
+
+
+@asynccontextmanager
+async def vendor_of_push(path: Path) -> AsyncIterator[tuple[PushVendor, Pushes]]:
+    """APNs as it is asked, and who asks it."""
+    async with PushVendor(path) as vendor:
+        clock, line = SystemClock(), line_to(vendor)
+        pushes = Pushes([apns_at(vendor, line, clock)], [line], clock, print, Bounds(), Random(1))
+        yield vendor, pushes
+        await pushes.stop(1)
 
 
 async def stage(world: World, people: dict[str, Person], kind: str, state: str) -> tuple[str, str]:

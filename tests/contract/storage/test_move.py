@@ -24,6 +24,7 @@ from im_service.storage.records import (
     DeadLetter,
     Hold,
     Mark,
+    PushToken,
     QueueItem,
     Ruling,
 )
@@ -114,6 +115,8 @@ async def source(tmp_path: Path) -> Kit:
     await store.befriend("a", "b", 3)
     await store.set_account("a", 3, mute_room_ms=9)
     await store.set_profile("b", lambda _: b"\xe5", 3)
+    await store.set_push_token(PushToken("b", "phone", "apns", "app", "token", "en", 3), 5)
+    await store.set_push_rules("b", lambda _: b"\xe6")
     await login(store, "b", "phone", 1, 5, b"", 3)
     await store.ack("b", "phone", [Mark("g/x", 5)])
     await store.open_requests("g/x", 1, ["z"], "z", "hi", 3)
@@ -235,7 +238,10 @@ DISTRIBUTED_BY = {
         "message", "message_version", "reaction", "receipt", "chat_group", "group_member", "room",
         "room_member", "room_tag_mute", "room_queue", "review", "report",
     },
-    "usr": {"inbox", "hidden", "device", "device_mark", "account_state", "profile"},
+    "usr": {
+        "inbox", "hidden", "device", "device_mark", "account_state", "profile", "push_token",
+        "push_rules",
+    },
     "sender": {"send_key"}, "owner": {"relation"}, "scope": {"request"},
 }  # fmt: skip
 EVERYWHERE = {

@@ -108,6 +108,18 @@ CASES = {
             'qianwan_policy_connected_seconds_total{policy="a",version="1"}': "0+60000x60",
         },
     ),
+    "QianwanPushVendorFails": stands('qianwan_push_open{vendor="apns"}', 1, 0),
+    "QianwanPushRefused": Case(
+        {
+            'qianwan_push_total{vendor="apns",outcome="refused"}': "0+60x60",
+            'qianwan_push_total{vendor="apns",outcome="sent"}': "0+60x60",
+        },
+        {
+            'qianwan_push_total{vendor="apns",outcome="refused"}': "0+1x60",
+            'qianwan_push_total{vendor="apns",outcome="sent"}': "0+600x60",
+        },
+    ),
+    "QianwanPushLost": grows('qianwan_push_total{vendor="apns",outcome="given_up"}', 60, 1),
     "QianwanPoliciesFromDisk": stands("qianwan_policy_cached", 1, 0),
     "QianwanLoginsRefused": grows('qianwan_node_logins_refused_total{reason="expired"}', 120, 30),
     "QianwanAdmissionRefuses": Case(
@@ -204,7 +216,7 @@ def families(tmp_path_factory: pytest.TempPathFactory) -> list[Metric]:
     numbers: Any = defaultdict(int)
     found: list[Metric] = [family for name in OVER_A_BUS for family in SECTIONS[name](numbers)]
     folder = tmp_path_factory.mktemp("alerts")
-    settings = {"gateway.loops": 1, "control.lbs.http": "127.0.0.1:0"}
+    settings = {"gateway.loops": 1, "control.lbs.http": "127.0.0.1:0", "push.dry_run": True}
     for place in ("engines.text", "engines.media"):
         settings |= {f"{place}.url": "https://engine.invalid/", f"{place}.secret": make_secret()}
     settings |= {"callbacks.url": "https://callbacks.invalid/", "callbacks.secret": make_secret()}

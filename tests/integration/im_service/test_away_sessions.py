@@ -157,6 +157,7 @@ async def test_messages_reach_a_session_that_is_away_and_its_user_is_pushed(tmp_
     push = RecordingPush()
     async with open_world(tmp_path, push=push) as world:
         ann, bob = await world.login("ann"), await world.login("bob")
+        await ann.pushed_to()
         await bob.forced("group.create", group="team", members=["ann"])
         await away(world, ann)
         await bob.said("u/ann", "one")

@@ -122,13 +122,15 @@ async def test_a_released_message_comes_at_its_seq_to_everybody_it_was_meant_for
 
 
 async def test_a_released_message_is_pushed_to_who_is_away(held: Hooked) -> None:
-    alice = await held.world.login("alice")
+    alice, dora = await held.world.login("alice"), await held.world.login("dora")
+    await dora.pushed_to()
+    await dora.logout()
     await alice.said("u/dora", "dubious")
     await held.world.settle()
     assert not held.push.pushes
     await held.decide("pass")
     await held.world.settle()
-    assert [(push.user, push.badge) for push in held.push.pushes] == [("dora", True)]
+    assert [(push.user, push.badge) for push in held.push.pushes] == [("dora", 1)]
 
 
 async def test_a_refused_message_stays_hidden_and_its_sender_hears_of_it(held: Hooked) -> None:

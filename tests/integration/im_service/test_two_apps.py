@@ -31,6 +31,7 @@ async def test_the_same_names_in_two_apps_are_different_people(tmp_path: Path) -
         await first.invoke("room.create", {"room": "hall"})
         await other_alice.said("u/bob", "still here")
         assert await second.attempt("room.info", {"room": "hall"}) == 13002
+        await other_bob.pushed_to()
         await other_bob.logout()
         await other_alice.said("u/bob", "to one who is away")
         await second.settle()

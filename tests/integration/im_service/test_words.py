@@ -39,7 +39,10 @@ CALLS: dict[str, dict[str, Any]] = {
 }
 MODULE = {"room": "room_s", "friend": "single_s", "profile": "single_s"}
 
-NOT_SEEN_BY_OTHERS = {"conversation.set", "edit", "friend.alias", "kick", "message.report"}
+NOT_SEEN_BY_OTHERS = {
+    "conversation.set", "edit", "friend.alias", "kick", "message.report", "push.register", "push.set",
+    "push.unregister",
+}  # fmt: skip
 """Texts for the caller's own devices and for those who moderate; `edit` is judged as the send it replaces."""
 IDS = {
     "conversation", "conversations", "group", "groups", "user", "users", "room", "owner", "members", "after",
@@ -63,7 +66,8 @@ UNHEARD = {
     "ack", "broadcasts", "consent.get", "consent.set", "conversation.clear", "conversation.set",
     "conversations", "delete", "devices", "friend.alias", "friend.requests", "get", "group.info",
     "group.members", "group.mine", "group.requests", "history", "kick", "message.report",
-    "presence.subscribe", "presence.unsubscribe", "profile.get", "pull",
+    "presence.subscribe", "presence.unsubscribe", "profile.get", "pull", "push.get", "push.register",
+    "push.set", "push.unregister",
     "reactions", "receipt.counts", "receipt.list", "receipts", "relations", "relation.black", "relation.mute",
     "room.info", "room.online", "room.people", "room.queue.list", "sync", "time", "unread",
 }  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 from qianwan.api.base import given
 from qianwan.api.groups import Groups
 from qianwan.api.messages import MessageCalls
+from qianwan.api.push import Push
 from qianwan.api.relations import Devices, Presence, Profiles, Relations
 from qianwan.api.room import RoomCalls
 
@@ -94,7 +95,7 @@ async def everything_called(optional: bool = True) -> Recorder:
     """`optional`: with every argument, else only with those that have no default."""
     recorder = Recorder()
     holders = [recorder, RecorderRoom(recorder)]
-    for kind in (Groups, Relations, Profiles, Presence, Devices):
+    for kind in (Groups, Relations, Profiles, Presence, Devices, Push):
         holders.append(kind(recorder))
     for holder in holders:
         for name, function in inspect.getmembers(type(holder), inspect.iscoroutinefunction):

@@ -78,6 +78,7 @@ MATRIX = {
     ("DELETE", "/v1/admin/endpoints/{endpoint}/replay"): OPERATOR,
     ("GET", "/v1/admin/endpoints/{endpoint}/dead-letters"): VIEWER,
     ("POST", "/v1/admin/endpoints/{endpoint}/dead-letters/resend"): OPERATOR,
+    ("POST", "/v1/admin/push/test"): OPERATOR,
     ("GET", "/v1/admin/policies"): VIEWER,
     ("GET", "/v1/admin/policies/{policy}"): VIEWER,
     ("DELETE", "/v1/admin/policies/{policy}"): POLICY_ADMIN,

@@ -200,6 +200,12 @@ HELD_AS = {
     "im.service": {"settings", "rooms"},
     "im.service.retention": {"retention", "keep"},
     "im.service.login_policy": {"policy"},
+    "im.service.copy": {"copy"},
+    "im.service.push": {"limits"},
+    "push": {"push"},
+    "push.apns": {"apns"},
+    "push.fcm": {"fcm"},
+    "push.relay": {"relay"},
 }
 
 
