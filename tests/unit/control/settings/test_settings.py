@@ -91,6 +91,20 @@ def test_command_line_beats_environment_beats_file_beats_default(
         ("[im.service.login_policy]\nexclusive = [['mobile', 'fridge']]\n", "fridge"),
         ("[gateway]\ncore = 5\n", "gateway.core: expected a table"),
         ("gateway = 5\n", "gateway: expected a table"),
+        ("[callbacks]\nurl = 'https://app.example/'\n", "callbacks.secret: one secret"),
+        (
+            "[callbacks]\nurl = 'http://app.example/'\nsecret = 'whsec_" + "A" * 40 + "'\n",
+            "begin with https://",
+        ),
+        (
+            "[engines.media]\nurl = 'https://10.0.0.1/'\nsecret = 'whsec_" + "A" * 40 + "'\n",
+            "no public address",
+        ),
+        (
+            "[engines.text]\nsecret = 'x'\nurl = 'https://app.example/'\n",
+            "engines.text.secret: a secret begins with",
+        ),
+        ("[outgoing]\nnetworks = ['10.0.0.0/40']\n", "outgoing.networks"),
         ("[gateway\n", "is not TOML"),
     ],
 )
