@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -26,6 +27,7 @@ CONNECTIONS = 256
 IDLE_S = 30.0
 """A connection without requests is kept so long: less than servers keep theirs (nginx 75 s, balancers 60
 s)."""
+LOOK_S = 0.02
 AGENT = "Qianwan"
 
 
@@ -168,6 +170,48 @@ class _Refused(Exception):
     """An address that is not called."""
 
 
+class _Stream(httpcore2.AsyncNetworkStream):
+    """A connection that is not looked at more often than every LOOK_S whether its other end has closed it:
+    the pool asks that of every idle one with each request, by a call to the kernel."""
+
+    def __init__(self, inner: httpcore2.AsyncNetworkStream) -> None:
+        self._inner = inner
+        self._looked = -LOOK_S
+
+    async def read(
+        self,
+        max_bytes: int,
+        timeout: float | None = None,  # noqa: ASYNC109  (as its base has it)
+    ) -> bytes:
+        return await self._inner.read(max_bytes, timeout)
+
+    async def write(
+        self,
+        buffer: bytes,
+        timeout: float | None = None,  # noqa: ASYNC109  (as its base has it)
+    ) -> None:
+        await self._inner.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  (as its base has it)
+    ) -> httpcore2.AsyncNetworkStream:
+        return _Stream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        if info == "is_readable":
+            now = time.monotonic()
+            if now - self._looked < LOOK_S:
+                return False
+            self._looked = now
+        return self._inner.get_extra_info(info)
+
+
 class _CheckedAddresses(httpcore2.AsyncNetworkBackend):
     """Connects to what the policy lets through of a name's addresses, one after the other: each has its share
     of the time that is left, so that one that swallows everything leaves time for the next."""
@@ -193,7 +237,8 @@ class _CheckedAddresses(httpcore2.AsyncNetworkBackend):
             if share <= 0:
                 break
             try:
-                return await self._inner.connect_tcp(address, port, share, local_address, socket_options)
+                stream = await self._inner.connect_tcp(address, port, share, local_address, socket_options)
+                return _Stream(stream)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 trouble = error
         raise trouble or httpcore2.ConnectTimeout("no time left to connect")

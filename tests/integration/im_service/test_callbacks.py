@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 from standardwebhooks.webhooks import Webhook
@@ -295,10 +296,14 @@ async def test_a_process_that_ends_waits_for_one_question_at_most(tmp_path: Path
         assert len(scene.server.asked) == 1
 
 
-def test_without_an_address_no_client_of_http_is_brought_along() -> None:
-    look = "import control.process.wiring, sys; print([m for m in sys.modules if m.startswith('httpcore2')])"
-    done = subprocess.run([sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+async def test_where_nobody_is_asked_a_message_waits_in_no_lane(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        alice = await world.login("alice")
+        await alice.said("u/bob", "first")  # from now on its way is known
+        payload = msgspec.msgpack.encode(["c2", 0, {"text": "second"}, None, None])
+        world.im.on_sends([(alice.session, 4711, "u/bob", payload)])
+        assert world.im.sessions.hear(alice.session).lanes == {}
+        assert (await alice.answer(4711))[0] == 0
 
 
 async def test_a_picked_receiver_who_left_meanwhile_gets_nothing(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from control.outgoing.addresses import AddressPolicy
-from control.outgoing.client import OutgoingClient
+from control.outgoing.client import LOOK_S, OutgoingClient
 from control.outgoing.errors import OutgoingError
 from tests.support.asked_server import (
     Answers,
@@ -169,3 +169,14 @@ async def test_certificates_are_verified(tmp_path: Path) -> None:
             bad = OutgoingClient(AddressPolicy(["127.0.0.1"]), ca_file=ca_file)
             assert await trouble(bad, server.url) == "tls"
             await bad.close()
+
+
+async def test_a_connection_that_its_server_closed_is_not_used_again(
+    server: AskedServer, client: OutgoingClient
+) -> None:
+    for _ in range(3):
+        assert (await client.post(server.url, {}, b"{}", budget_s=30, answer_bytes=1000)).good
+        await server.stop()
+        await server.start()
+        await asyncio.sleep(2 * LOOK_S)  # so long it may pass for open
+    assert server.connections == 3
