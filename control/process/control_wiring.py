@@ -101,10 +101,7 @@ class ControlWiring(GatewayWiring):
     def _endpoint_desk(self) -> OwnersDesk:
         own = self.im if "im" in self._settings.server.roles else None
         place = None if own is None else (self._process.own[0], own)
-        node = self._process.own[0]
-        return OwnersDesk(
-            self.bus if self._split else None, self._im_ids if self._split else lambda: [node], place
-        )
+        return OwnersDesk(self.bus if self._split else None, self._endpoint_owners, place)
 
     def _im_api(self) -> ImApi | None:
         own = self.im if "im" in self._settings.server.roles else None

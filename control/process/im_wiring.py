@@ -91,8 +91,7 @@ class ImWiring(JoinedWiring, ABC):
     @cached_property
     def outbox(self) -> OutboxWiring:
         own = self._process.own[0]
-        owners = self._im_ids if self._split else lambda: [own]
-        return OutboxWiring(self._settings, self.documents, self.im, own, owners)
+        return OutboxWiring(self._settings, self.documents, self.im, own, self._endpoint_owners)
 
     @cached_property
     def word_lists(self) -> WordListFollower:

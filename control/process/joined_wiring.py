@@ -196,5 +196,12 @@ class JoinedWiring:
     def audit(self) -> Audit:
         return Audit(self._settings)
 
+    def _endpoint_owners(self) -> list[int]:
+        """Who may deliver to endpoints: who reads the store, as far as is known."""
+        if not self._split:
+            return [self._process.own[0]]
+        awake = [info.node_id for info in self.coordination.nodes("im") if not info.rests]
+        return awake or self._im_ids()
+
     def _im_ids(self) -> list[int]:
         return [info.node_id for info in self.coordination.nodes("im")]
