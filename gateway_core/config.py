@@ -138,10 +138,14 @@ class CoreLimits(Struct, kw_only=True, frozen=True):
     # fan-out
     large_topic: Annotated[int, Meta(ge=1, le=1 << 24, extra=_in("topic.large", "members on a loop"))] = 64
     """Members from which messages leave in batches: below, a batch saves nothing. Beyond: batched."""
-    flush_messages: Annotated[int, Meta(ge=1, le=4_096, extra=_in("topic.batch_messages", "messages"))] = 64
-    """Messages of one batch; the cost of a flush is the call, whatever is in it. Beyond: the next batch."""
-    flush_bytes: Annotated[int, Meta(ge=1, le=65_000, extra=_in("topic.batch_bytes"))] = 16_000
-    """Size of one batch; above 16,384 it takes several records in one write. Beyond: the next batch."""
+    flush_messages: Annotated[int, Meta(ge=1, le=4_096, extra=_in("topic.batch_messages", "messages"))] = (
+        1_024
+    )
+    """Messages of one batch. The cost of a flush is the call, whatever is in it, so all that waits goes along
+    and the load makes the batch: bytes bound it. Beyond: the next batch."""
+    flush_bytes: Annotated[int, Meta(ge=1, le=65_000, extra=_in("topic.batch_bytes"))] = 65_000
+    """Size of the messages of one batch, each as it would be alone; short ones of a room take two thirds of
+    it together. Above 16,384 together they take several records in one write. Beyond: the next batch."""
     flush_max_delay_ms: Annotated[float, Meta(ge=0, le=10_000)] = 20.0
     """Longest rest of a hot topic between two batches: more makes fewer, larger ones. Beyond: sent."""
     sweep_budget_us: Annotated[int, Meta(ge=0, le=1_000_000)] = 2_000

@@ -88,6 +88,7 @@ def test_the_recorded_figures_make_a_page(tmp_path: Path) -> None:
         "idle-before-after.json",
         "instructions.json",
         "resume-in-turn.json",
+        "room-batches.json",
         "routes.json",
         "scale.json",
         "send-before-after.json",
