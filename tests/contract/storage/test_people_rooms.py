@@ -30,6 +30,8 @@ async def test_accounts(store: Store) -> None:
     account = await store.set_account("a", 2, disabled_until_ms=0, info=b"i")
     assert (account.known, account.disabled_until_ms) == (True, 0)
     assert (account.mute_group_ms, account.info) == (77, b"i")
+    assert (await store.set_account("a", 3, shadow_until_ms=9)).shadow_until_ms == 9
+    assert (await store.accounts(["a"]))["a"].shadow_until_ms == 9
     await store.set_profile("b", lambda _: b"one", 1)
     assert (await store.set_profile("b", lambda _: b"two", 2)).rev == 2
     assert [p.info for p in await store.profiles(["a", "b"])] == [b"two"]

@@ -11,6 +11,8 @@ from im_service.settings import ImSettings
 from tests.integration.im_service.test_hold import read, team, texts
 from tests.support.im_world import World, open_world
 
+ENGINES = ("sqlite",)
+
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
