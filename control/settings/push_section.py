@@ -71,7 +71,7 @@ class RelaySection(Section, frozen=True):
 class PushSection(Section, frozen=True):
     dry_run: bool = False
     """Write into the log what would be pushed, with its text, instead of asking vendors; every vendor and app
-    is taken. For trying things out, and for the demo."""
+    is taken. For trying things out."""
     queue: Annotated[int, Meta(ge=16, le=10_000_000, extra=unit("pushes"))] = 20_000
     """That wait for one vendor, under way and between two tries too: a minute of what one process sends.
     Beyond: what comes is dropped, counted."""
