@@ -31,7 +31,8 @@ class PlaceSection(Section, frozen=True):
     answer_bytes: Annotated[int, Meta(ge=1_024, le=1 << 20)] = 64 * 1024
     """Of an answer: the largest message, as JSON. Beyond: there was no answer."""
     at_once: Annotated[int, Meta(ge=1, le=1_000, extra=unit("questions of a kind"))] = 64
-    """Under way from one process: 64 are 3,200 a second where an answer takes 20 ms. Beyond: they wait."""
+    """Under way from one process: enough for answers that take 60 ms at what its CPU allows, some 1,000 a
+    second. Beyond: they wait."""
     waiting: Annotated[int, Meta(ge=0, le=100_000, extra=unit("questions of a kind"))] = 1_000
     """That wait for their turn, within their budget. Beyond: there was no answer."""
     break_failures: Annotated[int, Meta(ge=1, le=64, extra=unit("of the last ten questions"))] = 5
