@@ -204,6 +204,11 @@ once("room.role", room=ROOM, user=PEERS[3], role="manager")
 once("room.update", room=ROOM, name=WIDE * 128, announcement=WIDE * 4096)
 once("time")
 once("group.kick", group=GROUP, users=MEMBERS, text=WIDE * 500)
+once("push.get")
+once("push.register", vendor="apns", token="t" * 4096, app="a" * 200, locale="en")
+once("push.set", quiet_from=1, quiet_to=2, zone="UTC")
+once("push.test", user=HERO)
+once("push.unregister")
 once("recall", conversation=TALK, seq=seq_of, text=WIDE * 128, attach=WIDE * 5000)
 
 LAST = {
