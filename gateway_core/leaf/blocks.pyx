@@ -39,7 +39,7 @@ cdef void* block_new(Blocks* blocks, size_t n) noexcept nogil:
     cdef size_t whole = _whole(n)
     cdef void* p
     if whole > BLOCK_MOST:
-        return malloc(n)
+        return malloc(whole)
     p = blocks.freed[whole // BLOCK_STEP]
     if p != NULL:
         blocks.freed[whole // BLOCK_STEP] = (<void**>p)[0]
@@ -66,7 +66,7 @@ cdef void* block_resize(Blocks* blocks, void* p, size_t had, size_t n) noexcept 
     if _whole(had) == _whole(n):
         return p
     if _whole(had) > BLOCK_MOST and _whole(n) > BLOCK_MOST:
-        return realloc(p, n)
+        return realloc(p, _whole(n))
     grown = block_new(blocks, n)
     if grown != NULL:
         memcpy(grown, p, min(had, n))
