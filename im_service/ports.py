@@ -106,7 +106,8 @@ class PeersPort(Protocol):
         user's last connection, of which back says that there is one again; presence: user, then device and
         platform of each session that has a connection, or had one a moment ago). left: node and connection of
         somebody whom nobody knew inside, room. To one process alone go guest: room, the session as above,
-        tags; out: number of the order, room, user; ended: as accounts/ended.py makes it."""
+        tags; out: number of the order, room, user; came: unix ms, room, user; ended: as accounts/ended.py
+        makes it."""
 
 
 Tell = Callable[[str, str], None]

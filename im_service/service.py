@@ -15,7 +15,7 @@ from im_service.accounts.relations import Relations
 from im_service.calls import Arguments, Caller, Calls
 from im_service.chatrooms.admin import RoomAdmin
 from im_service.chatrooms.door import RoomDoor
-from im_service.chatrooms.moves import GUEST, OUT, RoomMoves
+from im_service.chatrooms.moves import CAME, GUEST, OUT, RoomMoves
 from im_service.chatrooms.queue import RoomQueue
 from im_service.chatrooms.recall import RoomRecall
 from im_service.consent import Consents
@@ -243,6 +243,8 @@ class ImService:
             await self._room_moves.take_over(key)
         elif kind == ENDED:
             self.devices.from_peer(key)
+        elif kind == CAME:
+            self._room_moves.came(key)
         elif kind == OUT:
             await self._room_moves.out(key)
         elif kind == "left":

@@ -71,12 +71,18 @@ class PlacedImApi:
         self._turns = count()
 
     async def call(self, method: str, arguments: Args | msgspec.Raw, user: str = "") -> object:
-        answer = await self._call(method, arguments, user)
         late = [info for info in self._late() if "gateway" in info.roles] if method in PUTS_OUT else []
-        if late:
-            text = f"done, but for who is connected at {names_of(late)}: not heard on the bus"
-            raise ImError(Code.TIMEOUT, text)
-        return answer
+        if not late:
+            return await self._call(method, arguments, user)
+        try:
+            await self._call(method, arguments, user)
+        except ImError as refused:
+            if refused.code != Code.NOT_IN_ROOM:
+                raise
+            text = f"not done: whether they are in is known at {names_of(late)}, not heard on the bus"
+            raise ImError(Code.TIMEOUT, text) from None
+        text = f"done, but for who is connected at {names_of(late)}: not heard on the bus"
+        raise ImError(Code.TIMEOUT, text)
 
     async def _call(self, method: str, arguments: Args | msgspec.Raw, user: str) -> object:
         ims = [str(im_id) for im_id in self._ims()]

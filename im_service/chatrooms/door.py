@@ -118,7 +118,7 @@ class RoomDoor:
             newcomer = caller.user not in room.members
             self._left.pop((session.node, session.conn, args.room), None)
             self._left.pop((ALL_NODES, session.user, args.room), None)
-            self._comes(session.user, args.room)
+            self.comes(session.user, args.room, self._clock.now_ms())
             seat(state, room)
             self._downlink.join(session, room.topic, room.budget)
             if newcomer:
@@ -172,6 +172,7 @@ class RoomDoor:
         known, came = out.get((user, room)), self._came.get((user, room), 0)
         if number and (came >= number or (known is not None and known.number == number)):
             return False
+        self._came.pop((user, room), None)
         out[user, room] = Out(number or self._clock.now_ms(), now, True)
         out.move_to_end((user, room))
         self._out_of.setdefault(user, set()).add(room)
@@ -182,13 +183,19 @@ class RoomDoor:
                 del self._out_of[gone]
         return True
 
-    def _comes(self, user: str, room: str) -> None:
-        """By their own will, after whatever was ordered before."""
-        self._came[user, room] = self._clock.now_ms()
+    def came(self) -> Iterator[tuple[int, str, str]]:
+        """When, user, room of those who entered lately."""
+        for (user, room), at_ms in list(self._came.items()):
+            yield at_ms, user, room
+
+    def comes(self, user: str, room: str, at_ms: int) -> None:
+        """By their own will, after whatever was ordered before; unix ms, as orders are numbered."""
+        self._came[user, room] = max(at_ms, self._came.get((user, room), 0))
         self._came.move_to_end((user, room))
         if len(self._came) > MAX_LEFT:
             self._came.popitem(last=False)
-        if (out := self._out.get((user, room))) is not None:
+        out = self._out.get((user, room))
+        if out is not None and out.number <= at_ms:
             self._out[user, room] = out._replace(holds=False)
 
     def told_again(self, session: Session) -> None:
@@ -206,7 +213,7 @@ class RoomDoor:
         if key in self._untold:
             del self._untold[key]
             if self._is_out(session.user, room):
-                self._comes(session.user, room)
+                self.comes(session.user, room, self._clock.now_ms())
                 self.tell_out(session.user, room)
                 raise ImError(Code.CONFLICT, "put out of this room a while ago; enter it again to come back")
 

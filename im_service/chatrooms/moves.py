@@ -23,6 +23,8 @@ GUEST = "guest"
 """Kind of a word to the process that serves the room from now on: who is inside."""
 OUT = "out"
 """The same: who was put out, maybe while that process and its gateways could not be told."""
+CAME = "came"
+"""The same: who entered, and when: an order from before is not about them."""
 AGAIN_S = 0.5
 DOUBT_MS = 3_000
 _log = logging.getLogger("qianwan.im")
@@ -46,6 +48,9 @@ class RoomMoves:
     async def hand_over(self, way: Way) -> None:
         """All guests of rooms that another process serves, some hundred between two turns of the loop."""
         said = 0
+        for at_ms, user, name in self._door.came():
+            if (tell := way(ROOM_PREFIX + name)) is not None:
+                tell(CAME, f"{at_ms} {name} {user}")
         for number, user, name in self._door.orders():
             if (tell := way(ROOM_PREFIX + name)) is not None:
                 tell(OUT, f"{number} {name} {user}")
@@ -71,6 +76,10 @@ class RoomMoves:
         room = await self._table.read(name)
         if self._clock.elapsed_ms() - self._afresh_ms >= DOUBT_MS:
             self._take(room, Session(int(node), int(conn), user, device), tuple(tags))
+
+    def came(self, word: str) -> None:
+        at_ms, name, user = word.split(" ")
+        self._door.comes(user, name, int(at_ms))
 
     async def out(self, word: str) -> None:
         """Somebody was put out by a process that served the room, or believed that it did."""

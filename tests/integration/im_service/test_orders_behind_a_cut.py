@@ -100,6 +100,26 @@ async def test_who_was_put_out_of_a_room_meanwhile_is_out_when_the_gateway_is_ba
             assert (await ann.call("room.join", room="r"))[0] == 0
 
 
+async def test_who_enters_after_an_order_stays_in_whichever_process_serves_the_room_then(
+    tmp_path: Path,
+) -> None:
+    async with two_processes(tmp_path) as (world, other, _there, back):
+        await world.invoke("room.create", {"room": "r", "owner": "boss"})
+        guest = await world.login("ann", device="one")
+        await guest.call("room.join", room="r")
+        assert await world.attempt("room.kick", {"room": "r", "user": "ann"}) == 0
+        world.clock.advance(1000)
+        ann = Person(world, begin(other, world, "ann"), 1)
+        await at(other, world, ann, "room.join", room="r")
+        back.words.clear()
+        await other.on_peers_changed(lambda topic: back.changed)
+        await back.deliver()
+        world.im.on_repeated(ann.session)
+        assert (await ann.call("room.join", room="r"))[0] == 0
+        assert "r/r" in ann.connection.topics
+        assert (await world.invoke("room.online", {"room": "r"}))["users"] == ["ann"]
+
+
 async def test_orders_of_the_other_part_of_a_cluster_are_carried_out_once_it_is_whole(tmp_path: Path) -> None:
     """Each part has an im process that believes to serve everybody."""
     async with two_processes(tmp_path) as (world, other, there, _back):

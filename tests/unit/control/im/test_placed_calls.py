@@ -179,3 +179,17 @@ async def test_a_kick_says_whose_sessions_it_did_not_reach() -> None:
     assert await api.call(*ask("devices", user="bob")) == home("u/bob")
     processes.mute = processes.mute[1:]
     assert await api.call(*ask("kick", user="bob")) == home("u/bob")
+
+
+async def test_whoever_is_put_out_of_a_room_may_be_where_nobody_is_heard() -> None:
+    processes = Processes()
+    api = await processes.start()
+    processes.mute = [NodeInfo(7, 1, "far", ("gateway",))]
+    at_home = processes.apis[home("r/lobby")]
+    at_home.refusal = ImError(Code.NOT_IN_ROOM, "not in the room")
+    with pytest.raises(ImError, match="not done: whether they are in is known at far") as raised:
+        await api.call(*ask("room.kick", room="lobby", user="bob"))
+    assert raised.value.code == Code.TIMEOUT
+    at_home.refusal = ImError(Code.FORBIDDEN, "no")
+    with pytest.raises(ImError, match="no"):
+        await api.call(*ask("room.kick", room="lobby", user="bob"))
