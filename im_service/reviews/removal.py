@@ -13,6 +13,7 @@ from im_service.chatrooms.recall import RoomRecall
 from im_service.context import ServiceContext
 from im_service.conversation.revisions import RecallArgs, Revisions
 from im_service.errors import Code, ImError
+from im_service.ids import check_id
 from im_service.pages import number
 
 
@@ -48,6 +49,7 @@ class Removal:
     async def remove(self, caller: Caller, args: RemoveArgs) -> RemovedPage:
         """Recall all that somebody said, in every conversation they have or had, a page at a time and told
         like any recall. Go on with `after`, also after a failure: what is recalled stays so."""
+        check_id(args.sender, "sender")
         conv, _, seq = args.after.partition(":")
         place = (number(conv), number(seq)) if args.after else (0, 0)
         page = await self._store.said_by(args.sender, args.conversation, args.since_ms, place, args.limit)

@@ -11,6 +11,8 @@ import qianwan
 from tests.support.server_process import ServerProcess
 
 PEOPLE = ["alice", "bob", "carl", "dora"]
+GROUPS = ("crew", "club")
+"""Also of readers of events."""
 Known = dict[str, list[Any]]
 
 
@@ -39,7 +41,7 @@ class Filler:
         return int(sent["seq"])
 
     def groups(self) -> None:
-        for group in ("crew", "club"):
+        for group in GROUPS:
             self.ask("POST", "/groups", group=group, owner="alice", members=PEOPLE[1:3], join="approval")
             for n in range(4):
                 self.say("alice", f"g/{group}", f"to all {n}", options={"receipt": True})
@@ -72,6 +74,14 @@ class Filler:
             sent = self.ask("POST", "/broadcasts", body={"data": f"notice {n}"}, lifetime_s=3600)
             self.broadcasts.append(sent["id"])
 
+    def reported(self) -> None:
+        """What people said of messages, and how far readers of events are."""
+        for seq in (1, 2, 3):
+            self.ask("POST", "/users/alice/reports", conversation="s/alice:bob", seq=seq)
+        cursor = self.ask("GET", "/events/cursor?at=head")["cursor"]
+        for group in GROUPS:
+            self.ask("PUT", f"/events/groups/{group}", cursor=cursor)
+
     async def come(self, stack: AsyncExitStack) -> None:
         """Two of them on a device, in the rooms, saying something; they stay as long as the stack."""
         for user in PEOPLE[:2]:
@@ -87,6 +97,7 @@ class Filler:
     def known(self) -> Known:
         requests = self.ask("GET", "/groups/crew/requests")["requests"]
         requests += self.ask("GET", "/users/alice/friend-requests")["requests"]
+        requests += self.ask("GET", "/moderation/queue")["items"]
         return {
             "user": PEOPLE,
             "me": PEOPLE[:2],
@@ -97,9 +108,9 @@ class Filler:
             "devices": [["d"]],
             "target": ["u/bob", "g/crew", "r/lobby"],
             "targets": [["u/bob", "g/club"]],
-            "conversation": ["s/alice:bob", "g/crew", "g/club"],
+            "conversation": ["g/crew", "s/alice:bob", "g/crew", "g/club"],
             "conversations": [["s/alice:bob", "g/crew"]],
-            "group": ["crew", "club"],
+            "group": list(GROUPS),
             "room": ["lobby", "stage"],
             "seq": [1, 2, 3],
             "seqs": [[1, 2], [3]],

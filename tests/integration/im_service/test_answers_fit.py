@@ -209,11 +209,23 @@ once("push.register", vendor="apns", token="t" * 4096, app="a" * 200, locale="en
 once("push.set", quiet_from=1, quiet_to=2, zone="UTC")
 once("push.test", user=HERO)
 once("push.unregister")
+once("account.shadow", user=name("nobody"), seconds=60)
+once("message.report", conversation=single(PEERS[1]), seq=1, category="spam", text=WIDE * 500)
+pages("moderation.queue", "items", 1, told("after"), pages=1, context=20)
+once("moderation.item", id=1, context=20)
+once("moderation.assign", id=1, assignee="ops", note=WIDE * 500)
+once("moderation.decide", id=1, verdict="pass", by="ops", note=WIDE * 500)
+once("moderation.statistics")
+once("moderation.remove", sender=name("nobody"), limit=100)
+once("events", limit=1000)
+once("events.cursor", at="head")
+once("events.groups")
 once("recall", conversation=TALK, seq=seq_of, text=WIDE * 128, attach=WIDE * 5000)
 
 LAST = {
-    "broadcast.end", "friend.decide", "group.decide", "group.dismiss", "group.join", "group.leave",
-    "group.transfer", "room.close", "room.kick", "room.queue.drop",
+    "broadcast.end", "events.commit", "events.drop", "events.group", "friend.decide", "group.decide",
+    "group.dismiss", "group.join", "group.leave", "group.transfer", "moderation.verdict", "room.close",
+    "room.kick", "room.queue.drop",
 }  # fmt: skip
 """Refused or ending: their answers are a word."""
 
@@ -226,6 +238,16 @@ async def test_every_method_answers_within_a_frame_whatever_is_stored(
         for case in CASES.values():
             await case(stage)
         assert await world.attempt("broadcast.end", {"id": 1}) == 0
+        assert (
+            await world.attempt(
+                "moderation.verdict", {"conversation": TALK, "server_id": 1, "verdict": "reject"}
+            )
+            == 404
+        )
+        cursor = (await world.invoke("events.cursor", {"at": "head"}))["cursor"]
+        await world.invoke("events.commit", {"group": "g" * 64, "cursor": cursor})
+        await world.invoke("events.group", {"group": "g" * 64})
+        await world.invoke("events.drop", {"group": "g" * 64})
         await stage.hero.ok("room.queue.drop", room=ROOM)
         assert (await stage.hero.call("room.kick", room=ROOM, user=HERO))[0] == 403
         await stage.hero.ok("room.close", room=ROOM)
@@ -255,7 +277,7 @@ async def test_a_call_with_a_long_unknown_key_is_answered(tmp_path: Path) -> Non
 async def test_a_notice_that_no_frame_takes_is_refused_before_it_is_stored(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         spread = Spread(world.downlink, world.clock, Rate(0))
-        announcer = Announcer(world.clock, ServerIds(1), world.downlink, None, spread)
+        announcer = Announcer(world.clock, ServerIds(1), world.downlink, spread)
         announcer.group("team", "ann", "group.join", {"users": MEMBERS})
         with pytest.raises(ImError, match="the limit is"):
             announcer.group("team", "ann", "group.join", {"users": [WIDE * 64] * 300})
