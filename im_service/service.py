@@ -139,6 +139,7 @@ class ImService:
         self._words.admission.set_rates(settings)
         self._spread.set_rate(settings.spread_rate)
         self.calls.set_rate(settings.call_rate)
+        self.reviews.set_rate(settings.report_rate)
 
     # -- the gateway's events
 

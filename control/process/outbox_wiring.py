@@ -12,8 +12,6 @@ from control.im.role import ImPart
 from control.keys.wrapped import CannotUnwrap, Wrapping, wrapping_of
 from control.outbox.desk import METHOD, Desk
 from control.outbox.endpoints import KAFKA, NATS, PREFIX, Endpoint, place_of, secrets_now
-from control.outbox.jetstream import JetStream
-from control.outbox.kafka import Kafka
 from control.outbox.keeper import Outbox
 from control.outbox.sink import Sink
 from control.outbox.webhook import Webhook
@@ -88,8 +86,12 @@ class OutboxWiring(Part):
         now = endpoint()
         login, ca = self._unwrapped(name, now.login), self._settings.outgoing.ca
         if now.scheme in NATS:
+            from control.outbox.jetstream import JetStream
+
             return JetStream(place_of(now.url), now.format, self._policy, login, ca_file=ca)
         if now.scheme in KAFKA:
+            from control.outbox.kafka import Kafka
+
             return Kafka(place_of(now.url), now.format, self._policy, login, ca_file=ca)
         if self._client is None:
             self._client = OutgoingClient(self._policy, ca_file=Path(ca) if ca else None)

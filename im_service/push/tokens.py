@@ -33,6 +33,7 @@ _log = logging.getLogger("qianwan.im")
 
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
 Minute = Annotated[int, Meta(ge=0, lt=DAY_MINUTES)]
+DeviceText = Annotated[str, Meta(max_length=64)]
 
 
 class RegisterArgs(Args):
@@ -40,11 +41,11 @@ class RegisterArgs(Args):
     token: Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^[!-~]+$")]
     app: Annotated[str, Meta(max_length=200, pattern=r"^[A-Za-z0-9_.-]*$")] = ""
     locale: Annotated[str, Meta(max_length=35, pattern=r"^[A-Za-z0-9_-]*$")] = ""
-    device: str = ""
+    device: DeviceText = ""
 
 
 class DeviceArgs(Args):
-    device: str = ""
+    device: DeviceText = ""
 
 
 class RulesArgs(Args):

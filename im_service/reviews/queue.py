@@ -16,7 +16,7 @@ from im_service.errors import Code, ImError, rate_limited
 from im_service.models import WireMessage, stored_bytes
 from im_service.options import CONTROL
 from im_service.pages import fit
-from im_service.rates import Limiter
+from im_service.rates import Limiter, Rate
 from im_service.reviews.decisions import Decisions
 from im_service.storage.records import (
     FILTERED,
@@ -171,6 +171,10 @@ class ReviewQueue:
         self._decisions = decisions
         self._rate = Limiter(context.settings.report_rate)
         self._reply_bytes = context.settings.reply_bytes
+
+    def set_rate(self, rate: Rate) -> None:
+        """Of reports, from now on."""
+        self._rate.set(rate)
 
     @method("message.report", Code.NOT_FOUND, Code.FORBIDDEN, Code.INVALID, result=Reported)
     async def report(self, caller: Caller, args: ReportArgs) -> Reported:

@@ -178,17 +178,18 @@ def revoke(
         admin = admin_of(url, api_key, config, data_dir)
         show_one(admin.delete(f"/api-keys/{segment(key_id)}"), as_json)
         return
-    from control.keys.errors import ApiKeyError
+    from control.keys.errors import ApiKeyError, KeyFileError
 
     keys = _of_folder(config, data_dir)
     settings = settings_or_exit(config, {"server.data_dir": data_dir})
-    with told(), audited(settings, "api-key.revoke") as change:
-        change.ids = {"key": key_id[:32]}
-        try:
+    elsewhere = " in this data folder: a key of the cluster is revoked with --cluster"
+    try:
+        with audited(settings, "api-key.revoke") as change:
+            change.ids = {"key": key_id[:32]}
             key = keys.revoke(key_id)
-        except ApiKeyError as error:
-            elsewhere = " in this data folder: a key of the cluster is revoked with --cluster"
-            raise fail(f"{error}{elsewhere if settings.etcd.endpoints else ''}") from None
+    except (ApiKeyError, KeyFileError, OSError, ValueError) as error:
+        wrong = elsewhere if settings.etcd.endpoints and isinstance(error, ApiKeyError) else ""
+        raise fail(f"{error}{wrong}") from None
     typer.echo(
         json.dumps({"id": key.id, "name": key.name}, indent=1)
         if as_json

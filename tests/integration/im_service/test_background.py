@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from im_service.push.ports import Push
+from im_service.push.ports import NoPush, Push
 from im_service.settings import ImSettings
 from tests.support.im_world import open_world, until
 
@@ -28,7 +28,7 @@ async def test_expiry_goes_on_after_any_error_and_says_what_it_was(
 
 
 async def test_pushes_go_on_after_any_error(tmp_path: Path) -> None:
-    class Port:
+    class Port(NoPush):
         def __init__(self) -> None:
             self.offered: list[str] = []
 
@@ -41,6 +41,9 @@ async def test_pushes_go_on_after_any_error(tmp_path: Path) -> None:
     async with open_world(tmp_path, push=port) as world:
         ann = await world.login("ann")
         for friend in ("ben", "carl"):
+            person = await world.login(friend)
+            await person.pushed_to()
+            await person.logout()
             await ann.said(f"u/{friend}")
         await until(lambda: port.offered == ["ben", "carl"])
         await world.settle()

@@ -21,7 +21,7 @@ PAGES = sorted(
     key=lambda path: str(path),
 )
 SHOWN = re.compile(r"`(?:[\w./-]*/)?qianwan ([^`]+)`|^(?:\S*/)?qianwan ([^#\n]+)", re.MULTILINE)
-PLACEHOLDERS = re.compile(r"\.\.\.|[|<\[]|\bNAME\b")
+PLACEHOLDERS = re.compile(r"\.\.\.|[|<\[]|\bNAME\b|\{\{")
 
 
 def shown() -> Iterator[tuple[str, str]]:

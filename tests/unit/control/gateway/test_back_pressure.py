@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -15,7 +16,7 @@ from im_service.ports import Session
 from tests.support.sdk_client import until
 
 CODES = EventCodes(**{name: number for number, name in enumerate(EventCodes.__struct_fields__, 1)})
-NOBODY = cast(Logins, None)  # nobody logs in
+NOBODY = cast(Logins, SimpleNamespace())  # nobody logs in
 
 
 class Ring:

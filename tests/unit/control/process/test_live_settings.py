@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from control.process.wiring import Wiring
 from control.settings.build import build
 from control.settings.keys import walk
 from control.settings.live import DOCUMENT, LiveDocument, Values, live_keys, usable
+from im_service.callbacks.kinds import Kind
 from im_service.rates import Limiter, Rate
 from tests.support.sdk_client import until
 from tests.support.server_process import free_ports
 
+SECRET = "whsec_" + base64.b64encode(bytes(32)).decode()
 OWN = Identity((1, 100))
 
 
@@ -35,6 +38,7 @@ def rates_of(wiring: Wiring) -> dict[str, list[Limiter]]:
     service = wiring.im.service
     found: dict[str, list[Limiter]] = {
         "call": [service.calls._limiter], "spread": [service._spread._limit],
+        "report": [service.reviews._rate],
     }  # fmt: skip
     for each in (service.messages.admission, service._words.admission):
         for name in ("account", "device", "conversation", "stranger"):
@@ -61,6 +65,8 @@ def in_parts(wiring: Wiring) -> Values:
         "log.level": LEVELS[logs._levels._usual],
         "log.levels": ",".join(f"{name}={LEVELS[own]}" for name, own in logs._levels._own.items()),
     }
+    assert wiring.callbacks is not None
+    found |= {f"callbacks.{name}": wiring.callbacks.rule(kind) for name, kind in ASKED.items()}
     found |= dict(walk(moving.admission._settings, "gateway.admission."))
     found |= dict(walk(moving.moves._settings, "gateway.leaving."))
     for name, limiters in rates_of(wiring).items():
@@ -70,7 +76,12 @@ def in_parts(wiring: Wiring) -> Values:
 
 
 LEVELS = {number: name for name, number in logs._LEVELS.items()}
-WORDS = {"log.level": "error", "log.levels": "trace=info"}
+ASKED = {
+    "single": Kind.SINGLE, "group": Kind.GROUP, "room": Kind.ROOM, "friend_request": Kind.FRIEND,
+    "group_create": Kind.GROUP_CREATE, "group_join": Kind.GROUP_JOIN, "room_enter": Kind.ROOM_ENTER,
+    "login": Kind.LOGIN,
+}  # fmt: skip
+WORDS = {"log.level": "error", "log.levels": "trace=info"} | {f"callbacks.{name}": "closed" for name in ASKED}
 
 
 def other(key: str, value: Any) -> Any:
@@ -85,6 +96,7 @@ async def test_every_live_setting_is_taken_up_by_a_running_process(tmp_path: Pat
         {
             "server": {"data_dir": tmp_path, "node_id": 1},
             "gateway": {"listen": f"127.0.0.1:{gateway}", "loops": 1},
+            "callbacks": {"url": "https://app.example.com/asked", "secret": SECRET},
             "control": {"http": f"127.0.0.1:{http}", "admin": "", "lbs": {"http": ""}},
         }
     )

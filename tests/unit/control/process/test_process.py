@@ -144,12 +144,12 @@ def settings(folder: Path, roles: str, kind: str = "nats", http: int = 0, **bus:
 
 OWN = Identity((1, 100))
 ALONE = "KeysPart DataFolder SqliteDocuments BusPart BeaconCoordination"
-ALONE += " StoreClaim WordListFollower ImPart Revocations Keyring GatewayPart"
+ALONE += " StoreClaim WordListFollower ImPart OutboxWiring Revocations Keyring GatewayPart"
 ALONE += " Orders DictionaryFollower GatewayPolicies PolicyNumbers ConnService Returns Traces"
 ALONE += " OwnNode Replica LbsSources Audit Remembered Guard LiveSettings HttpPart AdminPart FirstApiKey"
 CLAIM, BUS = "KeysPart DataFolder SqliteDocuments BusPart NodeIdClaim", "StreamLinks BeaconCoordination"
 MET = f"{CLAIM} SameRoot {BUS}"
-IM = "StoreClaim Guests ImOverBus WordListFollower ImPart BusPeers ApiResponder"
+IM = "StoreClaim Guests ImOverBus WordListFollower ImPart OutboxWiring BusPeers ApiResponder"
 HTTP = "OwnNode Replica LbsSources Audit Remembered Guard LiveSettings HttpPart AdminPart FirstApiKey"
 GATEWAY = "Revocations GatewayPart Orders DictionaryFollower GatewayPolicies PolicyNumbers GatewayOverBus"
 GATEWAY += " ConnService Returns Traces"
