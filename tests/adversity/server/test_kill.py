@@ -15,7 +15,7 @@ from tests.support.chat_world import Talkers, read_history, root_of
 from tests.support.server_process import ServerProcess
 
 USERS = [f"user{number:02}" for number in range(50)]
-SENDS = int(os.environ.get("QIANWAN_TEST_SENDS", "200"))  # of each: 10,000 together
+SENDS = int(os.environ.get("QIANWAN_TEST_SENDS", "160"))  # of each: 8,000 together
 GROUP, GROUP_MEMBERS, GROUP_SENDS = "crew", USERS[:10], 40
 KILLS = 4
 
