@@ -55,13 +55,13 @@ async def test_every_event_is_stored_once_though_the_server_dies(tmp_path: Path)
             SystemClock(), Tally(), rules=Rules(first_ms=20, longest_ms=100),
         )  # fmt: skip
         task = asyncio.create_task(delivery.run())
-        await until(lambda: delivery.tally.delivered >= 30, 20)
+        await until(lambda: delivery.tally.delivered >= 30, 60)
         server.kill()
         for number in range(30):
             log.put("message.group", f"g/{number % 3}")
-        await until(lambda: delivery.tally.requests["failed"] > 0, 20)
+        await until(lambda: delivery.tally.requests["failed"] > 0, 60)
         server.start()
-        await until(lambda: delivery.place == f"c{len(log.events)}", 30)
+        await until(lambda: delivery.place == f"c{len(log.events)}", 60)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         got = await stored(server)
