@@ -143,6 +143,8 @@ class Decisions:
             ruling = Ruling.PASSED if allowed else Ruling.REFUSED
             return await self.decide(review, ruling, by, text=text)
         if allowed:
+            if not found and not conversation.startswith(ROOM_PREFIX):  # rooms may keep no history
+                raise ImError(Code.NOT_FOUND, "no such message")
             return Ruling.PASSED
         await self._recall(conversation, server_id, text)
         self._count(by, Ruling.REFUSED, False)

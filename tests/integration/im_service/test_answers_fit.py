@@ -240,7 +240,7 @@ async def test_every_method_answers_within_a_frame_whatever_is_stored(
         assert await world.attempt("broadcast.end", {"id": 1}) == 0
         assert (
             await world.attempt(
-                "moderation.verdict", {"conversation": TALK, "server_id": 1, "verdict": "reject"}
+                "moderation.verdict", {"conversation": TALK, "server_id": 1, "verdict": "pass"}
             )
             == 404
         )
