@@ -33,7 +33,7 @@ from program.cluster.plan import (
     make_plan,
     write_private,
 )
-from program.cluster.processes import Watched, end, kill, postgres_left, wait_until
+from program.cluster.processes import FREEZE_S, Watched, end, freeze_postgres, kill, postgres_left, wait_until
 
 START_S = 120.0
 STOP_S = 40.0
@@ -172,19 +172,21 @@ class LocalCluster:
             raise ClusterError(f"{name} had to be killed")
 
     def freeze(self, name: str) -> None:
-        """It stands still: connections stay, nothing answers."""
-        self._signal(name, signal.SIGSTOP)
+        """It stands still when this returns: connections stay, nothing answers. Raises ClusterError."""
+        one = self.processes[name]
+        one.send(signal.SIGSTOP)
+        still = wait_until(lambda: one.stopped, FREEZE_S)
+        if self.planned(name).kind == "postgres":  # which has a process for each connection
+            still = freeze_postgres(self.folder / name)
+        if not still:
+            raise ClusterError(f"{name} does not stand still")
 
     def go_on(self, name: str) -> None:
-        self._signal(name, signal.SIGCONT)
-
-    def _signal(self, name: str, number: signal.Signals) -> None:
-        """To the process, and of PostgreSQL, which has one for each connection, to all of them."""
-        self.processes[name].send(number)
+        self.processes[name].send(signal.SIGCONT)
         if self.planned(name).kind == "postgres":
             for pid in postgres_left(self.folder / name):
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, number)
+                    os.kill(pid, signal.SIGCONT)
 
 
 def bring_up(folder: Path, say: Say, first_port: int = 0) -> LocalCluster:

@@ -7,6 +7,7 @@ process got meanwhile is told by its command line: those of ours name the folder
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -19,6 +20,7 @@ from typing import IO
 POLL_S = 0.05
 WRITE_PID = 'echo $$ >"$0" && exec "$@" </dev/null'
 EXEC_S = 5.0
+FREEZE_S = 10.0
 LINE_CHARS = 300
 _WHY = re.compile(r"no space left|\bfatal\b|\bpanic\b|\berror\b|cannot start", re.IGNORECASE)
 
@@ -167,3 +169,16 @@ def postgres_left(data: Path) -> list[int]:
             except OSError:
                 continue
     return found
+
+
+def freeze_postgres(data: Path) -> bool:
+    """All of them stand still when this returns True: a signal takes its time, and one may have begun."""
+
+    def still() -> bool:
+        moving = [pid for pid in postgres_left(data) if _state_of(pid) not in ("T", "t", "Z", "X", "")]
+        for pid in moving:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        return not moving
+
+    return wait_until(still, FREEZE_S)

@@ -16,7 +16,7 @@ from types import TracebackType
 import asyncpg
 
 from benchmarks.ports import row_of_ports
-from program.cluster.processes import postgres_left
+from program.cluster.processes import freeze_postgres, postgres_left
 from tests.support.other_programs import environment
 from tests.support.postgres_server import binaries
 
@@ -105,8 +105,7 @@ class PostgresPair:
             time.sleep(0.02)
 
     def freeze(self, name: str) -> None:
-        for pid in postgres_left(self._folder / name):
-            os.kill(pid, signal.SIGSTOP)
+        assert freeze_postgres(self._folder / name)
 
     async def promote(self, name: str) -> None:
         """By hand, as an operator does."""
