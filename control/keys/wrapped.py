@@ -2,8 +2,9 @@
 
     version (1 byte) | nonce (24) | XChaCha20-Poly1305 of the text, bound to the name of the document
 
-The key comes from auth.keys_secret where processes share documents through etcd; else it is a file in the
-data folder, as the documents are, and never in a copy of them.
+The key comes from outgoing.secret, where control and im processes do not share a data folder: not from
+auth.keys_secret, by which whoever has it may be a gateway. Else it is a file in the data folder, and never in
+a copy of the documents.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from nacl.utils import random as random_bytes
 from control.keys.data_folder import KEY_FOLDER
 from control.keys.errors import KeyFileError
 from control.keys.files import locked, make_private_directory, read_bytes, write_bytes
-from control.keys.shared import secrets_of
 from control.settings import Settings
 
 VERSION = b"\x01"
@@ -36,6 +36,15 @@ class CannotUnwrap(Exception):
     """It was wrapped under another key, for another document, or is damaged."""
 
 
+class NothingWraps(Exception):
+    """Processes share no data folder, and there is no key that all who read the documents have."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "set outgoing.secret, the same on every control and im process: it wraps secrets in etcd"
+        )
+
+
 class Wrapping:
     """Wraps under the first of these keys; what the others wrapped is opened still."""
 
@@ -43,6 +52,9 @@ class Wrapping:
         self._keys = tuple(keys)
 
     def wrap(self, name: str, text: str) -> str:
+        """Raises NothingWraps."""
+        if not self._keys:
+            raise NothingWraps
         nonce = bytes(random_bytes(NONCE_BYTES))
         box = crypto_aead_xchacha20poly1305_ietf_encrypt(text.encode(), name.encode(), nonce, self._keys[0])
         return b64encode(VERSION + nonce + box).decode()
@@ -59,13 +71,15 @@ class Wrapping:
                 return crypto_aead_xchacha20poly1305_ietf_decrypt(box, name.encode(), nonce, key).decode()
             except (CryptoError, ValueError):
                 continue
-        raise CannotUnwrap("wrapped under another key: auth.keys_secret, or the data folder's")
+        raise CannotUnwrap("wrapped under another key: outgoing.secret, or the data folder's")
 
 
 def wrapping_of(settings: Settings) -> Wrapping:
-    """By the cluster's secret, else by a key of the data folder, made when it is first needed. Raises
+    """By the secret of the settings, else by a key of the data folder, made when it is first needed. Raises
     KeyFileError."""
-    if secrets := secrets_of(settings):
+    outgoing = settings.outgoing
+    secrets = [text for text in (outgoing.secret.reveal(), outgoing.secret_before.reveal()) if text]
+    if secrets or settings.auth.keys_secret:
         return Wrapping(
             [
                 blake2b(text.encode(), digest_size=KEY_BYTES, person=b"qianwan wrapped").digest()

@@ -26,6 +26,7 @@ from control.api.admin.route import Ask, Given, Reply, Route
 from control.api.errors import Problem
 from control.coordination.documents import Conflict
 from control.keys.api_keys import OPERATOR, SECURITY_ADMIN, VIEWER
+from control.keys.wrapped import NothingWraps
 from control.outbox.desk import Question, gather_looks
 from control.outbox.endpoints import MOST, PREFIX, REPLAYS, Endpoint, check_url
 from control.outgoing.signing import check_secret, make_secret, public_key
@@ -174,7 +175,10 @@ def _secret(given: EndpointWanted | SecretWanted) -> str:
 
 
 def _wrapped(ask: Ask[Given], name: str, text: str) -> str:
-    return ask.services.endpoints.wrapping().wrap(PREFIX + name, text) if text else ""
+    try:
+        return ask.services.endpoints.wrapping().wrap(PREFIX + name, text) if text else ""
+    except NothingWraps as error:
+        raise Problem(409, "conflict", str(error)) from None
 
 
 def _shown(name: str, endpoint: Endpoint, revision: int) -> EndpointShown:

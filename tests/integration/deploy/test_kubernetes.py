@@ -56,6 +56,7 @@ SECRETS = {
     "QIANWAN_STORE__URL": "postgresql://qianwan:x@postgres/qianwan",
     "QIANWAN_BUS__NATS_TOKEN": "t" * 40,
     "QIANWAN_AUTH__KEYS_SECRET": "k3ys" * 11,
+    "QIANWAN_OUTGOING__SECRET": "wr4p" * 11,
     "QIANWAN_AUTH__BOOTSTRAP_API_KEY": f"qwk_{'0a' * 6}_{'b' * 43}",
 }
 
@@ -132,6 +133,7 @@ def test_the_settings_of_a_pod_are_settings_and_name_no_replica(
     assert settings.etcd.endpoints
     assert not settings.server.node_id, "from etcd"
     assert bool(settings.auth.keys_secret) == (role != "im"), "who needs no keys has not what seals them"
+    assert bool(settings.outgoing.secret) == (role != "gateway"), "who calls nobody has no secrets of others"
     assert container(role)["args"] == ["serve", "--role", role, "--config", "/etc/qianwan/qianwan.toml"]
     ports = {each["name"]: each["containerPort"] for each in container(role)["ports"]}
     listens = {"http": settings.control.http}
