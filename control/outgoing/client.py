@@ -29,6 +29,8 @@ IDLE_S = 30.0
 s)."""
 LOOK_S = 0.02
 AGENT = "Qianwan"
+WEARS = ("broken", "timeout")
+"""What an HTTP/2 connection that broke looks like: its pool is replaced."""
 
 
 class Answer(NamedTuple):
@@ -52,9 +54,34 @@ def make_client(outgoing: OutgoingSection, *, http2: bool = False) -> OutgoingCl
         raise StartError(f"outgoing.ca: {outgoing.ca}: {error}") from None
 
 
+class _Asked(NamedTuple):
+    """One request, and what it may cost."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    budget_s: float
+    answer_bytes: int
+
+
+class _Pool:
+    """Connections, and how many requests are under way over them. `worn`: used for nothing new."""
+
+    def __init__(self, inner: httpcore2.AsyncConnectionPool) -> None:
+        self.inner = inner
+        self.under_way = 0
+        self.worn = False
+
+
 class OutgoingClient:
     """One pool of connections. Made and used in one event loop; `close` ends what is under way with
-    OutgoingError("closed")."""
+    OutgoingError("closed").
+
+    With HTTP/2 the pool below keeps a connection that broke (GOAWAY too) as neither usable nor closed until
+    it would have been idle for long enough, and is full of them after some (httpcore2 2.16). So a pool in
+    which a connection broke is used for nothing new, and closed when what is under way in it is done.
+    """
 
     def __init__(
         self,
@@ -65,19 +92,28 @@ class OutgoingClient:
         connections: int = CONNECTIONS,
     ) -> None:
         self.policy = policy
-        context = httpcore2.default_ssl_context()
+        self._context = httpcore2.default_ssl_context()
         if ca_file is not None:
-            context.load_verify_locations(cafile=ca_file)
-        self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=context,
-            max_connections=connections,
-            max_keepalive_connections=connections,
-            keepalive_expiry=IDLE_S,
-            http2=http2,
-            network_backend=_CheckedAddresses(policy),
-        )
+            self._context.load_verify_locations(cafile=ca_file)
+        self._http2 = http2
+        self._connections = connections
+        self._pool = self._fresh()
+        self._worn: set[_Pool] = set()
         self._under_way: set[asyncio.Task[Any]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
+
+    def _fresh(self) -> _Pool:
+        return _Pool(
+            httpcore2.AsyncConnectionPool(
+                ssl_context=self._context,
+                max_connections=self._connections,
+                max_keepalive_connections=self._connections,
+                keepalive_expiry=IDLE_S,
+                http2=self._http2,
+                network_backend=_CheckedAddresses(self.policy),
+            )
+        )
 
     async def request(
         self,
@@ -97,7 +133,8 @@ class OutgoingClient:
             raise OutgoingError("address", str(error)) from None
         if self._closed:
             raise OutgoingError("closed", "this process ends")
-        task = asyncio.create_task(self._ask(method, url, headers, body, budget_s, answer_bytes))
+        asked = _Asked(method, url, headers, body, budget_s, answer_bytes)
+        task = asyncio.create_task(self._ask(asked))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         try:
@@ -119,51 +156,59 @@ class OutgoingClient:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        await self._pool.aclose()
+        for pool in (self._pool, *self._worn):
+            await pool.inner.aclose()
+        await asyncio.gather(*self._closing, return_exceptions=True)
 
-    async def _ask(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        budget_s: float,
-        answer_bytes: int,
-    ) -> Answer:
+    async def _ask(self, asked: _Asked) -> Answer:
+        pool = self._pool
+        pool.under_way += 1
         try:
-            async with asyncio.timeout(budget_s):
-                return await self._exchange(method, url, headers, body, budget_s, answer_bytes)
-        except (TimeoutError, httpcore2.TimeoutException):
-            raise OutgoingError("timeout", f"no answer within {budget_s:g} s") from None
-        except _Refused as error:
-            raise OutgoingError("address", str(error)) from None
-        except httpcore2.ConnectError as error:
-            secure = isinstance(error.__cause__ or error.__context__, ssl.SSLError)
-            raise OutgoingError("tls" if secure else "connect", str(error) or "no connection") from None
-        except (httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
-            raise OutgoingError("broken", str(error) or "the connection ended") from None
+            return await _ask(pool.inner, asked)
+        except OutgoingError as error:
+            if self._http2 and error.kind in WEARS and pool is self._pool:
+                pool.worn = True
+                self._worn.add(pool)
+                self._pool = self._fresh()
+            raise
+        finally:
+            pool.under_way -= 1
+            if pool.worn and not pool.under_way and not self._closed:
+                self._worn.discard(pool)
+                closing = asyncio.create_task(pool.inner.aclose())
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
 
-    async def _exchange(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        budget_s: float,
-        answer_bytes: int,
-    ) -> Answer:
-        sent = [("User-Agent", AGENT), ("Accept-Encoding", "identity"), *headers.items()]
-        extensions = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), budget_s)}
-        async with self._pool.stream(
-            method, url, headers=sent, content=body, extensions=extensions
-        ) as answer:
-            got = bytearray()
-            async for part in answer.aiter_stream():
-                got += part
-                if len(got) > answer_bytes:
-                    raise OutgoingError("large", f"the answer is longer than {answer_bytes} bytes")
-        found = {name.decode("latin-1").lower(): text.decode("latin-1") for name, text in answer.headers}
-        return Answer(answer.status, found, bytes(got))
+
+async def _ask(pool: httpcore2.AsyncConnectionPool, asked: _Asked) -> Answer:
+    """Raises OutgoingError."""
+    try:
+        async with asyncio.timeout(asked.budget_s):
+            return await _exchange(pool, asked)
+    except (TimeoutError, httpcore2.TimeoutException):
+        raise OutgoingError("timeout", f"no answer within {asked.budget_s:g} s") from None
+    except _Refused as error:
+        raise OutgoingError("address", str(error)) from None
+    except httpcore2.ConnectError as error:
+        secure = isinstance(error.__cause__ or error.__context__, ssl.SSLError)
+        raise OutgoingError("tls" if secure else "connect", str(error) or "no connection") from None
+    except (httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
+        raise OutgoingError("broken", str(error) or "the connection ended") from None
+
+
+async def _exchange(pool: httpcore2.AsyncConnectionPool, asked: _Asked) -> Answer:
+    sent = [("User-Agent", AGENT), ("Accept-Encoding", "identity"), *asked.headers.items()]
+    extensions = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), asked.budget_s)}
+    async with pool.stream(
+        asked.method, asked.url, headers=sent, content=asked.body, extensions=extensions
+    ) as answer:
+        got = bytearray()
+        async for part in answer.aiter_stream():
+            got += part
+            if len(got) > asked.answer_bytes:
+                raise OutgoingError("large", f"the answer is longer than {asked.answer_bytes} bytes")
+    found = {name.decode("latin-1").lower(): text.decode("latin-1") for name, text in answer.headers}
+    return Answer(answer.status, found, bytes(got))
 
 
 class _Refused(Exception):

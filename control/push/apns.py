@@ -14,10 +14,9 @@ import msgspec
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from control.outgoing.client import Answer
+from control.outgoing.client import Answer, OutgoingClient
 from control.outgoing.errors import OutgoingError
 from control.push.contents import about, push_id, sized
-from control.push.line import Line
 from control.push.vendor import SENT, Outcome, by_status, lost
 from im_service.ports import Clock
 from im_service.push.ports import Push
@@ -78,7 +77,7 @@ class Apns:
     def __init__(
         self,
         name: str,
-        line: Line,
+        client: OutgoingClient,
         url: str,
         provider: ProviderToken,
         topics: Sequence[str],
@@ -88,7 +87,7 @@ class Apns:
         keep_s: int,
     ) -> None:
         self.names = (name,)
-        self._line = line
+        self._client = client
         self._url = url.rstrip("/")
         self._provider = provider
         self._topics = tuple(topics)
@@ -110,7 +109,7 @@ class Apns:
             token = self._provider.token()
             headers = {**self._headers(push), "authorization": f"bearer {token}"}
             try:
-                answer = await self._line.post(
+                answer = await self._client.post(
                     f"{self._url}/3/device/{push.to.token}",
                     headers,
                     body,

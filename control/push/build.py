@@ -17,13 +17,15 @@ from control.push.apns import Apns, ApnsKey, ProviderToken
 from control.push.dry_run import DryRun
 from control.push.fcm import Account, Fcm
 from control.push.lane import Bounds
-from control.push.line import CONNECTIONS, Line
 from control.push.pushes import Pushes
 from control.push.relay import Relay
 from control.push.vendor import Vendor
 from control.settings import Settings
 from im_service.ports import Clock
 from im_service.storage.records import PushToken
+
+CONNECTIONS = 8
+"""To one vendor: requests that a broken connection has not sent yet go over the next one."""
 
 
 def build_pushes(settings: Settings, clock: Clock, gone: Callable[[PushToken], None]) -> Pushes | None:
@@ -35,19 +37,19 @@ def build_pushes(settings: Settings, clock: Clock, gone: Callable[[PushToken], N
     outgoing = settings.outgoing
     policy = AddressPolicy(outgoing.networks, outgoing.plain_http)
     ca = Path(outgoing.ca) if outgoing.ca else None
-    lines: list[Line] = []
+    clients: list[OutgoingClient] = []
     vendors: list[Vendor] = []
 
-    def line(connections: int = CONNECTIONS) -> Line:
-        lines.append(Line(lambda: OutgoingClient(policy, ca_file=ca, http2=True, connections=connections)))
-        return lines[-1]
+    def client(connections: int = CONNECTIONS) -> OutgoingClient:
+        clients.append(OutgoingClient(policy, ca_file=ca, http2=True, connections=connections))
+        return clients[-1]
 
     if push.apns.key:
         provider = _provider(settings, clock)
         for name, url in (("apns", push.apns.url), ("apns-sandbox", push.apns.sandbox_url)):
             vendors.append(
                 Apns(
-                    name, line(), url, provider, push.apns.topics, clock,
+                    name, client(), url, provider, push.apns.topics, clock,
                     budget_s=push.budget_s, keep_s=push.keep_s,
                 )
             )  # fmt: skip
@@ -55,7 +57,7 @@ def build_pushes(settings: Settings, clock: Clock, gone: Callable[[PushToken], N
         accounts = [_account(file) for file in push.fcm.accounts]
         try:
             vendors.append(
-                Fcm(line(), push.fcm.url, accounts, clock, budget_s=push.budget_s, keep_s=push.keep_s)
+                Fcm(client(), push.fcm.url, accounts, clock, budget_s=push.budget_s, keep_s=push.keep_s)
             )
         except (ValueError, JoseError):
             raise StartError("push.fcm.accounts: a file has no RSA key that can be used") from None
@@ -64,11 +66,11 @@ def build_pushes(settings: Settings, clock: Clock, gone: Callable[[PushToken], N
         relay = push.relay
         vendors.append(
             Relay(
-                line(push.at_once), relay.url, Signer(secrets), relay.vendors, clock,
+                client(push.at_once), relay.url, Signer(secrets), relay.vendors, clock,
                 budget_s=push.budget_s, keep_s=push.keep_s,
             )
         )  # fmt: skip
-    return Pushes(vendors, lines, clock, gone, bounds, Random()) if vendors else None
+    return Pushes(vendors, clients, clock, gone, bounds, Random()) if vendors else None
 
 
 def _provider(settings: Settings, clock: Clock) -> ProviderToken:

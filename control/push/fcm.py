@@ -15,10 +15,9 @@ import msgspec
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from control.outgoing.client import Answer
+from control.outgoing.client import Answer, OutgoingClient
 from control.outgoing.errors import OutgoingError
 from control.push.contents import about, sized
-from control.push.line import Line
 from control.push.vendor import SENT, Outcome, by_status, lost
 from im_service.ports import Clock
 from im_service.push.ports import Push
@@ -71,9 +70,9 @@ _refused = msgspec.json.Decoder(_Refused).decode
 class AccessToken:
     """One request for it at a time, whoever waits for it."""
 
-    def __init__(self, line: Line, account: Account, clock: Clock, budget_s: float) -> None:
+    def __init__(self, client: OutgoingClient, account: Account, clock: Clock, budget_s: float) -> None:
         """Raises ValueError for what is no key."""
-        self._line = line
+        self._client = client
         self._account = account
         self._key = RSAKey.import_key(account.private_key)
         self._clock = clock
@@ -101,7 +100,7 @@ class AccessToken:
         }  # fmt: skip
         header = {"alg": "RS256", "typ": "JWT", "kid": account.private_key_id}
         assertion = jwt.encode(header, claims, self._key, algorithms=["RS256"])
-        answer = await self._line.post(
+        answer = await self._client.post(
             account.token_uri,
             {"content-type": "application/x-www-form-urlencoded"},
             urlencode({"grant_type": GRANT, "assertion": assertion}).encode(),
@@ -125,7 +124,7 @@ class Fcm:
 
     def __init__(
         self,
-        line: Line,
+        client: OutgoingClient,
         url: str,
         accounts: list[Account],
         clock: Clock,
@@ -133,14 +132,14 @@ class Fcm:
         budget_s: float,
         keep_s: int,
     ) -> None:
-        self._line = line
+        self._client = client
         self._url = url.rstrip("/")
         self._clock = clock
         self._budget_s = budget_s
         self._keep_s = keep_s
         self._default = accounts[0].project_id
         self._access = {
-            account.project_id: AccessToken(line, account, clock, budget_s) for account in accounts
+            account.project_id: AccessToken(client, account, clock, budget_s) for account in accounts
         }
 
     def takes(self, app: str) -> bool:
@@ -156,7 +155,7 @@ class Fcm:
         for _ in range(2):  # once more with a new access token
             try:
                 token = await access.token()
-                answer = await self._line.post(
+                answer = await self._client.post(
                     f"{self._url}/v1/projects/{project}/messages:send",
                     {"authorization": f"Bearer {token}", "content-type": "application/json"},
                     body,

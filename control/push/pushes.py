@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 
 from control.logs import get_logger
+from control.outgoing.client import OutgoingClient
 from control.part import Check, Part, Source
 from control.push.lane import Bounds, Lane
-from control.push.line import Line
 from control.push.vendor import Vendor
 from im_service.ports import Clock
 from im_service.push.ports import Push
@@ -30,7 +30,7 @@ class Pushes(Part):
     def __init__(
         self,
         vendors: Iterable[Vendor],
-        lines: Sequence[Line],
+        clients: Sequence[OutgoingClient],
         clock: Clock,
         gone: Callable[[PushToken], None],
         bounds: Bounds,
@@ -43,7 +43,7 @@ class Pushes(Part):
             lane = self._lane(vendor, clock, bounds, gone, rng)
             self._by_name |= dict.fromkeys(vendor.names, lane)
         self._rest = None if everything is None else self._lane(everything, clock, bounds, gone, rng)
-        self._lines = lines
+        self._clients = clients
         self._unroutable = 0
 
     def _lane(
@@ -95,8 +95,8 @@ class Pushes(Part):
             log.warning("pushes are given up at the end of the process", pushes=self.waiting)
         for lane in self._lanes:
             await lane.stop()
-        for line in self._lines:
-            await line.close()
+        for client in self._clients:
+            await client.close()
 
     def remarks(self) -> Mapping[str, Check]:
         return {"push": self._problem}

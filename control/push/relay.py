@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from control.outgoing.client import OutgoingClient
 from control.outgoing.errors import OutgoingError
 from control.outgoing.signing import Signer
 from control.push.contents import about, push_id, sized
-from control.push.line import Line
 from control.push.vendor import Outcome, by_status, lost
 from im_service.ports import Clock
 from im_service.push.ports import Push
@@ -29,7 +29,7 @@ class Relay:
 
     def __init__(
         self,
-        line: Line,
+        client: OutgoingClient,
         url: str,
         signer: Signer,
         names: Sequence[str],
@@ -39,7 +39,7 @@ class Relay:
         keep_s: int,
     ) -> None:
         self.names = tuple(names)
-        self._line = line
+        self._client = client
         self._url = url
         self._signer = signer
         self._clock = clock
@@ -57,7 +57,7 @@ class Relay:
         signed = self._signer.headers(push_id(push), self._clock.now_ms() // 1000, body)
         headers = {"content-type": "application/json", **signed}
         try:
-            answer = await self._line.post(
+            answer = await self._client.post(
                 self._url, headers, body, budget_s=self._budget_s, answer_bytes=ANSWER_BYTES
             )
         except OutgoingError as error:

@@ -10,8 +10,8 @@ from joserfc.jwk import ECKey, RSAKey
 from control.outgoing.addresses import AddressPolicy
 from control.outgoing.client import OutgoingClient
 from control.push.apns import Apns, ApnsKey, ProviderToken
+from control.push.build import CONNECTIONS
 from control.push.fcm import Account, Fcm
-from control.push.line import CONNECTIONS, Line
 from im_service.ports import Clock
 from im_service.push.ports import Push
 from im_service.storage.records import PushToken
@@ -28,19 +28,18 @@ def a_push(text: str = "hello", *, token: str = "a1b2", server_id: int = 7, **mo
     return push._replace(**more)
 
 
-def line_to(vendor: PushVendor) -> Line:
-    policy = AddressPolicy(["127.0.0.0/8"])
-    ca = vendor.certificates.ca
-    return Line(lambda: OutgoingClient(policy, ca_file=ca, http2=True, connections=CONNECTIONS))
+def client_to(vendor: PushVendor) -> OutgoingClient:
+    policy, ca = AddressPolicy(["127.0.0.0/8"]), vendor.certificates.ca
+    return OutgoingClient(policy, ca_file=ca, http2=True, connections=CONNECTIONS)
 
 
 def apns_key() -> ApnsKey:
     return ApnsKey(TEAM_KEY.as_pem(private=True), "KEY1234567", "TEAM123456")
 
 
-def apns_at(vendor: PushVendor, line: Line, clock: Clock, budget_s: float = 10.0) -> Apns:
+def apns_at(vendor: PushVendor, client: OutgoingClient, clock: Clock, budget_s: float = 10.0) -> Apns:
     provider = ProviderToken(apns_key(), clock)
-    return Apns("apns", line, vendor.url, provider, [APP], clock, budget_s=budget_s, keep_s=86_400)
+    return Apns("apns", client, vendor.url, provider, [APP], clock, budget_s=budget_s, keep_s=86_400)
 
 
 def account_at(vendor: PushVendor) -> Account:
@@ -48,8 +47,8 @@ def account_at(vendor: PushVendor) -> Account:
     return Account("proj", "pusher@proj.example", key, "kid", f"{vendor.url}/token")
 
 
-def fcm_at(vendor: PushVendor, line: Line, clock: Clock) -> Fcm:
-    return Fcm(line, vendor.url, [account_at(vendor)], clock, budget_s=10.0, keep_s=86_400)
+def fcm_at(vendor: PushVendor, client: OutgoingClient, clock: Clock) -> Fcm:
+    return Fcm(client, vendor.url, [account_at(vendor)], clock, budget_s=10.0, keep_s=86_400)
 
 
 def account_json(vendor: PushVendor) -> bytes:

@@ -32,7 +32,7 @@ from tests.support.im_ports import ScriptedHook
 from tests.support.im_world import Person, World, on_postgres, open_world
 from tests.support.postgres_server import PostgresServer
 from tests.support.push_vendor import PushVendor
-from tests.support.pushes import apns_at, line_to
+from tests.support.pushes import apns_at, client_to
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "MESSAGES.md"
 COLUMNS = ("live", "offline", "roaming", "history", "unread", "push", "copy")
@@ -145,8 +145,8 @@ async def decided(world: World, verdict: str) -> None:
 async def vendor_of_push(path: Path) -> AsyncIterator[tuple[PushVendor, Pushes]]:
     """APNs as it is asked, and who asks it."""
     async with PushVendor(path) as vendor:
-        clock, line = SystemClock(), line_to(vendor)
-        pushes = Pushes([apns_at(vendor, line, clock)], [line], clock, print, Bounds(), Random(1))
+        clock, client = SystemClock(), client_to(vendor)
+        pushes = Pushes([apns_at(vendor, client, clock)], [client], clock, print, Bounds(), Random(1))
         yield vendor, pushes
         await pushes.stop(1)
 

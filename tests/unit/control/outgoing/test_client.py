@@ -25,6 +25,7 @@ from tests.support.asked_server import (
     no_http,
 )
 from tests.support.etcd_certificates import Certificates
+from tests.support.push_vendor import Asked, Does, Drop, GoAway, PushVendor, Reset, Say
 
 TEN_MEGABYTES = answer(200, b"x" * 10_000_000)
 HERE = AddressPolicy(["127.0.0.0/8"], plain=True)
@@ -108,6 +109,31 @@ async def test_after_many_that_ended_badly_the_next_one_is_answered(server: Aske
     found = await client.post(server.url, {}, b"{}", budget_s=30, answer_bytes=1000)
     assert found.good
     await client.close()
+
+
+async def test_http2_connections_that_break_wear_no_client(tmp_path: Path) -> None:
+    """More of them than the pool has, one way after the other; what answers afterwards is asked at once."""
+    trouble: tuple[Does, ...] = (GoAway(), GoAway(processed=True), Drop(), Reset())
+
+    def answer(asked: Asked) -> Does:
+        return trouble[asked.number % 4] if asked.number < 24 else Say()
+
+    async with PushVendor(tmp_path, answer) as vendor:
+        ca = vendor.certificates.ca
+        client = OutgoingClient(HERE, ca_file=ca, http2=True, connections=2)
+
+        async def ask() -> str:
+            try:
+                found = await client.post(vendor.url, {}, b"{}", budget_s=20, answer_bytes=1000)
+                return str(found.status)
+            except OutgoingError as error:
+                return error.kind
+
+        while len(vendor.asked) < 24:
+            assert set(await asyncio.gather(*(ask() for _ in range(5)))) <= {"broken", "200"}
+        assert await asyncio.gather(*(ask() for _ in range(20))) == ["200"] * 20
+        await client.close()
+        assert await ask() == "closed"
 
 
 async def test_nobody_there_and_no_such_name(server: AskedServer, client: OutgoingClient) -> None:

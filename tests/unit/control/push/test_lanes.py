@@ -20,7 +20,7 @@ from im_service.push.ports import Push
 from im_service.storage.records import PushToken
 from tests.support.im_world import until
 from tests.support.push_vendor import Asked, Does, Drop, GoAway, Hang, PushVendor, Reset, Say
-from tests.support.pushes import a_push, apns_at, line_to
+from tests.support.pushes import a_push, apns_at, client_to
 
 BOUNDS = Bounds(queue=5000, at_once=50, tries=8, patience_s=60)
 
@@ -31,9 +31,9 @@ async def pushing(
 ) -> AsyncIterator[tuple[Pushes, list[PushToken]]]:
     """-> all vendors, of which there is one, and the tokens that it says are over"""
     gone: list[PushToken] = []
-    clock, line = SystemClock(), line_to(vendor)
-    apns = apns_at(vendor, line, clock, budget_s)
-    pushes = Pushes([apns], [line], clock, gone.append, bounds, random.Random(1))
+    clock, client = SystemClock(), client_to(vendor)
+    apns = apns_at(vendor, client, clock, budget_s)
+    pushes = Pushes([apns], [client], clock, gone.append, bounds, random.Random(1))
     try:
         yield pushes, gone
     finally:

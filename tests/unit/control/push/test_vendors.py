@@ -16,21 +16,21 @@ from control.push.relay import Relay
 from control.push.vendor import Outcome
 from tests.support.im_world import TestClock
 from tests.support.push_vendor import Asked, Does, Hang, PushVendor, Say
-from tests.support.pushes import ACCOUNT_KEY, APP, TEAM_KEY, a_push, apns_at, fcm_at, line_to
+from tests.support.pushes import ACCOUNT_KEY, APP, TEAM_KEY, a_push, apns_at, client_to, fcm_at
 
 
 async def test_apns_is_asked_as_apple_wants_it(tmp_path: Path) -> None:
     clock = TestClock()
     async with PushVendor(tmp_path) as vendor:
-        line = line_to(vendor)
-        apns = apns_at(vendor, line, clock)
+        client = client_to(vendor)
+        apns = apns_at(vendor, client, clock)
         assert await apns.send(a_push()) == Outcome("sent")
         assert await apns.send(a_push(recalls=True, expires_ms=clock.ms + 5000)) == Outcome("sent")
         clock.advance(49 * 60_000)
         assert await apns.send(a_push(app="")) == Outcome("sent")
         clock.advance(2 * 60_000)
         await apns.send(a_push())
-        await line.close()
+        await client.close()
     first, recall, same, renewed = [asked.headers for asked in vendor.asked]
     assert vendor.connections == 1
     assert vendor.asked[0].path == "/3/device/a1b2"
@@ -70,14 +70,14 @@ APNS_ANSWERS: list[tuple[Say, str, float]] = [
 async def test_what_apple_answers(tmp_path: Path) -> None:
     answers = iter([say for say, _, _ in APNS_ANSWERS])
     async with PushVendor(tmp_path, lambda asked: next(answers)) as vendor:
-        line = line_to(vendor)
-        apns = apns_at(vendor, line, TestClock())
+        client = client_to(vendor)
+        apns = apns_at(vendor, client, TestClock())
         for say, kind, after_s in APNS_ANSWERS:
             found = await apns.send(a_push())
             assert (found.kind, found.after_s) == (kind, after_s), (say, found)
         assert (await apns.send(a_push(token="../evil"))).kind == "refused"
         assert len(vendor.asked) == len(APNS_ANSWERS), "no such token leaves the house"
-        await line.close()
+        await client.close()
 
 
 async def test_a_provider_token_that_apple_calls_expired_is_made_anew_once(tmp_path: Path) -> None:
@@ -88,22 +88,22 @@ async def test_a_provider_token_that_apple_calls_expired_is_made_anew_once(tmp_p
         return expired if asked.number != 1 else Say()
 
     async with PushVendor(tmp_path, answer) as vendor:
-        line = line_to(vendor)
-        apns = apns_at(vendor, line, clock)
+        client = client_to(vendor)
+        apns = apns_at(vendor, client, clock)
         clock.advance(1000)
         assert (await apns.send(a_push())).kind == "sent"
         assert len({asked.headers["authorization"] for asked in vendor.asked}) == 2
         assert (await apns.send(a_push())).kind == "refused", "and not without end"
         assert len(vendor.asked) == 4
-        await line.close()
+        await client.close()
 
 
 async def test_a_vendor_that_never_answers_takes_its_budget(tmp_path: Path) -> None:
     async with PushVendor(tmp_path, lambda asked: Hang()) as vendor:
-        line = line_to(vendor)
-        found = await apns_at(vendor, line, TestClock(), budget_s=0.3).send(a_push())
+        client = client_to(vendor)
+        found = await apns_at(vendor, client, TestClock(), budget_s=0.3).send(a_push())
         assert (found.kind, found.text[:7]) == ("failed", "timeout")
-        await line.close()
+        await client.close()
 
 
 async def test_fcm_is_asked_as_google_wants_it(tmp_path: Path) -> None:
@@ -116,14 +116,14 @@ async def test_fcm_is_asked_as_google_wants_it(tmp_path: Path) -> None:
         return Say(200, b'{"name":"projects/proj/messages/1"}')
 
     async with PushVendor(tmp_path, answer) as vendor:
-        line = line_to(vendor)
-        fcm = fcm_at(vendor, line, clock)
+        client = client_to(vendor)
+        fcm = fcm_at(vendor, client, clock)
         push = a_push("汉" * 3000, vendor="fcm", app="proj", title="Team", payload='{"a":1}')
         assert await fcm.send(push) == Outcome("sent")
         assert await fcm.send(a_push(app="", recalls=True)) == Outcome("sent")
         clock.advance(3500_000)
         assert await fcm.send(a_push(app="")) == Outcome("sent")
-        await line.close()
+        await client.close()
     grant, first, second, again, third = vendor.asked
     form = parse_qs(grant.body.decode())
     assert form["grant_type"] == [GRANT]
@@ -176,21 +176,21 @@ async def test_what_google_answers(tmp_path: Path) -> None:
         return Say(200, b'{"access_token":"t"}') if asked.path == "/token" else next(answers)
 
     async with PushVendor(tmp_path, answer) as vendor:
-        line = line_to(vendor)
-        fcm = fcm_at(vendor, line, TestClock())
+        client = client_to(vendor)
+        fcm = fcm_at(vendor, client, TestClock())
         for say, kind, after_s in FCM_ANSWERS:
             found = await fcm.send(a_push(app="proj"))
             assert (found.kind, found.after_s) == (kind, after_s), (say, found)
-        await line.close()
+        await client.close()
 
 
 @pytest.mark.parametrize("grant", [Say(401, b"{}"), Say(200, b"[]"), Say(500)])
 async def test_without_an_access_token_nothing_is_sent(tmp_path: Path, grant: Say) -> None:
     async with PushVendor(tmp_path, lambda asked: grant) as vendor:
-        line = line_to(vendor)
-        assert (await fcm_at(vendor, line, TestClock()).send(a_push(app="proj"))).kind == "failed"
+        client = client_to(vendor)
+        assert (await fcm_at(vendor, client, TestClock()).send(a_push(app="proj"))).kind == "failed"
         assert {asked.path for asked in vendor.asked} == {"/token"}
-        await line.close()
+        await client.close()
 
 
 async def test_an_access_token_that_is_not_taken_is_changed_once(tmp_path: Path) -> None:
@@ -200,10 +200,10 @@ async def test_an_access_token_that_is_not_taken_is_changed_once(tmp_path: Path)
         return Say(401) if asked.headers["authorization"] == "Bearer t0" else Say()
 
     async with PushVendor(tmp_path, answer) as vendor:
-        line = line_to(vendor)
-        assert (await fcm_at(vendor, line, TestClock()).send(a_push(app="proj"))).kind == "sent"
+        client = client_to(vendor)
+        assert (await fcm_at(vendor, client, TestClock()).send(a_push(app="proj"))).kind == "sent"
         assert [asked.path[-5:] for asked in vendor.asked] == ["token", ":send", "token", ":send"]
-        await line.close()
+        await client.close()
 
 
 async def test_a_relay_can_tell_that_it_is_us_and_what_was_sent_again(tmp_path: Path) -> None:
@@ -216,10 +216,11 @@ async def test_a_relay_can_tell_that_it_is_us_and_what_was_sent_again(tmp_path: 
         [Say(204), Say(204), Say(410), Say(400), Say(429, headers=(("retry-after", "3"),)), Say(502)]
     )
     async with PushVendor(tmp_path, lambda asked: next(answers)) as vendor:
-        line = line_to(vendor)
-        relay = Relay(line, f"{vendor.url}/push", Signer(secrets), ["huawei"], clock, budget_s=5.0, keep_s=60)
+        client = client_to(vendor)
+        where, signer = f"{vendor.url}/push", Signer(secrets)
+        relay = Relay(client, where, signer, ["huawei"], clock, budget_s=5.0, keep_s=60)
         found = [await relay.send(a_push("hi", vendor="huawei", payload='{"a":1}')) for _ in range(6)]
-        await line.close()
+        await client.close()
     assert [(each.kind, each.after_s) for each in found] == [
         ("sent", 0), ("sent", 0), ("gone", 0), ("refused", 0), ("later", 3), ("failed", 0),
     ]  # fmt: skip
