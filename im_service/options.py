@@ -96,6 +96,13 @@ class Options(Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=Tru
     skipHistory: Flag = UNSET
     tag: Annotated[str, Meta(min_length=1, max_length=64)] | UnsetType = UNSET
 
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The texts among them that receivers see, on a phone that is away too."""
+        force = self.forcePush
+        texts = (self.pushContent, self.payload, UNSET if force is UNSET else force.content)
+        return tuple(text for text in texts if isinstance(text, str))
+
 
 DEFAULTS_TRUE = ("history", "roam", "persistent", "sendersync", "push", "badge", "route", "sessionUpdate")
 DEFAULTS_FALSE = (

@@ -14,7 +14,7 @@ from im_service.engines.answers import TextFinding, read_text
 from im_service.engines.ports import EnginePort, Unanswered
 from im_service.errors import Code, ImError
 from im_service.moderation.judge import PASS, REFUSED
-from im_service.moderation.texts import texts_of, with_texts
+from im_service.moderation.texts import texts_of_draft, with_texts
 from im_service.ports import Clock
 from im_service.sending.bodies import check_body
 from im_service.sending.hooks import Action, Draft, Verdict
@@ -114,8 +114,5 @@ class TextEngine:
 
 def _texts(draft: Draft, body: object) -> list[tuple[str, bool]]:
     """Each with whether it can be another one; a text that stands where it cannot is last, and counts."""
-    found = [*texts_of(body)]
-    if draft.ext:
-        found.append((draft.ext, True))
-    found += [(text, False) for text in draft.shown]
-    return sorted((each for each in found if each[0].strip()), key=lambda each: not each[1])
+    found = (each for each in texts_of_draft(draft, body) if each[0].strip())
+    return sorted(found, key=lambda each: not each[1])

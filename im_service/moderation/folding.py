@@ -21,22 +21,43 @@ _GAPS = frozenset("ZPSC")
 _MARKS = (
     (0x0300, 0x036F), (0x0483, 0x0489), (0x0591, 0x05C7), (0x0610, 0x061A), (0x0640, 0x0640),
     (0x064B, 0x065F), (0x0670, 0x0670), (0x1AB0, 0x1AFF), (0x1DC0, 0x1DFF), (0x20D0, 0x20FF),
-    (0xFE00, 0xFE0F), (0xFE20, 0xFE2F),
-    (0xE0100, 0xE01EF), (0x115F, 0x1160), (0x3164, 0x3164), (0xFFA0, 0xFFA0), (0x2800, 0x2800),
+    (0xFE20, 0xFE2F), (0x2800, 0x2800),
 )  # fmt: skip
 """Accents, points and fillers, which are left out. Vowel signs of Indic scripts and Thai are letters."""
+_IGNORABLE = (
+    (0x00AD, 0x00AD), (0x034F, 0x034F), (0x061C, 0x061C), (0x115F, 0x1160), (0x17B4, 0x17B5),
+    (0x180B, 0x180F), (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164),
+    (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0x1BCA0, 0x1BCA3),
+    (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF),
+)  # fmt: skip
+"""Default_Ignorable_Code_Point of Unicode's DerivedCoreProperties.txt: what no font draws."""
 
 _ALIKE_CYRILLIC = "авсԁеһіјкӏмнпорԛѕтухѵԝзь", "abcdehijklmhnopqstyxvw3b"
 _ALIKE_GREEK = "αβγεηικνοπρτυχω", "abyenikvonptuxw"
 _ALIKE_LATIN = "ıȷɑɡɩⱡꜱʏʟɢɪɴʀʙʜᴀᴄᴅᴇᴊᴋᴍᴏᴘᴛᴜᴠᴡᴢøđħłŧƒß", "ijagllsylginrbhacdejkmoptuvwzodhltfs"
 _ALIKE_ARMENIAN = "օսհոցզ", "ouhngq"
+_ALIKE_CHEROKEE = "ᎠᎡᎢᎥᎩᎪᎫᎬᎳᎷᎻᎽᏀᏃᏎᏏᏒᏔᏕᏙᏚᏞᏟᏢᏦᏧᏴ", "drtiyajewmhygz4brwsvslcpkdb"
+_ALIKE_LISU = "ꓐꓑꓒꓓꓔꓖꓗꓙꓚꓜꓝꓟꓠꓡꓢꓣꓦꓧꓪꓫꓬꓮꓰꓲꓳꓴꓵ", "bpddtgkjczfmnlsrvhwxyaeioun"
 _ALIKE = {
     ord(shown): meant
-    for pairs in (_ALIKE_CYRILLIC, _ALIKE_GREEK, _ALIKE_LATIN, _ALIKE_ARMENIAN)
+    for pairs in (
+        _ALIKE_CYRILLIC,
+        _ALIKE_GREEK,
+        _ALIKE_LATIN,
+        _ALIKE_ARMENIAN,
+        _ALIKE_CHEROKEE,
+        _ALIKE_LISU,
+    )
     for shown, meant in zip(*pairs, strict=True)
 }
 """Letters that are read as Latin ones, in lower case. A word of another script is folded the same way, so
 that it is still found."""
+_BADGES = {
+    first + place: letter
+    for first in (0x1F150, 0x1F170, 0x1F1E6)
+    for place, letter in enumerate("abcdefghijklmnopqrstuvwxyz")
+}
+"""White letters in circles and squares, and those that flags are made of: symbols without decomposition."""
 
 
 @cache
@@ -45,11 +66,13 @@ def _simplified() -> opencc.OpenCC:
 
 
 def _is_mark(point: int) -> bool:
-    return any(first <= point <= last for first, last in _MARKS)
+    return any(first <= point <= last for first, last in (*_MARKS, *_IGNORABLE))
 
 
 def folded_character(point: int) -> str:
     """What is left of one character: lower case, in its plainest form; empty for what only separates."""
+    if point in _BADGES:
+        return _BADGES[point]
     text = "".join(
         each
         for each in unicodedata.normalize("NFKD", chr(point))

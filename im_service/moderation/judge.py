@@ -11,7 +11,7 @@ from im_service.calls import Args
 from im_service.errors import Code, ImError
 from im_service.moderation.lists import Severity
 from im_service.moderation.matcher import Hit, Matcher, masked
-from im_service.moderation.texts import Text, call_with_texts, texts_of, texts_of_call, with_texts
+from im_service.moderation.texts import Text, call_with_texts, texts_of_call, texts_of_draft, with_texts
 from im_service.ports import Clock
 from im_service.sending.hooks import Action, Draft, Verdict
 
@@ -47,10 +47,7 @@ class Moderation:
     def judge(self, draft: Draft) -> Verdict:
         """Rejects, holds, or masks the words in body and ext."""
         body = msgspec.msgpack.decode(draft.body)
-        texts = list(texts_of(body))
-        if draft.ext:
-            texts.append((draft.ext, True))
-        texts += [(text, False) for text in draft.shown]
+        texts = texts_of_draft(draft, body)
         refusal, changed, holds = self._look(draft.sender, draft.conversation[0], draft.type, texts)
         if refusal:
             return Verdict(Action.REJECT, text=refusal)

@@ -178,5 +178,5 @@ def draft_of(state: SessionState, route: Route, asked: SendRequest, options: Res
         bytes(asked.body),
         asked.ext,
         None if said.antispam is UNSET else said.antispam,
-        tuple(text for text in (said.pushContent, said.payload) if text is not UNSET),
+        said.shown,
     )

@@ -18,7 +18,7 @@ from im_service.sending.admission import SILENTLY_BLOCKED, WAITING
 from im_service.sending.hooks import Verdict
 from im_service.sending.publish_batch import PublishBatch
 from im_service.settings import ImSettings
-from im_service.storage.records import BADGE, HELD, RECEIPT, RECEIVER_NO_SENSE, Hold, NewMessage
+from im_service.storage.records import BADGE, HELD, RECEIVER_NO_SENSE, Hold, NewMessage
 
 Answer = Callable[[int, bytes], None]
 """Takes (code, payload) of a send that no connection waits for."""
@@ -43,11 +43,12 @@ class Pending(msgspec.Struct):
 
     @property
     def bits(self) -> int:
-        """Of its row: whoever is not to know of it is not told, counted or asked for a receipt."""
+        """Of its row: whoever is not to know of it is not told or counted, and reports no receipt, though its
+        sender sees how many have not."""
         bits = self.options.bits
         if not self.verdict:
             return bits
-        bits = (bits | RECEIVER_NO_SENSE) & ~(BADGE | RECEIPT)
+        bits = (bits | RECEIVER_NO_SENSE) & ~BADGE
         return bits | HELD if self.verdict == WAITING else bits
 
 

@@ -151,5 +151,8 @@ class Words:
 
 
 def _unheard(name: str, args: Args) -> object:
-    """What is left of a call of somebody on the blacklist: the recall without its texts."""
-    return msgspec.structs.replace(args, text="", attach="") if name == "recall" else {"changed": True}
+    """What becomes of a call of somebody who is on the blacklist or shadowed: a reaction is answered as if it
+    were done, a recall is done without its texts, and changes of a group are as those of everybody."""
+    if name == "react":
+        return {"changed": True}
+    return msgspec.structs.replace(args, text="", attach="") if name == "recall" else args

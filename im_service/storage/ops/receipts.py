@@ -5,13 +5,21 @@ from collections.abc import Sequence
 from im_service.storage.codec import unpack_target
 from im_service.storage.errors import StoreMissing
 from im_service.storage.ops.tx import Op, account_id, find_conversation, rows
-from im_service.storage.records import FILTERED, RECALLED, RECEIPT, ReceiptCount, ReceiptList
+from im_service.storage.records import (
+    FILTERED,
+    RECALLED,
+    RECEIPT,
+    RECEIVER_NO_SENSE,
+    ReceiptCount,
+    ReceiptList,
+)
 
-# (seq, sender, target) of messages that ask for receipts
+# (seq, sender, target) of messages that ask for receipts, also of those that their sender alone sees
 _ASKING = (
     "SELECT m.seq, m.sender, m.target FROM message m WHERE m.conv = $1 AND m.seq IN_INTS($2)"
     f" AND m.bits & {RECEIPT} <> 0 AND m.flags & {RECALLED | FILTERED} = 0 ORDER BY m.seq"
 )
+_HIDDEN = f"SELECT seq FROM message WHERE conv = $1 AND seq IN_INTS($2) AND bits & {RECEIVER_NO_SENSE} <> 0"
 
 Expected = dict[int, dict[int, str]]  # seq -> account number -> name
 
@@ -65,6 +73,8 @@ def report(user: str, conversation: str, seqs: Sequence[int], now_ms: int) -> Op
         return []
     usr = yield from account_id(user)
     wanted = yield from _expected(conv, seqs)
+    for (seq,) in (yield from rows(_HIDDEN, conv, list(wanted))) if wanted else ():
+        del wanted[seq]
     news: list[int] = []
     for seq, people in wanted.items():
         if usr in people:

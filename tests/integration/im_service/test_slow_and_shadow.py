@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from im_service.errors import Code
 from im_service.settings import ImSettings
 from tests.integration.im_service.test_hold import read, team, texts
 from tests.support.im_world import World, open_world
@@ -87,3 +88,34 @@ async def test_what_a_shadowed_account_says_is_for_itself_alone(world: World) ->
     await alice.said("u/bob", "heard")
     assert texts(bob.connection.messages)[-1] == "heard"
     assert "unheard" not in await read(bob, "s/alice:bob"), "what was said meanwhile stays hidden"
+
+
+async def test_a_shadowed_sender_sees_who_has_not_read_and_nobody_can_report_it(world: World) -> None:
+    alice, bob, _ = await team(world)
+    await world.invoke("account.shadow", {"user": "alice"})
+    seqs = {}
+    for shadowed in (True, False):
+        await world.invoke("account.shadow", {"user": "alice", "seconds": -1 if shadowed else 0})
+        _, (_, seqs[shadowed], _) = await alice.send("g/team", "read this", options={"receipt": True})
+    both = sorted(seqs.values())
+    await bob.ok("receipt.report", conversation="g/team", seqs=both)
+    counts = {
+        line[0]: line[1:]
+        for line in (await alice.ok("receipt.counts", conversation="g/team", seqs=both))["counts"]
+    }
+    assert counts[seqs[False]][0] == 1
+    assert counts[seqs[True]] == [0, sum(counts[seqs[False]])]
+    listed = await alice.ok("receipt.list", conversation="g/team", seq=seqs[True])
+    assert (listed["read"], len(listed["unread"])) == ([], counts[seqs[True]][1])
+    assert not (await bob.ok("receipt.counts", conversation="g/team", seqs=[seqs[True]]))["counts"]
+
+
+async def test_changes_of_a_group_by_a_shadowed_owner_are_made_and_answered_as_ever(world: World) -> None:
+    """Only what they say is for themselves alone: who is put out is out."""
+    alice, bob, _ = await team(world)
+    await world.invoke("account.shadow", {"user": "alice"})
+    assert "changed" not in await alice.ok("group.update", group="team", name="of two")
+    assert "changed" not in await alice.ok("group.nick", group="team", nick="al")
+    await alice.ok("group.kick", group="team", users=["bob"], text="bye")
+    code, _ = await bob.send("g/team", "still here?")
+    assert code == Code.NOT_GROUP_MEMBER
