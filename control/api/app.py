@@ -12,7 +12,7 @@ from control.api.answers import Json
 from control.api.body_limit import BodyLimit
 from control.api.idempotency import Idempotency
 from control.api.open_to_pages import OpenToPages
-from control.api.operations import make_router
+from control.api.operations import make_routes
 from control.api.request_id import RequestId
 from control.api.routers import health, lbs, tokens
 from control.api.services import Services
@@ -65,7 +65,7 @@ def create_app(services: Services) -> FastAPI:
         app.include_router(tokens.router)
         if not services.settings.control.lbs.http:
             _answer_lbs(app, services)
-        app.include_router(make_router(OPERATIONS, METHODS))
+        app.router.routes.extend(make_routes(OPERATIONS, METHODS))
     return app
 
 

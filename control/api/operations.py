@@ -6,17 +6,22 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 
 from control.api.answers import encoder
 from control.api.arguments import ArgumentReader
 from control.api.audit import audited, ids_of, is_audited
 from control.api.deps import ImDep, NeedsScope, ServicesDep
 from control.api.idempotency import replayable
+from control.api.late_routes import LateRoute
 from control.api.openapi import request_shape, response_shapes
 from im_service.calls import Method
+
+PREFIX = "/v1"
 
 
 @dataclass(frozen=True)
@@ -39,27 +44,30 @@ class Operation:
         return self.http not in ("GET", "DELETE")
 
 
-def make_router(operations: tuple[Operation, ...], methods: Mapping[str, Method]) -> APIRouter:
-    """A router with one route per operation. Raises KeyError for a method the service does not have."""
-    router = APIRouter(prefix="/v1")
-    for operation in operations:
-        method = methods[operation.method]
-        router.add_api_route(
-            operation.path,
-            _endpoint(operation, method),
-            methods=[operation.http],
-            name=operation.method,
-            operation_id=f"{operation.http.lower()}_{(operation.name or operation.method).replace('.', '_')}",
-            summary=method.doc.split(". ")[0],
-            description=f"{method.doc} Answers `{method.result}`.",
-            tags=[operation.tag],
-            dependencies=[Depends(NeedsScope(operation.scope))],
-            status_code=operation.status,
-            response_class=Response,
-            responses=response_shapes(method, operation.status),
-            openapi_extra=request_shape(method, operation.http, operation.path, operation.actor),
-        )
-    return router
+def make_routes(operations: tuple[Operation, ...], methods: Mapping[str, Method]) -> list[LateRoute]:
+    """One route per operation. Raises KeyError for a method the service does not have."""
+    return [
+        LateRoute(f"{PREFIX}{each.path}", each.http, partial(_made, each, methods[each.method]))
+        for each in operations
+    ]
+
+
+def _made(operation: Operation, method: Method) -> APIRoute:
+    return APIRoute(
+        f"{PREFIX}{operation.path}",
+        endpoint=_endpoint(operation, method),
+        name=operation.method,
+        operation_id=f"{operation.http.lower()}_{(operation.name or operation.method).replace('.', '_')}",
+        summary=method.doc.split(". ")[0],
+        description=f"{method.doc} Answers `{method.result}`.",
+        tags=[operation.tag],
+        dependencies=[Depends(NeedsScope(operation.scope))],
+        status_code=operation.status,
+        response_class=Response,
+        responses=response_shapes(method, operation.status),
+        openapi_extra=request_shape(method, operation.http, operation.path, operation.actor),
+        methods=[operation.http],
+    )
 
 
 def _endpoint(operation: Operation, method: Method) -> Callable[..., Awaitable[Response]]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 import msgspec
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 
 from control.api.admin.route import AnyRoute, Ask, Given, Reply
 from control.api.admin.shapes import request as request_shape
@@ -17,6 +19,7 @@ from control.api.audit import ordered, words_of
 from control.api.deps import NeedsRole, ServicesDep, later
 from control.api.errors import Problem
 from control.api.idempotency import replayable
+from control.api.late_routes import LateRoute
 from control.audit.entry import Words, room_of
 from control.audit.log import AuditUnavailable
 from control.coordination.documents import Conflict, DocumentsUnavailable, DocumentTooLarge
@@ -29,25 +32,26 @@ NEVER = (1 << 63) - 1
 ETAG = re.compile(r'(?:W/)?"([0-9]{1,19})"')
 
 
-def make_router(routes: Sequence[AnyRoute]) -> APIRouter:
-    router = APIRouter(prefix=PREFIX)
-    for route in routes:
-        router.add_api_route(
-            route.path,
-            _endpoint(route),
-            methods=[route.http],
-            name=route.name,
-            operation_id=route.name.replace(".", "_").replace("-", "_"),
-            summary=route.doc.split(". ")[0],
-            description=f"{route.doc}. Role: `{route.role}`.",
-            tags=[route.tag],
-            dependencies=[Depends(NeedsRole(route.role, route.name, route.changes, route.patterns or {}))],
-            status_code=route.status,
-            response_class=Response,
-            responses=responses(route),
-            openapi_extra=request_shape(route),
-        )
-    return router
+def make_routes(routes: Sequence[AnyRoute]) -> list[LateRoute]:
+    return [LateRoute(PREFIX + route.path, route.http, partial(_made, route)) for route in routes]
+
+
+def _made(route: AnyRoute) -> APIRoute:
+    return APIRoute(
+        PREFIX + route.path,
+        endpoint=_endpoint(route),
+        name=route.name,
+        operation_id=route.name.replace(".", "_").replace("-", "_"),
+        summary=route.doc.split(". ")[0],
+        description=f"{route.doc}. Role: `{route.role}`.",
+        tags=[route.tag],
+        dependencies=[Depends(NeedsRole(route.role, route.name, route.changes, route.patterns or {}))],
+        status_code=route.status,
+        response_class=Response,
+        responses=responses(route),
+        openapi_extra=request_shape(route),
+        methods=[route.http],
+    )
 
 
 def _endpoint(route: AnyRoute) -> Callable[..., Awaitable[Response]]:

@@ -12,6 +12,7 @@ import typer
 
 from program.cli.admin.client import Admin, Json, JsonOption, asks_admin, segment, show, show_one
 from program.cli.common import fail
+from program.cli.simulate import simulate
 
 if TYPE_CHECKING:
     from control.policy.model import Policy
@@ -324,3 +325,6 @@ def _policy(found: Json) -> Policy:
     if isinstance(current := found.get("current"), dict):
         inner = current["policy"]
     return msgspec.convert(inner or found, Made)
+
+
+app.command()(simulate)

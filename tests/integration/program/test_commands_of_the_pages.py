@@ -12,8 +12,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from program.cli.bench import add_bench
-from program.cli.main import app
+from program.cli.commands import program_of
 from tests.support.tree import ROOT
 
 PAGES = sorted(
@@ -37,8 +36,7 @@ COMMANDS = dict(shown())
 
 @pytest.fixture(scope="module")
 def program() -> TyperGroup:
-    add_bench(app)
-    found = get_command(app)
+    found = get_command(program_of())
     assert isinstance(found, TyperGroup)
     return found
 

@@ -13,7 +13,7 @@ import pytest
 from qianwan.connection.policy import Policy
 from typer.testing import CliRunner
 
-from program.cli.main import app
+from program.cli.commands import program_of
 from program.heartbeats.profile import (
     MIXED,
     BadProfile,
@@ -120,7 +120,7 @@ def test_a_profile_that_cannot_be_read_says_why(tmp_path: Path, text: str) -> No
     path.write_text(text)
     with pytest.raises(BadProfile, match=r"networks\.toml"):
         read_profile(path)
-    assert CliRunner().invoke(app, ["policy", "simulate", str(path)]).exit_code == 2
+    assert CliRunner().invoke(program_of(["policy"]), ["policy", "simulate", str(path)]).exit_code == 2
 
 
 def test_the_command_prints_json_and_draws(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_the_command_prints_json_and_draws(tmp_path: Path) -> None:
     networks.write_text("devices=20\ndays=1\n[[network]]\nname='a'\ntimeout_s=[200,400]\n")
     constants.write_text(json.dumps({"constants": {"floor_s": 120, "ceiling_s": 240}}))
     words = ["policy", "simulate", str(networks), "--policy", str(constants), "--json", "--plot", str(page)]
-    done = CliRunner().invoke(app, words)
+    done = CliRunner().invoke(program_of(words[:1]), words)
     assert done.exit_code == 0, done.output
     outcomes = {one["name"]: one for one in json.loads(done.output)["outcomes"]}
     assert 120 <= outcomes["ours"]["interval_s"] <= 240
@@ -187,7 +187,9 @@ def test_a_prior_makes_minutes_of_hours_and_the_command_prints_them(tmp_path: Pa
             "devices=20\ndays=2\noutages_a_day=0\n"
             f"[[network]]\nname='a'\ntimeout_s={nat}\nprior_s={nat - 20}\n"
         )
-        done = CliRunner().invoke(app, ["policy", "simulate", str(networks)], env={"COLUMNS": "200"})
+        done = CliRunner().invoke(
+            program_of(["policy"]), ["policy", "simulate", str(networks)], env={"COLUMNS": "200"}
+        )
         assert done.exit_code == 0, done.output
         line = next(line for line in done.output.splitlines() if "ours, with a prior" in line)
         rows[nat] = [cell.strip() for cell in line.split("│")]

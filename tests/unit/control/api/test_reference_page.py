@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 from fastapi import FastAPI
 
 from control.api import openapi
-from control.api.operations import make_router
+from control.api.operations import make_routes
 from control.api.reference_page import HEADERS, render
 from control.api.table import OPERATIONS
 from im_service.methods import METHODS
@@ -49,7 +49,7 @@ def read(text: str) -> Page:
 
 def document() -> openapi.Json:
     app = FastAPI(title="Q", version="1", summary="s", openapi_url=None)
-    app.include_router(make_router(OPERATIONS, METHODS))
+    app.router.routes.extend(make_routes(OPERATIONS, METHODS))
     made = app.openapi()
     shapes = openapi.components([METHODS[operation.method] for operation in OPERATIONS])
     made.setdefault("components", {}).setdefault("schemas", {}).update(shapes)

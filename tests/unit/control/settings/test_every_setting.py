@@ -17,13 +17,13 @@ from control.settings import SettingsError, load_settings
 from control.settings.keys import Key, all_keys, nearest, tables, types, walk
 from control.settings.sample import reference_table, sample_toml
 from gateway_core import GatewayConfig
-from program.cli.main import app
+from program.cli.commands import program_of
 from tests.support.tree import ROOT, sources, text
 
 KEYS = all_keys()
 # Numbers that choose, and bound nothing.
 NO_VERDICT = {"gateway.core.compress_level", "im.service.blacklist_answer"}
-COMMAND = get_command(app)
+COMMAND = get_command(program_of())
 NAMES = [key.name for key in KEYS]
 
 

@@ -15,7 +15,7 @@ from control.settings.keys import walk
 from control.settings.live import overlaid
 from control.settings.sample import sample_toml
 from control.settings.values import SecretUrl
-from program.cli.main import app
+from program.cli.commands import program_of
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -171,7 +171,7 @@ def test_what_kubernetes_sets_for_a_service_is_no_setting_and_no_error(
         monkeypatch.setenv(name, value)
     load()
     assert ignored() == sorted(links)
-    shown = CliRunner().invoke(app, ["config", "check"])
+    shown = CliRunner().invoke(program_of(["config"]), ["config", "check"])
     assert shown.exit_code == 0
     assert all(name in shown.stderr for name in links), "it is said, not hidden"
 
@@ -182,7 +182,7 @@ def test_files_of_the_lbs_that_serve_would_refuse_are_refused(tmp_path: Path) ->
     for content in (None, "10.0.0.0/99 zone=east\n"):
         if content:
             tables.write_text(content)
-        shown = CliRunner().invoke(app, ["config", "check", "--config", str(config)])
+        shown = CliRunner().invoke(program_of(["config"]), ["config", "check", "--config", str(config)])
         assert (shown.exit_code, str(tables) in shown.stderr) == (2, True)
 
 
