@@ -15,6 +15,7 @@ from im_service.calls import Args, Caller, NoArgs, method
 from im_service.context import ServiceContext
 from im_service.ids import check_id
 from im_service.models import encode
+from im_service.outbox.kinds.people import AccountConsent
 from im_service.settings import FriendConsent, GroupConsent
 from im_service.storage.records import Account
 
@@ -86,7 +87,7 @@ class Consents:
         asked = {k: v for k, v in msgspec.structs.asdict(args).items() if v is not None}
         given = {k: None if v == DEFAULT else v for k, v in asked.items()}
         wishes = msgspec.structs.replace(await self._wishes(user), **given)
-        with self._teller.change("account", "account.consent", USER_PREFIX + user, user=user, **given):
+        with self._teller.change(USER_PREFIX + user, AccountConsent(user=user, **given)):
             await self._store.set_account(user, self._clock.now_ms(), info=encode(wishes))
         view = self._view(wishes)
         self._announcer.mine(user, "consent", view, caller.session)

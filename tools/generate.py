@@ -33,6 +33,7 @@ PARTS = (
     "routes",
     "admin_routes",
     "calls",
+    "events",
     "etcd",
 )
 MARKED = re.compile(

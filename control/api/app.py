@@ -14,7 +14,7 @@ from control.api.idempotency import Idempotency
 from control.api.open_to_pages import OpenToPages
 from control.api.operations import make_routes
 from control.api.request_id import RequestId
-from control.api.routers import health, lbs, tokens
+from control.api.routers import events, health, lbs, tokens
 from control.api.services import Services
 from control.api.table import OPERATIONS
 from im_service.methods import METHODS
@@ -63,6 +63,7 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(health.router)
     if "control" in services.settings.server.roles:
         app.include_router(tokens.router)
+        app.include_router(events.router)
         if not services.settings.control.lbs.http:
             _answer_lbs(app, services)
         app.router.routes.extend(make_routes(OPERATIONS, METHODS))

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from control.logs import get_logger
 from control.outbox.sink import Outcome, Sink, Verdict
+from im_service.outbox.kinds.copy import CopyGap, subject_of
 from im_service.outbox.ports import (
     ConsumerGroup,
     Cursor,
@@ -49,7 +50,6 @@ SHOWN_BYTES = 4096
 RECENT = 50
 LETTERS_MOST = 1_000
 """Of one endpoint. Beyond: it is disabled, as it is not fit for what it gets."""
-GAP = "copy.gap"
 
 
 class Letters(Protocol):
@@ -231,9 +231,9 @@ class Delivery:
         self.tally.gaps += 1
         log.error("events expired before an endpoint had them", endpoint=self._task.name, reason=gone.reason)
         now = self._clock.now_ms()
-        event = Event(
-            f"gap-{now}", GAP, now, f"endpoint/{self._task.name}", None, {"reason": gone.reason}, gone.go_on
-        )
+        told = CopyGap(reason=gone.reason)
+        subject = subject_of(self._task.name)
+        event = Event(f"gap-{now}", told.KIND, now, subject, None, msgspec.to_builtins(told), gone.go_on)
         self._window.add([(event, _size(event))], gone.go_on)
         self._wake.set()
 

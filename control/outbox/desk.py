@@ -22,13 +22,13 @@ from control.outbox.sink import Outcome, Verdict
 from control.rendezvous import ranked
 from im_service.calls import Args
 from im_service.errors import Code, ImError
+from im_service.outbox.kinds.copy import EndpointTest, subject_of
 from im_service.outbox.ports import Cursor, CursorGone, CursorInvalid, Event, EventFilter, EventLog
 from im_service.ports import Clock
 from im_service.storage.errors import StoreError
 from im_service.storage.records import DeadLetter as Letter
 
 METHOD = "endpoint"
-TEST_KIND = "endpoint.test"
 LETTERS_AT_ONCE = 50
 RESEND_S = 6.0
 """Of one call that gives dead letters again. Beyond: the next call."""
@@ -153,9 +153,8 @@ class Desk:
         """One event that is in no log, given at once, whatever the endpoint's state."""
         endpoint = self._endpoint(question.endpoint)
         now = self._clock.now_ms()
-        event = Event(
-            f"test-{now}", TEST_KIND, now, f"endpoint/{question.endpoint}", endpoint.env or None, {}, ""
-        )
+        subject = subject_of(question.endpoint)
+        event = Event(f"test-{now}", EndpointTest.KIND, now, subject, endpoint.env or None, {}, "")
         outcome, took_ms = await self._give(question.endpoint, endpoint, [event])
         return Sent(
             time_ms=now, took_ms=took_ms, verdict=outcome.verdict.value, status=outcome.status,

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Coroutine, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, suppress
 from itertools import count
 from typing import Annotated
 
@@ -29,9 +29,9 @@ from im_service.errors import Code, ImError
 from im_service.ids import check_id
 from im_service.live.users import GONE, SessionState
 from im_service.models import SYNC_BODY
+from im_service.outbox.kinds.people import SessionLogin, SessionLogout
 from im_service.pages import fit
 from im_service.ports import HIGH, Session, Way
-from im_service.storage.engine import telling
 from im_service.storage.errors import StoreError
 from im_service.storage.records import Login, Logout, Mark, NewLogin, WalkPlace
 from im_service.turns import in_turns
@@ -176,7 +176,7 @@ class Devices:
             now = self._clock.now_ms()
             new = [NewLogin(s.session.user, s.session.device, s.platform, s.session_id) for s in states]
             try:
-                with self._told("session.login", new):
+                with self._told_login(new):
                     logins = await self._store.logins(new, now, self._keep)
             except StoreError as error:
                 self._due.extendleft(reversed(self._still_there(states)))
@@ -196,20 +196,28 @@ class Devices:
                     _log.exception("login of a session failed")
                     _begun(state)
 
-    def _told(self, kind: str, sessions: Sequence[NewLogin | Logout]) -> AbstractContextManager[None]:
-        """The events of these, if sessions are recorded. The session id tells a late logout from that of
-        the present session."""
-        if not self._teller.records("session"):
-            return nullcontext()
-        return telling(*(
-            self._teller.event(
-                kind,
+    def _told_login(self, new: Sequence[NewLogin]) -> AbstractContextManager[None]:
+        return self._teller.changes(
+            (
                 USER_PREFIX + each.user,
-                {"user": each.user, "device": each.device, "session_id": str(each.session_id)}
-                | ({"platform": each.platform} if isinstance(each, NewLogin) else {}),
+                SessionLogin(
+                    user=each.user,
+                    device=each.device,
+                    session_id=str(each.session_id),
+                    platform=each.platform,
+                ),
             )
-            for each in sessions
-        ))  # fmt: skip
+            for each in new
+        )
+
+    def _told_logout(self, gone: Sequence[Logout]) -> AbstractContextManager[None]:
+        return self._teller.changes(
+            (
+                USER_PREFIX + each.user,
+                SessionLogout(user=each.user, device=each.device, session_id=str(each.session_id)),
+            )
+            for each in gone
+        )
 
     def _still_there(self, states: list[SessionState]) -> list[SessionState]:
         """Those that have not ended; the others need no login any more. None when the process ends."""
@@ -393,7 +401,7 @@ class Devices:
         try:
             while True:
                 try:
-                    with self._told("session.logout", gone):
+                    with self._told_logout(gone):
                         await self._store.logouts(gone, now)
                     return
                 except StoreError as error:

@@ -14,6 +14,13 @@ from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
 from im_service.models import encode
+from im_service.outbox.kinds.people import (
+    AccountChange,
+    AccountDisable,
+    AccountMute,
+    AccountProfile,
+    AccountShadow,
+)
 from im_service.pages import fit
 from im_service.storage.records import Account, Profile
 
@@ -142,7 +149,7 @@ class Profiles:
         for found in await self._store.profiles([user]):
             if change(found.info) == found.info:
                 return describe(found)
-        with self._told("account.profile", user, changes=asked):
+        with self._told(AccountProfile(user=user, changes=asked)):
             profile = describe(await self._store.set_profile(user, change, self._clock.now_ms()))
         self._announcer.mine(user, "profile", profile, caller.session)
         return profile
@@ -165,7 +172,7 @@ class Profiles:
         user = check_id(args.user, "user")
         now = self._clock.now_ms()
         until = until_ms(now, args.seconds)
-        with self._told("account.disable", user, until_ms=until):
+        with self._told(AccountDisable(user=user, until_ms=until)):
             account = await self._store.set_account(user, now, disabled_until_ms=until)
         self._remember(account)
         if args.seconds:
@@ -195,7 +202,7 @@ class Profiles:
         asked = {"mute_single_ms": args.single_s, "mute_group_ms": args.group_s, "mute_room_ms": args.room_s}
         until = {key: None if seconds is None else until_ms(now, seconds) for key, seconds in asked.items()}
         single, group, room = until.values()
-        with self._told("account.mute", user, **until):
+        with self._told(AccountMute(user=user, **until)):
             account = await self._store.set_account(
                 user, now, mute_single_ms=single, mute_group_ms=group, mute_room_ms=room
             )
@@ -209,13 +216,13 @@ class Profiles:
         user = check_id(args.user, "user")
         now = self._clock.now_ms()
         until = until_ms(now, args.seconds)
-        with self._told("account.shadow", user, until_ms=until):
+        with self._told(AccountShadow(user=user, until_ms=until)):
             account = await self._store.set_account(user, now, shadow_until_ms=until)
         self._remember(account)
         return describe_account(account)
 
-    def _told(self, kind: str, user: str, **data: object) -> AbstractContextManager[None]:
-        return self._teller.change("account", kind, USER_PREFIX + user, user=user, **data)
+    def _told(self, change: AccountChange) -> AbstractContextManager[None]:
+        return self._teller.change(USER_PREFIX + change.user, change)
 
     def _remember(self, account: Account) -> None:
         self._directory.accounts.apply(account.user, account)

@@ -16,6 +16,16 @@ from im_service.consent import Consents
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.ids import check_id
+from im_service.outbox.kinds.people import (
+    RelationAlias,
+    RelationBlack,
+    RelationChange,
+    RelationFriend,
+    RelationMute,
+    RelationRefuse,
+    RelationRequest,
+    RelationUnfriend,
+)
 from im_service.pages import Cursor, fit, fit_changes
 from im_service.settings import FriendConsent
 from im_service.storage.errors import StoreConflict, StoreFull
@@ -149,13 +159,13 @@ class Relations:
             skip = caller.session if owner == caller.user else None
             self._announcer.mine(owner, "relation", describe(row), skip)
 
-    def _told(self, kind: str, user: str, **data: object) -> AbstractContextManager[None]:
+    def _told(self, change: RelationChange) -> AbstractContextManager[None]:
         """The event of a change of what `user` has of somebody."""
-        return self._teller.change("relation", kind, USER_PREFIX + user, user=user, **data)
+        return self._teller.change(USER_PREFIX + change.user, change)
 
     async def _befriend(self, caller: Caller, a: str, b: str, request: int = 0) -> bool:
         try:
-            with self._told("relation.friend", a, other=b):
+            with self._told(RelationFriend(user=a, other=b)):
                 done = await self._store.befriend(a, b, self._clock.now_ms(), self._limit, request)
         except StoreFull:
             raise ImError(Code.CONFLICT, f"at most {self._limit} friends") from None
@@ -200,7 +210,7 @@ class Relations:
         return wish
 
     async def _ask(self, caller: Caller, other: str, text: str) -> int:
-        with self._told("relation.request", other, other=caller.user, text=text):
+        with self._told(RelationRequest(user=other, other=caller.user, text=text)):
             done = await self._store.open_requests(
                 USER_PREFIX + other,
                 REQUEST_FRIEND,
@@ -232,7 +242,7 @@ class Relations:
             if args.accept:
                 await self._befriend(caller, caller.user, request.by, args.id)
             else:
-                with self._told("relation.refuse", caller.user, other=request.by):
+                with self._told(RelationRefuse(user=caller.user, other=request.by)):
                     await self._store.decide_request(scope, args.id, REFUSED, self._clock.now_ms())
         except StoreConflict:
             raise ImError(Code.CONFLICT, "this was decided already") from None
@@ -250,7 +260,7 @@ class Relations:
     async def remove(self, caller: Caller, args: UserArgs) -> Changed:
         """Be friends no more, both ways."""
         other = self._other(caller, args.user)
-        with self._told("relation.unfriend", caller.user, other=other):
+        with self._told(RelationUnfriend(user=caller.user, other=other)):
             done = await self._store.unfriend(caller.user, other, self._clock.now_ms(), keep=self._keep)
         if done.value:
             await self._changed(caller, (caller.user, other), (other, caller.user))
@@ -261,7 +271,8 @@ class Relations:
         """My name for somebody, and the application's own text about them."""
         other = self._other(caller, args.user)
         ext = None if args.ext is None else args.ext.encode()
-        with self._told("relation.alias", caller.user, other=other, alias=args.alias, ext=args.ext):
+        told = RelationAlias(user=caller.user, other=other, alias=args.alias, ext=args.ext)
+        with self._told(told):
             row = await self._store.set_relation(
                 caller.user, other, self._clock.now_ms(), alias=args.alias, ext=ext, keep=self._keep
             )
@@ -276,7 +287,7 @@ class Relations:
         pairs = [(caller.user, other)]
         if args.on and (await self._store.relation_pairs(pairs))[pairs[0]].friend:
             pairs.append((other, caller.user))
-        with self._told("relation.black", caller.user, other=other, on=args.on):
+        with self._told(RelationBlack(user=caller.user, other=other, on=args.on)):
             await self._store.set_relation(
                 caller.user, other, self._clock.now_ms(), black=args.on, keep=self._keep
             )
@@ -289,7 +300,7 @@ class Relations:
     async def mute(self, caller: Caller, args: SetArgs) -> Nothing:
         """Mute list: their messages reach me, but are not pushed."""
         other = self._other(caller, args.user)
-        with self._told("relation.mute", caller.user, other=other, on=args.on):
+        with self._told(RelationMute(user=caller.user, other=other, on=args.on)):
             await self._store.set_relation(
                 caller.user, other, self._clock.now_ms(), muted=args.on, keep=self._keep
             )

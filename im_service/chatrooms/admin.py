@@ -38,6 +38,7 @@ from im_service.errors import Code, ImError
 from im_service.ids import check_id
 from im_service.live.room import RoomInfo, RoomState, encode_info
 from im_service.notices import SYSTEM
+from im_service.outbox.kinds import rooms as told
 from im_service.pages import fit
 from im_service.ports import DECISION
 from im_service.storage.errors import StoreFull
@@ -89,11 +90,8 @@ class RoomAdmin:
         if not await self._store.devices(user):
             raise ImError(Code.NOT_FOUND, "nobody of this name was ever here")
 
-    def _told(self, kind: str, room: str, caller: Caller, /, **data: object) -> AbstractContextManager[None]:
-        """The event of a change of a room."""
-        return self._teller.change(
-            "room", kind, ROOM_PREFIX + room, room=room, by=caller.user or SYSTEM, **data
-        )
+    def _told(self, change: told.RoomChange) -> AbstractContextManager[None]:
+        return self._teller.change(ROOM_PREFIX + change.room, change)
 
     def _tell(self, room: RoomState, event: str, data: Mapping[str, object]) -> None:
         self._announcer.event(room.topic, event, {"room": room.room, **data}, priority=DECISION)
@@ -125,7 +123,9 @@ class RoomAdmin:
         info, _ = changed(RoomInfo(), args)
         most = 0 if caller.server else self._per_user
         try:
-            with self._told("room.create", name, caller, owner=owner or SYSTEM, name=info.name):
+            by = caller.user or SYSTEM
+            made = told.RoomCreate(room=name, by=by, owner=owner or SYSTEM, name=info.name)
+            with self._told(made):
                 await self._store.create_room(
                     name, owner or SYSTEM, encode_info(info), self._clock.now_ms(), most
                 )
@@ -155,7 +155,7 @@ class RoomAdmin:
         info, differs = changed(room.info, args)
         if not given(args):  # equal values are written: what is remembered may be older than the store
             return describe(room)
-        with self._told("room.update", args.room, caller, changes=differs):
+        with self._told(told.RoomUpdate(room=args.room, by=caller.user or SYSTEM, changes=differs)):
             await self._store_info(room, info)
         if differs:
             self._tell(room, "room.update", {"changes": differs})
@@ -183,7 +183,8 @@ class RoomAdmin:
         if not args.put and not args.remove:
             return RoomAttributes(attributes)
         before = room.info.attributes
-        with self._told("room.attributes", args.room, caller, attributes=attributes):
+        by = caller.user or SYSTEM
+        with self._told(told.RoomAttributesPut(room=args.room, by=by, attributes=attributes)):
             await self._store_info(room, msgspec.structs.replace(room.info, attributes=attributes))
         put = {name: text for name, text in args.put.items() if before.get(name) != text}
         removed = [name for name in before if name not in attributes]
@@ -195,7 +196,7 @@ class RoomAdmin:
     async def close(self, caller: Caller, args: RoomArgs) -> Nothing:
         """End a room: everybody is out, nobody comes in, its id stays taken."""
         room = await self._room(caller, args.room, owner=True)
-        with self._told("room.close", args.room, caller):
+        with self._told(told.RoomClose(room=args.room, by=caller.user or SYSTEM)):
             await self._store.update_room(args.room, self._clock.now_ms(), closed=True)
         await self._changed(room)
         self._tell(room, "room.close", {"by": caller.user})
@@ -207,7 +208,7 @@ class RoomAdmin:
         """Only owner and managers speak while this is on."""
         room = await self._room(caller, args.room)
         before = room.record is not None and room.record.mute_all
-        with self._told("room.mute_all", args.room, caller, on=args.on):
+        with self._told(told.RoomMuteAll(room=args.room, by=caller.user or SYSTEM, on=args.on)):
             await self._store.update_room(args.room, self._clock.now_ms(), mute_all=args.on)
         await self._changed(room)
         if args.on != before:
@@ -224,7 +225,8 @@ class RoomAdmin:
         person = room.people.get(args.user)
         before = (Role.MEMBER, False) if person is None else (person.role, person.named)
         now = self._clock.now_ms()
-        with self._told("room.role", args.room, caller, user=args.user, role=args.role):
+        by = caller.user or SYSTEM
+        with self._told(told.RoomRole(room=args.room, by=by, user=args.user, role=args.role)):
             await self._store.set_room_member(args.room, args.user, now, role=role, named=named)
         await self._changed(room)
         if (role, named) != before:
@@ -242,7 +244,8 @@ class RoomAdmin:
         until = until_ms(now, args.seconds)
         person = room.people.get(args.user)
         before = 0 if person is None else person.muted_until_ms
-        with self._told("room.mute", args.room, caller, user=args.user, until_ms=until):
+        by = caller.user or SYSTEM
+        with self._told(told.RoomMute(room=args.room, by=by, user=args.user, until_ms=until)):
             await self._store.set_room_member(args.room, args.user, now, muted_until_ms=until)
         await self._changed(room)
         if args.notify and until != before:
@@ -258,7 +261,8 @@ class RoomAdmin:
         until = until_ms(now, args.seconds)
         before = room.tag_mutes.get(check_id(args.tag, "tag"), 0)
         most = 0 if caller.server else self._muted_tags
-        with self._told("room.mute_tag", args.room, caller, tag=args.tag, until_ms=until):
+        by = caller.user or SYSTEM
+        with self._told(told.RoomMuteTag(room=args.room, by=by, tag=args.tag, until_ms=until)):
             await self._store.mute_tag(args.room, args.tag, until, now, most)
         await self._changed(room)
         if until != before:
@@ -273,7 +277,8 @@ class RoomAdmin:
         await self._known(caller, room, args.user)
         person = room.people.get(args.user)
         before = person is not None and person.black
-        with self._told("room.black", args.room, caller, user=args.user, on=args.on):
+        by = caller.user or SYSTEM
+        with self._told(told.RoomBlack(room=args.room, by=by, user=args.user, on=args.on)):
             await self._store.set_room_member(args.room, args.user, self._clock.now_ms(), black=args.on)
         await self._changed(room)
         if args.on != before:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -126,7 +126,7 @@ class PollArgs(Args):
 SETTINGS = RoomChanges.__struct_fields__
 
 
-def given(args: RoomChanges) -> dict[str, Any]:
+def given(args: RoomChanges) -> dict[str, object]:
     return {name: value for name in SETTINGS if (value := getattr(args, name)) is not None}
 
 

@@ -4,6 +4,10 @@ more.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import msgspec
+
 from frame.constants import ROOM_PREFIX
 from im_service.calls import Caller, Nothing, method
 from im_service.chatrooms.model import RecallArgs
@@ -13,8 +17,9 @@ from im_service.ids import age_ms
 from im_service.live.room import RoomState
 from im_service.models import encode, pack_payload
 from im_service.notices import SYSTEM
+from im_service.outbox.kinds.rooms import RoomRecalled
 from im_service.ports import DECISION
-from im_service.storage.records import StoredMessage
+from im_service.storage.records import Applied, Revised, StoredMessage
 
 
 class RoomRecall:
@@ -23,6 +28,7 @@ class RoomRecall:
     def __init__(self, context: ServiceContext) -> None:
         self._store = context.store
         self._clock = context.clock
+        self._teller = context.teller
         self._table = context.rooms
         self._announcer = context.announcer
         self._peers = context.peers
@@ -50,9 +56,14 @@ class RoomRecall:
         if room.info.history and not found and all(each[1] != args.server_id for each in room.ring):
             raise ImError(Code.NOT_FOUND, "no such message")
         operator = caller.user or SYSTEM
+        told = RoomRecalled(room=args.room, by=operator, seq=0, server_id=str(args.server_id), text=args.text)
         for message in found:
             tombstone = pack_payload(encode({"operator": operator, "text": args.text}))
-            await self._store.recall(room.topic, message.seq, tombstone, self._clock.now_ms())
+            kept = msgspec.structs.replace(told, seq=message.seq)
+            with self._teller.outcome(room.topic, RoomRecalled, _if_done(kept)):
+                await self._store.recall(room.topic, message.seq, tombstone, self._clock.now_ms())
+        if not found and self._teller.records("room"):
+            await self._store.tell(self._teller.event(room.topic, told))
         self.tell(args.room, args.server_id, operator, args.text)
         return {}
 
@@ -76,3 +87,8 @@ class RoomRecall:
             raise ImError(Code.FORBIDDEN, "owner and managers recall, and the sender where there is history")
         if age_ms(found[0].time_ms, found[0].server_id, self._clock.now_ms()) > self._window:
             raise ImError(Code.RECALL_WINDOW, None, {"window_ms": self._window})
+
+
+def _if_done(told: RoomRecalled) -> Callable[[Applied[Revised]], RoomRecalled | None]:
+    """It may have been taken back before."""
+    return lambda done: told if done.value.changed else None

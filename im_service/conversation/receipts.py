@@ -16,6 +16,7 @@ from im_service.conversation.access import Access
 from im_service.conversation.sync import Conversation, Seq
 from im_service.errors import Code, ImError
 from im_service.ids import GROUP
+from im_service.outbox.kinds.people import ReceiptReport
 from im_service.pages import fit
 from im_service.storage.records import ReceiptCount
 
@@ -67,8 +68,8 @@ class Receipts:
         await self._group(caller, args.conversation)
         if len(args.seqs) > self._limit:
             raise ImError(Code.INVALID, f"at most {self._limit} messages a report")
-        told = {"user": caller.user, "conversation": args.conversation, "seqs": args.seqs}
-        with self._teller.change("receipt", "receipt.report", args.conversation, **told):
+        told = ReceiptReport(user=caller.user, conversation=args.conversation, seqs=args.seqs)
+        with self._teller.change(args.conversation, told):
             news = await self._store.report(caller.user, args.conversation, args.seqs, self._clock.now_ms())
         for count in news:
             if len(self._waiting) < MAX_WAITING:

@@ -25,6 +25,7 @@ from im_service.grammar import readable
 from im_service.models import EMPTY_MAP, encode, pack_payload, unpack_payload
 from im_service.notices import SYSTEM, Note, rows
 from im_service.options import CONTROL
+from im_service.outbox.kinds.people import MessageReaction
 from im_service.pages import fit
 from im_service.sending.admission import PASSED, WAITING
 from im_service.sending.bodies import check_body
@@ -381,15 +382,15 @@ class Revisions:
             raise ImError(Code.NOT_FOUND, "the message was recalled")
         topics = await self._access.topics(caller, message)
         now = self._clock.now_ms()
-        data = {
-            "conversation": args.conversation,
-            "seq": args.seq,
-            "user": caller.user,
-            "kind": args.kind,
-            "on": args.on,
-            "ext": args.ext,
-        }
-        with self._teller.change("reaction", "message.reaction", args.conversation, **data):
+        told = MessageReaction(
+            conversation=args.conversation,
+            seq=args.seq,
+            user=caller.user,
+            kind=args.kind,
+            on=args.on,
+            ext=args.ext,
+        )
+        with self._teller.change(args.conversation, told):
             done = await self._store.react(
                 args.conversation,
                 args.seq,
@@ -402,7 +403,7 @@ class Revisions:
                 per_message=self._settings.reactions_per_message,
             )
         if done.value:
-            self._announcer.events(topics, "reaction", data, caller.session)
+            self._announcer.events(topics, "reaction", msgspec.structs.asdict(told), caller.session)
         return Reacted(done.value)
 
     @method("reactions", Code.FORBIDDEN, result=Reactions, alone=True)

@@ -19,6 +19,7 @@ from im_service.context import ServiceContext
 from im_service.conversation.access import Access
 from im_service.errors import Code, ImError
 from im_service.models import WireMessage, notice_event, stored_bytes
+from im_service.outbox.kinds.people import ReceiptRead
 from im_service.pages import Cursor, fit, fit_changes, number
 from im_service.storage.records import (
     FILTERED,
@@ -257,8 +258,8 @@ class Sync:
     @method("read", Code.FORBIDDEN, Code.INVALID, Code.NOT_FOUND, *OF_A_GROUP, result=ReadMark)
     async def read(self, caller: Caller, args: ReadArgs) -> ReadMark:
         """Read watermark of this conversation, for all my devices; in a single chat the peer learns it."""
-        told = {"user": caller.user, "conversation": args.conversation, "seq": args.seq}
-        with self._teller.change("receipt", "receipt.read", args.conversation, **told):
+        told = ReceiptRead(user=caller.user, conversation=args.conversation, seq=args.seq)
+        with self._teller.change(args.conversation, told):
             moved = await self._store.read(caller.user, [Mark(args.conversation, args.seq)])
         for mark in moved:
             data = {"conversation": mark.conversation, "user": caller.user, "seq": mark.seq}

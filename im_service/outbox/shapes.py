@@ -100,7 +100,11 @@ def _notice(row: LogRow, body: Mapping[str, object], cursor: str) -> Event:
     name = str(body.get("event", "notice"))
     data = _head(row.conversation, row.seq, row.server_id, row.time_ms)
     data["from"] = row.sender
-    data["notice"] = {key: plain(value) for key, value in body.items() if key != "event"}
+    data["notice"] = {
+        key: str(value) if key == "server_id" else plain(value)
+        for key, value in body.items()
+        if key != "event"
+    }
     if row.target is not None:
         data["target"] = _aim(row.target)
     kind = f"message.{name}" if row.bits & CONTROL else name

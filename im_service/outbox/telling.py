@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar, cast
 
 import msgspec
 
 from im_service.ids import ServerIds
+from im_service.outbox.kinds.base import Change
 from im_service.ports import Clock
 from im_service.settings import Recorded
-from im_service.storage.engine import telling
+from im_service.storage.engine import Told, telling
 from im_service.storage.event_records import NewEvent
 
+T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
 _QUIET: AbstractContextManager[None] = nullcontext()
 
@@ -20,20 +24,36 @@ class Teller:
     """What of an app is recorded. What is not costs a look into a set."""
 
     def __init__(self, record: tuple[Recorded, ...], ids: ServerIds, clock: Clock) -> None:
-        self._record: frozenset[str] = frozenset(record)
+        self._record: frozenset[Recorded | None] = frozenset((*record, None))
         self._ids = ids
         self._clock = clock
 
     def records(self, family: Recorded) -> bool:
         return family in self._record
 
-    def change(
-        self, family: Recorded, event: str, subject: str, /, **data: object
-    ) -> AbstractContextManager[None]:
+    def change(self, subject: str, told: Change) -> AbstractContextManager[None]:
         """`with teller.change(...): await store.something(...)`: that first change and this event are both
         committed, or none of them. Subject: what the change holds a row of, so that events keep order."""
-        return telling(self.event(event, subject, data)) if family in self._record else _QUIET
+        return telling(self.event(subject, told)) if told.RECORD in self._record else _QUIET
 
-    def event(self, kind: str, subject: str, data: dict[str, object], env: str | None = None) -> NewEvent:
+    def changes(self, told: Iterable[tuple[str, Change]]) -> AbstractContextManager[None]:
+        """The same of several, each with its subject."""
+        events = [self.event(*each) for each in told if each[1].RECORD in self._record]
+        return telling(*events) if events else _QUIET
+
+    def outcome(
+        self, subject: str, kind: type[Change], told: Callable[[T], Change | None]
+    ) -> AbstractContextManager[None]:
+        """The same, where what is told depends on what the change answers; None: nothing is."""
+        if kind.RECORD not in self._record:
+            return _QUIET
+
+        def event(answer: T) -> NewEvent | None:
+            change = told(answer)
+            return None if change is None else self.event(subject, change)
+
+        return telling(cast(Told, event))
+
+    def event(self, subject: str, told: Change) -> NewEvent:
         now = self._clock.now_ms()
-        return NewEvent(self._ids.next(now), now, kind, subject, _encode(data), env or "")
+        return NewEvent(self._ids.next(now), now, told.KIND, subject, _encode(told))

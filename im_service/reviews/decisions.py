@@ -21,6 +21,9 @@ from im_service.conversation.revisions import RecallArgs, Revisions
 from im_service.errors import Code, ImError
 from im_service.models import encode, pack_payload
 from im_service.notices import SYSTEM, Note, rows
+from im_service.outbox.kinds.base import Change
+from im_service.outbox.kinds.people import ModerationVerdict
+from im_service.outbox.kinds.rooms import RoomRecalled
 from im_service.sending.releases import Releases
 from im_service.storage.errors import StoreMissing
 from im_service.storage.records import Review, ReviewKind, Ruling, StoredMessage
@@ -66,11 +69,11 @@ class Decisions:
         tombstone = pack_payload(encode({"operator": SYSTEM, "text": text}))
         now = self._clock.now_ms()
         try:
-            with self._told(review, message, ruling, by):
+            with self._told(review, message, ruling, by, text):
                 done = await self._store.decide(review.id, ruling, by, note, now, tombstone, rows(notes))
         except StoreMissing:  # a group that ended: there is nobody to tell
             notes = []
-            with self._told(review, message, ruling, by):
+            with self._told(review, message, ruling, by, text):
                 done = await self._store.decide(review.id, ruling, by, note, now, tombstone)
         self._count(review.rule if review.kind == ReviewKind.HELD else REPORTED, done.value, not by)
         if done.value == Ruling.PASSED and review.kind == ReviewKind.HELD:
@@ -85,22 +88,27 @@ class Decisions:
         return done.value
 
     def _told(
-        self, review: Review, message: StoredMessage, ruling: Ruling, by: str
+        self, review: Review, message: StoredMessage, ruling: Ruling, by: str, text: str
     ) -> AbstractContextManager[None]:
-        return self._teller.change(
-            "moderation",
-            "moderation.verdict",
-            review.conversation,
+        """The verdict, and that a chatroom's message is taken back: its log has no notices."""
+        reported, server_id = review.kind == ReviewKind.REPORTED, str(message.server_id)
+        told: list[Change] = [ModerationVerdict(
             review=review.id,
-            about="held" if review.kind == ReviewKind.HELD else "reported",
+            about="reported" if reported else "held",
             conversation=review.conversation,
             seq=review.seq,
-            server_id=str(message.server_id),
+            server_id=server_id,
             user=message.sender,
             verdict=ruling.name.lower(),
             rule=review.rule,
             by=by,
-        )
+        )]  # fmt: skip
+        room = review.conversation
+        if room.startswith(ROOM_PREFIX) and reported and ruling == Ruling.REFUSED:
+            told.append(RoomRecalled(
+                room=room[2:], by=SYSTEM, seq=review.seq, server_id=server_id, text=text
+            ))  # fmt: skip
+        return self._teller.changes((review.conversation, each) for each in told)
 
     async def _notes(self, review: Review, message: StoredMessage, ruling: Ruling, text: str) -> list[Note]:
         """What the log says of it. Chatrooms have no such thing."""

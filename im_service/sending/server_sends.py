@@ -13,9 +13,10 @@ from im_service.calls import Args, Caller, Nothing, Number, method
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.grammar import readable
-from im_service.ids import RESERVED, check_sender
+from im_service.ids import check_sender
 from im_service.models import encode, notice_event, plain
 from im_service.options import Options
+from im_service.outbox.kinds.people import BROADCASTS, BroadcastBegin, BroadcastEnd
 from im_service.pages import fit
 from im_service.sending.bodies import check_body
 from im_service.sending.messages import Sending
@@ -121,8 +122,6 @@ class _SentPayload(Struct):
     body: Raw
 
 
-BROADCASTS = RESERVED + "broadcasts"
-"""Subject of their events."""
 _decode_payload = msgspec.msgpack.Decoder(_SentPayload).decode
 
 
@@ -224,8 +223,13 @@ class ServerSends:
         payload = encode(_SentPayload(args.type, args.body))
         ends = now + args.lifetime_s * 1000
         body = plain(msgspec.msgpack.decode(args.body))
-        data = {"type": args.type, "body": body, "platforms": args.platforms, "expires_ms": ends}
-        with self._teller.change("broadcast", "broadcast.begin", BROADCASTS, **data):
+
+        def told(kept: Broadcast) -> BroadcastBegin:
+            return BroadcastBegin(
+                id=kept.id, type=args.type, body=body, platforms=args.platforms, expires_ms=ends
+            )
+
+        with self._teller.outcome(BROADCASTS, BroadcastBegin, told):
             kept = await self._store.add_broadcast(payload, platforms, now, ends)
         self._peers.changed("broadcast", str(kept.id))
         await self._tell_everybody(kept)
@@ -235,7 +239,7 @@ class ServerSends:
     async def end(self, caller: Caller, args: EndArgs) -> Nothing:
         """End a broadcast before its time: `broadcasts` tells it no more, and who is online hears
         `broadcast.end`."""
-        with self._teller.change("broadcast", "broadcast.end", BROADCASTS, id=args.id):
+        with self._teller.change(BROADCASTS, BroadcastEnd(id=args.id)):
             await self._store.end_broadcast(args.id)
         self._peers.changed("broadcast", str(args.id))
         await self._tell_end(args.id)

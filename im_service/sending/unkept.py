@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from im_service.context import ServiceContext
 from im_service.models import decode_message
 from im_service.options import ROUTE
@@ -17,7 +19,6 @@ class UnkeptSends:
 
     def __init__(self, context: ServiceContext) -> None:
         self._store = context.store
-        self._teller = context.teller
         self._on = context.teller.records("unkept")
 
     def wants(self, entry: Pending) -> bool:
@@ -29,10 +30,11 @@ class UnkeptSends:
 
     def _event(self, send: Unkept) -> NewEvent:
         message = decode_message(wire(send.entry, 0, send.server_id, send.time_ms))
-        made = self._teller.event(
+        return NewEvent(
+            send.server_id,
+            send.time_ms,
             message_kind(message.conversation),
             message.conversation,
-            message_data(message),
-            env_of(message.options),
+            msgspec.json.encode(message_data(message)),
+            env_of(message.options) or "",
         )
-        return made._replace(server_id=send.server_id, time_ms=send.time_ms)

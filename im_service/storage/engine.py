@@ -41,11 +41,13 @@ def counted() -> Iterator[Commits]:
         _commits.reset(token)
 
 
-_told: ContextVar[list[NewEvent]] = ContextVar("told")
+Told = NewEvent | Callable[[object], NewEvent | None]
+"""An event, or what makes it of the answer of its change."""
+_told: ContextVar[list[Told]] = ContextVar("told")
 
 
 @contextmanager
-def telling(*events: NewEvent) -> Iterator[None]:
+def telling(*events: Told) -> Iterator[None]:
     """The first change of what runs inside is committed with these events of the durable copy: both are
     there, or none of them."""
     token = _told.set(list(events))
@@ -55,10 +57,11 @@ def telling(*events: NewEvent) -> Iterator[None]:
         _told.reset(token)
 
 
-def _with_events(make: Callable[[], Op[T]], events: Sequence[NewEvent]) -> Op[T]:
+def _with_events(make: Callable[[], Op[T]], events: Sequence[Told]) -> Op[T]:
     result = yield from make()
     if _changed(result):
-        yield from emit(events)
+        made = (each if isinstance(each, NewEvent) else each(result) for each in events)
+        yield from emit([event for event in made if event is not None])
     return result
 
 

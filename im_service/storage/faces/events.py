@@ -23,6 +23,10 @@ class EventStore(Engine):
         except Exception as error:
             asyncio.get_running_loop().call_soon(done, error)
 
+    async def tell(self, *new: NewEvent) -> None:
+        """Commit events of which nothing else is stored."""
+        await self._write(lambda: emit(new), len(new))
+
     async def event_state(self) -> EventState:
         """What cursors are judged by."""
         return await self._read(events.state())

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from jsonschema import Draft202012Validator
 
 from tests.support.server_process import ROOT, ServerProcess
 
@@ -76,6 +77,19 @@ def test_a_group_goes_on_where_it_was_and_tells_its_lag(http: httpx.Client) -> N
     assert http.put("/events/groups/archive", json=cursor).status_code == 409, "somebody was faster"
     assert [group["group"] for group in http.get("/events/groups").json()["groups"]] == ["archive"]
     assert http.delete("/events/groups/archive").json() == {"changed": True}
+
+
+def test_the_schema_is_served_once_and_known_afterwards(http: httpx.Client) -> None:
+    start = http.get("/events/cursor").json()["cursor"]
+    send(http, "as the schema says", env="audit")
+    answer = http.get("/events/schema").raise_for_status()
+    assert answer.headers["content-type"] == "application/schema+json"
+    assert answer.json() == json.loads((ROOT / "docs/events.schema.json").read_text())
+    (event,) = page(http, after=start)["events"]
+    Draft202012Validator(answer.json()).validate(event)
+    again = http.get("/events/schema", headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert http.get("/events/schema", params={"x": 1}).status_code == 422
 
 
 def test_a_cursor_that_is_none_or_gone_is_told_so(http: httpx.Client) -> None:
