@@ -13,8 +13,9 @@ be given again after a death, never skipped.
   a while that doubles, and asked with one event of the next lane until one is taken.
 * `refused`: it works and does not take this (400, 500). Of a batch each lane is asked alone; a lane that is
   refused alone waits by itself, and the others go on. After `give_up_ms` its first event is given up. Where
-  the room of the window is used up behind lanes that wait, this is so at once: others wait for nobody.
-* Refused by lane after lane, nothing taken in between: then it is the endpoint, and nothing is given up.
+  lanes that wait leave less than a batch's room of the window, this is so at once: others wait for nobody.
+* Refused by lane after lane, nothing taken in between: then it is the endpoint, and nothing is given up. One
+  lane counts once, however many of its events are refused.
 """
 
 from __future__ import annotations
@@ -90,9 +91,11 @@ class Window:
         self._lanes: dict[str, Lane] = {}
         self._ready: dict[str, None] = {}
         self._waiting: set[str] = set()
+        self._narrow = max(1, min(batch, rules.events // 4, rules.spread // 4))
         self._open = self._bytes = self._busy = 0
         self._until = 0
-        self._refused = 0
+        self._refused: set[str] = set()
+        """keys of which the endpoint refused something since it took anything"""
 
     # -- what comes in
 
@@ -166,7 +169,7 @@ class Window:
     @property
     def doubtful(self) -> bool:
         """The endpoint as a whole does not work, as far as is known."""
-        return self.failures > 0 or self._refused >= self._rules.suspect
+        return self.failures > 0 or len(self._refused) >= self._rules.suspect
 
     def wakes_at(self) -> int | None:
         """When `take` may answer what it does not now; None: not by time alone."""
@@ -181,7 +184,8 @@ class Window:
 
     def delivered(self, batch: Sequence[Held]) -> None:
         self._busy -= 1
-        self.failures = self._refused = self._until = self.failing_since = 0
+        self.failures = self._until = self.failing_since = 0
+        self._refused.clear()
         self.delivered_total += len(batch)
         self._done(batch)
 
@@ -212,10 +216,9 @@ class Window:
             self._again(batch, now)
             return False
         lane = self._lanes[batch[0].key]
-        if not lane.strikes:
-            self._refused += 1
-            if self._refused >= self._rules.suspect:
-                past = self._refused - self._rules.suspect + 1
+        if batch[0].key not in self._refused:
+            self._refused.add(batch[0].key)
+            if (past := len(self._refused) - self._rules.suspect + 1) > 0:
                 self._until = now + self._wait_ms(past, self._rules.suspect_ms)
         return self._strike(lane, batch, now)
 
@@ -224,7 +227,7 @@ class Window:
         lane.alone = True
         lane.strikes += 1
         lane.since = lane.since or max(1, now)
-        if now - lane.since >= self._rules.give_up_ms and self._refused < self._rules.suspect:
+        if now - lane.since >= self._rules.give_up_ms and len(self._refused) < self._rules.suspect:
             return True
         lane.until = now + self._wait_ms(lane.strikes, self._rules.longest_ms)
         self._again(batch, now)
@@ -232,21 +235,22 @@ class Window:
 
     def in_the_way(self, now: int) -> Held | None:
         """The event to be given up now since it alone keeps others from being read (`buried`)."""
-        if self.room or self._busy or self._ready or self.doubtful or not self._order:
+        if self.room >= self._narrow or self._busy or self._ready or self.doubtful or not self._order:
             return None
         oldest = self._order[0]
         lane = self._lanes[oldest.key]
-        if not lane.strikes or lane.until <= now:
+        if lane.busy or not lane.strikes or lane.until <= now:
             return None
         self._waiting.discard(oldest.key)
         lane.busy = True
         return oldest
 
     def buried(self, item: Held) -> None:
-        """It is kept as a dead letter, durably: its lane goes on."""
+        """It is kept as a dead letter, durably: its lane goes on, the next event alone."""
         lane = self._lanes[item.key]
-        lane.since = lane.until = 0
+        lane.until = 0
         self._done([item])
+        lane.alone = True
 
     def unburied(self, item: Held, until: int) -> None:
         """It could not be kept now."""

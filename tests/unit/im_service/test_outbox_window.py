@@ -157,6 +157,72 @@ def test_when_the_room_is_used_up_behind_one_that_waits_it_is_given_up_at_once()
     assert made.low == "c10"
 
 
+def played(made: Window, log: list[tuple[Event, int]], poisoned: set[str], until: int) -> tuple[int, int]:
+    """Delivers this log to a receiver that refuses those keys; how many it took, how many were given up."""
+    read, now, got, gone = 0, 0, 0, 0
+    wanted = sum(found.subject not in poisoned for found, _ in log)
+    while got < wanted and now < until:
+        if room := min(made.room, 200, len(log) - read):
+            made.add(log[read : read + room], log[read + room - 1][0].cursor)
+            read += room
+        if batch := made.take(now):
+            if not any(item.key in poisoned for item in batch):
+                got += len(batch)
+                made.delivered(batch)
+            elif made.refused(batch, now):
+                gone += 1
+                made.buried(batch[0])
+        elif (item := made.in_the_way(now)) is not None:
+            gone += 1
+            made.buried(item)
+        else:
+            wakes = made.wakes_at()
+            assert wakes is not None, "nothing will ever wake it"
+            now = max(now + 1, wakes)
+    return got, gone
+
+
+def test_one_refused_conversation_however_long_stops_nobody_else() -> None:
+    subjects = ["bad"] * 1_100 + [f"s{n % 5}" for n in range(200)]
+    log = [event(number, subject) for number, subject in enumerate(subjects, 1)]
+    got, gone = played(Window("c0", 100), log, {"bad"}, HOUR)
+    assert got == 200
+    assert 100 <= gone < 300, "no more than was in the way"
+
+
+def test_fewer_refused_conversations_than_make_it_the_endpoint_stop_nobody_else() -> None:
+    random = Random(getrandbits(32))
+    poisoned = {f"bad{n}" for n in range(random.randrange(1, 8))}
+    subjects = random.choices([*poisoned, "s1", "s2", "s3"], k=3_000)
+    log = [event(number, subject) for number, subject in enumerate(subjects, 1)]
+    wanted = sum(subject not in poisoned for subject in subjects)
+    got, _ = played(Window("c0", random.choice((1, 7, 100, 500))), log, poisoned, HOUR)
+    assert got == wanted
+
+
+def test_others_have_room_for_whole_batches_beside_one_that_is_refused_for_long() -> None:
+    made = window(*["bad"] * 100, batch=10, events=100)
+    made.refused(made.take(0), 0)
+    made.refused(made.take(0), 0)
+    while (item := made.in_the_way(0)) is not None:
+        made.buried(item)
+        made.refused(made.take(0), 0)
+    assert made.room == 10
+
+
+def test_the_event_in_the_way_is_given_up_once_however_long_that_takes() -> None:
+    made = window(*["bad"] * 10, batch=1, events=10)
+    made.refused(made.take(0), 0)
+    item = made.in_the_way(0)
+    assert item is not None
+    assert made.in_the_way(0) is None, "its burial is under way"
+    assert made.in_the_way(HOUR) is None
+    assert made.take(HOUR) == []
+    made.unburied(item, HOUR + 5)
+    assert made.take(HOUR) == []
+    assert made.take(HOUR + 5) == [item]
+
+
 def test_nothing_is_given_up_early_when_everything_is_refused() -> None:
     made = window(*(f"k{n}" for n in range(20)), events=20, batch=1)
     now = 0
