@@ -58,7 +58,11 @@ class JetStream:
         try:
             async with asyncio.timeout(self._budget_s):
                 stream = (await self._connected()).jetstream(timeout=ACK_S)
-                await asyncio.gather(*(self._publish(stream, events) for events in by_subject.values()))
+                ends = await asyncio.gather(
+                    *(self._publish(stream, events) for events in by_subject.values()), return_exceptions=True
+                )
+            for error in (end for end in ends if end is not None):
+                raise error
         except MaxPayloadError as error:
             return Outcome(Verdict.REFUSED, f"large: {error}", request=request)
         except TimeoutError:

@@ -12,7 +12,14 @@ import ssl
 from collections.abc import Sequence
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import InvalidMessageError, KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import (
+    InvalidMessageError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
+from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from control.outbox.endpoints import Format, Place
 from control.outbox.reach import check_servers
@@ -23,6 +30,12 @@ from im_service.outbox.ports import Event
 BUDGET_S = 20.0
 REQUEST_MS = 10_000
 CLOSE_S = 2.0
+WRITE_BYTES = 64 << 10
+"""Of one write to a partition; a larger event is written alone."""
+LARGEST_BYTES = 1_000_000
+"""What a topic takes where nobody set it otherwise, but for what stands around it. Beyond: refused."""
+TOO_LARGE = (MessageSizeTooLargeError, InvalidMessageError, RecordListTooLargeError)
+_partition_of = DefaultPartitioner()
 
 
 class Kafka:
@@ -51,28 +64,57 @@ class Kafka:
         try:
             async with asyncio.timeout(self._budget_s):
                 producer = await self._started()
-                waited = [await self._put(producer, event) for event in batch]
-                await asyncio.gather(*waited)
-        except (MessageSizeTooLargeError, InvalidMessageError) as error:
-            return Outcome(Verdict.REFUSED, f"large: {error}", request=request)
+                by_partition = await self._parted(producer, batch)
+                ends = await asyncio.gather(
+                    *(self._put(producer, *each) for each in by_partition.items()), return_exceptions=True
+                )
         except TimeoutError:
-            await self.close()
-            return Outcome(Verdict.FAILED, "timeout: no acknowledgement in time", request=request)
+            ends = [TimeoutError("no acknowledgement in time")]
         except (KafkaError, OSError, ValueError) as error:
-            await self.close()
-            text = str(error) or type(error).__name__
-            return Outcome(Verdict.FAILED, f"kafka: {text}", request=request)
-        return Outcome(Verdict.DELIVERED, request=request)
+            ends = [error]
+        problems = [end for end in ends if end is not None]
+        if not problems:
+            return Outcome(Verdict.DELIVERED, request=request)
+        await self.close()  # what was refused leaves a hole in what the producer counts
+        worst = next((each for each in problems if not isinstance(each, TOO_LARGE)), None)
+        if worst is None:
+            return Outcome(Verdict.REFUSED, f"large: {problems[0]}", request=request)
+        if not isinstance(worst, (KafkaError, OSError, ValueError)):
+            raise worst
+        kind = "timeout" if isinstance(worst, TimeoutError) else "kafka"
+        return Outcome(Verdict.FAILED, f"{kind}: {str(worst) or type(worst).__name__}", request=request)
 
-    async def _put(self, producer: AIOKafkaProducer, event: Event) -> asyncio.Future[object]:
-        sent: asyncio.Future[object] = await producer.send(
-            self._place.topic,
-            encoded(event, self._form),
-            key=event.subject.encode(),
-            timestamp_ms=event.time_ms,
-            headers=[("event_id", event.event_id.encode()), ("kind", event.kind.encode())],
-        )
-        return sent
+    async def _parted(self, producer: AIOKafkaProducer, batch: Sequence[Event]) -> dict[int, list[Event]]:
+        """As every client of Kafka does it for keys."""
+        partitions = sorted(await producer.partitions_for(self._place.topic))
+        found: dict[int, list[Event]] = {}
+        for event in batch:
+            found.setdefault(_partition_of(event.subject.encode(), partitions, partitions), []).append(event)
+        return found
+
+    async def _put(self, producer: AIOKafkaProducer, partition: int, events: Sequence[Event]) -> None:
+        """One write after the other, each all or nothing: what follows an event that is not taken is not
+        there before it."""
+        records = producer.create_batch()
+        for event in events:
+            if not self._added(records, event):  # full
+                await self._write(producer, records, partition)
+                records = producer.create_batch()
+                self._added(records, event)
+        await self._write(producer, records, partition)
+
+    async def _write(self, producer: AIOKafkaProducer, records: BatchBuilder, partition: int) -> None:
+        if records.record_count():
+            await (await producer.send_batch(records, self._place.topic, partition=partition))
+
+    def _added(self, records: BatchBuilder, event: Event) -> bool:
+        value = encoded(event, self._form)
+        if len(value) > LARGEST_BYTES:
+            raise MessageSizeTooLargeError(f"{len(value)} bytes")
+        headers = [("event_id", event.event_id.encode()), ("kind", event.kind.encode())]
+        key = event.subject.encode()
+        added = records.append(timestamp=event.time_ms, key=key, value=value, headers=headers)
+        return added is not None
 
     async def _started(self) -> AIOKafkaProducer:
         async with self._starting:
@@ -95,6 +137,7 @@ class Kafka:
             "client_id": "qianwan",
             "acks": "all",
             "enable_idempotence": True,
+            "max_batch_size": WRITE_BYTES,
             "request_timeout_ms": REQUEST_MS,
             "security_protocol": ("SASL_" if user else "") + ("SSL" if tls else "PLAINTEXT"),
         }
