@@ -96,12 +96,13 @@ wheel: build ## the sdist and the wheels of server and client, into dist/
 shipped: wheel deb ## run what people install: the wheels in a fresh environment and the unpacked package serve
 	$(PY) tools/shipped.py
 
-faults: tested-with faulted-with build dev ## what make test shows with small numbers, with large ones: kills amid 60,000 messages, 20 starts of an im process, a primary that stands still, each fault of each kind of process, a storm of 20,000, a flood of 100,000 resumes, a bad policy for a tenth of 2,000 clients
+faults: tested-with faulted-with build dev ## what make test shows with small numbers, with large ones: kills amid 60,000 messages, the event copy amid 100,000 of them, 20 starts of an im process, a primary that stands still, each fault of each kind of process, a storm of 20,000, a flood of 100,000 resumes, a bad policy for a tenth of 2,000 clients
 	QIANWAN_TEST_SENDS=400 $(PY) -m pytest -q tests/adversity/server/test_kill.py
 	QIANWAN_TEST_STARTS=20 $(PY) -m pytest -q tests/integration/control/test_starts.py
 	QIANWAN_TEST_LONG=1 $(PY) -m pytest -q -s tests/adversity/server/test_postgres_failover.py
 	QIANWAN_TEST_LIVES=40 $(PY) -m pytest -q -s tests/integration/im_service/test_kill.py
 	$(PY) tools/faults.py --starts 20 $(FAULTS_ARGS)
+	$(PY) -m tools.faults_copy $(COPY_ARGS)
 	$(VENV)/bin/qianwan bench storm
 	$(VENV)/bin/qianwan bench flood
 	QIANWAN_TEST_PHONES=2000 $(PY) -m pytest -q -s tests/integration/control/test_policy_canary.py

@@ -24,6 +24,7 @@ LOADED: dict[str, tuple[str, ...]] = {
 RUN_BY_HAND = {
     "tools.sanitize",
     "tools.faults",
+    "tools.faults_copy",
     "tools.instructions",
     "tools.picture",
     "tools.stubtest",

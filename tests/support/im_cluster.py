@@ -17,6 +17,7 @@ from tests.support.nats_process import NatsProcess
 from tests.support.server_process import ServerProcess
 
 IMS, SPARE = ("1", "5"), "9"
+ADMIN = "/v1/admin"
 
 
 @dataclass
@@ -31,11 +32,14 @@ class Cluster:
         return await PlainLink.open(self.gateway, token, device, root_of(self.control))
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """(status, answer) of a request of the app's server."""
-        if method == "POST":
+        """(status, answer) of a request of the app's server; of an operator's below /v1/admin."""
+        if method == "POST" and not path.startswith(ADMIN):
             return self.control.post(path, body or {})
-        headers = {"X-API-Key": self.control.first_api_key()}
-        request = urllib.request.Request(self.control.url + path, None, headers, method=method)
+        headers = {"X-API-Key": self.control.first_api_key(), "Content-Type": "application/json"}
+        there = path.startswith(ADMIN)
+        url = self.control.admin_url + path.removeprefix(ADMIN) if there else self.control.url + path
+        content = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(url, content, headers, method=method)
         with urllib.request.urlopen(request, timeout=20) as answer:
             return answer.status, json.load(answer)
 
@@ -50,11 +54,15 @@ class Cluster:
 def im_cluster(folder: Path, dead_after_s: float) -> Iterator[Cluster]:
     """Running, and everybody knows both im processes."""
     with NatsProcess(folder) as nats:
-        fast = {"bus.kind": "nats", "bus.beacon_s": 0.2, "bus.dead_after_s": dead_after_s}
+        fast = {
+            "bus.kind": "nats", "bus.beacon_s": 0.2, "bus.dead_after_s": dead_after_s,
+            "outgoing.networks": ["127.0.0.0/8"], "outgoing.plain_http": True,
+        }  # fmt: skip
 
         def process(number: int, roles: str) -> ServerProcess:
             settings = fast | {"bus.nats_url": nats.url, "server.node_id": number}
-            return ServerProcess(folder / "data", settings, roles)
+            admin = "127.0.0.1:0" if roles == "control" else ""
+            return ServerProcess(folder / "data", settings, roles, admin=admin)
 
         control, gateway = process(4, "control"), process(2, "gateway")
         ims, spare = {number: process(int(number), "im") for number in IMS}, process(int(SPARE), "im")

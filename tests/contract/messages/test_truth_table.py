@@ -3,7 +3,8 @@ store.
 
 A row is played once: people, devices and a group or room are set up, the message is sent, and every view
 is looked at. `receiver` is bob (the phone is live, the pad known and away, a new tablet comes later) and,
-for push, carl, who is away: what is pushed is what APNs gets over HTTP/2. `sender` is alice's other devices.
+for push, carl, who is away: what is pushed is what APNs gets over HTTP/2, what is copied is what a receiver
+of webhooks has and what lies in a stream of NATS. `sender` is alice's other devices.
 `other` is dora (eve for push). `newcomer` is nina.
 """
 
@@ -13,7 +14,7 @@ import asyncio
 import json
 import re
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -28,8 +29,10 @@ from im_service.options import Options
 from im_service.ports import SystemClock
 from im_service.sending.hooks import Action, Verdict
 from im_service.settings import EventCopy, ImSettings
+from tests.support.event_copy.sinks import by_stream, by_webhook
 from tests.support.im_ports import ScriptedHook
 from tests.support.im_world import Person, World, on_postgres, open_world
+from tests.support.nats_process import NatsProcess
 from tests.support.postgres_server import PostgresServer
 from tests.support.push_vendor import PushVendor
 from tests.support.pushes import apns_at, client_to
@@ -63,6 +66,17 @@ ROWS = read_table()
 
 def shown(messages: list[list[Any]]) -> bool:
     return any(m[7] == {"text": MARK} for m in messages)
+
+
+STREAMS: list[NatsProcess] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def streams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One server for every play."""
+    with NatsProcess(tmp_path_factory.mktemp("streams"), streams=True) as server:
+        STREAMS.append(server)
+        yield
 
 
 @cache
@@ -109,7 +123,8 @@ async def watched(
         assert push.waiting == 0
         seen = {("receiver", "live"): heard(people["bob"]), ("sender", "live"): heard(desk)}
         seen |= {("other", "live"): heard(people["dora"]), ("newcomer", "live"): heard(people["nina"])}
-        copied = any(MARK in str(event.data) for event in await world.copies())
+        copied = holds(await by_webhook(world))
+        assert holds(await by_stream(world, STREAMS[-1])) is copied
         for side, name in AWAY.items():
             told = [a.body.decode() for a in vendor.asked if a.path == f"/3/device/{name}phone"]
             seen[side, "push"] = any(MARK in body or "look" in body for body in told)
@@ -130,6 +145,10 @@ async def watched(
             seen[side, "offline"] = shown((await known.catch_up()).get(conversation, []))
             seen[side, "roaming"] = shown((await new.catch_up()).get(conversation, []))
         return seen
+
+
+def holds(events: list[dict[str, Any]]) -> bool:
+    return any(MARK in str(event["data"]) for event in events)
 
 
 JUDGED = {"held": "", "released": "pass", "refused": "reject"}

@@ -1,62 +1,22 @@
-"""The event copy reaches a receiver of thirty lines, whatever is killed meanwhile; operators steer it."""
+"""Operators steer the delivery of the event copy; a receiver of thirty lines has it."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.other_programs import environment
-from tests.support.server_process import ROOT, ServerProcess, free_ports, program
+from tests.support.event_copy.places import Example
+from tests.support.server_process import ServerProcess, program
 
 OPEN = {"outgoing.networks": ["127.0.0.0/8"], "outgoing.plain_http": True}
 PATIENCE_S = 60
-
-
-class Example:
-    """examples/webhook_receiver.py, in a process of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_ports(1)[0]
-        self.url = f"http://127.0.0.1:{self.port}/"
-        self.file = folder / "events.sqlite3"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self, secret: str) -> None:
-        script = ROOT / "examples/webhook_receiver.py"
-        self._process = subprocess.Popen(
-            [sys.executable, str(script), str(self.port), str(self.file)],
-            env=environment() | {"SECRET": secret},
-            stderr=subprocess.DEVNULL,
-        )
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
-    def events(self) -> list[tuple[str, str, str, dict[str, Any]]]:
-        """(id, subject, kind, data) in the order in which they came."""
-        if not self.file.exists():
-            return []
-        with closing(sqlite3.connect(self.file)) as conn:
-            try:
-                rows = conn.execute("SELECT event FROM event ORDER BY place").fetchall()
-            except sqlite3.OperationalError:
-                return []
-        events = [json.loads(row[0]) for row in rows]
-        return [(each["event_id"], each["subject"], each["kind"], each["data"]) for each in events]
 
 
 def ask(
@@ -99,37 +59,7 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
 def example(tmp_path: Path) -> Iterator[Example]:
     made = Example(tmp_path)
     yield made
-    made.stop()
-
-
-def test_a_receiver_of_thirty_lines_has_every_event_once_and_in_order_though_all_is_killed(
-    server: ServerProcess, example: Example
-) -> None:
-    lines = (ROOT / "examples/webhook_receiver.py").read_text().splitlines()
-    assert len(lines) <= 30
-    made = ask(server, "POST", "/endpoints", {"name": "shop", "url": example.url, "batch": 5})
-    assert made[0] == 201, made[1]
-    secret = made[1]["secret"]
-    say(server, 0, 20)  # nobody is there yet
-    example.start(secret)
-    until(lambda: len(example.events()) >= 5, "the first events")
-    server.kill()
-    server.start()
-    say(server, 20, 20)
-    example.stop()
-    say(server, 40, 10)
-    server.kill()
-    example.start(secret)
-    server.start()
-    say(server, 50, 10)
-    until(lambda: len(example.events()) >= 60, "all events")
-    found: dict[str, list[str]] = defaultdict(list)
-    for _, subject, kind, data in example.events():
-        assert kind == "message.single"
-        found[subject].append(data["body"]["text"])
-    assert sorted(found) == [f"s/alice:to{n}" for n in range(3)]
-    for n in range(3):
-        assert found[f"s/alice:to{n}"] == [f"m{number}" for number in range(60) if number % 3 == n]
+    made.kill()
 
 
 def test_operators_make_test_pause_rotate_and_replay_an_endpoint(
@@ -150,9 +80,9 @@ def test_operators_make_test_pause_rotate_and_replay_an_endpoint(
     assert shown[2]["ETag"]
     document = ask(server, "GET", "/audit")[1]
     assert made["secret"] not in json.dumps(document)
-    example.start(made["secret"])
+    example.receive(made["secret"])
     until(lambda: run("endpoints", "test", "shop")["verdict"] == "delivered", "the receiver is there")
-    assert example.events()[0][2] == "endpoint.test"
+    assert example.events()[0]["kind"] == "endpoint.test"
     ask(server, "POST", "/endpoints/shop/pause", {})
     say(server, 0, 3)
     assert ask(server, "GET", "/endpoints/shop")[1]["state"] == "paused"
@@ -160,13 +90,13 @@ def test_operators_make_test_pause_rotate_and_replay_an_endpoint(
     assert (status, rotated["secrets"]) == (200, 2)
     ask(server, "POST", "/endpoints/shop/resume", {})
     until(lambda: len(example.events()) >= 4, "what waited, signed by the old secret too")
-    example.stop()
+    example.kill()
     example.file.unlink()
-    example.start(rotated["secret"])
+    example.receive(rotated["secret"])
     until(lambda: run("endpoints", "test", "shop")["verdict"] == "delivered", "the new secret holds alone")
     begun = run("replay", "shop", "--since-ms", "1")
     assert begun["until"]
-    until(lambda: [e[2] for e in example.events()].count("message.single") == 3, "the replay")
+    until(lambda: [e["kind"] for e in example.events()].count("message.single") == 3, "the replay")
     requests = ask(server, "GET", "/endpoints/shop/deliveries")[1]["deliveries"]
     assert any(each["replay"] and "m0" in each["request"] for each in requests)
     until(lambda: ask(server, "GET", "/endpoints/shop")[1]["replaying"] == "", "the replay is over")

@@ -5,6 +5,9 @@ answered.
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,8 +17,14 @@ from qianwan.protocol.messages import decode
 
 from control.rendezvous import choose
 from tests.support.chat_link import PlainLink
+from tests.support.event_copy.handover import Watch
 from tests.support.im_cluster import IMS, SPARE, Cluster, im_cluster, knows
 from tests.support.sdk_client import until
+from tests.support.server_process import ServerProcess
+from tests.support.webhook_receiver import receiving
+
+PATIENCE_S = 120.0
+STOPPED_S = 15.0
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +129,7 @@ async def test_watchers_hear_of_devices_whichever_process_serves_whom(cluster: C
 
 
 async def test_who_is_in_a_room_is_known_when_another_im_process_comes(cluster: Cluster) -> None:
-    """The last test here: the set of im processes is another one after it."""
+    """The set of im processes is another one after it."""
     names = [f"moved{number}" for number in range(60)]
     names = [name for name in names if choose(f"r/{name}", (*IMS, SPARE)) == SPARE][:6]
     assert {choose(f"r/{name}", IMS) for name in names} == set(IMS)
@@ -142,3 +151,57 @@ async def test_who_is_in_a_room_is_known_when_another_im_process_comes(cluster: 
         assert (await cluster.http("POST", f"/v1/rooms/{name}/kick", {"user": "bob"}))[0] == 200
         assert (await bob.send(f"r/{name}", f"out-{name}", "hi")).code == 13001
     bob.link.close()
+
+
+async def test_an_endpoint_goes_from_owner_to_owner_without_a_gap(cluster: Cluster) -> None:
+    """Killed, standing still for longer than others take it for alive, drained: whoever comes next goes on.
+    The last test here, as im processes leave for good."""
+    ims = {**cluster.ims, SPARE: cluster.spare}
+    if cluster.spare.process is None:
+        await asyncio.to_thread(cluster.spare.start)
+    left = [*IMS, SPARE]
+
+    def owner() -> ServerProcess:
+        return ims[str(choose("endpoints/shop", left))]
+
+    async with receiving() as receiver:
+        made = {"name": "shop", "url": receiver.url, "batch": 5}
+        assert (await cluster.http("POST", "/v1/admin/endpoints", made))[0] == 201
+        watch = Watch(cluster, receiver)
+        watching = asyncio.create_task(watch.run())
+
+        async def more() -> None:
+            """Something said from now on comes, and all before it."""
+            due = watch.last + 10
+            await until(lambda: watch.last >= due and watch.whole(), PATIENCE_S)
+
+        await more()
+        first = owner()
+        first.kill()
+        left.remove(str(first.settings["server.node_id"]))
+        await more()
+        second = owner()
+        os.kill(second.pid, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            await more()
+            await until(lambda: time.monotonic() - began > STOPPED_S, PATIENCE_S)
+        finally:
+            os.kill(second.pid, signal.SIGCONT)
+        await asyncio.to_thread(
+            cluster.control.wait_for, lambda: delivers(cluster, second), "the owner again"
+        )
+        await more()
+        await asyncio.to_thread(second.stop)
+        left.remove(str(second.settings["server.node_id"]))
+        await more()
+        watch.stop()
+        await watching
+        await until(watch.whole, PATIENCE_S)
+        assert watch.taken == watch.said, "each once and in order to who drops known ids, and nothing else"
+        assert watch.places == sorted(watch.places), "the place never goes back"
+
+
+def delivers(cluster: Cluster, im: ServerProcess) -> bool:
+    found = cluster.ask("GET", "/v1/admin/endpoints/shop")[1]
+    return bool(found["known"]) and found["node"] == im.settings["server.node_id"]
