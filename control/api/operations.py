@@ -80,10 +80,12 @@ def _endpoint(operation: Operation, method: Method) -> Callable[..., Awaitable[R
 
         async def handle() -> Response:
             if not audited_too:
+                key = request.state.api_key.id
+                with services.long_polls.bounded(key, arguments) as (asked, headers):
+                    result = await im.call(operation.method, asked, user)
+                return Response(encode(result), operation.status, headers, media_type="application/json")
+            async with audited(request, services, operation.method, ids_of({}, arguments, user)):
                 result = await im.call(operation.method, arguments, user)
-            else:
-                async with audited(request, services, operation.method, ids_of({}, arguments, user)):
-                    result = await im.call(operation.method, arguments, user)
             return Response(encode(result), operation.status, media_type="application/json")
 
         if operation.http == "POST":

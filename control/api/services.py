@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry
 
 from control.api.lockout import Lockout
+from control.api.long_polls import LongPolls
 from control.api.rate_gate import RateGate
 from control.audit.trail import Audit
 from control.auth.revocations import Revocations
@@ -81,6 +82,9 @@ class Services:
     change_gate: RateGate
     audit_gate: RateGate
     """bytes of the audit log"""
+    long_polls: LongPolls
+    """of the app servers' port"""
+    operator_polls: LongPolls
     lockout: Lockout
     audit: Audit
     conns: ConnSearch

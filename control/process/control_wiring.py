@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import cached_property
 
 from control.api.lockout import Lockout
+from control.api.long_polls import LongPolls
 from control.api.rate_gate import CHANGES_AT_ONCE, RateGate, day_gate
 from control.api.services import EndpointServices, Services
 from control.gateway.conn_search import ConnSearch
@@ -91,6 +92,8 @@ class ControlWiring(GatewayWiring):
             operator_gate=RateGate(limits.api_requests_per_s, limits.api_burst),
             change_gate=RateGate(limits.admin_changes_per_s, CHANGES_AT_ONCE),
             audit_gate=day_gate(self._settings.audit.key_bytes_per_day),
+            long_polls=LongPolls(self.shares.http),
+            operator_polls=LongPolls(self.shares.admin),
             lockout=Lockout(limits.key_failures, limits.key_lock_s),
             health=self._process.health,
             im=self._im_api(),

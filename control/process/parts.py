@@ -12,6 +12,7 @@ import msgspec
 
 from control.api.admin.app import create_admin_app
 from control.api.app import create_app, create_lbs_app
+from control.api.long_polls import LongPolls
 from control.api.services import Services
 from control.audit.entry import DONE, Words
 from control.audit.trail import Audit
@@ -183,6 +184,9 @@ class HttpPart(Part):
         self._bounds = bounds
         self._server: HttpServer | None = None
 
+    def long_polls(self) -> LongPolls:
+        return self._services().long_polls
+
     async def start(self) -> None:
         self._server = HttpServer(
             self.make_app(self._services()),
@@ -199,7 +203,7 @@ class HttpPart(Part):
 
     def sources(self) -> Mapping[str, Source]:
         return {
-            self.name: self._bounds.stats,
+            self.name: lambda: self._bounds.stats() | self.long_polls().stats(),
             "api_keys": lambda: self._services().lockout.stats(time.monotonic()),
         }
 
@@ -214,6 +218,9 @@ class AdminPart(HttpPart):
     title = "admin"
     make_app = staticmethod(create_admin_app)
     proxied = False
+
+    def long_polls(self) -> LongPolls:
+        return self._services().operator_polls
 
 
 class LbsPart(HttpPart):

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from control.api.lockout import Lockout
+from control.api.long_polls import LongPolls
 from control.api.rate_gate import CHANGES_AT_ONCE, RateGate, day_gate
 from control.api.services import EndpointServices, LbsServices, Services
 from control.audit.trail import Audit
@@ -82,6 +83,8 @@ def make_services(folder: Path, **settings: object) -> Services:
         operator_gate=RateGate(1e6, 1_000_000),
         change_gate=RateGate(tree.limits.admin_changes_per_s, CHANGES_AT_ONCE),
         audit_gate=day_gate(tree.audit.key_bytes_per_day),
+        long_polls=LongPolls(tree.limits.http_connections),
+        operator_polls=LongPolls(32),
         lockout=Lockout(tree.limits.key_failures, tree.limits.key_lock_s),
     )
 

@@ -76,6 +76,7 @@ OVERVIEW = (
 """What to look at first, by what it is asked for; the rows below it have every metric."""
 
 LISTENER = "connections_refused_total requests_late_total requests_malformed_total clients_gone_total"
+POLLS = "long_polls long_polls_cut_total"
 NAMED: Mapping[str, str] = {
     "service": "sessions room_dropped_normal_total room_dropped_high_total room_dropped_notices_total"
     " push_dropped_total receipt_pushes_dropped_total clock_ahead_seconds"
@@ -89,8 +90,8 @@ NAMED: Mapping[str, str] = {
     "api_keys": "failures_total locks_total refused_total locked",
     "lbs": "answers_total unplaced_total rate_limited_total addresses table_lines sources_read_total"
     " sources_refused_total sources_stale",
-    "http": LISTENER,
-    "admin": LISTENER,
+    "http": f"{LISTENER} {POLLS}",
+    "admin": f"{LISTENER} {POLLS}",
     "lbs_http": LISTENER,
 }
 """Sections whose parts give numbers their names; a test holds the dashboard against what a server exports."""

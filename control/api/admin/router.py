@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import msgspec
@@ -29,6 +30,7 @@ from im_service.errors import UNDECODABLE, Code
 PREFIX = "/v1/admin"
 NEVER = (1 << 63) - 1
 """The highest revision that engines can compare with: nothing has it."""
+NO_HEADERS: Mapping[str, str] = {}
 ETAG = re.compile(r'(?:W/)?"([0-9]{1,19})"')
 
 
@@ -63,7 +65,8 @@ def _endpoint(route: AnyRoute) -> Callable[..., Awaitable[Response]]:
 
         async def handle() -> Response:
             if not route.changes:
-                return _response(await _done(route, ask), route.status)
+                with services.operator_polls.bounded(key.id, given) as (asked, headers):
+                    return _response(await _done(route, replace(ask, given=asked)), route.status, headers)
             words = words_of(request, route.name, "admin", ordered(path, given))
             if wait := services.audit_gate.take(key.id, time.monotonic(), room_of(words)):
                 raise later("audit-share", "the audit log has no more room for this API key today", wait)
@@ -106,9 +109,10 @@ async def _done(route: AnyRoute, ask: Ask[Given]) -> Reply:
         raise Problem(413, "body-too-large", str(error)) from None
 
 
-def _response(reply: Reply, status: int) -> Response:
-    headers = {} if reply.revision is None else {"ETag": f'"{reply.revision}"'}
-    return Response(msgspec.json.encode(reply.body), status, headers, media_type="application/json")
+def _response(reply: Reply, status: int, headers: Mapping[str, str] = NO_HEADERS) -> Response:
+    etag = {} if reply.revision is None else {"ETag": f'"{reply.revision}"'}
+    found = {**headers, **etag}
+    return Response(msgspec.json.encode(reply.body), status, found, media_type="application/json")
 
 
 def _path(route: AnyRoute, params: Mapping[str, str]) -> Mapping[str, str]:

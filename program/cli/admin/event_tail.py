@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 from program.cli.admin.client import Admin, Json, JsonOption, asks_admin, show
 
 WAIT_S = 8
+PAUSE_S = 1
 
 
 class _Event(msgspec.Struct):
@@ -48,6 +50,7 @@ def tail(
     left = count
     while True:
         query = {"after": after, "kinds": kinds, "wait_s": WAIT_S, "limit": min(left, 100) if count else 100}
+        began = time.monotonic()
         page = msgspec.convert(admin.get("/events", query), _Page)
         for event in page.events:
             typer.echo(msgspec.json.encode(event) if as_json else event.line())
@@ -55,6 +58,8 @@ def tail(
         if count and left <= 0:
             return
         after = page.next
+        if not page.events and time.monotonic() - began < PAUSE_S:
+            time.sleep(PAUSE_S)  # too many wait there already
 
 
 @asks_admin

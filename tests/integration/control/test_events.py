@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -122,3 +124,35 @@ def test_operators_see_what_passes_but_not_what_it_says(server: ServerProcess, h
     (group,) = json.loads(run("lag", "--json"))["groups"]
     assert (group["group"], group["lag_events"]) == ("slow", 1)
     http.delete("/events/groups/slow").raise_for_status()
+
+
+def test_who_waits_leaves_the_port_to_others(server: ServerProcess, http: httpx.Client) -> None:
+    start = http.get("/events/cursor").json()["cursor"]
+    lines = (
+        f"GET /v1/events?after={start}&wait_s=8 HTTP/1.1", "Host: h", f"X-API-Key: {server.first_api_key()}",
+        "Connection: close",
+    )  # fmt: skip
+    asked = ("\r\n".join(lines) + "\r\n\r\n").encode()
+    with contextlib.ExitStack() as opened:
+        greedy = [
+            opened.enter_context(socket.create_connection(("127.0.0.1", server.http_port), timeout=30))
+            for _ in range(255)
+        ]
+        for each in greedy[:32]:
+            each.sendall(asked)
+        server.wait_for(lambda: server.metrics()["qianwan_http_long_polls"] == 32, "all of the part")
+        for each in greedy[32:]:
+            each.sendall(asked)
+        answered = sum(b"retry-after: 1" in each.recv(65536).lower() for each in greedy[32:])
+        send(http, "meanwhile")
+        waited = [read_all(each) for each in greedy[:32]]
+        assert all(b"meanwhile" in each and b"retry-after" not in each.lower() for each in waited)
+    assert answered == 223, "the others are answered at once"
+    assert server.metrics()["qianwan_http_long_polls_cut_total"] == 223
+
+
+def read_all(of: socket.socket) -> bytes:
+    found = b""
+    while part := of.recv(65536):
+        found += part
+    return found
