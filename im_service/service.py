@@ -297,10 +297,7 @@ class ImService:
             "push_dropped_total": self._pushes.dropped,
             "clock_ahead_seconds": self.upkeep.age_clock.ahead_ms // 1000,
             "receipt_pushes_dropped_total": self.receipts.dropped,
-            "events_bytes": self.upkeep.copies.size,
-            "events_cut_total": self.upkeep.copies.cut,
-            "events_lag": self.upkeep.copies.behind,
-            "events_lag_seconds": self.upkeep.copies.behind_s,
+            **self.upkeep.copies.stats(),
             **({} if self._media is None else self._media.stats()),
         }
 

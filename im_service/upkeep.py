@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from im_service.context import ServiceContext
 from im_service.conversation.receipts import Receipts
-from im_service.outbox.ports import EventLog
+from im_service.outbox.ports import EventLog, Lag
 from im_service.reviews.decisions import Decisions
 from im_service.storage.errors import StoreError
 from im_service.storage.records import Limits
@@ -75,8 +75,8 @@ class CopyUpkeep:
         self.size = 0
         self.cut = 0
         """How often rows went before their time."""
-        self.behind = 0
-        self.behind_s = 0
+        self.behind: Lag | None = None
+        """Of the group that is the furthest behind in each; None: nobody has looked yet."""
 
     async def expire(self, now: int) -> int:
         """-> rows removed"""
@@ -94,9 +94,16 @@ class CopyUpkeep:
         ):
             removed += count
         lags = [await self._log.lag(group.cursor) for group in await self._log.groups()]
-        self.behind = max((lag.events for lag in lags), default=0)
-        self.behind_s = int(max((lag.seconds for lag in lags), default=0))
+        self.behind = Lag(
+            max((lag.events for lag in lags), default=0), max((lag.seconds for lag in lags), default=0.0)
+        )
         return removed
+
+    def stats(self) -> dict[str, int]:
+        found = {"events_bytes": self.size, "events_cut_total": self.cut}
+        if self.behind is not None:
+            found |= {"events_lag": self.behind.events, "events_lag_seconds": int(self.behind.seconds)}
+        return found
 
 
 class Upkeep:

@@ -7,6 +7,7 @@ the endpoint, over the bus or at home.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -30,6 +31,8 @@ from im_service.storage.records import DeadLetter as Letter
 
 METHOD = "endpoint"
 LETTERS_AT_ONCE = 50
+LOOK_S = 2.0
+"""For what the store knows of an endpoint. Beyond: it is not known."""
 RESEND_S = 6.0
 """Of one call that gives dead letters again. Beyond: the next call."""
 
@@ -46,17 +49,18 @@ class Question(Args):
 
 
 class Looked(Struct, kw_only=True):
-    """Of the process that delivers. `place`: everything before it is done."""
+    """Of the process that delivers. `place`: everything before it is done. None: the store does not say now.
+    `delivered`, `gaps`: since this process delivers."""
 
     node: int
     running: bool = False
     place: str = ""
-    lag_events: int = 0
-    lag_seconds: float = 0.0
+    lag_events: int | None = None
+    lag_seconds: float | None = None
     open: int = 0
     failures: int = 0
     delivered: int = 0
-    dead_letters: int = 0
+    dead_letters: int | None = None
     gaps: int = 0
     replaying: str = ""
     deliveries: list[Sent] = []
@@ -87,6 +91,8 @@ class LetterStore(Protocol):
     async def bury(self, letter: Letter) -> int: ...
 
     async def dead_letters(self, endpoint: str, after: int, limit: int) -> list[tuple[int, Letter]]: ...
+
+    async def count_letters(self, endpoint: str) -> int: ...
 
     async def drop_letters(self, endpoint: str, event_id: str | None) -> None: ...
 
@@ -136,7 +142,6 @@ class Desk:
         found = Looked(
             node=self._own,
             delivered=tally.delivered,
-            dead_letters=tally.letters,
             gaps=tally.gaps,
             replaying="" if replay is None else replay.id,
             deliveries=list(tally.recent)[-question.limit :],
@@ -145,8 +150,11 @@ class Desk:
             window = delivery.window
             found.running, found.place = True, window.low
             found.open, found.failures = window.open, window.failures
-        if (lag := self._outbox.lag(name)) is not None:
-            found.lag_events, found.lag_seconds = lag.events, lag.seconds
+        with contextlib.suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(LOOK_S):
+                if (lag := await self._outbox.lags.now(name)) is not None:
+                    found.lag_events, found.lag_seconds = lag.events, lag.seconds
+                found.dead_letters = await self._store.count_letters(name)
         return found
 
     async def _test(self, question: Question) -> Sent:

@@ -20,10 +20,11 @@ from control.coordination.replica import Replica
 from control.logs import get_logger
 from control.outbox.delivery import Delivery, End, Letters, Tally, Task
 from control.outbox.endpoints import PREFIX, REPLAYS, Endpoint, Replay, read_endpoint
+from control.outbox.lags import Lags
 from control.outbox.sink import Sink
 from control.part import Check, Part, Source
 from control.rendezvous import choose
-from im_service.outbox.ports import Cursor, CursorInvalid, EventLog, Lag
+from im_service.outbox.ports import Cursor, EventLog
 from im_service.ports import Clock
 from im_service.storage.errors import StoreError
 
@@ -91,7 +92,7 @@ class Outbox(Part):
         self._running: dict[tuple[str, str], Running] = {}
         self._not_before: dict[tuple[str, str], float] = {}
         self._tallies: dict[str, Tally] = {}
-        self._lags: dict[str, Lag] = {}
+        self.lags = Lags(events, self._place)
         self._ticks = 0
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -119,9 +120,6 @@ class Outbox(Part):
     def replay(self, name: str) -> Replay | None:
         return self._replays.get(name)
 
-    def lag(self, name: str) -> Lag | None:
-        return self._lags.get(name)
-
     # -- life
 
     async def start(self) -> None:
@@ -141,28 +139,15 @@ class Outbox(Part):
 
     async def tick(self) -> None:
         self._changed.set()
-        self._ticks += 1
         if self._ticks % LAG_TICKS == 0:
-            await self._measure()
-
-    async def _measure(self) -> None:
-        found: dict[str, Lag] = {}
-        for name in self._endpoints:
-            if not self.owns(name):
-                continue
-            try:
-                place = await self._place(name)
-                if place is not None:
-                    found[name] = await self._log.lag(place)
-            except (StoreError, CursorInvalid):
-                continue
-        self._lags = found
+            await self.lags.measure([name for name in self._endpoints if self.owns(name)])
+        self._ticks += 1
 
     async def _place(self, name: str) -> Cursor | None:
-        running = self.delivery(name)
+        running, endpoint = self.delivery(name), self.endpoint(name)
         if running is not None and running.place is not None:
             return running.place
-        kept = await self._log.group(self._endpoints[name][0].group(name))
+        kept = None if endpoint is None else await self._log.group(endpoint.group(name))
         return None if kept is None else kept.cursor
 
     # -- what is to run
@@ -332,8 +317,8 @@ class Outbox(Part):
         owned = [name for name in self._endpoints if self.owns(name)]
         found: dict[str, object] = {
             "disabled": {name: int(self._endpoints[name][0].state == "disabled") for name in owned},
-            "lag_events": {name: lag.events for name, lag in self._lags.items()},
-            "lag_seconds": {name: lag.seconds for name, lag in self._lags.items()},
+            "lag_events": {name: lag.events for name, lag in self.lags.known.items()},
+            "lag_seconds": {name: lag.seconds for name, lag in self.lags.known.items()},
         }
         tallies = {name: self.tally(name) for name in owned}
         found["delivered"] = {name: tally.delivered for name, tally in tallies.items()}

@@ -78,6 +78,8 @@ class MemoryEventLog:
         return True
 
     async def lag(self, after: Cursor) -> Lag:
+        self._check()
+        await asyncio.sleep(0)
         behind = len(self.events) - int(after[1:])
         return Lag(behind, float(behind))
 

@@ -67,14 +67,15 @@ class EndpointMade(EndpointShown, kw_only=True):
 
 
 class EndpointLine(EndpointShown, kw_only=True):
-    """`known`: its owner answered; the rest is what it said."""
+    """`known`: its owner answered; the rest is what it said: null what the store does not say. `delivered`:
+    since that process delivers; `dead_letters`: that are kept."""
 
     known: bool
     node: int
-    lag_events: int
-    lag_seconds: float
+    lag_events: int | None
+    lag_seconds: float | None
     delivered: int
-    dead_letters: int
+    dead_letters: int | None
     replaying: str
 
 

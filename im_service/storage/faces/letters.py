@@ -18,6 +18,10 @@ class DeadLetters(Engine):
         """(number, letter) with a higher number, oldest first."""
         return await self._read(letters.listed(endpoint, after, limit))
 
+    async def count_letters(self, endpoint: str) -> int:
+        """How many this endpoint has."""
+        return await self._read(letters.count(endpoint))
+
     async def drop_letters(self, endpoint: str, event_id: str | None = None) -> None:
         """Forget one, or all of this endpoint."""
         await self._write(partial(letters.drop, endpoint, event_id))

@@ -13,7 +13,11 @@ def bury(letter: DeadLetter) -> Op[int]:
         letter.endpoint, letter.event_id, letter.kind, letter.subject, letter.before, letter.reason,
         letter.time_ms,
     )  # fmt: skip
-    found = yield from first("SELECT count(*) FROM dead_letter WHERE endpoint = $1", letter.endpoint)
+    return (yield from count(letter.endpoint))
+
+
+def count(endpoint: str) -> Op[int]:
+    found = yield from first("SELECT count(*) FROM dead_letter WHERE endpoint = $1", endpoint)
     assert found is not None
     return int(found[0])
 

@@ -19,6 +19,8 @@ async def test_a_letter_is_kept_once_and_in_order(kit: Kit) -> None:
     numbers = [number for number, _ in found]
     assert numbers == sorted(numbers)
     assert await store.dead_letters("shop", numbers[0], 1) == [found[1]]
+    assert await store.count_letters("shop") == 3
+    assert await store.count_letters("nobody") == 0
 
 
 async def test_letters_are_forgotten_one_by_one_or_all_of_an_endpoint(kit: Kit) -> None:

@@ -20,6 +20,7 @@ from im_service.calls import Args
 from im_service.errors import Code, ImError
 from im_service.outbox.ports import Event
 from im_service.ports import SystemClock
+from im_service.storage.errors import StoreUnavailable
 from im_service.storage.records import DeadLetter
 from tests.support.sdk_client import until
 from tests.unit.control.outbox.test_keeper import Shared, begun, beyond, ended
@@ -28,6 +29,7 @@ from tests.unit.control.outbox.test_keeper import Shared, begun, beyond, ended
 class Letters:
     def __init__(self) -> None:
         self.kept: list[DeadLetter] = []
+        self.away = False
 
     async def bury(self, letter: DeadLetter) -> int:
         self.kept.append(letter)
@@ -37,6 +39,11 @@ class Letters:
         return [(n, each) for n, each in enumerate(self.kept, 1) if n > after and each.endpoint == endpoint][
             :limit
         ]
+
+    async def count_letters(self, endpoint: str) -> int:
+        if self.away:
+            raise StoreUnavailable("away")
+        return len(await self.dead_letters(endpoint, 0, 1_000))
 
     async def drop_letters(self, endpoint: str, event_id: str | None) -> None:
         self.kept = [e for e in self.kept if e.endpoint != endpoint or event_id not in (None, e.event_id)]
@@ -128,6 +135,26 @@ async def test_a_look_a_test_and_places_of_the_log(scene: Scene, owners: OwnersD
     scene.shared.log.expired = 3
     with pytest.raises(ImError, match="c3"):
         await owners.ask(Question(what="place", endpoint="shop", after="c1"))
+
+
+async def test_how_far_it_is_behind_and_what_is_kept_of_it_and_what_is_not_known(
+    scene: Scene, owners: OwnersDesk
+) -> None:
+    await scene.shared.put("shop", state="paused")
+    await until(lambda: scene.outbox.delivery("shop") is None)
+    scene.shared.log.put("message.single", "s/1")
+    scene.letters.kept.append(DeadLetter("shop", "e0", "message.single", "s/1", "c0", "refused", 1))
+    looked = (await gather_looks(owners, ["shop"]))["shop"]
+    assert (looked.lag_events, looked.dead_letters) == (1, 1), "of the store, whoever owned it before"
+    scene.shared.log.broken = scene.letters.away = True
+    await scene.outbox.tick()
+    looked = (await gather_looks(owners, ["shop"]))["shop"]
+    assert (looked.lag_events, looked.dead_letters) == (1, None), "the last that was known"
+    assert scene.outbox.sources()["endpoints"]()["lag_events"] == {"shop": 1}
+    await scene.shared.put("bank")
+    await until(lambda: scene.outbox.endpoint("bank") is not None)
+    looked = (await gather_looks(owners, ["bank"]))["bank"]
+    assert (looked.lag_events, looked.lag_seconds, looked.dead_letters) == (None, None, None)
 
 
 async def test_dead_letters_are_given_again_until_one_is_not_taken(scene: Scene, owners: OwnersDesk) -> None:

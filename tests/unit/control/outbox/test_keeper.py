@@ -13,7 +13,7 @@ from control.coordination.sqlite_documents import SqliteDocuments
 from control.outbox.endpoints import PREFIX, REPLAYS, Endpoint, Replay, read_endpoint
 from control.outbox.keeper import Outbox
 from control.outbox.sink import Outcome, Sink, Verdict
-from im_service.outbox.ports import Cursor, Event
+from im_service.outbox.ports import Cursor, Event, Lag
 from im_service.ports import SystemClock
 from tests.support.event_log import MemoryEventLog
 from tests.support.sdk_client import until
@@ -171,6 +171,28 @@ async def test_a_document_of_another_version_is_said_and_hurts_no_other(shared: 
     shared.log.put("message.single", "s/1")
     await until(lambda: len(shared.got) == 1)
     assert "odd" in (one.remarks()["endpoints"]() or "")
+    await ended(one)
+
+
+async def test_endpoints_come_and_go_while_it_is_measured_how_far_they_are_behind(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared.live = [1]
+    one = shared.process(1)
+    await begun(one)
+    await shared.put("a")
+    await shared.put("b")
+    await until(lambda: len(shared.log.kept) == 2)
+
+    async def slow(after: Cursor) -> Lag:
+        name = f"new{len(one.lags.known)}"
+        await shared.put(name)
+        await until(lambda: one.endpoint(name) is not None)
+        return Lag(0, 0.0)
+
+    monkeypatch.setattr(shared.log, "lag", slow)
+    await one.tick()
+    assert set(one.lags.known) >= {"a", "b"}
     await ended(one)
 
 
