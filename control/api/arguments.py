@@ -19,9 +19,13 @@ Given: TypeAlias = dict[str, object]
 
 
 class ArgumentReader:
-    """What one route takes. `actor` names the member that says for whom the server acts."""
+    """What one route takes. `actor` names the member that says for whom the server acts; `beside`: members of
+    a query that are not for the method."""
 
-    def __init__(self, method: Method, actor: str | None, reads_body: bool) -> None:
+    def __init__(
+        self, method: Method, actor: str | None, reads_body: bool, beside: frozenset[str] = frozenset()
+    ) -> None:
+        self._beside = beside
         self._method = method
         self._actor = actor
         self._reads_body = reads_body
@@ -59,7 +63,11 @@ class ArgumentReader:
 
     def _query(self, request: Request) -> Given:
         texts = request.query_params
-        return {name: texts.getlist(name) if name in self._lists else texts[name] for name in texts}
+        return {
+            name: texts.getlist(name) if name in self._lists else texts[name]
+            for name in texts
+            if name not in self._beside
+        }
 
     def _in_path(self, name: str, value: str) -> str | int:
         if not ID.fullmatch(value):

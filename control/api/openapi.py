@@ -14,6 +14,7 @@ from fastapi.responses import Response
 from control.api.answers import Json, schemas
 from control.api.errors import STATUS
 from control.api.etags import etag_of, unless_known
+from control.api.forms import OtherForm
 from control.api.idempotency import PARAMETER
 from control.api.schemas.common import ProblemDocument, Responses, problems
 from control.auth.tokens import ID
@@ -36,15 +37,22 @@ def components(methods: Sequence[Method]) -> Json:
     return {"ProblemDocument": ProblemDocument.model_json_schema(), **found, **schemas(answers, REF)}
 
 
-def response_shapes(method: Method, status: int) -> Responses:
+def response_shapes(method: Method, status: int, form: OtherForm | None = None) -> Responses:
     """The answer and the refusals of a route."""
     refusals = REFUSALS | {STATUS.get(code, 400) for code in method.errors}
     schema = {"$ref": REF.format(name=method.answer.__name__)} if method.answer else {"type": "object"}
-    answer = {"description": method.result, "content": {"application/json": {"schema": schema}}}
+    content: Json = {"application/json": {"schema": schema}}
+    if form is not None:
+        content[form.media] = {"schema": form.schema}
+    answer: Json = {"description": method.result, "content": content}
+    if form is not None:
+        answer["headers"] = {name: {"schema": {"type": "string"}} for name in form.headers}
     return {status: answer, **problems(*sorted(refusals))}
 
 
-def request_shape(method: Method, http: str, path: str, actor: str | None) -> Json:
+def request_shape(
+    method: Method, http: str, path: str, actor: str | None, form: OtherForm | None = None
+) -> Json:
     """Parameters and body of a route."""
     in_path = _PLACEHOLDER.findall(path)
     properties, required = _members(method)
@@ -56,6 +64,8 @@ def request_shape(method: Method, http: str, path: str, actor: str | None) -> Js
     if actor and actor not in in_path:
         rest[actor] = _ID
     wanted = [name for name in required if name in rest]
+    if form is not None:
+        parameters.append(form.parameter())
     if http in ("GET", "DELETE"):
         parameters += [
             {"name": name, "in": "query", "required": name in wanted, "schema": shape}

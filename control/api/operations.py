@@ -16,6 +16,7 @@ from control.api.answers import encoder
 from control.api.arguments import ArgumentReader
 from control.api.audit import audited, ids_of, is_audited
 from control.api.deps import ImDep, NeedsScope, ServicesDep
+from control.api.forms import OtherForm
 from control.api.idempotency import replayable
 from control.api.late_routes import LateRoute
 from control.api.openapi import request_shape, response_shapes
@@ -38,6 +39,7 @@ class Operation:
     actor: str | None = None
     status: int = 200
     name: str = ""  # where a method has several routes
+    form: OtherForm | None = None
 
     @property
     def reads_body(self) -> bool:
@@ -64,25 +66,30 @@ def _made(operation: Operation, method: Method) -> APIRoute:
         dependencies=[Depends(NeedsScope(operation.scope))],
         status_code=operation.status,
         response_class=Response,
-        responses=response_shapes(method, operation.status),
-        openapi_extra=request_shape(method, operation.http, operation.path, operation.actor),
+        responses=response_shapes(method, operation.status, operation.form),
+        openapi_extra=request_shape(method, operation.http, operation.path, operation.actor, operation.form),
         methods=[operation.http],
     )
 
 
 def _endpoint(operation: Operation, method: Method) -> Callable[..., Awaitable[Response]]:
     encode = encoder(method)
-    reader = ArgumentReader(method, operation.actor, operation.reads_body)
+    form = operation.form
+    beside = frozenset({form.member}) if form else frozenset[str]()
+    reader = ArgumentReader(method, operation.actor, operation.reads_body, beside)
     audited_too = is_audited(operation.method, operation.scope)
 
     async def endpoint(request: Request, im: ImDep, services: ServicesDep) -> Response:
         arguments, user = await reader.read(request)
+        other = form if form is not None and form.asked(request) else None
 
         async def handle() -> Response:
             if not audited_too:
                 key = request.state.api_key.id
                 with services.long_polls.bounded(key, arguments) as (asked, headers):
                     result = await im.call(operation.method, asked, user)
+                if other is not None:
+                    return other.answer(result, headers)
                 return Response(encode(result), operation.status, headers, media_type="application/json")
             async with audited(request, services, operation.method, ids_of({}, arguments, user)):
                 result = await im.call(operation.method, arguments, user)

@@ -4,6 +4,7 @@ for.
 
 from __future__ import annotations
 
+from control.api.cloud_events import CLOUD_EVENTS
 from control.api.operations import Operation
 
 MESSAGES = (
@@ -121,7 +122,7 @@ MODERATION = (
 )
 
 EVENTS = (
-    Operation("GET", "/events", "events", "events", "read"),
+    Operation("GET", "/events", "events", "events", "read", form=CLOUD_EVENTS),
     Operation("GET", "/events/cursor", "events.cursor", "events", "read"),
     Operation("GET", "/events/groups", "events.groups", "events", "read"),
     Operation("GET", "/events/groups/{group}", "events.group", "events", "read"),

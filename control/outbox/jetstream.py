@@ -20,7 +20,7 @@ from nats.js.errors import Error as JetStreamError
 
 from control.outbox.endpoints import Format, Place
 from control.outbox.reach import check_servers
-from control.outbox.sink import Outcome, Verdict, encoded
+from control.outbox.sink import Outcome, Verdict, encoded, media_of
 from control.outgoing.addresses import AddressPolicy
 from im_service.outbox.ports import Event
 
@@ -76,7 +76,7 @@ class JetStream:
 
     async def _publish(self, stream: JetStreamContext, events: Sequence[Event]) -> None:
         for event in events:
-            headers = {"Nats-Msg-Id": event.event_id}
+            headers = {"Nats-Msg-Id": event.event_id, "content-type": media_of(self._form)}
             await stream.publish(
                 f"{self._place.topic}.{event.kind}", encoded(event, self._form), headers=headers
             )

@@ -23,7 +23,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from control.outbox.endpoints import Format, Place
 from control.outbox.reach import check_servers
-from control.outbox.sink import Outcome, Verdict, encoded
+from control.outbox.sink import Outcome, Verdict, encoded, media_of
 from control.outgoing.addresses import AddressPolicy
 from im_service.outbox.ports import Event
 
@@ -111,7 +111,8 @@ class Kafka:
         value = encoded(event, self._form)
         if len(value) > LARGEST_BYTES:
             raise MessageSizeTooLargeError(f"{len(value)} bytes")
-        headers = [("event_id", event.event_id.encode()), ("kind", event.kind.encode())]
+        told = {"event_id": event.event_id, "kind": event.kind, "content-type": media_of(self._form)}
+        headers = [(name, text.encode()) for name, text in told.items()]
         key = event.subject.encode()
         added = records.append(timestamp=event.time_ms, key=key, value=value, headers=headers)
         return added is not None

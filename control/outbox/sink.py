@@ -11,9 +11,11 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from control.outbox.endpoints import Format
+from im_service.outbox.kinds.catalogue import data_uri
 from im_service.outbox.ports import Event
 
 JSON, CLOUD_EVENTS = "application/json", "application/cloudevents-batch+json"
+CLOUD_EVENT = "application/cloudevents+json"
 SOURCE = "/qianwan"
 
 
@@ -76,15 +78,21 @@ def cloud_event(event: Event) -> dict[str, object]:
         "time": datetime.fromtimestamp(event.time_ms / 1000, UTC),
         "subject": event.subject,
         "datacontenttype": JSON,
-        "qwcursor": event.cursor,
+        "dataschema": data_uri(event.kind),
         "data": event.data,
     }
-    return found if event.env is None else {**found, "qwenv": event.env}
+    extensions = {"qwcursor": event.cursor, "qwenv": event.env}
+    return found | {name: value for name, value in extensions.items() if value}
 
 
 def encoded(event: Event, form: Format) -> bytes:
     """One event alone."""
     return msgspec.json.encode(cloud_event(event) if form == "cloudevents" else shown(event))
+
+
+def media_of(form: Format) -> str:
+    """Of one event alone. CloudEvents go in structured mode: the message is all of the event."""
+    return CLOUD_EVENT if form == "cloudevents" else JSON
 
 
 def body_of(batch: Sequence[Event], form: Format) -> tuple[bytes, str]:

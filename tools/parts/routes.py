@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from control.api.forms import PLAIN
 from control.api.operations import Operation
 from control.api.table import OPERATIONS
 from im_service.methods import METHODS
@@ -24,9 +25,14 @@ def _row(operation: Operation) -> tuple[str, ...]:
         f"`{operation.http} /v1{operation.path}`",
         operation.scope,
         method.doc.split(". ")[0].rstrip("."),
-        ", ".join(arguments(method.args, without=in_path)),
+        ", ".join(arguments(method.args, without=in_path) + _form(operation)),
         f"`{method.result}`",
     )
+
+
+def _form(operation: Operation) -> list[str]:
+    form = operation.form
+    return [f"`{form.member}?` `{PLAIN}` or `{form.name}`"] if form else []
 
 
 def make(root: Path) -> Made:

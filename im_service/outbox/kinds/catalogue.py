@@ -153,7 +153,17 @@ def _cloud() -> Json:
             "qwenv": {"type": "string", "description": "env"},
             "data": {"type": "object"},
         },
-        "required": ["specversion", "id", "source", "type", "time", "subject", "dataschema", "data"],
+        "required": [
+            "specversion",
+            "id",
+            "source",
+            "type",
+            "time",
+            "subject",
+            "datacontenttype",
+            "dataschema",
+            "data",
+        ],
         "allOf": _by_kind("type", "data"),
     }
 

@@ -8,11 +8,13 @@ import json
 from typing import Any
 
 import pytest
+from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from referencing import Registry, Resource
 
-from control.outbox.sink import shown
-from im_service.outbox.kinds.catalogue import KINDS, Json, document
+from control.outbox.sink import encoded, media_of, shown
+from im_service.outbox.kinds.catalogue import ID, KINDS, Json, document
 from im_service.outbox.ports import Event
 from tests.support.every_event import endpoint_events, logged_events
 from tests.support.tree import ROOT
@@ -44,6 +46,8 @@ def only(name: str, schema: Json) -> Draft202012Validator:
 _strict = strict(SCHEMA)
 OPENED = {name: only(name, SCHEMA) for name in KINDS}
 CLOSED = {name: only(name, _strict) for name in KINDS}
+REGISTRY = Registry().with_resource(SCHEMA["$id"], Resource.from_contents(SCHEMA))
+CLOUD = Draft202012Validator({"$ref": f"{ID}#cloudevent"}, registry=REGISTRY)
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +118,20 @@ def test_the_whole_schema_takes_events_by_their_kind() -> None:
 
 def test_the_schema_in_the_docs_is_the_one_that_is_served() -> None:
     assert json.loads((ROOT / "docs/events.schema.json").read_text()) == SCHEMA
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_as_a_cloud_event_each_is_read_by_another_library_and_names_its_schema(name: str) -> None:
+    example = next(each for each in EXAMPLES if each["kind"] == name)
+    event = Event(*(example.get(field) for field in Event._fields))
+    sent = encoded(event, "cloudevents")
+    read = from_http_event(HTTPMessage({"content-type": media_of("cloudevents")}, sent))
+    assert (read.get_id(), read.get_type(), read.get_subject()) == (event.event_id, name, event.subject)
+    assert (read.get_source(), read.get_specversion()) == ("/qianwan", "1.0")
+    assert (read.get_data(), read.get_datacontenttype()) == (event.data, "application/json")
+    assert round(read.get_time().timestamp() * 1000) == event.time_ms
+    CLOUD.validate(json.loads(sent))
+    named = Draft202012Validator({"$ref": read.get_dataschema()}, registry=REGISTRY)
+    named.validate(event.data)
+    with pytest.raises(ValidationError):
+        named.validate("no data of a kind")

@@ -13,9 +13,12 @@ from typing import Any
 
 import httpx
 import pytest
+from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from jsonschema import Draft202012Validator
 
 from tests.support.server_process import ROOT, ServerProcess
+
+ONE = {"content-type": "application/cloudevents+json"}
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +95,30 @@ def test_the_schema_is_served_once_and_known_afterwards(http: httpx.Client) -> N
     again = http.get("/events/schema", headers={"If-None-Match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
     assert http.get("/events/schema", params={"x": 1}).status_code == 422
+
+
+def test_pages_come_as_cloud_events_to_who_asks_for_them(http: httpx.Client) -> None:
+    start = http.get("/events/cursor").json()["cursor"]
+    send(http, "one", env="audit")
+    send(http, "two")
+    plain = page(http, after=start)
+    batch = {"Accept": "application/json;q=0.5, application/cloudevents-batch+json"}
+    by_header = http.get("/events", params={"after": start}, headers=batch)
+    by_query = http.get("/events", params={"after": start, "format": "cloudevents"})
+    for answer in (by_header, by_query):
+        assert answer.headers["content-type"] == "application/cloudevents-batch+json"
+        assert (answer.headers["qianwan-next"], answer.headers["qianwan-more"]) == (plain["next"], "false")
+        read = [from_http_event(HTTPMessage(ONE, json.dumps(each).encode())) for each in answer.json()]
+        assert [event.get_id() for event in read] == [event["event_id"] for event in plain["events"]]
+        assert [event.get_data() for event in read] == [event["data"] for event in plain["events"]]
+    first = http.get("/events", params={"after": start, "format": "cloudevents", "limit": 1})
+    assert first.headers["qianwan-more"] == "true"
+    rest = http.get("/events", params={"after": first.headers["qianwan-next"]}, headers=batch)
+    assert first.json() + rest.json() == by_query.json()
+    decided = http.get("/events", params={"after": start, "format": "qianwan"}, headers=batch)
+    assert decided.json() == plain
+    assert http.get("/events", params={"format": "xml"}).status_code == 422
+    assert http.get("/events", params={"after": "nothing"}, headers=batch).status_code == 422
 
 
 def test_a_cursor_that_is_none_or_gone_is_told_so(http: httpx.Client) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import nats
+from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 
 from control.outbox.delivery import Delivery, Tally, Task
 from control.outbox.endpoints import place_of
@@ -44,6 +45,21 @@ async def make_stream(server: NatsProcess) -> None:
     await client.close()
 
 
+async def cloud_events_are_such(server: NatsProcess) -> None:
+    """Structured mode, as another library reads it."""
+    sent = Event("cloudy", "message.single", 1_700_000_000_123, "s/a:b", "staging", {"text": "hi"}, "c1")
+    jet = JetStream(place_of(f"{server.url}/shop.events"), "cloudevents", HERE)
+    assert (await jet.send([sent], False)).verdict is Verdict.DELIVERED
+    await jet.close()
+    client = await nats.connect(server.url)
+    stream = client.jetstream()
+    last = await stream.get_msg("EVENTS", (await stream.stream_info("EVENTS")).state.messages)
+    await client.close()
+    read = from_http_event(HTTPMessage(dict(last.headers or {}), last.data or b""))
+    assert (read.get_id(), read.get_type(), read.get_subject()) == ("cloudy", "message.single", "s/a:b")
+    assert (read.get_data(), read.get_extension("qwenv")) == ({"text": "hi"}, "staging")
+
+
 async def test_every_event_is_stored_once_though_the_server_dies(tmp_path: Path) -> None:
     log = MemoryEventLog()
     for number in range(120):
@@ -65,6 +81,7 @@ async def test_every_event_is_stored_once_though_the_server_dies(tmp_path: Path)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         got = await stored(server)
+        await cloud_events_are_such(server)
     by_subject: dict[str, list[str]] = defaultdict(list)
     for event in got:
         by_subject[event["subject"]].append(event["event_id"])

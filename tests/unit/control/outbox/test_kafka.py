@@ -10,13 +10,14 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka_event
 
 from control.outbox.delivery import Delivery, Tally, Task
 from control.outbox.endpoints import place_of
 from control.outbox.kafka import Kafka
 from control.outbox.sink import Verdict
 from control.outgoing.addresses import AddressPolicy
-from im_service.outbox.ports import EventFilter
+from im_service.outbox.ports import Event, EventFilter
 from im_service.outbox.window import Rules
 from im_service.ports import SystemClock
 from tests.support.event_log import MemoryEventLog
@@ -69,6 +70,30 @@ async def test_every_event_is_there_in_order_though_the_broker_is_killed(broker:
     for event in log.events:
         expected[event.subject].append(event.event_id)
     assert got == expected
+
+
+async def test_cloud_events_are_read_by_another_library(broker: KafkaProcess | None) -> None:
+    """Structured mode."""
+    if untested_here(why_not()):
+        return
+    assert broker is not None
+    sent = Event("e1", "message.single", 1_700_000_000_123, "s/a:b", "staging", {"text": "hi"}, "c1")
+    place = place_of(f"kafka://127.0.0.1:{broker.port}/cloud")
+    kafka = Kafka(place, "cloudevents", HERE)
+    assert (await kafka.send([sent], False)).verdict is Verdict.DELIVERED
+    await kafka.close()
+    consumer = AIOKafkaConsumer(
+        "cloud", bootstrap_servers=f"127.0.0.1:{broker.port}", auto_offset_reset="earliest"
+    )  # fmt: skip
+    await consumer.start()
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            record = await consumer.getone()
+    finally:
+        await consumer.stop()
+    read = from_kafka_event(KafkaMessage(dict(record.headers), record.key, record.value))
+    assert (read.get_id(), read.get_type(), read.get_subject()) == ("e1", "message.single", "s/a:b")
+    assert (read.get_data(), read.get_extension("qwenv")) == ({"text": "hi"}, "staging")
 
 
 async def records(port: int, wanted: set[str], topic: str = "events") -> dict[str, list[str]]:
