@@ -39,6 +39,7 @@ A connection id names one connection for ever: a command to a dead one hits noth
 
 from __future__ import annotations
 
+import functools
 import importlib
 from typing import TYPE_CHECKING, Any
 
@@ -81,10 +82,16 @@ def __getattr__(name: str) -> Any:
     """The compiled core is loaded when somebody wants a Gateway: settings are read and checked without it."""
     if name != "Gateway" and not name.startswith("EV_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    known = [f"gateway_core.{folder}.{each}" for folder, names in MODULES.items() for each in names.split()]
-    same_build(*(importlib.import_module(module) for module in known))
+    _load()
     home = "engine.gateway" if name == "Gateway" else "leaf.events"
     return getattr(importlib.import_module(f"gateway_core.{home}"), name)
+
+
+@functools.cache
+def _load() -> None:
+    """Every module of the core, compared with each other once. Raises ImportError."""
+    known = [f"gateway_core.{folder}.{each}" for folder, names in MODULES.items() for each in names.split()]
+    same_build(*(importlib.import_module(module) for module in known))
 
 
 __all__ = [
