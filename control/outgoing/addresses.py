@@ -7,12 +7,16 @@ public address when somebody looked at it is of no use for reaching a private on
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 MAX_URL = 2048
+MAX_HOST = 253
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?", re.IGNORECASE)
 
 
 class AddressPolicy:
@@ -40,6 +44,8 @@ class AddressPolicy:
         try:
             found = ipaddress.ip_address(parts.hostname)
         except ValueError:
+            if len(parts.hostname) > MAX_HOST or not _HOST.fullmatch(parts.hostname):
+                raise ValueError("names no host that can be: names are letters, figures, - and _") from None
             return url
         self.check_address(str(found))
         return url
@@ -52,7 +58,7 @@ class AddressPolicy:
         inner = _inner(found)
         if any(inner in network for network in self._networks):
             return
-        if not inner.is_global or inner.is_multicast:
+        if not inner.is_global or inner.is_multicast or any(inner in network for network in _NOT_PUBLIC):
             raise ValueError(f"{address} is no public address (outgoing.networks)")
 
 
@@ -70,3 +76,16 @@ def _inner(address: Address) -> Address:
 
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_NOT_PUBLIC = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "64:ff9b:1::/48",  # NAT64 of a site (RFC 8215)
+            "::/96", "::ffff:0:0:0/96",  # IPv4 in clothes that are no longer worn (RFC 4291, RFC 2765)
+            "fec0::/10", "5f00::/16", "3fff::/20", "2001::/32",  # sites, segments, documentation, Teredo
+            "192.88.99.0/24",  # 6to4 relays
+            "168.63.129.16/32",  # the host below a virtual machine of Azure
+        ),
+    )
+)  # fmt: skip
+"""What Python's is_global lets through, and is nobody's public server."""

@@ -8,17 +8,16 @@ answer, and an answer has a bound.
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import httpcore2
 
 from control.errors import StartError
 from control.outgoing.addresses import AddressPolicy
+from control.outgoing.connections import CheckedAddresses, Refused, Stream, has_surplus
 from control.outgoing.errors import OutgoingError
 from control.settings.outgoing_section import OutgoingSection
 
@@ -27,7 +26,6 @@ CONNECTIONS = 256
 IDLE_S = 30.0
 """A connection without requests is kept so long: less than servers keep theirs (nginx 75 s, balancers 60
 s)."""
-LOOK_S = 0.02
 AGENT = "Qianwan"
 WEARS = ("broken", "timeout")
 """What an HTTP/2 connection that broke looks like: its pool is replaced."""
@@ -111,7 +109,7 @@ class OutgoingClient:
                 max_keepalive_connections=self._connections,
                 keepalive_expiry=IDLE_S,
                 http2=self._http2,
-                network_backend=_CheckedAddresses(self.policy),
+                network_backend=CheckedAddresses(self.policy, many_at_once=self._http2),
             )
         )
 
@@ -187,7 +185,7 @@ async def _ask(pool: httpcore2.AsyncConnectionPool, asked: _Asked) -> Answer:
             return await _exchange(pool, asked)
     except (TimeoutError, httpcore2.TimeoutException):
         raise OutgoingError("timeout", f"no answer within {asked.budget_s:g} s") from None
-    except _Refused as error:
+    except Refused as error:
         raise OutgoingError("address", str(error)) from None
     except httpcore2.ConnectError as error:
         secure = isinstance(error.__cause__ or error.__context__, ssl.SSLError)
@@ -202,110 +200,15 @@ async def _exchange(pool: httpcore2.AsyncConnectionPool, asked: _Asked) -> Answe
     async with pool.stream(
         asked.method, asked.url, headers=sent, content=asked.body, extensions=extensions
     ) as answer:
+        stream = answer.extensions["network_stream"]
+        if not isinstance(stream, Stream):
+            raise OutgoingError("broken", "it switches to another protocol")
+        stream.head_came(asked.answer_bytes)
         got = bytearray()
         async for part in answer.aiter_stream():
             got += part
             if len(got) > asked.answer_bytes:
                 raise OutgoingError("large", f"the answer is longer than {asked.answer_bytes} bytes")
+        stream.answer_came(has_surplus(answer))
     found = {name.decode("latin-1").lower(): text.decode("latin-1") for name, text in answer.headers}
     return Answer(answer.status, found, bytes(got))
-
-
-class _Refused(Exception):
-    """An address that is not called."""
-
-
-class _Stream(httpcore2.AsyncNetworkStream):
-    """A connection that is not looked at more often than every LOOK_S whether its other end has closed it:
-    the pool asks that of every idle one with each request, by a call to the kernel."""
-
-    def __init__(self, inner: httpcore2.AsyncNetworkStream) -> None:
-        self._inner = inner
-        self._looked = -LOOK_S
-
-    async def read(
-        self,
-        max_bytes: int,
-        timeout: float | None = None,  # noqa: ASYNC109  (as its base has it)
-    ) -> bytes:
-        return await self._inner.read(max_bytes, timeout)
-
-    async def write(
-        self,
-        buffer: bytes,
-        timeout: float | None = None,  # noqa: ASYNC109  (as its base has it)
-    ) -> None:
-        await self._inner.write(buffer, timeout)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109  (as its base has it)
-    ) -> httpcore2.AsyncNetworkStream:
-        return _Stream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
-
-    def get_extra_info(self, info: str) -> Any:
-        if info == "is_readable":
-            now = time.monotonic()
-            if now - self._looked < LOOK_S:
-                return False
-            self._looked = now
-        return self._inner.get_extra_info(info)
-
-
-class _CheckedAddresses(httpcore2.AsyncNetworkBackend):
-    """Connects to what the policy lets through of a name's addresses, one after the other: each has its share
-    of the time that is left, so that one that swallows everything leaves time for the next."""
-
-    def __init__(self, policy: AddressPolicy) -> None:
-        self._policy = policy
-        self._inner = httpcore2.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109  (as its base has it)
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + (timeout if timeout is not None else 60.0)
-        addresses = await self._addresses(host, port)
-        trouble: Exception | None = None
-        for n, address in enumerate(addresses):
-            share = (until - loop.time()) / (len(addresses) - n)
-            if share <= 0:
-                break
-            try:
-                stream = await self._inner.connect_tcp(address, port, share, local_address, socket_options)
-                return _Stream(stream)
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
-                trouble = error
-        raise trouble or httpcore2.ConnectTimeout("no time left to connect")
-
-    async def _addresses(self, host: str, port: int) -> Sequence[str]:
-        loop = asyncio.get_running_loop()
-        try:
-            found = await loop.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            raise httpcore2.ConnectError(f"no address of {host}: {error}") from None
-        addresses = list(dict.fromkeys(cast(str, each[4][0]) for each in found))
-        refused = ""
-        good = []
-        for address in addresses:
-            try:
-                self._policy.check_address(address)
-                good.append(address)
-            except ValueError as error:
-                refused = str(error)
-        if not good:
-            raise _Refused(refused or f"no address of {host}")
-        return good
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)

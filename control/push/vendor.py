@@ -12,6 +12,10 @@ from im_service.push.ports import Push
 Kind = Literal["sent", "gone", "refused", "later", "failed"]
 
 
+LONGEST_AFTER_S = 86_400.0
+"""That Retry-After may ask for: longer than any push is worth something."""
+
+
 class Outcome(NamedTuple):
     """`sent`: the vendor has it. `gone`: it knows the token no more. `refused`: it will not take this,
     however often it is asked. `later`: it takes it after a while (`after_s` as it said, 0: it did not say).
@@ -58,6 +62,6 @@ def by_status(answer: Answer, text: str) -> Outcome:
 
 
 def retry_after_s(answer: Answer) -> float:
-    """In seconds; a date says nothing here."""
-    said = answer.headers.get("retry-after", "")
-    return float(said) if said.isascii() and said.isdecimal() and len(said) < 7 else 0.0
+    """In seconds, at most LONGEST_AFTER_S; a date says nothing here."""
+    said = answer.headers.get("retry-after", "").strip()
+    return min(float(said[:9]), LONGEST_AFTER_S) if said.isascii() and said.isdecimal() else 0.0

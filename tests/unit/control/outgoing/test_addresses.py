@@ -37,6 +37,12 @@ def test_a_public_https_url_may_be_called(url: str) -> None:
         "https://127.0.0.1/",
         "https://169.254.169.254/latest/meta-data",
         "https://[::ffff:10.0.0.1]/",
+        "https://a..b/",
+        "https://./",
+        "https://-a.example/",
+        "https://%31%32%37.0.0.1/",
+        "https://" + "a." * 127 + "example/",
+        "https://" + "a" * 64 + ".example/",
     ],
 )
 def test_another_url_is_refused(url: str) -> None:
@@ -53,6 +59,17 @@ def test_another_url_is_refused(url: str) -> None:
         "192.168.1.1",
         "169.254.169.254",
         "100.64.0.1",
+        "168.63.129.16",
+        "192.88.99.1",
+        "64:ff9b:1::a00:1",
+        "64:ff9b::a00:1",
+        "fec0::1",
+        "::127.0.0.1",
+        "::10.0.0.1",
+        "::ffff:0:10.0.0.1",
+        "5f00::1",
+        "3fff::1",
+        "2001:0:7f00:1::",
         "0.0.0.0",
         "224.0.0.1",
         "239.1.1.1",
@@ -65,7 +82,6 @@ def test_another_url_is_refused(url: str) -> None:
         "ff0e::1",
         "::ffff:127.0.0.1",
         "2002:7f00:1::",
-        "64:ff9b::a00:1",
     ],
 )
 def test_an_address_that_is_not_public_is_refused(address: str) -> None:

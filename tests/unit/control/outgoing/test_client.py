@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from control.outgoing.addresses import AddressPolicy
-from control.outgoing.client import LOOK_S, OutgoingClient
+from control.outgoing.client import OutgoingClient
+from control.outgoing.connections import HEAD_BYTES, HEAD_READ, LOOK_S
 from control.outgoing.errors import OutgoingError
 from tests.support.asked_server import (
     Answers,
@@ -23,7 +24,9 @@ from tests.support.asked_server import (
     hangs_up,
     never,
     no_http,
+    whole,
 )
+from tests.support.asked_server import Asked as HttpAsked
 from tests.support.etcd_certificates import Certificates
 from tests.support.push_vendor import Asked, Does, Drop, GoAway, PushVendor, Reset, Say
 
@@ -153,6 +156,114 @@ async def test_the_proxy_of_the_environment_is_not_asked(
     await client.close()
 
 
+def tls_of(certificates: Certificates) -> ssl.SSLContext:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificates.server.cert, certificates.server.key)
+    return tls
+
+
+def surplus(number: int) -> Answers:
+    """An answer, and behind that of one request another one, as if it were that to the next."""
+
+    async def run(asked: HttpAsked, writer: asyncio.StreamWriter) -> None:
+        own = whole(200, asked.body)
+        writer.write(own + whole(200, b'"a stranger"') if asked.body == b"%d" % number else own)
+
+    return run
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("spoilt", [0, 3], ids=["first", "fourth"])
+async def test_an_answer_too_many_is_that_to_nobody(secure: bool, spoilt: int, tmp_path: Path) -> None:
+    """Requests follow at once: what is read is never what was said to another one."""
+    certificates = Certificates(tmp_path)
+    async with asked_server(tls_of(certificates) if secure else None) as server:
+        client = OutgoingClient(HERE, ca_file=certificates.ca)
+        server.answers = surplus(spoilt)
+        for number in range(20):
+            asked = b"%d" % number
+            found = await client.post(server.url, {}, asked, budget_s=30, answer_bytes=1000)
+            assert found.body == asked
+        assert server.connections == 2
+        await client.close()
+
+
+async def test_bytes_that_come_when_nobody_asked_end_the_connection(
+    server: AskedServer, client: OutgoingClient
+) -> None:
+    writers: list[asyncio.StreamWriter] = []
+
+    async def keep(asked: HttpAsked, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        writer.write(whole(200, asked.body))
+
+    server.answers = keep
+    for number in range(4):
+        asked = b"%d" % number
+        found = await client.post(server.url, {}, asked, budget_s=30, answer_bytes=1000)
+        assert found.body == asked
+        writers[-1].write(whole(200, b'"a stranger"'))
+    assert server.connections == 4
+
+
+async def test_what_comes_before_an_answer_is_bounded_and_others_go_on(
+    server: AskedServer, client: OutgoingClient
+) -> None:
+    """1xx without an end: one is let through, thousands are not, and the loop turns in between."""
+
+    async def flood(asked: HttpAsked, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 4000)
+            await writer.drain()
+
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    server.answers = flood
+    running = asyncio.create_task(others())
+    assert await trouble(client, server.url) == "broken"
+    running.cancel()
+    assert turns >= HEAD_BYTES // HEAD_READ
+
+    async def one(asked: HttpAsked, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + whole(200, b"{}"))
+
+    server.answers = one
+    assert (await client.post(server.url, {}, b"{}", budget_s=30, answer_bytes=1000)).good
+
+
+async def test_what_chunks_are_wrapped_in_is_bounded(server: AskedServer, client: OutgoingClient) -> None:
+    async def wrapped(asked: HttpAsked, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            writer.write(b"1;" + b"x" * 60_000 + b"\r\n \r\n")
+            await writer.drain()
+
+    server.answers = wrapped
+    assert await trouble(client, server.url) == "broken"
+
+    async def small(asked: HttpAsked, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        writer.write(b"1\r\nx\r\n" * 1000 + b"0\r\n\r\n")
+
+    server.answers = small
+    found = await client.post(server.url, {}, b"{}", budget_s=30, answer_bytes=1000)
+    assert found.body == b"x" * 1000
+
+
+async def test_another_protocol_is_no_answer(server: AskedServer, client: OutgoingClient) -> None:
+    async def switches(asked: HttpAsked, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
+
+    server.answers = switches
+    assert await trouble(client, server.url) == "broken"
+
+
 async def test_a_name_that_means_a_private_address_is_not_called(server: AskedServer) -> None:
     client = OutgoingClient(AddressPolicy(plain=True))
     assert await trouble(client, f"http://localhost:{server.port}/") == "address"
@@ -185,9 +296,7 @@ async def test_whoever_gives_up_frees_its_connection(server: AskedServer) -> Non
 
 async def test_certificates_are_verified(tmp_path: Path) -> None:
     made, other = Certificates(tmp_path / "one"), Certificates(tmp_path / "two")
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(made.server.cert, made.server.key)
-    async with asked_server(tls) as server:
+    async with asked_server(tls_of(made)) as server:
         good = OutgoingClient(AddressPolicy(["127.0.0.1"]), ca_file=made.ca)
         assert (await good.post(server.url, {}, b"{}", budget_s=30, answer_bytes=1000)).good
         await good.close()
