@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
+import h11
 import httpcore2
 
 from control.outgoing.addresses import AddressPolicy
@@ -121,11 +122,10 @@ class Stream(httpcore2.AsyncNetworkStream):
 
 def has_surplus(answer: httpcore2.Response) -> bool:
     """Whether more came with the end of an HTTP/1.1 answer, which the pool keeps to itself."""
-    held = cast(Any, answer.stream)
+    held: object = answer.stream
     while not hasattr(held, "_connection"):
-        if (held := getattr(held, "_stream", None)) is None:
-            raise AttributeError("httpcore2 keeps its parser elsewhere")
-    parser = getattr(held._connection, "_h11_state", None)
+        held = getattr(held, "_stream")  # noqa: B009  (AttributeError where httpcore2 keeps it elsewhere)
+    parser: h11.Connection | None = getattr(held._connection, "_h11_state", None)
     return parser is not None and bool(parser.trailing_data[0])
 
 
