@@ -10,9 +10,11 @@ from im_service.calls import Args, Caller, method
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.models import encode
+from im_service.outbox.kinds.wanted import wanted_kinds
 from im_service.outbox.ports import (
     ConsumerGroup,
     Cursor,
+    CursorForeign,
     CursorGone,
     CursorInvalid,
     Event,
@@ -30,13 +32,14 @@ EMPTY_CURSOR = ""
 
 
 class EventsArgs(Args):
-    """`after`: a cursor; left out: that of the group, or before everything that is kept. `kinds`: whole kinds
-    or families like `message.*`. `wait_s`: so long an empty page waits for the next event."""
+    """`after`: a cursor, or `group`: from that of the group; neither: before all that is kept. `kinds`:
+    whole kinds or families like `message.*`, several of them or separated by commas. `wait_s`: so long an
+    empty page waits for the next event."""
 
     after: CursorText = EMPTY_CURSOR
     group: Annotated[str, Meta(max_length=64)] = ""
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
-    kinds: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=50)] = field(
+    kinds: Annotated[list[Annotated[str, Meta(max_length=1000)]], Meta(max_length=50)] = field(
         default_factory=list
     )
     envs: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=50)] = field(
@@ -46,10 +49,10 @@ class EventsArgs(Args):
 
 
 class PlaceArgs(Args):
-    """`time_ms`: before the first event of this time or later, for `at` = `time`."""
+    """`time_ms`: before the first event of this time or later; with `at` = `time` alone, and needed there."""
 
     at: Literal["first", "head", "time"] = "head"
-    time_ms: Annotated[int, Meta(ge=0, lt=1 << 53)] = 0
+    time_ms: Annotated[int, Meta(ge=0, lt=1 << 53)] | None = None
 
 
 class GroupsArgs(Args):
@@ -133,7 +136,13 @@ class EventCalls:
     async def events(self, caller: Caller, args: EventsArgs) -> EventLines:
         """Events of the durable copy after a cursor, oldest first (docs/EVENTS.md). 409 with `go_on` where
         events behind the cursor are gone: that cursor gives what is left."""
-        wanted = EventFilter(tuple(args.kinds), tuple(env or None for env in args.envs))
+        if args.after and args.group:
+            raise ImError(Code.INVALID, "after or group, not both: a group goes on from its own cursor")
+        try:
+            kinds = wanted_kinds(args.kinds)
+        except ValueError as error:
+            raise ImError(Code.INVALID, f"kinds: {error}") from None
+        wanted = EventFilter(kinds, tuple(env or None for env in args.envs))
         after = args.after or await self._start(args.group)
         try:
             page = await self._log.read(after, args.limit, wanted)
@@ -158,10 +167,12 @@ class EventCalls:
             raise ImError(Code.NOT_FOUND, "nothing was committed under this name")
         return found
 
-    @method("events.cursor", result=CursorView, server_only=True)
+    @method("events.cursor", Code.INVALID, result=CursorView, server_only=True)
     async def place(self, caller: Caller, args: PlaceArgs) -> CursorView:
         """A cursor behind the last event, before the first one that is kept, or before those of a time."""
-        if args.at == "time":
+        if (args.at == "time") != (args.time_ms is not None):
+            raise ImError(Code.INVALID, "time_ms goes with at=time, and is needed there")
+        if args.time_ms is not None:
             return CursorView(await self._log.at_time(args.time_ms))
         return CursorView(await (self._log.first() if args.at == "first" else self._log.head()))
 
@@ -188,13 +199,26 @@ class EventCalls:
     @method("events.commit", Code.CONFLICT, Code.INVALID, result=ConsumerLine, server_only=True)
     async def commit(self, caller: Caller, args: CommitArgs) -> ConsumerLine:
         """Keep a cursor under the name of a consumer group, which is made if need be; an earlier one is a
-        replay. 409 where the revision is another one by now, or there are too many groups."""
+        replay. 409 where the revision is another one by now, or there are too many groups; with `go_on` where
+        the store has not given this cursor, or not in its present life."""
+        if not args.group.strip("."):
+            raise ImError(Code.INVALID, "group: a name of dots alone is no part of a path")
         try:
+            await self._known(args.cursor)
             return await self._view(await self._log.commit(args.group, args.cursor, args.revision))
         except CursorInvalid as error:
             raise ImError(Code.INVALID, str(error)) from None
         except GroupTaken as error:
             raise ImError(Code.CONFLICT, str(error)) from None
+
+    async def _known(self, cursor: Cursor) -> None:
+        """What has expired behind it is said to whoever reads on."""
+        try:
+            await self._log.read(cursor, 1)
+        except CursorForeign as error:
+            raise _gone(error) from None
+        except CursorGone:
+            return
 
     @method("events.drop", result=Dropped, server_only=True)
     async def drop(self, caller: Caller, args: GroupArgs) -> Dropped:

@@ -63,6 +63,9 @@ class ArgumentReader:
 
     def _query(self, request: Request) -> Given:
         texts = request.query_params
+        for name in texts:
+            if name not in self._lists and len(texts.getlist(name)) > 1:
+                raise _invalid(f"{name}: stands twice")
         return {
             name: texts.getlist(name) if name in self._lists else texts[name]
             for name in texts

@@ -26,9 +26,7 @@ WEBHOOK, NATS, KAFKA = ("https", "http"), ("nats", "nats+tls"), ("kafka", "kafka
 TOPIC = r"[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64}){0,7}"
 Format = Literal["qianwan", "cloudevents"]
 State = Literal["active", "paused", "disabled"]
-Kinds = Annotated[
-    list[Annotated[str, Meta(pattern=r"^[a-z_]{1,32}\.(\*|[a-z_.]{1,64})$(?!\n)")]], Meta(max_length=64)
-]
+Kinds = Annotated[list[Annotated[str, Meta(max_length=1000)]], Meta(max_length=64)]
 Env = Annotated[str, Meta(pattern=r"^(\*|[A-Za-z0-9_.-]{0,64})$(?!\n)")]
 Batch = Annotated[int, Meta(ge=1, le=500)]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import NamedTuple
 
-from im_service.outbox.ports import Cursor, CursorGone, CursorInvalid
+from im_service.outbox.ports import Cursor, CursorForeign, CursorGone, CursorInvalid
 from im_service.storage.event_records import EventState, Place
 
 VERSION = 1
@@ -59,7 +59,9 @@ def judged(spot: Spot, state: EventState) -> Spot:
     if spot.life != life:
         spot = _moved_over(spot, state, life)
     if spot.place.message > state.ends.message or spot.place.event > state.ends.event:
-        raise CursorGone("the store has not given these numbers: it was put back", _first(state, life).text())
+        raise CursorForeign(
+            "the store has not given these numbers: it was put back", _first(state, life).text()
+        )
     lost = Place(*(
         gone if gone > max(place, told) else 0
         for gone, place, told in zip(state.gone, spot.place, spot.told, strict=True)
@@ -74,7 +76,7 @@ def _moved_over(spot: Spot, state: EventState, life: bytes) -> Spot:
     """Good in a later life up to where each of them took over."""
     at = [number for number, each in enumerate(state.lives) if each.id[:_LIFE] == spot.life]
     if not at and any(spot.life):
-        raise CursorGone(
+        raise CursorForeign(
             "the store was put back from a copy that does not know it", _first(state, life).text()
         )
     later = state.lives[at[-1] + 1 :] if at else state.lives
@@ -82,7 +84,7 @@ def _moved_over(spot: Spot, state: EventState, life: bytes) -> Spot:
     there = spot._replace(life=life)
     if spot.place.message > limit.message or spot.place.event > limit.event:
         place = Place(*map(min, spot.place, limit))
-        raise CursorGone("the store was put back from a copy", there.at(place).text())
+        raise CursorForeign("the store was put back from a copy", there.at(place).text())
     return there
 
 

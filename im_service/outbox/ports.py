@@ -76,6 +76,10 @@ class CursorGone(Exception):
         self.go_on = go_on
 
 
+class CursorForeign(CursorGone):
+    """The store never gave this cursor, or in a life that is over, beyond what is left of it."""
+
+
 class GroupTaken(Exception):
     """The group was committed by somebody else meanwhile, or such a commit would go back."""
 

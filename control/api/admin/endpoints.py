@@ -30,6 +30,7 @@ from control.keys.wrapped import NothingWraps
 from control.outbox.desk import Question, gather_looks
 from control.outbox.endpoints import MOST, PREFIX, REPLAYS, Endpoint, check_url
 from control.outgoing.signing import check_secret, make_secret, public_key
+from im_service.outbox.kinds.wanted import wanted_kinds
 
 TRIES = 5
 
@@ -60,11 +61,11 @@ async def created(ask: Ask[EndpointWanted]) -> Reply:
     name = given.name
     if len((await services.documents.list(PREFIX)).documents) >= MOST:
         raise Problem(409, "limit", f"there are {MOST} endpoints, and no more can be")
-    _check(ask, given)
+    kinds = _check(ask, given)
     after, _ = await place(ask, name, given.after, given.since_ms)
     endpoint = Endpoint(
         url=given.url,
-        kinds=tuple(given.kinds),
+        kinds=kinds,
         env=given.env,
         format=given.format,
         batch=given.batch,
@@ -85,12 +86,12 @@ async def created(ask: Ask[EndpointWanted]) -> Reply:
 
 async def changed(ask: Ask[EndpointChange]) -> Reply:
     given, name = ask.given, ask.path["endpoint"]
-    _check(ask, given)
+    kinds = _check(ask, given)
     before, revision = await read(ask, name)
     endpoint = msgspec.structs.replace(
         before,
         url=given.url,
-        kinds=tuple(given.kinds),
+        kinds=kinds,
         env=given.env,
         format=given.format,
         batch=given.batch,
@@ -154,7 +155,8 @@ async def _put(
     return Reply(_shown(name, endpoint, document.revision), document.revision, revision)
 
 
-def _check(ask: Ask[Given], given: EndpointChange) -> None:
+def _check(ask: Ask[Given], given: EndpointChange) -> tuple[str, ...]:
+    """The kinds that are meant."""
     try:
         check_url(given.url, ask.services.endpoints.policy)
     except ValueError as error:
@@ -162,6 +164,10 @@ def _check(ask: Ask[Given], given: EndpointChange) -> None:
     webhook = given.url.startswith("http")
     if given.login and (webhook or ":" not in given.login):
         raise Problem(422, "invalid", "login: user:password, of NATS or Kafka alone")
+    try:
+        return wanted_kinds(given.kinds)
+    except ValueError as error:
+        raise Problem(422, "invalid", f"kinds: {error}") from None
 
 
 def _secret(given: EndpointWanted | SecretWanted) -> str:

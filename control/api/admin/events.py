@@ -56,7 +56,7 @@ async def tail(ask: Ask[TailQuery]) -> Reply:
     if not after:
         place = await _call(ask, "events.cursor", PlaceArgs())
         after = msgspec.convert(place, CursorView, from_attributes=True).cursor
-    kinds = [kind for kind in given.kinds.split(",") if kind]
+    kinds = [given.kinds] if given.kinds else []
     wanted = EventsArgs(after=after, limit=given.limit, kinds=kinds, wait_s=given.wait_s)
     page = msgspec.convert(await _call(ask, "events", wanted), EventLines, from_attributes=True)
     heads = [

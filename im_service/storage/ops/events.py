@@ -30,6 +30,8 @@ _STEP = 100
 _WALK = 5_000
 COUNTED = 10_000
 """Rows behind a cursor that are counted; more are told by their numbers."""
+LOOKED_AT = 10_000
+"""Numbers that are looked through for the first row of a time."""
 DISORDER, DISORDER_MS = 2_000, 60_000
 """Times rise with the numbers, but for so many places and so long: several processes and clocks give them."""
 _MESSAGES = (
@@ -155,13 +157,24 @@ def behind(after: Place, settled: Place) -> Op[tuple[int, int]]:
 
 
 def at_time(time_ms: int, settled: Place) -> Op[Place]:
-    """Before everything of this time or later."""
-    message = yield from _seek("message", time_ms - DISORDER_MS, settled.message)
-    event = yield from _seek("event", time_ms - DISORDER_MS, settled.event)
+    """Before everything of this time or later, and behind what is older as far as it is looked at."""
+    message = yield from _seek("message", time_ms, settled.message)
+    event = yield from _seek("event", time_ms, settled.event)
     return Place(message, event)
 
 
-def _seek(table: str, time_ms: int, high: int) -> Op[int]:
+def _seek(table: str, time_ms: int, settled: int) -> Op[int]:
+    before = yield from _surely_before(table, time_ms - DISORDER_MS, settled)
+    until = min(before + LOOKED_AT, settled)
+    found = yield from first(
+        f"SELECT id FROM {table} WHERE id > $1 AND id <= $2 AND time_ms >= $3 ORDER BY id LIMIT 1",
+        before, until, time_ms,
+    )  # fmt: skip
+    return until if found is None else int(found[0]) - 1
+
+
+def _surely_before(table: str, time_ms: int, high: int) -> Op[int]:
+    """A number below which all are older, whatever the disorder."""
     low = 0
     while high - low > DISORDER:
         middle = (low + high) // 2

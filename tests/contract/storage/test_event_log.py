@@ -355,4 +355,19 @@ async def test_a_reader_by_time_misses_nothing_of_that_time(kit: Kit) -> None:
     cursor = await log.at_time(3 * DAY)
     found = names(await drained(log, cursor, 1000))
     assert found[-3000:] == [f"{day}-{n}" for day in (3, 4) for n in range(1500)]
-    assert len(found) < 7_500
+    assert len(found) == 3_000, "and nothing of before it"
+
+
+async def test_a_time_is_found_exactly_in_a_store_of_few(kit: Kit) -> None:
+    store = await kit.open()
+    log = log_of(store)
+    for hour in range(1, 6):
+        await append(
+            store, [message("s/a:b", "a", str(hour), body=BODY, bits=ROUTED, time_ms=hour * 3_600_000)]
+        )
+    assert len(await drained(log, await log.at_time(0))) == 5
+    for hour in range(1, 6):
+        for time_ms in (hour * 3_600_000, (hour - 1) * 3_600_000 + 1):
+            found = names(await drained(log, await log.at_time(time_ms)))
+            assert found == [str(each) for each in range(hour, 6)]
+    assert await log.at_time(5 * 3_600_000 + 1) == await log.head()

@@ -16,6 +16,8 @@ import pytest
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from jsonschema import Draft202012Validator
 
+from im_service.outbox.cursors import Spot, parse
+from im_service.storage.event_records import Place
 from tests.support.server_process import ROOT, ServerProcess
 
 ONE = {"content-type": "application/cloudevents+json"}
@@ -82,6 +84,60 @@ def test_a_group_goes_on_where_it_was_and_tells_its_lag(http: httpx.Client) -> N
     assert http.put("/events/groups/archive", json=cursor).status_code == 409, "somebody was faster"
     assert [group["group"] for group in http.get("/events/groups").json()["groups"]] == ["archive"]
     assert http.delete("/events/groups/archive").json() == {"changed": True}
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("kinds=mesage.*", "did you mean message.*?"),
+        ("kinds=message.single,session.logn", "did you mean session.login?"),
+        ("kinds=*", "names none has them all"),
+        ("kinds=", "names none has them all"),
+        ("kinds=message.single&kinds=..", "is no kind of event"),
+        ("limit=5&limit=6", "limit: stands twice"),
+        ("after=a&after=b", "after: stands twice"),
+        ("after=AQcHBwcHBwcHAQEAAA&group=x", "after or group, not both"),
+    ],
+)
+def test_words_that_would_read_as_silence_are_refused(http: httpx.Client, query: str, says: str) -> None:
+    answer = http.get(f"/events?{query}")
+    assert (answer.status_code, says in answer.json()["detail"]) == (422, True), answer.text
+
+
+def test_kinds_stand_in_one_parameter_or_in_several(http: httpx.Client) -> None:
+    start = http.get("/events/cursor").json()["cursor"]
+    send(http, "kinds")
+    for query in ("kinds=session.login,message.single", "kinds=room.*&kinds=message.*"):
+        found = http.get(f"/events?after={start}&{query}").raise_for_status()
+        assert texts(found.json()) == ["kinds"]
+
+
+def test_operators_name_kinds_of_the_same_table(server: ServerProcess, http: httpx.Client) -> None:
+    admin = server.admin_url
+    tail = http.get(f"{admin}/events", params={"kinds": "mesage.*"})
+    assert (tail.status_code, "did you mean message.*?" in tail.json()["detail"]) == (422, True)
+    wanted = {"name": "typo", "url": "https://shop.example/", "kinds": ["mesage.single"]}
+    made = http.post(f"{admin}/endpoints", json=wanted)
+    assert (made.status_code, "did you mean message.single?" in made.json()["detail"]) == (422, True)
+
+
+def test_a_time_is_named_with_its_word(http: httpx.Client) -> None:
+    send(http, "before it")
+    for query in ({"at": "time"}, {"time_ms": 1}, {"at": "first", "time_ms": 1}):
+        assert http.get("/events/cursor", params=query).status_code == 422, query
+    late = http.get("/events/cursor", params={"at": "time", "time_ms": (1 << 53) - 1}).json()
+    assert late == http.get("/events/cursor", params={"at": "head"}).json()
+
+
+def test_a_group_takes_no_cursor_that_the_store_never_gave(http: httpx.Client) -> None:
+    start = http.get("/events/cursor").json()["cursor"]
+    beyond = Spot(parse(start).life, Place(1 << 40, 1 << 40)).text()
+    for cursor in (beyond, "AQcHBwcHBwcHAQEAAA"):
+        answer = http.put("/events/groups/lost", json={"cursor": cursor})
+        assert (answer.status_code, "go_on" in answer.json()) == (410, True), answer.text
+    assert http.get("/events/groups/lost").status_code == 404, "nothing was made"
+    for name in ("..", "%2E%2E", "."):
+        assert http.put(f"/events/groups/{name}", json={"cursor": start}).status_code != 200
 
 
 def test_the_schema_is_served_once_and_known_afterwards(http: httpx.Client) -> None:
