@@ -1,4 +1,5 @@
-"""What it costs to look for the words of lists: 100,000 of them, on the path of a send."""
+"""What it costs to look for the words of lists on the path of a send: for 100,000 of them in ordinary texts,
+and in the longest texts that are made to cost much, for lists that help them."""
 
 from __future__ import annotations
 
@@ -40,4 +41,30 @@ def test_a_message(benchmark: BenchmarkFixture, moderation: Moderation, text: st
     draft = Draft(
         "s/ann:bob", "ann", "phone", "1", 0, msgspec.msgpack.encode({"text": text[:60]}), None, None
     )
+    benchmark(moderation.judge, draft)
+
+
+PHONES = [rf"{digit}[3-9]\d{{9}}" for digit in range(10)] * 10
+WORST = {
+    "a word and nothing else": (
+        {"words": ["赌", "博", "赌博", "操", "操你", "操你妈", "发票"]},
+        "赌博" * 2500,
+    ),
+    "nested words": ({"words": ["a" * length for length in range(1, 200)]}, "a" * 20_000),
+    "nested Han words": ({"words": ["哈" * length for length in range(1, 20)]}, "哈" * 5000),
+    "sounds": ({"words": ["发票", "西安", "赌博"], "pinyin": True}, "dubo xian " * 500),
+    "a pattern often": ({"patterns": [r"\d"]}, "a1" * 2500),
+    "100 patterns": ({"patterns": PHONES}, "1391234567 " * 450),
+    "100 patterns in 5,000 texts": ({"patterns": PHONES}, ["1"] * 5000),
+}
+
+
+@pytest.mark.parametrize("action", ["mask", "reject"])
+@pytest.mark.parametrize(("members", "text"), WORST.values(), ids=WORST)
+def test_the_worst_message(
+    benchmark: BenchmarkFixture, members: dict[str, object], text: object, action: str
+) -> None:
+    moderation = Moderation(SystemClock())
+    moderation.use(Matcher({"all": msgspec.convert({"action": action, **members}, WordList)}))
+    draft = Draft("s/ann:bob", "ann", "phone", "1", 0, msgspec.msgpack.encode({"text": text}), None, None)
     benchmark(moderation.judge, draft)

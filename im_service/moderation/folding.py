@@ -6,6 +6,7 @@ Two texts that people read alike have the same folded text. It is for comparing 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
 
 import opencc
@@ -102,7 +103,11 @@ class _Table(dict[int, str]):
         return text
 
 
-_table = _Table()
+SEPARATOR = "\ud800"
+"""Stands between texts that are looked at together: no text that came over the wire has it, and words of
+lists end where it is."""
+
+_table = _Table({ord(SEPARATOR): "\0"})
 
 
 def fold(text: str) -> str:
@@ -110,22 +115,36 @@ def fold(text: str) -> str:
     return text.translate(_table)
 
 
-def fold_with_places(text: str) -> tuple[str, list[int]]:
+def fold_with_places(text: str) -> tuple[str, Sequence[int]]:
     """The folded text, and for each of its characters the index in `text` of what it came from."""
-    parts, places = [], []
-    for place, character in enumerate(text):
-        part = _table[ord(character)]
-        parts.append(part)
-        places += [place] * len(part)
-    return "".join(parts), places
+    parts = list(map(_table.__getitem__, map(ord, text)))
+    if all(len(part) == 1 for part in parts):
+        return "".join(parts), range(len(parts))
+    return "".join(parts), [place for place, part in enumerate(parts) for _ in part]
 
 
-def is_alphabetic(character: str) -> bool:
-    """Is this character of a script whose words stand apart: a letter or figure that is neither Han, kana,
-    Hangul nor Thai?"""
-    part = _table[ord(character)]
+def _is_alphabetic(part: str) -> bool:
     return (
         bool(part)
         and part[-1].isalnum()
         and not ("\u0e00" <= part[-1] <= "\u0eff" or "\u1100" <= part[-1] <= "\u11ff" or part[-1] >= "\u2e80")
     )
+
+
+class _Flags(dict[int, str]):
+    """Filled as characters come."""
+
+    def __missing__(self, point: int) -> str:
+        flag = "1" if _is_alphabetic(_table[point]) else "0"
+        if len(self) < MOST_REMEMBERED:
+            self[point] = flag
+        return flag
+
+
+_flags = _Flags()
+
+
+def alphabetic(text: str) -> str:
+    """For each character 1, or 0: is it of a script whose words stand apart: a letter or figure that is
+    neither Han, kana, Hangul nor Thai?"""
+    return text.translate(_flags)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from im_service.calls import Args
 from im_service.errors import Code, ImError
 from im_service.moderation.lists import Severity
-from im_service.moderation.matcher import Hit, Matcher, masked
+from im_service.moderation.matcher import Matcher
 from im_service.moderation.texts import Text, call_with_texts, texts_of_call, texts_of_draft, with_texts
 from im_service.ports import Clock
 from im_service.sending.hooks import Action, Draft, Verdict
@@ -58,11 +58,11 @@ class Moderation:
             verdict = Verdict(Action.REPLACE, msgspec.msgpack.encode(after), ext)
         return verdict if holds is None else self._held(verdict, holds)
 
-    def _held(self, verdict: Verdict, holds: Hit) -> Verdict:
+    def _held(self, verdict: Verdict, holds: str) -> Verdict:
         """What is masked stays so. The list says for how long, or the settings do."""
-        words = self._matcher.lists[holds.list]
+        words = self._matcher.lists[holds]
         lapse = None if words.hold_default is None else words.hold_default == "release"
-        return verdict._replace(action=Action.HOLD, rule=holds.list, hold_s=words.hold_s, lapse=lapse)
+        return verdict._replace(action=Action.HOLD, rule=holds, hold_s=words.hold_s, lapse=lapse)
 
     def say(self, user: str, name: str, args: Args) -> Args:
         """A call with its words masked. Raises 403 where one is rejected, would be held, or stands in a name
@@ -76,35 +76,30 @@ class Moderation:
 
     def _look(
         self, sender: str, kind: str, type: int | None, texts: Iterable[Text]
-    ) -> tuple[str, dict[str, str], Hit | None]:
-        """What the sender is told who is refused, else empty; what becomes of texts; and the hit for which
+    ) -> tuple[str, dict[str, str], str | None]:
+        """What the sender is told who is refused, else empty; what becomes of texts; and the list for which
         somebody has to look at them."""
         self._looked += 1
-        suspect = self._is_suspect(sender)
-        hits: list[Hit] = []
-        changed: dict[str, str] = {}
-        stuck = False
-        for text, free in texts:
-            found = self._matcher.find(text, kind, type, suspect)
-            hits += found
-            after = masked(text, found)
-            if after == text:
-                continue
-            if free:
-                changed[text] = after
-            else:
-                stuck = True
-        if not hits:
-            return "", changed, None
-        self._count(sender, hits)
-        most = max(hits, key=lambda hit: hit.action)
-        if most.action < Severity.REJECT and not stuck:
-            return "", changed, most if most.action == Severity.HOLD else None
-        return self._matcher.lists[most.list].text or REFUSED, changed, None
+        looked = list(texts)
+        found = self._matcher.look([text for text, _ in looked], kind, type, self._is_suspect(sender))
+        severest = found.severest()
+        if severest is None:
+            return "", {}, None
+        name, action = severest
+        self._count(sender, {**found.actions, name: found.actions.get(name, action)})
+        after = {looked[index]: text for index, text in found.changed().items()}
+        stuck = any(not free for _, free in after)
+        if action < Severity.REJECT and not stuck:
+            return (
+                "",
+                {text: to for (text, _), to in after.items()},
+                name if action == Severity.HOLD else None,
+            )
+        return self._matcher.lists[name].text or REFUSED, {}, None
 
-    def _count(self, sender: str, hits: Sequence[Hit]) -> None:
+    def _count(self, sender: str, actions: Mapping[str, Severity]) -> None:
         """One for each list with a hit, and its sender is listened to from now on."""
-        for key in {(hit.list, hit.action) for hit in hits}:
+        for key in actions.items():
             self._verdicts[key] = self._verdicts.get(key, 0) + 1
         self._suspects[sender] = self._clock.elapsed_ms() + SUSPECT_MS
         self._suspects.move_to_end(sender)

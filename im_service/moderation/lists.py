@@ -17,6 +17,10 @@ MAX_WORDS = 200_000
 """Of all lists together: 120 MB of a process, 300 with their sounds, and a second to take them in."""
 MAX_PATTERNS = 500
 """Of all lists together."""
+MAX_PROGRAM = 2_000
+"""Steps of a compiled pattern: what each character of a text may cost."""
+UNLIKE = "q", "7", "中", "!"
+"""Texts that have nothing in common."""
 NAME_PATTERN = r"[a-z0-9][a-z0-9_.-]{0,63}"
 """Of the names of lists."""
 
@@ -84,19 +88,28 @@ def check_list(words: WordList) -> None:
                     f"{member}[{index}]: {word!r} has no letter or figure; write it as a pattern"
                 )
     for index, pattern in enumerate(words.patterns):
-        compiled = compile_pattern(pattern, f"patterns[{index}]")
-        if compiled.search("") is not None:
-            raise ValueError(f"patterns[{index}]: {pattern!r} is found in an empty text")
+        _check_pattern(pattern, f"patterns[{index}]")
 
 
-def compile_pattern(pattern: str, where: str) -> re2._Regexp[str]:
-    """A pattern whose cost is linear in the text. Raises ValueError."""
+def _check_pattern(pattern: str, where: str) -> None:
+    compiled = compile_pattern(pattern, where)
+    if compiled.search(b"") is not None:
+        raise ValueError(f"{where}: {pattern!r} is found in an empty text")
+    if all(compiled.search(text.encode()) for text in UNLIKE):
+        raise ValueError(f"{where}: {pattern!r} is found in every text")
+    if compiled.programsize > MAX_PROGRAM:
+        size = f"has {compiled.programsize} steps, at most {MAX_PROGRAM}"
+        raise ValueError(f"{where}: {pattern!r} {size}: repeat less, and smaller things")
+
+
+def compile_pattern(pattern: str, where: str) -> re2._Regexp[bytes]:
+    """A pattern whose cost is linear in the text, for texts in UTF-8. Raises ValueError."""
     options = re2.Options()
     options.case_sensitive = False
     options.log_errors = False
     options.max_mem = 1 << 20
     try:
-        return re2.compile(pattern, options)
+        return re2.compile(pattern.encode(), options)
     except re2.error as error:
         said = error.args[0] if error.args else ""
         text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)

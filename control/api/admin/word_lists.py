@@ -13,8 +13,8 @@ from control.api.admin.route import Ask, Given, Reply, Route
 from control.api.errors import Problem
 from control.im.word_lists import LISTS
 from control.keys.api_keys import POLICY_ADMIN, VIEWER
+from im_service.moderation.findings import Hit
 from im_service.moderation.lists import NAME_PATTERN, Kind, Severity, WordList
-from im_service.moderation.matcher import masked
 
 
 class WordListSummary(Struct, kw_only=True):
@@ -68,7 +68,8 @@ class HitShown(Struct, kw_only=True):
 
 
 class TextJudged(Struct, kw_only=True):
-    """`verdict`: pass, note, mask, hold or reject; `result`: what others see, null: nothing."""
+    """`verdict`: pass, note, mask, hold or reject; `result`: what others see, null: nothing.
+    `hits`: the first thousand that were found, in order of place."""
 
     verdict: str
     result: str | None
@@ -124,12 +125,16 @@ async def dropped(ask: Ask[Nothing]) -> Reply:
 async def tried(ask: Ask[TextTried]) -> Reply:
     given = ask.given
     matcher = await ask.services.words.matcher()
-    hits = await asyncio.to_thread(matcher.find, given.text, given.kind or "", given.type, given.suspect)
-    most = max((hit.action for hit in hits), default=None)
+    hits: list[Hit] = []
+    found = await asyncio.to_thread(
+        matcher.look, [given.text], given.kind or "", given.type, given.suspect, hits
+    )
+    severest = found.severest()
+    action = None if severest is None else severest[1]
     return Reply(
         TextJudged(
-            verdict="pass" if most is None else most.name.lower(),
-            result=None if most == Severity.REJECT else masked(given.text, hits),
+            verdict="pass" if action is None else action.name.lower(),
+            result=None if action == Severity.REJECT else found.changed().get(0, given.text),
             hits=[
                 HitShown(
                     list=hit.list,
@@ -140,7 +145,7 @@ async def tried(ask: Ask[TextTried]) -> Reply:
                     end=hit.end,
                     text=given.text[hit.start : hit.end],
                 )
-                for hit in hits
+                for hit in sorted(set(hits), key=lambda hit: (hit.start, hit.end, hit.list, hit.word))
             ],
         )
     )

@@ -8,7 +8,7 @@ import pytest
 
 from im_service.moderation.folding import fold, fold_with_places
 from im_service.moderation.lists import MAX_WORDS, WordList, check_list, parse_list
-from im_service.moderation.matcher import Matcher, masked
+from im_service.moderation.matcher import Matcher
 from tests.support.noise_peer import seeded
 
 WORDS = ["发票", "法轮功", "ass", "fuck you", "viagra", "дурак", "加微信"]
@@ -73,7 +73,7 @@ def test_others_of_the_same_sound_are_found_in_texts_of_suspects(matcher: Matche
     ],
 )
 def test_letters_are_masked_and_what_separates_them_stays(matcher: Matcher, text: str, after: str) -> None:
-    assert masked(text, matcher.find(text)) == after
+    assert matcher.look([text]).changed().get(0, text) == after
 
 
 def test_patterns_see_the_text_as_it_was_written_and_take_no_longer_than_it_is_long() -> None:
@@ -117,6 +117,9 @@ def test_words_inside_of_words_where_the_list_says_so() -> None:
         (b'{"action":"mask","patterns":["("]}', "patterns[0]: missing )"),
         (b'{"action":"mask","patterns":["a*"]}', "patterns[0]: 'a*' is found in an empty text"),
         (b'{"action":"mask","patterns":["(?=a)"]}', "patterns[0]"),
+        (b'{"action":"mask","patterns":["\\\\d","."]}', "patterns[1]: '.' is found in every text"),
+        (b'{"action":"mask","patterns":["[^x]"]}', "is found in every text"),
+        (b'{"action":"mask","patterns":["q.{400}"]}', "steps, at most 2000"),
         (b'{"action":"mask","patterns":["((a{100}){100}){100}"]}', "patterns[0]"),
         (b'{"action":"mask","kinds":["x"]}', "kinds"),
     ],
@@ -152,11 +155,11 @@ def test_folding_twice_changes_nothing() -> None:
 
 
 def test_what_did_not_change_is_not_compiled_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("im_service.moderation.matcher.MACHINE", 2000)
+    monkeypatch.setattr("im_service.moderation.forms.MACHINE", 2000)
     large = WordList(action="mask", words=[f"word{n}" for n in range(3000)])
     first = Matcher({"large": large, "small": WordList(action="mask", words=["one"])})
     second = Matcher({"large": large, "small": WordList(action="mask", words=["two"])}, first)
-    kept = set(map(id, first._spelled._machines.values())) & set(map(id, second._spelled._machines.values()))
+    kept = set(map(id, first.spelled.machines)) & set(map(id, second.spelled.machines))
     assert len(kept) == 2, "two machines of the large list"
     assert [hit.word for hit in second.find("one two word2999")] == ["two", "word2999"]
 

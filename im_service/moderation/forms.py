@@ -1,0 +1,133 @@
+"""Words by a form of theirs, found in one pass over a text, at a cost that the text and a bound decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import NamedTuple
+
+from ahocorasick_rs import AhoCorasick
+
+MACHINE = 100_000
+"""Words of one machine. The library makes one without letting anything else of the process run, for half a
+second; each machine more makes every search longer, by two microseconds."""
+SMALL = 2_000
+"""Words of a list that shares its machines with others."""
+NESTED = 16
+"""Words of one machine of which each is the end of the next: as many as may end at one character."""
+WINDOW = 512
+"""Characters of a text that a machine looks at before the bound is: it tells all that it finds at once."""
+MOST_MATCHES = 10_000
+"""Of words in the texts of a message, at whatever place and however they overlap."""
+MOST_SEARCHES = 5_000
+"""For a pattern in one text of a message."""
+MOST_SPANS = 1_000
+"""Matches of patterns in the texts of a message: each costs microseconds."""
+
+
+class Overfull(Exception):
+    """The texts hold more than is looked at."""
+
+
+class LookBudget:
+    """What looking at the texts of one message may still cost. Raises Overfull."""
+
+    __slots__ = ("matches", "searches", "spans")
+
+    def __init__(self) -> None:
+        self.matches = MOST_MATCHES
+        self.searches = MOST_SEARCHES
+        self.spans = MOST_SPANS
+
+    def match(self, count: int) -> None:
+        self.matches -= count
+        if self.matches < 0:
+            raise Overfull
+
+    def search(self, count: int) -> None:
+        self.searches -= count
+        if self.searches < 0:
+            raise Overfull
+
+    def span(self) -> None:
+        self.spans -= 1
+        if self.spans < 0:
+            raise Overfull
+
+
+class ListedWord(NamedTuple):
+    """A word, and the list that it is of."""
+
+    list: str
+    word: str
+
+
+class _Machine(NamedTuple):
+    forms: tuple[str, ...]
+    longest: int
+    machine: AhoCorasick
+
+
+class Forms:
+    """Filled with `add`, then compiled once."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, list[ListedWord]] = {}
+        self._small: list[str] = []
+        self._large: list[list[str]] = []
+        self.machines: list[_Machine] = []
+
+    def add(self, words: Iterable[tuple[str, ListedWord]]) -> None:
+        """Those of one list."""
+        own: list[str] = []
+        for form, entry in words:
+            if form not in self.entries:
+                own.append(form)
+                self.entries[form] = []
+            self.entries[form].append(entry)
+        if len(own) < SMALL:
+            self._small += own
+        else:
+            self._large.append(own)
+
+    def compile(self, before: Forms | None) -> None:
+        """Machines that are the same as before are taken over."""
+        known = {each.forms: each for each in before.machines} if before is not None else {}
+        for forms in (self._small, *self._large):
+            for level in _by_nesting(forms):
+                for first in range(0, len(level), MACHINE):
+                    part = tuple(level[first : first + MACHINE])
+                    self.machines.append(
+                        known.get(part) or _Machine(part, max(map(len, part)), AhoCorasick(list(part)))
+                    )
+        self._small, self._large = [], []
+
+    def find(self, text: str, work: LookBudget) -> Iterator[list[tuple[str, int, int]]]:
+        """(form, start, end) of each, overlapping ones too, some at a time. Raises Overfull."""
+        for forms, longest, machine in self.machines:
+            for done in range(0, len(text), WINDOW):
+                start = max(0, done - longest + 1)
+                found = machine.find_matches_as_indexes(text[start : done + WINDOW], overlapping=True)
+                if found:
+                    work.match(len(found))
+                    yield [
+                        (forms[index], start + first, start + behind)
+                        for index, first, behind in found
+                        if start + behind > done  # else it was told before
+                    ]
+
+    def __bool__(self) -> bool:
+        return bool(self.machines)
+
+
+def _by_nesting(forms: list[str]) -> Iterator[list[str]]:
+    """The words in parts, in each of which at most NESTED end at one character."""
+    above: list[str] = []
+    depths: dict[str, int] = {}
+    for backwards in sorted(form[::-1] for form in forms):
+        while above and not backwards.startswith(above[-1]):
+            above.pop()
+        depths[backwards[::-1]] = len(above) // NESTED
+        above.append(backwards)
+    for _, level in groupby(sorted(forms, key=depths.__getitem__), key=depths.__getitem__):
+        yield list(level)
