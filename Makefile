@@ -68,8 +68,8 @@ sanitize: tested-with dev ## build under AddressSanitizer and UBSan in a copy of
 coverage: tested-with dev ## run the tests in a copy of the tree and show which lines of Python and of the C modules ran
 	$(PY) tools/coverage.py $(COVERAGE_ARGS)
 
-lint: build dev ## ruff, mypy strict, stubtest, generated files fresh, no more Any than before, beside one another
-	@$(MAKE) --no-print-directory -j --output-sync lint-style lint-types lint-stubs lint-generated lint-any
+lint: build dev ## ruff, mypy strict, stubtest, generated files fresh, no more Any than before, every test module loads; beside one another
+	@$(MAKE) --no-print-directory -j --output-sync lint-style lint-types lint-stubs lint-generated lint-any $(STAMPS)/collected
 
 .PHONY: lint-style lint-types lint-stubs lint-generated lint-any
 lint-style:
@@ -83,6 +83,11 @@ lint-generated:
 	$(PY) tools/generate.py --check
 lint-any:
 	$(PY) -m pytest -q -p no:cacheprovider tests/architecture/test_any.py
+
+# Modules of tests are compiled once here, not by each lane at the same time: half of what collecting costs.
+$(STAMPS)/collected: pyproject.toml $(shell find tests -name '*.py')
+	$(PY) -m pytest -qq --collect-only > build/collected.log || { tail -40 build/collected.log; exit 1; }
+	@touch $@
 
 test: tested-with dev build lint ## install what is missing, build, lint and run every test; LANES=1 one after another
 	$(PY) -m pytest $(PYTEST_LANES) $(PYTEST_ARGS)
