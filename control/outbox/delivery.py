@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from control.logs import get_logger
 from control.outbox.sink import Outcome, Sink, Verdict
+from control.outbox.tidings import EventWriter, first_letter
 from im_service.outbox.kinds.copy import CopyGap, subject_of
 from im_service.outbox.ports import (
     ConsumerGroup,
@@ -32,6 +33,7 @@ from im_service.outbox.ports import (
 )
 from im_service.outbox.window import STANDARD, Held, Rules, Window
 from im_service.ports import Clock
+from im_service.storage.engine import telling
 from im_service.storage.errors import StoreError
 from im_service.storage.records import DeadLetter as Letter
 
@@ -52,7 +54,7 @@ LETTERS_MOST = 1_000
 """Of one endpoint. Beyond: it is disabled, as it is not fit for what it gets."""
 
 
-class Letters(Protocol):
+class Letters(EventWriter, Protocol):
     async def bury(self, letter: Letter) -> int:
         """Keep it, durably, once; how many this endpoint has now. StoreError."""
         ...
@@ -119,6 +121,7 @@ class Delivery:
         random: Random | None = None,
     ) -> None:
         self._task = task
+        self._own = subject_of(task.name)  # what is said of it: it is not given its own failures
         self._sink = sink
         self._log = events
         self._store = letters
@@ -214,7 +217,7 @@ class Delivery:
             except StoreError:
                 await asyncio.sleep(AGAIN_S)
                 continue
-            events = list(page.events)
+            events = [event for event in page.events if event.subject != self._own]
             beyond = self._task.beyond
             if beyond is not None:
                 within = [event for event in events if not beyond(event.cursor)]
@@ -295,7 +298,8 @@ class Delivery:
             reason[:200], self._clock.now_ms(),
         )  # fmt: skip
         try:
-            kept = await self._store.bury(letter)
+            with telling(first_letter(letter)):
+                kept = await self._store.bury(letter)
         except StoreError as error:
             log.warning("a dead letter is kept later", endpoint=self._task.name, reason=str(error))
             self._window.unburied(item, self._clock.elapsed_ms() + int(AGAIN_S * 1000))

@@ -22,6 +22,7 @@ from control.outbox.delivery import Delivery, End, Letters, Tally, Task
 from control.outbox.endpoints import PREFIX, REPLAYS, Endpoint, Replay, read_endpoint
 from control.outbox.lags import Lags
 from control.outbox.sink import Sink
+from control.outbox.tidings import Tidings
 from control.part import Check, Part, Source
 from control.rendezvous import choose
 from im_service.outbox.ports import Cursor, EventLog
@@ -80,6 +81,7 @@ class Outbox(Part):
         self._documents = documents
         self._log = events
         self._letters = letters
+        self._tidings = Tidings(letters, clock.now_ms)
         self._clock = clock
         self._make_sink = make_sink
         self._own = own
@@ -158,6 +160,7 @@ class Outbox(Part):
         before = self._endpoints.pop(name, None)
         if document is None:
             self._tallies.pop(name, None)
+            self._tidings.forget(name)
             if before is not None and self.owns(name):
                 self._forget(before[0].group(name))
         else:
@@ -214,6 +217,9 @@ class Outbox(Part):
             if key not in self._running and self._not_before.get(key, 0.0) <= now:
                 self._begin(key, spec, task)
         self._not_before = {key: at for key, at in self._not_before.items() if at > now}
+        for name, (endpoint, _) in list(self._endpoints.items()):
+            if self.owns(name):
+                await self._tidings.state(name, endpoint)
 
     def _begin(self, key: tuple[str, str], spec: Spec, task: Task) -> None:
         name = key[0]

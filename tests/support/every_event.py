@@ -15,13 +15,15 @@ from typing import get_args
 import msgspec
 
 from control.coordination.sqlite_documents import SqliteDocuments
+from control.outbox.delivery import Delivery, Tally, Task
 from control.outbox.desk import Desk, Question
 from control.outbox.endpoints import PREFIX, Endpoint
 from control.outbox.keeper import Outbox
 from control.outbox.sink import Outcome, shown
 from control.outbox.sink import Verdict as Given
 from im_service.outbox.kinds.catalogue import KINDS
-from im_service.outbox.ports import Event
+from im_service.outbox.ports import Event, EventFilter
+from im_service.outbox.window import Rules
 from im_service.ports import SystemClock
 from im_service.sending.hooks import Action, Draft, Verdict
 from im_service.settings import EventCopy, ImSettings, Recorded
@@ -142,8 +144,19 @@ class Taking:
         return
 
 
+class Refusing:
+    """A sink that takes nothing."""
+
+    async def send(self, batch: Sequence[Event], again: bool) -> Outcome:
+        return Outcome(Given.REFUSED, "status: answered 400", 400)
+
+    async def close(self) -> None:
+        return
+
+
 async def endpoint_events(path: Path) -> list[Event]:
-    """What an endpoint is given that is in no log: it is tested, and events expire before it has them."""
+    """What is told of endpoints: one is tested, events expire before it has them, it is paused; another one
+    takes nothing."""
     taken: list[Event] = []
     documents = SqliteDocuments(path / "documents.sqlite3")
     await documents.start()
@@ -164,9 +177,43 @@ async def endpoint_events(path: Path) -> list[Event]:
         await until(lambda: outbox.endpoint("shop") is not None)
         await Desk(outbox, log, store, clock, sink, 1).answer(Question(what="test", endpoint="shop"))
         await until(lambda: len(taken) >= 2)
+        await (await world.login("alice")).logout()
+        await _refused("bank", world)
+        paused = msgspec.structs.replace(endpoint, state="paused", since=clock.now_ms() // 1000)
+        await documents.put(PREFIX + "shop", msgspec.json.encode(paused))
+        await until(lambda: outbox.endpoint("shop") == paused)
+        for _ in range(3):
+            await outbox.tick()
+        said = await _said(world, 2)
         await outbox.stop(0.0)
     await documents.stop(0.0)
-    return taken
+    return [*taken, *said]
+
+
+async def _said(world: World, count: int) -> list[Event]:
+    """What lies in the log of endpoints, when it is so much."""
+    found: list[Event] = []
+    cursor = await world.im.events.first()
+    while len(found) < count:
+        page = await world.im.events.read(cursor, 100, EventFilter(("endpoint.*",)))
+        found += page.events
+        cursor = page.next
+        await world.im.events.wait(cursor, 1.0)
+    return found
+
+
+async def _refused(name: str, world: World) -> None:
+    """An endpoint that takes nothing, until its first event is given up."""
+    begin = await world.im.events.first()
+    tally = Tally()
+    delivery = Delivery(
+        Task(name, f"endpoint.{name}", EventFilter(), 1, begin), Refusing(), world.im.events, world.store,
+        SystemClock(), tally, rules=Rules(give_up_ms=0),
+    )  # fmt: skip
+    task = asyncio.create_task(delivery.run())
+    await until(lambda: tally.letters)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def page_of_examples(events: Sequence[Event]) -> str:

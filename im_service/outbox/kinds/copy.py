@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from im_service.outbox.kinds.base import Change
+from im_service.outbox.kinds.base import Change, Ms
 
 ENDPOINT = "endpoint/<name>"
 
@@ -28,4 +28,29 @@ class CopyGap(Change, kw_only=True):
     reason: str
 
 
-KINDS: tuple[type[Change], ...] = (EndpointTest, CopyGap)
+class EndpointState(Change, kw_only=True):
+    """It is `active`, `paused`, or `disabled` by the service, which says why. Of changes that follow each
+    other at once the last may be told alone."""
+
+    KIND = "endpoint.state"
+    RECORD = None
+    SUBJECT = ENDPOINT
+    endpoint: str
+    state: str
+    why: str
+    since_ms: Ms
+
+
+class EndpointLetters(Change, kw_only=True):
+    """It has a dead letter, and had none before: this event was given up."""
+
+    KIND = "endpoint.letters"
+    RECORD = None
+    SUBJECT = ENDPOINT
+    endpoint: str
+    event_id: str
+    kind: str
+    reason: str
+
+
+KINDS: tuple[type[Change], ...] = (EndpointTest, EndpointState, EndpointLetters, CopyGap)

@@ -23,6 +23,7 @@ from im_service.outbox.ports import EventFilter
 from im_service.outbox.window import Rules
 from im_service.ports import SystemClock
 from im_service.storage.errors import StoreUnavailable
+from im_service.storage.event_records import NewEvent
 from im_service.storage.records import DeadLetter as Letter
 from tests.support.event_log import MemoryEventLog
 from tests.support.sdk_client import until as soon
@@ -35,6 +36,7 @@ PATIENCE_S = 30
 class MemoryLetters:
     def __init__(self) -> None:
         self.kept: list[Letter] = []
+        self.told: list[NewEvent] = []
         self.broken = False
 
     async def bury(self, letter: Letter) -> int:
@@ -42,6 +44,11 @@ class MemoryLetters:
             raise StoreUnavailable("away")
         self.kept.append(letter)
         return len(self.kept)
+
+    async def tell(self, *new: NewEvent) -> None:
+        if self.broken:
+            raise StoreUnavailable("away")
+        self.told += new
 
 
 @dataclass

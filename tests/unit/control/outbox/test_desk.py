@@ -21,6 +21,7 @@ from im_service.errors import Code, ImError
 from im_service.outbox.ports import Event
 from im_service.ports import SystemClock
 from im_service.storage.errors import StoreUnavailable
+from im_service.storage.event_records import NewEvent
 from im_service.storage.records import DeadLetter
 from tests.support.sdk_client import until
 from tests.unit.control.outbox.test_keeper import Shared, begun, beyond, ended
@@ -34,6 +35,9 @@ class Letters:
     async def bury(self, letter: DeadLetter) -> int:
         self.kept.append(letter)
         return len(self.kept)
+
+    async def tell(self, *new: NewEvent) -> None:
+        return
 
     async def dead_letters(self, endpoint: str, after: int, limit: int) -> list[tuple[int, DeadLetter]]:
         return [(n, each) for n, each in enumerate(self.kept, 1) if n > after and each.endpoint == endpoint][

@@ -26,6 +26,7 @@ class Shared:
     def __init__(self, documents: SqliteDocuments) -> None:
         self.documents = documents
         self.log = MemoryEventLog()
+        self.letters = MemoryLetters()
         self.got: list[tuple[int, str, str, bool]] = []
         self.verdict = Verdict.DELIVERED
         self.live = [1, 2]
@@ -37,7 +38,7 @@ class Shared:
         return Outbox(
             self.documents,
             self.log,
-            MemoryLetters(),
+            self.letters,
             SystemClock(),
             make,
             node,
