@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import random
 import shlex
 import shutil
@@ -92,6 +93,7 @@ def main() -> int:
     arguments = parsed()
     if reason := why_not():
         print(f"without Kafka: {reason}", file=sys.stderr)
+    logging.getLogger("qianwan").setLevel(logging.ERROR)  # that they reconnect is what they are here for
     print(COLUMNS.format(*HEADINGS), flush=True)
     found: list[Outcome] = []
     for store in arguments.stores:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import nats
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 
 from tests.support.kafka_process import KafkaProcess
 from tests.support.nats_process import NatsProcess
@@ -145,12 +145,14 @@ class Topic:
         self.url = f"kafka://127.0.0.1:{broker.port}/{TOPIC}"
 
     async def had(self) -> Had:
-        consumer = AIOKafkaConsumer(bootstrap_servers=f"127.0.0.1:{self._broker.port}")
+        """Without a group it is assigned all partitions."""
+        consumer = AIOKafkaConsumer(
+            TOPIC, bootstrap_servers=f"127.0.0.1:{self._broker.port}", auto_offset_reset="earliest"
+        )
         await consumer.start()
         try:
-            places = [TopicPartition(TOPIC, number) for number in consumer.partitions_for_topic(TOPIC) or ()]
-            consumer.assign(places)
-            await consumer.seek_to_beginning(*places)
+            places = consumer.assignment()
+            assert places, "the topic has no partitions"
             ends = await consumer.end_offsets(places)
             found: list[bytes] = []
             while any([await consumer.position(place) < ends[place] for place in places]):
