@@ -34,8 +34,14 @@ WRITE_BYTES = 64 << 10
 """Of one write to a partition; a larger event is written alone."""
 LARGEST_BYTES = 1_000_000
 """What a topic takes where nobody set it otherwise, but for what stands around it. Beyond: refused."""
-TOO_LARGE = (MessageSizeTooLargeError, InvalidMessageError, RecordListTooLargeError)
 _partition_of = DefaultPartitioner()
+
+
+class TooLarge(Exception):
+    """It was not given to the producer."""
+
+
+TOO_LARGE = (TooLarge, MessageSizeTooLargeError, InvalidMessageError, RecordListTooLargeError)
 
 
 class Kafka:
@@ -75,7 +81,8 @@ class Kafka:
         problems = [end for end in ends if end is not None]
         if not problems:
             return Outcome(Verdict.DELIVERED, request=request)
-        await self.close()  # what was refused leaves a hole in what the producer counts
+        if not all(isinstance(each, TooLarge) for each in problems):
+            await self.close()  # what the broker refused leaves a hole in what the producer counts
         worst = next((each for each in problems if not isinstance(each, TOO_LARGE)), None)
         if worst is None:
             return Outcome(Verdict.REFUSED, f"large: {problems[0]}", request=request)
@@ -110,7 +117,7 @@ class Kafka:
     def _added(self, records: BatchBuilder, event: Event) -> bool:
         value = encoded(event, self._form)
         if len(value) > LARGEST_BYTES:
-            raise MessageSizeTooLargeError(f"{len(value)} bytes")
+            raise TooLarge(f"{len(value)} bytes")
         told = {"event_id": event.event_id, "kind": event.kind, "content-type": media_of(self._form)}
         headers = [(name, text.encode()) for name, text in told.items()]
         key = event.subject.encode()

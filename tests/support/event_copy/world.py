@@ -169,7 +169,7 @@ class World:
         for each in (await self.admin("GET", "/endpoints"))["endpoints"]:
             name = each["name"]
             look = await self.admin("GET", f"/endpoints/{name}")
-            if look["state"] != "active" or not look["known"] or look["lag_events"]:
+            if look["state"] != "active" or look["lag_events"] != 0:  # None: nobody knows
                 found[name] = f"{look['state']}, {look['lag_events']} events behind"
         return found
 

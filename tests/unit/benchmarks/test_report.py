@@ -84,6 +84,7 @@ def test_the_recorded_figures_make_a_page(tmp_path: Path) -> None:
     assert len(figures) >= 15
     assert {path.name for path in others} == {
         "alternation.json",
+        "faults-copy.json",
         "faults.json",
         "idle-before-after.json",
         "instructions.json",

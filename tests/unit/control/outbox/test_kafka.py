@@ -148,6 +148,8 @@ async def test_what_lies_behind_a_refused_event_waits_for_it(broker: KafkaProces
     assert (await there.send([events[0]], False)).verdict is Verdict.DELIVERED
     assert (await there.send([events[1]], False)).verdict is Verdict.REFUSED
     assert (await there.send(events[3:], False)).verdict is Verdict.DELIVERED
+    huge = log.put("message.single", "s/3", {"text": "x" * 1_000_000})
+    assert (await there.send([huge], False)).verdict is Verdict.REFUSED
     late = log.put("message.single", "s/1")
     assert (await there.send([late], False)).verdict is Verdict.DELIVERED
     await there.close()
