@@ -19,6 +19,7 @@ from msgspec import Meta, Raw, Struct, inspect
 
 from frame.constants import FrameType
 from im_service.errors import REFUSALS, UNDECODABLE, Code, ImError, rate_limited
+from im_service.faults import told
 from im_service.grammar import check_arguments
 from im_service.ids import check_id
 from im_service.live.sessions import Sessions
@@ -109,7 +110,7 @@ class Method:
         try:
             return self.decode(payload)
         except msgspec.ValidationError as error:
-            raise ImError(Code.INVALID, f"{self.name}: {error}") from None
+            raise ImError(Code.INVALID, f"{self.name}: {told(error, self.args)}") from None
         except UNDECODABLE:
             raise ImError(Code.MALFORMED) from None
 

@@ -7,6 +7,7 @@ from typing import NewType
 
 from frame.constants import GROUP_PREFIX, ID_PATTERN, ROOM_PREFIX, SINGLE_PREFIX
 from im_service.errors import Code, ImError
+from im_service.faults import meaning
 
 ID = re.compile(ID_PATTERN + r"\Z")
 """Grammar of user, group, room and device ids, and of tags."""
@@ -42,7 +43,7 @@ def check_id(value: str, what: str) -> str:
 def check_sender(value: str, what: str = "sender") -> str:
     """Return value if it follows the grammar, else 414: the server sends under its own ids too."""
     if ID.match(value) is None:
-        raise ImError(Code.INVALID, f"{what} must match {ID_PATTERN}")
+        raise ImError(Code.INVALID, f"{what} must be {meaning(ID_PATTERN)}")
     return value
 
 

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from im_service.errors import UNDECODABLE, Code, ImError
+from im_service.faults import told
 from im_service.ids import GROUP, ID, ROOM, SINGLE
 from im_service.storage.records import (
     BADGE,
@@ -323,7 +324,7 @@ class OptionTable:
         try:
             options = _decoder.decode(raw)
         except msgspec.ValidationError as error:
-            raise ImError(Code.INVALID, f"options: {error}") from None
+            raise ImError(Code.INVALID, f"options: {told(error, Options)}") from None
         except UNDECODABLE:
             raise ImError(Code.MALFORMED, "options are not a msgpack map") from None
         resolved = resolve(options, kind)

@@ -14,6 +14,7 @@ from control.api.errors import Problem
 from control.auth.tokens import ID
 from im_service.calls import Args, Method, pack
 from im_service.errors import UNDECODABLE, Code
+from im_service.faults import meaning, told
 
 Given: TypeAlias = dict[str, object]
 
@@ -45,7 +46,7 @@ class ArgumentReader:
         try:
             return msgspec.convert(given, self._method.args, strict=False), user
         except msgspec.ValidationError as error:
-            raise _invalid(f"{self._method.name}: {error}") from None
+            raise _invalid(f"{self._method.name}: {told(error, self._method.args)}") from None
 
     async def _body(self, request: Request) -> Given:
         body = await request.body()
@@ -74,7 +75,7 @@ class ArgumentReader:
 
     def _in_path(self, name: str, value: str) -> str | int:
         if not ID.fullmatch(value):
-            raise _invalid(f"{name} must match {ID.pattern}")
+            raise _invalid(f"{name} must be {meaning(ID.pattern)}")
         if name not in self._integers:
             return value
         try:
@@ -87,7 +88,7 @@ class ArgumentReader:
             return ""
         user = given.pop(self._actor, None)
         if not isinstance(user, str) or not ID.fullmatch(user):
-            raise _invalid(f"{self._actor} must match {ID.pattern}")
+            raise _invalid(f"{self._actor} must be {meaning(ID.pattern)}")
         return user
 
 

@@ -14,6 +14,7 @@ from starlette.routing import Match
 
 from control.coordination.documents import DocumentsUnavailable
 from im_service.errors import Code, ImError
+from im_service.faults import meaning
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_BASE = "urn:qianwan:problem:"
@@ -117,6 +118,13 @@ def from_im_error(error: ImError) -> Problem:
     return Problem(STATUS.get(code, 400), slug, error.text, headers, code=code, **detail)
 
 
+def _reason(kind: str, said: str, context: Mapping[str, str]) -> str:
+    """Of pydantic: what was wrong with one parameter."""
+    if kind == "string_pattern_mismatch":
+        return f"should be {meaning(context['pattern'])}"
+    return said
+
+
 def install(app: FastAPI) -> None:
     """Make every error of the app a problem document."""
 
@@ -136,7 +144,10 @@ def install(app: FastAPI) -> None:
     async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         broken = any(item["type"] == "json_invalid" for item in error.errors())
         errors = [
-            {"at": ".".join(str(part) for part in item["loc"]), "reason": item["msg"]}
+            {
+                "at": ".".join(str(part) for part in item["loc"]),
+                "reason": _reason(item["type"], item["msg"], item.get("ctx", {})),
+            }
             for item in error.errors()
         ]
         if broken:

@@ -27,6 +27,7 @@ from control.im.api import REQUEST_TIMEOUT_S, ImApi
 from control.logs import get_logger
 from control.settings.sections import LimitsSection
 from im_service.errors import Code, ImError
+from im_service.faults import meaning
 
 log = get_logger("api")
 
@@ -117,7 +118,7 @@ async def replayable(
     if name is None:
         return await handle()
     if not KEY.fullmatch(name):
-        raise Problem(422, "invalid", f"{HEADER} must match {KEY.pattern}")
+        raise Problem(422, "invalid", f"{HEADER} must be {meaning(KEY.pattern)}")
     named = "\n".join((owner, request.method, request.url.path, name))
     key = hashlib.blake2b(named.encode(), digest_size=32).hexdigest()
     sealing = "\n".join((named, getattr(request.state, "api_key_text", "")))

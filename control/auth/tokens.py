@@ -23,6 +23,7 @@ from nacl.bindings import crypto_sign_open
 from nacl.exceptions import BadSignatureError
 
 from frame.constants import ID_PATTERN, TOKEN_MAX
+from im_service.faults import meaning
 from im_service.ids import RESERVED, reserved
 
 # RFC 9864 names the algorithm "Ed25519"; tokens signed elsewhere may still carry the older, wider name
@@ -88,7 +89,7 @@ class TokenSigner:
         """
         for name, value in (("user", user), ("device", device)):
             if value is not None and not ID.fullmatch(value):
-                raise ValueError(f"{name} must match {ID.pattern}")
+                raise ValueError(f"{name} must be {meaning(ID.pattern)}")
         if reserved(user):
             raise ValueError(f"user: ids that begin with {RESERVED} are the server's")
         claims: dict[str, Any] = {**self._base, "sub": user, "iat": now, "exp": now + ttl_s}

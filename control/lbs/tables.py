@@ -24,6 +24,7 @@ import msgspec
 from msgspec import Struct
 
 from frame.constants import ID_PATTERN
+from im_service.faults import told
 
 IpAddress: TypeAlias = IPv4Address | IPv6Address
 
@@ -86,7 +87,7 @@ def parse_tables(data: bytes) -> Tables:
     try:
         document = msgspec.json.decode(data, type=_Document)
     except msgspec.ValidationError as error:
-        raise ValueError(_told(str(error))) from None
+        raise ValueError(_told(told(error, _Document))) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"not JSON: {_with_line(str(error), data)}") from None
     if len(document.networks) > MAX_LINES:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from control.settings.keys import nearest, tables
 from control.settings.model import Settings
+from im_service.faults import told
 
 Group = TypeVar("Group", bound=Struct)
 
@@ -97,7 +98,10 @@ class _Check:
 
 def convert(value: object, kind: Any) -> Any:
     """A value of a file as its type wants it, and nothing that merely looks like it. Raises ValueError."""
-    return msgspec.convert(value, kind, dec_hook=_hook)
+    try:
+        return msgspec.convert(value, kind, dec_hook=_hook)
+    except msgspec.ValidationError as error:
+        raise ValueError(told(error, kind)) from None
 
 
 def _hook(kind: type[Any], value: object) -> Any:

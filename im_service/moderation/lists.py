@@ -10,6 +10,7 @@ import re2
 from msgspec import Meta, Struct
 
 from im_service.calls import MAX_SECONDS
+from im_service.faults import told
 from im_service.moderation.folding import fold
 
 MAX_LISTS = 64
@@ -74,7 +75,7 @@ def parse_list(content: bytes) -> WordList:
     try:
         found = _decode(content)
     except msgspec.MsgspecError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(told(error, WordList)) from None
     check_list(found)
     return found
 

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from frame.constants import MessageType
 from im_service.errors import UNDECODABLE, Code, ImError
+from im_service.faults import told
 from im_service.grammar import check_bytes
 
 MAX_TEXT = 5000  # characters of a text
@@ -148,6 +149,7 @@ def check_body(type: int, body: bytes | msgspec.Raw, room: bool = False, server:
         decoder.decode(body)
         check_bytes(body, "the body")
     except msgspec.ValidationError as error:
-        raise ImError(Code.INVALID, f"body of type {type}: {error}") from None
+        reason = told(error, BODIES[MessageType(type)])
+        raise ImError(Code.INVALID, f"body of type {type}: {reason}") from None
     except UNDECODABLE:
         raise ImError(Code.MALFORMED, "the body is not msgpack") from None

@@ -22,6 +22,7 @@ from msgspec import UNSET
 from frame.constants import SINGLE_PREFIX, USER_PREFIX
 from im_service.context import ServiceContext
 from im_service.errors import REFUSALS, UNDECODABLE, Code, ImError
+from im_service.faults import told
 from im_service.ids import peer_of, tag_topic
 from im_service.live.route import Route
 from im_service.live.users import SessionState
@@ -138,7 +139,7 @@ class Sending:
         try:
             asked = decode_send(raw)
         except msgspec.ValidationError as error:
-            raise ImError(Code.INVALID, f"send: {error}") from None
+            raise ImError(Code.INVALID, f"send: {told(error, SendRequest)}") from None
         except UNDECODABLE:
             raise ImError(Code.MALFORMED) from None
         if "\x00" in asked.client_id:

@@ -27,7 +27,7 @@ ORDER: dict[str, list[str]] = {
         "__init__",
     ],
     "im_service": [
-        "__init__ errors ports push.settings push.texts rates turns",
+        "__init__ errors faults ports push.settings push.texts rates turns",
         "ids settings",
         "grammar",
         "storage",

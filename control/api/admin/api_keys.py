@@ -18,13 +18,10 @@ from control.audit.entry import Id
 from control.keys.api_keys import SECURITY_ADMIN, ApiKey
 from control.keys.errors import ApiKeyError
 from control.keys.keyring import PREFIX, Held, TooManyKeys
+from im_service.faults import SEEN
 
 ID = "[0-9a-f]{12}"
-TEXT = (
-    r"^[^\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff"
-    r"\U000e0000-\U000e0fff]{1,128}$(?!\n)"
-)
-"""No controls, no marks that turn or hide a text."""
+TEXT = f"^{SEEN}$(?!\\n)"
 
 
 class KeyWanted(Given, kw_only=True):

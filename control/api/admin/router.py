@@ -26,6 +26,7 @@ from control.audit.log import AuditUnavailable
 from control.coordination.documents import Conflict, DocumentsUnavailable, DocumentTooLarge
 from frame.constants import ID_PATTERN
 from im_service.errors import UNDECODABLE, Code
+from im_service.faults import meaning, told
 
 PREFIX = "/v1/admin"
 NEVER = (1 << 63) - 1
@@ -119,7 +120,7 @@ def _path(route: AnyRoute, params: Mapping[str, str]) -> Mapping[str, str]:
     for name, value in params.items():
         pattern = (route.patterns or {}).get(name, ID_PATTERN)
         if not re.fullmatch(pattern, value):
-            raise _invalid(f"{name} must match {pattern}")
+            raise _invalid(f"{name} must be {meaning(pattern)}")
     return params
 
 
@@ -137,7 +138,7 @@ async def _given(route: AnyRoute, request: Request) -> Given:
         given: Given = msgspec.json.decode(await request.body() or b"{}", type=route.takes)
         return given
     except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from None
+        raise _invalid(told(error, route.takes)) from None
     except UNDECODABLE as error:
         detail = f"the body is not JSON: {error}"
         raise Problem(400, "malformed", detail, code=int(Code.MALFORMED)) from None
