@@ -67,6 +67,7 @@ async def deliveries(ask: Ask[Nothing]) -> Reply:
 
 async def dead_letters(ask: Ask[DeadLettersQuery]) -> Reply:
     name, given = ask.path["endpoint"], ask.given
+    await read(ask, name)
     question = Question(what="letters", endpoint=name, number=given.after, limit=given.limit)
     letters = msgspec.convert(await asked(ask, question), list[Kept])
     more = len(letters) == given.limit

@@ -24,7 +24,7 @@ UNREACHABLE = 3
 """Exit code where nobody answers; 1 is a refusal, 2 a wrong word."""
 WRONG_WORDS = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY)
 ANY_REVISION, NOTHING_THERE = "*", '"0"'
-TIMES = ("since", "until", "created_at", "expires_at", "revoked_at")
+TIMES = ("since", "until", "created_at", "made_at", "expires_at", "revoked_at", "time_ms")
 LATEST_S = 1e11
 MAY_BE_EMPTY = ("after", "text", "note")
 """Words where nothing has a meaning; any other that is given and empty is a variable that is not set."""
