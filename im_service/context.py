@@ -48,6 +48,8 @@ class Ports:
     """At least as high as each session id that was given in the cluster, as far as is known."""
     node: int = 0
     """Number of this im process, 0-1023: part of server ids."""
+    heir: Callable[[int], bool] = lambda node: False
+    """Whether the im process of this number lives no more, and this one finishes what it left."""
 
     @property
     def hooks(self) -> tuple[Hook, ...]:

@@ -148,6 +148,11 @@ def time_of(server_id: int) -> int:
     return (server_id >> (NODE_BITS + COUNTER_BITS)) + EPOCH_MS
 
 
+def node_of(server_id: int) -> int:
+    """Number of the im process that made it."""
+    return server_id >> COUNTER_BITS & (1 << NODE_BITS) - 1
+
+
 def age_ms(time_ms: int, server_id: int, now_ms: int) -> int:
     """How old a stored message is, for windows that end.
 

@@ -33,6 +33,7 @@ PUSH: Final = 1 << 16  # vendor push to absent receivers
 ROUTE: Final = 1 << 17  # copied to third parties
 TARGETED: Final = 1 << 18  # a target list cuts the receivers
 CONTROL: Final = 1 << 19  # speaks about other messages (recall, edit, deletion): applied, not shown
+BY_SERVER: Final = 1 << 20  # sent by the application's server: no engine looks at it
 STORED: Final = PERSISTENT | ROAM | HISTORY
 DEFAULT_BITS: Final = STORED | BADGE | SESSION | SENDER_SYNC | PUSH | ROUTE
 CONTROL_BITS: Final = PERSISTENT | ROAM | SENDER_SYNC | CONTROL

@@ -31,6 +31,7 @@ from im_service.groups.admin import GroupAdmin
 from im_service.groups.context import GroupContext
 from im_service.groups.members import GroupMembers
 from im_service.outbox.log import StoreEventLog
+from im_service.outbox.succession import Succession, forget_others
 from im_service.ports import SendItem, Session, Way
 from im_service.push.decide import PushDecider
 from im_service.push.ports import NoPush
@@ -40,7 +41,7 @@ from im_service.reviews.queue import ReviewQueue
 from im_service.reviews.removal import Removal
 from im_service.sending.judging import Judge
 from im_service.sending.messages import Sending
-from im_service.sending.pending import AfterCommit
+from im_service.sending.read_back import ReadBack
 from im_service.sending.releases import Releases
 from im_service.sending.server_sends import ServerSends
 from im_service.sending.words import Words
@@ -58,15 +59,21 @@ class ImService:
         self.directory = context.directory
         self.room_table = context.rooms
         self._store, self._ids, self._spread = store, context.ids, context.spread
+        self._node = context.node
         self._memberships = context.memberships
         judge = Judge(context, ports.hooks)
         push = ports.push or NoPush()
-        self._pushes = PushDecider(context, push, judge)
+        back = ReadBack(context, judge)
+        self._pushes = PushDecider(context, push, judge, back)
         self.push_tokens = PushTokens(context, push, self._pushes)
         self._media = media = None if ports.media_engine is None else MediaEngine(ports.media_engine)
         pushed = None if ports.push is None else self._pushes
-        after: list[AfterCommit] = [each for each in (pushed, media) if each is not None]
+        after = [each for each in (pushed, media) if each is not None]
         self.messages = Sending(context, judge, after)
+        committed, heir = self.messages.committed, ports.heir
+        self._successions = [
+            Succession(store, context.clock, context.node, each, committed, heir) for each in after
+        ]
         self.events = StoreEventLog(store, context.clock, context.settings.copy.groups)
         self.server_sends = ServerSends(context, self.messages)
 
@@ -88,7 +95,7 @@ class ImService:
         self._room_moves = RoomMoves(context, self.room_door)
 
         self.decisions = Decisions(
-            context, access, Releases(context, judge, after), self.revisions, self.room_recall
+            context, access, Releases(context, back, after), self.revisions, self.room_recall
         )
         if media is not None:
             media.later = self.decisions.later
@@ -131,7 +138,7 @@ class ImService:
             context.settings.call_rate,
             Gate(context, self._words.admit, ports.call_callback).admit,
         )
-        self.upkeep = Upkeep(context, self.receipts, self.decisions, self.events)
+        self.upkeep = Upkeep(context, self.receipts, self.decisions, self.events, self._successions)
 
     def set_rates(self, settings: ImSettings) -> None:
         """The rates of these settings, from now on; nothing else of them."""
@@ -299,6 +306,7 @@ class ImService:
             "receipt_pushes_dropped_total": self.receipts.dropped,
             **self.upkeep.copies.stats(),
             **({} if self._media is None else self._media.stats()),
+            **{f"{each.name}_taken_up_total": each.taken_up for each in self._successions},
         }
 
     # -- life
@@ -306,6 +314,9 @@ class ImService:
     async def start(self) -> None:
         """Begin background work. The store is started by its owner."""
         self._ids.go_on_from(await self._store.newest_server_id())
+        await forget_others(self._store, self._node, self._successions)
+        for succession in self._successions:
+            await succession.start()
         self.upkeep.start()
 
     async def settle(self) -> None:
@@ -330,5 +341,8 @@ class ImService:
         if self._media is not None:
             await self._media.close()
         await self.settle()
+        await self._pushes.drained()
+        for succession in self._successions:
+            await succession.close()
         await self._room_moves.close()
         await self.room_door.close()

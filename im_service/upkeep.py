@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from im_service.context import ServiceContext
 from im_service.conversation.receipts import Receipts
 from im_service.outbox.ports import EventLog, Lag
+from im_service.outbox.succession import BEAT_MS, LOOK_MS, Succession
 from im_service.reviews.decisions import Decisions
 from im_service.storage.errors import StoreError
 from im_service.storage.records import Limits
@@ -110,12 +111,18 @@ class Upkeep:
     """The background tasks of one service."""
 
     def __init__(
-        self, context: ServiceContext, receipts: Receipts, decisions: Decisions, log: EventLog
+        self,
+        context: ServiceContext,
+        receipts: Receipts,
+        decisions: Decisions,
+        log: EventLog,
+        successions: Sequence[Succession],
     ) -> None:
         self._store = context.store
         self._settings = context.settings
         self._receipts = receipts
         self._decisions = decisions
+        self._successions = tuple(successions)
         self._tasks: list[asyncio.Task[None]] = []
         self._trimmed: int | None = 0
         self.age_clock = AgeClock(context)
@@ -129,6 +136,8 @@ class Upkeep:
             asyncio.create_task(self._every(settings.expire_every_ms, self.expire)),
             asyncio.create_task(self._every(settings.expire_every_ms, self.trim)),
             asyncio.create_task(self._every(LAPSE_EVERY_MS, self._decisions.lapse)),
+            *(asyncio.create_task(self._every(BEAT_MS, each.beat)) for each in self._successions),
+            *(asyncio.create_task(self._every(LOOK_MS, each.look)) for each in self._successions),
         ]
 
     async def _every(self, period_ms: int, work: Callable[[], Awaitable[object]]) -> None:

@@ -45,7 +45,8 @@ class ImPart(Part):
     """The message service and its store; also the message service as the HTTP API sees it (ImApi).
 
     `presence` and `peers` are for several processes; with one the service knows everybody itself.
-    `latest_login`: of the cluster. `root`: the key that its clients pin, "" while none is known.
+    `latest_login`: of the cluster. `heir`: of which im processes (im_service.context.Ports); alone: of all.
+    `root`: the key that its clients pin, "" while none is known.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class ImPart(Part):
         root: Callable[[], str] = lambda: "",
         callbacks: CallbackPort | None = None,
         engines: Engines | None = None,
+        heir: Callable[[int], bool] = lambda node: True,
     ) -> None:
         self._settings = settings
         self._store = make_store(settings)
@@ -78,6 +80,7 @@ class ImPart(Part):
             callback=None if callbacks is None else MessageCallback(callbacks),
             call_callback=None if callbacks is None else CallCallback(callbacks),
             push=push,
+            heir=heir,
         )
         self.service = ImService(self._store, ports, settings.im.service)
         seen = settings.server.data_dir / STORE_SEEN_FILE

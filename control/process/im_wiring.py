@@ -9,6 +9,7 @@ from functools import cached_property
 from control.downlink.bus import BusDownlink
 from control.downlink.local import LocalDownlink
 from control.im.guests import Guests, RoomsApi
+from control.im.heirs import is_heir
 from control.im.over_bus import ImOverBus
 from control.im.peers import BusPeers
 from control.im.presence import RoutePresence
@@ -70,6 +71,7 @@ class ImWiring(JoinedWiring, ABC):
             root=self._root_of_clients,
             callbacks=self.callbacks,
             engines=self.engines,
+            heir=lambda node: is_heir(node, self._process.own[0], self._im_ids(), self._endpoint_owners()),
         )
 
     @cached_property

@@ -22,7 +22,7 @@ from control.logs import get_logger
 from control.outgoing.breaker import Breaker
 from control.push.vendor import Outcome, Vendor
 from im_service.ports import Clock
-from im_service.push.ports import Push
+from im_service.push.ports import Done, Push, nobody_waits
 from im_service.storage.records import PushToken
 
 log = get_logger("push")
@@ -46,10 +46,11 @@ class Bounds(NamedTuple):
 class Job:
     """One push on its way."""
 
-    __slots__ = ("cancelled", "push", "since_ms", "tries")
+    __slots__ = ("cancelled", "done", "push", "since_ms", "tries")
 
-    def __init__(self, push: Push, since_ms: int) -> None:
+    def __init__(self, push: Push, since_ms: int, done: Done) -> None:
         self.push = push
+        self.done = done
         self.since_ms = since_ms
         self.tries = 0
         self.cancelled = False
@@ -99,12 +100,14 @@ class Lane:
     def open(self) -> bool:
         return self.breaker.state(self._clock.elapsed_ms()) == "open"
 
-    def offer(self, push: Push) -> None:
+    def offer(self, push: Push, done: Done = nobody_waits) -> None:
         """Above its bound the lane drops what comes, counted."""
         if self._stopped or self.waiting >= self._bounds.queue:
             self._count(push, "dropped")
+            if not self._stopped:
+                done()
             return
-        job = Job(push, self._clock.elapsed_ms())
+        job = Job(push, self._clock.elapsed_ms(), done)
         self._by_message.setdefault(push.server_id, set()).add(job)
         self._ready.append(job)
         self._fly()
@@ -238,6 +241,8 @@ class Lane:
         jobs.discard(job)
         if not jobs:
             del self._by_message[job.push.server_id]
+        if not self._stopped:
+            job.done()
 
     def _count(self, push: Push, outcome: str) -> None:
         self.counts[push.to.vendor, outcome] += 1
@@ -249,7 +254,7 @@ class Lane:
             await asyncio.wait(self._tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
 
     async def stop(self) -> None:
-        """What is under way is cut off; what waits is counted as given up."""
+        """What is under way is cut off; what waits is counted as given up, and not done."""
         self._stopped = True
         if self._timer is not None:
             self._timer.cancel()

@@ -13,7 +13,7 @@ from control.part import Check, Part, Source
 from control.push.lane import Bounds, Lane
 from control.push.vendor import Vendor
 from im_service.ports import Clock
-from im_service.push.ports import Push
+from im_service.push.ports import Done, Push, nobody_waits
 from im_service.storage.records import PushToken
 
 log = get_logger("push")
@@ -57,13 +57,15 @@ class Pushes(Part):
         lane = self._by_name.get(vendor, self._rest)
         return lane if lane is not None and lane.vendor.takes(app) else None
 
-    def offer(self, pushes: Sequence[Push]) -> None:
+    def offer(self, pushes: Sequence[Push], done: Done = nobody_waits) -> None:
+        one = _last_of(len(pushes), done)
         for push in pushes:
             lane = self._to(push.to.vendor, push.to.app)
             if lane is None:
                 self._unroutable += 1
+                one()
             else:
-                lane.offer(push)
+                lane.offer(push, one)
 
     def cancel(self, server_id: int) -> set[PushToken]:
         unheard: set[PushToken] = set()
@@ -85,14 +87,13 @@ class Pushes(Part):
     def waiting(self) -> int:
         return sum(lane.waiting for lane in self._lanes)
 
-    async def drained(self, seconds: float) -> None:
-        """Until what may be sent now is sent."""
-        await asyncio.gather(*(lane.drained(seconds) for lane in self._lanes))
+    async def drained(self) -> None:
+        await asyncio.gather(*(lane.drained(DRAIN_S) for lane in self._lanes))
 
     async def stop(self, grace_s: float) -> None:
-        await self.drained(min(max(grace_s, 1.0), DRAIN_S))
+        """The message service has waited until they were drained."""
         if self.waiting:
-            log.warning("pushes are given up at the end of the process", pushes=self.waiting)
+            log.warning("pushes are left to the next start, or to another process", pushes=self.waiting)
         for lane in self._lanes:
             await lane.stop()
         for client in self._clients:
@@ -124,3 +125,18 @@ class Pushes(Part):
             "seconds": {name: lane.took_ms / 1000 for name, lane in lanes.items()},
             "open": {name: int(lane.open) for name, lane in lanes.items()},
         }
+
+
+def _last_of(count: int, done: Done) -> Done:
+    """Tells `done` when it was called so often."""
+    left = count
+    if not left:
+        done()
+
+    def one() -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            done()
+
+    return one

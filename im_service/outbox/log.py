@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from im_service.ids import check_id
+from im_service.ids import check_id, reserved
 from im_service.outbox import shapes
 from im_service.outbox.cursors import Spot, judged, oldest, parse, present
 from im_service.outbox.ports import (
@@ -102,11 +102,11 @@ class StoreEventLog:
         return Lag(count, max(0, self._clock.now_ms() - oldest_ms) / 1000 if oldest_ms else 0.0)
 
     async def group(self, name: str) -> ConsumerGroup | None:
-        found = await self._store.event_groups(name)
+        found = [] if reserved(name) else await self._store.event_groups(name)
         return _group(found[0]) if found else None
 
     async def groups(self) -> list[ConsumerGroup]:
-        return [_group(row) for row in await self._store.event_groups()]
+        return [_group(row) for row in await self._store.event_groups() if not reserved(row.name)]
 
     async def commit(self, name: str, cursor: Cursor, revision: int | None = None) -> ConsumerGroup:
         check_id(name, "group")
@@ -120,7 +120,7 @@ class StoreEventLog:
         return _group(row)
 
     async def drop(self, name: str) -> bool:
-        return await self._store.drop_group(name)
+        return not reserved(name) and await self._store.drop_group(name)
 
 
 def _event(entry: Entry, spot: Spot) -> Event | None:

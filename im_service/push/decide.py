@@ -2,8 +2,8 @@
 
 Nothing is pushed before the commit, and nothing here delays an acknowledgement: decisions that must read
 (members, tokens, names, do-not-disturb, badges) are made by one worker behind a bounded queue; above it
-pushes are dropped, counted. What waits here when the process dies is not pushed: the message is in the
-store.
+pushes are dropped, counted. What waits here or at a vendor when the process dies is read from the log by
+whoever comes after it (outbox/succession.py), unless its receivers have read it meanwhile.
 """
 
 from __future__ import annotations
@@ -11,33 +11,38 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import msgspec
 from msgspec import UNSET
 
-from frame.constants import MessageType
+from frame.constants import ROOM_PREFIX
 from im_service.accounts.profiles import ProfileInfo
 from im_service.context import ServiceContext
+from im_service.errors import ImError
 from im_service.groups.model import info_of
-from im_service.models import preferences, unpack_payload
-from im_service.options import MAX_PUSH_TEXT, PUSH
+from im_service.models import preferences
+from im_service.options import PUSH
+from im_service.outbox.unfinished import Open, Unfinished
 from im_service.push.addresses import Addresses, parts
 from im_service.push.away import Away
 from im_service.push.ports import Push, PushPort
 from im_service.push.rules import PushRules, read_rules
-from im_service.push.texts import OF_TYPE, Catalogue, Texts, fill
+from im_service.push.texts import Catalogue, fill
+from im_service.push.wording import Receiver, Wording
 from im_service.sending.judging import Judge
 from im_service.sending.pending import Pending
+from im_service.sending.read_back import ReadBack
 from im_service.storage.errors import StoreError
-from im_service.storage.records import PushToken, StoredMessage
+from im_service.storage.event_records import LogRow
+from im_service.storage.records import FILTERED, HELD, RECALLED, RECEIVER_NO_SENSE, PushToken, StoredMessage
 
 BADGE_PAGES = 10
 """Of 1000 conversations each: whoever has more unread ones has a badge that nobody reads to the end."""
 AT_ONCE = 16
 """Messages that are decided side by side, while each waits for the store."""
-QUIET = (MessageType.NOTIFICATION, MessageType.CUSTOM)
-"""Types whose push text has no name before it unless asked for."""
+WAIT_MS = 5_000
+"""After a start: gateways tell who is there, clients come back."""
 _log = logging.getLogger("qianwan.im")
 _decode_profile = msgspec.msgpack.Decoder(ProfileInfo).decode
 
@@ -47,18 +52,13 @@ def counts(settings: bytes) -> bool:
     return not preferences(settings).mute
 
 
-class Receiver(msgspec.Struct, frozen=True):
-    """Somebody who is told on these devices."""
-
-    tokens: tuple[PushToken, ...]
-    rules: PushRules
-    forced: bool
-
-
 class PushDecider:
-    """Decides the pushes of committed messages."""
+    """Decides the pushes of committed messages; follows commits (sending.pending.AfterCommit)."""
 
-    def __init__(self, context: ServiceContext, port: PushPort, judge: Judge) -> None:
+    name = "push"
+    wait_ms = WAIT_MS
+
+    def __init__(self, context: ServiceContext, port: PushPort, judge: Judge, back: ReadBack) -> None:
         limits = context.settings.push
         self.addresses = Addresses(context.store, limits.cached_users)
         self.texts = Catalogue(limits.texts, limits.default_locale)
@@ -67,8 +67,12 @@ class PushDecider:
         self._away = Away(context, limits.while_desktop)
         self._port = port
         self._judge = judge
+        self._back = back
         self._limits = limits
-        self._waiting: OrderedDict[int, Pending] = OrderedDict()
+        self.keep_ms = limits.max_age_ms
+        self.unfinished = Unfinished()
+        self._waiting: OrderedDict[int, tuple[Pending | LogRow, Open]] = OrderedDict()
+        self._room = asyncio.Event()
         self._deciding: dict[int, bool] = {}  # server id -> still wanted
         self._sent: OrderedDict[int, tuple[PushToken, ...]] = OrderedDict()
         self._sent_count = 0
@@ -82,11 +86,25 @@ class PushDecider:
             return
         peer = entry.route.peer
         if peer is not None and self._needless(peer):
-            return
-        if len(self._waiting) >= self._limits.waiting:
+            self.unfinished.passed()
+        elif len(self._waiting) >= self._limits.waiting:
             self.dropped += 1
+            self.unfinished.passed()
+        else:
+            self._wait(server_id, entry)
+
+    async def take_up(self, row: LogRow) -> None:
+        """A message whose process died (outbox.succession.Follower)."""
+        if row.conversation.startswith(ROOM_PREFIX) or not row.bits & PUSH or _hidden(row):
             return
-        self._waiting[server_id] = entry
+        while len(self._waiting) >= AT_ONCE:
+            self._room.clear()
+            await self._room.wait()
+        if row.server_id not in self._waiting and row.server_id not in self._deciding:
+            self._wait(row.server_id, row)
+
+    def _wait(self, server_id: int, what: Pending | LogRow) -> None:
+        self._waiting[server_id] = what, self.unfinished.begin()
         if self._worker is None or self._worker.done():
             self._worker = asyncio.get_running_loop().create_task(self._work())
 
@@ -100,12 +118,15 @@ class PushDecider:
     async def _work(self) -> None:
         while self._waiting:
             batch = [self._waiting.popitem(last=False) for _ in range(min(len(self._waiting), AT_ONCE))]
-            await asyncio.gather(*(self._decided(entry, server_id) for server_id, entry in batch))
+            self._deciding.update((server_id, True) for server_id, _ in batch)
+            await asyncio.gather(*(self._decided(server_id, *waited) for server_id, waited in batch))
+            self._room.set()
 
-    async def _decided(self, entry: Pending, server_id: int) -> None:
-        self._deciding[server_id] = True
+    async def _decided(self, server_id: int, what: Pending | LogRow, begun: Open) -> None:
         try:
-            await self._decide(entry, server_id)
+            entry = what if isinstance(what, Pending) else await self._still_wanted(what)
+            if entry is not None:
+                await self._decide(entry, server_id, begun)
         except StoreError as error:
             self.dropped += 1
             _log.warning("push not decided: %s", error)
@@ -114,8 +135,28 @@ class PushDecider:
             _log.exception("push not decided")
         finally:
             del self._deciding[server_id]
+            begun.done()
 
-    async def _decide(self, entry: Pending, server_id: int) -> None:
+    async def _still_wanted(self, row: LogRow) -> Pending | None:
+        """As the message is now, for those who have not read it."""
+        now = self._clock.now_ms()
+        for found in await self._store.find(row.conversation, [row.seq]):
+            if _hidden(found) or 0 < found.expires_ms <= now:
+                continue
+            try:
+                entry = await self._back.entry(found)
+            except ImError:  # a group that ended
+                continue
+            unread: list[str] = []
+            for part in parts([] if entry.verdict else await self._receivers(entry)):
+                marks = await self._store.read_marks(row.conversation, part)
+                unread += [user for user in part if marks.get(user, 0) < row.seq]
+            if unread:
+                entry.receivers = unread
+                return entry
+        return None
+
+    async def _decide(self, entry: Pending, server_id: int, begun: Open) -> None:
         """One push per absent device whose user is not muted, or is forced."""
         force = entry.options.options.forcePush
         users = await self._receivers(entry)
@@ -130,16 +171,16 @@ class PushDecider:
             badges = await self._store.badges(list(found), self._clock.now_ms(), counts, BADGE_PAGES)
             said = Wording(entry, self.texts, await self._name(entry.route.sender), title)
             pushes = [
-                said.push(token, receiver, server_id, badges[user], self._clock.now_ms())
+                said.push(token, receiver, server_id, badges[user])
                 for user, receiver in found.items()
                 for token in receiver.tokens
             ]
             if not self._deciding[server_id]:
                 return  # it was taken back meanwhile
-            self._hand_over(server_id, pushes)
+            self._hand_over(server_id, pushes, begun)
 
-    def _hand_over(self, server_id: int, pushes: list[Push]) -> None:
-        self._port.offer(pushes)
+    def _hand_over(self, server_id: int, pushes: list[Push], begun: Open) -> None:
+        self._port.offer(pushes, begun.more())
         if not self._limits.recallable:
             return
         tokens = tuple(push.to for push in pushes)
@@ -199,7 +240,8 @@ class PushDecider:
     def recalled(self, message: StoredMessage) -> None:
         """What waits is not pushed any more; what was pushed is replaced on devices of those who are away."""
         server_id = message.server_id
-        self._waiting.pop(server_id, None)
+        if (waited := self._waiting.pop(server_id, None)) is not None:
+            waited[1].done()
         if server_id in self._deciding:
             self._deciding[server_id] = False
         cancelled = self._port.cancel(server_id)
@@ -252,6 +294,10 @@ class PushDecider:
         text = self.texts.of(token.locale)["test"]
         return Push(token, "", 0, "", "", text, "", 0, False, False, 0)
 
+    async def drained(self) -> None:
+        """Until vendors have what they take now; not for long."""
+        await self._port.drained()
+
     async def close(self) -> None:
         """Wait until every waiting push is decided."""
         if self._worker is not None:
@@ -260,53 +306,6 @@ class PushDecider:
             await asyncio.gather(*self._retold)
 
 
-class Wording:
-    """What one message says, in every language."""
-
-    def __init__(self, entry: Pending, texts: Catalogue, name: str, title: str) -> None:
-        self._entry = entry
-        self._texts = texts
-        self._name = name
-        self._title = title
-        self._plain: dict[str, str] = {}
-
-    def push(self, token: PushToken, receiver: Receiver, server_id: int, badge: int, now_ms: int) -> Push:
-        entry, options = self._entry, self._entry.options.options
-        force = options.forcePush
-        forced = receiver.forced
-        texts = self._texts.of(token.locale)
-        title = self._title
-        payload = "" if options.payload is UNSET else options.payload
-        sender = entry.route.sender
-        if not receiver.rules.preview:
-            text, title, sender, payload = texts["hidden"], "", "", ""
-        elif forced and force is not UNSET and force.content is not None:
-            text = force.content
-        else:
-            text = self._text(token.locale, texts)
-        life = entry.options.expire_ms
-        return Push(
-            token, entry.route.conversation, server_id, sender, title, text, payload, badge, forced, False,
-            now_ms + life if life else 0,
-        )  # fmt: skip
-
-    def _text(self, locale: str, texts: Texts) -> str:
-        """pushContent as it is; otherwise the text or a word for the type, with the sender's name unless not
-        wanted."""
-        if (known := self._plain.get(locale)) is not None:
-            return known
-        entry, options = self._entry, self._entry.options.options
-        text = _words(entry, texts) if options.pushContent is UNSET else options.pushContent
-        named = entry.type not in QUIET if options.needPushNick is UNSET else options.needPushNick
-        if named:
-            text = fill(texts["named"], name=self._name, text=text)
-        self._plain[locale] = text = text[:MAX_PUSH_TEXT]
-        return text
-
-
-def _words(entry: Pending, texts: Mapping[str, str]) -> str:
-    name = OF_TYPE.get(entry.type)
-    if name is not None:
-        return texts[name]
-    body = msgspec.msgpack.decode(unpack_payload(entry.payload)[0])
-    return str(body.get("text", "")) if isinstance(body, dict) else ""
+def _hidden(row: LogRow | StoredMessage) -> bool:
+    """It was taken back, or nobody but its sender sees it."""
+    return bool(row.flags & (RECALLED | FILTERED) or row.bits & (HELD | RECEIVER_NO_SENSE))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from im_service.storage.records import PushToken
@@ -33,11 +33,22 @@ class Push(NamedTuple):
         return str(self.server_id)
 
 
+Done = Callable[[], None]
+
+
+def nobody_waits() -> None:
+    """Where it is all the same when they are done."""
+
+
 class PushPort(Protocol):
     """Vendor push."""
 
-    def offer(self, pushes: Sequence[Push]) -> None:
-        """Committed messages only. Neither waits nor fails."""
+    def offer(self, pushes: Sequence[Push], done: Done = nobody_waits) -> None:
+        """Committed messages only. Neither waits nor fails. `done` is told once, when each of them was taken
+        or refused by its vendor, or was given up; never where the process ends before."""
+
+    async def drained(self) -> None:
+        """Until what vendors take now is with them; some seconds at most."""
 
     def cancel(self, server_id: int) -> set[PushToken]:
         """The message was recalled: its pushes that no vendor has yet are dropped. -> to whom those were"""
@@ -52,7 +63,10 @@ class PushPort(Protocol):
 class NoPush:
     """There is no vendor: tokens are kept, nobody is told."""
 
-    def offer(self, pushes: Sequence[Push]) -> None:
+    def offer(self, pushes: Sequence[Push], done: Done = nobody_waits) -> None:
+        done()
+
+    async def drained(self) -> None:
         return
 
     def cancel(self, server_id: int) -> set[PushToken]:

@@ -27,7 +27,10 @@ class PushLimits(Struct, kw_only=True, frozen=True):
     "[Bild]"}}`; the names are in docs/PUSH.md. What a locale has no text for comes from the default one."""
     waiting: Annotated[int, Meta(ge=16, le=1_000_000, extra={"unit": "messages"})] = 20_000
     """Committed messages that wait for a decision: some seconds of a busy process. Beyond: not pushed, and
-    counted; so are those that wait when the process ends by force."""
+    counted."""
+    max_age_ms: Annotated[int, Meta(ge=0, le=86_400_000, extra={"unit": "ms"})] = 600_000
+    """Of messages that an im process had not pushed when it ended, and that are pushed after its next start
+    or by another one; 0: none are. Beyond: they are not pushed, as a push that late is worth nothing."""
     cached_users: Annotated[int, Meta(ge=16, le=10_000_000, extra={"unit": "users"})] = 100_000
     """Tokens that are remembered, so that a message asks the store for none. Beyond: whose were not needed
     for longest are read again."""

@@ -61,6 +61,10 @@ class Decisions:
 
     async def decide(self, review: Review, ruling: Ruling, by: str, note: str = "", text: str = "") -> Ruling:
         """`text`: what people are told. -> where it stands now; OPEN: somebody had decided before."""
+        with self._releases.under_way():
+            return await self._decide(review, ruling, by, note, text)
+
+    async def _decide(self, review: Review, ruling: Ruling, by: str, note: str, text: str) -> Ruling:
         found = await self._store.find(review.conversation, [review.seq])
         if not found:
             raise ImError(Code.NOT_FOUND, "the message is there no more")

@@ -382,11 +382,15 @@ class Sending:
         """Wait until every lane is empty, and what was queued for its commit by then is answered."""
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.committed()
+        await self._repeats.close()
+
+    async def committed(self) -> None:
+        """Wait until what was queued for its commit by now is answered."""
         if self._settled < self._queued:
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append((self._queued, done))
             await done
-        await self._repeats.close()
 
 
 def _digest(route: Route, raw: bytes) -> bytes:

@@ -12,7 +12,8 @@ from im_service.errors import Detail, refusal
 from im_service.live.route import Route
 from im_service.live.users import SessionState
 from im_service.models import encode, message_bytes
-from im_service.options import Resolved
+from im_service.options import BY_SERVER, Resolved
+from im_service.outbox.unfinished import Unfinished
 from im_service.ports import Clock
 from im_service.sending.admission import SILENTLY_BLOCKED, WAITING
 from im_service.sending.hooks import Verdict
@@ -45,7 +46,7 @@ class Pending(msgspec.Struct):
     def bits(self) -> int:
         """Of its row: whoever is not to know of it is not told or counted, and reports no receipt, though its
         sender sees how many have not."""
-        bits = self.options.bits
+        bits = self.options.bits if self.state is not None else self.options.bits | BY_SERVER
         if not self.verdict:
             return bits
         bits = (bits | RECEIVER_NO_SENSE) & ~BADGE
@@ -69,7 +70,10 @@ def wire(entry: Pending, seq: int, server_id: int, time_ms: int) -> bytes:
 
 
 class AfterCommit(Protocol):
-    """What follows a committed message beside its delivery: pushes (push/decide.py)."""
+    """What follows a committed message beside its delivery: pushes (push/decide.py), questions about media
+    (engines/media.py)."""
+
+    unfinished: Unfinished
 
     def offer(self, entry: Pending, server_id: int, message: bytes) -> None:
         """One committed message and its server id. Neither waits nor fails."""

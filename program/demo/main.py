@@ -25,6 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from control.process.parent import ending_with_me, tidy_up_on_signals
 from program.access import Access, NoAccess
 from program.demo.audience import AudienceFailed, perform
+from program.demo.away import away
 from program.demo.crew import crew
 from program.demo.talk import talk
 from program.demo.tally import Row, account
@@ -33,6 +34,7 @@ GROUP_MESSAGES = 50
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 30.0
 POLL_S = 0.05
+LOG = "server.log"
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -62,6 +64,9 @@ def run_demo(messages: int, members: int, broadcasts: int, keep: bool) -> int:
             console.print(f"[bold]qianwan serve[/] is process {server.pid}: {where}", highlight=False)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 rows = runner.run(_scenes(console, server, messages, members, broadcasts))
+                told = runner.run(_pushed(server, folder))
+            shown = f"a phone that is away would show: {told}"
+            console.print(shown, highlight=False, markup=False)
     except (DemoFailed, AudienceFailed, NoAccess) as error:
         console.print(f"[red]{error}[/]\n[dim]{_tail(folder)}[/]", highlight=False)
         return 1
@@ -75,6 +80,14 @@ def run_demo(messages: int, members: int, broadcasts: int, keep: bool) -> int:
     verdict = "[green]nothing lost, nothing doubled[/]" if clean else "[bold red]messages lost or doubled[/]"
     console.print(f"{verdict} in {time.monotonic() - began:.1f} s")
     return 0 if clean else 1
+
+
+async def _pushed(server: Server, folder: Path) -> str:
+    token = Access(server.url, server.api_key).token
+    told = await away(server.url, server.api_key, token, folder / LOG)
+    if len(told) < 2:
+        raise DemoFailed(f"a phone that is away would show {told}, not a message and its recall")
+    return ", then: ".join(told)
 
 
 async def _scenes(
@@ -113,8 +126,8 @@ def _server(folder: Path) -> Iterator[Server]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("QIANWAN_")}
     # Everybody counts every message here, so no receiver is spared any: by default a chatroom drops what
     # nobody can read, and the notices of 1,000 members coming in use up that budget too.
-    environment |= {"QIANWAN_IM__SERVICE__ROOM_NORMAL_PER_S": "0"}
-    with (folder / "server.log").open("wb") as log, (folder / "server.out").open("wb") as out:
+    environment |= {"QIANWAN_IM__SERVICE__ROOM_NORMAL_PER_S": "0", "QIANWAN_PUSH__DRY_RUN": "true"}
+    with (folder / LOG).open("wb") as log, (folder / "server.out").open("wb") as out:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -170,5 +183,5 @@ def _free_ports() -> list[int]:
 
 
 def _tail(folder: Path) -> str:
-    log = folder / "server.log"
+    log = folder / LOG
     return "\n".join(log.read_text("utf-8", "replace").splitlines()[-20:]) if log.exists() else ""

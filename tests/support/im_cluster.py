@@ -51,10 +51,11 @@ class Cluster:
 
 
 @contextmanager
-def im_cluster(folder: Path, dead_after_s: float) -> Iterator[Cluster]:
-    """Running, and everybody knows both im processes."""
+def im_cluster(folder: Path, dead_after_s: float, **more: Any) -> Iterator[Cluster]:
+    """Running, and everybody knows both im processes. `more`: settings, with __ for dots."""
     with NatsProcess(folder) as nats:
-        fast = {
+        given = {key.replace("__", "."): value for key, value in more.items()}
+        fast = given | {
             "bus.kind": "nats", "bus.beacon_s": 0.2, "bus.dead_after_s": dead_after_s,
             "outgoing.networks": ["127.0.0.0/8"], "outgoing.plain_http": True,
         }  # fmt: skip

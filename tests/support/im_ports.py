@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from im_service.calls import Args
-from im_service.push.ports import Push
+from im_service.push.ports import Done, Push, nobody_waits
 from im_service.sending.hooks import Draft, Verdict
 from im_service.storage.records import PushToken
 
@@ -19,8 +19,13 @@ class RecordingPush:
         self.held: list[Push] = []
         self.holding = False
 
-    def offer(self, pushes: Sequence[Push]) -> None:
+    def offer(self, pushes: Sequence[Push], done: Done = nobody_waits) -> None:
         (self.held if self.holding else self.pushes).extend(pushes)
+        if not self.holding:
+            done()
+
+    async def drained(self) -> None:
+        return
 
     def cancel(self, server_id: int) -> set[PushToken]:
         self.cancelled.append(server_id)

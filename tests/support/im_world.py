@@ -204,6 +204,31 @@ async def on_postgres(path: Path, server: PostgresServer) -> None:
 async def open_world(path: Path, settings: ImSettings | None = None, **ports: Any) -> AsyncIterator[World]:
     """A started world in `path`; stopped at the end. On SQLite, or on the PostgreSQL that `path` names
     (`on_postgres`)."""
+    world = await _started(path, settings, **ports)
+    try:
+        yield world
+    finally:
+        await world.im.stop()
+        await world.store.stop()
+
+
+@asynccontextmanager
+async def killed_world(path: Path, settings: ImSettings | None = None, **ports: Any) -> AsyncIterator[World]:
+    """The same; at the end nothing is finished, as after kill -9: only what is committed is left."""
+    before = asyncio.all_tasks()
+    world = await _started(path, settings, **ports)
+    try:
+        yield world
+    finally:
+        await world.im.upkeep.stop()
+        await world.store.stop()
+        left = asyncio.all_tasks() - before
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+
+async def _started(path: Path, settings: ImSettings | None, **ports: Any) -> World:
     dsn = path / "dsn"
     store: SqliteStore | PostgresStore
     if dsn.exists():
@@ -213,8 +238,4 @@ async def open_world(path: Path, settings: ImSettings | None = None, **ports: An
     await store.start()
     world = World(store, settings, **ports)
     await world.im.start()
-    try:
-        yield world
-    finally:
-        await world.im.stop()
-        await store.stop()
+    return world

@@ -204,7 +204,7 @@ def commit(name: str, cursor: str, revision: int | None, now_ms: int, most: int)
     if revision is not None and revision != before:
         raise StoreConflict(f"the revision of group {name} is {before}")
     if present is None:
-        counted = yield from first("SELECT count(*) FROM event_group")
+        counted = yield from first("SELECT count(*) FROM event_group WHERE name NOT LIKE '@%'")
         if counted is not None and counted[0] >= most:
             raise StoreFull(f"there are {most} consumer groups already")
         yield from run(

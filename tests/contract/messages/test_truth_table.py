@@ -119,7 +119,7 @@ async def watched(
         if verdict := JUDGED.get(state):
             await decided(world, verdict)
         await world.settle()
-        await push.drained(20)
+        await push.drained()
         assert push.waiting == 0
         seen = {("receiver", "live"): heard(people["bob"]), ("sender", "live"): heard(desk)}
         seen |= {("other", "live"): heard(people["dora"]), ("newcomer", "live"): heard(people["nina"])}

@@ -16,7 +16,7 @@ import qianwan
 from control.settings.keys import walk
 from control.settings.push_section import PushSection
 from tests.support.im_world import until
-from tests.support.push_vendor import Asked, Does, PushVendor, Say
+from tests.support.push_vendor import Asked, Does, Hang, PushVendor, Say
 from tests.support.pushes import APP, apns_key
 from tests.support.server_process import ServerProcess, program
 
@@ -79,12 +79,7 @@ async def test_a_process_pushes_through_apns_and_forgets_what_apple_forgot(tmp_p
     key = tmp_path / "key.p8"
     key.write_bytes(apns_key().pem)
     async with PushVendor(tmp_path, answer) as vendor:
-        settings = {
-            "push.apns.key": str(key), "push.apns.key_id": "K", "push.apns.team_id": "T",
-            "push.apns.topics": [APP], "push.apns.url": vendor.url,
-            "outgoing.networks": ["127.0.0.0/8"], "outgoing.ca": str(vendor.certificates.ca),
-        }  # fmt: skip
-        server = ServerProcess(tmp_path / "data", settings, admin="127.0.0.1:0")
+        server = ServerProcess(tmp_path / "data", at_apple(vendor, key), admin="127.0.0.1:0")
         await asyncio.to_thread(server.start)
         try:
             await _talk(server, vendor)
@@ -101,14 +96,11 @@ async def test_a_process_pushes_through_apns_and_forgets_what_apple_forgot(tmp_p
 
 
 async def _talk(server: ServerProcess, vendor: PushVendor) -> None:
-    def client(user: str, device: str) -> qianwan.Client:
-        return qianwan.Client(server.url, token=server.token(user, device), device_id=device)
-
-    async with client("bob", "pad") as bob:
+    async with client_of(server, "bob", "pad") as bob:
         assert await bob.push.register("apns", "dead", app=APP)
-    async with client("bob", "other") as bob:
+    async with client_of(server, "bob", "other") as bob:
         assert not await bob.push.register("fcm", "x")
-    async with client("bob", "phone") as bob:
+    async with client_of(server, "bob", "phone") as bob:
         assert await bob.push.register("apns", "feed", locale="zh")
         await bob.push.set(desktop=True)
         devices = (await bob.push.get())["devices"]
@@ -126,7 +118,7 @@ async def _talk(server: ServerProcess, vendor: PushVendor) -> None:
             return {each["device"] for each in bob("push")} == {"phone", "other"}
 
         await asyncio.to_thread(server.wait_for, away, "bob to be away")
-        async with client("alice", "phone") as alice:
+        async with client_of(server, "alice", "phone") as alice:
             sent = await alice.send("bob", "oops")
             await until(lambda: len(vendor.asked) >= 2)
             await asyncio.to_thread(server.wait_for, forgotten, "the token that is over to be forgotten")
@@ -138,3 +130,66 @@ async def _talk(server: ServerProcess, vendor: PushVendor) -> None:
     assert {asked.headers["apns-collapse-id"] for asked in vendor.asked} == {str(sent.server_id)}
     numbers = await asyncio.to_thread(server.metrics)
     assert numbers['qianwan_push_total{outcome="gone",vendor="apns"}'] == 1
+
+
+async def test_what_waits_behind_a_slow_vendor_at_kill_9_arrives_after_the_next_start(tmp_path: Path) -> None:
+    """Once each, under the ids it had; nothing of what was recalled or read before."""
+    slow = True
+
+    def answer(asked: Asked) -> Does:
+        return Hang() if slow else Say()
+
+    key = tmp_path / "key.p8"
+    key.write_bytes(apns_key().pem)
+    async with PushVendor(tmp_path, answer) as vendor:
+        server = ServerProcess(tmp_path / "data", at_apple(vendor, key))
+        await asyncio.to_thread(server.start)
+        try:
+            said = await _say_100_to_each(server)
+            await until(lambda: len(vendor.asked) == 100)  # so many at once on one connection
+            await asyncio.to_thread(server.kill)
+            before = {asked.headers["apns-collapse-id"]: asked.headers["apns-id"] for asked in vendor.asked}
+            slow, many = False, len(vendor.asked)
+            await asyncio.to_thread(server.start)
+            async with client_of(server, "carol", "pad") as carol:
+                await carol.read("s/alice:carol", said["carol"][97].seq)
+            async with client_of(server, "alice", "phone") as alice:
+                await alice.recall("s/alice:bob", said["bob"][50].seq)
+            left = said["bob"][:50] + said["bob"][51:] + said["carol"][98:]
+            await until(lambda: len(vendor.asked) - many >= len(left), turns=40_000)
+        finally:
+            await asyncio.to_thread(server.stop)
+        after = vendor.asked[many:]
+        assert sorted(asked.headers["apns-collapse-id"] for asked in after) == sorted(
+            str(sent.server_id) for sent in left
+        )
+        again = {asked.headers["apns-collapse-id"]: asked.headers["apns-id"] for asked in after}
+        assert {again[each] for each in before.keys() & again.keys()} <= set(before.values())
+        badges = {json.loads(asked.body)["aps"]["badge"] for asked in after}
+        assert badges == {99, 2}, "as it is after the recall, and for carol after the reading"
+
+
+def client_of(server: ServerProcess, user: str, device: str) -> qianwan.Client:
+    return qianwan.Client(server.url, token=server.token(user, device), device_id=device)
+
+
+async def _say_100_to_each(server: ServerProcess) -> dict[str, list[qianwan.Ack]]:
+    """bob and carol are away, and pushed to."""
+    headers = {"X-API-Key": server.first_api_key()}
+    async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=20) as http:
+        for user in ("bob", "carol"):
+            device = {"vendor": "apns", "app": APP, "token": f"a{user}"}
+            (await http.put(f"/v1/users/{user}/push/devices/phone", json=device)).raise_for_status()
+    async with client_of(server, "alice", "phone") as alice:
+        return {
+            user: sorted(await asyncio.gather(*(alice.send(user, f"{user} {n}") for n in range(100))))
+            for user in ("bob", "carol")
+        }
+
+
+def at_apple(vendor: PushVendor, key: Path) -> dict[str, Any]:
+    return {
+        "push.apns.key": str(key), "push.apns.key_id": "K", "push.apns.team_id": "T",
+        "push.apns.topics": [APP], "push.apns.url": vendor.url,
+        "outgoing.networks": ["127.0.0.0/8"], "outgoing.ca": str(vendor.certificates.ca),
+    }  # fmt: skip

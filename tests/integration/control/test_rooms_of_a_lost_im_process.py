@@ -1,5 +1,5 @@
 """Two im processes, of which one stands still, dies and comes back: who is in a room stays what everybody was
-told last. The tests go on with what the ones before left.
+told last, and what it had not finished is. The tests go on with what the ones before left.
 """
 
 from __future__ import annotations
@@ -11,11 +11,18 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from qianwan.constants import FrameType
+from qianwan.models import Message
+from qianwan.protocol.messages import decode, encode
 
+from control.outgoing.signing import make_secret
 from control.rendezvous import choose
+from im_service.ids import node_of
+from tests.support.asked_server import AskedServer, says
 from tests.support.chat_link import PlainLink
 from tests.support.im_cluster import IMS, Cluster, im_cluster
 from tests.support.sdk_client import until
+from tests.support.server_process import free_ports
 
 LOST = IMS[0]
 OK, UNKNOWN, NOT_INSIDE = 0, 504, 13001
@@ -23,8 +30,20 @@ PATIENCE_S, STEADY = 30.0, 8
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with im_cluster(tmp_path_factory.mktemp("lost"), dead_after_s=3.0) as running:
+def engine() -> AskedServer:
+    """For media; nobody is there before it is started."""
+    server = AskedServer()
+    (server.port,), server.answers = free_ports(1), says(verdict="reject")
+    return server
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, engine: AskedServer) -> Iterator[Cluster]:
+    settings = {
+        "engines__media__url": engine.url, "engines__media__secret": make_secret(),
+        "engines__media__tries": 20, "engines__media__retry_ms": 200, "engines__media__break_most_ms": 1000,
+    }  # fmt: skip
+    with im_cluster(tmp_path_factory.mktemp("lost"), dead_after_s=3.0, **settings) as running:
         yield running
 
 
@@ -130,4 +149,31 @@ async def test_who_is_in_a_room_is_known_and_may_leave_when_its_im_process_dies(
         await heard(ann, room, f"four-{room}", [], [bob, cho])
     await until_settled(cluster, {key: ["ann"] for key in rooms})
     for link in (ann, bob, cho):
+        link.link.close()
+
+
+def notice(message: Message) -> object:
+    return message.body.get("event") if isinstance(message.body, dict) else None
+
+
+async def test_what_a_dead_im_process_had_not_asked_the_other_one_asks(
+    cluster: Cluster, engine: AskedServer
+) -> None:
+    links = [await cluster.link(f"painter{number}") for number in range(8)]
+    picture = encode(["one", 1, {"url": "https://cdn.example.com/a.png"}, None, None])
+    sent: set[int] = set()
+    for link in links:
+        answer = await link.link.request(FrameType.SEND, "u/bob", picture)
+        assert answer.code == OK
+        sent.add(decode(answer.payload)[0])
+    assert any(node_of(server_id) == int(LOST) for server_id in sent)
+    await asyncio.to_thread(cluster.ims[LOST].kill)
+    await engine.start()
+    try:
+        await until(lambda: {asked.said["server_id"] for asked in engine.asked} >= sent, PATIENCE_S)
+        for link in links:
+            await until(lambda link=link: [notice(each) for each in link.messages] == ["recall"])
+    finally:
+        await engine.stop()
+    for link in links:
         link.link.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from im_service.push.ports import NoPush, Push
+from im_service.push.ports import Done, NoPush, Push, nobody_waits
 from im_service.settings import ImSettings
 from tests.support.im_world import open_world, until
 
@@ -32,10 +32,11 @@ async def test_pushes_go_on_after_any_error(tmp_path: Path) -> None:
         def __init__(self) -> None:
             self.offered: list[str] = []
 
-        def offer(self, pushes: Sequence[Push]) -> None:
+        def offer(self, pushes: Sequence[Push], done: Done = nobody_waits) -> None:
             self.offered += [push.user for push in pushes]
             if len(self.offered) == 1:
                 raise RuntimeError("on purpose")
+            done()
 
     port = Port()
     async with open_world(tmp_path, push=port) as world:

@@ -20,6 +20,8 @@ def test_a_small_demo_loses_and_doubles_nothing() -> None:
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert "nothing lost, nothing doubled" in shown.stdout
+    pushed = "dave: [image] (badge 1), then: dave took back a message (badge 0)"
+    assert f"a phone that is away would show: {pushed}" in " ".join(shown.stdout.split())
     assert "5,200" in shown.stdout, "60 x 60 in the room, 100 of the users, 6 x 5 x 50 in the group"
 
 
