@@ -12,7 +12,7 @@ from control.coordination.documents import VALUE_BYTES, Document, Documents
 from control.coordination.replica import Replica
 from control.logs import get_logger
 from control.part import Check, Part
-from im_service.moderation.lists import WordList, check_list, parse_list
+from im_service.moderation.lists import WordList, check_list, check_worth, parse_list
 from im_service.moderation.matcher import Matcher
 
 log = get_logger("im")
@@ -164,6 +164,7 @@ class WordLists:
 
         def packing() -> bytes:
             check_list(words)
+            check_worth(words)
             Matcher({**others, name: words})
             return packed(words)
 

@@ -10,8 +10,9 @@ from msgspec import Meta, Struct
 from im_service.errors import MAX_REFUSAL_TEXT, UNDECODABLE
 from im_service.sending.bodies import MAX_TEXT
 
-Rule = Annotated[str, Meta(max_length=63)]
-"""What found it, in a word of the engine's: for counters, and for people who decide."""
+Rule = Annotated[str, Meta(max_length=63, pattern=r"\A([^@\x00-\x1f][^\x00-\x1f]*)?\Z")]
+"""What found it, in a word of the engine's: for counters, and for people who decide. They see it with an @
+before it."""
 
 
 class TextFinding(Struct, kw_only=True):

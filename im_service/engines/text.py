@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
 from typing import Literal, NamedTuple
@@ -65,7 +65,7 @@ class TextEngine:
         if found is None:
             who = {"conversation": draft.conversation, "from": draft.sender, "client_id": draft.client_id}
             try:
-                found = await self._port.ask({**who, **question}, partial(read_text, len(texts)))
+                found = await self._port.ask({**who, **question}, partial(self._read, draft, body, free))
             except Unanswered:
                 return self._unanswered()
             self._remember(key, found)
@@ -84,16 +84,25 @@ class TextEngine:
             return Verdict(Action.HOLD, rule=rule, hold_s=found.hold_s)
         if found.verdict == "pass" or found.texts is None:
             return PASS
-        changed = {old: new for old, new in zip(free, found.texts, strict=True) if old != new}
+        changed = _changed(free, found.texts)
         if any(not free[text] for text in changed):  # a key or a push text stays what it is
             return Verdict(Action.REJECT, text=found.text or REFUSED, rule=rule)
-        after = msgspec.msgpack.encode(with_texts(body, lambda text: changed.get(text, text)))
-        ext = None if draft.ext is None else changed.get(draft.ext, draft.ext)
         try:
-            check_body(draft.type, after, draft.conversation[0] == "r", server=True)
-        except ImError:  # an empty text, or one that is too long
-            return Verdict(Action.REJECT, text=found.text or REFUSED, rule=rule)
+            after = _body_with(draft, body, changed)
+        except ImError:  # remembered of another body with these texts
+            return self._unanswered()
+        ext = None if draft.ext is None else changed.get(draft.ext, draft.ext)
         return Verdict(Action.REPLACE, after, ext, rule=rule) if changed else PASS
+
+    def _read(self, draft: Draft, body: object, free: Mapping[str, bool], raw: bytes) -> TextFinding:
+        """Raises ValueError for what is no answer about this message."""
+        found = read_text(len(free), raw)
+        if found.verdict == "replace" and found.texts is not None:
+            try:
+                _body_with(draft, body, _changed(free, found.texts))
+            except ImError as error:  # an empty text, or one that is too long
+                raise ValueError(f"with these texts: {error}") from None
+        return found
 
     def _remembered(self, key: bytes) -> TextFinding | None:
         found, until = self._findings.get(key, (None, 0))
@@ -116,3 +125,14 @@ def _texts(draft: Draft, body: object) -> list[tuple[str, bool]]:
     """Each with whether it can be another one; a text that stands where it cannot is last, and counts."""
     found = (each for each in texts_of_draft(draft, body) if each[0].strip())
     return sorted(found, key=lambda each: not each[1])
+
+
+def _changed(free: Mapping[str, bool], texts: Sequence[str]) -> dict[str, str]:
+    return {old: new for old, new in zip(free, texts, strict=True) if old != new}
+
+
+def _body_with(draft: Draft, body: object, changed: Mapping[str, str]) -> bytes:
+    """The body with other texts. Raises ImError where it can no longer be sent."""
+    after = msgspec.msgpack.encode(with_texts(body, lambda text: changed.get(text, text)))
+    check_body(draft.type, after, draft.conversation[0] == "r", server=True)
+    return after

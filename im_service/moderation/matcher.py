@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from im_service.moderation.findings import Findings, Hit
 from im_service.moderation.folding import SEPARATOR, fold, fold_with_places
-from im_service.moderation.forms import ListedWord, Forms, Overfull, LookBudget
+from im_service.moderation.forms import Forms, ListedWord, LookBudget, Overfull
 from im_service.moderation.lists import MAX_LISTS, MAX_PATTERNS, MAX_WORDS, WordList
 from im_service.moderation.patterns import Encoded, Pattern, patterns_of
 from im_service.moderation.sounds import has_latin, is_han_alone, sound, sound_with_places

@@ -13,7 +13,7 @@ from im_service.chatrooms.recall import RoomRecall
 from im_service.context import ServiceContext
 from im_service.conversation.revisions import RecallArgs, Revisions
 from im_service.errors import Code, ImError
-from im_service.ids import check_id
+from im_service.ids import SINGLE, check_id, check_order, kind_of
 from im_service.pages import number
 
 
@@ -50,6 +50,11 @@ class Removal:
         """Recall all that somebody said, in every conversation they have or had, a page at a time and told
         like any recall. Go on with `after`, also after a failure: what is recalled stays so."""
         check_id(args.sender, "sender")
+        if args.conversation:
+            if kind_of(args.conversation) == SINGLE:
+                check_order(args.conversation)
+            if not await self._store.is_conversation(args.conversation):
+                raise ImError(Code.NOT_FOUND, "no such conversation")
         conv, _, seq = args.after.partition(":")
         place = (number(conv), number(seq)) if args.after else (0, 0)
         page = await self._store.said_by(args.sender, args.conversation, args.since_ms, place, args.limit)

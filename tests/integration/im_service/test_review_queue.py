@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+import pytest
+
 from control.api.table import OPERATIONS
 from im_service.errors import ImError
 from im_service.rates import Rate
@@ -145,6 +147,19 @@ async def test_everything_somebody_said_is_taken_back_page_by_page(held: Hooked)
         assert not [text for text in await read(bob, talk) if text and text.startswith("mine")]
     left = [text for text in await read(bob, "s/alice:bob") if text and text.startswith("theirs")]
     assert len(left) == 5
+
+
+@pytest.mark.parametrize(
+    ("conversation", "code"),
+    [("bob", 414), ("s/bob:alice", 414), ("s/alice:nobody", 404), ("g/nope", 404), ("r/nope", 404)],
+)
+async def test_what_somebody_said_in_an_unknown_conversation_is_not_nothing(
+    held: Hooked, conversation: str, code: int
+) -> None:
+    await team(held.world)
+    with pytest.raises(ImError) as refused:
+        await held.world.invoke("moderation.remove", {"sender": "alice", "conversation": conversation})
+    assert refused.value.code == code
 
 
 EXAMPLE = re.search(r"```http\n(.*?)```", (ROOT / "docs" / "MODERATION.md").read_text("utf-8"), re.DOTALL)

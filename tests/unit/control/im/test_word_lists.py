@@ -7,6 +7,7 @@ import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from control.coordination.sqlite_documents import SqliteDocuments
@@ -110,6 +111,23 @@ async def test_operators_see_lists_and_try_texts_by_what_is_published(documents:
     matcher = await room.matcher()
     assert [hit.list for hit in matcher.find("ass")] == ["rude"]
     assert await room.matcher() is matcher, "compiled once"
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ({}, "the list is empty"),
+        ({"patterns": [f".{{200}}z{digit}" for digit in range(20)]}, "repeat less"),
+    ],
+)
+async def test_what_can_only_be_a_mistake_is_not_published(
+    documents: SqliteDocuments, members: dict[str, list[str]], said: str
+) -> None:
+    room = WordLists(documents)
+    for worth in ({"words": ["ass"]}, {"allow": ["class"]}, {"patterns": [r"1[3-9]\d{9}"] * 100}):
+        assert await room.checked("list", msgspec.convert({"action": "mask", **worth}, WordList))
+    with pytest.raises(ValueError, match=said):
+        await room.checked("list", msgspec.convert({"action": "mask", **members}, WordList))
 
 
 def test_a_packed_list_is_what_it_was() -> None:

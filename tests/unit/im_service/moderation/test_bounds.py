@@ -35,7 +35,7 @@ def listed(action: str, **members: object) -> WordList:
 
 
 class Books:
-    """Every LookBudget of a look, to see what was done."""
+    """The budgets of a look, to see what was done."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.made: list[LookBudget] = []
