@@ -283,11 +283,11 @@ class PushDecider:
         self, message: StoredMessage, token: PushToken, name: str, rules: PushRules, badge: int
     ) -> Push:
         texts = self.texts.of(token.locale)
-        text = fill(texts["recalled"], name=name) if rules.preview else texts["recalled_hidden"]
-        sender = message.sender if rules.preview else ""
-        return Push(
-            token, message.conversation, message.server_id, sender, "", text, "", badge, False, True, 0
-        )
+        text, conversation, sender = texts["recalled_hidden"], "", ""
+        if rules.preview:
+            text = fill(texts["recalled"], name=name)
+            conversation, sender = message.conversation, message.sender
+        return Push(token, conversation, message.server_id, sender, "", text, "", badge, False, True, 0)
 
     def trial(self, token: PushToken) -> Push:
         """A push that says that it is a test."""

@@ -12,7 +12,7 @@ class Push(NamedTuple):
     """What one device is told."""
 
     to: PushToken
-    conversation: str
+    conversation: str  # "" = not told, as it names the sender
     server_id: int
     sender: str
     title: str  # "" = none

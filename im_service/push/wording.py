@@ -47,15 +47,16 @@ class Wording:
         title = self._title
         payload = "" if options.payload is UNSET else options.payload
         sender = entry.route.sender
-        if not receiver.rules.preview:
-            text, title, sender, payload = texts["hidden"], "", "", ""
+        conversation = entry.route.conversation
+        if not receiver.rules.preview:  # of a single chat the conversation names who sent it
+            text, conversation, title, sender, payload = texts["hidden"], "", "", "", ""
         elif forced and force is not UNSET and force.content is not None:
             text = force.content
         else:
             text = self._text(token.locale, texts)
         life = entry.options.expire_ms
         return Push(
-            token, entry.route.conversation, server_id, sender, title, text, payload, badge, forced, False,
+            token, conversation, server_id, sender, title, text, payload, badge, forced, False,
             time_of(server_id) + life if life else 0,
         )  # fmt: skip
 

@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from control.push.apns import payload as apns_payload
+from control.push.contents import about
 from im_service.push.settings import PushLimits
 from im_service.settings import ImSettings
 from tests.support.im_ports import RecordingPush
@@ -197,8 +199,14 @@ async def test_without_preview_a_push_says_neither_what_nor_who(tmp_path: Path) 
         await alice.ok("recall", conversation="s/alice:bob", seq=seq)
         await world.settle()
         assert [p.text for p in push.pushes] == ["You have a new message", "A message was taken back"]
-        assert not any("secret" in str(p) for p in push.pushes)
-        assert [p.sender for p in push.pushes] == ["", ""]
+        await alice.forced("group.create", group="family", members=["bob"], name="Family")
+        await alice.said("g/family", "secret", options=options)
+        await world.settle()
+        for told in push.pushes:
+            said = str(told[1:]) + (apns_payload(told) or b"").decode()
+            assert not any(word in said for word in ("secret", "alice", "amily")), said
+            assert about(told, True)["server_id"] == str(told.server_id) != "0"
+        assert [p.badge for p in push.pushes] == [1, 0, 1]
 
 
 async def test_a_recall_drops_what_waits_and_replaces_what_was_sent(tmp_path: Path) -> None:
