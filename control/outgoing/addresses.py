@@ -33,7 +33,9 @@ class AddressPolicy:
         if len(url) > MAX_URL or not all("!" <= letter <= "~" for letter in url):
             raise ValueError(f"a URL has at most {MAX_URL} printable ASCII characters")
         parts = urlsplit(url)
-        if parts.scheme != "https" and not (parts.scheme == "http" and self.plain):
+        if parts.scheme == "http" and not self.plain:
+            raise ValueError("must begin with https:// (http:// only where outgoing.plain_http is true)")
+        if parts.scheme not in ("http", "https"):
             raise ValueError("must begin with https://")
         if "@" in parts.netloc:
             raise ValueError("must carry no user and no password")

@@ -82,13 +82,18 @@ class _Check:
                     self._wrong(key, str(error))
         made = msgspec.structs.replace(default, **values)
         self._hang_together(made, prefix)
-        return made
+        return self._good_of(made, default, prefix)
 
     def _hang_together(self, made: Struct, prefix: str) -> None:
         problems = getattr(made, "problems", None)
         for keys, reason in problems() if problems is not None else ():
             if not any(prefix + key in self._bad for key in keys):
                 self._wrong(prefix + keys[0], reason)
+
+    def _good_of(self, made: Group, default: Group, prefix: str) -> Group:
+        """The defaults in the place of what is wrong: whatever looks at several tables can read each."""
+        bad = [name for name in made.__struct_fields__ if f"{prefix}{name}" in self._bad]
+        return msgspec.structs.replace(made, **{name: getattr(default, name) for name in bad})
 
     def _wrong(self, key: str, reason: str) -> None:
         self._bad.add(key)

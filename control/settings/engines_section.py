@@ -10,7 +10,7 @@ from control.settings.place_section import PlaceSection
 from control.settings.sections import Section, unit
 
 Kinds = Annotated[tuple[Literal["s", "g", "r"], ...], Meta(extra=unit("list of s, g, r"))]
-Types = Annotated[tuple[int, ...], Meta(extra=unit("list of message types"))]
+Types = Annotated[tuple[Annotated[int, Meta(ge=0, le=255)], ...], Meta(extra=unit("list of message types"))]
 
 
 class TextEngineSection(PlaceSection, frozen=True):

@@ -200,6 +200,8 @@ def parse_gateway(entry: str) -> tuple[str, dict[str, str]]:
     return address + network, pairs
 
 
+ANYWHERE = AddressPolicy(("0.0.0.0/0", "::/0"), plain=True)
+"""What is no URL for it is none under any settings."""
 OWN_TOPICS = 2
 """Of every connection: its user, and a broadcast under way."""
 
@@ -258,15 +260,22 @@ class Settings(Struct, kw_only=True, frozen=True):
     def _places(self) -> Problems:
         """URLs that would never be called."""
         places = {
-            "callbacks": self.callbacks, "engines.text": self.engines.text, "engines.media":
-            self.engines.media,
+            "callbacks": self.callbacks, "engines.text": self.engines.text,
+            "engines.media": self.engines.media, "push.relay": self.push.relay,
         }  # fmt: skip
         for name, place in places.items():
+            if not place.url:
+                continue
+            key = f"{name}.url"
             try:
-                if place.url:
-                    AddressPolicy(self.outgoing.networks, self.outgoing.plain_http).check_url(place.url)
+                ANYWHERE.check_url(place.url)
             except ValueError as error:
-                yield (f"{name}.url", "outgoing.networks", "outgoing.plain_http"), str(error)
+                yield (key,), str(error)
+                continue
+            try:
+                AddressPolicy(self.outgoing.networks, self.outgoing.plain_http).check_url(place.url)
+            except ValueError as error:
+                yield (key, "outgoing.networks", "outgoing.plain_http"), str(error)
 
     def _workers(self) -> Problems:
         """Several gateways from one command: numbers, ports and names count up."""

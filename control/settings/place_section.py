@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from control.outgoing.signing import Signer
+from control.outgoing.signing import check_secret
 from control.settings.sections import Problems, Section, unit
 from control.settings.values import Secret
 
@@ -14,6 +14,19 @@ from control.settings.values import Secret
 def signing_secrets(secret: Secret, before: Secret) -> list[str]:
     """Those that are given, the present one first."""
     return [each.reveal() for each in (secret, before) if each]
+
+
+def secret_problems(secret: Secret, before: Secret) -> Problems:
+    """What is wrong with either secret of a place that is asked."""
+    makes = "`qianwan callbacks secret` makes one"
+    if not secret:
+        yield ("secret", "url"), f"is missing: by it what goes to the url is signed; {makes}"
+    for key, given in (("secret", secret), ("secret_before", before)):
+        try:
+            if given:
+                check_secret(given.reveal())
+        except ValueError as error:
+            yield (key,), f"{error} ({makes})"
 
 
 class PlaceSection(Section, frozen=True):
@@ -45,9 +58,6 @@ class PlaceSection(Section, frozen=True):
 
     def problems(self) -> Problems:
         if self.url:
-            try:
-                Signer(signing_secrets(self.secret, self.secret_before))
-            except ValueError as error:
-                yield ("secret", "url"), f"{error} (qianwan callbacks secret makes one)"
+            yield from secret_problems(self.secret, self.secret_before)
         if self.break_ms > self.break_most_ms:
             yield ("break_ms", "break_most_ms"), "must not be above break_most_ms"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from control.outgoing.signing import check_secret
+from control.settings.place_section import secret_problems
 from control.settings.sections import Problems, Section, unit
 from control.settings.values import Secret
 
@@ -55,17 +55,15 @@ class RelaySection(Section, frozen=True):
     """The one before, while it is being changed: both sign."""
 
     def problems(self) -> Problems:
-        if self.url and not (self.vendors and self.secret):
-            yield ("url", "vendors", "secret"), "needs vendors and a secret"
+        if self.url:
+            yield from secret_problems(self.secret, self.secret_before)
+            if not self.vendors:
+                yield ("vendors", "url"), "is missing: which vendors it pushes through"
+        elif self.vendors:
+            yield ("url", "vendors"), "is missing: where these vendors are pushed through"
         for name in self.vendors:
             if name in OURS or not NAME.fullmatch(name):
                 yield ("vendors",), f"{name!r}: a name of another vendor, of A-Z a-z 0-9 _ . -"
-        for key in ("secret", "secret_before"):
-            if text := getattr(self, key).reveal():
-                try:
-                    check_secret(text)
-                except ValueError as error:
-                    yield (key,), str(error)
 
 
 class PushSection(Section, frozen=True):

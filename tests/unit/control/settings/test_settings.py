@@ -91,11 +91,20 @@ def test_command_line_beats_environment_beats_file_beats_default(
         ("[im.service.login_policy]\nexclusive = [['mobile', 'fridge']]\n", "fridge"),
         ("[gateway]\ncore = 5\n", "gateway.core: expected a table"),
         ("gateway = 5\n", "gateway: expected a table"),
-        ("[callbacks]\nurl = 'https://app.example/'\n", "callbacks.secret: one secret"),
+        ("[callbacks]\nurl = 'https://app.example/'\n", "callbacks.secret: is missing"),
         (
             "[callbacks]\nurl = 'http://app.example/'\nsecret = 'whsec_" + "A" * 40 + "'\n",
-            "begin with https://",
+            "callbacks.url: must begin with https:// (http:// only where outgoing.plain_http is true)",
         ),
+        (
+            "[callbacks]\nurl = 'https://app.example/'\nsecret = 'whsec_" + "A" * 40 + "'\n"
+            "secret_before = 'whsec_YQ=='\n",
+            "callbacks.secret_before: whsec_... has 1 bytes",
+        ),
+        ("[push.relay]\nurl = 'https://app.example/'\nvendors = ['x']\n", "push.relay.secret: is missing"),
+        ("[push.relay]\nurl = 'ftp://app.example/'\n", "push.relay.url: must begin with https://"),
+        ("[push.relay]\nvendors = ['huawei']\n", "push.relay.url: is missing"),
+        ("[engines.text]\ntypes = [999]\n", "engines.text.types: Expected `int` <= 255"),
         (
             "[engines.media]\nurl = 'https://10.0.0.1/'\nsecret = 'whsec_" + "A" * 40 + "'\n",
             "no public address",
@@ -114,6 +123,27 @@ def test_what_cannot_work_is_refused_with_the_key_and_the_reason(
     with pytest.raises(SettingsError) as refused:
         load_settings(write(tmp_path, text))
     assert expected in str(refused.value)
+
+
+def test_all_faults_are_told_at_once_whatever_they_hang_on() -> None:
+    with pytest.raises(SettingsError) as refused:
+        build(
+            {
+                "callbacks": {"url": "ftp://x/", "budget_ms": 1},
+                "outgoing": {"networks": ["10.0.0.0/40"]},
+                "gateway": {"listen": "here", "same_port": True, "processes": 2, "addresses": ["?"]},
+                "bus": {"kind": "nats"},
+            }
+        )
+    assert [line.split(": ")[0] for line in refused.value.lines] == [
+        "callbacks.budget_ms",
+        "callbacks.secret",
+        "outgoing.networks",
+        "gateway.listen",
+        "gateway.addresses",
+        "gateway.processes",
+        "callbacks.url",
+    ]
 
 
 def test_an_unknown_variable_of_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
