@@ -30,6 +30,7 @@ LONG = (
     "tests/fuzz/test_fuzz_short.py",
     "tests/integration/benchmarks/",
     "tests/integration/control/",
+    "tests/integration/im_service/",
     "tests/integration/program/",
     "tests/integration/sdk/test_sdk_talks.py",
     "tests/integration/server/",

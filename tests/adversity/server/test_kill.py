@@ -62,7 +62,7 @@ async def audit(server: ServerProcess, token: str, conversation: str) -> tuple[s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [20260, 7, 919])
+@pytest.mark.parametrize("seed", [20260, 7, 919] if "QIANWAN_TEST_SENDS" in os.environ else [20260, 7])
 async def test_no_acked_message_is_lost_doubled_or_moved(tmp_path: Path, seed: int) -> None:
     print(f"seed {seed}")
     rng = random.Random(seed)
