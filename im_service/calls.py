@@ -230,8 +230,10 @@ class Calls:
         downlink: Downlink,
         rate: Rate,
         admit: Callable[[SessionState, str, Args], Awaitable[object]],
+        present: Callable[[str, Args, Caller], Awaitable[None]],
     ) -> None:
         self._admit = admit
+        self._present = present
         self._methods = registered()
         self._handlers = bind(self._methods.values(), services)
         self._sessions = sessions
@@ -323,6 +325,7 @@ class Calls:
 
     async def _mapped(self, entry: Method, caller: Caller, args: Args, commits: Commits) -> object:
         try:
+            await self._present(entry.name, args, caller)
             return await self._handlers[entry.name](caller, args)
         except StoreMissing as error:
             raise ImError(Code.NOT_FOUND, str(error) or None) from None

@@ -34,6 +34,8 @@ MAX_EVENT = MAX_BODY - 64
 """Bytes of an event: a frame's body without its head."""
 _log = logging.getLogger("qianwan.im")
 EVERYBODY = Aim((), False, True)
+DELETE = "delete"
+"""Event of the notice of a deletion; its `seqs` are gone, except for the user it says `keeps` them."""
 SYSTEM = "@system"
 """Sender of what no user did."""
 
@@ -80,6 +82,12 @@ class Announcer:
         sides = message.bits & (SENDER_NO_SENSE | RECEIVER_NO_SENSE)
         target = (message.target or EVERYBODY)._replace(about=message.seq)
         row = self._row(message.conversation, message.sender, event, data, CONTROL_BITS | sides, target)
+        return Note(row, topics)
+
+    def gone(self, conversation: str, sender: str, seqs: Sequence[int], topics: tuple[str, ...]) -> Note:
+        """A notice that messages of one sender are there no more, for whoever may see the last of them."""
+        target = EVERYBODY._replace(about=max(seqs))
+        row = self._row(conversation, sender, DELETE, {"seqs": list(seqs)}, CONTROL_BITS, target)
         return Note(row, topics)
 
     def private(self, user: str, conversation: str, event: str, data: Mapping[str, object]) -> Note:

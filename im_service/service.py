@@ -7,10 +7,14 @@ from collections.abc import Sequence
 from frame.constants import ROOM_PREFIX
 from im_service.accounts.devices import Devices
 from im_service.accounts.ended import ENDED
+from im_service.accounts.erasing import Erasing
+from im_service.accounts.exporting import Exporting
 from im_service.accounts.gate import Gate
 from im_service.accounts.hearings import Hearings
 from im_service.accounts.presence import PresenceBook
+from im_service.accounts.present import Present
 from im_service.accounts.profiles import Profiles
+from im_service.accounts.registry import Registry
 from im_service.accounts.relations import Relations
 from im_service.calls import Arguments, Caller, Calls
 from im_service.chatrooms.admin import RoomAdmin
@@ -104,6 +108,8 @@ class ImService:
         self.presence = PresenceBook(context)
         self.relations = Relations(context, self.consents, self.presence)
         self.profiles = Profiles(context)
+        self.registry = Registry(context, self.profiles)
+        self.erasing = Erasing(context, self.registry, self.group_admin, self.group_members, self.room_recall)
         self.devices = Devices(context, self.room_door, self.presence)
         self._hearings = Hearings(context, self.profiles.end_sessions)
 
@@ -121,6 +127,9 @@ class ImService:
             self.room_recall,
             self.relations,
             self.profiles,
+            self.registry,
+            self.erasing,
+            Exporting(context),
             self.presence,
             self.devices,
             self.push_tokens,
@@ -137,6 +146,7 @@ class ImService:
             context.downlink,
             context.settings.call_rate,
             Gate(context, self._words.admit, ports.call_callback).admit,
+            Present(context.directory).check,
         )
         self.upkeep = Upkeep(context, self.receipts, self.decisions, self.events, self._successions)
 
@@ -305,6 +315,7 @@ class ImService:
             "clock_ahead_seconds": self.upkeep.age_clock.ahead_ms // 1000,
             "receipt_pushes_dropped_total": self.receipts.dropped,
             **self.upkeep.copies.stats(),
+            **self.erasing.stats(),
             **({} if self._media is None else self._media.stats()),
             **{f"{each.name}_taken_up_total": each.taken_up for each in self._successions},
         }
@@ -318,6 +329,7 @@ class ImService:
         for succession in self._successions:
             await succession.start()
         self.upkeep.start()
+        self.erasing.start()
 
     async def settle(self) -> None:
         """Wait until logins, logouts, calls, waiting sends and pushes under way are done."""
@@ -338,6 +350,7 @@ class ImService:
         self._hearings.stop()
         self._memberships.stop()
         await self.upkeep.stop()
+        await self.erasing.stop()
         if self._media is not None:
             await self._media.close()
         await self.settle()

@@ -74,6 +74,15 @@ ROOMS = (
 )
 
 PEOPLE = (
+    Operation("POST", "/users", "account.create", "accounts", status=201),
+    Operation("POST", "/users/import", "account.import", "accounts"),
+    Operation("GET", "/users", "account.list", "accounts", "read"),
+    Operation("DELETE", "/users/{user}", "account.delete", "accounts"),
+    Operation("POST", "/users/{user}/restore", "account.restore", "accounts"),
+    Operation("POST", "/users/{user}/erase", "account.erase", "accounts", revokes=True),
+    Operation("GET", "/users/{user}/export", "account.export", "accounts"),
+    Operation("GET", "/users/{user}/erasure", "account.erasure", "accounts", "read"),
+    Operation("GET", "/erasures", "account.erasures", "accounts", "read"),
     Operation("GET", "/users/{user}", "account.get", "accounts", "read"),
     Operation("POST", "/users/{user}/disable", "account.disable", "accounts"),
     Operation("POST", "/users/{user}/mute", "account.mute", "accounts"),

@@ -22,7 +22,7 @@ from im_service.outbox.kinds.people import (
     AccountShadow,
 )
 from im_service.pages import fit
-from im_service.storage.records import Account, Profile
+from im_service.storage.records import Account, AccountStage, Profile
 
 ALL_SESSIONS = (1 << 63) - 1
 
@@ -95,6 +95,9 @@ class ProfileList(Struct):
 
 
 class AccountView(Struct):
+    """`state`: live, deleted, erasing, erased; all but live are disabled for ever. `created_ms` 0: nobody
+    made it."""
+
     user: str
     known: bool
     disabled_until_ms: int
@@ -102,6 +105,8 @@ class AccountView(Struct):
     mute_group_ms: int
     mute_room_ms: int
     shadow_until_ms: int
+    state: str
+    created_ms: int
 
 
 def _read(info: bytes) -> ProfileInfo:
@@ -121,6 +126,8 @@ def describe_account(account: Account) -> AccountView:
         account.mute_group_ms,
         account.mute_room_ms,
         account.shadow_until_ms,
+        AccountStage(account.state).name.lower(),
+        account.created_ms,
     )
 
 
@@ -166,9 +173,10 @@ class Profiles:
         """What administrators decided about an account."""
         return describe_account((await self._store.accounts([args.user]))[args.user])
 
-    @method("account.disable", Code.INVALID, result=AccountView, server_only=True)
+    @method("account.disable", Code.INVALID, Code.CONFLICT, result=AccountView, server_only=True)
     async def disable(self, caller: Caller, args: DisableArgs) -> AccountView:
-        """Disable an account for seconds (-1 for ever) and close its sessions; 0 enables it again."""
+        """Disable an account for seconds (-1 for ever) and close its sessions; 0 enables it again. 409 for
+        one that was deleted."""
         user = check_id(args.user, "user")
         now = self._clock.now_ms()
         until = until_ms(now, args.seconds)

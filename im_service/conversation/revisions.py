@@ -23,7 +23,7 @@ from im_service.conversation.sync import After, Conversation, Seq
 from im_service.errors import Code, ImError
 from im_service.grammar import readable
 from im_service.models import EMPTY_MAP, encode, pack_payload, unpack_payload
-from im_service.notices import SYSTEM, Note, rows
+from im_service.notices import DELETE, SYSTEM, Note, rows
 from im_service.options import CONTROL
 from im_service.outbox.kinds.people import MessageReaction
 from im_service.pages import fit
@@ -43,8 +43,6 @@ from im_service.storage.records import (
 
 TEXT = int(MessageType.TEXT)
 NOTIFICATION = int(MessageType.NOTIFICATION)
-DELETE = "delete"
-"""Event of the notice of a deletion; its `seqs` are gone, except for the user it says `keeps` them."""
 Seqs = Annotated[list[Seq], Meta(min_length=1, max_length=100)]
 
 

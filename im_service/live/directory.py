@@ -108,6 +108,7 @@ class AccountState:
         "__weakref__",
         "bucket",
         "disabled_ms",
+        "gone",
         "group_ms",
         "reports",
         "room_ms",
@@ -121,6 +122,7 @@ class AccountState:
         self.user = user
         self.reports = Bucket()
         self.disabled_ms = self.single_ms = self.group_ms = self.room_ms = self.shadow_ms = 0
+        self.gone = False
         self.bucket = Bucket()
         self.stranger = Bucket()
 
@@ -130,6 +132,7 @@ class AccountState:
         self.group_ms = record.mute_group_ms
         self.room_ms = record.mute_room_ms
         self.shadow_ms = record.shadow_until_ms
+        self.gone = record.state != 0
 
 
 class PairState:

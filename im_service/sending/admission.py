@@ -72,6 +72,7 @@ class Admission:
         """PASSED; or the code to tell a blacklisted sender (7101, or 1 = none). Raises ImError otherwise.
         `now` by the clock of mutes, `tick` by that of rates (Clock.elapsed_ms)."""
         self.account(route.account, route.kind, now)
+        self.receiver(route)
         pair = route.pair
         if pair is None:
             self._place(state, route, now)
@@ -93,6 +94,7 @@ class Admission:
     def again(self, state: SessionState, route: Route, now: int) -> int:
         """What `check` says, as far as it may have changed while a hook was asked."""
         self.account(route.account, route.kind, now)
+        self.receiver(route)
         if route.pair is None:
             self._place(state, route, now)
         elif route.pair.black:
@@ -108,6 +110,11 @@ class Admission:
         muted = account.single_ms if kind == SINGLE else account.room_ms if kind == ROOM else account.group_ms
         if muted > now:
             raise ImError(Code.MUTED, "the account may not send here", {"until_ms": muted})
+
+    def receiver(self, route: Route) -> None:
+        """Who was deleted gets nothing any more: 404. What is said to a disabled account waits for it."""
+        if route.their_account is not None and route.their_account.gone:
+            raise ImError(Code.NOT_FOUND, "no such user")
 
     def word(self, state: SessionState, route: Route, now: int, tick: int) -> None:
         """A text that is no message: mutes and rates; who may make the call is the call's to say."""

@@ -75,6 +75,7 @@ class Sending:
         self._downlink = context.downlink
         self._ids = context.ids
         self._routes = RouteResolver(context)
+        self._accounts = context.directory.accounts
         self.admission = Admission(context.settings)
         self._delivery = Delivery(context)
         self._judge = judge
@@ -263,6 +264,9 @@ class Sending:
     async def send_as(self, sender: str, target: str, raw: bytes) -> list[int]:
         """Send with the server's rights. -> [server_id, seq, time_ms]; raises ImError."""
         route = await self._routes.make(sender, target, None)
+        self.admission.receiver(route)
+        if (await self._accounts.get(sender)).gone:
+            raise ImError(Code.ACCOUNT_DISABLED, f"the account of {sender} was deleted")
         if route.room is not None and not route.room.open:
             raise ImError(Code.ROOM_NOT_FOUND)
         work = Work(self._clock)

@@ -158,6 +158,7 @@ class ServerSends:
 
     def __init__(self, context: ServiceContext, messages: Sending) -> None:
         self._store = context.store
+        self._accounts = context.directory.accounts
         self._teller = context.teller
         self._clock = context.clock
         self._downlink = context.downlink
@@ -189,6 +190,7 @@ class ServerSends:
         lost midway: 504 = unknown, 503 "not tried". With a client_id, each target gets one that is made of it
         and the target: a repeat in another order is known."""
         check_sender(args.sender)
+        account = await self._accounts.get(args.sender)  # remembered as long as this holds it
         results: list[BatchLine] = []
         for at, target in enumerate(args.targets):
             client_id = _for_target(args.client_id, target) if args.client_id else ""
@@ -211,6 +213,7 @@ class ServerSends:
             except StoreError as error:
                 found = Code.TIMEOUT if isinstance(error, StoreUnknown) else Code.UNAVAILABLE
                 return BatchSent(results + _lost(args.targets[at:], ImError(found), results))
+        del account
         return BatchSent(results)
 
     @method("broadcast", Code.INVALID, result=BroadcastTaken, server_only=True)

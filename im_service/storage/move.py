@@ -24,6 +24,7 @@ from im_service.storage.sqlite import connection as sqlite
 KEYS: dict[str, tuple[str, ...]] = {
     "account": ("id",),
     "account_state": ("usr",),
+    "erasure": ("id",),
     "profile": ("usr",),
     "conversation": ("id",),
     "message": ("id",),
@@ -55,7 +56,9 @@ KEYS: dict[str, tuple[str, ...]] = {
 }
 """Every table but `meta` and `incarnation`, whose content is made anew, and its key."""
 
-_NUMBERED = ("account", "conversation", "message", "request", "idempotency", "review", "dead_letter")
+_NUMBERED = (
+    "account", "conversation", "message", "request", "idempotency", "review", "dead_letter", "erasure",
+)  # fmt: skip
 _SEND_KEY = ("sender", "client_id", "conv", "digest", "server_id", "seq", "time_ms")
 
 
@@ -78,9 +81,12 @@ class Source:
         try:
             with sqlite.translated(path):
                 self._conn.execute("BEGIN IMMEDIATE")
-                found = self._conn.execute("SELECT max(version) FROM schema_migration").get
-            if found != len(migrations.load("sqlite")):
-                raise SchemaError(f"{path} has schema {found}: let the server bring it up to date first")
+                query = "SELECT version, checksum FROM schema_migration"
+                found: list[Row] = self._conn.execute(query).fetchall()
+            if migrations.pending(migrations.load("sqlite"), dict(found)):
+                raise SchemaError(
+                    f"{path} has schema {max(found)[0]}: let the server bring it up to date first"
+                )
         except BaseException:
             self._conn.close()
             raise

@@ -381,6 +381,30 @@ class Relation(NamedTuple):
     change: int = 0
 
 
+class AccountStage(IntEnum):
+    """What has become of an account. All but LIVE are disabled for ever."""
+
+    LIVE = 0
+    DELETED = 1
+    ERASING = 2
+    ERASED = 3
+
+
+class NewAccount(NamedTuple):
+    """An account that the application's server makes; `profile` b"" = nothing is said of it."""
+
+    user: str
+    profile: bytes
+
+
+class AccountPage(NamedTuple):
+    """Accounts and their places; `after`: where the next page begins."""
+
+    items: "list[tuple[Account, int]]"
+    after: int
+    more: bool
+
+
 class Account(NamedTuple):
     user: str
     known: bool  # False: never registered, never seen
@@ -390,6 +414,8 @@ class Account(NamedTuple):
     mute_room_ms: int
     info: bytes
     shadow_until_ms: int = 0  # what they say until then is for themselves alone
+    state: int = 0  # of AccountStage
+    created_ms: int = 0  # 0: somebody named it, the application's server did not make it
 
 
 class Device(NamedTuple):

@@ -16,6 +16,7 @@ engines to it. For every call:
 
 from abc import abstractmethod
 
+from im_service.storage.faces.accounts import AccountBook
 from im_service.storage.faces.events import EventStore
 from im_service.storage.faces.groups import Groups, Requests
 from im_service.storage.faces.housekeeping import Broadcasts, Housekeeping, Replays
@@ -35,6 +36,7 @@ class Store(
     Requests,
     RelationStore,
     Accounts,
+    AccountBook,
     PushStore,
     Rooms,
     Broadcasts,

@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("program.cli.admin.events", "app"),
     "callbacks": ("program.cli.admin.callbacks", "app"),
     "push": ("program.cli.admin.push", "app"),
+    "accounts": ("program.cli.admin.accounts", "app"),
     "cluster": ("program.cli.cluster", "app"),
 }
 """Name -> module and what it has there: a command, or a group of them. In the order of `--help`."""

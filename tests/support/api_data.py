@@ -49,6 +49,8 @@ class Filler:
             self.ask("POST", f"/users/dora/groups/{group}/join", text="let me in")
 
     def people(self) -> None:
+        self.ask("POST", "/users", user="erin", nick="Erin")
+        self.ask("POST", "/users/erin/erase")
         for user in PEOPLE:
             self.ask("PATCH", f"/users/{user}/profile", nick=user.title(), gender=1)
         self.ask("POST", "/users/alice/friends", user="bob")
@@ -101,6 +103,7 @@ class Filler:
         return {
             "user": PEOPLE,
             "me": PEOPLE[:2],
+            "erased": ["erin"],
             "sender": PEOPLE,
             "owner": PEOPLE,
             "users": [PEOPLE[:2], PEOPLE[2:]],

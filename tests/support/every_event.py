@@ -56,6 +56,10 @@ async def logged_events(path: Path) -> list[Event]:
 async def _accounts(world: World, alice: Person, bob: Person) -> None:
     await alice.ok("profile.set", nick="Al")
     await alice.ok("consent.set", friend="ask", group="default")
+    await world.invoke("account.create", {"user": "dave", "nick": "Dave"})
+    for what in ("delete", "restore", "erase"):
+        await world.invoke(f"account.{what}", {"user": "dave"})
+    await until(lambda: world.im.erasing.done == 1)
     await world.invoke("account.mute", {"user": "carol", "single_s": 60})
     await world.invoke("account.shadow", {"user": "carol", "seconds": 60})
     await world.invoke("account.disable", {"user": "carol", "seconds": 60})

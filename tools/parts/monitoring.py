@@ -81,6 +81,7 @@ NAMED: Mapping[str, str] = {
     "service": "sessions room_dropped_normal_total room_dropped_high_total room_dropped_notices_total"
     " push_dropped_total receipt_pushes_dropped_total clock_ahead_seconds"
     " events_bytes events_cut_total events_lag events_lag_seconds"
+    " erasures_open erasures_total erasure_pages_total"
     " media_waiting media_dropped_total media_given_up_total media_recalled_total"
     " push_taken_up_total media_taken_up_total",
     "store": "last_message last_conversation last_account schema queued commits_total commit_seconds_total"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from control.api.admin import (
+    accounts,
     api_keys,
     audit_log,
     callbacks,
@@ -45,5 +46,6 @@ ROUTES = (
     *policies.ROUTES,
     *policy_figures.ROUTES,
     *api_keys.ROUTES,
+    *accounts.ROUTES,
     *audit_log.ROUTES,
 )

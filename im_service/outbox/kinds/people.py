@@ -37,6 +37,38 @@ class AccountChange(Change, kw_only=True):
     user: str
 
 
+class AccountCreate(AccountChange, kw_only=True):
+    """The application's server made it."""
+
+    KIND = "account.create"
+
+
+class AccountDelete(AccountChange, kw_only=True):
+    """Nothing is done with it or in its name any more; what it has and said stays."""
+
+    KIND = "account.delete"
+
+
+class AccountRestore(AccountChange, kw_only=True):
+    """A deletion was taken back."""
+
+    KIND = "account.restore"
+
+
+class AccountErased(Change, kw_only=True):
+    """All that was theirs is gone: the receipt, as it is kept."""
+
+    KIND = "account.erased"
+    RECORD = None
+    user: str
+    erasure: Annotated[int, Meta(description="its number")]
+    asked_ms: Ms
+    done_ms: Ms
+    erased: Annotated[dict[str, int], Meta(description="rows that went, by kind")]
+    kept: Annotated[dict[str, str], Meta(description="what stays, and why, by kind")]
+    sha256: Annotated[str, Meta(description="of the compact JSON of the others, in this order")] = ""
+
+
 class AccountDisable(AccountChange, kw_only=True):
     """Nobody logs in under this account until then."""
 
@@ -206,6 +238,10 @@ class ModerationVerdict(Change, kw_only=True):
 KINDS: tuple[type[Change], ...] = (
     SessionLogin,
     SessionLogout,
+    AccountCreate,
+    AccountDelete,
+    AccountRestore,
+    AccountErased,
     AccountDisable,
     AccountMute,
     AccountShadow,

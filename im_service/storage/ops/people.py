@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from frame.constants import GROUP_PREFIX
+from im_service.storage.errors import StoreConflict
 from im_service.storage.ops.tx import (
     Op,
     Row,
@@ -69,15 +70,22 @@ def profiles(users: Sequence[str]) -> Op[list[Profile]]:
 
 def accounts(users: Sequence[str]) -> Op[dict[str, Account]]:
     found = yield from rows(
-        "SELECT a.name, s.disabled_ms, s.mute_single_ms, s.mute_group_ms, s.mute_room_ms, s.info, s.shadow_ms"
+        "SELECT a.name, s.disabled_ms, s.mute_single_ms, s.mute_group_ms, s.mute_room_ms, s.info,"
+        " s.shadow_ms, s.state, s.created_ms"
         " FROM account a LEFT JOIN account_state s ON s.usr = a.id WHERE a.name IN_TEXTS($1)",
         list(users),
     )
-    known = {
-        name: Account(name, True, disabled or 0, single or 0, group or 0, room or 0, info or b"", shadow or 0)
-        for name, disabled, single, group, room, info, shadow in found
-    }
+    known = {row[0]: account_of(row) for row in found}
     return {user: known.get(user) or Account(user, False, 0, 0, 0, 0, b"") for user in users}
+
+
+def account_of(row: Row) -> Account:
+    """Name and columns of account_state, which may be missing."""
+    name, disabled, single, group, room, info, *rest = row
+    shadow, state, created = (value or 0 for value in rest)
+    return Account(
+        name, True, disabled or 0, single or 0, group or 0, room or 0, info or b"", shadow, state, created
+    )
 
 
 def set_account(
@@ -90,6 +98,10 @@ def set_account(
         " ON CONFLICT (usr) DO UPDATE SET updated_ms = excluded.updated_ms",
         usr, now_ms,
     )  # fmt: skip
+    if disabled_ms is not None:
+        found = yield from first("SELECT state FROM account_state WHERE usr = $1 HELD", usr)
+        if found is not None and found[0]:
+            raise StoreConflict(f"the account of {user} was deleted")
     values = given(
         disabled_ms=disabled_ms, mute_single_ms=mute_single_ms, mute_group_ms=mute_group_ms,
         mute_room_ms=mute_room_ms, info=info, shadow_ms=shadow_ms,
@@ -184,12 +196,14 @@ def _logins(wanted: dict[str, NewLogin], now_ms: int, keep: int) -> Op[list[Logi
     before = yield from _latest(usrs, keep)
     # Sorted, so that two processes wait for each other's rows in the same order.
     ordered = sorted(wanted.values(), key=lambda login: numbers[login.user])
-    for part in chunks(ordered):
+    # Nothing is kept of a device on which somebody is refused for good.
+    live = [login for login in ordered if not known[login.user].state]
+    for part in chunks(live):
         yield from run(_login_text(len(part)), now_ms, *(
             value for login in part
             for value in (numbers[login.user], login.device, login.platform, login.session_id, login.info)
         ))  # fmt: skip
-    for login in ordered if keep else ():
+    for login in live if keep else ():
         others = [device for device in before.get(login.user, ()) if device.device != login.device]
         if len(others) >= keep:
             others.sort(key=lambda device: (device.online, device.last_login_ms))

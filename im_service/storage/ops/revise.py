@@ -32,7 +32,7 @@ from im_service.storage.records import (
 )
 
 
-def _strip(conv: int, seqs: Sequence[int]) -> Op[None]:
+def strip(conv: int, seqs: Sequence[int]) -> Op[None]:
     """What was said about messages that are gone goes with them; receipts stay, they tell who read."""
     for table in ("message_version", "reaction"):
         yield from run(f"DELETE FROM {table} WHERE conv = $1 AND seq IN_INTS($2)", conv, list(seqs))
@@ -48,7 +48,7 @@ def recall(conversation: str, seq: int, tombstone: bytes, notices: Notices) -> O
         " WHERE conv = $2 AND seq = $3",
         tombstone, conv, seq,
     )  # fmt: skip
-    yield from _strip(conv, [seq])
+    yield from strip(conv, [seq])
     yield from touch(conv)
     return Applied(Revised(before, True, 0), (yield from append(notices)))
 
@@ -62,7 +62,7 @@ def erase(conversation: str, seqs: Sequence[int], notices: Notices) -> Op[Applie
     )  # fmt: skip
     if not done:
         return Applied(0)
-    yield from _strip(conv, [row[0] for row in done])
+    yield from strip(conv, [row[0] for row in done])
     yield from touch(conv)
     return Applied(len(done), (yield from append(notices)))
 

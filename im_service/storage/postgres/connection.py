@@ -156,7 +156,7 @@ async def migrate(conn: asyncpg.Connection, folder: Path | None = None) -> int:
                 "INSERT INTO schema_migration VALUES ($1, $2, $3, $4)",
                 migration.version, migration.name, migration.checksum, int(time.time() * 1000),
             )  # fmt: skip
-    return len(known)
+    return known[-1].version
 
 
 @lru_cache(maxsize=1024)

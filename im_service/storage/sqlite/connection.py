@@ -159,7 +159,7 @@ def migrate(conn: apsw.Connection, path: Path, folder: Path | None = None) -> in
                 conn.execute("ROLLBACK").fetchall()
             raise
         conn.execute("COMMIT").fetchall()
-    return len(known)
+    return known[-1].version
 
 
 def _apply(conn: apsw.Connection, migration: migrations.Migration) -> None:

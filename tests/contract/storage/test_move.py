@@ -41,7 +41,7 @@ async def schema(kit: Kit) -> list[tuple[object, ...]]:
 async def test_migrations_apply_once(kit: Kit) -> None:
     await asyncio.gather(*(kit.open() for _ in range(4)))
     before = await schema(kit)
-    assert [row[0] for row in before] == list(range(1, len(migrations.load(kit.engine)) + 1))
+    assert [row[0] for row in before] == [known.version for known in migrations.load(kit.engine)]
     await kit.close()
     await kit.open()
     assert await schema(kit) == before
@@ -81,13 +81,31 @@ async def test_data_of_the_first_schema_is_brought_up_to_date(kit: Kit, tmp_path
     store = await kit.open()
     assert (await store.accounts(["a"]))["a"].known
     assert (await store.begin_request("key", b"d", 3, 60, 9)).ticket
-    assert [row[0] for row in await schema(kit)] == list(range(1, len(migrations.load(kit.engine)) + 1))
+    assert [row[0] for row in await schema(kit)] == [known.version for known in migrations.load(kit.engine)]
 
 
-def test_numbers_must_be_whole(tmp_path: Path) -> None:
-    (tmp_path / "0002_late.sql").write_text("SELECT 1")
+@pytest.mark.parametrize("names", [("0002_late.sql",), ("0001_a.sql", "0001_b.sql")])
+def test_numbers_begin_at_one_and_stand_once(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        (tmp_path / name).write_text("SELECT 1")
     with pytest.raises(SchemaError):
         migrations.load("sqlite", tmp_path)
+
+
+def test_a_number_that_was_missing_is_applied_when_it_comes(tmp_path: Path) -> None:
+    folder, path = tmp_path / "migrations", tmp_path / "store.sqlite3"
+    folder.mkdir()
+    for number in (1, 3):
+        (folder / f"000{number}_made.sql").write_text(f"CREATE TABLE made{number} (id INTEGER)")
+    with closing(sqlite.connect(path, 1 << 20, 1000)) as file:
+        assert sqlite.migrate(file, path, folder) == 3
+        (folder / "0002_late.sql").write_text("CREATE TABLE made2 (id INTEGER)")
+        assert sqlite.migrate(file, path, folder) == 3
+        assert sqlite.migrate(file, path, folder) == 3
+        file.execute("SELECT * FROM made1, made2, made3").fetchall()
+        (folder / "0002_late.sql").unlink()
+        with pytest.raises(SchemaTooNew):
+            sqlite.migrate(file, path, folder)
 
 
 @pytest.fixture
@@ -127,6 +145,8 @@ async def source(tmp_path: Path) -> Kit:
     await store.add_broadcast(b"all", 0, 3, 1 << 50)
     await store.begin_request("key", b"d", 3, 1 << 50, 9)
     await store.renew(b"i" * 16, 3)
+    await append(store, [message("s/a:gone", "gone", "soon")])
+    await store.begin_erasure("gone", 3)
     await kit.close()
     return kit
 
@@ -143,8 +163,8 @@ async def test_copy_resumes_and_goes_on(source: Kit, postgres_kit: Kit) -> None:
         with pytest.raises(KeyboardInterrupt):
             await copy_store(source.where, postgres_kit.where, chunk_rows=23, progress=interrupted)
     counted = await copy_store(source.where, postgres_kit.where, chunk_rows=23, progress=interrupted)
-    assert counted["message"] == 342
-    assert sum(step.table == "message" for step in steps) == 342 // 23 + 1, "no chunk was copied twice"
+    assert counted["message"] == 343
+    assert sum(step.table == "message" for step in steps) == 343 // 23 + 1, "no chunk was copied twice"
     with pytest.raises(StoreConflict, match="of this store already: nothing was done"):
         await copy_store(source.where, postgres_kit.where)
     other = await source.open()
@@ -189,8 +209,8 @@ async def test_copy_survives_kills(source: Kit, postgres_kit: Kit) -> None:
         process.kill()
         await process.wait()
     counted = await copy_store(source.where, postgres_kit.where)
-    assert counted["message"] == 342
-    assert (await postgres_kit.query("SELECT count(*) FROM send_key")) == [(342,)]
+    assert counted["message"] == 343
+    assert (await postgres_kit.query("SELECT count(*) FROM send_key")) == [(343,)]
 
 
 async def test_copy_refuses_a_full_target_and_a_changed_source(source: Kit, postgres_kit: Kit) -> None:
@@ -228,7 +248,7 @@ async def test_the_command_copies_once_and_says_so(source: Kit, postgres_kit: Ki
         return process.returncode, shown.decode()
 
     code, shown = await run()
-    assert (code, "342" in shown) == (0, True), shown
+    assert (code, "343" in shown) == (0, True), shown
     code, shown = await run()
     assert (code, "nothing was done" in shown) == (1, True), shown
 
@@ -246,7 +266,7 @@ DISTRIBUTED_BY = {
 }  # fmt: skip
 EVERYWHERE = {
     "account", "conversation", "broadcast", "idempotency", "incarnation", "meta", "schema_migration",
-    "rule_verdict", "event", "event_group", "dead_letter",
+    "rule_verdict", "event", "event_group", "dead_letter", "erasure",
 }  # fmt: skip
 
 

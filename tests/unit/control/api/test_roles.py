@@ -26,6 +26,17 @@ OPEN = {
 """Whoever reaches the port may ask these: they change nothing and show nothing of anybody."""
 
 MATRIX = {
+    ("GET", "/v1/admin/accounts/{user}/export"): SECURITY_ADMIN,
+    ("GET", "/v1/admin/erasures"): VIEWER,
+    ("GET", "/v1/admin/accounts/{user}/erasure"): VIEWER,
+    ("POST", "/v1/admin/accounts/{user}/erase"): SECURITY_ADMIN,
+    ("GET", "/v1/admin/accounts"): VIEWER,
+    ("GET", "/v1/admin/accounts/{user}"): VIEWER,
+    ("POST", "/v1/admin/accounts"): OPERATOR,
+    ("POST", "/v1/admin/accounts/import"): OPERATOR,
+    ("POST", "/v1/admin/accounts/{user}/disable"): OPERATOR,
+    ("DELETE", "/v1/admin/accounts/{user}"): OPERATOR,
+    ("POST", "/v1/admin/accounts/{user}/restore"): OPERATOR,
     ("GET", "/v1/admin/routes"): VIEWER,
     ("GET", "/v1/admin/lbs/explain"): VIEWER,
     ("GET", "/v1/admin/lbs/nodes"): VIEWER,
