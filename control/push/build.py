@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 
 import msgspec
 from joserfc.errors import JoseError
+from joserfc.jwk import RSAKey
 
 from control.errors import StartError
 from control.outgoing.addresses import AddressPolicy
@@ -71,6 +73,26 @@ def build_pushes(settings: Settings, clock: Clock, gone: Callable[[PushToken], N
             )
         )  # fmt: skip
     return Pushes(vendors, clients, clock, gone, bounds, Random()) if vendors else None
+
+
+def check_files(settings: Settings, clock: Clock) -> Iterator[str]:
+    """What is wrong with files that [push] names, without asking anybody."""
+    looks: list[Callable[[], object]] = []
+    if settings.push.apns.key:
+        looks.append(lambda: _provider(settings, clock))
+    looks += [partial(_readable, file) for file in settings.push.fcm.accounts]
+    for look in () if settings.push.dry_run else looks:
+        try:
+            look()
+        except StartError as error:
+            yield str(error)
+
+
+def _readable(file: str) -> None:
+    try:
+        RSAKey.import_key(_account(file).private_key)
+    except (ValueError, JoseError):
+        raise StartError(f"push.fcm.accounts: {file} has no RSA key that can be used") from None
 
 
 def _provider(settings: Settings, clock: Clock) -> ProviderToken:

@@ -19,8 +19,9 @@ from control.settings.engines_section import EnginesSection
 from control.settings.gateway_addresses import parse_attributes, parse_gateway_address
 from control.settings.lbs_section import LbsSection
 from control.settings.outgoing_section import OutgoingSection
+from control.settings.place_section import PlaceSection
 from control.settings.policy_section import PolicySection
-from control.settings.push_section import PushSection
+from control.settings.push_section import PushSection, RelaySection
 from control.settings.sections import (
     LIVE,
     AuditSection,
@@ -259,7 +260,7 @@ class Settings(Struct, kw_only=True, frozen=True):
 
     def _places(self) -> Problems:
         """URLs that would never be called."""
-        places = {
+        places: dict[str, PlaceSection | RelaySection] = {
             "callbacks": self.callbacks, "engines.text": self.engines.text,
             "engines.media": self.engines.media, "push.relay": self.push.relay,
         }  # fmt: skip

@@ -47,6 +47,16 @@ def settings_or_exit(config: Path | None, overrides: Mapping[str, Any]) -> Setti
     return loaded_or_exit(config, overrides).settings
 
 
+def refuse_files(settings: Settings) -> None:
+    """Exit code 2 with all that is wrong with the files that settings name."""
+    from control.process.named_files import problems
+
+    if wrong := list(problems(settings)):
+        for line in wrong:
+            typer.secho(f"settings: {line}", fg=typer.colors.RED, err=True)
+        raise typer.Exit(2)
+
+
 def console() -> Console:
     """Where tables are printed. A pipe has no width: what `grep` gets is never cut or folded."""
     from rich.console import Console

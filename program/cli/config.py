@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from control.settings import Settings
-from program.cli.common import ConfigOption, DataDirOption, console, fail, loaded_or_exit
+from program.cli.common import ConfigOption, DataDirOption, console, fail, loaded_or_exit, refuse_files
 
 app = typer.Typer(help="Check and show settings.", no_args_is_help=True)
 
@@ -21,44 +18,20 @@ def check(
     data_dir: DataDirOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
 ) -> None:
-    """Check every setting as `serve` does, and create nothing: the files of LBS and the certificates for etcd
-    are read, servers are for `doctor`. Exit code 2 with all reasons when one cannot work.
+    """Check every setting as `serve` does, and create nothing: files that settings name are read, servers are
+    for `doctor`. Exit code 2 with all reasons when one cannot work.
     """
     settings, sources = loaded_or_exit(config, {"server.data_dir": data_dir})
-    if "control" in settings.server.roles:
-        _refuse_lbs_files(settings)
-    if settings.etcd.endpoints:
-        _refuse_certificates(settings)
+    refuse_files(settings)
+    from control.process.named_files import etcd_note
+
+    if note := etcd_note(settings):
+        raise fail(f"settings: {note}", 2)
     given = sum(source != "default" for source in sources.values())
     if as_json:
         typer.echo(json.dumps({"settings": len(sources), "given": given}, indent=1))
         return
     typer.echo(f"{len(sources)} settings are good, {given} of them are not defaults")
-
-
-def _refuse_lbs_files(settings: Settings) -> None:
-    from control.lbs.geo import GeoFile
-    from control.lbs.sources import read_tables
-
-    lbs = settings.control.lbs
-    readers: list[tuple[str, Callable[[Path], object]]] = [(lbs.tables, read_tables)] if lbs.tables else []
-    for name, read in [*readers, *((name, GeoFile) for name in lbs.mmdb)]:
-        try:
-            read(Path(name))
-        except (OSError, ValueError) as error:
-            raise fail(f"settings: control.lbs: {error}", 2) from None
-
-
-def _refuse_certificates(settings: Settings) -> None:
-    from control.coordination.etcd.certificates import read
-    from control.coordination.etcd.errors import EtcdError
-
-    try:
-        note = read(settings.etcd).note
-    except EtcdError as error:
-        note = str(error)
-    if note:
-        raise fail(f"settings: {note}", 2)
 
 
 @app.command("print")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from program.cli.common import ConfigOption, DataDirOption, fail, settings_or_exit
+from program.cli.common import ConfigOption, DataDirOption, fail, refuse_files, settings_or_exit
 
 
 def serve(
@@ -45,6 +45,7 @@ def serve(
         "bus.nats_url": bus,
     }
     settings = settings_or_exit(config, overrides)
+    refuse_files(settings)
     from control.errors import StartError
 
     if settings.gateway.processes > 1:
