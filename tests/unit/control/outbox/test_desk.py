@@ -144,6 +144,7 @@ async def test_a_look_a_test_and_places_of_the_log(scene: Scene, owners: OwnersD
 async def test_how_far_it_is_behind_and_what_is_kept_of_it_and_what_is_not_known(
     scene: Scene, owners: OwnersDesk
 ) -> None:
+    await until(lambda: bool(scene.shared.log.kept))
     await scene.shared.put("shop", state="paused")
     await until(lambda: scene.outbox.delivery("shop") is None)
     scene.shared.log.put("message.single", "s/1")
