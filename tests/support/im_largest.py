@@ -15,6 +15,7 @@ from tests.support.im_world import Person, World
 
 FREE = Rate(0)
 SETTINGS = ImSettings(
+    devices_per_user=10_000,
     account_rate=FREE,
     device_rate=FREE,
     conversation_rate=FREE,
