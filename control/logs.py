@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -237,7 +238,7 @@ def setup_logs(
         *(
             [_on_one_line, structlog.dev.ConsoleRenderer(exception_formatter=plain)]
             if for_people
-            else [structlog.processors.JSONRenderer(sort_keys=False)]
+            else [structlog.processors.JSONRenderer(_json)]
         ),
     ]
     structlog.configure(
@@ -278,6 +279,18 @@ def hide_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         if isinstance(value, str):
             event[name] = _SECRETS.sub(lambda found: f"{found[found.lastgroup or 0]}***", value)
     return event
+
+
+def _json(event: EventDict, default: Callable[[object], object]) -> str:
+    """A line of JSON that people read too: what they wrote stays as it is. Escaped is what commands a
+    terminal, ends a line or turns it round."""
+    line = json.dumps(event, ensure_ascii=False, default=default)
+    return line if line.isprintable() else "".join(map(_shown, line))
+
+
+def _shown(character: str) -> str:
+    """Above 0xffff the escape of JSON is a pair of surrogates."""
+    return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
 def _on_one_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -13,6 +13,7 @@ from control.outgoing.signing import Signer
 from im_service.ports import Clock
 
 JSON = "application/json"
+OK = 200
 T = TypeVar("T")
 
 
@@ -54,7 +55,7 @@ class Outlet:
         return self.breaker.state(self._clock.elapsed_ms())
 
     async def ask(self, id: str, body: bytes, read: Callable[[bytes], T]) -> T:
-        """`read` makes of the body of an answer 2xx what is wanted, and raises ValueError for what cannot be
+        """`read` makes of the body of an answer 200 what is wanted, and raises ValueError for what cannot be
         read; that counts as a failure of the place like any other. Raises OutgoingError."""
         permit = self.breaker.admit(self._clock.elapsed_ms())
         if not permit:
@@ -96,6 +97,6 @@ class Outlet:
             )
         finally:
             self._turns.release()
-        if not answer.good:
+        if answer.status != OK:  # an accepted or a partial answer is no verdict
             raise OutgoingError("status", f"answered {answer.status}")
         return answer.body

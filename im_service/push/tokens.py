@@ -154,7 +154,10 @@ class PushTokens:
     async def set_rules(self, caller: Caller, args: RulesArgs) -> PushView:
         """My rules, for all devices; absent keys stay. `on`: at all. `preview`: with what was said and by
         whom. `desktop`: to phones while I am online on desktops and browsers only. `quiet_from`, `quiet_to`:
-        minutes of the day in `zone` (IANA) between which nothing is pushed; the same twice: none."""
+        minutes of the day in `zone` (IANA; empty: UTC) between which nothing is pushed, named together; the
+        same twice: none."""
+        if (args.quiet_from is None) != (args.quiet_to is None):
+            raise ImError(Code.INVALID, "quiet_from and quiet_to are named together")
         if args.zone and zone_of(args.zone) is None:
             raise ImError(Code.INVALID, f"no time zone is called {args.zone}")
         asked = {name: value for name, value in msgspec.structs.asdict(args).items() if value is not None}

@@ -52,7 +52,7 @@ async def show(ask: Ask[Nothing], key: str, kind: type[Order], absent: Order | N
     """Problem 404 where nothing stands there and nothing holds instead."""
     found, revision = await read(ask, key, kind)
     if found is None and absent is None:
-        raise Problem(404, "not-found", f'there is no {key}; If-Match with "0" makes it', revision=0)
+        raise Problem(404, "not-found", f"there is no {key}", revision=0)
     body = found if found is not None else absent
     assert body is not None
     return Reply(body, revision)

@@ -30,7 +30,7 @@ class LbsTables(Struct, kw_only=True):
 async def shown(ask: Ask[Nothing]) -> Reply:
     document = await ask.services.documents.get(KEY)
     if document is None:
-        raise Problem(404, "not-found", f'there is no {KEY}; If-Match with "0" makes it', revision=0)
+        raise Problem(404, "not-found", f"there is no {KEY}", revision=0)
     return Reply(LbsTables(tables=msgspec.Raw(document.value)), document.revision)
 
 

@@ -98,7 +98,7 @@ async def shown(ask: Ask[Nothing]) -> Reply:
     name = ask.path["list"]
     words, revision = (await ask.services.words.all()).get(name, (None, 0))
     if not revision:
-        raise Problem(404, "not-found", f'there is no {name}; If-Match with "0" makes it', revision=0)
+        raise Problem(404, "not-found", f"there is no list {name}", revision=0)
     if words is None:
         text = f"{name} was written by another version"
         raise Problem(409, "document-unreadable", text, revision=revision)

@@ -196,8 +196,9 @@ def show_one(found: Json, as_json: bool) -> None:
 
 
 def show_gone(ended: Json, as_json: bool, nothing: str) -> None:
-    """What was taken away; exit code 1 with `nothing` where nothing was there."""
-    show_one(ended, as_json)
+    """What was taken away; where nothing was there that is said in its place, with exit code 1."""
+    if as_json or ended.get("revision"):
+        show_one(ended, as_json)
     if not ended.get("revision"):
         typer.echo(nothing, err=True)
         raise typer.Exit(1)

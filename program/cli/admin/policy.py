@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from program.cli.admin.client import Admin, Json, JsonOption, asks_admin, segment, show, show_one
+from program.cli.admin.client import Admin, Json, JsonOption, asks_admin, segment, show, show_gone, show_one
 from program.cli.common import fail
 from program.cli.simulate import simulate
 
@@ -152,9 +152,11 @@ def rollback(
 def retire(
     admin: Admin,
     name: NameArgument,
+    as_json: JsonOption = False,
 ) -> None:
     """It is for nobody any more; its versions and its draft stay."""
-    show_one(admin.delete(f"/policies/{segment(name)}"), False)
+    ended = admin.delete(f"/policies/{segment(name)}")
+    show_gone(ended, as_json, f"No policy {name} was published")
 
 
 @app.command()

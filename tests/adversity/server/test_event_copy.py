@@ -4,12 +4,18 @@ least once, in order, and nothing else. `make faults` does it with large numbers
 
 from __future__ import annotations
 
+import asyncio
+import json
 import random
+import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from control.outgoing.signing import Signer, make_secret
+from tests.support.event_copy.places import Example
 from tests.support.event_copy.run import Size, run
 from tests.support.event_copy.truth import Fact, Judgement, Truth, judge
 from tests.support.server_process import ROOT
@@ -31,6 +37,42 @@ async def test_every_consumer_has_what_was_committed_though_all_is_killed(tmp_pa
 
 def test_the_receiver_of_the_docs_has_thirty_lines() -> None:
     assert len((ROOT / "examples/webhook_receiver.py").read_text().splitlines()) <= 30
+
+
+async def listening(port: int) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                return
+
+
+async def test_the_receiver_of_the_docs_answers_what_it_does_not_know(tmp_path: Path) -> None:
+    place, secret, now = Example(tmp_path), make_secret(), int(time.time())
+    place.receive(secret)
+    try:
+        await listening(place.port)
+        body = json.dumps({"events": [{"event_id": "1"}]}).encode()
+        good = Signer([secret]).headers("m1", now, body)
+        cases = {
+            "another secret": Signer([make_secret()]).headers("m1", now, body),
+            "long ago": Signer([secret]).headers("m1", now - 3600, body),
+            "no ASCII": good | {"webhook-signature": "v1,é"},
+            "no signature": {},
+        }
+        async with httpx.AsyncClient() as client:
+            for case, headers in cases.items():
+                sent = {name: text.encode() for name, text in headers.items()}
+                assert (await client.post(place.url, content=body, headers=sent)).status_code == 401, case
+            assert place.events() == []
+            assert (await client.post(place.url, content=body, headers=good)).status_code == 204
+        assert place.events() == [{"event_id": "1"}]
+    finally:
+        place.kill()
 
 
 FACTS = {

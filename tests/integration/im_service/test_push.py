@@ -174,8 +174,11 @@ async def test_quiet_hours_are_the_users_own_and_hold_for_everything(tmp_path: P
         # 1_800_000_000 is 2027-01-15 08:00 UTC: 16:00 in Shanghai
         world.clock.ms = 1_800_000_000_000
         await bob.ok("push.set", quiet_from=22 * 60, quiet_to=7 * 60, zone="Asia/Shanghai")
-        code, _ = await bob.call("push.set", zone="Middle/Earth")
-        assert code == 414
+        for wrong in ({"zone": "Middle/Earth"}, {"quiet_from": 5, "zone": "UTC"}, {"quiet_to": 5}):
+            code, _ = await bob.call("push.set", **wrong)
+            assert code == 414, wrong
+        kept = await world.invoke("push.get", {}, "bob")
+        assert (kept["quiet_from"], kept["quiet_to"], kept["zone"]) == (22 * 60, 7 * 60, "Asia/Shanghai")
         await bob.logout()
         for hours, told in ((0, True), (6, False), (8, False), (9, True)):
             world.clock.advance(hours * HOUR_MS)
@@ -183,7 +186,12 @@ async def test_quiet_hours_are_the_users_own_and_hold_for_everything(tmp_path: P
             await world.settle()
             assert bool(push.pushes) is told, hours
             push.pushes.clear()
-        assert (await world.invoke("push.get", {}, "bob"))["quiet_from"] == 22 * 60
+        kept = await world.invoke("push.set", {"zone": ""}, "bob")
+        assert (kept["quiet_from"], kept["zone"]) == (22 * 60, "")
+        world.clock.advance(8 * HOUR_MS)
+        await alice.said("u/bob", "hello")
+        await world.settle()
+        assert [p.text for p in push.pushes] == ["alice: hello"], "15:00 in UTC, which was quiet in Shanghai"
 
 
 async def test_without_preview_a_push_says_neither_what_nor_who(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from qianwan.errors import Forbidden
 from typer.testing import CliRunner
 
 from program.cli.admin.moderation import app
+from program.cli.admin.policy import app as policies
 from tests.support.sdk_client import take
 from tests.support.server_process import ServerProcess
 
@@ -64,3 +65,12 @@ async def test_a_list_is_published_tried_obeyed_and_dropped(tmp_path: Path) -> N
         assert answer("lists")["lists"][0]["action"] == "reject"
         answer("drop", "rude")
         assert answer("lists")["lists"] == []
+        nothing = [run("show", "rude"), run("drop", "rude")]
+        assert [each.stdout for each in nothing] == ["", ""], "what is not there has no revision"
+        assert [" ".join(each.stderr.split()) for each in nothing] == [
+            "Not found: there is no list rude",
+            "There was no list rude",
+        ]
+        retired = CliRunner().invoke(policies, ["retire", "nope", "--data-dir", str(server.data_dir)])
+        assert (retired.exit_code, retired.stdout) == (1, "")
+        assert retired.stderr == "No policy nope was published\n"

@@ -62,8 +62,22 @@ def test_what_others_named_is_no_command_to_a_terminal(
     assert len(lines) == 2
     for line in lines:
         plain = COLOUR.sub("", line)
-        assert plain.isprintable() or form == "json", plain
-        assert "\x1b" not in plain
+        assert plain.isprintable(), plain
+
+
+def test_what_people_wrote_stays_readable_and_machines_read_every_character_back(
+    form: Form, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setup_logs("info", form)
+    get_logger("push").info("would push", text="alice: [图片] é 👍")
+    shown = COLOUR.sub("", capsys.readouterr().err)
+    assert "alice: [图片] é 👍" in shown
+    setup_logs("info", "json")
+    odd = '图\x00\x1b\x7f\x85\xa0\u2028\u202e\ud800\ufeff\U000e0041"\\\n'
+    get_logger("push").info("would push", text=odd)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.isprintable()
+    assert json.loads(line)["text"] == odd
 
 
 def test_components_have_levels_of_their_own_while_they_speak(

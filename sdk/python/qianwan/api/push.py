@@ -27,7 +27,7 @@ class Push:
         return found
 
     async def set(self, **rules: bool | int | str) -> dict[str, object]:
-        """Change rules: on, preview, desktop, quiet_from and quiet_to (minutes of the day), zone (IANA); what
-        is left out stays."""
+        """Change rules: on, preview, desktop, quiet_from and quiet_to (minutes of the day, together), zone
+        (IANA; empty: UTC); what is left out stays."""
         found: dict[str, object] = await self._call("push.set", given(**rules))
         return found

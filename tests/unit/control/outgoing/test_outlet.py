@@ -52,8 +52,8 @@ async def test_a_request_is_signed_and_its_answer_read(server: AskedServer, clie
     assert (asked.headers["webhook-id"], asked.headers["content-type"]) == ("msg_1", "application/json")
 
 
-@pytest.mark.parametrize("status", [302, 400, 404, 429, 500])
-async def test_every_status_but_2xx_is_a_failure(
+@pytest.mark.parametrize("status", [201, 202, 204, 206, 302, 400, 404, 429, 500])
+async def test_every_status_but_200_is_a_failure(
     server: AskedServer, client: OutgoingClient, status: int
 ) -> None:
     server.answers = answer(status)
