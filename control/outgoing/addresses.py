@@ -16,7 +16,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 MAX_URL = 2048
 MAX_HOST = 253
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?", re.IGNORECASE)
+_HOST = re.compile(rf"(?:{_LABEL}\.)*(?!\d+\.?$|0x[0-9a-f]*\.?$){_LABEL}\.?", re.IGNORECASE)
+"""Names of DNS. One that ends in a number is an address in disguise (WHATWG URL, "ends in a number")."""
 
 
 class AddressPolicy:
@@ -46,7 +47,7 @@ class AddressPolicy:
         try:
             found = ipaddress.ip_address(parts.hostname)
         except ValueError:
-            if len(parts.hostname) > MAX_HOST or not _HOST.fullmatch(parts.hostname):
+            if "[" in parts.netloc or len(parts.hostname) > MAX_HOST or not _HOST.fullmatch(parts.hostname):
                 raise ValueError("names no host that can be: names are letters, figures, - and _") from None
             return url
         self.check_address(str(found))
@@ -60,7 +61,9 @@ class AddressPolicy:
         inner = _inner(found)
         if any(inner in network for network in self._networks):
             return
-        if not inner.is_global or inner.is_multicast or any(inner in network for network in _NOT_PUBLIC):
+        strange = isinstance(inner, ipaddress.IPv6Address) and inner not in _UNICAST
+        special = any(inner in network for network in _NOT_PUBLIC) and inner not in _PUBLIC
+        if not inner.is_global or inner.is_multicast or strange or special:
             raise ValueError(f"{address} is no public address (outgoing.networks)")
 
 
@@ -78,16 +81,19 @@ def _inner(address: Address) -> Address:
 
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""All of IPv6 that is given out (IANA); whatever else there is belongs to sites, or to nobody yet."""
 _NOT_PUBLIC = tuple(
     map(
         ipaddress.ip_network,
         (
-            "64:ff9b:1::/48",  # NAT64 of a site (RFC 8215)
-            "::/96", "::ffff:0:0:0/96",  # IPv4 in clothes that are no longer worn (RFC 4291, RFC 2765)
-            "fec0::/10", "5f00::/16", "3fff::/20", "2001::/32",  # sites, segments, documentation, Teredo
+            "3fff::/20",  # documentation
+            "2001::/32",  # Teredo
+            "192.0.0.0/24",  # of protocols, and metadata of a cloud (192.0.0.192)
             "192.88.99.0/24",  # 6to4 relays
             "168.63.129.16/32",  # the host below a virtual machine of Azure
         ),
     )
-)  # fmt: skip
-"""What Python's is_global lets through, and is nobody's public server."""
+)
+_PUBLIC = tuple(map(ipaddress.ip_address, ("192.0.0.9", "192.0.0.10")))
+"""What Python's is_global lets through and is nobody's public server, and of that what is."""

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import h11
 import httpcore2
+from anyio.streams.tls import TLSAttribute, TLSStream
 
 from control.outgoing.addresses import AddressPolicy
 
@@ -84,19 +85,13 @@ class Stream(httpcore2.AsyncNetworkStream):
         await self._inner.write(buffer, timeout)
 
     def _holds_more(self) -> bool:
-        """Before a request: an end, or bytes that nobody asked for, in the socket or decrypted already."""
+        """Before a request: an end, or bytes that nobody asked for, in the socket or on their way from it."""
         if self._inner.get_extra_info("is_readable"):
             return True
-        tls: ssl.SSLObject | None = self._inner.get_extra_info("ssl_object")
-        if tls is None:
-            return False
         try:
-            tls.read(1)
-        except ssl.SSLWantReadError:
-            return False
-        except ssl.SSLError:
-            return True
-        return True
+            return _holds_unread(self._inner)
+        except AttributeError:
+            return True  # whoever cannot be looked into is used once
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -124,9 +119,22 @@ def has_surplus(answer: httpcore2.Response) -> bool:
     """Whether more came with the end of an HTTP/1.1 answer, which the pool keeps to itself."""
     held: object = answer.stream
     while not hasattr(held, "_connection"):
-        held = getattr(held, "_stream")  # noqa: B009  (AttributeError where httpcore2 keeps it elsewhere)
+        if (held := getattr(held, "_stream", None)) is None:
+            return True
     parser: h11.Connection | None = getattr(held._connection, "_h11_state", None)
     return parser is not None and bool(parser.trailing_data[0])
+
+
+def _holds_unread(stream: object) -> bool:
+    """Whether bytes lie between the kernel and whoever reads: decrypted, to be decrypted, or cut off from
+    what was asked for. Raises AttributeError where httpcore2 or anyio keep them elsewhere."""
+    inner: object = getattr(stream, "_stream")  # noqa: B009
+    if isinstance(inner, TLSStream):
+        pending: int = getattr(inner, "_read_bio").pending  # noqa: B009
+        if pending or inner.extra(TLSAttribute.ssl_object).pending():
+            return True
+        inner = inner.transport_stream
+    return bool(getattr(inner, "_protocol").read_queue)  # noqa: B009
 
 
 class CheckedAddresses(httpcore2.AsyncNetworkBackend):

@@ -188,6 +188,31 @@ async def test_an_answer_too_many_is_that_to_nobody(secure: bool, spoilt: int, t
         await client.close()
 
 
+@pytest.mark.parametrize("length", [2048, 4096, 65_536, 200_000], ids=str)
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+async def test_an_answer_that_ends_where_a_read_does_hides_nothing(
+    secure: bool, length: int, tmp_path: Path
+) -> None:
+    """Head and body are so long together, and what is too much lies in the same segment or begins there."""
+    certificates = Certificates(tmp_path)
+    async with asked_server(tls_of(certificates) if secure else None) as server:
+        client = OutgoingClient(HERE, ca_file=certificates.ca)
+
+        async def padded(asked: HttpAsked, writer: asyncio.StreamWriter) -> None:
+            head = len(whole(200, b"x" * length)) - length
+            own = whole(200, asked.body.ljust(length - head))
+            assert len(own) == length
+            writer.write(own + whole(200, b'"a stranger"'))
+
+        server.answers = padded
+        for number in range(6):
+            asked = b"%d" % number
+            found = await client.post(server.url, {}, asked, budget_s=30, answer_bytes=300_000)
+            assert found.body.strip() == asked
+        assert server.connections == 6
+        await client.close()
+
+
 async def test_bytes_that_come_when_nobody_asked_end_the_connection(
     server: AskedServer, client: OutgoingClient
 ) -> None:
