@@ -10,7 +10,7 @@ be given again after a death, never skipped.
 * A key (a conversation) has one lane: one event of it is under way, or several in one batch; the next follow
   when that was answered. So its order is kept, whatever the endpoint answers.
 * `failed`: the endpoint as a whole did not work (nobody there, 503, no answer in time). It is left alone for
-  a while that doubles, and asked with one event of the next lane until one is taken.
+  a while that doubles, and asked with one event of the next lane until one is answered: taken or refused.
 * `refused`: it works and does not take this (400, 500). Of a batch each lane is asked alone; a lane that is
   refused alone waits by itself, and the others go on. After `give_up_ms` its first event is given up. Where
   lanes that wait leave less than a batch's room of the window, this is so at once: others wait for nobody.
@@ -209,6 +209,7 @@ class Window:
     def refused(self, batch: Sequence[Held], now: int) -> bool:
         """It takes the batch not. True: the event that it is, alone, is to be given up (`buried`)."""
         self._busy -= 1
+        self.failures = 0  # it is there; all that it would take may lie behind what it refuses
         self.failing_since = self.failing_since or max(1, now)
         if len(batch) > 1:
             for item in batch:

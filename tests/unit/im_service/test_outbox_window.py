@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from random import Random, getrandbits
 
 from im_service.outbox.ports import Event
@@ -157,19 +158,32 @@ def test_when_the_room_is_used_up_behind_one_that_waits_it_is_given_up_at_once()
     assert made.low == "c10"
 
 
-def played(made: Window, log: list[tuple[Event, int]], poisoned: set[str], until: int) -> tuple[int, int]:
-    """Delivers this log to a receiver that refuses those keys; how many it took, how many were given up."""
-    read, now, got, gone = 0, 0, 0, 0
+def played(
+    made: Window,
+    log: list[tuple[Event, int]],
+    poisoned: set[str],
+    until: int,
+    away: Callable[[int], bool] = lambda _: False,
+) -> tuple[int, int]:
+    """Delivers this log to a receiver that refuses those keys, and is not there for the requests (0, 1, ...)
+    that are `away`; how many it took, how many were given up."""
+    read, now, got, gone, asked = 0, 0, 0, 0, 0
     wanted = sum(found.subject not in poisoned for found, _ in log)
     while got < wanted and now < until:
         if room := min(made.room, 200, len(log) - read):
             made.add(log[read : read + room], log[read + room - 1][0].cursor)
             read += room
         if batch := made.take(now):
-            if not any(item.key in poisoned for item in batch):
+            asked += 1
+            if away(asked - 1):
+                lost = made.failed(batch, now)
+            elif any(item.key in poisoned for item in batch):
+                lost = made.refused(batch, now)
+            else:
                 got += len(batch)
                 made.delivered(batch)
-            elif made.refused(batch, now):
+                continue
+            if lost:
                 gone += 1
                 made.buried(batch[0])
         elif (item := made.in_the_way(now)) is not None:
@@ -188,6 +202,31 @@ def test_one_refused_conversation_however_long_stops_nobody_else() -> None:
     got, gone = played(Window("c0", 100), log, {"bad"}, HOUR)
     assert got == 200
     assert 100 <= gone < 300, "no more than was in the way"
+
+
+def test_an_answer_ends_that_it_was_away_though_it_refuses_all_that_was_read() -> None:
+    """What it would take lies behind what it refuses: nothing is taken before that is out of the way."""
+    random = Random(getrandbits(32))
+    for bad in (1, 3, 7):
+        subjects = [f"bad{n % bad}" for n in range(1_100)] + [f"s{n % 5}" for n in range(200)]
+        log = [event(number, subject) for number, subject in enumerate(subjects, 1)]
+        poisoned = set(subjects[:bad])
+        for first in (1, 2, 8):
+            got, gone = played(Window("c0", 100), log, poisoned, HOUR, lambda n, first=first: n < first)
+            assert got == 200, f"{bad} refused, away for {first} requests first"
+            assert 100 <= gone < 300
+        away = {n for n in range(1_000) if random.random() < 0.3}
+        got, _ = played(Window("c0", 100), log, poisoned, HOUR, away.__contains__)
+        assert got == 200, f"{bad} refused, away in the midst of it"
+
+
+def test_one_that_refuses_everything_and_is_away_in_between_costs_nothing() -> None:
+    log = [event(number, f"k{number % 20}") for number in range(1, 1_201)] + [event(1_201, "behind")]
+    everything = {f"k{n}" for n in range(20)}
+    made = Window("c0", 100)
+    assert played(made, log, everything, 20 * HOUR, lambda n: n % 5 == 0) == (0, 0)
+    assert made.doubtful
+    assert made.failing_since
 
 
 def test_fewer_refused_conversations_than_make_it_the_endpoint_stop_nobody_else() -> None:
