@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-import msgspec
 from msgspec.structs import replace
 
 from im_service.calls import Args
@@ -24,7 +23,13 @@ NOT_SHOWN = {
 }
 """Members that say where something lies, not what people read, where what they hold looks like that."""
 JSON_DEPTH = 4
-"""Of texts that are JSON, in which texts are JSON, ..."""
+"""How often a text is looked at without its escapes, and without those that come to light, ..."""
+_ESCAPE = re.compile(r"(\\+)(?:u([0-9A-Fa-f]{4})|([^\\]|\Z))", re.DOTALL)
+"""A run of backslashes is taken as a whole: however long, it is passed once."""
+_MEANT = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "/": "/", '"': '"'}
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NO_TEXT = re.compile(r"[\ufffd\0-\x08\x0e-\x1f\x7f-\x9f]")
+"""What is in bytes that are no text, a third of them and more."""
 NAMES_SOMETHING = frozenset({
     "after", "conversation", "devices", "group", "members", "owner", "role", "room", "user", "users",
 })  # fmt: skip
@@ -42,12 +47,13 @@ def texts_of(value: object, free: bool = True) -> Iterator[Text]:
     """Every string in maps, their keys too, and lists. Depth is bounded by the grammar."""
     if isinstance(value, str):
         yield value, free
-        yield from _inside(value, JSON_DEPTH)
+        yield from _inside(value)
     elif isinstance(value, bytes):
-        yield from _spelled(value)
+        if text := _spelled(value):
+            yield from texts_of(text, False)
     elif isinstance(value, Mapping):
         for key, below in value.items():
-            yield key, False
+            yield from texts_of(key, False)
             if not _is_place(key, below):
                 yield from texts_of(below, free)
     elif isinstance(value, (list, tuple)):
@@ -68,32 +74,38 @@ def _is_place(key: str, value: object) -> bool:
     return place is not None and isinstance(value, str) and place.fullmatch(value) is not None
 
 
-def _inside(text: str, depth: int) -> Iterator[Text]:
-    """The strings of a text that is JSON: written with escapes they are others than those that are shown."""
-    if "\\" not in text or not depth or text.lstrip()[:1] not in ("{", "[", '"'):
-        return
-    try:
-        value: object = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return
-    level = [value]
-    for each in level:
-        if isinstance(each, str):
-            yield each, False
-            yield from _inside(each, depth - 1)
-        elif isinstance(each, dict):
-            level += [*each, *each.values()]
-        elif isinstance(each, list):
-            level += each
+def _inside(text: str) -> Iterator[Text]:
+    """What a text says to those who take it for JSON, in which JSON may stand: without its escapes, again
+    and again. Nothing has to be well-formed for that: readers differ in what they take."""
+    for _ in range(JSON_DEPTH):
+        if "\\" not in text:
+            return
+        before, text = text, _ESCAPE.sub(_unescaped, text)
+        if _SURROGATE.search(text):
+            text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
+        if text == before:
+            return
+        yield text, False
 
 
-def _spelled(value: bytes) -> Iterator[Text]:
-    """Bytes that are a text."""
-    try:
-        text = value.decode()
-    except UnicodeDecodeError:
-        return
-    yield text, False
+def _unescaped(escape: re.Match[str]) -> str:
+    """Of backslashes and what they stand before. Before a code all of them go: whatever it is within, it ends
+    as that character."""
+    run, code, other = escape.groups()
+    if code:
+        return chr(int(code, 16))
+    kept = run[: len(run) // 2]
+    if len(run) % 2 == 0:
+        return kept + other
+    return kept + (_MEANT.get(other) or "\\" + other)
+
+
+def _spelled(value: bytes) -> str:
+    """Bytes as the text that they are, or nearly are; empty for others, of which chance makes words."""
+    text = value.decode(errors="replace")
+    if "\ufffd" in text and 3 * len(_NO_TEXT.findall(text)) > len(text):
+        return ""
+    return text
 
 
 def with_texts(value: object, change: Change) -> object:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from im_service.moderation.texts import texts_of, texts_of_draft, with_texts
+from im_service.moderation.lists import WordList
+from im_service.moderation.matcher import Matcher
+from im_service.moderation.texts import JSON_DEPTH, texts_of, texts_of_draft, with_texts
 from im_service.options import ForcePush, Options
 from im_service.sending.hooks import Draft
+from tests.support.noise_peer import seeded
 
 SHOWN = {"pushContent": "a word", "payload": "a word", "forcePush": ForcePush(content="a word")}
 NOT_SHOWN = {
@@ -37,23 +40,57 @@ def found(value: object) -> list[str]:
 @pytest.mark.parametrize(
     "text",
     [
-        '{"a": "\\u0077ord"}', ' ["\\u0077ord"]', '"\\u0077ord"', '{"\\u0077ord": 1}',
-        '{"a": "{\\"b\\": \\"\\\\u0077ord\\"}"}',
+        r'{"a": "\u0077ord"}', r' ["\u0077ord"]', r'"\u0077ord"', r'{"\u0077ord": 1}',
+        r'{"a": "{\"b\": \"\\u0077ord\"}"}', r'{"s": "\ud800", "a": "\u0077ord"}',
+        r'{"n": 1e999, "a": "\u0077ord"}', '{"n": ' + "1" * 5000 + r', "a": "\u0077ord"}',
+        r'{"a": "\u0077ord", "a": "x"}', r'{"n": NaN, "a": "\u0077ord"}', r'{"a": "\u0077ord",}',
+        r'{/**/"a": "\u0077ord"}', '\ufeff{"a": "\\u0077ord"}', '{"a": "\\u0077ord"}\0',
+        '{}\n{"a": "\\u0077ord"}', "[" * 2000 + r'"\u0077ord"', "x={'a': '\\u0077ord'}", r"wo\urd \u0077ord",
+        "\\" * 63 + "u0077ord", r"\u005cu0077ord", r"\u0077\u200bord", "w\\nord", r"\ud83d\u0077ord\ude00",
     ],
 )  # fmt: skip
-def test_a_text_that_is_json_is_looked_at_as_it_reads(text: str) -> None:
-    assert text in found({"data": text})
-    assert ("word", False) in list(texts_of({"data": text}))
+@pytest.mark.parametrize("encoded", [False, True])
+def test_a_text_is_looked_at_without_its_escapes_whatever_is_around_them(text: str, encoded: bool) -> None:
+    given = text.encode() if encoded else text
+    assert text in found({"data": given})
+    rejecting = Matcher({"x": WordList(action="reject", words=["word"])})
+    assert not rejecting.look([text]).actions, "or the text itself is enough"
+    assert rejecting.look(found({"data": given, "other": "fine"})).actions
+    assert rejecting.look(found({text: 1})).actions, "keys too"
 
 
-@pytest.mark.parametrize("text", ['{"a": "\\u0077ord"', "[" * 40_000 + "\\", '{"a": "\\ud800"}', "{\\"])
-def test_a_text_that_is_no_json_is_a_text(text: str) -> None:
-    assert found(text) == [text]
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        (r"\ud83d\ude00 a", ["😀 a"]),
+        (r"\ud800a\ude00", ["a"]),
+        (r"http:\/\/a\"b", ['http://a"b']),
+        (r"a\\nb", [r"a\nb", "a\nb"]),
+        (r"¯\_(ツ)_/¯", []),
+        ("\\u12", []),
+        ("\\" * 3, ["\\" * 2, "\\"]),
+        (r"\u005cn", [r"\n", "\n"]),
+    ],
+)
+def test_escapes_are_what_they_stand_for(text: str, read: list[str]) -> None:
+    assert list(texts_of(text))[1:] == [(each, False) for each in read]
+
+
+def test_escapes_within_escapes_have_an_end() -> None:
+    for text in ("\\" * 40_000 + "x", r"\u005c" * 10_000, r"\u005c" + "u005c" * 10_000):
+        assert 1 < len(found(text)) <= 1 + JSON_DEPTH
 
 
 def test_bytes_that_are_a_text_are_one() -> None:
     assert list(texts_of({"data": "发票".encode()})) == [("data", False), ("发票", False)]
+    assert found({"data": b"word\xff"}) == ["data", "word\ufffd"]
     assert found({"data": b"\xff\xfe"}) == ["data"]
+
+
+def test_bytes_that_are_no_text_have_no_words() -> None:
+    rng = seeded()
+    for _ in range(100):
+        assert found(rng.randbytes(200)) == []
 
 
 @pytest.mark.parametrize("member", ["url", "cover", "icon", "digest"])
@@ -68,5 +105,5 @@ def test_a_place_is_no_text_and_a_text_is_no_place(member: str) -> None:
 def test_a_draft_shows_its_ext_and_what_phones_show() -> None:
     draft = Draft("s/a:b", "a", "d", "c", 0, b"", '{"\\u0061": 1}', None, ('["\\u0062"]',))
     assert [text for text, _ in texts_of_draft(draft, {"text": "hi"})] == [
-        "text", "hi", '{"\\u0061": 1}', "a", '["\\u0062"]', "b",
+        "text", "hi", '{"\\u0061": 1}', '{"a": 1}', '["\\u0062"]', '["b"]',
     ]  # fmt: skip
