@@ -10,8 +10,9 @@ Kind = Literal[
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """`timeout`: not done within its budget. `connect`: nobody there, or no such name. `address`: a place that is
 not called (AddressPolicy). `tls`: no certificate that holds. `broken`: the connection ended, or that was no
-HTTP. `large`: a longer answer than allowed. `status`: not 2xx. `garbage`: an answer that cannot be read.
-`busy`: too many are under way. `open`: the breaker lets nobody through. `closed`: this client is."""
+HTTP. `large`: a longer answer than allowed. `status`: not the one that is wanted. `garbage`: an answer that
+cannot be read. `busy`: too many are under way. `open`: the breaker lets nobody through. `closed`: this client
+is."""
 
 
 class OutgoingError(Exception):

@@ -282,7 +282,7 @@ class ReviewQueue:
         review = await self._review(args.id)
         state = await self._decisions.decide(review, RULINGS[args.verdict], args.by, args.note, args.text)
         if state == Ruling.OPEN:
-            raise ImError(Code.CONFLICT, "this was decided before")
+            raise ImError(Code.CONFLICT, "this was decided before, or its message was taken back")
         return Decided(STATES[state])
 
     @method("moderation.assign", Code.NOT_FOUND, server_only=True)

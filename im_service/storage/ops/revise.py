@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+from frame.constants import SINGLE_PREFIX
 from im_service.storage.errors import StoreFull, StoreMissing
 from im_service.storage.ops.messages import alive, one
 from im_service.storage.ops.tx import (
     Op,
+    Row,
     account_id,
     append,
     conversation_id,
@@ -38,11 +40,22 @@ def strip(conv: int, seqs: Sequence[int]) -> Op[None]:
         yield from run(f"DELETE FROM {table} WHERE conv = $1 AND seq IN_INTS($2)", conv, list(seqs))
 
 
+def _unheld(conv: int, seqs: Sequence[int]) -> Op[list[Row]]:
+    """Nobody need decide about held messages that their receivers will never have. Before the message's own
+    row is changed, as whoever decides does."""
+    query = (
+        f"UPDATE review SET state = {int(Ruling.GONE)} WHERE conv = $1 AND seq IN_INTS($2) AND state = 0"
+        f" AND kind = {int(ReviewKind.HELD)} RETURNING seq"
+    )
+    return (yield from rows(query, conv, list(seqs)))
+
+
 def recall(conversation: str, seq: int, tombstone: bytes, notices: Notices) -> Op[Applied[Revised]]:
     conv = yield from conversation_id(conversation)
     before = yield from one(conv, conversation, seq)
     if not alive(before):
         return Applied(Revised(before, False, 0))
+    yield from _unheld(conv, [seq])
     yield from run(
         f"UPDATE message SET payload = $1, flags = (flags | {RECALLED}) & ~{EDITED}"
         " WHERE conv = $2 AND seq = $3",
@@ -55,6 +68,7 @@ def recall(conversation: str, seq: int, tombstone: bytes, notices: Notices) -> O
 
 def erase(conversation: str, seqs: Sequence[int], notices: Notices) -> Op[Applied[int]]:
     conv = yield from conversation_id(conversation)
+    yield from _unheld(conv, seqs)
     done = yield from rows(
         "UPDATE message SET payload = $1, flags = flags | $2"
         " WHERE conv = $3 AND seq IN_INTS($4) AND flags & $2 = 0 RETURNING seq",
@@ -116,6 +130,12 @@ def hide(user: str, conversation: str, seqs: Sequence[int], notices: Notices) ->
     )  # fmt: skip
     if not done:
         return Applied(0)
+    if conversation.startswith(SINGLE_PREFIX):
+        theirs = yield from rows(
+            "SELECT seq FROM message WHERE conv = $1 AND seq IN_INTS($2) AND sender <> $3",
+            conv, [row[0] for row in done], usr,
+        )  # fmt: skip
+        yield from _unheld(conv, [row[0] for row in theirs])
     told = yield from append(
         notices
     )  # before the inbox row, like the operations of groups: no circle of locks
@@ -127,15 +147,10 @@ def hide(user: str, conversation: str, seqs: Sequence[int], notices: Notices) ->
 
 def withdraw(conversation: str, seq: int, notices: Notices) -> Op[Applied[bool]]:
     conv = yield from conversation_id(conversation)
-    done = yield from rows(
+    done = yield from _unheld(conv, [seq])
+    done += yield from rows(
         f"UPDATE message SET bits = (bits | {RECEIVER_NO_SENSE}) & ~{BADGE | RECEIPT}"
         f" WHERE conv = $1 AND seq = $2 AND bits & {RECEIVER_NO_SENSE} = 0 RETURNING seq",
-        conv, seq,
-    )  # fmt: skip
-    # What is held is hidden from them, and stays so whatever somebody decides.
-    done += yield from rows(
-        f"UPDATE review SET state = {int(Ruling.GONE)} WHERE conv = $1 AND seq = $2 AND state = 0"
-        f" AND kind = {int(ReviewKind.HELD)} RETURNING seq",
         conv, seq,
     )  # fmt: skip
     if not done:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from im_service.errors import Code, ImError
 from im_service.sending.hooks import Action, Draft, Verdict
 from im_service.settings import ImSettings
 from tests.support.im_ports import RecordingPush, ScriptedHook
@@ -223,11 +224,28 @@ async def test_a_target_list_and_the_time_of_joining_hold_for_what_is_released(h
     assert "dubious for all" in texts(carl.connection.messages)
 
 
+async def gone(world: World, count: int) -> None:
+    """Nothing waits any more, and the latest one says why; whoever had read the queue before is told."""
+    assert not (await world.invoke("moderation.queue", {}))["items"]
+    every = (await world.invoke("moderation.queue", {"state": "decided"}))["items"]
+    assert [item["state"] for item in every] == ["gone"] * count
+    with pytest.raises(ImError, match="taken back") as refused:
+        await world.invoke("moderation.decide", {"id": every[-1]["id"], "verdict": "pass", "by": "mia"})
+    assert refused.value.code == Code.CONFLICT
+
+
 async def test_a_recall_comes_before_the_verdict(held: Hooked) -> None:
     alice, bob, _ = await team(held.world)
+    world = held.world
     _, seq = await alice.said("u/bob", "dubious")
     await alice.ok("recall", conversation="s/alice:bob", seq=seq)
-    assert await held.decide("pass") == "gone"
+    await gone(world, 1)
+    _, aside = await alice.said("u/bob", "dubious too")
+    await alice.ok("recall", conversation="s/alice:bob", seq=aside, mode="receiver")
+    await gone(world, 2)
+    _, silent = await alice.said("u/bob", "dubious as well")
+    await world.invoke("recall", {"conversation": "s/alice:bob", "seq": silent, "mode": "silent"})
+    await gone(world, 3)
     assert not [m for m in bob.connection.messages if m[0] == "s/alice:bob"]
     assert await read(bob, "s/alice:bob") == []
 
