@@ -43,6 +43,22 @@ async def test_idle_sockets_on_both_ports_leave_health_tokens_and_logins(small: 
     assert "Too many open files" not in small.log()
 
 
+def test_requests_sent_many_at_once_shut_the_port_to_nobody(small: ServerProcess) -> None:
+    """Without any key: a hundred requests behind one another on more connections than the port has."""
+    flood = b"GET /v1/events HTTP/1.1\r\nHost: h\r\n\r\n" * 100
+    with contextlib.ExitStack() as held:
+        begun = []
+        for _ in range(LIMIT // 3):
+            begun.append(held.enter_context(socket.create_connection(("127.0.0.1", small.http_port))))
+            with contextlib.suppress(ConnectionError):
+                begun[-1].sendall(flood)
+        for peer in begun:  # each was answered, or found the port full
+            peer.settimeout(30)
+            with contextlib.suppress(ConnectionError):
+                assert peer.recv(12) in (b"HTTP/1.1 401", b"HTTP/1.1 429", b"")
+        assert [small.get("/livez")[0] for _ in range(20)] == [200] * 20
+
+
 def test_too_few_descriptors_for_any_client_end_the_start_with_the_reason(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path / "data", wrapper=("sh", "-c", 'ulimit -n 200; exec "$@"', "sh"))
     with pytest.raises(ServerFailed, match="left with 3"):

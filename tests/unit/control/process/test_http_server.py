@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from control.process import http_protocol
 from control.process.http_protocol import Bounds
 from control.process.http_server import HttpServer
 from tests.support.sdk_client import until
@@ -21,13 +23,13 @@ Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Served:
-    """A server of three little routes, and connections to it."""
+    """A server of some little routes, and connections to it."""
 
     def __init__(self, server: HttpServer, port: int, release: asyncio.Event) -> None:
         self.server, self.port, self.release = server, port, release
 
-    async def connect(self, first: bytes = b"") -> Stream:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+    async def connect(self, first: bytes = b"", of: str = "127.0.0.1") -> Stream:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, local_addr=(of, 0))
         writer.write(first)
         return reader, writer
 
@@ -43,6 +45,14 @@ async def served(bounds: Bounds) -> AsyncIterator[Served]:
         await release.wait()
         return PlainTextResponse("held")
 
+    async def begun(_: Request) -> Response:
+        async def chunks() -> AsyncIterator[bytes]:
+            yield b"b"
+            await release.wait()
+            yield b"egun"
+
+        return StreamingResponse(chunks(), headers={"Content-Length": "5"})
+
     async def endless(_: Request) -> Response:
         async def chunks() -> AsyncIterator[bytes]:
             while True:
@@ -51,7 +61,12 @@ async def served(bounds: Bounds) -> AsyncIterator[Served]:
 
         return StreamingResponse(chunks())
 
-    routes = [Route("/size", size, methods=["GET", "POST"]), Route("/hold", hold), Route("/endless", endless)]
+    routes = [
+        Route("/size", size, methods=["GET", "POST"]),
+        Route("/hold", hold),
+        Route("/begun", begun),
+        Route("/endless", endless),
+    ]
     (port,) = free_ports(1)
     server = HttpServer(Starlette(routes=routes), "127.0.0.1", port, bounds)
     await server.start()
@@ -65,6 +80,11 @@ async def served(bounds: Bounds) -> AsyncIterator[Served]:
 async def answer(stream: Stream) -> bytes:
     head = await stream[0].readuntil(b"\r\n\r\n")
     return head.split(b"\r\n")[0] + b" " + await stream[0].readexactly(1)
+
+
+async def ended_after(stream: Stream, rest: bytes) -> bool:
+    assert await stream[0].readexactly(len(rest)) == rest
+    return stream[0].at_eof()
 
 
 async def ended(stream: Stream) -> bool:
@@ -128,6 +148,67 @@ async def test_when_all_are_being_answered_the_new_one_is_closed() -> None:
         assert await ended(await here.connect(GET))
         here.release.set()
         assert [await answer(stream) for stream in held] == [b"HTTP/1.1 200 OK h"] * 2
+
+
+async def test_requests_that_stand_behind_one_another_keep_no_place_from_a_newcomer() -> None:
+    bounds = Bounds(connections=16, request_s=60)  # 14 places, and a hall for 2, 1 of one network
+    hold = b"GET /hold HTTP/1.1\r\nHost: h\r\n\r\n"
+    async with served(bounds) as here:
+        greedy = [await here.connect(hold * 2 + GET * 50) for _ in range(14)]
+        await until(lambda: len(here.server._server.server_state.tasks) == 14)
+        newcomer = await here.connect(GET)
+        await until(lambda: len(bounds.hall) == 1)
+        assert await ended(await here.connect(GET)), "one network has one place in the hall"
+        assert bounds.refused == 1
+        other = await here.connect(GET, "127.0.0.2")
+        await until(lambda: len(bounds.hall) == 2)
+        here.release.set()
+        assert await answer(newcomer) == b"HTTP/1.1 200 OK 0"
+        assert await answer(other) == b"HTTP/1.1 200 OK 0"
+        answers = [await stream[0].read() for stream in greedy]
+        closed = [each for each in answers if b"connection: close" in each]
+        assert len(closed) >= 2
+        assert all(each.endswith(b"held") and each.count(b"HTTP/1.1 200") == 1 for each in closed)
+    assert bounds.refused == 1
+    assert not bounds.hall
+
+
+async def test_who_keeps_a_place_for_a_flood_gets_their_answers_all_the_same() -> None:
+    """Every connection of many requests is answered once at least, and newcomers come in among them."""
+    bounds = Bounds(connections=16, request_s=60)
+    async with served(bounds) as here:
+        floods = [await here.connect(GET * 200) for _ in range(14)]
+        for _ in range(20):
+            assert await answer(await here.connect(GET)) == b"HTTP/1.1 200 OK 0"
+        assert all([await answer(stream) == b"HTTP/1.1 200 OK 0" for stream in floods])
+    assert bounds.refused == 0
+
+
+async def test_a_newcomer_waits_for_an_answer_that_had_begun_and_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bounds = Bounds(connections=8, request_s=60)
+    begun = b"GET /begun HTTP/1.1\r\nHost: h\r\n\r\n"
+    async with served(bounds) as here:
+        held = [await here.connect(begun) for _ in range(7)]
+        for stream in held:
+            assert await answer(stream) == b"HTTP/1.1 200 OK b"
+        newcomer = await here.connect(GET)
+        await until(lambda: len(bounds.hall) == 1)
+        here.release.set()
+        assert await answer(newcomer) == b"HTTP/1.1 200 OK 0"
+        assert any([await ended_after(stream, b"egun") for stream in held])
+    monkeypatch.setattr(http_protocol, "HALL_S", 0.2)
+    async with served(bounds := Bounds(connections=8, request_s=60)) as here:
+        held = [await here.connect(begun) for _ in range(7)]
+        for stream in held:
+            assert await answer(stream) == b"HTTP/1.1 200 OK b"
+        assert await ended(await here.connect(GET))
+        assert bounds.refused == 1
+        gone = await here.connect(GET)
+        await until(lambda: len(bounds.hall) == 1)
+        gone[1].close()
+        await until(lambda: not bounds.hall)
 
 
 async def test_who_does_not_read_their_answer_is_ended() -> None:
