@@ -16,6 +16,7 @@ from im_service.ids import ServerIds
 from im_service.models import Data, encode, message_bytes, notice_event, pack_payload
 from im_service.options import CONTROL, CONTROL_BITS, NOTICE_BITS
 from im_service.ports import ERASES, NORMAL, Clock, Downlink, Session
+from im_service.routing import EVERYWHERE, Routing, of_message
 from im_service.spread import Spread
 from im_service.storage.records import (
     RECEIVER_NO_SENSE,
@@ -64,10 +65,11 @@ class Announcer:
         data: Mapping[str, object],
         bits: int,
         target: Aim | None = None,
+        where: Routing = EVERYWHERE,
     ) -> NewMessage:
         now = self._clock.now_ms()
         server_id = self._ids.next(now)
-        payload = pack_payload(encode({"event": event, **data}))
+        payload = pack_payload(encode({"event": event, **data}), where.options())
         return NewMessage(
             conversation, sender, f"n{server_id}", b"", server_id, now, NOTIFICATION, payload, bits, 0, target
         )
@@ -81,18 +83,23 @@ class Announcer:
         """
         sides = message.bits & (SENDER_NO_SENSE | RECEIVER_NO_SENSE)
         target = (message.target or EVERYBODY)._replace(about=message.seq)
-        row = self._row(message.conversation, message.sender, event, data, CONTROL_BITS | sides, target)
-        return Note(row, topics)
+        bits, where = CONTROL_BITS | sides, of_message(message.bits, message.payload)
+        return Note(self._row(message.conversation, message.sender, event, data, bits, target, where), topics)
 
-    def gone(self, conversation: str, sender: str, seqs: Sequence[int], topics: tuple[str, ...]) -> Note:
-        """A notice that messages of one sender are there no more, for whoever may see the last of them."""
+    def gone(
+        self, conversation: str, sender: str, seqs: Sequence[int], topics: tuple[str, ...], where: Routing
+    ) -> Note:
+        """A notice that messages of one sender, all copied to `where`, are there no more, for whoever may see
+        the last of them."""
         target = EVERYBODY._replace(about=max(seqs))
-        row = self._row(conversation, sender, DELETE, {"seqs": list(seqs)}, CONTROL_BITS, target)
+        row = self._row(conversation, sender, DELETE, {"seqs": list(seqs)}, CONTROL_BITS, target, where)
         return Note(row, topics)
 
-    def private(self, user: str, conversation: str, event: str, data: Mapping[str, object]) -> Note:
-        """A notice only this user's devices see, of what they did to messages for themselves."""
-        row = self._row(conversation, user, event, data, CONTROL_BITS, Aim((user,), True, False))
+    def private(
+        self, user: str, conversation: str, event: str, data: Mapping[str, object], where: Routing
+    ) -> Note:
+        """A notice only this user's devices see, of what became of messages, all copied to `where`."""
+        row = self._row(conversation, user, event, data, CONTROL_BITS, Aim((user,), True, False), where)
         return Note(row, (USER_PREFIX + user,))
 
     def group(self, group: str, actor: str, event: str, data: Mapping[str, object]) -> Note:

@@ -32,6 +32,7 @@ from im_service.ids import check_id, kind_of, split_single
 from im_service.notices import SYSTEM, Note
 from im_service.outbox.kinds.people import AccountErased
 from im_service.pages import fit
+from im_service.routing import left_of, of_options, options_of
 from im_service.storage.errors import StoreConflict, StoreError, StoreMissing, StoreUnavailable
 from im_service.storage.ops.erasure import ErasedPage
 from im_service.storage.ops.erasure_pages import Tools
@@ -221,17 +222,18 @@ class Erasing:
             await self._leave_groups(at.user)
             return await self._store.erase_step_done(at, self._holder, now, LEASE_MS)
         self._notes = []
-        tools = Tools(self._note, notice_without, event_without)
+        tools = Tools(left_of, self._note, notice_without, event_without)
         page = await self._store.erase_page(at, self._holder, now, LEASE_MS, tools)
         await self._tell(at, page)
         return page.erasure
 
-    def _note(self, conversation: str, sender: str, seqs: Sequence[int]) -> NewMessage:
+    def _note(self, conversation: str, sender: str, seqs: Sequence[int], left: bytes) -> NewMessage:
         """As after a deletion that the server made; the last of the seqs says who may hear of it."""
         topics: tuple[str, ...] = (conversation,)
         if kind_of(conversation) == SINGLE_KIND:
             topics = tuple(USER_PREFIX + user for user in split_single(conversation))
-        note = self._announcer.gone(conversation, sender, seqs, topics)
+        where = of_options(options_of(left))
+        note = self._announcer.gone(conversation, sender, seqs, topics, where)
         self._notes.append(note)
         return note.row
 

@@ -35,12 +35,12 @@ _json = msgspec.json.Decoder(dict[str, object]).decode
 def notice_without(payload: bytes) -> bytes:
     """What the service said of something that they did: ids stay, texts are empty."""
     try:
-        body, *_ = unpack_payload(payload)
+        body, options, _ = unpack_payload(payload)
         told = _decode(body)
     except UNDECODABLE:
         return payload
     left = _emptied(told)
-    return payload if left == told else pack_payload(encode(left))
+    return payload if left == told else pack_payload(encode(left), options)
 
 
 def event_without(user: str, subject: str, data: bytes) -> bytes | None:

@@ -15,10 +15,11 @@ from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
 from im_service.ids import age_ms
 from im_service.live.room import RoomState
-from im_service.models import encode, pack_payload
+from im_service.models import decode_message, encode, pack_payload
 from im_service.notices import SYSTEM
 from im_service.outbox.kinds.rooms import RoomRecalled
 from im_service.ports import DECISION
+from im_service.routing import EVERYWHERE, Routing, of_message, of_options
 from im_service.storage.records import Applied, Revised, StoredMessage
 
 
@@ -58,12 +59,14 @@ class RoomRecall:
         operator = caller.user or SYSTEM
         told = RoomRecalled(room=args.room, by=operator, seq=0, server_id=str(args.server_id), text=args.text)
         for message in found:
-            tombstone = pack_payload(encode({"operator": operator, "text": args.text}))
+            where = of_message(message.bits, message.payload)
+            tombstone = pack_payload(encode({"operator": operator, "text": args.text}), where.options())
             kept = msgspec.structs.replace(told, seq=message.seq)
-            with self._teller.outcome(room.topic, RoomRecalled, _if_done(kept)):
+            with self._teller.outcome(room.topic, RoomRecalled, _if_done(kept), where):
                 await self._store.recall(room.topic, message.seq, tombstone, self._clock.now_ms())
-        if not found and self._teller.records("room"):
-            await self._store.tell(self._teller.event(room.topic, told))
+        where = EVERYWHERE if found else _remembered(room, args.server_id)
+        if not found and where.route and self._teller.records("room"):
+            await self._store.tell(self._teller.event(room.topic, told, where.env))
         self.tell(args.room, args.server_id, operator, args.text)
         return {}
 
@@ -87,6 +90,14 @@ class RoomRecall:
             raise ImError(Code.FORBIDDEN, "owner and managers recall, and the sender where there is history")
         if age_ms(found[0].time_ms, found[0].server_id, self._clock.now_ms()) > self._window:
             raise ImError(Code.RECALL_WINDOW, None, {"window_ms": self._window})
+
+
+def _remembered(room: RoomState, server_id: int) -> Routing:
+    """Of a message that is not stored, as far as it is among those that newcomers get."""
+    for _, number, message in room.ring:
+        if number == server_id:
+            return of_options(decode_message(message).options)
+    return EVERYWHERE
 
 
 def _if_done(told: RoomRecalled) -> Callable[[Applied[Revised]], RoomRecalled | None]:

@@ -27,6 +27,7 @@ from im_service.notices import DELETE, SYSTEM, Note, rows
 from im_service.options import CONTROL
 from im_service.outbox.kinds.people import MessageReaction
 from im_service.pages import fit
+from im_service.routing import Routing, left_of, of_message
 from im_service.sending.admission import PASSED, WAITING
 from im_service.sending.bodies import check_body
 from im_service.sending.hooks import Draft
@@ -205,7 +206,8 @@ class Revisions:
         operator = caller.user or SYSTEM
         data = {**_named(message), "operator": operator, "text": args.text, "attach": args.attach}
         note = self._announcer.about(message, "recall", data, await self._access.topics(caller, message))
-        tombstone = pack_payload(encode({"operator": operator, "text": args.text}))
+        kept = of_message(message.bits, message.payload).options()
+        tombstone = pack_payload(encode({"operator": operator, "text": args.text}), kept)
         now = self._clock.now_ms()
         done = await self._store.recall(args.conversation, message.seq, tombstone, now, rows([note]))
         if done.value.changed:
@@ -254,7 +256,8 @@ class Revisions:
         topics = await self._access.topics(caller, message)
         note = self._announcer.about(message, DELETE, {"seqs": [message.seq]}, topics)
         now = self._clock.now_ms()
-        done = await self._store.erase(message.conversation, [message.seq], now, rows([note]))
+        left = left_of(message.bits, message.payload)
+        done = await self._store.erase(message.conversation, [message.seq], now, rows([note]), left)
         return self._gone(message, note, bool(done.value), done.notices)
 
     def _gone(
@@ -275,11 +278,18 @@ class Revisions:
         await self._access.participant(caller, args.conversation)
         found = await self._store.find(args.conversation, args.seqs)
         # A notice about messages stays: another device has yet to learn from it.
-        seqs = [message.seq for message in found if not message.bits & CONTROL]
-        note = self._announcer.private(caller.user, args.conversation, DELETE, {"seqs": seqs})
+        talk = args.conversation
+        kept = [message for message in found if not message.bits & CONTROL]
+        seqs: dict[Routing, list[int]] = {}
+        for message in kept:
+            seqs.setdefault(of_message(message.bits, message.payload), []).append(message.seq)
+        notes = [
+            self._announcer.private(caller.user, talk, DELETE, {"seqs": each}, where)
+            for where, each in seqs.items()
+        ]
         now = self._clock.now_ms()
-        done = await self._store.hide(caller.user, args.conversation, seqs, now, rows([note]))
-        self._announcer.publish([note], done.notices)
+        done = await self._store.hide(caller.user, talk, [each.seq for each in kept], now, rows(notes))
+        self._announcer.publish(notes, done.notices)
         return Deleted(done.value)
 
     @method(
@@ -388,7 +398,7 @@ class Revisions:
             on=args.on,
             ext=args.ext,
         )
-        with self._teller.change(args.conversation, told):
+        with self._teller.change(args.conversation, told, of_message(message.bits, message.payload)):
             done = await self._store.react(
                 args.conversation,
                 args.seq,

@@ -11,6 +11,7 @@ from im_service.ids import RESERVED, split_single
 from im_service.models import Message, decode_message, plain, stored_bytes
 from im_service.options import CONTROL, ROUTE
 from im_service.outbox.ports import Event
+from im_service.routing import env_of, of_options, options_of
 from im_service.storage.event_records import EventRow, LogRow
 from im_service.storage.records import EDITED, FILTERED, HELD, RECALLED, RECEIVER_NO_SENSE, Aim, StoredMessage
 
@@ -32,13 +33,13 @@ def of_message(row: LogRow, cursor: str) -> Event | None:
             message_kind(row.conversation),
             row.time_ms,
             row.conversation,
-            None,
+            env_of(options_of(row.payload)),
             {**_head(row.conversation, row.seq, row.server_id, row.time_ms), "erased": True},
             cursor,
         )
     message = decode_message(stored_bytes(StoredMessage(*row[1:])))
     if row.type == NOTIFICATION and row.client_id == f"n{row.server_id}" and isinstance(message.body, dict):
-        return _notice(row, message.body, cursor)
+        return _notice(row, message.options, message.body, cursor)
     if not row.bits & ROUTE:
         return None
     data = message_data(message)
@@ -95,8 +96,13 @@ def _head(conversation: str, seq: int, server_id: int, time_ms: int) -> dict[str
     return {"conversation": conversation, "seq": seq, "server_id": str(server_id), "time_ms": time_ms}
 
 
-def _notice(row: LogRow, body: Mapping[str, object], cursor: str) -> Event:
-    """A message that the service wrote: of a group, or about other messages."""
+def _notice(
+    row: LogRow, options: Mapping[str, object], body: Mapping[str, object], cursor: str
+) -> Event | None:
+    """A message that the service wrote: of a group, or about other messages, which goes where they went."""
+    where = of_options(options)
+    if not where.route:
+        return None
     name = str(body.get("event", "notice"))
     data = _head(row.conversation, row.seq, row.server_id, row.time_ms)
     data["from"] = row.sender
@@ -108,13 +114,8 @@ def _notice(row: LogRow, body: Mapping[str, object], cursor: str) -> Event:
     if row.target is not None:
         data["target"] = _aim(row.target)
     kind = f"message.{name}" if row.bits & CONTROL else name
-    return Event(str(row.server_id), kind, row.time_ms, row.conversation, None, data, cursor)
+    return Event(str(row.server_id), kind, row.time_ms, row.conversation, where.env or None, data, cursor)
 
 
 def _aim(aim: Aim) -> dict[str, object]:
     return {"users": list(aim.users), "inclusive": aim.inclusive}
-
-
-def env_of(options: Mapping[str, object]) -> str | None:
-    env = options.get("env")
-    return env if isinstance(env, str) else None

@@ -24,6 +24,7 @@ from im_service.notices import SYSTEM, Note, rows
 from im_service.outbox.kinds.base import Change
 from im_service.outbox.kinds.people import ModerationVerdict
 from im_service.outbox.kinds.rooms import RoomRecalled
+from im_service.routing import of_message
 from im_service.sending.releases import Releases
 from im_service.storage.errors import StoreMissing
 from im_service.storage.records import Review, ReviewKind, Ruling, StoredMessage
@@ -70,7 +71,8 @@ class Decisions:
             raise ImError(Code.NOT_FOUND, "the message is there no more")
         message = found[0]
         notes = await self._notes(review, message, ruling, text)
-        tombstone = pack_payload(encode({"operator": SYSTEM, "text": text}))
+        kept = of_message(review.bits, message.payload).options()
+        tombstone = pack_payload(encode({"operator": SYSTEM, "text": text}), kept)
         now = self._clock.now_ms()
         try:
             with self._told(review, message, ruling, by, text):
@@ -112,7 +114,8 @@ class Decisions:
             told.append(RoomRecalled(
                 room=room[2:], by=SYSTEM, seq=review.seq, server_id=server_id, text=text
             ))  # fmt: skip
-        return self._teller.changes((review.conversation, each) for each in told)
+        where = of_message(review.bits, message.payload)
+        return self._teller.changes([(review.conversation, each) for each in told], where)
 
     async def _notes(self, review: Review, message: StoredMessage, ruling: Ruling, text: str) -> list[Note]:
         """What the log says of it. Chatrooms have no such thing."""
@@ -123,7 +126,8 @@ class Decisions:
             if ruling == Ruling.PASSED:  # its topics are known when it can be seen
                 return [self._announcer.about(message._replace(bits=review.bits), RELEASE, named, ())]
             about = {**named, "text": text}
-            return [self._announcer.private(message.sender, message.conversation, REFUSE, about)]
+            where = of_message(review.bits, message.payload)
+            return [self._announcer.private(message.sender, message.conversation, REFUSE, about, where)]
         if ruling == Ruling.PASSED:
             return []
         data = {**named, "operator": SYSTEM, "text": text, "attach": ""}

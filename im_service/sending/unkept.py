@@ -9,7 +9,8 @@ import msgspec
 from im_service.context import ServiceContext
 from im_service.models import decode_message
 from im_service.options import ROUTE
-from im_service.outbox.shapes import env_of, message_data, message_kind
+from im_service.outbox.shapes import message_data, message_kind
+from im_service.routing import env_of
 from im_service.sending.pending import Pending, Unkept, wire
 from im_service.storage.event_records import NewEvent
 

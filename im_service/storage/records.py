@@ -155,7 +155,7 @@ class StoredMessage(NamedTuple):
     sender: str
     client_id: str
     type: int
-    payload: bytes  # latest version; the tombstone given to `recall` when RECALLED; empty when FILTERED
+    payload: bytes  # latest version; what `recall` or `erase` left when RECALLED or FILTERED
     bits: int
     flags: int
     expires_ms: int

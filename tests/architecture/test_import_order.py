@@ -33,6 +33,7 @@ ORDER: dict[str, list[str]] = {
         "storage",
         "models",
         "options pages spread",
+        "routing",
         "push.ports outbox engines.ports",
         "live notices",
         "calls",

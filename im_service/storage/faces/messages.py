@@ -105,10 +105,16 @@ class MessageLog(Engine):
         return await self._write(partial(revise.recall, conversation, seq, tombstone, notices))
 
     async def erase(
-        self, conversation: str, seqs: Sequence[int], now_ms: int, notices: Notices = ()
+        self,
+        conversation: str,
+        seqs: Sequence[int],
+        now_ms: int,
+        notices: Notices = (),
+        left: bytes = b"",
     ) -> Applied[int]:
-        """Deletion for everybody: payload emptied, FILTERED for all, not counted. -> rows changed."""
-        return await self._write(partial(revise.erase, conversation, seqs, notices))
+        """Deletion for everybody: `left` is what is kept of the payload, FILTERED for all, not counted. ->
+        rows changed."""
+        return await self._write(partial(revise.erase, conversation, seqs, notices, left))
 
     async def edit(
         self,

@@ -20,8 +20,10 @@ NOTICE = int(MessageType.NOTIFICATION)
 class Tools(NamedTuple):
     """What the service knows and a store does not."""
 
-    notice: Callable[[str, str, Sequence[int]], NewMessage]
-    """(conversation, sender, seqs that are gone) -> the row that says so"""
+    left: Callable[[int, bytes], bytes]
+    """(bits, payload) of a message that goes -> what is kept of its payload"""
+    notice: Callable[[str, str, Sequence[int], bytes], NewMessage]
+    """(conversation, sender, seqs that are gone, what is kept of each) -> the row that says so"""
     stripped: Callable[[bytes], bytes]
     """payload of a notice -> the same without free text"""
     event: Callable[[str, str, bytes], bytes | None]
@@ -140,7 +142,7 @@ def _messages(usr: int, at: Erasure, now_ms: int, tools: Tools) -> Op[Done]:
         name, seqs, in_rooms = yield from _silence(conv, sorted(talks[conv]), tools, counts)
         gone += in_rooms
         if seqs and not name.startswith(ROOM_PREFIX) and (yield from _goes_on(conv, name)):
-            notices.append(tools.notice(name, at.user, seqs))
+            notices += [tools.notice(name, at.user, each, left) for left, each in seqs.items()]
     told = yield from append(notices)
     place = keys[-1][0] if len(keys) == ROWS else None
     return Done(counts, place, [], notices, told, gone)
@@ -157,35 +159,39 @@ def _goes_on(conv: int, name: str) -> Op[bool]:
 
 def _silence(
     conv: int, seqs: list[int], tools: Tools, counts: dict[str, int]
-) -> Op[tuple[str, list[int], list[tuple[str, int, int]]]]:
-    """-> the conversation, which seqs are gone, and what those who are in a room are told."""
+) -> Op[tuple[str, dict[bytes, list[int]], list[tuple[str, int, int]]]]:
+    """-> the conversation, which seqs are gone by what is kept of them, and what those in a room are told."""
     # The conversation first, as whoever appends to it does.
     named = yield from first("SELECT name FROM conversation WHERE id = $1 HELD", conv)
     name: str = "" if named is None else named[0]
     found = yield from rows(
-        "SELECT seq, server_id, time_ms, type, flags, client_id, payload, sender FROM message"
+        "SELECT seq, server_id, time_ms, type, flags, client_id, payload, sender, bits FROM message"
         " WHERE conv = $1 AND seq IN_INTS($2) ORDER BY seq",
         conv, seqs,
     )  # fmt: skip
-    gone: list[tuple[int, int, int, str, int]] = []
-    for seq, server_id, time_ms, type, flags, client_id, payload, sender in found:
+    gone: list[tuple[int, int, int, str, int, bytes]] = []
+    kept: dict[bytes, list[int]] = {}
+    for seq, server_id, time_ms, type, flags, client_id, payload, sender, bits in found:
         if type == NOTICE and client_id == f"n{server_id}":
             if (stripped := tools.stripped(payload)) != payload:
                 yield from run(
                     "UPDATE message SET payload = $1 WHERE conv = $2 AND seq = $3", stripped, conv, seq
                 )
                 counts["notices"] += 1
-        elif not flags & FILTERED or payload or client_id != f"e{server_id}":
-            gone.append((seq, server_id, time_ms, client_id, sender))
-    for seq, server_id, *_ in gone:
+            continue
+        left = tools.left(bits, payload)
+        if not flags & FILTERED or payload != left or client_id != f"e{server_id}":
+            kept.setdefault(left, []).append(seq)
+            gone.append((seq, server_id, time_ms, client_id, sender, left))
+    for seq, server_id, *_, left in gone:
         yield from run(
-            "UPDATE message SET payload = $1, digest = $1, client_id = $2, flags = flags | $3"
+            "UPDATE message SET payload = $6, digest = $1, client_id = $2, flags = flags | $3"
             " WHERE conv = $4 AND seq = $5",
-            b"", f"e{server_id}", FILTERED, conv, seq,
+            b"", f"e{server_id}", FILTERED, conv, seq, left,
         )  # fmt: skip
     if gone:
         where = [seq for seq, *_ in gone]
-        yield DropKeys([(sender, client_id) for *_, client_id, sender in gone])
+        yield DropKeys([(sender, client_id) for *_, client_id, sender, _ in gone])
         yield from strip(conv, where)
         yield from run("DELETE FROM report WHERE conv = $1 AND seq IN_INTS($2)", conv, where)
         yield from run("UPDATE review SET note = '' WHERE conv = $1 AND seq IN_INTS($2)", conv, where)
@@ -197,7 +203,7 @@ def _silence(
         yield from touch(conv)
         counts["messages"] += len(gone)
     in_rooms = [(name, server_id, time_ms) for _, server_id, time_ms, *_ in gone]
-    return name, [seq for seq, *_ in gone], in_rooms if name.startswith(ROOM_PREFIX) else []
+    return name, kept, in_rooms if name.startswith(ROOM_PREFIX) else []
 
 
 def _said_of_messages(table: str, kind: str) -> Page:

@@ -66,13 +66,13 @@ def recall(conversation: str, seq: int, tombstone: bytes, notices: Notices) -> O
     return Applied(Revised(before, True, 0), (yield from append(notices)))
 
 
-def erase(conversation: str, seqs: Sequence[int], notices: Notices) -> Op[Applied[int]]:
+def erase(conversation: str, seqs: Sequence[int], notices: Notices, left: bytes) -> Op[Applied[int]]:
     conv = yield from conversation_id(conversation)
     yield from _unheld(conv, seqs)
     done = yield from rows(
         "UPDATE message SET payload = $1, flags = flags | $2"
         " WHERE conv = $3 AND seq IN_INTS($4) AND flags & $2 = 0 RETURNING seq",
-        b"", FILTERED, conv, list(seqs),
+        left, FILTERED, conv, list(seqs),
     )  # fmt: skip
     if not done:
         return Applied(0)

@@ -133,8 +133,8 @@ async def watched(
             await world.invoke("group.invite", {"group": "team", "users": ["nina"]})
         if state == "expired":
             world.clock.advance(3_600_000)
-        if state == "recalled":
-            await people["alice"].ok("recall", conversation=conversation, seq=ack[1])
+        if state in CHANGES:
+            assert await told_of_change(world, people, conversation, ack, state) is copied
         world.clock.advance(1000)
         for side, name in WATCHED.items():
             person = people[name]
@@ -149,6 +149,28 @@ async def watched(
 
 def holds(events: list[dict[str, Any]]) -> bool:
     return any(MARK in str(event["data"]) for event in events)
+
+
+CHANGES = {"recalled": "message.recall", "edited": "message.edit", "deleted": "message.delete"}
+"""States of messages that something happens to later, and how the copy tells of it."""
+
+
+async def told_of_change(
+    world: World, people: dict[str, Person], conversation: str, ack: list[int], state: str
+) -> bool:
+    """Whether whoever is copied the message hears what became of it: its event and that of the change name
+    the same `env`."""
+    server_id, seq = str(ack[0]), ack[1]
+    if state == "recalled":
+        await people["alice"].ok("recall", conversation=conversation, seq=seq)
+    elif state == "edited":
+        await people["alice"].ok("edit", conversation=conversation, seq=seq, body={"text": MARK}, ext="more")
+    else:
+        await people["bob"].ok("delete", conversation=conversation, seqs=[seq])
+    since = [event for event in await by_webhook(world) if event["subject"] == conversation]
+    said = [event.get("env") for event in since if event["kind"] == CHANGES[state]]
+    assert said == [event.env for event in await world.copies() if event.event_id == server_id]
+    return bool(said)
 
 
 JUDGED = {"held": "", "released": "pass", "refused": "reject"}
