@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -35,7 +35,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """`secrets`, wrapped: by which a webhook is signed, the newest first; the second holds until
     `second_until` (unix seconds). `login`, wrapped: `user:password` of NATS or Kafka. `env`: "" the events
     that name none, `*` all. `state` disabled: by the program itself, and `why`. `after`: where it began in
-    the log. `incarnation` is new when the name is used anew: places in the log are kept under both."""
+    the log. `changes` counts those of `state`. `incarnation` is new when the name is used anew: places in the
+    log are kept under both."""
 
     url: str
     kinds: tuple[str, ...] = ()
@@ -48,9 +49,13 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     state: State = "active"
     why: str = ""
     since: int = 0
+    changes: int = 0
     made_at: int = 0
     after: str = ""
     incarnation: str = ""
+
+    def put_into(self, state: State, now_s: int, why: str = "") -> Endpoint:
+        return msgspec.structs.replace(self, state=state, why=why, since=now_s, changes=self.changes + 1)
 
     @property
     def scheme(self) -> str:
@@ -67,6 +72,20 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     def wanted(self) -> EventFilter:
         envs: tuple[str | None, ...] = () if self.env == EVERY_ENV else (self.env or None,)
         return EventFilter(self.kinds, envs)
+
+
+class Latest:
+    """An endpoint as it is now, however long somebody works with it: as it was last, where it is gone or
+    another has its name."""
+
+    def __init__(self, known: Endpoint, find: Callable[[], Endpoint | None]) -> None:
+        self._known, self._find = known, find
+
+    def __call__(self) -> Endpoint:
+        found = self._find()
+        if found is not None and found.incarnation == self._known.incarnation:
+            self._known = found
+        return self._known
 
 
 class Replay(Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from control.coordination.documents import Conflict, Document, Documents, Docume
 from control.coordination.replica import Replica
 from control.logs import get_logger
 from control.outbox.delivery import Delivery, End, Letters, Tally, Task
-from control.outbox.endpoints import PREFIX, REPLAYS, Endpoint, Replay, read_endpoint
+from control.outbox.endpoints import PREFIX, REPLAYS, Endpoint, Latest, Replay, read_endpoint
 from control.outbox.lags import Lags
 from control.outbox.sink import Sink
 from control.outbox.tidings import Tidings
@@ -213,42 +213,38 @@ class Outbox(Part):
         ]
         await self._end_all(over)
         now = time.monotonic()
-        for key, (spec, task) in wanted.items():
+        for key, (spec, task) in self._wanted().items():
             if key not in self._running and self._not_before.get(key, 0.0) <= now:
                 self._begin(key, spec, task)
         self._not_before = {key: at for key, at in self._not_before.items() if at > now}
-        for name, (endpoint, _) in list(self._endpoints.items()):
-            if self.owns(name):
+        for name in list(self._endpoints):
+            if (endpoint := self.endpoint(name)) is not None and self.owns(name):
                 await self._tidings.state(name, endpoint)
 
     def _begin(self, key: tuple[str, str], spec: Spec, task: Task) -> None:
         name = key[0]
+        latest = Latest(self._endpoints[name][0], lambda: self.endpoint(name))
         try:
-            sink = self._make_sink(name, lambda: self._endpoints[name][0])
+            sink = self._make_sink(name, latest)
         except ValueError as error:
             log.error("an endpoint cannot be used", endpoint=name, reason=str(error))
             self._not_before[key] = time.monotonic() + BROKEN_S
             return
         delivery = Delivery(
-            task,
-            sink,
-            self._log,
-            self._letters,
-            self._clock,
-            self.tally(name),
+            task, sink, self._log, self._letters, self._clock, self.tally(name),
             disable_after_ms=self._disable_after_ms,
-        )
-        running = asyncio.create_task(self._watch(key, delivery), name=f"endpoint {name}")
+        )  # fmt: skip
+        running = asyncio.create_task(self._watch(key, spec, latest, delivery), name=f"endpoint {name}")
         self._running[key] = Running(spec, delivery, running)
 
-    async def _watch(self, key: tuple[str, str], delivery: Delivery) -> None:
+    async def _watch(self, key: tuple[str, str], spec: Spec, latest: Latest, delivery: Delivery) -> None:
         name, replay = key
         try:
             end = await delivery.run()
         except Exception as error:
             log.exception("a reader of events failed", endpoint=name)
             end = End("broken", str(error))
-        if end.kind == "disabled":
+        if end.kind == "disabled" and latest() is self.endpoint(name) and latest().url == spec.url:
             await self._disable(name, end.reason)
         elif end.kind == "done" and replay:
             await self._replayed(name, replay)
@@ -268,11 +264,11 @@ class Outbox(Part):
     async def _disable(self, name: str, reason: str) -> None:
         """Said in the document, so to everybody. Somebody who changed it meanwhile is right."""
         endpoint, revision = self._endpoints.get(name, (None, 0))
-        if endpoint is None:
+        if endpoint is None or endpoint.state != "active":
             return
         log.error("an endpoint is disabled", endpoint=name, reason=reason)
         now = self._clock.now_ms() // 1000
-        changed = msgspec.structs.replace(endpoint, state="disabled", why=reason[:500], since=now)
+        changed = endpoint.put_into("disabled", now, reason[:500])
         try:
             await self._documents.put(PREFIX + name, msgspec.json.encode(changed), revision)
         except Conflict:

@@ -1,8 +1,9 @@
 """What becomes of endpoints is told in the copy: one is disabled, paused, goes on, or has dead letters.
 
 A state stands in a document and its event in the store, so the owner of an endpoint writes the event after it
-saw the document: at least once, under one `event_id`, which is made of what is told. A process that begins
-says again what is younger than AGAIN_MS. No endpoint is given what is said of itself (delivery.py); what is
+saw the document: the state that it sees at least once, under one `event_id`, which is the change's own. One
+that lasted shorter than that takes may be left out. A process that begins says again what is younger than
+AGAIN_MS. No endpoint is given what is said of itself (delivery.py); what is
 said is a change, never an answer, so two endpoints that refuse each other's tidings tell of it once each.
 """
 
@@ -47,7 +48,9 @@ class Tidings:
         if not since_ms or now_ms - since_ms > AGAIN_MS:
             return
         told = EndpointState(endpoint=name, state=endpoint.state, why=endpoint.why, since_ms=since_ms)
-        event = _event(told, now_ms, endpoint.incarnation, endpoint.state, str(since_ms))
+        event = _event(
+            told, now_ms, endpoint.incarnation, str(endpoint.changes), endpoint.state, str(since_ms)
+        )
         if self._told.get(name) == event.server_id:
             return
         try:

@@ -122,8 +122,7 @@ async def _set_state(ask: Ask[Nothing], state: Literal["active", "paused"]) -> R
     name = ask.path["endpoint"]
     for _ in range(TRIES):
         before, revision = await read(ask, name)
-        now = int(time.time())
-        endpoint = msgspec.structs.replace(before, state=state, why="", since=now)
+        endpoint = before.put_into(state, int(time.time()))
         try:
             return await _put(ask, name, endpoint, revision, any_revision=True)
         except Conflict:

@@ -30,10 +30,14 @@ class Shared:
         self.got: list[tuple[int, str, str, bool]] = []
         self.verdict = Verdict.DELIVERED
         self.live = [1, 2]
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.asking = 0
+        self.signed: list[Endpoint] = []
 
     def process(self, node: int) -> Outbox:
         def make(name: str, endpoint: Callable[[], Endpoint]) -> Sink:
-            return Recorder(self, node, name)
+            return Recorder(self, node, name, endpoint)
 
         return Outbox(
             self.documents,
@@ -54,11 +58,13 @@ class Shared:
 
 
 class Recorder:
-    def __init__(self, shared: Shared, node: int, name: str) -> None:
-        self._shared, self._node, self._name = shared, node, name
+    def __init__(self, shared: Shared, node: int, name: str, endpoint: Callable[[], Endpoint]) -> None:
+        self._shared, self._node, self._name, self._endpoint = shared, node, name, endpoint
 
     async def send(self, batch: Sequence[Event], again: bool) -> Outcome:
-        await asyncio.sleep(0)
+        self._shared.asking += 1
+        await self._shared.gate.wait()
+        self._shared.signed.append(self._endpoint())
         if self._shared.verdict is Verdict.DELIVERED:
             self._shared.got += [(self._node, self._name, event.event_id, again) for event in batch]
         return Outcome(self._shared.verdict, "because")
@@ -207,3 +213,30 @@ async def test_a_deleted_endpoint_leaves_no_place_behind(shared: Shared) -> None
     await shared.documents.delete(PREFIX + "shop")
     await until(lambda: not shared.log.kept)
     await ended(one)
+
+
+@pytest.mark.parametrize("verdict", [Verdict.DELIVERED, Verdict.FAILED, Verdict.GONE])
+async def test_an_endpoint_that_is_removed_and_made_again_under_a_request_is_two(
+    shared: Shared, verdict: Verdict
+) -> None:
+    """What is under way ends with what it began with, and its answer is not the new one's."""
+    shared.live = [1]
+    await shared.put("shop")
+    one = shared.process(1)
+    await begun(one)
+    shared.gate.clear()
+    shared.verdict = verdict
+    shared.log.put("message.single", "s/1")
+    await until(lambda: shared.asking == 1)
+    await shared.documents.delete(PREFIX + "shop")
+    await until(lambda: one.endpoint("shop") is None)
+    again = Endpoint(url="https://shop.example/", after="c1", incarnation="b", secrets=("new",))
+    await shared.documents.put(PREFIX + "shop", msgspec.json.encode(again))
+    await until(lambda: one.endpoint("shop") == again)
+    shared.gate.set()
+    await until(lambda: "endpoint.shop.b" in shared.log.kept)
+    await ended(one)
+    assert [endpoint.incarnation for endpoint in shared.signed] == ["a"]
+    document = await shared.documents.get(PREFIX + "shop")
+    assert document is not None
+    assert read_endpoint(document) == again

@@ -52,6 +52,19 @@ async def test_each_change_of_state_is_told_once_and_again_only_by_another_proce
     assert len({event.server_id for event in store.told} - ids) == 2
 
 
+async def test_changes_within_one_second_are_told_each_under_an_id_of_its_own() -> None:
+    """Whoever drops what they had seen, by its id, would be left with the state before the last."""
+    store = MemoryLetters()
+    endpoint = Endpoint(url="https://shop.example/", incarnation="a")
+    for state in ("paused", "active", "paused", "active", "disabled"):
+        endpoint = endpoint.put_into(state, NOW // 1000, "no answer" if state == "disabled" else "")
+        one = tidings(store)
+        await one.state("shop", endpoint)
+        await one.state("shop", msgspec.structs.replace(endpoint, batch=7))
+    assert len({event.server_id for event in store.told}) == len(store.told) == 5
+    assert msgspec.json.decode(store.told[-1].data)["why"] == "no answer"
+
+
 async def test_what_the_store_does_not_take_is_told_later() -> None:
     store = MemoryLetters()
     one = tidings(store)
