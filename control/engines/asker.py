@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from control.logs import get_logger
 from control.outgoing.client import OutgoingClient, make_client
 from control.outgoing.errors import OutgoingError
 from control.outgoing.place import make_outlet
@@ -17,13 +18,21 @@ from im_service.ports import Clock, SystemClock
 
 T = TypeVar("T", bound=Found)
 TEXT, MEDIA = "text", "media"
+OURS = ("open", "busy", "closed")
+"""Outcomes that say nothing new of the engine."""
+LINE_MS, SHOWN = 10_000, 300
+log = get_logger("engines")
 
 
 class Engine:
     """A port (im_service.engines.ports.EnginePort)."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.questions: Questions | None = None
+        self.wrong = ""
+        """With the latest answer that was none."""
+        self._clock = clock
+        self._quiet_until = 0
 
     async def ask(self, question: Mapping[str, object], read: Callable[[bytes], T]) -> T:
         if self.questions is None:
@@ -31,14 +40,26 @@ class Engine:
         try:
             return await self.questions.ask(question, read)
         except OutgoingError as error:
+            self._failed(error)
             raise Unanswered(str(error)) from None
+
+    def _failed(self, error: OutgoingError) -> None:
+        """What was wrong, for who wrote the engine: at most a line in LINE_MS."""
+        if error.kind in OURS or self.questions is None:
+            return
+        self.wrong, now = str(error)[:SHOWN], self._clock.elapsed_ms()
+        if now >= self._quiet_until:
+            self._quiet_until = now + LINE_MS
+            log.warning(
+                "an engine gave no answer", engine=self.questions.kind, reason=error.kind, text=self.wrong
+            )
 
 
 class MediaEngine(Engine):
     """A port of media (im_service.engines.ports.MediaPort)."""
 
-    def __init__(self, rules: MediaRules) -> None:
-        super().__init__()
+    def __init__(self, rules: MediaRules, clock: Clock) -> None:
+        super().__init__(clock)
         self.rules = rules
 
 
@@ -63,12 +84,13 @@ class Engines(Part):
                 text.cache_s * 1000,
                 text.heed_off,
             )
-            self._ports[TEXT] = port = Engine()
+            self._ports[TEXT] = port = Engine(self._clock)
             self.text = TextEngine(port, self._clock, rules)
         if media.url:
             retry_s = media.retry_ms / 1000
             looked = frozenset(media.kinds), frozenset(media.types)
-            self.media = MediaEngine(MediaRules(*looked, media.queue, media.tries, retry_s, media.heed_off))
+            rules_of_media = MediaRules(*looked, media.queue, media.tries, retry_s, media.heed_off)
+            self.media = MediaEngine(rules_of_media, self._clock)
             self._ports[MEDIA] = self.media
 
     async def start(self) -> None:
@@ -88,7 +110,7 @@ class Engines(Part):
         return {"engines": self._problem}
 
     def _problem(self) -> str | None:
-        away = [name for name, questions in self._asked().items() if questions.away]
+        away = [f"{name} ({self._ports[name].wrong})" for name, each in self._asked().items() if each.away]
         return f"no answer of engines: {', '.join(away)}" if away else None
 
     def sources(self) -> Mapping[str, Source]:

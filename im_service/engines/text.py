@@ -59,7 +59,13 @@ class TextEngine:
         if not free:
             return PASS
         texts = list(free)
-        question = {"type": draft.type, "texts": texts, "antispam": draft.antispam}
+        replaceable = sum(free.values())
+        question = {
+            "type": draft.type,
+            "texts": texts,
+            "replaceable": replaceable,
+            "antispam": draft.antispam,
+        }
         key = blake2b(msgspec.msgpack.encode([draft.conversation[0], question]), digest_size=16).digest()
         found = self._remembered(key)
         if found is None:

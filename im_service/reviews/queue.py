@@ -219,7 +219,7 @@ class ReviewQueue:
                 args.kind in ("all", KINDS[review.kind])
                 and args.conversation in ("", review.conversation)
                 and args.sender in ("", review.sender)
-                and args.rule in ("", review.rule)
+                and args.rule in ("", review.rule, review.rule.removeprefix("@"))
                 and args.assignee in ("", review.assignee or "@nobody")
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from standardwebhooks.webhooks import Webhook
+from structlog.testing import capture_logs
 
 from control.engines.asker import Engines
 from control.outgoing.signing import make_secret
@@ -76,6 +78,7 @@ async def test_every_text_of_a_message_is_asked_about_signed(tmp_path: Path) -> 
         assert (said["kind"], said["conversation"], said["from"]) == ("text", "s/alice:bob", "alice")
         assert (said["type"], said["antispam"]) == (0, {"policy": "strict"})
         assert said["texts"] == ["hello", "more", "ext", "text", "note", "psst"]
+        assert said["replaceable"] == 3, "the rest are keys and a push text"
         assert len(bob.connection.messages) == 1
 
 
@@ -94,9 +97,31 @@ async def test_verdicts_reject_replace_and_hold(tmp_path: Path) -> None:
         assert [m[7]["text"] for m in bob.connection.messages] == ["***"]
         held = (await scene.world.invoke("moderation.queue", {}))["items"]
         assert [(item["rule"], item["sender"]) for item in held] == [("@odd", "alice")]
+        for rule, count in (("odd", 1), ("@odd", 1), ("od", 0), ("@@odd", 0)):
+            found = await scene.world.invoke("moderation.queue", {"rule": rule})
+            assert len(found["items"]) == count, rule
         verdict = {"conversation": "s/alice:bob", "server_id": server_id, "verdict": "pass", "rule": "odd"}
         await scene.world.invoke("moderation.verdict", verdict)
         assert bob.connection.messages[1][7]["text"] == "five"
+
+
+async def test_what_was_wrong_with_an_answer_is_said_once_in_a_while_and_while_it_is_left_alone(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path, text={"break_failures": 3, "cache": 0}) as scene:
+        alice, _ = await scene.world.login("alice"), await scene.world.login("bob")
+        remark = scene.engines.remarks()["engines"]
+        assert remark() is None
+        scene.server.answers = says(verdict="allow")
+        with capture_logs() as lines:
+            for _ in range(5):
+                await alice.send("u/bob", "hello")
+        (line,) = [line for line in lines if line["event"] == "an engine gave no answer"]
+        assert (line["engine"], line["reason"], line["log_level"]) == ("text", "garbage", "warning")
+        said = remark()
+        for told in (line["text"], said):
+            assert re.search(r"'allow'.*\$\.verdict", str(told)), "which word of it, and where"
+        assert str(said).startswith("no answer of engines: text (")
 
 
 @pytest.mark.parametrize(("fails", "code", "shown"), [("open", 0, 1), ("closed", 503, 0), ("hold", 0, 0)])
