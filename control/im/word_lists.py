@@ -12,8 +12,9 @@ from control.coordination.documents import VALUE_BYTES, Document, Documents
 from control.coordination.replica import Replica
 from control.logs import get_logger
 from control.part import Check, Part
-from im_service.moderation.lists import WordList, check_list, check_worth, parse_list
+from im_service.moderation.lists import WordList, check_list, parse_list
 from im_service.moderation.matcher import Matcher
+from im_service.moderation.patterns import check_worth
 
 log = get_logger("im")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from im_service.moderation.folding import alphabetic, fold
+from im_service.moderation.folding import alphabetic, fold, without_flags
 from im_service.moderation.forms import ListedWord
 from im_service.moderation.lists import ACTIONS, Severity, WordList
 
@@ -147,9 +147,10 @@ def masked(text: str, spans: Iterable[tuple[int, int]]) -> str:
     them stays."""
     parts: list[str] = []
     behind = 0
+    letters = without_flags(text)
     for start, end in spans:
         parts.append(text[behind:start])
-        parts += [MASK if fold(each) else each for each in text[start:end]]
+        parts += [MASK if fold(letters[at]) else text[at] for at in range(start, end)]
         behind = end
     parts.append(text[behind:])
     return "".join(parts)

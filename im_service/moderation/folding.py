@@ -5,6 +5,7 @@ Two texts that people read alike have the same folded text. It is for comparing 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
@@ -59,6 +60,7 @@ _BADGES = {
     for place, letter in enumerate("abcdefghijklmnopqrstuvwxyz")
 }
 """White letters in circles and squares, and those that flags are made of: symbols without decomposition."""
+_FLAG = re.compile("(?<![🇦-🇿])[🇦-🇿]{2}(?![🇦-🇿])")
 
 
 @cache
@@ -110,14 +112,20 @@ lists end where it is."""
 _table = _Table({ord(SEPARATOR): "\0"})
 
 
+def without_flags(text: str) -> str:
+    """With something that only separates in place of each flag: two of the letters that flags are made of.
+    One or three of them are there to be read."""
+    return _FLAG.sub("\u200b\u200b", text)
+
+
 def fold(text: str) -> str:
     """The folded text."""
-    return text.translate(_table)
+    return without_flags(text).translate(_table)
 
 
 def fold_with_places(text: str) -> tuple[str, Sequence[int]]:
     """The folded text, and for each of its characters the index in `text` of what it came from."""
-    parts = list(map(_table.__getitem__, map(ord, text)))
+    parts = list(map(_table.__getitem__, map(ord, without_flags(text))))
     if all(len(part) == 1 for part in parts):
         return "".join(parts), range(len(parts))
     return "".join(parts), [place for place, part in enumerate(parts) for _ in part]
@@ -147,4 +155,4 @@ _flags = _Flags()
 def alphabetic(text: str) -> str:
     """For each character 1, or 0: is it of a script whose words stand apart: a letter or figure that is
     neither Han, kana, Hangul nor Thai?"""
-    return text.translate(_flags)
+    return without_flags(text).translate(_flags)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import NamedTuple
 
@@ -16,9 +16,12 @@ SMALL = 2_000
 NESTED = 16
 """Words of one machine of which each is the end of the next: as many as may end at one character."""
 WINDOW = 512
-"""Characters of a text that a machine looks at before the bound is: it tells all that it finds at once."""
+"""Characters of a text that a machine looks at before the bound is: it tells all that it finds at once. As
+many as its longest word has, where that is longer, for so many it has to look at twice."""
 MOST_MATCHES = 10_000
 """Of words in the texts of a message, at whatever place and however they overlap."""
+MOST_PASSED = 40_000
+"""Words that are found and do not count: of lists that do not look, or told before."""
 MOST_SEARCHES = 5_000
 """For a pattern in one text of a message."""
 MOST_SPANS = 1_000
@@ -32,16 +35,18 @@ class Overfull(Exception):
 class LookBudget:
     """What looking at the texts of one message may still cost. Raises Overfull."""
 
-    __slots__ = ("matches", "searches", "spans")
+    __slots__ = ("matches", "passed", "searches", "spans")
 
     def __init__(self) -> None:
         self.matches = MOST_MATCHES
+        self.passed = MOST_PASSED
         self.searches = MOST_SEARCHES
         self.spans = MOST_SPANS
 
-    def match(self, count: int) -> None:
+    def match(self, count: int, passed: int) -> None:
         self.matches -= count
-        if self.matches < 0:
+        self.passed -= passed
+        if self.matches < 0 or self.passed < 0:
             raise Overfull
 
     def search(self, count: int) -> None:
@@ -66,6 +71,19 @@ class _Machine(NamedTuple):
     forms: tuple[str, ...]
     longest: int
     machine: AhoCorasick
+
+
+class _Counting(dict[str, bool]):
+    """Is this form a word of a list that looks? Filled as words are found."""
+
+    def __init__(self, entries: Mapping[str, list[ListedWord]], looking: frozenset[str] | None) -> None:
+        self._entries = entries
+        self._looking = looking
+
+    def __missing__(self, form: str) -> bool:
+        looking = self._looking
+        found = self[form] = looking is None or any(each.list in looking for each in self._entries[form])
+        return found
 
 
 class Forms:
@@ -102,19 +120,25 @@ class Forms:
                     )
         self._small, self._large = [], []
 
-    def find(self, text: str, work: LookBudget) -> Iterator[list[tuple[str, int, int]]]:
-        """(form, start, end) of each, overlapping ones too, some at a time. Raises Overfull."""
+    def find(
+        self, text: str, work: LookBudget, looking: frozenset[str] | None = None
+    ) -> Iterator[list[tuple[str, int, int]]]:
+        """(form, start, end) of each, overlapping ones too, some at a time, of lists that look (None: all).
+        Raises Overfull."""
+        counts = _Counting(self.entries, looking)
         for forms, longest, machine in self.machines:
-            for done in range(0, len(text), WINDOW):
+            window = max(WINDOW, longest)
+            for done in range(0, len(text), window):
                 start = max(0, done - longest + 1)
-                found = machine.find_matches_as_indexes(text[start : done + WINDOW], overlapping=True)
-                if found:
-                    work.match(len(found))
-                    yield [
-                        (forms[index], start + first, start + behind)
-                        for index, first, behind in found
-                        if start + behind > done  # else it was told before
-                    ]
+                found = machine.find_matches_as_indexes(text[start : done + window], overlapping=True)
+                told = [
+                    (forms[index], start + first, start + behind)
+                    for index, first, behind in found
+                    if start + behind > done and counts[forms[index]]  # the others were told before
+                ]
+                work.match(len(told), len(found) - len(told))
+                if told:
+                    yield told
 
     def __bool__(self) -> bool:
         return bool(self.machines)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 from enum import IntEnum
-from time import thread_time
 from typing import Annotated, Literal
 
 import msgspec
@@ -22,10 +20,6 @@ MAX_PATTERNS = 500
 """Of all lists together."""
 MAX_PROGRAM = 2_000
 """Steps of a compiled pattern: what each character of a text may cost."""
-MAX_PATTERNS_MS = 20
-"""What those of one list may take of a processor for a long text; ordinary ones take a tenth of one each."""
-PROBE = 5_000
-"""Characters of such a text."""
 UNLIKE = "q", "7", "中", "!"
 """Texts that have nothing in common."""
 NAME_PATTERN = r"[a-z0-9][a-z0-9_.-]{0,63}"
@@ -96,36 +90,6 @@ def check_list(words: WordList) -> None:
                 )
     for index, pattern in enumerate(words.patterns):
         _check_pattern(pattern, f"patterns[{index}]")
-
-
-def check_worth(words: WordList) -> None:
-    """Raises ValueError for what can only be a mistake, of a list to be published: it is empty, or its
-    patterns keep every message waiting. Takes a moment: not on the loop."""
-    if not (words.words or words.patterns or words.allow):
-        raise ValueError("the list is empty: drop it where nothing is to be judged by it")
-    spent = 0.0
-    for index, pattern in enumerate(words.patterns):
-        spent += _cost_ms(pattern)
-        if spent > MAX_PATTERNS_MS:
-            cost = (
-                f"{spent:.0f} ms of a processor for a text of {PROBE} characters, at most {MAX_PATTERNS_MS}"
-            )
-            raise ValueError(f"patterns[{index}]: with {pattern!r} they take {cost}: repeat less")
-
-
-def _cost_ms(pattern: str) -> float:
-    """Of a search in the worst of some texts, made of the pattern's own characters or of others."""
-    compiled = compile_pattern(pattern, pattern)
-    own = "".join(sorted({each for each in pattern if each.isalnum()})) or "a"
-    chance = random.Random(pattern)
-    texts = ["".join(chance.choices(own, k=PROBE)), own[0] * PROBE, "中" * PROBE]
-    spent = []
-    for text in texts:
-        encoded = text.encode()
-        before = thread_time()
-        compiled.search(encoded)
-        spent.append(thread_time() - before)
-    return max(spent) * 1000
 
 
 def _check_pattern(pattern: str, where: str) -> None:

@@ -114,7 +114,7 @@ class _Look:
 
     def _look_at_words(self) -> None:
         findings, entries = self._findings, self._matcher.spelled.entries
-        for batch in self._matcher.spelled.find(self._form, self._work):
+        for batch in self._matcher.spelled.find(self._form, self._work, findings.looking):
             places = self._ready()
             for form, first, behind in batch:
                 findings.add_form(form, entries[form], places[first], places[behind - 1] + 1)
@@ -143,11 +143,12 @@ class _Look:
             text if suspect or has_latin(fold(text)) else SEPARATOR * len(text) for text in self._texts
         )
         heard = self._matcher.heard
-        if not any(heard.find(sound(fold(spoken)), self._work)):
+        looking = self._findings.looking
+        if not any(heard.find(sound(fold(spoken)), self._work, looking)):
             return
         self._ready()
         said, places, begins = sound_with_places(spoken)
-        for batch in heard.find(said, self._work):
+        for batch in heard.find(said, self._work, looking):
             for form, first, behind in batch:
                 if begins[first] and (behind == len(said) or begins[behind]):  # else amid a syllable
                     start, end = places[first], places[behind - 1] + 1

@@ -14,12 +14,17 @@ Text = tuple[str, bool]
 """A string, and whether it can be another one: keys and names have to stay as they are."""
 Change = Callable[[str], str]
 
-_PLACE = re.compile(r"[a-z][a-z0-9+.-]*:[!-~]+", re.IGNORECASE)
+_PLACE = re.compile(r"[a-z][a-z0-9+.-]*://[!-~]+", re.IGNORECASE)
+_HEX = "|".join(f"[0-9a-f]{{{length}}}" for length in (32, 40, 64, 96, 128))
+_BASE64 = "|".join(
+    f"[0-9a-z+/_-]{{{length}}}{end}"
+    for length, end in ((22, "=="), (27, "="), (43, "="), (64, ""), (86, "=="))
+)
 NOT_SHOWN = {
     "url": _PLACE,
     "cover": _PLACE,
     "icon": _PLACE,
-    "digest": re.compile(r"[0-9A-Za-z+/=_:-]{16,128}"),
+    "digest": re.compile(rf"(?:(?:md5|sha-?(?:1|256|384|512))[:-])?(?:{_HEX}|{_BASE64})", re.IGNORECASE),
 }
 """Members that say where something lies, not what people read, where what they hold looks like that."""
 JSON_DEPTH = 4

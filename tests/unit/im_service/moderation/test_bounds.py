@@ -7,7 +7,15 @@ import pytest
 
 from im_service.moderation import forms, matcher
 from im_service.moderation.findings import MASK, MOST_SHOWN, Hit
-from im_service.moderation.forms import MOST_MATCHES, MOST_SEARCHES, MOST_SPANS, NESTED, WINDOW, LookBudget
+from im_service.moderation.forms import (
+    MOST_MATCHES,
+    MOST_PASSED,
+    MOST_SEARCHES,
+    MOST_SPANS,
+    NESTED,
+    WINDOW,
+    LookBudget,
+)
 from im_service.moderation.judge import REFUSED, Moderation
 from im_service.moderation.lists import Severity, WordList
 from im_service.moderation.matcher import Matcher
@@ -133,6 +141,34 @@ def test_windows_and_levels_find_what_one_search_would(monkeypatch: pytest.Monke
         told = [hit for batch in made.find(text, LookBudget()) for hit in batch]
         assert len(told) == len(expected)
         assert set(told) == expected
+
+
+def test_one_long_word_does_not_make_others_count_more() -> None:
+    """It is 3,000 letters when it is folded; a window was as long, and so much more."""
+    matcher = Matcher({"x": WordList(action="mask", words=["哈", "ﷺ" * 200])})
+    for text in ("哈" * 3500, "哈" * 10_000):
+        found = matcher.look([text])
+        assert not found.overfull
+        assert found.changed() == {0: MASK * len(text)}
+    assert matcher.look(["哈" * 10_001]).overfull
+
+
+def test_words_of_lists_that_do_not_look_count_for_nobody(books: Books) -> None:
+    lists = {
+        "rooms": WordList(action="reject", words=["赌", "博", "赌博"], kinds=["r"], pinyin=True),
+        "all": WordList(action="mask", words=["发票"]),
+    }
+    found = Matcher(lists).look(["赌博" * 6000 + "发票"], "s", suspect=True)
+    assert not found.overfull
+    assert found.changed() == {0: "赌博" * 6000 + MASK * 2}
+    assert books.matches() == 1
+
+
+def test_what_does_not_count_is_bounded_too(books: Books) -> None:
+    lists = {"rooms": WordList(action="reject", words=NESTS, kinds=["r"]), "all": listed("mask", words=["b"])}
+    found = Matcher(lists).look(["a " * 20_000], "s")
+    assert found.severest() == ("all", Severity.REJECT)
+    assert MOST_PASSED - books.made[0].passed <= MOST_PASSED + SLACK
 
 
 def test_a_word_does_not_reach_from_one_text_into_the_next() -> None:

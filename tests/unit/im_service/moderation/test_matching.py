@@ -9,6 +9,7 @@ import pytest
 from im_service.moderation.folding import fold, fold_with_places
 from im_service.moderation.lists import MAX_WORDS, WordList, check_list, parse_list
 from im_service.moderation.matcher import Matcher
+from im_service.moderation.patterns import check_worth
 from tests.support.noise_peer import seeded
 
 WORDS = ["发票", "法轮功", "ass", "fuck you", "viagra", "дурак", "加微信"]
@@ -143,6 +144,22 @@ def test_folding_says_of_each_of_its_letters_where_it_was() -> None:
     assert places == [0, 2, 2, 3, 3, 5]
 
 
+@pytest.mark.parametrize("text", ["I love 🇺🇸!", "us🇺🇸", "🇺🇸us", "🇸🇧 🇺🇸", "us 🇺🇸 us", "发🇺🇸票", "🇺🇸🇸", "🇺 🇸"])
+def test_a_flag_is_no_word_and_more_or_less_than_a_flag_may_be(text: str) -> None:
+    words = ["us", "sb", "发票", "uss"]
+    expected = {
+        "us🇺🇸": ["us"], "🇺🇸us": ["us"], "us 🇺🇸 us": ["us", "us"], "发🇺🇸票": ["发票"],
+        "🇺🇸🇸": ["uss"], "🇺 🇸": ["us"],
+    }  # fmt: skip
+    matcher = Matcher({"x": WordList(action="mask", words=words)})
+    hits = matcher.find(text)
+    assert [hit.word for hit in hits] == expected.get(text, [])
+    for hit in hits:
+        assert fold(text[hit.start : hit.end]) == hit.word
+    if text == "发🇺🇸票":
+        assert matcher.look([text]).changed() == {0: "*🇺🇸*"}
+
+
 def test_folding_twice_changes_nothing() -> None:
     """Else a word of a list could not be found in a text of another form."""
     rng = seeded()
@@ -169,3 +186,25 @@ def test_a_text_full_of_words_and_allowed_phrases_costs_what_it_is_long() -> Non
     matcher = Matcher({"a": WordList(action="mask", words=["发"], allow=["发票", "大发票好"])})
     assert matcher.find("发票" * 2500) == []
     assert [hit.start for hit in matcher.find("发票发大发票好发")] == [2, 7]
+
+
+@pytest.mark.parametrize(
+    "patterns", [["(?:a?){300}a{300}x"], ["(?:a?){500}a{500}"], ["1[3-9]", "(?:a?){500}a{500}"]]
+)
+def test_what_patterns_cost_is_measured_where_they_are_used(patterns: list[str]) -> None:
+    words = WordList(action="reject", patterns=patterns)
+    check_list(words)
+    with pytest.raises(ValueError, match=rf"patterns\[{len(patterns) - 1}\].*repeat less"):
+        check_worth(words)
+
+
+def test_ordinary_patterns_are_worth_it() -> None:
+    patterns = [
+        r"1[3-9]\d{9}",
+        r"\d",
+        r"https?://\S+",
+        "微信[a-z0-9]{6,20}",
+        r"[\w.]+@[\w.]+\.com",
+        "加我|加v",
+    ]
+    check_worth(WordList(action="reject", patterns=patterns))

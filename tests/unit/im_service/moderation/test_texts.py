@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+
 import msgspec
 import pytest
 
@@ -93,11 +96,27 @@ def test_bytes_that_are_no_text_have_no_words() -> None:
         assert found(rng.randbytes(200)) == []
 
 
+DIGESTS = [
+    *(hashlib.new(name, b"a").hexdigest() for name in ("md5", "sha1", "sha256", "sha384", "sha512")),
+    *(
+        base64.b64encode(hashlib.new(name, b"a").digest()).decode()
+        for name in ("md5", "sha1", "sha256", "sha384", "sha512")
+    ),
+    "sha256:" + "0" * 64,
+]
+PLACES = ["https://cdn.example/a.png", "s3://bucket/key", "HTTP://h/x?y#z"]
+TEXTS = [
+    "a word", "word", "发票", "see https://cdn.example/a", "https://cdn.example/发票", "say:word", "a:word!",
+    "http:go-word-now", "word://", "https://cdn.example/a b", "word_word_word_ab", "f00d", "word:" + "0" * 64,
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("member", ["url", "cover", "icon", "digest"])
 def test_a_place_is_no_text_and_a_text_is_no_place(member: str) -> None:
-    place = "9f86d081884c7d65" if member == "digest" else "https://cdn.example/a.png"
-    assert found({member: place}) == [member]
-    for text in ("a word", "word", "发票", "see https://cdn.example/a", "https://cdn.example/发票"):
+    for place in DIGESTS if member == "digest" else PLACES:
+        assert found({member: place}) == [member]
+        assert with_texts({member: place}, lambda _: "*") == {member: place}
+    for text in TEXTS + (PLACES if member == "digest" else DIGESTS):
         assert text in found({"below": {member: text}})
         assert with_texts({member: text}, lambda _: "*") == {member: "*"}
 
