@@ -93,7 +93,8 @@ class End(NamedTuple):
 
 
 class Task(NamedTuple):
-    """What a reader reads: `begin` where its group has no place yet, `beyond` what is past its end."""
+    """What a reader reads: `begin` where its group has no place yet, `beyond` what is past its end,
+    `again` of which replay it is."""
 
     name: str
     group: str
@@ -101,7 +102,7 @@ class Task(NamedTuple):
     batch: int
     begin: Cursor | None = None
     beyond: Callable[[Cursor], bool] | None = None
-    again: bool = False
+    again: str = ""
 
 
 class Delivery:
@@ -317,7 +318,7 @@ class Delivery:
         self.tally.recent.append(Sent(
             time_ms=self._clock.now_ms(), took_ms=int(took_s * 1000), verdict=outcome.verdict.value,
             status=outcome.status, reason=outcome.reason[:300], events=len(events),
-            first_event=events[0].event_id, last_event=events[-1].event_id, replay=self._task.again,
+            first_event=events[0].event_id, last_event=events[-1].event_id, replay=bool(self._task.again),
             request=_text(outcome.request), answer=_text(outcome.answer),
         ))  # fmt: skip
 

@@ -178,7 +178,7 @@ class Desk:
             return Outcome(Verdict.FAILED, str(error)), 0
         began = self._clock.elapsed_ms()
         try:
-            return await sink.send(events, True), self._clock.elapsed_ms() - began
+            return await sink.send(events, f"{self._clock.now_ms():x}"), self._clock.elapsed_ms() - began
         finally:
             await sink.close()
 

@@ -1,7 +1,8 @@
 """Events into a stream of NATS JetStream: one message each, `<topic>.<kind>`, acknowledged by the stream.
 
 The stream is made by whoever runs NATS, with the subjects `<topic>.>`. What is published again within its
-duplicate window is stored once: Nats-Msg-Id is the event's id.
+duplicate window is stored once: Nats-Msg-Id is the event's id. What somebody asked for again is not kept out
+by that: the id begins with the name of the replay. What the stream had already is said in the answer.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class JetStream:
         self._client: Client | None = None
         self._connecting = asyncio.Lock()
 
-    async def send(self, batch: Sequence[Event], again: bool) -> Outcome:
+    async def send(self, batch: Sequence[Event], again: str) -> Outcome:
         by_subject: dict[str, list[Event]] = {}
         for event in batch:
             by_subject.setdefault(event.subject, []).append(event)
@@ -59,9 +60,10 @@ class JetStream:
             async with asyncio.timeout(self._budget_s):
                 stream = (await self._connected()).jetstream(timeout=ACK_S)
                 ends = await asyncio.gather(
-                    *(self._publish(stream, events) for events in by_subject.values()), return_exceptions=True
+                    *(self._publish(stream, events, again) for events in by_subject.values()),
+                    return_exceptions=True,
                 )
-            for error in (end for end in ends if end is not None):
+            for error in (end for end in ends if isinstance(end, BaseException)):
                 raise error
         except MaxPayloadError as error:
             return Outcome(Verdict.REFUSED, f"large: {error}", request=request)
@@ -72,14 +74,22 @@ class JetStream:
             await self.close()
             text = str(error) or type(error).__name__
             return Outcome(Verdict.FAILED, f"nats: {text}", request=request)
-        return Outcome(Verdict.DELIVERED, request=request)
+        known = sum(end for end in ends if isinstance(end, int))
+        answer = f"the stream had {known} of {len(batch)} already (duplicate)".encode() if known else b""
+        return Outcome(Verdict.DELIVERED, request=request, answer=answer)
 
-    async def _publish(self, stream: JetStreamContext, events: Sequence[Event]) -> None:
+    async def _publish(self, stream: JetStreamContext, events: Sequence[Event], again: str) -> int:
+        """How many of them the stream had."""
+        known = 0
         for event in events:
             headers = {"Nats-Msg-Id": event.event_id, "content-type": media_of(self._form)}
-            await stream.publish(
+            if again:
+                headers |= {"Nats-Msg-Id": f"{again}.{event.event_id}", "Qianwan-Replay": "true"}
+            ack = await stream.publish(
                 f"{self._place.topic}.{event.kind}", encoded(event, self._form), headers=headers
             )
+            known += bool(ack.duplicate)
+        return known
 
     async def _connected(self) -> Client:
         async with self._connecting:

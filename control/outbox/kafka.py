@@ -65,7 +65,7 @@ class Kafka:
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
 
-    async def send(self, batch: Sequence[Event], again: bool) -> Outcome:
+    async def send(self, batch: Sequence[Event], again: str) -> Outcome:
         request = f"{len(batch)} records to {self._place.topic}".encode()
         try:
             async with asyncio.timeout(self._budget_s):

@@ -191,7 +191,9 @@ class Outbox(Part):
             replay = self._replays.get(name)
             if replay is not None and replay.incarnation == endpoint.incarnation:
                 beyond = self._beyond(replay.until)
-                again = live._replace(group=replay.group(name), begin=replay.after, beyond=beyond, again=True)
+                again = live._replace(
+                    group=replay.group(name), begin=replay.after, beyond=beyond, again=replay.id
+                )
                 wanted[name, replay.id] = _spec(endpoint, again, replay.id), again
         return wanted
 

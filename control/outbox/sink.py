@@ -48,8 +48,8 @@ class Sink(Protocol):
     the endpoint, durably as far as it says so. Anything else: some of them may be there. `send` ends within
     its budget and raises nothing; `close` ends what is under way."""
 
-    async def send(self, batch: Sequence[Event], again: bool) -> Outcome:
-        """`again`: it was asked for, the endpoint may have had them."""
+    async def send(self, batch: Sequence[Event], again: str) -> Outcome:
+        """`again`: somebody asked for it, under this name; the endpoint may have had them. "": nobody."""
         ...
 
     async def close(self) -> None: ...

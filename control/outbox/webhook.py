@@ -43,7 +43,7 @@ class Webhook:
         self._form = form
         self._budget_s = budget_s
 
-    async def send(self, batch: Sequence[Event], again: bool) -> Outcome:
+    async def send(self, batch: Sequence[Event], again: str) -> Outcome:
         body, kind = body_of(batch, self._form)
         try:
             signature = self._signer().headers(batch_id(batch), self._clock.now_ms() // 1000, body)

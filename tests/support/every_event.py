@@ -140,7 +140,7 @@ class Taking:
     def __init__(self, taken: list[Event]) -> None:
         self._taken = taken
 
-    async def send(self, batch: Sequence[Event], again: bool) -> Outcome:
+    async def send(self, batch: Sequence[Event], again: str) -> Outcome:
         self._taken += batch
         return Outcome(Given.DELIVERED)
 
@@ -151,7 +151,7 @@ class Taking:
 class Refusing:
     """A sink that takes nothing."""
 
-    async def send(self, batch: Sequence[Event], again: bool) -> Outcome:
+    async def send(self, batch: Sequence[Event], again: str) -> Outcome:
         return Outcome(Given.REFUSED, "status: answered 400", 400)
 
     async def close(self) -> None:

@@ -351,7 +351,7 @@ async def test_expired_events_are_told_to_the_receiver(world: World) -> None:
 async def test_a_replay_ends_where_it_was_told_to_and_says_that_it_is_one(world: World) -> None:
     talk(world, 50)
     delivery = world.delivery(
-        group="replay.shop", begin="c10", beyond=lambda cursor: int(cursor[1:]) > 30, again=True
+        group="replay.shop", begin="c10", beyond=lambda cursor: int(cursor[1:]) > 30, again="r1"
     )
     async with running(delivery) as task:
         assert (await task).kind == "done"

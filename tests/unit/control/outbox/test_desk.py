@@ -59,7 +59,7 @@ class Taken:
     def __init__(self, got: list[str], refused: set[str]) -> None:
         self._got, self._refused = got, refused
 
-    async def send(self, batch: Sequence[Event], again: bool) -> Outcome:
+    async def send(self, batch: Sequence[Event], again: str) -> Outcome:
         if any(event.event_id in self._refused for event in batch):
             return Outcome(Verdict.REFUSED, "status: answered 400", 400)
         self._got += [event.kind if event.kind == "endpoint.test" else event.event_id for event in batch]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import msgspec
@@ -49,7 +49,7 @@ async def cloud_events_are_such(server: NatsProcess) -> None:
     """Structured mode, as another library reads it."""
     sent = Event("cloudy", "message.single", 1_700_000_000_123, "s/a:b", "staging", {"text": "hi"}, "c1")
     jet = JetStream(place_of(f"{server.url}/shop.events"), "cloudevents", HERE)
-    assert (await jet.send([sent], False)).verdict is Verdict.DELIVERED
+    assert (await jet.send([sent], "")).verdict is Verdict.DELIVERED
     await jet.close()
     client = await nats.connect(server.url)
     stream = client.jetstream()
@@ -91,25 +91,40 @@ async def test_every_event_is_stored_once_though_the_server_dies(tmp_path: Path)
     assert by_subject == expected, "Nats-Msg-Id keeps out what came twice"
 
 
+async def test_a_replay_is_stored_within_the_duplicate_window_and_a_repeat_is_said(tmp_path: Path) -> None:
+    log = MemoryEventLog()
+    sent = [log.put("message.single", f"s/{number % 2}") for number in range(4)]
+    with NatsProcess(tmp_path, streams=True) as server:
+        await make_stream(server)
+        jet = sink(server)
+        answers = [(await jet.send(sent, again)).answer for again in ("", "", "r1", "r1", "r2")]
+        await jet.close()
+        got = await stored(server)
+    assert [bool(answer) for answer in answers] == [False, True, False, True, False]
+    assert answers[1] == b"the stream had 4 of 4 already (duplicate)"
+    count = Counter(event["event_id"] for event in got)
+    assert count == {event.event_id: 3 for event in sent}, "once, and once for each replay"
+
+
 async def test_a_server_without_the_stream_and_a_refused_address_are_said(tmp_path: Path) -> None:
     log = MemoryEventLog()
     event = log.put("message.single", "s/1")
     with NatsProcess(tmp_path, streams=True) as server:
         there = sink(server)
-        outcome = await there.send([event], False)
+        outcome = await there.send([event], "")
         assert outcome.verdict is Verdict.FAILED
         await there.close()
         elsewhere = JetStream(place_of(f"{server.url}/shop.events"), "qianwan", AddressPolicy())
-        outcome = await elsewhere.send([event], False)
+        outcome = await elsewhere.send([event], "")
         assert outcome.verdict is Verdict.FAILED
         assert "public" in outcome.reason
         await make_stream(server)
         too_large = log.put("message.single", "s/1", {"text": "x" * (2 << 20)})
-        outcome = await there.send([too_large], False)
+        outcome = await there.send([too_large], "")
         assert outcome.verdict is Verdict.REFUSED
         server.freeze()
         short = sink(server, 0.3)
-        outcome = await short.send([event], False)
+        outcome = await short.send([event], "")
         assert outcome.verdict is Verdict.FAILED
         server.go_on()
         await short.close()

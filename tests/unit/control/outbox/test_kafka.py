@@ -80,7 +80,7 @@ async def test_cloud_events_are_read_by_another_library(broker: KafkaProcess | N
     sent = Event("e1", "message.single", 1_700_000_000_123, "s/a:b", "staging", {"text": "hi"}, "c1")
     place = place_of(f"kafka://127.0.0.1:{broker.port}/cloud")
     kafka = Kafka(place, "cloudevents", HERE)
-    assert (await kafka.send([sent], False)).verdict is Verdict.DELIVERED
+    assert (await kafka.send([sent], "")).verdict is Verdict.DELIVERED
     await kafka.close()
     consumer = AIOKafkaConsumer(
         "cloud", bootstrap_servers=f"127.0.0.1:{broker.port}", auto_offset_reset="earliest"
@@ -122,11 +122,11 @@ async def records(port: int, wanted: set[str], topic: str = "events") -> dict[st
 async def test_nobody_there_and_an_address_that_is_refused_are_failures() -> None:
     event = MemoryEventLog().put("message.single", "s/1")
     there = sink(1, 5.0)
-    outcome = await there.send([event], False)
+    outcome = await there.send([event], "")
     assert outcome.verdict is Verdict.FAILED
     await there.close()
     elsewhere = Kafka(place_of("kafka://127.0.0.1:9/events"), "qianwan", AddressPolicy())
-    outcome = await elsewhere.send([event], False)
+    outcome = await elsewhere.send([event], "")
     assert outcome.verdict is Verdict.FAILED
     assert "public" in outcome.reason
 
@@ -144,14 +144,14 @@ async def test_what_lies_behind_a_refused_event_waits_for_it(broker: KafkaProces
     ]
     await make_topic(broker.port, "small", {"max.message.bytes": "20000"})
     there = sink(broker.port, topic="small")
-    assert (await there.send(events, False)).verdict is Verdict.REFUSED
-    assert (await there.send([events[0]], False)).verdict is Verdict.DELIVERED
-    assert (await there.send([events[1]], False)).verdict is Verdict.REFUSED
-    assert (await there.send(events[3:], False)).verdict is Verdict.DELIVERED
+    assert (await there.send(events, "")).verdict is Verdict.REFUSED
+    assert (await there.send([events[0]], "")).verdict is Verdict.DELIVERED
+    assert (await there.send([events[1]], "")).verdict is Verdict.REFUSED
+    assert (await there.send(events[3:], "")).verdict is Verdict.DELIVERED
     huge = log.put("message.single", "s/3", {"text": "x" * 1_000_000})
-    assert (await there.send([huge], False)).verdict is Verdict.REFUSED
+    assert (await there.send([huge], "")).verdict is Verdict.REFUSED
     late = log.put("message.single", "s/1")
-    assert (await there.send([late], False)).verdict is Verdict.DELIVERED
+    assert (await there.send([late], "")).verdict is Verdict.DELIVERED
     await there.close()
     taken = [events[0], *events[3:], late]
     got = await records(broker.port, {each.event_id for each in taken}, "small")

@@ -61,12 +61,12 @@ class Recorder:
     def __init__(self, shared: Shared, node: int, name: str, endpoint: Callable[[], Endpoint]) -> None:
         self._shared, self._node, self._name, self._endpoint = shared, node, name, endpoint
 
-    async def send(self, batch: Sequence[Event], again: bool) -> Outcome:
+    async def send(self, batch: Sequence[Event], again: str) -> Outcome:
         self._shared.asking += 1
         await self._shared.gate.wait()
         self._shared.signed.append(self._endpoint())
         if self._shared.verdict is Verdict.DELIVERED:
-            self._shared.got += [(self._node, self._name, event.event_id, again) for event in batch]
+            self._shared.got += [(self._node, self._name, event.event_id, bool(again)) for event in batch]
         return Outcome(self._shared.verdict, "because")
 
     async def close(self) -> None:
