@@ -11,6 +11,7 @@ from fastapi import Request
 from msgspec import inspect
 
 from control.api.errors import Problem
+from control.api.whole_numbers import members_of, not_whole
 from control.auth.tokens import ID
 from im_service.calls import Args, Method, pack
 from im_service.errors import UNDECODABLE, Code
@@ -30,8 +31,8 @@ class ArgumentReader:
         self._method = method
         self._actor = actor
         self._reads_body = reads_body
-        self._lists = _of_type(method.args, inspect.ListType)
-        self._integers = _of_type(method.args, inspect.IntType)
+        self._lists = members_of(method.args, inspect.ListType)
+        self._integers = members_of(method.args, inspect.IntType)
 
     async def read(self, request: Request) -> tuple[Args, str]:
         """The arguments and the acting user. Problem or ImError for what the method does not take."""
@@ -64,6 +65,8 @@ class ArgumentReader:
 
     def _query(self, request: Request) -> Given:
         texts = request.query_params
+        if wrong := not_whole(texts, self._integers - self._lists):
+            raise _invalid(wrong)
         for name in texts:
             if name not in self._lists and len(texts.getlist(name)) > 1:
                 raise _invalid(f"{name}: stands twice")
@@ -78,6 +81,8 @@ class ArgumentReader:
             raise _invalid(f"{name} must be {meaning(ID.pattern)}")
         if name not in self._integers:
             return value
+        if wrong := not_whole({name: value}, self._integers):
+            raise _invalid(wrong)
         try:
             return msgspec.convert(value, int, strict=False)
         except msgspec.ValidationError as error:
@@ -94,18 +99,3 @@ class ArgumentReader:
 
 def _invalid(detail: str) -> Problem:
     return Problem(422, "invalid", detail, code=int(Code.INVALID))
-
-
-def _of_type(args: type[Args], kind: type[inspect.Type]) -> frozenset[str]:
-    """Members that may hold this type."""
-    struct = inspect.type_info(args)
-    assert isinstance(struct, inspect.StructType)
-    return frozenset(
-        field.encode_name
-        for field in struct.fields
-        if any(isinstance(option, kind) for option in _options(field.type))
-    )
-
-
-def _options(kind: inspect.Type) -> tuple[inspect.Type, ...]:
-    return kind.types if isinstance(kind, inspect.UnionType) else (kind,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -13,12 +14,15 @@ from control.api.errors import Problem
 from im_service.errors import Code
 
 PLAIN = "qianwan"
+JSON = ("application/json", "application/*", "*/*")
+QVALUE = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 
 
 @dataclass(frozen=True)
 class OtherForm:
-    """Asked for by its media type in Accept, or by its name in a member of the query, which decides. `answer`
-    makes it of the method's result and further headers; `headers`: what of that result stands there."""
+    """Asked for by its media type in Accept, where that is wanted more than JSON, or by its name in a member
+    of the query, which decides. `answer` makes it of the method's result and further headers; `headers`: what
+    of that result stands there."""
 
     member: str
     name: str
@@ -30,7 +34,8 @@ class OtherForm:
     def asked(self, request: Request) -> bool:
         wanted = request.query_params.getlist(self.member)
         if not wanted:
-            return self.media in _accepted(request)
+            accept = ",".join(request.headers.getlist("accept"))
+            return _weight(accept, self.media) > max(_weight(accept, each) for each in JSON)
         if len(wanted) > 1 or wanted[0] not in (PLAIN, self.name):
             raise Problem(422, "invalid", f"{self.member} is {PLAIN} or {self.name}", code=int(Code.INVALID))
         return wanted[0] == self.name
@@ -45,6 +50,13 @@ class OtherForm:
         }
 
 
-def _accepted(request: Request) -> set[str]:
-    parts = ",".join(request.headers.getlist("accept")).split(",")
-    return {part.partition(";")[0].strip().lower() for part in parts}
+def _weight(accept: str, media: str) -> tuple[float, bool]:
+    """How much a media range is wanted (RFC 9110, 12.5.1), and whether by its full name. (0, False): not."""
+    found = (0.0, False)
+    for part in accept.split(","):
+        named, *parameters = (word.strip().lower() for word in part.split(";"))
+        if named == media:
+            q = next((word[2:] for word in parameters if word.startswith("q=")), "1")
+            weight = float(q) if QVALUE.fullmatch(q) else 0.0
+            found = max(found, (weight, weight > 0 and "*" not in media))
+    return found

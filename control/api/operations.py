@@ -20,7 +20,7 @@ from control.api.forms import OtherForm
 from control.api.idempotency import replayable
 from control.api.late_routes import LateRoute
 from control.api.openapi import request_shape, response_shapes
-from im_service.calls import Method
+from im_service.calls import Args, Method
 
 PREFIX = "/v1"
 
@@ -87,8 +87,11 @@ def _endpoint(operation: Operation, method: Method) -> Callable[..., Awaitable[R
         async def handle() -> Response:
             if not audited_too:
                 key = request.state.api_key.id
-                with services.long_polls.bounded(key, arguments) as (asked, headers):
-                    result = await im.call(operation.method, asked, user)
+
+                async def ask(asked: Args) -> object:
+                    return await im.call(operation.method, asked, user)
+
+                result, headers = await services.long_polls.asked(key, arguments, ask)
                 if other is not None:
                     return other.answer(result, headers)
                 return Response(encode(result), operation.status, headers, media_type="application/json")

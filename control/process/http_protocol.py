@@ -16,8 +16,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from control.api.lockout import network_of
 
+ENDING = [(b"retry-after", b"1"), (b"content-length", b"0"), CLOSE_HEADER]
 HALL_PART = 8
-"""Of the connections of a port, newcomers who wait for a place get a part, and one network half of that."""
+"""Beside the connections of a port so large a part may wait for a place; half of it of one network."""
+HALL_MOST = 32
+"""Their descriptors are of those that the process keeps for itself."""
 HALL_S = 2.0
 """So long a newcomer waits for the end of somebody's answer."""
 SETTLED_S = 0.1
@@ -27,7 +30,7 @@ SETTLED_S = 0.1
 @dataclass
 class Bounds:
     """Of one server. `waiting` holds the connections whose request is not complete, the longest first, `hall`
-    those not looked at yet, since all places are taken. Both are part of `connections`."""
+    those beyond `connections`, which are not looked at yet."""
 
     connections: int
     request_s: float
@@ -38,14 +41,9 @@ class Bounds:
     malformed: int = 0
     gone: int = 0
 
-    @property
-    def places(self) -> int:
-        """Of connections whose requests are answered."""
-        return self.connections - self.connections // HALL_PART
-
     def has_room(self, network: str) -> bool:
         """In the hall, for one more from there: nobody may fill it alone."""
-        most = self.connections // HALL_PART
+        most = min(self.connections // HALL_PART, HALL_MOST)
         of_network = sum(other.network == network for other in self.hall)
         return len(self.hall) < most and of_network < max(most // 2, 1)
 
@@ -76,7 +74,7 @@ class BoundedProtocol(H11Protocol):
         super().connection_made(cast(asyncio.Transport, transport))  # uvloop's is one by behaviour only
         self.network = network_of(self.client[0]) if self.client else ""
         self._answers, self.app = self.app, self._answer
-        if self._served() <= bounds.places:
+        if self._served() <= bounds.connections:
             self._wait()
         elif not self._settled() and bounds.has_room(self.network):
             bounds.hall[self] = self.loop.call_later(HALL_S, self._stop_waiting_in_hall)
@@ -119,12 +117,25 @@ class BoundedProtocol(H11Protocol):
             self.data_received(early)
 
     async def _answer(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        begun = False
+
         async def last_if_awaited(message: ASGISendEvent) -> None:
-            if message["type"] == "http.response.start" and self._bounds.hall:
-                message["headers"] = [*message.get("headers", []), CLOSE_HEADER]
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                if self._bounds.hall:
+                    message["headers"] = [*message.get("headers", []), CLOSE_HEADER]
             await send(message)
 
-        await self._answers(scope, receive, last_if_awaited)
+        try:
+            await self._answers(scope, receive, last_if_awaited)
+        except asyncio.CancelledError:  # the process ends, and this would have taken longer
+            if begun:
+                self.cycle.disconnected = True
+                self.transport.abort()
+            else:
+                await send({"type": "http.response.start", "status": 503, "headers": ENDING})
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def connection_lost(self, exc: Exception | None) -> None:
         hall = self._bounds.hall
@@ -134,7 +145,7 @@ class BoundedProtocol(H11Protocol):
         if self.cycle is not None and not self.cycle.response_complete:
             self._bounds.gone += 1
         super().connection_lost(exc)
-        while hall and self._served() < self._bounds.places:
+        while hall and self._served() < self._bounds.connections:
             next(iter(hall))._come_in()
 
     def send_400_response(self, msg: str) -> None:

@@ -16,6 +16,8 @@ from control.settings.values import join_address
 BACKLOG = 128
 """Connections accepted in one turn at most, before the bounds see them: part of what the process keeps."""
 GRACE_S = 3
+CANCELLED_S = 0.5
+"""For those that this was too short for: they are told that the process ends."""
 
 
 class _Server(uvicorn.Server):
@@ -74,6 +76,10 @@ class HttpServer:
             self._server.should_exit = True
             await self._task
             self._task = None
+            if tasks := self._server.server_state.tasks:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(set(tasks), timeout=CANCELLED_S)
             for connection in list(self._server.server_state.connections):
                 connection.transport.abort()
 

@@ -199,6 +199,7 @@ class HttpPart(Part):
 
     async def stop(self, grace_s: float) -> None:
         if self._server is not None:
+            self.long_polls().end()
             await self._server.stop(at_once=not grace_s)
 
     def sources(self) -> Mapping[str, Source]:

@@ -200,7 +200,7 @@ class LimitsSection(Section, frozen=True):
     http_connections: Annotated[int, Meta(ge=16, le=65536, extra=unit("connections"))] = 256
     """Open at once on the HTTP port, and a quarter of the open files at most: their descriptors are kept from
     the client port. Half of them may wait for events (`wait_s`), an eighth for one API key; more are answered
-    at once. An eighth of them are for newcomers who wait till a request of somebody else is answered, which
+    at once. Newcomers, an eighth more (32 at most), wait till a request of somebody else is answered, which
     then closes its connection. Beyond: the one that has waited the longest for its request is closed."""
     http_request_s: Annotated[float, Meta(ge=0.1, le=3600)] = 10.0
     """To send a request, or to go on reading its answer: seconds on the worst of links. Beyond: closed."""

@@ -12,6 +12,7 @@ import msgspec
 from fastapi import Depends, Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
+from msgspec import inspect
 
 from control.api.admin.route import AnyRoute, Ask, Given, Reply
 from control.api.admin.shapes import request as request_shape
@@ -21,6 +22,7 @@ from control.api.deps import NeedsRole, ServicesDep, later
 from control.api.errors import Problem
 from control.api.idempotency import replayable
 from control.api.late_routes import LateRoute
+from control.api.whole_numbers import members_of, not_whole
 from control.audit.entry import Words, room_of
 from control.audit.log import AuditUnavailable
 from control.coordination.documents import Conflict, DocumentsUnavailable, DocumentTooLarge
@@ -66,8 +68,10 @@ def _endpoint(route: AnyRoute) -> Callable[..., Awaitable[Response]]:
 
         async def handle() -> Response:
             if not route.changes:
-                with services.operator_polls.bounded(key.id, given) as (asked, headers):
-                    return _response(await _done(route, replace(ask, given=asked)), route.status, headers)
+                done, headers = await services.operator_polls.asked(
+                    key.id, given, lambda asked: _done(route, replace(ask, given=asked))
+                )
+                return _response(done, route.status, headers)
             words = words_of(request, route.name, "admin", ordered(path, given))
             if wait := services.audit_gate.take(key.id, time.monotonic(), room_of(words)):
                 raise later("audit-share", "the audit log has no more room for this API key today", wait)
@@ -131,6 +135,8 @@ async def _given(route: AnyRoute, request: Request) -> Given:
             texts = request.query_params
             if len(texts.multi_items()) != len(texts):
                 raise _invalid("a query parameter stands twice")
+            if wrong := not_whole(texts, members_of(route.takes, inspect.IntType)):
+                raise _invalid(wrong)
             found: Given = msgspec.convert(dict(texts), route.takes, strict=False)
             return found
         if request.query_params:

@@ -153,6 +153,30 @@ def test_the_schema_is_served_once_and_known_afterwards(http: httpx.Client) -> N
     assert http.get("/events/schema", params={"x": 1}).status_code == 422
 
 
+BATCH = "application/cloudevents-batch+json"
+WEIGHED = {
+    BATCH: True,
+    f"{BATCH};q=0.1": True,
+    f"{BATCH};q=0": False,
+    f"{BATCH};q=0.000, */*": False,
+    f"{BATCH};q=0.1, application/json": False,
+    f"application/json;q=0.4, {BATCH};q=0.5": True,
+    f"{BATCH}, application/json": False,
+    f"{BATCH}, */*": True,
+    f"{BATCH}; Q=0.2, application/*;q=0.3": False,
+    f"{BATCH};q=much": False,
+    "*/*": False,
+}
+"""Whether CloudEvents are the answer."""
+
+
+def test_numbers_of_a_query_are_digits(http: httpx.Client) -> None:
+    for text in ("1e3", "1.0", "+1", " 1", "1_0", "\u0661", ""):
+        answer = http.get("/events", params={"limit": text})
+        assert (answer.status_code, "limit" in answer.json()["detail"]) == (422, True), text
+    assert http.get("/events", params={"limit": "10"}).status_code == 200
+
+
 def test_pages_come_as_cloud_events_to_who_asks_for_them(http: httpx.Client) -> None:
     start = http.get("/events/cursor").json()["cursor"]
     send(http, "one", env="audit")
@@ -171,6 +195,9 @@ def test_pages_come_as_cloud_events_to_who_asks_for_them(http: httpx.Client) -> 
     assert first.headers["qianwan-more"] == "true"
     rest = http.get("/events", params={"after": first.headers["qianwan-next"]}, headers=batch)
     assert first.json() + rest.json() == by_query.json()
+    for accept, wanted in WEIGHED.items():
+        answer = http.get("/events", params={"after": start}, headers={"Accept": accept})
+        assert (answer.status_code, answer.headers["content-type"] == BATCH) == (200, wanted), accept
     decided = http.get("/events", params={"after": start, "format": "qianwan"}, headers=batch)
     assert decided.json() == plain
     assert http.get("/events", params={"format": "xml"}).status_code == 422

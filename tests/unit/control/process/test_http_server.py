@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from control.process import http_protocol
+from control.process import http_protocol, http_server
 from control.process.http_protocol import Bounds
 from control.process.http_server import HttpServer
 from tests.support.sdk_client import until
@@ -151,11 +151,11 @@ async def test_when_all_are_being_answered_the_new_one_is_closed() -> None:
 
 
 async def test_requests_that_stand_behind_one_another_keep_no_place_from_a_newcomer() -> None:
-    bounds = Bounds(connections=16, request_s=60)  # 14 places, and a hall for 2, 1 of one network
+    bounds = Bounds(connections=16, request_s=60)  # and a hall for 2, 1 of one network
     hold = b"GET /hold HTTP/1.1\r\nHost: h\r\n\r\n"
     async with served(bounds) as here:
-        greedy = [await here.connect(hold * 2 + GET * 50) for _ in range(14)]
-        await until(lambda: len(here.server._server.server_state.tasks) == 14)
+        greedy = [await here.connect(hold * 2 + GET * 50) for _ in range(16)]
+        await until(lambda: len(here.server._server.server_state.tasks) == 16)
         newcomer = await here.connect(GET)
         await until(lambda: len(bounds.hall) == 1)
         assert await ended(await here.connect(GET)), "one network has one place in the hall"
@@ -177,7 +177,7 @@ async def test_who_keeps_a_place_for_a_flood_gets_their_answers_all_the_same() -
     """Every connection of many requests is answered once at least, and newcomers come in among them."""
     bounds = Bounds(connections=16, request_s=60)
     async with served(bounds) as here:
-        floods = [await here.connect(GET * 200) for _ in range(14)]
+        floods = [await here.connect(GET * 200) for _ in range(16)]
         for _ in range(20):
             assert await answer(await here.connect(GET)) == b"HTTP/1.1 200 OK 0"
         assert all([await answer(stream) == b"HTTP/1.1 200 OK 0" for stream in floods])
@@ -190,7 +190,7 @@ async def test_a_newcomer_waits_for_an_answer_that_had_begun_and_not_for_ever(
     bounds = Bounds(connections=8, request_s=60)
     begun = b"GET /begun HTTP/1.1\r\nHost: h\r\n\r\n"
     async with served(bounds) as here:
-        held = [await here.connect(begun) for _ in range(7)]
+        held = [await here.connect(begun) for _ in range(8)]
         for stream in held:
             assert await answer(stream) == b"HTTP/1.1 200 OK b"
         newcomer = await here.connect(GET)
@@ -200,7 +200,7 @@ async def test_a_newcomer_waits_for_an_answer_that_had_begun_and_not_for_ever(
         assert any([await ended_after(stream, b"egun") for stream in held])
     monkeypatch.setattr(http_protocol, "HALL_S", 0.2)
     async with served(bounds := Bounds(connections=8, request_s=60)) as here:
-        held = [await here.connect(begun) for _ in range(7)]
+        held = [await here.connect(begun) for _ in range(8)]
         for stream in held:
             assert await answer(stream) == b"HTTP/1.1 200 OK b"
         assert await ended(await here.connect(GET))
@@ -228,4 +228,19 @@ async def test_a_stop_at_once_waits_for_nobody() -> None:
         await until(lambda: len(here.server._server.server_state.tasks) == 1)
         async with asyncio.timeout(2):
             await here.server.stop(at_once=True)
-        assert await ended(held)
+        assert (await held[0].read()).startswith(b"HTTP/1.1 503 ")
+
+
+async def test_who_is_still_waiting_at_the_end_is_told_so_and_nothing_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(http_server, "GRACE_S", 1)
+    async with served(Bounds(connections=10, request_s=60)) as here:
+        held = await here.connect(b"GET /hold HTTP/1.1\r\nHost: h\r\n\r\n")
+        begun = await here.connect(b"GET /begun HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert await answer(begun) == b"HTTP/1.1 200 OK b"
+        await until(lambda: len(here.server._server.server_state.tasks) == 2)
+        await here.server.stop()
+        assert (await held[0].read()).startswith(b"HTTP/1.1 503 ")
+        assert await ended(begun)
+    assert not [record for record in caplog.records if record.exc_info]
