@@ -40,7 +40,6 @@ class Operation:
     status: int = 200
     name: str = ""  # where a method has several routes
     form: OtherForm | None = None
-    revokes: bool = False  # tokens of the user in the path are over, too
 
     @property
     def reads_body(self) -> bool:
@@ -97,8 +96,6 @@ def _endpoint(operation: Operation, method: Method) -> Callable[..., Awaitable[R
                 return Response(encode(result), operation.status, headers, media_type="application/json")
             async with audited(request, services, operation.method, ids_of({}, arguments, user)):
                 result = await im.call(operation.method, arguments, user)
-                if operation.revokes:
-                    await services.revocations.revoke(request.path_params["user"])
             return Response(encode(result), operation.status, media_type="application/json")
 
         if operation.http == "POST":

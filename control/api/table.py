@@ -79,7 +79,7 @@ PEOPLE = (
     Operation("GET", "/users", "account.list", "accounts", "read"),
     Operation("DELETE", "/users/{user}", "account.delete", "accounts"),
     Operation("POST", "/users/{user}/restore", "account.restore", "accounts"),
-    Operation("POST", "/users/{user}/erase", "account.erase", "accounts", revokes=True),
+    Operation("POST", "/users/{user}/erase", "account.erase", "accounts"),
     Operation("GET", "/users/{user}/export", "account.export", "accounts"),
     Operation("GET", "/users/{user}/erasure", "account.erasure", "accounts", "read"),
     Operation("GET", "/erasures", "account.erasures", "accounts", "read"),

@@ -134,8 +134,8 @@ class Erasing:
     @method("account.erase", Code.NOT_FOUND, Code.INVALID, result=ErasureView, server_only=True)
     async def erase(self, caller: Caller, args: UserArgs) -> ErasureView:
         """Erase an account: it is closed at once, and all that is theirs goes in the background; what they
-        said leaves placeholders. Asked again it says how far it is, and what was erased. The id may be made
-        anew afterwards, by account.create, and is a stranger then."""
+        said leaves placeholders. Asked again it says how far it is, and what was erased. The id is given
+        to nobody again."""
         user = check_id(args.user, "user")
         found = await self._store.begin_erasure(user, self._clock.now_ms())
         await self._registry.closed(user, "the account was deleted")

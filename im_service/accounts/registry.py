@@ -61,7 +61,7 @@ class AccountsArgs(Args):
 
 
 class ImportLine(Struct):
-    """`outcome`: created, exists (nothing was changed), closed (deleted, or being erased), or invalid."""
+    """`outcome`: created, exists (nothing was changed), closed (deleted or erased), or invalid."""
 
     user: str
     outcome: str
@@ -104,11 +104,12 @@ class Registry:
     @method("account.create", Code.INVALID, Code.CONFLICT, result=AccountView, server_only=True)
     async def create(self, caller: Caller, args: CreateArgs) -> AccountView:
         """Make an account, with its profile. Somebody may be known already because others named them: then
-        they are made now. 409 for one that was made before, or was deleted."""
+        they are made now, and keep a profile that they have. 409 for one that was made before, was deleted,
+        or was erased: such an id is given to nobody again."""
         user = check_id(args.user, "user")
         (outcome,) = await self._make([NewAccount(user, _profile_of(args))])
         if outcome != MADE:
-            why = "was deleted: restore or erase it" if outcome == CLOSED else "exists"
+            why = "is closed: it was deleted or erased" if outcome == CLOSED else "exists"
             raise ImError(Code.CONFLICT, f"the account {why}", {"outcome": outcome})
         return describe_account((await self._store.accounts([user]))[user])
 

@@ -108,13 +108,6 @@ def _exported(ask: Ask[ExportQuery]) -> Args:
     return ExportArgs(user=ask.path["user"], after=ask.given.after, limit=ask.given.limit)
 
 
-async def _erased(ask: Ask[NoWords]) -> Reply:
-    """Its tokens are over, too: whoever gets the id anew must not meet who had it."""
-    found = await calls("account.erase", ErasureView, _user)(ask)
-    await ask.services.revocations.revoke(ask.path["user"])
-    return found
-
-
 ROUTES = (
     Route(
         "GET", "/accounts/{user}/export", "accounts.export", SECURITY_ADMIN, "accounts",
@@ -133,7 +126,7 @@ ROUTES = (
     Route(
         "POST", "/accounts/{user}/erase", "accounts.erase", SECURITY_ADMIN, "accounts",
         "Erase an account. All that is theirs goes in the background, and does not come back",
-        NoWords, ErasureView, _erased,
+        NoWords, ErasureView, calls("account.erase", ErasureView, _user),
     ),
     Route(
         "GET", "/accounts", "accounts.list", VIEWER, "accounts",

@@ -19,8 +19,8 @@ _ACCOUNT = (
 
 
 def create(wanted: Sequence[NewAccount], now_ms: int, events: Sequence[NewEvent]) -> Op[list[str]]:
-    """What became of each, in their order. Nobody is made twice, and none who is deleted comes back. The
-    events of those who are made."""
+    """What became of each, in their order. Nobody is made twice, none who is deleted or erased comes back.
+    A profile that somebody has already stays. The events of those who are made."""
     numbers = yield from account_ids([new.user for new in wanted])
     yield from hold_accounts(sorted(numbers.values()))
     known = yield from accounts(list(numbers))
@@ -28,9 +28,9 @@ def create(wanted: Sequence[NewAccount], now_ms: int, events: Sequence[NewEvent]
     fresh: dict[int, bytes] = {}
     for new in wanted:
         before, usr = known[new.user], numbers[new.user]
-        if before.state in (AccountStage.DELETED, AccountStage.ERASING):
+        if before.state != AccountStage.LIVE:
             outcomes.append(CLOSED)
-        elif usr in fresh or (before.created_ms and before.state == AccountStage.LIVE):
+        elif usr in fresh or before.created_ms:
             outcomes.append(THERE)
         else:
             outcomes.append(MADE)
@@ -39,16 +39,14 @@ def create(wanted: Sequence[NewAccount], now_ms: int, events: Sequence[NewEvent]
         values = ", ".join(f"(${at}, $1, $1)" for at in range(2, 2 + len(part)))
         yield from run(
             f"INSERT INTO account_state (usr, created_ms, updated_ms) VALUES {values} ON CONFLICT (usr) DO"
-            " UPDATE SET created_ms = excluded.created_ms, updated_ms = excluded.updated_ms, state = 0,"
-            " disabled_ms = CASE WHEN account_state.state = 0 THEN account_state.disabled_ms ELSE 0 END",
+            " UPDATE SET created_ms = excluded.created_ms, updated_ms = excluded.updated_ms",
             now_ms, *part,
         )  # fmt: skip
     given = [(usr, profile) for usr, profile in fresh.items() if profile]
     for some in chunks(given):
         values = ", ".join(f"(${at}, ${at + 1}, 1, $1)" for at in range(2, 2 + 2 * len(some), 2))
         yield from run(
-            f"INSERT INTO profile (usr, info, rev, time_ms) VALUES {values} ON CONFLICT (usr) DO UPDATE SET"
-            " info = excluded.info, rev = profile.rev + 1, time_ms = excluded.time_ms",
+            f"INSERT INTO profile (usr, info, rev, time_ms) VALUES {values} ON CONFLICT (usr) DO NOTHING",
             now_ms, *(value for one in some for value in one),
         )  # fmt: skip
     told = zip(events, outcomes, strict=False)
@@ -98,7 +96,7 @@ def restore(user: str, now_ms: int) -> Op[bool]:
         now_ms, usr,
     )  # fmt: skip
     if not done and (yield from accounts([user]))[user].state:
-        raise StoreConflict("what is erased does not come back: create the account anew")
+        raise StoreConflict("what is erased does not come back")
     return bool(done)
 
 

@@ -95,7 +95,7 @@ async def test_groups_are_told_and_go_on_with_another_owner(tmp_path: Path) -> N
         assert (row["friend"], row["alias"]) == (False, "")
 
 
-async def test_an_id_that_is_made_anew_is_a_stranger(tmp_path: Path) -> None:
+async def test_an_id_that_was_erased_is_given_to_nobody_again(tmp_path: Path) -> None:
     async with open_world(tmp_path, SETTINGS) as world:
         _, bob = await live(world)
         await world.im.erasing.stop()
@@ -103,24 +103,27 @@ async def test_an_id_that_is_made_anew_is_a_stranger(tmp_path: Path) -> None:
         assert await world.attempt("account.create", {"user": "alice"}) == RequestCode.CONFLICT
         assert await world.attempt("account.restore", {"user": "alice"}) == RequestCode.CONFLICT
         world.im.erasing.start()
-        await erased(world)
+        first = await erased(world)
+        assert await world.attempt("account.create", {"user": "alice"}) == RequestCode.CONFLICT
         assert await world.attempt("account.restore", {"user": "alice"}) == RequestCode.CONFLICT
-        assert (await world.login("alice")).connection.closed == CloseCode.ACCOUNT_DISABLED
+        brought = await world.invoke("account.import", {"accounts": [{"user": "alice"}, {"user": "new"}]})
+        assert [line["outcome"] for line in brought["results"]] == ["closed", "created"]
+        assert (await world.login("alice", "new")).connection.closed == CloseCode.ACCOUNT_DISABLED
         assert (await bob.send("u/alice"))[0] == RequestCode.NOT_FOUND
         assert [d.device for d in await world.store.devices("alice")] == []
-        made = await world.invoke("account.create", {"user": "alice", "nick": "Another"})
-        assert made["state"] == "live"
-        anew = await world.login("alice", "new")
-        assert await anew.catch_up() == {}, "nothing from before is theirs"
-        await bob.said("u/alice", "who are you")
-        got = (await anew.catch_up())["s/alice:bob"]
-        assert [m[7]["text"] for m in got] == ["who are you"]
-        own = (await anew.ok("history", conversation="s/alice:bob"))["messages"]
-        assert [m[7]["text"] for m in own if not m[10] & FILTERED] == ["who are you"]
-        again = await erased(world)
-        assert again["erased"]["profiles"] == 1
+        again = await world.invoke("account.erase", {"user": "alice"})
+        assert (again["id"], again["state"]) == (first["id"], "erased"), "there is nothing more to erase"
         listed = await world.invoke("account.erasures", {})
-        assert [each["user"] for each in listed["erasures"]] == ["alice", "alice"]
+        assert [each["user"] for each in listed["erasures"]] == ["alice"]
+
+
+async def test_who_is_made_keeps_the_profile_that_they_have(tmp_path: Path) -> None:
+    async with open_world(tmp_path, SETTINGS) as world:
+        alice = await world.login("alice")
+        await alice.ok("profile.set", nick="Al", sign="mine")
+        made = await world.invoke("account.create", {"user": "alice", "nick": "Another"})
+        assert made["created_ms"] > 0
+        assert (await alice.ok("profile.get", users=["alice"]))["profiles"][0]["nick"] == "Al"
 
 
 async def test_the_event_says_what_the_receipt_says(tmp_path: Path) -> None:
