@@ -168,7 +168,7 @@ class Registry:
         "account.restore", Code.NOT_FOUND, Code.CONFLICT, Code.INVALID, result=AccountView, server_only=True
     )
     async def restore(self, caller: Caller, args: UserArgs) -> AccountView:
-        """Take a deletion back. 409 for what is erased."""
+        """Take a deletion back; who was disabled before is so again. 409 for what is erased."""
         user = check_id(args.user, "user")
         with self._teller.change(USER_PREFIX + user, AccountRestore(user=user)):
             await self._store.restore_account(user, self._clock.now_ms())

@@ -80,18 +80,18 @@ def delete(user: str, now_ms: int) -> Op[bool]:
         usr, now_ms,
     )  # fmt: skip
     done = yield from rows(
-        f"UPDATE account_state SET state = {int(AccountStage.DELETED)}, disabled_ms = $1, updated_ms = $2"
-        " WHERE usr = $3 AND state = 0 RETURNING usr",
+        f"UPDATE account_state SET state = {int(AccountStage.DELETED)}, restored_ms = disabled_ms,"
+        " disabled_ms = $1, updated_ms = $2 WHERE usr = $3 AND state = 0 RETURNING usr",
         FOREVER, now_ms, usr,
     )  # fmt: skip
     return bool(done)
 
 
 def restore(user: str, now_ms: int) -> Op[bool]:
-    """-> was it deleted. StoreConflict: it is erased, or about to be."""
+    """-> was it deleted. Who was disabled before is so again. StoreConflict: it is erased, or about to be."""
     usr = yield from _known(user)
     done = yield from rows(
-        "UPDATE account_state SET state = 0, disabled_ms = 0, updated_ms = $1"
+        "UPDATE account_state SET state = 0, disabled_ms = restored_ms, restored_ms = 0, updated_ms = $1"
         f" WHERE usr = $2 AND state = {int(AccountStage.DELETED)} RETURNING usr",
         now_ms, usr,
     )  # fmt: skip

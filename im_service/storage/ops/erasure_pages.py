@@ -249,18 +249,18 @@ def _receipts(usr: int, at: Erasure, now_ms: int, tools: Tools) -> Op[Done]:
 
 
 def _conversations(usr: int, at: Erasure, now_ms: int, tools: Tools) -> Op[Done]:
-    """They hold none of it any more: whoever gets the id anew finds nothing from before."""
+    """They hold none of it any more. How far they had read stays: their peers saw that."""
     found = yield from rows(
         "SELECT i.conv, c.last_seq FROM inbox i JOIN conversation c ON c.id = i.conv"
-        f" WHERE i.usr = $1 AND i.conv > $2 ORDER BY i.conv LIMIT {ROWS}",
+        " WHERE i.usr = $1 AND i.conv > $2 AND (length(i.settings) > 0"
+        " OR i.min_seq <= CASE WHEN i.active = 1 THEN c.last_seq ELSE i.until_seq END)"
+        f" ORDER BY i.conv LIMIT {ROWS}",
         usr, int(at.place or 0),
     )  # fmt: skip
-    change = yield from next_change()
     for conv, last_seq in found:
         yield from run(
-            "UPDATE inbox SET min_seq = $1, read_seq = $2, settings = $3, change = $4"
-            " WHERE usr = $5 AND conv = $6",
-            last_seq + 1, last_seq, b"", change, usr, conv,
+            "UPDATE inbox SET min_seq = $1, settings = $2, change = $3 WHERE usr = $4 AND conv = $5",
+            last_seq + 1, b"", (yield from next_change()), usr, conv,
         )  # fmt: skip
     hidden = yield from rows(
         "DELETE FROM hidden WHERE usr = $1 AND conv IN_INTS($2) RETURNING seq", usr, [row[0] for row in found]

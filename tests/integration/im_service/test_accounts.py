@@ -132,3 +132,15 @@ async def test_nothing_is_done_with_or_in_the_name_of_a_deleted_account(world: W
     assert [m[7]["text"] for m in (await back.catch_up())["s/ann:bob"]] == ["before", "again"]
     told = [event.kind for event in await world.copies() if event.kind.startswith("account.")]
     assert told == ["account.delete", "account.restore"], "each change once"
+
+
+async def test_a_deletion_that_is_taken_back_lifts_no_ban(world: World) -> None:
+    for user, seconds in (("ever", -1), ("days", 86400), ("free", 0)):
+        before = await world.invoke("account.disable", {"user": user, "seconds": seconds})
+        for _ in range(2):
+            await world.invoke("account.delete", {"user": user})
+        for _ in range(2):
+            back = await world.invoke("account.restore", {"user": user})
+        assert (back["state"], back["disabled_until_ms"]) == ("live", before["disabled_until_ms"]), user
+    assert (await world.login("ever")).connection.closed == CloseCode.ACCOUNT_DISABLED
+    assert (await world.login("free")).connection.closed is None

@@ -1,0 +1,2 @@
+-- Until when an account is disabled once its deletion is taken back.
+ALTER TABLE account_state ADD COLUMN restored_ms INTEGER NOT NULL DEFAULT 0;
