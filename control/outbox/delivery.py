@@ -1,8 +1,9 @@
 """One reader of the event log that gives what it reads to one sink: read, send, keep the place.
 
 Rules of order and of waiting are the window's (im_service/outbox/window.py); here is its I/O. A place is
-kept in a consumer group of the log, after what lies before it was delivered or kept as a dead letter. A
-commit that finds another's, since this process was taken for dead, ends the reader: the other goes on.
+kept in a consumer group of the log, after what lies before it was delivered or kept as a dead letter, and
+with it how badly it goes, for the next reader (im_service/outbox/trouble.py). A commit that finds another's,
+since this process was taken for dead, ends the reader: the other goes on.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from im_service.outbox.ports import (
     EventLog,
     GroupTaken,
 )
+from im_service.outbox.trouble import NO_TROUBLE, Trouble, from_note, to_note
 from im_service.outbox.window import STANDARD, Held, Rules, Window
 from im_service.ports import Clock
 from im_service.storage.engine import telling
@@ -44,6 +46,9 @@ IDLE_S = 5.0
 """A wait for events is that long; then somebody looks anew."""
 KEEP_S = 0.5
 """Between two commits of a place while it moves. Beyond: what was delivered since comes again."""
+NOTE_MS, NOTE_AGAIN_MS = 5_000, 60_000
+"""Between two looks whether the trouble is another one, and between two notes that it lasts. Beyond:
+a process that is killed leaves so much of it uncounted."""
 AGAIN_S = 1.0
 """After the store did not answer."""
 STOP_S = 2.0
@@ -94,7 +99,7 @@ class End(NamedTuple):
 
 class Task(NamedTuple):
     """What a reader reads: `begin` where its group has no place yet, `beyond` what is past its end,
-    `again` of which replay it is."""
+    `again` of which replay it is. `begun`: since when the endpoint is judged."""
 
     name: str
     group: str
@@ -103,6 +108,7 @@ class Task(NamedTuple):
     begin: Cursor | None = None
     beyond: Callable[[Cursor], bool] | None = None
     again: str = ""
+    begun: int = 0
 
 
 class Delivery:
@@ -135,6 +141,8 @@ class Delivery:
         self._sends: set[asyncio.Task[None]] = set()
         self._kept: ConsumerGroup | None = None
         self._keep_at = 0.0
+        self._noted = NO_TROUBLE
+        self._noted_at = self._look_at = 0
         self._read_all = False
         self._end: End | None = None
         self.window: Window | None = None
@@ -175,20 +183,46 @@ class Delivery:
                 log.warning("an endpoint waits for the store", endpoint=self._task.name, reason=str(error))
                 await asyncio.sleep(AGAIN_S)
                 continue
-            self.window = Window(self._kept.cursor, self._task.batch, self._rules, self._random.random)
+            self._noted = self._known(self._kept.note)
+            self._noted_at = self._look_at = self._clock.elapsed_ms()
+            self.window = Window(
+                self._kept.cursor, self._task.batch, self._rules, self._random.random, self._noted
+            )
             return
+
+    def _known(self, note: bytes) -> Trouble:
+        try:
+            return from_note(note, self._task.begun)
+        except ValueError as error:
+            log.warning("how long it goes badly begins anew", endpoint=self._task.name, reason=str(error))
+            return NO_TROUBLE
+
+    def _news(self, now: bool) -> bool:
+        """How badly it goes is another thing than what is noted."""
+        at = self._clock.elapsed_ms()
+        if not now and at < self._look_at:
+            return False
+        self._look_at = at + NOTE_MS
+        trouble = self._window.trouble(at)
+        if trouble == self._noted:
+            return False
+        return now or not trouble.like(self._noted) or at - self._noted_at >= NOTE_AGAIN_MS
 
     async def _keep(self, now: bool = False) -> None:
         window, kept = self._window, self._kept
         assert kept is not None
-        if window.low == kept.cursor:
-            if self._read_all and not window.open:
-                self._end = End("done")
+        moved, done = window.low != kept.cursor, self._read_all and not window.open
+        if done and not moved:
+            self._end = End("done")
             return
-        if not now and not (self._read_all and not window.open) and time.monotonic() < self._keep_at:
+        if not (moved and (now or done or time.monotonic() >= self._keep_at)) and not self._news(now):
             return
+        at = self._clock.elapsed_ms()
+        trouble = window.trouble(at)
+        note = to_note(trouble, self._task.begun)
         try:
-            self._kept = await self._log.commit(self._task.group, window.low, kept.revision)
+            self._kept = await self._log.commit(self._task.group, window.low, kept.revision, note)
+            self._noted, self._noted_at = trouble, at
         except GroupTaken as error:
             self._end = End("taken", str(error))
             return
@@ -287,7 +321,7 @@ class Delivery:
                 if outcome.verdict is Verdict.GONE:
                     self._end = End("disabled", f"it wants no more events ({outcome.reason})")
         since = window.failing_since
-        if window.doubtful and since and now - since >= self._disable_after_ms:
+        if window.doubtful and since is not None and now - since >= self._disable_after_ms:
             days = self._disable_after_ms / 86_400_000
             self._end = self._end or End("disabled", f"no good answer for {days:g} days: {outcome.reason}")
 
@@ -326,7 +360,7 @@ class Delivery:
 
     async def _wait(self, reader: asyncio.Task[None]) -> None:
         at = self._window.wakes_at()
-        timeout = IDLE_S if at is None else max(0.0, (at - self._clock.elapsed_ms()) / 1000)
+        timeout = IDLE_S if at is None else min(IDLE_S, max(0.0, (at - self._clock.elapsed_ms()) / 1000))
         if self._kept is not None and self._window.low != self._kept.cursor:
             timeout = min(timeout, max(0.0, self._keep_at - time.monotonic()))
         woken = asyncio.create_task(self._wake.wait())

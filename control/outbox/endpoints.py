@@ -35,8 +35,9 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """`secrets`, wrapped: by which a webhook is signed, the newest first; the second holds until
     `second_until` (unix seconds). `login`, wrapped: `user:password` of NATS or Kafka. `env`: "" the events
     that name none, `*` all. `state` disabled: by the program itself, and `why`. `after`: where it began in
-    the log. `changes` counts those of `state`. `incarnation` is new when the name is used anew: places in the
-    log are kept under both."""
+    the log. `changes` counts those of `state`. `begun`: since when it is judged, another number whenever
+    that begins anew. `incarnation` is new when the name is used anew: places in the log are kept
+    under both."""
 
     url: str
     kinds: tuple[str, ...] = ()
@@ -50,12 +51,19 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     why: str = ""
     since: int = 0
     changes: int = 0
+    begun: int = 0
     made_at: int = 0
     after: str = ""
     incarnation: str = ""
 
     def put_into(self, state: State, now_s: int, why: str = "") -> Endpoint:
-        return msgspec.structs.replace(self, state=state, why=why, since=now_s, changes=self.changes + 1)
+        """Who was disabled is judged anew."""
+        before = self.anew(now_s) if self.state == "disabled" else self
+        return msgspec.structs.replace(before, state=state, why=why, since=now_s, changes=self.changes + 1)
+
+    def anew(self, now_s: int) -> Endpoint:
+        """Nothing that it answered before counts any more."""
+        return msgspec.structs.replace(self, begun=max(now_s, self.begun + 1))
 
     @property
     def scheme(self) -> str:

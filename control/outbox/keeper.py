@@ -54,6 +54,7 @@ class Spec(NamedTuple):
     batch: int
     login: str
     group: str
+    begun: int
     replay: str
 
 
@@ -186,7 +187,8 @@ class Outbox(Part):
         for name, (endpoint, _) in self._endpoints.items():
             if endpoint.state != "active" or not self.owns(name):
                 continue
-            live = Task(name, endpoint.group(name), endpoint.wanted(), endpoint.batch, endpoint.after or None)
+            group, wants, begin = endpoint.group(name), endpoint.wanted(), endpoint.after or None
+            live = Task(name, group, wants, endpoint.batch, begin, begun=endpoint.begun)
             wanted[name, ""] = _spec(endpoint, live, ""), live
             replay = self._replays.get(name)
             if replay is not None and replay.incarnation == endpoint.incarnation:
@@ -341,5 +343,6 @@ def _spec(endpoint: Endpoint, task: Task, replay: str) -> Spec:
         endpoint.batch,
         endpoint.login,
         task.group,
+        task.begun,
         replay,
     )

@@ -10,6 +10,7 @@ from im_service.outbox import shapes
 from im_service.outbox.cursors import Spot, judged, oldest, parse, present
 from im_service.outbox.ports import (
     EVERYTHING,
+    NOTE_BYTES,
     ConsumerGroup,
     Cursor,
     CursorGone,
@@ -108,12 +109,16 @@ class StoreEventLog:
     async def groups(self) -> list[ConsumerGroup]:
         return [_group(row) for row in await self._store.event_groups() if not reserved(row.name)]
 
-    async def commit(self, name: str, cursor: Cursor, revision: int | None = None) -> ConsumerGroup:
+    async def commit(
+        self, name: str, cursor: Cursor, revision: int | None = None, note: bytes | None = None
+    ) -> ConsumerGroup:
         check_id(name, "group")
+        if note is not None and len(note) > NOTE_BYTES:
+            raise ValueError(f"a note has at most {NOTE_BYTES} bytes")
         spot = parse(cursor)
         try:
             row = await self._store.commit_group(
-                name, spot.text(), revision, self._clock.now_ms(), self._groups_max
+                name, spot.text(), revision, self._clock.now_ms(), self._groups_max, note
             )
         except StoreConflict as error:
             raise GroupTaken(str(error)) from None

@@ -16,6 +16,10 @@ Cursor = str
 [A-Za-z0-9_-], good in URLs. It outlives restarts, moves to another store, and backups that are put back."""
 
 
+NOTE_BYTES = 16 << 10
+"""Of what a reader keeps beside its cursor."""
+
+
 class Event(NamedTuple):
     """Something that was committed."""
 
@@ -94,13 +98,15 @@ class Lag(NamedTuple):
 
 
 class ConsumerGroup(NamedTuple):
-    """A name under which a cursor is kept in the store, and nothing else."""
+    """A name under which a cursor is kept in the store, and a note of its reader."""
 
     name: str
     cursor: Cursor
     revision: int
     """Grows with each commit: a commit that names one that is over is refused (`GroupTaken`)."""
     committed_ms: int
+    note: bytes = b""
+    """What its reader keeps for the next one; b"" in a list of groups."""
 
 
 class EventLog(Protocol):
@@ -144,10 +150,13 @@ class EventLog(Protocol):
     async def groups(self) -> list[ConsumerGroup]:
         """In order of name."""
 
-    async def commit(self, name: str, cursor: Cursor, revision: int | None = None) -> ConsumerGroup:
+    async def commit(
+        self, name: str, cursor: Cursor, revision: int | None = None, note: bytes | None = None
+    ) -> ConsumerGroup:
         """Keep this cursor, durably; the group is made if need be. `revision`: the one that the caller saw
         last (0 = there was none); GroupTaken when it is another one now. None: whoever comes last wins.
-        Going back is allowed: that is a replay. CursorInvalid; StoreFull above the number of groups."""
+        Going back is allowed: that is a replay. `note`: of NOTE_BYTES at most, kept with it, None: as it
+        was. CursorInvalid; StoreFull above the number of groups; ValueError for a note beyond its bound."""
 
     async def drop(self, name: str) -> bool:
         """Forget a group. False: there was none."""

@@ -26,6 +26,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from im_service.outbox.ports import Cursor, Event
+from im_service.outbox.trouble import NO_TROUBLE, REFUSED_MOST, Refused, Trouble
 
 
 class Rules(Struct, frozen=True, kw_only=True):
@@ -58,14 +59,14 @@ class Held(Struct):
 
 
 class Lane(Struct):
-    """The events of one key that are not done, in order. `mark`: what the endpoint had taken when this failed
-    last."""
+    """The events of one key that are not done, in order. `strikes`, `since`: of the first of them. `mark`:
+    what the endpoint had taken when this failed last."""
 
     items: deque[Held]
     busy: bool = False
     alone: bool = False
     strikes: int = 0
-    since: int = 0
+    since: int | None = None
     until: int = 0
     mark: int = -1
 
@@ -74,15 +75,24 @@ STANDARD = Rules()
 
 
 class Window:
-    """`after`: where reading begins. `random` in [0, 1) spreads what waits. `batch`: events of a request."""
+    """`after`: where reading begins. `random` in [0, 1) spreads what waits. `batch`: events of a request.
+    `before`: how badly it went until here."""
 
     def __init__(
-        self, after: Cursor, batch: int, rules: Rules = STANDARD, random: Callable[[], float] = lambda: 1.0
+        self,
+        after: Cursor,
+        batch: int,
+        rules: Rules = STANDARD,
+        random: Callable[[], float] = lambda: 1.0,
+        before: Trouble = NO_TROUBLE,
     ) -> None:
         self.low = self.read = after
         self.failures = 0
-        self.failing_since = 0
-        """0: the last answer was a good one"""
+        self.failing_since: int | None = None
+        """None: the last answer was a good one, or there was none yet"""
+        self._failing_before = before.failing_ms
+        self._refused_before = dict(before.refused)
+        """Of events that were not asked about yet. One that never comes again leaves room for others."""
         self.delivered_total = 0
         self._batch = batch
         self._rules = rules
@@ -184,7 +194,8 @@ class Window:
 
     def delivered(self, batch: Sequence[Held]) -> None:
         self._busy -= 1
-        self.failures = self._until = self.failing_since = 0
+        self.failures = self._until = 0
+        self.failing_since = self._failing_before = None
         self._refused.clear()
         self.delivered_total += len(batch)
         self._done(batch)
@@ -194,7 +205,7 @@ class Window:
         event, as others were taken meanwhile, and is to be given up (`buried`)."""
         self._busy -= 1
         self.failures += 1
-        self.failing_since = self.failing_since or max(1, now)
+        self._fails(now)
         self._until = now + max(after_ms, self._wait_ms(self.failures, self._rules.longest_ms))
         first = self._lanes[batch[0].key]
         if len(batch) == 1 and first.mark not in (-1, self.delivered_total):
@@ -210,7 +221,7 @@ class Window:
         """It takes the batch not. True: the event that it is, alone, is to be given up (`buried`)."""
         self._busy -= 1
         self.failures = 0  # it is there; all that it would take may lie behind what it refuses
-        self.failing_since = self.failing_since or max(1, now)
+        self._fails(now)
         if len(batch) > 1:
             for item in batch:
                 self._lanes[item.key].alone = True
@@ -223,11 +234,17 @@ class Window:
                 self._until = now + self._wait_ms(past, self._rules.suspect_ms)
         return self._strike(lane, batch, now)
 
+    def _fails(self, now: int) -> None:
+        if self.failing_since is None:
+            self.failing_since = now - (self._failing_before or 0)
+
     def _strike(self, lane: Lane, batch: Sequence[Held], now: int) -> bool:
         lane.mark = self.delivered_total
         lane.alone = True
+        if lane.since is None:
+            before = self._refused_before.pop(_id(batch[0]), Refused(0, 0))
+            lane.since, lane.strikes = now - before.ms, before.times
         lane.strikes += 1
-        lane.since = lane.since or max(1, now)
         if now - lane.since >= self._rules.give_up_ms and len(self._refused) < self._rules.suspect:
             return True
         lane.until = now + self._wait_ms(lane.strikes, self._rules.longest_ms)
@@ -252,6 +269,8 @@ class Window:
         lane.until = 0
         self._done([item])
         lane.alone = True
+        if not self._open:  # nothing is asked of it that it could answer well
+            self.failing_since = self._failing_before = None
 
     def unburied(self, item: Held, until: int) -> None:
         """It could not be kept now."""
@@ -263,6 +282,17 @@ class Window:
         self._busy -= 1
         self._again(batch, 0)
 
+    def trouble(self, now: int) -> Trouble:
+        """How badly it goes, for the next reader."""
+        lanes = [lane for lane in self._lanes.values() if lane.since is not None]
+        struck = {_id(lane.items[0]): Refused(now - (lane.since or 0), lane.strikes) for lane in lanes}
+        refused: dict[str, Refused] = {}
+        for known in (struck, self._refused_before):
+            longest = sorted(known.items(), key=lambda pair: pair[1], reverse=True)
+            refused |= dict(longest[: REFUSED_MOST - len(refused)])
+        failing = self._failing_before if self.failing_since is None else now - self.failing_since
+        return Trouble(failing, refused)
+
     # -- inside
 
     def _done(self, batch: Sequence[Held]) -> None:
@@ -271,13 +301,14 @@ class Window:
             lane = self._lanes[item.key]
             first = lane.items.popleft()
             assert first is item, "events of a key are done in order"
+            self._refused_before.pop(_id(item), None)
             item.event = None
             self._open -= 1
             self._bytes -= item.size
         for key in keys:
             lane = self._lanes[key]
             lane.busy = lane.alone = False
-            lane.strikes = lane.since = 0
+            lane.strikes, lane.since = 0, None
             lane.mark = -1
             if lane.items:
                 self._ready[key] = None
@@ -305,3 +336,8 @@ class Window:
         """Doubles each time; between a half of it and all of it."""
         whole = min(longest, self._rules.first_ms << min(times - 1, 40))
         return int(whole * (0.5 + 0.5 * self._random()))
+
+
+def _id(item: Held) -> str:
+    assert item.event is not None, "it is not done"
+    return item.event.event_id

@@ -84,12 +84,13 @@ class Events(NamedTuple):
 
 
 class GroupRow(NamedTuple):
-    """A cursor that is kept under a name."""
+    """A cursor that is kept under a name. `note`: b"" in a list of all."""
 
     name: str
     cursor: str
     revision: int
     committed_ms: int
+    note: bytes = b""
 
 
 class Volume(NamedTuple):

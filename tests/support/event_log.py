@@ -90,12 +90,16 @@ class MemoryEventLog:
     async def groups(self) -> list[ConsumerGroup]:
         return [self.kept[name] for name in sorted(self.kept)]
 
-    async def commit(self, name: str, cursor: Cursor, revision: int | None = None) -> ConsumerGroup:
+    async def commit(
+        self, name: str, cursor: Cursor, revision: int | None = None, note: bytes | None = None
+    ) -> ConsumerGroup:
         self._check()
         before = self.kept.get(name)
         if revision is not None and revision != (before.revision if before else 0):
             raise GroupTaken(f"{name} was committed by another")
-        self.kept[name] = ConsumerGroup(name, cursor, (before.revision if before else 0) + 1, 0)
+        if note is None:
+            note = before.note if before else b""
+        self.kept[name] = ConsumerGroup(name, cursor, (before.revision if before else 0) + 1, 0, note)
         return self.kept[name]
 
     async def drop(self, name: str) -> bool:

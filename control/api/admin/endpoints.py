@@ -97,6 +97,8 @@ async def changed(ask: Ask[EndpointChange]) -> Reply:
         batch=given.batch,
         login=before.login if given.login is None else _wrapped(ask, name, given.login),
     )
+    if endpoint.url != before.url:
+        endpoint = endpoint.anew(int(time.time()))
     if endpoint.signed and not endpoint.secrets:
         raise Problem(409, "conflict", "it has no secret to sign with: make another endpoint")
     return await _put(ask, name, endpoint, revision)

@@ -60,14 +60,21 @@ class EventStore(Engine):
         return self._open().next_commit()
 
     async def event_groups(self, name: str | None = None) -> list[GroupRow]:
-        """All of them in order of name, or the one of this name."""
+        """All of them in order of name, without their notes, or the one of this name."""
         return await self._read(events.groups(name))
 
     async def commit_group(
-        self, name: str, cursor: str, revision: int | None, now_ms: int, most: int
+        self,
+        name: str,
+        cursor: str,
+        revision: int | None,
+        now_ms: int,
+        most: int,
+        note: bytes | None = None,
     ) -> GroupRow:
-        """StoreConflict: the revision is another one. StoreFull: there are `most` already."""
-        return await self._write(partial(events.commit, name, cursor, revision, now_ms, most))
+        """`note` None: as it was. StoreConflict: the revision is another one. StoreFull: there are `most`
+        already."""
+        return await self._write(partial(events.commit, name, cursor, revision, now_ms, most, note))
 
     async def drop_group(self, name: str) -> bool:
         """False: there was none."""

@@ -189,18 +189,22 @@ def _surely_before(table: str, time_ms: int, high: int) -> Op[int]:
 
 
 def groups(name: str | None) -> Op[list[GroupRow]]:
-    """All of them, or the one of this name."""
-    columns = "SELECT name, cursor, revision, committed_ms FROM event_group"
+    """All of them, without their notes, or the one of this name."""
+    columns = "name, cursor, revision, committed_ms"
     if name is None:
-        found = yield from rows(f"{columns} ORDER BY name")
+        found = yield from rows(f"SELECT {columns} FROM event_group ORDER BY name")
     else:
-        found = yield from rows(f"{columns} WHERE name = $1", name)
+        found = yield from rows(f"SELECT {columns}, note FROM event_group WHERE name = $1", name)
     return [GroupRow(*row) for row in found]
 
 
-def commit(name: str, cursor: str, revision: int | None, now_ms: int, most: int) -> Op[GroupRow]:
-    present = yield from first("SELECT revision FROM event_group WHERE name = $1 HELD", name)
+def commit(
+    name: str, cursor: str, revision: int | None, now_ms: int, most: int, note: bytes | None
+) -> Op[GroupRow]:
+    present = yield from first("SELECT revision, note FROM event_group WHERE name = $1 HELD", name)
     before: int = 0 if present is None else present[0]
+    if note is None:
+        note = b"" if present is None else bytes(present[1])
     if revision is not None and revision != before:
         raise StoreConflict(f"the revision of group {name} is {before}")
     if present is None:
@@ -208,15 +212,17 @@ def commit(name: str, cursor: str, revision: int | None, now_ms: int, most: int)
         if counted is not None and counted[0] >= most:
             raise StoreFull(f"there are {most} consumer groups already")
         yield from run(
-            "INSERT INTO event_group (name, cursor, revision, committed_ms) VALUES ($1, $2, 1, $3)",
-            name, cursor, now_ms,
+            "INSERT INTO event_group (name, cursor, revision, committed_ms, note)"
+            " VALUES ($1, $2, 1, $3, $4)",
+            name, cursor, now_ms, note,
         )  # fmt: skip
     else:
         yield from run(
-            "UPDATE event_group SET cursor = $2, revision = revision + 1, committed_ms = $3 WHERE name = $1",
-            name, cursor, now_ms,
+            "UPDATE event_group SET cursor = $2, revision = revision + 1, committed_ms = $3, note = $4"
+            " WHERE name = $1",
+            name, cursor, now_ms, note,
         )  # fmt: skip
-    return GroupRow(name, cursor, before + 1, now_ms)
+    return GroupRow(name, cursor, before + 1, now_ms, note)
 
 
 def drop(name: str) -> Op[bool]:

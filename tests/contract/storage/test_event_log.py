@@ -7,13 +7,22 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from unittest.mock import ANY
 
 import asyncpg
 import pytest
 
 from im_service.options import DEFAULT_BITS as ROUTED
 from im_service.outbox.log import StoreEventLog
-from im_service.outbox.ports import EVERYTHING, CursorGone, CursorInvalid, Event, EventFilter, GroupTaken
+from im_service.outbox.ports import (
+    EVERYTHING,
+    NOTE_BYTES,
+    CursorGone,
+    CursorInvalid,
+    Event,
+    EventFilter,
+    GroupTaken,
+)
 from im_service.ports import SystemClock
 from im_service.storage.engine import telling
 from im_service.storage.errors import StoreConflict, StoreFull
@@ -339,6 +348,27 @@ async def test_groups_keep_cursors_and_bound_themselves(kit: Kit) -> None:
     assert await log.drop("two")
     assert not await log.drop("two")
     assert await log.group("two") is None
+
+
+async def test_a_note_is_kept_with_its_cursor_and_fenced_as_it_is(kit: Kit) -> None:
+    log = log_of(await kit.open())
+    first = await log.first()
+    note = bytes(range(256)) * (NOTE_BYTES // 256)
+    assert (await log.commit("one", first)).note == b""
+    assert (await log.commit("one", first, 1, note)).note == note
+    with pytest.raises(GroupTaken):
+        await log.commit("one", first, 1, b"of one who was taken for dead")
+    assert (await log.commit("one", first, 2)).note == note, "who says nothing of it changes nothing"
+    with pytest.raises(ValueError, match="16384"):
+        await log.commit("one", first, 3, note + b"x")
+    await log.commit("two", first, 0, b"2")
+    await kit.close()
+    log = log_of(await kit.open())
+    assert await log.group("one") == ("one", first, 3, ANY, note)
+    assert [(group.name, group.note) for group in await log.groups()] == [("one", b""), ("two", b"")]
+    assert (await log.commit("one", first, 3, b"")).note == b""
+    await log.drop("two")
+    assert (await log.commit("two", first, 0)).note == b""
 
 
 async def test_a_reader_by_time_misses_nothing_of_that_time(kit: Kit) -> None:

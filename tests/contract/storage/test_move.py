@@ -125,7 +125,7 @@ async def source(tmp_path: Path) -> Kit:
     await store.decide(1, Ruling.REFUSED, "mia", "", 3)
     with telling(NewEvent(7, 3, "profile", "u/a", b"{}")):
         await store.set_account("a", 2, mute_room_ms=8)
-    await store.commit_group("them", "cursor", None, 1, 1)
+    await store.commit_group("them", "cursor", None, 1, 1, b"\0note\xff")
     await store.bury(DeadLetter("shop", "1", "message.single", "s/a:b", "cursor", "refused", 1))
     await store.edit("g/x", 1, "a", b"edited", 2)
     await store.react("g/x", 2, "b", "ok", "", True, 2)

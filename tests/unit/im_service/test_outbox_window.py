@@ -71,7 +71,7 @@ def test_an_endpoint_that_is_down_is_left_alone_longer_each_time_then_asked_with
     made.delivered(made.take(now))
     assert len(made.take(now)) >= 1
     assert not made.doubtful
-    assert not made.failing_since
+    assert made.failing_since is None
 
 
 def test_it_is_not_asked_before_the_time_it_named() -> None:
@@ -116,6 +116,18 @@ def test_a_refused_event_is_given_up_after_its_time_and_the_next_of_the_conversa
     made.buried(batch[0])
     assert made.low == "c1"
     assert ids(made.take(now)) == ["e2"]
+
+
+def test_days_on_which_nothing_was_asked_are_no_days_without_a_good_answer() -> None:
+    made = window("a", batch=1, give_up_ms=0)
+    batch = made.take(0)
+    assert made.refused(batch, 0)
+    assert made.failing_since == 0
+    made.buried(batch[0])
+    assert made.failing_since is None
+    made.add([event(2, "a")], "c2")
+    made.failed(made.take(200 * HOUR), 200 * HOUR)
+    assert made.failing_since == 200 * HOUR
 
 
 def test_an_event_that_alone_kills_the_receiver_is_found_out_among_others() -> None:
@@ -226,7 +238,7 @@ def test_one_that_refuses_everything_and_is_away_in_between_costs_nothing() -> N
     made = Window("c0", 100)
     assert played(made, log, everything, 20 * HOUR, lambda n: n % 5 == 0) == (0, 0)
     assert made.doubtful
-    assert made.failing_since
+    assert made.failing_since is not None
 
 
 def test_fewer_refused_conversations_than_make_it_the_endpoint_stop_nobody_else() -> None:
@@ -273,7 +285,7 @@ def test_nothing_is_given_up_early_when_everything_is_refused() -> None:
             now = made.wakes_at() or now
         assert made.in_the_way(now) is None or not made.doubtful
     assert made.doubtful
-    assert made.failing_since
+    assert made.failing_since is not None
 
 
 def test_a_dead_letter_that_could_not_be_kept_is_tried_again() -> None:

@@ -14,10 +14,13 @@ from control.outbox.endpoints import PREFIX, REPLAYS, Endpoint, Replay, read_end
 from control.outbox.keeper import Outbox
 from control.outbox.sink import Outcome, Sink, Verdict
 from im_service.outbox.ports import Cursor, Event, Lag
+from im_service.outbox.trouble import Refused, Trouble, from_note, to_note
 from im_service.ports import SystemClock
 from tests.support.event_log import MemoryEventLog
 from tests.support.sdk_client import until
 from tests.unit.control.outbox.test_delivery import MemoryLetters
+
+FAILING_MS = 1 << 39
 
 
 class Shared:
@@ -149,6 +152,43 @@ async def test_gone_is_written_into_the_document_and_said_in_a_remark(shared: Sh
     await shared.put("shop")
     await until(lambda: len(shared.got) == 1)
     await ended(one)
+
+
+async def test_how_long_it_fails_goes_along_to_another_process_and_ends_where_it_is_judged_anew(
+    shared: Shared,
+) -> None:
+    shared.verdict = Verdict.FAILED
+    endpoint = await shared.put("shop", begun=3)
+    group = endpoint.group("shop")
+    shared.log.put("message.single", "s/1")
+    note = to_note(Trouble(FAILING_MS, {"e1": Refused(5, 2)}), 3)
+    await shared.log.commit(group, "c0", 0, note)
+    one, two = shared.process(1), shared.process(2)
+    shared.live = [1]
+    await begun(one)
+    await until(lambda: one.tally("shop").requests["failed"] > 0)
+    await ended(one)
+    kept = from_note(shared.log.kept[group].note, 3)
+    assert kept.failing_ms is not None
+    assert kept.failing_ms >= FAILING_MS
+    assert kept.refused == {"e1": (5, 2)}
+    shared.live = [2]
+    await begun(two)
+    await until(lambda: two.tally("shop").requests["failed"] > 0)
+    assert _failing(two) >= FAILING_MS
+    await shared.documents.put(PREFIX + "shop", msgspec.json.encode(endpoint.anew(0)))
+    await until(lambda: 0 <= _failing(two) < FAILING_MS)
+    await ended(two)
+    assert (from_note(shared.log.kept[group].note, 4).failing_ms or 0) < FAILING_MS
+
+
+def _failing(outbox: Outbox) -> int:
+    """-1: it does not, or nobody reads now."""
+    delivery = outbox.delivery("shop")
+    if delivery is None or delivery.window is None:
+        return -1
+    failing = delivery.window.trouble(SystemClock().elapsed_ms()).failing_ms
+    return -1 if failing is None else failing
 
 
 async def test_a_replay_runs_beside_what_is_new_and_is_over_when_it_is_done(shared: Shared) -> None:

@@ -1,0 +1,2 @@
+-- What a reader keeps beside its cursor for the next one under its name: at most 16 KiB, written with it.
+ALTER TABLE event_group ADD COLUMN note BYTEA NOT NULL DEFAULT '';
