@@ -35,7 +35,7 @@ MOST = 200
 """Accounts of one import: each may bring four kilobytes, and a body has one megabyte."""
 
 
-class CreateArgs(Args):
+class AccountCreateArgs(Args):
     """An account and what people see of it."""
 
     user: str
@@ -48,7 +48,7 @@ class CreateArgs(Args):
 
 
 class ImportArgs(Args):
-    accounts: Annotated[list[CreateArgs], Meta(min_length=1, max_length=MOST)]
+    accounts: Annotated[list[AccountCreateArgs], Meta(min_length=1, max_length=MOST)]
 
 
 class AccountsArgs(Args):
@@ -82,7 +82,7 @@ class AccountList(Struct):
     more: bool
 
 
-def _profile_of(given: CreateArgs) -> bytes:
+def _profile_of(given: AccountCreateArgs) -> bytes:
     """b"" where nothing is said."""
     told = {name: getattr(given, name) for name in ProfileInfo.__struct_fields__}
     info = ProfileInfo(**told)
@@ -102,7 +102,7 @@ class Registry:
         self._profiles = profiles
 
     @method("account.create", Code.INVALID, Code.CONFLICT, result=AccountView, server_only=True)
-    async def create(self, caller: Caller, args: CreateArgs) -> AccountView:
+    async def create(self, caller: Caller, args: AccountCreateArgs) -> AccountView:
         """Make an account, with its profile. Somebody may be known already because others named them: then
         they are made now, and keep a profile that they have. 409 for one that was made before, was deleted,
         or was erased: such an id is given to nobody again."""

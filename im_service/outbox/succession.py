@@ -209,7 +209,8 @@ class Succession:
         floor = await self._store.event_place(oldest_ms)
         before = self.taken_up
         while not left.read:
-            place = Place(*map(max, left.spot.place, floor))
+            # Events and messages may have different clocks: no part of a place passes the end.
+            place = Place(*map(min, map(max, left.spot.place, floor), left.until))
             found = await self._store.events(place, PAGE)
             try:
                 spot = judged(left.spot.at(place), found.state)

@@ -14,7 +14,14 @@ from control.keys.api_keys import OPERATOR, SECURITY_ADMIN, VIEWER
 from im_service.accounts.erasing import ErasureList, ErasuresArgs, ErasureView
 from im_service.accounts.exporting import Export, ExportArgs
 from im_service.accounts.profiles import AccountView, DisableArgs, UserArgs
-from im_service.accounts.registry import MOST, AccountList, AccountsArgs, CreateArgs, ImportArgs, Imported
+from im_service.accounts.registry import (
+    MOST,
+    AccountCreateArgs,
+    AccountList,
+    AccountsArgs,
+    ImportArgs,
+    Imported,
+)
 from im_service.calls import Args, Number, Seconds
 
 G = TypeVar("G", bound=Given)
@@ -36,7 +43,7 @@ class AccountWanted(Given):
 
 
 class AccountsWanted(Given):
-    accounts: Annotated[list[CreateArgs], Meta(min_length=1, max_length=MOST)]
+    accounts: Annotated[list[AccountCreateArgs], Meta(min_length=1, max_length=MOST)]
 
 
 class DisableWanted(Given):
@@ -89,7 +96,7 @@ def _listed(ask: Ask[AccountsQuery]) -> Args:
 
 
 def _made(ask: Ask[AccountWanted]) -> Args:
-    return CreateArgs(user=ask.given.user, nick=ask.given.nick, ext=ask.given.ext)
+    return AccountCreateArgs(user=ask.given.user, nick=ask.given.nick, ext=ask.given.ext)
 
 
 def _brought(ask: Ask[AccountsWanted]) -> Args:
