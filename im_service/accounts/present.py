@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from im_service.calls import Args, Caller
@@ -39,9 +40,10 @@ class Present:
             raise ImError(Code.ACCOUNT_DISABLED, f"the account of {caller.user} was deleted")
         for member in NAMING.get(name, ()):
             named = getattr(args, member)
-            for user in [named] if isinstance(named, str) else named:
-                if user and await self._gone(user):
-                    raise ImError(Code.NOT_FOUND, f"no such user: {user}")
+            users = [user for user in ([named] if isinstance(named, str) else named) if user]
+            gone = await asyncio.gather(*map(self._gone, users))  # which are read together
+            if any(gone):
+                raise ImError(Code.NOT_FOUND, f"no such user: {users[gone.index(True)]}")
 
     async def _gone(self, user: str) -> bool:
         return (await self._directory.accounts.get(user)).gone

@@ -81,8 +81,10 @@ async def test_what_waits_for_somebody_who_has_gone_is_not_begun(tmp_path: Path)
     async with open_world(tmp_path, ImSettings(call_rate=UNLIMITED)) as world:
         alice, eve = await people(world), await world.login("eve")
         payload = msgspec.msgpack.encode
-        for number in range(MAX_CALLS):
-            arguments = {"user": f"x{number:02}", "alias": "a"}
+        named = [f"x{number:02}" for number in range(MAX_CALLS)]
+        known = [await world.im.directory.accounts.get(user) for user in named]  # nothing is to be read first
+        for number, account in enumerate(known):
+            arguments = {"user": account.user, "alias": "a"}
             world.im.on_call(eve.session, 1_000 + number, "friend.alias", payload(arguments))
         world.downlink.disconnect(eve.session)
         world.im.on_logout(eve.session, 1000)
