@@ -24,6 +24,7 @@ test    | etcd-client             | command -v etcdctl
 test    | mosquitto               | command -v mosquitto
 test    | nginx-light             | command -v nginx
 test    | haproxy                 | command -v haproxy
+test    | iptables                | command -v iptables
 test    | systemd                 | command -v systemd-analyze
 test    | nodejs                  | command -v node
 test    | chromium                | command -v chromium

@@ -122,8 +122,14 @@ def _by_hash(name: str, value: object) -> Ids:
 
 def _brief(value: object) -> Id | list[Id]:
     if isinstance(value, list | tuple):
-        return [*value[:MOST], f"{len(value)} in all"] if len(value) > MOST else list(value)
-    return value if isinstance(value, str | int | float) else str(value)
+        named = [_named(each) for each in value[:MOST]]
+        return [*named, f"{len(value)} in all"] if len(value) > MOST else named
+    return _named(value)
+
+
+def _named(value: object) -> Id:
+    """What an entry can hold: of a structure whom it is about."""
+    return value if isinstance(value, str | int | float) else str(getattr(value, "user", value))
 
 
 def _is_number(value: object) -> bool:

@@ -56,7 +56,8 @@ class PostgresServer:
             self._process = subprocess.Popen(
                 [
                     self._bin / "postgres", "-D", data, "-k", self._dir, "-c", "listen_addresses=",
-                    "-c", "max_connections=60", "-c", "deadlock_timeout=100ms", "-c", "fsync=on",
+                    "-c", "max_connections=60", "-c", "max_locks_per_transaction=256",
+                    "-c", "deadlock_timeout=100ms", "-c", "fsync=on",
                 ],
                 user=self._user,
                 env=environment(),

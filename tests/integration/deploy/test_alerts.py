@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -217,12 +218,15 @@ def families(tmp_path_factory: pytest.TempPathFactory) -> list[Metric]:
     found: list[Metric] = [family for name in OVER_A_BUS for family in SECTIONS[name](numbers)]
     folder = tmp_path_factory.mktemp("alerts")
     settings = {"gateway.loops": 1, "control.lbs.http": "127.0.0.1:0", "push.dry_run": True}
+    settings["im.service.expire_every_ms"] = 100
     for place in ("engines.text", "engines.media"):
         settings |= {f"{place}.url": "https://engine.invalid/", f"{place}.secret": make_secret()}
     settings |= {"callbacks.url": "https://callbacks.invalid/", "callbacks.secret": make_secret()}
     with ServerProcess(folder, settings, admin="127.0.0.1:0") as server:
         server.token("alice")
-        found += text_string_to_metric_families(server.get("/metrics")[1].decode())
+        while b"qianwan_im_events_lag_seconds" not in (text := server.get("/metrics")[1]):
+            time.sleep(0.05)  # until somebody has looked: what is not known is not exported
+        found += text_string_to_metric_families(text.decode())
     return found
 
 

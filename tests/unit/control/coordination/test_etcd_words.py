@@ -66,8 +66,8 @@ def test_the_descriptors_say_what_etcd_understands() -> None:
         ({"endpoints": ["http://a:1"], "ca": "x.pem"}, "write https://"),
         ({"endpoints": ["a:1"], "cert": "x.pem"}, "come together"),
         ({"endpoints": ["a:1"], "user": "x"}, "come together"),
-        ({"prefix": "x"}, "regex"),
-        ({"prefix": "/x/"}, "regex"),
+        ({"prefix": "x"}, "one to four words"),
+        ({"prefix": "/x/"}, "one to four words"),
     ],
 )
 def test_settings_of_etcd_that_do_not_hang_together_are_refused(given: dict[str, Any], word: str) -> None:
