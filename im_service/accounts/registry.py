@@ -15,6 +15,7 @@ from im_service.accounts.profiles import AccountView, ProfileInfo, Profiles, Use
 from im_service.calls import Args, Caller, Number, method
 from im_service.context import ServiceContext
 from im_service.errors import Code, ImError
+from im_service.grammar import check_arguments
 from im_service.ids import check_id
 from im_service.models import encode
 from im_service.outbox.kinds.people import AccountCreate, AccountDelete, AccountRestore
@@ -121,6 +122,7 @@ class Registry:
         lines: list[ImportLine] = []
         for given in args.accounts:
             try:
+                check_arguments(given)
                 wanted.append(NewAccount(check_id(given.user, "user"), _profile_of(given)))
                 lines.append(ImportLine(given.user, ""))
             except ImError:

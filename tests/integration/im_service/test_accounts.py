@@ -53,9 +53,10 @@ async def test_an_import_answers_each_and_may_be_given_again(world: World) -> No
     await world.invoke("account.delete", {"user": "gone"})
     given = [{"user": f"u{n}", "nick": f"N{n}"} for n in range(150)]
     given += [{"user": "ann", "nick": "No"}, {"user": "a b"}, {"user": "u3"}, {"user": "gone"}]
+    given += [{"user": "nul", "nick": "a\0b"}, {"user": "nul", "ext": "\0"}]
     first = await world.invoke("account.import", {"accounts": given})
     assert [line["outcome"] for line in first["results"]] == ["created"] * 150 + [
-        "exists", "invalid", "exists", "closed"
+        "exists", "invalid", "exists", "closed", "invalid", "invalid"
     ]  # fmt: skip
     again = await world.invoke("account.import", {"accounts": given})
     assert (again["created"], {line["outcome"] for line in again["results"]}) == (
